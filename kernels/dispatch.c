@@ -1,0 +1,46 @@
+#include "dispatch.h"
+
+#include "reference.h"
+
+#include <stdio.h>
+
+static bool always(void)
+{
+    return true;
+}
+
+static const struct isa isas[] = {
+    {"c", "portable C, as the compiler vectorizes it", always, reference_matmul},
+};
+enum { ISAS = sizeof isas / sizeof *isas };
+
+static const struct isa *current;
+
+const struct isa *isa_at(size_t i)
+{
+    return i < ISAS ? &isas[i] : NULL;
+}
+
+const struct isa *isa_current(void)
+{
+    for (size_t i = ISAS; !current && i-- > 0;)
+        if (isas[i].available())
+            current = &isas[i];
+    return current;
+}
+
+bool isa_select(const char *name, struct error *error)
+{
+    char known[128] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < ISAS; i++) {
+        if (strcmp(isas[i].name, name) == 0) {
+            if (!isas[i].available())
+                return error_set(error, "instruction set '%s': this machine does not have it", name);
+            current = &isas[i];
+            return true;
+        }
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", isas[i].name);
+    }
+    return error_set(error, "unknown instruction set '%.32s'; expected one of: %s", name, known);
+}

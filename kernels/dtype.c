@@ -1,0 +1,156 @@
+#include "dtype.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are read in place");
+_Static_assert(sizeof(float) == 4, "fp32 is a float");
+
+/* ---- encoders ---------------------------------------------------------------------------- */
+
+/* Encodes the magnitude of a float (bits u) into a format with `mantissa` bits and exponent bias
+ * `bias`, rounding to nearest even. Below the smallest normal number the addition of a constant
+ * whose last place is the format's smallest step lets the hardware do the rounding. */
+static inline uint32_t round_magnitude(uint32_t u, int mantissa, int bias)
+{
+    if (u < (uint32_t)(128 - bias) << 23) {
+        uint32_t step = (uint32_t)(127 + 1 - bias - mantissa + 23) << 23;
+        return float_bits(bits_float(u) + bits_float(step)) - step;
+    }
+    int shift = 23 - mantissa;
+    u += (1u << (shift - 1)) - 1 + (u >> shift & 1);
+    return (u >> shift) - ((uint32_t)(127 - bias) << mantissa);
+}
+
+uint16_t fp16_encode(float value)
+{
+    uint32_t u = float_bits(value), sign = u >> 16 & 0x8000u;
+    u &= 0x7fffffffu;
+    if (u > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00u | (u >> 13 & 0x3ffu));
+    if (u >= 0x477ff000u) /* 65520 and above round to infinity */
+        return (uint16_t)(sign | 0x7c00u);
+    return (uint16_t)(sign | round_magnitude(u, 10, 15));
+}
+
+uint16_t bf16_encode(float value)
+{
+    uint32_t u = float_bits(value);
+    if ((u & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(u >> 16 | 0x40u);
+    return (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16);
+}
+
+static uint8_t fp8_encode(float value, int mantissa, int bias, float largest, uint8_t largest_code,
+                          uint8_t nan)
+{
+    uint32_t u = float_bits(value);
+    uint8_t sign = (uint8_t)(u >> 24 & 0x80u);
+    u &= 0x7fffffffu;
+    if (u > 0x7f800000u)
+        return sign | nan;
+    if (bits_float(u) >= largest)
+        return sign | largest_code;
+    return (uint8_t)(sign | round_magnitude(u, mantissa, bias));
+}
+
+uint8_t fp8e4m3_encode(float value)
+{
+    return fp8_encode(value, 3, 7, 448.0f, 0x7e, 0x7f);
+}
+
+uint8_t fp8e5m2_encode(float value)
+{
+    return fp8_encode(value, 2, 15, 57344.0f, 0x7b, 0x7e);
+}
+
+/* ---- rows of the table ------------------------------------------------------------------- */
+
+#define FLOAT_ROW(NAME, CODE, DECODE, ENCODE)                                                      \
+    static uint32_t NAME##_encode_any(float value)                                                 \
+    {                                                                                              \
+        return ENCODE(value);                                                                      \
+    }                                                                                              \
+    static float NAME##_decode_any(uint32_t code)                                                  \
+    {                                                                                              \
+        return DECODE((CODE)code);                                                                 \
+    }                                                                                              \
+    static void NAME##_decode_run(const uint8_t *codes, size_t first, size_t n, int zero,          \
+                                  float *out)                                                      \
+    {                                                                                              \
+        const uint8_t *p = codes + first * sizeof(CODE);                                           \
+        (void)zero;                                                                                \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            CODE code;                                                                             \
+            memcpy(&code, p + i * sizeof code, sizeof code);                                       \
+            out[i] = DECODE(code);                                                                 \
+        }                                                                                          \
+    }
+
+FLOAT_ROW(fp32, uint32_t, bits_float, float_bits)
+FLOAT_ROW(fp16, uint16_t, fp16_decode, fp16_encode)
+FLOAT_ROW(bf16, uint16_t, bf16_decode, bf16_encode)
+FLOAT_ROW(fp8e4m3, uint8_t, fp8e4m3_decode, fp8e4m3_encode)
+FLOAT_ROW(fp8e5m2, uint8_t, fp8e5m2_decode, fp8e5m2_encode)
+
+static void int8_unpack_run(const uint8_t *codes, size_t first, size_t n, int8_t *out)
+{
+    memcpy(out, codes + first, n);
+}
+
+static void int8_decode_run(const uint8_t *codes, size_t first, size_t n, int zero, float *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)((int8_t)codes[first + i] - zero);
+}
+
+/* Nibble k of a row is the low half of byte k/2 when k is even, the high half when it is odd. */
+static void int4_unpack_run(const uint8_t *codes, size_t first, size_t n, int8_t *out)
+{
+    size_t i = 0;
+    if (n > 0 && (first & 1))
+        out[i++] = (int8_t)(codes[first / 2] >> 4);
+    const uint8_t *p = codes + (first + i) / 2;
+    for (; i + 1 < n; i += 2, p++) {
+        out[i] = (int8_t)(*p & 15);
+        out[i + 1] = (int8_t)(*p >> 4);
+    }
+    if (i < n)
+        out[i] = (int8_t)(*p & 15);
+}
+
+static void int4_decode_run(const uint8_t *codes, size_t first, size_t n, int zero, float *out)
+{
+    int8_t nibbles[256];
+    for (size_t done = 0; done < n; done += sizeof nibbles) {
+        size_t part = n - done < sizeof nibbles ? n - done : sizeof nibbles;
+        int4_unpack_run(codes, first + done, part, nibbles);
+        for (size_t i = 0; i < part; i++)
+            out[done + i] = (float)(nibbles[i] - zero);
+    }
+}
+
+#define FLOAT_SLOTS(NAME)                                                                          \
+    .encode = NAME##_encode_any, .decode = NAME##_decode_any, .decode_run = NAME##_decode_run
+#define INTEGER_SLOTS(NAME) .decode_run = NAME##_decode_run, .unpack_run = NAME##_unpack_run
+
+const struct dtype_info dtypes[DTYPE_COUNT] = {
+    [DTYPE_FP32] = {"fp32", 32, DTYPE_KIND_FLOAT, .largest = 0x1.fffffep127f, FLOAT_SLOTS(fp32)},
+    [DTYPE_FP16] = {"fp16", 16, DTYPE_KIND_FLOAT, .largest = 65504.0f, FLOAT_SLOTS(fp16)},
+    [DTYPE_BF16] = {"bf16", 16, DTYPE_KIND_FLOAT, .largest = 0x1.fep127f, FLOAT_SLOTS(bf16)},
+    [DTYPE_INT8] = {"int8", 8, DTYPE_KIND_INTEGER, .largest = 127, .symmetric_zero = 0,
+                    .lowest = -128, .highest = 127, .label_offset = 128, INTEGER_SLOTS(int8)},
+    [DTYPE_INT4] = {"int4", 4, DTYPE_KIND_INTEGER, .largest = 7, .symmetric_zero = 8, .lowest = 0,
+                    .highest = 15, .label_offset = 0, INTEGER_SLOTS(int4)},
+    [DTYPE_FP8E4M3] = {"fp8e4m3", 8, DTYPE_KIND_SCALED_FLOAT, .largest = 448.0f,
+                       FLOAT_SLOTS(fp8e4m3)},
+    [DTYPE_FP8E5M2] = {"fp8e5m2", 8, DTYPE_KIND_SCALED_FLOAT, .largest = 57344.0f,
+                       FLOAT_SLOTS(fp8e5m2)},
+};
+
+enum dtype dtype_by_name(const char *name, size_t n)
+{
+    if (n == 3 && memcmp(name, "fp8", 3) == 0)
+        return DTYPE_FP8E4M3;
+    for (int t = 0; t < DTYPE_COUNT; t++)
+        if (strlen(dtypes[t].name) == n && memcmp(dtypes[t].name, name, n) == 0)
+            return (enum dtype)t;
+    return DTYPE_COUNT;
+}

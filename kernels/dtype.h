@@ -1,0 +1,114 @@
+/* dtype.h - the datatype table: what a code of each datatype means, exactly.
+ *
+ * A *code* is the integer that a packed matrix stores for one weight. For the floating-point types
+ * it is the bit pattern. For integers it is the number on the grid: int8 codes are signed bytes,
+ * int4 codes are nibbles 0..15; the value of a code is (code - zero) * scale, where `zero` is the
+ * zero point (dtype_info.symmetric_zero on a symmetric grid).
+ *
+ * fp8 follows the OCP 8-bit Floating Point Specification (OFP8, revision 1.0, 2023, section 5):
+ * E4M3 has no infinity and one NaN pattern per sign, E5M2 is IEEE-like. Encoding rounds to nearest,
+ * ties to even, with exact subnormals; both fp8 types saturate on overflow, fp16 and bf16 overflow
+ * to infinity as IEEE 754 says. */
+#ifndef QTOP_DTYPE_H
+#define QTOP_DTYPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum dtype {
+    DTYPE_FP32,
+    DTYPE_FP16,
+    DTYPE_BF16,
+    DTYPE_INT8,
+    DTYPE_INT4,
+    DTYPE_FP8E4M3,
+    DTYPE_FP8E5M2,
+    DTYPE_COUNT
+};
+
+enum dtype_kind {
+    DTYPE_KIND_FLOAT,        /* stands for itself: no scale */
+    DTYPE_KIND_SCALED_FLOAT, /* fp8: a float times a scale */
+    DTYPE_KIND_INTEGER       /* an integer minus a zero point, times a scale */
+};
+
+struct dtype_info {
+    const char *name;
+    unsigned bits;
+    enum dtype_kind kind;
+    float largest;        /* largest finite magnitude (floats); largest symmetric code (integers) */
+    int symmetric_zero;   /* zero point of the symmetric grid, in stored codes */
+    int lowest, highest;  /* stored codes of the asymmetric grid (integers) */
+    int label_offset;     /* what an asymmetric code's written form adds to the stored one: 0..255 */
+    /* One value, exactly. Null for integers. */
+    uint32_t (*encode)(float value);
+    float (*decode)(uint32_t code);
+    /* Decodes the n codes that begin `first` codes after `codes` into floats: for integers
+     * (code - zero), for floats the value before its scale. */
+    void (*decode_run)(const uint8_t *codes, size_t first, size_t n, int zero, float *out);
+    /* The stored integer codes as signed bytes (integers only). */
+    void (*unpack_run)(const uint8_t *codes, size_t first, size_t n, int8_t *out);
+};
+
+extern const struct dtype_info dtypes[DTYPE_COUNT];
+
+/* The dtype called by the first n bytes of name (also "fp8" for fp8e4m3), or DTYPE_COUNT. */
+enum dtype dtype_by_name(const char *name, size_t n);
+
+static inline uint32_t float_bits(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    return u;
+}
+
+static inline float bits_float(uint32_t u)
+{
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+uint16_t fp16_encode(float value);
+uint16_t bf16_encode(float value);
+uint8_t fp8e4m3_encode(float value);
+uint8_t fp8e5m2_encode(float value);
+
+/* Decoders are inline and branch-free, so that loops over them vectorize. The multiplication by a
+ * power of two re-biases the exponent and is exact, subnormals included. */
+static inline float fp16_decode(uint16_t code)
+{
+    uint32_t magnitude = code & 0x7fffu;
+    uint32_t u = float_bits(bits_float(magnitude << 13) * 0x1p112f);
+    u |= magnitude >= 0x7c00u ? 0x7f800000u | magnitude << 13 : 0;
+    return bits_float(u | (uint32_t)(code & 0x8000u) << 16);
+}
+
+static inline float bf16_decode(uint16_t code)
+{
+    return bits_float((uint32_t)code << 16);
+}
+
+static inline float fp8e4m3_decode(uint8_t code)
+{
+    uint32_t magnitude = code & 0x7fu;
+    uint32_t u = float_bits(bits_float(magnitude << 20) * 0x1p120f);
+    u |= magnitude == 0x7fu ? 0x7fc00000u : 0;
+    return bits_float(u | (uint32_t)(code & 0x80u) << 24);
+}
+
+static inline float fp8e5m2_decode(uint8_t code)
+{
+    return fp16_decode((uint16_t)(code << 8));
+}
+
+/* Rounds to the nearest integer, ties to even, for |value| < 2^22: vectorizes on every target. */
+static inline float round_even(float value)
+{
+    const float magic = 0x1.8p23f;
+    return (value + magic) - magic;
+}
+
+#endif

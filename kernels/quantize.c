@@ -1,0 +1,166 @@
+#include "quantize.h"
+
+#include <float.h>
+#include <math.h>
+
+/* Where the values of one group go: a grid of codes with its scale and zero point. */
+struct grid {
+    float scale;
+    int zero; /* stored codes */
+};
+
+void value_range_add(struct value_range *range, const float *values, size_t n)
+{
+    float min = range->min, max = range->max;
+    for (size_t i = 0; i < n; i++) {
+        float v = fabsf(values[i]) <= FLT_MAX ? values[i] : 0;
+        min = v < min ? v : min;
+        max = v > max ? v : max;
+    }
+    *range = (struct value_range){min, max};
+}
+
+/* The smallest fp16 not below scale. */
+static uint16_t fp16_ceiling(float scale)
+{
+    uint16_t code = fp16_encode(scale);
+    return fp16_decode(code) < scale ? (uint16_t)(code + 1) : code;
+}
+
+/* Rounds a scale to what its storage holds, finite and nonzero. */
+static float storable_scale(double scale, enum scale_type type, bool up)
+{
+    float s = (float)(scale > FLT_MAX ? FLT_MAX : scale);
+    if (type == SCALE_FP32)
+        return s < FLT_MIN ? FLT_MIN : s;
+    if (!(s < 65504.0f))
+        return 65504.0f;
+    float rounded = fp16_decode(up ? fp16_ceiling(s) : fp16_encode(s));
+    return rounded < 0x1p-24f ? 0x1p-24f : rounded;
+}
+
+static struct grid choose_grid(const struct qmatrix *m, struct value_range range)
+{
+    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    struct grid g = {1.0f, type->symmetric_zero};
+    if (m->scheme.asym)
+        g.zero = type->lowest;
+    if (range.min == 0 && range.max == 0)
+        return g;
+    if (!m->scheme.asym) {
+        double largest = fmax(-(double)range.min, range.max);
+        g.scale = storable_scale(largest / type->largest, m->scale_type, false);
+        return g;
+    }
+    int steps = type->highest - type->lowest;
+    double span = (double)range.max - range.min;
+    g.scale = storable_scale(span / steps, m->scale_type, true);
+    double zero = rint(-(double)range.min / g.scale);
+    g.zero = type->lowest + (int)(zero < steps ? zero : steps);
+    return g;
+}
+
+static void store_grid(struct qmatrix *m, size_t r, size_t g, struct grid grid)
+{
+    uint8_t *memory = m->owned;
+    size_t i = r * m->groups + g;
+    if (m->scale_type == SCALE_FP32)
+        ((float *)(memory + ((const uint8_t *)m->scales - memory)))[i] = grid.scale;
+    else if (m->scale_type == SCALE_FP16)
+        ((uint16_t *)(memory + ((const uint8_t *)m->scales - memory)))[i] = fp16_encode(grid.scale);
+    if (!m->zeros)
+        return;
+    uint8_t *zeros = memory + (m->zeros - memory) + r * m->zero_row_bytes;
+    if (m->scheme.weight == DTYPE_INT4)
+        zeros[g / 2] |= (uint8_t)(g & 1 ? grid.zero << 4 : grid.zero);
+    else
+        zeros[g] = (uint8_t)grid.zero;
+}
+
+void quantize_tensor_scale(struct qmatrix *m, struct value_range range)
+{
+    if (m->scheme.granularity == GRANULARITY_TENSOR && m->scale_type != SCALE_NONE)
+        store_grid(m, 0, 0, choose_grid(m, range));
+}
+
+/* ---- codes ----------------------------------------------------------------------------------- */
+
+/* Integer codes of one group as signed bytes: round(w / scale) + zero, clipped to the grid. The
+ * clip comes before the conversion, so that no value is outside the integer's range. */
+static void integer_codes(const struct qmatrix *m, struct grid g, const float *w, size_t n,
+                          int8_t *out)
+{
+    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    int lowest = m->scheme.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
+    float low = (float)(lowest - g.zero), high = (float)(type->highest - g.zero);
+    for (size_t i = 0; i < n; i++) {
+        float q = w[i] / g.scale;
+        q = q > low ? q : low; /* NaN becomes low here and 0 below */
+        q = q < high ? q : high;
+        q = w[i] == w[i] ? round_even(q) : 0;
+        out[i] = (int8_t)((int)q + g.zero);
+    }
+}
+
+static void pack_int8(uint8_t *row, size_t first, const int8_t *codes, size_t n)
+{
+    memcpy(row + first, codes, n);
+}
+
+static void pack_int4(uint8_t *row, size_t first, const int8_t *codes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint8_t *byte = row + (first + i) / 2;
+        uint8_t code = (uint8_t)codes[i];
+        *byte = (uint8_t)((first + i) & 1 ? (*byte & 0x0f) | code << 4 : (*byte & 0xf0) | code);
+    }
+}
+
+/* A row's codes are made in pieces that fit a small buffer. */
+static void quantize_integers(const struct qmatrix *m, uint8_t *row, struct grid g,
+                              const float *w, size_t first, size_t n)
+{
+    int8_t codes[256];
+    for (size_t done = 0; done < n; done += sizeof codes) {
+        size_t part = n - done < sizeof codes ? n - done : sizeof codes;
+        integer_codes(m, g, w + done, part, codes);
+        if (m->scheme.weight == DTYPE_INT4)
+            pack_int4(row, first + done, codes, part);
+        else
+            pack_int8(row, first + done, codes, part);
+    }
+}
+
+static void quantize_floats(const struct qmatrix *m, uint8_t *row, struct grid g, const float *w,
+                            size_t first, size_t n)
+{
+    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    size_t size = type->bits / 8;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t code = type->encode(m->scale_type == SCALE_NONE ? w[i] : w[i] / g.scale);
+        memcpy(row + (first + i) * size, &code, size);
+    }
+}
+
+void quantize_row(struct qmatrix *m, size_t r, const float *values)
+{
+    uint8_t *row = (uint8_t *)m->owned + r * m->row_bytes;
+    bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
+    bool own_scale = m->scale_type != SCALE_NONE && m->scheme.granularity != GRANULARITY_TENSOR;
+    for (size_t g = 0, first = 0; first < m->cols; g++, first += m->group) {
+        size_t n = m->cols - first < m->group ? m->cols - first : m->group;
+        struct grid grid;
+        if (own_scale) {
+            struct value_range range = {0, 0};
+            value_range_add(&range, values + first, n);
+            grid = choose_grid(m, range);
+            store_grid(m, r, g, grid);
+        } else {
+            grid = (struct grid){qmatrix_scale(m, r, g), qmatrix_zero(m, r, g)};
+        }
+        if (integers)
+            quantize_integers(m, row, grid, values + first, first, n);
+        else
+            quantize_floats(m, row, grid, values + first, first, n);
+    }
+}

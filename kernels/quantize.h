@@ -1,0 +1,29 @@
+/* quantize.h - float rows to packed rows, rounding to nearest.
+ *
+ * Symmetric: scale = max|w| / 7 or / 127. Asymmetric: scale = (max - min) / 15 or / 255 with 0 kept
+ * inside the range, zero point = round(-min / scale). fp8: scale = max|w| / 448 or / 57344. Group
+ * scales are rounded to fp16 before the codes are chosen, to nearest on symmetric grids and upward
+ * on asymmetric ones, whose integer zero point already spends half a step at either end. All-zero
+ * rows and groups have scale 1. A value that is not finite takes no part in the choice of a scale;
+ * NaN becomes the code of 0 in integers. */
+#ifndef QTOP_QUANTIZE_H
+#define QTOP_QUANTIZE_H
+
+#include "matrix.h"
+
+/* The finite values' range, with 0 inside. */
+struct value_range {
+    float min, max;
+};
+
+/* Widens *range (begin with {0, 0}) by n values. */
+void value_range_add(struct value_range *range, const float *values, size_t n);
+
+/* Per-tensor schemes: writes the one scale and zero point from the whole matrix's range. Must come
+ * before any quantize_row; harmless for the other schemes. */
+void quantize_tensor_scale(struct qmatrix *m, struct value_range range);
+
+/* Packs row r of an owned matrix from cols floats. Rows are independent: any thread, any order. */
+void quantize_row(struct qmatrix *m, size_t r, const float *values);
+
+#endif

@@ -1,0 +1,105 @@
+#include "reference.h"
+
+enum { LANES = 16, PIECE = 256 };
+
+/* Sums in LANES independent accumulators, in an order that does not depend on the compiler. */
+static float dot_floats(const float *restrict a, const float *restrict b, size_t n)
+{
+    float sum[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t k = 0; k < LANES; k++)
+            sum[k] += a[i + k] * b[i + k];
+    for (size_t k = 0; i < n; i++, k++)
+        sum[k] += a[i] * b[i];
+    for (size_t half = LANES / 2; half > 0; half /= 2)
+        for (size_t k = 0; k < half; k++)
+            sum[k] += sum[k + half];
+    return sum[0];
+}
+
+static int32_t dot_integers(const int8_t *restrict a, const int8_t *restrict b, size_t n)
+{
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+static int32_t sum_integers(const int8_t *a, size_t n)
+{
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += a[i];
+    return sum;
+}
+
+/* One row of a float-activation product: the codes are decoded a piece at a time, and each piece
+ * meets every token while it is in the nearest cache. fp32 codes are used where they lie. */
+static void row_floats(const struct qmatrix *m, const struct activations *x, size_t r, float *y)
+{
+    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const uint8_t *row = m->codes + r * m->row_bytes;
+    float piece[PIECE];
+    for (size_t g = 0, begin = 0; begin < m->cols; g++, begin += m->group) {
+        size_t end = m->cols - begin < m->group ? m->cols : begin + m->group;
+        float scale = qmatrix_scale(m, r, g);
+        int zero = qmatrix_zero(m, r, g);
+        for (size_t c = begin; c < end; c += PIECE) {
+            size_t n = end - c < PIECE ? end - c : PIECE;
+            const float *w = piece;
+            if (m->scheme.weight == DTYPE_FP32)
+                w = (const float *)row + c;
+            else
+                type->decode_run(row, c, n, zero, piece);
+            for (size_t t = 0; t < x->tokens; t++)
+                y[t * m->rows + r] += scale * dot_floats(w, x->values + t * x->cols + c, n);
+        }
+    }
+    if (x->scales)
+        for (size_t t = 0; t < x->tokens; t++)
+            y[t * m->rows + r] *= x->scales[t];
+}
+
+/* One row of an integer product. With weight codes q, zero point z, activation codes a and zero
+ * point b, a group adds scale * sum (q - z)(a - b)
+ *   = scale * (sum q a - z sum a - b (sum q - n z)), all of it exact. */
+static void row_integers(const struct qmatrix *m, const struct activations *x, size_t r, float *y)
+{
+    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const uint8_t *row = m->codes + r * m->row_bytes;
+    int8_t piece[PIECE];
+    for (size_t g = 0, begin = 0; begin < m->cols; g++, begin += m->group) {
+        size_t end = m->cols - begin < m->group ? m->cols : begin + m->group;
+        float scale = qmatrix_scale(m, r, g);
+        int64_t zero = qmatrix_zero(m, r, g);
+        for (size_t t = 0; t < x->tokens; t++) {
+            const int8_t *codes = x->codes + t * x->cols;
+            int64_t dot = -zero * x->sums[t * m->groups + g], weights = 0;
+            for (size_t c = begin; c < end; c += PIECE) {
+                size_t n = end - c < PIECE ? end - c : PIECE;
+                type->unpack_run(row, c, n, piece);
+                dot += dot_integers(piece, codes + c, n);
+                if (x->zeros[t])
+                    weights += sum_integers(piece, n);
+            }
+            dot -= x->zeros[t] * (weights - (int64_t)(end - begin) * zero);
+            y[t * m->rows + r] += scale * (float)dot;
+        }
+    }
+    for (size_t t = 0; t < x->tokens; t++)
+        y[t * m->rows + r] *= x->scales[t];
+}
+
+void reference_matmul(const struct qmatrix *m, const struct activations *x, size_t row0,
+                      size_t row1, float *y)
+{
+    for (size_t r = row0; r < row1; r++) {
+        for (size_t t = 0; t < x->tokens; t++)
+            y[t * m->rows + r] = 0;
+        if (x->integers)
+            row_integers(m, x, r, y);
+        else
+            row_floats(m, x, r, y);
+    }
+}

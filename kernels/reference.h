@@ -1,0 +1,12 @@
+/* reference.h - every kernel in plain C: the truth that faster ones are tested against. */
+#ifndef QTOP_REFERENCE_H
+#define QTOP_REFERENCE_H
+
+#include "activations.h"
+
+/* See struct isa. Float activations: fp32 products and sums over codes decoded in small pieces.
+ * Integer activations: exact integer dot products per group, one fp32 multiply-add a group. */
+void reference_matmul(const struct qmatrix *m, const struct activations *x, size_t row0,
+                      size_t row1, float *y);
+
+#endif

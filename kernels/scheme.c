@@ -1,0 +1,263 @@
+#include "scheme.h"
+
+#include "matrix.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const method_names[METHOD_COUNT] = {[METHOD_RTN] = "rtn"};
+
+static const struct {
+    const char *name, *meaning;
+} aliases[] = {
+    {"w8a8", "int8/int8"},
+    {"w8a16", "int8/bf16"},
+    {"w4a16", "int4/bf16"},
+    {"w4a8", "int4/int8"},
+};
+
+#define WEIGHTS_EXPECTED "stored, fp32, fp16, bf16, int8, int4, fp8e4m3, fp8e5m2 or an alias such as w8a8"
+#define ACTS_EXPECTED    "fp32, fp16, bf16, int8, int8.asym, fp8e4m3 or fp8e5m2"
+
+/* A piece of the text being parsed: where it begins and how long it is. */
+struct field {
+    const char *at;
+    size_t n;
+};
+
+struct parser {
+    const char *text;
+    struct error *error;
+};
+
+static bool refuse(const struct parser *p, struct field f, const char *what, const char *expected)
+{
+    return error_set(p->error, "scheme '%.64s', position %zu: %s '%.*s'; expected %s", p->text,
+                     (size_t)(f.at - p->text) + 1, what, (int)(f.n < 40 ? f.n : 40), f.at, expected);
+}
+
+static bool field_is(struct field f, const char *word)
+{
+    return strlen(word) == f.n && memcmp(f.at, word, f.n) == 0;
+}
+
+/* The field that begins at `at` and ends before the next colon. */
+static struct field field_at(const char *at)
+{
+    return (struct field){at, strcspn(at, ":")};
+}
+
+const char *method_name(enum method method)
+{
+    return method_names[method];
+}
+
+struct scheme scheme_default(enum dtype weight)
+{
+    struct scheme s = {.weight = weight, .act = DTYPE_FP32, .granularity = GRANULARITY_CHANNEL};
+    if (weight == DTYPE_INT4) {
+        s.granularity = GRANULARITY_GROUP;
+        s.group = SCHEME_DEFAULT_GROUP;
+    }
+    return s;
+}
+
+/* ---- parsing ------------------------------------------------------------------------------- */
+
+static bool parse_act(const struct parser *p, struct field f, struct scheme *s)
+{
+    const char *dot = memchr(f.at, '.', f.n);
+    struct field name = {f.at, dot ? (size_t)(dot - f.at) : f.n};
+    s->act = dtype_by_name(name.at, name.n);
+    if (s->act == DTYPE_COUNT || s->act == DTYPE_INT4)
+        return refuse(p, name, "unknown activation datatype", ACTS_EXPECTED);
+    if (!dot)
+        return true;
+    struct field suffix = {dot, f.n - name.n};
+    if (field_is(suffix, ".asym") && dtypes[s->act].kind == DTYPE_KIND_INTEGER)
+        return s->act_asym = true;
+    if (suffix.n >= 7 && memcmp(suffix.at, ".static", 7) == 0)
+        return refuse(p, suffix, "static activation scales need calibration:",
+                      "dynamic activations (no '.static')");
+    return refuse(p, suffix, "unknown activation suffix", "'.asym' after int8, or nothing");
+}
+
+static bool parse_weight(const struct parser *p, struct field f, struct scheme *s)
+{
+    const char *slash = memchr(f.at, '/', f.n);
+    struct field weight = {f.at, slash ? (size_t)(slash - f.at) : f.n};
+    enum dtype type = dtype_by_name(weight.at, weight.n);
+    if (type == DTYPE_COUNT)
+        return refuse(p, weight, "unknown weight datatype", WEIGHTS_EXPECTED);
+    *s = scheme_default(type);
+    if (!slash)
+        return true;
+    return parse_act(p, (struct field){slash + 1, f.n - weight.n - 1}, s);
+}
+
+static bool parse_granularity(const struct parser *p, struct field f, struct scheme *s, bool *is)
+{
+    *is = true;
+    s->group = 0;
+    if (field_is(f, "tensor")) {
+        s->granularity = GRANULARITY_TENSOR;
+    } else if (field_is(f, "channel")) {
+        s->granularity = GRANULARITY_CHANNEL;
+    } else if (f.n > 1 && f.at[0] == 'g' && f.at[1] >= '0' && f.at[1] <= '9') {
+        char *end;
+        unsigned long n = f.n < 10 ? strtoul(f.at + 1, &end, 10) : 0;
+        if (f.n >= 10 || end != f.at + f.n || n < SCHEME_MIN_GROUP)
+            return refuse(p, f, "bad group size", "gN with N from 16, such as g128");
+        s->granularity = GRANULARITY_GROUP;
+        s->group = (uint32_t)n;
+    } else {
+        return *is = false, true;
+    }
+    if (dtypes[s->weight].kind == DTYPE_KIND_FLOAT)
+        return refuse(p, f, "granularity of a datatype without scales:", "int8, int4 or fp8 before it");
+    return true;
+}
+
+static bool parse_symmetry(const struct parser *p, struct field f, struct scheme *s, bool *is)
+{
+    *is = field_is(f, "sym") || field_is(f, "asym");
+    if (!*is)
+        return true;
+    s->asym = f.at[0] == 'a';
+    if (dtypes[s->weight].kind != DTYPE_KIND_INTEGER)
+        return refuse(p, f, "symmetry of a datatype without zero points:", "int8 or int4 before it");
+    return true;
+}
+
+static bool parse_method(const struct parser *p, struct field f, struct scheme *s, bool *is)
+{
+    *is = false;
+    for (int m = 0; m < METHOD_COUNT; m++)
+        if (field_is(f, method_names[m])) {
+            s->method = (enum method)m;
+            *is = true;
+        }
+    (void)p;
+    return true;
+}
+
+/* The fields after the datatypes, in the order that the grammar fixes. */
+static const struct {
+    const char *expected; /* what may still stand here or later */
+    bool (*parse)(const struct parser *, struct field, struct scheme *, bool *is);
+} tail[] = {
+    {"tensor, channel, gN, sym, asym or rtn", parse_granularity},
+    {"sym, asym or rtn", parse_symmetry},
+    {"rtn", parse_method},
+};
+enum { TAIL = sizeof tail / sizeof *tail };
+
+static bool parse_tail(const struct parser *p, const char *rest, struct scheme *s)
+{
+    size_t next = 0;
+    while (*rest == ':') {
+        struct field f = field_at(rest + 1);
+        const char *expected = next < TAIL ? tail[next].expected : "nothing more";
+        bool is = false;
+        for (; next < TAIL && !is; next++)
+            if (!tail[next].parse(p, f, s, &is))
+                return false;
+        if (!is)
+            return refuse(p, f, f.n ? "unknown or misplaced field" : "empty field", expected);
+        rest = f.at + f.n;
+    }
+    return true;
+}
+
+bool scheme_parse(const char *text, struct scheme *out, struct error *error)
+{
+    struct parser p = {text, error};
+    struct field first = field_at(text);
+    const char *rest = text + first.n;
+    if (field_is(first, "stored")) {
+        if (*rest)
+            return refuse(&p, field_at(rest), "fields after 'stored'", "nothing more");
+        *out = (struct scheme){.stored = true};
+        return true;
+    }
+    struct field weight = first;
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
+        if (field_is(first, aliases[i].name))
+            weight = field_at(aliases[i].meaning);
+    struct scheme s = {0};
+    struct error why;
+    if (!parse_weight(&p, weight, &s) || !parse_tail(&p, rest, &s))
+        return false;
+    if (!scheme_check(&s, &why))
+        return error_set(error, "scheme '%.64s', position 1: %.300s", text, why.text);
+    *out = s;
+    return true;
+}
+
+/* ---- printing ------------------------------------------------------------------------------ */
+
+char *scheme_print_act(const struct scheme *s, char buffer[SCHEME_TEXT])
+{
+    snprintf(buffer, SCHEME_TEXT, "%s%s", dtypes[s->act].name, s->act_asym ? ".asym" : "");
+    return buffer;
+}
+
+char *scheme_print_granularity(const struct scheme *s, char buffer[SCHEME_TEXT])
+{
+    if (dtypes[s->weight].kind == DTYPE_KIND_FLOAT)
+        snprintf(buffer, SCHEME_TEXT, "-");
+    else if (s->granularity == GRANULARITY_GROUP)
+        snprintf(buffer, SCHEME_TEXT, "g%u", s->group);
+    else
+        snprintf(buffer, SCHEME_TEXT, s->granularity == GRANULARITY_TENSOR ? "tensor" : "channel");
+    return buffer;
+}
+
+char *scheme_print(const struct scheme *s, char buffer[SCHEME_TEXT])
+{
+    if (s->stored)
+        return memcpy(buffer, "stored", sizeof "stored");
+    struct scheme usual = scheme_default(s->weight);
+    char part[SCHEME_TEXT];
+    int n = snprintf(buffer, SCHEME_TEXT, "%s", dtypes[s->weight].name);
+    if (s->act != DTYPE_FP32)
+        n += snprintf(buffer + n, SCHEME_TEXT - (size_t)n, "/%s", scheme_print_act(s, part));
+    if (s->granularity != usual.granularity || s->group != usual.group)
+        n += snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":%s", scheme_print_granularity(s, part));
+    if (s->asym)
+        n += snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":asym");
+    if (s->method != METHOD_RTN)
+        snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":%s", method_names[s->method]);
+    return buffer;
+}
+
+/* ---- questions ----------------------------------------------------------------------------- */
+
+bool scheme_check(const struct scheme *s, struct error *error)
+{
+    enum dtype_kind weight = dtypes[s->weight].kind, act = dtypes[s->act].kind;
+    if (act == DTYPE_KIND_INTEGER && weight != DTYPE_KIND_INTEGER)
+        return error_set(error, "int8 activations need int8 or int4 weights: an integer dot product "
+                                "cannot read %s codes", dtypes[s->weight].name);
+    if (act == DTYPE_KIND_SCALED_FLOAT && weight != DTYPE_KIND_SCALED_FLOAT)
+        return error_set(error, "fp8 activations need fp8 weights, not %s", dtypes[s->weight].name);
+    return true;
+}
+
+bool scheme_equal(const struct scheme *a, const struct scheme *b)
+{
+    if (a->stored || b->stored)
+        return a->stored == b->stored;
+    return a->weight == b->weight && a->act == b->act && a->act_asym == b->act_asym &&
+           a->granularity == b->granularity && a->group == b->group && a->asym == b->asym &&
+           a->method == b->method;
+}
+
+bool scheme_bytes(const struct scheme *s, size_t rows, size_t cols, size_t *bytes)
+{
+    struct qmatrix_layout layout;
+    if (!qmatrix_layout(s, rows, cols, &layout))
+        return false;
+    *bytes = layout.codes + layout.scales + layout.zeros;
+    return true;
+}

@@ -1,0 +1,56 @@
+/* scheme.h - how one matrix is stored and what its activations are turned into.
+ *
+ *   stored | WEIGHT[/ACT][:GRANULARITY][:SYMMETRY][:METHOD]
+ *
+ * Every scheme has one canonical spelling, which leaves out what is the default and parses back to
+ * the same scheme. */
+#ifndef QTOP_SCHEME_H
+#define QTOP_SCHEME_H
+
+#include "dtype.h"
+#include "error.h"
+
+enum granularity { GRANULARITY_TENSOR, GRANULARITY_CHANNEL, GRANULARITY_GROUP };
+
+enum method { METHOD_RTN, METHOD_COUNT };
+
+enum { SCHEME_MIN_GROUP = 16, SCHEME_DEFAULT_GROUP = 128, SCHEME_TEXT = 96 };
+
+struct scheme {
+    bool stored;      /* as the file holds it; the other fields then describe that form */
+    enum dtype weight;
+    enum dtype act;   /* what activations become; DTYPE_FP32 leaves them untouched */
+    bool act_asym;    /* quantized activations have a zero point (integers only) */
+    enum granularity granularity;
+    uint32_t group;   /* columns a group, with GRANULARITY_GROUP only; else 0 */
+    bool asym;        /* integers only */
+    enum method method;
+};
+
+/* Parses text. On failure *out is untouched and the error names the position (from 1), what stands
+ * there and what was expected. */
+bool scheme_parse(const char *text, struct scheme *out, struct error *error);
+
+/* Writes the canonical form, NUL-terminated and never cut, and returns buffer. */
+char *scheme_print(const struct scheme *scheme, char buffer[SCHEME_TEXT]);
+
+/* The same, of one field as a screen's column shows it: "int8.asym", "g128", "asym". */
+char *scheme_print_act(const struct scheme *scheme, char buffer[SCHEME_TEXT]);
+char *scheme_print_granularity(const struct scheme *scheme, char buffer[SCHEME_TEXT]);
+const char *method_name(enum method method);
+
+/* A weight datatype with the defaults of the grammar: int8, fp8 per channel, int4 in groups of 128,
+ * symmetric, rounded to nearest, activations untouched. */
+struct scheme scheme_default(enum dtype weight);
+
+/* Whether the combination has a kernel; if not the error says why. Floating-point activations of 16
+ * or 32 bits go with every weight; integer activations need integer weights, fp8 ones fp8 weights. */
+bool scheme_check(const struct scheme *scheme, struct error *error);
+
+bool scheme_equal(const struct scheme *a, const struct scheme *b);
+
+/* Bytes that a rows x cols matrix of this scheme occupies: codes, scales and zero points. False when
+ * the size does not fit in a size_t. */
+bool scheme_bytes(const struct scheme *scheme, size_t rows, size_t cols, size_t *bytes);
+
+#endif

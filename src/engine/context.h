@@ -1,0 +1,50 @@
+/* context.h - a KV cache with scratch, and the forward pass that runs a weight set in it. */
+#ifndef QTOP_CONTEXT_H
+#define QTOP_CONTEXT_H
+
+#include "pool.h"
+#include "weights.h"
+
+enum { CONTEXT_CHUNK = 32 }; /* tokens in one pass at most */
+
+enum { TAP_NONE = -1, TAP_ALL = -2 };
+
+/* Sees the product of a tensor as it is computed: y = W x, x (tokens x cols), y (tokens x rows). */
+struct tap {
+    int tensor; /* or TAP_NONE, TAP_ALL */
+    void (*see)(void *arg, const struct packed *w, const float *x, const float *y, size_t tokens);
+    void *arg;
+};
+
+struct context {
+    const struct model *model;
+    struct pool *pool;
+    size_t capacity;   /* positions the cache can hold */
+    size_t length;     /* positions it holds */
+    float *keys, *values; /* layers x capacity x (kv_heads x head_size), fp32 */
+    float *cosines, *sines; /* capacity x head_size / 2 */
+    float *scratch;    /* everything below points into it */
+    float *x, *normed, *q, *attended, *gate, *up, *norm, *scores, *projected;
+    void *activations; /* scratch of activations_prepare */
+    struct tap tap;
+    double *tensor_seconds; /* where not null, each tensor's time is added here */
+};
+
+/* Room for `capacity` positions. The error says what does not fit in memory. */
+struct context *context_open(const struct model *model, struct pool *pool, size_t capacity,
+                             struct error *error);
+void context_close(struct context *context);
+
+enum logits { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL };
+
+/* Runs n tokens (1..CONTEXT_CHUNK, ids within the vocabulary, context->length + n <= capacity) and
+ * appends them to the cache. logits receives vocab floats for the last token or for each.
+ * Llama (Touvron et al. 2023), with grouped-query attention (Ainslie et al. 2023). */
+void context_run(struct context *context, const struct weights *weights, const int32_t *tokens,
+                 size_t n, enum logits which, float *logits);
+
+/* The same for any n, in chunks; only the last token's logits. */
+void context_prefill(struct context *context, const struct weights *weights, const int32_t *tokens,
+                     size_t n, float *logits);
+
+#endif

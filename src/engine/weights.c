@@ -1,0 +1,156 @@
+#include "weights.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+double weight_error_sqnr_db(const struct weight_error *e)
+{
+    return e->exact || e->sum_e2 == 0 ? INFINITY : 10 * log10(e->sum_w2 / e->sum_e2);
+}
+
+struct packed *packed_ref(struct packed *p)
+{
+    atomic_fetch_add(&p->refs, 1);
+    return p;
+}
+
+void packed_unref(struct packed *p)
+{
+    if (!p || atomic_fetch_sub(&p->refs, 1) > 1)
+        return;
+    qmatrix_free(&p->matrix);
+    free(p->error.row_sqnr_db);
+    free(p);
+}
+
+static struct weights *new_set(size_t count)
+{
+    struct weights *set = calloc(1, sizeof *set + count * sizeof *set->layer);
+    if (set) {
+        atomic_init(&set->refs, 1);
+        set->count = count;
+    }
+    return set;
+}
+
+struct weights *weights_stored(const struct model *model)
+{
+    struct weights *set = new_set(model->tensor_count);
+    for (size_t i = 0; set && i < set->count; i++) {
+        struct packed *p = calloc(1, sizeof *p);
+        if (!p) {
+            weights_unref(set);
+            return NULL;
+        }
+        atomic_init(&p->refs, 1);
+        p->tensor = (int)i;
+        p->matrix = model->tensors[i].stored;
+        p->matrix.owned = NULL; /* the model's */
+        p->error.exact = true;
+        set->layer[i] = p;
+    }
+    return set;
+}
+
+struct weights *weights_replace(const struct weights *old, struct packed *p)
+{
+    struct weights *set = new_set(old->count);
+    for (size_t i = 0; set && i < set->count; i++)
+        set->layer[i] = packed_ref((int)i == p->tensor ? p : old->layer[i]);
+    return set;
+}
+
+struct weights *weights_ref(struct weights *set)
+{
+    atomic_fetch_add(&set->refs, 1);
+    return set;
+}
+
+void weights_unref(struct weights *set)
+{
+    if (!set || atomic_fetch_sub(&set->refs, 1) > 1)
+        return;
+    for (size_t i = 0; i < set->count; i++)
+        packed_unref(set->layer[i]);
+    free(set);
+}
+
+/* ---- totals ---------------------------------------------------------------------------------- */
+
+size_t kv_bytes_per_position(const struct model *m)
+{
+    return 2 * m->hyper.layers * m->hyper.kv_heads * m->hyper.head_size * sizeof(float);
+}
+
+/* Of a tensor's bytes, those that one decode step reads. */
+static size_t step_bytes(const struct model *m, int tensor, size_t bytes)
+{
+    bool lookup_only = m->tensors[tensor].role == ROLE_EMBEDDING && !m->tied;
+    return lookup_only ? bytes / m->hyper.vocab : bytes;
+}
+
+struct totals {
+    size_t size, step, linear_bytes, linear_weights;
+};
+
+static void add_tensor(struct totals *sum, const struct model *m, int tensor, size_t bytes)
+{
+    const struct tensor *t = &m->tensors[tensor];
+    sum->size += bytes;
+    sum->step += step_bytes(m, tensor, bytes);
+    if (roles[t->role].linear && roles[t->role].in_block) {
+        sum->linear_bytes += bytes;
+        sum->linear_weights += t->stored.rows * t->stored.cols;
+    }
+}
+
+static struct scheme_totals finish(const struct totals *sum, const struct model *m, size_t position)
+{
+    return (struct scheme_totals){
+        .size = sum->size,
+        .bytes_per_token = sum->step + position * kv_bytes_per_position(m),
+        .bits_per_weight = 8.0 * (double)sum->linear_bytes / (double)sum->linear_weights,
+    };
+}
+
+static struct scheme_totals set_totals(const struct model *m, const struct weights *set,
+                                       size_t position)
+{
+    struct totals sum = {0};
+    for (size_t i = 0; i < set->count; i++)
+        add_tensor(&sum, m, (int)i, set->layer[i]->matrix.bytes);
+    return finish(&sum, m, position);
+}
+
+size_t weights_size(const struct weights *set)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < set->count; i++)
+        size += set->layer[i]->matrix.bytes;
+    return size;
+}
+
+size_t weights_bytes_per_token(const struct model *m, const struct weights *set, size_t position)
+{
+    return set_totals(m, set, position).bytes_per_token;
+}
+
+double weights_bits_per_weight(const struct model *m, const struct weights *set)
+{
+    return set_totals(m, set, 0).bits_per_weight;
+}
+
+bool schemes_totals(const struct model *m, const struct scheme *schemes, size_t position,
+                    struct scheme_totals *out)
+{
+    struct totals sum = {0};
+    for (size_t i = 0; i < m->tensor_count; i++) {
+        const struct qmatrix *stored = &m->tensors[i].stored;
+        size_t bytes = stored->bytes;
+        if (!schemes[i].stored && !scheme_bytes(&schemes[i], stored->rows, stored->cols, &bytes))
+            return false;
+        add_tensor(&sum, m, (int)i, bytes);
+    }
+    *out = finish(&sum, m, position);
+    return true;
+}

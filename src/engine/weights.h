@@ -1,0 +1,68 @@
+/* weights.h - packed matrices and sets of them: immutable, shared by reference count. */
+#ifndef QTOP_WEIGHTS_H
+#define QTOP_WEIGHTS_H
+
+#include "../model/model.h"
+
+#include <stdatomic.h>
+
+/* What quantizing a matrix did to its weights, against the stored ones. */
+struct weight_error {
+    bool exact;          /* every weight is the stored one */
+    double sum_w2;       /* sum of squared stored weights */
+    double sum_e2;       /* sum of squared errors */
+    float max_abs;       /* largest |error| ... */
+    size_t max_row, max_col; /* ... and where it sits */
+    float *row_sqnr_db;  /* SQNR of each row (rows), +infinity where exact; null for stored ones */
+};
+
+/* 10 log10 (sum w^2 / sum e^2) in dB; +infinity when there is no error. */
+double weight_error_sqnr_db(const struct weight_error *e);
+
+/* One packed matrix. Once in a set it never changes. */
+struct packed {
+    atomic_int refs;
+    int tensor;            /* index in the model */
+    struct qmatrix matrix;
+    struct weight_error error;
+};
+
+struct packed *packed_ref(struct packed *p);
+void packed_unref(struct packed *p);
+
+/* One matrix for every tensor of a model, in its order. */
+struct weights {
+    atomic_int refs;
+    size_t count;
+    struct packed *layer[];
+};
+
+/* The model's stored weights, borrowed from its file. Null when memory is short. */
+struct weights *weights_stored(const struct model *model);
+
+/* A copy of the set in which p stands for its tensor; takes a new reference to p. */
+struct weights *weights_replace(const struct weights *set, struct packed *p);
+
+struct weights *weights_ref(struct weights *set);
+void weights_unref(struct weights *set);
+
+/* Totals by their definitions: bytes of everything; bytes that one decode step at a position reads
+ * (the embedding table only where it is the head, else one row; the KV cache of `position`
+ * positions); bits per weight over the linear matrices inside blocks. */
+size_t weights_size(const struct weights *set);
+size_t weights_bytes_per_token(const struct model *model, const struct weights *set,
+                               size_t position);
+double weights_bits_per_weight(const struct model *model, const struct weights *set);
+
+/* The same three figures for schemes that are not packed: one scheme a tensor. */
+struct scheme_totals {
+    size_t size, bytes_per_token;
+    double bits_per_weight;
+};
+bool schemes_totals(const struct model *model, const struct scheme *schemes, size_t position,
+                    struct scheme_totals *out);
+
+/* Bytes that the KV cache holds for one position. */
+size_t kv_bytes_per_position(const struct model *model);
+
+#endif

@@ -1,0 +1,75 @@
+#include "output_error.h"
+
+#include "../../kernels/dispatch.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+double output_error_sqnr_db(const struct output_error *e)
+{
+    if (e->tokens == 0)
+        return NAN;
+    return e->sum_e2 == 0 ? INFINITY : 10 * log10(e->sum_y2 / e->sum_e2);
+}
+
+/* Four times the first token's root mean square error: wide enough for most of what follows. */
+static void open_histogram(struct output_error *e, const float *y, const float *truth, size_t rows)
+{
+    double sum = 0;
+    for (size_t r = 0; r < rows; r++)
+        sum += (double)(y[r] - truth[r]) * (y[r] - truth[r]);
+    double reach = 4 * sqrt(sum / (double)rows);
+    e->errors = histogram_over(-reach, reach);
+}
+
+void output_error_add(struct output_error *e, const struct qmatrix *stored, const float *x,
+                      const float *y, size_t tokens, float *y_stored)
+{
+    struct activations untouched = {.tokens = 1, .cols = stored->cols};
+    for (size_t t = 0; t < tokens; t++) {
+        const float *out = y + t * stored->rows;
+        untouched.values = x + t * stored->cols;
+        isa_current()->matmul(stored, &untouched, 0, stored->rows, y_stored);
+        if (e->tokens++ == 0)
+            open_histogram(e, out, y_stored, stored->rows);
+        for (size_t r = 0; r < stored->rows; r++) {
+            double error = (double)out[r] - y_stored[r];
+            e->sum_y2 += (double)y_stored[r] * y_stored[r];
+            e->sum_e2 += error * error;
+            histogram_add(&e->errors, error);
+        }
+    }
+}
+
+struct collector {
+    const struct model *model;
+    struct output_error *errors;
+    float *scratch;
+};
+
+static void see(void *arg, const struct packed *w, const float *x, const float *y, size_t tokens)
+{
+    const struct collector *c = arg;
+    output_error_add(&c->errors[w->tensor], &c->model->tensors[w->tensor].stored, x, y, tokens,
+                     c->scratch);
+}
+
+bool output_errors(const struct session *s, const struct weights *weights, const int32_t *tokens,
+                   size_t n, struct output_error *errors, struct error *error)
+{
+    const struct hyper *h = &s->model->hyper;
+    size_t rows = h->vocab > h->hidden ? h->vocab : h->hidden;
+    struct collector collector = {s->model, errors, malloc((rows > h->dim ? rows : h->dim) *
+                                                           sizeof(float))};
+    float *logits = malloc(h->vocab * sizeof *logits);
+    struct context *c = context_open(s->model, s->pool, n, error);
+    bool ok = c && (collector.scratch && logits ? true : error_set(error, "not enough memory"));
+    if (ok) {
+        c->tap = (struct tap){TAP_ALL, see, &collector};
+        context_prefill(c, weights, tokens, n, logits);
+    }
+    context_close(c);
+    free(logits);
+    free(collector.scratch);
+    return ok;
+}

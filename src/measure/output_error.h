@@ -1,0 +1,29 @@
+/* output_error.h - what quantization did to a layer's output: y^ - y, where y^ comes from the real
+ * kernel and y from the stored weights with fp32 activations, on the same activations x. */
+#ifndef QTOP_OUTPUT_ERROR_H
+#define QTOP_OUTPUT_ERROR_H
+
+#include "../engine/context.h"
+#include "../session.h"
+#include "histogram.h"
+
+struct output_error {
+    double sum_y2, sum_e2;
+    size_t tokens;
+    struct histogram errors; /* of y^ - y, over a range that the first token sets */
+};
+
+/* 10 log10 (sum y^2 / sum e^2); +infinity without error, NaN without tokens. */
+double output_error_sqnr_db(const struct output_error *e);
+
+/* Adds the product of one tensor, as a tap sees it. y_stored is scratch of rows floats. */
+void output_error_add(struct output_error *e, const struct qmatrix *stored, const float *x,
+                      const float *y, size_t tokens, float *y_stored);
+
+/* Runs n tokens through the set and fills errors (one a tensor; those that multiply nothing stay
+ * empty). */
+bool output_errors(const struct session *session, const struct weights *weights,
+                   const int32_t *tokens, size_t n, struct output_error *errors,
+                   struct error *error);
+
+#endif

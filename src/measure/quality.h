@@ -1,0 +1,43 @@
+/* quality.h - perplexity, KL divergence and top-1 agreement of a weight set against the reference,
+ * both run in lockstep over the same windows; logits are never kept. */
+#ifndef QTOP_QUALITY_H
+#define QTOP_QUALITY_H
+
+#include "../engine/context.h"
+
+enum protocol { PROTOCOL_FULL, PROTOCOL_LLAMACPP, PROTOCOL_COUNT };
+
+const char *protocol_name(enum protocol protocol);
+
+struct quality_plan {
+    const int32_t *tokens; /* the text, without BOS; must outlive the job */
+    size_t count;
+    int32_t bos;           /* -1: none */
+    enum protocol protocol;
+    size_t window;         /* N, from 2 */
+};
+
+struct quality_result {
+    size_t scored, planned; /* predictions */
+    double perplexity, perplexity_reference;
+    double kl, kl_stderr;   /* mean over predictions, nats; the standard error of that mean */
+    double top1;            /* share of predictions on which both agree */
+};
+
+struct quality;
+
+/* The number of predictions that the plan scores; 0 with an error for a text that is too short. */
+size_t quality_predictions(const struct quality_plan *plan, struct error *error);
+
+struct quality *quality_open(const struct model *model, struct pool *pool,
+                             const struct quality_plan *plan, struct weights *reference,
+                             struct weights *scheme, struct error *error);
+void quality_close(struct quality *quality);
+
+/* Works for about `seconds`, at least one chunk; true when everything is scored. */
+bool quality_step(struct quality *quality, double seconds);
+
+/* The figures so far. */
+struct quality_result quality_result(const struct quality *quality);
+
+#endif

@@ -1,0 +1,223 @@
+#include "recipe.h"
+
+#include "../model/mapped.h"
+#include "../text/escape.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { RECIPE_LINE = 512, RECIPE_RULES = 100000 };
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static bool add_rule(struct recipe *r, const char *pattern, struct scheme scheme, int line)
+{
+    struct rule *rules = realloc(r->rules, (r->count + 1) * sizeof *rules);
+    if (!rules)
+        return false;
+    r->rules = rules;
+    rules[r->count] = (struct rule){strdup(pattern), scheme, line};
+    return rules[r->count].pattern ? (r->count++, true) : false;
+}
+
+/* One line without its comment: nothing, or a pattern and a scheme. */
+static bool parse_line(struct recipe *recipe, const char *name, char *text, int line,
+                       struct error *error)
+{
+    char *save, *pattern = strtok_r(text, " \t\r", &save);
+    if (!pattern)
+        return true;
+    char *scheme_text = strtok_r(NULL, " \t\r", &save);
+    if (!scheme_text)
+        return error_set(error, "%s, line %d: '%.48s' has no scheme; expected PATTERN SCHEME", name,
+                         line, pattern);
+    char *more = strtok_r(NULL, " \t\r", &save);
+    if (more)
+        return error_set(error, "%s, line %d: '%.48s' after the scheme; expected the line's end",
+                         name, line, more);
+    struct scheme scheme;
+    struct error why;
+    if (!scheme_parse(scheme_text, &scheme, &why))
+        return error_set(error, "%s, line %d: %.380s", name, line, why.text);
+    return add_rule(recipe, pattern, scheme, line) || error_set(error, "not enough memory");
+}
+
+bool recipe_parse(struct recipe *recipe, const char *name, const char *text, size_t n,
+                  struct error *error)
+{
+    *recipe = (struct recipe){0};
+    int line = 1;
+    for (size_t at = 0; at < n; line++) {
+        const char *end = memchr(text + at, '\n', n - at);
+        size_t length = end ? (size_t)(end - text) - at : n - at;
+        char raw[RECIPE_LINE], shown[RECIPE_LINE];
+        bool ok = length < sizeof raw && recipe->count < RECIPE_RULES;
+        if (!ok)
+            error_set(error, "%s, line %d: %zu bytes; expected fewer than %d", name, line, length,
+                      RECIPE_LINE);
+        if (ok) {
+            memcpy(raw, text + at, length);
+            raw[length] = 0;
+            for (size_t i = 0; i < length; i++) /* tabs separate; the rest is shown escaped */
+                if (raw[i] == '\t' || raw[i] == '\r')
+                    raw[i] = ' ';
+            escape_text(shown, sizeof shown, raw, length);
+            shown[strcspn(shown, "#")] = 0;
+            ok = parse_line(recipe, name, shown, line, error);
+        }
+        if (!ok) {
+            recipe_free(recipe);
+            return false;
+        }
+        at += length + 1;
+    }
+    return true;
+}
+
+bool recipe_read(struct recipe *recipe, const char *path, struct error *error)
+{
+    struct mapped_file file;
+    *recipe = (struct recipe){0};
+    if (!mapped_file_open(&file, path, error))
+        return false;
+    char shown[200];
+    escape_text(shown, sizeof shown, path, strlen(path));
+    bool ok = recipe_parse(recipe, shown, (const char *)file.data, file.size, error);
+    mapped_file_close(&file);
+    return ok;
+}
+
+void recipe_free(struct recipe *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        free(r->rules[i].pattern);
+    free(r->rules);
+    *r = (struct recipe){0};
+}
+
+/* ---- applying -------------------------------------------------------------------------------- */
+
+struct scheme scheme_for_tensor(const struct model *m, int tensor, struct scheme s)
+{
+    enum role role = m->tensors[tensor].role;
+    bool multiplies = roles[role].linear || (role == ROLE_EMBEDDING && m->tied);
+    if (s.stored) {
+        s = m->tensors[tensor].stored.scheme;
+    } else if (!multiplies) {
+        s.act = DTYPE_FP32;
+        s.act_asym = false;
+    }
+    return s;
+}
+
+static bool rule_matches(const struct rule *rule, const struct model *m, int tensor)
+{
+    const struct tensor *t = &m->tensors[tensor];
+    if (model_find_name(m, rule->pattern) == tensor)
+        return true;
+    return !roles[t->role].vector && fnmatch(rule->pattern, t->name, 0) == 0;
+}
+
+/* Levenshtein's distance, for names of ordinary length. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[64], n = strnlen(b, 63);
+    for (size_t k = 0; k <= n; k++)
+        row[k] = k;
+    for (size_t i = 0; a[i]; i++) {
+        size_t diagonal = row[0]++;
+        for (size_t k = 1; k <= n; k++) {
+            size_t best = diagonal + (a[i] != b[k - 1]);
+            diagonal = row[k];
+            best = row[k] + 1 < best ? row[k] + 1 : best;
+            row[k] = row[k - 1] + 1 < best ? row[k - 1] + 1 : best;
+        }
+    }
+    return row[n];
+}
+
+static const char *nearest_name(const struct model *m, const char *pattern)
+{
+    size_t best = 0, least = SIZE_MAX;
+    for (size_t i = 0; i < m->tensor_count; i++) {
+        size_t d = distance(pattern, m->tensors[i].name);
+        if (d < least) {
+            least = d;
+            best = i;
+        }
+    }
+    return m->tensors[best].name;
+}
+
+bool recipe_apply(const struct recipe *recipe, const struct model *m, struct scheme *schemes,
+                  struct error *error)
+{
+    for (size_t i = 0; i < recipe->count; i++) {
+        bool any = false;
+        for (int t = 0; t < (int)m->tensor_count && !any; t++)
+            any = rule_matches(&recipe->rules[i], m, t);
+        if (!any)
+            return error_set(error, "recipe, line %d: '%.48s' matches no tensor; the nearest name "
+                                    "is %s", recipe->rules[i].line, recipe->rules[i].pattern,
+                             nearest_name(m, recipe->rules[i].pattern));
+    }
+    for (size_t i = 0; i < recipe->count; i++)
+        for (int t = 0; t < (int)m->tensor_count; t++)
+            if (rule_matches(&recipe->rules[i], m, t))
+                schemes[t] = scheme_for_tensor(m, t, recipe->rules[i].scheme);
+    return true;
+}
+
+void schemes_set_linear(const struct model *m, struct scheme scheme, struct scheme *schemes)
+{
+    for (int t = 0; t < (int)m->tensor_count; t++) {
+        const struct role_info *role = &roles[m->tensors[t].role];
+        if (role->linear && role->in_block)
+            schemes[t] = scheme_for_tensor(m, t, scheme);
+    }
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void write_rules(FILE *f, const struct model *m, const struct scheme *schemes)
+{
+    char text[SCHEME_TEXT];
+    fprintf(f, "# %zu tensors; those without a line are as stored\n", m->tensor_count);
+    for (size_t i = 0; i < m->tensor_count; i++)
+        if (!schemes[i].stored)
+            fprintf(f, "%-20s %s\n", m->tensors[i].name, scheme_print(&schemes[i], text));
+}
+
+bool recipe_write(const char *path, const struct model *m, const struct scheme *schemes,
+                  struct error *error)
+{
+    char shown[200], *temporary;
+    escape_text(shown, sizeof shown, path, strlen(path));
+    if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
+        return error_set(error, "%s: not enough memory", shown);
+    int fd = mkostemp(temporary, O_CLOEXEC);
+    FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
+    bool ok = f != NULL;
+    if (ok) {
+        mode_t mask = umask(0); /* mkostemp made it private; a recipe is an ordinary file */
+        umask(mask);
+        write_rules(f, m, schemes);
+        ok = fchmod(fd, 0666 & ~mask) == 0 && fflush(f) == 0 && fsync(fd) == 0;
+    }
+    if (f)
+        ok = fclose(f) == 0 && ok;
+    ok = ok && rename(temporary, path) == 0;
+    if (!ok) {
+        error_set(error, "%s: cannot be written: %s", shown, strerror(errno));
+        if (fd >= 0)
+            unlink(temporary);
+    }
+    free(temporary);
+    return ok;
+}

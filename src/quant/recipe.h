@@ -1,0 +1,43 @@
+/* recipe.h - which tensor gets which scheme: `PATTERN SCHEME` lines, the last match wins.
+ *
+ * PATTERN is a shell glob over canonical names; `#` begins a comment. A glob matches every matrix
+ * (more than one row); a vector is matched by its literal name only. `output` of a tied model is its
+ * embedding table. */
+#ifndef QTOP_RECIPE_H
+#define QTOP_RECIPE_H
+
+#include "../model/model.h"
+
+struct rule {
+    char *pattern;
+    struct scheme scheme;
+    int line;
+};
+
+struct recipe {
+    size_t count;
+    struct rule *rules;
+};
+
+/* Parses a text; name is what errors call it. Errors name the line. Free with recipe_free. */
+bool recipe_parse(struct recipe *recipe, const char *name, const char *text, size_t n,
+                  struct error *error);
+bool recipe_read(struct recipe *recipe, const char *path, struct error *error);
+void recipe_free(struct recipe *recipe);
+
+/* Writes a recipe with one line a tensor that is not as stored, through a temporary file and rename. */
+bool recipe_write(const char *path, const struct model *model, const struct scheme *schemes,
+                  struct error *error);
+
+/* Applies the rules to schemes (one a tensor). A rule that matches nothing is an error that gives the
+ * nearest name; the schemes are then untouched. */
+bool recipe_apply(const struct recipe *recipe, const struct model *model, struct scheme *schemes,
+                  struct error *error);
+
+/* Gives the scheme to every linear matrix inside blocks: what -s does. */
+void schemes_set_linear(const struct model *model, struct scheme scheme, struct scheme *schemes);
+
+/* A scheme as this tensor can have it: a tensor that multiplies nothing takes no activation dtype. */
+struct scheme scheme_for_tensor(const struct model *model, int tensor, struct scheme scheme);
+
+#endif

@@ -1,0 +1,183 @@
+#include "requant.h"
+
+#include "../measure/clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Weights in one slice of work between two looks at the clock. */
+enum { SLICE = 1 << 18 };
+
+static size_t rows_of(const struct requant *job)
+{
+    return job->out->matrix.rows;
+}
+
+bool requant_begin(struct requant *job, const struct model *model, int tensor,
+                   const struct scheme *scheme, int threads, struct error *error)
+{
+    const struct tensor *t = &model->tensors[tensor];
+    size_t rows = t->stored.rows, cols = t->stored.cols;
+    *job = (struct requant){.model = model, .tensor = tensor};
+    job->scanned = scheme->granularity != GRANULARITY_TENSOR;
+    if (!scheme_check(scheme, error))
+        return false;
+    job->out = calloc(1, sizeof *job->out);
+    job->row_range = calloc(rows, sizeof *job->row_range);
+    job->row_w2 = calloc(rows, sizeof *job->row_w2);
+    job->row_e2 = calloc(rows, sizeof *job->row_e2);
+    job->row_max = calloc(rows, sizeof *job->row_max);
+    job->row_max_col = calloc(rows, sizeof *job->row_max_col);
+    job->buffer = calloc((size_t)threads * 2 * cols, sizeof *job->buffer);
+    bool ok = job->out && job->row_range && job->row_w2 && job->row_e2 && job->row_max &&
+              job->row_max_col && job->buffer;
+    if (!ok)
+        error_set(error, "%s: not enough memory to quantize %zu x %zu", t->name, rows, cols);
+    if (ok) {
+        atomic_init(&job->out->refs, 1);
+        job->out->tensor = tensor;
+        ok = qmatrix_init(&job->out->matrix, scheme, rows, cols, error);
+    }
+    if (ok) {
+        job->out->error.row_sqnr_db = calloc(rows, sizeof(float));
+        ok = job->out->error.row_sqnr_db || error_set(error, "%s: not enough memory", t->name);
+    }
+    if (!ok)
+        requant_end(job);
+    return ok;
+}
+
+static void scan_rows(void *arg, size_t begin, size_t end, int thread)
+{
+    struct requant *job = arg;
+    const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
+    float *row = job->buffer + (size_t)thread * 2 * stored->cols;
+    for (size_t r = job->row + begin; r < job->row + end; r++) {
+        qmatrix_decode_row(stored, r, row);
+        value_range_add(&job->row_range[r], row, stored->cols);
+    }
+}
+
+/* Packs rows and measures e = w' - w. Sums are kept a row, so that the totals do not depend on how
+ * rows were shared out. */
+static void pack_rows(void *arg, size_t begin, size_t end, int thread)
+{
+    struct requant *job = arg;
+    const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
+    const struct method_info *method = &methods[job->out->matrix.scheme.method];
+    size_t cols = stored->cols;
+    float *row = job->buffer + (size_t)thread * 2 * cols, *back = row + cols;
+    for (size_t r = job->row + begin; r < job->row + end; r++) {
+        qmatrix_decode_row(stored, r, row);
+        method->pack(job, r, row);
+        qmatrix_decode_row(&job->out->matrix, r, back);
+        double w2 = 0, e2 = 0;
+        float largest = -1;
+        for (size_t c = 0; c < cols; c++) {
+            float e = back[c] - row[c];
+            if (!isfinite(e))
+                continue;
+            w2 += (double)row[c] * row[c];
+            e2 += (double)e * e;
+            if (fabsf(e) > largest) {
+                largest = fabsf(e);
+                job->row_max_col[r] = (uint32_t)c;
+            }
+        }
+        job->row_w2[r] = w2;
+        job->row_e2[r] = e2;
+        job->row_max[r] = largest;
+    }
+}
+
+static void finish_scan(struct requant *job)
+{
+    struct value_range all = {0, 0};
+    for (size_t r = 0; r < rows_of(job); r++) {
+        all.min = fminf(all.min, job->row_range[r].min);
+        all.max = fmaxf(all.max, job->row_range[r].max);
+    }
+    quantize_tensor_scale(&job->out->matrix, all);
+    job->scanned = true;
+    job->row = 0;
+}
+
+static void finish_pack(struct requant *job)
+{
+    struct weight_error *e = &job->out->error;
+    e->max_abs = 0;
+    for (size_t r = 0; r < rows_of(job); r++) {
+        e->sum_w2 += job->row_w2[r];
+        e->sum_e2 += job->row_e2[r];
+        e->row_sqnr_db[r] = (float)(job->row_e2[r] == 0
+                                        ? INFINITY
+                                        : 10 * log10(job->row_w2[r] / job->row_e2[r]));
+        if (job->row_max[r] > e->max_abs) {
+            e->max_abs = job->row_max[r];
+            e->max_row = r;
+            e->max_col = job->row_max_col[r];
+        }
+    }
+    e->exact = e->sum_e2 == 0;
+}
+
+bool requant_step(struct requant *job, struct pool *pool, double seconds)
+{
+    double begin = clock_seconds();
+    size_t block = SLICE / job->out->matrix.cols + 1;
+    while (job->row < rows_of(job)) {
+        size_t left = rows_of(job) - job->row, n = left < block ? left : block;
+        pool_run(pool, n, job->scanned ? pack_rows : scan_rows, job);
+        job->row += n;
+        if (job->row == rows_of(job)) {
+            if (job->scanned)
+                break;
+            finish_scan(job);
+        }
+        if (clock_seconds() - begin > seconds)
+            return false;
+    }
+    finish_pack(job);
+    return true;
+}
+
+double requant_fraction(const struct requant *job)
+{
+    if (!job->out)
+        return 1;
+    double part = (double)job->row / (double)rows_of(job);
+    bool two_passes = job->out->matrix.scheme.granularity == GRANULARITY_TENSOR;
+    return two_passes ? (job->scanned ? 0.5 : 0) + part / 2 : part;
+}
+
+struct packed *requant_take(struct requant *job)
+{
+    struct packed *out = job->out;
+    job->out = NULL;
+    return out;
+}
+
+void requant_end(struct requant *job)
+{
+    packed_unref(job->out);
+    free(job->row_range);
+    free(job->row_w2);
+    free(job->row_e2);
+    free(job->row_max);
+    free(job->row_max_col);
+    free(job->buffer);
+    *job = (struct requant){0};
+}
+
+struct packed *requantize(const struct model *model, int tensor, const struct scheme *scheme,
+                          struct pool *pool, struct error *error)
+{
+    struct requant job;
+    if (!requant_begin(&job, model, tensor, scheme, pool_threads(pool), error))
+        return NULL;
+    while (!requant_step(&job, pool, 1))
+        continue;
+    struct packed *out = requant_take(&job);
+    requant_end(&job);
+    return out;
+}

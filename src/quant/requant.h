@@ -1,0 +1,57 @@
+/* requant.h - turning one stored tensor into a packed matrix of another scheme, in bounded slices.
+ *
+ * A method is a row of the table in methods.c. It reads the stored rows, decoded exactly, and writes
+ * the rows of the new matrix; rows are shared out over the pool. Errors against the stored weights
+ * are measured on the way. */
+#ifndef QTOP_REQUANT_H
+#define QTOP_REQUANT_H
+
+#include "../engine/pool.h"
+#include "../engine/weights.h"
+
+#include "../../kernels/quantize.h"
+
+struct requant {
+    const struct model *model;
+    int tensor;
+    struct packed *out;      /* being made; null when taken */
+    size_t row;              /* next row of the pass under way */
+    bool scanned;            /* a per-tensor scale needs a pass over all rows first */
+    struct value_range *row_range; /* of that pass */
+    double *row_w2, *row_e2; /* sums of each row */
+    float *row_max;          /* largest |error| of each row, and its column */
+    uint32_t *row_max_col;
+    float *buffer;           /* two rows a thread */
+};
+
+struct method_info {
+    enum method method;
+    const char *summary;
+    bool needs_calibration;
+    /* Packs rows begin..end-1 of job->out from the stored rows; runs on any thread. */
+    void (*pack)(struct requant *job, size_t row, const float *stored);
+};
+
+extern const struct method_info methods[METHOD_COUNT];
+
+/* Prepares the job. Fails when the scheme has no kernel or memory is short. */
+bool requant_begin(struct requant *job, const struct model *model, int tensor,
+                   const struct scheme *scheme, int threads, struct error *error);
+
+/* Works for about `seconds`, at least one block of rows; true when the matrix is finished. */
+bool requant_step(struct requant *job, struct pool *pool, double seconds);
+
+/* 0..1 */
+double requant_fraction(const struct requant *job);
+
+/* The finished matrix, now the caller's. */
+struct packed *requant_take(struct requant *job);
+
+/* Frees what is left, at any time. */
+void requant_end(struct requant *job);
+
+/* All at once. */
+struct packed *requantize(const struct model *model, int tensor, const struct scheme *scheme,
+                          struct pool *pool, struct error *error);
+
+#endif

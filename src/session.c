@@ -1,0 +1,167 @@
+#include "session.h"
+
+#include "engine/sampler.h"
+#include "measure/clock.h"
+#include "measure/topology.h"
+#include "quant/requant.h"
+
+#include <stdlib.h>
+
+enum { DEFAULT_CONTEXT = 4096, LLAMA_BOS = 1, LLAMA_EOS = 2 };
+
+static bool open_tokenizer(struct session *s, const char *path, struct error *error)
+{
+    size_t vocab = s->model->hyper.vocab;
+    if (!path) { /* a model without one is shown by its ids */
+        s->tokenizer = tokenizer_beside(s->model->file.path, vocab, &s->tokenizer_error);
+        return true;
+    }
+    s->tokenizer = tokenizer_open(path, error);
+    if (s->tokenizer && tokenizer_vocab(s->tokenizer) != vocab)
+        return error_set(error, "%.200s: %zu tokens; the model's vocabulary has %zu", path,
+                         tokenizer_vocab(s->tokenizer), vocab);
+    return s->tokenizer != NULL;
+}
+
+static bool choose_context(struct session *s, size_t wanted, struct error *error)
+{
+    size_t trained = s->model->hyper.trained_context;
+    if (wanted > trained)
+        return error_set(error, "--context %zu: the model was trained for %zu positions", wanted,
+                         trained);
+    s->context = wanted ? wanted : trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
+    return true;
+}
+
+bool session_open(struct session *s, const struct session_options *o, struct error *error)
+{
+    *s = (struct session){0};
+    int threads = o->threads ? o->threads : topology()->cores;
+    bool ok = (s->model = model_open(o->model_path, error)) &&
+              open_tokenizer(s, o->tokenizer_path, error) && choose_context(s, o->context, error) &&
+              (s->pool = pool_create(threads, error));
+    if (ok && !(s->stored = weights_stored(s->model)))
+        ok = error_set(error, "not enough memory");
+    if (!ok)
+        session_close(s);
+    return ok;
+}
+
+void session_close(struct session *s)
+{
+    weights_unref(s->stored);
+    pool_destroy(s->pool);
+    tokenizer_close(s->tokenizer);
+    model_close(s->model);
+    *s = (struct session){0};
+}
+
+int32_t session_bos(const struct session *s)
+{
+    return s->tokenizer ? tokenizer_bos(s->tokenizer) : LLAMA_BOS;
+}
+
+bool session_ends_text(const struct session *s, int32_t token)
+{
+    int32_t eos = s->tokenizer ? tokenizer_eos(s->tokenizer) : LLAMA_EOS;
+    return token == eos || token == session_bos(s);
+}
+
+struct scheme *session_schemes(const struct session *s, struct error *error)
+{
+    struct scheme *schemes = calloc(s->model->tensor_count, sizeof *schemes);
+    if (!schemes)
+        error_set(error, "not enough memory");
+    for (size_t i = 0; schemes && i < s->model->tensor_count; i++)
+        schemes[i] = s->model->tensors[i].stored.scheme;
+    return schemes;
+}
+
+struct weights *session_weights(const struct session *s, const struct scheme *schemes,
+                                struct error *error)
+{
+    struct weights *set = weights_ref(s->stored);
+    for (int t = 0; set && t < (int)s->model->tensor_count; t++) {
+        if (schemes[t].stored)
+            continue;
+        struct packed *p = requantize(s->model, t, &schemes[t], s->pool, error);
+        struct weights *next = p ? weights_replace(set, p) : NULL;
+        if (p && !next)
+            error_set(error, "not enough memory");
+        packed_unref(p);
+        weights_unref(set);
+        set = next;
+    }
+    return set;
+}
+
+/* ---- the model's own text -------------------------------------------------------------------- */
+
+struct writer {
+    const struct session *session;
+    struct context *context;
+    struct sampler sampler;
+    struct tokens tokens;
+    float *logits;
+    int32_t *order;
+    size_t count;
+    int32_t last;
+};
+
+struct writer *writer_open(const struct session *s, size_t count, uint64_t seed,
+                           struct error *error)
+{
+    size_t vocab = s->model->hyper.vocab;
+    struct writer *w = calloc(1, sizeof *w);
+    if (!w) {
+        error_set(error, "not enough memory");
+        return NULL;
+    }
+    *w = (struct writer){.session = s, .count = count, .last = session_bos(s)};
+    w->sampler = (struct sampler){.temperature = 1, .top_p = 1};
+    sampler_seed(&w->sampler, seed);
+    w->logits = malloc(vocab * sizeof *w->logits);
+    w->order = malloc(vocab * sizeof *w->order);
+    w->context = context_open(s->model, s->pool, s->context, error);
+    if (w->logits && w->order && w->context)
+        return w;
+    if (w->context)
+        error_set(error, "not enough memory");
+    writer_close(w);
+    return NULL;
+}
+
+bool writer_step(struct writer *w, double seconds)
+{
+    const struct session *s = w->session;
+    double begin = clock_seconds();
+    while (w->tokens.count < w->count) {
+        context_run(w->context, s->stored, &w->last, 1, LOGITS_LAST, w->logits);
+        w->last = (int32_t)sampler_choose(&w->sampler, w->logits, s->model->hyper.vocab, w->order);
+        if (!tokens_add(&w->tokens, w->last))
+            w->count = w->tokens.count; /* what there is will have to do */
+        if (session_ends_text(s, w->last) || w->context->length == w->context->capacity) {
+            w->context->length = 0;
+            w->last = session_bos(s);
+        }
+        if (clock_seconds() - begin > seconds)
+            break;
+    }
+    return w->tokens.count >= w->count;
+}
+
+const struct tokens *writer_tokens(const struct writer *w)
+{
+    return &w->tokens;
+}
+
+void writer_close(struct writer *w)
+{
+    if (!w)
+        return;
+    context_close(w->context);
+    free(w->tokens.ids);
+    free(w->logits);
+    free(w->order);
+    free(w);
+}

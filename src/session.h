@@ -1,0 +1,51 @@
+/* session.h - an open model with what is needed to run it. */
+#ifndef QTOP_SESSION_H
+#define QTOP_SESSION_H
+
+#include "engine/context.h"
+#include "text/tokenizer.h"
+
+struct session_options {
+    const char *model_path;
+    const char *tokenizer_path; /* null: looked for beside the model */
+    int threads;                /* 0: one a physical core */
+    size_t context;             /* 0: the smaller of the trained one and 4096 */
+};
+
+struct session {
+    struct model *model;
+    struct tokenizer *tokenizer;  /* null where there is none ... */
+    struct error tokenizer_error; /* ... and why */
+    struct pool *pool;
+    size_t context;               /* positions */
+    struct weights *stored;       /* the reference */
+};
+
+/* Fails when the model does not open, or a named tokenizer does not. */
+bool session_open(struct session *session, const struct session_options *options,
+                  struct error *error);
+void session_close(struct session *session);
+
+/* The ids that begin and end a text: the tokenizer's, else those of the llama vocabulary. */
+int32_t session_bos(const struct session *session);
+bool session_ends_text(const struct session *session, int32_t token);
+
+/* The weight set with one scheme a tensor, all at once. */
+struct weights *session_weights(const struct session *session, const struct scheme *schemes,
+                                struct error *error);
+
+/* The model's stored schemes, one a tensor; the caller frees. */
+struct scheme *session_schemes(const struct session *session, struct error *error);
+
+/* The model writes its own text: count tokens at full precision, temperature 1, a new text after each
+ * end. The same seed gives the same tokens. */
+enum { SELF_TEXT_EVALUATION_SEED = 20240911, SELF_TEXT_CALIBRATION_SEED = 77 };
+
+struct writer;
+struct writer *writer_open(const struct session *session, size_t count, uint64_t seed,
+                           struct error *error);
+bool writer_step(struct writer *writer, double seconds); /* true when count tokens are written */
+const struct tokens *writer_tokens(const struct writer *writer);
+void writer_close(struct writer *writer);
+
+#endif

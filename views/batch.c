@@ -1,0 +1,200 @@
+#include "batch.h"
+
+#include "../kernels/dispatch.h"
+#include "../src/measure/topology.h"
+#include "../src/quant/recipe.h"
+#include "../src/text/escape.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int complain(const struct error *error, int status)
+{
+    char line[1100];
+    escape_text(line, sizeof line, error->text, strlen(error->text));
+    fprintf(stderr, "qtop: %s\n", line);
+    return status;
+}
+
+char *builtin_model_path(struct error *error)
+{
+    static const char *const folders[] = {PKGDATADIR, SRCDATADIR};
+    const char *chosen = getenv("QTOP_DATA");
+    char *path;
+    for (int i = chosen ? -1 : 0; i < 2; i++) {
+        const char *folder = i < 0 ? chosen : folders[i];
+        if (asprintf(&path, "%s/stories.bin", folder) < 0)
+            break;
+        if (access(path, R_OK) == 0)
+            return path;
+        free(path);
+    }
+    error_set(error, "the built-in model stories.bin is not in %s; name a MODEL", PKGDATADIR);
+    return NULL;
+}
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+bool apply_schemes(const struct options *o, const struct model *model, struct scheme *schemes,
+                   struct error *error)
+{
+    struct scheme uniform;
+    struct recipe recipe;
+    if (o->scheme) {
+        if (!scheme_parse(o->scheme, &uniform, error))
+            return false;
+        schemes_set_linear(model, uniform, schemes);
+    }
+    if (!o->recipe)
+        return true;
+    if (!recipe_read(&recipe, o->recipe, error))
+        return false;
+    bool ok = recipe_apply(&recipe, model, schemes, error);
+    recipe_free(&recipe);
+    return ok;
+}
+
+/* What is wrong with the words themselves, before any file is opened. */
+static bool check_words(const struct options *o, struct error *error)
+{
+    struct scheme scheme;
+    const char *isa = o->isa ? o->isa : getenv("QTOP_ISA");
+    if (o->scheme && !scheme_parse(o->scheme, &scheme, error))
+        return false;
+    if (o->threads > topology()->processors)
+        return error_set(error, "--threads %ld: this process may use %d processors", o->threads,
+                         topology()->processors);
+    if (o->protocol && strcmp(o->protocol, "full") != 0 && strcmp(o->protocol, "llamacpp") != 0)
+        return error_set(error, "--protocol '%.32s': expected full or llamacpp", o->protocol);
+    return !isa || isa_select(isa, error);
+}
+
+static void name_schemes(struct batch *b, const struct options *o)
+{
+    char canonical[SCHEME_TEXT] = "stored";
+    struct scheme s;
+    if (o->scheme && scheme_parse(o->scheme, &s, NULL))
+        scheme_print(&s, canonical);
+    snprintf(b->scheme_text, sizeof b->scheme_text, "%s%s%s", o->recipe && !o->scheme ? "" : canonical,
+             o->recipe && o->scheme ? " + " : "", o->recipe ? o->recipe : "");
+}
+
+bool batch_open(struct batch *b, const struct options *o, int *status, struct error *error)
+{
+    *b = (struct batch){0};
+    *status = EXIT_USAGE;
+    if (!check_words(o, error))
+        return false;
+    *status = EXIT_FAILED;
+    if (!o->model && !(b->path = builtin_model_path(error)))
+        return false;
+    struct session_options so = {.model_path = o->model ? o->model : b->path,
+                                 .tokenizer_path = o->tokenizer,
+                                 .threads = (int)o->threads,
+                                 .context = (size_t)o->context};
+    name_schemes(b, o);
+    bool ok = session_open(&b->session, &so, error) &&
+              (b->schemes = session_schemes(&b->session, error)) &&
+              apply_schemes(o, b->session.model, b->schemes, error);
+    if (ok && b->session.model->non_finite)
+        fprintf(stderr, "qtop: warning: %zu weights are NaN or infinite\n",
+                b->session.model->non_finite);
+    if (!ok)
+        batch_close(b);
+    return ok;
+}
+
+bool batch_pack(struct batch *b, struct error *error)
+{
+    b->weights = session_weights(&b->session, b->schemes, error);
+    return b->weights != NULL;
+}
+
+void batch_close(struct batch *b)
+{
+    weights_unref(b->weights);
+    free(b->schemes);
+    free(b->path);
+    if (b->session.model)
+        session_close(&b->session);
+    *b = (struct batch){0};
+}
+
+/* ---- text ------------------------------------------------------------------------------------ */
+
+char *read_text(const char *path, size_t *n, struct error *error)
+{
+    char shown[200];
+    escape_text(shown, sizeof shown, path, strlen(path));
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    size_t used = 0, room = 1 << 16;
+    char *text = f ? malloc(room) : NULL;
+    while (text && !feof(f) && !ferror(f)) {
+        used += fread(text + used, 1, room - used, f);
+        if (used < room)
+            continue;
+        char *more = realloc(text, room *= 2);
+        if (!more)
+            free(text);
+        text = more;
+    }
+    bool ok = f && text && !ferror(f);
+    if (!ok) {
+        error_set(error, "%s: cannot be read: %s", shown, strerror(errno));
+        free(text);
+        text = NULL;
+    }
+    if (f && f != stdin)
+        fclose(f);
+    *n = used;
+    return text;
+}
+
+bool tokenize_text(const struct session *s, const char *text, size_t n, struct tokens *out,
+                   struct error *error)
+{
+    if (!s->tokenizer)
+        return error_set(error, "no tokenizer: %.400s", s->tokenizer_error.text);
+    return tokenizer_encode(s->tokenizer, text, n, out, error);
+}
+
+/* ---- output ---------------------------------------------------------------------------------- */
+
+void print_json(json_t *object)
+{
+    json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    putchar('\n');
+    fflush(stdout);
+    json_decref(object);
+}
+
+void json_add(json_t *object, const char *key, double value, const char *reason)
+{
+    if (isfinite(value) && !reason) {
+        bool whole = value == floor(value) && fabs(value) < 1e15;
+        json_object_set_new(object, key, whole ? json_integer((json_int_t)value)
+                                               : json_real(value));
+        return;
+    }
+    char reason_key[64];
+    snprintf(reason_key, sizeof reason_key, "%s_reason", key);
+    json_object_set_new(object, key, json_null());
+    json_object_set_new(object, reason_key, json_string(reason ? reason : "not a number"));
+}
+
+const char *format_bytes(char buffer[16], double bytes)
+{
+    static const char units[] = " kMGTP";
+    size_t unit = 0;
+    for (; bytes >= 999.5 && unit < 5; unit++)
+        bytes /= 1000;
+    if (unit == 0)
+        snprintf(buffer, 16, "%.0f", bytes);
+    else
+        snprintf(buffer, 16, bytes < 9.995 ? "%.2f%c" : bytes < 99.95 ? "%.1f%c" : "%.0f%c", bytes,
+                 units[unit]);
+    return buffer;
+}

@@ -1,0 +1,52 @@
+/* batch.h - what the subcommands share: opening a session from options, text and JSON output. */
+#ifndef QTOP_BATCH_H
+#define QTOP_BATCH_H
+
+#include "../src/session.h"
+#include "options.h"
+
+#include <jansson.h>
+
+/* Prints "qtop: LINE" on standard error and returns the exit status. */
+int complain(const struct error *error, int status);
+
+/* The path of the built-in model: beside the build tree's data, else as installed. Null with an error
+ * when it is nowhere. The caller frees. */
+char *builtin_model_path(struct error *error);
+
+/* A session with the schemes that -s and -r ask for. */
+struct batch {
+    struct session session;
+    struct scheme *schemes;   /* one a tensor */
+    struct weights *weights;  /* packed accordingly; null until batch_pack */
+    char *path;               /* of the built-in model */
+    char scheme_text[256];    /* how the schemes are called in output */
+};
+
+/* Opens; on failure *status is the exit status that fits. */
+bool batch_open(struct batch *batch, const struct options *options, int *status,
+                struct error *error);
+bool batch_pack(struct batch *batch, struct error *error);
+void batch_close(struct batch *batch);
+
+/* Applies -s and -r to schemes (one a tensor, all stored at first). */
+bool apply_schemes(const struct options *options, const struct model *model,
+                   struct scheme *schemes, struct error *error);
+
+/* Whole file or standard input ("-") into memory; the caller frees. */
+char *read_text(const char *path, size_t *n, struct error *error);
+
+/* The tokens of --text or -p with the session's tokenizer. */
+bool tokenize_text(const struct session *session, const char *text, size_t n,
+                   struct tokens *out, struct error *error);
+
+/* Writes one JSON object and a newline, flushed, and releases it. */
+void print_json(json_t *object);
+
+/* A number, or null beside a KEY_reason when it is not finite or the reason is given. */
+void json_add(json_t *object, const char *key, double value, const char *reason);
+
+/* Bytes with a unit: 4.2M, 131.1M, 1.17G (powers of 1000). */
+const char *format_bytes(char buffer[16], double bytes);
+
+#endif

@@ -1,0 +1,127 @@
+/* qtop eval: perplexity, KL divergence and top-1 agreement against the stored weights. */
+#include "batch.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SELF_TEXT_TOKENS = 2048, DEFAULT_WINDOW = 512 };
+
+static bool text_tokens(const struct batch *b, const struct options *o, struct tokens *tokens,
+                        struct error *error)
+{
+    if (o->text) {
+        size_t n;
+        char *text = read_text(o->text, &n, error);
+        bool ok = text && tokenize_text(&b->session, text, n, tokens, error);
+        free(text);
+        return ok;
+    }
+    size_t count = o->given_tokens ? (size_t)o->tokens : SELF_TEXT_TOKENS;
+    struct writer *w = writer_open(&b->session, count, SELF_TEXT_EVALUATION_SEED, error);
+    if (!w)
+        return false;
+    while (!writer_step(w, 1))
+        continue;
+    bool ok = true;
+    for (size_t i = 0; ok && i < writer_tokens(w)->count; i++)
+        ok = tokens_add(tokens, writer_tokens(w)->ids[i]) || error_set(error, "not enough memory");
+    writer_close(w);
+    return ok;
+}
+
+static bool choose_window(const struct session *s, const struct options *o, size_t *window,
+                          struct error *error)
+{
+    *window = s->context < DEFAULT_WINDOW ? s->context : DEFAULT_WINDOW;
+    if (o->window)
+        *window = (size_t)o->window;
+    if (*window > s->context)
+        return error_set(error, "--window %zu: the context holds %zu", *window, s->context);
+    if (*window < 2)
+        return error_set(error, "a window of %zu has nothing to predict; expected 2", *window);
+    return true;
+}
+
+static void progress(const struct quality_result *r, bool done)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, done ? "\r\x1b[K" : "\rqtop: %zu of %zu tokens", r->scored, r->planned);
+}
+
+static void report_json(const struct batch *b, const struct quality_plan *p,
+                        const struct quality_result *r, const struct options *o)
+{
+    json_t *j = json_object();
+    json_object_set_new(j, "scheme", json_string(b->scheme_text));
+    json_add(j, "tokens", (double)r->scored, NULL);
+    json_add(j, "window", (double)p->window, NULL);
+    json_object_set_new(j, "protocol", json_string(protocol_name(p->protocol)));
+    json_object_set_new(j, "text", o->text ? json_string(o->text) : json_null());
+    if (!o->text)
+        json_object_set_new(j, "text_reason", json_string("the model wrote its own text"));
+    json_add(j, "perplexity", r->perplexity, NULL);
+    json_add(j, "perplexity_reference", r->perplexity_reference, NULL);
+    json_add(j, "kl_divergence", r->kl, NULL);
+    json_add(j, "kl_stderr", r->kl_stderr, NULL);
+    json_add(j, "top1_agreement", r->top1, NULL);
+    print_json(j);
+}
+
+static void report_text(const struct batch *b, const struct quality_plan *p,
+                        const struct quality_result *r, const struct options *o)
+{
+    printf("scheme      %s\n", b->scheme_text);
+    if (o->text)
+        printf("text        %s\n", o->text);
+    else
+        printf("text        %zu tokens that the model wrote itself (seed %d)\n", p->count,
+               SELF_TEXT_EVALUATION_SEED);
+    printf("protocol    %s, windows of %zu, %zu predictions\n", protocol_name(p->protocol), p->window,
+           r->scored);
+    printf("perplexity  %.6f (reference %.6f, %+.3f %%)\n", r->perplexity, r->perplexity_reference,
+           100 * (r->perplexity / r->perplexity_reference - 1));
+    printf("KL          %.6f +- %.6f\n", r->kl, r->kl_stderr);
+    printf("top-1       %.2f %%\n", 100 * r->top1);
+}
+
+static bool evaluate(const struct batch *b, const struct quality_plan *plan,
+                     struct quality_result *r, struct error *error)
+{
+    struct quality *q = quality_open(b->session.model, b->session.pool, plan, b->session.stored,
+                                     b->weights, error);
+    if (!q)
+        return false;
+    for (bool done = false; !done;) {
+        done = quality_step(q, 0.2);
+        *r = quality_result(q);
+        progress(r, done);
+    }
+    quality_close(q);
+    return true;
+}
+
+int run_eval(const struct options *o)
+{
+    struct batch batch;
+    struct error error;
+    int status;
+    if (!batch_open(&batch, o, &status, &error))
+        return complain(&error, status);
+    struct tokens tokens = {0};
+    struct quality_result r;
+    struct quality_plan plan = {.bos = session_bos(&batch.session), .protocol = PROTOCOL_FULL};
+    if (o->protocol && strcmp(o->protocol, "llamacpp") == 0)
+        plan.protocol = PROTOCOL_LLAMACPP;
+    bool ok = choose_window(&batch.session, o, &plan.window, &error) &&
+              text_tokens(&batch, o, &tokens, &error) && batch_pack(&batch, &error);
+    plan.tokens = tokens.ids;
+    plan.count = tokens.count;
+    ok = ok && evaluate(&batch, &plan, &r, &error);
+    if (ok)
+        (o->json ? report_json : report_text)(&batch, &plan, &r, o);
+    free(tokens.ids);
+    batch_close(&batch);
+    return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
+}

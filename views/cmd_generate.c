@@ -1,0 +1,134 @@
+/* qtop generate: text to standard output, speed to standard error. */
+#include "batch.h"
+
+#include "../src/engine/sampler.h"
+#include "../src/measure/clock.h"
+#include "../src/text/escape.h"
+#include "../src/text/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct generation {
+    const struct batch *batch;
+    struct context *context;
+    struct sampler sampler;
+    struct stream stream;
+    struct tokens prompt; /* BOS first */
+    float *logits;
+    int32_t *order;
+    bool terminal;        /* standard output is one: control characters are escaped */
+};
+
+/* Characters to standard output; on a terminal everything but line breaks is made safe. */
+static void put_text(const struct generation *g, const char *text, size_t n)
+{
+    for (size_t i = 0; g->terminal && i < n;) {
+        size_t line = 0;
+        char safe[256];
+        while (i + line < n && line < 48 && text[i + line] != '\n' && text[i + line] != '\t')
+            line++;
+        escape_text(safe, sizeof safe, text + i, line);
+        fputs(safe, stdout);
+        i += line;
+        if (i < n && (text[i] == '\n' || text[i] == '\t'))
+            putchar(text[i++]);
+    }
+    if (!g->terminal)
+        fwrite(text, 1, n, stdout);
+}
+
+static void put_token(struct generation *g, int32_t previous, int32_t id)
+{
+    const struct tokenizer *t = g->batch->session.tokenizer;
+    char byte, out[STREAM_GROWTH * 260];
+    size_t n;
+    if (!t) {
+        printf("%d ", id);
+        return;
+    }
+    const char *piece = tokenizer_piece(t, previous, id, &n, &byte);
+    for (size_t done = 0; done < n; done += 256) {
+        size_t part = n - done < 256 ? n - done : 256;
+        put_text(g, out, stream_add(&g->stream, piece + done, part, out));
+    }
+}
+
+static void report_speed(size_t prompt, double prefill, size_t decoded, double decode)
+{
+    if (prompt > 1)
+        fprintf(stderr, "qtop: prefill %zu tokens, %.1f tokens/s\n", prompt, (double)prompt / prefill);
+    if (decoded > 0)
+        fprintf(stderr, "qtop: decode %zu tokens, %.1f tokens/s\n", decoded,
+                (double)decoded / decode);
+}
+
+static void generate(struct generation *g, size_t tokens)
+{
+    const struct session *s = &g->batch->session;
+    size_t vocab = s->model->hyper.vocab, decoded = 0;
+    double begin = clock_seconds();
+    context_prefill(g->context, g->batch->weights, g->prompt.ids, g->prompt.count, g->logits);
+    double middle = clock_seconds();
+    for (size_t i = 1; i < g->prompt.count; i++)
+        put_token(g, g->prompt.ids[i - 1], g->prompt.ids[i]);
+    int32_t last = g->prompt.ids[g->prompt.count - 1];
+    for (size_t i = 0; i < tokens; i++) {
+        int32_t next = (int32_t)sampler_choose(&g->sampler, g->logits, vocab, g->order);
+        if (session_ends_text(s, next))
+            break;
+        put_token(g, last, next);
+        fflush(stdout);
+        last = next;
+        if (g->context->length == g->context->capacity || i + 1 == tokens)
+            break;
+        context_run(g->context, g->batch->weights, &next, 1, LOGITS_LAST, g->logits);
+        decoded++;
+    }
+    double end = clock_seconds();
+    putchar('\n');
+    report_speed(g->prompt.count, middle - begin, decoded, end - middle);
+}
+
+static bool prepare(struct generation *g, const struct options *o, size_t tokens,
+                    struct error *error)
+{
+    const struct session *s = &g->batch->session;
+    size_t vocab = s->model->hyper.vocab;
+    if (!tokens_add(&g->prompt, session_bos(s)))
+        return error_set(error, "not enough memory");
+    if (o->prompt && !tokenize_text(s, o->prompt, strlen(o->prompt), &g->prompt, error))
+        return false;
+    if (g->prompt.count > s->context)
+        return error_set(error, "the prompt has %zu tokens; the context holds %zu", g->prompt.count,
+                         s->context);
+    size_t positions = g->prompt.count + tokens - 1;
+    g->context = context_open(s->model, s->pool, positions < s->context ? positions : s->context,
+                              error);
+    g->logits = malloc(vocab * sizeof *g->logits);
+    g->order = malloc(vocab * sizeof *g->order);
+    return g->context && (g->logits && g->order ? true : error_set(error, "not enough memory"));
+}
+
+int run_generate(const struct options *o)
+{
+    struct batch batch;
+    struct error error;
+    int status;
+    if (!batch_open(&batch, o, &status, &error))
+        return complain(&error, status);
+    size_t tokens = o->given_tokens ? (size_t)o->tokens : 256;
+    struct generation g = {.batch = &batch, .terminal = isatty(STDOUT_FILENO)};
+    g.sampler = (struct sampler){(float)o->temperature, (float)o->top_p, 0};
+    sampler_seed(&g.sampler, (uint64_t)o->seed);
+    bool ok = batch_pack(&batch, &error) && prepare(&g, o, tokens, &error);
+    if (ok)
+        generate(&g, tokens);
+    context_close(g.context);
+    free(g.prompt.ids);
+    free(g.logits);
+    free(g.order);
+    batch_close(&batch);
+    return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
+}

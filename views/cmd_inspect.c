@@ -1,0 +1,97 @@
+/* qtop inspect: every layer's shape, scheme, bytes and errors. */
+#include "batch.h"
+
+#include "../src/measure/output_error.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { OUTPUT_TOKENS = 64 }; /* of the model's own text, on which output errors are measured */
+
+static const char *reason_without_sqnr(double db)
+{
+    return isinf(db) ? "exact" : isnan(db) ? "this tensor multiplies nothing" : NULL;
+}
+
+static void report_json(const struct tensor *t, const struct packed *p, const struct output_error *e)
+{
+    char scheme[SCHEME_TEXT];
+    const struct qmatrix *m = &p->matrix;
+    double sqnr = weight_error_sqnr_db(&p->error), output = output_error_sqnr_db(e);
+    json_t *j = json_object();
+    json_object_set_new(j, "name", json_string(t->name));
+    json_add(j, "rows", (double)m->rows, NULL);
+    json_add(j, "cols", (double)m->cols, NULL);
+    json_object_set_new(j, "scheme", json_string(scheme_print(&m->scheme, scheme)));
+    json_object_set_new(j, "weight", json_string(dtypes[m->scheme.weight].name));
+    json_add(j, "bytes", (double)m->bytes, NULL);
+    json_add(j, "bits_per_weight", 8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), NULL);
+    json_add(j, "sqnr_db", sqnr, reason_without_sqnr(sqnr));
+    json_add(j, "output_sqnr_db", output, reason_without_sqnr(output));
+    json_add(j, "max_abs_error", p->error.max_abs, NULL);
+    json_object_set_new(j, "guidance", json_string(guidance_name(roles[t->role].guidance)));
+    print_json(j);
+}
+
+static void format_db(char out[16], double db)
+{
+    if (isnan(db))
+        snprintf(out, 16, "-");
+    else if (isinf(db))
+        snprintf(out, 16, "exact");
+    else
+        snprintf(out, 16, "%.2f", db);
+}
+
+static void report_text(const struct tensor *t, const struct packed *p, const struct output_error *e)
+{
+    char scheme[SCHEME_TEXT], shape[32], bytes[16], sqnr[16], output[16];
+    const struct qmatrix *m = &p->matrix;
+    snprintf(shape, sizeof shape, "%zux%zu", m->rows, m->cols);
+    format_db(sqnr, weight_error_sqnr_db(&p->error));
+    format_db(output, output_error_sqnr_db(e));
+    printf("%-20s %11s  %-24s %7s %6.2f %8s %8s %10.3g  %s\n", t->name, shape,
+           scheme_print(&m->scheme, scheme), format_bytes(bytes, (double)m->bytes),
+           8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,
+           (double)p->error.max_abs, guidance_name(roles[t->role].guidance));
+}
+
+static void report(const struct batch *b, const struct output_error *errors, bool json)
+{
+    const struct model *m = b->session.model;
+    char size[16];
+    if (!json)
+        printf("%-20s %11s  %-24s %7s %6s %8s %8s %10s  %s\n", "LAYER", "SHAPE", "SCHEME", "BYTES",
+               "BITS", "SQNR dB", "OUT dB", "MAX ERROR", "QUANTIZE?");
+    for (size_t i = 0; i < m->tensor_count; i++)
+        (json ? report_json : report_text)(&m->tensors[i], b->weights->layer[i], &errors[i]);
+    if (!json)
+        printf("%s: %zu parameters, %s, %.3f bits/weight; output errors on %d tokens that the model "
+               "wrote itself\n", m->format, m->parameters,
+               format_bytes(size, (double)weights_size(b->weights)),
+               weights_bits_per_weight(m, b->weights), OUTPUT_TOKENS);
+}
+
+int run_inspect(const struct options *o)
+{
+    struct batch batch;
+    struct error error;
+    int status;
+    if (!batch_open(&batch, o, &status, &error))
+        return complain(&error, status);
+    const struct session *s = &batch.session;
+    size_t n = s->context < OUTPUT_TOKENS ? s->context : OUTPUT_TOKENS;
+    struct output_error *errors = calloc(s->model->tensor_count, sizeof *errors);
+    struct writer *writer = writer_open(s, n, SELF_TEXT_EVALUATION_SEED, &error);
+    bool ok = errors && writer && batch_pack(&batch, &error);
+    while (ok && !writer_step(writer, 1))
+        continue;
+    ok = ok && output_errors(s, batch.weights, writer_tokens(writer)->ids,
+                             writer_tokens(writer)->count, errors, &error);
+    if (ok)
+        report(&batch, errors, o->json);
+    writer_close(writer);
+    free(errors);
+    batch_close(&batch);
+    return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
+}

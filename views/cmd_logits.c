@@ -1,0 +1,65 @@
+/* qtop logits: float32 little-endian, one row of vocabulary for each token of a text, BOS first. */
+#include "batch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool write_logits(const struct batch *b, const struct tokens *tokens, FILE *out,
+                         struct error *error)
+{
+    const struct session *s = &b->session;
+    size_t vocab = s->model->hyper.vocab;
+    struct context *c = context_open(s->model, s->pool, tokens->count, error);
+    float *logits = malloc(CONTEXT_CHUNK * vocab * sizeof *logits);
+    bool ok = c && (logits || error_set(error, "not enough memory"));
+    for (size_t done = 0; ok && done < tokens->count;) {
+        size_t left = tokens->count - done, n = left < CONTEXT_CHUNK ? left : CONTEXT_CHUNK;
+        context_run(c, b->weights, tokens->ids + done, n, LOGITS_ALL, logits);
+        ok = fwrite(logits, vocab * sizeof *logits, n, out) == n ||
+             error_set(error, "the logits cannot be written: %s", strerror(errno));
+        done += n;
+    }
+    context_close(c);
+    free(logits);
+    return ok;
+}
+
+static bool collect_tokens(const struct options *o, const struct session *s, struct tokens *tokens,
+                           struct error *error)
+{
+    if (!tokens_add(tokens, session_bos(s)))
+        return error_set(error, "not enough memory");
+    size_t n = o->prompt ? strlen(o->prompt) : 0;
+    char *text = o->prompt ? strdup(o->prompt) : read_text(o->text, &n, error);
+    bool ok = text && tokenize_text(s, text, n, tokens, error);
+    free(text);
+    if (ok && tokens->count > s->context)
+        return error_set(error, "the text has %zu tokens; the context holds %zu", tokens->count,
+                         s->context);
+    return ok;
+}
+
+int run_logits(const struct options *o)
+{
+    struct batch batch;
+    struct error error;
+    int status;
+    if (!o->output || !(o->text || o->prompt) || (o->text && o->prompt)) {
+        error_set(&error, "qtop logits needs -o FILE and one of --text FILE and -p TEXT");
+        return complain(&error, EXIT_USAGE);
+    }
+    if (!batch_open(&batch, o, &status, &error))
+        return complain(&error, status);
+    struct tokens tokens = {0};
+    bool ok = collect_tokens(o, &batch.session, &tokens, &error) && batch_pack(&batch, &error);
+    FILE *out = NULL;
+    if (ok && !(out = fopen(o->output, "we")))
+        ok = error_set(&error, "%.200s: cannot be written: %s", o->output, strerror(errno));
+    ok = ok && write_logits(&batch, &tokens, out, &error);
+    if (out && fclose(out) != 0 && ok)
+        ok = error_set(&error, "%.200s: cannot be written: %s", o->output, strerror(errno));
+    free(tokens.ids);
+    batch_close(&batch);
+    return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
+}

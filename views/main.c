@@ -1,0 +1,30 @@
+/* qtop - an interactive profiler and explorer for quantized language models. */
+#include "batch.h"
+
+#include <locale.h>
+#include <stdlib.h>
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct error error;
+    setlocale(LC_ALL, "");
+    setlocale(LC_NUMERIC, "C"); /* numbers are for scripts, too */
+    const struct subcommand *command = options_parse(argc, argv, &options, &error);
+    if (!command)
+        return complain(&error, EXIT_USAGE);
+    if (options.help) {
+        options_help(stdout, command);
+        return EXIT_DONE;
+    }
+    if (options.version) {
+        printf("qtop %s\n", PACKAGE_VERSION);
+        return EXIT_DONE;
+    }
+    int status = command->run(&options);
+    if (fflush(stdout) != 0 && status == EXIT_DONE) {
+        error_set(&error, "standard output cannot be written");
+        return complain(&error, EXIT_FAILED);
+    }
+    return status;
+}

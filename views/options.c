@@ -1,0 +1,222 @@
+#include "options.h"
+
+#include <getopt.h>
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(member) offsetof(struct options, member)
+
+enum { FOR_MODEL = FOR_ALL & ~FOR_TOKENIZE, FOR_SCHEME = FOR_MODEL & ~FOR_PLAN };
+
+const struct option_info option_table[] = {
+    {'s', "scheme", "SCHEME", OPTION_STRING, AT(scheme), 0, 0, FOR_SCHEME,
+     "scheme of the linear matrices inside blocks, such as int8, int4:g64:asym or w8a8"},
+    {'r', "recipe", "FILE", OPTION_STRING, AT(recipe), 0, 0, FOR_SCHEME,
+     "file of PATTERN SCHEME lines; comes after -s"},
+    {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0, FOR_TUI | FOR_EVAL | FOR_LOGITS,
+     "text that quality is measured on; without it the model writes its own"},
+    {'z', "tokenizer", "FILE", OPTION_STRING, AT(tokenizer), 0, 0, FOR_ALL,
+     "tokenizer file; without it one is looked for beside the model"},
+    {'t', "threads", "N", OPTION_INTEGER, AT(threads), 1, 1024, FOR_MODEL,
+     "threads; without it one a physical core that may be used"},
+    {0, "isa", "NAME", OPTION_STRING, AT(isa), 0, 0, FOR_MODEL, "instruction set of the kernels"},
+    {'c', "context", "N", OPTION_INTEGER, AT(context), 1, 1 << 28, FOR_MODEL,
+     "positions of context; without it the smaller of the trained one and 4096"},
+    {0, "prompt-tokens", "N", OPTION_INTEGER, AT(prompt_tokens), 1, 1 << 28, FOR_BENCH | FOR_PLAN,
+     "tokens of the prompt whose prefill is timed (64)"},
+    {'w', "window", "N", OPTION_INTEGER, AT(window), 2, 1 << 28, FOR_TUI | FOR_EVAL,
+     "tokens in a window of evaluation; without it the smaller of the context and 512"},
+    {0, "protocol", "NAME", OPTION_STRING, AT(protocol), 0, 0, FOR_TUI | FOR_EVAL,
+     "how perplexity is scored: full (default) or llamacpp"},
+    {'p', "prompt", "TEXT", OPTION_STRING, AT(prompt), 0, 0, FOR_TUI | FOR_GENERATE | FOR_LOGITS,
+     "text that the model continues"},
+    {'n', "tokens", "N", OPTION_INTEGER, AT(tokens), 1, 1 << 28, FOR_GENERATE | FOR_BENCH | FOR_EVAL,
+     "tokens to generate (256), to time a sample (32), or of the model's own text (2048)"},
+    {0, "seed", "N", OPTION_INTEGER, AT(seed), 0, 9007199254740992.0, FOR_TUI | FOR_GENERATE,
+     "seed of the random numbers (1)"},
+    {0, "temperature", "T", OPTION_REAL, AT(temperature), 0, 100, FOR_TUI | FOR_GENERATE,
+     "sampling temperature (1); 0 takes the most probable token"},
+    {0, "top-p", "P", OPTION_REAL, AT(top_p), 0, 1, FOR_TUI | FOR_GENERATE,
+     "sample from the most probable tokens that reach P together (0.9)"},
+    {0, "roof", "RATE", OPTION_STRING, AT(roof), 0, 0, FOR_PLAN,
+     "read bandwidth of a machine that is not here, such as 2TB/s or 68GB/s"},
+    {'o', "output", "FILE", OPTION_STRING, AT(output), 0, 0, FOR_LOGITS, "file to write"},
+    {0, "json", NULL, OPTION_FLAG, AT(json), 0, 0,
+     FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN, "one JSON object a line on standard output"},
+    {0, "ascii", NULL, OPTION_FLAG, AT(ascii), 0, 0, FOR_TUI, "draw with ASCII characters only"},
+    {0, "no-color", NULL, OPTION_FLAG, AT(no_color), 0, 0, FOR_TUI,
+     "no colours (as the environment variable NO_COLOR)"},
+    {0, "no-mouse", NULL, OPTION_FLAG, AT(no_mouse), 0, 0, FOR_TUI,
+     "leave the mouse to the terminal"},
+    {'h', "help", NULL, OPTION_FLAG, AT(help), 0, 0, FOR_ALL, "show this help"},
+    {'V', "version", NULL, OPTION_FLAG, AT(version), 0, 0, FOR_ALL, "show the version"},
+};
+const size_t option_count = sizeof option_table / sizeof *option_table;
+
+const struct subcommand subcommands[] = {
+    {"", "[OPTIONS] [MODEL]", "open the model in the terminal", run_tui},
+    {"bench", "[OPTIONS] [MODEL]", "decode and prefill tokens/s, bytes/token, bandwidth", run_bench},
+    {"eval", "[OPTIONS] [MODEL]", "perplexity, KL divergence, top-1 agreement", run_eval},
+    {"inspect", "[OPTIONS] [MODEL]", "layers: shape, scheme, bytes, SQNR, max error", run_inspect},
+    {"plan", "[OPTIONS] [MODEL]", "size and speed of every usual scheme, predicted and measured",
+     run_plan},
+    {"generate", "[OPTIONS] [MODEL]", "text to standard output, speed to standard error",
+     run_generate},
+    {"logits", "[OPTIONS] [MODEL] -o FILE", "float32 logits, one row of vocabulary a token",
+     run_logits},
+    {"tokenize", "[OPTIONS] [MODEL]", "standard input to token ids, one a line", run_tokenize},
+};
+const size_t subcommand_count = sizeof subcommands / sizeof *subcommands;
+
+/* ---- parsing --------------------------------------------------------------------------------- */
+
+static bool parse_number(const struct option_info *o, const char *text, double *out,
+                         struct error *error)
+{
+    char *end;
+    errno = 0;
+    double v = strtod(text, &end);
+    bool whole = o->kind != OPTION_INTEGER || v == floor(v);
+    if (end == text || *end || errno || !(v >= o->least && v <= o->most) || !whole)
+        return error_set(error, "--%s '%.40s': expected %s from %.10g to %.10g", o->name, text,
+                         o->kind == OPTION_INTEGER ? "a whole number" : "a number", o->least,
+                         o->most);
+    *out = v;
+    return true;
+}
+
+static bool store(const struct option_info *o, const char *text, struct options *out,
+                  struct error *error)
+{
+    void *slot = (char *)out + o->offset;
+    double number;
+    switch (o->kind) {
+    case OPTION_FLAG:
+        *(bool *)slot = true;
+        return true;
+    case OPTION_STRING:
+        *(const char **)slot = text;
+        return true;
+    case OPTION_INTEGER:
+        return parse_number(o, text, &number, error) ? (*(long *)slot = (long)number, true) : false;
+    case OPTION_REAL:
+        return parse_number(o, text, (double *)slot, error);
+    }
+    return false;
+}
+
+static struct options defaults(void)
+{
+    return (struct options){.seed = 1, .temperature = 1, .top_p = 0.9};
+}
+
+/* The tables that getopt_long wants, made from ours. Long options return 256 + index. */
+static void getopt_tables(struct option *longs, char *shorts)
+{
+    *shorts++ = ':';
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option_info *o = &option_table[i];
+        longs[i] = (struct option){o->name, o->argument ? required_argument : no_argument, NULL,
+                                   256 + (int)i};
+        if (o->letter) {
+            *shorts++ = o->letter;
+            if (o->argument)
+                *shorts++ = ':';
+        }
+    }
+    longs[option_count] = (struct option){0};
+    *shorts = 0;
+}
+
+static const struct option_info *by_code(int code)
+{
+    for (size_t i = 0; i < option_count; i++)
+        if (code == 256 + (int)i || (option_table[i].letter && code == option_table[i].letter))
+            return &option_table[i];
+    return NULL;
+}
+
+static bool refuse_option(int code, int bad, const char *word, const char *command,
+                          struct error *error)
+{
+    if (code == ':')
+        return error_set(error, "option '%.40s' needs an argument (see qtop %s--help)", word, command);
+    if (bad > 0 && bad < 256)
+        return error_set(error, "unknown option '-%c' (see qtop %s--help)", bad, command);
+    return error_set(error, "unknown option '%.40s' (see qtop %s--help)", word, command);
+}
+
+static const struct subcommand *find_command(const char *word)
+{
+    for (size_t i = 1; word && i < subcommand_count; i++)
+        if (strcmp(subcommands[i].name, word) == 0)
+            return &subcommands[i];
+    return &subcommands[0];
+}
+
+const struct subcommand *options_parse(int argc, char **argv, struct options *out,
+                                       struct error *error)
+{
+    const struct subcommand *command = find_command(argc > 1 ? argv[1] : NULL);
+    unsigned bit = 1u << (command - subcommands);
+    struct option longs[sizeof option_table / sizeof *option_table + 1];
+    char shorts[128], called[32];
+    snprintf(called, sizeof called, "%s%s", command->name, *command->name ? " " : "");
+    getopt_tables(longs, shorts);
+    *out = defaults();
+    opterr = 0;
+    optind = *command->name ? 2 : 1;
+    for (int code; (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
+        const struct option_info *o = by_code(code);
+        if (!o)
+            return refuse_option(code, optopt, argv[optind - 1], called, error), NULL;
+        if (!(o->commands & bit)) {
+            error_set(error, "option --%s does not go with qtop %s(see qtop %s--help)", o->name,
+                      called, called);
+            return NULL;
+        }
+        if (!store(o, optarg, out, error))
+            return NULL;
+        out->given_tokens |= o->offset == AT(tokens);
+        out->given_temperature |= o->offset == AT(temperature);
+    }
+    if (optind < argc)
+        out->model = argv[optind++];
+    if (optind < argc) {
+        error_set(error, "'%.40s' after the model; expected one MODEL (see qtop %s--help)",
+                  argv[optind], called);
+        return NULL;
+    }
+    return command;
+}
+
+/* ---- help ------------------------------------------------------------------------------------ */
+
+void options_help(FILE *out, const struct subcommand *command)
+{
+    bool all = command == &subcommands[0];
+    unsigned bit = 1u << (command - subcommands);
+    fprintf(out, "usage: qtop %s%s%s\n", command->name, all ? "" : " ", command->arguments);
+    fprintf(out, "%s\n", command->summary);
+    for (size_t i = 1; all && i < subcommand_count; i++)
+        fprintf(out, "%s       qtop %-9s %-26s %s\n", i == 1 ? "\n" : "", subcommands[i].name,
+                subcommands[i].arguments, subcommands[i].summary);
+    fprintf(out, "\n");
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option_info *o = &option_table[i];
+        char left[48], letter[8] = "    ";
+        if (!(o->commands & bit))
+            continue;
+        if (o->letter)
+            snprintf(letter, sizeof letter, "-%c, ", o->letter);
+        snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->argument ? " " : "",
+                 o->argument ? o->argument : "");
+        fprintf(out, "  %-26s %s\n", left, o->help);
+    }
+    if (all)
+        fprintf(out, "\nWithout MODEL the built-in one is used. Keys are listed by ? inside the "
+                     "program; everything else is in man qtop.\n");
+}

@@ -1,0 +1,77 @@
+/* options.h - the command line: one table of options, one of subcommands. The tables feed parsing,
+ * --help and the man page. */
+#ifndef QTOP_OPTIONS_H
+#define QTOP_OPTIONS_H
+
+#include "../kernels/error.h"
+#include "../src/measure/quality.h"
+
+#include <stdio.h>
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct options {
+    const char *model;     /* null: the built-in model */
+    const char *scheme, *recipe, *tokenizer, *text, *prompt, *output, *isa, *protocol, *roof;
+    long threads, context, window, tokens, prompt_tokens, seed;
+    double temperature, top_p;
+    bool json, help, version, ascii, no_color, no_mouse;
+    bool given_tokens, given_temperature; /* -n, --temperature were on the command line */
+};
+
+enum option_kind { OPTION_FLAG, OPTION_STRING, OPTION_INTEGER, OPTION_REAL };
+
+/* Which subcommands take an option: a bit each, in the order of the subcommand table. */
+enum {
+    FOR_TUI = 1 << 0,
+    FOR_BENCH = 1 << 1,
+    FOR_EVAL = 1 << 2,
+    FOR_INSPECT = 1 << 3,
+    FOR_PLAN = 1 << 4,
+    FOR_GENERATE = 1 << 5,
+    FOR_LOGITS = 1 << 6,
+    FOR_TOKENIZE = 1 << 7,
+    FOR_ALL = (1 << 8) - 1
+};
+
+struct option_info {
+    char letter;           /* 0: none */
+    const char *name;
+    const char *argument;  /* what --help calls it; null for a flag */
+    enum option_kind kind;
+    size_t offset;         /* into struct options */
+    double least, most;    /* of numbers */
+    unsigned commands;
+    const char *help;
+};
+
+extern const struct option_info option_table[];
+extern const size_t option_count;
+
+struct subcommand {
+    const char *name;      /* "" is the terminal program */
+    const char *arguments;
+    const char *summary;
+    int (*run)(const struct options *options); /* returns the exit status */
+};
+
+extern const struct subcommand subcommands[];
+extern const size_t subcommand_count;
+
+/* Parses a command line. Returns the subcommand, or null with a usage error. */
+const struct subcommand *options_parse(int argc, char **argv, struct options *out,
+                                       struct error *error);
+
+/* Writes the help of one subcommand (the terminal program's lists them all). */
+void options_help(FILE *out, const struct subcommand *command);
+
+int run_tui(const struct options *options);
+int run_bench(const struct options *options);
+int run_eval(const struct options *options);
+int run_inspect(const struct options *options);
+int run_plan(const struct options *options);
+int run_generate(const struct options *options);
+int run_logits(const struct options *options);
+int run_tokenize(const struct options *options);
+
+#endif
