@@ -36,6 +36,7 @@ static bool choose_context(struct session *s, size_t wanted, struct error *error
 bool session_open(struct session *s, const struct session_options *o, struct error *error)
 {
     *s = (struct session){0};
+    s->counters = counters_open();
     int threads = o->threads ? o->threads : topology()->cores;
     bool ok = (s->model = model_open(o->model_path, error)) &&
               open_tokenizer(s, o->tokenizer_path, error) && choose_context(s, o->context, error) &&
@@ -51,6 +52,7 @@ void session_close(struct session *s)
 {
     weights_unref(s->stored);
     pool_destroy(s->pool);
+    counters_close(s->counters);
     tokenizer_close(s->tokenizer);
     model_close(s->model);
     *s = (struct session){0};

@@ -3,6 +3,7 @@
 #define QTOP_SESSION_H
 
 #include "engine/context.h"
+#include "measure/counters.h"
 #include "text/tokenizer.h"
 
 struct session_options {
@@ -16,6 +17,7 @@ struct session {
     struct model *model;
     struct tokenizer *tokenizer;  /* null where there is none ... */
     struct error tokenizer_error; /* ... and why */
+    struct counters *counters;    /* opened before the pool, so that its threads are counted */
     struct pool *pool;
     size_t context;               /* positions */
     struct weights *stored;       /* the reference */

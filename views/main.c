@@ -2,12 +2,25 @@
 #include "batch.h"
 
 #include <locale.h>
-#include <stdlib.h>
+#include <signal.h>
+#include <unistd.h>
+
+/* A mapped file that is cut short while it is read raises SIGBUS. Say so, then die of it. */
+static void explain_sigbus(int number)
+{
+    static const char line[] = "qtop: the model file was cut short or became unreadable while it was "
+                               "in use\n";
+    ssize_t ignored = write(STDERR_FILENO, line, sizeof line - 1);
+    (void)ignored;
+    raise(number); /* comes when this handler returns */
+}
 
 int main(int argc, char **argv)
 {
     struct options options;
     struct error error;
+    sigaction(SIGBUS, &(struct sigaction){.sa_handler = explain_sigbus, .sa_flags = (int)SA_RESETHAND},
+              NULL);
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C"); /* numbers are for scripts, too */
     const struct subcommand *command = options_parse(argc, argv, &options, &error);

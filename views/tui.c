@@ -1,2 +1,384 @@
-#include "options.h"
-int run_tui(const struct options *o){(void)o;return 1;}
+/* qtop: the terminal program. A loop that waits for keys and frames, and draws. */
+#include "tui.h"
+
+#include "batch.h"
+
+#include "../src/measure/clock.h"
+#include "../src/text/escape.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const double READING_SPEED = 16;  /* tokens per second */
+static const double DRAW_SECONDS = 0.08;  /* between two drawings that no key asked for */
+static const double EAGER_SECONDS = 0.01; /* after a key */
+static const double IDLE_SECONDS = 0.5;   /* without a new frame, so that messages go away */
+
+const struct view views[VIEW_COUNT] = {
+    [VIEW_LAYERS] = {ACTION_VIEW_LAYERS, "1", "Layers", layers_draw, layers_act},
+    [VIEW_ERROR] = {ACTION_VIEW_ERROR, "2", "Error", error_draw, error_act},
+    [VIEW_COMPARE] = {ACTION_VIEW_COMPARE, "5", "Compare", compare_draw, compare_act},
+    [VIEW_TEXT] = {ACTION_VIEW_TEXT, "6", "Text", generation_draw, layers_act},
+};
+
+/* ---- what screens share ---------------------------------------------------------------------- */
+
+void tui_note(struct tui *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(t->note, sizeof t->note, format, args);
+    va_end(args);
+}
+
+void tui_send(struct tui *t, const struct command *command)
+{
+    if (!lab_send(t->lab, command))
+        tui_note(t, "not enough memory");
+}
+
+void tui_send_changed(struct tui *t, struct command command)
+{
+    int *tensors = calloc(t->session->model->tensor_count, sizeof *tensors);
+    command.tensors = tensors;
+    command.tensor_count = tensors ? layers_chosen(t, tensors) : 0;
+    if (command.tensor_count > 0)
+        tui_send(t, &command);
+    free(tensors);
+}
+
+void tui_select(struct tui *t)
+{
+    int tensor = layers_current_tensor(t);
+    if (tensor < 0)
+        return;
+    const struct qmatrix *m = &t->session->model->tensors[tensor].stored;
+    t->weight_row = t->weight_row < m->rows ? t->weight_row : m->rows - 1;
+    t->weight_col = t->weight_col < m->cols ? t->weight_col : m->cols - 1;
+    tui_send(t, &(struct command){.kind = COMMAND_SELECT, .tensors = &tensor, .tensor_count = 1,
+                                  .row = t->weight_row, .col = t->weight_col});
+}
+
+static void open_view(struct tui *t, enum view_id view)
+{
+    t->view = view;
+    tui_send(t, &(struct command){.kind = COMMAND_WATCH_TEXT, .index = view == VIEW_TEXT});
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* Keys that send a command to the lab as they are. */
+static const struct {
+    enum action action;
+    enum command_kind kind;
+} plain_commands[] = {
+    {ACTION_UNDO, COMMAND_UNDO},         {ACTION_REDO, COMMAND_REDO},
+    {ACTION_SNAPSHOT, COMMAND_SNAPSHOT}, {ACTION_SWAP, COMMAND_SWAP},
+    {ACTION_EVALUATE, COMMAND_EVALUATE}, {ACTION_PAUSE, COMMAND_PAUSE},
+    {ACTION_RESTART, COMMAND_RESTART},
+};
+
+/* Keys that cycle a field of the chosen layers. */
+static const struct {
+    enum action action;
+    enum change change;
+    int direction;
+} cycles[] = {
+    {ACTION_WEIGHT_NEXT, CHANGE_WEIGHT, 1},     {ACTION_WEIGHT_PREVIOUS, CHANGE_WEIGHT, -1},
+    {ACTION_ACT_NEXT, CHANGE_ACT, 1},           {ACTION_ACT_PREVIOUS, CHANGE_ACT, -1},
+    {ACTION_GROUP_NEXT, CHANGE_GRANULARITY, 1}, {ACTION_GROUP_PREVIOUS, CHANGE_GRANULARITY, -1},
+    {ACTION_ZERO_POINT, CHANGE_SYMMETRY, 1},
+};
+
+static bool act_by_table(struct tui *t, enum action a)
+{
+    for (size_t i = 0; i < sizeof plain_commands / sizeof *plain_commands; i++)
+        if (plain_commands[i].action == a) {
+            tui_send(t, &(struct command){.kind = plain_commands[i].kind});
+            return true;
+        }
+    for (size_t i = 0; i < sizeof cycles / sizeof *cycles; i++)
+        if (cycles[i].action == a) {
+            tui_send_changed(t, (struct command){.kind = COMMAND_CYCLE,
+                                                 .change = cycles[i].change,
+                                                 .direction = cycles[i].direction});
+            return true;
+        }
+    for (int v = 0; v < VIEW_COUNT; v++)
+        if (views[v].action == a)
+            return open_view(t, (enum view_id)v), true;
+    return false;
+}
+
+static void cancel(struct tui *t)
+{
+    memset(t->tagged, 0, t->session->model->tensor_count * sizeof *t->tagged);
+    *t->search = 0;
+    layers_filter(t, "");
+}
+
+static void act(struct tui *t, enum action a)
+{
+    char text[64];
+    if (act_by_table(t, a))
+        return;
+    switch (a) {
+    case ACTION_QUIT:
+        t->quit = true;
+        break;
+    case ACTION_HELP:
+        t->help = true;
+        t->help_top = 0;
+        break;
+    case ACTION_VIEW_NEXT:
+    case ACTION_VIEW_PREVIOUS:
+        open_view(t, (enum view_id)(((int)t->view + (a == ACTION_VIEW_NEXT ? 1 : VIEW_COUNT - 1)) %
+                                    VIEW_COUNT));
+        break;
+    case ACTION_SEARCH:
+        ask_begin(t, ASK_SEARCH, "");
+        break;
+    case ACTION_SEARCH_NEXT:
+        layers_search(t, t->search, true);
+        break;
+    case ACTION_FILTER:
+        ask_begin(t, ASK_FILTER, t->filter);
+        break;
+    case ACTION_PROMPT:
+        ask_begin(t, ASK_PROMPT, "");
+        break;
+    case ACTION_SAMPLING:
+        snprintf(text, sizeof text, "%g %llu", t->frame->text ? (double)t->frame->text->temperature : 1,
+                 t->frame->text ? (unsigned long long)t->frame->text->seed : 1);
+        ask_begin(t, ASK_SAMPLING, text);
+        break;
+    case ACTION_WRITE:
+        ask_begin(t, ASK_WRITE, "recipe.txt");
+        break;
+    case ACTION_CANCEL:
+        cancel(t);
+        break;
+    case ACTION_REDRAW:
+        t->redraw = true;
+        break;
+    default:
+        views[t->view].act(t, a);
+    }
+}
+
+static void help_key(struct tui *t, enum action a)
+{
+    int page = LINES > 2 ? LINES - 2 : 1;
+    switch (a) {
+    case ACTION_UP:
+        t->help_top--;
+        break;
+    case ACTION_DOWN:
+        t->help_top++;
+        break;
+    case ACTION_PAGE_UP:
+        t->help_top -= page;
+        break;
+    case ACTION_PAGE_DOWN:
+    case ACTION_TAG:
+        t->help_top += page;
+        break;
+    default:
+        t->help = false;
+    }
+}
+
+static void mouse(struct tui *t)
+{
+    MEVENT e;
+    if (getmouse(&e) != OK || t->asking != ASK_NOTHING || t->help)
+        return;
+    if (e.bstate & BUTTON4_PRESSED)
+        layers_scroll(t, -3);
+    else if (e.bstate & BUTTON5_PRESSED)
+        layers_scroll(t, 3);
+    else if (e.y == t->tab_row) {
+        for (int v = 0; v < VIEW_COUNT; v++)
+            if (e.x >= t->tab_col[v] && e.x < t->tab_col[v + 1])
+                open_view(t, (enum view_id)v);
+    } else if (t->view == VIEW_LAYERS) {
+        layers_click(t, e.y);
+    }
+}
+
+static void handle_key(struct tui *t, wint_t key, bool is_code)
+{
+    if (is_code && key == KEY_RESIZE) {
+        t->redraw = true;
+    } else if (is_code && key == KEY_MOUSE) {
+        mouse(t);
+    } else if (t->asking != ASK_NOTHING) {
+        ask_key(t, (unsigned)key, is_code);
+    } else {
+        enum action a = key_action((int)key, is_code);
+        *t->note = 0;
+        if (t->help)
+            help_key(t, a);
+        else if (a != ACTION_NONE)
+            act(t, a);
+        else if (!is_code && key >= 32 && key < 127)
+            tui_note(t, "the key %c means nothing here: ? lists the keys", (int)key);
+    }
+}
+
+/* Everything that has been typed. Returns whether there was anything. */
+static bool handle_keys(struct tui *t)
+{
+    bool any = false;
+    wint_t key;
+    for (int kind; !t->quit && (kind = get_wch(&key)) != ERR; any = true)
+        handle_key(t, key, kind == KEY_CODE_YES);
+    return any;
+}
+
+/* ---- drawing --------------------------------------------------------------------------------- */
+
+static void draw(struct tui *t)
+{
+    struct layout l = layout_screen(LINES, COLS);
+    if (t->redraw)
+        clearok(curscr, TRUE);
+    t->redraw = false;
+    erase();
+    layers_update(t);
+    if (t->help) {
+        draw_text(0, 0, COLS, STYLE_TITLE, true, "qtop keys (arrows scroll, any other key closes)");
+        help_draw(t, (struct rect){1, 0, LINES - 1, COLS});
+    } else {
+        header_draw(t, &l);
+        if (t->asking == ASK_SCHEME)
+            editor_draw(t, l.body);
+        else
+            views[t->view].draw(t, l.body);
+        footer_draw(t, &l);
+        if (t->asking != ASK_NOTHING)
+            ask_draw(t, &l);
+    }
+    refresh();
+}
+
+static void take_frame(struct tui *t)
+{
+    struct frame *f = lab_frame(t->lab);
+    if (!f)
+        return;
+    frame_unref(t->frame);
+    t->frame = f;
+}
+
+enum event { EVENT_NONE, EVENT_FRAME, EVENT_GONE };
+
+/* Waits for a key or, where frames are wanted, for one. */
+static enum event wait_for_event(struct tui *t, double seconds, bool frames)
+{
+    struct pollfd fds[] = {{STDIN_FILENO, POLLIN, 0}, {lab_wake_descriptor(t->lab), POLLIN, 0}};
+    int n = poll(fds, frames ? 2 : 1, (int)(seconds * 1000) + 1);
+    if (n < 0)
+        return errno == EINTR ? EVENT_NONE : EVENT_GONE;
+    if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+        return EVENT_GONE;
+    return frames && (fds[1].revents & POLLIN) ? EVENT_FRAME : EVENT_NONE;
+}
+
+/* Keys are drawn at once, and so are the frames that show their effect; otherwise frames are drawn at
+ * a steady, slow rate. */
+static int loop(struct tui *t)
+{
+    double drawn = 0, eager_until = 0;
+    while (!t->quit) {
+        double now = clock_seconds();
+        double due = drawn + (now < eager_until ? EAGER_SECONDS : DRAW_SECONDS);
+        enum event event = wait_for_event(t, now < due ? due - now : IDLE_SECONDS, now >= due);
+        if (event == EVENT_GONE)
+            return EXIT_FAILED;
+        bool keys = handle_keys(t);
+        if (keys)
+            eager_until = clock_seconds() + 0.3;
+        if (!keys && event != EVENT_FRAME && now < due)
+            continue;
+        take_frame(t);
+        if (t->frame)
+            draw(t);
+        drawn = clock_seconds();
+    }
+    return EXIT_DONE;
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static struct lab *start_lab(const struct options *o, struct batch *b, char **text,
+                             struct error *error)
+{
+    struct lab_options lo = {.schemes = b->schemes,
+                             .window = (size_t)o->window,
+                             .prompt = o->prompt,
+                             .seed = (uint64_t)o->seed,
+                             .temperature = (float)o->temperature,
+                             .top_p = (float)o->top_p,
+                             .tokens_per_second = READING_SPEED};
+    if (o->protocol && strcmp(o->protocol, "llamacpp") == 0)
+        lo.protocol = PROTOCOL_LLAMACPP;
+    if (o->window && (size_t)o->window > b->session.context)
+        return error_set(error, "--window %ld: the context holds %zu", o->window, b->session.context),
+               NULL;
+    if (o->text && !(*text = read_text(o->text, &lo.text_size, error)))
+        return NULL;
+    lo.text = *text;
+    return lab_start(&b->session, &lo, error);
+}
+
+static int run_session(const struct options *o, struct tui *t, struct error *error)
+{
+    bool color = !o->no_color && !getenv("NO_COLOR");
+    int status = EXIT_FAILED;
+    bool ok = layers_begin(t, error) && terminal_begin(o->ascii, color, !o->no_mouse, error);
+    if (ok) {
+        take_frame(t);
+        if (t->frame)
+            layers_update(t);
+        tui_select(t);
+        status = loop(t);
+        terminal_end();
+        error_set(error, "the terminal is gone");
+    }
+    frame_unref(t->frame);
+    layers_end(t);
+    return status;
+}
+
+int run_tui(const struct options *o)
+{
+    struct batch batch;
+    struct error error;
+    int status;
+    char *text = NULL;
+    if (!batch_open(&batch, o, &status, &error))
+        return complain(&error, status);
+    struct tui *t = calloc(1, sizeof *t);
+    char name[128];
+    const char *path = batch.session.model->file.path, *slash = strrchr(path, '/');
+    escape_text(name, sizeof name, slash ? slash + 1 : path, strlen(slash ? slash + 1 : path));
+    status = EXIT_FAILED;
+    if (t) {
+        t->session = &batch.session;
+        t->model_name = name;
+        if ((t->lab = start_lab(o, &batch, &text, &error)))
+            status = run_session(o, t, &error);
+        lab_stop(t->lab);
+    } else {
+        error_set(&error, "not enough memory");
+    }
+    free(t);
+    free(text);
+    batch_close(&batch);
+    return status == EXIT_DONE ? EXIT_DONE : complain(&error, status);
+}

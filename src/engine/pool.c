@@ -1,8 +1,8 @@
 #include "pool.h"
 
-#include <pthread.h>
+#include "thread.h"
+
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,21 +97,16 @@ struct pool *pool_create(int threads, struct error *error)
     p->workers = workers;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
-    /* Signals are the business of the thread that owns the terminal. */
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     for (p->threads = 1; p->threads < threads; p->threads++) {
         struct worker *w = &workers[p->threads - 1];
         *w = (struct worker){.pool = p, .index = p->threads};
-        int failure = pthread_create(&w->thread, NULL, work, w);
+        int failure = thread_start(&w->thread, work, w);
         if (failure != 0) {
             error_set(error, "cannot start thread %d of %d: %s", p->threads + 1, threads,
                       strerror(failure));
             break;
         }
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (p->threads == threads)
         return p;
     pool_destroy(p);

@@ -1,0 +1,308 @@
+/* Commands that change schemes: the target, undo and redo, snapshots. One mechanism serves them all:
+ * a new target is set, and the set follows it, at once where matrices are cached, through a job
+ * where they must be made. */
+#include "internal.h"
+
+#include "../engine/memory.h"
+#include "../quant/recipe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { UNDO_STEPS = 1000 };
+
+static size_t count_of(const struct lab *lab)
+{
+    return lab->session->model->tensor_count;
+}
+
+bool edits_begin(struct lab *lab, struct error *error)
+{
+    size_t n = count_of(lab), available = memory_available();
+    const struct scheme *schemes = lab->options.schemes;
+    lab->target = session_schemes(lab->session, error);
+    lab->undo = calloc(UNDO_STEPS, sizeof *lab->undo);
+    lab->redo = calloc(UNDO_STEPS, sizeof *lab->redo);
+    if (!lab->target || !lab->undo || !lab->redo)
+        return error_set(error, "not enough memory");
+    for (size_t i = 0; schemes && i < n; i++)
+        lab->target[i] = schemes[i];
+    lab->cache.budget = available / 4; /* the rest is for the set in use and everything else */
+    lab->current_snapshot = lab->previous_snapshot = -1;
+    return true;
+}
+
+static void clear(struct scheme **stack, size_t *count)
+{
+    while (*count > 0)
+        free(stack[--*count]);
+}
+
+void edits_end(struct lab *lab)
+{
+    if (lab->undo)
+        clear(lab->undo, &lab->undo_count);
+    if (lab->redo)
+        clear(lab->redo, &lab->redo_count);
+    free(lab->undo);
+    free(lab->redo);
+    free(lab->target);
+    for (size_t i = 0; i < lab->snapshot_count; i++)
+        free(lab->snapshots[i].schemes);
+    cache_free(&lab->cache);
+}
+
+/* ---- the target and the set that follows it ---------------------------------------------------- */
+
+bool tensor_pending(const struct lab *lab, int tensor)
+{
+    return !scheme_equal(&lab->target[tensor], &lab->set->layer[tensor]->matrix.scheme);
+}
+
+void edits_reconcile(struct lab *lab)
+{
+    struct weights *set = weights_ref(lab->set);
+    for (int t = 0; t < (int)count_of(lab); t++) {
+        const struct scheme *wanted = &lab->target[t];
+        if (scheme_equal(wanted, &set->layer[t]->matrix.scheme))
+            continue;
+        struct packed *p = wanted->stored ? packed_ref(lab->session->stored->layer[t])
+                                          : cache_find(&lab->cache, t, wanted);
+        struct weights *next = p ? weights_replace(set, p) : NULL;
+        packed_unref(p);
+        if (next) {
+            weights_unref(set);
+            set = next;
+        }
+    }
+    bool changed = false;
+    for (size_t i = 0; i < set->count; i++)
+        changed |= set->layer[i] != lab->set->layer[i];
+    if (changed)
+        lab_use(lab, set);
+    else
+        weights_unref(set);
+}
+
+static struct scheme *copy_target(const struct lab *lab)
+{
+    struct scheme *copy = malloc(count_of(lab) * sizeof *copy);
+    return copy ? memcpy(copy, lab->target, count_of(lab) * sizeof *copy) : NULL;
+}
+
+static void push(struct scheme **stack, size_t *count, struct scheme *schemes)
+{
+    if (*count == UNDO_STEPS) {
+        free(stack[0]);
+        memmove(stack, stack + 1, --*count * sizeof *stack);
+    }
+    if (schemes)
+        stack[(*count)++] = schemes;
+}
+
+/* Makes `schemes` the target, remembering the old one. */
+static void set_target(struct lab *lab, const struct scheme *schemes)
+{
+    push(lab->undo, &lab->undo_count, copy_target(lab));
+    clear(lab->redo, &lab->redo_count);
+    memcpy(lab->target, schemes, count_of(lab) * sizeof *schemes);
+    lab->current_snapshot = -1;
+    edits_reconcile(lab);
+}
+
+static void step_back(struct lab *lab, struct scheme **from, size_t *from_count, struct scheme **to,
+                      size_t *to_count, const char *word)
+{
+    if (*from_count == 0) {
+        lab_say(lab, true, "nothing to %s", word);
+        return;
+    }
+    struct scheme *schemes = from[--*from_count];
+    push(to, to_count, copy_target(lab));
+    memcpy(lab->target, schemes, count_of(lab) * sizeof *schemes);
+    free(schemes);
+    lab->current_snapshot = -1;
+    edits_reconcile(lab);
+    lab_say(lab, false, "%s: %zu more", word, *from_count);
+}
+
+/* ---- what a person did, in words ----------------------------------------------------------------- */
+
+/* Guidance for the role that is usually left alone first among the tensors; null when none is. */
+static const struct role_info *delicate(const struct lab *lab, const int *tensors, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct tensor *t = &lab->session->model->tensors[tensors[i]];
+        const struct role_info *role = &roles[t->role];
+        if (role->guidance >= GUIDE_CAREFUL)
+            return role;
+    }
+    return NULL;
+}
+
+static void say_change(struct lab *lab, const int *tensors, size_t n, const struct scheme *scheme)
+{
+    char text[SCHEME_TEXT], what[64];
+    const struct tensor *first = &lab->session->model->tensors[tensors[0]];
+    const struct role_info *role = delicate(lab, tensors, n);
+    enum dtype_kind stored = dtypes[first->stored.scheme.weight].kind;
+    scheme_print(scheme, text);
+    if (n == 1)
+        snprintf(what, sizeof what, "%s", first->name);
+    else
+        snprintf(what, sizeof what, "%zu layers", n);
+    if (scheme->stored)
+        lab_say(lab, false, "%s: as stored (%s)", what, dtypes[first->stored.scheme.weight].name);
+    else if (stored != DTYPE_KIND_FLOAT)
+        lab_say(lab, false, "%s: %s - quantized a second time, from stored %s", what, text,
+                dtypes[first->stored.scheme.weight].name);
+    else if (role)
+        lab_say(lab, false, "%s: %s - %s", what, text, role->advice);
+    else
+        lab_say(lab, false, "%s: %s", what, text);
+}
+
+/* ---- commands -------------------------------------------------------------------------------- */
+
+/* Gives tensor i the scheme given[i * stride]: stride 0 is one scheme for all. */
+static void apply_schemes(struct lab *lab, const int *tensors, size_t n,
+                          const struct scheme *given, size_t stride)
+{
+    struct scheme *schemes = copy_target(lab);
+    if (!schemes) {
+        lab_say(lab, true, "not enough memory");
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        schemes[tensors[i]] = scheme_for_tensor(lab->session->model, tensors[i], given[i * stride]);
+    struct scheme shown = schemes[tensors[0]];
+    set_target(lab, schemes);
+    free(schemes);
+    say_change(lab, tensors, n, &shown);
+}
+
+static void cycle(struct lab *lab, const struct command *c)
+{
+    struct scheme next;
+    struct error why;
+    if (c->tensor_count == 0)
+        return;
+    if (scheme_cycle(lab->session->model, c->tensors[0], &lab->target[c->tensors[0]], c->change,
+                     c->direction, &next, &why))
+        apply_schemes(lab, c->tensors, c->tensor_count, &next, 0);
+    else
+        lab_say(lab, true, "%s", why.text);
+}
+
+/* "w8a8", or "3 schemes" for a mixture, over the linear matrices inside blocks. */
+static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
+{
+    const struct model *m = lab->session->model;
+    const struct scheme *seen[8];
+    size_t kinds = 0;
+    for (size_t i = 0; i < count_of(lab); i++) {
+        bool is_new = roles[m->tensors[i].role].linear && roles[m->tensors[i].role].in_block;
+        for (size_t k = 0; k < kinds && is_new; k++)
+            is_new = !scheme_equal(seen[k], &lab->target[i]);
+        if (is_new && kinds < 8)
+            seen[kinds++] = &lab->target[i];
+    }
+    if (kinds == 1)
+        scheme_print(seen[0], out);
+    else
+        snprintf(out, SCHEME_TEXT, "%zu schemes", kinds);
+}
+
+static void keep_snapshot(struct lab *lab)
+{
+    if (lab->snapshot_count == SNAPSHOTS) {
+        lab_say(lab, true, "all %d snapshots are taken", SNAPSHOTS);
+        return;
+    }
+    struct scheme_totals totals;
+    struct snapshot *s = &lab->snapshots[lab->snapshot_count];
+    *s = (struct snapshot){.label = (char)('A' + lab->snapshot_count), .schemes = copy_target(lab)};
+    if (!s->schemes || !schemes_totals(lab->session->model, lab->target, 0, &totals)) {
+        free(s->schemes);
+        lab_say(lab, true, "not enough memory");
+        return;
+    }
+    s->size = totals.size;
+    s->bytes_per_token = totals.bytes_per_token;
+    s->bits_per_weight = totals.bits_per_weight;
+    s->decode = s->prefill = metric_absent("not measured yet");
+    s->quality.reason = "not evaluated yet: press e";
+    summarize(lab, s->summary);
+    if (lab->current_snapshot != (int)lab->snapshot_count)
+        lab->previous_snapshot = lab->snapshot_count > 0 ? (int)lab->snapshot_count - 1 : -1;
+    lab->current_snapshot = (int)lab->snapshot_count++;
+    lab_say(lab, false, "snapshot %c kept: %s (x swaps the last two, 5 compares)", s->label,
+            s->summary);
+}
+
+static void restore(struct lab *lab, int index)
+{
+    if (index < 0 || index >= (int)lab->snapshot_count) {
+        lab_say(lab, true, "no such snapshot: s keeps one");
+        return;
+    }
+    int before = lab->current_snapshot;
+    set_target(lab, lab->snapshots[index].schemes);
+    if (before != index)
+        lab->previous_snapshot = before;
+    lab->current_snapshot = index;
+    lab_say(lab, false, "snapshot %c: %s", lab->snapshots[index].label,
+            lab->snapshots[index].summary);
+}
+
+static void swap_snapshots(struct lab *lab)
+{
+    int last = (int)lab->snapshot_count - 1;
+    if (last < 1)
+        lab_say(lab, true, "two snapshots are needed to swap: s keeps one");
+    else
+        restore(lab, lab->current_snapshot == last ? last - 1 : last);
+}
+
+static void write_recipe(struct lab *lab, const char *path)
+{
+    struct error error;
+    if (recipe_write(path, lab->session->model, lab->target, &error))
+        lab_say(lab, false, "recipe written to %s (qtop -r reads it)", path);
+    else
+        lab_say(lab, true, "%s", error.text);
+}
+
+void edits_apply(struct lab *lab, const struct command *c)
+{
+    switch (c->kind) {
+    case COMMAND_CYCLE:
+        cycle(lab, c);
+        break;
+    case COMMAND_SET:
+        if (c->tensor_count > 0)
+            apply_schemes(lab, c->tensors, c->tensor_count, c->schemes ? c->schemes : &c->scheme,
+                          c->schemes ? 1 : 0);
+        break;
+    case COMMAND_UNDO:
+        step_back(lab, lab->undo, &lab->undo_count, lab->redo, &lab->redo_count, "undo");
+        break;
+    case COMMAND_REDO:
+        step_back(lab, lab->redo, &lab->redo_count, lab->undo, &lab->undo_count, "redo");
+        break;
+    case COMMAND_SNAPSHOT:
+        keep_snapshot(lab);
+        break;
+    case COMMAND_RESTORE:
+        restore(lab, c->index);
+        break;
+    case COMMAND_SWAP:
+        swap_snapshots(lab);
+        break;
+    case COMMAND_WRITE:
+        write_recipe(lab, c->text);
+        break;
+    default:
+        break;
+    }
+}

@@ -1,0 +1,123 @@
+/* frame.h - what a view draws: everything at one moment, immutable, shared by reference count.
+ *
+ * Whatever can be absent is a metric with a validity bit and, when absent, the reason. */
+#ifndef QTOP_FRAME_H
+#define QTOP_FRAME_H
+
+#include "../engine/weights.h"
+#include "../measure/detail.h"
+#include "../measure/quality.h"
+#include "../text/tokenizer.h"
+
+struct metric {
+    double value;
+    bool valid;
+    const char *reason; /* static text; when not valid */
+};
+
+static inline struct metric metric_value(double value)
+{
+    return (struct metric){value, true, NULL};
+}
+
+static inline struct metric metric_absent(const char *reason)
+{
+    return (struct metric){0, false, reason};
+}
+
+enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26 };
+
+/* What is in use and on its way for one tensor. The set says what is in use. */
+struct layer_frame {
+    struct scheme wanted;     /* what the person asked for; equals the set's unless pending */
+    bool pending;
+    float progress;           /* 0..1 of the work on it; -1 while it waits */
+    struct metric seconds;    /* of one decode step */
+};
+
+struct output_frame {
+    struct metric sqnr_db;   /* +infinity: exact */
+    size_t tokens;
+    struct histogram errors;
+};
+
+struct candidate_token {
+    int32_t id;
+    float probability;
+};
+
+/* The text being generated and, where it runs, the reference's from the same seed. */
+struct text_frame {
+    atomic_int refs;
+    uint64_t seed;
+    float temperature;
+    size_t prompt_tokens;       /* BOS included */
+    char *text, *reference;     /* UTF-8, whole characters; reference null where it does not run */
+    size_t tokens, reference_tokens;
+    bool diverged;
+    size_t divergence;          /* index of the first token that differs */
+    size_t text_offset, reference_offset; /* bytes before that token */
+    struct candidate_token here[CANDIDATES], there[CANDIDATES]; /* at that token */
+    bool ended;
+};
+
+struct quality_frame {
+    bool valid, running, stale; /* stale: of an earlier set */
+    struct quality_result result;
+    const char *reason;         /* when not valid */
+};
+
+/* A scheme that a person kept. */
+struct snapshot {
+    char label;
+    struct scheme *schemes; /* one a tensor; owned by the lab, not for views */
+    size_t size, bytes_per_token;
+    double bits_per_weight;
+    char summary[SCHEME_TEXT]; /* the common scheme, or how many differ */
+    struct metric decode, prefill;
+    struct quality_frame quality;
+    const struct weights *set; /* identity: figures that arrive while it is in use are added */
+};
+
+struct frame {
+    atomic_int refs;
+    uint64_t serial;
+    const struct model *model;
+    struct weights *set;
+    struct layer_frame *layers; /* one a tensor */
+    size_t pending;             /* layers on their way */
+
+    struct metric decode, prefill, baseline; /* tokens/s; baseline: the stored scheme's decode */
+    bool disturbed;             /* a job shares the machine; decode counts undisturbed tokens only */
+    float history[HISTORY];     /* decode tokens/s, newest last */
+    size_t history_count;
+    size_t bytes_per_token, size, stored_size;
+    double bits_per_weight;
+    struct metric bandwidth;    /* bytes/s, computed */
+    struct metric peak_read;    /* bytes/s, measured */
+    struct metric cache_misses; /* last-level misses a token */
+
+    struct quality_frame quality;
+    struct detail *detail;      /* of the selected layer, or null while it is being made */
+    struct output_frame output; /* of the selected layer */
+    struct weight_view weight;
+    struct text_frame *text;
+
+    struct snapshot snapshots[SNAPSHOTS];
+    size_t snapshot_count;
+    int current_snapshot;       /* -1: none */
+
+    const char *job;            /* what the machine works on beside the tokens, or null */
+    double job_fraction;
+    char status[256];           /* the last thing that was done or went wrong */
+    uint64_t status_serial;     /* grows with each */
+    bool status_is_error;
+    bool paused;
+    size_t undo_depth, redo_depth;
+};
+
+struct frame *frame_ref(struct frame *frame);
+void frame_unref(struct frame *frame);
+void text_frame_unref(struct text_frame *text);
+
+#endif

@@ -1,0 +1,164 @@
+/* internal.h - the lab's own state, shared by the files of this folder only. */
+#ifndef QTOP_LAB_INTERNAL_H
+#define QTOP_LAB_INTERNAL_H
+
+#include "lab.h"
+
+#include "../engine/sampler.h"
+#include "../measure/bandwidth.h"
+#include "../measure/output_error.h"
+#include "../quant/requant.h"
+#include "../text/stream.h"
+
+#include <pthread.h>
+
+/* ---- text: one generation with its history (text.c) ------------------------------------------- */
+
+struct generation {
+    struct context *context;
+    struct sampler sampler;
+    struct tokens tokens;      /* BOS and prompt first */
+    struct candidate_token *candidates; /* CANDIDATES for each token */
+    size_t candidate_room;
+    float *logits, *probabilities;
+    int32_t *order;
+    bool ended;                /* the text is over, or the context is full */
+};
+
+/* ---- the cache of packed matrices (cache.c) ---------------------------------------------------- */
+
+struct cache_entry {
+    struct packed *packed;
+    uint64_t used;
+};
+
+struct cache {
+    struct cache_entry *entries;
+    size_t count, room;
+    size_t budget; /* bytes */
+    uint64_t clock;
+};
+
+/* A packed matrix of the scheme, with a new reference, or null. */
+struct packed *cache_find(struct cache *cache, int tensor, const struct scheme *scheme);
+
+/* Adds (with a reference of its own) and drops the longest unused beyond the budget. */
+void cache_add(struct cache *cache, struct packed *packed);
+void cache_free(struct cache *cache);
+
+/* ---- a meter of decode steps ------------------------------------------------------------------ */
+
+struct meter {
+    double seconds;      /* of the steps counted since the last reading */
+    size_t steps;
+    double rate;         /* tokens per second of the last reading; 0: none */
+    bool cold;           /* a job ran since the last step: the next one does not count */
+    float history[HISTORY];
+    size_t history_count;
+};
+
+enum { SWEEPS = 15 };
+
+struct lab {
+    struct session *session;
+    struct lab_options options;
+    char *prompt;
+    pthread_t thread;
+    bool threaded;
+
+    /* Shared with other threads, under lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t arrived;
+    struct queued *first, *last;
+    struct frame *newest;
+    int wake; /* eventfd */
+    bool quit;
+
+    /* The thread's own. */
+    bool paused;
+    struct scheme *target;      /* one a tensor: what the person asked for */
+    struct weights *set;        /* what is in use */
+    struct cache cache;
+    struct scheme **undo, **redo;
+    size_t undo_count, redo_count;
+    struct snapshot snapshots[SNAPSHOTS];
+    size_t snapshot_count;
+    int current_snapshot, previous_snapshot;
+
+    int selected;
+    size_t row, col;
+    struct detail *detail;
+    struct output_error output;
+    float *output_scratch;
+
+    struct generation text, reference;
+    size_t prompt_tokens;       /* BOS included */
+    bool watch_text;
+    uint64_t seed;
+    double next_token_due, text_over_at;
+    struct text_frame *text_frame; /* of the texts as they are; null when they changed */
+
+    struct meter meter;
+    double *tensor_seconds;     /* sums over sampled tokens, one a tensor */
+    double *sampled;            /* of one token */
+    size_t sampled_tokens, step_count;
+    struct metric prefill, baseline, peak_read;
+    struct metric misses;       /* last-level, a token */
+
+    /* Jobs, in this order of priority (jobs.c). */
+    bool requantizing, describing;
+    struct requant requant;
+    struct detail_job describe;
+    struct writer *writer;
+    struct tokens evaluation;   /* the text that quality is measured on, once it is known */
+    bool evaluation_ready;
+    const char *evaluation_reason; /* why there is none */
+    struct quality *quality;
+    struct quality_frame quality_frame;
+    bool evaluation_asked;
+    double changed_at;          /* when the set last changed */
+    bool prefill_known;         /* timed since the set last changed */
+    struct bandwidth_probe probe;
+    double sweeps[SWEEPS];
+    size_t sweep_count;
+    const char *job;
+    double job_fraction;
+
+    uint64_t serial;
+    char status[256];
+    uint64_t status_serial;
+    bool status_is_error;
+};
+
+/* lab.c */
+void lab_say(struct lab *lab, bool is_error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void lab_use(struct lab *lab, struct weights *set); /* takes over the reference */
+
+/* edits.c: commands that change schemes */
+bool edits_begin(struct lab *lab, struct error *error);
+void edits_end(struct lab *lab);
+void edits_apply(struct lab *lab, const struct command *command);
+void edits_reconcile(struct lab *lab); /* brings the set towards the target as far as is instant */
+bool tensor_pending(const struct lab *lab, int tensor);
+
+/* text.c: the text being generated, and its meters */
+bool texts_begin(struct lab *lab, struct error *error);
+void texts_end(struct lab *lab);
+void texts_restart(struct lab *lab);
+bool texts_prompt(struct lab *lab, const char *text);
+void texts_step(struct lab *lab, double seconds); /* at least one decode step, unless paused */
+bool texts_follow_reference(struct lab *lab, double seconds); /* true while there is more to do */
+struct text_frame *texts_frame(struct lab *lab);
+void meter_reset(struct lab *lab);
+
+/* jobs.c: everything that shares the machine with the tokens */
+bool jobs_begin(struct lab *lab, struct error *error);
+void jobs_end(struct lab *lab);
+bool jobs_step(struct lab *lab, double seconds); /* true when a slice ran */
+void jobs_set_changed(struct lab *lab);
+
+/* publish.c */
+void lab_publish(struct lab *lab);
+
+#endif

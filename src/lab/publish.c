@@ -1,0 +1,150 @@
+/* Making frames: a picture of the lab at one moment. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static bool all_stored(const struct lab *lab)
+{
+    return lab->set == lab->session->stored;
+}
+
+static void fill_layers(const struct lab *lab, struct frame *f)
+{
+    for (int t = 0; t < (int)lab->session->model->tensor_count; t++) {
+        struct layer_frame *l = &f->layers[t];
+        l->wanted = lab->target[t];
+        l->pending = tensor_pending(lab, t);
+        f->pending += l->pending;
+        bool working = lab->requantizing && lab->requant.tensor == t;
+        l->progress = working ? (float)requant_fraction(&lab->requant) : -1;
+        double sum = lab->tensor_seconds[t];
+        l->seconds = lab->sampled_tokens == 0 ? metric_absent("not measured yet")
+                     : sum > 0                ? metric_value(sum / (double)lab->sampled_tokens)
+                                              : metric_absent("it multiplies nothing");
+    }
+}
+
+static void fill_speed(struct lab *lab, struct frame *f)
+{
+    const struct model *m = lab->session->model;
+    const char *reason = lab->paused ? "paused" : "measuring";
+    size_t position = lab->text.tokens.count;
+    bool known = lab->meter.rate > 0 && !lab->paused;
+    f->decode = known ? metric_value(lab->meter.rate) : metric_absent(reason);
+    if (known && all_stored(lab))
+        lab->baseline = f->decode;
+    f->baseline = lab->baseline;
+    f->prefill = lab->prefill;
+    f->disturbed = lab->job != NULL;
+    f->history_count = lab->meter.history_count;
+    memcpy(f->history, lab->meter.history, sizeof f->history);
+    f->bytes_per_token = weights_bytes_per_token(m, lab->set, position);
+    f->size = weights_size(lab->set);
+    f->stored_size = weights_size(lab->session->stored);
+    f->bits_per_weight = weights_bits_per_weight(m, lab->set);
+    f->bandwidth = known ? metric_value((double)f->bytes_per_token * lab->meter.rate)
+                         : metric_absent(reason);
+    f->peak_read = lab->peak_read;
+    f->cache_misses = lab->misses;
+}
+
+static void fill_selection(const struct lab *lab, struct frame *f)
+{
+    const struct packed *p = lab->set->layer[lab->selected];
+    if (lab->detail && lab->detail->packed == p) {
+        f->detail = lab->detail;
+        atomic_fetch_add(&f->detail->refs, 1);
+    }
+    f->weight = weight_view(lab->session->model, p, lab->row, lab->col);
+    double db = output_error_sqnr_db(&lab->output);
+    f->output.sqnr_db = isnan(db) ? metric_absent("no token has been compared yet")
+                                  : metric_value(db);
+    f->output.tokens = lab->output.tokens;
+    f->output.errors = lab->output.errors;
+}
+
+/* Figures of the set in use go to the snapshots of that set, too. */
+static void fill_snapshots(struct lab *lab, struct frame *f)
+{
+    if (lab->current_snapshot >= 0) {
+        struct snapshot *s = &lab->snapshots[lab->current_snapshot];
+        if (f->pending == 0)
+            s->set = lab->set;
+        if (s->set == lab->set && f->decode.valid && !f->disturbed)
+            s->decode = f->decode;
+        if (s->set == lab->set && f->prefill.valid && lab->prefill_known)
+            s->prefill = f->prefill;
+        if (s->set == lab->set && lab->quality_frame.valid && !lab->quality_frame.stale)
+            s->quality = lab->quality_frame;
+    }
+    memcpy(f->snapshots, lab->snapshots, sizeof f->snapshots);
+    f->snapshot_count = lab->snapshot_count;
+    f->current_snapshot = lab->current_snapshot;
+}
+
+static struct frame *make_frame(struct lab *lab)
+{
+    struct frame *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    f->layers = calloc(lab->session->model->tensor_count, sizeof *f->layers);
+    if (!f->layers) {
+        free(f);
+        return NULL;
+    }
+    atomic_init(&f->refs, 1);
+    f->serial = ++lab->serial;
+    f->model = lab->session->model;
+    f->set = weights_ref(lab->set);
+    fill_layers(lab, f);
+    fill_speed(lab, f);
+    fill_selection(lab, f);
+    fill_snapshots(lab, f);
+    f->quality = lab->quality_frame;
+    if (lab->evaluation_reason)
+        f->quality.reason = lab->evaluation_reason;
+    f->text = texts_frame(lab);
+    f->job = lab->job;
+    f->job_fraction = lab->job_fraction;
+    memcpy(f->status, lab->status, sizeof f->status);
+    f->status_serial = lab->status_serial;
+    f->status_is_error = lab->status_is_error;
+    f->paused = lab->paused;
+    f->undo_depth = lab->undo_count;
+    f->redo_depth = lab->redo_count;
+    return f;
+}
+
+void lab_publish(struct lab *lab)
+{
+    struct frame *f = make_frame(lab);
+    if (!f)
+        return; /* the view keeps the last one */
+    pthread_mutex_lock(&lab->lock);
+    struct frame *old = lab->newest;
+    lab->newest = f;
+    pthread_mutex_unlock(&lab->lock);
+    frame_unref(old);
+    uint64_t one = 1;
+    if (write(lab->wake, &one, sizeof one) < 0)
+        return; /* it is readable already */
+}
+
+struct frame *lab_frame(struct lab *lab)
+{
+    uint64_t count;
+    if (read(lab->wake, &count, sizeof count) < 0)
+        count = 0; /* nothing new: the last one again */
+    pthread_mutex_lock(&lab->lock);
+    struct frame *f = lab->newest ? frame_ref(lab->newest) : NULL;
+    pthread_mutex_unlock(&lab->lock);
+    return f;
+}
+
+int lab_wake_descriptor(const struct lab *lab)
+{
+    return lab->wake;
+}

@@ -1,0 +1,209 @@
+#include "detail.h"
+
+#include "clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+void detail_unref(struct detail *d)
+{
+    if (d && atomic_fetch_sub(&d->refs, 1) == 1)
+        free(d);
+}
+
+bool detail_begin(struct detail_job *job, const struct model *model, struct packed *packed)
+{
+    size_t cols = packed->matrix.cols;
+    *job = (struct detail_job){.model = model, .packed = packed_ref(packed)};
+    job->out = calloc(1, sizeof *job->out);
+    job->before = malloc(cols * sizeof *job->before);
+    job->after = malloc(cols * sizeof *job->after);
+    if (!job->out || !job->before || !job->after) {
+        detail_end(job);
+        return false;
+    }
+    atomic_init(&job->out->refs, 1);
+    job->out->packed = packed;
+    job->out->tensor = packed->tensor;
+    return true;
+}
+
+static const struct qmatrix *stored_of(const struct detail_job *job)
+{
+    return &job->model->tensors[job->packed->tensor].stored;
+}
+
+/* Scales that row r brings: a scale of the whole tensor comes with the first row. */
+static size_t scales_of_row(const struct qmatrix *m, size_t r)
+{
+    bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
+    return m->scale_type == SCALE_NONE || (whole && r > 0) ? 0 : m->groups;
+}
+
+static void range_row(struct detail_job *job, size_t r)
+{
+    const struct qmatrix *m = &job->packed->matrix;
+    struct detail *d = job->out;
+    qmatrix_decode_row(stored_of(job), r, job->before);
+    for (size_t c = 0; c < m->cols; c++) {
+        if (!isfinite(job->before[c]))
+            continue;
+        job->low = fmin(job->low, job->before[c]);
+        job->high = fmax(job->high, job->before[c]);
+    }
+    for (size_t g = 0; g < scales_of_row(m, r); g++) {
+        double scale = qmatrix_scale(m, r, g);
+        bool first = d->scale_count++ == 0;
+        d->scale_least = first ? scale : fmin(d->scale_least, scale);
+        d->scale_most = first ? scale : fmax(d->scale_most, scale);
+        job->sum_scale += scale;
+    }
+}
+
+static void open_histograms(struct detail_job *job)
+{
+    struct detail *d = job->out;
+    double worst = job->packed->error.max_abs;
+    bool integers = dtypes[job->packed->matrix.scheme.weight].kind == DTYPE_KIND_INTEGER;
+    d->before = d->after = histogram_over(job->low, job->high);
+    d->error = histogram_over(-worst, worst);
+    d->error_steps = integers ? histogram_over(-1, 1) : (struct histogram){0};
+    d->scales = histogram_over(d->scale_least, d->scale_most);
+    d->scale_mean = d->scale_count ? job->sum_scale / (double)d->scale_count : 0;
+    job->ranged = true;
+    job->row = 0;
+}
+
+/* Whether a weight lies beyond the ends of its grid: its error is more than rounding. */
+static bool is_clipped(double error, double scale)
+{
+    return fabs(error) > 0.5005 * scale;
+}
+
+static void count_row(struct detail_job *job, size_t r)
+{
+    const struct qmatrix *m = &job->packed->matrix;
+    struct detail *d = job->out;
+    bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
+    qmatrix_decode_row(stored_of(job), r, job->before);
+    qmatrix_decode_row(m, r, job->after);
+    for (size_t c = 0; c < m->cols; c++) {
+        double w = job->before[c], v = job->after[c], e = v - w;
+        histogram_add(&d->before, w);
+        histogram_add(&d->after, v);
+        histogram_add(&d->error, e);
+        if (integers) {
+            double scale = qmatrix_scale(m, r, c / m->group);
+            histogram_add(&d->error_steps, e / scale);
+            job->clipped += is_clipped(e, scale);
+        }
+        if (isfinite(e)) {
+            job->sum_e2 += e * e;
+            job->sum_wv += w * v;
+            job->sum_w2 += w * w;
+            job->sum_v2 += v * v;
+            job->weights++;
+        }
+    }
+    for (size_t g = 0; g < scales_of_row(m, r); g++)
+        histogram_add(&d->scales, qmatrix_scale(m, r, g));
+}
+
+static void finish(struct detail_job *job)
+{
+    struct detail *d = job->out;
+    double n = (double)job->weights, norms = sqrt(job->sum_w2 * job->sum_v2);
+    d->mse = n > 0 ? job->sum_e2 / n : 0;
+    d->clipped = n > 0 ? (double)job->clipped / n : 0;
+    d->cosine = norms > 0 ? job->sum_wv / norms : 1;
+}
+
+bool detail_step(struct detail_job *job, double seconds)
+{
+    double begin = clock_seconds();
+    size_t rows = job->packed->matrix.rows;
+    while (clock_seconds() - begin < seconds) {
+        if (job->row == rows && job->ranged) {
+            finish(job);
+            return true;
+        }
+        if (job->row == rows)
+            open_histograms(job);
+        (job->ranged ? count_row : range_row)(job, job->row);
+        job->row++;
+    }
+    return false;
+}
+
+struct detail *detail_take(struct detail_job *job)
+{
+    struct detail *d = job->out;
+    job->out = NULL;
+    return d;
+}
+
+void detail_end(struct detail_job *job)
+{
+    packed_unref(job->packed);
+    detail_unref(job->out);
+    free(job->before);
+    free(job->after);
+    *job = (struct detail_job){0};
+}
+
+/* ---- one weight ------------------------------------------------------------------------------ */
+
+static double code_value(const struct qmatrix *m, size_t row, size_t col)
+{
+    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    size_t g = col / m->group;
+    uint32_t code = qmatrix_code(m, row, col);
+    if (type->kind != DTYPE_KIND_INTEGER)
+        return (double)type->decode(code) * (double)qmatrix_scale(m, row, g);
+    return (double)((int32_t)code - qmatrix_zero(m, row, g)) * (double)qmatrix_scale(m, row, g);
+}
+
+/* Integer codes in their written form: symmetric ones around 0, asymmetric ones from 0. */
+static void number_codes(struct weight_view *v, const struct qmatrix *m)
+{
+    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    long offset = m->scheme.asym ? type->label_offset : -type->symmetric_zero;
+    v->code = (int32_t)qmatrix_code(m, v->row, v->col) + offset;
+    v->zero = qmatrix_zero(m, v->row, v->col / m->group) + offset;
+    v->lowest = m->scheme.asym ? type->lowest + offset : -(long)type->largest;
+    v->highest = m->scheme.asym ? type->highest + offset : (long)type->largest;
+    for (size_t c = v->group_begin; c < v->group_end; c++) {
+        long at = (int32_t)qmatrix_code(m, v->row, c) + offset - v->lowest;
+        if (at >= 0 && at < CODE_LABELS)
+            v->counts[at]++;
+    }
+}
+
+struct weight_view weight_view(const struct model *model, const struct packed *p, size_t row,
+                               size_t col)
+{
+    const struct qmatrix *m = &p->matrix;
+    struct weight_view v = {.tensor = p->tensor, .row = row, .col = col};
+    float *stored = row < m->rows && col < m->cols ? malloc(m->cols * sizeof *stored) : NULL;
+    if (!stored)
+        return v;
+    qmatrix_decode_row(&model->tensors[p->tensor].stored, row, stored);
+    v.valid = true;
+    v.group_begin = col / m->group * m->group;
+    v.group_end = v.group_begin + m->group < m->cols ? v.group_begin + m->group : m->cols;
+    v.w = stored[col];
+    v.scale = qmatrix_scale(m, row, col / m->group);
+    v.decoded = code_value(m, row, col);
+    for (size_t c = v.group_begin; c < v.group_end; c++) {
+        if (!isfinite(stored[c]))
+            continue;
+        v.group_min = fmin(v.group_min, stored[c]);
+        v.group_max = fmax(v.group_max, stored[c]);
+    }
+    if (dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER)
+        number_codes(&v, m);
+    else
+        v.code = (long)qmatrix_code(m, row, col);
+    free(stored);
+    return v;
+}

@@ -1,0 +1,66 @@
+/* detail.h - histograms and figures of one packed matrix against the stored one, in slices. */
+#ifndef QTOP_DETAIL_H
+#define QTOP_DETAIL_H
+
+#include "../engine/weights.h"
+#include "histogram.h"
+
+enum { CODE_LABELS = 256 };
+
+/* Histograms and figures of one layer; made by a job. */
+struct detail {
+    atomic_int refs;
+    const struct packed *packed; /* what it describes (identity only) */
+    int tensor;
+    struct histogram before, after; /* weights, over the same range */
+    struct histogram error;         /* e = w' - w, in the weight's unit */
+    struct histogram error_steps;   /* e in units of the local scale */
+    struct histogram scales;
+    double scale_least, scale_most, scale_mean;
+    size_t scale_count;
+    double mse, cosine;
+    double clipped; /* share of weights on the outermost codes whose error exceeds half a step */
+};
+
+/* One weight on its number line. */
+struct weight_view {
+    bool valid;
+    int tensor;
+    size_t row, col;
+    size_t group_begin, group_end; /* columns */
+    double w, decoded, scale;
+    long code, zero;               /* in written form: asymmetric codes from 0 */
+    long lowest, highest;          /* codes of the grid (integers) */
+    double group_min, group_max;
+    uint32_t counts[CODE_LABELS];  /* weights of the group on each code, from lowest (integers) */
+};
+
+void detail_unref(struct detail *detail);
+
+struct detail_job {
+    const struct model *model;
+    struct packed *packed;
+    struct detail *out;
+    float *before, *after; /* a row each */
+    size_t row;
+    bool ranged;           /* the first pass, over ranges, is done */
+    double low, high, step_reach;
+    double sum_e2, sum_wv, sum_w2, sum_v2, sum_scale;
+    size_t clipped, weights;
+};
+
+/* Takes a reference to packed. False when memory is short. */
+bool detail_begin(struct detail_job *job, const struct model *model, struct packed *packed);
+
+/* Works for about `seconds`; true when finished. */
+bool detail_step(struct detail_job *job, double seconds);
+
+/* The finished detail, the caller's. */
+struct detail *detail_take(struct detail_job *job);
+void detail_end(struct detail_job *job);
+
+/* The number line of one weight: its group's range, codes and arithmetic. Reads two rows. */
+struct weight_view weight_view(const struct model *model, const struct packed *packed, size_t row,
+                               size_t col);
+
+#endif

@@ -1,0 +1,147 @@
+#include "change.h"
+
+#include "recipe.h"
+
+enum { CHOICES = 16 };
+
+static const enum dtype weight_order[] = {DTYPE_FP32, DTYPE_FP16,    DTYPE_BF16,   DTYPE_INT8,
+                                          DTYPE_INT4, DTYPE_FP8E4M3, DTYPE_FP8E5M2};
+static const enum dtype act_order[] = {DTYPE_FP32,    DTYPE_FP16,    DTYPE_BF16, DTYPE_INT8,
+                                       DTYPE_FP8E4M3, DTYPE_FP8E5M2};
+static const uint32_t group_order[] = {256, 128, 64, 32, 16};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+struct list {
+    struct scheme *out;
+    size_t count, most;
+};
+
+static void add(struct list *l, struct scheme s)
+{
+    if (l->count < l->most && scheme_check(&s, NULL))
+        l->out[l->count++] = s;
+}
+
+/* A new weight datatype keeps the activations and the symmetry where it can. */
+static void weight_choices(struct list *l, const struct tensor *t, const struct scheme *from)
+{
+    add(l, t->stored.scheme);
+    for (size_t i = 0; i < COUNT(weight_order); i++) {
+        struct scheme s = scheme_default(weight_order[i]);
+        s.act = from->stored ? DTYPE_FP32 : from->act;
+        s.act_asym = !from->stored && from->act_asym;
+        s.asym = dtypes[s.weight].kind == DTYPE_KIND_INTEGER && from->asym && !from->stored;
+        if (!scheme_check(&s, NULL))
+            s.act = DTYPE_FP32, s.act_asym = false;
+        if (s.weight != DTYPE_FP32 || t->stored.scheme.weight != DTYPE_FP32)
+            add(l, s);
+    }
+}
+
+static void act_choices(struct list *l, const struct scheme *from)
+{
+    for (size_t i = 0; i < COUNT(act_order); i++) {
+        struct scheme s = *from;
+        s.act = act_order[i];
+        s.act_asym = false;
+        add(l, s);
+        s.act_asym = true;
+        if (dtypes[s.act].kind == DTYPE_KIND_INTEGER)
+            add(l, s);
+    }
+}
+
+static void granularity_choices(struct list *l, const struct tensor *t, const struct scheme *from)
+{
+    struct scheme s = *from;
+    s.group = 0;
+    s.granularity = GRANULARITY_TENSOR;
+    add(l, s);
+    s.granularity = GRANULARITY_CHANNEL;
+    add(l, s);
+    s.granularity = GRANULARITY_GROUP;
+    for (size_t i = 0; i < COUNT(group_order); i++) {
+        s.group = group_order[i];
+        bool here = from->granularity == GRANULARITY_GROUP && from->group == s.group;
+        if (s.group < t->stored.cols || here)
+            add(l, s);
+    }
+}
+
+/* Why a field cannot be chosen, or null. */
+static const char *inapplicable(const struct model *m, int tensor, const struct scheme *from,
+                                enum change change)
+{
+    enum role role = m->tensors[tensor].role;
+    bool multiplies = roles[role].linear || (role == ROLE_EMBEDDING && m->tied);
+    enum dtype_kind kind = dtypes[from->weight].kind;
+    if (change == CHANGE_WEIGHT)
+        return NULL;
+    if (from->stored)
+        return "stored weights run as they are: choose a datatype first (d)";
+    if (change == CHANGE_ACT && !multiplies)
+        return "it multiplies no activations";
+    if (change == CHANGE_GRANULARITY && kind == DTYPE_KIND_FLOAT)
+        return "this datatype has no scales to share: granularity is for int8, int4 and fp8";
+    if (change == CHANGE_SYMMETRY && kind != DTYPE_KIND_INTEGER)
+        return "only integers have a zero point";
+    return NULL;
+}
+
+size_t scheme_choices(const struct model *m, int tensor, const struct scheme *from,
+                      enum change change, struct scheme *out, size_t most)
+{
+    struct list l = {out, 0, most};
+    const struct tensor *t = &m->tensors[tensor];
+    if (inapplicable(m, tensor, from, change))
+        return 0;
+    switch (change) {
+    case CHANGE_WEIGHT:
+        weight_choices(&l, t, from);
+        for (size_t i = 0; i < l.count; i++)
+            out[i] = scheme_for_tensor(m, tensor, out[i]);
+        break;
+    case CHANGE_ACT:
+        act_choices(&l, from);
+        break;
+    case CHANGE_GRANULARITY:
+        granularity_choices(&l, t, from);
+        break;
+    case CHANGE_SYMMETRY:
+        for (int asym = 0; asym < 2; asym++) {
+            struct scheme s = *from;
+            s.asym = asym;
+            add(&l, s);
+        }
+        break;
+    }
+    return l.count;
+}
+
+static bool same_choice(const struct scheme *a, const struct scheme *b, enum change change)
+{
+    if (change == CHANGE_WEIGHT)
+        return a->stored == b->stored && (a->stored || a->weight == b->weight);
+    if (change == CHANGE_ACT)
+        return a->act == b->act && a->act_asym == b->act_asym;
+    if (change == CHANGE_GRANULARITY)
+        return a->granularity == b->granularity && a->group == b->group;
+    return a->asym == b->asym;
+}
+
+bool scheme_cycle(const struct model *m, int tensor, const struct scheme *from, enum change change,
+                  int direction, struct scheme *to, struct error *why)
+{
+    struct scheme choices[CHOICES];
+    const char *reason = inapplicable(m, tensor, from, change);
+    if (reason)
+        return error_set(why, "%s: %s", m->tensors[tensor].name, reason);
+    size_t n = scheme_choices(m, tensor, from, change, choices, CHOICES), at = 0;
+    while (at < n && !same_choice(&choices[at], from, change))
+        at++;
+    if (at == n) /* a value of the person's own, such as g48: begin at the end it leaves towards */
+        at = direction > 0 ? n - 1 : 0;
+    *to = choices[(at + n + (size_t)(direction > 0 ? 1 : n - 1)) % n];
+    return true;
+}

@@ -1,0 +1,24 @@
+/* change.h - the next scheme in a cycle: what one keypress does to a tensor. */
+#ifndef QTOP_CHANGE_H
+#define QTOP_CHANGE_H
+
+#include "../model/model.h"
+
+enum change {
+    CHANGE_WEIGHT,      /* stored, fp32, fp16, bf16, int8, int4, fp8e4m3, fp8e5m2 */
+    CHANGE_ACT,         /* fp32, fp16, bf16, int8, int8.asym, fp8e4m3, fp8e5m2, as far as they fit */
+    CHANGE_GRANULARITY, /* tensor, channel, g256 ... g16, as far as the columns allow */
+    CHANGE_SYMMETRY     /* sym, asym */
+};
+
+/* The scheme that follows `from` (direction 1) or comes before it (-1). Fails with the reason when
+ * the field does not apply. */
+bool scheme_cycle(const struct model *model, int tensor, const struct scheme *from,
+                  enum change change, int direction, struct scheme *to, struct error *why);
+
+/* Every choice of a field for this tensor, given the others: for an editor. Returns how many (at most
+ * `most`). */
+size_t scheme_choices(const struct model *model, int tensor, const struct scheme *from,
+                      enum change change, struct scheme *out, size_t most);
+
+#endif

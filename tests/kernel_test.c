@@ -1,0 +1,663 @@
+/* Every kernel of every instruction set against plain arithmetic in wider types; the preparation of
+ * activations; the transformer's other operators. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "../kernels/dispatch.h"
+#include "../kernels/ops.h"
+#include "../kernels/quantize.h"
+#include "support.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+static const uint32_t groups[] = {16, 17, 32, 64, 128};
+enum { GROUPS = sizeof groups / sizeof *groups, MOST_COLS = 300, MOST_ROWS = 9, MOST_TOKENS = 5 };
+
+/* ---- a product with everything it needs ------------------------------------------------------- */
+
+struct product {
+    struct qmatrix m;
+    float *x; /* tokens x cols */
+    size_t tokens;
+    void *scratch;
+    struct activations prepared;
+};
+
+static void *make_scratch(size_t cols, size_t tokens)
+{
+    size_t n = activations_scratch(cols, tokens);
+    void *p = aligned_alloc(64, n ? n : 64);
+    assert_non_null(p);
+    memset(p, 0xee, n); /* whatever a former use left */
+    return p;
+}
+
+static struct product make_product(const struct scheme *s, uint64_t *seed, size_t rows, size_t cols,
+                                   size_t tokens)
+{
+    struct product p = {.tokens = tokens};
+    float *w = make(rows * cols * sizeof *w);
+    double shift = random_below(seed, 2) ? 0 : 0.05, bias = random_below(seed, 2) ? 0 : 1;
+    for (size_t i = 0; i < rows * cols; i++)
+        w[i] = (float)(shift + 0.05 * random_normal(seed));
+    struct value_range range = {0, 0};
+    assert_true(qmatrix_init(&p.m, s, rows, cols, NULL));
+    value_range_add(&range, w, rows * cols);
+    quantize_tensor_scale(&p.m, range);
+    for (size_t r = 0; r < rows; r++)
+        quantize_row(&p.m, r, w + r * cols);
+    free(w);
+    p.x = make(tokens * cols * sizeof *p.x);
+    for (size_t i = 0; i < tokens * cols; i++)
+        p.x[i] = (float)(bias + random_normal(seed));
+    p.scratch = make_scratch(cols, tokens);
+    activations_prepare(&p.m, p.x, tokens, p.scratch, &p.prepared);
+    return p;
+}
+
+static void free_product(struct product *p)
+{
+    qmatrix_free(&p->m);
+    free(p->x);
+    free(p->scratch);
+}
+
+/* The exact value of a prepared activation. */
+static double activation(const struct activations *x, size_t token, size_t i)
+{
+    double scale = x->scales ? (double)x->scales[token] : 1;
+    if (x->integers)
+        return scale * (x->codes[token * x->cols + i] - x->zeros[token]);
+    return scale * (double)x->values[token * x->cols + i];
+}
+
+static void describe(const struct isa *isa, const struct product *p, char out[256])
+{
+    char scheme[SCHEME_TEXT];
+    snprintf(out, 256, "%s, %s, %zu x %zu, %zu tokens", isa->name,
+             scheme_print(&p->m.scheme, scheme), p->m.rows, p->m.cols, p->tokens);
+}
+
+/* ---- against wider arithmetic ----------------------------------------------------------------- */
+
+/* fp32 sums of products: each of the about cols/8 + groups additions that one product passes through
+ * rounds once, the product, the decoding and the scales some more times. */
+static double error_factor(const struct qmatrix *m)
+{
+    return ((double)m->cols / 8 + (double)m->groups + 16) * 0x1p-24;
+}
+
+static void check_against_double(const struct isa *isa, const struct product *p, const float *y)
+{
+    const struct qmatrix *m = &p->m;
+    float *row = make(m->cols * sizeof *row);
+    for (size_t r = 0; r < m->rows; r++) {
+        qmatrix_decode_row(m, r, row);
+        for (size_t t = 0; t < p->tokens; t++) {
+            double sum = 0, magnitude = 0;
+            for (size_t i = 0; i < m->cols; i++) {
+                double term = (double)row[i] * activation(&p->prepared, t, i);
+                sum += term;
+                magnitude += fabs(term);
+            }
+            double error = fabs(y[t * m->rows + r] - sum);
+            char what[256];
+            describe(isa, p, what);
+            if (!(error <= error_factor(m) * magnitude))
+                fail_msg("%s: row %zu, token %zu: %a; expected %a", what, r, t,
+                         (double)y[t * m->rows + r], sum);
+        }
+    }
+    free(row);
+}
+
+/* Integer products are exact up to the documented fp32 steps: one multiply-add a group in the order
+ * of the groups, then the token's scale. */
+static void check_integers(const struct isa *isa, const struct product *p, const float *y)
+{
+    const struct qmatrix *m = &p->m;
+    const struct activations *x = &p->prepared;
+    for (size_t r = 0; r < m->rows; r++)
+        for (size_t t = 0; t < p->tokens; t++) {
+            float sum = 0;
+            for (size_t g = 0; g * m->group < m->cols; g++) {
+                int64_t dot = 0;
+                for (size_t c = g * m->group; c < m->cols && c < (g + 1) * m->group; c++)
+                    dot += ((int64_t)(int8_t)qmatrix_code(m, r, c) - qmatrix_zero(m, r, g)) *
+                           ((int64_t)x->codes[t * m->cols + c] - x->zeros[t]);
+                float term = qmatrix_scale(m, r, g) * (float)dot;
+                sum = sum + term;
+            }
+            sum *= x->scales[t];
+            char what[256];
+            describe(isa, p, what);
+            if (float_bits(sum) != float_bits(y[t * m->rows + r]))
+                fail_msg("%s: row %zu, token %zu: %a; expected %a", what, r, t,
+                         (double)y[t * m->rows + r], (double)sum);
+        }
+}
+
+/* Any split of the rows gives the same bits and writes no other row. */
+static void check_row_split(const struct isa *isa, const struct product *p, const float *y,
+                            uint64_t *seed)
+{
+    size_t rows = p->m.rows, n = rows * p->tokens;
+    float *part = make(n * sizeof *part);
+    const uint32_t untouched = 0x7fc12345;
+    for (size_t i = 0; i < n; i++)
+        part[i] = bits_float(untouched);
+    for (size_t begin = 0; begin < rows;) {
+        size_t end = begin + 1 + random_below(seed, rows - begin);
+        isa->matmul(&p->m, &p->prepared, begin, end, part);
+        for (size_t t = 0; t < p->tokens; t++)
+            for (size_t r = end; r < rows; r++)
+                assert_int_equal(float_bits(part[t * rows + r]), untouched);
+        begin = end;
+    }
+    isa->matmul(&p->m, &p->prepared, rows, rows, part); /* no rows at all */
+    char what[256];
+    describe(isa, p, what);
+    if (memcmp(part, y, n * sizeof *y) != 0)
+        fail_msg("%s: rows in parts differ from rows at once", what);
+    free(part);
+}
+
+/* Several tokens at once give the bits that each gives alone. */
+static void check_one_token_at_a_time(const struct isa *isa, const struct product *p, const float *y)
+{
+    size_t rows = p->m.rows;
+    float *alone = make(rows * sizeof *alone);
+    void *scratch = make_scratch(p->m.cols, 1);
+    for (size_t t = 0; t < p->tokens; t++) {
+        struct activations one;
+        char what[256];
+        activations_prepare(&p->m, p->x + t * p->m.cols, 1, scratch, &one);
+        isa->matmul(&p->m, &one, 0, rows, alone);
+        describe(isa, p, what);
+        if (memcmp(alone, y + t * rows, rows * sizeof *y) != 0)
+            fail_msg("%s: token %zu alone differs", what, t);
+    }
+    free(alone);
+    free(scratch);
+}
+
+struct matmul_check {
+    const struct isa *isa;
+    uint64_t seed;
+    size_t schemes;
+};
+
+static void check_shape(struct matmul_check *check, const struct scheme *s, size_t cols)
+{
+    size_t rows = 1 + random_below(&check->seed, MOST_ROWS);
+    size_t tokens = 1 + random_below(&check->seed, MOST_TOKENS);
+    struct product p = make_product(s, &check->seed, rows, cols, tokens);
+    float *y = make(rows * tokens * sizeof *y);
+    check->isa->matmul(&p.m, &p.prepared, 0, rows, y);
+    assert_int_equal(p.prepared.integers, dtypes[s->act].kind == DTYPE_KIND_INTEGER);
+    check_against_double(check->isa, &p, y);
+    if (p.prepared.integers)
+        check_integers(check->isa, &p, y);
+    check_row_split(check->isa, &p, y, &check->seed);
+    check_one_token_at_a_time(check->isa, &p, y);
+    free(y);
+    free_product(&p);
+}
+
+static void check_matmul(const struct scheme *s, void *arg)
+{
+    static const size_t edges[] = {1, 2, 15, 16, 17, 31, 33, 63, 65, 127, 129, 172, 255, 256, 257};
+    struct matmul_check *check = arg;
+    if (!scheme_check(s, NULL))
+        return;
+    check->schemes++;
+    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++)
+        check_shape(check, s, edges[i]);
+    for (int n = 0; n < 10; n++)
+        check_shape(check, s, 1 + random_below(&check->seed, MOST_COLS));
+}
+
+static void test_matmul(void **state)
+{
+    (void)state;
+    for (size_t i = 0; isa_at(i); i++) {
+        struct matmul_check check = {.isa = isa_at(i), .seed = 1 + i};
+        if (!check.isa->available()) {
+            print_message("%s: this machine does not have it\n", check.isa->name);
+            continue;
+        }
+        each_scheme(groups, GROUPS, check_matmul, &check);
+        assert_true(check.schemes > 150);
+    }
+}
+
+/* Large sums: long rows of the largest codes must not overflow an accumulator. */
+static void test_matmul_of_the_largest_codes(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"int8/int8", "int8/int8.asym", "int8/int8:asym",
+                                          "int8/int8.asym:asym:rtn", "int4/int8:channel",
+                                          "int4/int8.asym:channel:asym", "int8/int8:tensor"};
+    enum { LONG = 40000 };
+    float *values = make(LONG * sizeof *values);
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        for (int negative = 0; negative < 2; negative++) {
+            struct scheme s;
+            struct product p = {.tokens = 1};
+            assert_true(scheme_parse(schemes[i], &s, NULL));
+            assert_true(qmatrix_init(&p.m, &s, 1, LONG, NULL));
+            for (size_t c = 0; c < LONG; c++)
+                values[c] = negative ? -1.0f : 1.0f;
+            values[0] = negative ? 1e-3f : -1e-3f;
+            struct value_range range = {0, 0};
+            value_range_add(&range, values, LONG);
+            quantize_tensor_scale(&p.m, range);
+            quantize_row(&p.m, 0, values);
+            p.scratch = make_scratch(LONG, 1);
+            activations_prepare(&p.m, values, 1, p.scratch, &p.prepared);
+            for (size_t k = 0; isa_at(k); k++) {
+                float y;
+                if (!isa_at(k)->available())
+                    continue;
+                isa_at(k)->matmul(&p.m, &p.prepared, 0, 1, &y);
+                check_integers(isa_at(k), &p, &y);
+                assert_true(y > 0.98f * LONG && y < 1.02f * LONG);
+            }
+            p.x = NULL;
+            free_product(&p);
+        }
+    free(values);
+}
+
+/* Stored integers of a file: fp32 scales for groups of any size. */
+static void test_matmul_of_stored_groups(void **state)
+{
+    (void)state;
+    enum { ROWS = 5, COLS = 40, GROUP = 8 };
+    uint64_t seed = 3;
+    int8_t codes[ROWS * COLS];
+    float scales[ROWS * COLS / GROUP], x[2 * COLS], y[2 * ROWS];
+    for (size_t i = 0; i < ROWS * COLS; i++)
+        codes[i] = (int8_t)random_bits(&seed);
+    for (size_t i = 0; i < ROWS * COLS / GROUP; i++)
+        scales[i] = (float)random_uniform(&seed);
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++)
+        x[i] = (float)random_normal(&seed);
+    struct product p = {.tokens = 2};
+    p.m = (struct qmatrix){.rows = ROWS, .cols = COLS, .scheme = scheme_default(DTYPE_INT8),
+                           .group = GROUP, .groups = COLS / GROUP, .row_bytes = COLS,
+                           .scale_type = SCALE_FP32, .codes = (const uint8_t *)codes,
+                           .scales = scales};
+    p.m.scheme.stored = true;
+    p.m.scheme.granularity = GRANULARITY_GROUP;
+    p.m.scheme.group = GROUP;
+    float row[COLS];
+    qmatrix_decode_row(&p.m, 3, row);
+    for (size_t c = 0; c < COLS; c++)
+        assert_true(row[c] == (float)codes[3 * COLS + c] * scales[3 * (COLS / GROUP) + c / GROUP]);
+    activations_prepare(&p.m, x, 2, NULL, &p.prepared); /* untouched: needs no scratch */
+    for (size_t i = 0; isa_at(i); i++)
+        if (isa_at(i)->available()) {
+            isa_at(i)->matmul(&p.m, &p.prepared, 0, ROWS, y);
+            check_against_double(isa_at(i), &p, y);
+        }
+}
+
+static void test_isa_table(void **state)
+{
+    (void)state;
+    struct error error = {""};
+    size_t n = 0;
+    for (; isa_at(n); n++) {
+        assert_non_null(isa_at(n)->name);
+        assert_non_null(isa_at(n)->description);
+        assert_non_null(isa_at(n)->matmul);
+        assert_int_equal(isa_select(isa_at(n)->name, &error), isa_at(n)->available());
+    }
+    assert_true(n > 0);
+    assert_true(isa_at(0)->available()); /* plain C is always there */
+    assert_null(isa_at(SIZE_MAX));
+    assert_true(isa_select(isa_at(0)->name, NULL));
+    assert_ptr_equal(isa_current(), isa_at(0));
+    assert_false(isa_select("abacus", &error));
+    assert_non_null(strstr(error.text, "abacus"));
+    assert_non_null(strstr(error.text, isa_at(0)->name));
+    assert_ptr_equal(isa_current(), isa_at(0));
+    assert_false(isa_select("", NULL));
+}
+
+/* ---- activations ------------------------------------------------------------------------------ */
+
+enum token {
+    TOKEN_NORMAL, TOKEN_POSITIVE, TOKEN_NEGATIVE, TOKEN_OUTLIER, TOKEN_DENORMAL, TOKEN_LARGE,
+    TOKEN_CONSTANT, TOKEN_ZERO, TOKEN_MIXED, TOKENS
+};
+
+static void fill_token(enum token kind, uint64_t *seed, float *x, size_t n)
+{
+    static const float odd[] = {NAN, -NAN, INFINITY, -INFINITY, 0, -0.0f, FLT_MAX, -FLT_MAX};
+    for (size_t i = 0; i < n; i++) {
+        double z = random_normal(seed);
+        double of[TOKENS] = {[TOKEN_NORMAL] = z,
+                             [TOKEN_POSITIVE] = 3 + random_uniform(seed),
+                             [TOKEN_NEGATIVE] = -3 - random_uniform(seed),
+                             [TOKEN_OUTLIER] = i == n / 2 ? 500 : z,
+                             [TOKEN_DENORMAL] = z * 1e-40,
+                             [TOKEN_LARGE] = z * 1e37,
+                             [TOKEN_CONSTANT] = -0.7,
+                             [TOKEN_MIXED] = z};
+        x[i] = (float)of[kind];
+        if (kind == TOKEN_MIXED && random_below(seed, 3) == 0)
+            x[i] = odd[random_below(seed, sizeof odd / sizeof *odd)];
+        else if (random_below(seed, 20) == 0)
+            x[i] = 0;
+    }
+}
+
+/* Half a unit in the last place of a format with this many significant bits and smallest step. */
+static double half_step(enum dtype type, double value)
+{
+    static const struct {
+        int precision, smallest; /* exponents of 2 */
+    } of[DTYPE_COUNT] = {[DTYPE_FP32] = {24, -149},   [DTYPE_FP16] = {11, -24},
+                         [DTYPE_BF16] = {8, -133},    [DTYPE_FP8E4M3] = {4, -9},
+                         [DTYPE_FP8E5M2] = {3, -16}};
+    assert_int_not_equal(of[type].precision, 0); /* a new dtype is described here */
+    return fmax(ldexp(fabs(value), -of[type].precision), ldexp(1, of[type].smallest - 1));
+}
+
+static void check_float_token(const struct scheme *s, const struct activations *a, size_t t,
+                              const float *x)
+{
+    const struct dtype_info *type = &dtypes[s->act];
+    bool scaled = type->kind == DTYPE_KIND_SCALED_FLOAT;
+    double largest = 0, scale = a->scales ? (double)a->scales[t] : 1;
+    for (size_t i = 0; i < a->cols; i++)
+        largest = isfinite(x[i]) ? fmax(largest, fabs((double)x[i])) : largest;
+    if (!scaled || largest == 0)
+        assert_true(scale == 1);
+    else
+        assert_true(fabs(scale - fmax(largest / (double)type->largest, FLT_MIN)) <= 1e-6 * scale);
+    for (size_t i = 0; i < a->cols; i++) {
+        float value = a->values[t * a->cols + i];
+        double back = activation(a, t, i), half = half_step(s->act, (double)x[i] / scale) * scale;
+        if (isnan(x[i]))
+            assert_true(isnan(value));
+        else if (scaled && isinf(x[i]))
+            assert_true(fabsf(value) == type->largest);
+        else if (!scaled && fabsf(x[i]) > type->largest) /* overflow as IEEE 754 says, or rounding */
+            assert_true(fabsf(value) >= type->largest);
+        else
+            assert_true(fabs(back - x[i]) <= half * 1.00001);
+        assert_true(x[i] != 0 || back == 0);
+        if (!isnan(x[i])) /* the value is one of the dtype's own */
+            assert_true(type->decode(type->encode(value)) == value || isinf(value));
+    }
+}
+
+static void check_integer_token(const struct scheme *s, const struct activations *a, size_t t,
+                                const float *x, const struct qmatrix *m)
+{
+    double low = 0, high = 0, scale = (double)a->scales[t];
+    const int8_t *codes = a->codes + t * a->cols;
+    int zero = a->zeros[t];
+    for (size_t i = 0; i < a->cols; i++) {
+        low = isfinite(x[i]) ? fmin(low, (double)x[i]) : low;
+        high = isfinite(x[i]) ? fmax(high, (double)x[i]) : high;
+    }
+    double ideal = s->act_asym ? (high - low) / 255 : fmax(-low, high) / 127;
+    ideal = ideal == 0 ? 1 : fmax(ideal, FLT_MIN);
+    assert_true(fabs(scale - ideal) <= 1e-6 * ideal);
+    assert_true(s->act_asym ? zero >= -128 && zero <= 127 : zero == 0);
+    if (s->act_asym) /* the zero point is -min / scale, counted from the lowest code */
+        assert_true(fabs(-low / scale - (zero + 128)) <= 0.501);
+    for (size_t i = 0; i < a->cols; i++) {
+        double back = activation(a, t, i);
+        if (!s->act_asym)
+            assert_true(codes[i] >= -127);
+        if (isnan(x[i]) || x[i] == 0)
+            assert_true(codes[i] == zero);
+        else if (isinf(x[i]))
+            assert_int_equal(codes[i], x[i] > 0 ? 127 : s->act_asym ? -128 : -127);
+        else
+            assert_true(fabs(back - x[i]) <= 0.501 * scale);
+    }
+    for (size_t g = 0; g * m->group < m->cols; g++) {
+        int64_t sum = 0;
+        for (size_t c = g * m->group; c < m->cols && c < (g + 1) * m->group; c++)
+            sum += codes[c];
+        assert_int_equal(a->sums[t * m->groups + g], sum);
+    }
+}
+
+static void check_preparation(const struct scheme *s, void *arg)
+{
+    uint64_t *seed = arg;
+    if (!scheme_check(s, NULL))
+        return;
+    size_t cols = 1 + random_below(seed, MOST_COLS);
+    float *x = make(TOKENS * cols * sizeof *x), *y = make(TOKENS * sizeof *y);
+    struct qmatrix m;
+    struct activations a;
+    assert_true(qmatrix_init(&m, s, 1, cols, NULL));
+    for (int kind = 0; kind < TOKENS; kind++)
+        fill_token((enum token)kind, seed, x + (size_t)kind * cols, cols);
+    void *scratch = make_scratch(cols, TOKENS);
+    activations_prepare(&m, x, TOKENS, scratch, &a);
+    assert_int_equal(a.tokens, TOKENS);
+    assert_int_equal(a.cols, cols);
+    if (s->act == DTYPE_FP32)
+        assert_ptr_equal(a.values, x);
+    for (size_t t = 0; t < TOKENS; t++) {
+        if (a.integers)
+            check_integer_token(s, &a, t, x + t * cols, &m);
+        else
+            check_float_token(s, &a, t, x + t * cols);
+    }
+    for (size_t i = 0; isa_at(i); i++) /* nothing undefined happens to NaN further on either */
+        if (isa_at(i)->available())
+            isa_at(i)->matmul(&m, &a, 0, 1, y);
+    qmatrix_free(&m);
+    free(scratch);
+    free(x);
+    free(y);
+}
+
+static void test_activations(void **state)
+{
+    (void)state;
+    uint64_t seed = 5;
+    for (int n = 0; n < 5; n++)
+        each_scheme(groups, GROUPS, check_preparation, &seed);
+}
+
+/* ---- the other operators ----------------------------------------------------------------------- */
+
+static void assert_close(double value, double expected, double tolerance)
+{
+    if (!(fabs(value - expected) <= tolerance))
+        fail_msg("%.9g; expected %.9g +- %.2g", value, expected, tolerance);
+}
+
+static void fill_normal(uint64_t *seed, float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)random_normal(seed);
+}
+
+static void test_rmsnorm(void **state)
+{
+    (void)state;
+    uint64_t seed = 6;
+    float x[MOST_COLS], weight[MOST_COLS], out[MOST_COLS];
+    for (size_t n = 1; n <= MOST_COLS; n += 1 + n / 8) {
+        double sum = 0;
+        fill_normal(&seed, x, n);
+        fill_normal(&seed, weight, n);
+        for (size_t i = 0; i < n; i++)
+            sum += (double)x[i] * x[i];
+        op_rmsnorm(out, x, weight, n, 1e-5f);
+        for (size_t i = 0; i < n; i++)
+            assert_close(out[i], weight[i] * (x[i] / sqrt(sum / (double)n + 1e-5)),
+                         1e-5 * fabs((double)weight[i]) * 3);
+        op_rmsnorm(x, x, weight, n, 1e-5f);
+        assert_memory_equal(x, out, n * sizeof *x);
+    }
+    memset(x, 0, sizeof x);
+    op_rmsnorm(out, x, weight, 8, 1e-5f);
+    for (size_t i = 0; i < 8; i++)
+        assert_true(out[i] == 0);
+}
+
+static void check_softmax(float *x, size_t n)
+{
+    double largest = x[0], sum = 0, total = 0, expected[MOST_COLS];
+    for (size_t i = 1; i < n; i++)
+        largest = fmax(largest, (double)x[i]);
+    for (size_t i = 0; i < n; i++)
+        sum += expected[i] = exp(x[i] - largest);
+    op_softmax(x, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_close(x[i], expected[i] / sum, 1e-6);
+        assert_true(x[i] >= 0);
+        total += (double)x[i];
+    }
+    assert_close(total, 1, 1e-5);
+}
+
+static void test_softmax(void **state)
+{
+    (void)state;
+    static const float scales[] = {0, 1e-30f, 1, 10, 100, 1e4f, 1e30f};
+    uint64_t seed = 7;
+    float x[MOST_COLS];
+    for (size_t k = 0; k < sizeof scales / sizeof *scales; k++)
+        for (size_t n = 1; n <= MOST_COLS; n += 1 + n / 4) {
+            fill_normal(&seed, x, n);
+            for (size_t i = 0; i < n; i++)
+                x[i] *= scales[k];
+            check_softmax(x, n);
+        }
+    float masked[3] = {-INFINITY, 2, 2};
+    check_softmax(masked, 3);
+    assert_true(masked[0] == 0);
+}
+
+static void test_rope(void **state)
+{
+    (void)state;
+    uint64_t seed = 8;
+    float x[64], before[64], cosines[32], sines[32];
+    for (size_t n = 2; n <= 64; n += 2)
+        for (int position = 0; position < 50; position += 7) {
+            double norm = 0, turned = 0;
+            for (size_t i = 0; i < n / 2; i++) {
+                double angle = position * pow(10000, -2.0 * (double)i / (double)n);
+                cosines[i] = (float)cos(angle);
+                sines[i] = (float)sin(angle);
+            }
+            fill_normal(&seed, before, n);
+            memcpy(x, before, sizeof x);
+            op_rope(x, cosines, sines, n);
+            for (size_t i = 0; i < n / 2; i++) {
+                double angle = position * pow(10000, -2.0 * (double)i / (double)n);
+                double a = before[2 * i], b = before[2 * i + 1];
+                assert_close(x[2 * i], a * cos(angle) - b * sin(angle), 2e-6);
+                assert_close(x[2 * i + 1], a * sin(angle) + b * cos(angle), 2e-6);
+                norm += a * a + b * b;
+                turned += (double)x[2 * i] * x[2 * i] + (double)x[2 * i + 1] * x[2 * i + 1];
+            }
+            assert_close(turned, norm, 1e-5 * norm);
+            if (position == 0)
+                assert_memory_equal(x, before, n * sizeof *x);
+        }
+}
+
+static void test_swiglu_and_add(void **state)
+{
+    (void)state;
+    static const float gates[] = {0, -0.0f, 1, -1, 20, -20, 88, -88, 100, -100, 1e30f, -1e30f};
+    enum { N = sizeof gates / sizeof *gates };
+    uint64_t seed = 9;
+    float gate[N], up[N], sum[N];
+    memcpy(gate, gates, sizeof gate);
+    fill_normal(&seed, up, N);
+    memcpy(sum, up, sizeof sum);
+    op_swiglu(gate, up, N);
+    op_add(sum, gates, N);
+    for (size_t i = 0; i < N; i++) {
+        double g = gates[i], expected = g / (1 + exp(-g)) * up[i];
+        assert_close(gate[i], expected, 1e-6 * fabs(expected) + 1e-30);
+        assert_true(sum[i] == up[i] + gates[i]);
+    }
+}
+
+static void check_attention(uint64_t *seed, size_t n, size_t stride, size_t length, float spread)
+{
+    float *q = make(n * sizeof *q), *out = make(n * sizeof *out);
+    /* The last position holds n floats, not a whole stride: nothing may be read beyond. */
+    size_t floats = (length - 1) * stride + n;
+    float *k = make(floats * sizeof *k), *v = make(floats * sizeof *v);
+    float *scores = make(length * sizeof *scores);
+    double *weight = make(length * sizeof *weight), largest = -INFINITY, sum = 0;
+    fill_normal(seed, q, n);
+    fill_normal(seed, k, floats);
+    fill_normal(seed, v, floats);
+    for (size_t i = 0; i < n; i++)
+        q[i] *= spread;
+    for (size_t p = 0; p < length; p++) {
+        weight[p] = 0;
+        for (size_t i = 0; i < n; i++)
+            weight[p] += (double)q[i] * k[p * stride + i] / sqrt((double)n);
+        largest = fmax(largest, weight[p]);
+    }
+    for (size_t p = 0; p < length; p++)
+        sum += weight[p] = exp(weight[p] - largest);
+    op_attention(out, q, k, v, n, stride, length, scores);
+    for (size_t i = 0; i < n; i++) {
+        double expected = 0;
+        for (size_t p = 0; p < length; p++)
+            expected += weight[p] / sum * v[p * stride + i];
+        assert_close(out[i], expected, 1e-5 * (1 + (double)spread));
+    }
+    free(q);
+    free(out);
+    free(k);
+    free(v);
+    free(scores);
+    free(weight);
+}
+
+static void test_attention(void **state)
+{
+    (void)state;
+    uint64_t seed = 10;
+    for (size_t n = 1; n <= 64; n += 1 + n / 3)
+        for (size_t length = 1; length <= 100; length += 1 + length / 2) {
+            check_attention(&seed, n, n, length, 1);
+            check_attention(&seed, n, 3 * n + 1, length, 1);
+            check_attention(&seed, n, n, length, 10);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_matmul_of_the_largest_codes),
+        cmocka_unit_test(test_matmul_of_stored_groups),
+        cmocka_unit_test(test_isa_table),
+        cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_rmsnorm),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_swiglu_and_add),
+        cmocka_unit_test(test_attention),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,52 @@
+/* support.h - what the unit tests share: seeded numbers, digests, matrices and models made on the
+ * spot, and the folder of reference data. */
+#ifndef QTOP_TESTS_SUPPORT_H
+#define QTOP_TESTS_SUPPORT_H
+
+#include "../kernels/scheme.h"
+#include "../src/model/model.h"
+
+#include <stdio.h>
+
+/* SplitMix64 (Steele, Lea, Flood 2014), the stream that fp8_digest.py makes too. */
+uint64_t random_bits(uint64_t *state);
+double random_uniform(uint64_t *state);              /* [0, 1) */
+double random_normal(uint64_t *state);               /* mean 0, variance 1 */
+size_t random_below(uint64_t *state, size_t n);      /* 0..n-1 */
+
+/* FNV-1a, 64 bits; begin with FNV_START. */
+#define FNV_START 0xcbf29ce484222325u
+uint64_t fnv1a(uint64_t hash, const void *bytes, size_t n);
+
+/* Memory that must be there, of exactly n bytes, so that a sanitizer sees the first one beyond. */
+void *make(size_t n);
+
+/* Calls see for every scheme that the grammar can spell over these group sizes, `stored` apart. */
+typedef void scheme_fn(const struct scheme *scheme, void *arg);
+void each_scheme(const uint32_t *groups, size_t count, scheme_fn *see, void *arg);
+
+/* Whether the grammar has a spelling for the combination. */
+bool spellable(const struct scheme *scheme);
+
+/* The dimensions of a Llama that write_llama2c makes up. */
+struct tiny {
+    int32_t dim, hidden, layers, heads, kv_heads, vocab, context;
+    bool tied;
+};
+
+/* Writes a random model in the version-1 layout of llama2.c into a new temporary file and returns its
+ * path, which the caller unlinks and frees. */
+char *write_llama2c(const struct tiny *shape, uint64_t seed);
+
+/* A model in memory with one fp32 matrix; values must outlive it. Free with free_matrix_model. */
+struct model matrix_model(const float *values, size_t rows, size_t cols);
+void free_matrix_model(struct model *model);
+
+/* The path of a file in the reference folder: QTOP_SHARED, else the sources' ../shared. Null when it
+ * is not there; the caller frees. */
+char *shared_path(const char *name);
+
+/* A whole file and a NUL; the caller frees. Null when it cannot be read. */
+char *read_whole(const char *path, size_t *n);
+
+#endif

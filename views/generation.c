@@ -1,0 +1,76 @@
+/* Screen 6: what the model writes, beside what the stored weights write from the same seed. */
+#include "tui.h"
+
+#include <string.h>
+
+static void token_text(const struct tui *t, int32_t id, char out[40])
+{
+    char byte;
+    size_t n = 0;
+    const char *piece = "";
+    if (t->session->tokenizer)
+        piece = tokenizer_piece(t->session->tokenizer, -1, id, &n, &byte);
+    if (n == 0)
+        snprintf(out, 40, "<%d>", id);
+    else
+        snprintf(out, 40, "'%.*s'", (int)(n < 32 ? n : 32), piece);
+}
+
+/* One line a rank: the candidate of the scheme, that of the reference. */
+static void draw_candidates(const struct tui *t, const struct text_frame *x, struct rect area)
+{
+    int half = area.cols / 2;
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false,
+                "first difference at token %zu; probabilities there (scheme | stored):",
+                x->divergence - x->prompt_tokens + 1);
+    for (int i = 0; i < CANDIDATES && i + 1 < area.rows; i++) {
+        char here[40], there[40];
+        token_text(t, x->here[i].id, here);
+        token_text(t, x->there[i].id, there);
+        draw_format(area.row + 1 + i, area.col, half - 1, STYLE_PLAIN, false, "%6.2f %%  %s",
+                    100 * (double)x->here[i].probability, here);
+        draw_format(area.row + 1 + i, area.col + half, half, STYLE_PLAIN, false, "%6.2f %%  %s",
+                    100 * (double)x->there[i].probability, there);
+    }
+}
+
+void generation_draw(struct tui *t, struct rect area)
+{
+    const struct text_frame *x = t->frame->text;
+    if (!x || !x->text || area.rows < 2)
+        return;
+    bool beside = x->reference && area.cols >= 60;
+    int half = beside ? area.cols / 2 : area.cols;
+    int below = x->diverged && area.rows >= 12 ? CANDIDATES + 1 : 0;
+    struct rect left = {area.row + 1, area.col, area.rows - 1 - below, half - (beside ? 2 : 0)};
+    struct rect right = {area.row + 1, area.col + half, left.rows, area.cols - half};
+    draw_format(area.row, area.col, half, STYLE_STRONG, false, "this scheme, seed %llu, %zu tokens%s",
+                (unsigned long long)x->seed, x->tokens - x->prompt_tokens,
+                x->ended ? " (end)" : "");
+    draw_wrapped(left, x->text, x->diverged ? x->text_offset : SIZE_MAX, STYLE_PLAIN, STYLE_SECOND);
+    if (beside) {
+        draw_text(area.row, area.col + half, area.cols - half, STYLE_STRONG, false,
+                  x->diverged ? "stored weights, same seed (bold: from the first difference)"
+                              : "stored weights, same seed: no difference so far");
+        draw_wrapped(right, x->reference, x->diverged ? x->reference_offset : SIZE_MAX, STYLE_PLAIN,
+                     STYLE_SECOND);
+    }
+    if (below)
+        draw_candidates(t, x, (struct rect){area.row + area.rows - below, area.col, below, area.cols});
+}
+
+void generation_tail(struct tui *t, int row, int cols)
+{
+    const struct text_frame *x = t->frame->text;
+    draw_text(row, 0, cols, STYLE_STRONG, true, "> ");
+    if (!x || !x->text)
+        return;
+    const char *end = x->text + strlen(x->text), *from = end;
+    while (from > x->text && from[-1] != '\n' && end - from < 4L * cols)
+        from--;
+    while (*from && text_width(from) > cols - 4)
+        for (from++; ((unsigned char)*from & 0xc0) == 0x80; from++)
+            continue;
+    int used = draw_text(row, 2, cols - 3, STYLE_PLAIN, false, from);
+    draw_text(row, 2 + used, 1, STYLE_SELECTED, false, " ");
+}

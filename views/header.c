@@ -1,0 +1,220 @@
+/* What every screen has above and below it: title, meters, tabs; the text, status and footer. */
+#include "tui.h"
+
+#include "../kernels/dispatch.h"
+#include "../src/measure/clock.h"
+#include "batch.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { LABEL = 7 }; /* columns of a meter's name */
+
+/* ---- title and meters ------------------------------------------------------------------------ */
+
+static void draw_title(struct tui *t, int row)
+{
+    const struct model *m = t->frame->model;
+    char parameters[16];
+    draw_blank(row, 0, COLS, STYLE_TITLE);
+    int col = draw_text(row, 0, COLS, STYLE_TITLE, false, "qtop  ");
+    int name = COLS - col > 40 ? COLS - col - 40 : COLS - col;
+    int used = draw_text(row, col, name < 40 ? name : 40, STYLE_TITLE, false, t->model_name);
+    col += used;
+    col += draw_format(row, col, COLS - col, STYLE_TITLE, false, "  %s  %zu layers  %zu wide  %s",
+                       m->arch, m->hyper.layers, m->hyper.dim,
+                       format_short(parameters, (double)m->parameters));
+    char right[96];
+    int threads = pool_threads(t->session->pool);
+    snprintf(right, sizeof right, "%s  %d thread%s ", isa_current()->name, threads,
+             threads == 1 ? "" : "s");
+    int width = text_width(right);
+    if (col + width + 2 < COLS)
+        draw_text(row, COLS - width, width, STYLE_TITLE, false, right);
+}
+
+static int bar_width(void)
+{
+    int w = COLS / 3;
+    return w < 10 ? 0 : w > 40 ? 40 : w;
+}
+
+/* The decode bar is full at the fastest rate seen in the history. */
+static void draw_decode(struct tui *t, int row)
+{
+    const struct frame *f = t->frame;
+    char text[32];
+    float most = 0;
+    for (size_t i = 0; i < f->history_count; i++)
+        most = f->history[i] > most ? f->history[i] : most;
+    int bar = bar_width(), col = LABEL;
+    draw_text(row, 0, LABEL, STYLE_STRONG, true, "decode");
+    if (bar) {
+        draw_bar(row, col, bar, most > 0 && f->decode.valid ? f->decode.value / most : 0);
+        col += bar + 1;
+    }
+    if (f->decode.valid)
+        col += draw_format(row, col, COLS - col, STYLE_GOOD, false, "%s tok/s ",
+                           format_short(text, f->decode.value));
+    else
+        col += draw_format(row, col, COLS - col, STYLE_DIM, false, "n/a: %s ", f->decode.reason);
+    if (f->decode.valid && f->baseline.valid && f->set != t->session->stored)
+        col += draw_format(row, col, COLS - col, STYLE_STRONG, false, "%.2fx stored ",
+                           f->decode.value / f->baseline.value);
+    char prefill[48] = "";
+    if (f->prefill.valid)
+        snprintf(prefill, sizeof prefill, " prefill %s tok/s", format_short(text, f->prefill.value));
+    int right = COLS - text_width(prefill), spark = right - col - 1;
+    if (spark >= 8) {
+        draw_sparkline(row, col, spark > 30 ? 30 : spark, f->history, f->history_count);
+        draw_text(row, right, COLS - right, STYLE_PLAIN, false, prefill);
+    }
+}
+
+static void draw_memory(struct tui *t, int row)
+{
+    const struct frame *f = t->frame;
+    int bar = bar_width(), col = LABEL;
+    char bytes[16];
+    bool both = f->bandwidth.valid && f->peak_read.valid;
+    draw_text(row, 0, LABEL, STYLE_STRONG, true, "memory");
+    if (bar) {
+        draw_bar(row, col, bar, both ? f->bandwidth.value / f->peak_read.value : 0);
+        col += bar + 1;
+    }
+    if (f->bandwidth.valid)
+        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%.1f", f->bandwidth.value / 1e9);
+    else
+        col += draw_text(row, col, COLS - col, STYLE_DIM, false, "n/a");
+    if (f->peak_read.valid)
+        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %.1f",
+                           f->peak_read.value / 1e9);
+    col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " GB/s computed, %s/token",
+                       format_bytes(bytes, (double)f->bytes_per_token));
+    char misses[96];
+    if (f->cache_misses.valid)
+        snprintf(misses, sizeof misses, "  LLC misses %s/token",
+                 format_short(bytes, f->cache_misses.value));
+    else
+        snprintf(misses, sizeof misses, "  LLC misses n/a: %s", f->cache_misses.reason);
+    if (col + text_width(misses) <= COLS)
+        draw_text(row, COLS - text_width(misses), COLS - col, STYLE_DIM, false, misses);
+}
+
+/* Quality figures, as many as fit: an unfinished or outdated one says so. */
+static void draw_quality(struct tui *t, int row, int col)
+{
+    const struct quality_frame *q = &t->frame->quality;
+    const struct quality_result *r = &q->result;
+    if (!q->valid) {
+        draw_format(row, col, COLS - col, STYLE_DIM, false, "KL n/a: %s",
+                    q->reason ? q->reason : "not evaluated yet");
+        return;
+    }
+    enum style style = q->stale ? STYLE_DIM : STYLE_STRONG;
+    char kl[64];
+    if (r->kl == 0)
+        snprintf(kl, sizeof kl, "KL 0");
+    else
+        snprintf(kl, sizeof kl, "KL %.4f+-%.4f", r->kl, r->kl_stderr);
+    char part[48] = "";
+    if (q->running)
+        snprintf(part, sizeof part, "  %zu/%zu", r->scored, r->planned);
+    else if (q->stale)
+        snprintf(part, sizeof part, "  (before the change)");
+    draw_format(row, col, COLS - col, style, false, "%s  ppl %.3f (%+.3f)  top-1 %.1f %%%s", kl,
+                r->perplexity, r->perplexity - r->perplexity_reference, 100 * r->top1, part);
+}
+
+static void draw_size(struct tui *t, int row)
+{
+    const struct frame *f = t->frame;
+    char size[16], stored[16];
+    draw_text(row, 0, LABEL, STYLE_STRONG, true, "size");
+    int col = LABEL;
+    col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%s of %s  %.2f bits/weight  ",
+                       format_bytes(size, (double)f->size),
+                       format_bytes(stored, (double)f->stored_size), f->bits_per_weight);
+    draw_quality(t, row, col);
+}
+
+static void draw_tabs(struct tui *t, int row)
+{
+    int col = 0;
+    t->tab_row = row;
+    for (int v = 0; v < VIEW_COUNT; v++) {
+        t->tab_col[v] = col;
+        enum style style = v == (int)t->view ? STYLE_SELECTED : STYLE_PLAIN;
+        col += draw_format(row, col, COLS - col, style, false, " %s %s ", views[v].key,
+                           views[v].name);
+    }
+    t->tab_col[VIEW_COUNT] = col;
+    const struct frame *f = t->frame;
+    if (f->job && col + 24 < COLS)
+        draw_format(row, col + 2, COLS - col - 2, STYLE_WARN, false, "%s %.0f %%%s", f->job,
+                    100 * f->job_fraction,
+                    f->pending > 1 ? ", more layers wait" : "");
+    else if (f->paused)
+        draw_text(row, col + 2, COLS - col - 2, STYLE_WARN, false, "paused");
+}
+
+void header_draw(struct tui *t, const struct layout *l)
+{
+    t->tab_row = -1;
+    if (l->title >= 0)
+        draw_title(t, l->title);
+    if (l->decode >= 0)
+        draw_decode(t, l->decode);
+    if (l->memory >= 0)
+        draw_memory(t, l->memory);
+    if (l->size >= 0)
+        draw_size(t, l->size);
+    if (l->tabs >= 0)
+        draw_tabs(t, l->tabs);
+}
+
+/* ---- below the body -------------------------------------------------------------------------- */
+
+static void draw_status(struct tui *t, int row)
+{
+    const struct frame *f = t->frame;
+    double now = clock_seconds();
+    if (f->status_serial != t->status_seen) {
+        t->status_seen = f->status_serial;
+        t->status_until = now + 6;
+    }
+    if (*t->note) {
+        draw_text(row, 0, COLS, STYLE_WARN, true, t->note);
+    } else if (now < t->status_until) {
+        draw_text(row, 0, COLS, f->status_is_error ? STYLE_WARN : STYLE_GOOD, true, f->status);
+    } else if (t->view == VIEW_LAYERS || t->view == VIEW_ERROR) {
+        int tensor = layers_current_tensor(t);
+        const struct tensor *x = &f->model->tensors[tensor < 0 ? 0 : tensor];
+        if (tensor >= 0)
+            draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", x->name, roles[x->role].advice);
+    }
+}
+
+void footer_draw(struct tui *t, const struct layout *l)
+{
+    if (l->text >= 0)
+        generation_tail(t, l->text, COLS);
+    if (l->status >= 0)
+        draw_status(t, l->status);
+    if (l->footer < 0)
+        return;
+    int col = 0;
+    for (size_t i = 0; i < key_count; i++) {
+        const struct key_binding *k = &key_table[i];
+        char key[16];
+        snprintf(key, sizeof key, "%.*s", (int)strcspn(k->shown, " "), k->shown);
+        bool quit = k->action == ACTION_QUIT; /* always shown, at the end */
+        int room = COLS - (quit ? 0 : 7);
+        if (!k->footer || col + text_width(key) + text_width(k->footer) + 2 > room)
+            continue;
+        col += draw_text(l->footer, col, COLS - col, STYLE_STRONG, false, key);
+        col += draw_text(l->footer, col, COLS - col, STYLE_PLAIN, false, " ");
+        col += draw_text(l->footer, col, COLS - col, STYLE_PLAIN, false, k->footer);
+        col += draw_text(l->footer, col, COLS - col, STYLE_PLAIN, false, " ");
+    }
+}

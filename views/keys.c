@@ -1,0 +1,30 @@
+#include "keys.h"
+
+#include <curses.h>
+
+#define CTRL(letter) ((letter) & 0x1f)
+#define K(...)       {__VA_ARGS__}
+
+const struct key_binding key_table[] = {
+#define X(action, group, codes, shown, footer, help)                                               \
+    {ACTION_##action, KEYS_##group, codes, shown, footer, help},
+    QTOP_KEYS(X)
+#undef X
+};
+const size_t key_count = sizeof key_table / sizeof *key_table;
+
+const char *const key_group_titles[KEY_GROUPS] = {
+#define G(name, title) title,
+    QTOP_KEY_GROUPS(G)
+#undef G
+};
+
+/* Curses codes begin where characters of a byte end, so the two cannot be confused in the table. */
+enum action key_action(int key, bool is_code)
+{
+    for (size_t i = 0; i < key_count; i++)
+        for (size_t k = 0; k < KEY_CODES; k++)
+            if (key_table[i].codes[k] == key && key != 0 && is_code == (key >= KEY_MIN))
+                return key_table[i].action;
+    return ACTION_NONE;
+}

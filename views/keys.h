@@ -1,0 +1,104 @@
+/* keys.h - the one key table: it feeds dispatch, footer, help screen and man page. */
+#ifndef QTOP_KEYS_H
+#define QTOP_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Groups, in the order of the help screen. */
+#define QTOP_KEY_GROUPS(G)                                                                         \
+    G(MOVE, "Moving")                                                                              \
+    G(CHANGE, "Changing layers")                                                                   \
+    G(KEEP, "Keeping and comparing")                                                               \
+    G(ERROR, "The Error screen")                                                                   \
+    G(TEXT, "The text")                                                                            \
+    G(PROGRAM, "The program")
+
+/* X(action, group, key codes (0 ends), keys as written, footer label or null, what it does).
+ * Footer labels appear in this order until the line is full. */
+#define QTOP_KEYS(X)                                                                               \
+    X(HELP, PROGRAM, K('?', KEY_F(1), 'h'), "? F1 h", "Help", "this help")                         \
+    X(SEARCH, MOVE, K('/', KEY_F(3)), "/ F3", "Search", "search a layer by name; n finds the next") \
+    X(SEARCH_NEXT, MOVE, K('n'), "n", NULL, "the next layer found")                                \
+    X(WEIGHT_NEXT, CHANGE, K('d'), "d", "Dtype", "next weight datatype")                           \
+    X(WEIGHT_PREVIOUS, CHANGE, K('D'), "D", NULL, "previous weight datatype")                      \
+    X(ACT_NEXT, CHANGE, K('a'), "a", "Act", "next activation datatype")                            \
+    X(ACT_PREVIOUS, CHANGE, K('A'), "A", NULL, "previous activation datatype")                     \
+    X(GROUP_NEXT, CHANGE, K('g'), "g", "Group", "next finer granularity: tensor, channel, groups") \
+    X(GROUP_PREVIOUS, CHANGE, K('G'), "G", NULL, "next coarser granularity")                       \
+    X(ZERO_POINT, CHANGE, K('z'), "z", "Zero-point", "symmetric or asymmetric (with a zero point)") \
+    X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit",                                     \
+      "every choice with its cost in bytes; on Compare: go back to a snapshot")                    \
+    X(SAME, CHANGE, K('='), "=", "Same", "this scheme for the same kind of layer in every block")  \
+    X(UNDO, CHANGE, K('u'), "u", "Undo", "take the last change back")                              \
+    X(REDO, CHANGE, K(CTRL('r')), "Ctrl-R", NULL, "make it again")                                 \
+    X(TAG, CHANGE, K(' '), "Space", NULL, "tag a layer: changes apply to all tagged ones")         \
+    X(UNTAG, CHANGE, K('U'), "U", NULL, "untag everything")                                        \
+    X(SNAPSHOT, KEEP, K('s'), "s", "Snapshot", "keep the schemes in use, with their figures")      \
+    X(SWAP, KEEP, K('x'), "x", "Swap", "swap between the last two snapshots")                      \
+    X(EVALUATE, KEEP, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")         \
+    X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
+    X(LOG_SCALE, ERROR, K('L'), "L", "Log", "logarithmic histograms")                              \
+    X(WORST, ERROR, K('X'), "X", "Worst", "go to the weight with the largest error")               \
+    X(LEFT, ERROR, K(KEY_LEFT), "Left", NULL, "the weight before, on the number line")             \
+    X(RIGHT, ERROR, K(KEY_RIGHT), "Right", NULL, "the next weight")                                \
+    X(PROMPT, TEXT, K('i'), "i", "Prompt", "type a prompt for the model to continue")              \
+    X(SAMPLING, TEXT, K('I'), "I", "Sampling", "set temperature and seed")                         \
+    X(RESTART, TEXT, K('r'), "r", "Restart", "begin the text again, with the same seed")           \
+    X(PAUSE, TEXT, K('p'), "p", "Pause", "stop generating; again to go on")                        \
+    X(UP, MOVE, K(KEY_UP, 'k'), "Up k", NULL, "one line up")                                       \
+    X(DOWN, MOVE, K(KEY_DOWN, 'j'), "Down j", NULL, "one line down")                               \
+    X(PAGE_UP, MOVE, K(KEY_PPAGE), "PgUp", NULL, "one page up")                                    \
+    X(PAGE_DOWN, MOVE, K(KEY_NPAGE), "PgDn", NULL, "one page down")                                \
+    X(HOME, MOVE, K(KEY_HOME), "Home", NULL, "the first line")                                     \
+    X(END, MOVE, K(KEY_END), "End", NULL, "the last line")                                         \
+    X(UNFOLD, MOVE, K('+'), "+", NULL, "unfold a block")                                           \
+    X(FOLD, MOVE, K('-'), "-", NULL, "fold a block")                                               \
+    X(FOLD_ALL, MOVE, K('*'), "*", NULL, "fold or unfold all blocks")                              \
+    X(FILTER, MOVE, K('\\', KEY_F(4)), "\\ F4", "Filter", "show only layers whose name contains a text") \
+    X(SORT_PREVIOUS, MOVE, K('<'), "<", NULL, "sort by the column to the left")                    \
+    X(SORT_NEXT, MOVE, K('>'), ">", NULL, "sort by the column to the right")                       \
+    X(VIEW_LAYERS, PROGRAM, K('1'), "1", NULL, "Layers: what is stored how, and what it costs")    \
+    X(VIEW_ERROR, PROGRAM, K('2'), "2", NULL, "Error: what quantization did to the selected layer") \
+    X(VIEW_COMPARE, PROGRAM, K('5'), "5", NULL, "Compare: the snapshots side by side")             \
+    X(VIEW_TEXT, PROGRAM, K('6'), "6", NULL, "Text: what the model writes, beside the reference")  \
+    X(VIEW_NEXT, PROGRAM, K('\t'), "Tab", NULL, "the next screen")                                 \
+    X(VIEW_PREVIOUS, PROGRAM, K(KEY_BTAB), "Shift-Tab", NULL, "the screen before")                 \
+    X(CANCEL, PROGRAM, K(27), "Esc", NULL, "close what is open; drop filter, search and tags")     \
+    X(REDRAW, PROGRAM, K(CTRL('l')), "Ctrl-L", NULL, "draw everything anew")                       \
+    X(QUIT, PROGRAM, K('q', KEY_F(10)), "q F10", "Quit", "quit")
+
+enum key_group {
+#define G(name, title) KEYS_##name,
+    QTOP_KEY_GROUPS(G)
+#undef G
+    KEY_GROUPS
+};
+
+enum action {
+    ACTION_NONE,
+#define X(action, group, codes, shown, footer, help) ACTION_##action,
+    QTOP_KEYS(X)
+#undef X
+    ACTION_COUNT
+};
+
+enum { KEY_CODES = 3 };
+
+struct key_binding {
+    enum action action;
+    enum key_group group;
+    int codes[KEY_CODES]; /* characters and curses key codes; 0 where there is none */
+    const char *shown;    /* as help, footer and man page write them, separated by spaces */
+    const char *footer;   /* null: not in the footer */
+    const char *help;
+};
+
+extern const struct key_binding key_table[];
+extern const size_t key_count;
+extern const char *const key_group_titles[KEY_GROUPS];
+
+/* The action of a character or (is_code) a curses key code. */
+enum action key_action(int key, bool is_code);
+
+#endif

@@ -1,0 +1,153 @@
+/* Starting and restoring the terminal. A fatal signal restores it without curses, by writing strings
+ * that were looked up before, and then kills the program as it would have died without us. */
+#include "tui.h"
+
+#include "../src/text/escape.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <term.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* Curses' headers give these words other meanings. */
+#undef lines
+#undef columns
+
+static const int fatal[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+enum { FATAL = sizeof fatal / sizeof *fatal };
+
+static struct sigaction previous[FATAL];
+static struct termios modes;
+static char restore[256];
+static size_t restore_length;
+static volatile sig_atomic_t active;
+
+static void restore_now(void)
+{
+    if (!active)
+        return;
+    active = 0;
+    /* A terminal that does not read must not hold up a death. */
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+    fcntl(STDOUT_FILENO, F_SETFL, flags | O_NONBLOCK);
+    ssize_t ignored = write(STDOUT_FILENO, restore, restore_length);
+    (void)ignored;
+    fcntl(STDOUT_FILENO, F_SETFL, flags);
+    tcsetattr(STDIN_FILENO, TCSANOW, &modes);
+}
+
+static void die(int number)
+{
+    restore_now();
+    for (int i = 0; i < FATAL; i++)
+        if (fatal[i] == number)
+            sigaction(number, &previous[i], NULL);
+    raise(number); /* comes when this handler returns: by the same signal, to whoever had it before */
+}
+
+static void catch_signals(void)
+{
+    struct sigaction sa = {.sa_handler = die};
+    sigfillset(&sa.sa_mask);
+    for (int i = 0; i < FATAL; i++) {
+        struct sigaction old;
+        sigaction(fatal[i], NULL, &old);
+        previous[i] = old;
+        if (old.sa_handler != SIG_IGN)
+            sigaction(fatal[i], &sa, NULL);
+    }
+}
+
+static void release_signals(void)
+{
+    for (int i = 0; i < FATAL; i++)
+        sigaction(fatal[i], &previous[i], NULL);
+}
+
+static void add_string(const char *capability)
+{
+    const char *s = tigetstr(capability);
+    size_t n = s && s != (const char *)-1 ? strlen(s) : 0;
+    if (restore_length + n > sizeof restore)
+        return;
+    memcpy(restore + restore_length, s ? s : "", n);
+    restore_length += n;
+}
+
+static void remember_strings(bool mouse)
+{
+    static const char mouse_off[] = "\033[?1000l\033[?1006l";
+    restore_length = 0;
+    if (mouse) {
+        memcpy(restore, mouse_off, sizeof mouse_off - 1);
+        restore_length = sizeof mouse_off - 1;
+    }
+    add_string("sgr0");
+    add_string("cnorm");
+    add_string("rmkx");
+    add_string("rmcup");
+}
+
+static bool check_terminal(struct error *error)
+{
+    const char *name = getenv("TERM");
+    char shown[64];
+    int status;
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+        return error_set(error, "standard %s is not a terminal; the subcommands inspect, bench, eval "
+                                "and generate need none (see qtop --help)",
+                         isatty(STDIN_FILENO) ? "output" : "input");
+    escape_text(shown, sizeof shown, name ? name : "", name ? strlen(name) : 0);
+    if (!name || !*name)
+        return error_set(error, "the environment variable TERM is not set; expected a terminal type "
+                                "such as xterm-256color");
+    if (setupterm(name, STDOUT_FILENO, &status) != OK)
+        return error_set(error, "TERM is '%s', which is no known terminal type; expected one such as "
+                                "xterm-256color", shown);
+    const char *cup = tigetstr("cup");
+    if (!cup || cup == (const char *)-1)
+        return error_set(error, "TERM is '%s', a terminal that cannot place the cursor; the "
+                                "subcommands need none (see qtop --help)", shown);
+    return true;
+}
+
+bool terminal_begin(bool ascii, bool color, bool mouse, struct error *error)
+{
+    if (!check_terminal(error))
+        return false;
+    tcgetattr(STDIN_FILENO, &modes);
+    set_escdelay(25);
+    catch_signals(); /* before curses looks: it leaves signals alone that somebody handles */
+    SCREEN *screen = newterm(NULL, stdout, stdin);
+    if (!screen) {
+        release_signals();
+        return error_set(error, "the terminal cannot be started");
+    }
+    remember_strings(mouse);
+    active = 1;
+    cbreak();
+    noecho();
+    nonl();
+    keypad(stdscr, TRUE);
+    nodelay(stdscr, TRUE);
+    curs_set(0);
+    if (mouse) {
+        mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
+        mouseinterval(0);
+    }
+    widgets_begin(ascii, color);
+    return true;
+}
+
+void terminal_end(void)
+{
+    if (!active)
+        return;
+    active = 0;
+    endwin();
+    release_signals();
+}

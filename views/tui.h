@@ -1,0 +1,127 @@
+/* tui.h - the terminal program's state, shared by its screens. */
+#ifndef QTOP_TUI_H
+#define QTOP_TUI_H
+
+#include "../src/lab/lab.h"
+#include "keys.h"
+#include "layout.h"
+#include "widgets.h"
+
+/* A row of the Layers table. */
+struct row {
+    int tensor; /* -1: a block */
+    int block;  /* -1: outside the blocks */
+};
+
+enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_COLUMNS };
+
+/* What a line of input at the bottom is for. */
+enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK_WRITE, ASK_SCHEME };
+
+enum view_id { VIEW_LAYERS, VIEW_ERROR, VIEW_COMPARE, VIEW_TEXT, VIEW_COUNT };
+
+/* A line of the scheme editor: a choice, or why there is none. */
+struct choice {
+    bool heading;
+    struct scheme scheme;
+    char text[160];
+};
+
+enum { EDITOR_CHOICES = 48 };
+
+struct tui {
+    struct lab *lab;
+    const struct session *session;
+    const char *model_name; /* shown in the title */
+    struct frame *frame;    /* the newest; never null while drawing */
+    enum view_id view;
+    bool quit, help, log_scale, redraw;
+    int help_top;
+
+    /* Layers */
+    struct row *rows;
+    size_t row_count;
+    size_t cursor, top, page; /* page: rows of the table on the screen, as last drawn */
+    bool *tagged;    /* one a tensor */
+    bool *folded;    /* one a block */
+    char filter[64], search[64];
+    enum sort_column sort;
+    int table_row;   /* screen row of the first table row, for the mouse */
+
+    /* Error */
+    size_t weight_row, weight_col;
+
+    /* Compare */
+    size_t snapshot;
+
+    /* Input */
+    enum asking asking;
+    struct line_input input;
+    struct choice choices[EDITOR_CHOICES];
+    size_t choice_count, choice;
+
+    char note[256];          /* the view's own message, shown until the next key */
+    uint64_t status_seen;
+    double status_until;     /* the lab's message is shown until then */
+    int tab_col[VIEW_COUNT + 1]; /* where tabs were drawn, for the mouse */
+    int tab_row;
+};
+
+/* A screen: a row of the table in tui.c. */
+struct view {
+    enum action action; /* the key that opens it */
+    const char *key, *name;
+    void (*draw)(struct tui *tui, struct rect area);
+    bool (*act)(struct tui *tui, enum action action); /* false: not meant for this screen */
+};
+
+extern const struct view views[VIEW_COUNT];
+
+/* layers.c */
+bool layers_begin(struct tui *tui, struct error *error);
+void layers_end(struct tui *tui);
+void layers_update(struct tui *tui); /* rows from folding, filter, sorting and the frame */
+void layers_draw(struct tui *tui, struct rect area);
+bool layers_act(struct tui *tui, enum action action);
+void layers_search(struct tui *tui, const char *text, bool next);
+bool layers_filter(struct tui *tui, const char *text);
+void layers_click(struct tui *tui, int row);
+void layers_scroll(struct tui *tui, int lines);
+int layers_current_tensor(const struct tui *tui); /* a block's first linear layer */
+
+/* Tensors that a change applies to: the tagged ones, else the current row's. Returns how many. */
+size_t layers_chosen(const struct tui *tui, int *tensors);
+
+/* error.c, compare.c, generation.c: the other screens */
+void error_draw(struct tui *tui, struct rect area);
+bool error_act(struct tui *tui, enum action action);
+void compare_draw(struct tui *tui, struct rect area);
+bool compare_act(struct tui *tui, enum action action);
+void generation_draw(struct tui *tui, struct rect area);
+void generation_tail(struct tui *tui, int row, int cols); /* the text's last line, for every screen */
+
+/* header.c: what every screen has above and below it */
+void header_draw(struct tui *tui, const struct layout *layout);
+void footer_draw(struct tui *tui, const struct layout *layout);
+
+/* help.c */
+void help_draw(struct tui *tui, struct rect area);
+
+/* ask.c: lines of input and the scheme editor */
+void ask_begin(struct tui *tui, enum asking what, const char *text);
+void ask_key(struct tui *tui, unsigned key, bool is_code);
+void ask_draw(struct tui *tui, const struct layout *layout);
+void editor_open(struct tui *tui);
+void editor_draw(struct tui *tui, struct rect area);
+
+/* tui.c */
+void tui_send(struct tui *tui, const struct command *command);
+void tui_send_changed(struct tui *tui, struct command command); /* fills in the chosen tensors */
+void tui_select(struct tui *tui); /* tells the lab which tensor and weight are looked at */
+void tui_note(struct tui *tui, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* terminal.c: starting and restoring the terminal, signals */
+bool terminal_begin(bool ascii, bool color, bool mouse, struct error *error);
+void terminal_end(void);
+
+#endif

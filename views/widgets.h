@@ -1,0 +1,78 @@
+/* widgets.h - what every screen is drawn with. All clip to what they are given and to the screen. */
+#ifndef QTOP_WIDGETS_H
+#define QTOP_WIDGETS_H
+
+#include "../src/lab/frame.h"
+#include "layout.h"
+
+#include <curses.h>
+
+enum style {
+    STYLE_PLAIN,
+    STYLE_DIM,
+    STYLE_STRONG,
+    STYLE_TITLE,    /* the program's bar at the top, table headings, the footer's labels */
+    STYLE_SELECTED, /* the row under the cursor */
+    STYLE_GOOD,
+    STYLE_WARN,
+    STYLE_BAR,
+    STYLE_SECOND,   /* the second of two series */
+    STYLE_COUNT
+};
+
+/* Chooses glyphs and attributes once, after curses has started. */
+void widgets_begin(bool ascii, bool color);
+
+void style_on(enum style style);
+void style_off(void);
+
+/* Terminal columns of a UTF-8 text. */
+int text_width(const char *text);
+
+/* Draws UTF-8 text in at most `cols` columns, padding the rest with blanks when pad is set. Control
+ * characters and invalid bytes are shown escaped. Returns the columns drawn. */
+int draw_text(int row, int col, int cols, enum style style, bool pad, const char *text);
+int draw_format(int row, int col, int cols, enum style style, bool pad, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* Blank cells. */
+void draw_blank(int row, int col, int cols, enum style style);
+
+/* [|||||     ] of cols columns, share 0..1. */
+void draw_bar(int row, int col, int cols, double share);
+
+/* The newest `cols` values as block characters, scaled between 0 and the largest. */
+void draw_sparkline(int row, int col, int cols, const float *values, size_t n);
+
+/* A histogram with its title on the first row and its range on the last. second, where not null, is
+ * drawn as a line of marks over the bars of the first. */
+void draw_histogram(struct rect area, const char *title, const struct histogram *first,
+                    const struct histogram *second, bool log_scale);
+
+/* Wraps UTF-8 text at words into the rectangle and shows its last lines. The character that begins at
+ * byte `mark` (SIZE_MAX: none) and all after it are drawn in the second style. */
+void draw_wrapped(struct rect area, const char *text, size_t mark, enum style before,
+                  enum style after);
+
+/* A value with three significant digits and a unit prefix in at most 6 columns. */
+const char *format_short(char out[16], double value);
+
+/* Text of a metric by a printf format for its value, or "n/a". */
+const char *format_metric(char *out, size_t size, const char *format, struct metric metric,
+                          double factor);
+
+/* A one-line editor. */
+struct line_input {
+    char text[512];
+    size_t length;
+};
+
+void input_set(struct line_input *input, const char *text);
+
+/* Applies a character (code point) or curses key code; returns false when it means nothing here. */
+bool input_key(struct line_input *input, unsigned key, bool is_code);
+
+/* Draws label and text, its end in sight, with a cursor mark. */
+void draw_input(int row, int col, int cols, const char *label, const struct line_input *input);
+
+#endif
