@@ -101,30 +101,34 @@ static void int8_decode_run(const uint8_t *codes, size_t first, size_t n, int ze
         out[i] = (float)((int8_t)codes[first + i] - zero);
 }
 
-/* Nibble k of a row is the low half of byte k/2 when k is even, the high half when it is odd. */
+/* Nibble k of a row is the low half of byte k/2 when k is even, the high half when it is odd. The
+ * loops over whole bytes are written so that compilers vectorize them. */
+#define FOR_NIBBLES(OUT, CONVERT)                                                                  \
+    do {                                                                                           \
+        size_t odd = n > 0 ? first & 1 : 0, pairs = (n - odd) / 2;                                 \
+        const uint8_t *p = codes + (first + odd) / 2;                                              \
+        if (odd)                                                                                   \
+            (OUT)[0] = CONVERT(codes[first / 2] >> 4);                                             \
+        for (size_t i = 0; i < pairs; i++) {                                                       \
+            (OUT)[odd + 2 * i] = CONVERT(p[i] & 15);                                               \
+            (OUT)[odd + 2 * i + 1] = CONVERT(p[i] >> 4);                                           \
+        }                                                                                          \
+        if (odd + 2 * pairs < n)                                                                   \
+            (OUT)[n - 1] = CONVERT(p[pairs] & 15);                                                 \
+    } while (0)
+
 static void int4_unpack_run(const uint8_t *codes, size_t first, size_t n, int8_t *out)
 {
-    size_t i = 0;
-    if (n > 0 && (first & 1))
-        out[i++] = (int8_t)(codes[first / 2] >> 4);
-    const uint8_t *p = codes + (first + i) / 2;
-    for (; i + 1 < n; i += 2, p++) {
-        out[i] = (int8_t)(*p & 15);
-        out[i + 1] = (int8_t)(*p >> 4);
-    }
-    if (i < n)
-        out[i] = (int8_t)(*p & 15);
+#define AS_BYTE(nibble) (int8_t)(nibble)
+    FOR_NIBBLES(out, AS_BYTE);
+#undef AS_BYTE
 }
 
 static void int4_decode_run(const uint8_t *codes, size_t first, size_t n, int zero, float *out)
 {
-    int8_t nibbles[256];
-    for (size_t done = 0; done < n; done += sizeof nibbles) {
-        size_t part = n - done < sizeof nibbles ? n - done : sizeof nibbles;
-        int4_unpack_run(codes, first + done, part, nibbles);
-        for (size_t i = 0; i < part; i++)
-            out[done + i] = (float)(nibbles[i] - zero);
-    }
+#define AS_FLOAT(nibble) (float)((nibble) - zero)
+    FOR_NIBBLES(out, AS_FLOAT);
+#undef AS_FLOAT
 }
 
 #define FLOAT_SLOTS(NAME)                                                                          \

@@ -72,7 +72,8 @@ static void store_grid(struct qmatrix *m, size_t r, size_t g, struct grid grid)
         return;
     uint8_t *zeros = memory + (m->zeros - memory) + r * m->zero_row_bytes;
     if (m->scheme.weight == DTYPE_INT4)
-        zeros[g / 2] |= (uint8_t)(g & 1 ? grid.zero << 4 : grid.zero);
+        zeros[g / 2] = (uint8_t)(g & 1 ? (zeros[g / 2] & 0x0f) | grid.zero << 4
+                                       : (zeros[g / 2] & 0xf0) | grid.zero);
     else
         zeros[g] = (uint8_t)grid.zero;
 }

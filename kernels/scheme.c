@@ -98,11 +98,12 @@ static bool parse_weight(const struct parser *p, struct field f, struct scheme *
 static bool parse_granularity(const struct parser *p, struct field f, struct scheme *s, bool *is)
 {
     *is = true;
-    s->group = 0;
     if (field_is(f, "tensor")) {
         s->granularity = GRANULARITY_TENSOR;
+        s->group = 0;
     } else if (field_is(f, "channel")) {
         s->granularity = GRANULARITY_CHANNEL;
+        s->group = 0;
     } else if (f.n > 1 && f.at[0] == 'g' && f.at[1] >= '0' && f.at[1] <= '9') {
         char *end;
         unsigned long n = f.n < 10 ? strtoul(f.at + 1, &end, 10) : 0;
@@ -176,7 +177,8 @@ bool scheme_parse(const char *text, struct scheme *out, struct error *error)
     const char *rest = text + first.n;
     if (field_is(first, "stored")) {
         if (*rest)
-            return refuse(&p, field_at(rest), "fields after 'stored'", "nothing more");
+            return refuse(&p, (struct field){rest, strlen(rest)}, "fields after 'stored'",
+                          "nothing more");
         *out = (struct scheme){.stored = true};
         return true;
     }
@@ -236,6 +238,19 @@ char *scheme_print(const struct scheme *s, char buffer[SCHEME_TEXT])
 bool scheme_check(const struct scheme *s, struct error *error)
 {
     enum dtype_kind weight = dtypes[s->weight].kind, act = dtypes[s->act].kind;
+    if (s->stored)
+        return true;
+    if (s->act == DTYPE_INT4)
+        return error_set(error, "activations cannot be int4: expected " ACTS_EXPECTED);
+    if (s->act_asym && act != DTYPE_KIND_INTEGER)
+        return error_set(error, "%s activations have no zero point", dtypes[s->act].name);
+    if (s->asym && weight != DTYPE_KIND_INTEGER)
+        return error_set(error, "%s weights have no zero point", dtypes[s->weight].name);
+    if (weight == DTYPE_KIND_FLOAT && s->granularity != GRANULARITY_CHANNEL)
+        return error_set(error, "%s weights have no scales to share", dtypes[s->weight].name);
+    if (s->granularity == GRANULARITY_GROUP ? s->group < SCHEME_MIN_GROUP : s->group != 0)
+        return error_set(error, "group size %u: expected at least %d, with groups only",
+                         s->group, SCHEME_MIN_GROUP);
     if (act == DTYPE_KIND_INTEGER && weight != DTYPE_KIND_INTEGER)
         return error_set(error, "int8 activations need int8 or int4 weights: an integer dot product "
                                 "cannot read %s codes", dtypes[s->weight].name);

@@ -166,8 +166,8 @@ static void test_nan_stays_nan(void **state)
 }
 
 /* Around the middle between two neighbours: ties to even, everything else to the nearer. */
-static void check_boundary(const struct float_format *f, uint32_t code, float middle, uint32_t above)
-{
+static void check_boundary(const struct float_format *f, uint32_t code, float middle,
+                           uint32_t above) {
     for (uint32_t sign = 0; sign < 2; sign++) {
         float s = sign ? -1.0f : 1.0f;
         uint32_t bit = sign ? sign_bit(f) : 0;
@@ -241,7 +241,7 @@ static void test_fp32_is_itself(void **state)
     }
 }
 
-/* ---- against another implementation ----------------------------------------------------------- */
+/* ---- against another implementation ---------------------------------------------------------- */
 
 /* The digests that fp8_digest.py prints, of ml_dtypes 0.6.0. */
 static const struct {
@@ -280,7 +280,8 @@ static void test_fp8_is_the_cast_of_ml_dtypes(void **state)
         uint64_t seed = CAST_SEED;
         digest = FNV_START;
         for (int n = 0; n < CAST_VALUES; n++) {
-            float value = make_input(random_bits(&seed), casts[i].low, casts[i].high, type->largest);
+            float value =
+                make_input(random_bits(&seed), casts[i].low, casts[i].high, type->largest);
             uint8_t out = (uint8_t)type->encode(value);
             digest = fnv1a(digest, &out, 1);
         }
@@ -288,7 +289,7 @@ static void test_fp8_is_the_cast_of_ml_dtypes(void **state)
     }
 }
 
-/* ---- runs of codes ---------------------------------------------------------------------------- */
+/* ---- runs of codes --------------------------------------------------------------------------- */
 
 /* The stored code at an index, by the layout that dtype.h and matrix.h describe. */
 static uint32_t stored_code(const struct dtype_info *type, const uint8_t *codes, size_t index)

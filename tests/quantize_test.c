@@ -15,7 +15,7 @@
 static const uint32_t groups[] = {16, 17, 32, 64, 128}; /* 17: odd, so nibbles straddle groups */
 enum { GROUPS = sizeof groups / sizeof *groups, LONGEST = 70 };
 
-/* ---- matrices to try -------------------------------------------------------------------------- */
+/* ---- matrices to try ------------------------------------------------------------------------- */
 
 enum filling {
     NORMAL, UNIFORM, HEAVY_TAILED, OFFSET, OUTLIER, LARGE, DENORMAL, CONSTANT_ROWS, ALL_ZERO, MIXED,
@@ -75,7 +75,7 @@ static struct qmatrix quantized(const struct scheme *s, const float *values, siz
     return m;
 }
 
-/* ---- properties ------------------------------------------------------------------------------- */
+/* ---- properties ------------------------------------------------------------------------------ */
 
 /* One group of weights with its grid, and where it is, for messages. */
 struct piece {
@@ -137,8 +137,8 @@ static void check_scale(const struct piece *p)
 }
 
 /* How far a finite weight may be from its code's value. Half a step, and a hair for the arithmetic;
- * what a symmetric fp16 scale lost to rounding comes once for each step up to the largest code, which
- * matters only below largest x 2^-24, where fp16 has few bits left. */
+ * what a symmetric fp16 scale lost to rounding comes once for each step up to the largest code,
+ * which matters only below largest x 2^-24, where fp16 has few bits left. */
 static double error_bound(const struct piece *p)
 {
     double bound = 0.51 * (double)p->scale, ideal = ideal_scale(p);
@@ -324,7 +324,8 @@ static void check_repacking(const struct scheme *s, void *arg)
     enum { ROWS = 3, COLS = 70 };
     if (s->act != DTYPE_FP32 || s->act_asym)
         return;
-    float *first = make_matrix(OFFSET, seed, ROWS, COLS), *last = make_matrix(NORMAL, seed, ROWS, COLS);
+    float *first = make_matrix(OFFSET, seed, ROWS, COLS),
+          *last = make_matrix(NORMAL, seed, ROWS, COLS);
     struct qmatrix once = quantized(s, last, ROWS, COLS), twice = quantized(s, first, ROWS, COLS);
     struct value_range range = {0, 0};
     char text[SCHEME_TEXT];
@@ -353,7 +354,7 @@ static void test_repacking(void **state)
     each_scheme(groups, GROUPS, check_repacking, &seed);
 }
 
-/* ---- finer is better -------------------------------------------------------------------------- */
+/* ---- finer is better ------------------------------------------------------------------------- */
 
 static double sqnr(const char *text, const float *values, size_t rows, size_t cols)
 {
@@ -405,7 +406,7 @@ static void test_finer_granularity_is_no_worse(void **state)
     free(values);
 }
 
-/* ---- requantization --------------------------------------------------------------------------- */
+/* ---- requantization -------------------------------------------------------------------------- */
 
 enum { TALL = 9000, NARROW = 64 }; /* several slices of work */
 
@@ -480,9 +481,9 @@ static void check_error_figures(const struct packed *p, const float *values)
 static void test_requantize_any_number_of_threads(void **state)
 {
     (void)state;
-    static const char *const schemes[] = {"int8",     "int8:tensor", "int4:g32:asym", "int4:tensor:asym",
-                                          "fp8:g16",  "fp16",        "fp32",          "int8:g17:asym",
-                                          "fp8e5m2"};
+    static const char *const schemes[] = {
+        "int8", "int8:tensor", "int4:g32:asym", "int4:tensor:asym", "fp8:g16",
+        "fp16", "fp32",        "int8:g17:asym", "fp8e5m2"};
     uint64_t seed = 6;
     float *values = make_matrix(HEAVY_TAILED, &seed, TALL, NARROW);
     struct model model = matrix_model(values, TALL, NARROW);

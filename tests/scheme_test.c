@@ -287,7 +287,7 @@ static void test_pieces_in_any_order(void **state)
     }
 }
 
-/* ---- which combinations there are ------------------------------------------------------------- */
+/* ---- which combinations there are ------------------------------------------------------------ */
 
 static void check_combination(const struct scheme *s, void *arg)
 {
@@ -386,6 +386,7 @@ static const struct {
     {"fp32", (size_t)1 << 31, (size_t)1 << 31},
     {"fp16", (size_t)1 << 40, (size_t)1 << 40},
     {"int8", SIZE_MAX, 2},
+    {"int8", (size_t)1 << 32, (size_t)1 << 31}, /* fits, and padding would not */
     {"int8:g16:asym", (size_t)1 << 33, (size_t)1 << 33},
     {"int4", 1, SIZE_MAX},
     {"int4:g16", SIZE_MAX / 4, 17},

@@ -34,16 +34,16 @@ struct tiny {
     bool tied;
 };
 
-/* Writes a random model in the version-1 layout of llama2.c into a new temporary file and returns its
- * path, which the caller unlinks and frees. */
+/* Writes a random model in the version-1 layout of llama2.c into a new temporary file and returns
+ * its path, which the caller unlinks and frees. */
 char *write_llama2c(const struct tiny *shape, uint64_t seed);
 
 /* A model in memory with one fp32 matrix; values must outlive it. Free with free_matrix_model. */
 struct model matrix_model(const float *values, size_t rows, size_t cols);
 void free_matrix_model(struct model *model);
 
-/* The path of a file in the reference folder: QTOP_SHARED, else the sources' ../shared. Null when it
- * is not there; the caller frees. */
+/* The path of a file in the reference folder: QTOP_SHARED, else the sources' ../shared. Null when
+ * it is not there; the caller frees. */
 char *shared_path(const char *name);
 
 /* A whole file and a NUL; the caller frees. Null when it cannot be read. */

@@ -3,7 +3,7 @@
 #include "../kernels/dispatch.h"
 #include "../src/measure/topology.h"
 #include "../src/quant/recipe.h"
-#include "../src/text/escape.h"
+#include "../kernels/escape.h"
 
 #include <errno.h>
 #include <math.h>
@@ -162,6 +162,13 @@ bool tokenize_text(const struct session *s, const char *text, size_t n, struct t
 }
 
 /* ---- output ---------------------------------------------------------------------------------- */
+
+json_t *json_text(const char *text)
+{
+    char safe[1024];
+    escape_text(safe, sizeof safe, text, strlen(text));
+    return json_string(safe);
+}
 
 void print_json(json_t *object)
 {

@@ -40,6 +40,9 @@ char *read_text(const char *path, size_t *n, struct error *error);
 bool tokenize_text(const struct session *session, const char *text, size_t n,
                    struct tokens *out, struct error *error);
 
+/* A JSON string of any text: what is not UTF-8, or a control character, is escaped. */
+json_t *json_text(const char *text);
+
 /* Writes one JSON object and a newline, flushed, and releases it. */
 void print_json(json_t *object);
 

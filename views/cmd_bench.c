@@ -9,7 +9,7 @@
 static void report_json(const struct batch *b, const struct speed *s)
 {
     json_t *j = json_object();
-    json_object_set_new(j, "scheme", json_string(b->scheme_text));
+    json_object_set_new(j, "scheme", json_text(b->scheme_text));
     json_add(j, "threads", pool_threads(b->session.pool), NULL);
     json_object_set_new(j, "isa", json_string(isa_current()->name));
     json_add(j, "decode_tokens_per_second", s->decode.median, NULL);

@@ -54,11 +54,11 @@ static void report_json(const struct batch *b, const struct quality_plan *p,
                         const struct quality_result *r, const struct options *o)
 {
     json_t *j = json_object();
-    json_object_set_new(j, "scheme", json_string(b->scheme_text));
+    json_object_set_new(j, "scheme", json_text(b->scheme_text));
     json_add(j, "tokens", (double)r->scored, NULL);
     json_add(j, "window", (double)p->window, NULL);
     json_object_set_new(j, "protocol", json_string(protocol_name(p->protocol)));
-    json_object_set_new(j, "text", o->text ? json_string(o->text) : json_null());
+    json_object_set_new(j, "text", o->text ? json_text(o->text) : json_null());
     if (!o->text)
         json_object_set_new(j, "text_reason", json_string("the model wrote its own text"));
     json_add(j, "perplexity", r->perplexity, NULL);

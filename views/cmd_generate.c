@@ -3,7 +3,7 @@
 
 #include "../src/engine/sampler.h"
 #include "../src/measure/clock.h"
-#include "../src/text/escape.h"
+#include "../kernels/escape.h"
 #include "../src/text/stream.h"
 
 #include <stdlib.h>
@@ -29,6 +29,8 @@ static void put_text(const struct generation *g, const char *text, size_t n)
         char safe[256];
         while (i + line < n && line < 48 && text[i + line] != '\n' && text[i + line] != '\t')
             line++;
+        while (line > 0 && i + line < n && ((unsigned char)text[i + line] & 0xc0) == 0x80)
+            line--; /* a character stays whole */
         escape_text(safe, sizeof safe, text + i, line);
         fputs(safe, stdout);
         i += line;

@@ -8,12 +8,15 @@
 
 enum { OUTPUT_TOKENS = 64 }; /* of the model's own text, on which output errors are measured */
 
-static const char *reason_without_sqnr(double db)
+static const char *reason_without_sqnr(double db, bool compared)
 {
-    return isinf(db) ? "exact" : isnan(db) ? "this tensor multiplies nothing" : NULL;
+    if (!compared)
+        return "this tensor multiplies nothing";
+    return isinf(db) ? "exact" : isnan(db) ? "a weight or an activation is not finite" : NULL;
 }
 
-static void report_json(const struct tensor *t, const struct packed *p, const struct output_error *e)
+static void report_json(const struct tensor *t, const struct packed *p, const struct output_error *e,
+                        const char *guidance)
 {
     char scheme[SCHEME_TEXT];
     const struct qmatrix *m = &p->matrix;
@@ -26,10 +29,10 @@ static void report_json(const struct tensor *t, const struct packed *p, const st
     json_object_set_new(j, "weight", json_string(dtypes[m->scheme.weight].name));
     json_add(j, "bytes", (double)m->bytes, NULL);
     json_add(j, "bits_per_weight", 8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), NULL);
-    json_add(j, "sqnr_db", sqnr, reason_without_sqnr(sqnr));
-    json_add(j, "output_sqnr_db", output, reason_without_sqnr(output));
+    json_add(j, "sqnr_db", sqnr, reason_without_sqnr(sqnr, true));
+    json_add(j, "output_sqnr_db", output, reason_without_sqnr(output, e->tokens > 0));
     json_add(j, "max_abs_error", p->error.max_abs, NULL);
-    json_object_set_new(j, "guidance", json_string(guidance_name(roles[t->role].guidance)));
+    json_object_set_new(j, "guidance", json_string(guidance));
     print_json(j);
 }
 
@@ -43,7 +46,8 @@ static void format_db(char out[16], double db)
         snprintf(out, 16, "%.2f", db);
 }
 
-static void report_text(const struct tensor *t, const struct packed *p, const struct output_error *e)
+static void report_text(const struct tensor *t, const struct packed *p, const struct output_error *e,
+                        const char *guidance)
 {
     char scheme[SCHEME_TEXT], shape[32], bytes[16], sqnr[16], output[16];
     const struct qmatrix *m = &p->matrix;
@@ -53,7 +57,7 @@ static void report_text(const struct tensor *t, const struct packed *p, const st
     printf("%-20s %11s  %-24s %7s %6.2f %8s %8s %10.3g  %s\n", t->name, shape,
            scheme_print(&m->scheme, scheme), format_bytes(bytes, (double)m->bytes),
            8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,
-           (double)p->error.max_abs, guidance_name(roles[t->role].guidance));
+           (double)p->error.max_abs, guidance);
 }
 
 static void report(const struct batch *b, const struct output_error *errors, bool json)
@@ -64,7 +68,8 @@ static void report(const struct batch *b, const struct output_error *errors, boo
         printf("%-20s %11s  %-24s %7s %6s %8s %8s %10s  %s\n", "LAYER", "SHAPE", "SCHEME", "BYTES",
                "BITS", "SQNR dB", "OUT dB", "MAX ERROR", "QUANTIZE?");
     for (size_t i = 0; i < m->tensor_count; i++)
-        (json ? report_json : report_text)(&m->tensors[i], b->weights->layer[i], &errors[i]);
+        (json ? report_json : report_text)(&m->tensors[i], b->weights->layer[i], &errors[i],
+                                            guidance_name(tensor_advice(m, (int)i).guidance));
     if (!json)
         printf("%s: %zu parameters, %s, %.3f bits/weight; output errors on %d tokens that the model "
                "wrote itself\n", m->format, m->parameters,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool write_logits(const struct batch *b, const struct tokens *tokens, FILE *out,
                          struct error *error)
@@ -23,6 +24,20 @@ static bool write_logits(const struct batch *b, const struct tokens *tokens, FIL
     context_close(c);
     free(logits);
     return ok;
+}
+
+/* Writing over a file that is being read would destroy it. */
+static bool check_output(const struct options *o, const struct session *s, struct error *error)
+{
+    const char *const read[] = {s->model->file.path, o->text, o->recipe, o->tokenizer};
+    struct stat out, in;
+    if (stat(o->output, &out) != 0)
+        return true;
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+        if (read[i] && stat(read[i], &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+            return error_set(error, "-o %.200s is a file that is being read; expected another one",
+                             o->output);
+    return true;
 }
 
 static bool collect_tokens(const struct options *o, const struct session *s, struct tokens *tokens,
@@ -52,7 +67,7 @@ int run_logits(const struct options *o)
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     struct tokens tokens = {0};
-    bool ok = collect_tokens(o, &batch.session, &tokens, &error) && batch_pack(&batch, &error);
+    bool ok = check_output(o, &batch.session, &error) && collect_tokens(o, &batch.session, &tokens, &error) && batch_pack(&batch, &error);
     FILE *out = NULL;
     if (ok && !(out = fopen(o->output, "we")))
         ok = error_set(&error, "%.200s: cannot be written: %s", o->output, strerror(errno));

@@ -10,7 +10,10 @@ static struct tokenizer *find_tokenizer(const struct options *o, struct error *e
     char *builtin = o->model ? NULL : builtin_model_path(error);
     if (!o->model && !builtin)
         return NULL;
-    struct tokenizer *t = tokenizer_beside(o->model ? o->model : builtin, 0, error);
+    const char *path = o->model ? o->model : builtin;
+    struct model *model = model_open(path, error); /* whose vocabulary tells which one fits */
+    struct tokenizer *t = model ? tokenizer_beside(path, model->hyper.vocab, error) : NULL;
+    model_close(model);
     free(builtin);
     return t;
 }

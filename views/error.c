@@ -185,7 +185,7 @@ void error_draw(struct tui *t, struct rect area)
     if (tensor < 0 || area.rows < 1)
         return;
     const struct packed *p = t->frame->set->layer[tensor];
-    int head = area.rows > 4 ? 2 : area.rows, line = area.rows >= 10 ? 5 : area.rows >= 6 ? 2 : 0;
+    int head = area.rows >= 4 ? 2 : 1, line = area.rows >= 10 ? 5 : area.rows - head;
     draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
     struct rect middle = {area.row + head, area.col, area.rows - head - line, area.cols};
     if (middle.rows >= 3)

@@ -65,12 +65,14 @@ void generation_tail(struct tui *t, int row, int cols)
     draw_text(row, 0, cols, STYLE_STRONG, true, "> ");
     if (!x || !x->text)
         return;
-    const char *end = x->text + strlen(x->text), *from = end;
-    while (from > x->text && from[-1] != '\n' && end - from < 4L * cols)
-        from--;
-    while (*from && text_width(from) > cols - 4)
-        for (from++; ((unsigned char)*from & 0xc0) == 0x80; from++)
-            continue;
+    char tail[2048];
+    size_t n = strlen(x->text), most = (size_t)cols * 4 < sizeof tail ? (size_t)cols * 4 : sizeof tail;
+    snprintf(tail, sizeof tail, "%s", x->text + (n < most ? 0 : n - most + 1));
+    for (char *c = tail; *c; c++)
+        *c = *c == '\n' ? ' ' : *c;
+    const char *from = tail;
+    while (*from && (text_width(from) > cols - 4 || ((unsigned char)*from & 0xc0) == 0x80))
+        from++;
     int used = draw_text(row, 2, cols - 3, STYLE_PLAIN, false, from);
     draw_text(row, 2 + used, 1, STYLE_SELECTED, false, " ");
 }

@@ -26,7 +26,7 @@ static void draw_title(struct tui *t, int row)
                        format_short(parameters, (double)m->parameters));
     char right[96];
     int threads = pool_threads(t->session->pool);
-    snprintf(right, sizeof right, "%s  %d thread%s ", isa_current()->name, threads,
+    snprintf(right, sizeof right, "kernels %s  %d thread%s ", isa_current()->name, threads,
              threads == 1 ? "" : "s");
     int width = text_width(right);
     if (col + width + 2 < COLS)
@@ -76,7 +76,7 @@ static void draw_memory(struct tui *t, int row)
     const struct frame *f = t->frame;
     int bar = bar_width(), col = LABEL;
     char bytes[16];
-    bool both = f->bandwidth.valid && f->peak_read.valid;
+    bool both = f->bandwidth.valid && f->peak_read.valid && !f->in_cache;
     draw_text(row, 0, LABEL, STYLE_STRONG, true, "memory");
     if (bar) {
         draw_bar(row, col, bar, both ? f->bandwidth.value / f->peak_read.value : 0);
@@ -86,11 +86,12 @@ static void draw_memory(struct tui *t, int row)
         col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%.1f", f->bandwidth.value / 1e9);
     else
         col += draw_text(row, col, COLS - col, STYLE_DIM, false, "n/a");
-    if (f->peak_read.valid)
+    if (both)
         col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %.1f",
                            f->peak_read.value / 1e9);
-    col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " GB/s computed, %s/token",
-                       format_bytes(bytes, (double)f->bytes_per_token));
+    col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " GB/s computed, %s/token%s",
+                       format_bytes(bytes, (double)f->bytes_per_token),
+                       f->in_cache ? " from cache" : "");
     char misses[96];
     if (f->cache_misses.valid)
         snprintf(misses, sizeof misses, "  LLC misses %s/token",
@@ -115,14 +116,16 @@ static void draw_quality(struct tui *t, int row, int col)
     char kl[64];
     if (r->kl == 0)
         snprintf(kl, sizeof kl, "KL 0");
+    else if (r->kl < 0.001)
+        snprintf(kl, sizeof kl, "KL %.1e", r->kl);
     else
-        snprintf(kl, sizeof kl, "KL %.4f+-%.4f", r->kl, r->kl_stderr);
+        snprintf(kl, sizeof kl, "KL %.4f+-%.0e", r->kl, r->kl_stderr);
     char part[48] = "";
     if (q->running)
         snprintf(part, sizeof part, "  %zu/%zu", r->scored, r->planned);
     else if (q->stale)
         snprintf(part, sizeof part, "  (before the change)");
-    draw_format(row, col, COLS - col, style, false, "%s  ppl %.3f (%+.3f)  top-1 %.1f %%%s", kl,
+    draw_format(row, col, COLS - col, style, false, "%s  ppl %.3f (%+.3f)  top-1 %.1f%%%s", kl,
                 r->perplexity, r->perplexity - r->perplexity_reference, 100 * r->top1, part);
 }
 
@@ -132,7 +135,9 @@ static void draw_size(struct tui *t, int row)
     char size[16], stored[16];
     draw_text(row, 0, LABEL, STYLE_STRONG, true, "size");
     int col = LABEL;
-    col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%s of %s  %.2f bits/weight  ",
+    bool narrow = COLS < 92;
+    col += draw_format(row, col, COLS - col, STYLE_PLAIN, false,
+                       narrow ? "%s/%s  %.2f bits  " : "%s of %s  %.2f bits/weight  ",
                        format_bytes(size, (double)f->size),
                        format_bytes(stored, (double)f->stored_size), f->bits_per_weight);
     draw_quality(t, row, col);
@@ -191,7 +196,8 @@ static void draw_status(struct tui *t, int row)
         int tensor = layers_current_tensor(t);
         const struct tensor *x = &f->model->tensors[tensor < 0 ? 0 : tensor];
         if (tensor >= 0)
-            draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", x->name, roles[x->role].advice);
+            draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", x->name,
+                        tensor_advice(f->model, tensor).text);
     }
 }
 

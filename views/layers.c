@@ -139,50 +139,33 @@ size_t layers_chosen(const struct tui *t, int *tensors)
 
 /* ---- drawing --------------------------------------------------------------------------------- */
 
-enum column { C_LAYER, C_SHAPE, C_WEIGHT, C_ACT, C_GROUP, C_SYM, C_METHOD, C_SIZE, C_TIME, C_RATE,
+enum column_id { C_LAYER, C_SHAPE, C_WEIGHT, C_ACT, C_GROUP, C_SYM, C_METHOD, C_SIZE, C_TIME, C_RATE,
               C_ROOF, C_SQNR, COLUMNS_COUNT };
 
-/* drop: the order in which columns leave a screen that is too narrow; 0 stays. */
-static const struct {
-    const char *title;
-    int width;
-    int drop;
-    bool right;
-    enum sort_column sort;
-} columns_table[COLUMNS_COUNT] = {
-    [C_LAYER] = {"LAYER", 18, 0, false, SORT_NAME},
-    [C_SHAPE] = {"SHAPE", 12, 3, false, SORT_NONE},
-    [C_WEIGHT] = {"WEIGHT", 8, 0, false, SORT_NONE},
-    [C_ACT] = {"ACT", 10, 5, false, SORT_NONE},
-    [C_GROUP] = {"GROUP", 8, 7, false, SORT_NONE},
-    [C_SYM] = {"SYM", 5, 6, false, SORT_NONE},
-    [C_METHOD] = {"METHOD", 7, 1, false, SORT_NONE},
-    [C_SIZE] = {"SIZE", 7, 9, true, SORT_SIZE},
-    [C_TIME] = {"us/TOK", 8, 8, true, SORT_TIME},
-    [C_RATE] = {"GB/s", 7, 4, true, SORT_NONE},
-    [C_ROOF] = {"ROOF%", 6, 2, true, SORT_NONE},
-    [C_SQNR] = {"SQNR", 7, 0, true, SORT_SQNR},
+static const struct column columns_table[COLUMNS_COUNT] = {
+    [C_LAYER] = {"LAYER", 18, .stretch = true},
+    [C_SHAPE] = {"SHAPE", 12, .drop = 3},
+    [C_WEIGHT] = {"WEIGHT", 8},
+    [C_ACT] = {"ACT", 10, .drop = 5},
+    [C_GROUP] = {"GROUP", 8, .drop = 7},
+    [C_SYM] = {"SYM", 5, .drop = 6},
+    [C_METHOD] = {"METHOD", 7, .drop = 1},
+    [C_SIZE] = {"SIZE", 7, .drop = 9, .right = true},
+    [C_TIME] = {"us/TOK", 8, .drop = 8, .right = true},
+    [C_RATE] = {"GB/s", 7, .drop = 4, .right = true},
+    [C_ROOF] = {"ROOF%", 6, .drop = 2, .right = true},
+    [C_SQNR] = {"SQNR", 7, .right = true},
 };
 
-static void choose_columns(int cols, bool show[COLUMNS_COUNT])
-{
-    int width = 0;
-    for (int c = 0; c < COLUMNS_COUNT; c++) {
-        show[c] = true;
-        width += columns_table[c].width;
-    }
-    for (int drop = 1; width > cols && drop < 10; drop++)
-        for (int c = 0; c < COLUMNS_COUNT; c++)
-            if (columns_table[c].drop == drop && width > cols) {
-                show[c] = false;
-                width -= columns_table[c].width;
-            }
-}
+static const enum column_id sort_columns[SORT_COLUMNS] = {
+    [SORT_NONE] = COLUMNS_COUNT, [SORT_NAME] = C_LAYER, [SORT_SIZE] = C_SIZE,
+    [SORT_TIME] = C_TIME,        [SORT_SQNR] = C_SQNR,
+};
 
-enum { CELL = 64 };
+enum { CELL = TABLE_CELL };
 
 struct cells {
-    char text[COLUMNS_COUNT][CELL];
+    char text[COLUMNS_COUNT][TABLE_CELL];
 };
 
 /* Figures that a tensor and a block share: sums over tensors. */
@@ -215,7 +198,9 @@ static void figure_cells(const struct tui *t, const struct sums *s, struct cells
         double rate = (double)s->bytes / s->seconds;
         snprintf(c->text[C_TIME], CELL, s->seconds < 1e-4 ? "%.2f" : "%.0f", s->seconds * 1e6);
         snprintf(c->text[C_RATE], CELL, "%.1f", rate / 1e9);
-        if (f->peak_read.valid)
+        if (f->in_cache)
+            snprintf(c->text[C_ROOF], CELL, "cache");
+        else if (f->peak_read.valid)
             snprintf(c->text[C_ROOF], CELL, "%.0f%%", 100 * rate / f->peak_read.value);
     } else {
         snprintf(c->text[C_TIME], CELL, "-");
@@ -280,12 +265,12 @@ static void block_cells(const struct tui *t, int block, struct cells *c)
 }
 
 /* While a layer is on its way its figures make room for the progress. */
-static bool draw_progress(const struct tui *t, const struct row *r, int row, int col, int cols)
+static void draw_progress(const struct tui *t, const struct row *r, int row, int col, int cols)
 {
     const struct layer_frame *l = r->tensor >= 0 ? &t->frame->layers[r->tensor] : NULL;
     char scheme[SCHEME_TEXT];
     if (!l || !l->pending || cols < 12)
-        return false;
+        return;
     scheme_print(&l->wanted, scheme);
     int bar = cols > 44 ? 12 : 0, at = col;
     if (bar && l->progress >= 0)
@@ -296,52 +281,34 @@ static bool draw_progress(const struct tui *t, const struct row *r, int row, int
                     100 * (double)l->progress);
     else
         draw_format(row, at, cols - (at - col), STYLE_DIM, true, "to %s, waits", scheme);
-    return true;
 }
 
-static void draw_cells(const struct tui *t, const struct row *r, const bool show[COLUMNS_COUNT],
-                       const struct cells *c, int row, bool selected, int cols)
+static void draw_cells(const struct tui *t, const struct row *r, const int *widths,
+                       struct cells *c, int row, bool selected, int cols)
 {
     enum style style = selected ? STYLE_SELECTED : r->tensor < 0 ? STYLE_STRONG : STYLE_PLAIN;
-    int col = 0;
-    draw_blank(row, 0, cols, style);
-    for (int k = 0; k < COLUMNS_COUNT; k++) {
-        int width = columns_table[k].width;
-        if (!show[k])
-            continue;
-        if (k == C_SIZE && draw_progress(t, r, row, col, cols - col))
-            return;
-        int text = text_width(c->text[k]);
-        int indent = columns_table[k].right && text < width ? width - text : 0;
-        draw_text(row, col + indent, width - indent, style, false, c->text[k]);
-        col += width;
-    }
+    int figures = 0; /* where they begin */
+    table_draw(columns_table, COLUMNS_COUNT, widths, row, cols, style, c->text);
+    for (int k = 0; k < C_SIZE; k++)
+        figures += widths[k];
+    draw_progress(t, r, row, figures, cols - figures);
 }
 
-static void draw_heading(const struct tui *t, int row, int cols, const bool show[COLUMNS_COUNT])
+static void draw_heading(const struct tui *t, int row, int cols, const int *widths)
 {
-    int col = 0;
-    draw_blank(row, 0, cols, STYLE_TITLE);
-    for (int k = 0; k < COLUMNS_COUNT; k++) {
-        char title[16];
-        if (!show[k])
-            continue;
-        bool sorted = t->sort != SORT_NONE && columns_table[k].sort == t->sort;
-        snprintf(title, sizeof title, "%s%s", columns_table[k].title, sorted ? "<" : "");
-        int width = columns_table[k].width, text = text_width(title);
-        int indent = columns_table[k].right && text < width ? width - text : 0;
-        draw_text(row, col + indent + (k == C_LAYER), width - indent, STYLE_TITLE, false, title);
-        col += width;
-    }
+    struct cells titles;
+    for (int k = 0; k < COLUMNS_COUNT; k++)
+        snprintf(titles.text[k], CELL, "%s%s%s", k == C_LAYER ? " " : "", columns_table[k].title,
+                 sort_columns[t->sort] == (enum column_id)k ? "<" : "");
+    table_draw(columns_table, COLUMNS_COUNT, widths, row, cols, STYLE_TITLE, titles.text);
 }
 
 void layers_draw(struct tui *t, struct rect area)
 {
-    bool show[COLUMNS_COUNT];
-    int line = area.row;
-    choose_columns(area.cols, show);
+    int line = area.row, widths[COLUMNS_COUNT];
+    table_fit(columns_table, COLUMNS_COUNT, area.cols, widths);
     if (area.rows > 3)
-        draw_heading(t, line++, area.cols, show);
+        draw_heading(t, line++, area.cols, widths);
     int rows = area.row + area.rows - line;
     t->table_row = line;
     t->page = rows > 0 ? (size_t)rows : 1;
@@ -357,7 +324,7 @@ void layers_draw(struct tui *t, struct rect area)
             block_cells(t, t->rows[i].block, &cells);
         else
             tensor_cells(t, t->rows[i].tensor, &cells);
-        draw_cells(t, &t->rows[i], show, &cells, line++, i == t->cursor, area.cols);
+        draw_cells(t, &t->rows[i], widths, &cells, line++, i == t->cursor, area.cols);
     }
     if (t->row_count == 0)
         draw_format(line, 0, area.cols, STYLE_DIM, false, "no layer's name contains '%s' (Esc)",

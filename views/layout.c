@@ -32,20 +32,20 @@ struct layout layout_screen(int rows, int cols)
 void layout_grid(struct rect area, int count, int most_across, int least_cols, int least_rows,
                  struct rect *cells)
 {
-    int across = area.cols / least_cols;
+    int across = (area.cols + 1) / (least_cols + 1); /* a blank column between two cells */
     across = across > most_across ? most_across : across < 1 ? 1 : across;
     across = across > count ? count : across;
     int down = (count + across - 1) / across;
     while (down > 1 && area.rows / down < least_rows)
         down--;
-    int height = area.rows / down, width = area.cols / across;
+    int height = area.rows / down, pitch = (area.cols + 1) / across;
     for (int i = 0; i < count; i++) {
         int r = i / across, c = i % across;
         cells[i] = (struct rect){0, 0, 0, 0};
         if (r >= down || height < least_rows)
             continue;
-        cells[i] = (struct rect){area.row + r * height, area.col + c * width, height, width - 1};
+        cells[i] = (struct rect){area.row + r * height, area.col + c * pitch, height, pitch - 1};
         if (c == across - 1)
-            cells[i].cols = area.cols - c * width;
+            cells[i].cols = area.cols - c * pitch;
     }
 }

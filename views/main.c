@@ -26,16 +26,14 @@ int main(int argc, char **argv)
     const struct subcommand *command = options_parse(argc, argv, &options, &error);
     if (!command)
         return complain(&error, EXIT_USAGE);
-    if (options.help) {
+    int status = EXIT_DONE;
+    if (options.help)
         options_help(stdout, command);
-        return EXIT_DONE;
-    }
-    if (options.version) {
+    else if (options.version)
         printf("qtop %s\n", PACKAGE_VERSION);
-        return EXIT_DONE;
-    }
-    int status = command->run(&options);
-    if (fflush(stdout) != 0 && status == EXIT_DONE) {
+    else
+        status = command->run(&options);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE) {
         error_set(&error, "standard output cannot be written");
         return complain(&error, EXIT_FAILED);
     }

@@ -144,7 +144,7 @@ static bool refuse_option(int code, int bad, const char *word, const char *comma
 {
     if (code == ':')
         return error_set(error, "option '%.40s' needs an argument (see qtop %s--help)", word, command);
-    if (bad > 0 && bad < 256)
+    if (bad != 0 && bad < 256) /* below 0: a byte that is no ASCII */
         return error_set(error, "unknown option '-%c' (see qtop %s--help)", bad, command);
     return error_set(error, "unknown option '%.40s' (see qtop %s--help)", word, command);
 }

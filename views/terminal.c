@@ -2,7 +2,7 @@
  * that were looked up before, and then kills the program as it would have died without us. */
 #include "tui.h"
 
-#include "../src/text/escape.h"
+#include "../kernels/escape.h"
 
 #include <errno.h>
 #include <fcntl.h>

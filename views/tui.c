@@ -4,7 +4,7 @@
 #include "batch.h"
 
 #include "../src/measure/clock.h"
-#include "../src/text/escape.h"
+#include "../kernels/escape.h"
 
 #include <errno.h>
 #include <poll.h>

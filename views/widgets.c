@@ -1,6 +1,6 @@
 #include "widgets.h"
 
-#include "../src/text/escape.h"
+#include "../kernels/escape.h"
 
 #include <langinfo.h>
 #include <limits.h>
@@ -169,14 +169,15 @@ void draw_sparkline(int row, int col, int cols, const float *values, size_t n)
                   eighth((int)lroundf(values[i] / most * 8)));
 }
 
-/* Counts of a histogram gathered into `cols` columns, on the scale that is asked for. */
+/* Counts of a histogram gathered into `cols` columns, on the scale that is asked for. A bin that two
+ * columns share is divided between them, so that no comb appears. */
 static void gather(const struct histogram *h, int cols, bool log_scale, double *out)
 {
+    double width = (double)HISTOGRAM_BINS / cols;
     for (int i = 0; i < cols; i++) {
-        int from = i * HISTOGRAM_BINS / cols, to = (i + 1) * HISTOGRAM_BINS / cols;
-        double sum = 0;
-        for (int k = from; k < (to > from ? to : from + 1); k++)
-            sum += (double)h->count[k];
+        double from = i * width, to = from + width, sum = 0;
+        for (int k = (int)from; k < HISTOGRAM_BINS && k < to; k++)
+            sum += (double)h->count[k] * (fmin(to, k + 1) - fmax(from, k));
         out[i] = log_scale ? log1p(sum) : sum;
     }
 }
@@ -321,6 +322,39 @@ const char *format_metric(char *out, size_t size, const char *format, struct met
     else
         snprintf(out, size, format, m.value * factor);
     return out;
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+void table_fit(const struct column *c, int n, int cols, int *widths)
+{
+    int width = 0;
+    for (int i = 0; i < n; i++)
+        width += widths[i] = c[i].width;
+    for (int drop = 1; width > cols && drop <= n; drop++)
+        for (int i = 0; i < n && width > cols; i++)
+            if (c[i].drop == drop) {
+                width -= widths[i];
+                widths[i] = 0;
+            }
+    for (int i = 0; i < n && width < cols; i++)
+        if (c[i].stretch && widths[i]) {
+            widths[i] += cols - width < 16 ? cols - width : 16;
+            break;
+        }
+}
+
+void table_draw(const struct column *c, int n, const int *widths, int row, int cols,
+                enum style style, char cells[][TABLE_CELL])
+{
+    int col = 0;
+    draw_blank(row, 0, cols, style);
+    for (int i = 0; i < n; col += widths[i++]) {
+        int text = text_width(cells[i]), width = widths[i];
+        int indent = c[i].right && text < width ? width - text : 0;
+        if (width > 0)
+            draw_text(row, col + indent, width - indent, style, false, cells[i]);
+    }
 }
 
 /* ---- line input ------------------------------------------------------------------------------ */

@@ -61,6 +61,23 @@ const char *format_short(char out[16], double value);
 const char *format_metric(char *out, size_t size, const char *format, struct metric metric,
                           double factor);
 
+/* A column of a table. The columns with drop 1 leave a screen that is too narrow first, then those with
+ * 2...; those with 0 stay. The one column with stretch takes the room that is left. */
+struct column {
+    const char *title;
+    int width, drop;
+    bool right, stretch;
+};
+
+enum { TABLE_COLUMNS = 16, TABLE_CELL = 64 };
+
+/* The width of each column on a screen of cols columns, 0 for those that are dropped. */
+void table_fit(const struct column *columns, int n, int cols, int *widths);
+
+/* Draws one line of cells from column `first` on; the line's background is the style's. */
+void table_draw(const struct column *columns, int n, const int *widths, int row, int cols,
+                enum style style, char cells[][TABLE_CELL]);
+
 /* A one-line editor. */
 struct line_input {
     char text[512];

@@ -39,11 +39,13 @@ static int by_probability(const void *a, const void *b, void *arg)
     return p[i] != p[k] ? (p[i] < p[k]) - (p[i] > p[k]) : (i > k) - (i < k);
 }
 
-/* Draws from the smallest set of tokens whose probability reaches top_p. Tokens that cannot be in it
- * are left out before sorting. */
+/* Draws from the smallest set of tokens whose probability reaches top_p, at least one. Tokens that
+ * cannot be in it are left out before sorting. */
 static size_t choose_nucleus(float uniform, float top_p, const float *p, size_t n, int32_t *order)
 {
     float least = (1 - top_p) / (float)(n > 1 ? n - 1 : 1), mass = 0, sum = 0;
+    size_t best = sampler_argmax(p, n);
+    least = p[best] < least ? p[best] : least;
     size_t count = 0, kept = 0;
     for (size_t i = 0; i < n; i++)
         if (p[i] >= least)
@@ -51,7 +53,7 @@ static size_t choose_nucleus(float uniform, float top_p, const float *p, size_t 
     if (count == 0)
         return 0;
     qsort_r(order, count, sizeof *order, by_probability, (void *)(uintptr_t)p);
-    while (kept < count && mass < top_p)
+    while (kept < count && (kept == 0 || mass < top_p))
         mass += p[order[kept++]];
     for (size_t i = 0; i < kept; i++) {
         sum += p[order[i]];
@@ -65,8 +67,9 @@ size_t sampler_choose(struct sampler *s, float *logits, size_t n, int32_t *order
 {
     if (!(s->temperature > 0))
         return sampler_argmax(logits, n);
-    for (size_t i = 0; i < n; i++)
-        logits[i] /= s->temperature;
+    float largest = logits[sampler_argmax(logits, n)];
+    for (size_t i = 0; i < n; i++) /* the largest becomes 0, so that no temperature overflows it */
+        logits[i] = (logits[i] - largest) / s->temperature;
     op_softmax(logits, n);
     float uniform = sampler_uniform(s), sum = 0;
     if (s->top_p < 1)

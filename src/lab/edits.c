@@ -128,14 +128,13 @@ static void step_back(struct lab *lab, struct scheme **from, size_t *from_count,
 
 /* ---- what a person did, in words ----------------------------------------------------------------- */
 
-/* Guidance for the role that is usually left alone first among the tensors; null when none is. */
-static const struct role_info *delicate(const struct lab *lab, const int *tensors, size_t n)
+/* The advice for the first tensor that is usually left alone; null when none is. */
+static const char *delicate(const struct lab *lab, const int *tensors, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const struct tensor *t = &lab->session->model->tensors[tensors[i]];
-        const struct role_info *role = &roles[t->role];
-        if (role->guidance >= GUIDE_CAREFUL)
-            return role;
+        struct advice a = tensor_advice(lab->session->model, tensors[i]);
+        if (a.guidance >= GUIDE_CAREFUL)
+            return a.text;
     }
     return NULL;
 }
@@ -144,7 +143,7 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
 {
     char text[SCHEME_TEXT], what[64];
     const struct tensor *first = &lab->session->model->tensors[tensors[0]];
-    const struct role_info *role = delicate(lab, tensors, n);
+    const char *advice = delicate(lab, tensors, n);
     enum dtype_kind stored = dtypes[first->stored.scheme.weight].kind;
     scheme_print(scheme, text);
     if (n == 1)
@@ -156,8 +155,8 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
     else if (stored != DTYPE_KIND_FLOAT)
         lab_say(lab, false, "%s: %s - quantized a second time, from stored %s", what, text,
                 dtypes[first->stored.scheme.weight].name);
-    else if (role)
-        lab_say(lab, false, "%s: %s - %s", what, text, role->advice);
+    else if (advice)
+        lab_say(lab, false, "%s: %s - %s", what, text, advice);
     else
         lab_say(lab, false, "%s: %s", what, text);
 }

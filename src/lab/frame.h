@@ -76,7 +76,6 @@ struct snapshot {
     char summary[SCHEME_TEXT]; /* the common scheme, or how many differ */
     struct metric decode, prefill;
     struct quality_frame quality;
-    const struct weights *set; /* identity: figures that arrive while it is in use are added */
 };
 
 struct frame {
@@ -95,6 +94,7 @@ struct frame {
     double bits_per_weight;
     struct metric bandwidth;    /* bytes/s, computed */
     struct metric peak_read;    /* bytes/s, measured */
+    bool in_cache;              /* a token's bytes fit in the last-level cache: memory is not read */
     struct metric cache_misses; /* last-level misses a token */
 
     struct quality_frame quality;

@@ -118,6 +118,7 @@ struct lab {
     bool evaluation_asked;
     double changed_at;          /* when the set last changed */
     bool prefill_known;         /* timed since the set last changed */
+    bool baseline_tried;
     struct bandwidth_probe probe;
     double sweeps[SWEEPS];
     size_t sweep_count;

@@ -4,6 +4,7 @@
 
 #include "../measure/clock.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { SELF_TEXT = 1024, DEFAULT_WINDOW = 512, PREFILL_TOKENS = 64 };
@@ -163,9 +164,6 @@ static void finish_quality(struct lab *lab)
     lab->quality = NULL;
     lab->quality_frame.running = false;
     lab->evaluation_asked = false;
-    for (size_t i = 0; i < lab->snapshot_count; i++)
-        if (lab->snapshots[i].set == lab->set)
-            lab->snapshots[i].quality = lab->quality_frame;
 }
 
 static bool evaluate_slice(struct lab *lab, double seconds)
@@ -223,6 +221,33 @@ static bool prefill_slice(struct lab *lab, double seconds)
     return true;
 }
 
+/* The stored weights' own decode speed, where the program did not begin with them: a few steps, of
+ * which the fastest counts, since nothing else may disturb them. */
+static bool baseline_slice(struct lab *lab, double seconds)
+{
+    enum { STEPS = 8 };
+    struct session *s = lab->session;
+    struct error error;
+    (void)seconds;
+    if (lab->baseline.valid || lab->baseline_tried || lab->meter.rate == 0)
+        return false;
+    lab->baseline_tried = true;
+    struct context *c = context_open(s->model, s->pool, s->context < STEPS ? s->context : STEPS,
+                                     &error);
+    if (!c)
+        return false;
+    double best = 0;
+    int32_t token = session_bos(s);
+    for (size_t i = 0; i < c->capacity; i++) {
+        double begin = clock_seconds();
+        context_run(c, s->stored, &token, 1, LOGITS_LAST, lab->text.probabilities);
+        best = fmax(best, 1 / (clock_seconds() - begin));
+    }
+    context_close(c);
+    lab->baseline = metric_value(best);
+    return true;
+}
+
 static bool roof_slice(struct lab *lab, double seconds)
 {
     struct error error;
@@ -246,14 +271,14 @@ static bool roof_slice(struct lab *lab, double seconds)
 
 static bool (*const slices[])(struct lab *, double) = {
     requantize_slice, texts_follow_reference, describe_slice, roof_slice,
-    prefill_slice,    write_slice,            evaluate_slice,
+    baseline_slice,   prefill_slice,          write_slice,    evaluate_slice,
 };
 
 bool jobs_begin(struct lab *lab, struct error *error)
 {
     struct session *s = lab->session;
     lab->peak_read = metric_absent("not measured yet");
-    lab->quality_frame = (struct quality_frame){.reason = "not evaluated yet"};
+    lab->quality_frame = (struct quality_frame){.reason = "not evaluated yet (e evaluates)"};
     lab->changed_at = clock_seconds();
     if (!lab->options.text)
         return true;

@@ -1,6 +1,8 @@
 /* Making frames: a picture of the lab at one moment. */
 #include "internal.h"
 
+#include "../measure/topology.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -48,6 +50,7 @@ static void fill_speed(struct lab *lab, struct frame *f)
     f->bandwidth = known ? metric_value((double)f->bytes_per_token * lab->meter.rate)
                          : metric_absent(reason);
     f->peak_read = lab->peak_read;
+    f->in_cache = f->bytes_per_token < topology()->last_level_cache;
     f->cache_misses = lab->misses;
 }
 
@@ -66,18 +69,16 @@ static void fill_selection(const struct lab *lab, struct frame *f)
     f->output.errors = lab->output.errors;
 }
 
-/* Figures of the set in use go to the snapshots of that set, too. */
+/* Figures that arrive while a snapshot is in use become its own. */
 static void fill_snapshots(struct lab *lab, struct frame *f)
 {
-    if (lab->current_snapshot >= 0) {
+    if (lab->current_snapshot >= 0 && f->pending == 0) {
         struct snapshot *s = &lab->snapshots[lab->current_snapshot];
-        if (f->pending == 0)
-            s->set = lab->set;
-        if (s->set == lab->set && f->decode.valid && !f->disturbed)
+        if (f->decode.valid && !f->disturbed)
             s->decode = f->decode;
-        if (s->set == lab->set && f->prefill.valid && lab->prefill_known)
+        if (f->prefill.valid && lab->prefill_known)
             s->prefill = f->prefill;
-        if (s->set == lab->set && lab->quality_frame.valid && !lab->quality_frame.stale)
+        if (lab->quality_frame.valid && !lab->quality_frame.stale)
             s->quality = lab->quality_frame;
     }
     memcpy(f->snapshots, lab->snapshots, sizeof f->snapshots);

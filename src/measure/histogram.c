@@ -4,8 +4,12 @@
 
 struct histogram histogram_over(double low, double high)
 {
+    if (!isfinite(low) || !isfinite(high)) {
+        low = -1;
+        high = 1;
+    }
     if (!(high > low)) {
-        double width = fabs(low) > 0 ? fabs(low) * 1e-6 : 1e-6;
+        double width = fmax(fabs(low) * 1e-6, 1e-300);
         low -= width;
         high = low + 2 * width;
     }

@@ -16,7 +16,8 @@ struct histogram {
     uint64_t unordered;
 };
 
-/* An empty histogram over low..high; an empty range is widened so that it has a width. */
+/* An empty histogram over low..high; an empty range is widened so that it has a width, one that is not
+ * finite becomes -1..1. */
 struct histogram histogram_over(double low, double high);
 void histogram_add(struct histogram *h, double value);
 

@@ -1,6 +1,6 @@
 #include "mapped.h"
 
-#include "../text/escape.h"
+#include "../../kernels/escape.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 #include "model.h"
 
-#include "../text/escape.h"
+#include "../../kernels/escape.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -145,10 +145,12 @@ void model_count(struct model *m)
     for (size_t i = 0; i < m->tensor_count; i++) {
         const struct qmatrix *w = &m->tensors[i].stored;
         m->parameters += w->rows * w->cols;
-        if (w->scheme.weight != DTYPE_FP32 || !small)
+        if (!small)
             continue;
-        const float *values = (const float *)w->codes;
-        for (size_t k = 0; k < w->rows * w->cols; k++)
-            m->non_finite += isfinite(values[k]) ? 0 : 1;
+        bool is_float = w->scheme.weight == DTYPE_FP32; /* else a scale stands for its group */
+        const float *values = is_float ? (const float *)w->codes : w->scales;
+        size_t n = is_float ? w->rows * w->cols : w->rows * w->groups;
+        for (size_t k = 0; k < n; k++)
+            m->non_finite += isfinite(values[k]) ? 0 : is_float ? 1 : w->group;
     }
 }

@@ -37,6 +37,16 @@ struct role_info {
 extern const struct role_info roles[ROLE_COUNT];
 const char *guidance_name(enum guidance guidance);
 
+struct model;
+
+/* The same for one tensor of a model: a very small layer is better left alone whatever its role, and a
+ * tied embedding is the head, too. */
+struct advice {
+    enum guidance guidance;
+    const char *text;
+};
+struct advice tensor_advice(const struct model *model, int tensor);
+
 struct tensor {
     char name[48];         /* canonical name: blk.3.attn_q, output */
     enum role role;

@@ -30,6 +30,20 @@ const struct role_info roles[ROLE_COUNT] = {
                                "probabilities"},
 };
 
+struct advice tensor_advice(const struct model *m, int tensor)
+{
+    const struct tensor *t = &m->tensors[tensor];
+    const struct role_info *role = &roles[t->role];
+    bool small = t->stored.rows * t->stored.cols * 1000 < m->parameters;
+    if (role->linear && small)
+        return (struct advice){GUIDE_DONT, "usually left alone: a layer this small saves next to "
+                                           "nothing"};
+    if (t->role == ROLE_EMBEDDING && m->tied)
+        return (struct advice){GUIDE_DONT, "usually left alone: this table is the output head, too, "
+                                           "whose error goes straight into the probabilities"};
+    return (struct advice){role->guidance, role->advice};
+}
+
 const char *guidance_name(enum guidance guidance)
 {
     static const char *const names[] = {"always", "usually", "careful", "don't"};

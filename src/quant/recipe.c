@@ -1,7 +1,7 @@
 #include "recipe.h"
 
 #include "../model/mapped.h"
-#include "../text/escape.h"
+#include "../../kernels/escape.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,9 +58,11 @@ bool recipe_parse(struct recipe *recipe, const char *name, const char *text, siz
         size_t length = end ? (size_t)(end - text) - at : n - at;
         char raw[RECIPE_LINE], shown[RECIPE_LINE];
         bool ok = length < sizeof raw && recipe->count < RECIPE_RULES;
-        if (!ok)
+        if (length >= sizeof raw)
             error_set(error, "%s, line %d: %zu bytes; expected fewer than %d", name, line, length,
                       RECIPE_LINE);
+        else if (!ok)
+            error_set(error, "%s, line %d: more than %d rules", name, line, RECIPE_RULES);
         if (ok) {
             memcpy(raw, text + at, length);
             raw[length] = 0;

@@ -75,8 +75,11 @@ static void pack_rows(void *arg, size_t begin, size_t end, int thread)
         float largest = -1;
         for (size_t c = 0; c < cols; c++) {
             float e = back[c] - row[c];
-            if (!isfinite(e))
+            if (!isfinite(e)) {
+                if (memcmp(&back[c], &row[c], 4) != 0)
+                    atomic_store(&job->altered, true);
                 continue;
+            }
             w2 += (double)row[c] * row[c];
             e2 += (double)e * e;
             if (fabsf(e) > largest) {
@@ -118,7 +121,7 @@ static void finish_pack(struct requant *job)
             e->max_col = job->row_max_col[r];
         }
     }
-    e->exact = e->sum_e2 == 0;
+    e->exact = e->sum_e2 == 0 && !atomic_load(&job->altered);
 }
 
 bool requant_step(struct requant *job, struct pool *pool, double seconds)

@@ -21,6 +21,7 @@ struct requant {
     double *row_w2, *row_e2; /* sums of each row */
     float *row_max;          /* largest |error| of each row, and its column */
     uint32_t *row_max_col;
+    atomic_bool altered;     /* a weight that is not finite became something else */
     float *buffer;           /* two rows a thread */
 };
 

@@ -4,7 +4,6 @@
 #include "tokenizer.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +18,8 @@ struct piece {
 struct vocabulary {
     char *bytes;
     struct piece *pieces; /* by id */
-    int32_t *sorted;      /* ids in the order of their text */
+    int32_t *sorted;      /* ids that a text can become, in the order of their pieces */
+    size_t sorted_count;
 };
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -88,6 +88,27 @@ static int by_text(const void *a, const void *b, void *pieces)
     return order ? order : (i > k) - (i < k);
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The byte that a piece of the form <0x0A> stands for, or -1. */
+static int byte_of(const struct piece *p)
+{
+    if (p->length != 6 || memcmp(p->text, "<0x", 3) != 0 || p->text[5] != '>')
+        return -1;
+    int high = hex_digit(p->text[3]), low = hex_digit(p->text[4]);
+    return high >= 0 && low >= 0 ? high * 16 + low : -1;
+}
+
+/* Special tokens and bytes are not made from text: a text that spells "</s>" is that text. */
+static bool is_ordinary(const struct vocabulary *v, size_t id)
+{
+    return id > ID_EOS && byte_of(&v->pieces[id]) < 0;
+}
+
 static void close_state(struct tokenizer *t)
 {
     struct vocabulary *v = t->state;
@@ -114,8 +135,9 @@ static bool open_data(struct tokenizer *t, const uint8_t *data, size_t size, str
         return error_set(error, "not enough memory for %zu tokens", t->vocab);
     walk(data, size, v, &t->vocab, error);
     for (size_t i = 0; i < t->vocab; i++)
-        v->sorted[i] = (int32_t)i;
-    qsort_r(v->sorted, t->vocab, sizeof *v->sorted, by_text, v->pieces);
+        if (is_ordinary(v, i))
+            v->sorted[v->sorted_count++] = (int32_t)i;
+    qsort_r(v->sorted, v->sorted_count, sizeof *v->sorted, by_text, v->pieces);
     t->bos = ID_BOS;
     t->eos = ID_EOS;
     return true;
@@ -127,7 +149,7 @@ static bool open_data(struct tokenizer *t, const uint8_t *data, size_t size, str
 static int32_t find_piece(const struct tokenizer *t, const char *text, size_t n)
 {
     const struct vocabulary *v = t->state;
-    size_t low = 0, high = t->vocab;
+    size_t low = 0, high = v->sorted_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const struct piece *p = &v->pieces[v->sorted[middle]];
@@ -136,7 +158,7 @@ static int32_t find_piece(const struct tokenizer *t, const char *text, size_t n)
         else
             high = middle;
     }
-    if (low == t->vocab)
+    if (low == v->sorted_count)
         return -1;
     const struct piece *p = &v->pieces[v->sorted[low]];
     return compare_text(p->text, p->length, text, n) == 0 ? v->sorted[low] : -1;
@@ -313,13 +335,11 @@ static const char *piece(const struct tokenizer *t, int32_t previous, int32_t id
                          char buffer[1])
 {
     const struct piece *p = &((const struct vocabulary *)t->state)->pieces[id];
-    unsigned byte;
-    char text[8] = "";
+    int byte = byte_of(p);
     *n = p->length;
     if (id == ID_BOS || id == ID_EOS)
         return *n = 0, "";
-    memcpy(text, p->text, p->length < 7 ? p->length : 0);
-    if (p->length == 6 && sscanf(text, "<0x%02X>", &byte) == 1 && text[5] == '>') {
+    if (byte >= 0) {
         *buffer = (char)byte;
         return *n = 1, buffer;
     }

@@ -1,6 +1,6 @@
 #include "stream.h"
 
-#include "escape.h"
+#include "../../kernels/escape.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 #include "tokenizer.h"
 
 #include "../model/mapped.h"
-#include "escape.h"
+#include "../../kernels/escape.h"
 
 #include <dirent.h>
 #include <fnmatch.h>

@@ -1,0 +1,95 @@
+/* mangen - fills the option, subcommand and key sections of the man page from the program's tables:
+ * mangen <man/qtop.1.in >man/qtop.1 */
+#include "../views/keys.h"
+#include "../views/options.h"
+
+#include <string.h>
+
+/* mdoc would take a word of its own name, or a leading dot or quote, for a request. */
+static void put_text(const char *text)
+{
+    if (*text == '.' || *text == '\'')
+        printf("\\&");
+    for (; *text; text++) {
+        if (*text == '\\')
+            printf("\\e");
+        else if (*text == '-')
+            printf("\\-");
+        else
+            putchar(*text);
+    }
+}
+
+static void put_option(const struct option_info *o)
+{
+    printf(".It ");
+    if (o->letter)
+        printf("Fl %c%s", o->letter, o->argument ? "" : " , ");
+    if (o->letter && o->argument)
+        printf(" Ar %s , ", o->argument);
+    printf("Fl \\-%s", o->name);
+    if (o->argument)
+        printf(" Ar %s", o->argument);
+    printf("\n");
+    put_text(o->help);
+    printf(".\n");
+    if (o->commands == FOR_ALL)
+        return;
+    printf("Goes with");
+    for (size_t i = 0, n = 0; i < subcommand_count; i++)
+        if (o->commands & 1u << i)
+            printf("%s %s", n++ ? "," : "", i == 0 ? "the terminal program" : subcommands[i].name);
+    printf(".\n");
+}
+
+static void put_options(void)
+{
+    printf(".Bl -tag -width Ds\n");
+    for (size_t i = 0; i < option_count; i++)
+        put_option(&option_table[i]);
+    printf(".El\n");
+}
+
+static void put_subcommands(void)
+{
+    printf(".Bl -tag -width generate\n");
+    for (size_t i = 1; i < subcommand_count; i++) {
+        printf(".It Cm %s\n", subcommands[i].name);
+        put_text(subcommands[i].summary);
+        printf(".\n");
+    }
+    printf(".El\n");
+}
+
+static void put_keys(void)
+{
+    for (int g = 0; g < KEY_GROUPS; g++) {
+        printf(".Ss %s\n.Bl -tag -width Shift-Tab\n", key_group_titles[g]);
+        for (size_t i = 0; i < key_count; i++) {
+            if ((int)key_table[i].group != g)
+                continue;
+            printf(".It Ic \"");
+            put_text(key_table[i].shown);
+            printf("\"\n");
+            put_text(key_table[i].help);
+            printf(".\n");
+        }
+        printf(".El\n");
+    }
+}
+
+int main(void)
+{
+    char line[4096];
+    while (fgets(line, sizeof line, stdin)) {
+        if (strcmp(line, "@OPTIONS@\n") == 0)
+            put_options();
+        else if (strcmp(line, "@SUBCOMMANDS@\n") == 0)
+            put_subcommands();
+        else if (strcmp(line, "@KEYS@\n") == 0)
+            put_keys();
+        else
+            fputs(line, stdout);
+    }
+    return ferror(stdin) || fflush(stdout) != 0;
+}

@@ -1,0 +1,1333 @@
+/* The program from outside: exit status, standard output and standard error of every subcommand.
+ *
+ * QTOP_BIN names the program (./qtop without it). Models and tokenizers are made here; what needs the
+ * reference folder is left out where there is none. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "modelfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <poll.h>
+#include <pty.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MOST_ARGS = 24, TIMEOUT = 60 /* seconds */, VOCAB = 400, TRAINED = 64 };
+
+static const char *program;
+static char *folder;     /* of this program's files */
+static char *bare;       /* a folder without a tokenizer */
+static char *model;      /* a valid one with a tokenizer beside it */
+static char *vocabulary; /* that tokenizer */
+static char *text;       /* 40 tokens or so */
+static char *output;     /* where -o writes */
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+enum where { TO_PIPE, TO_NOTHING, TO_FULL, TO_TERMINAL };
+
+struct run {
+    enum where out;
+    const char *input; /* null: /dev/null */
+    size_t input_size;
+    int signal;        /* sent after `delay` seconds; 0: none */
+    double delay;
+    void (*interfere)(void); /* called instead of sending a signal */
+    /* what came of it; release() frees */
+    int status;        /* exit status, or 128 + signal */
+    struct bytes stdout_bytes, stderr_bytes;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void release(struct run *r)
+{
+    bytes_free(&r->stdout_bytes);
+    bytes_free(&r->stderr_bytes);
+}
+
+static const char *out_of(const struct run *r)
+{
+    return (const char *)r->stdout_bytes.data;
+}
+
+static const char *err_of(const struct run *r)
+{
+    return (const char *)r->stderr_bytes.data;
+}
+
+static void append(struct bytes *b, const char *data, size_t n)
+{
+    b->data = realloc(b->data, b->size + n + 1);
+    if (!b->data)
+        abort();
+    memcpy(b->data + b->size, data, n);
+    b->size += n;
+    b->data[b->size] = 0;
+}
+
+/* In the child: only async-signal-safe calls. */
+static void become(const struct run *r, const int in[2], const int out[2], const int err[2],
+                   const char *const *args)
+{
+    int null = open("/dev/null", O_RDWR), full = open("/dev/full", O_WRONLY);
+    dup2(r->input ? in[0] : null, 0);
+    dup2(err[1], 2);
+    if (r->out == TO_NOTHING)
+        close(1);
+    else
+        dup2(r->out == TO_FULL ? full : out[1], 1);
+    for (int fd = 3; fd < 64; fd++)
+        close(fd);
+    execv(program, (char *const *)(uintptr_t)args);
+    _exit(127);
+}
+
+static void open_pipes(const struct run *r, int in[2], int out[2], int err[2])
+{
+    int failed = pipe(in) | pipe(err);
+    failed |= r->out == TO_TERMINAL ? openpty(&out[0], &out[1], NULL, NULL, NULL) : pipe(out);
+    if (failed)
+        fail_msg("no pipes: %s", strerror(errno));
+}
+
+/* Reads one end; false when it is closed. A terminal ends with EIO. */
+static bool drain(int fd, struct bytes *to)
+{
+    char buffer[65536];
+    ssize_t n = read(fd, buffer, sizeof buffer);
+    if (n > 0)
+        append(to, buffer, (size_t)n);
+    return n > 0;
+}
+
+static void feed(struct pollfd *p, const struct run *r, size_t *fed)
+{
+    ssize_t n = write(p->fd, r->input + *fed, r->input_size - *fed);
+    *fed += n > 0 ? (size_t)n : 0;
+    if (n < 0 || *fed == r->input_size) {
+        close(p->fd);
+        p->fd = -1;
+    }
+}
+
+/* Talks to the child until both of its outputs are closed; false when the time is over. */
+static bool converse(struct run *r, pid_t child, int in, int out, int err)
+{
+    struct pollfd p[3] = {{out, POLLIN, 0}, {err, POLLIN, 0}, {in, POLLOUT, 0}};
+    double begin = now();
+    bool told = !r->signal && !r->interfere;
+    size_t fed = 0;
+    while (p[0].fd >= 0 || p[1].fd >= 0) {
+        poll(p, 3, told ? 1000 : 20);
+        if (!told && now() - begin > r->delay) {
+            told = true;
+            if (r->interfere)
+                r->interfere();
+            else
+                kill(child, r->signal);
+        }
+        if (now() - begin > TIMEOUT)
+            return false;
+        if (p[2].fd >= 0 && p[2].revents)
+            feed(&p[2], r, &fed);
+        if (p[0].revents && !drain(out, &r->stdout_bytes))
+            p[0].fd = -1;
+        if (p[1].revents && !drain(err, &r->stderr_bytes))
+            p[1].fd = -1;
+    }
+    if (p[2].fd >= 0)
+        close(p[2].fd);
+    return true;
+}
+
+static void run_args(struct run *r, const char *const *args)
+{
+    int in[2], out[2], err[2], status = 0;
+    r->stdout_bytes = r->stderr_bytes = (struct bytes){0};
+    append(&r->stdout_bytes, "", 0);
+    append(&r->stderr_bytes, "", 0);
+    open_pipes(r, in, out, err);
+    pid_t child = fork();
+    if (child == 0)
+        become(r, in, out, err, args);
+    close(in[0]);
+    close(out[1]);
+    close(err[1]);
+    if (!r->input) {
+        close(in[1]);
+        in[1] = -1;
+    }
+    bool in_time = child > 0 && converse(r, child, in[1], out[0], err[0]);
+    if (child > 0 && !in_time)
+        kill(child, SIGKILL);
+    if (child > 0)
+        waitpid(child, &status, 0);
+    close(out[0]);
+    close(err[0]);
+    if (!in_time)
+        fail_msg("%s %s: still running after %d s", args[1], args[2] ? args[2] : "", TIMEOUT);
+    r->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (r->status == 127)
+        fail_msg("%s cannot be run", program);
+}
+
+/* Runs the program with these words after its name. */
+#define RUN(R, ...) run_args(R, (const char *const[MOST_ARGS + 1]){program, __VA_ARGS__})
+
+/* ---- asserting ------------------------------------------------------------------------------- */
+
+static size_t lines_in(const struct bytes *b)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->size; i++)
+        n += b->data[i] == '\n';
+    return n;
+}
+
+static bool has_controls(const struct bytes *b, const char *allowed)
+{
+    for (size_t i = 0; i < b->size; i++)
+        if ((b->data[i] < 0x20 || b->data[i] == 0x7f) && !memchr(allowed, b->data[i], strlen(allowed)))
+            return true;
+    return false;
+}
+
+static void show(const struct run *r, const char *what, const char *const *args)
+{
+    char line[2048] = "";
+    for (size_t n = 0; *args && n < sizeof line - 1; args++)
+        n += (size_t)snprintf(line + n, sizeof line - n, " '%s'", *args);
+    fail_msg("%s: status %d, %zu bytes of output, on standard error: %.1200s\n  of%s", what, r->status,
+             r->stdout_bytes.size, err_of(r), line);
+}
+
+/* A refusal: this status, nothing on standard output, one clean line that has these words. */
+static void refuse_run(struct run *r, int status, const char *const *needles,
+                       const char *const *args)
+{
+    run_args(r, args);
+    if (r->status != status)
+        show(r, "wrong exit status", args);
+    if (r->stdout_bytes.size)
+        show(r, "something on standard output", args);
+    if (lines_in(&r->stderr_bytes) != 1 || strncmp(err_of(r), "qtop: ", 6) != 0 ||
+        has_controls(&r->stderr_bytes, "\n"))
+        show(r, "not one clean line", args);
+    for (; needles && *needles; needles++)
+        if (!strstr(err_of(r), *needles))
+            show(r, *needles, args);
+    release(r);
+}
+
+#define WORDS(...)  ((const char *const[]){__VA_ARGS__, NULL})
+#define REFUSE(STATUS, NEEDLES, ...)                                                               \
+    refuse_run(&(struct run){.out = TO_PIPE}, STATUS, NEEDLES,                                     \
+               (const char *const[MOST_ARGS + 1]){program, __VA_ARGS__})
+
+static void accept_run(struct run *r, const char *const *args)
+{
+    run_args(r, args);
+    if (r->status != 0 || strstr(err_of(r), "Sanitizer") || strstr(err_of(r), "runtime error"))
+        show(r, "failed", args);
+}
+
+#define ACCEPT(R, ...) accept_run(R, (const char *const[MOST_ARGS + 1]){program, __VA_ARGS__})
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static char *put_model(const char *where, const char *name, const struct model_spec *spec)
+{
+    struct bytes b = model_bytes(spec);
+    char *path = path_in(where, name);
+    write_file(path, b.data, b.size);
+    bytes_free(&b);
+    return path;
+}
+
+static char *put_vocabulary(const char *where, const char *name, const struct vocabulary_spec *v)
+{
+    struct bytes b = vocabulary_bytes(v);
+    char *path = path_in(where, name);
+    write_file(path, b.data, b.size);
+    bytes_free(&b);
+    return path;
+}
+
+static char *sub_folder(const char *name)
+{
+    char *path = path_in(folder, name);
+    if (mkdir(path, 0700) != 0)
+        abort();
+    return path;
+}
+
+static const char story[] = "the theatre there in a winter wind, on the other end of a big river\n";
+
+static int make_files(void **state)
+{
+    (void)state;
+    struct model_spec spec = spec_usual(1, true);
+    struct vocabulary_spec v = vocabulary_usual(VOCAB);
+    program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop";
+    setenv("QTOP_DATA", "/nonexistent", 1);
+    unsetenv("QTOP_ISA");
+    signal(SIGPIPE, SIG_IGN);
+    folder = folder_make();
+    bare = sub_folder("bare");
+    model = put_model(folder, "model.bin", &spec);
+    free(put_model(bare, "model.bin", &spec));
+    vocabulary = put_vocabulary(folder, "tokenizer.bin", &v);
+    vocabulary_free(&v);
+    text = path_in(folder, "story.txt");
+    output = path_in(folder, "logits.f32");
+    write_file(text, story, sizeof story - 1);
+    return 0;
+}
+
+static int remove_files(void **state)
+{
+    (void)state;
+    free(bare);
+    free(model);
+    free(vocabulary);
+    free(text);
+    free(output);
+    folder_remove(folder);
+    return 0;
+}
+
+/* ---- words of the command line --------------------------------------------------------------- */
+
+static const char *const commands[] = {"bench", "eval", "inspect", "plan", "generate", "logits",
+                                       "tokenize"};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void test_help_and_version(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"-h", "--help", "-V", "--version"};
+    for (size_t w = 0; w < 4; w++)
+        for (size_t c = 0; c <= COMMANDS; c++) {
+            struct run r = {.out = TO_PIPE};
+            if (c < COMMANDS)
+                ACCEPT(&r, commands[c], words[w]);
+            else
+                ACCEPT(&r, words[w]);
+            assert_int_equal(r.stderr_bytes.size, 0);
+            assert_non_null(strstr(out_of(&r), "qtop"));
+            if (w < 2)
+                assert_non_null(strstr(out_of(&r), c < COMMANDS ? commands[c] : "tokenize"));
+            else
+                assert_int_equal(lines_in(&r.stdout_bytes), 1);
+            release(&r);
+        }
+}
+
+static void test_unknown_options(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"--bogus", "-Q", "--tex\x1b[31m", "-\x1b", "-\xc3\xa9", "--t",
+                                        "--help=3"};
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
+        for (size_t c = 0; c < COMMANDS; c++)
+            REFUSE(2, WORDS("option"), commands[c], words[w]);
+        REFUSE(2, WORDS("option"), words[w]);
+    }
+    REFUSE(2, WORDS("--bogus"), "eval", "--bogus");
+    REFUSE(2, WORDS("-Q"), "eval", "-Q");
+    REFUSE(2, WORDS("-Q"), "eval", "-t1", "-Q", model);
+}
+
+/* A letter that is no ASCII is still the one that is named, not the word before it. */
+static void test_unknown_letter_is_named(void **state)
+{
+    (void)state;
+    struct run r = {.out = TO_PIPE};
+    RUN(&r, "eval", "-\xc3\xa9");
+    assert_int_equal(r.status, 2);
+    if (strstr(err_of(&r), "'eval'"))
+        fail_msg("the wrong word is named: %s", err_of(&r));
+    release(&r);
+}
+
+static void test_missing_arguments(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"-t", "--threads", "-c", "--isa"};
+    for (size_t c = 0; c < COMMANDS; c++) {
+        REFUSE(2, WORDS("argument"), commands[c], "-z");
+        REFUSE(2, WORDS("argument"), commands[c], "--tokenizer");
+        for (size_t w = 0; w < 4 && strcmp(commands[c], "tokenize") != 0; w++)
+            REFUSE(2, WORDS("argument"), commands[c], words[w]);
+    }
+    REFUSE(2, WORDS("after the model"), "eval", model, "another");
+}
+
+static void test_options_of_other_subcommands(void **state)
+{
+    (void)state;
+    static const char *const foreign[][3] = {
+        {"generate", "--json"},       {"generate", "--roof", "1GB/s"}, {"generate", "-w", "8"},
+        {"tokenize", "-s", "int8"},   {"tokenize", "--json"},          {"tokenize", "-t", "1"},
+        {"bench", "--text", "f"},     {"bench", "-o", "f"},            {"bench", "-p", "a"},
+        {"eval", "-p", "a"},          {"eval", "--seed", "1"},         {"inspect", "-n", "5"},
+        {"inspect", "--text", "f"},   {"plan", "-s", "int8"},          {"plan", "-r", "f"},
+        {"logits", "-n", "3"},        {"logits", "--json"},            {"eval", "--no-mouse"},
+        {"logits", "--ascii"},        {"plan", "--protocol", "full"},
+    };
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        REFUSE(2, WORDS("does not go with", foreign[i][0]), foreign[i][0], foreign[i][1],
+               foreign[i][2]);
+    REFUSE(2, WORDS("does not go with"), "-o", "f");
+    REFUSE(2, WORDS("does not go with"), "--json");
+}
+
+static void test_numbers_out_of_range(void **state)
+{
+    (void)state;
+    static const char *const numbers[][2] = {
+        {"bench", "--threads"},     {"bench", "--tokens"},     {"bench", "--prompt-tokens"},
+        {"eval", "--window"},       {"eval", "--context"},     {"eval", "--tokens"},
+        {"inspect", "--context"},   {"plan", "--threads"},     {"generate", "--tokens"},
+        {"logits", "--context"},    {"generate", "--threads"}, {"generate", "--temperature"},
+        {"generate", "--top-p"},    {"generate", "--seed"},
+    };
+    static const char *const values[] = {"-1", "1e99", "1e400", "nan", "inf", "abc", "", "1x", " ",
+                                         "-nan", "99999999999999999999", "\x1b[31m", "0"};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        for (size_t k = 0; k < sizeof values / sizeof *values; k++)
+            if (i < 11 || strcmp(values[k], "0") != 0) /* a seed or temperature of 0 is one */
+                REFUSE(2, WORDS(numbers[i][1], "expected", "from"), numbers[i][0], numbers[i][1],
+                       values[k], model);
+    REFUSE(2, WORDS("--tokens", "whole"), "generate", "-n", "1.5", model);
+    REFUSE(2, WORDS("--window", "2"), "eval", "-w", "1", model);
+    REFUSE(2, WORDS("--top-p"), "generate", "--top-p", "1.5", model);
+    REFUSE(2, WORDS("--threads", "processors"), "generate", "-t", "1024", model);
+}
+
+static void test_bad_schemes(void **state)
+{
+    (void)state;
+    static const char *const schemes[][2] = {
+        {"", "position 1"},         {"int9", "position 1"},      {"int8/int9", "position 6"},
+        {"int8:g8", "position 6"},  {"int8:sym:g64", "position 10"}, {"stored:sym", "position 7"},
+        {"fp16:g32", "position 6"}, {"fp16/int8", "position 1"}, {"int8::asym", "position 6"},
+        {"int8\n", "position 1"},   {"\x1b[31m", "position 1"},  {"int8:rtn:rtn", "position 10"},
+        {"int8:g99999999999999999999", "position 6"},
+    };
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        REFUSE(2, WORDS(schemes[i][1], "expected"), "eval", "-s", schemes[i][0], model);
+        REFUSE(2, WORDS(schemes[i][1], "expected"), "generate", "-s", schemes[i][0], model);
+        if (i == 6)
+            break;
+    }
+    for (size_t i = 7; i < sizeof schemes / sizeof *schemes; i++)
+        REFUSE(2, WORDS(schemes[i][1]), "inspect", "-s", schemes[i][0], "--json", model);
+}
+
+static void test_other_bad_words(void **state)
+{
+    (void)state;
+    static const char *const roofs[] = {"", "abc", "2", "2TB", "-2GB/s", "nanGB/s", "1e99TB/s", "0GB/s",
+                                        "2GB/sx", "infTB/s"};
+    REFUSE(2, WORDS("--protocol", "full or llamacpp"), "eval", "--protocol", "foo", model);
+    REFUSE(2, WORDS("--protocol"), "eval", "--protocol", "", model);
+    for (size_t c = 0; c < COMMANDS - 2; c++)
+        REFUSE(2, WORDS("instruction set", "expected one of"), commands[c], "--isa", "foo", model);
+    for (size_t i = 0; i < sizeof roofs / sizeof *roofs; i++)
+        REFUSE(2, WORDS("--roof", "expected"), "plan", "--roof", roofs[i], model);
+    setenv("QTOP_ISA", "foo", 1);
+    REFUSE(2, WORDS("foo"), "generate", model);
+    unsetenv("QTOP_ISA");
+}
+
+static void test_bad_recipes(void **state)
+{
+    (void)state;
+    char *recipe = path_in(folder, "recipe");
+    static const struct {
+        const char *text, *said[2];
+    } lines[] = {
+        {"* int8\n* int9\n", {"line 2", "position 1"}},
+        {"*\n", {"line 1", "scheme"}},
+        {"* int8 x\n", {"line 1", "x"}},
+        {"blk.0.atn_q int8\n", {"line 1", "blk.0.attn_q"}},
+        {"\x1b[31m \xff\xfe", {"line 1", "expected"}},
+    };
+    REFUSE(1, WORDS("/nonexistent/recipe", "No such file"), "eval", "-r", "/nonexistent/recipe", model);
+    REFUSE(1, WORDS("directory"), "eval", "-r", folder, model);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        write_file(recipe, lines[i].text, strlen(lines[i].text));
+        REFUSE(1, WORDS(lines[i].said[0], lines[i].said[1]), "inspect", "-r", recipe, model);
+    }
+    free(recipe);
+}
+
+/* ---- bad model files ------------------------------------------------------------------------- */
+
+/* Every subcommand refuses the model at path with one line. */
+static void refuse_everywhere(const char *path, const char *needle)
+{
+    for (size_t c = 0; c < COMMANDS; c++) {
+        if (strcmp(commands[c], "logits") == 0)
+            REFUSE(1, WORDS(needle), "logits", "-o", output, "-p", "a", path);
+        else if (strcmp(commands[c], "tokenize") != 0)
+            REFUSE(1, WORDS(needle), commands[c], path);
+        else
+            REFUSE(1, NULL, "tokenize", path); /* there is no tokenizer beside it */
+    }
+    struct stat st;
+    assert_int_not_equal(stat(output, &st), 0); /* no trace of an output either */
+}
+
+static void test_bad_models_are_refused_everywhere(void **state)
+{
+    (void)state;
+    char *path = path_in(bare, "bad"), *name = path_in(bare, "\x1b[31m\n\xff.bin");
+    struct model_spec spec = spec_tiny(1, true);
+    struct bytes b = model_bytes(&spec);
+    remove(output);
+    refuse_everywhere(path, "No such file");
+    assert_int_equal(mkdir(path, 0700), 0);
+    refuse_everywhere(path, "directory");
+    remove(path);
+    refuse_everywhere("/dev/null", "device");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    refuse_everywhere(path, "FIFO");
+    remove(path);
+    assert_int_equal(symlink("bad", path), 0);
+    refuse_everywhere(path, "ymbolic links");
+    remove(path);
+    write_file(path, "", 0);
+    refuse_everywhere(path, "empty");
+    write_file(path, b.data, 4);
+    refuse_everywhere(path, "4 bytes");
+    write_file(path, b.data, b.size - 1);
+    refuse_everywhere(path, "payload");
+    write_file(path, "GGUF and what follows", 21);
+    refuse_everywhere(path, "unknown model format");
+    put_int(&b, V1_FIELDS + 4 * FIELD_HEADS, 0);
+    write_file(path, b.data, b.size);
+    refuse_everywhere(path, "n_heads = 0");
+    write_file(name, "junk", 4);
+    refuse_everywhere(name, "unknown model format");
+    remove(path);
+    remove(name);
+    bytes_free(&b);
+    free(path);
+    free(name);
+}
+
+static void test_bad_tokenizers_are_refused(void **state)
+{
+    (void)state;
+    char *path = path_in(bare, "vocabulary");
+    struct vocabulary_spec v = vocabulary_usual(401);
+    REFUSE(1, WORDS("No such file"), "generate", "-z", path, model);
+    REFUSE(1, WORDS("No such file"), "tokenize", "-z", path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    REFUSE(1, WORDS("FIFO"), "tokenize", "-z", path);
+    remove(path);
+    write_file(path, "\x07\0\0\0\0\0\0\0\xff\xff\xff\xff", 12);
+    REFUSE(1, WORDS("token 0", "-1"), "tokenize", "-z", path);
+    REFUSE(1, WORDS("token 0", "-1"), "generate", "-z", path, model);
+    remove(path);
+    free(path);
+    path = put_vocabulary(bare, "vocabulary", &v);
+    REFUSE(1, WORDS("401", "400"), "generate", "-z", path, model);
+    remove(path);
+    vocabulary_free(&v);
+    free(path);
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+enum json_need { NEED_NUMBER, NEED_STRING, NEED_MAYBE /* number, or null with a reason */ };
+
+struct json_field {
+    const char *key;
+    enum json_need need;
+};
+
+static const struct json_field bench_fields[] = {
+    {"scheme", NEED_STRING},
+    {"threads", NEED_NUMBER},
+    {"isa", NEED_STRING},
+    {"decode_tokens_per_second", NEED_NUMBER},
+    {"prefill_tokens_per_second", NEED_NUMBER},
+    {"bytes_per_token", NEED_NUMBER},
+    {"bandwidth_bytes_per_second", NEED_NUMBER},
+    {"peak_read_bytes_per_second", NEED_MAYBE},
+    {"bandwidth_fraction", NEED_MAYBE},
+    {"samples", NEED_NUMBER},
+    {NULL, NEED_MAYBE},
+};
+static const struct json_field eval_fields[] = {
+    {"scheme", NEED_STRING},       {"tokens", NEED_NUMBER},
+    {"window", NEED_NUMBER},       {"protocol", NEED_STRING},
+    {"perplexity", NEED_MAYBE},    {"perplexity_reference", NEED_MAYBE},
+    {"kl_divergence", NEED_MAYBE}, {"kl_stderr", NEED_MAYBE},
+    {"top1_agreement", NEED_MAYBE}, {NULL, NEED_MAYBE},
+};
+static const struct json_field inspect_fields[] = {
+    {"name", NEED_STRING},         {"rows", NEED_NUMBER},
+    {"cols", NEED_NUMBER},         {"scheme", NEED_STRING},
+    {"bytes", NEED_NUMBER},        {"bits_per_weight", NEED_NUMBER},
+    {"sqnr_db", NEED_MAYBE},       {"output_sqnr_db", NEED_MAYBE},
+    {"max_abs_error", NEED_MAYBE}, {NULL, NEED_MAYBE},
+};
+static const struct json_field plan_fields[] = {
+    {"scheme", NEED_STRING},
+    {"size_bytes", NEED_NUMBER},
+    {"bits_per_weight", NEED_NUMBER},
+    {"bytes_per_token", NEED_NUMBER},
+    {"predicted_tokens_per_second", NEED_NUMBER},
+    {"measured_tokens_per_second", NEED_MAYBE},
+    {NULL, NEED_MAYBE},
+};
+
+/* null beside KEY_reason, and a reason only beside null. */
+static void check_reasons(json_t *object, const char *line)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) {
+        char other[128];
+        size_t n = strlen(key), tail = strlen("_reason");
+        snprintf(other, sizeof other, "%s_reason", key);
+        const char *reason = json_string_value(json_object_get(object, other));
+        if (json_is_null(value) && (!reason || !*reason))
+            fail_msg("%s is null without a reason: %s", key, line);
+        if (n <= tail || strcmp(key + n - tail, "_reason") != 0)
+            continue;
+        snprintf(other, sizeof other, "%.*s", (int)(n - tail), key);
+        if (!json_is_null(json_object_get(object, other)))
+            fail_msg("%s stands beside a value: %s", key, line);
+    }
+}
+
+static void check_fields(json_t *object, const struct json_field *fields, const char *line)
+{
+    for (; fields->key; fields++) {
+        json_t *value = json_object_get(object, fields->key);
+        bool right = fields->need == NEED_STRING ? json_is_string(value)
+                     : fields->need == NEED_NUMBER ? json_is_number(value)
+                                                   : json_is_number(value) || json_is_null(value);
+        if (!right)
+            fail_msg("%s is missing or of the wrong type: %s", fields->key, line);
+    }
+}
+
+/* Every line is one object with these fields; returns how many there are. */
+static size_t check_json(const struct run *r, const struct json_field *fields)
+{
+    char *copy = strdup(out_of(r)), *save, *line;
+    size_t n = 0;
+    assert_non_null(copy);
+    for (line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save), n++) {
+        json_error_t error;
+        json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, &error);
+        if (!json_is_object(object))
+            fail_msg("no object: %s: %s", error.text, line);
+        check_reasons(object, line);
+        check_fields(object, fields, line);
+        json_decref(object);
+    }
+    free(copy);
+    assert_int_equal(lines_in(&r->stdout_bytes), n);
+    return n;
+}
+
+/* A field of the first line. */
+static json_t *first_value(const struct run *r, const char *key)
+{
+    json_t *object = json_loads(out_of(r), JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *value = json_incref(json_object_get(object, key));
+    json_decref(object);
+    return value;
+}
+
+static void test_json_of_bench(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"stored", "w4a8", "fp8"};
+    for (size_t i = 0; i < 3; i++) {
+        struct run r = {.out = TO_PIPE};
+        ACCEPT(&r, "bench", "--json", "-s", schemes[i], "-n", "4", "--prompt-tokens", "8", model);
+        assert_int_equal(check_json(&r, bench_fields), 1);
+        release(&r);
+    }
+}
+
+static void test_json_of_eval(void **state)
+{
+    (void)state;
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "eval", "--json", "-n", "100", model);
+    assert_int_equal(check_json(&r, eval_fields), 1);
+    json_t *kl = first_value(&r, "kl_divergence");
+    assert_true(json_number_value(kl) == 0);
+    json_decref(kl);
+    release(&r);
+    ACCEPT(&r, "eval", "--json", "--text", text, "-s", "int4:channel", "-w", "16", "--protocol",
+           "llamacpp", model);
+    assert_int_equal(check_json(&r, eval_fields), 1);
+    kl = first_value(&r, "kl_divergence");
+    assert_true(json_number_value(kl) > 0);
+    json_decref(kl);
+    json_t *window = first_value(&r, "window");
+    assert_int_equal(json_integer_value(window), 16);
+    json_decref(window);
+    release(&r);
+}
+
+static void test_json_of_inspect(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"stored", "int8", "w4a8", "fp8/fp8", "fp16"};
+    struct model_spec spec = spec_usual(1, true);
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct run r = {.out = TO_PIPE};
+        ACCEPT(&r, "inspect", "--json", "-s", schemes[i], model);
+        assert_int_equal(check_json(&r, inspect_fields), model_places(&spec, NULL, 0));
+        release(&r);
+    }
+}
+
+static void test_json_of_plan(void **state)
+{
+    (void)state;
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "plan", "--json", "--roof", "2TB/s", model);
+    assert_true(check_json(&r, plan_fields) > 8);
+    json_t *bytes = first_value(&r, "bytes_per_token"), *speed;
+    speed = first_value(&r, "predicted_tokens_per_second");
+    assert_true(fabs(json_number_value(bytes) * json_number_value(speed) / 2e12 - 1) < 1e-6);
+    json_decref(bytes);
+    json_decref(speed);
+    release(&r);
+    ACCEPT(&r, "plan", "--json", "--roof", "68.5 GB/s", "-c", "1", model); /* too short to measure */
+    assert_true(check_json(&r, plan_fields) > 8);
+    json_t *measured = first_value(&r, "measured_tokens_per_second");
+    assert_true(json_is_null(measured));
+    json_decref(measured);
+    release(&r);
+}
+
+/* Names that are no UTF-8, or longer than a field: the line keeps its fields. */
+static void test_json_with_hostile_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"\xff\xfe", "\x1b[31m\n", "caf\xc3\xa9"};
+    char wide[252];
+    for (size_t i = 0; i + 2 <= sizeof wide - 1; i += 2)
+        memcpy(wide + i, "\xc3\xa9", 2);
+    wide[sizeof wide - 2] = 0;
+    for (size_t i = 0; i < 4; i++) {
+        struct run r = {.out = TO_PIPE};
+        char *path = path_in(folder, i < 3 ? names[i] : wide);
+        write_file(path, "* int8 ", 7);
+        ACCEPT(&r, "eval", "--json", "-n", "8", "-r", path, model);
+        check_json(&r, eval_fields);
+        release(&r);
+        write_file(path, story, sizeof story - 1);
+        ACCEPT(&r, "eval", "--json", "--text", path, model);
+        check_json(&r, eval_fields);
+        json_t *named = first_value(&r, "text");
+        bool is_string = json_is_string(named);
+        json_decref(named);
+        release(&r);
+        remove(path);
+        free(path);
+        assert_true(is_string);
+    }
+}
+
+/* ---- standard output that takes nothing ------------------------------------------------------ */
+
+static void check_unwritable(enum where out, const char *const *args)
+{
+    struct run r = {.out = out, .input = story, .input_size = sizeof story - 1};
+    run_args(&r, args);
+    if (r.status != 1)
+        show(&r, "exit status with an output that cannot be written", args);
+    if (!strstr(err_of(&r), "qtop: ") || has_controls(&r.stderr_bytes, "\n"))
+        show(&r, "no line", args);
+    release(&r);
+}
+
+static void test_output_that_cannot_be_written(void **state)
+{
+    (void)state;
+    const char *const calls[][MOST_ARGS + 1] = {
+        {program, "--help"},
+        {program, "eval", "--version"},
+        {program, "eval", "-n", "8", model},
+        {program, "eval", "-n", "8", "--json", model},
+        {program, "inspect", model},
+        {program, "inspect", "--json", model},
+        {program, "plan", "--roof", "1GB/s", model},
+        {program, "plan", "--roof", "1GB/s", "--json", model},
+        {program, "tokenize", "-z", vocabulary},
+        {program, "generate", "-n", "8", model},
+        {program, "bench", "-n", "2", "--prompt-tokens", "2", "--json", model},
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        check_unwritable(TO_FULL, calls[i]);
+        check_unwritable(TO_NOTHING, calls[i]);
+    }
+}
+
+/* ---- generate -------------------------------------------------------------------------------- */
+
+static bool same_output(const struct run *a, const struct run *b)
+{
+    return a->stdout_bytes.size == b->stdout_bytes.size &&
+           memcmp(a->stdout_bytes.data, b->stdout_bytes.data, a->stdout_bytes.size) == 0;
+}
+
+static void test_generate_depends_on_the_seed_alone(void **state)
+{
+    (void)state;
+    struct run a = {.out = TO_PIPE}, b = {.out = TO_PIPE}, c = {.out = TO_PIPE};
+    ACCEPT(&a, "generate", "--seed", "5", "-n", "50", "-p", "the", model);
+    ACCEPT(&b, "generate", "--seed", "5", "-n", "50", "-p", "the", model);
+    ACCEPT(&c, "generate", "--seed", "6", "-n", "50", "-p", "the", model);
+    assert_true(a.stdout_bytes.size > 4);
+    assert_memory_equal(a.stdout_bytes.data, "the", 3);
+    assert_true(same_output(&a, &b));
+    assert_false(same_output(&a, &c));
+    release(&b);
+    release(&c);
+    ACCEPT(&b, "generate", "--seed", "5", "-n", "50", "-p", "the", "-s", "stored", model);
+    assert_true(same_output(&a, &b));
+    release(&a);
+    release(&b);
+}
+
+static void test_generate_at_the_edges(void **state)
+{
+    (void)state;
+    static const char *const edges[][2] = {{"-n", "1"},      {"-c", "1"},           {"--top-p", "0"},
+                                           {"--top-p", "1"}, {"--temperature", "0"}, {"-c", "64"},
+                                           {"--seed", "0"},  {"--temperature", "100"},
+                                           {"-n", "100000"}, {"-p", ""}};
+    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) {
+        struct run r = {.out = TO_PIPE};
+        ACCEPT(&r, "generate", edges[i][0], edges[i][1], model);
+        assert_true(r.stdout_bytes.size > 0);
+        release(&r);
+    }
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "generate", "-n", "5", "-z", vocabulary, model);
+    release(&r);
+}
+
+/* Without a tokenizer ids are shown; a prompt is then one line of error. */
+static void test_generate_without_a_tokenizer(void **state)
+{
+    (void)state;
+    char *path = path_in(bare, "model.bin");
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "generate", "-n", "10", path);
+    assert_int_equal(strspn(out_of(&r), "0123456789 \n"), r.stdout_bytes.size);
+    release(&r);
+    REFUSE(1, WORDS("no tokenizer", "-z"), "generate", "-p", "a", path);
+    REFUSE(1, WORDS("no tokenizer"), "eval", "--text", text, path);
+    free(path);
+}
+
+/* A vocabulary in which nearly every token would change a terminal. */
+static char *put_escapes(const char *where)
+{
+    static const char *const controls[] = {"\x1b[2J", "\x07", "\x9b" "31m", "\xc2\x9b" "31m", "\x7f",
+                                           "\x1b]0;title\x07", "\b\b", "\x0e", "\r", "\xff", "\x1b"};
+    struct vocabulary_spec v = {0};
+    vocabulary_begin(&v, true);
+    for (size_t i = v.count; i < VOCAB; i++)
+        vocabulary_add(&v, controls[i % (sizeof controls / sizeof *controls)], -1, 0);
+    char *path = put_vocabulary(where, "controls.bin", &v);
+    vocabulary_free(&v);
+    return path;
+}
+
+static void test_no_control_bytes_on_a_terminal(void **state)
+{
+    (void)state;
+    char *path = put_escapes(folder);
+    for (int seed = 1; seed <= 4; seed++) {
+        char number[8];
+        struct run r = {.out = TO_TERMINAL};
+        snprintf(number, sizeof number, "%d", seed);
+        ACCEPT(&r, "generate", "-n", "60", "--seed", number, "--top-p", "1", "-z", path, "-p",
+               "\x1b[31m\xc2\x9b", model);
+        assert_true(r.stdout_bytes.size > 20);
+        assert_non_null(strstr(out_of(&r), "\\x1b[31m"));
+        bool bad = has_controls(&r.stdout_bytes, "\r\n\t") || strstr(out_of(&r), "\xc2\x9b");
+        release(&r);
+        assert_false(bad);
+    }
+    free(path);
+}
+
+/* A token longer than any line buffer keeps its characters whole. */
+static void test_long_tokens_on_a_terminal(void **state)
+{
+    (void)state;
+    struct vocabulary_spec v = {0};
+    char piece[96] = "a";
+    for (size_t i = 1; i + 2 < sizeof piece; i += 2)
+        memcpy(piece + i, "\xc3\xa9", 2);
+    vocabulary_begin(&v, false);
+    while (v.count < VOCAB)
+        vocabulary_add(&v, piece, -1, 0);
+    char *path = put_vocabulary(folder, "long.bin", &v);
+    struct run r = {.out = TO_TERMINAL};
+    ACCEPT(&r, "generate", "-n", "10", "-z", path, model);
+    bool split = strstr(out_of(&r), "\\x") != NULL;
+    assert_non_null(strstr(out_of(&r), "\xc3\xa9\xc3\xa9"));
+    vocabulary_free(&v);
+    release(&r);
+    free(path);
+    assert_false(split);
+}
+
+/* ---- logits and tokenize --------------------------------------------------------------------- */
+
+static size_t count_tokens(const char *input, size_t size)
+{
+    struct run r = {.out = TO_PIPE, .input = input, .input_size = size};
+    ACCEPT(&r, "tokenize", model);
+    size_t n = lines_in(&r.stdout_bytes);
+    assert_int_equal(r.stderr_bytes.size, 0);
+    assert_int_equal(strspn(out_of(&r), "0123456789\n"), r.stdout_bytes.size);
+    assert_memory_equal(out_of(&r), "1\n", 2); /* BOS */
+    release(&r);
+    return n;
+}
+
+static void check_logits_size(size_t tokens)
+{
+    struct bytes b = read_file(output);
+    assert_int_equal(b.size, tokens * VOCAB * sizeof(float));
+    bytes_free(&b);
+    remove(output);
+}
+
+static void test_logits_have_a_row_a_token(void **state)
+{
+    (void)state;
+    static const char *const prompts[] = {"", "a", "the theatre there", "\xff\xfe\xc3"};
+    for (size_t i = 0; i < 4; i++) {
+        struct run r = {.out = TO_PIPE};
+        ACCEPT(&r, "logits", "-o", output, "-p", prompts[i], model);
+        assert_int_equal(r.stdout_bytes.size + r.stderr_bytes.size, 0);
+        check_logits_size(count_tokens(prompts[i], strlen(prompts[i])));
+        write_file(text, prompts[i], strlen(prompts[i]));
+        ACCEPT(&r, "logits", "-o", output, "--text", text, model);
+        check_logits_size(count_tokens(prompts[i], strlen(prompts[i])));
+    }
+    write_file(text, story, sizeof story - 1);
+}
+
+static void test_logits_that_cannot_be(void **state)
+{
+    (void)state;
+    char *model_path = path_in(bare, "model.bin");
+    remove(output);
+    REFUSE(2, WORDS("-o"), "logits", "-p", "a", model);
+    REFUSE(2, WORDS("--text"), "logits", "-o", output, model);
+    REFUSE(2, WORDS("--text"), "logits", "-o", output, "-p", "a", "--text", text, model);
+    REFUSE(1, WORDS("/nonexistent/f"), "logits", "-o", "/nonexistent/f", "-p", "a", model);
+    REFUSE(1, WORDS(folder, "directory"), "logits", "-o", folder, "-p", "a", model);
+    REFUSE(1, WORDS("No space left"), "logits", "-o", "/dev/full", "-p", story, model);
+    REFUSE(1, WORDS("/nonexistent/t"), "logits", "-o", output, "--text", "/nonexistent/t", model);
+    REFUSE(1, WORDS("directory"), "logits", "-o", output, "--text", folder, model);
+    REFUSE(1, WORDS("no tokenizer"), "logits", "-o", output, "-p", "a", model_path);
+    REFUSE(1, WORDS("\\x1b"), "logits", "-o", "/nonexistent/\x1b[31m", "-p", "a", model);
+    assert_int_not_equal(access(output, F_OK), 0);
+    free(model_path);
+}
+
+/* The output would destroy the weights that are being read. */
+static void test_logits_onto_the_model_itself(void **state)
+{
+    (void)state;
+    struct model_spec spec = spec_usual(1, true);
+    struct bytes before = model_bytes(&spec);
+    char *path = put_model(folder, "victim.bin", &spec);
+    struct run r = {.out = TO_PIPE};
+    RUN(&r, "logits", "-o", path, "-p", "the", path);
+    struct bytes after = read_file(path);
+    bool same = after.size == before.size && memcmp(after.data, before.data, after.size) == 0;
+    int status = r.status;
+    size_t lines = lines_in(&r.stderr_bytes);
+    release(&r);
+    bytes_free(&before);
+    bytes_free(&after);
+    remove(path);
+    free(path);
+    assert_int_equal(status, 1);
+    assert_int_equal(lines, 1);
+    assert_true(same);
+}
+
+static int processors(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+static void test_threads_do_not_change_logits(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"stored", "w8a8", "int4:g16:asym"};
+    if (processors() < 2)
+        return;
+    for (size_t i = 0; i < 3; i++) {
+        struct run r = {.out = TO_PIPE};
+        ACCEPT(&r, "logits", "-t", "1", "-s", schemes[i], "-o", output, "--text", text, model);
+        struct bytes one = read_file(output);
+        ACCEPT(&r, "logits", "-t", "2", "-s", schemes[i], "-o", output, "--text", text, model);
+        struct bytes two = read_file(output);
+        assert_true(one.size > 20 * VOCAB * sizeof(float) && one.size == two.size);
+        assert_memory_equal(one.data, two.data, one.size);
+        bytes_free(&one);
+        bytes_free(&two);
+    }
+    remove(output);
+}
+
+static void test_tokenize_needs_no_model(void **state)
+{
+    (void)state;
+    struct run a = {.out = TO_PIPE, .input = story, .input_size = sizeof story - 1}, b = a;
+    ACCEPT(&a, "tokenize", "-z", vocabulary);
+    ACCEPT(&b, "tokenize", model);
+    assert_true(same_output(&a, &b));
+    release(&a);
+    release(&b);
+    assert_int_equal(count_tokens("", 0), 1);
+    assert_int_equal(count_tokens("\xff", 1), 3); /* BOS, the space in front, one byte */
+    assert_int_equal(count_tokens("q\0q", 3), 5);
+    char *many = malloc(26000);
+    assert_non_null(many);
+    memset(many, 'q', 26000);
+    assert_int_equal(count_tokens(many, 26000), 26002);
+    free(many);
+}
+
+/* Of two tokenizers beside a model the one that fits it is the one that all subcommands use. */
+static void test_tokenize_uses_the_model_s_own_tokenizer(void **state)
+{
+    (void)state;
+    char *inner = sub_folder("two");
+    struct model_spec spec = spec_usual(1, true);
+    struct vocabulary_spec right = vocabulary_usual(VOCAB), wrong = {0};
+    vocabulary_begin(&wrong, true);
+    char *path = put_model(inner, "model.bin", &spec);
+    char *first = put_vocabulary(inner, "tok_a.bin", &wrong);
+    char *second = put_vocabulary(inner, "tok_b.bin", &right);
+    struct run a = {.out = TO_PIPE, .input = story, .input_size = sizeof story - 1}, b = a;
+    ACCEPT(&a, "tokenize", path);
+    ACCEPT(&b, "tokenize", "-z", second);
+    bool same = same_output(&a, &b);
+    vocabulary_free(&right);
+    vocabulary_free(&wrong);
+    release(&a);
+    release(&b);
+    free(inner);
+    free(path);
+    free(first);
+    free(second);
+    assert_true(same);
+}
+
+/* ---- texts and contexts ---------------------------------------------------------------------- */
+
+static void test_texts_of_odd_sizes(void **state)
+{
+    (void)state;
+    char *odd = path_in(folder, "odd.txt"), longer[4000];
+    struct run r = {.out = TO_PIPE};
+    write_file(odd, "", 0);
+    REFUSE(1, WORDS("0 tokens"), "eval", "--text", odd, model);
+    REFUSE(1, WORDS("tokens"), "eval", "--text", odd, "--protocol", "llamacpp", model);
+    REFUSE(1, WORDS("/nonexistent"), "eval", "--text", "/nonexistent", model);
+    REFUSE(1, WORDS("directory"), "eval", "--text", folder, model);
+    write_file(odd, "\xff\xfe\x80\xc3 \xed\xa0\x80\0x", 10);
+    ACCEPT(&r, "eval", "--json", "--text", odd, model);
+    assert_int_equal(check_json(&r, eval_fields), 1);
+    release(&r);
+    memset(longer, 'q', sizeof longer);
+    write_file(odd, longer, sizeof longer);
+    ACCEPT(&r, "eval", "--json", "--text", odd, model);
+    assert_int_equal(check_json(&r, eval_fields), 1);
+    release(&r);
+    REFUSE(1, WORDS("4002 tokens", "64"), "logits", "-o", output, "--text", odd, model);
+    longer[sizeof longer - 1] = 0;
+    REFUSE(1, WORDS("4001 tokens", "64"), "generate", "-p", longer, model);
+    remove(odd);
+    free(odd);
+}
+
+static void test_contexts_and_windows_beyond(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < COMMANDS - 2; c++)
+        REFUSE(1, WORDS("65", "64"), commands[c], "-c", "65", model);
+    REFUSE(1, WORDS("--window", "65", "64"), "eval", "-w", "65", model);
+    REFUSE(1, WORDS("--window", "33", "32"), "eval", "-w", "33", "-c", "32", model);
+    REFUSE(1, WORDS("context"), "bench", "-c", "1", model);
+    REFUSE(1, WORDS("window"), "eval", "-c", "1", model);
+}
+
+/* The header promises a context that no machine has; asking for it is one line. */
+static void test_cache_larger_than_memory(void **state)
+{
+    (void)state;
+    struct model_spec spec = spec_usual(1, true);
+    spec.layers = 64;
+    spec.context = 1 << 28;
+    char *path = put_model(folder, "wide.bin", &spec);
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "generate", "-n", "2", path);
+    release(&r);
+    REFUSE(1, WORDS("KV cache", "268435456", "available"), "eval", "-c", "268435456", "-w", "268435456",
+           "-n", "4", path);
+    REFUSE(1, WORDS("KV cache", "available"), "generate", "-c", "268435456", "-n", "268435456", path);
+    remove(path);
+    free(path);
+}
+
+/* ---- odd weights ----------------------------------------------------------------------------- */
+
+/* One weight of the tensor called name. */
+static char *put_odd_model(const char *name, float value)
+{
+    struct model_spec spec = spec_usual(1, true);
+    struct bytes b = model_bytes(&spec);
+    char *path = path_in(folder, "odd.bin");
+    put_float(&b, model_place(&spec, name).offset + 4 * 35, value);
+    write_file(path, b.data, b.size);
+    bytes_free(&b);
+    return path;
+}
+
+static void check_odd(const char *name, float value)
+{
+    char *path = put_odd_model(name, value);
+    const char *const calls[][MOST_ARGS + 1] = {
+        {program, "generate", "-n", "20", path},
+        {program, "generate", "-n", "20", "--temperature", "0", "-s", "w8a8", path},
+        {program, "logits", "-o", output, "-p", "the", "-s", "int4:g16:asym", path},
+        {program, "eval", "-n", "20", "--json", "-s", "int8", path},
+        {program, "inspect", "--json", path},
+        {program, "inspect", "--json", "-s", "int8", path},
+        {program, "inspect", "-s", "w4a8", path},
+        {program, "plan", "--roof", "1GB/s", "--json", path},
+        {program, "bench", "-n", "2", "--prompt-tokens", "2", "--json", path},
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        struct run r = {.out = TO_PIPE};
+        accept_run(&r, calls[i]);
+        if (!strstr(err_of(&r), "warning: 1 weights are NaN or infinite"))
+            show(&r, "no warning", calls[i]);
+        static const struct json_field none[] = {{NULL, NEED_MAYBE}};
+        if (strchr(out_of(&r), '{'))
+            check_json(&r, strcmp(calls[i][1], "eval") == 0      ? eval_fields
+                           : strcmp(calls[i][1], "inspect") == 0 ? inspect_fields
+                                                                 : none);
+        release(&r);
+    }
+    remove(output);
+    remove(path);
+    free(path);
+}
+
+static void test_a_weight_that_is_no_number(void **state)
+{
+    (void)state;
+    check_odd("token_embd", NAN);
+    check_odd("token_embd", INFINITY);
+}
+
+static void test_a_projection_weight_that_is_no_number(void **state)
+{
+    (void)state;
+    check_odd("blk.0.attn_q", NAN);
+    check_odd("blk.1.ffn_gate", INFINITY);
+    check_odd("blk.1.attn_output", -INFINITY);
+}
+
+/* Why there is no SQNR is said truly: the tensor does multiply, but not numbers. */
+static void test_inspect_says_why_there_is_no_sqnr(void **state)
+{
+    (void)state;
+    char *path = put_odd_model("blk.0.attn_v", NAN);
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "inspect", "--json", "-s", "int8", path);
+    const char *line = strstr(out_of(&r), "\"blk.0.attn_v\"");
+    assert_non_null(line);
+    json_t *object = json_loads(line - strlen("{\"name\":"), JSON_DISABLE_EOF_CHECK, NULL);
+    const char *reason = json_string_value(json_object_get(object, "output_sqnr_db_reason"));
+    bool wrong = !reason || strstr(reason, "multiplies nothing");
+    json_decref(object);
+    release(&r);
+    remove(path);
+    free(path);
+    assert_false(wrong);
+}
+
+/* ---- signals and files that change ----------------------------------------------------------- */
+
+static void test_interrupt_ends_an_evaluation(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGINT, SIGTERM};
+    for (size_t i = 0; i < 2; i++) {
+        struct run r = {.out = TO_PIPE, .signal = signals[i], .delay = 0.3};
+        RUN(&r, "eval", "-n", "100000000", model);
+        assert_int_equal(r.status, 128 + signals[i]);
+        assert_int_equal(r.stdout_bytes.size, 0);
+        release(&r);
+    }
+}
+
+static char *shrinking;
+
+static void shrink(void)
+{
+    if (truncate(shrinking, 100) != 0)
+        abort();
+}
+
+/* A mapped model that is cut short under way: a line says so, whatever the death. */
+static void test_model_truncated_while_mapped(void **state)
+{
+    (void)state;
+    struct model_spec spec = spec_usual(1, true);
+    shrinking = put_model(folder, "shrinking.bin", &spec);
+    struct run r = {.out = TO_PIPE, .interfere = shrink, .delay = 0.3};
+    RUN(&r, "eval", "-n", "100000000", shrinking);
+    bool said = lines_in(&r.stderr_bytes) == 1 && strncmp(err_of(&r), "qtop: ", 6) == 0;
+    int status = r.status;
+    remove(shrinking);
+    free(shrinking);
+    release(&r);
+    assert_true(status == 1 || status == 128 + SIGBUS);
+    assert_true(said);
+}
+
+/* ---- against the reference ------------------------------------------------------------------- */
+
+enum { NEED_REFERENCE = 2 }; /* tests */
+
+static struct bytes reference_file(const char *name)
+{
+    char *path = path_in(shared_folder(), name);
+    struct bytes b = read_file(path);
+    if (!b.data)
+        fail_msg("%s cannot be read", path);
+    free(path);
+    return b;
+}
+
+static void test_greedy_text_is_the_reference_s(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"models/stories260K.bin", "models/stories260K-v1.bin"};
+    struct bytes expected = reference_file("reference/stories260K/greedy.txt");
+    for (size_t i = 0; i < 2; i++) {
+        char *path = path_in(shared_folder(), models[i]);
+        struct run r = {.out = TO_PIPE};
+        ACCEPT(&r, "generate", "--temperature", "0", "-n", "256", path);
+        assert_string_equal(out_of(&r), (const char *)expected.data);
+        release(&r);
+        free(path);
+    }
+    bytes_free(&expected);
+}
+
+static void test_tokens_are_the_reference_s(void **state)
+{
+    (void)state;
+    struct bytes expected = reference_file("reference/stories260K/tokens.txt");
+    struct bytes prompt = reference_file("reference/stories260K/prompt.txt");
+    char *path = path_in(shared_folder(), "models/stories260K.bin");
+    struct run r = {.out = TO_PIPE, .input = (const char *)prompt.data, .input_size = prompt.size};
+    ACCEPT(&r, "tokenize", path);
+    assert_string_equal(out_of(&r), (const char *)expected.data);
+    release(&r);
+    bytes_free(&expected);
+    bytes_free(&prompt);
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_help_and_version),
+        cmocka_unit_test(test_unknown_options),
+        cmocka_unit_test(test_unknown_letter_is_named),
+        cmocka_unit_test(test_missing_arguments),
+        cmocka_unit_test(test_options_of_other_subcommands),
+        cmocka_unit_test(test_numbers_out_of_range),
+        cmocka_unit_test(test_bad_schemes),
+        cmocka_unit_test(test_other_bad_words),
+        cmocka_unit_test(test_bad_recipes),
+        cmocka_unit_test(test_bad_models_are_refused_everywhere),
+        cmocka_unit_test(test_bad_tokenizers_are_refused),
+        cmocka_unit_test(test_json_of_bench),
+        cmocka_unit_test(test_json_of_eval),
+        cmocka_unit_test(test_json_of_inspect),
+        cmocka_unit_test(test_json_of_plan),
+        cmocka_unit_test(test_json_with_hostile_names),
+        cmocka_unit_test(test_output_that_cannot_be_written),
+        cmocka_unit_test(test_generate_depends_on_the_seed_alone),
+        cmocka_unit_test(test_generate_at_the_edges),
+        cmocka_unit_test(test_generate_without_a_tokenizer),
+        cmocka_unit_test(test_no_control_bytes_on_a_terminal),
+        cmocka_unit_test(test_long_tokens_on_a_terminal),
+        cmocka_unit_test(test_logits_have_a_row_a_token),
+        cmocka_unit_test(test_logits_that_cannot_be),
+        cmocka_unit_test(test_logits_onto_the_model_itself),
+        cmocka_unit_test(test_threads_do_not_change_logits),
+        cmocka_unit_test(test_tokenize_needs_no_model),
+        cmocka_unit_test(test_tokenize_uses_the_model_s_own_tokenizer),
+        cmocka_unit_test(test_texts_of_odd_sizes),
+        cmocka_unit_test(test_contexts_and_windows_beyond),
+        cmocka_unit_test(test_cache_larger_than_memory),
+        cmocka_unit_test(test_a_weight_that_is_no_number),
+        cmocka_unit_test(test_a_projection_weight_that_is_no_number),
+        cmocka_unit_test(test_inspect_says_why_there_is_no_sqnr),
+        cmocka_unit_test(test_interrupt_ends_an_evaluation),
+        cmocka_unit_test(test_model_truncated_while_mapped),
+        cmocka_unit_test(test_greedy_text_is_the_reference_s),
+        cmocka_unit_test(test_tokens_are_the_reference_s),
+    };
+    /* The TAP that cmocka 1.1.5 writes for skip() reads as a failure: where there is no reference the
+     * tests that need it, which come last, are left out instead. */
+    size_t count = sizeof tests / sizeof *tests - (shared_folder() ? 0 : NEED_REFERENCE);
+    return _cmocka_run_group_tests("cli", tests, count, make_files, remove_files);
+}

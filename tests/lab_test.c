@@ -1,0 +1,1206 @@
+/* The lab, in process: commands go in, frames come out. No clock is trusted: every wait is for a
+ * frame that shows something. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "modelfile.h"
+
+#include "../src/lab/lab.h"
+#include "../src/measure/clock.h"
+#include "../src/quant/recipe.h"
+
+#include <math.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATIENCE = 30 /* seconds; only a hang takes them */, MANY = 10000, SEED = 7 };
+
+static char *folder;
+static struct session session;
+
+static int open_session(void **state)
+{
+    struct model_spec spec = {1, false, 64, 96, 3, 4, 2, 400, 128, 32, 1};
+    struct vocabulary_spec words = vocabulary_usual(400);
+    struct bytes model = model_bytes(&spec), tokenizer = vocabulary_bytes(&words);
+    struct error error;
+    (void)state;
+    folder = folder_make();
+    char *path = path_in(folder, "model.bin"), *beside = path_in(folder, "tokenizer.bin");
+    write_file(path, model.data, model.size);
+    write_file(beside, tokenizer.data, tokenizer.size);
+    struct session_options o = {.model_path = path, .threads = 1};
+    bool ok = session_open(&session, &o, &error);
+    if (!ok)
+        fprintf(stderr, "%s\n", error.text);
+    bytes_free(&model);
+    bytes_free(&tokenizer);
+    vocabulary_free(&words);
+    free(path);
+    free(beside);
+    return ok ? 0 : -1;
+}
+
+static int close_session(void **state)
+{
+    (void)state;
+    session_close(&session);
+    folder_remove(folder);
+    return 0;
+}
+
+/* ---- starting, sending, waiting -------------------------------------------------------------- */
+
+static const char text_to_evaluate[] =
+    "the singer in the barn read on and on while the hen and the other hen were fed in the end";
+
+static struct lab_options usual_options(void)
+{
+    return (struct lab_options){.seed = SEED, .temperature = 1, .top_p = 0.9f};
+}
+
+static struct lab *start_with(const struct lab_options *o)
+{
+    struct error error = {"no error"};
+    struct lab *lab = lab_start(&session, o, &error);
+    if (!lab)
+        fail_msg("%s", error.text);
+    return lab;
+}
+
+static struct lab *start(void)
+{
+    struct lab_options o = usual_options();
+    return start_with(&o);
+}
+
+static void send(struct lab *lab, struct command c)
+{
+    assert_true(lab_send(lab, &c));
+}
+
+typedef bool frame_fn(const struct frame *f, const void *arg);
+
+/* The first frame, from the newest on, for which see holds; the caller's. Fails the test when none
+ * comes in time. */
+static struct frame *await(struct lab *lab, frame_fn *see, const void *arg, const char *what)
+{
+    double deadline = clock_seconds() + PATIENCE;
+    struct pollfd wake = {lab_wake_descriptor(lab), POLLIN, 0};
+    for (;;) {
+        struct frame *f = lab_frame(lab);
+        if (f && see(f, arg))
+            return f;
+        if (f && clock_seconds() > deadline)
+            fprintf(stderr, "last frame: job %s, %zu pending, status '%s'\n", f->job ? f->job : "none",
+                    f->pending, f->status);
+        frame_unref(f);
+        if (clock_seconds() > deadline) {
+            fail_msg("no frame shows: %s", what);
+            return NULL;
+        }
+        poll(&wake, 1, 1000);
+    }
+}
+
+static bool is_any(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f != NULL;
+}
+
+static struct frame *now(struct lab *lab)
+{
+    return await(lab, is_any, NULL, "anything");
+}
+
+static bool has_status(const struct frame *f, const void *serial)
+{
+    return f->status_serial >= *(const uint64_t *)serial;
+}
+
+/* Sends a command that says something, and returns the first frame made after it. */
+static struct frame *ask(struct lab *lab, struct command c)
+{
+    struct frame *f = now(lab);
+    uint64_t serial = f->status_serial + 1;
+    frame_unref(f);
+    send(lab, c);
+    return await(lab, has_status, &serial, "the answer to a command");
+}
+
+static void ask_only(struct lab *lab, struct command c)
+{
+    frame_unref(ask(lab, c));
+}
+
+static bool is_settled(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->pending == 0;
+}
+
+static struct frame *settled(struct lab *lab)
+{
+    return await(lab, is_settled, NULL, "nothing pending");
+}
+
+static int tensor(const char *name)
+{
+    int i = model_find_name(session.model, name);
+    assert_true(i >= 0);
+    return i;
+}
+
+static struct scheme scheme(const char *text)
+{
+    struct scheme s;
+    struct error error;
+    if (!scheme_parse(text, &s, &error))
+        fail_msg("%s", error.text);
+    return s;
+}
+
+static struct command set_command(const int *tensors, size_t n, const char *text)
+{
+    return (struct command){.kind = COMMAND_SET, .tensors = tensors, .tensor_count = n,
+                            .scheme = scheme(text)};
+}
+
+/* Gives one tensor a scheme and returns the first frame in which it has it. */
+static struct frame *set(struct lab *lab, const char *name, const char *text)
+{
+    int t = tensor(name);
+    ask_only(lab, set_command(&t, 1, text));
+    struct frame *f = settled(lab);
+    struct scheme wanted = scheme_for_tensor(session.model, t, scheme(text));
+    assert_true(scheme_equal(&f->set->layer[t]->matrix.scheme, &wanted));
+    return f;
+}
+
+/* Every matrix gets the scheme. */
+static void set_all(struct lab *lab, const char *text)
+{
+    int tensors[64];
+    size_t n = 0;
+    for (size_t i = 0; i < session.model->tensor_count && n < 64; i++)
+        if (session.model->tensors[i].stored.rows > 1)
+            tensors[n++] = (int)i;
+    ask_only(lab, set_command(tensors, n, text));
+}
+
+static void select_weight(struct lab *lab, int t, size_t row, size_t col)
+{
+    send(lab, (struct command){.kind = COMMAND_SELECT, .tensors = &t, .tensor_count = 1, .row = row,
+                               .col = col});
+}
+
+/* ---- schemes --------------------------------------------------------------------------------- */
+
+static void test_first_frame_is_the_stored_model(void **state)
+{
+    struct lab *lab = start();
+    (void)state;
+    struct frame *f = now(lab);
+    assert_ptr_equal(f->model, session.model);
+    assert_int_equal(f->pending, 0);
+    assert_int_equal(f->size, f->stored_size);
+    assert_int_equal(f->undo_depth, 0);
+    assert_int_equal(f->snapshot_count, 0);
+    assert_int_equal(f->current_snapshot, -1);
+    assert_false(f->paused);
+    for (size_t i = 0; i < session.model->tensor_count; i++)
+        assert_true(f->layers[i].wanted.stored);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+static bool has_speed(const struct frame *f, const void *arg)
+{
+    int t = *(const int *)arg;
+    return f->decode.valid && f->baseline.valid && f->prefill.valid && f->peak_read.valid &&
+           f->layers[t].seconds.valid && f->history_count > 0;
+}
+
+static void test_meters_come_up(void **state)
+{
+    struct lab *lab = start();
+    int t = tensor("blk.1.ffn_up");
+    (void)state;
+    struct frame *f = await(lab, has_speed, &t, "all meters");
+    assert_true(f->decode.value > 0 && isfinite(f->decode.value));
+    assert_true(f->prefill.value > 0 && f->peak_read.value > 0);
+    assert_true(f->layers[t].seconds.value > 0);
+    assert_true(f->bandwidth.valid && f->bandwidth.value > 0);
+    assert_true(fabs(f->bandwidth.value - f->decode.value * (double)f->bytes_per_token) <=
+                1e-6 * f->bandwidth.value);
+    assert_true(f->cache_misses.valid || f->cache_misses.reason);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+static void test_set_changes_bytes_and_error(void **state)
+{
+    static const struct {
+        const char *scheme;
+        double least_db, most_db;
+    } cases[] = {
+        {"fp16", 60, 100}, {"int8", 30, 60}, {"int4:g32", 15, 30}, {"fp8e4m3", 25, 45},
+        {"int4:tensor", 8, 25}, {"int8/int8:channel:asym", 30, 60},
+    };
+    struct lab *lab = start();
+    int t = tensor("blk.1.ffn_down");
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct frame *f = set(lab, "blk.1.ffn_down", cases[i].scheme);
+        const struct packed *p = f->set->layer[t];
+        struct scheme s = scheme(cases[i].scheme);
+        size_t bytes = 0, stored = session.model->tensors[t].stored.bytes;
+        double db = weight_error_sqnr_db(&p->error);
+        assert_true(scheme_bytes(&s, p->matrix.rows, p->matrix.cols, &bytes));
+        assert_int_equal(p->matrix.bytes, bytes);
+        assert_int_equal(f->size, f->stored_size - stored + bytes);
+        assert_true(f->bits_per_weight < 32);
+        assert_true(db >= cases[i].least_db && db <= cases[i].most_db);
+        assert_true(scheme_equal(&f->layers[t].wanted, &s));
+        assert_false(f->status_is_error);
+        assert_non_null(strstr(f->status, "blk.1.ffn_down"));
+        frame_unref(f);
+    }
+    struct frame *f = set(lab, "blk.1.ffn_down", "stored");
+    assert_ptr_equal(f->set, session.stored); /* identity tells that nothing is changed */
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+static void test_one_scheme_each(void **state)
+{
+    struct lab *lab = start();
+    int tensors[] = {tensor("blk.0.attn_q"), tensor("blk.2.attn_q"), tensor("output")};
+    struct scheme schemes[] = {scheme("int8"), scheme("int4:g16:asym"), scheme("bf16")};
+    (void)state;
+    ask_only(lab, (struct command){.kind = COMMAND_SET, .tensors = tensors, .tensor_count = 3,
+                                   .schemes = schemes});
+    struct frame *f = settled(lab);
+    for (int i = 0; i < 3; i++)
+        assert_true(scheme_equal(&f->set->layer[tensors[i]]->matrix.scheme, &schemes[i]));
+    assert_int_equal(f->undo_depth, 1);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+static void test_undo_and_redo_are_exact(void **state)
+{
+    struct lab *lab = start();
+    int t = tensor("blk.0.attn_q");
+    (void)state;
+    struct frame *eight = set(lab, "blk.0.attn_q", "int8"), *four = set(lab, "blk.0.attn_q", "int4");
+    assert_int_equal(four->undo_depth, 2);
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_UNDO});
+    assert_int_equal(f->pending, 0); /* at once: the matrix is kept */
+    assert_ptr_equal(f->set->layer[t], eight->set->layer[t]);
+    assert_int_equal(f->undo_depth, 1);
+    assert_int_equal(f->redo_depth, 1);
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_UNDO});
+    assert_int_equal(f->pending, 0);
+    assert_ptr_equal(f->set, session.stored);
+    frame_unref(f);
+    for (int i = 0; i < 2; i++) {
+        f = ask(lab, (struct command){.kind = COMMAND_REDO});
+        assert_int_equal(f->pending, 0);
+        assert_ptr_equal(f->set->layer[t], (i ? four : eight)->set->layer[t]);
+        frame_unref(f);
+    }
+    f = ask(lab, (struct command){.kind = COMMAND_REDO});
+    assert_true(f->status_is_error);
+    assert_ptr_equal(f->set->layer[t], four->set->layer[t]);
+    frame_unref(f);
+    frame_unref(set(lab, "output", "int8")); /* a new change ends what could be made again */
+    f = ask(lab, (struct command){.kind = COMMAND_UNDO});
+    assert_int_equal(f->redo_depth, 1);
+    frame_unref(f);
+    frame_unref(eight);
+    frame_unref(four);
+    lab_stop(lab);
+}
+
+static void test_undo_of_a_change_on_its_way(void **state)
+{
+    struct lab *lab = start();
+    (void)state;
+    set_all(lab, "int4:g16");
+    ask_only(lab, (struct command){.kind = COMMAND_UNDO});
+    struct frame *f = settled(lab);
+    assert_ptr_equal(f->set, session.stored);
+    assert_int_equal(f->undo_depth, 0);
+    frame_unref(f);
+    ask_only(lab, (struct command){.kind = COMMAND_REDO});
+    f = settled(lab);
+    assert_true(f->size < f->stored_size / 4);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+static void test_undo_of_nothing(void **state)
+{
+    struct lab *lab = start();
+    (void)state;
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_UNDO});
+    assert_true(f->status_is_error);
+    assert_int_equal(f->undo_depth, 0);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+/* Cycling a field forwards and as often back ends where it began, through as many schemes. */
+static void test_cycles_go_both_ways(void **state)
+{
+    static const enum change changes[] = {CHANGE_WEIGHT, CHANGE_ACT, CHANGE_GRANULARITY,
+                                          CHANGE_SYMMETRY};
+    struct lab *lab = start();
+    int t = tensor("blk.0.ffn_up");
+    (void)state;
+    frame_unref(set(lab, "blk.0.ffn_up", "int8"));
+    for (size_t c = 0; c < sizeof changes / sizeof *changes; c++) {
+        struct scheme seen[8];
+        for (int i = 0; i < 16; i++) {
+            bool back = i >= 8;
+            struct frame *f = now(lab);
+            if (!back)
+                seen[i] = f->layers[t].wanted;
+            frame_unref(f);
+            f = ask(lab, (struct command){.kind = COMMAND_CYCLE, .tensors = &t, .tensor_count = 1,
+                                          .change = changes[c], .direction = back ? -1 : 1});
+            if (back && !f->status_is_error)
+                assert_true(scheme_equal(&f->layers[t].wanted, &seen[15 - i]));
+            frame_unref(f);
+        }
+    }
+    struct frame *f = settled(lab);
+    assert_true(scheme_equal(&f->set->layer[t]->matrix.scheme, &f->layers[t].wanted));
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+static void test_cycles_that_mean_nothing_are_refused(void **state)
+{
+    static const struct {
+        const char *tensor, *scheme;
+        enum change change;
+    } cases[] = {
+        {"blk.0.attn_q", "stored", CHANGE_ACT},
+        {"blk.0.attn_q", "stored", CHANGE_SYMMETRY},
+        {"blk.0.attn_q", "fp16", CHANGE_GRANULARITY},
+        {"blk.0.attn_q", "fp8e4m3", CHANGE_SYMMETRY},
+        {"token_embd", "int8", CHANGE_ACT},
+    };
+    struct lab *lab = start();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int t = tensor(cases[i].tensor);
+        struct frame *before = set(lab, cases[i].tensor, cases[i].scheme);
+        struct frame *f = ask(lab, (struct command){.kind = COMMAND_CYCLE, .tensors = &t,
+                                                    .tensor_count = 1, .change = cases[i].change,
+                                                    .direction = 1});
+        assert_true(f->status_is_error);
+        assert_non_null(strstr(f->status, cases[i].tensor));
+        assert_int_equal(f->undo_depth, before->undo_depth);
+        assert_ptr_equal(f->set->layer[t], before->set->layer[t]);
+        frame_unref(f);
+        frame_unref(before);
+    }
+    lab_stop(lab);
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+static bool is_measured(const struct frame *f, const void *arg)
+{
+    const struct snapshot *s = &f->snapshots[*(const int *)arg];
+    return s->decode.valid && s->prefill.valid && s->quality.valid && !s->quality.running;
+}
+
+static void test_snapshots(void **state)
+{
+    struct lab_options o = usual_options();
+    o.text = text_to_evaluate;
+    o.text_size = strlen(text_to_evaluate);
+    struct lab *lab = start_with(&o);
+    int t = tensor("blk.0.attn_q"), first = 0, second = 1;
+    (void)state;
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_SWAP});
+    assert_true(f->status_is_error);
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_RESTORE, .index = 0});
+    assert_true(f->status_is_error);
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+    assert_int_equal(f->snapshot_count, 1);
+    assert_int_equal(f->current_snapshot, 0);
+    assert_int_equal(f->snapshots[0].label, 'A');
+    assert_string_equal(f->snapshots[0].summary, "stored");
+    assert_int_equal(f->snapshots[0].size, f->stored_size);
+    frame_unref(f);
+    frame_unref(await(lab, is_measured, &first, "figures of the first snapshot"));
+    struct frame *four = set(lab, "blk.0.attn_q", "int4");
+    assert_int_equal(four->current_snapshot, -1);
+    ask_only(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+    f = await(lab, is_measured, &second, "figures of the second snapshot");
+    assert_int_equal(f->snapshots[1].size, four->size);
+    assert_true(f->snapshots[1].quality.result.kl > 0);
+    assert_true(f->snapshots[0].quality.result.kl == 0);
+    frame_unref(f);
+    for (int i = 0; i < 4; i++) { /* there and back, at once */
+        f = ask(lab, (struct command){.kind = COMMAND_SWAP});
+        assert_int_equal(f->pending, 0);
+        assert_int_equal(f->current_snapshot, i % 2);
+        assert_ptr_equal(f->set->layer[t], (i % 2 ? four->set : session.stored)->layer[t]);
+        frame_unref(f);
+    }
+    f = ask(lab, (struct command){.kind = COMMAND_RESTORE, .index = 0});
+    assert_ptr_equal(f->set, session.stored);
+    assert_int_equal(f->current_snapshot, 0);
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_UNDO});
+    assert_ptr_equal(f->set->layer[t], four->set->layer[t]);
+    frame_unref(f);
+    frame_unref(four);
+    lab_stop(lab);
+}
+
+static void test_snapshots_are_numbered(void **state)
+{
+    struct lab *lab = start();
+    (void)state;
+    for (int i = 0; i < SNAPSHOTS; i++) {
+        struct frame *f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+        assert_false(f->status_is_error);
+        assert_int_equal(f->snapshots[i].label, 'A' + i);
+        frame_unref(f);
+    }
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+    assert_true(f->status_is_error);
+    assert_int_equal(f->snapshot_count, SNAPSHOTS);
+    frame_unref(f);
+    for (int index = -1; index <= SNAPSHOTS; index += SNAPSHOTS + 1) {
+        f = ask(lab, (struct command){.kind = COMMAND_RESTORE, .index = index});
+        assert_true(f->status_is_error);
+        frame_unref(f);
+    }
+    lab_stop(lab);
+}
+
+/* ---- the selected layer ---------------------------------------------------------------------- */
+
+struct place {
+    int tensor;
+    size_t row, col;
+};
+
+static bool shows_weight(const struct frame *f, const void *arg)
+{
+    const struct place *p = arg;
+    return f->weight.valid && f->weight.tensor == p->tensor && f->weight.row == p->row &&
+           f->weight.col == p->col;
+}
+
+static bool has_detail(const struct frame *f, const void *arg)
+{
+    int t = *(const int *)arg;
+    return f->detail && f->detail->packed == f->set->layer[t];
+}
+
+static void check_weight(const struct frame *f, const struct place *at)
+{
+    const struct weight_view *v = &f->weight;
+    const struct packed *p = f->set->layer[at->tensor];
+    double grid = (double)(v->code - v->zero) * v->scale;
+    float stored[512];
+    qmatrix_decode_row(&session.model->tensors[at->tensor].stored, at->row, stored);
+    assert_true(v->w == (double)stored[at->col]);
+    assert_true(v->scale > 0);
+    assert_true(fabs(grid - v->decoded) <= 1e-6 * fabs(v->scale) * 256);
+    assert_true(fabs(v->w - v->decoded) <= 0.51 * v->scale);
+    assert_true(v->lowest <= v->code && v->code <= v->highest);
+    assert_true(v->group_begin <= v->col && v->col < v->group_end);
+    assert_true(v->group_end <= p->matrix.cols);
+    assert_true(v->group_min <= v->w && v->w <= v->group_max);
+    assert_true(v->counts[v->code - v->lowest] >= 1);
+    uint64_t weights = 0;
+    for (int i = 0; i < CODE_LABELS; i++)
+        weights += v->counts[i];
+    assert_true(weights >= v->group_end - v->group_begin);
+}
+
+static void test_number_line(void **state)
+{
+    static const char *const schemes[] = {"int8", "int8:tensor:asym", "int4:g32", "int4:g16:asym",
+                                          "int4:tensor", "int8:g64"};
+    struct lab *lab = start();
+    int t = tensor("blk.2.ffn_gate");
+    size_t rows = session.model->tensors[t].stored.rows, cols = session.model->tensors[t].stored.cols;
+    uint64_t random = 5;
+    (void)state;
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        select_weight(lab, t, 0, 0);
+        frame_unref(set(lab, "blk.2.ffn_gate", schemes[i]));
+        for (int k = 0; k < 20; k++) {
+            struct place at = {t, random_next(&random) % rows, random_next(&random) % cols};
+            select_weight(lab, t, at.row, at.col);
+            struct frame *f = await(lab, shows_weight, &at, "the selected weight");
+            check_weight(f, &at);
+            frame_unref(f);
+        }
+        struct frame *f = await(lab, has_detail, &t, "the layer's histograms");
+        const struct weight_error *e = &f->set->layer[t]->error;
+        struct place worst = {t, e->max_row, e->max_col};
+        assert_int_equal(f->detail->before.total, rows * cols);
+        assert_int_equal(f->detail->after.total, rows * cols);
+        assert_int_equal(f->detail->error.total, rows * cols);
+        assert_true(f->detail->scale_count > 0 && f->detail->mse > 0);
+        assert_true(f->detail->cosine > 0.9 && f->detail->cosine <= 1);
+        frame_unref(f);
+        select_weight(lab, t, worst.row, worst.col);
+        f = await(lab, shows_weight, &worst, "the worst weight");
+        double error = fabs(f->weight.w - f->weight.decoded);
+        double largest = (double)f->set->layer[t]->error.max_abs; /* in single precision */
+        assert_true(fabs(error - largest) <= 1e-4 * f->weight.scale);
+        frame_unref(f);
+    }
+    lab_stop(lab);
+}
+
+static void test_selection_is_clamped(void **state)
+{
+    struct lab *lab = start();
+    int t = tensor("blk.0.attn_k");
+    const struct qmatrix *m = &session.model->tensors[t].stored;
+    struct place corner = {t, m->rows - 1, m->cols - 1};
+    (void)state;
+    select_weight(lab, t, SIZE_MAX, SIZE_MAX);
+    frame_unref(await(lab, shows_weight, &corner, "the last weight"));
+    for (size_t i = 0; i < session.model->tensor_count; i++) { /* vectors, too */
+        struct place at = {(int)i, 0, 0};
+        select_weight(lab, at.tensor, 0, 0);
+        frame_unref(await(lab, shows_weight, &at, "a weight of every tensor"));
+        frame_unref(await(lab, has_detail, &at.tensor, "histograms of every tensor"));
+    }
+    lab_stop(lab);
+}
+
+static bool has_output_error(const struct frame *f, const void *arg)
+{
+    int t = *(const int *)arg;
+    return f->set->layer[t]->matrix.scheme.weight == DTYPE_INT4 && f->output.sqnr_db.valid &&
+           f->output.tokens >= 3;
+}
+
+static bool has_exact_output(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->output.sqnr_db.valid && isinf(f->output.sqnr_db.value);
+}
+
+static void test_output_error(void **state)
+{
+    struct lab *lab = start();
+    int t = tensor("blk.1.attn_output");
+    (void)state;
+    select_weight(lab, t, 0, 0);
+    frame_unref(await(lab, has_exact_output, NULL, "an exact output of the stored layer"));
+    frame_unref(set(lab, "blk.1.attn_output", "int4"));
+    struct frame *f = await(lab, has_output_error, &t, "an output error");
+    assert_true(f->output.sqnr_db.value > 5 && f->output.sqnr_db.value < 40);
+    assert_int_equal(f->output.errors.total,
+                     f->output.tokens * session.model->tensors[t].stored.rows);
+    frame_unref(f);
+    frame_unref(set(lab, "blk.1.attn_output", "stored"));
+    frame_unref(await(lab, has_exact_output, NULL, "an exact output again"));
+    lab_stop(lab);
+}
+
+/* ---- quality --------------------------------------------------------------------------------- */
+
+static bool is_evaluated(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->quality.valid && !f->quality.running && !f->quality.stale;
+}
+
+static void check_evaluation(struct lab *lab)
+{
+    ask_only(lab, (struct command){.kind = COMMAND_EVALUATE});
+    struct frame *f = await(lab, is_evaluated, NULL, "an evaluation of the stored weights");
+    assert_true(f->quality.result.kl == 0);
+    assert_true(f->quality.result.top1 == 1);
+    assert_true(f->quality.result.perplexity == f->quality.result.perplexity_reference);
+    assert_true(f->quality.result.perplexity > 1 && isfinite(f->quality.result.perplexity));
+    assert_int_equal(f->quality.result.scored, f->quality.result.planned);
+    double reference = f->quality.result.perplexity_reference;
+    frame_unref(f);
+    set_all(lab, "int4:tensor");
+    f = settled(lab);
+    assert_true(!f->quality.valid || f->quality.stale || f->quality.running ||
+                f->quality.result.kl > 0);
+    frame_unref(f);
+    ask_only(lab, (struct command){.kind = COMMAND_EVALUATE});
+    f = await(lab, is_evaluated, NULL, "an evaluation of int4");
+    assert_true(f->quality.result.kl > 0 && isfinite(f->quality.result.kl));
+    assert_true(f->quality.result.kl_stderr > 0 && f->quality.result.kl_stderr < f->quality.result.kl);
+    assert_true(f->quality.result.top1 < 1 && f->quality.result.top1 >= 0);
+    assert_true(f->quality.result.perplexity_reference == reference);
+    frame_unref(f);
+}
+
+static void test_evaluation_of_a_text(void **state)
+{
+    struct lab_options o = usual_options();
+    char text[sizeof text_to_evaluate]; /* gone from where it was while the lab runs */
+    (void)state;
+    memcpy(text, text_to_evaluate, sizeof text);
+    o.text = text;
+    o.text_size = strlen(text);
+    struct lab *lab = start_with(&o);
+    memset(text, 0x7f, sizeof text);
+    check_evaluation(lab);
+    lab_stop(lab);
+}
+
+static void test_evaluation_of_the_models_own_text(void **state)
+{
+    struct lab *lab = start();
+    (void)state;
+    check_evaluation(lab);
+    lab_stop(lab);
+}
+
+static void test_text_too_short_to_evaluate(void **state)
+{
+    struct lab_options o = usual_options();
+    (void)state;
+    o.text = "";
+    struct lab *lab = start_with(&o);
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_EVALUATE});
+    frame_unref(f);
+    int t = tensor("output");
+    frame_unref(await(lab, has_speed, &t, "the meters, all the same"));
+    f = now(lab);
+    assert_false(f->quality.valid);
+    assert_non_null(f->quality.reason);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+/* ---- the text -------------------------------------------------------------------------------- */
+
+static bool is_after(const struct frame *f, const void *serial)
+{
+    return f->serial >= *(const uint64_t *)serial;
+}
+
+static bool is_generating(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->decode.valid && !f->paused;
+}
+
+static void test_pause(void **state)
+{
+    struct lab_options o = usual_options();
+    o.tokens_per_second = 30; /* a text that lasts longer than the test looks away */
+    struct lab *lab = start_with(&o);
+    (void)state;
+    frame_unref(await(lab, is_generating, NULL, "generation"));
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_PAUSE});
+    assert_true(f->paused);
+    assert_false(f->decode.valid);
+    assert_string_equal(f->decode.reason, "paused");
+    size_t tokens = f->text->tokens;
+    uint64_t later = f->serial + 6, seed = f->text->seed;
+    frame_unref(f);
+    f = await(lab, is_after, &later, "frames while it is paused");
+    assert_int_equal(f->text->tokens, tokens);
+    assert_int_equal(f->text->seed, seed);
+    frame_unref(f);
+    frame_unref(set(lab, "output", "int8")); /* changes are made all the same */
+    f = ask(lab, (struct command){.kind = COMMAND_PAUSE});
+    assert_false(f->paused);
+    frame_unref(f);
+    frame_unref(await(lab, is_generating, NULL, "generation again"));
+    lab_stop(lab);
+}
+
+struct wanted_text {
+    uint64_t seed;
+    size_t tokens; /* at least, unless the text ends before */
+};
+
+static bool has_text(const struct frame *f, const void *arg)
+{
+    const struct wanted_text *w = arg;
+    return f->text && f->text->seed == w->seed && (f->text->tokens >= w->tokens || f->text->ended);
+}
+
+/* One text is the other's beginning, but for a character that may be cut. */
+static void assert_same_beginning(const struct text_frame *a, const struct text_frame *b)
+{
+    size_t n = strlen(a->text), k = strlen(b->text);
+    n = n < k ? n : k;
+    if (a->ended && b->ended)
+        assert_string_equal(a->text, b->text);
+    assert_memory_equal(a->text, b->text, n > 4 ? n - 4 : 0);
+}
+
+/* The texts of some seeds in a row, as far as frames showed them. */
+enum { TEXTS = 8 };
+
+static void collect_texts(struct lab *lab, char *texts[TEXTS])
+{
+    double deadline = clock_seconds() + PATIENCE;
+    size_t seen = 0;
+    memset(texts, 0, TEXTS * sizeof *texts);
+    while (seen < TEXTS - 2 && clock_seconds() < deadline) {
+        struct frame *f = now(lab);
+        uint64_t at = f->text->seed - SEED, later = f->serial + 1;
+        bool longer = at < TEXTS && (!texts[at] || strlen(texts[at]) < strlen(f->text->text));
+        bool over = at >= TEXTS;
+        if (longer) {
+            seen += !texts[at];
+            free(texts[at]);
+            texts[at] = strdup(f->text->text);
+        }
+        frame_unref(f);
+        if (over)
+            break;
+        send(lab, (struct command){.kind = COMMAND_SELECT}); /* asks for a frame at once */
+        frame_unref(await(lab, is_after, &later, "a newer frame"));
+    }
+}
+
+/* As fast as they come, texts follow each other with the next seed, and each is the same again. */
+static void test_restart_gives_the_same_texts(void **state)
+{
+    struct lab *lab = start();
+    char *first[TEXTS], *again[TEXTS];
+    size_t compared = 0;
+    (void)state;
+    ask_only(lab, (struct command){.kind = COMMAND_SAMPLING, .temperature = 1, .seed = SEED});
+    collect_texts(lab, first);
+    ask_only(lab, (struct command){.kind = COMMAND_SAMPLING, .temperature = 1, .seed = SEED});
+    collect_texts(lab, again);
+    for (int i = 0; i < TEXTS; i++) {
+        size_t n = first[i] && again[i] ? strlen(first[i]) : 0;
+        if (n > 0 && strlen(again[i]) < n)
+            n = strlen(again[i]);
+        if (n > 8)
+            assert_memory_equal(first[i], again[i], n - 4); /* 4: a character may be cut */
+        compared += n > 8;
+        if (i > 0 && n > 8 && first[i - 1])
+            assert_string_not_equal(first[i], first[i - 1]);
+        free(first[i]);
+        free(again[i]);
+    }
+    assert_true(compared >= 2);
+    lab_stop(lab);
+}
+
+static void test_restart_keeps_the_seed(void **state)
+{
+    struct lab_options o = usual_options();
+    o.tokens_per_second = 200;
+    struct lab *lab = start_with(&o);
+    struct wanted_text wanted = {SEED, 30};
+    (void)state;
+    struct frame *a = await(lab, has_text, &wanted, "a text");
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_RESTART});
+    assert_int_equal(f->text->seed, SEED);
+    assert_true(f->text->tokens < a->text->tokens);
+    frame_unref(f);
+    struct frame *b = await(lab, has_text, &wanted, "the text again");
+    assert_same_beginning(a->text, b->text);
+    frame_unref(a);
+    frame_unref(b);
+    lab_stop(lab);
+}
+
+static void test_prompt(void **state)
+{
+    static const char prompt[] = "the hen in the barn";
+    struct lab_options o = usual_options();
+    o.tokens_per_second = 100;
+    struct lab *lab = start_with(&o);
+    char too_long[2048];
+    (void)state;
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_PROMPT, .text = prompt});
+    assert_false(f->status_is_error);
+    assert_true(f->text->prompt_tokens > 3);
+    assert_true(f->text->tokens >= f->text->prompt_tokens);
+    assert_memory_equal(f->text->text, prompt, strlen(prompt));
+    size_t tokens = f->text->prompt_tokens;
+    frame_unref(f);
+    memset(too_long, 'x', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = 0;
+    f = ask(lab, (struct command){.kind = COMMAND_PROMPT, .text = too_long});
+    assert_true(f->status_is_error);
+    assert_int_equal(f->text->prompt_tokens, tokens); /* the old one goes on */
+    assert_memory_equal(f->text->text, prompt, strlen(prompt));
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_PROMPT, .text = ""});
+    assert_false(f->status_is_error);
+    assert_int_equal(f->text->prompt_tokens, 1);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+static void test_sampling(void **state)
+{
+    struct lab_options o = usual_options();
+    struct wanted_text one = {11, 30}, other = {12, 30};
+    (void)state;
+    o.tokens_per_second = 200;
+    struct lab *lab = start_with(&o);
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_SAMPLING, .seed = 11});
+    assert_int_equal(f->text->seed, 11);
+    assert_true(f->text->temperature == 0);
+    frame_unref(f);
+    struct frame *a = await(lab, has_text, &one, "a text at temperature 0");
+    ask_only(lab, (struct command){.kind = COMMAND_SAMPLING, .seed = 12});
+    struct frame *b = await(lab, has_text, &other, "a text at temperature 0, another seed");
+    assert_same_beginning(a->text, b->text); /* nothing is drawn */
+    frame_unref(a);
+    frame_unref(b);
+    lab_stop(lab);
+}
+
+static bool has_reference(const struct frame *f, const void *arg)
+{
+    const struct text_frame *x = f->text;
+    return x && x->reference && x->tokens >= x->prompt_tokens + *(const size_t *)arg &&
+           x->reference_tokens == x->tokens;
+}
+
+static bool has_diverged(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->text && f->text->reference && f->text->diverged;
+}
+
+static void check_divergence(const struct text_frame *x)
+{
+    assert_true(x->divergence >= x->prompt_tokens);
+    assert_true(x->divergence < x->tokens && x->divergence < x->reference_tokens);
+    assert_int_equal(x->text_offset, x->reference_offset);
+    assert_memory_equal(x->text, x->reference, x->text_offset);
+    for (int i = 0; i < CANDIDATES; i++) {
+        assert_true(x->here[i].probability >= 0 && x->here[i].probability <= 1);
+        assert_true(x->here[i].id >= 0 && x->there[i].id >= 0);
+        assert_true(i == 0 || x->here[i].probability <= x->here[i - 1].probability);
+        assert_true(i == 0 || x->there[i].probability <= x->there[i - 1].probability);
+    }
+}
+
+static void test_reference_text(void **state)
+{
+    struct lab_options o = usual_options();
+    size_t some = 20;
+    (void)state;
+    o.tokens_per_second = 100;
+    struct lab *lab = start_with(&o);
+    send(lab, (struct command){.kind = COMMAND_WATCH_TEXT, .index = 1});
+    struct frame *f = await(lab, has_reference, &some, "the reference's text");
+    assert_string_equal(f->text->text, f->text->reference);
+    assert_false(f->text->diverged);
+    frame_unref(f);
+    set_all(lab, "int4:tensor");
+    frame_unref(settled(lab));
+    ask_only(lab, (struct command){.kind = COMMAND_RESTART});
+    f = await(lab, has_diverged, NULL, "a divergence");
+    check_divergence(f->text);
+    frame_unref(f);
+    send(lab, (struct command){.kind = COMMAND_WATCH_TEXT, .index = 0});
+    ask_only(lab, (struct command){.kind = COMMAND_RESTART});
+    f = now(lab);
+    assert_null(f->text->reference);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+/* ---- recipes --------------------------------------------------------------------------------- */
+
+static void test_recipe_round_trip(void **state)
+{
+    struct lab *lab = start();
+    char *path = path_in(folder, "recipe.txt"), *nowhere = path_in(folder, "no/such/folder");
+    struct recipe recipe;
+    struct error error;
+    (void)state;
+    frame_unref(set(lab, "blk.0.attn_q", "int4:g32:asym"));
+    frame_unref(set(lab, "blk.1.ffn_down", "int8/int8"));
+    frame_unref(set(lab, "token_embd", "fp16"));
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_WRITE, .text = path});
+    assert_false(f->status_is_error);
+    assert_true(recipe_read(&recipe, path, &error));
+    struct scheme *schemes = session_schemes(&session, &error);
+    assert_true(recipe_apply(&recipe, session.model, schemes, &error));
+    for (size_t i = 0; i < session.model->tensor_count; i++)
+        assert_true(scheme_equal(&schemes[i], &f->layers[i].wanted));
+    frame_unref(f);
+    recipe_free(&recipe);
+    f = ask(lab, (struct command){.kind = COMMAND_WRITE, .text = nowhere});
+    assert_true(f->status_is_error);
+    assert_non_null(strstr(f->status, "no/such/folder"));
+    frame_unref(f);
+    lab_stop(lab);
+
+    struct lab_options o = usual_options();
+    o.schemes = schemes; /* as qtop -r begins */
+    lab = start_with(&o);
+    f = settled(lab);
+    for (size_t i = 0; i < session.model->tensor_count; i++)
+        assert_true(scheme_equal(&schemes[i], &f->set->layer[i]->matrix.scheme));
+    assert_int_equal(f->undo_depth, 0);
+    frame_unref(f);
+    lab_stop(lab);
+    free(schemes);
+    free(path);
+    free(nowhere);
+}
+
+/* ---- many commands, many frames -------------------------------------------------------------- */
+
+static void test_many_commands_are_all_consumed(void **state)
+{
+    struct lab *lab = start();
+    int tensors[] = {tensor("blk.0.attn_q"), tensor("blk.1.ffn_up"), tensor("output")};
+    (void)state;
+    struct frame *f = now(lab);
+    uint64_t serial = f->status_serial + MANY;
+    frame_unref(f);
+    for (int i = 0; i < MANY; i++)
+        send(lab, (struct command){.kind = COMMAND_PAUSE});
+    f = await(lab, has_status, &serial, "10,000 pauses");
+    assert_int_equal(f->status_serial, serial);
+    assert_false(f->paused);
+    serial = f->status_serial + MANY;
+    frame_unref(f);
+    for (int i = 0; i < MANY; i++)
+        if (i % 3 < 2)
+            send(lab, (struct command){.kind = COMMAND_CYCLE, .tensors = tensors, .tensor_count = 3,
+                                       .change = CHANGE_WEIGHT, .direction = 1});
+        else
+            send(lab, (struct command){.kind = COMMAND_UNDO});
+    f = await(lab, has_status, &serial, "10,000 changes");
+    assert_int_equal(f->status_serial, serial);
+    assert_true(f->undo_depth <= 1000);
+    frame_unref(f);
+    frame_unref(settled(lab));
+    lab_stop(lab);
+}
+
+static uint64_t digest(const struct frame *f)
+{
+    uint64_t hash = f->serial;
+    const unsigned char *layers = (const void *)f->layers;
+    for (size_t i = 0; i < f->set->count; i++) {
+        const struct qmatrix *m = &f->set->layer[i]->matrix;
+        hash = hash * 31 + m->bytes + m->codes[0] + m->codes[m->rows - 1];
+    }
+    for (size_t i = 0; i < f->set->count * sizeof *f->layers; i++)
+        hash = hash * 31 + layers[i];
+    for (const char *c = f->text ? f->text->text : ""; *c; c++)
+        hash = hash * 31 + (unsigned char)*c;
+    for (size_t i = 0; f->detail && i < HISTOGRAM_BINS; i++)
+        hash = hash * 31 + f->detail->before.count[i] + f->detail->after.count[i];
+    return hash + strlen(f->status);
+}
+
+enum { HELD = 60 };
+
+static void test_held_frames_stay_valid(void **state)
+{
+    static const char *const schemes[] = {"int8", "int4:g16", "fp8e5m2", "bf16", "stored"};
+    struct lab *lab = start();
+    struct frame *held[HELD];
+    uint64_t before[HELD], serial = 0;
+    int t = tensor("blk.0.ffn_down");
+    (void)state;
+    send(lab, (struct command){.kind = COMMAND_WATCH_TEXT, .index = 1});
+    for (int i = 0; i < HELD; i++) {
+        int other = i % (int)session.model->tensor_count;
+        select_weight(lab, i % 2 ? t : other, 0, 0);
+        send(lab, set_command(&t, 1, schemes[i % 5]));
+        serial++;
+        held[i] = await(lab, is_after, &serial, "a newer frame");
+        assert_true(held[i]->serial >= serial);
+        serial = held[i]->serial;
+        before[i] = digest(held[i]);
+    }
+    frame_unref(settled(lab));
+    for (int i = 0; i < HELD; i++)
+        assert_int_equal(digest(held[i]), before[i]);
+    lab_stop(lab);
+    for (int i = 0; i < HELD; i++) { /* also after the lab is gone */
+        assert_int_equal(digest(held[i]), before[i]);
+        frame_unref(held[i]);
+    }
+}
+
+/* ---- stopping -------------------------------------------------------------------------------- */
+
+static bool has_job(const struct frame *f, const void *name)
+{
+    return f->job && strcmp(f->job, name) == 0;
+}
+
+static void test_stop_during_every_job(void **state)
+{
+    static const char *const jobs[] = {"quantizing", "evaluating", "writing a text to evaluate on"};
+    static char text[100000]; /* that keeps an evaluation busy */
+    struct lab_options o = usual_options();
+    (void)state;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = text_to_evaluate[i % (sizeof text_to_evaluate - 1)];
+    for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++)
+        for (int again = 0; again < 3; again++) {
+            o.text = i == 1 ? text : NULL;
+            o.text_size = i == 1 ? sizeof text : 0;
+            struct lab *lab = start_with(&o);
+            send(lab, (struct command){.kind = COMMAND_WATCH_TEXT, .index = again % 2});
+            ask_only(lab, (struct command){.kind = COMMAND_EVALUATE});
+            if (i == 0)
+                set_all(lab, "int4:g16:asym");
+            struct frame *f = await(lab, has_job, jobs[i], jobs[i]);
+            lab_stop(lab);
+            assert_string_equal(f->job, jobs[i]);
+            frame_unref(f);
+        }
+}
+
+static void test_stop_at_any_moment(void **state)
+{
+    (void)state;
+    for (uint64_t frames = 0; frames < 12; frames++) {
+        struct lab *lab = start();
+        if (frames % 2)
+            set_all(lab, "int8/int8");
+        if (frames % 3 == 0)
+            send(lab, (struct command){.kind = COMMAND_PAUSE});
+        if (frames > 0)
+            frame_unref(await(lab, is_after, &frames, "some frames"));
+        lab_stop(lab);
+    }
+}
+
+static void test_stop_with_a_full_queue(void **state)
+{
+    struct lab *lab = start();
+    int t = tensor("output");
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        send(lab, set_command(&t, 1, i % 2 ? "int8" : "int4"));
+        send(lab, (struct command){.kind = COMMAND_PROMPT, .text = "the"});
+    }
+    lab_stop(lab);
+    lab_stop(NULL);
+}
+
+static void test_more_threads_than_one(void **state)
+{
+    struct session_options o = {.model_path = session.model->file.path, .threads = 2};
+    struct session one = session;
+    struct error error;
+    (void)state;
+    assert_true(session_open(&session, &o, &error));
+    struct lab_options lo = usual_options();
+    lo.text = text_to_evaluate;
+    lo.text_size = strlen(text_to_evaluate);
+    struct lab *lab = start_with(&lo);
+    check_evaluation(lab);
+    frame_unref(set(lab, "blk.0.attn_q", "int8"));
+    lab_stop(lab);
+    session_close(&session);
+    session = one;
+}
+
+/* ---- a model without a tokenizer ------------------------------------------------------------- */
+
+static bool has_some_text(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->text && *f->text->text;
+}
+
+static void test_without_a_tokenizer(void **state)
+{
+    char *away = path_in(folder, "elsewhere.txt"), *beside = path_in(folder, "tokenizer.bin");
+    struct session_options o = {.model_path = session.model->file.path, .threads = 1};
+    struct session usual = session;
+    struct error error;
+    (void)state;
+    assert_int_equal(rename(beside, away), 0);
+    bool ok = session_open(&session, &o, &error);
+    assert_int_equal(rename(away, beside), 0);
+    assert_true(ok);
+    assert_null(session.tokenizer);
+    struct lab *lab = start();
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_PROMPT, .text = "the"});
+    assert_true(f->status_is_error);
+    frame_unref(f);
+    f = await(lab, has_some_text, NULL, "token ids");
+    assert_int_equal(strspn(f->text->text, "0123456789 "), strlen(f->text->text));
+    frame_unref(f);
+    lab_stop(lab);
+    struct lab_options lo = usual_options();
+    lo.text = text_to_evaluate;
+    lo.text_size = strlen(text_to_evaluate);
+    assert_null(lab_start(&session, &lo, &error));
+    assert_non_null(strstr(error.text, "tokenizer"));
+    session_close(&session);
+    session = usual;
+    free(away);
+    free(beside);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_frame_is_the_stored_model),
+        cmocka_unit_test(test_meters_come_up),
+        cmocka_unit_test(test_set_changes_bytes_and_error),
+        cmocka_unit_test(test_one_scheme_each),
+        cmocka_unit_test(test_undo_and_redo_are_exact),
+        cmocka_unit_test(test_undo_of_a_change_on_its_way),
+        cmocka_unit_test(test_undo_of_nothing),
+        cmocka_unit_test(test_cycles_go_both_ways),
+        cmocka_unit_test(test_cycles_that_mean_nothing_are_refused),
+        cmocka_unit_test(test_snapshots),
+        cmocka_unit_test(test_snapshots_are_numbered),
+        cmocka_unit_test(test_number_line),
+        cmocka_unit_test(test_selection_is_clamped),
+        cmocka_unit_test(test_output_error),
+        cmocka_unit_test(test_evaluation_of_a_text),
+        cmocka_unit_test(test_evaluation_of_the_models_own_text),
+        cmocka_unit_test(test_text_too_short_to_evaluate),
+        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_restart_gives_the_same_texts),
+        cmocka_unit_test(test_restart_keeps_the_seed),
+        cmocka_unit_test(test_prompt),
+        cmocka_unit_test(test_sampling),
+        cmocka_unit_test(test_reference_text),
+        cmocka_unit_test(test_recipe_round_trip),
+        cmocka_unit_test(test_many_commands_are_all_consumed),
+        cmocka_unit_test(test_held_frames_stay_valid),
+        cmocka_unit_test(test_stop_during_every_job),
+        cmocka_unit_test(test_stop_at_any_moment),
+        cmocka_unit_test(test_stop_with_a_full_queue),
+        cmocka_unit_test(test_more_threads_than_one),
+        cmocka_unit_test(test_without_a_tokenizer),
+    };
+    return cmocka_run_group_tests_name("lab", tests, open_session, close_session);
+}

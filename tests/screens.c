@@ -1,0 +1,60 @@
+/* screens - dumps of every screen as text, for the README: `make screens`. */
+#include "pty.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void show(struct pty *p, const char *title)
+{
+    char *dump = pty_dump(p);
+    printf("---- %s\n%s\n", title, dump ? dump : "");
+    free(dump);
+}
+
+/* Waits until the screen shows text, then a little longer for the meters. */
+static void wait(struct pty *p, const char *text, double seconds)
+{
+    pty_wait_for(p, text, 30);
+    pty_quiet(p, 0);
+    pty_wait_match(p, "this never appears", seconds);
+}
+
+int main(int argc, char **argv)
+{
+    const char *binary = getenv("QTOP_BIN");
+    const char *command[] = {binary ? binary : "./qtop", argc > 1 ? argv[1] : NULL, NULL};
+    struct pty *p = pty_start(28, 100, command, NULL);
+    if (!p)
+        return 1;
+    FILE *quiet = freopen("/dev/null", "w", stderr); /* waits that end in time are no news */
+    (void)quiet;
+    wait(p, "KL", 4);
+    pty_send(p, "s*");           /* keep the stored scheme; fold all */
+    pty_send(p, PTY_KEY_DOWN "+");
+    pty_send(p, " jjjjjjjj");    /* tag the block */
+    wait(p, "blk.0", 1);
+    pty_send(p, "dddd");         /* int4 */
+    wait(p, "int4", 1);
+    pty_send(p, "U" PTY_KEY_HOME "jjj=");
+    wait(p, "int4", 8);
+    show(p, "Layers");
+    pty_send(p, "2X");
+    wait(p, "SQNR of channels", 3);
+    show(p, "Error");
+    pty_send(p, "1" PTY_KEY_ENTER);
+    wait(p, "What it costs", 1);
+    show(p, "Editor");
+    pty_send(p, PTY_KEY_ESC "s5");
+    wait(p, "SCHEME", 8);
+    show(p, "Compare");
+    pty_send(p, "6r");
+    wait(p, "same seed", 14);
+    show(p, "Text");
+    pty_send(p, "?");
+    wait(p, "Moving", 1);
+    show(p, "Help");
+    pty_send(p, "qq");
+    pty_wait_exit(p, 5);
+    pty_stop(p);
+    return 0;
+}
