@@ -1,7 +1,7 @@
 /* The program from outside: exit status, standard output and standard error of every subcommand.
  *
- * QTOP_BIN names the program (./qtop without it). Models and tokenizers are made here; what needs the
- * reference folder is left out where there is none. */
+ * QTOP_BIN names the program (./qtop without it). Models and tokenizers are made here; what needs
+ * the reference folder is left out where there is none. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -207,7 +207,8 @@ static size_t lines_in(const struct bytes *b)
 static bool has_controls(const struct bytes *b, const char *allowed)
 {
     for (size_t i = 0; i < b->size; i++)
-        if ((b->data[i] < 0x20 || b->data[i] == 0x7f) && !memchr(allowed, b->data[i], strlen(allowed)))
+        if ((b->data[i] < 0x20 || b->data[i] == 0x7f) &&
+            !memchr(allowed, b->data[i], strlen(allowed)))
             return true;
     return false;
 }
@@ -217,8 +218,8 @@ static void show(const struct run *r, const char *what, const char *const *args)
     char line[2048] = "";
     for (size_t n = 0; *args && n < sizeof line - 1; args++)
         n += (size_t)snprintf(line + n, sizeof line - n, " '%s'", *args);
-    fail_msg("%s: status %d, %zu bytes of output, on standard error: %.1200s\n  of%s", what, r->status,
-             r->stdout_bytes.size, err_of(r), line);
+    fail_msg("%s: status %d, %zu bytes of output, on standard error: %.1200s\n  of%s", what,
+             r->status, r->stdout_bytes.size, err_of(r), line);
 }
 
 /* A refusal: this status, nothing on standard output, one clean line that has these words. */
@@ -346,8 +347,8 @@ static void test_help_and_version(void **state)
 static void test_unknown_options(void **state)
 {
     (void)state;
-    static const char *const words[] = {"--bogus", "-Q", "--tex\x1b[31m", "-\x1b", "-\xc3\xa9", "--t",
-                                        "--help=3"};
+    static const char *const words[] = {"--bogus", "-Q", "--tex\x1b[31m", "-\x1b", "-\xc3\xa9",
+                                        "--t",     "--help=3"};
     for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
         for (size_t c = 0; c < COMMANDS; c++)
             REFUSE(2, WORDS("option"), commands[c], words[w]);
@@ -448,8 +449,8 @@ static void test_bad_schemes(void **state)
 static void test_other_bad_words(void **state)
 {
     (void)state;
-    static const char *const roofs[] = {"", "abc", "2", "2TB", "-2GB/s", "nanGB/s", "1e99TB/s", "0GB/s",
-                                        "2GB/sx", "infTB/s"};
+    static const char *const roofs[] = {"", "abc", "2", "2TB", "-2GB/s", "nanGB/s",
+                                        "1e99TB/s", "0GB/s", "2GB/sx", "infTB/s"};
     REFUSE(2, WORDS("--protocol", "full or llamacpp"), "eval", "--protocol", "foo", model);
     REFUSE(2, WORDS("--protocol"), "eval", "--protocol", "", model);
     for (size_t c = 0; c < COMMANDS - 2; c++)
@@ -474,7 +475,7 @@ static void test_bad_recipes(void **state)
         {"blk.0.atn_q int8\n", {"line 1", "blk.0.attn_q"}},
         {"\x1b[31m \xff\xfe", {"line 1", "expected"}},
     };
-    REFUSE(1, WORDS("/nonexistent/recipe", "No such file"), "eval", "-r", "/nonexistent/recipe", model);
+    REFUSE(1, WORDS("/nonexistent/r", "No such file"), "eval", "-r", "/nonexistent/r", model);
     REFUSE(1, WORDS("directory"), "eval", "-r", folder, model);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         write_file(recipe, lines[i].text, strlen(lines[i].text));
@@ -726,7 +727,8 @@ static void test_json_of_plan(void **state)
     json_decref(bytes);
     json_decref(speed);
     release(&r);
-    ACCEPT(&r, "plan", "--json", "--roof", "68.5 GB/s", "-c", "1", model); /* too short to measure */
+    /* too short to measure */
+    ACCEPT(&r, "plan", "--json", "--roof", "68.5 GB/s", "-c", "1", model);
     assert_true(check_json(&r, plan_fields) > 8);
     json_t *measured = first_value(&r, "measured_tokens_per_second");
     assert_true(json_is_null(measured));
@@ -828,10 +830,11 @@ static void test_generate_depends_on_the_seed_alone(void **state)
 static void test_generate_at_the_edges(void **state)
 {
     (void)state;
-    static const char *const edges[][2] = {{"-n", "1"},      {"-c", "1"},           {"--top-p", "0"},
-                                           {"--top-p", "1"}, {"--temperature", "0"}, {"-c", "64"},
-                                           {"--seed", "0"},  {"--temperature", "100"},
-                                           {"-n", "100000"}, {"-p", ""}};
+    static const char *const edges[][2] = {
+        {"-n", "1"},     {"-n", "100000"}, {"-c", "1"}, {"-c", "64"},           {"--top-p", "0"},
+        {"--top-p", "1"}, {"--seed", "0"},  {"-p", ""},  {"--temperature", "0"},
+        {"--temperature", "100"},
+    };
     for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) {
         struct run r = {.out = TO_PIPE};
         ACCEPT(&r, "generate", edges[i][0], edges[i][1], model);
@@ -860,8 +863,9 @@ static void test_generate_without_a_tokenizer(void **state)
 /* A vocabulary in which nearly every token would change a terminal. */
 static char *put_escapes(const char *where)
 {
-    static const char *const controls[] = {"\x1b[2J", "\x07", "\x9b" "31m", "\xc2\x9b" "31m", "\x7f",
-                                           "\x1b]0;title\x07", "\b\b", "\x0e", "\r", "\xff", "\x1b"};
+    static const char *const controls[] = {"\x1b[2J", "\x07", "\x9b" "31m",
+                                           "\xc2\x9b" "31m", "\x7f", "\x1b]0;title\x07",
+                                           "\b\b", "\x0e", "\r", "\xff", "\x1b"};
     struct vocabulary_spec v = {0};
     vocabulary_begin(&v, true);
     for (size_t i = v.count; i < VOCAB; i++)
@@ -876,7 +880,7 @@ static void test_no_control_bytes_on_a_terminal(void **state)
     (void)state;
     char *path = put_escapes(folder);
     for (int seed = 1; seed <= 4; seed++) {
-        char number[8];
+        char number[16];
         struct run r = {.out = TO_TERMINAL};
         snprintf(number, sizeof number, "%d", seed);
         ACCEPT(&r, "generate", "-n", "60", "--seed", number, "--top-p", "1", "-z", path, "-p",
@@ -942,9 +946,11 @@ static void test_logits_have_a_row_a_token(void **state)
         struct run r = {.out = TO_PIPE};
         ACCEPT(&r, "logits", "-o", output, "-p", prompts[i], model);
         assert_int_equal(r.stdout_bytes.size + r.stderr_bytes.size, 0);
+        release(&r);
         check_logits_size(count_tokens(prompts[i], strlen(prompts[i])));
         write_file(text, prompts[i], strlen(prompts[i]));
         ACCEPT(&r, "logits", "-o", output, "--text", text, model);
+        release(&r);
         check_logits_size(count_tokens(prompts[i], strlen(prompts[i])));
     }
     write_file(text, story, sizeof story - 1);
@@ -1007,8 +1013,10 @@ static void test_threads_do_not_change_logits(void **state)
     for (size_t i = 0; i < 3; i++) {
         struct run r = {.out = TO_PIPE};
         ACCEPT(&r, "logits", "-t", "1", "-s", schemes[i], "-o", output, "--text", text, model);
+        release(&r);
         struct bytes one = read_file(output);
         ACCEPT(&r, "logits", "-t", "2", "-s", schemes[i], "-o", output, "--text", text, model);
+        release(&r);
         struct bytes two = read_file(output);
         assert_true(one.size > 20 * VOCAB * sizeof(float) && one.size == two.size);
         assert_memory_equal(one.data, two.data, one.size);
@@ -1113,9 +1121,10 @@ static void test_cache_larger_than_memory(void **state)
     struct run r = {.out = TO_PIPE};
     ACCEPT(&r, "generate", "-n", "2", path);
     release(&r);
-    REFUSE(1, WORDS("KV cache", "268435456", "available"), "eval", "-c", "268435456", "-w", "268435456",
-           "-n", "4", path);
-    REFUSE(1, WORDS("KV cache", "available"), "generate", "-c", "268435456", "-n", "268435456", path);
+    static const char wide[] = "268435456";
+    REFUSE(1, WORDS("KV cache", wide, "available"), "eval", "-c", wide, "-w", wide, "-n", "4",
+           path);
+    REFUSE(1, WORDS("KV cache", "available"), "generate", "-c", wide, "-n", wide, path);
     remove(path);
     free(path);
 }
@@ -1326,8 +1335,8 @@ int main(void)
         cmocka_unit_test(test_greedy_text_is_the_reference_s),
         cmocka_unit_test(test_tokens_are_the_reference_s),
     };
-    /* The TAP that cmocka 1.1.5 writes for skip() reads as a failure: where there is no reference the
-     * tests that need it, which come last, are left out instead. */
+    /* The TAP that cmocka 1.1.5 writes for skip() reads as a failure: where there is no reference
+     * the tests that need it, which come last, are left out instead. */
     size_t count = sizeof tests / sizeof *tests - (shared_folder() ? 0 : NEED_REFERENCE);
     return _cmocka_run_group_tests("cli", tests, count, make_files, remove_files);
 }

@@ -315,7 +315,8 @@ static void test_files_without_a_model(void **state)
 static void test_hostile_names(void **state)
 {
     (void)state;
-    static const char *const names[] = {"\x1b[31mred\x1b[0m", "two\nlines", "\xff\xfe\x80", "a\tb\r",
+    static const char *const names[] = {"\x1b[31mred\x1b[0m", "two\nlines", "\xff\xfe\x80",
+                                        "a\tb\r",
                                         "\xc2\x9b" "31m", "\x7f", "%s%n%d", "\xe2\x82"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *path = path_in(folder, names[i]);
@@ -793,7 +794,7 @@ static void test_vocabulary_of_another_size(void **state)
     free(tokenizer);
 }
 
-/* Beside a model lie a FIFO, a directory and junk, all called like a tokenizer: the good one counts. */
+/* A FIFO, a directory and junk beside a model, all called like a tokenizer: the good one counts. */
 static void test_odd_files_beside_a_model(void **state)
 {
     (void)state;
@@ -871,10 +872,24 @@ static void check_round_trip(const struct tokenizer *t, const char *text, size_t
 static void test_any_bytes_come_back(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"",     " ",    "  ",       "the theatre\n", "\xc3\xa9t\xc3\xa9",
-                                        "\xc3", "\xff", "\x80\x80\x80\x80\x80\x80", "\xf0\x9f\x98\x80",
-                                        "\xf0\x9f\x98", "\xed\xa0\x80", "\xc0\xaf", "\xe2\x82", "\x1b[2J",
-                                        "a\xcc\x81", "\xef\xbb\xbfthe"};
+    static const char *const texts[] = {
+        "",
+        " ",
+        "  ",
+        "the theatre\n",
+        "\xc3\xa9t\xc3\xa9",
+        "\xc3",
+        "\xff",
+        "\x80\x80\x80\x80\x80\x80",
+        "\xf0\x9f\x98\x80",
+        "\xf0\x9f\x98",
+        "\xed\xa0\x80",
+        "\xc0\xaf",
+        "\xe2\x82",
+        "\x1b[2J",
+        "a\xcc\x81",
+        "\xef\xbb\xbfthe",
+    };
     struct vocabulary_spec v = vocabulary_usual(400);
     struct tokenizer *t = must_open(&v);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -973,7 +988,8 @@ static void test_duplicate_pieces(void **state)
 static void test_hostile_pieces(void **state)
 {
     (void)state;
-    static const char *const pieces[] = {"\xff\xfe", "\xc3", "\x1b[2J", "\x07", "\x9b", "<0x", "\xed\xa0\x80"};
+    static const char *const pieces[] = {"\xff\xfe", "\xc3", "\x1b[2J",      "\x07",
+                                         "\x9b",     "<0x",  "\xed\xa0\x80"};
     struct vocabulary_spec v = vocabulary_usual(380);
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
         vocabulary_add(&v, pieces[i], -1, (float)i);
@@ -1034,7 +1050,7 @@ static void test_malformed_byte_tokens_are_text(void **state)
     vocabulary_free(&v);
 }
 
-/* Text that spells a byte token or a control token stays text, whatever could be merged on the way. */
+/* Text that spells a byte token or a control token stays text, whatever merges lie on the way. */
 static void test_text_never_becomes_a_special_token(void **state)
 {
     (void)state;
@@ -1109,7 +1125,8 @@ static size_t naive_merge(const struct vocabulary_spec *v, int32_t *ids, size_t 
     }
 }
 
-static size_t naive_encode(const struct vocabulary_spec *v, const char *text, size_t n, int32_t *ids)
+static size_t naive_encode(const struct vocabulary_spec *v, const char *text, size_t n,
+                           int32_t *ids)
 {
     static const char two[] = "\xc3\xa9";
     size_t count = 0;
@@ -1253,7 +1270,8 @@ static void check_odd_model(struct model_spec *spec, const char *name, float val
         "fp32",          "fp16",          "bf16",      "fp16/bf16",          "int8",
         "int8:tensor",   "int8:asym",     "int8:g16",  "int8:g16:asym",      "int8/int8",
         "int8/int8.asym:asym",            "int8:tensor:asym",                "int4:channel",
-        "int4:g16",      "int4:g16:asym", "w4a8",      "w4a16",              "int4/int8.asym:g16:asym",
+        "int4:g16",      "int4:g16:asym", "w4a8",      "w4a16",
+        "int4/int8.asym:g16:asym",
         "fp8",           "fp8:tensor",    "fp8:g16",   "fp8/fp8",            "fp8e5m2/fp8e5m2",
         "fp8e5m2/fp8e4m3:g16",
     };
@@ -1282,7 +1300,8 @@ static void test_odd_numbers_in_all_tensors(void **state)
 static void test_odd_numbers_in_one_tensor(void **state)
 {
     (void)state;
-    struct model_spec spec = {1, false, 32, 48, 1, 2, 1, 5, 8, 16, 1}; /* with more than one group */
+    /* rows of more than one group */
+    struct model_spec spec = {1, false, 32, 48, 1, 2, 1, 5, 8, 16, 1};
     struct tensor_place places[16];
     size_t count = model_places(&spec, places, 16);
     for (size_t i = 0; i < count; i++)

@@ -278,18 +278,27 @@ static void test_set_changes_bytes_and_error(void **state)
     lab_stop(lab);
 }
 
-static void test_one_scheme_each(void **state)
+/* Each tensor's scheme goes to its role in every block: one step back takes it all away. */
+static void test_same_in_every_block(void **state)
 {
     struct lab *lab = start();
-    int tensors[] = {tensor("blk.0.attn_q"), tensor("blk.2.attn_q"), tensor("output")};
-    struct scheme schemes[] = {scheme("int8"), scheme("int4:g16:asym"), scheme("bf16")};
+    int from[] = {tensor("blk.0.attn_q"), tensor("blk.0.ffn_up")};
+    int to[] = {tensor("blk.2.attn_q"), tensor("blk.2.ffn_up")};
     (void)state;
-    ask_only(lab, (struct command){.kind = COMMAND_SET, .tensors = tensors, .tensor_count = 3,
-                                   .schemes = schemes});
+    frame_unref(set(lab, "blk.0.attn_q", "int8"));
+    frame_unref(set(lab, "blk.0.ffn_up", "int4:g16:asym"));
+    ask_only(lab, (struct command){.kind = COMMAND_SAME, .tensors = from, .tensor_count = 2});
     struct frame *f = settled(lab);
-    for (int i = 0; i < 3; i++)
-        assert_true(scheme_equal(&f->set->layer[tensors[i]]->matrix.scheme, &schemes[i]));
-    assert_int_equal(f->undo_depth, 1);
+    for (int i = 0; i < 2; i++)
+        assert_true(scheme_equal(&f->set->layer[to[i]]->matrix.scheme,
+                                 &f->set->layer[from[i]]->matrix.scheme));
+    assert_true(f->set->layer[tensor("blk.2.attn_k")]->matrix.scheme.stored);
+    assert_int_equal(f->undo_depth, 3);
+    frame_unref(f);
+    frame_unref(ask(lab, (struct command){.kind = COMMAND_UNDO}));
+    f = settled(lab);
+    assert_true(f->set->layer[to[0]]->matrix.scheme.stored);
+    assert_false(f->set->layer[from[0]]->matrix.scheme.stored);
     frame_unref(f);
     lab_stop(lab);
 }
@@ -803,6 +812,8 @@ static void test_restart_gives_the_same_texts(void **state)
         compared += n > 8;
         if (i > 0 && n > 8 && first[i - 1])
             assert_string_not_equal(first[i], first[i - 1]);
+    }
+    for (int i = 0; i < TEXTS; i++) {
         free(first[i]);
         free(again[i]);
     }
@@ -1173,7 +1184,7 @@ int main(void)
         cmocka_unit_test(test_first_frame_is_the_stored_model),
         cmocka_unit_test(test_meters_come_up),
         cmocka_unit_test(test_set_changes_bytes_and_error),
-        cmocka_unit_test(test_one_scheme_each),
+        cmocka_unit_test(test_same_in_every_block),
         cmocka_unit_test(test_undo_and_redo_are_exact),
         cmocka_unit_test(test_undo_of_a_change_on_its_way),
         cmocka_unit_test(test_undo_of_nothing),

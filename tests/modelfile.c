@@ -263,8 +263,8 @@ void vocabulary_begin(struct vocabulary_spec *v, bool bytes)
 
 struct vocabulary_spec vocabulary_usual(size_t count)
 {
-    static const char *const merges[] = {" t", "he", " the", "in", "er", " a", "on", "re", "\xc3\xa9",
-                                         "th", "an", " b", "ing", " w", "ed", "or"};
+    static const char *const merges[] = {" t", "he", " the", "in", "er",  " a", "on", "re",
+                                         "\xc3\xa9", "th", "an", " b", "ing", " w", "ed", "or"};
     struct vocabulary_spec v = {0};
     vocabulary_begin(&v, true);
     for (size_t i = 0; i < sizeof merges / sizeof *merges; i++)
@@ -273,7 +273,7 @@ struct vocabulary_spec vocabulary_usual(size_t count)
         vocabulary_add(&v, &c, 1, -100);
     vocabulary_add(&v, "\n", 1, -100);
     for (size_t i = v.count; i < count; i++) {
-        char text[16];
+        char text[32];
         snprintf(text, sizeof text, " word%zu", i);
         vocabulary_add(&v, text, -1, -200 - (float)i);
     }

@@ -1,4 +1,4 @@
-/* modelfile.h - tiny llama2.c checkpoints and tokenizers for tests, valid unless a test spoils them.
+/* modelfile.h - tiny llama2.c checkpoints and tokenizers for tests, valid until a test spoils them.
  *
  * The weights of a tensor depend on the seed and on its canonical name only, so that files of every
  * version made from one spec hold the same model. Running out of memory aborts. */
@@ -28,7 +28,8 @@ enum { FIELD_DIM, FIELD_HIDDEN, FIELD_LAYERS, FIELD_HEADS, FIELD_KV_HEADS, FIELD
 extern const char *const field_names[FIELD_COUNT];
 
 /* Where they begin; version 0 has no magic number before them. */
-enum { V0_FIELDS = 0, V0_HEADER = 28, V1_FIELDS = 8, V1_SHARED = 36, V1_GROUP = 37, V1_HEADER = 256 };
+enum { V0_FIELDS = 0, V0_HEADER = 28, V1_FIELDS = 8, V1_SHARED = 36, V1_GROUP = 37,
+       V1_HEADER = 256 };
 
 /* A spec of a few hundred weights, and one with room for the bytes of a tokenizer. */
 struct model_spec spec_tiny(int version, bool tied);

@@ -1,6 +1,8 @@
 /* qtop logits: float32 little-endian, one row of vocabulary for each token of a text, BOS first. */
 #include "batch.h"
 
+#include "../src/output.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,13 +69,14 @@ int run_logits(const struct options *o)
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     struct tokens tokens = {0};
-    bool ok = check_output(o, &batch.session, &error) && collect_tokens(o, &batch.session, &tokens, &error) && batch_pack(&batch, &error);
-    FILE *out = NULL;
-    if (ok && !(out = fopen(o->output, "we")))
-        ok = error_set(&error, "%.200s: cannot be written: %s", o->output, strerror(errno));
-    ok = ok && write_logits(&batch, &tokens, out, &error);
-    if (out && fclose(out) != 0 && ok)
-        ok = error_set(&error, "%.200s: cannot be written: %s", o->output, strerror(errno));
+    struct output out;
+    bool ok = check_output(o, &batch.session, &error) &&
+              collect_tokens(o, &batch.session, &tokens, &error) && batch_pack(&batch, &error) &&
+              output_open(&out, o->output, &error);
+    if (ok) {
+        ok = write_logits(&batch, &tokens, out.file, &error);
+        ok = output_close(&out, ok, &error);
+    }
     free(tokens.ids);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);

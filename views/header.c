@@ -24,6 +24,9 @@ static void draw_title(struct tui *t, int row)
     col += draw_format(row, col, COLS - col, STYLE_TITLE, false, "  %s  %zu layers  %zu wide  %s",
                        m->arch, m->hyper.layers, m->hyper.dim,
                        format_short(parameters, (double)m->parameters));
+    if (m->non_finite)
+        col += draw_format(row, col, COLS - col, STYLE_TITLE, false, "  %zu weights NaN or infinite!",
+                           m->non_finite);
     char right[96];
     int threads = pool_threads(t->session->pool);
     snprintf(right, sizeof right, "kernels %s  %d thread%s ", isa_current()->name, threads,
@@ -110,6 +113,10 @@ static void draw_quality(struct tui *t, int row, int col)
     if (!q->valid) {
         draw_format(row, col, COLS - col, STYLE_DIM, false, "KL n/a: %s",
                     q->reason ? q->reason : "not evaluated yet");
+        return;
+    }
+    if (!isfinite(r->perplexity) || !isfinite(r->kl)) {
+        draw_text(row, col, COLS - col, STYLE_DIM, false, "KL n/a: the logits are not finite");
         return;
     }
     enum style style = q->stale ? STYLE_DIM : STYLE_STRONG;

@@ -28,7 +28,7 @@
     X(GROUP_PREVIOUS, CHANGE, K('G'), "G", NULL, "next coarser granularity")                       \
     X(ZERO_POINT, CHANGE, K('z'), "z", "Zero-point", "symmetric or asymmetric (with a zero point)") \
     X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit",                                     \
-      "every choice with its cost in bytes; on Compare: go back to a snapshot")                    \
+      "every choice with its cost in bytes; on Compare: go back to it")                    \
     X(SAME, CHANGE, K('='), "=", "Same", "this scheme for the same kind of layer in every block")  \
     X(UNDO, CHANGE, K('u'), "u", "Undo", "take the last change back")                              \
     X(REDO, CHANGE, K(CTRL('r')), "Ctrl-R", NULL, "make it again")                                 \
@@ -55,7 +55,7 @@
     X(UNFOLD, MOVE, K('+'), "+", NULL, "unfold a block")                                           \
     X(FOLD, MOVE, K('-'), "-", NULL, "fold a block")                                               \
     X(FOLD_ALL, MOVE, K('*'), "*", NULL, "fold or unfold all blocks")                              \
-    X(FILTER, MOVE, K('\\', KEY_F(4)), "\\ F4", "Filter", "show only layers whose name contains a text") \
+    X(FILTER, MOVE, K('\\', KEY_F(4)), "\\ F4", "Filter", "only layers whose name contains a text") \
     X(SORT_PREVIOUS, MOVE, K('<'), "<", NULL, "sort by the column to the left")                    \
     X(SORT_NEXT, MOVE, K('>'), ">", NULL, "sort by the column to the right")                       \
     X(VIEW_LAYERS, PROGRAM, K('1'), "1", NULL, "Layers: what is stored how, and what it costs")    \

@@ -361,7 +361,8 @@ void layers_search(struct tui *t, const char *text, bool next)
 {
     size_t n = t->session->model->tensor_count;
     int from = layers_current_tensor(t);
-    snprintf(t->search, sizeof t->search, "%.60s", text);
+    if (text != t->search)
+        snprintf(t->search, sizeof t->search, "%.60s", text);
     for (size_t i = 0; *text && i < n; i++) {
         int tensor = (int)(((size_t)(from < 0 ? 0 : from) + i + next) % n);
         if (!strstr(tensor_of(t, tensor)->name, text) || !shown(t, tensor))
@@ -430,24 +431,16 @@ static void same_everywhere(struct tui *t)
 {
     const struct model *m = t->session->model;
     struct row r = t->rows[t->cursor];
-    int *tensors = calloc(m->tensor_count, sizeof *tensors);
-    struct scheme *schemes = calloc(m->tensor_count, sizeof *schemes);
+    int tensors[ROLE_COUNT];
     size_t n = 0;
-    for (int from = 0; tensors && schemes && from < (int)m->tensor_count; from++) {
-        bool chosen = r.tensor == from || (r.tensor < 0 && is_block_linear(t, from, r.block));
-        for (int i = 0; chosen && m->tensors[from].block >= 0 && i < (int)m->tensor_count; i++)
-            if (m->tensors[i].role == m->tensors[from].role) {
-                tensors[n] = i;
-                schemes[n++] = t->frame->layers[from].wanted;
-            }
-    }
+    for (int i = 0; i < (int)m->tensor_count && n < ROLE_COUNT; i++)
+        if (m->tensors[i].block >= 0 &&
+            (r.tensor == i || (r.tensor < 0 && is_block_linear(t, i, r.block))))
+            tensors[n++] = i;
     if (n > 0)
-        tui_send(t, &(struct command){.kind = COMMAND_SET, .tensors = tensors, .tensor_count = n,
-                                      .schemes = schemes});
+        tui_send(t, &(struct command){.kind = COMMAND_SAME, .tensors = tensors, .tensor_count = n});
     else
         tui_note(t, "there is only one of this layer");
-    free(tensors);
-    free(schemes);
 }
 
 static void sort_by(struct tui *t, int direction)

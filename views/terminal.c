@@ -25,6 +25,7 @@ static struct termios modes;
 static char restore[256];
 static size_t restore_length;
 static volatile sig_atomic_t active;
+static SCREEN *screen;
 
 static void restore_now(void)
 {
@@ -92,6 +93,15 @@ static void remember_strings(bool mouse)
     add_string("rmcup");
 }
 
+/* What setupterm found is only looked at; curses sets the terminal up for itself. */
+static bool can_place_cursor(void)
+{
+    const char *cup = tigetstr("cup");
+    bool can = cup && cup != (const char *)-1;
+    del_curterm(cur_term);
+    return can;
+}
+
 static bool check_terminal(struct error *error)
 {
     const char *name = getenv("TERM");
@@ -108,8 +118,7 @@ static bool check_terminal(struct error *error)
     if (setupterm(name, STDOUT_FILENO, &status) != OK)
         return error_set(error, "TERM is '%s', which is no known terminal type; expected one such as "
                                 "xterm-256color", shown);
-    const char *cup = tigetstr("cup");
-    if (!cup || cup == (const char *)-1)
+    if (!can_place_cursor())
         return error_set(error, "TERM is '%s', a terminal that cannot place the cursor; the "
                                 "subcommands need none (see qtop --help)", shown);
     return true;
@@ -122,7 +131,7 @@ bool terminal_begin(bool ascii, bool color, bool mouse, struct error *error)
     tcgetattr(STDIN_FILENO, &modes);
     set_escdelay(25);
     catch_signals(); /* before curses looks: it leaves signals alone that somebody handles */
-    SCREEN *screen = newterm(NULL, stdout, stdin);
+    screen = newterm(NULL, stdout, stdin);
     if (!screen) {
         release_signals();
         return error_set(error, "the terminal cannot be started");
@@ -149,5 +158,6 @@ void terminal_end(void)
         return;
     active = 0;
     endwin();
+    delscreen(screen);
     release_signals();
 }

@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,19 +17,25 @@ struct worker {
     int index;
 };
 
+/* A task is cut into chunks that threads claim one by one, so that a thread which the system keeps
+ * from running holds up at most one chunk. The ticket is (generation << 32 | chunks << 16 | next chunk)
+ * and alone decides whether a claim succeeds; while a claimed chunk is not done the task cannot end,
+ * so its fields stay as they are. */
 struct pool {
     int threads;
     struct worker *workers; /* threads - 1 */
-    pool_fn *fn;            /* the task; written before generation changes */
+    pool_fn *fn;            /* the task; written before the ticket changes */
     void *arg;
-    size_t items;
-    atomic_uint generation;
-    atomic_int pending;  /* workers still at the task */
+    size_t items, chunks;
+    _Atomic uint64_t ticket;
+    atomic_size_t done;     /* chunks */
     atomic_int sleepers;
     atomic_bool quit;
     pthread_mutex_t lock;
     pthread_cond_t wake;
 };
+
+enum { CHUNKS_PER_THREAD = 4, MOST_CHUNKS = 0xffff };
 
 static inline void relax(void)
 {
@@ -39,24 +46,40 @@ static inline void relax(void)
 #endif
 }
 
-static void run_part(struct pool *p, int thread)
+static uint64_t generation_of(struct pool *p)
 {
-    size_t share = p->items / (size_t)p->threads, extra = p->items % (size_t)p->threads;
-    size_t t = (size_t)thread;
-    size_t begin = t * share + (t < extra ? t : extra);
-    size_t end = begin + share + (t < extra);
-    if (begin < end)
-        p->fn(p->arg, begin, end, thread);
+    return atomic_load(&p->ticket) >> 32;
 }
 
-static bool wait_for_task(struct pool *p, unsigned seen)
+static bool claim(struct pool *p, uint64_t generation, size_t *chunk)
+{
+    uint64_t ticket = atomic_load(&p->ticket);
+    do {
+        *chunk = ticket & 0xffff;
+        if (ticket >> 32 != generation || *chunk >= (ticket >> 16 & 0xffff))
+            return false;
+    } while (!atomic_compare_exchange_weak(&p->ticket, &ticket, ticket + 1));
+    return true;
+}
+
+static void run_chunks(struct pool *p, uint64_t generation, int thread)
+{
+    for (size_t chunk; claim(p, generation, &chunk);) {
+        size_t share = p->items / p->chunks, extra = p->items % p->chunks;
+        size_t begin = chunk * share + (chunk < extra ? chunk : extra);
+        p->fn(p->arg, begin, begin + share + (chunk < extra), thread);
+        atomic_fetch_add(&p->done, 1);
+    }
+}
+
+static bool wait_for_task(struct pool *p, uint64_t seen)
 {
     for (int i = 0; i < SPINS; i++, relax())
-        if (atomic_load(&p->generation) != seen)
+        if (generation_of(p) != seen)
             return !atomic_load(&p->quit);
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->sleepers, 1);
-    while (atomic_load(&p->generation) == seen)
+    while (generation_of(p) == seen)
         pthread_cond_wait(&p->wake, &p->lock);
     atomic_fetch_sub(&p->sleepers, 1);
     pthread_mutex_unlock(&p->lock);
@@ -66,22 +89,24 @@ static bool wait_for_task(struct pool *p, unsigned seen)
 static void *work(void *arg)
 {
     struct worker *w = arg;
-    unsigned seen = 0;
-    for (; wait_for_task(w->pool, seen); seen++) {
-        run_part(w->pool, w->index);
-        atomic_fetch_sub(&w->pool->pending, 1);
+    for (uint64_t seen = 0; wait_for_task(w->pool, seen);) {
+        seen = generation_of(w->pool);
+        run_chunks(w->pool, seen, w->index);
     }
     return NULL;
 }
 
-static void announce(struct pool *p)
+/* A new generation, whose chunks can be claimed from now on. Returns it. */
+static uint64_t announce(struct pool *p)
 {
-    atomic_fetch_add(&p->generation, 1);
+    uint64_t generation = (generation_of(p) + 1) & UINT32_MAX;
+    atomic_store(&p->ticket, generation << 32 | (uint64_t)p->chunks << 16);
     if (atomic_load(&p->sleepers) > 0) {
         pthread_mutex_lock(&p->lock);
         pthread_cond_broadcast(&p->wake);
         pthread_mutex_unlock(&p->lock);
     }
+    return generation;
 }
 
 struct pool *pool_create(int threads, struct error *error)
@@ -134,14 +159,19 @@ int pool_threads(const struct pool *p)
 
 void pool_run(struct pool *p, size_t n, pool_fn *fn, void *arg)
 {
+    size_t chunks = (size_t)p->threads * CHUNKS_PER_THREAD;
+    if (p->threads == 1 && n > 0)
+        fn(arg, 0, n, 0);
+    if (p->threads == 1 || n == 0)
+        return;
     p->fn = fn;
     p->arg = arg;
     p->items = n;
-    atomic_store(&p->pending, p->threads - 1);
-    if (p->threads > 1)
-        announce(p);
-    run_part(p, 0);
-    for (int i = 0; atomic_load(&p->pending) > 0; i++) {
+    chunks = chunks < MOST_CHUNKS ? chunks : MOST_CHUNKS;
+    p->chunks = chunks < n ? chunks : n;
+    atomic_store(&p->done, 0);
+    run_chunks(p, announce(p), 0);
+    for (int i = 0; atomic_load(&p->done) < p->chunks; i++) {
         if (i < SPINS)
             relax();
         else

@@ -16,8 +16,8 @@ struct pool *pool_create(int threads, struct error *error);
 void pool_destroy(struct pool *pool);
 int pool_threads(const struct pool *pool);
 
-/* Splits items 0..n-1 into one contiguous range a thread and returns when all are done. One caller at
- * a time. Between calls the workers spin for a few microseconds, then sleep. */
+/* Splits items 0..n-1 into contiguous ranges, several a thread, and returns when all are done. One
+ * caller at a time. Between calls the workers spin for a few microseconds, then sleep. */
 void pool_run(struct pool *pool, size_t n, pool_fn *fn, void *arg);
 
 #endif

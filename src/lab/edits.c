@@ -163,9 +163,7 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
 
 /* ---- commands -------------------------------------------------------------------------------- */
 
-/* Gives tensor i the scheme given[i * stride]: stride 0 is one scheme for all. */
-static void apply_schemes(struct lab *lab, const int *tensors, size_t n,
-                          const struct scheme *given, size_t stride)
+static void apply_scheme(struct lab *lab, const int *tensors, size_t n, const struct scheme *scheme)
 {
     struct scheme *schemes = copy_target(lab);
     if (!schemes) {
@@ -173,11 +171,29 @@ static void apply_schemes(struct lab *lab, const int *tensors, size_t n,
         return;
     }
     for (size_t i = 0; i < n; i++)
-        schemes[tensors[i]] = scheme_for_tensor(lab->session->model, tensors[i], given[i * stride]);
+        schemes[tensors[i]] = scheme_for_tensor(lab->session->model, tensors[i], *scheme);
     struct scheme shown = schemes[tensors[0]];
     set_target(lab, schemes);
     free(schemes);
     say_change(lab, tensors, n, &shown);
+}
+
+/* The scheme of each tensor for the tensors of its role in every block. */
+static void same_everywhere(struct lab *lab, const int *tensors, size_t n)
+{
+    const struct tensor *all = lab->session->model->tensors;
+    struct scheme *schemes = copy_target(lab);
+    size_t changed = 0;
+    for (size_t i = 0; schemes && i < n; i++)
+        for (size_t t = 0; t < count_of(lab); t++)
+            if (all[t].role == all[tensors[i]].role) {
+                changed += !scheme_equal(&schemes[t], &lab->target[tensors[i]]);
+                schemes[t] = lab->target[tensors[i]];
+            }
+    if (schemes)
+        set_target(lab, schemes);
+    free(schemes);
+    lab_say(lab, false, "the same in every block: %zu layers changed", changed);
 }
 
 static void cycle(struct lab *lab, const struct command *c)
@@ -188,7 +204,7 @@ static void cycle(struct lab *lab, const struct command *c)
         return;
     if (scheme_cycle(lab->session->model, c->tensors[0], &lab->target[c->tensors[0]], c->change,
                      c->direction, &next, &why))
-        apply_schemes(lab, c->tensors, c->tensor_count, &next, 0);
+        apply_scheme(lab, c->tensors, c->tensor_count, &next);
     else
         lab_say(lab, true, "%s", why.text);
 }
@@ -280,8 +296,11 @@ void edits_apply(struct lab *lab, const struct command *c)
         break;
     case COMMAND_SET:
         if (c->tensor_count > 0)
-            apply_schemes(lab, c->tensors, c->tensor_count, c->schemes ? c->schemes : &c->scheme,
-                          c->schemes ? 1 : 0);
+            apply_scheme(lab, c->tensors, c->tensor_count, &c->scheme);
+        break;
+    case COMMAND_SAME:
+        if (c->tensor_count > 0)
+            same_everywhere(lab, c->tensors, c->tensor_count);
         break;
     case COMMAND_UNDO:
         step_back(lab, lab->undo, &lab->undo_count, lab->redo, &lab->redo_count, "undo");

@@ -23,7 +23,6 @@ struct queued {
 static void queued_free(struct queued *q)
 {
     free((void *)(uintptr_t)q->command.tensors);
-    free((void *)(uintptr_t)q->command.schemes);
     free((void *)(uintptr_t)q->command.text);
     free(q);
 }
@@ -44,10 +43,7 @@ bool lab_send(struct lab *lab, const struct command *command)
     q->command = *c;
     q->command.text = c->text ? strdup(c->text) : NULL;
     q->command.tensors = copy_of(c->tensors, c->tensor_count * sizeof *c->tensors);
-    q->command.schemes = c->schemes ? copy_of(c->schemes, c->tensor_count * sizeof *c->schemes)
-                                    : NULL;
-    if (!q->command.tensors || (c->text && !q->command.text) ||
-        (c->schemes && !q->command.schemes)) {
+    if (!q->command.tensors || (c->text && !q->command.text)) {
         queued_free(q);
         return false;
     }

@@ -11,7 +11,8 @@
 
 enum command_kind {
     COMMAND_CYCLE,      /* tensors, change, direction: the first one's next scheme goes to all */
-    COMMAND_SET,        /* tensors, schemes (one each) or scheme (for all) */
+    COMMAND_SET,        /* tensors, scheme */
+    COMMAND_SAME,       /* tensors: the scheme of each for its role in every block */
     COMMAND_UNDO,
     COMMAND_REDO,
     COMMAND_SNAPSHOT,   /* keep the schemes in use */
@@ -34,7 +35,6 @@ struct command {
     enum change change;
     int direction;
     struct scheme scheme;
-    const struct scheme *schemes; /* copied by lab_send; null: scheme */
     size_t row, col;
     int index;
     const char *text;   /* copied by lab_send */

@@ -84,7 +84,10 @@ size_t quality_predictions(const struct quality_plan *p, struct error *error)
     size_t bos = p->bos >= 0 ? 1 : 0, n = 0;
     if (p->protocol == PROTOCOL_LLAMACPP) {
         n = (p->count + bos) / p->window * (p->window - p->window / 2 - 1);
-        if (n == 0)
+        if (p->window < 3)
+            error_set(error, "a window of %zu scores nothing under protocol llamacpp; expected 3",
+                      p->window);
+        else if (n == 0)
             error_set(error, "the text has %zu tokens; protocol llamacpp needs a whole window of %zu",
                       p->count + bos, p->window);
         return n;

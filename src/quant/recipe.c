@@ -1,16 +1,13 @@
 #include "recipe.h"
 
 #include "../model/mapped.h"
+#include "../output.h"
 #include "../../kernels/escape.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { RECIPE_LINE = 512, RECIPE_RULES = 100000 };
 
@@ -18,12 +15,14 @@ enum { RECIPE_LINE = 512, RECIPE_RULES = 100000 };
 
 static bool add_rule(struct recipe *r, const char *pattern, struct scheme scheme, int line)
 {
-    struct rule *rules = realloc(r->rules, (r->count + 1) * sizeof *rules);
-    if (!rules)
-        return false;
-    r->rules = rules;
-    rules[r->count] = (struct rule){strdup(pattern), scheme, line};
-    return rules[r->count].pattern ? (r->count++, true) : false;
+    if ((r->count & (r->count - 1)) == 0) { /* 0 or a power of two: the room is full */
+        struct rule *rules = realloc(r->rules, (r->count ? 2 * r->count : 1) * sizeof *rules);
+        if (!rules)
+            return false;
+        r->rules = rules;
+    }
+    r->rules[r->count] = (struct rule){strdup(pattern), scheme, line};
+    return r->rules[r->count].pattern ? (r->count++, true) : false;
 }
 
 /* One line without its comment: nothing, or a pattern and a scheme. */
@@ -199,27 +198,9 @@ static void write_rules(FILE *f, const struct model *m, const struct scheme *sch
 bool recipe_write(const char *path, const struct model *m, const struct scheme *schemes,
                   struct error *error)
 {
-    char shown[200], *temporary;
-    escape_text(shown, sizeof shown, path, strlen(path));
-    if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
-        return error_set(error, "%s: not enough memory", shown);
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
-    bool ok = f != NULL;
-    if (ok) {
-        mode_t mask = umask(0); /* mkostemp made it private; a recipe is an ordinary file */
-        umask(mask);
-        write_rules(f, m, schemes);
-        ok = fchmod(fd, 0666 & ~mask) == 0 && fflush(f) == 0 && fsync(fd) == 0;
-    }
-    if (f)
-        ok = fclose(f) == 0 && ok;
-    ok = ok && rename(temporary, path) == 0;
-    if (!ok) {
-        error_set(error, "%s: cannot be written: %s", shown, strerror(errno));
-        if (fd >= 0)
-            unlink(temporary);
-    }
-    free(temporary);
-    return ok;
+    struct output out;
+    if (!output_open(&out, path, error))
+        return false;
+    write_rules(out.file, m, schemes);
+    return output_close(&out, true, error);
 }
