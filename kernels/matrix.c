@@ -126,16 +126,23 @@ uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c)
     return code;
 }
 
-void qmatrix_decode_row(const struct qmatrix *m, size_t r, float *out)
+void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     const uint8_t *row = m->codes + r * m->row_bytes;
-    for (size_t g = 0, first = 0; first < m->cols; g++, first += m->group) {
-        size_t n = m->cols - first < m->group ? m->cols - first : m->group;
+    for (size_t c = first, end = first + n; c < end;) {
+        size_t g = c / m->group, next = (g + 1) * m->group;
+        size_t part = (next < end ? next : end) - c;
+        type->decode_run(row, c, part, qmatrix_zero(m, r, g), out);
         float scale = qmatrix_scale(m, r, g);
-        type->decode_run(row, first, n, qmatrix_zero(m, r, g), out + first);
-        if (m->scale_type != SCALE_NONE)
-            for (size_t i = first; i < first + n; i++)
-                out[i] *= scale;
+        for (size_t i = 0; i < part && m->scale_type != SCALE_NONE; i++)
+            out[i] *= scale;
+        out += part;
+        c += part;
     }
+}
+
+void qmatrix_decode_row(const struct qmatrix *m, size_t r, float *out)
+{
+    qmatrix_decode(m, r, 0, m->cols, out);
 }

@@ -49,7 +49,8 @@ int qmatrix_zero(const struct qmatrix *m, size_t r, size_t g);
 /* The stored code of one weight (see dtype.h), and its exact value. */
 uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c);
 
-/* Decodes row r into out (cols floats): scale * (code - zero), in fp32. */
+/* Decodes n columns of row r from column `first` on into out: scale * (code - zero), in fp32. */
+void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out);
 void qmatrix_decode_row(const struct qmatrix *m, size_t r, float *out);
 
 #endif

@@ -38,27 +38,18 @@ static int32_t sum_integers(const int8_t *a, size_t n)
  * meets every token while it is in the nearest cache. fp32 codes are used where they lie. */
 static void row_floats(const struct qmatrix *m, const struct activations *x, size_t r, float *y)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
-    const uint8_t *row = m->codes + r * m->row_bytes;
+    const float *row = (const float *)(const void *)(m->codes + r * m->row_bytes);
     float piece[PIECE];
-    for (size_t g = 0, begin = 0; begin < m->cols; g++, begin += m->group) {
-        size_t end = m->cols - begin < m->group ? m->cols : begin + m->group;
-        float scale = qmatrix_scale(m, r, g);
-        int zero = qmatrix_zero(m, r, g);
-        for (size_t c = begin; c < end; c += PIECE) {
-            size_t n = end - c < PIECE ? end - c : PIECE;
-            const float *w = piece;
-            if (m->scheme.weight == DTYPE_FP32)
-                w = (const float *)row + c;
-            else
-                type->decode_run(row, c, n, zero, piece);
-            for (size_t t = 0; t < x->tokens; t++)
-                y[t * m->rows + r] += scale * dot_floats(w, x->values + t * x->cols + c, n);
-        }
-    }
-    if (x->scales)
+    for (size_t c = 0; c < m->cols; c += PIECE) {
+        size_t n = m->cols - c < PIECE ? m->cols - c : PIECE;
+        const float *w = m->scheme.weight == DTYPE_FP32 ? row + c : piece;
+        if (w == piece)
+            qmatrix_decode(m, r, c, n, piece);
         for (size_t t = 0; t < x->tokens; t++)
-            y[t * m->rows + r] *= x->scales[t];
+            y[t * m->rows + r] += dot_floats(w, x->values + t * x->cols + c, n);
+    }
+    for (size_t t = 0; t < x->tokens && x->scales; t++)
+        y[t * m->rows + r] *= x->scales[t];
 }
 
 /* One row of an integer product. With weight codes q, zero point z, activation codes a and zero

@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     wait(p, "SCHEME", 8);
     show(p, "Compare");
     pty_send(p, "6r");
-    wait(p, "same seed", 14);
+    wait(p, "stored weights", 14);
     show(p, "Text");
     pty_send(p, "?");
     wait(p, "Moving", 1);

@@ -3,6 +3,7 @@
 
 #include "../src/engine/memory.h"
 #include "../src/measure/speed.h"
+#include "../src/measure/topology.h"
 #include "../src/quant/recipe.h"
 
 #include <math.h>
@@ -123,6 +124,7 @@ int run_plan(const struct options *o)
     struct error error;
     int status;
     double roof;
+    char cache[16];
     if (o->roof && !parse_roof(o->roof, &roof, &error))
         return complain(&error, EXIT_USAGE);
     if (!batch_open(&batch, o, &status, &error))
@@ -135,12 +137,17 @@ int run_plan(const struct options *o)
         printf("%-14s %8s %7s %12s %12s %12s\n", "SCHEME", "SIZE", "BITS", "BYTES/TOKEN",
                "PREDICTED/s", "MEASURED/s");
     }
+    bool in_cache = false;
     for (size_t i = 0; ok && i < USUAL; i++) {
         struct row row;
         ok = plan_scheme(&batch, usual[i], position, roof, &row, &error);
         if (ok)
             (o->json ? report_json : report_text)(&row, roof);
+        in_cache |= ok && row.totals.bytes_per_token < topology()->last_level_cache;
     }
+    if (ok && in_cache && !o->json)
+        printf("What fits in the last-level cache (%s) does not read memory: measured may exceed "
+               "predicted.\n", format_bytes(cache, (double)topology()->last_level_cache));
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

@@ -82,8 +82,8 @@ void compare_draw(struct tui *t, struct rect area)
         draw_row(t, &f->snapshots[i], widths, line++, area.cols, i == t->snapshot);
     if (line + 1 < area.row + area.rows)
         draw_text(line + 1, 0, area.cols, STYLE_DIM, false,
-                  "Enter goes back to a snapshot, x swaps the last two. Figures are measured while a "
-                  "snapshot is in use.");
+                  "Enter goes back to one, x swaps the last two; figures are measured while one is "
+                  "in use");
 }
 
 bool compare_act(struct tui *t, enum action a)

@@ -50,8 +50,8 @@ void generation_draw(struct tui *t, struct rect area)
     draw_wrapped(left, x->text, x->diverged ? x->text_offset : SIZE_MAX, STYLE_PLAIN, STYLE_SECOND);
     if (beside) {
         draw_text(area.row, area.col + half, area.cols - half, STYLE_STRONG, false,
-                  x->diverged ? "stored weights, same seed (bold: from the first difference)"
-                              : "stored weights, same seed: no difference so far");
+                  x->diverged ? "stored weights (bold: from the first difference)"
+                              : "stored weights: no difference so far");
         draw_wrapped(right, x->reference, x->diverged ? x->reference_offset : SIZE_MAX, STYLE_PLAIN,
                      STYLE_SECOND);
     }

@@ -126,7 +126,7 @@ static void draw_quality(struct tui *t, int row, int col)
     else if (r->kl < 0.001)
         snprintf(kl, sizeof kl, "KL %.1e", r->kl);
     else
-        snprintf(kl, sizeof kl, "KL %.4f+-%.0e", r->kl, r->kl_stderr);
+        snprintf(kl, sizeof kl, COLS < 92 ? "KL %.4f+-%.0e" : "KL %.4f+-%.4f", r->kl, r->kl_stderr);
     char part[48] = "";
     if (q->running)
         snprintf(part, sizeof part, "  %zu/%zu", r->scored, r->planned);

@@ -69,6 +69,24 @@ static void fill_selection(const struct lab *lab, struct frame *f)
     f->output.errors = lab->output.errors;
 }
 
+/* Every evaluation says what the stored weights reach, so a snapshot of them need not be in use. */
+static void fill_stored_snapshots(struct lab *lab)
+{
+    const struct quality_frame *q = &lab->quality_frame;
+    for (size_t i = 0; i < lab->snapshot_count && q->valid && !q->running; i++) {
+        struct snapshot *s = &lab->snapshots[i];
+        bool stored = true;
+        for (size_t t = 0; t < lab->set->count; t++)
+            stored &= s->schemes[t].stored;
+        if (!stored || s->quality.valid)
+            continue;
+        s->quality = *q;
+        s->quality.result.perplexity = q->result.perplexity_reference;
+        s->quality.result.kl = s->quality.result.kl_stderr = 0;
+        s->quality.result.top1 = 1;
+    }
+}
+
 /* Figures that arrive while a snapshot is in use become its own. */
 static void fill_snapshots(struct lab *lab, struct frame *f)
 {
@@ -81,6 +99,7 @@ static void fill_snapshots(struct lab *lab, struct frame *f)
         if (lab->quality_frame.valid && !lab->quality_frame.stale)
             s->quality = lab->quality_frame;
     }
+    fill_stored_snapshots(lab);
     memcpy(f->snapshots, lab->snapshots, sizeof f->snapshots);
     f->snapshot_count = lab->snapshot_count;
     f->current_snapshot = lab->current_snapshot;

@@ -1,0 +1,128 @@
+/* The built-in model: its shape, that it tells stories, and what quantization does to it. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "../src/measure/quality.h"
+#include "../src/quant/requant.h"
+#include "../src/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef SRCDIR
+#define SRCDIR "."
+#endif
+
+static struct session session;
+
+static int open_builtin(void **state)
+{
+    struct error error;
+    struct session_options o = {.model_path = SRCDIR "/data/stories.bin"};
+    (void)state;
+    if (session_open(&session, &o, &error))
+        return 0;
+    fprintf(stderr, "%s\n", error.text);
+    return 1;
+}
+
+static int close_builtin(void **state)
+{
+    (void)state;
+    session_close(&session);
+    return 0;
+}
+
+static bool is_linear(const struct tensor *t)
+{
+    return roles[t->role].linear && roles[t->role].in_block;
+}
+
+static void test_shape(void **state)
+{
+    const struct model *m = session.model;
+    (void)state;
+    assert_true(m->parameters >= 1000000 && m->parameters <= 3000000);
+    assert_true(m->file.size <= 8000000);
+    assert_non_null(session.tokenizer);
+    assert_int_equal(m->non_finite, 0);
+    for (size_t i = 0; i < m->tensor_count; i++)
+        assert_int_equal(m->tensors[i].stored.cols % 128, 0);
+}
+
+/* Real text of its own kind, never trained on: far from what an untrained model reaches. */
+static void test_held_out_text(void **state)
+{
+    char text[20000];
+    struct error error;
+    struct tokens tokens = {0};
+    struct quality_result r;
+    (void)state;
+    FILE *f = fopen(SRCDIR "/data/stories-heldout.txt", "r");
+    assert_non_null(f);
+    size_t n = fread(text, 1, sizeof text, f);
+    fclose(f);
+    assert_true(n > 10000 && n < sizeof text);
+    assert_true(tokenizer_encode(session.tokenizer, text, n, &tokens, &error));
+    struct quality_plan plan = {tokens.ids, tokens.count, session_bos(&session), PROTOCOL_FULL, 512};
+    struct quality *q = quality_open(session.model, session.pool, &plan, session.stored,
+                                     session.stored, &error);
+    assert_non_null(q);
+    while (!quality_step(q, 1))
+        continue;
+    r = quality_result(q);
+    quality_close(q);
+    free(tokens.ids);
+    fprintf(stderr, "held-out stories: perplexity %.4f over %zu predictions\n", r.perplexity, r.scored);
+    assert_true(r.perplexity < 2);
+}
+
+static double sqnr(int tensor, const char *text)
+{
+    struct scheme scheme;
+    struct error error;
+    assert_true(scheme_parse(text, &scheme, &error));
+    struct packed *p = requantize(session.model, tensor, &scheme, session.pool, &error);
+    assert_non_null(p);
+    double db = weight_error_sqnr_db(&p->error);
+    packed_unref(p);
+    return db;
+}
+
+/* Finer granularity never has a lower SQNR on the same layer. */
+static void test_finer_is_never_worse(void **state)
+{
+    static const char *const order[] = {"tensor", "channel", "g64", "g32", "g16"};
+    static const char *const types[] = {"int8:%s", "int8:%s:asym", "int4:%s", "int4:%s:asym"};
+    (void)state;
+    for (int t = 0; t < (int)session.model->tensor_count; t++) {
+        if (!is_linear(&session.model->tensors[t]))
+            continue;
+        for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
+            double before = 0;
+            for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+                char text[32];
+                snprintf(text, sizeof text, types[k], order[i]);
+                double db = sqnr(t, text);
+                if (!(db >= before))
+                    fail_msg("%s %s: %.3f dB after %.3f dB", session.model->tensors[t].name, text,
+                             db, before);
+                before = db;
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shape),
+        cmocka_unit_test(test_held_out_text),
+        cmocka_unit_test(test_finer_is_never_worse),
+    };
+    return cmocka_run_group_tests_name("builtin", tests, open_builtin, close_builtin);
+}
