@@ -194,6 +194,7 @@ static void *run(void *arg)
 {
     struct lab *lab = arg;
     double published = 0;
+    const char *shown = NULL; /* the job in the last frame */
     lab_publish(lab);
     while (!asked_to_quit(lab)) {
         bool asked = apply_all(lab);
@@ -202,9 +203,10 @@ static void *run(void *arg)
         bool worked = jobs_step(lab, SLICE_SECONDS);
         lab->meter.cold |= worked;
         double now = clock_seconds();
-        if (asked || now - published >= PUBLISH_SECONDS) {
+        if (asked || lab->job != shown || now - published >= PUBLISH_SECONDS) {
             lab_publish(lab);
             published = now;
+            shown = lab->job;
         }
         if (lab->paused && !worked)
             wait_for_command(lab, PUBLISH_SECONDS);
