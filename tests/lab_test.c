@@ -97,8 +97,8 @@ static struct frame *await(struct lab *lab, frame_fn *see, const void *arg, cons
         if (f && see(f, arg))
             return f;
         if (f && clock_seconds() > deadline)
-            fprintf(stderr, "last frame: job %s, %zu pending, status '%s'\n", f->job ? f->job : "none",
-                    f->pending, f->status);
+            fprintf(stderr, "last frame: job %s, %zu pending, status '%s'\n",
+                    f->job ? f->job : "none", f->pending, f->status);
         frame_unref(f);
         if (clock_seconds() > deadline) {
             fail_msg("no frame shows: %s", what);
@@ -308,7 +308,8 @@ static void test_undo_and_redo_are_exact(void **state)
     struct lab *lab = start();
     int t = tensor("blk.0.attn_q");
     (void)state;
-    struct frame *eight = set(lab, "blk.0.attn_q", "int8"), *four = set(lab, "blk.0.attn_q", "int4");
+    struct frame *eight = set(lab, "blk.0.attn_q", "int8"),
+                 *four = set(lab, "blk.0.attn_q", "int4");
     assert_int_equal(four->undo_depth, 2);
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_UNDO});
     assert_int_equal(f->pending, 0); /* at once: the matrix is kept */
@@ -553,7 +554,8 @@ static void test_number_line(void **state)
                                           "int4:tensor", "int8:g64"};
     struct lab *lab = start();
     int t = tensor("blk.2.ffn_gate");
-    size_t rows = session.model->tensors[t].stored.rows, cols = session.model->tensors[t].stored.cols;
+    size_t rows = session.model->tensors[t].stored.rows,
+           cols = session.model->tensors[t].stored.cols;
     uint64_t random = 5;
     (void)state;
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
@@ -661,7 +663,8 @@ static void check_evaluation(struct lab *lab)
     ask_only(lab, (struct command){.kind = COMMAND_EVALUATE});
     f = await(lab, is_evaluated, NULL, "an evaluation of int4");
     assert_true(f->quality.result.kl > 0 && isfinite(f->quality.result.kl));
-    assert_true(f->quality.result.kl_stderr > 0 && f->quality.result.kl_stderr < f->quality.result.kl);
+    assert_true(f->quality.result.kl_stderr > 0 &&
+                f->quality.result.kl_stderr < f->quality.result.kl);
     assert_true(f->quality.result.top1 < 1 && f->quality.result.top1 >= 0);
     assert_true(f->quality.result.perplexity_reference == reference);
     frame_unref(f);

@@ -1,5 +1,6 @@
-/* The terminal program, seen as a person sees it: keys go into a pseudo-terminal, and what counts is
- * what stands on the screen. The binary is QTOP_BIN, else ./qtop. */
+/* The terminal program, seen as a person sees it: keys go into a pseudo-terminal, and what counts
+
+is what stands on the screen. The binary is QTOP_BIN, else ./qtop. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -31,7 +32,8 @@
 enum { PATIENCE = 30 /* seconds; only a hang takes them */, MOST_ARGS = 16, CELL_TEXT = 40 };
 
 #define CLEAR_LINE "\025" /* Ctrl-U: empties a line of input */
-#define DECODING   "decode \\[.*\\] [0-9.]+[kM]? tok/s" /* the meter's value; prefill has one, too */
+#define DECODING   "decode \\[.*\\] [0-9.]+[kM]? tok/s" /* the meter's value; prefill has one, too \
+                                                         */
 
 static char *folder, *binary, *model, *large_model;
 static struct pty *term; /* of the test that runs */
@@ -226,7 +228,8 @@ static int heading_row(struct pty *p)
     return -1;
 }
 
-/* The word of a row under a title of the heading; "" where there is none. Numbers are flush right. */
+/* The word of a row under a title of the heading; "" where there is none. Numbers are flush right.
+ */
 static void cell_at(struct pty *p, int row, const char *title, char out[CELL_TEXT])
 {
     int rows, cols, head = heading_row(p);
@@ -476,7 +479,8 @@ static void test_terminals_that_will_not_do(void **state)
 
 static void test_no_terminal(void **state)
 {
-    static const char to_file[] = "\"$1\" \"$2\" > \"$3\"", from_null[] = "\"$1\" \"$2\" < /dev/null";
+    static const char to_file[] = "\"$1\" \"$2\" > \"$3\"",
+                      from_null[] = "\"$1\" \"$2\" < /dev/null";
     char *out = path_in(folder, "out");
     (void)state;
     run(24, 200, WORDS("sh", "-c", to_file, "sh", binary, model, out), NULL);
@@ -617,8 +621,8 @@ static void check_help(int rows, int cols, const char *key, const char *scroll)
     }
     for (size_t i = 0; i < key_count; i++)
         if (!seen[i])
-            fail_msg("at %dx%d the help never shows in full: %s: %s", rows, cols, key_table[i].shown,
-                     key_table[i].help);
+            fail_msg("at %dx%d the help never shows in full: %s: %s", rows, cols,
+                     key_table[i].shown, key_table[i].help);
     free(seen);
     press("1"); /* any other key closes */
     wait_for("1 Layers");
@@ -681,7 +685,8 @@ static void test_keys_change_a_layer(void **state)
 
 static void test_weight_cycle_is_complete(void **state)
 {
-    static const char *const names[] = {"fp16", "bf16", "int8", "int4", "fp8e4m3", "fp8e5m2", "fp32*"};
+    static const char *const names[] = {"fp16",    "bf16",    "int8", "int4",
+                                        "fp8e4m3", "fp8e5m2", "fp32*"};
     enum { NAMES = sizeof names / sizeof *names };
     (void)state;
     start(24, 80);
@@ -1280,8 +1285,8 @@ static void click(int button, int row, int col)
 {
     char keys[64];
     if (pty_raw_has(term, "\033[?1006", 7))
-        snprintf(keys, sizeof keys, "\033[<%d;%d;%dM\033[<%d;%d;%dm", button, col + 1, row + 1, button,
-                 col + 1, row + 1);
+        snprintf(keys, sizeof keys, "\033[<%d;%d;%dM\033[<%d;%d;%dm", button, col + 1, row + 1,
+                 button, col + 1, row + 1);
     else
         snprintf(keys, sizeof keys, "\033[M%c%c%c\033[M#%c%c", 32 + button, 33 + col, 33 + row,
                  33 + col, 33 + row);
@@ -1587,8 +1592,9 @@ static void test_hostile_names(void **state)
     (void)state;
     vocabulary_begin(&v, true);
     while (v.count < 400)
-        vocabulary_add(&v, v.count % 2 ? "\033]0;evil\007\033P\033[31;1;5m" : "\302\233\302\205\033c\n\t", -1,
-                       -1);
+        vocabulary_add(
+            &v, v.count % 2 ? "\033]0;evil\007\033P\033[31;1;5m" : "\302\233\302\205\033c\n\t", -1,
+            -1);
     struct bytes words = vocabulary_bytes(&v), m = model_bytes(&small_spec);
     snprintf(command, sizeof command, "mkdir '%s'", place);
     assert_int_equal(system(command), 0);
@@ -1627,7 +1633,8 @@ static void test_hostile_names(void **state)
 
 /* A sanitizer would report these signals and exit instead. */
 static const char *const no_sanitizer_signals[] = {
-    "ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigill=0:handle_sigfpe=0", NULL};
+    "ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigill=0:handle_sigfpe=0",
+    NULL};
 
 static void assert_killed_by(int number)
 {
@@ -1856,7 +1863,8 @@ static double view_seconds(void)
 {
     char path[96];
     unsigned long long ns = 0;
-    snprintf(path, sizeof path, "/proc/%d/task/%d/schedstat", (int)pty_pid(term), (int)pty_pid(term));
+    snprintf(path, sizeof path, "/proc/%d/task/%d/schedstat", (int)pty_pid(term),
+             (int)pty_pid(term));
     FILE *f = fopen(path, "re");
     bool ok = f && fscanf(f, "%llu", &ns) == 1;
     if (f)
@@ -1889,8 +1897,8 @@ static void test_cost_of_drawing(void **state)
     }
     double took = seconds_now() - begin;
     cpu = view_seconds() - cpu;
-    fprintf(stderr, "view thread: %.1f %% of a processor, %.1f drawings a second\n", 100 * cpu / took,
-            (double)bursts / took);
+    fprintf(stderr, "view thread: %.1f %% of a processor, %.1f drawings a second\n",
+            100 * cpu / took, (double)bursts / took);
     assert_true(bursts >= 3); /* it moves */
     assert_ends("q");
 }
