@@ -10,14 +10,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum {
-    MOST_ROWS = 60,
-    MOST_COLS = 200,
-    WIDEST = 500,
-    TALLEST = 200,
-    LINES_COUNT = 8,
-    MOST_CELLS = 9
-};
+enum { MOST_ROWS = 60, MOST_COLS = 200, WIDEST = 500, TALLEST = 200 };
+enum { LINES_COUNT = 8, MOST_CELLS = 9 };
 
 /* The lines of a layout, in one order for all tests. */
 static void lines_of(const struct layout *l, int lines[LINES_COUNT])

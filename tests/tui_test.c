@@ -1,6 +1,5 @@
 /* The terminal program, seen as a person sees it: keys go into a pseudo-terminal, and what counts
-
-is what stands on the screen. The binary is QTOP_BIN, else ./qtop. */
+ * is what stands on the screen. The binary is QTOP_BIN, else ./qtop. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -209,14 +209,16 @@ static void cycle(struct lab *lab, const struct command *c)
         lab_say(lab, true, "%s", why.text);
 }
 
-/* "w8a8", or "3 schemes" for a mixture, over the linear matrices inside blocks. */
+/* "int8/int8", or "3 schemes" for a mixture, over the linear matrices inside blocks; " +1" for each
+ * other tensor that is not as stored. */
 static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
 {
     const struct model *m = lab->session->model;
     const struct scheme *seen[8];
-    size_t kinds = 0;
+    size_t kinds = 0, others = 0;
     for (size_t i = 0; i < count_of(lab); i++) {
         bool is_new = roles[m->tensors[i].role].linear && roles[m->tensors[i].role].in_block;
+        others += !is_new && !lab->target[i].stored;
         for (size_t k = 0; k < kinds && is_new; k++)
             is_new = !scheme_equal(seen[k], &lab->target[i]);
         if (is_new && kinds < 8)
@@ -226,6 +228,9 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
         scheme_print(seen[0], out);
     else
         snprintf(out, SCHEME_TEXT, "%zu schemes", kinds);
+    size_t n = strlen(out);
+    if (others > 0)
+        snprintf(out + n, SCHEME_TEXT - n, " +%zu", others);
 }
 
 static void keep_snapshot(struct lab *lab)

@@ -193,6 +193,8 @@ struct weight_view weight_view(const struct model *model, const struct packed *p
     v.group_end = v.group_begin + m->group < m->cols ? v.group_begin + m->group : m->cols;
     v.w = stored[col];
     v.scale = qmatrix_scale(m, row, col / m->group);
+    v.group_min = INFINITY;
+    v.group_max = -INFINITY;
     v.decoded = code_value(m, row, col);
     for (size_t c = v.group_begin; c < v.group_end; c++) {
         if (!isfinite(stored[c]))
@@ -200,6 +202,8 @@ struct weight_view weight_view(const struct model *model, const struct packed *p
         v.group_min = fmin(v.group_min, stored[c]);
         v.group_max = fmax(v.group_max, stored[c]);
     }
+    if (v.group_min > v.group_max) /* nothing finite */
+        v.group_min = v.group_max = 0;
     if (dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER)
         number_codes(&v, m);
     else
