@@ -5,16 +5,11 @@
 #include <float.h>
 #include <math.h>
 
-static size_t padded(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-
 size_t activations_scratch(size_t cols, size_t tokens)
 {
     size_t groups = cols / SCHEME_MIN_GROUP + 1;
-    return padded(cols * tokens * sizeof(float)) + padded(cols * tokens) +
-           2 * padded(tokens * sizeof(float)) + padded(tokens * groups * sizeof(int32_t));
+    return padded_bytes(cols * tokens * sizeof(float)) + padded_bytes(cols * tokens) +
+           2 * padded_bytes(tokens * sizeof(float)) + padded_bytes(tokens * groups * sizeof(int32_t));
 }
 
 /* Dynamic per-token integer activations: symmetric scale = max|x| / 127, asymmetric
@@ -68,10 +63,10 @@ void activations_prepare(const struct qmatrix *m, const float *x, size_t tokens,
     out->integers = type->kind == DTYPE_KIND_INTEGER;
     if (m->scheme.act == DTYPE_FP32)
         return;
-    out->rounded = (float *)p, p += padded(m->cols * tokens * sizeof(float));
-    out->codes = (int8_t *)p, p += padded(m->cols * tokens);
-    out->scales = (float *)p, p += padded(tokens * sizeof(float));
-    out->zeros = (int32_t *)p, p += padded(tokens * sizeof(int32_t));
+    out->rounded = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
+    out->codes = (int8_t *)p, p += padded_bytes(m->cols * tokens);
+    out->scales = (float *)p, p += padded_bytes(tokens * sizeof(float));
+    out->zeros = (int32_t *)p, p += padded_bytes(tokens * sizeof(int32_t));
     out->sums = (int32_t *)p;
     for (size_t t = 0; t < tokens; t++) {
         const float *in = x + t * m->cols;

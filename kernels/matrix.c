@@ -41,19 +41,14 @@ bool qmatrix_layout(const struct scheme *s, size_t rows, size_t cols, struct qma
     return true;
 }
 
-/* Each part begins on a cache line. */
-static size_t padded(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-
 bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, size_t cols,
                   struct error *error)
 {
     struct qmatrix_layout l;
     if (!qmatrix_layout(scheme, rows, cols, &l))
         return error_set(error, "a matrix of %zu x %zu is too large to address", rows, cols);
-    size_t total = padded(l.codes) + padded(l.scales) + padded(l.zeros);
+    /* Each part begins on a cache line. */
+    size_t total = padded_bytes(l.codes) + padded_bytes(l.scales) + padded_bytes(l.zeros);
     uint8_t *memory = aligned_alloc(64, total ? total : 64);
     if (!memory)
         return error_set(error, "not enough memory: %zu bytes for a matrix of %zu x %zu", total, rows,
@@ -70,8 +65,8 @@ bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, s
         .scale_type = l.scale_type,
         .bytes = l.codes + l.scales + l.zeros,
         .codes = memory,
-        .scales = l.scales ? memory + padded(l.codes) : NULL,
-        .zeros = l.zeros ? memory + padded(l.codes) + padded(l.scales) : NULL,
+        .scales = l.scales ? memory + padded_bytes(l.codes) : NULL,
+        .zeros = l.zeros ? memory + padded_bytes(l.codes) + padded_bytes(l.scales) : NULL,
         .owned = memory,
     };
     return true;

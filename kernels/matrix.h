@@ -36,6 +36,12 @@ struct qmatrix {
 bool qmatrix_layout(const struct scheme *scheme, size_t rows, size_t cols,
                     struct qmatrix_layout *out);
 
+/* Bytes rounded up to whole cache lines. */
+static inline size_t padded_bytes(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
 /* Makes an owned matrix with room for its codes, all zero. False when memory is short. The writable
  * parts are filled by quantize.h. */
 bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, size_t cols,

@@ -67,7 +67,7 @@ static bool check_words(const struct options *o, struct error *error)
     if (o->threads > topology()->processors)
         return error_set(error, "--threads %ld: this process may use %d processors", o->threads,
                          topology()->processors);
-    if (o->protocol && strcmp(o->protocol, "full") != 0 && strcmp(o->protocol, "llamacpp") != 0)
+    if (protocol_by_name(o->protocol) == PROTOCOL_COUNT)
         return error_set(error, "--protocol '%.32s': expected full or llamacpp", o->protocol);
     return !isa || isa_select(isa, error);
 }

@@ -3,10 +3,9 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-enum { SELF_TEXT_TOKENS = 2048, DEFAULT_WINDOW = 512 };
+enum { SELF_TEXT_TOKENS = 2048 };
 
 static bool text_tokens(const struct batch *b, const struct options *o, struct tokens *tokens,
                         struct error *error)
@@ -34,9 +33,7 @@ static bool text_tokens(const struct batch *b, const struct options *o, struct t
 static bool choose_window(const struct session *s, const struct options *o, size_t *window,
                           struct error *error)
 {
-    *window = s->context < DEFAULT_WINDOW ? s->context : DEFAULT_WINDOW;
-    if (o->window)
-        *window = (size_t)o->window;
+    *window = o->window ? (size_t)o->window : quality_default_window(s->context);
     if (*window > s->context)
         return error_set(error, "--window %zu: the context holds %zu", *window, s->context);
     if (*window < 2)
@@ -111,9 +108,7 @@ int run_eval(const struct options *o)
         return complain(&error, status);
     struct tokens tokens = {0};
     struct quality_result r;
-    struct quality_plan plan = {.bos = session_bos(&batch.session), .protocol = PROTOCOL_FULL};
-    if (o->protocol && strcmp(o->protocol, "llamacpp") == 0)
-        plan.protocol = PROTOCOL_LLAMACPP;
+    struct quality_plan plan = {.bos = session_bos(&batch.session), .protocol = protocol_by_name(o->protocol)};
     bool ok = choose_window(&batch.session, o, &plan.window, &error) &&
               text_tokens(&batch, o, &tokens, &error) && batch_pack(&batch, &error);
     plan.tokens = tokens.ids;

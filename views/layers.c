@@ -234,7 +234,7 @@ static void tensor_cells(const struct tui *t, int tensor, struct cells *c)
     const struct scheme *s = &t->frame->set->layer[tensor]->matrix.scheme;
     bool flat = *t->filter || t->sort != SORT_NONE;
     struct sums sums = {0};
-    bool multiplies = roles[x->role].linear || (x->role == ROLE_EMBEDDING && t->session->model->tied);
+    bool multiplies = tensor_multiplies(t->session->model, tensor);
     const char *name = x->block >= 0 && !flat ? roles[x->role].name : x->name;
     snprintf(c->text[C_LAYER], CELL, "%s%s%s", t->tagged[tensor] ? "*" : " ",
              x->block >= 0 && !flat ? "  " : "", name);

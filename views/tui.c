@@ -319,14 +319,13 @@ static struct lab *start_lab(const struct options *o, struct batch *b, char **te
                              struct error *error)
 {
     struct lab_options lo = {.schemes = b->schemes,
+                             .protocol = protocol_by_name(o->protocol),
                              .window = (size_t)o->window,
                              .prompt = o->prompt,
                              .seed = (uint64_t)o->seed,
                              .temperature = (float)o->temperature,
                              .top_p = (float)o->top_p,
                              .tokens_per_second = READING_SPEED};
-    if (o->protocol && strcmp(o->protocol, "llamacpp") == 0)
-        lo.protocol = PROTOCOL_LLAMACPP;
     if (o->window && (size_t)o->window > b->session.context)
         return error_set(error, "--window %ld: the context holds %zu", o->window, b->session.context),
                NULL;

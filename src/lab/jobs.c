@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { SELF_TEXT = 1024, DEFAULT_WINDOW = 512, PREFILL_TOKENS = 64 };
+enum { SELF_TEXT = 1024, PREFILL_TOKENS = 64 };
 static const double SETTLE_SECONDS = 0.4;   /* of quiet after an edit before measuring begins */
 static const double AUTOMATIC_SECONDS = 20; /* an evaluation longer than this waits to be asked for */
 
@@ -141,14 +141,13 @@ static bool write_slice(struct lab *lab, double seconds)
 static bool open_quality(struct lab *lab)
 {
     struct error error;
-    size_t context = lab->session->context;
     struct quality_plan plan = {.tokens = lab->evaluation.ids,
                                 .count = lab->evaluation.count,
                                 .bos = session_bos(lab->session),
                                 .protocol = lab->options.protocol,
                                 .window = lab->options.window};
     if (plan.window == 0)
-        plan.window = context < DEFAULT_WINDOW ? context : DEFAULT_WINDOW;
+        plan.window = quality_default_window(lab->session->context);
     lab->quality = quality_open(lab->session->model, lab->session->pool, &plan,
                                 lab->session->stored, lab->set, &error);
     if (!lab->quality) {

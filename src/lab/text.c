@@ -180,7 +180,7 @@ static void sample_step(struct lab *lab)
     lab->sampled_tokens++;
     for (size_t i = 0; i < n; i++)
         lab->tensor_seconds[i] += lab->sampled[i];
-    if (roles[m->tensors[lab->selected].role].linear || lab->selected == 0) {
+    if (tensor_multiplies(m, lab->selected)) {
         c->tap = (struct tap){lab->selected, see_output, lab};
         generation_decode(&lab->text, lab->set);
         c->tap.tensor = TAP_NONE;

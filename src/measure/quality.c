@@ -30,6 +30,19 @@ const char *protocol_name(enum protocol protocol)
     return names[protocol];
 }
 
+enum protocol protocol_by_name(const char *name)
+{
+    int p = PROTOCOL_FULL;
+    while (name && p < PROTOCOL_COUNT && strcmp(names[p], name) != 0)
+        p++;
+    return (enum protocol)p;
+}
+
+size_t quality_default_window(size_t context)
+{
+    return context < 512 ? context : 512;
+}
+
 /* ---- windows --------------------------------------------------------------------------------- */
 
 /* Puts the next window into q->window; false when there is none. */

@@ -9,6 +9,12 @@ enum protocol { PROTOCOL_FULL, PROTOCOL_LLAMACPP, PROTOCOL_COUNT };
 
 const char *protocol_name(enum protocol protocol);
 
+/* The protocol called name, or PROTOCOL_COUNT; a null name is the default, full. */
+enum protocol protocol_by_name(const char *name);
+
+/* The window where none is given: the smaller of the context and 512. */
+size_t quality_default_window(size_t context);
+
 struct quality_plan {
     const int32_t *tokens; /* the text, without BOS; must outlive the job */
     size_t count;

@@ -80,6 +80,9 @@ void model_close(struct model *model);
  * embedding. */
 int model_find(const struct model *model, enum role role, int block);
 
+/* Whether a tensor multiplies activations: the linear ones, and an embedding that is the head, too. */
+bool tensor_multiplies(const struct model *model, int tensor);
+
 /* Index by canonical name, `output` of a tied model included, or -1. */
 int model_find_name(const struct model *model, const char *name);
 

@@ -30,6 +30,12 @@ const struct role_info roles[ROLE_COUNT] = {
                                "probabilities"},
 };
 
+bool tensor_multiplies(const struct model *m, int tensor)
+{
+    enum role role = m->tensors[tensor].role;
+    return roles[role].linear || (role == ROLE_EMBEDDING && m->tied);
+}
+
 struct advice tensor_advice(const struct model *m, int tensor)
 {
     const struct tensor *t = &m->tensors[tensor];

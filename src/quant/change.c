@@ -73,14 +73,12 @@ static void granularity_choices(struct list *l, const struct tensor *t, const st
 static const char *inapplicable(const struct model *m, int tensor, const struct scheme *from,
                                 enum change change)
 {
-    enum role role = m->tensors[tensor].role;
-    bool multiplies = roles[role].linear || (role == ROLE_EMBEDDING && m->tied);
     enum dtype_kind kind = dtypes[from->weight].kind;
     if (change == CHANGE_WEIGHT)
         return NULL;
     if (from->stored)
         return "stored weights run as they are: choose a datatype first (d)";
-    if (change == CHANGE_ACT && !multiplies)
+    if (change == CHANGE_ACT && !tensor_multiplies(m, tensor))
         return "it multiplies no activations";
     if (change == CHANGE_GRANULARITY && kind == DTYPE_KIND_FLOAT)
         return "this datatype has no scales to share: granularity is for int8, int4 and fp8";

@@ -106,11 +106,9 @@ void recipe_free(struct recipe *r)
 
 struct scheme scheme_for_tensor(const struct model *m, int tensor, struct scheme s)
 {
-    enum role role = m->tensors[tensor].role;
-    bool multiplies = roles[role].linear || (role == ROLE_EMBEDDING && m->tied);
     if (s.stored) {
         s = m->tensors[tensor].stored.scheme;
-    } else if (!multiplies) {
+    } else if (!tensor_multiplies(m, tensor)) {
         s.act = DTYPE_FP32;
         s.act_asym = false;
     }
