@@ -1,85 +1,89 @@
 #include "activations.h"
 
-#include "quantize.h"
+#include "dispatch.h"
 
-#include <float.h>
-#include <math.h>
+/* Words that fill up tiles, lines and groups: a group of 17 columns takes 24 of int4. */
+static size_t most_words(size_t cols)
+{
+    return cols + cols / 2 + 16;
+}
 
 size_t activations_scratch(size_t cols, size_t tokens)
 {
-    size_t groups = cols / SCHEME_MIN_GROUP + 1;
+    size_t groups = cols / SCHEME_MIN_GROUP + 1, slots = tokens + tokens / 4 + MOST_TILE;
     return padded_bytes(cols * tokens * sizeof(float)) + padded_bytes(cols * tokens) +
-           2 * padded_bytes(tokens * sizeof(float)) + padded_bytes(tokens * groups * sizeof(int32_t));
+           2 * padded_bytes(tokens * sizeof(float)) +
+           padded_bytes(tokens * groups * sizeof(int32_t)) +
+           padded_bytes(slots * groups * sizeof(int32_t)) +
+           padded_bytes(slots * most_words(cols) * sizeof(uint32_t));
 }
 
-/* Dynamic per-token integer activations: symmetric scale = max|x| / 127, asymmetric
- * scale = (max - min) / 255 with an integer zero point. */
-static void quantize_token(const struct qmatrix *m, const float *x, int8_t *codes, float *scale,
-                           int32_t *zero)
+size_t activations_tiles(const struct activations *x)
 {
-    struct value_range range = {0, 0};
-    value_range_add(&range, x, m->cols);
-    double span = m->scheme.act_asym ? ((double)range.max - range.min) / 255
-                                     : fmax(-(double)range.min, range.max) / 127;
-    *scale = span > FLT_MIN ? (float)fmin(span, FLT_MAX) : span > 0 ? FLT_MIN : 1.0f;
-    *zero = m->scheme.act_asym ? -128 + (int)fmin(rint(-(double)range.min / *scale), 255) : 0;
-    float low = (float)((m->scheme.act_asym ? -128 : -127) - *zero), high = (float)(127 - *zero);
-    for (size_t i = 0; i < m->cols; i++) {
-        float q = x[i] / *scale;
-        q = q > low ? q : low;
-        q = q < high ? q : high;
-        q = x[i] == x[i] ? round_even(q) : 0;
-        codes[i] = (int8_t)((int)q + *zero);
+    return (x->tokens + x->tile - 1) / x->tile;
+}
+
+/* Words of one token: see enum arrangement. */
+static size_t words_of(const struct qmatrix *m, enum arrangement arrangement)
+{
+    size_t columns = m->panels ? m->lines * line_columns(m->scheme.weight) : m->cols;
+    switch (arrangement) {
+    case ARRANGED_FLOATS:
+        return columns;
+    case ARRANGED_PAIRS:
+    case ARRANGED_SHORTS:
+        return columns / 2;
+    case ARRANGED_FOURS:
+        return columns / 4;
+    case ARRANGED_NOT:
+        break;
     }
+    return 0;
 }
 
-static void sum_groups(const struct qmatrix *m, const int8_t *codes, int32_t *sums)
+/* Where one token fills whole lines with fp32 or with bytes in order, nothing is copied. */
+static bool stands_arranged(const struct qmatrix *m, const struct activations *x)
 {
-    for (size_t g = 0, first = 0; first < m->cols; g++, first += m->group) {
-        size_t end = m->cols - first < m->group ? m->cols : first + m->group;
-        int32_t sum = 0;
-        for (size_t i = first; i < end; i++)
-            sum += codes[i];
-        sums[g] = sum;
-    }
+    size_t columns = m->panels ? m->lines * line_columns(m->scheme.weight) : m->cols;
+    bool in_order = x->arrangement == ARRANGED_FLOATS ||
+                    (x->arrangement == ARRANGED_FOURS && m->scheme.weight == DTYPE_INT8);
+    return x->tokens == 1 && !x->ones && columns == m->cols && in_order;
 }
 
-/* fp8 activations: one scale a token, so that the largest magnitude meets the largest code. */
-static float fp8_scale(const struct dtype_info *type, const float *x, size_t n)
+void activations_begin(const struct isa *isa, const struct qmatrix *m, const float *x,
+                       size_t tokens, void *scratch, struct activations *out)
 {
-    struct value_range range = {0, 0};
-    value_range_add(&range, x, n);
-    float largest = fmaxf(-range.min, range.max);
-    float scale = largest / type->largest;
-    return largest == 0 ? 1.0f : scale < FLT_MIN ? FLT_MIN : scale;
-}
-
-void activations_prepare(const struct qmatrix *m, const float *x, size_t tokens, void *scratch,
-                         struct activations *out)
-{
-    const struct dtype_info *type = &dtypes[m->scheme.act];
     uint8_t *p = scratch;
-    *out = (struct activations){.tokens = tokens, .cols = m->cols, .values = x};
-    out->integers = type->kind == DTYPE_KIND_INTEGER;
-    if (m->scheme.act == DTYPE_FP32)
-        return;
-    out->rounded = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
-    out->codes = (int8_t *)p, p += padded_bytes(m->cols * tokens);
-    out->scales = (float *)p, p += padded_bytes(tokens * sizeof(float));
-    out->zeros = (int32_t *)p, p += padded_bytes(tokens * sizeof(int32_t));
-    out->sums = (int32_t *)p;
-    for (size_t t = 0; t < tokens; t++) {
-        const float *in = x + t * m->cols;
-        if (out->integers) {
-            quantize_token(m, in, out->codes + t * m->cols, &out->scales[t], &out->zeros[t]);
-            sum_groups(m, out->codes + t * m->cols, out->sums + t * m->groups);
-            continue;
-        }
-        float scale = type->kind == DTYPE_KIND_SCALED_FLOAT ? fp8_scale(type, in, m->cols) : 1.0f;
-        out->scales[t] = scale;
-        for (size_t i = 0; i < m->cols; i++)
-            out->rounded[t * m->cols + i] = type->decode(type->encode(in[i] / scale));
+    *out = (struct activations){.tokens = tokens, .cols = m->cols, .values = x, .input = x};
+    out->integers = dtypes[m->scheme.act].kind == DTYPE_KIND_INTEGER;
+    out->arrangement = isa->arrangement(m, tokens);
+    out->ones = out->arrangement != ARRANGED_NOT && m->scheme.act_asym;
+    out->tile = isa->tile - out->ones;
+    out->words = words_of(m, out->arrangement);
+    if (m->scheme.act != DTYPE_FP32) {
+        out->rounded = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
+        out->codes = (int8_t *)p, p += padded_bytes(m->cols * tokens);
+        out->zeros = (int32_t *)p, p += padded_bytes(tokens * sizeof(int32_t));
+        out->sums = (int32_t *)p, p += padded_bytes(tokens * m->groups * sizeof(int32_t));
     }
-    if (!out->integers)
+    if (dtypes[m->scheme.act].kind != DTYPE_KIND_FLOAT)
+        out->scales = (float *)p, p += padded_bytes(tokens * sizeof(float));
+    if (out->rounded && !out->integers)
         out->values = out->rounded;
+    if (out->arrangement == ARRANGED_NOT)
+        return;
+    out->width = isa->tile;
+    size_t slots = activations_tiles(out) * isa->tile;
+    out->tile_sums = p, p += padded_bytes(slots * m->groups * sizeof(int32_t));
+    out->in_place = stands_arranged(m, out);
+    if (out->in_place)
+        p = out->integers ? (uint8_t *)out->codes : (uint8_t *)(uintptr_t)out->values;
+    out->arranged = (uint32_t *)(void *)p;
+}
+
+void activations_prepare(const struct isa *isa, const struct qmatrix *m, const float *x,
+                         size_t tokens, void *scratch, struct activations *out)
+{
+    activations_begin(isa, m, x, tokens, scratch, out);
+    isa->prepare(m, out, 0, activations_tiles(out));
 }

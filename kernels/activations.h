@@ -1,27 +1,58 @@
 /* activations.h - what a matrix multiplies: the columns of T tokens, turned into a scheme's
- * activation datatype per token (one dynamic scale a token). */
+ * activation datatype per token (one dynamic scale a token), and arranged as a kernel reads them. */
 #ifndef QTOP_ACTIVATIONS_H
 #define QTOP_ACTIVATIONS_H
 
 #include "matrix.h"
+
+struct isa;
+
+/* Kernels of panels take tokens in tiles, a few at a time. Of a tile they read, line after line of a
+ * panel, 32-bit words: for each token one that belongs to the columns of a lane's 32 bits. Columns
+ * that fill up a line are zero. */
+enum arrangement {
+    ARRANGED_NOT,    /* the kernel reads values or codes below */
+    ARRANGED_FLOATS, /* a column a word, fp32 */
+    ARRANGED_PAIRS,  /* two columns a word, bf16 */
+    ARRANGED_FOURS,  /* four columns a word, signed bytes; of int4 lines 0 4 1 5, then 2 6 3 7 */
+    ARRANGED_SHORTS  /* columns 0 and 2, then 1 and 3 of an int8 line, as 16-bit integers */
+};
 
 struct activations {
     size_t tokens, cols;
     bool integers;
     const float *values;  /* tokens x cols: rounded to the activation dtype, before the scale */
     int8_t *codes;        /* tokens x cols, integer activations */
-    float *scales;        /* tokens */
+    float *scales;        /* tokens; null where every scale is 1 */
     int32_t *zeros;       /* tokens: zero point of the codes (0 when symmetric) */
     int32_t *sums;        /* tokens x groups of the matrix: sums of codes, for zero points */
     float *rounded;       /* the memory behind values where they are not the caller's own */
+    const float *input;   /* the caller's */
+
+    enum arrangement arrangement;
+    size_t tile;          /* tokens of a whole tile; the last one may have fewer */
+    size_t ones;          /* 1 where each tile ends with a token of ones, which sums weights up */
+    size_t width;         /* tile + ones: tokens side by side in memory of a whole tile */
+    size_t words;         /* a token's words */
+    bool in_place;        /* one token's values or codes stand as the kernel reads them */
+    uint32_t *arranged;   /* tile after tile, words x tokens of the tile */
+    void *tile_sums;      /* tile after tile, groups x tokens: sums of (values) or (codes - zero) */
 };
 
 /* Bytes of scratch that activations_prepare needs for any matrix of at most `cols` columns. */
 size_t activations_scratch(size_t cols, size_t tokens);
 
-/* Prepares tokens x cols floats x for matrix m, in scratch (aligned to 64). x must live as long as
- * *out. Non-finite inputs quantize without undefined behaviour. */
-void activations_prepare(const struct qmatrix *m, const float *x, size_t tokens, void *scratch,
-                         struct activations *out);
+/* How many tiles the tokens make, and the tokens that the kernel treats side by side in one (the
+ * smallest width of the instruction set that has room). */
+size_t activations_tiles(const struct activations *x);
+
+/* Lays out tokens x cols floats x for matrix m in scratch (aligned to 64), for isa's kernels; nothing
+ * is computed yet: isa->prepare does that, tile by tile, on any thread. x must live as long as *out. */
+void activations_begin(const struct isa *isa, const struct qmatrix *m, const float *x,
+                       size_t tokens, void *scratch, struct activations *out);
+
+/* The same, and prepares every tile. Non-finite inputs quantize without undefined behaviour. */
+void activations_prepare(const struct isa *isa, const struct qmatrix *m, const float *x,
+                         size_t tokens, void *scratch, struct activations *out);
 
 #endif

@@ -1,16 +1,13 @@
 #include "dispatch.h"
 
-#include "reference.h"
-
 #include <stdio.h>
 
-static bool always(void)
-{
-    return true;
-}
-
-static const struct isa isas[] = {
-    {"c", "portable C, as the compiler vectorizes it", always, reference_matmul},
+/* Best last. */
+static const struct isa *const isas[] = {
+    &isa_c,
+#if defined(__x86_64__)
+    &isa_avx2,
+#endif
 };
 enum { ISAS = sizeof isas / sizeof *isas };
 
@@ -18,14 +15,14 @@ static const struct isa *current;
 
 const struct isa *isa_at(size_t i)
 {
-    return i < ISAS ? &isas[i] : NULL;
+    return i < ISAS ? isas[i] : NULL;
 }
 
 const struct isa *isa_current(void)
 {
     for (size_t i = ISAS; !current && i-- > 0;)
-        if (isas[i].available())
-            current = &isas[i];
+        if (isas[i]->available())
+            current = isas[i];
     return current;
 }
 
@@ -34,13 +31,13 @@ bool isa_select(const char *name, struct error *error)
     char known[128] = "";
     size_t n = 0;
     for (size_t i = 0; i < ISAS; i++) {
-        if (strcmp(isas[i].name, name) == 0) {
-            if (!isas[i].available())
+        if (strcmp(isas[i]->name, name) == 0) {
+            if (!isas[i]->available())
                 return error_set(error, "instruction set '%s': this machine does not have it", name);
-            current = &isas[i];
+            current = isas[i];
             return true;
         }
-        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", isas[i].name);
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", isas[i]->name);
     }
     return error_set(error, "unknown instruction set '%.32s'; expected one of: %s", name, known);
 }

@@ -4,15 +4,29 @@
 
 #include "activations.h"
 
+enum { MOST_TILE = 32 }; /* tokens in a tile of any instruction set */
+
 struct isa {
     const char *name;
     const char *description;
     bool (*available)(void); /* the processor has it and the operating system enabled it */
-    /* Rows row0..row1 of Y = W X, on the packed codes. y[t * m->rows + r] receives row r of token t.
-     * Any split of the rows gives the same bits. */
-    void (*matmul)(const struct qmatrix *m, const struct activations *x, size_t row0, size_t row1,
-                   float *y);
+    size_t tile;             /* tokens that a kernel treats side by side at most, 2 .. MOST_TILE */
+    /* How activations of that many tokens are to be arranged for m. */
+    enum arrangement (*arrangement)(const struct qmatrix *m, size_t tokens);
+    /* Turns the input of tiles tile0 .. tile1 - 1 into activations, see activations_begin. */
+    void (*prepare)(const struct qmatrix *m, struct activations *x, size_t tile0, size_t tile1);
+    /* The rows of panels panel0 .. panel1 - 1 of Y = W X, on the packed codes. y[t * m->rows + r]
+     * receives row r of token t. Any split of the panels gives the same bits.
+     * Integer activations: exact integer dot products a group, then one fp32 product and sum a group,
+     * in the order of the groups. Float activations: fp32 products and sums, at most
+     * cols + groups + 16 roundings of 2^-24 relative to the sum of |w x|; an asymmetric w counts as
+     * scale * (|code| + |zero|), an int4 one as scale * (15 + zero). */
+    void (*matmul)(const struct qmatrix *m, const struct activations *x, size_t panel0,
+                   size_t panel1, float *y);
 };
+
+/* One object each; those of another processor family are not in the table. */
+extern const struct isa isa_c, isa_avx2, isa_avxvnni, isa_avx512, isa_neon;
 
 /* The instruction set in use: the best available one, or what isa_select chose. */
 const struct isa *isa_current(void);

@@ -29,8 +29,7 @@ bool qmatrix_layout(const struct scheme *s, size_t rows, size_t cols, struct qma
     l.row_bytes = (bits + 7) / 8;
     if (s->asym) {
         size_t zero_rows = s->granularity == GRANULARITY_TENSOR ? 1 : rows;
-        l.zero_row_bytes = (l.groups * type->bits + 7) / 8;
-        if (!multiply(zero_rows, l.zero_row_bytes, &l.zeros))
+        if (!multiply(zero_rows, (l.groups * type->bits + 7) / 8, &l.zeros))
             return false;
     }
     if (!multiply(rows, l.row_bytes, &l.codes) ||
@@ -41,15 +40,46 @@ bool qmatrix_layout(const struct scheme *s, size_t rows, size_t cols, struct qma
     return true;
 }
 
+/* Sizes of what panels take, full lines and panels included. */
+struct panel_sizes {
+    size_t group_lines, lines; /* of one panel */
+    size_t codes, scales, zeros;
+};
+
+static bool panel_sizes(const struct scheme *s, size_t rows, size_t cols,
+                        const struct qmatrix_layout *l, struct panel_sizes *out)
+{
+    size_t width = line_columns(s->weight), last = cols - (l->groups - 1) * l->group, grids = 1;
+    struct panel_sizes p = {.group_lines = (l->group + width - 1) / width};
+    if (rows > SIZE_MAX - PANEL_ROWS)
+        return false;
+    size_t panels = (rows + PANEL_ROWS - 1) / PANEL_ROWS;
+    p.lines = (l->groups - 1) * p.group_lines + (last + width - 1) / width;
+    if (!multiply(panels, p.lines, &p.codes) || !multiply(p.codes, LINE_BYTES, &p.codes))
+        return false;
+    if (s->granularity != GRANULARITY_TENSOR &&
+        (!multiply(panels, l->groups, &grids) || !multiply(grids, PANEL_ROWS, &grids)))
+        return false;
+    if (p.codes > SIZE_MAX / 8 || grids > SIZE_MAX / 64)
+        return false;
+    if (l->scale_type != SCALE_NONE)
+        p.scales = grids * (l->scale_type == SCALE_FP16 ? 2 : 4);
+    if (s->asym)
+        p.zeros = (grids * dtypes[s->weight].bits + 7) / 8;
+    *out = p;
+    return true;
+}
+
 bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, size_t cols,
                   struct error *error)
 {
     struct qmatrix_layout l;
-    if (!qmatrix_layout(scheme, rows, cols, &l))
+    struct panel_sizes p;
+    if (!qmatrix_layout(scheme, rows, cols, &l) || !panel_sizes(scheme, rows, cols, &l, &p))
         return error_set(error, "a matrix of %zu x %zu is too large to address", rows, cols);
     /* Each part begins on a cache line. */
-    size_t total = padded_bytes(l.codes) + padded_bytes(l.scales) + padded_bytes(l.zeros);
-    uint8_t *memory = aligned_alloc(64, total ? total : 64);
+    size_t total = padded_bytes(p.codes) + padded_bytes(p.scales) + padded_bytes(p.zeros);
+    uint8_t *memory = aligned_alloc(LINE_BYTES, total ? total : LINE_BYTES);
     if (!memory)
         return error_set(error, "not enough memory: %zu bytes for a matrix of %zu x %zu", total, rows,
                          cols);
@@ -61,12 +91,14 @@ bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, s
         .group = l.group,
         .groups = l.groups,
         .row_bytes = l.row_bytes,
-        .zero_row_bytes = l.zero_row_bytes,
         .scale_type = l.scale_type,
         .bytes = l.codes + l.scales + l.zeros,
+        .panels = true,
+        .group_lines = p.group_lines,
+        .lines = p.lines,
         .codes = memory,
-        .scales = l.scales ? memory + padded_bytes(l.codes) : NULL,
-        .zeros = l.zeros ? memory + padded_bytes(l.codes) + padded_bytes(l.scales) : NULL,
+        .scales = p.scales ? memory + padded_bytes(p.codes) : NULL,
+        .zeros = p.zeros ? memory + padded_bytes(p.codes) + padded_bytes(p.scales) : NULL,
         .owned = memory,
     };
     return true;
@@ -78,14 +110,9 @@ void qmatrix_free(struct qmatrix *m)
     *m = (struct qmatrix){0};
 }
 
-static bool per_tensor(const struct qmatrix *m)
-{
-    return m->scheme.granularity == GRANULARITY_TENSOR;
-}
-
 float qmatrix_scale(const struct qmatrix *m, size_t r, size_t g)
 {
-    size_t i = per_tensor(m) ? 0 : r * m->groups + g;
+    size_t i = qmatrix_grid_index(m, r, g);
     switch (m->scale_type) {
     case SCALE_FP32:
         return ((const float *)m->scales)[i];
@@ -101,16 +128,114 @@ int qmatrix_zero(const struct qmatrix *m, size_t r, size_t g)
 {
     if (!m->zeros)
         return dtypes[m->scheme.weight].symmetric_zero;
-    const uint8_t *row = m->zeros + (per_tensor(m) ? 0 : r * m->zero_row_bytes);
     int8_t zero;
-    dtypes[m->scheme.weight].unpack_run(row, g, 1, &zero);
+    dtypes[m->scheme.weight].unpack_run(m->zeros, qmatrix_grid_index(m, r, g), 1, &zero);
     return zero;
+}
+
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+/* The eight nibbles of a row in a line, between the order of columns and that of the line. */
+static uint32_t nibbles_to_line(uint32_t columns)
+{
+    uint32_t even = columns & 0x0f0f0f0fu, odd = columns >> 4 & 0x0f0f0f0fu;
+    even = (even | even >> 4) & 0x00ff00ffu, odd = (odd | odd >> 4) & 0x00ff00ffu;
+    even = (even | even >> 8) & 0xffffu, odd = (odd | odd >> 8) & 0xffffu;
+    return even | odd << 16;
+}
+
+static uint32_t nibbles_to_columns(uint32_t line)
+{
+    uint32_t even = line & 0xffffu, odd = line >> 16;
+    even = (even | even << 8) & 0x00ff00ffu, odd = (odd | odd << 8) & 0x00ff00ffu;
+    even = (even | even << 4) & 0x0f0f0f0fu, odd = (odd | odd << 4) & 0x0f0f0f0fu;
+    return even | odd << 4;
+}
+
+/* A lane's 32 bits of a line, with its columns in order. */
+static uint32_t take_lane(const uint8_t *line, enum dtype dtype, size_t lane)
+{
+    uint32_t word;
+    uint16_t half[2];
+    switch (dtype) {
+    case DTYPE_FP16:
+        memcpy(&half[0], line + 2 * lane, 2);
+        memcpy(&half[1], line + 32 + 2 * lane, 2);
+        return half[0] | (uint32_t)half[1] << 16;
+    case DTYPE_FP8E4M3:
+    case DTYPE_FP8E5M2:
+        return line[lane] | (uint32_t)line[16 + lane] << 8 | (uint32_t)line[32 + lane] << 16 |
+               (uint32_t)line[48 + lane] << 24;
+    default:
+        memcpy(&word, line + 4 * lane, 4);
+        return dtype == DTYPE_INT4 ? nibbles_to_columns(word) : word;
+    }
+}
+
+static void put_lane(uint8_t *line, enum dtype dtype, size_t lane, uint32_t word)
+{
+    uint16_t half[2] = {(uint16_t)word, (uint16_t)(word >> 16)};
+    switch (dtype) {
+    case DTYPE_FP16:
+        memcpy(line + 2 * lane, &half[0], 2);
+        memcpy(line + 32 + 2 * lane, &half[1], 2);
+        return;
+    case DTYPE_FP8E4M3:
+    case DTYPE_FP8E5M2:
+        for (size_t c = 0; c < 4; c++)
+            line[16 * c + lane] = (uint8_t)(word >> 8 * c);
+        return;
+    default:
+        word = dtype == DTYPE_INT4 ? nibbles_to_line(word) : word;
+        memcpy(line + 4 * lane, &word, 4);
+    }
+}
+
+/* The lines that hold row r, from the one with column `in_group` of group g on. */
+static const uint8_t *line_at(const struct qmatrix *m, size_t r, size_t g, size_t in_group)
+{
+    size_t line = g * m->group_lines + in_group / line_columns(m->scheme.weight);
+    return m->codes + (r / PANEL_ROWS * m->lines + line) * LINE_BYTES;
+}
+
+void qmatrix_put_codes(struct qmatrix *m, size_t r, size_t g, size_t first, size_t n,
+                       const uint8_t *codes)
+{
+    enum dtype dtype = m->scheme.weight;
+    uint8_t *line = m->owned;
+    line += line_at(m, r, g, first - g * m->group) - m->codes;
+    size_t bytes = (n * dtypes[dtype].bits + 7) / 8;
+    for (size_t at = 0; at < bytes; at += 4, line += LINE_BYTES) {
+        uint32_t word = 0;
+        memcpy(&word, codes + at, bytes - at < 4 ? bytes - at : 4);
+        put_lane(line, dtype, r % PANEL_ROWS, word);
+    }
+}
+
+enum { PIECE = 256 }; /* columns decoded at a time */
+
+/* Copies into `codes`, in the order of columns, the words of row r that hold columns first .. first +
+ * n - 1 of group g. Returns the index of column `first` in them. */
+static size_t take_codes(const struct qmatrix *m, size_t r, size_t g, size_t first, size_t n,
+                         uint32_t codes[PIECE + 1])
+{
+    enum dtype dtype = m->scheme.weight;
+    size_t in_group = first - g * m->group, skip = in_group % line_columns(dtype);
+    const uint8_t *line = line_at(m, r, g, in_group);
+    for (size_t i = 0; i * line_columns(dtype) < skip + n; i++, line += LINE_BYTES)
+        codes[i] = take_lane(line, dtype, r % PANEL_ROWS);
+    return skip;
 }
 
 uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     const uint8_t *row = m->codes + r * m->row_bytes;
+    uint32_t words[PIECE + 1];
+    if (m->panels) {
+        c = take_codes(m, r, c / m->group, c, 1, words);
+        row = (const uint8_t *)words;
+    }
     if (type->kind == DTYPE_KIND_INTEGER) {
         int8_t code;
         type->unpack_run(row, c, 1, &code);
@@ -121,14 +246,38 @@ uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c)
     return code;
 }
 
+/* How many columns from `first` on, at most `most`, lie in one group and fit in a piece. */
+static size_t run_length(const struct qmatrix *m, size_t first, size_t most)
+{
+    size_t left = (first / m->group + 1) * m->group - first;
+    left = left < m->cols - first ? left : m->cols - first;
+    most = most < PIECE ? most : PIECE;
+    return left < most ? left : most;
+}
+
+void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, int8_t *out)
+{
+    const uint8_t *row = m->codes + r * m->row_bytes;
+    uint32_t words[PIECE + 1];
+    if (m->panels) {
+        first = take_codes(m, r, first / m->group, first, n, words);
+        row = (const uint8_t *)words;
+    }
+    dtypes[m->scheme.weight].unpack_run(row, first, n, out);
+}
+
 void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     const uint8_t *row = m->codes + r * m->row_bytes;
+    uint32_t words[PIECE + 1];
     for (size_t c = first, end = first + n; c < end;) {
-        size_t g = c / m->group, next = (g + 1) * m->group;
-        size_t part = (next < end ? next : end) - c;
-        type->decode_run(row, c, part, qmatrix_zero(m, r, g), out);
+        size_t g = c / m->group, part = run_length(m, c, end - c), at = c;
+        if (m->panels) {
+            at = take_codes(m, r, g, c, part, words);
+            row = (const uint8_t *)words;
+        }
+        type->decode_run(row, at, part, qmatrix_zero(m, r, g), out);
         float scale = qmatrix_scale(m, r, g);
         for (size_t i = 0; i < part && m->scale_type != SCALE_NONE; i++)
             out[i] *= scale;

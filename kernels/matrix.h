@@ -1,8 +1,25 @@
 /* matrix.h - struct qmatrix: a packed matrix with its scales and zero points.
  *
- * Shapes are rows x cols = out_features x in_features, row-major. Groups run along the columns; the
- * last group of a row may be shorter. A matrix either owns its memory or borrows it from a mapped
- * file, which must then outlive it. */
+ * Shapes are rows x cols = out_features x in_features. Groups run along the columns; the last group
+ * of a row may be shorter. A matrix either owns its memory or borrows it from a mapped file, which
+ * must then outlive it.
+ *
+ * A borrowed matrix lies as files hold it, row after row. An owned one lies in panels, one layout for
+ * every instruction set: 16 rows share a panel, a panel is a sequence of 64-byte lines, and a line
+ * holds the same few columns of its 16 rows, 32 bits a row. So a kernel reads one stream, and what
+ * belongs to a row stays in its lane of a vector. Within a line (row r of 16, column c of the line):
+ *
+ *   fp32            1 column    fp32 r
+ *   fp16            2 columns   16-bit element 16 c + r
+ *   bf16            2 columns   16-bit element 2 r + c: pairs, as dot products of bf16 take them
+ *   int8            4 columns   byte 4 r + c: fours, as dot products of bytes take them
+ *   fp8e4m3/e5m2    4 columns   byte 16 c + r
+ *   int4            8 columns   nibble 8 r + p, low nibble of a byte first, where p is c/2 for even
+ *                               and 4 + c/2 for odd c: shifts by 0, 4, 8, 12 bring up pairs
+ *
+ * A group begins a new line; the columns that fill its last line and the rows that fill the last panel
+ * have code 0 and meet no activation. Scales and zero points lie panel after panel, group after
+ * group, 16 a group (a whole tensor has one). */
 #ifndef QTOP_MATRIX_H
 #define QTOP_MATRIX_H
 
@@ -10,12 +27,13 @@
 
 enum scale_type { SCALE_NONE, SCALE_FP32, SCALE_FP16 };
 
-/* Sizes in bytes of the parts of a packed matrix. */
+enum { PANEL_ROWS = 16, LINE_BYTES = 64 };
+
+/* Sizes in bytes of the parts of a packed matrix, without what fills lines and panels. */
 struct qmatrix_layout {
     size_t group;     /* columns that share one scale */
     size_t groups;    /* scales in a row */
     size_t row_bytes; /* codes of one row */
-    size_t zero_row_bytes;
     enum scale_type scale_type;
     size_t codes, scales, zeros;
 };
@@ -23,14 +41,39 @@ struct qmatrix_layout {
 struct qmatrix {
     size_t rows, cols;
     struct scheme scheme;
-    size_t group, groups, row_bytes, zero_row_bytes;
+    size_t group, groups, row_bytes; /* row_bytes: codes of one row, in rows */
     enum scale_type scale_type;
-    size_t bytes;          /* codes + scales + zero points */
-    const uint8_t *codes;  /* rows x row_bytes */
+    size_t bytes;          /* codes + scales + zero points, without what fills lines and panels */
+    bool panels;           /* else rows */
+    size_t group_lines;    /* lines of a whole group in a panel, and of all groups */
+    size_t lines;
+    bool odd;              /* holds fp8 NaN: only the plain kernels multiply those */
+    const uint8_t *codes;
     const void *scales;    /* 1 (tensor), rows (channel) or rows x groups (group) */
-    const uint8_t *zeros;  /* int8: signed bytes, int4: nibbles, rows x groups; null if symmetric */
+    const uint8_t *zeros;  /* int8: signed bytes, int4: nibbles, like the scales; null if symmetric */
     void *owned;           /* freed by qmatrix_free; null when the memory is borrowed */
 };
+
+/* Columns in a line of a panel. */
+static inline size_t line_columns(enum dtype dtype)
+{
+    return 32 / dtypes[dtype].bits;
+}
+
+/* Panels of 16 rows, the last one perhaps not full: also of a matrix that lies in rows. */
+static inline size_t qmatrix_panels(const struct qmatrix *m)
+{
+    return (m->rows + PANEL_ROWS - 1) / PANEL_ROWS;
+}
+
+/* Where the scale and the zero point of a row's group stand. */
+static inline size_t qmatrix_grid_index(const struct qmatrix *m, size_t r, size_t g)
+{
+    if (m->scheme.granularity == GRANULARITY_TENSOR)
+        return 0;
+    return m->panels ? (r / PANEL_ROWS * m->groups + g) * PANEL_ROWS + r % PANEL_ROWS
+                     : r * m->groups + g;
+}
 
 /* Computes the layout; false when a size does not fit in a size_t. */
 bool qmatrix_layout(const struct scheme *scheme, size_t rows, size_t cols,
@@ -42,7 +85,7 @@ static inline size_t padded_bytes(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* Makes an owned matrix with room for its codes, all zero. False when memory is short. The writable
+/* Makes an owned matrix, in panels, with room for its codes, all zero. False when memory is short. The writable
  * parts are filled by quantize.h. */
 bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, size_t cols,
                   struct error *error);
@@ -55,8 +98,18 @@ int qmatrix_zero(const struct qmatrix *m, size_t r, size_t g);
 /* The stored code of one weight (see dtype.h), and its exact value. */
 uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c);
 
+/* The stored integer codes, as signed bytes, of n columns of row r from column `first` on; all of one
+ * group, at most 256. */
+void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, int8_t *out);
+
 /* Decodes n columns of row r from column `first` on into out: scale * (code - zero), in fp32. */
 void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out);
+
+/* Packs n columns of row r, which all belong to group g and begin at its first column or at a
+ * multiple of `line_columns` after it. The codes come as decode_run and unpack_run of dtype.h read
+ * them. */
+void qmatrix_put_codes(struct qmatrix *m, size_t r, size_t g, size_t first, size_t n,
+                       const uint8_t *codes);
 void qmatrix_decode_row(const struct qmatrix *m, size_t r, float *out);
 
 #endif

@@ -63,19 +63,19 @@ static struct grid choose_grid(const struct qmatrix *m, struct value_range range
 static void store_grid(struct qmatrix *m, size_t r, size_t g, struct grid grid)
 {
     uint8_t *memory = m->owned;
-    size_t i = r * m->groups + g;
+    size_t i = qmatrix_grid_index(m, r, g);
     if (m->scale_type == SCALE_FP32)
         ((float *)(memory + ((const uint8_t *)m->scales - memory)))[i] = grid.scale;
     else if (m->scale_type == SCALE_FP16)
         ((uint16_t *)(memory + ((const uint8_t *)m->scales - memory)))[i] = fp16_encode(grid.scale);
     if (!m->zeros)
         return;
-    uint8_t *zeros = memory + (m->zeros - memory) + r * m->zero_row_bytes;
+    uint8_t *zeros = memory + (m->zeros - memory);
     if (m->scheme.weight == DTYPE_INT4)
-        zeros[g / 2] = (uint8_t)(g & 1 ? (zeros[g / 2] & 0x0f) | grid.zero << 4
-                                       : (zeros[g / 2] & 0xf0) | grid.zero);
+        zeros[i / 2] = (uint8_t)(i & 1 ? (zeros[i / 2] & 0x0f) | grid.zero << 4
+                                       : (zeros[i / 2] & 0xf0) | grid.zero);
     else
-        zeros[g] = (uint8_t)grid.zero;
+        zeros[i] = (uint8_t)grid.zero;
 }
 
 void quantize_tensor_scale(struct qmatrix *m, struct value_range range)
@@ -103,49 +103,59 @@ static void integer_codes(const struct qmatrix *m, struct grid g, const float *w
     }
 }
 
-static void pack_int8(uint8_t *row, size_t first, const int8_t *codes, size_t n)
+static void pack_nibbles(const int8_t *codes, size_t n, uint8_t *out)
 {
-    memcpy(row + first, codes, n);
-}
-
-static void pack_int4(uint8_t *row, size_t first, const int8_t *codes, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        uint8_t *byte = row + (first + i) / 2;
-        uint8_t code = (uint8_t)codes[i];
-        *byte = (uint8_t)((first + i) & 1 ? (*byte & 0x0f) | code << 4 : (*byte & 0xf0) | code);
-    }
+    for (size_t i = 0; i < n / 2; i++)
+        out[i] = (uint8_t)((codes[2 * i] & 15) | codes[2 * i + 1] << 4);
+    if (n & 1)
+        out[n / 2] = codes[n - 1] & 15;
 }
 
 /* A row's codes are made in pieces that fit a small buffer. */
-static void quantize_integers(const struct qmatrix *m, uint8_t *row, struct grid g,
+enum { PIECE = 256 };
+
+static void quantize_integers(struct qmatrix *m, size_t r, size_t g, struct grid grid,
                               const float *w, size_t first, size_t n)
 {
-    int8_t codes[256];
-    for (size_t done = 0; done < n; done += sizeof codes) {
-        size_t part = n - done < sizeof codes ? n - done : sizeof codes;
-        integer_codes(m, g, w + done, part, codes);
-        if (m->scheme.weight == DTYPE_INT4)
-            pack_int4(row, first + done, codes, part);
-        else
-            pack_int8(row, first + done, codes, part);
+    int8_t codes[PIECE];
+    uint8_t nibbles[PIECE / 2];
+    for (size_t done = 0; done < n; done += PIECE) {
+        size_t part = n - done < PIECE ? n - done : PIECE;
+        bool bytes = m->scheme.weight == DTYPE_INT8;
+        integer_codes(m, grid, w + done, part, codes);
+        if (!bytes)
+            pack_nibbles(codes, part, nibbles);
+        qmatrix_put_codes(m, r, g, first + done, part, bytes ? (const uint8_t *)codes : nibbles);
     }
 }
 
-static void quantize_floats(const struct qmatrix *m, uint8_t *row, struct grid g, const float *w,
+static bool is_nan(const struct qmatrix *m, uint32_t code)
+{
+    float value = dtypes[m->scheme.weight].decode(code);
+    return value != value;
+}
+
+static void quantize_floats(struct qmatrix *m, size_t r, size_t g, struct grid grid, const float *w,
                             size_t first, size_t n)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     size_t size = type->bits / 8;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t code = type->encode(m->scale_type == SCALE_NONE ? w[i] : w[i] / g.scale);
-        memcpy(row + (first + i) * size, &code, size);
+    uint8_t codes[PIECE * sizeof(float)];
+    for (size_t done = 0; done < n; done += PIECE) {
+        size_t part = n - done < PIECE ? n - done : PIECE;
+        for (size_t i = 0; i < part; i++) {
+            float value = w[done + i];
+            uint32_t code = type->encode(m->scale_type == SCALE_NONE ? value : value / grid.scale);
+            memcpy(codes + i * size, &code, size);
+            if (size == 1 && is_nan(m, code))
+                __atomic_store_n(&m->odd, true, __ATOMIC_RELAXED); /* by any thread */
+        }
+        qmatrix_put_codes(m, r, g, first + done, part, codes);
     }
 }
 
 void quantize_row(struct qmatrix *m, size_t r, const float *values)
 {
-    uint8_t *row = (uint8_t *)m->owned + r * m->row_bytes;
     bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
     bool own_scale = m->scale_type != SCALE_NONE && m->scheme.granularity != GRANULARITY_TENSOR;
     for (size_t g = 0, first = 0; first < m->cols; g++, first += m->group) {
@@ -160,8 +170,8 @@ void quantize_row(struct qmatrix *m, size_t r, const float *values)
             grid = (struct grid){qmatrix_scale(m, r, g), qmatrix_zero(m, r, g)};
         }
         if (integers)
-            quantize_integers(m, row, grid, values + first, first, n);
+            quantize_integers(m, r, g, grid, values + first, first, n);
         else
-            quantize_floats(m, row, grid, values + first, first, n);
+            quantize_floats(m, r, g, grid, values + first, first, n);
     }
 }

@@ -23,7 +23,8 @@ void value_range_add(struct value_range *range, const float *values, size_t n);
  * before any quantize_row; harmless for the other schemes. */
 void quantize_tensor_scale(struct qmatrix *m, struct value_range range);
 
-/* Packs row r of an owned matrix from cols floats. Rows are independent: any thread, any order. */
+/* Packs row r of an owned matrix from cols floats. Panels are independent: any thread, any order; the
+ * rows of one panel belong to one thread at a time. */
 void quantize_row(struct qmatrix *m, size_t r, const float *values);
 
 #endif

@@ -1,18 +1,21 @@
 #include "reference.h"
 
-enum { LANES = 16, PIECE = 256 };
+#include "cpu.h"
+#include "dispatch.h"
 
-/* Sums in LANES independent accumulators, in an order that does not depend on the compiler. */
+enum { DOT_LANES = 16, PIECE = 256 };
+
+/* Sums in DOT_LANES independent accumulators, in an order that does not depend on the compiler. */
 static float dot_floats(const float *restrict a, const float *restrict b, size_t n)
 {
-    float sum[LANES] = {0};
+    float sum[DOT_LANES] = {0};
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t k = 0; k < LANES; k++)
+    for (; i + DOT_LANES <= n; i += DOT_LANES)
+        for (size_t k = 0; k < DOT_LANES; k++)
             sum[k] += a[i + k] * b[i + k];
     for (size_t k = 0; i < n; i++, k++)
         sum[k] += a[i] * b[i];
-    for (size_t half = LANES / 2; half > 0; half /= 2)
+    for (size_t half = DOT_LANES / 2; half > 0; half /= 2)
         for (size_t k = 0; k < half; k++)
             sum[k] += sum[k + half];
     return sum[0];
@@ -35,14 +38,14 @@ static int32_t sum_integers(const int8_t *a, size_t n)
 }
 
 /* One row of a float-activation product: the codes are decoded a piece at a time, and each piece
- * meets every token while it is in the nearest cache. fp32 codes are used where they lie. */
+ * meets every token while it is in the nearest cache. fp32 codes in rows are used where they lie. */
 static void row_floats(const struct qmatrix *m, const struct activations *x, size_t r, float *y)
 {
     const float *row = (const float *)(const void *)(m->codes + r * m->row_bytes);
     float piece[PIECE];
     for (size_t c = 0; c < m->cols; c += PIECE) {
         size_t n = m->cols - c < PIECE ? m->cols - c : PIECE;
-        const float *w = m->scheme.weight == DTYPE_FP32 ? row + c : piece;
+        const float *w = m->scheme.weight == DTYPE_FP32 && !m->panels ? row + c : piece;
         if (w == piece)
             qmatrix_decode(m, r, c, n, piece);
         for (size_t t = 0; t < x->tokens; t++)
@@ -57,8 +60,6 @@ static void row_floats(const struct qmatrix *m, const struct activations *x, siz
  *   = scale * (sum q a - z sum a - b (sum q - n z)), all of it exact. */
 static void row_integers(const struct qmatrix *m, const struct activations *x, size_t r, float *y)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
-    const uint8_t *row = m->codes + r * m->row_bytes;
     int8_t piece[PIECE];
     for (size_t g = 0, begin = 0; begin < m->cols; g++, begin += m->group) {
         size_t end = m->cols - begin < m->group ? m->cols : begin + m->group;
@@ -69,7 +70,7 @@ static void row_integers(const struct qmatrix *m, const struct activations *x, s
             int64_t dot = -zero * x->sums[t * m->groups + g], weights = 0;
             for (size_t c = begin; c < end; c += PIECE) {
                 size_t n = end - c < PIECE ? end - c : PIECE;
-                type->unpack_run(row, c, n, piece);
+                qmatrix_unpack(m, r, c, n, piece);
                 dot += dot_integers(piece, codes + c, n);
                 if (x->zeros[t])
                     weights += sum_integers(piece, n);
@@ -82,10 +83,11 @@ static void row_integers(const struct qmatrix *m, const struct activations *x, s
         y[t * m->rows + r] *= x->scales[t];
 }
 
-void reference_matmul(const struct qmatrix *m, const struct activations *x, size_t row0,
-                      size_t row1, float *y)
+void reference_matmul(const struct qmatrix *m, const struct activations *x, size_t panel0,
+                      size_t panel1, float *y)
 {
-    for (size_t r = row0; r < row1; r++) {
+    size_t end = panel1 * PANEL_ROWS < m->rows ? panel1 * PANEL_ROWS : m->rows;
+    for (size_t r = panel0 * PANEL_ROWS; r < end; r++) {
         for (size_t t = 0; t < x->tokens; t++)
             y[t * m->rows + r] = 0;
         if (x->integers)
@@ -94,3 +96,32 @@ void reference_matmul(const struct qmatrix *m, const struct activations *x, size
             row_floats(m, x, r, y);
     }
 }
+
+/* ---- the row of the table -------------------------------------------------------------------- */
+
+/* Nothing is arranged; tiles are only a measure of work. */
+enum { WIDEST = 8 };
+
+static inline size_t width_for(size_t tokens)
+{
+    return tokens;
+}
+
+#include "activations.inc"
+
+static enum arrangement arrangement(const struct qmatrix *m, size_t tokens)
+{
+    (void)m;
+    (void)tokens;
+    return ARRANGED_NOT;
+}
+
+const struct isa isa_c = {
+    .name = "c",
+    .description = "portable C, as the compiler vectorizes it",
+    .available = cpu_always,
+    .tile = WIDEST,
+    .arrangement = arrangement,
+    .prepare = prepare,
+    .matmul = reference_matmul,
+};

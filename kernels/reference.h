@@ -6,7 +6,7 @@
 
 /* See struct isa. Float activations: fp32 products and sums over codes decoded in small pieces.
  * Integer activations: exact integer dot products per group, one fp32 multiply-add a group. */
-void reference_matmul(const struct qmatrix *m, const struct activations *x, size_t row0,
-                      size_t row1, float *y);
+void reference_matmul(const struct qmatrix *m, const struct activations *x, size_t panel0,
+                      size_t panel1, float *y);
 
 #endif

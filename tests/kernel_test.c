@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 static const uint32_t groups[] = {16, 17, 32, 64, 128};
-enum { GROUPS = sizeof groups / sizeof *groups, MOST_COLS = 300, MOST_ROWS = 9, MOST_TOKENS = 5 };
+enum { GROUPS = sizeof groups / sizeof *groups, MOST_COLS = 300, MOST_ROWS = 40, MOST_TOKENS = 40 };
 
 /* ---- a product with everything it needs ------------------------------------------------------ */
 
@@ -37,8 +37,8 @@ static void *make_scratch(size_t cols, size_t tokens)
     return p;
 }
 
-static struct product make_product(const struct scheme *s, uint64_t *seed, size_t rows, size_t cols,
-                                   size_t tokens)
+static struct product make_product(const struct isa *isa, const struct scheme *s, uint64_t *seed,
+                                   size_t rows, size_t cols, size_t tokens)
 {
     struct product p = {.tokens = tokens};
     float *w = make(rows * cols * sizeof *w);
@@ -56,7 +56,7 @@ static struct product make_product(const struct scheme *s, uint64_t *seed, size_
     for (size_t i = 0; i < tokens * cols; i++)
         p.x[i] = (float)(bias + random_normal(seed));
     p.scratch = make_scratch(cols, tokens);
-    activations_prepare(&p.m, p.x, tokens, p.scratch, &p.prepared);
+    activations_prepare(isa, &p.m, p.x, tokens, p.scratch, &p.prepared);
     return p;
 }
 
@@ -85,11 +85,20 @@ static void describe(const struct isa *isa, const struct product *p, char out[25
 
 /* ---- against wider arithmetic ---------------------------------------------------------------- */
 
-/* fp32 sums of products: each of the about cols/8 + groups additions that one product passes
- * through rounds once, the product, the decoding and the scales some more times. */
+/* The bound of struct isa's matmul, counted in sums of |w x| whose integer w are taken as far from 0
+ * as their codes and zero points can bring them. */
 static double error_factor(const struct qmatrix *m)
 {
-    return ((double)m->cols / 8 + (double)m->groups + 16) * 0x1p-24;
+    return ((double)m->cols + (double)m->groups + 16) * 0x1p-24;
+}
+
+/* How large the weight of a code can look while a kernel computes. */
+static double magnitude_of(const struct qmatrix *m, size_t r, size_t c, float weight)
+{
+    if (dtypes[m->scheme.weight].kind != DTYPE_KIND_INTEGER)
+        return fabs((double)weight);
+    double code = (int8_t)qmatrix_code(m, r, c), zero = qmatrix_zero(m, r, c / m->group);
+    return (double)qmatrix_scale(m, r, c / m->group) * (fabs(code) + fabs(zero));
 }
 
 static void check_against_double(const struct isa *isa, const struct product *p, const float *y)
@@ -103,7 +112,7 @@ static void check_against_double(const struct isa *isa, const struct product *p,
             for (size_t i = 0; i < m->cols; i++) {
                 double term = (double)row[i] * activation(&p->prepared, t, i);
                 sum += term;
-                magnitude += fabs(term);
+                magnitude += magnitude_of(m, r, i, row[i]) * fabs(activation(&p->prepared, t, i));
             }
             double error = fabs(y[t * m->rows + r] - sum);
             char what[256];
@@ -142,7 +151,7 @@ static void check_integers(const struct isa *isa, const struct product *p, const
         }
 }
 
-/* Any split of the rows gives the same bits and writes no other row. */
+/* Any split of the panels gives the same bits and writes no other row. */
 static void check_row_split(const struct isa *isa, const struct product *p, const float *y,
                             uint64_t *seed)
 {
@@ -151,23 +160,24 @@ static void check_row_split(const struct isa *isa, const struct product *p, cons
     const uint32_t untouched = 0x7fc12345;
     for (size_t i = 0; i < n; i++)
         part[i] = bits_float(untouched);
-    for (size_t begin = 0; begin < rows;) {
-        size_t end = begin + 1 + random_below(seed, rows - begin);
+    size_t panels = qmatrix_panels(&p->m);
+    for (size_t begin = 0; begin < panels;) {
+        size_t end = begin + 1 + random_below(seed, panels - begin);
         isa->matmul(&p->m, &p->prepared, begin, end, part);
         for (size_t t = 0; t < p->tokens; t++)
-            for (size_t r = end; r < rows; r++)
+            for (size_t r = end * PANEL_ROWS; r < rows; r++)
                 assert_int_equal(float_bits(part[t * rows + r]), untouched);
         begin = end;
     }
-    isa->matmul(&p->m, &p->prepared, rows, rows, part); /* no rows at all */
+    isa->matmul(&p->m, &p->prepared, panels, panels, part); /* no rows at all */
     char what[256];
     describe(isa, p, what);
     if (memcmp(part, y, n * sizeof *y) != 0)
-        fail_msg("%s: rows in parts differ from rows at once", what);
+        fail_msg("%s: panels in parts differ from all at once", what);
     free(part);
 }
 
-/* Several tokens at once give the bits that each gives alone. */
+/* Integer products: several tokens at once give the bits that each gives alone. */
 static void check_one_token_at_a_time(const struct isa *isa, const struct product *p,
                                       const float *y) {
     size_t rows = p->m.rows;
@@ -176,8 +186,8 @@ static void check_one_token_at_a_time(const struct isa *isa, const struct produc
     for (size_t t = 0; t < p->tokens; t++) {
         struct activations one;
         char what[256];
-        activations_prepare(&p->m, p->x + t * p->m.cols, 1, scratch, &one);
-        isa->matmul(&p->m, &one, 0, rows, alone);
+        activations_prepare(isa, &p->m, p->x + t * p->m.cols, 1, scratch, &one);
+        isa->matmul(&p->m, &one, 0, qmatrix_panels(&p->m), alone);
         describe(isa, p, what);
         if (memcmp(alone, y + t * rows, rows * sizeof *y) != 0)
             fail_msg("%s: token %zu alone differs", what, t);
@@ -196,15 +206,16 @@ static void check_shape(struct matmul_check *check, const struct scheme *s, size
 {
     size_t rows = 1 + random_below(&check->seed, MOST_ROWS);
     size_t tokens = 1 + random_below(&check->seed, MOST_TOKENS);
-    struct product p = make_product(s, &check->seed, rows, cols, tokens);
+    struct product p = make_product(check->isa, s, &check->seed, rows, cols, tokens);
     float *y = make(rows * tokens * sizeof *y);
-    check->isa->matmul(&p.m, &p.prepared, 0, rows, y);
+    check->isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
     assert_int_equal(p.prepared.integers, dtypes[s->act].kind == DTYPE_KIND_INTEGER);
     check_against_double(check->isa, &p, y);
-    if (p.prepared.integers)
-        check_integers(check->isa, &p, y);
     check_row_split(check->isa, &p, y, &check->seed);
-    check_one_token_at_a_time(check->isa, &p, y);
+    if (p.prepared.integers) {
+        check_integers(check->isa, &p, y);
+        check_one_token_at_a_time(check->isa, &p, y);
+    }
     free(y);
     free_product(&p);
 }
@@ -236,6 +247,70 @@ static void test_matmul(void **state)
     }
 }
 
+/* The same matrix as files hold it: in rows, borrowed. */
+static struct qmatrix in_rows(const struct qmatrix *m, uint8_t **memory)
+{
+    size_t size = dtypes[m->scheme.weight].bits / 8;
+    struct qmatrix rows = *m;
+    rows.panels = false;
+    rows.owned = NULL;
+    rows.scheme.stored = true;
+    rows.row_bytes = m->cols * size;
+    uint8_t *codes = *memory = make(m->rows * (rows.row_bytes + m->groups * sizeof(float)));
+    float *scales = make(m->rows * m->groups * sizeof *scales);
+    for (size_t r = 0; r < m->rows; r++) {
+        for (size_t c = 0; c < m->cols; c++) {
+            uint32_t code = qmatrix_code(m, r, c);
+            memcpy(codes + r * rows.row_bytes + c * size, &code, size);
+        }
+        for (size_t g = 0; g < m->groups; g++)
+            scales[r * m->groups + g] = qmatrix_scale(m, r, g);
+    }
+    rows.codes = codes;
+    rows.scales = NULL;
+    if (m->scale_type != SCALE_NONE) {
+        rows.scale_type = SCALE_FP32;
+        rows.scales = memcpy(codes + m->rows * rows.row_bytes + (4 - m->rows * rows.row_bytes % 4) % 4,
+                             scales, m->rows * m->groups * sizeof *scales);
+    }
+    free(scales);
+    return rows;
+}
+
+static void check_rows(const struct isa *isa, const char *scheme, uint64_t *seed)
+{
+    for (int n = 0; n < 60; n++) {
+        struct scheme s;
+        uint8_t *memory;
+        size_t rows = 1 + random_below(seed, MOST_ROWS), tokens = 1 + random_below(seed, MOST_TOKENS);
+        assert_true(scheme_parse(scheme, &s, NULL));
+        size_t cols = 1 + random_below(seed, n < 50 ? MOST_COLS : 4 * MOST_COLS);
+        struct product p = make_product(isa, &s, seed, rows, cols, tokens);
+        struct qmatrix packed = p.m;
+        p.m = in_rows(&packed, &memory);
+        float *y = make(rows * tokens * sizeof *y);
+        activations_prepare(isa, &p.m, p.x, tokens, p.scratch, &p.prepared);
+        isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
+        check_against_double(isa, &p, y);
+        check_row_split(isa, &p, y, seed);
+        free(y);
+        free(memory);
+        p.m = packed;
+        free_product(&p);
+    }
+}
+
+static void test_matmul_of_rows(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"fp32", "fp16", "bf16", "int8:g16", "int8:g64", "int8:g33"};
+    uint64_t seed = 12;
+    for (size_t i = 0; isa_at(i); i++)
+        for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++)
+            if (isa_at(i)->available())
+                check_rows(isa_at(i), schemes[k], &seed);
+}
+
 /* Large sums: long rows of the largest codes must not overflow an accumulator. */
 static void test_matmul_of_the_largest_codes(void **state)
 {
@@ -259,11 +334,11 @@ static void test_matmul_of_the_largest_codes(void **state)
             quantize_tensor_scale(&p.m, range);
             quantize_row(&p.m, 0, values);
             p.scratch = make_scratch(LONG, 1);
-            activations_prepare(&p.m, values, 1, p.scratch, &p.prepared);
             for (size_t k = 0; isa_at(k); k++) {
                 float y;
                 if (!isa_at(k)->available())
                     continue;
+                activations_prepare(isa_at(k), &p.m, values, 1, p.scratch, &p.prepared);
                 isa_at(k)->matmul(&p.m, &p.prepared, 0, 1, &y);
                 check_integers(isa_at(k), &p, &y);
                 assert_true(y > 0.98f * LONG && y < 1.02f * LONG);
@@ -300,10 +375,11 @@ static void test_matmul_of_stored_groups(void **state)
     qmatrix_decode_row(&p.m, 3, row);
     for (size_t c = 0; c < COLS; c++)
         assert_true(row[c] == (float)codes[3 * COLS + c] * scales[3 * (COLS / GROUP) + c / GROUP]);
-    activations_prepare(&p.m, x, 2, NULL, &p.prepared); /* untouched: needs no scratch */
     for (size_t i = 0; isa_at(i); i++)
         if (isa_at(i)->available()) {
-            isa_at(i)->matmul(&p.m, &p.prepared, 0, ROWS, y);
+            /* untouched: needs no scratch */
+            activations_prepare(isa_at(i), &p.m, x, 2, NULL, &p.prepared);
+            isa_at(i)->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
             check_against_double(isa_at(i), &p, y);
         }
 }
@@ -442,9 +518,16 @@ static void check_integer_token(const struct scheme *s, const struct activations
     }
 }
 
+struct preparation_check {
+    const struct isa *isa;
+    uint64_t seed;
+};
+
 static void check_preparation(const struct scheme *s, void *arg)
 {
-    uint64_t *seed = arg;
+    struct preparation_check *check = arg;
+    const struct isa *isa = check->isa;
+    uint64_t *seed = &check->seed;
     if (!scheme_check(s, NULL))
         return;
     size_t cols = 1 + random_below(seed, MOST_COLS);
@@ -455,7 +538,7 @@ static void check_preparation(const struct scheme *s, void *arg)
     for (int kind = 0; kind < TOKENS; kind++)
         fill_token((enum token)kind, seed, x + (size_t)kind * cols, cols);
     void *scratch = make_scratch(cols, TOKENS);
-    activations_prepare(&m, x, TOKENS, scratch, &a);
+    activations_prepare(isa, &m, x, TOKENS, scratch, &a);
     assert_int_equal(a.tokens, TOKENS);
     assert_int_equal(a.cols, cols);
     if (s->act == DTYPE_FP32)
@@ -466,9 +549,7 @@ static void check_preparation(const struct scheme *s, void *arg)
         else
             check_float_token(s, &a, t, x + t * cols);
     }
-    for (size_t i = 0; isa_at(i); i++) /* nothing undefined happens to NaN further on either */
-        if (isa_at(i)->available())
-            isa_at(i)->matmul(&m, &a, 0, 1, y);
+    isa->matmul(&m, &a, 0, 1, y); /* nothing undefined happens to NaN further on either */
     qmatrix_free(&m);
     free(scratch);
     free(x);
@@ -478,9 +559,11 @@ static void check_preparation(const struct scheme *s, void *arg)
 static void test_activations(void **state)
 {
     (void)state;
-    uint64_t seed = 5;
-    for (int n = 0; n < 5; n++)
-        each_scheme(groups, GROUPS, check_preparation, &seed);
+    for (size_t i = 0; isa_at(i); i++) {
+        struct preparation_check check = {isa_at(i), 5};
+        for (int n = 0; n < 5 && check.isa->available(); n++)
+            each_scheme(groups, GROUPS, check_preparation, &check);
+    }
 }
 
 /* ---- the other operators --------------------------------------------------------------------- */
@@ -656,6 +739,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_matmul_of_rows),
         cmocka_unit_test(test_matmul_of_the_largest_codes),
         cmocka_unit_test(test_matmul_of_stored_groups),
         cmocka_unit_test(test_isa_table),

@@ -412,11 +412,16 @@ enum { TALL = 9000, NARROW = 64 }; /* several slices of work */
 
 static bool same_matrix(const struct qmatrix *a, const struct qmatrix *b)
 {
-    struct qmatrix_layout l;
-    return qmatrix_layout(&a->scheme, a->rows, a->cols, &l) && a->bytes == b->bytes &&
-           memcmp(a->codes, b->codes, l.codes) == 0 &&
-           (!l.scales || memcmp(a->scales, b->scales, l.scales) == 0) &&
-           (!l.zeros || memcmp(a->zeros, b->zeros, l.zeros) == 0);
+    bool same = a->rows == b->rows && a->cols == b->cols && a->bytes == b->bytes &&
+                scheme_equal(&a->scheme, &b->scheme);
+    for (size_t r = 0; same && r < a->rows; r++) {
+        for (size_t g = 0; g < a->groups; g++)
+            same = same && qmatrix_scale(a, r, g) == qmatrix_scale(b, r, g) &&
+                   qmatrix_zero(a, r, g) == qmatrix_zero(b, r, g);
+        for (size_t c = 0; c < a->cols; c++)
+            same = same && qmatrix_code(a, r, c) == qmatrix_code(b, r, c);
+    }
+    return same;
 }
 
 static void assert_same_packed(const struct packed *a, const struct packed *b)

@@ -125,15 +125,31 @@ static const struct packed *in_block(const struct weights *w, size_t layer, enum
 
 struct product {
     const struct qmatrix *m;
-    const struct activations *x;
+    struct activations *x;
     float *y;
 };
 
-static void multiply_rows(void *arg, size_t begin, size_t end, int thread)
+static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct product *p = arg;
+    (void)thread;
+    isa_current()->prepare(p->m, p->x, begin, end);
+}
+
+static void multiply_panels(void *arg, size_t begin, size_t end, int thread)
 {
     const struct product *p = arg;
     (void)thread;
     isa_current()->matmul(p->m, p->x, begin, end, p->y);
+}
+
+/* On the pool only if there is more than one thing to do. */
+static void run_if_many(struct pool *pool, size_t n, pool_fn *fn, void *arg)
+{
+    if (n > 1)
+        pool_run(pool, n, fn, arg);
+    else
+        fn(arg, 0, n, 0);
 }
 
 /* y = W x for n tokens, on the packed codes. */
@@ -141,12 +157,16 @@ static void multiply(struct context *c, const struct packed *w, const float *x, 
 {
     double begin = c->tensor_seconds ? clock_seconds() : 0;
     struct activations prepared;
-    activations_prepare(&w->matrix, x, n, c->activations, &prepared);
     struct product product = {&w->matrix, &prepared, y};
-    if (w->matrix.rows * w->matrix.cols * n < PARALLEL_WORK)
-        multiply_rows(&product, 0, w->matrix.rows, 0);
-    else
-        pool_run(c->pool, w->matrix.rows, multiply_rows, &product);
+    size_t panels = qmatrix_panels(&w->matrix);
+    activations_begin(isa_current(), &w->matrix, x, n, c->activations, &prepared);
+    if (w->matrix.rows * w->matrix.cols * n < PARALLEL_WORK) {
+        prepare_tiles(&product, 0, activations_tiles(&prepared), 0);
+        multiply_panels(&product, 0, panels, 0);
+    } else {
+        run_if_many(c->pool, activations_tiles(&prepared), prepare_tiles, &product);
+        pool_run(c->pool, panels, multiply_panels, &product);
+    }
     if (c->tensor_seconds)
         c->tensor_seconds[w->tensor] += clock_seconds() - begin;
     if (c->tap.tensor == w->tensor || c->tap.tensor == TAP_ALL)

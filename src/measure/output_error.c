@@ -29,7 +29,7 @@ void output_error_add(struct output_error *e, const struct qmatrix *stored, cons
     for (size_t t = 0; t < tokens; t++) {
         const float *out = y + t * stored->rows;
         untouched.values = x + t * stored->cols;
-        isa_current()->matmul(stored, &untouched, 0, stored->rows, y_stored);
+        isa_current()->matmul(stored, &untouched, 0, qmatrix_panels(stored), y_stored);
         if (e->tokens++ == 0)
             open_histogram(e, out, y_stored, stored->rows);
         for (size_t r = 0; r < stored->rows; r++) {

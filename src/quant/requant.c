@@ -47,12 +47,24 @@ bool requant_begin(struct requant *job, const struct model *model, int tensor,
     return ok;
 }
 
+/* Work is shared out by panels, whose rows one thread writes. */
+struct range {
+    size_t begin, end;
+};
+
+static struct range rows_of_panels(const struct requant *job, size_t begin, size_t end)
+{
+    size_t last = job->row + end * PANEL_ROWS;
+    return (struct range){job->row + begin * PANEL_ROWS, last < rows_of(job) ? last : rows_of(job)};
+}
+
 static void scan_rows(void *arg, size_t begin, size_t end, int thread)
 {
     struct requant *job = arg;
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
     float *row = job->buffer + (size_t)thread * 2 * stored->cols;
-    for (size_t r = job->row + begin; r < job->row + end; r++) {
+    struct range rows = rows_of_panels(job, begin, end);
+    for (size_t r = rows.begin; r < rows.end; r++) {
         qmatrix_decode_row(stored, r, row);
         value_range_add(&job->row_range[r], row, stored->cols);
     }
@@ -67,7 +79,8 @@ static void pack_rows(void *arg, size_t begin, size_t end, int thread)
     const struct method_info *method = &methods[job->out->matrix.scheme.method];
     size_t cols = stored->cols;
     float *row = job->buffer + (size_t)thread * 2 * cols, *back = row + cols;
-    for (size_t r = job->row + begin; r < job->row + end; r++) {
+    struct range rows = rows_of_panels(job, begin, end);
+    for (size_t r = rows.begin; r < rows.end; r++) {
         qmatrix_decode_row(stored, r, row);
         method->pack(job, r, row);
         qmatrix_decode_row(&job->out->matrix, r, back);
@@ -127,11 +140,12 @@ static void finish_pack(struct requant *job)
 bool requant_step(struct requant *job, struct pool *pool, double seconds)
 {
     double begin = clock_seconds();
-    size_t block = SLICE / job->out->matrix.cols + 1;
+    size_t block = SLICE / PANEL_ROWS / job->out->matrix.cols + 1; /* panels */
     while (job->row < rows_of(job)) {
-        size_t left = rows_of(job) - job->row, n = left < block ? left : block;
+        size_t left = (rows_of(job) - job->row + PANEL_ROWS - 1) / PANEL_ROWS;
+        size_t n = left < block ? left : block;
         pool_run(pool, n, job->scanned ? pack_rows : scan_rows, job);
-        job->row += n;
+        job->row = rows_of_panels(job, 0, n).end;
         if (job->row == rows_of(job)) {
             if (job->scanned)
                 break;

@@ -1,0 +1,14 @@
+/* avx2.c - AVX2, FMA and F16C. */
+#include "lanes_avx2.h"
+
+#include "isa.inc"
+
+const struct isa isa_avx2 = {
+    .name = "avx2",
+    .description = "AVX2, FMA, F16C",
+    .available = cpu_has_avx2,
+    .tile = WIDEST,
+    .arrangement = arrangement,
+    .prepare = prepare,
+    .matmul = matmul,
+};

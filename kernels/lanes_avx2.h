@@ -1,0 +1,306 @@
+/* lanes_avx2.h - the sixteen lanes of a panel's line in AVX2, FMA and F16C: two registers each. */
+#ifndef QTOP_LANES_AVX2_H
+#define QTOP_LANES_AVX2_H
+
+#include "dtype.h"
+
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef struct {
+    __m256 low, high;
+} floats; /* 16 fp32 */
+
+typedef struct {
+    __m256i low, high;
+} integers; /* 16 32-bit integers, or the 64 bytes of a line */
+
+/* ---- floats ---------------------------------------------------------------------------------- */
+
+INLINE floats floats_all(float x)
+{
+    return (floats){_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+
+INLINE floats floats_load(const float *p)
+{
+    return (floats){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+
+INLINE void floats_store(float *p, floats x)
+{
+    _mm256_storeu_ps(p, x.low);
+    _mm256_storeu_ps(p + 8, x.high);
+}
+
+INLINE floats floats_add(floats a, floats b)
+{
+    return (floats){_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+}
+
+INLINE floats floats_subtract(floats a, floats b)
+{
+    return (floats){_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
+}
+
+INLINE floats floats_multiply(floats a, floats b)
+{
+    return (floats){_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+}
+
+/* a * b + c, rounded once */
+INLINE floats floats_fma(floats a, floats b, floats c)
+{
+    return (floats){_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+}
+
+INLINE float floats_sum(floats x)
+{
+    __m256 eight = _mm256_add_ps(x.low, x.high);
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+INLINE floats floats_from_fp16(const void *p)
+{
+    const __m128i *half = p;
+    return (floats){_mm256_cvtph_ps(_mm_loadu_si128(half)), _mm256_cvtph_ps(_mm_loadu_si128(half + 1))};
+}
+
+INLINE floats floats_from_bf16(const void *p)
+{
+    const __m128i *half = p;
+    __m256i low = _mm256_cvtepu16_epi32(_mm_loadu_si128(half));
+    __m256i high = _mm256_cvtepu16_epi32(_mm_loadu_si128(half + 1));
+    return (floats){_mm256_castsi256_ps(_mm256_slli_epi32(low, 16)),
+                    _mm256_castsi256_ps(_mm256_slli_epi32(high, 16))};
+}
+
+/* ---- integers -------------------------------------------------------------------------------- */
+
+INLINE integers integers_all(int32_t x)
+{
+    return (integers){_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
+}
+
+INLINE integers integers_load(const void *p)
+{
+    const __m256i *at = p;
+    return (integers){_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)};
+}
+
+INLINE integers integers_add(integers a, integers b)
+{
+    return (integers){_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+}
+
+INLINE integers integers_subtract(integers a, integers b)
+{
+    return (integers){_mm256_sub_epi32(a.low, b.low), _mm256_sub_epi32(a.high, b.high)};
+}
+
+INLINE integers integers_multiply(integers a, integers b)
+{
+    return (integers){_mm256_mullo_epi32(a.low, b.low), _mm256_mullo_epi32(a.high, b.high)};
+}
+
+INLINE floats integers_to_floats(integers x)
+{
+    return (floats){_mm256_cvtepi32_ps(x.low), _mm256_cvtepi32_ps(x.high)};
+}
+
+/* 16 signed bytes */
+INLINE integers integers_from_bytes(const void *p)
+{
+    __m128i bytes = _mm_loadu_si128(p);
+    return (integers){_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))};
+}
+
+/* 16 nibbles, the low one of a byte first */
+INLINE integers integers_from_nibbles(const void *p)
+{
+    __m128i bytes = _mm_loadl_epi64(p), mask = _mm_set1_epi8(15);
+    __m128i both = _mm_unpacklo_epi8(_mm_and_si128(bytes, mask),
+                                     _mm_and_si128(_mm_srli_epi16(bytes, 4), mask));
+    return (integers){_mm256_cvtepi8_epi32(both), _mm256_cvtepi8_epi32(_mm_srli_si128(both, 8))};
+}
+
+#define EACH_HALF(OPERATION, X) (integers){OPERATION((X).low), OPERATION((X).high)}
+
+/* ---- lines to columns of floats -------------------------------------------------------------- */
+
+/* See matrix.h. Columns come in order; integers without their zero point, int4 as 0..15. */
+
+INLINE void line_fp32(const uint8_t *line, floats *column)
+{
+    column[0] = floats_load((const float *)(const void *)line);
+}
+
+INLINE void line_fp16(const uint8_t *line, floats *column)
+{
+    column[0] = floats_from_fp16(line);
+    column[1] = floats_from_fp16(line + 32);
+}
+
+INLINE void line_bf16(const uint8_t *line, floats *column)
+{
+    integers pairs = integers_load(line);
+    const __m256i odd = _mm256_set1_epi32((int)0xffff0000);
+    column[0] = (floats){_mm256_castsi256_ps(_mm256_slli_epi32(pairs.low, 16)),
+                         _mm256_castsi256_ps(_mm256_slli_epi32(pairs.high, 16))};
+    column[1] = (floats){_mm256_castsi256_ps(_mm256_and_si256(pairs.low, odd)),
+                         _mm256_castsi256_ps(_mm256_and_si256(pairs.high, odd))};
+}
+
+INLINE void line_int8(const uint8_t *line, floats *column)
+{
+    integers fours = integers_load(line);
+    for (int c = 0; c < 4; c++) {
+        __m256i low = _mm256_srai_epi32(_mm256_slli_epi32(fours.low, 24 - 8 * c), 24);
+        __m256i high = _mm256_srai_epi32(_mm256_slli_epi32(fours.high, 24 - 8 * c), 24);
+        column[c] = (floats){_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)};
+    }
+}
+
+INLINE void line_int4(const uint8_t *line, floats *column)
+{
+    integers eights = integers_load(line);
+    const __m256i nibble = _mm256_set1_epi32(15);
+    for (int c = 0; c < 8; c++) {
+        int shift = 4 * (c / 2 + c % 2 * 4);
+        __m256i low = _mm256_and_si256(_mm256_srli_epi32(eights.low, shift), nibble);
+        __m256i high = _mm256_and_si256(_mm256_srli_epi32(eights.high, shift), nibble);
+        column[c] = (floats){_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)};
+    }
+}
+
+/* Both fp8 types become fp16 by a shift, exactly, subnormals included: E5M2 is its upper half, E4M3
+ * times 2^-8 has its exponent and mantissa one bit below the top. */
+INLINE void line_fp8(const uint8_t *line, int shift, int mask, floats *column)
+{
+    for (int c = 0; c < 4; c++) {
+        __m256i wide = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(line + 16 * c)));
+        __m256i half = _mm256_and_si256(_mm256_slli_epi16(wide, shift),
+                                        _mm256_set1_epi16((short)mask));
+        column[c] = (floats){_mm256_cvtph_ps(_mm256_castsi256_si128(half)),
+                             _mm256_cvtph_ps(_mm256_extracti128_si256(half, 1))};
+    }
+}
+
+INLINE void line_fp8e4m3(const uint8_t *line, floats *column)
+{
+    line_fp8(line, 7, 0xbf80, column);
+}
+
+INLINE void line_fp8e5m2(const uint8_t *line, floats *column)
+{
+    line_fp8(line, 8, 0xff00, column);
+}
+
+#define FP8E4M3_UNIT 256.0f /* what line_fp8e4m3's columns are to be multiplied by */
+#define INT4_CENTER 0       /* what line_int4 has subtracted */
+
+/* ---- integer dot products -------------------------------------------------------------------- */
+
+/* int8: without byte products of two signed operands, the bytes of a line become shorts: those of
+ * columns 0 and 2, then those of columns 1 and 3. */
+#define INT8_ARRANGEMENT ARRANGED_SHORTS
+enum { INT8_PARTS = 2, INT8_BIAS = 0, INT4_PARTS = 2 };
+
+INLINE __m256i even_bytes(__m256i x)
+{
+    return _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8);
+}
+
+INLINE __m256i odd_bytes(__m256i x)
+{
+    return _mm256_srai_epi16(x, 8);
+}
+
+INLINE void split_int8(const uint8_t *line, integers *part)
+{
+    integers fours = integers_load(line);
+    part[0] = EACH_HALF(even_bytes, fours);
+    part[1] = EACH_HALF(odd_bytes, fours);
+}
+
+INLINE integers dot_int8(integers sum, integers part, integers word)
+{
+    return integers_add(sum, (integers){_mm256_madd_epi16(part.low, word.low),
+                                        _mm256_madd_epi16(part.high, word.high)});
+}
+
+INLINE __m256i low_nibbles(__m256i x)
+{
+    return _mm256_and_si256(x, _mm256_set1_epi8(15));
+}
+
+INLINE __m256i high_nibbles(__m256i x)
+{
+    return low_nibbles(_mm256_srli_epi16(x, 4));
+}
+
+INLINE void split_int4(const uint8_t *line, integers *part)
+{
+    integers eights = integers_load(line);
+    part[0] = EACH_HALF(low_nibbles, eights);
+    part[1] = EACH_HALF(high_nibbles, eights);
+}
+
+/* Two products of a nibble and a byte are at most 2 * 15 * 128: no saturation. */
+INLINE integers dot_int4(integers sum, integers part, integers word)
+{
+    const __m256i one = _mm256_set1_epi16(1);
+    __m256i low = _mm256_maddubs_epi16(part.low, word.low);
+    __m256i high = _mm256_maddubs_epi16(part.high, word.high);
+    return integers_add(sum, (integers){_mm256_madd_epi16(low, one), _mm256_madd_epi16(high, one)});
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+/* The tokens that a kernel takes side by side: WIDEST x 2 sums fill most of the 16 registers. */
+#define WIDTHS(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(4, __VA_ARGS__) X(6, __VA_ARGS__)
+enum { WIDEST = 6 };
+
+INLINE size_t width_for(size_t tokens)
+{
+    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : WIDEST;
+}
+
+/* Hardware prefetch stops at pages; this reaches over their ends. */
+#define PREFETCH(P) _mm_prefetch((const char *)(P) + 1024, _MM_HINT_T0)
+
+/* ---- transposition --------------------------------------------------------------------------- */
+
+INLINE void transpose_8x8(const float *in, size_t step, float *out)
+{
+    __m256 r[8], pair[8], four[8];
+    for (int i = 0; i < 8; i++)
+        r[i] = _mm256_loadu_ps(in + (size_t)i * step);
+    for (int i = 0; i < 4; i++) {
+        pair[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+        pair[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 2; k++) {
+            four[4 * i + 2 * k] = _mm256_shuffle_ps(pair[4 * i + k], pair[4 * i + 2 + k], 0x44);
+            four[4 * i + 2 * k + 1] = _mm256_shuffle_ps(pair[4 * i + k], pair[4 * i + 2 + k], 0xee);
+        }
+    for (int i = 0; i < 4; i++) {
+        _mm256_storeu_ps(out + 16 * i, _mm256_permute2f128_ps(four[i], four[4 + i], 0x20));
+        _mm256_storeu_ps(out + 16 * (i + 4), _mm256_permute2f128_ps(four[i], four[4 + i], 0x31));
+    }
+}
+
+/* 16 rows of 16 floats, `step` floats apart, to 16 columns of 16, one after the other. */
+INLINE void floats_transpose(const float *in, size_t step, float *out)
+{
+    transpose_8x8(in, step, out);
+    transpose_8x8(in + 8, step, out + 8 * 16);
+    transpose_8x8(in + 8 * step, step, out + 8);
+    transpose_8x8(in + 8 * step + 8, step, out + 8 * 16 + 8);
+}
+
+#endif
