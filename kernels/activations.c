@@ -45,7 +45,7 @@ static size_t words_of(const struct qmatrix *m, enum arrangement arrangement)
 static bool stands_arranged(const struct qmatrix *m, const struct activations *x)
 {
     size_t columns = m->panels ? m->lines * line_columns(m->scheme.weight) : m->cols;
-    bool in_order = x->arrangement == ARRANGED_FLOATS ||
+    bool in_order = (x->arrangement == ARRANGED_FLOATS && m->scheme.weight != DTYPE_INT4) ||
                     (x->arrangement == ARRANGED_FOURS && m->scheme.weight == DTYPE_INT8);
     return x->tokens == 1 && !x->ones && columns == m->cols && in_order;
 }
@@ -59,6 +59,7 @@ void activations_begin(const struct isa *isa, const struct qmatrix *m, const flo
     out->arrangement = isa->arrangement(m, tokens);
     out->ones = out->arrangement != ARRANGED_NOT && m->scheme.act_asym;
     out->tile = isa->tile - out->ones;
+    out->factors = isa->int4_factors;
     out->words = words_of(m, out->arrangement);
     if (m->scheme.act != DTYPE_FP32) {
         out->rounded = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));

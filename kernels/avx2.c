@@ -8,7 +8,10 @@ const struct isa isa_avx2 = {
     .description = "AVX2, FMA, F16C",
     .available = cpu_has_avx2,
     .tile = WIDEST,
+    .int4_factors = int4_factors,
     .arrangement = arrangement,
     .prepare = prepare,
     .matmul = matmul,
+    .peak_fp32 = peak_fp32,
+    .peak_int8 = peak_int8,
 };

@@ -11,6 +11,7 @@ struct isa {
     const char *description;
     bool (*available)(void); /* the processor has it and the operating system enabled it */
     size_t tile;             /* tokens that a kernel treats side by side at most, 2 .. MOST_TILE */
+    const float *int4_factors; /* see struct activations; null where all are 1 */
     /* How activations of that many tokens are to be arranged for m. */
     enum arrangement (*arrangement)(const struct qmatrix *m, size_t tokens);
     /* Turns the input of tiles tile0 .. tile1 - 1 into activations, see activations_begin. */
@@ -23,6 +24,11 @@ struct isa {
      * scale * (|code| + |zero|), an int4 one as scale * (15 + zero). */
     void (*matmul)(const struct qmatrix *m, const struct activations *x, size_t panel0,
                    size_t panel1, float *y);
+    /* The arithmetic roofs: run that many rounds of nothing but multiply-adds and return how many of
+     * them; null where the instruction set has none (bf16) or nothing to promise (plain C). */
+    double (*peak_fp32)(size_t rounds);
+    double (*peak_bf16)(size_t rounds);
+    double (*peak_int8)(size_t rounds);
 };
 
 /* One object each; those of another processor family are not in the table. */

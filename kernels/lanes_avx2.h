@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 32")
 
 typedef struct {
     __m256 low, high;
@@ -131,76 +132,86 @@ INLINE integers integers_from_nibbles(const void *p)
 
 /* ---- lines to columns of floats -------------------------------------------------------------- */
 
-/* See matrix.h. Columns come in order; integers without their zero point, int4 as 0..15. */
+/* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15. */
 
-INLINE void line_fp32(const uint8_t *line, floats *column)
+INLINE floats line_fp32(const uint8_t *line, size_t c)
 {
-    column[0] = floats_load((const float *)(const void *)line);
+    (void)c;
+    return floats_load((const float *)(const void *)line);
 }
 
-INLINE void line_fp16(const uint8_t *line, floats *column)
+INLINE floats line_fp16(const uint8_t *line, size_t c)
 {
-    column[0] = floats_from_fp16(line);
-    column[1] = floats_from_fp16(line + 32);
+    return floats_from_fp16(line + 32 * c);
 }
 
-INLINE void line_bf16(const uint8_t *line, floats *column)
+INLINE floats line_bf16(const uint8_t *line, size_t c)
 {
     integers pairs = integers_load(line);
     const __m256i odd = _mm256_set1_epi32((int)0xffff0000);
-    column[0] = (floats){_mm256_castsi256_ps(_mm256_slli_epi32(pairs.low, 16)),
-                         _mm256_castsi256_ps(_mm256_slli_epi32(pairs.high, 16))};
-    column[1] = (floats){_mm256_castsi256_ps(_mm256_and_si256(pairs.low, odd)),
-                         _mm256_castsi256_ps(_mm256_and_si256(pairs.high, odd))};
+    if (c == 0)
+        return (floats){_mm256_castsi256_ps(_mm256_slli_epi32(pairs.low, 16)),
+                        _mm256_castsi256_ps(_mm256_slli_epi32(pairs.high, 16))};
+    return (floats){_mm256_castsi256_ps(_mm256_and_si256(pairs.low, odd)),
+                    _mm256_castsi256_ps(_mm256_and_si256(pairs.high, odd))};
 }
 
-INLINE void line_int8(const uint8_t *line, floats *column)
+INLINE __m256i signed_byte(__m256i fours, size_t c)
+{
+    return _mm256_srai_epi32(_mm256_slli_epi32(fours, 24 - 8 * (int)c), 24);
+}
+
+INLINE floats line_int8(const uint8_t *line, size_t c)
 {
     integers fours = integers_load(line);
-    for (int c = 0; c < 4; c++) {
-        __m256i low = _mm256_srai_epi32(_mm256_slli_epi32(fours.low, 24 - 8 * c), 24);
-        __m256i high = _mm256_srai_epi32(_mm256_slli_epi32(fours.high, 24 - 8 * c), 24);
-        column[c] = (floats){_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)};
-    }
+    return (floats){_mm256_cvtepi32_ps(signed_byte(fours.low, c)),
+                    _mm256_cvtepi32_ps(signed_byte(fours.high, c))};
 }
 
-INLINE void line_int4(const uint8_t *line, floats *column)
+/* A nibble is cut out but not moved, which saves a shift: column c comes times 1 / int4_factors[c], and
+ * its activations are multiplied by the factor beforehand, exactly. */
+#define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
+static const float int4_factors[8] = {1,       0x1p-16f, 0x1p-4f,  0x1p-20f,
+                                      0x1p-8f, 0x1p-24f, 0x1p-12f, 1};
+
+INLINE __m256i nibble_in_place(__m256i eights, size_t c)
+{
+    if (c == 7) /* the top nibble would be a negative number */
+        return _mm256_srli_epi32(eights, 28);
+    return _mm256_and_si256(eights, _mm256_set1_epi32(15 << SHIFT((int)c)));
+}
+
+INLINE floats line_int4(const uint8_t *line, size_t c)
 {
     integers eights = integers_load(line);
-    const __m256i nibble = _mm256_set1_epi32(15);
-    for (int c = 0; c < 8; c++) {
-        int shift = 4 * (c / 2 + c % 2 * 4);
-        __m256i low = _mm256_and_si256(_mm256_srli_epi32(eights.low, shift), nibble);
-        __m256i high = _mm256_and_si256(_mm256_srli_epi32(eights.high, shift), nibble);
-        column[c] = (floats){_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)};
-    }
+    return (floats){_mm256_cvtepi32_ps(nibble_in_place(eights.low, c)),
+                    _mm256_cvtepi32_ps(nibble_in_place(eights.high, c))};
 }
 
-/* Both fp8 types become fp16 by a shift, exactly, subnormals included: E5M2 is its upper half, E4M3
- * times 2^-8 has its exponent and mantissa one bit below the top. */
-INLINE void line_fp8(const uint8_t *line, int shift, int mask, floats *column)
+/* E4M3 shifted to where fp32 has its sign, exponent and mantissa is a fp32 number 2^120 times too small,
+ * subnormals included. */
+INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
 {
-    for (int c = 0; c < 4; c++) {
-        __m256i wide = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(line + 16 * c)));
-        __m256i half = _mm256_and_si256(_mm256_slli_epi16(wide, shift),
-                                        _mm256_set1_epi16((short)mask));
-        column[c] = (floats){_mm256_cvtph_ps(_mm256_castsi256_si128(half)),
-                             _mm256_cvtph_ps(_mm256_extracti128_si256(half, 1))};
-    }
+    __m128i bytes = _mm_load_si128((const __m128i *)(line + 16 * c));
+    __m256i low = _mm256_slli_epi32(_mm256_cvtepi8_epi32(bytes), 20);
+    __m256i high = _mm256_slli_epi32(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)), 20);
+    const __m256i cut = _mm256_set1_epi32((int)0x87f00000);
+    floats small = {_mm256_castsi256_ps(_mm256_and_si256(low, cut)),
+                    _mm256_castsi256_ps(_mm256_and_si256(high, cut))};
+    return floats_multiply(small, floats_all(0x1p120f));
 }
 
-INLINE void line_fp8e4m3(const uint8_t *line, floats *column)
+/* E5M2 is the upper half of fp16. */
+INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
 {
-    line_fp8(line, 7, 0xbf80, column);
+    __m128i bytes = _mm_load_si128((const __m128i *)(line + 16 * c)), zero = _mm_setzero_si128();
+    return (floats){_mm256_cvtph_ps(_mm_unpacklo_epi8(zero, bytes)),
+                    _mm256_cvtph_ps(_mm_unpackhi_epi8(zero, bytes))};
 }
 
-INLINE void line_fp8e5m2(const uint8_t *line, floats *column)
-{
-    line_fp8(line, 8, 0xff00, column);
-}
-
-#define FP8E4M3_UNIT 256.0f /* what line_fp8e4m3's columns are to be multiplied by */
-#define INT4_CENTER 0       /* what line_int4 has subtracted */
+#define INT4_FACTOR(C) int4_factors[C]
+#define INT4_FACTORS true
+#define INT4_CENTER 0 /* what line_int4 has subtracted */
 
 /* ---- integer dot products -------------------------------------------------------------------- */
 
@@ -267,6 +278,19 @@ enum { WIDEST = 6 };
 INLINE size_t width_for(size_t tokens)
 {
     return tokens <= 2 ? tokens : tokens <= 4 ? 4 : WIDEST;
+}
+
+/* Makes the compiler believe that a value is used and changed. */
+INLINE floats floats_keep(floats x)
+{
+    __asm__ volatile("" : "+x"(x.low), "+x"(x.high));
+    return x;
+}
+
+INLINE integers integers_keep(integers x)
+{
+    __asm__ volatile("" : "+x"(x.low), "+x"(x.high));
+    return x;
 }
 
 /* Hardware prefetch stops at pages; this reaches over their ends. */

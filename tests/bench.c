@@ -1,108 +1,15 @@
 /* bench - timing figures, printed and never asserted: `make bench`.
  *
- * Kernels: matrix-vector products over packed weights larger than the last-level cache, each beside
- * a read sweep just before it. Terminal: how soon a key shows its effect while the model generates,
+ * Kernels: see bench_kernels.c. Terminal: how soon a key shows its effect while the model generates,
  * how often the screen is drawn and what drawing costs, through a pseudo-terminal. */
-#include "../kernels/dispatch.h"
-#include "../kernels/quantize.h"
-#include "../src/measure/bandwidth.h"
 #include "../src/measure/clock.h"
-#include "../src/measure/topology.h"
+#include "bench_kernels.h"
 #include "pty.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* ---- kernels --------------------------------------------------------------------------------- */
-
-static const char *const schemes[] = {"fp32", "fp16", "bf16",     "int8",     "w8a16", "w8a8",
-                                      "int4", "w4a16", "int4:g32", "w4a8", "fp8",   "fp8e5m2",
-                                      "fp8/fp8"};
-enum { ROUNDS = 7, COLS = 2048 };
-
-struct product {
-    const struct qmatrix *m;
-    const struct activations *x;
-    float *y;
-};
-
-static void multiply(void *arg, size_t begin, size_t end, int thread)
-{
-    const struct product *p = arg;
-    (void)thread;
-    isa_current()->matmul(p->m, p->x, begin, end, p->y);
-}
-
-/* Rows that make the packed matrix as large as the probe's buffer, filled with one pattern of rows. */
-static bool make_matrix(struct qmatrix *m, const struct scheme *s, size_t bytes, struct error *error)
-{
-    size_t one;
-    float row[COLS];
-    if (!scheme_bytes(s, 64, COLS, &one) || !qmatrix_init(m, s, bytes / one * 64, COLS, error))
-        return false;
-    quantize_tensor_scale(m, (struct value_range){-1, 1});
-    for (size_t r = 0; r < m->rows; r++) {
-        for (size_t c = 0; c < COLS; c++)
-            row[c] = (float)((r * 31 + c * 17) % 255) / 127.0f - 1;
-        quantize_row(m, r, row);
-    }
-    return true;
-}
-
-static void time_scheme(const char *text, const struct bandwidth_probe *probe)
-{
-    struct scheme s;
-    struct error error;
-    struct qmatrix m;
-    float x[COLS];
-    double rates[ROUNDS], shares[ROUNDS];
-    for (size_t c = 0; c < COLS; c++)
-        x[c] = (float)(c % 13) - 6;
-    if (!scheme_parse(text, &s, &error) || !make_matrix(&m, &s, probe->size, &error)) {
-        printf("%-10s %s\n", text, error.text);
-        return;
-    }
-    void *scratch = aligned_alloc(64, activations_scratch(COLS, 1) + 64);
-    struct activations prepared;
-    struct product p = {&m, &prepared, malloc(m.rows * sizeof(float))};
-    activations_prepare(&m, x, 1, scratch, &prepared);
-    for (int i = 0; i < ROUNDS; i++) {
-        double roof = bandwidth_sweep(probe), begin = clock_seconds();
-        pool_run(probe->pool, m.rows, multiply, &p);
-        double seconds = clock_seconds() - begin;
-        rates[i] = (double)m.bytes / seconds;
-        shares[i] = rates[i] / roof;
-    }
-    struct spread rate = spread_of(rates, ROUNDS), share = spread_of(shares, ROUNDS);
-    double macs = (double)m.rows * COLS / ((double)m.bytes / rate.median);
-    printf("%-10s %8.2f %9.2f %8.3f  %.3f..%.3f\n", text, rate.median / 1e9, macs / 1e9,
-           share.median, share.least, share.most);
-    free(p.y);
-    free(scratch);
-    qmatrix_free(&m);
-}
-
-static int bench_kernels(void)
-{
-    struct error error;
-    struct bandwidth_probe probe;
-    struct pool *pool = pool_create(topology()->cores, &error);
-    if (!pool || !bandwidth_open(&probe, pool, &error)) {
-        fprintf(stderr, "bench: %s\n", error.text);
-        return 1;
-    }
-    printf("kernels '%s', %d threads, %zu MiB of packed weights; share of adjacent read sweeps\n",
-           isa_current()->name, pool_threads(pool), probe.size >> 20);
-    printf("%-10s %8s %9s %8s  %s\n", "scheme", "GB/s", "GMAC/s", "share", "spread");
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        time_scheme(schemes[i], &probe);
-    bandwidth_close(&probe);
-    pool_destroy(pool);
-    return 0;
-}
 
 /* ---- the terminal ---------------------------------------------------------------------------- */
 
@@ -196,9 +103,16 @@ static int bench_terminal(const char *binary)
     return 0;
 }
 
-int main(void)
+/* bench [kernels | matmul | terminal [ISA]]: without arguments all of them, every instruction set. */
+int main(int argc, char **argv)
 {
-    const char *binary = getenv("QTOP_BIN");
-    int failed = bench_kernels();
-    return bench_terminal(binary ? binary : "./qtop") || failed;
+    const char *binary = getenv("QTOP_BIN"), *only = argc > 1 ? argv[1] : "";
+    bool failed = false;
+    if (!*only || strcmp(only, "kernels") == 0)
+        failed |= !bench_decode(argc > 2 ? argv[2] : NULL);
+    if (!*only || strcmp(only, "matmul") == 0)
+        failed |= !bench_matmul(argc > 2 ? argv[2] : NULL);
+    if (!*only || strcmp(only, "terminal") == 0)
+        failed |= bench_terminal(binary ? binary : "./qtop") != 0;
+    return failed;
 }

@@ -1,0 +1,359 @@
+#include "bench_kernels.h"
+
+#include "../kernels/dispatch.h"
+#include "../kernels/quantize.h"
+#include "../src/measure/bandwidth.h"
+#include "../src/measure/clock.h"
+#include "../src/measure/topology.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COLS = 2048, ROUNDS = 9, PATTERN = 64 };
+
+/* ---- a product ------------------------------------------------------------------------------- */
+
+struct product {
+    const struct isa *isa;
+    struct qmatrix m;
+    struct activations prepared;
+    size_t tokens;
+    float *x, *y;
+    void *scratch;
+};
+
+static void multiply(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct product *p = arg;
+    (void)thread;
+    p->isa->matmul(&p->m, &p->prepared, begin, end, p->y);
+}
+
+static void prepare(void *arg, size_t begin, size_t end, int thread)
+{
+    struct product *p = arg;
+    (void)thread;
+    p->isa->prepare(&p->m, &p->prepared, begin, end);
+}
+
+static void run(struct product *p, struct pool *pool)
+{
+    activations_begin(p->isa, &p->m, p->x, p->tokens, p->scratch, &p->prepared);
+    pool_run(pool, activations_tiles(&p->prepared), prepare, p);
+    pool_run(pool, qmatrix_panels(&p->m), multiply, p);
+}
+
+static float pattern(size_t r, size_t c)
+{
+    return (float)((r * 31 + c * 17 + r * c % 23) % 255) / 127.0f - 1;
+}
+
+/* The first rows are packed, the others are copies of them, whole panels at a time. */
+static bool fill(struct qmatrix *m)
+{
+    float row[COLS];
+    size_t panels = qmatrix_panels(m), done = PATTERN / PANEL_ROWS, line = m->lines * LINE_BYTES;
+    uint8_t *codes = m->owned, *scales = codes + ((const uint8_t *)m->scales - codes);
+    quantize_tensor_scale(m, (struct value_range){-1, 1});
+    for (size_t r = 0; r < PATTERN && r < m->rows; r++) {
+        for (size_t c = 0; c < COLS; c++)
+            row[c] = pattern(r, c);
+        quantize_row(m, r, row);
+    }
+    size_t scale = m->groups * PANEL_ROWS * (m->scale_type == SCALE_FP16 ? 2 : 4);
+    size_t zero = m->groups * PANEL_ROWS * dtypes[m->scheme.weight].bits / 8;
+    bool own_scales = m->scale_type != SCALE_NONE && m->scheme.granularity != GRANULARITY_TENSOR;
+    for (size_t p = done; p < panels; p++) {
+        memcpy(codes + p * line, codes + p % done * line, line);
+        if (own_scales)
+            memcpy(scales + p * scale, scales + p % done * scale, scale);
+        if (m->zeros && own_scales) {
+            uint8_t *zeros = codes + (m->zeros - codes);
+            memcpy(zeros + p * zero, zeros + p % done * zero, zero);
+        }
+    }
+    return true;
+}
+
+static bool open_product(struct product *p, const struct isa *isa, const char *scheme, size_t bytes,
+                         size_t rows, size_t tokens)
+{
+    struct scheme s;
+    struct error error;
+    size_t one;
+    *p = (struct product){.isa = isa, .tokens = tokens};
+    if (!scheme_parse(scheme, &s, &error) || !scheme_bytes(&s, PATTERN, COLS, &one) ||
+        !qmatrix_init(&p->m, &s, rows ? rows : (bytes / one + 1) * PATTERN, COLS, &error)) {
+        printf("%-18s %s\n", scheme, error.text);
+        return false;
+    }
+    p->x = malloc(tokens * COLS * sizeof *p->x);
+    p->y = malloc(tokens * p->m.rows * sizeof *p->y);
+    p->scratch = aligned_alloc(64, activations_scratch(COLS, tokens) + 64);
+    for (size_t i = 0; i < tokens * COLS; i++)
+        p->x[i] = (float)((i * 29 + i / COLS) % 61) / 30.0f - 1;
+    return fill(&p->m);
+}
+
+static void close_product(struct product *p)
+{
+    qmatrix_free(&p->m);
+    free(p->x);
+    free(p->y);
+    free(p->scratch);
+}
+
+/* What was computed against plain arithmetic in double precision, for some rows and tokens. */
+static bool check(const struct product *p)
+{
+    float row[COLS];
+    for (size_t i = 0; i < 24; i++) {
+        size_t r = (i * 7919 + 13) % p->m.rows, t = i * 5 % p->tokens;
+        qmatrix_decode_row(&p->m, r, row);
+        double sum = 0, magnitude = 0, scale = p->prepared.scales ? p->prepared.scales[t] : 1;
+        for (size_t c = 0; c < COLS; c++) {
+            double a = p->prepared.integers
+                           ? p->prepared.codes[t * COLS + c] - p->prepared.zeros[t]
+                           : (double)p->prepared.values[t * COLS + c];
+            sum += scale * a * (double)row[c];
+            magnitude += scale * fabs(a * (double)row[c]);
+        }
+        double error = fabs(p->y[t * p->m.rows + r] - sum);
+        if (!(error <= 1e-4 * magnitude)) {
+            printf("wrong: row %zu, token %zu: %g; expected %g\n", r, t,
+                   (double)p->y[t * p->m.rows + r], sum);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- roofs ----------------------------------------------------------------------------------- */
+
+struct peak {
+    double (*run)(size_t rounds);
+    double macs[64]; /* by thread */
+};
+
+enum { PEAK_ROUNDS = 1 << 20 };
+
+static void burn(void *arg, size_t begin, size_t end, int thread)
+{
+    struct peak *p = arg;
+    for (size_t i = begin; i < end; i++)
+        p->macs[thread] += p->run(PEAK_ROUNDS);
+}
+
+/* Multiply-adds a second, all threads. */
+static double measure_peak(double (*multiplying)(size_t), struct pool *pool)
+{
+    struct peak p = {.run = multiplying};
+    double macs = 0, begin = clock_seconds();
+    pool_run(pool, (size_t)pool_threads(pool) * 4, burn, &p);
+    double seconds = clock_seconds() - begin;
+    for (int i = 0; i < pool_threads(pool); i++)
+        macs += p.macs[i];
+    return macs / seconds;
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+static double cached_rate(const struct isa *isa, const char *scheme, struct pool *pool)
+{
+    struct product p;
+    double best[ROUNDS];
+    if (!open_product(&p, isa, scheme, 96 << 10, 0, 1))
+        return NAN;
+    for (int i = 0; i < ROUNDS; i++) { /* each thread its own share, again and again */
+        double begin = clock_seconds();
+        for (int k = 0; k < 200; k++)
+            multiply(&p, 0, qmatrix_panels(&p.m), 0);
+        best[i] = 200 * (double)p.m.bytes / (clock_seconds() - begin);
+        if (i == 0)
+            run(&p, pool);
+    }
+    close_product(&p);
+    return spread_of(best, ROUNDS).median * pool_threads(pool);
+}
+
+static bool decode_row(const struct isa *isa, const char *scheme, const struct bandwidth_probe *probe)
+{
+    struct product p;
+    double rates[ROUNDS], shares[ROUNDS];
+    if (!open_product(&p, isa, scheme, (size_t)1 << 30, 0, 1))
+        return false;
+    run(&p, probe->pool);
+    bool right = check(&p);
+    for (int i = 0; i < ROUNDS && right; i++) {
+        double roof = bandwidth_sweep(probe), begin = clock_seconds();
+        run(&p, probe->pool);
+        rates[i] = (double)p.m.bytes / (clock_seconds() - begin);
+        shares[i] = rates[i] / roof;
+    }
+    if (right) {
+        struct spread rate = spread_of(rates, ROUNDS), share = spread_of(shares, ROUNDS);
+        double macs = (double)p.m.rows * COLS / ((double)p.m.bytes / rate.median);
+        printf("%-18s %8.2f %8.2f %7.3f  %.3f..%.3f", scheme, rate.median / 1e9, macs / 1e9,
+               share.median, share.least, share.most);
+    }
+    close_product(&p);
+    if (right)
+        printf(" %10.1f\n", cached_rate(isa, scheme, probe->pool) / 1e9);
+    fflush(stdout);
+    return right;
+}
+
+static const char *const decode_schemes[] = {
+    "fp32",       "fp16",  "bf16",      "bf16/bf16",      "int8",      "w8a16", "w8a8",
+    "int4",       "w4a16", "w4a16:g32", "w4a16:g32:asym", "w4a16:asym", "w4a8", "w4a8:g32",
+    "int8/int8.asym:asym", "fp8e4m3",   "fp8e4m3/bf16",   "fp8/fp8",   "fp8e5m2"};
+
+/* Calls `row` for every instruction set asked for, on a pool of all cores. */
+static bool each_isa(const char *isa, bool (*table)(const struct isa *, struct pool *))
+{
+    struct error error;
+    struct pool *pool = pool_create(topology()->cores, &error);
+    bool ok = pool != NULL;
+    if (!pool)
+        fprintf(stderr, "bench: %s\n", error.text);
+    for (size_t i = 0; ok && isa_at(i); i++)
+        if (isa_at(i)->available() && (!isa || strcmp(isa, isa_at(i)->name) == 0))
+            ok = table(isa_at(i), pool);
+    pool_destroy(pool);
+    return ok;
+}
+
+static bool decode_table(const struct isa *isa, struct pool *pool)
+{
+    struct error error;
+    struct bandwidth_probe probe;
+    if (!bandwidth_open(&probe, pool, &error)) {
+        fprintf(stderr, "bench: %s\n", error.text);
+        return false;
+    }
+    printf("\none token, kernels '%s', %d threads, 1 GiB of packed weights; share of the read sweep "
+           "just before\n%-18s %8s %8s %7s  %-12s %10s\n", isa->name, pool_threads(pool), "scheme",
+           "GB/s", "GMAC/s", "share", "spread", "cached GB/s");
+    bool ok = true;
+    for (size_t i = 0; i < sizeof decode_schemes / sizeof *decode_schemes; i++)
+        ok &= decode_row(isa, decode_schemes[i], &probe);
+    bandwidth_close(&probe);
+    return ok;
+}
+
+bool bench_decode(const char *isa)
+{
+    return each_isa(isa, decode_table);
+}
+
+enum { TOKENS = 256, WIDE = 5632 };
+
+typedef void sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
+                   const float *b, int ldb, float beta, float *c, int ldc);
+
+/* y = x W', tokens x rows, as OpenBLAS does it; null where it is not installed. */
+static sgemm *find_openblas(void)
+{
+    void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    union {
+        void *object;
+        sgemm *function;
+    } at = {library ? dlsym(library, "cblas_sgemm") : NULL};
+    return at.function;
+}
+
+static double (*peak_of(const struct isa *isa, const struct scheme *s))(size_t)
+{
+    if (dtypes[s->act].kind == DTYPE_KIND_INTEGER)
+        return isa->peak_int8;
+    bool pairs = isa->peak_bf16 && s->weight != DTYPE_FP32 && s->weight != DTYPE_FP16 &&
+                 (s->act == DTYPE_BF16 || dtypes[s->act].kind == DTYPE_KIND_SCALED_FLOAT);
+    return pairs ? isa->peak_bf16 : isa->peak_fp32;
+}
+
+static bool matmul_row(const struct isa *isa, const char *scheme, struct pool *pool)
+{
+    struct product p;
+    double rates[ROUNDS], shares[ROUNDS];
+    if (!open_product(&p, isa, scheme, 0, WIDE, TOKENS))
+        return false;
+    run(&p, pool);
+    bool right = check(&p);
+    double (*peak)(size_t) = peak_of(isa, &p.m.scheme), macs = (double)TOKENS * WIDE * COLS;
+    for (int i = 0; i < ROUNDS && right; i++) {
+        double roof = peak ? measure_peak(peak, pool) : NAN, begin = clock_seconds();
+        run(&p, pool);
+        rates[i] = macs / (clock_seconds() - begin);
+        shares[i] = rates[i] / roof;
+    }
+    if (right) {
+        struct spread rate = spread_of(rates, ROUNDS), share = spread_of(shares, ROUNDS);
+        printf("%-18s %8.1f %7.3f  %.3f..%.3f  of %s\n", scheme, rate.median / 1e9, share.median,
+               share.least, share.most,
+               peak == isa->peak_int8 ? "int8" : peak == isa->peak_bf16 ? "bf16" : "fp32");
+    }
+    close_product(&p);
+    fflush(stdout);
+    return right;
+}
+
+static void openblas_row(const struct isa *isa, struct pool *pool)
+{
+    struct product p;
+    double ratios[ROUNDS], rates[ROUNDS];
+    sgemm *multiply_dense = find_openblas();
+    if (!multiply_dense) {
+        printf("OpenBLAS is not installed: fp32 is not compared with its sgemm\n");
+        return;
+    }
+    float *w = malloc((size_t)WIDE * COLS * sizeof *w), *y = malloc(TOKENS * WIDE * sizeof *y);
+    open_product(&p, isa, "fp32", 0, WIDE, TOKENS);
+    for (size_t r = 0; r < WIDE; r++)
+        qmatrix_decode_row(&p.m, r, w + r * COLS);
+    for (int i = -1; i < ROUNDS; i++) {
+        double begin = clock_seconds();
+        multiply_dense(101, 111, 112, TOKENS, WIDE, COLS, 1, p.x, COLS, w, COLS, 0, y, WIDE);
+        double middle = clock_seconds();
+        run(&p, pool);
+        double end = clock_seconds();
+        if (i >= 0) {
+            rates[i] = (double)TOKENS * WIDE * COLS / (middle - begin);
+            ratios[i] = (middle - begin) / (end - middle);
+        }
+    }
+    struct spread ratio = spread_of(ratios, ROUNDS), rate = spread_of(rates, ROUNDS);
+    printf("OpenBLAS sgemm     %8.1f; fp32 here is %.3f of its speed (%.3f..%.3f)\n", rate.median / 1e9,
+           ratio.median, ratio.least, ratio.most);
+    free(w);
+    free(y);
+    close_product(&p);
+}
+
+static const char *const matmul_schemes[] = {"fp32", "fp16", "bf16",  "bf16/bf16", "int8", "w8a16",
+                                             "w8a8", "int4", "w4a16", "w4a8",      "fp8",  "fp8/bf16",
+                                             "fp8/fp8"};
+
+static bool matmul_table(const struct isa *isa, struct pool *pool)
+{
+    bool ok = true;
+    printf("\n%d tokens, %d -> %d, kernels '%s', %d threads; share of the instruction's peak\n"
+           "%-18s %8s %7s  %s\n", TOKENS, COLS, WIDE, isa->name, pool_threads(pool), "scheme",
+           "GMAC/s", "share", "spread");
+    if (isa->peak_fp32)
+        printf("peaks in GMAC/s: fp32 %.0f, bf16 %.0f, int8 %.0f\n",
+               measure_peak(isa->peak_fp32, pool) / 1e9,
+               isa->peak_bf16 ? measure_peak(isa->peak_bf16, pool) / 1e9 : NAN,
+               measure_peak(isa->peak_int8, pool) / 1e9);
+    for (size_t i = 0; i < sizeof matmul_schemes / sizeof *matmul_schemes; i++)
+        ok &= matmul_row(isa, matmul_schemes[i], pool);
+    openblas_row(isa, pool);
+    return ok;
+}
+
+bool bench_matmul(const char *isa)
+{
+    return each_isa(isa, matmul_table);
+}
