@@ -170,8 +170,21 @@ static float *logits_in_parts(const struct fixture *f, struct weights *set, stru
     return logits;
 }
 
-/* Tokens in chunks give bit for bit the logits that they give one at a time, with any number of
- * threads and every kind of scheme. */
+/* Logits that differ by roundings only. Where activations become integers, a rounding can move one to
+ * the next code. */
+static void assert_same_logits(const float *a, const float *b, size_t n, double tolerance)
+{
+    double largest = 0, difference = 0;
+    for (size_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs((double)b[i]));
+        difference = fmax(difference, fabs((double)a[i] - b[i]));
+    }
+    if (!(difference <= tolerance * largest))
+        fail_msg("logits differ by %g of %g", difference, largest);
+}
+
+/* Tokens in chunks give the logits that they give one at a time, and with any number of threads the
+ * very same bits. */
 static void test_chunks_do_not_change_logits(void **state)
 {
     (void)state;
@@ -181,29 +194,30 @@ static void test_chunks_do_not_change_logits(void **state)
     struct fixture f = open_fixture(&untied);
     int32_t tokens[N];
     random_tokens(1, tokens, N, untied.vocab);
-    size_t bytes = N * f.model->hyper.vocab * sizeof(float), vocab = f.model->hyper.vocab;
+    size_t vocab = f.model->hyper.vocab, n = N * vocab;
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
-        struct pool *one = pool_create(1, NULL);
+        struct pool *one = pool_create(1, NULL), *three = pool_create(3, NULL);
         struct weights *set = requantized(&f, schemes[i], one);
         float *single = logits_in_parts(&f, set, one, tokens, N, 1);
-        for (int threads = 1; threads <= 3; threads++) {
-            struct pool *pool = pool_create(threads, NULL);
-            for (size_t part = 2; part <= CONTEXT_CHUNK; part += 10) {
-                float *chunked = logits_in_parts(&f, set, pool, tokens, N, part);
-                assert_memory_equal(chunked, single, bytes);
-                free(chunked);
-            }
-            float *last = make(vocab * sizeof *last);
-            struct context *c = context_open(f.model, pool, N, NULL);
-            context_prefill(c, set, tokens, N, last);
-            assert_memory_equal(last, single + (N - 1) * vocab, vocab * sizeof *last);
-            context_close(c);
-            free(last);
-            pool_destroy(pool);
+        double tolerance = set->layer[2]->matrix.scheme.act == DTYPE_FP32 ? 1e-5 : 0.05;
+        for (size_t part = 1; part <= N; part += 10) {
+            float *chunked = logits_in_parts(&f, set, one, tokens, N, part);
+            float *shared = logits_in_parts(&f, set, three, tokens, N, part);
+            assert_same_logits(chunked, single, n, tolerance);
+            assert_memory_equal(chunked, shared, n * sizeof *chunked);
+            free(chunked);
+            free(shared);
         }
+        float *last = make(vocab * sizeof *last);
+        struct context *c = context_open(f.model, three, N, NULL);
+        context_prefill(c, set, tokens, N, last);
+        assert_same_logits(last, single + (N - 1) * vocab, vocab, tolerance);
+        context_close(c);
+        free(last);
         free(single);
         weights_unref(set);
         pool_destroy(one);
+        pool_destroy(three);
     }
     close_fixture(&f);
 }
@@ -224,8 +238,7 @@ static void test_context_rewinds(void **state)
         context_prefill(c, f.stored, tokens + c->length, N - c->length, again);
         c->length = length;
         context_run(c, f.stored, tokens + length, 1, LOGITS_LAST, again);
-        assert_memory_equal(again, once + length * f.model->hyper.vocab,
-                            f.model->hyper.vocab * sizeof *again);
+        assert_same_logits(again, once + length * f.model->hyper.vocab, f.model->hyper.vocab, 1e-5);
     }
     context_close(c);
     free(once);
@@ -358,9 +371,10 @@ static void add_window(struct sums *s, const struct fixture *f, struct pool *poo
     free(other);
 }
 
+/* The windows run in chunks of other lengths here and there. */
 static void assert_near(double value, double expected)
 {
-    if (!(fabs(value - expected) <= 1e-9 * fmax(fabs(expected), 1e-3)))
+    if (!(fabs(value - expected) <= 1e-6 * fmax(fabs(expected), 1e-3)))
         fail_msg("%.15g; expected %.15g", value, expected);
 }
 
