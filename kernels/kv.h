@@ -25,7 +25,7 @@ struct kv_cache {
     struct kv_shape shape;
     size_t blocks;        /* of positions, each head */
     uint8_t *keys, *values;
-    float *scales;        /* null where the datatype has none; keys' and values' of a block together */
+    float *scales;        /* a block's, keys' first; null where the datatype has none */
 };
 
 /* One head of one layer, as attention reads it. Block b: keys and values from b * KV_BLOCK *
@@ -57,7 +57,7 @@ bool kv_cache_bytes(const struct kv_shape *shape, size_t *bytes);
 bool kv_open(struct kv_cache *cache, const struct kv_shape *shape, struct error *error);
 void kv_close(struct kv_cache *cache);
 
-/* Encodes keys and values (heads x head_size each, RoPE applied) at a position, over what was there. */
+/* Encodes keys and values (heads x head_size each, RoPE applied) at a position. */
 void kv_put(struct kv_cache *cache, size_t layer, size_t position, const float *keys,
             const float *values);
 

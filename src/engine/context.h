@@ -31,7 +31,7 @@ struct context {
     size_t attention_floats;
     void *activations; /* scratch of activations_prepare */
     struct tap tap;
-    double *tensor_seconds; /* where not null, each tensor's time is added here, and last attention's */
+    double *tensor_seconds; /* where not null, each tensor's time is added, and last attention's */
 };
 
 /* Room for `capacity` positions in an fp32 cache. The error says what does not fit in memory. */

@@ -40,7 +40,7 @@ struct weights {
     struct packed *layer[];
 };
 
-/* The model's stored weights, borrowed from its file, with an fp32 cache. Null when memory is short. */
+/* The model's stored weights, borrowed from its file; an fp32 cache. Null when memory is short. */
 struct weights *weights_stored(const struct model *model);
 
 /* A copy of the set in which p stands for its tensor; takes a new reference to p. */
