@@ -1,28 +1,72 @@
-/* ops.h - the transformer's other operators, on fp32. Vectors have n elements; in and out may be the
- * same unless stated. */
+/* ops.h - the transformer's other operators, on fp32, for every instruction set.
+ *
+ * Written once, in ops.inc, and compiled for each instruction set. Sums run over 16 fixed lanes that
+ * are added pairwise at the end, contraction is off and exp is the same polynomial everywhere, so all
+ * instruction sets give the same bits. Vectors have n elements, from 1; in and out may be the same
+ * unless stated. NaN in gives NaN out. */
 #ifndef QTOP_OPS_H
 #define QTOP_OPS_H
 
-#include <stddef.h>
+#include "kv.h"
 
-/* Root-mean-square normalization (Zhang and Sennrich 2019): out = weight * x / sqrt(mean x^2 + eps). */
-void op_rmsnorm(float *out, const float *x, const float *weight, size_t n, float eps);
+/* Attention of several tokens' queries over one head of the cache. `heads` query heads share that
+ * head (grouped-query attention, Ainslie et al. 2023): a row of q and of out holds them next to each
+ * other (heads x head_size), rows lie `stride` floats apart. The first token sees positions
+ * 0..length-1, each later one sees one more. */
+struct attention {
+    struct kv_head kv;
+    const float *q;
+    float *out;
+    size_t tokens, heads, stride, length; /* each from 1 */
+    float *scratch; /* attention_scratch floats */
+};
 
-/* x becomes exp(x - max) / sum: probabilities. */
-void op_softmax(float *x, size_t n);
+struct operators {
+    /* Root-mean-square normalization (Zhang and Sennrich 2019):
+     * out = weight * x / sqrt(mean x^2 + eps). */
+    void (*rmsnorm)(float *out, const float *x, const float *weight, size_t n, float eps);
+    /* Layer normalization (Ba et al. 2016):
+     * out = weight * (x - mean) / sqrt(variance + eps) + bias. */
+    void (*layernorm)(float *out, const float *x, const float *weight, const float *bias, size_t n,
+                      float eps);
+    /* x becomes exp(x - max) / sum: probabilities. */
+    void (*softmax)(float *x, size_t n);
+    /* Rotary position embedding (Su et al. 2021) of one head: pairs (2i, 2i+1) turn by angle i, whose
+     * cosines and sines (n/2 of each) belong to the position. */
+    void (*rope)(float *x, const float *cosines, const float *sines, size_t n);
+    /* SwiGLU (Shazeer 2020): gate becomes silu(gate) * up. */
+    void (*swiglu)(float *gate, const float *up, size_t n);
+    /* GELU (Hendrycks and Gimpel 2016), x times the normal distribution's Phi(x): exact, and in the
+     * approximation 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
+    void (*gelu)(float *x, size_t n);
+    void (*gelu_tanh)(float *x, size_t n);
+    void (*add)(float *x, const float *y, size_t n); /* x += y */
+    /* x becomes e^x, within 1 unit in the last place; below 2^-126 it is 0, above the largest
+     * float infinity. */
+    void (*exp)(float *x, size_t n);
+    /* softmax(q k / sqrt(head_size)) v in one pass over keys and values, a block at a time, with a
+     * running maximum and sum (online softmax: Milakov and Gimelshein 2018; FlashAttention: Dao et
+     * al. 2022). A block is decoded once for all queries. The result for a token does not depend on
+     * the tokens beside it. */
+    void (*attention)(const struct attention *attention);
+};
 
-/* Rotary position embedding (Su et al. 2021) of one head: pairs (2i, 2i+1) turn by angle i, whose
- * cosines and sines (n/2 of each) belong to the position. */
-void op_rope(float *x, const float *cosines, const float *sines, size_t n);
+/* Floats of scratch for tokens x heads queries of a head size. */
+size_t attention_scratch(size_t tokens, size_t heads, size_t head_size);
 
-/* SwiGLU (Shazeer 2020): gate becomes silu(gate) * up. */
-void op_swiglu(float *gate, const float *up, size_t n);
+extern const struct operators operators_c; /* the plain build: NEON on aarch64, SSE2 on x86-64 */
+#ifdef __x86_64__
+extern const struct operators operators_avx2, operators_avx512;
+#endif
 
-void op_add(float *x, const float *y, size_t n);
+/* The operators that go with the instruction set in use. */
+const struct operators *operators_current(void);
 
-/* Attention of one query head over positions 0..length-1: keys and values of position p begin
- * p * stride floats after k and v. scores is scratch of length floats; out receives n. */
-void op_attention(float *out, const float *q, const float *k, const float *v, size_t n,
-                  size_t stride, size_t length, float *scores);
+/* The builds of this program that this machine can run, from 0; null past the end. */
+struct operators_build {
+    const char *isa; /* a name in dispatch.h begins with it */
+    const struct operators *operators;
+};
+const struct operators_build *operators_at(size_t i);
 
 #endif

@@ -71,11 +71,13 @@ bool session_ends_text(const struct session *s, int32_t token)
 
 struct scheme *session_schemes(const struct session *s, struct error *error)
 {
-    struct scheme *schemes = calloc(s->model->tensor_count, sizeof *schemes);
+    struct scheme *schemes = calloc(schemes_count(s->model), sizeof *schemes);
     if (!schemes)
         error_set(error, "not enough memory");
     for (size_t i = 0; schemes && i < s->model->tensor_count; i++)
         schemes[i] = s->model->tensors[i].stored.scheme;
+    if (schemes)
+        schemes[kv_index(s->model)] = scheme_default(DTYPE_FP32);
     return schemes;
 }
 
@@ -91,6 +93,14 @@ struct weights *session_weights(const struct session *s, const struct scheme *sc
         if (p && !next)
             error_set(error, "not enough memory");
         packed_unref(p);
+        weights_unref(set);
+        set = next;
+    }
+    enum dtype kv = schemes[kv_index(s->model)].weight;
+    if (set && kv != set->kv) {
+        struct weights *next = weights_with_kv(set, kv);
+        if (!next)
+            error_set(error, "not enough memory");
         weights_unref(set);
         set = next;
     }

@@ -32,11 +32,11 @@ void session_close(struct session *session);
 int32_t session_bos(const struct session *session);
 bool session_ends_text(const struct session *session, int32_t token);
 
-/* The weight set with one scheme a tensor, all at once. */
+/* The weight set of an array of schemes (schemes_count), all at once. */
 struct weights *session_weights(const struct session *session, const struct scheme *schemes,
                                 struct error *error);
 
-/* The model's stored schemes, one a tensor; the caller frees. */
+/* The model's stored schemes (schemes_count), the KV cache in fp32; the caller frees. */
 struct scheme *session_schemes(const struct session *session, struct error *error);
 
 /* The model writes its own text: count tokens at full precision, temperature 1, a new text after each

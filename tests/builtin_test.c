@@ -81,6 +81,40 @@ static void test_held_out_text(void **state)
     assert_true(r.perplexity < 2);
 }
 
+/* What a smaller cache is known to cost: nothing to speak of in fp16, little in int8, more in fp8. */
+static void test_kv_cache(void **state)
+{
+    static const struct {
+        enum dtype kv;
+        double least, most; /* nats */
+    } cases[] = {{DTYPE_FP32, 0, 0}, {DTYPE_FP16, 0, 1e-7}, {DTYPE_INT8, 1e-7, 1e-4},
+                 {DTYPE_FP8E4M3, 1e-6, 1e-3}, {DTYPE_FP8E5M2, 1e-5, 5e-3}};
+    struct error error;
+    double before = -1;
+    (void)state;
+    struct writer *w = writer_open(&session, 512, SELF_TEXT_EVALUATION_SEED, &error);
+    assert_non_null(w);
+    while (!writer_step(w, 1))
+        continue;
+    const struct tokens *tokens = writer_tokens(w);
+    struct quality_plan plan = {tokens->ids, tokens->count, session_bos(&session), PROTOCOL_FULL, 512};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct weights *set = weights_with_kv(session.stored, cases[i].kv);
+        struct quality *q = quality_open(session.model, session.pool, &plan, session.stored, set,
+                                         &error);
+        assert_non_null(q);
+        while (!quality_step(q, 1))
+            continue;
+        double kl = quality_result(q).kl;
+        fprintf(stderr, "KV cache %s: KL %.3g\n", dtypes[cases[i].kv].name, kl);
+        assert_true(kl >= cases[i].least && kl <= cases[i].most && kl > before);
+        before = kl;
+        quality_close(q);
+        weights_unref(set);
+    }
+    writer_close(w);
+}
+
 static double sqnr(int tensor, const char *text)
 {
     struct scheme scheme;
@@ -122,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shape),
         cmocka_unit_test(test_held_out_text),
+        cmocka_unit_test(test_kv_cache),
         cmocka_unit_test(test_finer_is_never_worse),
     };
     return cmocka_run_group_tests_name("builtin", tests, open_builtin, close_builtin);

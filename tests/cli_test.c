@@ -454,6 +454,9 @@ static void test_other_bad_words(void **state)
     REFUSE(2, WORDS("--protocol", "full or llamacpp"), "eval", "--protocol", "foo", model);
     REFUSE(2, WORDS("--protocol"), "eval", "--protocol", "", model);
     for (size_t c = 0; c < COMMANDS - 2; c++)
+        REFUSE(2, WORDS("--kv", "int4", "expected fp32"), commands[c], "--kv", "int4", model);
+    REFUSE(2, WORDS("--kv", "expected"), "eval", "--kv", "", model);
+    for (size_t c = 0; c < COMMANDS - 2; c++)
         REFUSE(2, WORDS("instruction set", "expected one of"), commands[c], "--isa", "foo", model);
     for (size_t i = 0; i < sizeof roofs / sizeof *roofs; i++)
         REFUSE(2, WORDS("--roof", "expected"), "plan", "--roof", roofs[i], model);
@@ -473,6 +476,8 @@ static void test_bad_recipes(void **state)
         {"*\n", {"line 1", "scheme"}},
         {"* int8 x\n", {"line 1", "x"}},
         {"blk.0.atn_q int8\n", {"line 1", "blk.0.attn_q"}},
+        {"\nkv int4\n", {"line 2", "expected fp32, fp16, int8"}},
+        {"kvv int8\n", {"line 1", "nearest name is kv"}},
         {"\x1b[31m \xff\xfe", {"line 1", "expected"}},
     };
     REFUSE(1, WORDS("/nonexistent/r", "No such file"), "eval", "-r", "/nonexistent/r", model);
@@ -574,6 +579,7 @@ static const struct json_field bench_fields[] = {
     {"scheme", NEED_STRING},
     {"threads", NEED_NUMBER},
     {"isa", NEED_STRING},
+    {"kv", NEED_STRING},
     {"decode_tokens_per_second", NEED_NUMBER},
     {"prefill_tokens_per_second", NEED_NUMBER},
     {"bytes_per_token", NEED_NUMBER},
@@ -585,6 +591,7 @@ static const struct json_field bench_fields[] = {
 };
 static const struct json_field eval_fields[] = {
     {"scheme", NEED_STRING},       {"tokens", NEED_NUMBER},
+    {"kv", NEED_STRING},
     {"window", NEED_NUMBER},       {"protocol", NEED_STRING},
     {"perplexity", NEED_MAYBE},    {"perplexity_reference", NEED_MAYBE},
     {"kl_divergence", NEED_MAYBE}, {"kl_stderr", NEED_MAYBE},
@@ -700,6 +707,30 @@ static void test_json_of_eval(void **state)
     assert_int_equal(json_integer_value(window), 16);
     json_decref(window);
     release(&r);
+}
+
+/* What is asked on the command line, and what a recipe then says, is what runs. */
+static void test_kv_is_chosen(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *option, *recipe, *kv;
+    } cases[] = {{"fp32", "# nothing\n", "fp32"}, {"fp8", "output int8\n", "fp8e4m3"},
+                 {"fp16", "kv int8\n", "int8"},    {"int8", "kv fp32\n", "fp32"}};
+    char *recipe = path_in(folder, "kv.recipe");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct run r = {.out = TO_PIPE};
+        write_file(recipe, cases[i].recipe, strlen(cases[i].recipe));
+        ACCEPT(&r, "eval", "--json", "-n", "50", "--kv", cases[i].option, "-r", recipe, model);
+        json_t *kv = first_value(&r, "kv"), *kl = first_value(&r, "kl_divergence");
+        assert_string_equal(json_string_value(kv), cases[i].kv);
+        assert_int_equal(json_number_value(kl) == 0, i == 0 || i == 3);
+        json_decref(kv);
+        json_decref(kl);
+        release(&r);
+    }
+    unlink(recipe);
+    free(recipe);
 }
 
 static void test_json_of_inspect(void **state)
@@ -1309,6 +1340,7 @@ int main(void)
         cmocka_unit_test(test_bad_tokenizers_are_refused),
         cmocka_unit_test(test_json_of_bench),
         cmocka_unit_test(test_json_of_eval),
+        cmocka_unit_test(test_kv_is_chosen),
         cmocka_unit_test(test_json_of_inspect),
         cmocka_unit_test(test_json_of_plan),
         cmocka_unit_test(test_json_with_hostile_names),

@@ -1,5 +1,5 @@
 /* Every kernel of every instruction set against plain arithmetic in wider types; the preparation of
- * activations; the transformer's other operators. */
+ * activations. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "../kernels/dispatch.h"
-#include "../kernels/ops.h"
 #include "../kernels/quantize.h"
 #include "support.h"
 
@@ -566,175 +565,6 @@ static void test_activations(void **state)
     }
 }
 
-/* ---- the other operators --------------------------------------------------------------------- */
-
-static void assert_close(double value, double expected, double tolerance)
-{
-    if (!(fabs(value - expected) <= tolerance))
-        fail_msg("%.9g; expected %.9g +- %.2g", value, expected, tolerance);
-}
-
-static void fill_normal(uint64_t *seed, float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)random_normal(seed);
-}
-
-static void test_rmsnorm(void **state)
-{
-    (void)state;
-    uint64_t seed = 6;
-    float x[MOST_COLS], weight[MOST_COLS], out[MOST_COLS];
-    for (size_t n = 1; n <= MOST_COLS; n += 1 + n / 8) {
-        double sum = 0;
-        fill_normal(&seed, x, n);
-        fill_normal(&seed, weight, n);
-        for (size_t i = 0; i < n; i++)
-            sum += (double)x[i] * x[i];
-        op_rmsnorm(out, x, weight, n, 1e-5f);
-        for (size_t i = 0; i < n; i++)
-            assert_close(out[i], weight[i] * (x[i] / sqrt(sum / (double)n + 1e-5)),
-                         1e-5 * fabs((double)weight[i]) * 3);
-        op_rmsnorm(x, x, weight, n, 1e-5f);
-        assert_memory_equal(x, out, n * sizeof *x);
-    }
-    memset(x, 0, sizeof x);
-    op_rmsnorm(out, x, weight, 8, 1e-5f);
-    for (size_t i = 0; i < 8; i++)
-        assert_true(out[i] == 0);
-}
-
-static void check_softmax(float *x, size_t n)
-{
-    double largest = x[0], sum = 0, total = 0, expected[MOST_COLS];
-    for (size_t i = 1; i < n; i++)
-        largest = fmax(largest, (double)x[i]);
-    for (size_t i = 0; i < n; i++)
-        sum += expected[i] = exp(x[i] - largest);
-    op_softmax(x, n);
-    for (size_t i = 0; i < n; i++) {
-        assert_close(x[i], expected[i] / sum, 1e-6);
-        assert_true(x[i] >= 0);
-        total += (double)x[i];
-    }
-    assert_close(total, 1, 1e-5);
-}
-
-static void test_softmax(void **state)
-{
-    (void)state;
-    static const float scales[] = {0, 1e-30f, 1, 10, 100, 1e4f, 1e30f};
-    uint64_t seed = 7;
-    float x[MOST_COLS];
-    for (size_t k = 0; k < sizeof scales / sizeof *scales; k++)
-        for (size_t n = 1; n <= MOST_COLS; n += 1 + n / 4) {
-            fill_normal(&seed, x, n);
-            for (size_t i = 0; i < n; i++)
-                x[i] *= scales[k];
-            check_softmax(x, n);
-        }
-    float masked[3] = {-INFINITY, 2, 2};
-    check_softmax(masked, 3);
-    assert_true(masked[0] == 0);
-}
-
-static void test_rope(void **state)
-{
-    (void)state;
-    uint64_t seed = 8;
-    float x[64], before[64], cosines[32], sines[32];
-    for (size_t n = 2; n <= 64; n += 2)
-        for (int position = 0; position < 50; position += 7) {
-            double norm = 0, turned = 0;
-            for (size_t i = 0; i < n / 2; i++) {
-                double angle = position * pow(10000, -2.0 * (double)i / (double)n);
-                cosines[i] = (float)cos(angle);
-                sines[i] = (float)sin(angle);
-            }
-            fill_normal(&seed, before, n);
-            memcpy(x, before, sizeof x);
-            op_rope(x, cosines, sines, n);
-            for (size_t i = 0; i < n / 2; i++) {
-                double angle = position * pow(10000, -2.0 * (double)i / (double)n);
-                double a = before[2 * i], b = before[2 * i + 1];
-                assert_close(x[2 * i], a * cos(angle) - b * sin(angle), 2e-6);
-                assert_close(x[2 * i + 1], a * sin(angle) + b * cos(angle), 2e-6);
-                norm += a * a + b * b;
-                turned += (double)x[2 * i] * x[2 * i] + (double)x[2 * i + 1] * x[2 * i + 1];
-            }
-            assert_close(turned, norm, 1e-5 * norm);
-            if (position == 0)
-                assert_memory_equal(x, before, n * sizeof *x);
-        }
-}
-
-static void test_swiglu_and_add(void **state)
-{
-    (void)state;
-    static const float gates[] = {0, -0.0f, 1, -1, 20, -20, 88, -88, 100, -100, 1e30f, -1e30f};
-    enum { N = sizeof gates / sizeof *gates };
-    uint64_t seed = 9;
-    float gate[N], up[N], sum[N];
-    memcpy(gate, gates, sizeof gate);
-    fill_normal(&seed, up, N);
-    memcpy(sum, up, sizeof sum);
-    op_swiglu(gate, up, N);
-    op_add(sum, gates, N);
-    for (size_t i = 0; i < N; i++) {
-        double g = gates[i], expected = g / (1 + exp(-g)) * up[i];
-        assert_close(gate[i], expected, 1e-6 * fabs(expected) + 1e-30);
-        assert_true(sum[i] == up[i] + gates[i]);
-    }
-}
-
-static void check_attention(uint64_t *seed, size_t n, size_t stride, size_t length, float spread)
-{
-    float *q = make(n * sizeof *q), *out = make(n * sizeof *out);
-    /* The last position holds n floats, not a whole stride: nothing may be read beyond. */
-    size_t floats = (length - 1) * stride + n;
-    float *k = make(floats * sizeof *k), *v = make(floats * sizeof *v);
-    float *scores = make(length * sizeof *scores);
-    double *weight = make(length * sizeof *weight), largest = -INFINITY, sum = 0;
-    fill_normal(seed, q, n);
-    fill_normal(seed, k, floats);
-    fill_normal(seed, v, floats);
-    for (size_t i = 0; i < n; i++)
-        q[i] *= spread;
-    for (size_t p = 0; p < length; p++) {
-        weight[p] = 0;
-        for (size_t i = 0; i < n; i++)
-            weight[p] += (double)q[i] * k[p * stride + i] / sqrt((double)n);
-        largest = fmax(largest, weight[p]);
-    }
-    for (size_t p = 0; p < length; p++)
-        sum += weight[p] = exp(weight[p] - largest);
-    op_attention(out, q, k, v, n, stride, length, scores);
-    for (size_t i = 0; i < n; i++) {
-        double expected = 0;
-        for (size_t p = 0; p < length; p++)
-            expected += weight[p] / sum * v[p * stride + i];
-        assert_close(out[i], expected, 1e-5 * (1 + (double)spread));
-    }
-    free(q);
-    free(out);
-    free(k);
-    free(v);
-    free(scores);
-    free(weight);
-}
-
-static void test_attention(void **state)
-{
-    (void)state;
-    uint64_t seed = 10;
-    for (size_t n = 1; n <= 64; n += 1 + n / 3)
-        for (size_t length = 1; length <= 100; length += 1 + length / 2) {
-            check_attention(&seed, n, n, length, 1);
-            check_attention(&seed, n, 3 * n + 1, length, 1);
-            check_attention(&seed, n, n, length, 10);
-        }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -744,11 +574,6 @@ int main(void)
         cmocka_unit_test(test_matmul_of_stored_groups),
         cmocka_unit_test(test_isa_table),
         cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_rmsnorm),
-        cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_swiglu_and_add),
-        cmocka_unit_test(test_attention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -340,6 +340,45 @@ static void test_undo_and_redo_are_exact(void **state)
     lab_stop(lab);
 }
 
+static bool text_grew(const struct frame *f, const void *tokens)
+{
+    return f->text && f->text->tokens > *(const size_t *)tokens;
+}
+
+/* The text goes on in another cache, which undo takes back; in fp32 the set is the stored one. */
+static void test_kv_cache_of_the_text(void **state)
+{
+    (void)state;
+    struct lab *lab = start();
+    int kv = kv_index(session.model);
+    size_t tokens = 8, stored = kv_bytes_per_position(session.model, DTYPE_FP32);
+    frame_unref(await(lab, text_grew, &tokens, "a text"));
+    struct frame *f = ask(lab, set_command(&kv, 1, "int8"));
+    assert_int_equal(f->set->kv, DTYPE_INT8);
+    assert_int_equal(f->pending, 0);
+    assert_int_equal(f->layers[kv].wanted.weight, DTYPE_INT8);
+    size_t saved = f->position * (stored - kv_bytes_per_position(session.model, DTYPE_INT8));
+    assert_int_equal(f->bytes_per_token + saved,
+                     weights_bytes_per_token(session.model, session.stored, f->position));
+    tokens = f->text->tokens;
+    frame_unref(f);
+    frame_unref(await(lab, text_grew, &tokens, "the text going on"));
+    f = ask(lab, set_command(&kv, 1, "int4"));
+    assert_true(f->status_is_error);
+    assert_int_equal(f->set->kv, DTYPE_INT8);
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+    assert_non_null(strstr(f->snapshots[0].summary, "kv int8"));
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_UNDO});
+    assert_ptr_equal(f->set, session.stored);
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_RESTORE, .index = 0});
+    assert_int_equal(f->set->kv, DTYPE_INT8);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
 static void test_undo_of_a_change_on_its_way(void **state)
 {
     struct lab *lab = start();
@@ -1189,6 +1228,7 @@ int main(void)
         cmocka_unit_test(test_set_changes_bytes_and_error),
         cmocka_unit_test(test_same_in_every_block),
         cmocka_unit_test(test_undo_and_redo_are_exact),
+        cmocka_unit_test(test_kv_cache_of_the_text),
         cmocka_unit_test(test_undo_of_a_change_on_its_way),
         cmocka_unit_test(test_undo_of_nothing),
         cmocka_unit_test(test_cycles_go_both_ways),

@@ -847,6 +847,53 @@ static void test_same_scheme_right_after_a_change(void **state)
     assert_ends("q");
 }
 
+/* ---- the KV cache's row ------------------------------------------------------------------------ */
+
+static void test_kv_row(void **state)
+{
+    static const char *const next[] = {"fp16", "int8", "fp8e4m3", "fp8e5m2", "fp32"};
+    static const struct {
+        const char *key, *why;
+    } refused[] = {{"a", "queries and weights in fp32"}, {"g", "one scale a head and token"},
+                   {"z", "int8 is symmetric"}, {"=", "only one of this layer"}};
+    (void)state;
+    start(24, 100);
+    press(PTY_KEY_END);
+    await_selected("kv");
+    assert_cell("kv", 0, "WEIGHT", "fp32");
+    wait_for("kv: often in 8 bits");
+    for (size_t i = 0; i < 5; i++) {
+        char before[CELL_TEXT];
+        cell_at(term, row_of(term, "kv", 0), "SIZE", before);
+        press("d");
+        await_cell("kv", "WEIGHT", next[i]);
+        if (i != 2 && i != 3) /* int8, fp8e4m3 and fp8e5m2 are of one size */
+            await_other("kv", "SIZE", before);
+    }
+    press("D");
+    await_cell("kv", "WEIGHT", "fp8e5m2");
+    press("uu");
+    await_cell("kv", "WEIGHT", "fp8e5m2");
+    press("u");
+    await_cell("kv", "WEIGHT", "fp8e4m3");
+    press("\x12");
+    await_cell("kv", "WEIGHT", "fp8e5m2");
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        press(refused[i].key);
+        wait_for(refused[i].why);
+        await_cell("kv", "WEIGHT", "fp8e5m2");
+    }
+    type_scheme("int4");
+    wait_for("kv: the cache cannot be int4");
+    type_scheme("int8");
+    await_cell("kv", "WEIGHT", "int8");
+    press("2");
+    wait_for("the KV cache holds no weights");
+    press("1 ");
+    wait_for("*kv"); /* tagged */
+    assert_ends("q");
+}
+
 /* ---- the scheme editor ----------------------------------------------------------------------- */
 
 static void test_editor(void **state)
@@ -931,14 +978,14 @@ static void test_moving(void **state)
     press("k" PTY_KEY_UP "k");
     await_selected("token_embd");
     press(PTY_KEY_END);
-    await_selected("output");
+    await_selected("kv");
     press("j");
     press(PTY_KEY_PGUP);
-    wait_until(shows_cell, &(struct wanted){NULL, 0, "LAYER", "output", true}, "a page up");
+    wait_until(shows_cell, &(struct wanted){NULL, 0, "LAYER", "kv", true}, "a page up");
     press(PTY_KEY_HOME PTY_KEY_PGUP);
     await_selected("token_embd");
     press(PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN);
-    await_selected("output");
+    await_selected("kv");
     assert_ends("q");
 }
 
@@ -1927,6 +1974,7 @@ int main(void)
         TEST(test_tagged_layers_change_together),
         TEST(test_same_scheme_in_every_block),
         TEST(test_same_scheme_right_after_a_change),
+        TEST(test_kv_row),
         TEST(test_editor),
         TEST(test_editor_choices_apply),
         TEST(test_moving),

@@ -105,6 +105,10 @@ static size_t cost(const struct tui *t, const int *tensors, size_t n, struct sch
 {
     size_t sum = 0;
     for (size_t i = 0; i < n; i++) {
+        if (tensors[i] == kv_index(t->session->model)) {
+            sum += layers_kv_bytes(t, scheme.weight);
+            continue;
+        }
         const struct qmatrix *stored = &t->session->model->tensors[tensors[i]].stored;
         size_t bytes = stored->bytes;
         struct scheme s = scheme_for_tensor(t->session->model, tensors[i], scheme);
@@ -150,7 +154,7 @@ static void add_field(struct tui *t, size_t field, const int *tensors, size_t n)
 void editor_open(struct tui *t)
 {
     char text[SCHEME_TEXT];
-    int *tensors = calloc(t->session->model->tensor_count, sizeof *tensors);
+    int *tensors = calloc(schemes_count(t->session->model), sizeof *tensors);
     size_t n = tensors ? layers_chosen(t, tensors) : 0;
     if (n > 0) {
         t->choice_count = 0;

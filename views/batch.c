@@ -43,6 +43,12 @@ bool apply_schemes(const struct options *o, const struct model *model, struct sc
 {
     struct scheme uniform;
     struct recipe recipe;
+    enum dtype kv;
+    if (o->kv) {
+        if (!kv_dtype_parse(o->kv, &kv, error))
+            return false;
+        schemes[kv_index(model)] = scheme_default(kv);
+    }
     if (o->scheme) {
         if (!scheme_parse(o->scheme, &uniform, error))
             return false;
@@ -62,8 +68,11 @@ static bool check_words(const struct options *o, struct error *error)
 {
     struct scheme scheme;
     const char *isa = o->isa ? o->isa : getenv("QTOP_ISA");
+    enum dtype kv;
     if (o->scheme && !scheme_parse(o->scheme, &scheme, error))
         return false;
+    if (o->kv && !kv_dtype_parse(o->kv, &kv, error))
+        return error_set(error, "--kv '%.32s': expected " KV_EXPECTED, o->kv);
     if (o->threads > topology()->processors)
         return error_set(error, "--threads %ld: this process may use %d processors", o->threads,
                          topology()->processors);

@@ -17,7 +17,7 @@ char *builtin_model_path(struct error *error);
 /* A session with the schemes that -s and -r ask for. */
 struct batch {
     struct session session;
-    struct scheme *schemes;   /* one a tensor */
+    struct scheme *schemes;   /* schemes_count */
     struct weights *weights;  /* packed accordingly; null until batch_pack */
     char *path;               /* of the built-in model */
     char scheme_text[256];    /* how the schemes are called in output */
@@ -29,7 +29,7 @@ bool batch_open(struct batch *batch, const struct options *options, int *status,
 bool batch_pack(struct batch *batch, struct error *error);
 void batch_close(struct batch *batch);
 
-/* Applies -s and -r to schemes (one a tensor, all stored at first). */
+/* Applies --kv, -s and -r to schemes (schemes_count, all stored at first). */
 bool apply_schemes(const struct options *options, const struct model *model,
                    struct scheme *schemes, struct error *error);
 

@@ -12,6 +12,7 @@ static void report_json(const struct batch *b, const struct speed *s)
     json_object_set_new(j, "scheme", json_text(b->scheme_text));
     json_add(j, "threads", pool_threads(b->session.pool), NULL);
     json_object_set_new(j, "isa", json_string(isa_current()->name));
+    json_object_set_new(j, "kv", json_string(dtypes[b->weights->kv].name));
     json_add(j, "decode_tokens_per_second", s->decode.median, NULL);
     json_add(j, "prefill_tokens_per_second", s->prefill.median, NULL);
     json_add(j, "bytes_per_token", (double)s->bytes_per_token, NULL);
@@ -25,8 +26,9 @@ static void report_json(const struct batch *b, const struct speed *s)
 static void report_text(const struct batch *b, const struct speed *s)
 {
     char bytes[16];
-    printf("scheme     %s, %d threads, kernels '%s', median of %zu samples\n", b->scheme_text,
-           pool_threads(b->session.pool), isa_current()->name, s->samples);
+    printf("scheme     %s, KV cache %s, %d threads, kernels '%s', median of %zu samples\n",
+           b->scheme_text, dtypes[b->weights->kv].name, pool_threads(b->session.pool),
+           isa_current()->name, s->samples);
     printf("decode     %.1f tokens/s (%.1f to %.1f)\n", s->decode.median, s->decode.least,
            s->decode.most);
     printf("prefill    %.1f tokens/s (%.1f to %.1f)\n", s->prefill.median, s->prefill.least,

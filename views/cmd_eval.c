@@ -52,6 +52,7 @@ static void report_json(const struct batch *b, const struct quality_plan *p,
 {
     json_t *j = json_object();
     json_object_set_new(j, "scheme", json_text(b->scheme_text));
+    json_object_set_new(j, "kv", json_string(dtypes[b->weights->kv].name));
     json_add(j, "tokens", (double)r->scored, NULL);
     json_add(j, "window", (double)p->window, NULL);
     json_object_set_new(j, "protocol", json_string(protocol_name(p->protocol)));
@@ -69,7 +70,8 @@ static void report_json(const struct batch *b, const struct quality_plan *p,
 static void report_text(const struct batch *b, const struct quality_plan *p,
                         const struct quality_result *r, const struct options *o)
 {
-    printf("scheme      %s\n", b->scheme_text);
+    printf("scheme      %s, KV cache %s (the reference's is fp32)\n", b->scheme_text,
+           dtypes[b->weights->kv].name);
     if (o->text)
         printf("text        %s\n", o->text);
     else

@@ -106,8 +106,8 @@ static bool prepare(struct generation *g, const struct options *o, size_t tokens
         return error_set(error, "the prompt has %zu tokens; the context holds %zu", g->prompt.count,
                          s->context);
     size_t positions = g->prompt.count + tokens - 1;
-    g->context = context_open(s->model, s->pool, positions < s->context ? positions : s->context,
-                              error);
+    g->context = context_open_kv(s->model, s->pool, g->batch->weights->kv,
+                                 positions < s->context ? positions : s->context, error);
     g->logits = malloc(vocab * sizeof *g->logits);
     g->order = malloc(vocab * sizeof *g->order);
     return g->context && (g->logits && g->order ? true : error_set(error, "not enough memory"));

@@ -75,6 +75,11 @@ static void report(const struct batch *b, const struct output_error *errors, boo
                "wrote itself\n", m->format, m->parameters,
                format_bytes(size, (double)weights_size(b->weights)),
                weights_bits_per_weight(m, b->weights), OUTPUT_TOKENS);
+    size_t position = kv_bytes_per_position(m, b->weights->kv);
+    if (!json)
+        printf("%s: %s, %zu bytes a position, %s for %zu positions\n", KV_NAME,
+               dtypes[b->weights->kv].name, position,
+               format_bytes(size, (double)(position * b->session.context)), b->session.context);
 }
 
 int run_inspect(const struct options *o)

@@ -13,7 +13,7 @@ static bool write_logits(const struct batch *b, const struct tokens *tokens, FIL
 {
     const struct session *s = &b->session;
     size_t vocab = s->model->hyper.vocab;
-    struct context *c = context_open(s->model, s->pool, tokens->count, error);
+    struct context *c = context_open_kv(s->model, s->pool, b->weights->kv, tokens->count, error);
     float *logits = malloc(CONTEXT_CHUNK * vocab * sizeof *logits);
     bool ok = c && (logits || error_set(error, "not enough memory"));
     for (size_t done = 0; ok && done < tokens->count;) {

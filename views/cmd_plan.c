@@ -66,6 +66,7 @@ static bool plan_scheme(const struct batch *b, const char *text, size_t position
     if (ok) {
         scheme_print(&scheme, row->scheme);
         schemes_set_linear(s->model, scheme, schemes);
+        schemes[kv_index(s->model)] = b->schemes[kv_index(s->model)]; /* --kv */
         ok = schemes_totals(s->model, schemes, position, &row->totals) ||
              error_set(error, "%s: the size overflows", text);
     }

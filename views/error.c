@@ -184,6 +184,11 @@ void error_draw(struct tui *t, struct rect area)
     int tensor = layers_current_tensor(t);
     if (tensor < 0 || area.rows < 1)
         return;
+    if (tensor == kv_index(t->session->model)) {
+        draw_text(area.row, area.col, area.cols, STYLE_DIM, false,
+                  "the KV cache holds no weights: what its datatype costs is KL and perplexity above");
+        return;
+    }
     const struct packed *p = t->frame->set->layer[tensor];
     int head = area.rows >= 4 ? 2 : 1, line = area.rows >= 10 ? 5 : area.rows - head;
     draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
@@ -207,7 +212,7 @@ static void step_weight(struct tui *t, const struct qmatrix *m, int direction)
 bool error_act(struct tui *t, enum action a)
 {
     int tensor = layers_current_tensor(t);
-    if (tensor < 0)
+    if (tensor < 0 || tensor == kv_index(t->session->model))
         return layers_act(t, a);
     const struct packed *p = t->frame->set->layer[tensor];
     switch (a) {

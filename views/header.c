@@ -201,10 +201,9 @@ static void draw_status(struct tui *t, int row)
         draw_text(row, 0, COLS, f->status_is_error ? STYLE_WARN : STYLE_GOOD, true, f->status);
     } else if (t->view == VIEW_LAYERS || t->view == VIEW_ERROR) {
         int tensor = layers_current_tensor(t);
-        const struct tensor *x = &f->model->tensors[tensor < 0 ? 0 : tensor];
         if (tensor >= 0)
-            draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", x->name,
-                        tensor_advice(f->model, tensor).text);
+            draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s",
+                        layer_name(f->model, tensor), tensor_advice(f->model, tensor).text);
     }
 }
 

@@ -27,8 +27,8 @@ static bool is_block_linear(const struct tui *t, int tensor, int block)
 bool layers_begin(struct tui *t, struct error *error)
 {
     size_t tensors = t->session->model->tensor_count, blocks = (size_t)block_count(t);
-    t->rows = calloc(tensors + blocks, sizeof *t->rows);
-    t->tagged = calloc(tensors, sizeof *t->tagged);
+    t->rows = calloc(tensors + 1 + blocks, sizeof *t->rows);
+    t->tagged = calloc(tensors + 1, sizeof *t->tagged);
     t->folded = calloc(blocks, sizeof *t->folded);
     for (size_t b = 1; t->folded && b < blocks; b++)
         t->folded[b] = true;
@@ -42,10 +42,37 @@ void layers_end(struct tui *t)
     free(t->folded);
 }
 
+static bool is_kv(const struct tui *t, int tensor)
+{
+    return tensor == kv_index(t->session->model);
+}
+
+size_t layers_kv_bytes(const struct tui *t, enum dtype kv)
+{
+    return t->frame->capacity * kv_bytes_per_position(t->session->model, kv);
+}
+
 /* ---- rows ------------------------------------------------------------------------------------ */
+
+static double kv_key(const struct tui *t)
+{
+    const struct metric *seconds = &t->frame->layers[kv_index(t->session->model)].seconds;
+    switch (t->sort) {
+    case SORT_SIZE:
+        return -(double)layers_kv_bytes(t, t->frame->set->kv);
+    case SORT_TIME:
+        return seconds->valid ? -seconds->value : 0;
+    case SORT_SQNR:
+        return INFINITY;
+    default:
+        return kv_index(t->session->model);
+    }
+}
 
 static double row_key(const struct tui *t, const struct row *r)
 {
+    if (r->tensor == kv_index(t->session->model))
+        return kv_key(t);
     const struct packed *p = t->frame->set->layer[r->tensor];
     switch (t->sort) {
     case SORT_SIZE:
@@ -64,7 +91,7 @@ static int by_key(const void *a, const void *b, void *arg)
 {
     const struct tui *t = arg;
     const struct row *x = a, *y = b;
-    if (t->sort == SORT_NAME) {
+    if (t->sort == SORT_NAME && !is_kv(t, x->tensor) && !is_kv(t, y->tensor)) {
         const struct tensor *p = tensor_of(t, x->tensor), *q = tensor_of(t, y->tensor);
         int order = strcmp(roles[p->role].name, roles[q->role].name);
         if (order)
@@ -76,7 +103,7 @@ static int by_key(const void *a, const void *b, void *arg)
 
 static bool shown(const struct tui *t, int tensor)
 {
-    return !*t->filter || strstr(tensor_of(t, tensor)->name, t->filter);
+    return !*t->filter || strstr(layer_name(t->session->model, tensor), t->filter);
 }
 
 static void add_row(struct tui *t, int tensor, int block)
@@ -99,6 +126,8 @@ void layers_update(struct tui *t)
         if (shown(t, i) && (flat || block < 0 || !t->folded[block]))
             add_row(t, i, block);
     }
+    if (shown(t, kv_index(t->session->model)))
+        add_row(t, kv_index(t->session->model), -1);
     if (t->sort != SORT_NONE)
         qsort_r(t->rows, t->row_count, sizeof *t->rows, by_key, t);
     /* The cursor stays on its row, or on the block that hid it. */
@@ -124,7 +153,7 @@ int layers_current_tensor(const struct tui *t)
 size_t layers_chosen(const struct tui *t, int *tensors)
 {
     size_t n = 0;
-    int count = (int)t->session->model->tensor_count;
+    int tensors_only = (int)t->session->model->tensor_count, count = tensors_only + 1;
     for (int i = 0; i < count; i++)
         if (t->tagged[i])
             tensors[n++] = i;
@@ -132,7 +161,8 @@ size_t layers_chosen(const struct tui *t, int *tensors)
         return n;
     struct row r = t->rows[t->cursor];
     for (int i = 0; i < count; i++)
-        if (r.tensor == i || (r.tensor < 0 && is_block_linear(t, i, r.block)))
+        if (r.tensor == i ||
+            (r.tensor < 0 && i < tensors_only && is_block_linear(t, i, r.block)))
             tensors[n++] = i;
     return n;
 }
@@ -243,6 +273,33 @@ static void tensor_cells(const struct tui *t, int tensor, struct cells *c)
     figure_cells(t, &sums, c);
 }
 
+/* The cache: its shape is positions x values of one; its size that of all positions, and what attention
+ * read a second are the positions up to the newest. */
+static void kv_cells(const struct tui *t, struct cells *c)
+{
+    const struct frame *f = t->frame;
+    const struct hyper *h = &t->session->model->hyper;
+    int kv = kv_index(t->session->model);
+    const struct metric *seconds = &f->layers[kv].seconds;
+    struct sums sums = {.bytes = f->position * kv_bytes_per_position(f->model, f->set->kv),
+                        .seconds = seconds->value, .timed = seconds->valid, .stored = true};
+    struct scheme s = scheme_default(f->set->kv);
+    char bytes[16];
+    for (int k = C_ACT; k <= C_METHOD; k++)
+        snprintf(c->text[k], CELL, "-");
+    snprintf(c->text[C_LAYER], CELL, "%s%s", t->tagged[kv] ? "*" : " ", KV_NAME);
+    snprintf(c->text[C_SHAPE], CELL, "%zux%zu", f->capacity,
+             2 * h->layers * h->kv_heads * h->head_size);
+    snprintf(c->text[C_WEIGHT], CELL, "%s", dtypes[s.weight].name);
+    if (dtypes[s.weight].kind != DTYPE_KIND_FLOAT)
+        snprintf(c->text[C_GROUP], CELL, "head");
+    if (dtypes[s.weight].kind == DTYPE_KIND_INTEGER)
+        snprintf(c->text[C_SYM], CELL, "sym");
+    figure_cells(t, &sums, c);
+    snprintf(c->text[C_SIZE], CELL, "%s",
+             format_bytes(bytes, (double)layers_kv_bytes(t, f->set->kv)));
+}
+
 /* A block row sums up its linear layers; a field on which they differ says "mixed". */
 static void block_cells(const struct tui *t, int block, struct cells *c)
 {
@@ -322,6 +379,8 @@ void layers_draw(struct tui *t, struct rect area)
         struct cells cells = {0};
         if (t->rows[i].tensor < 0)
             block_cells(t, t->rows[i].block, &cells);
+        else if (is_kv(t, t->rows[i].tensor))
+            kv_cells(t, &cells);
         else
             tensor_cells(t, t->rows[i].tensor, &cells);
         draw_cells(t, &t->rows[i], widths, &cells, line++, i == t->cursor, area.cols);
@@ -359,15 +418,15 @@ void layers_click(struct tui *t, int row)
 
 void layers_search(struct tui *t, const char *text, bool next)
 {
-    size_t n = t->session->model->tensor_count;
+    size_t n = schemes_count(t->session->model);
     int from = layers_current_tensor(t);
     if (text != t->search)
         snprintf(t->search, sizeof t->search, "%.60s", text);
     for (size_t i = 0; *text && i < n; i++) {
         int tensor = (int)(((size_t)(from < 0 ? 0 : from) + i + next) % n);
-        if (!strstr(tensor_of(t, tensor)->name, text) || !shown(t, tensor))
+        if (!strstr(layer_name(t->session->model, tensor), text) || !shown(t, tensor))
             continue;
-        if (tensor_of(t, tensor)->block >= 0)
+        if (!is_kv(t, tensor) && tensor_of(t, tensor)->block >= 0)
             t->folded[tensor_of(t, tensor)->block] = false;
         layers_update(t);
         for (size_t r = 0; r < t->row_count; r++)
@@ -395,6 +454,8 @@ static void toggle_tag(struct tui *t)
     for (int i = 0; i < (int)t->session->model->tensor_count && n < ROLE_COUNT; i++)
         if (r.tensor == i || (r.tensor < 0 && is_block_linear(t, i, r.block)))
             tensors[n++] = i;
+    if (is_kv(t, r.tensor))
+        tensors[n++] = r.tensor;
     bool tag = n > 0 && !t->tagged[tensors[0]];
     for (size_t i = 0; i < n; i++)
         t->tagged[tensors[i]] = tag;
@@ -403,7 +464,7 @@ static void toggle_tag(struct tui *t)
 
 static void untag_all(struct tui *t)
 {
-    memset(t->tagged, 0, t->session->model->tensor_count * sizeof *t->tagged);
+    memset(t->tagged, 0, schemes_count(t->session->model) * sizeof *t->tagged);
 }
 
 static void fold(struct tui *t, bool folded)

@@ -23,6 +23,8 @@ const struct option_info option_table[] = {
     {'t', "threads", "N", OPTION_INTEGER, AT(threads), 1, 1024, FOR_MODEL,
      "threads; without it one a physical core that may be used"},
     {0, "isa", "NAME", OPTION_STRING, AT(isa), 0, 0, FOR_MODEL, "instruction set of the kernels"},
+    {0, "kv", "DTYPE", OPTION_STRING, AT(kv), 0, 0, FOR_MODEL,
+     "datatype of the KV cache: fp32 (default), fp16, int8, fp8 (fp8e4m3) or fp8e5m2"},
     {'c', "context", "N", OPTION_INTEGER, AT(context), 1, 1 << 28, FOR_MODEL,
      "positions of context; without it the smaller of the trained one and 4096"},
     {0, "prompt-tokens", "N", OPTION_INTEGER, AT(prompt_tokens), 1, 1 << 28, FOR_BENCH | FOR_PLAN,

@@ -43,7 +43,7 @@ void tui_send(struct tui *t, const struct command *command)
 
 void tui_send_changed(struct tui *t, struct command command)
 {
-    int *tensors = calloc(t->session->model->tensor_count, sizeof *tensors);
+    int *tensors = calloc(schemes_count(t->session->model), sizeof *tensors);
     command.tensors = tensors;
     command.tensor_count = tensors ? layers_chosen(t, tensors) : 0;
     if (command.tensor_count > 0)
@@ -54,7 +54,7 @@ void tui_send_changed(struct tui *t, struct command command)
 void tui_select(struct tui *t)
 {
     int tensor = layers_current_tensor(t);
-    if (tensor < 0)
+    if (tensor < 0 || tensor == kv_index(t->session->model))
         return;
     const struct qmatrix *m = &t->session->model->tensors[tensor].stored;
     t->weight_row = t->weight_row < m->rows ? t->weight_row : m->rows - 1;
@@ -116,7 +116,7 @@ static bool act_by_table(struct tui *t, enum action a)
 
 static void cancel(struct tui *t)
 {
-    memset(t->tagged, 0, t->session->model->tensor_count * sizeof *t->tagged);
+    memset(t->tagged, 0, schemes_count(t->session->model) * sizeof *t->tagged);
     *t->search = 0;
     layers_filter(t, "");
 }

@@ -9,7 +9,7 @@
 
 /* A row of the Layers table. */
 struct row {
-    int tensor; /* -1: a block */
+    int tensor; /* -1: a block; kv_index: the KV cache */
     int block;  /* -1: outside the blocks */
 };
 
@@ -42,7 +42,7 @@ struct tui {
     struct row *rows;
     size_t row_count;
     size_t cursor, top, page; /* page: rows of the table on the screen, as last drawn */
-    bool *tagged;    /* one a tensor */
+    bool *tagged;    /* one a tensor and the KV cache's */
     bool *folded;    /* one a block */
     char filter[64], search[64];
     enum sort_column sort;
@@ -88,6 +88,9 @@ bool layers_filter(struct tui *tui, const char *text);
 void layers_click(struct tui *tui, int row);
 void layers_scroll(struct tui *tui, int lines);
 int layers_current_tensor(const struct tui *tui); /* a block's first linear layer */
+
+/* Bytes of the KV cache in a datatype, all its positions. */
+size_t layers_kv_bytes(const struct tui *tui, enum dtype kv);
 
 /* Tensors that a change applies to: the tagged ones, else the current row's. Returns how many. */
 size_t layers_chosen(const struct tui *tui, int *tensors);

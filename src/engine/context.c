@@ -1,7 +1,6 @@
 #include "context.h"
 
 #include "../../kernels/dispatch.h"
-#include "../../kernels/ops.h"
 #include "../measure/clock.h"
 #include "memory.h"
 
@@ -11,6 +10,9 @@
 
 /* Products smaller than this many multiply-adds are not worth waking another thread for. */
 enum { PARALLEL_WORK = 1 << 16 };
+
+/* Tokens of a prefill whose queries share one pass over a head's keys and values. */
+enum { ATTENTION_TOKENS = 8 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -50,7 +52,7 @@ static size_t place_scratch(struct context *c, float *memory)
         {&c->up, CONTEXT_CHUNK * larger(h->hidden, kv)},
         {&c->projected, CONTEXT_CHUNK * h->dim},
         {&c->norm, h->dim},
-        {&c->scores, (size_t)pool_threads(c->pool) * c->capacity},
+        {&c->attention, (size_t)pool_threads(c->pool) * c->attention_floats},
         {(float **)&c->activations, activations_scratch(wide, CONTEXT_CHUNK) / sizeof(float)},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -61,8 +63,38 @@ static size_t place_scratch(struct context *c, float *memory)
     return used;
 }
 
-struct context *context_open(const struct model *model, struct pool *pool, size_t capacity,
-                             struct error *error)
+/* Bytes that a context of this capacity takes; false when they cannot be addressed. */
+static bool count_bytes(struct context *c, const struct kv_shape *shape, size_t *rotations,
+                        size_t *scratch, size_t *all)
+{
+    size_t cache, tables;
+    *scratch = place_scratch(c, NULL) * sizeof(float);
+    return kv_cache_bytes(shape, &cache) && cache <= SIZE_MAX / 4 &&
+           !__builtin_mul_overflow(shape->head_size / 2 * sizeof(float), c->capacity, rotations) &&
+           !__builtin_mul_overflow(*rotations, 2, &tables) &&
+           !__builtin_add_overflow(cache, tables, all) &&
+           !__builtin_add_overflow(*all, *scratch, all);
+}
+
+static bool take_memory(struct context *c, enum dtype kv, struct error *error)
+{
+    size_t rotations, scratch, all;
+    struct kv_shape shape = kv_shape_of(c->model, kv, c->capacity);
+    char what[64];
+    snprintf(what, sizeof what, "a KV cache of %zu positions", c->capacity);
+    if (!count_bytes(c, &shape, &rotations, &scratch, &all))
+        return error_set(error, "%s is too large to address", what);
+    if (!memory_check(what, all, error) || !kv_open(&c->cache, &shape, error))
+        return false;
+    c->cosines = malloc(rotations);
+    c->sines = malloc(rotations);
+    c->scratch = aligned_alloc(64, scratch);
+    return (c->cosines && c->sines && c->scratch) ||
+           error_set(error, "not enough memory for %s", what);
+}
+
+struct context *context_open_kv(const struct model *model, struct pool *pool, enum dtype kv,
+                                size_t capacity, struct error *error)
 {
     const struct hyper *h = &model->hyper;
     struct context *c = calloc(1, sizeof *c);
@@ -71,28 +103,9 @@ struct context *context_open(const struct model *model, struct pool *pool, size_
         return NULL;
     }
     *c = (struct context){.model = model, .pool = pool, .capacity = capacity, .tap.tensor = TAP_NONE};
-    size_t cache, rotations, kv = h->kv_heads * h->head_size;
-    char what[64];
-    snprintf(what, sizeof what, "a KV cache of %zu positions", capacity);
-    if (__builtin_mul_overflow(kv * h->layers * sizeof(float), capacity, &cache) ||
-        __builtin_mul_overflow(h->head_size / 2 * sizeof(float), capacity, &rotations) ||
-        cache > SIZE_MAX / 4) {
-        error_set(error, "%s is too large to address", what);
-        context_close(c);
-        return NULL;
-    }
-    size_t scratch = place_scratch(c, NULL) * sizeof(float);
-    if (!memory_check(what, 2 * cache + 2 * rotations + scratch, error)) {
-        context_close(c);
-        return NULL;
-    }
-    c->keys = malloc(cache);
-    c->values = malloc(cache);
-    c->cosines = malloc(rotations);
-    c->sines = malloc(rotations);
-    c->scratch = aligned_alloc(64, scratch);
-    if (!c->keys || !c->values || !c->cosines || !c->sines || !c->scratch) {
-        error_set(error, "not enough memory for %s", what);
+    size_t floats = attention_scratch(ATTENTION_TOKENS, h->heads / h->kv_heads, h->head_size);
+    c->attention_floats = (floats + 15) / 16 * 16; /* every thread's begins on a cache line */
+    if (!take_memory(c, kv, error)) {
         context_close(c);
         return NULL;
     }
@@ -101,12 +114,31 @@ struct context *context_open(const struct model *model, struct pool *pool, size_
     return c;
 }
 
+struct context *context_open(const struct model *model, struct pool *pool, size_t capacity,
+                             struct error *error)
+{
+    return context_open_kv(model, pool, DTYPE_FP32, capacity, error);
+}
+
+bool context_change_kv(struct context *c, enum dtype kv, struct error *error)
+{
+    struct kv_shape shape = kv_shape_of(c->model, kv, c->capacity);
+    struct kv_cache cache;
+    size_t bytes;
+    if (!kv_cache_bytes(&shape, &bytes) || !memory_check("the KV cache", bytes, error) ||
+        !kv_open(&cache, &shape, error))
+        return false;
+    kv_close(&c->cache);
+    c->cache = cache;
+    c->length = 0;
+    return true;
+}
+
 void context_close(struct context *c)
 {
     if (!c)
         return;
-    free(c->keys);
-    free(c->values);
+    kv_close(&c->cache);
     free(c->cosines);
     free(c->sines);
     free(c->scratch);
@@ -178,68 +210,79 @@ static void normalize(struct context *c, const struct packed *w, size_t n)
     size_t dim = c->model->hyper.dim;
     qmatrix_decode_row(&w->matrix, 0, c->norm);
     for (size_t t = 0; t < n; t++)
-        op_rmsnorm(c->normed + t * dim, c->x + t * dim, c->norm, dim, c->model->hyper.norm_eps);
+        c->ops->rmsnorm(c->normed + t * dim, c->x + t * dim, c->norm, dim,
+                        c->model->hyper.norm_eps);
 }
 
-struct attention {
+struct attend {
     struct context *c;
     size_t layer, n;
 };
 
-/* Items are (token, head) pairs. */
+/* Items are (token group, head of the cache) pairs: each reads one stream of keys and one of values,
+ * once for all query heads that share them. */
 static void attend_heads(void *arg, size_t begin, size_t end, int thread)
 {
-    const struct attention *a = arg;
-    struct context *c = a->c;
+    const struct attend *a = arg;
+    const struct context *c = a->c;
     const struct hyper *h = &c->model->hyper;
-    size_t kv = h->kv_heads * h->head_size, shared = h->heads / h->kv_heads;
-    const float *keys = c->keys + a->layer * c->capacity * kv;
-    const float *values = c->values + a->layer * c->capacity * kv;
+    size_t shared = h->heads / h->kv_heads;
     for (size_t i = begin; i < end; i++) {
-        size_t token = i / h->heads, head = i % h->heads;
-        size_t offset = token * h->heads * h->head_size + head * h->head_size;
-        size_t from = head / shared * h->head_size;
-        op_attention(c->attended + offset, c->q + offset, keys + from, values + from, h->head_size,
-                     kv, c->length + token + 1, c->scores + (size_t)thread * c->capacity);
+        size_t token = i / h->kv_heads * ATTENTION_TOKENS, head = i % h->kv_heads;
+        size_t left = a->n - token, offset = (token * h->heads + head * shared) * h->head_size;
+        struct attention one = {.kv = kv_head(&c->cache, a->layer, head),
+                                .q = c->q + offset,
+                                .out = c->attended + offset,
+                                .tokens = left < ATTENTION_TOKENS ? left : ATTENTION_TOKENS,
+                                .heads = shared,
+                                .stride = h->heads * h->head_size,
+                                .length = c->length + token + 1,
+                                .scratch = c->attention + (size_t)thread * c->attention_floats};
+        c->ops->attention(&one);
     }
 }
 
 /* Turns queries and the new keys, and puts keys and values into the cache. */
-static void append_positions(struct context *c, size_t layer, const float *k, const float *v,
-                             size_t n)
+static void append_positions(struct context *c, size_t layer, float *k, const float *v, size_t n)
 {
     const struct hyper *h = &c->model->hyper;
     size_t kv = h->kv_heads * h->head_size, half = h->head_size / 2;
     for (size_t t = 0; t < n; t++) {
         size_t at = c->length + t;
         const float *cosines = c->cosines + at * half, *sines = c->sines + at * half;
-        float *key = c->keys + (layer * c->capacity + at) * kv;
-        memcpy(key, k + t * kv, kv * sizeof *key);
-        memcpy(c->values + (layer * c->capacity + at) * kv, v + t * kv, kv * sizeof *key);
         for (size_t head = 0; head < h->kv_heads; head++)
-            op_rope(key + head * h->head_size, cosines, sines, h->head_size);
+            c->ops->rope(k + t * kv + head * h->head_size, cosines, sines, h->head_size);
         for (size_t head = 0; head < h->heads; head++)
-            op_rope(c->q + (t * h->heads + head) * h->head_size, cosines, sines, h->head_size);
+            c->ops->rope(c->q + (t * h->heads + head) * h->head_size, cosines, sines, h->head_size);
+        kv_put(&c->cache, layer, at, k + t * kv, v + t * kv);
     }
+}
+
+static void run_attention(struct context *c, size_t layer, size_t n)
+{
+    const struct hyper *h = &c->model->hyper;
+    double begin = c->tensor_seconds ? clock_seconds() : 0;
+    struct attend a = {c, layer, n};
+    size_t items = (n + ATTENTION_TOKENS - 1) / ATTENTION_TOKENS * h->kv_heads;
+    if (n * h->heads * h->head_size * (c->length + n) < PARALLEL_WORK)
+        attend_heads(&a, 0, items, 0);
+    else
+        pool_run(c->pool, items, attend_heads, &a);
+    if (c->tensor_seconds)
+        c->tensor_seconds[kv_index(c->model)] += clock_seconds() - begin;
 }
 
 static void attend(struct context *c, const struct weights *w, size_t layer, size_t n)
 {
-    const struct hyper *h = &c->model->hyper;
     /* Keys and values pass through scratch that is free until they are in the cache. */
     float *k = c->gate, *v = c->up;
     multiply(c, in_block(w, layer, ROLE_ATTN_Q), c->normed, n, c->q);
     multiply(c, in_block(w, layer, ROLE_ATTN_K), c->normed, n, k);
     multiply(c, in_block(w, layer, ROLE_ATTN_V), c->normed, n, v);
     append_positions(c, layer, k, v, n);
-    struct attention a = {c, layer, n};
-    size_t items = n * h->heads;
-    if (items * h->head_size * (c->length + n) < PARALLEL_WORK)
-        attend_heads(&a, 0, items, 0);
-    else
-        pool_run(c->pool, items, attend_heads, &a);
+    run_attention(c, layer, n);
     multiply(c, in_block(w, layer, ROLE_ATTN_OUT), c->attended, n, c->projected);
-    op_add(c->x, c->projected, n * h->dim);
+    c->ops->add(c->x, c->projected, n * c->model->hyper.dim);
 }
 
 static void feed_forward(struct context *c, const struct weights *w, size_t layer, size_t n)
@@ -247,9 +290,9 @@ static void feed_forward(struct context *c, const struct weights *w, size_t laye
     const struct hyper *h = &c->model->hyper;
     multiply(c, in_block(w, layer, ROLE_FFN_GATE), c->normed, n, c->gate);
     multiply(c, in_block(w, layer, ROLE_FFN_UP), c->normed, n, c->up);
-    op_swiglu(c->gate, c->up, n * h->hidden);
+    c->ops->swiglu(c->gate, c->up, n * h->hidden);
     multiply(c, in_block(w, layer, ROLE_FFN_DOWN), c->gate, n, c->projected);
-    op_add(c->x, c->projected, n * h->dim);
+    c->ops->add(c->x, c->projected, n * h->dim);
 }
 
 void context_run(struct context *c, const struct weights *w, const int32_t *tokens, size_t n,
@@ -257,6 +300,7 @@ void context_run(struct context *c, const struct weights *w, const int32_t *toke
 {
     const struct model *m = c->model;
     size_t dim = m->hyper.dim;
+    c->ops = operators_current();
     for (size_t t = 0; t < n; t++)
         qmatrix_decode_row(&w->layer[0]->matrix, (size_t)tokens[t], c->x + t * dim);
     for (size_t layer = 0; layer < m->hyper.layers; layer++) {

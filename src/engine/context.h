@@ -2,6 +2,7 @@
 #ifndef QTOP_CONTEXT_H
 #define QTOP_CONTEXT_H
 
+#include "../../kernels/ops.h"
 #include "pool.h"
 #include "weights.h"
 
@@ -21,18 +22,29 @@ struct context {
     struct pool *pool;
     size_t capacity;   /* positions the cache can hold */
     size_t length;     /* positions it holds */
-    float *keys, *values; /* layers x capacity x (kv_heads x head_size), fp32 */
+    struct kv_cache cache;
+    const struct operators *ops;
     float *cosines, *sines; /* capacity x head_size / 2 */
     float *scratch;    /* everything below points into it */
-    float *x, *normed, *q, *attended, *gate, *up, *norm, *scores, *projected;
+    float *x, *normed, *q, *attended, *gate, *up, *norm, *projected;
+    float *attention; /* attention_floats for each thread */
+    size_t attention_floats;
     void *activations; /* scratch of activations_prepare */
     struct tap tap;
-    double *tensor_seconds; /* where not null, each tensor's time is added here */
+    double *tensor_seconds; /* where not null, each tensor's time is added, and last attention's */
 };
 
-/* Room for `capacity` positions. The error says what does not fit in memory. */
+/* Room for `capacity` positions in an fp32 cache. The error says what does not fit in memory. */
 struct context *context_open(const struct model *model, struct pool *pool, size_t capacity,
                              struct error *error);
+
+/* The same with a cache of another datatype. */
+struct context *context_open_kv(const struct model *model, struct pool *pool, enum dtype kv,
+                                size_t capacity, struct error *error);
+
+/* Exchanges the cache for an empty one of another datatype; on failure nothing changes. */
+bool context_change_kv(struct context *context, enum dtype kv, struct error *error);
+
 void context_close(struct context *context);
 
 enum logits { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL };

@@ -70,7 +70,7 @@ size_t sampler_choose(struct sampler *s, float *logits, size_t n, int32_t *order
     float largest = logits[sampler_argmax(logits, n)];
     for (size_t i = 0; i < n; i++) /* the largest becomes 0, so that no temperature overflows it */
         logits[i] = (logits[i] - largest) / s->temperature;
-    op_softmax(logits, n);
+    operators_current()->softmax(logits, n);
     float uniform = sampler_uniform(s), sum = 0;
     if (s->top_p < 1)
         return choose_nucleus(uniform, s->top_p, logits, n, order);

@@ -57,6 +57,18 @@ struct weights *weights_replace(const struct weights *old, struct packed *p)
     struct weights *set = new_set(old->count);
     for (size_t i = 0; set && i < set->count; i++)
         set->layer[i] = packed_ref((int)i == p->tensor ? p : old->layer[i]);
+    if (set)
+        set->kv = old->kv;
+    return set;
+}
+
+struct weights *weights_with_kv(const struct weights *old, enum dtype kv)
+{
+    struct weights *set = new_set(old->count);
+    for (size_t i = 0; set && i < set->count; i++)
+        set->layer[i] = packed_ref(old->layer[i]);
+    if (set)
+        set->kv = kv;
     return set;
 }
 
@@ -77,9 +89,15 @@ void weights_unref(struct weights *set)
 
 /* ---- totals ---------------------------------------------------------------------------------- */
 
-size_t kv_bytes_per_position(const struct model *m)
+struct kv_shape kv_shape_of(const struct model *m, enum dtype kv, size_t capacity)
 {
-    return 2 * m->hyper.layers * m->hyper.kv_heads * m->hyper.head_size * sizeof(float);
+    return (struct kv_shape){kv, m->hyper.layers, m->hyper.kv_heads, m->hyper.head_size, capacity};
+}
+
+size_t kv_bytes_per_position(const struct model *m, enum dtype kv)
+{
+    struct kv_shape shape = kv_shape_of(m, kv, 1);
+    return kv_position_bytes(&shape);
 }
 
 /* Of a tensor's bytes, those that one decode step reads. */
@@ -104,11 +122,12 @@ static void add_tensor(struct totals *sum, const struct model *m, int tensor, si
     }
 }
 
-static struct scheme_totals finish(const struct totals *sum, const struct model *m, size_t position)
+static struct scheme_totals finish(const struct totals *sum, const struct model *m, enum dtype kv,
+                                   size_t position)
 {
     return (struct scheme_totals){
         .size = sum->size,
-        .bytes_per_token = sum->step + position * kv_bytes_per_position(m),
+        .bytes_per_token = sum->step + position * kv_bytes_per_position(m, kv),
         .bits_per_weight = 8.0 * (double)sum->linear_bytes / (double)sum->linear_weights,
     };
 }
@@ -119,7 +138,7 @@ static struct scheme_totals set_totals(const struct model *m, const struct weigh
     struct totals sum = {0};
     for (size_t i = 0; i < set->count; i++)
         add_tensor(&sum, m, (int)i, set->layer[i]->matrix.bytes);
-    return finish(&sum, m, position);
+    return finish(&sum, m, set->kv, position);
 }
 
 size_t weights_size(const struct weights *set)
@@ -151,6 +170,6 @@ bool schemes_totals(const struct model *m, const struct scheme *schemes, size_t 
             return false;
         add_tensor(&sum, m, (int)i, bytes);
     }
-    *out = finish(&sum, m, position);
+    *out = finish(&sum, m, schemes[kv_index(m)].weight, position);
     return true;
 }

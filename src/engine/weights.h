@@ -2,6 +2,7 @@
 #ifndef QTOP_WEIGHTS_H
 #define QTOP_WEIGHTS_H
 
+#include "../../kernels/kv.h"
 #include "../model/model.h"
 
 #include <stdatomic.h>
@@ -30,18 +31,23 @@ struct packed {
 struct packed *packed_ref(struct packed *p);
 void packed_unref(struct packed *p);
 
-/* One matrix for every tensor of a model, in its order. */
+/* One matrix for every tensor of a model, in its order, and the datatype of the KV cache that the set
+ * is meant to run with. */
 struct weights {
     atomic_int refs;
+    enum dtype kv;
     size_t count;
     struct packed *layer[];
 };
 
-/* The model's stored weights, borrowed from its file. Null when memory is short. */
+/* The model's stored weights, borrowed from its file; an fp32 cache. Null when memory is short. */
 struct weights *weights_stored(const struct model *model);
 
 /* A copy of the set in which p stands for its tensor; takes a new reference to p. */
 struct weights *weights_replace(const struct weights *set, struct packed *p);
+
+/* A copy of the set with another cache. */
+struct weights *weights_with_kv(const struct weights *set, enum dtype kv);
 
 struct weights *weights_ref(struct weights *set);
 void weights_unref(struct weights *set);
@@ -54,7 +60,7 @@ size_t weights_bytes_per_token(const struct model *model, const struct weights *
                                size_t position);
 double weights_bits_per_weight(const struct model *model, const struct weights *set);
 
-/* The same three figures for schemes that are not packed: one scheme a tensor. */
+/* The same three figures for schemes that are not packed. */
 struct scheme_totals {
     size_t size, bytes_per_token;
     double bits_per_weight;
@@ -62,7 +68,10 @@ struct scheme_totals {
 bool schemes_totals(const struct model *model, const struct scheme *schemes, size_t position,
                     struct scheme_totals *out);
 
-/* Bytes that the KV cache holds for one position. */
-size_t kv_bytes_per_position(const struct model *model);
+/* A KV cache of a number of positions for the model. */
+struct kv_shape kv_shape_of(const struct model *model, enum dtype kv, size_t capacity);
+
+/* Bytes of codes and scales that it holds for one position. */
+size_t kv_bytes_per_position(const struct model *model, enum dtype kv);
 
 #endif

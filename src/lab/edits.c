@@ -13,7 +13,12 @@ enum { UNDO_STEPS = 1000 };
 
 static size_t count_of(const struct lab *lab)
 {
-    return lab->session->model->tensor_count;
+    return schemes_count(lab->session->model);
+}
+
+static bool is_kv(const struct lab *lab, int tensor)
+{
+    return tensor == kv_index(lab->session->model);
 }
 
 bool edits_begin(struct lab *lab, struct error *error)
@@ -27,6 +32,14 @@ bool edits_begin(struct lab *lab, struct error *error)
         return error_set(error, "not enough memory");
     for (size_t i = 0; schemes && i < n; i++)
         lab->target[i] = schemes[i];
+    enum dtype kv = lab->target[kv_index(lab->session->model)].weight;
+    if (kv != lab->set->kv) { /* before the text opens its cache */
+        struct weights *set = weights_with_kv(lab->set, kv);
+        if (!set)
+            return error_set(error, "not enough memory");
+        weights_unref(lab->set);
+        lab->set = set;
+    }
     lab->cache.budget = available / 4; /* the rest is for the set in use and everything else */
     lab->current_snapshot = lab->previous_snapshot = -1;
     return true;
@@ -56,13 +69,33 @@ void edits_end(struct lab *lab)
 
 bool tensor_pending(const struct lab *lab, int tensor)
 {
+    if (is_kv(lab, tensor))
+        return lab->target[tensor].weight != lab->set->kv;
     return !scheme_equal(&lab->target[tensor], &lab->set->layer[tensor]->matrix.scheme);
+}
+
+/* The set with the cache that is wanted, once the text has one; the text's positions run again. */
+static struct weights *follow_kv(struct lab *lab, struct weights *set)
+{
+    int kv = kv_index(lab->session->model);
+    struct error error = {"not enough memory"};
+    if (!tensor_pending(lab, kv))
+        return set;
+    struct weights *next = weights_with_kv(set, lab->target[kv].weight);
+    if (next && texts_change_kv(lab, next->kv, &error)) {
+        weights_unref(set);
+        return next;
+    }
+    weights_unref(next);
+    lab->target[kv] = scheme_default(lab->set->kv);
+    lab_say(lab, true, "%s", error.text);
+    return set;
 }
 
 void edits_reconcile(struct lab *lab)
 {
     struct weights *set = weights_ref(lab->set);
-    for (int t = 0; t < (int)count_of(lab); t++) {
+    for (int t = 0; t < (int)set->count; t++) {
         const struct scheme *wanted = &lab->target[t];
         if (scheme_equal(wanted, &set->layer[t]->matrix.scheme))
             continue;
@@ -75,7 +108,8 @@ void edits_reconcile(struct lab *lab)
             set = next;
         }
     }
-    bool changed = false;
+    set = follow_kv(lab, set);
+    bool changed = set->kv != lab->set->kv;
     for (size_t i = 0; i < set->count; i++)
         changed |= set->layer[i] != lab->set->layer[i];
     if (changed)
@@ -139,8 +173,20 @@ static const char *delicate(const struct lab *lab, const int *tensors, size_t n)
     return NULL;
 }
 
+static void say_kv(struct lab *lab, enum dtype kv)
+{
+    const struct model *m = lab->session->model;
+    if (lab->set->kv == kv) /* else why not has been said */
+        lab_say(lab, false, "kv: %s, %zu bytes a position (fp32 %zu); the text's positions run again",
+                dtypes[kv].name, kv_bytes_per_position(m, kv), kv_bytes_per_position(m, DTYPE_FP32));
+}
+
 static void say_change(struct lab *lab, const int *tensors, size_t n, const struct scheme *scheme)
 {
+    if (is_kv(lab, tensors[0])) {
+        say_kv(lab, scheme->weight);
+        return;
+    }
     char text[SCHEME_TEXT], what[64];
     const struct tensor *first = &lab->session->model->tensors[tensors[0]];
     const char *advice = delicate(lab, tensors, n);
@@ -165,6 +211,12 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
 
 static void apply_scheme(struct lab *lab, const int *tensors, size_t n, const struct scheme *scheme)
 {
+    struct error why;
+    for (size_t i = 0; i < n; i++)
+        if (!scheme_fits(lab->session->model, tensors[i], scheme, &why)) {
+            lab_say(lab, true, "%s", why.text);
+            return;
+        }
     struct scheme *schemes = copy_target(lab);
     if (!schemes) {
         lab_say(lab, true, "not enough memory");
@@ -185,7 +237,7 @@ static void same_everywhere(struct lab *lab, const int *tensors, size_t n)
     struct scheme *schemes = copy_target(lab);
     size_t changed = 0;
     for (size_t i = 0; schemes && i < n; i++)
-        for (size_t t = 0; t < count_of(lab); t++)
+        for (size_t t = 0; t < lab->set->count && !is_kv(lab, tensors[i]); t++)
             if (all[t].role == all[tensors[i]].role) {
                 changed += !scheme_equal(&schemes[t], &lab->target[tensors[i]]);
                 schemes[t] = lab->target[tensors[i]];
@@ -210,13 +262,13 @@ static void cycle(struct lab *lab, const struct command *c)
 }
 
 /* "int8/int8", or "3 schemes" for a mixture, over the linear matrices inside blocks; " +1" for each
- * other tensor that is not as stored. */
+ * other tensor that is not as stored; the KV cache where it is not fp32. */
 static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
 {
     const struct model *m = lab->session->model;
     const struct scheme *seen[8];
     size_t kinds = 0, others = 0;
-    for (size_t i = 0; i < count_of(lab); i++) {
+    for (size_t i = 0; i < lab->set->count; i++) {
         bool is_new = roles[m->tensors[i].role].linear && roles[m->tensors[i].role].in_block;
         others += !is_new && !lab->target[i].stored;
         for (size_t k = 0; k < kinds && is_new; k++)
@@ -231,6 +283,10 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
     size_t n = strlen(out);
     if (others > 0)
         snprintf(out + n, SCHEME_TEXT - n, " +%zu", others);
+    enum dtype kv = lab->target[kv_index(m)].weight;
+    n = strlen(out);
+    if (kv != DTYPE_FP32)
+        snprintf(out + n, SCHEME_TEXT - n, " kv %s", dtypes[kv].name);
 }
 
 static void keep_snapshot(struct lab *lab)

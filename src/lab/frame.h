@@ -70,7 +70,7 @@ struct quality_frame {
 /* A scheme that a person kept. */
 struct snapshot {
     char label;
-    struct scheme *schemes; /* one a tensor; owned by the lab, not for views */
+    struct scheme *schemes; /* schemes_count; owned by the lab, not for views */
     size_t size, bytes_per_token;
     double bits_per_weight;
     char summary[SCHEME_TEXT]; /* the common scheme, or how many differ */
@@ -83,7 +83,7 @@ struct frame {
     uint64_t serial;
     const struct model *model;
     struct weights *set;
-    struct layer_frame *layers; /* one a tensor */
+    struct layer_frame *layers; /* one a tensor and, last, the KV cache's (kv_index) */
     size_t pending;             /* layers on their way */
 
     struct metric decode, prefill, baseline; /* tokens/s; baseline: the stored scheme's decode */
@@ -91,6 +91,7 @@ struct frame {
     float history[HISTORY];     /* decode tokens/s, newest last */
     size_t history_count;
     size_t bytes_per_token, size, stored_size;
+    size_t position, capacity;  /* of the text in its KV cache */
     double bits_per_weight;
     struct metric bandwidth;    /* bytes/s, computed */
     struct metric peak_read;    /* bytes/s, measured */

@@ -76,7 +76,7 @@ struct lab {
 
     /* The thread's own. */
     bool paused;
-    struct scheme *target;      /* one a tensor: what the person asked for */
+    struct scheme *target;      /* schemes_count: what the person asked for */
     struct weights *set;        /* what is in use */
     struct cache cache;
     struct scheme **undo, **redo;
@@ -99,7 +99,7 @@ struct lab {
     struct text_frame *text_frame; /* of the texts as they are; null when they changed */
 
     struct meter meter;
-    double *tensor_seconds;     /* sums over sampled tokens, one a tensor */
+    double *tensor_seconds;     /* sums over sampled tokens, one a tensor and attention's */
     double *sampled;            /* of one token */
     size_t sampled_tokens, step_count;
     struct metric prefill, baseline, peak_read;
@@ -147,6 +147,7 @@ bool tensor_pending(const struct lab *lab, int tensor);
 bool texts_begin(struct lab *lab, struct error *error);
 void texts_end(struct lab *lab);
 void texts_restart(struct lab *lab);
+bool texts_change_kv(struct lab *lab, enum dtype kv, struct error *error);
 bool texts_prompt(struct lab *lab, const char *text);
 void texts_step(struct lab *lab, double seconds); /* at least one decode step, unless paused */
 bool texts_follow_reference(struct lab *lab, double seconds); /* true while there is more to do */

@@ -200,7 +200,7 @@ static bool prefill_slice(struct lab *lab, double seconds)
         n /= 2;
     n = n < s->context ? n : s->context;
     lab->prefill_known = true;
-    struct context *c = context_open(s->model, s->pool, n, &error);
+    struct context *c = context_open_kv(s->model, s->pool, lab->set->kv, n, &error);
     if (!c) {
         lab->prefill = metric_absent("not enough memory to measure it");
         return false;

@@ -74,6 +74,8 @@ static struct queued *take_command(struct lab *lab)
 static void select_weight(struct lab *lab, const struct command *c)
 {
     int tensor = c->tensor_count > 0 ? c->tensors[0] : lab->selected;
+    if (tensor == kv_index(lab->session->model)) /* no matrix to look into: the last one stays */
+        return;
     const struct qmatrix *m = &lab->set->layer[tensor]->matrix;
     if (tensor != lab->selected)
         lab->output = (struct output_error){0};
@@ -153,7 +155,7 @@ void lab_say(struct lab *lab, bool is_error, const char *format, ...)
 
 void lab_use(struct lab *lab, struct weights *set)
 {
-    bool stored = true;
+    bool stored = set->kv == lab->session->stored->kv;
     for (size_t i = 0; i < set->count && stored; i++)
         stored = set->layer[i] == lab->session->stored->layer[i];
     if (stored) { /* the same matrices: the same set, so that identity tells */

@@ -30,7 +30,7 @@ enum command_kind {
 
 struct command {
     enum command_kind kind;
-    const int *tensors; /* copied by lab_send */
+    const int *tensors; /* copied by lab_send; kv_index is the KV cache */
     size_t tensor_count;
     enum change change;
     int direction;
@@ -43,7 +43,7 @@ struct command {
 };
 
 struct lab_options {
-    const struct scheme *schemes; /* to begin with, one a tensor; null: stored */
+    const struct scheme *schemes; /* to begin with (schemes_count); null: stored */
     const char *text;             /* that quality is measured on; null: the model's own */
     size_t text_size;
     enum protocol protocol;

@@ -15,7 +15,7 @@ static bool all_stored(const struct lab *lab)
 
 static void fill_layers(const struct lab *lab, struct frame *f)
 {
-    for (int t = 0; t < (int)lab->session->model->tensor_count; t++) {
+    for (int t = 0; t < (int)schemes_count(lab->session->model); t++) {
         struct layer_frame *l = &f->layers[t];
         l->wanted = lab->target[t];
         l->pending = tensor_pending(lab, t);
@@ -34,6 +34,8 @@ static void fill_speed(struct lab *lab, struct frame *f)
     const struct model *m = lab->session->model;
     const char *reason = lab->paused ? "paused" : "measuring";
     size_t position = lab->text.tokens.count;
+    f->position = position;
+    f->capacity = lab->text.context->capacity;
     bool known = lab->meter.rate > 0 && !lab->paused;
     f->decode = known ? metric_value(lab->meter.rate) : metric_absent(reason);
     if (known && all_stored(lab))
@@ -75,7 +77,7 @@ static void fill_stored_snapshots(struct lab *lab)
     const struct quality_frame *q = &lab->quality_frame;
     for (size_t i = 0; i < lab->snapshot_count && q->valid && !q->running; i++) {
         struct snapshot *s = &lab->snapshots[i];
-        bool stored = true;
+        bool stored = s->schemes[kv_index(lab->session->model)].weight == DTYPE_FP32;
         for (size_t t = 0; t < lab->set->count; t++)
             stored &= s->schemes[t].stored;
         if (!stored || s->quality.valid)
@@ -110,7 +112,7 @@ static struct frame *make_frame(struct lab *lab)
     struct frame *f = calloc(1, sizeof *f);
     if (!f)
         return NULL;
-    f->layers = calloc(lab->session->model->tensor_count, sizeof *f->layers);
+    f->layers = calloc(schemes_count(lab->session->model), sizeof *f->layers);
     if (!f->layers) {
         free(f);
         return NULL;

@@ -5,7 +5,6 @@
  * the meters never rest. A model slower than reading speed never repeats. */
 #include "internal.h"
 
-#include "../../kernels/ops.h"
 #include "../measure/clock.h"
 
 #include <stdio.h>
@@ -17,10 +16,12 @@ static const double PAUSE_SECONDS = 2;   /* between the end of a text and the ne
 
 /* ---- one generation -------------------------------------------------------------------------- */
 
-static bool generation_open(struct generation *g, struct lab *lab, struct error *error)
+static bool generation_open(struct generation *g, struct lab *lab, enum dtype kv,
+                            struct error *error)
 {
     size_t vocab = lab->session->model->hyper.vocab;
-    g->context = context_open(lab->session->model, lab->session->pool, lab->session->context, error);
+    g->context = context_open_kv(lab->session->model, lab->session->pool, kv, lab->session->context,
+                                 error);
     g->logits = malloc(vocab * sizeof *g->logits);
     g->probabilities = malloc(vocab * sizeof *g->probabilities);
     g->order = malloc(vocab * sizeof *g->order);
@@ -79,7 +80,7 @@ static bool remember_candidates(struct generation *g, const struct lab *lab)
         g->candidate_room = room;
     }
     memcpy(g->probabilities, g->logits, vocab * sizeof *g->logits);
-    op_softmax(g->probabilities, vocab);
+    operators_current()->softmax(g->probabilities, vocab);
     top_candidates(g->probabilities, vocab, g->candidates + g->tokens.count * CANDIDATES);
     return true;
 }
@@ -99,14 +100,23 @@ static void generation_advance(struct generation *g, const struct lab *lab)
         g->context->length++;
 }
 
-/* Runs everything before the newest token, so that the decode steps stand at the newest. Returns the
- * tokens run. */
-static size_t generation_prefill(struct generation *g, const struct weights *w)
+/* Runs what is before the newest token, so that the decode steps stand at the newest: chunks for about
+ * `seconds`. Returns the tokens run. */
+static size_t generation_prefill(struct generation *g, const struct weights *w, double seconds)
 {
-    size_t n = g->tokens.count - 1 - g->context->length;
-    if (n > 0)
+    double begin = clock_seconds();
+    size_t before = g->context->length, end = g->tokens.count - 1;
+    while (g->context->length < end && clock_seconds() - begin < seconds) {
+        size_t left = end - g->context->length, n = left < CONTEXT_CHUNK ? left : CONTEXT_CHUNK;
         context_prefill(g->context, w, g->tokens.ids + g->context->length, n, NULL);
-    return n;
+    }
+    return g->context->length - before;
+}
+
+/* Whether a decode step would stand at the newest token. */
+static bool generation_ready(const struct generation *g)
+{
+    return g->context->length + 1 == g->tokens.count;
 }
 
 /* The decode step of the newest token; its position is given back, so that it can be repeated. */
@@ -126,7 +136,7 @@ void meter_reset(struct lab *lab)
     m->rate = 0;
     m->cold = true;
     lab->sampled_tokens = 0;
-    memset(lab->tensor_seconds, 0, lab->session->model->tensor_count * sizeof *lab->tensor_seconds);
+    memset(lab->tensor_seconds, 0, schemes_count(lab->session->model) * sizeof *lab->tensor_seconds);
     lab->output = (struct output_error){0};
     lab->misses = metric_absent("not measured yet");
 }
@@ -168,7 +178,7 @@ static void sample_step(struct lab *lab)
 {
     struct context *c = lab->text.context;
     const struct model *m = lab->session->model;
-    size_t n = m->tensor_count;
+    size_t n = schemes_count(m);
     double before = counters_misses(lab->session->counters);
     memset(lab->sampled, 0, n * sizeof *lab->sampled);
     c->tensor_seconds = lab->sampled;
@@ -198,8 +208,8 @@ static void forget_frame(struct lab *lab)
 
 bool texts_begin(struct lab *lab, struct error *error)
 {
-    size_t n = lab->session->model->tensor_count, rows = 0;
-    for (size_t i = 0; i < n; i++)
+    size_t n = schemes_count(lab->session->model), rows = 0;
+    for (size_t i = 0; i < lab->session->model->tensor_count; i++)
         if (lab->session->model->tensors[i].stored.rows > rows)
             rows = lab->session->model->tensors[i].stored.rows;
     lab->seed = lab->options.seed;
@@ -208,7 +218,7 @@ bool texts_begin(struct lab *lab, struct error *error)
     lab->output_scratch = malloc(rows * sizeof *lab->output_scratch);
     if (!lab->tensor_seconds || !lab->sampled || !lab->output_scratch)
         return error_set(error, "not enough memory");
-    if (!generation_open(&lab->text, lab, error))
+    if (!generation_open(&lab->text, lab, lab->set->kv, error))
         return false;
     lab->prefill = metric_absent("not measured yet");
     lab->baseline = metric_absent("not measured yet");
@@ -266,6 +276,14 @@ void texts_restart(struct lab *lab)
     forget_frame(lab);
 }
 
+/* The cache in another datatype: empty, so that every position of the text is encoded from what it
+ * really is, not from what the last datatype left of it. */
+bool texts_change_kv(struct lab *lab, enum dtype kv, struct error *error)
+{
+    lab->meter.cold = true;
+    return context_change_kv(lab->text.context, kv, error);
+}
+
 /* After a text is over and was read: the next one, from the next seed. */
 static bool rest_is_over(struct lab *lab)
 {
@@ -296,10 +314,10 @@ static void advance_if_due(struct lab *lab)
     forget_frame(lab);
 }
 
-static void prefill_text(struct lab *lab)
+static void prefill_text(struct lab *lab, double seconds)
 {
     double begin = clock_seconds();
-    size_t n = generation_prefill(&lab->text, lab->set);
+    size_t n = generation_prefill(&lab->text, lab->set, seconds);
     if (n >= 8) /* fewer would time the overheads */
         lab->prefill = metric_value((double)n / (clock_seconds() - begin));
     if (n > 1)
@@ -310,7 +328,9 @@ void texts_step(struct lab *lab, double seconds)
 {
     double begin = clock_seconds();
     do {
-        prefill_text(lab);
+        prefill_text(lab, seconds);
+        if (!generation_ready(&lab->text))
+            return;
         if (lab->step_count++ % SAMPLE_EVERY == SAMPLE_EVERY - 1) {
             sample_step(lab);
         } else {
@@ -331,7 +351,7 @@ bool texts_follow_reference(struct lab *lab, double seconds)
     struct error error;
     if (!lab->watch_text)
         return false;
-    if (!g->context && !generation_open(g, lab, &error)) {
+    if (!g->context && !generation_open(g, lab, DTYPE_FP32, &error)) {
         generation_close(g);
         lab->watch_text = false;
         lab_say(lab, true, "no reference text: %s", error.text);
@@ -347,7 +367,9 @@ bool texts_follow_reference(struct lab *lab, double seconds)
     double begin = clock_seconds();
     while (g->tokens.count < lab->text.tokens.count && !g->ended &&
            clock_seconds() - begin < seconds) {
-        generation_prefill(g, lab->session->stored);
+        generation_prefill(g, lab->session->stored, seconds);
+        if (!generation_ready(g))
+            return true;
         generation_decode(g, lab->session->stored);
         generation_advance(g, lab);
         any = true;

@@ -62,7 +62,7 @@ bool output_errors(const struct session *s, const struct weights *weights, const
     struct collector collector = {s->model, errors, malloc((rows > h->dim ? rows : h->dim) *
                                                            sizeof(float))};
     float *logits = malloc(h->vocab * sizeof *logits);
-    struct context *c = context_open(s->model, s->pool, n, error);
+    struct context *c = context_open_kv(s->model, s->pool, weights->kv, n, error);
     bool ok = c && (collector.scratch && logits ? true : error_set(error, "not enough memory"));
     if (ok) {
         c->tap = (struct tap){TAP_ALL, see, &collector};

@@ -138,7 +138,7 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
     if (!ok)
         error_set(error, "not enough memory to measure quality");
     ok = ok && (q->reference_context = context_open(model, pool, plan->window, error)) &&
-         (q->scheme_context = context_open(model, pool, plan->window, error));
+         (q->scheme_context = context_open_kv(model, pool, scheme->kv, plan->window, error));
     if (!ok) {
         quality_close(q);
         return NULL;

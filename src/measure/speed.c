@@ -20,7 +20,8 @@ static bool run_open(struct run *r, size_t prompt, size_t samples, size_t positi
                      struct error *error)
 {
     size_t vocab = r->session->model->hyper.vocab;
-    r->context = context_open(r->session->model, r->session->pool, positions, error);
+    r->context = context_open_kv(r->session->model, r->session->pool, r->weights->kv, positions,
+                                 error);
     r->prompt = calloc(prompt, sizeof *r->prompt);
     r->logits = calloc(vocab, sizeof *r->logits);
     r->decode = calloc(4 * samples, sizeof *r->decode);

@@ -39,13 +39,19 @@ const char *guidance_name(enum guidance guidance);
 
 struct model;
 
-/* The same for one tensor of a model: a very small layer is better left alone whatever its role, and a
+/* The same for one tensor of a model or its KV cache (kv_index): a very small layer is better left alone whatever its role, and a
  * tied embedding is the head, too. */
 struct advice {
     enum guidance guidance;
     const char *text;
 };
 struct advice tensor_advice(const struct model *model, int tensor);
+
+/* Arrays of schemes and rows on screen have one a tensor and, last, the KV cache's. */
+#define KV_NAME "kv"
+size_t schemes_count(const struct model *model);
+int kv_index(const struct model *model);
+const char *layer_name(const struct model *model, int tensor); /* a tensor's or KV_NAME */
 
 struct tensor {
     char name[48];         /* canonical name: blk.3.attn_q, output */

@@ -36,8 +36,26 @@ bool tensor_multiplies(const struct model *m, int tensor)
     return roles[role].linear || (role == ROLE_EMBEDDING && m->tied);
 }
 
+size_t schemes_count(const struct model *m)
+{
+    return m->tensor_count + 1;
+}
+
+int kv_index(const struct model *m)
+{
+    return (int)m->tensor_count;
+}
+
+const char *layer_name(const struct model *m, int tensor)
+{
+    return tensor == kv_index(m) ? KV_NAME : m->tensors[tensor].name;
+}
+
 struct advice tensor_advice(const struct model *m, int tensor)
 {
+    if (tensor == kv_index(m))
+        return (struct advice){GUIDE_USUALLY, "often in 8 bits where contexts are long: every token "
+                                              "reads the whole cache; fp16 costs next to nothing"};
     const struct tensor *t = &m->tensors[tensor];
     const struct role_info *role = &roles[t->role];
     bool small = t->stored.rows * t->stored.cols * 1000 < m->parameters;

@@ -23,6 +23,12 @@ static void add(struct list *l, struct scheme s)
         l->out[l->count++] = s;
 }
 
+static void kv_choices(struct list *l)
+{
+    for (size_t i = 0; kv_dtypes[i] != DTYPE_COUNT; i++)
+        add(l, scheme_default(kv_dtypes[i]));
+}
+
 /* A new weight datatype keeps the activations and the symmetry where it can. */
 static void weight_choices(struct list *l, const struct tensor *t, const struct scheme *from)
 {
@@ -69,6 +75,12 @@ static void granularity_choices(struct list *l, const struct tensor *t, const st
     }
 }
 
+static const char *const kv_reasons[] = {
+    [CHANGE_ACT] = "the cache multiplies with queries and weights in fp32: only its datatype changes (d)",
+    [CHANGE_GRANULARITY] = "int8 and fp8 have one scale a head and token: only the datatype changes (d)",
+    [CHANGE_SYMMETRY] = "the cache's int8 is symmetric: only its datatype changes (d)",
+};
+
 /* Why a field cannot be chosen, or null. */
 static const char *inapplicable(const struct model *m, int tensor, const struct scheme *from,
                                 enum change change)
@@ -76,6 +88,8 @@ static const char *inapplicable(const struct model *m, int tensor, const struct 
     enum dtype_kind kind = dtypes[from->weight].kind;
     if (change == CHANGE_WEIGHT)
         return NULL;
+    if (tensor == kv_index(m))
+        return kv_reasons[change];
     if (from->stored)
         return "stored weights run as they are: choose a datatype first (d)";
     if (change == CHANGE_ACT && !tensor_multiplies(m, tensor))
@@ -91,9 +105,13 @@ size_t scheme_choices(const struct model *m, int tensor, const struct scheme *fr
                       enum change change, struct scheme *out, size_t most)
 {
     struct list l = {out, 0, most};
-    const struct tensor *t = &m->tensors[tensor];
     if (inapplicable(m, tensor, from, change))
         return 0;
+    if (tensor == kv_index(m)) {
+        kv_choices(&l);
+        return l.count;
+    }
+    const struct tensor *t = &m->tensors[tensor];
     switch (change) {
     case CHANGE_WEIGHT:
         weight_choices(&l, t, from);
@@ -134,7 +152,7 @@ bool scheme_cycle(const struct model *m, int tensor, const struct scheme *from, 
     struct scheme choices[CHOICES];
     const char *reason = inapplicable(m, tensor, from, change);
     if (reason)
-        return error_set(why, "%s: %s", m->tensors[tensor].name, reason);
+        return error_set(why, "%s: %s", layer_name(m, tensor), reason);
     size_t n = scheme_choices(m, tensor, from, change, choices, CHOICES), at = 0;
     while (at < n && !same_choice(&choices[at], from, change))
         at++;

@@ -5,7 +5,8 @@
 #include "../model/model.h"
 
 enum change {
-    CHANGE_WEIGHT,      /* stored, fp32, fp16, bf16, int8, int4, fp8e4m3, fp8e5m2 */
+    CHANGE_WEIGHT,      /* stored, fp32, fp16, bf16, int8, int4, fp8e4m3, fp8e5m2; of the KV cache
+                         * (kv_index) fp32, fp16, int8, fp8e4m3, fp8e5m2 and nothing else */
     CHANGE_ACT,         /* fp32, fp16, bf16, int8, int8.asym, fp8e4m3, fp8e5m2, as far as they fit */
     CHANGE_GRANULARITY, /* tensor, channel, g256 ... g16, as far as the columns allow */
     CHANGE_SYMMETRY     /* sym, asym */

@@ -104,8 +104,22 @@ void recipe_free(struct recipe *r)
 
 /* ---- applying -------------------------------------------------------------------------------- */
 
+bool scheme_fits(const struct model *m, int tensor, const struct scheme *s, struct error *error)
+{
+    char text[SCHEME_TEXT];
+    if (tensor != kv_index(m) || s->stored)
+        return true;
+    struct scheme plain = scheme_default(s->weight);
+    if (kv_takes(s->weight) && scheme_equal(s, &plain))
+        return true;
+    return error_set(error, "kv: the cache cannot be %s; expected " KV_EXPECTED,
+                     scheme_print(s, text));
+}
+
 struct scheme scheme_for_tensor(const struct model *m, int tensor, struct scheme s)
 {
+    if (tensor == kv_index(m))
+        return scheme_default(s.stored ? DTYPE_FP32 : s.weight);
     if (s.stored) {
         s = m->tensors[tensor].stored.scheme;
     } else if (!tensor_multiplies(m, tensor)) {
@@ -117,6 +131,8 @@ struct scheme scheme_for_tensor(const struct model *m, int tensor, struct scheme
 
 static bool rule_matches(const struct rule *rule, const struct model *m, int tensor)
 {
+    if (tensor == kv_index(m))
+        return strcmp(rule->pattern, KV_NAME) == 0;
     const struct tensor *t = &m->tensors[tensor];
     if (model_find_name(m, rule->pattern) == tensor)
         return true;
@@ -151,23 +167,32 @@ static const char *nearest_name(const struct model *m, const char *pattern)
             best = i;
         }
     }
-    return m->tensors[best].name;
+    return distance(pattern, KV_NAME) < least ? KV_NAME : m->tensors[best].name;
+}
+
+/* Whether the rule applies to anything, and the KV cache can have what it says. */
+static bool check_rule(const struct rule *rule, const struct model *m, struct error *error)
+{
+    struct error why;
+    bool any = false;
+    for (int t = 0; t < (int)schemes_count(m) && !any; t++)
+        any = rule_matches(rule, m, t);
+    if (!any)
+        return error_set(error, "recipe, line %d: '%.48s' matches no tensor; the nearest name is %s",
+                         rule->line, rule->pattern, nearest_name(m, rule->pattern));
+    if (rule_matches(rule, m, kv_index(m)) && !scheme_fits(m, kv_index(m), &rule->scheme, &why))
+        return error_set(error, "recipe, line %d: %.300s", rule->line, why.text);
+    return true;
 }
 
 bool recipe_apply(const struct recipe *recipe, const struct model *m, struct scheme *schemes,
                   struct error *error)
 {
-    for (size_t i = 0; i < recipe->count; i++) {
-        bool any = false;
-        for (int t = 0; t < (int)m->tensor_count && !any; t++)
-            any = rule_matches(&recipe->rules[i], m, t);
-        if (!any)
-            return error_set(error, "recipe, line %d: '%.48s' matches no tensor; the nearest name "
-                                    "is %s", recipe->rules[i].line, recipe->rules[i].pattern,
-                             nearest_name(m, recipe->rules[i].pattern));
-    }
     for (size_t i = 0; i < recipe->count; i++)
-        for (int t = 0; t < (int)m->tensor_count; t++)
+        if (!check_rule(&recipe->rules[i], m, error))
+            return false;
+    for (size_t i = 0; i < recipe->count; i++)
+        for (int t = 0; t < (int)schemes_count(m); t++)
             if (rule_matches(&recipe->rules[i], m, t))
                 schemes[t] = scheme_for_tensor(m, t, recipe->rules[i].scheme);
     return true;
@@ -191,6 +216,8 @@ static void write_rules(FILE *f, const struct model *m, const struct scheme *sch
     for (size_t i = 0; i < m->tensor_count; i++)
         if (!schemes[i].stored)
             fprintf(f, "%-20s %s\n", m->tensors[i].name, scheme_print(&schemes[i], text));
+    if (schemes[kv_index(m)].weight != DTYPE_FP32)
+        fprintf(f, "%-20s %s\n", KV_NAME, scheme_print(&schemes[kv_index(m)], text));
 }
 
 bool recipe_write(const char *path, const struct model *m, const struct scheme *schemes,

@@ -1,12 +1,13 @@
 /* recipe.h - which tensor gets which scheme: `PATTERN SCHEME` lines, the last match wins.
  *
  * PATTERN is a shell glob over canonical names; `#` begins a comment. A glob matches every matrix
- * (more than one row); a vector is matched by its literal name only. `output` of a tied model is its
- * embedding table. */
+ * (more than one row); a vector is matched by its literal name only, and so is the KV cache, whose
+ * name is `kv` and whose scheme is a datatype alone. `output` of a tied model is its embedding table.
+ * Arrays of schemes have one a tensor and, last, the KV cache's (schemes_count). */
 #ifndef QTOP_RECIPE_H
 #define QTOP_RECIPE_H
 
-#include "../model/model.h"
+#include "../engine/weights.h"
 
 struct rule {
     char *pattern;
@@ -25,19 +26,25 @@ bool recipe_parse(struct recipe *recipe, const char *name, const char *text, siz
 bool recipe_read(struct recipe *recipe, const char *path, struct error *error);
 void recipe_free(struct recipe *recipe);
 
-/* Writes a recipe with one line a tensor that is not as stored, through a temporary file and rename. */
+/* Writes a recipe with one line a tensor that is not as stored, and one for a cache that is not fp32,
+ * through a temporary file and rename. */
 bool recipe_write(const char *path, const struct model *model, const struct scheme *schemes,
                   struct error *error);
 
-/* Applies the rules to schemes (one a tensor). A rule that matches nothing is an error that gives the
- * nearest name; the schemes are then untouched. */
+/* Applies the rules to schemes. A rule that matches nothing is an error that gives the nearest name; so
+ * is one that the KV cache cannot have. The schemes are then untouched. */
 bool recipe_apply(const struct recipe *recipe, const struct model *model, struct scheme *schemes,
                   struct error *error);
 
 /* Gives the scheme to every linear matrix inside blocks: what -s does. */
 void schemes_set_linear(const struct model *model, struct scheme scheme, struct scheme *schemes);
 
-/* A scheme as this tensor can have it: a tensor that multiplies nothing takes no activation dtype. */
+/* Whether the tensor (or kv_index) can have the scheme; if not the error says what it can have. */
+bool scheme_fits(const struct model *model, int tensor, const struct scheme *scheme,
+                 struct error *error);
+
+/* A scheme that fits as this tensor has it: a tensor that multiplies nothing takes no activation dtype,
+ * the KV cache as stored is fp32. */
 struct scheme scheme_for_tensor(const struct model *model, int tensor, struct scheme scheme);
 
 #endif

@@ -1,0 +1,162 @@
+#include "kv.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+const enum dtype kv_dtypes[] = {DTYPE_FP32,    DTYPE_FP16,    DTYPE_INT8,
+                                DTYPE_FP8E4M3, DTYPE_FP8E5M2, DTYPE_COUNT};
+
+bool kv_takes(enum dtype dtype)
+{
+    size_t i = 0;
+    while (kv_dtypes[i] != DTYPE_COUNT && kv_dtypes[i] != dtype)
+        i++;
+    return kv_dtypes[i] != DTYPE_COUNT;
+}
+
+bool kv_dtype_parse(const char *name, enum dtype *out, struct error *error)
+{
+    enum dtype dtype = dtype_by_name(name, strlen(name));
+    if (dtype == DTYPE_COUNT || !kv_takes(dtype))
+        return error_set(error, "KV cache '%.32s': expected " KV_EXPECTED, name);
+    *out = dtype;
+    return true;
+}
+
+static bool has_scales(enum dtype dtype)
+{
+    return dtypes[dtype].kind != DTYPE_KIND_FLOAT;
+}
+
+static size_t code_bytes(enum dtype dtype)
+{
+    return dtypes[dtype].bits / 8;
+}
+
+/* ---- room ------------------------------------------------------------------------------------ */
+
+size_t kv_position_bytes(const struct kv_shape *s)
+{
+    size_t scale = has_scales(s->dtype) ? sizeof(float) : 0;
+    return 2 * s->layers * s->heads * (s->head_size * code_bytes(s->dtype) + scale);
+}
+
+static size_t blocks_of(const struct kv_shape *s)
+{
+    return s->capacity / KV_BLOCK + (s->capacity % KV_BLOCK != 0);
+}
+
+bool kv_cache_bytes(const struct kv_shape *s, size_t *bytes)
+{
+    return !__builtin_mul_overflow(kv_position_bytes(s) * KV_BLOCK, blocks_of(s), bytes);
+}
+
+bool kv_open(struct kv_cache *c, const struct kv_shape *s, struct error *error)
+{
+    size_t bytes;
+    *c = (struct kv_cache){.shape = *s, .blocks = blocks_of(s)};
+    if (!kv_cache_bytes(s, &bytes))
+        return error_set(error, "a KV cache of %zu positions is too large to address", s->capacity);
+    size_t positions = s->layers * s->heads * c->blocks * KV_BLOCK;
+    /* Zeros: a block is read whole, and what lies beyond the last position is then masked. */
+    c->keys = calloc(positions * s->head_size + 1, code_bytes(s->dtype));
+    c->values = calloc(positions * s->head_size + 1, code_bytes(s->dtype));
+    c->scales = has_scales(s->dtype) ? calloc(2 * positions + 1, sizeof *c->scales) : NULL;
+    if (c->keys && c->values && (c->scales || !has_scales(s->dtype)))
+        return true;
+    kv_close(c);
+    return error_set(error, "not enough memory for a KV cache of %zu positions", s->capacity);
+}
+
+void kv_close(struct kv_cache *c)
+{
+    free(c->keys);
+    free(c->values);
+    free(c->scales);
+    *c = (struct kv_cache){0};
+}
+
+/* ---- one position ---------------------------------------------------------------------------- */
+
+static float scale_of(enum dtype dtype, const float *x, size_t n)
+{
+    float largest = 0, odd = 0;
+    for (size_t i = 0; i < n; i++) {
+        float magnitude = fabsf(x[i]);
+        largest = magnitude > largest ? magnitude : largest;
+        odd += x[i] - x[i]; /* 0, or NaN once a value is not finite */
+    }
+    float scale = largest / dtypes[dtype].largest;
+    return odd != 0 ? NAN : largest == 0 ? 1.0f : scale < FLT_MIN ? FLT_MIN : scale;
+}
+
+/* |q| is at most 127 and a rounding error, or NaN. */
+static int8_t int8_code(float q)
+{
+    return q == q ? (int8_t)round_even(q) : 0;
+}
+
+/* Writes n codes, `step` codes apart. scale null: the datatype has none. */
+static void encode(enum dtype dtype, const float *x, size_t n, uint8_t *codes, size_t step,
+                   float *scale)
+{
+    const struct dtype_info *type = &dtypes[dtype];
+    size_t bytes = code_bytes(dtype);
+    if (scale)
+        *scale = scale_of(dtype, x, n);
+    for (size_t i = 0; i < n; i++) {
+        float q = scale ? x[i] / *scale : x[i];
+        uint32_t code = type->encode ? type->encode(q) : (uint32_t)(uint8_t)int8_code(q);
+        memcpy(codes + i * step * bytes, &code, bytes); /* the low bytes: little-endian */
+    }
+}
+
+static size_t first_block(const struct kv_cache *c, size_t layer, size_t head)
+{
+    return (layer * c->shape.heads + head) * c->blocks;
+}
+
+void kv_put(struct kv_cache *c, size_t layer, size_t position, const float *keys,
+            const float *values)
+{
+    size_t n = c->shape.head_size, bytes = code_bytes(c->shape.dtype), at = position % KV_BLOCK;
+    for (size_t head = 0; head < c->shape.heads; head++) {
+        size_t block = first_block(c, layer, head) + position / KV_BLOCK;
+        float *scales = c->scales ? c->scales + block * 2 * KV_BLOCK + at : NULL;
+        uint8_t *k = c->keys + (block * KV_BLOCK * n + at) * bytes;
+        uint8_t *v = c->values + (block * KV_BLOCK + at) * n * bytes;
+        encode(c->shape.dtype, keys + head * n, n, k, KV_BLOCK, scales);
+        encode(c->shape.dtype, values + head * n, n, v, 1, scales ? scales + KV_BLOCK : NULL);
+    }
+}
+
+struct kv_head kv_head(const struct kv_cache *c, size_t layer, size_t head)
+{
+    size_t block = first_block(c, layer, head);
+    size_t codes = block * KV_BLOCK * c->shape.head_size * code_bytes(c->shape.dtype);
+    return (struct kv_head){c->shape.dtype, c->shape.head_size, c->keys + codes, c->values + codes,
+                            c->scales ? c->scales + block * 2 * KV_BLOCK : NULL};
+}
+
+static float decode(enum dtype dtype, const uint8_t *code)
+{
+    uint32_t bits = 0;
+    memcpy(&bits, code, code_bytes(dtype));
+    return dtypes[dtype].decode ? dtypes[dtype].decode(bits) : (float)(int8_t)bits;
+}
+
+void kv_get(const struct kv_cache *c, size_t layer, size_t head, size_t position, float *keys,
+            float *values)
+{
+    struct kv_head h = kv_head(c, layer, head);
+    size_t n = h.head_size, bytes = code_bytes(h.dtype), at = position % KV_BLOCK;
+    size_t block = position / KV_BLOCK;
+    const float *scales = h.scales ? h.scales + block * 2 * KV_BLOCK + at : NULL;
+    for (size_t i = 0; i < n; i++) {
+        keys[i] = decode(h.dtype, h.keys + ((block * n + i) * KV_BLOCK + at) * bytes);
+        values[i] = decode(h.dtype, h.values + ((block * KV_BLOCK + at) * n + i) * bytes);
+        keys[i] *= scales ? scales[0] : 1.0f;
+        values[i] *= scales ? scales[KV_BLOCK] : 1.0f;
+    }
+}

@@ -1,0 +1,70 @@
+/* kv.h - the cache of keys and values, in fp32, fp16, int8 or fp8.
+ *
+ * For each layer and each head that keys and values have, positions follow each other in blocks of
+ * KV_BLOCK: one head's keys are one stream, and so are its values. Inside a block the keys lie
+ * dimension by dimension (head_size x KV_BLOCK), so that the scores of a block are computed side by
+ * side without sums across lanes; the values lie position by position (KV_BLOCK x head_size).
+ *
+ * int8 (symmetric) and fp8 have one fp32 scale for each head and position, of the keys and of the
+ * values: scale = max|x| / 127, / 448 or / 57344. All zeros have scale 1. A head with a NaN or an
+ * infinity has scale NaN, so that what reads it is NaN, too. */
+#ifndef QTOP_KV_H
+#define QTOP_KV_H
+
+#include "dtype.h"
+#include "error.h"
+
+enum { KV_BLOCK = 32 };
+
+struct kv_shape {
+    enum dtype dtype;
+    size_t layers, heads, head_size, capacity; /* capacity: positions */
+};
+
+struct kv_cache {
+    struct kv_shape shape;
+    size_t blocks;        /* of positions, each head */
+    uint8_t *keys, *values;
+    float *scales;        /* a block's, keys' first; null where the datatype has none */
+};
+
+/* One head of one layer, as attention reads it. Block b: keys and values from b * KV_BLOCK *
+ * head_size codes on, scales from b * 2 * KV_BLOCK on, the keys' first. */
+struct kv_head {
+    enum dtype dtype;
+    size_t head_size;
+    const uint8_t *keys, *values;
+    const float *scales;
+};
+
+/* The datatypes that a cache can have, in the order of a cycle; DTYPE_COUNT ends them. */
+extern const enum dtype kv_dtypes[];
+#define KV_EXPECTED "fp32, fp16, int8, fp8e4m3 or fp8e5m2"
+
+bool kv_takes(enum dtype dtype);
+
+/* The datatype called name, which a cache must have. */
+bool kv_dtype_parse(const char *name, enum dtype *out, struct error *error);
+
+/* Bytes of codes and scales that one position takes, over all layers and heads. */
+size_t kv_position_bytes(const struct kv_shape *shape);
+
+/* Bytes that a cache takes, its last blocks padded. False when they do not fit in a size_t. */
+bool kv_cache_bytes(const struct kv_shape *shape, size_t *bytes);
+
+/* An empty cache. The error says when memory is short; free with kv_close, which takes an all-zero
+ * one, too. */
+bool kv_open(struct kv_cache *cache, const struct kv_shape *shape, struct error *error);
+void kv_close(struct kv_cache *cache);
+
+/* Encodes keys and values (heads x head_size each, RoPE applied) at a position. */
+void kv_put(struct kv_cache *cache, size_t layer, size_t position, const float *keys,
+            const float *values);
+
+struct kv_head kv_head(const struct kv_cache *cache, size_t layer, size_t head);
+
+/* Decodes one head's keys and values (head_size each) of a position: for tests and views. */
+void kv_get(const struct kv_cache *cache, size_t layer, size_t head, size_t position, float *keys,
+            float *values);
+
+#endif

@@ -1,0 +1,3 @@
+/* The operators, compiled for AVX2. */
+#define OPERATORS operators_avx2
+#include "ops.inc"
