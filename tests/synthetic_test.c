@@ -30,6 +30,13 @@ static const struct shape tiny = {
      .vocab = 701, .trained_context = 96, .rope_base = 10000.0f, .norm_eps = 1e-5f},
     false, 0};
 
+/* Fast enough to write and evaluate a text in a moment, also with sanitizers. */
+static const struct shape smallest = {
+    "smallest", "a shape for tests",
+    {.dim = 64, .hidden = 96, .layers = 2, .heads = 2, .kv_heads = 1, .head_size = 32,
+     .vocab = 200, .trained_context = 64, .rope_base = 10000.0f, .norm_eps = 1e-5f},
+    false, 0};
+
 static struct error error;
 
 static struct model *open_shape(const struct shape *shape)
@@ -434,7 +441,7 @@ static void test_lab(void **state)
 {
     (void)state;
     struct session s;
-    open_session(&s, &tiny);
+    open_session(&s, &smallest);
     struct scheme *schemes = linear_schemes(&s, "int8"), stored = {.stored = true};
     struct lab_options o = {.schemes = schemes, .seed = 1, .temperature = 1, .top_p = 1};
     int linear = 2, head = model_find(s.model, ROLE_OUTPUT, -1);
