@@ -1,5 +1,6 @@
-/* mangen - fills the option, subcommand and key sections of the man page from the program's tables:
+/* mangen - fills the option, subcommand, shape and key sections of the man page from the program's tables:
  * mangen <man/qtop.1.in >man/qtop.1 */
+#include "../src/model/synthetic.h"
 #include "../views/keys.h"
 #include "../views/options.h"
 
@@ -61,6 +62,17 @@ static void put_subcommands(void)
     printf(".El\n");
 }
 
+static void put_shapes(void)
+{
+    printf(".Bl -tag -width tinyllama-1.1b\n");
+    for (size_t i = 0; i < shape_count; i++) {
+        printf(".It Cm %s\n", shapes[i].name);
+        put_text(shapes[i].description);
+        printf(".\n");
+    }
+    printf(".El\n");
+}
+
 static void put_keys(void)
 {
     for (int g = 0; g < KEY_GROUPS; g++) {
@@ -86,6 +98,8 @@ int main(void)
             put_options();
         else if (strcmp(line, "@SUBCOMMANDS@\n") == 0)
             put_subcommands();
+        else if (strcmp(line, "@SHAPES@\n") == 0)
+            put_shapes();
         else if (strcmp(line, "@KEYS@\n") == 0)
             put_keys();
         else

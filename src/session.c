@@ -1,8 +1,11 @@
 #include "session.h"
 
+#include "engine/hold.h"
+#include "engine/memory.h"
 #include "engine/sampler.h"
 #include "measure/clock.h"
 #include "measure/topology.h"
+#include "model/resident.h"
 #include "quant/requant.h"
 
 #include <stdlib.h>
@@ -12,6 +15,10 @@ enum { DEFAULT_CONTEXT = 4096, LLAMA_BOS = 1, LLAMA_EOS = 2 };
 static bool open_tokenizer(struct session *s, const char *path, struct error *error)
 {
     size_t vocab = s->model->hyper.vocab;
+    if (!path && !s->model->file.path) {
+        error_set(&s->tokenizer_error, "random weights come without one (-z FILE names one)");
+        return true;
+    }
     if (!path) { /* a model without one is shown by its ids */
         s->tokenizer = tokenizer_beside(s->model->file.path, vocab, &s->tokenizer_error);
         return true;
@@ -38,7 +45,8 @@ bool session_open(struct session *s, const struct session_options *o, struct err
     *s = (struct session){0};
     s->counters = counters_open();
     int threads = o->threads ? o->threads : topology()->cores;
-    bool ok = (s->model = model_open(o->model_path, error)) &&
+    s->model = o->synthetic ? synthetic_open(o->synthetic, error) : model_open(o->model_path, error);
+    bool ok = s->model &&
               open_tokenizer(s, o->tokenizer_path, error) && choose_context(s, o->context, error) &&
               (s->pool = pool_create(threads, error));
     if (ok && !(s->stored = weights_stored(s->model)))
@@ -81,10 +89,26 @@ struct scheme *session_schemes(const struct session *s, struct error *error)
     return schemes;
 }
 
+bool session_fits(const struct session *s, const struct scheme *schemes, struct error *error)
+{
+    size_t sum = 0, largest = 0;
+    for (int t = 0; t < (int)s->model->tensor_count; t++) {
+        const struct qmatrix *stored = &s->model->tensors[t].stored;
+        size_t made = model_is_made(s->model, t) ? stored->bytes : 0, bytes = made;
+        if (!schemes[t].stored && !scheme_bytes(&schemes[t], stored->rows, stored->cols, &bytes))
+            return error_set(error, "%s: the size overflows", s->model->tensors[t].name);
+        if (__builtin_add_overflow(sum, bytes, &sum))
+            return error_set(error, "the size of this set of weights overflows");
+        if (!schemes[t].stored && made > largest)
+            largest = made;
+    }
+    return sum == 0 || memory_check("this set of weights", sum + largest, error);
+}
+
 struct weights *session_weights(const struct session *s, const struct scheme *schemes,
                                 struct error *error)
 {
-    struct weights *set = weights_ref(s->stored);
+    struct weights *set = session_fits(s, schemes, error) ? weights_ref(s->stored) : NULL;
     for (int t = 0; set && t < (int)s->model->tensor_count; t++) {
         if (schemes[t].stored)
             continue;
@@ -111,6 +135,7 @@ struct weights *session_weights(const struct session *s, const struct scheme *sc
 
 struct writer {
     const struct session *session;
+    struct hold hold; /* of the stored weights */
     struct context *context;
     struct sampler sampler;
     struct tokens tokens;
@@ -134,11 +159,10 @@ struct writer *writer_open(const struct session *s, size_t count, uint64_t seed,
     sampler_seed(&w->sampler, seed);
     w->logits = malloc(vocab * sizeof *w->logits);
     w->order = malloc(vocab * sizeof *w->order);
-    w->context = context_open(s->model, s->pool, s->context, error);
-    if (w->logits && w->order && w->context)
+    bool ok = w->logits && w->order ? true : error_set(error, "not enough memory");
+    if (ok && (w->context = context_open(s->model, s->pool, s->context, error)) &&
+        hold_open(&w->hold, s->model, error) && hold_set(&w->hold, s->stored, s->pool, error))
         return w;
-    if (w->context)
-        error_set(error, "not enough memory");
     writer_close(w);
     return NULL;
 }
@@ -171,6 +195,7 @@ void writer_close(struct writer *w)
 {
     if (!w)
         return;
+    hold_close(&w->hold);
     context_close(w->context);
     free(w->tokens.ids);
     free(w->logits);

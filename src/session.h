@@ -4,10 +4,12 @@
 
 #include "engine/context.h"
 #include "measure/counters.h"
+#include "model/synthetic.h"
 #include "text/tokenizer.h"
 
 struct session_options {
     const char *model_path;
+    const struct shape *synthetic; /* a model of this shape with random weights; model_path is unused */
     const char *tokenizer_path; /* null: looked for beside the model */
     int threads;                /* 0: one a physical core */
     size_t context;             /* 0: the smaller of the trained one and 4096 */
@@ -32,7 +34,11 @@ void session_close(struct session *session);
 int32_t session_bos(const struct session *session);
 bool session_ends_text(const struct session *session, int32_t token);
 
-/* The weight set of an array of schemes (schemes_count), all at once. */
+/* Whether a set with these schemes (schemes_count) fits in memory: matrices that must be packed, stored
+ * weights that must be made, and one of those that others are packed from. */
+bool session_fits(const struct session *session, const struct scheme *schemes, struct error *error);
+
+/* The weight set of an array of schemes (schemes_count), all at once. Asks whether it fits first. */
 struct weights *session_weights(const struct session *session, const struct scheme *schemes,
                                 struct error *error);
 

@@ -531,7 +531,7 @@ static void test_requantize_in_slices(void **state)
         struct requant job;
         assert_true(scheme_parse(schemes[i], &s, NULL));
         struct packed *whole = requantize(&model, 0, &s, pool, NULL);
-        assert_true(requant_begin(&job, &model, 0, &s, pool_threads(pool), NULL));
+        assert_true(requant_begin(&job, &model, 0, &s, pool, NULL));
         assert_true(requant_fraction(&job) == 0);
         double before = 0;
         int steps = 1;
@@ -546,7 +546,7 @@ static void test_requantize_in_slices(void **state)
         assert_same_packed(sliced, whole);
         packed_unref(sliced);
         packed_unref(whole);
-        assert_true(requant_begin(&job, &model, 0, &s, pool_threads(pool), NULL));
+        assert_true(requant_begin(&job, &model, 0, &s, pool, NULL));
         assert_false(requant_step(&job, pool, 0));
         requant_end(&job); /* given up half way: nothing may leak */
     }

@@ -73,6 +73,11 @@ static bool check_words(const struct options *o, struct error *error)
         return false;
     if (o->kv && !kv_dtype_parse(o->kv, &kv, error))
         return error_set(error, "--kv '%.32s': expected " KV_EXPECTED, o->kv);
+    if (o->synthetic && o->model)
+        return error_set(error, "--synthetic %.40s takes no MODEL; found '%.200s'", o->synthetic,
+                         o->model);
+    if (o->synthetic && !shape_find(o->synthetic, error))
+        return false;
     if (o->threads > topology()->processors)
         return error_set(error, "--threads %ld: this process may use %d processors", o->threads,
                          topology()->processors);
@@ -98,9 +103,10 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     if (!check_words(o, error))
         return false;
     *status = EXIT_FAILED;
-    if (!o->model && !(b->path = builtin_model_path(error)))
+    if (!o->synthetic && !o->model && !(b->path = builtin_model_path(error)))
         return false;
     struct session_options so = {.model_path = o->model ? o->model : b->path,
+                                 .synthetic = o->synthetic ? shape_find(o->synthetic, error) : NULL,
                                  .tokenizer_path = o->tokenizer,
                                  .threads = (int)o->threads,
                                  .context = (size_t)o->context};
@@ -119,11 +125,13 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
 bool batch_pack(struct batch *b, struct error *error)
 {
     b->weights = session_weights(&b->session, b->schemes, error);
-    return b->weights != NULL;
+    return b->weights && hold_open(&b->hold, b->session.model, error) &&
+           hold_set(&b->hold, b->weights, b->session.pool, error);
 }
 
 void batch_close(struct batch *b)
 {
+    hold_close(&b->hold);
     weights_unref(b->weights);
     free(b->schemes);
     free(b->path);
@@ -162,9 +170,29 @@ char *read_text(const char *path, size_t *n, struct error *error)
     return text;
 }
 
+/* Token ids written as numbers between spaces; false when anything else is among them. */
+static bool read_ids(const char *text, size_t n, size_t vocab, struct tokens *out)
+{
+    size_t before = out->count;
+    for (size_t i = 0; i < n;) {
+        size_t id = 0, digits = 0;
+        for (; i < n && text[i] >= '0' && text[i] <= '9' && digits < 9; i++, digits++)
+            id = 10 * id + (size_t)(text[i] - '0');
+        bool ends = i == n || text[i] == ' ' || text[i] == '\n';
+        if (!ends || (digits > 0 && (id >= vocab || !tokens_add(out, (int32_t)id)))) {
+            out->count = before;
+            return false;
+        }
+        i++;
+    }
+    return out->count > before;
+}
+
 bool tokenize_text(const struct session *s, const char *text, size_t n, struct tokens *out,
                    struct error *error)
 {
+    if (!s->tokenizer && read_ids(text, n, s->model->hyper.vocab, out))
+        return true;
     if (!s->tokenizer)
         return error_set(error, "no tokenizer: %.400s", s->tokenizer_error.text);
     return tokenizer_encode(s->tokenizer, text, n, out, error);

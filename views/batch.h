@@ -2,6 +2,7 @@
 #ifndef QTOP_BATCH_H
 #define QTOP_BATCH_H
 
+#include "../src/engine/hold.h"
 #include "../src/session.h"
 #include "options.h"
 
@@ -19,6 +20,7 @@ struct batch {
     struct session session;
     struct scheme *schemes;   /* schemes_count */
     struct weights *weights;  /* packed accordingly; null until batch_pack */
+    struct hold hold;         /* of their stored weights, from batch_pack on */
     char *path;               /* of the built-in model */
     char scheme_text[256];    /* how the schemes are called in output */
 };
@@ -36,7 +38,7 @@ bool apply_schemes(const struct options *options, const struct model *model,
 /* Whole file or standard input ("-") into memory; the caller frees. */
 char *read_text(const char *path, size_t *n, struct error *error);
 
-/* The tokens of --text or -p with the session's tokenizer. */
+/* The tokens of --text or -p with the session's tokenizer; where there is none, of ids in writing. */
 bool tokenize_text(const struct session *session, const char *text, size_t n,
                    struct tokens *out, struct error *error);
 

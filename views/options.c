@@ -16,6 +16,8 @@ const struct option_info option_table[] = {
      "scheme of the linear matrices inside blocks, such as int8, int4:g64:asym or w8a8"},
     {'r', "recipe", "FILE", OPTION_STRING, AT(recipe), 0, 0, FOR_SCHEME,
      "file of PATTERN SCHEME lines; comes after -s"},
+    {0, "synthetic", "SHAPE", OPTION_STRING, AT(synthetic), 0, 0, FOR_MODEL,
+     "instead of MODEL one of this shape with random weights, such as llama2-7b"},
     {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0, FOR_TUI | FOR_EVAL | FOR_LOGITS,
      "text that quality is measured on; without it the model writes its own"},
     {'z', "tokenizer", "FILE", OPTION_STRING, AT(tokenizer), 0, 0, FOR_ALL,

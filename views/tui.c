@@ -354,6 +354,16 @@ static int run_session(const struct options *o, struct tui *t, struct error *err
     return status;
 }
 
+/* What the title calls the model: its file's name, or its shape. */
+static void name_model(const struct session *s, const struct options *o, char name[128])
+{
+    const char *path = s->model->file.path, *slash = path ? strrchr(path, '/') : NULL;
+    if (path)
+        escape_text(name, 128, slash ? slash + 1 : path, strlen(slash ? slash + 1 : path));
+    else
+        snprintf(name, 128, "%.80s, random weights", o->synthetic);
+}
+
 int run_tui(const struct options *o)
 {
     struct batch batch;
@@ -364,8 +374,7 @@ int run_tui(const struct options *o)
         return complain(&error, status);
     struct tui *t = calloc(1, sizeof *t);
     char name[128];
-    const char *path = batch.session.model->file.path, *slash = strrchr(path, '/');
-    escape_text(name, sizeof name, slash ? slash + 1 : path, strlen(slash ? slash + 1 : path));
+    name_model(&batch.session, o, name);
     status = EXIT_FAILED;
     if (t) {
         t->session = &batch.session;

@@ -1,5 +1,7 @@
 #include "weights.h"
 
+#include "../model/resident.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -21,6 +23,11 @@ void packed_unref(struct packed *p)
     qmatrix_free(&p->matrix);
     free(p->error.row_sqnr_db);
     free(p);
+}
+
+bool packed_is_made(const struct model *m, const struct packed *p)
+{
+    return p->matrix.codes == m->tensors[p->tensor].stored.codes && model_is_made(m, p->tensor);
 }
 
 static struct weights *new_set(size_t count)

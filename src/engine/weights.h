@@ -31,6 +31,10 @@ struct packed {
 struct packed *packed_ref(struct packed *p);
 void packed_unref(struct packed *p);
 
+/* Whether it is the stored matrix of a model whose weights are made on demand (resident.h): then its
+ * codes are there only while the tensor is acquired. */
+bool packed_is_made(const struct model *model, const struct packed *p);
+
 /* One matrix for every tensor of a model, in its order, and the datatype of the KV cache that the set
  * is meant to run with. */
 struct weights {
@@ -40,7 +44,7 @@ struct weights {
     struct packed *layer[];
 };
 
-/* The model's stored weights, borrowed from its file; an fp32 cache. Null when memory is short. */
+/* The model's stored weights, borrowed from it; an fp32 cache. Null when memory is short. */
 struct weights *weights_stored(const struct model *model);
 
 /* A copy of the set in which p stands for its tensor; takes a new reference to p. */

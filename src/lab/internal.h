@@ -4,6 +4,7 @@
 
 #include "lab.h"
 
+#include "../engine/hold.h"
 #include "../engine/sampler.h"
 #include "../measure/bandwidth.h"
 #include "../measure/output_error.h"
@@ -78,6 +79,10 @@ struct lab {
     bool paused;
     struct scheme *target;      /* schemes_count: what the person asked for */
     struct weights *set;        /* what is in use */
+    struct hold hold;           /* of its stored weights; text and meters run when it is ready */
+    struct hold reference_hold; /* of the stored weights, while the reference runs */
+    struct hold compared_hold;  /* of the selected tensor's, with which its output is compared */
+    bool ready, making_failed;
     struct cache cache;
     struct scheme **undo, **redo;
     size_t undo_count, redo_count;
@@ -159,6 +164,17 @@ bool jobs_begin(struct lab *lab, struct error *error);
 void jobs_end(struct lab *lab);
 bool jobs_step(struct lab *lab, double seconds); /* true when a slice ran */
 void jobs_set_changed(struct lab *lab);
+
+/* making.c: stored weights that lie in no file. Begins after the edits, whose target must fit. */
+bool making_begin(struct lab *lab, struct error *error);
+void making_end(struct lab *lab);
+void making_set_changed(struct lab *lab);
+bool making_slice(struct lab *lab, double seconds); /* of the set in use; a job */
+bool making_compared(struct lab *lab);              /* of the selected tensor, all at once */
+
+/* Of the reference. True when they are all there; else false, with an error (an empty one: more slices
+ * are needed). They stay until jobs_step has nothing left to do. */
+bool making_reference(struct lab *lab, double seconds, struct error *error);
 
 /* publish.c */
 void lab_publish(struct lab *lab);

@@ -60,7 +60,7 @@ static bool requantize_slice(struct lab *lab, double seconds)
         if (t < 0)
             return false;
         lab->requantizing = requant_begin(&lab->requant, lab->session->model, t, &lab->target[t],
-                                          pool_threads(lab->session->pool), &error);
+                                          lab->session->pool, &error);
         if (!lab->requantizing) {
             give_up(lab, t, &error);
             return true;
@@ -111,12 +111,24 @@ static bool automatic(const struct lab *lab)
     return lab->meter.rate > 0 && 2 * n / lab->meter.rate < AUTOMATIC_SECONDS;
 }
 
+/* While the reference's weights are being made there is work; when they cannot be, no evaluation. */
+static bool reference_unfinished(struct lab *lab, const struct error *error)
+{
+    if (!*error->text)
+        return true;
+    lab->evaluation_reason = "the stored weights do not fit in memory";
+    lab_say(lab, true, "%s", error->text);
+    return false;
+}
+
 static bool write_slice(struct lab *lab, double seconds)
 {
     struct error error;
     if (lab->evaluation_ready || lab->evaluation_reason ||
         !(lab->evaluation_asked || (automatic(lab) && quiet_seconds(lab) > SETTLE_SECONDS)))
         return false;
+    if (!lab->writer && !making_reference(lab, seconds, &error))
+        return reference_unfinished(lab, &error);
     if (!lab->writer)
         lab->writer = writer_open(lab->session, SELF_TEXT, SELF_TEXT_EVALUATION_SEED, &error);
     if (!lab->writer) {
@@ -168,10 +180,13 @@ static void finish_quality(struct lab *lab)
 static bool evaluate_slice(struct lab *lab, double seconds)
 {
     struct quality_frame *f = &lab->quality_frame;
+    struct error error;
     bool wanted = lab->evaluation_asked || (automatic(lab) && quiet_seconds(lab) > SETTLE_SECONDS);
     if (!lab->evaluation_ready || lab->evaluation_reason || (!lab->quality && !wanted) ||
         (f->valid && !f->stale && !f->running))
         return false;
+    if (!lab->quality && !making_reference(lab, seconds, &error))
+        return reference_unfinished(lab, &error);
     if (!lab->quality && !open_quality(lab))
         return false;
     bool done = quality_step(lab->quality, seconds);
@@ -221,14 +236,16 @@ static bool prefill_slice(struct lab *lab, double seconds)
 }
 
 /* The stored weights' own decode speed, where the program did not begin with them: a few steps, of
- * which the fastest counts, since nothing else may disturb them. */
+ * which the fastest counts, since nothing else may disturb them. Weights that would have to be made
+ * for it alone are not: it waits until they are there for an evaluation. */
 static bool baseline_slice(struct lab *lab, double seconds)
 {
     enum { STEPS = 8 };
     struct session *s = lab->session;
     struct error error;
     (void)seconds;
-    if (lab->baseline.valid || lab->baseline_tried || lab->meter.rate == 0)
+    if (lab->baseline.valid || lab->baseline_tried || lab->meter.rate == 0 ||
+        weights_absent_bytes(s->model, s->stored) > 0)
         return false;
     lab->baseline_tried = true;
     struct context *c = context_open(s->model, s->pool, s->context < STEPS ? s->context : STEPS,
@@ -269,8 +286,8 @@ static bool roof_slice(struct lab *lab, double seconds)
 /* ---- all of them ------------------------------------------------------------------------------- */
 
 static bool (*const slices[])(struct lab *, double) = {
-    requantize_slice, describe_slice, roof_slice,    baseline_slice,
-    prefill_slice,    write_slice,    evaluate_slice,
+    making_slice,   requantize_slice, describe_slice, roof_slice,
+    baseline_slice, prefill_slice,    write_slice,    evaluate_slice,
 };
 
 bool jobs_begin(struct lab *lab, struct error *error)
@@ -309,6 +326,8 @@ bool jobs_step(struct lab *lab, double seconds)
     for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)
         if (slices[i](lab, seconds))
             return true;
+    if (!worked && !lab->watch_text)
+        hold_trim(&lab->reference_hold, NULL);
     return worked;
 }
 

@@ -164,6 +164,7 @@ void lab_use(struct lab *lab, struct weights *set)
     }
     weights_unref(lab->set);
     lab->set = set;
+    making_set_changed(lab);
     meter_reset(lab);
     jobs_set_changed(lab);
 }
@@ -200,7 +201,8 @@ static void *run(void *arg)
     lab_publish(lab);
     while (!asked_to_quit(lab)) {
         bool asked = apply_all(lab);
-        if (!lab->paused)
+        bool runs = !lab->paused && lab->ready;
+        if (runs)
             texts_step(lab, SLICE_SECONDS);
         bool worked = jobs_step(lab, SLICE_SECONDS);
         lab->meter.cold |= worked;
@@ -210,7 +212,7 @@ static void *run(void *arg)
             published = now;
             shown = lab->job;
         }
-        if (lab->paused && !worked)
+        if (!runs && !worked)
             wait_for_command(lab, PUBLISH_SECONDS);
     }
     return NULL;
@@ -222,7 +224,11 @@ static bool begin(struct lab *lab, struct error *error)
     if (lab->wake < 0)
         return error_set(error, "eventfd: %s", strerror(errno));
     lab->set = weights_ref(lab->session->stored);
-    return jobs_begin(lab, error) && edits_begin(lab, error) && texts_begin(lab, error);
+    if (!jobs_begin(lab, error) || !edits_begin(lab, error) || !making_begin(lab, error) ||
+        !texts_begin(lab, error))
+        return false;
+    making_set_changed(lab);
+    return true;
 }
 
 static bool start_thread(struct lab *lab, struct error *error)
@@ -271,6 +277,7 @@ void lab_stop(struct lab *lab)
     jobs_end(lab);
     edits_end(lab);
     texts_end(lab);
+    making_end(lab);
     frame_unref(lab->newest);
     weights_unref(lab->set);
     if (lab->wake >= 0)

@@ -32,7 +32,8 @@ static void fill_layers(const struct lab *lab, struct frame *f)
 static void fill_speed(struct lab *lab, struct frame *f)
 {
     const struct model *m = lab->session->model;
-    const char *reason = lab->paused ? "paused" : "measuring";
+    const char *reason = lab->paused ? "paused" : lab->ready ? "measuring"
+                                                              : "the weights are not ready yet";
     size_t position = lab->text.tokens.count;
     f->position = position;
     f->capacity = lab->text.context->capacity;

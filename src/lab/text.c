@@ -190,7 +190,7 @@ static void sample_step(struct lab *lab)
     lab->sampled_tokens++;
     for (size_t i = 0; i < n; i++)
         lab->tensor_seconds[i] += lab->sampled[i];
-    if (tensor_multiplies(m, lab->selected)) {
+    if (tensor_multiplies(m, lab->selected) && making_compared(lab)) {
         c->tap = (struct tap){lab->selected, see_output, lab};
         generation_decode(&lab->text, lab->set);
         c->tap.tensor = TAP_NONE;
@@ -362,6 +362,14 @@ bool texts_follow_reference(struct lab *lab, double seconds)
             if (!tokens_add(&g->tokens, lab->text.tokens.ids[i]))
                 return false;
         generation_rewind(g, lab, lab->prompt_tokens);
+    }
+    if (g->ended || g->tokens.count >= lab->text.tokens.count || !lab->ready)
+        return false;
+    if (!making_reference(lab, seconds, &error)) {
+        lab->watch_text = !*error.text;
+        if (*error.text)
+            lab_say(lab, true, "no reference text: %s", error.text);
+        return lab->watch_text;
     }
     bool any = false;
     double begin = clock_seconds();

@@ -1,5 +1,6 @@
 #include "detail.h"
 
+#include "../model/resident.h"
 #include "clock.h"
 
 #include <math.h>
@@ -28,11 +29,6 @@ bool detail_begin(struct detail_job *job, const struct model *model, struct pack
     return true;
 }
 
-static const struct qmatrix *stored_of(const struct detail_job *job)
-{
-    return &job->model->tensors[job->packed->tensor].stored;
-}
-
 /* Scales that row r brings: a scale of the whole tensor comes with the first row. */
 static size_t scales_of_row(const struct qmatrix *m, size_t r)
 {
@@ -44,7 +40,7 @@ static void range_row(struct detail_job *job, size_t r)
 {
     const struct qmatrix *m = &job->packed->matrix;
     struct detail *d = job->out;
-    qmatrix_decode_row(stored_of(job), r, job->before);
+    model_decode_row(job->model, d->tensor, r, job->before);
     for (size_t c = 0; c < m->cols; c++) {
         if (!isfinite(job->before[c]))
             continue;
@@ -85,8 +81,11 @@ static void count_row(struct detail_job *job, size_t r)
     const struct qmatrix *m = &job->packed->matrix;
     struct detail *d = job->out;
     bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
-    qmatrix_decode_row(stored_of(job), r, job->before);
-    qmatrix_decode_row(m, r, job->after);
+    model_decode_row(job->model, d->tensor, r, job->before);
+    if (packed_is_made(job->model, job->packed))
+        memcpy(job->after, job->before, m->cols * sizeof *job->after);
+    else
+        qmatrix_decode_row(m, r, job->after);
     for (size_t c = 0; c < m->cols; c++) {
         double w = job->before[c], v = job->after[c], e = v - w;
         histogram_add(&d->before, w);
@@ -187,7 +186,7 @@ struct weight_view weight_view(const struct model *model, const struct packed *p
     float *stored = row < m->rows && col < m->cols ? malloc(m->cols * sizeof *stored) : NULL;
     if (!stored)
         return v;
-    qmatrix_decode_row(&model->tensors[p->tensor].stored, row, stored);
+    model_decode_row(model, p->tensor, row, stored);
     v.valid = true;
     v.group_begin = col / m->group * m->group;
     v.group_end = v.group_begin + m->group < m->cols ? v.group_begin + m->group : m->cols;
@@ -195,7 +194,8 @@ struct weight_view weight_view(const struct model *model, const struct packed *p
     v.scale = qmatrix_scale(m, row, col / m->group);
     v.group_min = INFINITY;
     v.group_max = -INFINITY;
-    v.decoded = code_value(m, row, col);
+    bool made = packed_is_made(model, p);
+    v.decoded = made ? v.w : code_value(m, row, col);
     for (size_t c = v.group_begin; c < v.group_end; c++) {
         if (!isfinite(stored[c]))
             continue;
@@ -207,7 +207,8 @@ struct weight_view weight_view(const struct model *model, const struct packed *p
     if (dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER)
         number_codes(&v, m);
     else
-        v.code = (long)qmatrix_code(m, row, col);
+        v.code = made ? (long)dtypes[m->scheme.weight].encode(stored[col])
+                      : (long)qmatrix_code(m, row, col);
     free(stored);
     return v;
 }

@@ -1,6 +1,8 @@
 #include "output_error.h"
 
 #include "../../kernels/dispatch.h"
+#include "../engine/hold.h"
+#include "../model/resident.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -42,16 +44,23 @@ void output_error_add(struct output_error *e, const struct qmatrix *stored, cons
 }
 
 struct collector {
-    const struct model *model;
+    const struct session *session;
     struct output_error *errors;
     float *scratch;
+    bool failed; /* with an error */
+    struct error *error;
 };
 
 static void see(void *arg, const struct packed *w, const float *x, const float *y, size_t tokens)
 {
-    const struct collector *c = arg;
-    output_error_add(&c->errors[w->tensor], &c->model->tensors[w->tensor].stored, x, y, tokens,
-                     c->scratch);
+    struct collector *c = arg;
+    const struct model *m = c->session->model;
+    if (c->failed || !model_acquire(m, w->tensor, c->session->pool, c->error)) {
+        c->failed = true;
+        return;
+    }
+    output_error_add(&c->errors[w->tensor], &m->tensors[w->tensor].stored, x, y, tokens, c->scratch);
+    model_release(m, w->tensor);
 }
 
 bool output_errors(const struct session *s, const struct weights *weights, const int32_t *tokens,
@@ -59,15 +68,20 @@ bool output_errors(const struct session *s, const struct weights *weights, const
 {
     const struct hyper *h = &s->model->hyper;
     size_t rows = h->vocab > h->hidden ? h->vocab : h->hidden;
-    struct collector collector = {s->model, errors, malloc((rows > h->dim ? rows : h->dim) *
-                                                           sizeof(float))};
+    struct collector collector = {.session = s, .errors = errors, .error = error};
+    collector.scratch = malloc((rows > h->dim ? rows : h->dim) * sizeof(float));
     float *logits = malloc(h->vocab * sizeof *logits);
+    struct hold hold;
     struct context *c = context_open_kv(s->model, s->pool, weights->kv, n, error);
-    bool ok = c && (collector.scratch && logits ? true : error_set(error, "not enough memory"));
+    bool ok = hold_open(&hold, s->model, error) && c &&
+              (collector.scratch && logits ? true : error_set(error, "not enough memory")) &&
+              hold_set(&hold, weights, s->pool, error);
     if (ok) {
         c->tap = (struct tap){TAP_ALL, see, &collector};
         context_prefill(c, weights, tokens, n, logits);
+        ok = !collector.failed;
     }
+    hold_close(&hold);
     context_close(c);
     free(logits);
     free(collector.scratch);

@@ -1,5 +1,6 @@
 #include "quality.h"
 
+#include "../engine/hold.h"
 #include "../engine/sampler.h"
 #include "clock.h"
 
@@ -10,6 +11,7 @@ struct quality {
     const struct model *model;
     struct quality_plan plan;
     struct weights *reference, *scheme;
+    struct hold reference_hold, scheme_hold;
     struct context *reference_context, *scheme_context;
     float *reference_logits, *logits; /* CONTEXT_CHUNK x vocab */
     int32_t *window;    /* the window's tokens, BOS included */
@@ -137,6 +139,10 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
     bool ok = q->reference_logits && q->logits && q->window;
     if (!ok)
         error_set(error, "not enough memory to measure quality");
+    ok = ok && hold_open(&q->reference_hold, model, error) &&
+         hold_open(&q->scheme_hold, model, error) &&
+         hold_set(&q->reference_hold, reference, pool, error) &&
+         hold_set(&q->scheme_hold, scheme, pool, error);
     ok = ok && (q->reference_context = context_open(model, pool, plan->window, error)) &&
          (q->scheme_context = context_open_kv(model, pool, scheme->kv, plan->window, error));
     if (!ok) {
@@ -150,6 +156,8 @@ void quality_close(struct quality *q)
 {
     if (!q)
         return;
+    hold_close(&q->reference_hold);
+    hold_close(&q->scheme_hold);
     weights_unref(q->reference);
     weights_unref(q->scheme);
     context_close(q->reference_context);

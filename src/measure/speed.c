@@ -1,5 +1,6 @@
 #include "speed.h"
 
+#include "../engine/hold.h"
 #include "../engine/sampler.h"
 #include "clock.h"
 #include "topology.h"
@@ -10,6 +11,7 @@
 struct run {
     const struct session *session;
     const struct weights *weights;
+    struct hold hold; /* of the set's weights */
     struct context *context;
     int32_t *prompt;
     float *logits;
@@ -25,7 +27,8 @@ static bool run_open(struct run *r, size_t prompt, size_t samples, size_t positi
     r->prompt = calloc(prompt, sizeof *r->prompt);
     r->logits = calloc(vocab, sizeof *r->logits);
     r->decode = calloc(4 * samples, sizeof *r->decode);
-    if (!r->context)
+    if (!r->context || !hold_open(&r->hold, r->session->model, error) ||
+        !hold_set(&r->hold, r->weights, r->session->pool, error))
         return false;
     if (!r->prompt || !r->logits || !r->decode)
         return error_set(error, "not enough memory to measure speed");
@@ -40,6 +43,7 @@ static bool run_open(struct run *r, size_t prompt, size_t samples, size_t positi
 
 static void run_close(struct run *r)
 {
+    hold_close(&r->hold);
     context_close(r->context);
     free(r->prompt);
     free(r->logits);

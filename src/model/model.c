@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "../../kernels/escape.h"
+#include "resident.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -57,6 +58,7 @@ void model_close(struct model *m)
 {
     if (!m)
         return;
+    resident_close(m);
     for (size_t i = 0; i < m->tensor_count; i++)
         qmatrix_free(&m->tensors[i].stored);
     free(m->tensors);

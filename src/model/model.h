@@ -65,9 +65,12 @@ struct hyper {
     float rope_base, norm_eps;
 };
 
+struct resident;
+
 struct model {
-    struct mapped_file file;
-    const char *format;    /* row of the format table that opened it */
+    struct mapped_file file; /* all zero when the weights lie in none */
+    struct resident *resident; /* weights that are made on demand (resident.h), or null */
+    const char *format;    /* row of the format table that opened it, or "synthetic" */
     const char *arch;      /* "llama" */
     struct hyper hyper;
     bool tied;             /* the head is the embedding table; then there is no tensor `output` */

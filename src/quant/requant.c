@@ -1,6 +1,7 @@
 #include "requant.h"
 
 #include "../measure/clock.h"
+#include "../model/resident.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@ static size_t rows_of(const struct requant *job)
 }
 
 bool requant_begin(struct requant *job, const struct model *model, int tensor,
-                   const struct scheme *scheme, int threads, struct error *error)
+                   const struct scheme *scheme, struct pool *pool, struct error *error)
 {
     const struct tensor *t = &model->tensors[tensor];
     size_t rows = t->stored.rows, cols = t->stored.cols;
@@ -28,7 +29,7 @@ bool requant_begin(struct requant *job, const struct model *model, int tensor,
     job->row_e2 = calloc(rows, sizeof *job->row_e2);
     job->row_max = calloc(rows, sizeof *job->row_max);
     job->row_max_col = calloc(rows, sizeof *job->row_max_col);
-    job->buffer = calloc((size_t)threads * 2 * cols, sizeof *job->buffer);
+    job->buffer = calloc((size_t)pool_threads(pool) * 2 * cols, sizeof *job->buffer);
     bool ok = job->out && job->row_range && job->row_w2 && job->row_e2 && job->row_max &&
               job->row_max_col && job->buffer;
     if (!ok)
@@ -42,6 +43,8 @@ bool requant_begin(struct requant *job, const struct model *model, int tensor,
         job->out->error.row_sqnr_db = calloc(rows, sizeof(float));
         ok = job->out->error.row_sqnr_db || error_set(error, "%s: not enough memory", t->name);
     }
+    if (ok)
+        ok = job->acquired = model_acquire(model, tensor, pool, error);
     if (!ok)
         requant_end(job);
     return ok;
@@ -176,6 +179,8 @@ struct packed *requant_take(struct requant *job)
 
 void requant_end(struct requant *job)
 {
+    if (job->acquired)
+        model_release(job->model, job->tensor);
     packed_unref(job->out);
     free(job->row_range);
     free(job->row_w2);
@@ -190,7 +195,7 @@ struct packed *requantize(const struct model *model, int tensor, const struct sc
                           struct pool *pool, struct error *error)
 {
     struct requant job;
-    if (!requant_begin(&job, model, tensor, scheme, pool_threads(pool), error))
+    if (!requant_begin(&job, model, tensor, scheme, pool, error))
         return NULL;
     while (!requant_step(&job, pool, 1))
         continue;

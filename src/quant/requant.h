@@ -14,6 +14,7 @@
 struct requant {
     const struct model *model;
     int tensor;
+    bool acquired;           /* the stored weights; released by requant_end */
     struct packed *out;      /* being made; null when taken */
     size_t row;              /* next row of the pass under way */
     bool scanned;            /* a per-tensor scale needs a pass over all rows first */
@@ -35,9 +36,10 @@ struct method_info {
 
 extern const struct method_info methods[METHOD_COUNT];
 
-/* Prepares the job. Fails when the scheme has no kernel or memory is short. */
+/* Prepares the job, for which the pool keeps the stored weights in memory until requant_end. Fails when
+ * the scheme has no kernel or memory is short. */
 bool requant_begin(struct requant *job, const struct model *model, int tensor,
-                   const struct scheme *scheme, int threads, struct error *error);
+                   const struct scheme *scheme, struct pool *pool, struct error *error);
 
 /* Works for about `seconds`, at least one block of rows; true when the matrix is finished. */
 bool requant_step(struct requant *job, struct pool *pool, double seconds);

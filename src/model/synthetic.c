@@ -1,0 +1,207 @@
+#include "synthetic.h"
+
+#include "resident.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Weights come from a counter: bits = mix(key of the row + position), mix being the output function of
+ * SplitMix64 (Steele, Lea, Flood 2014). Four weights share 64 bits; of its 16 each takes 12 to choose
+ * a quantile of the normal distribution and one for its sign. */
+enum { QUANTILES = 1 << 12, SIGN = 0x8000 };
+
+#define GOLDEN 0x9e3779b97f4a7c15u
+
+struct generator {
+    enum role *role;                      /* of each tensor */
+    uint16_t quantile[ROLE_COUNT][QUANTILES]; /* fp16, positive, scaled to the role's deviation */
+};
+
+static uint64_t mix(uint64_t z)
+{
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static uint64_t tensor_key(int tensor)
+{
+    return mix(GOLDEN * ((uint64_t)tensor + 1));
+}
+
+size_t synthetic_outlier(int tensor, size_t run)
+{
+    uint64_t bits = mix(~tensor_key(tensor) + GOLDEN * (run + 1));
+    return run * MAKER_RUN + bits % MAKER_RUN;
+}
+
+double synthetic_deviation(const struct hyper *h, enum role role)
+{
+    double cols = (double)model_role_shape(h, role).cols;
+    switch (role) {
+    case ROLE_EMBEDDING:
+    case ROLE_OUTPUT:
+        return 2 / sqrt(cols); /* a final activation of unit size gives logits of deviation 2 */
+    case ROLE_ATTN_OUT:
+    case ROLE_FFN_DOWN:
+        return 1 / sqrt(cols * 2 * (double)h->layers); /* so many terms add up in the residual */
+    case ROLE_ATTN_NORM:
+    case ROLE_FFN_NORM:
+    case ROLE_OUTPUT_NORM:
+        return 0.05; /* around 1 */
+    default:
+        return 1 / sqrt(cols);
+    }
+}
+
+/* ---- weights --------------------------------------------------------------------------------- */
+
+/* n weights of a row from column `first` on, a multiple of 4. */
+static void make_normal(const uint16_t *quantile, uint64_t row_key, size_t first, size_t n,
+                        uint8_t *out)
+{
+    for (size_t i = 0; i < n; i += 4) {
+        uint64_t bits = mix(row_key + GOLDEN * ((first + i) / 4 + 1));
+        uint16_t four[4];
+        for (unsigned k = 0; k < 4; k++) {
+            uint16_t b = (uint16_t)(bits >> 16 * k);
+            four[k] = (uint16_t)(quantile[b % QUANTILES] | (b & SIGN));
+        }
+        memcpy(out + 2 * i, four, (n - i < 4 ? n - i : 4) * sizeof *four);
+    }
+}
+
+static void make_codes(const void *arg, int tensor, size_t row, size_t first, size_t n,
+                       uint8_t *codes)
+{
+    const struct generator *g = arg;
+    uint64_t key = mix(tensor_key(tensor) + GOLDEN * (row + 1));
+    make_normal(g->quantile[g->role[tensor]], key, first, n, codes);
+    for (size_t c = first; c < first + n; c += MAKER_RUN) {
+        uint16_t code;
+        size_t at = synthetic_outlier(tensor, c / MAKER_RUN) - first;
+        if (at >= n)
+            continue;
+        memcpy(&code, codes + 2 * at, sizeof code);
+        code = fp16_encode(fp16_decode(code) * OUTLIER_FACTOR);
+        memcpy(codes + 2 * at, &code, sizeof code);
+    }
+}
+
+/* ---- the normal distribution ----------------------------------------------------------------- */
+
+/* The middles of QUANTILES equally probable intervals of the half-normal distribution, scaled so that
+ * with both signs their variance is 1. Newton's method on the tail Q(z) = erfc(z / sqrt 2) / 2, which
+ * is convex: from the quantile before it climbs to the next one without passing it. */
+static void half_normal(double z[QUANTILES])
+{
+    double at = 0, squares = 0;
+    for (int i = 0; i < QUANTILES; i++) {
+        double tail = 0.5 - (i + 0.5) / (2 * QUANTILES);
+        for (int step = 0; step < 6; step++) {
+            double density = exp(-at * at / 2) * 0.39894228040143268; /* 1 / sqrt(2 pi) */
+            at += (erfc(at * 0.70710678118654752) / 2 - tail) / density;
+        }
+        z[i] = at;
+        squares += at * at;
+    }
+    for (int i = 0; i < QUANTILES; i++)
+        z[i] /= sqrt(squares / QUANTILES);
+}
+
+static void generator_close(void *arg)
+{
+    struct generator *g = arg;
+    free(g->role);
+    free(g);
+}
+
+static struct generator *generator_open(const struct model *m)
+{
+    struct generator *g = calloc(1, sizeof *g);
+    double z[QUANTILES];
+    if (!g || !(g->role = calloc(m->tensor_count, sizeof *g->role))) {
+        free(g);
+        return NULL;
+    }
+    for (size_t i = 0; i < m->tensor_count; i++)
+        g->role[i] = m->tensors[i].role;
+    half_normal(z);
+    for (int role = 0; role < ROLE_COUNT; role++) {
+        double deviation = synthetic_deviation(&m->hyper, (enum role)role);
+        for (size_t i = 0; i < QUANTILES; i++)
+            g->quantile[role][i] = fp16_encode((float)(z[i] * deviation));
+    }
+    return g;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* Everything but the codes of a stored matrix. */
+static bool set_layout(struct qmatrix *w, enum dtype weight)
+{
+    struct qmatrix_layout l;
+    struct scheme scheme = scheme_default(weight);
+    scheme.stored = true;
+    if (!qmatrix_layout(&scheme, w->rows, w->cols, &l))
+        return false;
+    w->scheme = scheme;
+    w->group = l.group;
+    w->groups = l.groups;
+    w->row_bytes = l.row_bytes;
+    w->bytes = l.codes;
+    return true;
+}
+
+/* Norms are small and stay. */
+static bool make_norm(const struct generator *g, int tensor, struct qmatrix *w)
+{
+    float *values = malloc(w->cols * sizeof *values);
+    if (!values)
+        return false;
+    w->owned = values;
+    w->codes = w->owned;
+    for (size_t c = 0; c < w->cols; c += 4) {
+        uint16_t codes[4];
+        size_t n = w->cols - c < 4 ? w->cols - c : 4;
+        make_normal(g->quantile[g->role[tensor]], tensor_key(tensor), c, n, (uint8_t *)codes);
+        for (size_t i = 0; i < n; i++)
+            values[c + i] = 1 + fp16_decode(codes[i]);
+    }
+    return true;
+}
+
+static bool make_tensors(struct model *m, struct error *error)
+{
+    struct generator *g = model_make_tensors(m, error) ? generator_open(m) : NULL;
+    if (!g)
+        return error_set(error, "not enough memory for a synthetic model");
+    bool ok = true;
+    for (int t = 0; ok && t < (int)m->tensor_count; t++) {
+        struct qmatrix *w = &m->tensors[t].stored;
+        bool norm = roles[m->tensors[t].role].vector;
+        ok = set_layout(w, norm ? DTYPE_FP32 : DTYPE_FP16) && (!norm || make_norm(g, t, w));
+        m->parameters += w->rows * w->cols;
+    }
+    if (ok)
+        return resident_open(m, &(struct maker){make_codes, generator_close, g}, error);
+    generator_close(g);
+    return error_set(error, "not enough memory for a synthetic model");
+}
+
+struct model *synthetic_open(const struct shape *shape, struct error *error)
+{
+    struct model *m = calloc(1, sizeof *m);
+    if (!m) {
+        error_set(error, "not enough memory for a synthetic model");
+        return NULL;
+    }
+    m->format = "synthetic";
+    m->arch = "llama";
+    m->hyper = shape->hyper;
+    m->tied = shape->tied;
+    if (make_tensors(m, error))
+        return m;
+    model_close(m);
+    return NULL;
+}
