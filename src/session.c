@@ -37,7 +37,7 @@ bool session_open(struct session *s, const struct session_options *o, struct err
 {
     *s = (struct session){0};
     s->counters = counters_open();
-    int threads = o->threads ? o->threads : topology()->cores;
+    int threads = o->threads ? o->threads : topology()->threads;
     bool ok = (s->model = model_open(o->model_path, error)) &&
               open_tokenizer(s, o->tokenizer_path, error) && choose_context(s, o->context, error) &&
               (s->pool = pool_create(threads, error));

@@ -9,7 +9,7 @@
 struct session_options {
     const char *model_path;
     const char *tokenizer_path; /* null: looked for beside the model */
-    int threads;                /* 0: one a physical core */
+    int threads;                /* 0: one a core, as many as may really run */
     size_t context;             /* 0: the smaller of the trained one and 4096 */
 };
 

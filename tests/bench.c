@@ -89,13 +89,15 @@ static int bench_kernels(void)
 {
     struct error error;
     struct bandwidth_probe probe;
-    struct pool *pool = pool_create(topology()->cores, &error);
+    struct pool *pool = pool_create(topology()->threads, &error);
     if (!pool || !bandwidth_open(&probe, pool, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         return 1;
     }
     printf("kernels '%s', %d threads, %zu MiB of packed weights; share of adjacent read sweeps\n",
            isa_current()->name, pool_threads(pool), probe.size >> 20);
+    pool_bind_caller(pool);
+    printf("bringing the threads together costs %.0f ns\n", pool_cost(pool));
     printf("%-10s %8s %9s %8s  %s\n", "scheme", "GB/s", "GMAC/s", "share", "spread");
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
         time_scheme(schemes[i], &probe);

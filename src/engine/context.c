@@ -2,6 +2,7 @@
 
 #include "../../kernels/dispatch.h"
 #include "../../kernels/ops.h"
+#include "../../kernels/pages.h"
 #include "../measure/clock.h"
 #include "memory.h"
 
@@ -9,8 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Products smaller than this many multiply-adds are not worth waking another thread for. */
-enum { PARALLEL_WORK = 1 << 16 };
+/* Multiply-adds that one thread does in a nanosecond when nothing waits for memory: what decides
+ * whether a product is worth the pool. */
+static const double PRODUCT_RATE = 8, ATTENTION_RATE = 2;
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -86,8 +88,8 @@ struct context *context_open(const struct model *model, struct pool *pool, size_
         context_close(c);
         return NULL;
     }
-    c->keys = malloc(cache);
-    c->values = malloc(cache);
+    c->keys = pages_alloc(cache);
+    c->values = pages_alloc(cache);
     c->cosines = malloc(rotations);
     c->sines = malloc(rotations);
     c->scratch = aligned_alloc(64, scratch);
@@ -105,8 +107,8 @@ void context_close(struct context *c)
 {
     if (!c)
         return;
-    free(c->keys);
-    free(c->values);
+    pages_free(c->keys);
+    pages_free(c->values);
     free(c->cosines);
     free(c->sines);
     free(c->scratch);
@@ -143,10 +145,10 @@ static void multiply(struct context *c, const struct packed *w, const float *x, 
     struct activations prepared;
     activations_prepare(&w->matrix, x, n, c->activations, &prepared);
     struct product product = {&w->matrix, &prepared, y};
-    if (w->matrix.rows * w->matrix.cols * n < PARALLEL_WORK)
-        multiply_rows(&product, 0, w->matrix.rows, 0);
-    else
+    if (pool_worthwhile(c->pool, (double)(w->matrix.rows * w->matrix.cols * n) / PRODUCT_RATE))
         pool_run(c->pool, w->matrix.rows, multiply_rows, &product);
+    else
+        multiply_rows(&product, 0, w->matrix.rows, 0);
     if (c->tensor_seconds)
         c->tensor_seconds[w->tensor] += clock_seconds() - begin;
     if (c->tap.tensor == w->tensor || c->tap.tensor == TAP_ALL)
@@ -214,10 +216,11 @@ static void attend(struct context *c, const struct weights *w, size_t layer, siz
     append_positions(c, layer, k, v, n);
     struct attention a = {c, layer, n};
     size_t items = n * h->heads;
-    if (items * h->head_size * (c->length + n) < PARALLEL_WORK)
-        attend_heads(&a, 0, items, 0);
-    else
+    double work = (double)(items * h->head_size * 2 * (c->length + n));
+    if (pool_worthwhile(c->pool, work / ATTENTION_RATE))
         pool_run(c->pool, items, attend_heads, &a);
+    else
+        attend_heads(&a, 0, items, 0);
     multiply(c, in_block(w, layer, ROLE_ATTN_OUT), c->attended, n, c->projected);
     op_add(c->x, c->projected, n * h->dim);
 }
