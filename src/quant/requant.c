@@ -18,7 +18,7 @@ bool requant_begin(struct requant *job, const struct model *model, int tensor,
 {
     const struct tensor *t = &model->tensors[tensor];
     size_t rows = t->stored.rows, cols = t->stored.cols;
-    *job = (struct requant){.model = model, .tensor = tensor};
+    *job = (struct requant){.model = model, .tensor = tensor, .strips = (size_t)threads};
     job->scanned = scheme->granularity != GRANULARITY_TENSOR;
     if (!scheme_check(scheme, error))
         return false;
@@ -47,12 +47,36 @@ bool requant_begin(struct requant *job, const struct model *model, int tensor,
     return ok;
 }
 
+/* Rows are shared out as a product shares them: thread t begins with rows t / threads of the matrix, so
+ * that what it writes first lies near to where it will be read. A step takes the next rows of every
+ * strip; item i of a step of `step` rows a strip is row i % step of strip i / step. */
+static size_t strip_begin(const struct requant *job, size_t strip)
+{
+    size_t share = rows_of(job) / job->strips, extra = rows_of(job) % job->strips;
+    return strip * share + (strip < extra ? strip : extra);
+}
+
+/* Rows that the longest strip has. */
+static size_t strip_rows(const struct requant *job)
+{
+    return (rows_of(job) + job->strips - 1) / job->strips;
+}
+
+/* The row of an item, or the number of rows where a short strip has none. */
+static size_t row_of(const struct requant *job, size_t item)
+{
+    size_t strip = item / job->step, r = strip_begin(job, strip) + job->row + item % job->step;
+    return r < strip_begin(job, strip + 1) ? r : rows_of(job);
+}
+
 static void scan_rows(void *arg, size_t begin, size_t end, int thread)
 {
     struct requant *job = arg;
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
     float *row = job->buffer + (size_t)thread * 2 * stored->cols;
-    for (size_t r = job->row + begin; r < job->row + end; r++) {
+    for (size_t i = begin, r; i < end; i++) {
+        if ((r = row_of(job, i)) == rows_of(job))
+            continue;
         qmatrix_decode_row(stored, r, row);
         value_range_add(&job->row_range[r], row, stored->cols);
     }
@@ -67,7 +91,9 @@ static void pack_rows(void *arg, size_t begin, size_t end, int thread)
     const struct method_info *method = &methods[job->out->matrix.scheme.method];
     size_t cols = stored->cols;
     float *row = job->buffer + (size_t)thread * 2 * cols, *back = row + cols;
-    for (size_t r = job->row + begin; r < job->row + end; r++) {
+    for (size_t i = begin, r; i < end; i++) {
+        if ((r = row_of(job, i)) == rows_of(job))
+            continue;
         qmatrix_decode_row(stored, r, row);
         method->pack(job, r, row);
         qmatrix_decode_row(&job->out->matrix, r, back);
@@ -127,12 +153,13 @@ static void finish_pack(struct requant *job)
 bool requant_step(struct requant *job, struct pool *pool, double seconds)
 {
     double begin = clock_seconds();
-    size_t block = SLICE / job->out->matrix.cols + 1;
-    while (job->row < rows_of(job)) {
-        size_t left = rows_of(job) - job->row, n = left < block ? left : block;
-        pool_run(pool, n, job->scanned ? pack_rows : scan_rows, job);
-        job->row += n;
-        if (job->row == rows_of(job)) {
+    size_t block = SLICE / job->out->matrix.cols / job->strips + 1;
+    while (job->row < strip_rows(job)) {
+        size_t left = strip_rows(job) - job->row;
+        job->step = left < block ? left : block;
+        pool_run(pool, job->strips * job->step, job->scanned ? pack_rows : scan_rows, job);
+        job->row += job->step;
+        if (job->row == strip_rows(job)) {
             if (job->scanned)
                 break;
             finish_scan(job);
@@ -148,7 +175,7 @@ double requant_fraction(const struct requant *job)
 {
     if (!job->out)
         return 1;
-    double part = (double)job->row / (double)rows_of(job);
+    double part = (double)job->row / (double)strip_rows(job);
     bool two_passes = job->out->matrix.scheme.granularity == GRANULARITY_TENSOR;
     return two_passes ? (job->scanned ? 0.5 : 0) + part / 2 : part;
 }

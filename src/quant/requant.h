@@ -15,7 +15,8 @@ struct requant {
     const struct model *model;
     int tensor;
     struct packed *out;      /* being made; null when taken */
-    size_t row;              /* next row of the pass under way */
+    size_t strips;           /* runs of rows side by side, one a thread ... */
+    size_t row, step;        /* ... the next row of each in the pass under way, and how many now */
     bool scanned;            /* a per-tensor scale needs a pass over all rows first */
     struct value_range *row_range; /* of that pass */
     double *row_w2, *row_e2; /* sums of each row */
