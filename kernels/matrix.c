@@ -1,5 +1,7 @@
 #include "matrix.h"
 
+#include "pages.h"
+
 #include <stdlib.h>
 
 static bool multiply(size_t a, size_t b, size_t *out)
@@ -70,6 +72,20 @@ static bool panel_sizes(const struct scheme *s, size_t rows, size_t cols,
     return true;
 }
 
+/* What fills up the last panel is zero. Small matrices are zero altogether; the pages of large ones are
+ * left to the threads that write their rows. */
+static void clear(struct qmatrix *m, const struct panel_sizes *p, size_t total)
+{
+    uint8_t *memory = m->owned;
+    if (total < PAGES_HUGE) {
+        memset(memory, 0, total);
+        return;
+    }
+    size_t last = p->lines * LINE_BYTES;
+    memset(memory + p->codes - last, 0, last);
+    memset(memory + padded_bytes(p->codes), 0, total - padded_bytes(p->codes));
+}
+
 bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, size_t cols,
                   struct error *error)
 {
@@ -79,11 +95,10 @@ bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, s
         return error_set(error, "a matrix of %zu x %zu is too large to address", rows, cols);
     /* Each part begins on a cache line. */
     size_t total = padded_bytes(p.codes) + padded_bytes(p.scales) + padded_bytes(p.zeros);
-    uint8_t *memory = aligned_alloc(LINE_BYTES, total ? total : LINE_BYTES);
+    uint8_t *memory = pages_alloc(total);
     if (!memory)
         return error_set(error, "not enough memory: %zu bytes for a matrix of %zu x %zu", total, rows,
                          cols);
-    memset(memory, 0, total);
     *m = (struct qmatrix){
         .rows = rows,
         .cols = cols,
@@ -101,12 +116,16 @@ bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, s
         .zeros = p.zeros ? memory + padded_bytes(p.codes) + padded_bytes(p.scales) : NULL,
         .owned = memory,
     };
+    clear(m, &p, total);
     return true;
 }
 
 void qmatrix_free(struct qmatrix *m)
 {
-    free(m->owned);
+    if (m->panels)
+        pages_free(m->owned);
+    else
+        free(m->owned);
     *m = (struct qmatrix){0};
 }
 

@@ -44,7 +44,7 @@ bool session_open(struct session *s, const struct session_options *o, struct err
 {
     *s = (struct session){0};
     s->counters = counters_open();
-    int threads = o->threads ? o->threads : topology()->cores;
+    int threads = o->threads ? o->threads : topology()->threads;
     s->model = o->synthetic ? synthetic_open(o->synthetic, error) : model_open(o->model_path, error);
     bool ok = s->model &&
               open_tokenizer(s, o->tokenizer_path, error) && choose_context(s, o->context, error) &&

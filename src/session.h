@@ -11,7 +11,7 @@ struct session_options {
     const char *model_path;
     const struct shape *synthetic; /* a model of this shape with random weights; model_path is unused */
     const char *tokenizer_path; /* null: looked for beside the model */
-    int threads;                /* 0: one a physical core */
+    int threads;                /* 0: one a core, as many as may really run */
     size_t context;             /* 0: the smaller of the trained one and 4096 */
 };
 

@@ -215,10 +215,14 @@ static const char *const decode_schemes[] = {
 static bool each_isa(const char *isa, bool (*table)(const struct isa *, struct pool *))
 {
     struct error error;
-    struct pool *pool = pool_create(topology()->cores, &error);
+    struct pool *pool = pool_create(topology()->threads, &error);
     bool ok = pool != NULL;
     if (!pool)
         fprintf(stderr, "bench: %s\n", error.text);
+    if (ok) {
+        pool_bind_caller(pool);
+        printf("bringing %d threads together costs %.0f ns\n", pool_threads(pool), pool_cost(pool));
+    }
     for (size_t i = 0; ok && isa_at(i); i++)
         if (isa_at(i)->available() && (!isa || strcmp(isa, isa_at(i)->name) == 0))
             ok = table(isa_at(i), pool);

@@ -78,9 +78,9 @@ static bool check_words(const struct options *o, struct error *error)
                          o->model);
     if (o->synthetic && !shape_find(o->synthetic, error))
         return false;
-    if (o->threads > topology()->processors)
-        return error_set(error, "--threads %ld: this process may use %d processors", o->threads,
-                         topology()->processors);
+    if (o->threads > topology()->runnable)
+        return error_set(error, "--threads %ld: this process may use %d processor%s", o->threads,
+                         topology()->runnable, topology()->runnable == 1 ? "" : "s");
     if (protocol_by_name(o->protocol) == PROTOCOL_COUNT)
         return error_set(error, "--protocol '%.32s': expected full or llamacpp", o->protocol);
     return !isa || isa_select(isa, error);
@@ -124,6 +124,7 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
 
 bool batch_pack(struct batch *b, struct error *error)
 {
+    pool_bind_caller(b->session.pool); /* whoever packs runs the model too, on this thread */
     b->weights = session_weights(&b->session, b->schemes, error);
     return b->weights && hold_open(&b->hold, b->session.model, error) &&
            hold_set(&b->hold, b->weights, b->session.pool, error);

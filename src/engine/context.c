@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Products smaller than this many multiply-adds are not worth waking another thread for. */
-enum { PARALLEL_WORK = 1 << 16 };
+/* Multiply-adds that one thread does in a nanosecond when nothing waits for memory: what decides
+ * whether a product is worth the pool. */
+static const double PRODUCT_RATE = 8, ATTENTION_RATE = 2;
 
 /* Tokens of a prefill whose queries share one pass over a head's keys and values. */
 enum { ATTENTION_TOKENS = 8 };
@@ -192,12 +193,12 @@ static void multiply(struct context *c, const struct packed *w, const float *x, 
     struct product product = {&w->matrix, &prepared, y};
     size_t panels = qmatrix_panels(&w->matrix);
     activations_begin(isa_current(), &w->matrix, x, n, c->activations, &prepared);
-    if (w->matrix.rows * w->matrix.cols * n < PARALLEL_WORK) {
-        prepare_tiles(&product, 0, activations_tiles(&prepared), 0);
-        multiply_panels(&product, 0, panels, 0);
-    } else {
+    if (pool_worthwhile(c->pool, (double)(w->matrix.rows * w->matrix.cols * n) / PRODUCT_RATE)) {
         run_if_many(c->pool, activations_tiles(&prepared), prepare_tiles, &product);
         pool_run(c->pool, panels, multiply_panels, &product);
+    } else {
+        prepare_tiles(&product, 0, activations_tiles(&prepared), 0);
+        multiply_panels(&product, 0, panels, 0);
     }
     if (c->tensor_seconds)
         c->tensor_seconds[w->tensor] += clock_seconds() - begin;
@@ -264,10 +265,11 @@ static void run_attention(struct context *c, size_t layer, size_t n)
     double begin = c->tensor_seconds ? clock_seconds() : 0;
     struct attend a = {c, layer, n};
     size_t items = (n + ATTENTION_TOKENS - 1) / ATTENTION_TOKENS * h->kv_heads;
-    if (n * h->heads * h->head_size * (c->length + n) < PARALLEL_WORK)
-        attend_heads(&a, 0, items, 0);
-    else
+    double work = (double)(n * h->heads * h->head_size * 2 * (c->length + n));
+    if (pool_worthwhile(c->pool, work / ATTENTION_RATE))
         pool_run(c->pool, items, attend_heads, &a);
+    else
+        attend_heads(&a, 0, items, 0);
     if (c->tensor_seconds)
         c->tensor_seconds[kv_index(c->model)] += clock_seconds() - begin;
 }

@@ -1,13 +1,18 @@
 #include "memory.h"
 
+#include "cgroup.h"
+
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-/* The number after `key` in a file ("" for a file that is one number), or SIZE_MAX. */
-static size_t number_in(const char *path, const char *key)
+/* The number after `key` in folder/name ("" for a file that is one number), or SIZE_MAX. */
+static size_t number_in(const char *folder, const char *name, const char *key)
 {
-    FILE *f = fopen(path, "re");
+    char path[PATH_MAX];
+    int written = snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = written > 0 && (size_t)written < sizeof path ? fopen(path, "re") : NULL;
     char line[256];
     size_t value = SIZE_MAX, length = strlen(key);
     while (f && value == SIZE_MAX && fgets(line, sizeof line, f))
@@ -23,20 +28,39 @@ static size_t left(size_t limit, size_t used)
     return limit == SIZE_MAX || used == SIZE_MAX ? SIZE_MAX : limit > used ? limit - used : 0;
 }
 
+/* The names of a version: limit, use, and the lines of memory.stat that count pages of files, which
+ * the kernel drops when memory is wanted (a mapped model is made of them). */
+static const struct {
+    const char *limit, *use, *file_pages[2];
+} cgroup_names[] = {
+    {"memory.limit_in_bytes", "memory.usage_in_bytes",
+     {"total_inactive_file ", "total_active_file "}},
+    {"memory.max", "memory.current", {"inactive_file ", "active_file "}},
+};
+
+static void see_limit(const char *folder, int version, void *arg)
+{
+    size_t *least = arg, limit = number_in(folder, cgroup_names[version - 1].limit, "");
+    size_t used = number_in(folder, cgroup_names[version - 1].use, "");
+    for (size_t i = 0; i < 2 && used != SIZE_MAX; i++) {
+        size_t pages = number_in(folder, "memory.stat", cgroup_names[version - 1].file_pages[i]);
+        used -= pages == SIZE_MAX ? 0 : pages < used ? pages : used;
+    }
+    size_t n = left(limit, used);
+    *least = n < *least ? n : *least;
+}
+
+size_t memory_available_in(const char *root)
+{
+    size_t kib = number_in(root, "proc/meminfo", "MemAvailable:");
+    size_t least = kib > SIZE_MAX / 1024 ? SIZE_MAX : kib * 1024;
+    cgroup_each(root, "memory", see_limit, &least);
+    return least;
+}
+
 size_t memory_available(void)
 {
-    size_t kib = number_in("/proc/meminfo", "MemAvailable:");
-    size_t least = kib == SIZE_MAX ? SIZE_MAX : kib * 1024;
-    static const char *const cgroups[][2] = {
-        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-        {"/sys/fs/cgroup/memory/memory.limit_in_bytes",
-         "/sys/fs/cgroup/memory/memory.usage_in_bytes"},
-    };
-    for (size_t i = 0; i < 2; i++) {
-        size_t n = left(number_in(cgroups[i][0], ""), number_in(cgroups[i][1], ""));
-        least = n < least ? n : least;
-    }
-    return least;
+    return memory_available_in("");
 }
 
 bool memory_check(const char *what, size_t bytes, struct error *error)

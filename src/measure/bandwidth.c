@@ -1,5 +1,6 @@
 #include "bandwidth.h"
 
+#include "../../kernels/pages.h"
 #include "../engine/memory.h"
 #include "clock.h"
 #include "topology.h"
@@ -8,25 +9,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNIT = 4096 };
+/* Every unit is swept as STREAMS adjacent parts side by side: one stream a thread leaves a core's
+ * misses in flight unused. Memory moves whole lines, so one load a line is enough, and neither the
+ * width of the loads nor the instruction set matters. */
+enum { LINE = 64, STREAMS = 4, UNIT = 1 << 16 };
+
+static void touch_units(void *arg, size_t begin, size_t end, int thread)
+{
+    struct bandwidth_probe *p = arg;
+    (void)thread;
+    memset(p->buffer + begin * UNIT, 1, (end - begin) * UNIT);
+}
 
 bool bandwidth_open(struct bandwidth_probe *p, struct pool *pool, struct error *error)
 {
     size_t cache = topology()->last_level_cache;
     size_t size = cache ? 4 * cache : (size_t)256 << 20;
-    *p = (struct bandwidth_probe){.size = size / UNIT * UNIT, .pool = pool};
+    *p = (struct bandwidth_probe){.size = (size + UNIT - 1) / UNIT * UNIT, .pool = pool};
     if (!memory_check("the bandwidth probe", p->size, error))
         return false;
-    p->buffer = aligned_alloc(UNIT, p->size);
+    p->buffer = pages_alloc(p->size);
     if (!p->buffer)
         return error_set(error, "not enough memory for the bandwidth probe (%zu MiB)", size >> 20);
-    memset(p->buffer, 1, p->size);
+    pool_run(pool, p->size / UNIT, touch_units, p);
     return true;
 }
 
 void bandwidth_close(struct bandwidth_probe *p)
 {
-    free(p->buffer);
+    pages_free(p->buffer);
     p->buffer = NULL;
 }
 
@@ -34,16 +45,11 @@ static void read_units(void *arg, size_t begin, size_t end, int thread)
 {
     const struct bandwidth_probe *p = arg;
     (void)thread;
-    uint64_t sums[8] = {0};
-    const uint64_t *from = (const uint64_t *)(const void *)(p->buffer + begin * UNIT);
-    const uint64_t *to = (const uint64_t *)(const void *)(p->buffer + end * UNIT);
-    for (; from < to; from += 8)
-        for (int i = 0; i < 8; i++)
-            sums[i] += from[i];
-    uint64_t all = 0;
-    for (int i = 0; i < 8; i++)
-        all += sums[i];
-    __asm__ volatile("" : : "r"(all)); /* the sum is wanted, whatever the compiler thinks */
+    size_t part = (end - begin) * UNIT / STREAMS;
+    const unsigned char *from = p->buffer + begin * UNIT;
+    for (size_t at = 0; at < part; at += LINE)
+        for (size_t s = 0; s < STREAMS; s++) /* volatile: the load itself is wanted */
+            (void)*(const volatile uint64_t *)(const volatile void *)(from + s * part + at);
 }
 
 double bandwidth_sweep(const struct bandwidth_probe *p)

@@ -10,7 +10,7 @@ struct bandwidth_probe {
     struct pool *pool;
 };
 
-/* Allocates and first-touches the buffer. */
+/* Allocates the buffer and has each thread first touch what it will read. */
 bool bandwidth_open(struct bandwidth_probe *probe, struct pool *pool, struct error *error);
 void bandwidth_close(struct bandwidth_probe *probe);
 

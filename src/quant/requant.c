@@ -19,7 +19,7 @@ bool requant_begin(struct requant *job, const struct model *model, int tensor,
 {
     const struct tensor *t = &model->tensors[tensor];
     size_t rows = t->stored.rows, cols = t->stored.cols;
-    *job = (struct requant){.model = model, .tensor = tensor};
+    *job = (struct requant){.model = model, .tensor = tensor, .strips = (size_t)pool_threads(pool)};
     job->scanned = scheme->granularity != GRANULARITY_TENSOR;
     if (!scheme_check(scheme, error))
         return false;
@@ -50,63 +50,94 @@ bool requant_begin(struct requant *job, const struct model *model, int tensor,
     return ok;
 }
 
-/* Work is shared out by panels, whose rows one thread writes. */
+/* Panels are shared out as a product shares them: thread t begins with panels t / threads of the matrix,
+ * so that what it writes first lies near to where it will be read. A step takes the next panels of every
+ * strip; item i of a step of `step` panels a strip is panel i % step of strip i / step. */
+static size_t strip_begin(const struct requant *job, size_t strip)
+{
+    size_t panels = qmatrix_panels(&job->out->matrix);
+    size_t share = panels / job->strips, extra = panels % job->strips;
+    return strip * share + (strip < extra ? strip : extra);
+}
+
+/* Panels that the longest strip has. */
+static size_t strip_panels(const struct requant *job)
+{
+    return (qmatrix_panels(&job->out->matrix) + job->strips - 1) / job->strips;
+}
+
 struct range {
     size_t begin, end;
 };
 
-static struct range rows_of_panels(const struct requant *job, size_t begin, size_t end)
+/* The rows of an item; none where a short strip has no panel left. */
+static struct range rows_of_item(const struct requant *job, size_t item)
 {
-    size_t last = job->row + end * PANEL_ROWS;
-    return (struct range){job->row + begin * PANEL_ROWS, last < rows_of(job) ? last : rows_of(job)};
+    size_t strip = item / job->step;
+    size_t panel = strip_begin(job, strip) + job->panel + item % job->step;
+    size_t begin = panel * PANEL_ROWS, end = begin + PANEL_ROWS;
+    if (panel >= strip_begin(job, strip + 1))
+        return (struct range){0, 0};
+    return (struct range){begin, end < rows_of(job) ? end : rows_of(job)};
+}
+
+static void scan_row(struct requant *job, size_t r, float *row)
+{
+    const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
+    qmatrix_decode_row(stored, r, row);
+    value_range_add(&job->row_range[r], row, stored->cols);
+}
+
+/* Packs a row and measures e = w' - w. Sums are kept a row, so that the totals do not depend on how
+ * rows were shared out. */
+static void pack_row(struct requant *job, size_t r, float *row)
+{
+    const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
+    size_t cols = stored->cols;
+    float *back = row + cols;
+    qmatrix_decode_row(stored, r, row);
+    methods[job->out->matrix.scheme.method].pack(job, r, row);
+    qmatrix_decode_row(&job->out->matrix, r, back);
+    double w2 = 0, e2 = 0;
+    float largest = -1;
+    for (size_t c = 0; c < cols; c++) {
+        float e = back[c] - row[c];
+        if (!isfinite(e)) {
+            if (memcmp(&back[c], &row[c], 4) != 0)
+                atomic_store(&job->altered, true);
+            continue;
+        }
+        w2 += (double)row[c] * row[c];
+        e2 += (double)e * e;
+        if (fabsf(e) > largest) {
+            largest = fabsf(e);
+            job->row_max_col[r] = (uint32_t)c;
+        }
+    }
+    job->row_w2[r] = w2;
+    job->row_e2[r] = e2;
+    job->row_max[r] = largest;
+}
+
+static void each_row(struct requant *job, size_t begin, size_t end, int thread,
+                     void (*treat)(struct requant *, size_t, float *))
+{
+    float *rows = job->buffer + (size_t)thread * 2 * job->out->matrix.cols;
+    for (size_t i = begin; i < end; i++) {
+        struct range range = rows_of_item(job, i);
+        for (size_t r = range.begin; r < range.end; r++)
+            treat(job, r, rows);
+    }
 }
 
 static void scan_rows(void *arg, size_t begin, size_t end, int thread)
 {
-    struct requant *job = arg;
-    const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
-    float *row = job->buffer + (size_t)thread * 2 * stored->cols;
-    struct range rows = rows_of_panels(job, begin, end);
-    for (size_t r = rows.begin; r < rows.end; r++) {
-        qmatrix_decode_row(stored, r, row);
-        value_range_add(&job->row_range[r], row, stored->cols);
-    }
+    each_row(arg, begin, end, thread, scan_row);
 }
 
-/* Packs rows and measures e = w' - w. Sums are kept a row, so that the totals do not depend on how
- * rows were shared out. */
 static void pack_rows(void *arg, size_t begin, size_t end, int thread)
 {
-    struct requant *job = arg;
-    const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
-    const struct method_info *method = &methods[job->out->matrix.scheme.method];
-    size_t cols = stored->cols;
-    float *row = job->buffer + (size_t)thread * 2 * cols, *back = row + cols;
-    struct range rows = rows_of_panels(job, begin, end);
-    for (size_t r = rows.begin; r < rows.end; r++) {
-        qmatrix_decode_row(stored, r, row);
-        method->pack(job, r, row);
-        qmatrix_decode_row(&job->out->matrix, r, back);
-        double w2 = 0, e2 = 0;
-        float largest = -1;
-        for (size_t c = 0; c < cols; c++) {
-            float e = back[c] - row[c];
-            if (!isfinite(e)) {
-                if (memcmp(&back[c], &row[c], 4) != 0)
-                    atomic_store(&job->altered, true);
-                continue;
-            }
-            w2 += (double)row[c] * row[c];
-            e2 += (double)e * e;
-            if (fabsf(e) > largest) {
-                largest = fabsf(e);
-                job->row_max_col[r] = (uint32_t)c;
-            }
-        }
-        job->row_w2[r] = w2;
-        job->row_e2[r] = e2;
-        job->row_max[r] = largest;
-    }
+    each_row(arg, begin, end, thread, pack_row);
 }
 
 static void finish_scan(struct requant *job)
@@ -118,7 +149,7 @@ static void finish_scan(struct requant *job)
     }
     quantize_tensor_scale(&job->out->matrix, all);
     job->scanned = true;
-    job->row = 0;
+    job->panel = 0;
 }
 
 static void finish_pack(struct requant *job)
@@ -143,13 +174,13 @@ static void finish_pack(struct requant *job)
 bool requant_step(struct requant *job, struct pool *pool, double seconds)
 {
     double begin = clock_seconds();
-    size_t block = SLICE / PANEL_ROWS / job->out->matrix.cols + 1; /* panels */
-    while (job->row < rows_of(job)) {
-        size_t left = (rows_of(job) - job->row + PANEL_ROWS - 1) / PANEL_ROWS;
-        size_t n = left < block ? left : block;
-        pool_run(pool, n, job->scanned ? pack_rows : scan_rows, job);
-        job->row = rows_of_panels(job, 0, n).end;
-        if (job->row == rows_of(job)) {
+    size_t block = SLICE / PANEL_ROWS / job->out->matrix.cols / job->strips + 1;
+    while (job->panel < strip_panels(job)) {
+        size_t left = strip_panels(job) - job->panel;
+        job->step = left < block ? left : block;
+        pool_run(pool, job->strips * job->step, job->scanned ? pack_rows : scan_rows, job);
+        job->panel += job->step;
+        if (job->panel == strip_panels(job)) {
             if (job->scanned)
                 break;
             finish_scan(job);
@@ -165,7 +196,7 @@ double requant_fraction(const struct requant *job)
 {
     if (!job->out)
         return 1;
-    double part = (double)job->row / (double)rows_of(job);
+    double part = (double)job->panel / (double)strip_panels(job);
     bool two_passes = job->out->matrix.scheme.granularity == GRANULARITY_TENSOR;
     return two_passes ? (job->scanned ? 0.5 : 0) + part / 2 : part;
 }

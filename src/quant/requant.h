@@ -16,7 +16,8 @@ struct requant {
     int tensor;
     bool acquired;           /* the stored weights; released by requant_end */
     struct packed *out;      /* being made; null when taken */
-    size_t row;              /* next row of the pass under way */
+    size_t strips;           /* runs of panels side by side, one a thread ... */
+    size_t panel, step;      /* ... the next panel of each in the pass under way, and how many now */
     bool scanned;            /* a per-tensor scale needs a pass over all rows first */
     struct value_range *row_range; /* of that pass */
     double *row_w2, *row_e2; /* sums of each row */
