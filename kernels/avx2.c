@@ -11,6 +11,7 @@ const struct isa isa_avx2 = {
     .int4_factors = int4_factors,
     .arrangement = arrangement,
     .prepare = prepare,
+    .loops = &loops,
     .matmul = matmul,
     .peak_fp32 = peak_fp32,
     .peak_int8 = peak_int8,

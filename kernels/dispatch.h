@@ -3,6 +3,7 @@
 #define QTOP_DISPATCH_H
 
 #include "activations.h"
+#include "quantize.h"
 
 enum { MOST_TILE = 32 }; /* tokens in a tile of any instruction set */
 
@@ -24,6 +25,7 @@ struct isa {
      * scale * (|code| + |zero|), an int4 one as scale * (15 + zero). */
     void (*matmul)(const struct qmatrix *m, const struct activations *x, size_t panel0,
                    size_t panel1, float *y);
+    const struct loops *loops; /* of quantization */
     /* The arithmetic roofs: run that many rounds of nothing but multiply-adds and return how many of
      * them; null where the instruction set has none (bf16) or nothing to promise (plain C). */
     double (*peak_fp32)(size_t rounds);

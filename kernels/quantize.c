@@ -1,5 +1,7 @@
 #include "quantize.h"
 
+#include "dispatch.h"
+
 #include <float.h>
 #include <math.h>
 
@@ -11,13 +13,13 @@ struct grid {
 
 void value_range_add(struct value_range *range, const float *values, size_t n)
 {
-    float min = range->min, max = range->max;
-    for (size_t i = 0; i < n; i++) {
-        float v = fabsf(values[i]) <= FLT_MAX ? values[i] : 0;
-        min = v < min ? v : min;
-        max = v > max ? v : max;
-    }
-    *range = (struct value_range){min, max};
+    isa_current()->loops->widen_range(values, n, &range->min, &range->max);
+}
+
+void difference_measure(struct difference *difference, const float *values, const float *other,
+                        size_t n)
+{
+    isa_current()->loops->measure_difference(values, other, n, difference);
 }
 
 /* The smallest fp16 not below scale. */
@@ -86,21 +88,14 @@ void quantize_tensor_scale(struct qmatrix *m, struct value_range range)
 
 /* ---- codes ----------------------------------------------------------------------------------- */
 
-/* Integer codes of one group as signed bytes: round(w / scale) + zero, clipped to the grid. The
- * clip comes before the conversion, so that no value is outside the integer's range. */
+/* Integer codes of one group as signed bytes, clipped to the grid. */
 static void integer_codes(const struct qmatrix *m, struct grid g, const float *w, size_t n,
                           int8_t *out)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     int lowest = m->scheme.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
-    float low = (float)(lowest - g.zero), high = (float)(type->highest - g.zero);
-    for (size_t i = 0; i < n; i++) {
-        float q = w[i] / g.scale;
-        q = q > low ? q : low; /* NaN becomes low here and 0 below */
-        q = q < high ? q : high;
-        q = w[i] == w[i] ? round_even(q) : 0;
-        out[i] = (int8_t)((int)q + g.zero);
-    }
+    isa_current()->loops->round_codes(w, n, g.scale, (float)(lowest - g.zero),
+                                      (float)(type->highest - g.zero), g.zero, out);
 }
 
 static void pack_nibbles(const int8_t *codes, size_t n, uint8_t *out)

@@ -19,6 +19,27 @@ struct value_range {
 /* Widens *range (begin with {0, 0}) by n values. */
 void value_range_add(struct value_range *range, const float *values, size_t n);
 
+/* What became of n values: sums of squares of the values and of the finite differences, the largest
+ * difference (-1 where none is finite) and the first column that has it, and whether a value that is not
+ * finite became something else. */
+struct difference {
+    double sum_w2, sum_e2;
+    float largest;
+    size_t column;
+    bool altered;
+};
+void difference_measure(struct difference *difference, const float *values, const float *other,
+                        size_t n);
+
+/* The loops that an instruction set has of its own, see loops.inc. */
+struct loops {
+    void (*widen_range)(const float *x, size_t n, float *low, float *high);
+    void (*round_codes)(const float *x, size_t n, float scale, float low, float high, int zero,
+                        int8_t *codes);
+    void (*measure_difference)(const float *w, const float *other, size_t n,
+                               struct difference *difference);
+};
+
 /* Per-tensor schemes: writes the one scale and zero point from the whole matrix's range. Must come
  * before any quantize_row; harmless for the other schemes. */
 void quantize_tensor_scale(struct qmatrix *m, struct value_range range);

@@ -123,5 +123,6 @@ const struct isa isa_c = {
     .tile = WIDEST,
     .arrangement = arrangement,
     .prepare = prepare,
+    .loops = &loops,
     .matmul = reference_matmul,
 };

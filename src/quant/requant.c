@@ -98,25 +98,14 @@ static void pack_row(struct requant *job, size_t r, float *row)
     qmatrix_decode_row(stored, r, row);
     methods[job->out->matrix.scheme.method].pack(job, r, row);
     qmatrix_decode_row(&job->out->matrix, r, back);
-    double w2 = 0, e2 = 0;
-    float largest = -1;
-    for (size_t c = 0; c < cols; c++) {
-        float e = back[c] - row[c];
-        if (!isfinite(e)) {
-            if (memcmp(&back[c], &row[c], 4) != 0)
-                atomic_store(&job->altered, true);
-            continue;
-        }
-        w2 += (double)row[c] * row[c];
-        e2 += (double)e * e;
-        if (fabsf(e) > largest) {
-            largest = fabsf(e);
-            job->row_max_col[r] = (uint32_t)c;
-        }
-    }
-    job->row_w2[r] = w2;
-    job->row_e2[r] = e2;
-    job->row_max[r] = largest;
+    struct difference d;
+    difference_measure(&d, row, back, cols);
+    job->row_w2[r] = d.sum_w2;
+    job->row_e2[r] = d.sum_e2;
+    job->row_max[r] = d.largest;
+    job->row_max_col[r] = (uint32_t)d.column;
+    if (d.altered)
+        atomic_store(&job->altered, true);
 }
 
 static void each_row(struct requant *job, size_t begin, size_t end, int thread,
