@@ -20,10 +20,11 @@ static hwloc_obj_type_t core_type(void)
     return hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
 }
 
+/* What the calling thread may use is what threads that it starts may. */
 static void restrict_to_binding(hwloc_topology_t t)
 {
     hwloc_bitmap_t binding = hwloc_bitmap_alloc();
-    if (binding && hwloc_get_cpubind(t, binding, HWLOC_CPUBIND_PROCESS) == 0 &&
+    if (binding && hwloc_get_cpubind(t, binding, HWLOC_CPUBIND_THREAD) == 0 &&
         !hwloc_bitmap_iszero(binding))
         hwloc_topology_restrict(t, binding, 0);
     hwloc_bitmap_free(binding);
