@@ -188,17 +188,21 @@ INLINE floats line_int4(const uint8_t *line, size_t c)
                     _mm256_cvtepi32_ps(nibble_in_place(eights.high, c))};
 }
 
-/* E4M3 shifted to where fp32 has its sign, exponent and mantissa is a fp32 number 2^120 times too small,
- * subnormals included. */
+/* E4M3 shifted to where fp16 has its sign, exponent and mantissa is an fp16 number FP8E4M3_UNIT times too
+ * small, exactly, subnormals included. */
+#define FP8E4M3_UNIT 256.0f
+
+INLINE __m256 eight_fp8e4m3(__m128i high_bytes)
+{
+    __m128i half = _mm_and_si128(_mm_srai_epi16(high_bytes, 1), _mm_set1_epi16((short)0xbf80));
+    return _mm256_cvtph_ps(half);
+}
+
 INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
 {
-    __m128i bytes = _mm_load_si128((const __m128i *)(line + 16 * c));
-    __m256i low = _mm256_slli_epi32(_mm256_cvtepi8_epi32(bytes), 20);
-    __m256i high = _mm256_slli_epi32(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)), 20);
-    const __m256i cut = _mm256_set1_epi32((int)0x87f00000);
-    floats small = {_mm256_castsi256_ps(_mm256_and_si256(low, cut)),
-                    _mm256_castsi256_ps(_mm256_and_si256(high, cut))};
-    return floats_multiply(small, floats_all(0x1p120f));
+    __m128i bytes = _mm_load_si128((const __m128i *)(line + 16 * c)), zero = _mm_setzero_si128();
+    return (floats){eight_fp8e4m3(_mm_unpacklo_epi8(zero, bytes)),
+                    eight_fp8e4m3(_mm_unpackhi_epi8(zero, bytes))};
 }
 
 /* E5M2 is the upper half of fp16. */
