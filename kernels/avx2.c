@@ -12,6 +12,7 @@ const struct isa isa_avx2 = {
     .arrangement = arrangement,
     .prepare = prepare,
     .loops = &loops,
+    .decode_row = decode_row,
     .matmul = matmul,
     .peak_fp32 = peak_fp32,
     .peak_int8 = peak_int8,

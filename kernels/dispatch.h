@@ -26,6 +26,8 @@ struct isa {
     void (*matmul)(const struct qmatrix *m, const struct activations *x, size_t panel0,
                    size_t panel1, float *y);
     const struct loops *loops; /* of quantization */
+    /* What qmatrix_decode_row does. */
+    void (*decode_row)(const struct qmatrix *m, size_t r, float *out);
     /* The arithmetic roofs: run that many rounds of nothing but multiply-adds and return how many of
      * them; null where the instruction set has none (bf16) or nothing to promise (plain C). */
     double (*peak_fp32)(size_t rounds);

@@ -219,6 +219,32 @@ INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
 
 /* ---- integer dot products -------------------------------------------------------------------- */
 
+#ifdef LANES_VNNI
+
+/* Byte products take one unsigned operand: int8 codes are counted from -128. */
+#define INT8_ARRANGEMENT ARRANGED_FOURS
+enum { INT8_PARTS = 1, INT8_BIAS = 128, INT4_PARTS = 2 };
+
+INLINE void split_int8(const uint8_t *line, integers *part)
+{
+    const __m256i bias = _mm256_set1_epi8(-128);
+    integers fours = integers_load(line);
+    part[0] = (integers){_mm256_xor_si256(fours.low, bias), _mm256_xor_si256(fours.high, bias)};
+}
+
+INLINE integers dot_int8(integers sum, integers part, integers word)
+{
+    return (integers){_mm256_dpbusd_avx_epi32(sum.low, part.low, word.low),
+                      _mm256_dpbusd_avx_epi32(sum.high, part.high, word.high)};
+}
+
+INLINE integers dot_int4(integers sum, integers part, integers word)
+{
+    return dot_int8(sum, part, word);
+}
+
+#else
+
 /* int8: without byte products of two signed operands, the bytes of a line become shorts: those of
  * columns 0 and 2, then those of columns 1 and 3. */
 #define INT8_ARRANGEMENT ARRANGED_SHORTS
@@ -247,6 +273,17 @@ INLINE integers dot_int8(integers sum, integers part, integers word)
                                         _mm256_madd_epi16(part.high, word.high)});
 }
 
+/* Two products of a nibble and a byte are at most 2 * 15 * 128: no saturation. */
+INLINE integers dot_int4(integers sum, integers part, integers word)
+{
+    const __m256i one = _mm256_set1_epi16(1);
+    __m256i low = _mm256_maddubs_epi16(part.low, word.low);
+    __m256i high = _mm256_maddubs_epi16(part.high, word.high);
+    return integers_add(sum, (integers){_mm256_madd_epi16(low, one), _mm256_madd_epi16(high, one)});
+}
+
+#endif
+
 INLINE __m256i low_nibbles(__m256i x)
 {
     return _mm256_and_si256(x, _mm256_set1_epi8(15));
@@ -262,15 +299,6 @@ INLINE void split_int4(const uint8_t *line, integers *part)
     integers eights = integers_load(line);
     part[0] = EACH_HALF(low_nibbles, eights);
     part[1] = EACH_HALF(high_nibbles, eights);
-}
-
-/* Two products of a nibble and a byte are at most 2 * 15 * 128: no saturation. */
-INLINE integers dot_int4(integers sum, integers part, integers word)
-{
-    const __m256i one = _mm256_set1_epi16(1);
-    __m256i low = _mm256_maddubs_epi16(part.low, word.low);
-    __m256i high = _mm256_maddubs_epi16(part.high, word.high);
-    return integers_add(sum, (integers){_mm256_madd_epi16(low, one), _mm256_madd_epi16(high, one)});
 }
 
 /* ---- tiles ----------------------------------------------------------------------------------- */

@@ -172,7 +172,7 @@ static uint32_t nibbles_to_columns(uint32_t line)
 }
 
 /* A lane's 32 bits of a line, with its columns in order. */
-static uint32_t take_lane(const uint8_t *line, enum dtype dtype, size_t lane)
+static inline uint32_t take_lane(const uint8_t *line, enum dtype dtype, size_t lane)
 {
     uint32_t word;
     uint16_t half[2];
@@ -191,7 +191,7 @@ static uint32_t take_lane(const uint8_t *line, enum dtype dtype, size_t lane)
     }
 }
 
-static void put_lane(uint8_t *line, enum dtype dtype, size_t lane, uint32_t word)
+static inline void put_lane(uint8_t *line, enum dtype dtype, size_t lane, uint32_t word)
 {
     uint16_t half[2] = {(uint16_t)word, (uint16_t)(word >> 16)};
     switch (dtype) {
@@ -223,11 +223,16 @@ void qmatrix_put_codes(struct qmatrix *m, size_t r, size_t g, size_t first, size
     enum dtype dtype = m->scheme.weight;
     uint8_t *line = m->owned;
     line += line_at(m, r, g, first - g * m->group) - m->codes;
-    size_t bytes = (n * dtypes[dtype].bits + 7) / 8;
-    for (size_t at = 0; at < bytes; at += 4, line += LINE_BYTES) {
-        uint32_t word = 0;
-        memcpy(&word, codes + at, bytes - at < 4 ? bytes - at : 4);
-        put_lane(line, dtype, r % PANEL_ROWS, word);
+    size_t bytes = (n * dtypes[dtype].bits + 7) / 8, lane = r % PANEL_ROWS;
+    uint32_t word;
+    for (; bytes >= sizeof word; bytes -= sizeof word, codes += sizeof word, line += LINE_BYTES) {
+        memcpy(&word, codes, sizeof word);
+        put_lane(line, dtype, lane, word);
+    }
+    if (bytes > 0) {
+        word = 0;
+        memcpy(&word, codes, bytes);
+        put_lane(line, dtype, lane, word);
     }
 }
 

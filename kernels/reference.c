@@ -124,5 +124,6 @@ const struct isa isa_c = {
     .arrangement = arrangement,
     .prepare = prepare,
     .loops = &loops,
+    .decode_row = qmatrix_decode_row,
     .matmul = reference_matmul,
 };

@@ -17,6 +17,21 @@
 static const uint32_t groups[] = {16, 17, 32, 64, 128};
 enum { GROUPS = sizeof groups / sizeof *groups, MOST_COLS = 300, MOST_ROWS = 40, MOST_TOKENS = 40 };
 
+/* The table's rows, then kernels for other processors on emulated instructions. */
+static const struct isa *tested_isa(size_t i)
+{
+#if defined(__x86_64__)
+    extern const struct isa isa_emulated_avx512, isa_emulated_avxvnni;
+    static const struct isa *const emulated[] = {&isa_emulated_avx512, &isa_emulated_avxvnni, NULL};
+#else
+    static const struct isa *const emulated[] = {NULL};
+#endif
+    size_t rows = 0;
+    while (isa_at(rows))
+        rows++;
+    return i < rows ? isa_at(i) : emulated[i - rows];
+}
+
 /* ---- a product with everything it needs ------------------------------------------------------ */
 
 struct product {
@@ -235,8 +250,8 @@ static void check_matmul(const struct scheme *s, void *arg)
 static void test_matmul(void **state)
 {
     (void)state;
-    for (size_t i = 0; isa_at(i); i++) {
-        struct matmul_check check = {.isa = isa_at(i), .seed = 1 + i};
+    for (size_t i = 0; tested_isa(i); i++) {
+        struct matmul_check check = {.isa = tested_isa(i), .seed = 1 + i};
         if (!check.isa->available()) {
             fprintf(stderr, "%s: this machine does not have it\n", check.isa->name);
             continue;
@@ -276,6 +291,17 @@ static struct qmatrix in_rows(const struct qmatrix *m, uint8_t **memory)
     return rows;
 }
 
+static void check_decode(const struct isa *isa, const struct qmatrix *m)
+{
+    float *row = make(2 * m->cols * sizeof *row), *plain = row + m->cols;
+    for (size_t r = 0; r < m->rows; r++) {
+        isa->decode_row(m, r, row);
+        qmatrix_decode_row(m, r, plain);
+        assert_memory_equal(row, plain, m->cols * sizeof *row);
+    }
+    free(row);
+}
+
 static void check_rows(const struct isa *isa, const char *scheme, uint64_t *seed)
 {
     for (int n = 0; n < 60; n++) {
@@ -292,6 +318,8 @@ static void check_rows(const struct isa *isa, const char *scheme, uint64_t *seed
         isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
         check_against_double(isa, &p, y);
         check_row_split(isa, &p, y, seed);
+        check_decode(isa, &p.m);
+        check_decode(isa, &packed);
         free(y);
         free(memory);
         p.m = packed;
@@ -304,10 +332,10 @@ static void test_matmul_of_rows(void **state)
     (void)state;
     static const char *const schemes[] = {"fp32", "fp16", "bf16", "int8:g16", "int8:g64", "int8:g33"};
     uint64_t seed = 12;
-    for (size_t i = 0; isa_at(i); i++)
+    for (size_t i = 0; tested_isa(i); i++)
         for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++)
-            if (isa_at(i)->available())
-                check_rows(isa_at(i), schemes[k], &seed);
+            if (tested_isa(i)->available())
+                check_rows(tested_isa(i), schemes[k], &seed);
 }
 
 /* Large sums: long rows of the largest codes must not overflow an accumulator. */
@@ -333,13 +361,13 @@ static void test_matmul_of_the_largest_codes(void **state)
             quantize_tensor_scale(&p.m, range);
             quantize_row(&p.m, 0, values);
             p.scratch = make_scratch(LONG, 1);
-            for (size_t k = 0; isa_at(k); k++) {
+            for (size_t k = 0; tested_isa(k); k++) {
                 float y;
-                if (!isa_at(k)->available())
+                if (!tested_isa(k)->available())
                     continue;
-                activations_prepare(isa_at(k), &p.m, values, 1, p.scratch, &p.prepared);
-                isa_at(k)->matmul(&p.m, &p.prepared, 0, 1, &y);
-                check_integers(isa_at(k), &p, &y);
+                activations_prepare(tested_isa(k), &p.m, values, 1, p.scratch, &p.prepared);
+                tested_isa(k)->matmul(&p.m, &p.prepared, 0, 1, &y);
+                check_integers(tested_isa(k), &p, &y);
                 assert_true(y > 0.98f * LONG && y < 1.02f * LONG);
             }
             p.x = NULL;
@@ -374,12 +402,12 @@ static void test_matmul_of_stored_groups(void **state)
     qmatrix_decode_row(&p.m, 3, row);
     for (size_t c = 0; c < COLS; c++)
         assert_true(row[c] == (float)codes[3 * COLS + c] * scales[3 * (COLS / GROUP) + c / GROUP]);
-    for (size_t i = 0; isa_at(i); i++)
-        if (isa_at(i)->available()) {
+    for (size_t i = 0; tested_isa(i); i++)
+        if (tested_isa(i)->available()) {
             /* untouched: needs no scratch */
-            activations_prepare(isa_at(i), &p.m, x, 2, NULL, &p.prepared);
-            isa_at(i)->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
-            check_against_double(isa_at(i), &p, y);
+            activations_prepare(tested_isa(i), &p.m, x, 2, NULL, &p.prepared);
+            tested_isa(i)->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
+            check_against_double(tested_isa(i), &p, y);
         }
 }
 
@@ -558,8 +586,8 @@ static void check_preparation(const struct scheme *s, void *arg)
 static void test_activations(void **state)
 {
     (void)state;
-    for (size_t i = 0; isa_at(i); i++) {
-        struct preparation_check check = {isa_at(i), 5};
+    for (size_t i = 0; tested_isa(i); i++) {
+        struct preparation_check check = {tested_isa(i), 5};
         for (int n = 0; n < 5 && check.isa->available(); n++)
             each_scheme(groups, GROUPS, check_preparation, &check);
     }

@@ -382,7 +382,7 @@ static void test_forward_pass(void **state)
     isa_select("c", NULL); /* whose products of several tokens have the bits of one at a time */
     struct fixture f = open_fixture();
     struct context *exact = context_open(f.model, f.pool, TOKENS, NULL);
-    float *truth = logits_of(&f, exact, CONTEXT_CHUNK);
+    float *truth = logits_of(&f, exact, CONTEXT_SLICE);
     for (size_t d = 0; kv_dtypes[d] != DTYPE_COUNT; d++) {
         struct context *c = context_open_kv(f.model, f.pool, kv_dtypes[d], TOKENS, NULL);
         assert_non_null(c);
@@ -395,7 +395,7 @@ static void test_forward_pass(void **state)
         assert_int_equal(memcmp(truth, single, TOKENS * VOCAB * sizeof *single) == 0, d == 0);
         assert_true(context_change_kv(exact, kv_dtypes[d], NULL)); /* as if opened so */
         assert_int_equal(exact->length, 0);
-        float *changed = logits_of(&f, exact, CONTEXT_CHUNK);
+        float *changed = logits_of(&f, exact, CONTEXT_SLICE);
         assert_memory_equal(changed, single, TOKENS * VOCAB * sizeof *single);
         free(changed);
         free(single);

@@ -200,7 +200,7 @@ static void test_chunks_do_not_change_logits(void **state)
         struct weights *set = requantized(&f, schemes[i], one);
         float *single = logits_in_parts(&f, set, one, tokens, N, 1);
         double tolerance = set->layer[2]->matrix.scheme.act == DTYPE_FP32 ? 1e-5 : 0.05;
-        for (size_t part = 1; part <= CONTEXT_CHUNK; part += 10) {
+        for (size_t part = 1; part <= CONTEXT_SLICE; part += 10) {
             float *chunked = logits_in_parts(&f, set, one, tokens, N, part);
             float *shared = logits_in_parts(&f, set, three, tokens, N, part);
             assert_same_logits(chunked, single, n, tolerance);

@@ -123,7 +123,7 @@ static void test_logits(void **state)
         float *logits = make(bytes);
         struct context *c = context_open(s.model, s.pool, tokens.count, NULL);
         for (size_t at = 0; at < tokens.count; at += c->length - at) {
-            size_t left = tokens.count - at, n = left < CONTEXT_CHUNK ? left : CONTEXT_CHUNK;
+            size_t left = tokens.count - at, n = left < CONTEXT_SLICE ? left : CONTEXT_SLICE;
             context_run(c, s.stored, tokens.ids + at, n, LOGITS_ALL, logits + at * vocab);
         }
         double worst = 0;

@@ -45,16 +45,16 @@ static size_t place_scratch(struct context *c, float *memory)
         float **at;
         size_t floats;
     } parts[] = {
-        {&c->x, CONTEXT_CHUNK * h->dim},
-        {&c->normed, CONTEXT_CHUNK * h->dim},
-        {&c->q, CONTEXT_CHUNK * q},
-        {&c->attended, CONTEXT_CHUNK * q},
-        {&c->gate, CONTEXT_CHUNK * larger(h->hidden, kv)},
-        {&c->up, CONTEXT_CHUNK * larger(h->hidden, kv)},
-        {&c->projected, CONTEXT_CHUNK * h->dim},
+        {&c->x, c->chunk * h->dim},
+        {&c->normed, c->chunk * h->dim},
+        {&c->q, c->chunk * q},
+        {&c->attended, c->chunk * q},
+        {&c->gate, c->chunk * larger(h->hidden, kv)},
+        {&c->up, c->chunk * larger(h->hidden, kv)},
+        {&c->projected, c->chunk * h->dim},
         {&c->norm, h->dim},
         {&c->attention, (size_t)pool_threads(c->pool) * c->attention_floats},
-        {(float **)&c->activations, activations_scratch(wide, CONTEXT_CHUNK) / sizeof(float)},
+        {(float **)&c->activations, activations_scratch(wide, c->chunk) / sizeof(float)},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (memory)
@@ -104,6 +104,7 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         return NULL;
     }
     *c = (struct context){.model = model, .pool = pool, .capacity = capacity, .tap.tensor = TAP_NONE};
+    c->chunk = capacity < CONTEXT_CHUNK ? capacity : CONTEXT_CHUNK;
     size_t floats = attention_scratch(ATTENTION_TOKENS, h->heads / h->kv_heads, h->head_size);
     c->attention_floats = (floats + 15) / 16 * 16; /* every thread's begins on a cache line */
     if (!take_memory(c, kv, error)) {

@@ -6,7 +6,8 @@
 #include "pool.h"
 #include "weights.h"
 
-enum { CONTEXT_CHUNK = 32 }; /* tokens in one pass at most */
+/* Tokens in one pass at most; and in one that must end soon, or whose every logit is kept. */
+enum { CONTEXT_CHUNK = 256, CONTEXT_SLICE = 32 };
 
 enum { TAP_NONE = -1, TAP_ALL = -2 };
 
@@ -21,6 +22,7 @@ struct context {
     const struct model *model;
     struct pool *pool;
     size_t capacity;   /* positions the cache can hold */
+    size_t chunk;      /* tokens that scratch has room for: CONTEXT_CHUNK, or the capacity if smaller */
     size_t length;     /* positions it holds */
     struct kv_cache cache;
     const struct operators *ops;

@@ -107,7 +107,7 @@ static size_t generation_prefill(struct generation *g, const struct weights *w, 
     double begin = clock_seconds();
     size_t before = g->context->length, end = g->tokens.count - 1;
     while (g->context->length < end && clock_seconds() - begin < seconds) {
-        size_t left = end - g->context->length, n = left < CONTEXT_CHUNK ? left : CONTEXT_CHUNK;
+        size_t left = end - g->context->length, n = left < CONTEXT_SLICE ? left : CONTEXT_SLICE;
         context_prefill(g->context, w, g->tokens.ids + g->context->length, n, NULL);
     }
     return g->context->length - before;

@@ -13,7 +13,7 @@ struct quality {
     struct weights *reference, *scheme;
     struct hold reference_hold, scheme_hold;
     struct context *reference_context, *scheme_context;
-    float *reference_logits, *logits; /* CONTEXT_CHUNK x vocab */
+    float *reference_logits, *logits; /* CONTEXT_SLICE x vocab */
     int32_t *window;    /* the window's tokens, BOS included */
     size_t window_size; /* tokens in it */
     size_t window_at;   /* tokens of it that have run */
@@ -133,8 +133,8 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
     q->planned = planned;
     q->reference = weights_ref(reference);
     q->scheme = weights_ref(scheme);
-    q->reference_logits = malloc(CONTEXT_CHUNK * vocab * sizeof(float));
-    q->logits = malloc(CONTEXT_CHUNK * vocab * sizeof(float));
+    q->reference_logits = malloc(CONTEXT_SLICE * vocab * sizeof(float));
+    q->logits = malloc(CONTEXT_SLICE * vocab * sizeof(float));
     q->window = malloc(plan->window * sizeof *q->window);
     bool ok = q->reference_logits && q->logits && q->window;
     if (!ok)
@@ -197,7 +197,7 @@ static void score(struct quality *q, const float *reference, const float *scheme
 static void run_chunk(struct quality *q)
 {
     size_t left = q->window_size - q->window_at, vocab = q->model->hyper.vocab;
-    size_t n = left < CONTEXT_CHUNK ? left : CONTEXT_CHUNK;
+    size_t n = left < CONTEXT_SLICE ? left : CONTEXT_SLICE;
     const int32_t *tokens = q->window + q->window_at;
     const float *scheme = q->reference_logits;
     bool wanted = false;

@@ -1,5 +1,7 @@
 #include "requant.h"
 
+#include "../../kernels/dispatch.h"
+
 #include "../measure/clock.h"
 #include "../model/resident.h"
 
@@ -84,7 +86,7 @@ static struct range rows_of_item(const struct requant *job, size_t item)
 static void scan_row(struct requant *job, size_t r, float *row)
 {
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
-    qmatrix_decode_row(stored, r, row);
+    isa_current()->decode_row(stored, r, row);
     value_range_add(&job->row_range[r], row, stored->cols);
 }
 
@@ -95,7 +97,7 @@ static void pack_row(struct requant *job, size_t r, float *row)
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
     size_t cols = stored->cols;
     float *back = row + cols;
-    qmatrix_decode_row(stored, r, row);
+    isa_current()->decode_row(stored, r, row);
     methods[job->out->matrix.scheme.method].pack(job, r, row);
     qmatrix_decode_row(&job->out->matrix, r, back);
     struct difference d;

@@ -1,0 +1,19 @@
+/* avx512.c - AVX-512 with the dot products of bytes and of bf16. */
+#include "lanes_avx512.h"
+
+#include "isa.inc"
+
+const struct isa isa_avx512 = {
+    .name = "avx512",
+    .description = "AVX-512 with VBMI, VNNI, BF16",
+    .available = cpu_has_avx512,
+    .tile = WIDEST,
+    .arrangement = arrangement,
+    .prepare = prepare,
+    .loops = &loops,
+    .decode_row = decode_row,
+    .matmul = matmul,
+    .peak_fp32 = peak_fp32,
+    .peak_bf16 = peak_bf16,
+    .peak_int8 = peak_int8,
+};

@@ -1,0 +1,408 @@
+/* lanes_avx512.h - the sixteen lanes of a panel's line in AVX-512 (F, BW, VL, DQ, VNNI, BF16, VBMI): one
+ * register. tests/emulation/immintrin.h has every intrinsic used here in plain C: what is added here
+ * is added there. */
+#ifndef QTOP_LANES_AVX512_H
+#define QTOP_LANES_AVX512_H
+
+#include "dtype.h"
+
+#include <immintrin.h>
+
+/* The emulation has its own: it is never fast, and has no registers. */
+#ifndef INLINE
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 32")
+#define VECTOR_PLACE "+v"
+#endif
+
+typedef __m512 floats;    /* 16 fp32 */
+typedef __m512i integers; /* 16 32-bit integers, or the 64 bytes of a line */
+
+/* ---- floats ---------------------------------------------------------------------------------- */
+
+INLINE floats floats_all(float x)
+{
+    return _mm512_set1_ps(x);
+}
+
+INLINE floats floats_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+INLINE void floats_store(float *p, floats x)
+{
+    _mm512_storeu_ps(p, x);
+}
+
+INLINE floats floats_add(floats a, floats b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+INLINE floats floats_subtract(floats a, floats b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+INLINE floats floats_multiply(floats a, floats b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+/* a * b + c, rounded once */
+INLINE floats floats_fma(floats a, floats b, floats c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+INLINE float floats_sum(floats x)
+{
+    return _mm512_reduce_add_ps(x);
+}
+
+INLINE floats floats_from_fp16(const void *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256(p));
+}
+
+INLINE floats floats_from_bf16(const void *p)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
+}
+
+/* ---- integers -------------------------------------------------------------------------------- */
+
+INLINE integers integers_all(int32_t x)
+{
+    return _mm512_set1_epi32(x);
+}
+
+INLINE integers integers_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+INLINE void integers_store(void *p, integers x)
+{
+    _mm512_storeu_si512(p, x);
+}
+
+INLINE integers integers_add(integers a, integers b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+INLINE integers integers_subtract(integers a, integers b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+
+INLINE integers integers_multiply(integers a, integers b)
+{
+    return _mm512_mullo_epi32(a, b);
+}
+
+INLINE floats integers_to_floats(integers x)
+{
+    return _mm512_cvtepi32_ps(x);
+}
+
+/* 16 signed bytes */
+INLINE integers integers_from_bytes(const void *p)
+{
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128(p));
+}
+
+/* 16 nibbles, the low one of a byte first */
+INLINE integers integers_from_nibbles(const void *p)
+{
+    uint64_t nibbles;
+    memcpy(&nibbles, p, sizeof nibbles);
+    const __m512i shift = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+    __m512i low = _mm512_set1_epi32((int32_t)nibbles);
+    __m512i both = _mm512_mask_set1_epi32(low, 0xff00, (int32_t)(nibbles >> 32));
+    return _mm512_and_si512(_mm512_srlv_epi32(both, shift), _mm512_set1_epi32(15));
+}
+
+/* ---- tables of bf16 -------------------------------------------------------------------------- */
+
+/* A byte's value as bf16, exactly, by its lower seven bits; the byte's top bit is the sign. The upper
+ * and lower halves of bf16 stand apart, as two lookups give them. */
+struct bf16_table {
+    _Alignas(64) uint8_t high[128], low[128];
+};
+
+#define EACH_4(F, M) F(M), F((M) + 1), F((M) + 2), F((M) + 3)
+#define EACH_16(F, M) EACH_4(F, M), EACH_4(F, (M) + 4), EACH_4(F, (M) + 8), EACH_4(F, (M) + 12)
+#define EACH_64(F, M) EACH_16(F, M), EACH_16(F, (M) + 16), EACH_16(F, (M) + 32), EACH_16(F, (M) + 48)
+#define EACH_128(F) {EACH_64(F, 0), EACH_64(F, 64)}
+
+/* Subnormals are normal in bf16: each leading bit has its exponent. */
+#define E4M3(M)                                                                                    \
+    ((M) == 127 ? 0x7fc0 : (M) >= 8 ? ((M) << 4) + 0x3c00 : (M) >= 4 ? ((M) << 5) + 0x3b80         \
+     : (M) >= 2 ? ((M) << 6) + 0x3b00 : (M) * 0x3b00)
+#define E5M2(M)                                                                                    \
+    ((M) >= 124 ? ((M) << 5) + 0x7000 : (M) >= 4 ? ((M) << 5) + 0x3800                             \
+     : (M) >= 2 ? ((M) << 6) + 0x3780 : (M) * 0x3780)
+/* Magnitudes of integers; 128 stands in the place of 0, which pairs_of_int8 masks. */
+#define MAGNITUDE(M)                                                                               \
+    ((M) >= 64 ? ((M) << 1) + 0x4200 : (M) >= 32 ? ((M) << 2) + 0x4180                             \
+     : (M) >= 16 ? ((M) << 3) + 0x4100 : (M) >= 8 ? ((M) << 4) + 0x4080                            \
+     : (M) >= 4 ? ((M) << 5) + 0x4000 : (M) >= 2 ? ((M) << 6) + 0x3f80 : (M) ? 0x3f80 : 0x4300)
+
+#define HIGH_E4M3(M) E4M3(M) >> 8
+#define LOW_E4M3(M) E4M3(M) & 255
+#define HIGH_E5M2(M) E5M2(M) >> 8
+#define LOW_E5M2(M) E5M2(M) & 255
+#define HIGH_MAGNITUDE(M) MAGNITUDE(M) >> 8
+#define LOW_MAGNITUDE(M) MAGNITUDE(M) & 255
+
+static const struct bf16_table bf16_of_e4m3 = {EACH_128(HIGH_E4M3), EACH_128(LOW_E4M3)};
+static const struct bf16_table bf16_of_e5m2 = {EACH_128(HIGH_E5M2), EACH_128(LOW_E5M2)};
+static const struct bf16_table bf16_of_int8 = {EACH_128(HIGH_MAGNITUDE), EACH_128(LOW_MAGNITUDE)};
+
+/* A line's bytes as bf16, in two halves. */
+struct halves {
+    __m512i high, low;
+};
+
+INLINE __m512i lookup(const uint8_t *table, __m512i bytes)
+{
+    return _mm512_permutex2var_epi8(_mm512_load_si512(table), bytes, _mm512_load_si512(table + 64));
+}
+
+INLINE __m512i with_sign(__m512i high, __m512i bytes)
+{
+    enum { A_OR_B_AND_C = 0xf8 };
+    return _mm512_ternarylogic_epi32(high, bytes, _mm512_set1_epi8(-128), A_OR_B_AND_C);
+}
+
+INLINE struct halves halves_of_fp8(const struct bf16_table *table, const uint8_t *line)
+{
+    __m512i bytes = _mm512_load_si512(line);
+    return (struct halves){with_sign(lookup(table->high, bytes), bytes), lookup(table->low, bytes)};
+}
+
+INLINE struct halves halves_of_int8(const uint8_t *line)
+{
+    __m512i bytes = _mm512_load_si512(line), magnitude = _mm512_abs_epi8(bytes);
+    __mmask64 some = _mm512_test_epi8_mask(bytes, bytes);
+    __m512i high = _mm512_maskz_permutex2var_epi8(some, _mm512_load_si512(bf16_of_int8.high),
+                                                  magnitude,
+                                                  _mm512_load_si512(bf16_of_int8.high + 64));
+    return (struct halves){with_sign(high, bytes), lookup(bf16_of_int8.low, magnitude)};
+}
+
+/* ---- lines to columns of floats -------------------------------------------------------------- */
+
+/* Column c (a constant) of a line, see matrix.h; int8 without its zero point, int4 less 8. */
+
+INLINE floats line_fp32(const uint8_t *line, size_t c)
+{
+    (void)c;
+    return _mm512_load_ps(line);
+}
+
+INLINE floats line_fp16(const uint8_t *line, size_t c)
+{
+    return floats_from_fp16(line + 32 * c);
+}
+
+INLINE floats line_bf16(const uint8_t *line, size_t c)
+{
+    __m512i pairs = _mm512_load_si512(line);
+    return _mm512_castsi512_ps(c == 0 ? _mm512_slli_epi32(pairs, 16)
+                                      : _mm512_and_si512(pairs, _mm512_set1_epi32(-0x10000)));
+}
+
+/* A dot product with one byte of 1 widens that column. */
+INLINE floats line_int8(const uint8_t *line, size_t c)
+{
+    __m512i one = _mm512_set1_epi32(1 << 8 * (int)c), zero = _mm512_setzero_si512();
+    return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(zero, one, _mm512_load_si512(line)));
+}
+
+/* The table is indexed by the lower four bits of a lane. */
+INLINE floats line_int4(const uint8_t *line, size_t c)
+{
+    const __m512 table = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+    __m512i eights = _mm512_load_si512(line);
+    __m512i shift = _mm512_set1_epi32(4 * (int)(c / 2 + c % 2 * 4));
+    return _mm512_permutexvar_ps(_mm512_srlv_epi32(eights, shift), table);
+}
+
+/* The upper halves of 16 fp32: bytes 16 c + r of both halves. */
+#define COLUMN_ROW(R) 0, 0, R, 64 + (R)
+static const _Alignas(64) uint8_t column_bytes[64] = {EACH_16(COLUMN_ROW, 0)};
+
+INLINE floats line_fp8(const struct bf16_table *table, const uint8_t *line, size_t c)
+{
+    struct halves of = halves_of_fp8(table, line);
+    __m512i at = _mm512_add_epi8(_mm512_load_si512(column_bytes), _mm512_set1_epi8((char)(16 * c)));
+    return _mm512_castsi512_ps(
+        _mm512_maskz_permutex2var_epi8(0xccccccccccccccccu, of.low, at, of.high));
+}
+
+INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
+{
+    return line_fp8(&bf16_of_e4m3, line, c);
+}
+
+INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
+{
+    return line_fp8(&bf16_of_e5m2, line, c);
+}
+
+#define INT4_FACTOR(C) 1.0f
+#define INT4_FACTORS false
+#define INT4_CENTER 8 /* what line_int4 has subtracted */
+
+/* ---- lines to pairs of columns --------------------------------------------------------------- */
+
+/* Columns 2 p and 2 p + 1 (p a constant) of a line, each lane two bf16; integers as for floats. */
+#define HAVE_PAIRS
+
+INLINE integers pairs_bf16(const uint8_t *line, size_t p)
+{
+    (void)p;
+    return _mm512_load_si512(line);
+}
+
+#define FOURS_ROW(R) 4 * (R), 64 + 4 * (R), 4 * (R) + 1, 65 + 4 * (R)
+#define COLUMNS_ROW(R) R, 64 + (R), 16 + (R), 80 + (R)
+static const _Alignas(64) uint8_t fours_bytes[64] = {EACH_16(FOURS_ROW, 0)};
+static const _Alignas(64) uint8_t columns_bytes[64] = {EACH_16(COLUMNS_ROW, 0)};
+
+INLINE integers merge(struct halves of, const uint8_t *bytes, size_t first)
+{
+    __m512i at = _mm512_add_epi8(_mm512_load_si512(bytes), _mm512_set1_epi8((char)first));
+    return _mm512_permutex2var_epi8(of.low, at, of.high);
+}
+
+INLINE integers pairs_int8(const uint8_t *line, size_t p)
+{
+    return merge(halves_of_int8(line), fours_bytes, 2 * p);
+}
+
+INLINE integers pairs_fp8e4m3(const uint8_t *line, size_t p)
+{
+    return merge(halves_of_fp8(&bf16_of_e4m3, line), columns_bytes, 32 * p);
+}
+
+INLINE integers pairs_fp8e5m2(const uint8_t *line, size_t p)
+{
+    return merge(halves_of_fp8(&bf16_of_e5m2, line), columns_bytes, 32 * p);
+}
+
+/* The table is indexed by the lower five bits of a word, of which four are the nibble. */
+INLINE integers pairs_int4(const uint8_t *line, size_t p)
+{
+    static const _Alignas(64) uint16_t table[32] = {
+        0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000,
+        0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0, 0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040,
+        0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0};
+    __m512i eights = _mm512_load_si512(line), shift = _mm512_set1_epi16((short)(4 * p));
+    return _mm512_permutexvar_epi16(_mm512_srlv_epi16(eights, shift), _mm512_load_si512(table));
+}
+
+/* sum += both products of a lane */
+INLINE floats dot_pairs(floats sum, integers pairs, integers word)
+{
+    return _mm512_dpbf16_ps(sum, (__m512bh)pairs, (__m512bh)word);
+}
+
+/* ---- integer dot products -------------------------------------------------------------------- */
+
+/* One operand is unsigned: int8 codes are counted from -128. */
+#define INT8_ARRANGEMENT ARRANGED_FOURS
+enum { INT8_PARTS = 1, INT8_BIAS = 128, INT4_PARTS = 2 };
+
+INLINE void split_int8(const uint8_t *line, integers *part)
+{
+    part[0] = _mm512_xor_si512(_mm512_load_si512(line), _mm512_set1_epi8(-128));
+}
+
+INLINE integers dot_int8(integers sum, integers part, integers word)
+{
+    return _mm512_dpbusd_epi32(sum, part, word);
+}
+
+INLINE void split_int4(const uint8_t *line, integers *part)
+{
+    __m512i eights = _mm512_load_si512(line), mask = _mm512_set1_epi8(15);
+    part[0] = _mm512_and_si512(eights, mask);
+    part[1] = _mm512_and_si512(_mm512_srli_epi16(eights, 4), mask);
+}
+
+INLINE integers dot_int4(integers sum, integers part, integers word)
+{
+    return _mm512_dpbusd_epi32(sum, part, word);
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+/* The tokens that a kernel takes side by side: WIDEST sums leave 8 of 32 registers for a line. */
+#define WIDTHS(X, ...)                                                                             \
+    X(1, __VA_ARGS__)                                                                              \
+    X(2, __VA_ARGS__)                                                                              \
+    X(4, __VA_ARGS__)                                                                              \
+    X(8, __VA_ARGS__)                                                                              \
+    X(16, __VA_ARGS__)                                                                             \
+    X(24, __VA_ARGS__)
+enum { WIDEST = 24 };
+
+INLINE size_t width_for(size_t tokens)
+{
+    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : tokens <= 8 ? 8 : tokens <= 16 ? 16 : WIDEST;
+}
+
+/* Makes the compiler believe that a value is used and changed. */
+INLINE floats floats_keep(floats x)
+{
+    __asm__ volatile("" : VECTOR_PLACE(x));
+    return x;
+}
+
+INLINE integers integers_keep(integers x)
+{
+    __asm__ volatile("" : VECTOR_PLACE(x));
+    return x;
+}
+
+/* Hardware prefetch stops at pages; this reaches over their ends. */
+#define PREFETCH(P) _mm_prefetch((const char *)(P) + 1024, _MM_HINT_T0)
+
+/* ---- transposition --------------------------------------------------------------------------- */
+
+/* Exchanges a bit of the row's number with the same bit of the lane's, in all 16 rows. */
+INLINE void exchange_bit(__m512 row[16], int bit, __mmask16 lanes_with_bit)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i other = _mm512_xor_si512(lane, _mm512_set1_epi32(bit)), second = _mm512_set1_epi32(16);
+    __m512i low = _mm512_mask_add_epi32(lane, lanes_with_bit, other, second);
+    __m512i high = _mm512_mask_add_epi32(other, lanes_with_bit, lane, second);
+    UNROLLED for (int i = 0; i < 16; i++) {
+        if (i & bit)
+            continue;
+        __m512 a = row[i], b = row[i + bit];
+        row[i] = _mm512_permutex2var_ps(a, low, b);
+        row[i + bit] = _mm512_permutex2var_ps(a, high, b);
+    }
+}
+
+/* 16 rows of 16 floats, `step` floats apart, to 16 columns of 16, one after the other. */
+INLINE void floats_transpose(const float *in, size_t step, float *out)
+{
+    __m512 row[16];
+    UNROLLED for (size_t i = 0; i < 16; i++)
+        row[i] = _mm512_loadu_ps(in + i * step);
+    exchange_bit(row, 1, 0xaaaa);
+    exchange_bit(row, 2, 0xcccc);
+    exchange_bit(row, 4, 0xf0f0);
+    exchange_bit(row, 8, 0xff00);
+    UNROLLED for (size_t i = 0; i < 16; i++)
+        _mm512_storeu_ps(out + 16 * i, row[i]);
+}
+
+#endif
