@@ -77,6 +77,16 @@ void kv_close(struct kv_cache *c)
     *c = (struct kv_cache){0};
 }
 
+void kv_copy(struct kv_cache *c, const struct kv_cache *from)
+{
+    size_t positions = c->shape.layers * c->shape.heads * c->blocks * KV_BLOCK;
+    size_t codes = positions * c->shape.head_size * code_bytes(c->shape.dtype);
+    memcpy(c->keys, from->keys, codes);
+    memcpy(c->values, from->values, codes);
+    if (c->scales)
+        memcpy(c->scales, from->scales, 2 * positions * sizeof *c->scales);
+}
+
 /* ---- one position ---------------------------------------------------------------------------- */
 
 static float scale_of(enum dtype dtype, const float *x, size_t n)

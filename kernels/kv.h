@@ -57,6 +57,9 @@ bool kv_cache_bytes(const struct kv_shape *shape, size_t *bytes);
 bool kv_open(struct kv_cache *cache, const struct kv_shape *shape, struct error *error);
 void kv_close(struct kv_cache *cache);
 
+/* Gives a cache what another of the same shape holds. */
+void kv_copy(struct kv_cache *cache, const struct kv_cache *from);
+
 /* Encodes keys and values (heads x head_size each, RoPE applied) at a position. */
 void kv_put(struct kv_cache *cache, size_t layer, size_t position, const float *keys,
             const float *values);

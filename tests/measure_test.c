@@ -247,6 +247,39 @@ static void test_context_rewinds(void **state)
     close_fixture(&f);
 }
 
+/* Sequences side by side give the logits that each gives alone. */
+static void test_sequences_side_by_side(void **state)
+{
+    (void)state;
+    enum { N = 9, PROMPT = 11, STEPS = 5 };
+    struct fixture f = open_fixture(&untied);
+    struct pool *pool = pool_create(2, NULL);
+    size_t vocab = f.model->hyper.vocab;
+    int32_t prompt[PROMPT], tokens[STEPS * N];
+    random_tokens(3, prompt, PROMPT, untied.vocab);
+    random_tokens(4, tokens, STEPS * N, untied.vocab);
+    struct context *together = context_open(f.model, pool, PROMPT + STEPS, NULL);
+    float *logits = make(N * vocab * sizeof *logits), *alone = make(vocab * sizeof *alone);
+    context_prefill(together, f.stored, prompt, PROMPT, NULL);
+    assert_true(context_sequences(together, N, NULL));
+    for (size_t step = 0; step < STEPS; step++)
+        context_step(together, f.stored, tokens + step * N, logits);
+    assert_int_equal(together->length, PROMPT + STEPS);
+    for (size_t k = 0; k < N; k++) {
+        struct context *c = context_open(f.model, pool, PROMPT + STEPS, NULL);
+        context_prefill(c, f.stored, prompt, PROMPT, NULL);
+        for (size_t step = 0; step < STEPS; step++)
+            context_run(c, f.stored, &tokens[step * N + k], 1, LOGITS_LAST, alone);
+        assert_same_logits(logits + k * vocab, alone, vocab, 1e-5);
+        context_close(c);
+    }
+    context_close(together);
+    free(logits);
+    free(alone);
+    pool_destroy(pool);
+    close_fixture(&f);
+}
+
 /* ---- quality --------------------------------------------------------------------------------- */
 
 static void test_predictions(void **state)
@@ -1202,6 +1235,7 @@ int main(void)
         cmocka_unit_test(test_spread),
         cmocka_unit_test(test_chunks_do_not_change_logits),
         cmocka_unit_test(test_context_rewinds),
+        cmocka_unit_test(test_sequences_side_by_side),
         cmocka_unit_test(test_predictions),
         cmocka_unit_test(test_quality_by_hand),
         cmocka_unit_test(test_quality_against_itself),

@@ -13,6 +13,7 @@ static void report_json(const struct batch *b, const struct speed *s)
     json_add(j, "threads", pool_threads(b->session.pool), NULL);
     json_object_set_new(j, "isa", json_string(isa_current()->name));
     json_object_set_new(j, "kv", json_string(dtypes[b->weights->kv].name));
+    json_add(j, "batch", (double)s->batch, NULL);
     json_add(j, "decode_tokens_per_second", s->decode.median, NULL);
     json_add(j, "prefill_tokens_per_second", s->prefill.median, NULL);
     json_add(j, "bytes_per_token", (double)s->bytes_per_token, NULL);
@@ -29,8 +30,11 @@ static void report_text(const struct batch *b, const struct speed *s)
     printf("scheme     %s, KV cache %s, %d threads, kernels '%s', median of %zu samples\n",
            b->scheme_text, dtypes[b->weights->kv].name, pool_threads(b->session.pool),
            isa_current()->name, s->samples);
-    printf("decode     %.1f tokens/s (%.1f to %.1f)\n", s->decode.median, s->decode.least,
+    printf("decode     %.1f tokens/s (%.1f to %.1f)", s->decode.median, s->decode.least,
            s->decode.most);
+    if (s->batch > 1)
+        printf(", %zu sequences together", s->batch);
+    putchar('\n');
     printf("prefill    %.1f tokens/s (%.1f to %.1f)\n", s->prefill.median, s->prefill.least,
            s->prefill.most);
     printf("bytes      %s a token\n", format_bytes(bytes, (double)s->bytes_per_token));
@@ -55,7 +59,8 @@ int run_bench(const struct options *o)
     struct speed speed;
     struct speed_plan plan = {.prompt_tokens = o->prompt_tokens ? (size_t)o->prompt_tokens : 64,
                               .decode_tokens = o->given_tokens ? (size_t)o->tokens : 32,
-                              .samples = 9};
+                              .samples = 9,
+                              .batch = o->batch ? (size_t)o->batch : 1};
     bool ok = batch_pack(&batch, &error) &&
               bandwidth_open(&probe, batch.session.pool, &error) &&
               speed_measure(&batch.session, batch.weights, &plan, &probe, &speed, &error);

@@ -46,7 +46,7 @@ static void measure(const struct batch *b, const struct scheme *schemes, size_t 
                     struct row *row)
 {
     struct speed speed;
-    struct speed_plan plan = {prompt, DECODE_TOKENS, SAMPLES};
+    struct speed_plan plan = {prompt, DECODE_TOKENS, SAMPLES, 1};
     row->measured = NAN;
     if (!memory_check("this scheme", row->totals.size, &row->reason))
         return;

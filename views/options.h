@@ -14,7 +14,7 @@ struct options {
     const char *model;     /* null: the built-in model */
     const char *scheme, *recipe, *tokenizer, *text, *prompt, *output, *isa, *protocol, *roof,
         *kv, *synthetic;
-    long threads, context, window, tokens, prompt_tokens, seed;
+    long batch, threads, context, window, tokens, prompt_tokens, seed;
     double temperature, top_p;
     bool json, help, version, ascii, no_color, no_mouse;
     bool given_tokens, given_temperature; /* -n, --temperature were on the command line */

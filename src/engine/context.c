@@ -104,7 +104,8 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         return NULL;
     }
     *c = (struct context){.model = model, .pool = pool, .capacity = capacity, .tap.tensor = TAP_NONE};
-    c->chunk = capacity < CONTEXT_CHUNK ? capacity : CONTEXT_CHUNK;
+    c->chunk = capacity < CONTEXT_CHUNK ? larger(capacity, MOST_SEQUENCES) : CONTEXT_CHUNK;
+    c->sequences = 1;
     size_t floats = attention_scratch(ATTENTION_TOKENS, h->heads / h->kv_heads, h->head_size);
     c->attention_floats = (floats + 15) / 16 * 16; /* every thread's begins on a cache line */
     if (!take_memory(c, kv, error)) {
@@ -136,15 +137,67 @@ bool context_change_kv(struct context *c, enum dtype kv, struct error *error)
     return true;
 }
 
+static void drop_others(struct context *c)
+{
+    for (size_t i = 0; i + 1 < c->sequences; i++)
+        kv_close(&c->others[i]);
+    free(c->others);
+    c->others = NULL;
+    c->sequences = 1;
+}
+
+bool context_sequences(struct context *c, size_t n, struct error *error)
+{
+    size_t bytes;
+    char what[64];
+    drop_others(c);
+    snprintf(what, sizeof what, "KV caches of %zu sequences", n);
+    if (!kv_cache_bytes(&c->cache.shape, &bytes) || __builtin_mul_overflow(bytes, n - 1, &bytes))
+        return error_set(error, "%s are too large to address", what);
+    if (!memory_check(what, bytes, error))
+        return false;
+    c->others = calloc(n, sizeof *c->others);
+    if (!c->others)
+        return error_set(error, "not enough memory for %s", what);
+    for (; c->sequences < n; c->sequences++) {
+        struct kv_cache *next = &c->others[c->sequences - 1];
+        if (!kv_open(next, &c->cache.shape, error)) {
+            drop_others(c);
+            return false;
+        }
+        kv_copy(next, &c->cache);
+    }
+    return true;
+}
+
 void context_close(struct context *c)
 {
     if (!c)
         return;
+    drop_others(c);
     kv_close(&c->cache);
     free(c->cosines);
     free(c->sines);
     free(c->scratch);
     free(c);
+}
+
+/* ---- where a token stands --------------------------------------------------------------------- */
+
+static struct kv_cache *cache_of(struct context *c, size_t token)
+{
+    return c->side_by_side && token > 0 ? &c->others[token - 1] : &c->cache;
+}
+
+static size_t position_of(const struct context *c, size_t token)
+{
+    return c->side_by_side ? c->length : c->length + token;
+}
+
+/* Tokens whose queries share a pass over one cache. */
+static size_t attention_tokens(const struct context *c)
+{
+    return c->side_by_side ? 1 : ATTENTION_TOKENS;
 }
 
 /* ---- the forward pass ------------------------------------------------------------------------ */
@@ -226,19 +279,19 @@ struct attend {
 static void attend_heads(void *arg, size_t begin, size_t end, int thread)
 {
     const struct attend *a = arg;
-    const struct context *c = a->c;
+    struct context *c = a->c;
     const struct hyper *h = &c->model->hyper;
-    size_t shared = h->heads / h->kv_heads;
+    size_t shared = h->heads / h->kv_heads, most = attention_tokens(c);
     for (size_t i = begin; i < end; i++) {
-        size_t token = i / h->kv_heads * ATTENTION_TOKENS, head = i % h->kv_heads;
+        size_t token = i / h->kv_heads * most, head = i % h->kv_heads;
         size_t left = a->n - token, offset = (token * h->heads + head * shared) * h->head_size;
-        struct attention one = {.kv = kv_head(&c->cache, a->layer, head),
+        struct attention one = {.kv = kv_head(cache_of(c, token), a->layer, head),
                                 .q = c->q + offset,
                                 .out = c->attended + offset,
-                                .tokens = left < ATTENTION_TOKENS ? left : ATTENTION_TOKENS,
+                                .tokens = left < most ? left : most,
                                 .heads = shared,
                                 .stride = h->heads * h->head_size,
-                                .length = c->length + token + 1,
+                                .length = position_of(c, token) + 1,
                                 .scratch = c->attention + (size_t)thread * c->attention_floats};
         c->ops->attention(&one);
     }
@@ -250,13 +303,13 @@ static void append_positions(struct context *c, size_t layer, float *k, const fl
     const struct hyper *h = &c->model->hyper;
     size_t kv = h->kv_heads * h->head_size, half = h->head_size / 2;
     for (size_t t = 0; t < n; t++) {
-        size_t at = c->length + t;
+        size_t at = position_of(c, t);
         const float *cosines = c->cosines + at * half, *sines = c->sines + at * half;
         for (size_t head = 0; head < h->kv_heads; head++)
             c->ops->rope(k + t * kv + head * h->head_size, cosines, sines, h->head_size);
         for (size_t head = 0; head < h->heads; head++)
             c->ops->rope(c->q + (t * h->heads + head) * h->head_size, cosines, sines, h->head_size);
-        kv_put(&c->cache, layer, at, k + t * kv, v + t * kv);
+        kv_put(cache_of(c, t), layer, at, k + t * kv, v + t * kv);
     }
 }
 
@@ -265,7 +318,7 @@ static void run_attention(struct context *c, size_t layer, size_t n)
     const struct hyper *h = &c->model->hyper;
     double begin = c->tensor_seconds ? clock_seconds() : 0;
     struct attend a = {c, layer, n};
-    size_t items = (n + ATTENTION_TOKENS - 1) / ATTENTION_TOKENS * h->kv_heads;
+    size_t most = attention_tokens(c), items = (n + most - 1) / most * h->kv_heads;
     double work = (double)(n * h->heads * h->head_size * 2 * (c->length + n));
     if (pool_worthwhile(c->pool, work / ATTENTION_RATE))
         pool_run(c->pool, items, attend_heads, &a);
@@ -312,7 +365,7 @@ void context_run(struct context *c, const struct weights *w, const int32_t *toke
         normalize(c, in_block(w, layer, ROLE_FFN_NORM), n);
         feed_forward(c, w, layer, n);
     }
-    c->length += n;
+    c->length += c->side_by_side ? 1 : n;
     if (which == LOGITS_NONE)
         return;
     size_t norm = 1 + m->hyper.layers * BLOCK_TENSORS;
@@ -320,6 +373,13 @@ void context_run(struct context *c, const struct weights *w, const int32_t *toke
     const struct packed *head = w->layer[m->tied ? 0 : norm + 1];
     size_t skip = which == LOGITS_LAST ? n - 1 : 0;
     multiply(c, head, c->normed + skip * dim, n - skip, logits);
+}
+
+void context_step(struct context *c, const struct weights *w, const int32_t *tokens, float *logits)
+{
+    c->side_by_side = c->sequences > 1;
+    context_run(c, w, tokens, c->sequences, LOGITS_ALL, logits);
+    c->side_by_side = false;
 }
 
 void context_prefill(struct context *c, const struct weights *w, const int32_t *tokens, size_t n,

@@ -9,6 +9,8 @@
 /* Tokens in one pass at most; and in one that must end soon, or whose every logit is kept. */
 enum { CONTEXT_CHUNK = 256, CONTEXT_SLICE = 32 };
 
+enum { MOST_SEQUENCES = 64 };
+
 enum { TAP_NONE = -1, TAP_ALL = -2 };
 
 /* Sees the product of a tensor as it is computed: y = W x, x (tokens x cols), y (tokens x rows). */
@@ -22,9 +24,12 @@ struct context {
     const struct model *model;
     struct pool *pool;
     size_t capacity;   /* positions the cache can hold */
-    size_t chunk;      /* tokens that scratch has room for: CONTEXT_CHUNK, or the capacity if smaller */
+    size_t chunk;      /* tokens that scratch has room for: CONTEXT_CHUNK, or fewer in a small cache */
     size_t length;     /* positions it holds */
     struct kv_cache cache;
+    struct kv_cache *others; /* of sequences beyond the first, see context_sequences */
+    size_t sequences;
+    bool side_by_side;       /* the tokens under way belong to a sequence each */
     const struct operators *ops;
     float *cosines, *sines; /* capacity x head_size / 2 */
     float *scratch;    /* everything below points into it */
@@ -57,7 +62,16 @@ enum logits { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL };
 void context_run(struct context *context, const struct weights *weights, const int32_t *tokens,
                  size_t n, enum logits which, float *logits);
 
-/* The same for any n, in chunks; only the last token's logits. */
+/* Makes n (1..MOST_SEQUENCES) independent sequences, each with a cache of its own that begins as a copy of
+ * the first one's. On failure there is one. */
+bool context_sequences(struct context *context, size_t n, struct error *error);
+
+/* One decode step of every sequence: tokens and logits (sequences x vocab) of each. Weights are read once
+ * for all. */
+void context_step(struct context *context, const struct weights *weights, const int32_t *tokens,
+                  float *logits);
+
+/* The same as context_run for any n, in chunks; only the last token's logits. */
 void context_prefill(struct context *context, const struct weights *weights, const int32_t *tokens,
                      size_t n, float *logits);
 

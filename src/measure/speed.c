@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct run {
     const struct session *session;
@@ -14,7 +15,9 @@ struct run {
     struct hold hold; /* of the set's weights */
     struct context *context;
     int32_t *prompt;
-    float *logits;
+    int32_t *next;   /* of each sequence */
+    float *logits;   /* sequences x vocab */
+    size_t sequences;
     double *decode, *prefill, *peak, *fraction; /* samples each */
 };
 
@@ -25,12 +28,13 @@ static bool run_open(struct run *r, size_t prompt, size_t samples, size_t positi
     r->context = context_open_kv(r->session->model, r->session->pool, r->weights->kv, positions,
                                  error);
     r->prompt = calloc(prompt, sizeof *r->prompt);
-    r->logits = calloc(vocab, sizeof *r->logits);
+    r->next = calloc(r->sequences, sizeof *r->next);
+    r->logits = calloc(r->sequences * vocab, sizeof *r->logits);
     r->decode = calloc(4 * samples, sizeof *r->decode);
     if (!r->context || !hold_open(&r->hold, r->session->model, error) ||
         !hold_set(&r->hold, r->weights, r->session->pool, error))
         return false;
-    if (!r->prompt || !r->logits || !r->decode)
+    if (!r->prompt || !r->next || !r->logits || !r->decode)
         return error_set(error, "not enough memory to measure speed");
     r->prefill = r->decode + samples;
     r->peak = r->prefill + samples;
@@ -46,49 +50,75 @@ static void run_close(struct run *r)
     hold_close(&r->hold);
     context_close(r->context);
     free(r->prompt);
+    free(r->next);
     free(r->logits);
     free(r->decode);
 }
 
-/* Seconds that `n` decode steps take after a prompt of `prompt` tokens, whose prefill is timed too. */
-static double time_decode(struct run *r, size_t prompt, size_t n, double *prefill_seconds)
+/* Seconds that a prompt takes; every sequence then stands behind it. */
+static bool time_prefill(struct run *r, size_t prompt, double *seconds, struct error *error)
 {
     size_t vocab = r->session->model->hyper.vocab;
     r->context->length = 0;
     double begin = clock_seconds();
     context_prefill(r->context, r->weights, r->prompt, prompt, r->logits);
-    double middle = clock_seconds();
-    *prefill_seconds = middle - begin;
+    *seconds = clock_seconds() - begin;
+    for (size_t i = 1; i < r->sequences; i++)
+        memcpy(r->logits + i * vocab, r->logits, vocab * sizeof *r->logits);
+    return r->sequences == 1 || context_sequences(r->context, r->sequences, error);
+}
+
+/* Seconds that n decode steps take. */
+static double time_decode(struct run *r, size_t n)
+{
+    size_t vocab = r->session->model->hyper.vocab;
+    double begin = clock_seconds();
     for (size_t i = 0; i < n; i++) {
-        int32_t next = (int32_t)sampler_argmax(r->logits, vocab);
-        context_run(r->context, r->weights, &next, 1, LOGITS_LAST, r->logits);
+        for (size_t k = 0; k < r->sequences; k++)
+            r->next[k] = (int32_t)sampler_argmax(r->logits + k * vocab, vocab);
+        context_step(r->context, r->weights, r->next, r->logits);
     }
-    return clock_seconds() - middle;
+    return clock_seconds() - begin;
+}
+
+/* What one step of all sequences reads, for each of them. */
+static size_t bytes_per_token(const struct run *r, size_t position)
+{
+    const struct model *m = r->session->model;
+    size_t one = weights_bytes_per_token(m, r->weights, position);
+    size_t cache = one - weights_bytes_per_token(m, r->weights, 0);
+    return (one + (r->sequences - 1) * cache) / r->sequences;
 }
 
 bool speed_measure(const struct session *s, const struct weights *w, const struct speed_plan *plan,
                    const struct bandwidth_probe *probe, struct speed *out, struct error *error)
 {
-    struct run r = {.session = s, .weights = w};
+    struct run r = {.session = s, .weights = w, .sequences = plan->batch};
     size_t prompt = plan->prompt_tokens < s->context ? plan->prompt_tokens : s->context - 1;
     if (s->context < 2)
         return error_set(error, "a context of %zu is too short to measure speed; expected 2",
                          s->context);
     size_t room = s->context - prompt, n = plan->decode_tokens < room ? plan->decode_tokens : room;
-    *out = (struct speed){.samples = plan->samples};
+    *out = (struct speed){.samples = plan->samples, .batch = plan->batch};
     if (!run_open(&r, prompt, plan->samples, prompt + n, error)) {
         run_close(&r);
         return false;
     }
-    out->bytes_per_token = weights_bytes_per_token(s->model, w, prompt + n / 2);
-    double prefill;
-    time_decode(&r, prompt, n, &prefill); /* warm-up */
-    for (size_t i = 0; i < plan->samples; i++) {
-        r.peak[i] = probe ? bandwidth_sweep(probe) : 0;
-        double decode = time_decode(&r, prompt, n, &prefill);
-        r.decode[i] = (double)n / decode;
-        r.prefill[i] = (double)prompt / prefill;
-        r.fraction[i] = probe ? r.decode[i] * (double)out->bytes_per_token / r.peak[i] : NAN;
+    out->bytes_per_token = bytes_per_token(&r, prompt + n / 2);
+    for (size_t i = 0; i <= plan->samples; i++) { /* the first is for warming up */
+        double prefill, decode, peak;
+        if (!time_prefill(&r, prompt, &prefill, error)) {
+            run_close(&r);
+            return false;
+        }
+        peak = probe ? bandwidth_sweep(probe) : NAN;
+        decode = time_decode(&r, n);
+        if (i == 0)
+            continue;
+        r.peak[i - 1] = probe ? peak : 0;
+        r.decode[i - 1] = (double)(n * r.sequences) / decode;
+        r.prefill[i - 1] = (double)prompt / prefill;
+        r.fraction[i - 1] = r.decode[i - 1] * (double)out->bytes_per_token / peak;
     }
     out->decode = spread_of(r.decode, plan->samples);
     out->prefill = spread_of(r.prefill, plan->samples);
@@ -97,7 +127,7 @@ bool speed_measure(const struct session *s, const struct weights *w, const struc
     out->bandwidth = out->decode.median * (double)out->bytes_per_token;
     if (!probe)
         out->fraction_reason = "the read roof was not measured";
-    else if (out->bytes_per_token < topology()->last_level_cache)
+    else if (out->bytes_per_token * plan->batch < topology()->last_level_cache)
         out->fraction_reason = "the weights fit in the last-level cache, so memory is not read";
     run_close(&r);
     return true;

@@ -9,11 +9,13 @@ struct speed_plan {
     size_t prompt_tokens; /* prefilled in one pass */
     size_t decode_tokens; /* generated and timed a sample */
     size_t samples;       /* at least 1; the figures are medians */
+    size_t batch;         /* sequences decoded side by side, 1..MOST_SEQUENCES */
 };
 
 struct speed {
     struct spread decode, prefill; /* tokens per second */
-    size_t bytes_per_token;  /* at the middle of the timed stretch */
+    size_t batch;
+    size_t bytes_per_token;  /* at the middle of the timed stretch; a step's over its sequences */
     double bandwidth;        /* bytes per second, computed: bytes/token x decode tokens/s */
     struct spread peak_read; /* bytes per second */
     struct spread fraction;  /* of adjacent pairs: bandwidth / the sweep just before */
