@@ -3,6 +3,7 @@
  * Kernels: see bench_kernels.c. Terminal: how soon a key shows its effect while the model generates,
  * how often the screen is drawn and what drawing costs, through a pseudo-terminal. */
 #include "../src/measure/clock.h"
+#include "bench_engine.h"
 #include "bench_kernels.h"
 #include "pty.h"
 
@@ -103,7 +104,8 @@ static int bench_terminal(const char *binary)
     return 0;
 }
 
-/* bench [kernels | matmul | terminal [ISA]]: without arguments all of them, every instruction set. */
+/* bench [kernels | matmul | engine | terminal [ISA]]: without arguments all of them, every instruction
+ * set. */
 int main(int argc, char **argv)
 {
     const char *binary = getenv("QTOP_BIN"), *only = argc > 1 ? argv[1] : "";
@@ -112,6 +114,12 @@ int main(int argc, char **argv)
         failed |= !bench_decode(argc > 2 ? argv[2] : NULL);
     if (!*only || strcmp(only, "matmul") == 0)
         failed |= !bench_matmul(argc > 2 ? argv[2] : NULL);
+    if (!*only || strcmp(only, "engine") == 0) {
+        const char *data = getenv("QTOP_DATA");
+        char model[4096];
+        snprintf(model, sizeof model, "%s/stories.bin", data ? data : "data");
+        failed |= !bench_telemetry(model) || !bench_requantize();
+    }
     if (!*only || strcmp(only, "terminal") == 0)
         failed |= bench_terminal(binary ? binary : "./qtop") != 0;
     return failed;
