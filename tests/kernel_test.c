@@ -118,30 +118,35 @@ static double magnitude_of(const struct qmatrix *m, size_t r, size_t c, float we
 
 /* What subnormals add to the error of a term: their steps are not finer than 2^-149, and where the
  * arrangement allows it they count as 0 in the activation, in the weight and in the sum. */
-static double subnormal_error(const struct product *p, size_t r, size_t t, size_t c, float weight)
+static double subnormal_error(const struct activations *x, size_t t, double magnitude,
+                              double activation, double group_scale)
 {
-    const struct activations *x = &p->prepared;
     double scale = x->scales ? (double)x->scales[t] : 1;
-    double group_scale = (double)qmatrix_scale(&p->m, r, c / p->m.group);
     if (x->arrangement != ARRANGED_PAIRS)
         return 0x1p-149 * (1 + scale + scale * group_scale);
-    return 0x1p-126 * (scale * fabs((double)weight) + fabs(activation(x, t, c)) +
-                       scale * group_scale) + 0x1p-149 * (1 + scale);
+    return 0x1p-126 * (scale * magnitude + activation + scale * group_scale) +
+           0x1p-149 * (1 + scale);
 }
 
 static void check_against_double(const struct isa *isa, const struct product *p, const float *y)
 {
     const struct qmatrix *m = &p->m;
-    float *row = make(m->cols * sizeof *row);
+    float *row = make(m->cols * sizeof *row), *scales = make(m->cols * sizeof *scales);
+    double *magnitudes = make(m->cols * sizeof *magnitudes);
     for (size_t r = 0; r < m->rows; r++) {
         qmatrix_decode_row(m, r, row);
+        for (size_t i = 0; i < m->cols; i++) {
+            magnitudes[i] = magnitude_of(m, r, i, row[i]);
+            scales[i] = qmatrix_scale(m, r, i / m->group);
+        }
         for (size_t t = 0; t < p->tokens; t++) {
             double sum = 0, magnitude = 0, subnormal = 0;
             for (size_t i = 0; i < m->cols; i++) {
-                double term = (double)row[i] * activation(&p->prepared, t, i);
-                sum += term;
-                magnitude += magnitude_of(m, r, i, row[i]) * fabs(activation(&p->prepared, t, i));
-                subnormal += subnormal_error(p, r, t, i, row[i]);
+                double a = activation(&p->prepared, t, i);
+                sum += (double)row[i] * a;
+                magnitude += magnitudes[i] * fabs(a);
+                subnormal += subnormal_error(&p->prepared, t, magnitudes[i], fabs(a),
+                                             (double)scales[i]);
             }
             double error = fabs(y[t * m->rows + r] - sum);
             if (error <= error_factor(m) * magnitude + subnormal)
@@ -153,6 +158,8 @@ static void check_against_double(const struct isa *isa, const struct product *p,
         }
     }
     free(row);
+    free(scales);
+    free(magnitudes);
 }
 
 /* Integer products are exact up to the documented fp32 steps: one multiply-add a group in the order
@@ -161,13 +168,16 @@ static void check_integers(const struct isa *isa, const struct product *p, const
 {
     const struct qmatrix *m = &p->m;
     const struct activations *x = &p->prepared;
-    for (size_t r = 0; r < m->rows; r++)
+    int16_t *row = make(m->cols * sizeof *row); /* code - zero point */
+    for (size_t r = 0; r < m->rows; r++) {
+        for (size_t c = 0; c < m->cols; c++)
+            row[c] = (int16_t)((int8_t)qmatrix_code(m, r, c) - qmatrix_zero(m, r, c / m->group));
         for (size_t t = 0; t < p->tokens; t++) {
             float sum = 0;
             for (size_t g = 0; g * m->group < m->cols; g++) {
                 int64_t dot = 0;
                 for (size_t c = g * m->group; c < m->cols && c < (g + 1) * m->group; c++)
-                    dot += ((int64_t)(int8_t)qmatrix_code(m, r, c) - qmatrix_zero(m, r, g)) *
+                    dot += (int64_t)row[c] *
                            ((int64_t)x->codes[t * m->cols + c] - x->zeros[t]);
                 float term = qmatrix_scale(m, r, g) * (float)dot;
                 sum = sum + term;
@@ -180,6 +190,8 @@ static void check_integers(const struct isa *isa, const struct product *p, const
             fail_msg("%s: row %zu, token %zu: %a; expected %a", what, r, t,
                      (double)y[t * m->rows + r], (double)sum);
         }
+    }
+    free(row);
 }
 
 /* Any split of the panels gives the same bits and writes no other row. */
