@@ -21,8 +21,12 @@ struct isa {
      * receives row r of token t. Any split of the panels gives the same bits.
      * Integer activations: exact integer dot products a group, then one fp32 product and sum a group,
      * in the order of the groups. Float activations: fp32 products and sums, at most
-     * cols + groups + 16 roundings of 2^-24 relative to the sum of |w x|; an asymmetric w counts as
-     * scale * (|code| + |zero|), an int4 one as scale * (15 + zero). */
+     * cols + groups + 16 roundings of 2^-24 relative to the sum of |w x|, or of the step between
+     * subnormal numbers; an asymmetric w counts as scale * (|code| + |zero|), an int4 one as
+     * scale * (15 + zero).
+     * Dot products of bf16 (peak_bf16 is there, activations are bf16 or fp8, weights not fp32 or
+     * fp16) keep to the same bound but for subnormals: a weight's code, an activation and a sum below
+     * 2^-126, each before its scale, may count as 0. */
     void (*matmul)(const struct qmatrix *m, const struct activations *x, size_t panel0,
                    size_t panel1, float *y);
     const struct loops *loops; /* of quantization */

@@ -232,10 +232,21 @@ INLINE void split_int8(const uint8_t *line, integers *part)
     part[0] = (integers){_mm256_xor_si256(fours.low, bias), _mm256_xor_si256(fours.high, bias)};
 }
 
+/* sum += four products of unsigned bytes a and signed bytes b. Around the intrinsic of __m256i gcc 12
+ * copies every sum from register to register and runs out of them. */
+#ifndef DOT_BYTES
+#define DOT_BYTES dot_bytes
+INLINE __m256i dot_bytes(__m256i sum, __m256i a, __m256i b)
+{
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+    return sum;
+}
+#endif
+
 INLINE integers dot_int8(integers sum, integers part, integers word)
 {
-    return (integers){_mm256_dpbusd_avx_epi32(sum.low, part.low, word.low),
-                      _mm256_dpbusd_avx_epi32(sum.high, part.high, word.high)};
+    return (integers){DOT_BYTES(sum.low, part.low, word.low),
+                      DOT_BYTES(sum.high, part.high, word.high)};
 }
 
 INLINE integers dot_int4(integers sum, integers part, integers word)

@@ -15,8 +15,11 @@
 #define VECTOR_PLACE "+v"
 #endif
 
-typedef __m512 floats;    /* 16 fp32 */
-typedef __m512i integers; /* 16 32-bit integers, or the 64 bytes of a line */
+typedef __m512 floats; /* 16 fp32 */
+
+/* 16 32-bit integers, or the 64 bytes of a line. Sums of type __m512i, 8 long integers, would be
+ * copied from register to register at every addition (gcc 12). */
+typedef int32_t integers __attribute__((vector_size(64)));
 
 /* ---- floats ---------------------------------------------------------------------------------- */
 
@@ -75,43 +78,38 @@ INLINE floats floats_from_bf16(const void *p)
 
 INLINE integers integers_all(int32_t x)
 {
-    return _mm512_set1_epi32(x);
-}
-
-INLINE integers integers_load(const void *p)
-{
-    return _mm512_loadu_si512(p);
+    return (integers)_mm512_set1_epi32(x);
 }
 
 INLINE void integers_store(void *p, integers x)
 {
-    _mm512_storeu_si512(p, x);
+    _mm512_storeu_si512(p, (__m512i)x);
 }
 
 INLINE integers integers_add(integers a, integers b)
 {
-    return _mm512_add_epi32(a, b);
+    return (integers)_mm512_add_epi32((__m512i)a, (__m512i)b);
 }
 
 INLINE integers integers_subtract(integers a, integers b)
 {
-    return _mm512_sub_epi32(a, b);
+    return (integers)_mm512_sub_epi32((__m512i)a, (__m512i)b);
 }
 
 INLINE integers integers_multiply(integers a, integers b)
 {
-    return _mm512_mullo_epi32(a, b);
+    return (integers)_mm512_mullo_epi32((__m512i)a, (__m512i)b);
 }
 
 INLINE floats integers_to_floats(integers x)
 {
-    return _mm512_cvtepi32_ps(x);
+    return _mm512_cvtepi32_ps((__m512i)x);
 }
 
 /* 16 signed bytes */
 INLINE integers integers_from_bytes(const void *p)
 {
-    return _mm512_cvtepi8_epi32(_mm_loadu_si128(p));
+    return (integers)_mm512_cvtepi8_epi32(_mm_loadu_si128(p));
 }
 
 /* 16 nibbles, the low one of a byte first */
@@ -122,7 +120,7 @@ INLINE integers integers_from_nibbles(const void *p)
     const __m512i shift = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
     __m512i low = _mm512_set1_epi32((int32_t)nibbles);
     __m512i both = _mm512_mask_set1_epi32(low, 0xff00, (int32_t)(nibbles >> 32));
-    return _mm512_and_si512(_mm512_srlv_epi32(both, shift), _mm512_set1_epi32(15));
+    return (integers)_mm512_and_si512(_mm512_srlv_epi32(both, shift), _mm512_set1_epi32(15));
 }
 
 /* ---- tables of bf16 -------------------------------------------------------------------------- */
@@ -266,7 +264,7 @@ INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
 INLINE integers pairs_bf16(const uint8_t *line, size_t p)
 {
     (void)p;
-    return _mm512_load_si512(line);
+    return (integers)_mm512_load_si512(line);
 }
 
 #define FOURS_ROW(R) 4 * (R), 64 + 4 * (R), 4 * (R) + 1, 65 + 4 * (R)
@@ -277,7 +275,7 @@ static const _Alignas(64) uint8_t columns_bytes[64] = {EACH_16(COLUMNS_ROW, 0)};
 INLINE integers merge(struct halves of, const uint8_t *bytes, size_t first)
 {
     __m512i at = _mm512_add_epi8(_mm512_load_si512(bytes), _mm512_set1_epi8((char)first));
-    return _mm512_permutex2var_epi8(of.low, at, of.high);
+    return (integers)_mm512_permutex2var_epi8(of.low, at, of.high);
 }
 
 INLINE integers pairs_int8(const uint8_t *line, size_t p)
@@ -303,7 +301,8 @@ INLINE integers pairs_int4(const uint8_t *line, size_t p)
         0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0, 0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040,
         0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0};
     __m512i eights = _mm512_load_si512(line), shift = _mm512_set1_epi16((short)(4 * p));
-    return _mm512_permutexvar_epi16(_mm512_srlv_epi16(eights, shift), _mm512_load_si512(table));
+    return (integers)_mm512_permutexvar_epi16(_mm512_srlv_epi16(eights, shift),
+                                              _mm512_load_si512(table));
 }
 
 /* sum += both products of a lane */
@@ -320,24 +319,24 @@ enum { INT8_PARTS = 1, INT8_BIAS = 128, INT4_PARTS = 2 };
 
 INLINE void split_int8(const uint8_t *line, integers *part)
 {
-    part[0] = _mm512_xor_si512(_mm512_load_si512(line), _mm512_set1_epi8(-128));
+    part[0] = (integers)_mm512_xor_si512(_mm512_load_si512(line), _mm512_set1_epi8(-128));
 }
 
 INLINE integers dot_int8(integers sum, integers part, integers word)
 {
-    return _mm512_dpbusd_epi32(sum, part, word);
+    return (integers)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)part, (__m512i)word);
 }
 
 INLINE void split_int4(const uint8_t *line, integers *part)
 {
     __m512i eights = _mm512_load_si512(line), mask = _mm512_set1_epi8(15);
-    part[0] = _mm512_and_si512(eights, mask);
-    part[1] = _mm512_and_si512(_mm512_srli_epi16(eights, 4), mask);
+    part[0] = (integers)_mm512_and_si512(eights, mask);
+    part[1] = (integers)_mm512_and_si512(_mm512_srli_epi16(eights, 4), mask);
 }
 
 INLINE integers dot_int4(integers sum, integers part, integers word)
 {
-    return _mm512_dpbusd_epi32(sum, part, word);
+    return dot_int8(sum, part, word);
 }
 
 /* ---- tiles ----------------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@ static inline __m256i emulated_dpbusd(__m256i sum, __m256i a, __m256i b)
     return _mm256_loadu_si256((const __m256i *)out);
 }
 
-#define _mm256_dpbusd_avx_epi32 emulated_dpbusd
+#define DOT_BYTES emulated_dpbusd
 #define isa_avxvnni isa_emulated_avxvnni
 #define cpu_has_avxvnni cpu_has_avx2
 #include "../kernels/avxvnni.c"

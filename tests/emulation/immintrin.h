@@ -122,9 +122,15 @@ EMULATED __m512 _mm512_mul_ps(__m512 a, __m512 b)
     return a * b;
 }
 
+/* A product of floats is exact in double, its sum nearly so. */
+EMULATED float multiply_add(float a, float b, float c)
+{
+    return (float)((double)a * (double)b + (double)c);
+}
+
 EMULATED __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c)
 {
-    LANES_OF(__m512, 16, out, fmaf(a[i], b[i], c[i]));
+    LANES_OF(__m512, 16, out, multiply_add(a[i], b[i], c[i]));
     return out;
 }
 
@@ -190,8 +196,8 @@ EMULATED __m512 _mm512_dpbf16_ps(__m512 sum, __m512bh a, __m512bh b)
 {
     for (int i = 0; i < 16; i++)
         for (int k = 2 * i + 1; k >= 2 * i; k--)
-            sum[i] = flushed(fmaf(flushed(bf16_decode(a[k])), flushed(bf16_decode(b[k])),
-                                  flushed(sum[i])));
+            sum[i] = flushed(multiply_add(flushed(bf16_decode(a[k])), flushed(bf16_decode(b[k])),
+                                          flushed(sum[i])));
     return sum;
 }
 
