@@ -7,6 +7,8 @@ static const struct isa *const isas[] = {
     &isa_c,
 #if defined(__x86_64__)
     &isa_avx2,
+#elif defined(__aarch64__)
+    &isa_neon,
 #endif
 };
 enum { ISAS = sizeof isas / sizeof *isas };
