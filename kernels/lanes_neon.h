@@ -106,7 +106,8 @@ INLINE floats floats_from_bf16(const void *p)
 
 INLINE integers integers_all(int32_t x)
 {
-    int32x4_t four = vdupq_n_s32(x);
+    /* Through a floating-point register: from memory straight there. */
+    int32x4_t four = vreinterpretq_s32_f32(vdupq_n_f32(bits_float((uint32_t)x)));
     return (integers){four, four, four, four};
 }
 
@@ -165,7 +166,14 @@ INLINE integers integers_from_nibbles(const void *p)
 
 /* ---- lines to columns of floats -------------------------------------------------------------- */
 
-/* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15. */
+/* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15. Of
+ * columns that share 32 bits each reads the line anew: a wide tile leaves no registers to keep it. */
+
+INLINE integers integers_anew(const uint8_t *line)
+{
+    __asm__ volatile("" : "+r"(line));
+    return integers_load(line);
+}
 
 INLINE floats line_fp32(const uint8_t *line, size_t c)
 {
@@ -190,7 +198,7 @@ INLINE float32x4_t bf16_odd(int32x4_t pairs)
 
 INLINE floats line_bf16(const uint8_t *line, size_t c)
 {
-    integers pairs = integers_load(line);
+    integers pairs = integers_anew(line);
     return c == 0 ? EACH(floats, bf16_even, pairs) : EACH(floats, bf16_odd, pairs);
 }
 
@@ -212,37 +220,40 @@ INLINE float32x4_t signed_byte(int32x4_t fours, size_t c)
 
 INLINE floats line_int8(const uint8_t *line, size_t c)
 {
-    integers fours = integers_load(line);
+    integers fours = integers_anew(line);
     return (floats){signed_byte(fours.a, c), signed_byte(fours.b, c), signed_byte(fours.c, c),
                     signed_byte(fours.d, c)};
 }
 
 /* A nibble is cut out but not moved: it is a fixed-point number, whose conversion moves the point. */
-#define INT4_CASE(C, SHIFT)                                                                        \
+#define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
+#define INT4_CASE(C)                                                                               \
     case C:                                                                                        \
-        return vcvtq_n_f32_u32(vandq_u32(eights, vdupq_n_u32(15u << SHIFT)), SHIFT);
+        return vcvtq_n_f32_u32(cut, SHIFT(C));
 
-INLINE float32x4_t nibble(int32x4_t line, size_t c)
+INLINE float32x4_t nibble(int32x4_t eights, uint32x4_t mask, size_t c)
 {
-    uint32x4_t eights = vreinterpretq_u32_s32(line);
+    uint32x4_t cut = vandq_u32(vreinterpretq_u32_s32(eights), mask);
     switch (c) {
-        INT4_CASE(1, 16)
-        INT4_CASE(2, 4)
-        INT4_CASE(3, 20)
-        INT4_CASE(4, 8)
-        INT4_CASE(5, 24)
-        INT4_CASE(6, 12)
-        INT4_CASE(7, 28)
+        INT4_CASE(1)
+        INT4_CASE(2)
+        INT4_CASE(3)
+        INT4_CASE(4)
+        INT4_CASE(5)
+        INT4_CASE(6)
+        INT4_CASE(7)
     default:
-        return vcvtq_f32_u32(vandq_u32(eights, vdupq_n_u32(15)));
+        return vcvtq_f32_u32(cut);
     }
 }
 
 INLINE floats line_int4(const uint8_t *line, size_t c)
 {
-    integers eights = integers_load(line);
-    return (floats){nibble(eights.a, c), nibble(eights.b, c), nibble(eights.c, c),
-                    nibble(eights.d, c)};
+    integers eights = integers_anew(line);
+    uint32x4_t mask = vdupq_n_u32(15u << SHIFT(c));
+    __asm__ volatile("" : "+w"(mask)); /* one instruction, cheaper than a register all along */
+    return (floats){nibble(eights.a, mask, c), nibble(eights.b, mask, c),
+                    nibble(eights.c, mask, c), nibble(eights.d, mask, c)};
 }
 
 /* E4M3 shifted to where fp16 has its sign, exponent and mantissa is a fp16 number 2^8 times too small,
@@ -301,9 +312,9 @@ INLINE int32x4_t high_nibbles(int32x4_t x)
 
 INLINE void split_int4(const uint8_t *line, integers *part)
 {
-    integers eights = integers_load(line);
-    part[0] = EACH(integers, low_nibbles, eights);
-    part[1] = EACH(integers, high_nibbles, eights);
+    integers low = integers_load(line), high = integers_anew(line);
+    part[0] = EACH(integers, low_nibbles, low);
+    part[1] = EACH(integers, high_nibbles, high);
 }
 
 INLINE integers dot_int4(integers sum, integers part, integers word)
