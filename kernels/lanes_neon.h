@@ -1,5 +1,5 @@
-/* lanes_neon.h - the sixteen lanes of a panel's line in AArch64 NEON with dot products of bytes: four
- * registers each. */
+/* lanes_neon.h - the sixteen lanes of a panel's line in AArch64 NEON with dot products of bytes:
+ * four registers each. */
 #ifndef QTOP_LANES_NEON_H
 #define QTOP_LANES_NEON_H
 
@@ -166,8 +166,8 @@ INLINE integers integers_from_nibbles(const void *p)
 
 /* ---- lines to columns of floats -------------------------------------------------------------- */
 
-/* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15. Of
- * columns that share 32 bits each reads the line anew: a wide tile leaves no registers to keep it. */
+/* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15.
+ * Columns that share 32 bits read the line anew: a wide tile leaves no registers to keep it. */
 
 INLINE integers integers_anew(const uint8_t *line)
 {
@@ -225,7 +225,7 @@ INLINE floats line_int8(const uint8_t *line, size_t c)
                     signed_byte(fours.d, c)};
 }
 
-/* A nibble is cut out but not moved: it is a fixed-point number, whose conversion moves the point. */
+/* A nibble is cut out but not moved: as a fixed-point number, whose conversion moves the point. */
 #define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
 #define INT4_CASE(C)                                                                               \
     case C:                                                                                        \
@@ -256,8 +256,8 @@ INLINE floats line_int4(const uint8_t *line, size_t c)
                     nibble(eights.c, mask, c), nibble(eights.d, mask, c)};
 }
 
-/* E4M3 shifted to where fp16 has its sign, exponent and mantissa is a fp16 number 2^8 times too small,
- * subnormals included. */
+/* E4M3 shifted to where fp16 has its sign, exponent and mantissa is a fp16 number 2^8 times too
+ * small, subnormals included. */
 INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
 {
     int8x16_t bytes = vreinterpretq_s8_u8(vld1q_u8(line + 16 * c));

@@ -239,7 +239,7 @@ struct matmul_check {
     size_t schemes;
 };
 
-/* Mostly tiles of every width and one more; then and now many tokens, which kernels treat otherwise. */
+/* Mostly tiles of every width and one more; now and then many tokens, treated otherwise. */
 static size_t some_tokens(const struct isa *isa, uint64_t *seed)
 {
     return 1 + random_below(seed, random_below(seed, 8) == 0 ? MOST_TOKENS : isa->tile + 1);

@@ -1,5 +1,5 @@
-/* cmocka.h - as much of cmocka's interface as the tests of kernels/ use, for processors whose cmocka
- * is not installed: every group in this process, results in TAP, the first failure ends a case. */
+/* cmocka.h - as much of cmocka's interface as the tests of kernels/ use, for processors whose
+ * cmocka is not installed: results in TAP, the first failure ends a case. */
 #ifndef QTOP_TESTS_CROSS_CMOCKA_H
 #define QTOP_TESTS_CROSS_CMOCKA_H
 
