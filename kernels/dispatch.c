@@ -9,6 +9,8 @@ static const struct isa *const isas[] = {
     &isa_avx2,
     &isa_avxvnni,
     &isa_avx512,
+#elif defined(__aarch64__)
+    &isa_neon,
 #endif
 };
 enum { ISAS = sizeof isas / sizeof *isas };

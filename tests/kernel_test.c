@@ -244,10 +244,16 @@ struct matmul_check {
     size_t schemes;
 };
 
+/* Every width of a tile, and now and then many tiles. */
+static size_t tokens_to_check(const struct isa *isa, uint64_t *seed)
+{
+    return 1 + random_below(seed, random_below(seed, 8) == 0 ? MOST_TOKENS : isa->tile + 1);
+}
+
 static void check_shape(struct matmul_check *check, const struct scheme *s, size_t cols)
 {
     size_t rows = 1 + random_below(&check->seed, MOST_ROWS);
-    size_t tokens = 1 + random_below(&check->seed, MOST_TOKENS);
+    size_t tokens = tokens_to_check(check->isa, &check->seed);
     struct product p = make_product(check->isa, s, &check->seed, rows, cols, tokens);
     float *y = make(rows * tokens * sizeof *y);
     check->isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
@@ -262,17 +268,24 @@ static void check_shape(struct matmul_check *check, const struct scheme *s, size
     free_product(&p);
 }
 
+/* Every how many shapes one is checked, taking turns from scheme to scheme: emulators are slow. */
+static size_t stride_of_shapes(void)
+{
+    const char *text = getenv("QTOP_TEST_STRIDE");
+    long n = text ? strtol(text, NULL, 10) : 1;
+    return n > 0 ? (size_t)n : 1;
+}
+
 static void check_matmul(const struct scheme *s, void *arg)
 {
     static const size_t edges[] = {1, 2, 15, 16, 17, 31, 33, 63, 65, 127, 129, 172, 255, 256, 257};
+    enum { EDGES = sizeof edges / sizeof *edges };
     struct matmul_check *check = arg;
     if (!scheme_check(s, NULL))
         return;
-    check->schemes++;
-    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++)
-        check_shape(check, s, edges[i]);
-    for (int n = 0; n < 10; n++)
-        check_shape(check, s, 1 + random_below(&check->seed, MOST_COLS));
+    size_t stride = stride_of_shapes(), turn = check->schemes++;
+    for (size_t n = turn % stride; n < EDGES + 10; n += stride)
+        check_shape(check, s, n < EDGES ? edges[n] : 1 + random_below(&check->seed, MOST_COLS));
 }
 
 static void test_matmul(void **state)

@@ -1,0 +1,380 @@
+/* lanes_neon.h - the sixteen lanes of a panel's line in AArch64 NEON with dot products of bytes:
+ * four registers each. */
+#ifndef QTOP_LANES_NEON_H
+#define QTOP_LANES_NEON_H
+
+#include "dtype.h"
+
+#include <arm_neon.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 32")
+
+typedef struct {
+    float32x4_t a, b, c, d;
+} floats; /* 16 fp32 */
+
+typedef struct {
+    int32x4_t a, b, c, d;
+} integers; /* 16 32-bit integers, or the 64 bytes of a line */
+
+/* The same for each quarter of one, two or three operands. */
+#define EACH(TYPE, F, X) ((TYPE){F((X).a), F((X).b), F((X).c), F((X).d)})
+#define EACH_2(TYPE, F, X, Y)                                                                      \
+    ((TYPE){F((X).a, (Y).a), F((X).b, (Y).b), F((X).c, (Y).c), F((X).d, (Y).d)})
+#define EACH_3(TYPE, F, X, Y, Z)                                                                   \
+    ((TYPE){F((X).a, (Y).a, (Z).a), F((X).b, (Y).b, (Z).b), F((X).c, (Y).c, (Z).c),                \
+            F((X).d, (Y).d, (Z).d)})
+
+/* ---- floats ---------------------------------------------------------------------------------- */
+
+INLINE floats floats_all(float x)
+{
+    float32x4_t four = vdupq_n_f32(x);
+    return (floats){four, four, four, four};
+}
+
+INLINE floats floats_load(const float *p)
+{
+    return (floats){vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)};
+}
+
+INLINE void floats_store(float *p, floats x)
+{
+    vst1q_f32(p, x.a);
+    vst1q_f32(p + 4, x.b);
+    vst1q_f32(p + 8, x.c);
+    vst1q_f32(p + 12, x.d);
+}
+
+INLINE floats floats_add(floats x, floats y)
+{
+    return EACH_2(floats, vaddq_f32, x, y);
+}
+
+INLINE floats floats_subtract(floats x, floats y)
+{
+    return EACH_2(floats, vsubq_f32, x, y);
+}
+
+INLINE floats floats_multiply(floats x, floats y)
+{
+    return EACH_2(floats, vmulq_f32, x, y);
+}
+
+/* x * y + z, rounded once */
+INLINE floats floats_fma(floats x, floats y, floats z)
+{
+    return EACH_3(floats, vfmaq_f32, z, x, y);
+}
+
+INLINE float floats_sum(floats x)
+{
+    return vaddvq_f32(vaddq_f32(vaddq_f32(x.a, x.b), vaddq_f32(x.c, x.d)));
+}
+
+INLINE floats floats_from_halves(uint16x8_t low, uint16x8_t high)
+{
+    float16x8_t x = vreinterpretq_f16_u16(low), y = vreinterpretq_f16_u16(high);
+    return (floats){vcvt_f32_f16(vget_low_f16(x)), vcvt_high_f32_f16(x),
+                    vcvt_f32_f16(vget_low_f16(y)), vcvt_high_f32_f16(y)};
+}
+
+INLINE uint16x8_t load_halves(const void *p)
+{
+    return vreinterpretq_u16_u8(vld1q_u8(p));
+}
+
+INLINE floats floats_from_fp16(const void *p)
+{
+    return floats_from_halves(load_halves(p), load_halves((const uint8_t *)p + 16));
+}
+
+INLINE float32x4_t upper_half(uint16x4_t bf16)
+{
+    return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(bf16), 16));
+}
+
+INLINE floats floats_from_bf16(const void *p)
+{
+    uint16x8_t low = load_halves(p), high = load_halves((const uint8_t *)p + 16);
+    return (floats){upper_half(vget_low_u16(low)), upper_half(vget_high_u16(low)),
+                    upper_half(vget_low_u16(high)), upper_half(vget_high_u16(high))};
+}
+
+/* ---- integers -------------------------------------------------------------------------------- */
+
+INLINE integers integers_all(int32_t x)
+{
+    /* Through a floating-point register: from memory straight there. */
+    int32x4_t four = vreinterpretq_s32_f32(vdupq_n_f32(bits_float((uint32_t)x)));
+    return (integers){four, four, four, four};
+}
+
+INLINE int32x4_t integers_quarter(const uint8_t *p)
+{
+    return vreinterpretq_s32_u8(vld1q_u8(p));
+}
+
+INLINE integers integers_load(const void *p)
+{
+    const uint8_t *at = p;
+    return (integers){integers_quarter(at), integers_quarter(at + 16), integers_quarter(at + 32),
+                      integers_quarter(at + 48)};
+}
+
+INLINE integers integers_add(integers x, integers y)
+{
+    return EACH_2(integers, vaddq_s32, x, y);
+}
+
+INLINE integers integers_subtract(integers x, integers y)
+{
+    return EACH_2(integers, vsubq_s32, x, y);
+}
+
+INLINE integers integers_multiply(integers x, integers y)
+{
+    return EACH_2(integers, vmulq_s32, x, y);
+}
+
+INLINE floats integers_to_floats(integers x)
+{
+    return EACH(floats, vcvtq_f32_s32, x);
+}
+
+INLINE integers integers_widen(int8x16_t bytes)
+{
+    int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_high_s8(bytes);
+    return (integers){vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low),
+                      vmovl_s16(vget_low_s16(high)), vmovl_high_s16(high)};
+}
+
+/* 16 signed bytes */
+INLINE integers integers_from_bytes(const void *p)
+{
+    return integers_widen(vreinterpretq_s8_u8(vld1q_u8(p)));
+}
+
+/* 16 nibbles, the low one of a byte first */
+INLINE integers integers_from_nibbles(const void *p)
+{
+    uint8x8_t bytes = vld1_u8(p);
+    uint8x8x2_t both = vzip_u8(vand_u8(bytes, vdup_n_u8(15)), vshr_n_u8(bytes, 4));
+    return integers_widen(vreinterpretq_s8_u8(vcombine_u8(both.val[0], both.val[1])));
+}
+
+/* ---- lines to columns of floats -------------------------------------------------------------- */
+
+/* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15.
+ * Columns that share 32 bits read the line anew: a wide tile leaves no registers to keep it. */
+
+INLINE integers integers_anew(const uint8_t *line)
+{
+    __asm__ volatile("" : "+r"(line));
+    return integers_load(line);
+}
+
+INLINE floats line_fp32(const uint8_t *line, size_t c)
+{
+    (void)c;
+    return floats_load((const float *)(const void *)line);
+}
+
+INLINE floats line_fp16(const uint8_t *line, size_t c)
+{
+    return floats_from_fp16(line + 32 * c);
+}
+
+INLINE float32x4_t bf16_even(int32x4_t pairs)
+{
+    return vreinterpretq_f32_s32(vshlq_n_s32(pairs, 16));
+}
+
+INLINE float32x4_t bf16_odd(int32x4_t pairs)
+{
+    return vreinterpretq_f32_s32(vandq_s32(pairs, vdupq_n_s32((int)0xffff0000)));
+}
+
+INLINE floats line_bf16(const uint8_t *line, size_t c)
+{
+    integers pairs = integers_anew(line);
+    return c == 0 ? EACH(floats, bf16_even, pairs) : EACH(floats, bf16_odd, pairs);
+}
+
+/* The byte of column c as a signed 8.24 fixed-point number is cut out by one table look-up, which
+ * gives 0 for places that do not exist, and the conversion to fp32 moves the point. */
+INLINE int8x16_t top_byte(size_t c)
+{
+    const int8_t n = -1, i = (int8_t)c;
+    const int8x16_t places = {n, n, n, i, n, n, n, (int8_t)(i + 4),
+                              n, n, n, (int8_t)(i + 8), n, n, n, (int8_t)(i + 12)};
+    return places;
+}
+
+INLINE float32x4_t signed_byte(int32x4_t fours, size_t c)
+{
+    int8x16_t cut = vqtbl1q_s8(vreinterpretq_s8_s32(fours), vreinterpretq_u8_s8(top_byte(c)));
+    return vcvtq_n_f32_s32(vreinterpretq_s32_s8(cut), 24);
+}
+
+INLINE floats line_int8(const uint8_t *line, size_t c)
+{
+    integers fours = integers_anew(line);
+    return (floats){signed_byte(fours.a, c), signed_byte(fours.b, c), signed_byte(fours.c, c),
+                    signed_byte(fours.d, c)};
+}
+
+/* A nibble is cut out but not moved: as a fixed-point number, whose conversion moves the point. */
+#define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
+#define INT4_CASE(C)                                                                               \
+    case C:                                                                                        \
+        return vcvtq_n_f32_u32(cut, SHIFT(C));
+
+INLINE float32x4_t nibble(int32x4_t eights, uint32x4_t mask, size_t c)
+{
+    uint32x4_t cut = vandq_u32(vreinterpretq_u32_s32(eights), mask);
+    switch (c) {
+        INT4_CASE(1)
+        INT4_CASE(2)
+        INT4_CASE(3)
+        INT4_CASE(4)
+        INT4_CASE(5)
+        INT4_CASE(6)
+        INT4_CASE(7)
+    default:
+        return vcvtq_f32_u32(cut);
+    }
+}
+
+INLINE floats line_int4(const uint8_t *line, size_t c)
+{
+    integers eights = integers_anew(line);
+    uint32x4_t mask = vdupq_n_u32(15u << SHIFT(c));
+    __asm__ volatile("" : "+w"(mask)); /* one instruction, cheaper than a register all along */
+    return (floats){nibble(eights.a, mask, c), nibble(eights.b, mask, c),
+                    nibble(eights.c, mask, c), nibble(eights.d, mask, c)};
+}
+
+/* E4M3 shifted to where fp16 has its sign, exponent and mantissa is a fp16 number 2^8 times too
+ * small, subnormals included. */
+INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
+{
+    int8x16_t bytes = vreinterpretq_s8_u8(vld1q_u8(line + 16 * c));
+    const uint16x8_t cut = vdupq_n_u16(0xbf80);
+    uint16x8_t low = vreinterpretq_u16_s16(vshll_n_s8(vget_low_s8(bytes), 7));
+    uint16x8_t high = vreinterpretq_u16_s16(vshll_high_n_s8(bytes, 7));
+    return floats_multiply(floats_from_halves(vandq_u16(low, cut), vandq_u16(high, cut)),
+                           floats_all(0x1p8f));
+}
+
+/* E5M2 is the upper half of fp16. */
+INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
+{
+    uint8x16_t bytes = vld1q_u8(line + 16 * c), zero = vdupq_n_u8(0);
+    return floats_from_halves(vreinterpretq_u16_u8(vzip1q_u8(zero, bytes)),
+                              vreinterpretq_u16_u8(vzip2q_u8(zero, bytes)));
+}
+
+#define INT4_FACTOR(C) 1
+#define INT4_FACTORS false
+#define INT4_CENTER 0 /* what line_int4 has subtracted */
+
+/* ---- integer dot products -------------------------------------------------------------------- */
+
+#define INT8_ARRANGEMENT ARRANGED_FOURS
+enum { INT8_PARTS = 1, INT8_BIAS = 0, INT4_PARTS = 2 };
+
+INLINE void split_int8(const uint8_t *line, integers *part)
+{
+    part[0] = integers_load(line);
+}
+
+INLINE int32x4_t dot_bytes(int32x4_t sum, int32x4_t x, int32x4_t y)
+{
+    return vdotq_s32(sum, vreinterpretq_s8_s32(x), vreinterpretq_s8_s32(y));
+}
+
+INLINE integers dot_int8(integers sum, integers part, integers word)
+{
+    return EACH_3(integers, dot_bytes, sum, part, word);
+}
+
+INLINE int32x4_t low_nibbles(int32x4_t x)
+{
+    return vandq_s32(x, vdupq_n_s32(0x0f0f0f0f));
+}
+
+INLINE int32x4_t high_nibbles(int32x4_t x)
+{
+    return vreinterpretq_s32_u8(vshrq_n_u8(vreinterpretq_u8_s32(x), 4));
+}
+
+INLINE void split_int4(const uint8_t *line, integers *part)
+{
+    integers low = integers_load(line), high = integers_anew(line);
+    part[0] = EACH(integers, low_nibbles, low);
+    part[1] = EACH(integers, high_nibbles, high);
+}
+
+INLINE integers dot_int4(integers sum, integers part, integers word)
+{
+    return dot_int8(sum, part, word);
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+/* The tokens that a kernel takes side by side: WIDEST x 4 sums fill most of the 32 registers. */
+#define WIDTHS(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(4, __VA_ARGS__) X(6, __VA_ARGS__)
+enum { WIDEST = 6 };
+
+INLINE size_t width_for(size_t tokens)
+{
+    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : WIDEST;
+}
+
+/* Makes the compiler believe that a value is used and changed. */
+INLINE floats floats_keep(floats x)
+{
+    __asm__ volatile("" : "+w"(x.a), "+w"(x.b), "+w"(x.c), "+w"(x.d));
+    return x;
+}
+
+INLINE integers integers_keep(integers x)
+{
+    __asm__ volatile("" : "+w"(x.a), "+w"(x.b), "+w"(x.c), "+w"(x.d));
+    return x;
+}
+
+/* Hardware prefetch stops at pages; this reaches over their ends. */
+#define PREFETCH(P) __builtin_prefetch((const char *)(P) + 1024)
+
+/* ---- transposition --------------------------------------------------------------------------- */
+
+INLINE float32x4_t twos(float32x4_t x, float32x4_t y, bool high)
+{
+    float64x2_t a = vreinterpretq_f64_f32(x), b = vreinterpretq_f64_f32(y);
+    return vreinterpretq_f32_f64(high ? vzip2q_f64(a, b) : vzip1q_f64(a, b));
+}
+
+INLINE void transpose_4x4(const float *in, size_t step, float *out)
+{
+    float32x4_t r0 = vld1q_f32(in), r1 = vld1q_f32(in + step);
+    float32x4_t r2 = vld1q_f32(in + 2 * step), r3 = vld1q_f32(in + 3 * step);
+    float32x4_t even01 = vtrn1q_f32(r0, r1), odd01 = vtrn2q_f32(r0, r1);
+    float32x4_t even23 = vtrn1q_f32(r2, r3), odd23 = vtrn2q_f32(r2, r3);
+    vst1q_f32(out, twos(even01, even23, false));
+    vst1q_f32(out + 16, twos(odd01, odd23, false));
+    vst1q_f32(out + 32, twos(even01, even23, true));
+    vst1q_f32(out + 48, twos(odd01, odd23, true));
+}
+
+/* 16 rows of 16 floats, `step` floats apart, to 16 columns of 16, one after the other. */
+INLINE void floats_transpose(const float *in, size_t step, float *out)
+{
+    for (size_t r = 0; r < 16; r += 4)
+        for (size_t c = 0; c < 16; c += 4)
+            transpose_4x4(in + r * step + c, step, out + c * 16 + r);
+}
+
+#endif
