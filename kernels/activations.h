@@ -43,8 +43,7 @@ struct activations {
 /* Bytes of scratch that activations_prepare needs for any matrix of at most `cols` columns. */
 size_t activations_scratch(size_t cols, size_t tokens);
 
-/* How many tiles the tokens make, and the tokens that the kernel treats side by side in one (the
- * smallest width of the instruction set that has room). */
+/* How many tiles the tokens make. */
 size_t activations_tiles(const struct activations *x);
 
 /* Lays out tokens x cols floats x for matrix m in scratch (aligned to 64), for isa's kernels; nothing
