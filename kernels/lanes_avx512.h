@@ -1,6 +1,6 @@
-/* lanes_avx512.h - the sixteen lanes of a panel's line in AVX-512 (F, BW, VL, DQ, VNNI, BF16, VBMI): one
- * register. tests/emulation/immintrin.h has every intrinsic used here in plain C: what is added here
- * is added there. */
+/* lanes_avx512.h - the sixteen lanes of a panel's line in AVX-512 (F, BW, VL, DQ, VNNI, BF16,
+ * VBMI): one register. tests/emulation/immintrin.h has every intrinsic used here in plain C: what
+ * is added here is added there. */
 #ifndef QTOP_LANES_AVX512_H
 #define QTOP_LANES_AVX512_H
 
@@ -117,7 +117,8 @@ INLINE integers integers_from_nibbles(const void *p)
 {
     uint64_t nibbles;
     memcpy(&nibbles, p, sizeof nibbles);
-    const __m512i shift = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+    const __m512i shift =
+        _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
     __m512i low = _mm512_set1_epi32((int32_t)nibbles);
     __m512i both = _mm512_mask_set1_epi32(low, 0xff00, (int32_t)(nibbles >> 32));
     return (integers)_mm512_and_si512(_mm512_srlv_epi32(both, shift), _mm512_set1_epi32(15));
@@ -125,15 +126,16 @@ INLINE integers integers_from_nibbles(const void *p)
 
 /* ---- tables of bf16 -------------------------------------------------------------------------- */
 
-/* A byte's value as bf16, exactly, by its lower seven bits; the byte's top bit is the sign. The upper
- * and lower halves of bf16 stand apart, as two lookups give them. */
+/* A byte's value as bf16, exactly, by its lower seven bits; the byte's top bit is the sign. The
+ * upper and lower halves of bf16 stand apart, as two lookups give them. */
 struct bf16_table {
     _Alignas(64) uint8_t high[128], low[128];
 };
 
 #define EACH_4(F, M) F(M), F((M) + 1), F((M) + 2), F((M) + 3)
 #define EACH_16(F, M) EACH_4(F, M), EACH_4(F, (M) + 4), EACH_4(F, (M) + 8), EACH_4(F, (M) + 12)
-#define EACH_64(F, M) EACH_16(F, M), EACH_16(F, (M) + 16), EACH_16(F, (M) + 32), EACH_16(F, (M) + 48)
+#define EACH_32(F, M) EACH_16(F, M), EACH_16(F, (M) + 16)
+#define EACH_64(F, M) EACH_32(F, M), EACH_32(F, (M) + 32)
 #define EACH_128(F) {EACH_64(F, 0), EACH_64(F, 64)}
 
 /* Subnormals are normal in bf16: each leading bit has its exponent. */

@@ -311,7 +311,7 @@ static struct qmatrix in_rows(const struct qmatrix *m, uint8_t **memory)
     rows.owned = NULL;
     rows.scheme.stored = true;
     rows.row_bytes = m->cols * size;
-    uint8_t *codes = *memory = make(m->rows * (rows.row_bytes + m->groups * sizeof(float)));
+    uint8_t *codes = *memory = make(m->rows * (rows.row_bytes + m->groups * sizeof(float)) + 3);
     float *scales = make(m->rows * m->groups * sizeof *scales);
     for (size_t r = 0; r < m->rows; r++) {
         for (size_t c = 0; c < m->cols; c++) {
@@ -379,8 +379,8 @@ static void test_matmul_of_rows(void **state)
                 check_rows(tested_isa(i), schemes[k], &seed);
 }
 
-/* Every code of a type, in every lane and column of some lines, by activations of which one is 1: the
- * product is exact. */
+/* Every code of a type, in every lane and column of some lines, by activations of which one is 1:
+ * the product is exact. */
 static void check_every_code(const struct isa *isa, const char *scheme, size_t tokens)
 {
     enum { ROWS = 21, COLS = 40 };
@@ -439,12 +439,14 @@ static void test_matmul_of_every_code(void **state)
 static void test_matmul_of_subnormals(void **state)
 {
     (void)state;
-    static const char *const schemes[] = {"bf16/bf16", "int8/bf16", "int4/bf16:g32:asym", "fp8/bf16"};
+    static const char *const schemes[] = {"bf16/bf16", "int8/bf16", "int4/bf16:g32:asym",
+                                          "fp8/bf16"};
     uint64_t seed = 13;
     for (size_t i = 0; tested_isa(i); i++)
         for (size_t k = 0; k < 40 && tested_isa(i)->available(); k++) {
             struct scheme s;
-            size_t rows = 1 + random_below(&seed, MOST_ROWS), cols = 1 + random_below(&seed, MOST_COLS);
+            size_t rows = 1 + random_below(&seed, MOST_ROWS);
+            size_t cols = 1 + random_below(&seed, MOST_COLS);
             size_t tokens = 1 + random_below(&seed, MOST_TOKENS);
             assert_true(scheme_parse(schemes[k % (sizeof schemes / sizeof *schemes)], &s, NULL));
             struct product p = make_product(tested_isa(i), &s, &seed, rows, cols, tokens);
