@@ -8,6 +8,7 @@ const struct isa isa_avx512 = {
     .description = "AVX-512 with VBMI, VNNI, BF16",
     .available = cpu_has_avx512,
     .tile = WIDEST,
+    .int4_factors = int4_factors,
     .arrangement = arrangement,
     .prepare = prepare,
     .loops = &loops,

@@ -92,6 +92,12 @@ INLINE integers integers_load(const void *p)
     return (integers){_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)};
 }
 
+INLINE void integers_store(void *p, integers x)
+{
+    _mm256_storeu_si256(p, x.low);
+    _mm256_storeu_si256((__m256i *)p + 1, x.high);
+}
+
 INLINE integers integers_add(integers a, integers b)
 {
     return (integers){_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
@@ -134,6 +140,14 @@ INLINE integers integers_from_nibbles(const void *p)
 
 /* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15. */
 
+/* A line from memory again: kept for its next column, those of several panels would drive sums out of
+ * the registers. */
+INLINE integers line_again(const uint8_t *line)
+{
+    __asm__ volatile("" : "+r"(line));
+    return integers_load(line);
+}
+
 INLINE floats line_fp32(const uint8_t *line, size_t c)
 {
     (void)c;
@@ -147,7 +161,7 @@ INLINE floats line_fp16(const uint8_t *line, size_t c)
 
 INLINE floats line_bf16(const uint8_t *line, size_t c)
 {
-    integers pairs = integers_load(line);
+    integers pairs = line_again(line);
     const __m256i odd = _mm256_set1_epi32((int)0xffff0000);
     if (c == 0)
         return (floats){_mm256_castsi256_ps(_mm256_slli_epi32(pairs.low, 16)),
@@ -156,16 +170,22 @@ INLINE floats line_bf16(const uint8_t *line, size_t c)
                     _mm256_castsi256_ps(_mm256_and_si256(pairs.high, odd))};
 }
 
-INLINE __m256i signed_byte(__m256i fours, size_t c)
+/* A byte is brought to the top of its lane, which keeps its sign: INT8_UNIT times too large, exactly. */
+#define INT8_UNIT 0x1p-24f
+
+INLINE __m256i top_byte(__m256i fours, size_t c)
 {
-    return _mm256_srai_epi32(_mm256_slli_epi32(fours, 24 - 8 * (int)c), 24);
+    const __m256i top = _mm256_set1_epi32((int)0xff000000);
+    if (c == 0)
+        return _mm256_slli_epi32(fours, 24);
+    return _mm256_and_si256(c == 3 ? fours : _mm256_slli_epi32(fours, 24 - 8 * (int)c), top);
 }
 
 INLINE floats line_int8(const uint8_t *line, size_t c)
 {
-    integers fours = integers_load(line);
-    return (floats){_mm256_cvtepi32_ps(signed_byte(fours.low, c)),
-                    _mm256_cvtepi32_ps(signed_byte(fours.high, c))};
+    integers fours = line_again(line);
+    return (floats){_mm256_cvtepi32_ps(top_byte(fours.low, c)),
+                    _mm256_cvtepi32_ps(top_byte(fours.high, c))};
 }
 
 /* A nibble is cut out but not moved, which saves a shift: column c comes times 1 / int4_factors[c], and
@@ -183,7 +203,7 @@ INLINE __m256i nibble_in_place(__m256i eights, size_t c)
 
 INLINE floats line_int4(const uint8_t *line, size_t c)
 {
-    integers eights = integers_load(line);
+    integers eights = line_again(line);
     return (floats){_mm256_cvtepi32_ps(nibble_in_place(eights.low, c)),
                     _mm256_cvtepi32_ps(nibble_in_place(eights.high, c))};
 }
@@ -192,17 +212,12 @@ INLINE floats line_int4(const uint8_t *line, size_t c)
  * small, exactly, subnormals included. */
 #define FP8E4M3_UNIT 256.0f
 
-INLINE __m256 eight_fp8e4m3(__m128i high_bytes)
-{
-    __m128i half = _mm_and_si128(_mm_srai_epi16(high_bytes, 1), _mm_set1_epi16((short)0xbf80));
-    return _mm256_cvtph_ps(half);
-}
-
 INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
 {
-    __m128i bytes = _mm_load_si128((const __m128i *)(line + 16 * c)), zero = _mm_setzero_si128();
-    return (floats){eight_fp8e4m3(_mm_unpacklo_epi8(zero, bytes)),
-                    eight_fp8e4m3(_mm_unpackhi_epi8(zero, bytes))};
+    __m256i bytes = _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(line + 16 * c)));
+    __m256i half = _mm256_and_si256(_mm256_slli_epi16(bytes, 7), _mm256_set1_epi16((short)0xbf80));
+    return (floats){_mm256_cvtph_ps(_mm256_castsi256_si128(half)),
+                    _mm256_cvtph_ps(_mm256_extracti128_si256(half, 1))};
 }
 
 /* E5M2 is the upper half of fp16. */
@@ -314,8 +329,14 @@ INLINE void split_int4(const uint8_t *line, integers *part)
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* The tokens that a kernel takes side by side: WIDEST x 2 sums fill most of the 16 registers. */
-#define WIDTHS(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(4, __VA_ARGS__) X(6, __VA_ARGS__)
+/* The panels and tokens that a kernel takes side by side: WIDEST x 2 sums fill most of the 16 registers. */
+#define SHAPES(X, ...)                                                                             \
+    X(4, 1, __VA_ARGS__)                                                                           \
+    X(2, 2, __VA_ARGS__)                                                                           \
+    X(1, 1, __VA_ARGS__)                                                                           \
+    X(1, 2, __VA_ARGS__)                                                                           \
+    X(1, 4, __VA_ARGS__)                                                                           \
+    X(1, 6, __VA_ARGS__)
 enum { WIDEST = 6 };
 
 INLINE size_t width_for(size_t tokens)
@@ -335,9 +356,6 @@ INLINE integers integers_keep(integers x)
     __asm__ volatile("" : "+x"(x.low), "+x"(x.high));
     return x;
 }
-
-/* Hardware prefetch stops at pages; this reaches over their ends. */
-#define PREFETCH(P) _mm_prefetch((const char *)(P) + 1024, _MM_HINT_T0)
 
 /* ---- transposition --------------------------------------------------------------------------- */
 

@@ -81,6 +81,11 @@ INLINE integers integers_all(int32_t x)
     return (integers)_mm512_set1_epi32(x);
 }
 
+INLINE integers integers_load(const void *p)
+{
+    return (integers)_mm512_loadu_si512(p);
+}
+
 INLINE void integers_store(void *p, integers x)
 {
     _mm512_storeu_si512(p, (__m512i)x);
@@ -115,13 +120,11 @@ INLINE integers integers_from_bytes(const void *p)
 /* 16 nibbles, the low one of a byte first */
 INLINE integers integers_from_nibbles(const void *p)
 {
-    uint64_t nibbles;
+    int64_t nibbles;
     memcpy(&nibbles, p, sizeof nibbles);
-    const __m512i shift =
-        _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
-    __m512i low = _mm512_set1_epi32((int32_t)nibbles);
-    __m512i both = _mm512_mask_set1_epi32(low, 0xff00, (int32_t)(nibbles >> 32));
-    return (integers)_mm512_and_si512(_mm512_srlv_epi32(both, shift), _mm512_set1_epi32(15));
+    const __m512i from = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60);
+    __m512i bytes = _mm512_multishift_epi64_epi8(from, _mm512_set1_epi64(nibbles));
+    return (integers)_mm512_and_si512(bytes, _mm512_set1_epi32(15));
 }
 
 /* ---- tables of bf16 -------------------------------------------------------------------------- */
@@ -216,20 +219,31 @@ INLINE floats line_bf16(const uint8_t *line, size_t c)
                                       : _mm512_and_si512(pairs, _mm512_set1_epi32(-0x10000)));
 }
 
-/* A dot product with one byte of 1 widens that column. */
+/* A byte is brought to the top of its lane, which keeps its sign: INT8_UNIT times too large, exactly. */
+#define INT8_UNIT 0x1p-24f
+
 INLINE floats line_int8(const uint8_t *line, size_t c)
 {
-    __m512i one = _mm512_set1_epi32(1 << 8 * (int)c), zero = _mm512_setzero_si512();
-    return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(zero, one, _mm512_load_si512(line)));
+    __m512i fours = _mm512_load_si512(line), top = _mm512_set1_epi32(-0x1000000);
+    if (c == 0)
+        return _mm512_cvtepi32_ps(_mm512_slli_epi32(fours, 24));
+    if (c < 3)
+        fours = _mm512_slli_epi32(fours, 24 - 8 * (unsigned)c);
+    return _mm512_cvtepi32_ps(_mm512_and_si512(fours, top));
 }
 
-/* The table is indexed by the lower four bits of a lane. */
+/* A nibble is cut out but not moved, which saves a shift: column c comes times 1 / int4_factors[c], and
+ * its activations are multiplied by the factor beforehand, exactly. */
+#define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
+static const float int4_factors[8] = {1,       0x1p-16f, 0x1p-4f,  0x1p-20f,
+                                      0x1p-8f, 0x1p-24f, 0x1p-12f, 1};
+
 INLINE floats line_int4(const uint8_t *line, size_t c)
 {
-    const __m512 table = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
     __m512i eights = _mm512_load_si512(line);
-    __m512i shift = _mm512_set1_epi32(4 * (int)(c / 2 + c % 2 * 4));
-    return _mm512_permutexvar_ps(_mm512_srlv_epi32(eights, shift), table);
+    if (c == 7) /* the top nibble would be a negative number */
+        return _mm512_cvtepi32_ps(_mm512_srli_epi32(eights, 28));
+    return _mm512_cvtepi32_ps(_mm512_and_si512(eights, _mm512_set1_epi32(15 << SHIFT((int)c))));
 }
 
 /* The upper halves of 16 fp32: bytes 16 c + r of both halves. */
@@ -254,9 +268,9 @@ INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
     return line_fp8(&bf16_of_e5m2, line, c);
 }
 
-#define INT4_FACTOR(C) 1.0f
-#define INT4_FACTORS false
-#define INT4_CENTER 8 /* what line_int4 has subtracted */
+#define INT4_FACTOR(C) int4_factors[C]
+#define INT4_FACTORS true
+#define INT4_CENTER 0 /* what line_int4 has subtracted */
 
 /* ---- lines to pairs of columns --------------------------------------------------------------- */
 
@@ -343,14 +357,16 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* The tokens that a kernel takes side by side: WIDEST sums leave 8 of 32 registers for a line. */
-#define WIDTHS(X, ...)                                                                             \
-    X(1, __VA_ARGS__)                                                                              \
-    X(2, __VA_ARGS__)                                                                              \
-    X(4, __VA_ARGS__)                                                                              \
-    X(8, __VA_ARGS__)                                                                              \
-    X(16, __VA_ARGS__)                                                                             \
-    X(24, __VA_ARGS__)
+/* The panels and tokens that a kernel takes side by side: WIDEST sums leave 8 of 32 registers for a line. */
+#define SHAPES(X, ...)                                                                             \
+    X(4, 1, __VA_ARGS__)                                                                           \
+    X(2, 2, __VA_ARGS__)                                                                           \
+    X(1, 1, __VA_ARGS__)                                                                           \
+    X(1, 2, __VA_ARGS__)                                                                           \
+    X(1, 4, __VA_ARGS__)                                                                           \
+    X(1, 8, __VA_ARGS__)                                                                           \
+    X(1, 16, __VA_ARGS__)                                                                          \
+    X(1, 24, __VA_ARGS__)
 enum { WIDEST = 24 };
 
 INLINE size_t width_for(size_t tokens)
@@ -370,9 +386,6 @@ INLINE integers integers_keep(integers x)
     __asm__ volatile("" : VECTOR_PLACE(x));
     return x;
 }
-
-/* Hardware prefetch stops at pages; this reaches over their ends. */
-#define PREFETCH(P) _mm_prefetch((const char *)(P) + 1024, _MM_HINT_T0)
 
 /* ---- transposition --------------------------------------------------------------------------- */
 

@@ -123,6 +123,15 @@ INLINE integers integers_load(const void *p)
                       integers_quarter(at + 48)};
 }
 
+INLINE void integers_store(void *p, integers x)
+{
+    int32_t *at = p;
+    vst1q_s32(at, x.a);
+    vst1q_s32(at + 4, x.b);
+    vst1q_s32(at + 8, x.c);
+    vst1q_s32(at + 12, x.d);
+}
+
 INLINE integers integers_add(integers x, integers y)
 {
     return EACH_2(integers, vaddq_s32, x, y);
@@ -324,8 +333,14 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* The tokens that a kernel takes side by side: WIDEST x 4 sums fill most of the 32 registers. */
-#define WIDTHS(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(4, __VA_ARGS__) X(6, __VA_ARGS__)
+/* The panels and tokens that a kernel takes side by side: WIDEST x 4 sums fill most of the 32 registers. */
+#define SHAPES(X, ...)                                                                             \
+    X(4, 1, __VA_ARGS__)                                                                           \
+    X(2, 2, __VA_ARGS__)                                                                           \
+    X(1, 1, __VA_ARGS__)                                                                           \
+    X(1, 2, __VA_ARGS__)                                                                           \
+    X(1, 4, __VA_ARGS__)                                                                           \
+    X(1, 6, __VA_ARGS__)
 enum { WIDEST = 6 };
 
 INLINE size_t width_for(size_t tokens)
@@ -345,9 +360,6 @@ INLINE integers integers_keep(integers x)
     __asm__ volatile("" : "+w"(x.a), "+w"(x.b), "+w"(x.c), "+w"(x.d));
     return x;
 }
-
-/* Hardware prefetch stops at pages; this reaches over their ends. */
-#define PREFETCH(P) __builtin_prefetch((const char *)(P) + 1024)
 
 /* ---- transposition --------------------------------------------------------------------------- */
 

@@ -104,16 +104,17 @@ static int bench_terminal(const char *binary)
     return 0;
 }
 
-/* bench [kernels | matmul | engine | terminal [ISA]]: without arguments all of them, every instruction
- * set. */
+/* bench [kernels | matmul | engine | terminal [ISA [SCHEME]]]: without arguments all of them, every
+ * instruction set and scheme. */
 int main(int argc, char **argv)
 {
     const char *binary = getenv("QTOP_BIN"), *only = argc > 1 ? argv[1] : "";
+    const char *isa = argc > 2 ? argv[2] : NULL, *scheme = argc > 3 ? argv[3] : NULL;
     bool failed = false;
     if (!*only || strcmp(only, "kernels") == 0)
-        failed |= !bench_decode(argc > 2 ? argv[2] : NULL);
+        failed |= !bench_decode(isa, scheme);
     if (!*only || strcmp(only, "matmul") == 0)
-        failed |= !bench_matmul(argc > 2 ? argv[2] : NULL);
+        failed |= !bench_matmul(isa, scheme);
     if (!*only || strcmp(only, "engine") == 0) {
         const char *data = getenv("QTOP_DATA");
         char model[4096];

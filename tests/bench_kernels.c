@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLS = 2048, ROUNDS = 9, PATTERN = 64 };
+enum { COLS = 2048, ROUNDS = 9, PATTERN = 64, MOST_THREADS = 64 };
 
 /* ---- a product ------------------------------------------------------------------------------- */
 
@@ -161,47 +161,78 @@ static double measure_peak(double (*multiplying)(size_t), struct pool *pool)
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-static double cached_rate(const struct isa *isa, const char *scheme, struct pool *pool)
+/* The arithmetic roof of a kernel: what it does on every thread with weights that lie in the cache of its
+ * core. */
+struct cached {
+    struct product products[MOST_THREADS];
+    int threads;
+};
+
+enum { CACHED_TURNS = 100 };
+
+static void multiply_again(void *arg, size_t begin, size_t end, int thread)
 {
-    struct product p;
-    double best[ROUNDS];
-    if (!open_product(&p, isa, scheme, 96 << 10, 0, 1))
-        return NAN;
-    for (int i = 0; i < ROUNDS; i++) { /* each thread its own share, again and again */
-        double begin = clock_seconds();
-        for (int k = 0; k < 200; k++)
-            multiply(&p, 0, qmatrix_panels(&p.m), 0);
-        best[i] = 200 * (double)p.m.bytes / (clock_seconds() - begin);
-        if (i == 0)
-            run(&p, pool);
+    struct cached *c = arg;
+    (void)thread;
+    for (size_t i = begin; i < end; i++)
+        for (int k = 0; k < CACHED_TURNS; k++)
+            multiply(&c->products[i], 0, qmatrix_panels(&c->products[i].m), 0);
+}
+
+static bool open_cached(struct cached *c, const struct isa *isa, const char *scheme,
+                        struct pool *pool)
+{
+    *c = (struct cached){.threads = pool_threads(pool) < MOST_THREADS ? pool_threads(pool)
+                                                                      : MOST_THREADS};
+    bool ok = true;
+    for (int i = 0; i < c->threads; i++) {
+        ok &= open_product(&c->products[i], isa, scheme, 96 << 10, 0, 1);
+        run(&c->products[i], pool);
     }
-    close_product(&p);
-    return spread_of(best, ROUNDS).median * pool_threads(pool);
+    return ok;
+}
+
+static void close_cached(struct cached *c)
+{
+    for (int i = 0; i < c->threads; i++)
+        close_product(&c->products[i]);
+}
+
+static double cached_rate(struct cached *c, struct pool *pool)
+{
+    double begin = clock_seconds();
+    pool_run(pool, (size_t)c->threads, multiply_again, c);
+    return CACHED_TURNS * (double)c->products[0].m.bytes * c->threads / (clock_seconds() - begin);
 }
 
 static bool decode_row(const struct isa *isa, const char *scheme, const struct bandwidth_probe *probe)
 {
     struct product p;
-    double rates[ROUNDS], shares[ROUNDS];
-    if (!open_product(&p, isa, scheme, (size_t)1 << 30, 0, 1))
+    struct cached cached;
+    double rates[ROUNDS], reads[ROUNDS], own[ROUNDS], lower[ROUNDS];
+    if (!open_product(&p, isa, scheme, (size_t)1 << 30, 0, 1) ||
+        !open_cached(&cached, isa, scheme, probe->pool))
         return false;
     run(&p, probe->pool);
     bool right = check(&p);
     for (int i = 0; i < ROUNDS && right; i++) {
-        double roof = bandwidth_sweep(probe), begin = clock_seconds();
+        double read = bandwidth_sweep(probe), begin = clock_seconds();
         run(&p, probe->pool);
         rates[i] = (double)p.m.bytes / (clock_seconds() - begin);
-        shares[i] = rates[i] / roof;
+        own[i] = cached_rate(&cached, probe->pool);
+        reads[i] = rates[i] / read;
+        lower[i] = rates[i] / fmin(read, own[i]);
     }
     if (right) {
-        struct spread rate = spread_of(rates, ROUNDS), share = spread_of(shares, ROUNDS);
+        struct spread rate = spread_of(rates, ROUNDS), roof = spread_of(own, ROUNDS);
+        struct spread read = spread_of(reads, ROUNDS), share = spread_of(lower, ROUNDS);
         double macs = (double)p.m.rows * COLS / ((double)p.m.bytes / rate.median);
-        printf("%-18s %8.2f %8.2f %7.3f  %.3f..%.3f", scheme, rate.median / 1e9, macs / 1e9,
-               share.median, share.least, share.most);
+        printf("%-20s %7.2f %8.2f  %6.3f %.3f..%.3f  %7.1f  %6.3f %.3f..%.3f\n", scheme,
+               rate.median / 1e9, macs / 1e9, read.median, read.least, read.most,
+               roof.median / 1e9, share.median, share.least, share.most);
     }
     close_product(&p);
-    if (right)
-        printf(" %10.1f\n", cached_rate(isa, scheme, probe->pool) / 1e9);
+    close_cached(&cached);
     fflush(stdout);
     return right;
 }
@@ -212,7 +243,8 @@ static const char *const decode_schemes[] = {
     "int8/int8.asym:asym", "fp8e4m3",   "fp8e4m3/bf16",   "fp8/fp8",   "fp8e5m2"};
 
 /* Calls `row` for every instruction set asked for, on a pool of all cores. */
-static bool each_isa(const char *isa, bool (*table)(const struct isa *, struct pool *))
+static bool each_isa(const char *isa, const char *scheme,
+                     bool (*table)(const struct isa *, struct pool *, const char *scheme))
 {
     struct error error;
     struct pool *pool = pool_create(topology()->threads, &error);
@@ -225,12 +257,12 @@ static bool each_isa(const char *isa, bool (*table)(const struct isa *, struct p
     }
     for (size_t i = 0; ok && isa_at(i); i++)
         if (isa_at(i)->available() && (!isa || strcmp(isa, isa_at(i)->name) == 0))
-            ok = table(isa_at(i), pool);
+            ok = table(isa_at(i), pool, scheme);
     pool_destroy(pool);
     return ok;
 }
 
-static bool decode_table(const struct isa *isa, struct pool *pool)
+static bool decode_table(const struct isa *isa, struct pool *pool, const char *scheme)
 {
     struct error error;
     struct bandwidth_probe probe;
@@ -238,19 +270,22 @@ static bool decode_table(const struct isa *isa, struct pool *pool)
         fprintf(stderr, "bench: %s\n", error.text);
         return false;
     }
-    printf("\none token, kernels '%s', %d threads, 1 GiB of packed weights; share of the read sweep "
-           "just before\n%-18s %8s %8s %7s  %-12s %10s\n", isa->name, pool_threads(pool), "scheme",
-           "GB/s", "GMAC/s", "share", "spread", "cached GB/s");
+    printf("\none token, kernels '%s', %d threads, 1 GiB of packed weights; roofs: the read sweep just "
+           "before, the same kernel on weights in the cache just after\n"
+           "%-20s %7s %8s  %-19s  %7s  %s\n", isa->name, pool_threads(pool), "scheme",
+           "GB/s", "GMAC/s", "share of read roof", "in cache", "share of the lower roof");
     bool ok = true;
-    for (size_t i = 0; i < sizeof decode_schemes / sizeof *decode_schemes; i++)
+    for (size_t i = 0; !scheme && i < sizeof decode_schemes / sizeof *decode_schemes; i++)
         ok &= decode_row(isa, decode_schemes[i], &probe);
+    if (scheme)
+        ok &= decode_row(isa, scheme, &probe);
     bandwidth_close(&probe);
     return ok;
 }
 
-bool bench_decode(const char *isa)
+bool bench_decode(const char *isa, const char *scheme)
 {
-    return each_isa(isa, decode_table);
+    return each_isa(isa, scheme, decode_table);
 }
 
 enum { TOKENS = 256, WIDE = 5632 };
@@ -304,11 +339,12 @@ static bool matmul_row(const struct isa *isa, const char *scheme, struct pool *p
     return right;
 }
 
+static sgemm *multiply_dense;
+
 static void openblas_row(const struct isa *isa, struct pool *pool)
 {
     struct product p;
     double ratios[ROUNDS], rates[ROUNDS];
-    sgemm *multiply_dense = find_openblas();
     if (!multiply_dense) {
         printf("OpenBLAS is not installed: fp32 is not compared with its sgemm\n");
         return;
@@ -340,7 +376,7 @@ static const char *const matmul_schemes[] = {"fp32", "fp16", "bf16",  "bf16/bf16
                                              "w8a8", "int4", "w4a16", "w4a8",      "fp8",  "fp8/bf16",
                                              "fp8/fp8"};
 
-static bool matmul_table(const struct isa *isa, struct pool *pool)
+static bool matmul_table(const struct isa *isa, struct pool *pool, const char *scheme)
 {
     bool ok = true;
     printf("\n%d tokens, %d -> %d, kernels '%s', %d threads; share of the instruction's peak\n"
@@ -351,13 +387,16 @@ static bool matmul_table(const struct isa *isa, struct pool *pool)
                measure_peak(isa->peak_fp32, pool) / 1e9,
                isa->peak_bf16 ? measure_peak(isa->peak_bf16, pool) / 1e9 : NAN,
                measure_peak(isa->peak_int8, pool) / 1e9);
-    for (size_t i = 0; i < sizeof matmul_schemes / sizeof *matmul_schemes; i++)
+    for (size_t i = 0; !scheme && i < sizeof matmul_schemes / sizeof *matmul_schemes; i++)
         ok &= matmul_row(isa, matmul_schemes[i], pool);
+    if (scheme)
+        ok &= matmul_row(isa, scheme, pool);
     openblas_row(isa, pool);
     return ok;
 }
 
-bool bench_matmul(const char *isa)
+bool bench_matmul(const char *isa, const char *scheme)
 {
-    return each_isa(isa, matmul_table);
+    multiply_dense = find_openblas(); /* before this thread is bound: its threads would inherit that */
+    return each_isa(isa, scheme, matmul_table);
 }

@@ -115,14 +115,16 @@ static double magnitude_of(const struct qmatrix *m, size_t r, size_t c, float we
     return (double)qmatrix_scale(m, r, c / m->group) * (fabs(code) + fabs(zero));
 }
 
-/* What subnormals add to the error of a term: their steps are not finer than 2^-149, and where the
- * arrangement allows it they count as 0 in the activation, in the weight and in the sum. */
+/* What subnormals add to the error of a term: their steps are not finer than 2^-149, after an int4
+ * column's factor too, and where the arrangement allows it they count as 0 in the activation, in the
+ * weight and in the sum. */
 static double subnormal_error(const struct activations *x, size_t t, double magnitude,
                               double activation, double group_scale)
 {
     double scale = x->scales ? (double)x->scales[t] : 1;
     if (x->arrangement != ARRANGED_PAIRS)
-        return 0x1p-149 * (1 + scale + scale * group_scale);
+        return 0x1p-149 * (1 + scale + scale * group_scale) +
+               (x->factors ? 0x1p-125 * scale * magnitude : 0);
     return 0x1p-126 * (scale * magnitude + activation + scale * group_scale) +
            0x1p-149 * (1 + scale);
 }

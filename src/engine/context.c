@@ -214,6 +214,7 @@ struct product {
     const struct qmatrix *m;
     struct activations *x;
     float *y;
+    size_t strip; /* panels */
 };
 
 static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)
@@ -223,11 +224,13 @@ static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)
     isa_current()->prepare(p->m, p->x, begin, end);
 }
 
-static void multiply_panels(void *arg, size_t begin, size_t end, int thread)
+/* Items are strips of panels. */
+static void multiply_strips(void *arg, size_t begin, size_t end, int thread)
 {
     const struct product *p = arg;
+    size_t panels = qmatrix_panels(p->m), last = end * p->strip;
     (void)thread;
-    isa_current()->matmul(p->m, p->x, begin, end, p->y);
+    isa_current()->matmul(p->m, p->x, begin * p->strip, last < panels ? last : panels, p->y);
 }
 
 /* On the pool only if there is more than one thing to do. */
@@ -244,15 +247,16 @@ static void multiply(struct context *c, const struct packed *w, const float *x, 
 {
     double begin = c->tensor_seconds ? clock_seconds() : 0;
     struct activations prepared;
-    struct product product = {&w->matrix, &prepared, y};
-    size_t panels = qmatrix_panels(&w->matrix);
+    size_t panels = qmatrix_panels(&w->matrix), strips = panels / STRIP_PANELS;
+    size_t strip = strips >= (size_t)pool_threads(c->pool) ? STRIP_PANELS : 1;
+    struct product product = {&w->matrix, &prepared, y, strip};
     activations_begin(isa_current(), &w->matrix, x, n, c->activations, &prepared);
     if (pool_worthwhile(c->pool, (double)(w->matrix.rows * w->matrix.cols * n) / PRODUCT_RATE)) {
         run_if_many(c->pool, activations_tiles(&prepared), prepare_tiles, &product);
-        pool_run(c->pool, panels, multiply_panels, &product);
+        pool_run(c->pool, (panels + strip - 1) / strip, multiply_strips, &product);
     } else {
         prepare_tiles(&product, 0, activations_tiles(&prepared), 0);
-        multiply_panels(&product, 0, panels, 0);
+        multiply_strips(&product, 0, (panels + strip - 1) / strip, 0);
     }
     if (c->tensor_seconds)
         c->tensor_seconds[w->tensor] += clock_seconds() - begin;

@@ -79,6 +79,12 @@ EMULATED __m512i _mm512_set1_epi32(int x)
     return (__m512i)out;
 }
 
+EMULATED __m512i _mm512_set1_epi64(int64_t x)
+{
+    LANES_OF(__m512i, 64, out, (uint8_t)((uint64_t)x >> i % 8 * 8));
+    return out;
+}
+
 EMULATED __m512i _mm512_set1_epi16(short x)
 {
     LANES_OF(words_512, 32, out, (uint16_t)x);
@@ -91,19 +97,7 @@ EMULATED __m512i _mm512_set1_epi8(char x)
     return out;
 }
 
-EMULATED __m512i _mm512_setzero_si512(void)
-{
-    return _mm512_set1_epi8(0);
-}
-
-EMULATED __m512i _mm512_mask_set1_epi32(__m512i old, __mmask16 mask, int x)
-{
-    LANES_OF(dwords_512, 16, out, mask >> i & 1 ? x : ((dwords_512)old)[i]);
-    return (__m512i)out;
-}
-
 #define _mm512_setr_epi32(...) ((__m512i)(dwords_512){__VA_ARGS__})
-#define _mm512_setr_ps(...) ((__m512){__VA_ARGS__})
 
 /* ---- arithmetic ------------------------------------------------------------------------------ */
 
@@ -228,9 +222,27 @@ EMULATED __m512i _mm512_slli_epi32(__m512i a, unsigned n)
     return (__m512i)((udwords_512)a << n);
 }
 
+EMULATED __m512i _mm512_srli_epi32(__m512i a, unsigned n)
+{
+    return (__m512i)((udwords_512)a >> n);
+}
+
 EMULATED __m512i _mm512_srli_epi16(__m512i a, int n)
 {
     return (__m512i)((words_512)a >> (uint16_t)n);
+}
+
+/* Each byte is eight bits of its 64, from the bit that the byte of `from` says. */
+EMULATED __m512i _mm512_multishift_epi64_epi8(__m512i from, __m512i x)
+{
+    __m512i out;
+    for (int i = 0; i < 64; i++) {
+        uint64_t eight;
+        memcpy(&eight, (const uint8_t *)&x + i / 8 * 8, sizeof eight);
+        int at = from[i] & 63;
+        out[i] = (uint8_t)(at ? eight >> at | eight << (64 - at) : eight);
+    }
+    return out;
 }
 
 EMULATED __m512i _mm512_srlv_epi32(__m512i a, __m512i n)
@@ -287,12 +299,6 @@ EMULATED __m512 _mm512_cvtph_ps(__m256i x)
 }
 
 /* ---- permutations ---------------------------------------------------------------------------- */
-
-EMULATED __m512 _mm512_permutexvar_ps(__m512i at, __m512 x)
-{
-    LANES_OF(__m512, 16, out, x[((dwords_512)at)[i] & 15]);
-    return out;
-}
 
 EMULATED __m512i _mm512_permutexvar_epi16(__m512i at, __m512i x)
 {
