@@ -291,7 +291,6 @@ static int make_files(void **state)
     struct vocabulary_spec v = vocabulary_usual(VOCAB);
     program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop";
     setenv("QTOP_DATA", "/nonexistent", 1);
-    unsetenv("QTOP_ISA");
     signal(SIGPIPE, SIG_IGN);
     folder = folder_make();
     bare = sub_folder("bare");
@@ -460,9 +459,14 @@ static void test_other_bad_words(void **state)
         REFUSE(2, WORDS("instruction set", "expected one of"), commands[c], "--isa", "foo", model);
     for (size_t i = 0; i < sizeof roofs / sizeof *roofs; i++)
         REFUSE(2, WORDS("--roof", "expected"), "plan", "--roof", roofs[i], model);
+    char *before = getenv("QTOP_ISA") ? strdup(getenv("QTOP_ISA")) : NULL;
     setenv("QTOP_ISA", "foo", 1);
     REFUSE(2, WORDS("foo"), "generate", model);
-    unsetenv("QTOP_ISA");
+    if (before)
+        setenv("QTOP_ISA", before, 1);
+    else
+        unsetenv("QTOP_ISA");
+    free(before);
 }
 
 static void test_bad_recipes(void **state)

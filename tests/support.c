@@ -1,6 +1,9 @@
 #include "support.h"
 
+#include "../kernels/dispatch.h"
+
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +11,18 @@
 #ifndef SRCDIR
 #define SRCDIR "."
 #endif
+
+/* Every test program obeys QTOP_ISA as qtop itself does, so that a whole suite can run on each
+ * instruction set. */
+static __attribute__((constructor)) void select_isa(void)
+{
+    const char *name = getenv("QTOP_ISA");
+    struct error error;
+    if (!name || isa_select(name, &error))
+        return;
+    fprintf(stderr, "%s\n", error.text);
+    exit(99); /* a hard error to Automake */
+}
 
 uint64_t random_bits(uint64_t *state)
 {

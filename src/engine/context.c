@@ -3,14 +3,15 @@
 #include "../../kernels/dispatch.h"
 #include "../measure/clock.h"
 #include "memory.h"
+#include "product.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Multiply-adds that one thread does in a nanosecond when nothing waits for memory: what decides
- * whether a product is worth the pool. */
-static const double PRODUCT_RATE = 8, ATTENTION_RATE = 2;
+/* Multiply-adds that one thread does in a nanosecond: what decides whether attention is worth the
+ * pool. */
+static const double ATTENTION_RATE = 2;
 
 /* Tokens of a prefill whose queries share one pass over a head's keys and values. */
 enum { ATTENTION_TOKENS = 8 };
@@ -210,64 +211,41 @@ static const struct packed *in_block(const struct weights *w, size_t layer, enum
     return w->layer[1 + layer * BLOCK_TENSORS + (size_t)role - ROLE_ATTN_NORM];
 }
 
-struct product {
-    const struct qmatrix *m;
-    struct activations *x;
-    float *y;
-    size_t strip; /* panels */
-};
-
-static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)
-{
-    const struct product *p = arg;
-    (void)thread;
-    isa_current()->prepare(p->m, p->x, begin, end);
-}
-
-/* Items are strips of panels. */
-static void multiply_strips(void *arg, size_t begin, size_t end, int thread)
-{
-    const struct product *p = arg;
-    size_t panels = qmatrix_panels(p->m), last = end * p->strip;
-    (void)thread;
-    isa_current()->matmul(p->m, p->x, begin * p->strip, last < panels ? last : panels, p->y);
-}
-
-/* On the pool only if there is more than one thing to do. */
-static void run_if_many(struct pool *pool, size_t n, pool_fn *fn, void *arg)
-{
-    if (n > 1)
-        pool_run(pool, n, fn, arg);
-    else
-        fn(arg, 0, n, 0);
-}
-
 /* y = W x for n tokens, on the packed codes. */
 static void multiply(struct context *c, const struct packed *w, const float *x, size_t n, float *y)
 {
     double begin = c->tensor_seconds ? clock_seconds() : 0;
-    struct activations prepared;
-    size_t panels = qmatrix_panels(&w->matrix), strips = panels / STRIP_PANELS;
-    size_t strip = strips >= (size_t)pool_threads(c->pool) ? STRIP_PANELS : 1;
-    struct product product = {&w->matrix, &prepared, y, strip};
-    activations_begin(isa_current(), &w->matrix, x, n, c->activations, &prepared);
-    if (pool_worthwhile(c->pool, (double)(w->matrix.rows * w->matrix.cols * n) / PRODUCT_RATE)) {
-        run_if_many(c->pool, activations_tiles(&prepared), prepare_tiles, &product);
-        pool_run(c->pool, (panels + strip - 1) / strip, multiply_strips, &product);
-    } else {
-        prepare_tiles(&product, 0, activations_tiles(&prepared), 0);
-        multiply_strips(&product, 0, (panels + strip - 1) / strip, 0);
-    }
+    products_run(c->pool, c->activations, (const struct qmatrix *[]){&w->matrix}, 1, x, n, &y);
     if (c->tensor_seconds)
         c->tensor_seconds[w->tensor] += clock_seconds() - begin;
     if (c->tap.tensor == w->tensor || c->tap.tensor == TAP_ALL)
         c->tap.see(c->tap.arg, w, x, y, n);
 }
 
+/* The same for tensors of a block that follow each other, which together are one task where they are
+ * alike and nobody looks at each. */
+static void multiply_block(struct context *c, const struct weights *w, size_t layer,
+                           enum role first, size_t count, const float *x, size_t n,
+                           float *const y[])
+{
+    const struct packed *packed[MOST_TOGETHER];
+    const struct qmatrix *m[MOST_TOGETHER];
+    bool together = !c->tensor_seconds && c->tap.tensor == TAP_NONE;
+    for (size_t i = 0; i < count; i++) {
+        packed[i] = in_block(w, layer, first + i);
+        m[i] = &packed[i]->matrix;
+        together &= product_alike(m[0], m[i]);
+    }
+    if (together)
+        products_run(c->pool, c->activations, m, count, x, n, y);
+    for (size_t i = 0; i < count && !together; i++)
+        multiply(c, packed[i], x, n, y[i]);
+}
+
 static void normalize(struct context *c, const struct packed *w, size_t n)
 {
     size_t dim = c->model->hyper.dim;
-    qmatrix_decode_row(&w->matrix, 0, c->norm);
+    isa_current()->decode_row(&w->matrix, 0, c->norm);
     for (size_t t = 0; t < n; t++)
         c->ops->rmsnorm(c->normed + t * dim, c->x + t * dim, c->norm, dim,
                         c->model->hyper.norm_eps);
@@ -336,9 +314,7 @@ static void attend(struct context *c, const struct weights *w, size_t layer, siz
 {
     /* Keys and values pass through scratch that is free until they are in the cache. */
     float *k = c->gate, *v = c->up;
-    multiply(c, in_block(w, layer, ROLE_ATTN_Q), c->normed, n, c->q);
-    multiply(c, in_block(w, layer, ROLE_ATTN_K), c->normed, n, k);
-    multiply(c, in_block(w, layer, ROLE_ATTN_V), c->normed, n, v);
+    multiply_block(c, w, layer, ROLE_ATTN_Q, 3, c->normed, n, (float *[]){c->q, k, v});
     append_positions(c, layer, k, v, n);
     run_attention(c, layer, n);
     multiply(c, in_block(w, layer, ROLE_ATTN_OUT), c->attended, n, c->projected);
@@ -348,8 +324,7 @@ static void attend(struct context *c, const struct weights *w, size_t layer, siz
 static void feed_forward(struct context *c, const struct weights *w, size_t layer, size_t n)
 {
     const struct hyper *h = &c->model->hyper;
-    multiply(c, in_block(w, layer, ROLE_FFN_GATE), c->normed, n, c->gate);
-    multiply(c, in_block(w, layer, ROLE_FFN_UP), c->normed, n, c->up);
+    multiply_block(c, w, layer, ROLE_FFN_GATE, 2, c->normed, n, (float *[]){c->gate, c->up});
     c->ops->swiglu(c->gate, c->up, n * h->hidden);
     multiply(c, in_block(w, layer, ROLE_FFN_DOWN), c->gate, n, c->projected);
     c->ops->add(c->x, c->projected, n * h->dim);
@@ -362,7 +337,7 @@ void context_run(struct context *c, const struct weights *w, const int32_t *toke
     size_t dim = m->hyper.dim;
     c->ops = operators_current();
     for (size_t t = 0; t < n; t++)
-        qmatrix_decode_row(&w->layer[0]->matrix, (size_t)tokens[t], c->x + t * dim);
+        isa_current()->decode_row(&w->layer[0]->matrix, (size_t)tokens[t], c->x + t * dim);
     for (size_t layer = 0; layer < m->hyper.layers; layer++) {
         normalize(c, in_block(w, layer, ROLE_ATTN_NORM), n);
         attend(c, w, layer, n);

@@ -1,0 +1,18 @@
+/* product.h - products of matrices and the same columns, shared out over a pool. */
+#ifndef QTOP_PRODUCT_H
+#define QTOP_PRODUCT_H
+
+#include "../../kernels/matrix.h"
+#include "pool.h"
+
+enum { MOST_TOGETHER = 3 };
+
+/* Whether both can multiply columns that were prepared once: the same columns, scheme and layout. */
+bool product_alike(const struct qmatrix *a, const struct qmatrix *b);
+
+/* y[i] = m[i] x for x of n tokens (n x cols, y[i] n x rows), 1 to MOST_TOGETHER matrices that are
+ * alike: one task of the pool, or none where it would not pay. scratch: activations_scratch bytes. */
+void products_run(struct pool *pool, void *scratch, const struct qmatrix *const m[], size_t count,
+                  const float *x, size_t n, float *const y[]);
+
+#endif
