@@ -38,5 +38,5 @@ const struct operators_build *operators_at(size_t n)
 
 size_t attention_scratch(size_t tokens, size_t heads, size_t head_size)
 {
-    return 2 * KV_BLOCK * head_size + 2 * tokens * heads;
+    return KV_BLOCK * head_size + tokens * heads * (ATTENTION_SPAN + 3);
 }

@@ -9,6 +9,9 @@
 
 #include "kv.h"
 
+/* Positions whose scores become weights together. */
+enum { ATTENTION_SPAN = 4 * KV_BLOCK };
+
 /* Attention of several tokens' queries over one head of the cache. `heads` query heads share that
  * head (grouped-query attention, Ainslie et al. 2023): a row of q and of out holds them next to each
  * other (heads x head_size), rows lie `stride` floats apart. The first token sees positions
@@ -44,7 +47,7 @@ struct operators {
     /* x becomes e^x, within 1 unit in the last place; below 2^-126 it is 0, above the largest
      * float infinity. */
     void (*exp)(float *x, size_t n);
-    /* softmax(q k / sqrt(head_size)) v in one pass over keys and values, a block at a time, with a
+    /* softmax(q k / sqrt(head_size)) v in one pass over keys and values, a span at a time, with a
      * running maximum and sum (online softmax: Milakov and Gimelshein 2018; FlashAttention: Dao et
      * al. 2022). A block is decoded once for all queries. The result for a token does not depend on
      * the tokens beside it. */

@@ -98,6 +98,7 @@ static void become(const struct run *r, const int in[2], const int out[2], const
         dup2(r->out == TO_FULL ? full : out[1], 1);
     for (int fd = 3; fd < 64; fd++)
         close(fd);
+    signal(SIGINT, SIG_DFL); /* shells start what runs in the background with it ignored */
     execv(program, (char *const *)(uintptr_t)args);
     _exit(127);
 }

@@ -76,7 +76,7 @@ static void check_head(enum dtype dtype, const float *in, const float *out, size
                      (double)in[i], (double)out[i], largest);
 }
 
-enum { LAYERS = 2, HEADS = 3, MOST_SIZE = 80, POSITIONS = 70 };
+enum { LAYERS = 2, HEADS = 3, MOST_SIZE = 80, POSITIONS = 2 * ATTENTION_SPAN + 14 };
 
 /* Heads of ordinary numbers, of zeros, of one huge outlier, and of numbers near the smallest. */
 static void fill_position(uint64_t *seed, float *x, size_t heads, size_t n)
@@ -282,7 +282,10 @@ static void test_attention(void **state)
     (void)state;
     static const struct queries cases[] = {{1, 1, 1, 1},  {1, 2, 31, 1}, {1, 8, 32, 1}, {1, 3, 33, 1},
                                            {1, 1, 70, 1}, {5, 2, 30, 1}, {8, 4, 60, 1}, {3, 1, 1, 1},
-                                           {2, 2, 64, 30}, {4, 3, 66, 300}};
+                                           {2, 2, 64, 30}, {4, 3, 66, 300},
+                                           {3, 2, ATTENTION_SPAN - 1, 1}, {8, 1, ATTENTION_SPAN, 30},
+                                           {5, 2, 2 * ATTENTION_SPAN - 2, 1},
+                                           {1, 3, POSITIONS, 30}};
     uint64_t seed = 3;
     for (size_t d = 0; kv_dtypes[d] != DTYPE_COUNT; d++)
         for (size_t n = 2; n <= MOST_SIZE; n += 2 + n / 2) {

@@ -11,7 +11,7 @@
 
 /* Multiply-adds that one thread does in a nanosecond: what decides whether attention is worth the
  * pool. */
-static const double ATTENTION_RATE = 2;
+static const double ATTENTION_RATE = 5;
 
 /* Tokens of a prefill whose queries share one pass over a head's keys and values. */
 enum { ATTENTION_TOKENS = 8 };
