@@ -135,18 +135,34 @@ static void int4_decode_run(const uint8_t *codes, size_t first, size_t n, int ze
     .encode = NAME##_encode_any, .decode = NAME##_decode_any, .decode_run = NAME##_decode_run
 #define INTEGER_SLOTS(NAME) .decode_run = NAME##_decode_run, .unpack_run = NAME##_unpack_run
 
-const struct dtype_info dtypes[DTYPE_COUNT] = {
-    [DTYPE_FP32] = {"fp32", 32, DTYPE_KIND_FLOAT, .largest = 0x1.fffffep127f, FLOAT_SLOTS(fp32)},
-    [DTYPE_FP16] = {"fp16", 16, DTYPE_KIND_FLOAT, .largest = 65504.0f, FLOAT_SLOTS(fp16)},
-    [DTYPE_BF16] = {"bf16", 16, DTYPE_KIND_FLOAT, .largest = 0x1.fep127f, FLOAT_SLOTS(bf16)},
-    [DTYPE_INT8] = {"int8", 8, DTYPE_KIND_INTEGER, .largest = 127, .symmetric_zero = 0,
+/* A stored type: columns and bytes of a block (ggml's ggml-common.h). */
+#define STORED_ROW(NAME, BITS, BLOCK, BYTES) {NAME, BITS, DTYPE_KIND_BLOCK, BLOCK, BYTES}
+
+const struct dtype_info dtypes[DTYPE_ALL] = {
+    [DTYPE_FP32] = {"fp32", 32, DTYPE_KIND_FLOAT, 1, 4, .largest = 0x1.fffffep127f,
+                    FLOAT_SLOTS(fp32)},
+    [DTYPE_FP16] = {"fp16", 16, DTYPE_KIND_FLOAT, 1, 2, .largest = 65504.0f, FLOAT_SLOTS(fp16)},
+    [DTYPE_BF16] = {"bf16", 16, DTYPE_KIND_FLOAT, 1, 2, .largest = 0x1.fep127f, FLOAT_SLOTS(bf16)},
+    [DTYPE_INT8] = {"int8", 8, DTYPE_KIND_INTEGER, 1, 1, .largest = 127, .symmetric_zero = 0,
                     .lowest = -128, .highest = 127, .label_offset = 128, INTEGER_SLOTS(int8)},
-    [DTYPE_INT4] = {"int4", 4, DTYPE_KIND_INTEGER, .largest = 7, .symmetric_zero = 8, .lowest = 0,
-                    .highest = 15, .label_offset = 0, INTEGER_SLOTS(int4)},
-    [DTYPE_FP8E4M3] = {"fp8e4m3", 8, DTYPE_KIND_SCALED_FLOAT, .largest = 448.0f,
+    [DTYPE_INT4] = {"int4", 4, DTYPE_KIND_INTEGER, 2, 1, .largest = 7, .symmetric_zero = 8,
+                    .lowest = 0, .highest = 15, .label_offset = 0, INTEGER_SLOTS(int4)},
+    [DTYPE_FP8E4M3] = {"fp8e4m3", 8, DTYPE_KIND_SCALED_FLOAT, 1, 1, .largest = 448.0f,
                        FLOAT_SLOTS(fp8e4m3)},
-    [DTYPE_FP8E5M2] = {"fp8e5m2", 8, DTYPE_KIND_SCALED_FLOAT, .largest = 57344.0f,
+    [DTYPE_FP8E5M2] = {"fp8e5m2", 8, DTYPE_KIND_SCALED_FLOAT, 1, 1, .largest = 57344.0f,
                        FLOAT_SLOTS(fp8e5m2)},
+    [DTYPE_Q8_0] = STORED_ROW("q8_0", 8, 32, 34),
+    [DTYPE_Q4_0] = STORED_ROW("q4_0", 4, 32, 18),
+    [DTYPE_Q4_1] = STORED_ROW("q4_1", 5, 32, 20),
+    [DTYPE_Q5_0] = STORED_ROW("q5_0", 5, 32, 22),
+    [DTYPE_Q5_1] = STORED_ROW("q5_1", 6, 32, 24),
+    [DTYPE_Q2_K] = STORED_ROW("q2_k", 3, 256, 84),
+    [DTYPE_Q3_K] = STORED_ROW("q3_k", 3, 256, 110),
+    [DTYPE_Q4_K] = STORED_ROW("q4_k", 4, 256, 144),
+    [DTYPE_Q5_K] = STORED_ROW("q5_k", 5, 256, 176),
+    [DTYPE_Q6_K] = STORED_ROW("q6_k", 7, 256, 210),
+    [DTYPE_IQ4_NL] = STORED_ROW("iq4_nl", 4, 32, 18),
+    [DTYPE_IQ4_XS] = STORED_ROW("iq4_xs", 4, 256, 136),
 };
 
 enum dtype dtype_by_name(const char *name, size_t n)

@@ -25,19 +25,37 @@ enum dtype {
     DTYPE_INT4,
     DTYPE_FP8E4M3,
     DTYPE_FP8E5M2,
-    DTYPE_COUNT
+    DTYPE_COUNT, /* of those that a scheme can name */
+
+    /* Stored types: blocks of columns with scales of their own, as ggml lays them out. They are read from
+     * files and never packed. */
+    DTYPE_Q8_0 = DTYPE_COUNT,
+    DTYPE_Q4_0,
+    DTYPE_Q4_1,
+    DTYPE_Q5_0,
+    DTYPE_Q5_1,
+    DTYPE_Q2_K,
+    DTYPE_Q3_K,
+    DTYPE_Q4_K,
+    DTYPE_Q5_K,
+    DTYPE_Q6_K,
+    DTYPE_IQ4_NL,
+    DTYPE_IQ4_XS,
+    DTYPE_ALL
 };
 
 enum dtype_kind {
     DTYPE_KIND_FLOAT,        /* stands for itself: no scale */
     DTYPE_KIND_SCALED_FLOAT, /* fp8: a float times a scale */
-    DTYPE_KIND_INTEGER       /* an integer minus a zero point, times a scale */
+    DTYPE_KIND_INTEGER,      /* an integer minus a zero point, times a scale */
+    DTYPE_KIND_BLOCK         /* a stored type */
 };
 
 struct dtype_info {
     const char *name;
-    unsigned bits;
+    unsigned bits;        /* of a code; of a stored type: what a block comes to a weight, rounded */
     enum dtype_kind kind;
+    size_t block, block_bytes; /* columns that are stored together, and their bytes */
     float largest;        /* largest finite magnitude (floats); largest symmetric code (integers) */
     int symmetric_zero;   /* zero point of the symmetric grid, in stored codes */
     int lowest, highest;  /* stored codes of the asymmetric grid (integers) */
@@ -52,7 +70,7 @@ struct dtype_info {
     void (*unpack_run)(const uint8_t *codes, size_t first, size_t n, int8_t *out);
 };
 
-extern const struct dtype_info dtypes[DTYPE_COUNT];
+extern const struct dtype_info dtypes[DTYPE_ALL];
 
 /* The dtype called by the first n bytes of name (also "fp8" for fp8e4m3), or DTYPE_COUNT. */
 enum dtype dtype_by_name(const char *name, size_t n);
