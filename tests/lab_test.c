@@ -1165,7 +1165,7 @@ static void test_stop_with_a_full_queue(void **state)
 
 static void test_more_threads_than_one(void **state)
 {
-    struct session_options o = {.model_path = session.model->file.path, .threads = 2};
+    struct session_options o = {.model_path = session.model->path, .threads = 2};
     struct session one = session;
     struct error error;
     (void)state;
@@ -1192,7 +1192,7 @@ static bool has_some_text(const struct frame *f, const void *arg)
 static void test_without_a_tokenizer(void **state)
 {
     char *away = path_in(folder, "elsewhere.txt"), *beside = path_in(folder, "tokenizer.bin");
-    struct session_options o = {.model_path = session.model->file.path, .threads = 1};
+    struct session_options o = {.model_path = session.model->path, .threads = 1};
     struct session usual = session;
     struct error error;
     (void)state;
