@@ -24,16 +24,21 @@ struct gguf;
 struct gguf *gguf_parse(const uint8_t *data, size_t size, struct error *error);
 void gguf_close(struct gguf *gguf); /* null is fine */
 
+/* Adds one file's tensors to a catalog under their GGUF names; entries point into the parsed bytes. */
+bool gguf_add(const struct gguf *gguf, struct catalog *catalog, struct error *error);
+
 /* Maps a file, or all parts of a split one (names end in -00001-of-00005.gguf; any part may be named),
  * adds its tensors under their GGUF names to an empty catalog and sorts it. The metadata is the first
- * part's. A vocabulary without tensors is fine. */
+ * part's, and good until the catalog is closed; on failure the catalog may hold some files, which
+ * catalog_close lets go. A vocabulary without tensors is fine. */
 struct gguf *gguf_read(struct catalog *catalog, const char *path, struct error *error);
 
 bool gguf_has(const struct gguf *gguf, const char *key);
 
 /* Values by key. Where the key is absent: `otherwise` (the pointer variants: false), and *error is not
- * touched. Where it is there with another type, a value out of range, or NaN: false and an error that
- * names key, type found and type expected. Integers of any width are taken where they fit. */
+ * touched. Where it is there with another type, a value out of range, NaN or infinite: false and an error
+ * that names key, type found and type expected; *out is then untouched. Integers of any width are taken
+ * where they fit, and float64 for a float. */
 bool gguf_size(const struct gguf *gguf, const char *key, size_t least, size_t most,
                size_t otherwise, size_t *out, struct error *error);
 bool gguf_float(const struct gguf *gguf, const char *key, float otherwise, float *out,

@@ -1,0 +1,152 @@
+/* Metadata by key. Every error names the key, what the file has and what was expected. */
+#include "gguf_internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int gguf_text_compare(const struct gguf_text *a, const struct gguf_text *b)
+{
+    size_t common = a->size < b->size ? a->size : b->size;
+    int order = common ? memcmp(a->data, b->data, common) : 0;
+    return order ? order : (a->size > b->size) - (a->size < b->size);
+}
+
+static int key_order(const void *key, const void *pair)
+{
+    return gguf_text_compare(key, &((const struct gguf_pair *)pair)->key);
+}
+
+const struct gguf_pair *gguf_find(const struct gguf *g, const char *key)
+{
+    struct gguf_text wanted = {key, strlen(key)};
+    return g->pair_count ? bsearch(&wanted, g->pairs, g->pair_count, sizeof *g->pairs, key_order)
+                         : NULL;
+}
+
+bool gguf_has(const struct gguf *g, const char *key)
+{
+    return gguf_find(g, key) != NULL;
+}
+
+static bool wrong_type(const struct gguf_pair *p, const char *expected, struct error *error)
+{
+    if (p->type == GGUF_ARRAY)
+        return error_set(error, "GGUF key '%.*s' is an array of %s; expected %s", GGUF_SHOWN(p->key),
+                         gguf_types[p->element].name, expected);
+    return error_set(error, "GGUF key '%.*s' has type %s; expected %s", GGUF_SHOWN(p->key),
+                     gguf_types[p->type].name, expected);
+}
+
+/* ---- numbers --------------------------------------------------------------------------------- */
+
+/* The bits of a number, zero above its width. */
+static uint64_t raw_bits(const struct gguf_pair *p)
+{
+    uint64_t bits = 0;
+    memcpy(&bits, p->data, gguf_types[p->type].bytes);
+    return bits;
+}
+
+static bool is_negative(const struct gguf_pair *p, uint64_t bits)
+{
+    return gguf_types[p->type].is_signed && bits >> (8 * gguf_types[p->type].bytes - 1);
+}
+
+/* The magnitude of a negative number: two's complement in the type's own width. */
+static uint64_t negated(const struct gguf_pair *p, uint64_t bits)
+{
+    uint64_t mask = UINT64_MAX >> (64 - 8 * gguf_types[p->type].bytes);
+    return (0 - bits) & mask;
+}
+
+bool gguf_size(const struct gguf *g, const char *key, size_t least, size_t most, size_t otherwise,
+               size_t *out, struct error *error)
+{
+    const struct gguf_pair *p = gguf_find(g, key);
+    if (!p) {
+        *out = otherwise;
+        return true;
+    }
+    if (!gguf_types[p->type].integer)
+        return wrong_type(p, "an integer", error);
+    uint64_t value = raw_bits(p);
+    if (is_negative(p, value))
+        return error_set(error, "GGUF key '%s' = -%" PRIu64 "; expected %zu to %zu", key,
+                         negated(p, value), least, most);
+    if (value < least || value > most)
+        return error_set(error, "GGUF key '%s' = %" PRIu64 "; expected %zu to %zu", key, value, least,
+                         most);
+    *out = (size_t)value;
+    return true;
+}
+
+bool gguf_float(const struct gguf *g, const char *key, float otherwise, float *out,
+                struct error *error)
+{
+    const struct gguf_pair *p = gguf_find(g, key);
+    if (!p) {
+        *out = otherwise;
+        return true;
+    }
+    double value;
+    float single;
+    if (p->type == GGUF_FLOAT64) {
+        memcpy(&value, p->data, sizeof value);
+    } else if (p->type == GGUF_FLOAT32) {
+        memcpy(&single, p->data, sizeof single);
+        value = (double)single;
+    } else {
+        return wrong_type(p, "float32", error);
+    }
+    if (!(fabs(value) <= (double)dtypes[DTYPE_FP32].largest))
+        return error_set(error, "GGUF key '%s' = %g; expected a finite float32", key, value);
+    *out = (float)value;
+    return true;
+}
+
+bool gguf_bool(const struct gguf *g, const char *key, bool otherwise, bool *out,
+               struct error *error)
+{
+    const struct gguf_pair *p = gguf_find(g, key);
+    if (!p) {
+        *out = otherwise;
+        return true;
+    }
+    if (p->type != GGUF_BOOL)
+        return wrong_type(p, "bool", error);
+    if (p->data[0] > 1)
+        return error_set(error, "GGUF key '%s' = %d; expected 0 or 1, a bool", key, p->data[0]);
+    *out = p->data[0];
+    return true;
+}
+
+/* ---- strings and arrays ---------------------------------------------------------------------- */
+
+bool gguf_string(const struct gguf *g, const char *key, struct gguf_text *out, struct error *error)
+{
+    const struct gguf_pair *p = gguf_find(g, key);
+    if (p && p->type != GGUF_STRING)
+        return wrong_type(p, "string", error);
+    *out = p ? p->text : (struct gguf_text){0};
+    return true;
+}
+
+bool gguf_array(const struct gguf *g, const char *key, enum gguf_type expected,
+                struct gguf_array *out, struct error *error)
+{
+    const struct gguf_pair *p = gguf_find(g, key);
+    if (!p) {
+        *out = (struct gguf_array){.type = expected};
+        return true;
+    }
+    if (p->type != GGUF_ARRAY)
+        return error_set(error, "GGUF key '%s' has type %s; expected an array of %s", key,
+                         gguf_types[p->type].name, gguf_types[expected].name);
+    if (p->element != expected)
+        return error_set(error, "GGUF key '%s' is an array of %s; expected one of %s", key,
+                         gguf_types[p->element].name, gguf_types[expected].name);
+    *out = (struct gguf_array){p->element, p->count, p->data, p->texts};
+    return true;
+}
