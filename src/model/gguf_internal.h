@@ -82,7 +82,7 @@ bool gguf_take_text(struct reader *r, struct gguf_text *out);
 
 /* The error of a read that failed; the format says what was read. */
 #define CUT_OFF(r, error, FORMAT, ...)                                                             \
-    error_set(error, "GGUF " FORMAT ": needs %" PRIu64 " bytes from byte %zu on; the file has %zu",  \
+    error_set(error, "GGUF " FORMAT ": needs %" PRIu64 " bytes from byte %zu on; %zu are left",    \
               __VA_ARGS__, (r)->needed, (r)->at, reader_left(r))
 
 /* An array with room for one more than the `count` elements that it has, or null: it doubles as

@@ -63,9 +63,8 @@ static bool take_tensor_type(struct reader *r, struct gguf_tensor *t, struct err
         return error_set(error, "GGUF tensor '%.*s': ne[0] = %zu is no multiple of %zu, the block of %s",
                          GGUF_SHOWN(t->name), columns, block, type->name);
     if (!entry_bytes(type->dtype, t->entry.dimensions, t->entry.shape, &t->entry.bytes))
-        return error_set(error, "GGUF tensor '%.*s': its size, the product of ne[0] to ne[%zu], "
-                                "overflows; expected one that fits in the file",
-                         GGUF_SHOWN(t->name), t->entry.dimensions - 1);
+        return error_set(error, "GGUF tensor '%.*s': the product of ne[] and the size of %s overflows; "
+                                "expected what fits in the file", GGUF_SHOWN(t->name), type->name);
     return true;
 }
 
