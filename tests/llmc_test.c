@@ -103,35 +103,35 @@ static void test_probe(void **state)
 
 /* ---- wrong ones ------------------------------------------------------------------------------ */
 
-enum { MAGIC, VERSION, CONTEXT, VOCAB, LAYERS, HEADS, CHANNELS, PADDED };
+enum { H_MAGIC, H_VERSION, H_CONTEXT, H_VOCAB, H_LAYERS, H_HEADS, H_CHANNELS, H_PADDED };
 
 static const struct {
     size_t field;
     int32_t value;
     const char *says;
 } cases[] = {
-    {VERSION, 0, "version = 0"},
-    {VERSION, 1, "version = 1"},
-    {VERSION, 4, "version = 4"},
-    {VERSION, 3, "payload: the file has 2104 bytes"},
-    {CONTEXT, 0, "max_seq_len = 0"},
-    {CONTEXT, -1, "max_seq_len = -1"},
-    {CONTEXT, INT32_MIN, "max_seq_len = -2147483648"},
-    {CONTEXT, INT32_MAX, "max_seq_len = 2147483647"},
-    {CONTEXT, 4, "payload: the file has 2104 bytes; its header asks for 2112"},
-    {VOCAB, 0, "vocab_size = 0"},
-    {VOCAB, 9, "padded_vocab_size = 8; expected at least vocab_size = 9"},
-    {LAYERS, 0, "num_layers = 0"},
-    {LAYERS, 65537, "num_layers = 65537"},
-    {LAYERS, 65536, "payload"},
-    {HEADS, 0, "num_heads = 0"},
-    {HEADS, 3, "num_heads = 3 does not divide channels = 4"},
-    {HEADS, 8, "num_heads = 8 does not divide"},
-    {CHANNELS, 0, "channels = 0"},
-    {CHANNELS, INT32_MAX, "channels = 2147483647"},
-    {CHANNELS, 1 << 28, "overflow"},
-    {PADDED, 0, "padded_vocab_size = 0"},
-    {PADDED, 1 << 28, "payload"},
+    {H_VERSION, 0, "version = 0"},
+    {H_VERSION, 1, "version = 1"},
+    {H_VERSION, 4, "version = 4"},
+    {H_VERSION, 3, "payload: the file has 2104 bytes"},
+    {H_CONTEXT, 0, "max_seq_len = 0"},
+    {H_CONTEXT, -1, "max_seq_len = -1"},
+    {H_CONTEXT, INT32_MIN, "max_seq_len = -2147483648"},
+    {H_CONTEXT, INT32_MAX, "max_seq_len = 2147483647"},
+    {H_CONTEXT, 4, "payload: the file has 2104 bytes; its header asks for 2112"},
+    {H_VOCAB, 0, "vocab_size = 0"},
+    {H_VOCAB, 9, "padded_vocab_size = 8; expected at least vocab_size = 9"},
+    {H_LAYERS, 0, "num_layers = 0"},
+    {H_LAYERS, 65537, "num_layers = 65537"},
+    {H_LAYERS, 65536, "payload"},
+    {H_HEADS, 0, "num_heads = 0"},
+    {H_HEADS, 3, "num_heads = 3 does not divide channels = 4"},
+    {H_HEADS, 8, "num_heads = 8 does not divide"},
+    {H_CHANNELS, 0, "channels = 0"},
+    {H_CHANNELS, INT32_MAX, "channels = 2147483647"},
+    {H_CHANNELS, 1 << 28, "overflow"},
+    {H_PADDED, 0, "padded_vocab_size = 0"},
+    {H_PADDED, 1 << 28, "payload"},
 };
 
 static void test_fields(void **state)
@@ -140,8 +140,8 @@ static void test_fields(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bytes b = valid_bytes();
         put_int(&b, cases[i].field * 4, cases[i].value);
-        if (cases[i].field == CHANNELS && cases[i].value == 1 << 28)
-            put_int(&b, LAYERS * 4, 65536);
+        if (cases[i].field == H_CHANNELS && cases[i].value == 1 << 28)
+            put_int(&b, H_LAYERS * 4, 65536);
         refuse_span(parse, b.data, b.size, cases[i].says);
         bytes_free(&b);
     }

@@ -165,7 +165,9 @@ static const struct {
     {"@torch._utils:_rebuild_tensor_v2", "@os:system", "global os.system"},
     {"@torch._utils:_rebuild_tensor_v2", "@builtins:eval", "global builtins.eval"},
     {"@torch._utils:_rebuild_tensor_v2", "@torch:load", "global torch.load"},
-    {"@torch._utils:_rebuild_tensor_v2", "@torch._utils_rebuild_tensor_v2", "has no end"},
+    {"@torch._utils:_rebuild_tensor_v2", "@torch._utils_rebuild_tensor_v2", "global torch._utils_rebuild"},
+    {"u .", "u c o s", "a global's name has no end"},
+    {"u .", "u c o x0a s", "a global's name has no end"},
     {"@torch:FloatStorage", "@torch:ComplexFloatStorage", "global torch.ComplexFloatStorage"},
 
     /* Calls that are not those of torch. */
@@ -295,9 +297,8 @@ static const struct {
 } bulk_cases[] = {
     {"x80 x02 } ", "( ", 100000, ".", "lists nested 64 deep"},
     {"x80 x02 } ", "N ", 100000, ".", "values on the stack; expected fewer"},
-    {"x80 x02 } ", ") x85 x85 x85 ", 20000, ".", "values on the stack; expected fewer"},
+    {"x80 x02 } ", ") x85 x85 x85 ", 66000, ".", "values on the stack; expected fewer"},
     {"x80 x02 } N N N ", "x87 =0 =0 ", 20000, ".", "memo number 0 was never put"},
-    {"x80 x02 } >0 ", "=0 =0 x87 ", 100000, ".", "keeps more values"},
     {"x80 x02 ", "} ", 60000, ".", "60000 values"},
     {"x80 x02 } >0 ( :w " TENSOR, "( ", 100, ".", "nested 64 deep"},
 };
@@ -329,23 +330,31 @@ static void test_bulk(void **state)
     }
 }
 
-/* One long name and one tensor, put again and again. */
-static void test_repeated_names(void **state)
+/* One name and one tensor, put again and again. */
+static void refuse_repeated(size_t name_size, size_t times, const char *says)
 {
-    (void)state;
-    char again[64 * 10 + 1] = "", *name = malloc(1001), *to = malloc(3000);
-    for (size_t i = 0; i < 64; i++)
-        strcat(again, "=2 =1 ");
-    memset(name, 'n', 1000);
-    name[1000] = '\0';
-    snprintf(to, 3000, "R >1 :%s >2 =1 %su", name, again);
+    static const char item[] = "=2 =1 ";
+    size_t size = name_size + times * (sizeof item - 1) + 64;
+    char *to = malloc(size), *at = to + sprintf(to, "R >1 :");
+    memset(at, 'n', name_size);
+    at += name_size;
+    at += sprintf(at, " >2 =1 ");
+    for (size_t i = 0; i < times; i++)
+        at += sprintf(at, "%s", item);
+    strcpy(at, "u");
     char *words = replaced(pickle_words, "R >1 u", to);
     struct archive_bytes a = torch_bytes(words, 6, false);
-    refuse_span(pickle_parse, a.file.data, a.file.size, "names have more bytes than the pickle");
+    refuse_span(pickle_parse, a.file.data, a.file.size, says);
     bytes_free(&a.file);
     free(words);
     free(to);
-    free(name);
+}
+
+static void test_repeated_names(void **state)
+{
+    (void)state;
+    refuse_repeated(1000, 64, "names have more bytes than the pickle");
+    refuse_repeated(1, 400, "keeps more values");
 }
 
 /* ---- archives -------------------------------------------------------------------------------- */
@@ -417,7 +426,7 @@ static const struct {
     {LOCATOR64, 0, 4, 4, 1, "several disks"},
     {LOCATOR64, 0, 8, 8, 0, "zip64 end record at 0"},
     {LOCATOR64, 0, 8, 8, UINT64_MAX, "zip64 end record at 18446744073709551615"},
-    {LOCATOR64, 0, 0, 4, 0, "65535 entries"}, /* an archive without zip64 then */
+    {LOCATOR64, 0, 0, 4, 0, "bytes at 4294967295"}, /* an archive without zip64 then */
     {END, 0, 8, 4, 0x20002, "contradict each other: 2 and 3"},
     {END, 0, 12, 4, 5, "contradict each other"},
     {END, 0, 16, 4, 5, "contradict each other"},
