@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 
 /* Recognised in this order; formats without a magic number last. */
-static const struct format *const formats[] = {&gguf_format, &llama2c_format};
+static const struct format *const formats[] = {&gguf_format, &safetensors_format, &pytorch_format,
+                                               &llmc_format, &llama2c_format};
 enum { FORMATS = sizeof formats / sizeof *formats };
 
 static const size_t SMALL_FILE = 64 << 20;
