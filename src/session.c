@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DEFAULT_CONTEXT = 4096, LLAMA_BOS = 1, LLAMA_EOS = 2 };
+enum { DEFAULT_CONTEXT = 4096, MOST_CONTEXT = 1 << 28, LLAMA_BOS = 1, LLAMA_EOS = 2 };
 
 static bool open_tokenizer(struct session *s, const char *path, struct error *error)
 {
@@ -42,6 +42,8 @@ static bool choose_context(struct session *s, const struct session_options *o, s
     s->context = o->context ? o->context : usual;
     if (s->context <= trained)
         return true;
+    if (s->context > MOST_CONTEXT)
+        return error_set(error, "a context of %zu; expected at most %d", s->context, MOST_CONTEXT);
     if (m->hyper.rope == ROPE_NONE)
         return error_set(error, "a context of %zu: the model has learned %zu positions", s->context,
                          trained);
