@@ -51,8 +51,7 @@ compile() { # NAME VARIANT FLAGS...: build-fuzz/NAME.VARIANT
     # shellcheck disable=SC2086
     clang-14 -std=c11 -D_GNU_SOURCE -DSRCDIR="\"$top\"" -DSRCDATADIR="\"$top/data\"" -O1 -g -Wall -pthread \
         -ffp-contract=off $sanitize "$@" "$top/tests/fuzz/$name.c" "$top/tests/fuzz/fuzz.c" \
-        "$build/libtests.a" "$build/libsrc.a" "$build/libkernels.a" "$build"/lib*av*.a \
-        "$build/libkernels.a" "$build"/libops_*.a -lhwloc -ljansson -lpfm -lm -o "$work/$name.$variant"
+        -Wl,--start-group "$build"/lib[!e]*.a -Wl,--end-group -lhwloc -ljansson -lpfm -lm -o "$work/$name.$variant"
 }
 
 seed() { # NAME VARIANT
