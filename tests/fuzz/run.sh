@@ -16,8 +16,12 @@ targets="
 gguf               4096 src/model/gguf.c src/model/gguf_tensors.c src/model/gguf_types.c src/model/gguf_values.c src/model/catalog.c
 llama2c            8192 src/model/llama2c.c
 llama2c_tokenizer  4096 src/text/llama2c_tokenizer.c
+llmc               4096 src/model/llmc.c
+pickle             4096 src/model/pickle.c src/model/zip.c
 recipe             1024 src/quant/recipe.c
+safetensors        2048 src/model/safetensors.c src/model/jsontext.c src/model/weightfiles.c
 scheme              128 kernels/scheme.c
+unpickle           1024 src/model/unpickle.c src/model/unpickle_opcodes.c src/model/unpickle_objects.c
 "
 
 # What every target checks too, however little of it: text from files ends up there.
@@ -51,8 +55,7 @@ compile() { # NAME VARIANT FLAGS...: build-fuzz/NAME.VARIANT
     # shellcheck disable=SC2086
     clang-14 -std=c11 -D_GNU_SOURCE -DSRCDIR="\"$top\"" -DSRCDATADIR="\"$top/data\"" -O1 -g -Wall -pthread \
         -ffp-contract=off $sanitize "$@" "$top/tests/fuzz/$name.c" "$top/tests/fuzz/fuzz.c" \
-        "$build/libtests.a" "$build/libsrc.a" "$build/libkernels.a" "$build"/lib*av*.a \
-        "$build/libkernels.a" "$build"/libops_*.a -lhwloc -ljansson -lpfm -lm -o "$work/$name.$variant"
+        -Wl,--start-group "$build"/lib[!e]*.a -Wl,--end-group -lhwloc -ljansson -lpfm -lm -o "$work/$name.$variant"
 }
 
 seed() { # NAME VARIANT
