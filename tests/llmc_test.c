@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "weightfile.h"
+#include "weightcheck.h"
 
 #include "../src/model/llmc.h"
 

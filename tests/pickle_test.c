@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "weightcheck.h"
 #include "weightfile.h"
 
 #include "../src/model/pickle.h"
@@ -295,6 +296,7 @@ static const struct {
     size_t times;
     const char *after, *says;
 } bulk_cases[] = {
+    {"x80 x02 ", ") ", 1, ".", "the file's value is a tuple"},
     {"x80 x02 } ", "( ", 100000, ".", "lists nested 64 deep"},
     {"x80 x02 } ", "N ", 100000, ".", "values on the stack; expected fewer"},
     {"x80 x02 } ", ") x85 x85 x85 ", 66000, ".", "values on the stack; expected fewer"},

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "weightcheck.h"
 #include "weightfile.h"
 
 #include "../src/model/safetensors.h"
