@@ -232,8 +232,8 @@ static void test_buffers(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char header[256];
         snprintf(header, sizeof header,
-                 "{\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[0,%zu]}}", cases[i].name,
-                 cases[i].type, cases[i].shape, cases[i].bytes);
+                 "{\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[0,%zu]}}",
+                 cases[i].name, cases[i].type, cases[i].shape, cases[i].bytes);
         struct bytes b = safetensors_bytes(header, cases[i].bytes);
         struct catalog c = {0};
         struct error error;
@@ -322,7 +322,8 @@ static void test_paths(void **state)
     char *inner = path_in(folder, "inner"), *fifo = path_in(inner, "model.safetensors");
     refuse_read(safetensors_read, inner, "No such file");
     assert_int_equal(mkdir(inner, 0700), 0);
-    refuse_read(safetensors_read, inner, "holds neither model.safetensors nor model.safetensors.index");
+    refuse_read(safetensors_read, inner,
+                "holds neither model.safetensors nor model.safetensors.index");
     assert_int_equal(mkfifo(fifo, 0600), 0);
     refuse_read(safetensors_read, inner, "is a FIFO");
     assert_int_equal(remove(fifo), 0);
@@ -333,7 +334,8 @@ static void test_paths(void **state)
     refuse_read(safetensors_read, inner, "holds no weights");
     bytes_free(&b);
     char *integers = weights_path("integers.safetensors");
-    refuse_read(safetensors_read, integers, "integers.safetensors: safetensors header: ids: dtype is I64");
+    refuse_read(safetensors_read, integers,
+                "integers.safetensors: safetensors header: ids: dtype is I64");
     free(integers);
     free(fifo);
     free(inner);

@@ -24,8 +24,8 @@ struct catalog accept_read(read_fn *read, const char *path);
 /* Every shorter file is refused. */
 void refuse_prefixes(parse_fn *parse, const struct bytes *file);
 
-/* Parses copies of the file with bytes changed by chance: whatever is said of them, no sanitizer may object,
- * and accepted entries must be readable. */
+/* Parses copies of the file with bytes changed by chance: whatever is said of them, no sanitizer
+ * may object, and accepted entries must be readable. */
 void mutate_span(parse_fn *parse, const struct bytes *file, size_t times, uint64_t seed);
 
 /* The entry has this type and shape ("2 3", "" for a scalar), and the values of weight_files.py. */

@@ -7,8 +7,8 @@
 /* A safetensors file: length, header, and `payload` bytes 0, 1, 2... */
 struct bytes safetensors_bytes(const char *header, size_t payload);
 
-/* Assembles a pickle from words: ":text" is BINUNICODE, "@module:name" GLOBAL, "#n" BININT, "=n" BINGET,
- * ">n" BINPUT, "xHH" the byte HH, any other word its one character, which is the opcode. */
+/* Assembles a pickle from words: ":text" is BINUNICODE, "@module:name" GLOBAL, "#n" BININT, "=n"
+ * BINGET, ">n" BINPUT, "xHH" the byte HH, any other word its one character, which is the opcode. */
 struct bytes pickle_bytes(const char *words);
 
 /* A dictionary of one tensor, 2 x 3 floats, in storage 0. */

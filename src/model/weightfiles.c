@@ -95,7 +95,8 @@ static int place_order(const void *a, const void *b)
     return strcmp(((const struct place *)a)->part, ((const struct place *)b)->part);
 }
 
-/* The path of a file beside another one, or inside a folder (`folder` ends in a slash or is empty). */
+/* The path of a file beside another one, or inside a folder (`folder` ends in a slash or is
+ * empty). */
 static char *join(const char *folder, size_t folder_size, const char *name)
 {
     size_t n = strlen(name) + 1;
@@ -118,8 +119,8 @@ static bool check_part_name(const char *path, const char *tensor, const json_t *
 {
     const char *part = json_string_value(value);
     if (!part)
-        return error_set(error, "%s: weight_map: %s is %s; expected the name of a file", path, tensor,
-                         json_text_kind(value));
+        return error_set(error, "%s: weight_map: %s is %s; expected the name of a file", path,
+                         tensor, json_text_kind(value));
     if (!*part || strchr(part, '/') || strcmp(part, ".") == 0 || strcmp(part, "..") == 0)
         return error_set(error, "%s: weight_map: %s is in '%s'; expected the name of a file beside "
                                 "the index", path, tensor, part);
