@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static char *folder;
 
@@ -316,6 +317,31 @@ static void test_index_cases(void **state)
     free(path);
 }
 
+static void test_large_index(void **state)
+{
+    (void)state;
+    char *path = path_in(folder, "large.json");
+    write_file(path, "{", 1);
+    assert_int_equal(truncate(path, 100000001), 0); /* the rest is a hole */
+    refuse_read(safetensors_read, path, "index: 100000001 bytes; expected at most 100000000");
+    free(path);
+}
+
+static void test_long_name(void **state)
+{
+    (void)state;
+    char header[400], name[258] = "";
+    for (size_t n = 256; n <= 257; n++) {
+        memset(name, 'n', n);
+        snprintf(header, sizeof header,
+                 "{\"%s\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,2]}}", name);
+        struct bytes b = safetensors_bytes(header, 4);
+        refuse_span(safetensors_parse, b.data, b.size,
+                    n == 256 ? ": data_offsets span 2 bytes" : "name has 257 bytes");
+        bytes_free(&b);
+    }
+}
+
 static void test_paths(void **state)
 {
     (void)state;
@@ -349,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_header_cases), cmocka_unit_test(test_header_length),
         cmocka_unit_test(test_bulk),         cmocka_unit_test(test_buffers),
         cmocka_unit_test(test_index_cases),  cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_large_index),  cmocka_unit_test(test_long_name),
     };
     return cmocka_run_group_tests_name("safetensors", tests, make_folder, remove_folder);
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREFIX = 8, MOST_HEADER = 100000000, HEADER_DEPTH = 3, MOST_NAME = 4096 };
+enum { PREFIX = 8, MOST_HEADER = 100000000, HEADER_DEPTH = 3, MOST_NAME = 256 };
 
 static const struct type {
     const char *name;
