@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "weightfile.h"
+#include "weightcheck.h"
 
 #include "../src/model/llmc.h"
 
@@ -35,7 +35,8 @@ static struct bytes valid_bytes(void)
 
 /* ---- valid files ----------------------------------------------------------------------------- */
 
-/* Every tensor of the fixture is one run of values over all that the file stores of it in a layer. */
+/* Every tensor of the fixture is one run of values over all that the file stores of it in a
+ * layer. */
 static void test_entries(void **state)
 {
     (void)state;

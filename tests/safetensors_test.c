@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "weightcheck.h"
 #include "weightfile.h"
 
 #include "../src/model/safetensors.h"
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static char *folder;
 
@@ -231,8 +233,8 @@ static void test_buffers(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char header[256];
         snprintf(header, sizeof header,
-                 "{\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[0,%zu]}}", cases[i].name,
-                 cases[i].type, cases[i].shape, cases[i].bytes);
+                 "{\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[0,%zu]}}",
+                 cases[i].name, cases[i].type, cases[i].shape, cases[i].bytes);
         struct bytes b = safetensors_bytes(header, cases[i].bytes);
         struct catalog c = {0};
         struct error error;
@@ -315,13 +317,39 @@ static void test_index_cases(void **state)
     free(path);
 }
 
+static void test_large_index(void **state)
+{
+    (void)state;
+    char *path = path_in(folder, "large.json");
+    write_file(path, "{", 1);
+    assert_int_equal(truncate(path, 100000001), 0); /* the rest is a hole */
+    refuse_read(safetensors_read, path, "index: 100000001 bytes; expected at most 100000000");
+    free(path);
+}
+
+static void test_long_name(void **state)
+{
+    (void)state;
+    char header[400], name[258] = "";
+    for (size_t n = 256; n <= 257; n++) {
+        memset(name, 'n', n);
+        snprintf(header, sizeof header,
+                 "{\"%s\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,2]}}", name);
+        struct bytes b = safetensors_bytes(header, 4);
+        refuse_span(safetensors_parse, b.data, b.size,
+                    n == 256 ? ": data_offsets span 2 bytes" : "name has 257 bytes");
+        bytes_free(&b);
+    }
+}
+
 static void test_paths(void **state)
 {
     (void)state;
     char *inner = path_in(folder, "inner"), *fifo = path_in(inner, "model.safetensors");
     refuse_read(safetensors_read, inner, "No such file");
     assert_int_equal(mkdir(inner, 0700), 0);
-    refuse_read(safetensors_read, inner, "holds neither model.safetensors nor model.safetensors.index");
+    refuse_read(safetensors_read, inner,
+                "holds neither model.safetensors nor model.safetensors.index");
     assert_int_equal(mkfifo(fifo, 0600), 0);
     refuse_read(safetensors_read, inner, "is a FIFO");
     assert_int_equal(remove(fifo), 0);
@@ -332,7 +360,8 @@ static void test_paths(void **state)
     refuse_read(safetensors_read, inner, "holds no weights");
     bytes_free(&b);
     char *integers = weights_path("integers.safetensors");
-    refuse_read(safetensors_read, integers, "integers.safetensors: safetensors header: ids: dtype is I64");
+    refuse_read(safetensors_read, integers,
+                "integers.safetensors: safetensors header: ids: dtype is I64");
     free(integers);
     free(fifo);
     free(inner);
@@ -346,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_header_cases), cmocka_unit_test(test_header_length),
         cmocka_unit_test(test_bulk),         cmocka_unit_test(test_buffers),
         cmocka_unit_test(test_index_cases),  cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_large_index),  cmocka_unit_test(test_long_name),
     };
     return cmocka_run_group_tests_name("safetensors", tests, make_folder, remove_folder);
 }

@@ -1,7 +1,7 @@
 #include "jsontext.h"
 
-/* A parsed value takes up to 250 bytes however short its text is: an object that is written in two. Files
- * that mean it spend far more text on a value than this. */
+/* A parsed value takes up to 250 bytes however short its text is: an object that is written in
+ * two. Files that mean it spend far more text on a value than this. */
 enum { TEXT_PER_CONTAINER = 12, TEXT_PER_VALUE = 4, FREE_CONTAINERS = 8, FREE_VALUES = 32 };
 
 /* The byte after the string that begins before `at`. */
@@ -24,8 +24,8 @@ static bool check_bulk(const uint8_t *data, size_t size, unsigned most, const ch
         } else if (c == '{' || c == '[') {
             containers++;
             if (++depth > most)
-                return error_set(error, "%s: nested %zu deep at byte %zu; expected at most %u", what,
-                                 depth, at - 1, most);
+                return error_set(error, "%s: nested %zu deep at byte %zu; expected at most %u",
+                                 what, depth, at - 1, most);
         } else if (c == '}' || c == ']') {
             depth -= depth > 0;
         } else {

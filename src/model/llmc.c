@@ -15,8 +15,8 @@ static const struct {
     {"num_heads", 1 << 28},   {"channels", 1 << 28},   {"padded_vocab_size", 1 << 28},
 };
 
-/* The tensors in file order; one in a block stands there once for each layer, all layers together. A
- * dimension is a multiple of a field. */
+/* The tensors in file order; one in a block stands there once for each layer, all layers
+ * together. A dimension is a multiple of a field. */
 static const struct {
     const char *name;
     bool in_block;
@@ -68,8 +68,10 @@ static bool check_fields(const int32_t f[FIELDS], struct error *error)
         return error_set(error, "llm.c header: num_heads = %d does not divide channels = %d",
                          f[F_HEADS], f[F_CHANNELS]);
     if (f[F_PADDED] < f[F_VOCAB])
-        return error_set(error, "llm.c header: padded_vocab_size = %d; expected at least vocab_size = "
-                                "%d", f[F_PADDED], f[F_VOCAB]);
+        return error_set(error,
+                         "llm.c header: padded_vocab_size = %d; expected at least vocab_size = "
+                         "%d",
+                         f[F_PADDED], f[F_VOCAB]);
     return true;
 }
 
@@ -83,8 +85,8 @@ static bool read_header(const uint8_t *data, size_t size, enum dtype *dtype, int
                          MAGIC);
     int32_t version = int_at(data, 1);
     if (version != VERSION_FP32 && version != VERSION_BF16)
-        return error_set(error, "llm.c header: version = %d; expected %d (fp32) or %d (bf16)", version,
-                         VERSION_FP32, VERSION_BF16);
+        return error_set(error, "llm.c header: version = %d; expected %d (fp32) or %d (bf16)",
+                         version, VERSION_FP32, VERSION_BF16);
     *dtype = version == VERSION_FP32 ? DTYPE_FP32 : DTYPE_BF16;
     for (size_t i = 0; i < FIELDS; i++)
         f[i] = int_at(data, 2 + i);
@@ -122,8 +124,8 @@ static bool check_size(size_t size, const int32_t f[FIELDS], enum dtype dtype, s
                                     "dimensions that fit in memory", tensors[i].name);
     }
     if (expected != size)
-        return error_set(error, "llm.c payload: the file has %zu bytes; its header asks for %zu", size,
-                         expected);
+        return error_set(error, "llm.c payload: the file has %zu bytes; its header asks for %zu",
+                         size, expected);
     return true;
 }
 

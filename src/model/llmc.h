@@ -1,4 +1,5 @@
-/* llmc.h - GPT-2 checkpoints of llm.c (Karpathy 2024, train_gpt2.py), versions 3 (fp32) and 5 (bf16). */
+/* llmc.h - GPT-2 checkpoints of llm.c (Karpathy 2024, train_gpt2.py), versions 3 (fp32) and 5
+ * (bf16). */
 #ifndef QTOP_LLMC_H
 #define QTOP_LLMC_H
 
@@ -14,11 +15,12 @@ struct llmc {
 /* Whether bytes begin with the format's magic number. size is what can be seen of the file. */
 bool llmc_probe(const uint8_t *data, size_t size);
 
-/* Adds the tensors of one file's bytes, which must outlive the catalog, unsorted. Their names are those that
- * GPT-2 has at Hugging Face, without a prefix: wte.weight, h.3.attn.c_attn.weight, ln_f.bias. Their
- * shapes are not: every matrix here is out_features x in_features as everywhere in qtop (c_attn 3C x C,
- * c_fc 4C x C, mlp.c_proj C x 4C), while files of Hugging Face hold the transposed ones of its Conv1D.
- * wte.weight has `vocab` rows; the rows of zeros after them are left out. */
+/* Adds the tensors of one file's bytes, which must outlive the catalog, unsorted. Their names
+ * are those that GPT-2 has at Hugging Face, without a prefix: wte.weight,
+ * h.3.attn.c_attn.weight, ln_f.bias. Their shapes are not: every matrix here is out_features x
+ * in_features as everywhere in qtop (c_attn 3C x C, c_fc 4C x C, mlp.c_proj C x 4C), while files
+ * of Hugging Face hold the transposed ones of its Conv1D. wte.weight has `vocab` rows; the rows
+ * of zeros after them are left out. */
 bool llmc_parse(struct catalog *catalog, const uint8_t *data, size_t size, struct llmc *hyper,
                 struct error *error);
 

@@ -125,11 +125,13 @@ static const uint8_t *find_storage(const struct archive *a, const struct pickle_
 static bool check_extent(const struct pickle_tensor *t, size_t *elements, struct error *error)
 {
     if (!shape_elements(t->shape, t->dimensions, elements))
-        return error_set(error, "%.*s: shape has a dimension 0 or overflows; expected one that fits in "
-                                "the file", shown(t->name), t->name.data);
+        return error_set(error,
+                         "%.*s: shape has a dimension 0 or overflows; expected one that fits in "
+                         "the file",
+                         shown(t->name), t->name.data);
     if (t->offset > t->elements || *elements > t->elements - t->offset)
-        return error_set(error, "%.*s: %zu elements from %zu on; its storage has %zu", shown(t->name),
-                         t->name.data, *elements, t->offset, t->elements);
+        return error_set(error, "%.*s: %zu elements from %zu on; its storage has %zu",
+                         shown(t->name), t->name.data, *elements, t->offset, t->elements);
     if (!is_contiguous(t))
         return error_set(error, "%.*s: its strides are not row-major; save it with .contiguous()",
                          shown(t->name), t->name.data);
@@ -168,8 +170,9 @@ bool pickle_parse(struct catalog *catalog, const uint8_t *data, size_t size, str
 {
     struct archive a = {.catalog = catalog};
     if (is_legacy(data, size))
-        return error_set(error, "is of torch before 1.6, without an archive; load it and save it again "
-                                "with a newer torch");
+        return error_set(error,
+                         "is of torch before 1.6, without an archive; load it and save it again "
+                         "with a newer torch");
     if (!zip_probe(data, size))
         return error_set(error, "begins with no ZIP entry; expected an archive that torch.save "
                                 "wrote");

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREFIX = 8, MOST_HEADER = 100000000, HEADER_DEPTH = 3, MOST_NAME = 4096 };
+enum { PREFIX = 8, MOST_HEADER = 100000000, HEADER_DEPTH = 3, MOST_NAME = 256 };
 
 static const struct type {
     const char *name;
@@ -78,7 +78,8 @@ static bool read_shape(struct item *item, const json_t *value, struct error *err
     for (size_t i = 0; i < item->dimensions; i++) {
         const json_t *number = json_array_get(value, i);
         if (!read_number(number, &item->shape[i]) || item->shape[i] == 0)
-            return error_set(error, "%s: shape: dimension %zu is %s%lld; expected an integer from 1",
+            return error_set(error,
+                             "%s: shape: dimension %zu is %s%lld; expected an integer from 1",
                              item->name, i, json_is_integer(number) ? "" : json_text_kind(number),
                              (long long)json_integer_value(number));
     }
@@ -94,12 +95,13 @@ static bool read_offsets(struct item *item, const json_t *value, size_t room, st
     for (size_t i = 0; i < 2; i++) {
         const json_t *number = json_array_get(value, i);
         if (!json_is_integer(number))
-            return error_set(error, "%s: data_offsets[%zu] is %s; expected an integer", item->name, i,
-                             json_text_kind(number));
+            return error_set(error, "%s: data_offsets[%zu] is %s; expected an integer", item->name,
+                             i, json_text_kind(number));
         if (!read_number(number, out[i]) || *out[i] > room)
-            return error_set(error, "%s: data_offsets[%zu] = %lld; expected 0 to %zu, the bytes after "
-                                    "the header", item->name, i,
-                             (long long)json_integer_value(number), room);
+            return error_set(error,
+                             "%s: data_offsets[%zu] = %lld; expected 0 to %zu, the bytes after "
+                             "the header",
+                             item->name, i, (long long)json_integer_value(number), room);
     }
     if (item->begin > item->end)
         return error_set(error, "%s: data_offsets: begin %zu is after end %zu", item->name,
@@ -176,8 +178,10 @@ static bool check_layout(struct item *items, size_t count, size_t room, struct e
     qsort(items, count, sizeof *items, item_order);
     for (size_t i = 0; i < count; i++) {
         if (items[i].begin != at)
-            return error_set(error, "%s: data_offsets begin at %zu, %s the tensor before it; expected "
-                                    "%zu", items[i].name, items[i].begin,
+            return error_set(error,
+                             "%s: data_offsets begin at %zu, %s the tensor before it; expected "
+                             "%zu",
+                             items[i].name, items[i].begin,
                              items[i].begin < at ? "inside" : "with a hole after", at);
         at = items[i].end;
     }
@@ -247,7 +251,8 @@ bool safetensors_parse(struct catalog *catalog, const uint8_t *data, size_t size
     if (!check_length(data, size, error))
         return false;
     size_t length = (size_t)length_at(data), room = size - PREFIX - length;
-    json_t *header = json_text_parse(data + PREFIX, length, HEADER_DEPTH, "safetensors header", error);
+    json_t *header =
+        json_text_parse(data + PREFIX, length, HEADER_DEPTH, "safetensors header", error);
     if (!header)
         return false;
     struct item *items = calloc(json_object_size(header) + 1, sizeof *items);

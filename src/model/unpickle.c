@@ -39,16 +39,24 @@ const char *value_words(const struct value *v)
 
 /* ---- stack ----------------------------------------------------------------------------------- */
 
+/* Room for one more. */
+static bool reserve(struct machine *m, struct values *values)
+{
+    if (values->count < values->room)
+        return true;
+    size_t room = values->room ? values->room * 2 : 64;
+    struct value *list = realloc(values->list, room * sizeof *list);
+    if (!list)
+        return machine_fail(m, "not enough memory for %zu values", room);
+    values->list = list;
+    values->room = room;
+    return true;
+}
+
 bool machine_append(struct machine *m, struct values *values, struct value v)
 {
-    if (values->count == values->room) {
-        size_t room = values->room ? values->room * 2 : 64;
-        struct value *list = realloc(values->list, room * sizeof *list);
-        if (!list)
-            return machine_fail(m, "not enough memory for %zu values", room);
-        values->list = list;
-        values->room = room;
-    }
+    if (!reserve(m, values))
+        return false;
     values->list[values->count++] = v;
     return true;
 }
@@ -75,7 +83,8 @@ static size_t floor_of(const struct machine *m)
 struct value *machine_top(struct machine *m, size_t n)
 {
     if (m->stack.count - floor_of(m) < n) {
-        machine_fail(m, "takes %zu values where the stack has %zu", n, m->stack.count - floor_of(m));
+        machine_fail(m, "takes %zu values where the stack has %zu", n,
+                     m->stack.count - floor_of(m));
         return NULL;
     }
     return m->stack.list + m->stack.count - n;
@@ -135,8 +144,9 @@ bool unpickle(const uint8_t *data, size_t size, pickle_see *see, void *arg, stru
     enum { FREE_VALUES = 256 };
     struct machine m = {.data = data, .size = size, .budget = size + FREE_VALUES,
                         .name_bytes = size, .see = see, .arg = arg, .error = error};
-    bool ok = (size > 0 && data[0] == 0x80) || machine_fail(&m, "begins without PROTO; is it a pickle?");
-    ok = ok && run(&m);
+    bool ok = size > 0 && data[0] == 0x80
+                  ? reserve(&m, &m.stack) && run(&m)
+                  : machine_fail(&m, "begins without PROTO; is it a pickle?");
     free(m.stack.list);
     free(m.memo.list);
     free(m.items.list);

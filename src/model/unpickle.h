@@ -1,9 +1,10 @@
 /* unpickle.h - the tensors of a pickled state dictionary, found without running the pickle.
  *
- * A pickle is a program for a stack machine that may call anything. The machine here knows only what
- * torch.save writes for a dictionary of tensors (protocol 2; Python's Lib/pickletools.py describes the
- * opcodes): every other opcode, every other global and every other way of calling one is an error that
- * names it. It has no recursion, and its memory is bounded by a small multiple of the pickle's bytes. */
+ * A pickle is a program for a stack machine that may call anything. The machine here knows only
+ * what torch.save writes for a dictionary of tensors (protocol 2; Python's Lib/pickletools.py
+ * describes the opcodes): every other opcode, every other global and every other way of calling
+ * one is an error that names it. It has no recursion, and its memory is bounded by a small
+ * multiple of the pickle's bytes. */
 #ifndef QTOP_UNPICKLE_H
 #define QTOP_UNPICKLE_H
 

@@ -1,4 +1,5 @@
-/* unpickle_internal.h - the machine that unpickle.c's opcodes and unpickle_objects.c's calls work on. */
+/* unpickle_internal.h - the machine that unpickle.c's opcodes and unpickle_objects.c's calls
+ * work on. */
 #ifndef QTOP_UNPICKLE_INTERNAL_H
 #define QTOP_UNPICKLE_INTERNAL_H
 
@@ -54,14 +55,16 @@ bool machine_fail(struct machine *m, const char *format, ...) __attribute__((for
 /* Counts values that stay until the end against what so long a pickle may need. */
 bool machine_charge(struct machine *m, size_t values);
 
-/* The stack. Taking fails below the last mark, so that no opcode reaches what another list began. */
+/* The stack. Taking fails below the last mark, so that no opcode reaches what another list
+ * began. */
 bool machine_append(struct machine *m, struct values *values, struct value v);
 bool machine_push(struct machine *m, struct value v);
 bool machine_push_kind(struct machine *m, enum value_kind kind, uint64_t at);
 struct value *machine_top(struct machine *m, size_t n);   /* the topmost n; null on failure */
 bool machine_pop_mark(struct machine *m, size_t *first);  /* first: the one above the mark */
 
-/* The n bytes of an opcode's argument; null where the pickle ends before. As a little-endian number: n <= 8. */
+/* The n bytes of an opcode's argument; null where the pickle ends before. As a little-endian
+ * number: n <= 8. */
 const uint8_t *machine_take(struct machine *m, size_t n);
 bool machine_take_number(struct machine *m, size_t n, uint64_t *out);
 

@@ -1,4 +1,5 @@
-/* What the few globals of a pickled state dictionary do: storages, tensors, parameters, dictionaries. */
+/* What the few globals of a pickled state dictionary do: storages, tensors, parameters,
+ * dictionaries. */
 #include "unpickle_internal.h"
 
 #include <string.h>
@@ -52,7 +53,8 @@ bool machine_global(struct machine *m, const char *module, size_t module_size, c
                     size_t name_size, struct value *out)
 {
     for (uint64_t i = 0; i < GLOBALS; i++)
-        if (same(globals[i].module, module, module_size) && same(globals[i].name, name, name_size)) {
+        if (same(globals[i].module, module, module_size) &&
+            same(globals[i].name, name, name_size)) {
             *out = (struct value){VALUE_GLOBAL, 0, i};
             return true;
         }
@@ -184,8 +186,9 @@ static bool describe(struct machine *m, const struct value *key, const struct va
     t->type = &globals[storage[S_TYPE].at].type;
     t->dimensions = parts[T_SHAPE].count;
     if (parts[T_SHAPE].count != parts[T_STRIDE].count)
-        return machine_fail(m, "%.*s: %u dimensions and %u strides; expected as many", shown(t->name),
-                            t->name.data, parts[T_SHAPE].count, parts[T_STRIDE].count);
+        return machine_fail(m, "%.*s: %u dimensions and %u strides; expected as many",
+                            shown(t->name), t->name.data, parts[T_SHAPE].count,
+                            parts[T_STRIDE].count);
     return read_number(m, t->name, "the storage's size", &storage[S_ELEMENTS], &t->elements) &&
            read_number(m, t->name, "the storage offset", &parts[T_OFFSET], &t->offset) &&
            read_numbers(m, t->name, "shape", &parts[T_SHAPE], t->shape) &&
@@ -214,7 +217,8 @@ bool machine_set_item(struct machine *m, const struct value *dict, const struct 
     if (key->kind != VALUE_TEXT)
         return machine_fail(m, "a key is %s; expected a tensor's name", value_words(key));
     if (value->kind != VALUE_TENSOR)
-        return machine_fail(m, "%.*s is %s; expected a tensor", key->count > 128 ? 128 : (int)key->count,
-                            text_of(m, key), value_words(value));
+        return machine_fail(m, "%.*s is %s; expected a tensor",
+                            key->count > 128 ? 128 : (int)key->count, text_of(m, key),
+                            value_words(value));
     return charge_name(m, key) && describe(m, key, value, &t) && m->see(m->arg, &t, m->error);
 }

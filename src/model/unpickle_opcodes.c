@@ -43,7 +43,8 @@ static bool op_binint2(struct machine *m)
 static bool op_binint(struct machine *m)
 {
     uint64_t v;
-    return machine_take_number(m, 4, &v) && machine_push_kind(m, VALUE_INT, (uint64_t)(int64_t)(int32_t)v);
+    return machine_take_number(m, 4, &v) &&
+           machine_push_kind(m, VALUE_INT, (uint64_t)(int64_t)(int32_t)v);
 }
 
 static bool op_long1(struct machine *m)
@@ -89,7 +90,8 @@ static bool op_global(struct machine *m)
     struct value v;
     const char *module = take_line(m, &module_size);
     const char *name = module ? take_line(m, &name_size) : NULL;
-    return name && machine_global(m, module, module_size, name, name_size, &v) && machine_push(m, v);
+    return name && machine_global(m, module, module_size, name, name_size, &v) &&
+           machine_push(m, v);
 }
 
 /* ---- opcodes: containers --------------------------------------------------------------------- */

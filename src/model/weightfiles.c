@@ -95,7 +95,8 @@ static int place_order(const void *a, const void *b)
     return strcmp(((const struct place *)a)->part, ((const struct place *)b)->part);
 }
 
-/* The path of a file beside another one, or inside a folder (`folder` ends in a slash or is empty). */
+/* The path of a file beside another one, or inside a folder (`folder` ends in a slash or is
+ * empty). */
 static char *join(const char *folder, size_t folder_size, const char *name)
 {
     size_t n = strlen(name) + 1;
@@ -118,10 +119,10 @@ static bool check_part_name(const char *path, const char *tensor, const json_t *
 {
     const char *part = json_string_value(value);
     if (!part)
-        return error_set(error, "%s: weight_map: %s is %s; expected the name of a file", path, tensor,
-                         json_text_kind(value));
+        return error_set(error, "%s: weight_map: %.128s is %s; expected the name of a file", path,
+                         tensor, json_text_kind(value));
     if (!*part || strchr(part, '/') || strcmp(part, ".") == 0 || strcmp(part, "..") == 0)
-        return error_set(error, "%s: weight_map: %s is in '%s'; expected the name of a file beside "
+        return error_set(error, "%s: weight_map: %.128s is in '%.64s'; expected the name of a file beside "
                                 "the index", path, tensor, part);
     return true;
 }
@@ -179,7 +180,7 @@ static bool check_places(const struct catalog *catalog, const char *path,
         bool inside = entry && (uintptr_t)entry->data >= (uintptr_t)map->data &&
                       (uintptr_t)entry->data - (uintptr_t)map->data < map->size;
         if (!inside && (entry || !tensor_may_be_buffer(tensor, strlen(tensor))))
-            return error_set(error, "%s: weight_map: %s is not in %s, where the index has it", path,
+            return error_set(error, "%s: weight_map: %.128s is not in %.64s, where the index has it", path,
                              tensor, places[i].part);
     }
     return true;
@@ -204,12 +205,16 @@ static bool read_map(struct catalog *catalog, const char *path, const struct wei
 static bool read_index(struct catalog *catalog, const char *path, const struct weight_files *files,
                        struct error *error)
 {
-    enum { INDEX_DEPTH = 8 }; /* the map needs 2; "metadata" is anybody's */
+    enum { INDEX_DEPTH = 8, MOST_INDEX = 100000000 }; /* the map needs 2; "metadata" is anybody's */
     struct mapped_file map;
     struct error inner = {""};
     if (!mapped_file_open(&map, path, error))
         return false;
-    json_t *index = json_text_parse(map.data, map.size, INDEX_DEPTH, "index", &inner);
+    json_t *index = NULL;
+    if (map.size > MOST_INDEX)
+        error_set(&inner, "index: %zu bytes; expected at most %d", map.size, MOST_INDEX);
+    else
+        index = json_text_parse(map.data, map.size, INDEX_DEPTH, "index", &inner);
     bool ok = index ? read_map(catalog, path, files, index, error)
                     : error_set(error, "%s: %s", path, inner.text);
     json_decref(index);

@@ -108,7 +108,8 @@ static bool read_end(struct directory *d, const uint8_t *data, size_t size, size
 
 /* ---- directory ------------------------------------------------------------------------------- */
 
-/* Takes the next of the eight-byte numbers of a zip64 field for a value that was too large for its own. */
+/* Takes the next of the eight-byte numbers of a zip64 field for a value that was too large for
+ * its own. */
 static bool widen(uint64_t *value, const uint8_t **field, size_t *left)
 {
     if (*value != UINT32_MAX)
@@ -173,8 +174,9 @@ static bool check_record(const struct record *r, struct error *error)
         return error_set(error, "zip: %.*s is compressed (method %u); expected a stored entry",
                          shown(r), name, r->method);
     if (r->packed != r->size)
-        return error_set(error, "zip: %.*s has %llu bytes stored of %llu; expected as many", shown(r),
-                         name, (unsigned long long)r->packed, (unsigned long long)r->size);
+        return error_set(error, "zip: %.*s has %llu bytes stored of %llu; expected as many",
+                         shown(r), name, (unsigned long long)r->packed,
+                         (unsigned long long)r->size);
     return true;
 }
 
@@ -199,17 +201,21 @@ static bool locate(struct zip_entry *entry, const struct record *r, const uint8_
     const char *name = (const char *)r->name;
     if (r->offset < after || r->offset > directory ||
         directory - r->offset < LOCAL + r->name_size)
-        return error_set(error, "zip: %.*s at byte %llu; expected %zu to %zu, after the entry before "
-                                "it", shown(r), name, (unsigned long long)r->offset, after, directory);
+        return error_set(error,
+                         "zip: %.*s at byte %llu; expected %zu to %zu, after the entry before "
+                         "it",
+                         shown(r), name, (unsigned long long)r->offset, after, directory);
     const uint8_t *p = data + r->offset;
     if (u32(p) != LOCAL_MARK || !same_header(p, r))
         return error_set(error, "zip: %.*s: its header at byte %llu contradicts the directory",
                          shown(r), name, (unsigned long long)r->offset);
     size_t header = LOCAL + r->name_size + u16(p + 28), left = directory - (size_t)r->offset;
     if (header > left || r->size > left - header)
-        return error_set(error, "zip: %.*s has %llu bytes at byte %llu; expected it to end before the "
-                                "directory at %zu", shown(r), name, (unsigned long long)r->size,
-                         (unsigned long long)r->offset, directory);
+        return error_set(error,
+                         "zip: %.*s has %llu bytes at byte %llu; expected it to end before the "
+                         "directory at %zu",
+                         shown(r), name, (unsigned long long)r->size, (unsigned long long)r->offset,
+                         directory);
     *entry = (struct zip_entry){name, r->name_size, p + header, (size_t)r->size};
     return true;
 }
@@ -249,7 +255,8 @@ static bool read_entries(struct zip *zip, const struct directory *d, const uint8
     }
     zip->count = (size_t)d->count;
     if (at != limit)
-        return error_set(error, "zip: %zu bytes follow the last entry of the directory; expected none",
+        return error_set(error,
+                         "zip: %zu bytes follow the last entry of the directory; expected none",
                          limit - at);
     return sort_entries(zip, error);
 }

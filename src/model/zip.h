@@ -1,5 +1,5 @@
-/* zip.h - the directory of a ZIP archive (PKWARE's APPNOTE 6.3) whose entries are stored as they are, zip64
- * included: enough to find a tensor's bytes in a mapped file. */
+/* zip.h - the directory of a ZIP archive (PKWARE's APPNOTE 6.3) whose entries are stored as they
+ * are, zip64 included: enough to find a tensor's bytes in a mapped file. */
 #ifndef QTOP_ZIP_H
 #define QTOP_ZIP_H
 
@@ -24,9 +24,9 @@ struct zip {
 /* Whether bytes begin as an archive with entries does. */
 bool zip_probe(const uint8_t *data, size_t size);
 
-/* Reads the directory of the archive that fills the span, which must outlive it. Compressed, encrypted,
- * overlapping and duplicate entries are errors; so is a local header that contradicts the directory.
- * Checksums are not compared. */
+/* Reads the directory of the archive that fills the span, which must outlive it. Compressed,
+ * encrypted, overlapping and duplicate entries are errors; so is a local header that contradicts
+ * the directory. Checksums are not compared. */
 bool zip_parse(struct zip *zip, const uint8_t *data, size_t size, struct error *error);
 void zip_close(struct zip *zip);
 

@@ -16,8 +16,12 @@ targets="
 gguf               4096 src/model/gguf.c src/model/gguf_tensors.c src/model/gguf_types.c src/model/gguf_values.c src/model/catalog.c
 llama2c            8192 src/model/llama2c.c
 llama2c_tokenizer  4096 src/text/llama2c_tokenizer.c
+llmc               4096 src/model/llmc.c
+pickle             4096 src/model/pickle.c src/model/zip.c
 recipe             1024 src/quant/recipe.c
+safetensors        2048 src/model/safetensors.c src/model/jsontext.c src/model/weightfiles.c
 scheme              128 kernels/scheme.c
+unpickle           1024 src/model/unpickle.c src/model/unpickle_opcodes.c src/model/unpickle_objects.c
 "
 
 # What every target checks too, however little of it: text from files ends up there.
