@@ -68,6 +68,9 @@ struct dtype_info {
     void (*decode_run)(const uint8_t *codes, size_t first, size_t n, int zero, float *out);
     /* The stored integer codes as signed bytes (integers only). */
     void (*unpack_run)(const uint8_t *codes, size_t first, size_t n, int8_t *out);
+    /* Decodes one block, which may lie at any address, into `block` floats: scales and all. Stored
+     * types only, which have none of the functions above: see stored.h. */
+    void (*decode_block)(const uint8_t *block, float *out);
 };
 
 extern const struct dtype_info dtypes[DTYPE_ALL];
