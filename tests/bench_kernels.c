@@ -80,15 +80,6 @@ static bool fill(struct qmatrix *m)
     return true;
 }
 
-/* The stored type called so, or DTYPE_ALL: schemes cannot name them. */
-static enum dtype stored_type(const char *name)
-{
-    int t = DTYPE_COUNT;
-    while (t < DTYPE_ALL && strcmp(dtypes[t].name, name) != 0)
-        t++;
-    return (enum dtype)t;
-}
-
 /* Random blocks, aligned to nothing: the first rows, then copies of them. */
 static bool open_stored(struct product *p, enum dtype type, size_t rows)
 {
@@ -106,7 +97,7 @@ static bool open_stored(struct product *p, enum dtype type, size_t rows)
 
 static bool open_matrix(struct product *p, const char *scheme, size_t bytes, size_t rows)
 {
-    enum dtype stored = stored_type(scheme);
+    enum dtype stored = dtype_stored_by_name(scheme, strlen(scheme)); /* schemes cannot name it */
     struct scheme s = scheme_default(stored == DTYPE_ALL ? DTYPE_FP32 : stored);
     struct error error = {"not enough memory"};
     size_t one;

@@ -173,13 +173,6 @@ void free_matrix_model(struct model *m)
 
 /* ---- stored types ---------------------------------------------------------------------------- */
 
-/* Where a block has fp16 numbers; a type with one has it twice here. */
-static const size_t halves[DTYPE_ALL][2] = {
-    [DTYPE_Q4_1] = {0, 2},      [DTYPE_Q5_1] = {0, 2}, [DTYPE_Q2_K] = {80, 82},
-    [DTYPE_Q3_K] = {108, 108},  [DTYPE_Q4_K] = {0, 2}, [DTYPE_Q5_K] = {0, 2},
-    [DTYPE_Q6_K] = {208, 208},
-};
-
 void random_blocks(enum dtype type, size_t count, uint64_t *seed, uint8_t *out)
 {
     size_t size = dtypes[type].block_bytes, bytes = count * size;
@@ -189,7 +182,7 @@ void random_blocks(enum dtype type, size_t count, uint64_t *seed, uint8_t *out)
     }
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < 2; k++)
-            out[i * size + halves[type][k] + 1] &= 0xbf;
+            out[i * size + dtypes[type].factors[k] + 1] &= 0xbf;
 }
 
 struct qmatrix stored_matrix(enum dtype type, size_t rows, size_t cols, const uint8_t *blocks)
