@@ -70,6 +70,15 @@ INLINE floats floats_from_fp16(const void *p)
     return (floats){_mm256_cvtph_ps(_mm_loadu_si128(half)), _mm256_cvtph_ps(_mm_loadu_si128(half + 1))};
 }
 
+/* One fp16 in every lane. */
+INLINE floats floats_all_fp16(const void *p)
+{
+    short half;
+    memcpy(&half, p, sizeof half);
+    __m256 all = _mm256_cvtph_ps(_mm_set1_epi16(half));
+    return (floats){all, all};
+}
+
 INLINE floats floats_from_bf16(const void *p)
 {
     const __m128i *half = p;
@@ -132,6 +141,15 @@ INLINE integers integers_from_nibbles(const void *p)
     __m128i both = _mm_unpacklo_epi8(_mm_and_si128(bytes, mask),
                                      _mm_and_si128(_mm_srli_epi16(bytes, 4), mask));
     return (integers){_mm256_cvtepi8_epi32(both), _mm256_cvtepi8_epi32(_mm_srli_si128(both, 8))};
+}
+
+/* The entries of a table of 16 that 16 bytes' low nibbles, then their high ones, name. */
+INLINE void look_up_nibbles(const int8_t *table, const uint8_t *bytes, int8_t *out)
+{
+    __m128i values = _mm_loadu_si128((const void *)table), mask = _mm_set1_epi8(15);
+    __m128i both = _mm_loadu_si128((const void *)bytes), high = _mm_srli_epi16(both, 4);
+    _mm_storeu_si128((void *)out, _mm_shuffle_epi8(values, _mm_and_si128(both, mask)));
+    _mm_storeu_si128((void *)(out + 16), _mm_shuffle_epi8(values, _mm_and_si128(high, mask)));
 }
 
 #define EACH_HALF(OPERATION, X) (integers){OPERATION((X).low), OPERATION((X).high)}

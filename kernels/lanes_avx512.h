@@ -69,6 +69,14 @@ INLINE floats floats_from_fp16(const void *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256(p));
 }
 
+/* One fp16 in every lane. */
+INLINE floats floats_all_fp16(const void *p)
+{
+    short half;
+    memcpy(&half, p, sizeof half);
+    return _mm512_cvtph_ps(_mm256_set1_epi16(half));
+}
+
 INLINE floats floats_from_bf16(const void *p)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
@@ -125,6 +133,15 @@ INLINE integers integers_from_nibbles(const void *p)
     const __m512i from = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60);
     __m512i bytes = _mm512_multishift_epi64_epi8(from, _mm512_set1_epi64(nibbles));
     return (integers)_mm512_and_si512(bytes, _mm512_set1_epi32(15));
+}
+
+/* The entries of a table of 16 that 16 bytes' low nibbles, then their high ones, name. */
+INLINE void look_up_nibbles(const int8_t *table, const uint8_t *bytes, int8_t *out)
+{
+    __m128i values = _mm_loadu_si128((const void *)table), mask = _mm_set1_epi8(15);
+    __m128i both = _mm_loadu_si128((const void *)bytes), high = _mm_srli_epi16(both, 4);
+    _mm_storeu_si128((void *)out, _mm_shuffle_epi8(values, _mm_and_si128(both, mask)));
+    _mm_storeu_si128((void *)(out + 16), _mm_shuffle_epi8(values, _mm_and_si128(high, mask)));
 }
 
 /* ---- tables of bf16 -------------------------------------------------------------------------- */

@@ -90,6 +90,15 @@ INLINE floats floats_from_fp16(const void *p)
     return floats_from_halves(load_halves(p), load_halves((const uint8_t *)p + 16));
 }
 
+/* One fp16 in every lane. */
+INLINE floats floats_all_fp16(const void *p)
+{
+    uint16_t half;
+    memcpy(&half, p, sizeof half);
+    float32x4_t all = vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half)));
+    return (floats){all, all, all, all};
+}
+
 INLINE float32x4_t upper_half(uint16x4_t bf16)
 {
     return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(bf16), 16));
@@ -171,6 +180,15 @@ INLINE integers integers_from_nibbles(const void *p)
     uint8x8_t bytes = vld1_u8(p);
     uint8x8x2_t both = vzip_u8(vand_u8(bytes, vdup_n_u8(15)), vshr_n_u8(bytes, 4));
     return integers_widen(vreinterpretq_s8_u8(vcombine_u8(both.val[0], both.val[1])));
+}
+
+/* The entries of a table of 16 that 16 bytes' low nibbles, then their high ones, name. */
+INLINE void look_up_nibbles(const int8_t *table, const uint8_t *bytes, int8_t *out)
+{
+    int8x16_t values = vld1q_s8(table);
+    uint8x16_t both = vld1q_u8(bytes);
+    vst1q_s8(out, vqtbl1q_s8(values, vandq_u8(both, vdupq_n_u8(15))));
+    vst1q_s8(out + 16, vqtbl1q_s8(values, vshrq_n_u8(both, 4)));
 }
 
 /* ---- lines to columns of floats -------------------------------------------------------------- */

@@ -14,7 +14,7 @@ static const struct format *const formats[] = {&gguf_format, &safetensors_format
                                                &llmc_format, &llama2c_format};
 enum { FORMATS = sizeof formats / sizeof *formats };
 
-static const size_t SMALL_FILE = 64 << 20;
+static const size_t SMALL_FILE = 256 << 20;
 
 static bool unknown_format(const struct mapped_file *file, const char *shown, struct error *error)
 {
@@ -212,30 +212,62 @@ int model_find_name(const struct model *m, const char *name)
     return -1;
 }
 
-/* How many weights of a stored matrix are NaN or infinite. */
-static size_t count_non_finite(const struct qmatrix *w, float *row)
+/* ---- what the weights are -------------------------------------------------------------------- */
+
+/* Weights of row r that are no finite number, where each stands for itself. */
+static size_t odd_floats(const struct qmatrix *w, size_t r)
 {
-    size_t found = 0;
-    for (size_t r = 0; r < w->rows; r++) {
-        qmatrix_decode_row(w, r, row);
-        for (size_t c = 0; c < w->cols; c++)
-            found += isfinite(row[c]) ? 0 : 1;
+    enum { PIECE = 512 };
+    float piece[PIECE];
+    size_t count = 0;
+    for (size_t c = 0, n; c < w->cols; c += n) {
+        n = w->cols - c < PIECE ? w->cols - c : PIECE;
+        qmatrix_decode(w, r, c, n, piece);
+        for (size_t i = 0; i < n; i++)
+            count += isfinite(piece[i]) ? 0 : 1;
     }
-    return found;
+    return count;
+}
+
+/* In blocks: a factor stands for all their weights. */
+static size_t odd_blocks(const struct qmatrix *w, size_t r)
+{
+    const struct dtype_info *type = &dtypes[w->scheme.weight];
+    const uint8_t *block = w->codes + r * w->row_bytes;
+    size_t count = 0;
+    for (size_t c = 0; c < w->cols; c += type->block, block += type->block_bytes) {
+        uint16_t first, second;
+        memcpy(&first, block + type->factors[0], sizeof first);
+        memcpy(&second, block + type->factors[1], sizeof second);
+        bool finite = isfinite(fp16_decode(first)) && isfinite(fp16_decode(second));
+        count += finite ? 0 : type->block;
+    }
+    return count;
+}
+
+/* With scales: each stands for its group. */
+static size_t odd_groups(const struct qmatrix *w, size_t r)
+{
+    size_t count = 0;
+    for (size_t g = 0; g < w->groups; g++)
+        count += isfinite(qmatrix_scale(w, r, g)) ? 0 : w->group;
+    return count;
 }
 
 void model_count(struct model *m)
 {
+    static size_t (*const odd[])(const struct qmatrix *, size_t) = {
+        [DTYPE_KIND_FLOAT] = odd_floats,
+        [DTYPE_KIND_SCALED_FLOAT] = odd_floats, /* which may be NaN themselves */
+        [DTYPE_KIND_INTEGER] = odd_groups,
+        [DTYPE_KIND_BLOCK] = odd_blocks,
+    };
     bool small = catalog_bytes(&m->files) <= SMALL_FILE;
-    size_t widest = 1;
     m->parameters = m->non_finite = 0;
     for (size_t i = 0; i < m->tensor_count; i++) {
         const struct qmatrix *w = &m->tensors[i].stored;
         m->parameters += w->rows * w->cols;
-        widest = w->cols > widest ? w->cols : widest;
+        for (size_t r = 0; r < w->rows && small; r++)
+            m->non_finite += odd[dtypes[w->scheme.weight].kind](w, r);
     }
-    float *row = small ? malloc(widest * sizeof *row) : NULL;
-    for (size_t i = 0; row && i < m->tensor_count; i++)
-        m->non_finite += count_non_finite(&m->tensors[i].stored, row);
-    free(row);
 }

@@ -176,7 +176,7 @@ struct tensor_shape model_role_shape(const struct hyper *hyper, enum role role);
  * right names, shapes and no weights. False when memory is short. */
 bool model_make_tensors(struct model *model, struct error *error);
 
-/* Counts model->parameters, and model->non_finite in files of up to 64 MiB: it reads every weight,
+/* Counts model->parameters, and model->non_finite in files of up to 256 MiB: it reads every weight,
  * which a larger file should not have to wait for. */
 void model_count(struct model *model);
 

@@ -27,6 +27,8 @@ typedef uint64_t __mmask64;
 #define EMULATED static inline
 
 /* A register seen as other lanes. */
+typedef uint16_t words_128 __attribute__((vector_size(16)));
+typedef uint16_t words_256 __attribute__((vector_size(32)));
 typedef uint16_t words_512 __attribute__((vector_size(64)));
 typedef int32_t dwords_512 __attribute__((vector_size(64)));
 typedef uint32_t udwords_512 __attribute__((vector_size(64)));
@@ -65,12 +67,29 @@ EMULATED void _mm512_storeu_si512(void *p, __m512i x)
     memcpy(p, &x, sizeof x);
 }
 
+EMULATED void _mm_storeu_si128(void *p, __m128i x)
+{
+    memcpy(p, &x, sizeof x);
+}
+
 /* ---- constants ------------------------------------------------------------------------------- */
 
 EMULATED __m512 _mm512_set1_ps(float x)
 {
     LANES_OF(__m512, 16, out, x);
     return out;
+}
+
+EMULATED __m128i _mm_set1_epi8(char x)
+{
+    LANES_OF(__m128i, 16, out, (uint8_t)x);
+    return out;
+}
+
+EMULATED __m256i _mm256_set1_epi16(short x)
+{
+    LANES_OF(words_256, 16, out, (uint16_t)x);
+    return (__m256i)out;
 }
 
 EMULATED __m512i _mm512_set1_epi32(int x)
@@ -196,6 +215,24 @@ EMULATED __m512 _mm512_dpbf16_ps(__m512 sum, __m512bh a, __m512bh b)
 }
 
 /* ---- bits ------------------------------------------------------------------------------------ */
+
+EMULATED __m128i _mm_and_si128(__m128i a, __m128i b)
+{
+    return a & b;
+}
+
+EMULATED __m128i _mm_srli_epi16(__m128i a, int n)
+{
+    LANES_OF(words_128, 8, out, (uint16_t)(((words_128)a)[i] >> n));
+    return (__m128i)out;
+}
+
+/* A byte with its top bit set asks for 0. */
+EMULATED __m128i _mm_shuffle_epi8(__m128i x, __m128i at)
+{
+    LANES_OF(__m128i, 16, out, at[i] & 128 ? 0 : x[at[i] & 15]);
+    return out;
+}
 
 EMULATED __m512i _mm512_and_si512(__m512i a, __m512i b)
 {
