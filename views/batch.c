@@ -19,6 +19,13 @@ int complain(const struct error *error, int status)
     return status;
 }
 
+void note(const char *text)
+{
+    char line[1100];
+    escape_text(line, sizeof line, text, strlen(text));
+    fprintf(stderr, "qtop: note: %s\n", line);
+}
+
 char *builtin_model_path(struct error *error)
 {
     static const char *const folders[] = {PKGDATADIR, SRCDATADIR};

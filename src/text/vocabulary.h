@@ -2,6 +2,7 @@
 #ifndef QTOP_VOCABULARY_H
 #define QTOP_VOCABULARY_H
 
+#include "splitter.h"
 #include "tokenizer.h"
 
 /* The kinds of token, with the numbers of SentencePiece and GGUF. */
@@ -23,8 +24,10 @@ struct merge {
 };
 
 enum vocabulary_model {
-    VOCABULARY_SPM, /* SentencePiece's BPE by scores: Kudo and Richardson 2018 */
-    VOCABULARY_BPE  /* byte-level BPE by merges: Sennrich et al. 2016, Radford et al. 2019 */
+    VOCABULARY_SPM, /* SentencePiece's BPE over characters: Kudo and Richardson 2018. By scores, or by
+                       merges where there are some (what Hugging Face's files hold of such models) */
+    VOCABULARY_BPE, /* byte-level BPE by merges: Sennrich et al. 2016, Radford et al. 2019 */
+    VOCABULARY_MODELS
 };
 
 /* Points into memory that need only live until the tokenizer is made. */
@@ -34,15 +37,26 @@ struct vocabulary {
     size_t count;
     const struct merge *merges;
     size_t merge_count;
-    const char *pre;          /* BPE: name of the pre-tokenizer, such as "gpt-2" or "llama-bpe" */
+    const struct split_rule *rules; /* how a text is cut into words first */
+    size_t rule_count;
     int32_t bos, eos, unknown; /* -1: none */
+    int32_t ends[MOST_ENDS];   /* further ids that end a text; those with usual names are found */
+    size_t end_count;
     bool add_bos, add_eos;     /* what the model's own tokenizer does to a text */
-    bool add_space_prefix;     /* SPM */
+    bool add_space_prefix;     /* a text begins with a space that it does not have; BPE: if it has none */
     bool byte_fallback;        /* SPM: what has no piece becomes <0x..> tokens */
+    bool fuse_unknown;         /* SPM: neighbouring characters without a piece are one unknown token */
     bool ignore_merges;        /* BPE: a word that is a piece is that piece */
 };
 
 /* Makes a tokenizer. The error names the token or merge that is wrong. */
 struct tokenizer *vocabulary_tokenizer(const struct vocabulary *vocabulary, struct error *error);
+
+/* ---- formats that bring vocabularies --------------------------------------------------------- */
+
+struct gguf;
+
+/* From the keys tokenizer.ggml.* of a GGUF file. */
+struct tokenizer *gguf_tokenizer(const struct gguf *gguf, struct error *error);
 
 #endif
