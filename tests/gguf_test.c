@@ -158,7 +158,7 @@ static void check_arrays(const struct gguf *g)
     assert_false(gguf_array(g, "tokenizer.ggml.scores", GGUF_INT32, &a, &error));
     check_error(&error, WORDS("tokenizer.ggml.scores", "float32", "int32"));
     assert_false(gguf_array(g, "a.bool", GGUF_STRING, &a, &error));
-    check_error(&error, WORDS("a.bool", "bool", "array of string"));
+    check_error(&error, WORDS("a.bool", "type bool", "array of string"));
 }
 
 static void test_values(void **state)
@@ -191,17 +191,17 @@ static void test_wrong_types(void **state)
     bool flag = true;
     struct gguf_text text = {"x", 1};
     assert_false(gguf_size(g, "a.float32", 0, 9, 1, &n, &error));
-    check_error(&error, WORDS("a.float32", "float32", "an integer"));
+    check_error(&error, WORDS("a.float32", "type float32", "an integer"));
     assert_false(gguf_size(g, "a.bool", 0, 9, 1, &n, &error));
-    check_error(&error, WORDS("a.bool", "bool", "an integer"));
+    check_error(&error, WORDS("a.bool", "type bool", "an integer"));
     assert_false(gguf_size(g, "tokenizer.ggml.tokens", 0, 9, 1, &n, &error));
     check_error(&error, WORDS("tokenizer.ggml.tokens", "array of string", "an integer"));
     assert_false(gguf_float(g, "an.uint8", 1, &x, &error));
-    check_error(&error, WORDS("an.uint8", "uint8", "float32"));
+    check_error(&error, WORDS("an.uint8", "type uint8", "float32"));
     assert_false(gguf_bool(g, "an.uint8", true, &flag, &error));
-    check_error(&error, WORDS("an.uint8", "uint8", "bool"));
+    check_error(&error, WORDS("an.uint8", "type uint8", "bool"));
     assert_false(gguf_string(g, "an.uint8", &text, &error));
-    check_error(&error, WORDS("an.uint8", "uint8", "string"));
+    check_error(&error, WORDS("an.uint8", "type uint8", "string"));
     assert_true(n == 3 && x == 3 && flag && text.size == 1);
     assert_false(gguf_size(g, "a.bool", 0, 9, 1, &n, NULL));
     gguf_close(g);
@@ -395,8 +395,10 @@ static const struct mutation mutations[] = {
     {EMBEDDING, FIELD_NE0, 8, 8, 1ull << 59, {"'" EMBEDDING "'", "overflows"}},
     {LAST, FIELD_NE0, 0, 8, (1ull << 62) + 1, {"'" LAST "'", "overflows"}}, /* x 4 is 4 */
     {LAST, FIELD_NE0, 0, 8, 1ull << 61, {"'" LAST "'", "offset", "tensor data"}},
+    {LAST, FIELD_NE0, 0, 8, (1ull << 62) - 1, {"'" LAST "'", "18446744073709551612 bytes"}},
     {LAST, FIELD_NE0, 0, 8, 8, {"'" LAST "'", "32 bytes", "tensor data"}},
     {LAST, FIELD_TYPE, 0, 4, 4, {"'" LAST "'", "type 4 (Q4_2)", "removed"}},
+    {LAST, FIELD_TYPE, 0, 4, 42, {"'" LAST "'", "type 42", "unknown"}},
     {LAST, FIELD_TYPE, 0, 4, 99, {"'" LAST "'", "type 99", "unknown"}},
     {LAST, FIELD_TYPE, 0, 4, UINT32_MAX, {"'" LAST "'", "type 4294967295", "unknown"}},
     {LAST, FIELD_TYPE, 0, 4, 2, {"'" LAST "'", "ne[0] = 7", "Q4_0"}},
@@ -454,7 +456,8 @@ static void test_tensor_types(void **state)
                    {21, "IQ3_S"},    {22, "IQ2_S"},    {24, "I8"},        {25, "I16"},
                    {26, "I32"},      {27, "I64"},      {28, "F64"},       {29, "IQ1_M"},
                    {31, "Q4_0_4_4"}, {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"},  {34, "TQ1_0"},
-                   {35, "TQ2_0"},    {36, "IQ4_NL_4_4"}, {38, "IQ4_NL_8_8"}, {39, "MXFP4"}};
+                   {35, "TQ2_0"},    {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"},
+                   {38, "IQ4_NL_8_8"}, {39, "MXFP4"},  {40, "NVFP4"},     {41, "Q1_0"}};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         struct gguffile f;
         char said[40];
@@ -731,11 +734,11 @@ static void test_parts_that_disagree(void **state)
         {1, {2, 3, 3, "c"}, {"-00002-of-", "split.no = 2", "1"}},
         {2, {2, 3, 4, "a"}, {"-00003-of-", "split.tensors.count"}},
         {2, {2, 3, 3, "b"}, {"'b'", "twice"}},
-        {1, {3, 3, 3, "c"}, {"-00002-of-", "split.no", "3"}},
+        {1, {3, 3, 3, "c"}, {"-00002-of-", "split.no' = 3", "less than split.count"}},
         {1, {1, 3, -1, "c"}, {"-00002-of-", "split.tensors.count", "-1"}},
         {0, {0, 2, 3, "b"}, {"part 1 of 2", "-00001-of-00002.gguf"}},
         {0, {1, 3, 3, "b"}, {"part 2 of 3", "-00002-of-00003.gguf"}},
-        {0, {0, 0, 3, "b"}, {"split.count", "= 0"}},
+        {0, {0, 0, 3, "b"}, {"split.count' = 0", "1 to"}},
         {0, {0, 1, 3, "b"}, {"split.tensors.count", "3", "1"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

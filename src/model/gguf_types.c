@@ -62,6 +62,7 @@ static const struct ggml_type_info tensor_types[] = {
     [38] = REMOVED("IQ4_NL_8_8"),
     [39] = KNOWN("MXFP4"),
     [40] = KNOWN("NVFP4"),
+    [41] = KNOWN("Q1_0"),
 };
 enum { TENSOR_TYPES = sizeof tensor_types / sizeof *tensor_types };
 

@@ -1,0 +1,54 @@
+#include "fuzz.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *folder;
+static int seeds;
+
+void fuzz_seed(const void *data, size_t size)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%02d", folder, seeds++);
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, size, f) != size || fclose(f) != 0) {
+        perror(path);
+        exit(1);
+    }
+}
+
+void fuzz_seed_text(const char *text)
+{
+    fuzz_seed(text, strlen(text));
+}
+
+void fuzz_touch(const void *data, size_t size)
+{
+    static volatile uint8_t sink;
+    const uint8_t *bytes = data;
+    uint8_t sum = 0;
+    for (size_t i = 0; i < size; i++)
+        sum = (uint8_t)(sum + bytes[i]);
+    sink = sum;
+    (void)sink;
+}
+
+void fuzz_broken(const char *promise, const char *file, int line)
+{
+    fprintf(stderr, "%s:%d: broken promise: %s\n", file, line, promise);
+    abort();
+}
+
+/* With --seeds=FOLDER the program writes its seeds and ends; libFuzzer calls this before all else. */
+int LLVMFuzzerInitialize(int *count, char ***arguments);
+int LLVMFuzzerInitialize(int *count, char ***arguments)
+{
+    for (int i = 1; i < *count; i++)
+        if (strncmp((*arguments)[i], "--seeds=", 8) == 0) {
+            folder = (*arguments)[i] + 8;
+            fuzz_seeds();
+            exit(0);
+        }
+    return 0;
+}

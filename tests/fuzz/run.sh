@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# tests/fuzz/run.sh SECONDS [TARGET...]            runs each fuzz target for that long
+# tests/fuzz/run.sh --coverage [TARGET...]         how much of each parser its inputs so far reach
+#
+# A target is a file in this folder and a row below. Its sources are compiled with clang-14, its sanitizers
+# and libFuzzer; what they call comes from the archives of a usual build (QTOP_BUILD, else build/). Inputs
+# that reached something new stay in build-fuzz/corpus and are where the next run begins; findings
+# go to build-fuzz/findings. Exits with 1 when there is one.
+set -u
+top=$(cd "$(dirname "$0")/../.." && pwd)
+build=${QTOP_BUILD:-$top/build}
+work=${QTOP_FUZZ:-$top/build-fuzz}
+
+# NAME (of the file)  LONGEST INPUT  SOURCES: what the target covers
+targets="
+gguf               4096 src/model/gguf.c src/model/gguf_tensors.c src/model/gguf_types.c src/model/gguf_values.c src/model/catalog.c
+llama2c            8192 src/model/llama2c.c
+llama2c_tokenizer  4096 src/text/llama2c_tokenizer.c
+recipe             1024 src/quant/recipe.c
+scheme              128 kernels/scheme.c
+"
+
+# What every target checks too, however little of it: text from files ends up there.
+common="kernels/error.c kernels/escape.c"
+
+sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+
+skip() {
+    echo "skipped: fuzzing ($1)"
+    exit 0
+}
+
+usage() {
+    echo "usage: tests/fuzz/run.sh SECONDS|--coverage [TARGET...]" >&2
+    exit 2
+}
+
+row() { # NAME: its longest input and its sources
+    echo "$targets" | awk -v name="$1" '$1 == name { $1 = ""; print }'
+}
+
+compile() { # NAME VARIANT FLAGS...: build-fuzz/NAME.VARIANT
+    name=$1
+    variant=$2
+    shift 2
+    # shellcheck disable=SC2046
+    set -- "$@" $(row "$name" | cut -d ' ' -f 3- | tr ' ' '\n' | sed '/./s|^|'"$top"'/|')
+    for source in $common; do
+        case " $* " in *" $top/$source "*) ;; *) set -- "$@" "$top/$source" ;; esac
+    done
+    # shellcheck disable=SC2086
+    clang-14 -std=c11 -D_GNU_SOURCE -DSRCDIR="\"$top\"" -DSRCDATADIR="\"$top/data\"" -O1 -g -Wall -pthread \
+        -ffp-contract=off $sanitize "$@" "$top/tests/fuzz/$name.c" "$top/tests/fuzz/fuzz.c" \
+        -Wl,--start-group "$build"/lib[!e]*.a -Wl,--end-group -lhwloc -ljansson -lpfm -lm -o "$work/$name.$variant"
+}
+
+seed() { # NAME VARIANT
+    mkdir -p "$work/seeds/$1" "$work/corpus/$1" "$work/findings"
+    "$work/$1.$2" --seeds="$work/seeds/$1"
+}
+
+# A stray allocation of more than 64 MiB is a finding: no input is larger than a few KiB.
+fuzz() { # NAME SECONDS
+    longest=$(row "$1" | awk '{ print $1 }')
+    "$work/$1.fuzz" -max_total_time="$2" -max_len="$longest" -timeout=10 -rss_limit_mb=1024 \
+        -malloc_limit_mb=64 -print_final_stats=1 -artifact_prefix="$work/findings/$1-" \
+        "$work/corpus/$1" "$work/seeds/$1" >"$work/$1.log" 2>&1
+    status=$?
+    executed=$(awk '/stat::number_of_executed_units/ { print $2 }' "$work/$1.log")
+    reached=$(awk '/ cov: / { for (i = 1; i < NF; i++) { if ($i == "cov:") c = $(i + 1)
+        if ($i == "ft:") f = $(i + 1) } } END { print c + 0 " edges, " f + 0 " features" }' "$work/$1.log")
+    if [ $status = 0 ]; then
+        echo "fuzz $1: ${executed:-?} executions, $reached, no finding"
+        return 0
+    fi
+    echo "fuzz $1: ${executed:-?} executions, $reached, FINDING (exit status $status)"
+    grep -aE 'ERROR|runtime error|broken promise|Test unit written|^    #[0-9] ' "$work/$1.log" | head -n 20
+    return 1
+}
+
+report_coverage() { # NAME
+    sources=$(row "$1" | cut -d ' ' -f 3-)
+    rm -f "$work/$1.profraw"
+    LLVM_PROFILE_FILE="$work/$1.profraw" "$work/$1.coverage" -runs=0 "$work/corpus/$1" "$work/seeds/$1" \
+        >"$work/$1.coverage.log" 2>&1 || return 1
+    llvm-profdata-14 merge -o "$work/$1.profdata" "$work/$1.profraw" || return 1
+    # shellcheck disable=SC2086
+    (cd "$top" && llvm-cov-14 export -summary-only -instr-profile="$work/$1.profdata" \
+        "$work/$1.coverage" $(for s in $sources; do echo "$top/$s"; done)) |
+        python3 -c '
+import json, os, sys
+for f in json.load(sys.stdin)["data"][0]["files"]:
+    s = f["summary"]
+    print("coverage %s: %s lines %.1f %%, branches %.1f %%, functions %.1f %%" % (sys.argv[1],
+          os.path.relpath(f["filename"], sys.argv[2]), s["lines"]["percent"], s["branches"]["percent"],
+          s["functions"]["percent"]))' "$1" "$top"
+}
+
+# ---- what is asked -------------------------------------------------------------------------------
+
+case ${1:-} in
+--coverage) seconds=0 ;;
+*[!0-9]* | '') usage ;;
+*) seconds=$1 ;;
+esac
+shift
+[ $# -gt 0 ] || set -- $(echo "$targets" | awk '{ print $1 }')
+for name in "$@"; do
+    [ -n "$(row "$name")" ] || usage
+done
+
+command -v clang-14 >/dev/null || skip "clang-14 is missing: install the Debian package clang-14"
+mkdir -p "$work"
+echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return !d && n; }' |
+    clang-14 -x c - -fsanitize=fuzzer,address,undefined -o "$work/probe" 2>/dev/null ||
+    skip "libFuzzer is missing: install the Debian package libclang-rt-14-dev"
+[ $seconds != 0 ] || command -v llvm-cov-14 >/dev/null ||
+    skip "llvm-cov-14 is missing: install the Debian package llvm-14"
+
+[ -f "$build/Makefile" ] || QTOP_BUILD=$build "$top/bootstrap" run --version >/dev/null || exit 1
+make -s -C "$build" all libtests.a >"$work/make.log" 2>&1 || { tail "$work/make.log"; exit 1; }
+
+failed=0
+for name in "$@"; do
+    if [ $seconds = 0 ]; then
+        compile "$name" coverage -fsanitize=fuzzer -fprofile-instr-generate -fcoverage-mapping &&
+            seed "$name" coverage && report_coverage "$name" || failed=1
+    else
+        compile "$name" fuzz -fsanitize=fuzzer && seed "$name" fuzz && fuzz "$name" "$seconds" || failed=1
+    fi
+done
+exit $failed
