@@ -60,7 +60,7 @@ static char *spell(const struct encoder *e, const char *text, size_t n, size_t *
 
 static bool wants_space(const struct encoder *e, const char *text, size_t n)
 {
-    return e->add_space_prefix && n > 0 && text[0] != ' ';
+    return e->space_prefix == SPACE_IF_MISSING && n > 0 && text[0] != ' ';
 }
 
 static bool take_apart(const struct encoder *e, const char *word, size_t n, struct symbols *symbols)

@@ -177,7 +177,7 @@ const char *encoder_piece(const struct tokenizer *t, int32_t previous, int32_t i
         return *n = 1, buffer;
     }
     bool first = previous == TOKEN_FIRST || (previous >= 0 && previous == t->bos);
-    bool leading = e->add_space_prefix && first && *n > 0 && p->text[0] == ' ';
+    bool leading = e->space_prefix != SPACE_NEVER && first && *n > 0 && p->text[0] == ' ';
     *n -= leading;
     return p->text + leading;
 }

@@ -40,7 +40,8 @@ struct encoder {
     struct splitter *splitter;        /* null: a text is one word */
     int32_t bytes[256];               /* the token of each byte, or -1 */
     int32_t unknown;
-    bool add_space_prefix, byte_fallback, fuse_unknown, ignore_merges;
+    enum space_prefix space_prefix;
+    bool byte_fallback, fuse_unknown, ignore_merges;
 };
 
 bool encoder_encode(const struct tokenizer *tokenizer, const char *text, size_t n, struct tokens *out,

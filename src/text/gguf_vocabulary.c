@@ -148,6 +148,16 @@ static bool read_id(const struct reading *r, const char *key, int32_t otherwise,
            error_set(r->error, "%s = %zu; expected less than %zu (tokens)", key, value, r->v.count);
 }
 
+/* Files of byte-level BPE have the key too, where it means nothing. */
+static bool read_space_prefix(struct reading *r)
+{
+    bool prefix, usual = r->family->add_space_prefix;
+    if (!gguf_bool(r->gguf, KEY("add_space_prefix"), usual, &prefix, r->error))
+        return false;
+    r->v.space_prefix = usual && prefix ? SPACE_ALWAYS : SPACE_NEVER;
+    return true;
+}
+
 static bool read_specials(struct reading *r, const struct pretokenizer *pre)
 {
     struct vocabulary *v = &r->v;
@@ -161,8 +171,7 @@ static bool read_specials(struct reading *r, const struct pretokenizer *pre)
            read_id(r, KEY("eom_token_id"), -1, &v->ends[1]) &&
            gguf_bool(r->gguf, KEY("add_bos_token"), bos, &v->add_bos, r->error) &&
            gguf_bool(r->gguf, KEY("add_eos_token"), false, &v->add_eos, r->error) &&
-           (!llama || gguf_bool(r->gguf, KEY("add_space_prefix"), r->family->add_space_prefix,
-                                &v->add_space_prefix, r->error));
+           read_space_prefix(r);
 }
 
 static bool read_all(struct reading *r)

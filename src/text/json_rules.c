@@ -90,7 +90,7 @@ static bool read_byte_level(struct json_reading *r, const json_t *step, const ch
         if (r->v.rule_count > 0)
             return error_set(r->error, "tokenizer.json: %s.add_prefix_space is true behind another step; expected "
                                        "it in the first one", where);
-        r->v.add_space_prefix = true;
+        r->v.space_prefix = SPACE_IF_MISSING;
     }
     return !flag(step, "use_regex", true) || add_expression(r, by_bytes, SPLIT_ISOLATED, false, where);
 }
@@ -127,7 +127,8 @@ static bool read_metaspace(struct json_reading *r, const json_t *step, const cha
     if (!replacement || strcmp(replacement, marked_space) != 0)
         return refuse(r, where, ".replacement", replacement, "U+2581");
     r->marks_spaces = true;
-    r->v.add_space_prefix = scheme ? strcmp(scheme, "never") != 0 : flag(step, "add_prefix_space", true);
+    bool prefix = scheme ? strcmp(scheme, "never") != 0 : flag(step, "add_prefix_space", true);
+    r->v.space_prefix = prefix ? SPACE_IF_MISSING : SPACE_NEVER;
     return !flag(step, "split", true) ||
            add_rule(r, (struct split_rule){" ", 1, true, false, SPLIT_WITH_NEXT}, where);
 }
@@ -145,7 +146,8 @@ static bool read_prepend(struct json_reading *r, const json_t *step, const char 
     const char *text = json_text_of(step, "prepend");
     if (!text || strcmp(text, marked_space) != 0)
         return refuse(r, where, ".prepend", text, "U+2581");
-    return r->v.add_space_prefix = true;
+    r->v.space_prefix = SPACE_ALWAYS;
+    return true;
 }
 
 static bool read_replace(struct json_reading *r, const json_t *step, const char *where)

@@ -155,7 +155,7 @@ static bool read_normalizer(struct reading *r, struct span s)
         else if (f.number == NORMALIZER_CHARSMAP && f.wire == WIRE_BYTES)
             r->has_charsmap = f.bytes.size > 0;
         else if (f.number == NORMALIZER_DUMMY_PREFIX && f.wire == WIRE_VARINT)
-            r->v.add_space_prefix = f.value != 0;
+            r->v.space_prefix = f.value != 0 ? SPACE_ALWAYS : SPACE_NEVER;
         else if (f.number == NORMALIZER_EXTRA_SPACES && f.wire == WIRE_VARINT)
             r->removes_spaces = f.value != 0;
     }
@@ -224,7 +224,7 @@ static struct tokenizer *open_data(const uint8_t *data, size_t size, const char 
     /* what the .proto says of fields that are absent; no file says whether BOS is added, all programs do */
     struct reading r = {.error = error, .model_type = TYPE_UNIGRAM, .removes_spaces = true,
                         .v = {.model = VOCABULARY_SPM, .bos = 1, .eos = 2, .add_bos = true,
-                              .add_space_prefix = true, .fuse_unknown = true}};
+                              .space_prefix = SPACE_ALWAYS, .fuse_unknown = true}};
     struct span file = {data, size};
     struct tokenizer *t = NULL;
     bool ok = walk(&r, file) && check_type(&r);

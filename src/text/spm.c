@@ -46,10 +46,13 @@ static char *spell(const struct encoder *e, const char *text, size_t n, size_t *
     char *out = malloc(n + 2);
     if (!out)
         return NULL;
-    size_t prefix = e->add_space_prefix && n > 0;
-    if (prefix)
-        out[0] = ' ';
-    *size = prefix + unmark(text, n, out + prefix);
+    out[0] = ' ';
+    *size = unmark(text, n, out + 1);
+    bool prefix = *size > 0 && (e->space_prefix == SPACE_ALWAYS ||
+                                (e->space_prefix == SPACE_IF_MISSING && out[1] != ' '));
+    if (!prefix)
+        memmove(out, out + 1, *size);
+    *size += prefix;
     return out;
 }
 

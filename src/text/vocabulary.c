@@ -155,7 +155,7 @@ static bool fill(struct encoder *e, const struct vocabulary *v, struct error *er
 {
     e->model = models[v->model];
     e->unknown = v->unknown;
-    e->add_space_prefix = v->add_space_prefix;
+    e->space_prefix = v->space_prefix;
     e->byte_fallback = v->byte_fallback;
     e->fuse_unknown = v->fuse_unknown;
     e->ignore_merges = v->ignore_merges;

@@ -23,6 +23,13 @@ struct merge {
     uint32_t left_size, right_size;
 };
 
+/* The space that encoding puts in front of a text, so that its first word is like any other. */
+enum space_prefix {
+    SPACE_NEVER,
+    SPACE_ALWAYS,    /* SentencePiece */
+    SPACE_IF_MISSING /* unless the text begins with one: ByteLevel, Metaspace */
+};
+
 enum vocabulary_model {
     VOCABULARY_SPM, /* SentencePiece's BPE over characters: Kudo and Richardson 2018. By scores, or by
                        merges where there are some (what Hugging Face's files hold of such models) */
@@ -43,7 +50,7 @@ struct vocabulary {
     int32_t ends[MOST_ENDS];   /* further ids that end a text; those with usual names are found */
     size_t end_count;
     bool add_bos, add_eos;     /* what the model's own tokenizer does to a text */
-    bool add_space_prefix;     /* a text begins with a space that it does not have; BPE: if it has none */
+    enum space_prefix space_prefix;
     bool byte_fallback;        /* SPM: what has no piece becomes <0x..> tokens */
     bool fuse_unknown;         /* SPM: neighbouring characters without a piece are one unknown token */
     bool ignore_merges;        /* BPE: a word that is a piece is that piece */
