@@ -20,14 +20,14 @@ struct step {
 static bool refuse(const struct json_reading *r, const char *where, const char *field, const char *found,
                    const char *expected)
 {
-    return error_set(r->error, "tokenizer.json: %s%s = \"%.60s\"; expected %s", where, field,
+    return error_set(r->error, "%s%s = \"%.60s\"; expected %s", where, field,
                      found ? found : "(no string)", expected);
 }
 
 static bool add_rule(struct json_reading *r, struct split_rule rule, const char *where)
 {
     if (r->v.rule_count == MOST_RULES)
-        return error_set(r->error, "tokenizer.json: %s: more than %d steps; expected fewer", where, MOST_RULES);
+        return error_set(r->error, "%s: more than %d steps; expected fewer", where, MOST_RULES);
     r->rules[r->v.rule_count++] = rule;
     return true;
 }
@@ -71,7 +71,7 @@ static bool read_split(struct json_reading *r, const json_t *step, const char *w
     struct split_rule rule = {.expression = literal ? literal : regex, .literal = literal != NULL,
                               .invert = flag(step, "invert", false)};
     if (!rule.expression)
-        return error_set(r->error, "tokenizer.json: %s.pattern has neither a Regex nor a String; expected one",
+        return error_set(r->error, "%s.pattern has neither a Regex nor a String; expected one",
                          where);
     if (!read_behavior(r, step, where, &rule.behavior))
         return false;
@@ -88,7 +88,7 @@ static bool read_byte_level(struct json_reading *r, const json_t *step, const ch
     r->byte_level = true;
     if (flag(step, "add_prefix_space", true)) {
         if (r->v.rule_count > 0)
-            return error_set(r->error, "tokenizer.json: %s.add_prefix_space is true behind another step; expected "
+            return error_set(r->error, "%s.add_prefix_space is true behind another step; expected "
                                        "it in the first one", where);
         r->v.space_prefix = SPACE_IF_MISSING;
     }
@@ -195,7 +195,7 @@ static bool read_steps(struct json_reading *r, const char *where, const char *li
         return read_step(r, known, step, where);
     const json_t *steps = json_object_get(step, list);
     if (!json_is_array(steps))
-        return error_set(r->error, "tokenizer.json: %s.%s is no array; expected the steps", where, list);
+        return error_set(r->error, "%s.%s is no array; expected the steps", where, list);
     size_t i;
     json_t *inner;
     json_array_foreach(steps, i, inner) {

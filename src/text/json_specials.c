@@ -11,7 +11,7 @@ static const char *const usual_eos[] = {"</s>", "<|endoftext|>", "<|end_of_text|
 
 static bool bad_template(const struct json_reading *r, const char *what)
 {
-    return error_set(r->error, "tokenizer.json: post_processor: %s; expected TemplateProcessing with one id for "
+    return error_set(r->error, "post_processor: %s; expected TemplateProcessing with one id for "
                                "each special token", what);
 }
 
@@ -24,7 +24,7 @@ static bool template_id(const struct json_reading *r, const json_t *template, co
     if (!json_is_integer(only) || json_array_size(ids) != 1)
         return bad_template(r, "special_tokens[].ids is not one integer");
     if (value < 0 || (size_t)value >= r->v.count)
-        return error_set(r->error, "tokenizer.json: post_processor.special_tokens: '%.60s' has id %lld; expected "
+        return error_set(r->error, "post_processor.special_tokens: '%.60s' has id %lld; expected "
                                    "less than %zu (tokens)", name, (long long)value, r->v.count);
     *id = (int32_t)value;
     return true;

@@ -86,7 +86,7 @@ struct reading {
 
 static bool broken(const struct reading *r, const char *what, const struct span *rest)
 {
-    return error_set(r->error, "tokenizer.model: %s is cut off or malformed %zu bytes before its end; "
+    return error_set(r->error, "%s is cut off or malformed %zu bytes before its end; "
                                "expected a protobuf field", what, rest->size);
 }
 
@@ -109,7 +109,7 @@ static bool read_piece(struct reading *r, struct span s, size_t number)
         }
     }
     if (type < TOKEN_NORMAL || type > TOKEN_BYTE)
-        return error_set(r->error, "tokenizer.model: piece %zu has type %llu; expected 1 to 6", number,
+        return error_set(r->error, "piece %zu has type %llu; expected 1 to 6", number,
                          (unsigned long long)type);
     p.type = (enum token_type)type;
     r->pieces[number] = p;
@@ -192,7 +192,7 @@ static bool check_type(const struct reading *r)
 {
     static const char *const names[] = {"of an unknown number", "Unigram", "BPE", "Word", "Char"};
     return r->model_type == TYPE_BPE ||
-           error_set(r->error, "tokenizer.model: trainer_spec.model_type is %s; expected BPE",
+           error_set(r->error, "trainer_spec.model_type is %s; expected BPE",
                      names[r->model_type]);
 }
 

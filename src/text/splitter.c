@@ -229,7 +229,7 @@ static bool cut_word(const struct rule *r, const char *text, struct word word, s
 /* Steps of one match: enough for a run as long as the word, far from what a trap would take. */
 static void limit(pcre2_match_context *context, size_t n)
 {
-    enum { LEAST = 1 << 16, A_BYTE = 16, HEAP_KIB = 1 << 18 };
+    enum { LEAST = 1 << 16, A_BYTE = 16, HEAP_KIB = 1 << 15 };
     pcre2_set_match_limit(context, n > (UINT32_MAX - LEAST) / A_BYTE ? UINT32_MAX
                                                                     : (uint32_t)(LEAST + A_BYTE * n));
     pcre2_set_heap_limit(context, HEAP_KIB);

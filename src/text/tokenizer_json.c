@@ -34,9 +34,9 @@ bool json_expected(const struct json_reading *r, const char *where, const char *
 {
     const json_t *value = at_path(r->root, where);
     if (json_is_string(value))
-        return error_set(r->error, "tokenizer.json: %s = \"%.60s\"; expected %s", where,
+        return error_set(r->error, "%s = \"%.60s\"; expected %s", where,
                          json_string_value(value), expected);
-    return error_set(r->error, "tokenizer.json: %s is %s; expected %s", where, type_name(value), expected);
+    return error_set(r->error, "%s is %s; expected %s", where, type_name(value), expected);
 }
 
 const char *json_text_of(const json_t *object, const char *key)
@@ -66,15 +66,15 @@ static bool add_piece(struct json_reading *r, size_t most, const char *where, co
                       const json_t *id, enum token_type type)
 {
     if (!json_is_integer(id))
-        return error_set(r->error, "tokenizer.json: %s: the id of '%.60s' is %s; expected an integer", where,
+        return error_set(r->error, "%s: the id of '%.60s' is %s; expected an integer", where,
                          text, type_name(id));
     json_int_t number = json_integer_value(id);
     if (number < 0 || (size_t)number >= most)
-        return error_set(r->error, "tokenizer.json: %s: '%.60s' has id %lld; expected 0 to %zu, the number of "
+        return error_set(r->error, "%s: '%.60s' has id %lld; expected 0 to %zu, the number of "
                                    "tokens", where, text, (long long)number, most - 1);
     struct vocabulary_piece *p = &r->pieces[number];
     if (p->text && strcmp(p->text, text) != 0)
-        return error_set(r->error, "tokenizer.json: %s: '%.60s' and '%.60s' both have id %lld; expected one "
+        return error_set(r->error, "%s: '%.60s' and '%.60s' both have id %lld; expected one "
                                    "token for each id", where, p->text, text, (long long)number);
     *p = (struct vocabulary_piece){text, (uint32_t)strlen(text), 0, type};
     if ((size_t)number >= r->v.count)
@@ -107,7 +107,7 @@ static bool add_added(struct json_reading *r, const json_t *added, size_t most)
         const char *content = json_text_of(token, "content");
         snprintf(where, sizeof where, "added_tokens[%zu]", i);
         if (!content)
-            return error_set(r->error, "tokenizer.json: %s.content is %s; expected a string", where,
+            return error_set(r->error, "%s.content is %s; expected a string", where,
                              type_name(json_object_get(token, "content")));
         bool special = json_is_true(json_object_get(token, "special"));
         if (!add_piece(r, most, where, content, json_object_get(token, "id"),
@@ -133,7 +133,7 @@ static bool read_tokens(struct json_reading *r)
         return false;
     for (size_t i = 0; i < r->v.count; i++)
         if (!r->pieces[i].text)
-            return error_set(r->error, "tokenizer.json: model.vocab: no token has id %zu; expected one for "
+            return error_set(r->error, "model.vocab: no token has id %zu; expected one for "
                                        "each id below %zu", i, r->v.count);
     return true;
 }
@@ -171,7 +171,7 @@ static bool read_merges(struct json_reading *r)
         return error_set(r->error, "not enough memory for %zu merges", n);
     for (size_t i = 0; i < n; i++)
         if (!read_merge(json_array_get(merges, i), &r->merges[i]))
-            return error_set(r->error, "tokenizer.json: model.merges[%zu] is %s; expected two tokens, \"a b\" or "
+            return error_set(r->error, "model.merges[%zu] is %s; expected two tokens, \"a b\" or "
                                        "[\"a\", \"b\"]", i, type_name(json_array_get(merges, i)));
     r->v.merge_count = n;
     return true;
@@ -192,7 +192,7 @@ static bool read_model(struct json_reading *r)
     for (size_t i = 0; i < 2; i++) {
         const char *affix = json_text_of(model, affixes[i]);
         if (affix && *affix)
-            return error_set(r->error, "tokenizer.json: model.%s = \"%.60s\"; expected none", affixes[i], affix);
+            return error_set(r->error, "model.%s = \"%.60s\"; expected none", affixes[i], affix);
     }
     r->v.byte_fallback = json_is_true(json_object_get(model, "byte_fallback"));
     r->v.fuse_unknown = json_is_true(json_object_get(model, "fuse_unk"));
@@ -206,7 +206,7 @@ static bool read_model(struct json_reading *r)
 static bool read_all(struct json_reading *r)
 {
     if (!json_is_object(r->root))
-        return error_set(r->error, "tokenizer.json: the file is %s; expected an object", type_name(r->root));
+        return error_set(r->error, "the file is %s; expected an object", type_name(r->root));
     if (!read_model(r) || !json_read_rules(r) || !json_read_specials(r))
         return false;
     r->v.model = r->byte_level ? VOCABULARY_BPE : VOCABULARY_SPM;
@@ -216,12 +216,13 @@ static bool read_all(struct json_reading *r)
 
 /* ---- the files ------------------------------------------------------------------------------- */
 
+/* `name` goes before what is wrong where it is not the file itself. */
 static json_t *parse(const uint8_t *data, size_t size, const char *name, struct error *error)
 {
     json_error_t why;
     json_t *root = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &why);
     if (!root)
-        error_set(error, "%s: line %d, column %d: %s; expected JSON", name, why.line, why.column, why.text);
+        error_set(error, "%sline %d, column %d: %s; expected JSON", name, why.line, why.column, why.text);
     return root;
 }
 
@@ -236,7 +237,7 @@ static bool read_config(struct json_reading *r, const char *path)
     if (beside && access(beside, F_OK) == 0) {
         ok = mapped_file_open(&file, beside, r->error);
         if (ok) {
-            r->config = parse(file.data, file.size, "tokenizer_config.json", r->error);
+            r->config = parse(file.data, file.size, "tokenizer_config.json: ", r->error);
             ok = r->config != NULL;
             mapped_file_close(&file);
         }
@@ -257,7 +258,7 @@ static bool probe(const uint8_t *data, size_t size)
 static struct tokenizer *open_data(const uint8_t *data, size_t size, const char *path,
                                    struct error *error)
 {
-    struct json_reading r = {.error = error, .root = parse(data, size, "tokenizer.json", error),
+    struct json_reading r = {.error = error, .root = parse(data, size, "", error),
                              .v = {.bos = -1, .eos = -1, .unknown = -1}};
     bool ok = r.root && read_config(&r, path) && read_all(&r);
     struct tokenizer *t = ok ? vocabulary_tokenizer(&r.v, error) : NULL;
