@@ -121,6 +121,8 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     bool ok = session_open(&b->session, &so, error) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error);
+    if (ok && b->session.tokenizer && tokenizer_note(b->session.tokenizer))
+        note(tokenizer_note(b->session.tokenizer));
     if (ok && b->session.model->non_finite)
         fprintf(stderr, "qtop: warning: %zu weights are NaN or infinite\n",
                 b->session.model->non_finite);

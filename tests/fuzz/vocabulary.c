@@ -41,7 +41,8 @@ static size_t read_merges(struct input *in, const struct vocabulary_piece *piece
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct split_rule rule = {"[a-z]+| ?\\p{L}+|\\s+(?!\\S)|\\s", 27, false, false, SPLIT_ISOLATED};
+    static const char expression[] = "[a-z]+| ?\\p{L}+|\\s+(?!\\S)|\\s";
+    static const struct split_rule rule = {expression, sizeof expression - 1, false, false, SPLIT_ISOLATED};
     struct input in = {data, data + size};
     struct vocabulary_piece pieces[MOST];
     struct merge merges[MOST];
