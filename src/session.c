@@ -25,7 +25,7 @@ static bool open_tokenizer(struct session *s, const char *path, struct error *er
         return true;
     }
     s->tokenizer = tokenizer_open(path, error);
-    if (s->tokenizer && tokenizer_vocab(s->tokenizer) != vocab)
+    if (s->tokenizer && !tokenizer_fits(s->tokenizer, vocab))
         return error_set(error, "%.200s: %zu tokens; the model's vocabulary has %zu", path,
                          tokenizer_vocab(s->tokenizer), vocab);
     return s->tokenizer != NULL;
@@ -80,13 +80,32 @@ void session_close(struct session *s)
 
 int32_t session_bos(const struct session *s)
 {
-    return s->tokenizer ? tokenizer_bos(s->tokenizer) : LLAMA_BOS;
+    if (!s->tokenizer)
+        return LLAMA_BOS;
+    return tokenizer_adds_bos(s->tokenizer) ? tokenizer_bos(s->tokenizer) : -1;
+}
+
+int32_t session_start(const struct session *s)
+{
+    int32_t bos = session_bos(s);
+    if (bos >= 0)
+        return bos;
+    int32_t eos = tokenizer_eos(s->tokenizer);
+    bos = tokenizer_bos(s->tokenizer);
+    return eos >= 0 ? eos : bos >= 0 ? bos : 0;
+}
+
+bool session_begin(const struct session *s, bool text_follows, struct tokens *tokens)
+{
+    bool nothing = text_follows && session_bos(s) < 0;
+    return nothing || tokens_add(tokens, session_start(s));
 }
 
 bool session_ends_text(const struct session *s, int32_t token)
 {
-    int32_t eos = s->tokenizer ? tokenizer_eos(s->tokenizer) : LLAMA_EOS;
-    return token == eos || token == session_bos(s);
+    if (!s->tokenizer)
+        return token == LLAMA_EOS || token == LLAMA_BOS;
+    return tokenizer_ends_text(s->tokenizer, token) || token == tokenizer_bos(s->tokenizer);
 }
 
 struct scheme *session_schemes(const struct session *s, struct error *error)
@@ -166,7 +185,7 @@ struct writer *writer_open(const struct session *s, size_t count, uint64_t seed,
         error_set(error, "not enough memory");
         return NULL;
     }
-    *w = (struct writer){.session = s, .count = count, .last = session_bos(s)};
+    *w = (struct writer){.session = s, .count = count, .last = session_start(s)};
     w->sampler = (struct sampler){.temperature = 1, .top_p = 1};
     sampler_seed(&w->sampler, seed);
     w->logits = malloc(vocab * sizeof *w->logits);
@@ -190,7 +209,7 @@ bool writer_step(struct writer *w, double seconds)
             w->count = w->tokens.count; /* what there is will have to do */
         if (session_ends_text(s, w->last) || w->context->length == w->context->capacity) {
             w->context->length = 0;
-            w->last = session_bos(s);
+            w->last = session_start(s);
         }
         if (clock_seconds() - begin > seconds)
             break;

@@ -31,8 +31,18 @@ bool session_open(struct session *session, const struct session_options *options
                   struct error *error);
 void session_close(struct session *session);
 
-/* The ids that begin and end a text: the tokenizer's, else those of the llama vocabulary. */
+/* The id that the model's own tokenizer puts before a text, -1 where it puts none; without a tokenizer that of
+ * the llama vocabulary. */
 int32_t session_bos(const struct session *session);
+
+/* What a model that is given no text begins to write from: BOS, else EOS, else token 0. */
+int32_t session_start(const struct session *session);
+
+/* Begins an empty list of tokens: with BOS where texts begin with it, and with session_start where they do not
+ * and no text will follow. The tokens that this adds are no text. False when memory is short. */
+bool session_begin(const struct session *session, bool text_follows, struct tokens *tokens);
+
+/* Whether a model that writes this token has finished. */
 bool session_ends_text(const struct session *session, int32_t token);
 
 /* Whether a set with these schemes (schemes_count) fits in memory: matrices that must be packed, stored

@@ -19,6 +19,13 @@ int complain(const struct error *error, int status)
     return status;
 }
 
+void note(const char *text)
+{
+    char line[1100];
+    escape_text(line, sizeof line, text, strlen(text));
+    fprintf(stderr, "qtop: note: %s\n", line);
+}
+
 char *builtin_model_path(struct error *error)
 {
     static const char *const folders[] = {PKGDATADIR, SRCDATADIR};
@@ -116,7 +123,9 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error);
     if (ok && *b->session.model->note)
-        fprintf(stderr, "qtop: note: %s\n", b->session.model->note);
+        note(b->session.model->note);
+    if (ok && b->session.tokenizer && tokenizer_note(b->session.tokenizer))
+        note(tokenizer_note(b->session.tokenizer));
     if (ok && b->session.model->non_finite)
         fprintf(stderr, "qtop: warning: %zu weights are NaN or infinite\n",
                 b->session.model->non_finite);

@@ -11,6 +11,9 @@
 /* Prints "qtop: LINE" on standard error and returns the exit status. */
 int complain(const struct error *error, int status);
 
+/* Prints "qtop: note: TEXT" on standard error: what a person should know, though nothing failed. */
+void note(const char *text);
+
 /* The path of the built-in model: beside the build tree's data, else as installed. Null with an error
  * when it is nowhere. The caller frees. */
 char *builtin_model_path(struct error *error);

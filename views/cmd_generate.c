@@ -15,7 +15,8 @@ struct generation {
     struct context *context;
     struct sampler sampler;
     struct stream stream;
-    struct tokens prompt; /* BOS first */
+    struct tokens prompt;
+    size_t begin;         /* its tokens that are no text: BOS, or what an empty prompt starts from */
     float *logits;
     int32_t *order;
     bool terminal;        /* standard output is one: control characters are escaped */
@@ -73,9 +74,9 @@ static void generate(struct generation *g, size_t tokens)
     double begin = clock_seconds();
     context_prefill(g->context, g->batch->weights, g->prompt.ids, g->prompt.count, g->logits);
     double middle = clock_seconds();
-    for (size_t i = 1; i < g->prompt.count; i++)
-        put_token(g, g->prompt.ids[i - 1], g->prompt.ids[i]);
-    int32_t last = g->prompt.ids[g->prompt.count - 1];
+    for (size_t i = g->begin; i < g->prompt.count; i++)
+        put_token(g, i > g->begin ? g->prompt.ids[i - 1] : TOKEN_FIRST, g->prompt.ids[i]);
+    int32_t last = g->prompt.count > g->begin ? g->prompt.ids[g->prompt.count - 1] : TOKEN_FIRST;
     for (size_t i = 0; i < tokens; i++) {
         int32_t next = (int32_t)sampler_choose(&g->sampler, g->logits, vocab, g->order);
         if (session_ends_text(s, next))
@@ -98,10 +99,13 @@ static bool prepare(struct generation *g, const struct options *o, size_t tokens
 {
     const struct session *s = &g->batch->session;
     size_t vocab = s->model->hyper.vocab;
-    if (!tokens_add(&g->prompt, session_bos(s)))
+    if (!session_begin(s, o->prompt && *o->prompt, &g->prompt))
         return error_set(error, "not enough memory");
+    g->begin = g->prompt.count;
     if (o->prompt && !tokenize_text(s, o->prompt, strlen(o->prompt), &g->prompt, error))
         return false;
+    if (g->prompt.count == 0) /* a vocabulary may drop all that a text has */
+        return error_set(error, "the prompt has no tokens in this vocabulary; expected at least 1");
     if (g->prompt.count > s->context)
         return error_set(error, "the prompt has %zu tokens; the context holds %zu", g->prompt.count,
                          s->context);

@@ -1,4 +1,5 @@
-/* qtop logits: float32 little-endian, one row of vocabulary for each token of a text, BOS first. */
+/* qtop logits: float32 little-endian, one row of vocabulary for each token of a text, BOS first where the
+ * model's own tokenizer puts it there. */
 #include "batch.h"
 
 #include "../src/output.h"
@@ -45,12 +46,14 @@ static bool check_output(const struct options *o, const struct session *s, struc
 static bool collect_tokens(const struct options *o, const struct session *s, struct tokens *tokens,
                            struct error *error)
 {
-    if (!tokens_add(tokens, session_bos(s)))
+    if (!session_begin(s, true, tokens))
         return error_set(error, "not enough memory");
     size_t n = o->prompt ? strlen(o->prompt) : 0;
     char *text = o->prompt ? strdup(o->prompt) : read_text(o->text, &n, error);
     bool ok = text && tokenize_text(s, text, n, tokens, error);
     free(text);
+    if (ok && tokens->count == 0)
+        return error_set(error, "the text has no tokens; expected at least 1");
     if (ok && tokens->count > s->context)
         return error_set(error, "the text has %zu tokens; the context holds %zu", tokens->count,
                          s->context);

@@ -1,4 +1,5 @@
-/* qtop tokenize: standard input to token ids, one a line, BOS first. Needs no weights. */
+/* qtop tokenize: standard input to token ids, one a line, with BOS and EOS where the model's own tokenizer
+ * adds them. Needs no weights. */
 #include "batch.h"
 
 #include <stdlib.h>
@@ -11,11 +12,23 @@ static struct tokenizer *find_tokenizer(const struct options *o, struct error *e
     if (!o->model && !builtin)
         return NULL;
     const char *path = o->model ? o->model : builtin;
+    if (tokenizer_is_inside(path))
+        return tokenizer_beside(path, 0, error);
     struct model *model = model_open(path, error); /* whose vocabulary tells which one fits */
     struct tokenizer *t = model ? tokenizer_beside(path, model->hyper.vocab, error) : NULL;
     model_close(model);
     free(builtin);
     return t;
+}
+
+static bool tokenize(const struct tokenizer *t, const char *text, size_t n, struct tokens *out,
+                     struct error *error)
+{
+    bool ok = !tokenizer_adds_bos(t) || tokens_add(out, tokenizer_bos(t)) ||
+              error_set(error, "not enough memory");
+    ok = ok && tokenizer_encode(t, text, n, out, error);
+    return ok && (!tokenizer_adds_eos(t) || tokens_add(out, tokenizer_eos(t)) ||
+                  error_set(error, "not enough memory"));
 }
 
 int run_tokenize(const struct options *o)
@@ -24,9 +37,10 @@ int run_tokenize(const struct options *o)
     size_t n;
     struct tokens tokens = {0};
     struct tokenizer *t = find_tokenizer(o, &error);
+    if (t && tokenizer_note(t))
+        note(tokenizer_note(t));
     char *text = t ? read_text("-", &n, &error) : NULL;
-    bool ok = text && (tokenizer_bos(t) < 0 || tokens_add(&tokens, tokenizer_bos(t))) &&
-              tokenizer_encode(t, text, n, &tokens, &error);
+    bool ok = text && tokenize(t, text, n, &tokens, &error);
     for (size_t i = 0; ok && i < tokens.count; i++)
         printf("%d\n", tokens.ids[i]);
     free(tokens.ids);

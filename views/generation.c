@@ -9,7 +9,7 @@ static void token_text(const struct tui *t, int32_t id, char out[40])
     size_t n = 0;
     const char *piece = "";
     if (t->session->tokenizer)
-        piece = tokenizer_piece(t->session->tokenizer, -1, id, &n, &byte);
+        piece = tokenizer_piece(t->session->tokenizer, TOKEN_ALONE, id, &n, &byte);
     if (n == 0)
         snprintf(out, 40, "<%d>", id);
     else

@@ -51,7 +51,7 @@ struct text_frame {
     atomic_int refs;
     uint64_t seed;
     float temperature;
-    size_t prompt_tokens;       /* BOS included */
+    size_t prompt_tokens;       /* BOS, or what an empty prompt starts from, included */
     char *text, *reference;     /* UTF-8, whole characters; reference null where it does not run */
     size_t tokens, reference_tokens;
     bool diverged;

@@ -97,7 +97,8 @@ struct lab {
     float *output_scratch;
 
     struct generation text, reference;
-    size_t prompt_tokens;       /* BOS included */
+    size_t prompt_tokens;       /* with those before the text */
+    size_t text_begin;          /* tokens before the text: BOS, or what an empty prompt starts from */
     bool watch_text;
     uint64_t seed;
     double next_token_due, text_over_at;

@@ -253,7 +253,7 @@ static bool baseline_slice(struct lab *lab, double seconds)
     if (!c)
         return false;
     double best = 0;
-    int32_t token = session_bos(s);
+    int32_t token = session_start(s);
     for (size_t i = 0; i < c->capacity; i++) {
         double begin = clock_seconds();
         context_run(c, s->stored, &token, 1, LOGITS_LAST, lab->text.probabilities);

@@ -244,10 +244,13 @@ bool texts_prompt(struct lab *lab, const char *text)
     struct session *s = lab->session;
     struct tokens tokens = {0};
     struct error error = {"not enough memory"};
-    bool ok = tokens_add(&tokens, session_bos(s));
+    bool ok = session_begin(s, *text, &tokens);
+    size_t begin = tokens.count;
     if (ok && *text && !s->tokenizer)
         ok = error_set(&error, "no tokenizer, so no prompt: %.300s", s->tokenizer_error.text);
     ok = ok && (!*text || tokenizer_encode(s->tokenizer, text, strlen(text), &tokens, &error));
+    if (ok && tokens.count == 0) /* a vocabulary may drop all that a text has */
+        ok = session_begin(s, false, &tokens) && (begin = 1);
     if (ok && tokens.count >= s->context)
         ok = error_set(&error, "the prompt has %zu tokens; the context holds %zu", tokens.count,
                        s->context);
@@ -262,6 +265,7 @@ bool texts_prompt(struct lab *lab, const char *text)
     lab->prompt = copy;
     lab->text.tokens = tokens;
     lab->prompt_tokens = tokens.count;
+    lab->text_begin = begin;
     texts_restart(lab);
     return true;
 }
@@ -400,7 +404,8 @@ static char *text_of(const struct lab *lab, const struct tokens *t, size_t from,
         size_t n;
         const char *piece = number;
         if (tokenizer)
-            piece = tokenizer_piece(tokenizer, i > 0 ? t->ids[i - 1] : -1, t->ids[i], &n, &byte);
+            piece = tokenizer_piece(tokenizer, i > from ? t->ids[i - 1] : TOKEN_FIRST, t->ids[i], &n,
+                                    &byte);
         else
             n = (size_t)snprintf(number, sizeof number, "%d ", t->ids[i]);
         size_t most = STREAM_GROWTH * (n + 4) + 1;
@@ -421,7 +426,7 @@ static char *text_of(const struct lab *lab, const struct tokens *t, size_t from,
 
 static size_t length_of(const struct lab *lab, const struct tokens *t, size_t to)
 {
-    char *text = text_of(lab, t, 1, to);
+    char *text = text_of(lab, t, lab->text_begin, to);
     size_t n = text ? strlen(text) : 0;
     free(text);
     return n;
@@ -455,10 +460,10 @@ struct text_frame *texts_frame(struct lab *lab)
         f->prompt_tokens = lab->prompt_tokens;
         f->tokens = lab->text.tokens.count;
         f->ended = lab->text.ended;
-        f->text = text_of(lab, &lab->text.tokens, 1, lab->text.tokens.count);
+        f->text = text_of(lab, &lab->text.tokens, lab->text_begin, lab->text.tokens.count);
         if (lab->watch_text && lab->reference.tokens.count > 0) {
             f->reference_tokens = lab->reference.tokens.count;
-            f->reference = text_of(lab, &lab->reference.tokens, 1, lab->reference.tokens.count);
+            f->reference = text_of(lab, &lab->reference.tokens, lab->text_begin, lab->reference.tokens.count);
             find_divergence(lab, f);
         }
         lab->text_frame = f;

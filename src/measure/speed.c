@@ -41,7 +41,7 @@ static bool run_open(struct run *r, size_t prompt, size_t samples, size_t positi
     r->fraction = r->peak + samples;
     for (size_t i = 1; i < prompt; i++) /* any tokens do: speed does not depend on which */
         r->prompt[i] = (int32_t)(i * 7919 % vocab);
-    r->prompt[0] = session_bos(r->session);
+    r->prompt[0] = session_start(r->session);
     return true;
 }
 

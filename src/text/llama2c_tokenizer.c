@@ -1,7 +1,7 @@
 /* The tokenizer of llama2.c (Karpathy 2023): a list of pieces with scores. Encoding splits text into
  * characters (bytes where a character is no piece), then merges the adjacent pair whose piece has
  * the highest score, the leftmost of equals, until no pair is a piece. */
-#include "tokenizer.h"
+#include "encoder.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,17 +9,10 @@
 
 enum { ID_UNKNOWN = 0, ID_BOS = 1, ID_EOS = 2, FIRST_BYTE = 3, BYTES_END = FIRST_BYTE + 256 };
 
-struct piece {
-    const char *text; /* into vocabulary.bytes */
-    uint32_t length;
-    float score;
-};
-
-struct vocabulary {
+struct piece_list {
     char *bytes;
-    struct piece *pieces; /* by id */
-    int32_t *sorted;      /* ids that a text can become, in the order of their pieces */
-    size_t sorted_count;
+    struct vocabulary_piece *pieces; /* by id */
+    struct piece_index index;        /* those that a text can become */
 };
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -37,8 +30,15 @@ static int32_t int_at(const uint8_t *p)
     return v;
 }
 
+/* Special tokens and bytes are not made from text: a text that spells "</s>" is that text. */
+static enum token_type type_of(size_t id, const char *text, size_t size)
+{
+    return id == ID_UNKNOWN ? TOKEN_UNKNOWN : id <= ID_EOS ? TOKEN_CONTROL
+           : byte_of_piece(text, size) >= 0 ? TOKEN_BYTE : TOKEN_NORMAL;
+}
+
 /* Walks the entries; with pieces null it only checks and counts them. */
-static bool walk(const uint8_t *data, size_t size, struct vocabulary *v, size_t *count,
+static bool walk(const uint8_t *data, size_t size, struct piece_list *v, size_t *count,
                  struct error *error)
 {
     if (size < 4)
@@ -65,7 +65,8 @@ static bool walk(const uint8_t *data, size_t size, struct vocabulary *v, size_t 
             return error_set(error, "tokenizer: token %zu has score NaN; expected a number", n);
         if (v->pieces) {
             memcpy(text, data + at, (size_t)length);
-            v->pieces[n] = (struct piece){text, (uint32_t)length, score};
+            v->pieces[n] = (struct vocabulary_piece){text, (uint32_t)length, score,
+                                                     type_of(n, text, (size_t)length)};
             text += length;
         }
         at += (size_t)length;
@@ -74,199 +75,29 @@ static bool walk(const uint8_t *data, size_t size, struct vocabulary *v, size_t 
     return true;
 }
 
-static int compare_text(const char *a, size_t an, const char *b, size_t bn)
-{
-    int order = memcmp(a, b, an < bn ? an : bn);
-    return order ? order : (an > bn) - (an < bn);
-}
-
-static int by_text(const void *a, const void *b, void *pieces)
-{
-    const struct piece *p = pieces;
-    int32_t i = *(const int32_t *)a, k = *(const int32_t *)b;
-    int order = compare_text(p[i].text, p[i].length, p[k].text, p[k].length);
-    return order ? order : (i > k) - (i < k);
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The byte that a piece of the form <0x0A> stands for, or -1. */
-static int byte_of(const struct piece *p)
-{
-    if (p->length != 6 || memcmp(p->text, "<0x", 3) != 0 || p->text[5] != '>')
-        return -1;
-    int high = hex_digit(p->text[3]), low = hex_digit(p->text[4]);
-    return high >= 0 && low >= 0 ? high * 16 + low : -1;
-}
-
-/* Special tokens and bytes are not made from text: a text that spells "</s>" is that text. */
-static bool is_ordinary(const struct vocabulary *v, size_t id)
-{
-    return id > ID_EOS && byte_of(&v->pieces[id]) < 0;
-}
-
 static void close_state(struct tokenizer *t)
 {
-    struct vocabulary *v = t->state;
+    struct piece_list *v = t->state;
     if (!v)
         return;
+    piece_index_close(&v->index);
     free(v->bytes);
     free(v->pieces);
-    free(v->sorted);
     free(v);
-}
-
-static bool open_data(struct tokenizer *t, const uint8_t *data, size_t size, struct error *error)
-{
-    struct vocabulary *v = t->state = calloc(1, sizeof *v);
-    if (!v || !walk(data, size, v, &t->vocab, error))
-        return v != NULL ? false : error_set(error, "not enough memory");
-    if (t->vocab <= ID_EOS)
-        return error_set(error, "tokenizer: %zu tokens; expected at least 3 (unknown, BOS, EOS)",
-                         t->vocab);
-    v->bytes = malloc(size);
-    v->pieces = calloc(t->vocab, sizeof *v->pieces);
-    v->sorted = calloc(t->vocab, sizeof *v->sorted);
-    if (!v->bytes || !v->pieces || !v->sorted)
-        return error_set(error, "not enough memory for %zu tokens", t->vocab);
-    walk(data, size, v, &t->vocab, error);
-    for (size_t i = 0; i < t->vocab; i++)
-        if (is_ordinary(v, i))
-            v->sorted[v->sorted_count++] = (int32_t)i;
-    qsort_r(v->sorted, v->sorted_count, sizeof *v->sorted, by_text, v->pieces);
-    t->bos = ID_BOS;
-    t->eos = ID_EOS;
-    return true;
 }
 
 /* ---- encoding -------------------------------------------------------------------------------- */
 
-/* The id of a piece, the lowest of equals, or -1. */
-static int32_t find_piece(const struct tokenizer *t, const char *text, size_t n)
+/* A pair merges where the texts of its pieces, one after the other, are a piece. */
+static bool pair(const void *context, const struct symbol *left, const struct symbol *right,
+                 struct merged_pair *out)
 {
-    const struct vocabulary *v = t->state;
-    size_t low = 0, high = v->sorted_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct piece *p = &v->pieces[v->sorted[middle]];
-        if (compare_text(p->text, p->length, text, n) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == v->sorted_count)
-        return -1;
-    const struct piece *p = &v->pieces[v->sorted[low]];
-    return compare_text(p->text, p->length, text, n) == 0 ? v->sorted[low] : -1;
-}
-
-/* A doubly linked list of the text's tokens; merging removes the right one of a pair. */
-struct link {
-    int32_t id;
-    int32_t previous, next; /* -1 at the ends */
-    uint32_t version;       /* counts changes, so that stale candidates are known */
-};
-
-/* A pair that could be merged, ordered by score, then by position. */
-struct candidate {
-    float score;
-    int32_t left, merged;
-    uint32_t left_version, right_version;
-};
-
-struct merger {
-    const struct tokenizer *tokenizer;
-    struct link *links;
-    struct candidate *heap;
-    size_t heap_count, heap_room;
-    char *text; /* room for two pieces */
-};
-
-static bool before(const struct candidate *a, const struct candidate *b)
-{
-    return a->score > b->score || (a->score == b->score && a->left < b->left);
-}
-
-static void swap_candidates(struct candidate *a, struct candidate *b)
-{
-    struct candidate c = *a;
-    *a = *b;
-    *b = c;
-}
-
-static bool heap_push(struct merger *m, struct candidate c)
-{
-    if (m->heap_count == m->heap_room) {
-        size_t room = m->heap_room ? m->heap_room * 2 : 64;
-        struct candidate *heap = realloc(m->heap, room * sizeof *heap);
-        if (!heap)
-            return false;
-        m->heap = heap;
-        m->heap_room = room;
-    }
-    size_t i = m->heap_count++;
-    m->heap[i] = c;
-    for (; i > 0 && before(&m->heap[i], &m->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        swap_candidates(&m->heap[i], &m->heap[(i - 1) / 2]);
-    return true;
-}
-
-static struct candidate heap_pop(struct merger *m)
-{
-    struct candidate top = m->heap[0];
-    m->heap[0] = m->heap[--m->heap_count];
-    for (size_t i = 0;;) {
-        size_t best = i;
-        for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < m->heap_count; child++)
-            if (before(&m->heap[child], &m->heap[best]))
-                best = child;
-        if (best == i)
-            return top;
-        swap_candidates(&m->heap[i], &m->heap[best]);
-        i = best;
-    }
-}
-
-/* Adds the pair that begins at link `left`, if together they are a piece. */
-static bool consider(struct merger *m, int32_t left)
-{
-    if (left < 0 || m->links[left].next < 0)
-        return true;
-    const struct vocabulary *v = m->tokenizer->state;
-    const struct link *a = &m->links[left], *b = &m->links[a->next];
-    const struct piece *pa = &v->pieces[a->id], *pb = &v->pieces[b->id];
-    memcpy(m->text, pa->text, pa->length);
-    memcpy(m->text + pa->length, pb->text, pb->length);
-    int32_t merged = find_piece(m->tokenizer, m->text, (size_t)pa->length + pb->length);
-    if (merged < 0)
-        return true;
-    return heap_push(m, (struct candidate){v->pieces[merged].score, left, merged, a->version,
-                                           b->version});
-}
-
-static bool merge_all(struct merger *m)
-{
-    while (m->heap_count > 0) {
-        struct candidate c = heap_pop(m);
-        struct link *left = &m->links[c.left];
-        if (left->version != c.left_version || left->next < 0 ||
-            m->links[left->next].version != c.right_version)
-            continue;
-        struct link *right = &m->links[left->next];
-        left->id = c.merged;
-        left->version++;
-        right->version++;
-        left->next = right->next;
-        if (right->next >= 0)
-            m->links[right->next].previous = c.left;
-        if (!consider(m, left->previous) || !consider(m, c.left))
-            return false;
-    }
-    return true;
+    const struct piece_list *v = context;
+    const struct vocabulary_piece *a = &v->pieces[left->id], *b = &v->pieces[right->id];
+    int32_t id = piece_find2(&v->index, a->text, a->size, b->text, b->size);
+    if (id >= 0)
+        *out = (struct merged_pair){(double)v->pieces[id].score, id};
+    return id >= 0;
 }
 
 /* Bytes of the character that begins a text: a lead byte and at most three continuations, whether
@@ -279,21 +110,26 @@ static size_t character_length(const char *text, size_t n)
     return length;
 }
 
-/* The characters of the text as tokens, with the space that SentencePiece puts in front. */
-static bool split(const struct tokenizer *t, const char *text, size_t n, struct tokens *out)
+static bool add_id(struct symbols *out, int32_t id)
 {
-    int32_t space = find_piece(t, " ", 1);
-    if (n > 0 && space >= 0 && !tokens_add(out, space))
+    return symbols_add(out, (struct symbol){.id = id});
+}
+
+/* The characters of the text as tokens, with the space that SentencePiece puts in front. */
+static bool split(const struct tokenizer *t, const char *text, size_t n, struct symbols *out)
+{
+    const struct piece_list *v = t->state;
+    int32_t space = piece_find(&v->index, " ", 1);
+    if (n > 0 && space >= 0 && !add_id(out, space))
         return false;
     for (size_t i = 0; i < n;) {
         size_t length = character_length(text + i, n - i);
-        int32_t id = find_piece(t, text + i, length);
-        if (id >= 0 && !tokens_add(out, id))
+        int32_t id = piece_find(&v->index, text + i, length);
+        if (id >= 0 && !add_id(out, id))
             return false;
         for (size_t k = 0; id < 0 && k < length; k++) {
             bool has_bytes = t->vocab >= BYTES_END;
-            int32_t byte = has_bytes ? FIRST_BYTE + (uint8_t)text[i + k] : ID_UNKNOWN;
-            if (!tokens_add(out, byte))
+            if (!add_id(out, has_bytes ? FIRST_BYTE + (uint8_t)text[i + k] : ID_UNKNOWN))
                 return false;
         }
         i += length;
@@ -304,28 +140,15 @@ static bool split(const struct tokenizer *t, const char *text, size_t n, struct 
 static bool encode(const struct tokenizer *t, const char *text, size_t n, struct tokens *out,
                    struct error *error)
 {
-    const struct vocabulary *v = t->state;
-    struct tokens parts = {0};
-    struct merger m = {.tokenizer = t};
-    size_t longest = 0;
-    for (size_t i = 0; i < t->vocab; i++)
-        longest = v->pieces[i].length > longest ? v->pieces[i].length : longest;
-    bool ok = n < INT32_MAX / 2 && split(t, text, n, &parts);
-    m.links = ok ? calloc(parts.count + 1, sizeof *m.links) : NULL;
-    m.text = malloc(2 * longest + 1);
-    ok = ok && m.links && m.text;
-    for (size_t i = 0; ok && i < parts.count; i++)
-        m.links[i] = (struct link){.id = parts.ids[i], .previous = (int32_t)i - 1,
-                                   .next = i + 1 < parts.count ? (int32_t)i + 1 : -1};
-    for (size_t i = 0; ok && i < parts.count; i++)
-        ok = consider(&m, (int32_t)i);
-    ok = ok && merge_all(&m);
-    for (int32_t i = 0; ok && parts.count > 0 && i >= 0; i = m.links[i].next)
-        ok = tokens_add(out, m.links[i].id);
-    free(parts.ids);
-    free(m.links);
-    free(m.heap);
-    free(m.text);
+    struct symbols symbols = {0};
+    struct merger merger = {0};
+    struct merge_rule rule = {pair, t->state};
+    bool ok = n < INT32_MAX / 2 && split(t, text, n, &symbols) &&
+              merge_symbols(&merger, &rule, symbols.items, &symbols.count);
+    for (size_t i = 0; ok && i < symbols.count; i++)
+        ok = tokens_add(out, symbols.items[i].id);
+    free(symbols.items);
+    merger_free(&merger);
     return ok || error_set(error, "not enough memory to tokenize %zu bytes", n);
 }
 
@@ -334,19 +157,57 @@ static bool encode(const struct tokenizer *t, const char *text, size_t n, struct
 static const char *piece(const struct tokenizer *t, int32_t previous, int32_t id, size_t *n,
                          char buffer[1])
 {
-    const struct piece *p = &((const struct vocabulary *)t->state)->pieces[id];
-    int byte = byte_of(p);
-    *n = p->length;
-    if (id == ID_BOS || id == ID_EOS)
+    const struct vocabulary_piece *p = &((const struct piece_list *)t->state)->pieces[id];
+    *n = p->size;
+    if (p->type == TOKEN_CONTROL)
         return *n = 0, "";
+    int byte = byte_of_piece(p->text, p->size);
     if (byte >= 0) {
         *buffer = (char)byte;
         return *n = 1, buffer;
     }
-    bool leading = previous == ID_BOS && p->length > 0 && p->text[0] == ' ';
+    bool first = previous == ID_BOS || previous == TOKEN_FIRST;
+    bool leading = first && p->size > 0 && p->text[0] == ' ';
     *n -= leading;
     return p->text + leading;
 }
 
-const struct tokenizer_kind llama2c_tokenizer = {"llama2.c", probe, open_data, encode, piece,
-                                                 close_state};
+/* ---- the kind and its file ------------------------------------------------------------------- */
+
+static const struct tokenizer_kind kind = {"llama2.c", encode, piece, close_state, true};
+
+static bool fill(struct tokenizer *t, struct piece_list *v, const uint8_t *data, size_t size,
+                 struct error *error)
+{
+    if (!walk(data, size, v, &t->vocab, error))
+        return false;
+    if (t->vocab <= ID_EOS)
+        return error_set(error, "tokenizer: %zu tokens; expected at least 3 (unknown, BOS, EOS)",
+                         t->vocab);
+    v->bytes = malloc(size);
+    v->pieces = calloc(t->vocab, sizeof *v->pieces);
+    return (v->bytes && v->pieces && walk(data, size, v, &t->vocab, error) &&
+            piece_index_open(&v->index, v->pieces, t->vocab, 1u << TOKEN_NORMAL)) ||
+           error_set(error, "not enough memory for %zu tokens", t->vocab);
+}
+
+static struct tokenizer *open_data(const uint8_t *data, size_t size, const char *path,
+                                   struct error *error)
+{
+    (void)path;
+    struct tokenizer *t = calloc(1, sizeof *t);
+    struct piece_list *v = calloc(1, sizeof *v);
+    if (!t || !v) {
+        free(t);
+        free(v);
+        error_set(error, "not enough memory");
+        return NULL;
+    }
+    *t = (struct tokenizer){.kind = &kind, .bos = ID_BOS, .eos = ID_EOS, .adds_bos = true, .state = v};
+    if (fill(t, v, data, size, error))
+        return t;
+    tokenizer_close(t);
+    return NULL;
+}
+
+const struct tokenizer_format llama2c_tokenizer_format = {"a llama2.c tokenizer.bin", probe, open_data};

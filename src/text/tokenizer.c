@@ -6,12 +6,17 @@
 #include <dirent.h>
 #include <fnmatch.h>
 #include <libgen.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-static const struct tokenizer_kind *const kinds[] = {&llama2c_tokenizer};
-enum { KINDS = sizeof kinds / sizeof *kinds };
+/* In the order in which they are asked; the one without a magic number last. */
+static const struct tokenizer_format *const formats[] = {
+    &gguf_tokenizer_format, &json_tokenizer_format, &sentencepiece_tokenizer_format,
+    &llama2c_tokenizer_format};
+enum { FORMATS = sizeof formats / sizeof *formats };
 
 bool tokens_add(struct tokens *t, int32_t id)
 {
@@ -27,14 +32,15 @@ bool tokens_add(struct tokens *t, int32_t id)
     return true;
 }
 
-static bool open_mapped(struct tokenizer *t, const struct mapped_file *file, struct error *error)
+static struct tokenizer *open_mapped(const struct mapped_file *file, const char *path,
+                                     struct error *error)
 {
-    for (size_t i = 0; i < KINDS; i++)
-        if (kinds[i]->probe(file->data, file->size)) {
-            t->kind = kinds[i];
-            return t->kind->open(t, file->data, file->size, error);
-        }
-    return error_set(error, "unknown tokenizer format; expected a llama2.c tokenizer.bin");
+    for (size_t i = 0; i < FORMATS; i++)
+        if (formats[i]->probe(file->data, file->size))
+            return formats[i]->open(file->data, file->size, path, error);
+    error_set(error, "unknown tokenizer format; expected a GGUF file, a tokenizer.json, a tokenizer.model or "
+                     "a llama2.c tokenizer.bin");
+    return NULL;
 }
 
 struct tokenizer *tokenizer_open(const char *path, struct error *error)
@@ -42,11 +48,10 @@ struct tokenizer *tokenizer_open(const char *path, struct error *error)
     struct mapped_file file;
     if (!mapped_file_open(&file, path, error))
         return NULL;
-    struct tokenizer *t = calloc(1, sizeof *t);
     struct error why = {"not enough memory"};
-    bool ok = t && open_mapped(t, &file, &why) && (t->path = strdup(path));
+    struct tokenizer *t = open_mapped(&file, path, &why);
     mapped_file_close(&file);
-    if (ok)
+    if (t && (t->path = strdup(path)))
         return t;
     char shown[256];
     escape_text(shown, sizeof shown, path, strlen(path));
@@ -62,10 +67,48 @@ void tokenizer_close(struct tokenizer *t)
     if (t->kind)
         t->kind->close(t);
     free(t->path);
+    free(t->note);
     free(t);
 }
 
+bool tokenizer_add_note(struct tokenizer *t, const char *format, ...)
+{
+    char line[400], *longer;
+    va_list list;
+    va_start(list, format);
+    vsnprintf(line, sizeof line, format, list);
+    va_end(list);
+    if (asprintf(&longer, "%s%s%s", t->note ? t->note : "", t->note ? "; " : "", line) < 0)
+        return false;
+    free(t->note);
+    t->note = longer;
+    return true;
+}
+
 /* ---- looking beside a model ------------------------------------------------------------------ */
+
+bool tokenizer_is_inside(const char *model_path)
+{
+    struct mapped_file file;
+    if (!mapped_file_open(&file, model_path, NULL))
+        return false;
+    bool inside = gguf_tokenizer_format.probe(file.data, file.size);
+    mapped_file_close(&file);
+    return inside;
+}
+
+static struct tokenizer *try_path(const char *path, size_t vocab, struct error *error)
+{
+    struct tokenizer *t = tokenizer_open(path, error);
+    if (t && vocab && !tokenizer_fits(t, vocab)) {
+        const char *slash = strrchr(path, '/');
+        error_set(error, "%s: %zu tokens; the model's vocabulary has %zu", slash ? slash + 1 : path,
+                  t->vocab, vocab);
+        tokenizer_close(t);
+        t = NULL;
+    }
+    return t;
+}
 
 static struct tokenizer *try_file(const char *folder, const char *name, size_t vocab,
                                   struct error *error)
@@ -73,42 +116,56 @@ static struct tokenizer *try_file(const char *folder, const char *name, size_t v
     char *path;
     if (asprintf(&path, "%s/%s", folder, name) < 0)
         return NULL;
-    struct tokenizer *t = tokenizer_open(path, error);
-    if (t && vocab && t->vocab != vocab) {
-        error_set(error, "%s: %zu tokens; the model's vocabulary has %zu", name, t->vocab, vocab);
-        tokenizer_close(t);
-        t = NULL;
-    }
+    struct tokenizer *t = try_path(path, vocab, error);
     free(path);
     return t;
 }
 
+/* In this order; a row may match several files, which are taken by name. */
+static const char *const usual[] = {"tokenizer.bin", "tok*.bin", "tokenizer.json", "tokenizer.model"};
+enum { USUAL = sizeof usual / sizeof *usual };
+
 static int looks_usual(const struct dirent *entry)
 {
-    return fnmatch("tok*.bin", entry->d_name, 0) == 0;
+    for (size_t i = 0; i < USUAL; i++)
+        if (fnmatch(usual[i], entry->d_name, 0) == 0)
+            return 1;
+    return 0;
 }
 
-struct tokenizer *tokenizer_beside(const char *model_path, size_t vocab, struct error *error)
+static struct tokenizer *look_in(const char *folder, size_t vocab, struct error *error)
 {
-    char *copy = strdup(model_path);
-    if (!copy) {
-        error_set(error, "not enough memory");
-        return NULL;
-    }
-    const char *folder = dirname(copy);
-    error_set(error, "no tokenizer.bin or tok*.bin beside the model (-z FILE names one)");
     struct tokenizer *t = NULL;
     struct dirent **entries;
     int n = scandir(folder, &entries, looks_usual, alphasort);
-    for (int i = 0; i < n && !t; i++) /* the plain name before the others */
-        if (strcmp(entries[i]->d_name, "tokenizer.bin") == 0)
-            t = try_file(folder, entries[i]->d_name, vocab, error);
-    for (int i = 0; i < n && !t; i++)
-        t = try_file(folder, entries[i]->d_name, vocab, error);
+    for (size_t k = 0; k < USUAL; k++)
+        for (int i = 0; i < n && !t; i++)
+            if (fnmatch(usual[k], entries[i]->d_name, 0) == 0)
+                t = try_file(folder, entries[i]->d_name, vocab, error);
     for (int i = 0; i < n; i++)
         free(entries[i]);
     if (n >= 0)
         free(entries);
+    return t;
+}
+
+struct tokenizer *tokenizer_beside(const char *model_path, size_t vocab, struct error *error)
+{
+    struct stat status;
+    bool inside = tokenizer_is_inside(model_path);
+    struct tokenizer *t = inside ? try_path(model_path, vocab, error) : NULL;
+    char *copy = t ? NULL : strdup(model_path);
+    if (!copy) {
+        if (!t)
+            error_set(error, "not enough memory");
+        return t;
+    }
+    bool is_folder = stat(model_path, &status) == 0 && S_ISDIR(status.st_mode);
+    if (!inside)
+        error_set(error, "no tokenizer.bin, tok*.bin, tokenizer.json or tokenizer.model beside the model "
+                         "(-z FILE names one)");
+    /* where the file's own vocabulary is of no use, that is what there is to say */
+    t = look_in(is_folder ? copy : dirname(copy), vocab, inside ? NULL : error);
     free(copy);
     return t;
 }
@@ -118,6 +175,34 @@ struct tokenizer *tokenizer_beside(const char *model_path, size_t vocab, struct 
 size_t tokenizer_vocab(const struct tokenizer *t)
 {
     return t->vocab;
+}
+
+bool tokenizer_fits(const struct tokenizer *t, size_t vocab)
+{
+    return t->kind->exact ? t->vocab == vocab : t->vocab <= vocab;
+}
+
+const char *tokenizer_note(const struct tokenizer *t)
+{
+    return t->note;
+}
+
+bool tokenizer_adds_bos(const struct tokenizer *t)
+{
+    return t->adds_bos;
+}
+
+bool tokenizer_adds_eos(const struct tokenizer *t)
+{
+    return t->adds_eos;
+}
+
+bool tokenizer_ends_text(const struct tokenizer *t, int32_t id)
+{
+    bool ends = id >= 0 && id == t->eos;
+    for (size_t i = 0; i < t->end_count; i++)
+        ends = ends || id == t->ends[i];
+    return ends;
 }
 
 const char *tokenizer_path(const struct tokenizer *t)

@@ -2,6 +2,7 @@
 #ifndef QTOP_VOCABULARY_H
 #define QTOP_VOCABULARY_H
 
+#include "splitter.h"
 #include "tokenizer.h"
 
 /* The kinds of token, with the numbers of SentencePiece and GGUF. */
@@ -22,9 +23,18 @@ struct merge {
     uint32_t left_size, right_size;
 };
 
+/* The space that encoding puts in front of a text, so that its first word is like any other. */
+enum space_prefix {
+    SPACE_NEVER,
+    SPACE_ALWAYS,    /* SentencePiece */
+    SPACE_IF_MISSING /* unless the text begins with one: ByteLevel, Metaspace */
+};
+
 enum vocabulary_model {
-    VOCABULARY_SPM, /* SentencePiece's BPE by scores: Kudo and Richardson 2018 */
-    VOCABULARY_BPE  /* byte-level BPE by merges: Sennrich et al. 2016, Radford et al. 2019 */
+    VOCABULARY_SPM, /* SentencePiece's BPE over characters: Kudo and Richardson 2018. By scores, or by
+                       merges where there are some (what Hugging Face's files hold of such models) */
+    VOCABULARY_BPE, /* byte-level BPE by merges: Sennrich et al. 2016, Radford et al. 2019 */
+    VOCABULARY_MODELS
 };
 
 /* Points into memory that need only live until the tokenizer is made. */
@@ -34,15 +44,26 @@ struct vocabulary {
     size_t count;
     const struct merge *merges;
     size_t merge_count;
-    const char *pre;          /* BPE: name of the pre-tokenizer, such as "gpt-2" or "llama-bpe" */
+    const struct split_rule *rules; /* how a text is cut into words first */
+    size_t rule_count;
     int32_t bos, eos, unknown; /* -1: none */
+    int32_t ends[MOST_ENDS];   /* further ids that end a text; those with usual names are found */
+    size_t end_count;
     bool add_bos, add_eos;     /* what the model's own tokenizer does to a text */
-    bool add_space_prefix;     /* SPM */
+    enum space_prefix space_prefix;
     bool byte_fallback;        /* SPM: what has no piece becomes <0x..> tokens */
+    bool fuse_unknown;         /* SPM: neighbouring characters without a piece are one unknown token */
     bool ignore_merges;        /* BPE: a word that is a piece is that piece */
 };
 
 /* Makes a tokenizer. The error names the token or merge that is wrong. */
 struct tokenizer *vocabulary_tokenizer(const struct vocabulary *vocabulary, struct error *error);
+
+/* ---- formats that bring vocabularies --------------------------------------------------------- */
+
+struct gguf;
+
+/* From the keys tokenizer.ggml.* of a GGUF file. */
+struct tokenizer *gguf_tokenizer(const struct gguf *gguf, struct error *error);
 
 #endif

@@ -15,9 +15,13 @@ work=${QTOP_FUZZ:-$top/build-fuzz}
 targets="
 gguf               4096 src/model/gguf.c src/model/gguf_tensors.c src/model/gguf_types.c src/model/gguf_values.c src/model/catalog.c
 llama2c            8192 src/model/llama2c.c
-llama2c_tokenizer  4096 src/text/llama2c_tokenizer.c
+gguf_tokenizer     4096 src/text/gguf_vocabulary.c src/text/vocabulary.c
+llama2c_tokenizer  4096 src/text/llama2c_tokenizer.c src/text/merge.c src/text/lookup.c
 llmc               4096 src/model/llmc.c
 pickle             4096 src/model/pickle.c src/model/zip.c
+sentencepiece      4096 src/text/sentencepiece.c src/text/vocabulary.c src/text/encoder.c src/text/spm.c
+tokenizer_json     4096 src/text/tokenizer_json.c src/text/json_rules.c src/text/json_specials.c src/text/splitter.c
+vocabulary         2048 src/text/vocabulary.c src/text/encoder.c src/text/spm.c src/text/bpe.c src/text/merge.c src/text/lookup.c src/text/matcher.c
 recipe             1024 src/quant/recipe.c
 safetensors        2048 src/model/safetensors.c src/model/jsontext.c src/model/weightfiles.c
 scheme              128 kernels/scheme.c
@@ -55,7 +59,7 @@ compile() { # NAME VARIANT FLAGS...: build-fuzz/NAME.VARIANT
     # shellcheck disable=SC2086
     clang-14 -std=c11 -D_GNU_SOURCE -DSRCDIR="\"$top\"" -DSRCDATADIR="\"$top/data\"" -O1 -g -Wall -pthread \
         -ffp-contract=off $sanitize "$@" "$top/tests/fuzz/$name.c" "$top/tests/fuzz/fuzz.c" \
-        -Wl,--start-group "$build"/lib[!e]*.a -Wl,--end-group -lhwloc -ljansson -lpfm -lm -o "$work/$name.$variant"
+        -Wl,--start-group "$build"/lib[!e]*.a -Wl,--end-group -lhwloc -ljansson -lpcre2-8 -lpfm -lm -o "$work/$name.$variant"
 }
 
 seed() { # NAME VARIANT

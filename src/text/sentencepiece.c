@@ -1,0 +1,244 @@
+/* tokenizer.model: SentencePiece's protobuf (sentencepiece_model.proto). Only what is needed is read, with a
+ * walk over the wire format (protobuf encoding guide) that checks every length. */
+#include "vocabulary.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Numbers of the fields, from the .proto. */
+enum { MODEL_PIECES = 1, MODEL_TRAINER = 2, MODEL_NORMALIZER = 3 };
+enum { PIECE_TEXT = 1, PIECE_SCORE = 2, PIECE_TYPE = 3 };
+enum { TRAINER_MODEL_TYPE = 3, TRAINER_BYTE_FALLBACK = 35, TRAINER_UNK = 40, TRAINER_BOS, TRAINER_EOS };
+enum { NORMALIZER_NAME = 1, NORMALIZER_CHARSMAP = 2, NORMALIZER_DUMMY_PREFIX = 3, NORMALIZER_EXTRA_SPACES };
+enum wire { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
+enum { TYPE_UNIGRAM = 1, TYPE_BPE, TYPE_WORD, TYPE_CHAR };
+
+/* A message, or what is left of one. */
+struct span {
+    const uint8_t *data;
+    size_t size;
+};
+
+struct field {
+    uint32_t number;
+    enum wire wire;
+    uint64_t value;    /* a varint, or the bits of a fixed one */
+    struct span bytes; /* of WIRE_BYTES */
+};
+
+static bool read_varint(struct span *s, uint64_t *value)
+{
+    *value = 0;
+    for (unsigned shift = 0; shift < 64 && s->size > 0; shift += 7) {
+        uint8_t byte = *s->data++;
+        s->size--;
+        *value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return true;
+    }
+    return false;
+}
+
+static bool read_fixed(struct span *s, size_t bytes, uint64_t *value)
+{
+    if (s->size < bytes)
+        return false;
+    *value = 0;
+    memcpy(value, s->data, bytes); /* little-endian, as this machine */
+    s->data += bytes;
+    s->size -= bytes;
+    return true;
+}
+
+/* Takes the next field off a message that is not empty; false where it is not well-formed. */
+static bool read_field(struct span *s, struct field *f)
+{
+    uint64_t tag;
+    if (!read_varint(s, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX)
+        return false;
+    *f = (struct field){.number = (uint32_t)(tag >> 3), .wire = (enum wire)(tag & 7)};
+    switch (f->wire) {
+    case WIRE_VARINT: return read_varint(s, &f->value);
+    case WIRE_64: return read_fixed(s, 8, &f->value);
+    case WIRE_32: return read_fixed(s, 4, &f->value);
+    case WIRE_BYTES:
+        if (!read_varint(s, &f->value) || f->value > s->size)
+            return false;
+        f->bytes = (struct span){s->data, (size_t)f->value};
+        s->data += f->value;
+        s->size -= (size_t)f->value;
+        return true;
+    default: return false;
+    }
+}
+
+/* ---- the messages ---------------------------------------------------------------------------- */
+
+struct reading {
+    struct error *error;
+    struct vocabulary v;
+    struct vocabulary_piece *pieces;
+    int64_t model_type;
+    struct span normalizer; /* its name */
+    bool has_charsmap, removes_spaces;
+};
+
+static bool broken(const struct reading *r, const char *what, const struct span *rest)
+{
+    return error_set(r->error, "%s is cut off or malformed %zu bytes before its end; "
+                               "expected a protobuf field", what, rest->size);
+}
+
+static bool read_piece(struct reading *r, struct span s, size_t number)
+{
+    struct vocabulary_piece p = {.text = "", .type = TOKEN_NORMAL};
+    uint64_t type = TOKEN_NORMAL;
+    while (s.size > 0) {
+        struct field f;
+        if (!read_field(&s, &f))
+            return broken(r, "a piece", &s);
+        if (f.number == PIECE_TEXT && f.wire == WIRE_BYTES && f.bytes.size <= UINT32_MAX) {
+            p.text = (const char *)f.bytes.data;
+            p.size = (uint32_t)f.bytes.size;
+        } else if (f.number == PIECE_SCORE && f.wire == WIRE_32) {
+            uint32_t bits = (uint32_t)f.value;
+            memcpy(&p.score, &bits, sizeof p.score);
+        } else if (f.number == PIECE_TYPE && f.wire == WIRE_VARINT) {
+            type = f.value;
+        }
+    }
+    if (type < TOKEN_NORMAL || type > TOKEN_BYTE)
+        return error_set(r->error, "piece %zu has type %llu; expected 1 to 6", number,
+                         (unsigned long long)type);
+    p.type = (enum token_type)type;
+    r->pieces[number] = p;
+    if (p.type == TOKEN_UNKNOWN)
+        r->v.unknown = (int32_t)number;
+    return true;
+}
+
+/* An id of the trainer: -1, a 64-bit two's complement number, says that there is none. */
+static int32_t id_of(uint64_t value)
+{
+    return value > INT32_MAX ? -1 : (int32_t)value;
+}
+
+static bool read_trainer(struct reading *r, struct span s)
+{
+    while (s.size > 0) {
+        struct field f;
+        if (!read_field(&s, &f))
+            return broken(r, "trainer_spec", &s);
+        if (f.wire != WIRE_VARINT)
+            continue;
+        switch (f.number) {
+        case TRAINER_MODEL_TYPE: r->model_type = f.value > TYPE_CHAR ? 0 : (int64_t)f.value; break;
+        case TRAINER_BYTE_FALLBACK: r->v.byte_fallback = f.value != 0; break;
+        case TRAINER_UNK: r->v.unknown = id_of(f.value); break;
+        case TRAINER_BOS: r->v.bos = id_of(f.value); break;
+        case TRAINER_EOS: r->v.eos = id_of(f.value); break;
+        default: break;
+        }
+    }
+    return true;
+}
+
+static bool read_normalizer(struct reading *r, struct span s)
+{
+    while (s.size > 0) {
+        struct field f;
+        if (!read_field(&s, &f))
+            return broken(r, "normalizer_spec", &s);
+        if (f.number == NORMALIZER_NAME && f.wire == WIRE_BYTES)
+            r->normalizer = f.bytes;
+        else if (f.number == NORMALIZER_CHARSMAP && f.wire == WIRE_BYTES)
+            r->has_charsmap = f.bytes.size > 0;
+        else if (f.number == NORMALIZER_DUMMY_PREFIX && f.wire == WIRE_VARINT)
+            r->v.space_prefix = f.value != 0 ? SPACE_ALWAYS : SPACE_NEVER;
+        else if (f.number == NORMALIZER_EXTRA_SPACES && f.wire == WIRE_VARINT)
+            r->removes_spaces = f.value != 0;
+    }
+    return true;
+}
+
+/* Walks the model; with pieces null it only counts them. */
+static bool walk(struct reading *r, struct span s)
+{
+    size_t n = 0;
+    while (s.size > 0) {
+        struct field f;
+        if (!read_field(&s, &f))
+            return broken(r, "the file", &s);
+        if (f.wire != WIRE_BYTES)
+            continue;
+        bool ok = true;
+        if (f.number == MODEL_PIECES) {
+            ok = !r->pieces || read_piece(r, f.bytes, n);
+            n++;
+        } else if (f.number == MODEL_TRAINER) {
+            ok = read_trainer(r, f.bytes);
+        } else if (f.number == MODEL_NORMALIZER) {
+            ok = read_normalizer(r, f.bytes);
+        }
+        if (!ok)
+            return false;
+    }
+    r->v.count = n;
+    return true;
+}
+
+static bool check_type(const struct reading *r)
+{
+    static const char *const names[] = {"of an unknown number", "Unigram", "BPE", "Word", "Char"};
+    return r->model_type == TYPE_BPE ||
+           error_set(r->error, "trainer_spec.model_type is %s; expected BPE",
+                     names[r->model_type]);
+}
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+/* A first field 1 that is a message whose own first field is 1: a piece with its text. */
+static bool probe(const uint8_t *data, size_t size)
+{
+    struct span s = {data, size};
+    struct field model, piece;
+    return read_field(&s, &model) && model.number == MODEL_PIECES && model.wire == WIRE_BYTES &&
+           model.bytes.size > 0 && read_field(&model.bytes, &piece) && piece.number == PIECE_TEXT &&
+           piece.wire == WIRE_BYTES;
+}
+
+static bool add_notes(const struct reading *r, struct tokenizer *t)
+{
+    int shown = r->normalizer.size < 40 ? (int)r->normalizer.size : 40;
+    if (r->has_charsmap && !tokenizer_add_note(t, "the file's normalizer '%.*s' is not applied", shown,
+                                               (const char *)r->normalizer.data))
+        return false;
+    return !r->removes_spaces || tokenizer_add_note(t, "extra spaces are not removed as the file asks");
+}
+
+static struct tokenizer *open_data(const uint8_t *data, size_t size, const char *path,
+                                   struct error *error)
+{
+    (void)path;
+    /* what the .proto says of fields that are absent; no file says whether BOS is added, all programs do */
+    struct reading r = {.error = error, .model_type = TYPE_UNIGRAM, .removes_spaces = true,
+                        .v = {.model = VOCABULARY_SPM, .bos = 1, .eos = 2, .add_bos = true,
+                              .space_prefix = SPACE_ALWAYS, .fuse_unknown = true}};
+    struct span file = {data, size};
+    struct tokenizer *t = NULL;
+    bool ok = walk(&r, file) && check_type(&r);
+    r.v.pieces = r.pieces = ok ? calloc(r.v.count + 1, sizeof *r.pieces) : NULL;
+    if (ok && !r.pieces)
+        ok = error_set(error, "not enough memory for %zu tokens", r.v.count);
+    if (ok && walk(&r, file) && (t = vocabulary_tokenizer(&r.v, error)) && !add_notes(&r, t)) {
+        error_set(error, "not enough memory");
+        tokenizer_close(t);
+        t = NULL;
+    }
+    free(r.pieces);
+    return t;
+}
+
+const struct tokenizer_format sentencepiece_tokenizer_format = {"a SentencePiece tokenizer.model", probe,
+                                                                open_data};

@@ -1,0 +1,71 @@
+/* Vocabularies of both models, made of the input: a byte of flags, the number of pieces, each piece as type,
+ * score, length and bytes; pairs of pieces that merge, up to a zero; the rest is the text. */
+#include "tokenizers.h"
+
+#include "../../src/text/vocabulary.h"
+
+enum { MOST = 64 };
+
+struct input {
+    const uint8_t *at, *end;
+};
+
+static unsigned next(struct input *in)
+{
+    return in->at < in->end ? *in->at++ : 0;
+}
+
+static size_t read_pieces(struct input *in, struct vocabulary_piece *pieces)
+{
+    size_t count = next(in) % MOST;
+    for (size_t i = 0; i < count; i++) {
+        unsigned type = next(in), score = next(in), size = next(in) % 12;
+        size_t left = (size_t)(in->end - in->at);
+        size = size > left ? (unsigned)left : size;
+        pieces[i] = (struct vocabulary_piece){(const char *)in->at, size, (float)score,
+                                              (enum token_type)(type % 7 + (type % 7 == 0 && type < 250))};
+        in->at += size;
+    }
+    return count;
+}
+
+static size_t read_merges(struct input *in, const struct vocabulary_piece *pieces, size_t count, struct merge *merges)
+{
+    size_t n = 0;
+    for (unsigned left; count > 0 && n < MOST && (left = next(in)) != 0; n++) {
+        const struct vocabulary_piece *a = &pieces[left % count], *b = &pieces[next(in) % count];
+        merges[n] = (struct merge){a->text, b->text, a->size, b->size};
+    }
+    return n;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char expression[] = "[a-z]+| ?\\p{L}+|\\s+(?!\\S)|\\s";
+    static const struct split_rule rule = {expression, sizeof expression - 1, false, false, SPLIT_ISOLATED};
+    struct input in = {data, data + size};
+    struct vocabulary_piece pieces[MOST];
+    struct merge merges[MOST];
+    struct error error = {""};
+    unsigned flags = next(&in);
+    struct vocabulary v = {.model = flags & 1 ? VOCABULARY_BPE : VOCABULARY_SPM, .pieces = pieces, .bos = -1, .eos = -1,
+                           .unknown = flags & 2 ? 0 : -1, .merges = merges, .rules = &rule, .rule_count = flags >> 2 & 1,
+                           .space_prefix = (enum space_prefix)((flags >> 3 & 3) % 3), .byte_fallback = flags >> 5 & 1,
+                           .fuse_unknown = flags >> 6 & 1, .ignore_merges = flags >> 7 & 1};
+    v.count = read_pieces(&in, pieces);
+    v.merge_count = read_merges(&in, pieces, v.count, merges);
+    struct tokenizer *t = vocabulary_tokenizer(&v, &error);
+    if (t)
+        fuzz_encode(t, (const char *)in.at, (size_t)(in.end - in.at), false);
+    else
+        FUZZ_PROMISE(*error.text);
+    tokenizer_close(t);
+    return 0;
+}
+
+void fuzz_seeds(void)
+{
+    fuzz_seed("\x05\x04\1\0\1a\1\0\1b\1\1\2ab\4\0\2xy\1\0abxy ab\xff", 24);
+    fuzz_seed("\x2a\x05\2\0\1u\1\2\1a\1\2\1b\1\1\2ab\6\0\6<0x41>\0abA ab\xff", 34);
+    fuzz_seed("\x08\x03\1\2\1a\1\2\1 \1\1\2 a\1\1\0 a a  a", 24);
+}
