@@ -221,8 +221,8 @@ static const struct {
 
     /* Dictionaries that are not of tensors. */
     {":w", "#1", "a key is an integer; expected a tensor's name"},
-    {":w", ":", "name is empty"},
-    {":w", "X x02 x00 x00 x00 w x00", "contains a NUL"},
+    {":w", ":", "a tensor's name is empty or"},
+    {":w", "X x02 x00 x00 x00 w x00", "a tensor's name is empty or contains a NUL"},
     {"R >1 u", "R >1 0 u", "opcode 0x30 (POP)"},
     {"R >1 u", "R >1 :v u", "gets 3 keys and values"},
     {"R >1 u", "R >1 :v N u", "v is None; expected a tensor"},
@@ -298,6 +298,8 @@ static const struct {
     size_t times;
     const char *after, *says;
 } bulk_cases[] = {
+    {"x80 x02 ", "x86 ", 1, ".", "takes 2 values where the stack has 0"},
+    {"x80 x02 ( ", "N t t ", 1, ".", "closes a list that no mark began"},
     {"x80 x02 ", ") ", 1, ".", "the file's value is a tuple"},
     {"x80 x02 } ", "( ", 100000, ".", "lists nested 64 deep"},
     {"x80 x02 } ", "N ", 100000, ".", "values on the stack; expected fewer"},

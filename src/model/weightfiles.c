@@ -266,10 +266,9 @@ bool weight_files_read(struct catalog *catalog, const char *path, const struct w
         return read_file(catalog, path, files, error);
     bool found;
     bool ok = read_inside(catalog, path, files->single, files, &found, error);
-    if (ok || found)
-        return ok;
-    ok = read_inside(catalog, path, files->index, files, &found, error);
-    if (ok || found)
+    if (!found)
+        ok = read_inside(catalog, path, files->index, files, &found, error);
+    if (found)
         return ok;
     return error_set(error, "%s: holds neither %s nor %s", path, files->single, files->index);
 }
