@@ -130,7 +130,8 @@ static void test_edges(void **state)
     a = torch_bytes(pickle_words, 6, true);
     patch(&a, a.end64 + 48, a.end64 + 8, 8); /* begin plus size wraps to the end */
     patch(&a, a.end64 + 40, (uint64_t)-8, 8);
-    refuse_span(pickle_parse, a.file.data, a.file.size, "a directory of 18446744073709551608 bytes");
+    refuse_span(pickle_parse, a.file.data, a.file.size,
+                "a directory of 18446744073709551608 bytes");
     bytes_free(&a.file);
 
     a = zip_bytes(NULL, 0, true);
