@@ -1,5 +1,6 @@
 #include "dispatch.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 /* Best last. */
@@ -15,7 +16,8 @@ static const struct isa *const isas[] = {
 };
 enum { ISAS = sizeof isas / sizeof *isas };
 
-static const struct isa *current;
+/* Threads may be the first to ask. */
+static const struct isa *_Atomic current;
 
 const struct isa *isa_at(size_t i)
 {
@@ -24,10 +26,11 @@ const struct isa *isa_at(size_t i)
 
 const struct isa *isa_current(void)
 {
-    for (size_t i = ISAS; !current && i-- > 0;)
+    const struct isa *isa = atomic_load_explicit(&current, memory_order_relaxed);
+    for (size_t i = ISAS; !isa && i-- > 0;)
         if (isas[i]->available())
-            current = isas[i];
-    return current;
+            atomic_store_explicit(&current, isa = isas[i], memory_order_relaxed);
+    return isa;
 }
 
 bool isa_select(const char *name, struct error *error)
@@ -38,7 +41,7 @@ bool isa_select(const char *name, struct error *error)
         if (strcmp(isas[i]->name, name) == 0) {
             if (!isas[i]->available())
                 return error_set(error, "instruction set '%s': this machine does not have it", name);
-            current = isas[i];
+            atomic_store_explicit(&current, isas[i], memory_order_relaxed);
             return true;
         }
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", isas[i]->name);

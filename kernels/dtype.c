@@ -1,5 +1,9 @@
 #include "dtype.h"
 
+#include "stored.h"
+
+#include <strings.h>
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are read in place");
 _Static_assert(sizeof(float) == 4, "fp32 is a float");
 
@@ -135,8 +139,11 @@ static void int4_decode_run(const uint8_t *codes, size_t first, size_t n, int ze
     .encode = NAME##_encode_any, .decode = NAME##_decode_any, .decode_run = NAME##_decode_run
 #define INTEGER_SLOTS(NAME) .decode_run = NAME##_decode_run, .unpack_run = NAME##_unpack_run
 
-/* A stored type: columns and bytes of a block (ggml's ggml-common.h). */
-#define STORED_ROW(NAME, BITS, BLOCK, BYTES) {NAME, BITS, DTYPE_KIND_BLOCK, BLOCK, BYTES}
+/* A stored type, with the struct of its blocks, their columns, and what they have beside the scale. */
+#define STORED_ROW(NAME, BITS, STRUCT, COLUMNS, OTHER)                                             \
+    {#NAME, BITS, DTYPE_KIND_BLOCK, COLUMNS, sizeof(struct STRUCT),                                \
+     .decode_block = NAME##_decode_block,                                                          \
+     .factors = {offsetof(struct STRUCT, scale), offsetof(struct STRUCT, OTHER)}}
 
 const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_FP32] = {"fp32", 32, DTYPE_KIND_FLOAT, 1, 4, .largest = 0x1.fffffep127f,
@@ -151,18 +158,18 @@ const struct dtype_info dtypes[DTYPE_ALL] = {
                        FLOAT_SLOTS(fp8e4m3)},
     [DTYPE_FP8E5M2] = {"fp8e5m2", 8, DTYPE_KIND_SCALED_FLOAT, 1, 1, .largest = 57344.0f,
                        FLOAT_SLOTS(fp8e5m2)},
-    [DTYPE_Q8_0] = STORED_ROW("q8_0", 8, 32, 34),
-    [DTYPE_Q4_0] = STORED_ROW("q4_0", 4, 32, 18),
-    [DTYPE_Q4_1] = STORED_ROW("q4_1", 5, 32, 20),
-    [DTYPE_Q5_0] = STORED_ROW("q5_0", 5, 32, 22),
-    [DTYPE_Q5_1] = STORED_ROW("q5_1", 6, 32, 24),
-    [DTYPE_Q2_K] = STORED_ROW("q2_k", 3, 256, 84),
-    [DTYPE_Q3_K] = STORED_ROW("q3_k", 3, 256, 110),
-    [DTYPE_Q4_K] = STORED_ROW("q4_k", 4, 256, 144),
-    [DTYPE_Q5_K] = STORED_ROW("q5_k", 5, 256, 176),
-    [DTYPE_Q6_K] = STORED_ROW("q6_k", 7, 256, 210),
-    [DTYPE_IQ4_NL] = STORED_ROW("iq4_nl", 4, 32, 18),
-    [DTYPE_IQ4_XS] = STORED_ROW("iq4_xs", 4, 256, 136),
+    [DTYPE_Q8_0] = STORED_ROW(q8_0, 8, block_q8_0, SMALL_BLOCK, scale),
+    [DTYPE_Q4_0] = STORED_ROW(q4_0, 4, block_q4_0, SMALL_BLOCK, scale),
+    [DTYPE_Q4_1] = STORED_ROW(q4_1, 5, block_q4_1, SMALL_BLOCK, min),
+    [DTYPE_Q5_0] = STORED_ROW(q5_0, 5, block_q5_0, SMALL_BLOCK, scale),
+    [DTYPE_Q5_1] = STORED_ROW(q5_1, 6, block_q5_1, SMALL_BLOCK, min),
+    [DTYPE_Q2_K] = STORED_ROW(q2_k, 3, block_q2_k, K_BLOCK, min),
+    [DTYPE_Q3_K] = STORED_ROW(q3_k, 3, block_q3_k, K_BLOCK, scale),
+    [DTYPE_Q4_K] = STORED_ROW(q4_k, 4, block_q4_k, K_BLOCK, min),
+    [DTYPE_Q5_K] = STORED_ROW(q5_k, 5, block_q5_k, K_BLOCK, min),
+    [DTYPE_Q6_K] = STORED_ROW(q6_k, 7, block_q6_k, K_BLOCK, scale),
+    [DTYPE_IQ4_NL] = STORED_ROW(iq4_nl, 4, block_q4_0, SMALL_BLOCK, scale),
+    [DTYPE_IQ4_XS] = STORED_ROW(iq4_xs, 4, block_iq4_xs, K_BLOCK, scale),
 };
 
 enum dtype dtype_by_name(const char *name, size_t n)
@@ -173,4 +180,12 @@ enum dtype dtype_by_name(const char *name, size_t n)
         if (strlen(dtypes[t].name) == n && memcmp(dtypes[t].name, name, n) == 0)
             return (enum dtype)t;
     return DTYPE_COUNT;
+}
+
+enum dtype dtype_stored_by_name(const char *name, size_t n)
+{
+    for (int t = DTYPE_COUNT; t < DTYPE_ALL; t++)
+        if (strlen(dtypes[t].name) == n && strncasecmp(dtypes[t].name, name, n) == 0)
+            return (enum dtype)t;
+    return DTYPE_ALL;
 }

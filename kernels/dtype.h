@@ -68,12 +68,22 @@ struct dtype_info {
     void (*decode_run)(const uint8_t *codes, size_t first, size_t n, int zero, float *out);
     /* The stored integer codes as signed bytes (integers only). */
     void (*unpack_run)(const uint8_t *codes, size_t first, size_t n, int8_t *out);
+    /* Decodes one block, which may lie at any address, into `block` floats: scales and all. Stored
+     * types only, which have none of the functions above: see stored.h. */
+    void (*decode_block)(const uint8_t *block, float *out);
+    /* Where a block has the fp16 numbers that all its weights contain, perhaps the same one twice: where
+     * one is not finite no weight is. */
+    size_t factors[2];
 };
 
 extern const struct dtype_info dtypes[DTYPE_ALL];
 
-/* The dtype called by the first n bytes of name (also "fp8" for fp8e4m3), or DTYPE_COUNT. */
+/* The dtype called by the first n bytes of name (also "fp8" for fp8e4m3), or DTYPE_COUNT: stored types are
+ * none that a scheme can name. */
 enum dtype dtype_by_name(const char *name, size_t n);
+
+/* The stored type called so, in whatever case, or DTYPE_ALL. */
+enum dtype dtype_stored_by_name(const char *name, size_t n);
 
 static inline uint32_t float_bits(float f)
 {

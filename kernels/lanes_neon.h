@@ -90,6 +90,15 @@ INLINE floats floats_from_fp16(const void *p)
     return floats_from_halves(load_halves(p), load_halves((const uint8_t *)p + 16));
 }
 
+/* One fp16 in every lane. */
+INLINE floats floats_all_fp16(const void *p)
+{
+    uint16_t half;
+    memcpy(&half, p, sizeof half);
+    float32x4_t all = vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half)));
+    return (floats){all, all, all, all};
+}
+
 INLINE float32x4_t upper_half(uint16x4_t bf16)
 {
     return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(bf16), 16));
@@ -171,6 +180,57 @@ INLINE integers integers_from_nibbles(const void *p)
     uint8x8_t bytes = vld1_u8(p);
     uint8x8x2_t both = vzip_u8(vand_u8(bytes, vdup_n_u8(15)), vshr_n_u8(bytes, 4));
     return integers_widen(vreinterpretq_s8_u8(vcombine_u8(both.val[0], both.val[1])));
+}
+
+/* ---- 32 bytes, of blocks --------------------------------------------------------------------- */
+
+typedef uint8_t bytes_16 __attribute__((vector_size(16)));
+typedef uint8_t bytes_32 __attribute__((vector_size(32)));
+
+/* The halves in their order. */
+union bytes_halves {
+    bytes_32 whole;
+    bytes_16 half[2];
+};
+
+INLINE bytes_32 bytes_join(bytes_16 low, bytes_16 high)
+{
+    return (union bytes_halves){.half = {low, high}}.whole;
+}
+
+/* The entries of a table of 16 that low nibbles name. */
+INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
+{
+    union bytes_halves halves = {.whole = at};
+    int8x16_t values = vld1q_s8(table);
+    for (int i = 0; i < 2; i++)
+        halves.half[i] = (bytes_16)vqtbl1q_s8(values, (uint8x16_t)halves.half[i]);
+    return halves.whole;
+}
+
+/* Signed bytes as floats, sixteen of the 32; activations stand as they are. */
+#define BLOCK_ARRANGEMENT ARRANGED_NOT
+#define BYTES_UNIT        1.0f
+
+INLINE floats bytes_to_floats(bytes_32 x, size_t half)
+{
+    union bytes_halves halves = {.whole = x};
+    return integers_to_floats(integers_from_bytes(&halves.half[half]));
+}
+
+/* Two numbers, the first for columns 0..15 and the second for columns 16..31: one for each half. */
+enum { HALVES_ALIKE = false };
+
+INLINE floats floats_two(const float *p, size_t half)
+{
+    return floats_all(p[half]);
+}
+
+/* Those of columns 0..15 or of 16..31 in every lane. */
+INLINE floats floats_of_half(floats two, size_t half)
+{
+    (void)half;
+    return two;
 }
 
 /* ---- lines to columns of floats -------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #include "matrix.h"
 
 #include "pages.h"
+#include "stored.h"
 
 #include <stdlib.h>
 
@@ -9,10 +10,24 @@ static bool multiply(size_t a, size_t b, size_t *out)
     return !__builtin_mul_overflow(a, b, out);
 }
 
+/* Blocks bring their scales along. */
+static bool block_layout(const struct dtype_info *type, size_t rows, size_t cols,
+                         struct qmatrix_layout *out)
+{
+    struct qmatrix_layout l = {.group = cols, .groups = 1};
+    if (cols % type->block != 0 || !multiply(cols / type->block, type->block_bytes, &l.row_bytes) ||
+        !multiply(rows, l.row_bytes, &l.codes) || l.codes > SIZE_MAX / 4)
+        return false;
+    *out = l;
+    return true;
+}
+
 bool qmatrix_layout(const struct scheme *s, size_t rows, size_t cols, struct qmatrix_layout *out)
 {
     const struct dtype_info *type = &dtypes[s->weight];
     struct qmatrix_layout l = {.group = cols, .groups = 1};
+    if (type->kind == DTYPE_KIND_BLOCK)
+        return block_layout(type, rows, cols, out);
     bool grouped = s->granularity == GRANULARITY_GROUP && type->kind != DTYPE_KIND_FLOAT;
     if (grouped && s->group < cols) {
         l.group = s->group;
@@ -91,6 +106,9 @@ bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, s
 {
     struct qmatrix_layout l;
     struct panel_sizes p;
+    if (dtypes[scheme->weight].kind == DTYPE_KIND_BLOCK)
+        return error_set(error, "%s is a stored type: it is read from files and never made",
+                         dtypes[scheme->weight].name);
     if (!qmatrix_layout(scheme, rows, cols, &l) || !panel_sizes(scheme, rows, cols, &l, &p))
         return error_set(error, "a matrix of %zu x %zu is too large to address", rows, cols);
     /* Each part begins on a cache line. */
@@ -256,6 +274,8 @@ uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c)
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     const uint8_t *row = m->codes + r * m->row_bytes;
     uint32_t words[PIECE + 1];
+    if (type->kind == DTYPE_KIND_BLOCK)
+        return 0;
     if (m->panels) {
         c = take_codes(m, r, c / m->group, c, 1, words);
         row = (const uint8_t *)words;
@@ -290,11 +310,30 @@ void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, i
     dtypes[m->scheme.weight].unpack_run(row, first, n, out);
 }
 
+/* Of stored types; blocks that are needed in part are decoded aside. */
+static void decode_blocks(const struct dtype_info *type, const uint8_t *row, size_t first, size_t n,
+                          float *out)
+{
+    float aside[MOST_BLOCK];
+    for (size_t c = first, end = first + n, part; c < end; c += part, out += part) {
+        size_t skip = c % type->block, left = type->block - skip;
+        const uint8_t *block = row + c / type->block * type->block_bytes;
+        part = end - c < left ? end - c : left;
+        type->decode_block(block, part == type->block ? out : aside);
+        if (part < type->block)
+            memcpy(out, aside + skip, part * sizeof *out);
+    }
+}
+
 void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     const uint8_t *row = m->codes + r * m->row_bytes;
     uint32_t words[PIECE + 1];
+    if (type->kind == DTYPE_KIND_BLOCK) {
+        decode_blocks(type, row, first, n, out);
+        return;
+    }
     for (size_t c = first, end = first + n; c < end;) {
         size_t g = c / m->group, part = run_length(m, c, end - c), at = c;
         if (m->panels) {

@@ -4,7 +4,8 @@
  * of a row may be shorter. A matrix either owns its memory or borrows it from a mapped file, which
  * must then outlive it.
  *
- * A borrowed matrix lies as files hold it, row after row. An owned one lies in panels, one layout for
+ * A borrowed matrix lies as files hold it, row after row; only there are the stored types, whose blocks
+ * hold their own scales and are aligned to nothing: one group, no scales, no zero points. An owned one lies in panels, one layout for
  * every instruction set: 16 rows share a panel, a panel is a sequence of 64-byte lines, and a line
  * holds the same few columns of its 16 rows, 32 bits a row. So a kernel reads one stream, and what
  * belongs to a row stays in its lane of a vector. Within a line (row r of 16, column c of the line):
@@ -75,7 +76,8 @@ static inline size_t qmatrix_grid_index(const struct qmatrix *m, size_t r, size_
                      : r * m->groups + g;
 }
 
-/* Computes the layout; false when a size does not fit in a size_t. */
+/* Computes the layout; false when a size does not fit in a size_t, or when columns of a stored type do
+ * not fill its blocks. */
 bool qmatrix_layout(const struct scheme *scheme, size_t rows, size_t cols,
                     struct qmatrix_layout *out);
 
@@ -85,8 +87,8 @@ static inline size_t padded_bytes(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* Makes an owned matrix, in panels, with room for its codes, all zero. False when memory is short. The writable
- * parts are filled by quantize.h. */
+/* Makes an owned matrix, in panels, with room for its codes, all zero. False when memory is short or the
+ * type is a stored one. The writable parts are filled by quantize.h. */
 bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, size_t cols,
                   struct error *error);
 void qmatrix_free(struct qmatrix *m);
@@ -95,14 +97,15 @@ void qmatrix_free(struct qmatrix *m);
 float qmatrix_scale(const struct qmatrix *m, size_t r, size_t g);
 int qmatrix_zero(const struct qmatrix *m, size_t r, size_t g);
 
-/* The stored code of one weight (see dtype.h), and its exact value. */
+/* The stored code of one weight (see dtype.h); 0 where a block of several stands for it. */
 uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c);
 
 /* The stored integer codes, as signed bytes, of n columns of row r from column `first` on; all of one
  * group, at most 256. */
 void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, int8_t *out);
 
-/* Decodes n columns of row r from column `first` on into out: scale * (code - zero), in fp32. */
+/* Decodes n columns of row r from column `first` on into out: scale * (code - zero), in fp32; of a
+ * stored type what its blocks say. */
 void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out);
 
 /* Packs n columns of row r, which all belong to group g and begin at its first column or at a

@@ -15,12 +15,16 @@ enum { ATTENTION_SPAN = 4 * KV_BLOCK };
 /* Attention of several tokens' queries over one head of the cache. `heads` query heads share that
  * head (grouped-query attention, Ainslie et al. 2023): a row of q and of out holds them next to each
  * other (heads x head_size), rows lie `stride` floats apart. The first token sees positions
- * 0..length-1, each later one sees one more. */
+ * 0..length-1, each later one sees one more; where there is a window (Beltagy et al. 2020), only the last
+ * `window` of them. */
 struct attention {
     struct kv_head kv;
     const float *q;
     float *out;
     size_t tokens, heads, stride, length; /* each from 1 */
+    size_t window; /* 0: none */
+    float scale;   /* of q k */
+    float cap;     /* scores become cap tanh(score / cap) (Gemma 2, 2024, section 2); 0: they stay */
     float *scratch; /* attention_scratch floats */
 };
 
@@ -37,17 +41,21 @@ struct operators {
     /* Rotary position embedding (Su et al. 2021) of one head: pairs (2i, 2i+1) turn by angle i, whose
      * cosines and sines (n/2 of each) belong to the position. */
     void (*rope)(float *x, const float *cosines, const float *sines, size_t n);
+    /* The same with pairs (i, i + n/2). */
+    void (*rope_halves)(float *x, const float *cosines, const float *sines, size_t n);
     /* SwiGLU (Shazeer 2020): gate becomes silu(gate) * up. */
     void (*swiglu)(float *gate, const float *up, size_t n);
     /* GELU (Hendrycks and Gimpel 2016), x times the normal distribution's Phi(x): exact, and in the
      * approximation 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
     void (*gelu)(float *x, size_t n);
     void (*gelu_tanh)(float *x, size_t n);
-    void (*add)(float *x, const float *y, size_t n); /* x += y */
+    void (*add)(float *x, const float *y, size_t n);      /* x += y */
+    void (*multiply)(float *x, const float *y, size_t n); /* x *= y */
+    void (*soft_cap)(float *x, size_t n, float cap);      /* x becomes cap tanh(x / cap) */
     /* x becomes e^x, within 1 unit in the last place; below 2^-126 it is 0, above the largest
      * float infinity. */
     void (*exp)(float *x, size_t n);
-    /* softmax(q k / sqrt(head_size)) v in one pass over keys and values, a span at a time, with a
+    /* softmax(q k scale) v in one pass over keys and values, a span at a time, with a
      * running maximum and sum (online softmax: Milakov and Gimelshein 2018; FlashAttention: Dao et
      * al. 2022). A block is decoded once for all queries. The result for a token does not depend on
      * the tokens beside it. */

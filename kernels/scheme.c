@@ -87,6 +87,9 @@ static bool parse_weight(const struct parser *p, struct field f, struct scheme *
     const char *slash = memchr(f.at, '/', f.n);
     struct field weight = {f.at, slash ? (size_t)(slash - f.at) : f.n};
     enum dtype type = dtype_by_name(weight.at, weight.n);
+    if (dtype_stored_by_name(weight.at, weight.n) != DTYPE_ALL)
+        return refuse(p, weight, "files hold this type, but nothing can be made of it:",
+                      WEIGHTS_EXPECTED);
     if (type == DTYPE_COUNT)
         return refuse(p, weight, "unknown weight datatype", WEIGHTS_EXPECTED);
     *s = scheme_default(type);
@@ -206,7 +209,8 @@ char *scheme_print_act(const struct scheme *s, char buffer[SCHEME_TEXT])
 
 char *scheme_print_granularity(const struct scheme *s, char buffer[SCHEME_TEXT])
 {
-    if (dtypes[s->weight].kind == DTYPE_KIND_FLOAT)
+    enum dtype_kind kind = dtypes[s->weight].kind;
+    if (kind == DTYPE_KIND_FLOAT || kind == DTYPE_KIND_BLOCK)
         snprintf(buffer, SCHEME_TEXT, "-");
     else if (s->granularity == GRANULARITY_GROUP)
         snprintf(buffer, SCHEME_TEXT, "g%u", s->group);
@@ -240,6 +244,9 @@ bool scheme_check(const struct scheme *s, struct error *error)
     enum dtype_kind weight = dtypes[s->weight].kind, act = dtypes[s->act].kind;
     if (s->stored)
         return true;
+    if (weight == DTYPE_KIND_BLOCK)
+        return error_set(error, "%s is a stored type: files hold it, but nothing can be made of it; "
+                                "expected " WEIGHTS_EXPECTED, dtypes[s->weight].name);
     if (s->act == DTYPE_INT4)
         return error_set(error, "activations cannot be int4: expected " ACTS_EXPECTED);
     if (s->act_asym && act != DTYPE_KIND_INTEGER)

@@ -8,19 +8,20 @@
 #include "model/resident.h"
 #include "quant/requant.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { DEFAULT_CONTEXT = 4096, LLAMA_BOS = 1, LLAMA_EOS = 2 };
+enum { DEFAULT_CONTEXT = 4096, MOST_CONTEXT = 1 << 28, LLAMA_BOS = 1, LLAMA_EOS = 2 };
 
 static bool open_tokenizer(struct session *s, const char *path, struct error *error)
 {
     size_t vocab = s->model->hyper.vocab;
-    if (!path && !s->model->file.path) {
+    if (!path && !s->model->path) {
         error_set(&s->tokenizer_error, "random weights come without one (-z FILE names one)");
         return true;
     }
     if (!path) { /* a model without one is shown by its ids */
-        s->tokenizer = tokenizer_beside(s->model->file.path, vocab, &s->tokenizer_error);
+        s->tokenizer = tokenizer_beside(s->model->path, vocab, &s->tokenizer_error);
         return true;
     }
     s->tokenizer = tokenizer_open(path, error);
@@ -30,13 +31,24 @@ static bool open_tokenizer(struct session *s, const char *path, struct error *er
     return s->tokenizer != NULL;
 }
 
-static bool choose_context(struct session *s, size_t wanted, struct error *error)
+/* Rotary positions go on beyond what a model was trained for, learned ones do not. */
+static bool choose_context(struct session *s, const struct session_options *o, struct error *error)
 {
-    size_t trained = s->model->hyper.trained_context;
-    if (wanted > trained)
-        return error_set(error, "--context %zu: the model was trained for %zu positions", wanted,
+    struct model *m = s->model;
+    size_t trained = m->hyper.trained_context;
+    size_t usual = trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
+    if (usual < o->least_context)
+        usual = o->least_context;
+    s->context = o->context ? o->context : usual;
+    if (s->context <= trained)
+        return true;
+    if (s->context > MOST_CONTEXT)
+        return error_set(error, "a context of %zu; expected at most %d", s->context, MOST_CONTEXT);
+    if (m->hyper.rope == ROPE_NONE)
+        return error_set(error, "a context of %zu: the model has learned %zu positions", s->context,
                          trained);
-    s->context = wanted ? wanted : trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
+    snprintf(m->note, sizeof m->note, "context of %zu: the model was trained for %zu positions",
+             s->context, trained);
     return true;
 }
 
@@ -47,7 +59,7 @@ bool session_open(struct session *s, const struct session_options *o, struct err
     int threads = o->threads ? o->threads : topology()->threads;
     s->model = o->synthetic ? synthetic_open(o->synthetic, error) : model_open(o->model_path, error);
     bool ok = s->model &&
-              open_tokenizer(s, o->tokenizer_path, error) && choose_context(s, o->context, error) &&
+              open_tokenizer(s, o->tokenizer_path, error) && choose_context(s, o, error) &&
               (s->pool = pool_create(threads, error));
     if (ok && !(s->stored = weights_stored(s->model)))
         ok = error_set(error, "not enough memory");

@@ -12,7 +12,8 @@ struct session_options {
     const struct shape *synthetic; /* a model of this shape with random weights; model_path is unused */
     const char *tokenizer_path; /* null: looked for beside the model */
     int threads;                /* 0: one a core, as many as may really run */
-    size_t context;             /* 0: the smaller of the trained one and 4096 */
+    size_t context;             /* 0: the smaller of the trained one and 4096, but at least ... */
+    size_t least_context;       /* ... this; beyond the trained one where positions are not learned */
 };
 
 struct session {

@@ -5,6 +5,7 @@
 #include "../src/measure/bandwidth.h"
 #include "../src/measure/clock.h"
 #include "../src/measure/topology.h"
+#include "support.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -19,6 +20,7 @@ enum { COLS = 2048, ROUNDS = 9, PATTERN = 64, MOST_THREADS = 64 };
 struct product {
     const struct isa *isa;
     struct qmatrix m;
+    uint8_t *blocks; /* behind m, of a stored type */
     struct activations prepared;
     size_t tokens;
     float *x, *y;
@@ -78,29 +80,56 @@ static bool fill(struct qmatrix *m)
     return true;
 }
 
+/* Random blocks, aligned to nothing: the first rows, then copies of them. */
+static bool open_stored(struct product *p, enum dtype type, size_t rows)
+{
+    size_t row_bytes = COLS / dtypes[type].block * dtypes[type].block_bytes, own = PATTERN * row_bytes;
+    uint64_t seed = 1;
+    p->blocks = malloc(rows * row_bytes + own + 1);
+    if (!p->blocks)
+        return false;
+    random_blocks(type, PATTERN * COLS / dtypes[type].block, &seed, p->blocks + 1);
+    for (size_t at = own; at < rows * row_bytes; at += own)
+        memcpy(p->blocks + 1 + at, p->blocks + 1, own);
+    p->m = stored_matrix(type, rows, COLS, p->blocks + 1);
+    return true;
+}
+
+static bool open_matrix(struct product *p, const char *scheme, size_t bytes, size_t rows)
+{
+    enum dtype stored = dtype_stored_by_name(scheme, strlen(scheme)); /* schemes cannot name it */
+    struct scheme s = scheme_default(stored == DTYPE_ALL ? DTYPE_FP32 : stored);
+    struct error error = {"not enough memory"};
+    size_t one;
+    bool ok = stored != DTYPE_ALL || scheme_parse(scheme, &s, &error);
+    if (ok && scheme_bytes(&s, PATTERN, COLS, &one)) {
+        rows = rows ? rows : (bytes / one + 1) * PATTERN;
+        ok = stored == DTYPE_ALL ? qmatrix_init(&p->m, &s, rows, COLS, &error) && fill(&p->m)
+                                 : open_stored(p, stored, rows);
+    }
+    if (!ok)
+        printf("%-18s %s\n", scheme, error.text);
+    return ok;
+}
+
 static bool open_product(struct product *p, const struct isa *isa, const char *scheme, size_t bytes,
                          size_t rows, size_t tokens)
 {
-    struct scheme s;
-    struct error error;
-    size_t one;
     *p = (struct product){.isa = isa, .tokens = tokens};
-    if (!scheme_parse(scheme, &s, &error) || !scheme_bytes(&s, PATTERN, COLS, &one) ||
-        !qmatrix_init(&p->m, &s, rows ? rows : (bytes / one + 1) * PATTERN, COLS, &error)) {
-        printf("%-18s %s\n", scheme, error.text);
+    if (!open_matrix(p, scheme, bytes, rows))
         return false;
-    }
     p->x = malloc(tokens * COLS * sizeof *p->x);
     p->y = malloc(tokens * p->m.rows * sizeof *p->y);
     p->scratch = aligned_alloc(64, activations_scratch(COLS, tokens) + 64);
     for (size_t i = 0; i < tokens * COLS; i++)
         p->x[i] = (float)((i * 29 + i / COLS) % 61) / 30.0f - 1;
-    return fill(&p->m);
+    return true;
 }
 
 static void close_product(struct product *p)
 {
     qmatrix_free(&p->m);
+    free(p->blocks);
     free(p->x);
     free(p->y);
     free(p->scratch);
@@ -240,7 +269,9 @@ static bool decode_row(const struct isa *isa, const char *scheme, const struct b
 static const char *const decode_schemes[] = {
     "fp32",       "fp16",  "bf16",      "bf16/bf16",      "int8",      "w8a16", "w8a8",
     "int4",       "w4a16", "w4a16:g32", "w4a16:g32:asym", "w4a16:asym", "w4a8", "w4a8:g32",
-    "int8/int8.asym:asym", "fp8e4m3",   "fp8e4m3/bf16",   "fp8/fp8",   "fp8e5m2"};
+    "int8/int8.asym:asym", "fp8e4m3",   "fp8e4m3/bf16",   "fp8/fp8",   "fp8e5m2",
+    "q8_0",       "q4_0",  "q4_1",      "q5_0",           "q5_1",      "q2_k",  "q3_k",
+    "q4_k",       "q5_k",  "q6_k",      "iq4_nl",         "iq4_xs"};
 
 /* Calls `row` for every instruction set asked for, on a pool of all cores. */
 static bool each_isa(const char *isa, const char *scheme,
@@ -374,7 +405,7 @@ static void openblas_row(const struct isa *isa, struct pool *pool)
 
 static const char *const matmul_schemes[] = {"fp32", "fp16", "bf16",  "bf16/bf16", "int8", "w8a16",
                                              "w8a8", "int4", "w4a16", "w4a8",      "fp8",  "fp8/bf16",
-                                             "fp8/fp8"};
+                                             "fp8/fp8", "q8_0", "q4_0",   "q4_k",  "q6_k"};
 
 static bool matmul_table(const struct isa *isa, struct pool *pool, const char *scheme)
 {

@@ -47,7 +47,7 @@ static void test_shape(void **state)
     const struct model *m = session.model;
     (void)state;
     assert_true(m->parameters >= 1000000 && m->parameters <= 3000000);
-    assert_true(m->file.size <= 8000000);
+    assert_true(catalog_bytes(&m->files) <= 8000000);
     assert_non_null(session.tokenizer);
     assert_int_equal(m->non_finite, 0);
     for (size_t i = 0; i < m->tensor_count; i++)

@@ -271,7 +271,7 @@ static void test_paths_that_are_no_files(void **state)
     refuse_path(missing, WORDS(missing, "No such file"));
     refuse_path("", WORDS("No such file"));
     refuse_path(dangling, WORDS(dangling, "No such file"));
-    refuse_path(folder, WORDS(folder, "directory", "regular file"));
+    refuse_path(folder, WORDS(folder, "directory", "model.safetensors"));
     refuse_path(fifo, WORDS(fifo, "FIFO", "regular file"));
     refuse_path("/dev/null", WORDS("/dev/null", "device", "regular file"));
     refuse_path("/dev/zero", WORDS("/dev/zero", "device"));

@@ -550,7 +550,7 @@ static void test_sum_of_sizes_wraps(void **state)
 {
     (void)state;
     struct gguffile f;
-    char name[8];
+    char name[16];
     gguffile_begin(&f, 3);
     for (int i = 0; i < 16; i++) {
         snprintf(name, sizeof name, "t%d", i);
@@ -813,7 +813,7 @@ static void test_catalog(void **state)
     struct error error = {"(no message)"};
     struct entry e = {.dtype = DTYPE_FP32, .bytes = 4};
     for (int i = 0; i < 200; i++) {
-        char name[16];
+        char name[24];
         int n = snprintf(name, sizeof name, "t%d", i * 37 % 200);
         e.bytes = (size_t)(i * 37 % 200);
         assert_true(catalog_add(&c, &e, name, (size_t)n, &error));

@@ -15,11 +15,21 @@ static void *must(void *p)
     return p;
 }
 
+static size_t room_for(size_t n)
+{
+    size_t room = 64;
+    while (room < n)
+        room *= 2;
+    return room;
+}
+
+/* Grows by doubling, so that large files take no quadratic time where realloc copies. */
 static void append(struct bytes *b, const void *data, size_t n)
 {
     if (n == 0)
         return;
-    b->data = must(realloc(b->data, b->size + n));
+    if (b->size == 0 || room_for(b->size + n) != room_for(b->size))
+        b->data = must(realloc(b->data, room_for(b->size + n)));
     memcpy(b->data + b->size, data, n);
     b->size += n;
 }
@@ -42,7 +52,8 @@ static void pad(struct bytes *b, size_t alignment)
 
 static void mark(struct gguffile *f, const char *name, enum gguf_field field, int section, size_t at)
 {
-    f->places = must(realloc(f->places, (f->place_count + 1) * sizeof *f->places));
+    if (f->place_count == 0 || room_for(f->place_count + 1) != room_for(f->place_count))
+        f->places = must(realloc(f->places, room_for(f->place_count + 1) * sizeof *f->places));
     f->places[f->place_count++] =
         (struct gguffile_place){must(strdup(name)), field, section, at};
 }
@@ -229,6 +240,7 @@ struct bytes gguffile_bytes(const struct gguffile *f)
     if (f->sections[DATA].size > 0)
         pad(&b, f->alignment);
     append(&b, f->sections[DATA].data, f->sections[DATA].size);
+    b.data = must(realloc(b.data, b.size)); /* exactly, for sanitizers */
     return b;
 }
 

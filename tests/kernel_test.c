@@ -8,6 +8,7 @@
 
 #include "../kernels/dispatch.h"
 #include "../kernels/quantize.h"
+#include "isas.h"
 #include "support.h"
 
 #include <float.h>
@@ -16,21 +17,6 @@
 
 static const uint32_t groups[] = {16, 17, 32, 64, 128};
 enum { GROUPS = sizeof groups / sizeof *groups, MOST_COLS = 300, MOST_ROWS = 40, MOST_TOKENS = 40 };
-
-/* The table's rows, then kernels for other processors on emulated instructions. */
-static const struct isa *tested_isa(size_t i)
-{
-#if defined(__x86_64__)
-    extern const struct isa isa_emulated_avx512, isa_emulated_avxvnni;
-    static const struct isa *const emulated[] = {&isa_emulated_avx512, &isa_emulated_avxvnni, NULL};
-#else
-    static const struct isa *const emulated[] = {NULL};
-#endif
-    size_t rows = 0;
-    while (isa_at(rows))
-        rows++;
-    return i < rows ? isa_at(i) : emulated[i - rows];
-}
 
 /* ---- a product with everything it needs ------------------------------------------------------ */
 

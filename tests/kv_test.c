@@ -200,36 +200,40 @@ static void test_names(void **state)
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
+struct queries {
+    size_t tokens, heads, length; /* heads: that share one of the cache's */
+    float spread;                 /* of the scores */
+    size_t window;
+    float cap;
+};
+
 /* Attention of one query in double, over what the cache gives back. */
-static void attend_exactly(const struct kv_cache *c, size_t head, const float *q, size_t length,
-                           double *out)
+static void attend_exactly(const struct kv_cache *c, size_t head, const struct queries *s,
+                           const float *q, size_t length, double *out)
 {
-    size_t n = c->shape.head_size;
+    size_t n = c->shape.head_size, first = s->window && length > s->window ? length - s->window : 0;
     double *weight = make(length * sizeof *weight), most = -INFINITY, sum = 0;
     float k[MOST_SIZE], v[MOST_SIZE];
-    for (size_t p = 0; p < length; p++) {
+    for (size_t p = first; p < length; p++) {
         kv_get(c, 1, head, p, k, v);
         weight[p] = 0;
         for (size_t i = 0; i < n; i++)
             weight[p] += (double)q[i] * k[i] / sqrt((double)n);
+        if (s->cap > 0)
+            weight[p] = (double)s->cap * tanh(weight[p] / (double)s->cap);
         most = fmax(most, weight[p]);
     }
-    for (size_t p = 0; p < length; p++)
+    for (size_t p = first; p < length; p++)
         sum += weight[p] = exp(weight[p] - most);
     for (size_t i = 0; i < n; i++)
         out[i] = 0;
-    for (size_t p = 0; p < length; p++) {
+    for (size_t p = first; p < length; p++) {
         kv_get(c, 1, head, p, k, v);
         for (size_t i = 0; i < n; i++)
             out[i] += weight[p] / sum * v[i];
     }
     free(weight);
 }
-
-struct queries {
-    size_t tokens, heads, length; /* heads: that share one of the cache's */
-    float spread;                 /* of the scores */
-};
 
 static float *run_queries(const struct operators *o, const struct kv_cache *c,
                           const struct queries *s, const float *q)
@@ -238,7 +242,10 @@ static float *run_queries(const struct operators *o, const struct kv_cache *c,
     float *out = make(s->tokens * stride * sizeof *out);
     memset(out, 0xee, s->tokens * stride * sizeof *out); /* whatever was there */
     float *scratch = make(attention_scratch(s->tokens, s->heads, n) * sizeof *scratch);
-    struct attention a = {kv_head(c, 1, 2), q, out, s->tokens, s->heads, stride, s->length, scratch};
+    struct attention a = {.kv = kv_head(c, 1, 2), .q = q, .out = out, .tokens = s->tokens,
+                          .heads = s->heads, .stride = stride, .length = s->length,
+                          .window = s->window, .scale = 1.0f / sqrtf((float)n), .cap = s->cap,
+                          .scratch = scratch};
     o->attention(&a);
     free(scratch);
     return out;
@@ -255,7 +262,7 @@ static void check_attention(const struct kv_cache *c, const struct queries *s, u
     for (size_t t = 0; t < s->tokens; t++)
         for (size_t h = 0; h < s->heads; h++) {
             double expected[MOST_SIZE];
-            attend_exactly(c, 2, q + t * stride + h * n, s->length + t, expected);
+            attend_exactly(c, 2, s, q + t * stride + h * n, s->length + t, expected);
             for (size_t i = 0; i < n; i++) {
                 double got = plain[t * stride + h * n + i];
                 if (!(fabs(got - expected[i]) <= 2e-5 * (1 + (double)s->spread)))
@@ -263,7 +270,9 @@ static void check_attention(const struct kv_cache *c, const struct queries *s, u
                              "%.8g", dtypes[c->shape.dtype].name, n, s->heads, t, s->length + t, got,
                              expected[i]);
             }
-            struct queries one = {1, 1, s->length + t, s->spread}; /* no token sees its neighbours */
+            struct queries one = *s; /* no token sees its neighbours */
+            one.tokens = one.heads = 1;
+            one.length += t;
             float *alone = run_queries(&operators_c, c, &one, q + t * stride + h * n);
             assert_memory_equal(alone, plain + t * stride + h * n, n * sizeof *alone);
             free(alone);
@@ -280,12 +289,15 @@ static void check_attention(const struct kv_cache *c, const struct queries *s, u
 static void test_attention(void **state)
 {
     (void)state;
-    static const struct queries cases[] = {{1, 1, 1, 1},  {1, 2, 31, 1}, {1, 8, 32, 1}, {1, 3, 33, 1},
-                                           {1, 1, 70, 1}, {5, 2, 30, 1}, {8, 4, 60, 1}, {3, 1, 1, 1},
-                                           {2, 2, 64, 30}, {4, 3, 66, 300},
-                                           {3, 2, ATTENTION_SPAN - 1, 1}, {8, 1, ATTENTION_SPAN, 30},
-                                           {5, 2, 2 * ATTENTION_SPAN - 2, 1},
-                                           {1, 3, POSITIONS, 30}};
+    static const struct queries cases[] = {
+        {1, 1, 1, 1, 0, 0}, {1, 2, 31, 1, 0, 0}, {1, 8, 32, 1, 0, 0}, {1, 3, 33, 1, 0, 0},
+        {1, 1, 70, 1, 0, 0}, {5, 2, 30, 1, 0, 0}, {8, 4, 60, 1, 0, 0}, {3, 1, 1, 1, 0, 0},
+        {2, 2, 64, 30, 0, 0}, {4, 3, 66, 300, 0, 0}, {3, 2, ATTENTION_SPAN - 1, 1, 0, 0},
+        {8, 1, ATTENTION_SPAN, 30, 0, 0}, {5, 2, 2 * ATTENTION_SPAN - 2, 1, 0, 0},
+        {1, 3, POSITIONS, 30, 0, 0}, {8, 2, 40, 1, 16, 0}, {3, 2, 2 * ATTENTION_SPAN, 1, 100, 0},
+        {5, 1, ATTENTION_SPAN - 2, 30, ATTENTION_SPAN, 5}, {8, 1, ATTENTION_SPAN + 30, 1, 1, 0},
+        {2, 2, 70, 30, 0, 3}
+    };
     uint64_t seed = 3;
     for (size_t d = 0; kv_dtypes[d] != DTYPE_COUNT; d++)
         for (size_t n = 2; n <= MOST_SIZE; n += 2 + n / 2) {
@@ -320,7 +332,7 @@ static void test_attention_of_what_is_no_number(void **state)
                 kv_put(&c, 1, p, k, k);
             }
             for (size_t length = 1; length <= POSITIONS; length++) {
-                struct queries one = {1, 1, length, 1};
+                struct queries one = {1, 1, length, 1, 0, 0};
                 out = run_queries(each_build(b), &c, &one, q);
                 for (size_t i = 0; i < N; i++)
                     assert_true(isnan(out[i]) == (length > AT));

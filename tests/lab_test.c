@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "modelfile.h"
+#include "support.h"
 
 #include "../src/lab/lab.h"
 #include "../src/measure/clock.h"
@@ -587,6 +588,38 @@ static void check_weight(const struct frame *f, const struct place *at)
     assert_true(weights >= v->group_end - v->group_begin);
 }
 
+/* A layer that its file holds in blocks: no code to show, and a warning when it is quantized again. */
+static void test_stored_blocks(void **state)
+{
+    (void)state;
+    int t = tensor("blk.1.attn_q");
+    struct qmatrix *stored = &session.model->tensors[t].stored, before = *stored;
+    size_t blocks = before.rows * before.cols / dtypes[DTYPE_Q8_0].block;
+    uint8_t *bytes = make(blocks * dtypes[DTYPE_Q8_0].block_bytes);
+    uint64_t random = 3;
+    random_blocks(DTYPE_Q8_0, blocks, &random, bytes);
+    *stored = stored_matrix(DTYPE_Q8_0, before.rows, before.cols, bytes);
+    session.stored->layer[t]->matrix = *stored;
+    struct lab *lab = start();
+    struct place at = {t, 3, 40};
+    select_weight(lab, t, at.row, at.col);
+    struct frame *f = await(lab, shows_weight, &at, "the selected weight");
+    assert_true(!f->weight.coded && f->weight.group_begin == 32 && f->weight.group_end == 64);
+    frame_unref(f);
+    f = await(lab, has_detail, &t, "histograms of blocks");
+    assert_int_equal(f->detail->before.total, before.rows * before.cols);
+    frame_unref(f);
+    f = set(lab, "blk.1.attn_q", "int4:g32");
+    assert_non_null(strstr(f->status, "stored as q8_0"));
+    frame_unref(f);
+    f = set(lab, "blk.1.attn_q", "fp32");
+    assert_null(strstr(f->status, "stored as"));
+    frame_unref(f);
+    lab_stop(lab);
+    *stored = session.stored->layer[t]->matrix = before;
+    free(bytes);
+}
+
 static void test_number_line(void **state)
 {
     static const char *const schemes[] = {"int8", "int8:tensor:asym", "int4:g32", "int4:g16:asym",
@@ -1165,7 +1198,7 @@ static void test_stop_with_a_full_queue(void **state)
 
 static void test_more_threads_than_one(void **state)
 {
-    struct session_options o = {.model_path = session.model->file.path, .threads = 2};
+    struct session_options o = {.model_path = session.model->path, .threads = 2};
     struct session one = session;
     struct error error;
     (void)state;
@@ -1192,7 +1225,7 @@ static bool has_some_text(const struct frame *f, const void *arg)
 static void test_without_a_tokenizer(void **state)
 {
     char *away = path_in(folder, "elsewhere.txt"), *beside = path_in(folder, "tokenizer.bin");
-    struct session_options o = {.model_path = session.model->file.path, .threads = 1};
+    struct session_options o = {.model_path = session.model->path, .threads = 1};
     struct session usual = session;
     struct error error;
     (void)state;
@@ -1235,6 +1268,7 @@ int main(void)
         cmocka_unit_test(test_cycles_that_mean_nothing_are_refused),
         cmocka_unit_test(test_snapshots),
         cmocka_unit_test(test_snapshots_are_numbered),
+        cmocka_unit_test(test_stored_blocks),
         cmocka_unit_test(test_number_line),
         cmocka_unit_test(test_selection_is_clamped),
         cmocka_unit_test(test_output_error),

@@ -8,7 +8,7 @@
 cc=${QTOP_CROSS_CC-aarch64-linux-gnu-gcc}
 run=${QTOP_CROSS_RUN:-qemu-aarch64}
 top=$(cd "${srcdir:-.}" && pwd) || exit 1
-programs="kernel_test ops_test dtype_test scheme_test"
+programs="kernel_test ops_test dtype_test scheme_test stored_test"
 flags="-std=c11 -D_GNU_SOURCE -O2 -ffp-contract=off ${QTOP_WARNINGS:?comes from make check} -Werror"
 neon_flags=${QTOP_NEON_CFLAGS:?comes from make check}
 export QTOP_TEST_STRIDE=4 # see kernel_test.c

@@ -71,6 +71,11 @@ static void run_rope(const struct operators *o, struct vectors *v, size_t n)
     o->rope(v->x, v->y, v->z, n);
 }
 
+static void run_rope_halves(const struct operators *o, struct vectors *v, size_t n)
+{
+    o->rope_halves(v->x, v->y, v->z, n);
+}
+
 static void run_swiglu(const struct operators *o, struct vectors *v, size_t n)
 {
     o->swiglu(v->x, v->y, n);
@@ -91,6 +96,16 @@ static void run_add(const struct operators *o, struct vectors *v, size_t n)
     o->add(v->x, v->y, n);
 }
 
+static void run_multiply(const struct operators *o, struct vectors *v, size_t n)
+{
+    o->multiply(v->x, v->y, n);
+}
+
+static void run_soft_cap(const struct operators *o, struct vectors *v, size_t n)
+{
+    o->soft_cap(v->x, n, 1.5f);
+}
+
 static void run_exp(const struct operators *o, struct vectors *v, size_t n)
 {
     o->exp(v->x, n);
@@ -103,6 +118,7 @@ static const struct {
     {"rmsnorm", run_rmsnorm}, {"layernorm", run_layernorm}, {"softmax", run_softmax},
     {"rope", run_rope},       {"swiglu", run_swiglu},       {"gelu", run_gelu},
     {"gelu_tanh", run_gelu_tanh}, {"add", run_add},         {"exp", run_exp},
+    {"rope_halves", run_rope_halves}, {"multiply", run_multiply}, {"soft_cap", run_soft_cap},
 };
 enum { RUNS = sizeof runs / sizeof *runs };
 
@@ -323,7 +339,13 @@ static void test_softmax(void **state)
     }
 }
 
-static void check_rope(const struct operators *o, uint64_t *seed, size_t n, int position)
+/* Element k of pair i of n elements, in both ways to pair them. */
+static size_t pair_at(bool halves, size_t i, size_t k, size_t n)
+{
+    return halves ? i + k * n / 2 : 2 * i + k;
+}
+
+static void check_rope(const struct operators *o, bool halves, uint64_t *seed, size_t n, int position)
 {
     float x[128], before[128], cosines[64], sines[64];
     double norm = 0, turned = 0;
@@ -334,14 +356,15 @@ static void check_rope(const struct operators *o, uint64_t *seed, size_t n, int 
         cosines[i] = (float)cos(angle);
         sines[i] = (float)sin(angle);
     }
-    o->rope(x, cosines, sines, n);
+    (halves ? o->rope_halves : o->rope)(x, cosines, sines, n);
     for (size_t i = 0; i < n / 2; i++) {
         double angle = position * pow(10000, -2.0 * (double)i / (double)n);
-        double a = before[2 * i], b = before[2 * i + 1];
-        assert_close(x[2 * i], a * cos(angle) - b * sin(angle), 2e-6);
-        assert_close(x[2 * i + 1], a * sin(angle) + b * cos(angle), 2e-6);
+        double a = before[pair_at(halves, i, 0, n)], b = before[pair_at(halves, i, 1, n)];
+        double c = x[pair_at(halves, i, 0, n)], d = x[pair_at(halves, i, 1, n)];
+        assert_close(c, a * cos(angle) - b * sin(angle), 2e-6);
+        assert_close(d, a * sin(angle) + b * cos(angle), 2e-6);
         norm += a * a + b * b;
-        turned += (double)x[2 * i] * x[2 * i] + (double)x[2 * i + 1] * x[2 * i + 1];
+        turned += c * c + d * d;
     }
     assert_close(turned, norm, 1e-5 * norm);
     if (position == 0)
@@ -354,8 +377,10 @@ static void test_rope(void **state)
     uint64_t seed = 8;
     for (size_t b = 0; each_build(b); b++)
         for (size_t n = 2; n <= 128; n += 2)
-            for (int position = 0; position < 50; position += 7)
-                check_rope(each_build(b), &seed, n, position);
+            for (int position = 0; position < 50; position += 7) {
+                check_rope(each_build(b), false, &seed, n, position);
+                check_rope(each_build(b), true, &seed, n, position);
+            }
 }
 
 static double exact_silu(double x)
@@ -398,6 +423,23 @@ static void test_activation_functions(void **state)
     }
 }
 
+static void test_soft_cap(void **state)
+{
+    (void)state;
+    enum { N = 4001 };
+    static float x[N];
+    for (size_t b = 0; each_build(b); b++)
+        for (double cap = 0.5; cap < 100; cap *= 3) {
+            for (size_t i = 0; i < N; i++)
+                x[i] = ((float)i - N / 2) * 0.1f;
+            each_build(b)->soft_cap(x, N, (float)cap);
+            for (size_t i = 0; i < N; i++) {
+                double in = (double)(((float)i - N / 2) * 0.1f);
+                assert_close(x[i], (double)(float)cap * tanh(in / (double)(float)cap), 4e-7 * cap);
+            }
+        }
+}
+
 static void test_activation_functions_far_out(void **state)
 {
     (void)state;
@@ -435,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_norms_of_nothing_and_of_too_much),
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_soft_cap),
         cmocka_unit_test(test_activation_functions),
         cmocka_unit_test(test_activation_functions_far_out),
     };

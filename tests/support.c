@@ -171,6 +171,36 @@ void free_matrix_model(struct model *m)
     m->tensors = NULL;
 }
 
+/* ---- stored types ---------------------------------------------------------------------------- */
+
+void random_blocks(enum dtype type, size_t count, uint64_t *seed, uint8_t *out)
+{
+    size_t size = dtypes[type].block_bytes, bytes = count * size;
+    for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) {
+        uint64_t number = random_bits(seed);
+        memcpy(out + i, &number, bytes - i < sizeof number ? bytes - i : sizeof number);
+    }
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < 2; k++)
+            out[i * size + dtypes[type].factors[k] + 1] &= 0xbf;
+}
+
+struct qmatrix stored_matrix(enum dtype type, size_t rows, size_t cols, const uint8_t *blocks)
+{
+    size_t row_bytes = cols / dtypes[type].block * dtypes[type].block_bytes;
+    return (struct qmatrix){
+        .rows = rows,
+        .cols = cols,
+        .scheme = {.stored = true, .weight = type, .act = DTYPE_FP32,
+                   .granularity = GRANULARITY_CHANNEL},
+        .group = cols,
+        .groups = 1,
+        .row_bytes = row_bytes,
+        .bytes = rows * row_bytes,
+        .codes = blocks,
+    };
+}
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 char *shared_path(const char *name)

@@ -3,7 +3,7 @@
 #ifndef QTOP_TESTS_SUPPORT_H
 #define QTOP_TESTS_SUPPORT_H
 
-#include "../kernels/scheme.h"
+#include "../kernels/matrix.h"
 #include "../src/model/model.h"
 
 #include <stdio.h>
@@ -27,6 +27,12 @@ void each_scheme(const uint32_t *groups, size_t count, scheme_fn *see, void *arg
 
 /* Whether the grammar has a spelling for the combination. */
 bool spellable(const struct scheme *scheme);
+
+/* Blocks of a stored type as stored_vectors.py makes them: random bytes, finite scales smaller than 2. */
+void random_blocks(enum dtype type, size_t count, uint64_t *seed, uint8_t *out);
+
+/* A matrix of a stored type around its blocks, which must outlive it. */
+struct qmatrix stored_matrix(enum dtype type, size_t rows, size_t cols, const uint8_t *blocks);
 
 /* The dimensions of a Llama that write_llama2c makes up. */
 struct tiny {

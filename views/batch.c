@@ -116,11 +116,14 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
                                  .synthetic = o->synthetic ? shape_find(o->synthetic, error) : NULL,
                                  .tokenizer_path = o->tokenizer,
                                  .threads = (int)o->threads,
-                                 .context = (size_t)o->context};
+                                 .context = (size_t)o->context,
+                                 .least_context = (size_t)o->window};
     name_schemes(b, o);
     bool ok = session_open(&b->session, &so, error) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error);
+    if (ok && *b->session.model->note)
+        note(b->session.model->note);
     if (ok && b->session.tokenizer && tokenizer_note(b->session.tokenizer))
         note(tokenizer_note(b->session.tokenizer));
     if (ok && b->session.model->non_finite)

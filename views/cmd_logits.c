@@ -32,7 +32,7 @@ static bool write_logits(const struct batch *b, const struct tokens *tokens, FIL
 /* Writing over a file that is being read would destroy it. */
 static bool check_output(const struct options *o, const struct session *s, struct error *error)
 {
-    const char *const read[] = {s->model->file.path, o->text, o->recipe, o->tokenizer};
+    const char *const read[] = {s->model->path, o->text, o->recipe, o->tokenizer};
     struct stat out, in;
     if (stat(o->output, &out) != 0)
         return true;

@@ -46,7 +46,10 @@ static void draw_arithmetic(const struct packed *p, const struct weight_view *v,
     const struct scheme *s = &p->matrix.scheme;
     const struct dtype_info *type = &dtypes[s->weight];
     char text[256];
-    if (type->kind != DTYPE_KIND_INTEGER)
+    if (!v->coded)
+        snprintf(text, sizeof text, "columns %zu..%zu are one block of %s  ->  w' = %.7g, as stored",
+                 v->group_begin, v->group_end - 1, type->name, v->decoded);
+    else if (type->kind != DTYPE_KIND_INTEGER)
         snprintf(text, sizeof text, type->kind == DTYPE_KIND_FLOAT
                                         ? "code 0x%lx  ->  w' = %.7g   e = %.3g"
                                         : "w / scale = code 0x%lx  ->  w' = %.7g   e = %.3g   scale %.6g",
@@ -107,7 +110,10 @@ static void draw_axis(const struct weight_view *v, struct rect area)
         snprintf(end, sizeof end, "%.4g", high);
         draw_text(area.row + 2, area.col + area.cols - text_width(end), 24, STYLE_DIM, false, end);
         draw_format(area.row + 2, area.col + area.cols / 3, area.cols / 3, STYLE_DIM, false,
-                    codes ? "codes %ld..%ld" : "range of the row", v->lowest, v->highest);
+                    codes      ? "codes %ld..%ld"
+                    : v->coded ? "range of the row"
+                               : "range of the block",
+                    v->lowest, v->highest);
     }
 }
 
@@ -116,12 +122,14 @@ static void draw_number_line(const struct tui *t, const struct packed *p, struct
     const struct weight_view *v = &t->frame->weight;
     if (!v->valid || v->tensor != p->tensor || area.rows < 2)
         return;
-    char zero[32] = "";
+    char scale[64] = "", zero[32] = "";
     if (p->matrix.scheme.asym)
         snprintf(zero, sizeof zero, "  zero point %ld", v->zero);
+    if (v->coded)
+        snprintf(scale, sizeof scale, "  scale %.6g%s", v->scale, zero);
     draw_format(area.row, area.col, area.cols, STYLE_STRONG, false,
-                "weight [%zu, %zu] = %.7g   group %zu..%zu  scale %.6g%s", v->row, v->col, v->w,
-                v->group_begin, v->group_end - 1, v->scale, zero);
+                "weight [%zu, %zu] = %.7g   %s %zu..%zu%s", v->row, v->col, v->w,
+                v->coded ? "group" : "block", v->group_begin, v->group_end - 1, scale);
     draw_arithmetic(p, v, (struct rect){area.row + 1, area.col, 1, area.cols});
     draw_axis(v, (struct rect){area.row + 2, area.col, area.rows - 2, area.cols});
 }

@@ -357,7 +357,7 @@ static int run_session(const struct options *o, struct tui *t, struct error *err
 /* What the title calls the model: its file's name, or its shape. */
 static void name_model(const struct session *s, const struct options *o, char name[128])
 {
-    const char *path = s->model->file.path, *slash = path ? strrchr(path, '/') : NULL;
+    const char *path = s->model->path, *slash = path ? strrchr(path, '/') : NULL;
     if (path)
         escape_text(name, 128, slash ? slash + 1 : path, strlen(slash ? slash + 1 : path));
     else

@@ -31,9 +31,11 @@ struct context {
     size_t sequences;
     bool side_by_side;       /* the tokens under way belong to a sequence each */
     const struct operators *ops;
-    float *cosines, *sines; /* capacity x head_size / 2 */
+    float *cosines, *sines; /* capacity x rope_dims / 2 */
     float *scratch;    /* everything below points into it */
-    float *x, *normed, *q, *attended, *gate, *up, *norm, *projected;
+    float *x, *normed, *q, *attended, *gate, *up, *projected;
+    float *fused;     /* what a fused matrix gives, before it is taken apart */
+    float *norm;      /* a norm or a bias, decoded */
     float *attention; /* attention_floats for each thread */
     size_t attention_floats;
     void *activations; /* scratch of activations_prepare */
@@ -58,7 +60,8 @@ enum logits { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL };
 
 /* Runs n tokens (1..CONTEXT_CHUNK, ids within the vocabulary, context->length + n <= capacity) and
  * appends them to the cache. logits receives vocab floats for the last token or for each.
- * Llama (Touvron et al. 2023), with grouped-query attention (Ainslie et al. 2023). */
+ * A transformer's decoder with pre-norms: Llama (Touvron et al. 2023) with grouped-query attention (Ainslie
+ * et al. 2023), and by the hyper-parameters and tensors that a model has, its relatives (arch.h). */
 void context_run(struct context *context, const struct weights *weights, const int32_t *tokens,
                  size_t n, enum logits which, float *logits);
 

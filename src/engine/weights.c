@@ -101,6 +101,17 @@ struct kv_shape kv_shape_of(const struct model *m, enum dtype kv, size_t capacit
     return (struct kv_shape){kv, m->hyper.layers, m->hyper.kv_heads, m->hyper.head_size, capacity};
 }
 
+/* Bytes of the cache that a decode step at a position reads. */
+static size_t kv_step_bytes(const struct model *m, enum dtype kv, size_t position)
+{
+    size_t seen = 0;
+    for (size_t layer = 0; layer < m->hyper.layers; layer++) {
+        size_t window = hyper_window(&m->hyper, layer);
+        seen += window && window < position ? window : position;
+    }
+    return seen * kv_bytes_per_position(m, kv) / m->hyper.layers;
+}
+
 size_t kv_bytes_per_position(const struct model *m, enum dtype kv)
 {
     struct kv_shape shape = kv_shape_of(m, kv, 1);
@@ -110,8 +121,9 @@ size_t kv_bytes_per_position(const struct model *m, enum dtype kv)
 /* Of a tensor's bytes, those that one decode step reads. */
 static size_t step_bytes(const struct model *m, int tensor, size_t bytes)
 {
-    bool lookup_only = m->tensors[tensor].role == ROLE_EMBEDDING && !m->tied;
-    return lookup_only ? bytes / m->hyper.vocab : bytes;
+    const struct tensor *t = &m->tensors[tensor];
+    bool lookup_only = roles[t->role].lookup && !tensor_multiplies(m, tensor);
+    return lookup_only ? bytes / t->stored.rows : bytes;
 }
 
 struct totals {
@@ -134,7 +146,7 @@ static struct scheme_totals finish(const struct totals *sum, const struct model 
 {
     return (struct scheme_totals){
         .size = sum->size,
-        .bytes_per_token = sum->step + position * kv_bytes_per_position(m, kv),
+        .bytes_per_token = sum->step + kv_step_bytes(m, kv, position),
         .bits_per_weight = 8.0 * (double)sum->linear_bytes / (double)sum->linear_weights,
     };
 }

@@ -181,6 +181,19 @@ static void say_kv(struct lab *lab, enum dtype kv)
                 dtypes[kv].name, kv_bytes_per_position(m, kv), kv_bytes_per_position(m, DTYPE_FP32));
 }
 
+/* The first of the tensors whose file has it quantized already; null where another quantization is the
+ * first, or where the scheme does not quantize. */
+static const char *stored_quantized(const struct lab *lab, const int *tensors, size_t n,
+                                    const struct scheme *scheme)
+{
+    for (size_t i = 0; i < n && dtypes[scheme->weight].kind != DTYPE_KIND_FLOAT; i++) {
+        const struct qmatrix *stored = &lab->session->model->tensors[tensors[i]].stored;
+        if (dtypes[stored->scheme.weight].kind != DTYPE_KIND_FLOAT)
+            return dtypes[stored->scheme.weight].name;
+    }
+    return NULL;
+}
+
 static void say_change(struct lab *lab, const int *tensors, size_t n, const struct scheme *scheme)
 {
     if (is_kv(lab, tensors[0])) {
@@ -190,7 +203,7 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
     char text[SCHEME_TEXT], what[64];
     const struct tensor *first = &lab->session->model->tensors[tensors[0]];
     const char *advice = delicate(lab, tensors, n);
-    enum dtype_kind stored = dtypes[first->stored.scheme.weight].kind;
+    const char *quantized = stored_quantized(lab, tensors, n, scheme);
     scheme_print(scheme, text);
     if (n == 1)
         snprintf(what, sizeof what, "%s", first->name);
@@ -198,9 +211,9 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
         snprintf(what, sizeof what, "%zu layers", n);
     if (scheme->stored)
         lab_say(lab, false, "%s: as stored (%s)", what, dtypes[first->stored.scheme.weight].name);
-    else if (stored != DTYPE_KIND_FLOAT)
-        lab_say(lab, false, "%s: %s - quantized a second time, from stored %s", what, text,
-                dtypes[first->stored.scheme.weight].name);
+    else if (quantized)
+        lab_say(lab, false, "%s: %s - stored as %s: quantizing again adds to the error it has", what,
+                text, quantized);
     else if (advice)
         lab_say(lab, false, "%s: %s - %s", what, text, advice);
     else

@@ -229,6 +229,8 @@ static bool begin(struct lab *lab, struct error *error)
         !texts_begin(lab, error))
         return false;
     making_set_changed(lab);
+    if (*lab->session->model->note)
+        lab_say(lab, false, "%s", lab->session->model->note);
     return true;
 }
 

@@ -178,6 +178,40 @@ static void number_codes(struct weight_view *v, const struct qmatrix *m)
     }
 }
 
+/* The columns that share a scale with this one, or the block that it is stored in. */
+static void find_group(struct weight_view *v, const struct qmatrix *m)
+{
+    size_t columns = v->coded ? m->group : dtypes[m->scheme.weight].block;
+    v->group_begin = v->col / columns * columns;
+    v->group_end = v->group_begin + columns < m->cols ? v->group_begin + columns : m->cols;
+}
+
+static void find_range(struct weight_view *v, const float *row)
+{
+    v->group_min = INFINITY;
+    v->group_max = -INFINITY;
+    for (size_t c = v->group_begin; c < v->group_end; c++) {
+        if (!isfinite(row[c]))
+            continue;
+        v->group_min = fmin(v->group_min, row[c]);
+        v->group_max = fmax(v->group_max, row[c]);
+    }
+    if (v->group_min > v->group_max) /* nothing finite */
+        v->group_min = v->group_max = 0;
+}
+
+/* The code, the scale and what they come to. A made weight is as stored, exactly. */
+static void find_code(struct weight_view *v, const struct qmatrix *m, bool made)
+{
+    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    v->scale = qmatrix_scale(m, v->row, v->col / m->group);
+    v->decoded = made ? v->w : code_value(m, v->row, v->col);
+    if (type->kind == DTYPE_KIND_INTEGER)
+        number_codes(v, m);
+    else
+        v->code = made ? (long)type->encode((float)v->w) : (long)qmatrix_code(m, v->row, v->col);
+}
+
 struct weight_view weight_view(const struct model *model, const struct packed *p, size_t row,
                                size_t col)
 {
@@ -188,27 +222,12 @@ struct weight_view weight_view(const struct model *model, const struct packed *p
         return v;
     model_decode_row(model, p->tensor, row, stored);
     v.valid = true;
-    v.group_begin = col / m->group * m->group;
-    v.group_end = v.group_begin + m->group < m->cols ? v.group_begin + m->group : m->cols;
-    v.w = stored[col];
-    v.scale = qmatrix_scale(m, row, col / m->group);
-    v.group_min = INFINITY;
-    v.group_max = -INFINITY;
-    bool made = packed_is_made(model, p);
-    v.decoded = made ? v.w : code_value(m, row, col);
-    for (size_t c = v.group_begin; c < v.group_end; c++) {
-        if (!isfinite(stored[c]))
-            continue;
-        v.group_min = fmin(v.group_min, stored[c]);
-        v.group_max = fmax(v.group_max, stored[c]);
-    }
-    if (v.group_min > v.group_max) /* nothing finite */
-        v.group_min = v.group_max = 0;
-    if (dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER)
-        number_codes(&v, m);
-    else
-        v.code = made ? (long)dtypes[m->scheme.weight].encode(stored[col])
-                      : (long)qmatrix_code(m, row, col);
+    v.coded = dtypes[m->scheme.weight].kind != DTYPE_KIND_BLOCK;
+    v.w = v.decoded = stored[col]; /* a block's weight runs as stored */
+    find_group(&v, m);
+    find_range(&v, stored);
+    if (v.coded)
+        find_code(&v, m, packed_is_made(model, p));
     free(stored);
     return v;
 }

@@ -25,9 +25,10 @@ struct detail {
 /* One weight on its number line. */
 struct weight_view {
     bool valid;
+    bool coded;                    /* it has a code and a scale: not in a block of a stored type */
     int tensor;
     size_t row, col;
-    size_t group_begin, group_end; /* columns */
+    size_t group_begin, group_end; /* columns: of its group, or of its block */
     double w, decoded, scale;
     long code, zero;               /* in written form: asymmetric codes from 0 */
     long lowest, highest;          /* codes of the grid (integers) */

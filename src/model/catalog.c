@@ -27,6 +27,14 @@ const struct mapped_file *catalog_map(struct catalog *c, const char *path, struc
     return &files[c->file_count++];
 }
 
+size_t catalog_bytes(const struct catalog *c)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < c->file_count; i++)
+        bytes += c->files[i].size;
+    return bytes;
+}
+
 bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes)
 {
     size_t block = dtypes[dtype].block, weights = 1;

@@ -36,6 +36,9 @@ void catalog_close(struct catalog *catalog);
 const struct mapped_file *catalog_map(struct catalog *catalog, const char *path,
                                       struct error *error);
 
+/* Bytes of all files. */
+size_t catalog_bytes(const struct catalog *catalog);
+
 /* Bytes that a tensor of this shape (outermost first) and datatype has; false where that overflows,
  * where a dimension is 0, or where the last dimension is no multiple of the datatype's block. */
 bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes);

@@ -31,8 +31,11 @@ static bool has_magic(const uint8_t *data, size_t size)
 }
 
 /* Version 0 begins with its numbers: it is recognised when most of them could be one. */
-static bool llama2c_probe(const uint8_t *data, size_t size)
+static bool llama2c_probe(const char *path, const uint8_t *data, size_t size)
 {
+    (void)path;
+    if (!data)
+        return false;
     if (has_magic(data, size))
         return true;
     int plausible = 0;
@@ -257,14 +260,21 @@ static bool open_versioned(struct model *m, struct reader *r, struct error *erro
     return take_payload(m, r, false, (size_t)group, error);
 }
 
-static bool llama2c_open(struct model *m, const uint8_t *data, size_t size, struct error *error)
+bool llama2c_parse(struct model *m, const uint8_t *data, size_t size, struct error *error)
 {
     struct reader r = {data, size, 0};
     m->arch = "llama";
+    m->has = llama_roles;
     bool ok = has_magic(data, size) ? open_versioned(m, &r, error) : open_legacy(m, &r, error);
     if (ok)
         model_count(m);
     return ok;
+}
+
+static bool llama2c_open(struct model *m, const char *path, struct error *error)
+{
+    const struct mapped_file *file = catalog_map(&m->files, path, error);
+    return file && llama2c_parse(m, file->data, file->size, error);
 }
 
 const struct format llama2c_format = {"llama2.c", "a llama2.c checkpoint", llama2c_probe,

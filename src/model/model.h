@@ -3,24 +3,50 @@
 #define QTOP_MODEL_H
 
 #include "../../kernels/matrix.h"
-#include "mapped.h"
+#include "catalog.h"
 
-/* What a tensor is for; roles.c says what people usually do with each. */
+/* What a tensor is for, in the order of the forward pass; roles.c says what people usually do with each.
+ * A model has those that its architecture and its file have. */
 enum role {
     ROLE_EMBEDDING,
+    ROLE_POSITIONS,      /* learned positions, one row each */
     ROLE_ATTN_NORM,
+    ROLE_ATTN_NORM_BIAS,
+    ROLE_ATTN_QKV,       /* Q, K and V in one matrix, their rows in this order */
+    ROLE_ATTN_QKV_BIAS,
     ROLE_ATTN_Q,
+    ROLE_ATTN_Q_BIAS,
     ROLE_ATTN_K,
+    ROLE_ATTN_K_BIAS,
     ROLE_ATTN_V,
+    ROLE_ATTN_V_BIAS,
+    ROLE_ATTN_Q_NORM,    /* of each head of the queries */
+    ROLE_ATTN_K_NORM,
     ROLE_ATTN_OUT,
+    ROLE_ATTN_OUT_BIAS,
+    ROLE_ATTN_POST_NORM, /* of what attention adds */
     ROLE_FFN_NORM,
+    ROLE_FFN_NORM_BIAS,
+    ROLE_FFN_GATE_UP,    /* gate and up in one matrix, the gate's rows first */
     ROLE_FFN_GATE,
     ROLE_FFN_UP,
+    ROLE_FFN_UP_BIAS,
     ROLE_FFN_DOWN,
+    ROLE_FFN_DOWN_BIAS,
+    ROLE_FFN_POST_NORM,  /* of what the feed-forward layers add */
     ROLE_OUTPUT_NORM,
+    ROLE_OUTPUT_NORM_BIAS,
     ROLE_OUTPUT,
     ROLE_COUNT
 };
+
+/* A set of roles, one bit each. */
+typedef uint64_t role_set;
+_Static_assert(ROLE_COUNT <= 64, "a role_set has a bit for every role");
+#define ROLE_BIT(ROLE) ((role_set)1 << (ROLE))
+
+/* Those of a Llama whose head is a tensor of its own. */
+extern const role_set llama_roles;
 
 /* How safe it is to quantize. */
 enum guidance { GUIDE_ALWAYS, GUIDE_USUALLY, GUIDE_CAREFUL, GUIDE_DONT };
@@ -29,7 +55,9 @@ struct role_info {
     const char *name;      /* the last part of the canonical name */
     bool in_block;         /* blk.N.name, else name alone */
     bool linear;           /* multiplies activations */
-    bool vector;           /* one row */
+    bool vector;           /* one row: a norm or a bias */
+    bool lookup;           /* one row is read for a token */
+    enum role bias_of;     /* of a bias: the tensor whose output it is added to */
     enum guidance guidance;
     const char *advice;    /* one line: what usually happens */
 };
@@ -60,23 +88,51 @@ struct tensor {
     struct qmatrix stored; /* as the file holds it; rows x cols = out x in */
 };
 
+enum norm { NORM_RMS, NORM_LAYER };
+enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_GELU };
+
+/* How rotary embeddings pair the elements of a head: neighbours 2i and 2i + 1, or i and i + half. */
+enum rope { ROPE_NEIGHBOURS, ROPE_HALVES, ROPE_NONE };
+
+/* What zeros mean is what most Llamas have. */
 struct hyper {
     size_t dim, hidden, layers, heads, kv_heads, head_size, vocab, trained_context;
     float rope_base, norm_eps;
+    enum rope rope;
+    enum norm norm;
+    enum activation activation;
+    size_t rope_dims;       /* of a head that turn; 0: all */
+    float rope_magnitude;   /* of cosines and sines; 0: 1 */
+    float attention_scale;  /* q k times this; 0: 1 / sqrt(head_size) */
+    float attention_cap;    /* cap tanh(x / cap) of attention's scores; 0: none */
+    float logit_cap;        /* the same of the logits */
+    float embedding_scale;  /* 0: 1 */
+    size_t window;          /* positions that a windowed layer sees, its own included; 0: all */
+    size_t window_period;   /* layer i sees all where i % period == period - 1; 0: every one is windowed */
 };
+
+/* Positions that a layer sees at most; 0: all. */
+size_t hyper_window(const struct hyper *hyper, size_t layer);
 
 struct resident;
 
 struct model {
-    struct mapped_file file; /* all zero when the weights lie in none */
+    char *path;            /* null when the weights lie in no file */
+    struct catalog files;  /* empty then */
     struct resident *resident; /* weights that are made on demand (resident.h), or null */
     const char *format;    /* row of the format table that opened it, or "synthetic" */
     const char *arch;      /* "llama" */
+    char note[200];        /* one line that a user should see, or empty */
     struct hyper hyper;
+    float *rope_factors;   /* rope_dims / 2: by what each frequency is divided; or null */
+    role_set has;          /* its tensors' roles */
     bool tied;             /* the head is the embedding table; then there is no tensor `output` */
     size_t parameters;
     size_t tensor_count;
     struct tensor *tensors; /* in the order of the forward pass: embedding, blocks, norm, head */
+    int place[ROLE_COUNT]; /* of a tensor in its block, or of one outside in the list */
+    int block_tensors;     /* of one block */
+    int first_block;       /* index of the first block's first tensor */
     size_t non_finite;     /* NaN or infinite stored weights: shown as a warning */
 };
 
@@ -86,7 +142,7 @@ struct model *model_open(const char *path, struct error *error);
 void model_close(struct model *model);
 
 /* Index of the tensor with a role in a block (-1: outside), or -1. The head of a tied model is its
- * embedding. */
+ * embedding. In constant time. */
 int model_find(const struct model *model, enum role role, int block);
 
 /* Whether a tensor multiplies activations: the linear ones, and an embedding that is the head, too. */
@@ -95,25 +151,29 @@ bool tensor_multiplies(const struct model *model, int tensor);
 /* Index by canonical name, `output` of a tied model included, or -1. */
 int model_find_name(const struct model *model, const char *name);
 
-/* A format: a row of the table in formats.c. */
+/* A format: a row of the table in model.c. */
 struct format {
     const char *name;
     const char *description;
-    bool (*probe)(const uint8_t *data, size_t size);
-    /* Fills everything but the file. Must not trust a byte. */
-    bool (*open)(struct model *model, const uint8_t *data, size_t size, struct error *error);
+    /* By content, or, for formats of folders, by what is in the folder `path` (data null). */
+    bool (*probe)(const char *path, const uint8_t *data, size_t size);
+    /* Fills everything but path and format. Must not trust a byte. */
+    bool (*open)(struct model *model, const char *path, struct error *error);
 };
 
-extern const struct format llama2c_format;
+extern const struct format gguf_format, safetensors_format, pytorch_format, llmc_format, llama2c_format;
 
-/* The shape of a role's tensor in a Llama. */
+/* A llama2.c checkpoint in memory that outlives the model. */
+bool llama2c_parse(struct model *model, const uint8_t *data, size_t size, struct error *error);
+
+/* The shape of a role's tensor. */
 struct tensor_shape {
     size_t rows, cols;
 };
 struct tensor_shape model_role_shape(const struct hyper *hyper, enum role role);
 
-/* For formats: makes the tensor list of a Llama with the right names, shapes and no weights. False
- * when memory is short. */
+/* For formats: makes the tensor list for model->has (which loses the head where the model is tied) with the
+ * right names, shapes and no weights. False when memory is short. */
 bool model_make_tensors(struct model *model, struct error *error);
 
 /* Counts model->parameters, and model->non_finite in files of up to 256 MiB: it reads every weight,

@@ -4,31 +4,60 @@
 #define NORM   .vector = true, .guidance = GUIDE_CAREFUL, .advice = NORM_ADVICE
 #define NORM_ADVICE                                                                                \
     "be careful: a norm is tiny, so it saves nothing, and every activation passes through it"
+#define BIAS(OF) .vector = true, .bias_of = (OF), .guidance = GUIDE_DONT, .advice = BIAS_ADVICE
+#define BIAS_ADVICE "usually left alone: a bias is tiny, so it saves nothing"
+#define ATTN .guidance = GUIDE_USUALLY, .advice = ATTN_ADVICE
 #define ATTN_ADVICE "usually quantized: attention projections take int8 well, int4 in groups"
+#define FFN .guidance = GUIDE_USUALLY, .advice = FFN_ADVICE
 #define FFN_ADVICE  "usually quantized: the feed-forward layers hold most of the weights"
 
 const struct role_info roles[ROLE_COUNT] = {
-    [ROLE_EMBEDDING] = {"token_embd", .guidance = GUIDE_CAREFUL,
+    [ROLE_EMBEDDING] = {"token_embd", .lookup = true, .guidance = GUIDE_CAREFUL,
                         .advice = "be careful: one row a token is read, so it saves memory and no "
                                   "time, and every layer sees its error"},
+    [ROLE_POSITIONS] = {"position_embd", .lookup = true, .guidance = GUIDE_CAREFUL,
+                        .advice = "be careful: one row a token is read, so it saves next to "
+                                  "nothing, and every layer sees its error"},
     [ROLE_ATTN_NORM] = {"attn_norm", .in_block = true, NORM},
-    [ROLE_ATTN_Q] = {"attn_q", LINEAR, .guidance = GUIDE_USUALLY, .advice = ATTN_ADVICE},
-    [ROLE_ATTN_K] = {"attn_k", LINEAR, .guidance = GUIDE_USUALLY, .advice = ATTN_ADVICE},
-    [ROLE_ATTN_V] = {"attn_v", LINEAR, .guidance = GUIDE_USUALLY, .advice = ATTN_ADVICE},
+    [ROLE_ATTN_NORM_BIAS] = {"attn_norm.bias", .in_block = true, BIAS(ROLE_ATTN_NORM)},
+    [ROLE_ATTN_QKV] = {"attn_qkv", LINEAR, ATTN},
+    [ROLE_ATTN_QKV_BIAS] = {"attn_qkv.bias", .in_block = true, BIAS(ROLE_ATTN_QKV)},
+    [ROLE_ATTN_Q] = {"attn_q", LINEAR, ATTN},
+    [ROLE_ATTN_Q_BIAS] = {"attn_q.bias", .in_block = true, BIAS(ROLE_ATTN_Q)},
+    [ROLE_ATTN_K] = {"attn_k", LINEAR, ATTN},
+    [ROLE_ATTN_K_BIAS] = {"attn_k.bias", .in_block = true, BIAS(ROLE_ATTN_K)},
+    [ROLE_ATTN_V] = {"attn_v", LINEAR, ATTN},
+    [ROLE_ATTN_V_BIAS] = {"attn_v.bias", .in_block = true, BIAS(ROLE_ATTN_V)},
+    [ROLE_ATTN_Q_NORM] = {"attn_q_norm", .in_block = true, NORM},
+    [ROLE_ATTN_K_NORM] = {"attn_k_norm", .in_block = true, NORM},
     [ROLE_ATTN_OUT] = {"attn_output", LINEAR, .guidance = GUIDE_ALWAYS,
                        .advice = "always quantized: linear layers hold the vast majority of the "
                                  "weights"},
+    [ROLE_ATTN_OUT_BIAS] = {"attn_output.bias", .in_block = true, BIAS(ROLE_ATTN_OUT)},
+    [ROLE_ATTN_POST_NORM] = {"post_attention_norm", .in_block = true, NORM},
     [ROLE_FFN_NORM] = {"ffn_norm", .in_block = true, NORM},
-    [ROLE_FFN_GATE] = {"ffn_gate", LINEAR, .guidance = GUIDE_USUALLY, .advice = FFN_ADVICE},
-    [ROLE_FFN_UP] = {"ffn_up", LINEAR, .guidance = GUIDE_USUALLY, .advice = FFN_ADVICE},
+    [ROLE_FFN_NORM_BIAS] = {"ffn_norm.bias", .in_block = true, BIAS(ROLE_FFN_NORM)},
+    [ROLE_FFN_GATE_UP] = {"ffn_gate_up", LINEAR, FFN},
+    [ROLE_FFN_GATE] = {"ffn_gate", LINEAR, FFN},
+    [ROLE_FFN_UP] = {"ffn_up", LINEAR, FFN},
+    [ROLE_FFN_UP_BIAS] = {"ffn_up.bias", .in_block = true, BIAS(ROLE_FFN_UP)},
     [ROLE_FFN_DOWN] = {"ffn_down", LINEAR, .guidance = GUIDE_USUALLY,
                        .advice = "usually quantized; its inputs have the widest range, so watch "
                                  "int8 activations here"},
+    [ROLE_FFN_DOWN_BIAS] = {"ffn_down.bias", .in_block = true, BIAS(ROLE_FFN_DOWN)},
+    [ROLE_FFN_POST_NORM] = {"post_ffw_norm", .in_block = true, NORM},
     [ROLE_OUTPUT_NORM] = {"output_norm", NORM},
+    [ROLE_OUTPUT_NORM_BIAS] = {"output_norm.bias", BIAS(ROLE_OUTPUT_NORM)},
     [ROLE_OUTPUT] = {"output", .linear = true, .guidance = GUIDE_DONT,
                      .advice = "usually left alone: the head's error goes straight into the "
                                "probabilities"},
 };
+
+const role_set llama_roles =
+    ROLE_BIT(ROLE_EMBEDDING) | ROLE_BIT(ROLE_ATTN_NORM) | ROLE_BIT(ROLE_ATTN_Q) |
+    ROLE_BIT(ROLE_ATTN_K) | ROLE_BIT(ROLE_ATTN_V) | ROLE_BIT(ROLE_ATTN_OUT) |
+    ROLE_BIT(ROLE_FFN_NORM) | ROLE_BIT(ROLE_FFN_GATE) | ROLE_BIT(ROLE_FFN_UP) |
+    ROLE_BIT(ROLE_FFN_DOWN) | ROLE_BIT(ROLE_OUTPUT_NORM) | ROLE_BIT(ROLE_OUTPUT);
 
 bool tensor_multiplies(const struct model *m, int tensor)
 {

@@ -200,6 +200,7 @@ struct model *synthetic_open(const struct shape *shape, struct error *error)
     m->arch = "llama";
     m->hyper = shape->hyper;
     m->tied = shape->tied;
+    m->has = llama_roles;
     if (make_tensors(m, error))
         return m;
     model_close(m);

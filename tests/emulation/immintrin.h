@@ -27,6 +27,7 @@ typedef uint64_t __mmask64;
 #define EMULATED static inline
 
 /* A register seen as other lanes. */
+typedef uint16_t words_256 __attribute__((vector_size(32)));
 typedef uint16_t words_512 __attribute__((vector_size(64)));
 typedef int32_t dwords_512 __attribute__((vector_size(64)));
 typedef uint32_t udwords_512 __attribute__((vector_size(64)));
@@ -71,6 +72,12 @@ EMULATED __m512 _mm512_set1_ps(float x)
 {
     LANES_OF(__m512, 16, out, x);
     return out;
+}
+
+EMULATED __m256i _mm256_set1_epi16(short x)
+{
+    LANES_OF(words_256, 16, out, (uint16_t)x);
+    return (__m256i)out;
 }
 
 EMULATED __m512i _mm512_set1_epi32(int x)
@@ -196,6 +203,19 @@ EMULATED __m512 _mm512_dpbf16_ps(__m512 sum, __m512bh a, __m512bh b)
 }
 
 /* ---- bits ------------------------------------------------------------------------------------ */
+
+EMULATED __m256i _mm256_broadcastsi128_si256(__m128i x)
+{
+    LANES_OF(__m256i, 32, out, x[i % 16]);
+    return out;
+}
+
+/* Each half looks up its own sixteen bytes; one with its top bit set asks for 0. */
+EMULATED __m256i _mm256_shuffle_epi8(__m256i x, __m256i at)
+{
+    LANES_OF(__m256i, 32, out, at[i] & 128 ? 0 : x[i / 16 * 16 + (at[i] & 15)]);
+    return out;
+}
 
 EMULATED __m512i _mm512_and_si512(__m512i a, __m512i b)
 {

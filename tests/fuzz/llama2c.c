@@ -21,11 +21,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct error error = {""};
     struct model *m = calloc(1, sizeof *m);
-    if (!m || !llama2c_format.probe(data, size)) {
+    if (!m || !llama2c_format.probe("", data, size)) {
         free(m);
         return 0;
     }
-    if (llama2c_format.open(m, data, size, &error))
+    if (llama2c_parse(m, data, size, &error))
         use(m);
     else
         FUZZ_PROMISE(*error.text);

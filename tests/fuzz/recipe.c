@@ -15,7 +15,7 @@ static struct model *small_model(void)
         return m;
     m = calloc(1, sizeof *m);
     bytes = model_bytes(&spec);
-    if (!m || !llama2c_format.open(m, bytes.data, bytes.size, NULL))
+    if (!m || !llama2c_parse(m, bytes.data, bytes.size, NULL))
         abort();
     return m;
 }

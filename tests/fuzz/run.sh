@@ -17,11 +17,15 @@ gguf               4096 src/model/gguf.c src/model/gguf_tensors.c src/model/gguf
 llama2c            8192 src/model/llama2c.c
 gguf_tokenizer     4096 src/text/gguf_vocabulary.c src/text/vocabulary.c
 llama2c_tokenizer  4096 src/text/llama2c_tokenizer.c src/text/merge.c src/text/lookup.c
+llmc               4096 src/model/llmc.c
+pickle             4096 src/model/pickle.c src/model/zip.c
 sentencepiece      4096 src/text/sentencepiece.c src/text/vocabulary.c src/text/encoder.c src/text/spm.c
 tokenizer_json     4096 src/text/tokenizer_json.c src/text/json_rules.c src/text/json_specials.c src/text/splitter.c
 vocabulary         2048 src/text/vocabulary.c src/text/encoder.c src/text/spm.c src/text/bpe.c src/text/merge.c src/text/lookup.c src/text/matcher.c
 recipe             1024 src/quant/recipe.c
+safetensors        2048 src/model/safetensors.c src/model/jsontext.c src/model/weightfiles.c
 scheme              128 kernels/scheme.c
+unpickle           1024 src/model/unpickle.c src/model/unpickle_opcodes.c src/model/unpickle_objects.c
 "
 
 # What every target checks too, however little of it: text from files ends up there.
@@ -60,7 +64,7 @@ compile() { # NAME VARIANT FLAGS...: build-fuzz/NAME.VARIANT
 
 seed() { # NAME VARIANT
     mkdir -p "$work/seeds/$1" "$work/corpus/$1" "$work/findings"
-    "$work/$1.$2" --seeds="$work/seeds/$1"
+    LLVM_PROFILE_FILE=/dev/null "$work/$1.$2" --seeds="$work/seeds/$1"
 }
 
 # A stray allocation of more than 64 MiB is a finding: no input is larger than a few KiB.
@@ -88,7 +92,7 @@ report_coverage() { # NAME
     LLVM_PROFILE_FILE="$work/$1.profraw" "$work/$1.coverage" -runs=0 "$work/corpus/$1" "$work/seeds/$1" \
         >"$work/$1.coverage.log" 2>&1 || return 1
     llvm-profdata-14 merge -o "$work/$1.profdata" "$work/$1.profraw" || return 1
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2046
     (cd "$top" && llvm-cov-14 export -summary-only -instr-profile="$work/$1.profdata" \
         "$work/$1.coverage" $(for s in $sources; do echo "$top/$s"; done)) |
         python3 -c '
@@ -103,11 +107,12 @@ for f in json.load(sys.stdin)["data"][0]["files"]:
 # ---- what is asked -------------------------------------------------------------------------------
 
 case ${1:-} in
---coverage) seconds=0 ;;
-*[!0-9]* | '') usage ;;
+--coverage) seconds= ;;
+*[!0-9]* | '' | 0) usage ;;
 *) seconds=$1 ;;
 esac
 shift
+# shellcheck disable=SC2046
 [ $# -gt 0 ] || set -- $(echo "$targets" | awk '{ print $1 }')
 for name in "$@"; do
     [ -n "$(row "$name")" ] || usage
@@ -118,7 +123,7 @@ mkdir -p "$work"
 echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return !d && n; }' |
     clang-14 -x c - -fsanitize=fuzzer,address,undefined -o "$work/probe" 2>/dev/null ||
     skip "libFuzzer is missing: install the Debian package libclang-rt-14-dev"
-[ $seconds != 0 ] || command -v llvm-cov-14 >/dev/null ||
+[ -n "$seconds" ] || command -v llvm-cov-14 >/dev/null ||
     skip "llvm-cov-14 is missing: install the Debian package llvm-14"
 
 [ -f "$build/Makefile" ] || QTOP_BUILD=$build "$top/bootstrap" run --version >/dev/null || exit 1
@@ -126,7 +131,7 @@ make -s -C "$build" all libtests.a >"$work/make.log" 2>&1 || { tail "$work/make.
 
 failed=0
 for name in "$@"; do
-    if [ $seconds = 0 ]; then
+    if [ -z "$seconds" ]; then
         compile "$name" coverage -fsanitize=fuzzer -fprofile-instr-generate -fcoverage-mapping &&
             seed "$name" coverage && report_coverage "$name" || failed=1
     else

@@ -1,0 +1,137 @@
+/* stored.c - the exact values of blocks, one column after the other: the truth that the kernels of
+ * blocks.inc are tested against. */
+#include "stored.h"
+
+const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                               1,    13,   25,  38,  53,  69,  89,  113};
+
+/* Column c of codes whose `bits` lie as the field of that many bits in bytes of their own run: runs of
+ * `bytes` bytes hold the columns of the lowest bits first. */
+static inline unsigned field(const uint8_t *codes, size_t c, size_t bytes, unsigned bits)
+{
+    size_t columns = bytes * 8 / bits, run = c / columns, in_run = c % columns;
+    unsigned byte = codes[run * bytes + in_run % bytes];
+    return byte >> bits * (unsigned)(in_run / bytes) & ((1u << bits) - 1);
+}
+
+static inline unsigned nibble(const uint8_t *codes, size_t c, size_t bytes)
+{
+    return field(codes, c, bytes, 4);
+}
+
+/* Bit c of a little-endian word. */
+static inline unsigned bit(const uint8_t *word, size_t c)
+{
+    return (unsigned)word[c / 8] >> c % 8 & 1;
+}
+
+/* ---- blocks of 32 ---------------------------------------------------------------------------- */
+
+void q8_0_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q8_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < SMALL_BLOCK; c++)
+        out[c] = scale * (float)b->codes[c];
+}
+
+void q4_0_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q4_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < SMALL_BLOCK; c++)
+        out[c] = scale * (float)((int)nibble(b->codes, c, 16) - 8);
+}
+
+void q4_1_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q4_1 *b = (const void *)block;
+    float scale = half_at(b->scale), min = half_at(b->min);
+    for (size_t c = 0; c < SMALL_BLOCK; c++)
+        out[c] = scale * (float)nibble(b->codes, c, 16) + min;
+}
+
+void q5_0_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q5_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < SMALL_BLOCK; c++)
+        out[c] = scale * (float)((int)(nibble(b->low, c, 16) | bit(b->high, c) << 4) - 16);
+}
+
+void q5_1_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q5_1 *b = (const void *)block;
+    float scale = half_at(b->scale), min = half_at(b->min);
+    for (size_t c = 0; c < SMALL_BLOCK; c++)
+        out[c] = scale * (float)(nibble(b->low, c, 16) | bit(b->high, c) << 4) + min;
+}
+
+void iq4_nl_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q4_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < SMALL_BLOCK; c++)
+        out[c] = scale * (float)iq4_values[nibble(b->codes, c, 16)];
+}
+
+/* ---- blocks of 256 --------------------------------------------------------------------------- */
+
+void q2_k_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q2_k *b = (const void *)block;
+    float scale = half_at(b->scale), min = half_at(b->min);
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        unsigned both = b->scales[c / 16];
+        out[c] = scale * (float)(both & 15) * (float)field(b->codes, c, 32, 2) -
+                 min * (float)(both >> 4);
+    }
+}
+
+void q3_k_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q3_k *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        unsigned code = field(b->low, c, 32, 2) | field(b->high, c, 32, 1) << 2;
+        out[c] = scale * (float)q3_k_scale(b->scales, c / 16) * (float)((int)code - 4);
+    }
+}
+
+void q4_k_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q4_k *b = (const void *)block;
+    float scale = half_at(b->scale), min = half_at(b->min);
+    for (size_t c = 0; c < K_BLOCK; c++)
+        out[c] = scale * (float)k_scale(b->scales, c / 32) * (float)nibble(b->codes, c, 32) -
+                 min * (float)k_min(b->scales, c / 32);
+}
+
+void q5_k_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q5_k *b = (const void *)block;
+    float scale = half_at(b->scale), min = half_at(b->min);
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        unsigned code = nibble(b->low, c, 32) | field(b->high, c, 32, 1) << 4;
+        out[c] = scale * (float)k_scale(b->scales, c / 32) * (float)code -
+                 min * (float)k_min(b->scales, c / 32);
+    }
+}
+
+void q6_k_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q6_k *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        unsigned code = nibble(b->low, c, 64) | field(b->high, c, 32, 2) << 4;
+        out[c] = scale * (float)b->scales[c / 16] * (float)((int)code - 32);
+    }
+}
+
+void iq4_xs_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq4_xs *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < K_BLOCK; c++)
+        out[c] = scale * (float)iq4_xs_scale(b, c / 32) * (float)iq4_values[nibble(b->codes, c, 16)];
+}

@@ -1,0 +1,153 @@
+/* stored.h - blocks of the stored types: how each lies in a file, and its exact values.
+ *
+ * The layouts are those of ggml (ggml-common.h), which GGUF files hold. A block is a run of columns of
+ * one row with its own scales; all numbers are little-endian, fp16 where they are fractions, and blocks
+ * follow each other without padding, so that nothing in them is aligned. A weight is
+ *
+ *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs
+ *   scale * code + min     q4_1 q5_1
+ *   scale * code - min     q2_k q4_k q5_k
+ *
+ * where scale and min of the k types are an fp16 factor of the block times a small integer of 16 or 32
+ * columns. Every product is exact in fp32 (at most 11 + 7 + 6 bits), so that a weight is rounded once, by
+ * the addition of its min, and fused or not the arithmetic gives the same bits. */
+#ifndef QTOP_STORED_H
+#define QTOP_STORED_H
+
+#include "dtype.h"
+
+/* Columns of a block: of the simple types and of the k types. */
+enum { SMALL_BLOCK = 32, K_BLOCK = 256, MOST_BLOCK = K_BLOCK };
+
+/* Columns are counted along a block. `high` bits stand above the `low` ones of a code. */
+struct block_q8_0 {
+    uint8_t scale[2];
+    int8_t codes[32];
+};
+
+/* Byte i holds column i in its low nibble and column 16 + i in its high one: of all types of 32. */
+struct block_q4_0 {
+    uint8_t scale[2];
+    uint8_t codes[16]; /* counted from -8; of iq4_nl indices of iq4_values */
+};
+
+struct block_q4_1 {
+    uint8_t scale[2], min[2];
+    uint8_t codes[16];
+};
+
+struct block_q5_0 {
+    uint8_t scale[2];
+    uint8_t high[4]; /* a bit a column */
+    uint8_t low[16]; /* with the high bit counted from -16 */
+};
+
+struct block_q5_1 {
+    uint8_t scale[2], min[2];
+    uint8_t high[4];
+    uint8_t low[16];
+};
+
+struct block_q2_k {
+    uint8_t scales[16]; /* of 16 columns: scale in the low nibble, min in the high one */
+    uint8_t codes[64];  /* each 32 bytes hold 128 columns: 32 in the lowest two bits, and so on */
+    uint8_t scale[2], min[2];
+};
+
+struct block_q3_k {
+    uint8_t high[32];   /* bit b of byte i: column 32 b + i; counted from -4 */
+    uint8_t low[64];    /* as the codes of q2_k */
+    uint8_t scales[12]; /* of 16 columns, counted from -32: 16 nibbles, then 16 pairs of high bits */
+    uint8_t scale[2];
+};
+
+struct block_q4_k {
+    uint8_t scale[2], min[2];
+    uint8_t scales[12]; /* of 32 columns: 6 bits each, see stored.c */
+    uint8_t codes[128]; /* each 32 bytes hold 64 columns: 32 in low nibbles, then 32 in high ones */
+};
+
+struct block_q5_k {
+    uint8_t scale[2], min[2];
+    uint8_t scales[12]; /* as those of q4_k */
+    uint8_t high[32];   /* bit b of byte i: column 32 b + i */
+    uint8_t low[128];   /* as the codes of q4_k */
+};
+
+struct block_q6_k {
+    uint8_t low[128]; /* each 64 bytes hold 128 columns: 64 in low nibbles, then 64 in high ones */
+    uint8_t high[64]; /* two bits a column, as the codes of q2_k; counted from -32 */
+    int8_t scales[16]; /* of 16 columns */
+    uint8_t scale[2];
+};
+
+struct block_iq4_xs {
+    uint8_t scale[2];
+    uint8_t scales_high[2], scales_low[4]; /* of 32 columns, 2 + 4 bits, counted from -32 */
+    uint8_t codes[128]; /* each 16 bytes hold 32 columns, as those of iq4_nl */
+};
+
+_Static_assert(sizeof(struct block_q8_0) == 34, "as ggml has it");
+_Static_assert(sizeof(struct block_q4_0) == 18, "as ggml has it");
+_Static_assert(sizeof(struct block_q4_1) == 20, "as ggml has it");
+_Static_assert(sizeof(struct block_q5_0) == 22, "as ggml has it");
+_Static_assert(sizeof(struct block_q5_1) == 24, "as ggml has it");
+_Static_assert(sizeof(struct block_q2_k) == 84, "as ggml has it");
+_Static_assert(sizeof(struct block_q3_k) == 110, "as ggml has it");
+_Static_assert(sizeof(struct block_q4_k) == 144, "as ggml has it");
+_Static_assert(sizeof(struct block_q5_k) == 176, "as ggml has it");
+_Static_assert(sizeof(struct block_q6_k) == 210, "as ggml has it");
+_Static_assert(sizeof(struct block_iq4_xs) == 136, "as ggml has it");
+_Static_assert(_Alignof(struct block_q6_k) == 1, "blocks lie anywhere");
+
+/* What the codes of the iq4 types stand for. */
+extern const int8_t iq4_values[16];
+
+static inline float half_at(const uint8_t bytes[2])
+{
+    return fp16_decode((uint16_t)(bytes[0] | bytes[1] << 8));
+}
+
+/* Scale and min of columns 32 i .. 32 i + 31 of q4_k and q5_k, 6 bits each: the first four lie in the
+ * low bits of bytes 0..3 and 4..7; of the others the nibbles of bytes 8..11 are the low bits, and what
+ * the first four leave free are the high ones. */
+static inline unsigned k_scale(const uint8_t scales[12], size_t i)
+{
+    return i < 4 ? scales[i] & 63u : (scales[i + 4] & 15u) | (unsigned)scales[i - 4] >> 6 << 4;
+}
+
+static inline unsigned k_min(const uint8_t scales[12], size_t i)
+{
+    return i < 4 ? scales[i + 4] & 63u : (unsigned)scales[i + 4] >> 4 | (unsigned)scales[i] >> 6 << 4;
+}
+
+/* The scale of columns 16 i .. 16 i + 15 of q3_k. */
+static inline int q3_k_scale(const uint8_t scales[12], size_t i)
+{
+    unsigned low = i < 8 ? scales[i] & 15u : (unsigned)scales[i - 8] >> 4;
+    return (int)(low | ((unsigned)scales[8 + i % 4] >> 2 * (i / 4) & 3) << 4) - 32;
+}
+
+/* The scale of columns 32 i .. 32 i + 31 of iq4_xs. */
+static inline int iq4_xs_scale(const struct block_iq4_xs *b, size_t i)
+{
+    unsigned low = (unsigned)b->scales_low[i / 2] >> 4 * (i % 2) & 15;
+    unsigned high = (unsigned)b->scales_high[i / 4] >> 2 * (i % 4) & 3;
+    return (int)(low | high << 4) - 32;
+}
+
+/* One block's weights, exactly: see dtype_info.decode_block. */
+void q8_0_decode_block(const uint8_t *block, float *out);
+void q4_0_decode_block(const uint8_t *block, float *out);
+void q4_1_decode_block(const uint8_t *block, float *out);
+void q5_0_decode_block(const uint8_t *block, float *out);
+void q5_1_decode_block(const uint8_t *block, float *out);
+void q2_k_decode_block(const uint8_t *block, float *out);
+void q3_k_decode_block(const uint8_t *block, float *out);
+void q4_k_decode_block(const uint8_t *block, float *out);
+void q5_k_decode_block(const uint8_t *block, float *out);
+void q6_k_decode_block(const uint8_t *block, float *out);
+void iq4_nl_decode_block(const uint8_t *block, float *out);
+void iq4_xs_decode_block(const uint8_t *block, float *out);
+
+#endif

@@ -1,0 +1,260 @@
+#include "assemble.h"
+
+#include <fnmatch.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME = 128 };
+
+/* ---- hyper-parameters ------------------------------------------------------------------------ */
+
+bool hyper_check(const struct hyper *h, const char *where, struct error *error)
+{
+    const struct {
+        const char *name;
+        size_t value, most;
+    } sizes[] = {
+        {"embedding size", h->dim, 1 << 20},         {"feed-forward size", h->hidden, 1 << 22},
+        {"number of layers", h->layers, 1 << 14},    {"number of heads", h->heads, 1 << 14},
+        {"number of KV heads", h->kv_heads, 1 << 14}, {"head size", h->head_size, 1 << 14},
+        {"vocabulary", h->vocab, 1 << 24},           {"context", h->trained_context, 1 << 28},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i].value < 1 || sizes[i].value > sizes[i].most)
+            return error_set(error, "%s: %s = %zu; expected 1 to %zu", where, sizes[i].name,
+                             sizes[i].value, sizes[i].most);
+    if (h->heads % h->kv_heads != 0)
+        return error_set(error, "%s: %zu KV heads do not divide %zu heads", where, h->kv_heads,
+                         h->heads);
+    size_t turned = rope_turned(h);
+    if (h->rope != ROPE_NONE && (turned % 2 != 0 || turned > h->head_size))
+        return error_set(error, "%s: rotary embedding of %zu dimensions in heads of %zu; expected an "
+                                "even number, at most the head's size", where, turned, h->head_size);
+    if (h->rope != ROPE_NONE && !(h->rope_base > 0 && h->rope_base < INFINITY))
+        return error_set(error, "%s: rope base = %g; expected a number above 0", where,
+                         (double)h->rope_base);
+    if (!(h->norm_eps > 0 && h->norm_eps < 1))
+        return error_set(error, "%s: epsilon of the norms = %g; expected a number above 0 and below 1",
+                         where, (double)h->norm_eps);
+    return true;
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+/* What the file calls a tensor; false where it has no name for the role. */
+static bool file_name(const struct arch *a, const struct naming *n, enum role role, int block,
+                      char out[NAME])
+{
+    bool in_block = roles[role].in_block, own = !n->gguf || (a->gguf_names && (*a->gguf_names)[role]);
+    const char *name = !n->gguf ? (*a->hf_names)[role] : own ? (*a->gguf_names)[role] : roles[role].name;
+    const char *suffix = own || roles[role].bias_of ? "" : ".weight";
+    const char *before = n->gguf ? "blk." : a->hf_block;
+    /* The head stands beside the model that the prefix names. */
+    const char *prefix = n->gguf || role == ROLE_OUTPUT ? "" : n->prefix;
+    if (!name)
+        return false;
+    if (in_block)
+        snprintf(out, NAME, "%s%s%d.%s%s", prefix, before, block, name, suffix);
+    else
+        snprintf(out, NAME, "%s%s%s", prefix, name, suffix);
+    return true;
+}
+
+static const struct entry *find_entry(const struct model *m, const struct arch *a,
+                                      const struct naming *n, enum role role, int block)
+{
+    char name[NAME];
+    return file_name(a, n, role, block, name) ? catalog_find(&m->files, name) : NULL;
+}
+
+size_t assemble_vocab(const struct model *m, const struct arch *a, const struct naming *n)
+{
+    const struct entry *e = find_entry(m, a, n, ROLE_EMBEDDING, -1);
+    return e && e->dimensions == 2 ? e->shape[0] : 0;
+}
+
+/* Optional tensors are there in all blocks or in none; the first tells. */
+static role_set find_roles(const struct model *m, const struct arch *a, const struct naming *n)
+{
+    role_set has = a->required;
+    for (enum role role = 0; role < ROLE_COUNT; role++)
+        if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ROLE_BIT(role) &&
+            find_entry(m, a, n, role, roles[role].in_block ? 0 : -1))
+            has |= ROLE_BIT(role);
+    return has;
+}
+
+/* ---- tensors --------------------------------------------------------------------------------- */
+
+/* A shape as files write it, for errors. */
+static void print_shape(char out[96], const struct entry *e)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < e->dimensions; i++)
+        used += (size_t)snprintf(out + used, 96 - used, "%s%zu", i ? " x " : "", e->shape[i]);
+}
+
+static bool check_shape(const struct tensor *t, const struct entry *e, bool turned,
+                        struct error *error)
+{
+    size_t rows = turned ? t->stored.cols : t->stored.rows;
+    size_t cols = turned ? t->stored.rows : t->stored.cols;
+    bool vector = roles[t->role].vector;
+    if (vector ? e->dimensions == 1 && e->shape[0] == cols
+               : e->dimensions == 2 && e->shape[0] == rows && e->shape[1] == cols)
+        return true;
+    char found[96];
+    print_shape(found, e);
+    if (vector)
+        return error_set(error, "tensor %.80s: shape %s; expected %zu", e->name, found, cols);
+    return error_set(error, "tensor %.80s: shape %s; expected %zu x %zu", e->name, found, rows, cols);
+}
+
+/* Everything of a stored matrix but where its codes are. */
+static void set_layout(struct qmatrix *w, const struct entry *e)
+{
+    const struct dtype_info *type = &dtypes[e->dtype];
+    w->scheme = (struct scheme){.stored = true, .weight = e->dtype, .act = DTYPE_FP32,
+                                .granularity = GRANULARITY_TENSOR};
+    w->group = w->cols;
+    w->groups = 1;
+    w->row_bytes = w->cols / type->block * type->block_bytes;
+    w->bytes = e->bytes;
+}
+
+static float *own_floats(struct qmatrix *w, size_t n)
+{
+    w->owned = malloc(n * sizeof(float));
+    return w->owned;
+}
+
+/* A norm whose weights count from 1, as fp32. */
+static bool take_norm_from_one(struct qmatrix *w, const struct entry *e)
+{
+    float *values = own_floats(w, w->cols);
+    if (!values || !dtypes[e->dtype].decode_run)
+        return false;
+    dtypes[e->dtype].decode_run(e->data, 0, w->cols, 0, values);
+    for (size_t i = 0; i < w->cols; i++)
+        values[i] += 1;
+    w->scheme.weight = DTYPE_FP32;
+    w->row_bytes = w->bytes = w->cols * sizeof *values;
+    w->codes = w->owned;
+    return true;
+}
+
+/* A matrix that the file holds as columns x rows. */
+static bool take_turned(struct qmatrix *w, const struct entry *e)
+{
+    size_t size = dtypes[e->dtype].block_bytes;
+    uint8_t *codes = dtypes[e->dtype].block == 1 ? malloc(e->bytes) : NULL;
+    if (!codes)
+        return false;
+    for (size_t r = 0; r < w->rows; r++)
+        for (size_t c = 0; c < w->cols; c++)
+            memcpy(codes + (r * w->cols + c) * size, e->data + (c * w->rows + r) * size, size);
+    w->codes = w->owned = codes;
+    return true;
+}
+
+/* Where the file does not align numbers of several bytes, they are copied. */
+static bool take_as_is(struct qmatrix *w, const struct entry *e)
+{
+    const struct dtype_info *type = &dtypes[e->dtype];
+    w->codes = e->data;
+    if (type->block > 1 || (uintptr_t)e->data % type->block_bytes == 0)
+        return true;
+    w->owned = malloc(e->bytes);
+    if (w->owned)
+        w->codes = memcpy(w->owned, e->data, e->bytes);
+    return w->owned != NULL;
+}
+
+static bool take_tensor(struct model *m, struct tensor *t, const struct arch *a,
+                        const struct naming *n, struct error *error)
+{
+    char name[NAME];
+    file_name(a, n, t->role, t->block, name);
+    const struct entry *e = catalog_find(&m->files, name);
+    const struct role_info *role = &roles[t->role];
+    if (!e)
+        return error_set(error, "tensor %s is missing", name);
+    bool turned = n->transposed && role->linear && role->in_block;
+    if (!check_shape(t, e, turned, error))
+        return false;
+    set_layout(&t->stored, e);
+    bool norm = role->vector && !role->bias_of, ok;
+    if (norm && n->norms_from_one)
+        ok = take_norm_from_one(&t->stored, e);
+    else
+        ok = turned ? take_turned(&t->stored, e) : take_as_is(&t->stored, e);
+    return ok || error_set(error, "tensor %s: not enough memory for a copy of %zu bytes", name,
+                           e->bytes);
+}
+
+/* What files hold besides weights: tables that the engine computes itself, or reads on its own. */
+static const char *const not_weights[] = {"rope_freqs.weight", "rope_factors_*.weight",
+                                          "*.rotary_emb.inv_freq", "*.attn.bias",
+                                          "*.attn.masked_bias"};
+
+static bool is_weight(const char *name)
+{
+    for (size_t i = 0; i < sizeof not_weights / sizeof *not_weights; i++)
+        if (fnmatch(not_weights[i], name, 0) == 0)
+            return false;
+    return true;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const struct entry *const *p = a, *const *q = b;
+    return (*p > *q) - (*p < *q);
+}
+
+/* Every weight must have found its use. */
+static bool check_unused(const struct model *m, const struct arch *a, const struct naming *n,
+                         struct error *error)
+{
+    const struct entry **used = malloc((m->tensor_count + 1) * sizeof *used);
+    size_t count = 0;
+    if (!used)
+        return error_set(error, "not enough memory");
+    for (size_t i = 0; i < m->tensor_count; i++)
+        used[count++] = find_entry(m, a, n, m->tensors[i].role, m->tensors[i].block);
+    qsort(used, count, sizeof *used, by_address);
+    bool ok = true;
+    for (size_t i = 0; ok && i < m->files.count; i++) {
+        const struct entry *e = &m->files.entries[i];
+        bool head = m->tied && find_entry(m, a, n, ROLE_OUTPUT, -1) == e;
+        if (!bsearch(&e, used, count, sizeof *used, by_address) && !head && is_weight(e->name))
+            ok = error_set(error, "tensor %.100s is not part of the architecture %s with %zu layers",
+                           e->name, a->name, m->hyper.layers);
+    }
+    free(used);
+    return ok;
+}
+
+bool assemble(struct model *m, const struct arch *a, const struct naming *n, struct error *error)
+{
+    m->arch = a->name;
+    m->has = find_roles(m, a, n);
+    m->tied |= !(m->has & ROLE_BIT(ROLE_OUTPUT));
+    size_t per_block = 0;
+    for (enum role role = 0; role < ROLE_COUNT; role++)
+        per_block += roles[role].in_block && m->has & ROLE_BIT(role);
+    if (m->hyper.layers > m->files.count / per_block)
+        return error_set(error, "%zu layers; the %zu tensors in the file are enough for %zu",
+                         m->hyper.layers, m->files.count, m->files.count / per_block);
+    if (!model_make_tensors(m, error))
+        return false;
+    for (size_t i = 0; i < m->tensor_count; i++)
+        if (!take_tensor(m, &m->tensors[i], a, n, error))
+            return false;
+    if (!check_unused(m, a, n, error))
+        return false;
+    model_count(m);
+    return true;
+}

@@ -1,0 +1,176 @@
+/* Models in GGUF files: metadata to hyper-parameters; the tensors have canonical names already. */
+#include "assemble.h"
+#include "gguf.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct metadata {
+    const struct gguf *gguf;
+    const char *arch; /* prefix of its keys */
+    struct error *error;
+};
+
+static const char *key_of(const struct metadata *d, const char *name, char key[128])
+{
+    snprintf(key, 128, "%s.%s", d->arch, name);
+    return key;
+}
+
+/* A size that must be there, unless `otherwise` is not 0. */
+static bool read_size(const struct metadata *d, const char *name, size_t otherwise, size_t *out)
+{
+    char key[128];
+    key_of(d, name, key);
+    if (!otherwise && !gguf_has(d->gguf, key))
+        return error_set(d->error, "metadata: %s is missing", key);
+    return gguf_size(d->gguf, key, 1, (size_t)1 << 28, otherwise, out, d->error);
+}
+
+static bool read_float(const struct metadata *d, const char *name, float otherwise, float *out)
+{
+    char key[128];
+    return gguf_float(d->gguf, key_of(d, name, key), otherwise, out, d->error);
+}
+
+/* Models whose layers differ have an array where others have a number. */
+static bool refuse_variants(const struct metadata *d)
+{
+    char key[128];
+    size_t experts;
+    if (!gguf_size(d->gguf, key_of(d, "expert_count", key), 0, SIZE_MAX, 0, &experts, d->error))
+        return false;
+    return experts == 0 || error_set(d->error, "metadata: %s = %zu: mixtures of experts are not "
+                                               "supported", key, experts);
+}
+
+static bool read_heads(const struct metadata *d, struct hyper *h)
+{
+    char key[128];
+    size_t value_size;
+    if (!read_size(d, "attention.head_count", 0, &h->heads) ||
+        !read_size(d, "attention.head_count_kv", h->heads, &h->kv_heads))
+        return false;
+    if (!gguf_has(d->gguf, key_of(d, "attention.key_length", key)) && h->dim % h->heads != 0)
+        return error_set(d->error, "metadata: %s.attention.head_count = %zu does not divide "
+                                   "embedding_length = %zu", d->arch, h->heads, h->dim);
+    if (!read_size(d, "attention.key_length", h->dim / h->heads, &h->head_size) ||
+        !read_size(d, "attention.value_length", h->head_size, &value_size) ||
+        !read_size(d, "rope.dimension_count", h->head_size, &h->rope_dims))
+        return false;
+    return value_size == h->head_size ||
+           error_set(d->error, "metadata: %s.attention.value_length = %zu; expected that of the keys, "
+                               "%zu", d->arch, value_size, h->head_size);
+}
+
+/* Gemma 2 27B divides by the square root of dim / heads; its files do not say so. */
+static void fix_attention_scale(struct hyper *h, const char *arch)
+{
+    enum { LAYERS_OF_27B = 46 };
+    if (h->attention_scale <= 0 && strcmp(arch, "gemma2") == 0 && h->layers == LAYERS_OF_27B)
+        h->attention_scale = 1.0f / sqrtf((float)(h->dim / h->heads));
+}
+
+static bool read_hyper(const struct metadata *d, const struct arch *a, struct hyper *h)
+{
+    const char *epsilon = a->norm == NORM_LAYER ? "attention.layer_norm_epsilon"
+                                                : "attention.layer_norm_rms_epsilon";
+    char key[128];
+    bool ok = refuse_variants(d) && read_size(d, "embedding_length", 0, &h->dim) &&
+              read_size(d, "feed_forward_length", 0, &h->hidden) &&
+              read_size(d, "block_count", 0, &h->layers) &&
+              read_size(d, "context_length", 0, &h->trained_context) && read_heads(d, h) &&
+              read_float(d, "rope.freq_base", 10000, &h->rope_base) &&
+              read_float(d, epsilon, 1e-5f, &h->norm_eps) &&
+              read_float(d, "attention.scale", 0, &h->attention_scale) &&
+              read_float(d, "attn_logit_softcapping", 0, &h->attention_cap) &&
+              read_float(d, "final_logit_softcapping", 0, &h->logit_cap) &&
+              gguf_size(d->gguf, key_of(d, "attention.sliding_window", key), 0, (size_t)1 << 28, 0,
+                        &h->window, d->error);
+    if (!ok)
+        return false;
+    arch_apply(a, true, h);
+    fix_attention_scale(h, a->name);
+    return true;
+}
+
+/* A tensor of factors, one for two dimensions. */
+static const float *find_factors(const struct model *m, const char *name, size_t *count)
+{
+    const struct entry *e = catalog_find(&m->files, name);
+    *count = e && e->dimensions == 1 && e->dtype == DTYPE_FP32 ? e->shape[0] : 0;
+    return *count && (uintptr_t)e->data % sizeof(float) == 0 ? (const float *)(const void *)e->data
+                                                             : NULL;
+}
+
+static bool is(const struct gguf_text *text, const char *word)
+{
+    return text->size == strlen(word) && memcmp(text->data, word, text->size) == 0;
+}
+
+static bool scale_rope(struct model *m, const struct metadata *d)
+{
+    char key[128];
+    struct gguf_text type;
+    size_t count, original;
+    float factor, magnitude;
+    if (!gguf_string(d->gguf, key_of(d, "rope.scaling.type", key), &type, d->error) ||
+        !read_float(d, "rope.scaling.factor", 1, &factor) ||
+        !read_float(d, "rope.scaling.attn_factor", 1, &magnitude) ||
+        !read_size(d, "rope.scaling.original_context_length", SIZE_MAX, &original))
+        return false;
+    const float *factors = find_factors(m, "rope_factors_short.weight", &count);
+    if (factors)
+        return rope_short(m, factors, count, original, magnitude, d->error);
+    factors = find_factors(m, "rope_freqs.weight", &count);
+    if (factors && !rope_set_factors(m, factors, count, "rope_freqs.weight", d->error))
+        return false;
+    if (!type.data || is(&type, "none"))
+        return true;
+    if (is(&type, "linear"))
+        return factor == 1 || rope_scale(m, &(struct rope_scale){.type = SCALING_LINEAR,
+                                                                 .factor = factor}, d->error);
+    return error_set(d->error, "metadata: %s = '%.*s'; expected none or linear, or factors in a "
+                               "tensor", key, (int)(type.size < 40 ? type.size : 40), type.data);
+}
+
+static bool build(struct model *m, const struct gguf *gguf, struct error *error)
+{
+    struct gguf_text name;
+    const struct naming naming = {.gguf = true, .prefix = ""};
+    if (!gguf_string(gguf, "general.architecture", &name, error))
+        return false;
+    if (!name.data)
+        return error_set(error, "metadata: general.architecture is missing");
+    const struct arch *a = arch_by_gguf(name.data, name.size, error);
+    if (!a)
+        return false;
+    if (m->files.count == 0)
+        return error_set(error, "the file has no tensors: it holds a vocabulary only");
+    struct metadata d = {gguf, a->gguf, error};
+    if (!read_hyper(&d, a, &m->hyper))
+        return false;
+    m->hyper.vocab = assemble_vocab(m, a, &naming);
+    if (m->hyper.vocab == 0)
+        return error_set(error, "tensor token_embd.weight is missing, or no matrix");
+    return hyper_check(&m->hyper, "metadata", error) && scale_rope(m, &d) &&
+           assemble(m, a, &naming, error);
+}
+
+static bool gguf_probe(const char *path, const uint8_t *data, size_t size)
+{
+    (void)path;
+    return data && size >= 4 && memcmp(data, "GGUF", 4) == 0;
+}
+
+static bool gguf_open(struct model *m, const char *path, struct error *error)
+{
+    struct gguf *gguf = gguf_read(&m->files, path, error);
+    bool ok = gguf && build(m, gguf, error);
+    gguf_close(gguf);
+    return ok;
+}
+
+const struct format gguf_format = {"GGUF", "a GGUF file", gguf_probe, gguf_open};

@@ -1,0 +1,390 @@
+/* The stored types: what their blocks say against another implementation, products of every instruction
+ * set against wider arithmetic. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "../kernels/matrix.h"
+#include "../kernels/stored.h"
+#include "isas.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { MOST_ROWS = 70, MOST_TOKENS = 70 };
+
+/* ---- against another implementation ---------------------------------------------------------- */
+
+/* The digests that stored_vectors.py prints, of gguf 0.19.0. */
+static const struct {
+    enum dtype type;
+    uint64_t digest;
+} decoders[] = {
+    {DTYPE_Q8_0, 0x1ac07c582e9185f7u},   {DTYPE_Q4_0, 0x3d25f9c3908528f5u},
+    {DTYPE_Q4_1, 0x2c66c5a0b1a94315u},   {DTYPE_Q5_0, 0x1ad08e88b3e2cf1bu},
+    {DTYPE_Q5_1, 0xeea2808159ed5058u},   {DTYPE_Q2_K, 0x445e26976299cb28u},
+    {DTYPE_Q3_K, 0xf4d9cd7efe43be4cu},   {DTYPE_Q4_K, 0x95615681c9783834u},
+    {DTYPE_Q5_K, 0xfd3087cde0fe1d7eu},   {DTYPE_Q6_K, 0xf7e088cba16140e2u},
+    {DTYPE_IQ4_NL, 0xc43fc68c8bced467u}, {DTYPE_IQ4_XS, 0x764ecebfc814f661u},
+};
+enum { BLOCKS = 64, SEED = 20240601 };
+
+static void test_blocks_decode_as_gguf_does(void **state)
+{
+    (void)state;
+    assert_int_equal(sizeof decoders / sizeof *decoders, DTYPE_ALL - DTYPE_COUNT);
+    for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) {
+        const struct dtype_info *type = &dtypes[decoders[i].type];
+        uint8_t *blocks = make(BLOCKS * type->block_bytes);
+        float *out = make(type->block * sizeof *out);
+        uint64_t seed = SEED, digest = FNV_START;
+        random_blocks(decoders[i].type, BLOCKS, &seed, blocks);
+        for (size_t b = 0; b < BLOCKS; b++) {
+            type->decode_block(blocks + b * type->block_bytes, out);
+            digest = fnv1a(digest, out, type->block * sizeof *out);
+        }
+        if (digest != decoders[i].digest)
+            fail_msg("%s: what blocks decode to has the digest 0x%016jx; gguf's has 0x%016jx",
+                     type->name, (uintmax_t)digest, (uintmax_t)decoders[i].digest);
+        free(blocks);
+        free(out);
+    }
+}
+
+/* ---- files that another program wrote -------------------------------------------------------- */
+
+/* As much of a GGUF reader as finding one tensor's bytes takes: the files are known to be sound. */
+struct reader {
+    const uint8_t *data, *at;
+};
+
+static uint64_t read_number(struct reader *r, size_t bytes)
+{
+    uint64_t n = 0;
+    memcpy(&n, r->at, bytes);
+    r->at += bytes;
+    return n;
+}
+
+static void skip_value(struct reader *r, uint64_t kind)
+{
+    enum { STRING = 8, ARRAY = 9 };
+    static const size_t sizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+    if (kind == STRING) {
+        uint64_t n = read_number(r, 8);
+        r->at += n;
+    } else if (kind == ARRAY) {
+        uint64_t of = read_number(r, 4), n = read_number(r, 8);
+        for (uint64_t i = 0; i < n; i++)
+            skip_value(r, of);
+    } else {
+        r->at += sizes[kind];
+    }
+}
+
+static const uint8_t *find_tensor(const uint8_t *file, const char *name)
+{
+    struct reader r = {file, file + 8};
+    uint64_t tensors = read_number(&r, 8), values = read_number(&r, 8), offset = UINT64_MAX;
+    for (uint64_t i = 0; i < values; i++) {
+        skip_value(&r, 8);
+        uint64_t kind = read_number(&r, 4);
+        skip_value(&r, kind);
+    }
+    for (uint64_t i = 0; i < tensors; i++) {
+        size_t n = read_number(&r, 8);
+        bool found = n == strlen(name) && memcmp(r.at, name, n) == 0;
+        r.at += n;
+        r.at += 8 * read_number(&r, 4) + 4;
+        uint64_t at = read_number(&r, 8);
+        offset = found ? at : offset;
+    }
+    assert_true(offset != UINT64_MAX);
+    return file + ((size_t)(r.at - file) + 31) / 32 * 32 + offset;
+}
+
+static void check_file(enum dtype type, const char *path, const char *values_path)
+{
+    enum { ROWS = 32, COLS = 256 };
+    size_t n;
+    char *file = read_whole(path, &n), *values = read_whole(values_path, &n);
+    assert_true(file && values && n == ROWS * COLS * sizeof(float));
+    struct qmatrix m = stored_matrix(type, ROWS, COLS,
+                                     find_tensor((uint8_t *)file, "blk.0.attn_q.weight"));
+    float row[COLS], expected[COLS];
+    for (size_t r = 0; r < ROWS; r++) {
+        qmatrix_decode_row(&m, r, row);
+        memcpy(expected, values + r * sizeof expected, sizeof expected);
+        for (size_t c = 0; c < COLS; c++)
+            if (!(fabsf(row[c] - expected[c]) <= 1e-6f))
+                fail_msg("%s: row %zu, column %zu: %g; expected %g", path, r, c, (double)row[c],
+                         (double)expected[c]);
+    }
+    free(file);
+    free(values);
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    static const struct {
+        enum dtype type;
+        const char *name;
+    } files[] = {{DTYPE_Q8_0, "Q8_0"}, {DTYPE_Q4_0, "Q4_0"}, {DTYPE_Q5_1, "Q5_1"},
+                 {DTYPE_Q4_K, "Q4_K"}, {DTYPE_Q6_K, "Q6_K"}, {DTYPE_IQ4_NL, "IQ4_NL"}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "reference/gguf/rand256-%s.gguf", files[i].name);
+        char *path = shared_path(name);
+        snprintf(name, sizeof name, "reference/gguf/rand256-%s.attn_q.rows0-31.f32", files[i].name);
+        char *values = shared_path(name);
+        if (!path || !values) {
+            fprintf(stderr, "no %s in the reference folder (QTOP_SHARED names it)\n", name);
+            skip();
+        }
+        check_file(files[i].type, path, values);
+        free(path);
+        free(values);
+    }
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static void test_table(void **state)
+{
+    (void)state;
+    for (int t = DTYPE_COUNT; t < DTYPE_ALL; t++) {
+        const struct dtype_info *type = &dtypes[t];
+        struct scheme s = scheme_default((enum dtype)t);
+        struct qmatrix_layout layout;
+        struct qmatrix m;
+        struct error error;
+        assert_int_equal(type->kind, DTYPE_KIND_BLOCK);
+        assert_non_null(type->decode_block);
+        assert_true(!type->decode && !type->decode_run && !type->unpack_run && !type->encode);
+        double bits = 8.0 * (double)type->block_bytes / (double)type->block;
+        assert_true(fabs(bits - type->bits) <= 0.5);
+        assert_int_equal(dtype_by_name(type->name, strlen(type->name)), DTYPE_COUNT);
+        assert_true(qmatrix_layout(&s, 3, 2 * type->block, &layout));
+        assert_int_equal(layout.codes, 6 * type->block_bytes);
+        assert_int_equal(layout.scales + layout.zeros, 0);
+        assert_false(qmatrix_layout(&s, 3, 2 * type->block + 16, &layout));
+        assert_false(qmatrix_init(&m, &s, 3, 2 * type->block, &error));
+        assert_non_null(strstr(error.text, type->name));
+    }
+}
+
+/* ---- random matrices ------------------------------------------------------------------------- */
+
+/* A matrix whose codes lie at an odd address, with not a byte to spare. */
+struct random_matrix {
+    struct qmatrix m;
+    uint8_t *memory;
+};
+
+static struct random_matrix make_matrix(enum dtype type, uint64_t *seed, size_t rows, size_t cols)
+{
+    struct random_matrix out = {0};
+    size_t blocks = rows * (cols / dtypes[type].block), skew = 1 + random_below(seed, 63);
+    out.memory = make(blocks * dtypes[type].block_bytes + skew);
+    random_blocks(type, blocks, seed, out.memory + skew);
+    out.m = stored_matrix(type, rows, cols, out.memory + skew);
+    return out;
+}
+
+/* Several numbers of blocks in a row: less than 256 columns, as many, and more. */
+static size_t random_cols(enum dtype type, uint64_t *seed)
+{
+    static const size_t small[] = {1, 2, 3, 7, 8, 9, 15, 16, 17};
+    if (dtypes[type].block == SMALL_BLOCK)
+        return SMALL_BLOCK * small[random_below(seed, sizeof small / sizeof *small)];
+    return K_BLOCK * (1 + random_below(seed, 3));
+}
+
+static void test_decode_of_any_columns(void **state)
+{
+    (void)state;
+    uint64_t seed = 3;
+    for (int t = DTYPE_COUNT; t < DTYPE_ALL; t++)
+        for (int n = 0; n < 200; n++) {
+            size_t rows = 1 + random_below(&seed, 4), cols = random_cols((enum dtype)t, &seed);
+            struct random_matrix r = make_matrix((enum dtype)t, &seed, rows, cols);
+            size_t row = random_below(&seed, rows), first = random_below(&seed, cols + 1);
+            size_t count = random_below(&seed, cols - first + 1), step = dtypes[t].block;
+            float *part = make(count * sizeof *part), *all = make(cols * sizeof *all);
+            const uint8_t *codes = r.m.codes + row * (cols / step) * dtypes[t].block_bytes;
+            for (size_t b = 0; b < cols / step; b++)
+                dtypes[t].decode_block(codes + b * dtypes[t].block_bytes, all + b * step);
+            qmatrix_decode(&r.m, row, first, count, part);
+            assert_memory_equal(part, all + first, count * sizeof *part);
+            assert_int_equal(qmatrix_code(&r.m, row, cols - 1), 0);
+            assert_true(qmatrix_scale(&r.m, row, 0) == 1);
+            free(part);
+            free(all);
+            free(r.memory);
+        }
+}
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+struct product {
+    const struct isa *isa;
+    struct qmatrix m;
+    size_t tokens;
+    float *x, *y;
+    struct activations prepared;
+};
+
+static void fail_product(const struct product *p, const char *what)
+{
+    fail_msg("%s, %s, %zu x %zu, %zu tokens: %s", p->isa->name, dtypes[p->m.scheme.weight].name,
+             p->m.rows, p->m.cols, p->tokens, what);
+}
+
+/* The bound of struct isa's matmul; w is what its block says. */
+static void check_against_double(const struct product *p)
+{
+    const struct qmatrix *m = &p->m;
+    double factor = ((double)m->cols + 1 + 16) * 0x1p-24;
+    float *row = make(m->cols * sizeof *row);
+    for (size_t r = 0; r < m->rows; r++) {
+        qmatrix_decode_row(m, r, row);
+        for (size_t t = 0; t < p->tokens; t++) {
+            double sum = 0, magnitude = 0;
+            for (size_t c = 0; c < m->cols; c++) {
+                double term = (double)row[c] * (double)p->x[t * m->cols + c];
+                sum += term;
+                magnitude += fabs(term);
+            }
+            double error = fabs((double)p->y[t * m->rows + r] - sum);
+            if (!(error <= factor * magnitude + 0x1p-149 * (double)m->cols))
+                fail_product(p, "too far from the exact product");
+        }
+    }
+    free(row);
+}
+
+/* Any split of the panels gives the same bits and writes no other row. */
+static void check_split(const struct product *p, uint64_t *seed)
+{
+    size_t n = p->m.rows * p->tokens, panels = qmatrix_panels(&p->m);
+    float *part = make(n * sizeof *part);
+    const uint32_t untouched = 0x7fc12345;
+    for (size_t i = 0; i < n; i++)
+        part[i] = bits_float(untouched);
+    for (size_t begin = 0, end; begin < panels; begin = end) {
+        end = begin + 1 + random_below(seed, panels - begin);
+        p->isa->matmul(&p->m, &p->prepared, begin, end, part);
+        for (size_t t = 0; t < p->tokens; t++)
+            for (size_t r = end * PANEL_ROWS; r < p->m.rows; r++)
+                assert_int_equal(float_bits(part[t * p->m.rows + r]), untouched);
+    }
+    if (memcmp(part, p->y, n * sizeof *part) != 0)
+        fail_product(p, "panels in parts differ from all at once");
+    free(part);
+}
+
+static void check_rows(const struct product *p)
+{
+    float *row = make(2 * p->m.cols * sizeof *row), *plain = row + p->m.cols;
+    for (size_t r = 0; r < p->m.rows; r++) {
+        p->isa->decode_row(&p->m, r, row);
+        qmatrix_decode_row(&p->m, r, plain);
+        if (memcmp(row, plain, p->m.cols * sizeof *row) != 0)
+            fail_product(p, "a row decodes differently");
+    }
+    free(row);
+}
+
+static void check_product(const struct isa *isa, enum dtype type, uint64_t *seed, size_t rows,
+                          size_t tokens)
+{
+    size_t cols = random_cols(type, seed), scratch_bytes = activations_scratch(cols, tokens);
+    struct random_matrix r = make_matrix(type, seed, rows, cols);
+    struct product p = {.isa = isa, .m = r.m, .tokens = tokens};
+    void *scratch = aligned_alloc(64, (scratch_bytes + 63) / 64 * 64);
+    assert_non_null(scratch);
+    p.x = make(tokens * cols * sizeof *p.x);
+    p.y = make(tokens * rows * sizeof *p.y);
+    for (size_t i = 0; i < tokens * cols; i++)
+        p.x[i] = (float)(random_normal(seed) + 0.25);
+    activations_prepare(isa, &p.m, p.x, tokens, scratch, &p.prepared);
+    isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), p.y);
+    check_against_double(&p);
+    check_split(&p, seed);
+    check_rows(&p);
+    free(scratch);
+    free(p.x);
+    free(p.y);
+    free(r.memory);
+}
+
+/* Every how many products one is checked: emulators are slow. */
+static size_t stride_of_products(void)
+{
+    const char *text = getenv("QTOP_TEST_STRIDE");
+    long n = text ? strtol(text, NULL, 10) : 1;
+    return n > 0 ? (size_t)n : 1;
+}
+
+static void test_products(void **state)
+{
+    (void)state;
+    static const size_t tokens[] = {1, 1, 2, 3, 4, 5, 6, 7, 23, 24, 25, MOST_TOKENS};
+    enum { KINDS = sizeof tokens / sizeof *tokens };
+    uint64_t seed = 17;
+    for (size_t i = 0; tested_isa(i); i++)
+        for (int t = DTYPE_COUNT; t < DTYPE_ALL && tested_isa(i)->available(); t++)
+            for (size_t n = 0; n < 2 * KINDS; n += stride_of_products()) {
+                size_t count = n < KINDS ? tokens[n] : 1 + random_below(&seed, MOST_TOKENS);
+                check_product(tested_isa(i), (enum dtype)t, &seed,
+                              1 + random_below(&seed, MOST_ROWS), count);
+            }
+}
+
+/* All weights of a block but one are met by 0: the product is that weight, exactly. */
+static void test_products_by_one(void **state)
+{
+    (void)state;
+    enum { ROWS = 5 };
+    uint64_t seed = 19;
+    for (size_t i = 0; tested_isa(i); i++)
+        for (int t = DTYPE_COUNT; t < DTYPE_ALL && tested_isa(i)->available(); t++) {
+            size_t cols = K_BLOCK;
+            const struct isa *isa = tested_isa(i);
+            struct random_matrix r = make_matrix((enum dtype)t, &seed, ROWS, cols);
+            struct activations prepared;
+            float x[K_BLOCK] = {0}, row[K_BLOCK], y[ROWS];
+            void *scratch = aligned_alloc(64, padded_bytes(activations_scratch(cols, 1)));
+            for (size_t c = 0; c < cols; c++) {
+                x[c] = 1;
+                activations_prepare(isa, &r.m, x, 1, scratch, &prepared);
+                isa->matmul(&r.m, &prepared, 0, 1, y);
+                x[c] = 0;
+                for (size_t k = 0; k < ROWS; k++) {
+                    qmatrix_decode(&r.m, k, c, 1, row);
+                    if (!(y[k] == row[0]))
+                        fail_msg("%s, %s: row %zu, column %zu: %a; expected %a", isa->name,
+                                 dtypes[t].name, k, c, (double)y[k], (double)row[0]);
+                }
+            }
+            free(scratch);
+            free(r.memory);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_blocks_decode_as_gguf_does),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_decode_of_any_columns),
+        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_products_by_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

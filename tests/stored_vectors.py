@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Prints the digests of decoded blocks that stored_test.c holds the stored types against.
+
+The decoders are those of the gguf package, a separate implementation:
+
+    python3 -m venv venv && venv/bin/pip install numpy gguf && venv/bin/python stored_vectors.py
+
+A type's blocks are COUNT blocks of pseudo-random bytes (SplitMix64, eight bytes a number, little-endian,
+the blocks one after the other), whose fp16 fields have bit 14 cleared: finite, smaller than 2, subnormal
+now and then. A digest is the FNV-1a 64-bit hash of the bytes of the fp32 weights.
+"""
+from importlib.metadata import version
+
+import numpy as np
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+from gguf.quants import dequantize
+
+COUNT = 64
+SEED = 20240601
+HALVES = {  # offsets of fp16 numbers in a block
+    "Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2],
+    "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+    "IQ4_NL": [0], "IQ4_XS": [0],
+}
+
+
+def splitmix64(seed, count):
+    """The first `count` outputs of SplitMix64."""
+    steps = np.arange(1, count + 1, dtype=np.uint64)
+    z = np.uint64(seed) + steps * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def fnv1a(data):
+    """FNV-1a, 64 bits."""
+    digest = 0xCBF29CE484222325
+    for byte in data:
+        digest = (digest ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return digest
+
+
+def main():
+    print(f"/* gguf {version('gguf')}, numpy {np.__version__} */")
+    for name, halves in HALVES.items():
+        kind = GGMLQuantizationType[name]
+        size = GGML_QUANT_SIZES[kind][1]
+        stream = splitmix64(SEED, (COUNT * size + 7) // 8).view(np.uint8)
+        blocks = stream[:COUNT * size].reshape(COUNT, size).copy()
+        for at in halves:
+            blocks[:, at + 1] &= 0xBF
+        weights = dequantize(blocks, kind).astype(np.float32)
+        print(f"    {{DTYPE_{name}, 0x{fnv1a(weights.tobytes()):016x}u}},")
+
+
+if __name__ == "__main__":
+    main()
