@@ -125,15 +125,25 @@ static bool read_numbers(const struct config *c, const struct arch *a, struct hy
     return true;
 }
 
-/* A window of all layers, or of those that the architecture says. */
-static bool read_window(const struct config *c, struct hyper *h)
+/* A window of all layers, or of those that the architecture says. Qwen's first max_window_layers have none:
+ * where that is not all of them, layers would differ in a way that no model has used. */
+static bool read_window(const struct config *c, const struct arch *a, struct hyper *h)
 {
     bool used;
-    if (!read_flag(c, "use_sliding_window", true, &used) ||
+    size_t first;
+    if (!read_flag(c, "use_sliding_window", !a->window_asked, &used) ||
         !read_size(c, c->json, "sliding_window", NULL, SIZE_MAX, &h->window))
         return false;
     if (h->window == SIZE_MAX || !used)
         h->window = 0;
+    if (h->window && a->window_asked) {
+        if (!read_size(c, c->json, "max_window_layers", NULL, SIZE_MAX, &first))
+            return false;
+        if (first < h->layers)
+            return error_set(c->error, "config.json: max_window_layers = %zu: windows in some of %zu "
+                                       "layers are not supported", first, h->layers);
+        h->window = 0;
+    }
     const json_t *types = json_object_get(c->json, "layer_types");
     if (!h->window || !json_is_array(types))
         return true;
@@ -225,7 +235,7 @@ static const struct arch *read_config(struct model *m, const struct config *c)
     if (!a || !read_shape(c, a, h) || !read_numbers(c, a, h))
         return NULL;
     arch_apply(a, false, h);
-    if (!hyper_check(h, "config.json", c->error) || !read_window(c, h) ||
+    if (!hyper_check(h, "config.json", c->error) || !read_window(c, a, h) ||
         !check_activation(c, a) || !scale_rope(m, c) ||
         !read_flag(c, "tie_word_embeddings", a->scaled_embedding || a->transposed, &m->tied))
         return NULL;
