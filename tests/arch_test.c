@@ -21,7 +21,7 @@ enum { TOKENS = 64 };
 static const double BOUND = 2e-3; /* of the largest logit */
 
 static const char *const names[] = {"llama", "llama3", "llama-linear", "mistral", "qwen2", "qwen3",
-                                    "phi3",  "gemma",  "gemma2",       "gpt2"};
+                                    "phi3",  "phi3-long", "gemma",     "gemma2",  "gpt2"};
 enum { NAMES = sizeof names / sizeof *names };
 
 /* The file called NAME's in the folder of a model; the caller frees. */
