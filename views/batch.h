@@ -32,6 +32,9 @@ struct batch {
 bool batch_open(struct batch *batch, const struct options *options, int *status,
                 struct error *error);
 bool batch_pack(struct batch *batch, struct error *error);
+
+/* session_measure_stored, with progress on a terminal where it takes long. */
+bool batch_measure(struct batch *batch, struct error *error);
 void batch_close(struct batch *batch);
 
 /* Applies --kv, -s and -r to schemes (schemes_count, all stored at first). */
@@ -47,6 +50,9 @@ bool tokenize_text(const struct session *session, const char *text, size_t n,
 
 /* A JSON string of any text: what is not UTF-8, or a control character, is escaped. */
 json_t *json_text(const char *text);
+
+/* Why the field "reference" is null. */
+#define NO_REFERENCE "the stored weights are the reference"
 
 /* Writes one JSON object and a newline, flushed, and releases it. */
 void print_json(json_t *object);

@@ -24,19 +24,19 @@ static void open_histogram(struct output_error *e, const float *y, const float *
     e->errors = histogram_over(-reach, reach);
 }
 
-void output_error_add(struct output_error *e, const struct qmatrix *stored, const float *x,
-                      const float *y, size_t tokens, float *y_stored)
+void output_error_add(struct output_error *e, const struct qmatrix *reference, const float *x,
+                      const float *y, size_t tokens, float *truth)
 {
-    struct activations untouched = {.tokens = 1, .cols = stored->cols};
+    struct activations untouched = {.tokens = 1, .cols = reference->cols};
     for (size_t t = 0; t < tokens; t++) {
-        const float *out = y + t * stored->rows;
-        untouched.values = x + t * stored->cols;
-        isa_current()->matmul(stored, &untouched, 0, qmatrix_panels(stored), y_stored);
+        const float *out = y + t * reference->rows;
+        untouched.values = x + t * reference->cols;
+        isa_current()->matmul(reference, &untouched, 0, qmatrix_panels(reference), truth);
         if (e->tokens++ == 0)
-            open_histogram(e, out, y_stored, stored->rows);
-        for (size_t r = 0; r < stored->rows; r++) {
-            double error = (double)out[r] - y_stored[r];
-            e->sum_y2 += (double)y_stored[r] * y_stored[r];
+            open_histogram(e, out, truth, reference->rows);
+        for (size_t r = 0; r < reference->rows; r++) {
+            double error = (double)out[r] - truth[r];
+            e->sum_y2 += (double)truth[r] * truth[r];
             e->sum_e2 += error * error;
             histogram_add(&e->errors, error);
         }
@@ -54,7 +54,7 @@ struct collector {
 static void see(void *arg, const struct packed *w, const float *x, const float *y, size_t tokens)
 {
     struct collector *c = arg;
-    const struct model *m = c->session->model;
+    const struct model *m = model_reference(c->session->model);
     if (c->failed || !model_acquire(m, w->tensor, c->session->pool, c->error)) {
         c->failed = true;
         return;

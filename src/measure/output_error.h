@@ -1,5 +1,5 @@
 /* output_error.h - what quantization did to a layer's output: y^ - y, where y^ comes from the real
- * kernel and y from the stored weights with fp32 activations, on the same activations x. */
+ * kernel and y from the reference's weights with fp32 activations, on the same activations x. */
 #ifndef QTOP_OUTPUT_ERROR_H
 #define QTOP_OUTPUT_ERROR_H
 
@@ -16,9 +16,9 @@ struct output_error {
 /* 10 log10 (sum y^2 / sum e^2); +infinity without error, NaN without tokens. */
 double output_error_sqnr_db(const struct output_error *e);
 
-/* Adds the product of one tensor, as a tap sees it. y_stored is scratch of rows floats. */
-void output_error_add(struct output_error *e, const struct qmatrix *stored, const float *x,
-                      const float *y, size_t tokens, float *y_stored);
+/* Adds the product of one tensor, as a tap sees it. truth is scratch of rows floats. */
+void output_error_add(struct output_error *e, const struct qmatrix *reference, const float *x,
+                      const float *y, size_t tokens, float *truth);
 
 /* Runs n tokens through the set and fills errors (one a tensor; those that multiply nothing stay
  * empty). */
