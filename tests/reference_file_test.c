@@ -312,6 +312,19 @@ static void test_errors_of_stored_weights(void **state)
     session_close(&s);
 }
 
+/* Each of the two runs as its own file says. */
+static void test_hyper_parameters_are_each_one_s_own(void **state)
+{
+    (void)state;
+    struct session s = open_measured(floats, floats);
+    struct quality_result before = evaluate(&s, s.stored);
+    s.reference_model->hyper.norm_eps = 0.5f;
+    struct quality_result after = evaluate(&s, s.stored);
+    assert_true(after.perplexity == before.perplexity && after.kl > 0);
+    assert_true(after.perplexity_reference != before.perplexity_reference);
+    session_close(&s);
+}
+
 /* ---- requantizing ------------------------------------------------------------------------------ */
 
 /* Packed from the model's own weights, as without a reference; measured against the reference's. */
@@ -620,6 +633,7 @@ int main(void)
         cmocka_unit_test(test_learned_positions_must_be_as_many),
         cmocka_unit_test(test_a_model_against_itself),
         cmocka_unit_test(test_errors_of_stored_weights),
+        cmocka_unit_test(test_hyper_parameters_are_each_one_s_own),
         cmocka_unit_test(test_requantizing_measures_against_the_reference),
         cmocka_unit_test(test_detail_is_against_the_reference),
         cmocka_unit_test(test_outputs_are_against_the_reference),
