@@ -5,6 +5,7 @@
 #include "engine/sampler.h"
 #include "measure/clock.h"
 #include "measure/topology.h"
+#include "model/reference.h"
 #include "model/resident.h"
 #include "quant/requant.h"
 
@@ -31,6 +32,18 @@ static bool open_tokenizer(struct session *s, const char *path, struct error *er
     return s->tokenizer != NULL;
 }
 
+/* The set with p in the place of its tensor's matrix. Takes over both references; null, with an error, when
+ * p is null or memory is short. */
+static struct weights *replace(struct weights *set, struct packed *p, struct error *error)
+{
+    struct weights *next = p ? weights_replace(set, p) : NULL;
+    if (p && !next)
+        error_set(error, "not enough memory");
+    packed_unref(p);
+    weights_unref(set);
+    return next;
+}
+
 /* Rotary positions go on beyond what a model was trained for, learned ones do not. */
 static bool choose_context(struct session *s, const struct session_options *o, struct error *error)
 {
@@ -52,6 +65,21 @@ static bool choose_context(struct session *s, const struct session_options *o, s
     return true;
 }
 
+/* The reference needs neither a tokenizer nor a context of its own. */
+static bool open_reference(struct session *s, const char *path, struct error *error)
+{
+    if (!path) {
+        s->reference = weights_ref(s->stored);
+        return true;
+    }
+    s->reference_model = model_open(path, error);
+    if (!s->reference_model || !reference_fits(s->model, s->reference_model, error))
+        return false;
+    s->model->reference = s->reference_model;
+    s->reference = weights_stored(s->reference_model);
+    return s->reference || error_set(error, "not enough memory");
+}
+
 bool session_open(struct session *s, const struct session_options *o, struct error *error)
 {
     *s = (struct session){0};
@@ -63,18 +91,47 @@ bool session_open(struct session *s, const struct session_options *o, struct err
               (s->pool = pool_create(threads, error));
     if (ok && !(s->stored = weights_stored(s->model)))
         ok = error_set(error, "not enough memory");
+    ok = ok && open_reference(s, o->reference_path, error);
     if (!ok)
         session_close(s);
     return ok;
 }
 
+/* So many of all weights are done. */
+static void tell(const struct session *s, const char *work, size_t done)
+{
+    if (s->progress)
+        s->progress(s->progress_arg, work, done, s->model->parameters);
+}
+
+bool session_measure_stored(struct session *s, struct error *error)
+{
+    const struct model *m = s->model;
+    struct weights *set = weights_ref(s->stored);
+    size_t done = 0;
+    for (int t = 0; set && s->reference_model && t < (int)m->tensor_count; t++) {
+        const struct qmatrix *stored = &m->tensors[t].stored;
+        struct packed *p = requantize(m, t, &stored->scheme, s->pool, error);
+        set = replace(set, p, error);
+        done += stored->rows * stored->cols;
+        tell(s, "comparing the stored weights with the reference", done);
+    }
+    if (!set)
+        return false;
+    weights_unref(s->stored);
+    s->stored = set;
+    return true;
+}
+
 void session_close(struct session *s)
 {
     weights_unref(s->stored);
+    weights_unref(s->reference);
     pool_destroy(s->pool);
     counters_close(s->counters);
     tokenizer_close(s->tokenizer);
     model_close(s->model);
+    model_close(s->reference_model);
     *s = (struct session){0};
 }
 
@@ -140,21 +197,13 @@ struct weights *session_weights(const struct session *s, const struct scheme *sc
                                 struct error *error)
 {
     struct weights *set = session_fits(s, schemes, error) ? weights_ref(s->stored) : NULL;
-    size_t done = 0, all = 0;
-    for (size_t i = 0; i < s->model->tensor_count; i++)
-        all += !schemes[i].stored;
+    size_t done = 0;
     for (int t = 0; set && t < (int)s->model->tensor_count; t++) {
+        done += s->model->tensors[t].stored.rows * s->model->tensors[t].stored.cols;
         if (schemes[t].stored)
             continue;
-        struct packed *p = requantize(s->model, t, &schemes[t], s->pool, error);
-        struct weights *next = p ? weights_replace(set, p) : NULL;
-        if (p && !next)
-            error_set(error, "not enough memory");
-        packed_unref(p);
-        weights_unref(set);
-        set = next;
-        if (s->progress)
-            s->progress(++done, all);
+        set = replace(set, requantize(s->model, t, &schemes[t], s->pool, error), error);
+        tell(s, "quantizing", done);
     }
     enum dtype kv = schemes[kv_index(s->model)].weight;
     if (set && kv != set->kv) {
@@ -167,11 +216,11 @@ struct weights *session_weights(const struct session *s, const struct scheme *sc
     return set;
 }
 
-/* ---- the model's own text -------------------------------------------------------------------- */
+/* ---- the reference's own text -------------------------------------------------------------------- */
 
 struct writer {
     const struct session *session;
-    struct hold hold; /* of the stored weights */
+    struct hold hold; /* of the reference's weights */
     struct context *context;
     struct sampler sampler;
     struct tokens tokens;
@@ -196,8 +245,9 @@ struct writer *writer_open(const struct session *s, size_t count, uint64_t seed,
     w->logits = malloc(vocab * sizeof *w->logits);
     w->order = malloc(vocab * sizeof *w->order);
     bool ok = w->logits && w->order ? true : error_set(error, "not enough memory");
-    if (ok && (w->context = context_open(s->model, s->pool, s->context, error)) &&
-        hold_open(&w->hold, s->model, error) && hold_set(&w->hold, s->stored, s->pool, error))
+    const struct model *m = model_reference(s->model);
+    if (ok && (w->context = context_open(m, s->pool, s->context, error)) &&
+        hold_open(&w->hold, m, error) && hold_set(&w->hold, s->reference, s->pool, error))
         return w;
     writer_close(w);
     return NULL;
@@ -208,7 +258,7 @@ bool writer_step(struct writer *w, double seconds)
     const struct session *s = w->session;
     double begin = clock_seconds();
     while (w->tokens.count < w->count) {
-        context_run(w->context, s->stored, &w->last, 1, LOGITS_LAST, w->logits);
+        context_run(w->context, s->reference, &w->last, 1, LOGITS_LAST, w->logits);
         w->last = (int32_t)sampler_choose(&w->sampler, w->logits, s->model->hyper.vocab, w->order);
         if (!tokens_add(&w->tokens, w->last))
             w->count = w->tokens.count; /* what there is will have to do */

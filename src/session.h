@@ -10,11 +10,15 @@
 struct session_options {
     const char *model_path;
     const struct shape *synthetic; /* a model of this shape with random weights; model_path is unused */
+    const char *reference_path; /* another model whose weights are the reference; null: the model's own */
     const char *tokenizer_path; /* null: looked for beside the model */
     int threads;                /* 0: one a core, as many as may really run */
     size_t context;             /* 0: the smaller of the trained one and 4096, but at least ... */
     size_t least_context;       /* ... this; beyond the trained one where positions are not learned */
 };
+
+/* Told during work that may take long, what it is and how many of all weights are done. */
+typedef void progress_fn(void *arg, const char *work, size_t done, size_t all);
 
 struct session {
     struct model *model;
@@ -23,15 +27,23 @@ struct session {
     struct counters *counters;    /* opened before the pool, so that its threads are counted */
     struct pool *pool;
     size_t context;               /* positions */
-    struct weights *stored;       /* the reference */
-    /* Where not null: told by session_weights how many of `all` matrices are packed. */
-    void (*progress)(size_t done, size_t all);
+    struct weights *stored;       /* the scheme that one opens with */
+    struct model *reference_model; /* null where the model is its own reference */
+    struct weights *reference;    /* its stored weights; the same set as `stored` without another model */
+    progress_fn *progress;        /* or null */
+    void *progress_arg;
 };
 
-/* Fails when the model does not open, or a named tokenizer does not. */
+/* Fails when the model does not open, a named tokenizer does not, or another model does not fit as the
+ * reference. */
 bool session_open(struct session *session, const struct session_options *options,
                   struct error *error);
 void session_close(struct session *session);
+
+/* Where another model is the reference, measures the errors that the stored weights themselves have against
+ * it: reads all of both. Until then they count as exact. For the caller of the pool, before any set is made from
+ * `stored`, which it replaces. */
+bool session_measure_stored(struct session *session, struct error *error);
 
 /* The id that the model's own tokenizer puts before a text, -1 where it puts none; without a tokenizer that of
  * the llama vocabulary. */
@@ -58,7 +70,7 @@ struct weights *session_weights(const struct session *session, const struct sche
 /* The model's stored schemes (schemes_count), the KV cache in fp32; the caller frees. */
 struct scheme *session_schemes(const struct session *session, struct error *error);
 
-/* The model writes its own text: count tokens at full precision, temperature 1, a new text after each
+/* The reference writes its own text: count tokens at full precision, temperature 1, a new text after each
  * end. The same seed gives the same tokens. */
 enum { SELF_TEXT_EVALUATION_SEED = 20240911, SELF_TEXT_CALIBRATION_SEED = 77 };
 

@@ -753,6 +753,88 @@ static void test_json_of_inspect(void **state)
     }
 }
 
+/* The field of every line. */
+static void check_reference(const struct run *r, const char *expected)
+{
+    char *copy = strdup(out_of(r)), *save;
+    assert_non_null(copy);
+    for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        json_t *object = json_loads(line, 0, NULL), *value = json_object_get(object, "reference");
+        bool right = expected ? json_is_string(value) && strcmp(json_string_value(value), expected) == 0
+                              : json_is_null(value);
+        json_decref(object);
+        if (!right)
+            fail_msg("the reference is not %s: %s", expected ? expected : "null", line);
+    }
+    free(copy);
+}
+
+/* int8 groups against the fp32 that they were made of: stored weights have errors then. */
+static void test_json_with_a_reference(void **state)
+{
+    (void)state;
+    struct model_spec spec = spec_usual(2, true);
+    char *groups = put_model(folder, "groups.bin", &spec);
+    struct run r = {.out = TO_PIPE};
+    for (int with = 0; with < 2; with++) {
+        const char *option = with ? "--reference" : NULL;
+        ACCEPT(&r, "eval", "--json", "-n", "100", groups, option, with ? model : NULL);
+        assert_int_equal(check_json(&r, eval_fields), 1);
+        check_reference(&r, with ? model : NULL);
+        json_t *kl = first_value(&r, "kl_divergence");
+        assert_int_equal(json_number_value(kl) > 0, with);
+        json_decref(kl);
+        release(&r);
+        ACCEPT(&r, "inspect", "--json", groups, option, with ? model : NULL);
+        assert_int_equal(check_json(&r, inspect_fields), model_places(&spec, NULL, 0));
+        check_reference(&r, with ? model : NULL);
+        json_t *db = first_value(&r, "sqnr_db"), *worst = first_value(&r, "max_abs_error");
+        assert_int_equal(json_is_number(db), with);
+        assert_int_equal(json_number_value(worst) > 0, with);
+        assert_true(!with || (json_number_value(db) > 20 && json_number_value(db) < 80));
+        json_decref(db);
+        json_decref(worst);
+        release(&r);
+    }
+    free(groups);
+}
+
+static void test_text_with_a_reference(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"eval", "inspect"};
+    for (size_t i = 0; i < 2; i++) {
+        struct run r = {.out = TO_PIPE};
+        ACCEPT(&r, words[i], "--reference", model, model);
+        assert_non_null(strstr(out_of(&r), model));
+        assert_int_equal(r.stderr_bytes.size, 0);
+        release(&r);
+        ACCEPT(&r, words[i], model);
+        assert_null(strstr(out_of(&r), model));
+        release(&r);
+    }
+}
+
+static void test_references_that_are_refused(void **state)
+{
+    (void)state;
+    static const char *const where[] = {"eval", "inspect", "-t1"};
+    struct model_spec spec = spec_usual(1, true);
+    spec.vocab++;
+    char *larger = put_model(bare, "larger.bin", &spec);
+    for (size_t i = 0; i < sizeof where / sizeof *where; i++) {
+        REFUSE(1, WORDS(larger, "cannot be the reference of", model, "401 tokens", "expected 400"), where[i],
+               "--reference", larger, model);
+        REFUSE(1, WORDS("/nonexistent.gguf", "No such file"), where[i], "--reference",
+               "/nonexistent.gguf", model);
+        REFUSE(1, WORDS(folder, "is a directory without a model"), where[i], "--reference", folder, model);
+        REFUSE(2, WORDS("--synthetic", "takes no --reference", model), where[i], "--reference", model,
+               "--synthetic", "llama2-7b");
+    }
+    REFUSE(2, WORDS("--reference", "does not go with"), "bench", "--reference", model, model);
+    free(larger);
+}
+
 static void test_json_of_plan(void **state)
 {
     (void)state;
@@ -1397,6 +1479,9 @@ int main(void)
         cmocka_unit_test(test_json_of_eval),
         cmocka_unit_test(test_kv_is_chosen),
         cmocka_unit_test(test_json_of_inspect),
+        cmocka_unit_test(test_json_with_a_reference),
+        cmocka_unit_test(test_text_with_a_reference),
+        cmocka_unit_test(test_references_that_are_refused),
         cmocka_unit_test(test_json_of_plan),
         cmocka_unit_test(test_json_with_hostile_names),
         cmocka_unit_test(test_output_that_cannot_be_written),

@@ -1269,6 +1269,39 @@ static void test_error_screen(void **state)
     assert_ends("q");
 }
 
+/* int8 groups against the fp32 that they were made of: what is stored has an error of its own. */
+static void test_another_reference(void **state)
+{
+    struct model_spec spec = small_spec;
+    char sqnr[CELL_TEXT], *rest;
+    (void)state;
+    spec.version = 2;
+    char *groups = write_model("groups.bin", &spec);
+    launch(40, 132, groups, WORDS("--reference", model), NULL);
+    free(groups);
+    ready();
+    wait_for("groups.bin");
+    wait_for("reference model.bin");
+    await_cell("attn_q", "WEIGHT", "int8*");
+    cell_at(term, row_of(term, "attn_q", 0), "SQNR", sqnr);
+    double db = strtod(sqnr, &rest);
+    assert_true(db > 20 && db < 80 && *rest == 0);
+    assert_cell("attn_norm", 0, "SQNR", "exact");
+    press("e");
+    wait_for("evaluating against the reference");
+    go_to("attn_q");
+    press("2");
+    wait_match("blk.0.attn_q .*stored");
+    wait_match("SQNR weights +[0-9.]+ dB, output +[0-9.]+ dB");
+    wait_match("weights: .*error.*output error");
+    wait_match("KL [0-9.]*[1-9]");
+    press(PTY_KEY_UP);
+    wait_for("exactly the reference's");
+    press("6");
+    wait_match("reference(: no difference so far| .bold: from the first difference)");
+    assert_ends("q");
+}
+
 static void test_text_screen(void **state)
 {
     (void)state;
@@ -2019,6 +2052,7 @@ int main(void)
         TEST(test_screens),
         TEST(test_redraw),
         TEST(test_error_screen),
+        TEST(test_another_reference),
         TEST(test_text_screen),
         TEST(test_prompt_is_seen_everywhere),
         TEST(test_pause),

@@ -1,6 +1,7 @@
 #include "batch.h"
 
 #include "../kernels/dispatch.h"
+#include "../src/measure/clock.h"
 #include "../src/measure/topology.h"
 #include "../src/quant/recipe.h"
 #include "../kernels/escape.h"
@@ -10,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static const double PATIENCE = 0.5; /* seconds before progress is shown */
 
 int complain(const struct error *error, int status)
 {
@@ -83,6 +86,9 @@ static bool check_words(const struct options *o, struct error *error)
     if (o->synthetic && o->model)
         return error_set(error, "--synthetic %.40s takes no MODEL; found '%.200s'", o->synthetic,
                          o->model);
+    if (o->synthetic && o->reference)
+        return error_set(error, "--synthetic %.40s takes no --reference: random weights are their own; "
+                                "found '%.200s'", o->synthetic, o->reference);
     if (o->synthetic && !shape_find(o->synthetic, error))
         return false;
     if (o->threads > topology()->runnable)
@@ -103,6 +109,31 @@ static void name_schemes(struct batch *b, const struct options *o)
              o->recipe && o->scheme ? " + " : "", o->recipe ? o->recipe : "");
 }
 
+static void say_non_finite(const struct model *m, const char *of)
+{
+    if (m && m->non_finite)
+        fprintf(stderr, "qtop: warning: %zu weights%s are NaN or infinite\n", m->non_finite, of);
+}
+
+/* What a person should know about the files. */
+static void say_notes(const struct session *s)
+{
+    if (*s->model->note)
+        note(s->model->note);
+    if (s->tokenizer && tokenizer_note(s->tokenizer))
+        note(tokenizer_note(s->tokenizer));
+    say_non_finite(s->model, "");
+    say_non_finite(s->reference_model, " of the reference");
+}
+
+/* On a terminal, where it takes long. */
+static void show_progress(void *opened, const char *work, size_t done, size_t all)
+{
+    if (clock_seconds() - *(const double *)opened > PATIENCE && isatty(STDERR_FILENO))
+        fprintf(stderr, done < all ? "\rqtop: %s: %.0f %%" : "\r\x1b[K", work,
+                100.0 * (double)done / (double)all);
+}
+
 bool batch_open(struct batch *b, const struct options *o, int *status, struct error *error)
 {
     *b = (struct batch){0};
@@ -114,6 +145,7 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
         return false;
     struct session_options so = {.model_path = o->model ? o->model : b->path,
                                  .synthetic = o->synthetic ? shape_find(o->synthetic, error) : NULL,
+                                 .reference_path = o->reference,
                                  .tokenizer_path = o->tokenizer,
                                  .threads = (int)o->threads,
                                  .context = (size_t)o->context,
@@ -122,26 +154,23 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     bool ok = session_open(&b->session, &so, error) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error);
-    if (ok && *b->session.model->note)
-        note(b->session.model->note);
-    if (ok && b->session.tokenizer && tokenizer_note(b->session.tokenizer))
-        note(tokenizer_note(b->session.tokenizer));
-    if (ok && b->session.model->non_finite)
-        fprintf(stderr, "qtop: warning: %zu weights are NaN or infinite\n",
-                b->session.model->non_finite);
-    if (!ok)
+    b->opened = clock_seconds();
+    b->session.progress = show_progress;
+    b->session.progress_arg = &b->opened;
+    if (ok)
+        say_notes(&b->session);
+    else
         batch_close(b);
     return ok;
 }
 
-static void show_progress(size_t done, size_t all)
+bool batch_measure(struct batch *b, struct error *error)
 {
-    fprintf(stderr, done < all ? "\rqtop: quantizing, layer %zu of %zu" : "\r\x1b[K", done + 1, all);
+    return session_measure_stored(&b->session, error);
 }
 
 bool batch_pack(struct batch *b, struct error *error)
 {
-    b->session.progress = isatty(STDERR_FILENO) ? show_progress : NULL;
     pool_bind_caller(b->session.pool); /* whoever packs runs the model too, on this thread */
     b->weights = session_weights(&b->session, b->schemes, error);
     return b->weights && hold_open(&b->hold, b->session.model, error) &&

@@ -26,12 +26,16 @@ struct batch {
     struct hold hold;         /* of their stored weights, from batch_pack on */
     char *path;               /* of the built-in model */
     char scheme_text[256];    /* how the schemes are called in output */
+    double opened;            /* clock_seconds then */
 };
 
 /* Opens; on failure *status is the exit status that fits. */
 bool batch_open(struct batch *batch, const struct options *options, int *status,
                 struct error *error);
 bool batch_pack(struct batch *batch, struct error *error);
+
+/* See session_measure_stored. */
+bool batch_measure(struct batch *batch, struct error *error);
 void batch_close(struct batch *batch);
 
 /* Applies --kv, -s and -r to schemes (schemes_count, all stored at first). */
@@ -47,6 +51,9 @@ bool tokenize_text(const struct session *session, const char *text, size_t n,
 
 /* A JSON string of any text: what is not UTF-8, or a control character, is escaped. */
 json_t *json_text(const char *text);
+
+/* Why the field "reference" is null. */
+#define NO_REFERENCE "the stored weights are the reference"
 
 /* Writes one JSON object and a newline, flushed, and releases it. */
 void print_json(json_t *object);

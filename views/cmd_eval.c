@@ -1,4 +1,4 @@
-/* qtop eval: perplexity, KL divergence and top-1 agreement against the stored weights. */
+/* qtop eval: perplexity, KL divergence and top-1 agreement against the reference. */
 #include "batch.h"
 
 #include <math.h>
@@ -58,7 +58,11 @@ static void report_json(const struct batch *b, const struct quality_plan *p,
     json_object_set_new(j, "protocol", json_string(protocol_name(p->protocol)));
     json_object_set_new(j, "text", o->text ? json_text(o->text) : json_null());
     if (!o->text)
-        json_object_set_new(j, "text_reason", json_string("the model wrote its own text"));
+        json_object_set_new(j, "text_reason", json_string(o->reference ? "the reference wrote its own text"
+                                                              : "the model wrote its own text"));
+    json_object_set_new(j, "reference", o->reference ? json_text(o->reference) : json_null());
+    if (!o->reference)
+        json_object_set_new(j, "reference_reason", json_string(NO_REFERENCE));
     json_add(j, "perplexity", r->perplexity, NULL);
     json_add(j, "perplexity_reference", r->perplexity_reference, NULL);
     json_add(j, "kl_divergence", r->kl, NULL);
@@ -72,11 +76,13 @@ static void report_text(const struct batch *b, const struct quality_plan *p,
 {
     printf("scheme      %s, KV cache %s (the reference's is fp32)\n", b->scheme_text,
            dtypes[b->weights->kv].name);
+    if (o->reference)
+        printf("reference   %s\n", o->reference);
     if (o->text)
         printf("text        %s\n", o->text);
     else
-        printf("text        %zu tokens that the model wrote itself (seed %d)\n", p->count,
-               SELF_TEXT_EVALUATION_SEED);
+        printf("text        %zu tokens that the %s wrote itself (seed %d)\n", p->count,
+               o->reference ? "reference" : "model", SELF_TEXT_EVALUATION_SEED);
     printf("protocol    %s, windows of %zu, %zu predictions\n", protocol_name(p->protocol), p->window,
            r->scored);
     printf("perplexity  %.6f (reference %.6f, %+.3f %%)\n", r->perplexity, r->perplexity_reference,
@@ -88,7 +94,7 @@ static void report_text(const struct batch *b, const struct quality_plan *p,
 static bool evaluate(const struct batch *b, const struct quality_plan *plan,
                      struct quality_result *r, struct error *error)
 {
-    struct quality *q = quality_open(b->session.model, b->session.pool, plan, b->session.stored,
+    struct quality *q = quality_open(b->session.model, b->session.pool, plan, b->session.reference,
                                      b->weights, error);
     if (!q)
         return false;

@@ -16,7 +16,7 @@ static const char *reason_without_sqnr(double db, bool compared)
 }
 
 static void report_json(const struct tensor *t, const struct packed *p, const struct output_error *e,
-                        const char *guidance)
+                        const char *guidance, const char *reference)
 {
     char scheme[SCHEME_TEXT];
     const struct qmatrix *m = &p->matrix;
@@ -32,6 +32,9 @@ static void report_json(const struct tensor *t, const struct packed *p, const st
     json_add(j, "sqnr_db", sqnr, reason_without_sqnr(sqnr, true));
     json_add(j, "output_sqnr_db", output, reason_without_sqnr(output, e->tokens > 0));
     json_add(j, "max_abs_error", p->error.max_abs, NULL);
+    json_object_set_new(j, "reference", reference ? json_text(reference) : json_null());
+    if (!reference)
+        json_object_set_new(j, "reference_reason", json_string(NO_REFERENCE));
     json_object_set_new(j, "guidance", json_string(guidance));
     print_json(j);
 }
@@ -60,26 +63,43 @@ static void report_text(const struct tensor *t, const struct packed *p, const st
            (double)p->error.max_abs, guidance);
 }
 
-static void report(const struct batch *b, const struct output_error *errors, bool json)
+static void report_layers(const struct batch *b, const struct output_error *errors,
+                          const struct options *o)
+{
+    const struct model *m = b->session.model;
+    for (size_t i = 0; i < m->tensor_count; i++) {
+        const char *guidance = guidance_name(tensor_advice(m, (int)i).guidance);
+        const struct packed *p = b->weights->layer[i];
+        if (o->json)
+            report_json(&m->tensors[i], p, &errors[i], guidance, o->reference);
+        else
+            report_text(&m->tensors[i], p, &errors[i], guidance);
+    }
+}
+
+static void report_totals(const struct batch *b, const struct options *o)
 {
     const struct model *m = b->session.model;
     char size[16];
-    if (!json)
+    size_t position = kv_bytes_per_position(m, b->weights->kv);
+    printf("%s: %zu parameters, %s, %.3f bits/weight; output errors on %d tokens that the %s wrote "
+           "itself\n", m->format, m->parameters, format_bytes(size, (double)weights_size(b->weights)),
+           weights_bits_per_weight(m, b->weights), OUTPUT_TOKENS, o->reference ? "reference" : "model");
+    printf("%s: %s, %zu bytes a position, %s for %zu positions\n", KV_NAME,
+           dtypes[b->weights->kv].name, position,
+           format_bytes(size, (double)(position * b->session.context)), b->session.context);
+    if (o->reference)
+        printf("reference: %s\n", o->reference);
+}
+
+static void report(const struct batch *b, const struct output_error *errors, const struct options *o)
+{
+    if (!o->json)
         printf("%-20s %11s  %-24s %7s %6s %8s %8s %10s  %s\n", "LAYER", "SHAPE", "SCHEME", "BYTES",
                "BITS", "SQNR dB", "OUT dB", "MAX ERROR", "QUANTIZE?");
-    for (size_t i = 0; i < m->tensor_count; i++)
-        (json ? report_json : report_text)(&m->tensors[i], b->weights->layer[i], &errors[i],
-                                            guidance_name(tensor_advice(m, (int)i).guidance));
-    if (!json)
-        printf("%s: %zu parameters, %s, %.3f bits/weight; output errors on %d tokens that the model "
-               "wrote itself\n", m->format, m->parameters,
-               format_bytes(size, (double)weights_size(b->weights)),
-               weights_bits_per_weight(m, b->weights), OUTPUT_TOKENS);
-    size_t position = kv_bytes_per_position(m, b->weights->kv);
-    if (!json)
-        printf("%s: %s, %zu bytes a position, %s for %zu positions\n", KV_NAME,
-               dtypes[b->weights->kv].name, position,
-               format_bytes(size, (double)(position * b->session.context)), b->session.context);
+    report_layers(b, errors, o);
+    if (!o->json)
+        report_totals(b, o);
 }
 
 int run_inspect(const struct options *o)
@@ -93,13 +113,13 @@ int run_inspect(const struct options *o)
     size_t n = s->context < OUTPUT_TOKENS ? s->context : OUTPUT_TOKENS;
     struct output_error *errors = calloc(s->model->tensor_count, sizeof *errors);
     struct writer *writer = writer_open(s, n, SELF_TEXT_EVALUATION_SEED, &error);
-    bool ok = errors && writer && batch_pack(&batch, &error);
+    bool ok = errors && writer && batch_measure(&batch, &error) && batch_pack(&batch, &error);
     while (ok && !writer_step(writer, 1))
         continue;
     ok = ok && output_errors(s, batch.weights, writer_tokens(writer)->ids,
                              writer_tokens(writer)->count, errors, &error);
     if (ok)
-        report(&batch, errors, o->json);
+        report(&batch, errors, o);
     writer_close(writer);
     free(errors);
     batch_close(&batch);

@@ -26,7 +26,9 @@ static void draw_figures(const struct tui *t, const struct packed *p, struct rec
         return;
     if (p->error.exact) {
         draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false,
-                  "every weight is exactly the stored one: press d for a smaller datatype");
+                  f->model->reference ? "every weight is exactly the reference's"
+                                      : "every weight is exactly the stored one: press d for a smaller "
+                                        "datatype");
         return;
     }
     col = draw_format(area.row + 1, area.col, area.cols, STYLE_PLAIN, false,
@@ -47,8 +49,8 @@ static void draw_arithmetic(const struct packed *p, const struct weight_view *v,
     const struct dtype_info *type = &dtypes[s->weight];
     char text[256];
     if (!v->coded)
-        snprintf(text, sizeof text, "columns %zu..%zu are one block of %s  ->  w' = %.7g, as stored",
-                 v->group_begin, v->group_end - 1, type->name, v->decoded);
+        snprintf(text, sizeof text, "columns %zu..%zu are one block of %s  ->  w' = %.7g   e = %.3g",
+                 v->group_begin, v->group_end - 1, type->name, v->decoded, v->decoded - v->w);
     else if (type->kind != DTYPE_KIND_INTEGER)
         snprintf(text, sizeof text, type->kind == DTYPE_KIND_FLOAT
                                         ? "code 0x%lx  ->  w' = %.7g   e = %.3g"

@@ -1,4 +1,4 @@
-/* Screen 6: what the model writes, beside what the stored weights write from the same seed. */
+/* Screen 6: what the model writes, beside what the reference writes from the same seed. */
 #include "tui.h"
 
 #include <string.h>
@@ -21,8 +21,8 @@ static void draw_candidates(const struct tui *t, const struct text_frame *x, str
 {
     int half = area.cols / 2;
     draw_format(area.row, area.col, area.cols, STYLE_STRONG, false,
-                "first difference at token %zu; probabilities there (scheme | stored):",
-                x->divergence - x->prompt_tokens + 1);
+                "first difference at token %zu; probabilities there (scheme | %s):",
+                x->divergence - x->prompt_tokens + 1, t->frame->model->reference ? "reference" : "stored");
     for (int i = 0; i < CANDIDATES && i + 1 < area.rows; i++) {
         char here[40], there[40];
         token_text(t, x->here[i].id, here);
@@ -49,9 +49,9 @@ void generation_draw(struct tui *t, struct rect area)
                 x->ended ? " (end)" : "");
     draw_wrapped(left, x->text, x->diverged ? x->text_offset : SIZE_MAX, STYLE_PLAIN, STYLE_SECOND);
     if (beside) {
-        draw_text(area.row, area.col + half, area.cols - half, STYLE_STRONG, false,
-                  x->diverged ? "stored weights (bold: from the first difference)"
-                              : "stored weights: no difference so far");
+        draw_format(area.row, area.col + half, area.cols - half, STYLE_STRONG, false,
+                    x->diverged ? "%s (bold: from the first difference)" : "%s: no difference so far",
+                    t->frame->model->reference ? "reference" : "stored weights");
         draw_wrapped(right, x->reference, x->diverged ? x->reference_offset : SIZE_MAX, STYLE_PLAIN,
                      STYLE_SECOND);
     }

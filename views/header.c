@@ -24,6 +24,8 @@ static void draw_title(struct tui *t, int row)
     col += draw_format(row, col, COLS - col, STYLE_TITLE, false, "  %s  %zu layers  %zu wide  %s",
                        m->arch, m->hyper.layers, m->hyper.dim,
                        format_short(parameters, (double)m->parameters));
+    if (*t->reference_name)
+        col += draw_format(row, col, COLS - col, STYLE_TITLE, false, "  reference %s", t->reference_name);
     if (m->non_finite)
         col += draw_format(row, col, COLS - col, STYLE_TITLE, false, "  %zu weights NaN or infinite!",
                            m->non_finite);

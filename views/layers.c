@@ -202,7 +202,8 @@ struct cells {
 struct sums {
     size_t bytes;
     double seconds, w2, e2;
-    bool timed, exact, stored;
+    bool timed, exact;
+    bool own; /* stored weights that are the reference themselves */
     size_t count;
 };
 
@@ -213,7 +214,7 @@ static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
     s->timed |= t->frame->layers[tensor].seconds.valid;
     s->seconds += t->frame->layers[tensor].seconds.value;
     s->exact = p->error.exact && (s->count == 0 || s->exact);
-    s->stored = p->matrix.scheme.stored && (s->count == 0 || s->stored);
+    s->own = p->matrix.scheme.stored && !t->frame->model->reference && (s->count == 0 || s->own);
     s->w2 += p->error.sum_w2;
     s->e2 += p->error.sum_e2;
     s->count++;
@@ -237,7 +238,7 @@ static void figure_cells(const struct tui *t, const struct sums *s, struct cells
         snprintf(c->text[C_RATE], CELL, "-");
         snprintf(c->text[C_ROOF], CELL, "-");
     }
-    if (s->stored)
+    if (s->own)
         snprintf(c->text[C_SQNR], CELL, "-");
     else if (s->exact || s->e2 == 0)
         snprintf(c->text[C_SQNR], CELL, "exact");
@@ -282,7 +283,7 @@ static void kv_cells(const struct tui *t, struct cells *c)
     int kv = kv_index(t->session->model);
     const struct metric *seconds = &f->layers[kv].seconds;
     struct sums sums = {.bytes = f->position * kv_bytes_per_position(f->model, f->set->kv),
-                        .seconds = seconds->value, .timed = seconds->valid, .stored = true};
+                        .seconds = seconds->value, .timed = seconds->valid, .own = true};
     struct scheme s = scheme_default(f->set->kv);
     char bytes[16];
     for (int k = C_ACT; k <= C_METHOD; k++)

@@ -18,6 +18,8 @@ const struct option_info option_table[] = {
      "file of PATTERN SCHEME lines; comes after -s"},
     {0, "synthetic", "SHAPE", OPTION_STRING, AT(synthetic), 0, 0, FOR_MODEL,
      "instead of MODEL one of this shape with random weights, such as llama2-7b"},
+    {0, "reference", "FILE", OPTION_STRING, AT(reference), 0, 0, FOR_TUI | FOR_EVAL | FOR_INSPECT,
+     "another model file or folder, against which errors, KL and perplexity are measured"},
     {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0, FOR_TUI | FOR_EVAL | FOR_LOGITS,
      "text that quality is measured on; without it the model writes its own"},
     {'z', "tokenizer", "FILE", OPTION_STRING, AT(tokenizer), 0, 0, FOR_ALL,

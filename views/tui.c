@@ -354,12 +354,22 @@ static int run_session(const struct options *o, struct tui *t, struct error *err
     return status;
 }
 
+/* The last part of a path that has one: `folder` of path/folder/, too. */
+static void name_file(const char *path, char name[128])
+{
+    size_t end = strlen(path), begin;
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/';)
+        begin--;
+    escape_text(name, 128, path + begin, end - begin);
+}
+
 /* What the title calls the model: its file's name, or its shape. */
 static void name_model(const struct session *s, const struct options *o, char name[128])
 {
-    const char *path = s->model->path, *slash = path ? strrchr(path, '/') : NULL;
-    if (path)
-        escape_text(name, 128, slash ? slash + 1 : path, strlen(slash ? slash + 1 : path));
+    if (s->model->path)
+        name_file(s->model->path, name);
     else
         snprintf(name, 128, "%.80s, random weights", o->synthetic);
 }
@@ -373,13 +383,16 @@ int run_tui(const struct options *o)
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     struct tui *t = calloc(1, sizeof *t);
-    char name[128];
+    char name[128], reference[128] = "";
     name_model(&batch.session, o, name);
+    if (o->reference)
+        name_file(o->reference, reference);
     status = EXIT_FAILED;
     if (t) {
         t->session = &batch.session;
         t->model_name = name;
-        if ((t->lab = start_lab(o, &batch, &text, &error)))
+        t->reference_name = reference;
+        if (batch_measure(&batch, &error) && (t->lab = start_lab(o, &batch, &text, &error)))
             status = run_session(o, t, &error);
         lab_stop(t->lab);
     } else {

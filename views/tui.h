@@ -32,7 +32,8 @@ enum { EDITOR_CHOICES = 48 };
 struct tui {
     struct lab *lab;
     const struct session *session;
-    const char *model_name; /* shown in the title */
+    const char *model_name; /* shown in the title ... */
+    const char *reference_name; /* ... with that of the reference; empty without one */
     struct frame *frame;    /* the newest; never null while drawing */
     enum view_id view;
     bool quit, help, log_scale, redraw;

@@ -7,14 +7,15 @@
 
 #include <stdatomic.h>
 
-/* What quantizing a matrix did to its weights, against the stored ones. */
+/* What quantizing a matrix did to its weights, against the reference's: the stored ones, unless another model
+ * is the reference. */
 struct weight_error {
-    bool exact;          /* every weight is the stored one */
-    double sum_w2;       /* sum of squared stored weights */
+    bool exact;          /* every weight is the reference's */
+    double sum_w2;       /* sum of squared weights of the reference */
     double sum_e2;       /* sum of squared errors */
     float max_abs;       /* largest |error| ... */
     size_t max_row, max_col; /* ... and where it sits */
-    float *row_sqnr_db;  /* SQNR of each row (rows), +infinity where exact; null for stored ones */
+    float *row_sqnr_db;  /* SQNR of each row (rows), +infinity where exact; null for stored ones that are the reference */
 };
 
 /* 10 log10 (sum w^2 / sum e^2) in dB; +infinity when there is no error. */
@@ -44,7 +45,8 @@ struct weights {
     struct packed *layer[];
 };
 
-/* The model's stored weights, borrowed from it; an fp32 cache. Null when memory is short. */
+/* The model's stored weights, borrowed from it, as their own reference; an fp32 cache. Null when memory is
+ * short. */
 struct weights *weights_stored(const struct model *model);
 
 /* A copy of the set in which p stands for its tensor; takes a new reference to p. */

@@ -80,8 +80,8 @@ struct lab {
     struct scheme *target;      /* schemes_count: what the person asked for */
     struct weights *set;        /* what is in use */
     struct hold hold;           /* of its stored weights; text and meters run when it is ready */
-    struct hold reference_hold; /* of the stored weights, while the reference runs */
-    struct hold compared_hold;  /* of the selected tensor's, with which its output is compared */
+    struct hold reference_hold; /* of the reference's, while it runs */
+    struct hold compared_hold;  /* of its selected tensor's, with which an output is compared */
     bool ready, making_failed;
     struct cache cache;
     struct scheme **undo, **redo;

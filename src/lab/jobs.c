@@ -161,7 +161,7 @@ static bool open_quality(struct lab *lab)
     if (plan.window == 0)
         plan.window = quality_default_window(lab->session->context);
     lab->quality = quality_open(lab->session->model, lab->session->pool, &plan,
-                                lab->session->stored, lab->set, &error);
+                                lab->session->reference, lab->set, &error);
     if (!lab->quality) {
         lab->evaluation_reason = "the text cannot be evaluated";
         lab_say(lab, true, "%s", error.text);

@@ -89,7 +89,7 @@ static void evaluate_now(struct lab *lab)
     lab->evaluation_asked = true;
     if (lab->quality_frame.valid)
         lab->quality_frame.stale = !lab->quality_frame.running;
-    lab_say(lab, false, "evaluating against the stored weights");
+    lab_say(lab, false, "evaluating against %s", model_reference_words(lab->session->model));
 }
 
 static void set_sampling(struct lab *lab, const struct command *c)

@@ -12,9 +12,10 @@ static size_t count_of(const struct lab *lab)
 
 bool making_begin(struct lab *lab, struct error *error)
 {
-    const struct model *m = lab->session->model;
+    const struct model *m = lab->session->model, *reference = model_reference(m);
     return session_fits(lab->session, lab->target, error) && hold_open(&lab->hold, m, error) &&
-           hold_open(&lab->reference_hold, m, error) && hold_open(&lab->compared_hold, m, error);
+           hold_open(&lab->reference_hold, reference, error) &&
+           hold_open(&lab->compared_hold, reference, error);
 }
 
 void making_end(struct lab *lab)
@@ -83,18 +84,18 @@ bool making_slice(struct lab *lab, double seconds)
 
 bool making_reference(struct lab *lab, double seconds, struct error *error)
 {
-    const struct weights *stored = lab->session->stored;
-    size_t bytes = weights_absent_bytes(lab->session->model, stored), made;
+    const struct weights *set = lab->session->reference;
+    size_t bytes = weights_absent_bytes(model_reference(lab->session->model), set), made;
     error->text[0] = 0;
     if ((bytes > 0 && !memory_check("running the stored weights", bytes, error)) ||
-        !make_some(lab, &lab->reference_hold, stored, false, seconds, &made, error)) {
+        !make_some(lab, &lab->reference_hold, set, false, seconds, &made, error)) {
         hold_trim(&lab->reference_hold, NULL);
         return false;
     }
     if (made > 0)
-        show_progress(lab, &lab->reference_hold, stored);
+        show_progress(lab, &lab->reference_hold, set);
     for (int t = 0; t < (int)count_of(lab); t++)
-        if (hold_lacks(&lab->reference_hold, stored, t))
+        if (hold_lacks(&lab->reference_hold, set, t))
             return false;
     return true;
 }

@@ -72,10 +72,13 @@ static void fill_selection(const struct lab *lab, struct frame *f)
     f->output.errors = lab->output.errors;
 }
 
-/* Every evaluation says what the stored weights reach, so a snapshot of them need not be in use. */
+/* Every evaluation says what the reference reaches: where that is the stored weights, a snapshot of them need
+ * not be in use. */
 static void fill_stored_snapshots(struct lab *lab)
 {
     const struct quality_frame *q = &lab->quality_frame;
+    if (lab->session->model->reference)
+        return;
     for (size_t i = 0; i < lab->snapshot_count && q->valid && !q->running; i++) {
         struct snapshot *s = &lab->snapshots[i];
         bool stored = s->schemes[kv_index(lab->session->model)].weight == DTYPE_FP32;

@@ -16,12 +16,11 @@ static const double PAUSE_SECONDS = 2;   /* between the end of a text and the ne
 
 /* ---- one generation -------------------------------------------------------------------------- */
 
-static bool generation_open(struct generation *g, struct lab *lab, enum dtype kv,
-                            struct error *error)
+static bool generation_open(struct generation *g, const struct model *model, struct lab *lab,
+                            enum dtype kv, struct error *error)
 {
-    size_t vocab = lab->session->model->hyper.vocab;
-    g->context = context_open_kv(lab->session->model, lab->session->pool, kv, lab->session->context,
-                                 error);
+    size_t vocab = model->hyper.vocab;
+    g->context = context_open_kv(model, lab->session->pool, kv, lab->session->context, error);
     g->logits = malloc(vocab * sizeof *g->logits);
     g->probabilities = malloc(vocab * sizeof *g->probabilities);
     g->order = malloc(vocab * sizeof *g->order);
@@ -168,8 +167,8 @@ static void see_output(void *arg, const struct packed *w, const float *x, const 
                        size_t tokens)
 {
     struct lab *lab = arg;
-    output_error_add(&lab->output, &lab->session->model->tensors[w->tensor].stored, x, y, tokens,
-                     lab->output_scratch);
+    const struct tensor *reference = &model_reference(lab->session->model)->tensors[w->tensor];
+    output_error_add(&lab->output, &reference->stored, x, y, tokens, lab->output_scratch);
 }
 
 /* Times every tensor on one token, then repeats it to compare the selected layer's output: two runs,
@@ -215,7 +214,7 @@ bool texts_begin(struct lab *lab, struct error *error)
     lab->output_scratch = output_error_scratch(lab->session->model);
     if (!lab->tensor_seconds || !lab->sampled || !lab->output_scratch)
         return error_set(error, "not enough memory");
-    if (!generation_open(&lab->text, lab, lab->set->kv, error))
+    if (!generation_open(&lab->text, lab->session->model, lab, lab->set->kv, error))
         return false;
     lab->prefill = metric_absent("not measured yet");
     lab->baseline = metric_absent("not measured yet");
@@ -352,7 +351,8 @@ bool texts_follow_reference(struct lab *lab, double seconds)
     struct error error;
     if (!lab->watch_text)
         return false;
-    if (!g->context && !generation_open(g, lab, DTYPE_FP32, &error)) {
+    const struct model *m = model_reference(lab->session->model);
+    if (!g->context && !generation_open(g, m, lab, DTYPE_FP32, &error)) {
         generation_close(g);
         lab->watch_text = false;
         lab_say(lab, true, "no reference text: %s", error.text);
@@ -376,10 +376,10 @@ bool texts_follow_reference(struct lab *lab, double seconds)
     double begin = clock_seconds();
     while (g->tokens.count < lab->text.tokens.count && !g->ended &&
            clock_seconds() - begin < seconds) {
-        generation_prefill(g, lab->session->stored, seconds);
+        generation_prefill(g, lab->session->reference, seconds);
         if (!generation_ready(g))
             return true;
-        generation_decode(g, lab->session->stored);
+        generation_decode(g, lab->session->reference);
         generation_advance(g, lab);
         any = true;
     }

@@ -29,6 +29,20 @@ bool detail_begin(struct detail_job *job, const struct model *model, struct pack
     return true;
 }
 
+/* A row of the reference and the packed one. What is made and its own reference is made once. */
+static void decode_rows(const struct model *model, const struct packed *p, size_t r, float *before,
+                        float *after)
+{
+    const struct model *reference = model_reference(model);
+    model_decode_row(reference, p->tensor, r, before);
+    if (!packed_is_made(model, p))
+        qmatrix_decode_row(&p->matrix, r, after);
+    else if (reference != model)
+        model_decode_row(model, p->tensor, r, after);
+    else
+        memcpy(after, before, p->matrix.cols * sizeof *after);
+}
+
 /* Scales that row r brings: a scale of the whole tensor comes with the first row. */
 static size_t scales_of_row(const struct qmatrix *m, size_t r)
 {
@@ -40,7 +54,7 @@ static void range_row(struct detail_job *job, size_t r)
 {
     const struct qmatrix *m = &job->packed->matrix;
     struct detail *d = job->out;
-    model_decode_row(job->model, d->tensor, r, job->before);
+    model_decode_row(model_reference(job->model), d->tensor, r, job->before);
     for (size_t c = 0; c < m->cols; c++) {
         if (!isfinite(job->before[c]))
             continue;
@@ -81,11 +95,7 @@ static void count_row(struct detail_job *job, size_t r)
     const struct qmatrix *m = &job->packed->matrix;
     struct detail *d = job->out;
     bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
-    model_decode_row(job->model, d->tensor, r, job->before);
-    if (packed_is_made(job->model, job->packed))
-        memcpy(job->after, job->before, m->cols * sizeof *job->after);
-    else
-        qmatrix_decode_row(m, r, job->after);
+    decode_rows(job->model, job->packed, r, job->before, job->after);
     for (size_t c = 0; c < m->cols; c++) {
         double w = job->before[c], v = job->after[c], e = v - w;
         histogram_add(&d->before, w);
@@ -200,16 +210,17 @@ static void find_range(struct weight_view *v, const float *row)
         v->group_min = v->group_max = 0;
 }
 
-/* The code, the scale and what they come to. A made weight is as stored, exactly. */
+/* The code, the scale and what they come to. A made weight's codes are not there: it is what was made. */
 static void find_code(struct weight_view *v, const struct qmatrix *m, bool made)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     v->scale = qmatrix_scale(m, v->row, v->col / m->group);
-    v->decoded = made ? v->w : code_value(m, v->row, v->col);
+    if (!made)
+        v->decoded = code_value(m, v->row, v->col);
     if (type->kind == DTYPE_KIND_INTEGER)
         number_codes(v, m);
     else
-        v->code = made ? (long)type->encode((float)v->w) : (long)qmatrix_code(m, v->row, v->col);
+        v->code = made ? (long)type->encode((float)v->decoded) : (long)qmatrix_code(m, v->row, v->col);
 }
 
 struct weight_view weight_view(const struct model *model, const struct packed *p, size_t row,
@@ -217,17 +228,18 @@ struct weight_view weight_view(const struct model *model, const struct packed *p
 {
     const struct qmatrix *m = &p->matrix;
     struct weight_view v = {.tensor = p->tensor, .row = row, .col = col};
-    float *stored = row < m->rows && col < m->cols ? malloc(m->cols * sizeof *stored) : NULL;
-    if (!stored)
+    float *truth = row < m->rows && col < m->cols ? malloc(2 * m->cols * sizeof *truth) : NULL;
+    if (!truth)
         return v;
-    model_decode_row(model, p->tensor, row, stored);
+    decode_rows(model, p, row, truth, truth + m->cols);
     v.valid = true;
     v.coded = dtypes[m->scheme.weight].kind != DTYPE_KIND_BLOCK;
-    v.w = v.decoded = stored[col]; /* a block's weight runs as stored */
+    v.w = truth[col];
+    v.decoded = truth[m->cols + col];
     find_group(&v, m);
-    find_range(&v, stored);
+    find_range(&v, truth);
     if (v.coded)
         find_code(&v, m, packed_is_made(model, p));
-    free(stored);
+    free(truth);
     return v;
 }

@@ -1,4 +1,4 @@
-/* detail.h - histograms and figures of one packed matrix against the stored one, in slices. */
+/* detail.h - histograms and figures of one packed matrix against the reference's, in slices. */
 #ifndef QTOP_DETAIL_H
 #define QTOP_DETAIL_H
 
@@ -29,7 +29,7 @@ struct weight_view {
     int tensor;
     size_t row, col;
     size_t group_begin, group_end; /* columns: of its group, or of its block */
-    double w, decoded, scale;
+    double w, decoded, scale;      /* w is the reference's */
     long code, zero;               /* in written form: asymmetric codes from 0 */
     long lowest, highest;          /* codes of the grid (integers) */
     double group_min, group_max;

@@ -42,21 +42,21 @@ float *output_error_scratch(const struct model *m)
                                          padded_bytes(activations_scratch(cols, 1)));
 }
 
-void output_error_add(struct output_error *e, const struct qmatrix *stored, const float *x,
+void output_error_add(struct output_error *e, const struct qmatrix *reference, const float *x,
                       const float *y, size_t tokens, float *scratch)
 {
     const struct isa *isa = isa_current();
-    float *y_stored = scratch;
+    float *truth = scratch, *rest = scratch + padded(reference->rows);
     for (size_t t = 0; t < tokens; t++) {
-        const float *out = y + t * stored->rows;
+        const float *out = y + t * reference->rows;
         struct activations one;
-        activations_prepare(isa, stored, x + t * stored->cols, 1, scratch + padded(stored->rows), &one);
-        isa->matmul(stored, &one, 0, qmatrix_panels(stored), y_stored);
+        activations_prepare(isa, reference, x + t * reference->cols, 1, rest, &one);
+        isa->matmul(reference, &one, 0, qmatrix_panels(reference), truth);
         if (e->tokens++ == 0)
-            open_histogram(e, out, y_stored, stored->rows);
-        for (size_t r = 0; r < stored->rows; r++) {
-            double error = (double)out[r] - y_stored[r];
-            e->sum_y2 += (double)y_stored[r] * y_stored[r];
+            open_histogram(e, out, truth, reference->rows);
+        for (size_t r = 0; r < reference->rows; r++) {
+            double error = (double)out[r] - truth[r];
+            e->sum_y2 += (double)truth[r] * truth[r];
             e->sum_e2 += error * error;
             histogram_add(&e->errors, error);
         }
@@ -74,7 +74,7 @@ struct collector {
 static void see(void *arg, const struct packed *w, const float *x, const float *y, size_t tokens)
 {
     struct collector *c = arg;
-    const struct model *m = c->session->model;
+    const struct model *m = model_reference(c->session->model);
     if (c->failed || !model_acquire(m, w->tensor, c->session->pool, c->error)) {
         c->failed = true;
         return;

@@ -1,5 +1,5 @@
 /* output_error.h - what quantization did to a layer's output: y^ - y, where y^ comes from the real
- * kernel and y from the stored weights with fp32 activations, on the same activations x. */
+ * kernel and y from the reference's weights with fp32 activations, on the same activations x. */
 #ifndef QTOP_OUTPUT_ERROR_H
 #define QTOP_OUTPUT_ERROR_H
 
@@ -20,7 +20,7 @@ double output_error_sqnr_db(const struct output_error *e);
 float *output_error_scratch(const struct model *model);
 
 /* Adds the product of one tensor, as a tap sees it. */
-void output_error_add(struct output_error *e, const struct qmatrix *stored, const float *x,
+void output_error_add(struct output_error *e, const struct qmatrix *reference, const float *x,
                       const float *y, size_t tokens, float *scratch);
 
 /* Runs n tokens through the set and fills errors (one a tensor; those that multiply nothing stay

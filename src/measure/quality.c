@@ -121,6 +121,7 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
                              struct weights *scheme, struct error *error)
 {
     size_t planned = quality_predictions(plan, error), vocab = model->hyper.vocab;
+    const struct model *truth = model_reference(model);
     if (planned == 0)
         return NULL;
     struct quality *q = calloc(1, sizeof *q);
@@ -139,11 +140,11 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
     bool ok = q->reference_logits && q->logits && q->window;
     if (!ok)
         error_set(error, "not enough memory to measure quality");
-    ok = ok && hold_open(&q->reference_hold, model, error) &&
+    ok = ok && hold_open(&q->reference_hold, truth, error) &&
          hold_open(&q->scheme_hold, model, error) &&
          hold_set(&q->reference_hold, reference, pool, error) &&
          hold_set(&q->scheme_hold, scheme, pool, error);
-    ok = ok && (q->reference_context = context_open(model, pool, plan->window, error)) &&
+    ok = ok && (q->reference_context = context_open(truth, pool, plan->window, error)) &&
          (q->scheme_context = context_open_kv(model, pool, scheme->kv, plan->window, error));
     if (!ok) {
         quality_close(q);

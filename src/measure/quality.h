@@ -35,6 +35,7 @@ struct quality;
 /* The number of predictions that the plan scores; 0 with an error for a text that is too short. */
 size_t quality_predictions(const struct quality_plan *plan, struct error *error);
 
+/* Scores a set of the model's against one of its reference's (model_reference). */
 struct quality *quality_open(const struct model *model, struct pool *pool,
                              const struct quality_plan *plan, struct weights *reference,
                              struct weights *scheme, struct error *error);

@@ -96,6 +96,11 @@ void model_close(struct model *m)
     free(m);
 }
 
+const char *model_reference_words(const struct model *m)
+{
+    return m->reference ? "the reference" : "the stored weights";
+}
+
 /* ---- the tensor list ------------------------------------------------------------------------- */
 
 size_t hyper_turned(const struct hyper *h)

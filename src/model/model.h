@@ -137,12 +137,23 @@ struct model {
     int block_tensors;     /* of one block */
     int first_block;       /* index of the first block's first tensor */
     size_t non_finite;     /* NaN or infinite stored weights: shown as a warning */
+    const struct model *reference; /* whose stored weights errors are measured against; null: its own */
 };
 
 /* Opens by content: the first format that recognises it. The error names file, field, value found
  * and what was expected. The caller frees with model_close. */
 struct model *model_open(const char *path, struct error *error);
 void model_close(struct model *model);
+
+/* The model whose stored weights are the reference of every error: with the same tensors, in the same order. */
+static inline const struct model *model_reference(const struct model *model)
+{
+    return model->reference ? model->reference : model;
+}
+
+/* What the reference is called in a sentence: "the stored weights", or "the reference" where it is another
+ * model. */
+const char *model_reference_words(const struct model *model);
 
 /* Index of the tensor with a role in a block (-1: outside), or -1. The head of a tied model is its
  * embedding. In constant time. */

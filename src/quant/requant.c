@@ -16,13 +16,25 @@ static size_t rows_of(const struct requant *job)
     return job->out->matrix.rows;
 }
 
+/* Room for the scheme's codes; of the stored scheme the model's own. */
+static bool init_matrix(struct qmatrix *m, const struct qmatrix *stored, const struct scheme *scheme,
+                        struct error *error)
+{
+    if (!scheme->stored)
+        return qmatrix_init(m, scheme, stored->rows, stored->cols, error);
+    *m = *stored;
+    m->owned = NULL;
+    return true;
+}
+
 bool requant_begin(struct requant *job, const struct model *model, int tensor,
                    const struct scheme *scheme, struct pool *pool, struct error *error)
 {
     const struct tensor *t = &model->tensors[tensor];
     size_t rows = t->stored.rows, cols = t->stored.cols;
     *job = (struct requant){.model = model, .tensor = tensor, .strips = (size_t)pool_threads(pool)};
-    job->scanned = scheme->granularity != GRANULARITY_TENSOR;
+    job->truth = &model_reference(model)->tensors[tensor].stored;
+    job->scanned = scheme->stored || scheme->granularity != GRANULARITY_TENSOR;
     if (!scheme_check(scheme, error))
         return false;
     job->out = calloc(1, sizeof *job->out);
@@ -39,7 +51,7 @@ bool requant_begin(struct requant *job, const struct model *model, int tensor,
     if (ok) {
         atomic_init(&job->out->refs, 1);
         job->out->tensor = tensor;
-        ok = qmatrix_init(&job->out->matrix, scheme, rows, cols, error);
+        ok = init_matrix(&job->out->matrix, &t->stored, scheme, error);
     }
     if (ok) {
         job->out->error.row_sqnr_db = calloc(rows, sizeof(float));
@@ -90,24 +102,39 @@ static void scan_row(struct requant *job, size_t r, float *row)
     value_range_add(&job->row_range[r], row, stored->cols);
 }
 
-/* Packs a row and measures e = w' - w. Sums are kept a row, so that the totals do not depend on how
- * rows were shared out. */
-static void pack_row(struct requant *job, size_t r, float *row)
+/* Measures e = w' - w of a row, w of the reference. Sums are kept a row, so that the totals do not depend on
+ * how rows were shared out. */
+static void measure_row(struct requant *job, size_t r, const float *truth, const float *back)
 {
-    const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
-    size_t cols = stored->cols;
-    float *back = row + cols;
-    isa_current()->decode_row(stored, r, row);
-    methods[job->out->matrix.scheme.method].pack(job, r, row);
-    qmatrix_decode_row(&job->out->matrix, r, back);
     struct difference d;
-    difference_measure(&d, row, back, cols);
+    difference_measure(&d, truth, back, job->truth->cols);
     job->row_w2[r] = d.sum_w2;
     job->row_e2[r] = d.sum_e2;
     job->row_max[r] = d.largest;
     job->row_max_col[r] = (uint32_t)d.column;
     if (d.altered)
         atomic_store(&job->altered, true);
+}
+
+static void pack_row(struct requant *job, size_t r, float *row)
+{
+    const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
+    float *back = row + stored->cols;
+    isa_current()->decode_row(stored, r, row);
+    methods[job->out->matrix.scheme.method].pack(job, r, row);
+    qmatrix_decode_row(&job->out->matrix, r, back);
+    if (job->truth != stored)
+        isa_current()->decode_row(job->truth, r, row);
+    measure_row(job, r, row, back);
+}
+
+/* A stored row is measured as it is. */
+static void compare_row(struct requant *job, size_t r, float *row)
+{
+    float *back = row + job->truth->cols;
+    isa_current()->decode_row(&job->out->matrix, r, back);
+    isa_current()->decode_row(job->truth, r, row);
+    measure_row(job, r, row, back);
 }
 
 static void each_row(struct requant *job, size_t begin, size_t end, int thread,
@@ -128,7 +155,8 @@ static void scan_rows(void *arg, size_t begin, size_t end, int thread)
 
 static void pack_rows(void *arg, size_t begin, size_t end, int thread)
 {
-    each_row(arg, begin, end, thread, pack_row);
+    struct requant *job = arg;
+    each_row(job, begin, end, thread, job->out->matrix.scheme.stored ? compare_row : pack_row);
 }
 
 static void finish_scan(struct requant *job)

@@ -1,8 +1,11 @@
 /* requant.h - turning one stored tensor into a packed matrix of another scheme, in bounded slices.
  *
  * A method is a row of the table in methods.c. It reads the stored rows, decoded exactly, and writes
- * the rows of the new matrix; rows are shared out over the pool. Errors against the stored weights
- * are measured on the way. */
+ * the rows of the new matrix; rows are shared out over the pool. Errors against the reference
+ * (model_reference) are measured on the way.
+ *
+ * Of the stored scheme nothing is packed: the matrix is borrowed from the model, with its errors against the
+ * reference. */
 #ifndef QTOP_REQUANT_H
 #define QTOP_REQUANT_H
 
@@ -13,6 +16,7 @@
 
 struct requant {
     const struct model *model;
+    const struct qmatrix *truth; /* the reference's tensor */
     int tensor;
     bool acquired;           /* the stored weights; released by requant_end */
     struct packed *out;      /* being made; null when taken */
