@@ -235,8 +235,8 @@ static const struct {
     {"llama", "num_key_value_heads", "null", "tensor model.layers.0.self_attn.k_proj.weight: shape 16 x 32"},
     {"qwen3", "head_dim", "15", "head_dim = 15; expected an even number"},
     {"qwen3", "head_dim", "8", "tensor model.layers.0.self_attn.q_proj.weight: shape 48 x 32; expected 24 x"},
-    {"gpt2", "n_positions", "127", "tensor wpe.weight: shape 128 x 32; expected 127 x 32"},
-    {"gpt2", "n_inner", "100", "tensor h.0.mlp.c_fc.weight"},
+    {"gpt2", "n_positions", "127", "wpe.weight: shape 128 x 32; expected 127 x 32"},
+    {"gpt2", "n_inner", "100", "h.0.mlp.c_fc.weight"},
     /* heads */
     {"qwen3", "tie_word_embeddings", "true", NULL},
     {"qwen2", "tie_word_embeddings", "false", "tensor lm_head.weight is missing, and config.json does not tie"},

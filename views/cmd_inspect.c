@@ -71,15 +71,30 @@ static void report(const struct batch *b, const struct output_error *errors, boo
         (json ? report_json : report_text)(&m->tensors[i], b->weights->layer[i], &errors[i],
                                             guidance_name(tensor_advice(m, (int)i).guidance));
     if (!json)
-        printf("%s: %zu parameters, %s, %.3f bits/weight; output errors on %d tokens that the model "
-               "wrote itself\n", m->format, m->parameters,
+        printf("%s: %zu parameters, %s, %.3f bits/weight", m->format, m->parameters,
                format_bytes(size, (double)weights_size(b->weights)),
-               weights_bits_per_weight(m, b->weights), OUTPUT_TOKENS);
+               weights_bits_per_weight(m, b->weights));
+    if (!json && outputs_are_exact(m, b->weights))
+        printf("; all layers as stored\n");
+    else if (!json)
+        printf("; output errors on %d tokens that the model wrote itself\n", OUTPUT_TOKENS);
     size_t position = kv_bytes_per_position(m, b->weights->kv);
     if (!json)
         printf("%s: %s, %zu bytes a position, %s for %zu positions\n", KV_NAME,
                dtypes[b->weights->kv].name, position,
                format_bytes(size, (double)(position * b->session.context)), b->session.context);
+}
+
+/* Output errors on n tokens that the model writes. */
+static bool measure(const struct batch *b, size_t n, struct output_error *errors, struct error *error)
+{
+    struct writer *writer = writer_open(&b->session, n, SELF_TEXT_EVALUATION_SEED, error);
+    while (writer && !writer_step(writer, 1))
+        continue;
+    bool ok = writer && output_errors(&b->session, b->weights, writer_tokens(writer)->ids,
+                                      writer_tokens(writer)->count, errors, error);
+    writer_close(writer);
+    return ok;
 }
 
 int run_inspect(const struct options *o)
@@ -92,15 +107,13 @@ int run_inspect(const struct options *o)
     const struct session *s = &batch.session;
     size_t n = s->context < OUTPUT_TOKENS ? s->context : OUTPUT_TOKENS;
     struct output_error *errors = calloc(s->model->tensor_count, sizeof *errors);
-    struct writer *writer = writer_open(s, n, SELF_TEXT_EVALUATION_SEED, &error);
-    bool ok = errors && writer && batch_pack(&batch, &error);
-    while (ok && !writer_step(writer, 1))
-        continue;
-    ok = ok && output_errors(s, batch.weights, writer_tokens(writer)->ids,
-                             writer_tokens(writer)->count, errors, &error);
+    bool ok = errors ? batch_pack(&batch, &error) : error_set(&error, "not enough memory");
+    if (ok && outputs_are_exact(s->model, batch.weights))
+        ok = output_errors(s, batch.weights, NULL, n, errors, &error);
+    else
+        ok = ok && measure(&batch, n, errors, &error);
     if (ok)
         report(&batch, errors, o->json);
-    writer_close(writer);
     free(errors);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
