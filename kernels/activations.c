@@ -29,6 +29,7 @@ static size_t words_of(const struct qmatrix *m, enum arrangement arrangement)
     size_t columns = m->panels ? m->lines * line_columns(m->scheme.weight) : m->cols;
     switch (arrangement) {
     case ARRANGED_FLOATS:
+    case ARRANGED_TURNED:
         return columns;
     case ARRANGED_PAIRS:
     case ARRANGED_SHORTS:

@@ -15,6 +15,7 @@ enum arrangement {
     ARRANGED_FLOATS, /* a column a word, fp32 */
     ARRANGED_PAIRS,  /* two columns a word, bf16 */
     ARRANGED_FOURS,  /* four columns a word, signed bytes; of int4 lines 0 4 1 5, then 2 6 3 7 */
+    ARRANGED_TURNED, /* token after token, fp32: of 32 columns those with the same remainder by 4 together */
     ARRANGED_SHORTS  /* columns 0 and 2, then 1 and 3 of an int8 line, as 16-bit integers */
 };
 

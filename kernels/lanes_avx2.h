@@ -164,13 +164,63 @@ INLINE integers integers_from_nibbles(const void *p)
     return (integers){_mm256_cvtepi8_epi32(both), _mm256_cvtepi8_epi32(_mm_srli_si128(both, 8))};
 }
 
-/* The entries of a table of 16 that 16 bytes' low nibbles, then their high ones, name. */
-INLINE void look_up_nibbles(const int8_t *table, const uint8_t *bytes, int8_t *out)
+/* ---- 32 bytes, of blocks --------------------------------------------------------------------- */
+
+typedef uint8_t bytes_16 __attribute__((vector_size(16)));
+typedef uint8_t bytes_32 __attribute__((vector_size(32)));
+
+INLINE bytes_32 bytes_join(bytes_16 low, bytes_16 high)
 {
-    __m128i values = _mm_loadu_si128((const void *)table), mask = _mm_set1_epi8(15);
-    __m128i both = _mm_loadu_si128((const void *)bytes), high = _mm_srli_epi16(both, 4);
-    _mm_storeu_si128((void *)out, _mm_shuffle_epi8(values, _mm_and_si128(both, mask)));
-    _mm_storeu_si128((void *)(out + 16), _mm_shuffle_epi8(values, _mm_and_si128(high, mask)));
+    return (bytes_32)_mm256_inserti128_si256(_mm256_castsi128_si256((__m128i)low), (__m128i)high, 1);
+}
+
+/* The entries of a table of 16 that low nibbles name. */
+INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
+{
+    __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table));
+    return (bytes_32)_mm256_shuffle_epi8(values, (__m256i)at);
+}
+
+/* Signed bytes as floats, sixteen of the 32: those that lie at the bottom of their 32 bits, then the
+ * next ones; the half that follows has the two above. They are brought to the top, which keeps their
+ * signs: BYTES_UNIT times too large, exactly. Activations are arranged alike. */
+#define BLOCK_ARRANGEMENT ARRANGED_TURNED
+#define BYTES_UNIT        0x1p-24f
+
+INLINE __m256 bytes_lifted(__m256i fours, int bits)
+{
+    const __m256i top = _mm256_set1_epi32((int)0xff000000);
+    fours = bits > 0 ? _mm256_slli_epi32(fours, bits) : fours;
+    return _mm256_cvtepi32_ps(bits < 24 ? _mm256_and_si256(fours, top) : fours);
+}
+
+INLINE floats bytes_to_floats(bytes_32 x, size_t half)
+{
+    return half == 0
+               ? (floats){bytes_lifted((__m256i)x, 24), bytes_lifted((__m256i)x, 16)}
+               : (floats){bytes_lifted((__m256i)x, 8), bytes_lifted((__m256i)x, 0)};
+}
+
+/* Two numbers, the first for columns 0..15 and the second for columns 16..31, where either half of those
+ * bytes has the columns: its lower and upper lanes here. */
+enum { HALVES_ALIKE = true };
+
+INLINE floats floats_two(const float *p, size_t half)
+{
+    double two;
+    memcpy(&two, p, sizeof two);
+    __m256 both = _mm256_permutevar_ps(_mm256_castpd_ps(_mm256_set1_pd(two)),
+                                       _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1));
+    (void)half;
+    return (floats){both, both};
+}
+
+/* Those of columns 0..15 or of 16..31 in every lane. */
+INLINE floats floats_of_half(floats two, size_t half)
+{
+    __m256 own = half == 0 ? _mm256_permute2f128_ps(two.low, two.low, 0x00)
+                           : _mm256_permute2f128_ps(two.low, two.low, 0x11);
+    return (floats){own, own};
 }
 
 #define EACH_HALF(OPERATION, X) (integers){OPERATION((X).low), OPERATION((X).high)}

@@ -140,6 +140,9 @@ struct weights *session_weights(const struct session *s, const struct scheme *sc
                                 struct error *error)
 {
     struct weights *set = session_fits(s, schemes, error) ? weights_ref(s->stored) : NULL;
+    size_t done = 0, all = 0;
+    for (size_t i = 0; i < s->model->tensor_count; i++)
+        all += !schemes[i].stored;
     for (int t = 0; set && t < (int)s->model->tensor_count; t++) {
         if (schemes[t].stored)
             continue;
@@ -150,6 +153,8 @@ struct weights *session_weights(const struct session *s, const struct scheme *sc
         packed_unref(p);
         weights_unref(set);
         set = next;
+        if (s->progress)
+            s->progress(++done, all);
     }
     enum dtype kv = schemes[kv_index(s->model)].weight;
     if (set && kv != set->kv) {

@@ -24,6 +24,8 @@ struct session {
     struct pool *pool;
     size_t context;               /* positions */
     struct weights *stored;       /* the reference */
+    /* Where not null: told by session_weights how many of `all` matrices are packed. */
+    void (*progress)(size_t done, size_t all);
 };
 
 /* Fails when the model does not open, or a named tokenizer does not. */

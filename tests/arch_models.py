@@ -136,6 +136,17 @@ TINIES = [
         "rope_scaling": None, "sliding_window": None, "tie_word_embeddings": False,
         "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
     }, changes=[("window 16", {"sliding_window": 16})]),
+    Tiny("phi3-long", 111, BF16, "spm", {
+        "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "hidden_act": "silu",
+        "vocab_size": 64, "hidden_size": 32, "intermediate_size": 28, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 2048,
+        "original_max_position_embeddings": 128, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+        "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.25, 1.75, 3.0],
+                         "long_factor": [1.5, 4.0, 12.0, 32.0]},
+        "sliding_window": None, "tie_word_embeddings": False,
+        "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+    }, changes=[("no scaling", {
+        "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}})]),
     Tiny("gemma", 109, BF16, "gemma", {
         "architectures": ["GemmaForCausalLM"], "model_type": "gemma",
         "hidden_act": "gelu_pytorch_tanh", "attention_bias": False,

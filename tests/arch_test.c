@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "../src/engine/context.h"
-#include "../src/model/model.h"
+#include "../src/model/hf_config.h"
 #include "modelfile.h"
 #include "support.h"
 
@@ -21,7 +21,7 @@ enum { TOKENS = 64 };
 static const double BOUND = 2e-3; /* of the largest logit */
 
 static const char *const names[] = {"llama", "llama3", "llama-linear", "mistral", "qwen2", "qwen3",
-                                    "phi3",  "gemma",  "gemma2",       "gpt2"};
+                                    "phi3",  "phi3-long", "gemma",     "gemma2",  "gpt2"};
 enum { NAMES = sizeof names / sizeof *names };
 
 /* The file called NAME's in the folder of a model; the caller frees. */
@@ -136,10 +136,46 @@ static void test_logits(void **state)
     pool_destroy(pool);
 }
 
+/* A config.json in which `from` became `to`. */
+static const struct arch *parse_changed(struct model *m, const char *name, const char *from,
+                                        const char *to, struct error *error)
+{
+    struct bytes b = read_data(name, "config.json");
+    char *at = strstr((char *)b.data, from), *text;
+    assert_non_null(at);
+    assert_true(asprintf(&text, "%.*s%s%s", (int)(at - (char *)b.data), (char *)b.data, to,
+                         at + strlen(from)) > 0);
+    *m = (struct model){0};
+    const struct arch *a = hf_config_parse(m, (uint8_t *)text, strlen(text), error);
+    free(text);
+    bytes_free(&b);
+    return a;
+}
+
+static void test_windows(void **state)
+{
+    (void)state;
+    static const char use[] = "\"use_sliding_window\": false,";
+    struct model m;
+    struct error error;
+    assert_non_null(parse_changed(&m, "mistral", "16", "16", &error));
+    assert_int_equal(m.hyper.window, 16);
+    assert_non_null(parse_changed(&m, "qwen2", use, use, &error));
+    assert_int_equal(m.hyper.window, 0);
+    assert_non_null(parse_changed(&m, "qwen2", use, "", &error));
+    assert_int_equal(m.hyper.window, 0);
+    assert_null(parse_changed(&m, "qwen2", use, "\"use_sliding_window\": true,", &error));
+    assert_non_null(strstr(error.text, "max_window_layers = 1"));
+    assert_non_null(parse_changed(&m, "gemma2", "16", "16", &error));
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(hyper_window(&m.hyper, i), i % 2 ? 0 : 16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_windows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

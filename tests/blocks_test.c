@@ -227,6 +227,11 @@ static float *put_values(struct qmatrix *m)
     return values;
 }
 
+static enum dtype type_after(enum dtype type, size_t n)
+{
+    return (enum dtype)(DTYPE_COUNT + ((size_t)(type - DTYPE_COUNT) + n) % (DTYPE_ALL - DTYPE_COUNT));
+}
+
 static void test_model(void **state)
 {
     (void)state;
@@ -245,8 +250,8 @@ static void test_model(void **state)
         struct weights *set = weights_stored(m);
         assert_true(set && set->count <= MOST_TENSORS);
         for (size_t i = 0; i < set->count; i++)
-            if (!roles[m->tensors[i].role].vector)
-                blocks[i] = put_blocks((enum dtype)t, &set->layer[i]->matrix, &seed);
+            if (!roles[m->tensors[i].role].vector && i % 4 != 3) /* neighbours of several types */
+                blocks[i] = put_blocks(type_after((enum dtype)t, i % 3), &set->layer[i]->matrix, &seed);
         run(m, set, pool, TOKENS, false, logits[0]);
         run(m, set, pool, TOKENS, true, logits[1]);
         for (size_t i = 0; i < set->count; i++)

@@ -1109,6 +1109,50 @@ static void test_tokenize_uses_the_model_s_own_tokenizer(void **state)
     assert_true(same);
 }
 
+/* A model whose tokenizer puts no BOS before a text: no subcommand does. */
+static void test_a_model_without_bos(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"normalizer\":{\"type\":\"NFC\"},"
+        "\"added_tokens\":[{\"id\":4,\"content\":\"<|endoftext|>\",\"special\":true}],\"model\":{\"type\":\"BPE\","
+        "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"\\u0120\":3},\"merges\":[\"a b\"]}}";
+    char *inner = sub_folder("nobos"), *tokenizer = path_in(inner, "tokenizer.json"), *words = path_in(inner, "words.txt");
+    struct model_spec spec = spec_usual(1, true);
+    char *path = put_model(inner, "model.bin", &spec);
+    struct run r = {.out = TO_PIPE, .input = "ab a", .input_size = 4};
+    write_file(tokenizer, json, sizeof json - 1);
+    write_file(words, "ab a b ab", 9);
+    for (int folder_too = 0; folder_too < 2; folder_too++) {
+        ACCEPT(&r, "tokenize", folder_too ? inner : path);
+        assert_int_equal(r.stdout_bytes.size, 6);
+        assert_memory_equal(r.stdout_bytes.data, "2\n3\n0\n", 6);
+        assert_non_null(strstr(err_of(&r), "note: "));
+        assert_non_null(strstr(err_of(&r), "NFC"));
+        release(&r);
+    }
+    r.input = NULL;
+    ACCEPT(&r, "logits", "-o", output, "-p", "ab a", path);
+    release(&r);
+    check_logits_size(3);
+    ACCEPT(&r, "generate", "-n", "3", "-p", "ab a", path);
+    assert_true(r.stdout_bytes.size >= 4 && memcmp(r.stdout_bytes.data, "ab a", 4) == 0);
+    release(&r);
+    ACCEPT(&r, "generate", "-n", "3", path);
+    release(&r);
+    ACCEPT(&r, "eval", "--json", "--text", words, path); /* 7 tokens: 6 predictions */
+    assert_non_null(strstr((const char *)r.stdout_bytes.data, "\"tokens\":6,"));
+    release(&r);
+    run_args(&r, (const char *const[]){program, "generate", "-p", "zz", path, NULL});
+    assert_int_equal(r.status, 1);
+    assert_non_null(strstr(err_of(&r), "no tokens"));
+    release(&r);
+    free(inner);
+    free(tokenizer);
+    free(words);
+    free(path);
+}
+
 /* ---- texts and contexts ---------------------------------------------------------------------- */
 
 static void test_texts_of_odd_sizes(void **state)
@@ -1367,6 +1411,7 @@ int main(void)
         cmocka_unit_test(test_threads_do_not_change_logits),
         cmocka_unit_test(test_tokenize_needs_no_model),
         cmocka_unit_test(test_tokenize_uses_the_model_s_own_tokenizer),
+        cmocka_unit_test(test_a_model_without_bos),
         cmocka_unit_test(test_texts_of_odd_sizes),
         cmocka_unit_test(test_contexts_and_windows_beyond),
         cmocka_unit_test(test_cache_larger_than_memory),

@@ -153,6 +153,7 @@ static void test_size(void **state)
     (void)state;
     struct bytes b = valid_bytes();
     refuse_prefixes(parse, &b);
+    refuse_span(parse, b.data, 1023, "header: 1023 bytes; expected 1024");
     uint8_t *longer = calloc(1, b.size + 1);
     memcpy(longer, b.data, b.size);
     refuse_span(parse, longer, b.size + 1, "the file has 2105 bytes; its header asks for 2104");

@@ -221,8 +221,8 @@ static const struct {
 
     /* Dictionaries that are not of tensors. */
     {":w", "#1", "a key is an integer; expected a tensor's name"},
-    {":w", ":", "name is empty"},
-    {":w", "X x02 x00 x00 x00 w x00", "contains a NUL"},
+    {":w", ":", "a tensor's name is empty or"},
+    {":w", "X x02 x00 x00 x00 w x00", "a tensor's name is empty or contains a NUL"},
     {"R >1 u", "R >1 0 u", "opcode 0x30 (POP)"},
     {"R >1 u", "R >1 :v u", "gets 3 keys and values"},
     {"R >1 u", "R >1 :v N u", "v is None; expected a tensor"},
@@ -235,6 +235,7 @@ static const struct {
     {"u .", "u . .", "1 bytes follow STOP"},
     {"u .", "u ( .", "ends with 1 values"},
     {"u .", "u N b .", "sets attributes of a dictionary from None"},
+    {"u .", "u ) } b .", "sets attributes of a tuple from a dictionary"},
     {"u .", "u x85 .", "the file's value is a tuple"},
     {"u .", "u a .", "takes 2 values where the stack has 1"},
     {"u .", "u #1 a .", "an item for a dictionary; expected a list"},
@@ -298,6 +299,10 @@ static const struct {
     size_t times;
     const char *after, *says;
 } bulk_cases[] = {
+    {"x80 x02 ", "N R ", 1, ".", "takes 2 values where the stack has 1"},
+    {"x80 x02 ", "N b ", 1, ".", "takes 2 values where the stack has 1"},
+    {"x80 x02 ", "x86 ", 1, ".", "takes 2 values where the stack has 0"},
+    {"x80 x02 ( ", "N t t ", 1, ".", "closes a list that no mark began"},
     {"x80 x02 ", ") ", 1, ".", "the file's value is a tuple"},
     {"x80 x02 } ", "( ", 100000, ".", "lists nested 64 deep"},
     {"x80 x02 } ", "N ", 100000, ".", "values on the stack; expected fewer"},
@@ -361,6 +366,28 @@ static void test_repeated_names(void **state)
     refuse_repeated(1, 400, "keeps more values");
 }
 
+/* Names of records that no archive of torch has. */
+static void test_long_names(void **state)
+{
+    (void)state;
+    char name[2001], to[2100];
+    memset(name, '0', 2000);
+    name[2000] = '\0';
+    snprintf(to, sizeof to, ":%s :cpu", name);
+    char *words = replaced(pickle_words, ":0 :cpu", to);
+    struct archive_bytes a = torch_bytes(words, 6, false);
+    refuse_span(pickle_parse, a.file.data, a.file.size, "is not in the archive");
+    bytes_free(&a.file);
+    free(words);
+
+    struct bytes pickle = pickle_bytes(pickle_words);
+    snprintf(to, sizeof to, "%s/data.pkl", name);
+    a = zip_bytes((struct zip_item[]){{to, pickle}}, 1, false);
+    refuse_span(pickle_parse, a.file.data, a.file.size, "w: its storage 'data/0' is not in the");
+    bytes_free(&a.file);
+    bytes_free(&pickle);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,7 +396,7 @@ int main(void)
         cmocka_unit_test(test_changed_files),  cmocka_unit_test(test_probe),
         cmocka_unit_test(test_valid_words),    cmocka_unit_test(test_pickle_cases),
         cmocka_unit_test(test_pickle_prefixes), cmocka_unit_test(test_bulk),
-        cmocka_unit_test(test_repeated_names),
+        cmocka_unit_test(test_repeated_names), cmocka_unit_test(test_long_names),
     };
     return cmocka_run_group_tests_name("pickle", tests, NULL, NULL);
 }

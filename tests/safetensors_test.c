@@ -172,17 +172,18 @@ static void test_header_length(void **state)
     static const struct {
         uint64_t length;
         const char *says;
-    } cases[] = {{0, "header length = 0"},
-                 {1, "header length = 1"},
-                 {100000001, "header length = 100000001"},
-                 {UINT64_MAX, "header length = 18446744073709551615"},
-                 {UINT64_MAX - 7, "header length = 18446744073709551608"},
+    } cases[] = {{0, "header length = 0; expected 2 to"},
+                 {1, "header length = 1; expected 2 to"},
+                 {100000001, "header length = 100000001; expected 2 to"},
+                 {UINT64_MAX, "header length = 18446744073709551615; expected 2 to"},
+                 {UINT64_MAX - 7, "header length = 18446744073709551608; expected 2 to"},
                  {1u << 20, "bytes follow"}};
     struct bytes b = safetensors_bytes(VALID, PAYLOAD);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         memcpy(b.data, &cases[i].length, 8);
         refuse_span(safetensors_parse, b.data, b.size, cases[i].says);
     }
+    refuse_span(safetensors_parse, b.data, 7, "7 bytes; expected at least 8");
     bytes_free(&b);
 }
 
@@ -204,7 +205,7 @@ static void test_bulk(void **state)
     (void)state;
     refuse_bulk("{\"a\":", "[", 100000, "nested 4 deep");
     refuse_bulk("", "{\"a\":", 100000, "nested 4 deep");
-    refuse_bulk("{\"a\":[", "{},", 100000, "lists and objects");
+    refuse_bulk("{\"a\":[", "{}", 100000, "100002 lists and objects");
     refuse_bulk("{\"a\":[", "0,", 100000, "commas");
     refuse_bulk("{\"a\":\"", "[\\\"", 100000, "not JSON"); /* brackets in a string are text */
 }

@@ -374,6 +374,26 @@ static void test_spm_by_hand(void **state)
     tokenizer_close(t);
 }
 
+/* Of equal pieces the lowest id counts; a character of which only some bytes are tokens is unknown. */
+static void test_spm_with_gaps(void **state)
+{
+    (void)state;
+    static const struct vocabulary_piece pieces[] = {
+        PIECE("<unk>", 0, TOKEN_UNKNOWN), PIECE("a", -1, TOKEN_NORMAL), PIECE("a", -2, TOKEN_NORMAL),
+        PIECE("<0xC3>", 0, TOKEN_BYTE), PIECE("<0xC3>", 0, TOKEN_BYTE), PIECE("<0x62>", 0, TOKEN_BYTE)};
+    struct vocabulary v = {.model = VOCABULARY_SPM, .pieces = pieces, .count = 6, .bos = -1, .eos = -1,
+                           .byte_fallback = true};
+    struct tokenizer *t = make_tokenizer(&v);
+    CHECK_IDS(t, "aba", 1, 5, 1);
+    CHECK_IDS(t, "\xc3\xa9", 0);
+    CHECK_IDS(t, "\xc3", 3);
+    tokenizer_close(t);
+    v.unknown = -1;
+    t = make_tokenizer(&v);
+    CHECK_IDS(t, "a\xc3\xa9" "a", 1, 1); /* dropped */
+    tokenizer_close(t);
+}
+
 static void check_piece(const struct tokenizer *t, int32_t previous, int32_t id, const char *expected)
 {
     char buffer[1];
@@ -667,6 +687,7 @@ static void test_what_becomes_of_matches(void **state)
                 check_split((struct split_rule){"-", 0, literal, invert, (enum split_behavior)b}, "ab--c-d",
                             expected[b][invert]);
     check_split((struct split_rule){"(?=b)", 0, false, false, SPLIT_ISOLATED}, "abab", "a|ba|b");
+    check_split((struct split_rule){"(?=b)", 0, false, false, SPLIT_CONTIGUOUS}, "abab", "a|ba|b");
     check_split((struct split_rule){"\\s", 0, false, false, SPLIT_REMOVED}, "a b\xe1\xa0\x8e" "c", "a|b\xe1\xa0\x8e" "c");
     check_split((struct split_rule){".", 0, true, false, SPLIT_REMOVED}, "a.b", "a|b");
 }
@@ -697,6 +718,7 @@ int main(void)
         cmocka_unit_test(test_tokenizers_of_hugging_face),
         cmocka_unit_test(test_tokenizers_of_sentencepiece),
         cmocka_unit_test(test_spm_by_hand),
+        cmocka_unit_test(test_spm_with_gaps),
         cmocka_unit_test(test_spm_pieces),
         cmocka_unit_test(test_bpe_by_hand),
         cmocka_unit_test(test_bad_vocabularies),

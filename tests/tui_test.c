@@ -1488,6 +1488,37 @@ static void test_every_screen_at_40_by_10(void **state)
     assert_ends("q");
 }
 
+/* Models of every format and of architectures with other tensors than a Llama's. */
+static void test_every_screen_on_every_format(void **state)
+{
+    static const struct {
+        const char *path, *layer;
+    } models[] = {{"gpt2", "attn_qkv"},
+                  {"phi3/model.safetensors", "ffn_gate_up"},
+                  {"gpt2/pytorch_model.bin", "ffn_up"},
+                  {"gemma2/gemma2.gguf", "post_ffw_norm"}};
+    static const char *const expected[] = {"token_embd", "SQNR weights [0-9]", "^.A +", "seed [0-9]+"};
+    (void)state;
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        char *path;
+        assert_true(asprintf(&path, "%s/tests/data/arch/%s", SRCDIR, models[i].path) > 0);
+        launch(32, 100, path, NULL, NULL);
+        wait_for(models[i].layer);
+        wait_match(DECODING);
+        press("/attn_output\r");
+        type_scheme("int4:g16");
+        wait_match("attn_output +[0-9x]+ +int4");
+        press("s");
+        for (int t = 0; t < TABS; t++) {
+            press(tabs[t].key);
+            await_tab(t);
+            wait_match(expected[t]);
+        }
+        assert_ends("q");
+        free(path);
+    }
+}
+
 static void test_storm_of_size_signals(void **state)
 {
     (void)state;
@@ -1998,6 +2029,7 @@ int main(void)
         TEST(test_random_sizes_while_a_job_runs),
         TEST(test_small_screens_show_what_matters),
         TEST(test_every_screen_at_40_by_10),
+        TEST(test_every_screen_on_every_format),
         TEST(test_storm_of_size_signals),
         TEST(test_ascii),
         TEST(test_invalid_bytes_as_keys),

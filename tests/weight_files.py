@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes the weight files in tests/data/weights/ with the libraries that people write theirs with.
 
-    pip install torch safetensors numpy && tests/weight_files.py tests/data/weights
+    pip install torch safetensors numpy && python3 tests/weight_files.py tests/data/weights
 
 Element i of the tensor NAME is ((7 i + len(NAME)) mod 8 - 4) / 4, which every floating-point type of
-the files holds exactly; tests/weightfile.c computes the same.
+the files holds exactly; tests/weightcheck.c computes the same.
 """
 import json
 import os

@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+enum { END64_BYTES = 56 };
 enum place { LOCAL, CENTRAL, END64, LOCATOR64, END };
 
 static const struct {
@@ -112,6 +113,55 @@ static void test_zip_cases(void **state)
                        wide_cases[i].value, wide_cases[i].width, wide_cases[i].says);
 }
 
+static void patch(struct archive_bytes *a, size_t offset, uint64_t value, size_t width)
+{
+    memcpy(a->file.data + offset, &value, width);
+}
+
+/* Values that depend on where the parts are. */
+static void test_edges(void **state)
+{
+    (void)state;
+    struct archive_bytes a = torch_bytes(pickle_words, 6, false);
+    patch(&a, a.central[2] + 42, a.central[0] - 8, 4); /* no room for a header */
+    refuse_span(pickle_parse, a.file.data, a.file.size, "m/data/0 at byte");
+    bytes_free(&a.file);
+
+    a = torch_bytes(pickle_words, 6, true);
+    patch(&a, a.end64 + 48, a.end64 + 8, 8); /* begin plus size wraps to the end */
+    patch(&a, a.end64 + 40, (uint64_t)-8, 8);
+    refuse_span(pickle_parse, a.file.data, a.file.size,
+                "a directory of 18446744073709551608 bytes");
+    bytes_free(&a.file);
+
+    a = zip_bytes(NULL, 0, true);
+    patch(&a, a.locator64 + 8, (uint64_t)-END64_BYTES, 8); /* a locator at the very beginning */
+    struct zip zip = {0};
+    struct error error = {""};
+    assert_false(zip_parse(&zip, a.file.data + a.locator64, a.file.size - a.locator64, &error));
+    check_line(&error, "zip64 end record at 18446744073709551560");
+    zip_close(&zip);
+    bytes_free(&a.file);
+}
+
+/* Only what is too large for its own field is in the zip64 field. */
+static void test_partly_wide(void **state)
+{
+    (void)state;
+    struct archive_bytes a = torch_bytes(pickle_words, 6, true);
+    size_t extra = a.central[2] + 46 + strlen("m/data/0");
+    patch(&a, a.central[2] + 42, a.local[2], 4);
+    patch(&a, extra + 2, 16, 2);
+    struct catalog c = {0};
+    struct error error = {""};
+    if (!pickle_parse(&c, a.file.data, a.file.size, &error))
+        fail_msg("%s", error.text);
+    assert_int_equal(c.count, 1);
+    assert_ptr_equal(c.entries[0].data, a.file.data + a.local[2] + 30 + strlen("m/data/0"));
+    catalog_close(&c);
+    bytes_free(&a.file);
+}
+
 static void refuse_items(const struct zip_item *items, size_t count, const char *says)
 {
     struct archive_bytes a = zip_bytes(items, count, false);
@@ -161,6 +211,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zip_cases),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_partly_wide),
         cmocka_unit_test(test_records),
         cmocka_unit_test(test_zip_find),
     };

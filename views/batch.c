@@ -134,8 +134,14 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     return ok;
 }
 
+static void show_progress(size_t done, size_t all)
+{
+    fprintf(stderr, done < all ? "\rqtop: quantizing, layer %zu of %zu" : "\r\x1b[K", done + 1, all);
+}
+
 bool batch_pack(struct batch *b, struct error *error)
 {
+    b->session.progress = isatty(STDERR_FILENO) ? show_progress : NULL;
     pool_bind_caller(b->session.pool); /* whoever packs runs the model too, on this thread */
     b->weights = session_weights(&b->session, b->schemes, error);
     return b->weights && hold_open(&b->hold, b->session.model, error) &&

@@ -3,6 +3,13 @@
 #include "batch.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
 
 static struct tokenizer *find_tokenizer(const struct options *o, struct error *error)
 {
@@ -12,10 +19,12 @@ static struct tokenizer *find_tokenizer(const struct options *o, struct error *e
     if (!o->model && !builtin)
         return NULL;
     const char *path = o->model ? o->model : builtin;
-    if (tokenizer_is_inside(path))
-        return tokenizer_beside(path, 0, error);
-    struct model *model = model_open(path, error); /* whose vocabulary tells which one fits */
-    struct tokenizer *t = model ? tokenizer_beside(path, model->hyper.vocab, error) : NULL;
+    struct model *model = NULL;
+    struct tokenizer *t = NULL;
+    if (tokenizer_is_inside(path) || is_folder(path))
+        t = tokenizer_beside(path, 0, error);
+    else if ((model = model_open(path, error))) /* its vocabulary tells which one fits */
+        t = tokenizer_beside(path, model->hyper.vocab, error);
     model_close(model);
     free(builtin);
     return t;
@@ -37,10 +46,10 @@ int run_tokenize(const struct options *o)
     size_t n;
     struct tokens tokens = {0};
     struct tokenizer *t = find_tokenizer(o, &error);
-    if (t && tokenizer_note(t))
-        note(tokenizer_note(t));
     char *text = t ? read_text("-", &n, &error) : NULL;
     bool ok = text && tokenize(t, text, n, &tokens, &error);
+    if (ok && tokenizer_note(t))
+        note(tokenizer_note(t));
     for (size_t i = 0; ok && i < tokens.count; i++)
         printf("%d\n", tokens.ids[i]);
     free(tokens.ids);

@@ -9,6 +9,9 @@
 /* Tokens in one pass at most; and in one that must end soon, or whose every logit is kept. */
 enum { CONTEXT_CHUNK = 256, CONTEXT_SLICE = 32 };
 
+/* Tokens of a prefill whose queries share one pass over a head's keys and values. */
+enum { ATTENTION_TOKENS = 8 };
+
 enum { MOST_SEQUENCES = 64 };
 
 enum { TAP_NONE = -1, TAP_ALL = -2 };

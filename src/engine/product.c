@@ -15,10 +15,16 @@ struct products {
     struct activations prepared;
 };
 
+static bool is_blocks(const struct qmatrix *m)
+{
+    return dtypes[m->scheme.weight].kind == DTYPE_KIND_BLOCK;
+}
+
+/* Stored schemes are equal whatever they store, but blocks may want activations in their own order. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b)
 {
     return a->cols == b->cols && a->group == b->group && a->panels == b->panels &&
-           a->odd == b->odd && scheme_equal(&a->scheme, &b->scheme);
+           a->odd == b->odd && is_blocks(a) == is_blocks(b) && scheme_equal(&a->scheme, &b->scheme);
 }
 
 static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)

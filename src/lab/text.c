@@ -208,14 +208,11 @@ static void forget_frame(struct lab *lab)
 
 bool texts_begin(struct lab *lab, struct error *error)
 {
-    size_t n = schemes_count(lab->session->model), rows = 0;
-    for (size_t i = 0; i < lab->session->model->tensor_count; i++)
-        if (lab->session->model->tensors[i].stored.rows > rows)
-            rows = lab->session->model->tensors[i].stored.rows;
+    size_t n = schemes_count(lab->session->model);
     lab->seed = lab->options.seed;
     lab->tensor_seconds = calloc(n, sizeof *lab->tensor_seconds);
     lab->sampled = calloc(n, sizeof *lab->sampled);
-    lab->output_scratch = malloc(rows * sizeof *lab->output_scratch);
+    lab->output_scratch = output_error_scratch(lab->session->model);
     if (!lab->tensor_seconds || !lab->sampled || !lab->output_scratch)
         return error_set(error, "not enough memory");
     if (!generation_open(&lab->text, lab, lab->set->kv, error))

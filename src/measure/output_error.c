@@ -24,14 +24,34 @@ static void open_histogram(struct output_error *e, const float *y, const float *
     e->errors = histogram_over(-reach, reach);
 }
 
-void output_error_add(struct output_error *e, const struct qmatrix *stored, const float *x,
-                      const float *y, size_t tokens, float *y_stored)
+/* Floats of a vector of this many, up to the next cache line. */
+static size_t padded(size_t n)
 {
-    struct activations untouched = {.tokens = 1, .cols = stored->cols};
+    return padded_bytes(n * sizeof(float)) / sizeof(float);
+}
+
+float *output_error_scratch(const struct model *m)
+{
+    size_t rows = 0, cols = 0;
+    for (size_t i = 0; i < m->tensor_count; i++) {
+        const struct qmatrix *w = &m->tensors[i].stored;
+        rows = w->rows > rows ? w->rows : rows;
+        cols = w->cols > cols ? w->cols : cols;
+    }
+    return aligned_alloc(LINE_BYTES, padded(rows) * sizeof(float) +
+                                         padded_bytes(activations_scratch(cols, 1)));
+}
+
+void output_error_add(struct output_error *e, const struct qmatrix *stored, const float *x,
+                      const float *y, size_t tokens, float *scratch)
+{
+    const struct isa *isa = isa_current();
+    float *y_stored = scratch;
     for (size_t t = 0; t < tokens; t++) {
         const float *out = y + t * stored->rows;
-        untouched.values = x + t * stored->cols;
-        isa_current()->matmul(stored, &untouched, 0, qmatrix_panels(stored), y_stored);
+        struct activations one;
+        activations_prepare(isa, stored, x + t * stored->cols, 1, scratch + padded(stored->rows), &one);
+        isa->matmul(stored, &one, 0, qmatrix_panels(stored), y_stored);
         if (e->tokens++ == 0)
             open_histogram(e, out, y_stored, stored->rows);
         for (size_t r = 0; r < stored->rows; r++) {
@@ -88,9 +108,8 @@ bool output_errors(const struct session *s, const struct weights *weights, const
     if (outputs_are_exact(s->model, weights))
         return count_exact(s->model, n, errors);
     const struct hyper *h = &s->model->hyper;
-    size_t rows = h->vocab > h->hidden ? h->vocab : h->hidden;
     struct collector collector = {.session = s, .errors = errors, .error = error};
-    collector.scratch = malloc((rows > h->dim ? rows : h->dim) * sizeof(float));
+    collector.scratch = output_error_scratch(s->model);
     float *logits = malloc(h->vocab * sizeof *logits);
     struct hold hold;
     struct context *c = context_open_kv(s->model, s->pool, weights->kv, n, error);

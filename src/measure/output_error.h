@@ -19,9 +19,12 @@ double output_error_sqnr_db(const struct output_error *e);
 /* Whether a set's matrices all run as stored. */
 bool outputs_are_exact(const struct model *model, const struct weights *weights);
 
-/* Adds the product of one tensor, as a tap sees it. y_stored is scratch of rows floats. */
+/* Scratch for output_error_add on any tensor of a model; null when memory is short. The caller frees. */
+float *output_error_scratch(const struct model *model);
+
+/* Adds the product of one tensor, as a tap sees it. */
 void output_error_add(struct output_error *e, const struct qmatrix *stored, const float *x,
-                      const float *y, size_t tokens, float *y_stored);
+                      const float *y, size_t tokens, float *scratch);
 
 /* Runs n tokens through the set and fills errors (one a tensor; those that multiply nothing stay
  * empty). Where every matrix runs as stored, there is nothing to run: the outputs are exact, whatever the

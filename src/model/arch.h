@@ -21,9 +21,9 @@ struct arch {
     enum rope gguf_rope, hf_rope;
     bool scaled_embedding;  /* by sqrt(dim) */
     bool norms_from_one;    /* Hugging Face files hold w where the norm multiplies by 1 + w */
-    bool windows_on_demand; /* Hugging Face's: only where use_sliding_window says so */
     bool transposed;        /* Hugging Face files hold the matrices of blocks as columns x rows */
     size_t window_period;   /* see struct hyper */
+    bool window_asked;      /* config.json's window counts only where use_sliding_window says so */
     const char *hf_block;   /* what comes before the number of a block */
     role_names *hf_names;
     role_names *gguf_names; /* where they are not the canonical ones; or null */

@@ -49,7 +49,7 @@ bool hyper_check(const struct hyper *h, const char *where, struct error *error)
     if (h->heads % h->kv_heads != 0)
         return error_set(error, "%s: number of KV heads = %zu; expected a divisor of %zu heads", where,
                          h->kv_heads, h->heads);
-    size_t turned = rope_turned(h);
+    size_t turned = hyper_turned(h);
     if (h->rope != ROPE_NONE && (turned % 2 != 0 || turned > h->head_size))
         return error_set(error, "%s: rotary embedding of %zu dimensions in heads of %zu; expected an "
                                 "even number, at most the head's size", where, turned, h->head_size);
@@ -215,10 +215,9 @@ static bool take_tensor(struct model *m, struct tensor *t, const struct arch *a,
                            e->bytes);
 }
 
-/* What files hold besides weights: tables that the engine computes itself, or reads on its own. */
-static const char *const not_weights[] = {"rope_freqs.weight", "rope_factors_*.weight",
-                                          "*.rotary_emb.inv_freq", "*.attn.bias",
-                                          "*.attn.masked_bias"};
+/* What GGUF files hold besides weights: factors that gguf_model.c reads. Readers of other formats leave
+ * out what is none. */
+static const char *const not_weights[] = {"rope_freqs.weight", "rope_factors_*.weight"};
 
 static bool is_weight(const char *name)
 {

@@ -67,7 +67,4 @@ bool rope_set_factors(struct model *model, const float *factors, size_t count, c
 bool rope_short(struct model *model, const float *factors, size_t count, const char *what,
                 size_t original, float magnitude, struct error *error);
 
-/* Dimensions of a head that turn. */
-size_t rope_turned(const struct hyper *hyper);
-
 #endif

@@ -195,12 +195,12 @@ static bool read_window(const struct config *c, const struct arch *a, struct hyp
 {
     bool used;
     const char *name;
-    if (!read_flag(c, "use_sliding_window", !a->windows_on_demand, &used) ||
+    if (!read_flag(c, "use_sliding_window", !a->window_asked, &used) ||
         !read_size(c, c->json, "sliding_window", NULL, SIZE_MAX, MOST_POSITIONS, &h->window))
         return false;
     if (h->window == SIZE_MAX || !used)
         h->window = 0;
-    if (h->window && a->windows_on_demand && !read_first_window(c, h))
+    if (h->window && a->window_asked && !read_first_window(c, h))
         return false;
     const json_t *types = find(c->json, "layer_types", NULL, &name);
     return !types || check_layer_types(c, h, types);

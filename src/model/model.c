@@ -98,6 +98,11 @@ void model_close(struct model *m)
 
 /* ---- the tensor list ------------------------------------------------------------------------- */
 
+size_t hyper_turned(const struct hyper *h)
+{
+    return h->rope_dims ? h->rope_dims : h->head_size;
+}
+
 size_t hyper_window(const struct hyper *h, size_t layer)
 {
     bool sees_all = h->window_period && layer % h->window_period == h->window_period - 1;

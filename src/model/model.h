@@ -111,6 +111,9 @@ struct hyper {
     size_t window_period;   /* layer i sees all where i % period == period - 1; 0: every one is windowed */
 };
 
+/* Dimensions of a head that rotary embeddings turn. */
+size_t hyper_turned(const struct hyper *hyper);
+
 /* Positions that a layer sees at most; 0: all. */
 size_t hyper_window(const struct hyper *hyper, size_t layer);
 

@@ -88,7 +88,7 @@ static bool read_shape(struct item *item, const json_t *value, struct error *err
 
 static bool read_offsets(struct item *item, const json_t *value, size_t room, struct error *error)
 {
-    if (!json_is_array(value) || json_array_size(value) != 2)
+    if (json_array_size(value) != 2) /* 0 of what is no list */
         return error_set(error, "%s: data_offsets is not a list of two; expected begin and end",
                          item->name);
     size_t *const out[2] = {&item->begin, &item->end};
@@ -166,9 +166,7 @@ static bool check_metadata(json_t *metadata, struct error *error)
 static int item_order(const void *a, const void *b)
 {
     const struct item *x = a, *y = b;
-    if (x->begin != y->begin)
-        return x->begin < y->begin ? -1 : 1;
-    return (x->end > y->end) - (x->end < y->end);
+    return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
 /* The tensors must fill the rest of the file: no byte twice, none unused. */

@@ -122,8 +122,10 @@ static bool check_part_name(const char *path, const char *tensor, const json_t *
         return error_set(error, "%s: weight_map: %.128s is %s; expected the name of a file", path,
                          tensor, json_text_kind(value));
     if (!*part || strchr(part, '/') || strcmp(part, ".") == 0 || strcmp(part, "..") == 0)
-        return error_set(error, "%s: weight_map: %.128s is in '%.64s'; expected the name of a file beside "
-                                "the index", path, tensor, part);
+        return error_set(error,
+                         "%s: weight_map: %.128s is in '%.64s'; expected the name of a file beside "
+                         "the index",
+                         path, tensor, part);
     return true;
 }
 
@@ -180,7 +182,8 @@ static bool check_places(const struct catalog *catalog, const char *path,
         bool inside = entry && (uintptr_t)entry->data >= (uintptr_t)map->data &&
                       (uintptr_t)entry->data - (uintptr_t)map->data < map->size;
         if (!inside && (entry || !tensor_may_be_buffer(tensor, strlen(tensor))))
-            return error_set(error, "%s: weight_map: %.128s is not in %.64s, where the index has it", path,
+            return error_set(error,
+                             "%s: weight_map: %.128s is not in %.64s, where the index has it", path,
                              tensor, places[i].part);
     }
     return true;
@@ -266,10 +269,9 @@ bool weight_files_read(struct catalog *catalog, const char *path, const struct w
         return read_file(catalog, path, files, error);
     bool found;
     bool ok = read_inside(catalog, path, files->single, files, &found, error);
-    if (ok || found)
-        return ok;
-    ok = read_inside(catalog, path, files->index, files, &found, error);
-    if (ok || found)
+    if (!found)
+        ok = read_inside(catalog, path, files->index, files, &found, error);
+    if (found)
         return ok;
     return error_set(error, "%s: holds neither %s nor %s", path, files->single, files->index);
 }

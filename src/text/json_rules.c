@@ -7,7 +7,8 @@
 static const char marked_space[] = "\xe2\x96\x81";
 
 /* The expression of ByteLevel, and what other steps cut at. */
-static const char by_bytes[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+static const char by_bytes[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 static const char digit[] = "\\p{N}", digits[] = "\\p{N}+";
 static const char mark[] = "[\\p{P}!-/:-@\\[-`{-~]";
 static const char words[] = "\\w+|[^\\w\\s]+", white[] = "\\s+";

@@ -7,7 +7,8 @@
 
 /* Where nothing names them. */
 static const char *const usual_bos[] = {"<s>", "<|begin_of_text|>", "<bos>", "<|startoftext|>", NULL};
-static const char *const usual_eos[] = {"</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "<|im_end|>", NULL};
+static const char *const usual_eos[] = {"</s>",  "<|endoftext|>", "<|end_of_text|>",
+                                        "<eos>", "<|im_end|>",    NULL};
 
 static bool bad_template(const struct json_reading *r, const char *what)
 {

@@ -27,7 +27,6 @@ typedef uint64_t __mmask64;
 #define EMULATED static inline
 
 /* A register seen as other lanes. */
-typedef uint16_t words_128 __attribute__((vector_size(16)));
 typedef uint16_t words_256 __attribute__((vector_size(32)));
 typedef uint16_t words_512 __attribute__((vector_size(64)));
 typedef int32_t dwords_512 __attribute__((vector_size(64)));
@@ -67,22 +66,11 @@ EMULATED void _mm512_storeu_si512(void *p, __m512i x)
     memcpy(p, &x, sizeof x);
 }
 
-EMULATED void _mm_storeu_si128(void *p, __m128i x)
-{
-    memcpy(p, &x, sizeof x);
-}
-
 /* ---- constants ------------------------------------------------------------------------------- */
 
 EMULATED __m512 _mm512_set1_ps(float x)
 {
     LANES_OF(__m512, 16, out, x);
-    return out;
-}
-
-EMULATED __m128i _mm_set1_epi8(char x)
-{
-    LANES_OF(__m128i, 16, out, (uint8_t)x);
     return out;
 }
 
@@ -221,21 +209,16 @@ EMULATED __m512 _mm512_dpbf16_ps(__m512 sum, __m512bh a, __m512bh b)
 
 /* ---- bits ------------------------------------------------------------------------------------ */
 
-EMULATED __m128i _mm_and_si128(__m128i a, __m128i b)
+EMULATED __m256i _mm256_broadcastsi128_si256(__m128i x)
 {
-    return a & b;
+    LANES_OF(__m256i, 32, out, x[i % 16]);
+    return out;
 }
 
-EMULATED __m128i _mm_srli_epi16(__m128i a, int n)
+/* Each half looks up its own sixteen bytes; one with its top bit set asks for 0. */
+EMULATED __m256i _mm256_shuffle_epi8(__m256i x, __m256i at)
 {
-    LANES_OF(words_128, 8, out, (uint16_t)(((words_128)a)[i] >> n));
-    return (__m128i)out;
-}
-
-/* A byte with its top bit set asks for 0. */
-EMULATED __m128i _mm_shuffle_epi8(__m128i x, __m128i at)
-{
-    LANES_OF(__m128i, 16, out, at[i] & 128 ? 0 : x[at[i] & 15]);
+    LANES_OF(__m256i, 32, out, at[i] & 128 ? 0 : x[i / 16 * 16 + (at[i] & 15)]);
     return out;
 }
 

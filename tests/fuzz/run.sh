@@ -14,6 +14,7 @@ work=${QTOP_FUZZ:-$top/build-fuzz}
 # NAME (of the file)  LONGEST INPUT  SOURCES: what the target covers
 targets="
 gguf               4096 src/model/gguf.c src/model/gguf_tensors.c src/model/gguf_types.c src/model/gguf_values.c src/model/catalog.c
+hf_config          2048 src/model/hf_config.c src/model/rope.c src/model/jsontext.c
 llama2c            8192 src/model/llama2c.c
 gguf_tokenizer     4096 src/text/gguf_vocabulary.c src/text/vocabulary.c
 llama2c_tokenizer  4096 src/text/llama2c_tokenizer.c src/text/merge.c src/text/lookup.c
