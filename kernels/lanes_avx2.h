@@ -88,6 +88,27 @@ INLINE floats floats_from_bf16(const void *p)
                     _mm256_castsi256_ps(_mm256_slli_epi32(high, 16))};
 }
 
+/* 16 E4M3, shifted to where fp16 has its sign, exponent and mantissa: an fp16 number 256 times too small,
+ * subnormals included. What would be 480 is NaN: one step more and the exponent's top bit is set. */
+INLINE floats floats_from_fp8e4m3(const void *p)
+{
+    __m256i bytes = _mm256_cvtepi8_epi16(_mm_loadu_si128(p));
+    __m256i half = _mm256_and_si256(_mm256_slli_epi16(bytes, 7), _mm256_set1_epi16((short)0xbf80));
+    __m256i next = _mm256_add_epi16(half, _mm256_set1_epi16(0x80));
+    half = _mm256_or_si256(half, _mm256_and_si256(next, _mm256_set1_epi16(0x4000)));
+    __m256 unit = _mm256_set1_ps(256);
+    return (floats){_mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(half)), unit),
+                    _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(half, 1)), unit)};
+}
+
+/* E5M2 is the upper half of fp16. */
+INLINE floats floats_from_fp8e5m2(const void *p)
+{
+    __m128i bytes = _mm_loadu_si128(p), zero = _mm_setzero_si128();
+    return (floats){_mm256_cvtph_ps(_mm_unpacklo_epi8(zero, bytes)),
+                    _mm256_cvtph_ps(_mm_unpackhi_epi8(zero, bytes))};
+}
+
 /* ---- integers -------------------------------------------------------------------------------- */
 
 INLINE integers integers_all(int32_t x)
@@ -288,12 +309,9 @@ INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
                     _mm256_cvtph_ps(_mm256_extracti128_si256(half, 1))};
 }
 
-/* E5M2 is the upper half of fp16. */
 INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
 {
-    __m128i bytes = _mm_load_si128((const __m128i *)(line + 16 * c)), zero = _mm_setzero_si128();
-    return (floats){_mm256_cvtph_ps(_mm_unpacklo_epi8(zero, bytes)),
-                    _mm256_cvtph_ps(_mm_unpackhi_epi8(zero, bytes))};
+    return floats_from_fp8e5m2(line + 16 * c);
 }
 
 #define INT4_FACTOR(C) int4_factors[C]

@@ -82,6 +82,23 @@ INLINE floats floats_from_bf16(const void *p)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
 }
 
+/* 16 E4M3, shifted to where fp16 has its sign, exponent and mantissa: an fp16 number 256 times too small,
+ * subnormals included. What would be 480 is NaN: one step more and the exponent's top bit is set. */
+INLINE floats floats_from_fp8e4m3(const void *p)
+{
+    __m256i bytes = _mm256_cvtepi8_epi16(_mm_loadu_si128(p));
+    __m256i half = _mm256_and_si256(_mm256_slli_epi16(bytes, 7), _mm256_set1_epi16((short)0xbf80));
+    __m256i next = _mm256_add_epi16(half, _mm256_set1_epi16(0x80));
+    half = _mm256_or_si256(half, _mm256_and_si256(next, _mm256_set1_epi16(0x4000)));
+    return _mm512_mul_ps(_mm512_cvtph_ps(half), _mm512_set1_ps(256));
+}
+
+/* E5M2 is the upper half of fp16. */
+INLINE floats floats_from_fp8e5m2(const void *p)
+{
+    return _mm512_cvtph_ps(_mm256_slli_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(p)), 8));
+}
+
 /* ---- integers -------------------------------------------------------------------------------- */
 
 INLINE integers integers_all(int32_t x)

@@ -111,6 +111,31 @@ INLINE floats floats_from_bf16(const void *p)
                     upper_half(vget_low_u16(high)), upper_half(vget_high_u16(high))};
 }
 
+/* E4M3, sign-extended and shifted by 7, to fp16 numbers 256 times too small. What would be 480 is NaN: one
+ * step more and the exponent's top bit is set. */
+INLINE uint16x8_t halves_from_e4m3(int16x8_t shifted)
+{
+    uint16x8_t half = vandq_u16(vreinterpretq_u16_s16(shifted), vdupq_n_u16(0xbf80));
+    uint16x8_t next = vaddq_u16(half, vdupq_n_u16(0x80));
+    return vorrq_u16(half, vandq_u16(next, vdupq_n_u16(0x4000)));
+}
+
+INLINE floats floats_from_fp8e4m3(const void *p)
+{
+    int8x16_t bytes = vreinterpretq_s8_u8(vld1q_u8(p));
+    return floats_multiply(floats_from_halves(halves_from_e4m3(vshll_n_s8(vget_low_s8(bytes), 7)),
+                                              halves_from_e4m3(vshll_high_n_s8(bytes, 7))),
+                           floats_all(0x1p8f));
+}
+
+/* E5M2 is the upper half of fp16. */
+INLINE floats floats_from_fp8e5m2(const void *p)
+{
+    uint8x16_t bytes = vld1q_u8(p), zero = vdupq_n_u8(0);
+    return floats_from_halves(vreinterpretq_u16_u8(vzip1q_u8(zero, bytes)),
+                              vreinterpretq_u16_u8(vzip2q_u8(zero, bytes)));
+}
+
 /* ---- integers -------------------------------------------------------------------------------- */
 
 INLINE integers integers_all(int32_t x)
@@ -337,12 +362,9 @@ INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
                            floats_all(0x1p8f));
 }
 
-/* E5M2 is the upper half of fp16. */
 INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
 {
-    uint8x16_t bytes = vld1q_u8(line + 16 * c), zero = vdupq_n_u8(0);
-    return floats_from_halves(vreinterpretq_u16_u8(vzip1q_u8(zero, bytes)),
-                              vreinterpretq_u16_u8(vzip2q_u8(zero, bytes)));
+    return floats_from_fp8e5m2(line + 16 * c);
 }
 
 #define INT4_FACTOR(C) 1

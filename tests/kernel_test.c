@@ -359,12 +359,129 @@ static void check_rows(const struct isa *isa, const char *scheme, uint64_t *seed
 static void test_matmul_of_rows(void **state)
 {
     (void)state;
-    static const char *const schemes[] = {"fp32", "fp16", "bf16", "int8:g16", "int8:g64", "int8:g33"};
+    static const char *const schemes[] = {"fp32",     "fp16",     "bf16",    "int8:g16", "int8:g64",
+                                          "int8:g33", "fp8e4m3",  "fp8e4m3:g33", "fp8e5m2:tensor"};
     uint64_t seed = 12;
     for (size_t i = 0; tested_isa(i); i++)
         for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++)
             if (tested_isa(i)->available())
                 check_rows(tested_isa(i), schemes[k], &seed);
+}
+
+/* ---- fp8 of files ---------------------------------------------------------------------------- */
+
+/* fp8 in rows as files hold it: no scales, and any code. */
+struct fp8_rows {
+    struct qmatrix m;
+    uint8_t *codes;
+    float *x, *y;
+    size_t tokens;
+};
+
+static struct fp8_rows make_fp8_rows(enum dtype type, size_t rows, size_t cols, size_t tokens)
+{
+    struct fp8_rows p = {.codes = make(rows * cols), .x = make(tokens * cols * sizeof *p.x),
+                         .y = make(tokens * rows * sizeof *p.y), .tokens = tokens};
+    p.m = (struct qmatrix){.rows = rows, .cols = cols, .scheme = scheme_default(type), .group = cols,
+                           .groups = 1, .row_bytes = cols, .bytes = rows * cols, .codes = p.codes};
+    p.m.scheme.stored = true;
+    p.m.scheme.granularity = GRANULARITY_TENSOR;
+    return p;
+}
+
+static void free_fp8_rows(struct fp8_rows *p)
+{
+    free(p->codes);
+    free(p->x);
+    free(p->y);
+}
+
+static void multiply_fp8_rows(const struct isa *isa, struct fp8_rows *p)
+{
+    struct activations prepared;
+    void *scratch = make_scratch(p->m.cols, p->tokens);
+    activations_prepare(isa, &p->m, p->x, p->tokens, scratch, &prepared);
+    isa->matmul(&p->m, &prepared, 0, qmatrix_panels(&p->m), p->y);
+    free(scratch);
+}
+
+static bool same_float(float a, float b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
+
+/* NaN may become a quiet one. */
+static void check_stored_rows(const struct isa *isa, const struct qmatrix *m)
+{
+    float *row = make(2 * m->cols * sizeof *row), *plain = row + m->cols;
+    for (size_t r = 0; r < m->rows; r++) {
+        isa->decode_row(m, r, row);
+        qmatrix_decode_row(m, r, plain);
+        for (size_t c = 0; c < m->cols; c++)
+            assert_true(same_float(row[c], plain[c]));
+    }
+    free(row);
+}
+
+/* Row r has code r in one column, which alone meets an activation: 1. What lies in the others is finite,
+ * since 0 times infinity is no number. */
+static void check_every_stored_code(const struct isa *isa, enum dtype type, size_t tokens)
+{
+    enum { ROWS = 256, COLS = 45 };
+    for (size_t seen = 0; seen < COLS; seen += tokens > 1 ? COLS : 4) {
+        struct fp8_rows p = make_fp8_rows(type, ROWS, COLS, tokens);
+        for (size_t i = 0; i < ROWS * COLS; i++)
+            p.codes[i] = i % COLS == seen % COLS ? (uint8_t)(i / COLS) : (uint8_t)(i % 100);
+        for (size_t i = 0; i < tokens * COLS; i++)
+            p.x[i] = i % COLS == seen % COLS ? 1 : 0;
+        multiply_fp8_rows(isa, &p);
+        for (size_t i = 0; i < tokens * ROWS; i++) {
+            float expected = dtypes[type].decode((uint32_t)(i % ROWS));
+            if (!same_float(p.y[i], expected))
+                fail_msg("%s, %s of a file, %zu tokens: column %zu, code %zu: %a; expected %a",
+                         isa->name, dtypes[type].name, tokens, seen, i % ROWS, (double)p.y[i],
+                         (double)expected);
+        }
+        check_stored_rows(isa, &p.m);
+        free_fp8_rows(&p);
+    }
+}
+
+/* Random finite codes, subnormals among them, within the bound of every product. */
+static void check_stored_fp8(const struct isa *isa, enum dtype type, uint64_t *seed)
+{
+    struct fp8_rows p = make_fp8_rows(type, 1 + random_below(seed, MOST_ROWS),
+                                      1 + random_below(seed, MOST_COLS),
+                                      1 + random_below(seed, MOST_TOKENS));
+    for (size_t i = 0; i < p.m.rows * p.m.cols; i++)
+        do
+            p.codes[i] = (uint8_t)random_bits(seed);
+        while (!isfinite(dtypes[type].decode(p.codes[i])));
+    for (size_t i = 0; i < p.tokens * p.m.cols; i++)
+        p.x[i] = (float)random_normal(seed);
+    multiply_fp8_rows(isa, &p);
+    struct product as = {.m = p.m, .x = p.x, .tokens = p.tokens};
+    as.scratch = make_scratch(p.m.cols, p.tokens);
+    activations_prepare(isa, &as.m, as.x, as.tokens, as.scratch, &as.prepared);
+    check_against_double(isa, &as, p.y);
+    check_row_split(isa, &as, p.y, seed);
+    check_decode(isa, &as.m);
+    free(as.scratch);
+    free_fp8_rows(&p);
+}
+
+static void test_matmul_of_stored_fp8(void **state)
+{
+    (void)state;
+    static const enum dtype types[] = {DTYPE_FP8E4M3, DTYPE_FP8E5M2};
+    uint64_t seed = 21;
+    for (size_t i = 0; tested_isa(i); i++)
+        for (size_t k = 0; k < 2 && tested_isa(i)->available(); k++) {
+            check_every_stored_code(tested_isa(i), types[k], 1);
+            check_every_stored_code(tested_isa(i), types[k], MOST_TOKENS);
+            for (int n = 0; n < 60; n++)
+                check_stored_fp8(tested_isa(i), types[k], &seed);
+        }
 }
 
 /* Every code of a type, in every lane and column of some lines, by activations of which one is 1:
@@ -713,6 +830,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_matmul_of_rows),
+        cmocka_unit_test(test_matmul_of_stored_fp8),
         cmocka_unit_test(test_matmul_of_every_code),
         cmocka_unit_test(test_matmul_of_subnormals),
         cmocka_unit_test(test_matmul_of_the_largest_codes),

@@ -82,9 +82,14 @@ static void report_totals(const struct batch *b, const struct options *o)
     const struct model *m = b->session.model;
     char size[16];
     size_t position = kv_bytes_per_position(m, b->weights->kv);
-    printf("%s: %zu parameters, %s, %.3f bits/weight; output errors on %d tokens that the %s wrote "
-           "itself\n", m->format, m->parameters, format_bytes(size, (double)weights_size(b->weights)),
-           weights_bits_per_weight(m, b->weights), OUTPUT_TOKENS, o->reference ? "reference" : "model");
+    printf("%s: %zu parameters, %s, %.3f bits/weight", m->format, m->parameters,
+           format_bytes(size, (double)weights_size(b->weights)),
+           weights_bits_per_weight(m, b->weights));
+    if (outputs_are_exact(m, b->weights))
+        printf("; all layers as stored\n");
+    else
+        printf("; output errors on %d tokens that the %s wrote itself\n", OUTPUT_TOKENS,
+               o->reference ? "reference" : "model");
     printf("%s: %s, %zu bytes a position, %s for %zu positions\n", KV_NAME,
            dtypes[b->weights->kv].name, position,
            format_bytes(size, (double)(position * b->session.context)), b->session.context);
@@ -102,6 +107,18 @@ static void report(const struct batch *b, const struct output_error *errors, con
         report_totals(b, o);
 }
 
+/* Output errors on n tokens that the model writes. */
+static bool measure(const struct batch *b, size_t n, struct output_error *errors, struct error *error)
+{
+    struct writer *writer = writer_open(&b->session, n, SELF_TEXT_EVALUATION_SEED, error);
+    while (writer && !writer_step(writer, 1))
+        continue;
+    bool ok = writer && output_errors(&b->session, b->weights, writer_tokens(writer)->ids,
+                                      writer_tokens(writer)->count, errors, error);
+    writer_close(writer);
+    return ok;
+}
+
 int run_inspect(const struct options *o)
 {
     struct batch batch;
@@ -112,15 +129,14 @@ int run_inspect(const struct options *o)
     const struct session *s = &batch.session;
     size_t n = s->context < OUTPUT_TOKENS ? s->context : OUTPUT_TOKENS;
     struct output_error *errors = calloc(s->model->tensor_count, sizeof *errors);
-    struct writer *writer = writer_open(s, n, SELF_TEXT_EVALUATION_SEED, &error);
-    bool ok = errors && writer && batch_measure(&batch, &error) && batch_pack(&batch, &error);
-    while (ok && !writer_step(writer, 1))
-        continue;
-    ok = ok && output_errors(s, batch.weights, writer_tokens(writer)->ids,
-                             writer_tokens(writer)->count, errors, &error);
+    bool ok = errors ? batch_measure(&batch, &error) && batch_pack(&batch, &error)
+                     : error_set(&error, "not enough memory");
+    if (ok && outputs_are_exact(s->model, batch.weights))
+        ok = output_errors(s, batch.weights, NULL, n, errors, &error);
+    else
+        ok = ok && measure(&batch, n, errors, &error);
     if (ok)
         report(&batch, errors, o);
-    writer_close(writer);
     free(errors);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);

@@ -16,6 +16,9 @@ struct output_error {
 /* 10 log10 (sum y^2 / sum e^2); +infinity without error, NaN without tokens. */
 double output_error_sqnr_db(const struct output_error *e);
 
+/* Whether a set's matrices all run as stored, and that is the reference. */
+bool outputs_are_exact(const struct model *model, const struct weights *weights);
+
 /* Scratch for output_error_add on any tensor of a model; null when memory is short. The caller frees. */
 float *output_error_scratch(const struct model *model);
 
@@ -24,7 +27,8 @@ void output_error_add(struct output_error *e, const struct qmatrix *reference, c
                       const float *y, size_t tokens, float *scratch);
 
 /* Runs n tokens through the set and fills errors (one a tensor; those that multiply nothing stay
- * empty). */
+ * empty). Where every matrix runs as stored, there is nothing to run: the outputs are exact, whatever the
+ * tokens, which may be null. */
 bool output_errors(const struct session *session, const struct weights *weights,
                    const int32_t *tokens, size_t n, struct output_error *errors,
                    struct error *error);

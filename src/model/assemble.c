@@ -10,35 +10,50 @@ enum { NAME = 128 };
 
 /* ---- hyper-parameters ------------------------------------------------------------------------ */
 
+static bool check_numbers(const struct hyper *h, const char *where, struct error *error)
+{
+    const struct {
+        const char *name;
+        float value, least, most;
+    } numbers[] = {
+        {"epsilon of the norms", h->norm_eps, least_epsilon, most_epsilon},
+        {"scale of attention", h->attention_scale, 0, most_cap},
+        {"cap of attention", h->attention_cap, 0, most_cap},
+        {"cap of the logits", h->logit_cap, 0, most_cap},
+        {"rope base", h->rope_base, least_rope_base, most_rope_base}, /* last: not all have it */
+    };
+    size_t count = sizeof numbers / sizeof *numbers - (h->rope == ROPE_NONE);
+    for (size_t i = 0; i < count; i++)
+        if (!(numbers[i].value >= numbers[i].least && numbers[i].value <= numbers[i].most))
+            return error_set(error, "%s: %s = %g; expected %g to %g", where, numbers[i].name,
+                             (double)numbers[i].value, (double)numbers[i].least,
+                             (double)numbers[i].most);
+    return true;
+}
+
 bool hyper_check(const struct hyper *h, const char *where, struct error *error)
 {
     const struct {
         const char *name;
         size_t value, most;
     } sizes[] = {
-        {"embedding size", h->dim, 1 << 20},         {"feed-forward size", h->hidden, 1 << 22},
-        {"number of layers", h->layers, 1 << 14},    {"number of heads", h->heads, 1 << 14},
-        {"number of KV heads", h->kv_heads, 1 << 14}, {"head size", h->head_size, 1 << 14},
-        {"vocabulary", h->vocab, 1 << 24},           {"context", h->trained_context, 1 << 28},
+        {"embedding size", h->dim, MOST_DIM},         {"feed-forward size", h->hidden, MOST_HIDDEN},
+        {"number of layers", h->layers, MOST_LAYERS}, {"number of heads", h->heads, MOST_HEADS},
+        {"number of KV heads", h->kv_heads, MOST_HEADS}, {"head size", h->head_size, MOST_HEAD_SIZE},
+        {"vocabulary", h->vocab, MOST_VOCAB},         {"context", h->trained_context, MOST_POSITIONS},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value < 1 || sizes[i].value > sizes[i].most)
             return error_set(error, "%s: %s = %zu; expected 1 to %zu", where, sizes[i].name,
                              sizes[i].value, sizes[i].most);
     if (h->heads % h->kv_heads != 0)
-        return error_set(error, "%s: %zu KV heads do not divide %zu heads", where, h->kv_heads,
-                         h->heads);
+        return error_set(error, "%s: number of KV heads = %zu; expected a divisor of %zu heads", where,
+                         h->kv_heads, h->heads);
     size_t turned = hyper_turned(h);
     if (h->rope != ROPE_NONE && (turned % 2 != 0 || turned > h->head_size))
         return error_set(error, "%s: rotary embedding of %zu dimensions in heads of %zu; expected an "
                                 "even number, at most the head's size", where, turned, h->head_size);
-    if (h->rope != ROPE_NONE && !(h->rope_base > 0 && h->rope_base < INFINITY))
-        return error_set(error, "%s: rope base = %g; expected a number above 0", where,
-                         (double)h->rope_base);
-    if (!(h->norm_eps > 0 && h->norm_eps < 1))
-        return error_set(error, "%s: epsilon of the norms = %g; expected a number above 0 and below 1",
-                         where, (double)h->norm_eps);
-    return true;
+    return check_numbers(h, where, error);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -73,6 +88,11 @@ size_t assemble_vocab(const struct model *m, const struct arch *a, const struct 
 {
     const struct entry *e = find_entry(m, a, n, ROLE_EMBEDDING, -1);
     return e && e->dimensions == 2 ? e->shape[0] : 0;
+}
+
+bool assemble_has_head(const struct model *m, const struct arch *a, const struct naming *n)
+{
+    return find_entry(m, a, n, ROLE_OUTPUT, -1) != NULL;
 }
 
 /* Optional tensors are there in all blocks or in none; the first tells. */

@@ -19,20 +19,27 @@ static const char *key_of(const struct metadata *d, const char *name, char key[1
     return key;
 }
 
-/* A size that must be there, unless `otherwise` is not 0. */
-static bool read_size(const struct metadata *d, const char *name, size_t otherwise, size_t *out)
+/* A size of 1 to `most` that must be there, unless `otherwise` is not 0. */
+static bool read_size(const struct metadata *d, const char *name, size_t otherwise, size_t most,
+                      size_t *out)
 {
     char key[128];
     key_of(d, name, key);
     if (!otherwise && !gguf_has(d->gguf, key))
         return error_set(d->error, "metadata: %s is missing", key);
-    return gguf_size(d->gguf, key, 1, (size_t)1 << 28, otherwise, out, d->error);
+    return gguf_size(d->gguf, key, 1, most, otherwise, out, d->error);
 }
 
-static bool read_float(const struct metadata *d, const char *name, float otherwise, float *out)
+/* A number from `least` to `most`. */
+static bool read_float(const struct metadata *d, const char *name, float otherwise, float least,
+                       float most, float *out)
 {
     char key[128];
-    return gguf_float(d->gguf, key_of(d, name, key), otherwise, out, d->error);
+    if (!gguf_float(d->gguf, key_of(d, name, key), otherwise, out, d->error))
+        return false;
+    return (*out >= least && *out <= most) ||
+           error_set(d->error, "metadata: %s = %g; expected %g to %g", key, (double)*out, (double)least,
+                     (double)most);
 }
 
 /* Models whose layers differ have an array where others have a number. */
@@ -50,19 +57,31 @@ static bool read_heads(const struct metadata *d, struct hyper *h)
 {
     char key[128];
     size_t value_size;
-    if (!read_size(d, "attention.head_count", 0, &h->heads) ||
-        !read_size(d, "attention.head_count_kv", h->heads, &h->kv_heads))
+    if (!read_size(d, "attention.head_count", 0, MOST_HEADS, &h->heads) ||
+        !read_size(d, "attention.head_count_kv", h->heads, MOST_HEADS, &h->kv_heads))
         return false;
+    if (h->heads % h->kv_heads != 0)
+        return error_set(d->error, "metadata: %s.attention.head_count_kv = %zu; expected a divisor of "
+                                   "head_count = %zu", d->arch, h->kv_heads, h->heads);
     if (!gguf_has(d->gguf, key_of(d, "attention.key_length", key)) && h->dim % h->heads != 0)
         return error_set(d->error, "metadata: %s.attention.head_count = %zu does not divide "
                                    "embedding_length = %zu", d->arch, h->heads, h->dim);
-    if (!read_size(d, "attention.key_length", h->dim / h->heads, &h->head_size) ||
-        !read_size(d, "attention.value_length", h->head_size, &value_size) ||
-        !read_size(d, "rope.dimension_count", h->head_size, &h->rope_dims))
+    if (!read_size(d, "attention.key_length", h->dim / h->heads, MOST_HEAD_SIZE, &h->head_size) ||
+        !read_size(d, "attention.value_length", h->head_size, MOST_HEAD_SIZE, &value_size) ||
+        !read_size(d, "rope.dimension_count", h->head_size, MOST_HEAD_SIZE, &h->rope_dims))
         return false;
     return value_size == h->head_size ||
            error_set(d->error, "metadata: %s.attention.value_length = %zu; expected that of the keys, "
                                "%zu", d->arch, value_size, h->head_size);
+}
+
+/* Which dimensions of a head turn is asked of models that turn any. */
+static bool check_rope_dims(const struct metadata *d, const struct hyper *h)
+{
+    bool good = h->rope == ROPE_NONE || (h->rope_dims % 2 == 0 && h->rope_dims <= h->head_size);
+    return good || error_set(d->error, "metadata: %s.rope.dimension_count = %zu; expected an even number "
+                                       "of at most the head's size, %zu",
+                             d->arch, h->rope_dims, h->head_size);
 }
 
 /* Gemma 2 27B divides by the square root of dim / heads; its files do not say so. */
@@ -78,31 +97,44 @@ static bool read_hyper(const struct metadata *d, const struct arch *a, struct hy
     const char *epsilon = a->norm == NORM_LAYER ? "attention.layer_norm_epsilon"
                                                 : "attention.layer_norm_rms_epsilon";
     char key[128];
-    bool ok = refuse_variants(d) && read_size(d, "embedding_length", 0, &h->dim) &&
-              read_size(d, "feed_forward_length", 0, &h->hidden) &&
-              read_size(d, "block_count", 0, &h->layers) &&
-              read_size(d, "context_length", 0, &h->trained_context) && read_heads(d, h) &&
-              read_float(d, "rope.freq_base", 10000, &h->rope_base) &&
-              read_float(d, epsilon, 1e-5f, &h->norm_eps) &&
-              read_float(d, "attention.scale", 0, &h->attention_scale) &&
-              read_float(d, "attn_logit_softcapping", 0, &h->attention_cap) &&
-              read_float(d, "final_logit_softcapping", 0, &h->logit_cap) &&
-              gguf_size(d->gguf, key_of(d, "attention.sliding_window", key), 0, (size_t)1 << 28, 0,
+    bool ok = refuse_variants(d) && read_size(d, "embedding_length", 0, MOST_DIM, &h->dim) &&
+              read_size(d, "feed_forward_length", 0, MOST_HIDDEN, &h->hidden) &&
+              read_size(d, "block_count", 0, MOST_LAYERS, &h->layers) &&
+              read_size(d, "context_length", 0, MOST_POSITIONS, &h->trained_context) &&
+              read_heads(d, h) &&
+              read_float(d, "rope.freq_base", 10000, least_rope_base, most_rope_base, &h->rope_base) &&
+              read_float(d, epsilon, 1e-5f, least_epsilon, most_epsilon, &h->norm_eps) &&
+              read_float(d, "attention.scale", 0, 0, most_cap, &h->attention_scale) &&
+              read_float(d, "attn_logit_softcapping", 0, 0, most_cap, &h->attention_cap) &&
+              read_float(d, "final_logit_softcapping", 0, 0, most_cap, &h->logit_cap) &&
+              gguf_size(d->gguf, key_of(d, "attention.sliding_window", key), 0, MOST_POSITIONS, 0,
                         &h->window, d->error);
     if (!ok)
         return false;
     arch_apply(a, true, h);
     fix_attention_scale(h, a->name);
-    return true;
+    return check_rope_dims(d, h);
 }
 
-/* A tensor of factors, one for two dimensions. */
-static const float *find_factors(const struct model *m, const char *name, size_t *count)
+/* ---- rotary scaling -------------------------------------------------------------------------- */
+
+/* A tensor of factors, one for two dimensions; the caller frees. *factors is null where there is none. */
+static bool read_factors(const struct model *m, const char *name, float **factors, size_t *count,
+                         struct error *error)
 {
     const struct entry *e = catalog_find(&m->files, name);
-    *count = e && e->dimensions == 1 && e->dtype == DTYPE_FP32 ? e->shape[0] : 0;
-    return *count && (uintptr_t)e->data % sizeof(float) == 0 ? (const float *)(const void *)e->data
-                                                             : NULL;
+    *factors = NULL;
+    if (!e)
+        return true;
+    if (e->dimensions != 1 || e->dtype != DTYPE_FP32)
+        return error_set(error, "tensor %s: %s in %zu dimensions; expected fp32 in one", name,
+                         dtypes[e->dtype].name, e->dimensions);
+    *count = e->shape[0];
+    *factors = malloc(e->bytes);
+    if (!*factors)
+        return error_set(error, "not enough memory");
+    memcpy(*factors, e->data, e->bytes);
+    return true;
 }
 
 static bool is(const struct gguf_text *text, const char *word)
@@ -110,31 +142,60 @@ static bool is(const struct gguf_text *text, const char *word)
     return text->size == strlen(word) && memcmp(text->data, word, text->size) == 0;
 }
 
+/* LongRoPE's factors are tensors. */
+static bool take_short_factors(struct model *m, const struct metadata *d, bool *found)
+{
+    static const char *const name = "rope_factors_short.weight";
+    size_t count, original;
+    float *factors, magnitude;
+    *found = false;
+    if (!read_float(d, "rope.scaling.attn_factor", 1, 0, most_cap, &magnitude) ||
+        !read_size(d, "rope.scaling.original_context_length", SIZE_MAX, MOST_POSITIONS, &original) ||
+        !read_factors(m, name, &factors, &count, d->error))
+        return false;
+    *found = factors != NULL;
+    if (!*found)
+        return !catalog_find(&m->files, "rope_factors_long.weight") ||
+               error_set(d->error, "tensor %s is missing beside rope_factors_long.weight", name);
+    bool ok = rope_short(m, factors, count, name, original, magnitude, d->error);
+    free(factors);
+    return ok;
+}
+
+static bool take_factors(struct model *m, const struct metadata *d)
+{
+    static const char *const name = "rope_freqs.weight";
+    size_t count;
+    float *factors;
+    if (!read_factors(m, name, &factors, &count, d->error))
+        return false;
+    bool ok = !factors || rope_set_factors(m, factors, count, name, d->error);
+    free(factors);
+    return ok;
+}
+
+/* Files that say how much but not how mean linearly, as the older key does. */
 static bool scale_rope(struct model *m, const struct metadata *d)
 {
-    char key[128];
     struct gguf_text type;
-    size_t count, original;
-    float factor, magnitude;
+    float factor;
+    bool is_short;
+    char key[128];
     if (!gguf_string(d->gguf, key_of(d, "rope.scaling.type", key), &type, d->error) ||
-        !read_float(d, "rope.scaling.factor", 1, &factor) ||
-        !read_float(d, "rope.scaling.attn_factor", 1, &magnitude) ||
-        !read_size(d, "rope.scaling.original_context_length", SIZE_MAX, &original))
+        !read_float(d, "rope.scale_linear", 1, 1, most_cap, &factor) ||
+        !read_float(d, "rope.scaling.factor", factor, 0, most_cap, &factor) ||
+        !take_short_factors(m, d, &is_short) || (!is_short && !take_factors(m, d)))
         return false;
-    const float *factors = find_factors(m, "rope_factors_short.weight", &count);
-    if (factors)
-        return rope_short(m, factors, count, original, magnitude, d->error);
-    factors = find_factors(m, "rope_freqs.weight", &count);
-    if (factors && !rope_set_factors(m, factors, count, "rope_freqs.weight", d->error))
-        return false;
-    if (!type.data || is(&type, "none"))
+    if (is_short || (type.data && is(&type, "none")))
         return true;
-    if (is(&type, "linear"))
+    if (!type.data || is(&type, "linear"))
         return factor == 1 || rope_scale(m, &(struct rope_scale){.type = SCALING_LINEAR,
                                                                  .factor = factor}, d->error);
     return error_set(d->error, "metadata: %s = '%.*s'; expected none or linear, or factors in a "
                                "tensor", key, (int)(type.size < 40 ? type.size : 40), type.data);
 }
+
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static bool build(struct model *m, const struct gguf *gguf, struct error *error)
 {

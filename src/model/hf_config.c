@@ -27,31 +27,33 @@ static const json_t *find(const json_t *object, const char *key, const char *oth
     return value && !json_is_null(value) ? value : NULL;
 }
 
-/* A size from 1 on; `otherwise` 0: it must be there. */
+/* A size of 1 to `most`; `otherwise` 0: it must be there. */
 static bool read_size(const struct config *c, const json_t *object, const char *key,
-                      const char *other, size_t otherwise, size_t *out)
+                      const char *other, size_t otherwise, size_t most, size_t *out)
 {
     const char *name;
     const json_t *value = find(object, key, other, &name);
     *out = otherwise;
     if (!value)
-        return otherwise > 0 || error_set(c->error, "config.json: %s is missing", key);
+        return otherwise > 0 || error_set(c->error, "config.json: %s%s%s is missing", key,
+                                          other ? " or " : "", other ? other : "");
     if (!json_is_integer(value))
         return error_set(c->error, "config.json: %s is %s; expected an integer", name,
                          json_text_kind(value));
     json_int_t n = json_integer_value(value);
-    if (n < 1 || n > 1 << 28)
-        return error_set(c->error, "config.json: %s = %lld; expected 1 to %d", name, (long long)n,
-                         1 << 28);
+    if (n < 1 || n > (json_int_t)most)
+        return error_set(c->error, "config.json: %s = %lld; expected 1 to %zu", name, (long long)n,
+                         most);
     *out = (size_t)n;
     return true;
 }
 
-static bool read_number(const struct config *c, const json_t *object, const char *key,
-                        const char *other, float otherwise, float *out)
+/* A number from `least` to `most`. */
+static bool read_number(const struct config *c, const json_t *object, const char *key, float otherwise,
+                        float least, float most, float *out)
 {
     const char *name;
-    const json_t *value = find(object, key, other, &name);
+    const json_t *value = find(object, key, NULL, &name);
     *out = otherwise;
     if (!value)
         return true;
@@ -59,10 +61,10 @@ static bool read_number(const struct config *c, const json_t *object, const char
         return error_set(c->error, "config.json: %s is %s; expected a number", name,
                          json_text_kind(value));
     double n = json_number_value(value);
-    if (!(fabs(n) <= 1e30))
-        return error_set(c->error, "config.json: %s = %g; expected a number", name, n);
     *out = (float)n;
-    return true;
+    return (n >= (double)least && n <= (double)most) ||
+           error_set(c->error, "config.json: %s = %g; expected %g to %g", name, n, (double)least,
+                     (double)most);
 }
 
 static bool read_flag(const struct config *c, const char *key, bool otherwise, bool *out)
@@ -77,85 +79,131 @@ static bool read_flag(const struct config *c, const char *key, bool otherwise, b
 
 /* ---- hyper-parameters ------------------------------------------------------------------------ */
 
-static const json_t *rope_object(const struct config *c)
+static const json_t *rope_object(const struct config *c, const char **name)
+{
+    return find(c->json, "rope_parameters", "rope_scaling", name);
+}
+
+static bool check_rope_object(const struct config *c)
 {
     const char *name;
-    const json_t *rope = find(c->json, "rope_parameters", "rope_scaling", &name);
-    return json_is_object(rope) ? rope : NULL;
+    const json_t *rope = rope_object(c, &name);
+    return !rope || json_is_object(rope) ||
+           error_set(c->error, "config.json: %s is %s; expected an object", name, json_text_kind(rope));
 }
 
 static bool read_shape(const struct config *c, const struct arch *a, struct hyper *h)
 {
     bool gpt2 = a->transposed;
-    if (!read_size(c, c->json, "hidden_size", "n_embd", 0, &h->dim) ||
-        !read_size(c, c->json, "num_hidden_layers", "n_layer", 0, &h->layers) ||
-        !read_size(c, c->json, "num_attention_heads", "n_head", 0, &h->heads) ||
-        !read_size(c, c->json, "intermediate_size", "n_inner", gpt2 ? 4 * h->dim : 0, &h->hidden) ||
-        !read_size(c, c->json, "num_key_value_heads", NULL, h->heads, &h->kv_heads) ||
-        !read_size(c, c->json, "vocab_size", NULL, 0, &h->vocab) ||
-        !read_size(c, c->json, "max_position_embeddings", "n_positions", 0, &h->trained_context))
+    if (!read_size(c, c->json, "hidden_size", "n_embd", 0, MOST_DIM, &h->dim) ||
+        !read_size(c, c->json, "num_hidden_layers", "n_layer", 0, MOST_LAYERS, &h->layers) ||
+        !read_size(c, c->json, "num_attention_heads", "n_head", 0, MOST_HEADS, &h->heads) ||
+        !read_size(c, c->json, "intermediate_size", "n_inner", gpt2 ? 4 * h->dim : 0, MOST_HIDDEN,
+                   &h->hidden) ||
+        !read_size(c, c->json, "num_key_value_heads", NULL, h->heads, MOST_HEADS, &h->kv_heads) ||
+        !read_size(c, c->json, "vocab_size", NULL, 0, MOST_VOCAB, &h->vocab) ||
+        !read_size(c, c->json, "max_position_embeddings", "n_positions", 0, MOST_POSITIONS,
+                   &h->trained_context))
         return false;
     const char *name;
+    if (h->heads % h->kv_heads != 0)
+        return error_set(c->error, "config.json: num_key_value_heads = %zu; expected a divisor of "
+                                   "num_attention_heads = %zu", h->kv_heads, h->heads);
     if (!find(c->json, "head_dim", NULL, &name) && h->dim % h->heads != 0)
         return error_set(c->error, "config.json: num_attention_heads = %zu does not divide "
                                    "hidden_size = %zu", h->heads, h->dim);
-    return read_size(c, c->json, "head_dim", NULL, h->dim / h->heads, &h->head_size);
+    return read_size(c, c->json, "head_dim", NULL, h->dim / h->heads, MOST_HEAD_SIZE, &h->head_size);
+}
+
+/* An even number of a head's dimensions turns, and not none. */
+static bool read_rope_dims(const struct config *c, const struct arch *a, struct hyper *h)
+{
+    float partial;
+    if (!read_number(c, c->json, "partial_rotary_factor", 1, 0, 1, &partial))
+        return false;
+    h->rope_dims = (size_t)((float)h->head_size * partial);
+    if (a->hf_rope == ROPE_NONE || (h->rope_dims > 0 && h->rope_dims % 2 == 0))
+        return true;
+    if (partial < 1)
+        return error_set(c->error, "config.json: partial_rotary_factor = %g turns %zu dimensions of a head "
+                                   "of %zu; expected an even number above 0",
+                         (double)partial, h->rope_dims, h->head_size);
+    return error_set(c->error, "config.json: head_dim = %zu; expected an even number", h->head_size);
 }
 
 /* What attention and norms are told; the names of a key changed over the years. */
 static bool read_numbers(const struct config *c, const struct arch *a, struct hyper *h)
 {
-    const json_t *rope = rope_object(c);
-    const char *epsilon = a->norm == NORM_LAYER ? "layer_norm_epsilon" : "rms_norm_eps";
-    float scalar, partial;
-    if (!read_number(c, c->json, epsilon, NULL, a->norm == NORM_LAYER ? 1e-5f : 1e-6f, &h->norm_eps) ||
-        !read_number(c, c->json, "rope_theta", NULL, 10000, &h->rope_base) ||
-        (rope && !read_number(c, rope, "rope_theta", NULL, h->rope_base, &h->rope_base)) ||
-        !read_number(c, c->json, "attn_logit_softcapping", NULL, 0, &h->attention_cap) ||
-        !read_number(c, c->json, "final_logit_softcapping", NULL, 0, &h->logit_cap) ||
-        !read_number(c, c->json, "query_pre_attn_scalar", NULL, 0, &scalar) ||
-        !read_number(c, c->json, "partial_rotary_factor", NULL, 1, &partial))
+    const char *name, *epsilon = a->norm == NORM_LAYER ? "layer_norm_epsilon" : "rms_norm_eps";
+    const json_t *rope = rope_object(c, &name);
+    float scalar;
+    if (!check_rope_object(c) ||
+        !read_number(c, c->json, epsilon, a->norm == NORM_LAYER ? 1e-5f : 1e-6f, least_epsilon,
+                     most_epsilon, &h->norm_eps) ||
+        !read_number(c, c->json, "rope_theta", 10000, least_rope_base, most_rope_base, &h->rope_base) ||
+        (rope && !read_number(c, rope, "rope_theta", h->rope_base, least_rope_base, most_rope_base,
+                              &h->rope_base)) ||
+        !read_number(c, c->json, "attn_logit_softcapping", 0, 0, most_cap, &h->attention_cap) ||
+        !read_number(c, c->json, "final_logit_softcapping", 0, 0, most_cap, &h->logit_cap) ||
+        !read_number(c, c->json, "query_pre_attn_scalar", 0, 0, most_cap, &scalar))
         return false;
     if (scalar > 0)
         h->attention_scale = 1 / sqrtf(scalar);
-    if (!(partial > 0 && partial <= 1))
-        return error_set(c->error, "config.json: partial_rotary_factor = %g; expected more than 0, "
-                                   "at most 1", (double)partial);
-    h->rope_dims = (size_t)((float)h->head_size * partial);
+    return read_rope_dims(c, a, h);
+}
+
+/* ---- windows --------------------------------------------------------------------------------- */
+
+/* Whether layers have windows by layer_types, one name a layer. */
+static bool check_layer_types(const struct config *c, const struct hyper *h, const json_t *types)
+{
+    if (!json_is_array(types) || json_array_size(types) != h->layers)
+        return error_set(c->error, "config.json: layer_types is %s of %zu; expected a list of %zu",
+                         json_text_kind(types), json_array_size(types), h->layers);
+    for (size_t i = 0; i < h->layers; i++) {
+        const json_t *value = json_array_get(types, i);
+        const char *type = json_string_value(value);
+        const char *expected = hyper_window(h, i) ? "sliding_attention" : "full_attention";
+        if (!type || strcmp(type, expected) != 0)
+            return error_set(c->error, "config.json: layer_types[%zu] = %.40s; expected %s here", i,
+                             type ? type : json_text_kind(value), expected);
+    }
     return true;
 }
 
-/* A window of all layers, or of those that the architecture says. Qwen's first max_window_layers have none:
- * where that is not all of them, layers would differ in a way that no model has used. */
+/* Layers from max_window_layers on have a window: all or none of them, since no architecture here mixes
+ * so. Where the key is missing, it is 28. */
+static bool read_first_window(const struct config *c, struct hyper *h)
+{
+    enum { USUAL = 28 };
+    const char *name;
+    const json_t *value = find(c->json, "max_window_layers", NULL, &name);
+    json_int_t first = value ? json_integer_value(value) : USUAL, layers = (json_int_t)h->layers;
+    if (value && (!json_is_integer(value) || first < 0 || (first > 0 && first < layers)))
+        return error_set(c->error, "config.json: %s = %lld (%s); expected 0, or all %zu layers or more: "
+                                   "windows in a part of the layers are not supported",
+                         name, (long long)first, json_text_kind(value), h->layers);
+    if (first >= layers)
+        h->window = 0;
+    return first == 0 || first >= layers ||
+           error_set(c->error, "config.json: %s is missing; expected it, since not all of %zu layers have a "
+                               "window without it", name, h->layers);
+}
+
+/* A window of all layers, or of those that the architecture says. */
 static bool read_window(const struct config *c, const struct arch *a, struct hyper *h)
 {
     bool used;
-    size_t first;
+    const char *name;
     if (!read_flag(c, "use_sliding_window", !a->window_asked, &used) ||
-        !read_size(c, c->json, "sliding_window", NULL, SIZE_MAX, &h->window))
+        !read_size(c, c->json, "sliding_window", NULL, SIZE_MAX, MOST_POSITIONS, &h->window))
         return false;
     if (h->window == SIZE_MAX || !used)
         h->window = 0;
-    if (h->window && a->window_asked) {
-        if (!read_size(c, c->json, "max_window_layers", NULL, SIZE_MAX, &first))
-            return false;
-        if (first < h->layers)
-            return error_set(c->error, "config.json: max_window_layers = %zu: windows in some of %zu "
-                                       "layers are not supported", first, h->layers);
-        h->window = 0;
-    }
-    const json_t *types = json_object_get(c->json, "layer_types");
-    if (!h->window || !json_is_array(types))
-        return true;
-    for (size_t i = 0; i < json_array_size(types) && i < h->layers; i++) {
-        const char *type = json_string_value(json_array_get(types, i));
-        bool slides = type && strcmp(type, "sliding_attention") == 0;
-        if (slides != (hyper_window(h, i) > 0))
-            return error_set(c->error, "config.json: layer_types[%zu] = %s; expected %s", i,
-                             type ? type : "no string",
-                             slides ? "full_attention" : "sliding_attention");
-    }
-    return true;
+    if (h->window && a->window_asked && !read_first_window(c, h))
+        return false;
+    const json_t *types = find(c->json, "layer_types", NULL, &name);
+    return !types || check_layer_types(c, h, types);
 }
 
 static bool check_activation(const struct config *c, const struct arch *a)
@@ -190,20 +238,27 @@ static bool read_short_factors(struct model *m, const struct config *c, const js
         return error_set(c->error, "not enough memory");
     for (size_t i = 0; i < n; i++)
         factors[i] = (float)json_number_value(json_array_get(list, i)); /* 0 where it is none */
-    bool ok = read_size(c, c->json, "original_max_position_embeddings", NULL, trained, &original) &&
-              read_size(c, rope, "original_max_position_embeddings", NULL, original, &original);
+    bool ok = read_size(c, c->json, "original_max_position_embeddings", NULL, trained, MOST_POSITIONS,
+                        &original) &&
+              read_size(c, rope, "original_max_position_embeddings", NULL, original, MOST_POSITIONS,
+                        &original);
     double stretch = ok ? (double)trained / (double)original : 1;
     float usual = stretch > 1 ? (float)sqrt(1 + log(stretch) / log((double)original)) : 1;
-    ok = ok && read_number(c, rope, "attention_factor", NULL, usual, &magnitude) &&
-         rope_short(m, factors, n, original, magnitude, c->error);
+    ok = ok && read_number(c, rope, "attention_factor", usual, 0, most_cap, &magnitude) &&
+         rope_short(m, factors, n, "config.json: short_factor", original, magnitude, c->error);
     free(factors);
     return ok;
 }
 
 static bool scale_rope(struct model *m, const struct config *c)
 {
-    const json_t *rope = rope_object(c);
-    const char *name, *type = json_string_value(rope ? find(rope, "rope_type", "type", &name) : NULL);
+    const char *name, *field;
+    const json_t *rope = rope_object(c, &name);
+    const json_t *said = rope ? find(rope, "rope_type", "type", &field) : NULL;
+    const char *type = json_string_value(said);
+    if (rope && !type && (said || json_object_get(rope, "factor")))
+        return error_set(c->error, "config.json: %s: rope_type is %s; expected a string", name,
+                         json_text_kind(said));
     if (!type || strcmp(type, "default") == 0)
         return true;
     struct rope_scale scale = {.type = SCALING_LINEAR};
@@ -212,12 +267,13 @@ static bool scale_rope(struct model *m, const struct config *c)
     if (strcmp(type, "llama3") == 0)
         scale.type = SCALING_LLAMA3;
     else if (strcmp(type, "linear") != 0)
-        return error_set(c->error, "config.json: rope_scaling of type '%.40s'; expected default, "
-                                   "linear, llama3 or longrope", type);
-    return read_number(c, rope, "factor", NULL, 0, &scale.factor) &&
-           read_number(c, rope, "low_freq_factor", NULL, 1, &scale.low) &&
-           read_number(c, rope, "high_freq_factor", NULL, 4, &scale.high) &&
-           read_size(c, rope, "original_max_position_embeddings", NULL, 8192, &scale.original) &&
+        return error_set(c->error, "config.json: %s of type '%.40s'; expected default, linear, llama3 or "
+                                   "longrope", name, type);
+    return read_number(c, rope, "factor", 0, 0, most_cap, &scale.factor) &&
+           read_number(c, rope, "low_freq_factor", 1, 0, most_cap, &scale.low) &&
+           read_number(c, rope, "high_freq_factor", 4, 0, most_cap, &scale.high) &&
+           read_size(c, rope, "original_max_position_embeddings", NULL, 8192, MOST_POSITIONS,
+                     &scale.original) &&
            rope_scale(m, &scale, c->error);
 }
 

@@ -51,6 +51,9 @@ static bool build(struct model *m, const struct arch *a, struct error *error)
     const struct naming naming = {.prefix = find_prefix(m, a),
                                   .transposed = a->transposed,
                                   .norms_from_one = a->norms_from_one};
+    if (!m->tied && !assemble_has_head(m, a, &naming))
+        return error_set(error, "tensor %s is missing, and config.json does not tie it to the embedding "
+                                "(tie_word_embeddings)", (*a->hf_names)[ROLE_OUTPUT]);
     return assemble(m, a, &naming, error);
 }
 

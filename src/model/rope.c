@@ -19,6 +19,17 @@ static double llama3_factor(const struct rope_scale *s, double rate)
     return 1 / ((1 - smooth) / (double)s->factor + smooth);
 }
 
+/* Where there are none, all 1. */
+static bool begin_factors(struct model *m, size_t half)
+{
+    if (m->rope_factors)
+        return true;
+    m->rope_factors = malloc((half + 1) * sizeof *m->rope_factors);
+    for (size_t i = 0; m->rope_factors && i < half; i++)
+        m->rope_factors[i] = 1;
+    return m->rope_factors != NULL;
+}
+
 bool rope_scale(struct model *m, const struct rope_scale *s, struct error *error)
 {
     const struct hyper *h = &m->hyper;
@@ -29,12 +40,11 @@ bool rope_scale(struct model *m, const struct rope_scale *s, struct error *error
         return error_set(error, "rope scaling: low_freq_factor = %g, high_freq_factor = %g, "
                                 "original context %zu; expected 0 < low < high and a context",
                          (double)s->low, (double)s->high, s->original);
-    m->rope_factors = malloc((half + 1) * sizeof *m->rope_factors);
-    if (!m->rope_factors)
+    if (!begin_factors(m, half))
         return error_set(error, "not enough memory");
     for (size_t i = 0; i < half; i++) {
         double rate = pow((double)h->rope_base, -(double)i / (double)half);
-        m->rope_factors[i] = s->type == SCALING_LINEAR ? s->factor : (float)llama3_factor(s, rate);
+        m->rope_factors[i] *= s->type == SCALING_LINEAR ? s->factor : (float)llama3_factor(s, rate);
     }
     return true;
 }
@@ -64,10 +74,10 @@ bool rope_set_factors(struct model *m, const float *factors, size_t count, const
     return true;
 }
 
-bool rope_short(struct model *m, const float *factors, size_t count, size_t original,
+bool rope_short(struct model *m, const float *factors, size_t count, const char *what, size_t original,
                 float magnitude, struct error *error)
 {
-    if (!rope_set_factors(m, factors, count, "LongRoPE", error))
+    if (!rope_set_factors(m, factors, count, what, error))
         return false;
     if (!(magnitude > 0 && magnitude < 100))
         return error_set(error, "LongRoPE: attention factor = %g; expected a number above 0",

@@ -165,6 +165,11 @@ EMULATED __m512i _mm512_mullo_epi32(__m512i a, __m512i b)
     return (__m512i)((udwords_512)a * (udwords_512)b);
 }
 
+EMULATED __m256i _mm256_add_epi16(__m256i a, __m256i b)
+{
+    return (__m256i)((words_256)a + (words_256)b);
+}
+
 EMULATED __m512i _mm512_add_epi8(__m512i a, __m512i b)
 {
     return a + b;
@@ -237,6 +242,21 @@ EMULATED __m512i _mm512_ternarylogic_epi32(__m512i a, __m512i b, __m512i c, int 
     return out;
 }
 
+EMULATED __m256i _mm256_and_si256(__m256i a, __m256i b)
+{
+    return a & b;
+}
+
+EMULATED __m256i _mm256_or_si256(__m256i a, __m256i b)
+{
+    return a | b;
+}
+
+EMULATED __m256i _mm256_slli_epi16(__m256i a, int n)
+{
+    return (__m256i)((words_256)a << (uint16_t)n);
+}
+
 EMULATED __m512i _mm512_slli_epi32(__m512i a, unsigned n)
 {
     return (__m512i)((udwords_512)a << n);
@@ -304,6 +324,12 @@ EMULATED __m512i _mm512_cvtepi8_epi32(__m128i x)
 {
     LANES_OF(dwords_512, 16, out, (int8_t)x[i]);
     return (__m512i)out;
+}
+
+EMULATED __m256i _mm256_cvtepi8_epi16(__m128i x)
+{
+    LANES_OF(words_256, 16, out, (uint16_t)(int8_t)x[i]);
+    return (__m256i)out;
 }
 
 EMULATED __m512i _mm512_cvtepu16_epi32(__m256i x)
