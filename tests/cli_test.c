@@ -1376,6 +1376,25 @@ static void test_inspect_says_why_there_is_no_sqnr(void **state)
     assert_false(wrong);
 }
 
+/* Layers that run as stored have no error, however their products are summed. */
+static void test_inspect_of_stored_layers_is_exact(void **state)
+{
+    (void)state;
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "inspect", "--json", model);
+    size_t exact = 0;
+    for (const char *line = out_of(&r); *line; line += strcspn(line, "\n") + 1) {
+        json_t *object = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
+        const char *reason = json_string_value(json_object_get(object, "output_sqnr_db_reason"));
+        assert_non_null(reason);
+        exact += strcmp(reason, "exact") == 0;
+        assert_true(strcmp(reason, "exact") == 0 || strstr(reason, "multiplies nothing"));
+        json_decref(object);
+    }
+    assert_true(exact > 7);
+    release(&r);
+}
+
 /* ---- signals and files that change ----------------------------------------------------------- */
 
 static void test_interrupt_ends_an_evaluation(void **state)
@@ -1503,6 +1522,7 @@ int main(void)
         cmocka_unit_test(test_a_weight_that_is_no_number),
         cmocka_unit_test(test_a_projection_weight_that_is_no_number),
         cmocka_unit_test(test_inspect_says_why_there_is_no_sqnr),
+        cmocka_unit_test(test_inspect_of_stored_layers_is_exact),
         cmocka_unit_test(test_interrupt_ends_an_evaluation),
         cmocka_unit_test(test_model_truncated_while_mapped),
         cmocka_unit_test(test_greedy_text_is_the_reference_s),
