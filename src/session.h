@@ -20,8 +20,8 @@ struct session {
     struct model *model;
     struct tokenizer *tokenizer;  /* null where there is none ... */
     struct error tokenizer_error; /* ... and why */
-    struct counters *counters;    /* opened before the pool, so that its threads are counted */
     struct pool *pool;
+    struct counters *counters;    /* of the pool's threads; null before session_count */
     size_t context;               /* positions */
     struct weights *stored;       /* the reference */
     /* Where not null: told by session_weights how many of `all` matrices are packed. */
@@ -32,6 +32,11 @@ struct session {
 bool session_open(struct session *session, const struct session_options *options,
                   struct error *error);
 void session_close(struct session *session);
+
+/* Opens events for the calling thread, which is to run the model, and the pool's other ones; what the
+ * session counted before is closed. Raises this process's limit of open files where it can: a descriptor
+ * is needed for every event and thread. session->counters is null afterwards only when memory is short. */
+void session_count(struct session *session, const struct perf_event *events, size_t count);
 
 /* The id that the model's own tokenizer puts before a text, -1 where it puts none; without a tokenizer that of
  * the llama vocabulary. */
