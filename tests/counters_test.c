@@ -272,6 +272,12 @@ static void test_user_space_only(void **state)
     assert_false(finish(&r, 0, 0).user_only);
     assert_true(finish(&r, 0, 0).value.valid);
     end(&r);
+    fake_reset();
+    struct perf_event user = core_event("user", 1);
+    user.code[0].exclude_kernel = true;
+    r = begin(&user, 1, 1);
+    assert_true(fake.event[0].attr.exclude_kernel && !fake.event[0].attr.exclude_user);
+    end(&r);
 }
 
 static int refuse_second_thread(const struct perf_event_attr *attr, pid_t thread, int cpu, int group)
@@ -400,6 +406,9 @@ static void test_hybrid(void **state)
     fake_advance(0, 300, 100, 100);
     fake_advance(1, 0, 100, 0); /* never on the small cores */
     expect(finish(&r, 0, 0), 300, 1);
+    fake_advance(0, 300, 100, 50);
+    fake_advance(1, (uint64_t)-20, 100, 50); /* less than the other went forward */
+    expect_absent(finish(&r, 0, 0).value, "backwards");
     end(&r);
     fake_reset();
     fake.refuse = refuse_small_cores;
@@ -477,6 +486,8 @@ static void test_usual_names(void **state)
     assert_true(events[0].software && !events[0].in_kernel);
     assert_true(event_find("", "Context-Switches", &found, NULL) && found.in_kernel);
     assert_true(event_find("", "cycles", &found, NULL) && !found.software);
+    assert_true(event_find("", "LLC-Misses", &found, NULL));
+    assert_string_equal(found.name, "llc-misses");
 }
 
 static void expect_nearest(const char *name, const char *nearest)
@@ -534,6 +545,7 @@ static void test_listing(void **state)
     assert_int_equal(some.findable, some.count);
     assert_true(events_list("skl", "l3_miss", see_event, &absent) > 1);
     assert_true(absent.miss);
+    assert_true(events_list("skl", "SPECULATIVE mispred", see_event, &(struct seen){0}) > 0);
     assert_int_equal(events_list("no such PMU", NULL, see_event, &none), 0);
     assert_int_equal(events_list(NULL, "no such text at all", see_event, &none), 0);
 }

@@ -337,11 +337,11 @@ static void test_malformed_files(void **state)
     static const char *const formats[] = {
         "",          "\n",          "config\n",      "config:\n",       "config:a\n",  "config:5-2\n",
         "config:0-64\n", "config4:0-7\n", "config:0-7,\n", "config:0--7\n", "config:-7\n", "umask:8-15\n",
-        "config:0-7-9\n", "config:99999999999999999999\n", "config: 0-7\n", "config:0\n",
+        "config:0-7-9\n", "config:99999999999999999999\n", "config: 0-7\n", "config:0\n", "config:60-64\n",
     };
     static const char *const terms[] = {"event=\n",          "event=x\n",       "event=0x04,umsk=3\n",
                                         "event=-1\n",        "event=0x104\n",   ",\n",
-                                        "event=4 umask=3\n", "event=0x4,umask=?\n", "../type=1\n",
+                                        "event=4 umask=3\n", "event=0x4,umask=?\n", "../format/event=4\n",
                                         "event=0x99999999999999999\n"};
     static const char *const scales[] = {"abc\n", "-1\n", "0\n", "1e400\n", "nan\n", "inf\n", "1 2\n",
                                          "6,1e-5\n", NULL};
@@ -369,6 +369,9 @@ static void test_malformed_files(void **state)
     longer[1999] = 0;
     expect_malformed("cpumask", longer);
     expect_malformed("type", longer);
+    for (size_t i = 1; i < 1999; i += 2) /* a list that would be right wherever it is cut */
+        longer[i] = ',';
+    expect_malformed("cpumask", longer);
     free(longer);
 }
 
@@ -392,6 +395,7 @@ static void test_formats(void **state)
     assert_true(config[0] == 0x1234 && config[1] == 0 && config[2] == 0);
     assert_false(sysfs_encode(folder, "split=0x1000", config, &error));
     assert_false(sysfs_encode(folder, "bit=2", config, &error));
+    assert_false(sysfs_encode(folder, "second=0x1ffffffffffffffff", config, &error));
     assert_false(sysfs_encode(folder, "", config, &error));
 }
 
@@ -525,6 +529,18 @@ static void test_order_of_sources(void **state)
     end(&r);
 }
 
+/* What two sources fail with: the first reason and its own line. */
+static void test_first_reason_stays(void **state)
+{
+    (void)state;
+    plant_imc("uncore_imc_0", "22\n");
+    put("amd_umc_0", "type", "x\n");
+    refusal = EACCES;
+    allowed = 0;
+    fake.refuse = refuse_after;
+    expect_nothing("EACCES", "uncore_imc_0 on CPU 0");
+}
+
 static void test_nothing_at_all(void **state)
 {
     (void)state;
@@ -564,6 +580,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_values, plant, fell),
         cmocka_unit_test_setup_teardown(test_resctrl, plant, fell),
         cmocka_unit_test_setup_teardown(test_order_of_sources, plant, fell),
+        cmocka_unit_test_setup_teardown(test_first_reason_stays, plant, fell),
         cmocka_unit_test_setup_teardown(test_nothing_at_all, plant, fell),
         cmocka_unit_test(test_this_machine),
     };

@@ -244,6 +244,8 @@ void texts_count(struct lab *lab)
 {
     struct perf_event misses;
     event_find("", MISSES, &misses, NULL);
+    for (size_t i = 0; i < misses.codes; i++)
+        misses.code[i].exclude_kernel = true; /* the same everywhere, whoever may count what */
     session_count(lab->session, &misses, 1);
     lab->before = counts_new(lab->session->counters);
     lab->after = counts_new(lab->session->counters);

@@ -14,6 +14,7 @@ enum { CHANNELS = 8, MOST_CPUS = 1024, TRAFFICS = TRAFFIC_ALL + 1 };
 
 /* The width of a transfer that controllers count, where the kernel states no scale. */
 static const double LINE_BYTES = 64;
+static const char no_memory[] = "not enough memory";
 
 struct descriptor {
     int fd;
@@ -90,11 +91,13 @@ static bool is_of_family(const struct family *f, const char *name)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* The first reason stays: later sources only know less. */
-static bool fail(struct uncore *u, const char *reason)
+/* The first reason and its whole line stay: later sources only know less. */
+static bool fail(struct uncore *u, const char *reason, const struct error *why)
 {
-    if (!u->reason)
-        u->reason = reason;
+    if (u->reason)
+        return false;
+    u->reason = reason;
+    u->why = *why;
     return false;
 }
 
@@ -111,15 +114,16 @@ static bool open_one(struct uncore *u, const char *folder, struct perf_event_att
                      enum traffic traffic, double bytes)
 {
     bool user_only = false;
+    struct error error;
     struct descriptor *more = realloc(u->descriptors, (u->count + 1) * sizeof *more);
     if (!more)
-        return error_set(&u->why, "not enough memory"), fail(u, "not enough memory");
+        return error_set(&error, "%s", no_memory), fail(u, no_memory, &error);
     u->descriptors = more;
     int fd = perf_open(u->calls, attr, -1, cpu, -1, &user_only);
     if (fd < 0) {
         const char *reason = perf_reason(errno, PERF_SYSTEM_WIDE);
-        error_set(&u->why, "%s on CPU %d: %s", folder, cpu, reason);
-        return fail(u, reason);
+        error_set(&error, "%s on CPU %d: %s", folder, cpu, reason);
+        return fail(u, reason, &error);
     }
     u->descriptors[u->count++] = (struct descriptor){fd, traffic, bytes};
     return true;
@@ -132,10 +136,11 @@ static bool open_on_cpus(struct uncore *u, const char *folder, struct perf_event
     char list[SYSFS_TEXT];
     int cpus[MOST_CPUS];
     size_t count;
+    struct error error;
     if (!sysfs_text(folder, "cpumask", list, sizeof list) ||
         !sysfs_cpus(list, cpus, MOST_CPUS, &count)) {
-        error_set(&u->why, "%s/cpumask: missing or malformed; expected CPUs like 0,28", folder);
-        return fail(u, "a memory controller's cpumask in sysfs is missing or malformed");
+        error_set(&error, "%s/cpumask: missing or malformed; expected CPUs like 0,28", folder);
+        return fail(u, "a memory controller's cpumask in sysfs is missing or malformed", &error);
     }
     attr->read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
     for (size_t i = 0; i < count; i++)
@@ -171,14 +176,15 @@ static bool open_channel(struct uncore *u, const char *folder, const struct chan
     struct perf_event_attr attr = {0};
     uint64_t config[SYSFS_CONFIGS];
     double bytes;
+    struct error error;
     if (!sysfs_type(folder, &attr.type)) {
-        error_set(&u->why, "%s/type: missing or no number", folder);
-        return fail(u, "a memory controller's type in sysfs is missing or malformed");
+        error_set(&error, "%s/type: missing or no number", folder);
+        return fail(u, "a memory controller's type in sysfs is missing or malformed", &error);
     }
-    if (!sysfs_encode(folder, terms, config, &u->why))
-        return fail(u, "a memory controller's event in sysfs is malformed");
-    if (!sysfs_bytes(folder, c->event, &bytes, &u->why))
-        return fail(u, "a memory controller's scale or unit in sysfs is malformed");
+    if (!sysfs_encode(folder, terms, config, &error))
+        return fail(u, "a memory controller's event in sysfs is malformed", &error);
+    if (!sysfs_bytes(folder, c->event, &bytes, &error))
+        return fail(u, "a memory controller's scale or unit in sysfs is malformed", &error);
     attr.config = config[0];
     attr.config1 = config[1];
     attr.config2 = config[2];
@@ -310,13 +316,11 @@ struct uncore *uncore_open(const char *root, const struct perf_calls *calls)
     bool counts = false;
     for (size_t i = 0; i < sizeof sources / sizeof *sources && !counts; i++)
         counts = sources[i](u);
-    if (counts) {
-        u->reason = NULL;
-        u->why.text[0] = 0;
-    } else if (!u->reason) {
-        u->reason = none;
-        error_set(&u->why, "%s", none);
-    }
+    struct error error = {""};
+    if (!counts)
+        error_set(&error, "%s", none), fail(u, none, &error);
+    else
+        u->reason = NULL, u->why = error;
     return u;
 }
 
@@ -329,12 +333,12 @@ void uncore_close(struct uncore *u)
 
 const char *uncore_reason(const struct uncore *u)
 {
-    return u ? u->reason : "not enough memory";
+    return u ? u->reason : no_memory;
 }
 
 const char *uncore_detail(const struct uncore *u)
 {
-    return u ? u->why.text : "not enough memory";
+    return u ? u->why.text : no_memory;
 }
 
 const char *uncore_label(const struct uncore *u)
@@ -405,7 +409,7 @@ struct metric uncore_bytes(const struct uncore *u, const struct uncore_counts *b
     bool known[TRAFFICS] = {false};
     const char *reason = uncore_reason(u);
     if (reason || !before || !after)
-        return metric_absent(reason ? reason : "not enough memory");
+        return metric_absent(reason ? reason : no_memory);
     if (u->resctrl && traffic != TRAFFIC_ALL)
         return metric_absent("resctrl counts reads and writes together");
     if (u->resctrl)
