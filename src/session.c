@@ -11,8 +11,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 enum { DEFAULT_CONTEXT = 4096, MOST_CONTEXT = 1 << 28, LLAMA_BOS = 1, LLAMA_EOS = 2 };
+enum { OTHER_DESCRIPTORS = 256 };
 
 static bool open_tokenizer(struct session *s, const char *path, struct error *error)
 {
@@ -83,7 +85,6 @@ static bool open_reference(struct session *s, const char *path, struct error *er
 bool session_open(struct session *s, const struct session_options *o, struct error *error)
 {
     *s = (struct session){0};
-    s->counters = counters_open();
     int threads = o->threads ? o->threads : topology()->threads;
     s->model = o->synthetic ? synthetic_open(o->synthetic, error) : model_open(o->model_path, error);
     bool ok = s->model &&
@@ -127,12 +128,39 @@ void session_close(struct session *s)
 {
     weights_unref(s->stored);
     weights_unref(s->reference);
-    pool_destroy(s->pool);
     counters_close(s->counters);
+    pool_destroy(s->pool);
     tokenizer_close(s->tokenizer);
     model_close(s->model);
     model_close(s->reference_model);
     *s = (struct session){0};
+}
+
+/* As many as are needed beside what the program opens otherwise, if the hard limit has them. */
+static void allow_descriptors(size_t needed)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed + OTHER_DESCRIPTORS)
+        return;
+    rlim_t wanted = needed + OTHER_DESCRIPTORS;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void session_count(struct session *s, const struct perf_event *events, size_t count)
+{
+    size_t threads = (size_t)pool_threads(s->pool), needed = 0;
+    pid_t *ids = calloc(threads, sizeof *ids);
+    counters_close(s->counters);
+    s->counters = NULL;
+    if (!ids)
+        return;
+    pool_thread_ids(s->pool, ids);
+    for (size_t i = 0; i < count; i++)
+        needed += events[i].codes * threads;
+    allow_descriptors(needed);
+    s->counters = counters_open(events, count, ids, threads, &perf_system);
+    free(ids);
 }
 
 int32_t session_bos(const struct session *s)

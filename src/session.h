@@ -24,8 +24,8 @@ struct session {
     struct model *model;
     struct tokenizer *tokenizer;  /* null where there is none ... */
     struct error tokenizer_error; /* ... and why */
-    struct counters *counters;    /* opened before the pool, so that its threads are counted */
     struct pool *pool;
+    struct counters *counters;    /* of the pool's threads; null before session_count */
     size_t context;               /* positions */
     struct weights *stored;       /* the scheme that one opens with */
     struct model *reference_model; /* null where the model is its own reference */
@@ -44,6 +44,11 @@ void session_close(struct session *session);
  * it: reads all of both. Until then they count as exact. For the caller of the pool, before any set is made from
  * `stored`, which it replaces. */
 bool session_measure_stored(struct session *session, struct error *error);
+
+/* Opens events for the calling thread, which is to run the model, and the pool's other ones; what the
+ * session counted before is closed. Raises this process's limit of open files where it can: a descriptor
+ * is needed for every event and thread. session->counters is null afterwards only when memory is short. */
+void session_count(struct session *session, const struct perf_event *events, size_t count);
 
 /* The id that the model's own tokenizer puts before a text, -1 where it puts none; without a tokenizer that of
  * the llama vocabulary. */

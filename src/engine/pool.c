@@ -23,6 +23,7 @@ static const double SPIN_SECONDS = 50e-6;
 struct worker {
     struct pool *pool;
     pthread_t thread;
+    atomic_int id; /* the kernel's; 0 until it has started */
     int index;
 };
 
@@ -179,6 +180,7 @@ static void *work(void *arg)
     struct worker *w = arg;
     inside.pool = w->pool;
     inside.thread = w->index;
+    atomic_store(&w->id, gettid());
     bind(w->pool, w->index);
     for (uint64_t task = 0; task = wait_for_task(w->pool, task), !atomic_load(&w->pool->quit);)
         run_shares(w->pool, task, w->index);
@@ -328,7 +330,8 @@ struct pool *pool_create(int threads, struct error *error)
     topology(); /* is read once, before there are threads */
     for (int i = 1; i < threads; i++) {
         struct worker *w = &p->workers[i - 1];
-        *w = (struct worker){.pool = p, .index = i};
+        w->pool = p;
+        w->index = i;
         int failure = thread_start(&w->thread, work, w);
         if (failure != 0) {
             error_set(error, "cannot start thread %d of %d: %s", i + 1, threads, strerror(failure));
@@ -348,6 +351,14 @@ void pool_destroy(struct pool *p)
 int pool_threads(const struct pool *p)
 {
     return p->threads;
+}
+
+void pool_thread_ids(struct pool *p, pid_t *out)
+{
+    out[0] = gettid();
+    for (int i = 1; i < p->threads; i++)
+        while ((out[i] = atomic_load(&p->workers[i - 1].id)) == 0)
+            sched_yield();
 }
 
 void pool_bind_caller(struct pool *p)

@@ -5,6 +5,7 @@
 #include "../../kernels/error.h"
 
 #include <stddef.h>
+#include <sys/types.h>
 
 struct pool;
 
@@ -16,6 +17,9 @@ typedef void pool_fn(void *arg, size_t begin, size_t end, int thread);
 struct pool *pool_create(int threads, struct error *error);
 void pool_destroy(struct pool *pool);
 int pool_threads(const struct pool *pool);
+
+/* The kernel's ids of the threads, `threads` of them: the caller's first, as it stands in for thread 0. */
+void pool_thread_ids(struct pool *pool, pid_t *out);
 
 /* Binds the calling thread, for good, to the place of the pool's thread 0, and measures pool_cost: for
  * a thread that lives for the pool's work. Without it the caller may run where a worker is bound, and

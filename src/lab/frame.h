@@ -6,24 +6,9 @@
 
 #include "../engine/weights.h"
 #include "../measure/detail.h"
+#include "../measure/metric.h"
 #include "../measure/quality.h"
 #include "../text/tokenizer.h"
-
-struct metric {
-    double value;
-    bool valid;
-    const char *reason; /* static text; when not valid */
-};
-
-static inline struct metric metric_value(double value)
-{
-    return (struct metric){value, true, NULL};
-}
-
-static inline struct metric metric_absent(const char *reason)
-{
-    return (struct metric){0, false, reason};
-}
 
 enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26 };
 

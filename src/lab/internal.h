@@ -110,6 +110,7 @@ struct lab {
     size_t sampled_tokens, step_count;
     struct metric prefill, baseline, peak_read;
     struct metric misses;       /* last-level, a token */
+    struct counts *before, *after; /* of the session's counters, around a token */
 
     /* Jobs, in this order of priority (jobs.c). */
     bool requantizing, describing;
@@ -152,6 +153,8 @@ bool tensor_pending(const struct lab *lab, int tensor);
 /* text.c: the text being generated, and its meters */
 bool texts_begin(struct lab *lab, struct error *error);
 void texts_end(struct lab *lab);
+/* Begins to count for the sampled tokens; called on the thread that runs the model. */
+void texts_count(struct lab *lab);
 void texts_restart(struct lab *lab);
 bool texts_change_kv(struct lab *lab, enum dtype kv, struct error *error);
 bool texts_prompt(struct lab *lab, const char *text);

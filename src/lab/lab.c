@@ -199,6 +199,7 @@ static void *run(void *arg)
     double published = 0;
     const char *shown = NULL; /* the job in the last frame */
     pool_bind_caller(lab->session->pool);
+    texts_count(lab);
     lab_publish(lab);
     while (!asked_to_quit(lab)) {
         bool asked = apply_all(lab);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define MISSES "cache-misses" /* the event that sampled tokens count */
 enum { SAMPLE_EVERY = 16, METER_STEPS = 3 };
 static const double METER_SECONDS = 0.1; /* of counted steps in one reading */
 static const double PAUSE_SECONDS = 2;   /* between the end of a text and the next */
@@ -178,14 +179,15 @@ static void sample_step(struct lab *lab)
     struct context *c = lab->text.context;
     const struct model *m = lab->session->model;
     size_t n = schemes_count(m);
-    double before = counters_misses(lab->session->counters);
+    const struct counters *counters = lab->session->counters;
     memset(lab->sampled, 0, n * sizeof *lab->sampled);
     c->tensor_seconds = lab->sampled;
+    counters_read(counters, lab->before);
     generation_decode(&lab->text, lab->set);
+    counters_read(counters, lab->after);
     c->tensor_seconds = NULL;
-    const char *reason = counters_reason(lab->session->counters);
-    lab->misses = reason ? metric_absent(reason)
-                         : metric_value(counters_misses(lab->session->counters) - before);
+    lab->misses = counters_between(counters, lab->before, lab->after,
+                                   counters_find(counters, MISSES), COUNTERS_ALL).value;
     lab->sampled_tokens++;
     for (size_t i = 0; i < n; i++)
         lab->tensor_seconds[i] += lab->sampled[i];
@@ -233,6 +235,19 @@ void texts_end(struct lab *lab)
     free(lab->sampled);
     free(lab->output_scratch);
     free(lab->prompt);
+    free(lab->before);
+    free(lab->after);
+}
+
+void texts_count(struct lab *lab)
+{
+    struct perf_event misses;
+    event_find("", MISSES, &misses, NULL);
+    for (size_t i = 0; i < misses.codes; i++)
+        misses.code[i].exclude_kernel = true; /* the same everywhere, whoever may count what */
+    session_count(lab->session, &misses, 1);
+    lab->before = counts_new(lab->session->counters);
+    lab->after = counts_new(lab->session->counters);
 }
 
 bool texts_prompt(struct lab *lab, const char *text)

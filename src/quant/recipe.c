@@ -1,6 +1,7 @@
 #include "recipe.h"
 
 #include "../model/mapped.h"
+#include "../names.h"
 #include "../output.h"
 #include "../../kernels/escape.h"
 
@@ -139,35 +140,17 @@ static bool rule_matches(const struct rule *rule, const struct model *m, int ten
     return !roles[t->role].vector && fnmatch(rule->pattern, t->name, 0) == 0;
 }
 
-/* Levenshtein's distance, for names of ordinary length. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[64], n = strnlen(b, 63);
-    for (size_t k = 0; k <= n; k++)
-        row[k] = k;
-    for (size_t i = 0; a[i]; i++) {
-        size_t diagonal = row[0]++;
-        for (size_t k = 1; k <= n; k++) {
-            size_t best = diagonal + (a[i] != b[k - 1]);
-            diagonal = row[k];
-            best = row[k] + 1 < best ? row[k] + 1 : best;
-            row[k] = row[k - 1] + 1 < best ? row[k - 1] + 1 : best;
-        }
-    }
-    return row[n];
-}
-
 static const char *nearest_name(const struct model *m, const char *pattern)
 {
     size_t best = 0, least = SIZE_MAX;
     for (size_t i = 0; i < m->tensor_count; i++) {
-        size_t d = distance(pattern, m->tensors[i].name);
+        size_t d = name_distance(pattern, m->tensors[i].name);
         if (d < least) {
             least = d;
             best = i;
         }
     }
-    return distance(pattern, KV_NAME) < least ? KV_NAME : m->tensors[best].name;
+    return name_distance(pattern, KV_NAME) < least ? KV_NAME : m->tensors[best].name;
 }
 
 /* Whether the rule applies to anything, and the KV cache can have what it says. */
