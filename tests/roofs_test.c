@@ -197,14 +197,20 @@ static double pretend(size_t rounds)
     return 5e6;
 }
 
+/* The clock here spans a little more than the one there; once in some tries it is hardly more. */
 static void test_a_peak_is_work_by_time(void **state)
 {
     (void)state;
-    atomic_store(&runs, 0);
-    double begin = clock_seconds(), rate = roofs_peak(pretend, pool), end = clock_seconds();
-    double least = 5e6 * (double)atomic_load(&runs) / (end - begin);
-    assert_int_equal(atomic_load(&runs) % (size_t)pool_threads(pool), 0);
-    assert_true(rate >= least && rate <= 5e6 / 2e-3 * pool_threads(pool));
+    bool close = false;
+    for (int tries = 0; tries < 20 && !close; tries++) {
+        atomic_store(&runs, 0);
+        double begin = clock_seconds(), rate = roofs_peak(pretend, pool), end = clock_seconds();
+        double least = 5e6 * (double)atomic_load(&runs) / (end - begin);
+        assert_int_equal(atomic_load(&runs) % (size_t)pool_threads(pool), 0);
+        assert_true(rate >= least);
+        close = rate <= 1.2 * least;
+    }
+    assert_true(close);
 }
 
 /* ---- on another topology --------------------------------------------------------------------- */
@@ -290,26 +296,51 @@ static double plain_loop(const uint64_t *data, size_t bytes)
     return (double)bytes / (clock_seconds() - begin);
 }
 
+enum { LEAST_PAIRS = 9, MOST_PAIRS = 180 };
+
+struct comparison {
+    double sweep, loop;         /* the best of each, bytes a second */
+    double ratios[MOST_PAIRS];  /* a sweep / the loop right after it */
+    struct spread ratio;
+    size_t pairs;
+};
+
+/* What else the machine does slows both of a pair. */
+static void compare(struct comparison *c, const struct bandwidth_probe *probe)
+{
+    double sweep = bandwidth_sweep(probe), sorted[MOST_PAIRS];
+    double loop = plain_loop((const uint64_t *)(const void *)probe->buffer, probe->size);
+    c->sweep = fmax(c->sweep, sweep);
+    c->loop = fmax(c->loop, loop);
+    c->ratios[c->pairs++] = sweep / loop;
+    memcpy(sorted, c->ratios, sizeof sorted);
+    c->ratio = spread_of(sorted, c->pairs);
+}
+
+static bool near_one(double ratio)
+{
+    return fabs(ratio - 1) <= 0.1;
+}
+
+/* The best of the sweeps is that of as many loops; on a machine that has no quiet stretch, the typical
+ * pair is alike. */
 static void test_sweeps_read_as_a_plain_loop_does(void **state)
 {
     (void)state;
-    enum { LEAST = 6, MOST = 150 };
     struct bandwidth_probe probe;
+    struct comparison c = {.pairs = 0};
     struct error error;
-    double sweep = 0, loop = 0;
-    int tries = 0;
+    bool alike = false;
     if (!bandwidth_open_narrow(&probe, pool, 1, &error))
         fail_msg("%s", error.text);
-    for (; tries < MOST && (tries < LEAST || fabs(sweep / loop - 1) > 0.1); tries++) {
-        sweep = fmax(sweep, bandwidth_sweep(&probe));
-        loop = fmax(loop, plain_loop((const uint64_t *)(const void *)probe.buffer, probe.size));
+    while (!alike && c.pairs < MOST_PAIRS) {
+        compare(&c, &probe);
+        alike = c.pairs >= LEAST_PAIRS && (near_one(c.sweep / c.loop) || near_one(c.ratio.median));
     }
     bandwidth_close(&probe);
-    if (!(fabs(sweep / loop - 1) <= 0.1))
-        fail_msg("after %d tries the best sweep reads %.2f GB/s, the best plain loop %.2f GB/s", tries,
-                 sweep / 1e9, loop / 1e9);
-    print_message("best sweep %.2f GB/s, best plain loop %.2f GB/s, %d tries\n", sweep / 1e9,
-                  loop / 1e9, tries);
+    print_message("%zu pairs: best sweep %.2f GB/s, best plain loop %.2f GB/s, ratios %.3f, %.3f to %.3f\n",
+                  c.pairs, c.sweep / 1e9, c.loop / 1e9, c.ratio.median, c.ratio.least, c.ratio.most);
+    assert_true(alike);
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
