@@ -1,5 +1,6 @@
-/* mangen - fills the option, subcommand, shape and key sections of the man page from the program's tables:
+/* mangen - fills the option, subcommand, shape, roof and key sections of the man page from the program's tables:
  * mangen <man/qtop.1.in >man/qtop.1 */
+#include "../src/measure/known_roofs.h"
 #include "../src/model/synthetic.h"
 #include "../views/keys.h"
 #include "../views/options.h"
@@ -73,6 +74,19 @@ static void put_shapes(void)
     printf(".El\n");
 }
 
+static void put_roofs(void)
+{
+    printf(".Bl -tag -width ddr5-5600\n");
+    for (size_t i = 0; i < known_roof_count; i++) {
+        printf(".It Cm ");
+        put_text(known_roofs[i].name);
+        printf("\n");
+        put_text(known_roofs[i].description);
+        printf(".\n");
+    }
+    printf(".El\n");
+}
+
 static void put_keys(void)
 {
     for (int g = 0; g < KEY_GROUPS; g++) {
@@ -100,6 +114,8 @@ int main(void)
             put_subcommands();
         else if (strcmp(line, "@SHAPES@\n") == 0)
             put_shapes();
+        else if (strcmp(line, "@ROOFS@\n") == 0)
+            put_roofs();
         else if (strcmp(line, "@KEYS@\n") == 0)
             put_keys();
         else

@@ -2,8 +2,8 @@
 
 #include "../kernels/dispatch.h"
 #include "../kernels/quantize.h"
-#include "../src/measure/bandwidth.h"
 #include "../src/measure/clock.h"
+#include "../src/measure/roofs.h"
 #include "../src/measure/topology.h"
 #include "support.h"
 
@@ -160,34 +160,6 @@ static bool check(const struct product *p)
     return true;
 }
 
-/* ---- roofs ----------------------------------------------------------------------------------- */
-
-struct peak {
-    double (*run)(size_t rounds);
-    double macs[64]; /* by thread */
-};
-
-enum { PEAK_ROUNDS = 1 << 20 };
-
-static void burn(void *arg, size_t begin, size_t end, int thread)
-{
-    struct peak *p = arg;
-    for (size_t i = begin; i < end; i++)
-        p->macs[thread] += p->run(PEAK_ROUNDS);
-}
-
-/* Multiply-adds a second, all threads. */
-static double measure_peak(double (*multiplying)(size_t), struct pool *pool)
-{
-    struct peak p = {.run = multiplying};
-    double macs = 0, begin = clock_seconds();
-    pool_run(pool, (size_t)pool_threads(pool) * 4, burn, &p);
-    double seconds = clock_seconds() - begin;
-    for (int i = 0; i < pool_threads(pool); i++)
-        macs += p.macs[i];
-    return macs / seconds;
-}
-
 /* ---- tables ---------------------------------------------------------------------------------- */
 
 /* The arithmetic roof of a kernel: what it does on every thread with weights that lie in the cache of its
@@ -335,7 +307,7 @@ static sgemm *find_openblas(void)
     return at.function;
 }
 
-static double (*peak_of(const struct isa *isa, const struct scheme *s))(size_t)
+static peak_fn *peak_of(const struct isa *isa, const struct scheme *s)
 {
     if (dtypes[s->act].kind == DTYPE_KIND_INTEGER)
         return isa->peak_int8;
@@ -352,9 +324,10 @@ static bool matmul_row(const struct isa *isa, const char *scheme, struct pool *p
         return false;
     run(&p, pool);
     bool right = check(&p);
-    double (*peak)(size_t) = peak_of(isa, &p.m.scheme), macs = (double)TOKENS * WIDE * COLS;
+    peak_fn *peak = peak_of(isa, &p.m.scheme);
+    double macs = (double)TOKENS * WIDE * COLS;
     for (int i = 0; i < ROUNDS && right; i++) {
-        double roof = peak ? measure_peak(peak, pool) : NAN, begin = clock_seconds();
+        double roof = peak ? roofs_peak(peak, pool) : NAN, begin = clock_seconds();
         run(&p, pool);
         rates[i] = macs / (clock_seconds() - begin);
         shares[i] = rates[i] / roof;
@@ -415,9 +388,9 @@ static bool matmul_table(const struct isa *isa, struct pool *pool, const char *s
            "GMAC/s", "share", "spread");
     if (isa->peak_fp32)
         printf("peaks in GMAC/s: fp32 %.0f, bf16 %.0f, int8 %.0f\n",
-               measure_peak(isa->peak_fp32, pool) / 1e9,
-               isa->peak_bf16 ? measure_peak(isa->peak_bf16, pool) / 1e9 : NAN,
-               measure_peak(isa->peak_int8, pool) / 1e9);
+               roofs_peak(isa->peak_fp32, pool) / 1e9,
+               isa->peak_bf16 ? roofs_peak(isa->peak_bf16, pool) / 1e9 : NAN,
+               roofs_peak(isa->peak_int8, pool) / 1e9);
     for (size_t i = 0; !scheme && i < sizeof matmul_schemes / sizeof *matmul_schemes; i++)
         ok &= matmul_row(isa, matmul_schemes[i], pool);
     if (scheme)

@@ -73,11 +73,19 @@ bool apply_schemes(const struct options *o, const struct model *model, struct sc
     return ok;
 }
 
+bool check_kernels(const struct options *o, struct error *error)
+{
+    const char *isa = o->isa ? o->isa : getenv("QTOP_ISA");
+    if (o->threads > topology()->runnable)
+        return error_set(error, "--threads %ld: this process may use %d processor%s", o->threads,
+                         topology()->runnable, topology()->runnable == 1 ? "" : "s");
+    return !isa || isa_select(isa, error);
+}
+
 /* What is wrong with the words themselves, before any file is opened. */
 static bool check_words(const struct options *o, struct error *error)
 {
     struct scheme scheme;
-    const char *isa = o->isa ? o->isa : getenv("QTOP_ISA");
     enum dtype kv;
     if (o->scheme && !scheme_parse(o->scheme, &scheme, error))
         return false;
@@ -91,12 +99,9 @@ static bool check_words(const struct options *o, struct error *error)
                                 "found '%.200s'", o->synthetic, o->reference);
     if (o->synthetic && !shape_find(o->synthetic, error))
         return false;
-    if (o->threads > topology()->runnable)
-        return error_set(error, "--threads %ld: this process may use %d processor%s", o->threads,
-                         topology()->runnable, topology()->runnable == 1 ? "" : "s");
     if (protocol_by_name(o->protocol) == PROTOCOL_COUNT)
         return error_set(error, "--protocol '%.32s': expected full or llamacpp", o->protocol);
-    return !isa || isa_select(isa, error);
+    return check_kernels(o, error);
 }
 
 static void name_schemes(struct batch *b, const struct options *o)

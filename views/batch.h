@@ -18,6 +18,10 @@ void note(const char *text);
  * when it is nowhere. The caller frees. */
 char *builtin_model_path(struct error *error);
 
+/* Whether -t is no more than may run here, and the instruction set that --isa or QTOP_ISA names can be
+ * used, which it then is. */
+bool check_kernels(const struct options *options, struct error *error);
+
 /* A session with the schemes that -s and -r ask for. */
 struct batch {
     struct session session;

@@ -2,6 +2,7 @@
 #include "batch.h"
 
 #include "../src/engine/memory.h"
+#include "../src/measure/known_roofs.h"
 #include "../src/measure/speed.h"
 #include "../src/measure/topology.h"
 #include "../src/quant/recipe.h"
@@ -15,39 +16,38 @@ static const char *const usual[] = {"stored", "fp32", "fp16",  "bf16",     "fp8"
                                     "w4a8"};
 enum { USUAL = sizeof usual / sizeof *usual, DECODE_TOKENS = 16, SAMPLES = 3 };
 
+/* What predictions are made from, in bytes a second. */
+struct roof_pair {
+    double given;                   /* by --roof; NaN without it */
+    const struct known_roof *known; /* where that was a name */
+    double here;                    /* median of sweeps on this machine; NaN with a reason */
+    struct error here_reason;
+};
+
 struct row {
     char scheme[SCHEME_TEXT];
     struct scheme_totals totals;
-    double predicted;      /* tokens per second */
+    double predicted;      /* tokens per second, from --roof, else from this machine's roof */
+    double here;           /* from this machine's roof */
     double measured;       /* NaN with a reason when it did not run */
     struct error reason;
 };
 
-/* "2TB/s", "68.5 GB/s": bytes per second. */
-static bool parse_roof(const char *text, double *rate, struct error *error)
+static bool is_given(const struct roof_pair *roof)
 {
-    static const struct {
-        const char *unit;
-        double factor;
-    } units[] = {{"TB/s", 1e12}, {"GB/s", 1e9}, {"MB/s", 1e6}, {"B/s", 1}};
-    char *end;
-    double v = strtod(text, &end);
-    while (*end == ' ')
-        end++;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (end != text && v > 0 && v <= 1e9 && strcmp(end, units[i].unit) == 0) {
-            *rate = v * units[i].factor;
-            return true;
-        }
-    return error_set(error, "--roof '%.32s': expected a rate such as 2TB/s or 68GB/s", text);
+    return !isnan(roof->given);
 }
 
-static void measure(const struct batch *b, const struct scheme *schemes, size_t prompt,
+static void measure(const struct batch *b, const struct scheme *schemes, size_t prompt, bool run,
                     struct row *row)
 {
     struct speed speed;
     struct speed_plan plan = {prompt, DECODE_TOKENS, SAMPLES, 1};
     row->measured = NAN;
+    if (!run) {
+        error_set(&row->reason, "not run (--no-run)");
+        return;
+    }
     if (!memory_check("this scheme", row->totals.size, &row->reason))
         return;
     struct weights *w = session_weights(&b->session, schemes, &row->reason);
@@ -56,8 +56,8 @@ static void measure(const struct batch *b, const struct scheme *schemes, size_t 
     weights_unref(w);
 }
 
-static bool plan_scheme(const struct batch *b, const char *text, size_t position, double roof,
-                        struct row *row, struct error *error)
+static bool plan_scheme(const struct batch *b, const char *text, size_t position,
+                        const struct roof_pair *roof, bool run, struct row *row, struct error *error)
 {
     const struct session *s = &b->session;
     struct scheme scheme;
@@ -71,51 +71,107 @@ static bool plan_scheme(const struct batch *b, const char *text, size_t position
              error_set(error, "%s: the size overflows", text);
     }
     if (ok) {
-        row->predicted = roof / (double)row->totals.bytes_per_token;
-        measure(b, schemes, position, row);
+        size_t bytes = row->totals.bytes_per_token;
+        row->here = roof_tokens_per_second(roof->here, bytes);
+        row->predicted = is_given(roof) ? roof_tokens_per_second(roof->given, bytes) : row->here;
+        measure(b, schemes, position, run, row);
     }
     free(schemes);
     return ok;
 }
 
-static void report_json(const struct row *r, double roof)
+static void report_json(const struct row *r, const struct roof_pair *roof)
 {
     json_t *j = json_object();
+    bool given = is_given(roof);
+    const char *unknown = isnan(roof->here) ? roof->here_reason.text : NULL;
     json_object_set_new(j, "scheme", json_string(r->scheme));
     json_add(j, "size_bytes", (double)r->totals.size, NULL);
     json_add(j, "bits_per_weight", r->totals.bits_per_weight, NULL);
     json_add(j, "bytes_per_token", (double)r->totals.bytes_per_token, NULL);
-    json_add(j, "roof_bytes_per_second", roof, NULL);
-    json_add(j, "predicted_tokens_per_second", r->predicted, NULL);
+    json_object_set_new(j, "roof", json_string(!given        ? "here"
+                                               : roof->known ? roof->known->name
+                                                             : "given"));
+    json_add(j, "roof_bytes_per_second", given ? roof->given : roof->here, given ? NULL : unknown);
+    json_add(j, "predicted_tokens_per_second", r->predicted, given ? NULL : unknown);
+    json_add(j, "here_bytes_per_second", roof->here, unknown);
+    json_add(j, "here_predicted_tokens_per_second", r->here, unknown);
     json_add(j, "measured_tokens_per_second", r->measured,
              isnan(r->measured) ? r->reason.text : NULL);
     print_json(j);
 }
 
-static void report_text(const struct row *r, double roof)
+static const char *rate_text(char out[32], double rate)
 {
-    char size[16], bytes[16], measured[32] = "n/a";
-    (void)roof;
-    if (!isnan(r->measured))
-        snprintf(measured, sizeof measured, "%.1f", r->measured);
-    printf("%-14s %8s %7.3f %12s %12.1f %12s\n", r->scheme,
-           format_bytes(size, (double)r->totals.size), r->totals.bits_per_weight,
-           format_bytes(bytes, (double)r->totals.bytes_per_token), r->predicted, measured);
+    if (isnan(rate))
+        snprintf(out, 32, "n/a");
+    else
+        snprintf(out, 32, rate < 10 ? "%.2f" : "%.1f", rate);
+    return out;
 }
 
-static bool find_roof(const struct batch *b, const struct options *o, double *roof,
-                      struct error *error)
+static void report_text(const struct row *r, const struct roof_pair *roof)
+{
+    char size[16], bytes[16], predicted[32], here[32], measured[32];
+    printf("%-14s %8s %7.3f %12s %12s", r->scheme, format_bytes(size, (double)r->totals.size),
+           r->totals.bits_per_weight, format_bytes(bytes, (double)r->totals.bytes_per_token),
+           rate_text(predicted, r->predicted));
+    if (is_given(roof))
+        printf(" %12s", rate_text(here, r->here));
+    printf(" %12s\n", rate_text(measured, r->measured));
+}
+
+static void print_head(const struct roof_pair *roof, size_t position)
+{
+    if (is_given(roof))
+        printf("roof %.2f GB/s (%s, not measured)\n", roof->given / 1e9,
+               roof->known ? roof->known->description : "given");
+    if (isnan(roof->here))
+        printf("roof here n/a: %s\n", roof->here_reason.text);
+    else
+        printf("roof here %.2f GB/s (measured)\n", roof->here / 1e9);
+    printf("predicted = roof / bytes per token, at position %zu\n", position);
+    printf("%-14s %8s %7s %12s %12s%s %12s\n", "SCHEME", "SIZE", "BITS", "BYTES/TOKEN", "PREDICTED/s",
+           is_given(roof) ? "       HERE/s" : "", "MEASURED/s");
+}
+
+/* The median of some sweeps; a simulated topology does not say which caches they must exceed. */
+static void measure_here(const struct batch *b, struct roof_pair *roof)
 {
     struct bandwidth_probe probe;
     double sweeps[7];
-    if (o->roof)
-        return parse_roof(o->roof, roof, error);
-    if (!bandwidth_open(&probe, b->session.pool, error))
-        return false;
+    roof->here = NAN;
+    if (topology_simulated()) {
+        error_set(&roof->here_reason, "not measured: the topology is simulated");
+        return;
+    }
+    if (!bandwidth_open(&probe, b->session.pool, &roof->here_reason))
+        return;
     for (size_t i = 0; i < 7; i++)
         sweeps[i] = bandwidth_sweep(&probe);
     bandwidth_close(&probe);
-    *roof = spread_of(sweeps, 7).median;
+    roof->here = spread_of(sweeps, 7).median;
+}
+
+/* Every usual scheme, a line each. */
+static bool report_all(const struct batch *b, const struct options *o, const struct roof_pair *roof,
+                       struct error *error)
+{
+    size_t position = o->prompt_tokens ? (size_t)o->prompt_tokens : 64;
+    bool in_cache = false;
+    char cache[16];
+    if (!o->json)
+        print_head(roof, position);
+    for (size_t i = 0; i < USUAL; i++) {
+        struct row row;
+        if (!plan_scheme(b, usual[i], position, roof, !o->no_run, &row, error))
+            return false;
+        (o->json ? report_json : report_text)(&row, roof);
+        in_cache |= row.totals.bytes_per_token < topology()->last_level_cache;
+    }
+    if (in_cache && !o->json)
+        printf("What fits in the last-level cache (%s here) does not read memory: measured may exceed "
+               "predicted.\n", format_bytes(cache, (double)topology()->last_level_cache));
     return true;
 }
 
@@ -123,32 +179,14 @@ int run_plan(const struct options *o)
 {
     struct batch batch;
     struct error error;
+    struct roof_pair roof = {.given = NAN};
     int status;
-    double roof;
-    char cache[16];
-    if (o->roof && !parse_roof(o->roof, &roof, &error))
+    if (o->roof && !roof_parse(o->roof, &roof.given, &roof.known, &error))
         return complain(&error, EXIT_USAGE);
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
-    size_t position = o->prompt_tokens ? (size_t)o->prompt_tokens : 64;
-    bool ok = find_roof(&batch, o, &roof, &error);
-    if (ok && !o->json) {
-        printf("roof %.2f GB/s (%s); predicted = roof / bytes per token, at position %zu\n",
-               roof / 1e9, o->roof ? "given" : "measured here", position);
-        printf("%-14s %8s %7s %12s %12s %12s\n", "SCHEME", "SIZE", "BITS", "BYTES/TOKEN",
-               "PREDICTED/s", "MEASURED/s");
-    }
-    bool in_cache = false;
-    for (size_t i = 0; ok && i < USUAL; i++) {
-        struct row row;
-        ok = plan_scheme(&batch, usual[i], position, roof, &row, &error);
-        if (ok)
-            (o->json ? report_json : report_text)(&row, roof);
-        in_cache |= ok && row.totals.bytes_per_token < topology()->last_level_cache;
-    }
-    if (ok && in_cache && !o->json)
-        printf("What fits in the last-level cache (%s) does not read memory: measured may exceed "
-               "predicted.\n", format_bytes(cache, (double)topology()->last_level_cache));
+    measure_here(&batch, &roof);
+    bool ok = report_all(&batch, o, &roof, &error);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

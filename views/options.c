@@ -9,7 +9,12 @@
 
 #define AT(member) offsetof(struct options, member)
 
-enum { FOR_MODEL = FOR_ALL & ~FOR_TOKENIZE, FOR_SCHEME = FOR_MODEL & ~FOR_PLAN };
+enum {
+    FOR_FILES = FOR_ALL & ~FOR_MACHINE,
+    FOR_MODEL = FOR_FILES & ~FOR_TOKENIZE,
+    FOR_SCHEME = FOR_MODEL & ~FOR_PLAN,
+    FOR_KERNELS = FOR_MODEL | FOR_MACHINE
+};
 
 const struct option_info option_table[] = {
     {'s', "scheme", "SCHEME", OPTION_STRING, AT(scheme), 0, 0, FOR_SCHEME,
@@ -22,11 +27,11 @@ const struct option_info option_table[] = {
      "another model file or folder, against which errors, KL and perplexity are measured"},
     {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0, FOR_TUI | FOR_EVAL | FOR_LOGITS,
      "text that quality is measured on; without it the model writes its own"},
-    {'z', "tokenizer", "FILE", OPTION_STRING, AT(tokenizer), 0, 0, FOR_ALL,
+    {'z', "tokenizer", "FILE", OPTION_STRING, AT(tokenizer), 0, 0, FOR_FILES,
      "tokenizer file; without it one is looked for beside the model"},
-    {'t', "threads", "N", OPTION_INTEGER, AT(threads), 1, 1024, FOR_MODEL,
+    {'t', "threads", "N", OPTION_INTEGER, AT(threads), 1, 1024, FOR_KERNELS,
      "threads; without it one a physical core that may be used"},
-    {0, "isa", "NAME", OPTION_STRING, AT(isa), 0, 0, FOR_MODEL, "instruction set of the kernels"},
+    {0, "isa", "NAME", OPTION_STRING, AT(isa), 0, 0, FOR_KERNELS, "instruction set of the kernels"},
     {0, "kv", "DTYPE", OPTION_STRING, AT(kv), 0, 0, FOR_MODEL,
      "datatype of the KV cache: fp32 (default), fp16, int8, fp8 (fp8e4m3) or fp8e5m2"},
     {'c', "context", "N", OPTION_INTEGER, AT(context), 1, 1 << 28, FOR_MODEL,
@@ -50,10 +55,14 @@ const struct option_info option_table[] = {
     {0, "top-p", "P", OPTION_REAL, AT(top_p), 0, 1, FOR_TUI | FOR_GENERATE,
      "sample from the most probable tokens that reach P together (0.9)"},
     {0, "roof", "RATE", OPTION_STRING, AT(roof), 0, 0, FOR_PLAN,
-     "read bandwidth of a machine that is not here, such as 2TB/s or 68GB/s"},
+     "read bandwidth of a machine that is not here: 2TB/s, 68GB/s, 900e9 or its name, such as h100"},
+    {0, "no-run", NULL, OPTION_FLAG, AT(no_run), 0, 0, FOR_PLAN,
+     "predict only: quantize nothing and run no scheme"},
+    {0, "fresh", NULL, OPTION_FLAG, AT(fresh), 0, 0, FOR_MACHINE,
+     "measure the roofs again, though figures of before are kept"},
     {'o', "output", "FILE", OPTION_STRING, AT(output), 0, 0, FOR_LOGITS, "file to write"},
     {0, "json", NULL, OPTION_FLAG, AT(json), 0, 0,
-     FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN, "one JSON object a line on standard output"},
+     FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_MACHINE, "one JSON object a line on standard output"},
     {0, "ascii", NULL, OPTION_FLAG, AT(ascii), 0, 0, FOR_TUI, "draw with ASCII characters only"},
     {0, "no-color", NULL, OPTION_FLAG, AT(no_color), 0, 0, FOR_TUI,
      "no colours (as the environment variable NO_COLOR)"},
@@ -76,6 +85,8 @@ const struct subcommand subcommands[] = {
     {"logits", "[OPTIONS] [MODEL] -o FILE", "float32 logits, one row of vocabulary a token",
      run_logits},
     {"tokenize", "[OPTIONS] [MODEL]", "standard input to token ids, one a line", run_tokenize},
+    {"machine", "[OPTIONS]", "caches, NUMA nodes, instruction sets, roofs, and which counters work",
+     run_machine},
 };
 const size_t subcommand_count = sizeof subcommands / sizeof *subcommands;
 

@@ -16,7 +16,7 @@ struct options {
         *kv, *synthetic, *reference;
     long batch, threads, context, window, tokens, prompt_tokens, seed;
     double temperature, top_p;
-    bool json, help, version, ascii, no_color, no_mouse;
+    bool json, help, version, ascii, no_color, no_mouse, no_run, fresh;
     bool given_tokens, given_temperature; /* -n, --temperature were on the command line */
 };
 
@@ -32,7 +32,8 @@ enum {
     FOR_GENERATE = 1 << 5,
     FOR_LOGITS = 1 << 6,
     FOR_TOKENIZE = 1 << 7,
-    FOR_ALL = (1 << 8) - 1
+    FOR_MACHINE = 1 << 8,
+    FOR_ALL = (1 << 9) - 1
 };
 
 struct option_info {
@@ -74,5 +75,6 @@ int run_plan(const struct options *options);
 int run_generate(const struct options *options);
 int run_logits(const struct options *options);
 int run_tokenize(const struct options *options);
+int run_machine(const struct options *options);
 
 #endif

@@ -71,3 +71,19 @@ bool memory_check(const char *what, size_t bytes, struct error *error)
                          available >> 20);
     return true;
 }
+
+/* The file lists every mode with the one in force in brackets. */
+bool memory_huge_pages(const char *root, char mode[16], struct error *error)
+{
+    static const char file[] = "sys/kernel/mm/transparent_hugepage/enabled";
+    char path[PATH_MAX], line[256] = "";
+    int written = snprintf(path, sizeof path, "%s/%s", root, file);
+    FILE *f = written > 0 && (size_t)written < sizeof path ? fopen(path, "re") : NULL;
+    bool found = f && fgets(line, sizeof line, f);
+    if (f)
+        fclose(f);
+    const char *open = found ? strchr(line, '[') : NULL;
+    if (!open || sscanf(open + 1, "%15[a-z]]", mode) != 1)
+        return error_set(error, "/%s %s", file, found ? "names no mode" : "cannot be read");
+    return true;
+}

@@ -17,4 +17,9 @@ size_t memory_available_in(const char *root);
 /* Fails with a line that names `what` when bytes exceed what is available. */
 bool memory_check(const char *what, size_t bytes, struct error *error);
 
+/* When the system backs memory with huge pages, from a copy of /sys under root ("" is the machine
+ * itself): "always", "madvise" (where a program asks for them, as qtop does) or "never". Fails where
+ * the system does not say. */
+bool memory_huge_pages(const char *root, char mode[16], struct error *error);
+
 #endif

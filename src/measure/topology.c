@@ -35,15 +35,75 @@ static int at_least_one(int n)
     return n > 0 ? n : 1;
 }
 
+/* Adds a cache to those of its kind. */
+static void count_cache(struct topology *out, hwloc_obj_t o)
+{
+    const struct hwloc_cache_attr_s *c = &o->attr->cache;
+    int sharing = hwloc_bitmap_weight(o->cpuset);
+    size_t i = 0;
+    while (i < out->cache_kinds && (out->caches[i].level != (int)c->depth ||
+                                    out->caches[i].size != c->size))
+        i++;
+    if (i == MOST_CACHES)
+        return;
+    if (i == out->cache_kinds)
+        out->caches[out->cache_kinds++] =
+            (struct cache_kind){.level = (int)c->depth, .size = c->size, .line = (int)c->linesize};
+    out->caches[i].count++;
+    if (sharing > out->caches[i].processors)
+        out->caches[i].processors = sharing;
+}
+
+static int nearest_first(const void *a, const void *b)
+{
+    const struct cache_kind *x = a, *y = b;
+    return x->level != y->level ? x->level - y->level : y->count - x->count;
+}
+
+static void fill_caches(struct topology *out)
+{
+    for (int depth = 0; depth < hwloc_topology_get_depth(machine); depth++)
+        for (hwloc_obj_t o = hwloc_get_obj_by_depth(machine, depth, 0); o; o = o->next_cousin)
+            if (hwloc_obj_type_is_dcache(o->type))
+                count_cache(out, o);
+    qsort(out->caches, out->cache_kinds, sizeof *out->caches, nearest_first);
+    for (hwloc_obj_t o = hwloc_get_obj_by_type(machine, HWLOC_OBJ_PU, 0); o; o = o->parent)
+        if (hwloc_obj_type_is_dcache(o->type) && o->attr->cache.size > out->last_level_cache) {
+            out->last_level_cache = (size_t)o->attr->cache.size;
+            out->last_level_caches = at_least_one((int)hwloc_get_nbobjs_by_depth(machine, o->depth));
+        }
+}
+
+/* hwloc ranks kinds by efficiency. One kind alone is not worth a word. */
+static void fill_core_kinds(struct topology *out)
+{
+    int n = hwloc_cpukinds_get_nr(machine, 0);
+    hwloc_bitmap_t set = hwloc_bitmap_alloc();
+    for (int i = 0; set && n > 1 && i < n && i < MOST_CORE_KINDS; i++) {
+        struct core_kind *k = &out->kinds[out->core_kinds];
+        struct hwloc_info_s *infos;
+        unsigned count;
+        if (hwloc_cpukinds_get_info(machine, (unsigned)i, set, &k->efficiency, &count, &infos, 0) != 0)
+            continue;
+        hwloc_bitmap_and(set, set, hwloc_topology_get_topology_cpuset(machine));
+        k->processors = hwloc_bitmap_weight(set);
+        for (unsigned j = 0; j < count; j++)
+            if (strcmp(infos[j].name, "CoreType") == 0)
+                snprintf(k->name, sizeof k->name, "%s", infos[j].value);
+        out->core_kinds += k->processors > 0;
+    }
+    hwloc_bitmap_free(set);
+}
+
 static void fill(struct topology *out)
 {
     hwloc_topology_t t = machine;
     out->processors = at_least_one(hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_PU));
     out->cores = at_least_one(hwloc_get_nbobjs_by_type(t, core_type()));
     out->nodes = at_least_one(hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_NUMANODE));
-    for (hwloc_obj_t o = hwloc_get_obj_by_type(t, HWLOC_OBJ_PU, 0); o; o = o->parent)
-        if (hwloc_obj_type_is_dcache(o->type) && o->attr->cache.size > out->last_level_cache)
-            out->last_level_cache = (size_t)o->attr->cache.size;
+    out->packages = at_least_one(hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_PACKAGE));
+    fill_caches(out);
+    fill_core_kinds(out);
     hwloc_obj_t package = hwloc_get_obj_by_type(t, HWLOC_OBJ_PACKAGE, 0);
     const char *name = package ? hwloc_obj_get_info_by_name(package, "CPUModel") : NULL;
     snprintf(out->processor, sizeof out->processor, "%s", name ? name : "");
@@ -75,9 +135,12 @@ const struct topology *topology(void)
 {
     if (known.cores > 0)
         return &known;
-    known = (struct topology){.cores = 1, .processors = 1, .nodes = 1};
+    known = (struct topology){.packages = 1, .cores = 1, .processors = 1, .nodes = 1, .present = 1,
+                              .last_level_caches = 1};
     load();
     if (machine) {
+        known.present = at_least_one(
+            hwloc_bitmap_weight(hwloc_topology_get_complete_cpuset(machine)));
         restrict_to_binding(machine);
         fill(&known);
     } else {
@@ -90,6 +153,12 @@ const struct topology *topology(void)
     if (known.quota > 0 && known.quota < known.threads)
         known.threads = at_least_one((int)known.quota); /* one more would be stopped again and again */
     return &known;
+}
+
+bool topology_simulated(void)
+{
+    topology();
+    return machine && !hwloc_topology_is_thissystem(machine);
 }
 
 /* ---- places ---------------------------------------------------------------------------------- */

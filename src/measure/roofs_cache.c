@@ -1,0 +1,304 @@
+#include "roofs_cache.h"
+
+#include "../engine/memory.h"
+#include "../model/jsontext.h"
+#include "../output.h"
+#include "topology.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* An honest file has some 6 KiB. */
+enum { MOST_BYTES = 1 << 16, DEPTH = 5, LAYOUT = 1 };
+
+/* ---- whose figures they are ------------------------------------------------------------------ */
+
+static void append(char out[FINGERPRINT_TEXT], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void append(char out[FINGERPRINT_TEXT], const char *format, ...)
+{
+    size_t n = strlen(out);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(out + n, FINGERPRINT_TEXT - n, format, args);
+    va_end(args);
+}
+
+void roofs_fingerprint(int threads, char out[FINGERPRINT_TEXT])
+{
+    const struct topology *t = topology();
+    char huge[16] = "unknown";
+    out[0] = 0;
+    append(out, "qtop %s; %s;", PACKAGE_VERSION, t->processor[0] ? t->processor : "unknown processor");
+    for (size_t i = 0; isa_at(i); i++)
+        if (isa_at(i)->available())
+            append(out, " %s", isa_at(i)->name);
+    append(out, "; %d of %d processors, %d cores, %d packages, %d nodes;", t->processors, t->present,
+           t->cores, t->packages, t->nodes);
+    for (size_t i = 0; i < t->cache_kinds; i++)
+        append(out, " L%d %d x %zu", t->caches[i].level, t->caches[i].count, t->caches[i].size);
+    (void)memory_huge_pages("", huge, NULL);
+    append(out, "; quota %g; huge pages %s; %d threads, %s%s", t->quota, huge, threads,
+           t->unbound[0] ? "" : "each to its ", t->unbound[0] ? t->unbound : topology_place_kind(threads));
+}
+
+static uint64_t hash(const char *text)
+{
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a (Fowler, Noll, Vo) */
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 0x100000001b3u;
+    return h;
+}
+
+char *roofs_cache_path(const char *fingerprint, struct error *error)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    bool own = cache && cache[0] == '/';
+    char *path;
+    if (!own && (!home || home[0] != '/')) {
+        error_set(error, "roofs are not kept: neither XDG_CACHE_HOME nor HOME is an absolute path");
+        return NULL;
+    }
+    if (asprintf(&path, "%s%s/qtop/roofs-%016" PRIx64 ".json", own ? cache : home, own ? "" : "/.cache",
+                 hash(fingerprint)) >= 0)
+        return path;
+    error_set(error, "roofs are not kept: not enough memory");
+    return NULL;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static json_t *roof_json(const struct roof *r)
+{
+    if (r->samples == 0)
+        return json_null();
+    return json_pack("{s:f, s:f, s:f, s:I}", "median", r->rate.median, "least", r->rate.least, "most",
+                     r->rate.most, "samples", (json_int_t)r->samples);
+}
+
+static json_t *roofs_json(const char *fingerprint, const struct roofs *r)
+{
+    json_t *reads = json_array(), *sets = json_array();
+    for (size_t i = 0; i < r->read_count; i++)
+        json_array_append_new(reads, json_pack("{s:i, s:I, s:o}", "threads", r->reads[i].threads,
+                                               "buffer_bytes", (json_int_t)r->reads[i].buffer,
+                                               "bytes_per_second", roof_json(&r->reads[i].roof)));
+    for (size_t i = 0; i < r->set_count; i++) {
+        json_t *set = json_pack("{s:s}", "isa", r->sets[i].isa->name);
+        for (size_t k = 0; set && k < PEAK_COUNT; k++)
+            json_object_set_new(set, peaks[k].name, roof_json(&r->sets[i].of[k]));
+        json_array_append_new(sets, set);
+    }
+    return json_pack("{s:i, s:s, s:I, s:f, s:i, s:o, s:o}", "qtop_roofs", LAYOUT, "fingerprint",
+                     fingerprint, "measured", (json_int_t)r->measured, "seconds", r->seconds,
+                     "threads", r->threads, "reads", reads, "sets", sets);
+}
+
+/* Every folder above the file; that it is there already is as good. */
+static void make_folders(const char *path)
+{
+    char *copy = strdup(path);
+    for (char *at = copy ? strchr(copy + 1, '/') : NULL; at; at = strchr(at + 1, '/')) {
+        *at = 0;
+        (void)mkdir(copy, 0700);
+        *at = '/';
+    }
+    free(copy);
+}
+
+bool roofs_save(const char *path, const char *fingerprint, const struct roofs *roofs,
+                struct error *error)
+{
+    struct output out;
+    for (size_t i = 0; i < roofs->read_count; i++)
+        if (roofs->reads[i].roof.samples == 0)
+            return error_set(error, "%s", roofs->reads[i].reason.text);
+    json_t *root = roofs_json(fingerprint, roofs);
+    if (!root)
+        return error_set(error, "%.200s: not enough memory to write it", path);
+    make_folders(path);
+    bool ok = output_open(&out, path, error);
+    if (ok)
+        ok = json_dumpf(root, out.file, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) == 0;
+    if (out.file)
+        ok = output_close(&out, ok, error);
+    json_decref(root);
+    return ok;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static bool wrong(struct error *error, const char *what)
+{
+    return error_set(error, "its %s is not what qtop writes", what);
+}
+
+/* A whole number from least to most. */
+static bool read_whole(const json_t *object, const char *key, json_int_t least, json_int_t most,
+                       json_int_t *out, struct error *error)
+{
+    const json_t *value = json_object_get(object, key);
+    *out = json_integer_value(value);
+    return (json_is_integer(value) && *out >= least && *out <= most) || wrong(error, key);
+}
+
+static bool read_roof(const json_t *object, const char *key, bool needed, struct roof *out,
+                      struct error *error)
+{
+    const json_t *value = json_object_get(object, key);
+    json_int_t samples;
+    *out = (struct roof){0};
+    if (!needed && json_is_null(value))
+        return true;
+    struct spread s = {json_real_value(json_object_get(value, "median")),
+                       json_real_value(json_object_get(value, "least")),
+                       json_real_value(json_object_get(value, "most"))};
+    if (!read_whole(value, "samples", 1, 1000, &samples, error))
+        return wrong(error, key);
+    *out = (struct roof){s, (size_t)samples};
+    return (s.least > 0 && s.least <= s.median && s.median <= s.most && s.most < 1e18) ||
+           wrong(error, key);
+}
+
+static bool load_reads(const json_t *root, struct roofs *out, struct error *error)
+{
+    const json_t *list = json_object_get(root, "reads");
+    int counts[MOST_READ_ROOFS];
+    out->read_count = roofs_thread_counts(out->threads, counts);
+    if (json_array_size(list) != out->read_count)
+        return wrong(error, "reads");
+    for (size_t i = 0; i < out->read_count; i++) {
+        const json_t *item = json_array_get(list, i);
+        json_int_t threads, buffer;
+        if (!read_whole(item, "threads", counts[i], counts[i], &threads, error) ||
+            !read_whole(item, "buffer_bytes", 1, (json_int_t)1 << 50, &buffer, error) ||
+            !read_roof(item, "bytes_per_second", true, &out->reads[i].roof, error))
+            return false;
+        out->reads[i].threads = counts[i];
+        out->reads[i].buffer = (size_t)buffer;
+    }
+    return true;
+}
+
+/* The sets that this machine has, in the order of the table, each with the peaks that it has. */
+static bool load_sets(const json_t *root, struct roofs *out, struct error *error)
+{
+    const json_t *list = json_object_get(root, "sets");
+    for (size_t i = 0; isa_at(i) && out->set_count < MOST_PEAK_ROOFS; i++) {
+        const struct isa *isa = isa_at(i);
+        if (!isa->available())
+            continue;
+        struct peak_roof *set = &out->sets[out->set_count];
+        const json_t *item = json_array_get(list, out->set_count++);
+        const char *name = json_string_value(json_object_get(item, "isa"));
+        set->isa = isa;
+        if (!name || strcmp(name, isa->name) != 0)
+            return wrong(error, "isa");
+        for (size_t k = 0; k < PEAK_COUNT; k++) {
+            bool has = peaks[k].of(isa) != NULL;
+            if (!read_roof(item, peaks[k].name, has, &set->of[k], error))
+                return false;
+            if (!has && set->of[k].samples > 0)
+                return wrong(error, peaks[k].name);
+        }
+    }
+    return json_array_size(list) == out->set_count || wrong(error, "sets");
+}
+
+static bool load_root(const json_t *root, const char *fingerprint, struct roofs *out,
+                      struct error *error)
+{
+    const char *theirs = json_string_value(json_object_get(root, "fingerprint"));
+    json_int_t layout, threads, measured;
+    if (!read_whole(root, "qtop_roofs", LAYOUT, LAYOUT, &layout, error))
+        return false;
+    if (!theirs)
+        return wrong(error, "fingerprint");
+    if (strcmp(theirs, fingerprint) != 0)
+        return error_set(error, "its figures are of another machine or setting: %.200s", theirs);
+    if (!read_whole(root, "threads", 1, 1024, &threads, error) ||
+        !read_whole(root, "measured", 0, (json_int_t)1 << 40, &measured, error))
+        return false;
+    out->threads = (int)threads;
+    out->measured = measured;
+    out->seconds = json_number_value(json_object_get(root, "seconds"));
+    if (!(out->seconds >= 0 && out->seconds < 1e6))
+        return wrong(error, "seconds");
+    return load_reads(root, out, error) && load_sets(root, out, error);
+}
+
+/* The bytes of a regular file that is not too large; it may be a pipe that nobody writes to. */
+static bool read_bytes(int fd, uint8_t *out, size_t *n, struct error *error)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return error_set(error, "it is no regular file");
+    if (st.st_size > MOST_BYTES)
+        return error_set(error, "it has %lld bytes; expected at most %d", (long long)st.st_size,
+                         MOST_BYTES);
+    ssize_t got;
+    for (*n = 0; *n < MOST_BYTES && (got = read(fd, out + *n, MOST_BYTES - *n)) > 0;)
+        *n += (size_t)got;
+    return got >= 0 || error_set(error, "it cannot be read: %s", strerror(errno));
+}
+
+static bool load_file(int fd, const char *fingerprint, struct roofs *out, struct error *error)
+{
+    size_t n = 0;
+    uint8_t *bytes = malloc(MOST_BYTES);
+    bool ok = bytes ? read_bytes(fd, bytes, &n, error) : error_set(error, "not enough memory");
+    json_t *root = ok ? json_text_parse(bytes, n, DEPTH, "it", error) : NULL;
+    ok = root && load_root(root, fingerprint, out, error);
+    json_decref(root);
+    free(bytes);
+    return ok;
+}
+
+enum roofs_found roofs_load(const char *path, const char *fingerprint, struct roofs *out,
+                            struct error *error)
+{
+    struct error inner = {""};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *out = (struct roofs){0};
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return ROOFS_ABSENT;
+    bool ok = fd >= 0 ? load_file(fd, fingerprint, out, &inner)
+                      : error_set(&inner, "it cannot be read: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    if (ok)
+        return ROOFS_FOUND;
+    *out = (struct roofs){0};
+    error_set(error, "%.200s is not used: %.250s", path, inner.text);
+    return ROOFS_REFUSED;
+}
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+bool roofs_here(struct pool *pool, bool fresh, struct roofs *out, struct roofs_source *source,
+                struct error *error)
+{
+    char fingerprint[FINGERPRINT_TEXT];
+    *source = (struct roofs_source){0};
+    if (topology_simulated())
+        return error_set(error, "not measured: the topology is simulated, the figures would be "
+                                "another machine's");
+    roofs_fingerprint(pool_threads(pool), fingerprint);
+    char *path = roofs_cache_path(fingerprint, &source->save);
+    source->cached = path && !fresh &&
+                     roofs_load(path, fingerprint, out, &source->load) == ROOFS_FOUND;
+    if (!source->cached) {
+        *out = roofs_measure(pool);
+        if (path)
+            (void)roofs_save(path, fingerprint, out, &source->save);
+    }
+    free(path);
+    return true;
+}
