@@ -614,7 +614,7 @@ static void check_help(int rows, int cols, const char *key, const char *scroll)
     press(key);
     wait_for("keys");
     for (size_t i = 0; i < key_count; i++) { /* more than enough for the last line */
-        pty_settle(term, 0.02, 1);
+        pty_settle(term, 0.1, 1);
         see_help(seen);
         press(scroll);
     }
