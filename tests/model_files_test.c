@@ -201,7 +201,7 @@ static void put_usual(struct gguffile *f, const struct spec *spec, const struct 
 
 static void put_vocabulary(struct gguffile *f, size_t pieces)
 {
-    char texts[VOCAB + 8][16];
+    char texts[VOCAB + 8][24];
     const char *list[VOCAB + 8];
     float scores[VOCAB + 8];
     int32_t types[VOCAB + 8];
