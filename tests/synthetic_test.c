@@ -562,7 +562,7 @@ static void test_generate(void **state)
     if (!(n == 3 && a == 7 && b == 1234 && c >= 0 && c < 50257))
         fail_msg("%s", r.out);
     bool sanitized = false;
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     sanitized = true; /* whose own memory counts, too */
 #endif
     if (!sanitized && !(r.peak < stored * 3 / 4))

@@ -1744,6 +1744,7 @@ static void test_hostile_names(void **state)
 /* A sanitizer would report these signals and exit instead. */
 static const char *const no_sanitizer_signals[] = {
     "ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigill=0:handle_sigfpe=0",
+    "TSAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigill=0:handle_sigfpe=0",
     NULL};
 
 static void assert_killed_by(int number)
