@@ -19,7 +19,8 @@
 /* One thread: that more give the same bits is another test's business. */
 enum { THREADS = 1, CONTEXT = 512, TEXT_TOKENS = 1500 };
 
-static const char *const model_names[] = {"models/stories260K.bin", "models/stories260K-v1.bin"};
+static const char *const model_names[] = {"models/stories260K.bin", "models/stories260K-v1.bin",
+                                          "models/stories260K.gguf"};
 enum { MODELS = sizeof model_names / sizeof *model_names };
 
 /* An open model with its tokenizer and stored weights. */
@@ -129,7 +130,8 @@ static void test_logits(void **state)
         double worst = 0;
         for (size_t k = 0; k < tokens.count * vocab; k++) {
             double error = fabs((double)logits[k] - expected[k]);
-            assert_true(error <= 1e-4);
+            if (!(error <= 1e-4))
+                fail_msg("%s: a logit is off by %g", model_names[i], error);
             worst = fmax(worst, error);
         }
         fprintf(stderr, "%s: largest difference in a logit %.2g\n", model_names[i], worst);
@@ -256,16 +258,26 @@ static struct tokens story_tokens(const struct study *s)
 static void test_llamacpp_perplexity(void **state)
 {
     (void)state;
-    struct study s = open_study(model_names[0]);
-    struct tokens tokens = story_tokens(&s);
-    struct quality_plan plan = {tokens.ids, tokens.count, tokenizer_bos(s.tokenizer),
-                                PROTOCOL_LLAMACPP, 256};
-    struct quality_result r = measure(&s, &plan, s.stored);
-    fprintf(stderr, "llamacpp: %zu predictions, perplexity %.5f\n", r.scored, r.perplexity);
-    assert_int_equal(r.scored, (tokens.count + 1) / 256 * 127); /* positions 128..254 */
-    assert_within(r.perplexity, 2.7553, 0.002);
-    free(tokens.ids);
-    close_study(&s);
+    static const struct {
+        const char *model;
+        double perplexity;
+    } cases[] = {{"models/stories260K.bin", 2.7553},
+                 {"models/stories260K.gguf", 2.7553},
+                 {"models/stories260K-F16.gguf", 2.7554},
+                 {"models/stories260K-BF16.gguf", 2.7570}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct study s = open_study(cases[i].model);
+        struct tokens tokens = story_tokens(&s);
+        struct quality_plan plan = {tokens.ids, tokens.count, tokenizer_bos(s.tokenizer),
+                                    PROTOCOL_LLAMACPP, 256};
+        struct quality_result r = measure(&s, &plan, s.stored);
+        fprintf(stderr, "%s: llamacpp, %zu predictions, perplexity %.5f; llama.cpp says %.4f\n",
+                cases[i].model, r.scored, r.perplexity, cases[i].perplexity);
+        assert_int_equal(r.scored, (tokens.count + 1) / 256 * 127); /* positions 128..254 */
+        assert_within(r.perplexity, cases[i].perplexity, 0.002);
+        free(tokens.ids);
+        close_study(&s);
+    }
 }
 
 /* What quantization is known to cost: next to nothing in 16 bits, little in 8, something in 4. */
