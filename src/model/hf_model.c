@@ -5,32 +5,13 @@
 #include "pickle.h"
 #include "safetensors.h"
 
-#include <libgen.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-static bool is_folder(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* FOLDER/NAME, where path is the folder or a file in it; the caller frees. */
-static char *beside(const char *path, const char *name)
-{
-    char *copy = strdup(path), *out = NULL;
-    if (copy && asprintf(&out, "%s/%s", is_folder(path) ? path : dirname(copy), name) < 0)
-        out = NULL;
-    free(copy);
-    return out;
-}
 
 static bool folder_has(const char *path, const char *name)
 {
-    char *file = beside(path, name);
+    char *file = path_beside(path, name);
     bool there = file && access(file, F_OK) == 0;
     free(file);
     return there;
@@ -61,7 +42,7 @@ static bool open_with(struct model *m, const char *path,
                       bool (*read)(struct catalog *, const char *, struct error *),
                       struct error *error)
 {
-    char *config = beside(path, "config.json");
+    char *config = path_beside(path, "config.json");
     const struct arch *a = NULL;
     if (!config)
         error_set(error, "not enough memory");

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -60,4 +62,19 @@ void mapped_file_close(struct mapped_file *file)
         munmap((void *)(uintptr_t)file->data, file->size);
     free(file->path);
     *file = (struct mapped_file){0};
+}
+
+bool path_is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+char *path_beside(const char *path, const char *name)
+{
+    char *copy = strdup(path), *out = NULL;
+    if (copy && asprintf(&out, "%s/%s", path_is_folder(path) ? path : dirname(copy), name) < 0)
+        out = NULL;
+    free(copy);
+    return out;
 }

@@ -18,4 +18,9 @@ struct mapped_file {
 bool mapped_file_open(struct mapped_file *file, const char *path, struct error *error);
 void mapped_file_close(struct mapped_file *file);
 
+bool path_is_folder(const char *path);
+
+/* FOLDER/NAME, where path is the folder or a file in it; the caller frees. Null when memory is short. */
+char *path_beside(const char *path, const char *name);
+
 #endif

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Recognised in this order; formats without a magic number last. */
 static const struct format *const formats[] = {&gguf_format, &safetensors_format, &pytorch_format,
@@ -41,8 +40,7 @@ static const struct format *recognise(const char *path, const uint8_t *data, siz
 static const struct format *find_format(const char *path, const char *shown, struct error *error)
 {
     struct mapped_file file;
-    struct stat st;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+    if (path_is_folder(path)) {
         const struct format *format = recognise(path, NULL, 0);
         if (!format)
             error_set(error, "%s: is a directory without a model; expected model.safetensors, "

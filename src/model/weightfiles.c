@@ -264,8 +264,7 @@ static bool read_inside(struct catalog *catalog, const char *folder, const char 
 bool weight_files_read(struct catalog *catalog, const char *path, const struct weight_files *files,
                        struct error *error)
 {
-    struct stat st;
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+    if (!path_is_folder(path))
         return read_file(catalog, path, files, error);
     bool found;
     bool ok = read_inside(catalog, path, files->single, files, &found, error);

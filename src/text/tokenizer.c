@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* In the order in which they are asked; the one without a magic number last. */
 static const struct tokenizer_format *const formats[] = {
@@ -151,7 +150,6 @@ static struct tokenizer *look_in(const char *folder, size_t vocab, struct error 
 
 struct tokenizer *tokenizer_beside(const char *model_path, size_t vocab, struct error *error)
 {
-    struct stat status;
     bool inside = tokenizer_is_inside(model_path);
     struct tokenizer *t = inside ? try_path(model_path, vocab, error) : NULL;
     char *copy = t ? NULL : strdup(model_path);
@@ -160,12 +158,11 @@ struct tokenizer *tokenizer_beside(const char *model_path, size_t vocab, struct 
             error_set(error, "not enough memory");
         return t;
     }
-    bool is_folder = stat(model_path, &status) == 0 && S_ISDIR(status.st_mode);
     if (!inside)
         error_set(error, "no tokenizer.bin, tok*.bin, tokenizer.json or tokenizer.model beside the model "
                          "(-z FILE names one)");
     /* where the file's own vocabulary is of no use, that is what there is to say */
-    t = look_in(is_folder ? copy : dirname(copy), vocab, inside ? NULL : error);
+    t = look_in(path_is_folder(model_path) ? copy : dirname(copy), vocab, inside ? NULL : error);
     free(copy);
     return t;
 }

@@ -5,7 +5,6 @@
 #include "../model/mapped.h"
 #include "encoder.h"
 
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,11 +228,9 @@ static json_t *parse(const uint8_t *data, size_t size, const char *name, struct 
 /* tokenizer_config.json beside the file; null where there is none. */
 static bool read_config(struct json_reading *r, const char *path)
 {
-    char *copy = path ? strdup(path) : NULL, *beside = NULL;
+    char *beside = path ? path_beside(path, "tokenizer_config.json") : NULL;
     struct mapped_file file;
     bool ok = true;
-    if (copy && asprintf(&beside, "%s/tokenizer_config.json", dirname(copy)) < 0)
-        beside = NULL;
     if (beside && access(beside, F_OK) == 0) {
         ok = mapped_file_open(&file, beside, r->error);
         if (ok) {
@@ -243,7 +240,6 @@ static bool read_config(struct json_reading *r, const char *path)
         }
     }
     free(beside);
-    free(copy);
     return ok;
 }
 
