@@ -70,7 +70,7 @@ static const char *description_at(const struct tui *t, size_t index)
 static void follow_line(struct tui *t)
 {
     size_t chosen = chosen_count(t);
-    if (t->event >= t->events_chosen && t->event + chosen >= t->events_chosen)
+    if (t->events_chosen > 0 && t->event >= t->events_chosen && t->event + chosen >= t->events_chosen)
         t->event = t->event + chosen - t->events_chosen;
     t->events_chosen = chosen;
 }

@@ -112,13 +112,14 @@ static struct points gather(const struct tui *t)
 
 /* ---- the roofs ------------------------------------------------------------------------------- */
 
-/* Multiply-adds a second of an instruction in the set in use; 0 unknown. */
+/* Multiply-adds a second of an instruction in the set in use, the best that was seen: whatever else ran meanwhile
+ * can only have slowed it. 0 unknown. */
 static double peak_rate(const struct frame *f, enum peak peak)
 {
     for (size_t i = 0; f->roofs && peak < PEAK_COUNT && i < f->roofs->roofs.set_count; i++) {
         const struct peak_roof *set = &f->roofs->roofs.sets[i];
         if (set->isa == isa_current() && set->of[peak].samples > 0)
-            return set->of[peak].rate.median;
+            return set->of[peak].rate.most;
     }
     return 0;
 }
@@ -144,12 +145,10 @@ static void say_bound(const struct frame *f, const struct point *p, char *out, s
         snprintf(out, size, "n/a: no roofs");
     else if (v.bound == BOUND_MEMORY)
         snprintf(out, size, "%.0f%% of memory's roof%s", 100 * v.share,
-                 v.share < 0.5 ? ": something else holds it up" : "");
+                 v.share < 0.5 ? ", held up elsewhere" : "");
     else
         snprintf(out, size, "%.0f%% of the %s peak%s", 100 * v.share, peak,
-                 v.share >= 0.5       ? ""
-                 : in_cache(&p->work) ? ": caches hold it up, or overheads"
-                                      : ": something else holds it up");
+                 in_cache(&p->work) ? ", from cache" : v.share < 0.5 ? ", held up elsewhere" : "");
 }
 
 /* ---- the plot -------------------------------------------------------------------------------- */
@@ -286,7 +285,7 @@ static void draw_remark(const struct frame *f, struct rect area)
     if (!r)
         draw_format(area.row, area.col + 8, area.cols - 8, STYLE_WARN, false, "roofs n/a: %s",
                     f->roofs_reason ? f->roofs_reason : "not measured yet");
-    else if (reads->samples > 0 && reads->rate.most > 1.5 * reads->rate.least)
+    else if (roofs_were_disturbed(r))
         draw_format(area.row, area.col + 8, area.cols - 8, STYLE_WARN, false,
                     "the machine was busy when the roofs were measured (%.0f to %.0f GB/s): R measures again",
                     reads->rate.least / 1e9, reads->rate.most / 1e9);
