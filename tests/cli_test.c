@@ -608,7 +608,9 @@ static const struct json_field eval_fields[] = {
     {"window", NEED_NUMBER},       {"protocol", NEED_STRING},
     {"perplexity", NEED_MAYBE},    {"perplexity_reference", NEED_MAYBE},
     {"kl_divergence", NEED_MAYBE}, {"kl_stderr", NEED_MAYBE},
-    {"top1_agreement", NEED_MAYBE}, {NULL, NEED_MAYBE},
+    {"kl_median", NEED_MAYBE},     {"kl_p99", NEED_MAYBE},
+    {"kl_max", NEED_MAYBE},        {"top1_agreement", NEED_MAYBE},
+    {NULL, NEED_MAYBE},
 };
 static const struct json_field inspect_fields[] = {
     {"name", NEED_STRING},         {"rows", NEED_NUMBER},
