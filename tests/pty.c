@@ -182,7 +182,7 @@ static const char **make_environment(const char *const env[]) {
         "LANG=C.UTF-8",
         "LC_ALL=C.UTF-8",
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME=/nonexistent", /* so that nobody's own settings change a test */
+        "HOME=/dev/null", /* nobody's own settings change a test, and nothing can be made there */
         NULL,
     };
     static const char *const passed[] = {

@@ -13,7 +13,7 @@ static bool text_tokens(const struct batch *b, const struct options *o, struct t
 {
     if (o->text) {
         size_t n;
-        char *text = read_text(o->text, &n, error);
+        char *text = read_study_text(o->text, &n, error);
         bool ok = text && tokenize_text(&b->session, text, n, tokens, error);
         free(text);
         return ok;

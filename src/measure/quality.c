@@ -118,8 +118,8 @@ size_t quality_predictions(const struct quality_plan *p, struct error *error)
             error_set(error, "a window of %zu scores nothing under protocol llamacpp; expected 3",
                       p->window);
         else if (n == 0)
-            error_set(error, "the text has %zu tokens; protocol llamacpp needs a whole window of %zu",
-                      p->count + bos, p->window);
+            error_set(error, "the text has %zu tokens%s; protocol llamacpp needs a whole window of %zu",
+                      p->count + bos, bos ? ", BOS included" : "", p->window);
         return n;
     }
     size_t room = p->window - bos, whole = p->count / room, rest = p->count % room;
