@@ -303,16 +303,20 @@ static void embed(struct context *c, const struct weights *w, const int32_t *tok
     }
 }
 
-void context_run(struct context *c, const struct weights *w, const int32_t *tokens, size_t n,
-                 enum logits which, float *logits)
+void context_embed(struct context *c, const struct weights *w, const int32_t *tokens, size_t n)
 {
-    const struct hyper *h = &c->model->hyper;
     c->ops = operators_current();
     embed(c, w, tokens, n);
-    for (int block = 0; block < (int)h->layers; block++) {
-        attend(c, w, block, n);
-        feed_forward(c, w, block, n);
-    }
+}
+
+void context_half(struct context *c, const struct weights *w, size_t half, size_t n)
+{
+    (half % 2 == 0 ? attend : feed_forward)(c, w, (int)(half / 2), n);
+}
+
+void context_finish(struct context *c, const struct weights *w, size_t n, enum logits which, float *logits)
+{
+    const struct hyper *h = &c->model->hyper;
     c->length += c->side_by_side ? 1 : n;
     if (which == LOGITS_NONE)
         return;
@@ -321,6 +325,15 @@ void context_run(struct context *c, const struct weights *w, const int32_t *toke
     multiply(c, find(c, w, ROLE_OUTPUT, -1), c->normed, count, logits);
     if (h->logit_cap > 0)
         c->ops->soft_cap(logits, count * h->vocab, h->logit_cap);
+}
+
+void context_run(struct context *c, const struct weights *w, const int32_t *tokens, size_t n,
+                 enum logits which, float *logits)
+{
+    context_embed(c, w, tokens, n);
+    for (size_t half = 0; half < 2 * c->model->hyper.layers; half++)
+        context_half(c, w, half, n);
+    context_finish(c, w, n, which, logits);
 }
 
 void context_step(struct context *c, const struct weights *w, const int32_t *tokens, float *logits)
