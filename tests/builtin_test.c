@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "../src/measure/output_error.h"
 #include "../src/measure/quality.h"
 #include "../src/quant/requant.h"
 #include "../src/session.h"
@@ -206,6 +207,39 @@ static void test_any_number_of_threads(void **state)
     }
 }
 
+static void test_output_errors_with_any_number_of_threads(void **state)
+{
+    enum { N = 70, THREADS = 3 }; /* more than are compared together */
+    size_t count = session.model->tensor_count;
+    int32_t text[N];
+    struct output_error *errors[THREADS];
+    struct pool *kept = session.pool;
+    (void)state;
+    for (size_t i = 0; i < N; i++)
+        text[i] = (int32_t)(3 + i * 7919 % (session.model->hyper.vocab - 3));
+    for (int threads = 1; threads <= THREADS; threads++) {
+        struct error error = {""};
+        struct output_error *e = errors[threads - 1] = calloc(count, sizeof *e);
+        session.pool = pool_create(threads, NULL);
+        struct weights *set = in_scheme("int4/int8", session.pool);
+        if (!e || !output_errors(&session, set, text, N, e, &error))
+            fail_msg("%s", error.text);
+        assert_memory_equal(e, errors[0], count * sizeof *e);
+        weights_unref(set);
+        pool_destroy(session.pool);
+    }
+    session.pool = kept;
+    for (size_t t = 0; t < count; t++)
+        if (is_linear(&session.model->tensors[t])) {
+            double db = output_error_sqnr_db(&errors[0][t]);
+            assert_int_equal(errors[0][t].tokens, N);
+            assert_int_equal(errors[0][t].errors.total, N * session.model->tensors[t].stored.rows);
+            assert_true(db > 5 && db < 40);
+        }
+    for (int i = 0; i < THREADS; i++)
+        free(errors[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +248,7 @@ int main(void)
         cmocka_unit_test(test_kv_cache),
         cmocka_unit_test(test_finer_is_never_worse),
         cmocka_unit_test(test_any_number_of_threads),
+        cmocka_unit_test(test_output_errors_with_any_number_of_threads),
     };
     return cmocka_run_group_tests_name("builtin", tests, open_builtin, close_builtin);
 }
