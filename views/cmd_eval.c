@@ -5,14 +5,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SELF_TEXT_TOKENS = 2048 };
+/* Tokens run together: more are no faster, and the logits of each are kept until they are scored. */
+enum { SELF_TEXT_TOKENS = 2048, RUN_TOGETHER = 128 };
 
 static bool text_tokens(const struct batch *b, const struct options *o, struct tokens *tokens,
                         struct error *error)
 {
     if (o->text) {
         size_t n;
-        char *text = read_text(o->text, &n, error);
+        char *text = read_study_text(o->text, &n, error);
         bool ok = text && tokenize_text(&b->session, text, n, tokens, error);
         free(text);
         return ok;
@@ -47,6 +48,11 @@ static void progress(const struct quality_result *r, bool done)
         fprintf(stderr, done ? "\r\x1b[K" : "\rqtop: %zu of %zu tokens", r->scored, r->planned);
 }
 
+static void add_figure(json_t *object, const char *key, double figure)
+{
+    json_add(object, key, figure, quality_reason(figure));
+}
+
 static void report_json(const struct batch *b, const struct quality_plan *p,
                         const struct quality_result *r, const struct options *o)
 {
@@ -63,12 +69,34 @@ static void report_json(const struct batch *b, const struct quality_plan *p,
     json_object_set_new(j, "reference", o->reference ? json_text(o->reference) : json_null());
     if (!o->reference)
         json_object_set_new(j, "reference_reason", json_string(NO_REFERENCE));
-    json_add(j, "perplexity", r->perplexity, NULL);
-    json_add(j, "perplexity_reference", r->perplexity_reference, NULL);
-    json_add(j, "kl_divergence", r->kl, NULL);
-    json_add(j, "kl_stderr", r->kl_stderr, NULL);
-    json_add(j, "top1_agreement", r->top1, NULL);
+    add_figure(j, "perplexity", r->perplexity);
+    add_figure(j, "perplexity_reference", r->perplexity_reference);
+    add_figure(j, "kl_divergence", r->kl);
+    add_figure(j, "kl_stderr", r->kl_stderr);
+    add_figure(j, "kl_median", r->kl_median);
+    add_figure(j, "kl_p99", r->kl_p99);
+    add_figure(j, "kl_max", r->kl_max);
+    add_figure(j, "top1_agreement", r->top1);
     print_json(j);
+}
+
+static void report_figures(const struct quality_result *r)
+{
+    const char *why = quality_reason(r->perplexity_reference);
+    if (why)
+        printf("perplexity  n/a: of the reference %s\n", why);
+    else if ((why = quality_reason(r->perplexity)))
+        printf("perplexity  n/a: %s (reference %.6f)\n", why, r->perplexity_reference);
+    else
+        printf("perplexity  %.6f (reference %.6f, %+.3f %%)\n", r->perplexity, r->perplexity_reference,
+               100 * (r->perplexity / r->perplexity_reference - 1));
+    if ((why = quality_reason(r->kl))) {
+        printf("KL          n/a: %s\ntop-1       n/a: %s\n", why, why);
+        return;
+    }
+    printf("KL          %.4g +- %.4g, median %.4g, p99 %.4g, max %.4g\n", r->kl, r->kl_stderr,
+           r->kl_median, r->kl_p99, r->kl_max);
+    printf("top-1       %.2f %%\n", 100 * r->top1);
 }
 
 static void report_text(const struct batch *b, const struct quality_plan *p,
@@ -85,10 +113,7 @@ static void report_text(const struct batch *b, const struct quality_plan *p,
                o->reference ? "reference" : "model", SELF_TEXT_EVALUATION_SEED);
     printf("protocol    %s, windows of %zu, %zu predictions\n", protocol_name(p->protocol), p->window,
            r->scored);
-    printf("perplexity  %.6f (reference %.6f, %+.3f %%)\n", r->perplexity, r->perplexity_reference,
-           100 * (r->perplexity / r->perplexity_reference - 1));
-    printf("KL          %.6f +- %.6f\n", r->kl, r->kl_stderr);
-    printf("top-1       %.2f %%\n", 100 * r->top1);
+    report_figures(r);
 }
 
 static bool evaluate(const struct batch *b, const struct quality_plan *plan,
@@ -115,8 +140,10 @@ int run_eval(const struct options *o)
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     struct tokens tokens = {0};
-    struct quality_result r;
-    struct quality_plan plan = {.bos = session_bos(&batch.session), .protocol = protocol_by_name(o->protocol)};
+    struct quality_result r = {0};
+    struct quality_plan plan = {.bos = session_bos(&batch.session),
+                                .protocol = protocol_by_name(o->protocol),
+                                .chunk = RUN_TOGETHER};
     bool ok = choose_window(&batch.session, o, &plan.window, &error) &&
               text_tokens(&batch, o, &tokens, &error) && batch_pack(&batch, &error);
     plan.tokens = tokens.ids;

@@ -343,7 +343,7 @@ static struct lab *start_lab(const struct options *o, struct batch *b, char **te
     if (o->window && (size_t)o->window > b->session.context)
         return error_set(error, "--window %ld: the context holds %zu", o->window, b->session.context),
                NULL;
-    if (o->text && !(*text = read_text(o->text, &lo.text_size, error)))
+    if (o->text && !(*text = read_study_text(o->text, &lo.text_size, error)))
         return NULL;
     lo.text = *text;
     return lab_start(&b->session, &lo, error);

@@ -116,6 +116,7 @@ static void fill_stored_snapshots(struct lab *lab)
         s->quality = *q;
         s->quality.result.perplexity = q->result.perplexity_reference;
         s->quality.result.kl = s->quality.result.kl_stderr = 0;
+        s->quality.result.kl_median = s->quality.result.kl_p99 = s->quality.result.kl_max = 0;
         s->quality.result.top1 = 1;
     }
 }

@@ -167,7 +167,8 @@ static void see_output(void *arg, const struct packed *w, const float *x, const 
 {
     struct lab *lab = arg;
     const struct tensor *reference = &model_reference(lab->session->model)->tensors[w->tensor];
-    output_error_add(&lab->output, &reference->stored, x, y, tokens, lab->output_scratch);
+    output_error_add(&lab->output, lab->session->pool, &reference->stored, x, y, tokens,
+                     lab->output_scratch);
 }
 
 /* Times every tensor on one token, then repeats it to compare the selected layer's output: two runs,
