@@ -160,15 +160,6 @@ static struct histogram row_histogram(const struct packed *p)
 
 /* ---- where divergence begins ----------------------------------------------------------------- */
 
-/* "blk.3 attention": what stands before a point of the profile. */
-static void name_point(size_t point, char out[48])
-{
-    if (point == 0)
-        snprintf(out, 48, "embedding");
-    else
-        snprintf(out, 48, "blk.%zu %s", (point - 1) / 2, point % 2 ? "attention" : "ffn");
-}
-
 /* The hidden state's relative error after the embedding and every half block, on a logarithmic scale: the
  * first layers are often orders of magnitude better than the last. */
 static void draw_curve(const struct depth_profile *p, struct rect area)
@@ -193,7 +184,7 @@ static void draw_curve(const struct depth_profile *p, struct rect area)
 static void draw_depth(const struct frame *f, struct rect area)
 {
     const struct depth_profile *p = f->depth;
-    char name[48], last[16];
+    char name[DEPTH_NAME], last[16];
     if (area.rows < 3 || area.cols < 12)
         return;
     draw_text(area.row, area.col, area.cols, STYLE_STRONG, false, "hidden state's error by depth");
@@ -206,7 +197,7 @@ static void draw_depth(const struct frame *f, struct rect area)
         return;
     }
     draw_curve(p, (struct rect){area.row + 1, area.col, area.rows - 2, area.cols});
-    name_point(depth_steepest(p), name);
+    depth_name(depth_steepest(p), name);
     snprintf(last, sizeof last, "%.2g", p->error[p->count - 1]);
     draw_format(area.row + area.rows - 1, area.col, area.cols - (int)strlen(last) - 1, STYLE_DIM, false,
                 "most at %s", name);

@@ -4,6 +4,7 @@
 #include "clock.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct depth_job {
@@ -41,6 +42,15 @@ size_t depth_steepest(const struct depth_profile *p)
         }
     }
     return at;
+}
+
+const char *depth_name(size_t point, char out[DEPTH_NAME])
+{
+    if (point == 0)
+        snprintf(out, DEPTH_NAME, "embedding");
+    else
+        snprintf(out, DEPTH_NAME, "blk.%zu %s", (point - 1) / 2, point % 2 ? "attention" : "ffn");
+    return out;
 }
 
 static bool open_profile(struct depth_job *job, size_t layers, struct error *error)
