@@ -37,6 +37,8 @@ bool requant_begin(struct requant *job, const struct model *model, int tensor,
     job->scanned = scheme->stored || scheme->granularity != GRANULARITY_TENSOR;
     if (!scheme_check(scheme, error))
         return false;
+    if (scheme->methods.set || scheme->act_range)
+        return error_set(error, "%s: no calibration for this scheme", t->name);
     job->out = calloc(1, sizeof *job->out);
     job->row_range = calloc(rows, sizeof *job->row_range);
     job->row_w2 = calloc(rows, sizeof *job->row_w2);
@@ -121,7 +123,7 @@ static void pack_row(struct requant *job, size_t r, float *row)
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
     float *back = row + stored->cols;
     isa_current()->decode_row(stored, r, row);
-    methods[job->out->matrix.scheme.method].pack(job, r, row);
+    quantize_row(&job->out->matrix, r, row);
     qmatrix_decode_row(&job->out->matrix, r, back);
     if (job->truth != stored)
         isa_current()->decode_row(job->truth, r, row);

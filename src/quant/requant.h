@@ -31,16 +31,6 @@ struct requant {
     float *buffer;           /* two rows a thread */
 };
 
-struct method_info {
-    enum method method;
-    const char *summary;
-    bool needs_calibration;
-    /* Packs rows begin..end-1 of job->out from the stored rows; runs on any thread. */
-    void (*pack)(struct requant *job, size_t row, const float *stored);
-};
-
-extern const struct method_info methods[METHOD_COUNT];
-
 /* Prepares the job, for which the pool keeps the stored weights in memory until requant_end. Fails when
  * the scheme has no kernel or memory is short. */
 bool requant_begin(struct requant *job, const struct model *model, int tensor,
