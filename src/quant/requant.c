@@ -123,6 +123,7 @@ static void pack_row(struct requant *job, size_t r, float *row)
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
     float *back = row + stored->cols;
     isa_current()->decode_row(stored, r, row);
+    quantize_intake(&job->out->matrix, r, row);
     quantize_row(&job->out->matrix, r, row);
     qmatrix_decode_row(&job->out->matrix, r, back);
     if (job->truth != stored)
