@@ -115,7 +115,10 @@ static void scheme_cells(const struct scheme *s, const struct tensor *x, bool mu
     snprintf(c->text[C_ACT], CELL, "%s", multiplies ? scheme_print_act(s, text) : "-");
     snprintf(c->text[C_GROUP], CELL, "%s", scheme_print_granularity(s, text));
     snprintf(c->text[C_SYM], CELL, "%s", !integers ? "-" : s->asym ? "asym" : "sym");
-    snprintf(c->text[C_METHOD], CELL, "%s", s->stored ? "-" : method_name(s->method));
+    if (s->stored)
+        snprintf(c->text[C_METHOD], CELL, "-");
+    else
+        methods_print_names(&s->methods, c->text[C_METHOD], CELL);
 }
 
 static void tensor_cells(const struct tui *t, int tensor, struct cells *c)

@@ -1,5 +1,6 @@
 #include "depth.h"
 
+#include "../engine/forward.h"
 #include "../engine/hold.h"
 #include "clock.h"
 
@@ -105,9 +106,9 @@ static double relative_error(const float *x, const float *reference, size_t n)
 static void advance(struct context *c, const struct weights *w, const struct depth_job *job)
 {
     if (job->done == 0)
-        context_embed(c, w, job->tokens, job->n);
+        forward_embed(c, w, job->tokens, job->n);
     else
-        context_half(c, w, job->done - 1, job->n);
+        forward_half(c, w, job->done - 1, job->n);
 }
 
 bool depth_step(struct depth_job *job, double seconds)

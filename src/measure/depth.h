@@ -8,7 +8,7 @@
 
 enum { DEPTH_TOKENS = 128 };
 
-/* One point a half: error[0] after the embedding, error[1 + h] after half h (context_half). Of all tokens
+/* One point a half: error[0] after the embedding, error[1 + h] after half h (forward_half). Of all tokens
  * together: ||x^ - x|| / ||x||, the root of the sum of squares. Not a number where a state is not finite. */
 struct depth_profile {
     atomic_int refs;

@@ -1,5 +1,6 @@
 #include "sensitivity.h"
 
+#include "../engine/forward.h"
 #include "../engine/hold.h"
 #include "clock.h"
 
@@ -164,11 +165,11 @@ static void run_part(struct sensitivity_job *job)
         memcpy(job->states + job->part * state_size(job), c->x,
                job->n * job->model->hyper.dim * sizeof *job->states);
     if (job->part == 0)
-        context_embed(c, job->variant, job->window, job->n);
+        forward_embed(c, job->variant, job->window, job->n);
     else if (job->part < last)
-        context_half(c, job->variant, job->part - 1, job->n);
+        forward_half(c, job->variant, job->part - 1, job->n);
     else
-        context_finish(c, job->variant, job->n, LOGITS_ALL, job->pass == 0 ? job->truth : job->logits);
+        forward_finish(c, job->variant, job->n, LOGITS_ALL, job->pass == 0 ? job->truth : job->logits);
     job->part++;
     job->work++;
 }
