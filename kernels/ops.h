@@ -28,6 +28,12 @@ struct attention {
     float *scratch; /* attention_scratch floats */
 };
 
+/* Of the distributions P and Q whose logits are p and q, in nats. */
+struct divergence {
+    double log_sum_p, log_sum_q; /* log sum e^p: log P(i) = p[i] - log_sum_p */
+    double kl;                   /* KL(P || Q) = sum P (log P - log Q), never below 0 */
+};
+
 /* Rows and columns of a tile: a cache line. */
 enum { TILE_F32 = 16, TILE_F64 = 8 };
 
@@ -58,6 +64,9 @@ struct operators {
     /* x becomes e^x, within 1 unit in the last place; below 2^-126 it is 0, above the largest
      * float infinity. */
     void (*exp)(float *x, size_t n);
+    /* In double, exact in one thing: KL of equal logits is 0 (Kullback and Leibler 1951). Logits that are
+     * not finite give NaN or infinity. */
+    void (*divergence)(const float *p, const float *q, size_t n, struct divergence *out);
     /* softmax(q k scale) v in one pass over keys and values, a span at a time, with a
      * running maximum and sum (online softmax: Milakov and Gimelshein 2018; FlashAttention: Dao et
      * al. 2022). A block is decoded once for all queries. The result for a token does not depend on

@@ -85,7 +85,7 @@ static bool open_reference(struct session *s, const char *path, struct error *er
 
 bool session_open(struct session *s, const struct session_options *o, struct error *error)
 {
-    *s = (struct session){0};
+    *s = (struct session){.perf = &perf_system, .system_root = ""};
     int threads = o->threads ? o->threads : topology()->threads;
     s->model = o->synthetic ? synthetic_open(o->synthetic, error) : model_open(o->model_path, error);
     bool ok = s->model && (!o->outliers.channels || outliers_inject(s->model, &o->outliers, error)) &&
@@ -161,7 +161,7 @@ void session_count(struct session *s, const struct perf_event *events, size_t co
     for (size_t i = 0; i < count; i++)
         needed += events[i].codes * threads;
     allow_descriptors(needed);
-    s->counters = counters_open(events, count, ids, threads, &perf_system);
+    s->counters = counters_open(events, count, ids, threads, s->perf);
     free(ids);
 }
 

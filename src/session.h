@@ -31,6 +31,8 @@ struct session {
     struct error tokenizer_error; /* ... and why */
     struct pool *pool;
     struct counters *counters;    /* of the pool's threads; null before session_count */
+    const struct perf_calls *perf; /* what counts: the kernel's own calls, unless a test puts others here ... */
+    const char *system_root;      /* ... and a folder with a copy of /sys, else "" */
     size_t context;               /* positions */
     struct weights *stored;       /* the scheme that one opens with */
     struct model *reference_model; /* null where the model is its own reference */

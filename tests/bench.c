@@ -104,7 +104,7 @@ static int bench_terminal(const char *binary)
     return 0;
 }
 
-/* bench [kernels | matmul | engine | terminal [ISA [SCHEME]]]: without arguments all of them, every
+/* bench [kernels | matmul | engine | evaluation | terminal [ISA [SCHEME]]]: without arguments all of them, every
  * instruction set and scheme. */
 int main(int argc, char **argv)
 {
@@ -121,6 +121,8 @@ int main(int argc, char **argv)
         snprintf(model, sizeof model, "%s/stories.bin", data ? data : "data");
         failed |= !bench_telemetry(model) || !bench_requantize();
     }
+    if (!*only || strcmp(only, "evaluation") == 0)
+        failed |= !bench_evaluation();
     if (!*only || strcmp(only, "terminal") == 0)
         failed |= bench_terminal(binary ? binary : "./qtop") != 0;
     return failed;

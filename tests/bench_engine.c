@@ -1,13 +1,17 @@
 #include "bench_engine.h"
 
+#include "../src/engine/hold.h"
 #include "../src/measure/bandwidth.h"
 #include "../src/measure/clock.h"
+#include "../src/measure/quality.h"
 #include "../src/measure/topology.h"
 #include "../src/model/resident.h"
 #include "../src/model/synthetic.h"
+#include "../src/quant/recipe.h"
 #include "../src/quant/requant.h"
 #include "../src/session.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -95,5 +99,110 @@ bool bench_requantize(void)
         fprintf(stderr, "bench: %s\n", error.text);
     pool_destroy(pool);
     model_close(m);
+    return ok;
+}
+
+/* ---- evaluation ------------------------------------------------------------------------------- */
+
+enum { EVALUATED = 256, EVALUATED_TOGETHER = 128, EVALUATIONS = 5 };
+
+/* Two weight sets that one text is run through. */
+struct contest {
+    struct session session;
+    struct weights *set;
+    struct context *reference, *scheme;
+    int32_t text[EVALUATED];
+    float *logits; /* EVALUATED_TOGETHER x vocab */
+};
+
+static bool contest_open(struct contest *c, const char *shape, const char *scheme,
+                         struct error *error)
+{
+    struct session_options options = {.synthetic = shape_find(shape, error)};
+    struct scheme wanted;
+    if (!options.synthetic || !session_open(&c->session, &options, error) ||
+        !scheme_parse(scheme, &wanted, error))
+        return false;
+    const struct session *s = &c->session;
+    struct scheme *schemes = session_schemes(s, error);
+    pool_bind_caller(s->pool);
+    if (schemes)
+        schemes_set_linear(s->model, wanted, schemes);
+    c->set = schemes ? session_weights(s, schemes, error) : NULL;
+    free(schemes);
+    for (size_t i = 0; i < EVALUATED; i++)
+        c->text[i] = (int32_t)(i * 7919 % s->model->hyper.vocab);
+    return c->set && (c->reference = context_open(s->model, s->pool, EVALUATED, error)) &&
+           (c->scheme = context_open(s->model, s->pool, EVALUATED, error)) &&
+           ((c->logits = malloc(EVALUATED_TOGETHER * s->model->hyper.vocab * sizeof(float))) ||
+            error_set(error, "not enough memory"));
+}
+
+static void contest_close(struct contest *c)
+{
+    context_close(c->reference);
+    context_close(c->scheme);
+    weights_unref(c->set);
+    free(c->logits);
+    if (c->session.model)
+        session_close(&c->session);
+}
+
+/* Seconds of both forward passes with the logits of every position. */
+static double time_passes(struct contest *c)
+{
+    double begin = clock_seconds();
+    c->reference->length = c->scheme->length = 0;
+    for (size_t at = 0; at < EVALUATED; at += EVALUATED_TOGETHER) {
+        context_run(c->reference, c->session.stored, c->text + at, EVALUATED_TOGETHER, LOGITS_ALL,
+                    c->logits);
+        context_run(c->scheme, c->set, c->text + at, EVALUATED_TOGETHER, LOGITS_ALL, c->logits);
+    }
+    return clock_seconds() - begin;
+}
+
+/* Opening is not timed: it does not depend on the length of the text. */
+static double time_evaluation(const struct contest *c, struct error *error)
+{
+    struct quality_plan plan = {c->text, EVALUATED, -1, PROTOCOL_FULL, EVALUATED,
+                                EVALUATED_TOGETHER};
+    struct quality *q = quality_open(c->session.model, c->session.pool, &plan, c->session.stored,
+                                     c->set, error);
+    double begin = clock_seconds();
+    while (q && !quality_step(q, 1))
+        continue;
+    double seconds = clock_seconds() - begin;
+    quality_close(q);
+    return q ? seconds : NAN;
+}
+
+bool bench_evaluation(void)
+{
+    struct contest c = {0};
+    struct hold hold = {0};
+    struct error error;
+    double ratios[EVALUATIONS], seconds[EVALUATIONS];
+    bool ok = contest_open(&c, "tinyllama-1.1b", "w8a8", &error) &&
+              hold_open(&hold, c.session.model, &error) &&
+              hold_set(&hold, c.session.stored, c.session.pool, &error);
+    if (ok)
+        time_passes(&c);
+    for (int i = 0; ok && i < EVALUATIONS; i++) {
+        double passes = i % 2 ? time_passes(&c) : 0;
+        seconds[i] = time_evaluation(&c, &error);
+        passes = i % 2 ? passes : time_passes(&c);
+        ratios[i] = seconds[i] / passes;
+        ok = isfinite(seconds[i]);
+    }
+    if (ok) {
+        struct spread ratio = spread_of(ratios, EVALUATIONS), time = spread_of(seconds, EVALUATIONS);
+        printf("\nevaluation of tinyllama-1.1b in w8a8 against fp16, %d tokens, %d threads: %.2f s, %.3f of "
+               "the time of both passes with the logits of every position (%.3f..%.3f)\n", EVALUATED,
+               pool_threads(c.session.pool), time.median, ratio.median, ratio.least, ratio.most);
+    } else {
+        fprintf(stderr, "bench: %s\n", error.text);
+    }
+    hold_close(&hold);
+    contest_close(&c);
     return ok;
 }

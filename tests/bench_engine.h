@@ -10,4 +10,7 @@ bool bench_telemetry(const char *model);
 /* Every linear matrix of a synthetic tinyllama-1.1b from fp16 to int4. */
 bool bench_requantize(void);
 
+/* Perplexity and KL divergence of a synthetic tinyllama-1.1b beside the two forward passes that they need. */
+bool bench_evaluation(void);
+
 #endif

@@ -3,6 +3,7 @@
 #include "../kernels/dispatch.h"
 #include "../kernels/quantize.h"
 #include "../src/measure/clock.h"
+#include "../src/measure/roofline.h"
 #include "../src/measure/roofs.h"
 #include "../src/measure/topology.h"
 #include "support.h"
@@ -309,11 +310,8 @@ static sgemm *find_openblas(void)
 
 static peak_fn *peak_of(const struct isa *isa, const struct scheme *s)
 {
-    if (dtypes[s->act].kind == DTYPE_KIND_INTEGER)
-        return isa->peak_int8;
-    bool pairs = isa->peak_bf16 && s->weight != DTYPE_FP32 && s->weight != DTYPE_FP16 &&
-                 (s->act == DTYPE_BF16 || dtypes[s->act].kind == DTYPE_KIND_SCALED_FLOAT);
-    return pairs ? isa->peak_bf16 : isa->peak_fp32;
+    enum peak peak = roofline_peak(isa, s);
+    return peak == PEAK_COUNT ? NULL : peaks[peak].of(isa);
 }
 
 static bool matmul_row(const struct isa *isa, const char *scheme, struct pool *pool)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "../src/measure/output_error.h"
 #include "../src/measure/quality.h"
 #include "../src/quant/requant.h"
 #include "../src/session.h"
@@ -68,7 +69,7 @@ static void test_held_out_text(void **state)
     fclose(f);
     assert_true(n > 10000 && n < sizeof text);
     assert_true(tokenizer_encode(session.tokenizer, text, n, &tokens, &error));
-    struct quality_plan plan = {tokens.ids, tokens.count, session_bos(&session), PROTOCOL_FULL, 512};
+    struct quality_plan plan = {tokens.ids, tokens.count, session_bos(&session), PROTOCOL_FULL, 512, 0};
     struct quality *q = quality_open(session.model, session.pool, &plan, session.stored,
                                      session.stored, &error);
     assert_non_null(q);
@@ -97,7 +98,7 @@ static void test_kv_cache(void **state)
     while (!writer_step(w, 1))
         continue;
     const struct tokens *tokens = writer_tokens(w);
-    struct quality_plan plan = {tokens->ids, tokens->count, session_bos(&session), PROTOCOL_FULL, 512};
+    struct quality_plan plan = {tokens->ids, tokens->count, session_bos(&session), PROTOCOL_FULL, 512, 0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct weights *set = weights_with_kv(session.stored, cases[i].kv);
         struct quality *q = quality_open(session.model, session.pool, &plan, session.stored, set,
@@ -151,6 +152,94 @@ static void test_finer_is_never_worse(void **state)
     }
 }
 
+/* A set with every linear matrix of the blocks in one scheme, made by a pool. */
+static struct weights *in_scheme(const char *text, struct pool *pool)
+{
+    struct scheme scheme;
+    struct weights *set = weights_ref(session.stored);
+    assert_true(scheme_parse(text, &scheme, NULL));
+    for (int t = 0; t < (int)session.model->tensor_count; t++) {
+        if (!is_linear(&session.model->tensors[t]))
+            continue;
+        struct packed *p = requantize(session.model, t, &scheme, pool, NULL);
+        struct weights *next = weights_replace(set, p);
+        packed_unref(p);
+        weights_unref(set);
+        set = next;
+    }
+    return set;
+}
+
+/* Sums of floats do not depend on how rows, heads and predictions were shared out: every figure has the same
+ * bits. */
+static void test_any_number_of_threads(void **state)
+{
+    static const char *const schemes[] = {"stored",  "fp16",        "bf16",      "bf16/bf16", "int8",
+                                          "int8/int8", "int8/bf16", "int8/int8.asym:g32:asym", "int4",
+                                          "int4/int8", "int4:g64:asym", "fp8/fp8", "fp8e5m2"};
+    enum { N = 200, THREADS = 3 };
+    int32_t text[N];
+    (void)state;
+    for (size_t i = 0; i < N; i++)
+        text[i] = (int32_t)(3 + i * 7919 % (session.model->hyper.vocab - 3));
+    struct quality_plan plan = {text, N, session_bos(&session), PROTOCOL_FULL, 128, 0};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct quality_result first, r;
+        for (int threads = 1; threads <= THREADS; threads++) {
+            struct pool *pool = pool_create(threads, NULL);
+            struct weights *set = strcmp(schemes[i], "stored") == 0 ? weights_ref(session.stored)
+                                                                    : in_scheme(schemes[i], pool);
+            struct quality *q = quality_open(session.model, pool, &plan, session.stored, set, NULL);
+            assert_non_null(q);
+            while (!quality_step(q, 1))
+                continue;
+            r = quality_result(q);
+            if (threads == 1)
+                first = r;
+            if (memcmp(&r, &first, sizeof r) != 0)
+                fail_msg("%s, %d threads: KL %.17g, perplexity %.17g; one thread: %.17g, %.17g", schemes[i],
+                         threads, r.kl, r.perplexity, first.kl, first.perplexity);
+            quality_close(q);
+            weights_unref(set);
+            pool_destroy(pool);
+        }
+        assert_int_equal(first.kl == 0, i == 0);
+    }
+}
+
+static void test_output_errors_with_any_number_of_threads(void **state)
+{
+    enum { N = 70, THREADS = 3 }; /* more than are compared together */
+    size_t count = session.model->tensor_count;
+    int32_t text[N];
+    struct output_error *errors[THREADS];
+    struct pool *kept = session.pool;
+    (void)state;
+    for (size_t i = 0; i < N; i++)
+        text[i] = (int32_t)(3 + i * 7919 % (session.model->hyper.vocab - 3));
+    for (int threads = 1; threads <= THREADS; threads++) {
+        struct error error = {""};
+        struct output_error *e = errors[threads - 1] = calloc(count, sizeof *e);
+        session.pool = pool_create(threads, NULL);
+        struct weights *set = in_scheme("int4/int8", session.pool);
+        if (!e || !output_errors(&session, set, text, N, e, &error))
+            fail_msg("%s", error.text);
+        assert_memory_equal(e, errors[0], count * sizeof *e);
+        weights_unref(set);
+        pool_destroy(session.pool);
+    }
+    session.pool = kept;
+    for (size_t t = 0; t < count; t++)
+        if (is_linear(&session.model->tensors[t])) {
+            double db = output_error_sqnr_db(&errors[0][t]);
+            assert_int_equal(errors[0][t].tokens, N);
+            assert_int_equal(errors[0][t].errors.total, N * session.model->tensors[t].stored.rows);
+            assert_true(db > 5 && db < 40);
+        }
+    for (int i = 0; i < THREADS; i++)
+        free(errors[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +247,8 @@ int main(void)
         cmocka_unit_test(test_held_out_text),
         cmocka_unit_test(test_kv_cache),
         cmocka_unit_test(test_finer_is_never_worse),
+        cmocka_unit_test(test_any_number_of_threads),
+        cmocka_unit_test(test_output_errors_with_any_number_of_threads),
     };
     return cmocka_run_group_tests_name("builtin", tests, open_builtin, close_builtin);
 }

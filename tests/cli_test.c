@@ -608,7 +608,9 @@ static const struct json_field eval_fields[] = {
     {"window", NEED_NUMBER},       {"protocol", NEED_STRING},
     {"perplexity", NEED_MAYBE},    {"perplexity_reference", NEED_MAYBE},
     {"kl_divergence", NEED_MAYBE}, {"kl_stderr", NEED_MAYBE},
-    {"top1_agreement", NEED_MAYBE}, {NULL, NEED_MAYBE},
+    {"kl_median", NEED_MAYBE},     {"kl_p99", NEED_MAYBE},
+    {"kl_max", NEED_MAYBE},        {"top1_agreement", NEED_MAYBE},
+    {NULL, NEED_MAYBE},
 };
 static const struct json_field inspect_fields[] = {
     {"name", NEED_STRING},         {"rows", NEED_NUMBER},
@@ -704,6 +706,19 @@ static void test_json_of_bench(void **state)
     }
 }
 
+/* Of the first line: as many points as the embedding and two halves a layer; the last one is 0 or is not. */
+static void check_depth(const struct run *r, bool differs)
+{
+    json_t *depth = first_value(r, "hidden_state_error"), *tokens = first_value(r, "hidden_state_tokens");
+    size_t n = json_array_size(depth);
+    assert_true(n >= 3 && n % 2 == 1);
+    assert_true(json_integer_value(tokens) > 0);
+    assert_true(json_real_value(json_array_get(depth, 0)) == 0);
+    assert_true((json_real_value(json_array_get(depth, n - 1)) > 0) == differs);
+    json_decref(depth);
+    json_decref(tokens);
+}
+
 static void test_json_of_eval(void **state)
 {
     (void)state;
@@ -713,6 +728,7 @@ static void test_json_of_eval(void **state)
     json_t *kl = first_value(&r, "kl_divergence");
     assert_true(json_number_value(kl) == 0);
     json_decref(kl);
+    check_depth(&r, false);
     release(&r);
     ACCEPT(&r, "eval", "--json", "--text", text, "-s", "int4:channel", "-w", "16", "--protocol",
            "llamacpp", model);
@@ -720,6 +736,7 @@ static void test_json_of_eval(void **state)
     kl = first_value(&r, "kl_divergence");
     assert_true(json_number_value(kl) > 0);
     json_decref(kl);
+    check_depth(&r, true);
     json_t *window = first_value(&r, "window");
     assert_int_equal(json_integer_value(window), 16);
     json_decref(window);
@@ -1111,7 +1128,7 @@ static void test_simulated_machines(void **state)
         unsetenv(name);
         assert_non_null(strstr(out_of(&r), "simulated"));
         assert_null(strstr(out_of(&r), "GB/s"));
-        assert_null(strstr(out_of(&r), "thread 0"));
+        assert_null(strstr(out_of(&r), "<- thread"));
         release(&r);
     }
     free(xml);
@@ -1504,14 +1521,10 @@ static void test_texts_of_odd_sizes(void **state)
     char *odd = path_in(folder, "odd.txt"), longer[4000];
     struct run r = {.out = TO_PIPE};
     write_file(odd, "", 0);
-    REFUSE(1, WORDS("0 tokens"), "eval", "--text", odd, model);
-    REFUSE(1, WORDS("tokens"), "eval", "--text", odd, "--protocol", "llamacpp", model);
+    REFUSE(1, WORDS("odd.txt", "empty"), "eval", "--text", odd, model);
+    REFUSE(1, WORDS("odd.txt", "empty"), "eval", "--text", odd, "--protocol", "llamacpp", model);
     REFUSE(1, WORDS("/nonexistent"), "eval", "--text", "/nonexistent", model);
     REFUSE(1, WORDS("directory"), "eval", "--text", folder, model);
-    write_file(odd, "\xff\xfe\x80\xc3 \xed\xa0\x80\0x", 10);
-    ACCEPT(&r, "eval", "--json", "--text", odd, model);
-    assert_int_equal(check_json(&r, eval_fields), 1);
-    release(&r);
     memset(longer, 'q', sizeof longer);
     write_file(odd, longer, sizeof longer);
     ACCEPT(&r, "eval", "--json", "--text", odd, model);
@@ -1522,6 +1535,62 @@ static void test_texts_of_odd_sizes(void **state)
     REFUSE(1, WORDS("4001 tokens", "64"), "generate", "-p", longer, model);
     remove(odd);
     free(odd);
+}
+
+/* The first byte that begins no character is named, wherever it is; NUL and other controls are characters. */
+static void test_texts_that_are_not_utf8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *where, *what;
+    } cases[] = {
+        {"\xff\xfeh\0e\0", 6, "byte 0 ", "0xff"},     /* UTF-16 */
+        {"caf\xe9 au lait", 13, "byte 3 ", "0xe9"},    /* Latin-1 */
+        {"caf\xc3\xa9 \x80", 7, "byte 6 ", "0x80"},   /* no first byte */
+        {"the \xc0\xaf", 6, "byte 4 ", "0xc0"},       /* overlong */
+        {"the \xed\xa0\x80", 7, "byte 4 ", "0xed"},   /* half a pair of surrogates */
+        {"the \xf4\x90\x80\x80", 8, "byte 4 ", "0xf4"}, /* beyond the last code point */
+        {"the \xe2\x82", 6, "byte 4 ", "0xe2"},       /* cut short */
+    };
+    char *path = path_in(folder, "bytes.txt");
+    struct run r = {.out = TO_PIPE};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_file(path, cases[i].bytes, cases[i].n);
+        REFUSE(1, WORDS("bytes.txt", cases[i].where, cases[i].what, "UTF-8"), "eval", "--text", path, model);
+    }
+    write_file(path, "a\0\x01\x7f \xf4\x8f\xbf\xbf", 9);
+    ACCEPT(&r, "eval", "--json", "--text", path, model);
+    assert_int_equal(check_json(&r, eval_fields), 1);
+    release(&r);
+    REFUSE(1, WORDS(model, "byte", "UTF-8"), "eval", "--text", model, model);
+    remove(path);
+    free(path);
+}
+
+/* Both numbers are told: what there is and what is needed. */
+static void test_windows_that_do_not_fit(void **state)
+{
+    (void)state;
+    char *path = path_in(folder, "short.txt");
+    struct run r = {.out = TO_PIPE};
+    write_file(path, "aaaa", 4);
+    struct run probe = {.out = TO_PIPE, .input = "aaaa", .input_size = 4};
+    ACCEPT(&probe, "tokenize", model);
+    char tokens[32], fits[32];
+    snprintf(tokens, sizeof tokens, "%zu tokens", lines_in(&probe.stdout_bytes));
+    snprintf(fits, sizeof fits, "%zu", lines_in(&probe.stdout_bytes));
+    release(&probe);
+    REFUSE(1, WORDS(tokens, "window of 40"), "eval", "--text", path, "--protocol", "llamacpp", "-w", "40",
+           model);
+    ACCEPT(&r, "eval", "--json", "--text", path, "--protocol", "llamacpp", "-w", fits, model);
+    release(&r);
+    REFUSE(1, WORDS("window of 2", "3"), "eval", "--protocol", "llamacpp", "-w", "2", model);
+    REFUSE(1, WORDS("--window 128", "64"), "eval", "-w", "128", "-c", "64", model);
+    REFUSE(2, WORDS("--window", "2"), "eval", "-w", "0", model);
+    remove(path);
+    free(path);
 }
 
 static void test_contexts_and_windows_beyond(void **state)
@@ -1784,6 +1853,8 @@ int main(void)
         cmocka_unit_test(test_tokenize_uses_the_model_s_own_tokenizer),
         cmocka_unit_test(test_a_model_without_bos),
         cmocka_unit_test(test_texts_of_odd_sizes),
+        cmocka_unit_test(test_texts_that_are_not_utf8),
+        cmocka_unit_test(test_windows_that_do_not_fit),
         cmocka_unit_test(test_contexts_and_windows_beyond),
         cmocka_unit_test(test_cache_larger_than_memory),
         cmocka_unit_test(test_a_weight_that_is_no_number),

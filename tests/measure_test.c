@@ -11,6 +11,7 @@
 #include "../src/measure/bandwidth.h"
 #include "../src/measure/histogram.h"
 #include "../src/measure/quality.h"
+#include "../src/measure/quantile.h"
 #include "../src/quant/change.h"
 #include "../src/quant/recipe.h"
 #include "../src/quant/requant.h"
@@ -319,7 +320,7 @@ static void test_predictions(void **state)
     random_tokens(3, tokens, 32, tied.vocab);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct quality_plan plan = {tokens, cases[i].count, cases[i].bos, cases[i].protocol,
-                                    cases[i].window};
+                                    cases[i].window, 0};
         struct error error = {""};
         assert_int_equal(quality_predictions(&plan, &error), cases[i].predictions);
         assert_int_equal(error.text[0] == 0, cases[i].predictions > 0);
@@ -369,7 +370,23 @@ static void log_probabilities(const float *logits, size_t n, double *out)
 struct sums {
     size_t n, agreed;
     double nll, nll_reference, kl, kl_squared;
+    double kls[100]; /* of each prediction */
 };
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorts the values. */
+static double sorted_quantile(double *values, size_t n, double share)
+{
+    double at = share * (double)(n - 1);
+    size_t k = (size_t)floor(at);
+    qsort(values, n, sizeof *values, by_size);
+    return k + 1 < n ? values[k] + (at - (double)k) * (values[k + 1] - values[k]) : values[k];
+}
 
 static void add_prediction(struct sums *s, const float *reference, const float *scheme,
                            size_t vocab, int32_t next) {
@@ -382,7 +399,8 @@ static void add_prediction(struct sums *s, const float *reference, const float *
         best_p = p[i] > p[best_p] ? i : best_p;
         best_q = q[i] > q[best_q] ? i : best_q;
     }
-    s->n++;
+    assert_true(s->n < sizeof s->kls / sizeof *s->kls);
+    s->kls[s->n++] = kl;
     s->agreed += best_p == best_q;
     s->nll_reference -= p[next];
     s->nll -= q[next];
@@ -423,7 +441,7 @@ static void test_quality_by_hand(void **state)
     random_tokens(4, text, N, untied.vocab);
     for (int protocol = 0; protocol < PROTOCOL_COUNT; protocol++) {
         bool full = protocol == PROTOCOL_FULL;
-        struct quality_plan plan = {text, N, BOS, (enum protocol)protocol, WINDOW};
+        struct quality_plan plan = {text, N, BOS, (enum protocol)protocol, WINDOW, 0};
         struct sums s = {0};
         for (size_t at = 0; full ? at < N : at + WINDOW <= N + 1;
              at += full ? WINDOW - 1 : WINDOW) {
@@ -442,6 +460,9 @@ static void test_quality_by_hand(void **state)
         assert_near(r.perplexity_reference, exp(s.nll_reference / n));
         assert_near(r.kl, s.kl / n);
         assert_near(r.kl_stderr, sqrt(variance / n));
+        assert_near(r.kl_median, sorted_quantile(s.kls, s.n, 0.5));
+        assert_near(r.kl_p99, sorted_quantile(s.kls, s.n, 0.99));
+        assert_near(r.kl_max, s.kls[s.n - 1]);
         assert_near(r.top1, (double)s.agreed / n);
         assert_true(r.kl > 0 && r.top1 > 0.3 && r.top1 < 1);
     }
@@ -459,15 +480,107 @@ static void test_quality_against_itself(void **state)
     struct weights *copy = requantized(&f, "fp32", pool); /* the same numbers in other memory */
     int32_t text[N];
     random_tokens(5, text, N, untied.vocab);
-    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64};
+    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64, 0};
     struct weights *sets[] = {f.stored, copy};
     for (size_t i = 0; i < 2; i++) {
         struct quality_result r = run_quality(&f, pool, &plan, f.stored, sets[i]);
         assert_true(r.kl == 0 && r.kl_stderr == 0 && r.top1 == 1);
+        assert_true(r.kl_median == 0 && r.kl_p99 == 0 && r.kl_max == 0);
         assert_true(r.perplexity == r.perplexity_reference);
         assert_true(r.perplexity > 1 && isfinite(r.perplexity));
     }
     weights_unref(copy);
+    pool_destroy(pool);
+    close_fixture(&f);
+}
+
+/* Each share of values in every kind of order, against sorting them. */
+static void test_quantiles(void **state)
+{
+    (void)state;
+    enum { MOST = 300 };
+    static const double shares[] = {0, 0.01, 0.25, 0.5, 0.7, 0.99, 1};
+    double values[MOST], sorted[MOST];
+    uint64_t seed = 8;
+    for (size_t n = 1; n <= MOST; n += n < 20 ? 1 : 7)
+        for (int kind = 0; kind < 5; kind++) {
+            for (size_t i = 0; i < n; i++)
+                values[i] = kind == 0   ? random_uniform(&seed)
+                            : kind == 1 ? (double)random_below(&seed, 3)
+                            : kind == 2 ? (double)i
+                            : kind == 3 ? -(double)i
+                                        : 7;
+            memcpy(sorted, values, sizeof values);
+            for (size_t k = 0; k < sizeof shares / sizeof *shares; k++) {
+                double expected = sorted_quantile(sorted, n, shares[k]);
+                double found = quantile(values, n, shares[k]);
+                if (!(fabs(found - expected) <= 1e-12))
+                    fail_msg("%g of %zu values of kind %d: %.17g; expected %.17g", shares[k], n, kind,
+                             found, expected);
+            }
+            qsort(values, n, sizeof *values, by_size);
+            assert_memory_equal(values, sorted, n * sizeof *values);
+        }
+}
+
+/* While the job runs, quantiles lag behind by an eighth at most; the other figures do not. */
+static void test_quantiles_of_a_running_job(void **state)
+{
+    (void)state;
+    enum { N = 400 };
+    struct fixture f = open_fixture(&untied);
+    struct pool *pool = pool_create(2, NULL);
+    struct weights *int4 = requantized(&f, "int4:g16", pool);
+    int32_t text[N];
+    random_tokens(15, text, N, untied.vocab);
+    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64, 16};
+    struct quality *q = quality_open(f.model, pool, &plan, f.stored, int4, NULL);
+    assert_non_null(q);
+    struct quality_result r, before = {0};
+    size_t steps = 0, changes = 0;
+    for (bool done = false; !done; steps++, before = r) {
+        done = quality_step(q, 0);
+        r = quality_result(q);
+        assert_true(r.kl_median > 0 && r.kl_median <= r.kl_p99 && r.kl_p99 <= r.kl_max);
+        assert_true(r.kl_max >= before.kl_max && r.kl <= r.kl_max);
+        changes += r.kl_median != before.kl_median;
+    }
+    assert_true(changes >= 8 && changes < steps);
+    quality_close(q);
+    weights_unref(int4);
+    pool_destroy(pool);
+    close_fixture(&f);
+}
+
+/* A logit that is no number leaves no figure that it is in, and not a zero. */
+static void test_quality_of_what_is_not_finite(void **state)
+{
+    (void)state;
+    enum { N = 60 };
+    struct fixture f = open_fixture(&untied);
+    struct pool *pool = pool_create(2, NULL);
+    int32_t text[N];
+    random_tokens(16, text, N, untied.vocab);
+    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64, 0};
+    struct weights *odd = requantized(&f, "fp32", pool);
+    struct packed *norm = odd->layer[model_find(f.model, ROLE_OUTPUT_NORM, -1)];
+    struct packed copy = {.tensor = norm->tensor, .matrix = norm->matrix};
+    float *values = make(norm->matrix.cols * sizeof *values);
+    atomic_init(&copy.refs, 1);
+    for (size_t i = 0; i < norm->matrix.cols; i++)
+        values[i] = NAN;
+    copy.matrix.codes = (const uint8_t *)values;
+    struct weights *set = weights_replace(odd, &copy);
+    struct quality_result r = run_quality(&f, pool, &plan, f.stored, set);
+    assert_true(isnan(r.perplexity) && isfinite(r.perplexity_reference) && r.perplexity_reference > 1);
+    assert_true(isnan(r.kl) && isnan(r.kl_stderr) && isnan(r.kl_median) && isnan(r.kl_p99) &&
+                isnan(r.kl_max) && isnan(r.top1));
+    assert_non_null(quality_reason(r.kl));
+    assert_null(quality_reason(r.perplexity_reference));
+    assert_non_null(quality_reason(INFINITY));
+    weights_unref(set);
+    weights_unref(odd);
+    free(values);
     pool_destroy(pool);
     close_fixture(&f);
 }
@@ -479,7 +592,7 @@ static void test_quality_with_any_number_of_threads(void **state)
     struct fixture f = open_fixture(&tied);
     int32_t text[N];
     random_tokens(6, text, N, tied.vocab);
-    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 50};
+    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 50, 0};
     struct quality_result first;
     memset(&first, 0, sizeof first);
     for (int threads = 1; threads <= 3; threads++) {
@@ -1239,6 +1352,9 @@ int main(void)
         cmocka_unit_test(test_predictions),
         cmocka_unit_test(test_quality_by_hand),
         cmocka_unit_test(test_quality_against_itself),
+        cmocka_unit_test(test_quantiles),
+        cmocka_unit_test(test_quantiles_of_a_running_job),
+        cmocka_unit_test(test_quality_of_what_is_not_finite),
         cmocka_unit_test(test_quality_with_any_number_of_threads),
         cmocka_unit_test(test_recipe_rules),
         cmocka_unit_test(test_recipe_of_a_tied_model),

@@ -13,6 +13,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MOST = 300 }; /* elements of a vector */
 
@@ -111,6 +112,17 @@ static void run_exp(const struct operators *o, struct vectors *v, size_t n)
     o->exp(v->x, n);
 }
 
+/* What it finds, as floats that hold all of its bits. */
+static void run_divergence(const struct operators *o, struct vectors *v, size_t n)
+{
+    struct divergence d = {0};
+    float parts[sizeof d / sizeof(float)];
+    o->divergence(v->x, v->y, n, &d);
+    memcpy(parts, &d, sizeof d);
+    for (size_t i = 0; i < n && i < sizeof d / sizeof(float); i++)
+        v->x[i] = isnan(d.log_sum_p + d.log_sum_q + d.kl) ? NAN : parts[i];
+}
+
 static const struct {
     const char *name;
     void (*run)(const struct operators *, struct vectors *, size_t n);
@@ -119,6 +131,7 @@ static const struct {
     {"rope", run_rope},       {"swiglu", run_swiglu},       {"gelu", run_gelu},
     {"gelu_tanh", run_gelu_tanh}, {"add", run_add},         {"exp", run_exp},
     {"rope_halves", run_rope_halves}, {"multiply", run_multiply}, {"soft_cap", run_soft_cap},
+    {"divergence", run_divergence},
 };
 enum { RUNS = sizeof runs / sizeof *runs };
 
@@ -466,6 +479,107 @@ static void test_activation_functions_far_out(void **state)
     }
 }
 
+/* ---- divergence ------------------------------------------------------------------------------ */
+
+struct wanted {
+    long double log_sum_p, log_sum_q, kl;
+};
+
+static long double log_sum(const float *x, size_t n)
+{
+    long double most = -INFINITY, sum = 0;
+    for (size_t i = 0; i < n; i++)
+        most = fmaxl(most, x[i]);
+    for (size_t i = 0; i < n; i++)
+        sum += expl(x[i] - most);
+    return most + logl(sum);
+}
+
+static struct wanted exact_divergence(const float *p, const float *q, size_t n)
+{
+    struct wanted w = {log_sum(p, n), log_sum(q, n), 0};
+    for (size_t i = 0; i < n; i++) {
+        long double a = p[i] - w.log_sum_p, b = q[i] - w.log_sum_q;
+        w.kl += expl(a) * (a - b);
+    }
+    return w;
+}
+
+static void check_divergence(const float *p, const float *q, size_t n)
+{
+    struct wanted w = exact_divergence(p, q, n);
+    for (size_t b = 0; each_build(b); b++) {
+        struct divergence d;
+        each_build(b)->divergence(p, q, n, &d);
+        assert_close(d.log_sum_p, (double)w.log_sum_p, 2e-15 * (1 + fabs((double)w.log_sum_p)));
+        assert_close(d.log_sum_q, (double)w.log_sum_q, 2e-15 * (1 + fabs((double)w.log_sum_q)));
+        /* the logarithms cancel: what they lose is what is left */
+        assert_close(d.kl, (double)w.kl, 2e-15 * (1 + fabs((double)w.log_sum_p) + (double)w.kl));
+        assert_true(d.kl >= 0);
+    }
+}
+
+static void test_divergence(void **state)
+{
+    (void)state;
+    enum { N = 32000 };
+    static const float spreads[] = {0, 1e-6f, 1e-3f, 0.1f, 3, 60, 800};
+    float *p = make(N * sizeof *p), *q = make(N * sizeof *q);
+    uint64_t seed = 17;
+    for (size_t s = 0; s < sizeof spreads / sizeof *spreads; s++) {
+        for (size_t i = 0; i < N; i++) {
+            p[i] = 12 + 4 * (float)random_normal(&seed);
+            q[i] = p[i] + spreads[s] * (float)random_normal(&seed);
+        }
+        for (size_t n = 1; n < 50; n++)
+            check_divergence(p, q, n);
+        check_divergence(p, q, N);
+        check_divergence(q, p, N);
+    }
+    free(p);
+    free(q);
+}
+
+static void test_divergence_of_equals(void **state)
+{
+    (void)state;
+    enum { N = 515 };
+    float p[N], q[N];
+    uint64_t seed = 18;
+    for (size_t b = 0; each_build(b); b++)
+        for (int i = 0; i < 100; i++) {
+            struct divergence d;
+            for (size_t k = 0; k < N; k++)
+                p[k] = q[k] = 30 * (float)random_normal(&seed);
+            each_build(b)->divergence(p, q, 1 + (size_t)i * 5, &d);
+            assert_true(d.kl == 0 && d.log_sum_p == d.log_sum_q);
+        }
+}
+
+/* No figure is made of logits that are no numbers; one that is merely impossible has no probability. */
+static void test_divergence_of_what_is_not_finite(void **state)
+{
+    (void)state;
+    float p[40], q[40];
+    for (size_t b = 0; each_build(b); b++)
+        for (size_t at = 0; at < 40; at += 13) {
+            struct divergence d;
+            for (size_t i = 0; i < 40; i++)
+                p[i] = q[i] = (float)i;
+            q[at] = NAN;
+            each_build(b)->divergence(p, q, 40, &d);
+            assert_true(isfinite(d.log_sum_p) && isnan(d.log_sum_q) && isnan(d.kl));
+            each_build(b)->divergence(q, p, 40, &d);
+            assert_true(isnan(d.log_sum_p) && isfinite(d.log_sum_q) && isnan(d.kl));
+            q[at] = INFINITY;
+            each_build(b)->divergence(p, q, 40, &d);
+            assert_true(!isfinite(d.log_sum_q) && !isfinite(d.kl));
+            q[at] = -INFINITY;
+            each_build(b)->divergence(p, q, 40, &d);
+            assert_true(isfinite(d.log_sum_q) && d.kl == INFINITY);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +594,9 @@ int main(void)
         cmocka_unit_test(test_soft_cap),
         cmocka_unit_test(test_activation_functions),
         cmocka_unit_test(test_activation_functions_far_out),
+        cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_divergence_of_equals),
+        cmocka_unit_test(test_divergence_of_what_is_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -235,11 +235,12 @@ static void test_full_perplexity(void **state)
         struct study s = open_study(model_names[i]);
         struct tokens tokens = read_tokens();
         struct quality_plan plan = {tokens.ids + 1, tokens.count - 1, tokens.ids[0], PROTOCOL_FULL,
-                                    CONTEXT};
+                                    CONTEXT, 0};
         struct quality_result r = measure(&s, &plan, s.stored);
         assert_int_equal(r.scored, 251);
         assert_within(r.perplexity, 2.44685, 0.0005);
-        assert_true(r.kl == 0 && r.top1 == 1);
+        assert_true(r.kl == 0 && r.kl_stderr == 0 && r.kl_median == 0 && r.kl_p99 == 0 && r.kl_max == 0);
+        assert_true(r.top1 == 1 && r.perplexity == r.perplexity_reference);
         free(tokens.ids);
         close_study(&s);
     }
@@ -269,7 +270,7 @@ static void test_llamacpp_perplexity(void **state)
         struct study s = open_study(cases[i].model);
         struct tokens tokens = story_tokens(&s);
         struct quality_plan plan = {tokens.ids, tokens.count, tokenizer_bos(s.tokenizer),
-                                    PROTOCOL_LLAMACPP, 256};
+                                    PROTOCOL_LLAMACPP, 256, 0};
         struct quality_result r = measure(&s, &plan, s.stored);
         fprintf(stderr, "%s: llamacpp, %zu predictions, perplexity %.5f; llama.cpp says %.4f\n",
                 cases[i].model, r.scored, r.perplexity, cases[i].perplexity);
@@ -290,6 +291,7 @@ static void test_quantized_perplexity(void **state)
         double top1;      /* at least */
         double kl;        /* nats, at most: about twice what rounding to nearest gives here */
     } cases[] = {
+        {"fp32", 0, 1, 0}, /* the same numbers, packed */
         {"fp16", 0.0001, 0.995, 1e-6},
         {"int8", 0.005, 0.98, 0.0009},
         {"int8:g32:asym", 0.005, 0.98, 0.0005},
@@ -298,7 +300,7 @@ static void test_quantized_perplexity(void **state)
     struct tokens tokens = story_tokens(&s);
     assert_true(tokens.count > TEXT_TOKENS);
     struct quality_plan plan = {tokens.ids, TEXT_TOKENS, tokenizer_bos(s.tokenizer), PROTOCOL_FULL,
-                                CONTEXT};
+                                CONTEXT, 0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct weights *set = in_scheme(&s, cases[i].scheme);
         struct quality_result r = measure(&s, &plan, set);
@@ -308,6 +310,8 @@ static void test_quantized_perplexity(void **state)
                       cases[i].tolerance * r.perplexity_reference);
         assert_true(r.top1 >= cases[i].top1);
         assert_true(r.kl >= 0 && r.kl <= cases[i].kl);
+        assert_true(r.kl_median <= r.kl && r.kl <= r.kl_p99 && r.kl_p99 <= r.kl_max);
+        assert_int_equal(r.kl_max == 0, cases[i].kl == 0);
         weights_unref(set);
     }
     free(tokens.ids);

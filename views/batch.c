@@ -253,6 +253,34 @@ char *read_text(const char *path, size_t *n, struct error *error)
     return text;
 }
 
+/* The first byte that begins no character; n where there is none. */
+static size_t first_invalid(const char *text, size_t n)
+{
+    size_t at = 0, length;
+    uint32_t c;
+    bool cut;
+    while (at < n && (length = utf8_read(text + at, n - at, &c, &cut)) > 0)
+        at += length;
+    return at;
+}
+
+char *read_study_text(const char *path, size_t *n, struct error *error)
+{
+    char shown[200];
+    char *text = read_text(path, n, error);
+    size_t at = text ? first_invalid(text, *n) : 0;
+    escape_text(shown, sizeof shown, path, strlen(path));
+    if (text && *n > 0 && at == *n)
+        return text;
+    if (text && *n == 0)
+        error_set(error, "%s: the text is empty", shown);
+    else if (text)
+        error_set(error, "%s: byte %zu is 0x%02x; expected text in UTF-8", shown, at,
+                  (unsigned)(unsigned char)text[at]);
+    free(text);
+    return NULL;
+}
+
 /* Token ids written as numbers between spaces; false when anything else is among them. */
 static bool read_ids(const char *text, size_t n, size_t vocab, struct tokens *out)
 {

@@ -1,18 +1,21 @@
 /* qtop eval: perplexity, KL divergence and top-1 agreement against the reference. */
 #include "batch.h"
 
+#include "../src/measure/depth.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SELF_TEXT_TOKENS = 2048 };
+/* Tokens run together: more are no faster, and the logits of each are kept until they are scored. */
+enum { SELF_TEXT_TOKENS = 2048, RUN_TOGETHER = 128 };
 
 static bool text_tokens(const struct batch *b, const struct options *o, struct tokens *tokens,
                         struct error *error)
 {
     if (o->text) {
         size_t n;
-        char *text = read_text(o->text, &n, error);
+        char *text = read_study_text(o->text, &n, error);
         bool ok = text && tokenize_text(&b->session, text, n, tokens, error);
         free(text);
         return ok;
@@ -47,8 +50,34 @@ static void progress(const struct quality_result *r, bool done)
         fprintf(stderr, done ? "\r\x1b[K" : "\rqtop: %zu of %zu tokens", r->scored, r->planned);
 }
 
-static void report_json(const struct batch *b, const struct quality_plan *p,
-                        const struct quality_result *r, const struct options *o)
+static void add_figure(json_t *object, const char *key, double figure)
+{
+    json_add(object, key, figure, quality_reason(figure));
+}
+
+static bool is_finite(const struct depth_profile *d)
+{
+    bool finite = true;
+    for (size_t i = 0; i < d->count; i++)
+        finite &= isfinite(d->error[i]);
+    return finite;
+}
+
+/* An array, a point after the embedding and after each half of a block. */
+static void add_depth(json_t *object, const struct depth_profile *d)
+{
+    json_t *list = is_finite(d) ? json_array() : NULL;
+    for (size_t i = 0; list && i < d->count; i++)
+        json_array_append_new(list, json_real(d->error[i]));
+    if (list)
+        json_object_set_new(object, "hidden_state_error", list);
+    else
+        json_add(object, "hidden_state_error", NAN, "a hidden state is not finite");
+    json_add(object, "hidden_state_tokens", (double)d->tokens, NULL);
+}
+
+static void report_json(const struct batch *b, const struct quality_plan *p, const struct quality_result *r,
+                        const struct depth_profile *d, const struct options *o)
 {
     json_t *j = json_object();
     json_object_set_new(j, "scheme", json_text(b->scheme_text));
@@ -63,16 +92,54 @@ static void report_json(const struct batch *b, const struct quality_plan *p,
     json_object_set_new(j, "reference", o->reference ? json_text(o->reference) : json_null());
     if (!o->reference)
         json_object_set_new(j, "reference_reason", json_string(NO_REFERENCE));
-    json_add(j, "perplexity", r->perplexity, NULL);
-    json_add(j, "perplexity_reference", r->perplexity_reference, NULL);
-    json_add(j, "kl_divergence", r->kl, NULL);
-    json_add(j, "kl_stderr", r->kl_stderr, NULL);
-    json_add(j, "top1_agreement", r->top1, NULL);
+    add_figure(j, "perplexity", r->perplexity);
+    add_figure(j, "perplexity_reference", r->perplexity_reference);
+    add_figure(j, "kl_divergence", r->kl);
+    add_figure(j, "kl_stderr", r->kl_stderr);
+    add_figure(j, "kl_median", r->kl_median);
+    add_figure(j, "kl_p99", r->kl_p99);
+    add_figure(j, "kl_max", r->kl_max);
+    add_figure(j, "top1_agreement", r->top1);
+    add_depth(j, d);
     print_json(j);
 }
 
-static void report_text(const struct batch *b, const struct quality_plan *p,
-                        const struct quality_result *r, const struct options *o)
+static void report_figures(const struct quality_result *r)
+{
+    const char *why = quality_reason(r->perplexity_reference);
+    if (why)
+        printf("perplexity  n/a: of the reference %s\n", why);
+    else if ((why = quality_reason(r->perplexity)))
+        printf("perplexity  n/a: %s (reference %.6f)\n", why, r->perplexity_reference);
+    else
+        printf("perplexity  %.6f (reference %.6f, %+.3f %%)\n", r->perplexity, r->perplexity_reference,
+               100 * (r->perplexity / r->perplexity_reference - 1));
+    if ((why = quality_reason(r->kl))) {
+        printf("KL          n/a: %s\ntop-1       n/a: %s\n", why, why);
+        return;
+    }
+    printf("KL          %.4g +- %.4g, median %.4g, p99 %.4g, max %.4g\n", r->kl, r->kl_stderr,
+           r->kl_median, r->kl_p99, r->kl_max);
+    printf("top-1       %.2f %%\n", 100 * r->top1);
+}
+
+/* At the end, where it is worst as a rule, and where it rises most. */
+static void report_depth(const struct depth_profile *d)
+{
+    char name[DEPTH_NAME];
+    size_t steepest = depth_steepest(d);
+    if (!is_finite(d))
+        printf("hidden      n/a: a hidden state is not finite\n");
+    else if (steepest == 0 && d->error[0] == 0)
+        printf("hidden      no difference in any layer, over %zu tokens\n", d->tokens);
+    else
+        printf("hidden      %.3g at the end, over %zu tokens; rises most at %s, from %.3g to %.3g\n",
+               d->error[d->count - 1], d->tokens, depth_name(steepest, name),
+               steepest > 0 ? d->error[steepest - 1] : 0, d->error[steepest]);
+}
+
+static void report_text(const struct batch *b, const struct quality_plan *p, const struct quality_result *r,
+                        const struct depth_profile *d, const struct options *o)
 {
     printf("scheme      %s, KV cache %s (the reference's is fp32)\n", b->scheme_text,
            dtypes[b->weights->kv].name);
@@ -85,10 +152,8 @@ static void report_text(const struct batch *b, const struct quality_plan *p,
                o->reference ? "reference" : "model", SELF_TEXT_EVALUATION_SEED);
     printf("protocol    %s, windows of %zu, %zu predictions\n", protocol_name(p->protocol), p->window,
            r->scored);
-    printf("perplexity  %.6f (reference %.6f, %+.3f %%)\n", r->perplexity, r->perplexity_reference,
-           100 * (r->perplexity / r->perplexity_reference - 1));
-    printf("KL          %.6f +- %.6f\n", r->kl, r->kl_stderr);
-    printf("top-1       %.2f %%\n", 100 * r->top1);
+    report_figures(r);
+    report_depth(d);
 }
 
 static bool evaluate(const struct batch *b, const struct quality_plan *plan,
@@ -107,6 +172,21 @@ static bool evaluate(const struct batch *b, const struct quality_plan *plan,
     return true;
 }
 
+/* The first tokens of the text, where divergence begins; null with an error. */
+static struct depth_profile *look_through(const struct batch *b, const struct tokens *tokens, struct error *error)
+{
+    const struct session *s = &b->session;
+    size_t n = tokens->count < s->context ? tokens->count : s->context;
+    struct depth_job *job = depth_open(s->model, s->pool, tokens->ids, n, s->reference, b->weights, error);
+    struct depth_profile *profile = NULL;
+    while (job && !depth_step(job, 1))
+        continue;
+    if (job)
+        profile = depth_take(job);
+    depth_close(job);
+    return profile;
+}
+
 int run_eval(const struct options *o)
 {
     struct batch batch;
@@ -115,15 +195,19 @@ int run_eval(const struct options *o)
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     struct tokens tokens = {0};
-    struct quality_result r;
-    struct quality_plan plan = {.bos = session_bos(&batch.session), .protocol = protocol_by_name(o->protocol)};
+    struct quality_result r = {0};
+    struct quality_plan plan = {.bos = session_bos(&batch.session),
+                                .protocol = protocol_by_name(o->protocol),
+                                .chunk = RUN_TOGETHER};
     bool ok = choose_window(&batch.session, o, &plan.window, &error) &&
               text_tokens(&batch, o, &tokens, &error) && batch_pack(&batch, &error);
     plan.tokens = tokens.ids;
     plan.count = tokens.count;
-    ok = ok && evaluate(&batch, &plan, &r, &error);
+    struct depth_profile *depth = NULL;
+    ok = ok && evaluate(&batch, &plan, &r, &error) && (depth = look_through(&batch, &tokens, &error));
     if (ok)
-        (o->json ? report_json : report_text)(&batch, &plan, &r, o);
+        (o->json ? report_json : report_text)(&batch, &plan, &r, depth, o);
+    depth_unref(depth);
     free(tokens.ids);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);

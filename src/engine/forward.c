@@ -325,19 +325,23 @@ void forward_output_input(struct context *c, const struct weights *w, size_t ski
     normalize(c, w, ROLE_OUTPUT_NORM, -1, c->x + skip * dim, n, dim, c->normed);
 }
 
-void context_run(struct context *c, const struct weights *w, const int32_t *tokens, size_t n,
-                 enum logits which, float *logits)
+void forward_half(struct context *c, const struct weights *w, size_t half, size_t n)
 {
-    const struct hyper *h = &c->model->hyper;
-    forward_embed(c, w, tokens, n);
-    for (int block = 0; block < (int)h->layers; block++) {
+    int block = (int)(half / 2);
+    if (half % 2 == 0) {
         forward_heads_input(c, w, block, n);
         forward_heads(c, w, block, n);
         forward_attn_out(c, w, block, n);
+    } else {
         forward_ffn_input(c, w, block, n);
         forward_ffn(c, w, block, n);
         forward_ffn_down(c, w, block, n);
     }
+}
+
+void forward_finish(struct context *c, const struct weights *w, size_t n, enum logits which, float *logits)
+{
+    const struct hyper *h = &c->model->hyper;
     c->length += c->side_by_side ? 1 : n;
     if (which == LOGITS_NONE)
         return;
@@ -346,6 +350,15 @@ void context_run(struct context *c, const struct weights *w, const int32_t *toke
     multiply(c, find(c, w, ROLE_OUTPUT, -1), c->normed, count, logits);
     if (h->logit_cap > 0)
         c->ops->soft_cap(logits, count * h->vocab, h->logit_cap);
+}
+
+void context_run(struct context *c, const struct weights *w, const int32_t *tokens, size_t n,
+                 enum logits which, float *logits)
+{
+    forward_embed(c, w, tokens, n);
+    for (size_t half = 0; half < 2 * c->model->hyper.layers; half++)
+        forward_half(c, w, half, n);
+    forward_finish(c, w, n, which, logits);
 }
 
 void context_step(struct context *c, const struct weights *w, const int32_t *tokens, float *logits)

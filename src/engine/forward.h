@@ -22,4 +22,11 @@ void forward_ffn_down(struct context *c, const struct weights *w, int block, siz
 /* c->x of n tokens from the `skip`-th on to c->normed, the input of the head. */
 void forward_output_input(struct context *c, const struct weights *w, size_t skip, size_t n);
 
+/* Half h of the blocks, h = 0 .. 2 layers - 1, all of it: attention of block h / 2 where h is even, its
+ * feed-forward layers where h is odd. */
+void forward_half(struct context *c, const struct weights *w, size_t half, size_t n);
+
+/* Comes last: the tokens are in the cache now, and logits of the last or of all as for context_run. */
+void forward_finish(struct context *c, const struct weights *w, size_t n, enum logits which, float *logits);
+
 #endif

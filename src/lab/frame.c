@@ -13,6 +13,10 @@ void frame_unref(struct frame *f)
     if (!f || atomic_fetch_sub(&f->refs, 1) > 1)
         return;
     weights_unref(f->set);
+    counters_frame_unref(f->counters);
+    event_list_unref(f->events);
+    roofs_frame_unref(f->roofs);
+    depth_unref(f->depth);
     detail_unref(f->detail);
     text_frame_unref(f->text);
     free(f->layers);
@@ -26,4 +30,52 @@ void text_frame_unref(struct text_frame *t)
     free(t->text);
     free(t->reference);
     free(t);
+}
+
+struct counters_frame *counters_frame_ref(struct counters_frame *c)
+{
+    if (c)
+        atomic_fetch_add(&c->refs, 1);
+    return c;
+}
+
+void counters_frame_unref(struct counters_frame *c)
+{
+    if (!c || atomic_fetch_sub(&c->refs, 1) > 1)
+        return;
+    free(c->event);
+    free(c->by_thread);
+    free(c);
+}
+
+struct event_list *event_list_ref(struct event_list *l)
+{
+    if (l)
+        atomic_fetch_add(&l->refs, 1);
+    return l;
+}
+
+void event_list_unref(struct event_list *l)
+{
+    if (!l || atomic_fetch_sub(&l->refs, 1) > 1)
+        return;
+    for (size_t i = 0; i < l->count; i++) {
+        free(l->line[i].name);
+        free(l->line[i].description);
+    }
+    free(l->line);
+    free(l);
+}
+
+struct roofs_frame *roofs_frame_ref(struct roofs_frame *r)
+{
+    if (r)
+        atomic_fetch_add(&r->refs, 1);
+    return r;
+}
+
+void roofs_frame_unref(struct roofs_frame *r)
+{
+    if (r && atomic_fetch_sub(&r->refs, 1) == 1)
+        free(r);
 }

@@ -5,12 +5,17 @@
 #define QTOP_FRAME_H
 
 #include "../engine/weights.h"
+#include "../measure/counters.h"
+#include "../measure/depth.h"
 #include "../measure/detail.h"
 #include "../measure/metric.h"
 #include "../measure/quality.h"
+#include "../measure/roofs_cache.h"
+#include "../measure/sensitivity.h"
+#include "../measure/uncore.h"
 #include "../text/tokenizer.h"
 
-enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26 };
+enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26, BATCHES = 6 /* 2, 4 ... MOST_SEQUENCES */ };
 
 /* What is in use and on its way for one tensor. The set says what is in use. */
 struct layer_frame {
@@ -18,6 +23,8 @@ struct layer_frame {
     bool pending;
     float progress;           /* 0..1 of the work on it; -1 while it waits */
     struct metric seconds;    /* of one decode step */
+    struct metric sensitivity; /* KL divergence with this layer alone as the set has it, nats ... */
+    double sensitivity_stderr; /* ... and its standard error */
 };
 
 struct output_frame {
@@ -52,6 +59,44 @@ struct quality_frame {
     const char *reason;         /* when not valid */
 };
 
+/* One event over the stretches of decode steps that were counted. */
+struct event_frame {
+    char name[EVENT_NAME];
+    const char *description, *reason; /* static texts; why it does not count, or null */
+    struct count total;               /* of all threads */
+};
+
+struct counters_frame {
+    atomic_int refs;
+    size_t tokens;              /* decoded while it was counted ... */
+    double seconds;             /* ... in this time */
+    size_t events, threads;
+    struct event_frame *event;  /* events */
+    struct count *by_thread;    /* events x threads */
+    struct metric ipc;          /* instructions a cycle */
+    struct metric bytes_per_token, cache_misses_per_token;
+    struct metric traffic[TRAFFIC_ALL + 1]; /* of the whole machine's memory, bytes/s, over all the time */
+    char traffic_label[200];    /* what counts it, "" where nothing does ... */
+    char traffic_detail[200];   /* ... with the whole reason */
+};
+
+/* What libpfm4 can count here. */
+struct event_line {
+    char *name, *description;
+};
+
+struct event_list {
+    atomic_int refs;
+    size_t count;
+    struct event_line *line;
+};
+
+struct roofs_frame {
+    atomic_int refs;
+    struct roofs roofs;
+    struct roofs_source source;
+};
+
 /* A scheme that a person kept. */
 struct snapshot {
     char label;
@@ -60,6 +105,9 @@ struct snapshot {
     double bits_per_weight;
     char summary[SCHEME_TEXT]; /* the common scheme, or how many differ */
     struct metric decode, prefill;
+    size_t position, prefill_tokens; /* where the two were measured */
+    size_t kv_bytes;                 /* of the cache, a position */
+    enum peak peak;                  /* the one its kernels run into; PEAK_COUNT: none */
     struct quality_frame quality;
 };
 
@@ -82,8 +130,18 @@ struct frame {
     struct metric peak_read;    /* bytes/s, measured */
     bool in_cache;              /* a token's bytes fit in the last-level cache: memory is not read */
     struct metric cache_misses; /* last-level misses a token */
+    struct counters_frame *counters; /* or null */
+    struct event_list *events;  /* once it was asked for, or null */
+
+    struct roofs_frame *roofs;  /* or null ... */
+    const char *roofs_reason;   /* ... because of this */
+    size_t prefill_tokens;      /* that `prefill` was measured with */
+    struct metric batch[BATCHES]; /* tokens/s of 2, 4, 8 ... sequences side by side, in this set */
+    size_t batch_wanted;        /* sequences up to which batches are measured; below 2: none */
+    enum peak peak;             /* the one that the set's kernels run into; PEAK_COUNT: none */
 
     struct quality_frame quality;
+    struct depth_profile *depth; /* of the set in use, or null */
     struct detail *detail;      /* of the selected layer, or null while it is being made */
     struct output_frame output; /* of the selected layer */
     struct weight_view weight;
@@ -105,5 +163,12 @@ struct frame {
 struct frame *frame_ref(struct frame *frame);
 void frame_unref(struct frame *frame);
 void text_frame_unref(struct text_frame *text);
+
+struct counters_frame *counters_frame_ref(struct counters_frame *counters);
+void counters_frame_unref(struct counters_frame *counters);
+struct event_list *event_list_ref(struct event_list *list);
+void event_list_unref(struct event_list *list);
+struct roofs_frame *roofs_frame_ref(struct roofs_frame *roofs);
+void roofs_frame_unref(struct roofs_frame *roofs);
 
 #endif

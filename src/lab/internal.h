@@ -6,8 +6,8 @@
 
 #include "../engine/hold.h"
 #include "../engine/sampler.h"
-#include "../measure/bandwidth.h"
 #include "../measure/output_error.h"
+#include "../measure/roofline.h"
 #include "../quant/requant.h"
 #include "../text/stream.h"
 
@@ -58,7 +58,32 @@ struct meter {
     size_t history_count;
 };
 
-enum { SWEEPS = 15 };
+/* ---- what the processor counts (counting.c) ----------------------------------------------------- */
+
+enum { MOST_EVENTS = 24 };
+
+struct tally {
+    struct perf_event events[MOST_EVENTS];
+    size_t event_count;
+    struct counts *before, *after; /* of the stretch under way */
+    struct counts *zero, *sum;     /* of all stretches since the last frame */
+    size_t tokens;                 /* decoded in them ... */
+    double seconds;                /* ... in this time */
+    bool running;
+    size_t steps;
+    double started, cost, next;    /* of the stretch; of one reading; when the next stretch may begin */
+    struct uncore *uncore;         /* or null */
+    struct uncore_counts *traffic_before, *traffic_after;
+    double traffic_at, framed_at;
+    struct counters_frame *frame;
+    struct event_list *list;       /* once it was asked for */
+};
+
+/* What a layer alone costs, and the scheme that it had. */
+struct alone {
+    struct scheme scheme;
+    struct sensitivity figures;
+};
 
 struct lab {
     struct session *session;
@@ -109,8 +134,7 @@ struct lab {
     double *sampled;            /* of one token */
     size_t sampled_tokens, step_count;
     struct metric prefill, baseline, peak_read;
-    struct metric misses;       /* last-level, a token */
-    struct counts *before, *after; /* of the session's counters, around a token */
+    struct tally tally;
 
     /* Jobs, in this order of priority (jobs.c). */
     bool requantizing, describing;
@@ -125,10 +149,20 @@ struct lab {
     bool evaluation_asked;
     double changed_at;          /* when the set last changed */
     bool prefill_known;         /* timed since the set last changed */
+    size_t prefill_tokens;      /* that it was timed with */
     bool baseline_tried;
-    struct bandwidth_probe probe;
-    double sweeps[SWEEPS];
-    size_t sweep_count;
+    struct roofs_frame *roofs;
+    const char *roofs_reason;   /* why there are none */
+    bool roofs_wanted, measuring_roofs;
+    struct roofs_job roofs_job;
+    size_t batch_wanted, batch_count; /* sequences; sizes that are measured */
+    struct metric batch[BATCHES];
+    struct depth_job *depth;
+    struct depth_profile *depth_profile; /* of the set in use */
+    bool depth_tried;
+    bool sensitivity_asked;
+    struct sensitivity_job *sensitivity;
+    struct alone *alone;        /* one a tensor */
     const char *job;
     double job_fraction;
 
@@ -153,8 +187,6 @@ bool tensor_pending(const struct lab *lab, int tensor);
 /* text.c: the text being generated, and its meters */
 bool texts_begin(struct lab *lab, struct error *error);
 void texts_end(struct lab *lab);
-/* Begins to count for the sampled tokens; called on the thread that runs the model. */
-void texts_count(struct lab *lab);
 void texts_restart(struct lab *lab);
 bool texts_change_kv(struct lab *lab, enum dtype kv, struct error *error);
 bool texts_prompt(struct lab *lab, const char *text);
@@ -168,6 +200,40 @@ bool jobs_begin(struct lab *lab, struct error *error);
 void jobs_end(struct lab *lab);
 bool jobs_step(struct lab *lab, double seconds); /* true when a slice ran */
 void jobs_set_changed(struct lab *lab);
+double jobs_quiet(const struct lab *lab); /* seconds since the set last changed */
+void jobs_show(struct lab *lab, const char *name, double fraction); /* what runs now */
+
+/* timings.c: jobs that time */
+void timings_begin(struct lab *lab);
+void timings_end(struct lab *lab);
+void timings_set_changed(struct lab *lab);
+bool roofs_slice(struct lab *lab, double seconds);
+bool baseline_slice(struct lab *lab, double seconds);
+bool prefill_slice(struct lab *lab, double seconds);
+bool batch_slice(struct lab *lab, double seconds);
+void roofs_ask(struct lab *lab);
+void batch_ask(struct lab *lab, int direction);
+size_t batch_size(size_t index); /* sequences of the batch at an index of lab->batch */
+
+/* judging.c: jobs that judge */
+bool judging_begin(struct lab *lab, struct error *error);
+void judging_end(struct lab *lab);
+void judging_set_changed(struct lab *lab);
+bool write_slice(struct lab *lab, double seconds);
+bool evaluate_slice(struct lab *lab, double seconds);
+bool depth_slice(struct lab *lab, double seconds);
+bool sensitivity_slice(struct lab *lab, double seconds);
+void sensitivity_ask(struct lab *lab);
+
+/* counting.c: what the processor counts */
+void counting_begin(struct lab *lab); /* on the thread that runs the model */
+void counting_end(struct lab *lab);
+void counting_toggle(struct lab *lab, const char *event);
+void counting_list(struct lab *lab);
+void counting_start(struct lab *lab); /* before a decode step that counts ... */
+void counting_step(struct lab *lab);  /* ... after it ... */
+void counting_stop(struct lab *lab);  /* ... and before anything else */
+struct counters_frame *counting_frame(struct lab *lab); /* with a reference for the caller; or null */
 
 /* making.c: stored weights that lie in no file. Begins after the edits, whose target must fit. */
 bool making_begin(struct lab *lab, struct error *error);

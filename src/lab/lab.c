@@ -109,6 +109,21 @@ static void apply(struct lab *lab, const struct command *c)
     case COMMAND_EVALUATE:
         evaluate_now(lab);
         break;
+    case COMMAND_SENSITIVITY:
+        sensitivity_ask(lab);
+        break;
+    case COMMAND_ROOFS:
+        roofs_ask(lab);
+        break;
+    case COMMAND_BATCH:
+        batch_ask(lab, c->direction);
+        break;
+    case COMMAND_COUNT:
+        counting_toggle(lab, c->text);
+        break;
+    case COMMAND_LIST_EVENTS:
+        counting_list(lab);
+        break;
     case COMMAND_PAUSE:
         lab->paused = !lab->paused;
         lab->meter.cold = true;
@@ -199,7 +214,7 @@ static void *run(void *arg)
     double published = 0;
     const char *shown = NULL; /* the job in the last frame */
     pool_bind_caller(lab->session->pool);
-    texts_count(lab);
+    counting_begin(lab);
     lab_publish(lab);
     while (!asked_to_quit(lab)) {
         bool asked = apply_all(lab);
@@ -281,6 +296,7 @@ void lab_stop(struct lab *lab)
     jobs_end(lab);
     edits_end(lab);
     texts_end(lab);
+    counting_end(lab);
     making_end(lab);
     frame_unref(lab->newest);
     weights_unref(lab->set);

@@ -20,6 +20,11 @@ enum command_kind {
     COMMAND_SWAP,       /* between the last two snapshots */
     COMMAND_SELECT,     /* tensors[0], row, col: what detail and number line show */
     COMMAND_EVALUATE,
+    COMMAND_SENSITIVITY, /* measure what each layer alone costs; again: stop */
+    COMMAND_ROOFS,      /* measure them anew */
+    COMMAND_BATCH,      /* direction: more sequences side by side, or fewer */
+    COMMAND_COUNT,      /* text: begin to count an event, or leave it out */
+    COMMAND_LIST_EVENTS, /* frames are to have the list of all events */
     COMMAND_PAUSE,      /* toggles */
     COMMAND_RESTART,    /* the text, with the same seed */
     COMMAND_PROMPT,     /* text */

@@ -1,6 +1,7 @@
 /* Making frames: a picture of the lab at one moment. */
 #include "internal.h"
 
+#include "../../kernels/dispatch.h"
 #include "../measure/topology.h"
 
 #include <math.h>
@@ -11,6 +12,19 @@
 static bool all_stored(const struct lab *lab)
 {
     return lab->set == lab->session->stored;
+}
+
+/* Valid as long as the layer has the scheme that was measured. */
+static void fill_alone(const struct lab *lab, int tensor, struct layer_frame *l)
+{
+    bool kv = tensor == kv_index(lab->session->model);
+    const struct alone *a = kv ? NULL : &lab->alone[tensor];
+    l->sensitivity = metric_absent("not measured: E measures it");
+    if (kv || a->figures.scored == 0 ||
+        !scheme_equal(&a->scheme, &lab->set->layer[tensor]->matrix.scheme))
+        return;
+    l->sensitivity = metric_value(a->figures.kl);
+    l->sensitivity_stderr = a->figures.kl_stderr;
 }
 
 static void fill_layers(const struct lab *lab, struct frame *f)
@@ -26,6 +40,7 @@ static void fill_layers(const struct lab *lab, struct frame *f)
         l->seconds = lab->sampled_tokens == 0 ? metric_absent("not measured yet")
                      : sum > 0                ? metric_value(sum / (double)lab->sampled_tokens)
                                               : metric_absent("it multiplies nothing");
+        fill_alone(lab, t, l);
     }
 }
 
@@ -54,7 +69,19 @@ static void fill_speed(struct lab *lab, struct frame *f)
                          : metric_absent(reason);
     f->peak_read = lab->peak_read;
     f->in_cache = f->bytes_per_token < topology()->last_level_cache;
-    f->cache_misses = lab->misses;
+    f->counters = counting_frame(lab);
+    f->cache_misses = f->counters ? f->counters->cache_misses_per_token : metric_absent("not measured yet");
+    f->events = event_list_ref(lab->tally.list);
+}
+
+static void fill_roofs(const struct lab *lab, struct frame *f)
+{
+    f->roofs = roofs_frame_ref(lab->roofs);
+    f->roofs_reason = lab->roofs_reason;
+    f->prefill_tokens = lab->prefill_tokens;
+    memcpy(f->batch, lab->batch, sizeof f->batch);
+    f->batch_wanted = lab->batch_wanted;
+    f->peak = roofline_peak_of_set(isa_current(), lab->session->model, lab->set);
 }
 
 static void fill_selection(const struct lab *lab, struct frame *f)
@@ -89,6 +116,7 @@ static void fill_stored_snapshots(struct lab *lab)
         s->quality = *q;
         s->quality.result.perplexity = q->result.perplexity_reference;
         s->quality.result.kl = s->quality.result.kl_stderr = 0;
+        s->quality.result.kl_median = s->quality.result.kl_p99 = s->quality.result.kl_max = 0;
         s->quality.result.top1 = 1;
     }
 }
@@ -98,10 +126,15 @@ static void fill_snapshots(struct lab *lab, struct frame *f)
 {
     if (lab->current_snapshot >= 0 && f->pending == 0) {
         struct snapshot *s = &lab->snapshots[lab->current_snapshot];
-        if (f->decode.valid && !f->disturbed)
+        s->peak = f->peak;
+        if (f->decode.valid && !f->disturbed) {
             s->decode = f->decode;
-        if (f->prefill.valid && lab->prefill_known)
+            s->position = f->position;
+        }
+        if (f->prefill.valid && lab->prefill_known) {
             s->prefill = f->prefill;
+            s->prefill_tokens = f->prefill_tokens;
+        }
         if (lab->quality_frame.valid && !lab->quality_frame.stale)
             s->quality = lab->quality_frame;
     }
@@ -127,6 +160,8 @@ static struct frame *make_frame(struct lab *lab)
     f->set = weights_ref(lab->set);
     fill_layers(lab, f);
     fill_speed(lab, f);
+    fill_roofs(lab, f);
+    f->depth = depth_ref(lab->depth_profile);
     fill_selection(lab, f);
     fill_snapshots(lab, f);
     f->quality = lab->quality_frame;

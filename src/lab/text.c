@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MISSES "cache-misses" /* the event that sampled tokens count */
 enum { SAMPLE_EVERY = 16, METER_STEPS = 3 };
 static const double METER_SECONDS = 0.1; /* of counted steps in one reading */
 static const double PAUSE_SECONDS = 2;   /* between the end of a text and the next */
@@ -138,7 +137,6 @@ void meter_reset(struct lab *lab)
     lab->sampled_tokens = 0;
     memset(lab->tensor_seconds, 0, schemes_count(lab->session->model) * sizeof *lab->tensor_seconds);
     lab->output = (struct output_error){0};
-    lab->misses = metric_absent("not measured yet");
 }
 
 static void meter_add(struct meter *m, double seconds)
@@ -169,7 +167,8 @@ static void see_output(void *arg, const struct packed *w, const float *x, const 
 {
     struct lab *lab = arg;
     const struct tensor *reference = &model_reference(lab->session->model)->tensors[w->tensor];
-    output_error_add(&lab->output, &reference->stored, x, y, tokens, lab->output_scratch);
+    output_error_add(&lab->output, lab->session->pool, &reference->stored, x, y, tokens,
+                     lab->output_scratch);
 }
 
 /* Times every tensor on one token, then repeats it to compare the selected layer's output: two runs,
@@ -179,15 +178,10 @@ static void sample_step(struct lab *lab)
     struct context *c = lab->text.context;
     const struct model *m = lab->session->model;
     size_t n = schemes_count(m);
-    const struct counters *counters = lab->session->counters;
     memset(lab->sampled, 0, n * sizeof *lab->sampled);
     c->tensor_seconds = lab->sampled;
-    counters_read(counters, lab->before);
     generation_decode(&lab->text, lab->set);
-    counters_read(counters, lab->after);
     c->tensor_seconds = NULL;
-    lab->misses = counters_between(counters, lab->before, lab->after,
-                                   counters_find(counters, MISSES), COUNTERS_ALL).value;
     lab->sampled_tokens++;
     for (size_t i = 0; i < n; i++)
         lab->tensor_seconds[i] += lab->sampled[i];
@@ -235,19 +229,6 @@ void texts_end(struct lab *lab)
     free(lab->sampled);
     free(lab->output_scratch);
     free(lab->prompt);
-    free(lab->before);
-    free(lab->after);
-}
-
-void texts_count(struct lab *lab)
-{
-    struct perf_event misses;
-    event_find("", MISSES, &misses, NULL);
-    for (size_t i = 0; i < misses.codes; i++)
-        misses.code[i].exclude_kernel = true; /* the same everywhere, whoever may count what */
-    session_count(lab->session, &misses, 1);
-    lab->before = counts_new(lab->session->counters);
-    lab->after = counts_new(lab->session->counters);
 }
 
 bool texts_prompt(struct lab *lab, const char *text)
@@ -333,8 +314,10 @@ static void prefill_text(struct lab *lab, double seconds)
 {
     double begin = clock_seconds();
     size_t n = generation_prefill(&lab->text, lab->set, seconds);
-    if (n >= 8) /* fewer would time the overheads */
+    if (n >= 8) { /* fewer would time the overheads */
         lab->prefill = metric_value((double)n / (clock_seconds() - begin));
+        lab->prefill_tokens = n;
+    }
     if (n > 1)
         lab->meter.cold = true;
 }
@@ -343,18 +326,24 @@ void texts_step(struct lab *lab, double seconds)
 {
     double begin = clock_seconds();
     do {
+        if (!generation_ready(&lab->text))
+            counting_stop(lab);
         prefill_text(lab, seconds);
         if (!generation_ready(&lab->text))
             return;
         if (lab->step_count++ % SAMPLE_EVERY == SAMPLE_EVERY - 1) {
+            counting_stop(lab);
             sample_step(lab);
         } else {
+            counting_start(lab);
             double start = clock_seconds();
             generation_decode(&lab->text, lab->set);
             meter_add(&lab->meter, clock_seconds() - start);
+            counting_step(lab);
         }
         advance_if_due(lab);
     } while (clock_seconds() - begin < seconds);
+    counting_stop(lab);
 }
 
 /* ---- the reference's text -------------------------------------------------------------------- */

@@ -295,6 +295,30 @@ void counters_read(const struct counters *c, struct counts *out)
         read_group(c, &c->groups[g], out);
 }
 
+void counts_clear(struct counts *sum)
+{
+    for (size_t i = 0; sum && i < sum->count; i++)
+        sum->stand[i] = (struct stand){0};
+}
+
+/* A difference that is not possible is kept as it is, so that it is absent and says why. */
+void counts_add(struct counts *sum, const struct counts *before, const struct counts *after)
+{
+    for (size_t i = 0; sum && before && after && i < sum->count; i++) {
+        struct stand *s = &sum->stand[i];
+        const struct stand *a = &before->stand[i], *b = &after->stand[i];
+        struct perf_reading d = perf_difference(a->reading, b->reading);
+        s->reason = s->reason ? s->reason : a->reason ? a->reason : b->reason;
+        if (!s->reason && !perf_plausible(d))
+            s->reason = perf_scale(d).reason;
+        if (s->reason)
+            continue;
+        s->reading.value += d.value;
+        s->reading.enabled += d.enabled;
+        s->reading.running += d.running;
+    }
+}
+
 /* ---- differences ----------------------------------------------------------------------------- */
 
 /* Adds to *sum what one thread counted of one part of an event. The codes of a part are the same event

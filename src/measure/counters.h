@@ -34,6 +34,11 @@ const char *counters_reason(const struct counters *counters, size_t event);
 struct counts *counts_new(const struct counters *counters);
 void counters_read(const struct counters *counters, struct counts *out);
 
+/* Sets a reading to nothing counted in no time, and adds to such a sum what was counted between two readings:
+ * the stretches that count need not be one piece. A counter that could not be read once stays absent. */
+void counts_clear(struct counts *sum);
+void counts_add(struct counts *sum, const struct counts *before, const struct counts *after);
+
 enum { COUNTERS_ALL = -1 }; /* as a thread: all of them together */
 
 struct count {

@@ -1,7 +1,8 @@
 #include "output_error.h"
 
-#include "../../kernels/dispatch.h"
+#include "../../kernels/activations.h"
 #include "../engine/hold.h"
+#include "../engine/product.h"
 #include "../model/resident.h"
 
 #include <math.h>
@@ -24,7 +25,10 @@ static void open_histogram(struct output_error *e, const float *y, const float *
     e->errors = histogram_over(-reach, reach);
 }
 
-/* Floats of a vector of this many, up to the next cache line. */
+/* Tokens whose outputs are compared together: the reference's weights are read once for all. */
+enum { COMPARED_TOGETHER = 32 };
+
+/* Floats of vectors of this many in all, up to the next cache line. */
 static size_t padded(size_t n)
 {
     return padded_bytes(n * sizeof(float)) / sizeof(float);
@@ -38,28 +42,33 @@ float *output_error_scratch(const struct model *m)
         rows = w->rows > rows ? w->rows : rows;
         cols = w->cols > cols ? w->cols : cols;
     }
-    return aligned_alloc(LINE_BYTES, padded(rows) * sizeof(float) +
-                                         padded_bytes(activations_scratch(cols, 1)));
+    return aligned_alloc(LINE_BYTES, padded(COMPARED_TOGETHER * rows) * sizeof(float) +
+                                         padded_bytes(activations_scratch(cols, COMPARED_TOGETHER)));
 }
 
-void output_error_add(struct output_error *e, const struct qmatrix *reference, const float *x,
-                      const float *y, size_t tokens, float *scratch)
+/* Adds one token's outputs. In the order of tokens and rows: sums do not depend on threads. */
+static void add_token(struct output_error *e, const float *y, const float *truth, size_t rows)
 {
-    const struct isa *isa = isa_current();
-    float *truth = scratch, *rest = scratch + padded(reference->rows);
-    for (size_t t = 0; t < tokens; t++) {
-        const float *out = y + t * reference->rows;
-        struct activations one;
-        activations_prepare(isa, reference, x + t * reference->cols, 1, rest, &one);
-        isa->matmul(reference, &one, 0, qmatrix_panels(reference), truth);
-        if (e->tokens++ == 0)
-            open_histogram(e, out, truth, reference->rows);
-        for (size_t r = 0; r < reference->rows; r++) {
-            double error = (double)out[r] - truth[r];
-            e->sum_y2 += (double)truth[r] * truth[r];
-            e->sum_e2 += error * error;
-            histogram_add(&e->errors, error);
-        }
+    if (e->tokens++ == 0)
+        open_histogram(e, y, truth, rows);
+    for (size_t r = 0; r < rows; r++) {
+        double error = (double)y[r] - truth[r];
+        e->sum_y2 += (double)truth[r] * truth[r];
+        e->sum_e2 += error * error;
+        histogram_add(&e->errors, error);
+    }
+}
+
+void output_error_add(struct output_error *e, struct pool *pool, const struct qmatrix *reference,
+                      const float *x, const float *y, size_t tokens, float *scratch)
+{
+    size_t rows = reference->rows, cols = reference->cols;
+    float *truth = scratch, *rest = scratch + padded(COMPARED_TOGETHER * rows);
+    for (size_t done = 0, n; done < tokens; done += n) {
+        n = tokens - done < COMPARED_TOGETHER ? tokens - done : COMPARED_TOGETHER;
+        products_run(pool, rest, &reference, 1, x + done * cols, n, &truth);
+        for (size_t t = 0; t < n; t++)
+            add_token(e, y + (done + t) * rows, truth + t * rows, rows);
     }
 }
 
@@ -89,7 +98,8 @@ static void see(void *arg, const struct packed *w, const float *x, const float *
         c->failed = true;
         return;
     }
-    output_error_add(&c->errors[w->tensor], &m->tensors[w->tensor].stored, x, y, tokens, c->scratch);
+    output_error_add(&c->errors[w->tensor], c->session->pool, &m->tensors[w->tensor].stored, x, y, tokens,
+                     c->scratch);
     model_release(m, w->tensor);
 }
 

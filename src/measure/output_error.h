@@ -22,9 +22,10 @@ bool outputs_are_exact(const struct model *model, const struct weights *weights)
 /* Scratch for output_error_add on any tensor of a model; null when memory is short. The caller frees. */
 float *output_error_scratch(const struct model *model);
 
-/* Adds the product of one tensor, as a tap sees it. */
-void output_error_add(struct output_error *e, const struct qmatrix *reference, const float *x,
-                      const float *y, size_t tokens, float *scratch);
+/* Adds the product of one tensor, as a tap sees it; the reference's is made by the pool, with the same bits
+ * for any number of threads. */
+void output_error_add(struct output_error *e, struct pool *pool, const struct qmatrix *reference,
+                      const float *x, const float *y, size_t tokens, float *scratch);
 
 /* Runs n tokens through the set and fills errors (one a tensor; those that multiply nothing stay
  * empty). Where every matrix runs as stored, there is nothing to run: the outputs are exact, whatever the

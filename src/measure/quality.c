@@ -3,25 +3,40 @@
 #include "../engine/hold.h"
 #include "../engine/sampler.h"
 #include "clock.h"
+#include "quantile.h"
 
 #include <math.h>
 #include <stdlib.h>
 
+/* What one thread takes to score a token of the vocabulary: decides whether the pool is worth it. */
+static const double SCORE_NANOSECONDS = 2;
+
+/* One prediction: negative log-likelihoods of the next token, and KL divergence, in nats. */
+struct score {
+    double nll, nll_reference, kl;
+    bool agree;
+};
+
 struct quality {
     const struct model *model;
+    struct pool *pool;
     struct quality_plan plan;
     struct weights *reference, *scheme;
     struct hold reference_hold, scheme_hold;
     struct context *reference_context, *scheme_context;
-    float *reference_logits, *logits; /* CONTEXT_SLICE x vocab */
+    float *reference_logits, *logits; /* plan.chunk x vocab */
     int32_t *window;    /* the window's tokens, BOS included */
     size_t window_size; /* tokens in it */
     size_t window_at;   /* tokens of it that have run */
     size_t text_at;     /* tokens of the text that are in earlier windows */
     size_t planned;
-    /* sums over the predictions scored so far */
+    struct score scores[CONTEXT_CHUNK]; /* of the chunk under way */
+    double *divergences; /* KL of each prediction, in no order: planned */
+    size_t ordered;      /* of these, those that the quantiles are of */
+    double kl_median, kl_p99;
+    /* sums over the predictions scored so far, in their order; the largest */
     size_t scored, agreed;
-    double nll, nll_reference, kl, kl_squared;
+    double nll, nll_reference, kl, kl_squared, kl_max;
 };
 
 static const char *const names[PROTOCOL_COUNT] = {[PROTOCOL_FULL] = "full",
@@ -103,8 +118,8 @@ size_t quality_predictions(const struct quality_plan *p, struct error *error)
             error_set(error, "a window of %zu scores nothing under protocol llamacpp; expected 3",
                       p->window);
         else if (n == 0)
-            error_set(error, "the text has %zu tokens; protocol llamacpp needs a whole window of %zu",
-                      p->count + bos, p->window);
+            error_set(error, "the text has %zu tokens%s; protocol llamacpp needs a whole window of %zu",
+                      p->count + bos, bos ? ", BOS included" : "", p->window);
         return n;
     }
     size_t room = p->window - bos, whole = p->count / room, rest = p->count % room;
@@ -130,14 +145,17 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
         return NULL;
     }
     q->model = model;
+    q->pool = pool;
     q->plan = *plan;
+    q->plan.chunk = plan->chunk ? plan->chunk : CONTEXT_SLICE;
     q->planned = planned;
     q->reference = weights_ref(reference);
     q->scheme = weights_ref(scheme);
-    q->reference_logits = malloc(CONTEXT_SLICE * vocab * sizeof(float));
-    q->logits = malloc(CONTEXT_SLICE * vocab * sizeof(float));
+    q->reference_logits = malloc(q->plan.chunk * vocab * sizeof(float));
+    q->logits = malloc(q->plan.chunk * vocab * sizeof(float));
     q->window = malloc(plan->window * sizeof *q->window);
-    bool ok = q->reference_logits && q->logits && q->window;
+    q->divergences = planned < SIZE_MAX / sizeof(double) ? malloc(planned * sizeof(double)) : NULL;
+    bool ok = q->reference_logits && q->logits && q->window && q->divergences;
     if (!ok)
         error_set(error, "not enough memory to measure quality");
     ok = ok && hold_open(&q->reference_hold, truth, error) &&
@@ -166,68 +184,117 @@ void quality_close(struct quality *q)
     free(q->reference_logits);
     free(q->logits);
     free(q->window);
+    free(q->divergences);
     free(q);
 }
 
-/* The largest logit and log sum exp(logit - largest), in double. */
-static double log_partition(const float *logits, size_t n)
+/* ---- scoring --------------------------------------------------------------------------------- */
+
+/* The predictions at some positions of a chunk. */
+struct scoring {
+    struct quality *q;
+    const float *scheme; /* logits of the scheme, those of the reference where it is the same set */
+    size_t first;        /* position in the chunk of prediction 0 */
+};
+
+static void score_some(void *arg, size_t begin, size_t end, int thread)
 {
-    double largest = logits[0], sum = 0;
-    for (size_t i = 1; i < n; i++)
-        largest = logits[i] > largest ? logits[i] : largest;
-    for (size_t i = 0; i < n; i++)
-        sum += exp(logits[i] - largest);
-    return largest + log(sum);
+    const struct scoring *s = arg;
+    struct quality *q = s->q;
+    size_t vocab = q->model->hyper.vocab;
+    (void)thread;
+    for (size_t i = begin; i < end; i++) {
+        size_t t = s->first + i, next = (size_t)q->window[q->window_at + t + 1];
+        const float *reference = q->reference_logits + t * vocab, *scheme = s->scheme + t * vocab;
+        struct divergence d;
+        operators_current()->divergence(reference, scheme, vocab, &d);
+        q->scores[i] = (struct score){
+            .nll = d.log_sum_q - scheme[next],
+            .nll_reference = d.log_sum_p - reference[next],
+            .kl = d.kl,
+            .agree = sampler_argmax(reference, vocab) == sampler_argmax(scheme, vocab),
+        };
+    }
 }
 
-static void score(struct quality *q, const float *reference, const float *scheme, int32_t next)
+/* Scores `count` predictions from position `first` of the chunk on: on any threads, and summed in their
+ * order on this one. */
+static void score(struct quality *q, const float *scheme, size_t first, size_t count)
 {
-    size_t n = q->model->hyper.vocab;
-    double zr = log_partition(reference, n), zs = log_partition(scheme, n), kl = 0;
-    for (size_t i = 0; reference != scheme && i < n; i++)
-        kl += exp(reference[i] - zr) * ((reference[i] - zr) - (scheme[i] - zs));
-    q->nll += zs - scheme[next];
-    q->nll_reference += zr - reference[next];
-    q->kl += kl;
-    q->kl_squared += kl * kl;
-    q->agreed += sampler_argmax(reference, n) == sampler_argmax(scheme, n);
-    q->scored++;
+    struct scoring s = {q, scheme, first};
+    double work = (double)count * (double)q->model->hyper.vocab;
+    if (pool_worthwhile(q->pool, work * SCORE_NANOSECONDS))
+        pool_run(q->pool, count, score_some, &s);
+    else
+        score_some(&s, 0, count, 0);
+    for (size_t i = 0; i < count; i++) {
+        const struct score *one = &q->scores[i];
+        q->nll += one->nll;
+        q->nll_reference += one->nll_reference;
+        q->kl += one->kl;
+        q->kl_squared += one->kl * one->kl;
+        q->kl_max = one->kl > q->kl_max ? one->kl : q->kl_max;
+        q->agreed += one->agree;
+        q->divergences[q->scored++] = one->kl;
+    }
 }
+
+/* Quantiles cost time for every prediction so far: while the job runs they are made anew when an eighth has
+ * come to those they are of. */
+static void order_divergences(struct quality *q, bool done)
+{
+    bool due = done ? q->ordered < q->scored : q->scored - q->ordered > q->ordered / 8;
+    if (!due || !isfinite(q->kl))
+        return;
+    q->kl_median = quantile(q->divergences, q->scored, 0.5);
+    q->kl_p99 = quantile(q->divergences, q->scored, 0.99);
+    q->ordered = q->scored;
+}
+
+/* ---- working --------------------------------------------------------------------------------- */
 
 /* Runs one chunk of the window through both; a set compared with itself runs once. */
 static void run_chunk(struct quality *q)
 {
-    size_t left = q->window_size - q->window_at, vocab = q->model->hyper.vocab;
-    size_t n = left < CONTEXT_SLICE ? left : CONTEXT_SLICE;
+    size_t left = q->window_size - q->window_at;
+    size_t n = left < q->plan.chunk ? left : q->plan.chunk;
     const int32_t *tokens = q->window + q->window_at;
     const float *scheme = q->reference_logits;
-    bool wanted = false;
-    for (size_t t = 0; t < n; t++)
-        wanted |= counts(q, q->window_at + t);
-    enum logits which = wanted ? LOGITS_ALL : LOGITS_NONE;
+    size_t first = 0, end = n; /* the positions of a window that count lie side by side */
+    while (first < n && !counts(q, q->window_at + first))
+        first++;
+    while (end > first && !counts(q, q->window_at + end - 1))
+        end--;
+    enum logits which = first < end ? LOGITS_ALL : LOGITS_NONE;
     context_run(q->reference_context, q->reference, tokens, n, which, q->reference_logits);
     if (q->scheme != q->reference) {
         context_run(q->scheme_context, q->scheme, tokens, n, which, q->logits);
         scheme = q->logits;
     }
-    for (size_t t = 0; t < n; t++)
-        if (counts(q, q->window_at + t))
-            score(q, q->reference_logits + t * vocab, scheme + t * vocab, tokens[t + 1]);
+    if (first < end)
+        score(q, scheme, first, end - first);
     q->window_at += n;
 }
 
 bool quality_step(struct quality *q, double seconds)
 {
     double begin = clock_seconds();
+    bool done = false;
     do {
         if (q->window_at == q->window_size) {
-            if (!next_window(q))
-                return true;
+            done = !next_window(q);
             q->reference_context->length = q->scheme_context->length = 0;
         }
-        run_chunk(q);
-    } while (clock_seconds() - begin < seconds);
-    return false;
+        if (!done)
+            run_chunk(q);
+    } while (!done && clock_seconds() - begin < seconds);
+    order_divergences(q, done);
+    return done;
+}
+
+const char *quality_reason(double figure)
+{
+    return isnan(figure) ? "a logit is not finite" : isinf(figure) ? "it is infinite" : NULL;
 }
 
 struct quality_result quality_result(const struct quality *q)
@@ -238,9 +305,16 @@ struct quality_result quality_result(const struct quality *q)
         return r;
     r.perplexity = exp(q->nll / n);
     r.perplexity_reference = exp(q->nll_reference / n);
-    r.kl = q->kl / n;
+    if (!isfinite(q->kl)) { /* which token is the most probable is then not known either */
+        r.kl = r.kl_stderr = r.kl_median = r.kl_p99 = r.kl_max = r.top1 = NAN;
+        return r;
+    }
     double variance = n > 1 ? (q->kl_squared - q->kl * q->kl / n) / (n - 1) : 0;
+    r.kl = q->kl / n;
     r.kl_stderr = sqrt(fmax(variance, 0) / n);
+    r.kl_median = q->kl_median;
+    r.kl_p99 = q->kl_p99;
+    r.kl_max = q->kl_max;
     r.top1 = (double)q->agreed / n;
     return r;
 }

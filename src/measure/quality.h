@@ -21,27 +21,36 @@ struct quality_plan {
     int32_t bos;           /* -1: none */
     enum protocol protocol;
     size_t window;         /* N, from 2 */
+    size_t chunk;          /* tokens that run together, up to CONTEXT_CHUNK; 0: CONTEXT_SLICE, since steps
+                            * must be short where others wait */
 };
 
+/* NaN where a logit that it needs is not finite. */
 struct quality_result {
     size_t scored, planned; /* predictions */
     double perplexity, perplexity_reference;
     double kl, kl_stderr;   /* mean over predictions, nats; the standard error of that mean */
+    double kl_median, kl_p99; /* over the predictions; while the job runs, the newest ninth may be missing */
+    double kl_max;
     double top1;            /* share of predictions on which both agree */
 };
+
+/* Why a figure of a result cannot be shown; null for one that can. */
+const char *quality_reason(double figure);
 
 struct quality;
 
 /* The number of predictions that the plan scores; 0 with an error for a text that is too short. */
 size_t quality_predictions(const struct quality_plan *plan, struct error *error);
 
-/* Scores a set of the model's against one of its reference's (model_reference). */
+/* Scores a set of the model's against one of its reference's (model_reference). The figures are the same
+ * with any number of threads. */
 struct quality *quality_open(const struct model *model, struct pool *pool,
                              const struct quality_plan *plan, struct weights *reference,
                              struct weights *scheme, struct error *error);
 void quality_close(struct quality *quality);
 
-/* Works for about `seconds`, at least one chunk; true when everything is scored. */
+/* Works for about `seconds`, at least one chunk of the plan; true when everything is scored. */
 bool quality_step(struct quality *quality, double seconds);
 
 /* The figures so far. */

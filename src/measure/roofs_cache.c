@@ -280,25 +280,45 @@ enum roofs_found roofs_load(const char *path, const char *fingerprint, struct ro
     return ROOFS_REFUSED;
 }
 
-/* ---- both ------------------------------------------------------------------------------------ */
+/* ---- of this machine ------------------------------------------------------------------------- */
+
+bool roofs_possible(struct error *error)
+{
+    return !topology_simulated() || error_set(error, "not measured: the topology is simulated, the figures "
+                                                     "would be another machine's");
+}
+
+bool roofs_recall(struct pool *pool, struct roofs *out, struct roofs_source *source)
+{
+    char fingerprint[FINGERPRINT_TEXT];
+    *source = (struct roofs_source){0};
+    roofs_fingerprint(pool_threads(pool), fingerprint);
+    char *path = roofs_cache_path(fingerprint, &source->save);
+    source->cached = path && roofs_load(path, fingerprint, out, &source->load) == ROOFS_FOUND;
+    free(path);
+    return source->cached;
+}
+
+void roofs_keep(struct pool *pool, const struct roofs *roofs, struct roofs_source *source)
+{
+    char fingerprint[FINGERPRINT_TEXT];
+    roofs_fingerprint(pool_threads(pool), fingerprint);
+    char *path = roofs_cache_path(fingerprint, &source->save);
+    source->cached = false;
+    if (path)
+        (void)roofs_save(path, fingerprint, roofs, &source->save);
+    free(path);
+}
 
 bool roofs_here(struct pool *pool, bool fresh, struct roofs *out, struct roofs_source *source,
                 struct error *error)
 {
-    char fingerprint[FINGERPRINT_TEXT];
     *source = (struct roofs_source){0};
-    if (topology_simulated())
-        return error_set(error, "not measured: the topology is simulated, the figures would be "
-                                "another machine's");
-    roofs_fingerprint(pool_threads(pool), fingerprint);
-    char *path = roofs_cache_path(fingerprint, &source->save);
-    source->cached = path && !fresh &&
-                     roofs_load(path, fingerprint, out, &source->load) == ROOFS_FOUND;
-    if (!source->cached) {
-        *out = roofs_measure(pool);
-        if (path)
-            (void)roofs_save(path, fingerprint, out, &source->save);
-    }
-    free(path);
+    if (!roofs_possible(error))
+        return false;
+    if (!fresh && roofs_recall(pool, out, source))
+        return true;
+    *out = roofs_measure(pool);
+    roofs_keep(pool, out, source);
     return true;
 }

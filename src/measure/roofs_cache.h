@@ -36,8 +36,17 @@ struct roofs_source {
     struct error save;   /* why the figures could not be kept; likewise */
 };
 
-/* The roofs of this machine and pool: from the cache, else, or where `fresh`, measured and kept. Fails
- * only where the topology is simulated, for then the figures would be another machine's. */
+/* The roofs of this machine and pool as they were kept: false where there are none that can be believed. */
+bool roofs_recall(struct pool *pool, struct roofs *out, struct roofs_source *source);
+
+/* Keeps them for the next time; why that failed is in the source. */
+void roofs_keep(struct pool *pool, const struct roofs *roofs, struct roofs_source *source);
+
+/* Whether roofs that are measured are this machine's: not where the topology is simulated. */
+bool roofs_possible(struct error *error);
+
+/* All of it: from the cache, else, or where `fresh`, measured and kept. Fails only where they are not
+ * possible. */
 bool roofs_here(struct pool *pool, bool fresh, struct roofs *out, struct roofs_source *source,
                 struct error *error);
 

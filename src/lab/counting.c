@@ -1,0 +1,285 @@
+/* What the processor counts while tokens are decoded: stretches of decode steps that nothing else shares are
+ * added up, and from time to time become a frame. */
+#include "internal.h"
+
+#include "../measure/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const double FRAME_SECONDS = 0.5; /* between two frames of counters */
+static const double COST_SHARE = 0.004;  /* of the time, that reading counters may take */
+
+static struct tally *tally_of(struct lab *lab)
+{
+    return &lab->tally;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static void forget(struct tally *t)
+{
+    free(t->before);
+    free(t->after);
+    free(t->sum);
+    free(t->zero);
+    t->before = t->after = t->sum = t->zero = NULL;
+}
+
+static void start_over(struct tally *t)
+{
+    counts_clear(t->sum);
+    counts_clear(t->zero);
+    t->tokens = 0;
+    t->seconds = 0;
+    t->running = false;
+}
+
+/* Opens the chosen events, for the thread that runs the model and the pool's other ones. */
+static void open_events(struct lab *lab)
+{
+    struct tally *t = tally_of(lab);
+    forget(t);
+    session_count(lab->session, t->events, t->event_count);
+    const struct counters *c = lab->session->counters;
+    t->before = counts_new(c);
+    t->after = counts_new(c);
+    t->sum = counts_new(c);
+    t->zero = counts_new(c);
+    t->cost = 0;
+    start_over(t);
+}
+
+void counting_begin(struct lab *lab)
+{
+    struct tally *t = tally_of(lab);
+    t->event_count = events_usual("", t->events, MOST_EVENTS);
+    t->event_count = t->event_count < MOST_EVENTS ? t->event_count : MOST_EVENTS;
+    t->uncore = uncore_open(lab->session->system_root, lab->session->perf);
+    t->traffic_before = t->uncore ? uncore_counts_new(t->uncore) : NULL;
+    t->traffic_after = t->uncore ? uncore_counts_new(t->uncore) : NULL;
+    if (t->traffic_before && t->traffic_after)
+        uncore_read(t->uncore, t->traffic_before);
+    t->traffic_at = clock_seconds();
+    open_events(lab);
+}
+
+void counting_end(struct lab *lab)
+{
+    struct tally *t = tally_of(lab);
+    forget(t);
+    free(t->traffic_before);
+    free(t->traffic_after);
+    uncore_close(t->uncore);
+    counters_frame_unref(t->frame);
+    event_list_unref(t->list);
+}
+
+/* ---- choosing -------------------------------------------------------------------------------- */
+
+static bool is_chosen(const struct tally *t, const char *name, size_t *at)
+{
+    for (*at = 0; *at < t->event_count; ++*at)
+        if (strcasecmp(t->events[*at].name, name) == 0)
+            return true;
+    return false;
+}
+
+void counting_toggle(struct lab *lab, const char *name)
+{
+    struct tally *t = tally_of(lab);
+    struct error error;
+    struct perf_event event;
+    size_t at;
+    if (is_chosen(t, name, &at)) {
+        memmove(t->events + at, t->events + at + 1, (--t->event_count - at) * sizeof *t->events);
+        lab_say(lab, false, "%s is counted no more", name);
+    } else if (t->event_count == MOST_EVENTS) {
+        lab_say(lab, true, "%d events are counted: leave one out first", MOST_EVENTS);
+        return;
+    } else if (!event_find("", name, &event, &error)) {
+        lab_say(lab, true, "%s", error.text);
+        return;
+    } else {
+        t->events[t->event_count++] = event;
+        lab_say(lab, false, "%s is counted from now on", event.name);
+    }
+    open_events(lab);
+}
+
+/* ---- the list of what could be counted ------------------------------------------------------- */
+
+struct collecting {
+    struct event_list *list;
+    size_t room;
+    bool short_of_memory;
+};
+
+static void collect(const struct event_info *info, void *arg)
+{
+    struct collecting *c = arg;
+    struct event_list *l = c->list;
+    if (l->count == c->room) {
+        size_t room = c->room ? 2 * c->room : 64;
+        struct event_line *more = realloc(l->line, room * sizeof *more);
+        if (!more) {
+            c->short_of_memory = true;
+            return;
+        }
+        l->line = more;
+        c->room = room;
+    }
+    struct event_line *line = &l->line[l->count];
+    line->name = strdup(info->name);
+    line->description = strdup(info->description ? info->description : "");
+    l->count++; /* what was copied is freed with the rest */
+    c->short_of_memory |= !line->name || !line->description;
+}
+
+void counting_list(struct lab *lab)
+{
+    struct tally *t = tally_of(lab);
+    if (t->list)
+        return;
+    struct collecting c = {.list = calloc(1, sizeof *c.list)};
+    if (!c.list)
+        return;
+    atomic_init(&c.list->refs, 1);
+    events_list(NULL, NULL, collect, &c);
+    if (c.short_of_memory) {
+        event_list_unref(c.list);
+        lab_say(lab, true, "not enough memory for the list of events");
+        return;
+    }
+    t->list = c.list;
+}
+
+/* ---- counting -------------------------------------------------------------------------------- */
+
+/* Reading costs a system call for every group and thread: pauses between stretches keep it below its share. */
+void counting_start(struct lab *lab)
+{
+    struct tally *t = tally_of(lab);
+    double now = clock_seconds();
+    if (t->running || !t->after || now < t->next)
+        return;
+    counters_read(lab->session->counters, t->before);
+    t->started = clock_seconds();
+    t->cost = t->started - now;
+    t->steps = 0;
+    t->running = true;
+}
+
+void counting_step(struct lab *lab)
+{
+    tally_of(lab)->steps++;
+}
+
+void counting_stop(struct lab *lab)
+{
+    struct tally *t = tally_of(lab);
+    if (!t->running)
+        return;
+    t->running = false;
+    if (t->steps == 0)
+        return;
+    double now = clock_seconds();
+    counters_read(lab->session->counters, t->after);
+    counts_add(t->sum, t->before, t->after);
+    t->tokens += t->steps;
+    t->seconds += now - t->started;
+    t->next = t->started + 2 * t->cost / COST_SHARE;
+}
+
+/* ---- frames ---------------------------------------------------------------------------------- */
+
+static struct counters_frame *frame_new(size_t events, size_t threads)
+{
+    struct counters_frame *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    atomic_init(&f->refs, 1);
+    f->event = calloc(events + 1, sizeof *f->event);
+    f->by_thread = calloc(events * threads + 1, sizeof *f->by_thread);
+    f->events = events;
+    f->threads = threads;
+    if (f->event && f->by_thread)
+        return f;
+    counters_frame_unref(f);
+    return NULL;
+}
+
+static void fill_events(struct lab *lab, struct counters_frame *f)
+{
+    const struct tally *t = tally_of(lab);
+    const struct counters *c = lab->session->counters;
+    for (size_t e = 0; e < f->events; e++) {
+        struct event_frame *x = &f->event[e];
+        memcpy(x->name, t->events[e].name, sizeof x->name);
+        x->description = t->events[e].description;
+        x->reason = counters_reason(c, e);
+        x->total = counters_between(c, t->zero, t->sum, e, COUNTERS_ALL);
+        for (size_t i = 0; i < f->threads; i++)
+            f->by_thread[e * f->threads + i] = counters_between(c, t->zero, t->sum, e, (int)i);
+    }
+}
+
+static void fill_derived(struct lab *lab, struct counters_frame *f)
+{
+    const struct tally *t = tally_of(lab);
+    const struct counters *c = lab->session->counters;
+    struct metric bytes = counters_memory_bytes(c, t->zero, t->sum, COUNTERS_ALL, counters_line_bytes());
+    struct metric misses = counters_between(c, t->zero, t->sum, counters_find(c, "cache-misses"), COUNTERS_ALL).value;
+    f->ipc = counters_ipc(c, t->zero, t->sum, COUNTERS_ALL);
+    f->bytes_per_token = counters_per_token(bytes, t->tokens);
+    f->cache_misses_per_token = counters_per_token(misses, t->tokens);
+}
+
+/* The memory controllers count for the whole machine: over all of the time, whoever used it. */
+static void fill_traffic(struct lab *lab, struct counters_frame *f)
+{
+    struct tally *t = tally_of(lab);
+    const char *reason = t->uncore ? uncore_reason(t->uncore) : "not enough memory";
+    double now = clock_seconds(), seconds = now - t->traffic_at;
+    if (!reason && (!t->traffic_before || !t->traffic_after))
+        reason = "not enough memory";
+    snprintf(f->traffic_label, sizeof f->traffic_label, "%s", reason ? "" : uncore_label(t->uncore));
+    snprintf(f->traffic_detail, sizeof f->traffic_detail, "%s",
+             !reason ? "" : t->uncore ? uncore_detail(t->uncore) : reason);
+    for (int k = TRAFFIC_READ; k <= TRAFFIC_ALL; k++)
+        f->traffic[k] = metric_absent(reason);
+    if (reason)
+        return;
+    uncore_read(t->uncore, t->traffic_after);
+    for (int k = TRAFFIC_READ; k <= TRAFFIC_ALL; k++) {
+        struct metric bytes = uncore_bytes(t->uncore, t->traffic_before, t->traffic_after, (enum traffic)k);
+        f->traffic[k] = bytes.valid ? metric_value(bytes.value / seconds) : bytes;
+    }
+    struct uncore_counts *newest = t->traffic_after;
+    t->traffic_after = t->traffic_before;
+    t->traffic_before = newest;
+    t->traffic_at = now;
+}
+
+struct counters_frame *counting_frame(struct lab *lab)
+{
+    struct tally *t = tally_of(lab);
+    double now = clock_seconds();
+    bool due = t->tokens > 0 && !t->running && now - t->framed_at >= FRAME_SECONDS;
+    bool stale = t->frame && t->frame->events != t->event_count;
+    if ((due || stale || !t->frame) && t->sum) {
+        struct counters_frame *f = frame_new(t->event_count, counters_threads(lab->session->counters));
+        if (f) {
+            f->tokens = t->tokens;
+            f->seconds = t->seconds;
+            fill_events(lab, f);
+            fill_derived(lab, f);
+            fill_traffic(lab, f);
+            counters_frame_unref(t->frame);
+            t->frame = f;
+            t->framed_at = now;
+            start_over(t);
+        }
+    }
+    return counters_frame_ref(t->frame);
+}

@@ -1,0 +1,156 @@
+#include "depth.h"
+
+#include "../engine/forward.h"
+#include "../engine/hold.h"
+#include "clock.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct depth_job {
+    struct context *reference_context, *scheme_context;
+    struct hold reference_hold, scheme_hold;
+    struct weights *reference, *scheme;
+    struct depth_profile *out;
+    size_t done; /* points */
+    int32_t tokens[DEPTH_TOKENS];
+    size_t n;
+};
+
+struct depth_profile *depth_ref(struct depth_profile *p)
+{
+    if (p)
+        atomic_fetch_add(&p->refs, 1);
+    return p;
+}
+
+void depth_unref(struct depth_profile *p)
+{
+    if (p && atomic_fetch_sub(&p->refs, 1) == 1)
+        free(p);
+}
+
+size_t depth_steepest(const struct depth_profile *p)
+{
+    size_t at = 0;
+    double most = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        double rise = p->error[i] - (i > 0 ? p->error[i - 1] : 0);
+        if (rise > most) {
+            most = rise;
+            at = i;
+        }
+    }
+    return at;
+}
+
+const char *depth_name(size_t point, char out[DEPTH_NAME])
+{
+    if (point == 0)
+        snprintf(out, DEPTH_NAME, "embedding");
+    else
+        snprintf(out, DEPTH_NAME, "blk.%zu %s", (point - 1) / 2, point % 2 ? "attention" : "ffn");
+    return out;
+}
+
+static bool open_profile(struct depth_job *job, size_t layers, struct error *error)
+{
+    size_t count = 1 + 2 * layers;
+    job->out = calloc(1, sizeof *job->out + count * sizeof *job->out->error);
+    if (!job->out)
+        return error_set(error, "not enough memory");
+    atomic_init(&job->out->refs, 1);
+    job->out->count = count;
+    job->out->tokens = job->n;
+    return true;
+}
+
+struct depth_job *depth_open(const struct model *model, struct pool *pool, const int32_t *tokens, size_t n,
+                             struct weights *reference, struct weights *scheme, struct error *error)
+{
+    const struct model *truth = model_reference(model);
+    struct depth_job *job = calloc(1, sizeof *job);
+    if (!job) {
+        error_set(error, "not enough memory");
+        return NULL;
+    }
+    job->n = n < DEPTH_TOKENS ? n : DEPTH_TOKENS;
+    memcpy(job->tokens, tokens, job->n * sizeof *tokens);
+    job->reference = weights_ref(reference);
+    job->scheme = weights_ref(scheme);
+    bool ok = open_profile(job, model->hyper.layers, error) &&
+              hold_open(&job->reference_hold, truth, error) && hold_open(&job->scheme_hold, model, error) &&
+              hold_set(&job->reference_hold, reference, pool, error) &&
+              hold_set(&job->scheme_hold, scheme, pool, error) &&
+              (job->reference_context = context_open(truth, pool, job->n, error)) &&
+              (job->scheme_context = context_open_kv(model, pool, scheme->kv, job->n, error));
+    if (ok)
+        return job;
+    depth_close(job);
+    return NULL;
+}
+
+static double relative_error(const float *x, const float *reference, size_t n)
+{
+    double e2 = 0, x2 = 0;
+    for (size_t i = 0; i < n; i++) {
+        double e = (double)x[i] - reference[i];
+        e2 += e * e;
+        x2 += (double)reference[i] * reference[i];
+    }
+    return e2 == 0 ? 0 : sqrt(e2 / x2);
+}
+
+/* Both go on by one point. */
+static void advance(struct context *c, const struct weights *w, const struct depth_job *job)
+{
+    if (job->done == 0)
+        forward_embed(c, w, job->tokens, job->n);
+    else
+        forward_half(c, w, job->done - 1, job->n);
+}
+
+bool depth_step(struct depth_job *job, double seconds)
+{
+    double begin = clock_seconds();
+    while (job->done < job->out->count) {
+        advance(job->reference_context, job->reference, job);
+        if (job->scheme != job->reference) {
+            advance(job->scheme_context, job->scheme, job);
+            job->out->error[job->done] =
+                relative_error(job->scheme_context->x, job->reference_context->x,
+                               job->n * job->scheme_context->model->hyper.dim);
+        }
+        job->done++;
+        if (clock_seconds() - begin > seconds)
+            break;
+    }
+    return job->done == job->out->count;
+}
+
+double depth_fraction(const struct depth_job *job)
+{
+    return (double)job->done / (double)job->out->count;
+}
+
+struct depth_profile *depth_take(struct depth_job *job)
+{
+    struct depth_profile *out = job->out;
+    job->out = NULL;
+    return out;
+}
+
+void depth_close(struct depth_job *job)
+{
+    if (!job)
+        return;
+    hold_close(&job->reference_hold);
+    hold_close(&job->scheme_hold);
+    context_close(job->reference_context);
+    context_close(job->scheme_context);
+    weights_unref(job->reference);
+    weights_unref(job->scheme);
+    free(job->out);
+    free(job);
+}

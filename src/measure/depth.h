@@ -1,0 +1,48 @@
+/* depth.h - where divergence begins: how far the hidden state is from the reference's, all the way through
+ * the model. Both run in lockstep over the same tokens, and their hidden states are compared after the
+ * embedding and after every half of a block. */
+#ifndef QTOP_DEPTH_H
+#define QTOP_DEPTH_H
+
+#include "../engine/context.h"
+
+enum { DEPTH_TOKENS = 128 };
+
+/* One point a half: error[0] after the embedding, error[1 + h] after half h (forward_half). Of all tokens
+ * together: ||x^ - x|| / ||x||, the root of the sum of squares. Not a number where a state is not finite. */
+struct depth_profile {
+    atomic_int refs;
+    size_t tokens;
+    size_t count; /* 1 + 2 x layers */
+    double error[];
+};
+
+struct depth_profile *depth_ref(struct depth_profile *profile);
+void depth_unref(struct depth_profile *profile);
+
+/* The point that raised the error most over the one before: where the scheme hurts. 0 where nothing
+ * differs. */
+size_t depth_steepest(const struct depth_profile *profile);
+
+/* What stands before a point, in words: "embedding", "blk.3 attention", "blk.3 ffn". */
+enum { DEPTH_NAME = 48 };
+const char *depth_name(size_t point, char out[DEPTH_NAME]);
+
+struct depth_job;
+
+/* For the caller of the pool. Runs the first n tokens (1..DEPTH_TOKENS, within the context) through a set of
+ * the model's and one of its reference's. */
+struct depth_job *depth_open(const struct model *model, struct pool *pool, const int32_t *tokens, size_t n,
+                             struct weights *reference, struct weights *scheme, struct error *error);
+
+/* Works for about `seconds`, at least one half of a block; true when all is compared. */
+bool depth_step(struct depth_job *job, double seconds);
+
+/* 0..1 */
+double depth_fraction(const struct depth_job *job);
+
+/* The finished profile, now the caller's. */
+struct depth_profile *depth_take(struct depth_job *job);
+void depth_close(struct depth_job *job);
+
+#endif

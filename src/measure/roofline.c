@@ -1,0 +1,90 @@
+#include "roofline.h"
+
+/* Weights that one token is multiplied by. */
+static double multiplied_weights(const struct model *m)
+{
+    double sum = 0;
+    for (int t = 0; t < (int)m->tensor_count; t++)
+        if (tensor_multiplies(m, t))
+            sum += (double)m->tensors[t].stored.rows * (double)m->tensors[t].stored.cols;
+    return sum;
+}
+
+/* Queries with keys, and probabilities with values, of one token that sees so many positions. */
+static double attention_macs(const struct model *m, double positions)
+{
+    const struct hyper *h = &m->hyper;
+    return 2 * (double)(h->layers * h->heads * h->head_size) * positions;
+}
+
+struct work work_of_step(const struct model *m, const struct weights *set, size_t sequences, size_t position)
+{
+    double n = (double)sequences, alone = (double)weights_bytes_per_token(m, set, 0);
+    double cache = (double)weights_bytes_per_token(m, set, position) - alone;
+    return (struct work){.macs = n * (multiplied_weights(m) + attention_macs(m, (double)position + 1)),
+                         .bytes = alone + n * cache};
+}
+
+struct work work_of_prompt(const struct model *m, const struct weights *set, size_t n)
+{
+    double tokens = (double)n;
+    return (struct work){.macs = tokens * (multiplied_weights(m) + attention_macs(m, (tokens + 1) / 2)),
+                         .bytes = (double)weights_bytes_per_token(m, set, n)};
+}
+
+struct work work_of_tensor(const struct packed *p, double seconds)
+{
+    return (struct work){.macs = (double)p->matrix.rows * (double)p->matrix.cols,
+                         .bytes = (double)p->matrix.bytes,
+                         .seconds = seconds};
+}
+
+double work_intensity(const struct work *w)
+{
+    return w->bytes > 0 ? w->macs / w->bytes : 0;
+}
+
+double work_rate(const struct work *w)
+{
+    return w->seconds > 0 ? w->macs / w->seconds : 0;
+}
+
+/* Integers meet integers in dot products of bytes. Weights that bf16 holds exactly meet bf16 and fp8 activations
+ * in dot products of bf16, where there are any; everything else is decoded to fp32. */
+enum peak roofline_peak(const struct isa *isa, const struct scheme *s)
+{
+    if (!isa->peak_fp32)
+        return PEAK_COUNT;
+    if (dtypes[s->act].kind == DTYPE_KIND_INTEGER)
+        return PEAK_INT8;
+    bool pairs = isa->peak_bf16 && s->weight != DTYPE_FP32 && s->weight != DTYPE_FP16 &&
+                 (s->act == DTYPE_BF16 || dtypes[s->act].kind == DTYPE_KIND_SCALED_FLOAT);
+    return pairs ? PEAK_BF16 : PEAK_FP32;
+}
+
+enum peak roofline_peak_of_set(const struct isa *isa, const struct model *m, const struct weights *set)
+{
+    double weights[PEAK_COUNT + 1] = {0};
+    enum peak most = PEAK_FP32;
+    for (int t = 0; t < (int)m->tensor_count; t++) {
+        const struct qmatrix *w = &set->layer[t]->matrix;
+        if (tensor_multiplies(m, t))
+            weights[roofline_peak(isa, &w->scheme)] += (double)w->rows * (double)w->cols;
+    }
+    for (enum peak p = PEAK_FP32; p <= PEAK_COUNT; p++)
+        most = weights[p] > weights[most] ? p : most;
+    return most;
+}
+
+struct verdict roofline_judge(const struct work *w, double read, double peak)
+{
+    struct verdict v = {BOUND_UNKNOWN, 0, 0};
+    double slope = read * work_intensity(w);
+    if (slope > 0 && (peak <= 0 || slope <= peak))
+        v = (struct verdict){BOUND_MEMORY, slope, 0};
+    else if (peak > 0)
+        v = (struct verdict){BOUND_ARITHMETIC, peak, 0};
+    if (v.allowed > 0)
+        v.share = work_rate(w) / v.allowed;
+    return v;
+}

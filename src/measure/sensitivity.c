@@ -1,0 +1,246 @@
+#include "sensitivity.h"
+
+#include "../engine/forward.h"
+#include "../engine/hold.h"
+#include "clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Sums over the predictions of one tensor. */
+struct sums {
+    size_t scored;
+    double kl, kl_squared;
+};
+
+/* A pass has parts: the embedding (0), every half of a block (1 + half), the head (1 + 2 layers). */
+struct sensitivity_job {
+    const struct model *model;
+    struct context *context;
+    struct hold hold;        /* of the stored weights */
+    struct weights *stored, *scheme;
+    struct weights *variant; /* what runs now: stored, or stored but for one tensor */
+    struct sums *sums;       /* one a tensor */
+    int *tensors;            /* those that are measured, in order */
+    size_t count;
+    float *states;           /* the stored weights' hidden states before part 1, 2, ...: window x dim each */
+    float *truth, *logits;   /* window x vocab */
+    double kl[SENSITIVITY_WINDOW];
+    int32_t text[SENSITIVITY_TOKENS], window[SENSITIVITY_WINDOW];
+    int32_t bos;
+    size_t text_size, text_at; /* tokens; of them in this window and those before it */
+    size_t room, n;          /* tokens that a window holds, that this one has; n 0: none yet */
+    size_t pass, part;       /* under way: pass 0 is of the stored weights, 1 + i of tensor i alone */
+    double work, all_work;   /* parts done and to do */
+};
+
+static size_t parts_of(const struct model *m)
+{
+    return 2 * m->hyper.layers + 2;
+}
+
+/* The part of a pass in which a tensor first has a say. */
+static size_t first_part(const struct model *m, int tensor)
+{
+    const struct tensor *t = &m->tensors[tensor];
+    if (t->block >= 0)
+        return 1 + 2 * (size_t)t->block + (t->role >= ROLE_FFN_NORM);
+    return t->role == ROLE_EMBEDDING || t->role == ROLE_POSITIONS ? 0 : parts_of(m) - 1;
+}
+
+static size_t windows_of(const struct sensitivity_job *job)
+{
+    size_t room = job->room - (job->bos >= 0);
+    return (job->text_size + room - 1) / room;
+}
+
+static void choose_tensors(struct sensitivity_job *job)
+{
+    size_t parts = parts_of(job->model), all = parts;
+    for (int t = 0; t < (int)job->model->tensor_count; t++)
+        if (!job->scheme->layer[t]->matrix.scheme.stored) {
+            job->tensors[job->count++] = t;
+            all += parts - first_part(job->model, t);
+        }
+    job->all_work = job->count > 0 ? (double)(all * windows_of(job)) : 0;
+}
+
+static size_t state_size(const struct sensitivity_job *job)
+{
+    return job->room * job->model->hyper.dim;
+}
+
+static bool allocate(struct sensitivity_job *job, struct error *error)
+{
+    size_t logits = job->room * job->model->hyper.vocab;
+    job->sums = calloc(job->model->tensor_count, sizeof *job->sums);
+    job->tensors = calloc(job->model->tensor_count, sizeof *job->tensors);
+    job->states = malloc(parts_of(job->model) * state_size(job) * sizeof *job->states);
+    job->truth = malloc(logits * sizeof *job->truth);
+    job->logits = malloc(logits * sizeof *job->logits);
+    return (job->sums && job->tensors && job->states && job->truth && job->logits) ||
+           error_set(error, "not enough memory to measure every layer alone");
+}
+
+struct sensitivity_job *sensitivity_open(const struct model *model, struct pool *pool,
+                                         const struct sensitivity_plan *plan, struct weights *stored,
+                                         struct weights *scheme, struct error *error)
+{
+    struct sensitivity_job *job = calloc(1, sizeof *job);
+    if (!job) {
+        error_set(error, "not enough memory to measure every layer alone");
+        return NULL;
+    }
+    job->model = model;
+    job->bos = plan->bos;
+    job->room = plan->context < SENSITIVITY_WINDOW ? plan->context : SENSITIVITY_WINDOW;
+    job->text_size = plan->count < SENSITIVITY_TOKENS ? plan->count : SENSITIVITY_TOKENS;
+    memcpy(job->text, plan->tokens, job->text_size * sizeof *job->text);
+    job->stored = weights_ref(stored);
+    job->scheme = weights_ref(scheme);
+    bool ok = allocate(job, error) && hold_open(&job->hold, model, error) &&
+              hold_set(&job->hold, stored, pool, error) &&
+              (job->context = context_open(model, pool, job->room, error));
+    if (ok) {
+        choose_tensors(job);
+        return job;
+    }
+    sensitivity_close(job);
+    return NULL;
+}
+
+void sensitivity_close(struct sensitivity_job *job)
+{
+    if (!job)
+        return;
+    hold_close(&job->hold);
+    context_close(job->context);
+    weights_unref(job->stored);
+    weights_unref(job->scheme);
+    weights_unref(job->variant);
+    free(job->sums);
+    free(job->tensors);
+    free(job->states);
+    free(job->truth);
+    free(job->logits);
+    free(job);
+}
+
+/* ---- passes ---------------------------------------------------------------------------------- */
+
+static bool next_window(struct sensitivity_job *job)
+{
+    size_t begin = job->bos >= 0, room = job->room - begin, left = job->text_size - job->text_at;
+    size_t n = left < room ? left : room;
+    if (job->count == 0 || begin + n < 2)
+        return false;
+    if (begin)
+        job->window[0] = job->bos;
+    memcpy(job->window + begin, job->text + job->text_at, n * sizeof *job->window);
+    job->n = begin + n;
+    job->text_at += n;
+    job->pass = 0;
+    return true;
+}
+
+/* A variant goes on from where the stored weights stood before it differs. */
+static bool begin_pass(struct sensitivity_job *job)
+{
+    int tensor = job->pass > 0 ? job->tensors[job->pass - 1] : -1;
+    job->variant = tensor < 0 ? weights_ref(job->stored)
+                              : weights_replace(job->stored, job->scheme->layer[tensor]);
+    job->part = tensor < 0 ? 0 : first_part(job->model, tensor);
+    job->context->length = 0;
+    if (job->part > 0)
+        memcpy(job->context->x, job->states + job->part * state_size(job),
+               job->n * job->model->hyper.dim * sizeof *job->states);
+    return job->variant != NULL;
+}
+
+static void run_part(struct sensitivity_job *job)
+{
+    struct context *c = job->context;
+    size_t last = parts_of(job->model) - 1;
+    if (job->pass == 0 && job->part > 0)
+        memcpy(job->states + job->part * state_size(job), c->x,
+               job->n * job->model->hyper.dim * sizeof *job->states);
+    if (job->part == 0)
+        forward_embed(c, job->variant, job->window, job->n);
+    else if (job->part < last)
+        forward_half(c, job->variant, job->part - 1, job->n);
+    else
+        forward_finish(c, job->variant, job->n, LOGITS_ALL, job->pass == 0 ? job->truth : job->logits);
+    job->part++;
+    job->work++;
+}
+
+static void score_tokens(void *arg, size_t begin, size_t end, int thread)
+{
+    struct sensitivity_job *job = arg;
+    size_t vocab = job->model->hyper.vocab;
+    (void)thread;
+    for (size_t t = begin; t < end; t++) {
+        struct divergence d;
+        operators_current()->divergence(job->truth + t * vocab, job->logits + t * vocab, vocab, &d);
+        job->kl[t] = d.kl;
+    }
+}
+
+/* Summed in the order of the text, whoever scored what. */
+static void score(struct sensitivity_job *job)
+{
+    struct sums *sums = &job->sums[job->tensors[job->pass - 1]];
+    pool_run(job->context->pool, job->n - 1, score_tokens, job);
+    for (size_t t = 0; t + 1 < job->n; t++) {
+        sums->kl += job->kl[t];
+        sums->kl_squared += job->kl[t] * job->kl[t];
+        sums->scored++;
+    }
+}
+
+/* The next part of the window; false when all windows are done, or memory ran out. */
+static bool advance(struct sensitivity_job *job)
+{
+    if ((job->n == 0 || job->pass > job->count) && !next_window(job))
+        return false;
+    if (!job->variant && !begin_pass(job))
+        return false;
+    run_part(job);
+    if (job->part < parts_of(job->model))
+        return true;
+    if (job->pass > 0)
+        score(job);
+    weights_unref(job->variant);
+    job->variant = NULL;
+    job->pass++;
+    return true;
+}
+
+bool sensitivity_step(struct sensitivity_job *job, double seconds)
+{
+    double begin = clock_seconds();
+    while (advance(job))
+        if (clock_seconds() - begin > seconds)
+            return false;
+    return true;
+}
+
+double sensitivity_fraction(const struct sensitivity_job *job)
+{
+    return job->all_work > 0 ? job->work / job->all_work : 1;
+}
+
+const struct weights *sensitivity_set(const struct sensitivity_job *job)
+{
+    return job->scheme;
+}
+
+struct sensitivity sensitivity_of(const struct sensitivity_job *job, int tensor)
+{
+    const struct sums *sums = &job->sums[tensor];
+    double n = (double)sums->scored, mean = sums->scored > 0 ? sums->kl / n : 0;
+    double variance = sums->scored > 1 ? (sums->kl_squared - sums->kl * mean) / (n - 1) : 0;
+    struct sensitivity s = {.kl = mean, .scored = sums->scored};
+    s.kl_stderr = sums->scored > 0 ? sqrt(fmax(variance, 0) / n) : 0;
+    return s;
+}

@@ -1,0 +1,46 @@
+/* sensitivity.h - what each layer alone costs: the KL divergence of the model with only this layer as the
+ * scheme has it, everything else stored, against the model as it is stored.
+ *
+ * The text runs in short windows that one pass holds. The stored weights run once a window and every layer
+ * begins where it changes something, from the hidden state that the stored weights left there: half of all
+ * work on the average. */
+#ifndef QTOP_SENSITIVITY_H
+#define QTOP_SENSITIVITY_H
+
+#include "../engine/context.h"
+
+enum { SENSITIVITY_WINDOW = 128, SENSITIVITY_TOKENS = 512 };
+
+struct sensitivity_plan {
+    const int32_t *tokens; /* of a text without BOS; the first SENSITIVITY_TOKENS are used; copied */
+    size_t count;          /* from 2 */
+    int32_t bos;           /* begins every window; -1: none */
+    size_t context;        /* positions that the model has, from 2 */
+};
+
+struct sensitivity {
+    double kl, kl_stderr; /* mean over the predictions, nats; its standard error */
+    size_t scored;        /* predictions; 0: not measured */
+};
+
+struct sensitivity_job;
+
+/* Measures every tensor of the set that is not stored. For the caller of the pool. */
+struct sensitivity_job *sensitivity_open(const struct model *model, struct pool *pool,
+                                         const struct sensitivity_plan *plan, struct weights *stored,
+                                         struct weights *scheme, struct error *error);
+
+/* Works for about `seconds`, at least one half of a block; true when everything is measured. */
+bool sensitivity_step(struct sensitivity_job *job, double seconds);
+
+/* 0..1 */
+double sensitivity_fraction(const struct sensitivity_job *job);
+
+/* A tensor's figures so far. */
+struct sensitivity sensitivity_of(const struct sensitivity_job *job, int tensor);
+
+/* The set that is measured. */
+const struct weights *sensitivity_set(const struct sensitivity_job *job);
+void sensitivity_close(struct sensitivity_job *job);
+
+#endif
