@@ -241,6 +241,55 @@ static void draw_histograms(const struct tui *t, const struct packed *p, struct 
     draw_histogram(cell[SCALES], title, d->scale_count ? &d->scales : NULL, NULL, log);
 }
 
+/* ---- methods side by side -------------------------------------------------------------------- */
+
+enum { M_METHOD, M_WEIGHTS, M_OUTPUT, M_FOUND, METHOD_COLUMNS };
+
+static const struct column method_table[METHOD_COLUMNS] = {
+    [M_METHOD] = {"METHOD", 22},
+    [M_WEIGHTS] = {"WEIGHTS dB", 12, .right = true},
+    [M_OUTPUT] = {"OUTPUT dB", 12, .right = true},
+    [M_FOUND] = {"  FOUND", 34, .drop = 1},
+};
+
+static void draw_method(const struct compared *c, bool here, const int *widths, int row, int cols, double best)
+{
+    char cells[METHOD_COLUMNS][TABLE_CELL] = {{0}}, name[TABLE_CELL - 2], found[TABLE_CELL - 2];
+    methods_print(&c->scheme.methods, name, sizeof name);
+    snprintf(cells[M_METHOD], TABLE_CELL, "%c%s", here ? '>' : ' ', name);
+    if (c->done) {
+        snprintf(cells[M_WEIGHTS], TABLE_CELL, isinf(c->weights_db) ? "exact" : "%.2f", c->weights_db);
+        snprintf(cells[M_OUTPUT], TABLE_CELL, isinf(c->output_db) ? "exact" : "%.2f%s", c->output_db,
+                 c->output_db >= best ? " best" : "");
+        found_text(&c->scheme.methods, &c->found, found, sizeof found);
+        snprintf(cells[M_FOUND], TABLE_CELL, "  %s", found);
+    } else {
+        snprintf(cells[M_OUTPUT], TABLE_CELL, "...");
+    }
+    table_draw(method_table, METHOD_COLUMNS, widths, row, cols, c->done ? STYLE_PLAIN : STYLE_DIM, cells);
+}
+
+/* Of the selected layer: a comparison of another one is not shown. Returns the lines that it took. */
+static int draw_comparison(const struct tui *t, const struct packed *p, struct rect area)
+{
+    const struct comparison_frame *f = t->frame->comparison;
+    int widths[METHOD_COLUMNS], line = 0;
+    char titles[METHOD_COLUMNS][TABLE_CELL];
+    double best = -INFINITY;
+    if (!f || f->tensor != p->tensor || area.rows < 3)
+        return 0;
+    table_fit(method_table, METHOD_COLUMNS, area.cols, widths);
+    for (int i = 0; i < METHOD_COLUMNS; i++)
+        snprintf(titles[i], TABLE_CELL, "%s", method_table[i].title);
+    table_draw(method_table, METHOD_COLUMNS, widths, area.row + line++, area.cols, STYLE_TITLE, titles);
+    for (size_t i = 0; i < f->count; i++)
+        best = f->of[i].done ? fmax(best, f->of[i].output_db) : best;
+    for (size_t i = 0; i < f->count && line < area.rows; i++)
+        draw_method(&f->of[i], scheme_equal(&f->of[i].scheme, &p->matrix.scheme), widths, area.row + line++,
+                    area.cols, best);
+    return line;
+}
+
 void error_draw(struct tui *t, struct rect area)
 {
     int tensor = layers_current_tensor(t);
@@ -255,6 +304,9 @@ void error_draw(struct tui *t, struct rect area)
     int head = area.rows >= 4 ? 2 : 1, line = area.rows >= 10 ? 5 : area.rows - head;
     draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
     struct rect middle = {area.row + head, area.col, area.rows - head - line, area.cols};
+    int methods = draw_comparison(t, p, middle);
+    middle.row += methods;
+    middle.rows -= methods;
     if (middle.rows >= 3)
         draw_histograms(t, p, middle);
     draw_number_line(t, p, (struct rect){area.row + area.rows - line, area.col, line, area.cols});

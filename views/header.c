@@ -192,20 +192,16 @@ void header_draw(struct tui *t, const struct layout *l)
 
 /* ---- below the body -------------------------------------------------------------------------- */
 
-/* What the methods of a layer found; false where they looked for nothing. */
-static bool describe_found(const struct packed *p, char *out, size_t size)
+bool found_text(const struct methods *m, const struct found *found, char *out, size_t size)
 {
-    const struct methods *m = &p->matrix.scheme.methods;
     size_t n = 0;
     *out = 0;
     if (methods_have(m, METHOD_AWQ) || methods_have(m, METHOD_SMOOTHQUANT))
-        n += (size_t)snprintf(out + n, size - n, "input scale with alpha %.3g  ", p->found.alpha);
+        n += (size_t)snprintf(out + n, size - n, "alpha %.3g  ", found->alpha);
     if (methods_have(m, METHOD_GPTQ) && n < size)
-        n += (size_t)snprintf(out + n, size - n, "damping %.3g, %zu of %zu rows better left to rounding  ",
-                              p->found.damp, p->found.rounded, p->matrix.rows);
+        n += (size_t)snprintf(out + n, size - n, "damping %.3g, %zu rows rounded  ", found->damp, found->rounded);
     if (methods_have(m, METHOD_LLMINT8) && n < size)
-        n += (size_t)snprintf(out + n, size - n, "%zu of %zu columns in fp16  ", p->found.outliers,
-                              p->matrix.cols);
+        n += (size_t)snprintf(out + n, size - n, "%zu columns in fp16  ", found->outliers);
     return n > 0;
 }
 
@@ -215,7 +211,8 @@ static void draw_layer_status(struct tui *t, int row, int tensor)
     char found[160];
     bool kv = tensor == kv_index(f->model);
     const char *name = layer_name(f->model, tensor);
-    if (!kv && describe_found(f->set->layer[tensor], found, sizeof found))
+    const struct packed *p = kv ? NULL : f->set->layer[tensor];
+    if (p && found_text(&p->matrix.scheme.methods, &p->found, found, sizeof found))
         draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", name, found);
     else
         draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", name, tensor_advice(f->model, tensor).text);

@@ -43,6 +43,7 @@
     X(EVALUATE, MEASURE, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")      \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
     X(ALONE, MEASURE, K('E'), "E", NULL, "measure what each layer alone costs; again: stop")       \
+    X(COMPARE_METHODS, ERROR, K('C'), "C", NULL, "methods side by side on this layer; again: stop") \
     X(BATCH_MORE, MEASURE, K('b'), "b", NULL, "Roofline: more sequences side by side")          \
     X(BATCH_LESS, MEASURE, K('B'), "B", NULL, "Roofline: fewer of them")                           \
     X(ROOFS, MEASURE, K('R'), "R", NULL, "measure the roofs of this machine anew")                 \

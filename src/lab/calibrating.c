@@ -37,6 +37,7 @@ void calibrating_end(struct lab *lab)
 static void give_up(struct lab *lab, const char *why)
 {
     stop(lab);
+    lab->comparing_asked = false; /* without a text nothing calibrates */
     for (int t = 0; t < (int)lab->session->model->tensor_count; t++)
         if (awaits(lab, t))
             lab->target[t] = lab->set->layer[t]->matrix.scheme;
@@ -57,7 +58,7 @@ static bool make_text(struct lab *lab, const struct tokens *tokens)
 }
 
 /* A person's own text, or one that the reference writes. False while there is none. */
-static bool text_ready(struct lab *lab, double seconds)
+bool calibrating_text(struct lab *lab, double seconds)
 {
     struct calibrating *c = &lab->calibrating;
     struct session *s = lab->session;
@@ -138,7 +139,7 @@ bool calibrating_slice(struct lab *lab, double seconds)
         stop(lab);
     if (!any_awaits(lab))
         return false;
-    if (!text_ready(lab, seconds))
+    if (!calibrating_text(lab, seconds))
         return true;
     if (!c->job && !open_job(lab))
         return true;

@@ -150,6 +150,10 @@ struct lab {
     bool requantizing, describing;
     struct requant requant;
     struct calibrating calibrating;
+    struct comparison *comparing;    /* or null */
+    bool comparing_asked;
+    int compared_tensor;
+    struct comparison_frame *comparison; /* as far as it is, or was */
     struct detail_job describe;
     struct writer *writer;
     struct tokens evaluation;   /* the text that quality is measured on, once it is known */
@@ -218,6 +222,12 @@ void jobs_show(struct lab *lab, const char *name, double fraction); /* what runs
 bool calibrating_slice(struct lab *lab, double seconds);
 void calibrating_end(struct lab *lab);
 float calibrating_progress(const struct lab *lab, int tensor); /* 0..1; -1: it is not being made so */
+bool calibrating_text(struct lab *lab, double seconds); /* whether it is there; else works for it, or gives up */
+
+/* comparing.c: methods side by side */
+bool comparing_slice(struct lab *lab, double seconds);
+void comparing_ask(struct lab *lab);
+void comparing_end(struct lab *lab);
 
 /* timings.c: jobs that time */
 void timings_begin(struct lab *lab);

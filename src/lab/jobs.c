@@ -108,7 +108,8 @@ static bool describe_slice(struct lab *lab, double seconds)
 
 static bool (*const slices[])(struct lab *, double) = {
     making_slice,   requantize_slice, calibrating_slice, describe_slice, roofs_slice, baseline_slice,
-    prefill_slice,  batch_slice,      write_slice,       evaluate_slice, depth_slice, sensitivity_slice,
+    prefill_slice,  batch_slice,      write_slice,       comparing_slice, evaluate_slice, depth_slice,
+    sensitivity_slice,
 };
 
 bool jobs_begin(struct lab *lab, struct error *error)
@@ -121,6 +122,7 @@ bool jobs_begin(struct lab *lab, struct error *error)
 void jobs_end(struct lab *lab)
 {
     requant_end(&lab->requant);
+    comparing_end(lab);
     calibrating_end(lab);
     if (lab->describing)
         detail_end(&lab->describe);

@@ -163,6 +163,7 @@ static struct frame *make_frame(struct lab *lab)
     fill_speed(lab, f);
     fill_roofs(lab, f);
     f->depth = depth_ref(lab->depth_profile);
+    f->comparison = comparison_frame_ref(lab->comparison);
     fill_selection(lab, f);
     fill_snapshots(lab, f);
     f->quality = lab->quality_frame;
