@@ -53,6 +53,13 @@ static void draw_arithmetic(const struct packed *p, const struct weight_view *v,
     if (!v->coded)
         snprintf(text, sizeof text, "columns %zu..%zu are one block of %s  ->  w' = %.7g   e = %.3g",
                  v->group_begin, v->group_end - 1, type->name, v->decoded, v->decoded - v->w);
+    else if (v->outlier)
+        snprintf(text, sizeof text, "a column of outlier activations, kept in fp16  ->  w' = %.7g   e = %.3g",
+                 v->decoded, v->decoded - v->w);
+    else if (v->input_scale != 1)
+        snprintf(text, sizeof text, "w x %.4g / %.6f -> code %ld  ->  (%ld - %ld) x %.6f / %.4g = %.5f  e %+.3g",
+                 v->input_scale, v->scale, v->code, v->code, v->zero, v->scale, v->input_scale, v->decoded,
+                 v->decoded - v->w);
     else if (type->kind != DTYPE_KIND_INTEGER)
         snprintf(text, sizeof text, type->kind == DTYPE_KIND_FLOAT
                                         ? "code 0x%lx  ->  w' = %.7g   e = %.3g"
@@ -71,7 +78,7 @@ static void draw_arithmetic(const struct packed *p, const struct weight_view *v,
 
 static double value_of_code(const struct weight_view *v, long code)
 {
-    return (double)(code - v->zero) * v->scale;
+    return (double)(code - v->zero) * v->scale / v->input_scale;
 }
 
 static int column_of(double value, double low, double high, int cols)
@@ -126,14 +133,16 @@ static void draw_number_line(const struct tui *t, const struct packed *p, struct
     const struct weight_view *v = &t->frame->weight;
     if (!v->valid || v->tensor != p->tensor || area.rows < 2)
         return;
-    char scale[64] = "", zero[32] = "";
+    char scale[64] = "", zero[32] = "", input[40] = "";
     if (p->matrix.scheme.asym)
         snprintf(zero, sizeof zero, "  zero point %ld", v->zero);
     if (v->coded)
         snprintf(scale, sizeof scale, "  scale %.6g%s", v->scale, zero);
+    if (v->coded && v->input_scale != 1)
+        snprintf(input, sizeof input, "  input scale %.4g", v->input_scale);
     draw_format(area.row, area.col, area.cols, STYLE_STRONG, false,
-                "weight [%zu, %zu] = %.7g   %s %zu..%zu%s", v->row, v->col, v->w,
-                v->coded ? "group" : "block", v->group_begin, v->group_end - 1, scale);
+                "weight [%zu, %zu] = %.7g   %s %zu..%zu%s%s", v->row, v->col, v->w,
+                v->coded ? "group" : "block", v->group_begin, v->group_end - 1, scale, input);
     draw_arithmetic(p, v, (struct rect){area.row + 1, area.col, 1, area.cols});
     draw_axis(v, (struct rect){area.row + 2, area.col, area.rows - 2, area.cols});
 }

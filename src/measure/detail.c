@@ -210,11 +210,21 @@ static void find_range(struct weight_view *v, const float *row)
         v->group_min = v->group_max = 0;
 }
 
+static bool is_outlier(const struct qmatrix *m, size_t col)
+{
+    bool is = false;
+    for (size_t i = 0; m->intake && i < m->intake->outliers; i++)
+        is |= m->intake->columns[i] == col;
+    return is;
+}
+
 /* The code, the scale and what they come to. A made weight's codes are not there: it is what was made. */
 static void find_code(struct weight_view *v, const struct qmatrix *m, bool made)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     v->scale = qmatrix_scale(m, v->row, v->col / m->group);
+    v->input_scale = qmatrix_input_scale(m, v->col);
+    v->outlier = is_outlier(m, v->col);
     if (!made && !m->intake) /* else what the codes come to is not all */
         v->decoded = code_value(m, v->row, v->col);
     if (type->kind == DTYPE_KIND_INTEGER)
@@ -227,7 +237,7 @@ struct weight_view weight_view(const struct model *model, const struct packed *p
                                size_t col)
 {
     const struct qmatrix *m = &p->matrix;
-    struct weight_view v = {.tensor = p->tensor, .row = row, .col = col};
+    struct weight_view v = {.tensor = p->tensor, .row = row, .col = col, .input_scale = 1};
     float *truth = row < m->rows && col < m->cols ? malloc(2 * m->cols * sizeof *truth) : NULL;
     if (!truth)
         return v;
