@@ -439,7 +439,9 @@ static void test_bad_schemes(void **state)
         {"int8:g8", "position 6"},  {"int8:sym:g64", "position 10"}, {"stored:sym", "position 7"},
         {"fp16:g32", "position 6"}, {"fp16/int8", "position 1"}, {"int8::asym", "position 6"},
         {"int8\n", "position 1"},   {"\x1b[31m", "position 1"},  {"int8:rtn:rtn", "position 10"},
-        {"int8:g99999999999999999999", "position 6"},
+        {"int8:g99999999999999999999", "position 6"}, {"fp16:gptq", "position 1"},
+        {"int4:gptq(damp=2)", "position 16"}, {"int4:awq+smoothquant", "position 10"},
+        {"w4a8:llmint8", "position 1"},
     };
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         REFUSE(2, WORDS(schemes[i][1], "expected"), "eval", "-s", schemes[i][0], model);
@@ -449,6 +451,43 @@ static void test_bad_schemes(void **state)
     }
     for (size_t i = 7; i < sizeof schemes / sizeof *schemes; i++)
         REFUSE(2, WORDS(schemes[i][1]), "inspect", "-s", schemes[i][0], "--json", model);
+}
+
+/* Methods on the command line: what they calibrate on, and what they are refused. */
+static void test_calibration(void **state)
+{
+    (void)state;
+    char *calibration = path_in(folder, "calibration.txt");
+    struct run r = {.out = TO_PIPE};
+    FILE *f = fopen(calibration, "w");
+    for (int i = 0; i < 10; i++)
+        fwrite(story, 1, sizeof story - 1, f);
+    fclose(f);
+    REFUSE(2, WORDS("--calibration", "quality is measured on this text"), "eval", "-s", "int4:gptq", "--text",
+           text, "--calibration", text, model);
+    REFUSE(1, WORDS("/nonexistent/c"), "eval", "--calibration", "/nonexistent/c", model);
+    REFUSE(1, WORDS("calibration text", "at least 128"), "eval", "-s", "int4:gptq", "--calibration", text,
+           model);
+    char *alone = path_in(bare, "model.bin");
+    REFUSE(1, WORDS("no tokenizer"), "eval", "-s", "int4:gptq", "--calibration", calibration, alone);
+    free(alone);
+    REFUSE(2, WORDS("--calibration"), "plan", "--calibration", text, model);
+    REFUSE(2, WORDS("outliers", "K:FACTOR"), "eval", "--inject-outliers", "2", model);
+    REFUSE(2, WORDS("--inject-outliers"), "bench", "--synthetic", "smollm2-135m", "--inject-outliers", "2:9");
+    REFUSE(1, WORDS("wide"), "eval", "--inject-outliers", "10000:9", model);
+    static const char *const schemes[] = {"int4:gptq", "int4:g16:asym:awq+clip+gptq", "int8/int8:smoothquant",
+                                          "int8/int8:llmint8", "int8/int8.static.kl", "fp8e4m3/fp8e4m3.static"};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        ACCEPT(&r, "eval", "--json", "-s", schemes[i], "--text", text, "--calibration", calibration, model);
+        json_t *object = json_loads(out_of(&r), 0, NULL);
+        assert_string_equal(json_string_value(json_object_get(object, "scheme")), schemes[i]);
+        assert_true(json_is_number(json_object_get(object, "kl_divergence")));
+        json_decref(object);
+    }
+    ACCEPT(&r, "inspect", "-s", "w8a8:llmint8(threshold=1)", "--inject-outliers", "2:50", model);
+    assert_non_null(strstr(out_of(&r), "llmint8(threshold=1)"));
+    ACCEPT(&r, "generate", "-n", "3", "-s", "int4:gptq", model); /* on its own text */
+    free(calibration);
 }
 
 static void test_other_bad_words(void **state)
@@ -1820,6 +1859,7 @@ int main(void)
         cmocka_unit_test(test_options_of_other_subcommands),
         cmocka_unit_test(test_numbers_out_of_range),
         cmocka_unit_test(test_bad_schemes),
+        cmocka_unit_test(test_calibration),
         cmocka_unit_test(test_other_bad_words),
         cmocka_unit_test(test_bad_recipes),
         cmocka_unit_test(test_bad_models_are_refused_everywhere),

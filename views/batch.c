@@ -103,6 +103,9 @@ static bool check_words(const struct options *o, struct error *error)
     if (o->synthetic && o->outliers)
         return error_set(error, "--synthetic %.40s takes no --inject-outliers: random weights have their own",
                          o->synthetic);
+    if (o->calibration && o->text && strcmp(o->text, o->calibration) == 0)
+        return error_set(error, "--calibration %.200s: quality is measured on this text; expected another",
+                         o->calibration);
     if (o->synthetic && !shape_find(o->synthetic, error))
         return false;
     if (protocol_by_name(o->protocol) == PROTOCOL_COUNT)
@@ -145,15 +148,11 @@ static void show_progress(void *opened, const char *work, size_t done, size_t al
                 100.0 * (double)done / (double)all);
 }
 
-/* Never on the text that quality is measured on. */
 static bool read_calibration(struct session *s, const struct options *o, struct error *error)
 {
     size_t n;
     if (!o->calibration)
         return true;
-    if (o->text && strcmp(o->text, o->calibration) == 0)
-        return error_set(error, "--calibration %.200s: quality is measured on this text; expected another",
-                         o->calibration);
     char *text = read_text(o->calibration, &n, error);
     bool ok = text && tokenize_text(s, text, n, &s->calibration, error);
     free(text);
