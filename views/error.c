@@ -1,9 +1,7 @@
 /* Screen 2: what quantization did to the selected layer. */
-#include "canvas.h"
-#include "tui.h"
+#include "error.h"
 
 #include <math.h>
-#include <string.h>
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
@@ -167,55 +165,19 @@ static struct histogram row_histogram(const struct packed *p)
     return h;
 }
 
-/* ---- where divergence begins ----------------------------------------------------------------- */
-
-/* The hidden state's relative error after the embedding and every half block, on a logarithmic scale: the
- * first layers are often orders of magnitude better than the last. */
-static void draw_curve(const struct depth_profile *p, struct rect area)
+static void swap_cells(struct rect *cell, int a, int b, int c, int d)
 {
-    struct canvas c;
-    double least = INFINITY, most = 0;
-    for (size_t i = 0; i < p->count; i++) {
-        least = p->error[i] > 0 ? fmin(least, p->error[i]) : least;
-        most = fmax(most, p->error[i]);
-    }
-    least = fmax(least, most * 1e-4);
-    if (!canvas_begin(&c, area, (struct axis){0, (double)(p->count - 1), false},
-                      (struct axis){least / 1.5, most * 1.5, true}))
-        return;
-    for (size_t i = 0; i + 1 < p->count; i++)
-        canvas_line(&c, (double)i, fmax(p->error[i], least / 1.5), (double)(i + 1),
-                    fmax(p->error[i + 1], least / 1.5), STYLE_BAR);
-    canvas_draw(&c);
-    canvas_end(&c);
-}
-
-static void draw_depth(const struct frame *f, struct rect area)
-{
-    const struct depth_profile *p = f->depth;
-    char name[DEPTH_NAME], last[16];
-    if (area.rows < 3 || area.cols < 12)
-        return;
-    draw_text(area.row, area.col, area.cols, STYLE_STRONG, false, "hidden state's error by depth");
-    if (!p) {
-        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false, "n/a: it follows an evaluation");
-        return;
-    }
-    if (depth_steepest(p) == 0 && p->error[0] == 0) {
-        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false, "no difference anywhere");
-        return;
-    }
-    draw_curve(p, (struct rect){area.row + 1, area.col, area.rows - 2, area.cols});
-    depth_name(depth_steepest(p), name);
-    snprintf(last, sizeof last, "%.2g", p->error[p->count - 1]);
-    draw_format(area.row + area.rows - 1, area.col, area.cols - (int)strlen(last) - 1, STYLE_DIM, false,
-                "most at %s", name);
-    draw_text(area.row + area.rows - 1, area.col + area.cols - (int)strlen(last), 16, STYLE_DIM, false, last);
+    struct rect first = cell[a], second = cell[c];
+    cell[a] = cell[b];
+    cell[b] = first;
+    cell[c] = cell[d];
+    cell[d] = second;
 }
 
 static void draw_histograms(const struct tui *t, const struct packed *p, struct rect area)
 {
-    enum { WEIGHTS, ERRORS, OUTPUTS, CHANNELS, SCALES, DEPTH, STEPS, CELLS }; /* what fits, in this order */
+    /* What fits, in this order. */
+    enum { WEIGHTS, ERRORS, OUTPUTS, CHANNELS, SCALES, DEPTH, STEPS, X_RANGES, W_RANGES, CELLS };
     const struct frame *f = t->frame;
     const struct detail *d = f->detail;
     struct rect cell[CELLS];
@@ -229,12 +191,16 @@ static void draw_histograms(const struct tui *t, const struct packed *p, struct 
     if (!quantized) {
         layout_grid(area, 2, 2, 26, 4, cell);
         draw_histogram(cell[0], "weights", &d->before, NULL, log);
-        draw_depth(f, cell[1]);
+        error_draw_depth(f, cell[1]);
         return;
     }
     layout_grid(area, CELLS, 3, 26, 4, cell);
     draw_histogram(cell[WEIGHTS], "weights: bars w, marks w'", &d->before, &d->after, log);
-    draw_depth(f, cell[DEPTH]);
+    error_draw_depth(f, cell[DEPTH]);
+    bool scaled = p->matrix.intake && p->matrix.intake->scale; /* then ranges come before channels and scales */
+    if (scaled)
+        swap_cells(cell, CHANNELS, X_RANGES, SCALES, W_RANGES);
+    error_draw_ranges(f, p, cell[X_RANGES], cell[W_RANGES]);
     draw_histogram(cell[ERRORS], "error w'-w", &d->error, NULL, log);
     snprintf(title, sizeof title, "output error, %zu tokens", f->output.tokens);
     draw_histogram(cell[OUTPUTS], title, f->output.tokens ? &f->output.errors : NULL, NULL, log);
@@ -248,55 +214,6 @@ static void draw_histograms(const struct tui *t, const struct packed *p, struct 
     snprintf(title, sizeof title, "%zu scale%s, mean %.4g", d->scale_count,
              d->scale_count == 1 ? "" : "s", d->scale_mean);
     draw_histogram(cell[SCALES], title, d->scale_count ? &d->scales : NULL, NULL, log);
-}
-
-/* ---- methods side by side -------------------------------------------------------------------- */
-
-enum { M_METHOD, M_WEIGHTS, M_OUTPUT, M_FOUND, METHOD_COLUMNS };
-
-static const struct column method_table[METHOD_COLUMNS] = {
-    [M_METHOD] = {"METHOD", 22},
-    [M_WEIGHTS] = {"WEIGHTS dB", 12, .right = true},
-    [M_OUTPUT] = {"OUTPUT dB", 12, .right = true},
-    [M_FOUND] = {"  FOUND", 34, .drop = 1},
-};
-
-static void draw_method(const struct compared *c, bool here, const int *widths, int row, int cols, double best)
-{
-    char cells[METHOD_COLUMNS][TABLE_CELL] = {{0}}, name[TABLE_CELL - 2], found[TABLE_CELL - 2];
-    methods_print(&c->scheme.methods, name, sizeof name);
-    snprintf(cells[M_METHOD], TABLE_CELL, "%c%s", here ? '>' : ' ', name);
-    if (c->done) {
-        snprintf(cells[M_WEIGHTS], TABLE_CELL, isinf(c->weights_db) ? "exact" : "%.2f", c->weights_db);
-        snprintf(cells[M_OUTPUT], TABLE_CELL, isinf(c->output_db) ? "exact" : "%.2f%s", c->output_db,
-                 c->output_db >= best ? " best" : "");
-        found_text(&c->scheme.methods, &c->found, found, sizeof found);
-        snprintf(cells[M_FOUND], TABLE_CELL, "  %s", found);
-    } else {
-        snprintf(cells[M_OUTPUT], TABLE_CELL, "...");
-    }
-    table_draw(method_table, METHOD_COLUMNS, widths, row, cols, c->done ? STYLE_PLAIN : STYLE_DIM, cells);
-}
-
-/* Of the selected layer: a comparison of another one is not shown. Returns the lines that it took. */
-static int draw_comparison(const struct tui *t, const struct packed *p, struct rect area)
-{
-    const struct comparison_frame *f = t->frame->comparison;
-    int widths[METHOD_COLUMNS], line = 0;
-    char titles[METHOD_COLUMNS][TABLE_CELL];
-    double best = -INFINITY;
-    if (!f || f->tensor != p->tensor || area.rows < 3)
-        return 0;
-    table_fit(method_table, METHOD_COLUMNS, area.cols, widths);
-    for (int i = 0; i < METHOD_COLUMNS; i++)
-        snprintf(titles[i], TABLE_CELL, "%s", method_table[i].title);
-    table_draw(method_table, METHOD_COLUMNS, widths, area.row + line++, area.cols, STYLE_TITLE, titles);
-    for (size_t i = 0; i < f->count; i++)
-        best = f->of[i].done ? fmax(best, f->of[i].output_db) : best;
-    for (size_t i = 0; i < f->count && line < area.rows; i++)
-        draw_method(&f->of[i], scheme_equal(&f->of[i].scheme, &p->matrix.scheme), widths, area.row + line++,
-                    area.cols, best);
-    return line;
 }
 
 void error_draw(struct tui *t, struct rect area)
@@ -313,7 +230,8 @@ void error_draw(struct tui *t, struct rect area)
     int head = area.rows >= 4 ? 2 : 1, line = area.rows >= 10 ? 5 : area.rows - head;
     draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
     struct rect middle = {area.row + head, area.col, area.rows - head - line, area.cols};
-    int methods = draw_comparison(t, p, middle);
+    int methods = middle.rows >= 12 ? error_draw_salient(t->frame, p, middle) : 0;
+    methods += error_draw_comparison(t->frame, p, (struct rect){middle.row + methods, middle.col, middle.rows - methods, middle.cols});
     middle.row += methods;
     middle.rows -= methods;
     if (middle.rows >= 3)

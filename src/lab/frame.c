@@ -19,6 +19,7 @@ void frame_unref(struct frame *f)
     depth_unref(f->depth);
     comparison_frame_unref(f->comparison);
     detail_unref(f->detail);
+    columns_unref(f->columns);
     text_frame_unref(f->text);
     free(f->layers);
     free(f);

@@ -5,6 +5,7 @@
 #define QTOP_FRAME_H
 
 #include "../engine/weights.h"
+#include "../measure/columns.h"
 #include "../measure/counters.h"
 #include "../measure/depth.h"
 #include "../measure/detail.h"
@@ -154,6 +155,7 @@ struct frame {
     struct comparison_frame *comparison; /* or null; of whatever layer was asked for last */
     struct detail *detail;      /* of the selected layer, or null while it is being made */
     struct output_frame output; /* of the selected layer */
+    struct columns *columns;    /* its inputs, or null */
     struct weight_view weight;
     struct text_frame *text;
 

@@ -130,6 +130,7 @@ struct lab {
     struct detail *detail;
     struct output_error output;
     float *output_scratch;
+    struct columns *columns, *columns_frame; /* of the selected layer's inputs; a copy, null when it is old */
 
     struct generation text, reference;
     size_t prompt_tokens;       /* with those before the text */

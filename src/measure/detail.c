@@ -8,8 +8,10 @@
 
 void detail_unref(struct detail *d)
 {
-    if (d && atomic_fetch_sub(&d->refs, 1) == 1)
-        free(d);
+    if (!d || atomic_fetch_sub(&d->refs, 1) > 1)
+        return;
+    free(d->column_largest);
+    free(d);
 }
 
 bool detail_begin(struct detail_job *job, const struct model *model, struct packed *packed)
@@ -19,11 +21,14 @@ bool detail_begin(struct detail_job *job, const struct model *model, struct pack
     job->out = calloc(1, sizeof *job->out);
     job->before = malloc(cols * sizeof *job->before);
     job->after = malloc(cols * sizeof *job->after);
-    if (!job->out || !job->before || !job->after) {
+    if (job->out) {
+        atomic_init(&job->out->refs, 1);
+        job->out->column_largest = calloc(cols, sizeof *job->out->column_largest);
+    }
+    if (!job->out || !job->out->column_largest || !job->before || !job->after) {
         detail_end(job);
         return false;
     }
-    atomic_init(&job->out->refs, 1);
     job->out->packed = packed;
     job->out->tensor = packed->tensor;
     return true;
@@ -58,6 +63,7 @@ static void range_row(struct detail_job *job, size_t r)
     for (size_t c = 0; c < m->cols; c++) {
         if (!isfinite(job->before[c]))
             continue;
+        d->column_largest[c] = fmaxf(d->column_largest[c], fabsf(job->before[c]));
         job->low = fmin(job->low, job->before[c]);
         job->high = fmax(job->high, job->before[c]);
     }

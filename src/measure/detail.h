@@ -19,6 +19,7 @@ struct detail {
     double scale_least, scale_most, scale_mean;
     size_t scale_count;
     double mse, cosine;
+    float *column_largest; /* max |w| of each column (cols), of the reference */
     double clipped; /* share of weights on the outermost codes whose error exceeds half a step */
 };
 
