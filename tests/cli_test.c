@@ -617,7 +617,11 @@ static const struct json_field inspect_fields[] = {
     {"cols", NEED_NUMBER},         {"scheme", NEED_STRING},
     {"bytes", NEED_NUMBER},        {"bits_per_weight", NEED_NUMBER},
     {"sqnr_db", NEED_MAYBE},       {"output_sqnr_db", NEED_MAYBE},
-    {"max_abs_error", NEED_MAYBE}, {NULL, NEED_MAYBE},
+    {"max_abs_error", NEED_MAYBE}, {"max_abs_error_row", NEED_MAYBE},
+    {"mse", NEED_MAYBE},           {"max_abs_error_col", NEED_MAYBE},
+    {"cosine", NEED_MAYBE},        {"clipped", NEED_MAYBE},
+    {"scale_min", NEED_MAYBE},     {"scale_max", NEED_MAYBE},
+    {"scale_mean", NEED_MAYBE},    {NULL, NEED_MAYBE},
 };
 static const struct json_field plan_fields[] = {
     {"scheme", NEED_STRING},
