@@ -92,7 +92,7 @@ static void count_row(struct detail_job *job, size_t r)
         if (integers) {
             double scale = qmatrix_scale(m, r, c / m->group);
             histogram_add(&d->error_steps, e / scale);
-            job->clipped += weight_is_clipped(e, scale);
+            job->clipped += isfinite(e) && weight_is_clipped(e, scale);
         }
         if (isfinite(e)) {
             job->sum_e2 += e * e;
