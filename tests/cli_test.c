@@ -1695,6 +1695,23 @@ static void test_inspect_says_why_there_is_no_sqnr(void **state)
     assert_false(wrong);
 }
 
+static void test_inspect_fits_in_a_terminal(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"stored", "int8", "w4a8", "w8a8"};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct run r = {.out = TO_PIPE};
+        ACCEPT(&r, "inspect", "-s", schemes[i], model);
+        for (const char *at = out_of(&r), *end; *at; at = end + 1) {
+            end = strchr(at, '\n');
+            assert_non_null(end);
+            if (end - at > 80)
+                fail_msg("%d columns: %.*s", (int)(end - at), (int)(end - at), at);
+        }
+        release(&r);
+    }
+}
+
 /* Layers that run as stored have no error, however their products are summed. */
 static void test_inspect_of_stored_layers_is_exact(void **state)
 {
@@ -1849,6 +1866,7 @@ int main(void)
         cmocka_unit_test(test_a_weight_that_is_no_number),
         cmocka_unit_test(test_a_projection_weight_that_is_no_number),
         cmocka_unit_test(test_inspect_says_why_there_is_no_sqnr),
+        cmocka_unit_test(test_inspect_fits_in_a_terminal),
         cmocka_unit_test(test_inspect_of_stored_layers_is_exact),
         cmocka_unit_test(test_interrupt_ends_an_evaluation),
         cmocka_unit_test(test_model_truncated_while_mapped),

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { OUTPUT_TOKENS = 64 }; /* of the model's own text, on which output errors are measured */
 
@@ -80,15 +81,50 @@ static void format_db(char out[16], double db)
         snprintf(out, 16, "%.2f", db);
 }
 
-static void report_text(const struct tensor *t, const struct packed *p, const struct output_error *e,
-                        const char *guidance)
+/* Columns as wide as what stands in them: a line fits in 80 unless names or schemes are long. */
+struct widths {
+    int name, shape, scheme;
+};
+
+static void format_shape(char out[48], const struct qmatrix *m)
 {
-    char scheme[SCHEME_TEXT], shape[32], bytes[16], sqnr[16], output[16];
+    snprintf(out, 48, "%zux%zu", m->rows, m->cols);
+}
+
+static void widen(int *width, const char *text)
+{
+    int n = (int)strlen(text);
+    *width = n > *width ? n : *width;
+}
+
+static struct widths find_widths(const struct batch *b)
+{
+    struct widths w = {5, 5, 6}; /* of their titles */
+    for (size_t i = 0; i < b->weights->count; i++) {
+        char shape[48], scheme[SCHEME_TEXT];
+        format_shape(shape, &b->weights->layer[i]->matrix);
+        widen(&w.name, b->session.model->tensors[i].name);
+        widen(&w.shape, shape);
+        widen(&w.scheme, scheme_print(&b->weights->layer[i]->matrix.scheme, scheme));
+    }
+    return w;
+}
+
+static void report_title(const struct widths *w)
+{
+    printf("%-*s %*s %-*s %5s %5s %7s %6s %8s %s\n", w->name, "LAYER", w->shape, "SHAPE", w->scheme, "SCHEME",
+           "BYTES", "BITS", "SQNR dB", "OUT dB", "MAX ERR", "ADVICE");
+}
+
+static void report_text(const struct tensor *t, const struct packed *p, const struct output_error *e,
+                        const struct widths *w, const char *guidance)
+{
+    char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16];
     const struct qmatrix *m = &p->matrix;
-    snprintf(shape, sizeof shape, "%zux%zu", m->rows, m->cols);
+    format_shape(shape, m);
     format_db(sqnr, weight_error_sqnr_db(&p->error));
     format_db(output, output_error_sqnr_db(e));
-    printf("%-20s %11s  %-24s %7s %6.2f %8s %8s %10.3g  %s\n", t->name, shape,
+    printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8.3g %s\n", w->name, t->name, w->shape, shape, w->scheme,
            scheme_print(&m->scheme, scheme), format_bytes(bytes, (double)m->bytes),
            8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,
            (double)p->error.max_abs, guidance);
@@ -98,6 +134,9 @@ static void report_layers(const struct batch *b, const struct measured *measured
                           const struct options *o)
 {
     const struct model *m = b->session.model;
+    struct widths widths = find_widths(b);
+    if (!o->json)
+        report_title(&widths);
     for (size_t i = 0; i < m->tensor_count; i++) {
         const char *guidance = guidance_name(tensor_advice(m, (int)i).guidance);
         const struct packed *p = b->weights->layer[i];
@@ -105,7 +144,7 @@ static void report_layers(const struct batch *b, const struct measured *measured
             report_json(&m->tensors[i], p, &measured->outputs[i], &measured->weights[i], guidance,
                         o->reference);
         else
-            report_text(&m->tensors[i], p, &measured->outputs[i], guidance);
+            report_text(&m->tensors[i], p, &measured->outputs[i], &widths, guidance);
     }
 }
 
@@ -120,7 +159,7 @@ static void report_totals(const struct batch *b, const struct options *o)
     if (outputs_are_exact(m, b->weights))
         printf("; all layers as stored\n");
     else
-        printf("; output errors on %d tokens that the %s wrote itself\n", OUTPUT_TOKENS,
+        printf("\noutput errors on %d tokens that the %s wrote itself\n", OUTPUT_TOKENS,
                o->reference ? "reference" : "model");
     printf("%s: %s, %zu bytes a position, %s for %zu positions\n", KV_NAME,
            dtypes[b->weights->kv].name, position,
@@ -131,9 +170,6 @@ static void report_totals(const struct batch *b, const struct options *o)
 
 static void report(const struct batch *b, const struct measured *measured, const struct options *o)
 {
-    if (!o->json)
-        printf("%-20s %11s  %-24s %7s %6s %8s %8s %10s  %s\n", "LAYER", "SHAPE", "SCHEME", "BYTES",
-               "BITS", "SQNR dB", "OUT dB", "MAX ERROR", "QUANTIZE?");
     report_layers(b, measured, o);
     if (!o->json)
         report_totals(b, o);
