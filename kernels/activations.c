@@ -11,7 +11,7 @@ static size_t most_words(size_t cols)
 size_t activations_scratch(size_t cols, size_t tokens)
 {
     size_t groups = cols / SCHEME_MIN_GROUP + 1, slots = tokens + tokens / 4 + MOST_TILE;
-    return padded_bytes(cols * tokens * sizeof(float)) + padded_bytes(cols * tokens) +
+    return 2 * padded_bytes(cols * tokens * sizeof(float)) + padded_bytes(cols * tokens) +
            2 * padded_bytes(tokens * sizeof(float)) +
            padded_bytes(tokens * groups * sizeof(int32_t)) +
            padded_bytes(slots * groups * sizeof(int32_t)) +
@@ -62,6 +62,10 @@ void activations_begin(const struct isa *isa, const struct qmatrix *m, const flo
     out->tile = isa->tile - out->ones;
     out->factors = isa->int4_factors;
     out->words = words_of(m, out->arrangement);
+    if (m->intake && (m->intake->scale || m->intake->outliers)) {
+        out->taken = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
+        out->values = out->taken;
+    }
     if (m->scheme.act != DTYPE_FP32) {
         out->rounded = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
         out->codes = (int8_t *)p, p += padded_bytes(m->cols * tokens);

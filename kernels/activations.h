@@ -1,5 +1,6 @@
 /* activations.h - what a matrix multiplies: the columns of T tokens, turned into a scheme's
- * activation datatype per token (one dynamic scale a token), and arranged as a kernel reads them. */
+ * activation datatype per token (one scale a token, dynamic or calibrated), and arranged as a kernel
+ * reads them. Before that they are divided by an input scale; outlier columns become 0. */
 #ifndef QTOP_ACTIVATIONS_H
 #define QTOP_ACTIVATIONS_H
 
@@ -28,7 +29,8 @@ struct activations {
     int32_t *zeros;       /* tokens: zero point of the codes (0 when symmetric) */
     int32_t *sums;        /* tokens x groups of the matrix: sums of codes, for zero points */
     float *rounded;       /* the memory behind values where they are not the caller's own */
-    const float *input;   /* the caller's */
+    const float *input;   /* the caller's ... */
+    float *taken;         /* ... as the matrix takes it (struct intake); null where that is the same */
 
     enum arrangement arrangement;
     size_t tile;          /* tokens of a whole tile; the last one may have fewer */

@@ -3,6 +3,7 @@
 #include "pages.h"
 #include "stored.h"
 
+#include <float.h>
 #include <stdlib.h>
 
 static bool multiply(size_t a, size_t b, size_t *out)
@@ -138,14 +139,83 @@ bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, s
     return true;
 }
 
+static void free_intake(struct qmatrix *m)
+{
+    if (!m->intake)
+        return;
+    if (m->intake->weights)
+        qmatrix_free(m->intake->weights);
+    free(m->intake->weights);
+    free(m->intake->columns);
+    free(m->intake->scale);
+    free(m->intake);
+}
+
 void qmatrix_free(struct qmatrix *m)
 {
+    if (m->owned)
+        free_intake(m);
     if (m->panels)
         pages_free(m->owned);
     else
         free(m->owned);
     *m = (struct qmatrix){0};
 }
+
+/* ---- intake ---------------------------------------------------------------------------------- */
+
+static bool need_intake(struct qmatrix *m, struct error *error)
+{
+    if (!m->intake)
+        m->intake = calloc(1, sizeof *m->intake);
+    return m->intake || error_set(error, "not enough memory for a matrix");
+}
+
+bool qmatrix_set_input_scale(struct qmatrix *m, const float *scale, struct error *error)
+{
+    if (!need_intake(m, error))
+        return false;
+    float *copy = malloc(m->cols * sizeof *copy);
+    if (!copy)
+        return error_set(error, "not enough memory for an input scale");
+    for (size_t c = 0; c < m->cols; c++)
+        copy[c] = scale[c] > 0 && scale[c] <= FLT_MAX ? scale[c] : 1.0f;
+    m->bytes += m->intake->scale ? 0 : m->cols * sizeof *copy;
+    free(m->intake->scale);
+    m->intake->scale = copy;
+    return true;
+}
+
+bool qmatrix_set_outliers(struct qmatrix *m, const uint32_t *columns, size_t n, struct error *error)
+{
+    struct scheme fp16 = scheme_default(DTYPE_FP16);
+    if (n == 0 || !need_intake(m, error))
+        return n == 0;
+    struct intake *in = m->intake;
+    in->columns = malloc(n * sizeof *columns);
+    in->weights = calloc(1, sizeof *in->weights);
+    if (!in->columns || !in->weights)
+        return error_set(error, "not enough memory for %zu outlier columns", n);
+    memcpy(in->columns, columns, n * sizeof *columns);
+    in->outliers = n;
+    if (!qmatrix_init(in->weights, &fp16, m->rows, n, error))
+        return false;
+    m->bytes += in->weights->bytes + n * sizeof *columns;
+    return true;
+}
+
+bool qmatrix_set_act_scale(struct qmatrix *m, float scale, int zero, struct error *error)
+{
+    if (!need_intake(m, error))
+        return false;
+    if (m->intake->act_scale == 0)
+        m->bytes += sizeof scale + m->scheme.act_asym;
+    m->intake->act_scale = scale;
+    m->intake->act_zero = zero;
+    return true;
+}
+
+/* ---- grids ----------------------------------------------------------------------------------- */
 
 float qmatrix_scale(const struct qmatrix *m, size_t r, size_t g)
 {
@@ -325,7 +395,7 @@ static void decode_blocks(const struct dtype_info *type, const uint8_t *row, siz
     }
 }
 
-void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
+void qmatrix_decode_codes(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     const uint8_t *row = m->codes + r * m->row_bytes;
@@ -347,6 +417,25 @@ void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, f
         out += part;
         c += part;
     }
+}
+
+/* Puts the weights of outlier columns in their places. */
+static void decode_outliers(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
+{
+    const struct intake *in = m->intake;
+    for (size_t i = 0; i < in->outliers; i++)
+        if (in->columns[i] >= first && in->columns[i] < first + n)
+            qmatrix_decode_codes(in->weights, r, i, 1, out + in->columns[i] - first);
+}
+
+void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
+{
+    qmatrix_decode_codes(m, r, first, n, out);
+    if (!m->intake)
+        return;
+    for (size_t i = 0; i < n && m->intake->scale; i++)
+        out[i] /= m->intake->scale[first + i];
+    decode_outliers(m, r, first, n, out);
 }
 
 void qmatrix_decode_row(const struct qmatrix *m, size_t r, float *out)

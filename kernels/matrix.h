@@ -39,12 +39,23 @@ struct qmatrix_layout {
     size_t codes, scales, zeros;
 };
 
+/* How a matrix takes its activations, where calibration changed that. The weights it stands for are then
+ * codes * scale / input scale, and in the outlier columns those of a matrix of their own. */
+struct intake {
+    float *scale;              /* cols: each activation is divided by its column's; or null */
+    size_t outliers;           /* columns that are left out here ... */
+    uint32_t *columns;         /* ... in ascending order ... */
+    struct qmatrix *weights;   /* ... and multiplied by these, rows x outliers; null where there are none */
+    float act_scale;           /* of static activations; 0: dynamic */
+    int act_zero;
+};
+
 struct qmatrix {
     size_t rows, cols;
     struct scheme scheme;
     size_t group, groups, row_bytes; /* row_bytes: codes of one row, in rows */
     enum scale_type scale_type;
-    size_t bytes;          /* codes + scales + zero points, without what fills lines and panels */
+    size_t bytes;          /* codes + scales + zero points + intake, without what fills lines and panels */
     bool panels;           /* else rows */
     size_t group_lines;    /* lines of a whole group in a panel, and of all groups */
     size_t lines;
@@ -53,6 +64,7 @@ struct qmatrix {
     const void *scales;    /* 1 (tensor), rows (channel) or rows x groups (group) */
     const uint8_t *zeros;  /* int8: signed bytes, int4: nibbles, like the scales; null if symmetric */
     void *owned;           /* freed by qmatrix_free; null when the memory is borrowed */
+    struct intake *intake; /* of an owned matrix, or null */
 };
 
 /* Columns in a line of a panel. */
@@ -93,6 +105,22 @@ bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, s
                   struct error *error);
 void qmatrix_free(struct qmatrix *m);
 
+/* What calibration gives to an owned matrix, before its rows are packed. A copy of cols input scales; those
+ * that are not positive and finite become 1. */
+bool qmatrix_set_input_scale(struct qmatrix *m, const float *scale, struct error *error);
+
+/* Outlier columns, in ascending order; their weights are fp16 and multiply activations as they are. */
+bool qmatrix_set_outliers(struct qmatrix *m, const uint32_t *columns, size_t n, struct error *error);
+
+/* The scale (positive and finite) and zero point of static activations. */
+bool qmatrix_set_act_scale(struct qmatrix *m, float scale, int zero, struct error *error);
+
+/* The input scale of a column; 1 where there is none. */
+static inline float qmatrix_input_scale(const struct qmatrix *m, size_t c)
+{
+    return m->intake && m->intake->scale ? m->intake->scale[c] : 1.0f;
+}
+
 /* The scale (1 where there is none) and the zero point, in stored codes, of column group g of row r. */
 float qmatrix_scale(const struct qmatrix *m, size_t r, size_t g);
 int qmatrix_zero(const struct qmatrix *m, size_t r, size_t g);
@@ -105,7 +133,10 @@ uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c);
 void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, int8_t *out);
 
 /* Decodes n columns of row r from column `first` on into out: scale * (code - zero), in fp32; of a
- * stored type what its blocks say. */
+ * stored type what its blocks say. What kernels multiply with. */
+void qmatrix_decode_codes(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out);
+
+/* The same of the weights that the matrix stands for: see struct intake. */
 void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out);
 
 /* Packs n columns of row r, which all belong to group g and begin at its first column or at a

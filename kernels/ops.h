@@ -34,6 +34,9 @@ struct divergence {
     double kl;                   /* KL(P || Q) = sum P (log P - log Q), never below 0 */
 };
 
+/* Rows and columns of a tile: a cache line. */
+enum { TILE_F32 = 16, TILE_F64 = 8 };
+
 struct operators {
     /* Root-mean-square normalization (Zhang and Sennrich 2019):
      * out = weight * x / sqrt(mean x^2 + eps). */
@@ -69,6 +72,10 @@ struct operators {
      * al. 2022). A block is decoded once for all queries. The result for a token does not depend on
      * the tokens beside it. */
     void (*attention)(const struct attention *attention);
+    /* A tile of C += A^T B: c[i * stride + j] += sum over k < depth of a[k][i] b[k][j], where a and b are
+     * panels of `depth` rows as wide as the tile. */
+    void (*tile_add_f32)(const float *a, const float *b, size_t depth, float *c, size_t stride);
+    void (*tile_add_f64)(const double *a, const double *b, size_t depth, double *c, size_t stride);
 };
 
 /* Floats of scratch for tokens x heads queries of a head size. */

@@ -5,12 +5,6 @@
 #include <float.h>
 #include <math.h>
 
-/* Where the values of one group go: a grid of codes with its scale and zero point. */
-struct grid {
-    float scale;
-    int zero; /* stored codes */
-};
-
 void value_range_add(struct value_range *range, const float *values, size_t n)
 {
     isa_current()->loops->widen_range(values, n, &range->min, &range->max);
@@ -41,7 +35,7 @@ static float storable_scale(double scale, enum scale_type type, bool up)
     return rounded < 0x1p-24f ? 0x1p-24f : rounded;
 }
 
-static struct grid choose_grid(const struct qmatrix *m, struct value_range range)
+struct grid quantize_grid(const struct qmatrix *m, struct value_range range)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     struct grid g = {1.0f, type->symmetric_zero};
@@ -62,7 +56,7 @@ static struct grid choose_grid(const struct qmatrix *m, struct value_range range
     return g;
 }
 
-static void store_grid(struct qmatrix *m, size_t r, size_t g, struct grid grid)
+void quantize_set_grid(struct qmatrix *m, size_t r, size_t g, struct grid grid)
 {
     uint8_t *memory = m->owned;
     size_t i = qmatrix_grid_index(m, r, g);
@@ -83,7 +77,7 @@ static void store_grid(struct qmatrix *m, size_t r, size_t g, struct grid grid)
 void quantize_tensor_scale(struct qmatrix *m, struct value_range range)
 {
     if (m->scheme.granularity == GRANULARITY_TENSOR && m->scale_type != SCALE_NONE)
-        store_grid(m, 0, 0, choose_grid(m, range));
+        quantize_set_grid(m, 0, 0, quantize_grid(m, range));
 }
 
 /* ---- codes ----------------------------------------------------------------------------------- */
@@ -149,18 +143,45 @@ static void quantize_floats(struct qmatrix *m, size_t r, size_t g, struct grid g
     }
 }
 
-void quantize_row(struct qmatrix *m, size_t r, const float *values)
+void quantize_values(const struct qmatrix *m, struct grid grid, const float *w, size_t n, float *out)
+{
+    int8_t codes[PIECE];
+    for (size_t done = 0; done < n; done += PIECE) {
+        size_t part = n - done < PIECE ? n - done : PIECE;
+        integer_codes(m, grid, w + done, part, codes);
+        for (size_t i = 0; i < part; i++)
+            out[done + i] = (float)(codes[i] - grid.zero) * grid.scale;
+    }
+}
+
+void quantize_intake(struct qmatrix *m, size_t r, float *w)
+{
+    const struct intake *in = m->intake;
+    for (size_t c = 0; in && in->scale && c < m->cols; c++)
+        w[c] *= in->scale[c];
+    for (size_t first = 0; in && first < in->outliers; first += PIECE) {
+        size_t n = in->outliers - first < PIECE ? in->outliers - first : PIECE;
+        float part[PIECE];
+        for (size_t i = 0; i < n; i++) {
+            part[i] = w[in->columns[first + i]];
+            w[in->columns[first + i]] = 0;
+        }
+        quantize_floats(in->weights, r, 0, (struct grid){1, 0}, part, first, n);
+    }
+}
+
+/* The codes of row r, on new grids or on those that are there. */
+static void pack_row(struct qmatrix *m, size_t r, const float *values, bool new_grids)
 {
     bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
-    bool own_scale = m->scale_type != SCALE_NONE && m->scheme.granularity != GRANULARITY_TENSOR;
     for (size_t g = 0, first = 0; first < m->cols; g++, first += m->group) {
         size_t n = m->cols - first < m->group ? m->cols - first : m->group;
         struct grid grid;
-        if (own_scale) {
+        if (new_grids) {
             struct value_range range = {0, 0};
             value_range_add(&range, values + first, n);
-            grid = choose_grid(m, range);
-            store_grid(m, r, g, grid);
+            grid = quantize_grid(m, range);
+            quantize_set_grid(m, r, g, grid);
         } else {
             grid = (struct grid){qmatrix_scale(m, r, g), qmatrix_zero(m, r, g)};
         }
@@ -169,4 +190,15 @@ void quantize_row(struct qmatrix *m, size_t r, const float *values)
         else
             quantize_floats(m, r, g, grid, values + first, first, n);
     }
+}
+
+void quantize_row(struct qmatrix *m, size_t r, const float *values)
+{
+    pack_row(m, r, values,
+             m->scale_type != SCALE_NONE && m->scheme.granularity != GRANULARITY_TENSOR);
+}
+
+void quantize_row_on_grids(struct qmatrix *m, size_t r, const float *values)
+{
+    pack_row(m, r, values, false);
 }

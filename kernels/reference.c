@@ -47,7 +47,7 @@ static void row_floats(const struct qmatrix *m, const struct activations *x, siz
         size_t n = m->cols - c < PIECE ? m->cols - c : PIECE;
         const float *w = m->scheme.weight == DTYPE_FP32 && !m->panels ? row + c : piece;
         if (w == piece)
-            qmatrix_decode(m, r, c, n, piece);
+            qmatrix_decode_codes(m, r, c, n, piece);
         for (size_t t = 0; t < x->tokens; t++)
             y[t * m->rows + r] += dot_floats(w, x->values + t * x->cols + c, n);
     }

@@ -1,11 +1,10 @@
 #include "scheme.h"
 
 #include "matrix.h"
+#include "scheme_parse.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static const char *const method_names[METHOD_COUNT] = {[METHOD_RTN] = "rtn"};
 
 static const struct {
     const char *name, *meaning;
@@ -18,38 +17,16 @@ static const struct {
 
 #define WEIGHTS_EXPECTED "stored, fp32, fp16, bf16, int8, int4, fp8e4m3, fp8e5m2 or an alias such as w8a8"
 #define ACTS_EXPECTED    "fp32, fp16, bf16, int8, int8.asym, fp8e4m3 or fp8e5m2"
+#define SUFFIX_EXPECTED                                                                            \
+    "after int8 or fp8 .static, .percentile, .mse or .kl, and after int8 .asym as the last"
 
-/* A piece of the text being parsed: where it begins and how long it is. */
-struct field {
-    const char *at;
-    size_t n;
-};
-
-struct parser {
-    const char *text;
-    struct error *error;
-};
-
-static bool refuse(const struct parser *p, struct field f, const char *what, const char *expected)
-{
-    return error_set(p->error, "scheme '%.64s', position %zu: %s '%.*s'; expected %s", p->text,
-                     (size_t)(f.at - p->text) + 1, what, (int)(f.n < 40 ? f.n : 40), f.at, expected);
-}
-
-static bool field_is(struct field f, const char *word)
-{
-    return strlen(word) == f.n && memcmp(f.at, word, f.n) == 0;
-}
+static const char *const act_ranges[ACT_RANGES] = {
+    [ACT_MINMAX] = "", [ACT_PERCENTILE] = ".percentile", [ACT_MSE] = ".mse", [ACT_KL] = ".kl"};
 
 /* The field that begins at `at` and ends before the next colon. */
 static struct field field_at(const char *at)
 {
     return (struct field){at, strcspn(at, ":")};
-}
-
-const char *method_name(enum method method)
-{
-    return method_names[method];
 }
 
 struct scheme scheme_default(enum dtype weight)
@@ -64,6 +41,34 @@ struct scheme scheme_default(enum dtype weight)
 
 /* ---- parsing ------------------------------------------------------------------------------- */
 
+/* Takes a suffix away from the front of *f where it stands there whole. */
+static bool take_suffix(struct field *f, const char *suffix)
+{
+    size_t n = strlen(suffix);
+    if (n == 0 || f->n < n || memcmp(f->at, suffix, n) != 0 || (f->n > n && f->at[n] != '.'))
+        return false;
+    f->at += n;
+    f->n -= n;
+    return true;
+}
+
+/* [.static[.RANGE]][.asym] */
+static bool parse_suffixes(const struct parser *p, struct field f, struct scheme *s)
+{
+    enum dtype_kind kind = dtypes[s->act].kind;
+    if (kind != DTYPE_KIND_FLOAT && take_suffix(&f, ".static")) {
+        s->act_range = ACT_MINMAX;
+        for (int r = ACT_MINMAX; r < ACT_RANGES; r++)
+            if (take_suffix(&f, act_ranges[r])) {
+                s->act_range = (enum act_range)r;
+                break;
+            }
+    }
+    if (kind == DTYPE_KIND_INTEGER && take_suffix(&f, ".asym"))
+        s->act_asym = true;
+    return f.n == 0 || refuse(p, f, "unknown activation suffix", SUFFIX_EXPECTED);
+}
+
 static bool parse_act(const struct parser *p, struct field f, struct scheme *s)
 {
     const char *dot = memchr(f.at, '.', f.n);
@@ -71,15 +76,7 @@ static bool parse_act(const struct parser *p, struct field f, struct scheme *s)
     s->act = dtype_by_name(name.at, name.n);
     if (s->act == DTYPE_COUNT || s->act == DTYPE_INT4)
         return refuse(p, name, "unknown activation datatype", ACTS_EXPECTED);
-    if (!dot)
-        return true;
-    struct field suffix = {dot, f.n - name.n};
-    if (field_is(suffix, ".asym") && dtypes[s->act].kind == DTYPE_KIND_INTEGER)
-        return s->act_asym = true;
-    if (suffix.n >= 7 && memcmp(suffix.at, ".static", 7) == 0)
-        return refuse(p, suffix, "static activation scales need calibration:",
-                      "dynamic activations (no '.static')");
-    return refuse(p, suffix, "unknown activation suffix", "'.asym' after int8, or nothing");
+    return !dot || parse_suffixes(p, (struct field){dot, f.n - name.n}, s);
 }
 
 static bool parse_weight(const struct parser *p, struct field f, struct scheme *s)
@@ -133,26 +130,14 @@ static bool parse_symmetry(const struct parser *p, struct field f, struct scheme
     return true;
 }
 
-static bool parse_method(const struct parser *p, struct field f, struct scheme *s, bool *is)
-{
-    *is = false;
-    for (int m = 0; m < METHOD_COUNT; m++)
-        if (field_is(f, method_names[m])) {
-            s->method = (enum method)m;
-            *is = true;
-        }
-    (void)p;
-    return true;
-}
-
 /* The fields after the datatypes, in the order that the grammar fixes. */
 static const struct {
     const char *expected; /* what may still stand here or later */
     bool (*parse)(const struct parser *, struct field, struct scheme *, bool *is);
 } tail[] = {
-    {"tensor, channel, gN, sym, asym or rtn", parse_granularity},
-    {"sym, asym or rtn", parse_symmetry},
-    {"rtn", parse_method},
+    {"tensor, channel, gN, sym, asym, " METHODS_EXPECTED, parse_granularity},
+    {"sym, asym, " METHODS_EXPECTED, parse_symmetry},
+    {METHODS_EXPECTED, parse_methods},
 };
 enum { TAIL = sizeof tail / sizeof *tail };
 
@@ -203,7 +188,9 @@ bool scheme_parse(const char *text, struct scheme *out, struct error *error)
 
 char *scheme_print_act(const struct scheme *s, char buffer[SCHEME_TEXT])
 {
-    snprintf(buffer, SCHEME_TEXT, "%s%s", dtypes[s->act].name, s->act_asym ? ".asym" : "");
+    bool fixed = s->act_range != ACT_DYNAMIC;
+    snprintf(buffer, SCHEME_TEXT, "%s%s%s%s", dtypes[s->act].name, fixed ? ".static" : "",
+             fixed ? act_ranges[s->act_range] : "", s->act_asym ? ".asym" : "");
     return buffer;
 }
 
@@ -232,12 +219,55 @@ char *scheme_print(const struct scheme *s, char buffer[SCHEME_TEXT])
         n += snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":%s", scheme_print_granularity(s, part));
     if (s->asym)
         n += snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":asym");
-    if (s->method != METHOD_RTN)
-        snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":%s", method_names[s->method]);
+    if (s->methods.set)
+        snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":%s",
+                 methods_print(&s->methods, part, sizeof part));
     return buffer;
 }
 
 /* ---- questions ----------------------------------------------------------------------------- */
+
+/* What a method needs of the datatypes. */
+static const struct {
+    bool integers; /* weights with steps of equal size */
+    bool rows;     /* scales of their own for each row */
+    bool w8a8;     /* int8 weights with int8 activations, one dynamic scale a row and a token */
+} needs[METHOD_COUNT] = {
+    [METHOD_CLIP] = {.integers = true, .rows = true},
+    [METHOD_GPTQ] = {.integers = true},
+    [METHOD_LLMINT8] = {.w8a8 = true},
+};
+
+static bool check_method(const struct scheme *s, enum method method, struct error *error)
+{
+    const char *name = method_forms[method].name;
+    for (int p = 0; p < PARAMETER_COUNT; p++)
+        if (parameter_forms[p].method == method && !parameter_allows((enum parameter)p, s->methods.value[p]))
+            return error_set(error, "%s: %s is %g; expected %g to %g", name, parameter_forms[p].name,
+                             (double)s->methods.value[p], (double)parameter_forms[p].least,
+                             (double)parameter_forms[p].most);
+    if (needs[method].integers && dtypes[s->weight].kind != DTYPE_KIND_INTEGER)
+        return error_set(error, "%s is for int8 and int4 weights, not %s", name, dtypes[s->weight].name);
+    if (needs[method].rows && s->granularity == GRANULARITY_TENSOR)
+        return error_set(error, "%s searches a scale a row or group; expected channel or gN, not tensor",
+                         name);
+    if (needs[method].w8a8 && (s->weight != DTYPE_INT8 || s->act != DTYPE_INT8 || s->act_range ||
+                               s->granularity != GRANULARITY_CHANNEL))
+        return error_set(error, "%s is for int8 weights a channel with int8 activations a token "
+                                "(w8a8:llmint8)", name);
+    return true;
+}
+
+static bool check_methods(const struct scheme *s, struct error *error)
+{
+    enum method a, b;
+    if (methods_clash(&s->methods, &a, &b))
+        return error_set(error, "%s and %s do not compose", method_forms[a].name, method_forms[b].name);
+    for (int m = 0; m < METHOD_COUNT; m++)
+        if (methods_have(&s->methods, (enum method)m) && !check_method(s, (enum method)m, error))
+            return false;
+    return true;
+}
 
 bool scheme_check(const struct scheme *s, struct error *error)
 {
@@ -251,6 +281,8 @@ bool scheme_check(const struct scheme *s, struct error *error)
         return error_set(error, "activations cannot be int4: expected " ACTS_EXPECTED);
     if (s->act_asym && act != DTYPE_KIND_INTEGER)
         return error_set(error, "%s activations have no zero point", dtypes[s->act].name);
+    if (s->act_range && act == DTYPE_KIND_FLOAT)
+        return error_set(error, "%s activations have no scale to calibrate", dtypes[s->act].name);
     if (s->asym && weight != DTYPE_KIND_INTEGER)
         return error_set(error, "%s weights have no zero point", dtypes[s->weight].name);
     if (weight == DTYPE_KIND_FLOAT && s->granularity != GRANULARITY_CHANNEL)
@@ -263,7 +295,7 @@ bool scheme_check(const struct scheme *s, struct error *error)
                                 "cannot read %s codes", dtypes[s->weight].name);
     if (act == DTYPE_KIND_SCALED_FLOAT && weight != DTYPE_KIND_SCALED_FLOAT)
         return error_set(error, "fp8 activations need fp8 weights, not %s", dtypes[s->weight].name);
-    return true;
+    return check_methods(s, error);
 }
 
 bool scheme_equal(const struct scheme *a, const struct scheme *b)
@@ -271,8 +303,20 @@ bool scheme_equal(const struct scheme *a, const struct scheme *b)
     if (a->stored || b->stored)
         return a->stored == b->stored;
     return a->weight == b->weight && a->act == b->act && a->act_asym == b->act_asym &&
-           a->granularity == b->granularity && a->group == b->group && a->asym == b->asym &&
-           a->method == b->method;
+           a->act_range == b->act_range && a->granularity == b->granularity && a->group == b->group &&
+           a->asym == b->asym && methods_equal(&a->methods, &b->methods);
+}
+
+bool scheme_calibrates(const struct scheme *s)
+{
+    return !s->stored && (s->act_range || (s->methods.set & ~(1u << METHOD_CLIP)));
+}
+
+/* What calibration adds to a matrix. */
+static size_t calibrated_bytes(const struct scheme *s, size_t cols)
+{
+    bool scaled = methods_have(&s->methods, METHOD_AWQ) || methods_have(&s->methods, METHOD_SMOOTHQUANT);
+    return (scaled ? cols * sizeof(float) : 0) + (s->act_range ? sizeof(float) + s->act_asym : 0);
 }
 
 bool scheme_bytes(const struct scheme *s, size_t rows, size_t cols, size_t *bytes)
@@ -280,6 +324,6 @@ bool scheme_bytes(const struct scheme *s, size_t rows, size_t cols, size_t *byte
     struct qmatrix_layout layout;
     if (!qmatrix_layout(s, rows, cols, &layout))
         return false;
-    *bytes = layout.codes + layout.scales + layout.zeros;
+    *bytes = layout.codes + layout.scales + layout.zeros + calibrated_bytes(s, cols);
     return true;
 }

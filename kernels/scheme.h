@@ -9,22 +9,32 @@
 
 #include "dtype.h"
 #include "error.h"
+#include "method.h"
 
 enum granularity { GRANULARITY_TENSOR, GRANULARITY_CHANNEL, GRANULARITY_GROUP };
 
-enum method { METHOD_RTN, METHOD_COUNT };
+/* How the one calibrated scale of static activations is chosen; none: a scale for every token. */
+enum act_range {
+    ACT_DYNAMIC,
+    ACT_MINMAX,     /* the whole range of calibration */
+    ACT_PERCENTILE, /* all but the largest 0.1 % */
+    ACT_MSE,        /* of the least squared error */
+    ACT_KL,         /* of the least KL divergence between the distributions before and after */
+    ACT_RANGES
+};
 
-enum { SCHEME_MIN_GROUP = 16, SCHEME_DEFAULT_GROUP = 128, SCHEME_TEXT = 96 };
+enum { SCHEME_MIN_GROUP = 16, SCHEME_DEFAULT_GROUP = 128, SCHEME_TEXT = 192 };
 
 struct scheme {
     bool stored;      /* as the file holds it; the other fields then describe that form */
     enum dtype weight;
     enum dtype act;   /* what activations become; DTYPE_FP32 leaves them untouched */
     bool act_asym;    /* quantized activations have a zero point (integers only) */
+    enum act_range act_range; /* of int8 and fp8 activations */
     enum granularity granularity;
     uint32_t group;   /* columns a group, with GRANULARITY_GROUP only; else 0 */
     bool asym;        /* integers only */
-    enum method method;
+    struct methods methods;
 };
 
 /* Parses text. On failure *out is untouched and the error names the position (from 1), what stands
@@ -37,7 +47,6 @@ char *scheme_print(const struct scheme *scheme, char buffer[SCHEME_TEXT]);
 /* The same, of one field as a screen's column shows it: "int8.asym", "g128", "asym". */
 char *scheme_print_act(const struct scheme *scheme, char buffer[SCHEME_TEXT]);
 char *scheme_print_granularity(const struct scheme *scheme, char buffer[SCHEME_TEXT]);
-const char *method_name(enum method method);
 
 /* A weight datatype with the defaults of the grammar: int8, fp8 per channel, int4 in groups of 128,
  * symmetric, rounded to nearest, activations untouched. */
@@ -49,7 +58,11 @@ bool scheme_check(const struct scheme *scheme, struct error *error);
 
 bool scheme_equal(const struct scheme *a, const struct scheme *b);
 
-/* Bytes that a rows x cols matrix of this scheme occupies: codes, scales and zero points. False when
+/* Whether packing a matrix needs activations of calibration. */
+bool scheme_calibrates(const struct scheme *scheme);
+
+/* Bytes that a rows x cols matrix of this scheme occupies: codes, scales, zero points, an input scale and
+ * a static activation scale; outlier columns, which only calibration can tell, are not in it. False when
  * the size does not fit in a size_t. */
 bool scheme_bytes(const struct scheme *scheme, size_t rows, size_t cols, size_t *bytes);
 

@@ -7,6 +7,7 @@
 #include "measure/topology.h"
 #include "model/reference.h"
 #include "model/resident.h"
+#include "quant/quantization.h"
 #include "quant/requant.h"
 
 #include <stdio.h>
@@ -84,7 +85,7 @@ static bool open_reference(struct session *s, const char *path, struct error *er
 
 bool session_open(struct session *s, const struct session_options *o, struct error *error)
 {
-    *s = (struct session){0};
+    *s = (struct session){.perf = &perf_system, .system_root = ""};
     int threads = o->threads ? o->threads : topology()->threads;
     s->model = o->synthetic ? synthetic_open(o->synthetic, error) : model_open(o->model_path, error);
     bool ok = s->model &&
@@ -129,6 +130,7 @@ void session_close(struct session *s)
     weights_unref(s->stored);
     weights_unref(s->reference);
     counters_close(s->counters);
+    free(s->calibration.ids);
     pool_destroy(s->pool);
     tokenizer_close(s->tokenizer);
     model_close(s->model);
@@ -159,7 +161,7 @@ void session_count(struct session *s, const struct perf_event *events, size_t co
     for (size_t i = 0; i < count; i++)
         needed += events[i].codes * threads;
     allow_descriptors(needed);
-    s->counters = counters_open(events, count, ids, threads, &perf_system);
+    s->counters = counters_open(events, count, ids, threads, s->perf);
     free(ids);
 }
 
@@ -221,18 +223,52 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
     return sum == 0 || memory_check("this set of weights", sum + largest, error);
 }
 
+/* The text of methods that calibrate. */
+static bool make_text(const struct session *s, struct calibration_text *out, struct error *error)
+{
+    const struct tokens *given = &s->calibration;
+    if (given->count > 0)
+        return calibration_text_make(out, given->ids, given->count, session_bos(s), s->context, error);
+    struct writer *w = writer_open(s, SELF_TEXT_CALIBRATION, SELF_TEXT_CALIBRATION_SEED, error);
+    for (bool done = !w; !done;) {
+        done = writer_step(w, 0.2);
+        tell(s, "writing a text to calibrate on",
+             writer_tokens(w)->count * (s->model->parameters / SELF_TEXT_CALIBRATION));
+    }
+    bool ok = w && calibration_text_make(out, writer_tokens(w)->ids, writer_tokens(w)->count,
+                                         session_bos(s), s->context, error);
+    writer_close(w);
+    return ok;
+}
+
+static struct weights *run_plan(const struct session *s, const struct quantization_plan *plan,
+                                struct error *error)
+{
+    struct quantization *q = quantization_open(plan, error);
+    struct weights *set = NULL;
+    bool ok = q, done = false;
+    while (ok && !done) {
+        ok = quantization_step(q, 0.2, &done, error);
+        tell(s, quantization_work(q), (size_t)(quantization_fraction(q) * (double)s->model->parameters));
+    }
+    for (size_t i = 0; ok && s->note && quantization_note(q, i); i++)
+        s->note(s->note_arg, quantization_note(q, i));
+    if (ok)
+        set = quantization_take(q);
+    quantization_close(q);
+    return set;
+}
+
 struct weights *session_weights(const struct session *s, const struct scheme *schemes,
                                 struct error *error)
 {
-    struct weights *set = session_fits(s, schemes, error) ? weights_ref(s->stored) : NULL;
-    size_t done = 0;
-    for (int t = 0; set && t < (int)s->model->tensor_count; t++) {
-        done += s->model->tensors[t].stored.rows * s->model->tensors[t].stored.cols;
-        if (schemes[t].stored)
-            continue;
-        set = replace(set, requantize(s->model, t, &schemes[t], s->pool, error), error);
-        tell(s, "quantizing", done);
-    }
+    struct calibration_text text = {0};
+    struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored,
+                                     .stored = s->stored, .schemes = schemes, .text = &text};
+    bool ok = session_fits(s, schemes, error);
+    ok = ok && (!quantization_calibrates(&plan) || make_text(s, &text, error));
+    struct weights *set = ok ? run_plan(s, &plan, error) : NULL;
+    free(text.tokens);
     enum dtype kv = schemes[kv_index(s->model)].weight;
     if (set && kv != set->kv) {
         struct weights *next = weights_with_kv(set, kv);

@@ -20,18 +20,26 @@ struct session_options {
 /* Told during work that may take long, what it is and how many of all weights are done. */
 typedef void progress_fn(void *arg, const char *work, size_t done, size_t all);
 
+/* Told one line that a person should know, though nothing failed. */
+typedef void note_fn(void *arg, const char *line);
+
 struct session {
     struct model *model;
     struct tokenizer *tokenizer;  /* null where there is none ... */
     struct error tokenizer_error; /* ... and why */
     struct pool *pool;
     struct counters *counters;    /* of the pool's threads; null before session_count */
+    const struct perf_calls *perf; /* what counts: the kernel's own calls, unless a test puts others here ... */
+    const char *system_root;      /* ... and a folder with a copy of /sys, else "" */
     size_t context;               /* positions */
     struct weights *stored;       /* the scheme that one opens with */
     struct model *reference_model; /* null where the model is its own reference */
     struct weights *reference;    /* its stored weights; the same set as `stored` without another model */
     progress_fn *progress;        /* or null */
     void *progress_arg;
+    note_fn *note;                /* or null */
+    void *note_arg;
+    struct tokens calibration;    /* what methods calibrate on, without BOS; none: the model's own text */
 };
 
 /* Fails when the model does not open, a named tokenizer does not, or another model does not fit as the
@@ -68,7 +76,8 @@ bool session_ends_text(const struct session *session, int32_t token);
  * weights that must be made, and one of those that others are packed from. */
 bool session_fits(const struct session *session, const struct scheme *schemes, struct error *error);
 
-/* The weight set of an array of schemes (schemes_count), all at once. Asks whether it fits first. */
+/* The weight set of an array of schemes (schemes_count), all at once. Asks whether it fits first. Where a
+ * method calibrates and there is no text, the model writes SELF_TEXT_CALIBRATION tokens. */
 struct weights *session_weights(const struct session *session, const struct scheme *schemes,
                                 struct error *error);
 
@@ -78,6 +87,7 @@ struct scheme *session_schemes(const struct session *session, struct error *erro
 /* The reference writes its own text: count tokens at full precision, temperature 1, a new text after each
  * end. The same seed gives the same tokens. */
 enum { SELF_TEXT_EVALUATION_SEED = 20240911, SELF_TEXT_CALIBRATION_SEED = 77 };
+enum { SELF_TEXT_CALIBRATION = 2048 };
 
 struct writer;
 struct writer *writer_open(const struct session *session, size_t count, uint64_t seed,

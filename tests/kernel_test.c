@@ -121,7 +121,7 @@ static void check_against_double(const struct isa *isa, const struct product *p,
     float *row = make(m->cols * sizeof *row), *scales = make(m->cols * sizeof *scales);
     double *magnitudes = make(m->cols * sizeof *magnitudes);
     for (size_t r = 0; r < m->rows; r++) {
-        qmatrix_decode_row(m, r, row);
+        qmatrix_decode_codes(m, r, 0, m->cols, row);
         for (size_t i = 0; i < m->cols; i++) {
             magnitudes[i] = magnitude_of(m, r, i, row[i]);
             scales[i] = qmatrix_scale(m, r, i / m->group);
@@ -825,6 +825,98 @@ static void test_activations(void **state)
     }
 }
 
+/* ---- intake ---------------------------------------------------------------------------------- */
+
+/* An input scale, some outlier columns and sometimes a static scale, of a matrix that is packed. */
+static void give_intake(struct qmatrix *m, uint64_t *seed)
+{
+    float *scale = make(m->cols * sizeof *scale);
+    uint32_t *columns = make(m->cols * sizeof *columns);
+    size_t outliers = 0;
+    for (uint32_t c = 0; c < m->cols; c++) {
+        scale[c] = (float)exp(random_normal(seed));
+        if (random_below(seed, 5) == 0)
+            columns[outliers++] = c;
+    }
+    assert_true(qmatrix_set_input_scale(m, scale, NULL));
+    assert_true(qmatrix_set_outliers(m, columns, outliers, NULL));
+    if (random_below(seed, 2) && dtypes[m->scheme.act].kind != DTYPE_KIND_FLOAT)
+        assert_true(qmatrix_set_act_scale(m, 0.01f, m->scheme.act_asym ? 3 : 0, NULL));
+    free(scale);
+    free(columns);
+}
+
+/* What the matrix is given is x / scale, 0 in outlier columns, before it is rounded. */
+static void check_taken(const struct product *p)
+{
+    const struct intake *in = p->m.intake;
+    for (size_t t = 0; t < p->tokens; t++)
+        for (size_t c = 0, next = 0; c < p->m.cols; c++) {
+            float expected = p->x[t * p->m.cols + c] / in->scale[c];
+            if (next < in->outliers && in->columns[next] == c) {
+                expected = 0;
+                next++;
+            }
+            assert_true(p->prepared.taken[t * p->m.cols + c] == expected);
+            double got = activation(&p->prepared, t, c), step = 0.51;
+            if (dtypes[p->m.scheme.act].kind != DTYPE_KIND_INTEGER)
+                step = fabs((double)expected) / 15 + 0.01;
+            else
+                step *= (double)p->prepared.scales[t];
+            if (in->act_scale == 0) /* a static scale clips */
+                assert_true(fabs(got - (double)expected) <= step);
+        }
+    for (size_t t = 0; t < p->tokens && in->act_scale > 0; t++)
+        assert_true(p->prepared.scales[t] == in->act_scale);
+}
+
+static void check_intake(const struct isa *isa, const char *scheme, uint64_t *seed)
+{
+    struct scheme s;
+    size_t rows = 1 + random_below(seed, MOST_ROWS), cols = 1 + random_below(seed, MOST_COLS);
+    size_t tokens = tokens_to_check(isa, seed);
+    assert_true(scheme_parse(scheme, &s, NULL));
+    struct product p = make_product(isa, &s, seed, rows, cols, tokens);
+    float *y = make(rows * tokens * sizeof *y), *row = make(cols * sizeof *row);
+    size_t bytes = p.m.bytes;
+    give_intake(&p.m, seed);
+    const struct intake *in = p.m.intake;
+    assert_int_equal(p.m.bytes, bytes + cols * 4 + in->outliers * (4 + rows * 2) +
+                                    (in->act_scale > 0 ? 4u + s.act_asym : 0));
+    activations_prepare(isa, &p.m, p.x, tokens, p.scratch, &p.prepared);
+    isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
+    check_taken(&p);
+    check_against_double(isa, &p, y);
+    check_row_split(isa, &p, y, seed);
+    if (p.prepared.integers) {
+        check_integers(isa, &p, y);
+        check_one_token_at_a_time(isa, &p, y);
+    }
+    isa->decode_row(&p.m, rows - 1, row); /* what it stands for */
+    for (size_t c = 0, next = 0; c < cols; c++) {
+        float code;
+        qmatrix_decode_codes(&p.m, rows - 1, c, 1, &code);
+        bool outlier = next < in->outliers && in->columns[next] == c;
+        next += outlier;
+        assert_true(row[c] == (outlier ? 0 : code / in->scale[c]));
+    }
+    free(row);
+    free(y);
+    free_product(&p);
+}
+
+static void test_intake(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"fp32", "fp16", "bf16/bf16", "int8", "int8/bf16", "int8/int8",
+                                          "int8/int8.asym:asym", "int4:g32", "int4/int8:g32:asym",
+                                          "int4/bf16:channel", "fp8", "fp8/fp8", "fp8e5m2/fp8:tensor"};
+    uint64_t seed = 31;
+    for (size_t i = 0; tested_isa(i); i++)
+        for (size_t n = 0; n < 120 && tested_isa(i)->available(); n++)
+            check_intake(tested_isa(i), schemes[n % (sizeof schemes / sizeof *schemes)], &seed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -837,6 +929,7 @@ int main(void)
         cmocka_unit_test(test_matmul_of_stored_groups),
         cmocka_unit_test(test_isa_table),
         cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_intake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,12 @@
 /* What the lab measures beside the meters: roofs, batches, counters, the error through the depth, and what each
  * layer alone costs. */
+#include "fakeperf.h"
 #include "labwork.h"
 
 #include "../src/measure/roofline.h"
 #include "../kernels/dispatch.h"
+
+#include <sys/stat.h>
 
 /* ---- roofs and batches ----------------------------------------------------------------------- */
 
@@ -212,6 +215,78 @@ static void test_choosing_events(void **state)
     lab_stop(lab);
 }
 
+/* A kernel that counts everything, a thousand at a time. */
+static ssize_t read_and_count(int descriptor, void *buffer, size_t size)
+{
+    for (size_t i = 0; i < fake.count; i++)
+        fake_advance(i, 1000, 1000, 500);
+    return fake_calls.read(descriptor, buffer, size);
+}
+
+static void put(const char *path, const char *text)
+{
+    char *name = path_in(folder, path);
+    for (char *slash = name + strlen(folder); (slash = strchr(slash + 1, '/'));) {
+        *slash = 0;
+        mkdir(name, 0700);
+        *slash = '/';
+    }
+    write_file(name, text, strlen(text));
+    free(name);
+}
+
+static bool has_cycles(const struct frame *f, const void *arg)
+{
+    const struct event_frame *e = event_of(f, arg);
+    return e && f->counters->tokens > 0 && e->total.value.valid && f->counters->traffic[TRAFFIC_ALL].value > 0;
+}
+
+static void test_every_figure_of_counters(void **state)
+{
+    static const char *const pmu[][2] = {
+        {"sys/bus/event_source/devices/uncore_imc_0/type", "22\n"},
+        {"sys/bus/event_source/devices/uncore_imc_0/cpumask", "0\n"},
+        {"sys/bus/event_source/devices/uncore_imc_0/format/event", "config:0-7\n"},
+        {"sys/bus/event_source/devices/uncore_imc_0/events/cas_count_read", "event=0x04\n"},
+        {"sys/bus/event_source/devices/uncore_imc_0/events/cas_count_read.scale", "6.103515625e-5\n"},
+        {"sys/bus/event_source/devices/uncore_imc_0/events/cas_count_read.unit", "MiB\n"},
+        {"sys/bus/event_source/devices/uncore_imc_0/events/cas_count_write", "event=0x05\n"},
+        {"sys/bus/event_source/devices/uncore_imc_0/events/cas_count_write.scale", "6.103515625e-5\n"},
+        {"sys/bus/event_source/devices/uncore_imc_0/events/cas_count_write.unit", "MiB\n"},
+    };
+    struct perf_calls calls = fake_calls;
+    (void)state;
+    calls.read = read_and_count;
+    fake_reset();
+    for (size_t i = 0; i < sizeof pmu / sizeof *pmu; i++)
+        put(pmu[i][0], pmu[i][1]);
+    session.perf = &calls;
+    session.system_root = folder;
+    struct lab *lab = start();
+    struct frame *f = await(lab, has_cycles, "cycles", "counts of a kernel that counts all");
+    lab_stop(lab);
+    session_count(&session, NULL, 0); /* lets go of the made-up descriptors */
+    session.perf = &perf_system;
+    session.system_root = "";
+    const struct counters_frame *c = f->counters;
+    for (size_t i = 0; i < c->events; i++) {
+        const struct event_frame *e = &c->event[i];
+        if (e->reason && strstr(e->reason, "libpfm4 knows no")) /* of this processor */
+            continue;
+        if (!e->total.value.valid)
+            fail_msg("%s: %s", e->name, e->total.value.reason);
+        assert_true(e->total.value.value > 0 && e->total.share == 0.5);
+    }
+    assert_true(c->ipc.valid && c->ipc.value > 0);
+    assert_true(f->cache_misses.valid && f->cache_misses.value > 0);
+    assert_string_equal(c->traffic_detail, "");
+    assert_non_null(strstr(c->traffic_label, "cas_count_read"));
+    for (int k = TRAFFIC_READ; k <= TRAFFIC_ALL; k++)
+        assert_true(c->traffic[k].valid && c->traffic[k].value > 0);
+    assert_int_equal(fake.still_open, 0);
+    frame_unref(f);
+}
+
 static bool has_list(const struct frame *f, const void *arg)
 {
     (void)arg;
@@ -307,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_batches),        cmocka_unit_test(test_roofline),
         cmocka_unit_test(test_work_of_a_model), cmocka_unit_test(test_peak_of_a_scheme),
         cmocka_unit_test(test_usual_events),   cmocka_unit_test(test_choosing_events),
+        cmocka_unit_test(test_every_figure_of_counters),
         cmocka_unit_test(test_list_of_events), cmocka_unit_test(test_depth),
         cmocka_unit_test(test_each_layer_alone), cmocka_unit_test(test_stopping_it),
     };

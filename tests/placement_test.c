@@ -137,6 +137,56 @@ static void test_cores_first_then_siblings(void **state)
     }
 }
 
+static void look_at_tree(FILE *out, const void *arg)
+{
+    struct topology_line lines[64];
+    setenv("HWLOC_SYNTHETIC", arg, 1);
+    size_t n = topology_tree(lines, 64);
+    for (size_t i = 0; i < n && i < 64; i++)
+        fprintf(out, "%d %d %d %s\n", lines[i].depth, lines[i].node, lines[i].core, lines[i].text);
+    struct topology_line few[2];
+    if (topology_tree(few, 2) != n || strcmp(few[1].text, n > 1 ? lines[1].text : "") != 0)
+        fprintf(out, "another tree where there is less room\n");
+}
+
+/* Depth, node, core, text: two sockets, one core, clusters with caches of different sizes. */
+static void test_tree(void **state)
+{
+    static const char *const cases[][2] = {
+        {"pack:2 [numa(memory=1GB)] l3:1(size=8MB) core:2 pu:2",
+         "0 -1 -1 machine\n"
+         "1 -1 -1 package 0\n"
+         "2 0 -1 NUMA node 0, 953.7 MiB\n"
+         "2 -1 -1 L3 7.629 MiB\n"
+         "3 -1 0 core 0, hardware threads 0 1\n"
+         "3 -1 1 core 1, hardware threads 2 3\n"
+         "1 -1 -1 package 1\n"
+         "2 1 -1 NUMA node 1, 953.7 MiB\n"
+         "2 -1 -1 L3 7.629 MiB\n"
+         "3 -1 2 core 2, hardware threads 4 5\n"
+         "3 -1 3 core 3, hardware threads 6 7\n"},
+        {"pack:1 l2:1(size=1048576) l1d:1(size=32768) core:1 pu:1",
+         "0 -1 -1 machine, package 0\n"
+         "1 0 -1 NUMA node 0, 1 GiB\n"
+         "1 -1 0 L2 1 MiB, L1 32 KiB, core 0, hardware thread 0\n"},
+        {"l2:2(size=2097152) core:2 pu:1",
+         "0 -1 -1 machine\n"
+         "1 0 -1 NUMA node 0, 1 GiB\n"
+         "1 -1 -1 L2 2 MiB\n"
+         "2 -1 0 core 0, hardware thread 0\n"
+         "2 -1 1 core 1, hardware thread 1\n"
+         "1 -1 -1 L2 2 MiB\n"
+         "2 -1 2 core 2, hardware thread 2\n"
+         "2 -1 3 core 3, hardware thread 3\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *found = in_child(look_at_tree, cases[i][0]);
+        assert_string_equal(found, cases[i][1]);
+        free(found);
+    }
+}
+
 /* A simulated machine decides neither how many threads run nor where. */
 static void look_at_simulation(FILE *out, const void *arg)
 {
@@ -408,6 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_cores_first_then_siblings),
+        cmocka_unit_test(test_tree),
         cmocka_unit_test(test_a_simulated_machine_binds_nothing),
         cmocka_unit_test(test_a_full_pool_has_a_core_a_thread),
         cmocka_unit_test(test_one_allowed_processor_is_one_thread),

@@ -81,15 +81,13 @@ bool spellable(const struct scheme *s)
 static void each_field(struct scheme s, scheme_fn *see, void *arg)
 {
     for (int act = 0; act < DTYPE_COUNT; act++)
-        for (int flags = 0; flags < 4; flags++)
-            for (int method = 0; method < METHOD_COUNT; method++) {
-                s.act = (enum dtype)act;
-                s.act_asym = flags & 1;
-                s.asym = flags & 2;
-                s.method = (enum method)method;
-                if (spellable(&s))
-                    see(&s, arg);
-            }
+        for (int flags = 0; flags < 4; flags++) {
+            s.act = (enum dtype)act;
+            s.act_asym = flags & 1;
+            s.asym = flags & 2;
+            if (spellable(&s))
+                see(&s, arg);
+        }
 }
 
 void each_scheme(const uint32_t *groups, size_t count, scheme_fn *see, void *arg)

@@ -21,7 +21,8 @@ uint64_t fnv1a(uint64_t hash, const void *bytes, size_t n);
 /* Memory that must be there, of exactly n bytes, so that a sanitizer sees the first one beyond. */
 void *make(size_t n);
 
-/* Calls see for every scheme that the grammar can spell over these group sizes, `stored` apart. */
+/* Calls see for every scheme that the grammar can spell over these group sizes without a method or static
+ * activations, `stored` apart. */
 typedef void scheme_fn(const struct scheme *scheme, void *arg);
 void each_scheme(const uint32_t *groups, size_t count, scheme_fn *see, void *arg);
 

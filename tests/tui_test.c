@@ -67,6 +67,9 @@ static int make_files(void **state)
     (void)state;
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* some tests kill with signals that dump */
     folder = folder_make();
+    char *cache = path_in(folder, "cache"); /* roofs are kept for the next program, not the person's own */
+    setenv("XDG_CACHE_HOME", cache, 1);
+    free(cache);
     binary = realpath(chosen ? chosen : "./qtop", NULL);
     if (!binary) {
         perror(chosen ? chosen : "./qtop");
@@ -363,14 +366,14 @@ struct tab {
 };
 
 static const struct tab tabs[] = {
-    {"1", "1 Layers"}, {"2", "2 Error"}, {"5", "5 Compare"}, {"6", "6 Text"}};
+    {"1", "1 Layers"},  {"2", "2 Error"}, {"3", "3 Roofline"}, {"4", "4 Counters"},
+    {"5", "5 Compare"}, {"6", "6 Text"},  {"7", "7 Machine"}};
 enum { TABS = sizeof tabs / sizeof *tabs };
 
 static bool on_tab(struct pty *p, void *label)
 {
     int row, col;
-    return pty_find(p, "1 Layers", &row, NULL) && pty_find(p, label, &row, &col) &&
-           pty_is_reverse(p, row, col);
+    return pty_find(p, label, &row, &col) && pty_is_reverse(p, row, col);
 }
 
 static void await_tab(int tab)
@@ -1239,7 +1242,9 @@ static void test_error_screen(void **state)
     wait_match("blk.0.attn_q .*int4:g32");
     wait_match("SQNR weights +[0-9.]+ dB, output +[0-9.]+ dB");
     wait_match("weights: .*error.*output error");
-    wait_match("steps.*channels.*scales");
+    wait_match("SQNR of channels.*scales.*hidden state");
+    wait_match("most at blk.0 attention"); /* before it everything is stored */
+    wait_for("error in steps");
     wait_match("codes -7\\.\\.7");
     wait_match("round\\(.*/ .*\\) = .*->");
     wait_until(is_at_weight, (int[]){0, 0}, "the first weight");
@@ -1266,6 +1271,91 @@ static void test_error_screen(void **state)
     wait_match("codes 0\\.\\.15");
     press(PTY_KEY_DOWN); /* the next layer, without leaving the screen */
     wait_for("blk.0.attn_k");
+    assert_ends("q");
+}
+
+static void test_roofline_screen(void **state)
+{
+    (void)state;
+    start(36, 110);
+    go_to("attn_q");
+    press("3");
+    await_tab(2);
+    wait_match("POINT +GMAC/s +tok/s +MAC/B +REACHES");
+    wait_match("decode +[0-9.]+[kM]? +[0-9.]+[kM]? +[0-9.]+ ");
+    wait_match("prefill of [0-9]+ +[0-9.]+");
+    wait_match("blk.0.attn_q +[0-9.]+");
+    wait_match("reads [0-9.]+ ?GB/s");
+    wait_for("multiply-adds/B");
+    press("b");
+    wait_match("batch of 2 +[0-9.]+");
+    press("bb");
+    wait_match("batch of 8 +[0-9.]+");
+    press("B");
+    wait_gone("batch of 8");
+    press("s");
+    wait_match("snapshot A decode +[0-9.]+");
+    press(PTY_KEY_DOWN); /* another layer's point */
+    wait_match("blk.0.attn_k +[0-9.]+");
+    press("R");
+    wait_for("measuring the roofs anew");
+    assert_ends("q");
+    launch(36, 110, model, WORDS("--ascii"), NULL);
+    press("3");
+    wait_match("@ +decode");
+    wait_match("\\^ +prefill");
+    assert_ends("q");
+}
+
+static void test_counters_screen(void **state)
+{
+    (void)state;
+    start(40, 120);
+    press("4");
+    await_tab(3);
+    wait_match("EVENT +/TOKEN +/SECOND +COUNTED");
+    wait_match("\\*task-clock +[0-9.]+[kM]? +[0-9.]+[kMG]? +100%");
+    wait_match("\\*cycles +([0-9.]|n/a: )");
+    wait_match("(instructions/cycle n/a: |[0-9.]+ instructions/cycle)");
+    wait_match("memory controllers n/a: |reads [0-9.n]");
+    wait_match("[0-9.]+[kMG] computed");
+    press("/minor-faults\r");
+    wait_for("perf::MINOR-FAULTS:"); /* its words, in the last line */
+    press(" ");
+    wait_for("perf::MINOR-FAULTS is counted from now on");
+    wait_for("perf::MINOR-FAULTS:"); /* the cursor stays on its line */
+    press(PTY_KEY_HOME);
+    wait_match("\\*perf::MINOR-FAULTS +[0-9.]+");
+    press("\\" CLEAR_LINE "context-sw\r");
+    wait_gone(" perf::MINOR-FAULTS ");
+    wait_match("^ perf::CONTEXT-SWITCHES");
+    press("\\" CLEAR_LINE "nosuchevent\r");
+    wait_for("no event has 'nosuchevent' in it");
+    press("\033");
+    wait_match("^ perf::CYCLES");
+    press(PTY_KEY_HOME);
+    wait_for("task-clock: nanoseconds");
+    press("\r");
+    wait_for("task-clock is counted no more");
+    wait_gone("*task-clock");
+    press("/nosuchevent\r");
+    wait_for("no event has 'nosuchevent' in it");
+    assert_ends("q");
+}
+
+static void test_layers_alone(void **state)
+{
+    (void)state;
+    start(30, 80);
+    go_to("attn_q");
+    type_scheme("int4:tensor");
+    await_cell("attn_q", "WEIGHT", "int4");
+    press("E");
+    wait_for("measured what each layer alone costs");
+    wait_for("ALONE");
+    wait_match("attn_q .* 0\\.[0-9]{5}$");
+    press("d");
+    wait_gone("ALONE");
     assert_ends("q");
 }
 
@@ -1382,7 +1472,7 @@ static void test_mouse(void **state)
     await_selected("ffn_gate");
     assert_true(pty_find(term, "6 Text", &row, &col));
     click(0, row, col + 1);
-    await_tab(3);
+    await_tab(5);
     click(0, row, 2);
     await_tab(0);
     await_cell("blk.1", "WEIGHT", "fp32*");
@@ -1400,6 +1490,32 @@ static void test_mouse(void **state)
     click(0, 0, 0); /* where nothing is */
     click(0, 23, 79);
     assert_alive();
+    assert_ends("q");
+}
+
+static void test_machine_screen(void **state)
+{
+    (void)state;
+    start(24, 80);
+    press("7");
+    await_tab(6);
+    wait_for("processor  ");
+    wait_match("may use +[0-9]+ package");
+    wait_match("tree +.*");
+    press(PTY_KEY_END);
+    wait_gone("processor  ");
+    wait_for("memory-traffic");
+    press(PTY_KEY_HOME);
+    wait_for("processor  ");
+    press(PTY_KEY_DOWN);
+    wait_gone("processor  ");
+    press(PTY_KEY_UP);
+    wait_for("processor  ");
+    press(PTY_KEY_PGDN);
+    wait_match("GMAC/s +MEDIAN");
+    for (int i = 0; i < 8; i++)
+        click(64, 10, 5); /* the wheel */
+    wait_for("processor  ");
     assert_ends("q");
 }
 
@@ -1509,7 +1625,9 @@ static void test_small_screens_show_what_matters(void **state)
 
 static void test_every_screen_at_40_by_10(void **state)
 {
-    static const char *const expected[] = {"token_embd", "SQNR|stored", "snapshots", "seed|token"};
+    static const char *const expected[] = {"token_embd",  "SQNR|stored", "decode +[0-9.]+|measuring",
+                                           "task-clock",  "snapshots",   "seed|token",
+                                           "processor"};
     (void)state;
     launch(10, 40, model, NULL, NULL);
     wait_match(DECODING);
@@ -1530,7 +1648,8 @@ static void test_every_screen_on_every_format(void **state)
                   {"phi3/model.safetensors", "ffn_gate_up"},
                   {"gpt2/pytorch_model.bin", "ffn_up"},
                   {"gemma2/gemma2.gguf", "post_ffw_norm"}};
-    static const char *const expected[] = {"token_embd", "SQNR weights [0-9]", "^.A +", "seed [0-9]+"};
+    static const char *const expected[] = {"token_embd", "SQNR weights [0-9]", "MAC/B", "task-clock", "^.A +",
+                                           "seed [0-9]+", "READ GB/s"};
     (void)state;
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         char *path;
@@ -2053,6 +2172,10 @@ int main(void)
         TEST(test_screens),
         TEST(test_redraw),
         TEST(test_error_screen),
+        TEST(test_roofline_screen),
+        TEST(test_counters_screen),
+        TEST(test_machine_screen),
+        TEST(test_layers_alone),
         TEST(test_another_reference),
         TEST(test_text_screen),
         TEST(test_prompt_is_seen_everywhere),

@@ -66,10 +66,10 @@ static bool answer(struct tui *t)
 {
     switch (t->asking) {
     case ASK_SEARCH:
-        layers_search(t, t->input.text, false);
+        views[t->view].finder->search(t, t->input.text, false);
         return true;
     case ASK_FILTER:
-        layers_filter(t, t->input.text);
+        views[t->view].finder->filter(t, t->input.text);
         return true;
     case ASK_PROMPT:
         tui_send(t, &(struct command){.kind = COMMAND_PROMPT, .text = t->input.text});

@@ -139,6 +139,27 @@ static void show_progress(void *opened, const char *work, size_t done, size_t al
                 100.0 * (double)done / (double)all);
 }
 
+/* Never on the text that quality is measured on. */
+static bool read_calibration(struct session *s, const struct options *o, struct error *error)
+{
+    size_t n;
+    if (!o->calibration)
+        return true;
+    if (o->text && strcmp(o->text, o->calibration) == 0)
+        return error_set(error, "--calibration %.200s: quality is measured on this text; expected another",
+                         o->calibration);
+    char *text = read_text(o->calibration, &n, error);
+    bool ok = text && tokenize_text(s, text, n, &s->calibration, error);
+    free(text);
+    return ok;
+}
+
+static void pass_note(void *arg, const char *line)
+{
+    (void)arg;
+    note(line);
+}
+
 bool batch_open(struct batch *b, const struct options *o, int *status, struct error *error)
 {
     *b = (struct batch){0};
@@ -156,12 +177,13 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
                                  .context = (size_t)o->context,
                                  .least_context = (size_t)o->window};
     name_schemes(b, o);
-    bool ok = session_open(&b->session, &so, error) &&
+    bool ok = session_open(&b->session, &so, error) && read_calibration(&b->session, o, error) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error);
     b->opened = clock_seconds();
     b->session.progress = show_progress;
     b->session.progress_arg = &b->opened;
+    b->session.note = pass_note;
     if (ok)
         say_notes(&b->session);
     else

@@ -1,6 +1,8 @@
 /* qtop eval: perplexity, KL divergence and top-1 agreement against the reference. */
 #include "batch.h"
 
+#include "../src/measure/depth.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -53,8 +55,29 @@ static void add_figure(json_t *object, const char *key, double figure)
     json_add(object, key, figure, quality_reason(figure));
 }
 
-static void report_json(const struct batch *b, const struct quality_plan *p,
-                        const struct quality_result *r, const struct options *o)
+static bool is_finite(const struct depth_profile *d)
+{
+    bool finite = true;
+    for (size_t i = 0; i < d->count; i++)
+        finite &= isfinite(d->error[i]);
+    return finite;
+}
+
+/* An array, a point after the embedding and after each half of a block. */
+static void add_depth(json_t *object, const struct depth_profile *d)
+{
+    json_t *list = is_finite(d) ? json_array() : NULL;
+    for (size_t i = 0; list && i < d->count; i++)
+        json_array_append_new(list, json_real(d->error[i]));
+    if (list)
+        json_object_set_new(object, "hidden_state_error", list);
+    else
+        json_add(object, "hidden_state_error", NAN, "a hidden state is not finite");
+    json_add(object, "hidden_state_tokens", (double)d->tokens, NULL);
+}
+
+static void report_json(const struct batch *b, const struct quality_plan *p, const struct quality_result *r,
+                        const struct depth_profile *d, const struct options *o)
 {
     json_t *j = json_object();
     json_object_set_new(j, "scheme", json_text(b->scheme_text));
@@ -77,6 +100,7 @@ static void report_json(const struct batch *b, const struct quality_plan *p,
     add_figure(j, "kl_p99", r->kl_p99);
     add_figure(j, "kl_max", r->kl_max);
     add_figure(j, "top1_agreement", r->top1);
+    add_depth(j, d);
     print_json(j);
 }
 
@@ -99,8 +123,23 @@ static void report_figures(const struct quality_result *r)
     printf("top-1       %.2f %%\n", 100 * r->top1);
 }
 
-static void report_text(const struct batch *b, const struct quality_plan *p,
-                        const struct quality_result *r, const struct options *o)
+/* At the end, where it is worst as a rule, and where it rises most. */
+static void report_depth(const struct depth_profile *d)
+{
+    char name[DEPTH_NAME];
+    size_t steepest = depth_steepest(d);
+    if (!is_finite(d))
+        printf("hidden      n/a: a hidden state is not finite\n");
+    else if (steepest == 0 && d->error[0] == 0)
+        printf("hidden      no difference in any layer, over %zu tokens\n", d->tokens);
+    else
+        printf("hidden      %.3g at the end, over %zu tokens; rises most at %s, from %.3g to %.3g\n",
+               d->error[d->count - 1], d->tokens, depth_name(steepest, name),
+               steepest > 0 ? d->error[steepest - 1] : 0, d->error[steepest]);
+}
+
+static void report_text(const struct batch *b, const struct quality_plan *p, const struct quality_result *r,
+                        const struct depth_profile *d, const struct options *o)
 {
     printf("scheme      %s, KV cache %s (the reference's is fp32)\n", b->scheme_text,
            dtypes[b->weights->kv].name);
@@ -114,6 +153,7 @@ static void report_text(const struct batch *b, const struct quality_plan *p,
     printf("protocol    %s, windows of %zu, %zu predictions\n", protocol_name(p->protocol), p->window,
            r->scored);
     report_figures(r);
+    report_depth(d);
 }
 
 static bool evaluate(const struct batch *b, const struct quality_plan *plan,
@@ -132,6 +172,21 @@ static bool evaluate(const struct batch *b, const struct quality_plan *plan,
     return true;
 }
 
+/* The first tokens of the text, where divergence begins; null with an error. */
+static struct depth_profile *look_through(const struct batch *b, const struct tokens *tokens, struct error *error)
+{
+    const struct session *s = &b->session;
+    size_t n = tokens->count < s->context ? tokens->count : s->context;
+    struct depth_job *job = depth_open(s->model, s->pool, tokens->ids, n, s->reference, b->weights, error);
+    struct depth_profile *profile = NULL;
+    while (job && !depth_step(job, 1))
+        continue;
+    if (job)
+        profile = depth_take(job);
+    depth_close(job);
+    return profile;
+}
+
 int run_eval(const struct options *o)
 {
     struct batch batch;
@@ -148,9 +203,11 @@ int run_eval(const struct options *o)
               text_tokens(&batch, o, &tokens, &error) && batch_pack(&batch, &error);
     plan.tokens = tokens.ids;
     plan.count = tokens.count;
-    ok = ok && evaluate(&batch, &plan, &r, &error);
+    struct depth_profile *depth = NULL;
+    ok = ok && evaluate(&batch, &plan, &r, &error) && (depth = look_through(&batch, &tokens, &error));
     if (ok)
-        (o->json ? report_json : report_text)(&batch, &plan, &r, o);
+        (o->json ? report_json : report_text)(&batch, &plan, &r, depth, o);
+    depth_unref(depth);
     free(tokens.ids);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);

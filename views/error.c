@@ -1,7 +1,9 @@
 /* Screen 2: what quantization did to the selected layer. */
+#include "canvas.h"
 #include "tui.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
@@ -156,9 +158,55 @@ static struct histogram row_histogram(const struct packed *p)
     return h;
 }
 
+/* ---- where divergence begins ----------------------------------------------------------------- */
+
+/* The hidden state's relative error after the embedding and every half block, on a logarithmic scale: the
+ * first layers are often orders of magnitude better than the last. */
+static void draw_curve(const struct depth_profile *p, struct rect area)
+{
+    struct canvas c;
+    double least = INFINITY, most = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        least = p->error[i] > 0 ? fmin(least, p->error[i]) : least;
+        most = fmax(most, p->error[i]);
+    }
+    least = fmax(least, most * 1e-4);
+    if (!canvas_begin(&c, area, (struct axis){0, (double)(p->count - 1), false},
+                      (struct axis){least / 1.5, most * 1.5, true}))
+        return;
+    for (size_t i = 0; i + 1 < p->count; i++)
+        canvas_line(&c, (double)i, fmax(p->error[i], least / 1.5), (double)(i + 1),
+                    fmax(p->error[i + 1], least / 1.5), STYLE_BAR);
+    canvas_draw(&c);
+    canvas_end(&c);
+}
+
+static void draw_depth(const struct frame *f, struct rect area)
+{
+    const struct depth_profile *p = f->depth;
+    char name[DEPTH_NAME], last[16];
+    if (area.rows < 3 || area.cols < 12)
+        return;
+    draw_text(area.row, area.col, area.cols, STYLE_STRONG, false, "hidden state's error by depth");
+    if (!p) {
+        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false, "n/a: it follows an evaluation");
+        return;
+    }
+    if (depth_steepest(p) == 0 && p->error[0] == 0) {
+        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false, "no difference anywhere");
+        return;
+    }
+    draw_curve(p, (struct rect){area.row + 1, area.col, area.rows - 2, area.cols});
+    depth_name(depth_steepest(p), name);
+    snprintf(last, sizeof last, "%.2g", p->error[p->count - 1]);
+    draw_format(area.row + area.rows - 1, area.col, area.cols - (int)strlen(last) - 1, STYLE_DIM, false,
+                "most at %s", name);
+    draw_text(area.row + area.rows - 1, area.col + area.cols - (int)strlen(last), 16, STYLE_DIM, false, last);
+}
+
 static void draw_histograms(const struct tui *t, const struct packed *p, struct rect area)
 {
-    enum { WEIGHTS, ERRORS, OUTPUTS, STEPS, CHANNELS, SCALES, CELLS };
+    enum { WEIGHTS, ERRORS, OUTPUTS, CHANNELS, SCALES, DEPTH, STEPS, CELLS }; /* what fits, in this order */
     const struct frame *f = t->frame;
     const struct detail *d = f->detail;
     struct rect cell[CELLS];
@@ -169,11 +217,15 @@ static void draw_histograms(const struct tui *t, const struct packed *p, struct 
         return;
     }
     bool quantized = !p->error.exact;
-    layout_grid(area, quantized ? CELLS : 1, 3, 26, 4, cell);
-    draw_histogram(cell[WEIGHTS], quantized ? "weights: bars w, marks w'" : "weights", &d->before,
-                   quantized ? &d->after : NULL, log);
-    if (!quantized)
+    if (!quantized) {
+        layout_grid(area, 2, 2, 26, 4, cell);
+        draw_histogram(cell[0], "weights", &d->before, NULL, log);
+        draw_depth(f, cell[1]);
         return;
+    }
+    layout_grid(area, CELLS, 3, 26, 4, cell);
+    draw_histogram(cell[WEIGHTS], "weights: bars w, marks w'", &d->before, &d->after, log);
+    draw_depth(f, cell[DEPTH]);
     draw_histogram(cell[ERRORS], "error w'-w", &d->error, NULL, log);
     snprintf(title, sizeof title, "output error, %zu tokens", f->output.tokens);
     draw_histogram(cell[OUTPUTS], title, f->output.tokens ? &f->output.errors : NULL, NULL, log);

@@ -152,15 +152,18 @@ static void draw_size(struct tui *t, int row)
     draw_quality(t, row, col);
 }
 
+/* Where not all names have room, that of the screen in sight has. */
 static void draw_tabs(struct tui *t, int row)
 {
-    int col = 0;
+    int col = 0, width = 0;
     t->tab_row = row;
+    for (int v = 0; v < VIEW_COUNT; v++)
+        width += text_width(views[v].key) + text_width(views[v].name) + 3;
     for (int v = 0; v < VIEW_COUNT; v++) {
+        bool here = v == (int)t->view;
         t->tab_col[v] = col;
-        enum style style = v == (int)t->view ? STYLE_SELECTED : STYLE_PLAIN;
-        col += draw_format(row, col, COLS - col, style, false, " %s %s ", views[v].key,
-                           views[v].name);
+        col += draw_format(row, col, COLS - col, here ? STYLE_SELECTED : STYLE_PLAIN, false,
+                           width <= COLS || here ? " %s %s " : " %s ", views[v].key, views[v].name);
     }
     t->tab_col[VIEW_COUNT] = col;
     const struct frame *f = t->frame;

@@ -10,6 +10,7 @@
     G(MOVE, "Moving")                                                                              \
     G(CHANGE, "Changing layers")                                                                   \
     G(KEEP, "Keeping and comparing")                                                               \
+    G(MEASURE, "Measuring")                                                                        \
     G(ERROR, "The Error screen")                                                                   \
     G(TEXT, "The text")                                                                            \
     G(PROGRAM, "The program")
@@ -32,12 +33,17 @@
     X(SAME, CHANGE, K('='), "=", "Same", "this scheme for the same kind of layer in every block")  \
     X(UNDO, CHANGE, K('u'), "u", "Undo", "take the last change back")                              \
     X(REDO, CHANGE, K(CTRL('r')), "Ctrl-R", NULL, "make it again")                                 \
-    X(TAG, CHANGE, K(' '), "Space", NULL, "tag a layer: changes apply to all tagged ones")         \
+    X(TAG, CHANGE, K(' '), "Space", NULL, \
+      "tag a layer for the next change; on Counters: count an event")                \
     X(UNTAG, CHANGE, K('U'), "U", NULL, "untag everything")                                        \
     X(SNAPSHOT, KEEP, K('s'), "s", "Snapshot", "keep the schemes in use, with their figures")      \
     X(SWAP, KEEP, K('x'), "x", "Swap", "swap between the last two snapshots")                      \
-    X(EVALUATE, KEEP, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")         \
+    X(EVALUATE, MEASURE, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")      \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
+    X(ALONE, MEASURE, K('E'), "E", NULL, "measure what each layer alone costs; again: stop")       \
+    X(BATCH_MORE, MEASURE, K('b'), "b", NULL, "Roofline: more sequences side by side")          \
+    X(BATCH_LESS, MEASURE, K('B'), "B", NULL, "Roofline: fewer of them")                           \
+    X(ROOFS, MEASURE, K('R'), "R", NULL, "measure the roofs of this machine anew")                 \
     X(LOG_SCALE, ERROR, K('L'), "L", "Log", "logarithmic histograms")                              \
     X(WORST, ERROR, K('X'), "X", "Worst", "go to the weight with the largest error")               \
     X(LEFT, ERROR, K(KEY_LEFT), "Left", NULL, "the weight before, on the number line")             \
@@ -60,8 +66,11 @@
     X(SORT_NEXT, MOVE, K('>'), ">", NULL, "sort by the column to the right")                       \
     X(VIEW_LAYERS, PROGRAM, K('1'), "1", NULL, "Layers: what is stored how, and what it costs")    \
     X(VIEW_ERROR, PROGRAM, K('2'), "2", NULL, "Error: what quantization did to the selected layer") \
+    X(VIEW_ROOFLINE, PROGRAM, K('3'), "3", NULL, "Roofline: what bounds speed here")               \
+    X(VIEW_COUNTERS, PROGRAM, K('4'), "4", NULL, "Counters: what the processor counts")            \
     X(VIEW_COMPARE, PROGRAM, K('5'), "5", NULL, "Compare: the snapshots side by side")             \
     X(VIEW_TEXT, PROGRAM, K('6'), "6", NULL, "Text: what the model writes, beside the reference")  \
+    X(VIEW_MACHINE, PROGRAM, K('7'), "7", NULL, "Machine: what it is, where threads run, its roofs") \
     X(VIEW_NEXT, PROGRAM, K('\t'), "Tab", NULL, "the next screen")                                 \
     X(VIEW_PREVIOUS, PROGRAM, K(KEY_BTAB), "Shift-Tab", NULL, "the screen before")                 \
     X(CANCEL, PROGRAM, K(27), "Esc", NULL, "close what is open; drop filter, search and tags")     \

@@ -19,10 +19,13 @@ static const double EAGER_SECONDS = 0.01; /* after a key */
 static const double IDLE_SECONDS = 0.5;   /* without a new frame, so that messages go away */
 
 const struct view views[VIEW_COUNT] = {
-    [VIEW_LAYERS] = {ACTION_VIEW_LAYERS, "1", "Layers", layers_draw, layers_act},
-    [VIEW_ERROR] = {ACTION_VIEW_ERROR, "2", "Error", error_draw, error_act},
-    [VIEW_COMPARE] = {ACTION_VIEW_COMPARE, "5", "Compare", compare_draw, compare_act},
-    [VIEW_TEXT] = {ACTION_VIEW_TEXT, "6", "Text", generation_draw, layers_act},
+    [VIEW_LAYERS] = {ACTION_VIEW_LAYERS, "1", "Layers", layers_draw, layers_act, &layers_finder},
+    [VIEW_ERROR] = {ACTION_VIEW_ERROR, "2", "Error", error_draw, error_act, &layers_finder},
+    [VIEW_ROOFLINE] = {ACTION_VIEW_ROOFLINE, "3", "Roofline", roofline_draw, roofline_act, &layers_finder},
+    [VIEW_COUNTERS] = {ACTION_VIEW_COUNTERS, "4", "Counters", counters_draw, counters_act, &counters_finder},
+    [VIEW_COMPARE] = {ACTION_VIEW_COMPARE, "5", "Compare", compare_draw, compare_act, &layers_finder},
+    [VIEW_TEXT] = {ACTION_VIEW_TEXT, "6", "Text", generation_draw, layers_act, &layers_finder},
+    [VIEW_MACHINE] = {ACTION_VIEW_MACHINE, "7", "Machine", machine_draw, machine_act, &layers_finder},
 };
 
 /* ---- what screens share ---------------------------------------------------------------------- */
@@ -67,6 +70,8 @@ static void open_view(struct tui *t, enum view_id view)
 {
     t->view = view;
     tui_send(t, &(struct command){.kind = COMMAND_WATCH_TEXT, .index = view == VIEW_TEXT});
+    if (view == VIEW_COUNTERS)
+        tui_send(t, &(struct command){.kind = COMMAND_LIST_EVENTS});
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -79,7 +84,8 @@ static const struct {
     {ACTION_UNDO, COMMAND_UNDO},         {ACTION_REDO, COMMAND_REDO},
     {ACTION_SNAPSHOT, COMMAND_SNAPSHOT}, {ACTION_SWAP, COMMAND_SWAP},
     {ACTION_EVALUATE, COMMAND_EVALUATE}, {ACTION_PAUSE, COMMAND_PAUSE},
-    {ACTION_RESTART, COMMAND_RESTART},
+    {ACTION_RESTART, COMMAND_RESTART},   {ACTION_ALONE, COMMAND_SENSITIVITY},
+    {ACTION_ROOFS, COMMAND_ROOFS},
 };
 
 /* Keys that cycle a field of the chosen layers. */
@@ -117,8 +123,9 @@ static bool act_by_table(struct tui *t, enum action a)
 static void cancel(struct tui *t)
 {
     memset(t->tagged, 0, schemes_count(t->session->model) * sizeof *t->tagged);
-    *t->search = 0;
-    layers_filter(t, "");
+    *t->search = *t->event_search = 0;
+    layers_finder.filter(t, "");
+    counters_finder.filter(t, "");
 }
 
 static void act(struct tui *t, enum action a)
@@ -143,10 +150,10 @@ static void act(struct tui *t, enum action a)
         ask_begin(t, ASK_SEARCH, "");
         break;
     case ACTION_SEARCH_NEXT:
-        layers_search(t, t->search, true);
+        views[t->view].finder->search(t, NULL, true);
         break;
     case ACTION_FILTER:
-        ask_begin(t, ASK_FILTER, t->filter);
+        ask_begin(t, ASK_FILTER, views[t->view].finder->filtered(t));
         break;
     case ACTION_PROMPT:
         ask_begin(t, ASK_PROMPT, "");
@@ -192,21 +199,28 @@ static void help_key(struct tui *t, enum action a)
     }
 }
 
+/* A notch of the wheel. */
+static void turn_wheel(struct tui *t, enum action direction)
+{
+    for (int i = 0; i < 3; i++)
+        views[t->view].act(t, direction);
+}
+
 static void mouse(struct tui *t)
 {
     MEVENT e;
     if (getmouse(&e) != OK || t->asking != ASK_NOTHING || t->help)
         return;
-    if (e.bstate & BUTTON4_PRESSED)
-        layers_scroll(t, -3);
-    else if (e.bstate & BUTTON5_PRESSED)
-        layers_scroll(t, 3);
+    if (e.bstate & (BUTTON4_PRESSED | BUTTON5_PRESSED))
+        turn_wheel(t, e.bstate & BUTTON4_PRESSED ? ACTION_UP : ACTION_DOWN);
     else if (e.y == t->tab_row) {
         for (int v = 0; v < VIEW_COUNT; v++)
             if (e.x >= t->tab_col[v] && e.x < t->tab_col[v + 1])
                 open_view(t, (enum view_id)v);
     } else if (t->view == VIEW_LAYERS) {
         layers_click(t, e.y);
+    } else if (t->view == VIEW_COUNTERS) {
+        counters_click(t, e.y);
     }
 }
 

@@ -13,12 +13,14 @@ struct row {
     int block;  /* -1: outside the blocks */
 };
 
-enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_COLUMNS };
+enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_ALONE, SORT_COLUMNS };
 
 /* What a line of input at the bottom is for. */
 enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK_WRITE, ASK_SCHEME };
 
-enum view_id { VIEW_LAYERS, VIEW_ERROR, VIEW_COMPARE, VIEW_TEXT, VIEW_COUNT };
+enum view_id {
+    VIEW_LAYERS, VIEW_ERROR, VIEW_ROOFLINE, VIEW_COUNTERS, VIEW_COMPARE, VIEW_TEXT, VIEW_MACHINE, VIEW_COUNT
+};
 
 /* A line of the scheme editor: a choice, or why there is none. */
 struct choice {
@@ -52,6 +54,15 @@ struct tui {
     /* Error */
     size_t weight_row, weight_col;
 
+    /* Counters */
+    size_t event, event_top, event_page; /* the line under the cursor, the first one shown, lines shown */
+    size_t events_chosen; /* as last drawn */
+    int event_row;   /* screen row of the first line, for the mouse */
+    char event_filter[64], event_search[64];
+
+    /* Machine */
+    int machine_top, machine_last, machine_page;
+
     /* Compare */
     size_t snapshot;
 
@@ -68,12 +79,20 @@ struct tui {
     int tab_row;
 };
 
+/* What the keys for searching and filtering do on a screen. */
+struct finder {
+    void (*search)(struct tui *tui, const char *text, bool next); /* text null: the last one again */
+    void (*filter)(struct tui *tui, const char *text);
+    const char *(*filtered)(const struct tui *tui);               /* the filter's text */
+};
+
 /* A screen: a row of the table in tui.c. */
 struct view {
     enum action action; /* the key that opens it */
     const char *key, *name;
     void (*draw)(struct tui *tui, struct rect area);
     bool (*act)(struct tui *tui, enum action action); /* false: not meant for this screen */
+    const struct finder *finder;
 };
 
 extern const struct view views[VIEW_COUNT];
@@ -83,12 +102,13 @@ bool layers_begin(struct tui *tui, struct error *error);
 void layers_end(struct tui *tui);
 void layers_update(struct tui *tui); /* rows from folding, filter, sorting and the frame */
 void layers_draw(struct tui *tui, struct rect area);
-bool layers_act(struct tui *tui, enum action action);
-void layers_search(struct tui *tui, const char *text, bool next);
-bool layers_filter(struct tui *tui, const char *text);
+bool layers_act(struct tui *tui, enum action action); /* layers_draw is in layers_table.c */
+extern const struct finder layers_finder;
 void layers_click(struct tui *tui, int row);
-void layers_scroll(struct tui *tui, int lines);
 int layers_current_tensor(const struct tui *tui); /* a block's first linear layer */
+
+/* Whether a tensor is one of a block's linear layers. */
+bool layers_is_linear(const struct tui *tui, int tensor, int block);
 
 /* Bytes of the KV cache in a datatype, all its positions. */
 size_t layers_kv_bytes(const struct tui *tui, enum dtype kv);
@@ -96,9 +116,17 @@ size_t layers_kv_bytes(const struct tui *tui, enum dtype kv);
 /* Tensors that a change applies to: the tagged ones, else the current row's. Returns how many. */
 size_t layers_chosen(const struct tui *tui, int *tensors);
 
-/* error.c, compare.c, generation.c: the other screens */
+/* error.c, roofline.c, counters.c, compare.c, generation.c, machine.c: the other screens */
 void error_draw(struct tui *tui, struct rect area);
 bool error_act(struct tui *tui, enum action action);
+void roofline_draw(struct tui *tui, struct rect area);
+bool roofline_act(struct tui *tui, enum action action);
+void counters_draw(struct tui *tui, struct rect area);
+bool counters_act(struct tui *tui, enum action action);
+void counters_click(struct tui *tui, int row);
+extern const struct finder counters_finder;
+void machine_draw(struct tui *tui, struct rect area);
+bool machine_act(struct tui *tui, enum action action);
 void compare_draw(struct tui *tui, struct rect area);
 bool compare_act(struct tui *tui, enum action action);
 void generation_draw(struct tui *tui, struct rect area);

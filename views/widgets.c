@@ -43,6 +43,11 @@ void widgets_begin(bool ascii, bool color)
     init_pair(PAIR_SECOND, COLOR_YELLOW, ground);
 }
 
+bool widgets_unicode(void)
+{
+    return unicode;
+}
+
 void style_on(enum style s)
 {
     attr_set(colors ? styles[s].colored : styles[s].plain, colors ? styles[s].pair : 0, NULL);

@@ -23,6 +23,9 @@ enum style {
 /* Chooses glyphs and attributes once, after curses has started. */
 void widgets_begin(bool ascii, bool color);
 
+/* Whether the terminal shows more than ASCII. */
+bool widgets_unicode(void);
+
 void style_on(enum style style);
 void style_off(void);
 

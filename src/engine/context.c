@@ -2,6 +2,7 @@
 
 #include "../../kernels/dispatch.h"
 #include "memory.h"
+#include "product.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ static size_t place_scratch(struct context *c, float *memory)
         {&c->fused, c->chunk * fused},
         {&c->norm, larger(2 * wide, fused)},
         {&c->attention, (size_t)pool_threads(c->pool) * c->attention_floats},
-        {(float **)&c->activations, activations_scratch(wide, c->chunk) / sizeof(float)},
+        {(float **)&c->activations, products_scratch(wide, c->chunk) / sizeof(float)},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (memory)

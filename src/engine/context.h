@@ -68,14 +68,6 @@ enum logits { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL };
 void context_run(struct context *context, const struct weights *weights, const int32_t *tokens,
                  size_t n, enum logits which, float *logits);
 
-/* The parts of context_run, in this order: the embeddings; every half h of the blocks, h = 0 .. 2 layers - 1:
- * attention of block h / 2 where h is even, its feed-forward layers where h is odd; the end. Between two parts
- * context->x holds the hidden states (n x dim). */
-void context_embed(struct context *context, const struct weights *weights, const int32_t *tokens, size_t n);
-void context_half(struct context *context, const struct weights *weights, size_t half, size_t n);
-void context_finish(struct context *context, const struct weights *weights, size_t n, enum logits which,
-                    float *logits);
-
 /* Makes n (1..MOST_SEQUENCES) independent sequences, each with a cache of its own that begins as a copy of
  * the first one's. On failure there is one. */
 bool context_sequences(struct context *context, size_t n, struct error *error);

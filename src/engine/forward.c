@@ -1,5 +1,5 @@
 /* The forward pass: see context.h. */
-#include "context.h"
+#include "forward.h"
 
 #include "../../kernels/dispatch.h"
 #include "../measure/clock.h"
@@ -234,14 +234,22 @@ static void project_heads(struct context *c, const struct weights *w, int block,
         normalize(c, w, ROLE_ATTN_K_NORM, block, k, n * h->kv_heads, h->head_size, k);
 }
 
-static void attend(struct context *c, const struct weights *w, int block, size_t n)
+void forward_heads_input(struct context *c, const struct weights *w, int block, size_t n)
+{
+    normalize(c, w, ROLE_ATTN_NORM, block, c->x, n, c->model->hyper.dim, c->normed);
+}
+
+void forward_heads(struct context *c, const struct weights *w, int block, size_t n)
 {
     /* Keys and values pass through scratch that is free until they are in the cache. */
     float *k = c->gate, *v = c->up;
-    normalize(c, w, ROLE_ATTN_NORM, block, c->x, n, c->model->hyper.dim, c->normed);
     project_heads(c, w, block, n, k, v);
     append_positions(c, (size_t)block, k, v, n);
     run_attention(c, (size_t)block, n);
+}
+
+void forward_attn_out(struct context *c, const struct weights *w, int block, size_t n)
+{
     multiply_role(c, w, ROLE_ATTN_OUT, block, c->attended, n, c->projected);
     add_projected(c, w, ROLE_ATTN_POST_NORM, block, n);
 }
@@ -261,11 +269,15 @@ static void activate(struct context *c, size_t n)
         c->ops->multiply(c->gate, c->up, count);
 }
 
-static void feed_forward(struct context *c, const struct weights *w, int block, size_t n)
+void forward_ffn_input(struct context *c, const struct weights *w, int block, size_t n)
+{
+    normalize(c, w, ROLE_FFN_NORM, block, c->x, n, c->model->hyper.dim, c->normed);
+}
+
+void forward_ffn(struct context *c, const struct weights *w, int block, size_t n)
 {
     static const enum role gated[] = {ROLE_FFN_GATE, ROLE_FFN_UP};
     const struct hyper *h = &c->model->hyper;
-    normalize(c, w, ROLE_FFN_NORM, block, c->x, n, h->dim, c->normed);
     if (has(c, ROLE_FFN_GATE_UP)) {
         multiply(c, find(c, w, ROLE_FFN_GATE_UP, block), c->normed, n, c->fused);
         take_apart(c, 2 * h->hidden, 0, h->hidden, n, c->gate);
@@ -276,6 +288,10 @@ static void feed_forward(struct context *c, const struct weights *w, int block, 
         multiply_role(c, w, ROLE_FFN_UP, block, c->normed, n, c->gate);
     }
     activate(c, n);
+}
+
+void forward_ffn_down(struct context *c, const struct weights *w, int block, size_t n)
+{
     multiply_role(c, w, ROLE_FFN_DOWN, block, c->gate, n, c->projected);
     add_projected(c, w, ROLE_FFN_POST_NORM, block, n);
 }
@@ -286,10 +302,10 @@ static void scale(float *x, size_t n, float factor)
         x[i] *= factor;
 }
 
-/* The embeddings of n tokens. */
-static void embed(struct context *c, const struct weights *w, const int32_t *tokens, size_t n)
+void forward_embed(struct context *c, const struct weights *w, const int32_t *tokens, size_t n)
 {
     const struct hyper *h = &c->model->hyper;
+    c->ops = operators_current();
     const struct packed *positions = find(c, w, ROLE_POSITIONS, -1);
     for (size_t t = 0; t < n; t++) {
         float *x = c->x + t * h->dim;
@@ -303,25 +319,34 @@ static void embed(struct context *c, const struct weights *w, const int32_t *tok
     }
 }
 
-void context_embed(struct context *c, const struct weights *w, const int32_t *tokens, size_t n)
+void forward_output_input(struct context *c, const struct weights *w, size_t skip, size_t n)
 {
-    c->ops = operators_current();
-    embed(c, w, tokens, n);
+    size_t dim = c->model->hyper.dim;
+    normalize(c, w, ROLE_OUTPUT_NORM, -1, c->x + skip * dim, n, dim, c->normed);
 }
 
-void context_half(struct context *c, const struct weights *w, size_t half, size_t n)
+void forward_half(struct context *c, const struct weights *w, size_t half, size_t n)
 {
-    (half % 2 == 0 ? attend : feed_forward)(c, w, (int)(half / 2), n);
+    int block = (int)(half / 2);
+    if (half % 2 == 0) {
+        forward_heads_input(c, w, block, n);
+        forward_heads(c, w, block, n);
+        forward_attn_out(c, w, block, n);
+    } else {
+        forward_ffn_input(c, w, block, n);
+        forward_ffn(c, w, block, n);
+        forward_ffn_down(c, w, block, n);
+    }
 }
 
-void context_finish(struct context *c, const struct weights *w, size_t n, enum logits which, float *logits)
+void forward_finish(struct context *c, const struct weights *w, size_t n, enum logits which, float *logits)
 {
     const struct hyper *h = &c->model->hyper;
     c->length += c->side_by_side ? 1 : n;
     if (which == LOGITS_NONE)
         return;
     size_t skip = which == LOGITS_LAST ? n - 1 : 0, count = n - skip;
-    normalize(c, w, ROLE_OUTPUT_NORM, -1, c->x + skip * h->dim, count, h->dim, c->normed);
+    forward_output_input(c, w, skip, count);
     multiply(c, find(c, w, ROLE_OUTPUT, -1), c->normed, count, logits);
     if (h->logit_cap > 0)
         c->ops->soft_cap(logits, count * h->vocab, h->logit_cap);
@@ -330,10 +355,10 @@ void context_finish(struct context *c, const struct weights *w, size_t n, enum l
 void context_run(struct context *c, const struct weights *w, const int32_t *tokens, size_t n,
                  enum logits which, float *logits)
 {
-    context_embed(c, w, tokens, n);
+    forward_embed(c, w, tokens, n);
     for (size_t half = 0; half < 2 * c->model->hyper.layers; half++)
-        context_half(c, w, half, n);
-    context_finish(c, w, n, which, logits);
+        forward_half(c, w, half, n);
+    forward_finish(c, w, n, which, logits);
 }
 
 void context_step(struct context *c, const struct weights *w, const int32_t *tokens, float *logits)

@@ -2,6 +2,8 @@
 
 #include "../../kernels/dispatch.h"
 
+#include <string.h>
+
 /* Multiply-adds that one thread does in a nanosecond when nothing waits for memory: what decides
  * whether a product is worth the pool. */
 static const double PRODUCT_RATE = 8;
@@ -20,11 +22,21 @@ static bool is_blocks(const struct qmatrix *m)
     return dtypes[m->scheme.weight].kind == DTYPE_KIND_BLOCK;
 }
 
+static bool same_intake(const struct qmatrix *a, const struct qmatrix *b)
+{
+    const struct intake *p = a->intake, *q = b->intake;
+    if (!p || !q)
+        return p == q;
+    return !p->outliers && !q->outliers && p->act_scale == q->act_scale && p->act_zero == q->act_zero &&
+           !p->scale == !q->scale && (!p->scale || memcmp(p->scale, q->scale, a->cols * sizeof(float)) == 0);
+}
+
 /* Stored schemes are equal whatever they store, but blocks may want activations in their own order. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b)
 {
     return a->cols == b->cols && a->group == b->group && a->panels == b->panels &&
-           a->odd == b->odd && is_blocks(a) == is_blocks(b) && scheme_equal(&a->scheme, &b->scheme);
+           a->odd == b->odd && is_blocks(a) == is_blocks(b) && scheme_equal(&a->scheme, &b->scheme) &&
+           same_intake(a, b);
 }
 
 static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)
@@ -61,6 +73,67 @@ static void cut_strips(struct products *p, int threads)
         p->ends[i] = end += (qmatrix_panels(p->m[i]) + p->strip - 1) / p->strip;
 }
 
+/* ---- outlier columns ------------------------------------------------------------------------- */
+
+/* Tokens whose outliers are multiplied at a time: as many as there is room for beside a panel's rows. */
+enum { OUTLIER_TOKENS = 32 };
+
+struct outlier_product {
+    const struct qmatrix *weights;
+    struct activations prepared;
+    float *y;
+};
+
+/* y += the product of one panel after the other. */
+static void add_panels(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct outlier_product *p = arg;
+    const struct qmatrix *w = p->weights;
+    float part[OUTLIER_TOKENS * PANEL_ROWS];
+    (void)thread;
+    for (size_t panel = begin; panel < end; panel++) {
+        struct qmatrix one = *w;
+        size_t first = panel * PANEL_ROWS, left = w->rows - first;
+        one.codes += panel * w->lines * LINE_BYTES;
+        one.rows = left < PANEL_ROWS ? left : PANEL_ROWS;
+        isa_current()->matmul(&one, &p->prepared, 0, 1, part);
+        for (size_t t = 0; t < p->prepared.tokens; t++)
+            for (size_t r = 0; r < one.rows; r++)
+                p->y[t * w->rows + first + r] += part[t * one.rows + r];
+    }
+}
+
+static void gather(const struct intake *in, const float *x, size_t cols, size_t n, float *out)
+{
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < in->outliers; i++)
+            out[t * in->outliers + i] = x[t * cols + in->columns[i]];
+}
+
+static void add_outliers(struct pool *pool, void *scratch, const struct qmatrix *m, const float *x,
+                         size_t n, float *y)
+{
+    const struct intake *in = m->intake;
+    for (size_t t = 0; t < n; t += OUTLIER_TOKENS) {
+        size_t part = n - t < OUTLIER_TOKENS ? n - t : OUTLIER_TOKENS;
+        struct outlier_product p = {.weights = in->weights, .y = y + t * m->rows};
+        uint8_t *rest = (uint8_t *)scratch + padded_bytes(in->outliers * part * sizeof(float));
+        gather(in, x + t * m->cols, m->cols, part, scratch);
+        activations_prepare(isa_current(), in->weights, scratch, part, rest, &p.prepared);
+        double work = (double)m->rows * (double)in->outliers * (double)part;
+        if (pool_worthwhile(pool, work / PRODUCT_RATE))
+            pool_run(pool, qmatrix_panels(m), add_panels, &p);
+        else
+            add_panels(&p, 0, qmatrix_panels(m), 0);
+    }
+}
+
+size_t products_scratch(size_t cols, size_t tokens)
+{
+    size_t together = tokens < OUTLIER_TOKENS ? tokens : OUTLIER_TOKENS;
+    return activations_scratch(cols, tokens) + padded_bytes(cols * together * sizeof(float));
+}
+
 void products_run(struct pool *pool, void *scratch, const struct qmatrix *const m[], size_t count,
                   const float *x, size_t n, float *const y[])
 {
@@ -80,4 +153,7 @@ void products_run(struct pool *pool, void *scratch, const struct qmatrix *const 
         pool_run(pool, strips, multiply_strips, &p);
     else
         multiply_strips(&p, 0, strips, 0);
+    for (size_t i = 0; i < count; i++)
+        if (m[i]->intake && m[i]->intake->outliers)
+            add_outliers(pool, scratch, m[i], x, n, y[i]);
 }

@@ -7,11 +7,13 @@
 
 enum { MOST_TOGETHER = 3 };
 
-/* Whether both can multiply columns that were prepared once: the same columns, scheme and layout. */
+/* Whether both can multiply columns that were prepared once: the same columns, scheme, layout and intake. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b);
 
 /* y[i] = m[i] x for x of n tokens (n x cols, y[i] n x rows), 1 to MOST_TOGETHER matrices that are
- * alike: one task of the pool, or none where it would not pay. scratch: activations_scratch bytes. */
+ * alike: one task of the pool, or none where it would not pay. scratch: products_scratch bytes. A matrix with
+ * outlier columns adds the product of those in a second task. */
+size_t products_scratch(size_t cols, size_t tokens); /* for at most so many */
 void products_run(struct pool *pool, void *scratch, const struct qmatrix *const m[], size_t count,
                   const float *x, size_t n, float *const y[]);
 

@@ -319,6 +319,8 @@ static void keep_snapshot(struct lab *lab)
     s->size = totals.size;
     s->bytes_per_token = totals.bytes_per_token;
     s->bits_per_weight = totals.bits_per_weight;
+    s->kv_bytes = kv_bytes_per_position(lab->session->model,
+                                        lab->target[kv_index(lab->session->model)].weight);
     s->decode = s->prefill = metric_absent("not measured yet");
     s->quality.reason = "not evaluated yet: press e";
     summarize(lab, s->summary);

@@ -106,6 +106,7 @@ struct snapshot {
     char summary[SCHEME_TEXT]; /* the common scheme, or how many differ */
     struct metric decode, prefill;
     size_t position, prefill_tokens; /* where the two were measured */
+    size_t kv_bytes;                 /* of the cache, a position */
     enum peak peak;                  /* the one its kernels run into; PEAK_COUNT: none */
     struct quality_frame quality;
 };

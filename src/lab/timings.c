@@ -47,6 +47,7 @@ static void recall_roofs(struct lab *lab)
         lab->peak_read = metric_absent(lab->roofs_reason);
     } else if (roofs_recall(lab->session->pool, &roofs, &source)) {
         take_roofs(lab, &roofs, &source);
+        lab->roofs_wanted = roofs_were_disturbed(&roofs);
     } else {
         lab->roofs_wanted = true;
         if (*source.load.text)

@@ -1,9 +1,11 @@
 #include "depth.h"
 
+#include "../engine/forward.h"
 #include "../engine/hold.h"
 #include "clock.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct depth_job {
@@ -41,6 +43,15 @@ size_t depth_steepest(const struct depth_profile *p)
         }
     }
     return at;
+}
+
+const char *depth_name(size_t point, char out[DEPTH_NAME])
+{
+    if (point == 0)
+        snprintf(out, DEPTH_NAME, "embedding");
+    else
+        snprintf(out, DEPTH_NAME, "blk.%zu %s", (point - 1) / 2, point % 2 ? "attention" : "ffn");
+    return out;
 }
 
 static bool open_profile(struct depth_job *job, size_t layers, struct error *error)
@@ -95,9 +106,9 @@ static double relative_error(const float *x, const float *reference, size_t n)
 static void advance(struct context *c, const struct weights *w, const struct depth_job *job)
 {
     if (job->done == 0)
-        context_embed(c, w, job->tokens, job->n);
+        forward_embed(c, w, job->tokens, job->n);
     else
-        context_half(c, w, job->done - 1, job->n);
+        forward_half(c, w, job->done - 1, job->n);
 }
 
 bool depth_step(struct depth_job *job, double seconds)

@@ -8,7 +8,7 @@
 
 enum { DEPTH_TOKENS = 128 };
 
-/* One point a half: error[0] after the embedding, error[1 + h] after half h (context_half). Of all tokens
+/* One point a half: error[0] after the embedding, error[1 + h] after half h (forward_half). Of all tokens
  * together: ||x^ - x|| / ||x||, the root of the sum of squares. Not a number where a state is not finite. */
 struct depth_profile {
     atomic_int refs;
@@ -23,6 +23,10 @@ void depth_unref(struct depth_profile *profile);
 /* The point that raised the error most over the one before: where the scheme hurts. 0 where nothing
  * differs. */
 size_t depth_steepest(const struct depth_profile *profile);
+
+/* What stands before a point, in words: "embedding", "blk.3 attention", "blk.3 ffn". */
+enum { DEPTH_NAME = 48 };
+const char *depth_name(size_t point, char out[DEPTH_NAME]);
 
 struct depth_job;
 

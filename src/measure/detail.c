@@ -90,7 +90,7 @@ static void count_row(struct detail_job *job, size_t r)
         histogram_add(&d->after, v);
         histogram_add(&d->error, e);
         if (integers) {
-            double scale = qmatrix_scale(m, r, c / m->group);
+            double scale = qmatrix_scale(m, r, c / m->group) / qmatrix_input_scale(m, c);
             histogram_add(&d->error_steps, e / scale);
             job->clipped += isfinite(e) && weight_is_clipped(e, scale);
         }
@@ -203,7 +203,7 @@ static void find_code(struct weight_view *v, const struct qmatrix *m, bool made)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     v->scale = qmatrix_scale(m, v->row, v->col / m->group);
-    if (!made)
+    if (!made && !m->intake) /* else what the codes come to is not all */
         v->decoded = code_value(m, v->row, v->col);
     if (type->kind == DTYPE_KIND_INTEGER)
         number_codes(v, m);

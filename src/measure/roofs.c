@@ -54,6 +54,12 @@ double roofs_peak(peak_fn *run, struct pool *pool)
     return macs / seconds;
 }
 
+bool roofs_were_disturbed(const struct roofs *r)
+{
+    const struct roof *all = r->read_count > 0 ? &r->reads[r->read_count - 1].roof : NULL;
+    return all && all->samples > 0 && all->rate.most > 1.5 * all->rate.least;
+}
+
 /* ---- the job --------------------------------------------------------------------------------- */
 
 /* A roof is done after MOST samples, or after LEAST when those took long. */

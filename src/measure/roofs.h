@@ -49,6 +49,9 @@ struct roofs {
     long long measured; /* when: seconds since 1970 */
 };
 
+/* Whether reads of all threads lie so far apart that the machine must have done other work meanwhile. */
+bool roofs_were_disturbed(const struct roofs *roofs);
+
 /* The numbers of threads whose read bandwidth is measured, ascending and always with 1 and all: each
  * one up to 8, then half as many more. Returns how many. */
 size_t roofs_thread_counts(int threads, int counts[MOST_READ_ROOFS]);

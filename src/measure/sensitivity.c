@@ -1,5 +1,6 @@
 #include "sensitivity.h"
 
+#include "../engine/forward.h"
 #include "../engine/hold.h"
 #include "clock.h"
 
@@ -24,6 +25,7 @@ struct sensitivity_job {
     size_t count;
     float *states;           /* the stored weights' hidden states before part 1, 2, ...: window x dim each */
     float *truth, *logits;   /* window x vocab */
+    double kl[SENSITIVITY_WINDOW];
     int32_t text[SENSITIVITY_TOKENS], window[SENSITIVITY_WINDOW];
     int32_t bos;
     size_t text_size, text_at; /* tokens; of them in this window and those before it */
@@ -163,42 +165,35 @@ static void run_part(struct sensitivity_job *job)
         memcpy(job->states + job->part * state_size(job), c->x,
                job->n * job->model->hyper.dim * sizeof *job->states);
     if (job->part == 0)
-        context_embed(c, job->variant, job->window, job->n);
+        forward_embed(c, job->variant, job->window, job->n);
     else if (job->part < last)
-        context_half(c, job->variant, job->part - 1, job->n);
+        forward_half(c, job->variant, job->part - 1, job->n);
     else
-        context_finish(c, job->variant, job->n, LOGITS_ALL, job->pass == 0 ? job->truth : job->logits);
+        forward_finish(c, job->variant, job->n, LOGITS_ALL, job->pass == 0 ? job->truth : job->logits);
     job->part++;
     job->work++;
 }
 
-/* log sum exp, in double. */
-static double log_partition(const float *logits, size_t n)
+static void score_tokens(void *arg, size_t begin, size_t end, int thread)
 {
-    double largest = logits[0], sum = 0;
-    for (size_t i = 1; i < n; i++)
-        largest = logits[i] > largest ? logits[i] : largest;
-    for (size_t i = 0; i < n; i++)
-        sum += exp(logits[i] - largest);
-    return largest + log(sum);
+    struct sensitivity_job *job = arg;
+    size_t vocab = job->model->hyper.vocab;
+    (void)thread;
+    for (size_t t = begin; t < end; t++) {
+        struct divergence d;
+        operators_current()->divergence(job->truth + t * vocab, job->logits + t * vocab, vocab, &d);
+        job->kl[t] = d.kl;
+    }
 }
 
-static double kl_divergence(const float *p, const float *q, size_t n)
-{
-    double zp = log_partition(p, n), zq = log_partition(q, n), kl = 0;
-    for (size_t i = 0; i < n; i++)
-        kl += exp(p[i] - zp) * ((p[i] - zp) - (q[i] - zq));
-    return kl;
-}
-
+/* Summed in the order of the text, whoever scored what. */
 static void score(struct sensitivity_job *job)
 {
-    size_t vocab = job->model->hyper.vocab;
     struct sums *sums = &job->sums[job->tensors[job->pass - 1]];
+    pool_run(job->context->pool, job->n - 1, score_tokens, job);
     for (size_t t = 0; t + 1 < job->n; t++) {
-        double kl = kl_divergence(job->truth + t * vocab, job->logits + t * vocab, vocab);
-        sums->kl += kl;
-        sums->kl_squared += kl * kl;
+        sums->kl += job->kl[t];
+        sums->kl_squared += job->kl[t] * job->kl[t];
         sums->scored++;
     }
 }

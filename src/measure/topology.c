@@ -1,9 +1,9 @@
 #include "topology.h"
 
 #include "../engine/cgroup.h"
+#include "topology_internal.h"
 
 #include <errno.h>
-#include <hwloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +153,11 @@ const struct topology *topology(void)
     if (known.quota > 0 && known.quota < known.threads)
         known.threads = at_least_one((int)known.quota); /* one more would be stopped again and again */
     return &known;
+}
+
+hwloc_topology_t topology_hwloc(void)
+{
+    return machine;
 }
 
 bool topology_simulated(void)

@@ -49,6 +49,17 @@ struct topology {
  * once the first time. */
 const struct topology *topology(void);
 
+/* The tree of what this process may use, as lines from the outside in: packages, NUMA nodes, caches, cores. */
+enum { TOPOLOGY_TEXT = 160 };
+struct topology_line {
+    int depth;       /* of indentation */
+    int node, core;  /* logical numbers of a line that is a node's or a core's, else -1 */
+    char text[TOPOLOGY_TEXT];
+};
+
+/* Writes at most `most` and returns how many there are. Not for two threads at once. */
+size_t topology_tree(struct topology_line *out, size_t most);
+
 /* Whether it is not this machine's: HWLOC_SYNTHETIC or HWLOC_XMLFILE describe another. */
 bool topology_simulated(void);
 

@@ -38,8 +38,12 @@ static void weight_choices(struct list *l, const struct tensor *t, const struct 
         s.act = from->stored ? DTYPE_FP32 : from->act;
         s.act_asym = !from->stored && from->act_asym;
         s.asym = dtypes[s.weight].kind == DTYPE_KIND_INTEGER && from->asym && !from->stored;
+        s.act_range = from->stored ? ACT_DYNAMIC : from->act_range;
+        s.methods = from->stored ? (struct methods){0} : from->methods;
         if (!scheme_check(&s, NULL))
-            s.act = DTYPE_FP32, s.act_asym = false;
+            s.methods = (struct methods){0};
+        if (!scheme_check(&s, NULL))
+            s.act = DTYPE_FP32, s.act_asym = false, s.act_range = ACT_DYNAMIC;
         if (s.weight != DTYPE_FP32 || t->stored.scheme.weight != DTYPE_FP32)
             add(l, s);
     }
@@ -51,6 +55,7 @@ static void act_choices(struct list *l, const struct scheme *from)
         struct scheme s = *from;
         s.act = act_order[i];
         s.act_asym = false;
+        s.act_range = ACT_DYNAMIC;
         add(l, s);
         s.act_asym = true;
         if (dtypes[s.act].kind == DTYPE_KIND_INTEGER)
@@ -140,7 +145,7 @@ static bool same_choice(const struct scheme *a, const struct scheme *b, enum cha
     if (change == CHANGE_WEIGHT)
         return a->stored == b->stored && (a->stored || a->weight == b->weight);
     if (change == CHANGE_ACT)
-        return a->act == b->act && a->act_asym == b->act_asym;
+        return a->act == b->act && a->act_asym == b->act_asym && a->act_range == b->act_range;
     if (change == CHANGE_GRANULARITY)
         return a->granularity == b->granularity && a->group == b->group;
     return a->asym == b->asym;

@@ -126,6 +126,8 @@ struct scheme scheme_for_tensor(const struct model *m, int tensor, struct scheme
     } else if (!tensor_multiplies(m, tensor)) {
         s.act = DTYPE_FP32;
         s.act_asym = false;
+        s.act_range = ACT_DYNAMIC;
+        s.methods.set &= 1u << METHOD_CLIP; /* the others need activations */
     }
     return s;
 }

@@ -4,6 +4,7 @@
 
 #include "../measure/clock.h"
 #include "../model/resident.h"
+#include "clip.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,16 +28,41 @@ static bool init_matrix(struct qmatrix *m, const struct qmatrix *stored, const s
     return true;
 }
 
-bool requant_begin(struct requant *job, const struct model *model, int tensor,
-                   const struct scheme *scheme, struct pool *pool, struct error *error)
+/* Gives the new matrix what calibration chose. */
+static bool take_calibrated(struct requant *job, const struct calibrated *c, struct error *error)
+{
+    struct qmatrix *m = &job->out->matrix;
+    job->importance = c->importance;
+    if (c->input_scale && !qmatrix_set_input_scale(m, c->input_scale, error))
+        return false;
+    if (!qmatrix_set_outliers(m, c->outliers, c->outlier_count, error))
+        return false;
+    if (c->act_scale > 0 && !qmatrix_set_act_scale(m, c->act_scale, c->act_zero, error))
+        return false;
+    job->solving = c->factor != NULL;
+    return !c->factor || gptq_open(&job->gptq, m, c->factor, error);
+}
+
+static enum requant_pass first_pass(const struct requant *job)
+{
+    const struct scheme *s = &job->out->matrix.scheme;
+    if (!s->stored && s->granularity == GRANULARITY_TENSOR)
+        return REQUANT_SCAN;
+    return job->solving ? REQUANT_LOAD : REQUANT_PACK;
+}
+
+static bool begin(struct requant *job, const struct model *model, int tensor, const struct scheme *scheme,
+                  const struct calibrated *calibrated, struct pool *pool,
+                  struct error *error)
 {
     const struct tensor *t = &model->tensors[tensor];
     size_t rows = t->stored.rows, cols = t->stored.cols;
     *job = (struct requant){.model = model, .tensor = tensor, .strips = (size_t)pool_threads(pool)};
     job->truth = &model_reference(model)->tensors[tensor].stored;
-    job->scanned = scheme->stored || scheme->granularity != GRANULARITY_TENSOR;
     if (!scheme_check(scheme, error))
         return false;
+    if (scheme_calibrates(scheme) && !calibrated)
+        return error_set(error, "%s: this scheme needs calibration", t->name);
     job->out = calloc(1, sizeof *job->out);
     job->row_range = calloc(rows, sizeof *job->row_range);
     job->row_w2 = calloc(rows, sizeof *job->row_w2);
@@ -53,7 +79,9 @@ bool requant_begin(struct requant *job, const struct model *model, int tensor,
         job->out->tensor = tensor;
         ok = init_matrix(&job->out->matrix, &t->stored, scheme, error);
     }
+    ok = ok && (!calibrated || take_calibrated(job, calibrated, error));
     if (ok) {
+        job->pass = first_pass(job);
         job->out->error.row_sqnr_db = calloc(rows, sizeof(float));
         ok = job->out->error.row_sqnr_db || error_set(error, "%s: not enough memory", t->name);
     }
@@ -62,6 +90,19 @@ bool requant_begin(struct requant *job, const struct model *model, int tensor,
     if (!ok)
         requant_end(job);
     return ok;
+}
+
+bool requant_begin(struct requant *job, const struct model *model, int tensor,
+                   const struct scheme *scheme, struct pool *pool, struct error *error)
+{
+    return begin(job, model, tensor, scheme, NULL, pool, error);
+}
+
+bool requant_begin_calibrated(struct requant *job, const struct model *model, int tensor,
+                              const struct scheme *scheme, const struct calibrated *calibrated,
+                              struct pool *pool, struct error *error)
+{
+    return begin(job, model, tensor, scheme, calibrated, pool, error);
 }
 
 /* Panels are shared out as a product shares them: thread t begins with panels t / threads of the matrix,
@@ -95,11 +136,56 @@ static struct range rows_of_item(const struct requant *job, size_t item)
     return (struct range){begin, end < rows_of(job) ? end : rows_of(job)};
 }
 
+/* A row of weights that codes are to stand for. */
+static void read_row(struct requant *job, size_t r, float *row)
+{
+    isa_current()->decode_row(&job->model->tensors[job->tensor].stored, r, row);
+    quantize_intake(&job->out->matrix, r, row);
+}
+
 static void scan_row(struct requant *job, size_t r, float *row)
 {
-    const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
-    isa_current()->decode_row(stored, r, row);
-    value_range_add(&job->row_range[r], row, stored->cols);
+    read_row(job, r, row);
+    value_range_add(&job->row_range[r], row, job->out->matrix.cols);
+}
+
+/* Scales of a row's groups; a whole tensor's is there already. */
+static void choose_grids(struct requant *job, size_t r, const float *row)
+{
+    struct qmatrix *m = &job->out->matrix;
+    bool clip = methods_have(&m->scheme.methods, METHOD_CLIP);
+    double least = (double)m->scheme.methods.value[PARAMETER_CLIP_LEAST];
+    for (size_t g = 0, c = 0; c < m->cols && m->scheme.granularity != GRANULARITY_TENSOR;
+         g++, c += m->group) {
+        size_t n = m->cols - c < m->group ? m->cols - c : m->group;
+        const float *importance = job->importance ? job->importance + c : NULL;
+        struct value_range range = {0, 0};
+        value_range_add(&range, row + c, n);
+        quantize_set_grid(m, r, g, clip ? clip_grid(m, row + c, n, importance, least)
+                                        : quantize_grid(m, range));
+    }
+}
+
+static void load_row(struct requant *job, size_t r, float *row)
+{
+    read_row(job, r, row);
+    choose_grids(job, r, row);
+    gptq_load(&job->gptq, r, row);
+}
+
+static void quantize(struct requant *job, size_t r, float *row)
+{
+    struct qmatrix *m = &job->out->matrix;
+    read_row(job, r, row);
+    if (job->solving) {
+        gptq_row(&job->gptq, r, row);
+        quantize_row_on_grids(m, r, row);
+    } else if (methods_have(&m->scheme.methods, METHOD_CLIP)) {
+        choose_grids(job, r, row);
+        quantize_row_on_grids(m, r, row);
+    } else {
+        quantize_row(m, r, row);
+    }
 }
 
 /* Measures e = w' - w of a row, w of the reference. Sums are kept a row, so that the totals do not depend on
@@ -120,8 +206,7 @@ static void pack_row(struct requant *job, size_t r, float *row)
 {
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
     float *back = row + stored->cols;
-    isa_current()->decode_row(stored, r, row);
-    methods[job->out->matrix.scheme.method].pack(job, r, row);
+    quantize(job, r, row);
     qmatrix_decode_row(&job->out->matrix, r, back);
     if (job->truth != stored)
         isa_current()->decode_row(job->truth, r, row);
@@ -148,6 +233,11 @@ static void each_row(struct requant *job, size_t begin, size_t end, int thread,
     }
 }
 
+static void load_rows(void *arg, size_t begin, size_t end, int thread)
+{
+    each_row(arg, begin, end, thread, load_row);
+}
+
 static void scan_rows(void *arg, size_t begin, size_t end, int thread)
 {
     each_row(arg, begin, end, thread, scan_row);
@@ -167,8 +257,6 @@ static void finish_scan(struct requant *job)
         all.max = fmaxf(all.max, job->row_range[r].max);
     }
     quantize_tensor_scale(&job->out->matrix, all);
-    job->scanned = true;
-    job->panel = 0;
 }
 
 static void finish_pack(struct requant *job)
@@ -190,25 +278,49 @@ static void finish_pack(struct requant *job)
     e->exact = e->sum_e2 == 0 && !atomic_load(&job->altered);
 }
 
+/* Some panels of every strip; true when the pass is over. */
+static bool pass_panels(struct requant *job, struct pool *pool, pool_fn *treat)
+{
+    size_t block = SLICE / PANEL_ROWS / job->out->matrix.cols / job->strips + 1;
+    size_t left = strip_panels(job) - job->panel;
+    job->step = left < block ? left : block;
+    pool_run(pool, job->strips * job->step, treat, job);
+    job->panel += job->step;
+    return job->panel == strip_panels(job);
+}
+
+/* A slice of the pass under way; true when it is over. */
+static bool pass_step(struct requant *job, struct pool *pool)
+{
+    switch (job->pass) {
+    case REQUANT_SCAN:
+        if (!pass_panels(job, pool, scan_rows))
+            return false;
+        finish_scan(job);
+        return true;
+    case REQUANT_LOAD:
+        return pass_panels(job, pool, load_rows);
+    case REQUANT_SOLVE:
+        return gptq_step(&job->gptq, pool);
+    default:
+        return pass_panels(job, pool, pack_rows);
+    }
+}
+
 bool requant_step(struct requant *job, struct pool *pool, double seconds)
 {
     double begin = clock_seconds();
-    size_t block = SLICE / PANEL_ROWS / job->out->matrix.cols / job->strips + 1;
-    while (job->panel < strip_panels(job)) {
-        size_t left = strip_panels(job) - job->panel;
-        job->step = left < block ? left : block;
-        pool_run(pool, job->strips * job->step, job->scanned ? pack_rows : scan_rows, job);
-        job->panel += job->step;
-        if (job->panel == strip_panels(job)) {
-            if (job->scanned)
-                break;
-            finish_scan(job);
+    do {
+        if (!pass_step(job, pool))
+            continue;
+        if (job->pass == REQUANT_PACK) {
+            finish_pack(job);
+            return true;
         }
-        if (clock_seconds() - begin > seconds)
-            return false;
-    }
-    finish_pack(job);
-    return true;
+        job->pass = job->solving ? job->pass + 1 : REQUANT_PACK;
+        job->panel = 0;
+    } while (clock_seconds() - begin <= seconds);
+    return false;
 }
 
 double requant_fraction(const struct requant *job)
@@ -216,8 +328,15 @@ double requant_fraction(const struct requant *job)
     if (!job->out)
         return 1;
     double part = (double)job->panel / (double)strip_panels(job);
-    bool two_passes = job->out->matrix.scheme.granularity == GRANULARITY_TENSOR;
-    return two_passes ? (job->scanned ? 0.5 : 0) + part / 2 : part;
+    if (job->pass == REQUANT_SOLVE)
+        part = (double)job->gptq.done / (double)job->out->matrix.cols;
+    bool two_passes = !job->solving && job->out->matrix.scheme.granularity == GRANULARITY_TENSOR;
+    if (two_passes)
+        return (job->pass == REQUANT_SCAN ? 0 : 0.5) + part / 2;
+    if (job->solving) /* solving is most of it */
+        return job->pass == REQUANT_SOLVE ? 0.1 + 0.8 * part : job->pass == REQUANT_PACK ? 0.9 + part / 10
+                                                                                         : part / 10;
+    return part;
 }
 
 struct packed *requant_take(struct requant *job)
@@ -232,6 +351,7 @@ void requant_end(struct requant *job)
     if (job->acquired)
         model_release(job->model, job->tensor);
     packed_unref(job->out);
+    gptq_close(&job->gptq);
     free(job->row_range);
     free(job->row_w2);
     free(job->row_e2);

@@ -1,8 +1,8 @@
 /* requant.h - turning one stored tensor into a packed matrix of another scheme, in bounded slices.
  *
- * A method is a row of the table in methods.c. It reads the stored rows, decoded exactly, and writes
- * the rows of the new matrix; rows are shared out over the pool. Errors against the reference
- * (model_reference) are measured on the way.
+ * The stored rows, decoded exactly, become the rows of the new matrix; rows are shared out over the pool. Errors
+ * against the reference (model_reference) are measured on the way. Methods that look at activations are given
+ * what was chosen from them; quantization.h brings that about for a whole set.
  *
  * Of the stored scheme nothing is packed: the matrix is borrowed from the model, with its errors against the
  * reference. */
@@ -13,6 +13,27 @@
 #include "../engine/weights.h"
 
 #include "../../kernels/quantize.h"
+#include "gptq.h"
+
+/* What calibration chose for a tensor; parts that its scheme has no use for are null or 0. All of it must
+ * outlive the job. */
+struct calibrated {
+    const float *input_scale;     /* cols */
+    const float *importance;      /* cols: mean of squared activations, by which a clip search weighs errors */
+    const uint32_t *outliers;     /* columns */
+    size_t outlier_count;
+    float act_scale;              /* of static activations */
+    int act_zero;
+    const struct factor *factor;  /* of the Hessian, for GPTQ */
+};
+
+/* In their order; each a pass over all rows but for the solving, which goes by columns. */
+enum requant_pass {
+    REQUANT_SCAN,  /* for a per-tensor scale: the range */
+    REQUANT_LOAD,  /* for GPTQ: scales, and weights to work on */
+    REQUANT_SOLVE,
+    REQUANT_PACK,
+};
 
 struct requant {
     const struct model *model;
@@ -22,7 +43,10 @@ struct requant {
     struct packed *out;      /* being made; null when taken */
     size_t strips;           /* runs of panels side by side, one a thread ... */
     size_t panel, step;      /* ... the next panel of each in the pass under way, and how many now */
-    bool scanned;            /* a per-tensor scale needs a pass over all rows first */
+    enum requant_pass pass;
+    const float *importance; /* see struct calibrated */
+    struct gptq gptq;        /* where the scheme asks for it ... */
+    bool solving;
     struct value_range *row_range; /* of that pass */
     double *row_w2, *row_e2; /* sums of each row */
     float *row_max;          /* largest |error| of each row, and its column */
@@ -31,22 +55,17 @@ struct requant {
     float *buffer;           /* two rows a thread */
 };
 
-struct method_info {
-    enum method method;
-    const char *summary;
-    bool needs_calibration;
-    /* Packs rows begin..end-1 of job->out from the stored rows; runs on any thread. */
-    void (*pack)(struct requant *job, size_t row, const float *stored);
-};
-
-extern const struct method_info methods[METHOD_COUNT];
-
 /* Prepares the job, for which the pool keeps the stored weights in memory until requant_end. Fails when
- * the scheme has no kernel or memory is short. */
+ * the scheme has no kernel, needs calibration or memory is short. */
 bool requant_begin(struct requant *job, const struct model *model, int tensor,
                    const struct scheme *scheme, struct pool *pool, struct error *error);
 
-/* Works for about `seconds`, at least one block of rows; true when the matrix is finished. */
+/* The same for a scheme that was calibrated. */
+bool requant_begin_calibrated(struct requant *job, const struct model *model, int tensor,
+                              const struct scheme *scheme, const struct calibrated *calibrated,
+                              struct pool *pool, struct error *error);
+
+/* Works for about `seconds`, at least one block of rows or columns; true when the matrix is finished. */
 bool requant_step(struct requant *job, struct pool *pool, double seconds);
 
 /* 0..1 */

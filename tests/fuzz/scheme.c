@@ -36,7 +36,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 void fuzz_seeds(void)
 {
     static const char *const texts[] = {"stored",  "int4/int8.asym:g32:asym:rtn", "w8a8", "w4a16:g64",
-                                        "fp8e4m3/fp8:tensor", "bf16/fp16", "int8:channel:sym"};
+                                        "fp8e4m3/fp8:tensor", "bf16/fp16", "int8:channel:sym",
+                                        "int4:g64:awq(alpha=0.5)+clip+gptq(damp=0.02,actorder=0)",
+                                        "w8a8:llmint8(threshold=6)", "int8/int8.static.kl.asym:smoothquant"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         fuzz_seed_text(texts[i]);
 }

@@ -1,0 +1,25 @@
+/* AWQ (Lin et al. 2023, section 3.2): a weight matters as much as the activations it multiplies, so columns
+ * of large mean |x| are scaled up before rounding, s = mean|x|^alpha, and lose less. Alpha is searched in
+ * steps of 1/20 (section 3.2, equation 5); scales are normalized to lie around 1. */
+#include "scaling.h"
+
+#include <math.h>
+
+static void scale(const struct scaling_site *site, double alpha, float *out)
+{
+    const struct site_stats *s = site->stats;
+    double largest = 0, least = INFINITY, most = 0;
+    for (size_t c = 0; c < s->cols; c++)
+        largest = fmax(largest, site_mean(s, c));
+    for (size_t c = 0; c < s->cols; c++) {
+        double mean = fmax(site_mean(s, c), 1e-4 * largest); /* a column may never have been reached */
+        double value = largest > 0 ? pow(mean, alpha) : 1;
+        out[c] = (float)value;
+        least = fmin(least, value);
+        most = fmax(most, value);
+    }
+    for (size_t c = 0; c < s->cols; c++)
+        out[c] = (float)((double)out[c] / sqrt(least * most));
+}
+
+const struct scaling_method awq_scaling = {METHOD_AWQ, PARAMETER_AWQ_ALPHA, scale};

@@ -1,0 +1,105 @@
+#include "calibration.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool all_finite(const float *x, size_t cols)
+{
+    float odd = 0;
+    for (size_t c = 0; c < cols; c++)
+        odd += fabsf(x[c]) <= FLT_MAX ? 0.0f : 1.0f;
+    return odd == 0;
+}
+
+float site_largest(const struct site_stats *s, size_t c)
+{
+    return fmaxf(-s->least[c], s->most[c]);
+}
+
+double site_mean(const struct site_stats *s, size_t c)
+{
+    return s->tokens ? s->sum_abs[c] / (double)s->tokens : 0;
+}
+
+struct pass {
+    struct site_stats *s;
+    const float *x;
+    size_t stride, n;
+    bool *odd;
+};
+
+static void find_odd(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct pass *p = arg;
+    (void)thread;
+    for (size_t t = begin; t < end; t++)
+        p->odd[t] = !all_finite(p->x + t * p->stride, p->s->cols);
+}
+
+/* Items are runs of columns, which go through the tokens in their order. */
+enum { RUN = 64 };
+
+static void add_columns(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct pass *p = arg;
+    struct site_stats *s = p->s;
+    size_t first = begin * RUN, last = end * RUN < s->cols ? end * RUN : s->cols;
+    (void)thread;
+    for (size_t t = 0; t < p->n; t++) {
+        const float *x = p->x + t * p->stride;
+        for (size_t c = first; c < last && !p->odd[t]; c++) {
+            s->least[c] = x[c] < s->least[c] ? x[c] : s->least[c];
+            s->most[c] = x[c] > s->most[c] ? x[c] : s->most[c];
+            s->sum_abs[c] += fabs((double)x[c]);
+            s->sum_squares[c] += (double)x[c] * (double)x[c];
+        }
+    }
+}
+
+static void take_sample(const struct pass *p)
+{
+    struct site_stats *s = p->s;
+    size_t most = s->tokens < CALIBRATION_SAMPLES ? s->tokens : CALIBRATION_SAMPLES;
+    for (size_t t = 0, seen = 0; t < p->n && s->samples < most; t++) {
+        if (p->odd[t])
+            continue;
+        if (seen++ * most / s->tokens < s->samples)
+            continue;
+        memcpy(s->sample + s->samples++ * s->cols, p->x + t * p->stride, s->cols * sizeof(float));
+    }
+}
+
+bool site_stats_make(struct site_stats *s, struct pool *pool, const float *x, size_t stride, size_t cols,
+                     size_t n, struct error *error)
+{
+    struct pass p = {s, x, stride, n, calloc(n, sizeof *p.odd)};
+    *s = (struct site_stats){.cols = cols};
+    s->least = calloc(cols, sizeof *s->least);
+    s->most = calloc(cols, sizeof *s->most);
+    s->sum_abs = calloc(cols, sizeof *s->sum_abs);
+    s->sum_squares = calloc(cols, sizeof *s->sum_squares);
+    s->sample = malloc(CALIBRATION_SAMPLES * cols * sizeof *s->sample);
+    bool ok = p.odd && s->least && s->most && s->sum_abs && s->sum_squares && s->sample;
+    if (ok) {
+        pool_run(pool, n, find_odd, &p);
+        for (size_t t = 0; t < n; t++)
+            s->odd += p.odd[t];
+        s->tokens = n - s->odd;
+        pool_run(pool, (cols + RUN - 1) / RUN, add_columns, &p);
+        take_sample(&p);
+    }
+    free(p.odd);
+    return ok || error_set(error, "not enough memory for calibration");
+}
+
+void site_stats_free(struct site_stats *s)
+{
+    free(s->least);
+    free(s->most);
+    free(s->sum_abs);
+    free(s->sum_squares);
+    free(s->sample);
+    *s = (struct site_stats){0};
+}

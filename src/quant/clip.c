@@ -1,0 +1,41 @@
+#include "clip.h"
+
+#include <math.h>
+
+enum { STEPS = 20, PIECE = 256 };
+
+static double grid_error(const struct qmatrix *m, struct grid grid, const float *w, size_t n,
+                         const float *importance)
+{
+    float back[PIECE];
+    double sum = 0;
+    for (size_t done = 0; done < n; done += PIECE) {
+        size_t part = n - done < PIECE ? n - done : PIECE;
+        quantize_values(m, grid, w + done, part, back);
+        for (size_t i = 0; i < part; i++) {
+            double e = (double)back[i] - (double)w[done + i];
+            if (isfinite(e))
+                sum += (importance ? (double)importance[done + i] : 1) * e * e;
+        }
+    }
+    return sum;
+}
+
+struct grid clip_grid(const struct qmatrix *m, const float *w, size_t n, const float *importance,
+                      double least)
+{
+    struct value_range range = {0, 0};
+    value_range_add(&range, w, n);
+    struct grid best = quantize_grid(m, range);
+    double best_error = grid_error(m, best, w, n, importance);
+    for (int step = 1; step <= STEPS && best_error > 0; step++) {
+        float share = (float)(1 - (1 - least) * step / STEPS);
+        struct grid grid = quantize_grid(m, (struct value_range){range.min * share, range.max * share});
+        double error = grid_error(m, grid, w, n, importance);
+        if (error < best_error) {
+            best = grid;
+            best_error = error;
+        }
+    }
+    return best;
+}

@@ -1,0 +1,200 @@
+#include "gptq.h"
+
+#include "../../kernels/ops.h"
+#include "calibration.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK = 128, ROWS = TILE_F32 };
+
+_Static_assert((int)TILE_F32 == (int)PANEL_ROWS, "a panel of rows is a panel of a tile");
+
+bool gptq_open(struct gptq *g, const struct qmatrix *m, const struct factor *f, struct error *error)
+{
+    size_t rows = qmatrix_panels(m) * ROWS, stride = tiled_stride(m->cols), grids = rows * m->groups;
+    *g = (struct gptq){.m = m, .f = f, .rows = rows, .panels = rows / ROWS, .stride = stride};
+    const struct {
+        float **at;
+        size_t floats;
+    } parts[] = {
+        {&g->w, rows * stride},  {&g->target, rows * stride},  {&g->nearest, rows * stride},
+        {&g->scale, grids},      {&g->low, grids},             {&g->high, grids},
+        {&g->errors, rows * BLOCK}, {&g->nearest_errors, rows * BLOCK},
+        {&g->block, BLOCK * BLOCK}, {&g->ahead, stride * BLOCK},
+    };
+    bool ok = true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        ok &= (*parts[i].at = calloc(parts[i].floats, sizeof(float))) != NULL;
+    g->error = calloc(rows, sizeof *g->error);
+    g->nearest_error = calloc(rows, sizeof *g->nearest_error);
+    g->odd = calloc(rows, sizeof *g->odd);
+    return (ok && g->error && g->nearest_error && g->odd) ||
+           error_set(error, "not enough memory for GPTQ of %zu x %zu", m->rows, m->cols);
+}
+
+void gptq_close(struct gptq *g)
+{
+    float *floats[] = {g->w,      g->target,         g->nearest, g->scale, g->low,
+                       g->high,   g->errors,         g->nearest_errors, g->block, g->ahead};
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
+        free(floats[i]);
+    free(g->error);
+    free(g->nearest_error);
+    free(g->odd);
+    *g = (struct gptq){0};
+}
+
+void gptq_load(struct gptq *g, size_t r, const float *values)
+{
+    size_t at = r * g->stride;
+    g->odd[r] = !all_finite(values, g->m->cols);
+    for (size_t i = 0; i < g->m->cols; i++)
+        g->w[at + i] = g->odd[r] || g->f->dead[i] ? 0 : values[g->f->order[i]];
+    memcpy(g->target + at, g->w + at, g->m->cols * sizeof *g->w);
+    memcpy(g->nearest + at, g->w + at, g->m->cols * sizeof *g->w);
+}
+
+/* ---- within a block -------------------------------------------------------------------------- */
+
+/* The grids that the rows were given; rows that fill up a panel round to 0. */
+static void read_grids(struct gptq *g)
+{
+    const struct dtype_info *type = &dtypes[g->m->scheme.weight];
+    int lowest = g->m->scheme.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
+    for (size_t group = 0; group < g->m->groups; group++)
+        for (size_t r = 0; r < g->rows; r++) {
+            size_t i = group * g->rows + r;
+            bool there = r < g->m->rows;
+            int zero = there ? qmatrix_zero(g->m, r, group) : type->symmetric_zero;
+            g->scale[i] = there ? qmatrix_scale(g->m, r, group) : 1;
+            g->low[i] = (float)(lowest - zero);
+            g->high[i] = (float)(type->highest - zero);
+        }
+}
+
+struct work {
+    struct gptq *g;
+    size_t width; /* of the block */
+};
+
+/* R[j][i] / R[i][i]: how much of column j's error column i takes over. */
+static float share(const struct factor *f, size_t j, size_t i)
+{
+    return (float)(factor_at(f, j, i) / factor_at(f, i, i));
+}
+
+static void read_block(struct gptq *g, size_t width)
+{
+    for (size_t j = 0; j < width; j++)
+        for (size_t i = j + 1; i < width; i++)
+            g->block[j * BLOCK + i] = share(g->f, g->done + j, g->done + i);
+}
+
+/* One panel of rows through the columns of the block. With `nearest` every weight is rounded where it is;
+ * else where the errors before it want it to be. errors: one line a column. */
+static void quantize_panel(struct gptq *g, size_t width, size_t panel, bool nearest, float *errors)
+{
+    float *targets = (nearest ? g->nearest : g->target) + panel * ROWS * g->stride + g->done;
+    float *w = g->w + panel * ROWS * g->stride + g->done;
+    double *sums = (nearest ? g->nearest_error : g->error) + panel * ROWS;
+    float target[BLOCK][ROWS];
+    for (size_t k = 0; k < width; k++)
+        for (size_t r = 0; r < ROWS; r++)
+            target[k][r] = targets[r * g->stride + k];
+    for (size_t k = 0; k < width; k++) {
+        size_t grid = g->f->order[g->done + k] / g->m->group * g->rows + panel * ROWS;
+        double pivot = factor_at(g->f, g->done + k, g->done + k);
+        float *e = errors + k * ROWS;
+        for (size_t r = 0; r < ROWS; r++) {
+            float was = w[r * g->stride + k], q = (nearest ? was : target[k][r]) / g->scale[grid + r];
+            q = q > g->low[grid + r] ? q : g->low[grid + r];
+            q = q < g->high[grid + r] ? q : g->high[grid + r];
+            float is = round_even(q) * g->scale[grid + r];
+            double left = pivot * ((double)target[k][r] - (double)is);
+            e[r] = was - is;
+            sums[r] += left * left - g->f->lambda * (double)e[r] * (double)e[r];
+            if (!nearest)
+                w[r * g->stride + k] = is;
+        }
+        for (size_t i = k + 1; i < width; i++)
+            for (size_t r = 0; r < ROWS; r++)
+                target[i][r] += e[r] * g->block[k * BLOCK + i];
+    }
+}
+
+static void quantize_panels(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct work *k = arg;
+    (void)thread;
+    for (size_t panel = begin; panel < end; panel++) {
+        quantize_panel(k->g, k->width, panel, true, k->g->nearest_errors + panel * ROWS * BLOCK);
+        quantize_panel(k->g, k->width, panel, false, k->g->errors + panel * ROWS * BLOCK);
+    }
+}
+
+/* ---- beyond the block ------------------------------------------------------------------------ */
+
+/* Panels of columns behind the block. */
+static void pack_ahead(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct work *k = arg;
+    struct gptq *g = k->g;
+    (void)thread;
+    for (size_t panel = begin; panel < end; panel++) {
+        float *out = g->ahead + panel * TILE_F32 * k->width;
+        size_t first = g->done + k->width + panel * TILE_F32;
+        for (size_t j = 0; j < k->width; j++)
+            for (size_t i = 0; i < TILE_F32; i++)
+                out[j * TILE_F32 + i] =
+                    first + i < g->f->cols ? share(g->f, g->done + j, first + i) : 0;
+    }
+}
+
+enum { TOGETHER = 4 };
+
+static void update_panels(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct work *k = arg;
+    struct gptq *g = k->g;
+    const struct operators *ops = operators_current();
+    size_t first = g->done + k->width, columns = (g->stride - first) / TILE_F32;
+    (void)thread;
+    for (size_t run = begin; run < end; run++)
+        for (size_t j = 0; j < columns; j++)
+            for (size_t p = run * TOGETHER; p < (run + 1) * TOGETHER && p < g->panels; p++) {
+                size_t at = p * ROWS * g->stride + first + j * TILE_F32;
+                const float *b = g->ahead + j * TILE_F32 * k->width;
+                ops->tile_add_f32(g->errors + p * ROWS * BLOCK, b, k->width, g->target + at, g->stride);
+                ops->tile_add_f32(g->nearest_errors + p * ROWS * BLOCK, b, k->width, g->nearest + at,
+                                  g->stride);
+            }
+}
+
+bool gptq_step(struct gptq *g, struct pool *pool)
+{
+    size_t left = g->m->cols - g->done;
+    struct work k = {g, left < BLOCK ? left : BLOCK};
+    if (g->done == 0)
+        read_grids(g);
+    read_block(g, k.width);
+    pool_run(pool, g->panels, quantize_panels, &k);
+    if (left > k.width) {
+        pool_run(pool, (g->stride - g->done - k.width) / TILE_F32, pack_ahead, &k);
+        pool_run(pool, (g->panels + TOGETHER - 1) / TOGETHER, update_panels, &k);
+    }
+    g->done += k.width;
+    for (size_t r = 0; r < g->m->rows && g->done == g->m->cols; r++)
+        g->rounded += g->odd[r] || !(g->error[r] <= g->nearest_error[r]);
+    return g->done == g->m->cols;
+}
+
+bool gptq_row(const struct gptq *g, size_t r, float *out)
+{
+    if (g->odd[r] || !(g->error[r] <= g->nearest_error[r]))
+        return false;
+    for (size_t i = 0; i < g->m->cols; i++)
+        out[g->f->order[i]] = g->w[r * g->stride + i];
+    return true;
+}

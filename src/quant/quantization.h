@@ -1,0 +1,75 @@
+/* quantization.h - a whole set of weights from an array of schemes, with what methods need to know of
+ * activations: a job in bounded slices.
+ *
+ * Tensors whose scheme needs no calibration come first. The others follow in the order of a walk (engine/walk.h)
+ * that brings a calibration text through the model: at each site the inputs of its layers are observed, the
+ * layers quantized, and the text goes on. Where one of them is a GPTQ that asks for it (sequence=1, the usual),
+ * the walk goes through what is quantized already, so that each layer is calibrated on what those before it
+ * give now (Frantar et al. 2022, section 4); else through the stored weights, all at once. */
+#ifndef QTOP_QUANTIZATION_H
+#define QTOP_QUANTIZATION_H
+
+#include "../engine/pool.h"
+#include "../engine/weights.h"
+
+/* A text to calibrate on, in windows of `window` tokens that know nothing of each other, each with BOS first
+ * where texts begin with it. */
+struct calibration_text {
+    int32_t *tokens;
+    size_t count, window;
+};
+
+enum {
+    CALIBRATION_LEAST = 128,  /* tokens that a text must have */
+    CALIBRATION_MOST = 8192,  /* tokens of it that are used */
+    CALIBRATION_WINDOW = 512,
+};
+
+/* Cuts a text (without BOS) into windows of the smaller of context and CALIBRATION_WINDOW; bos -1: none. Fails
+ * when it is too short. The caller frees out->tokens. */
+bool calibration_text_make(struct calibration_text *out, const int32_t *tokens, size_t count, int32_t bos,
+                           size_t context, struct error *error);
+
+struct quantization_plan {
+    const struct model *model;
+    struct pool *pool;              /* whose caller runs the job */
+    struct weights *from;           /* what the set begins as; tensors that have their scheme stay */
+    struct weights *stored;         /* the model's stored weights */
+    const struct scheme *schemes;   /* schemes_count */
+    const struct calibration_text *text; /* may be null where no scheme calibrates */
+};
+
+struct quantization;
+
+/* Whether a tensor of `from` is to be made anew; whether any of those needs a text. */
+bool quantization_pending(const struct quantization_plan *plan, int tensor);
+bool quantization_calibrates(const struct quantization_plan *plan);
+
+/* What the plan names must outlive the job; sets are referenced. Null with an error. */
+struct quantization *quantization_open(const struct quantization_plan *plan, struct error *error);
+void quantization_close(struct quantization *job);
+
+/* Works for about `seconds`; *done: the set is finished. False with an error. */
+bool quantization_step(struct quantization *job, double seconds, bool *done, struct error *error);
+
+/* 0..1, and what is being done: "calibrating", "quantizing". */
+double quantization_fraction(const struct quantization *job);
+const char *quantization_work(const struct quantization *job);
+
+/* The finished set, now the caller's. */
+struct weights *quantization_take(struct quantization *job);
+
+/* What a person should know about how a tensor came about (damping that had to be raised, activations that are
+ * not finite or never came), one line each; null past the end. */
+const char *quantization_note(const struct quantization *job, size_t i);
+
+/* What calibration chose, of a finished tensor: for the screens, until the job is closed. */
+struct quantization_choice {
+    double alpha;     /* of the input scale; NAN where there is none */
+    double damp;      /* that GPTQ's factor took; NAN */
+    size_t rounded;   /* rows that GPTQ left to rounding */
+    size_t outliers;  /* columns */
+};
+struct quantization_choice quantization_choice(const struct quantization *job, int tensor);
+
+#endif

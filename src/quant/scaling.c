@@ -1,0 +1,205 @@
+#include "scaling.h"
+
+#include "../../kernels/dispatch.h"
+#include "../engine/product.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum { ALPHAS = 20 }; /* 0, 1/20 ... 19/20 and 1 */
+
+static const struct scaling_method *const scalings[] = {&awq_scaling, &smoothquant_scaling};
+
+const struct scaling_method *scaling_of(const struct scheme *s)
+{
+    for (size_t i = 0; i < sizeof scalings / sizeof *scalings; i++)
+        if (methods_have(&s->methods, scalings[i]->method))
+            return scalings[i];
+    return NULL;
+}
+
+static const struct qmatrix *stored_of(const struct scaling *s, size_t i)
+{
+    return &s->site.model->tensors[s->site.tensors[i]].stored;
+}
+
+/* ---- what the stored weights say ------------------------------------------------------------- */
+
+static void find_weight_most(struct scaling *s)
+{
+    size_t cols = s->site.stats->cols;
+    for (size_t i = 0; i < s->site.count; i++)
+        for (size_t r = 0; r < stored_of(s, i)->rows; r++) {
+            isa_current()->decode_row(stored_of(s, i), r, s->rows);
+            for (size_t c = 0; c < cols; c++) {
+                float size = fabsf(s->rows[c]);
+                bool larger = size > s->site.weight_most[c] && size <= FLT_MAX;
+                s->site.weight_most[c] = larger ? size : s->site.weight_most[c];
+            }
+        }
+}
+
+static void multiply(struct scaling *s, const struct qmatrix *m, float *y)
+{
+    products_run(s->pool, s->scratch, &m, 1, s->site.stats->sample, s->site.stats->samples, &y);
+}
+
+static size_t outputs(const struct scaling *s, size_t i)
+{
+    return stored_of(s, i)->rows * s->site.stats->samples;
+}
+
+bool scaling_open(struct scaling *s, const struct model *model, struct pool *pool, const int *tensors,
+                  size_t count, const struct site_stats *stats, const struct scheme *scheme,
+                  struct error *error)
+{
+    size_t cols = stats->cols, all = 0, most = 0;
+    *s = (struct scaling){.site = {model, tensors, count, stats, NULL}, .pool = pool};
+    s->method = scaling_of(scheme);
+    s->scheme = *scheme;
+    s->scheme.methods = (struct methods){0};
+    s->scheme.act_range = ACT_DYNAMIC;
+    s->fixed = scheme->methods.value[s->method->alpha] != PARAMETER_SEARCH;
+    s->best_loss = INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        all += outputs(s, i);
+        most = outputs(s, i) > most ? outputs(s, i) : most;
+    }
+    s->site.weight_most = calloc(cols, sizeof(float));
+    s->scale = malloc(cols * sizeof(float));
+    s->best = malloc(cols * sizeof(float));
+    s->rows = malloc((size_t)pool_threads(pool) * cols * sizeof(float));
+    bool ok = s->site.weight_most && s->scale && s->best && s->rows;
+    if (ok && !s->fixed) {
+        s->truth = malloc((all + 1) * sizeof(float));
+        s->y = malloc((most + 1) * sizeof(float));
+        s->scratch = aligned_alloc(64, padded_bytes(products_scratch(cols, CALIBRATION_SAMPLES)));
+        ok = s->truth && s->y && s->scratch;
+    }
+    if (!ok)
+        return error_set(error, "not enough memory to search an input scale");
+    find_weight_most(s);
+    float *y = s->truth;
+    for (size_t i = 0; i < count && !s->fixed && stats->samples > 0; y += outputs(s, i), i++)
+        multiply(s, stored_of(s, i), y);
+    s->best_alpha = s->fixed ? (double)scheme->methods.value[s->method->alpha] : 0;
+    s->method->scale(&s->site, s->best_alpha, s->best);
+    return true;
+}
+
+void scaling_close(struct scaling *s)
+{
+    free(s->site.weight_most);
+    free(s->scale);
+    free(s->best);
+    free(s->rows);
+    free(s->truth);
+    free(s->y);
+    free(s->scratch);
+    *s = (struct scaling){0};
+}
+
+/* ---- trials ---------------------------------------------------------------------------------- */
+
+struct trial {
+    struct scaling *s;
+    const struct qmatrix *stored;
+    struct qmatrix *m;
+    struct value_range *ranges; /* of rows, where the whole tensor shares a scale */
+};
+
+static float *scaled_row(const struct trial *t, size_t r, int thread)
+{
+    float *row = t->s->rows + (size_t)thread * t->stored->cols;
+    isa_current()->decode_row(t->stored, r, row);
+    quantize_intake(t->m, r, row);
+    return row;
+}
+
+static void range_panels(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct trial *t = arg;
+    for (size_t r = begin * PANEL_ROWS; r < end * PANEL_ROWS && r < t->stored->rows; r++)
+        value_range_add(&t->ranges[r], scaled_row(t, r, thread), t->stored->cols);
+}
+
+static void pack_panels(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct trial *t = arg;
+    for (size_t r = begin * PANEL_ROWS; r < end * PANEL_ROWS && r < t->stored->rows; r++)
+        quantize_row(t->m, r, scaled_row(t, r, thread));
+}
+
+static bool pack_trial(struct trial *t, struct error *error)
+{
+    struct value_range all = {0, 0};
+    if (t->s->scheme.granularity == GRANULARITY_TENSOR) {
+        t->ranges = calloc(t->stored->rows, sizeof *t->ranges);
+        if (!t->ranges)
+            return error_set(error, "not enough memory to search an input scale");
+        pool_run(t->s->pool, qmatrix_panels(t->m), range_panels, t);
+        for (size_t r = 0; r < t->stored->rows; r++) {
+            all.min = fminf(all.min, t->ranges[r].min);
+            all.max = fmaxf(all.max, t->ranges[r].max);
+        }
+        free(t->ranges);
+    }
+    quantize_tensor_scale(t->m, all);
+    pool_run(t->s->pool, qmatrix_panels(t->m), pack_panels, t);
+    return true;
+}
+
+static double squared_distance(const float *a, const float *b, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sum;
+}
+
+/* Packs one tensor with the scales under trial and adds what its outputs are off by. */
+static bool try_tensor(struct scaling *s, size_t i, struct error *error)
+{
+    struct qmatrix m;
+    const struct qmatrix *stored = stored_of(s, i);
+    const float *truth = s->truth;
+    for (size_t k = 0; k < i; k++)
+        truth += outputs(s, k);
+    if (!qmatrix_init(&m, &s->scheme, stored->rows, stored->cols, error))
+        return false;
+    struct trial t = {s, stored, &m, NULL};
+    bool ok = qmatrix_set_input_scale(&m, s->scale, error) && pack_trial(&t, error);
+    if (ok) {
+        multiply(s, &m, s->y);
+        s->loss += squared_distance(s->y, truth, outputs(s, i));
+    }
+    qmatrix_free(&m);
+    return ok;
+}
+
+bool scaling_step(struct scaling *s, bool *done, struct error *error)
+{
+    *done = s->fixed || s->site.stats->samples == 0 || s->step > ALPHAS;
+    if (*done)
+        return true;
+    double alpha = (double)s->step / ALPHAS;
+    if (s->at == 0) {
+        s->loss = 0;
+        s->method->scale(&s->site, alpha, s->scale);
+    }
+    if (!try_tensor(s, s->at, error))
+        return false;
+    if (++s->at < s->site.count)
+        return true;
+    s->at = 0;
+    s->step++;
+    if (s->loss < s->best_loss) {
+        s->best_loss = s->loss;
+        s->best_alpha = alpha;
+        float *scale = s->best;
+        s->best = s->scale;
+        s->scale = scale;
+    }
+    return true;
+}

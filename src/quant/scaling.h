@@ -1,0 +1,57 @@
+/* scaling.h - input scales that methods choose for the matrices behind one site, and the search for the best
+ * of them with the real scheme in the loop: each candidate is packed and multiplied as it would run.
+ *
+ * A matrix with input scale s stands for w' = dequant(quant(w s)) / s, and its activations are x / s: in exact
+ * arithmetic nothing changes. It stays with the matrix and touches neither the norm nor its siblings. */
+#ifndef QTOP_SCALING_H
+#define QTOP_SCALING_H
+
+#include "../engine/walk.h"
+#include "calibration.h"
+
+struct scaling_site {
+    const struct model *model;
+    const int *tensors;              /* behind the site */
+    size_t count;
+    const struct site_stats *stats;
+    float *weight_most;              /* cols: the largest |w| of each column, of all the tensors */
+};
+
+/* A method that chooses input scales. */
+struct scaling_method {
+    enum method method;
+    enum parameter alpha;
+    /* out (cols): the scales of one alpha. */
+    void (*scale)(const struct scaling_site *site, double alpha, float *out);
+};
+
+/* The row of the scheme's method, or null. */
+const struct scaling_method *scaling_of(const struct scheme *scheme);
+
+struct scaling {
+    struct scaling_site site;
+    const struct scaling_method *method;
+    struct scheme scheme;  /* of the trials: the scheme rounded to nearest */
+    struct pool *pool;
+    float *scale, *best;   /* cols */
+    double best_alpha, best_loss, loss;
+    size_t at, step;       /* tensor and alpha of the next trial */
+    bool fixed;            /* alpha is given */
+    float *truth;          /* outputs of the sample with the stored weights, tensor after tensor */
+    float *y;
+    float *rows;           /* a row a thread */
+    void *scratch;
+};
+
+/* Begins to choose for tensors of a site (held in memory by the caller, as stats are). */
+bool scaling_open(struct scaling *s, const struct model *model, struct pool *pool, const int *tensors,
+                  size_t count, const struct site_stats *stats, const struct scheme *scheme,
+                  struct error *error);
+void scaling_close(struct scaling *s);
+
+/* One trial of one tensor; *done: s->best and s->best_alpha are there. False when memory is short. */
+bool scaling_step(struct scaling *s, bool *done, struct error *error);
+
+extern const struct scaling_method awq_scaling, smoothquant_scaling;
+
+#endif

@@ -1,0 +1,265 @@
+/* The table of the Layers screen: what a row says. */
+#include "tui.h"
+
+#include "batch.h"
+
+#include <math.h>
+#include <string.h>
+
+static const struct tensor *tensor_of(const struct tui *t, int tensor)
+{
+    return &t->session->model->tensors[tensor];
+}
+
+enum column_id { C_LAYER, C_SHAPE, C_WEIGHT, C_ACT, C_GROUP, C_SYM, C_METHOD, C_SIZE, C_TIME, C_RATE,
+              C_ROOF, C_SQNR, C_ALONE, COLUMNS_COUNT };
+
+static const struct column columns_table[COLUMNS_COUNT] = {
+    [C_LAYER] = {"LAYER", 18, .stretch = true},
+    [C_SHAPE] = {"SHAPE", 12, .drop = 4},
+    [C_WEIGHT] = {"WEIGHT", 8},
+    [C_ACT] = {"ACT", 10, .drop = 6},
+    [C_GROUP] = {"GROUP", 8, .drop = 8},
+    [C_SYM] = {"SYM", 5, .drop = 7},
+    [C_METHOD] = {"METHOD", 7, .drop = 2},
+    [C_SIZE] = {"SIZE", 7, .drop = 10, .right = true},
+    [C_TIME] = {"us/TOK", 8, .drop = 9, .right = true},
+    [C_RATE] = {"GB/s", 7, .drop = 5, .right = true},
+    [C_ROOF] = {"ROOF%", 6, .drop = 3, .right = true},
+    [C_SQNR] = {"SQNR", 7, .right = true},
+    [C_ALONE] = {"ALONE", 9, .drop = 1, .right = true},
+};
+
+static const enum column_id sort_columns[SORT_COLUMNS] = {
+    [SORT_NONE] = COLUMNS_COUNT, [SORT_NAME] = C_LAYER, [SORT_SIZE] = C_SIZE,
+    [SORT_TIME] = C_TIME,        [SORT_SQNR] = C_SQNR, [SORT_ALONE] = C_ALONE,
+};
+
+enum { CELL = TABLE_CELL };
+
+struct cells {
+    char text[COLUMNS_COUNT][TABLE_CELL];
+};
+
+/* Figures that a tensor and a block share: sums over tensors. */
+struct sums {
+    size_t bytes;
+    double seconds, w2, e2;
+    bool timed, exact;
+    bool own; /* stored weights that are the reference themselves */
+    size_t alone;       /* layers whose own cost was measured ... */
+    double alone_kl;    /* ... and the greatest of them */
+    bool all_stored;
+    size_t count;
+};
+
+static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
+{
+    const struct packed *p = t->frame->set->layer[tensor];
+    s->bytes += p->matrix.bytes;
+    s->timed |= t->frame->layers[tensor].seconds.valid;
+    s->seconds += t->frame->layers[tensor].seconds.value;
+    s->exact = p->error.exact && (s->count == 0 || s->exact);
+    s->own = p->matrix.scheme.stored && !t->frame->model->reference && (s->count == 0 || s->own);
+    s->all_stored = p->matrix.scheme.stored && (s->count == 0 || s->all_stored);
+    s->alone += t->frame->layers[tensor].sensitivity.valid;
+    s->alone_kl = fmax(s->alone_kl, t->frame->layers[tensor].sensitivity.value);
+    s->w2 += p->error.sum_w2;
+    s->e2 += p->error.sum_e2;
+    s->count++;
+}
+
+/* Stored layers cost nothing by definition; of a block the greatest figure is shown. */
+static void alone_cell(const struct sums *s, struct cells *c)
+{
+    if (s->alone > 0)
+        snprintf(c->text[C_ALONE], CELL, s->alone_kl < 1e-4 ? "%.1e" : "%.5f", s->alone_kl);
+    else
+        snprintf(c->text[C_ALONE], CELL, "%s", s->all_stored ? "-" : "E");
+}
+
+static void figure_cells(const struct tui *t, const struct sums *s, struct cells *c)
+{
+    const struct frame *f = t->frame;
+    char bytes[16];
+    snprintf(c->text[C_SIZE], CELL, "%s", format_bytes(bytes, (double)s->bytes));
+    if (s->timed) {
+        double rate = (double)s->bytes / s->seconds;
+        snprintf(c->text[C_TIME], CELL, s->seconds < 1e-4 ? "%.2f" : "%.0f", s->seconds * 1e6);
+        snprintf(c->text[C_RATE], CELL, "%.1f", rate / 1e9);
+        if (f->in_cache)
+            snprintf(c->text[C_ROOF], CELL, "cache");
+        else if (f->peak_read.valid)
+            snprintf(c->text[C_ROOF], CELL, "%.0f%%", 100 * rate / f->peak_read.value);
+    } else {
+        snprintf(c->text[C_TIME], CELL, "-");
+        snprintf(c->text[C_RATE], CELL, "-");
+        snprintf(c->text[C_ROOF], CELL, "-");
+    }
+    alone_cell(s, c);
+    if (s->own)
+        snprintf(c->text[C_SQNR], CELL, "-");
+    else if (s->exact || s->e2 == 0)
+        snprintf(c->text[C_SQNR], CELL, "exact");
+    else
+        snprintf(c->text[C_SQNR], CELL, "%.1f", 10 * log10(s->w2 / s->e2));
+}
+
+static void scheme_cells(const struct scheme *s, const struct tensor *x, bool multiplies,
+                         struct cells *c)
+{
+    char text[SCHEME_TEXT];
+    bool integers = dtypes[s->weight].kind == DTYPE_KIND_INTEGER;
+    snprintf(c->text[C_SHAPE], CELL, "%zux%zu", x->stored.rows, x->stored.cols);
+    snprintf(c->text[C_WEIGHT], CELL, "%s%s", dtypes[s->weight].name, s->stored ? "*" : "");
+    snprintf(c->text[C_ACT], CELL, "%s", multiplies ? scheme_print_act(s, text) : "-");
+    snprintf(c->text[C_GROUP], CELL, "%s", scheme_print_granularity(s, text));
+    snprintf(c->text[C_SYM], CELL, "%s", !integers ? "-" : s->asym ? "asym" : "sym");
+    if (s->stored)
+        snprintf(c->text[C_METHOD], CELL, "-");
+    else
+        methods_print_names(&s->methods, c->text[C_METHOD], CELL);
+}
+
+static void tensor_cells(const struct tui *t, int tensor, struct cells *c)
+{
+    const struct tensor *x = tensor_of(t, tensor);
+    const struct scheme *s = &t->frame->set->layer[tensor]->matrix.scheme;
+    bool flat = *t->filter || t->sort != SORT_NONE;
+    struct sums sums = {0};
+    bool multiplies = tensor_multiplies(t->session->model, tensor);
+    const char *name = x->block >= 0 && !flat ? roles[x->role].name : x->name;
+    snprintf(c->text[C_LAYER], CELL, "%s%s%s", t->tagged[tensor] ? "*" : " ",
+             x->block >= 0 && !flat ? "  " : "", name);
+    scheme_cells(s, x, multiplies, c);
+    add_to_sums(t, tensor, &sums);
+    figure_cells(t, &sums, c);
+}
+
+/* The cache: its shape is positions x values of one; its size that of all positions, and what attention
+ * read a second are the positions up to the newest. */
+static void kv_cells(const struct tui *t, struct cells *c)
+{
+    const struct frame *f = t->frame;
+    const struct hyper *h = &t->session->model->hyper;
+    int kv = kv_index(t->session->model);
+    const struct metric *seconds = &f->layers[kv].seconds;
+    struct sums sums = {.bytes = f->position * kv_bytes_per_position(f->model, f->set->kv),
+                        .seconds = seconds->value, .timed = seconds->valid, .own = true, .all_stored = true};
+    struct scheme s = scheme_default(f->set->kv);
+    char bytes[16];
+    for (int k = C_ACT; k <= C_METHOD; k++)
+        snprintf(c->text[k], CELL, "-");
+    snprintf(c->text[C_LAYER], CELL, "%s%s", t->tagged[kv] ? "*" : " ", KV_NAME);
+    snprintf(c->text[C_SHAPE], CELL, "%zux%zu", f->capacity,
+             2 * h->layers * h->kv_heads * h->head_size);
+    snprintf(c->text[C_WEIGHT], CELL, "%s", dtypes[s.weight].name);
+    if (dtypes[s.weight].kind != DTYPE_KIND_FLOAT)
+        snprintf(c->text[C_GROUP], CELL, "head");
+    if (dtypes[s.weight].kind == DTYPE_KIND_INTEGER)
+        snprintf(c->text[C_SYM], CELL, "sym");
+    figure_cells(t, &sums, c);
+    snprintf(c->text[C_SIZE], CELL, "%s",
+             format_bytes(bytes, (double)layers_kv_bytes(t, f->set->kv)));
+}
+
+/* A block row sums up its linear layers; a field on which they differ says "mixed". */
+static void block_cells(const struct tui *t, int block, struct cells *c)
+{
+    struct sums sums = {0};
+    for (int i = 0; i < (int)t->session->model->tensor_count; i++) {
+        struct cells one;
+        if (!layers_is_linear(t, i, block))
+            continue;
+        scheme_cells(&t->frame->set->layer[i]->matrix.scheme, tensor_of(t, i), true, &one);
+        for (int k = C_WEIGHT; k <= C_METHOD; k++)
+            if (sums.count == 0)
+                memcpy(c->text[k], one.text[k], sizeof one.text[k]);
+            else if (strcmp(c->text[k], one.text[k]) != 0)
+                strcpy(c->text[k], "mixed");
+        add_to_sums(t, i, &sums);
+    }
+    snprintf(c->text[C_LAYER], CELL, " %s blk.%d", t->folded[block] ? "+" : "-", block);
+    snprintf(c->text[C_SHAPE], CELL, "%zu layers", sums.count);
+    figure_cells(t, &sums, c);
+}
+
+/* While a layer is on its way its figures make room for the progress. */
+static void draw_progress(const struct tui *t, const struct row *r, int row, int col, int cols)
+{
+    const struct layer_frame *l = r->tensor >= 0 ? &t->frame->layers[r->tensor] : NULL;
+    char scheme[SCHEME_TEXT];
+    if (!l || !l->pending || cols < 12)
+        return;
+    scheme_print(&l->wanted, scheme);
+    int bar = cols > 44 ? 12 : 0, at = col;
+    if (bar && l->progress >= 0)
+        draw_bar(row, at, bar, l->progress);
+    at += bar ? bar + 1 : 0;
+    if (l->progress >= 0)
+        draw_format(row, at, cols - (at - col), STYLE_WARN, true, "to %s %.0f %%", scheme,
+                    100 * (double)l->progress);
+    else
+        draw_format(row, at, cols - (at - col), STYLE_DIM, true, "to %s, waits", scheme);
+}
+
+static void draw_cells(const struct tui *t, const struct row *r, const int *widths,
+                       struct cells *c, int row, bool selected, int cols)
+{
+    enum style style = selected ? STYLE_SELECTED : r->tensor < 0 ? STYLE_STRONG : STYLE_PLAIN;
+    int figures = 0; /* where they begin */
+    table_draw(columns_table, COLUMNS_COUNT, widths, row, cols, style, c->text);
+    for (int k = 0; k < C_SIZE; k++)
+        figures += widths[k];
+    draw_progress(t, r, row, figures, cols - figures);
+}
+
+/* What was asked for stays when a screen is too narrow for all columns. */
+static void fit_columns(const struct tui *t, int cols, int *widths)
+{
+    struct column columns[COLUMNS_COUNT];
+    memcpy(columns, columns_table, sizeof columns);
+    for (size_t i = 0; i < t->session->model->tensor_count; i++)
+        if (t->frame->layers[i].sensitivity.valid)
+            columns[C_ALONE].drop = 0;
+    table_fit(columns, COLUMNS_COUNT, cols, widths);
+}
+
+static void draw_heading(const struct tui *t, int row, int cols, const int *widths)
+{
+    struct cells titles;
+    for (int k = 0; k < COLUMNS_COUNT; k++)
+        snprintf(titles.text[k], CELL, "%s%s%s", k == C_LAYER ? " " : "", columns_table[k].title,
+                 sort_columns[t->sort] == (enum column_id)k ? "<" : "");
+    table_draw(columns_table, COLUMNS_COUNT, widths, row, cols, STYLE_TITLE, titles.text);
+}
+
+void layers_draw(struct tui *t, struct rect area)
+{
+    int line = area.row, widths[COLUMNS_COUNT];
+    fit_columns(t, area.cols, widths);
+    if (area.rows > 3)
+        draw_heading(t, line++, area.cols, widths);
+    int rows = area.row + area.rows - line;
+    t->table_row = line;
+    t->page = rows > 0 ? (size_t)rows : 1;
+    if (t->cursor < t->top)
+        t->top = t->cursor;
+    if (t->cursor >= t->top + t->page)
+        t->top = t->cursor - t->page + 1;
+    if (t->top + t->page > t->row_count)
+        t->top = t->row_count > t->page ? t->row_count - t->page : 0;
+    for (size_t i = t->top; i < t->row_count && i < t->top + t->page; i++) {
+        struct cells cells = {0};
+        if (t->rows[i].tensor < 0)
+            block_cells(t, t->rows[i].block, &cells);
+        else if (t->rows[i].tensor == kv_index(t->session->model))
+            kv_cells(t, &cells);
+        else
+            tensor_cells(t, t->rows[i].tensor, &cells);
+        draw_cells(t, &t->rows[i], widths, &cells, line++, i == t->cursor, area.cols);
+    }
+    if (t->row_count == 0)
+        draw_format(line, 0, area.cols, STYLE_DIM, false, "no layer's name contains '%s' (Esc)",
+                    t->filter);
+}

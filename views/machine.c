@@ -1,0 +1,86 @@
+/* Screen 7: this machine. */
+#include "machine.h"
+
+#include "tui.h"
+
+struct drawing {
+    struct rect area;
+    int line, top;
+};
+
+static void draw_line(void *arg, bool strong, const char *text)
+{
+    struct drawing *d = arg;
+    int row = d->line++ - d->top;
+    if (row >= 0 && row < d->area.rows)
+        draw_text(d->area.row + row, d->area.col, d->area.cols, strong ? STYLE_STRONG : STYLE_PLAIN, false, text);
+}
+
+static void take_counters(struct machine *m, const struct counters_frame *f)
+{
+    size_t n = f ? f->events : 0;
+    for (size_t i = 0; i < n && m->counter_count + 1 < MOST_COUNTERS; i++) {
+        struct counter_state *state = &m->counters[m->counter_count++];
+        state->name = f->event[i].name;
+        state->summary = f->event[i].description;
+        if (f->event[i].reason)
+            error_set(&state->reason, "%s", f->event[i].reason);
+    }
+    if (!f)
+        return;
+    struct counter_state *traffic = &m->counters[m->counter_count++];
+    traffic->name = "memory-traffic";
+    traffic->summary = f->traffic_label;
+    if (!*f->traffic_label)
+        error_set(&traffic->reason, "%s", f->traffic_detail);
+}
+
+void machine_draw(struct tui *t, struct rect area)
+{
+    const struct frame *f = t->frame;
+    struct machine m;
+    machine_look(&m, t->session->pool);
+    m.roofs = f->roofs ? &f->roofs->roofs : NULL;
+    m.roofs_cached = f->roofs && f->roofs->source.cached;
+    if (!f->roofs)
+        error_set(&m.roofs_reason, "%s", f->roofs_reason ? f->roofs_reason : "not measured yet");
+    take_counters(&m, f->counters);
+    struct drawing d = {area, 0, t->machine_top};
+    machine_lines(&m, draw_line, &d);
+    int last = d.line > area.rows ? d.line - area.rows : 0;
+    t->machine_page = area.rows > 1 ? area.rows - 1 : 1;
+    t->machine_last = last;
+    if (t->machine_top <= last)
+        return;
+    t->machine_top = last; /* the screen has grown */
+    machine_draw(t, area);
+}
+
+bool machine_act(struct tui *t, enum action a)
+{
+    int to = t->machine_top;
+    switch (a) {
+    case ACTION_UP:
+        to--;
+        break;
+    case ACTION_DOWN:
+        to++;
+        break;
+    case ACTION_PAGE_UP:
+        to -= t->machine_page;
+        break;
+    case ACTION_PAGE_DOWN:
+        to += t->machine_page;
+        break;
+    case ACTION_HOME:
+        to = 0;
+        break;
+    case ACTION_END:
+        to = t->machine_last;
+        break;
+    default:
+        return false;
+    }
+    t->machine_top = to < 0 ? 0 : to > t->machine_last ? t->machine_last : to;
+    return true;
+}

@@ -1,0 +1,387 @@
+/* Screen 3: where the scheme, its layers and the snapshots lie under the roofs of this machine. */
+#include "tui.h"
+
+#include "batch.h"
+#include "canvas.h"
+
+#include "../kernels/dispatch.h"
+#include "../src/measure/roofline.h"
+#include "../src/measure/topology.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MOST_POINTS = 3 + BATCHES + 2 * SNAPSHOTS };
+
+struct point {
+    char mark[4], name[24];
+    struct work work;
+    double tokens;  /* of the work */
+    enum peak peak; /* that bounds it */
+    enum style style;
+};
+
+struct points {
+    size_t count;
+    struct point of[MOST_POINTS];
+};
+
+/* ---- gathering ------------------------------------------------------------------------------- */
+
+static struct point *add(struct points *p, const char *mark, struct work work, double tokens, enum peak peak,
+                         enum style style)
+{
+    struct point *x = &p->of[p->count++];
+    *x = (struct point){.work = work, .tokens = tokens, .peak = peak, .style = style};
+    snprintf(x->mark, sizeof x->mark, "%s", mark);
+    return x;
+}
+
+/* The work of so many tokens at a rate. */
+static struct work timed(struct work w, double tokens, double rate)
+{
+    w.seconds = tokens / rate;
+    return w;
+}
+
+static void add_set(const struct frame *f, struct points *p)
+{
+    const char *decode = widgets_unicode() ? "●" : "@", *prefill = widgets_unicode() ? "▲" : "^";
+    char mark[4];
+    if (f->decode.valid)
+        snprintf(add(p, decode, timed(work_of_step(f->model, f->set, 1, f->position), 1, f->decode.value), 1,
+                     f->peak, STYLE_GOOD)->name, 24, "decode");
+    for (size_t i = 0; i < BATCHES; i++) {
+        size_t n = (size_t)2 << i;
+        if (!f->batch[i].valid || n > f->batch_wanted)
+            continue;
+        snprintf(mark, sizeof mark, "%zu", n);
+        snprintf(add(p, mark, timed(work_of_step(f->model, f->set, n, 2), (double)n, f->batch[i].value),
+                     (double)n, f->peak, STYLE_GOOD)->name, 24, "batch of %zu", n);
+    }
+    if (f->prefill.valid && f->prefill_tokens > 0) {
+        double n = (double)f->prefill_tokens;
+        struct work w = work_of_prompt(f->model, f->set, f->prefill_tokens);
+        snprintf(add(p, prefill, timed(w, n, f->prefill.value), n, f->peak, STYLE_GOOD)->name, 24,
+                 "prefill of %zu", f->prefill_tokens);
+    }
+}
+
+static void add_layer(const struct tui *t, struct points *p)
+{
+    const struct frame *f = t->frame;
+    int tensor = layers_current_tensor(t);
+    if (tensor < 0 || tensor == kv_index(f->model) || !f->layers[tensor].seconds.valid)
+        return;
+    const struct packed *w = f->set->layer[tensor];
+    struct point *x = add(p, widgets_unicode() ? "○" : "o", work_of_tensor(w, f->layers[tensor].seconds.value), 1,
+                          roofline_peak(isa_current(), &w->matrix.scheme), STYLE_STRONG);
+    snprintf(x->name, sizeof x->name, "%s", layer_name(f->model, tensor));
+}
+
+/* A snapshot's multiply-adds are those of the set in use: the same model. */
+static void add_snapshots(const struct frame *f, struct points *p)
+{
+    for (size_t i = 0; i < f->snapshot_count; i++) {
+        const struct snapshot *s = &f->snapshots[i];
+        char mark[4] = {s->label, 0}, small[4] = {(char)(s->label - 'A' + 'a'), 0};
+        if (s->decode.valid) {
+            struct work w = work_of_step(f->model, f->set, 1, s->position);
+            w.bytes = (double)(s->bytes_per_token + s->position * s->kv_bytes);
+            snprintf(add(p, mark, timed(w, 1, s->decode.value), 1, s->peak, STYLE_SECOND)->name, 24,
+                     "snapshot %c decode", s->label);
+        }
+        if (s->prefill.valid && s->prefill_tokens > 0) {
+            double n = (double)s->prefill_tokens;
+            struct work w = work_of_prompt(f->model, f->set, s->prefill_tokens);
+            w.bytes = (double)(s->bytes_per_token + s->prefill_tokens * s->kv_bytes);
+            snprintf(add(p, small, timed(w, n, s->prefill.value), n, s->peak, STYLE_SECOND)->name, 24,
+                     "snapshot %c prefill", s->label);
+        }
+    }
+}
+
+static struct points gather(const struct tui *t)
+{
+    struct points p = {0};
+    add_set(t->frame, &p);
+    add_layer(t, &p);
+    add_snapshots(t->frame, &p);
+    return p;
+}
+
+/* ---- the roofs ------------------------------------------------------------------------------- */
+
+/* Multiply-adds a second of an instruction in the set in use, the best that was seen: whatever else ran meanwhile
+ * can only have slowed it. 0 unknown. */
+static double peak_rate(const struct frame *f, enum peak peak)
+{
+    for (size_t i = 0; f->roofs && peak < PEAK_COUNT && i < f->roofs->roofs.set_count; i++) {
+        const struct peak_roof *set = &f->roofs->roofs.sets[i];
+        if (set->isa == isa_current() && set->of[peak].samples > 0)
+            return set->of[peak].rate.most;
+    }
+    return 0;
+}
+
+static double read_rate(const struct frame *f)
+{
+    return f->peak_read.valid ? f->peak_read.value : 0;
+}
+
+static bool in_cache(const struct work *w)
+{
+    return w->bytes < (double)topology()->last_level_cache;
+}
+
+/* In words. Where a few percent are reached, neither roof is what holds it up. */
+static void say_bound(const struct frame *f, const struct point *p, char *out, size_t size)
+{
+    struct verdict v = roofline_judge(&p->work, in_cache(&p->work) ? 0 : read_rate(f), peak_rate(f, p->peak));
+    const char *peak = p->peak < PEAK_COUNT ? peaks[p->peak].name : "";
+    if (v.bound == BOUND_UNKNOWN && in_cache(&p->work))
+        snprintf(out, size, "read from cache: no roof here is its own");
+    else if (v.bound == BOUND_UNKNOWN)
+        snprintf(out, size, "n/a: no roofs");
+    else if (v.bound == BOUND_MEMORY)
+        snprintf(out, size, "%.0f%% of memory's roof%s", 100 * v.share,
+                 v.share < 0.5 ? ", held up elsewhere" : "");
+    else
+        snprintf(out, size, "%.0f%% of the %s peak%s", 100 * v.share, peak,
+                 in_cache(&p->work) ? ", from cache" : v.share < 0.5 ? ", held up elsewhere" : "");
+}
+
+/* ---- the plot -------------------------------------------------------------------------------- */
+
+static void widen(struct axis *a, double v)
+{
+    if (!(v > 0) || !isfinite(v))
+        return;
+    a->low = fmin(a->low, v);
+    a->high = fmax(a->high, v);
+}
+
+/* Room for every point and roof, and for where they meet, with a margin. */
+static void choose_axes(const struct frame *f, const struct points *p, struct axis *x, struct axis *y)
+{
+    *x = *y = (struct axis){INFINITY, 0, true};
+    for (size_t i = 0; i < p->count; i++) {
+        widen(x, work_intensity(&p->of[i].work));
+        widen(y, work_rate(&p->of[i].work));
+    }
+    for (enum peak k = PEAK_FP32; k < PEAK_COUNT; k++) {
+        widen(y, peak_rate(f, k));
+        if (read_rate(f) > 0)
+            widen(x, peak_rate(f, k) / read_rate(f));
+    }
+    x->low /= 2;
+    x->high *= 2;
+    y->low /= 2;
+    y->high *= 2;
+}
+
+static void draw_slope(const struct frame *f, struct canvas *c)
+{
+    double read = read_rate(f), most = 0;
+    for (enum peak k = PEAK_FP32; k < PEAK_COUNT; k++)
+        most = fmax(most, peak_rate(f, k));
+    if (read <= 0)
+        return;
+    double end = most > 0 ? most / read : c->x.high;
+    canvas_line(c, c->x.low, read * c->x.low, end, read * end, STYLE_BAR);
+}
+
+static void draw_peaks(const struct frame *f, struct canvas *c)
+{
+    double read = read_rate(f);
+    for (enum peak k = PEAK_FP32; k < PEAK_COUNT; k++) {
+        double peak = peak_rate(f, k), from = read > 0 ? peak / read : c->x.low;
+        if (peak > 0)
+            canvas_line(c, from, peak, c->x.high, peak, STYLE_BAR);
+    }
+}
+
+/* Names at the right ends of the flat roofs; those that share a line of the screen share the text, too. */
+static void label_peaks(const struct frame *f, const struct canvas *c)
+{
+    char text[PEAK_COUNT][64] = {{0}};
+    int row[PEAK_COUNT];
+    for (int k = 0; k < PEAK_COUNT; k++) {
+        double peak = peak_rate(f, (enum peak)k);
+        char one[32], value[16];
+        int at = k;
+        row[k] = peak > 0 ? canvas_row(c, peak) : -1;
+        if (peak <= 0)
+            continue;
+        for (int other = 0; other < k; other++)
+            at = row[other] == row[k] && *text[other] ? other : at;
+        snprintf(one, sizeof one, "%s%s %s", *text[at] ? ", " : "", peaks[k].name,
+                 format_short(value, peak / 1e9));
+        strncat(text[at], one, sizeof text[at] - strlen(text[at]) - 1);
+    }
+    for (int k = 0; k < PEAK_COUNT; k++)
+        if (*text[k])
+            draw_text(row[k], c->area.col + c->area.cols - text_width(text[k]), text_width(text[k]), STYLE_STRONG,
+                      false, text[k]);
+}
+
+static void draw_layers(const struct tui *t, struct canvas *c)
+{
+    const struct frame *f = t->frame;
+    for (int i = 0; i < (int)f->model->tensor_count; i++) {
+        struct work w = work_of_tensor(f->set->layer[i], f->layers[i].seconds.value);
+        if (f->layers[i].seconds.valid)
+            canvas_dot(c, work_intensity(&w), work_rate(&w), STYLE_DIM);
+    }
+}
+
+/* The next of 1, 2, 5, 10, 20 ... from a value on. */
+static double next_tick(double v)
+{
+    double ten = pow(10, floor(log10(v)));
+    return v <= ten ? ten : v <= 2 * ten ? 2 * ten : v <= 5 * ten ? 5 * ten : 10 * ten;
+}
+
+static void label_axes(const struct canvas *c, struct rect area)
+{
+    char text[24], value[16];
+    int last = area.row + area.rows;
+    for (double v = next_tick(c->y.low); v <= c->y.high; v = next_tick(v * 1.01)) {
+        int row = canvas_row(c, v);
+        if (row > area.row && last - row >= 2)
+            draw_format(last = row, area.col, 7, STYLE_DIM, false, "%6s", format_short(value, v / 1e9));
+    }
+    int bottom = area.row + area.rows - 1, end = area.col + area.cols - 17;
+    last = -100;
+    for (double v = next_tick(c->x.low); v <= c->x.high; v = next_tick(v * 1.01)) {
+        int col = canvas_col(c, v);
+        snprintf(text, sizeof text, "%s", format_short(value, v));
+        if (col > last + 2 && col + text_width(text) < end)
+            last = col + draw_text(bottom, col, 8, STYLE_DIM, false, text);
+    }
+    draw_text(bottom, area.col + area.cols - 15, 15, STYLE_DIM, false, "multiply-adds/B");
+    draw_text(area.row, area.col, 7, STYLE_DIM, false, "GMAC/s");
+}
+
+/* Beside the middle of the slope, where points are rare. */
+static void label_slope(const struct frame *f, const struct canvas *c)
+{
+    char text[40], value[16];
+    double read = read_rate(f), most = 0;
+    for (enum peak k = PEAK_FP32; k < PEAK_COUNT; k++)
+        most = fmax(most, peak_rate(f, k));
+    if (read <= 0)
+        return;
+    double middle = sqrt(c->x.low * (most > 0 ? most / read : c->x.high));
+    snprintf(text, sizeof text, "reads %s GB/s", format_short(value, read / 1e9));
+    draw_text(canvas_row(c, read * middle), canvas_col(c, middle) + 3, text_width(text), STYLE_STRONG, false, text);
+}
+
+/* Above the plot: why there are no roofs, or that they may be too low. */
+static void draw_remark(const struct frame *f, struct rect area)
+{
+    const struct roofs *r = f->roofs ? &f->roofs->roofs : NULL;
+    const struct roof *reads = r ? &r->reads[r->read_count - 1].roof : NULL;
+    if (!r)
+        draw_format(area.row, area.col + 8, area.cols - 8, STYLE_WARN, false, "roofs n/a: %s",
+                    f->roofs_reason ? f->roofs_reason : "not measured yet");
+    else if (roofs_were_disturbed(r))
+        draw_format(area.row, area.col + 8, area.cols - 8, STYLE_WARN, false,
+                    "the machine was busy when the roofs were measured (%.0f to %.0f GB/s): R measures again",
+                    reads->rate.least / 1e9, reads->rate.most / 1e9);
+    else
+        draw_text(area.row, area.col + 8, area.cols - 8, STYLE_DIM, false,
+                  "b: more sequences side by side, which read the weights once for all");
+}
+
+static void draw_plot(const struct tui *t, const struct points *p, struct rect area)
+{
+    const struct frame *f = t->frame;
+    struct canvas c;
+    struct axis x, y;
+    struct rect inside = {area.row, area.col + 7, area.rows - 1, area.cols - 7};
+    choose_axes(f, p, &x, &y);
+    if (!canvas_begin(&c, inside, x, y))
+        return;
+    draw_slope(f, &c);
+    draw_peaks(f, &c);
+    draw_layers(t, &c);
+    canvas_draw(&c);
+    label_axes(&c, area);
+    label_peaks(f, &c);
+    label_slope(f, &c);
+    for (size_t i = p->count; i-- > 0;) /* the set's own over the snapshots' */
+        canvas_text(&c, work_intensity(&p->of[i].work), work_rate(&p->of[i].work), p->of[i].style, p->of[i].mark);
+    canvas_end(&c);
+    draw_remark(f, area);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+enum { C_MARK, C_NAME, C_RATE, C_TOKENS, C_INTENSITY, C_BOUND, COLUMNS };
+
+static const struct column table[COLUMNS] = {
+    [C_MARK] = {"", 3},
+    [C_NAME] = {"POINT", 20},
+    [C_TOKENS] = {"tok/s", 8, .drop = 2, .right = true},
+    [C_RATE] = {"GMAC/s", 8, .drop = 3, .right = true},
+    [C_INTENSITY] = {"MAC/B", 7, .drop = 1, .right = true},
+    [C_BOUND] = {" REACHES", 18, .stretch = true},
+};
+
+static void draw_point(const struct frame *f, const struct point *p, const int *widths, int row, int cols)
+{
+    char c[COLUMNS][TABLE_CELL] = {{0}}, value[16], bound[TABLE_CELL - 1];
+    snprintf(c[C_MARK], TABLE_CELL, "%s", p->mark);
+    snprintf(c[C_NAME], TABLE_CELL, "%s", p->name);
+    snprintf(c[C_RATE], TABLE_CELL, "%s", format_short(value, work_rate(&p->work) / 1e9));
+    snprintf(c[C_TOKENS], TABLE_CELL, "%s", format_short(value, p->tokens / p->work.seconds));
+    snprintf(c[C_INTENSITY], TABLE_CELL, "%s", format_short(value, work_intensity(&p->work)));
+    say_bound(f, p, bound, sizeof bound);
+    snprintf(c[C_BOUND], TABLE_CELL, " %s", bound);
+    table_draw(table, COLUMNS, widths, row, cols, p->style == STYLE_STRONG ? STYLE_STRONG : STYLE_PLAIN, c);
+}
+
+static void draw_table(const struct frame *f, const struct points *p, struct rect area)
+{
+    int widths[COLUMNS], line = area.row;
+    char titles[COLUMNS][TABLE_CELL];
+    table_fit(table, COLUMNS, area.cols, widths);
+    widths[C_BOUND] = area.cols;
+    for (int i = 0; i < C_BOUND; i++)
+        widths[C_BOUND] -= widths[i];
+    for (int i = 0; i < COLUMNS; i++)
+        snprintf(titles[i], TABLE_CELL, "%s", table[i].title);
+    if (area.rows > 2)
+        table_draw(table, COLUMNS, widths, line++, area.cols, STYLE_TITLE, titles);
+    for (size_t i = 0; i < p->count && line < area.row + area.rows; i++)
+        draw_point(f, &p->of[i], widths, line++, area.cols);
+}
+
+void roofline_draw(struct tui *t, struct rect area)
+{
+    const struct frame *f = t->frame;
+    struct points p = gather(t);
+    int lines = (int)p.count + 1, most = area.rows >= 12 ? area.rows / 2 : area.rows;
+    if (area.rows < 1)
+        return;
+    if (p.count == 0 || (!f->roofs && area.rows < 2)) {
+        draw_text(area.row, area.col, area.cols, STYLE_DIM, false, "measuring: the first points come in a moment");
+        return;
+    }
+    int below = lines < most ? lines : most;
+    struct rect plot = {area.row, area.col, area.rows - below, area.cols};
+    if (plot.rows >= 6)
+        draw_plot(t, &p, plot);
+    else
+        plot.rows = 0;
+    draw_table(f, &p, (struct rect){area.row + plot.rows, area.col, area.rows - plot.rows, area.cols});
+}
+
+bool roofline_act(struct tui *t, enum action a)
+{
+    if (a != ACTION_BATCH_MORE && a != ACTION_BATCH_LESS)
+        return layers_act(t, a);
+    tui_send(t, &(struct command){.kind = COMMAND_BATCH, .direction = a == ACTION_BATCH_MORE ? 1 : -1});
+    return true;
+}
