@@ -1563,6 +1563,8 @@ static void test_texts_that_are_not_utf8(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_file(path, cases[i].bytes, cases[i].n);
         REFUSE(1, WORDS("bytes.txt", cases[i].where, cases[i].what, "UTF-8"), "eval", "--text", path, model);
+        REFUSE(1, WORDS("bytes.txt", cases[i].where, cases[i].what, "UTF-8"), "eval", "--calibration", path,
+               model);
     }
     write_file(path, "a\0\x01\x7f \xf4\x8f\xbf\xbf", 9);
     ACCEPT(&r, "eval", "--json", "--text", path, model);

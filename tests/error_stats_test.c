@@ -286,6 +286,46 @@ static void test_clipped(void **state)
     pool_destroy(pool);
 }
 
+/* Steps of columns that have an input scale are as many times smaller; both who count know that. */
+static void test_clipped_with_input_scales(void **state)
+{
+    (void)state;
+    static float w[WEIGHTS];
+    float inputs[COLS];
+    uint64_t seed = 26;
+    struct pool *pool = pool_create(2, NULL);
+    struct scheme scheme;
+    struct weight_stats stats;
+    fill(w, ORDINARY, &seed);
+    for (size_t c = 0; c < COLS; c++)
+        inputs[c] = c % 2 ? 4 : 0.5f;
+    struct model m = matrix_model(w, ROWS, COLS);
+    struct packed p = {.tensor = 0};
+    atomic_init(&p.refs, 1);
+    assert_true(scheme_parse("int4:g16", &scheme, NULL));
+    assert_true(qmatrix_init(&p.matrix, &scheme, ROWS, COLS, NULL));
+    for (size_t r = 0; r < ROWS; r++)
+        quantize_row(&p.matrix, r, w + r * COLS);
+    assert_true(qmatrix_set_input_scale(&p.matrix, inputs, NULL)); /* of weights packed without: wrong ones */
+    size_t beyond = 0;
+    for (size_t r = 0; r < ROWS; r++) {
+        float v[COLS];
+        qmatrix_decode_row(&p.matrix, r, v);
+        for (size_t c = 0; c < COLS; c++)
+            beyond += fabs((double)v[c] - w[r * COLS + c]) >
+                      0.5005 * qmatrix_scale(&p.matrix, r, c / 16) / inputs[c];
+    }
+    assert_true(weight_stats_measure(&m, &p, pool, &stats, NULL));
+    struct detail *d = describe(&m, &p);
+    assert_true(beyond > WEIGHTS / 10 && beyond < WEIGHTS);
+    assert_close(stats.clipped * WEIGHTS, (double)beyond, 1e-6, "clipped", "a matrix", "int4:g16");
+    assert_true(same_figure(stats.clipped, d->clipped) && same_figure(stats.mse, d->mse));
+    detail_unref(d);
+    qmatrix_free(&p.matrix);
+    free_matrix_model(&m);
+    pool_destroy(pool);
+}
+
 /* What has no value is NaN, never 0. */
 static void test_figures_that_do_not_apply(void **state)
 {
@@ -345,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_every_weight_is_counted),
         cmocka_unit_test(test_every_weight_of_a_stored_type_is_counted),
         cmocka_unit_test(test_clipped),
+        cmocka_unit_test(test_clipped_with_input_scales),
         cmocka_unit_test(test_figures_that_do_not_apply),
         cmocka_unit_test(test_any_number_of_threads),
     };

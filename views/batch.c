@@ -148,7 +148,7 @@ static bool read_calibration(struct session *s, const struct options *o, struct 
     if (o->text && strcmp(o->text, o->calibration) == 0)
         return error_set(error, "--calibration %.200s: quality is measured on this text; expected another",
                          o->calibration);
-    char *text = read_text(o->calibration, &n, error);
+    char *text = read_study_text(o->calibration, &n, error);
     bool ok = text && tokenize_text(s, text, n, &s->calibration, error);
     free(text);
     return ok;

@@ -18,10 +18,11 @@ struct measuring {
     float *buffer; /* two rows a thread */
 };
 
-/* The columns of a row that share a scale. */
-static void add_group(struct row_sums *s, const float *w, const float *v, size_t n, double scale)
+/* The columns begin..end-1 of a row, which share a scale. */
+static void add_group(struct row_sums *s, const struct qmatrix *m, const float *w, const float *v,
+                      size_t begin, size_t end, double scale)
 {
-    for (size_t c = 0; c < n; c++) {
+    for (size_t c = begin; c < end; c++) {
         double a = w[c], b = v[c], e = b - a;
         if (!isfinite(e))
             continue;
@@ -29,7 +30,7 @@ static void add_group(struct row_sums *s, const float *w, const float *v, size_t
         s->wv += a * b;
         s->w2 += a * a;
         s->v2 += b * b;
-        s->clipped += weight_is_clipped(e, scale);
+        s->clipped += weight_is_clipped(e, scale / qmatrix_input_scale(m, c));
         s->weights++;
     }
 }
@@ -39,9 +40,9 @@ static void add_weights(const struct measuring *job, size_t r, float *w, float *
     const struct qmatrix *m = job->m;
     isa_current()->decode_row(job->truth, r, w);
     isa_current()->decode_row(m, r, v);
-    for (size_t g = 0, c = 0; c < m->cols; g++, c += m->group) {
-        size_t left = m->cols - c, n = left < m->group ? left : m->group;
-        add_group(&job->rows[r], w + c, v + c, n, qmatrix_scale(m, r, g));
+    for (size_t g = 0, c = 0, end; c < m->cols; g++, c = end) {
+        end = m->cols - c < m->group ? m->cols : c + m->group;
+        add_group(&job->rows[r], m, w, v, c, end, qmatrix_scale(m, r, g));
     }
 }
 
