@@ -1693,6 +1693,34 @@ static void test_a_projection_weight_that_is_no_number(void **state)
     check_odd("blk.1.attn_output", -INFINITY);
 }
 
+/* No figure is made up where logits are no numbers: null and a reason in JSON, n/a in text. */
+static void test_evaluation_of_logits_that_are_no_numbers(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"perplexity", "perplexity_reference", "kl_divergence", "kl_stderr",
+                                       "kl_median",  "kl_p99",               "kl_max",        "top1_agreement"};
+    char *path = put_odd_model("output_norm", NAN);
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "eval", "-n", "20", "--json", path);
+    assert_int_equal(check_json(&r, eval_fields), 1);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char reason[64];
+        snprintf(reason, sizeof reason, "%s_reason", keys[i]);
+        json_t *value = first_value(&r, keys[i]), *why = first_value(&r, reason);
+        assert_true(json_is_null(value));
+        assert_non_null(strstr(json_string_value(why), "logit"));
+        json_decref(value);
+        json_decref(why);
+    }
+    release(&r);
+    ACCEPT(&r, "eval", "-n", "20", path);
+    assert_non_null(strstr(out_of(&r), "n/a"));
+    assert_null(strstr(out_of(&r), "nan"));
+    release(&r);
+    remove(path);
+    free(path);
+}
+
 /* Why there is no SQNR is said truly: the tensor does multiply, but not numbers. */
 static void test_inspect_says_why_there_is_no_sqnr(void **state)
 {
@@ -1882,6 +1910,7 @@ int main(void)
         cmocka_unit_test(test_cache_larger_than_memory),
         cmocka_unit_test(test_a_weight_that_is_no_number),
         cmocka_unit_test(test_a_projection_weight_that_is_no_number),
+        cmocka_unit_test(test_evaluation_of_logits_that_are_no_numbers),
         cmocka_unit_test(test_inspect_says_why_there_is_no_sqnr),
         cmocka_unit_test(test_inspect_fits_in_a_terminal),
         cmocka_unit_test(test_inspect_of_stored_layers_is_exact),

@@ -17,6 +17,12 @@ static const char *reason_without_sqnr(double db, bool compared)
     return isinf(db) ? "exact" : isnan(db) ? "a weight or an activation is not finite" : NULL;
 }
 
+/* Without a finite error, either every weight is the reference's or one that is not finite became another. */
+static double weight_sqnr_db(const struct weight_error *e)
+{
+    return e->sum_e2 == 0 && !e->exact ? NAN : weight_error_sqnr_db(e);
+}
+
 /* What is measured of a model's layers: arrays of tensor_count. */
 struct measured {
     struct output_error *outputs;
@@ -26,20 +32,25 @@ struct measured {
 /* Where the largest error sits. */
 static void add_place(json_t *j, const struct weight_error *e)
 {
-    const char *why = e->max_abs > 0 ? NULL : e->exact ? "exact" : "there is no finite error";
+    const char *why = e->max_abs > 0 ? NULL : e->exact ? "exact" : "no weight that is finite has one";
     json_add(j, "max_abs_error_row", (double)e->max_row, why);
     json_add(j, "max_abs_error_col", (double)e->max_col, why);
 }
 
 static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_stats *s)
 {
+    const char *none = s->weights == 0 ? "no weight is finite" : NULL;
     bool blocks = dtypes[m->scheme.weight].kind == DTYPE_KIND_BLOCK;
     const char *no_scale = !isnan(s->scale_mean) ? NULL
                            : blocks              ? "each block holds its own scales"
                                                  : "it has no scales";
-    json_add(j, "mse", s->mse, isnan(s->mse) ? "no weight is finite" : NULL);
-    json_add(j, "cosine", s->cosine, isnan(s->cosine) ? "all weights of one side are 0" : NULL);
-    json_add(j, "clipped", s->clipped, isnan(s->clipped) ? "only integers have a grid that ends" : NULL);
+    json_add(j, "mse", s->mse, none);
+    json_add(j, "cosine", s->cosine, none            ? none
+                                     : isnan(s->cosine) ? "all weights of one side are 0"
+                                                        : NULL);
+    json_add(j, "clipped", s->clipped, none             ? none
+                                       : isnan(s->clipped) ? "only integers have a grid that ends"
+                                                           : NULL);
     json_add(j, "scale_min", s->scale_min, no_scale);
     json_add(j, "scale_max", s->scale_max, no_scale);
     json_add(j, "scale_mean", s->scale_mean, no_scale);
@@ -50,7 +61,7 @@ static void report_json(const struct tensor *t, const struct packed *p, const st
 {
     char scheme[SCHEME_TEXT];
     const struct qmatrix *m = &p->matrix;
-    double sqnr = weight_error_sqnr_db(&p->error), output = output_error_sqnr_db(e);
+    double sqnr = weight_sqnr_db(&p->error), output = output_error_sqnr_db(e);
     json_t *j = json_object();
     json_object_set_new(j, "name", json_string(t->name));
     json_add(j, "rows", (double)m->rows, NULL);
@@ -61,7 +72,7 @@ static void report_json(const struct tensor *t, const struct packed *p, const st
     json_add(j, "bits_per_weight", 8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), NULL);
     json_add(j, "sqnr_db", sqnr, reason_without_sqnr(sqnr, true));
     json_add(j, "output_sqnr_db", output, reason_without_sqnr(output, e->tokens > 0));
-    json_add(j, "max_abs_error", p->error.max_abs, NULL);
+    json_add(j, "max_abs_error", p->error.max_abs, stats->weights == 0 ? "no weight is finite" : NULL);
     add_place(j, &p->error);
     add_stats(j, m, stats);
     json_object_set_new(j, "reference", reference ? json_text(reference) : json_null());
@@ -122,7 +133,7 @@ static void report_text(const struct tensor *t, const struct packed *p, const st
     char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16];
     const struct qmatrix *m = &p->matrix;
     format_shape(shape, m);
-    format_db(sqnr, weight_error_sqnr_db(&p->error));
+    format_db(sqnr, weight_sqnr_db(&p->error));
     format_db(output, output_error_sqnr_db(e));
     printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8.3g %s\n", w->name, t->name, w->shape, shape, w->scheme,
            scheme_print(&m->scheme, scheme), format_bytes(bytes, (double)m->bytes),
