@@ -88,7 +88,7 @@ bool session_open(struct session *s, const struct session_options *o, struct err
     *s = (struct session){.perf = &perf_system, .system_root = ""};
     int threads = o->threads ? o->threads : topology()->threads;
     s->model = o->synthetic ? synthetic_open(o->synthetic, error) : model_open(o->model_path, error);
-    bool ok = s->model &&
+    bool ok = s->model && (!o->outliers.channels || outliers_inject(s->model, &o->outliers, error)) &&
               open_tokenizer(s, o->tokenizer_path, error) && choose_context(s, o, error) &&
               (s->pool = pool_create(threads, error));
     if (ok && !(s->stored = weights_stored(s->model)))

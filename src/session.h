@@ -4,6 +4,7 @@
 
 #include "engine/context.h"
 #include "measure/counters.h"
+#include "model/outliers.h"
 #include "model/synthetic.h"
 #include "text/tokenizer.h"
 
@@ -11,6 +12,7 @@ struct session_options {
     const char *model_path;
     const struct shape *synthetic; /* a model of this shape with random weights; model_path is unused */
     const char *reference_path; /* another model whose weights are the reference; null: the model's own */
+    struct outliers outliers;   /* to inject into the model; it is then the reference as well */
     const char *tokenizer_path; /* null: looked for beside the model */
     int threads;                /* 0: one a core, as many as may really run */
     size_t context;             /* 0: the smaller of the trained one and 4096, but at least ... */

@@ -86,6 +86,7 @@ bool check_kernels(const struct options *o, struct error *error)
 static bool check_words(const struct options *o, struct error *error)
 {
     struct scheme scheme;
+    struct outliers outliers;
     enum dtype kv;
     if (o->scheme && !scheme_parse(o->scheme, &scheme, error))
         return false;
@@ -97,6 +98,11 @@ static bool check_words(const struct options *o, struct error *error)
     if (o->synthetic && o->reference)
         return error_set(error, "--synthetic %.40s takes no --reference: random weights are their own; "
                                 "found '%.200s'", o->synthetic, o->reference);
+    if (o->outliers && !outliers_parse(o->outliers, &outliers, error))
+        return false;
+    if (o->synthetic && o->outliers)
+        return error_set(error, "--synthetic %.40s takes no --inject-outliers: random weights have their own",
+                         o->synthetic);
     if (o->synthetic && !shape_find(o->synthetic, error))
         return false;
     if (protocol_by_name(o->protocol) == PROTOCOL_COUNT)
@@ -176,6 +182,8 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
                                  .threads = (int)o->threads,
                                  .context = (size_t)o->context,
                                  .least_context = (size_t)o->window};
+    if (o->outliers && !outliers_parse(o->outliers, &so.outliers, error))
+        return false;
     name_schemes(b, o);
     bool ok = session_open(&b->session, &so, error) && read_calibration(&b->session, o, error) &&
               (b->schemes = session_schemes(&b->session, error)) &&

@@ -192,6 +192,35 @@ void header_draw(struct tui *t, const struct layout *l)
 
 /* ---- below the body -------------------------------------------------------------------------- */
 
+/* What the methods of a layer found; false where they looked for nothing. */
+static bool describe_found(const struct packed *p, char *out, size_t size)
+{
+    const struct methods *m = &p->matrix.scheme.methods;
+    size_t n = 0;
+    *out = 0;
+    if (methods_have(m, METHOD_AWQ) || methods_have(m, METHOD_SMOOTHQUANT))
+        n += (size_t)snprintf(out + n, size - n, "input scale with alpha %.3g  ", p->found.alpha);
+    if (methods_have(m, METHOD_GPTQ) && n < size)
+        n += (size_t)snprintf(out + n, size - n, "damping %.3g, %zu of %zu rows better left to rounding  ",
+                              p->found.damp, p->found.rounded, p->matrix.rows);
+    if (methods_have(m, METHOD_LLMINT8) && n < size)
+        n += (size_t)snprintf(out + n, size - n, "%zu of %zu columns in fp16  ", p->found.outliers,
+                              p->matrix.cols);
+    return n > 0;
+}
+
+static void draw_layer_status(struct tui *t, int row, int tensor)
+{
+    const struct frame *f = t->frame;
+    char found[160];
+    bool kv = tensor == kv_index(f->model);
+    const char *name = layer_name(f->model, tensor);
+    if (!kv && describe_found(f->set->layer[tensor], found, sizeof found))
+        draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", name, found);
+    else
+        draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", name, tensor_advice(f->model, tensor).text);
+}
+
 static void draw_status(struct tui *t, int row)
 {
     const struct frame *f = t->frame;
@@ -207,8 +236,7 @@ static void draw_status(struct tui *t, int row)
     } else if (t->view == VIEW_LAYERS || t->view == VIEW_ERROR) {
         int tensor = layers_current_tensor(t);
         if (tensor >= 0)
-            draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s",
-                        layer_name(f->model, tensor), tensor_advice(f->model, tensor).text);
+            draw_layer_status(t, row, tensor);
     }
 }
 

@@ -27,6 +27,8 @@ const struct option_info option_table[] = {
      "another model file or folder, against which errors, KL and perplexity are measured"},
     {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0, FOR_TUI | FOR_EVAL | FOR_LOGITS,
      "text that quality is measured on; without it the model writes its own"},
+    {0, "inject-outliers", "K:FACTOR", OPTION_STRING, AT(outliers), 0, 0, FOR_SCHEME,
+     "make K channels of every norm FACTOR times as large and the weights behind them as much smaller"},
     {0, "calibration", "FILE", OPTION_STRING, AT(calibration), 0, 0, FOR_SCHEME,
      "text that methods calibrate on; without it the model writes its own"},
     {'z', "tokenizer", "FILE", OPTION_STRING, AT(tokenizer), 0, 0, FOR_FILES,

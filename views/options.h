@@ -13,7 +13,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 struct options {
     const char *model;     /* null: the built-in model */
     const char *scheme, *recipe, *tokenizer, *text, *prompt, *output, *isa, *protocol, *roof,
-        *kv, *synthetic, *reference, *calibration;
+        *kv, *synthetic, *reference, *calibration, *outliers;
     long batch, threads, context, window, tokens, prompt_tokens, seed;
     double temperature, top_p;
     bool json, help, version, ascii, no_color, no_mouse, no_run, fresh;

@@ -21,12 +21,22 @@ struct weight_error {
 /* 10 log10 (sum w^2 / sum e^2) in dB; +infinity when there is no error. */
 double weight_error_sqnr_db(const struct weight_error *e);
 
+/* What the methods of its scheme found on a calibration text. Figures of methods that it does not have mean
+ * nothing. */
+struct found {
+    double alpha;     /* of the input scale */
+    double damp;      /* that GPTQ's factor took */
+    size_t rounded;   /* rows that GPTQ left to rounding */
+    size_t outliers;  /* columns in fp16 */
+};
+
 /* One packed matrix. Once in a set it never changes. */
 struct packed {
     atomic_int refs;
     int tensor;            /* index in the model */
     struct qmatrix matrix;
     struct weight_error error;
+    struct found found;
 };
 
 struct packed *packed_ref(struct packed *p);

@@ -8,6 +8,7 @@
 #include "../engine/sampler.h"
 #include "../measure/output_error.h"
 #include "../measure/roofline.h"
+#include "../quant/quantization.h"
 #include "../quant/requant.h"
 #include "../text/stream.h"
 
@@ -79,6 +80,15 @@ struct tally {
     struct event_list *list;       /* once it was asked for */
 };
 
+/* ---- methods that look at activations (calibrating.c) --------------------------------------------- */
+
+struct calibrating {
+    struct writer *writer;         /* while the text is written */
+    struct calibration_text text;  /* tokens null: none yet */
+    struct quantization *job;      /* or null */
+    struct scheme *schemes;        /* that it makes */
+};
+
 /* What a layer alone costs, and the scheme that it had. */
 struct alone {
     struct scheme scheme;
@@ -139,6 +149,7 @@ struct lab {
     /* Jobs, in this order of priority (jobs.c). */
     bool requantizing, describing;
     struct requant requant;
+    struct calibrating calibrating;
     struct detail_job describe;
     struct writer *writer;
     struct tokens evaluation;   /* the text that quality is measured on, once it is known */
@@ -202,6 +213,11 @@ bool jobs_step(struct lab *lab, double seconds); /* true when a slice ran */
 void jobs_set_changed(struct lab *lab);
 double jobs_quiet(const struct lab *lab); /* seconds since the set last changed */
 void jobs_show(struct lab *lab, const char *name, double fraction); /* what runs now */
+
+/* calibrating.c: methods that look at activations */
+bool calibrating_slice(struct lab *lab, double seconds);
+void calibrating_end(struct lab *lab);
+float calibrating_progress(const struct lab *lab, int tensor); /* 0..1; -1: it is not being made so */
 
 /* timings.c: jobs that time */
 void timings_begin(struct lab *lab);

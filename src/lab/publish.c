@@ -35,7 +35,8 @@ static void fill_layers(const struct lab *lab, struct frame *f)
         l->pending = tensor_pending(lab, t);
         f->pending += l->pending;
         bool working = lab->requantizing && lab->requant.tensor == t;
-        l->progress = working ? (float)requant_fraction(&lab->requant) : -1;
+        bool kv = t == kv_index(lab->session->model);
+        l->progress = working ? (float)requant_fraction(&lab->requant) : kv ? -1 : calibrating_progress(lab, t);
         double sum = lab->tensor_seconds[t];
         l->seconds = lab->sampled_tokens == 0 ? metric_absent("not measured yet")
                      : sum > 0                ? metric_value(sum / (double)lab->sampled_tokens)

@@ -184,6 +184,8 @@ static bool pack_some(struct quantization *q, double seconds, bool *done, struct
         return true;
     q->choices[q->job.tensor].rounded = q->job.gptq.rounded;
     struct packed *p = requant_take(&q->job);
+    struct quantization_choice c = q->choices[q->job.tensor];
+    p->found = (struct found){c.alpha, c.damp, c.rounded, c.outliers};
     requant_end(&q->job);
     q->packing = false;
     return put(q, p, error);

@@ -158,6 +158,14 @@ static double squared_distance(const float *a, const float *b, size_t n)
     return sum;
 }
 
+static double squared_size(const float *a, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)a[i] * (double)a[i];
+    return sum > 0 ? sum : 1;
+}
+
 /* Packs one tensor with the scales under trial and adds what its outputs are off by. */
 static bool try_tensor(struct scaling *s, size_t i, struct error *error)
 {
@@ -172,7 +180,7 @@ static bool try_tensor(struct scaling *s, size_t i, struct error *error)
     bool ok = qmatrix_set_input_scale(&m, s->scale, error) && pack_trial(&t, error);
     if (ok) {
         multiply(s, &m, s->y);
-        s->loss += squared_distance(s->y, truth, outputs(s, i));
+        s->loss += squared_distance(s->y, truth, outputs(s, i)) / squared_size(truth, outputs(s, i));
     }
     qmatrix_free(&m);
     return ok;

@@ -1,0 +1,12 @@
+/* Made by gptq_vectors.py with numpy 2.4.6: GPTQ in float64. */
+{"int4:channel:gptq(actorder=0)", "made", 48, 200, 300, 112.422528017, 7792.03040231, 0x8f97485c15cd660a},
+{"int4:channel:gptq", "made", 48, 200, 300, 68.1110072871, 7792.03040231, 0x8f97485c15cd660a},
+{"int4:channel:asym:gptq", "made", 48, 200, 300, 57.756149802, 5873.08931726, 0xbd2e9145c0a0d8e7},
+{"int4:g32:gptq(damp=0.1)", "made", 37, 150, 100, 23.9292285801, 1173.66317651, 0xce3cd5d2e2657f89},
+{"int4:g32:asym:gptq(actorder=0)", "made", 37, 150, 100, 15.5248833711, 1003.34916045, 0x8ec30ad07940a50b},
+{"int8:gptq", "made", 33, 260, 400, 0.263167235418, 43.7920941269, 0xf128a7138cfbb958},
+{"int8:asym:gptq", "made", 33, 260, 400, 0.255960220995, 29.66092997, 0x5442e045b7d41ae8},
+{"int4:channel:gptq", "attn_q", 256, 256, 512, 3.89599888739, 50.0065557615, 0x7bae362d1e824d70},
+{"int4:g64:asym:gptq", "attn_q", 256, 256, 512, 2.1150628891, 28.0806739338, 0xbe82071c811ae971},
+{"int4:channel:gptq(actorder=0)", "ffn_gate", 384, 256, 512, 5.72132121816, 70.998320032, 0x72a7e6635b6c602f},
+{"int8:gptq", "ffn_gate", 384, 256, 512, 0.015281074118, 0.211617631653, 0x6d57d9ee3b48bd73},

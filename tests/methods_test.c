@@ -1,0 +1,955 @@
+/* Methods that calibrate: the walk, GPTQ against float64, input scales, outlier columns, static ranges, and
+ * what must not go wrong. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "../kernels/dispatch.h"
+#include "../src/engine/product.h"
+#include "../src/engine/walk.h"
+#include "../src/model/outliers.h"
+#include "../src/quant/calibration.h"
+#include "../src/quant/llmint8.h"
+#include "../src/quant/quantization.h"
+#include "../src/quant/recipe.h"
+#include "../src/quant/requant.h"
+#include "../src/quant/static_range.h"
+#include "support.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct pool *pool;
+
+static int open_pool(void **state)
+{
+    (void)state;
+    pool = pool_create(2, NULL);
+    return pool ? 0 : 1;
+}
+
+static int close_pool(void **state)
+{
+    (void)state;
+    pool_destroy(pool);
+    return 0;
+}
+
+static struct scheme parsed(const char *text)
+{
+    struct scheme s;
+    struct error error = {""};
+    if (!scheme_parse(text, &s, &error))
+        fail_msg("%s", error.text);
+    return s;
+}
+
+/* ---- a tiny model ---------------------------------------------------------------------------- */
+
+enum { TEXT = 300, WINDOW = 64 };
+
+struct fixture {
+    char *path;
+    struct model *model;
+    struct weights *stored;
+    int32_t tokens[TEXT];
+    struct calibration_text text;
+};
+
+static const struct tiny untied = {32, 48, 3, 4, 2, 300, 128, false};
+static const struct tiny wide = {320, 640, 1, 4, 4, 40, 64, true};
+
+static struct fixture open_fixture(const struct tiny *shape)
+{
+    struct fixture f = {.path = write_llama2c(shape, 42)};
+    struct error error = {""};
+    uint64_t seed = 5;
+    f.model = model_open(f.path, &error);
+    if (!f.model)
+        fail_msg("%s", error.text);
+    f.stored = weights_stored(f.model);
+    assert_non_null(f.stored);
+    for (size_t i = 0; i < TEXT; i++)
+        f.tokens[i] = (int32_t)random_below(&seed, (size_t)shape->vocab);
+    assert_true(calibration_text_make(&f.text, f.tokens, TEXT, 1, WINDOW, &error));
+    return f;
+}
+
+static void close_fixture(struct fixture *f)
+{
+    free(f->text.tokens);
+    weights_unref(f->stored);
+    model_close(f->model);
+    unlink(f->path);
+    free(f->path);
+}
+
+/* The set with the scheme on every linear matrix in blocks; the job is kept for its notes where q is not
+ * null. */
+static struct weights *quantized(const struct fixture *f, const char *scheme, struct quantization **kept)
+{
+    struct scheme schemes[64];
+    struct error error = {""};
+    for (size_t t = 0; t < f->model->tensor_count; t++)
+        schemes[t] = f->model->tensors[t].stored.scheme;
+    schemes_set_linear(f->model, parsed(scheme), schemes);
+    struct quantization_plan plan = {f->model, pool, f->stored, f->stored, schemes, &f->text};
+    struct quantization *q = quantization_open(&plan, &error);
+    double fraction = -1;
+    bool done = false;
+    while (q && !done) {
+        if (!quantization_step(q, 0.001, &done, &error))
+            fail_msg("%s: %s", scheme, error.text);
+        assert_true(quantization_fraction(q) >= 0 && quantization_fraction(q) <= 1);
+        assert_true(quantization_fraction(q) >= fraction - 1e-9);
+        fraction = quantization_fraction(q);
+        assert_non_null(quantization_work(q));
+    }
+    if (!q)
+        fail_msg("%s: %s", scheme, error.text);
+    struct weights *set = quantization_take(q);
+    if (kept)
+        *kept = q;
+    else
+        quantization_close(q);
+    return set;
+}
+
+/* Logits after each token of the text's first window. */
+static float *logits_of(const struct fixture *f, const struct weights *set)
+{
+    size_t vocab = f->model->hyper.vocab;
+    struct context *c = context_open(f->model, pool, WINDOW, NULL);
+    float *logits = make(WINDOW * vocab * sizeof *logits);
+    assert_non_null(c);
+    context_run(c, set, f->text.tokens, WINDOW, LOGITS_ALL, logits);
+    context_close(c);
+    return logits;
+}
+
+/* Root of sum (a - b)^2 / sum b^2. */
+static double relative_distance(const float *a, const float *b, size_t n)
+{
+    double e2 = 0, b2 = 0;
+    for (size_t i = 0; i < n; i++) {
+        e2 += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        b2 += (double)b[i] * (double)b[i];
+    }
+    return sqrt(e2 / b2);
+}
+
+static double logits_distance(const struct fixture *f, const char *scheme)
+{
+    struct weights *set = quantized(f, scheme, NULL);
+    float *a = logits_of(f, set), *b = logits_of(f, f->stored);
+    double distance = relative_distance(a, b, WINDOW * f->model->hyper.vocab);
+    weights_unref(set);
+    free(a);
+    free(b);
+    return distance;
+}
+
+/* ---- the walk -------------------------------------------------------------------------------- */
+
+struct seen {
+    const struct model *model;
+    float *inputs[64]; /* of every tensor, all tokens */
+    size_t tokens[64];
+};
+
+static void see(void *arg, const struct packed *w, const float *x, const float *y, size_t tokens)
+{
+    struct seen *s = arg;
+    size_t n = tokens * w->matrix.cols, had = s->tokens[w->tensor] * w->matrix.cols;
+    (void)y;
+    s->inputs[w->tensor] = realloc(s->inputs[w->tensor], (had + n) * sizeof(float));
+    assert_non_null(s->inputs[w->tensor]);
+    memcpy(s->inputs[w->tensor] + had, x, n * sizeof(float));
+    s->tokens[w->tensor] += tokens;
+}
+
+/* Every site sees what its layers see when the text runs window by window. */
+static void check_walk(const struct tiny *shape)
+{
+    struct fixture f = open_fixture(shape);
+    struct seen seen = {.model = f.model};
+    struct context *c = context_open(f.model, pool, WINDOW, NULL);
+    float *logits = make(WINDOW * f.model->hyper.vocab * sizeof *logits);
+    c->tap = (struct tap){TAP_ALL, see, &seen};
+    for (size_t at = 0; at < f.text.count; at += WINDOW) {
+        size_t n = f.text.count - at < WINDOW ? f.text.count - at : WINDOW;
+        c->length = 0;
+        context_run(c, f.stored, f.text.tokens + at, n, LOGITS_ALL, logits);
+    }
+    struct walk *w = walk_open(f.model, pool, f.text.tokens, f.text.count, WINDOW, NULL);
+    assert_non_null(w);
+    size_t tensors = 0;
+    for (size_t site = 0; site < walk_sites(f.model); site++) {
+        int at_site[SITE_TENSORS];
+        for (bool arrived = false; !arrived;)
+            assert_true(walk_step(w, f.stored, 0, &arrived, NULL));
+        assert_int_equal(walk_site(w), site);
+        for (size_t n = walk_site_tensors(f.model, site, at_site); n > 0; n--) {
+            int t = at_site[n - 1];
+            size_t cols = f.model->tensors[t].stored.cols;
+            assert_int_equal(walk_site_of(f.model, t), site);
+            assert_int_equal(seen.tokens[t], f.text.count);
+            for (size_t k = 0; k < f.text.count; k++)
+                assert_memory_equal(walk_input(w) + k * walk_stride(w), seen.inputs[t] + k * cols,
+                                    cols * sizeof(float));
+            tensors++;
+            free(seen.inputs[t]);
+        }
+    }
+    assert_int_equal(tensors, 7 * f.model->hyper.layers + 1);
+    assert_int_equal(walk_site_of(f.model, model_find(f.model, ROLE_ATTN_NORM, 0)), -1);
+    walk_close(w);
+    context_close(c);
+    free(logits);
+    close_fixture(&f);
+}
+
+static void test_walk(void **state)
+{
+    (void)state;
+    check_walk(&untied);
+    check_walk(&wide);
+}
+
+/* ---- GPTQ against float64 -------------------------------------------------------------------- */
+
+/* float32 in [-0.5, 0.5), as gptq_vectors.py makes it. */
+static float *uniform(uint64_t seed, size_t n)
+{
+    float *x = make(n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)((double)(random_bits(&seed) >> 40) / 16777216 - 0.5);
+    return x;
+}
+
+struct layer {
+    float *w, *x;
+    size_t rows, cols, tokens;
+};
+
+static struct layer made_layer(size_t rows, size_t cols, size_t tokens)
+{
+    struct layer l = {uniform(1, rows * cols), uniform(2, tokens * cols), rows, cols, tokens};
+    for (size_t t = 0; t < tokens; t++)
+        for (size_t c = 1; c < cols; c++)
+            l.x[t * cols + c] = l.x[t * cols + c] * 0.5f + l.x[t * cols + c - 1];
+    for (size_t i = 0; i < tokens * cols; i++)
+        l.x[i] *= i % cols % 8 == 0 ? 4 : 1;
+    return l;
+}
+
+/* A matrix of the built-in model, and rows of its embedding. */
+static struct layer real_layer(const char *name, size_t tokens)
+{
+    struct error error = {""};
+    char full[64];
+    struct model *m = model_open(SRCDIR "/data/stories.bin", &error);
+    if (!m)
+        fail_msg("%s", error.text);
+    snprintf(full, sizeof full, "blk.0.%s", name);
+    const struct qmatrix *w = &m->tensors[model_find_name(m, full)].stored;
+    struct layer l = {make(w->rows * w->cols * sizeof(float)), make(tokens * w->cols * sizeof(float)),
+                      w->rows, w->cols, tokens};
+    for (size_t r = 0; r < w->rows; r++)
+        qmatrix_decode_row(w, r, l.w + r * l.cols);
+    for (size_t t = 0; t < tokens; t++)
+        qmatrix_decode_row(&m->tensors[0].stored, t, l.x + t * l.cols);
+    model_close(m);
+    return l;
+}
+
+static void free_layer(struct layer *l)
+{
+    free(l->w);
+    free(l->x);
+}
+
+/* sum of ((w' - w) x)^2 over rows and tokens; of row r alone where it is a row's. */
+static double output_error(const struct layer *l, const struct qmatrix *m, size_t r, size_t end)
+{
+    float *row = make(l->cols * sizeof *row);
+    double sum = 0;
+    for (; r < end; r++) {
+        qmatrix_decode_row(m, r, row);
+        for (size_t t = 0; t < l->tokens; t++) {
+            double e = 0;
+            for (size_t c = 0; c < l->cols; c++)
+                e += ((double)row[c] - (double)l->w[r * l->cols + c]) * (double)l->x[t * l->cols + c];
+            sum += e * e;
+        }
+    }
+    free(row);
+    return sum;
+}
+
+/* One layer on its own, with a factor of its inputs where the scheme is a GPTQ. */
+static struct packed *pack_layer(const struct layer *l, const struct scheme *s, const float *scale)
+{
+    struct model m = matrix_model(l->w, l->rows, l->cols);
+    struct error error = {""};
+    struct hessian h;
+    struct factor f = {0};
+    struct calibrated c = {.input_scale = scale};
+    struct requant job;
+    if (methods_have(&s->methods, METHOD_GPTQ)) {
+        assert_true(hessian_open(&h, l->cols, &error));
+        for (size_t t = 0; t < l->tokens; t += HESSIAN_CHUNK)
+            hessian_add(&h, pool, l->x + t * l->cols, l->cols,
+                        l->tokens - t < HESSIAN_CHUNK ? l->tokens - t : HESSIAN_CHUNK);
+        assert_true(factor_open(&f, &h, scale, (double)s->methods.value[PARAMETER_DAMP],
+                                s->methods.value[PARAMETER_ACT_ORDER] != 0, &error));
+        while (!factor_step(&f, pool))
+            continue;
+        assert_false(f.l.failed);
+        hessian_free(&h);
+        c.factor = &f;
+    }
+    if (!requant_begin_calibrated(&job, &m, 0, s, &c, pool, &error))
+        fail_msg("%s", error.text);
+    while (!requant_step(&job, pool, 0))
+        continue;
+    struct packed *p = requant_take(&job);
+    requant_end(&job);
+    factor_free(&f);
+    free_matrix_model(&m);
+    return p;
+}
+
+static struct packed *pack_nearest(const struct layer *l, struct scheme s)
+{
+    s.methods = (struct methods){0};
+    return pack_layer(l, &s, NULL);
+}
+
+static uint64_t scales_digest(const struct qmatrix *m)
+{
+    uint64_t digest = FNV_START;
+    for (size_t r = 0; r < m->rows; r++)
+        for (size_t g = 0; g < m->groups; g++) {
+            float scale = qmatrix_scale(m, r, g);
+            digest = fnv1a(digest, &scale, sizeof scale);
+        }
+    return digest;
+}
+
+static const struct {
+    const char *scheme, *source;
+    size_t rows, cols, tokens;
+    double error, nearest;
+    uint64_t scales;
+} vectors[] = {
+#include "gptq_vectors.h"
+};
+
+static void test_gptq_against_float64(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
+        struct layer l = strcmp(vectors[i].source, "made") == 0
+                             ? made_layer(vectors[i].rows, vectors[i].cols, vectors[i].tokens)
+                             : real_layer(vectors[i].source, vectors[i].tokens);
+        struct scheme s = parsed(vectors[i].scheme);
+        struct packed *p = pack_layer(&l, &s, NULL), *nearest = pack_nearest(&l, s);
+        double error = output_error(&l, &p->matrix, 0, l.rows);
+        double rtn = output_error(&l, &nearest->matrix, 0, l.rows);
+        fprintf(stderr, "%s, %s: output error %.6g, float64 %.6g; rounded %.6g\n", vectors[i].scheme,
+                vectors[i].source, error, vectors[i].error, rtn);
+        assert_int_equal(l.rows, vectors[i].rows);
+        assert_true(fabs(error - vectors[i].error) <= 1e-3 * vectors[i].error);
+        assert_true(fabs(rtn - vectors[i].nearest) <= 1e-5 * vectors[i].nearest);
+        assert_int_equal(scales_digest(&p->matrix), vectors[i].scales);
+        packed_unref(p);
+        packed_unref(nearest);
+        free_layer(&l);
+    }
+}
+
+/* Row by row, whatever the weights and inputs. */
+static void test_gptq_is_never_worse_than_rounding(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"int4:channel:gptq", "int4:g32:asym:gptq(actorder=0)",
+                                          "int8:tensor:gptq", "int4:tensor:asym:gptq",
+                                          "int8:g64:gptq(damp=1)", "int4:channel:clip+gptq"};
+    uint64_t seed = 9;
+    for (size_t n = 0; n < 30; n++) {
+        size_t rows = 1 + random_below(&seed, 40), cols = 1 + random_below(&seed, 200);
+        struct layer l = made_layer(rows, cols, 1 + random_below(&seed, 300));
+        struct scheme s = parsed(schemes[n % 6]), nearest_on_same = s;
+        for (size_t i = 0; i < l.tokens * cols && n % 3 == 1; i++) /* nothing alike, some dead */
+            l.x[i] = i % cols % 5 ? (float)random_normal(&seed) : 0;
+        methods_remove(&nearest_on_same.methods, METHOD_GPTQ);
+        struct packed *p = pack_layer(&l, &s, NULL), *rtn = pack_layer(&l, &nearest_on_same, NULL);
+        for (size_t r = 0; r < rows; r++) {
+            double error = output_error(&l, &p->matrix, r, r + 1);
+            double rounded = output_error(&l, &rtn->matrix, r, r + 1);
+            assert_true(error <= rounded * 1.0001 + 1e-9);
+        }
+        packed_unref(p);
+        packed_unref(rtn);
+        free_layer(&l);
+    }
+}
+
+/* With an input scale the same function is minimized on another grid. */
+static void test_gptq_with_input_scale(void **state)
+{
+    (void)state;
+    uint64_t seed = 10;
+    struct layer l = made_layer(32, 96, 200);
+    float *scale = make(96 * sizeof *scale);
+    for (size_t c = 0; c < 96; c++)
+        scale[c] = (float)exp(0.5 * random_normal(&seed));
+    struct scheme gptq = parsed("int4:channel:gptq"), plain = parsed("int4:channel");
+    struct packed *p = pack_layer(&l, &gptq, scale), *rtn = pack_layer(&l, &plain, scale);
+    assert_true(output_error(&l, &p->matrix, 0, 32) < 0.2 * output_error(&l, &rtn->matrix, 0, 32));
+    packed_unref(p);
+    packed_unref(rtn);
+    free(scale);
+    free_layer(&l);
+}
+
+static void test_clip(void **state)
+{
+    (void)state;
+    uint64_t seed = 11;
+    for (size_t n = 0; n < 20; n++) {
+        struct layer l = made_layer(20, 1 + random_below(&seed, 200), 3);
+        for (size_t i = 0; i < l.rows * l.cols; i++) /* heavy tails */
+            l.w[i] = (float)(random_normal(&seed) * exp(random_normal(&seed)));
+        static const char *const schemes[] = {"int4:channel:clip", "int4:g32:asym:clip", "int8:clip"};
+        struct scheme s = parsed(schemes[n % 3]);
+        struct packed *p = pack_layer(&l, &s, NULL), *rtn = pack_nearest(&l, s);
+        assert_true(p->error.sum_e2 <= rtn->error.sum_e2);
+        if (n % 3 == 0 && l.cols > 30)
+            assert_true(p->error.sum_e2 < rtn->error.sum_e2);
+        packed_unref(p);
+        packed_unref(rtn);
+        free_layer(&l);
+    }
+}
+
+/* ---- input scales and outlier columns -------------------------------------------------------- */
+
+/* What methods do is done in fp32, too, where it changes nothing. */
+static void test_input_scales_change_nothing_in_fp32(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"fp32:awq(alpha=0.5)", "fp32:awq(alpha=1)", "fp32:smoothquant",
+                                          "fp32:smoothquant(alpha=1)", "fp32:awq"};
+    struct fixture f = open_fixture(&untied);
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        double distance = logits_distance(&f, schemes[i]);
+        fprintf(stderr, "%s: relative distance of logits %.2g\n", schemes[i], distance);
+        assert_true(distance > 0 || i == 4);
+        assert_true(distance <= 1e-4);
+    }
+    close_fixture(&f);
+}
+
+/* Siblings behind a norm get one scale, others their own. */
+static void test_joint_search(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(&wide);
+    struct quantization *q;
+    struct weights *set = quantized(&f, "int4:g32:awq", &q);
+    const struct model *m = f.model;
+    int a = model_find(m, ROLE_ATTN_Q, 0), b = model_find(m, ROLE_ATTN_V, 0);
+    int gate = model_find(m, ROLE_FFN_GATE, 0), out = model_find(m, ROLE_ATTN_OUT, 0);
+    const struct intake *p = set->layer[a]->matrix.intake, *s = set->layer[b]->matrix.intake;
+    assert_memory_equal(p->scale, s->scale, m->hyper.dim * sizeof(float));
+    assert_memory_not_equal(p->scale, set->layer[gate]->matrix.intake->scale, m->hyper.dim * sizeof(float));
+    assert_true(product_alike(&set->layer[a]->matrix, &set->layer[b]->matrix));
+    assert_false(product_alike(&set->layer[a]->matrix, &set->layer[gate]->matrix));
+    assert_true(quantization_choice(q, a).alpha == quantization_choice(q, b).alpha);
+    assert_true(quantization_choice(q, out).alpha >= 0 && quantization_choice(q, out).alpha <= 1);
+    assert_true(isnan(quantization_choice(q, a).damp));
+    assert_null(quantization_note(q, 0));
+    quantization_close(q);
+    weights_unref(set);
+    close_fixture(&f);
+}
+
+/* Some matrices with input scales and outliers are one task, and each alone gives the same. */
+static void test_llmint8_at_its_ends(void **state)
+{
+    (void)state;
+    const struct tiny *const shapes[] = {&untied, &wide};
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture f = open_fixture(shapes[i]);
+        static const char *const pairs[][2] = {{"w8a8:llmint8(threshold=0)", "fp16"},
+                                               {"w8a8:llmint8(threshold=inf)", "w8a8"},
+                                               {"int8/int8.asym:asym:llmint8(threshold=inf)",
+                                                "int8/int8.asym:asym"}};
+        for (size_t k = 0; k < 3; k++) {
+            struct weights *a = quantized(&f, pairs[k][0], NULL), *b = quantized(&f, pairs[k][1], NULL);
+            float *x = logits_of(&f, a), *y = logits_of(&f, b);
+            for (size_t n = 0; n < WINDOW * f.model->hyper.vocab; n++)
+                if (!(x[n] == y[n]))
+                    fail_msg("%s: %a; %s: %a", pairs[k][0], (double)x[n], pairs[k][1], (double)y[n]);
+            weights_unref(a);
+            weights_unref(b);
+            free(x);
+            free(y);
+        }
+        close_fixture(&f);
+    }
+}
+
+/* The matrix stands for its weights: int8 in some columns, fp16 in others; its size is as defined. */
+static void test_llmint8_between(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(&untied);
+    struct quantization *q;
+    struct weights *set = quantized(&f, "w8a8:llmint8(threshold=2.5)", &q);
+    size_t mixed = 0;
+    for (size_t t = 0; t < f.model->tensor_count; t++) {
+        const struct qmatrix *m = &set->layer[t]->matrix, *stored = &f.model->tensors[t].stored;
+        size_t outliers = quantization_choice(q, (int)t).outliers, plain;
+        if (m->scheme.stored)
+            continue;
+        assert_true(scheme_bytes(&m->scheme, m->rows, m->cols, &plain));
+        assert_int_equal(m->bytes, plain + outliers * (4 + 2 * m->rows));
+        mixed += outliers > 0 && outliers < m->cols;
+        for (size_t i = 0; i < outliers; i++) {
+            float back, w;
+            qmatrix_decode(m, 1, m->intake->columns[i], 1, &back);
+            qmatrix_decode(stored, 1, m->intake->columns[i], 1, &w);
+            assert_true(back == fp16_decode(fp16_encode(w)));
+        }
+    }
+    assert_true(mixed > 3);
+    quantization_close(q);
+    weights_unref(set);
+    double plain = logits_distance(&f, "w8a8"), split = logits_distance(&f, "w8a8:llmint8(threshold=1.5)");
+    fprintf(stderr, "w8a8: %.3g, with outlier columns %.3g\n", plain, split);
+    assert_true(split < plain);
+    close_fixture(&f);
+}
+
+/* ---- outliers -------------------------------------------------------------------------------- */
+
+static void test_injected_outliers(void **state)
+{
+    (void)state;
+    static const struct outliers cases[] = {{1, 10}, {2, 100}, {32, 3}, {5, 10000}};
+    struct fixture f = open_fixture(&untied);
+    float *before = logits_of(&f, f.stored);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fixture g = open_fixture(&untied);
+        struct error error = {""};
+        assert_true(outliers_inject(g.model, &cases[i], &error));
+        weights_unref(g.stored);
+        g.stored = weights_stored(g.model);
+        float *after = logits_of(&g, g.stored);
+        double distance = relative_distance(after, before, WINDOW * f.model->hyper.vocab);
+        fprintf(stderr, "%zu channels x %g: %.2g\n", cases[i].channels, (double)cases[i].factor, distance);
+        assert_true(distance <= 1e-4);
+        int norm = model_find(g.model, ROLE_ATTN_NORM, 1);
+        float was[32], is[32];
+        qmatrix_decode_row(&f.model->tensors[norm].stored, 0, was);
+        qmatrix_decode_row(&g.model->tensors[norm].stored, 0, is);
+        size_t larger = 0;
+        for (size_t c = 0; c < 32; c++)
+            larger += is[c] != was[c];
+        assert_int_equal(larger, cases[i].channels);
+        free(after);
+        close_fixture(&g);
+    }
+    struct outliers many = {33, 2};
+    struct error error = {""};
+    assert_false(outliers_inject(f.model, &many, &error));
+    assert_non_null(strstr(error.text, "32 wide"));
+    free(before);
+    close_fixture(&f);
+}
+
+static void test_outliers_in_writing(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "2", ":", "2:", ":5", "0:5", "-1:5", "2:1", "2:0.5", "2:nan",
+                                      "2:inf", "2:-3", "2:10001", "2:5x", "x:5", "2 :5", "99999999:5"};
+    struct outliers o;
+    struct error error;
+    assert_true(outliers_parse("2:100", &o, &error));
+    assert_true(o.channels == 2 && o.factor == 100);
+    assert_true(outliers_parse("16:1.5", &o, &error));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(outliers_parse(bad[i], &o, &error));
+        assert_non_null(strstr(error.text, "K:FACTOR"));
+    }
+    for (size_t k = 1; k <= 32; k++) {
+        o.channels = k;
+        for (size_t i = 0; i < k; i++) {
+            assert_true(outliers_channel(&o, 32, i) < 32);
+            assert_true(i == 0 || outliers_channel(&o, 32, i) > outliers_channel(&o, 32, i - 1));
+        }
+    }
+}
+
+/* ---- static ranges --------------------------------------------------------------------------- */
+
+static struct site_stats stats_of(const float *x, size_t cols, size_t n)
+{
+    struct site_stats s;
+    struct error error = {""};
+    if (!site_stats_make(&s, pool, x, cols, cols, n, &error))
+        fail_msg("%s", error.text);
+    return s;
+}
+
+static struct act_grid chosen(const char *scheme, const struct site_stats *s, const float *scale)
+{
+    struct scheme parsed_scheme = parsed(scheme);
+    struct act_grid g;
+    assert_true(static_range_choose(&parsed_scheme, s, scale, &g, NULL));
+    assert_true(g.scale > 0 && g.scale <= FLT_MAX && g.zero >= -128 && g.zero <= 127);
+    return g;
+}
+
+static void test_static_ranges(void **state)
+{
+    (void)state;
+    enum { COLS = 40, N = 200 };
+    uint64_t seed = 12;
+    float x[N * COLS], scale[COLS];
+    for (size_t i = 0; i < N * COLS; i++)
+        x[i] = (float)random_normal(&seed);
+    for (size_t c = 0; c < COLS; c++)
+        scale[c] = 2;
+    x[5] = 50; /* one outlier */
+    struct site_stats s = stats_of(x, COLS, N);
+    double whole = (double)chosen("int8/int8.static", &s, NULL).scale;
+    assert_true(fabs(whole * 127 - 50) < 1e-4);
+    assert_true(fabs((double)chosen("int8/int8.static", &s, scale).scale * 127 - 25) < 1e-4);
+    assert_true(fabs((double)chosen("fp8/fp8.static", &s, NULL).scale * 448 - 50) < 1e-4);
+    double cut = (double)chosen("int8/int8.static.percentile", &s, NULL).scale * 127;
+    assert_true(cut > 2.8 && cut < 3.8); /* the normal distribution's 99.9 % is 3.29 */
+    double mse = (double)chosen("int8/int8.static.mse", &s, NULL).scale;
+    double kl = (double)chosen("int8/int8.static.kl", &s, NULL).scale;
+    assert_true(mse <= whole && kl < 0.5 * whole);
+    struct act_grid asym = chosen("int8/int8.static.asym", &s, NULL);
+    assert_true(asym.zero < -90); /* nearly all of the range is above 0 */
+    assert_true(chosen("int8/int8.static.percentile.asym", &s, NULL).zero > -30);
+    site_stats_free(&s);
+
+    memset(x, 0, sizeof x); /* nothing at all */
+    s = stats_of(x, COLS, N);
+    static const char *const schemes[] = {"int8/int8.static", "int8/int8.static.kl.asym",
+                                          "int8/int8.static.mse", "fp8/fp8.static.percentile"};
+    for (size_t i = 0; i < 4; i++)
+        assert_true(chosen(schemes[i], &s, NULL).scale == 1);
+    site_stats_free(&s);
+}
+
+static void test_static_scales_are_used(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(&untied);
+    static const char *const schemes[] = {"int8/int8.static", "int8/int8.static.mse.asym",
+                                          "fp8/fp8.static:tensor", "int4/int8.static.kl:g16:asym:smoothquant"};
+    for (size_t i = 0; i < 4; i++) {
+        struct weights *set = quantized(&f, schemes[i], NULL);
+        int t = model_find(f.model, ROLE_FFN_DOWN, 1);
+        assert_true(set->layer[t]->matrix.intake->act_scale > 0);
+        weights_unref(set);
+        double distance = logits_distance(&f, schemes[i]);
+        fprintf(stderr, "%s: %.3g\n", schemes[i], distance);
+        assert_true(distance < 0.6);
+    }
+    close_fixture(&f);
+}
+
+/* ---- what must not go wrong ------------------------------------------------------------------ */
+
+static void test_statistics(void **state)
+{
+    (void)state;
+    float x[] = {1, -2, 0, 3, 4, 0, NAN, 1, 1, -5, INFINITY, 0, -1, 0.5f, 0};
+    struct site_stats s = stats_of(x, 3, 5);
+    assert_int_equal(s.tokens, 3);
+    assert_int_equal(s.odd, 2);
+    assert_int_equal(s.samples, 3);
+    assert_true(s.least[0] == -1 && s.most[0] == 3 && s.least[1] == -2 && s.most[1] == 4);
+    assert_true(site_largest(&s, 2) == 0 && site_mean(&s, 2) == 0);
+    assert_true(fabs(site_mean(&s, 0) - 5.0 / 3) < 1e-12);
+    assert_true(fabs(s.sum_squares[1] - 20.25) < 1e-12);
+    assert_memory_equal(s.sample + 6, x + 12, 3 * sizeof *x);
+    uint32_t columns[3];
+    assert_int_equal(outlier_columns(&s, 4, columns), 1);
+    assert_int_equal(columns[0], 1);
+    assert_int_equal(outlier_columns(&s, 0, columns), 3);
+    assert_int_equal(outlier_columns(&s, INFINITY, columns), 0);
+    site_stats_free(&s);
+}
+
+static void assert_finite_set(const struct fixture *f, const struct weights *set)
+{
+    float row[1024];
+    for (size_t t = 1; t < set->count; t++) /* but for the embedding */
+        for (size_t r = 0; r < set->layer[t]->matrix.rows; r++) {
+            qmatrix_decode_row(&set->layer[t]->matrix, r, row);
+            for (size_t c = 0; c < set->layer[t]->matrix.cols; c++)
+                if (!isfinite(row[c]))
+                    fail_msg("%s, row %zu, column %zu: %g", f->model->tensors[t].name, r, c, (double)row[c]);
+        }
+}
+
+static const char *const every_method[] = {"int4:channel:gptq", "int4:g32:asym:awq+clip+gptq", "int4:awq",
+                                           "int8:tensor:asym:smoothquant(alpha=search)+gptq(sequence=0)",
+                                           "w8a8:llmint8", "int4/int8.static.kl:smoothquant", "fp8/fp8.static"};
+enum { METHODS = sizeof every_method / sizeof *every_method };
+
+/* One token over and over, and channels that are constant or never used: singular Hessians. */
+static void test_singular_inputs(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(&wide);
+    for (size_t i = 0; i < f.text.count; i++)
+        f.text.tokens[i] = 7;
+    for (size_t i = 0; i < METHODS; i++) {
+        struct weights *set = quantized(&f, every_method[i], NULL);
+        assert_finite_set(&f, set);
+        weights_unref(set);
+    }
+    struct quantization *q;
+    struct weights *set = quantized(&f, "int4:channel:gptq(damp=1e-6)", &q);
+    assert_finite_set(&f, set);
+    size_t raised = 0;
+    for (const char *note; (note = quantization_note(q, raised)); raised++)
+        assert_non_null(strstr(note, "damping raised from 1e-06 to"));
+    fprintf(stderr, "damping raised %zu times\n", raised);
+    assert_true(raised > 0);
+    quantization_close(q);
+    weights_unref(set);
+    close_fixture(&f);
+}
+
+/* A column whose factor fails: no factor comes of it. */
+static void test_indefinite_hessian(void **state)
+{
+    (void)state;
+    struct hessian h;
+    struct factor f;
+    struct layer l = made_layer(1, 50, 100);
+    assert_true(hessian_open(&h, 50, NULL));
+    hessian_add(&h, pool, l.x, 50, 100);
+    h.h[20 * tiled_stride(50) + 20] = -1e6f;
+    assert_true(factor_open(&f, &h, NULL, 0.01, true, NULL));
+    while (!factor_step(&f, pool))
+        continue;
+    assert_true(f.l.failed || f.dead[49]);
+    factor_free(&f);
+    hessian_free(&h);
+    free_layer(&l);
+}
+
+/* The stored weights of a tensor, to be spoiled: the model's file is mapped, so a copy takes its place. */
+static float *spoil(struct fixture *f, int tensor)
+{
+    struct qmatrix *w = &f->model->tensors[tensor].stored;
+    float *copy = make(w->rows * w->cols * sizeof *copy);
+    for (size_t r = 0; r < w->rows; r++)
+        qmatrix_decode_row(w, r, copy + r * w->cols);
+    w->codes = (const uint8_t *)copy;
+    w->row_bytes = w->cols * sizeof *copy;
+    weights_unref(f->stored);
+    f->stored = weights_stored(f->model);
+    return copy;
+}
+
+/* Embeddings of some tokens are NaN: those are left out, and said so; of all: refused. */
+static void test_activations_that_are_not_finite(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(&untied);
+    float *embedding = spoil(&f, 0);
+    for (size_t t = 0; t < 2; t++)
+        for (size_t c = 0; c < 32; c++)
+            embedding[((size_t)f.text.tokens[WINDOW - 1 - t]) * 32 + c] = t ? NAN : INFINITY;
+    for (size_t i = 0; i < METHODS; i++) {
+        struct quantization *q;
+        struct weights *set = quantized(&f, every_method[i], &q);
+        assert_finite_set(&f, set);
+        assert_non_null(quantization_note(q, 0));
+        assert_non_null(strstr(quantization_note(q, 0), "not finite"));
+        quantization_close(q);
+        weights_unref(set);
+    }
+    free(embedding);
+    close_fixture(&f);
+}
+
+static void test_no_finite_activation(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(&untied);
+    float *norm = spoil(&f, model_find(f.model, ROLE_ATTN_NORM, 1));
+    norm[3] = NAN;
+    struct scheme schemes[64];
+    struct error error = {""};
+    for (size_t t = 0; t < f.model->tensor_count; t++)
+        schemes[t] = f.model->tensors[t].stored.scheme;
+    schemes_set_linear(f.model, parsed("int4:gptq"), schemes);
+    struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text};
+    struct quantization *q = quantization_open(&plan, &error);
+    bool done = false, ok = true;
+    while (ok && !done)
+        ok = quantization_step(q, 1, &done, &error);
+    assert_false(ok);
+    assert_non_null(strstr(error.text, "blk.1.attn_q: no token"));
+    quantization_close(q);
+    free(norm);
+    close_fixture(&f);
+}
+
+/* Weights that are not finite become what rounding makes of them, in their rows alone. */
+static void test_weights_that_are_not_finite(void **state)
+{
+    (void)state;
+    struct layer l = made_layer(20, 70, 100), sane = made_layer(20, 70, 100);
+    struct scheme s = parsed("int4:channel:gptq");
+    l.w[3 * 70 + 5] = NAN;
+    l.w[17 * 70 + 9] = INFINITY;
+    struct packed *p = pack_layer(&l, &s, NULL), *whole = pack_layer(&sane, &s, NULL);
+    float a[70], b[70];
+    for (size_t r = 0; r < 20; r++) {
+        qmatrix_decode_row(&p->matrix, r, a);
+        qmatrix_decode_row(&whole->matrix, r, b);
+        for (size_t c = 0; c < 70; c++)
+            assert_true(isfinite(a[c]) && (r == 3 || r == 17 || a[c] == b[c]));
+    }
+    packed_unref(p);
+    packed_unref(whole);
+    free_layer(&l);
+    free_layer(&sane);
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    struct calibration_text text;
+    struct error error = {""};
+    int32_t tokens[CALIBRATION_MOST + 100];
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
+        tokens[i] = 5;
+    assert_false(calibration_text_make(&text, tokens, CALIBRATION_LEAST - 1, 1, 64, &error));
+    assert_non_null(strstr(error.text, "127 tokens; expected at least 128"));
+    assert_true(calibration_text_make(&text, tokens, CALIBRATION_LEAST, 1, 64, &error));
+    assert_int_equal(text.window, 64);
+    assert_int_equal(text.count, 128 + 3);
+    for (size_t i = 0; i < text.count; i++)
+        assert_int_equal(text.tokens[i], i % 64 ? 5 : 1);
+    free(text.tokens);
+    assert_true(calibration_text_make(&text, tokens, CALIBRATION_MOST + 100, -1, 4096, &error));
+    assert_int_equal(text.window, CALIBRATION_WINDOW);
+    assert_int_equal(text.count, CALIBRATION_MOST);
+    free(text.tokens);
+    assert_true(calibration_text_make(&text, tokens, 200, 1, 1, &error)); /* no room for BOS */
+    assert_int_equal(text.count, 200);
+    free(text.tokens);
+}
+
+static void test_plans_that_cannot_be(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(&untied);
+    struct scheme schemes[64];
+    struct error error = {""};
+    for (size_t t = 0; t < f.model->tensor_count; t++)
+        schemes[t] = f.model->tensors[t].stored.scheme;
+    schemes[0] = parsed("int4:gptq"); /* an embedding that is no head */
+    struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text};
+    assert_null(quantization_open(&plan, &error));
+    assert_non_null(strstr(error.text, "token_embd: it multiplies no activations"));
+    schemes[0] = f.model->tensors[0].stored.scheme;
+    schemes[model_find(f.model, ROLE_ATTN_Q, 0)] = parsed("int4:gptq");
+    plan.text = NULL;
+    assert_null(quantization_open(&plan, &error));
+    assert_non_null(strstr(error.text, "no text to calibrate on"));
+    struct packed *p = requantize(f.model, 2, &schemes[2], pool, &error);
+    packed_unref(p);
+    assert_null(requantize(f.model, model_find(f.model, ROLE_ATTN_Q, 0),
+                           &schemes[model_find(f.model, ROLE_ATTN_Q, 0)], pool, &error));
+    assert_non_null(strstr(error.text, "needs calibration"));
+    close_fixture(&f);
+}
+
+/* Cancelled anywhere, a job leaves nothing behind; only what changed is made anew. */
+static void test_jobs_in_parts(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(&untied);
+    struct scheme schemes[64];
+    struct error error = {""};
+    for (size_t i = 0; i < METHODS; i++) {
+        for (size_t t = 0; t < f.model->tensor_count; t++)
+            schemes[t] = f.model->tensors[t].stored.scheme;
+        schemes_set_linear(f.model, parsed(every_method[i]), schemes);
+        struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text};
+        for (size_t steps = 0; steps < 40; steps += 3) {
+            struct quantization *q = quantization_open(&plan, &error);
+            bool done = false;
+            for (size_t n = 0; n < steps && !done; n++)
+                assert_true(quantization_step(q, 0, &done, &error));
+            quantization_close(q);
+        }
+    }
+    struct weights *set = quantized(&f, "int4:gptq", NULL);
+    int one = model_find(f.model, ROLE_FFN_UP, 1);
+    for (size_t t = 0; t < f.model->tensor_count; t++)
+        schemes[t] = set->layer[t]->matrix.scheme;
+    schemes[one] = parsed("int4:awq");
+    struct quantization_plan plan = {f.model, pool, set, f.stored, schemes, &f.text};
+    struct quantization *q = quantization_open(&plan, &error);
+    bool done = false;
+    while (!done)
+        assert_true(quantization_step(q, 1, &done, &error));
+    struct weights *next = quantization_take(q);
+    for (int t = 0; t < (int)next->count; t++)
+        assert_int_equal(next->layer[t] == set->layer[t], t != one);
+    quantization_close(q);
+    weights_unref(next);
+    weights_unref(set);
+    close_fixture(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_walk),
+        cmocka_unit_test(test_gptq_against_float64),
+        cmocka_unit_test(test_gptq_is_never_worse_than_rounding),
+        cmocka_unit_test(test_gptq_with_input_scale),
+        cmocka_unit_test(test_clip),
+        cmocka_unit_test(test_input_scales_change_nothing_in_fp32),
+        cmocka_unit_test(test_joint_search),
+        cmocka_unit_test(test_llmint8_at_its_ends),
+        cmocka_unit_test(test_llmint8_between),
+        cmocka_unit_test(test_injected_outliers),
+        cmocka_unit_test(test_outliers_in_writing),
+        cmocka_unit_test(test_static_ranges),
+        cmocka_unit_test(test_static_scales_are_used),
+        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_singular_inputs),
+        cmocka_unit_test(test_indefinite_hessian),
+        cmocka_unit_test(test_activations_that_are_not_finite),
+        cmocka_unit_test(test_no_finite_activation),
+        cmocka_unit_test(test_weights_that_are_not_finite),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_plans_that_cannot_be),
+        cmocka_unit_test(test_jobs_in_parts),
+    };
+    return cmocka_run_group_tests(tests, open_pool, close_pool);
+}
