@@ -2,6 +2,7 @@
 
 #include "../model/resident.h"
 #include "clock.h"
+#include "weight_stats.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -48,13 +49,6 @@ static void decode_rows(const struct model *model, const struct packed *p, size_
         memcpy(after, before, p->matrix.cols * sizeof *after);
 }
 
-/* Scales that row r brings: a scale of the whole tensor comes with the first row. */
-static size_t scales_of_row(const struct qmatrix *m, size_t r)
-{
-    bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
-    return m->scale_type == SCALE_NONE || (whole && r > 0) ? 0 : m->groups;
-}
-
 static void range_row(struct detail_job *job, size_t r)
 {
     const struct qmatrix *m = &job->packed->matrix;
@@ -90,12 +84,6 @@ static void open_histograms(struct detail_job *job)
     job->row = 0;
 }
 
-/* Whether a weight lies beyond the ends of its grid: its error is more than rounding. */
-static bool is_clipped(double error, double scale)
-{
-    return fabs(error) > 0.5005 * scale;
-}
-
 static void count_row(struct detail_job *job, size_t r)
 {
     const struct qmatrix *m = &job->packed->matrix;
@@ -110,7 +98,7 @@ static void count_row(struct detail_job *job, size_t r)
         if (integers) {
             double scale = qmatrix_scale(m, r, c / m->group) / qmatrix_input_scale(m, c);
             histogram_add(&d->error_steps, e / scale);
-            job->clipped += is_clipped(e, scale);
+            job->clipped += isfinite(e) && weight_is_clipped(e, scale);
         }
         if (isfinite(e)) {
             job->sum_e2 += e * e;
