@@ -1437,7 +1437,7 @@ static void test_text_screen(void **state)
     (void)state;
     start(24, 100);
     press("6");
-    await_tab(3);
+    await_tab(5);
     wait_match("this scheme, seed [0-9]+");
     wait_match("no difference so far");
     press("ithe hen in the barn\r");
@@ -1995,7 +1995,7 @@ static void test_suspend_and_resume(void **state)
         assert_false(pty_cursor_visible(term));
     }
     press("6");
-    await_tab(3);
+    await_tab(5);
     press("q");
     wait_for("DONE 0");
     assert_int_equal(pty_wait_exit(term, PATIENCE), 0);
