@@ -113,13 +113,22 @@ static bool check_words(const struct options *o, struct error *error)
     return check_kernels(o, error);
 }
 
-static void name_schemes(struct batch *b, const struct options *o)
+bool check_candidates(const struct options *o, struct error *error)
+{
+    struct scheme scheme;
+    for (size_t i = 0; i < o->candidate_count; i++)
+        if (o->candidates[i].scheme && !scheme_parse(o->candidates[i].scheme, &scheme, error))
+            return false;
+    return !o->versus || scheme_parse(o->versus, &scheme, error);
+}
+
+void scheme_words(const struct options *o, char out[256])
 {
     char canonical[SCHEME_TEXT] = "stored";
     struct scheme s;
     if (o->scheme && scheme_parse(o->scheme, &s, NULL))
         scheme_print(&s, canonical);
-    snprintf(b->scheme_text, sizeof b->scheme_text, "%s%s%s", o->recipe && !o->scheme ? "" : canonical,
+    snprintf(out, 256, "%s%s%s", o->recipe && !o->scheme ? "" : canonical,
              o->recipe && o->scheme ? " + " : "", o->recipe ? o->recipe : "");
 }
 
@@ -183,7 +192,7 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
                                  .least_context = (size_t)o->window};
     if (o->outliers && !outliers_parse(o->outliers, &so.outliers, error))
         return false;
-    name_schemes(b, o);
+    scheme_words(o, b->scheme_text);
     bool ok = session_open(&b->session, &so, error) && read_calibration(&b->session, o, error) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error);
@@ -309,35 +318,6 @@ bool tokenize_text(const struct session *s, const char *text, size_t n, struct t
 }
 
 /* ---- output ---------------------------------------------------------------------------------- */
-
-json_t *json_text(const char *text)
-{
-    char safe[1024];
-    escape_text(safe, sizeof safe, text, strlen(text));
-    return json_string(safe);
-}
-
-void print_json(json_t *object)
-{
-    json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    putchar('\n');
-    fflush(stdout);
-    json_decref(object);
-}
-
-void json_add(json_t *object, const char *key, double value, const char *reason)
-{
-    if (isfinite(value) && !reason) {
-        bool whole = value == floor(value) && fabs(value) < 1e15;
-        json_object_set_new(object, key, whole ? json_integer((json_int_t)value)
-                                               : json_real(value));
-        return;
-    }
-    char reason_key[64];
-    snprintf(reason_key, sizeof reason_key, "%s_reason", key);
-    json_object_set_new(object, key, json_null());
-    json_object_set_new(object, reason_key, json_string(reason ? reason : "not a number"));
-}
 
 const char *format_bytes(char buffer[16], double bytes)
 {

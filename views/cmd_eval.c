@@ -101,7 +101,7 @@ static void report_json(const struct batch *b, const struct quality_plan *p, con
     add_figure(j, "kl_max", r->kl_max);
     add_figure(j, "top1_agreement", r->top1);
     add_depth(j, d);
-    print_json(j);
+    print_record(j, o, true);
 }
 
 static void report_figures(const struct quality_result *r)
@@ -206,7 +206,7 @@ int run_eval(const struct options *o)
     struct depth_profile *depth = NULL;
     ok = ok && evaluate(&batch, &plan, &r, &error) && (depth = look_through(&batch, &tokens, &error));
     if (ok)
-        (o->json ? report_json : report_text)(&batch, &plan, &r, depth, o);
+        (wants_records(o) ? report_json : report_text)(&batch, &plan, &r, depth, o);
     depth_unref(depth);
     free(tokens.ids);
     batch_close(&batch);

@@ -62,8 +62,14 @@ const struct option_info option_table[] = {
      "read bandwidth of a machine that is not here: 2TB/s, 68GB/s, 900e9 or its name, such as h100"},
     {0, "no-run", NULL, OPTION_FLAG, AT(no_run), 0, 0, FOR_PLAN,
      "predict only: quantize nothing and run no scheme"},
+    {0, "alone", NULL, OPTION_FLAG, AT(alone), 0, 0, FOR_INSPECT,
+     "measure the KL divergence with each layer alone quantized, too"},
     {0, "fresh", NULL, OPTION_FLAG, AT(fresh), 0, 0, FOR_MACHINE,
      "measure the roofs again, though figures of before are kept"},
+    {0, "csv", NULL, OPTION_FLAG, AT(csv), 0, 0, FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN,
+     "the same as lines of comma-separated values, the first one with their names"},
+    {0, "vs", "SCHEME", OPTION_STRING, AT(versus), 0, 0, FOR_BENCH,
+     "what all others are compared with, such as fp16; without it the first of several -s and -r"},
     {'o', "output", "FILE", OPTION_STRING, AT(output), 0, 0, FOR_LOGITS, "file to write"},
     {0, "json", NULL, OPTION_FLAG, AT(json), 0, 0,
      FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_MACHINE, "one JSON object a line on standard output"},
@@ -129,6 +135,18 @@ static bool store(const struct option_info *o, const char *text, struct options 
         return parse_number(o, text, (double *)slot, error);
     }
     return false;
+}
+
+static bool add_candidate(const struct option_info *o, struct options *out, struct error *error)
+{
+    bool scheme = o->offset == AT(scheme), recipe = o->offset == AT(recipe);
+    if (!scheme && !recipe)
+        return true;
+    if (out->candidate_count == MOST_CANDIDATES)
+        return error_set(error, "more than %d -s and -r", MOST_CANDIDATES);
+    out->candidates[out->candidate_count++] =
+        (struct candidate){scheme ? out->scheme : NULL, recipe ? out->recipe : NULL};
+    return true;
 }
 
 static struct options defaults(void)
@@ -202,6 +220,8 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
             return NULL;
         }
         if (!store(o, optarg, out, error))
+            return NULL;
+        if (!add_candidate(o, out, error))
             return NULL;
         out->given_tokens |= o->offset == AT(tokens);
         out->given_temperature |= o->offset == AT(temperature);

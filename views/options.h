@@ -10,13 +10,21 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
+enum { MOST_CANDIDATES = 16 };
+
 struct options {
     const char *model;     /* null: the built-in model */
     const char *scheme, *recipe, *tokenizer, *text, *prompt, *output, *isa, *protocol, *roof,
-        *kv, *synthetic, *reference, *calibration, *outliers;
+        *kv, *synthetic, *reference, *calibration, *outliers, *versus;
+    /* Every -s and -r in the order of the command line, for commands that compare; `scheme` and `recipe` are the
+     * last ones. */
+    struct candidate {
+        const char *scheme, *recipe; /* one of them */
+    } candidates[MOST_CANDIDATES];
+    size_t candidate_count;
     long batch, threads, context, window, tokens, prompt_tokens, seed;
     double temperature, top_p;
-    bool json, help, version, ascii, no_color, no_mouse, no_run, fresh;
+    bool json, csv, help, version, ascii, no_color, no_mouse, no_run, fresh, alone;
     bool given_tokens, given_temperature; /* -n, --temperature were on the command line */
 };
 
