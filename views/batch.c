@@ -319,6 +319,44 @@ bool tokenize_text(const struct session *s, const char *text, size_t n, struct t
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
+/* ---- what quality is measured on ---------------------------------------------------------------- */
+
+enum { SELF_TEXT_TOKENS = 2048 };
+
+bool evaluation_tokens(const struct batch *b, const struct options *o, struct tokens *tokens,
+                        struct error *error)
+{
+    if (o->text) {
+        size_t n;
+        char *text = read_study_text(o->text, &n, error);
+        bool ok = text && tokenize_text(&b->session, text, n, tokens, error);
+        free(text);
+        return ok;
+    }
+    size_t count = o->given_tokens ? (size_t)o->tokens : SELF_TEXT_TOKENS;
+    struct writer *w = writer_open(&b->session, count, SELF_TEXT_EVALUATION_SEED, error);
+    if (!w)
+        return false;
+    while (!writer_step(w, 1))
+        continue;
+    bool ok = true;
+    for (size_t i = 0; ok && i < writer_tokens(w)->count; i++)
+        ok = tokens_add(tokens, writer_tokens(w)->ids[i]) || error_set(error, "not enough memory");
+    writer_close(w);
+    return ok;
+}
+
+bool evaluation_window(const struct session *s, const struct options *o, size_t *window,
+                          struct error *error)
+{
+    *window = o->window ? (size_t)o->window : quality_default_window(s->context);
+    if (*window > s->context)
+        return error_set(error, "--window %zu: the context holds %zu", *window, s->context);
+    if (*window < 2)
+        return error_set(error, "a window of %zu has nothing to predict; expected 2", *window);
+    return true;
+}
+
 const char *format_bytes(char buffer[16], double bytes)
 {
     static const char units[] = " kMGTP";

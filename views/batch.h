@@ -79,6 +79,14 @@ void print_record(json_t *object, const struct options *options, bool first);
 /* A number, or null beside a KEY_reason when it is not finite or the reason is given. */
 void json_add(json_t *object, const char *key, double value, const char *reason);
 
+/* The tokens that quality is measured on: those of --text or, without it, -n of the reference's own. */
+bool evaluation_tokens(const struct batch *batch, const struct options *options, struct tokens *tokens,
+                       struct error *error);
+
+/* The window of --window, or the usual one. */
+bool evaluation_window(const struct session *session, const struct options *options, size_t *window,
+                       struct error *error);
+
 /* Bytes with a unit: 4.2M, 131.1M, 1.17G (powers of 1000). */
 const char *format_bytes(char buffer[16], double bytes);
 

@@ -23,7 +23,8 @@ struct options {
     } candidates[MOST_CANDIDATES];
     size_t candidate_count;
     long batch, threads, context, window, tokens, prompt_tokens, seed;
-    double temperature, top_p;
+    double temperature, top_p, max_bits, max_kl, min_rate;
+    const char *max_size;
     bool json, csv, help, version, ascii, no_color, no_mouse, no_run, fresh, alone;
     bool given_tokens, given_temperature; /* -n, --temperature were on the command line */
 };
@@ -40,8 +41,9 @@ enum {
     FOR_GENERATE = 1 << 5,
     FOR_LOGITS = 1 << 6,
     FOR_TOKENIZE = 1 << 7,
-    FOR_MACHINE = 1 << 8,
-    FOR_ALL = (1 << 9) - 1
+    FOR_TUNE = 1 << 8,
+    FOR_MACHINE = 1 << 9,
+    FOR_ALL = (1 << 10) - 1
 };
 
 struct option_info {
@@ -83,6 +85,7 @@ int run_plan(const struct options *options);
 int run_generate(const struct options *options);
 int run_logits(const struct options *options);
 int run_tokenize(const struct options *options);
+int run_tune(const struct options *options);
 int run_machine(const struct options *options);
 
 #endif
