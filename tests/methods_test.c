@@ -471,9 +471,11 @@ static void test_joint_search(void **state)
     assert_memory_not_equal(p->scale, set->layer[gate]->matrix.intake->scale, m->hyper.dim * sizeof(float));
     assert_true(product_alike(&set->layer[a]->matrix, &set->layer[b]->matrix));
     assert_false(product_alike(&set->layer[a]->matrix, &set->layer[gate]->matrix));
-    assert_true(quantization_choice(q, a).alpha == quantization_choice(q, b).alpha);
-    assert_true(quantization_choice(q, out).alpha >= 0 && quantization_choice(q, out).alpha <= 1);
-    assert_true(isnan(quantization_choice(q, a).damp));
+    const struct calibration_choice *choice = &set->layer[a]->choice, *other = &set->layer[out]->choice;
+    assert_true(choice->searched && choice->alpha == set->layer[b]->choice.alpha && choice->damp == 0);
+    assert_true(other->alpha >= 0 && other->alpha <= 1);
+    assert_int_equal(choice->tokens, f.text.count);
+    assert_true(choice->act_most[5] > 0);
     assert_null(quantization_note(q, 0));
     quantization_close(q);
     weights_unref(set);
@@ -511,12 +513,11 @@ static void test_llmint8_between(void **state)
 {
     (void)state;
     struct fixture f = open_fixture(&untied);
-    struct quantization *q;
-    struct weights *set = quantized(&f, "w8a8:llmint8(threshold=2.5)", &q);
+    struct weights *set = quantized(&f, "w8a8:llmint8(threshold=2.5)", NULL);
     size_t mixed = 0;
     for (size_t t = 0; t < f.model->tensor_count; t++) {
         const struct qmatrix *m = &set->layer[t]->matrix, *stored = &f.model->tensors[t].stored;
-        size_t outliers = quantization_choice(q, (int)t).outliers, plain;
+        size_t outliers = m->intake ? m->intake->outliers : 0, plain;
         if (m->scheme.stored)
             continue;
         assert_true(scheme_bytes(&m->scheme, m->rows, m->cols, &plain));
@@ -530,7 +531,6 @@ static void test_llmint8_between(void **state)
         }
     }
     assert_true(mixed > 3);
-    quantization_close(q);
     weights_unref(set);
     double plain = logits_distance(&f, "w8a8"), split = logits_distance(&f, "w8a8:llmint8(threshold=1.5)");
     fprintf(stderr, "w8a8: %.3g, with outlier columns %.3g\n", plain, split);

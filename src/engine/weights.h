@@ -21,12 +21,23 @@ struct weight_error {
 /* 10 log10 (sum w^2 / sum e^2) in dB; +infinity when there is no error. */
 double weight_error_sqnr_db(const struct weight_error *e);
 
+/* How calibration made a matrix what it is; of one that needed none all is 0 and null. */
+struct calibration_choice {
+    float *act_most;      /* cols: the largest |x| of each column on the calibration text, before any input scale */
+    size_t tokens;        /* that it saw */
+    bool searched;        /* alpha was */
+    double alpha;         /* of the input scale */
+    double damp;          /* that the factor of GPTQ's Hessian took */
+    size_t rounded;       /* rows that GPTQ left to rounding, which did better */
+};
+
 /* One packed matrix. Once in a set it never changes. */
 struct packed {
     atomic_int refs;
     int tensor;            /* index in the model */
     struct qmatrix matrix;
     struct weight_error error;
+    struct calibration_choice choice;
 };
 
 struct packed *packed_ref(struct packed *p);

@@ -32,7 +32,6 @@ struct quantization {
     bool sequence;
     bool *pending;
     size_t weights_done, weights_all;
-    struct quantization_choice *choices;
     char (*notes)[NOTE];
     size_t note_count;
 
@@ -118,7 +117,6 @@ static bool plan_tensor(struct quantization *q, int t, struct error *error)
     const struct quantization_plan *p = &q->plan;
     const struct scheme *s = &p->schemes[t];
     const struct qmatrix *stored = &p->model->tensors[t].stored;
-    q->choices[t] = (struct quantization_choice){.alpha = NAN, .damp = NAN};
     q->pending[t] = quantization_pending(p, t);
     if (!q->pending[t])
         return true;
@@ -144,8 +142,7 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
     q->plan = *plan;
     q->set = weights_ref(plan->from);
     q->pending = calloc(count, sizeof *q->pending);
-    q->choices = calloc(count, sizeof *q->choices);
-    bool ok = q->pending && q->choices ? true : error_set(error, "not enough memory");
+    bool ok = q->pending ? true : error_set(error, "not enough memory");
     for (int t = 0; ok && t < (int)count; t++)
         ok = plan_tensor(q, t, error);
     if (ok && quantization_calibrates(plan)) {
@@ -182,7 +179,7 @@ static bool pack_some(struct quantization *q, double seconds, bool *done, struct
     *done = requant_step(&q->job, q->plan.pool, seconds);
     if (!*done)
         return true;
-    q->choices[q->job.tensor].rounded = q->job.gptq.rounded;
+    q->job.out->choice.rounded = q->job.gptq.rounded;
     struct packed *p = requant_take(&q->job);
     requant_end(&q->job);
     q->packing = false;
@@ -417,7 +414,6 @@ static void tell_damping(struct quantization *q, int tensor, const struct scheme
 {
     char text[120];
     double wanted_damp = (double)s->methods.value[PARAMETER_DAMP];
-    q->choices[tensor].damp = q->factor.damp;
     if (!(q->factor.damp > 5 * wanted_damp))
         return;
     snprintf(text, sizeof text, "damping raised from %g to %g: its Hessian is nearly singular", wanted_damp,
@@ -435,6 +431,23 @@ static const float *weigh_columns(struct quantization *q, const float *input_sca
     return q->importance;
 }
 
+/* For whoever looks at the matrix later. */
+static bool record_choice(struct quantization *q, const struct calibrated *c, struct error *error)
+{
+    struct calibration_choice *choice = &q->job.out->choice;
+    const struct scaling_method *scaling = scaling_of(scheme_of(q));
+    choice->act_most = malloc(q->stats.cols * sizeof *choice->act_most);
+    if (!choice->act_most)
+        return error_set(error, "not enough memory for calibration");
+    for (size_t i = 0; i < q->stats.cols; i++)
+        choice->act_most[i] = site_largest(&q->stats, i);
+    choice->tokens = q->stats.tokens;
+    choice->alpha = c->input_scale ? q->alpha : 0;
+    choice->searched = scaling && scheme_of(q)->methods.value[scaling->alpha] == PARAMETER_SEARCH;
+    choice->damp = c->factor ? c->factor->damp : 0;
+    return true;
+}
+
 static bool begin_packing(struct quantization *q, struct error *error)
 {
     const struct quantization_plan *p = &q->plan;
@@ -447,8 +460,6 @@ static bool begin_packing(struct quantization *q, struct error *error)
         note(q, tensor, "no activation of the calibration text reached it");
     if (methods_have(&s->methods, METHOD_AWQ))
         c.importance = weigh_columns(q, c.input_scale);
-    if (c.input_scale)
-        q->choices[tensor].alpha = q->alpha;
     if (s->act_range) {
         if (!static_range_choose(s, &q->stats, c.input_scale, &grid, error))
             return false;
@@ -461,7 +472,6 @@ static bool begin_packing(struct quantization *q, struct error *error)
             return error_set(error, "not enough memory for outlier columns");
         c.outlier_count = outlier_columns(&q->stats, (double)s->methods.value[PARAMETER_THRESHOLD], outliers);
         c.outliers = outliers;
-        q->choices[tensor].outliers = c.outlier_count;
     }
     if (q->factor.cols && methods_have(&s->methods, METHOD_GPTQ)) {
         c.factor = &q->factor;
@@ -469,7 +479,7 @@ static bool begin_packing(struct quantization *q, struct error *error)
     }
     q->packing = requant_begin_calibrated(&q->job, p->model, tensor, s, &c, p->pool, error);
     free(outliers); /* the matrix has its own */
-    return q->packing;
+    return q->packing && record_choice(q, &c, error);
 }
 
 static bool pack_calibrated(struct quantization *q, double seconds, struct error *error)
@@ -544,11 +554,6 @@ struct weights *quantization_take(struct quantization *q)
     return set;
 }
 
-struct quantization_choice quantization_choice(const struct quantization *q, int tensor)
-{
-    return q->choices[tensor];
-}
-
 void quantization_close(struct quantization *q)
 {
     if (!q)
@@ -560,7 +565,6 @@ void quantization_close(struct quantization *q)
     walk_close(q->walk);
     weights_unref(q->set);
     free(q->pending);
-    free(q->choices);
     free(q->notes);
     free(q);
 }
