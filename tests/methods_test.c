@@ -925,6 +925,35 @@ static void test_jobs_in_parts(void **state)
     close_fixture(&f);
 }
 
+/* Any number of threads makes the same codes and scales. */
+static void test_threads(void **state)
+{
+    (void)state;
+    struct pool *two = pool;
+    struct fixture f = open_fixture(&wide);
+    for (size_t i = 0; i < METHODS; i++) {
+        struct weights *sets[3];
+        for (int threads = 1; threads <= 3; threads++) {
+            pool = pool_create(threads, NULL);
+            sets[threads - 1] = quantized(&f, every_method[i], NULL);
+            pool_destroy(pool);
+        }
+        pool = two;
+        for (size_t t = 0; t < sets[0]->count; t++)
+            for (size_t r = 0; r < sets[0]->layer[t]->matrix.rows; r++) {
+                float row[3][1024];
+                for (int k = 0; k < 3; k++)
+                    qmatrix_decode_row(&sets[k]->layer[t]->matrix, r, row[k]);
+                size_t bytes = sets[0]->layer[t]->matrix.cols * sizeof(float);
+                assert_memory_equal(row[0], row[1], bytes);
+                assert_memory_equal(row[0], row[2], bytes);
+            }
+        for (int k = 0; k < 3; k++)
+            weights_unref(sets[k]);
+    }
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -950,6 +979,7 @@ int main(void)
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_plans_that_cannot_be),
         cmocka_unit_test(test_jobs_in_parts),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, open_pool, close_pool);
 }
