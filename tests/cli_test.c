@@ -656,7 +656,11 @@ static const struct json_field inspect_fields[] = {
     {"cols", NEED_NUMBER},         {"scheme", NEED_STRING},
     {"bytes", NEED_NUMBER},        {"bits_per_weight", NEED_NUMBER},
     {"sqnr_db", NEED_MAYBE},       {"output_sqnr_db", NEED_MAYBE},
-    {"max_abs_error", NEED_MAYBE}, {NULL, NEED_MAYBE},
+    {"max_abs_error", NEED_MAYBE}, {"max_abs_error_row", NEED_MAYBE},
+    {"mse", NEED_MAYBE},           {"max_abs_error_col", NEED_MAYBE},
+    {"cosine", NEED_MAYBE},        {"clipped", NEED_MAYBE},
+    {"scale_min", NEED_MAYBE},     {"scale_max", NEED_MAYBE},
+    {"scale_mean", NEED_MAYBE},    {NULL, NEED_MAYBE},
 };
 static const struct json_field plan_fields[] = {
     {"scheme", NEED_STRING},
@@ -1598,6 +1602,8 @@ static void test_texts_that_are_not_utf8(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_file(path, cases[i].bytes, cases[i].n);
         REFUSE(1, WORDS("bytes.txt", cases[i].where, cases[i].what, "UTF-8"), "eval", "--text", path, model);
+        REFUSE(1, WORDS("bytes.txt", cases[i].where, cases[i].what, "UTF-8"), "eval", "--calibration", path,
+               model);
     }
     write_file(path, "a\0\x01\x7f \xf4\x8f\xbf\xbf", 9);
     ACCEPT(&r, "eval", "--json", "--text", path, model);
@@ -1726,6 +1732,34 @@ static void test_a_projection_weight_that_is_no_number(void **state)
     check_odd("blk.1.attn_output", -INFINITY);
 }
 
+/* No figure is made up where logits are no numbers: null and a reason in JSON, n/a in text. */
+static void test_evaluation_of_logits_that_are_no_numbers(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"perplexity", "perplexity_reference", "kl_divergence", "kl_stderr",
+                                       "kl_median",  "kl_p99",               "kl_max",        "top1_agreement"};
+    char *path = put_odd_model("output_norm", NAN);
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "eval", "-n", "20", "--json", path);
+    assert_int_equal(check_json(&r, eval_fields), 1);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char reason[64];
+        snprintf(reason, sizeof reason, "%s_reason", keys[i]);
+        json_t *value = first_value(&r, keys[i]), *why = first_value(&r, reason);
+        assert_true(json_is_null(value));
+        assert_non_null(strstr(json_string_value(why), "logit"));
+        json_decref(value);
+        json_decref(why);
+    }
+    release(&r);
+    ACCEPT(&r, "eval", "-n", "20", path);
+    assert_non_null(strstr(out_of(&r), "n/a"));
+    assert_null(strstr(out_of(&r), "nan"));
+    release(&r);
+    remove(path);
+    free(path);
+}
+
 /* Why there is no SQNR is said truly: the tensor does multiply, but not numbers. */
 static void test_inspect_says_why_there_is_no_sqnr(void **state)
 {
@@ -1743,6 +1777,23 @@ static void test_inspect_says_why_there_is_no_sqnr(void **state)
     remove(path);
     free(path);
     assert_false(wrong);
+}
+
+static void test_inspect_fits_in_a_terminal(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"stored", "int8", "w4a8", "w8a8"};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct run r = {.out = TO_PIPE};
+        ACCEPT(&r, "inspect", "-s", schemes[i], model);
+        for (const char *at = out_of(&r), *end; *at; at = end + 1) {
+            end = strchr(at, '\n');
+            assert_non_null(end);
+            if (end - at > 80)
+                fail_msg("%d columns: %.*s", (int)(end - at), (int)(end - at), at);
+        }
+        release(&r);
+    }
 }
 
 /* Layers that run as stored have no error, however their products are summed. */
@@ -1899,7 +1950,9 @@ int main(void)
         cmocka_unit_test(test_cache_larger_than_memory),
         cmocka_unit_test(test_a_weight_that_is_no_number),
         cmocka_unit_test(test_a_projection_weight_that_is_no_number),
+        cmocka_unit_test(test_evaluation_of_logits_that_are_no_numbers),
         cmocka_unit_test(test_inspect_says_why_there_is_no_sqnr),
+        cmocka_unit_test(test_inspect_fits_in_a_terminal),
         cmocka_unit_test(test_inspect_of_stored_layers_is_exact),
         cmocka_unit_test(test_interrupt_ends_an_evaluation),
         cmocka_unit_test(test_model_truncated_while_mapped),

@@ -1343,6 +1343,46 @@ static void test_counters_screen(void **state)
     assert_ends("q");
 }
 
+static void test_methods(void **state)
+{
+    (void)state;
+    start(44, 132);
+    go_to("attn_q");
+    press("m");
+    wait_for("choose a datatype first");
+    type_scheme("int4:g16");
+    await_cell("attn_q", "WEIGHT", "int4");
+    await_cell("attn_q", "METHOD", "rtn");
+    press("m");
+    await_cell("attn_q", "METHOD", "clip");
+    press("m");
+    await_cell("attn_q", "METHOD", "gptq");
+    press("M");
+    await_cell("attn_q", "METHOD", "clip");
+    type_scheme("int4:g16:awq(alpha=0.5)");
+    await_cell("attn_q", "METHOD", "awq");
+    press("k\x1b");
+    press("j");
+    pty_settle(term, 0.1, 1);
+    wait_match("blk.0.attn_q: (int4:g16:awq|alpha 0.5)");
+    press("2");
+    wait_match("salient columns .mean .x..: +[0-9]+ [0-9.]+ .scale [0-9.]+");
+    wait_match("max .x. of columns.*max .w. of columns");
+    wait_match("input scale [0-9.]+");
+    wait_match("w x [0-9.]+ / [0-9.]+ -> code -?[0-9]+");
+    press("C");
+    wait_match("METHOD +WEIGHTS dB +OUTPUT dB");
+    wait_for("the methods are compared");
+    wait_match(" rtn +[0-9.]+ +[0-9.]+");
+    wait_match(" gptq +[0-9.]+ +[0-9.]+ .*damping 0.01");
+    wait_match(">awq.alpha=0.5. +[0-9.]+ +[0-9.]+");
+    wait_match("smoothquant.gptq +[0-9.]+ +[0-9.]+");
+    wait_for(" best");
+    press("u");
+    wait_match("blk.0.attn_q 64x64 +int4:g16:clip");
+    assert_ends("q");
+}
+
 static void test_layers_alone(void **state)
 {
     (void)state;
@@ -1397,7 +1437,7 @@ static void test_text_screen(void **state)
     (void)state;
     start(24, 100);
     press("6");
-    await_tab(3);
+    await_tab(5);
     wait_match("this scheme, seed [0-9]+");
     wait_match("no difference so far");
     press("ithe hen in the barn\r");
@@ -1955,7 +1995,7 @@ static void test_suspend_and_resume(void **state)
         assert_false(pty_cursor_visible(term));
     }
     press("6");
-    await_tab(3);
+    await_tab(5);
     press("q");
     wait_for("DONE 0");
     assert_int_equal(pty_wait_exit(term, PATIENCE), 0);
@@ -2176,6 +2216,7 @@ int main(void)
         TEST(test_counters_screen),
         TEST(test_machine_screen),
         TEST(test_layers_alone),
+        TEST(test_methods),
         TEST(test_another_reference),
         TEST(test_text_screen),
         TEST(test_prompt_is_seen_everywhere),

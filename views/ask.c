@@ -98,6 +98,7 @@ static const struct {
     {CHANGE_ACT, "activations"},
     {CHANGE_GRANULARITY, "granularity"},
     {CHANGE_SYMMETRY, "zero point"},
+    {CHANGE_METHOD, "method"},
 };
 
 /* What the scheme costs over all tensors that the change applies to. */

@@ -153,7 +153,7 @@ static bool read_calibration(struct session *s, const struct options *o, struct 
     size_t n;
     if (!o->calibration)
         return true;
-    char *text = read_text(o->calibration, &n, error);
+    char *text = read_study_text(o->calibration, &n, error);
     bool ok = text && tokenize_text(s, text, n, &s->calibration, error);
     free(text);
     return ok;

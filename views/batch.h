@@ -49,8 +49,8 @@ bool apply_schemes(const struct options *options, const struct model *model,
 /* Whole file or standard input ("-") into memory; the caller frees. */
 char *read_text(const char *path, size_t *n, struct error *error);
 
-/* The same for a text that quality is measured on: one that is empty or not UTF-8, such as a model's file in
- * its place, is refused. Bytes are counted from 0. */
+/* The same for a text that quality is measured on or methods are calibrated on: one that is empty or not UTF-8,
+ * such as a model's file in its place, is refused. Bytes are counted from 0. */
 char *read_study_text(const char *path, size_t *n, struct error *error);
 
 /* The tokens of --text or -p with the session's tokenizer; where there is none, of ids in writing. */

@@ -1,9 +1,7 @@
 /* Screen 2: what quantization did to the selected layer. */
-#include "canvas.h"
-#include "tui.h"
+#include "error.h"
 
 #include <math.h>
-#include <string.h>
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
@@ -53,6 +51,13 @@ static void draw_arithmetic(const struct packed *p, const struct weight_view *v,
     if (!v->coded)
         snprintf(text, sizeof text, "columns %zu..%zu are one block of %s  ->  w' = %.7g   e = %.3g",
                  v->group_begin, v->group_end - 1, type->name, v->decoded, v->decoded - v->w);
+    else if (v->outlier)
+        snprintf(text, sizeof text, "a column of outlier activations, kept in fp16  ->  w' = %.7g   e = %.3g",
+                 v->decoded, v->decoded - v->w);
+    else if (v->input_scale != 1)
+        snprintf(text, sizeof text, "w x %.4g / %.6f -> code %ld  ->  (%ld - %ld) x %.6f / %.4g = %.5f  e %+.3g",
+                 v->input_scale, v->scale, v->code, v->code, v->zero, v->scale, v->input_scale, v->decoded,
+                 v->decoded - v->w);
     else if (type->kind != DTYPE_KIND_INTEGER)
         snprintf(text, sizeof text, type->kind == DTYPE_KIND_FLOAT
                                         ? "code 0x%lx  ->  w' = %.7g   e = %.3g"
@@ -71,7 +76,7 @@ static void draw_arithmetic(const struct packed *p, const struct weight_view *v,
 
 static double value_of_code(const struct weight_view *v, long code)
 {
-    return (double)(code - v->zero) * v->scale;
+    return (double)(code - v->zero) * v->scale / v->input_scale;
 }
 
 static int column_of(double value, double low, double high, int cols)
@@ -126,14 +131,16 @@ static void draw_number_line(const struct tui *t, const struct packed *p, struct
     const struct weight_view *v = &t->frame->weight;
     if (!v->valid || v->tensor != p->tensor || area.rows < 2)
         return;
-    char scale[64] = "", zero[32] = "";
+    char scale[64] = "", zero[32] = "", input[40] = "";
     if (p->matrix.scheme.asym)
         snprintf(zero, sizeof zero, "  zero point %ld", v->zero);
     if (v->coded)
         snprintf(scale, sizeof scale, "  scale %.6g%s", v->scale, zero);
+    if (v->coded && v->input_scale != 1)
+        snprintf(input, sizeof input, "  input scale %.4g", v->input_scale);
     draw_format(area.row, area.col, area.cols, STYLE_STRONG, false,
-                "weight [%zu, %zu] = %.7g   %s %zu..%zu%s", v->row, v->col, v->w,
-                v->coded ? "group" : "block", v->group_begin, v->group_end - 1, scale);
+                "weight [%zu, %zu] = %.7g   %s %zu..%zu%s%s", v->row, v->col, v->w,
+                v->coded ? "group" : "block", v->group_begin, v->group_end - 1, scale, input);
     draw_arithmetic(p, v, (struct rect){area.row + 1, area.col, 1, area.cols});
     draw_axis(v, (struct rect){area.row + 2, area.col, area.rows - 2, area.cols});
 }
@@ -158,55 +165,19 @@ static struct histogram row_histogram(const struct packed *p)
     return h;
 }
 
-/* ---- where divergence begins ----------------------------------------------------------------- */
-
-/* The hidden state's relative error after the embedding and every half block, on a logarithmic scale: the
- * first layers are often orders of magnitude better than the last. */
-static void draw_curve(const struct depth_profile *p, struct rect area)
+static void swap_cells(struct rect *cell, int a, int b, int c, int d)
 {
-    struct canvas c;
-    double least = INFINITY, most = 0;
-    for (size_t i = 0; i < p->count; i++) {
-        least = p->error[i] > 0 ? fmin(least, p->error[i]) : least;
-        most = fmax(most, p->error[i]);
-    }
-    least = fmax(least, most * 1e-4);
-    if (!canvas_begin(&c, area, (struct axis){0, (double)(p->count - 1), false},
-                      (struct axis){least / 1.5, most * 1.5, true}))
-        return;
-    for (size_t i = 0; i + 1 < p->count; i++)
-        canvas_line(&c, (double)i, fmax(p->error[i], least / 1.5), (double)(i + 1),
-                    fmax(p->error[i + 1], least / 1.5), STYLE_BAR);
-    canvas_draw(&c);
-    canvas_end(&c);
-}
-
-static void draw_depth(const struct frame *f, struct rect area)
-{
-    const struct depth_profile *p = f->depth;
-    char name[DEPTH_NAME], last[16];
-    if (area.rows < 3 || area.cols < 12)
-        return;
-    draw_text(area.row, area.col, area.cols, STYLE_STRONG, false, "hidden state's error by depth");
-    if (!p) {
-        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false, "n/a: it follows an evaluation");
-        return;
-    }
-    if (depth_steepest(p) == 0 && p->error[0] == 0) {
-        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false, "no difference anywhere");
-        return;
-    }
-    draw_curve(p, (struct rect){area.row + 1, area.col, area.rows - 2, area.cols});
-    depth_name(depth_steepest(p), name);
-    snprintf(last, sizeof last, "%.2g", p->error[p->count - 1]);
-    draw_format(area.row + area.rows - 1, area.col, area.cols - (int)strlen(last) - 1, STYLE_DIM, false,
-                "most at %s", name);
-    draw_text(area.row + area.rows - 1, area.col + area.cols - (int)strlen(last), 16, STYLE_DIM, false, last);
+    struct rect first = cell[a], second = cell[c];
+    cell[a] = cell[b];
+    cell[b] = first;
+    cell[c] = cell[d];
+    cell[d] = second;
 }
 
 static void draw_histograms(const struct tui *t, const struct packed *p, struct rect area)
 {
-    enum { WEIGHTS, ERRORS, OUTPUTS, CHANNELS, SCALES, DEPTH, STEPS, CELLS }; /* what fits, in this order */
+    /* What fits, in this order. */
+    enum { WEIGHTS, ERRORS, OUTPUTS, CHANNELS, SCALES, DEPTH, STEPS, X_RANGES, W_RANGES, CELLS };
     const struct frame *f = t->frame;
     const struct detail *d = f->detail;
     struct rect cell[CELLS];
@@ -220,12 +191,16 @@ static void draw_histograms(const struct tui *t, const struct packed *p, struct 
     if (!quantized) {
         layout_grid(area, 2, 2, 26, 4, cell);
         draw_histogram(cell[0], "weights", &d->before, NULL, log);
-        draw_depth(f, cell[1]);
+        error_draw_depth(f, cell[1]);
         return;
     }
     layout_grid(area, CELLS, 3, 26, 4, cell);
     draw_histogram(cell[WEIGHTS], "weights: bars w, marks w'", &d->before, &d->after, log);
-    draw_depth(f, cell[DEPTH]);
+    error_draw_depth(f, cell[DEPTH]);
+    bool scaled = p->matrix.intake && p->matrix.intake->scale; /* then ranges come before channels and scales */
+    if (scaled)
+        swap_cells(cell, CHANNELS, X_RANGES, SCALES, W_RANGES);
+    error_draw_ranges(f, p, cell[X_RANGES], cell[W_RANGES]);
     draw_histogram(cell[ERRORS], "error w'-w", &d->error, NULL, log);
     snprintf(title, sizeof title, "output error, %zu tokens", f->output.tokens);
     draw_histogram(cell[OUTPUTS], title, f->output.tokens ? &f->output.errors : NULL, NULL, log);
@@ -255,6 +230,10 @@ void error_draw(struct tui *t, struct rect area)
     int head = area.rows >= 4 ? 2 : 1, line = area.rows >= 10 ? 5 : area.rows - head;
     draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
     struct rect middle = {area.row + head, area.col, area.rows - head - line, area.cols};
+    int methods = middle.rows >= 12 ? error_draw_salient(t->frame, p, middle) : 0;
+    methods += error_draw_comparison(t->frame, p, (struct rect){middle.row + methods, middle.col, middle.rows - methods, middle.cols});
+    middle.row += methods;
+    middle.rows -= methods;
     if (middle.rows >= 3)
         draw_histograms(t, p, middle);
     draw_number_line(t, p, (struct rect){area.row + area.rows - line, area.col, line, area.cols});

@@ -192,6 +192,32 @@ void header_draw(struct tui *t, const struct layout *l)
 
 /* ---- below the body -------------------------------------------------------------------------- */
 
+bool found_text(const struct methods *m, const struct found *found, char *out, size_t size)
+{
+    size_t n = 0;
+    *out = 0;
+    if (methods_have(m, METHOD_AWQ) || methods_have(m, METHOD_SMOOTHQUANT))
+        n += (size_t)snprintf(out + n, size - n, "alpha %.3g  ", found->alpha);
+    if (methods_have(m, METHOD_GPTQ) && n < size)
+        n += (size_t)snprintf(out + n, size - n, "damping %.3g, %zu rows rounded  ", found->damp, found->rounded);
+    if (methods_have(m, METHOD_LLMINT8) && n < size)
+        n += (size_t)snprintf(out + n, size - n, "%zu columns in fp16  ", found->outliers);
+    return n > 0;
+}
+
+static void draw_layer_status(struct tui *t, int row, int tensor)
+{
+    const struct frame *f = t->frame;
+    char found[160];
+    bool kv = tensor == kv_index(f->model);
+    const char *name = layer_name(f->model, tensor);
+    const struct packed *p = kv ? NULL : f->set->layer[tensor];
+    if (p && found_text(&p->matrix.scheme.methods, &p->found, found, sizeof found))
+        draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", name, found);
+    else
+        draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", name, tensor_advice(f->model, tensor).text);
+}
+
 static void draw_status(struct tui *t, int row)
 {
     const struct frame *f = t->frame;
@@ -207,8 +233,7 @@ static void draw_status(struct tui *t, int row)
     } else if (t->view == VIEW_LAYERS || t->view == VIEW_ERROR) {
         int tensor = layers_current_tensor(t);
         if (tensor >= 0)
-            draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s",
-                        layer_name(f->model, tensor), tensor_advice(f->model, tensor).text);
+            draw_layer_status(t, row, tensor);
     }
 }
 

@@ -28,6 +28,8 @@
     X(GROUP_NEXT, CHANGE, K('g'), "g", "Group", "next finer granularity: tensor, channel, groups") \
     X(GROUP_PREVIOUS, CHANGE, K('G'), "G", NULL, "next coarser granularity")                       \
     X(ZERO_POINT, CHANGE, K('z'), "z", "Zero-point", "symmetric or asymmetric (with a zero point)") \
+    X(METHOD_NEXT, CHANGE, K('m'), "m", "Method", "next method: rtn, clip, gptq, awq, smoothquant, llmint8") \
+    X(METHOD_PREVIOUS, CHANGE, K('M'), "M", NULL, "previous method")                               \
     X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit",                                     \
       "every choice with its cost in bytes; on Compare: go back to it")                    \
     X(SAME, CHANGE, K('='), "=", "Same", "this scheme for the same kind of layer in every block")  \
@@ -41,6 +43,7 @@
     X(EVALUATE, MEASURE, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")      \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
     X(ALONE, MEASURE, K('E'), "E", NULL, "measure what each layer alone costs; again: stop")       \
+    X(COMPARE_METHODS, ERROR, K('C'), "C", NULL, "methods side by side on this layer; again: stop") \
     X(BATCH_MORE, MEASURE, K('b'), "b", NULL, "Roofline: more sequences side by side")          \
     X(BATCH_LESS, MEASURE, K('B'), "B", NULL, "Roofline: fewer of them")                           \
     X(ROOFS, MEASURE, K('R'), "R", NULL, "measure the roofs of this machine anew")                 \

@@ -22,7 +22,6 @@ void packed_unref(struct packed *p)
         return;
     qmatrix_free(&p->matrix);
     free(p->error.row_sqnr_db);
-    free(p->choice.act_most);
     free(p);
 }
 

@@ -21,14 +21,13 @@ struct weight_error {
 /* 10 log10 (sum w^2 / sum e^2) in dB; +infinity when there is no error. */
 double weight_error_sqnr_db(const struct weight_error *e);
 
-/* How calibration made a matrix what it is; of one that needed none all is 0 and null. */
-struct calibration_choice {
-    float *act_most;      /* cols: the largest |x| of each column on the calibration text, before any input scale */
-    size_t tokens;        /* that it saw */
-    bool searched;        /* alpha was */
-    double alpha;         /* of the input scale */
-    double damp;          /* that the factor of GPTQ's Hessian took */
-    size_t rounded;       /* rows that GPTQ left to rounding, which did better */
+/* What the methods of its scheme found on a calibration text. Figures of methods that it does not have mean
+ * nothing. */
+struct found {
+    double alpha;     /* of the input scale */
+    double damp;      /* that GPTQ's factor took */
+    size_t rounded;   /* rows that GPTQ left to rounding */
+    size_t outliers;  /* columns in fp16 */
 };
 
 /* One packed matrix. Once in a set it never changes. */
@@ -37,7 +36,7 @@ struct packed {
     int tensor;            /* index in the model */
     struct qmatrix matrix;
     struct weight_error error;
-    struct calibration_choice choice;
+    struct found found;
 };
 
 struct packed *packed_ref(struct packed *p);

@@ -17,7 +17,9 @@ void frame_unref(struct frame *f)
     event_list_unref(f->events);
     roofs_frame_unref(f->roofs);
     depth_unref(f->depth);
+    comparison_frame_unref(f->comparison);
     detail_unref(f->detail);
+    columns_unref(f->columns);
     text_frame_unref(f->text);
     free(f->layers);
     free(f);
@@ -78,4 +80,17 @@ void roofs_frame_unref(struct roofs_frame *r)
 {
     if (r && atomic_fetch_sub(&r->refs, 1) == 1)
         free(r);
+}
+
+struct comparison_frame *comparison_frame_ref(struct comparison_frame *c)
+{
+    if (c)
+        atomic_fetch_add(&c->refs, 1);
+    return c;
+}
+
+void comparison_frame_unref(struct comparison_frame *c)
+{
+    if (c && atomic_fetch_sub(&c->refs, 1) == 1)
+        free(c);
 }

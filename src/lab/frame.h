@@ -5,6 +5,7 @@
 #define QTOP_FRAME_H
 
 #include "../engine/weights.h"
+#include "../measure/columns.h"
 #include "../measure/counters.h"
 #include "../measure/depth.h"
 #include "../measure/detail.h"
@@ -13,6 +14,7 @@
 #include "../measure/roofs_cache.h"
 #include "../measure/sensitivity.h"
 #include "../measure/uncore.h"
+#include "../quant/comparison.h"
 #include "../text/tokenizer.h"
 
 enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26, BATCHES = 6 /* 2, 4 ... MOST_SEQUENCES */ };
@@ -91,6 +93,14 @@ struct event_list {
     struct event_line *line;
 };
 
+/* Methods side by side on one layer. */
+struct comparison_frame {
+    atomic_int refs;
+    int tensor;
+    size_t count;
+    struct compared of[COMPARED_SCHEMES];
+};
+
 struct roofs_frame {
     atomic_int refs;
     struct roofs roofs;
@@ -142,8 +152,10 @@ struct frame {
 
     struct quality_frame quality;
     struct depth_profile *depth; /* of the set in use, or null */
+    struct comparison_frame *comparison; /* or null; of whatever layer was asked for last */
     struct detail *detail;      /* of the selected layer, or null while it is being made */
     struct output_frame output; /* of the selected layer */
+    struct columns *columns;    /* its inputs, or null */
     struct weight_view weight;
     struct text_frame *text;
 
@@ -168,6 +180,8 @@ struct counters_frame *counters_frame_ref(struct counters_frame *counters);
 void counters_frame_unref(struct counters_frame *counters);
 struct event_list *event_list_ref(struct event_list *list);
 void event_list_unref(struct event_list *list);
+struct comparison_frame *comparison_frame_ref(struct comparison_frame *comparison);
+void comparison_frame_unref(struct comparison_frame *comparison);
 struct roofs_frame *roofs_frame_ref(struct roofs_frame *roofs);
 void roofs_frame_unref(struct roofs_frame *roofs);
 

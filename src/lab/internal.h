@@ -8,7 +8,9 @@
 #include "../engine/sampler.h"
 #include "../measure/output_error.h"
 #include "../measure/roofline.h"
+#include "../quant/quantization.h"
 #include "../quant/requant.h"
+#include "../selftext.h"
 #include "../text/stream.h"
 
 #include <pthread.h>
@@ -79,6 +81,15 @@ struct tally {
     struct event_list *list;       /* once it was asked for */
 };
 
+/* ---- methods that look at activations (calibrating.c) --------------------------------------------- */
+
+struct calibrating {
+    struct selftext *writer;       /* while the text is written */
+    struct calibration_text text;  /* tokens null: none yet */
+    struct quantization *job;      /* or null */
+    struct scheme *schemes;        /* that it makes */
+};
+
 /* What a layer alone costs, and the scheme that it had. */
 struct alone {
     struct scheme scheme;
@@ -120,6 +131,7 @@ struct lab {
     struct detail *detail;
     struct output_error output;
     float *output_scratch;
+    struct columns *columns, *columns_frame; /* of the selected layer's inputs; a copy, null when it is old */
 
     struct generation text, reference;
     size_t prompt_tokens;       /* with those before the text */
@@ -139,6 +151,11 @@ struct lab {
     /* Jobs, in this order of priority (jobs.c). */
     bool requantizing, describing;
     struct requant requant;
+    struct calibrating calibrating;
+    struct comparison *comparing;    /* or null */
+    bool comparing_asked;
+    int compared_tensor;
+    struct comparison_frame *comparison; /* as far as it is, or was */
     struct detail_job describe;
     struct writer *writer;
     struct tokens evaluation;   /* the text that quality is measured on, once it is known */
@@ -202,6 +219,17 @@ bool jobs_step(struct lab *lab, double seconds); /* true when a slice ran */
 void jobs_set_changed(struct lab *lab);
 double jobs_quiet(const struct lab *lab); /* seconds since the set last changed */
 void jobs_show(struct lab *lab, const char *name, double fraction); /* what runs now */
+
+/* calibrating.c: methods that look at activations */
+bool calibrating_slice(struct lab *lab, double seconds);
+void calibrating_end(struct lab *lab);
+float calibrating_progress(const struct lab *lab, int tensor); /* 0..1; -1: it is not being made so */
+bool calibrating_text(struct lab *lab, double seconds); /* whether it is there; else works for it, or gives up */
+
+/* comparing.c: methods side by side */
+bool comparing_slice(struct lab *lab, double seconds);
+void comparing_ask(struct lab *lab);
+void comparing_end(struct lab *lab);
 
 /* timings.c: jobs that time */
 void timings_begin(struct lab *lab);

@@ -20,13 +20,19 @@ void jobs_show(struct lab *lab, const char *name, double fraction)
 
 /* ---- requantizing ------------------------------------------------------------------------------ */
 
+/* Whether a tensor waits for a scheme that needs no calibration. */
+static bool is_plain(const struct lab *lab, int tensor)
+{
+    return tensor_pending(lab, tensor) && !scheme_calibrates(&lab->target[tensor]);
+}
+
 /* The selected tensor first: that is where the person looks. */
 static int next_pending(const struct lab *lab)
 {
-    if (tensor_pending(lab, lab->selected))
+    if (is_plain(lab, lab->selected))
         return lab->selected;
     for (int t = 0; t < (int)lab->session->model->tensor_count; t++)
-        if (tensor_pending(lab, t))
+        if (is_plain(lab, t))
             return t;
     return -1;
 }
@@ -101,8 +107,8 @@ static bool describe_slice(struct lab *lab, double seconds)
 /* ---- all of them ------------------------------------------------------------------------------- */
 
 static bool (*const slices[])(struct lab *, double) = {
-    making_slice,  requantize_slice, describe_slice, roofs_slice,    baseline_slice,
-    prefill_slice, batch_slice,      write_slice,    evaluate_slice, depth_slice,
+    making_slice,   requantize_slice, calibrating_slice, describe_slice, roofs_slice, baseline_slice,
+    prefill_slice,  batch_slice,      write_slice,       comparing_slice, evaluate_slice, depth_slice,
     sensitivity_slice,
 };
 
@@ -116,6 +122,8 @@ bool jobs_begin(struct lab *lab, struct error *error)
 void jobs_end(struct lab *lab)
 {
     requant_end(&lab->requant);
+    comparing_end(lab);
+    calibrating_end(lab);
     if (lab->describing)
         detail_end(&lab->describe);
     detail_unref(lab->detail);

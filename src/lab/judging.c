@@ -75,7 +75,7 @@ bool write_slice(struct lab *lab, double seconds)
 {
     struct error error;
     if (lab->evaluation_ready || lab->evaluation_reason ||
-        !(lab->evaluation_asked || lab->sensitivity_asked || (automatic(lab) && jobs_quiet(lab) > SETTLE_SECONDS)))
+        !(lab->evaluation_asked || lab->sensitivity_asked || lab->comparing_asked || (automatic(lab) && jobs_quiet(lab) > SETTLE_SECONDS)))
         return false;
     if (!lab->writer && !making_reference(lab, seconds, &error))
         return reference_unfinished(lab, &error);

@@ -112,6 +112,9 @@ static void apply(struct lab *lab, const struct command *c)
     case COMMAND_SENSITIVITY:
         sensitivity_ask(lab);
         break;
+    case COMMAND_COMPARE_METHODS:
+        comparing_ask(lab);
+        break;
     case COMMAND_ROOFS:
         roofs_ask(lab);
         break;

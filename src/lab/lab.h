@@ -21,6 +21,7 @@ enum command_kind {
     COMMAND_SELECT,     /* tensors[0], row, col: what detail and number line show */
     COMMAND_EVALUATE,
     COMMAND_SENSITIVITY, /* measure what each layer alone costs; again: stop */
+    COMMAND_COMPARE_METHODS, /* on the selected tensor; while that runs: stop */
     COMMAND_ROOFS,      /* measure them anew */
     COMMAND_BATCH,      /* direction: more sequences side by side, or fewer */
     COMMAND_COUNT,      /* text: begin to count an event, or leave it out */

@@ -35,7 +35,8 @@ static void fill_layers(const struct lab *lab, struct frame *f)
         l->pending = tensor_pending(lab, t);
         f->pending += l->pending;
         bool working = lab->requantizing && lab->requant.tensor == t;
-        l->progress = working ? (float)requant_fraction(&lab->requant) : -1;
+        bool kv = t == kv_index(lab->session->model);
+        l->progress = working ? (float)requant_fraction(&lab->requant) : kv ? -1 : calibrating_progress(lab, t);
         double sum = lab->tensor_seconds[t];
         l->seconds = lab->sampled_tokens == 0 ? metric_absent("not measured yet")
                      : sum > 0                ? metric_value(sum / (double)lab->sampled_tokens)
@@ -84,9 +85,14 @@ static void fill_roofs(const struct lab *lab, struct frame *f)
     f->peak = roofline_peak_of_set(isa_current(), lab->session->model, lab->set);
 }
 
-static void fill_selection(const struct lab *lab, struct frame *f)
+static void fill_selection(struct lab *lab, struct frame *f)
 {
     const struct packed *p = lab->set->layer[lab->selected];
+    if (lab->columns && lab->columns->packed == p) {
+        if (!lab->columns_frame)
+            lab->columns_frame = columns_copy(lab->columns);
+        f->columns = columns_ref(lab->columns_frame);
+    }
     if (lab->detail && lab->detail->packed == p) {
         f->detail = lab->detail;
         atomic_fetch_add(&f->detail->refs, 1);
@@ -162,6 +168,7 @@ static struct frame *make_frame(struct lab *lab)
     fill_speed(lab, f);
     fill_roofs(lab, f);
     f->depth = depth_ref(lab->depth_profile);
+    f->comparison = comparison_frame_ref(lab->comparison);
     fill_selection(lab, f);
     fill_snapshots(lab, f);
     f->quality = lab->quality_frame;

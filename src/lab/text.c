@@ -162,11 +162,25 @@ static void meter_add(struct meter *m, double seconds)
 
 /* ---- sampled tokens: one in SAMPLE_EVERY is timed tensor by tensor and compared --------------- */
 
+/* The inputs of the selected layer in the set in use. */
+static void see_columns(struct lab *lab, const struct packed *w, const float *x, size_t tokens)
+{
+    if (!lab->columns || lab->columns->packed != w) {
+        columns_unref(lab->columns);
+        lab->columns = columns_new(w);
+    }
+    if (lab->columns)
+        columns_add(lab->columns, x, tokens);
+    columns_unref(lab->columns_frame);
+    lab->columns_frame = NULL;
+}
+
 static void see_output(void *arg, const struct packed *w, const float *x, const float *y,
                        size_t tokens)
 {
     struct lab *lab = arg;
     const struct tensor *reference = &model_reference(lab->session->model)->tensors[w->tensor];
+    see_columns(lab, w, x, tokens);
     output_error_add(&lab->output, lab->session->pool, &reference->stored, x, y, tokens,
                      lab->output_scratch);
 }
@@ -228,6 +242,8 @@ void texts_end(struct lab *lab)
     free(lab->tensor_seconds);
     free(lab->sampled);
     free(lab->output_scratch);
+    columns_unref(lab->columns);
+    columns_unref(lab->columns_frame);
     free(lab->prompt);
 }
 

@@ -2,14 +2,17 @@
 
 #include "../model/resident.h"
 #include "clock.h"
+#include "weight_stats.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 void detail_unref(struct detail *d)
 {
-    if (d && atomic_fetch_sub(&d->refs, 1) == 1)
-        free(d);
+    if (!d || atomic_fetch_sub(&d->refs, 1) > 1)
+        return;
+    free(d->column_largest);
+    free(d);
 }
 
 bool detail_begin(struct detail_job *job, const struct model *model, struct packed *packed)
@@ -19,11 +22,14 @@ bool detail_begin(struct detail_job *job, const struct model *model, struct pack
     job->out = calloc(1, sizeof *job->out);
     job->before = malloc(cols * sizeof *job->before);
     job->after = malloc(cols * sizeof *job->after);
-    if (!job->out || !job->before || !job->after) {
+    if (job->out) {
+        atomic_init(&job->out->refs, 1);
+        job->out->column_largest = calloc(cols, sizeof *job->out->column_largest);
+    }
+    if (!job->out || !job->out->column_largest || !job->before || !job->after) {
         detail_end(job);
         return false;
     }
-    atomic_init(&job->out->refs, 1);
     job->out->packed = packed;
     job->out->tensor = packed->tensor;
     return true;
@@ -43,13 +49,6 @@ static void decode_rows(const struct model *model, const struct packed *p, size_
         memcpy(after, before, p->matrix.cols * sizeof *after);
 }
 
-/* Scales that row r brings: a scale of the whole tensor comes with the first row. */
-static size_t scales_of_row(const struct qmatrix *m, size_t r)
-{
-    bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
-    return m->scale_type == SCALE_NONE || (whole && r > 0) ? 0 : m->groups;
-}
-
 static void range_row(struct detail_job *job, size_t r)
 {
     const struct qmatrix *m = &job->packed->matrix;
@@ -58,6 +57,7 @@ static void range_row(struct detail_job *job, size_t r)
     for (size_t c = 0; c < m->cols; c++) {
         if (!isfinite(job->before[c]))
             continue;
+        d->column_largest[c] = fmaxf(d->column_largest[c], fabsf(job->before[c]));
         job->low = fmin(job->low, job->before[c]);
         job->high = fmax(job->high, job->before[c]);
     }
@@ -84,12 +84,6 @@ static void open_histograms(struct detail_job *job)
     job->row = 0;
 }
 
-/* Whether a weight lies beyond the ends of its grid: its error is more than rounding. */
-static bool is_clipped(double error, double scale)
-{
-    return fabs(error) > 0.5005 * scale;
-}
-
 static void count_row(struct detail_job *job, size_t r)
 {
     const struct qmatrix *m = &job->packed->matrix;
@@ -104,7 +98,7 @@ static void count_row(struct detail_job *job, size_t r)
         if (integers) {
             double scale = qmatrix_scale(m, r, c / m->group) / qmatrix_input_scale(m, c);
             histogram_add(&d->error_steps, e / scale);
-            job->clipped += is_clipped(e, scale);
+            job->clipped += isfinite(e) && weight_is_clipped(e, scale);
         }
         if (isfinite(e)) {
             job->sum_e2 += e * e;
@@ -210,11 +204,21 @@ static void find_range(struct weight_view *v, const float *row)
         v->group_min = v->group_max = 0;
 }
 
+static bool is_outlier(const struct qmatrix *m, size_t col)
+{
+    bool is = false;
+    for (size_t i = 0; m->intake && i < m->intake->outliers; i++)
+        is |= m->intake->columns[i] == col;
+    return is;
+}
+
 /* The code, the scale and what they come to. A made weight's codes are not there: it is what was made. */
 static void find_code(struct weight_view *v, const struct qmatrix *m, bool made)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     v->scale = qmatrix_scale(m, v->row, v->col / m->group);
+    v->input_scale = qmatrix_input_scale(m, v->col);
+    v->outlier = is_outlier(m, v->col);
     if (!made && !m->intake) /* else what the codes come to is not all */
         v->decoded = code_value(m, v->row, v->col);
     if (type->kind == DTYPE_KIND_INTEGER)
@@ -227,7 +231,7 @@ struct weight_view weight_view(const struct model *model, const struct packed *p
                                size_t col)
 {
     const struct qmatrix *m = &p->matrix;
-    struct weight_view v = {.tensor = p->tensor, .row = row, .col = col};
+    struct weight_view v = {.tensor = p->tensor, .row = row, .col = col, .input_scale = 1};
     float *truth = row < m->rows && col < m->cols ? malloc(2 * m->cols * sizeof *truth) : NULL;
     if (!truth)
         return v;

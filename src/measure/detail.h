@@ -19,6 +19,7 @@ struct detail {
     double scale_least, scale_most, scale_mean;
     size_t scale_count;
     double mse, cosine;
+    float *column_largest; /* max |w| of each column (cols), of the reference */
     double clipped; /* share of weights on the outermost codes whose error exceeds half a step */
 };
 
@@ -30,6 +31,8 @@ struct weight_view {
     size_t row, col;
     size_t group_begin, group_end; /* columns: of its group, or of its block */
     double w, decoded, scale;      /* w is the reference's */
+    double input_scale;            /* of the column; 1: none. w' = code x scale / input scale */
+    bool outlier;                  /* of a column that is kept in fp16 */
     long code, zero;               /* in written form: asymmetric codes from 0 */
     long lowest, highest;          /* codes of the grid (integers) */
     double group_min, group_max;

@@ -80,10 +80,38 @@ static void granularity_choices(struct list *l, const struct tensor *t, const st
     }
 }
 
+/* A method that the scheme has keeps its parameters. */
+static void method_choices(struct list *l, const struct model *m, int tensor, const struct scheme *from)
+{
+#define BIT(METHOD) (1u << METHOD_##METHOD)
+    static const unsigned order[] = {0,
+                                     BIT(CLIP),
+                                     BIT(GPTQ),
+                                     BIT(AWQ),
+                                     BIT(AWQ) | BIT(CLIP),
+                                     BIT(AWQ) | BIT(CLIP) | BIT(GPTQ),
+                                     BIT(SMOOTHQUANT),
+                                     BIT(SMOOTHQUANT) | BIT(GPTQ),
+                                     BIT(LLMINT8)};
+    for (size_t i = 0; i < COUNT(order); i++) {
+        struct scheme s = *from;
+        for (int method = 0; method < METHOD_COUNT; method++)
+            if (!(order[i] >> method & 1))
+                methods_remove(&s.methods, (enum method)method);
+            else if (!methods_have(&s.methods, (enum method)method))
+                methods_add(&s.methods, (enum method)method);
+        struct scheme fits = scheme_for_tensor(m, tensor, s);
+        if (scheme_equal(&fits, &s))
+            add(l, s);
+    }
+#undef BIT
+}
+
 static const char *const kv_reasons[] = {
     [CHANGE_ACT] = "the cache multiplies with queries and weights in fp32: only its datatype changes (d)",
     [CHANGE_GRANULARITY] = "int8 and fp8 have one scale a head and token: only the datatype changes (d)",
     [CHANGE_SYMMETRY] = "the cache's int8 is symmetric: only its datatype changes (d)",
+    [CHANGE_METHOD] = "keys and values are rounded to nearest as they come: only the datatype changes (d)",
 };
 
 /* Why a field cannot be chosen, or null. */
@@ -101,6 +129,8 @@ static const char *inapplicable(const struct model *m, int tensor, const struct 
         return "it multiplies no activations";
     if (change == CHANGE_GRANULARITY && kind == DTYPE_KIND_FLOAT)
         return "this datatype has no scales to share: granularity is for int8, int4 and fp8";
+    if (change == CHANGE_METHOD && kind == DTYPE_KIND_FLOAT)
+        return "this datatype has no scales to choose: methods are for int8, int4 and fp8";
     if (change == CHANGE_SYMMETRY && kind != DTYPE_KIND_INTEGER)
         return "only integers have a zero point";
     return NULL;
@@ -136,6 +166,9 @@ size_t scheme_choices(const struct model *m, int tensor, const struct scheme *fr
             add(&l, s);
         }
         break;
+    case CHANGE_METHOD:
+        method_choices(&l, m, tensor, from);
+        break;
     }
     return l.count;
 }
@@ -148,6 +181,8 @@ static bool same_choice(const struct scheme *a, const struct scheme *b, enum cha
         return a->act == b->act && a->act_asym == b->act_asym && a->act_range == b->act_range;
     if (change == CHANGE_GRANULARITY)
         return a->granularity == b->granularity && a->group == b->group;
+    if (change == CHANGE_METHOD)
+        return a->methods.set == b->methods.set;
     return a->asym == b->asym;
 }
 

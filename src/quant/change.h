@@ -9,7 +9,8 @@ enum change {
                          * (kv_index) fp32, fp16, int8, fp8e4m3, fp8e5m2 and nothing else */
     CHANGE_ACT,         /* fp32, fp16, bf16, int8, int8.asym, fp8e4m3, fp8e5m2, as far as they fit */
     CHANGE_GRANULARITY, /* tensor, channel, g256 ... g16, as far as the columns allow */
-    CHANGE_SYMMETRY     /* sym, asym */
+    CHANGE_SYMMETRY,    /* sym, asym */
+    CHANGE_METHOD       /* rtn, the methods of the table and what people compose of them, as far as they fit */
 };
 
 /* The scheme that follows `from` (direction 1) or comes before it (-1). Fails with the reason when

@@ -126,7 +126,7 @@ bool quantization_pack(struct quantization *q, double seconds, bool *done, struc
     *done = requant_step(&q->job, q->plan.pool, seconds);
     if (!*done)
         return true;
-    q->job.out->choice.rounded = q->job.gptq.rounded;
+    q->job.out->found.rounded = q->job.gptq.rounded;
     struct packed *p = requant_take(&q->job);
     requant_end(&q->job);
     q->packing = false;

@@ -206,9 +206,10 @@ static void pack_row(struct requant *job, size_t r, float *row)
 {
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
     float *back = row + stored->cols;
+    bool altered = job->solving || job->out->matrix.intake; /* row is then what became of the weights */
     quantize(job, r, row);
     qmatrix_decode_row(&job->out->matrix, r, back);
-    if (job->truth != stored)
+    if (job->truth != stored || altered)
         isa_current()->decode_row(job->truth, r, row);
     measure_row(job, r, row, back);
 }

@@ -234,20 +234,12 @@ static const float *weigh_columns(struct quantization *q, const float *input_sca
 }
 
 /* For whoever looks at the matrix later. */
-static bool record_choice(struct quantization *q, const struct calibrated *c, struct error *error)
+static void record(struct quantization *q, const struct calibrated *c)
 {
-    struct calibration_choice *choice = &q->job.out->choice;
-    const struct scaling_method *scaling = scaling_of(scheme_of(q));
-    choice->act_most = malloc(q->stats.cols * sizeof *choice->act_most);
-    if (!choice->act_most)
-        return error_set(error, "not enough memory for calibration");
-    for (size_t i = 0; i < q->stats.cols; i++)
-        choice->act_most[i] = site_largest(&q->stats, i);
-    choice->tokens = q->stats.tokens;
-    choice->alpha = c->input_scale ? q->alpha : 0;
-    choice->searched = scaling && scheme_of(q)->methods.value[scaling->alpha] == PARAMETER_SEARCH;
-    choice->damp = c->factor ? c->factor->damp : 0;
-    return true;
+    struct found *found = &q->job.out->found;
+    found->alpha = c->input_scale ? q->alpha : 0;
+    found->damp = c->factor ? c->factor->damp : 0;
+    found->outliers = c->outlier_count;
 }
 
 static bool begin_packing(struct quantization *q, struct error *error)
@@ -281,7 +273,9 @@ static bool begin_packing(struct quantization *q, struct error *error)
     }
     q->packing = requant_begin_calibrated(&q->job, p->model, tensor, s, &c, p->pool, error);
     free(outliers); /* the matrix has its own */
-    return q->packing && record_choice(q, &c, error);
+    if (q->packing)
+        record(q, &c);
+    return q->packing;
 }
 
 bool site_pack(struct quantization *q, double seconds, struct error *error)

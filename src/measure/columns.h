@@ -1,0 +1,33 @@
+/* columns.h - how large the activations of each column of a layer get: what input scales, outlier columns and
+ * protected weights answer to. */
+#ifndef QTOP_COLUMNS_H
+#define QTOP_COLUMNS_H
+
+#include "../engine/weights.h"
+
+struct column_size {
+    float largest; /* max |x| */
+    double sum;    /* of |x| */
+};
+
+struct columns {
+    atomic_int refs;
+    const struct packed *packed; /* of which the inputs are (identity only) */
+    size_t count, tokens;
+    struct column_size of[]; /* count */
+};
+
+/* Nothing seen yet; null when memory is short. A copy, likewise. */
+struct columns *columns_new(const struct packed *packed);
+struct columns *columns_copy(const struct columns *columns);
+struct columns *columns_ref(struct columns *columns);
+void columns_unref(struct columns *columns);
+
+/* Adds the inputs of some tokens (tokens x count), as a tap sees them; those that are not finite count nothing.
+ * For the only owner. */
+void columns_add(struct columns *columns, const float *x, size_t tokens);
+
+/* The n columns of the largest mean |x|, largest first, into out; returns how many there are. */
+size_t columns_salient(const struct columns *columns, size_t n, size_t *out);
+
+#endif

@@ -1,0 +1,134 @@
+#include "weight_stats.h"
+
+#include "../../kernels/dispatch.h"
+#include "../model/resident.h"
+
+#include <stdlib.h>
+
+/* Of one row: kept apart, so that totals do not depend on how rows were shared out. */
+struct row_sums {
+    double e2, wv, w2, v2, scale_min, scale_max, scale_sum;
+    size_t weights, clipped, scales;
+};
+
+struct measuring {
+    const struct qmatrix *truth, *m;
+    bool scales_only;
+    struct row_sums *rows;
+    float *buffer; /* two rows a thread */
+};
+
+/* The columns begin..end-1 of a row, which share a scale. */
+static void add_group(struct row_sums *s, const struct qmatrix *m, const float *w, const float *v,
+                      size_t begin, size_t end, double scale)
+{
+    for (size_t c = begin; c < end; c++) {
+        double a = w[c], b = v[c], e = b - a;
+        if (!isfinite(e))
+            continue;
+        s->e2 += e * e;
+        s->wv += a * b;
+        s->w2 += a * a;
+        s->v2 += b * b;
+        s->clipped += weight_is_clipped(e, scale / qmatrix_input_scale(m, c));
+        s->weights++;
+    }
+}
+
+static void add_weights(const struct measuring *job, size_t r, float *w, float *v)
+{
+    const struct qmatrix *m = job->m;
+    isa_current()->decode_row(job->truth, r, w);
+    isa_current()->decode_row(m, r, v);
+    for (size_t g = 0, c = 0, end; c < m->cols; g++, c = end) {
+        end = m->cols - c < m->group ? m->cols : c + m->group;
+        add_group(&job->rows[r], m, w, v, c, end, qmatrix_scale(m, r, g));
+    }
+}
+
+static void add_scales(const struct measuring *job, size_t r)
+{
+    struct row_sums *s = &job->rows[r];
+    s->scale_min = INFINITY;
+    s->scale_max = -INFINITY;
+    s->scales = scales_of_row(job->m, r);
+    for (size_t g = 0; g < s->scales; g++) {
+        double scale = qmatrix_scale(job->m, r, g);
+        s->scale_min = fmin(s->scale_min, scale);
+        s->scale_max = fmax(s->scale_max, scale);
+        s->scale_sum += scale;
+    }
+}
+
+static void measure_rows(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct measuring *job = arg;
+    float *w = job->scales_only ? NULL : job->buffer + (size_t)thread * 2 * job->m->cols;
+    for (size_t r = begin; r < end; r++) {
+        add_scales(job, r);
+        if (!job->scales_only)
+            add_weights(job, r, w, w + job->m->cols);
+    }
+}
+
+static struct weight_stats sum_up(const struct measuring *job)
+{
+    struct row_sums all = {.scale_min = INFINITY, .scale_max = -INFINITY};
+    bool integers = dtypes[job->m->scheme.weight].kind == DTYPE_KIND_INTEGER;
+    for (size_t r = 0; r < job->m->rows; r++) {
+        const struct row_sums *s = &job->rows[r];
+        all.e2 += s->e2;
+        all.wv += s->wv;
+        all.w2 += s->w2;
+        all.v2 += s->v2;
+        all.weights += s->weights;
+        all.clipped += s->clipped;
+        all.scales += s->scales;
+        all.scale_sum += s->scale_sum;
+        all.scale_min = fmin(all.scale_min, s->scale_min);
+        all.scale_max = fmax(all.scale_max, s->scale_max);
+    }
+    struct weight_stats out = {all.weights, 0, 1, integers ? 0 : NAN, NAN, NAN, NAN};
+    if (all.scales > 0) {
+        out.scale_min = all.scale_min;
+        out.scale_max = all.scale_max;
+        out.scale_mean = all.scale_sum / (double)all.scales;
+    }
+    if (job->scales_only) {
+        out.weights = job->m->rows * job->m->cols;
+        return out;
+    }
+    double n = (double)all.weights; /* without any, NaN */
+    out.mse = all.e2 / n;
+    out.cosine = all.wv / (sqrt(all.w2) * sqrt(all.v2));
+    if (integers)
+        out.clipped = (double)all.clipped / n;
+    return out;
+}
+
+bool weight_stats_measure(const struct model *model, const struct packed *p, struct pool *pool,
+                          struct weight_stats *out, struct error *error)
+{
+    const struct model *reference = model_reference(model);
+    struct measuring job = {.truth = &reference->tensors[p->tensor].stored,
+                            .m = &p->matrix,
+                            .scales_only = p->error.exact};
+    job.rows = calloc(job.m->rows, sizeof *job.rows);
+    job.buffer = calloc((size_t)pool_threads(pool) * 2 * job.m->cols, sizeof *job.buffer);
+    bool ok = (job.rows && job.buffer) || error_set(error, "not enough memory");
+    if (ok && job.scales_only) { /* scales always lie in memory */
+        pool_run(pool, job.m->rows, measure_rows, &job);
+        *out = sum_up(&job);
+    } else if (ok && (ok = model_acquire(reference, p->tensor, pool, error))) {
+        ok = model_acquire(model, p->tensor, pool, error);
+        if (ok) {
+            pool_run(pool, job.m->rows, measure_rows, &job);
+            *out = sum_up(&job);
+            model_release(model, p->tensor);
+        }
+        model_release(reference, p->tensor);
+    }
+    free(job.rows);
+    free(job.buffer);
+    return ok;
+}

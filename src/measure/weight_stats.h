@@ -1,0 +1,40 @@
+/* weight_stats.h - what a scheme did to a matrix's weights, beside SQNR and the largest error (struct
+ * weight_error), and the scales that it chose. */
+#ifndef QTOP_WEIGHT_STATS_H
+#define QTOP_WEIGHT_STATS_H
+
+#include "../engine/pool.h"
+#include "../engine/weights.h"
+
+#include <math.h>
+
+/* Over the weights w of the reference and w' of the scheme whose difference is finite. What does not apply is
+ * NaN. */
+struct weight_stats {
+    size_t weights;
+    double mse;     /* mean (w' - w)^2; without any weight NaN */
+    double cosine;  /* sum w w' / sqrt(sum w^2 sum w'^2); 1 where w' is w; NaN where either is all 0 */
+    double clipped; /* share of weights beyond the ends of their grid; NaN where codes are no integers */
+    double scale_min, scale_max, scale_mean; /* NaN without scales, or where blocks hold their own */
+};
+
+/* Reads every row of both, shared out over the pool, with the same figures for any number of threads; of what
+ * is exact (weight_error) scales only. Fails when memory is short. */
+bool weight_stats_measure(const struct model *model, const struct packed *packed, struct pool *pool,
+                          struct weight_stats *out, struct error *error);
+
+/* Whether a weight lies beyond the ends of its grid: its error is more than rounding to the next code, and
+ * than the rounding of that. */
+static inline bool weight_is_clipped(double error, double scale)
+{
+    return fabs(error) > 0.5005 * scale;
+}
+
+/* Scales that row r brings: a scale of the whole tensor comes with the first row. */
+static inline size_t scales_of_row(const struct qmatrix *m, size_t r)
+{
+    bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
+    return m->scale_type == SCALE_NONE || (whole && r > 0) ? 0 : m->groups;
+}
+
+#endif

@@ -1,0 +1,149 @@
+/* Methods that look at activations, in the lab: chosen, made in the background, undone, given up. */
+#include "labwork.h"
+
+#include "../src/quant/requant.h"
+
+static const struct packed *packed_of(const struct frame *f, const char *name)
+{
+    return f->set->layer[tensor(name)];
+}
+
+/* Sums of squares from decoded rows: what the error of a matrix must say whatever the method did to the rows
+ * that it packed. */
+static void check_error(const struct packed *p)
+{
+    const struct qmatrix *m = &p->matrix, *stored = &session.model->tensors[p->tensor].stored;
+    float *w = make(m->cols * sizeof *w), *back = make(m->cols * sizeof *back);
+    double w2 = 0, e2 = 0;
+    for (size_t r = 0; r < m->rows; r++) {
+        qmatrix_decode_row(stored, r, w);
+        qmatrix_decode_row(m, r, back);
+        for (size_t c = 0; c < m->cols; c++) {
+            w2 += (double)w[c] * w[c];
+            e2 += ((double)back[c] - w[c]) * ((double)back[c] - w[c]);
+        }
+    }
+    assert_true(e2 > 0 && fabs(p->error.sum_e2 - e2) <= 1e-9 * e2);
+    assert_true(fabs(p->error.sum_w2 - w2) <= 1e-9 * w2);
+    assert_false(p->error.exact);
+    free(w);
+    free(back);
+}
+
+static void test_every_method(void **state)
+{
+    static const char *const schemes[] = {"int4:channel:clip", "int4:channel:gptq", "int4:g32:awq",
+                                          "int8/int8:smoothquant", "int4:g16:asym:awq+clip+gptq",
+                                          "int8/int8:llmint8(threshold=1)", "int8/int8.static"};
+    struct lab *lab = start();
+    (void)state;
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct frame *f = set(lab, "blk.1.ffn_up", schemes[i]);
+        check_error(packed_of(f, "blk.1.ffn_up"));
+        assert_null(f->model->reference);
+        frame_unref(f);
+    }
+    lab_stop(lab);
+}
+
+static void test_undo_recomputes_nothing(void **state)
+{
+    struct lab *lab = start();
+    (void)state;
+    struct frame *f = set(lab, "blk.0.attn_q", "int4:channel:gptq");
+    const struct packed *made = packed_of(f, "blk.0.attn_q");
+    assert_true(made->found.damp >= 0.0099);
+    struct frame *back = ask(lab, (struct command){.kind = COMMAND_UNDO});
+    assert_int_equal(back->pending, 0);
+    assert_true(packed_of(back, "blk.0.attn_q")->matrix.scheme.stored);
+    struct frame *again = ask(lab, (struct command){.kind = COMMAND_REDO});
+    assert_int_equal(again->pending, 0);
+    assert_ptr_equal(packed_of(again, "blk.0.attn_q"), made);
+    frame_unref(f);
+    frame_unref(back);
+    frame_unref(again);
+    lab_stop(lab);
+}
+
+/* All cycle through the table's methods as far as they fit, and come back. */
+static void test_cycle(void **state)
+{
+    struct lab *lab = start();
+    int t = tensor("blk.2.attn_k");
+    struct command next = {.kind = COMMAND_CYCLE, .tensors = &t, .tensor_count = 1, .change = CHANGE_METHOD,
+                           .direction = 1};
+    unsigned seen = 0;
+    size_t steps = 0;
+    (void)state;
+    frame_unref(set(lab, "blk.2.attn_k", "int8/int8"));
+    for (struct frame *f;; steps++) {
+        f = ask(lab, next);
+        unsigned methods = f->layers[t].wanted.methods.set;
+        frame_unref(f);
+        seen |= methods;
+        if (methods == 0 || steps > 20)
+            break;
+    }
+    assert_true(steps >= METHOD_COUNT && steps < 20);
+    assert_int_equal(seen, (1u << METHOD_COUNT) - 1);
+    next.direction = -1;
+    struct frame *f = ask(lab, next);
+    assert_true(methods_have(&f->layers[t].wanted.methods, METHOD_LLMINT8));
+    frame_unref(f);
+    frame_unref(settled(lab));
+    frame_unref(set(lab, "blk.2.attn_k", "fp16"));
+    next.direction = 1;
+    f = ask(lab, next);
+    assert_true(f->status_is_error);
+    assert_non_null(strstr(f->status, "methods are for int8, int4 and fp8"));
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+/* What is asked for while something else is being made: only the last counts. */
+static void test_another_mind(void **state)
+{
+    struct lab *lab = start();
+    (void)state;
+    set_all(lab, "int4:g32:gptq");
+    set_all(lab, "int4:g32:awq");
+    ask_only(lab, (struct command){.kind = COMMAND_UNDO});
+    ask_only(lab, (struct command){.kind = COMMAND_UNDO});
+    struct frame *f = settled(lab);
+    assert_true(packed_of(f, "blk.0.attn_q")->matrix.scheme.stored);
+    frame_unref(f);
+    set_all(lab, "int4:g32:gptq");
+    frame_unref(set(lab, "blk.1.ffn_down", "int8"));
+    f = settled(lab);
+    assert_true(methods_have(&packed_of(f, "blk.2.ffn_up")->matrix.scheme.methods, METHOD_GPTQ));
+    frame_unref(f);
+    set_all(lab, "int4:g16:gptq");
+    lab_stop(lab); /* while it runs */
+}
+
+static void test_text_too_short(void **state)
+{
+    int32_t ids[10] = {3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    (void)state;
+    session.calibration = (struct tokens){.ids = ids, .count = 10};
+    struct lab *lab = start();
+    int t = tensor("blk.0.attn_q");
+    ask_only(lab, set_command(&t, 1, "int4:gptq"));
+    struct frame *f = settled(lab);
+    assert_true(packed_of(f, "blk.0.attn_q")->matrix.scheme.stored);
+    assert_true(f->status_is_error);
+    assert_non_null(strstr(f->status, "10 tokens; expected at least"));
+    frame_unref(f);
+    lab_stop(lab);
+    session.calibration = (struct tokens){0};
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_method), cmocka_unit_test(test_undo_recomputes_nothing),
+        cmocka_unit_test(test_cycle),        cmocka_unit_test(test_another_mind),
+        cmocka_unit_test(test_text_too_short),
+    };
+    return cmocka_run_group_tests(tests, open_session, close_session);
+}

@@ -1,0 +1,18 @@
+/* error.h - parts of the Error screen. */
+#ifndef QTOP_VIEWS_ERROR_H
+#define QTOP_VIEWS_ERROR_H
+
+#include "tui.h"
+
+/* error_depth.c: the hidden state's error through the depth of the model. */
+void error_draw_depth(const struct frame *frame, struct rect area);
+
+/* error_methods.c: max |x| and max |w| of the columns, and what the input scale makes of them: x / s and w s. */
+void error_draw_ranges(const struct frame *frame, const struct packed *packed, struct rect x, struct rect w);
+
+/* Columns whose weights matter most, by mean |x|, and methods side by side on this layer. Both return the lines
+ * that they took. */
+int error_draw_salient(const struct frame *frame, const struct packed *packed, struct rect area);
+int error_draw_comparison(const struct frame *frame, const struct packed *packed, struct rect area);
+
+#endif

@@ -1,0 +1,150 @@
+/* The Error screen's view of methods: the columns that they answer to, and what each does to this layer. */
+#include "canvas.h"
+#include "error.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- columns --------------------------------------------------------------------------------- */
+
+static int descending(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x < y) - (x > y);
+}
+
+/* Ranges in descending order, on a logarithmic scale. */
+static void draw_sorted(struct canvas *c, float *values, size_t n, enum style style)
+{
+    qsort(values, n, sizeof *values, descending);
+    for (size_t i = 0; i + 1 < n; i++)
+        canvas_line(c, (double)i, fmax((double)values[i], c->y.low), (double)(i + 1),
+                    fmax((double)values[i + 1], c->y.low), style);
+}
+
+static void span(const float *values, size_t n, double *least, double *most)
+{
+    for (size_t i = 0; i < n; i++)
+        if (values[i] > 0 && isfinite(values[i])) {
+            *least = fmin(*least, (double)values[i]);
+            *most = fmax(*most, (double)values[i]);
+        }
+}
+
+/* Two sets of ranges of n columns: before the input scale and, where there is one, after. */
+static void draw_ranges(struct rect area, const char *title, float *before, float *after, size_t n)
+{
+    struct canvas c;
+    double least = INFINITY, most = 0;
+    char low[16], high[16];
+    if (area.rows < 3 || area.cols < 12)
+        return;
+    draw_text(area.row, area.col, area.cols, STYLE_STRONG, false, title);
+    span(before, n, &least, &most);
+    if (after)
+        span(after, n, &least, &most);
+    struct rect plot = {area.row + 1, area.col, area.rows - 2, area.cols};
+    if (!(most > 0) || !canvas_begin(&c, plot, (struct axis){0, (double)n - 1, false},
+                                     (struct axis){fmax(least, most * 1e-4), most * 1.2, true}))
+        return;
+    draw_sorted(&c, before, n, STYLE_BAR);
+    if (after)
+        draw_sorted(&c, after, n, STYLE_SECOND);
+    canvas_draw(&c);
+    canvas_end(&c);
+    draw_format(area.row + area.rows - 1, area.col, area.cols, STYLE_DIM, false, "%s to %s, largest first%s",
+                format_short(low, least), format_short(high, most), after ? "; bold: scaled" : "");
+}
+
+/* max |x| and max |w| of the columns, and what the input scale makes of them: x / s and w s. */
+void error_draw_ranges(const struct frame *f, const struct packed *p, struct rect x, struct rect w)
+{
+    const struct columns *c = f->columns;
+    const struct qmatrix *m = &p->matrix;
+    bool scaled = m->intake && m->intake->scale;
+    size_t n = m->cols;
+    float *before = calloc(2 * n, sizeof *before), *after = before ? before + n : NULL;
+    for (size_t i = 0; before && c && i < n; i++) {
+        before[i] = c->of[i].largest;
+        after[i] = before[i] / qmatrix_input_scale(m, i);
+    }
+    if (before && c)
+        draw_ranges(x, "max |x| of columns", before, scaled ? after : NULL, n);
+    for (size_t i = 0; before && i < n; i++) {
+        before[i] = f->detail->column_largest[i];
+        after[i] = before[i] * qmatrix_input_scale(m, i);
+    }
+    if (before)
+        draw_ranges(w, "max |w| of columns", before, scaled ? after : NULL, n);
+    free(before);
+}
+
+/* Columns whose weights matter most, by mean |x|. Returns the lines used. */
+int error_draw_salient(const struct frame *f, const struct packed *p, struct rect area)
+{
+    enum { SALIENT = 4 };
+    size_t column[SALIENT], n;
+    if (!f->columns || f->columns->tokens == 0 || area.rows < 1)
+        return 0;
+    n = columns_salient(f->columns, SALIENT, column);
+    int col = draw_text(area.row, area.col, area.cols, STYLE_PLAIN, false, "salient columns (mean |x|):");
+    for (size_t i = 0; i < n; i++) {
+        double mean = f->columns->of[column[i]].sum / (double)f->columns->tokens;
+        float scale = qmatrix_input_scale(&p->matrix, column[i]);
+        col += draw_format(area.row, area.col + col, area.cols - col, STYLE_PLAIN, false, "  %zu %.3g", column[i],
+                           mean);
+        if (p->matrix.intake && p->matrix.intake->scale)
+            col += draw_format(area.row, area.col + col, area.cols - col, STYLE_DIM, false, " (scale %.3g)",
+                               (double)scale);
+    }
+    return 1;
+}
+
+/* ---- methods side by side -------------------------------------------------------------------- */
+
+enum { M_METHOD, M_WEIGHTS, M_OUTPUT, M_FOUND, METHOD_COLUMNS };
+
+static const struct column method_table[METHOD_COLUMNS] = {
+    [M_METHOD] = {"METHOD", 22},
+    [M_WEIGHTS] = {"WEIGHTS dB", 12, .right = true},
+    [M_OUTPUT] = {"OUTPUT dB", 12, .right = true},
+    [M_FOUND] = {"  FOUND", 34, .drop = 1},
+};
+
+static void draw_method(const struct compared *c, bool here, const int *widths, int row, int cols, double best)
+{
+    char cells[METHOD_COLUMNS][TABLE_CELL] = {{0}}, name[TABLE_CELL - 2], found[TABLE_CELL - 2];
+    methods_print(&c->scheme.methods, name, sizeof name);
+    snprintf(cells[M_METHOD], TABLE_CELL, "%c%s", here ? '>' : ' ', name);
+    if (c->done) {
+        snprintf(cells[M_WEIGHTS], TABLE_CELL, isinf(c->weights_db) ? "exact" : "%.2f", c->weights_db);
+        snprintf(cells[M_OUTPUT], TABLE_CELL, isinf(c->output_db) ? "exact" : "%.2f%s", c->output_db,
+                 c->output_db >= best ? " best" : "");
+        found_text(&c->scheme.methods, &c->found, found, sizeof found);
+        snprintf(cells[M_FOUND], TABLE_CELL, "  %s", found);
+    } else {
+        snprintf(cells[M_OUTPUT], TABLE_CELL, "...");
+    }
+    table_draw(method_table, METHOD_COLUMNS, widths, row, cols, c->done ? STYLE_PLAIN : STYLE_DIM, cells);
+}
+
+/* Of the selected layer: a comparison of another one is not shown. Returns the lines that it took. */
+int error_draw_comparison(const struct frame *frame, const struct packed *p, struct rect area)
+{
+    const struct comparison_frame *f = frame->comparison;
+    int widths[METHOD_COLUMNS], line = 0;
+    char titles[METHOD_COLUMNS][TABLE_CELL];
+    double best = -INFINITY;
+    if (!f || f->tensor != p->tensor || area.rows < 3)
+        return 0;
+    table_fit(method_table, METHOD_COLUMNS, area.cols, widths);
+    for (int i = 0; i < METHOD_COLUMNS; i++)
+        snprintf(titles[i], TABLE_CELL, "%s", method_table[i].title);
+    table_draw(method_table, METHOD_COLUMNS, widths, area.row + line++, area.cols, STYLE_TITLE, titles);
+    for (size_t i = 0; i < f->count; i++)
+        best = f->of[i].done ? fmax(best, f->of[i].output_db) : best;
+    for (size_t i = 0; i < f->count && line < area.rows; i++)
+        draw_method(&f->of[i], scheme_equal(&f->of[i].scheme, &p->matrix.scheme), widths, area.row + line++,
+                    area.cols, best);
+    return line;
+}
