@@ -11,6 +11,7 @@
 #include "../quant/quantization.h"
 #include "../quant/requant.h"
 #include "../quant/tune.h"
+#include "../selftext.h"
 #include "../text/stream.h"
 
 #include <pthread.h>
@@ -84,7 +85,7 @@ struct tally {
 /* ---- methods that look at activations (calibrating.c) --------------------------------------------- */
 
 struct calibrating {
-    struct writer *writer;         /* while the text is written */
+    struct selftext *writer;       /* while the text is written */
     struct calibration_text text;  /* tokens null: none yet */
     struct quantization *job;      /* or null */
     struct scheme *schemes;        /* that it makes */
