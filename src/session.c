@@ -225,8 +225,7 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
     return sum == 0 || memory_check("this set of weights", sum + largest, error);
 }
 
-/* The text of methods that calibrate, once for as long as the session is open. */
-static bool make_text(struct session *s, struct error *error)
+bool session_calibration_text(struct session *s, struct error *error)
 {
     const struct tokens *given = &s->calibration;
     struct calibration_text *out = &s->calibration_text;
@@ -270,7 +269,7 @@ struct weights *session_weights(struct session *s, const struct scheme *schemes,
                                      .stored = s->stored, .schemes = schemes,
                                      .text = &s->calibration_text};
     bool ok = session_fits(s, schemes, error);
-    ok = ok && (!quantization_calibrates(&plan) || make_text(s, error));
+    ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, error));
     struct weights *set = ok ? run_plan(s, &plan, error) : NULL;
     enum dtype kv = schemes[kv_index(s->model)].weight;
     if (set && kv != set->kv) {

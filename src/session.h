@@ -80,6 +80,10 @@ bool session_ends_text(const struct session *session, int32_t token);
  * weights that must be made, and one of those that others are packed from. */
 bool session_fits(const struct session *session, const struct scheme *schemes, struct error *error);
 
+/* Makes session->calibration_text, once for as long as the session is open: of its own calibration tokens or, where it
+ * has none, of what the reference writes (selftext.h). */
+bool session_calibration_text(struct session *session, struct error *error);
+
 /* The weight set of an array of schemes (schemes_count), all at once. Asks whether it fits first. Where a
  * method calibrates and there is no text, the model writes one (selftext.h). */
 struct weights *session_weights(struct session *session, const struct scheme *schemes, struct error *error);
@@ -89,7 +93,7 @@ struct scheme *session_schemes(const struct session *session, struct error *erro
 
 /* The reference writes its own text: count tokens at full precision, temperature 1, a new text after each
  * end. The same seed gives the same tokens. */
-enum { SELF_TEXT_EVALUATION_SEED = 20240911, SELF_TEXT_CALIBRATION_SEED = 77 };
+enum { SELF_TEXT_EVALUATION_SEED = 20240911, SELF_TEXT_CALIBRATION_SEED = 77, SELF_TEXT_SEARCH_SEED = 4711 };
 
 struct writer;
 struct writer *writer_open(const struct session *session, size_t count, uint64_t seed,
