@@ -13,7 +13,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 struct options {
     const char *model;     /* null: the built-in model */
     const char *scheme, *recipe, *tokenizer, *text, *prompt, *output, *isa, *protocol, *roof,
-        *kv, *synthetic, *reference, *calibration, *outliers;
+        *kv, *synthetic, *reference, *calibration, *outliers, *format;
     long batch, threads, context, window, tokens, prompt_tokens, seed;
     double temperature, top_p;
     bool json, help, version, ascii, no_color, no_mouse, no_run, fresh;
@@ -32,8 +32,9 @@ enum {
     FOR_GENERATE = 1 << 5,
     FOR_LOGITS = 1 << 6,
     FOR_TOKENIZE = 1 << 7,
-    FOR_MACHINE = 1 << 8,
-    FOR_ALL = (1 << 9) - 1
+    FOR_EXPORT = 1 << 8,
+    FOR_MACHINE = 1 << 9,
+    FOR_ALL = (1 << 10) - 1
 };
 
 struct option_info {
@@ -75,6 +76,7 @@ int run_plan(const struct options *options);
 int run_generate(const struct options *options);
 int run_logits(const struct options *options);
 int run_tokenize(const struct options *options);
+int run_export(const struct options *options);
 int run_machine(const struct options *options);
 
 #endif
