@@ -223,8 +223,7 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
     return sum == 0 || memory_check("this set of weights", sum + largest, error);
 }
 
-/* The text of methods that calibrate. */
-static bool make_text(const struct session *s, struct calibration_text *out, struct error *error)
+bool session_calibration_text(const struct session *s, struct calibration_text *out, struct error *error)
 {
     const struct tokens *given = &s->calibration;
     if (given->count > 0)
@@ -266,7 +265,7 @@ struct weights *session_weights(const struct session *s, const struct scheme *sc
     struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored,
                                      .stored = s->stored, .schemes = schemes, .text = &text};
     bool ok = session_fits(s, schemes, error);
-    ok = ok && (!quantization_calibrates(&plan) || make_text(s, &text, error));
+    ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, &text, error));
     struct weights *set = ok ? run_plan(s, &plan, error) : NULL;
     free(text.tokens);
     enum dtype kv = schemes[kv_index(s->model)].weight;

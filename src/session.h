@@ -78,6 +78,11 @@ bool session_ends_text(const struct session *session, int32_t token);
  * weights that must be made, and one of those that others are packed from. */
 bool session_fits(const struct session *session, const struct scheme *schemes, struct error *error);
 
+/* The text that methods calibrate on: the session's or, where it has none, SELF_TEXT_CALIBRATION tokens that the
+ * reference writes. The caller frees out->tokens. */
+struct calibration_text;
+bool session_calibration_text(const struct session *session, struct calibration_text *out, struct error *error);
+
 /* The weight set of an array of schemes (schemes_count), all at once. Asks whether it fits first. Where a
  * method calibrates and there is no text, the model writes SELF_TEXT_CALIBRATION tokens. */
 struct weights *session_weights(const struct session *session, const struct scheme *schemes,
@@ -88,7 +93,7 @@ struct scheme *session_schemes(const struct session *session, struct error *erro
 
 /* The reference writes its own text: count tokens at full precision, temperature 1, a new text after each
  * end. The same seed gives the same tokens. */
-enum { SELF_TEXT_EVALUATION_SEED = 20240911, SELF_TEXT_CALIBRATION_SEED = 77 };
+enum { SELF_TEXT_EVALUATION_SEED = 20240911, SELF_TEXT_CALIBRATION_SEED = 77, SELF_TEXT_SEARCH_SEED = 4711 };
 enum { SELF_TEXT_CALIBRATION = 2048 };
 
 struct writer;

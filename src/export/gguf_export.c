@@ -50,23 +50,22 @@ static struct export_item *add_vector(struct export *job, const char *name, cons
     return item;
 }
 
-/* The factors of rotary frequencies: as the model's GGUF file has them; else what the model runs with. Those of
- * LongRoPE are two, of which only the short ones are known; the context says that the others are not asked. */
+/* The factors of rotary frequencies: as the model's GGUF file has them; else what the model runs with, unless
+ * they are all the same, which is a key. Those of LongRoPE are two, of which only the short ones are known; the context says that the others are not asked. */
 static bool add_factors(struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
     const struct export_type *fp32 = gguf_stored_type(DTYPE_FP32);
     size_t half = hyper_turned(&m->hyper) / 2, bytes = half * sizeof *m->rope_factors;
-    bool ok = true, found = false;
-    for (size_t i = 0; ok && i < m->files.count; i++) {
+    bool own = gguf_is_source(job);
+    for (size_t i = 0; own && i < m->files.count; i++) {
         const struct entry *e = &m->files.entries[i];
-        if (fnmatch("rope_f*s*.weight", e->name, 0) == 0 && e->dtype == DTYPE_FP32 && e->dimensions == 1) {
-            ok = add_vector(job, e->name, fp32, e->data, e->shape[0], e->bytes, error);
-            found = true;
-        }
+        if (fnmatch("rope_f*s*.weight", e->name, 0) == 0 && e->dtype == DTYPE_FP32 && e->dimensions == 1 &&
+            !add_vector(job, e->name, fp32, e->data, e->shape[0], e->bytes, error))
+            return false;
     }
-    if (!ok || found || !m->rope_factors)
-        return ok;
+    if (own || !m->rope_factors || gguf_linear_factor(job) != 1)
+        return true;
     if (m->hyper.rope_magnitude == 0)
         return add_vector(job, "rope_freqs.weight", fp32, m->rope_factors, half, bytes, error);
     export_note_add(job, "LongRoPE's long factors are not in the file: its context is %zu",

@@ -74,12 +74,28 @@ static void put_shape(const struct keys *k, const struct hyper *h)
     put_size(k, "vocab_size", h->vocab);
 }
 
-static void put_rope(const struct keys *k, const struct hyper *h)
+float gguf_linear_factor(const struct export *job)
 {
+    const struct model *m = job->plan.model;
+    const float *factors = m->rope_factors;
+    size_t half = hyper_turned(&m->hyper) / 2;
+    bool same = factors && m->hyper.rope_magnitude == 0;
+    for (size_t i = 0; same && i < half; i++)
+        same = factors[i] == factors[0];
+    return same ? factors[0] : 1;
+}
+
+static void put_rope(const struct keys *k, const struct hyper *h, float factor)
+{
+    char key[128];
     if (h->rope == ROPE_NONE)
         return;
     put_size(k, "rope.dimension_count", hyper_turned(h));
     put_float(k, "rope.freq_base", h->rope_base);
+    if (factor != 1) {
+        gguf_key_text(k->out, key_of(k, "rope.scaling.type", key), "linear");
+        put_float(k, "rope.scaling.factor", factor);
+    }
     if (h->rope_magnitude != 0) {
         put_float(k, "rope.scaling.attn_factor", h->rope_magnitude);
         put_size(k, "rope.scaling.original_context_length", h->trained_context);
@@ -137,7 +153,7 @@ static bool make_metadata(struct export *job, const char *arch, struct gguf_out 
     gguf_key_text(out, "general.type", "model");
     gguf_key_text(out, "general.name", name);
     put_shape(&k, h);
-    put_rope(&k, h);
+    put_rope(&k, h, gguf_linear_factor(job));
     put_numbers(&k, h);
     note_differences(job, arch);
     return gguf_put_tokenizer(job, out, error);
@@ -145,15 +161,21 @@ static bool make_metadata(struct export *job, const char *arch, struct gguf_out 
 
 /* ---- both ------------------------------------------------------------------------------------ */
 
-bool gguf_put_metadata(struct export *job, struct gguf_out *out, uint32_t file_type, struct error *error)
+bool gguf_is_source(const struct export *job)
 {
     const struct catalog *files = &job->plan.model->files;
+    const struct mapped_file *first = files->files;
+    return files->file_count > 0 && gguf_format.probe(first->path, first->data, first->size);
+}
+
+bool gguf_put_metadata(struct export *job, struct gguf_out *out, uint32_t file_type, struct error *error)
+{
+    const struct mapped_file *file = job->plan.model->files.files; /* of a split one the first part */
     const char *arch = arch_in_gguf(job->arch)->gguf;
-    const struct mapped_file *file = files->file_count ? &files->files[0] : NULL;
     gguf_key_text(out, "general.architecture", arch);
     gguf_key_u32(out, "general.file_type", file_type);
     gguf_key_u32(out, "general.quantization_version", QUANTIZATION_VERSION);
-    if (!file || !gguf_format.probe(file->path, file->data, file->size))
+    if (!gguf_is_source(job))
         return make_metadata(job, arch, out, error);
     struct gguf *gguf = gguf_parse(file->data, file->size, error);
     bool ok = gguf && copy_metadata(job, gguf, out, error);

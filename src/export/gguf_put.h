@@ -30,6 +30,12 @@ void gguf_key_array(struct gguf_out *out, const char *key, enum gguf_type elemen
 /* A key as it was read. */
 void gguf_key_copy(struct gguf_out *out, const struct gguf_pair *pair);
 
+/* Whether the model comes from a GGUF file, whose metadata is then its own. */
+bool gguf_is_source(const struct export *job);
+
+/* By what all rotary frequencies alike are divided; 1: nothing, or each has its own factor. */
+float gguf_linear_factor(const struct export *job);
+
 /* Everything that a file says of the model, with the number of its file type: what the model's own GGUF file
  * says, or what is made from hyper-parameters; and the tokenizer. */
 bool gguf_put_metadata(struct export *job, struct gguf_out *out, uint32_t file_type, struct error *error);
