@@ -308,6 +308,53 @@ static void test_metadata_of_gguf(void **state)
     }
 }
 
+/* ---- a reader that others wrote -------------------------------------------------------------- */
+
+static int run_python(const char *arguments)
+{
+    const char *python = getenv("QTOP_PYTHON");
+    char *command;
+    if (asprintf(&command, "%s %s", python ? python : "python3", arguments) < 0)
+        abort();
+    int status = system(command);
+    free(command);
+    return status;
+}
+
+/* read_gguf.py opens exports of models of every architecture. QTOP_PYTHON names a Python that has gguf. */
+static void test_package_gguf(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *scheme, *type;
+    } cases[] = {
+        {BUILTIN, "int8:g32", "Q8_0"},  {BUILTIN, "int4:g32", "Q4_0"}, {BUILTIN, "int4:g32:asym", "Q4_1"},
+        {BUILTIN, "fp16", "F16"},       {BUILTIN, "bf16", "BF16"},     {BUILTIN, "fp32", "F32"},
+        {"llama", "int8:g32", "Q8_0"},  {"llama3", "fp16", "F16"},     {"llama-linear", "fp16", "F16"},
+        {"mistral", "bf16", "BF16"},    {"qwen2", "int4:g32", "Q4_0"}, {"qwen3", "int8:g32", "Q8_0"},
+        {"gemma", "int8:g32", "Q8_0"},  {"gemma2", "fp16", "F16"},
+        {"gpt2", "int8:g32", NULL},     {"phi3", "int8:g32", NULL},    {"phi3-long", "fp16", NULL},
+    };
+    if (run_python("-c 'import gguf' 2>/dev/null") != 0) {
+        fprintf(stderr, "Python has no package gguf (QTOP_PYTHON names another): skipped\n");
+        skip();
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *path = *cases[i].model == '/' ? strdup(cases[i].model) : arch_folder(cases[i].model), *line;
+        struct subject s = subject_open(path, NULL, cases[i].scheme);
+        must_export(&s, target, path);
+        if (asprintf(&line, "%s/tests/read_gguf.py %s %s%s", SRCDIR, target,
+                     cases[i].type ? "blk.1.attn_q.weight=" : "", cases[i].type ? cases[i].type : "") < 0)
+            abort();
+        if (run_python(line) != 0)
+            fail_msg("%s as %s", path, cases[i].scheme);
+        free(line);
+        free(path);
+        subject_close(&s);
+        unlink(target);
+    }
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 static void refuse(const char *model, const char *scheme, const char *recipe, const char *path,
@@ -452,7 +499,8 @@ int main(void)
         cmocka_unit_test(test_architectures),     cmocka_unit_test(test_builtin),
         cmocka_unit_test(test_stories),           cmocka_unit_test(test_stored_blocks),
         cmocka_unit_test(test_folding),           cmocka_unit_test(test_llama2c_tokenizer),
-        cmocka_unit_test(test_metadata_of_gguf),  cmocka_unit_test(test_schemes_not_held),
+        cmocka_unit_test(test_metadata_of_gguf),  cmocka_unit_test(test_package_gguf),
+        cmocka_unit_test(test_schemes_not_held),
         cmocka_unit_test(test_scales_not_folded), cmocka_unit_test(test_paths),
         cmocka_unit_test(test_given_up),          cmocka_unit_test(test_disk_full),
     };

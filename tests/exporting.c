@@ -66,7 +66,15 @@ bool subject_export(const struct subject *s, const char *path, const char *forma
                                .format = format,
                                .tokenizer_path = session->tokenizer ? tokenizer_path(session->tokenizer) : NULL};
     *error = (struct error){""};
+    struct scheme *schemes = make(s->set->count * sizeof *schemes);
+    for (size_t i = 0; i < s->set->count; i++)
+        schemes[i] = s->set->layer[i]->matrix.scheme;
+    struct error early = {""};
+    bool foreseen = export_check(&plan, schemes, &early);
+    free(schemes);
     struct export *job = export_open(&plan, error);
+    if (job && !foreseen)
+        fail_msg("'%s' was said before the set was made, nothing then", early.text);
     bool ok = job, done = false;
     double before = -1;
     while (ok && !done) {

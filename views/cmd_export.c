@@ -56,15 +56,20 @@ static void report(const struct options *o, const struct export *job)
     fprintf(stderr, "qtop: %s: %s bytes\n", o->output, format_bytes(bytes, (double)export_bytes(job)));
 }
 
-static bool run_job(const struct batch *b, const struct options *o, struct error *error)
+static struct export_plan plan_of(const struct batch *b, const struct options *o)
 {
     const struct session *s = &b->session;
-    const struct export_plan plan = {.model = s->model,
-                                     .pool = s->pool,
-                                     .weights = b->weights,
-                                     .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL,
-                                     .path = o->output,
-                                     .format = o->format};
+    return (struct export_plan){.model = s->model,
+                                .pool = s->pool,
+                                .weights = b->weights,
+                                .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL,
+                                .path = o->output,
+                                .format = o->format};
+}
+
+static bool run_job(const struct batch *b, const struct options *o, struct error *error)
+{
+    struct export_plan plan = plan_of(b, o);
     struct export *job = export_open(&plan, error);
     bool ok = job, done = false;
     while (ok && !done && !ended_by) {
@@ -94,7 +99,8 @@ int run_export(const struct options *o)
     }
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
-    bool ok = batch_pack(&batch, &error);
+    struct export_plan plan = plan_of(&batch, o);
+    bool ok = export_check(&plan, batch.schemes, &error) && batch_pack(&batch, &error);
     catch_signals(before); /* nothing is written before, so nothing can stay behind */
     ok = ok && run_job(&batch, o, &error);
     release_signals(before);

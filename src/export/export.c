@@ -184,22 +184,58 @@ static bool make_head(struct export *job, struct error *error)
     return ok && (written || error_set(error, "not enough memory"));
 }
 
-struct export *export_open(const struct export_plan *plan, struct error *error)
+static struct export *begin_job(const struct export_plan *plan)
 {
     struct export *job = calloc(1, sizeof *job);
-    if (!job) {
-        error_set(error, "not enough memory");
+    if (!job)
         return NULL;
-    }
     job->plan = *plan;
     job->arch = arch_of(plan->model);
     weights_ref(plan->weights);
-    if (choose_format(job, error) && check_path(plan, error) &&
-        folding_open(&job->folding, plan->model, plan->weights, error) && job->format->plan(job, error) &&
-        place_items(job, error) && make_head(job, error))
+    return job;
+}
+
+static bool plan_job(struct export *job, struct error *error)
+{
+    return choose_format(job, error) && check_path(&job->plan, error) &&
+           folding_open(&job->folding, job->plan.model, job->plan.weights, error) &&
+           job->format->plan(job, error);
+}
+
+struct export *export_open(const struct export_plan *plan, struct error *error)
+{
+    struct export *job = begin_job(plan);
+    if (!job)
+        error_set(error, "not enough memory");
+    else if (plan_job(job, error) && place_items(job, error) && make_head(job, error))
         return job;
     export_close(job);
     return NULL;
+}
+
+/* A matrix that has everything but its codes. */
+static void set_layout(struct packed *p, const struct scheme *scheme)
+{
+    struct qmatrix *m = &p->matrix;
+    struct qmatrix_layout layout;
+    if (scheme->stored || !qmatrix_layout(scheme, m->rows, m->cols, &layout))
+        return;
+    *m = (struct qmatrix){.rows = m->rows, .cols = m->cols, .scheme = *scheme, .group = layout.group,
+                          .groups = layout.groups, .row_bytes = layout.row_bytes,
+                          .scale_type = layout.scale_type};
+}
+
+bool export_check(const struct export_plan *plan, const struct scheme *schemes, struct error *error)
+{
+    struct export_plan empty = *plan;
+    empty.weights = weights_stored(plan->model);
+    struct export *job = empty.weights ? begin_job(&empty) : NULL;
+    for (size_t i = 0; job && i < empty.weights->count; i++)
+        set_layout(empty.weights->layer[i], &schemes[i]);
+    bool ok = job ? plan_job(job, error) : error_set(error, "not enough memory");
+    weights_unref(empty.weights);
+    export_close(job);
+    return ok;
 }
 
 void export_close(struct export *job)

@@ -21,6 +21,10 @@ struct export_plan {
 
 struct export;
 
+/* Whether sets with these schemes (schemes_count) can be written as far as that can be told before they are made:
+ * what export_open would refuse but for input scales. plan->weights is not looked at. */
+bool export_check(const struct export_plan *plan, const struct scheme *schemes, struct error *error);
+
 /* Plans the whole file. What the plan names must outlive the job; the set is referenced. Null with an error
  * that names the layer, its scheme and the nearest that the format holds, or what is wrong with the path. */
 struct export *export_open(const struct export_plan *plan, struct error *error);

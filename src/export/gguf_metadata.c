@@ -168,16 +168,29 @@ bool gguf_is_source(const struct export *job)
     return files->file_count > 0 && gguf_format.probe(first->path, first->data, first->size);
 }
 
+/* Of the parts of a split file the one that describes the model. */
+static struct gguf *parse_source(const struct export *job, struct error *error)
+{
+    const struct catalog *files = &job->plan.model->files;
+    for (size_t i = 0; i < files->file_count; i++) {
+        struct gguf *gguf = gguf_parse(files->files[i].data, files->files[i].size, error);
+        if (!gguf || gguf_has(gguf, "general.architecture"))
+            return gguf;
+        gguf_close(gguf);
+    }
+    error_set(error, "metadata: general.architecture is missing");
+    return NULL;
+}
+
 bool gguf_put_metadata(struct export *job, struct gguf_out *out, uint32_t file_type, struct error *error)
 {
-    const struct mapped_file *file = job->plan.model->files.files; /* of a split one the first part */
     const char *arch = arch_in_gguf(job->arch)->gguf;
     gguf_key_text(out, "general.architecture", arch);
     gguf_key_u32(out, "general.file_type", file_type);
     gguf_key_u32(out, "general.quantization_version", QUANTIZATION_VERSION);
     if (!gguf_is_source(job))
         return make_metadata(job, arch, out, error);
-    struct gguf *gguf = gguf_parse(file->data, file->size, error);
+    struct gguf *gguf = parse_source(job, error);
     bool ok = gguf && copy_metadata(job, gguf, out, error);
     gguf_close(gguf);
     return ok;
