@@ -232,7 +232,8 @@ bool export_check(const struct export_plan *plan, const struct scheme *schemes, 
     struct export *job = empty.weights ? begin_job(&empty) : NULL;
     for (size_t i = 0; job && i < empty.weights->count; i++)
         set_layout(empty.weights->layer[i], &schemes[i]);
-    bool ok = job ? plan_job(job, error) : error_set(error, "not enough memory");
+    bool ok = job ? plan_job(job, error) && folding_foresee(plan->model, schemes, error)
+                  : error_set(error, "not enough memory");
     weights_unref(empty.weights);
     export_close(job);
     return ok;

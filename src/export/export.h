@@ -22,7 +22,7 @@ struct export_plan {
 struct export;
 
 /* Whether sets with these schemes (schemes_count) can be written as far as that can be told before they are made:
- * what export_open would refuse but for input scales. plan->weights is not looked at. */
+ * what export_open would refuse. plan->weights is not looked at. */
 bool export_check(const struct export_plan *plan, const struct scheme *schemes, struct error *error);
 
 /* Plans the whole file. What the plan names must outlive the job; the set is referenced. Null with an error

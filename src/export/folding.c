@@ -1,15 +1,10 @@
 #include "folding.h"
 
 #include "../engine/walk.h"
+#include "../quant/scaling.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static const float *scale_of(const struct weights *set, int tensor)
-{
-    const struct intake *intake = set->layer[tensor]->matrix.intake;
-    return intake ? intake->scale : NULL;
-}
 
 static const char *name_of(const struct folding *f, int tensor)
 {
@@ -117,18 +112,19 @@ static bool fold(struct folding *f, size_t site, int tensor, const float *scale,
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
-static bool fold_site(struct folding *f, const struct weights *set, size_t site, struct error *error)
+/* scales: of each tensor its input scale, or null. */
+static bool fold_site(struct folding *f, const float *const *scales, size_t site, struct error *error)
 {
     int tensors[SITE_TENSORS];
     size_t n = walk_site_tensors(f->model, site, tensors), scaled = n;
     for (size_t i = n; i > 0; i--)
-        scaled = scale_of(set, tensors[i - 1]) ? i - 1 : scaled;
+        scaled = scales[tensors[i - 1]] ? i - 1 : scaled;
     if (scaled == n)
         return true;
-    const float *scale = scale_of(set, tensors[scaled]);
+    const float *scale = scales[tensors[scaled]];
     size_t bytes = f->model->tensors[tensors[scaled]].stored.cols * sizeof *scale;
     for (size_t i = 0; i < n; i++) {
-        const float *other = scale_of(set, tensors[i]);
+        const float *other = scales[tensors[i]];
         if (!other || memcmp(other, scale, bytes) != 0)
             return error_set(error, "%s: its input scale cannot be folded: %s takes the same input and has %s; "
                                     "expected the same scheme for both", name_of(f, tensors[scaled]),
@@ -137,14 +133,65 @@ static bool fold_site(struct folding *f, const struct weights *set, size_t site,
     return fold(f, site, tensors[scaled], scale, error);
 }
 
-bool folding_open(struct folding *f, const struct model *m, const struct weights *set, struct error *error)
+static bool fold_all(struct folding *f, const struct model *m, const float *const *scales, struct error *error)
 {
     *f = (struct folding){m, calloc(m->tensor_count + 1, sizeof *f->divisor)};
     bool ok = f->divisor ? true : error_set(error, "not enough memory");
     for (size_t site = 0; ok && site < walk_sites(m); site++)
-        ok = fold_site(f, set, site, error);
+        ok = fold_site(f, scales, site, error);
     if (!ok)
         folding_close(f);
+    return ok;
+}
+
+bool folding_open(struct folding *f, const struct model *m, const struct weights *set, struct error *error)
+{
+    const float **scales = calloc(m->tensor_count + 1, sizeof *scales);
+    for (size_t i = 0; scales && i < m->tensor_count; i++)
+        scales[i] = set->layer[i]->matrix.intake ? set->layer[i]->matrix.intake->scale : NULL;
+    *f = (struct folding){0};
+    bool ok = scales ? fold_all(f, m, scales, error) : error_set(error, "not enough memory");
+    free(scales);
+    return ok;
+}
+
+/* Numbers that are all different, from which every scheme of a site gets its own run. */
+static float *make_ramp(const struct model *m)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < m->tensor_count; i++)
+        most = m->tensors[i].stored.cols > most ? m->tensors[i].stored.cols : most;
+    float *ramp = malloc((most + SITE_TENSORS) * sizeof *ramp);
+    for (size_t i = 0; ramp && i < most + SITE_TENSORS; i++)
+        ramp[i] = 1 + (float)i;
+    return ramp;
+}
+
+static void give_runs(const struct model *m, size_t site, const struct scheme *schemes, const float *ramp,
+                      const float **scales)
+{
+    int tensors[SITE_TENSORS];
+    size_t n = walk_site_tensors(m, site, tensors);
+    for (size_t i = 0; i < n; i++) {
+        size_t first = 0;
+        while (!scheme_equal(&schemes[tensors[first]], &schemes[tensors[i]]))
+            first++;
+        if (!schemes[tensors[i]].stored && scaling_of(&schemes[tensors[i]]))
+            scales[tensors[i]] = ramp + first;
+    }
+}
+
+bool folding_foresee(const struct model *m, const struct scheme *schemes, struct error *error)
+{
+    const float **scales = calloc(m->tensor_count + 1, sizeof *scales);
+    float *ramp = make_ramp(m);
+    struct folding f = {0};
+    for (size_t site = 0; scales && ramp && site < walk_sites(m); site++)
+        give_runs(m, site, schemes, ramp, scales);
+    bool ok = scales && ramp ? fold_all(&f, m, scales, error) : error_set(error, "not enough memory");
+    folding_close(&f);
+    free(scales);
+    free(ramp);
     return ok;
 }
 

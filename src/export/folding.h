@@ -16,6 +16,10 @@ struct folding {
  * have others, a head that is the embedding table, a non-linearity in between. The error names the layer. */
 bool folding_open(struct folding *folding, const struct model *model, const struct weights *weights,
                   struct error *error);
+
+/* Whether input scales that methods will choose for schemes can be folded, wherever that does not depend on
+ * luck: siblings get the same ones where their schemes are the same, heads get their own. */
+bool folding_foresee(const struct model *model, const struct scheme *schemes, struct error *error);
 void folding_close(struct folding *folding);
 
 /* What element c of row r of a tensor is divided by; 1 where nothing is. */

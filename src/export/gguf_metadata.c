@@ -102,6 +102,13 @@ static void put_rope(const struct keys *k, const struct hyper *h, float factor)
     }
 }
 
+/* llama.cpp takes a Phi-3 that does not say that it has none for one with a window. */
+static void put_window(const struct keys *k, const struct hyper *h)
+{
+    if (h->window || strcmp(k->arch, "phi3") == 0)
+        put_size(k, "attention.sliding_window", h->window);
+}
+
 static void put_numbers(const struct keys *k, const struct hyper *h)
 {
     put_float(k, h->norm == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
@@ -109,8 +116,6 @@ static void put_numbers(const struct keys *k, const struct hyper *h)
     put_float(k, "attention.scale", h->attention_scale);
     put_float(k, "attn_logit_softcapping", h->attention_cap);
     put_float(k, "final_logit_softcapping", h->logit_cap);
-    if (h->window)
-        put_size(k, "attention.sliding_window", h->window);
 }
 
 /* The last part of a path, without its ending. */
@@ -155,6 +160,7 @@ static bool make_metadata(struct export *job, const char *arch, struct gguf_out 
     put_shape(&k, h);
     put_rope(&k, h, gguf_linear_factor(job));
     put_numbers(&k, h);
+    put_window(&k, h);
     note_differences(job, arch);
     return gguf_put_tokenizer(job, out, error);
 }
