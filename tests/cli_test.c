@@ -483,10 +483,13 @@ static void test_calibration(void **state)
         assert_string_equal(json_string_value(json_object_get(object, "scheme")), schemes[i]);
         assert_true(json_is_number(json_object_get(object, "kl_divergence")));
         json_decref(object);
+        release(&r);
     }
     ACCEPT(&r, "inspect", "-s", "w8a8:llmint8(threshold=1)", "--inject-outliers", "2:50", model);
     assert_non_null(strstr(out_of(&r), "llmint8(threshold=1)"));
+    release(&r);
     ACCEPT(&r, "generate", "-n", "3", "-s", "int4:gptq", model); /* on its own text */
+    release(&r);
     free(calibration);
 }
 

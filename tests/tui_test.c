@@ -1415,6 +1415,37 @@ static void test_methods(void **state)
     assert_ends("q");
 }
 
+static void test_export(void **state)
+{
+    (void)state;
+    char *path = path_in(folder, "exported.gguf"), line[600];
+    start(30, 120);
+    go_to("attn_q");
+    type_scheme("int4:g32");
+    await_cell("attn_q", "WEIGHT", "int4");
+    press("o");
+    wait_for("export to: model.gguf");
+    snprintf(line, sizeof line, CLEAR_LINE "%s\r", path);
+    press(line);
+    wait_match("exported, [0-9]+ bytes");
+    press("o" CLEAR_LINE "/nonexistent/model.gguf\r");
+    wait_match("/nonexistent/model.gguf.*No such file");
+    type_scheme("int8:channel");
+    await_cell("attn_q", "WEIGHT", "int8");
+    press("o");
+    wait_for("export to:");
+    press(line);
+    wait_match("blk.0.attn_q.*int8"); /* GGUF has no type for it: named */
+    assert_ends("q");
+    launch(24, 100, path, NULL, NULL);
+    wait_for("exported.gguf");
+    go_to("attn_q");
+    await_cell("attn_q", "WEIGHT", "q4_0*");
+    assert_ends("q");
+    unlink(path);
+    free(path);
+}
+
 static void test_search_within_a_budget(void **state)
 {
     (void)state;
@@ -2272,6 +2303,7 @@ int main(void)
         TEST(test_machine_screen),
         TEST(test_layers_alone),
         TEST(test_search_within_a_budget),
+        TEST(test_export),
         TEST(test_methods),
         TEST(test_another_reference),
         TEST(test_text_screen),

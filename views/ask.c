@@ -16,6 +16,7 @@ static const char *const labels[] = {
     [ASK_SAMPLING] = "temperature seed: ",
     [ASK_WRITE] = "write recipe to: ",
     [ASK_SCHEME] = "scheme: ",
+    [ASK_EXPORT] = "export to: ",
     [ASK_TUNE] = "budget (size, bits, kl or rate): ",
 };
 
@@ -93,6 +94,10 @@ static bool answer(struct tui *t)
     case ASK_WRITE:
         if (*t->input.text)
             tui_send(t, &(struct command){.kind = COMMAND_WRITE, .text = t->input.text});
+        return true;
+    case ASK_EXPORT:
+        if (*t->input.text)
+            tui_send(t, &(struct command){.kind = COMMAND_EXPORT, .text = t->input.text});
         return true;
     case ASK_SCHEME:
         return answer_scheme(t);

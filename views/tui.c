@@ -170,6 +170,12 @@ static void act(struct tui *t, enum action a)
         else
             ask_begin(t, ASK_TUNE, "kl 0.01");
         break;
+    case ACTION_EXPORT:
+        if (t->frame->exporting)
+            tui_send(t, &(struct command){.kind = COMMAND_EXPORT, .text = ""});
+        else
+            ask_begin(t, ASK_EXPORT, "model.gguf");
+        break;
     case ACTION_WRITE:
         ask_begin(t, ASK_WRITE, "recipe.txt");
         break;
