@@ -37,7 +37,7 @@ void calibrating_end(struct lab *lab)
 static void give_up(struct lab *lab, const char *why)
 {
     stop(lab);
-    lab->comparing_asked = false; /* without a text nothing calibrates */
+    lab->comparing_asked = lab->tuning.asked = false; /* without a text nothing calibrates */
     for (int t = 0; t < (int)lab->session->model->tensor_count; t++)
         if (awaits(lab, t))
             lab->target[t] = lab->set->layer[t]->matrix.scheme;

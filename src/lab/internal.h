@@ -164,6 +164,7 @@ struct lab {
     struct requant requant;
     struct calibrating calibrating;
     struct tuning tuning;
+    struct race_job *race;           /* or null */
     struct comparison *comparing;    /* or null */
     bool comparing_asked;
     int compared_tensor;
@@ -249,6 +250,11 @@ void comparing_end(struct lab *lab);
 bool tuning_slice(struct lab *lab, double seconds);
 void tuning_ask(struct lab *lab, const char *budget); /* while one runs: stops */
 void tuning_end(struct lab *lab);
+
+/* racing.c: all snapshots in interleaved rounds */
+bool racing_slice(struct lab *lab, double seconds);
+void racing_ask(struct lab *lab); /* while it runs: stops */
+void racing_end(struct lab *lab);
 
 /* timings.c: jobs that time */
 void timings_begin(struct lab *lab);
