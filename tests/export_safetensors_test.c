@@ -354,7 +354,10 @@ static void test_refusals(void **state)
     refuse(BUILTIN, "w4a8", NULL, "with activations in 8 bits; the nearest that it holds is int4");
     refuse(BUILTIN, "int8/int8:g32", NULL, "the nearest that it holds is int8/int8");
     refuse(BUILTIN, "int8:tensor", NULL, "the nearest that it holds is int8");
-    refuse(llama, "int8:g32", NULL, "whose groups do not divide the columns; the nearest that it holds is int8");
+    refuse(llama, "int8:g32", NULL, "blk.0.ffn_down: compressed-tensors holds no int8:g32: whose groups do not "
+                                    "divide the columns; the nearest that it holds is int8");
+    refuse(llama, "int4:g128", NULL, "blk.0.attn_q: compressed-tensors holds no int4: whose groups do not divide "
+                                     "the columns; the nearest that it holds is int4:g32");
     refuse(BUILTIN, "w8a8:llmint8(threshold=0.5)", NULL, "columns in fp16 among integers");
     refuse(BUILTIN, NULL, "token_embd int8", "of a table that is looked up; the nearest that it holds is fp16");
     refuse(gpt2, "int8", NULL, "in a model with Conv1D layers; the nearest that it holds is fp16");

@@ -58,7 +58,7 @@ static void remove_file(const char *name)
 }
 
 static const char *const texts[] = {"the cat", "a  cat sat\n", "cats12 345", "sat the", "x\xc3\xa9z", "<s> cat</s>",
-                                    "it's", "\ttab", "the the cat."};
+                                    "it's tat", "\ttab", "the the cat."};
 
 static struct tokens encode(const struct subject *s, const char *text)
 {
@@ -124,9 +124,9 @@ static const char spm_json[] =
     "\"decoder\":null,\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true,"
     "\"byte_fallback\":true,\"vocab\":{\"<unk>\":0,\"<s>\":1,\"</s>\":2,\"<0x0A>\":3,\"<0xC3>\":4,\"<0xA9>\":5,"
     "\"\\u2581\":6,\"t\":7,\"h\":8,\"e\":9,\"c\":10,\"a\":11,\"s\":12,\"he\":13,\"at\":14,\"the\":15,"
-    "\"\\u2581the\":16,\"cat\":17,\"\\u2581cat\":18,\"sat\":19,\"\\u2581c\":20,\"th\":21},"
+    "\"\\u2581the\":16,\"cat\":17,\"\\u2581cat\":18,\"sat\":19,\"\\u2581c\":20,\"th\":21,\"ta\":22},"
     "\"merges\":[\"a t\",\"h e\",\"t h\",\"\\u2581 c\",\"t he\",\"th e\",\"\\u2581 the\",\"c at\",\"\\u2581 cat\","
-    "\"\\u2581c at\",\"s at\"]}}";
+    "\"\\u2581c at\",\"s at\",\"t a\"]}}";
 
 #define BPE_JSON(PRE)                                                                              \
     "{\"added_tokens\":[{\"id\":20,\"content\":\"<|end|>\",\"special\":true},"                         \
@@ -166,6 +166,8 @@ static void test_json_nameless(void **state)
     static const char *const files[] = {
         BPE_JSON("{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[aeiou]\"},"
                  "\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"add_prefix_space\":false}]}"),
+        BPE_JSON("{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+                 "{\"type\":\"Digits\",\"individual_digits\":true}]}"),
         BPE_JSON("{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Punctuation\"},"
                  "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}]}"),
     };
