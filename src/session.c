@@ -9,6 +9,7 @@
 #include "model/resident.h"
 #include "quant/quantization.h"
 #include "quant/requant.h"
+#include "selftext.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,6 +132,7 @@ void session_close(struct session *s)
     weights_unref(s->reference);
     counters_close(s->counters);
     free(s->calibration.ids);
+    free(s->calibration_text.tokens);
     pool_destroy(s->pool);
     tokenizer_close(s->tokenizer);
     model_close(s->model);
@@ -223,21 +225,24 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
     return sum == 0 || memory_check("this set of weights", sum + largest, error);
 }
 
-bool session_calibration_text(const struct session *s, struct calibration_text *out, struct error *error)
+bool session_calibration_text(struct session *s, struct error *error)
 {
     const struct tokens *given = &s->calibration;
+    struct calibration_text *out = &s->calibration_text;
+    if (out->count > 0)
+        return true;
     if (given->count > 0)
         return calibration_text_make(out, given->ids, given->count, session_bos(s), s->context, error);
-    struct writer *w = writer_open(s, SELF_TEXT_CALIBRATION, SELF_TEXT_CALIBRATION_SEED, error);
+    struct selftext *w = selftext_open(s, error);
     for (bool done = !w; !done;) {
-        done = writer_step(w, 0.2);
+        done = selftext_step(w, 0.2);
         tell(s, "writing a text to calibrate on",
-             writer_tokens(w)->count * (s->model->parameters / SELF_TEXT_CALIBRATION));
+             (size_t)(selftext_fraction(w) * (double)s->model->parameters));
     }
-    bool ok = w && calibration_text_make(out, writer_tokens(w)->ids, writer_tokens(w)->count,
-                                         session_bos(s), s->context, error);
-    writer_close(w);
-    return ok;
+    if (w)
+        selftext_take(w, out);
+    selftext_close(w);
+    return out->count > 0;
 }
 
 static struct weights *run_plan(const struct session *s, const struct quantization_plan *plan,
@@ -258,16 +263,14 @@ static struct weights *run_plan(const struct session *s, const struct quantizati
     return set;
 }
 
-struct weights *session_weights(const struct session *s, const struct scheme *schemes,
-                                struct error *error)
+struct weights *session_weights(struct session *s, const struct scheme *schemes, struct error *error)
 {
-    struct calibration_text text = {0};
     struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored,
-                                     .stored = s->stored, .schemes = schemes, .text = &text};
+                                     .stored = s->stored, .schemes = schemes,
+                                     .text = &s->calibration_text};
     bool ok = session_fits(s, schemes, error);
-    ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, &text, error));
+    ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, error));
     struct weights *set = ok ? run_plan(s, &plan, error) : NULL;
-    free(text.tokens);
     enum dtype kv = schemes[kv_index(s->model)].weight;
     if (set && kv != set->kv) {
         struct weights *next = weights_with_kv(set, kv);

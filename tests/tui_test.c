@@ -1127,6 +1127,38 @@ static void test_snapshots(void **state)
     assert_ends("q");
 }
 
+static void test_compare_screen(void **state)
+{
+    (void)state;
+    start(34, 120);
+    press("s" PTY_KEY_HOME "j+"); /* a block's row stands for its layers */
+    await_selected("blk.0");
+    type_scheme("int4:g16");
+    await_cell("blk.0", "WEIGHT", "int4");
+    press("se");
+    wait_match("KL +[0-9.e-]+");
+    press("5");
+    await_tab(4);
+    wait_match("SCHEME +SIZE +BITS +DECODE/s +VS BASE +GB/s +SQNR +KL");
+    wait_match("^ A .* base ");
+    wait_match(">B .* [0-9.]+ +[0-9.]+(e-[0-9]+)? ");
+    wait_for("KL against size");
+    press("v");
+    wait_for("timed in 31 rounds");
+    press(">");
+    wait_for("KL against decode tokens/s, the best front drawn");
+    wait_match(">B .*[0-9.]+x .[0-9.]+-[0-9.]+.");
+    press(PTY_KEY_END "=");
+    wait_match(">B .* base ");
+    press(PTY_KEY_HOME "D");
+    wait_for("A against B: layers that differ");
+    wait_match("blk.0.attn_q +stored +int4:g16");
+    press("1");
+    await_tab(0);
+    await_cell("blk.0", "WEIGHT", "int4"); /* D changed no layer */
+    assert_ends("q");
+}
+
 static void test_recipe(void **state)
 {
     char *path = path_in(folder, "written.txt");
@@ -1380,6 +1412,28 @@ static void test_methods(void **state)
     wait_for(" best");
     press("u");
     wait_match("blk.0.attn_q 64x64 +int4:g16:clip");
+    assert_ends("q");
+}
+
+static void test_search_within_a_budget(void **state)
+{
+    (void)state;
+    start(30, 120);
+    press("T");
+    wait_for("budget (size, bits, kl or rate): kl 0.01");
+    press(CLEAR_LINE "speed 3\r");
+    wait_match("'speed': expected size, bits, kl or rate");
+    press(CLEAR_LINE "size 200k\r");
+    wait_match("searching|writing a text|measuring every layer");
+    wait_match("found [0-9.]+ bits/weight with KL [0-9.e-]+ measured .snapshot A");
+    wait_match("size +1[0-9][0-9]k of 575k");
+    press("u");
+    wait_for("undo: 0 more");
+    wait_match("size +575k of 575k");
+    press("T\r"); /* again, and stopped */
+    wait_match("searching|measuring every layer");
+    press("T");
+    wait_match("the search is stopped|found ");
     assert_ends("q");
 }
 
@@ -2207,6 +2261,7 @@ int main(void)
         TEST(test_sort),
         TEST(test_fold),
         TEST(test_snapshots),
+        TEST(test_compare_screen),
         TEST(test_recipe),
         TEST(test_evaluation),
         TEST(test_screens),
@@ -2216,6 +2271,7 @@ int main(void)
         TEST(test_counters_screen),
         TEST(test_machine_screen),
         TEST(test_layers_alone),
+        TEST(test_search_within_a_budget),
         TEST(test_methods),
         TEST(test_another_reference),
         TEST(test_text_screen),

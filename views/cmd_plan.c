@@ -38,7 +38,7 @@ static bool is_given(const struct roof_pair *roof)
     return !isnan(roof->given);
 }
 
-static void measure(const struct batch *b, const struct scheme *schemes, size_t prompt, bool run,
+static void measure(struct batch *b, const struct scheme *schemes, size_t prompt, bool run,
                     struct row *row)
 {
     struct speed speed;
@@ -57,7 +57,7 @@ static void measure(const struct batch *b, const struct scheme *schemes, size_t 
     weights_unref(w);
 }
 
-static bool plan_scheme(const struct batch *b, const char *text, size_t position,
+static bool plan_scheme(struct batch *b, const char *text, size_t position,
                         const struct roof_pair *roof, bool run, struct row *row, struct error *error)
 {
     const struct session *s = &b->session;
@@ -137,7 +137,7 @@ static void print_head(const struct roof_pair *roof, size_t position)
 }
 
 /* The median of some sweeps; a simulated topology does not say which caches they must exceed. */
-static void measure_here(const struct batch *b, struct roof_pair *roof)
+static void measure_here(struct batch *b, struct roof_pair *roof)
 {
     struct bandwidth_probe probe;
     double sweeps[7];
@@ -155,7 +155,7 @@ static void measure_here(const struct batch *b, struct roof_pair *roof)
 }
 
 /* Every usual scheme, a line each. */
-static bool report_all(const struct batch *b, const struct options *o, const struct roof_pair *roof,
+static bool report_all(struct batch *b, const struct options *o, const struct roof_pair *roof,
                        struct error *error)
 {
     size_t position = o->prompt_tokens ? (size_t)o->prompt_tokens : 64;

@@ -104,19 +104,17 @@ static bool search(const struct tune_plan *plan, const struct options *o, const 
 static bool tune(struct batch *b, const struct options *o, const struct budget *budget, struct error *error)
 {
     struct session *s = &b->session;
-    struct calibration_text text = {0};
     struct tokens searched = {0}, verified = {0};
     struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored, .budget = *budget,
-                             .text = &text, .context = s->context};
+                             .text = &s->calibration_text, .context = s->context};
     plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
-    bool ok = evaluation_window(s, o, &plan.verify.window, error) && session_calibration_text(s, &text, error) &&
+    bool ok = evaluation_window(s, o, &plan.verify.window, error) && session_calibration_text(s, error) &&
               search_tokens(s, &searched, error) && evaluation_tokens(b, o, &verified, error);
     plan.search = searched.ids;
     plan.search_count = searched.count;
     plan.verify.tokens = verified.ids;
     plan.verify.count = verified.count;
     ok = ok && search(&plan, o, budget, error);
-    free(text.tokens);
     free(searched.ids);
     free(verified.ids);
     return ok;

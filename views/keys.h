@@ -32,7 +32,8 @@
     X(METHOD_PREVIOUS, CHANGE, K('M'), "M", NULL, "previous method")                               \
     X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit",                                     \
       "every choice with its cost in bytes; on Compare: go back to it")                    \
-    X(SAME, CHANGE, K('='), "=", "Same", "this scheme for the same kind of layer in every block")  \
+    X(SAME, CHANGE, K('='), "=", "Same", \
+      "this scheme for its kind in every block; on Compare: the base")  \
     X(UNDO, CHANGE, K('u'), "u", "Undo", "take the last change back")                              \
     X(REDO, CHANGE, K(CTRL('r')), "Ctrl-R", NULL, "make it again")                                 \
     X(TAG, CHANGE, K(' '), "Space", NULL, \
@@ -41,6 +42,7 @@
     X(SNAPSHOT, KEEP, K('s'), "s", "Snapshot", "keep the schemes in use, with their figures")      \
     X(SWAP, KEEP, K('x'), "x", "Swap", "swap between the last two snapshots")                      \
     X(EVALUATE, MEASURE, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")      \
+    X(RACE, KEEP, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop")      \
     X(TUNE, KEEP, K('T'), "T", "Tune", "search the best schemes within a budget; again: stop")     \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
     X(ALONE, MEASURE, K('E'), "E", NULL, "measure what each layer alone costs; again: stop")       \

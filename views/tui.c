@@ -85,7 +85,7 @@ static const struct {
     {ACTION_SNAPSHOT, COMMAND_SNAPSHOT}, {ACTION_SWAP, COMMAND_SWAP},
     {ACTION_EVALUATE, COMMAND_EVALUATE}, {ACTION_PAUSE, COMMAND_PAUSE},
     {ACTION_RESTART, COMMAND_RESTART},   {ACTION_ALONE, COMMAND_SENSITIVITY},
-    {ACTION_ROOFS, COMMAND_ROOFS},       {ACTION_COMPARE_METHODS, COMMAND_COMPARE_METHODS},
+    {ACTION_RACE, COMMAND_RACE},         {ACTION_ROOFS, COMMAND_ROOFS},       {ACTION_COMPARE_METHODS, COMMAND_COMPARE_METHODS},
 };
 
 /* Keys that cycle a field of the chosen layers. */
@@ -132,7 +132,7 @@ static void cancel(struct tui *t)
 static void act(struct tui *t, enum action a)
 {
     char text[64];
-    if (act_by_table(t, a))
+    if (views[t->view].act(t, a) || act_by_table(t, a)) /* what a screen means by a key comes first */
         return;
     switch (a) {
     case ACTION_QUIT:
@@ -180,7 +180,7 @@ static void act(struct tui *t, enum action a)
         t->redraw = true;
         break;
     default:
-        views[t->view].act(t, a);
+        break;
     }
 }
 

@@ -64,7 +64,8 @@ struct tui {
     int machine_top, machine_last, machine_page;
 
     /* Compare */
-    size_t snapshot;
+    size_t snapshot, base;      /* under the cursor; what others are compared with */
+    bool differences, by_speed; /* what stands below the table; the x axis of the scatter */
 
     /* Input */
     enum asking asking;

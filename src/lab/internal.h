@@ -11,6 +11,7 @@
 #include "../quant/quantization.h"
 #include "../quant/requant.h"
 #include "../quant/tune.h"
+#include "../selftext.h"
 #include "../text/stream.h"
 
 #include <pthread.h>
@@ -84,7 +85,7 @@ struct tally {
 /* ---- methods that look at activations (calibrating.c) --------------------------------------------- */
 
 struct calibrating {
-    struct writer *writer;         /* while the text is written */
+    struct selftext *writer;       /* while the text is written */
     struct calibration_text text;  /* tokens null: none yet */
     struct quantization *job;      /* or null */
     struct scheme *schemes;        /* that it makes */
@@ -163,6 +164,7 @@ struct lab {
     struct requant requant;
     struct calibrating calibrating;
     struct tuning tuning;
+    struct race_job *race;           /* or null */
     struct comparison *comparing;    /* or null */
     bool comparing_asked;
     int compared_tensor;
@@ -248,6 +250,11 @@ void comparing_end(struct lab *lab);
 bool tuning_slice(struct lab *lab, double seconds);
 void tuning_ask(struct lab *lab, const char *budget); /* while one runs: stops */
 void tuning_end(struct lab *lab);
+
+/* racing.c: all snapshots in interleaved rounds */
+bool racing_slice(struct lab *lab, double seconds);
+void racing_ask(struct lab *lab); /* while it runs: stops */
+void racing_end(struct lab *lab);
 
 /* timings.c: jobs that time */
 void timings_begin(struct lab *lab);

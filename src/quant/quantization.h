@@ -63,13 +63,4 @@ struct weights *quantization_take(struct quantization *job);
  * not finite or never came), one line each; null past the end. */
 const char *quantization_note(const struct quantization *job, size_t i);
 
-/* What calibration chose, of a finished tensor: for the screens, until the job is closed. */
-struct quantization_choice {
-    double alpha;     /* of the input scale; NAN where there is none */
-    double damp;      /* that GPTQ's factor took; NAN */
-    size_t rounded;   /* rows that GPTQ left to rounding */
-    size_t outliers;  /* columns */
-};
-struct quantization_choice quantization_choice(const struct quantization *job, int tensor);
-
 #endif
