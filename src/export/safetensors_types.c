@@ -121,6 +121,17 @@ static bool eight_bit_activations(const struct scheme *s)
     return dtypes[s->act].bits == 8;
 }
 
+/* Half the group, until it divides the columns; where none does, a channel. */
+static void narrow_group(struct scheme *s, size_t cols)
+{
+    while (s->group >= 2 * SCHEME_MIN_GROUP && cols % s->group != 0)
+        s->group /= 2;
+    if (cols % s->group != 0) {
+        s->granularity = GRANULARITY_CHANNEL;
+        s->group = 0;
+    }
+}
+
 /* The layout of a quantized layer, or LAYOUTS and the nearest scheme that has one. */
 static enum layout layout_of(const struct qmatrix *m, struct scheme *nearest, const char **why)
 {
@@ -144,10 +155,11 @@ static enum layout layout_of(const struct qmatrix *m, struct scheme *nearest, co
         nearest->act_asym = false;
     } else if (eight_bit_activations(s)) {
         return LAYOUT_INT;
-    } else if (s->granularity == GRANULARITY_TENSOR || (grouped && m->cols % m->group != 0)) {
+    } else if (s->granularity == GRANULARITY_TENSOR) {
         nearest->granularity = GRANULARITY_CHANNEL;
-        nearest->group = 0;
-        *why = grouped ? "whose groups do not divide the columns" : NULL;
+    } else if (grouped && m->cols % s->group != 0) {
+        narrow_group(nearest, m->cols);
+        *why = "whose groups do not divide the columns";
     } else {
         return LAYOUT_PACKED;
     }
