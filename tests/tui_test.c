@@ -1415,6 +1415,26 @@ static void test_methods(void **state)
     assert_ends("q");
 }
 
+static void test_readonly(void **state)
+{
+    static const char *const keys[] = {"d", "D", "a", "g", "z", "m", "=", "u", "s", "x", "T", "w", "o", "\r", " "};
+    (void)state;
+    launch(30, 100, model, WORDS("--readonly"), NULL);
+    ready();
+    go_to("attn_q");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        press(keys[i]);
+        wait_for("--readonly: nothing is changed, kept or written");
+        press("2"); /* looking is allowed */
+        wait_gone("--readonly");
+        press("1");
+    }
+    await_cell("attn_q", "WEIGHT", "fp32*");
+    press("5");
+    wait_for("no snapshots yet");
+    assert_ends("q");
+}
+
 static void test_export(void **state)
 {
     (void)state;
@@ -2304,6 +2324,7 @@ int main(void)
         TEST(test_layers_alone),
         TEST(test_search_within_a_budget),
         TEST(test_export),
+        TEST(test_readonly),
         TEST(test_methods),
         TEST(test_another_reference),
         TEST(test_text_screen),

@@ -114,6 +114,9 @@ extern const struct key_binding key_table[];
 extern const size_t key_count;
 extern const char *const key_group_titles[KEY_GROUPS];
 
+/* Whether an action changes schemes, keeps snapshots or writes files. */
+bool key_changes(enum action action);
+
 /* The action of a character or (is_code) a curses key code. */
 enum action key_action(int key, bool is_code);
 

@@ -83,6 +83,8 @@ const struct option_info option_table[] = {
      "gguf or safetensors; without it by the ending of -o FILE"},
     {0, "json", NULL, OPTION_FLAG, AT(json), 0, 0,
      FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_TUNE | FOR_MACHINE, "one JSON object a line on standard output"},
+    {0, "readonly", NULL, OPTION_FLAG, AT(readonly), 0, 0, FOR_TUI,
+     "to look only: keys that change schemes, keep snapshots or write files do nothing"},
     {0, "ascii", NULL, OPTION_FLAG, AT(ascii), 0, 0, FOR_TUI, "draw with ASCII characters only"},
     {0, "no-color", NULL, OPTION_FLAG, AT(no_color), 0, 0, FOR_TUI,
      "no colours (as the environment variable NO_COLOR)"},

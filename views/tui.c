@@ -132,6 +132,10 @@ static void cancel(struct tui *t)
 static void act(struct tui *t, enum action a)
 {
     char text[64];
+    if (t->readonly && key_changes(a)) {
+        tui_note(t, "--readonly: nothing is changed, kept or written");
+        return;
+    }
     if (views[t->view].act(t, a) || act_by_table(t, a)) /* what a screen means by a key comes first */
         return;
     switch (a) {
@@ -417,6 +421,7 @@ int run_tui(const struct options *o)
     status = EXIT_FAILED;
     if (t) {
         t->session = &batch.session;
+        t->readonly = o->readonly;
         t->model_name = name;
         t->reference_name = reference;
         if (batch_measure(&batch, &error) && (t->lab = start_lab(o, &batch, &text, &error)))

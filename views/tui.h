@@ -39,6 +39,7 @@ struct tui {
     struct frame *frame;    /* the newest; never null while drawing */
     enum view_id view;
     bool quit, help, log_scale, redraw;
+    bool readonly; /* keys that change, keep or write do nothing */
     int help_top;
 
     /* Layers */
