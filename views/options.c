@@ -36,7 +36,7 @@ const struct option_info option_table[] = {
     {'t', "threads", "N", OPTION_INTEGER, AT(threads), 1, 1024, FOR_KERNELS,
      "threads; without it one a physical core that may be used"},
     {0, "isa", "NAME", OPTION_STRING, AT(isa), 0, 0, FOR_KERNELS, "instruction set of the kernels"},
-    {0, "kv", "DTYPE", OPTION_STRING, AT(kv), 0, 0, FOR_MODEL & ~FOR_TUNE,
+    {0, "kv", "DTYPE", OPTION_STRING, AT(kv), 0, 0, FOR_MODEL & ~(FOR_EXPORT | FOR_TUNE),
      "datatype of the KV cache: fp32 (default), fp16, int8, fp8 (fp8e4m3) or fp8e5m2"},
     {'c', "context", "N", OPTION_INTEGER, AT(context), 1, 1 << 28, FOR_MODEL,
      "positions of context; without it the smaller of the trained one and 4096"},
