@@ -328,6 +328,28 @@ static void test_groups(void **state)
     subject_close(&s);
 }
 
+/* Input scales become part of norms and of rows, in plain tensors as well: fp32 weights take any scale. */
+static void test_folding(void **state)
+{
+    (void)state;
+    struct subject s = subject_open_with(BUILTIN, NULL, "int8:g32:smoothquant(alpha=0.5)",
+                                         "blk.*.attn_output stored\n");
+    must_export(&s, "smoothquant");
+    struct file f = open_file();
+    const struct model *m = s.session.model;
+    int norm = model_find(m, ROLE_ATTN_NORM, 1), q = model_find(m, ROLE_ATTN_Q, 1);
+    const struct qmatrix *n = &s.set->layer[norm]->matrix, *w = &s.set->layer[q]->matrix;
+    const uint8_t *folded = find(&f, "model.layers.1.input_layernorm", "weight", "F32", n->cols, 0);
+    for (size_t c = 0; c < n->cols; c++) {
+        float live;
+        qmatrix_decode(n, 0, c, 1, &live);
+        assert_true(number_at(folded, false, c) == live / qmatrix_input_scale(w, c));
+    }
+    check_layer(&f, &s, q, packed_value);
+    close_file(&f);
+    subject_close(&s);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 static void refuse(const char *model, const char *scheme, const char *recipe, const char *says)
@@ -386,7 +408,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),    cmocka_unit_test(test_from_gguf), cmocka_unit_test(test_layouts),
-        cmocka_unit_test(test_groups),   cmocka_unit_test(test_refusals),  cmocka_unit_test(test_config_there),
+        cmocka_unit_test(test_groups),   cmocka_unit_test(test_folding),
+        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_config_there),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -178,6 +178,56 @@ static void test_stored_blocks(void **state)
     free(again);
 }
 
+/* w = d q + m with m rounded to fp16, to the bit. */
+static void test_minimum(void **state)
+{
+    (void)state;
+    struct subject s = subject_open(BUILTIN, NULL, "int4:g32:asym");
+    must_export(&s, target, "int4:g32:asym");
+    struct subject back = subject_open(target, NULL, NULL);
+    size_t checked = 0;
+    for (size_t t = 0; t < s.set->count; t++) {
+        const struct qmatrix *m = &s.set->layer[t]->matrix;
+        for (size_t i = 0; m->scheme.asym && i < m->rows * m->cols; i++, checked++) {
+            size_t r = i / m->cols, c = i % m->cols;
+            float d = qmatrix_scale(m, r, c / 32), there;
+            float least = fp16_decode(fp16_encode(-d * (float)qmatrix_zero(m, r, c / 32)));
+            float expected = d * (float)qmatrix_code(m, r, c) + least;
+            qmatrix_decode(&back.set->layer[t]->matrix, r, c, 1, &there);
+            if (there != expected)
+                fail_msg("%s[%zu][%zu] is %.9g; expected %.9g", s.session.model->tensors[t].name, r, c,
+                         (double)there, (double)expected);
+        }
+    }
+    assert_true(checked > 100000);
+    subject_close(&back);
+    subject_close(&s);
+    unlink(target);
+}
+
+/* A minimum beyond fp16 is found while the file is being written, of which nothing is left. */
+static void test_beyond_fp16(void **state)
+{
+    (void)state;
+    struct model_spec spec = spec_usual(1, true);
+    struct tensor_place place = model_place(&spec, "blk.1.ffn_gate");
+    struct bytes b = model_bytes(&spec);
+    struct error error;
+    char *path = path_in(folder, "model.bin");
+    assert_int_equal(place.cols % 32, 0);
+    for (size_t c = 0; c < 32; c++)
+        put_float(&b, place.offset + 4 * c, c % 2 ? -900000.0f : -1.0f);
+    write_file(path, b.data, b.size);
+    bytes_free(&b);
+    struct subject s = subject_open(path, NULL, "int4:g32:asym");
+    assert_false(subject_export(&s, target, NULL, &error));
+    check_line(&error, "blk.1.ffn_gate: a block's -900000 is beyond fp16, in which Q4_1 holds it");
+    assert_int_equal(files(), 1);
+    subject_close(&s);
+    unlink(path);
+    free(path);
+}
+
 /* ---- input scales ---------------------------------------------------------------------------- */
 
 /* The built-in model has as many values as heads, so that all scales can be folded. */
@@ -498,6 +548,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_architectures),     cmocka_unit_test(test_builtin),
         cmocka_unit_test(test_stories),           cmocka_unit_test(test_stored_blocks),
+        cmocka_unit_test(test_minimum),           cmocka_unit_test(test_beyond_fp16),
         cmocka_unit_test(test_folding),           cmocka_unit_test(test_llama2c_tokenizer),
         cmocka_unit_test(test_metadata_of_gguf),  cmocka_unit_test(test_package_gguf),
         cmocka_unit_test(test_schemes_not_held),

@@ -4,10 +4,8 @@
 #include "../model/jsontext.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DEPTH = 64 };
@@ -23,20 +21,9 @@ static json_t *read_json(const char *path, struct error *error)
     return json;
 }
 
-/* FOLDER/NAME for the folder of a file or the folder itself; null when memory is short. */
-static char *beside(const char *path, const char *name)
-{
-    char *copy = strdup(path), *out = NULL;
-    const char *folder = copy && path_is_folder(path) ? copy : copy ? dirname(copy) : NULL;
-    if (folder && asprintf(&out, "%s/%s", folder, name) < 0)
-        out = NULL;
-    free(copy);
-    return out;
-}
-
 bool safetensors_check_beside(const struct export *job, struct error *error)
 {
-    char *path = beside(job->plan.path, "config.json");
+    char *path = path_beside(job->plan.path, "config.json");
     if (!path)
         return error_set(error, "not enough memory");
     bool there = access(path, F_OK) == 0;
@@ -164,9 +151,7 @@ static json_t *make_config(const struct export *job, struct error *error)
 /* The model's own, where its format has one. */
 static json_t *own_config(const struct export *job, struct error *error)
 {
-    bool has_one = job->plan.model->path && (strcmp(job->plan.model->format, safetensors_format.name) == 0 ||
-                                             strcmp(job->plan.model->format, pytorch_format.name) == 0);
-    char *path = has_one ? beside(job->plan.model->path, "config.json") : NULL;
+    char *path = model_config_path(job->plan.model);
     json_t *j = path ? read_json(path, error) : make_config(job, error);
     free(path);
     return j;
@@ -185,7 +170,7 @@ static bool write_json(const char *path, const json_t *j, struct error *error)
 
 static bool write_config(struct export *job, struct error *error)
 {
-    char *path = beside(job->plan.path, "config.json");
+    char *path = path_beside(job->plan.path, "config.json");
     json_t *j = path ? own_config(job, error) : NULL;
     if (j) {
         json_object_del(j, "quantization_config");
@@ -225,7 +210,7 @@ static bool copy_tokenizer(struct export *job, struct error *error)
                                         "merges.txt", "chat_template.jinja", "generation_config.json"};
     bool ok = true;
     for (size_t i = 0; ok && job->plan.tokenizer_path && i < sizeof names / sizeof *names; i++) {
-        char *from = beside(job->plan.tokenizer_path, names[i]), *to = beside(job->plan.path, names[i]);
+        char *from = path_beside(job->plan.tokenizer_path, names[i]), *to = path_beside(job->plan.path, names[i]);
         if (!from || !to)
             ok = error_set(error, "not enough memory");
         else if (access(from, R_OK) == 0 && access(to, F_OK) != 0)
