@@ -8,6 +8,7 @@
 
 #include "modelfile.h"
 #include "pty.h"
+#include "support.h"
 
 #include "../views/keys.h"
 
@@ -70,6 +71,9 @@ static int make_files(void **state)
     char *cache = path_in(folder, "cache"); /* roofs are kept for the next program, not the person's own */
     setenv("XDG_CACHE_HOME", cache, 1);
     free(cache);
+    char *config = path_in(folder, "config");
+    setenv("XDG_CONFIG_HOME", config, 1);
+    free(config);
     binary = realpath(chosen ? chosen : "./qtop", NULL);
     if (!binary) {
         perror(chosen ? chosen : "./qtop");
@@ -1415,6 +1419,41 @@ static void test_methods(void **state)
     assert_ends("q");
 }
 
+static void test_settings(void **state)
+{
+    (void)state;
+    char *file = path_in(folder, "config/qtop/settings.json");
+    size_t n;
+    start(30, 132);
+    press("c");
+    wait_match("columns: LAYER SHAPE WEIGHT ACT");
+    press(CLEAR_LINE "weight sqnr speed\r");
+    wait_for("'speed' is no column of the Layers screen");
+    press(CLEAR_LINE "weight size sqnr\r");
+    wait_match("LAYER +WEIGHT +SIZE +SQNR *$");
+    press(">>");
+    wait_for("sorted by size");
+    press("S");
+    wait_for("kept in ");
+    assert_ends("q");
+    start(30, 132); /* the next time */
+    wait_match("LAYER +WEIGHT +SIZE< +SQNR *$");
+    assert_ends("q");
+    char *text = read_whole(file, &n);
+    assert_non_null(strstr(text, "\"columns\": \"LAYER WEIGHT SIZE SQNR\""));
+    free(text);
+    static const char *const broken[] = {"{\"refresh\": 0}", "{\"color\": 1}", "[", "{\"sort\": 5}", "nonsense"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        write_file(file, broken[i], strlen(broken[i]));
+        start(30, 132);
+        wait_for("settings.json is ignored");
+        wait_match("LAYER +SHAPE +WEIGHT");
+        assert_ends("q");
+    }
+    unlink(file);
+    free(file);
+}
+
 static void test_readonly(void **state)
 {
     static const char *const keys[] = {"d", "D", "a", "g", "z", "m", "=", "u", "s", "x", "T", "w", "o", "\r", " "};
@@ -2325,6 +2364,7 @@ int main(void)
         TEST(test_search_within_a_budget),
         TEST(test_export),
         TEST(test_readonly),
+        TEST(test_settings),
         TEST(test_methods),
         TEST(test_another_reference),
         TEST(test_text_screen),
