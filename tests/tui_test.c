@@ -1512,7 +1512,7 @@ static void test_search_within_a_budget(void **state)
     press("T");
     wait_for("budget (size, bits, kl or rate): kl 0.01");
     press(CLEAR_LINE "speed 3\r");
-    wait_match("'speed': expected size, bits, kl or rate");
+    wait_match("'speed': expected size, bits, kl, rate or for");
     press(CLEAR_LINE "size 200k\r");
     wait_match("searching|writing a text|measuring every layer");
     wait_match("found [0-9.]+ bits/weight with KL [0-9.e-]+ measured .snapshot A");

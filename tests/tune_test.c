@@ -92,7 +92,7 @@ static void test_knapsack_of_equal_costs(void **state)
 static void test_budgets_in_writing(void **state)
 {
     static const char *const bad[] = {"", "size", "size x", "size 0", "size -4", "size 1.5Mx", "bits 0", "bits 100",
-                                      "kl nan", "kl -1", "rate inf", "size 1M bits 4", "rate 5 size 4k", "speed 4",
+                                      "kl nan", "kl -1", "rate inf", "size 1M bits 4", "rate 5 size 4k", "speed 4", "for gguf", "size 1M for exe",
                                       "size 1M kl"};
     struct budget b;
     struct error error;
@@ -101,7 +101,8 @@ static void test_budgets_in_writing(void **state)
     assert_true(budget_parse(" kl 0.01 ", &b, &error) && b.max_kl == 0.01);
     assert_true(budget_parse("bits 4.25 kl 1e-3", &b, &error) && b.max_bits == 4.25 && b.max_kl == 1e-3);
     assert_true(budget_parse("rate 12", &b, &error) && b.min_rate == 12);
-    assert_true(budget_parse("size 70k", &b, &error) && b.max_size == 70000);
+    assert_true(budget_parse("size 70k", &b, &error) && b.max_size == 70000 && !b.gguf);
+    assert_true(budget_parse("kl 0.1 for gguf", &b, &error) && b.gguf);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct budget before = b;
         *error.text = 0;
@@ -229,6 +230,23 @@ static void test_bits_leave_embedding_and_head(void **state)
     tune_close(job);
 }
 
+/* Only what has a type there. */
+static void test_for_gguf(void **state)
+{
+    (void)state;
+    struct tune *job = begin((struct budget){.max_size = 0.3 * (double)weights_size(session.stored), .gguf = true});
+    struct tuned best = run(job);
+    for (size_t i = 0; i < session.model->tensor_count; i++) {
+        const struct scheme *s = &best.schemes[i];
+        if (s->stored || s->weight == DTYPE_FP16)
+            continue;
+        assert_true(s->granularity == GRANULARITY_GROUP && s->group == 32);
+        assert_false(methods_have(&s->methods, METHOD_AWQ));
+        assert_true(s->weight == DTYPE_INT4 || !s->asym);
+    }
+    tune_close(job);
+}
+
 static void test_divergence(void **state)
 {
     (void)state;
@@ -288,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_budgets_in_writing),
         cmocka_unit_test(test_size),
         cmocka_unit_test(test_bits_leave_embedding_and_head),
+        cmocka_unit_test(test_for_gguf),
         cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_impossible_budgets),
         cmocka_unit_test(test_stopped),

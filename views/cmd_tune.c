@@ -126,6 +126,8 @@ int run_tune(const struct options *o)
     struct error error;
     struct budget budget = {.max_bits = o->max_bits, .max_kl = o->max_kl, .min_rate = o->min_rate};
     int status;
+    if (o->for_format && !budget_for(o->for_format, &budget, &error))
+        return complain(&error, EXIT_USAGE);
     if ((o->max_size && !size_parse("--max-size", o->max_size, &budget.max_size, &error)) || !budget_check(&budget, &error))
         return complain(&error, EXIT_USAGE);
     if (o->output && !output_possible(o->output, &error))

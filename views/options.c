@@ -66,6 +66,8 @@ const struct option_info option_table[] = {
      "decode tokens/s at least, on this machine"},
     {0, "max-kl", "D", OPTION_REAL, AT(max_kl), 1e-12, 1e3, FOR_TUNE,
      "KL divergence at most; alone it asks for the least size"},
+    {0, "for", "FORMAT", OPTION_STRING, AT(for_format), 0, 0, FOR_TUNE,
+     "choose among what qtop export can write: gguf"},
     {0, "roof", "RATE", OPTION_STRING, AT(roof), 0, 0, FOR_PLAN,
      "read bandwidth of a machine that is not here: 2TB/s, 68GB/s, 900e9 or its name, such as h100"},
     {0, "no-run", NULL, OPTION_FLAG, AT(no_run), 0, 0, FOR_PLAN,

@@ -38,6 +38,12 @@ static bool number_parse(const char *name, const char *text, double least, doubl
            error_set(error, "%s '%.32s': expected a number from %g to %g", name, text, least, most);
 }
 
+bool budget_for(const char *format, struct budget *out, struct error *error)
+{
+    out->gguf = strcmp(format, "gguf") == 0;
+    return out->gguf || error_set(error, "for '%.32s': expected gguf", format);
+}
+
 static bool set(struct budget *b, const char *word, const char *value, struct error *error)
 {
     if (strcmp(word, "size") == 0)
@@ -46,9 +52,11 @@ static bool set(struct budget *b, const char *word, const char *value, struct er
         return number_parse(word, value, 1e-3, 64, &b->max_bits, error);
     if (strcmp(word, "kl") == 0)
         return number_parse(word, value, 1e-12, 1e3, &b->max_kl, error);
+    if (strcmp(word, "for") == 0)
+        return budget_for(value, b, error);
     if (strcmp(word, "rate") == 0)
         return number_parse(word, value, 1e-3, 1e9, &b->min_rate, error);
-    return error_set(error, "'%.32s': expected size, bits, kl or rate", word);
+    return error_set(error, "'%.32s': expected size, bits, kl, rate or for", word);
 }
 
 bool budget_parse(const char *text, struct budget *out, struct error *error)

@@ -10,12 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is on offer, small first. Matrices that are looked up or are the head have no use for methods that look at
- * activations where they multiply none; scheme_for_tensor leaves those out. */
-static const char *const offers[] = {
-    "int4:g128:asym:awq+clip+gptq", "int4:g64:asym:awq+clip+gptq", "int4:g32:asym:awq+clip+gptq",
-    "int4:g16:asym:awq+clip+gptq",  "int8:channel:gptq",            "int8:g32:gptq",
-    "fp16",
+/* What is on offer, small first. Matrices that are looked up have no use for methods that look at activations:
+ * scheme_for_tensor leaves those out. A GGUF file has types for groups of 32 alone, and input scales only where all
+ * matrices behind a norm share one. */
+static const struct {
+    const char *scheme;
+    bool any, gguf;
+} offers[] = {
+    {"int4:g128:asym:awq+clip+gptq", true, false}, {"int4:g64:asym:awq+clip+gptq", true, false},
+    {"int4:g32:asym:awq+clip+gptq", true, false},  {"int4:g16:asym:awq+clip+gptq", true, false},
+    {"int4:g32:clip+gptq", false, true},           {"int4:g32:asym:clip+gptq", false, true},
+    {"int8:channel:gptq", true, false},            {"int8:g32:gptq", true, true},
+    {"fp16", true, true},
 };
 
 enum { OFFERS = sizeof offers / sizeof *offers, VERIFICATIONS = 8, TIMED_STEPS = 12, TIMED_POSITIONS = 16 };
@@ -26,10 +32,12 @@ struct tune {
     struct tune_plan plan;
     enum stage stage;
     int *tensors;               /* items: those that may change */
-    size_t items, offer;        /* the offer under way */
+    size_t items;
+    size_t offered[OFFERS], offers; /* rows of the table */
+    size_t offer;               /* the one under way */
     struct scheme *schemes;     /* schemes_count: of what is being made */
-    double *cost, *bytes, *seconds, *loss; /* items x OFFERS */
-    double *total_seconds;      /* OFFERS: of a decode step */
+    double *cost, *bytes, *seconds, *loss; /* items x offers */
+    double *total_seconds;      /* of a decode step, an offer each */
     struct weights *set;        /* of the offer, or of what was chosen */
     struct quantization *making;
     struct sensitivity_job *sensing;
@@ -69,11 +77,11 @@ static bool allocate(struct tune *t, struct error *error)
     for (int i = 0; t->tensors && i < (int)count; i++)
         if (may_change(t, i))
             t->tensors[t->items++] = i;
-    size_t n = t->items * OFFERS;
+    size_t n = t->items * t->offers;
     t->schemes = calloc(all, sizeof *t->schemes);
     t->best_schemes = calloc(all, sizeof *t->best_schemes);
     t->cost = calloc(4 * n, sizeof *t->cost);
-    t->total_seconds = calloc(OFFERS, sizeof *t->total_seconds);
+    t->total_seconds = calloc(t->offers, sizeof *t->total_seconds);
     t->choice = calloc(t->items + 1, 1);
     if (!t->tensors || !t->schemes || !t->best_schemes || !t->cost || !t->total_seconds || !t->choice)
         return error_set(error, "not enough memory to search");
@@ -89,6 +97,9 @@ struct tune *tune_open(const struct tune_plan *plan, struct error *error)
     if (!t)
         return NULL;
     t->plan = *plan;
+    for (size_t i = 0; i < OFFERS; i++)
+        if (plan->budget.gguf ? offers[i].gguf : offers[i].any)
+            t->offered[t->offers++] = i;
     if (allocate(t, error))
         return t;
     tune_close(t);
@@ -122,7 +133,7 @@ static struct scheme offer_for(const struct tune *t, size_t offer, int tensor)
 {
     struct scheme s;
     const struct qmatrix *stored = &t->plan.model->tensors[tensor].stored;
-    scheme_parse(offers[offer], &s, NULL);
+    scheme_parse(offers[t->offered[offer]].scheme, &s, NULL);
     if (s.granularity == GRANULARITY_GROUP && s.group >= stored->cols) {
         s.granularity = GRANULARITY_CHANNEL;
         s.group = 0;
@@ -187,7 +198,7 @@ static bool sense(struct tune *t, double seconds, struct error *error)
     if (!sensitivity_step(t->sensing, seconds))
         return true;
     for (size_t i = 0; i < t->items; i++) {
-        size_t at = i * OFFERS + t->offer;
+        size_t at = i * t->offers + t->offer;
         const struct packed *p = t->set->layer[t->tensors[i]];
         t->bytes[at] = (double)p->matrix.bytes;
         t->loss[at] = sensitivity_of(t->sensing, t->tensors[i]).kl;
@@ -221,7 +232,7 @@ static bool time_offer(struct tune *t, struct error *error)
             least[i] = step == 0 ? seconds[i] : fmin(least[i], seconds[i]);
     }
     for (size_t i = 0; ok && i < t->items; i++)
-        t->seconds[i * OFFERS + t->offer] = least[t->tensors[i]];
+        t->seconds[i * t->offers + t->offer] = least[t->tensors[i]];
     t->total_seconds[t->offer] = total;
     context_close(c);
     free(seconds);
@@ -238,10 +249,10 @@ static bool time_offer(struct tune *t, struct error *error)
 static double other_seconds(const struct tune *t)
 {
     double least = INFINITY;
-    for (size_t c = 0; c < OFFERS; c++) {
+    for (size_t c = 0; c < t->offers; c++) {
         double rest = t->total_seconds[c];
         for (size_t i = 0; i < t->items; i++)
-            rest -= t->seconds[i * OFFERS + c];
+            rest -= t->seconds[i * t->offers + c];
         least = fmin(least, rest);
     }
     return fmax(least, 0);
@@ -293,8 +304,8 @@ static bool refuse_budget(const struct tune *t, struct error *error)
 
 static bool choose_first(struct tune *t, struct error *error)
 {
-    memcpy(t->cost, by_rate(t) ? t->seconds : t->bytes, t->items * OFFERS * sizeof *t->cost);
-    t->solved = knapsack_solve(&t->knapsack, t->items, OFFERS, t->cost, t->loss, error);
+    memcpy(t->cost, by_rate(t) ? t->seconds : t->bytes, t->items * t->offers * sizeof *t->cost);
+    t->solved = knapsack_solve(&t->knapsack, t->items, t->offers, t->cost, t->loss, error);
     if (!t->solved)
         return false;
     double budget = cost_budget(t);
@@ -319,7 +330,7 @@ static void apply_choice(struct tune *t)
     all_stored(t);
     for (size_t i = 0; i < t->items; i++) {
         t->schemes[t->tensors[i]] = offer_for(t, t->choice[i], t->tensors[i]);
-        seconds += t->seconds[i * OFFERS + t->choice[i]];
+        seconds += t->seconds[i * t->offers + t->choice[i]];
     }
     t->rate = 1 / seconds;
 }
@@ -410,7 +421,7 @@ static bool stage_step(struct tune *t, double seconds, struct error *error)
     case STAGE_TIME:
         if (!time_offer(t, error))
             return false;
-        t->stage = ++t->offer < OFFERS ? STAGE_MAKE : STAGE_CHOOSE;
+        t->stage = ++t->offer < t->offers ? STAGE_MAKE : STAGE_CHOOSE;
         return true;
     case STAGE_CHOOSE:
         if (!choose_first(t, error))
@@ -452,7 +463,7 @@ double tune_fraction(const struct tune *t)
     if (t->stage == STAGE_DONE)
         return 1;
     if (t->stage < STAGE_CHOOSE)
-        return 0.8 * ((double)t->offer + part) / OFFERS;
+        return 0.8 * ((double)t->offer + part) / (double)t->offers;
     double all = only_kl(t) ? VERIFICATIONS : 1;
     return 0.8 + 0.2 * ((double)t->verifications + part) / all;
 }

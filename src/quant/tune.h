@@ -16,10 +16,14 @@ struct budget {
     double max_bits;  /* a weight, over the linear matrices inside blocks; others stay as stored */
     double min_rate;  /* decode tokens/s */
     double max_kl;    /* nats, on the text of the verification */
+    bool gguf;        /* only schemes that a GGUF file has types for */
 };
 
-/* A budget in writing: one or two of "size 1.5M", "bits 4.5", "kl 0.01", "rate 50". */
+/* A budget in writing: one or two of "size 1.5M", "bits 4.5", "kl 0.01", "rate 50", and perhaps "for gguf". */
 bool budget_parse(const char *text, struct budget *out, struct error *error);
+
+/* Restricts the schemes to what a format of files can hold: "gguf". */
+bool budget_for(const char *format, struct budget *out, struct error *error);
 
 /* Bytes in writing: "700000", "1.5M", in powers of 1000; the error calls it `name`. */
 bool size_parse(const char *name, const char *text, double *out, struct error *error);
