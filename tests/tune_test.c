@@ -115,7 +115,7 @@ static void test_budgets_in_writing(void **state)
 
 /* ---- a search -------------------------------------------------------------------------------- */
 
-enum { TEXT = 300 };
+enum { TEXT = 160 };
 
 static struct session session;
 static char *folder;
