@@ -223,20 +223,22 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
     return sum == 0 || memory_check("this set of weights", sum + largest, error);
 }
 
-/* The text of methods that calibrate. */
-static bool make_text(const struct session *s, struct calibration_text *out, struct error *error)
+/* The text of methods that calibrate, or that learn from so many tokens. */
+static bool make_text(const struct session *s, size_t learned, struct calibration_text *out, struct error *error)
 {
     const struct tokens *given = &s->calibration;
+    size_t most = learned > CALIBRATION_MOST ? learned : CALIBRATION_MOST;
+    size_t count = learned > SELF_TEXT_CALIBRATION ? learned : SELF_TEXT_CALIBRATION;
     if (given->count > 0)
-        return calibration_text_make(out, given->ids, given->count, session_bos(s), s->context, error);
-    struct writer *w = writer_open(s, SELF_TEXT_CALIBRATION, SELF_TEXT_CALIBRATION_SEED, error);
+        return calibration_text_make_of(out, given->ids, given->count, most, session_bos(s), s->context, error);
+    struct writer *w = writer_open(s, count, SELF_TEXT_CALIBRATION_SEED, error);
     for (bool done = !w; !done;) {
         done = writer_step(w, 0.2);
         tell(s, "writing a text to calibrate on",
-             writer_tokens(w)->count * (s->model->parameters / SELF_TEXT_CALIBRATION));
+             (size_t)((double)writer_tokens(w)->count / (double)count * (double)s->model->parameters));
     }
-    bool ok = w && calibration_text_make(out, writer_tokens(w)->ids, writer_tokens(w)->count,
-                                         session_bos(s), s->context, error);
+    bool ok = w && calibration_text_make_of(out, writer_tokens(w)->ids, writer_tokens(w)->count, most,
+                                            session_bos(s), s->context, error);
     writer_close(w);
     return ok;
 }
@@ -266,7 +268,7 @@ struct weights *session_weights(const struct session *s, const struct scheme *sc
     struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored,
                                      .stored = s->stored, .schemes = schemes, .text = &text};
     bool ok = session_fits(s, schemes, error);
-    ok = ok && (!quantization_calibrates(&plan) || make_text(s, &text, error));
+    ok = ok && (!quantization_calibrates(&plan) || make_text(s, quantization_learns_from(&plan), &text, error));
     struct weights *set = ok ? run_plan(s, &plan, error) : NULL;
     free(text.tokens);
     enum dtype kv = schemes[kv_index(s->model)].weight;

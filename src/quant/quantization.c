@@ -1,9 +1,11 @@
 #include "quantization.h"
 
+#include "../engine/hold.h"
 #include "../engine/walk.h"
 #include "../measure/clock.h"
 #include "../model/resident.h"
 #include "llmint8.h"
+#include "qat.h"
 #include "requant.h"
 #include "scaling.h"
 #include "static_range.h"
@@ -20,6 +22,8 @@ enum stage {
     STAGE_SCALE,   /* the search for an input scale */
     STAGE_FACTOR,  /* of the Hessian */
     STAGE_PACK,
+    STAGE_LEARN,   /* all tensors that do, together */
+    STAGE_LEARNED, /* one after another is packed */
     STAGE_DONE
 };
 
@@ -37,6 +41,7 @@ struct quantization {
     size_t note_count;
 
     struct walk *walk;
+    size_t walked;                /* tokens of the text */
     size_t last_site;             /* beyond which no tensor is pending */
     struct site_stats stats;      /* of the site */
     float *importance;            /* cols, see struct calibrated; of the tensor under way */
@@ -56,6 +61,14 @@ struct quantization {
     double damp;                  /* to try */
     struct requant job;
     bool packing;
+
+    bool walking;                 /* there are tensors that the walk is for */
+    bool learning;                /* there are tensors that are to learn */
+    bool *learns;                 /* which ones */
+    struct qat *qat;
+    struct hold hold;             /* of the stored weights, meanwhile */
+    bool stop_learning;
+    char work[120];
 };
 
 static void note(struct quantization *q, int tensor, const char *text)
@@ -77,11 +90,17 @@ const char *quantization_note(const struct quantization *q, size_t i)
 bool calibration_text_make(struct calibration_text *out, const int32_t *tokens, size_t count, int32_t bos,
                            size_t context, struct error *error)
 {
+    return calibration_text_make_of(out, tokens, count, CALIBRATION_MOST, bos, context, error);
+}
+
+bool calibration_text_make_of(struct calibration_text *out, const int32_t *tokens, size_t count, size_t most,
+                              int32_t bos, size_t context, struct error *error)
+{
     *out = (struct calibration_text){.window = context < CALIBRATION_WINDOW ? context : CALIBRATION_WINDOW};
     if (count < CALIBRATION_LEAST)
         return error_set(error, "the calibration text has %zu tokens; expected at least %d", count,
                          CALIBRATION_LEAST);
-    size_t most = count < CALIBRATION_MOST ? count : CALIBRATION_MOST;
+    most = count < most ? count : most;
     out->tokens = malloc(2 * (most + 1) * sizeof *out->tokens);
     if (!out->tokens)
         return error_set(error, "not enough memory for a calibration text");
@@ -105,6 +124,28 @@ static bool asks_for_sequence(const struct scheme *s)
     return methods_have(&s->methods, METHOD_GPTQ) && s->methods.value[PARAMETER_SEQUENCE] != 0;
 }
 
+static bool learns(const struct scheme *s)
+{
+    return methods_have(&s->methods, METHOD_QAT) && !s->stored;
+}
+
+/* Whether a scheme calibrates in the walk. */
+static bool walks(const struct scheme *s)
+{
+    return scheme_calibrates(s) && !learns(s);
+}
+
+size_t quantization_learns_from(const struct quantization_plan *p)
+{
+    size_t most = 0;
+    for (int t = 0; t < (int)p->model->tensor_count; t++) {
+        size_t text = (size_t)p->schemes[t].methods.value[PARAMETER_TEXT];
+        if (quantization_pending(p, t) && learns(&p->schemes[t]) && text > most)
+            most = text;
+    }
+    return most;
+}
+
 bool quantization_calibrates(const struct quantization_plan *p)
 {
     bool any = false;
@@ -123,14 +164,31 @@ static bool plan_tensor(struct quantization *q, int t, struct error *error)
     if (!q->pending[t])
         return true;
     q->weights_all += stored->rows * stored->cols;
-    if (!scheme_calibrates(s))
+    q->learns[t] = learns(s);
+    q->learning |= learns(s);
+    if (!walks(s))
         return true;
+    q->walking = true;
     int site = walk_site_of(p->model, t);
     if (site < 0)
         return error_set(error, "%s: it multiplies no activations to calibrate on", p->model->tensors[t].name);
     q->last_site = (size_t)site > q->last_site ? (size_t)site : q->last_site;
     q->sequence |= asks_for_sequence(s);
     return true;
+}
+
+static struct qat_plan qat_plan_of(const struct quantization *q)
+{
+    const struct quantization_plan *p = &q->plan;
+    return (struct qat_plan){p->model, p->pool, q->set, p->schemes, q->learns, p->text->tokens, p->text->count,
+                             p->text->window};
+}
+
+/* Asked before anything is made. */
+static bool learning_fits(const struct quantization *q, struct error *error)
+{
+    struct qat_plan plan = qat_plan_of(q);
+    return qat_fits(&plan, error);
 }
 
 struct quantization *quantization_open(const struct quantization_plan *plan, struct error *error)
@@ -145,14 +203,17 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
     q->set = weights_ref(plan->from);
     q->pending = calloc(count, sizeof *q->pending);
     q->choices = calloc(count, sizeof *q->choices);
-    bool ok = q->pending && q->choices ? true : error_set(error, "not enough memory");
+    q->learns = calloc(count, sizeof *q->learns);
+    bool ok = q->pending && q->choices && q->learns ? true : error_set(error, "not enough memory");
     for (int t = 0; ok && t < (int)count; t++)
         ok = plan_tensor(q, t, error);
     if (ok && quantization_calibrates(plan)) {
         const struct calibration_text *text = plan->text;
         ok = text && text->count > 0 ? true : error_set(error, "there is no text to calibrate on");
-        ok = ok && (q->walk = walk_open(plan->model, plan->pool, text->tokens, text->count, text->window,
-                                        error));
+        q->walked = text && text->count < CALIBRATION_MOST ? text->count : CALIBRATION_MOST;
+        ok = ok && (!q->walking || (q->walk = walk_open(plan->model, plan->pool, text->tokens, q->walked,
+                                                        text->window, error)));
+        ok = ok && (!q->learning || learning_fits(q, error));
     }
     if (ok)
         return q;
@@ -191,6 +252,12 @@ static bool pack_some(struct quantization *q, double seconds, bool *done, struct
     return put(q, p, error);
 }
 
+/* What comes when no tensor waits for the walk. */
+static enum stage after_walk(const struct quantization *q)
+{
+    return q->learning ? STAGE_LEARN : STAGE_DONE;
+}
+
 /* The next tensor from q->next on that is pending without calibration, or the end. */
 static bool plain_step(struct quantization *q, double seconds, struct error *error)
 {
@@ -201,7 +268,7 @@ static bool plain_step(struct quantization *q, double seconds, struct error *err
            (!q->pending[q->next] || scheme_calibrates(&p->schemes[q->next])))
         q->next++;
     if (q->next == count) {
-        q->stage = q->walk ? STAGE_WALK : STAGE_DONE;
+        q->stage = q->walk ? STAGE_WALK : after_walk(q);
         return true;
     }
     if (!q->packing && !requant_begin(&q->job, p->model, q->next, &p->schemes[q->next], p->pool, error))
@@ -221,7 +288,7 @@ static const struct scheme *scheme_of(const struct quantization *q)
 static bool wanted(const struct quantization *q, size_t i)
 {
     int t = q->tensors[i];
-    return q->pending[t] && scheme_calibrates(&q->plan.schemes[t]);
+    return q->pending[t] && walks(&q->plan.schemes[t]);
 }
 
 static bool wants_hessian(const struct quantization *q)
@@ -258,7 +325,7 @@ static void next_tensor(struct quantization *q, int from)
         return;
     size_t site = walk_site(q->walk);
     leave_site(q);
-    q->stage = site < q->last_site ? STAGE_WALK : STAGE_DONE;
+    q->stage = site < q->last_site ? STAGE_WALK : after_walk(q);
 }
 
 static bool walk_on(struct quantization *q, double seconds, struct error *error)
@@ -297,7 +364,7 @@ static bool begin_site(struct quantization *q, struct error *error)
     const struct quantization_plan *p = &q->plan;
     size_t cols = p->model->tensors[q->tensors[0]].stored.cols;
     if (!site_stats_make(&q->stats, p->pool, walk_input(q->walk), walk_stride(q->walk), cols,
-                         p->text->count, error) ||
+                         q->walked, error) ||
         !judge_activations(q, error))
         return false;
     q->importance = malloc(cols * sizeof *q->importance);
@@ -312,7 +379,7 @@ static bool begin_site(struct quantization *q, struct error *error)
 static bool observe(struct quantization *q, double seconds, struct error *error)
 {
     double begin = clock_seconds();
-    size_t count = q->plan.text->count, stride = walk_stride(q->walk);
+    size_t count = q->walked, stride = walk_stride(q->walk);
     if (q->stats.cols == 0 && !begin_site(q, error))
         return false;
     while (q->hessian.cols && q->observed < count) {
@@ -486,6 +553,77 @@ static bool pack_calibrated(struct quantization *q, double seconds, struct error
     return true;
 }
 
+/* ---- learning -------------------------------------------------------------------------------- */
+
+/* What a person should know of it. */
+static void tell_learning(struct quantization *q)
+{
+    char text[NOTE];
+    struct qat_figures f = qat_figures(q->qat);
+    snprintf(text, sizeof text, "learned in %zu steps: KL of the text kept aside %.3g, from %.3g; best after %zu",
+             f.step, f.kl_best, f.kl_first, f.best_step);
+    int first = 0;
+    while (!q->learns[first])
+        first++;
+    note(q, first, text);
+    if (qat_note(q->qat))
+        note(q, first, qat_note(q->qat));
+}
+
+static bool learn(struct quantization *q, double seconds, struct error *error)
+{
+    const struct quantization_plan *p = &q->plan;
+    struct qat_plan plan = qat_plan_of(q);
+    bool done = false;
+    if (!q->qat && (!hold_open(&q->hold, p->model, error) || !hold_set(&q->hold, p->stored, p->pool, error) ||
+                    !(q->qat = qat_open(&plan, error))))
+        return false;
+    if (q->stop_learning)
+        qat_stop(q->qat);
+    if (!qat_step(q->qat, seconds, &done, error))
+        return false;
+    if (!done)
+        return true;
+    tell_learning(q);
+    q->next = 0;
+    q->stage = STAGE_LEARNED;
+    return true;
+}
+
+/* Packs the next tensor that learned. */
+static bool pack_learned(struct quantization *q, double seconds, struct error *error)
+{
+    const struct quantization_plan *p = &q->plan;
+    int count = (int)p->model->tensor_count;
+    bool done;
+    while (!q->packing && q->next < count && !(q->learns[q->next] && q->pending[q->next]))
+        q->next++;
+    if (q->next == count) {
+        qat_close(q->qat);
+        q->qat = NULL;
+        hold_close(&q->hold);
+        q->stage = STAGE_DONE;
+        return true;
+    }
+    struct qat_result r = qat_result(q->qat, q->next);
+    struct calibrated c = {.learned = r.weights, .grids = r.grids};
+    if (!q->packing &&
+        !requant_begin_calibrated(&q->job, p->model, q->next, &p->schemes[q->next], &c, p->pool, error))
+        return false;
+    q->packing = true;
+    return pack_some(q, seconds, &done, error);
+}
+
+void quantization_stop_learning(struct quantization *q)
+{
+    q->stop_learning = true;
+}
+
+const struct qat *quantization_qat(const struct quantization *q)
+{
+    return q->qat;
+}
+
 /* ---- the job --------------------------------------------------------------------------------- */
 
 static bool stage_step(struct quantization *q, double seconds, struct error *error)
@@ -503,6 +641,10 @@ static bool stage_step(struct quantization *q, double seconds, struct error *err
         return factorize(q, seconds, error);
     case STAGE_PACK:
         return pack_calibrated(q, seconds, error);
+    case STAGE_LEARN:
+        return learn(q, seconds, error);
+    case STAGE_LEARNED:
+        return pack_learned(q, seconds, error);
     case STAGE_DONE:
         break;
     }
@@ -521,11 +663,10 @@ bool quantization_step(struct quantization *q, double seconds, bool *done, struc
     return true;
 }
 
-double quantization_fraction(const struct quantization *q)
+/* Without what learns. */
+static double packed_fraction(const struct quantization *q)
 {
     double walked = 0, packed = 1;
-    if (q->stage == STAGE_DONE)
-        return 1;
     if (q->weights_all > 0)
         packed = (double)q->weights_done / (double)q->weights_all;
     if (!q->walk)
@@ -534,8 +675,31 @@ double quantization_fraction(const struct quantization *q)
     return (walked + packed) / 2;
 }
 
-const char *quantization_work(const struct quantization *q)
+double quantization_fraction(const struct quantization *q)
 {
+    const double learning = 0.95; /* of the whole */
+    if (q->stage == STAGE_DONE)
+        return 1;
+    if (!q->learning)
+        return packed_fraction(q);
+    double learned = q->stage == STAGE_LEARNED ? 1 : q->qat ? qat_fraction(q->qat) : 0;
+    return (1 - learning) * packed_fraction(q) + learning * learned;
+}
+
+static const char *tell_work(struct quantization *q)
+{
+    struct qat_figures f = qat_figures(q->qat);
+    if (f.step == 0)
+        return "preparing to learn";
+    snprintf(q->work, sizeof q->work, "learning: step %zu of %zu, loss %.4f, rate %.2g, gradient %.2g, KL %.4f",
+             f.step, f.steps, f.loss, f.rate, f.gradient_norm, f.kl_last);
+    return q->work;
+}
+
+const char *quantization_work(struct quantization *q)
+{
+    if (q->stage == STAGE_LEARN && q->qat)
+        return tell_work(q);
     return q->stage == STAGE_WALK || q->stage == STAGE_OBSERVE ? "calibrating" : "quantizing";
 }
 
@@ -557,6 +721,9 @@ void quantization_close(struct quantization *q)
         return;
     if (q->packing)
         requant_end(&q->job);
+    qat_close(q->qat);
+    hold_close(&q->hold);
+    free(q->learns);
     scaling_close(&q->scaling);
     leave_site(q);
     walk_close(q->walk);

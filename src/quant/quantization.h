@@ -5,7 +5,8 @@
  * that brings a calibration text through the model: at each site the inputs of its layers are observed, the
  * layers quantized, and the text goes on. Where one of them is a GPTQ that asks for it (sequence=1, the usual),
  * the walk goes through what is quantized already, so that each layer is calibrated on what those before it
- * give now (Frantar et al. 2022, section 4); else through the stored weights, all at once. */
+ * give now (Frantar et al. 2022, section 4); else through the stored weights, all at once. Last of all, with all
+ * others as they are then, those learn whose method is `qat` (qat.h). */
 #ifndef QTOP_QUANTIZATION_H
 #define QTOP_QUANTIZATION_H
 
@@ -21,7 +22,7 @@ struct calibration_text {
 
 enum {
     CALIBRATION_LEAST = 128,  /* tokens that a text must have */
-    CALIBRATION_MOST = 8192,  /* tokens of it that are used */
+    CALIBRATION_MOST = 8192,  /* tokens of it that are used, but for learning from it */
     CALIBRATION_WINDOW = 512,
 };
 
@@ -29,6 +30,10 @@ enum {
  * when it is too short. The caller frees out->tokens. */
 bool calibration_text_make(struct calibration_text *out, const int32_t *tokens, size_t count, int32_t bos,
                            size_t context, struct error *error);
+
+/* The same of the first `most` tokens. */
+bool calibration_text_make_of(struct calibration_text *out, const int32_t *tokens, size_t count, size_t most,
+                              int32_t bos, size_t context, struct error *error);
 
 struct quantization_plan {
     const struct model *model;
@@ -45,6 +50,9 @@ struct quantization;
 bool quantization_pending(const struct quantization_plan *plan, int tensor);
 bool quantization_calibrates(const struct quantization_plan *plan);
 
+/* Tokens of a text that pending tensors learn from at most; 0 where none learns. */
+size_t quantization_learns_from(const struct quantization_plan *plan);
+
 /* What the plan names must outlive the job; sets are referenced. Null with an error. */
 struct quantization *quantization_open(const struct quantization_plan *plan, struct error *error);
 void quantization_close(struct quantization *job);
@@ -52,9 +60,12 @@ void quantization_close(struct quantization *job);
 /* Works for about `seconds`; *done: the set is finished. False with an error. */
 bool quantization_step(struct quantization *job, double seconds, bool *done, struct error *error);
 
-/* 0..1, and what is being done: "calibrating", "quantizing". */
+/* Ends what learns with the best so far; other work goes on. */
+void quantization_stop_learning(struct quantization *job);
+
+/* 0..1, and what is being done: "calibrating", "quantizing", "learning" with its figures. */
 double quantization_fraction(const struct quantization *job);
-const char *quantization_work(const struct quantization *job);
+const char *quantization_work(struct quantization *job);
 
 /* The finished set, now the caller's. */
 struct weights *quantization_take(struct quantization *job);
@@ -70,6 +81,10 @@ struct quantization_choice {
     size_t rounded;   /* rows that GPTQ left to rounding */
     size_t outliers;  /* columns */
 };
+/* What learns: null before that begins and after it has ended. */
+struct qat;
+const struct qat *quantization_qat(const struct quantization *job);
+
 struct quantization_choice quantization_choice(const struct quantization *job, int tensor);
 
 #endif
