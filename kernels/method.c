@@ -99,6 +99,10 @@ static void print_value(enum parameter p, float value, char out[24])
         memcpy(out, "search", sizeof "search");
         return;
     }
+    if (parameter_forms[p].whole) {
+        snprintf(out, 24, "%.0f", (double)value);
+        return;
+    }
     for (int digits = 1; digits <= 9; digits++) {
         snprintf(out, 24, "%.*g", digits, (double)value);
         if (strtof(out, NULL) == value)

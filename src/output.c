@@ -55,6 +55,15 @@ bool output_open(struct output *out, const char *path, struct error *error)
     return false;
 }
 
+bool output_possible(const char *path, struct error *error)
+{
+    struct output out;
+    if (!output_open(&out, path, error))
+        return false;
+    (void)output_close(&out, false, error);
+    return true;
+}
+
 bool output_close(struct output *out, bool ok, struct error *error)
 {
     bool written = fflush(out->file) == 0 && (!out->temporary || fsync(fileno(out->file)) == 0);

@@ -15,6 +15,9 @@ struct output {
 /* Opens a file beside path. The error names the path. */
 bool output_open(struct output *out, const char *path, struct error *error);
 
+/* Whether a file could be put there: before work that takes long. Leaves nothing behind. */
+bool output_possible(const char *path, struct error *error);
+
 /* Puts the file in its place when ok, else removes it; returns whether it is in place. Keeps the error
  * of the caller when ok is false. */
 bool output_close(struct output *out, bool ok, struct error *error);

@@ -6,6 +6,7 @@
 #include "measure/counters.h"
 #include "model/outliers.h"
 #include "model/synthetic.h"
+#include "quant/quantization.h"
 #include "text/tokenizer.h"
 
 struct session_options {
@@ -42,6 +43,9 @@ struct session {
     note_fn *note;                /* or null */
     void *note_arg;
     struct tokens calibration;    /* what methods calibrate on, without BOS; none: the model's own text */
+    struct calibration_text calibration_text; /* the one or the other, once it was needed */
+    struct calibration_text learning_text;    /* the same, longer, for what learns; of ... */
+    size_t learning_tokens;                   /* ... so many tokens, or all of a shorter one */
 };
 
 /* Fails when the model does not open, a named tokenizer does not, or another model does not fit as the
@@ -78,18 +82,24 @@ bool session_ends_text(const struct session *session, int32_t token);
  * weights that must be made, and one of those that others are packed from. */
 bool session_fits(const struct session *session, const struct scheme *schemes, struct error *error);
 
+/* Makes session->calibration_text, once for as long as the session is open: of its own calibration tokens or, where it
+ * has none, of what the reference writes (selftext.h). */
+bool session_calibration_text(struct session *session, struct error *error);
+
+/* Makes session->learning_text in the same way, of the first `tokens` tokens or of as many that the reference
+ * writes, once for as long as no other number is asked for. */
+bool session_learning_text(struct session *session, size_t tokens, struct error *error);
+
 /* The weight set of an array of schemes (schemes_count), all at once. Asks whether it fits first. Where a
- * method calibrates and there is no text, the model writes SELF_TEXT_CALIBRATION tokens. */
-struct weights *session_weights(const struct session *session, const struct scheme *schemes,
-                                struct error *error);
+ * method calibrates and there is no text, the model writes one (selftext.h). */
+struct weights *session_weights(struct session *session, const struct scheme *schemes, struct error *error);
 
 /* The model's stored schemes (schemes_count), the KV cache in fp32; the caller frees. */
 struct scheme *session_schemes(const struct session *session, struct error *error);
 
 /* The reference writes its own text: count tokens at full precision, temperature 1, a new text after each
  * end. The same seed gives the same tokens. */
-enum { SELF_TEXT_EVALUATION_SEED = 20240911, SELF_TEXT_CALIBRATION_SEED = 77 };
-enum { SELF_TEXT_CALIBRATION = 2048 };
+enum { SELF_TEXT_EVALUATION_SEED = 20240911, SELF_TEXT_CALIBRATION_SEED = 77, SELF_TEXT_SEARCH_SEED = 4711 };
 
 struct writer;
 struct writer *writer_open(const struct session *session, size_t count, uint64_t seed,

@@ -123,7 +123,7 @@ static bool contest_open(struct contest *c, const char *shape, const char *schem
     if (!options.synthetic || !session_open(&c->session, &options, error) ||
         !scheme_parse(scheme, &wanted, error))
         return false;
-    const struct session *s = &c->session;
+    struct session *s = &c->session;
     struct scheme *schemes = session_schemes(s, error);
     pool_bind_caller(s->pool);
     if (schemes)

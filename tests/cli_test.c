@@ -762,6 +762,128 @@ static void check_depth(const struct run *r, bool differs)
     json_decref(tokens);
 }
 
+/* Of the n-th line. */
+static json_t *line_object(const struct run *r, size_t n)
+{
+    const char *at = out_of(r);
+    for (; n > 0; n--)
+        at = strchr(at, '\n') + 1;
+    return json_loads(at, JSON_DISABLE_EOF_CHECK, NULL);
+}
+
+static void expect_line(const struct run *r, size_t n, const char *scheme, const char *versus)
+{
+    json_t *j = line_object(r, n);
+    double low = json_number_value(json_object_get(j, "decode_ratio_low"));
+    double ratio = json_number_value(json_object_get(j, "decode_ratio"));
+    double high = json_number_value(json_object_get(j, "decode_ratio_high"));
+    assert_string_equal(json_string_value(json_object_get(j, "scheme")), scheme);
+    if (!versus) {
+        assert_null(json_object_get(j, "vs"));
+    } else {
+        assert_string_equal(json_string_value(json_object_get(j, "vs")), versus);
+        assert_true(low > 0 && low <= ratio && ratio <= high);
+        if (n == 0)
+            assert_true(low == 1 && high == 1);
+    }
+    json_decref(j);
+}
+
+static void test_bench_compares(void **state)
+{
+    struct run r = {.out = TO_PIPE};
+    char *recipe = path_in(folder, "compared.txt");
+    (void)state;
+    write_file(recipe, "*.ffn_up int4\n", 14);
+    ACCEPT(&r, "bench", "--json", "-n", "2", "--prompt-tokens", "4", "-s", "int8", "-s", "w8a8", "-r", recipe,
+           model);
+    assert_int_equal(check_json(&r, bench_fields), 3);
+    expect_line(&r, 0, "int8", "int8");
+    expect_line(&r, 1, "int8/int8", "int8");
+    expect_line(&r, 2, recipe, "int8");
+    release(&r);
+    ACCEPT(&r, "bench", "--json", "-n", "2", "--prompt-tokens", "4", "--vs", "fp16", "-s", "int8", model);
+    assert_int_equal(check_json(&r, bench_fields), 2);
+    expect_line(&r, 0, "fp16", "fp16");
+    expect_line(&r, 1, "int8", "fp16");
+    release(&r);
+    ACCEPT(&r, "bench", "--json", "-n", "2", "-s", "int8", "-r", recipe, model); /* one set, as everywhere */
+    assert_int_equal(check_json(&r, bench_fields), 1);
+    release(&r);
+    ACCEPT(&r, "bench", "-n", "2", "--prompt-tokens", "4", "-s", "int8", "-s", "int4", model);
+    assert_non_null(strstr(out_of(&r), "DECODE RATIO"));
+    release(&r);
+    REFUSE(2, WORDS("int9"), "bench", "-s", "int9", "-s", "int8", model);
+    REFUSE(2, WORDS("int9"), "bench", "--vs", "int9", "-s", "int8", model);
+    REFUSE(2, WORDS("--vs", "does not go"), "eval", "--vs", "int8", model);
+    free(recipe);
+}
+
+/* Commas outside quotes. */
+static size_t fields_in(const char *line)
+{
+    size_t n = 1;
+    bool quoted = false;
+    for (; *line && *line != '\n'; line++) {
+        quoted ^= *line == '"';
+        n += *line == ',' && !quoted;
+    }
+    return n;
+}
+
+static void test_csv(void **state)
+{
+    static const char *const words[] = {"inspect", "eval", "plan", "bench"};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct run r = {.out = TO_PIPE};
+        if (i == 2)
+            ACCEPT(&r, "plan", "--csv", "--no-run", model);
+        else if (i == 3)
+            ACCEPT(&r, "bench", "--csv", "-n", "2", "-s", "int8", "-s", "int4:g16:awq(alpha=0.5)", model);
+        else
+            ACCEPT(&r, words[i], "--csv", "-s", "int8", model);
+        size_t n = fields_in(out_of(&r)), lines = 0;
+        assert_true(n > 5);
+        for (const char *at = out_of(&r); *at; at = strchr(at, '\n') + 1, lines++) {
+            assert_int_equal(fields_in(at), n);
+            assert_int_equal(strchr(at, '\n')[-1], '\r');
+        }
+        assert_true(lines > 1);
+        assert_null(strstr(out_of(&r), "_reason"));
+        release(&r);
+    }
+}
+
+static void test_inspect_says_which_rule(void **state)
+{
+    struct run r = {.out = TO_PIPE};
+    char *recipe = path_in(folder, "rules.txt");
+    static const char rules[] = "# comment\nblk.* int8\nblk.1.* int4:g16\n";
+    (void)state;
+    write_file(recipe, rules, sizeof rules - 1);
+    ACCEPT(&r, "inspect", "--json", "-r", recipe, model);
+    json_t *embedding = line_object(&r, 0), *q = line_object(&r, 2);
+    assert_true(json_is_null(json_object_get(embedding, "rule")));
+    assert_string_equal(json_string_value(json_object_get(q, "rule")), "line 2: blk.* int8");
+    assert_true(json_is_null(json_object_get(q, "kl_alone")));
+    assert_non_null(strstr(out_of(&r), "line 3: blk.1.* int4:g16"));
+    json_decref(embedding);
+    json_decref(q);
+    release(&r);
+    ACCEPT(&r, "inspect", "-r", recipe, "--alone", model);
+    assert_non_null(strstr(out_of(&r), "RULE"));
+    assert_non_null(strstr(out_of(&r), "ALONE"));
+    release(&r);
+    ACCEPT(&r, "inspect", "--json", "--alone", "-s", "int4", model);
+    q = line_object(&r, 2);
+    assert_true(json_number_value(json_object_get(q, "kl_alone")) > 0);
+    assert_true(json_number_value(json_object_get(q, "kl_alone_stderr")) > 0);
+    json_decref(q);
+    release(&r);
+    free(recipe);
+}
+
 static void test_json_of_eval(void **state)
 {
     (void)state;
@@ -1916,6 +2038,9 @@ int main(void)
         cmocka_unit_test(test_bad_models_are_refused_everywhere),
         cmocka_unit_test(test_bad_tokenizers_are_refused),
         cmocka_unit_test(test_json_of_bench),
+        cmocka_unit_test(test_bench_compares),
+        cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_inspect_says_which_rule),
         cmocka_unit_test(test_json_of_eval),
         cmocka_unit_test(test_kv_is_chosen),
         cmocka_unit_test(test_json_of_inspect),

@@ -11,6 +11,7 @@
 #include "../src/measure/bandwidth.h"
 #include "../src/measure/histogram.h"
 #include "../src/measure/quality.h"
+#include "../src/measure/speed.h"
 #include "../src/measure/quantile.h"
 #include "../src/quant/change.h"
 #include "../src/quant/recipe.h"
@@ -80,6 +81,28 @@ static void test_histogram_of_no_width(void **state)
     }
     struct histogram backwards = histogram_over(2, 1);
     assert_true(backwards.low < backwards.high);
+}
+
+/* Pairs of known ratios; the interval of 9 is from the 2nd to the 8th (binomial tails of 0.0195 each). */
+static void test_ratio(void **state)
+{
+    (void)state;
+    double x[] = {9, 1, 8, 2, 7, 3, 6, 4, 5}, base[9], half[] = {2, 4, 6, 8};
+    for (size_t i = 0; i < 9; i++)
+        base[i] = 2;
+    struct ratio r = ratio_of(x, base, 9);
+    assert_true(r.median == 2.5 && r.low == 1 && r.high == 4);
+    r = ratio_of(half, base, 4);
+    assert_true(r.median == 2.5 && r.low == 1 && r.high == 4); /* too few: least and most */
+    r = ratio_of(x, x, 9);
+    assert_true(r.median == 1 && r.low == 1 && r.high == 1);
+    double many[100], ones[100];
+    for (size_t i = 0; i < 100; i++) {
+        many[i] = (double)(i + 1);
+        ones[i] = 1;
+    }
+    r = ratio_of(many, ones, 100);
+    assert_true(r.median == 50.5 && r.low == 40 && r.high == 61); /* the textbook's ranks for n = 100 */
 }
 
 static void test_spread(void **state)
@@ -811,10 +834,10 @@ static void check_recipe_round_trip(const struct model *m, uint64_t *seed, const
 static void test_recipe_round_trip(void **state)
 {
     (void)state;
-    const struct tiny *const shapes[] = {&untied, &tied};
+    const struct tiny *const tinies[] = {&untied, &tied};
     uint64_t seed = 8;
     for (size_t i = 0; i < 2; i++) {
-        struct fixture f = open_fixture(shapes[i]);
+        struct fixture f = open_fixture(tinies[i]);
         char *path, *pattern;
         assert_true(asprintf(&path, "%s.recipe", f.path) > 0);
         assert_true(asprintf(&pattern, "%s.recipe*", f.path) > 0);
@@ -878,10 +901,10 @@ static void check_cycle_from(const struct model *m, int t, const struct scheme *
 static void test_cycles(void **state)
 {
     (void)state;
-    const struct tiny *const shapes[] = {&untied, &tied, &wide};
+    const struct tiny *const tinies[] = {&untied, &tied, &wide};
     uint64_t seed = 9;
     for (size_t i = 0; i < 3; i++) {
-        struct fixture f = open_fixture(shapes[i]);
+        struct fixture f = open_fixture(tinies[i]);
         for (int t = 0; t < (int)f.model->tensor_count; t++) {
             struct scheme s = f.model->tensors[t].stored.scheme, to;
             for (int n = 0; n < 150; n++) {
@@ -1346,6 +1369,7 @@ int main(void)
         cmocka_unit_test(test_histogram),
         cmocka_unit_test(test_histogram_of_no_width),
         cmocka_unit_test(test_spread),
+        cmocka_unit_test(test_ratio),
         cmocka_unit_test(test_chunks_do_not_change_logits),
         cmocka_unit_test(test_context_rewinds),
         cmocka_unit_test(test_sequences_side_by_side),

@@ -60,7 +60,7 @@ struct fixture {
     struct calibration_text text;
 };
 
-static const struct tiny untied = {32, 48, 3, 4, 2, 300, 128, false};
+static const struct tiny untied = {32, 48, 3, 4, 2, 300, 512, false};
 static const struct tiny wide = {320, 640, 1, 4, 4, 40, 64, true};
 
 static struct fixture open_fixture(const struct tiny *shape)
@@ -172,20 +172,20 @@ static void see(void *arg, const struct packed *w, const float *x, const float *
     s->tokens[w->tensor] += tokens;
 }
 
-/* Every site sees what its layers see when the text runs window by window. */
-static void check_walk(const struct tiny *shape)
+/* Every site sees what its layers see when the text runs window by window; the head there sees the last of a
+ * chunk's tokens only. */
+static void check_walk(const struct tiny *shape, size_t window)
 {
     struct fixture f = open_fixture(shape);
     struct seen seen = {.model = f.model};
-    struct context *c = context_open(f.model, pool, WINDOW, NULL);
-    float *logits = make(WINDOW * f.model->hyper.vocab * sizeof *logits);
+    struct context *c = context_open(f.model, pool, window, NULL);
     c->tap = (struct tap){TAP_ALL, see, &seen};
-    for (size_t at = 0; at < f.text.count; at += WINDOW) {
-        size_t n = f.text.count - at < WINDOW ? f.text.count - at : WINDOW;
+    for (size_t at = 0; at < f.text.count; at += window) {
+        size_t n = f.text.count - at < window ? f.text.count - at : window;
         c->length = 0;
-        context_run(c, f.stored, f.text.tokens + at, n, LOGITS_ALL, logits);
+        context_prefill(c, f.stored, f.text.tokens + at, n, NULL);
     }
-    struct walk *w = walk_open(f.model, pool, f.text.tokens, f.text.count, WINDOW, NULL);
+    struct walk *w = walk_open(f.model, pool, f.text.tokens, f.text.count, window, NULL);
     assert_non_null(w);
     size_t tensors = 0;
     for (size_t site = 0; site < walk_sites(f.model); site++) {
@@ -197,8 +197,8 @@ static void check_walk(const struct tiny *shape)
             int t = at_site[n - 1];
             size_t cols = f.model->tensors[t].stored.cols;
             assert_int_equal(walk_site_of(f.model, t), site);
-            assert_int_equal(seen.tokens[t], f.text.count);
-            for (size_t k = 0; k < f.text.count; k++)
+            assert_int_equal(seen.tokens[t], site + 1 < walk_sites(f.model) ? f.text.count : 0);
+            for (size_t k = 0; k < seen.tokens[t]; k++)
                 assert_memory_equal(walk_input(w) + k * walk_stride(w), seen.inputs[t] + k * cols,
                                     cols * sizeof(float));
             tensors++;
@@ -209,15 +209,15 @@ static void check_walk(const struct tiny *shape)
     assert_int_equal(walk_site_of(f.model, model_find(f.model, ROLE_ATTN_NORM, 0)), -1);
     walk_close(w);
     context_close(c);
-    free(logits);
     close_fixture(&f);
 }
 
 static void test_walk(void **state)
 {
     (void)state;
-    check_walk(&untied);
-    check_walk(&wide);
+    check_walk(&untied, WINDOW);
+    check_walk(&wide, WINDOW);
+    check_walk(&untied, CONTEXT_CHUNK + 30); /* in more than one chunk */
 }
 
 /* ---- GPTQ against float64 -------------------------------------------------------------------- */
@@ -400,6 +400,24 @@ static void test_gptq_is_never_worse_than_rounding(void **state)
     }
 }
 
+/* The weights of a column that no activation reaches become 0, as in the paper's code. */
+static void test_gptq_of_a_dead_column(void **state)
+{
+    (void)state;
+    struct layer l = made_layer(64, 60, 200);
+    for (size_t t = 0; t < l.tokens; t++)
+        l.x[t * 60 + 7] = 0;
+    struct scheme s = parsed("int4:channel:gptq");
+    struct packed *p = pack_layer(&l, &s, NULL);
+    for (size_t r = 0; r < 64; r++) {
+        float w;
+        qmatrix_decode(&p->matrix, r, 7, 1, &w);
+        assert_true(w == 0);
+    }
+    packed_unref(p);
+    free_layer(&l);
+}
+
 /* With an input scale the same function is minimized on another grid. */
 static void test_gptq_with_input_scale(void **state)
 {
@@ -471,9 +489,9 @@ static void test_joint_search(void **state)
     assert_memory_not_equal(p->scale, set->layer[gate]->matrix.intake->scale, m->hyper.dim * sizeof(float));
     assert_true(product_alike(&set->layer[a]->matrix, &set->layer[b]->matrix));
     assert_false(product_alike(&set->layer[a]->matrix, &set->layer[gate]->matrix));
-    assert_true(quantization_choice(q, a).alpha == quantization_choice(q, b).alpha);
-    assert_true(quantization_choice(q, out).alpha >= 0 && quantization_choice(q, out).alpha <= 1);
-    assert_true(isnan(quantization_choice(q, a).damp));
+    const struct found *found = &set->layer[a]->found, *other = &set->layer[out]->found;
+    assert_true(found->alpha == set->layer[b]->found.alpha);
+    assert_true(other->alpha >= 0 && other->alpha <= 1);
     assert_null(quantization_note(q, 0));
     quantization_close(q);
     weights_unref(set);
@@ -511,12 +529,11 @@ static void test_llmint8_between(void **state)
 {
     (void)state;
     struct fixture f = open_fixture(&untied);
-    struct quantization *q;
-    struct weights *set = quantized(&f, "w8a8:llmint8(threshold=2.5)", &q);
+    struct weights *set = quantized(&f, "w8a8:llmint8(threshold=2.5)", NULL);
     size_t mixed = 0;
     for (size_t t = 0; t < f.model->tensor_count; t++) {
         const struct qmatrix *m = &set->layer[t]->matrix, *stored = &f.model->tensors[t].stored;
-        size_t outliers = quantization_choice(q, (int)t).outliers, plain;
+        size_t outliers = m->intake ? m->intake->outliers : 0, plain;
         if (m->scheme.stored)
             continue;
         assert_true(scheme_bytes(&m->scheme, m->rows, m->cols, &plain));
@@ -530,7 +547,6 @@ static void test_llmint8_between(void **state)
         }
     }
     assert_true(mixed > 3);
-    quantization_close(q);
     weights_unref(set);
     double plain = logits_distance(&f, "w8a8"), split = logits_distance(&f, "w8a8:llmint8(threshold=1.5)");
     fprintf(stderr, "w8a8: %.3g, with outlier columns %.3g\n", plain, split);
@@ -925,12 +941,42 @@ static void test_jobs_in_parts(void **state)
     close_fixture(&f);
 }
 
+/* Any number of threads makes the same codes and scales. */
+static void test_threads(void **state)
+{
+    (void)state;
+    struct pool *two = pool;
+    struct fixture f = open_fixture(&wide);
+    for (size_t i = 0; i < METHODS; i++) {
+        struct weights *sets[3];
+        for (int threads = 1; threads <= 3; threads++) {
+            pool = pool_create(threads, NULL);
+            sets[threads - 1] = quantized(&f, every_method[i], NULL);
+            pool_destroy(pool);
+        }
+        pool = two;
+        for (size_t t = 0; t < sets[0]->count; t++)
+            for (size_t r = 0; r < sets[0]->layer[t]->matrix.rows; r++) {
+                float row[3][1024];
+                for (int k = 0; k < 3; k++)
+                    qmatrix_decode_row(&sets[k]->layer[t]->matrix, r, row[k]);
+                size_t bytes = sets[0]->layer[t]->matrix.cols * sizeof(float);
+                assert_memory_equal(row[0], row[1], bytes);
+                assert_memory_equal(row[0], row[2], bytes);
+            }
+        for (int k = 0; k < 3; k++)
+            weights_unref(sets[k]);
+    }
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_walk),
         cmocka_unit_test(test_gptq_against_float64),
         cmocka_unit_test(test_gptq_is_never_worse_than_rounding),
+        cmocka_unit_test(test_gptq_of_a_dead_column),
         cmocka_unit_test(test_gptq_with_input_scale),
         cmocka_unit_test(test_clip),
         cmocka_unit_test(test_input_scales_change_nothing_in_fp32),
@@ -950,6 +996,7 @@ int main(void)
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_plans_that_cannot_be),
         cmocka_unit_test(test_jobs_in_parts),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, open_pool, close_pool);
 }

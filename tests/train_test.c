@@ -13,6 +13,7 @@
 #include "../src/train/fake.h"
 #include "../src/train/gradients.h"
 #include "../src/train/network.h"
+#include "gradient_vectors.h"
 #include "modelfile.h"
 #include "support.h"
 
@@ -49,14 +50,13 @@ static void read_tokens(const char *name, int32_t ids[TOKENS])
     free(text);
 }
 
-/* The model of a folder, every weight of which has a gradient; of every teacher's logit nothing is known. */
-static void open_trial(struct trial *t, const char *name, struct pool *threads)
+/* The model of a folder, every weight of which has a gradient; from its GGUF file where that is there and `gguf`. */
+static void open_trial_of(struct trial *t, const char *name, bool gguf, struct pool *threads)
 {
     struct error error = {""};
     char path[500];
-    uint64_t seed = 7;
     snprintf(path, sizeof path, SRCDIR "/tests/data/arch/%s/%s.gguf", name, name);
-    if (access(path, R_OK) != 0)
+    if (!gguf || access(path, R_OK) != 0)
         snprintf(path, sizeof path, SRCDIR "/tests/data/arch/%s", name);
     t->model = model_open(path, &error);
     if (!t->model)
@@ -81,9 +81,14 @@ static void open_trial(struct trial *t, const char *name, struct pool *threads)
     read_tokens(name, t->tokens);
     t->teacher = make(TOKENS * vocab * sizeof(float));
     for (size_t i = 0; i < TOKENS * vocab; i++)
-        t->teacher[i] = (float)random_normal(&seed);
+        t->teacher[i] = (float)(2 * cos(0.37 * (double)i));
     t->capped = m->hyper.logit_cap > 0 ? make(TOKENS * vocab * sizeof(float)) : NULL;
     t->loss = (struct loss){0.5, 1.0 / (TOKENS - WINDOWS)};
+}
+
+static void open_trial(struct trial *t, const char *name, struct pool *threads)
+{
+    open_trial_of(t, name, true, threads);
 }
 
 static void close_trial(struct trial *t)
@@ -245,12 +250,206 @@ static void test_threads(void **state)
     pool_destroy(three);
 }
 
+/* Of a tensor's gradient the norm and three products, against PyTorch's in float64. */
+static void test_torch(void **state)
+{
+    enum { LINES = sizeof torch_gradients / sizeof *torch_gradients };
+    struct trial t;
+    (void)state;
+    for (size_t i = 0; i < LINES;) {
+        const char *name = torch_gradients[i].model;
+        size_t seen = 0;
+        open_trial_of(&t, name, false, pool);
+        double loss = pass(&t, true);
+        assert_string_equal(torch_gradients[i].tensor, "loss");
+        if (!(fabs(loss - torch_gradients[i].norm) <= 1e-5 * loss))
+            fail_msg("%s: a loss of %.9g; PyTorch's is %.9g", name, loss, torch_gradients[i].norm);
+        for (i++; i < LINES && strcmp(torch_gradients[i].model, name) == 0; i++, seen++) {
+            int tensor = model_find_name(t.model, torch_gradients[i].tensor);
+            if (tensor < 0)
+                fail_msg("%s: no %s", name, torch_gradients[i].tensor);
+            size_t n = count_of(&t, (size_t)tensor);
+            const float *g = t.gradients[tensor];
+            double norm = sqrt(squares_sum(g, n)), bound = 1e-4 * torch_gradients[i].norm + 1e-7;
+            if (!(fabs(norm - torch_gradients[i].norm) <= bound))
+                fail_msg("%s %s: norm %.9g, PyTorch's %.9g", name, torch_gradients[i].tensor, norm,
+                         torch_gradients[i].norm);
+            for (size_t k = 0; k < 3; k++) {
+                double product = 0;
+                for (size_t j = 0; j < n; j++)
+                    product += (double)g[j] * cos(0.7 * (double)(k + 1) * (double)j + (double)k);
+                if (!(fabs(product - torch_gradients[i].products[k]) <= bound))
+                    fail_msg("%s %s: product %zu is %.9g, PyTorch's %.9g", name, torch_gradients[i].tensor, k,
+                             product, torch_gradients[i].products[k]);
+            }
+        }
+        assert_true(seen >= t.model->tensor_count);
+        close_trial(&t);
+    }
+}
+
+/* ---- the optimizer --------------------------------------------------------------------------- */
+
+static void test_adamw(void **state)
+{
+    enum { N = 16 };
+    float w[N], g[N], m[N] = {0}, v[N] = {0};
+    struct adamw a = adamw_usual();
+    (void)state;
+    a.decay = 0.1;
+    for (size_t i = 0; i < N; i++)
+        w[i] = (float)cos((double)i);
+    for (size_t step = 1; step <= 10; step++) {
+        for (size_t i = 0; i < N; i++)
+            g[i] = (float)(2 * cos(0.3 * (double)i * (double)step));
+        adamw_update(&a, w, g, 0.5, m, v, N, 0.01, step);
+    }
+    for (size_t i = 0; i < N; i++)
+        if (!(fabs((double)w[i] - torch_adamw[i]) <= 1e-5))
+            fail_msg("weight %zu is %.8g, PyTorch's %.8g", i, (double)w[i], torch_adamw[i]);
+}
+
+static void test_schedule(void **state)
+{
+    (void)state;
+    assert_true(fabs(cosine_rate(1, 0, 100, 10) - 0.1) < 1e-12);
+    assert_true(cosine_rate(1, 9, 100, 10) == 1 && cosine_rate(1, 10, 100, 10) == 1);
+    assert_true(fabs(cosine_rate(2, 55, 100, 10) - 2 * (0.01 + 0.99 / 2)) < 1e-12);
+    assert_true(fabs(cosine_rate(1, 100, 100, 10) - 0.01) < 1e-12);
+    assert_true(cosine_rate(1, 0, 1, 0) == 1); /* neither warmup nor an end */
+    for (size_t i = 10; i < 100; i++)
+        assert_true(cosine_rate(1, i + 1, 100, 10) < cosine_rate(1, i, 100, 10));
+    assert_true(clip_factor(4, 1) == 0.25 && clip_factor(0.5, 1) == 1 && clip_factor(0, 1) == 1);
+    float x[19];
+    for (size_t i = 0; i < 19; i++)
+        x[i] = (float)i;
+    assert_true(squares_sum(x, 19) == 2109);
+}
+
+/* ---- rounding and the gradient behind it ----------------------------------------------------- */
+
+static void fill(float *x, size_t n, uint64_t seed)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)random_normal(&seed);
+}
+
+/* Rounded weights are what a packed matrix on the same grids stands for, bit for bit. */
+static void test_fake_forward(void **state)
+{
+    static const char *const schemes[] = {"int4:channel", "int4:g16", "int4:g32:asym", "int8:tensor", "int8:asym",
+                                          "fp8", "fp8e5m2:g16", "int4:tensor:asym"};
+    enum { ROWS = 20, COLS = 72 };
+    float w[ROWS * COLS], out[ROWS * COLS], back[COLS];
+    struct error error = {""};
+    (void)state;
+    fill(w, ROWS * COLS, 5);
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct scheme s;
+        struct fake f;
+        struct qmatrix m;
+        assert_true(scheme_parse(schemes[i], &s, &error));
+        assert_true(fake_open(&f, &s, w, ROWS, COLS, &error) && qmatrix_init(&m, &s, ROWS, COLS, &error));
+        f.log_scales[0] += 0.1f;
+        fake_forward(&f, w, out, pool);
+        for (size_t r = 0; r < ROWS; r++) {
+            for (size_t g = 0; g < m.groups; g++)
+                quantize_set_grid(&m, r, g, fake_grid(&f, f.grids == 1 ? 0 : r * m.groups + g));
+            quantize_row_on_grids(&m, r, w + r * COLS);
+            qmatrix_decode_row(&m, r, back);
+            assert_memory_equal(back, out + r * COLS, sizeof back);
+        }
+        qmatrix_free(&m);
+        fake_close(&f);
+    }
+}
+
+/* Gradients pass through inside the grid and stop beyond its ends; that by the scale is LSQ's. */
+static void test_fake_backward(void **state)
+{
+    enum { COLS = 16 };
+    float w[COLS], out[COLS], d[COLS], given[COLS];
+    struct error error = {""};
+    struct scheme s;
+    struct fake f;
+    double expected = 0;
+    (void)state;
+    fill(w, COLS, 9);
+    fill(given, COLS, 10);
+    assert_true(scheme_parse("int4:channel", &s, &error) && fake_open(&f, &s, w, 1, COLS, &error));
+    f.log_scales[0] = logf(0.15f);
+    w[3] = 7.4f * 0.15f; /* rounds to the last code, and lies beyond it */
+    w[4] = -5;
+    w[5] = 6.4f * 0.15f;
+    fake_forward(&f, w, out, pool);
+    memcpy(d, given, sizeof d);
+    fake_backward(&f, w, out, d, pool);
+    for (size_t i = 0; i < COLS; i++) {
+        double steps = (double)w[i] / 0.15;
+        bool inside = fabs(steps) <= 7;
+        assert_true(d[i] == (inside ? given[i] : 0));
+        double code = fmin(fmax(rint(steps), -7), 7);
+        expected += (double)given[i] * 0.15 * (inside ? code - steps : code);
+    }
+    assert_true(d[3] == 0 && d[4] == 0 && d[5] == given[5]);
+    assert_true(fabs((double)f.row_gradients[0] - expected) <= 1e-5);
+    fake_close(&f);
+}
+
+/* What a layer multiplies is what its kernel's codes stand for. */
+static void test_round_activations(void **state)
+{
+    static const char *const schemes[] = {"int8/int8", "int8/int8.asym", "fp8/fp8", "int4/int8:g32", "int8/bf16",
+                                          "int4/fp16"};
+    enum { N = 40, COLS = 96, ROWS = 16 };
+    float x[N * COLS], out[N * COLS], w[ROWS * COLS], y[N * ROWS];
+    struct error error = {""};
+    size_t bytes = padded_bytes(activations_scratch(COLS, N));
+    uint8_t *scratch = aligned_alloc(64, 2 * bytes);
+    (void)state;
+    fill(x, N * COLS, 12);
+    fill(w, ROWS * COLS, 13);
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct scheme s;
+        struct qmatrix m;
+        struct activations a;
+        assert_true(scheme_parse(schemes[i], &s, &error) && qmatrix_init(&m, &s, ROWS, COLS, &error));
+        for (size_t r = 0; r < ROWS; r++)
+            quantize_row(&m, r, w + r * COLS);
+        round_activations(&m, x, N, out, pool, scratch, bytes);
+        activations_prepare(isa_current(), &m, x, N, scratch, &a);
+        isa_current()->matmul(&m, &a, 0, 1, y);
+        for (size_t r = 0; r < ROWS; r++) {
+            float back[COLS];
+            qmatrix_decode_row(&m, r, back);
+            for (size_t t = 0; t < N; t++) {
+                double sum = 0, size = 0;
+                for (size_t c = 0; c < COLS; c++) {
+                    sum += (double)back[c] * (double)out[t * COLS + c];
+                    size += fabs((double)back[c] * (double)out[t * COLS + c]);
+                }
+                if (!(fabs(sum - (double)y[t * ROWS + r]) <= 1e-5 * size))
+                    fail_msg("%s: token %zu, row %zu: %g, the kernel's %g", schemes[i], t, r, sum,
+                             (double)y[t * ROWS + r]);
+            }
+        }
+        qmatrix_free(&m);
+    }
+    free(scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
         cmocka_unit_test(test_finite_differences),
+        cmocka_unit_test(test_torch),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_adamw),
+        cmocka_unit_test(test_schedule),
+        cmocka_unit_test(test_fake_forward),
+        cmocka_unit_test(test_fake_backward),
+        cmocka_unit_test(test_round_activations),
     };
     struct error error = {""};
     if (!(pool = pool_create(2, &error)))

@@ -1383,6 +1383,28 @@ static void test_methods(void **state)
     assert_ends("q");
 }
 
+static void test_search_within_a_budget(void **state)
+{
+    (void)state;
+    start(30, 120);
+    press("T");
+    wait_for("budget (size, bits, kl or rate): kl 0.01");
+    press(CLEAR_LINE "speed 3\r");
+    wait_match("'speed': expected size, bits, kl or rate");
+    press(CLEAR_LINE "size 200k\r");
+    wait_match("searching|writing a text|measuring every layer");
+    wait_match("found [0-9.]+ bits/weight with KL [0-9.e-]+ measured .snapshot A");
+    wait_match("size +1[0-9][0-9]k of 575k");
+    press("u");
+    wait_for("undo: 0 more");
+    wait_match("size +575k of 575k");
+    press("T\r"); /* again, and stopped */
+    wait_match("searching|measuring every layer");
+    press("T");
+    wait_match("the search is stopped|found ");
+    assert_ends("q");
+}
+
 static void test_layers_alone(void **state)
 {
     (void)state;
@@ -2216,6 +2238,7 @@ int main(void)
         TEST(test_counters_screen),
         TEST(test_machine_screen),
         TEST(test_layers_alone),
+        TEST(test_search_within_a_budget),
         TEST(test_methods),
         TEST(test_another_reference),
         TEST(test_text_screen),

@@ -4,6 +4,7 @@
 #include "batch.h"
 
 #include "../src/quant/recipe.h"
+#include "../src/quant/tune.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ static const char *const labels[] = {
     [ASK_SAMPLING] = "temperature seed: ",
     [ASK_WRITE] = "write recipe to: ",
     [ASK_SCHEME] = "scheme: ",
+    [ASK_TUNE] = "budget (size, bits, kl or rate): ",
 };
 
 void ask_begin(struct tui *t, enum asking what, const char *text)
@@ -46,6 +48,18 @@ static bool answer_sampling(struct tui *t)
     }
     tui_send(t, &(struct command){.kind = COMMAND_SAMPLING, .temperature = temperature,
                                   .seed = seed});
+    return true;
+}
+
+static bool answer_tune(struct tui *t)
+{
+    struct budget budget;
+    struct error error;
+    if (!budget_parse(t->input.text, &budget, &error)) {
+        tui_note(t, "%s", error.text);
+        return false;
+    }
+    tui_send(t, &(struct command){.kind = COMMAND_TUNE, .text = t->input.text});
     return true;
 }
 
@@ -82,6 +96,8 @@ static bool answer(struct tui *t)
         return true;
     case ASK_SCHEME:
         return answer_scheme(t);
+    case ASK_TUNE:
+        return answer_tune(t);
     case ASK_NOTHING:
         break;
     }

@@ -113,13 +113,22 @@ static bool check_words(const struct options *o, struct error *error)
     return check_kernels(o, error);
 }
 
-static void name_schemes(struct batch *b, const struct options *o)
+bool check_candidates(const struct options *o, struct error *error)
+{
+    struct scheme scheme;
+    for (size_t i = 0; i < o->candidate_count; i++)
+        if (o->candidates[i].scheme && !scheme_parse(o->candidates[i].scheme, &scheme, error))
+            return false;
+    return !o->versus || scheme_parse(o->versus, &scheme, error);
+}
+
+void scheme_words(const struct options *o, char out[256])
 {
     char canonical[SCHEME_TEXT] = "stored";
     struct scheme s;
     if (o->scheme && scheme_parse(o->scheme, &s, NULL))
         scheme_print(&s, canonical);
-    snprintf(b->scheme_text, sizeof b->scheme_text, "%s%s%s", o->recipe && !o->scheme ? "" : canonical,
+    snprintf(out, 256, "%s%s%s", o->recipe && !o->scheme ? "" : canonical,
              o->recipe && o->scheme ? " + " : "", o->recipe ? o->recipe : "");
 }
 
@@ -183,7 +192,7 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
                                  .least_context = (size_t)o->window};
     if (o->outliers && !outliers_parse(o->outliers, &so.outliers, error))
         return false;
-    name_schemes(b, o);
+    scheme_words(o, b->scheme_text);
     bool ok = session_open(&b->session, &so, error) && read_calibration(&b->session, o, error) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error);
@@ -310,33 +319,42 @@ bool tokenize_text(const struct session *s, const char *text, size_t n, struct t
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
-json_t *json_text(const char *text)
-{
-    char safe[1024];
-    escape_text(safe, sizeof safe, text, strlen(text));
-    return json_string(safe);
-}
+/* ---- what quality is measured on ---------------------------------------------------------------- */
 
-void print_json(json_t *object)
-{
-    json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    putchar('\n');
-    fflush(stdout);
-    json_decref(object);
-}
+enum { SELF_TEXT_TOKENS = 2048 };
 
-void json_add(json_t *object, const char *key, double value, const char *reason)
+bool evaluation_tokens(const struct batch *b, const struct options *o, struct tokens *tokens,
+                        struct error *error)
 {
-    if (isfinite(value) && !reason) {
-        bool whole = value == floor(value) && fabs(value) < 1e15;
-        json_object_set_new(object, key, whole ? json_integer((json_int_t)value)
-                                               : json_real(value));
-        return;
+    if (o->text) {
+        size_t n;
+        char *text = read_study_text(o->text, &n, error);
+        bool ok = text && tokenize_text(&b->session, text, n, tokens, error);
+        free(text);
+        return ok;
     }
-    char reason_key[64];
-    snprintf(reason_key, sizeof reason_key, "%s_reason", key);
-    json_object_set_new(object, key, json_null());
-    json_object_set_new(object, reason_key, json_string(reason ? reason : "not a number"));
+    size_t count = o->given_tokens ? (size_t)o->tokens : SELF_TEXT_TOKENS;
+    struct writer *w = writer_open(&b->session, count, SELF_TEXT_EVALUATION_SEED, error);
+    if (!w)
+        return false;
+    while (!writer_step(w, 1))
+        continue;
+    bool ok = true;
+    for (size_t i = 0; ok && i < writer_tokens(w)->count; i++)
+        ok = tokens_add(tokens, writer_tokens(w)->ids[i]) || error_set(error, "not enough memory");
+    writer_close(w);
+    return ok;
+}
+
+bool evaluation_window(const struct session *s, const struct options *o, size_t *window,
+                          struct error *error)
+{
+    *window = o->window ? (size_t)o->window : quality_default_window(s->context);
+    if (*window > s->context)
+        return error_set(error, "--window %zu: the context holds %zu", *window, s->context);
+    if (*window < 2)
+        return error_set(error, "a window of %zu has nothing to predict; expected 2", *window);
+    return true;
 }
 
 const char *format_bytes(char buffer[16], double bytes)

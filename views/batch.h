@@ -42,6 +42,12 @@ bool batch_pack(struct batch *batch, struct error *error);
 bool batch_measure(struct batch *batch, struct error *error);
 void batch_close(struct batch *batch);
 
+/* How the schemes of -s and -r are called in output. */
+void scheme_words(const struct options *options, char out[256]);
+
+/* Whether every scheme of several -s, and of --vs, is one. */
+bool check_candidates(const struct options *options, struct error *error);
+
 /* Applies --kv, -s and -r to schemes (schemes_count, all stored at first). */
 bool apply_schemes(const struct options *options, const struct model *model,
                    struct scheme *schemes, struct error *error);
@@ -63,11 +69,23 @@ json_t *json_text(const char *text);
 /* Why the field "reference" is null. */
 #define NO_REFERENCE "the stored weights are the reference"
 
-/* Writes one JSON object and a newline, flushed, and releases it. */
-void print_json(json_t *object);
+/* Whether records are written instead of text: --json or --csv. */
+bool wants_records(const struct options *options);
+
+/* Writes one JSON object and a newline or, with --csv, a line of its values (the first time after one of its keys),
+ * flushed, and releases it. */
+void print_record(json_t *object, const struct options *options, bool first);
 
 /* A number, or null beside a KEY_reason when it is not finite or the reason is given. */
 void json_add(json_t *object, const char *key, double value, const char *reason);
+
+/* The tokens that quality is measured on: those of --text or, without it, -n of the reference's own. */
+bool evaluation_tokens(const struct batch *batch, const struct options *options, struct tokens *tokens,
+                       struct error *error);
+
+/* The window of --window, or the usual one. */
+bool evaluation_window(const struct session *session, const struct options *options, size_t *window,
+                       struct error *error);
 
 /* Bytes with a unit: 4.2M, 131.1M, 1.17G (powers of 1000). */
 const char *format_bytes(char buffer[16], double bytes);

@@ -1,18 +1,44 @@
-/* qtop bench: how fast, and what share of the read roof. */
+/* qtop bench: how fast, what share of the read roof, and how schemes compare. */
 #include "batch.h"
 
 #include "../kernels/dispatch.h"
 #include "../src/measure/speed.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
-static void report_json(const struct batch *b, const struct speed *s)
+enum { ROUNDS = 9, MOST_ROUNDS = 61 };
+static const double SAMPLE_SECONDS = 0.02; /* of decoding, at least: shorter ones drown in noise */
+
+/* What is compared: the first is what ratios are to. */
+struct contest {
+    size_t count;
+    char name[MOST_COMPARED][256];
+    struct weights *sets[MOST_COMPARED];
+    struct speed speed[MOST_COMPARED];
+};
+
+/* ---- reports --------------------------------------------------------------------------------- */
+
+static void add_ratio(json_t *j, const char *key, struct ratio r)
 {
+    char name[64];
+    json_add(j, key, r.median, NULL);
+    snprintf(name, sizeof name, "%s_low", key);
+    json_add(j, name, r.low, NULL);
+    snprintf(name, sizeof name, "%s_high", key);
+    json_add(j, name, r.high, NULL);
+}
+
+static void report_json(const struct batch *b, const struct contest *c, size_t at, const struct options *o)
+{
+    const struct speed *s = &c->speed[at];
     json_t *j = json_object();
-    json_object_set_new(j, "scheme", json_text(b->scheme_text));
+    json_object_set_new(j, "scheme", json_text(c->name[at]));
     json_add(j, "threads", pool_threads(b->session.pool), NULL);
     json_object_set_new(j, "isa", json_string(isa_current()->name));
-    json_object_set_new(j, "kv", json_string(dtypes[b->weights->kv].name));
+    json_object_set_new(j, "kv", json_string(dtypes[c->sets[at]->kv].name));
     json_add(j, "batch", (double)s->batch, NULL);
     json_add(j, "decode_tokens_per_second", s->decode.median, NULL);
     json_add(j, "prefill_tokens_per_second", s->prefill.median, NULL);
@@ -21,14 +47,20 @@ static void report_json(const struct batch *b, const struct speed *s)
     json_add(j, "peak_read_bytes_per_second", s->peak_read.median, NULL);
     json_add(j, "bandwidth_fraction", s->fraction.median, s->fraction_reason);
     json_add(j, "samples", (double)s->samples, NULL);
-    print_json(j);
+    if (c->count > 1) {
+        json_object_set_new(j, "vs", json_text(c->name[0]));
+        add_ratio(j, "decode_ratio", s->decode_ratio);
+        add_ratio(j, "prefill_ratio", s->prefill_ratio);
+    }
+    print_record(j, o, at == 0);
 }
 
-static void report_text(const struct batch *b, const struct speed *s)
+static void report_one(const struct batch *b, const struct contest *c)
 {
+    const struct speed *s = &c->speed[0];
     char bytes[16];
     printf("scheme     %s, KV cache %s, %d threads, kernels '%s', median of %zu samples\n",
-           b->scheme_text, dtypes[b->weights->kv].name, pool_threads(b->session.pool),
+           c->name[0], dtypes[c->sets[0]->kv].name, pool_threads(b->session.pool),
            isa_current()->name, s->samples);
     printf("decode     %.1f tokens/s (%.1f to %.1f)", s->decode.median, s->decode.least,
            s->decode.most);
@@ -48,25 +80,135 @@ static void report_text(const struct batch *b, const struct speed *s)
                s->fraction.most);
 }
 
+static void report_all(const struct batch *b, const struct contest *c)
+{
+    int width = 6; /* of the title */
+    char bytes[16];
+    for (size_t i = 0; i < c->count; i++)
+        width = (int)strlen(c->name[i]) > width ? (int)strlen(c->name[i]) : width;
+    printf("%d threads, kernels '%s', medians of %zu interleaved rounds; ratios to %s with their 95 %% intervals\n",
+           pool_threads(b->session.pool), isa_current()->name, c->speed[0].samples, c->name[0]);
+    printf("%-*s %10s %10s %8s %20s %20s\n", width, "SCHEME", "DECODE/s", "PREFILL/s", "BYTES", "DECODE RATIO",
+           "PREFILL RATIO");
+    for (size_t i = 0; i < c->count; i++) {
+        const struct speed *s = &c->speed[i];
+        printf("%-*s %10.1f %10.1f %8s  %5.3f (%5.3f-%5.3f)  %5.3f (%5.3f-%5.3f)\n", width, c->name[i],
+               s->decode.median, s->prefill.median, format_bytes(bytes, (double)s->bytes_per_token),
+               s->decode_ratio.median, s->decode_ratio.low, s->decode_ratio.high, s->prefill_ratio.median,
+               s->prefill_ratio.low, s->prefill_ratio.high);
+    }
+}
+
+/* ---- what is compared ------------------------------------------------------------------------ */
+
+/* The set of these words, after --kv: one more of the contest. */
+static bool add_set(struct batch *b, const struct options *o, const char *scheme, const char *recipe,
+                    struct contest *c, struct error *error)
+{
+    struct options one = *o;
+    one.scheme = scheme;
+    one.recipe = recipe;
+    if (c->count == MOST_COMPARED)
+        return error_set(error, "more than %d schemes to compare", MOST_COMPARED);
+    struct scheme *schemes = session_schemes(&b->session, error);
+    bool ok = schemes && apply_schemes(&one, b->session.model, schemes, error);
+    if (ok) {
+        scheme_words(&one, c->name[c->count]);
+        ok = (c->sets[c->count] = session_weights(&b->session, schemes, error));
+        c->count += ok;
+    }
+    free(schemes);
+    return ok;
+}
+
+/* One -s and one -r are one set together, as for all commands; more of them are a set each. */
+static bool add_sets(struct batch *b, const struct options *o, struct contest *c, struct error *error)
+{
+    bool together = o->candidate_count < 2 ||
+                    (o->candidate_count == 2 && o->scheme && o->recipe && !o->versus);
+    if (o->versus && !add_set(b, o, o->versus, NULL, c, error))
+        return false;
+    if (together)
+        return add_set(b, o, o->scheme, o->recipe, c, error);
+    for (size_t i = 0; i < o->candidate_count; i++)
+        if (!add_set(b, o, o->candidates[i].scheme, o->candidates[i].recipe, c, error))
+            return false;
+    return true;
+}
+
+/* Tokens of a sample that lasts, by how fast the first set is. */
+static bool choose_tokens(const struct batch *b, const struct contest *c, struct speed_plan *plan,
+                          struct error *error)
+{
+    struct speed_plan quick = *plan;
+    struct speed speed;
+    quick.samples = 2;
+    if (!speed_measure(&b->session, c->sets[0], &quick, NULL, &speed, error))
+        return false;
+    double tokens = SAMPLE_SECONDS * speed.decode.median;
+    if (tokens > (double)plan->decode_tokens)
+        plan->decode_tokens = (size_t)tokens;
+    return true;
+}
+
+static bool measure(const struct batch *b, const struct options *o, struct contest *c, struct error *error)
+{
+    struct bandwidth_probe probe = {0};
+    const struct weights *sets[MOST_COMPARED];
+    struct speed_plan plan = {.prompt_tokens = o->prompt_tokens ? (size_t)o->prompt_tokens : 64,
+                              .decode_tokens = o->given_tokens ? (size_t)o->tokens : 32,
+                              .samples = ROUNDS,
+                              .most_samples = c->count > 1 ? MOST_ROUNDS : 0,
+                              .batch = o->batch ? (size_t)o->batch : 1};
+    for (size_t i = 0; i < c->count; i++)
+        sets[i] = c->sets[i];
+    bool ok = c->count == 1 || o->given_tokens || choose_tokens(b, c, &plan, error);
+    ok = ok && bandwidth_open(&probe, b->session.pool, error) &&
+         speed_compare(&b->session, sets, c->count, &plan, &probe, c->speed, error);
+    bandwidth_close(&probe);
+    return ok;
+}
+
+static void report(const struct batch *b, const struct contest *c, const struct options *o)
+{
+    for (size_t i = 0; wants_records(o) && i < c->count; i++)
+        report_json(b, c, i, o);
+    if (wants_records(o))
+        return;
+    if (c->count > 1)
+        report_all(b, c);
+    else
+        report_one(b, c);
+}
+
 int run_bench(const struct options *o)
 {
     struct batch batch;
     struct error error;
+    struct contest *contest = calloc(1, sizeof *contest);
+    struct options plain = *o;
     int status;
-    if (!batch_open(&batch, o, &status, &error))
+    if (o->candidate_count > 1) /* each is applied for itself */
+        plain.scheme = plain.recipe = NULL;
+    if (!contest) {
+        error_set(&error, "not enough memory");
+        return complain(&error, EXIT_FAILED);
+    }
+    if (!check_candidates(o, &error)) {
+        free(contest);
+        return complain(&error, EXIT_USAGE);
+    }
+    if (!batch_open(&batch, &plain, &status, &error)) {
+        free(contest);
         return complain(&error, status);
-    struct bandwidth_probe probe = {0};
-    struct speed speed;
-    struct speed_plan plan = {.prompt_tokens = o->prompt_tokens ? (size_t)o->prompt_tokens : 64,
-                              .decode_tokens = o->given_tokens ? (size_t)o->tokens : 32,
-                              .samples = 9,
-                              .batch = o->batch ? (size_t)o->batch : 1};
-    bool ok = batch_pack(&batch, &error) &&
-              bandwidth_open(&probe, batch.session.pool, &error) &&
-              speed_measure(&batch.session, batch.weights, &plan, &probe, &speed, &error);
+    }
+    pool_bind_caller(batch.session.pool);
+    bool ok = add_sets(&batch, o, contest, &error) && measure(&batch, o, contest, &error);
     if (ok)
-        (o->json ? report_json : report_text)(&batch, &speed);
-    bandwidth_close(&probe);
+        report(&batch, contest, o);
+    for (size_t i = 0; i < contest->count; i++)
+        weights_unref(contest->sets[i]);
+    free(contest);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

@@ -8,41 +8,7 @@
 #include <unistd.h>
 
 /* Tokens run together: more are no faster, and the logits of each are kept until they are scored. */
-enum { SELF_TEXT_TOKENS = 2048, RUN_TOGETHER = 128 };
-
-static bool text_tokens(const struct batch *b, const struct options *o, struct tokens *tokens,
-                        struct error *error)
-{
-    if (o->text) {
-        size_t n;
-        char *text = read_study_text(o->text, &n, error);
-        bool ok = text && tokenize_text(&b->session, text, n, tokens, error);
-        free(text);
-        return ok;
-    }
-    size_t count = o->given_tokens ? (size_t)o->tokens : SELF_TEXT_TOKENS;
-    struct writer *w = writer_open(&b->session, count, SELF_TEXT_EVALUATION_SEED, error);
-    if (!w)
-        return false;
-    while (!writer_step(w, 1))
-        continue;
-    bool ok = true;
-    for (size_t i = 0; ok && i < writer_tokens(w)->count; i++)
-        ok = tokens_add(tokens, writer_tokens(w)->ids[i]) || error_set(error, "not enough memory");
-    writer_close(w);
-    return ok;
-}
-
-static bool choose_window(const struct session *s, const struct options *o, size_t *window,
-                          struct error *error)
-{
-    *window = o->window ? (size_t)o->window : quality_default_window(s->context);
-    if (*window > s->context)
-        return error_set(error, "--window %zu: the context holds %zu", *window, s->context);
-    if (*window < 2)
-        return error_set(error, "a window of %zu has nothing to predict; expected 2", *window);
-    return true;
-}
+enum { RUN_TOGETHER = 128 };
 
 static void progress(const struct quality_result *r, bool done)
 {
@@ -101,7 +67,7 @@ static void report_json(const struct batch *b, const struct quality_plan *p, con
     add_figure(j, "kl_max", r->kl_max);
     add_figure(j, "top1_agreement", r->top1);
     add_depth(j, d);
-    print_json(j);
+    print_record(j, o, true);
 }
 
 static void report_figures(const struct quality_result *r)
@@ -199,14 +165,14 @@ int run_eval(const struct options *o)
     struct quality_plan plan = {.bos = session_bos(&batch.session),
                                 .protocol = protocol_by_name(o->protocol),
                                 .chunk = RUN_TOGETHER};
-    bool ok = choose_window(&batch.session, o, &plan.window, &error) &&
-              text_tokens(&batch, o, &tokens, &error) && batch_pack(&batch, &error);
+    bool ok = evaluation_window(&batch.session, o, &plan.window, &error) &&
+              evaluation_tokens(&batch, o, &tokens, &error) && batch_pack(&batch, &error);
     plan.tokens = tokens.ids;
     plan.count = tokens.count;
     struct depth_profile *depth = NULL;
     ok = ok && evaluate(&batch, &plan, &r, &error) && (depth = look_through(&batch, &tokens, &error));
     if (ok)
-        (o->json ? report_json : report_text)(&batch, &plan, &r, depth, o);
+        (wants_records(o) ? report_json : report_text)(&batch, &plan, &r, depth, o);
     depth_unref(depth);
     free(tokens.ids);
     batch_close(&batch);

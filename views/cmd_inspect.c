@@ -2,7 +2,9 @@
 #include "batch.h"
 
 #include "../src/measure/output_error.h"
+#include "../src/measure/sensitivity.h"
 #include "../src/measure/weight_stats.h"
+#include "../src/quant/recipe.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,8 +28,37 @@ static double weight_sqnr_db(const struct weight_error *e)
 /* What is measured of a model's layers: arrays of tensor_count. */
 struct measured {
     struct output_error *outputs;
-    struct weight_stats *weights; /* for JSON only */
+    struct weight_stats *weights; /* for records only */
+    struct sensitivity *alone;    /* with --alone only */
+    struct recipe recipe;         /* of -r; without one no rules */
 };
+
+/* "line 3: blk.*.attn_* w8a8", the rule of -r that a layer took; false where none did. */
+static bool rule_text(const struct measured *m, const struct model *model, int tensor, char *out, size_t size)
+{
+    const struct rule *rule = recipe_rule(&m->recipe, model, tensor);
+    char scheme[SCHEME_TEXT];
+    if (rule)
+        snprintf(out, size, "line %d: %s %s", rule->line, rule->pattern, scheme_print(&rule->scheme, scheme));
+    return rule != NULL;
+}
+
+static void add_rule(json_t *j, const struct measured *m, const struct model *model, int tensor)
+{
+    char text[320];
+    if (rule_text(m, model, tensor, text, sizeof text))
+        json_object_set_new(j, "rule", json_text(text));
+    else
+        json_add(j, "rule", NAN, m->recipe.count ? "no rule matches" : "no recipe was given");
+}
+
+static void add_alone(json_t *j, const struct measured *m, int tensor)
+{
+    const struct sensitivity *s = m->alone ? &m->alone[tensor] : NULL;
+    const char *why = !s ? "measured with --alone only" : s->scored == 0 ? "as stored" : NULL;
+    json_add(j, "kl_alone", s ? s->kl : NAN, why);
+    json_add(j, "kl_alone_stderr", s ? s->kl_stderr : NAN, why);
+}
 
 /* Where the largest error sits. */
 static void add_place(json_t *j, const struct weight_error *e)
@@ -56,9 +87,15 @@ static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_st
     json_add(j, "scale_mean", s->scale_mean, no_scale);
 }
 
-static void report_json(const struct tensor *t, const struct packed *p, const struct output_error *e,
-                        const struct weight_stats *stats, const char *guidance, const char *reference)
+static void report_json(const struct batch *b, int tensor, const struct measured *measured,
+                        const struct options *o)
 {
+    const struct tensor *t = &b->session.model->tensors[tensor];
+    const struct packed *p = b->weights->layer[tensor];
+    const struct output_error *e = &measured->outputs[tensor];
+    const struct weight_stats *stats = &measured->weights[tensor];
+    const char *guidance = guidance_name(tensor_advice(b->session.model, tensor).guidance);
+    const char *reference = o->reference;
     char scheme[SCHEME_TEXT];
     const struct qmatrix *m = &p->matrix;
     double sqnr = weight_sqnr_db(&p->error), output = output_error_sqnr_db(e);
@@ -79,7 +116,9 @@ static void report_json(const struct tensor *t, const struct packed *p, const st
     if (!reference)
         json_object_set_new(j, "reference_reason", json_string(NO_REFERENCE));
     json_object_set_new(j, "guidance", json_string(guidance));
-    print_json(j);
+    add_rule(j, measured, b->session.model, tensor);
+    add_alone(j, measured, tensor);
+    print_record(j, o, tensor == 0);
 }
 
 static void format_db(char out[16], double db)
@@ -121,42 +160,47 @@ static struct widths find_widths(const struct batch *b)
     return w;
 }
 
-static void report_title(const struct widths *w)
+static void report_title(const struct widths *w, const struct measured *measured)
 {
-    printf("%-*s %*s %-*s %5s %5s %7s %6s %8s %s\n", w->name, "LAYER", w->shape, "SHAPE", w->scheme, "SCHEME",
-           "BYTES", "BITS", "SQNR dB", "OUT dB", "MAX ERR", "ADVICE");
+    printf("%-*s %*s %-*s %5s %5s %7s %6s %8s %s%s\n", w->name, "LAYER", w->shape, "SHAPE", w->scheme, "SCHEME",
+           "BYTES", "BITS", "SQNR dB", "OUT dB", "MAX ERR", measured->alone ? "   ALONE " : "",
+           measured->recipe.count ? "RULE" : "ADVICE");
 }
 
-static void report_text(const struct tensor *t, const struct packed *p, const struct output_error *e,
-                        const struct widths *w, const char *guidance)
+static void report_text(const struct batch *b, int tensor, const struct measured *measured,
+                        const struct widths *w)
 {
-    char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16];
+    const struct model *model = b->session.model;
+    const struct packed *p = b->weights->layer[tensor];
     const struct qmatrix *m = &p->matrix;
+    char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16], last[320], alone[16] = "";
     format_shape(shape, m);
     format_db(sqnr, weight_sqnr_db(&p->error));
-    format_db(output, output_error_sqnr_db(e));
-    printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8.3g %s\n", w->name, t->name, w->shape, shape, w->scheme,
-           scheme_print(&m->scheme, scheme), format_bytes(bytes, (double)m->bytes),
+    format_db(output, output_error_sqnr_db(&measured->outputs[tensor]));
+    if (measured->alone && measured->alone[tensor].scored > 0)
+        snprintf(alone, sizeof alone, "%8.2g ", measured->alone[tensor].kl);
+    else if (measured->alone)
+        snprintf(alone, sizeof alone, "%8s ", "-");
+    if (!rule_text(measured, model, tensor, last, sizeof last))
+        snprintf(last, sizeof last, "%s", measured->recipe.count ? "-"
+                                                                 : guidance_name(tensor_advice(model, tensor).guidance));
+    printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8.3g %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
+           w->scheme, scheme_print(&m->scheme, scheme), format_bytes(bytes, (double)m->bytes),
            8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,
-           (double)p->error.max_abs, guidance);
+           (double)p->error.max_abs, alone, last);
 }
 
 static void report_layers(const struct batch *b, const struct measured *measured,
                           const struct options *o)
 {
-    const struct model *m = b->session.model;
     struct widths widths = find_widths(b);
-    if (!o->json)
-        report_title(&widths);
-    for (size_t i = 0; i < m->tensor_count; i++) {
-        const char *guidance = guidance_name(tensor_advice(m, (int)i).guidance);
-        const struct packed *p = b->weights->layer[i];
-        if (o->json)
-            report_json(&m->tensors[i], p, &measured->outputs[i], &measured->weights[i], guidance,
-                        o->reference);
+    if (!wants_records(o))
+        report_title(&widths, measured);
+    for (int i = 0; i < (int)b->session.model->tensor_count; i++)
+        if (wants_records(o))
+            report_json(b, i, measured, o);
         else
-            report_text(&m->tensors[i], p, &measured->outputs[i], &widths, guidance);
-    }
+            report_text(b, i, measured, &widths);
 }
 
 static void report_totals(const struct batch *b, const struct options *o)
@@ -182,7 +226,7 @@ static void report_totals(const struct batch *b, const struct options *o)
 static void report(const struct batch *b, const struct measured *measured, const struct options *o)
 {
     report_layers(b, measured, o);
-    if (!o->json)
+    if (!wants_records(o))
         report_totals(b, o);
 }
 
@@ -211,25 +255,62 @@ static bool measure_weights(const struct batch *b, struct weight_stats *stats, s
     return ok;
 }
 
+/* On text that the model writes, as all is that this command measures. */
+static bool measure_alone(const struct batch *b, struct sensitivity *alone, struct error *error)
+{
+    const struct session *s = &b->session;
+    struct writer *writer = writer_open(s, SENSITIVITY_TOKENS, SELF_TEXT_EVALUATION_SEED, error);
+    while (writer && !writer_step(writer, 1))
+        continue;
+    struct sensitivity_job *job = NULL;
+    if (writer) {
+        const struct tokens *tokens = writer_tokens(writer);
+        struct sensitivity_plan plan = {tokens->ids, tokens->count, session_bos(s), s->context};
+        job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
+    }
+    while (job && !sensitivity_step(job, 0.2))
+        if (s->progress)
+            s->progress(s->progress_arg, "measuring each layer alone",
+                        (size_t)(sensitivity_fraction(job) * (double)s->model->parameters), s->model->parameters);
+    for (int t = 0; job && t < (int)s->model->tensor_count; t++)
+        alone[t] = sensitivity_of(job, t);
+    if (job && s->progress)
+        s->progress(s->progress_arg, "measuring each layer alone", s->model->parameters, s->model->parameters);
+    sensitivity_close(job);
+    writer_close(writer);
+    return job != NULL;
+}
+
+static bool measure(struct batch *b, const struct options *o, struct measured *m, struct error *error)
+{
+    size_t layers = b->session.model->tensor_count;
+    m->outputs = calloc(layers, sizeof *m->outputs);
+    m->weights = calloc(layers, sizeof *m->weights);
+    m->alone = o->alone ? calloc(layers, sizeof *m->alone) : NULL;
+    if (!m->outputs || !m->weights || (o->alone && !m->alone))
+        return error_set(error, "not enough memory");
+    if (o->recipe && !recipe_read(&m->recipe, o->recipe, error))
+        return false;
+    return batch_measure(b, error) && batch_pack(b, error) && measure_outputs(b, m->outputs, error) &&
+           (!wants_records(o) || measure_weights(b, m->weights, error)) &&
+           (!o->alone || measure_alone(b, m->alone, error));
+}
+
 int run_inspect(const struct options *o)
 {
     struct batch batch;
     struct error error;
+    struct measured measured = {0};
     int status;
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
-    size_t layers = batch.session.model->tensor_count;
-    struct measured measured = {calloc(layers, sizeof *measured.outputs),
-                                calloc(layers, sizeof *measured.weights)};
-    bool ok = measured.outputs && measured.weights
-                  ? batch_measure(&batch, &error) && batch_pack(&batch, &error)
-                  : error_set(&error, "not enough memory");
-    ok = ok && measure_outputs(&batch, measured.outputs, &error) &&
-         (!o->json || measure_weights(&batch, measured.weights, &error));
+    bool ok = measure(&batch, o, &measured, &error);
     if (ok)
         report(&batch, &measured, o);
     free(measured.outputs);
     free(measured.weights);
+    free(measured.alone);
+    recipe_free(&measured.recipe);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

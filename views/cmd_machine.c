@@ -186,7 +186,7 @@ static json_t *counters_json(const struct machine *m)
     return list;
 }
 
-static void report_json(const struct machine *m)
+static void report_json(const struct machine *m, const struct options *o)
 {
     const struct topology *t = m->topology;
     json_t *j = json_object();
@@ -212,7 +212,7 @@ static void report_json(const struct machine *m)
     json_object_set_new(j, "instruction_sets", sets_json());
     add_roofs(j, m);
     json_object_set_new(j, "counters", counters_json(m));
-    print_json(j);
+    print_record(j, o, true);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
@@ -258,7 +258,7 @@ int run_machine(const struct options *o)
     look_at_memory(&m);
     find_roofs(&m, pool, o->fresh, &roofs);
     if (o->json)
-        report_json(&m);
+        report_json(&m, o);
     else
         machine_lines(&m, print_line, NULL);
     pool_destroy(pool);

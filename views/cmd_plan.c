@@ -38,11 +38,12 @@ static bool is_given(const struct roof_pair *roof)
     return !isnan(roof->given);
 }
 
-static void measure(const struct batch *b, const struct scheme *schemes, size_t prompt, bool run,
+static void measure(struct batch *b, const struct scheme *schemes, size_t prompt, bool run,
                     struct row *row)
 {
     struct speed speed;
-    struct speed_plan plan = {prompt, DECODE_TOKENS, SAMPLES, 1};
+    struct speed_plan plan = {.prompt_tokens = prompt, .decode_tokens = DECODE_TOKENS, .samples = SAMPLES,
+                              .batch = 1};
     row->measured = NAN;
     if (!run) {
         error_set(&row->reason, "not run (--no-run)");
@@ -56,7 +57,7 @@ static void measure(const struct batch *b, const struct scheme *schemes, size_t 
     weights_unref(w);
 }
 
-static bool plan_scheme(const struct batch *b, const char *text, size_t position,
+static bool plan_scheme(struct batch *b, const char *text, size_t position,
                         const struct roof_pair *roof, bool run, struct row *row, struct error *error)
 {
     const struct session *s = &b->session;
@@ -80,7 +81,7 @@ static bool plan_scheme(const struct batch *b, const char *text, size_t position
     return ok;
 }
 
-static void report_json(const struct row *r, const struct roof_pair *roof)
+static void report_json(const struct row *r, const struct roof_pair *roof, const struct options *o, bool first)
 {
     json_t *j = json_object();
     bool given = is_given(roof);
@@ -98,7 +99,7 @@ static void report_json(const struct row *r, const struct roof_pair *roof)
     json_add(j, "here_predicted_tokens_per_second", r->here, unknown);
     json_add(j, "measured_tokens_per_second", r->measured,
              isnan(r->measured) ? r->reason.text : NULL);
-    print_json(j);
+    print_record(j, o, first);
 }
 
 static const char *rate_text(char out[32], double rate)
@@ -136,7 +137,7 @@ static void print_head(const struct roof_pair *roof, size_t position)
 }
 
 /* The median of some sweeps; a simulated topology does not say which caches they must exceed. */
-static void measure_here(const struct batch *b, struct roof_pair *roof)
+static void measure_here(struct batch *b, struct roof_pair *roof)
 {
     struct bandwidth_probe probe;
     double sweeps[7];
@@ -154,22 +155,25 @@ static void measure_here(const struct batch *b, struct roof_pair *roof)
 }
 
 /* Every usual scheme, a line each. */
-static bool report_all(const struct batch *b, const struct options *o, const struct roof_pair *roof,
+static bool report_all(struct batch *b, const struct options *o, const struct roof_pair *roof,
                        struct error *error)
 {
     size_t position = o->prompt_tokens ? (size_t)o->prompt_tokens : 64;
     bool in_cache = false;
     char cache[16];
-    if (!o->json)
+    if (!wants_records(o))
         print_head(roof, position);
     for (size_t i = 0; i < USUAL; i++) {
         struct row row;
         if (!plan_scheme(b, usual[i], position, roof, !o->no_run, &row, error))
             return false;
-        (o->json ? report_json : report_text)(&row, roof);
+        if (wants_records(o))
+            report_json(&row, roof, o, i == 0);
+        else
+            report_text(&row, roof);
         in_cache |= row.totals.bytes_per_token < topology()->last_level_cache;
     }
-    if (in_cache && !o->json)
+    if (in_cache && !wants_records(o))
         printf("What fits in the last-level cache (%s here) does not read memory: measured may exceed "
                "predicted.\n", format_bytes(cache, (double)topology()->last_level_cache));
     return true;

@@ -41,6 +41,7 @@
     X(SNAPSHOT, KEEP, K('s'), "s", "Snapshot", "keep the schemes in use, with their figures")      \
     X(SWAP, KEEP, K('x'), "x", "Swap", "swap between the last two snapshots")                      \
     X(EVALUATE, MEASURE, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")      \
+    X(TUNE, KEEP, K('T'), "T", "Tune", "search the best schemes within a budget; again: stop")     \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
     X(ALONE, MEASURE, K('E'), "E", NULL, "measure what each layer alone costs; again: stop")       \
     X(COMPARE_METHODS, ERROR, K('C'), "C", NULL, "methods side by side on this layer; again: stop") \

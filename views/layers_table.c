@@ -21,7 +21,7 @@ static const struct column columns_table[COLUMNS_COUNT] = {
     [C_ACT] = {"ACT", 10, .drop = 6},
     [C_GROUP] = {"GROUP", 8, .drop = 8},
     [C_SYM] = {"SYM", 5, .drop = 7},
-    [C_METHOD] = {"METHOD", 7, .drop = 2},
+    [C_METHOD] = {"METHOD", 14, .drop = 2},
     [C_SIZE] = {"SIZE", 7, .drop = 10, .right = true},
     [C_TIME] = {"us/TOK", 8, .drop = 9, .right = true},
     [C_RATE] = {"GB/s", 7, .drop = 5, .right = true},

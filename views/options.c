@@ -12,7 +12,7 @@
 enum {
     FOR_FILES = FOR_ALL & ~FOR_MACHINE,
     FOR_MODEL = FOR_FILES & ~FOR_TOKENIZE,
-    FOR_SCHEME = FOR_MODEL & ~FOR_PLAN,
+    FOR_SCHEME = FOR_MODEL & ~(FOR_PLAN | FOR_TUNE),
     FOR_KERNELS = FOR_MODEL | FOR_MACHINE
 };
 
@@ -25,11 +25,11 @@ const struct option_info option_table[] = {
      "instead of MODEL one of this shape with random weights, such as llama2-7b"},
     {0, "reference", "FILE", OPTION_STRING, AT(reference), 0, 0, FOR_TUI | FOR_EVAL | FOR_INSPECT,
      "another model file or folder, against which errors, KL and perplexity are measured"},
-    {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0, FOR_TUI | FOR_EVAL | FOR_LOGITS,
+    {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0, FOR_TUI | FOR_EVAL | FOR_LOGITS | FOR_TUNE,
      "text that quality is measured on; without it the model writes its own"},
     {0, "inject-outliers", "K:FACTOR", OPTION_STRING, AT(outliers), 0, 0, FOR_SCHEME,
      "make K channels of every norm FACTOR times as large and the weights behind them as much smaller"},
-    {0, "calibration", "FILE", OPTION_STRING, AT(calibration), 0, 0, FOR_SCHEME,
+    {0, "calibration", "FILE", OPTION_STRING, AT(calibration), 0, 0, FOR_SCHEME | FOR_TUNE,
      "text that methods calibrate on; without it the model writes its own"},
     {'z', "tokenizer", "FILE", OPTION_STRING, AT(tokenizer), 0, 0, FOR_FILES,
      "tokenizer file; without it one is looked for beside the model"},
@@ -44,13 +44,13 @@ const struct option_info option_table[] = {
      "tokens of the prompt whose prefill is timed (64)"},
     {0, "batch", "N", OPTION_INTEGER, AT(batch), 1, MOST_SEQUENCES, FOR_BENCH,
      "independent sequences that are decoded side by side (1)"},
-    {'w', "window", "N", OPTION_INTEGER, AT(window), 2, 1 << 28, FOR_TUI | FOR_EVAL,
+    {'w', "window", "N", OPTION_INTEGER, AT(window), 2, 1 << 28, FOR_TUI | FOR_EVAL | FOR_TUNE,
      "tokens in a window of evaluation; without it the smaller of the context and 512"},
-    {0, "protocol", "NAME", OPTION_STRING, AT(protocol), 0, 0, FOR_TUI | FOR_EVAL,
+    {0, "protocol", "NAME", OPTION_STRING, AT(protocol), 0, 0, FOR_TUI | FOR_EVAL | FOR_TUNE,
      "how perplexity is scored: full (default) or llamacpp"},
     {'p', "prompt", "TEXT", OPTION_STRING, AT(prompt), 0, 0, FOR_TUI | FOR_GENERATE | FOR_LOGITS,
      "text that the model continues"},
-    {'n', "tokens", "N", OPTION_INTEGER, AT(tokens), 1, 1 << 28, FOR_GENERATE | FOR_BENCH | FOR_EVAL,
+    {'n', "tokens", "N", OPTION_INTEGER, AT(tokens), 1, 1 << 28, FOR_GENERATE | FOR_BENCH | FOR_EVAL | FOR_TUNE,
      "tokens to generate (256), to time a sample (32), or of the model's own text (2048)"},
     {0, "seed", "N", OPTION_INTEGER, AT(seed), 0, 9007199254740992.0, FOR_TUI | FOR_GENERATE,
      "seed of the random numbers (1)"},
@@ -58,15 +58,29 @@ const struct option_info option_table[] = {
      "sampling temperature (1); 0 takes the most probable token"},
     {0, "top-p", "P", OPTION_REAL, AT(top_p), 0, 1, FOR_TUI | FOR_GENERATE,
      "sample from the most probable tokens that reach P together (0.9)"},
+    {0, "max-size", "SIZE", OPTION_STRING, AT(max_size), 0, 0, FOR_TUNE,
+     "bytes of all weights at most, such as 1.5M or 700000"},
+    {0, "max-bits", "B", OPTION_REAL, AT(max_bits), 1e-3, 64, FOR_TUNE,
+     "bits a weight at most, over the linear matrices inside blocks"},
+    {0, "min-tokens-per-second", "R", OPTION_REAL, AT(min_rate), 1e-3, 1e9, FOR_TUNE,
+     "decode tokens/s at least, on this machine"},
+    {0, "max-kl", "D", OPTION_REAL, AT(max_kl), 1e-12, 1e3, FOR_TUNE,
+     "KL divergence at most; alone it asks for the least size"},
     {0, "roof", "RATE", OPTION_STRING, AT(roof), 0, 0, FOR_PLAN,
      "read bandwidth of a machine that is not here: 2TB/s, 68GB/s, 900e9 or its name, such as h100"},
     {0, "no-run", NULL, OPTION_FLAG, AT(no_run), 0, 0, FOR_PLAN,
      "predict only: quantize nothing and run no scheme"},
+    {0, "alone", NULL, OPTION_FLAG, AT(alone), 0, 0, FOR_INSPECT,
+     "measure the KL divergence with each layer alone quantized, too"},
     {0, "fresh", NULL, OPTION_FLAG, AT(fresh), 0, 0, FOR_MACHINE,
      "measure the roofs again, though figures of before are kept"},
-    {'o', "output", "FILE", OPTION_STRING, AT(output), 0, 0, FOR_LOGITS, "file to write"},
+    {0, "csv", NULL, OPTION_FLAG, AT(csv), 0, 0, FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN,
+     "the same as lines of comma-separated values, the first one with their names"},
+    {0, "vs", "SCHEME", OPTION_STRING, AT(versus), 0, 0, FOR_BENCH,
+     "what all others are compared with, such as fp16; without it the first of several -s and -r"},
+    {'o', "output", "FILE", OPTION_STRING, AT(output), 0, 0, FOR_LOGITS | FOR_TUNE, "file to write"},
     {0, "json", NULL, OPTION_FLAG, AT(json), 0, 0,
-     FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_MACHINE, "one JSON object a line on standard output"},
+     FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_TUNE | FOR_MACHINE, "one JSON object a line on standard output"},
     {0, "ascii", NULL, OPTION_FLAG, AT(ascii), 0, 0, FOR_TUI, "draw with ASCII characters only"},
     {0, "no-color", NULL, OPTION_FLAG, AT(no_color), 0, 0, FOR_TUI,
      "no colours (as the environment variable NO_COLOR)"},
@@ -89,6 +103,8 @@ const struct subcommand subcommands[] = {
     {"logits", "[OPTIONS] [MODEL] -o FILE", "float32 logits, one row of vocabulary a token",
      run_logits},
     {"tokenize", "[OPTIONS] [MODEL]", "standard input to token ids, one a line", run_tokenize},
+    {"tune", "[OPTIONS] [MODEL] -o FILE", "search the best scheme of every layer within a budget; writes a recipe",
+     run_tune},
     {"machine", "[OPTIONS]", "caches, NUMA nodes, instruction sets, roofs, and which counters work",
      run_machine},
 };
@@ -129,6 +145,18 @@ static bool store(const struct option_info *o, const char *text, struct options 
         return parse_number(o, text, (double *)slot, error);
     }
     return false;
+}
+
+static bool add_candidate(const struct option_info *o, struct options *out, struct error *error)
+{
+    bool scheme = o->offset == AT(scheme), recipe = o->offset == AT(recipe);
+    if (!scheme && !recipe)
+        return true;
+    if (out->candidate_count == MOST_CANDIDATES)
+        return error_set(error, "more than %d -s and -r", MOST_CANDIDATES);
+    out->candidates[out->candidate_count++] =
+        (struct candidate){scheme ? out->scheme : NULL, recipe ? out->recipe : NULL};
+    return true;
 }
 
 static struct options defaults(void)
@@ -202,6 +230,8 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
             return NULL;
         }
         if (!store(o, optarg, out, error))
+            return NULL;
+        if (!add_candidate(o, out, error))
             return NULL;
         out->given_tokens |= o->offset == AT(tokens);
         out->given_temperature |= o->offset == AT(temperature);

@@ -10,13 +10,22 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
+enum { MOST_CANDIDATES = 16 };
+
 struct options {
     const char *model;     /* null: the built-in model */
     const char *scheme, *recipe, *tokenizer, *text, *prompt, *output, *isa, *protocol, *roof,
-        *kv, *synthetic, *reference, *calibration, *outliers;
+        *kv, *synthetic, *reference, *calibration, *outliers, *versus;
+    /* Every -s and -r in the order of the command line, for commands that compare; `scheme` and `recipe` are the
+     * last ones. */
+    struct candidate {
+        const char *scheme, *recipe; /* one of them */
+    } candidates[MOST_CANDIDATES];
+    size_t candidate_count;
     long batch, threads, context, window, tokens, prompt_tokens, seed;
-    double temperature, top_p;
-    bool json, help, version, ascii, no_color, no_mouse, no_run, fresh;
+    double temperature, top_p, max_bits, max_kl, min_rate;
+    const char *max_size;
+    bool json, csv, help, version, ascii, no_color, no_mouse, no_run, fresh, alone;
     bool given_tokens, given_temperature; /* -n, --temperature were on the command line */
 };
 
@@ -32,8 +41,9 @@ enum {
     FOR_GENERATE = 1 << 5,
     FOR_LOGITS = 1 << 6,
     FOR_TOKENIZE = 1 << 7,
-    FOR_MACHINE = 1 << 8,
-    FOR_ALL = (1 << 9) - 1
+    FOR_TUNE = 1 << 8,
+    FOR_MACHINE = 1 << 9,
+    FOR_ALL = (1 << 10) - 1
 };
 
 struct option_info {
@@ -75,6 +85,7 @@ int run_plan(const struct options *options);
 int run_generate(const struct options *options);
 int run_logits(const struct options *options);
 int run_tokenize(const struct options *options);
+int run_tune(const struct options *options);
 int run_machine(const struct options *options);
 
 #endif

@@ -164,6 +164,12 @@ static void act(struct tui *t, enum action a)
                  t->frame->text ? (unsigned long long)t->frame->text->seed : 1);
         ask_begin(t, ASK_SAMPLING, text);
         break;
+    case ACTION_TUNE:
+        if (t->frame->tuning)
+            tui_send(t, &(struct command){.kind = COMMAND_TUNE, .text = ""});
+        else
+            ask_begin(t, ASK_TUNE, "kl 0.01");
+        break;
     case ACTION_WRITE:
         ask_begin(t, ASK_WRITE, "recipe.txt");
         break;

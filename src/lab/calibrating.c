@@ -29,7 +29,7 @@ static void stop(struct lab *lab)
 void calibrating_end(struct lab *lab)
 {
     stop(lab);
-    writer_close(lab->calibrating.writer);
+    selftext_close(lab->calibrating.writer);
     free(lab->calibrating.text.tokens);
 }
 
@@ -37,7 +37,7 @@ void calibrating_end(struct lab *lab)
 static void give_up(struct lab *lab, const char *why)
 {
     stop(lab);
-    lab->comparing_asked = false; /* without a text nothing calibrates */
+    lab->comparing_asked = lab->tuning.asked = false; /* without a text nothing calibrates */
     for (int t = 0; t < (int)lab->session->model->tensor_count; t++)
         if (awaits(lab, t))
             lab->target[t] = lab->set->layer[t]->matrix.scheme;
@@ -57,7 +57,7 @@ static bool make_text(struct lab *lab, const struct tokens *tokens)
     return false;
 }
 
-/* A person's own text, or one that the reference writes. False while there is none. */
+/* A person's own text, or one that the model writes. False while there is none. */
 bool calibrating_text(struct lab *lab, double seconds)
 {
     struct calibrating *c = &lab->calibrating;
@@ -72,18 +72,17 @@ bool calibrating_text(struct lab *lab, double seconds)
             give_up(lab, error.text);
         return false;
     }
-    if (!c->writer && !(c->writer = writer_open(s, SELF_TEXT_CALIBRATION, SELF_TEXT_CALIBRATION_SEED, &error))) {
+    if (!c->writer && !(c->writer = selftext_open(s, &error))) {
         give_up(lab, error.text);
         return false;
     }
-    jobs_show(lab, "writing a text to calibrate on",
-              (double)writer_tokens(c->writer)->count / SELF_TEXT_CALIBRATION);
-    if (!writer_step(c->writer, seconds))
+    jobs_show(lab, "writing a text to calibrate on", selftext_fraction(c->writer));
+    if (!selftext_step(c->writer, seconds))
         return false;
-    bool ok = make_text(lab, writer_tokens(c->writer));
-    writer_close(c->writer);
+    selftext_take(c->writer, &c->text);
+    selftext_close(c->writer);
     c->writer = NULL;
-    return ok;
+    return true;
 }
 
 /* ---- the job --------------------------------------------------------------------------------- */

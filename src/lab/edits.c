@@ -135,7 +135,7 @@ static void push(struct scheme **stack, size_t *count, struct scheme *schemes)
 }
 
 /* Makes `schemes` the target, remembering the old one. */
-static void set_target(struct lab *lab, const struct scheme *schemes)
+void edits_use(struct lab *lab, const struct scheme *schemes)
 {
     push(lab->undo, &lab->undo_count, copy_target(lab));
     clear(lab->redo, &lab->redo_count);
@@ -238,7 +238,7 @@ static void apply_scheme(struct lab *lab, const int *tensors, size_t n, const st
     for (size_t i = 0; i < n; i++)
         schemes[tensors[i]] = scheme_for_tensor(lab->session->model, tensors[i], *scheme);
     struct scheme shown = schemes[tensors[0]];
-    set_target(lab, schemes);
+    edits_use(lab, schemes);
     free(schemes);
     say_change(lab, tensors, n, &shown);
 }
@@ -256,7 +256,7 @@ static void same_everywhere(struct lab *lab, const int *tensors, size_t n)
                 schemes[t] = lab->target[tensors[i]];
             }
     if (schemes)
-        set_target(lab, schemes);
+        edits_use(lab, schemes);
     free(schemes);
     lab_say(lab, false, "the same in every block: %zu layers changed", changed);
 }
@@ -302,7 +302,7 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
         snprintf(out + n, SCHEME_TEXT - n, " kv %s", dtypes[kv].name);
 }
 
-static void keep_snapshot(struct lab *lab)
+void edits_snapshot(struct lab *lab)
 {
     if (lab->snapshot_count == SNAPSHOTS) {
         lab_say(lab, true, "all %d snapshots are taken", SNAPSHOTS);
@@ -338,7 +338,7 @@ static void restore(struct lab *lab, int index)
         return;
     }
     int before = lab->current_snapshot;
-    set_target(lab, lab->snapshots[index].schemes);
+    edits_use(lab, lab->snapshots[index].schemes);
     if (before != index)
         lab->previous_snapshot = before;
     lab->current_snapshot = index;
@@ -385,7 +385,7 @@ void edits_apply(struct lab *lab, const struct command *c)
         step_back(lab, lab->redo, &lab->redo_count, lab->undo, &lab->undo_count, "redo");
         break;
     case COMMAND_SNAPSHOT:
-        keep_snapshot(lab);
+        edits_snapshot(lab);
         break;
     case COMMAND_RESTORE:
         restore(lab, c->index);

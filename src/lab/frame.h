@@ -163,6 +163,7 @@ struct frame {
     size_t snapshot_count;
     int current_snapshot;       /* -1: none */
 
+    bool tuning;                /* a search runs */
     const char *job;            /* what the machine works on beside the tokens, or null */
     double job_fraction;
     char status[256];           /* the last thing that was done or went wrong */

@@ -10,6 +10,8 @@
 #include "../measure/roofline.h"
 #include "../quant/quantization.h"
 #include "../quant/requant.h"
+#include "../quant/tune.h"
+#include "../selftext.h"
 #include "../text/stream.h"
 
 #include <pthread.h>
@@ -83,10 +85,20 @@ struct tally {
 /* ---- methods that look at activations (calibrating.c) --------------------------------------------- */
 
 struct calibrating {
-    struct writer *writer;         /* while the text is written */
+    struct selftext *writer;       /* while the text is written */
     struct calibration_text text;  /* tokens null: none yet */
     struct quantization *job;      /* or null */
     struct scheme *schemes;        /* that it makes */
+};
+
+/* ---- the search within a budget (tuning.c) -------------------------------------------------------- */
+
+struct tuning {
+    bool asked;
+    struct budget budget;
+    struct writer *writer;  /* while the text is written that it measures on */
+    struct tokens searched; /* that text */
+    struct tune *job;
 };
 
 /* What a layer alone costs, and the scheme that it had. */
@@ -151,6 +163,7 @@ struct lab {
     bool requantizing, describing;
     struct requant requant;
     struct calibrating calibrating;
+    struct tuning tuning;
     struct comparison *comparing;    /* or null */
     bool comparing_asked;
     int compared_tensor;
@@ -198,6 +211,8 @@ bool edits_begin(struct lab *lab, struct error *error);
 void edits_end(struct lab *lab);
 void edits_apply(struct lab *lab, const struct command *command);
 void edits_reconcile(struct lab *lab); /* brings the set towards the target as far as is instant */
+void edits_use(struct lab *lab, const struct scheme *schemes); /* as one change */
+void edits_snapshot(struct lab *lab);
 bool tensor_pending(const struct lab *lab, int tensor);
 
 /* text.c: the text being generated, and its meters */
@@ -230,6 +245,11 @@ bool comparing_slice(struct lab *lab, double seconds);
 void comparing_ask(struct lab *lab);
 void comparing_end(struct lab *lab);
 
+/* tuning.c: the search within a budget */
+bool tuning_slice(struct lab *lab, double seconds);
+void tuning_ask(struct lab *lab, const char *budget); /* while one runs: stops */
+void tuning_end(struct lab *lab);
+
 /* timings.c: jobs that time */
 void timings_begin(struct lab *lab);
 void timings_end(struct lab *lab);
@@ -251,6 +271,7 @@ bool evaluate_slice(struct lab *lab, double seconds);
 bool depth_slice(struct lab *lab, double seconds);
 bool sensitivity_slice(struct lab *lab, double seconds);
 void sensitivity_ask(struct lab *lab);
+struct quality_plan judging_plan(const struct lab *lab); /* of an evaluation, once its text is ready */
 
 /* counting.c: what the processor counts */
 void counting_begin(struct lab *lab); /* on the thread that runs the model */

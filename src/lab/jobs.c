@@ -108,7 +108,7 @@ static bool describe_slice(struct lab *lab, double seconds)
 
 static bool (*const slices[])(struct lab *, double) = {
     making_slice,   requantize_slice, calibrating_slice, describe_slice, roofs_slice, baseline_slice,
-    prefill_slice,  batch_slice,      write_slice,       comparing_slice, evaluate_slice, depth_slice,
+    prefill_slice,  batch_slice,      write_slice,       comparing_slice, tuning_slice, evaluate_slice, depth_slice,
     sensitivity_slice,
 };
 
@@ -123,6 +123,7 @@ void jobs_end(struct lab *lab)
 {
     requant_end(&lab->requant);
     comparing_end(lab);
+    tuning_end(lab);
     calibrating_end(lab);
     if (lab->describing)
         detail_end(&lab->describe);

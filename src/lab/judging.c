@@ -75,7 +75,7 @@ bool write_slice(struct lab *lab, double seconds)
 {
     struct error error;
     if (lab->evaluation_ready || lab->evaluation_reason ||
-        !(lab->evaluation_asked || lab->sensitivity_asked || lab->comparing_asked || (automatic(lab) && jobs_quiet(lab) > SETTLE_SECONDS)))
+        !(lab->evaluation_asked || lab->sensitivity_asked || lab->comparing_asked || lab->tuning.asked || (automatic(lab) && jobs_quiet(lab) > SETTLE_SECONDS)))
         return false;
     if (!lab->writer && !making_reference(lab, seconds, &error))
         return reference_unfinished(lab, &error);
@@ -100,9 +100,8 @@ bool write_slice(struct lab *lab, double seconds)
     return true;
 }
 
-static bool open_quality(struct lab *lab)
+struct quality_plan judging_plan(const struct lab *lab)
 {
-    struct error error;
     struct quality_plan plan = {.tokens = lab->evaluation.ids,
                                 .count = lab->evaluation.count,
                                 .bos = session_bos(lab->session),
@@ -110,6 +109,13 @@ static bool open_quality(struct lab *lab)
                                 .window = lab->options.window};
     if (plan.window == 0)
         plan.window = quality_default_window(lab->session->context);
+    return plan;
+}
+
+static bool open_quality(struct lab *lab)
+{
+    struct error error;
+    struct quality_plan plan = judging_plan(lab);
     lab->quality = quality_open(lab->session->model, lab->session->pool, &plan,
                                 lab->session->reference, lab->set, &error);
     if (!lab->quality) {

@@ -22,6 +22,7 @@ enum command_kind {
     COMMAND_EVALUATE,
     COMMAND_SENSITIVITY, /* measure what each layer alone costs; again: stop */
     COMMAND_COMPARE_METHODS, /* on the selected tensor; while that runs: stop */
+    COMMAND_TUNE,       /* text: a budget (budget_parse); while a search runs: stop it, keeping the best so far */
     COMMAND_ROOFS,      /* measure them anew */
     COMMAND_BATCH,      /* direction: more sequences side by side, or fewer */
     COMMAND_COUNT,      /* text: begin to count an event, or leave it out */

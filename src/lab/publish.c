@@ -175,6 +175,7 @@ static struct frame *make_frame(struct lab *lab)
     if (lab->evaluation_reason)
         f->quality.reason = lab->evaluation_reason;
     f->text = texts_frame(lab);
+    f->tuning = lab->tuning.asked;
     f->job = lab->job;
     f->job_fraction = lab->job_fraction;
     memcpy(f->status, lab->status, sizeof f->status);

@@ -8,8 +8,16 @@
 struct speed_plan {
     size_t prompt_tokens; /* prefilled in one pass */
     size_t decode_tokens; /* generated and timed a sample */
-    size_t samples;       /* at least 1; the figures are medians */
+    size_t samples;       /* rounds, at least 1; the figures are medians */
+    size_t most_samples;  /* of a comparison, which goes on up to here while ratios are uncertain; 0: samples */
     size_t batch;         /* sequences decoded side by side, 1..MOST_SEQUENCES */
+};
+
+/* Of rounds in which both were timed one after the other: the median of x / base, and the interval of its order
+ * statistics that holds the true median with a probability of at least 0.95 (where there are fewer than 6 rounds,
+ * their least and most). */
+struct ratio {
+    double median, low, high;
 };
 
 struct speed {
@@ -21,11 +29,24 @@ struct speed {
     struct spread fraction;  /* of adjacent pairs: bandwidth / the sweep just before */
     const char *fraction_reason; /* why there is none, or null */
     size_t samples;
+    struct ratio decode_ratio, prefill_ratio; /* to the first set of a comparison */
 };
+
+enum { MOST_COMPARED = 16 };
+
+/* The ratio of n pairs, n > 0. */
+struct ratio ratio_of(const double *x, const double *base, size_t n);
 
 /* Runs the plan, clamped to the context. probe null: no roof is measured. */
 bool speed_measure(const struct session *session, const struct weights *weights,
                    const struct speed_plan *plan, const struct bandwidth_probe *probe,
                    struct speed *out, struct error *error);
+
+/* The same for some sets (1..MOST_COMPARED) in interleaved rounds, each of which times every set once, forwards and
+ * backwards in turn: what else the machine does meanwhile meets all alike. Goes on while the interval of some
+ * ratio is wider than 2 %, up to most_samples. out: one a set. */
+bool speed_compare(const struct session *session, const struct weights *const sets[], size_t count,
+                   const struct speed_plan *plan, const struct bandwidth_probe *probe, struct speed *out,
+                   struct error *error);
 
 #endif

@@ -5,7 +5,7 @@
  * that brings a calibration text through the model: at each site the inputs of its layers are observed, the
  * layers quantized, and the text goes on. Where one of them is a GPTQ that asks for it (sequence=1, the usual),
  * the walk goes through what is quantized already, so that each layer is calibrated on what those before it
- * give now (Frantar et al. 2022, section 4); else through the stored weights, all at once. Last of all, with all
+ * give now (Frantar et al. 2022, section 4); else through the stored weights, all at once. Last of all, with the
  * others as they are then, those learn whose method is `qat` (qat.h). */
 #ifndef QTOP_QUANTIZATION_H
 #define QTOP_QUANTIZATION_H
@@ -22,7 +22,7 @@ struct calibration_text {
 
 enum {
     CALIBRATION_LEAST = 128,  /* tokens that a text must have */
-    CALIBRATION_MOST = 8192,  /* tokens of it that are used, but for learning from it */
+    CALIBRATION_MOST = 8192,  /* tokens of it that are used */
     CALIBRATION_WINDOW = 512,
 };
 
@@ -42,6 +42,7 @@ struct quantization_plan {
     struct weights *stored;         /* the model's stored weights */
     const struct scheme *schemes;   /* schemes_count */
     const struct calibration_text *text; /* may be null where no scheme calibrates */
+    const struct calibration_text *learning; /* that `qat` learns from, in windows as those; null: text */
 };
 
 struct quantization;
@@ -50,8 +51,11 @@ struct quantization;
 bool quantization_pending(const struct quantization_plan *plan, int tensor);
 bool quantization_calibrates(const struct quantization_plan *plan);
 
-/* Tokens of a text that pending tensors learn from at most; 0 where none learns. */
+/* Tokens that the pending tensors which learn ask for at most; 0 where none does. */
 size_t quantization_learns_from(const struct quantization_plan *plan);
+
+/* Whether what is to learn may: the model is small enough. Before a text of tokens is made. */
+bool quantization_may_learn(const struct quantization_plan *plan, size_t tokens, struct error *error);
 
 /* What the plan names must outlive the job; sets are referenced. Null with an error. */
 struct quantization *quantization_open(const struct quantization_plan *plan, struct error *error);
@@ -63,9 +67,13 @@ bool quantization_step(struct quantization *job, double seconds, bool *done, str
 /* Ends what learns with the best so far; other work goes on. */
 void quantization_stop_learning(struct quantization *job);
 
+/* What learns, for its figures; null before that begins and after it has ended. */
+struct qat;
+const struct qat *quantization_qat(const struct quantization *job);
+
 /* 0..1, and what is being done: "calibrating", "quantizing", "learning" with its figures. */
 double quantization_fraction(const struct quantization *job);
-const char *quantization_work(struct quantization *job);
+const char *quantization_work(const struct quantization *job);
 
 /* The finished set, now the caller's. */
 struct weights *quantization_take(struct quantization *job);
@@ -73,18 +81,5 @@ struct weights *quantization_take(struct quantization *job);
 /* What a person should know about how a tensor came about (damping that had to be raised, activations that are
  * not finite or never came), one line each; null past the end. */
 const char *quantization_note(const struct quantization *job, size_t i);
-
-/* What calibration chose, of a finished tensor: for the screens, until the job is closed. */
-struct quantization_choice {
-    double alpha;     /* of the input scale; NAN where there is none */
-    double damp;      /* that GPTQ's factor took; NAN */
-    size_t rounded;   /* rows that GPTQ left to rounding */
-    size_t outliers;  /* columns */
-};
-/* What learns: null before that begins and after it has ended. */
-struct qat;
-const struct qat *quantization_qat(const struct quantization *job);
-
-struct quantization_choice quantization_choice(const struct quantization *job, int tensor);
 
 #endif

@@ -183,6 +183,14 @@ bool recipe_apply(const struct recipe *recipe, const struct model *m, struct sch
     return true;
 }
 
+const struct rule *recipe_rule(const struct recipe *recipe, const struct model *m, int tensor)
+{
+    for (size_t i = recipe->count; i > 0; i--)
+        if (rule_matches(&recipe->rules[i - 1], m, tensor))
+            return &recipe->rules[i - 1];
+    return NULL;
+}
+
 void schemes_set_linear(const struct model *m, struct scheme scheme, struct scheme *schemes)
 {
     for (int t = 0; t < (int)m->tensor_count; t++) {

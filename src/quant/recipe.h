@@ -36,6 +36,9 @@ bool recipe_write(const char *path, const struct model *model, const struct sche
 bool recipe_apply(const struct recipe *recipe, const struct model *model, struct scheme *schemes,
                   struct error *error);
 
+/* The rule that decides a tensor's scheme (or kv_index): the last that matches; null where none does. */
+const struct rule *recipe_rule(const struct recipe *recipe, const struct model *model, int tensor);
+
 /* Gives the scheme to every linear matrix inside blocks: what -s does. */
 void schemes_set_linear(const struct model *model, struct scheme scheme, struct scheme *schemes);
 

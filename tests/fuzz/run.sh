@@ -25,7 +25,7 @@ tokenizer_json     4096 src/text/tokenizer_json.c src/text/json_rules.c src/text
 vocabulary         2048 src/text/vocabulary.c src/text/encoder.c src/text/spm.c src/text/bpe.c src/text/merge.c src/text/lookup.c src/text/matcher.c
 recipe             1024 src/quant/recipe.c
 safetensors        2048 src/model/safetensors.c src/model/jsontext.c src/model/weightfiles.c
-scheme              128 kernels/scheme.c
+scheme              192 kernels/scheme.c kernels/scheme_methods.c kernels/method.c
 unpickle           1024 src/model/unpickle.c src/model/unpickle_opcodes.c src/model/unpickle_objects.c
 "
 

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Prints docs/methods.md: method x bits x granularity on the built-in model and on stories260K.
+
+    python3 docs/methods.py build/qtop > docs/methods.md
+
+stories260K (llama2.c) is looked for as ../shared/models/stories260K.bin beside the sources, with tok512.bin next
+to it and a text to be judged by in ../shared/reference/stories260K/stories.txt; without it there is one table.
+Every figure comes from qtop eval, inspect and bench with --json; methods calibrate on 8192 tokens that the model
+writes itself.
+"""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+SHARED = TOP.parent / "shared"
+
+SCHEMES = [
+    "stored",
+    "int8", "int8/int8", "int8/int8:smoothquant", "int8/int8:gptq", "int8/int8.static", "int8/int8.static.kl",
+    "fp8e4m3", "fp8e4m3/fp8e4m3", "fp8e4m3/fp8e4m3.static:tensor", "fp8e5m2/fp8e5m2",
+    "int4:channel", "int4:channel:clip", "int4:channel:awq", "int4:channel:gptq", "int4:channel:clip+gptq",
+    "int4", "int4:clip", "int4:awq", "int4:awq+clip", "int4:gptq", "int4:awq+clip+gptq",
+    "int4:g32:asym", "int4:g32:asym:awq", "int4:g32:asym:gptq", "int4:g32:asym:awq+clip+gptq",
+]
+OUTLIERS = ["int8/int8", "int8/int8:smoothquant", "int8/int8:smoothquant(alpha=search)", "int8/int8:llmint8",
+            "int8/int8.static", "int8/int8.static:smoothquant", "fp8e4m3/fp8e4m3", "int4", "int4:awq",
+            "int4:gptq", "int4:awq+gptq"]
+
+
+def run(program, *words):
+    done = subprocess.run([program, *words], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def row(program, model, text, scheme):
+    words = ["--json", "-s", scheme, *model]
+    quality = run(program, "eval", "--text", text, *words)[0]
+    layers = run(program, "inspect", *words)
+    speed = run(program, "bench", "-n", "64", *words)[0]
+    linear = [l for l in layers if l["name"].startswith("blk.") and l["rows"] > 1]
+    bits = 8 * sum(l["bytes"] for l in linear) / sum(l["rows"] * l["cols"] for l in linear)
+    size = sum(l["bytes"] for l in layers)
+    more = 100 * (quality["perplexity"] / quality["perplexity_reference"] - 1)
+    return (f"| `{scheme}` | {bits:.2f} | {size / 1e6:.2f} | {quality['kl_divergence']:.5f} "
+            f"± {quality['kl_stderr']:.5f} | {quality['perplexity']:.4f} | {more:+.2f} % "
+            f"| {speed['decode_tokens_per_second']:.0f} |")
+
+
+def table(program, title, model, text, schemes):
+    print(f"\n## {title}\n")
+    print("| scheme | bits/weight | size, MB | KL divergence | perplexity | against stored | decode tokens/s |")
+    print("|---|---|---|---|---|---|---|")
+    for scheme in schemes:
+        print(row(program, model, text, scheme), flush=True)
+
+
+def main():
+    program = str(Path(sys.argv[1]).resolve())
+    print("# Methods compared\n\nMade by `docs/methods.py`; schemes as on the command line, numbers as the man page "
+          "defines them.\nTokens/s are of the machine that ran the script, with whatever else it did.")
+    builtin = [str(TOP / "data/stories.bin")]
+    held_out = str(TOP / "data/stories-heldout.txt")
+    table(program, "The built-in model, held-out stories", builtin, held_out, SCHEMES)
+    table(program, "The same with outliers: `--inject-outliers 6:200`", ["--inject-outliers", "6:200", *builtin],
+          held_out, OUTLIERS)
+    other = SHARED / "models/stories260K.bin"
+    if other.exists():
+        table(program, "stories260K", ["-z", str(SHARED / "models/tok512.bin"), str(other)],
+              str(SHARED / "reference/stories260K/stories.txt"), SCHEMES)
+
+
+main()

@@ -1,0 +1,72 @@
+/* Budgets of a search, in writing: see tune.h. */
+#include "tune.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool budget_check(const struct budget *b, struct error *error)
+{
+    int resources = (b->max_size > 0) + (b->max_bits > 0) + (b->min_rate > 0);
+    if (resources > 1)
+        return error_set(error, "more than one budget of size, bits and tokens/s: expected one, with or without one of "
+                                "KL divergence");
+    return resources > 0 || b->max_kl > 0 ||
+           error_set(error, "no budget: expected one of size, bits, tokens/s or KL divergence");
+}
+
+bool size_parse(const char *name, const char *text, double *out, struct error *error)
+{
+    static const char units[] = " kMGT";
+    char *end;
+    double v = strtod(text, &end);
+    const char *unit = end != text && *end && *end != ' ' ? strchr(units, *end == 'K' ? 'k' : *end) : units;
+    if (end != text && unit && (!*end || !end[1])) {
+        *out = v * pow(1000, (double)(unit - units));
+        if (*out >= 1 && *out <= 1e18)
+            return true;
+    }
+    return error_set(error, "%s '%.32s': expected bytes, such as 700000, 1.5M or 4G", name, text);
+}
+
+static bool number_parse(const char *name, const char *text, double least, double most, double *out,
+                         struct error *error)
+{
+    char *end;
+    *out = strtod(text, &end);
+    return (end != text && !*end && *out >= least && *out <= most) ||
+           error_set(error, "%s '%.32s': expected a number from %g to %g", name, text, least, most);
+}
+
+static bool set(struct budget *b, const char *word, const char *value, struct error *error)
+{
+    if (strcmp(word, "size") == 0)
+        return size_parse(word, value, &b->max_size, error);
+    if (strcmp(word, "bits") == 0)
+        return number_parse(word, value, 1e-3, 64, &b->max_bits, error);
+    if (strcmp(word, "kl") == 0)
+        return number_parse(word, value, 1e-12, 1e3, &b->max_kl, error);
+    if (strcmp(word, "rate") == 0)
+        return number_parse(word, value, 1e-3, 1e9, &b->min_rate, error);
+    return error_set(error, "'%.32s': expected size, bits, kl or rate", word);
+}
+
+bool budget_parse(const char *text, struct budget *out, struct error *error)
+{
+    char copy[128], *save, *word, *value;
+    struct budget b = {0};
+    if (strlen(text) >= sizeof copy)
+        return error_set(error, "the budget is too long");
+    strcpy(copy, text);
+    for (word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+        value = strtok_r(NULL, " ", &save);
+        if (!value)
+            return error_set(error, "'%.32s': expected a value behind it, such as kl 0.01", word);
+        if (!set(&b, word, value, error))
+            return false;
+    }
+    if (!budget_check(&b, error))
+        return false;
+    *out = b;
+    return true;
+}

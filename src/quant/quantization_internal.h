@@ -1,0 +1,106 @@
+/* quantization_internal.h - what the files of the job share. */
+#ifndef QTOP_QUANTIZATION_INTERNAL_H
+#define QTOP_QUANTIZATION_INTERNAL_H
+
+#include "../engine/hold.h"
+#include "../engine/walk.h"
+#include "calibration.h"
+#include "factor.h"
+#include "qat.h"
+#include "quantization.h"
+#include "requant.h"
+#include "scaling.h"
+
+/* What is under way. The stages of a site repeat for each of its tensors from STAGE_SCALE on. */
+enum stage {
+    STAGE_PLAIN,   /* tensors without calibration */
+    STAGE_WALK,
+    STAGE_OBSERVE, /* statistics and the Hessian */
+    STAGE_SCALE,   /* the search for an input scale */
+    STAGE_FACTOR,  /* of the Hessian */
+    STAGE_PACK,
+    STAGE_LEARN,   /* all tensors that do, together */
+    STAGE_LEARNED, /* one after another is packed */
+    STAGE_DONE
+};
+
+enum { NOTE = 200 };
+
+struct quantization {
+    struct quantization_plan plan;
+    struct weights *set;
+    enum stage stage;
+    bool sequence;
+    bool *pending;
+    size_t weights_done, weights_all;
+    char (*notes)[NOTE];
+    size_t note_count;
+
+    struct walk *walk;
+    size_t last_site;             /* beyond which no tensor is pending */
+    struct site_stats stats;      /* of the site */
+    float *importance;            /* cols, see struct calibrated; of the tensor under way */
+    struct hessian hessian;
+    size_t observed;              /* tokens in the Hessian */
+    int tensors[SITE_TENSORS], next; /* the site's, and the one under way (or next plain one) */
+    size_t tensor_count;
+    int held;                     /* of `tensors`, how many are acquired */
+
+    struct scaling scaling;       /* of the tensor under way */
+    bool searching;
+    float *input_scale;           /* of the last search, for ... */
+    struct scheme scaled_for;
+    double alpha;
+    struct factor factor;         /* of the last factorization, for ... */
+    struct scheme factored_for;
+    double damp;                  /* to try */
+    struct requant job;
+    bool packing;
+
+    bool learning;                /* there are tensors that learn: */
+    bool *learns;                 /* which ones */
+    struct qat *qat;
+    struct hold hold;             /* of the stored weights, meanwhile */
+    bool stop_learning;
+    char work[120];
+};
+
+/* Whether a scheme learns; whether it calibrates in the walk. */
+static inline bool scheme_learns(const struct scheme *s)
+{
+    return !s->stored && methods_have(&s->methods, METHOD_QAT);
+}
+static inline bool scheme_walks(const struct scheme *s)
+{
+    return scheme_calibrates(s) && !scheme_learns(s);
+}
+
+/* Keeps one line about a tensor. */
+void quantization_say(struct quantization *q, int tensor, const char *text);
+
+/* A slice of packing; *done when the matrix is in the set. */
+bool quantization_pack(struct quantization *q, double seconds, bool *done, struct error *error);
+
+/* A slice of each stage of a site; they lead from one to the next by q->stage. */
+bool site_walk(struct quantization *q, double seconds, struct error *error);
+bool site_observe(struct quantization *q, double seconds, struct error *error);
+bool site_search_scale(struct quantization *q, double seconds, struct error *error);
+bool site_factorize(struct quantization *q, double seconds, struct error *error);
+bool site_pack(struct quantization *q, double seconds, struct error *error);
+
+/* What comes when no tensor waits for the walk. */
+static inline enum stage stage_after_walk(const struct quantization *q)
+{
+    return q->learning ? STAGE_LEARN : STAGE_DONE;
+}
+
+/* Whether what learns fits; a slice of it, with its words; a slice of packing what it made. */
+bool learn_fits(const struct quantization *q, struct error *error);
+bool learn_step(struct quantization *q, double seconds, struct error *error);
+const char *learn_work(struct quantization *q);
+bool learn_pack(struct quantization *q, double seconds, struct error *error);
+
+/* Lets go of what belongs to one site. */
+void site_leave(struct quantization *q);
+
+#endif

@@ -1,0 +1,292 @@
+/* One site of a quantization: what its inputs look like, and its tensors one after the other. */
+#include "../measure/clock.h"
+#include "../model/resident.h"
+#include "llmint8.h"
+#include "quantization_internal.h"
+#include "static_range.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- a site ---------------------------------------------------------------------------------- */
+
+static const struct scheme *scheme_of(const struct quantization *q)
+{
+    return &q->plan.schemes[q->tensors[q->next]];
+}
+
+/* Whether tensor i of the site is to be calibrated. */
+static bool wanted(const struct quantization *q, size_t i)
+{
+    int t = q->tensors[i];
+    return q->pending[t] && scheme_walks(&q->plan.schemes[t]);
+}
+
+static bool wants_hessian(const struct quantization *q)
+{
+    bool any = false;
+    for (size_t i = 0; i < q->tensor_count; i++)
+        any |= wanted(q, i) && methods_have(&q->plan.schemes[q->tensors[i]].methods, METHOD_GPTQ);
+    return any;
+}
+
+void site_leave(struct quantization *q)
+{
+    for (; q->held > 0; q->held--)
+        model_release(q->plan.model, q->tensors[q->held - 1]);
+    site_stats_free(&q->stats);
+    hessian_free(&q->hessian);
+    factor_free(&q->factor);
+    free(q->importance);
+    free(q->input_scale);
+    q->importance = q->input_scale = NULL;
+    q->observed = 0;
+    q->tensor_count = 0;
+}
+
+/* Leads to the next tensor of the site that is to be calibrated, or on. */
+static void next_tensor(struct quantization *q, int from)
+{
+    q->next = from;
+    while (q->next < (int)q->tensor_count && !wanted(q, (size_t)q->next))
+        q->next++;
+    q->stage = STAGE_SCALE;
+    if (q->next < (int)q->tensor_count)
+        return;
+    size_t site = walk_site(q->walk);
+    site_leave(q);
+    q->stage = site < q->last_site ? STAGE_WALK : stage_after_walk(q);
+}
+
+bool site_walk(struct quantization *q, double seconds, struct error *error)
+{
+    bool arrived, any = false;
+    struct weights *set = q->sequence ? q->set : q->plan.stored;
+    if (!walk_step(q->walk, set, seconds, &arrived, error))
+        return false;
+    if (!arrived)
+        return true;
+    q->tensor_count = walk_site_tensors(q->plan.model, walk_site(q->walk), q->tensors);
+    for (size_t i = 0; i < q->tensor_count; i++)
+        any |= wanted(q, i);
+    if (any)
+        q->stage = STAGE_OBSERVE;
+    return true;
+}
+
+/* What a person should know of the site's activations. */
+static bool judge_activations(struct quantization *q, struct error *error)
+{
+    char text[160];
+    const char *name = q->plan.model->tensors[q->tensors[0]].name;
+    if (q->stats.tokens == 0)
+        return error_set(error, "%s: no token of the calibration text gives finite activations", name);
+    if (q->stats.odd == 0)
+        return true;
+    snprintf(text, sizeof text, "activations of %zu of %zu calibration tokens are not finite and left out",
+             q->stats.odd, q->stats.odd + q->stats.tokens);
+    quantization_say(q, q->tensors[0], text);
+    return true;
+}
+
+static bool begin_site(struct quantization *q, struct error *error)
+{
+    const struct quantization_plan *p = &q->plan;
+    size_t cols = p->model->tensors[q->tensors[0]].stored.cols;
+    if (!site_stats_make(&q->stats, p->pool, walk_input(q->walk), walk_stride(q->walk), cols,
+                         p->text->count, error) ||
+        !judge_activations(q, error))
+        return false;
+    q->importance = malloc(cols * sizeof *q->importance);
+    if (!q->importance)
+        return error_set(error, "not enough memory for calibration");
+    for (; q->held < (int)q->tensor_count; q->held++)
+        if (!model_acquire(p->model, q->tensors[q->held], p->pool, error))
+            return false;
+    return !wants_hessian(q) || hessian_open(&q->hessian, cols, error);
+}
+
+bool site_observe(struct quantization *q, double seconds, struct error *error)
+{
+    double begin = clock_seconds();
+    size_t count = q->plan.text->count, stride = walk_stride(q->walk);
+    if (q->stats.cols == 0 && !begin_site(q, error))
+        return false;
+    while (q->hessian.cols && q->observed < count) {
+        size_t left = count - q->observed, n = left < HESSIAN_CHUNK ? left : HESSIAN_CHUNK;
+        hessian_add(&q->hessian, q->plan.pool, walk_input(q->walk) + q->observed * stride, stride, n);
+        q->observed += n;
+        if (clock_seconds() - begin > seconds && q->observed < count)
+            return true;
+    }
+    next_tensor(q, 0);
+    return true;
+}
+
+/* ---- a calibrated tensor --------------------------------------------------------------------- */
+
+/* Whether activations ever reached the site. */
+static bool reached(const struct quantization *q)
+{
+    bool any = false;
+    for (size_t c = 0; c < q->stats.cols; c++)
+        any |= site_largest(&q->stats, c) > 0;
+    return any;
+}
+
+/* A slice of the search for an input scale; siblings of the same scheme share what was found. */
+bool site_search_scale(struct quantization *q, double seconds, struct error *error)
+{
+    const struct scheme *s = scheme_of(q);
+    double begin = clock_seconds();
+    bool done = false;
+    q->stage = STAGE_FACTOR;
+    q->damp = (double)s->methods.value[PARAMETER_DAMP];
+    if (!scaling_of(s) || (q->input_scale && scheme_equal(s, &q->scaled_for)))
+        return true;
+    q->stage = STAGE_SCALE;
+    if (!q->searching && !(q->searching = scaling_open(&q->scaling, q->plan.model, q->plan.pool, q->tensors,
+                                                       q->tensor_count, &q->stats, s, error))) {
+        scaling_close(&q->scaling);
+        return false;
+    }
+    while (!done) {
+        if (!scaling_step(&q->scaling, &done, error))
+            return false;
+        if (!done && clock_seconds() - begin > seconds)
+            return true;
+    }
+    free(q->input_scale);
+    q->input_scale = q->scaling.best;
+    q->scaling.best = NULL;
+    q->alpha = q->scaling.best_alpha;
+    q->scaled_for = *s;
+    scaling_close(&q->scaling);
+    q->searching = false;
+    factor_free(&q->factor); /* of other scales */
+    q->stage = STAGE_FACTOR;
+    return true;
+}
+
+static const float *scale_of(const struct quantization *q)
+{
+    return scaling_of(scheme_of(q)) ? q->input_scale : NULL;
+}
+
+static bool same_factor(const struct scheme *a, const struct scheme *b)
+{
+    return !scaling_of(a) == !scaling_of(b) &&
+           a->methods.value[PARAMETER_DAMP] == b->methods.value[PARAMETER_DAMP] &&
+           a->methods.value[PARAMETER_ACT_ORDER] == b->methods.value[PARAMETER_ACT_ORDER];
+}
+
+/* A slice of the factorization; the damping is raised until it succeeds. */
+bool site_factorize(struct quantization *q, double seconds, struct error *error)
+{
+    const struct scheme *s = scheme_of(q);
+    const struct parameter_form *damp = &parameter_forms[PARAMETER_DAMP];
+    double begin = clock_seconds();
+    q->stage = STAGE_PACK;
+    if (!methods_have(&s->methods, METHOD_GPTQ) || !reached(q))
+        return true;
+    bool there = q->factor.cols && same_factor(s, &q->factored_for);
+    if (there && q->factor.l.done == q->factor.cols)
+        return true;
+    q->stage = STAGE_FACTOR;
+    if (!there) {
+        factor_free(&q->factor);
+        if (!factor_open(&q->factor, &q->hessian, scale_of(q), q->damp,
+                         s->methods.value[PARAMETER_ACT_ORDER] != 0, error))
+            return false;
+        q->factored_for = *s;
+    }
+    while (!factor_step(&q->factor, q->plan.pool))
+        if (clock_seconds() - begin > seconds)
+            return true;
+    if (!q->factor.l.failed)
+        return true;
+    factor_free(&q->factor);
+    q->damp *= 10;
+    return q->damp <= 1e9 * (double)damp->most ||
+           error_set(error, "%s: the Hessian of its inputs cannot be factored",
+                     q->plan.model->tensors[q->tensors[q->next]].name);
+}
+
+static void tell_damping(struct quantization *q, int tensor, const struct scheme *s)
+{
+    char text[120];
+    double wanted_damp = (double)s->methods.value[PARAMETER_DAMP];
+    if (!(q->factor.damp > 5 * wanted_damp))
+        return;
+    snprintf(text, sizeof text, "damping raised from %g to %g: its Hessian is nearly singular", wanted_damp,
+             q->factor.damp);
+    quantization_say(q, tensor, text);
+}
+
+/* Mean of the squared activations that the matrix takes. */
+static const float *weigh_columns(struct quantization *q, const float *input_scale)
+{
+    for (size_t c = 0; c < q->stats.cols; c++) {
+        double scale = input_scale ? (double)input_scale[c] : 1;
+        q->importance[c] = (float)(q->stats.sum_squares[c] / (double)q->stats.tokens / (scale * scale));
+    }
+    return q->importance;
+}
+
+/* For whoever looks at the matrix later. */
+static void record(struct quantization *q, const struct calibrated *c)
+{
+    struct found *found = &q->job.out->found;
+    found->alpha = c->input_scale ? q->alpha : 0;
+    found->damp = c->factor ? c->factor->damp : 0;
+    found->outliers = c->outlier_count;
+}
+
+static bool begin_packing(struct quantization *q, struct error *error)
+{
+    const struct quantization_plan *p = &q->plan;
+    int tensor = q->tensors[q->next];
+    const struct scheme *s = scheme_of(q);
+    struct calibrated c = {.input_scale = scale_of(q)};
+    struct act_grid grid;
+    uint32_t *outliers = NULL;
+    if (!reached(q))
+        quantization_say(q, tensor, "no activation of the calibration text reached it");
+    if (methods_have(&s->methods, METHOD_AWQ))
+        c.importance = weigh_columns(q, c.input_scale);
+    if (s->act_range) {
+        if (!static_range_choose(s, &q->stats, c.input_scale, &grid, error))
+            return false;
+        c.act_scale = grid.scale;
+        c.act_zero = grid.zero;
+    }
+    if (methods_have(&s->methods, METHOD_LLMINT8)) {
+        outliers = malloc(q->stats.cols * sizeof *outliers);
+        if (!outliers)
+            return error_set(error, "not enough memory for outlier columns");
+        c.outlier_count = outlier_columns(&q->stats, (double)s->methods.value[PARAMETER_THRESHOLD], outliers);
+        c.outliers = outliers;
+    }
+    if (q->factor.cols && methods_have(&s->methods, METHOD_GPTQ)) {
+        c.factor = &q->factor;
+        tell_damping(q, tensor, s);
+    }
+    q->packing = requant_begin_calibrated(&q->job, p->model, tensor, s, &c, p->pool, error);
+    free(outliers); /* the matrix has its own */
+    if (q->packing)
+        record(q, &c);
+    return q->packing;
+}
+
+bool site_pack(struct quantization *q, double seconds, struct error *error)
+{
+    bool done = false;
+    if (!q->packing && !begin_packing(q, error))
+        return false;
+    if (!quantization_pack(q, seconds, &done, error))
+        return false;
+    if (done)
+        next_tensor(q, q->next + 1);
+    return true;
+}
+

@@ -1,0 +1,73 @@
+/* tune.h - a search for the best scheme of every layer within a budget.
+ *
+ * For every scheme on offer the whole model is quantized once, and what each layer costs in it is measured: its bytes,
+ * its time in a decode step, and the KL divergence with that layer alone (sensitivity.h). Losses of layers are then
+ * taken to add up, and the best choice of each is found exactly (knapsack.h). What was found is made and evaluated on
+ * a text that the search did not see; a budget of KL divergence is met by evaluations alone. */
+#ifndef QTOP_TUNE_H
+#define QTOP_TUNE_H
+
+#include "../measure/quality.h"
+#include "quantization.h"
+
+/* One of the first three, or max_kl alone, which asks for the least size; 0: no such budget. */
+struct budget {
+    double max_size;  /* bytes of everything */
+    double max_bits;  /* a weight, over the linear matrices inside blocks; others stay as stored */
+    double min_rate;  /* decode tokens/s */
+    double max_kl;    /* nats, on the text of the verification */
+};
+
+/* A budget in writing: one or two of "size 1.5M", "bits 4.5", "kl 0.01", "rate 50". */
+bool budget_parse(const char *text, struct budget *out, struct error *error);
+
+/* Bytes in writing: "700000", "1.5M", in powers of 1000; the error calls it `name`. */
+bool size_parse(const char *name, const char *text, double *out, struct error *error);
+
+/* False where nothing or too much is asked for. */
+bool budget_check(const struct budget *budget, struct error *error);
+
+struct tune_plan {
+    const struct model *model;
+    struct pool *pool;             /* whose caller runs the job */
+    struct weights *stored;
+    struct budget budget;
+    const struct calibration_text *text; /* outlives the job */
+    const int32_t *search;         /* tokens that the search measures on, without BOS; copied as far as used */
+    size_t search_count;
+    struct quality_plan verify;    /* of another text; outlives the job */
+    size_t context;
+};
+
+struct tune;
+
+struct tune *tune_open(const struct tune_plan *plan, struct error *error);
+void tune_close(struct tune *job);
+
+/* Works for about `seconds`; *done: the search is over. False with an error: an impossible budget names what can be
+ * reached. */
+bool tune_step(struct tune *job, double seconds, bool *done, struct error *error);
+
+/* 0..1, and what is being done. */
+double tune_fraction(const struct tune *job);
+const char *tune_work(const struct tune *job);
+
+/* What was found: of a job that is done or, where it was stopped, the best so far; false where there is none yet. */
+struct tuned {
+    const struct scheme *schemes;  /* schemes_count; the job's */
+    struct weights *set;           /* made of them; the job's */
+    size_t size;
+    double bits_per_weight, rate;  /* rate: predicted from the layers' times */
+    struct quality_result quality; /* measured */
+    double predicted_kl;           /* the layers' own, added up */
+};
+bool tune_best(const struct tune *job, struct tuned *out);
+
+/* The curve that was searched: for every step the least predicted KL within a cost (bytes, or seconds a token where
+ * the budget is a rate). At most `most` points are written, ends included; returns how many. */
+struct tune_point {
+    double cost, kl;
+};
+size_t tune_curve(const struct tune *job, struct tune_point *out, size_t most);
+
+#endif

@@ -1,0 +1,31 @@
+/* selftext.h - the text that methods calibrate on where none is given: the model writes it.
+ *
+ * Every window is a sequence of its own and all are written side by side, so that weights are read once for
+ * all: with the stored weights, temperature 1, from BOS; after the end of a text the next one begins. The same
+ * model writes the same. */
+#ifndef QTOP_SELFTEXT_H
+#define QTOP_SELFTEXT_H
+
+#include "quant/quantization.h"
+#include "session.h"
+
+/* Windows: so many, or as many as have KV caches of together SELFTEXT_CACHES bytes, but at least enough for a
+ * text of CALIBRATION_LEAST tokens. */
+enum { SELFTEXT_WINDOWS = CALIBRATION_MOST / CALIBRATION_WINDOW, SELFTEXT_CACHES = 1 << 30 };
+
+struct selftext;
+struct selftext *selftext_open(const struct session *session, struct error *error);
+
+/* The same of up to MOST_SEQUENCES windows, with another seed. */
+struct selftext *selftext_open_of(const struct session *session, size_t windows, uint64_t seed,
+                                  struct error *error);
+void selftext_close(struct selftext *text);
+
+/* Writes for about `seconds`, at least a token of every window; true when all is written. */
+bool selftext_step(struct selftext *text, double seconds);
+double selftext_fraction(const struct selftext *text);
+
+/* The finished text, now the caller's, who frees out->tokens. */
+void selftext_take(struct selftext *text, struct calibration_text *out);
+
+#endif

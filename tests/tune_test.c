@@ -1,0 +1,296 @@
+/* The search within a budget: the knapsack against all choices, budgets in writing, and a whole search on a small
+ * model. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "modelfile.h"
+#include "support.h"
+
+#include "../src/quant/knapsack.h"
+#include "../src/quant/tune.h"
+#include "../src/session.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the knapsack ---------------------------------------------------------------------------- */
+
+enum { ITEMS = 6, CHOICES = 4 };
+
+/* The least loss within a budget, of all 4^6 selections. */
+static double brute_force(const double *cost, const double *loss, double budget)
+{
+    double best = INFINITY;
+    for (unsigned code = 0; code < 1u << 2 * ITEMS; code++) {
+        double c = 0, l = 0;
+        for (unsigned i = 0; i < ITEMS; i++) {
+            unsigned choice = code >> 2 * i & 3;
+            c += cost[i * CHOICES + choice];
+            l += loss[i * CHOICES + choice];
+        }
+        if (c <= budget && l < best) /* a loss that is no number never is */
+            best = l;
+    }
+    return best;
+}
+
+static void test_knapsack_against_all_choices(void **state)
+{
+    double cost[ITEMS * CHOICES], loss[ITEMS * CHOICES];
+    uint64_t seed = 3;
+    (void)state;
+    for (int trial = 0; trial < 30; trial++) {
+        for (size_t i = 0; i < ITEMS * CHOICES; i++) {
+            cost[i] = (double)(1 + random_below(&seed, 1000));
+            loss[i] = random_uniform(&seed);
+        }
+        loss[random_below(&seed, ITEMS) * CHOICES + 1] = NAN; /* a choice that an item does not have */
+        struct knapsack k;
+        struct error error;
+        assert_true(knapsack_solve(&k, ITEMS, CHOICES, cost, loss, &error));
+        double last = INFINITY;
+        for (int b = 0; b <= 20; b++) {
+            double budget = k.least + (k.most - k.least) * b / 20, spent = 0, sum = 0;
+            uint8_t choice[ITEMS];
+            double found = knapsack_choose(&k, knapsack_step(&k, budget), choice);
+            for (size_t i = 0; i < ITEMS; i++) {
+                spent += cost[i * CHOICES + choice[i]];
+                sum += loss[i * CHOICES + choice[i]];
+            }
+            assert_true(spent <= budget * (1 + 1e-12));
+            assert_true(fabs(sum - found) <= 1e-12);
+            assert_true(found >= brute_force(cost, loss, budget) - 1e-12);
+            /* Rounded costs may miss the last step an item. */
+            assert_true(found <= brute_force(cost, loss, budget - ITEMS * k.step) + 1e-12);
+            assert_true(found <= last);
+            last = found;
+        }
+        knapsack_free(&k);
+    }
+}
+
+static void test_knapsack_of_equal_costs(void **state)
+{
+    double cost[] = {5, 5, 5, 5}, loss[] = {3, 1, 2, 4};
+    uint8_t choice[2];
+    struct knapsack k;
+    struct error error;
+    (void)state;
+    assert_true(knapsack_solve(&k, 2, 2, cost, loss, &error));
+    assert_true(k.least == 10 && k.most == 10);
+    assert_true(knapsack_choose(&k, knapsack_step(&k, 10), choice) == 3);
+    assert_true(choice[0] == 1 && choice[1] == 0);
+    knapsack_free(&k);
+}
+
+/* ---- budgets --------------------------------------------------------------------------------- */
+
+static void test_budgets_in_writing(void **state)
+{
+    static const char *const bad[] = {"", "size", "size x", "size 0", "size -4", "size 1.5Mx", "bits 0", "bits 100",
+                                      "kl nan", "kl -1", "rate inf", "size 1M bits 4", "rate 5 size 4k", "speed 4",
+                                      "size 1M kl"};
+    struct budget b;
+    struct error error;
+    (void)state;
+    assert_true(budget_parse("size 1.5M", &b, &error) && b.max_size == 1.5e6 && b.max_kl == 0);
+    assert_true(budget_parse(" kl 0.01 ", &b, &error) && b.max_kl == 0.01);
+    assert_true(budget_parse("bits 4.25 kl 1e-3", &b, &error) && b.max_bits == 4.25 && b.max_kl == 1e-3);
+    assert_true(budget_parse("rate 12", &b, &error) && b.min_rate == 12);
+    assert_true(budget_parse("size 70k", &b, &error) && b.max_size == 70000);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct budget before = b;
+        *error.text = 0;
+        if (budget_parse(bad[i], &b, &error))
+            fail_msg("'%s' was taken for a budget", bad[i]);
+        assert_true(*error.text);
+        assert_memory_equal(&b, &before, sizeof b);
+    }
+}
+
+/* ---- a search -------------------------------------------------------------------------------- */
+
+enum { TEXT = 300 };
+
+static struct session session;
+static char *folder;
+static struct calibration_text text;
+static int32_t tokens[TEXT], other[TEXT];
+
+static int open_model(void **state)
+{
+    struct model_spec spec = {1, false, 64, 96, 2, 4, 2, 300, 128, 32, 1};
+    struct bytes model = model_bytes(&spec);
+    struct error error;
+    uint64_t seed = 8;
+    (void)state;
+    folder = folder_make();
+    char *path = path_in(folder, "model.bin");
+    write_file(path, model.data, model.size);
+    bytes_free(&model);
+    struct session_options o = {.model_path = path, .threads = 2};
+    bool ok = session_open(&session, &o, &error);
+    for (size_t i = 0; i < TEXT; i++) {
+        tokens[i] = (int32_t)(3 + random_below(&seed, 250));
+        other[i] = (int32_t)(3 + random_below(&seed, 250));
+    }
+    pool_bind_caller(session.pool);
+    ok = ok && calibration_text_make(&text, tokens, TEXT, 1, 128, &error);
+    free(path);
+    return ok ? 0 : -1;
+}
+
+static int close_model(void **state)
+{
+    (void)state;
+    free(text.tokens);
+    session_close(&session);
+    folder_remove(folder);
+    return 0;
+}
+
+static struct tune *begin(struct budget budget)
+{
+    struct error error = {"no error"};
+    struct tune_plan plan = {.model = session.model, .pool = session.pool, .stored = session.stored,
+                             .budget = budget, .text = &text, .search = tokens, .search_count = TEXT,
+                             .verify = {.tokens = other, .count = TEXT, .bos = 1, .window = 64}, .context = 128};
+    struct tune *job = tune_open(&plan, &error);
+    if (!job)
+        fail_msg("%s", error.text);
+    return job;
+}
+
+static struct tuned run(struct tune *job)
+{
+    struct error error = {"no error"};
+    struct tuned best;
+    bool done = false;
+    double last = 0;
+    while (!done) {
+        if (!tune_step(job, 0, &done, &error))
+            fail_msg("%s", error.text);
+        assert_true(tune_fraction(job) >= 0 && tune_fraction(job) <= 1);
+        last = fmax(last, tune_fraction(job));
+    }
+    assert_true(last == 1);
+    assert_true(tune_best(job, &best));
+    return best;
+}
+
+/* What an evaluation says of the set that was found. */
+static double evaluate(struct weights *set)
+{
+    struct error error;
+    struct quality_plan plan = {.tokens = other, .count = TEXT, .bos = 1, .window = 64};
+    struct quality *q = quality_open(session.model, session.pool, &plan, session.stored, set, &error);
+    while (!quality_step(q, 1))
+        continue;
+    double kl = quality_result(q).kl;
+    quality_close(q);
+    return kl;
+}
+
+static void test_size(void **state)
+{
+    size_t stored = weights_size(session.stored);
+    double last = INFINITY;
+    (void)state;
+    for (double share = 0.2; share < 0.6; share += 0.15) {
+        struct tune *job = begin((struct budget){.max_size = share * (double)stored});
+        struct tuned best = run(job);
+        struct tune_point curve[9];
+        assert_true((double)best.size <= share * (double)stored);
+        assert_true((double)best.size >= 0.9 * share * (double)stored || share > 0.5); /* fp16 is half */
+        assert_true(best.quality.kl == evaluate(best.set));
+        assert_true(best.predicted_kl > 0 && best.quality.kl <= last);
+        last = best.quality.kl;
+        for (size_t i = 0; i < session.model->tensor_count; i++)
+            assert_true(scheme_equal(&best.schemes[i], &best.set->layer[i]->matrix.scheme));
+        assert_int_equal(tune_curve(job, curve, 9), 9);
+        for (size_t i = 1; i < 9; i++)
+            assert_true(curve[i].cost > curve[i - 1].cost && curve[i].kl <= curve[i - 1].kl);
+        tune_close(job);
+    }
+}
+
+static void test_bits_leave_embedding_and_head(void **state)
+{
+    (void)state;
+    struct tune *job = begin((struct budget){.max_bits = 6});
+    struct tuned best = run(job);
+    assert_true(best.bits_per_weight <= 6 && best.bits_per_weight > 5);
+    assert_true(best.schemes[0].stored);
+    assert_true(best.schemes[model_find_name(session.model, "output")].stored);
+    tune_close(job);
+}
+
+static void test_divergence(void **state)
+{
+    (void)state;
+    struct tune *job = begin((struct budget){.max_kl = 1e-4});
+    struct tuned loose, tight = run(job);
+    assert_true(tight.quality.kl <= 1e-4 && tight.quality.kl == evaluate(tight.set));
+    size_t size = tight.size;
+    tune_close(job);
+    job = begin((struct budget){.max_kl = 1e-2});
+    loose = run(job);
+    assert_true(loose.quality.kl <= 1e-2 && loose.size < size);
+    tune_close(job);
+}
+
+static void test_impossible_budgets(void **state)
+{
+    static const struct {
+        struct budget budget;
+        const char *word;
+    } cases[] = {{{.max_size = 1000}, "the smallest choice has"},
+                 {{.max_bits = 2}, "the smallest choice has"},
+                 {{.min_rate = 1e9}, "the fastest choice"},
+                 {{.max_kl = 1e-12}, "the best choice on offer has"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error error = {""};
+        struct tune *job = begin(cases[i].budget);
+        bool done = false, ok = true;
+        while (ok && !done)
+            ok = tune_step(job, 1, &done, &error);
+        assert_false(ok);
+        if (!strstr(error.text, cases[i].word))
+            fail_msg("'%s' does not say '%s'", error.text, cases[i].word);
+        tune_close(job);
+    }
+}
+
+/* A search that is left in the middle, at many a moment. */
+static void test_stopped(void **state)
+{
+    (void)state;
+    for (int steps = 0; steps < 2000; steps = steps * 3 + 1) {
+        struct tune *job = begin((struct budget){.max_kl = 0.01});
+        struct error error;
+        bool done = false;
+        for (int i = 0; i < steps && !done; i++)
+            assert_true(tune_step(job, 0, &done, &error));
+        tune_close(job);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_knapsack_against_all_choices),
+        cmocka_unit_test(test_knapsack_of_equal_costs),
+        cmocka_unit_test(test_budgets_in_writing),
+        cmocka_unit_test(test_size),
+        cmocka_unit_test(test_bits_leave_embedding_and_head),
+        cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_impossible_budgets),
+        cmocka_unit_test(test_stopped),
+    };
+    return cmocka_run_group_tests(tests, open_model, close_model);
+}

@@ -1,0 +1,139 @@
+/* qtop tune: a recipe that fits a budget. */
+#include "batch.h"
+
+#include "../src/output.h"
+#include "../src/quant/recipe.h"
+#include "../src/quant/tune.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SEARCH_TOKENS = 512, CURVE_POINTS = 13 };
+
+/* The tokens that the search measures on: of no other use. */
+static bool search_tokens(const struct session *s, struct tokens *out, struct error *error)
+{
+    struct writer *w = writer_open(s, SEARCH_TOKENS, SELF_TEXT_SEARCH_SEED, error);
+    while (w && !writer_step(w, 1))
+        continue;
+    bool ok = w;
+    for (size_t i = 0; ok && i < writer_tokens(w)->count; i++)
+        ok = tokens_add(out, writer_tokens(w)->ids[i]) || error_set(error, "not enough memory");
+    writer_close(w);
+    return ok;
+}
+
+/* ---- reports --------------------------------------------------------------------------------- */
+
+static void report_json(const struct tuned *best, const struct tune *job, const struct budget *budget,
+                        const struct options *o)
+{
+    struct tune_point curve[CURVE_POINTS];
+    size_t n = tune_curve(job, curve, CURVE_POINTS);
+    json_t *j = json_object(), *points = json_array();
+    json_object_set_new(j, "recipe", o->output ? json_text(o->output) : json_null());
+    if (!o->output)
+        json_object_set_new(j, "recipe_reason", json_string("no file was named"));
+    json_add(j, "max_size_bytes", budget->max_size, budget->max_size > 0 ? NULL : "no such budget");
+    json_add(j, "max_bits_per_weight", budget->max_bits, budget->max_bits > 0 ? NULL : "no such budget");
+    json_add(j, "min_tokens_per_second", budget->min_rate, budget->min_rate > 0 ? NULL : "no such budget");
+    json_add(j, "max_kl_divergence", budget->max_kl, budget->max_kl > 0 ? NULL : "no such budget");
+    json_add(j, "size_bytes", (double)best->size, NULL);
+    json_add(j, "bits_per_weight", best->bits_per_weight, NULL);
+    json_add(j, "predicted_tokens_per_second", best->rate, NULL);
+    json_add(j, "predicted_kl_divergence", best->predicted_kl, NULL);
+    json_add(j, "kl_divergence", best->quality.kl, quality_reason(best->quality.kl));
+    json_add(j, "kl_stderr", best->quality.kl_stderr, quality_reason(best->quality.kl_stderr));
+    json_add(j, "perplexity", best->quality.perplexity, quality_reason(best->quality.perplexity));
+    json_add(j, "perplexity_reference", best->quality.perplexity_reference,
+             quality_reason(best->quality.perplexity_reference));
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(points, json_pack("[f, f]", curve[i].cost, curve[i].kl));
+    json_object_set_new(j, "curve", points);
+    print_record(j, o, true);
+}
+
+static void report_text(const struct tuned *best, const struct tune *job, const struct budget *budget,
+                        const struct options *o)
+{
+    struct tune_point curve[CURVE_POINTS];
+    size_t n = tune_curve(job, curve, CURVE_POINTS);
+    char bytes[16];
+    printf("found       %s, %.3f bits/weight, %.1f tokens/s predicted\n", format_bytes(bytes, (double)best->size),
+           best->bits_per_weight, best->rate);
+    printf("KL          %.4g +- %.2g measured on text that the search did not see; %.4g predicted\n",
+           best->quality.kl, best->quality.kl_stderr, best->predicted_kl);
+    printf("perplexity  %.4f (reference %.4f)\n", best->quality.perplexity, best->quality.perplexity_reference);
+    printf("curve       %-12s KL predicted\n", budget->min_rate > 0 ? "us/token" : "size");
+    for (size_t i = 0; i < n; i++)
+        if (budget->min_rate > 0)
+            printf("            %-12.1f %.4g\n", 1e6 * curve[i].cost, curve[i].kl);
+        else
+            printf("            %-12s %.4g\n", format_bytes(bytes, curve[i].cost), curve[i].kl);
+    if (o->output)
+        printf("recipe      %s (qtop -r reads it)\n", o->output);
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static void show_progress(const struct tune *job, bool done)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, done ? "\r\x1b[K" : "\rqtop: %s: %.0f %%", tune_work(job), 100 * tune_fraction(job));
+}
+
+static bool search(const struct tune_plan *plan, const struct options *o, const struct budget *budget,
+                   struct error *error)
+{
+    struct tune *job = tune_open(plan, error);
+    struct tuned best;
+    bool ok = job, done = false;
+    while (ok && !done) {
+        ok = tune_step(job, 0.2, &done, error);
+        show_progress(job, !ok || done);
+    }
+    ok = ok && tune_best(job, &best) && (!o->output || recipe_write(o->output, plan->model, best.schemes, error));
+    if (ok)
+        (wants_records(o) ? report_json : report_text)(&best, job, budget, o);
+    tune_close(job);
+    return ok;
+}
+
+static bool tune(struct batch *b, const struct options *o, const struct budget *budget, struct error *error)
+{
+    struct session *s = &b->session;
+    struct tokens searched = {0}, verified = {0};
+    struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored, .budget = *budget,
+                             .text = &s->calibration_text, .context = s->context};
+    plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
+    bool ok = evaluation_window(s, o, &plan.verify.window, error) && session_calibration_text(s, error) &&
+              search_tokens(s, &searched, error) && evaluation_tokens(b, o, &verified, error);
+    plan.search = searched.ids;
+    plan.search_count = searched.count;
+    plan.verify.tokens = verified.ids;
+    plan.verify.count = verified.count;
+    ok = ok && search(&plan, o, budget, error);
+    free(searched.ids);
+    free(verified.ids);
+    return ok;
+}
+
+int run_tune(const struct options *o)
+{
+    struct batch batch;
+    struct error error;
+    struct budget budget = {.max_bits = o->max_bits, .max_kl = o->max_kl, .min_rate = o->min_rate};
+    int status;
+    if ((o->max_size && !size_parse("--max-size", o->max_size, &budget.max_size, &error)) || !budget_check(&budget, &error))
+        return complain(&error, EXIT_USAGE);
+    if (o->output && !output_possible(o->output, &error))
+        return complain(&error, EXIT_FAILED);
+    if (!batch_open(&batch, o, &status, &error))
+        return complain(&error, status);
+    pool_bind_caller(batch.session.pool);
+    bool ok = tune(&batch, o, &budget, &error);
+    batch_close(&batch);
+    return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
+}
