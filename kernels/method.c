@@ -36,7 +36,7 @@ const struct parameter_form parameter_forms[PARAMETER_COUNT] = {
     [PARAMETER_THRESHOLD] = {"threshold", METHOD_LLMINT8, 6, 0, INFINITY, false, false,
                              "a column with an activation of this magnitude is an outlier"},
     [PARAMETER_STEPS] = {"steps", METHOD_QAT, 300, 1, 100000, true, false, "of the optimizer"},
-    [PARAMETER_RATE] = {"lr", METHOD_QAT, 5e-4f, 1e-8f, 1, false, false, "the highest learning rate"},
+    [PARAMETER_RATE] = {"lr", METHOD_QAT, 1e-4f, 1e-8f, 1, false, false, "the highest learning rate"},
     [PARAMETER_BATCH] = {"batch", METHOD_QAT, 1024, 16, 65536, true, false, "tokens a step"},
     [PARAMETER_DISTILL] = {"distill", METHOD_QAT, 1, 0, 1, false, false,
                            "share of the KL divergence from the stored model in the loss; the rest is cross entropy"},

@@ -288,6 +288,246 @@ static void test_torch(void **state)
     }
 }
 
+/* ---- operators ------------------------------------------------------------------------------- */
+
+enum { ELEMENTS = 37 };
+
+/* An operator of one vector: y = f(x); d, the gradient by y, becomes that by x. */
+struct operator_case {
+    const char *name;
+    void (*forward)(const float *x, float *y);
+    void (*backward)(const float *x, const float *y, float *d);
+};
+
+static float norm_weight[ELEMENTS], norm_bias[ELEMENTS], turn_cosines[ELEMENTS], turn_sines[ELEMENTS];
+
+static void copy(const float *x, float *y)
+{
+    memcpy(y, x, ELEMENTS * sizeof *y);
+}
+
+static void rms(const float *x, float *y)
+{
+    operators_current()->rmsnorm(y, x, norm_weight, ELEMENTS, 1e-5f);
+}
+
+static void rms_back(const float *x, const float *y, float *d)
+{
+    float dx[ELEMENTS] = {0};
+    (void)y;
+    rmsnorm_gradient(x, norm_weight, d, ELEMENTS, 1e-5f, dx, NULL);
+    copy(dx, d);
+}
+
+static void layer(const float *x, float *y)
+{
+    operators_current()->layernorm(y, x, norm_weight, norm_bias, ELEMENTS, 1e-5f);
+}
+
+static void layer_back(const float *x, const float *y, float *d)
+{
+    float dx[ELEMENTS] = {0};
+    (void)y;
+    layernorm_gradient(x, norm_weight, d, ELEMENTS, 1e-5f, dx, NULL, NULL);
+    copy(dx, d);
+}
+
+static void soft(const float *x, float *y)
+{
+    copy(x, y);
+    operators_current()->softmax(y, ELEMENTS);
+}
+
+static void soft_back(const float *x, const float *y, float *d)
+{
+    (void)x;
+    softmax_gradient(y, d, ELEMENTS);
+}
+
+static void turn(const float *x, float *y)
+{
+    copy(x, y);
+    operators_current()->rope(y, turn_cosines, turn_sines, ELEMENTS - 1);
+}
+
+static void turn_back(const float *x, const float *y, float *d)
+{
+    (void)x, (void)y;
+    rope_gradient(d, turn_cosines, turn_sines, ELEMENTS - 1);
+}
+
+static void turn_halves(const float *x, float *y)
+{
+    copy(x, y);
+    operators_current()->rope_halves(y, turn_cosines, turn_sines, ELEMENTS - 1);
+}
+
+static void turn_halves_back(const float *x, const float *y, float *d)
+{
+    (void)x, (void)y;
+    rope_halves_gradient(d, turn_cosines, turn_sines, ELEMENTS - 1);
+}
+
+/* The gate is x, up the bias; and the other way round. */
+static void gate(const float *x, float *y)
+{
+    copy(x, y);
+    operators_current()->swiglu(y, norm_bias, ELEMENTS);
+}
+
+static void gate_back(const float *x, const float *y, float *d)
+{
+    float dup[ELEMENTS], dy[ELEMENTS];
+    (void)y;
+    copy(d, dy);
+    swiglu_gradient(x, norm_bias, dy, ELEMENTS, d, dup);
+}
+
+static void up(const float *x, float *y)
+{
+    copy(norm_bias, y);
+    operators_current()->swiglu(y, x, ELEMENTS);
+}
+
+static void up_back(const float *x, const float *y, float *d)
+{
+    float dgate[ELEMENTS], dy[ELEMENTS];
+    (void)y;
+    copy(d, dy);
+    swiglu_gradient(norm_bias, x, dy, ELEMENTS, dgate, d);
+}
+
+static void gelu(const float *x, float *y)
+{
+    copy(x, y);
+    operators_current()->gelu(y, ELEMENTS);
+}
+
+static void gelu_back(const float *x, const float *y, float *d)
+{
+    (void)y;
+    gelu_gradient(x, d, ELEMENTS);
+}
+
+static void gelu_tanh(const float *x, float *y)
+{
+    copy(x, y);
+    operators_current()->gelu_tanh(y, ELEMENTS);
+}
+
+static void gelu_tanh_back(const float *x, const float *y, float *d)
+{
+    (void)y;
+    gelu_tanh_gradient(x, d, ELEMENTS);
+}
+
+static void cap(const float *x, float *y)
+{
+    copy(x, y);
+    operators_current()->soft_cap(y, ELEMENTS, 1.5f);
+}
+
+static void cap_back(const float *x, const float *y, float *d)
+{
+    (void)x;
+    soft_cap_gradient(y, d, ELEMENTS, 1.5f);
+}
+
+static void test_operators(void **state)
+{
+    static const struct operator_case cases[] = {
+        {"rmsnorm", rms, rms_back},       {"layernorm", layer, layer_back},
+        {"softmax", soft, soft_back},     {"rope", turn, turn_back},
+        {"rope_halves", turn_halves, turn_halves_back},
+        {"swiglu by the gate", gate, gate_back}, {"swiglu by up", up, up_back},
+        {"gelu", gelu, gelu_back},        {"gelu_tanh", gelu_tanh, gelu_tanh_back},
+        {"soft_cap", cap, cap_back},
+    };
+    uint64_t seed = 21;
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS; i++) {
+        double angle = random_uniform(&seed) * 6;
+        norm_weight[i] = (float)(1 + 0.3 * random_normal(&seed));
+        norm_bias[i] = (float)random_normal(&seed);
+        turn_cosines[i] = (float)cos(angle);
+        turn_sines[i] = (float)sin(angle);
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        float x[ELEMENTS], moved[ELEMENTS], y[ELEMENTS], less[ELEMENTS], dy[ELEMENTS], d[ELEMENTS];
+        double worst = 0, most = 0;
+        for (size_t k = 0; k < ELEMENTS; k++) {
+            x[k] = (float)random_normal(&seed);
+            dy[k] = (float)random_normal(&seed);
+        }
+        cases[i].forward(x, y);
+        copy(dy, d);
+        cases[i].backward(x, y, d);
+        for (size_t k = 0; k < ELEMENTS; k++) {
+            const float step = 1.0f / 128;
+            double slope = 0;
+            copy(x, moved);
+            moved[k] = x[k] + step;
+            double apart = (double)moved[k];
+            cases[i].forward(moved, y);
+            moved[k] = x[k] - step;
+            apart -= (double)moved[k];
+            cases[i].forward(moved, less);
+            for (size_t j = 0; j < ELEMENTS; j++)
+                slope += (double)dy[j] * ((double)y[j] - (double)less[j]) / apart;
+            worst = fmax(worst, fabs(slope - (double)d[k]));
+            most = fmax(most, fabs(slope));
+        }
+        if (!(worst <= 1e-3 * most))
+            fail_msg("%s: a gradient is off by %.3g of %.3g", cases[i].name, worst, most);
+    }
+}
+
+/* Products of any shape, edges of tiles included. */
+static void test_products(void **state)
+{
+    static const size_t shapes[][3] = {{1, 1, 1}, {16, 16, 16}, {5, 17, 33}, {40, 3, 70}, {70, 130, 300}};
+    struct error error = {""};
+    struct dense d = {.pool = pool};
+    uint64_t seed = 31;
+    (void)state;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        size_t n = shapes[s][0], rows = shapes[s][1], cols = shapes[s][2];
+        float *x = make(n * cols * 4), *w = make(rows * cols * 4), *y = make(n * rows * 4);
+        float *dx = calloc(n * cols, 4), *dw = calloc(rows * cols, 4);
+        for (size_t i = 0; i < n * cols; i++)
+            x[i] = (float)random_normal(&seed);
+        for (size_t i = 0; i < rows * cols; i++)
+            w[i] = (float)random_normal(&seed);
+        assert_true(dense_reserve(&d, n, rows, cols, &error));
+        dense_forward(&d, x, w, n, rows, cols, y);
+        dense_input_gradient(&d, y, w, n, rows, cols, dx);
+        dense_weight_gradient(&d, y, x, n, rows, cols, dw);
+        dense_weight_gradient(&d, y, x, n, rows, cols, dw); /* is added */
+        for (size_t t = 0; t < n; t++)
+            for (size_t r = 0; r < rows; r++) {
+                double sum = 0;
+                for (size_t c = 0; c < cols; c++)
+                    sum += (double)x[t * cols + c] * (double)w[r * cols + c];
+                assert_true(fabs(sum - (double)y[t * rows + r]) <= 1e-5 * (double)cols);
+            }
+        for (size_t c = 0; c < cols; c++) {
+            double by_x = 0, by_w = 0;
+            for (size_t r = 0; r < rows; r++)
+                by_x += (double)y[(n - 1) * rows + r] * (double)w[r * cols + c];
+            for (size_t t = 0; t < n; t++)
+                by_w += 2 * (double)y[t * rows + rows - 1] * (double)x[t * cols + c];
+            assert_true(fabs(by_x - (double)dx[(n - 1) * cols + c]) <= 1e-4 * (double)(rows + cols));
+            assert_true(fabs(by_w - (double)dw[(rows - 1) * cols + c]) <= 1e-4 * (double)(n + cols));
+        }
+        free(x);
+        free(w);
+        free(y);
+        free(dx);
+        free(dw);
+    }
+    dense_close(&d);
+}
+
 /* ---- the optimizer --------------------------------------------------------------------------- */
 
 static void test_adamw(void **state)
@@ -445,6 +685,8 @@ int main(void)
         cmocka_unit_test(test_finite_differences),
         cmocka_unit_test(test_torch),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_operators),
+        cmocka_unit_test(test_products),
         cmocka_unit_test(test_adamw),
         cmocka_unit_test(test_schedule),
         cmocka_unit_test(test_fake_forward),
