@@ -80,7 +80,7 @@ static void describe(struct quantization *q)
     if (f.step == 0)
         snprintf(q->work, sizeof q->work, "reading the text to learn from");
     else
-        snprintf(q->work, sizeof q->work, "learning: step %zu of %zu, loss %.4f, rate %.1e, gradient %.1e, KL %.4f",
+        snprintf(q->work, sizeof q->work, "learning: %zu/%zu, loss %.4f, rate %.0e, gradient %.2g, KL %.4f",
                  f.step, f.steps, f.loss, f.rate, f.gradient_norm, f.kl_last);
 }
 
