@@ -486,9 +486,12 @@ static void test_paths(void **state)
 static struct export *open_job(const struct subject *s)
 {
     struct error error = {""};
-    struct export_plan plan = {.model = s->session.model, .weights = s->set, .path = target,
+    char *path = strdup(target); /* need not outlive the call */
+    struct export_plan plan = {.model = s->session.model, .weights = s->set, .path = path,
                                .tokenizer_path = tokenizer_path(s->session.tokenizer)};
     struct export *job = export_open(&plan, &error);
+    memset(path, '!', strlen(path));
+    free(path);
     if (!job)
         fail_msg("%s", error.text);
     return job;

@@ -190,9 +190,15 @@ static struct export *begin_job(const struct export_plan *plan)
     if (!job)
         return NULL;
     job->plan = *plan;
+    job->plan.path = job->path = strdup(plan->path);
+    if (plan->tokenizer_path)
+        job->plan.tokenizer_path = job->tokenizer_path = strdup(plan->tokenizer_path);
     job->arch = arch_of(plan->model);
     weights_ref(plan->weights);
-    return job;
+    if (job->path && !job->tokenizer_path == !plan->tokenizer_path)
+        return job;
+    export_close(job);
+    return NULL;
 }
 
 static bool plan_job(struct export *job, struct error *error)
@@ -252,6 +258,8 @@ void export_close(struct export *job)
     for (size_t i = 0; i < job->note_count; i++)
         free(job->notes[i]);
     free(job->notes);
+    free(job->path);
+    free(job->tokenizer_path);
     free(job->items);
     free(job->head);
     free(job->block);

@@ -1,9 +1,9 @@
 /* export.h - a set of weights as a file for other engines: a job in bounded slices.
  *
- * What the set stands for is written, not what it was made from: codes, scales and zero points go into the file as
- * they are, and a scheme that the format has no type for is refused by name before anything is written. Input
- * scales of AWQ and SmoothQuant become part of the norm, or of the rows, in front of the matrices (folding.h).
- * The file appears under its name when it is whole; one that is given up leaves nothing behind. */
+ * What the set stands for is written, not what it was made from: codes, scales and zero points go into the file
+ * as they are, and a scheme that the format has no type for is refused by name before anything is written.
+ * Input scales of AWQ and SmoothQuant become part of the norm, or of the rows, in front of the matrices
+ * (folding.h). The file appears under its name when it is whole; one that is given up leaves nothing behind. */
 #ifndef QTOP_EXPORT_H
 #define QTOP_EXPORT_H
 
@@ -21,12 +21,13 @@ struct export_plan {
 
 struct export;
 
-/* Whether sets with these schemes (schemes_count) can be written as far as that can be told before they are made:
- * what export_open would refuse. plan->weights is not looked at. */
+/* Whether sets with these schemes (schemes_count) can be written, as far as that can be told before they are
+ * made: what export_open would refuse. plan->weights is not looked at. */
 bool export_check(const struct export_plan *plan, const struct scheme *schemes, struct error *error);
 
-/* Plans the whole file. What the plan names must outlive the job; the set is referenced. Null with an error
- * that names the layer, its scheme and the nearest that the format holds, or what is wrong with the path. */
+/* Plans the whole file. Model and pool must outlive the job; the set is referenced, paths are copied. Null with
+ * an error that names the layer, its scheme and the nearest that the format holds, or what is wrong with the
+ * path. */
 struct export *export_open(const struct export_plan *plan, struct error *error);
 
 /* Writes for about `seconds`; *done: the file is in its place. False with an error. */

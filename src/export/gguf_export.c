@@ -51,7 +51,8 @@ static struct export_item *add_vector(struct export *job, const char *name, cons
 }
 
 /* The factors of rotary frequencies: as the model's GGUF file has them; else what the model runs with, unless
- * they are all the same, which is a key. Those of LongRoPE are two, of which only the short ones are known; the context says that the others are not asked. */
+ * they are all the same, which is a key. Those of LongRoPE are two, of which only the short ones are known; the
+ * context says that the others are not asked. */
 static bool add_factors(struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
@@ -99,8 +100,8 @@ static void note_activations(struct export *job)
         char act[SCHEME_TEXT];
         if (s->stored || s->act == DTYPE_FP32)
             continue;
-        export_note_add(job, "%s and others have %s activations, which GGUF has no place for: the engine chooses "
-                             "its own", job->plan.model->tensors[t].name, scheme_print_act(s, act));
+        export_note_add(job, "%s and others have %s activations, which GGUF has no place for: the engine "
+                             "chooses its own", job->plan.model->tensors[t].name, scheme_print_act(s, act));
         return;
     }
 }

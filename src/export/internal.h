@@ -60,7 +60,8 @@ struct export_format {
 extern const struct export_format gguf_export, safetensors_export;
 
 struct export {
-    struct export_plan plan;
+    struct export_plan plan;  /* with copies of its paths */
+    char *path, *tokenizer_path;
     const struct export_format *format;
     const struct arch *arch;  /* of the model */
     struct folding folding;
