@@ -44,7 +44,7 @@ def row(program, model, text, scheme):
     size = sum(l["bytes"] for l in layers)
     more = 100 * (quality["perplexity"] / quality["perplexity_reference"] - 1)
     return (f"| `{scheme}` | {bits:.2f} | {size / 1e6:.2f} | {quality['kl_divergence']:.5f} "
-            f"± {quality['kl_stderr']:.5f} | {quality['perplexity']:.4f} | {more:+.2f} % "
+            f"± {quality['kl_stderr']:.5f} | {quality['perplexity']:.6g} | {more:+.4g} % "
             f"| {speed['decode_tokens_per_second']:.0f} |")
 
 
@@ -59,7 +59,7 @@ def table(program, title, model, text, schemes):
 def main():
     program = str(Path(sys.argv[1]).resolve())
     print("# Methods compared\n\nMade by `docs/methods.py`; schemes as on the command line, numbers as the man page "
-          "defines them.\nTokens/s are of the machine that ran the script, with whatever else it did.")
+          "defines them.\nTokens/s are of the machine that ran the script: a busy one makes them scatter.")
     builtin = [str(TOP / "data/stories.bin")]
     held_out = str(TOP / "data/stories-heldout.txt")
     table(program, "The built-in model, held-out stories", builtin, held_out, SCHEMES)

@@ -64,6 +64,19 @@ bool output_possible(const char *path, struct error *error)
     return true;
 }
 
+/* A name is on the disk when its folder is. Not all file systems can do that; the file is whole anyway. */
+static void sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash > path ? strndup(path, (size_t)(slash - path)) : strdup(slash ? "/" : ".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(folder);
+}
+
 bool output_close(struct output *out, bool ok, struct error *error)
 {
     bool written = fflush(out->file) == 0 && (!out->temporary || fsync(fileno(out->file)) == 0);
@@ -73,6 +86,8 @@ bool output_close(struct output *out, bool ok, struct error *error)
         error_set(error, "%.200s: cannot be written: %s", out->path, strerror(errno));
     if (out->temporary && !(ok && written))
         unlink(out->temporary);
+    else if (out->temporary)
+        sync_folder(out->path);
     forget(out);
     return ok && written;
 }

@@ -453,6 +453,20 @@ static void test_bad_schemes(void **state)
         REFUSE(2, WORDS(schemes[i][1]), "inspect", "-s", schemes[i][0], "--json", model);
 }
 
+/* A field of one layer's line; the caller lets go. */
+static json_t *found_value(const struct run *r, const char *layer, const char *key)
+{
+    char start[64];
+    snprintf(start, sizeof start, "{\"name\":\"%s\"", layer);
+    const char *line = strstr(out_of(r), start);
+    if (!line)
+        fail_msg("no line of %s", layer);
+    json_t *object = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *value = json_incref(json_object_get(object, key));
+    json_decref(object);
+    return value;
+}
+
 /* Methods on the command line: what they calibrate on, and what they are refused. */
 static void test_calibration(void **state)
 {
@@ -483,10 +497,30 @@ static void test_calibration(void **state)
         assert_string_equal(json_string_value(json_object_get(object, "scheme")), schemes[i]);
         assert_true(json_is_number(json_object_get(object, "kl_divergence")));
         json_decref(object);
+        release(&r);
     }
     ACCEPT(&r, "inspect", "-s", "w8a8:llmint8(threshold=1)", "--inject-outliers", "2:50", model);
     assert_non_null(strstr(out_of(&r), "llmint8(threshold=1)"));
+    release(&r);
+    static const char *const found[][2] = {{"int4:gptq", "damp"}, {"int4:gptq", "rounded_rows"},
+                                           {"int4:awq", "alpha"}, {"w8a8:llmint8", "outlier_columns"}};
+    for (size_t i = 0; i < sizeof found / sizeof *found; i++) {
+        char *recipe = path_in(folder, "found.recipe");
+        char line[64];
+        snprintf(line, sizeof line, "blk.0.attn_q %s\n", found[i][0]);
+        write_file(recipe, line, strlen(line));
+        ACCEPT(&r, "inspect", "--json", "-r", recipe, "--calibration", calibration, model);
+        json_t *value = found_value(&r, "blk.0.attn_q", found[i][1]);
+        assert_true(json_is_number(value));
+        json_decref(value);
+        value = found_value(&r, "blk.0.attn_k", found[i][1]);
+        assert_true(json_is_null(value));
+        json_decref(value);
+        release(&r);
+        free(recipe);
+    }
     ACCEPT(&r, "generate", "-n", "3", "-s", "int4:gptq", model); /* on its own text */
+    release(&r);
     free(calibration);
 }
 
@@ -660,7 +694,9 @@ static const struct json_field inspect_fields[] = {
     {"mse", NEED_MAYBE},           {"max_abs_error_col", NEED_MAYBE},
     {"cosine", NEED_MAYBE},        {"clipped", NEED_MAYBE},
     {"scale_min", NEED_MAYBE},     {"scale_max", NEED_MAYBE},
-    {"scale_mean", NEED_MAYBE},    {NULL, NEED_MAYBE},
+    {"scale_mean", NEED_MAYBE},    {"alpha", NEED_MAYBE},
+    {"damp", NEED_MAYBE},          {"rounded_rows", NEED_MAYBE},
+    {"outlier_columns", NEED_MAYBE}, {NULL, NEED_MAYBE},
 };
 static const struct json_field plan_fields[] = {
     {"scheme", NEED_STRING},

@@ -8,6 +8,7 @@
 
 #include "modelfile.h"
 #include "pty.h"
+#include "support.h"
 
 #include "../views/keys.h"
 
@@ -70,6 +71,9 @@ static int make_files(void **state)
     char *cache = path_in(folder, "cache"); /* roofs are kept for the next program, not the person's own */
     setenv("XDG_CACHE_HOME", cache, 1);
     free(cache);
+    char *config = path_in(folder, "config");
+    setenv("XDG_CONFIG_HOME", config, 1);
+    free(config);
     binary = realpath(chosen ? chosen : "./qtop", NULL);
     if (!binary) {
         perror(chosen ? chosen : "./qtop");
@@ -1127,6 +1131,38 @@ static void test_snapshots(void **state)
     assert_ends("q");
 }
 
+static void test_compare_screen(void **state)
+{
+    (void)state;
+    start(34, 120);
+    press("s" PTY_KEY_HOME "j+"); /* a block's row stands for its layers */
+    await_selected("blk.0");
+    type_scheme("int4:g16");
+    await_cell("blk.0", "WEIGHT", "int4");
+    press("se");
+    wait_match("KL +[0-9.e-]+");
+    press("5");
+    await_tab(4);
+    wait_match("SCHEME +SIZE +BITS +DECODE/s +VS BASE +GB/s +SQNR +KL");
+    wait_match("^ A .* base ");
+    wait_match(">B .* [0-9.]+ +[0-9.]+(e-[0-9]+)? ");
+    wait_for("KL against size");
+    press("v");
+    wait_for("timed in 31 rounds");
+    press(">");
+    wait_for("KL against decode tokens/s, the best front drawn");
+    wait_match(">B .*[0-9.]+x .[0-9.]+-[0-9.]+.");
+    press(PTY_KEY_END "=");
+    wait_match(">B .* base ");
+    press(PTY_KEY_HOME "D");
+    wait_for("A against B: layers that differ");
+    wait_match("blk.0.attn_q +stored +int4:g16");
+    press("1");
+    await_tab(0);
+    await_cell("blk.0", "WEIGHT", "int4"); /* D changed no layer */
+    assert_ends("q");
+}
+
 static void test_recipe(void **state)
 {
     char *path = path_in(folder, "written.txt");
@@ -1381,6 +1417,92 @@ static void test_methods(void **state)
     press("u");
     wait_match("blk.0.attn_q 64x64 +int4:g16:clip");
     assert_ends("q");
+}
+
+static void test_settings(void **state)
+{
+    (void)state;
+    char *file = path_in(folder, "config/qtop/settings.json");
+    size_t n;
+    start(30, 132);
+    press("c");
+    wait_match("columns: LAYER SHAPE WEIGHT ACT");
+    press(CLEAR_LINE "weight sqnr speed\r");
+    wait_for("'speed' is no column of the Layers screen");
+    press(CLEAR_LINE "weight size sqnr\r");
+    wait_match("LAYER +WEIGHT +SIZE +SQNR *$");
+    press(">>");
+    wait_for("sorted by size");
+    press("S");
+    wait_for("kept in ");
+    assert_ends("q");
+    start(30, 132); /* the next time */
+    wait_match("LAYER +WEIGHT +SIZE< +SQNR *$");
+    assert_ends("q");
+    char *text = read_whole(file, &n);
+    assert_non_null(strstr(text, "\"columns\": \"LAYER WEIGHT SIZE SQNR\""));
+    free(text);
+    static const char *const broken[] = {"{\"refresh\": 0}", "{\"color\": 1}", "[", "{\"sort\": 5}", "nonsense"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        write_file(file, broken[i], strlen(broken[i]));
+        start(30, 132);
+        wait_for("settings.json is ignored");
+        wait_match("LAYER +SHAPE +WEIGHT");
+        assert_ends("q");
+    }
+    unlink(file);
+    free(file);
+}
+
+static void test_readonly(void **state)
+{
+    static const char *const keys[] = {"d", "D", "a", "g", "z", "m", "=", "u", "s", "x", "T", "w", "o", "\r", " "};
+    (void)state;
+    launch(30, 100, model, WORDS("--readonly"), NULL);
+    ready();
+    go_to("attn_q");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        press(keys[i]);
+        wait_for("--readonly: nothing is changed, kept or written");
+        press("2"); /* looking is allowed */
+        wait_gone("--readonly");
+        press("1");
+    }
+    await_cell("attn_q", "WEIGHT", "fp32*");
+    press("5");
+    wait_for("no snapshots yet");
+    assert_ends("q");
+}
+
+static void test_export(void **state)
+{
+    (void)state;
+    char *path = path_in(folder, "exported.gguf"), line[600];
+    start(30, 120);
+    go_to("attn_q");
+    type_scheme("int4:g32");
+    await_cell("attn_q", "WEIGHT", "int4");
+    press("o");
+    wait_for("export to: model.gguf");
+    snprintf(line, sizeof line, CLEAR_LINE "%s\r", path);
+    press(line);
+    wait_match("exported, [0-9]+ bytes");
+    press("o" CLEAR_LINE "/nonexistent/model.gguf\r");
+    wait_match("/nonexistent/model.gguf.*No such file");
+    type_scheme("int8:channel");
+    await_cell("attn_q", "WEIGHT", "int8");
+    press("o");
+    wait_for("export to:");
+    press(line);
+    wait_match("blk.0.attn_q.*int8"); /* GGUF has no type for it: named */
+    assert_ends("q");
+    launch(24, 100, path, NULL, NULL);
+    wait_for("exported.gguf");
+    go_to("attn_q");
+    await_cell("attn_q", "WEIGHT", "q4_0*");
+    assert_ends("q");
+    unlink(path);
+    free(path);
 }
 
 static void test_search_within_a_budget(void **state)
@@ -2229,6 +2351,7 @@ int main(void)
         TEST(test_sort),
         TEST(test_fold),
         TEST(test_snapshots),
+        TEST(test_compare_screen),
         TEST(test_recipe),
         TEST(test_evaluation),
         TEST(test_screens),
@@ -2239,6 +2362,9 @@ int main(void)
         TEST(test_machine_screen),
         TEST(test_layers_alone),
         TEST(test_search_within_a_budget),
+        TEST(test_export),
+        TEST(test_readonly),
+        TEST(test_settings),
         TEST(test_methods),
         TEST(test_another_reference),
         TEST(test_text_screen),

@@ -16,6 +16,8 @@ static const char *const labels[] = {
     [ASK_SAMPLING] = "temperature seed: ",
     [ASK_WRITE] = "write recipe to: ",
     [ASK_SCHEME] = "scheme: ",
+    [ASK_COLUMNS] = "columns: ",
+    [ASK_EXPORT] = "export to: ",
     [ASK_TUNE] = "budget (size, bits, kl or rate): ",
 };
 
@@ -49,6 +51,14 @@ static bool answer_sampling(struct tui *t)
     tui_send(t, &(struct command){.kind = COMMAND_SAMPLING, .temperature = temperature,
                                   .seed = seed});
     return true;
+}
+
+static bool answer_columns(struct tui *t)
+{
+    struct error error;
+    bool ok = layers_choose_columns(t, t->input.text, &error);
+    tui_note(t, "%s", ok ? "S keeps the columns for the next time" : error.text);
+    return ok;
 }
 
 static bool answer_tune(struct tui *t)
@@ -93,6 +103,12 @@ static bool answer(struct tui *t)
     case ASK_WRITE:
         if (*t->input.text)
             tui_send(t, &(struct command){.kind = COMMAND_WRITE, .text = t->input.text});
+        return true;
+    case ASK_COLUMNS:
+        return answer_columns(t);
+    case ASK_EXPORT:
+        if (*t->input.text)
+            tui_send(t, &(struct command){.kind = COMMAND_EXPORT, .text = t->input.text});
         return true;
     case ASK_SCHEME:
         return answer_scheme(t);

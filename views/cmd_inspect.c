@@ -87,6 +87,19 @@ static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_st
     json_add(j, "scale_mean", s->scale_mean, no_scale);
 }
 
+/* What the methods found on the calibration text. */
+static void add_found(json_t *j, const struct packed *p)
+{
+    const struct methods *methods = &p->matrix.scheme.methods;
+    const struct found *f = &p->found;
+    bool gptq = !p->matrix.scheme.stored && methods_have(methods, METHOD_GPTQ);
+    bool split = !p->matrix.scheme.stored && methods_have(methods, METHOD_LLMINT8);
+    json_add(j, "alpha", f->alpha, p->matrix.intake && p->matrix.intake->scale ? NULL : "no input scale");
+    json_add(j, "damp", f->damp, gptq && f->damp > 0 ? NULL : "no factor of a Hessian");
+    json_add(j, "rounded_rows", (double)f->rounded, gptq ? NULL : "no GPTQ");
+    json_add(j, "outlier_columns", (double)f->outliers, split ? NULL : "no LLM.int8()");
+}
+
 static void report_json(const struct batch *b, int tensor, const struct measured *measured,
                         const struct options *o)
 {
@@ -112,6 +125,7 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     json_add(j, "max_abs_error", p->error.max_abs, stats->weights == 0 ? "no weight is finite" : NULL);
     add_place(j, &p->error);
     add_stats(j, m, stats);
+    add_found(j, p);
     json_object_set_new(j, "reference", reference ? json_text(reference) : json_null());
     if (!reference)
         json_object_set_new(j, "reference_reason", json_string(NO_REFERENCE));

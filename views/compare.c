@@ -2,42 +2,80 @@
 #include "tui.h"
 
 #include "batch.h"
+#include "canvas.h"
 
+#include "../src/measure/speed.h"
+
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A summary is at most SCHEME_TEXT long; a cell holds what a column can show. */
-enum { C_LABEL, C_SCHEME, C_SIZE, C_BITS, C_DECODE, C_RATIO, C_KL, C_PPL, C_TOP1, C_PREFILL, COUNT };
+enum { C_LABEL, C_SCHEME, C_SIZE, C_BITS, C_DECODE, C_RATIO, C_RATE, C_SQNR, C_KL, C_PPL, C_TOP1, C_PREFILL, COUNT };
 
 static const struct column table[COUNT] = {
     [C_LABEL] = {"", 3},
     [C_SCHEME] = {"SCHEME", 14, .stretch = true},
-    [C_SIZE] = {"SIZE", 8, .drop = 5, .right = true},
-    [C_BITS] = {"BITS", 7, .drop = 4, .right = true},
+    [C_SIZE] = {"SIZE", 8, .drop = 7, .right = true},
+    [C_BITS] = {"BITS", 7, .drop = 6, .right = true},
     [C_DECODE] = {"DECODE/s", 9, .right = true},
-    [C_RATIO] = {"VS A", 7, .drop = 3, .right = true},
-    [C_KL] = {"KL", 9, .right = true},
-    [C_PPL] = {"PPL", 9, .drop = 6, .right = true},
-    [C_TOP1] = {"TOP-1", 7, .drop = 2, .right = true},
-    [C_PREFILL] = {"PREFILL", 9, .drop = 1, .right = true},
+    [C_RATIO] = {"VS BASE", 19, .drop = 5, .right = true},
+    [C_RATE] = {"GB/s", 7, .drop = 1, .right = true},
+    [C_SQNR] = {"SQNR", 7, .drop = 2, .right = true},
+    [C_KL] = {"KL", 10, .right = true},
+    [C_PPL] = {"PPL", 9, .drop = 8, .right = true},
+    [C_TOP1] = {"TOP-1", 7, .drop = 4, .right = true},
+    [C_PREFILL] = {"PREFILL", 9, .drop = 3, .right = true},
 };
+
+static const struct snapshot *base_of(const struct tui *t)
+{
+    size_t n = t->frame->snapshot_count;
+    return &t->frame->snapshots[t->base < n ? t->base : 0];
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static void quality_cells(const struct quality_frame *q, char c[COUNT][TABLE_CELL])
 {
     static const int columns[] = {C_KL, C_PPL, C_TOP1};
-    for (size_t i = 0; i < sizeof columns / sizeof *columns && !q->valid; i++)
+    bool known = q->valid && isfinite(q->result.kl) && isfinite(q->result.perplexity);
+    for (size_t i = 0; i < sizeof columns / sizeof *columns && !known; i++)
         snprintf(c[columns[i]], TABLE_CELL, "n/a");
-    if (!q->valid)
+    if (!known)
         return;
-    snprintf(c[C_KL], TABLE_CELL, "%.4f%s", q->result.kl, q->running ? ".." : "");
+    snprintf(c[C_KL], TABLE_CELL, q->result.kl > 0 && q->result.kl < 1e-3 ? "%.1e%s" : "%.4f%s", q->result.kl,
+             q->running ? ".." : "");
     snprintf(c[C_PPL], TABLE_CELL, "%.3f", q->result.perplexity);
     snprintf(c[C_TOP1], TABLE_CELL, "%.1f%%", 100 * q->result.top1);
+}
+
+/* Of rounds, with its interval, where both were timed in the same ones; else of what was seen while each was in use. */
+static void ratio_cell(const struct snapshot *s, const struct snapshot *base, char out[TABLE_CELL])
+{
+    size_t rounds = s->race.rounds < base->race.rounds ? s->race.rounds : base->race.rounds;
+    if (s == base) {
+        snprintf(out, TABLE_CELL, "base");
+    } else if (rounds >= 5) {
+        struct ratio r = ratio_of(s->race.rate, base->race.rate, rounds);
+        snprintf(out, TABLE_CELL, "%.2fx (%.2f-%.2f)", r.median, r.low, r.high);
+    } else if (s->decode.valid && base->decode.valid) {
+        snprintf(out, TABLE_CELL, "%.2fx", s->decode.value / base->decode.value);
+    }
+}
+
+static void sqnr_cell(const struct snapshot *s, char out[TABLE_CELL])
+{
+    if (!s->sqnr_db.valid)
+        snprintf(out, TABLE_CELL, "n/a");
+    else
+        snprintf(out, TABLE_CELL, isinf(s->sqnr_db.value) ? "exact" : "%.1f", s->sqnr_db.value);
 }
 
 static void draw_row(const struct tui *t, const struct snapshot *s, const int *widths, int row,
                      int cols, bool selected)
 {
     char c[COUNT][TABLE_CELL] = {0}, bytes[16];
-    const struct snapshot *base = &t->frame->snapshots[0];
     bool here = t->frame->current_snapshot == (int)(s - t->frame->snapshots);
     snprintf(c[C_LABEL], TABLE_CELL, "%c%c", here ? '>' : ' ', s->label);
     snprintf(c[C_SCHEME], TABLE_CELL, "%.60s", s->summary);
@@ -45,8 +83,9 @@ static void draw_row(const struct tui *t, const struct snapshot *s, const int *w
     snprintf(c[C_BITS], TABLE_CELL, "%.2f", s->bits_per_weight);
     format_metric(c[C_DECODE], TABLE_CELL, "%.0f", s->decode, 1);
     format_metric(c[C_PREFILL], TABLE_CELL, "%.0f", s->prefill, 1);
-    if (s != base && s->decode.valid && base->decode.valid)
-        snprintf(c[C_RATIO], TABLE_CELL, "%.2fx", s->decode.value / base->decode.value);
+    format_metric(c[C_RATE], TABLE_CELL, "%.1f", s->decode, (double)s->bytes_per_token / 1e9);
+    ratio_cell(s, base_of(t), c[C_RATIO]);
+    sqnr_cell(s, c[C_SQNR]);
     quality_cells(&s->quality, c);
     table_draw(table, COUNT, widths, row, cols, selected ? STYLE_SELECTED : STYLE_PLAIN, c);
 }
@@ -59,13 +98,134 @@ static void draw_heading(const int *widths, int row, int cols)
     table_draw(table, COUNT, widths, row, cols, STYLE_TITLE, titles);
 }
 
+/* ---- the scatter: size or speed against KL ------------------------------------------------------ */
+
+struct spot {
+    double x, kl;
+    char label[2];
+};
+
+static double x_of(const struct tui *t, const struct snapshot *s)
+{
+    return t->by_speed ? (s->decode.valid ? s->decode.value : NAN) : (double)s->size;
+}
+
+/* Those whose figures are known; a KL of 0 stands on the lower edge. */
+static size_t find_spots(const struct tui *t, struct spot spots[SNAPSHOTS])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->frame->snapshot_count; i++) {
+        const struct snapshot *s = &t->frame->snapshots[i];
+        double x = x_of(t, s);
+        if (s->quality.valid && isfinite(s->quality.result.kl) && x > 0)
+            spots[n++] = (struct spot){x, s->quality.result.kl, {s->label, 0}};
+    }
+    return n;
+}
+
+static int by_x(const void *a, const void *b)
+{
+    const struct spot *p = a, *q = b;
+    return (p->x > q->x) - (p->x < q->x);
+}
+
+/* From the best x on, those that no other beats in both. */
+static void draw_front(struct canvas *c, struct spot *spots, size_t n, bool more_is_better)
+{
+    double best = INFINITY, x = NAN, y = NAN;
+    qsort(spots, n, sizeof *spots, by_x);
+    for (size_t k = 0; k < n; k++) {
+        const struct spot *s = &spots[more_is_better ? n - 1 - k : k];
+        double kl = fmax(s->kl, c->y.low);
+        if (s->kl >= best)
+            continue;
+        best = s->kl;
+        if (!isnan(x)) {
+            canvas_line(c, x, y, s->x, y, STYLE_BAR);
+            canvas_line(c, s->x, y, s->x, kl, STYLE_BAR);
+        }
+        x = s->x;
+        y = kl;
+    }
+}
+
+static void draw_scatter(const struct tui *t, struct rect area)
+{
+    struct spot spots[SNAPSHOTS];
+    size_t n = find_spots(t, spots);
+    struct axis x = {INFINITY, 0, true}, y = {INFINITY, 0, true};
+    struct canvas c;
+    char low[16], high[16];
+    for (size_t i = 0; i < n; i++) {
+        x.low = fmin(x.low, spots[i].x / 1.1);
+        x.high = fmax(x.high, spots[i].x * 1.1);
+        y.low = spots[i].kl > 0 ? fmin(y.low, spots[i].kl / 2) : y.low;
+        y.high = fmax(y.high, spots[i].kl * 2);
+    }
+    if (area.rows < 6)
+        return;
+    if (n < 2 || !(y.high > 0)) {
+        draw_format(area.row, area.col, area.cols, STYLE_DIM, false,
+                    "KL against %s: fewer than two snapshots have both (> changes)",
+                    t->by_speed ? "decode tokens/s" : "size");
+        return;
+    }
+    if (!canvas_begin(&c, (struct rect){area.row + 1, area.col + 9, area.rows - 2, area.cols - 9}, x, y))
+        return;
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "KL against %s, the best front drawn (> changes)",
+                t->by_speed ? "decode tokens/s" : "size");
+    draw_front(&c, spots, n, t->by_speed);
+    canvas_draw(&c);
+    for (size_t i = 0; i < n; i++)
+        canvas_text(&c, spots[i].x, fmax(spots[i].kl, c.y.low), STYLE_GOOD, spots[i].label);
+    draw_format(area.row + 1, area.col, 9, STYLE_DIM, false, "%.1e", c.y.high);
+    draw_format(area.row + area.rows - 2, area.col, 9, STYLE_DIM, false, "%.1e", c.y.low);
+    draw_text(area.row + area.rows - 1, area.col + 9, 10, STYLE_DIM, false, format_short(low, c.x.low));
+    format_short(high, c.x.high);
+    draw_text(area.row + area.rows - 1, area.col + area.cols - text_width(high), 10, STYLE_DIM, false, high);
+    canvas_end(&c);
+}
+
+/* ---- which layers differ --------------------------------------------------------------------- */
+
+static void draw_differences(const struct tui *t, const struct snapshot *s, struct rect area)
+{
+    const struct snapshot *base = base_of(t);
+    const struct model *m = t->frame->model;
+    char here[SCHEME_TEXT], there[SCHEME_TEXT];
+    int line = 1, half = (area.cols - 22) / 2;
+    size_t more = 0;
+    if (area.rows < 2)
+        return;
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "%c against %c: layers that differ", s->label,
+                base->label);
+    for (int i = 0; i < (int)schemes_count(m); i++) {
+        const struct scheme *a = &s->schemes->of[i], *b = &base->schemes->of[i];
+        if (scheme_equal(a, b))
+            continue;
+        if (line + 1 >= area.rows) {
+            more++;
+            continue;
+        }
+        draw_text(area.row + line, area.col, 21, STYLE_PLAIN, false, layer_name(m, i));
+        draw_text(area.row + line, area.col + 22, half - 1, STYLE_GOOD, false, scheme_print(a, here));
+        draw_text(area.row + line++, area.col + 22 + half, half, STYLE_PLAIN, false, scheme_print(b, there));
+    }
+    if (line == 1)
+        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false, "none");
+    if (more > 0)
+        draw_format(area.row + line, area.col, area.cols, STYLE_DIM, false, "and %zu more", more);
+}
+
+/* ---- the screen ------------------------------------------------------------------------------ */
+
 void compare_draw(struct tui *t, struct rect area)
 {
     const struct frame *f = t->frame;
     if (area.rows < 1)
         return;
     if (f->snapshot_count == 0) {
-        draw_text(area.row, 0, area.cols, STYLE_DIM, false,
+        draw_text(area.row, area.col, area.cols, STYLE_DIM, false,
                   "no snapshots yet: press s to keep the schemes in use, change something, press s "
                   "again");
         return;
@@ -77,13 +237,20 @@ void compare_draw(struct tui *t, struct rect area)
     if (t->snapshot >= f->snapshot_count)
         t->snapshot = f->snapshot_count - 1;
     size_t room = (size_t)(area.row + area.rows - line);
+    if (area.rows > 16 && f->snapshot_count > room / 2)
+        room /= 2; /* the rest is for what stands below */
     size_t top = t->snapshot >= room ? t->snapshot - room + 1 : 0;
     for (size_t i = top; i < f->snapshot_count && i < top + room; i++)
         draw_row(t, &f->snapshots[i], widths, line++, area.cols, i == t->snapshot);
+    struct rect below = {line + 1, area.col, area.row + area.rows - line - 2, area.cols};
+    if (t->differences)
+        draw_differences(t, &f->snapshots[t->snapshot], below);
+    else
+        draw_scatter(t, below);
     if (line + 1 < area.row + area.rows)
-        draw_text(line + 1, 0, area.cols, STYLE_DIM, false,
-                  "Enter goes back to one, x swaps the last two; figures are measured while one is "
-                  "in use");
+        draw_text(area.row + area.rows - 1, 0, area.cols, STYLE_DIM, false,
+                  "Enter goes back to one, x swaps the last two, v times all in rounds, = makes one the base, D "
+                  "shows differing layers");
 }
 
 bool compare_act(struct tui *t, enum action a)
@@ -104,6 +271,16 @@ bool compare_act(struct tui *t, enum action a)
         return true;
     case ACTION_EDIT:
         tui_send(t, &(struct command){.kind = COMMAND_RESTORE, .index = (int)t->snapshot});
+        return true;
+    case ACTION_SAME:
+        t->base = t->snapshot;
+        return true;
+    case ACTION_WEIGHT_PREVIOUS: /* D: layers are not changed from here */
+        t->differences = !t->differences;
+        return true;
+    case ACTION_SORT_NEXT:
+    case ACTION_SORT_PREVIOUS:
+        t->by_speed = !t->by_speed;
         return true;
     default:
         return false;

@@ -28,3 +28,11 @@ enum action key_action(int key, bool is_code)
                 return key_table[i].action;
     return ACTION_NONE;
 }
+
+bool key_changes(enum action action)
+{
+    for (size_t i = 0; i < key_count; i++)
+        if (key_table[i].action == action)
+            return key_table[i].group == KEYS_CHANGE || key_table[i].group == KEYS_KEEP;
+    return false;
+}

@@ -32,7 +32,8 @@
     X(METHOD_PREVIOUS, CHANGE, K('M'), "M", NULL, "previous method")                               \
     X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit",                                     \
       "every choice with its cost in bytes; on Compare: go back to it")                    \
-    X(SAME, CHANGE, K('='), "=", "Same", "this scheme for the same kind of layer in every block")  \
+    X(SAME, CHANGE, K('='), "=", "Same", \
+      "this scheme for its kind in every block; on Compare: the base")  \
     X(UNDO, CHANGE, K('u'), "u", "Undo", "take the last change back")                              \
     X(REDO, CHANGE, K(CTRL('r')), "Ctrl-R", NULL, "make it again")                                 \
     X(TAG, CHANGE, K(' '), "Space", NULL, \
@@ -41,6 +42,8 @@
     X(SNAPSHOT, KEEP, K('s'), "s", "Snapshot", "keep the schemes in use, with their figures")      \
     X(SWAP, KEEP, K('x'), "x", "Swap", "swap between the last two snapshots")                      \
     X(EVALUATE, MEASURE, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")      \
+    X(EXPORT, KEEP, K('o'), "o", NULL, "export to a GGUF or safetensors file; again: give up")     \
+    X(RACE, KEEP, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop")      \
     X(TUNE, KEEP, K('T'), "T", "Tune", "search the best schemes within a budget; again: stop")     \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
     X(ALONE, MEASURE, K('E'), "E", NULL, "measure what each layer alone costs; again: stop")       \
@@ -75,6 +78,8 @@
     X(VIEW_COMPARE, PROGRAM, K('5'), "5", NULL, "Compare: the snapshots side by side")             \
     X(VIEW_TEXT, PROGRAM, K('6'), "6", NULL, "Text: what the model writes, beside the reference")  \
     X(VIEW_MACHINE, PROGRAM, K('7'), "7", NULL, "Machine: what it is, where threads run, its roofs") \
+    X(COLUMNS, PROGRAM, K('c'), "c", NULL, "choose the columns of the Layers screen")              \
+    X(SETTINGS, PROGRAM, K('S'), "S", NULL, "keep columns, sorting and scale for the next time")   \
     X(VIEW_NEXT, PROGRAM, K('\t'), "Tab", NULL, "the next screen")                                 \
     X(VIEW_PREVIOUS, PROGRAM, K(KEY_BTAB), "Shift-Tab", NULL, "the screen before")                 \
     X(CANCEL, PROGRAM, K(27), "Esc", NULL, "close what is open; drop filter, search and tags")     \
@@ -110,6 +115,9 @@ struct key_binding {
 extern const struct key_binding key_table[];
 extern const size_t key_count;
 extern const char *const key_group_titles[KEY_GROUPS];
+
+/* Whether an action changes schemes, keeps snapshots or writes files. */
+bool key_changes(enum action action);
 
 /* The action of a character or (is_code) a curses key code. */
 enum action key_action(int key, bool is_code);

@@ -288,7 +288,7 @@ static void same_everywhere(struct tui *t)
 static void sort_by(struct tui *t, int direction)
 {
     static const char *const names[SORT_COLUMNS] = {"the model's order", "kind of layer", "size",
-                                                    "time", "SQNR"};
+                                                    "time", "SQNR", "cost alone"};
     int next = ((int)t->sort + direction + SORT_COLUMNS) % SORT_COLUMNS;
     t->sort = (enum sort_column)next;
     layers_update(t);

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 static const struct tensor *tensor_of(const struct tui *t, int tensor)
 {
@@ -214,6 +215,54 @@ static void draw_cells(const struct tui *t, const struct row *r, const int *widt
     draw_progress(t, r, row, figures, cols - figures);
 }
 
+/* ---- which columns, and which of them sorts: in words, for settings ------------------------------- */
+
+static enum column_id by_title(const char *title, size_t n)
+{
+    int k = 0;
+    while (k < COLUMNS_COUNT && !(strlen(columns_table[k].title) == n && strncasecmp(columns_table[k].title, title, n) == 0))
+        k++;
+    return (enum column_id)k;
+}
+
+void layers_columns(const struct tui *t, char *out, size_t size)
+{
+    size_t n = 0;
+    *out = 0;
+    for (int k = 0; k < COLUMNS_COUNT && n < size; k++)
+        if (!(t->hidden >> k & 1))
+            n += (size_t)snprintf(out + n, size - n, "%s%s", n ? " " : "", columns_table[k].title);
+}
+
+bool layers_choose_columns(struct tui *t, const char *text, struct error *error)
+{
+    unsigned hidden = (1u << COLUMNS_COUNT) - 1;
+    for (size_t n; *text; text += n) {
+        text += strspn(text, " ");
+        n = strcspn(text, " ");
+        enum column_id k = n > 0 ? by_title(text, n) : C_LAYER;
+        if (k == COLUMNS_COUNT)
+            return error_set(error, "'%.*s' is no column of the Layers screen", (int)(n < 40 ? n : 40), text);
+        hidden &= ~(1u << k);
+    }
+    t->hidden = hidden & ~(1u << C_LAYER); /* the name stays */
+    return true;
+}
+
+const char *layers_sort_title(const struct tui *t)
+{
+    return t->sort == SORT_NONE ? "" : columns_table[sort_columns[t->sort]].title;
+}
+
+void layers_sort_by_title(struct tui *t, const char *title)
+{
+    for (int s = SORT_NONE + 1; s < SORT_COLUMNS; s++)
+        if (strcmp(columns_table[sort_columns[s]].title, title) == 0)
+            t->sort = (enum sort_column)s;
+}
+
+/* ---- the screen ------------------------------------------------------------------------------ */
+
 /* What was asked for stays when a screen is too narrow for all columns. */
 static void fit_columns(const struct tui *t, int cols, int *widths)
 {
@@ -222,6 +271,9 @@ static void fit_columns(const struct tui *t, int cols, int *widths)
     for (size_t i = 0; i < t->session->model->tensor_count; i++)
         if (t->frame->layers[i].sensitivity.valid)
             columns[C_ALONE].drop = 0;
+    for (int k = 0; k < COLUMNS_COUNT; k++)
+        if (t->hidden >> k & 1)
+            columns[k].width = 0;
     table_fit(columns, COLUMNS_COUNT, cols, widths);
 }
 

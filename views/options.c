@@ -28,7 +28,7 @@ const struct option_info option_table[] = {
     {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0, FOR_TUI | FOR_EVAL | FOR_LOGITS | FOR_TUNE,
      "text that quality is measured on; without it the model writes its own"},
     {0, "inject-outliers", "K:FACTOR", OPTION_STRING, AT(outliers), 0, 0, FOR_SCHEME,
-     "make K channels of every norm FACTOR times as large and the weights behind them as much smaller"},
+     "scale K channels of every norm up and the weights behind them down: activations with outliers"},
     {0, "calibration", "FILE", OPTION_STRING, AT(calibration), 0, 0, FOR_SCHEME | FOR_TUNE,
      "text that methods calibrate on; without it the model writes its own"},
     {'z', "tokenizer", "FILE", OPTION_STRING, AT(tokenizer), 0, 0, FOR_FILES,
@@ -36,7 +36,7 @@ const struct option_info option_table[] = {
     {'t', "threads", "N", OPTION_INTEGER, AT(threads), 1, 1024, FOR_KERNELS,
      "threads; without it one a physical core that may be used"},
     {0, "isa", "NAME", OPTION_STRING, AT(isa), 0, 0, FOR_KERNELS, "instruction set of the kernels"},
-    {0, "kv", "DTYPE", OPTION_STRING, AT(kv), 0, 0, FOR_MODEL,
+    {0, "kv", "DTYPE", OPTION_STRING, AT(kv), 0, 0, FOR_MODEL & ~(FOR_EXPORT | FOR_TUNE),
      "datatype of the KV cache: fp32 (default), fp16, int8, fp8 (fp8e4m3) or fp8e5m2"},
     {'c', "context", "N", OPTION_INTEGER, AT(context), 1, 1 << 28, FOR_MODEL,
      "positions of context; without it the smaller of the trained one and 4096"},
@@ -78,9 +78,13 @@ const struct option_info option_table[] = {
      "the same as lines of comma-separated values, the first one with their names"},
     {0, "vs", "SCHEME", OPTION_STRING, AT(versus), 0, 0, FOR_BENCH,
      "what all others are compared with, such as fp16; without it the first of several -s and -r"},
-    {'o', "output", "FILE", OPTION_STRING, AT(output), 0, 0, FOR_LOGITS | FOR_TUNE, "file to write"},
+    {'o', "output", "FILE", OPTION_STRING, AT(output), 0, 0, FOR_LOGITS | FOR_TUNE | FOR_EXPORT, "file to write"},
+    {0, "format", "NAME", OPTION_STRING, AT(format), 0, 0, FOR_EXPORT,
+     "gguf or safetensors; without it by the ending of -o FILE"},
     {0, "json", NULL, OPTION_FLAG, AT(json), 0, 0,
      FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_TUNE | FOR_MACHINE, "one JSON object a line on standard output"},
+    {0, "readonly", NULL, OPTION_FLAG, AT(readonly), 0, 0, FOR_TUI,
+     "to look only: keys that change schemes, keep snapshots or write files do nothing"},
     {0, "ascii", NULL, OPTION_FLAG, AT(ascii), 0, 0, FOR_TUI, "draw with ASCII characters only"},
     {0, "no-color", NULL, OPTION_FLAG, AT(no_color), 0, 0, FOR_TUI,
      "no colours (as the environment variable NO_COLOR)"},
@@ -105,6 +109,7 @@ const struct subcommand subcommands[] = {
     {"tokenize", "[OPTIONS] [MODEL]", "standard input to token ids, one a line", run_tokenize},
     {"tune", "[OPTIONS] [MODEL] -o FILE", "search the best scheme of every layer within a budget; writes a recipe",
      run_tune},
+    {"export", "[OPTIONS] [MODEL] -o FILE", "the quantized model as a file for other engines", run_export},
     {"machine", "[OPTIONS]", "caches, NUMA nodes, instruction sets, roofs, and which counters work",
      run_machine},
 };
@@ -248,6 +253,16 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
 
 /* ---- help ------------------------------------------------------------------------------------ */
 
+/* "-s, --scheme SCHEME" */
+static const char *spell_option(const struct option_info *o, char out[64])
+{
+    char letter[8] = "    ";
+    if (o->letter)
+        snprintf(letter, sizeof letter, "-%c, ", o->letter);
+    snprintf(out, 64, "%s--%s%s%s", letter, o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+    return out;
+}
+
 void options_help(FILE *out, const struct subcommand *command)
 {
     bool all = command == &subcommands[0];
@@ -258,17 +273,16 @@ void options_help(FILE *out, const struct subcommand *command)
         fprintf(out, "%s       qtop %-9s %-26s %s\n", i == 1 ? "\n" : "", subcommands[i].name,
                 subcommands[i].arguments, subcommands[i].summary);
     fprintf(out, "\n");
-    for (size_t i = 0; i < option_count; i++) {
-        const struct option_info *o = &option_table[i];
-        char left[48], letter[8] = "    ";
-        if (!(o->commands & bit))
-            continue;
-        if (o->letter)
-            snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->argument ? " " : "",
-                 o->argument ? o->argument : "");
-        fprintf(out, "  %-26s %s\n", left, o->help);
-    }
+    int width = 0;
+    char left[64];
+    for (size_t i = 0; i < option_count; i++)
+        if (option_table[i].commands & bit) {
+            int n = (int)strlen(spell_option(&option_table[i], left));
+            width = n > width ? n : width;
+        }
+    for (size_t i = 0; i < option_count; i++)
+        if (option_table[i].commands & bit)
+            fprintf(out, "  %-*s  %s\n", width, spell_option(&option_table[i], left), option_table[i].help);
     if (all)
         fprintf(out, "\nWithout MODEL the built-in one is used. Keys are listed by ? inside the "
                      "program; everything else is in man qtop.\n");

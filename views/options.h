@@ -15,7 +15,7 @@ enum { MOST_CANDIDATES = 16 };
 struct options {
     const char *model;     /* null: the built-in model */
     const char *scheme, *recipe, *tokenizer, *text, *prompt, *output, *isa, *protocol, *roof,
-        *kv, *synthetic, *reference, *calibration, *outliers, *versus;
+        *kv, *synthetic, *reference, *calibration, *outliers, *versus, *format;
     /* Every -s and -r in the order of the command line, for commands that compare; `scheme` and `recipe` are the
      * last ones. */
     struct candidate {
@@ -25,7 +25,7 @@ struct options {
     long batch, threads, context, window, tokens, prompt_tokens, seed;
     double temperature, top_p, max_bits, max_kl, min_rate;
     const char *max_size;
-    bool json, csv, help, version, ascii, no_color, no_mouse, no_run, fresh, alone;
+    bool json, csv, help, version, ascii, no_color, no_mouse, no_run, fresh, alone, readonly;
     bool given_tokens, given_temperature; /* -n, --temperature were on the command line */
 };
 
@@ -42,8 +42,9 @@ enum {
     FOR_LOGITS = 1 << 6,
     FOR_TOKENIZE = 1 << 7,
     FOR_TUNE = 1 << 8,
-    FOR_MACHINE = 1 << 9,
-    FOR_ALL = (1 << 10) - 1
+    FOR_EXPORT = 1 << 9,
+    FOR_MACHINE = 1 << 10,
+    FOR_ALL = (1 << 11) - 1
 };
 
 struct option_info {
@@ -86,6 +87,7 @@ int run_generate(const struct options *options);
 int run_logits(const struct options *options);
 int run_tokenize(const struct options *options);
 int run_tune(const struct options *options);
+int run_export(const struct options *options);
 int run_machine(const struct options *options);
 
 #endif

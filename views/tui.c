@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 static const double READING_SPEED = 16;  /* tokens per second */
-static const double DRAW_SECONDS = 0.08;  /* between two drawings that no key asked for */
 static const double EAGER_SECONDS = 0.01; /* after a key */
 static const double IDLE_SECONDS = 0.5;   /* without a new frame, so that messages go away */
 
@@ -85,7 +84,7 @@ static const struct {
     {ACTION_SNAPSHOT, COMMAND_SNAPSHOT}, {ACTION_SWAP, COMMAND_SWAP},
     {ACTION_EVALUATE, COMMAND_EVALUATE}, {ACTION_PAUSE, COMMAND_PAUSE},
     {ACTION_RESTART, COMMAND_RESTART},   {ACTION_ALONE, COMMAND_SENSITIVITY},
-    {ACTION_ROOFS, COMMAND_ROOFS},       {ACTION_COMPARE_METHODS, COMMAND_COMPARE_METHODS},
+    {ACTION_RACE, COMMAND_RACE},         {ACTION_ROOFS, COMMAND_ROOFS},       {ACTION_COMPARE_METHODS, COMMAND_COMPARE_METHODS},
 };
 
 /* Keys that cycle a field of the chosen layers. */
@@ -129,10 +128,40 @@ static void cancel(struct tui *t)
     counters_finder.filter(t, "");
 }
 
+static void keep_settings(struct tui *t)
+{
+    struct error error;
+    char *path;
+    t->settings.log_scale = t->log_scale;
+    layers_columns(t, t->settings.columns, sizeof t->settings.columns);
+    snprintf(t->settings.sort, sizeof t->settings.sort, "%s", layers_sort_title(t));
+    if (settings_save(&t->settings, &path, &error))
+        tui_note(t, "kept in %s", path);
+    else
+        tui_note(t, "%s", error.text);
+    free(path);
+}
+
+/* What the file of settings says; where it is broken, that is said and all is as usual. */
+static void use_settings(struct tui *t)
+{
+    struct error error;
+    if (!settings_load(&t->settings, &error))
+        tui_note(t, "%s", error.text);
+    t->log_scale = t->settings.log_scale;
+    layers_sort_by_title(t, t->settings.sort);
+    if (*t->settings.columns && !layers_choose_columns(t, t->settings.columns, &error))
+        tui_note(t, "settings: %s", error.text);
+}
+
 static void act(struct tui *t, enum action a)
 {
-    char text[64];
-    if (act_by_table(t, a))
+    char text[SETTINGS_COLUMNS];
+    if (t->readonly && key_changes(a)) {
+        tui_note(t, "--readonly: nothing is changed, kept or written");
+        return;
+    }
+    if (views[t->view].act(t, a) || act_by_table(t, a)) /* what a screen means by a key comes first */
         return;
     switch (a) {
     case ACTION_QUIT:
@@ -170,6 +199,19 @@ static void act(struct tui *t, enum action a)
         else
             ask_begin(t, ASK_TUNE, "kl 0.01");
         break;
+    case ACTION_COLUMNS:
+        layers_columns(t, text, sizeof text);
+        ask_begin(t, ASK_COLUMNS, text);
+        break;
+    case ACTION_SETTINGS:
+        keep_settings(t);
+        break;
+    case ACTION_EXPORT:
+        if (t->frame->exporting)
+            tui_send(t, &(struct command){.kind = COMMAND_EXPORT, .text = ""});
+        else
+            ask_begin(t, ASK_EXPORT, "model.gguf");
+        break;
     case ACTION_WRITE:
         ask_begin(t, ASK_WRITE, "recipe.txt");
         break;
@@ -180,7 +222,7 @@ static void act(struct tui *t, enum action a)
         t->redraw = true;
         break;
     default:
-        views[t->view].act(t, a);
+        break;
     }
 }
 
@@ -317,7 +359,7 @@ static int loop(struct tui *t)
     double drawn = 0, eager_until = 0;
     while (!t->quit) {
         double now = clock_seconds();
-        double due = drawn + (now < eager_until ? EAGER_SECONDS : DRAW_SECONDS);
+        double due = drawn + (now < eager_until ? EAGER_SECONDS : t->settings.refresh);
         enum event event = wait_for_event(t, now < due ? due - now : IDLE_SECONDS, now >= due);
         if (event == EVENT_GONE)
             return EXIT_FAILED;
@@ -358,9 +400,11 @@ static struct lab *start_lab(const struct options *o, struct batch *b, char **te
 
 static int run_session(const struct options *o, struct tui *t, struct error *error)
 {
-    bool color = !o->no_color && !getenv("NO_COLOR");
+    use_settings(t);
+    bool color = t->settings.color && !o->no_color && !getenv("NO_COLOR");
     int status = EXIT_FAILED;
-    bool ok = layers_begin(t, error) && terminal_begin(o->ascii, color, !o->no_mouse, error);
+    bool ok = layers_begin(t, error) && terminal_begin(o->ascii || t->settings.ascii, color,
+                                                       t->settings.mouse && !o->no_mouse, error);
     if (ok) {
         take_frame(t);
         if (t->frame)
@@ -411,6 +455,7 @@ int run_tui(const struct options *o)
     status = EXIT_FAILED;
     if (t) {
         t->session = &batch.session;
+        t->readonly = o->readonly;
         t->model_name = name;
         t->reference_name = reference;
         if (batch_measure(&batch, &error) && (t->lab = start_lab(o, &batch, &text, &error)))

@@ -5,6 +5,7 @@
 #include "../src/lab/lab.h"
 #include "keys.h"
 #include "layout.h"
+#include "settings.h"
 #include "widgets.h"
 
 /* A row of the Layers table. */
@@ -16,7 +17,7 @@ struct row {
 enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_ALONE, SORT_COLUMNS };
 
 /* What a line of input at the bottom is for. */
-enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK_WRITE, ASK_SCHEME, ASK_TUNE };
+enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK_WRITE, ASK_SCHEME, ASK_TUNE, ASK_EXPORT, ASK_COLUMNS };
 
 enum view_id {
     VIEW_LAYERS, VIEW_ERROR, VIEW_ROOFLINE, VIEW_COUNTERS, VIEW_COMPARE, VIEW_TEXT, VIEW_MACHINE, VIEW_COUNT
@@ -39,6 +40,8 @@ struct tui {
     struct frame *frame;    /* the newest; never null while drawing */
     enum view_id view;
     bool quit, help, log_scale, redraw;
+    struct settings settings;
+    bool readonly; /* keys that change, keep or write do nothing */
     int help_top;
 
     /* Layers */
@@ -49,6 +52,7 @@ struct tui {
     bool *folded;    /* one a block */
     char filter[64], search[64];
     enum sort_column sort;
+    unsigned hidden; /* columns of the table, a bit each */
     int table_row;   /* screen row of the first table row, for the mouse */
 
     /* Error */
@@ -64,7 +68,8 @@ struct tui {
     int machine_top, machine_last, machine_page;
 
     /* Compare */
-    size_t snapshot;
+    size_t snapshot, base;      /* under the cursor; what others are compared with */
+    bool differences, by_speed; /* what stands below the table; the x axis of the scatter */
 
     /* Input */
     enum asking asking;
@@ -112,6 +117,13 @@ bool layers_is_linear(const struct tui *tui, int tensor, int block);
 
 /* Bytes of the KV cache in a datatype, all its positions. */
 size_t layers_kv_bytes(const struct tui *tui, enum dtype kv);
+
+/* The titles of the columns shown, between blanks; shows those and the layers' names. False, and nothing changes, where
+ * one of them is no column. And the title of the column that sorts, "" in the model's order. */
+void layers_columns(const struct tui *tui, char *out, size_t size);
+bool layers_choose_columns(struct tui *tui, const char *titles, struct error *error);
+const char *layers_sort_title(const struct tui *tui);
+void layers_sort_by_title(struct tui *tui, const char *title);
 
 /* Tensors that a change applies to: the tagged ones, else the current row's. Returns how many. */
 size_t layers_chosen(const struct tui *tui, int *tensors);

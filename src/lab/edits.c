@@ -61,7 +61,7 @@ void edits_end(struct lab *lab)
     free(lab->redo);
     free(lab->target);
     for (size_t i = 0; i < lab->snapshot_count; i++)
-        free(lab->snapshots[i].schemes);
+        kept_schemes_unref(lab->snapshots[i].schemes);
     cache_free(&lab->cache);
 }
 
@@ -302,6 +302,16 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
         snprintf(out + n, SCHEME_TEXT - n, " kv %s", dtypes[kv].name);
 }
 
+static struct kept_schemes *keep_target(const struct lab *lab)
+{
+    struct kept_schemes *k = malloc(sizeof *k + count_of(lab) * sizeof *k->of);
+    if (!k)
+        return NULL;
+    atomic_init(&k->refs, 1);
+    memcpy(k->of, lab->target, count_of(lab) * sizeof *k->of);
+    return k;
+}
+
 void edits_snapshot(struct lab *lab)
 {
     if (lab->snapshot_count == SNAPSHOTS) {
@@ -310,9 +320,9 @@ void edits_snapshot(struct lab *lab)
     }
     struct scheme_totals totals;
     struct snapshot *s = &lab->snapshots[lab->snapshot_count];
-    *s = (struct snapshot){.label = (char)('A' + lab->snapshot_count), .schemes = copy_target(lab)};
+    *s = (struct snapshot){.label = (char)('A' + lab->snapshot_count), .schemes = keep_target(lab)};
     if (!s->schemes || !schemes_totals(lab->session->model, lab->target, 0, &totals)) {
-        free(s->schemes);
+        kept_schemes_unref(s->schemes);
         lab_say(lab, true, "not enough memory");
         return;
     }
@@ -321,7 +331,7 @@ void edits_snapshot(struct lab *lab)
     s->bits_per_weight = totals.bits_per_weight;
     s->kv_bytes = kv_bytes_per_position(lab->session->model,
                                         lab->target[kv_index(lab->session->model)].weight);
-    s->decode = s->prefill = metric_absent("not measured yet");
+    s->decode = s->prefill = s->sqnr_db = metric_absent("not measured yet");
     s->quality.reason = "not evaluated yet: press e";
     summarize(lab, s->summary);
     if (lab->current_snapshot != (int)lab->snapshot_count)
@@ -338,7 +348,7 @@ static void restore(struct lab *lab, int index)
         return;
     }
     int before = lab->current_snapshot;
-    edits_use(lab, lab->snapshots[index].schemes);
+    edits_use(lab, lab->snapshots[index].schemes->of);
     if (before != index)
         lab->previous_snapshot = before;
     lab->current_snapshot = index;

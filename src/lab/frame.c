@@ -13,6 +13,8 @@ void frame_unref(struct frame *f)
     if (!f || atomic_fetch_sub(&f->refs, 1) > 1)
         return;
     weights_unref(f->set);
+    for (size_t i = 0; i < f->snapshot_count; i++)
+        kept_schemes_unref(f->snapshots[i].schemes);
     counters_frame_unref(f->counters);
     event_list_unref(f->events);
     roofs_frame_unref(f->roofs);
@@ -93,4 +95,17 @@ void comparison_frame_unref(struct comparison_frame *c)
 {
     if (c && atomic_fetch_sub(&c->refs, 1) == 1)
         free(c);
+}
+
+struct kept_schemes *kept_schemes_ref(struct kept_schemes *k)
+{
+    if (k)
+        atomic_fetch_add(&k->refs, 1);
+    return k;
+}
+
+void kept_schemes_unref(struct kept_schemes *k)
+{
+    if (k && atomic_fetch_sub(&k->refs, 1) == 1)
+        free(k);
 }

@@ -107,10 +107,25 @@ struct roofs_frame {
     struct roofs_source source;
 };
 
+/* The schemes of a snapshot, shared. */
+struct kept_schemes {
+    atomic_int refs;
+    struct scheme of[]; /* schemes_count */
+};
+
+/* Decode tokens/s of a snapshot in rounds that time all snapshots one after the other. */
+enum { RACE_ROUNDS = 31 };
+struct race {
+    size_t rounds; /* 0: it took no part */
+    double rate[RACE_ROUNDS];
+};
+
 /* A scheme that a person kept. */
 struct snapshot {
     char label;
-    struct scheme *schemes; /* schemes_count; owned by the lab, not for views */
+    struct kept_schemes *schemes;
+    struct race race;
+    struct metric sqnr_db;  /* of the linear matrices inside blocks that have errors, together; +infinity: none */
     size_t size, bytes_per_token;
     double bits_per_weight;
     char summary[SCHEME_TEXT]; /* the common scheme, or how many differ */
@@ -163,7 +178,7 @@ struct frame {
     size_t snapshot_count;
     int current_snapshot;       /* -1: none */
 
-    bool tuning;                /* a search runs */
+    bool tuning, exporting;     /* a search runs; a file is written */
     const char *job;            /* what the machine works on beside the tokens, or null */
     double job_fraction;
     char status[256];           /* the last thing that was done or went wrong */
@@ -181,6 +196,8 @@ struct counters_frame *counters_frame_ref(struct counters_frame *counters);
 void counters_frame_unref(struct counters_frame *counters);
 struct event_list *event_list_ref(struct event_list *list);
 void event_list_unref(struct event_list *list);
+struct kept_schemes *kept_schemes_ref(struct kept_schemes *schemes);
+void kept_schemes_unref(struct kept_schemes *schemes);
 struct comparison_frame *comparison_frame_ref(struct comparison_frame *comparison);
 void comparison_frame_unref(struct comparison_frame *comparison);
 struct roofs_frame *roofs_frame_ref(struct roofs_frame *roofs);

@@ -6,6 +6,7 @@
 
 #include "../engine/hold.h"
 #include "../engine/sampler.h"
+#include "../export/export.h"
 #include "../measure/output_error.h"
 #include "../measure/roofline.h"
 #include "../quant/quantization.h"
@@ -164,6 +165,9 @@ struct lab {
     struct requant requant;
     struct calibrating calibrating;
     struct tuning tuning;
+    struct race_job *race;           /* or null */
+    struct export *exporting;        /* or null */
+    char *export_path;
     struct comparison *comparing;    /* or null */
     bool comparing_asked;
     int compared_tensor;
@@ -249,6 +253,16 @@ void comparing_end(struct lab *lab);
 bool tuning_slice(struct lab *lab, double seconds);
 void tuning_ask(struct lab *lab, const char *budget); /* while one runs: stops */
 void tuning_end(struct lab *lab);
+
+/* racing.c: all snapshots in interleaved rounds */
+bool racing_slice(struct lab *lab, double seconds);
+void racing_ask(struct lab *lab); /* while it runs: stops */
+void racing_end(struct lab *lab);
+
+/* exporting.c: the set in use as a file */
+bool exporting_slice(struct lab *lab, double seconds);
+void exporting_ask(struct lab *lab, const char *path); /* while it runs: stops */
+void exporting_end(struct lab *lab);
 
 /* timings.c: jobs that time */
 void timings_begin(struct lab *lab);

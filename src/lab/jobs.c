@@ -107,8 +107,9 @@ static bool describe_slice(struct lab *lab, double seconds)
 /* ---- all of them ------------------------------------------------------------------------------- */
 
 static bool (*const slices[])(struct lab *, double) = {
-    making_slice,   requantize_slice, calibrating_slice, describe_slice, roofs_slice, baseline_slice,
-    prefill_slice,  batch_slice,      write_slice,       comparing_slice, tuning_slice, evaluate_slice, depth_slice,
+    making_slice,   requantize_slice, calibrating_slice, exporting_slice, describe_slice,
+    roofs_slice,    baseline_slice,   prefill_slice,     batch_slice,     write_slice,
+    comparing_slice, tuning_slice,    racing_slice,      evaluate_slice,  depth_slice,
     sensitivity_slice,
 };
 
@@ -124,6 +125,8 @@ void jobs_end(struct lab *lab)
     requant_end(&lab->requant);
     comparing_end(lab);
     tuning_end(lab);
+    racing_end(lab);
+    exporting_end(lab);
     calibrating_end(lab);
     if (lab->describing)
         detail_end(&lab->describe);

@@ -118,6 +118,12 @@ static void apply(struct lab *lab, const struct command *c)
     case COMMAND_TUNE:
         tuning_ask(lab, c->text);
         break;
+    case COMMAND_RACE:
+        racing_ask(lab);
+        break;
+    case COMMAND_EXPORT:
+        exporting_ask(lab, c->text);
+        break;
     case COMMAND_ROOFS:
         roofs_ask(lab);
         break;

@@ -23,6 +23,8 @@ enum command_kind {
     COMMAND_SENSITIVITY, /* measure what each layer alone costs; again: stop */
     COMMAND_COMPARE_METHODS, /* on the selected tensor; while that runs: stop */
     COMMAND_TUNE,       /* text: a budget (budget_parse); while a search runs: stop it, keeping the best so far */
+    COMMAND_RACE,       /* time all snapshots in rounds; while that runs: stop */
+    COMMAND_EXPORT,     /* text: path of a GGUF or safetensors file; while one is written: give it up */
     COMMAND_ROOFS,      /* measure them anew */
     COMMAND_BATCH,      /* direction: more sequences side by side, or fewer */
     COMMAND_COUNT,      /* text: begin to count an event, or leave it out */

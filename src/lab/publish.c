@@ -114,9 +114,9 @@ static void fill_stored_snapshots(struct lab *lab)
         return;
     for (size_t i = 0; i < lab->snapshot_count && q->valid && !q->running; i++) {
         struct snapshot *s = &lab->snapshots[i];
-        bool stored = s->schemes[kv_index(lab->session->model)].weight == DTYPE_FP32;
+        bool stored = s->schemes->of[kv_index(lab->session->model)].weight == DTYPE_FP32;
         for (size_t t = 0; t < lab->set->count; t++)
-            stored &= s->schemes[t].stored;
+            stored &= s->schemes->of[t].stored;
         if (!stored || s->quality.valid)
             continue;
         s->quality = *q;
@@ -127,12 +127,28 @@ static void fill_stored_snapshots(struct lab *lab)
     }
 }
 
+/* Of the linear matrices inside blocks that have errors, together. */
+static struct metric sqnr_of(const struct lab *lab)
+{
+    double w2 = 0, e2 = 0;
+    for (size_t t = 0; t < lab->set->count; t++) {
+        const struct tensor *x = &lab->session->model->tensors[t];
+        const struct weight_error *e = &lab->set->layer[t]->error;
+        if (!roles[x->role].linear || x->block < 0)
+            continue;
+        e2 += e->sum_e2;
+        w2 += e->sum_w2;
+    }
+    return metric_value(e2 == 0 ? INFINITY : 10 * log10(w2 / e2));
+}
+
 /* Figures that arrive while a snapshot is in use become its own. */
 static void fill_snapshots(struct lab *lab, struct frame *f)
 {
     if (lab->current_snapshot >= 0 && f->pending == 0) {
         struct snapshot *s = &lab->snapshots[lab->current_snapshot];
         s->peak = f->peak;
+        s->sqnr_db = sqnr_of(lab);
         if (f->decode.valid && !f->disturbed) {
             s->decode = f->decode;
             s->position = f->position;
@@ -146,6 +162,8 @@ static void fill_snapshots(struct lab *lab, struct frame *f)
     }
     fill_stored_snapshots(lab);
     memcpy(f->snapshots, lab->snapshots, sizeof f->snapshots);
+    for (size_t i = 0; i < lab->snapshot_count; i++)
+        (void)kept_schemes_ref(f->snapshots[i].schemes);
     f->snapshot_count = lab->snapshot_count;
     f->current_snapshot = lab->current_snapshot;
 }
@@ -176,6 +194,7 @@ static struct frame *make_frame(struct lab *lab)
         f->quality.reason = lab->evaluation_reason;
     f->text = texts_frame(lab);
     f->tuning = lab->tuning.asked;
+    f->exporting = lab->exporting != NULL;
     f->job = lab->job;
     f->job_fraction = lab->job_fraction;
     memcpy(f->status, lab->status, sizeof f->status);

@@ -130,6 +130,19 @@ const struct arch *arch_by_hf(const char *name, struct error *error)
     return find(name, strlen(name), false, "config.json: model_type", error);
 }
 
+const struct arch *arch_of(const struct model *m)
+{
+    for (size_t i = 0; i < arch_count; i++)
+        if (strcmp(archs[i].name, m->arch) == 0)
+            return &archs[i];
+    return &archs[0];
+}
+
+const struct arch *arch_in_gguf(const struct arch *a)
+{
+    return a->gguf ? a : &archs[0]; /* a Llama: Mistral */
+}
+
 void arch_apply(const struct arch *a, bool gguf, struct hyper *h)
 {
     h->norm = a->norm;

@@ -36,6 +36,11 @@ extern const size_t arch_count;
 const struct arch *arch_by_gguf(const char *name, size_t n, struct error *error);
 const struct arch *arch_by_hf(const char *name, struct error *error);
 
+/* The row of a model, by the name that is shown; the one with its name in GGUF files, which may be that of a
+ * relative with the same tensors. */
+const struct arch *arch_of(const struct model *model);
+const struct arch *arch_in_gguf(const struct arch *arch);
+
 /* Sets what the architecture fixes of hyper, whose dim is there. */
 void arch_apply(const struct arch *arch, bool gguf, struct hyper *hyper);
 

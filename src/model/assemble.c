@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME = 128 };
+enum { NAME = ASSEMBLE_NAME };
 
 /* ---- hyper-parameters ------------------------------------------------------------------------ */
 
@@ -58,9 +58,8 @@ bool hyper_check(const struct hyper *h, const char *where, struct error *error)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* What the file calls a tensor; false where it has no name for the role. */
-static bool file_name(const struct arch *a, const struct naming *n, enum role role, int block,
-                      char out[NAME])
+bool assemble_name(const struct arch *a, const struct naming *n, enum role role, int block,
+                   char out[ASSEMBLE_NAME])
 {
     bool in_block = roles[role].in_block, own = !n->gguf || (a->gguf_names && (*a->gguf_names)[role]);
     const char *name = !n->gguf ? (*a->hf_names)[role] : own ? (*a->gguf_names)[role] : roles[role].name;
@@ -81,7 +80,7 @@ static const struct entry *find_entry(const struct model *m, const struct arch *
                                       const struct naming *n, enum role role, int block)
 {
     char name[NAME];
-    return file_name(a, n, role, block, name) ? catalog_find(&m->files, name) : NULL;
+    return assemble_name(a, n, role, block, name) ? catalog_find(&m->files, name) : NULL;
 }
 
 size_t assemble_vocab(const struct model *m, const struct arch *a, const struct naming *n)
@@ -197,7 +196,7 @@ static bool take_tensor(struct model *m, struct tensor *t, const struct arch *a,
                         const struct naming *n, struct error *error)
 {
     char name[NAME];
-    file_name(a, n, t->role, t->block, name);
+    assemble_name(a, n, t->role, t->block, name);
     const struct entry *e = catalog_find(&m->files, name);
     const struct role_info *role = &roles[t->role];
     if (!e)

@@ -12,6 +12,11 @@ struct naming {
     bool norms_from_one; /* 1 is to be added to the weights of norms */
 };
 
+/* What such a file calls a role's tensor (block -1: outside); false where it has no name for the role. */
+enum { ASSEMBLE_NAME = 128 };
+bool assemble_name(const struct arch *arch, const struct naming *naming, enum role role, int block,
+                   char out[ASSEMBLE_NAME]);
+
 /* The largest numbers that any file may ask for: their products fit in a size_t. */
 enum {
     MOST_DIM = 1 << 20,

@@ -85,6 +85,13 @@ static bool open_pytorch(struct model *m, const char *path, struct error *error)
 
 const struct format pytorch_format = {"pytorch", "a pytorch_model.bin", probe_pytorch, open_pytorch};
 
+char *model_config_path(const struct model *m)
+{
+    bool has_one = m->path && (strcmp(m->format, safetensors_format.name) == 0 ||
+                               strcmp(m->format, pytorch_format.name) == 0);
+    return has_one ? path_beside(m->path, "config.json") : NULL;
+}
+
 /* ---- llm.c ----------------------------------------------------------------------------------- */
 
 static bool probe_llmc(const char *path, const uint8_t *data, size_t size)

@@ -177,6 +177,9 @@ struct format {
 
 extern const struct format gguf_format, safetensors_format, pytorch_format, llmc_format, llama2c_format;
 
+/* The config.json that says what the model is, where its format has one; the caller frees. Null: none. */
+char *model_config_path(const struct model *model);
+
 /* A llama2.c checkpoint in memory that outlives the model. */
 bool llama2c_parse(struct model *model, const uint8_t *data, size_t size, struct error *error);
 

@@ -1,4 +1,5 @@
 /* One site of a quantization: what its inputs look like, and its tensors one after the other. */
+#include "../engine/memory.h"
 #include "../measure/clock.h"
 #include "../model/resident.h"
 #include "llmint8.h"
@@ -89,6 +90,18 @@ static bool judge_activations(struct quantization *q, struct error *error)
     return true;
 }
 
+/* Whether there is room for the Hessian, its factor and GPTQ of the largest tensor. */
+static bool fits_gptq(const struct quantization *q, size_t cols, struct error *error)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < q->tensor_count; i++) {
+        size_t more = q->plan.model->tensors[q->tensors[i]].stored.rows;
+        rows = wanted(q, i) && more > rows ? more : rows;
+    }
+    size_t bytes = cols * cols * (sizeof(float) + sizeof(double)) + rows * cols * 3 * sizeof(float);
+    return memory_check("GPTQ of one layer", bytes, error);
+}
+
 static bool begin_site(struct quantization *q, struct error *error)
 {
     const struct quantization_plan *p = &q->plan;
@@ -103,7 +116,7 @@ static bool begin_site(struct quantization *q, struct error *error)
     for (; q->held < (int)q->tensor_count; q->held++)
         if (!model_acquire(p->model, q->tensors[q->held], p->pool, error))
             return false;
-    return !wants_hessian(q) || hessian_open(&q->hessian, cols, error);
+    return !wants_hessian(q) || (fits_gptq(q, cols, error) && hessian_open(&q->hessian, cols, error));
 }
 
 bool site_observe(struct quantization *q, double seconds, struct error *error)

@@ -188,19 +188,21 @@ static bool read_all(struct reading *r)
     return true;
 }
 
-struct tokenizer *gguf_tokenizer(const struct gguf *gguf, struct error *error)
+static bool visit_gguf(const struct gguf *gguf, vocabulary_fn *see, void *arg, struct error *error)
 {
     struct reading r = {.gguf = gguf, .error = error};
-    struct tokenizer *t = read_all(&r) ? vocabulary_tokenizer(&r.v, error) : NULL;
-    if (t && r.unnamed &&
-        !tokenizer_add_note(t, "the file names no pre-tokenizer (" KEY("pre") "): 'default' is used")) {
-        error_set(error, "not enough memory");
-        tokenizer_close(t);
-        t = NULL;
-    }
+    bool ok = read_all(&r);
+    const char *note = r.unnamed ? "the file names no pre-tokenizer (" KEY("pre") "): 'default' is used" : "";
+    ok = ok && see(arg, &r.v, note, error);
     free(r.pieces);
     free(r.merges);
-    return t;
+    return ok;
+}
+
+struct tokenizer *gguf_tokenizer(const struct gguf *gguf, struct error *error)
+{
+    struct tokenizer *t = NULL;
+    return visit_gguf(gguf, vocabulary_open, &t, error) ? t : NULL;
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -220,4 +222,14 @@ static struct tokenizer *open_data(const uint8_t *data, size_t size, const char 
     return t;
 }
 
-const struct tokenizer_format gguf_tokenizer_format = {"a GGUF file", probe, open_data};
+static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
+                  struct error *error)
+{
+    (void)path;
+    struct gguf *gguf = gguf_parse(data, size, error);
+    bool ok = gguf && visit_gguf(gguf, see, arg, error);
+    gguf_close(gguf);
+    return ok;
+}
+
+const struct tokenizer_format gguf_tokenizer_format = {"a GGUF file", probe, open_data, visit};

@@ -2,6 +2,7 @@
  * characters (bytes where a character is no piece), then merges the adjacent pair whose piece has
  * the highest score, the leftmost of equals, until no pair is a piece. */
 #include "encoder.h"
+#include "vocabulary.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -210,4 +211,37 @@ static struct tokenizer *open_data(const uint8_t *data, size_t size, const char 
     return NULL;
 }
 
-const struct tokenizer_format llama2c_tokenizer_format = {"a llama2.c tokenizer.bin", probe, open_data};
+/* The same pieces as SentencePiece has them, from which such files are made: with U+2581 for spaces, and
+ * without the lines around BOS and EOS. */
+static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
+                  struct error *error)
+{
+    static const char mark[] = "\xe2\x96\x81";
+    struct tokenizer *t = open_data(data, size, path, error);
+    struct piece_list *v = t ? t->state : NULL;
+    char *texts = v ? malloc(3 * size + 1) : NULL, *to = texts;
+    for (size_t i = 0; texts && i < t->vocab; i++) {
+        struct vocabulary_piece *p = &v->pieces[i];
+        const char *from = p->text;
+        bool special = i == ID_BOS || i == ID_EOS;
+        p->text = to;
+        for (size_t k = 0; k < p->size; k++)
+            if (from[k] == ' ')
+                to = (char *)memcpy(to, mark, 3) + 3;
+            else if (!special || from[k] != '\n')
+                *to++ = from[k];
+        p->size = (uint32_t)(to - p->text);
+    }
+    if (t && !texts)
+        error_set(error, "not enough memory for %zu tokens", t->vocab);
+    bool ok = texts && see(arg, &(struct vocabulary){.model = VOCABULARY_SPM, .pieces = v->pieces,
+                                                     .count = t->vocab, .bos = ID_BOS, .eos = ID_EOS,
+                                                     .unknown = ID_UNKNOWN, .add_bos = true,
+                                                     .space_prefix = SPACE_ALWAYS,
+                                                     .byte_fallback = t->vocab >= BYTES_END}, "", error);
+    tokenizer_close(t);
+    free(texts);
+    return ok;
+}
+
+const struct tokenizer_format llama2c_tokenizer_format = {"a llama2.c tokenizer.bin", probe, open_data, visit};

@@ -1,6 +1,6 @@
 /* The pre-tokenizers that GGUF files know by name. The expressions are those of the models' own
  * tokenizer files; where a model applies several, each cuts what the one before it left. */
-#include "splitter.h"
+#include "vocabulary.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -129,4 +129,27 @@ const struct pretokenizer *pretokenizer_find(const char *name, size_t size, stru
     error_set(error, "pre-tokenizer '%.*s' is unknown; expected one of %s or a synonym",
               (int)(size < 64 ? size : 64), name, known);
     return NULL;
+}
+
+/* Whether the rules are these expressions. */
+static bool same_rules(const struct pretokenizer *p, const struct vocabulary *v)
+{
+    size_t n = 0;
+    for (; p->expressions[n]; n++) {
+        const struct split_rule *r = n < v->rule_count ? &v->rules[n] : NULL;
+        if (!r || r->literal || r->invert || r->behavior != SPLIT_ISOLATED ||
+            strlen(p->expressions[n]) != r->size || memcmp(p->expressions[n], r->expression, r->size) != 0)
+            return false;
+    }
+    return n == v->rule_count && p->ignore_merges == v->ignore_merges;
+}
+
+bool pretokenizer_name(const struct vocabulary *v, char out[32])
+{
+    for (size_t i = 0; i < KNOWN; i++)
+        if (same_rules(&table[i], v)) {
+            snprintf(out, 32, "%.*s", (int)strcspn(table[i].names + 1, " "), table[i].names + 1);
+            return true;
+        }
+    return false;
 }

@@ -3,6 +3,7 @@
 #include "vocabulary.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -208,17 +209,19 @@ static bool probe(const uint8_t *data, size_t size)
            piece.wire == WIRE_BYTES;
 }
 
-static bool add_notes(const struct reading *r, struct tokenizer *t)
+static void write_note(const struct reading *r, char out[200])
 {
-    int shown = r->normalizer.size < 40 ? (int)r->normalizer.size : 40;
-    if (r->has_charsmap && !tokenizer_add_note(t, "the file's normalizer '%.*s' is not applied", shown,
-                                               (const char *)r->normalizer.data))
-        return false;
-    return !r->removes_spaces || tokenizer_add_note(t, "extra spaces are not removed as the file asks");
+    int shown = r->normalizer.size < 40 ? (int)r->normalizer.size : 40, used = 0;
+    out[0] = 0;
+    if (r->has_charsmap)
+        used = snprintf(out, 200, "the file's normalizer '%.*s' is not applied%s", shown,
+                        (const char *)r->normalizer.data, r->removes_spaces ? "; " : "");
+    if (r->removes_spaces)
+        snprintf(out + used, 200 - (size_t)used, "extra spaces are not removed as the file asks");
 }
 
-static struct tokenizer *open_data(const uint8_t *data, size_t size, const char *path,
-                                   struct error *error)
+static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
+                  struct error *error)
 {
     (void)path;
     /* what the .proto says of fields that are absent; no file says whether BOS is added, all programs do */
@@ -226,19 +229,24 @@ static struct tokenizer *open_data(const uint8_t *data, size_t size, const char 
                         .v = {.model = VOCABULARY_SPM, .bos = 1, .eos = 2, .add_bos = true,
                               .space_prefix = SPACE_ALWAYS, .fuse_unknown = true}};
     struct span file = {data, size};
-    struct tokenizer *t = NULL;
+    char note[200];
     bool ok = walk(&r, file) && check_type(&r);
     r.v.pieces = r.pieces = ok ? calloc(r.v.count + 1, sizeof *r.pieces) : NULL;
     if (ok && !r.pieces)
         ok = error_set(error, "not enough memory for %zu tokens", r.v.count);
-    if (ok && walk(&r, file) && (t = vocabulary_tokenizer(&r.v, error)) && !add_notes(&r, t)) {
-        error_set(error, "not enough memory");
-        tokenizer_close(t);
-        t = NULL;
-    }
+    ok = ok && walk(&r, file);
+    write_note(&r, note);
+    ok = ok && see(arg, &r.v, note, error);
     free(r.pieces);
-    return t;
+    return ok;
+}
+
+static struct tokenizer *open_data(const uint8_t *data, size_t size, const char *path,
+                                   struct error *error)
+{
+    struct tokenizer *t = NULL;
+    return visit(data, size, path, vocabulary_open, &t, error) ? t : NULL;
 }
 
 const struct tokenizer_format sentencepiece_tokenizer_format = {"a SentencePiece tokenizer.model", probe,
-                                                                open_data};
+                                                                open_data, visit};

@@ -58,4 +58,9 @@ struct pretokenizer {
 /* By one of its names (size bytes), or null with an error that lists what is known. */
 const struct pretokenizer *pretokenizer_find(const char *name, size_t size, struct error *error);
 
+struct vocabulary;
+
+/* The first name of the one that cuts texts as a vocabulary's rules do; false where there is none. */
+bool pretokenizer_name(const struct vocabulary *vocabulary, char out[32]);
+
 #endif

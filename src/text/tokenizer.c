@@ -1,4 +1,4 @@
-#include "tokenizer.h"
+#include "vocabulary.h"
 
 #include "../model/mapped.h"
 #include "../../kernels/escape.h"
@@ -31,15 +31,22 @@ bool tokens_add(struct tokens *t, int32_t id)
     return true;
 }
 
-static struct tokenizer *open_mapped(const struct mapped_file *file, const char *path,
-                                     struct error *error)
+static const struct tokenizer_format *format_of(const struct mapped_file *file, struct error *error)
 {
     for (size_t i = 0; i < FORMATS; i++)
         if (formats[i]->probe(file->data, file->size))
-            return formats[i]->open(file->data, file->size, path, error);
+            return formats[i];
     error_set(error, "unknown tokenizer format; expected a GGUF file, a tokenizer.json, a tokenizer.model or "
                      "a llama2.c tokenizer.bin");
     return NULL;
+}
+
+/* Puts the path, as it can be shown, before what is wrong. */
+static bool refuse_file(struct error *error, const char *path, const struct error *why)
+{
+    char shown[256];
+    escape_text(shown, sizeof shown, path, strlen(path));
+    return error_set(error, "%s: %.400s", shown, why->text);
 }
 
 struct tokenizer *tokenizer_open(const char *path, struct error *error)
@@ -48,15 +55,26 @@ struct tokenizer *tokenizer_open(const char *path, struct error *error)
     if (!mapped_file_open(&file, path, error))
         return NULL;
     struct error why = {"not enough memory"};
-    struct tokenizer *t = open_mapped(&file, path, &why);
+    const struct tokenizer_format *format = format_of(&file, &why);
+    struct tokenizer *t = format ? format->open(file.data, file.size, path, &why) : NULL;
     mapped_file_close(&file);
     if (t && (t->path = strdup(path)))
         return t;
-    char shown[256];
-    escape_text(shown, sizeof shown, path, strlen(path));
-    error_set(error, "%s: %.400s", shown, why.text);
+    refuse_file(error, path, &why);
     tokenizer_close(t);
     return NULL;
+}
+
+bool vocabulary_visit(const char *path, vocabulary_fn *see, void *arg, struct error *error)
+{
+    struct mapped_file file;
+    if (!mapped_file_open(&file, path, error))
+        return false;
+    struct error why = {"not enough memory"};
+    const struct tokenizer_format *format = format_of(&file, &why);
+    bool ok = format && format->visit(file.data, file.size, path, see, arg, &why);
+    mapped_file_close(&file);
+    return ok || refuse_file(error, path, &why);
 }
 
 void tokenizer_close(struct tokenizer *t)

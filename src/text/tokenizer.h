@@ -96,12 +96,18 @@ struct tokenizer {
     void *state; /* the kind's own */
 };
 
+struct vocabulary;
+
 /* A row of the table in tokenizer.c. `path` is where the data came from: others may lie beside it. */
 struct tokenizer_format {
     const char *name;
     bool (*probe)(const uint8_t *data, size_t size);
     struct tokenizer *(*open)(const uint8_t *data, size_t size, const char *path,
                               struct error *error);
+    /* Shows a vocabulary_fn (vocabulary.h) what it holds. */
+    bool (*visit)(const uint8_t *data, size_t size, const char *path,
+                  bool (*see)(void *, const struct vocabulary *, const char *, struct error *), void *arg,
+                  struct error *error);
 };
 
 extern const struct tokenizer_format gguf_tokenizer_format, json_tokenizer_format,

@@ -251,23 +251,24 @@ static bool probe(const uint8_t *data, size_t size)
     return i < size && (data[i] == '{' || data[i] == '[');
 }
 
-static struct tokenizer *open_data(const uint8_t *data, size_t size, const char *path,
-                                   struct error *error)
+static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
+                  struct error *error)
 {
     struct json_reading r = {.error = error, .root = parse(data, size, "", error),
                              .v = {.bos = -1, .eos = -1, .unknown = -1}};
-    bool ok = r.root && read_config(&r, path) && read_all(&r);
-    struct tokenizer *t = ok ? vocabulary_tokenizer(&r.v, error) : NULL;
-    if (t && r.note[0] && !tokenizer_add_note(t, "%s", r.note)) {
-        error_set(error, "not enough memory");
-        tokenizer_close(t);
-        t = NULL;
-    }
+    bool ok = r.root && read_config(&r, path) && read_all(&r) && see(arg, &r.v, r.note, error);
     free(r.pieces);
     free(r.merges);
     json_decref(r.root);
     json_decref(r.config);
-    return t;
+    return ok;
 }
 
-const struct tokenizer_format json_tokenizer_format = {"a tokenizer.json", probe, open_data};
+static struct tokenizer *open_data(const uint8_t *data, size_t size, const char *path,
+                                   struct error *error)
+{
+    struct tokenizer *t = NULL;
+    return visit(data, size, path, vocabulary_open, &t, error) ? t : NULL;
+}
+
+const struct tokenizer_format json_tokenizer_format = {"a tokenizer.json", probe, open_data, visit};

@@ -186,3 +186,14 @@ struct tokenizer *vocabulary_tokenizer(const struct vocabulary *v, struct error 
     tokenizer_close(t);
     return NULL;
 }
+
+bool vocabulary_open(void *arg, const struct vocabulary *v, const char *note, struct error *error)
+{
+    struct tokenizer **t = arg;
+    *t = vocabulary_tokenizer(v, error);
+    if (!*t || !*note || tokenizer_add_note(*t, "%s", note))
+        return *t != NULL;
+    tokenizer_close(*t);
+    *t = NULL;
+    return error_set(error, "not enough memory");
+}

@@ -59,6 +59,17 @@ struct vocabulary {
 /* Makes a tokenizer. The error names the token or merge that is wrong. */
 struct tokenizer *vocabulary_tokenizer(const struct vocabulary *vocabulary, struct error *error);
 
+/* Sees what a tokenizer file holds, while it is being read; the note says what a person should know of how it
+ * was read, or is empty. */
+typedef bool vocabulary_fn(void *arg, const struct vocabulary *vocabulary, const char *note,
+                           struct error *error);
+
+/* Shows what a tokenizer file of any format holds. False when it does not open, or `see` is false. */
+bool vocabulary_visit(const char *path, vocabulary_fn *see, void *arg, struct error *error);
+
+/* For formats: a vocabulary_fn that makes a tokenizer with the note, arg the place for it. */
+bool vocabulary_open(void *arg, const struct vocabulary *vocabulary, const char *note, struct error *error);
+
 /* ---- formats that bring vocabularies --------------------------------------------------------- */
 
 struct gguf;

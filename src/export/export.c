@@ -1,0 +1,360 @@
+#include "internal.h"
+
+#include "../measure/clock.h"
+#include "../model/resident.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct export_format *const formats[] = {&gguf_export, &safetensors_export};
+enum { FORMATS = sizeof formats / sizeof *formats, BLOCK = 1 << 20 };
+
+/* ---- formats --------------------------------------------------------------------------------- */
+
+const char *export_format_names(void)
+{
+    return "gguf or safetensors";
+}
+
+static const struct export_format *by_name(const char *name)
+{
+    for (size_t i = 0; i < FORMATS; i++)
+        if (strcmp(formats[i]->name, name) == 0)
+            return formats[i];
+    return NULL;
+}
+
+bool export_format_known(const char *name)
+{
+    return by_name(name) != NULL;
+}
+
+static const struct export_format *by_ending(const char *path)
+{
+    size_t n = strlen(path);
+    for (size_t i = 0; i < FORMATS; i++) {
+        size_t k = strlen(formats[i]->ending);
+        if (n > k && strcmp(path + n - k, formats[i]->ending) == 0)
+            return formats[i];
+    }
+    return NULL;
+}
+
+static bool choose_format(struct export *job, struct error *error)
+{
+    const struct export_plan *p = &job->plan;
+    job->format = p->format ? by_name(p->format) : by_ending(p->path);
+    if (job->format)
+        return true;
+    if (p->format)
+        return error_set(error, "format '%.40s' is unknown; expected %s", p->format, export_format_names());
+    return error_set(error, "%.200s: the name says no format; expected one that ends in .gguf or .safetensors, "
+                            "or a format by its name (%s)", p->path, export_format_names());
+}
+
+/* ---- the path -------------------------------------------------------------------------------- */
+
+static bool same_file(const struct stat *a, const char *path)
+{
+    struct stat b;
+    return path && stat(path, &b) == 0 && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
+}
+
+/* Weights are read from their file while others are written. */
+static bool check_path(const struct export_plan *p, struct error *error)
+{
+    struct stat st;
+    if (stat(p->path, &st) != 0)
+        return true;
+    if (S_ISDIR(st.st_mode))
+        return error_set(error, "%.200s: is a folder; expected the name of a file", p->path);
+    bool read = same_file(&st, p->model->path) || same_file(&st, p->tokenizer_path);
+    const struct model *models[] = {p->model, p->model->reference};
+    for (size_t k = 0; k < 2 && models[k]; k++)
+        for (size_t i = 0; i < models[k]->files.file_count; i++)
+            read = read || same_file(&st, models[k]->files.files[i].path);
+    return !read || error_set(error, "%.200s: is a file that is being read; expected another one", p->path);
+}
+
+/* ---- what plans say -------------------------------------------------------------------------- */
+
+void export_note_add(struct export *job, const char *format, ...)
+{
+    char line[400];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(line, sizeof line, format, list);
+    va_end(list);
+    char **notes = realloc(job->notes, (job->note_count + 1) * sizeof *notes);
+    if (notes)
+        job->notes = notes;
+    if (notes && (notes[job->note_count] = strdup(line)))
+        job->note_count++;
+}
+
+const char *export_note(const struct export *job, size_t i)
+{
+    return i < job->note_count ? job->notes[i] : NULL;
+}
+
+bool export_refuse(const struct export *job, int tensor, const char *format, const struct scheme *nearest,
+                   const char *why, struct error *error)
+{
+    char scheme[SCHEME_TEXT], other[SCHEME_TEXT];
+    const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
+    scheme_print(&m->scheme, scheme);
+    return error_set(error, "%s: %s holds no %s%s%s; the nearest that it holds is %s",
+                     job->plan.model->tensors[tensor].name, format,
+                     m->scheme.stored ? dtypes[m->scheme.weight].name : scheme, why ? ": " : "", why ? why : "",
+                     scheme_print(nearest, other));
+}
+
+struct export_item *export_add(struct export *job, const struct naming *naming, int tensor,
+                               const struct export_type *type, size_t row_bytes, struct error *error)
+{
+    if (job->count == job->room) {
+        size_t room = job->room ? 2 * job->room : 64;
+        struct export_item *items = realloc(job->items, room * sizeof *items);
+        if (!items)
+            return error_set(error, "not enough memory"), NULL;
+        job->items = items;
+        job->room = room;
+    }
+    struct export_item *item = &job->items[job->count++];
+    *item = (struct export_item){.type = type, .tensor = tensor, .rows = 1, .row_bytes = row_bytes};
+    if (tensor < 0)
+        return item;
+    const struct tensor *t = &job->plan.model->tensors[tensor];
+    bool vector = roles[t->role].vector;
+    const struct arch *a = naming->gguf ? arch_in_gguf(job->arch) : job->arch;
+    assemble_name(a, naming, t->role, t->block, item->name);
+    item->dimensions = vector ? 1 : 2;
+    item->shape[0] = vector ? t->stored.cols : t->stored.rows;
+    item->shape[1] = vector ? 0 : t->stored.cols;
+    item->rows = vector ? 1 : t->stored.rows;
+    bool turns = t->role == ROLE_ATTN_Q || t->role == ROLE_ATTN_K || t->role == ROLE_ATTN_Q_BIAS ||
+                 t->role == ROLE_ATTN_K_BIAS;
+    enum rope mine = job->plan.model->hyper.rope, theirs = naming->gguf ? a->gguf_rope : a->hf_rope;
+    if (turns && mine != theirs)
+        item->order = theirs == ROPE_NEIGHBOURS ? ROWS_TO_NEIGHBOURS : ROWS_TO_HALVES;
+    return item;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static size_t padded(size_t bytes, size_t alignment)
+{
+    return (bytes + alignment - 1) / alignment * alignment;
+}
+
+/* Where each tensor begins, and the buffers of the largest row. */
+static bool place_items(struct export *job, struct error *error)
+{
+    size_t row = 1, values = 1, at = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        struct export_item *item = &job->items[i];
+        size_t bytes;
+        item->offset = at;
+        if (__builtin_mul_overflow(item->rows, item->row_bytes, &bytes) ||
+            __builtin_add_overflow(at, padded(bytes, job->format->alignment), &at))
+            return error_set(error, "the size of the file overflows");
+        row = item->row_bytes > row ? item->row_bytes : row;
+        if (item->tensor >= 0) {
+            const struct qmatrix *m = &job->plan.model->tensors[item->tensor].stored;
+            size_t longest = m->cols > m->rows ? m->cols : m->rows;
+            values = longest > values ? longest : values;
+        }
+    }
+    job->bytes = at;
+    job->block = malloc(row > BLOCK ? row : BLOCK);
+    job->values = malloc(values * sizeof *job->values);
+    return (job->block && job->values) || error_set(error, "not enough memory");
+}
+
+static bool make_head(struct export *job, struct error *error)
+{
+    FILE *f = open_memstream(&job->head, &job->head_bytes);
+    bool ok = f && job->format->head(job, f, error);
+    bool written = f && !ferror(f);
+    written = f && fclose(f) == 0 && written;
+    job->bytes += job->head_bytes;
+    return ok && (written || error_set(error, "not enough memory"));
+}
+
+static struct export *begin_job(const struct export_plan *plan)
+{
+    struct export *job = calloc(1, sizeof *job);
+    if (!job)
+        return NULL;
+    job->plan = *plan;
+    job->arch = arch_of(plan->model);
+    weights_ref(plan->weights);
+    return job;
+}
+
+static bool plan_job(struct export *job, struct error *error)
+{
+    return choose_format(job, error) && check_path(&job->plan, error) &&
+           folding_open(&job->folding, job->plan.model, job->plan.weights, error) &&
+           job->format->plan(job, error);
+}
+
+struct export *export_open(const struct export_plan *plan, struct error *error)
+{
+    struct export *job = begin_job(plan);
+    if (!job)
+        error_set(error, "not enough memory");
+    else if (plan_job(job, error) && place_items(job, error) && make_head(job, error))
+        return job;
+    export_close(job);
+    return NULL;
+}
+
+/* A matrix that has everything but its codes. */
+static void set_layout(struct packed *p, const struct scheme *scheme)
+{
+    struct qmatrix *m = &p->matrix;
+    struct qmatrix_layout layout;
+    if (scheme->stored || !qmatrix_layout(scheme, m->rows, m->cols, &layout))
+        return;
+    *m = (struct qmatrix){.rows = m->rows, .cols = m->cols, .scheme = *scheme, .group = layout.group,
+                          .groups = layout.groups, .row_bytes = layout.row_bytes,
+                          .scale_type = layout.scale_type};
+}
+
+bool export_check(const struct export_plan *plan, const struct scheme *schemes, struct error *error)
+{
+    struct export_plan empty = *plan;
+    empty.weights = weights_stored(plan->model);
+    struct export *job = empty.weights ? begin_job(&empty) : NULL;
+    for (size_t i = 0; job && i < empty.weights->count; i++)
+        set_layout(empty.weights->layer[i], &schemes[i]);
+    bool ok = job ? plan_job(job, error) && folding_foresee(plan->model, schemes, error)
+                  : error_set(error, "not enough memory");
+    weights_unref(empty.weights);
+    export_close(job);
+    return ok;
+}
+
+void export_close(struct export *job)
+{
+    if (!job)
+        return;
+    if (job->acquired)
+        model_release(job->plan.model, job->items[job->item].tensor);
+    if (job->open)
+        output_close(&job->out, false, NULL);
+    folding_close(&job->folding);
+    weights_unref(job->plan.weights);
+    for (size_t i = 0; i < job->note_count; i++)
+        free(job->notes[i]);
+    free(job->notes);
+    free(job->items);
+    free(job->head);
+    free(job->block);
+    free(job->values);
+    json_decref(job->quantized);
+    free(job);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+double export_fraction(const struct export *job)
+{
+    return job->bytes ? (double)job->written / (double)job->bytes : 0;
+}
+
+size_t export_bytes(const struct export *job)
+{
+    return job->bytes;
+}
+
+static bool put(struct export *job, const void *data, size_t n, struct error *error)
+{
+    job->written += n;
+    return fwrite(data, 1, n, job->out.file) == n ||
+           error_set(error, "%.200s: cannot be written: %s", job->plan.path, strerror(errno));
+}
+
+static bool put_padding(struct export *job, size_t bytes, struct error *error)
+{
+    static const uint8_t zeros[64] = {0};
+    return put(job, zeros, padded(bytes, job->format->alignment) - bytes, error);
+}
+
+static bool begin_item(struct export *job, const struct export_item *item, struct error *error)
+{
+    bool stored = item->tensor >= 0 && packed_is_made(job->plan.model, job->plan.weights->layer[item->tensor]);
+    if (job->row > 0 || !stored || job->acquired)
+        return true;
+    job->acquired = model_acquire(job->plan.model, item->tensor, job->plan.pool, error);
+    return job->acquired;
+}
+
+static bool end_item(struct export *job, const struct export_item *item, struct error *error)
+{
+    if (job->acquired)
+        model_release(job->plan.model, item->tensor);
+    job->acquired = false;
+    job->item++;
+    job->row = 0;
+    return put_padding(job, item->rows * item->row_bytes, error);
+}
+
+/* As many rows as fit in the block, at least one. */
+static bool put_rows(struct export *job, struct error *error)
+{
+    const struct export_item *item = &job->items[job->item];
+    if (!begin_item(job, item, error))
+        return false;
+    if (item->tensor < 0) {
+        job->row = item->rows;
+        return put(job, item->bytes, item->row_bytes, error) && end_item(job, item, error);
+    }
+    size_t n = BLOCK / (item->row_bytes + 1), left = item->rows - job->row;
+    n = n < 1 ? 1 : n < left ? n : left;
+    for (size_t i = 0; i < n; i++)
+        if (!item->type->encode(job, item, job->row + i, job->block + i * item->row_bytes, error))
+            return false;
+    job->row += n;
+    return put(job, job->block, n * item->row_bytes, error) &&
+           (job->row < item->rows || end_item(job, item, error));
+}
+
+static bool begin(struct export *job, struct error *error)
+{
+    if (job->open)
+        return true;
+    job->open = output_open(&job->out, job->plan.path, error);
+    return job->open && put(job, job->head, job->head_bytes, error);
+}
+
+static bool finish(struct export *job, struct error *error)
+{
+    bool ok = fflush(job->out.file) == 0 ||
+              error_set(error, "%.200s: cannot be written: %s", job->plan.path, strerror(errno));
+    ok = ok && (!job->format->beside || job->format->beside(job, error));
+    job->open = false;
+    job->done = output_close(&job->out, ok, error);
+    return job->done;
+}
+
+bool export_step(struct export *job, double seconds, bool *done, struct error *error)
+{
+    double end = clock_seconds() + seconds;
+    if (!job->done && !begin(job, error))
+        return false;
+    while (!job->done && job->item < job->count) {
+        if (!put_rows(job, error))
+            return false;
+        if (clock_seconds() >= end)
+            break;
+    }
+    if (!job->done && job->item == job->count && !finish(job, error))
+        return false;
+    *done = job->done;
+    return true;
+}

@@ -1,0 +1,49 @@
+/* export.h - a set of weights as a file for other engines: a job in bounded slices.
+ *
+ * What the set stands for is written, not what it was made from: codes, scales and zero points go into the file as
+ * they are, and a scheme that the format has no type for is refused by name before anything is written. Input
+ * scales of AWQ and SmoothQuant become part of the norm, or of the rows, in front of the matrices (folding.h).
+ * The file appears under its name when it is whole; one that is given up leaves nothing behind. */
+#ifndef QTOP_EXPORT_H
+#define QTOP_EXPORT_H
+
+#include "../engine/pool.h"
+#include "../engine/weights.h"
+
+struct export_plan {
+    const struct model *model;
+    struct pool *pool;           /* whose caller runs the job; null: weights are made by the caller alone */
+    struct weights *weights;
+    const char *tokenizer_path;  /* of the file with the model's tokenizer; null: there is none */
+    const char *path;            /* of the file to write */
+    const char *format;          /* "gguf", "safetensors"; null: by the path's ending */
+};
+
+struct export;
+
+/* Whether sets with these schemes (schemes_count) can be written as far as that can be told before they are made:
+ * what export_open would refuse. plan->weights is not looked at. */
+bool export_check(const struct export_plan *plan, const struct scheme *schemes, struct error *error);
+
+/* Plans the whole file. What the plan names must outlive the job; the set is referenced. Null with an error
+ * that names the layer, its scheme and the nearest that the format holds, or what is wrong with the path. */
+struct export *export_open(const struct export_plan *plan, struct error *error);
+
+/* Writes for about `seconds`; *done: the file is in its place. False with an error. */
+bool export_step(struct export *job, double seconds, bool *done, struct error *error);
+
+/* 0..1; the file's bytes. */
+double export_fraction(const struct export *job);
+size_t export_bytes(const struct export *job);
+
+/* What a person should know of what is not in the file as it is in memory, one line each; null past the end. */
+const char *export_note(const struct export *job, size_t i);
+
+/* At any time; before *done nothing stays behind. */
+void export_close(struct export *job);
+
+/* The names of all formats, for messages: "gguf or safetensors". Whether there is one called so. */
+const char *export_format_names(void);
+bool export_format_known(const char *name);
+
+#endif

@@ -1,0 +1,150 @@
+/* GGUF, version 3. */
+#include "gguf_put.h"
+#include "gguf_types.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+
+enum { GGUF_VERSION = 3, GGUF_ALIGNMENT = 32 };
+
+/* ---- tensors --------------------------------------------------------------------------------- */
+
+/* One line for all tensors whose columns fill no blocks. */
+static void note_widened(struct export *job, size_t count, const char *first, size_t cols)
+{
+    if (count > 0)
+        export_note_add(job, "%s%s: %zu columns fill no blocks of %d, so %s written as F32", first,
+                        count > 1 ? " and others" : "", cols, GGUF_BLOCK, count > 1 ? "they are" : "it is");
+}
+
+static bool add_tensors(struct export *job, struct error *error)
+{
+    const struct model *m = job->plan.model;
+    const struct naming naming = {.gguf = true, .prefix = ""};
+    size_t widened = 0, cols = 0;
+    const char *first = "";
+    for (int t = 0; t < (int)m->tensor_count; t++) {
+        struct gguf_held held;
+        if (!gguf_hold(job, t, &held, error) ||
+            !export_add(job, &naming, t, held.type, held.row_bytes, error))
+            return false;
+        if (held.widened && widened++ == 0) {
+            first = m->tensors[t].name;
+            cols = m->tensors[t].stored.cols;
+        }
+    }
+    note_widened(job, widened, first, cols);
+    return true;
+}
+
+static struct export_item *add_vector(struct export *job, const char *name, const struct export_type *type,
+                                      const void *bytes, size_t count, size_t size, struct error *error)
+{
+    struct export_item *item = export_add(job, NULL, -1, type, size, error);
+    if (!item)
+        return NULL;
+    snprintf(item->name, sizeof item->name, "%s", name);
+    item->bytes = bytes;
+    item->dimensions = 1;
+    item->shape[0] = count;
+    return item;
+}
+
+/* The factors of rotary frequencies: as the model's GGUF file has them; else what the model runs with, unless
+ * they are all the same, which is a key. Those of LongRoPE are two, of which only the short ones are known; the context says that the others are not asked. */
+static bool add_factors(struct export *job, struct error *error)
+{
+    const struct model *m = job->plan.model;
+    const struct export_type *fp32 = gguf_stored_type(DTYPE_FP32);
+    size_t half = hyper_turned(&m->hyper) / 2, bytes = half * sizeof *m->rope_factors;
+    bool own = gguf_is_source(job);
+    for (size_t i = 0; own && i < m->files.count; i++) {
+        const struct entry *e = &m->files.entries[i];
+        if (fnmatch("rope_f*s*.weight", e->name, 0) == 0 && e->dtype == DTYPE_FP32 && e->dimensions == 1 &&
+            !add_vector(job, e->name, fp32, e->data, e->shape[0], e->bytes, error))
+            return false;
+    }
+    if (own || !m->rope_factors || gguf_linear_factor(job) != 1)
+        return true;
+    if (m->hyper.rope_magnitude == 0)
+        return add_vector(job, "rope_freqs.weight", fp32, m->rope_factors, half, bytes, error);
+    export_note_add(job, "LongRoPE's long factors are not in the file: its context is %zu",
+                    m->hyper.trained_context);
+    return add_vector(job, "rope_factors_long.weight", fp32, m->rope_factors, half, bytes, error) &&
+           add_vector(job, "rope_factors_short.weight", fp32, m->rope_factors, half, bytes, error);
+}
+
+/* The file type of those that hold the most weights; norms and biases are fp32 anywhere. */
+static uint32_t file_type(const struct export *job)
+{
+    enum { MOST_FILE_TYPES = 64 };
+    size_t weights[MOST_FILE_TYPES] = {0};
+    uint32_t most = 0;
+    for (int t = 0; t < (int)job->plan.model->tensor_count; t++) {
+        const struct qmatrix *m = &job->plan.weights->layer[t]->matrix;
+        struct gguf_held held;
+        if (roles[job->plan.model->tensors[t].role].vector || !gguf_hold(job, t, &held, NULL))
+            continue;
+        weights[held.file_type] += m->rows * m->cols;
+        most = weights[held.file_type] > weights[most] ? held.file_type : most;
+    }
+    return most;
+}
+
+/* How activations run is the engine's business, whatever the scheme says. */
+static void note_activations(struct export *job)
+{
+    for (size_t t = 0; t < job->plan.weights->count; t++) {
+        const struct scheme *s = &job->plan.weights->layer[t]->matrix.scheme;
+        char act[SCHEME_TEXT];
+        if (s->stored || s->act == DTYPE_FP32)
+            continue;
+        export_note_add(job, "%s and others have %s activations, which GGUF has no place for: the engine chooses "
+                             "its own", job->plan.model->tensors[t].name, scheme_print_act(s, act));
+        return;
+    }
+}
+
+static bool plan(struct export *job, struct error *error)
+{
+    note_activations(job);
+    return add_tensors(job, error) && add_factors(job, error);
+}
+
+/* ---- the head -------------------------------------------------------------------------------- */
+
+static void put_tensor(struct gguf_out *out, const struct export_item *item)
+{
+    gguf_put_text(out, item->name, strlen(item->name));
+    gguf_put_u32(out, (uint32_t)item->dimensions);
+    for (size_t i = item->dimensions; i > 0; i--)
+        gguf_put_u64(out, item->shape[i - 1]);
+    gguf_put_u32(out, item->type->number);
+    gguf_put_u64(out, item->offset);
+}
+
+static bool head(struct export *job, FILE *file, struct error *error)
+{
+    static const char zeros[GGUF_ALIGNMENT] = {0};
+    char *keys = NULL;
+    size_t bytes = 0;
+    struct gguf_out metadata = {open_memstream(&keys, &bytes), 0}, out = {file, 0};
+    bool ok = metadata.file && gguf_put_metadata(job, &metadata, file_type(job), error);
+    bool written = metadata.file && !ferror(metadata.file);
+    written = metadata.file && fclose(metadata.file) == 0 && written;
+    if (ok && written) {
+        fwrite("GGUF", 1, 4, file);
+        gguf_put_u32(&out, GGUF_VERSION);
+        gguf_put_u64(&out, job->count);
+        gguf_put_u64(&out, metadata.keys);
+        fwrite(keys, 1, bytes, file);
+        for (size_t i = 0; i < job->count; i++)
+            put_tensor(&out, &job->items[i]);
+        size_t over = (size_t)ftell(file) % GGUF_ALIGNMENT;
+        fwrite(zeros, 1, over ? GGUF_ALIGNMENT - over : 0, file);
+    }
+    free(keys);
+    return ok && (written || error_set(error, "not enough memory"));
+}
+
+const struct export_format gguf_export = {"gguf", ".gguf", GGUF_ALIGNMENT, plan, head, NULL};

@@ -1,0 +1,203 @@
+/* What a GGUF file says of a model (ggml's docs/gguf.md, "Standardized key-value pairs"). */
+#include "gguf_put.h"
+
+#include <fnmatch.h>
+#include <math.h>
+
+enum { QUANTIZATION_VERSION = 2 };
+
+/* ---- of a model that comes from GGUF --------------------------------------------------------- */
+
+/* What describes the file and not the model; and the tokenizer where another one was named. */
+static bool is_dropped(const char *key, bool own_tokenizer)
+{
+    static const char *const dropped[] = {"general.architecture", "general.alignment", "general.file_type",
+                                          "general.quantization_version", "split.*"};
+    for (size_t i = 0; i < sizeof dropped / sizeof *dropped; i++)
+        if (fnmatch(dropped[i], key, 0) == 0)
+            return true;
+    return !own_tokenizer && strncmp(key, "tokenizer.", 10) == 0;
+}
+
+static bool copy_metadata(struct export *job, const struct gguf *gguf, struct gguf_out *out,
+                          struct error *error)
+{
+    const struct export_plan *p = &job->plan;
+    bool own = !p->tokenizer_path || strcmp(p->tokenizer_path, p->model->path) == 0;
+    for (size_t i = 0; i < gguf->pair_count; i++) {
+        const struct gguf_pair *pair = &gguf->pairs[i];
+        char key[256];
+        snprintf(key, sizeof key, "%.*s", (int)(pair->key.size < 200 ? pair->key.size : 200), pair->key.data);
+        if (!is_dropped(key, own))
+            gguf_key_copy(out, pair);
+    }
+    return own || gguf_put_tokenizer(job, out, error);
+}
+
+/* ---- of another ------------------------------------------------------------------------------ */
+
+struct keys {
+    struct gguf_out *out;
+    const char *arch;
+};
+
+static const char *key_of(const struct keys *k, const char *name, char key[128])
+{
+    snprintf(key, 128, "%s.%s", k->arch, name);
+    return key;
+}
+
+static void put_size(const struct keys *k, const char *name, size_t value)
+{
+    char key[128];
+    gguf_key_u32(k->out, key_of(k, name, key), (uint32_t)value);
+}
+
+/* Where 0 is what files mean by leaving a key out. */
+static void put_float(const struct keys *k, const char *name, float value)
+{
+    char key[128];
+    if (value != 0)
+        gguf_key_float(k->out, key_of(k, name, key), value);
+}
+
+static void put_shape(const struct keys *k, const struct hyper *h)
+{
+    put_size(k, "context_length", h->trained_context);
+    put_size(k, "embedding_length", h->dim);
+    put_size(k, "block_count", h->layers);
+    put_size(k, "feed_forward_length", h->hidden);
+    put_size(k, "attention.head_count", h->heads);
+    put_size(k, "attention.head_count_kv", h->kv_heads);
+    put_size(k, "attention.key_length", h->head_size);
+    put_size(k, "attention.value_length", h->head_size);
+    put_size(k, "vocab_size", h->vocab);
+}
+
+float gguf_linear_factor(const struct export *job)
+{
+    const struct model *m = job->plan.model;
+    const float *factors = m->rope_factors;
+    size_t half = hyper_turned(&m->hyper) / 2;
+    bool same = factors && m->hyper.rope_magnitude == 0;
+    for (size_t i = 0; same && i < half; i++)
+        same = factors[i] == factors[0];
+    return same ? factors[0] : 1;
+}
+
+static void put_rope(const struct keys *k, const struct hyper *h, float factor)
+{
+    char key[128];
+    if (h->rope == ROPE_NONE)
+        return;
+    put_size(k, "rope.dimension_count", hyper_turned(h));
+    put_float(k, "rope.freq_base", h->rope_base);
+    if (factor != 1) {
+        gguf_key_text(k->out, key_of(k, "rope.scaling.type", key), "linear");
+        put_float(k, "rope.scaling.factor", factor);
+    }
+    if (h->rope_magnitude != 0) {
+        put_float(k, "rope.scaling.attn_factor", h->rope_magnitude);
+        put_size(k, "rope.scaling.original_context_length", h->trained_context);
+    }
+}
+
+/* llama.cpp takes a Phi-3 that does not say that it has none for one with a window. */
+static void put_window(const struct keys *k, const struct hyper *h)
+{
+    if (h->window || strcmp(k->arch, "phi3") == 0)
+        put_size(k, "attention.sliding_window", h->window);
+}
+
+static void put_numbers(const struct keys *k, const struct hyper *h)
+{
+    put_float(k, h->norm == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+              h->norm_eps);
+    put_float(k, "attention.scale", h->attention_scale);
+    put_float(k, "attn_logit_softcapping", h->attention_cap);
+    put_float(k, "final_logit_softcapping", h->logit_cap);
+}
+
+/* The last part of a path, without its ending. */
+static void name_model(const struct model *m, char out[128])
+{
+    const char *path = m->path ? m->path : "synthetic";
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    size_t begin = n;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    for (size_t i = n; i > begin + 1 && !path_is_folder(path); i--)
+        if (path[i - 1] == '.') {
+            n = i - 1;
+            break;
+        }
+    snprintf(out, 128, "%.*s", (int)(n - begin), path + begin);
+}
+
+/* llama.cpp computes these itself. */
+static void note_differences(struct export *job, const char *arch)
+{
+    const struct hyper *h = &job->plan.model->hyper;
+    float usual = 1 / sqrtf((float)h->head_size);
+    if (h->attention_scale != 0 && fabsf(h->attention_scale / usual - 1) > 1e-6f)
+        export_note_add(job, "attention is scaled by %g, which llama.cpp does not read for every architecture",
+                        (double)h->attention_scale);
+    if (h->window && strcmp(arch, "llama") == 0)
+        export_note_add(job, "a window of %zu positions, which llama.cpp does not read for the architecture llama",
+                        h->window);
+}
+
+static bool make_metadata(struct export *job, const char *arch, struct gguf_out *out, struct error *error)
+{
+    const struct hyper *h = &job->plan.model->hyper;
+    const struct keys k = {out, arch};
+    char name[128];
+    name_model(job->plan.model, name);
+    gguf_key_text(out, "general.type", "model");
+    gguf_key_text(out, "general.name", name);
+    put_shape(&k, h);
+    put_rope(&k, h, gguf_linear_factor(job));
+    put_numbers(&k, h);
+    put_window(&k, h);
+    note_differences(job, arch);
+    return gguf_put_tokenizer(job, out, error);
+}
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+bool gguf_is_source(const struct export *job)
+{
+    const struct catalog *files = &job->plan.model->files;
+    const struct mapped_file *first = files->files;
+    return files->file_count > 0 && gguf_format.probe(first->path, first->data, first->size);
+}
+
+/* Of the parts of a split file the one that describes the model. */
+static struct gguf *parse_source(const struct export *job, struct error *error)
+{
+    const struct catalog *files = &job->plan.model->files;
+    for (size_t i = 0; i < files->file_count; i++) {
+        struct gguf *gguf = gguf_parse(files->files[i].data, files->files[i].size, error);
+        if (!gguf || gguf_has(gguf, "general.architecture"))
+            return gguf;
+        gguf_close(gguf);
+    }
+    error_set(error, "metadata: general.architecture is missing");
+    return NULL;
+}
+
+bool gguf_put_metadata(struct export *job, struct gguf_out *out, uint32_t file_type, struct error *error)
+{
+    const char *arch = arch_in_gguf(job->arch)->gguf;
+    gguf_key_text(out, "general.architecture", arch);
+    gguf_key_u32(out, "general.file_type", file_type);
+    gguf_key_u32(out, "general.quantization_version", QUANTIZATION_VERSION);
+    if (!gguf_is_source(job))
+        return make_metadata(job, arch, out, error);
+    struct gguf *gguf = parse_source(job, error);
+    bool ok = gguf && copy_metadata(job, gguf, out, error);
+    gguf_close(gguf);
+    return ok;
+}

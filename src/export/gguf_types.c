@@ -1,0 +1,191 @@
+#include "gguf_types.h"
+
+#include <math.h>
+
+/* ---- blocks of 32 ---------------------------------------------------------------------------- */
+
+/* A number that fp16 has room for. */
+static bool put_half(const struct export *job, const struct export_item *item, float value, uint8_t *out,
+                     struct error *error)
+{
+    uint16_t code = fp16_encode(value);
+    memcpy(out, &code, sizeof code);
+    return isfinite(fp16_decode(code)) ||
+           error_set(error, "%s: a block's %g is beyond fp16, in which %s holds it",
+                     job->plan.model->tensors[item->tensor].name, (double)value, item->type->name);
+}
+
+/* d, and 32 signed bytes: w = d q. */
+static bool encode_q8_0(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
+                        struct error *error)
+{
+    const struct qmatrix *m = export_matrix(job, item);
+    size_t r = export_source(job, item, row);
+    for (size_t g = 0; g < m->groups; g++, out += 2 + GGUF_BLOCK) {
+        if (!put_half(job, item, export_scale(job, item, r, g), out, error))
+            return false;
+        qmatrix_unpack(m, r, g * GGUF_BLOCK, GGUF_BLOCK, (int8_t *)out + 2);
+    }
+    return true;
+}
+
+/* 16 bytes: columns 0 to 15 in their low halves, 16 to 31 in the high ones. */
+static void put_nibbles(const struct qmatrix *m, size_t r, size_t g, uint8_t *out)
+{
+    int8_t codes[GGUF_BLOCK];
+    qmatrix_unpack(m, r, g * GGUF_BLOCK, GGUF_BLOCK, codes);
+    for (size_t i = 0; i < GGUF_BLOCK / 2; i++)
+        out[i] = (uint8_t)(codes[i] | codes[i + GGUF_BLOCK / 2] << 4);
+}
+
+/* d, and 32 codes around 8: w = d (q - 8). */
+static bool encode_q4_0(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
+                        struct error *error)
+{
+    const struct qmatrix *m = export_matrix(job, item);
+    size_t r = export_source(job, item, row);
+    for (size_t g = 0; g < m->groups; g++, out += 2 + GGUF_BLOCK / 2) {
+        if (!put_half(job, item, export_scale(job, item, r, g), out, error))
+            return false;
+        put_nibbles(m, r, g, out + 2);
+    }
+    return true;
+}
+
+/* d, the minimum m = -zero d, and 32 codes: w = d q + m. */
+static bool encode_q4_1(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
+                        struct error *error)
+{
+    const struct qmatrix *m = export_matrix(job, item);
+    size_t r = export_source(job, item, row);
+    for (size_t g = 0; g < m->groups; g++, out += 4 + GGUF_BLOCK / 2) {
+        float scale = export_scale(job, item, r, g);
+        if (!put_half(job, item, scale, out, error) ||
+            !put_half(job, item, -scale * (float)qmatrix_zero(m, r, g), out + 2, error))
+            return false;
+        put_nibbles(m, r, g, out + 4);
+    }
+    return true;
+}
+
+/* ---- the tables ------------------------------------------------------------------------------ */
+
+/* Files of these types are copied. */
+static const struct stored_type {
+    struct export_type type;
+    uint32_t file_type;
+} stored_types[DTYPE_ALL] = {
+    [DTYPE_FP32] = {{"F32", 0, encode_stored}, 0},   [DTYPE_FP16] = {{"F16", 1, encode_stored}, 1},
+    [DTYPE_BF16] = {{"BF16", 30, encode_stored}, 32}, [DTYPE_Q4_0] = {{"Q4_0", 2, encode_stored}, 2},
+    [DTYPE_Q4_1] = {{"Q4_1", 3, encode_stored}, 3},  [DTYPE_Q5_0] = {{"Q5_0", 6, encode_stored}, 8},
+    [DTYPE_Q5_1] = {{"Q5_1", 7, encode_stored}, 9},  [DTYPE_Q8_0] = {{"Q8_0", 8, encode_stored}, 7},
+    [DTYPE_Q2_K] = {{"Q2_K", 10, encode_stored}, 10}, [DTYPE_Q3_K] = {{"Q3_K", 11, encode_stored}, 12},
+    [DTYPE_Q4_K] = {{"Q4_K", 12, encode_stored}, 15}, [DTYPE_Q5_K] = {{"Q5_K", 13, encode_stored}, 17},
+    [DTYPE_Q6_K] = {{"Q6_K", 14, encode_stored}, 18}, [DTYPE_IQ4_NL] = {{"IQ4_NL", 20, encode_stored}, 25},
+    [DTYPE_IQ4_XS] = {{"IQ4_XS", 23, encode_stored}, 30},
+};
+
+/* Schemes, and what becomes of them. */
+static const struct packed_type {
+    enum dtype weight;
+    bool blocks, asym;
+    struct export_type type;
+    uint32_t file_type;
+    size_t block_bytes; /* of 32 columns */
+} packed_types[] = {
+    {DTYPE_FP32, false, false, {"F32", 0, encode_fp32}, 0, 4 * GGUF_BLOCK},
+    {DTYPE_FP16, false, false, {"F16", 1, encode_fp16}, 1, 2 * GGUF_BLOCK},
+    {DTYPE_BF16, false, false, {"BF16", 30, encode_bf16}, 32, 2 * GGUF_BLOCK},
+    {DTYPE_INT8, true, false, {"Q8_0", 8, encode_q8_0}, 7, 2 + GGUF_BLOCK},
+    {DTYPE_INT4, true, false, {"Q4_0", 2, encode_q4_0}, 2, 2 + GGUF_BLOCK / 2},
+    {DTYPE_INT4, true, true, {"Q4_1", 3, encode_q4_1}, 3, 4 + GGUF_BLOCK / 2},
+};
+enum { PACKED = sizeof packed_types / sizeof *packed_types, AS_FP32 = 0 };
+
+const struct export_type *gguf_stored_type(enum dtype dtype)
+{
+    return stored_types[dtype].type.name ? &stored_types[dtype].type : NULL;
+}
+
+/* ---- choosing -------------------------------------------------------------------------------- */
+
+static bool in_blocks(const struct qmatrix *m)
+{
+    return m->scheme.granularity == GRANULARITY_GROUP && m->scheme.group == GGUF_BLOCK &&
+           m->scale_type == SCALE_FP16;
+}
+
+static const struct packed_type *find(const struct qmatrix *m)
+{
+    const struct scheme *s = &m->scheme;
+    for (size_t i = 0; i < PACKED; i++) {
+        const struct packed_type *p = &packed_types[i];
+        if (p->weight == s->weight && (!p->blocks || (p->asym == s->asym && in_blocks(m))))
+            return p;
+    }
+    return NULL;
+}
+
+static struct gguf_held held_as(const struct packed_type *p, const struct qmatrix *m, bool widened)
+{
+    size_t bytes = p->blocks ? m->cols / GGUF_BLOCK * p->block_bytes : m->cols * (p->block_bytes / GGUF_BLOCK);
+    return (struct gguf_held){&p->type, p->file_type, bytes, widened};
+}
+
+/* The integers of as many bits, in groups of 32, made the same way. */
+static struct scheme nearest(const struct scheme *s)
+{
+    struct scheme n = *s;
+    n.stored = false;
+    n.weight = s->weight == DTYPE_INT4 ? DTYPE_INT4 : DTYPE_INT8;
+    n.asym = s->asym && n.weight == DTYPE_INT4;
+    n.granularity = GRANULARITY_GROUP;
+    n.group = GGUF_BLOCK;
+    if (methods_have(&s->methods, METHOD_LLMINT8) || s->stored)
+        n.methods = (struct methods){0};
+    if (s->stored || !scheme_check(&n, NULL)) {
+        n.act = DTYPE_FP32;
+        n.act_range = ACT_DYNAMIC;
+        n.act_asym = false;
+    }
+    return n;
+}
+
+static bool refuse(const struct export *job, int tensor, const char *why, struct error *error)
+{
+    struct scheme n = nearest(&job->plan.weights->layer[tensor]->matrix.scheme);
+    return export_refuse(job, tensor, "GGUF", &n, why, error);
+}
+
+static bool hold_stored(const struct export *job, int tensor, struct gguf_held *out, struct error *error)
+{
+    const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
+    const struct stored_type *stored = &stored_types[m->scheme.weight];
+    bool divided = job->folding.divisor[tensor];
+    if (!stored->type.name)
+        return refuse(job, tensor, "as the model's file stores it", error);
+    if (divided && dtypes[m->scheme.weight].kind == DTYPE_KIND_BLOCK)
+        return refuse(job, tensor, "with the input scale of the layer behind it folded in", error);
+    *out = divided ? held_as(find(m), m, false)
+                   : (struct gguf_held){&stored->type, stored->file_type, m->row_bytes, false};
+    return true;
+}
+
+bool gguf_hold(const struct export *job, int tensor, struct gguf_held *out, struct error *error)
+{
+    const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
+    const struct packed_type *wide = &packed_types[AS_FP32], *p = find(m);
+    if (roles[job->plan.model->tensors[tensor].role].vector) {
+        *out = held_as(wide, m, false); /* llama.cpp reads norms and biases in fp32 only; all are exact in it */
+        return true;
+    }
+    if (m->intake && m->intake->outliers)
+        return refuse(job, tensor, "columns in fp16 among integers", error);
+    if (m->scheme.stored && !(p && p->blocks))
+        return hold_stored(job, tensor, out, error);
+    if (!p)
+        return refuse(job, tensor, NULL, error);
+    bool widened = p->blocks && m->cols % GGUF_BLOCK != 0;
+    *out = held_as(widened ? wide : p, m, widened);
+    return true;
+}

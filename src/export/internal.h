@@ -1,0 +1,115 @@
+/* internal.h - what the formats of an export share. Private to src/export. */
+#ifndef QTOP_EXPORT_INTERNAL_H
+#define QTOP_EXPORT_INTERNAL_H
+
+#include "export.h"
+#include "folding.h"
+
+#include "../model/arch.h"
+#include "../model/assemble.h"
+#include "../output.h"
+
+#include <jansson.h>
+
+/* How a file wants the rows of Q and K that rotary embeddings turn in pairs. */
+enum row_order {
+    ROWS_AS_THEY_ARE,
+    ROWS_TO_NEIGHBOURS, /* the model has the halves of each pair apart */
+    ROWS_TO_HALVES
+};
+
+struct export_item;
+
+/* Writes one row (item->row_bytes) of a tensor of the file. False with an error: a number that the type cannot
+ * hold. */
+typedef bool encode_fn(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
+                       struct error *error);
+
+/* A type of the format: a row of its table. */
+struct export_type {
+    const char *name;   /* as the format calls it */
+    uint32_t number;    /* GGUF: ggml's; elsewhere 0 */
+    encode_fn *encode;
+};
+
+/* One tensor of the file. */
+struct export_item {
+    char name[ASSEMBLE_NAME];
+    const struct export_type *type;
+    int tensor;               /* of the model; -1: `bytes` */
+    const uint8_t *bytes;     /* must outlive the job; one row */
+    size_t dimensions, shape[MOST_DIMENSIONS]; /* outermost first */
+    size_t rows, row_bytes;   /* of encode's calls */
+    size_t offset;            /* from the first tensor on */
+    enum row_order order;
+    bool turned;              /* the file has columns x rows */
+    bool from_one;            /* 1 is taken off */
+};
+
+/* A format: a row of the table in export.c. */
+struct export_format {
+    const char *name, *ending;
+    size_t alignment;         /* of tensors */
+    /* Refuses what the format does not hold, adds the items in order and what is beside them. */
+    bool (*plan)(struct export *job, struct error *error);
+    /* Writes what stands before the first tensor, once every item has its offset. */
+    bool (*head)(struct export *job, FILE *out, struct error *error);
+    /* Files beside it, when it is complete but not in its place; or null. */
+    bool (*beside)(struct export *job, struct error *error);
+};
+extern const struct export_format gguf_export, safetensors_export;
+
+struct export {
+    struct export_plan plan;
+    const struct export_format *format;
+    const struct arch *arch;  /* of the model */
+    struct folding folding;
+    struct export_item *items;
+    size_t count, room;
+    char *head;               /* what stands before the tensors */
+    size_t head_bytes;
+    size_t bytes, written;    /* of the whole file */
+    struct output out;
+    bool open, done;
+    size_t item, row;         /* the next */
+    bool acquired;            /* the item's stored weights */
+    uint8_t *block;           /* rows on their way */
+    float *values;            /* a row's */
+    char **notes;
+    size_t note_count;
+    json_t *quantized;        /* safetensors: config.json's quantization_config, or null */
+};
+
+/* ---- for plans ------------------------------------------------------------------------------- */
+
+/* Adds a tensor that stands for one of the model, with one row of the file a row of the matrix; the caller
+ * changes what is different. Null when memory is short. */
+struct export_item *export_add(struct export *job, const struct naming *naming, int tensor,
+                               const struct export_type *type, size_t row_bytes, struct error *error);
+
+void export_note_add(struct export *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Refuses a tensor's scheme: the format holds no such type, and this is the nearest that it does. */
+bool export_refuse(const struct export *job, int tensor, const char *format, const struct scheme *nearest,
+                   const char *why, struct error *error);
+
+/* ---- for encoders ---------------------------------------------------------------------------- */
+
+const struct qmatrix *export_matrix(const struct export *job, const struct export_item *item);
+
+/* The row of the model's tensor, or the element of its vector, that comes `index`th in the file. */
+size_t export_source(const struct export *job, const struct export_item *item, size_t index);
+
+/* A row of the file as numbers: the weights, without what became part of other tensors. */
+void export_values(const struct export *job, const struct export_item *item, size_t row, float *out);
+
+/* The scale of a group of row r of the matrix, as the file has it. */
+float export_scale(const struct export *job, const struct export_item *item, size_t r, size_t g);
+
+/* Rows of floats in one of the three types. */
+encode_fn encode_fp32, encode_fp16, encode_bf16;
+
+/* Rows as they lie in memory. */
+encode_fn encode_stored;
+
+#endif

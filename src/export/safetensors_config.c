@@ -1,0 +1,227 @@
+/* What Hugging Face's programs want beside the weights: config.json, and the tokenizer's files. */
+#include "safetensors_types.h"
+
+#include "../model/jsontext.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { DEPTH = 64 };
+static const char maker[] = "exported_by";
+
+static json_t *read_json(const char *path, struct error *error)
+{
+    struct mapped_file file;
+    if (!mapped_file_open(&file, path, error))
+        return NULL;
+    json_t *json = json_text_parse(file.data, file.size, DEPTH, path, error);
+    mapped_file_close(&file);
+    return json;
+}
+
+bool safetensors_check_beside(const struct export *job, struct error *error)
+{
+    char *path = path_beside(job->plan.path, "config.json");
+    if (!path)
+        return error_set(error, "not enough memory");
+    bool there = access(path, F_OK) == 0;
+    json_t *json = there ? read_json(path, NULL) : NULL;
+    bool ok = !there || json_object_get(json, maker) ||
+              error_set(error, "%.200s: is there already and was not written by an export; expected a folder "
+                               "without one", path);
+    json_decref(json);
+    free(path);
+    return ok;
+}
+
+/* ---- config.json ----------------------------------------------------------------------------- */
+
+static const struct class_of {
+    const char *arch, *class, *activation;
+} classes[] = {
+    {"llama", "LlamaForCausalLM", "silu"},     {"mistral", "MistralForCausalLM", "silu"},
+    {"qwen2", "Qwen2ForCausalLM", "silu"},     {"qwen3", "Qwen3ForCausalLM", "silu"},
+    {"phi3", "Phi3ForCausalLM", "silu"},       {"gemma", "GemmaForCausalLM", "gelu_pytorch_tanh"},
+    {"gemma2", "Gemma2ForCausalLM", "gelu_pytorch_tanh"}, {"gpt2", "GPT2LMHeadModel", "gelu_new"},
+};
+
+static void set_size(json_t *j, const char *key, size_t value)
+{
+    json_object_set_new(j, key, json_integer((json_int_t)value));
+}
+
+/* As many digits as tell one float from the next. */
+static void set_number(json_t *j, const char *key, float value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.9g", (double)value);
+    json_object_set_new(j, key, json_real(strtod(text, NULL)));
+}
+
+static void set_gpt2(json_t *j, const struct hyper *h)
+{
+    set_size(j, "n_embd", h->dim);
+    set_size(j, "n_layer", h->layers);
+    set_size(j, "n_head", h->heads);
+    set_size(j, "n_inner", h->hidden);
+    set_size(j, "n_positions", h->trained_context);
+    set_number(j, "layer_norm_epsilon", h->norm_eps);
+}
+
+static void set_usual(json_t *j, const struct hyper *h)
+{
+    set_size(j, "hidden_size", h->dim);
+    set_size(j, "num_hidden_layers", h->layers);
+    set_size(j, "num_attention_heads", h->heads);
+    set_size(j, "num_key_value_heads", h->kv_heads);
+    set_size(j, "head_dim", h->head_size);
+    set_size(j, "intermediate_size", h->hidden);
+    set_size(j, "max_position_embeddings", h->trained_context);
+    set_number(j, "rms_norm_eps", h->norm_eps);
+    set_number(j, "rope_theta", h->rope_base);
+    if (h->attention_cap != 0)
+        set_number(j, "attn_logit_softcapping", h->attention_cap);
+    if (h->logit_cap != 0)
+        set_number(j, "final_logit_softcapping", h->logit_cap);
+    if (h->window) {
+        set_size(j, "sliding_window", h->window);
+        json_object_set_new(j, "use_sliding_window", json_true());
+        set_size(j, "max_window_layers", 0);
+    }
+}
+
+/* Gemma 2 says the scale of attention as what it is the root of. */
+static void set_attention_scale(json_t *j, const struct export *job)
+{
+    const struct hyper *h = &job->plan.model->hyper;
+    float scale = h->attention_scale != 0 ? h->attention_scale : 1 / sqrtf((float)h->head_size);
+    if (h->attention_cap != 0 || h->attention_scale != 0)
+        set_number(j, "query_pre_attn_scalar", 1 / (scale * scale));
+}
+
+/* Factors that are all the same are a linear scaling; how others came about is not known. */
+static bool set_rope(json_t *j, const struct export *job, struct error *error)
+{
+    const struct model *m = job->plan.model;
+    size_t half = hyper_turned(&m->hyper) / 2;
+    bool same = true;
+    for (size_t i = 0; m->rope_factors && i < half; i++)
+        same = same && m->rope_factors[i] == m->rope_factors[0];
+    if (!same || m->hyper.rope_magnitude != 0)
+        return error_set(error, "the model's rotary frequencies are scaled by factors, and config.json wants to "
+                                "know how they came about; expected the original config.json's folder as the "
+                                "model, or the format gguf");
+    if (m->rope_factors && m->rope_factors[0] != 1)
+        json_object_set_new(j, "rope_scaling", json_pack("{s:s, s:f}", "rope_type", "linear", "factor",
+                                                         (double)m->rope_factors[0]));
+    if (hyper_turned(&m->hyper) != m->hyper.head_size)
+        set_number(j, "partial_rotary_factor",
+                   (float)hyper_turned(&m->hyper) / (float)m->hyper.head_size);
+    return true;
+}
+
+static json_t *make_config(const struct export *job, struct error *error)
+{
+    const struct model *m = job->plan.model;
+    const struct class_of *c = &classes[0];
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        c = strcmp(classes[i].arch, m->arch) == 0 ? &classes[i] : c;
+    bool biased = m->has & (ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_OUT_BIAS));
+    json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", c->class, "model_type", job->arch->hf,
+                          m->hyper.rope == ROPE_NONE ? "activation_function"
+                          : m->hyper.embedding_scale != 0 ? "hidden_activation" : "hidden_act",
+                          c->activation, "tie_word_embeddings", m->tied);
+    set_size(j, "vocab_size", m->hyper.vocab);
+    if (biased && m->hyper.rope != ROPE_NONE)
+        json_object_set_new(j, "attention_bias", json_true());
+    if (m->hyper.rope == ROPE_NONE) {
+        set_gpt2(j, &m->hyper);
+        return j;
+    }
+    set_usual(j, &m->hyper);
+    set_attention_scale(j, job);
+    if (set_rope(j, job, error))
+        return j;
+    json_decref(j);
+    return NULL;
+}
+
+/* The model's own, where its format has one. */
+static json_t *own_config(const struct export *job, struct error *error)
+{
+    char *path = model_config_path(job->plan.model);
+    json_t *j = path ? read_json(path, error) : make_config(job, error);
+    free(path);
+    return j;
+}
+
+static bool write_json(const char *path, const json_t *j, struct error *error)
+{
+    struct output out;
+    if (!output_open(&out, path, error))
+        return false;
+    bool ok = (json_dumpf(j, out.file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 &&
+               fputc('\n', out.file) != EOF) ||
+              error_set(error, "%.200s: cannot be written: %s", path, strerror(errno));
+    return output_close(&out, ok, error);
+}
+
+static bool write_config(struct export *job, struct error *error)
+{
+    char *path = path_beside(job->plan.path, "config.json");
+    json_t *j = path ? own_config(job, error) : NULL;
+    if (j) {
+        json_object_del(j, "quantization_config");
+        json_object_set_new(j, maker, json_string("qtop"));
+        if (job->quantized)
+            json_object_set(j, "quantization_config", job->quantized);
+    }
+    bool ok = j && write_json(path, j, error);
+    json_decref(j);
+    free(path);
+    return ok;
+}
+
+/* ---- the tokenizer --------------------------------------------------------------------------- */
+
+static bool copy_file(const char *from, const char *to, struct error *error)
+{
+    struct mapped_file file;
+    struct output out;
+    if (!mapped_file_open(&file, from, error))
+        return false;
+    bool ok = output_open(&out, to, error);
+    if (ok) {
+        ok = fwrite(file.data, 1, file.size, out.file) == file.size ||
+             error_set(error, "%.200s: cannot be written: %s", to, strerror(errno));
+        ok = output_close(&out, ok, error);
+    }
+    mapped_file_close(&file);
+    return ok;
+}
+
+/* Files of the tokenizer's folder that are not in the target's. */
+static bool copy_tokenizer(struct export *job, struct error *error)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+                                        "special_tokens_map.json", "added_tokens.json", "vocab.json",
+                                        "merges.txt", "chat_template.jinja", "generation_config.json"};
+    bool ok = true;
+    for (size_t i = 0; ok && job->plan.tokenizer_path && i < sizeof names / sizeof *names; i++) {
+        char *from = path_beside(job->plan.tokenizer_path, names[i]), *to = path_beside(job->plan.path, names[i]);
+        if (!from || !to)
+            ok = error_set(error, "not enough memory");
+        else if (access(from, R_OK) == 0 && access(to, F_OK) != 0)
+            ok = copy_file(from, to, error);
+        free(from);
+        free(to);
+    }
+    return ok;
+}
+
+bool safetensors_beside(struct export *job, struct error *error)
+{
+    return write_config(job, error) && copy_tokenizer(job, error);
+}

@@ -1,0 +1,62 @@
+/* Writing the set in use as a file for other engines, in the background. */
+#include "internal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+static void stop(struct lab *lab)
+{
+    export_close(lab->exporting);
+    lab->exporting = NULL;
+    free(lab->export_path);
+    lab->export_path = NULL;
+}
+
+void exporting_end(struct lab *lab)
+{
+    stop(lab);
+}
+
+void exporting_ask(struct lab *lab, const char *path)
+{
+    const struct session *s = lab->session;
+    struct error error;
+    if (lab->exporting) {
+        stop(lab);
+        lab_say(lab, false, "the export is given up: nothing is left of it");
+        return;
+    }
+    for (int t = 0; t < (int)lab->set->count; t++)
+        if (tensor_pending(lab, t)) {
+            lab_say(lab, true, "layers are still being quantized: export when they are there");
+            return;
+        }
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
+    struct export_plan plan = {.model = s->model, .pool = s->pool, .weights = lab->set,
+                               .path = lab->export_path = strdup(path), /* must outlive the job */
+                               .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL};
+    if (plan.path && (lab->exporting = export_open(&plan, &error))) {
+        lab_say(lab, false, "exporting to %s (o stops it)", path);
+        return;
+    }
+    lab_say(lab, true, "%s", plan.path ? error.text : "not enough memory");
+    stop(lab);
+}
+
+bool exporting_slice(struct lab *lab, double seconds)
+{
+    struct error error;
+    bool done = false;
+    if (!lab->exporting)
+        return false;
+    jobs_show(lab, "exporting", export_fraction(lab->exporting));
+    if (!export_step(lab->exporting, seconds, &done, &error)) {
+        lab_say(lab, true, "%s", error.text);
+        stop(lab);
+    } else if (done) {
+        const char *note = export_note(lab->exporting, 0);
+        lab_say(lab, false, "exported, %zu bytes%s%s", export_bytes(lab->exporting), note ? ": " : "", note ? note : "");
+        stop(lab);
+    }
+    return true;
+}

@@ -1,0 +1,157 @@
+/* qtop export from outside: exit statuses, what is said, and that a run that is ended leaves nothing behind.
+ *
+ * QTOP_BIN names the program (./qtop without it). */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "modelfile.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BUILTIN SRCDIR "/data/stories.bin"
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static char *folder, *target, *out, *err; /* the folder holds the target only */
+static char *logs;
+
+static int begin(void **state)
+{
+    (void)state;
+    folder = folder_make();
+    logs = folder_make();
+    target = path_in(folder, "out.gguf");
+    out = path_in(logs, "out");
+    err = path_in(logs, "err");
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    folder_remove(folder);
+    folder_remove(logs);
+    free(target);
+    free(out);
+    free(err);
+    return 0;
+}
+
+static size_t files(void)
+{
+    DIR *d = opendir(folder);
+    size_t n = 0;
+    for (const struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+static pid_t start(const char *const *words)
+{
+    const char *program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop", *args[24] = {program, "export"};
+    for (size_t i = 0; words[i]; i++)
+        args[i + 2] = words[i];
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    if (!freopen(out, "w", stdout) || !freopen(err, "w", stderr) || !freopen("/dev/null", "r", stdin))
+        _exit(99);
+    execv(program, (char *const *)args);
+    _exit(98);
+}
+
+/* The exit status, or 128 + signal. */
+static int wait_for(pid_t child)
+{
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void check_run(const char *const *words, int status, const char *says)
+{
+    int found = wait_for(start(words));
+    struct bytes o = read_file(out), e = read_file(err);
+    const char *text = (const char *)e.data;
+    if (found != status || !strstr(text, says))
+        fail_msg("status %d, '%s'; expected %d and '%s'", found, text, status, says);
+    assert_int_equal(o.size, 0);
+    if (status != 0 && strchr(text, '\n') != text + strlen(text) - 1)
+        fail_msg("not one line: '%s'", text);
+    bytes_free(&o);
+    bytes_free(&e);
+}
+
+static void test_usage(void **state)
+{
+    (void)state;
+    check_run(WORDS(BUILTIN), 2, "qtop export needs -o FILE");
+    check_run(WORDS(BUILTIN, "-o", target, "--format", "onnx"), 2, "--format 'onnx': expected gguf or safetensors");
+    check_run(WORDS(BUILTIN, "-o", target, "-s", "int3"), 2, "int3");
+    check_run(WORDS(BUILTIN, "-o", target, "--kv", "int8"), 2, "--kv does not go with qtop export");
+    check_run(WORDS(BUILTIN, "-o", "nameless"), 1, "nameless: the name says no format");
+    check_run(WORDS(BUILTIN, "-o", target, "-s", "int4:g128"), 1,
+              "blk.0.attn_q: GGUF holds no int4; the nearest that it holds is int4:g32");
+    check_run(WORDS("/nowhere/model.bin", "-o", target), 1, "No such file");
+    check_run(WORDS(BUILTIN, "-o", "/dev/full", "--format", "gguf"), 1, "/dev/full: cannot be written: No space left");
+    check_run(WORDS(BUILTIN, "-o", folder, "--format", "gguf"), 1, "is a folder");
+    assert_int_equal(files(), 0);
+}
+
+static void test_done(void **state)
+{
+    (void)state;
+    check_run(WORDS(BUILTIN, "-o", target, "-s", "int8:g32"), 0, " bytes\n");
+    assert_int_equal(files(), 1);
+    struct bytes b = read_file(target);
+    assert_memory_equal(b.data, "GGUF\3\0\0\0", 8);
+    bytes_free(&b);
+    unlink(target);
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+}
+
+/* Ended as soon as the file is begun, which takes a moment to write; it dies of that very signal. */
+static void test_ended(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < 3; i++) {
+        write_file(target, "before", 6);
+        pid_t child = start(WORDS("--synthetic", "smollm2-135m", "-t", "1", "-o", target));
+        for (size_t n = 0; files() < 2 && n < 30000; n++)
+            nap();
+        assert_int_equal(files(), 2);
+        kill(child, signals[i]);
+        assert_int_equal(wait_for(child), 128 + signals[i]);
+        assert_int_equal(files(), 1);
+        struct bytes b = read_file(target);
+        assert_string_equal((const char *)b.data, "before");
+        bytes_free(&b);
+        unlink(target);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_done),
+        cmocka_unit_test(test_ended),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
