@@ -132,6 +132,12 @@ static void test_stories260k(void **state)
     free(text);
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +146,11 @@ int main(void)
         cmocka_unit_test(test_stories260k), /* the last: not without the reference folder */
     };
     char *there = shared_path("models/stories260K.bin");
+    if (SANITIZED) { /* minutes of arithmetic that methods_test covers in the small */
+        fprintf(stderr, "skipped: 3 cases of methods_quality_test: too slow under a sanitizer\n");
+        free(there);
+        return _cmocka_run_group_tests("methods_quality", tests, 0, NULL, NULL);
+    }
     if (!there)
         fprintf(stderr, "skipped: 1 case of methods_quality_test: no reference folder (QTOP_SHARED names one)\n");
     size_t count = sizeof tests / sizeof *tests - (there ? 0 : 1);
