@@ -17,6 +17,7 @@ const struct method_form method_forms[METHOD_COUNT] = {
     [METHOD_GPTQ] = {"gptq", "column by column, each error made up for by the columns that follow",
                      BIT(AWQ) | BIT(SMOOTHQUANT) | BIT(CLIP)},
     [METHOD_LLMINT8] = {"llmint8", "columns of outlier activations in fp16, the others in int8", 0},
+    [METHOD_QAT] = {"qat", "weights and scales that learn, by gradients through their rounding", 0},
 };
 
 const struct parameter_form parameter_forms[PARAMETER_COUNT] = {
@@ -34,6 +35,15 @@ const struct parameter_form parameter_forms[PARAMETER_COUNT] = {
                             "1: calibrated on what the layers before, quantized already, give"},
     [PARAMETER_THRESHOLD] = {"threshold", METHOD_LLMINT8, 6, 0, INFINITY, false, false,
                              "a column with an activation of this magnitude is an outlier"},
+    [PARAMETER_STEPS] = {"steps", METHOD_QAT, 300, 1, 100000, true, false, "of the optimizer"},
+    [PARAMETER_RATE] = {"lr", METHOD_QAT, 1e-4f, 1e-8f, 1, false, false, "the highest learning rate"},
+    [PARAMETER_BATCH] = {"batch", METHOD_QAT, 1024, 16, 65536, true, false, "tokens a step"},
+    [PARAMETER_DISTILL] = {"distill", METHOD_QAT, 1, 0, 1, false, false,
+                           "share of the KL divergence from the stored model in the loss; the rest is cross entropy"},
+    [PARAMETER_DECAY] = {"decay", METHOD_QAT, 0, 0, 1, false, false, "of weights, by AdamW"},
+    [PARAMETER_TEXT] = {"text", METHOD_QAT, 32768, 128, 1048576, true, false,
+                        "tokens that it learns from at most"},
+    [PARAMETER_SEED] = {"seed", METHOD_QAT, 1, 0, 1e6f, true, false, "of the order of windows"},
 };
 
 void methods_add(struct methods *m, enum method method)
@@ -87,6 +97,10 @@ static void print_value(enum parameter p, float value, char out[24])
 {
     if (parameter_forms[p].searched && value == PARAMETER_SEARCH) {
         memcpy(out, "search", sizeof "search");
+        return;
+    }
+    if (parameter_forms[p].whole) {
+        snprintf(out, 24, "%.0f", (double)value);
         return;
     }
     for (int digits = 1; digits <= 9; digits++) {

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum method { METHOD_AWQ, METHOD_SMOOTHQUANT, METHOD_CLIP, METHOD_GPTQ, METHOD_LLMINT8, METHOD_COUNT };
+enum method { METHOD_AWQ, METHOD_SMOOTHQUANT, METHOD_CLIP, METHOD_GPTQ, METHOD_LLMINT8, METHOD_QAT, METHOD_COUNT };
 
 enum parameter {
     PARAMETER_AWQ_ALPHA,
@@ -22,6 +22,13 @@ enum parameter {
     PARAMETER_ACT_ORDER,
     PARAMETER_SEQUENCE,
     PARAMETER_THRESHOLD,
+    PARAMETER_STEPS,
+    PARAMETER_RATE,
+    PARAMETER_BATCH,
+    PARAMETER_DISTILL,
+    PARAMETER_DECAY,
+    PARAMETER_TEXT,
+    PARAMETER_SEED,
     PARAMETER_COUNT
 };
 
@@ -52,7 +59,7 @@ struct parameter_form {
 extern const struct method_form method_forms[METHOD_COUNT];
 extern const struct parameter_form parameter_forms[PARAMETER_COUNT];
 
-#define METHODS_EXPECTED "rtn, awq, smoothquant, clip, gptq or llmint8"
+#define METHODS_EXPECTED "rtn, awq, smoothquant, clip, gptq, llmint8 or qat"
 
 static inline bool methods_have(const struct methods *m, enum method method)
 {

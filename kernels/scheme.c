@@ -232,10 +232,12 @@ static const struct {
     bool integers; /* weights with steps of equal size */
     bool rows;     /* scales of their own for each row */
     bool w8a8;     /* int8 weights with int8 activations, one dynamic scale a row and a token */
+    bool scaled;   /* weights with scales, activations with a dynamic one */
 } needs[METHOD_COUNT] = {
     [METHOD_CLIP] = {.integers = true, .rows = true},
     [METHOD_GPTQ] = {.integers = true},
     [METHOD_LLMINT8] = {.w8a8 = true},
+    [METHOD_QAT] = {.scaled = true},
 };
 
 static bool check_method(const struct scheme *s, enum method method, struct error *error)
@@ -255,6 +257,11 @@ static bool check_method(const struct scheme *s, enum method method, struct erro
                                s->granularity != GRANULARITY_CHANNEL))
         return error_set(error, "%s is for int8 weights a channel with int8 activations a token "
                                 "(w8a8:llmint8)", name);
+    if (needs[method].scaled && dtypes[s->weight].kind == DTYPE_KIND_FLOAT)
+        return error_set(error, "%s is for int8, int4 and fp8 weights, not %s", name, dtypes[s->weight].name);
+    if (needs[method].scaled && s->act_range)
+        return error_set(error, "%s learns with activations scaled a token; expected %s, not a static one", name,
+                         dtypes[s->act].name);
     return true;
 }
 

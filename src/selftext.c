@@ -19,13 +19,13 @@ struct selftext {
     int32_t *order;
 };
 
-static void choose_windows(struct selftext *w)
+static void choose_windows(struct selftext *w, size_t most)
 {
     const struct session *s = w->session;
     w->window = s->context < CALIBRATION_WINDOW ? s->context : CALIBRATION_WINDOW;
     size_t cache = kv_bytes_per_position(s->model, DTYPE_FP32) * w->window;
     w->windows = SELFTEXT_CACHES / cache;
-    w->windows = w->windows < SELFTEXT_WINDOWS ? w->windows : SELFTEXT_WINDOWS;
+    w->windows = w->windows < most ? w->windows : most;
     size_t least = (CALIBRATION_LEAST + w->window - 1) / w->window;
     w->windows = w->windows > least ? w->windows : least;
     w->windows = w->windows < MOST_SEQUENCES ? w->windows : MOST_SEQUENCES;
@@ -44,15 +44,20 @@ static bool take_memory(struct selftext *w, struct error *error)
 
 struct selftext *selftext_open(const struct session *s, struct error *error)
 {
+    return selftext_open_of(s, SELFTEXT_WINDOWS, SELF_TEXT_CALIBRATION_SEED, error);
+}
+
+struct selftext *selftext_open_of(const struct session *s, size_t windows, uint64_t seed, struct error *error)
+{
     struct selftext *w = calloc(1, sizeof *w);
     if (!w) {
         error_set(error, "not enough memory");
         return NULL;
     }
     w->session = s;
-    choose_windows(w);
+    choose_windows(w, windows);
     w->sampler = (struct sampler){.temperature = 1, .top_p = 1};
-    sampler_seed(&w->sampler, SELF_TEXT_CALIBRATION_SEED);
+    sampler_seed(&w->sampler, seed);
     bool ok = take_memory(w, error) && (w->context = context_open(s->model, s->pool, w->window, error)) &&
               context_sequences(w->context, w->windows, error) && hold_open(&w->hold, s->model, error) &&
               hold_set(&w->hold, s->stored, s->pool, error);

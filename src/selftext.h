@@ -15,6 +15,10 @@ enum { SELFTEXT_WINDOWS = CALIBRATION_MOST / CALIBRATION_WINDOW, SELFTEXT_CACHES
 
 struct selftext;
 struct selftext *selftext_open(const struct session *session, struct error *error);
+
+/* The same of up to MOST_SEQUENCES windows, with another seed. */
+struct selftext *selftext_open_of(const struct session *session, size_t windows, uint64_t seed,
+                                  struct error *error);
 void selftext_close(struct selftext *text);
 
 /* Writes for about `seconds`, at least a token of every window; true when all is written. */

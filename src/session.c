@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 enum { DEFAULT_CONTEXT = 4096, MOST_CONTEXT = 1 << 28, LLAMA_BOS = 1, LLAMA_EOS = 2 };
@@ -133,6 +134,7 @@ void session_close(struct session *s)
     counters_close(s->counters);
     free(s->calibration.ids);
     free(s->calibration_text.tokens);
+    free(s->learning_text.tokens);
     pool_destroy(s->pool);
     tokenizer_close(s->tokenizer);
     model_close(s->model);
@@ -245,6 +247,78 @@ bool session_calibration_text(struct session *s, struct error *error)
     return out->count > 0;
 }
 
+/* Texts that a model reads are cut anywhere: behind their first token the halves of every other window change
+ * places. */
+static bool turn_windows(const struct calibration_text *text, size_t first)
+{
+    size_t rest = text->window - 1, half = rest / 2;
+    int32_t *kept = malloc((half + 1) * sizeof *kept);
+    if (!kept)
+        return false;
+    for (size_t i = 0; i < text->count / text->window; i++) {
+        int32_t *tokens = text->tokens + i * text->window + 1;
+        if ((first + i) % 2 == 0)
+            continue;
+        memcpy(kept, tokens, half * sizeof *kept);
+        memmove(tokens, tokens + half, (rest - half) * sizeof *kept);
+        memcpy(tokens + rest - half, kept, half * sizeof *kept);
+    }
+    free(kept);
+    return true;
+}
+
+/* Adds what the model writes, `windows` windows of `all`. */
+static bool write_windows(struct session *s, size_t windows, size_t round, size_t all, struct error *error)
+{
+    struct calibration_text part = {0}, *out = &s->learning_text;
+    struct selftext *w = selftext_open_of(s, windows, SELF_TEXT_CALIBRATION_SEED + round, error);
+    for (bool done = !w; !done;) {
+        done = selftext_step(w, 0.2);
+        double share = ((double)(round * MOST_SEQUENCES) + selftext_fraction(w) * (double)windows) / (double)all;
+        tell(s, "writing a text to learn from", (size_t)(share * (double)s->model->parameters));
+    }
+    if (!w)
+        return false;
+    selftext_take(w, &part);
+    selftext_close(w);
+    if (!turn_windows(&part, round * MOST_SEQUENCES)) {
+        free(part.tokens);
+        return error_set(error, "not enough memory for a text to learn from");
+    }
+    int32_t *tokens = realloc(out->tokens, (out->count + part.count) * sizeof *tokens);
+    if (tokens) {
+        memcpy(tokens + out->count, part.tokens, part.count * sizeof *tokens);
+        *out = (struct calibration_text){tokens, out->count + part.count, part.window};
+    }
+    free(part.tokens);
+    return tokens || error_set(error, "not enough memory for a text to learn from");
+}
+
+bool session_learning_text(struct session *s, size_t tokens, struct error *error)
+{
+    const struct tokens *given = &s->calibration;
+    struct calibration_text *out = &s->learning_text;
+    if (out->count > 0 && s->learning_tokens == tokens)
+        return true;
+    free(out->tokens);
+    *out = (struct calibration_text){0};
+    s->learning_tokens = tokens;
+    if (given->count > 0)
+        return calibration_text_make_of(out, given->ids, given->count, tokens, session_bos(s), s->context, error);
+    size_t window = s->context < CALIBRATION_WINDOW ? s->context : CALIBRATION_WINDOW;
+    size_t windows = (tokens + window - 1) / window;
+    bool ok = true;
+    for (size_t done = 0, round = 0; ok && done < windows; done += MOST_SEQUENCES, round++) {
+        size_t left = windows - done;
+        ok = write_windows(s, left < MOST_SEQUENCES ? left : MOST_SEQUENCES, round, windows, error);
+    }
+    if (!ok) {
+        free(out->tokens);
+        *out = (struct calibration_text){0};
+    }
+    return ok;
+}
+
 static struct weights *run_plan(const struct session *s, const struct quantization_plan *plan,
                                 struct error *error)
 {
@@ -267,9 +341,12 @@ struct weights *session_weights(struct session *s, const struct scheme *schemes,
 {
     struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored,
                                      .stored = s->stored, .schemes = schemes,
-                                     .text = &s->calibration_text};
+                                     .text = &s->calibration_text, .learning = &s->learning_text};
     bool ok = session_fits(s, schemes, error);
+    size_t learned = quantization_learns_from(&plan);
+    ok = ok && (!learned || quantization_may_learn(&plan, learned, error));
     ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, error));
+    ok = ok && (!learned || session_learning_text(s, learned, error));
     struct weights *set = ok ? run_plan(s, &plan, error) : NULL;
     enum dtype kv = schemes[kv_index(s->model)].weight;
     if (set && kv != set->kv) {

@@ -44,6 +44,8 @@ struct session {
     void *note_arg;
     struct tokens calibration;    /* what methods calibrate on, without BOS; none: the model's own text */
     struct calibration_text calibration_text; /* the one or the other, once it was needed */
+    struct calibration_text learning_text;    /* the same, longer, for what learns; of ... */
+    size_t learning_tokens;                   /* ... so many tokens, or all of a shorter one */
 };
 
 /* Fails when the model does not open, a named tokenizer does not, or another model does not fit as the
@@ -83,6 +85,10 @@ bool session_fits(const struct session *session, const struct scheme *schemes, s
 /* Makes session->calibration_text, once for as long as the session is open: of its own calibration tokens or, where it
  * has none, of what the reference writes (selftext.h). */
 bool session_calibration_text(struct session *session, struct error *error);
+
+/* Makes session->learning_text in the same way, of the first `tokens` tokens or of as many that the reference
+ * writes, once for as long as no other number is asked for. */
+bool session_learning_text(struct session *session, size_t tokens, struct error *error);
 
 /* The weight set of an array of schemes (schemes_count), all at once. Asks whether it fits first. Where a
  * method calibrates and there is no text, the model writes one (selftext.h). */

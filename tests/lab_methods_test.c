@@ -85,7 +85,7 @@ static void test_cycle(void **state)
             break;
     }
     assert_true(steps >= METHOD_COUNT && steps < 20);
-    assert_int_equal(seen, (1u << METHOD_COUNT) - 1);
+    assert_int_equal(seen, ((1u << METHOD_COUNT) - 1) & ~(1u << METHOD_QAT)); /* takes minutes: only by name */
     next.direction = -1;
     struct frame *f = ask(lab, next);
     assert_true(methods_have(&f->layers[t].wanted.methods, METHOD_LLMINT8));

@@ -153,7 +153,7 @@ static void say_notes(const struct session *s)
 static void show_progress(void *opened, const char *work, size_t done, size_t all)
 {
     if (clock_seconds() - *(const double *)opened > PATIENCE && isatty(STDERR_FILENO))
-        fprintf(stderr, done < all ? "\rqtop: %s: %.0f %%" : "\r\x1b[K", work,
+        fprintf(stderr, done < all ? "\rqtop: %s: %.0f %%\x1b[K" : "\r\x1b[K", work,
                 100.0 * (double)done / (double)all);
 }
 

@@ -10,18 +10,18 @@
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static void make_rotations(struct context *c)
+void rotations_make(const struct model *model, size_t positions, float *cosines, float *sines)
 {
-    const struct hyper *h = &c->model->hyper;
+    const struct hyper *h = &model->hyper;
     size_t half = hyper_turned(h) / 2;
     double magnitude = h->rope_magnitude > 0 ? (double)h->rope_magnitude : 1;
     for (size_t i = 0; i < half; i++) {
         double rate = pow(h->rope_base, -(double)i / (double)half);
-        if (c->model->rope_factors)
-            rate /= (double)c->model->rope_factors[i];
-        for (size_t p = 0; p < c->capacity; p++) {
-            c->cosines[p * half + i] = (float)(magnitude * cos((double)p * rate));
-            c->sines[p * half + i] = (float)(magnitude * sin((double)p * rate));
+        if (model->rope_factors)
+            rate /= (double)model->rope_factors[i];
+        for (size_t p = 0; p < positions; p++) {
+            cosines[p * half + i] = (float)(magnitude * cos((double)p * rate));
+            sines[p * half + i] = (float)(magnitude * sin((double)p * rate));
         }
     }
 }
@@ -114,7 +114,7 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         return NULL;
     }
     place_scratch(c, c->scratch);
-    make_rotations(c);
+    rotations_make(model, capacity, c->cosines, c->sines);
     return c;
 }
 

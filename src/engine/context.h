@@ -59,6 +59,9 @@ bool context_change_kv(struct context *context, enum dtype kv, struct error *err
 
 void context_close(struct context *context);
 
+/* Cosines and sines by which rotary embeddings turn the first `positions` positions: positions x rope_dims / 2. */
+void rotations_make(const struct model *model, size_t positions, float *cosines, float *sines);
+
 enum logits { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL };
 
 /* Runs n tokens (1..CONTEXT_CHUNK, ids within the vocabulary, context->length + n <= capacity) and

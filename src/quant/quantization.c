@@ -23,11 +23,17 @@ const char *quantization_note(const struct quantization *q, size_t i)
 bool calibration_text_make(struct calibration_text *out, const int32_t *tokens, size_t count, int32_t bos,
                            size_t context, struct error *error)
 {
+    return calibration_text_make_of(out, tokens, count, CALIBRATION_MOST, bos, context, error);
+}
+
+bool calibration_text_make_of(struct calibration_text *out, const int32_t *tokens, size_t count, size_t most,
+                              int32_t bos, size_t context, struct error *error)
+{
     *out = (struct calibration_text){.window = context < CALIBRATION_WINDOW ? context : CALIBRATION_WINDOW};
     if (count < CALIBRATION_LEAST)
         return error_set(error, "the calibration text has %zu tokens; expected at least %d", count,
                          CALIBRATION_LEAST);
-    size_t most = count < CALIBRATION_MOST ? count : CALIBRATION_MOST;
+    most = count < most ? count : most;
     out->tokens = malloc(2 * (most + 1) * sizeof *out->tokens);
     if (!out->tokens)
         return error_set(error, "not enough memory for a calibration text");
@@ -55,7 +61,7 @@ bool quantization_calibrates(const struct quantization_plan *p)
 {
     bool any = false;
     for (int t = 0; t < (int)p->model->tensor_count; t++)
-        any |= quantization_pending(p, t) && scheme_calibrates(&p->schemes[t]);
+        any |= quantization_pending(p, t) && scheme_walks(&p->schemes[t]);
     return any;
 }
 
@@ -68,7 +74,9 @@ static bool plan_tensor(struct quantization *q, int t, struct error *error)
     if (!q->pending[t])
         return true;
     q->weights_all += stored->rows * stored->cols;
-    if (!scheme_calibrates(s))
+    q->learns[t] = scheme_learns(s);
+    q->learning |= q->learns[t];
+    if (!scheme_walks(s))
         return true;
     int site = walk_site_of(p->model, t);
     if (site < 0)
@@ -89,7 +97,8 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
     q->plan = *plan;
     q->set = weights_ref(plan->from);
     q->pending = calloc(count, sizeof *q->pending);
-    bool ok = q->pending ? true : error_set(error, "not enough memory");
+    q->learns = calloc(count, sizeof *q->learns);
+    bool ok = q->pending && q->learns ? true : error_set(error, "not enough memory");
     for (int t = 0; ok && t < (int)count; t++)
         ok = plan_tensor(q, t, error);
     if (ok && quantization_calibrates(plan)) {
@@ -98,6 +107,8 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
         ok = ok && (q->walk = walk_open(plan->model, plan->pool, text->tokens, text->count, text->window,
                                         error));
     }
+    if (ok && q->learning)
+        ok = learn_fits(q, error);
     if (ok)
         return q;
     quantization_close(q);
@@ -143,7 +154,7 @@ static bool plain_step(struct quantization *q, double seconds, struct error *err
            (!q->pending[q->next] || scheme_calibrates(&p->schemes[q->next])))
         q->next++;
     if (q->next == count) {
-        q->stage = q->walk ? STAGE_WALK : STAGE_DONE;
+        q->stage = q->walk ? STAGE_WALK : stage_after_walk(q);
         return true;
     }
     if (!q->packing && !requant_begin(&q->job, p->model, q->next, &p->schemes[q->next], p->pool, error))
@@ -169,6 +180,10 @@ static bool stage_step(struct quantization *q, double seconds, struct error *err
         return site_factorize(q, seconds, error);
     case STAGE_PACK:
         return site_pack(q, seconds, error);
+    case STAGE_LEARN:
+        return learn_step(q, seconds, error);
+    case STAGE_LEARNED:
+        return learn_pack(q, seconds, error);
     case STAGE_DONE:
         break;
     }
@@ -187,11 +202,10 @@ bool quantization_step(struct quantization *q, double seconds, bool *done, struc
     return true;
 }
 
-double quantization_fraction(const struct quantization *q)
+/* Without what learns. */
+static double packed_fraction(const struct quantization *q)
 {
     double walked = 0, packed = 1;
-    if (q->stage == STAGE_DONE)
-        return 1;
     if (q->weights_all > 0)
         packed = (double)q->weights_done / (double)q->weights_all;
     if (!q->walk)
@@ -200,8 +214,21 @@ double quantization_fraction(const struct quantization *q)
     return (walked + packed) / 2;
 }
 
+double quantization_fraction(const struct quantization *q)
+{
+    const double share = 0.95; /* of the whole, that what learns takes */
+    if (q->stage == STAGE_DONE)
+        return 1;
+    if (!q->learning)
+        return packed_fraction(q);
+    double learned = q->stage == STAGE_LEARNED ? 1 : q->qat ? qat_fraction(q->qat) : 0;
+    return (1 - share) * packed_fraction(q) + share * learned;
+}
+
 const char *quantization_work(const struct quantization *q)
 {
+    if (q->stage == STAGE_LEARN)
+        return q->work;
     return q->stage == STAGE_WALK || q->stage == STAGE_OBSERVE ? "calibrating" : "quantizing";
 }
 
@@ -218,6 +245,9 @@ void quantization_close(struct quantization *q)
         return;
     if (q->packing)
         requant_end(&q->job);
+    qat_close(q->qat);
+    hold_close(&q->hold);
+    free(q->learns);
     scaling_close(&q->scaling);
     site_leave(q);
     walk_close(q->walk);

@@ -5,7 +5,8 @@
  * that brings a calibration text through the model: at each site the inputs of its layers are observed, the
  * layers quantized, and the text goes on. Where one of them is a GPTQ that asks for it (sequence=1, the usual),
  * the walk goes through what is quantized already, so that each layer is calibrated on what those before it
- * give now (Frantar et al. 2022, section 4); else through the stored weights, all at once. */
+ * give now (Frantar et al. 2022, section 4); else through the stored weights, all at once. Last of all, with the
+ * others as they are then, those learn whose method is `qat` (qat.h). */
 #ifndef QTOP_QUANTIZATION_H
 #define QTOP_QUANTIZATION_H
 
@@ -30,6 +31,10 @@ enum {
 bool calibration_text_make(struct calibration_text *out, const int32_t *tokens, size_t count, int32_t bos,
                            size_t context, struct error *error);
 
+/* The same of the first `most` tokens. */
+bool calibration_text_make_of(struct calibration_text *out, const int32_t *tokens, size_t count, size_t most,
+                              int32_t bos, size_t context, struct error *error);
+
 struct quantization_plan {
     const struct model *model;
     struct pool *pool;              /* whose caller runs the job */
@@ -37,6 +42,7 @@ struct quantization_plan {
     struct weights *stored;         /* the model's stored weights */
     const struct scheme *schemes;   /* schemes_count */
     const struct calibration_text *text; /* may be null where no scheme calibrates */
+    const struct calibration_text *learning; /* that `qat` learns from, in windows as those; null: text */
 };
 
 struct quantization;
@@ -45,6 +51,12 @@ struct quantization;
 bool quantization_pending(const struct quantization_plan *plan, int tensor);
 bool quantization_calibrates(const struct quantization_plan *plan);
 
+/* Tokens that the pending tensors which learn ask for at most; 0 where none does. */
+size_t quantization_learns_from(const struct quantization_plan *plan);
+
+/* Whether what is to learn may: the model is small enough. Before a text of tokens is made. */
+bool quantization_may_learn(const struct quantization_plan *plan, size_t tokens, struct error *error);
+
 /* What the plan names must outlive the job; sets are referenced. Null with an error. */
 struct quantization *quantization_open(const struct quantization_plan *plan, struct error *error);
 void quantization_close(struct quantization *job);
@@ -52,7 +64,14 @@ void quantization_close(struct quantization *job);
 /* Works for about `seconds`; *done: the set is finished. False with an error. */
 bool quantization_step(struct quantization *job, double seconds, bool *done, struct error *error);
 
-/* 0..1, and what is being done: "calibrating", "quantizing". */
+/* Ends what learns with the best so far; other work goes on. */
+void quantization_stop_learning(struct quantization *job);
+
+/* What learns, for its figures; null before that begins and after it has ended. */
+struct qat;
+const struct qat *quantization_qat(const struct quantization *job);
+
+/* 0..1, and what is being done: "calibrating", "quantizing", "learning" with its figures. */
 double quantization_fraction(const struct quantization *job);
 const char *quantization_work(const struct quantization *job);
 

@@ -2,9 +2,11 @@
 #ifndef QTOP_QUANTIZATION_INTERNAL_H
 #define QTOP_QUANTIZATION_INTERNAL_H
 
+#include "../engine/hold.h"
 #include "../engine/walk.h"
 #include "calibration.h"
 #include "factor.h"
+#include "qat.h"
 #include "quantization.h"
 #include "requant.h"
 #include "scaling.h"
@@ -17,6 +19,8 @@ enum stage {
     STAGE_SCALE,   /* the search for an input scale */
     STAGE_FACTOR,  /* of the Hessian */
     STAGE_PACK,
+    STAGE_LEARN,   /* all tensors that do, together */
+    STAGE_LEARNED, /* one after another is packed */
     STAGE_DONE
 };
 
@@ -52,7 +56,24 @@ struct quantization {
     double damp;                  /* to try */
     struct requant job;
     bool packing;
+
+    bool learning;                /* there are tensors that learn: */
+    bool *learns;                 /* which ones */
+    struct qat *qat;
+    struct hold hold;             /* of the stored weights, meanwhile */
+    bool stop_learning;
+    char work[120];
 };
+
+/* Whether a scheme learns; whether it calibrates in the walk. */
+static inline bool scheme_learns(const struct scheme *s)
+{
+    return !s->stored && methods_have(&s->methods, METHOD_QAT);
+}
+static inline bool scheme_walks(const struct scheme *s)
+{
+    return scheme_calibrates(s) && !scheme_learns(s);
+}
 
 /* Keeps one line about a tensor. */
 void quantization_say(struct quantization *q, int tensor, const char *text);
@@ -66,6 +87,18 @@ bool site_observe(struct quantization *q, double seconds, struct error *error);
 bool site_search_scale(struct quantization *q, double seconds, struct error *error);
 bool site_factorize(struct quantization *q, double seconds, struct error *error);
 bool site_pack(struct quantization *q, double seconds, struct error *error);
+
+/* What comes when no tensor waits for the walk. */
+static inline enum stage stage_after_walk(const struct quantization *q)
+{
+    return q->learning ? STAGE_LEARN : STAGE_DONE;
+}
+
+/* Whether what learns fits; a slice of it, with its words; a slice of packing what it made. */
+bool learn_fits(const struct quantization *q, struct error *error);
+bool learn_step(struct quantization *q, double seconds, struct error *error);
+const char *learn_work(struct quantization *q);
+bool learn_pack(struct quantization *q, double seconds, struct error *error);
 
 /* Lets go of what belongs to one site. */
 void site_leave(struct quantization *q);

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Weights in one slice of work between two looks at the clock. */
 enum { SLICE = 1 << 18 };
@@ -33,12 +34,16 @@ static bool take_calibrated(struct requant *job, const struct calibrated *c, str
 {
     struct qmatrix *m = &job->out->matrix;
     job->importance = c->importance;
+    job->learned = c->learned;
+    job->grids = c->grids;
     if (c->input_scale && !qmatrix_set_input_scale(m, c->input_scale, error))
         return false;
     if (!qmatrix_set_outliers(m, c->outliers, c->outlier_count, error))
         return false;
     if (c->act_scale > 0 && !qmatrix_set_act_scale(m, c->act_scale, c->act_zero, error))
         return false;
+    if (c->learned && m->scheme.granularity == GRANULARITY_TENSOR)
+        quantize_set_grid(m, 0, 0, c->grids[0]);
     job->solving = c->factor != NULL;
     return !c->factor || gptq_open(&job->gptq, m, c->factor, error);
 }
@@ -46,7 +51,7 @@ static bool take_calibrated(struct requant *job, const struct calibrated *c, str
 static enum requant_pass first_pass(const struct requant *job)
 {
     const struct scheme *s = &job->out->matrix.scheme;
-    if (!s->stored && s->granularity == GRANULARITY_TENSOR)
+    if (!s->stored && s->granularity == GRANULARITY_TENSOR && !job->learned)
         return REQUANT_SCAN;
     return job->solving ? REQUANT_LOAD : REQUANT_PACK;
 }
@@ -139,7 +144,10 @@ static struct range rows_of_item(const struct requant *job, size_t item)
 /* A row of weights that codes are to stand for. */
 static void read_row(struct requant *job, size_t r, float *row)
 {
-    isa_current()->decode_row(&job->model->tensors[job->tensor].stored, r, row);
+    if (job->learned)
+        memcpy(row, job->learned + r * job->out->matrix.cols, job->out->matrix.cols * sizeof *row);
+    else
+        isa_current()->decode_row(&job->model->tensors[job->tensor].stored, r, row);
     quantize_intake(&job->out->matrix, r, row);
 }
 
@@ -173,10 +181,24 @@ static void load_row(struct requant *job, size_t r, float *row)
     gptq_load(&job->gptq, r, row);
 }
 
+/* Grids that were learned; that of a whole tensor once and for all. */
+static void set_grids(struct requant *job, size_t r)
+{
+    struct qmatrix *m = &job->out->matrix;
+    bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
+    for (size_t g = 0; g < m->groups && !whole; g++)
+        quantize_set_grid(m, r, g, job->grids[r * m->groups + g]);
+}
+
 static void quantize(struct requant *job, size_t r, float *row)
 {
     struct qmatrix *m = &job->out->matrix;
     read_row(job, r, row);
+    if (job->learned) {
+        set_grids(job, r);
+        quantize_row_on_grids(m, r, row);
+        return;
+    }
     if (job->solving) {
         gptq_row(&job->gptq, r, row);
         quantize_row_on_grids(m, r, row);
@@ -206,7 +228,7 @@ static void pack_row(struct requant *job, size_t r, float *row)
 {
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
     float *back = row + stored->cols;
-    bool altered = job->solving || job->out->matrix.intake; /* row is then what became of the weights */
+    bool altered = job->solving || job->learned || job->out->matrix.intake; /* row is then what became of the weights */
     quantize(job, r, row);
     qmatrix_decode_row(&job->out->matrix, r, back);
     if (job->truth != stored || altered)

@@ -25,6 +25,8 @@ struct calibrated {
     float act_scale;              /* of static activations */
     int act_zero;
     const struct factor *factor;  /* of the Hessian, for GPTQ */
+    const float *learned;         /* rows x cols: weights that training made of the stored ones ... */
+    const struct grid *grids;     /* ... and theirs: one of a whole tensor, else rows x groups */
 };
 
 /* In their order; each a pass over all rows but for the solving, which goes by columns. */
@@ -45,6 +47,8 @@ struct requant {
     size_t panel, step;      /* ... the next panel of each in the pass under way, and how many now */
     enum requant_pass pass;
     const float *importance; /* see struct calibrated */
+    const float *learned;
+    const struct grid *grids;
     struct gptq gptq;        /* where the scheme asks for it ... */
     bool solving;
     struct value_range *row_range; /* of that pass */

@@ -20,7 +20,7 @@ static const struct scheme *scheme_of(const struct quantization *q)
 static bool wanted(const struct quantization *q, size_t i)
 {
     int t = q->tensors[i];
-    return q->pending[t] && scheme_calibrates(&q->plan.schemes[t]);
+    return q->pending[t] && scheme_walks(&q->plan.schemes[t]);
 }
 
 static bool wants_hessian(const struct quantization *q)
@@ -56,7 +56,7 @@ static void next_tensor(struct quantization *q, int from)
         return;
     size_t site = walk_site(q->walk);
     site_leave(q);
-    q->stage = site < q->last_site ? STAGE_WALK : STAGE_DONE;
+    q->stage = site < q->last_site ? STAGE_WALK : stage_after_walk(q);
 }
 
 bool site_walk(struct quantization *q, double seconds, struct error *error)

@@ -1,0 +1,678 @@
+#include "qat.h"
+
+#include "../../kernels/dispatch.h"
+#include "../engine/context.h"
+#include "../engine/memory.h"
+#include "../measure/clock.h"
+#include "../train/adamw.h"
+#include "../train/fake.h"
+#include "../train/gradients.h"
+#include "../train/network.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LEAST_WINDOWS = 4,
+    JUDGED_SHARE = 8,    /* one window in so many is kept aside, ... */
+    JUDGED_MOST = 4096,  /* ... up to about so many tokens */
+    JUDGEMENTS = 20,     /* in a whole run, besides the first */
+    WARMUP_SHARE = 20,
+    PIECE = 1 << 14,     /* weights of an item of the optimizer's work */
+};
+static const double CLIP = 1.0; /* of the gradients' norm */
+
+/* A layer that learns. */
+struct learner {
+    int tensor;
+    size_t count;            /* weights */
+    struct fake fake;
+    float *w, *rounded, *gradient, *m, *v, *best; /* count each */
+    float *scale_m, *scale_v; /* of the logarithms of scales */
+    struct grid *best_grids;
+};
+
+enum phase { PHASE_TEACH, PHASE_JUDGE, PHASE_TRAIN, PHASE_DONE };
+
+struct qat {
+    struct qat_plan plan;
+    struct network net;
+    float *cosines, *sines;
+    float **stored;            /* a tensor: its stored weights, fp32 */
+    float **others;            /* of those that the set holds otherwise */
+    struct learner *learners;
+    size_t learner_count;
+    size_t steps, batch;       /* batch: windows of a pass */
+    size_t windows, judged;    /* the text's; the last `judged` of them are kept aside */
+    double rate, share;
+    struct adamw adamw;
+    float *hidden;             /* windows x length x dim: the stored model's input of the head */
+    float *teacher, *capped;   /* n x vocab; capped where the model caps logits */
+    float *loss_scratch;       /* 2 vocab a thread */
+    double *losses;            /* n */
+    int32_t *tokens;           /* n: of the pass under way */
+    size_t *chosen;            /* batch: its windows */
+    size_t *order, order_next; /* windows to learn from, shuffled */
+    uint64_t seed;
+
+    enum phase phase;
+    size_t at;                 /* in a pass: embedding, blocks, head; then backward */
+    size_t next;               /* window of the phase */
+    double judged_loss;
+    bool stopped;
+    struct qat_figures figures;
+    char note[160];
+};
+
+/* ---- whether it fits ------------------------------------------------------------------------- */
+
+static const struct scheme *first_scheme(const struct qat_plan *p)
+{
+    size_t t = 0;
+    while (!p->learns[t])
+        t++;
+    return &p->schemes[t];
+}
+
+static float parameter(const struct qat_plan *p, enum parameter which)
+{
+    return first_scheme(p)->methods.value[which];
+}
+
+/* Tokens of a window, of which a text has some at least. */
+static size_t length_of(const struct qat_plan *p)
+{
+    size_t share = p->count / LEAST_WINDOWS;
+    return p->window < share ? p->window : share;
+}
+
+static size_t batch_of(const struct qat_plan *p)
+{
+    size_t windows = (size_t)parameter(p, PARAMETER_BATCH) / length_of(p);
+    size_t there = p->count / length_of(p);
+    return windows < 1 ? 1 : windows < there ? windows : there;
+}
+
+static size_t judged_of(const struct qat_plan *p)
+{
+    size_t length = length_of(p), windows = p->count / length, most = JUDGED_MOST / length;
+    size_t judged = windows / JUDGED_SHARE < most ? windows / JUDGED_SHARE : most;
+    return judged < 1 ? 1 : judged;
+}
+
+/* Of a model that no text says yet how to cut, for windows of one batch. */
+static bool count_bytes(const struct qat_plan *p, size_t *bytes)
+{
+    const struct hyper *h = &p->model->hyper;
+    size_t batch = batch_of(p), n = batch * length_of(p), learned = 0;
+    if (!network_bytes(p->model, batch, length_of(p), pool_threads(p->pool), bytes))
+        return false;
+    for (size_t t = 0; t < p->model->tensor_count; t++)
+        learned += p->learns[t] ? p->model->tensors[t].stored.rows * p->model->tensors[t].stored.cols : 0;
+    double all = (double)*bytes + 4 * ((double)p->model->parameters * 2 + (double)learned * 6.5 +
+                                       (double)p->count * (double)h->dim + 2 * (double)n * (double)h->vocab);
+    *bytes = (size_t)all;
+    return all < (double)(SIZE_MAX / 2);
+}
+
+bool qat_fits(const struct qat_plan *p, struct error *error)
+{
+    size_t bytes;
+    if (p->count < LEAST_WINDOWS * 16)
+        return error_set(error, "a text of %zu tokens is too short to learn from; expected at least %d", p->count,
+                         LEAST_WINDOWS * 16);
+    if (!count_bytes(p, &bytes))
+        return error_set(error, "qat: the memory it needs is too large to address");
+    if (p->model->parameters > QAT_MOST_PARAMETERS)
+        return error_set(error, "qat is for models of up to %d million parameters; this one has %.0f million and "
+                                "would need %.1f GB", QAT_MOST_PARAMETERS / 1000000,
+                         (double)p->model->parameters / 1e6, (double)bytes / 1e9);
+    return memory_check("quantization-aware training", bytes, error);
+}
+
+/* Layers that learn together are one run with one setting. */
+static bool check_schemes(const struct qat_plan *p, struct error *error)
+{
+    const struct scheme *first = first_scheme(p);
+    for (size_t t = 0; t < p->model->tensor_count; t++) {
+        if (!p->learns[t])
+            continue;
+        if (roles[p->model->tensors[t].role].vector)
+            return error_set(error, "%s: qat is for matrices", p->model->tensors[t].name);
+        if (!methods_equal(&p->schemes[t].methods, &first->methods))
+            return error_set(error, "%s: layers that learn together have the same parameters of qat",
+                             p->model->tensors[t].name);
+    }
+    return true;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+struct decoding {
+    const struct qmatrix *m;
+    float *out;
+    bool stored;
+};
+
+static void decode_rows(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct decoding *d = arg;
+    (void)thread;
+    for (size_t r = begin; r < end; r++)
+        if (d->stored)
+            isa_current()->decode_row(d->m, r, d->out + r * d->m->cols);
+        else
+            qmatrix_decode(d->m, r, 0, d->m->cols, d->out + r * d->m->cols);
+}
+
+static float *decode(struct qat *q, const struct qmatrix *m, bool stored)
+{
+    float *out = malloc(m->rows * m->cols * sizeof *out);
+    if (out)
+        pool_run(q->plan.pool, m->rows, decode_rows, &(struct decoding){m, out, stored});
+    return out;
+}
+
+static bool decode_all(struct qat *q, struct error *error)
+{
+    const struct model *m = q->plan.model;
+    bool ok = true;
+    for (size_t t = 0; ok && t < m->tensor_count; t++) {
+        const struct qmatrix *now = &q->plan.set->layer[t]->matrix;
+        ok = (q->stored[t] = decode(q, &m->tensors[t].stored, true));
+        q->net.tensors[t].weights = q->stored[t];
+        if (ok && !now->scheme.stored && !q->plan.learns[t])
+            ok = (q->others[t] = decode(q, now, false));
+    }
+    return ok || error_set(error, "not enough memory for training");
+}
+
+static bool open_learner(struct qat *q, struct learner *l, int tensor, struct error *error)
+{
+    const struct qmatrix *stored = &q->plan.model->tensors[tensor].stored;
+    struct scheme scheme = q->plan.schemes[tensor];
+    l->tensor = tensor;
+    l->count = stored->rows * stored->cols;
+    scheme.methods = (struct methods){0};
+    if (!fake_open(&l->fake, &scheme, q->stored[tensor], stored->rows, stored->cols, error))
+        return false;
+    float **each[] = {&l->w, &l->rounded, &l->gradient, &l->m, &l->v, &l->best};
+    bool ok = true;
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++)
+        ok &= (*each[i] = calloc(l->count, sizeof(float))) != NULL;
+    l->scale_m = calloc(l->fake.grids, sizeof *l->scale_m);
+    l->scale_v = calloc(l->fake.grids, sizeof *l->scale_v);
+    l->best_grids = calloc(l->fake.grids, sizeof *l->best_grids);
+    if (!ok || !l->scale_m || !l->scale_v || !l->best_grids)
+        return error_set(error, "not enough memory for training");
+    memcpy(l->w, q->stored[tensor], l->count * sizeof *l->w);
+    return true;
+}
+
+static void close_learner(struct learner *l)
+{
+    fake_close(&l->fake);
+    free(l->w);
+    free(l->rounded);
+    free(l->gradient);
+    free(l->m);
+    free(l->v);
+    free(l->best);
+    free(l->scale_m);
+    free(l->scale_v);
+    free(l->best_grids);
+}
+
+static bool open_learners(struct qat *q, struct error *error)
+{
+    const struct model *m = q->plan.model;
+    q->learners = calloc(m->tensor_count, sizeof *q->learners);
+    if (!q->learners)
+        return error_set(error, "not enough memory for training");
+    for (int t = 0; t < (int)m->tensor_count; t++)
+        if (q->plan.learns[t] && !open_learner(q, &q->learners[q->learner_count++], t, error))
+            return false;
+    return true;
+}
+
+static bool open_buffers(struct qat *q, struct error *error)
+{
+    const struct model *m = q->plan.model;
+    const struct hyper *h = &m->hyper;
+    size_t length = length_of(&q->plan), n = q->batch * length, turned = hyper_turned(h) / 2;
+    q->cosines = malloc((length * turned + 1) * sizeof *q->cosines);
+    q->sines = malloc((length * turned + 1) * sizeof *q->sines);
+    q->stored = calloc(m->tensor_count, sizeof *q->stored);
+    q->others = calloc(m->tensor_count, sizeof *q->others);
+    q->hidden = malloc(q->windows * length * h->dim * sizeof *q->hidden);
+    q->teacher = malloc(n * h->vocab * sizeof *q->teacher);
+    if (h->logit_cap > 0)
+        q->capped = malloc(n * h->vocab * sizeof *q->capped);
+    q->loss_scratch = malloc((size_t)pool_threads(q->plan.pool) * 2 * h->vocab * sizeof *q->loss_scratch);
+    q->losses = malloc(n * sizeof *q->losses);
+    q->tokens = malloc(n * sizeof *q->tokens);
+    q->chosen = malloc(q->batch * sizeof *q->chosen);
+    q->order = malloc(q->windows * sizeof *q->order);
+    return (q->cosines && q->sines && q->stored && q->others && q->hidden && q->teacher && q->loss_scratch &&
+            q->losses && q->tokens && q->chosen && q->order && (q->capped || !(h->logit_cap > 0))) ||
+           error_set(error, "not enough memory for training");
+}
+
+struct qat *qat_open(const struct qat_plan *plan, struct error *error)
+{
+    struct qat *q = NULL;
+    if (!check_schemes(plan, error) || !qat_fits(plan, error))
+        return NULL;
+    if (!(q = calloc(1, sizeof *q))) {
+        error_set(error, "not enough memory for training");
+        return NULL;
+    }
+    q->plan = *plan;
+    q->batch = batch_of(plan);
+    q->windows = plan->count / length_of(plan);
+    q->judged = judged_of(plan);
+    q->steps = (size_t)parameter(plan, PARAMETER_STEPS);
+    q->rate = (double)parameter(plan, PARAMETER_RATE);
+    q->share = (double)parameter(plan, PARAMETER_DISTILL);
+    q->adamw = adamw_usual();
+    q->adamw.decay = (double)parameter(plan, PARAMETER_DECAY);
+    q->seed = (uint64_t)parameter(plan, PARAMETER_SEED);
+    q->order_next = SIZE_MAX;
+    q->figures = (struct qat_figures){.steps = q->steps, .loss = NAN, .rate = NAN, .gradient_norm = NAN,
+                                      .kl_first = NAN, .kl_last = NAN, .kl_best = NAN};
+    bool ok = open_buffers(q, error) &&
+              network_open(&q->net, plan->model, plan->pool, q->batch, length_of(plan), q->cosines, q->sines, error);
+    if (ok)
+        rotations_make(plan->model, q->net.length, q->cosines, q->sines);
+    if (ok && decode_all(q, error) && open_learners(q, error))
+        return q;
+    qat_close(q);
+    return NULL;
+}
+
+void qat_close(struct qat *q)
+{
+    if (!q)
+        return;
+    for (size_t i = 0; i < q->learner_count; i++)
+        close_learner(&q->learners[i]);
+    for (size_t t = 0; t < q->plan.model->tensor_count; t++) {
+        free(q->stored ? q->stored[t] : NULL);
+        free(q->others ? q->others[t] : NULL);
+    }
+    network_close(&q->net);
+    free(q->learners);
+    free(q->stored);
+    free(q->others);
+    free(q->cosines);
+    free(q->sines);
+    free(q->hidden);
+    free(q->teacher);
+    free(q->capped);
+    free(q->loss_scratch);
+    free(q->losses);
+    free(q->tokens);
+    free(q->chosen);
+    free(q->order);
+    free(q);
+}
+
+/* ---- windows --------------------------------------------------------------------------------- */
+
+static void choose(struct qat *q, size_t i, size_t window)
+{
+    size_t length = q->net.length;
+    q->chosen[i] = window;
+    memcpy(q->tokens + i * length, q->plan.tokens + window * length, length * sizeof *q->tokens);
+}
+
+/* SplitMix64 (Steele, Lea, Flood 2014). */
+static uint64_t random_bits(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* The next windows to learn from, each once before any comes again. */
+static void choose_training(struct qat *q)
+{
+    size_t count = q->windows - q->judged;
+    for (size_t i = 0; i < q->batch; i++) {
+        if (q->order_next >= count) {
+            for (size_t w = 0; w < count; w++)
+                q->order[w] = w;
+            for (size_t w = count; w > 1; w--) {
+                size_t other = (size_t)(random_bits(&q->seed) % w), swap = q->order[w - 1];
+                q->order[w - 1] = q->order[other];
+                q->order[other] = swap;
+            }
+            q->order_next = 0;
+        }
+        choose(q, i, q->order[q->order_next++]);
+    }
+}
+
+/* Windows first + next .. of `count`, the last again where fewer are left than a batch has. */
+static void choose_next(struct qat *q, size_t first, size_t count)
+{
+    for (size_t i = 0; i < q->batch; i++)
+        choose(q, i, first + (q->next + i < count ? q->next + i : count - 1));
+}
+
+/* ---- the loss -------------------------------------------------------------------------------- */
+
+struct scoring {
+    struct qat *q;
+    struct loss loss;
+    bool gradients;
+};
+
+static void score_rows(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct scoring *s = arg;
+    struct qat *q = s->q;
+    size_t vocab = q->plan.model->hyper.vocab, length = q->net.length;
+    for (size_t t = begin; t < end; t++) {
+        float *logits = q->net.logits + t * vocab, *teacher = q->teacher + t * vocab;
+        float *d = s->gradients ? logits : NULL;
+        q->losses[t] = 0;
+        if (q->capped) {
+            operators_current()->soft_cap(teacher, vocab, q->plan.model->hyper.logit_cap);
+            memcpy(q->capped + t * vocab, logits, vocab * sizeof *logits);
+        }
+        if (t % length == length - 1) { /* nothing follows */
+            if (d)
+                memset(d, 0, vocab * sizeof *d);
+            continue;
+        }
+        q->losses[t] = loss_gradient(&s->loss, teacher, logits, q->tokens[t + 1], vocab, d,
+                                     q->loss_scratch + (size_t)thread * 2 * vocab);
+    }
+}
+
+/* The mean loss of the pass's first `windows` windows; their gradient in place of the logits. */
+static double score(struct qat *q, double share, bool gradients, size_t windows)
+{
+    const struct hyper *h = &q->plan.model->hyper;
+    size_t length = q->net.length, head = (size_t)model_find(q->plan.model, ROLE_OUTPUT, -1);
+    double sum = 0, scored = (double)(windows * (length - 1));
+    for (size_t i = 0; i < q->batch; i++)
+        memcpy(q->net.scratch[0] + i * length * h->dim, q->hidden + q->chosen[i] * length * h->dim,
+               length * h->dim * sizeof(float));
+    dense_forward(&q->net.dense, q->net.scratch[0], q->stored[head], q->net.n, h->vocab, h->dim, q->teacher);
+    struct scoring s = {q, {share, 1 / scored}, gradients};
+    pool_run(q->plan.pool, q->net.n, score_rows, &s);
+    for (size_t t = 0; t < windows * length; t++)
+        sum += q->losses[t];
+    return sum / scored;
+}
+
+/* ---- a pass ---------------------------------------------------------------------------------- */
+
+/* A part of the forward pass; true when the logits are there. */
+static bool forward_some(struct qat *q)
+{
+    size_t layers = q->plan.model->hyper.layers, at = q->at++;
+    if (at == 0)
+        network_embed(&q->net, q->tokens);
+    else if (at <= layers)
+        network_block(&q->net, at - 1);
+    else
+        network_head(&q->net);
+    return at == layers + 1;
+}
+
+/* A part of the backward pass, after the head's; true when all gradients are there. */
+static bool backward_some(struct qat *q)
+{
+    size_t layers = q->plan.model->hyper.layers, back = q->at++ - (layers + 2);
+    if (back < layers)
+        network_block_back(&q->net, layers - 1 - back);
+    else
+        network_embed_back(&q->net);
+    return back == layers;
+}
+
+static void round_weights(struct qat *q)
+{
+    for (size_t i = 0; i < q->learner_count; i++)
+        fake_forward(&q->learners[i].fake, q->learners[i].w, q->learners[i].rounded, q->plan.pool);
+}
+
+/* ---- the teacher ----------------------------------------------------------------------------- */
+
+/* From the stored model to the one that learns. */
+static void change_over(struct qat *q)
+{
+    const struct model *m = q->plan.model;
+    size_t head = (size_t)model_find(m, ROLE_OUTPUT, -1);
+    for (size_t t = 0; t < m->tensor_count; t++) {
+        struct network_tensor *p = &q->net.tensors[t];
+        const struct qmatrix *now = &q->plan.set->layer[t]->matrix;
+        if (!q->others[t])
+            continue;
+        p->weights = q->others[t];
+        p->acts = now->intake ? NULL : now;
+        if (t != head) {
+            free(q->stored[t]);
+            q->stored[t] = NULL;
+        }
+    }
+    for (size_t i = 0; i < q->learner_count; i++) {
+        struct learner *l = &q->learners[i];
+        struct network_tensor *p = &q->net.tensors[l->tensor];
+        *p = (struct network_tensor){l->rounded, l->gradient, &l->fake.m};
+        if ((size_t)l->tensor != head) {
+            free(q->stored[l->tensor]);
+            q->stored[l->tensor] = NULL;
+        }
+    }
+}
+
+static void begin_judging(struct qat *q)
+{
+    q->phase = PHASE_JUDGE;
+    q->next = q->at = 0;
+    q->judged_loss = 0;
+    round_weights(q);
+}
+
+static void teach_some(struct qat *q)
+{
+    size_t floats = q->net.length * q->plan.model->hyper.dim;
+    if (q->at == 0)
+        choose_next(q, 0, q->windows);
+    if (!forward_some(q))
+        return;
+    for (size_t i = 0; i < q->batch; i++)
+        memcpy(q->hidden + q->chosen[i] * floats, q->net.normed + i * floats, floats * sizeof *q->hidden);
+    q->at = 0;
+    q->next += q->batch;
+    if (q->next < q->windows)
+        return;
+    change_over(q);
+    begin_judging(q);
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+static void keep_best(struct qat *q)
+{
+    for (size_t i = 0; i < q->learner_count; i++) {
+        struct learner *l = &q->learners[i];
+        memcpy(l->best, l->w, l->count * sizeof *l->best);
+        for (size_t g = 0; g < l->fake.grids; g++)
+            l->best_grids[g] = fake_grid(&l->fake, g);
+    }
+    q->figures.kl_best = q->figures.kl_last;
+    q->figures.best_step = q->figures.step;
+}
+
+/* What the windows kept aside say; false when the model is no use from the start. */
+static bool conclude(struct qat *q, struct error *error)
+{
+    struct qat_figures *f = &q->figures;
+    f->kl_last = q->judged_loss;
+    if (isnan(f->kl_first)) {
+        if (!isfinite(f->kl_last))
+            return error_set(error, "qat: the quantized model's predictions are not finite before it learns");
+        f->kl_first = f->kl_last;
+        keep_best(q);
+    } else if (f->kl_last < f->kl_best) {
+        keep_best(q);
+    }
+    q->phase = f->step < q->steps && !q->stopped ? PHASE_TRAIN : PHASE_DONE;
+    return true;
+}
+
+static bool judge_some(struct qat *q, struct error *error)
+{
+    size_t first = q->windows - q->judged;
+    if (q->at == 0)
+        choose_next(q, first, q->judged);
+    if (!forward_some(q))
+        return true;
+    size_t left = q->judged - q->next, windows = left < q->batch ? left : q->batch;
+    q->judged_loss += score(q, 1, false, windows) * (double)windows / (double)q->judged;
+    q->at = 0;
+    q->next += q->batch;
+    return q->next < q->judged || conclude(q, error);
+}
+
+/* ---- learning -------------------------------------------------------------------------------- */
+
+struct update {
+    const struct qat *q;
+    struct learner *l;
+    double factor;
+};
+
+static void update_pieces(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct update *u = arg;
+    struct learner *l = u->l;
+    (void)thread;
+    for (size_t piece = begin; piece < end; piece++) {
+        size_t at = piece * PIECE, n = l->count - at < PIECE ? l->count - at : PIECE;
+        adamw_update(&u->q->adamw, l->w + at, l->gradient + at, u->factor, l->m + at, l->v + at, n,
+                     u->q->figures.rate, u->q->figures.step);
+    }
+}
+
+static void begin_step(struct qat *q)
+{
+    choose_training(q);
+    round_weights(q);
+    for (size_t i = 0; i < q->learner_count; i++)
+        memset(q->learners[i].gradient, 0, q->learners[i].count * sizeof(float));
+}
+
+static void end_early(struct qat *q)
+{
+    snprintf(q->note, sizeof q->note, "qat: the loss of step %zu is not a number: stopped, the best is that of "
+                                      "step %zu", q->figures.step + 1, q->figures.best_step);
+    q->phase = PHASE_DONE;
+}
+
+/* The gradients become those by weights and scales, and move them. */
+static void update(struct qat *q)
+{
+    struct qat_figures *f = &q->figures;
+    struct adamw scales = q->adamw;
+    double squares = 0;
+    for (size_t i = 0; i < q->learner_count; i++) {
+        struct learner *l = &q->learners[i];
+        fake_backward(&l->fake, l->w, l->rounded, l->gradient, q->plan.pool);
+        squares += squares_sum(l->gradient, l->count);
+    }
+    f->gradient_norm = sqrt(squares);
+    if (!isfinite(f->loss) || !isfinite(f->gradient_norm)) {
+        end_early(q);
+        return;
+    }
+    f->rate = cosine_rate(q->rate, f->step++, q->steps, q->steps / WARMUP_SHARE);
+    scales.decay = 0;
+    struct update u = {q, NULL, clip_factor(f->gradient_norm, CLIP)};
+    for (size_t i = 0; i < q->learner_count; i++) {
+        u.l = &q->learners[i];
+        pool_run(q->plan.pool, (u.l->count + PIECE - 1) / PIECE, update_pieces, &u);
+        adamw_update(&scales, u.l->fake.log_scales, u.l->fake.row_gradients, u.factor, u.l->scale_m, u.l->scale_v,
+                     u.l->fake.grids, f->rate, f->step);
+    }
+}
+
+static void train_some(struct qat *q)
+{
+    size_t layers = q->plan.model->hyper.layers, every = (q->steps + JUDGEMENTS - 1) / JUDGEMENTS;
+    if (q->at == 0)
+        begin_step(q);
+    if (q->at < layers + 2) {
+        if (forward_some(q)) {
+            q->figures.loss = score(q, q->share, true, q->batch);
+            network_head_back(&q->net, q->capped);
+        }
+        return;
+    }
+    if (!backward_some(q))
+        return;
+    q->at = 0;
+    update(q);
+    if (q->phase == PHASE_TRAIN && (q->figures.step % every == 0 || q->figures.step == q->steps))
+        begin_judging(q);
+}
+
+/* ---- the job --------------------------------------------------------------------------------- */
+
+void qat_stop(struct qat *q)
+{
+    q->stopped = true;
+}
+
+bool qat_step(struct qat *q, double seconds, bool *done, struct error *error)
+{
+    double begin = clock_seconds();
+    do {
+        if (q->stopped && q->phase == PHASE_TRAIN && !isnan(q->figures.kl_best))
+            q->phase = PHASE_DONE;
+        if (q->phase == PHASE_TEACH)
+            teach_some(q);
+        else if (q->phase == PHASE_TRAIN)
+            train_some(q);
+        else if (q->phase == PHASE_JUDGE && !judge_some(q, error))
+            return false;
+    } while (q->phase != PHASE_DONE && clock_seconds() - begin < seconds);
+    *done = q->phase == PHASE_DONE;
+    return true;
+}
+
+double qat_fraction(const struct qat *q)
+{
+    const double teaching = 0.05;
+    if (q->phase == PHASE_DONE)
+        return 1;
+    if (q->phase == PHASE_TEACH)
+        return teaching * (double)q->next / (double)q->windows;
+    return teaching + (1 - teaching) * (double)q->figures.step / (double)(q->steps + 1);
+}
+
+struct qat_figures qat_figures(const struct qat *q)
+{
+    return q->figures;
+}
+
+const char *qat_note(const struct qat *q)
+{
+    return *q->note ? q->note : NULL;
+}
+
+struct qat_result qat_result(const struct qat *q, int tensor)
+{
+    for (size_t i = 0; i < q->learner_count; i++)
+        if (q->learners[i].tensor == tensor)
+            return (struct qat_result){q->learners[i].best, q->learners[i].best_grids};
+    return (struct qat_result){NULL, NULL};
+}

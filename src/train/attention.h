@@ -1,0 +1,28 @@
+/* attention.h - causal attention over whole windows and its gradient, for training: grouped-query heads, windowed
+ * layers and capped scores as in kernels/ops.h. Probabilities are not kept: the backward pass computes them
+ * again from queries and keys. The same bits with any number of threads. */
+#ifndef QTOP_TRAIN_ATTENTION_H
+#define QTOP_TRAIN_ATTENTION_H
+
+#include "../engine/pool.h"
+#include "../model/model.h"
+
+/* Rows of all windows, one after another: q, out and their gradients (windows x length) x (heads x head_size);
+ * k, v and theirs x (kv_heads x head_size). */
+struct causal {
+    const struct hyper *hyper;
+    size_t layer, windows, length;
+    const float *q, *k, *v;
+    float *out;                    /* of the forward pass */
+    const float *dout;             /* of the backward pass ... */
+    float *dq, *dk, *dv;           /* ... which writes these */
+    float *scratch;                /* causal_floats for each thread */
+};
+
+/* Floats of scratch that a thread needs for windows of a length. */
+size_t causal_floats(const struct hyper *hyper, size_t length);
+
+void causal_forward(const struct causal *a, struct pool *pool);
+void causal_backward(const struct causal *a, struct pool *pool);
+
+#endif
