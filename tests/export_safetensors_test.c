@@ -388,6 +388,45 @@ static void test_refusals(void **state)
     free(gpt2);
 }
 
+/* Files of the tokenizer go along, but over no others. */
+static void test_tokenizer_files(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"config.json", "model.safetensors"};
+    char *source = folder_make(), *llama = arch_folder("llama");
+    struct error error;
+    for (size_t i = 0; i < 2; i++) {
+        char *from = path_in(llama, names[i]), *to = path_in(source, names[i]);
+        assert_int_equal(symlink(from, to), 0);
+        free(from);
+        free(to);
+    }
+    char *from = path_in(source, "tokenizer.json"), *more = path_in(source, "tokenizer_config.json");
+    static const char json[] = "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}";
+    write_file(from, json, sizeof json - 1);
+    write_file(more, "{}", 2);
+    remove_folder();
+    make_folder();
+    char *to = path_in(folder, "tokenizer.json"), *there = path_in(folder, "tokenizer_config.json");
+    write_file(there, "{\"mine\":1}", 10);
+    struct subject s = subject_open(source, NULL, "int8");
+    assert_non_null(s.session.tokenizer);
+    assert_true(subject_export(&s, target, NULL, &error));
+    struct bytes copy = read_file(to), kept = read_file(there);
+    assert_int_equal(copy.size, sizeof json - 1);
+    assert_memory_equal(copy.data, json, copy.size);
+    assert_string_equal((const char *)kept.data, "{\"mine\":1}");
+    bytes_free(&copy);
+    bytes_free(&kept);
+    subject_close(&s);
+    folder_remove(source);
+    free(from);
+    free(more);
+    free(to);
+    free(there);
+    free(llama);
+}
+
 /* A config.json of somebody else is not written over, one of an export is. */
 static void test_config_there(void **state)
 {
@@ -410,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_plain),    cmocka_unit_test(test_from_gguf), cmocka_unit_test(test_layouts),
         cmocka_unit_test(test_groups),   cmocka_unit_test(test_folding),
         cmocka_unit_test(test_refusals),  cmocka_unit_test(test_config_there),
+        cmocka_unit_test(test_tokenizer_files),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

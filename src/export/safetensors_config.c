@@ -21,7 +21,26 @@ static json_t *read_json(const char *path, struct error *error)
     return json;
 }
 
-bool safetensors_check_beside(const struct export *job, struct error *error)
+static bool lies_beside(const char *path, const char *name)
+{
+    char *file = path ? path_beside(path, name) : NULL;
+    bool there = file && access(file, R_OK) == 0;
+    free(file);
+    return there;
+}
+
+/* Hugging Face's programs read these two; the vocabulary of a GGUF file is none of them. */
+static void note_tokenizer(struct export *job)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model"};
+    bool there = false;
+    for (size_t i = 0; i < 2; i++)
+        there = there || lies_beside(job->plan.tokenizer_path, names[i]) || lies_beside(job->plan.path, names[i]);
+    if (!there)
+        export_note_add(job, "no tokenizer.json or tokenizer.model lies beside the model: the folder will want one");
+}
+
+bool safetensors_check_beside(struct export *job, struct error *error)
 {
     char *path = path_beside(job->plan.path, "config.json");
     if (!path)
@@ -33,6 +52,8 @@ bool safetensors_check_beside(const struct export *job, struct error *error)
                                "without one", path);
     json_decref(json);
     free(path);
+    if (ok)
+        note_tokenizer(job);
     return ok;
 }
 
@@ -122,6 +143,14 @@ static bool set_rope(json_t *j, const struct export *job, struct error *error)
     return true;
 }
 
+/* What engines compute in: the type of the table that is never quantized. */
+static const char *torch_dtype(const struct export *job)
+{
+    int table = model_find(job->plan.model, ROLE_EMBEDDING, -1);
+    enum dtype type = job->plan.weights->layer[table]->matrix.scheme.weight;
+    return type == DTYPE_FP16 ? "float16" : type == DTYPE_BF16 ? "bfloat16" : "float32";
+}
+
 static json_t *make_config(const struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
@@ -133,6 +162,7 @@ static json_t *make_config(const struct export *job, struct error *error)
                           m->hyper.rope == ROPE_NONE ? "activation_function"
                           : m->hyper.embedding_scale != 0 ? "hidden_activation" : "hidden_act",
                           c->activation, "tie_word_embeddings", m->tied);
+    json_object_set_new(j, "torch_dtype", json_string(torch_dtype(job)));
     set_size(j, "vocab_size", m->hyper.vocab);
     if (biased && m->hyper.rope != ROPE_NONE)
         json_object_set_new(j, "attention_bias", json_true());

@@ -28,7 +28,7 @@ bool safetensors_end(struct export *job, struct error *error);
 /* config.json, and the tokenizer's files where there are some, beside the weights. */
 bool safetensors_beside(struct export *job, struct error *error);
 
-/* Whether files may be written beside the path: before anything else is. */
-bool safetensors_check_beside(const struct export *job, struct error *error);
+/* Whether files may be written beside the path: before anything else is. Notes where no tokenizer will be. */
+bool safetensors_check_beside(struct export *job, struct error *error);
 
 #endif
