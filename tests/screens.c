@@ -44,8 +44,21 @@ int main(int argc, char **argv)
     pty_send(p, "1" PTY_KEY_ENTER);
     wait(p, "What it costs", 1);
     show(p, "Editor");
-    pty_send(p, PTY_KEY_ESC "s5");
-    wait(p, "SCHEME", 8);
+    pty_send(p, PTY_KEY_ESC "3bbbb");
+    wait(p, "batch of 16", 6);
+    show(p, "Roofline");
+    pty_send(p, "4");
+    wait(p, "task-clock", 3);
+    show(p, "Counters");
+    pty_send(p, "7");
+    wait(p, "processor", 1);
+    show(p, "Machine");
+    pty_send(p, "1s" PTY_KEY_HOME "jm=m=");  /* a third scheme to compare */
+    wait(p, "gptq", 20);
+    pty_send(p, "se");
+    wait(p, "KL 0.0", 8);
+    pty_send(p, "5v");
+    wait(p, "timed in", 20);
     show(p, "Compare");
     pty_send(p, "6r");
     wait(p, "stored weights", 14);
