@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATIENCE = 30 /* seconds; only a hang takes them */, MOST_WEIGHTS = 1 << 15, TOKENS = 60 };
+enum { MOST_WEIGHTS = 1 << 15, TOKENS = 60 };
 
 static char *folder, *floats, *codes, *other; /* fp32, the same in int8 groups, and other weights */
 static struct model_spec floats_spec, codes_spec;

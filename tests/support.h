@@ -8,6 +8,13 @@
 
 #include <stdio.h>
 
+/* Seconds that a test waits for what must come: only a hang takes them. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { PATIENCE = 240 };
+#else
+enum { PATIENCE = 60 };
+#endif
+
 /* SplitMix64 (Steele, Lea, Flood 2014), the stream that fp8_digest.py makes too. */
 uint64_t random_bits(uint64_t *state);
 double random_uniform(uint64_t *state);              /* [0, 1) */

@@ -29,7 +29,7 @@
 /* Curses' headers give these words other meanings. */
 #undef lines
 
-enum { PATIENCE = 30 /* seconds; only a hang takes them */, MOST_ARGS = 16, CELL_TEXT = 40 };
+enum { MOST_ARGS = 16, CELL_TEXT = 40 };
 
 #define CLEAR_LINE "\025" /* Ctrl-U: empties a line of input */
 #define DECODING   "decode \\[.*\\] [0-9.]+[kM]? tok/s" /* the meter's value; prefill has one, too \
