@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "support.h"
 #include "modelfile.h"
 
 #include "../src/lab/lab.h"
