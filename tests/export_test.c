@@ -143,8 +143,8 @@ static void test_stories(void **state)
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         char *path = shared_path(names[k]);
         if (!path) {
-            fprintf(stderr, "%s is not here: skipped\n", names[k]);
-            skip();
+            fprintf(stderr, "skipped: %s is not here (QTOP_SHARED names its folder)\n", names[k]);
+            continue;
         }
         for (size_t i = 0; i < HELD; i++)
             round_trip(path, NULL, i);
@@ -386,8 +386,9 @@ static void test_package_gguf(void **state)
         {"gpt2", "int8:g32", NULL},     {"phi3", "int8:g32", NULL},    {"phi3-long", "fp16", NULL},
     };
     if (run_python("-c 'import gguf' 2>/dev/null") != 0) {
-        fprintf(stderr, "Python has no package gguf (QTOP_PYTHON names another): skipped\n");
-        skip();
+        /* the TAP that cmocka 1.1.5 writes for skip() reads as a failure */
+        fprintf(stderr, "skipped: Python has no package gguf (QTOP_PYTHON names another)\n");
+        return;
     }
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *path = *cases[i].model == '/' ? strdup(cases[i].model) : arch_folder(cases[i].model), *line;
