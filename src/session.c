@@ -337,6 +337,14 @@ static struct weights *run_plan(const struct session *s, const struct quantizati
     return set;
 }
 
+bool session_may_learn(const struct session *s, const struct scheme *schemes, struct error *error)
+{
+    struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored, .stored = s->stored,
+                                     .schemes = schemes};
+    size_t learned = quantization_learns_from(&plan);
+    return !learned || quantization_may_learn(&plan, learned, error);
+}
+
 struct weights *session_weights(struct session *s, const struct scheme *schemes, struct error *error)
 {
     struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored,
@@ -344,7 +352,7 @@ struct weights *session_weights(struct session *s, const struct scheme *schemes,
                                      .text = &s->calibration_text, .learning = &s->learning_text};
     bool ok = session_fits(s, schemes, error);
     size_t learned = quantization_learns_from(&plan);
-    ok = ok && (!learned || quantization_may_learn(&plan, learned, error));
+    ok = ok && session_may_learn(s, schemes, error);
     ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, error));
     ok = ok && (!learned || session_learning_text(s, learned, error));
     struct weights *set = ok ? run_plan(s, &plan, error) : NULL;

@@ -90,6 +90,9 @@ bool session_calibration_text(struct session *session, struct error *error);
  * writes, once for as long as no other number is asked for. */
 bool session_learning_text(struct session *session, size_t tokens, struct error *error);
 
+/* Whether what is to learn in a set with these schemes may: asked before any text is written. */
+bool session_may_learn(const struct session *session, const struct scheme *schemes, struct error *error);
+
 /* The weight set of an array of schemes (schemes_count), all at once. Asks whether it fits first. Where a
  * method calibrates and there is no text, the model writes one (selftext.h). */
 struct weights *session_weights(struct session *session, const struct scheme *schemes, struct error *error);

@@ -107,10 +107,10 @@ static void run(struct qat *q)
 
 static void test_learns(void **state)
 {
-    static const char *const schemes[] = {"int4:channel:qat(steps=60,batch=256,lr=0.001)",
-                                          "int4/int8:g16:asym:qat(steps=40,batch=256,lr=0.001)",
-                                          "int4:tensor:qat(steps=40,batch=256,lr=0.001,distill=0.9)",
-                                          "fp8e5m2/fp8:qat(steps=40,batch=256,lr=0.001)"};
+    static const char *const schemes[] = {"int4:channel:qat(steps=60,batch=256,lr=0.0003)",
+                                          "int4/int8:g16:asym:qat(steps=40,batch=256,lr=0.0003)",
+                                          "int4:tensor:qat(steps=40,batch=256,lr=0.0003,distill=0.9)",
+                                          "fp8e5m2/fp8:qat(steps=40,batch=256,lr=0.0003)"};
     (void)state;
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         struct fixture f;
@@ -121,7 +121,7 @@ static void test_learns(void **state)
         print_message("%-50s KL %.3g, first %.3g\n", schemes[i], figures.kl_best, figures.kl_first);
         assert_int_equal(figures.step, figures.steps);
         assert_true(isfinite(figures.loss) && figures.gradient_norm > 0 && figures.rate > 0);
-        assert_true(figures.kl_best < (i == 0 ? 0.8 : 0.98) * figures.kl_first);
+        assert_true(figures.kl_best < (i == 0 ? 0.9 : 0.98) * figures.kl_first);
         assert_null(qat_note(q));
         qat_close(q);
         close_fixture(&f);
@@ -324,8 +324,8 @@ static void test_large(void **state)
     schemes_set_linear(m, parsed("int4:qat"), schemes);
     struct weights *stored = weights_stored(m);
     struct quantization_plan plan = {.model = m, .pool = pool, .from = stored, .stored = stored, .schemes = schemes};
-    assert_int_equal(quantization_learns_from(&plan), 32768);
-    assert_false(quantization_may_learn(&plan, 32768, &error));
+    assert_int_equal(quantization_learns_from(&plan), 65536);
+    assert_false(quantization_may_learn(&plan, 65536, &error));
     print_message("%s\n", error.text);
     assert_non_null(strstr(error.text, "up to 200 million parameters"));
     assert_non_null(strstr(error.text, " GB"));

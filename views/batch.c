@@ -195,7 +195,8 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     scheme_words(o, b->scheme_text);
     bool ok = session_open(&b->session, &so, error) && read_calibration(&b->session, o, error) &&
               (b->schemes = session_schemes(&b->session, error)) &&
-              apply_schemes(o, b->session.model, b->schemes, error);
+              apply_schemes(o, b->session.model, b->schemes, error) &&
+              session_may_learn(&b->session, b->schemes, error);
     b->opened = clock_seconds();
     b->session.progress = show_progress;
     b->session.progress_arg = &b->opened;

@@ -24,6 +24,9 @@ enum {
 };
 static const double CLIP = 1.0; /* of the gradients' norm */
 
+/* A scale's logarithm moves in shares of the scale, weights in units of which a scale is a few hundredths. */
+static const double SCALES_FASTER = 10;
+
 /* A layer that learns. */
 struct learner {
     int tensor;
@@ -601,7 +604,7 @@ static void update(struct qat *q)
         u.l = &q->learners[i];
         pool_run(q->plan.pool, (u.l->count + PIECE - 1) / PIECE, update_pieces, &u);
         adamw_update(&scales, u.l->fake.log_scales, u.l->fake.row_gradients, u.factor, u.l->scale_m, u.l->scale_v,
-                     u.l->fake.grids, f->rate, f->step);
+                     u.l->fake.grids, SCALES_FASTER * f->rate, f->step);
     }
 }
 
