@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const double SLICE = 0.2; /* seconds between two looks at signals and the progress line */
+static const double SLICE = 0.05; /* seconds between two looks at signals and the progress line */
 
 /* ---- signals --------------------------------------------------------------------------------- */
 

@@ -249,8 +249,7 @@ void compare_draw(struct tui *t, struct rect area)
         draw_scatter(t, below);
     if (line + 1 < area.row + area.rows)
         draw_text(area.row + area.rows - 1, 0, area.cols, STYLE_DIM, false,
-                  "Enter goes back to one, x swaps the last two, v times all in rounds, = makes one the base, D "
-                  "shows differing layers");
+                  "Enter go back  x swap last two  v time all  = base  D differing layers  > figure");
 }
 
 bool compare_act(struct tui *t, enum action a)

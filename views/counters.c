@@ -112,7 +112,7 @@ static void draw_traffic(const struct counters_frame *c, struct rect area)
 {
     char text[TRAFFIC_ALL + 1][24];
     if (!*c->traffic_label) {
-        draw_format(area.row, area.col, area.cols, STYLE_PLAIN, false, "memory controllers n/a: %s",
+        draw_format(area.row, area.col, area.cols, STYLE_PLAIN, false, "whole machine n/a: %s",
                     c->traffic_detail);
         return;
     }

@@ -305,8 +305,7 @@ static bool from_resctrl(struct uncore *u)
 
 struct uncore *uncore_open(const char *root, const struct perf_calls *calls)
 {
-    static const char none[] = "no memory controllers in sysfs (a virtual machine, or a driver that is "
-                               "not loaded), and no resctrl is mounted";
+    static const char none[] = "no memory controllers or resctrl in sysfs: a virtual machine?";
     static bool (*const sources[])(struct uncore *u) = {from_sysfs, from_libpfm, from_resctrl};
     struct uncore *u = calloc(1, sizeof *u);
     if (!u)
