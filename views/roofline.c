@@ -140,7 +140,7 @@ static void say_bound(const struct frame *f, const struct point *p, char *out, s
     struct verdict v = roofline_judge(&p->work, in_cache(&p->work) ? 0 : read_rate(f), peak_rate(f, p->peak));
     const char *peak = p->peak < PEAK_COUNT ? peaks[p->peak].name : "";
     if (v.bound == BOUND_UNKNOWN && in_cache(&p->work))
-        snprintf(out, size, "read from cache: no roof here is its own");
+        snprintf(out, size, "no roof: in cache");
     else if (v.bound == BOUND_UNKNOWN)
         snprintf(out, size, "n/a: no roofs");
     else if (v.bound == BOUND_MEMORY)
@@ -263,7 +263,7 @@ static void label_axes(const struct canvas *c, struct rect area)
     draw_text(area.row, area.col, 7, STYLE_DIM, false, "GMAC/s");
 }
 
-/* Beside the middle of the slope, where points are rare. */
+/* Beside the middle of what is seen of the slope, where points are rare. Without a peak it leaves at the top. */
 static void label_slope(const struct frame *f, const struct canvas *c)
 {
     char text[40], value[16];
@@ -272,7 +272,9 @@ static void label_slope(const struct frame *f, const struct canvas *c)
         most = fmax(most, peak_rate(f, k));
     if (read <= 0)
         return;
-    double middle = sqrt(c->x.low * (most > 0 ? most / read : c->x.high));
+    double from = fmax(c->x.low, c->y.low / read);
+    double to = fmin(c->x.high, (most > 0 ? fmin(most, c->y.high) : c->y.high) / read);
+    double middle = sqrt(from * to);
     snprintf(text, sizeof text, "reads %s GB/s", format_short(value, read / 1e9));
     draw_text(canvas_row(c, read * middle), canvas_col(c, middle) + 3, text_width(text), STYLE_STRONG, false, text);
 }
