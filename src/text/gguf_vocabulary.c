@@ -199,27 +199,11 @@ static bool visit_gguf(const struct gguf *gguf, vocabulary_fn *see, void *arg, s
     return ok;
 }
 
-struct tokenizer *gguf_tokenizer(const struct gguf *gguf, struct error *error)
-{
-    struct tokenizer *t = NULL;
-    return visit_gguf(gguf, vocabulary_open, &t, error) ? t : NULL;
-}
-
 /* ---- the file -------------------------------------------------------------------------------- */
 
 static bool probe(const uint8_t *data, size_t size)
 {
     return size >= 4 && memcmp(data, "GGUF", 4) == 0;
-}
-
-static struct tokenizer *open_data(const uint8_t *data, size_t size, const char *path,
-                                   struct error *error)
-{
-    (void)path;
-    struct gguf *gguf = gguf_parse(data, size, error);
-    struct tokenizer *t = gguf ? gguf_tokenizer(gguf, error) : NULL;
-    gguf_close(gguf);
-    return t;
 }
 
 static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
@@ -232,4 +216,4 @@ static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary
     return ok;
 }
 
-const struct tokenizer_format gguf_tokenizer_format = {"a GGUF file", probe, open_data, visit};
+const struct tokenizer_format gguf_tokenizer_format = {"a GGUF file", probe, NULL, visit};

@@ -41,6 +41,15 @@ static const struct tokenizer_format *format_of(const struct mapped_file *file, 
     return NULL;
 }
 
+static struct tokenizer *open_format(const struct tokenizer_format *format, const struct mapped_file *file,
+                                     const char *path, struct error *error)
+{
+    struct tokenizer *t = NULL;
+    if (format->open)
+        return format->open(file->data, file->size, path, error);
+    return format->visit(file->data, file->size, path, vocabulary_open, &t, error) ? t : NULL;
+}
+
 /* Puts the path, as it can be shown, before what is wrong. */
 static bool refuse_file(struct error *error, const char *path, const struct error *why)
 {
@@ -56,7 +65,7 @@ struct tokenizer *tokenizer_open(const char *path, struct error *error)
         return NULL;
     struct error why = {"not enough memory"};
     const struct tokenizer_format *format = format_of(&file, &why);
-    struct tokenizer *t = format ? format->open(file.data, file.size, path, &why) : NULL;
+    struct tokenizer *t = format ? open_format(format, &file, path, &why) : NULL;
     mapped_file_close(&file);
     if (t && (t->path = strdup(path)))
         return t;

@@ -102,6 +102,7 @@ struct vocabulary;
 struct tokenizer_format {
     const char *name;
     bool (*probe)(const uint8_t *data, size_t size);
+    /* Null where what visit shows says it all (vocabulary_open). */
     struct tokenizer *(*open)(const uint8_t *data, size_t size, const char *path,
                               struct error *error);
     /* Shows a vocabulary_fn (vocabulary.h) what it holds. */

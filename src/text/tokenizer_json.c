@@ -264,11 +264,4 @@ static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary
     return ok;
 }
 
-static struct tokenizer *open_data(const uint8_t *data, size_t size, const char *path,
-                                   struct error *error)
-{
-    struct tokenizer *t = NULL;
-    return visit(data, size, path, vocabulary_open, &t, error) ? t : NULL;
-}
-
-const struct tokenizer_format json_tokenizer_format = {"a tokenizer.json", probe, open_data, visit};
+const struct tokenizer_format json_tokenizer_format = {"a tokenizer.json", probe, NULL, visit};

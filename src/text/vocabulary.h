@@ -72,9 +72,4 @@ bool vocabulary_open(void *arg, const struct vocabulary *vocabulary, const char 
 
 /* ---- formats that bring vocabularies --------------------------------------------------------- */
 
-struct gguf;
-
-/* From the keys tokenizer.ggml.* of a GGUF file. */
-struct tokenizer *gguf_tokenizer(const struct gguf *gguf, struct error *error);
-
 #endif
