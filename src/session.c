@@ -227,6 +227,18 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
     return sum == 0 || memory_check("this set of weights", sum + largest, error);
 }
 
+/* Writes it to its end, which is a share of some work, and closes it. */
+static void finish_selftext(const struct session *s, struct selftext *w, const char *work, double before, double share,
+                            struct calibration_text *out)
+{
+    for (bool done = false; !done;) {
+        done = selftext_step(w, 0.2);
+        tell(s, work, (size_t)((before + share * selftext_fraction(w)) * (double)s->model->parameters));
+    }
+    selftext_take(w, out);
+    selftext_close(w);
+}
+
 bool session_calibration_text(struct session *s, struct error *error)
 {
     const struct tokens *given = &s->calibration;
@@ -236,15 +248,10 @@ bool session_calibration_text(struct session *s, struct error *error)
     if (given->count > 0)
         return calibration_text_make(out, given->ids, given->count, session_bos(s), s->context, error);
     struct selftext *w = selftext_open(s, error);
-    for (bool done = !w; !done;) {
-        done = selftext_step(w, 0.2);
-        tell(s, "writing a text to calibrate on",
-             (size_t)(selftext_fraction(w) * (double)s->model->parameters));
-    }
-    if (w)
-        selftext_take(w, out);
-    selftext_close(w);
-    return out->count > 0;
+    if (!w)
+        return false;
+    finish_selftext(s, w, "writing a text to calibrate on", 0, 1, out);
+    return true;
 }
 
 /* Texts that a model reads are cut anywhere: behind their first token the halves of every other window change
@@ -272,15 +279,10 @@ static bool write_windows(struct session *s, size_t windows, size_t round, size_
 {
     struct calibration_text part = {0}, *out = &s->learning_text;
     struct selftext *w = selftext_open_of(s, windows, SELF_TEXT_CALIBRATION_SEED + round, error);
-    for (bool done = !w; !done;) {
-        done = selftext_step(w, 0.2);
-        double share = ((double)(round * MOST_SEQUENCES) + selftext_fraction(w) * (double)windows) / (double)all;
-        tell(s, "writing a text to learn from", (size_t)(share * (double)s->model->parameters));
-    }
     if (!w)
         return false;
-    selftext_take(w, &part);
-    selftext_close(w);
+    finish_selftext(s, w, "writing a text to learn from", (double)(round * MOST_SEQUENCES) / (double)all,
+                    (double)windows / (double)all, &part);
     if (!turn_windows(&part, round * MOST_SEQUENCES)) {
         free(part.tokens);
         return error_set(error, "not enough memory for a text to learn from");
@@ -426,6 +428,12 @@ bool writer_step(struct writer *w, double seconds)
 const struct tokens *writer_tokens(const struct writer *w)
 {
     return &w->tokens;
+}
+
+void writer_take(struct writer *w, struct tokens *out)
+{
+    *out = w->tokens;
+    w->tokens = (struct tokens){0};
 }
 
 void writer_close(struct writer *w)

@@ -109,6 +109,7 @@ struct writer *writer_open(const struct session *session, size_t count, uint64_t
                            struct error *error);
 bool writer_step(struct writer *writer, double seconds); /* true when count tokens are written */
 const struct tokens *writer_tokens(const struct writer *writer);
+void writer_take(struct writer *writer, struct tokens *out); /* now the caller's, who frees out->ids */
 void writer_close(struct writer *writer);
 
 #endif

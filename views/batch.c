@@ -318,9 +318,19 @@ bool tokenize_text(const struct session *s, const char *text, size_t n, struct t
     return tokenizer_encode(s->tokenizer, text, n, out, error);
 }
 
-/* ---- output ---------------------------------------------------------------------------------- */
+/* ---- what is measured on --------------------------------------------------------------------- */
 
-/* ---- what quality is measured on ---------------------------------------------------------------- */
+bool written_tokens(const struct session *s, size_t count, uint64_t seed, struct tokens *out, struct error *error)
+{
+    struct writer *w = writer_open(s, count, seed, error);
+    if (!w)
+        return false;
+    while (!writer_step(w, 1))
+        continue;
+    writer_take(w, out);
+    writer_close(w);
+    return true;
+}
 
 enum { SELF_TEXT_TOKENS = 2048 };
 
@@ -335,16 +345,7 @@ bool evaluation_tokens(const struct batch *b, const struct options *o, struct to
         return ok;
     }
     size_t count = o->given_tokens ? (size_t)o->tokens : SELF_TEXT_TOKENS;
-    struct writer *w = writer_open(&b->session, count, SELF_TEXT_EVALUATION_SEED, error);
-    if (!w)
-        return false;
-    while (!writer_step(w, 1))
-        continue;
-    bool ok = true;
-    for (size_t i = 0; ok && i < writer_tokens(w)->count; i++)
-        ok = tokens_add(tokens, writer_tokens(w)->ids[i]) || error_set(error, "not enough memory");
-    writer_close(w);
-    return ok;
+    return written_tokens(&b->session, count, SELF_TEXT_EVALUATION_SEED, tokens, error);
 }
 
 bool evaluation_window(const struct session *s, const struct options *o, size_t *window,
@@ -357,6 +358,8 @@ bool evaluation_window(const struct session *s, const struct options *o, size_t 
         return error_set(error, "a window of %zu has nothing to predict; expected 2", *window);
     return true;
 }
+
+/* ---- output ---------------------------------------------------------------------------------- */
 
 const char *format_bytes(char buffer[16], double bytes)
 {

@@ -79,6 +79,10 @@ void print_record(json_t *object, const struct options *options, bool first);
 /* A number, or null beside a KEY_reason when it is not finite or the reason is given. */
 void json_add(json_t *object, const char *key, double value, const char *reason);
 
+/* Some tokens of the reference's own text (writer_open); the caller frees out->ids. */
+bool written_tokens(const struct session *session, size_t count, uint64_t seed, struct tokens *out,
+                    struct error *error);
+
 /* The tokens that quality is measured on: those of --text or, without it, -n of the reference's own. */
 bool evaluation_tokens(const struct batch *batch, const struct options *options, struct tokens *tokens,
                        struct error *error);

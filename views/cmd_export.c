@@ -29,8 +29,6 @@ static void catch_signals(struct sigaction before[ENDING])
         if (before[i].sa_handler != SIG_IGN)
             sigaction(ending[i], &(struct sigaction){.sa_handler = remember}, NULL);
     }
-    /* a file that may not grow is an error like a full disk */
-    signal(SIGXFSZ, SIG_IGN);
 }
 
 static void release_signals(const struct sigaction before[ENDING])

@@ -251,12 +251,10 @@ static bool measure_outputs(const struct batch *b, struct output_error *errors, 
     size_t n = s->context < OUTPUT_TOKENS ? s->context : OUTPUT_TOKENS;
     if (outputs_are_exact(s->model, b->weights))
         return output_errors(s, b->weights, NULL, n, errors, error);
-    struct writer *writer = writer_open(s, n, SELF_TEXT_EVALUATION_SEED, error);
-    while (writer && !writer_step(writer, 1))
-        continue;
-    bool ok = writer && output_errors(s, b->weights, writer_tokens(writer)->ids,
-                                      writer_tokens(writer)->count, errors, error);
-    writer_close(writer);
+    struct tokens tokens = {0};
+    bool ok = written_tokens(s, n, SELF_TEXT_EVALUATION_SEED, &tokens, error) &&
+              output_errors(s, b->weights, tokens.ids, tokens.count, errors, error);
+    free(tokens.ids);
     return ok;
 }
 
@@ -273,15 +271,11 @@ static bool measure_weights(const struct batch *b, struct weight_stats *stats, s
 static bool measure_alone(const struct batch *b, struct sensitivity *alone, struct error *error)
 {
     const struct session *s = &b->session;
-    struct writer *writer = writer_open(s, SENSITIVITY_TOKENS, SELF_TEXT_EVALUATION_SEED, error);
-    while (writer && !writer_step(writer, 1))
-        continue;
-    struct sensitivity_job *job = NULL;
-    if (writer) {
-        const struct tokens *tokens = writer_tokens(writer);
-        struct sensitivity_plan plan = {tokens->ids, tokens->count, session_bos(s), s->context};
-        job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
-    }
+    struct tokens tokens = {0};
+    if (!written_tokens(s, SENSITIVITY_TOKENS, SELF_TEXT_EVALUATION_SEED, &tokens, error))
+        return false;
+    struct sensitivity_plan plan = {tokens.ids, tokens.count, session_bos(s), s->context};
+    struct sensitivity_job *job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
     while (job && !sensitivity_step(job, 0.2))
         if (s->progress)
             s->progress(s->progress_arg, "measuring each layer alone",
@@ -291,7 +285,7 @@ static bool measure_alone(const struct batch *b, struct sensitivity *alone, stru
     if (job && s->progress)
         s->progress(s->progress_arg, "measuring each layer alone", s->model->parameters, s->model->parameters);
     sensitivity_close(job);
-    writer_close(writer);
+    free(tokens.ids);
     return job != NULL;
 }
 

@@ -12,19 +12,6 @@
 
 enum { SEARCH_TOKENS = 512, CURVE_POINTS = 13 };
 
-/* The tokens that the search measures on: of no other use. */
-static bool search_tokens(const struct session *s, struct tokens *out, struct error *error)
-{
-    struct writer *w = writer_open(s, SEARCH_TOKENS, SELF_TEXT_SEARCH_SEED, error);
-    while (w && !writer_step(w, 1))
-        continue;
-    bool ok = w;
-    for (size_t i = 0; ok && i < writer_tokens(w)->count; i++)
-        ok = tokens_add(out, writer_tokens(w)->ids[i]) || error_set(error, "not enough memory");
-    writer_close(w);
-    return ok;
-}
-
 /* ---- reports --------------------------------------------------------------------------------- */
 
 static void report_json(const struct tuned *best, const struct tune *job, const struct budget *budget,
@@ -109,7 +96,8 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
                              .text = &s->calibration_text, .context = s->context};
     plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
     bool ok = evaluation_window(s, o, &plan.verify.window, error) && session_calibration_text(s, error) &&
-              search_tokens(s, &searched, error) && evaluation_tokens(b, o, &verified, error);
+              written_tokens(s, SEARCH_TOKENS, SELF_TEXT_SEARCH_SEED, &searched, error) &&
+              evaluation_tokens(b, o, &verified, error);
     plan.search = searched.ids;
     plan.search_count = searched.count;
     plan.verify.tokens = verified.ids;
@@ -128,7 +116,8 @@ int run_tune(const struct options *o)
     int status;
     if (o->for_format && !budget_for(o->for_format, &budget, &error))
         return complain(&error, EXIT_USAGE);
-    if ((o->max_size && !size_parse("--max-size", o->max_size, &budget.max_size, &error)) || !budget_check(&budget, &error))
+    if ((o->max_size && !size_parse("--max-size", o->max_size, &budget.max_size, &error)) ||
+        !budget_check(&budget, &error))
         return complain(&error, EXIT_USAGE);
     if (o->output && !output_possible(o->output, &error))
         return complain(&error, EXIT_FAILED);

@@ -21,6 +21,7 @@ int main(int argc, char **argv)
     struct error error;
     sigaction(SIGBUS, &(struct sigaction){.sa_handler = explain_sigbus, .sa_flags = (int)SA_RESETHAND},
               NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C"); /* numbers are for scripts, too */
     const struct subcommand *command = options_parse(argc, argv, &options, &error);

@@ -1,15 +1,10 @@
 /* Writing the set in use as a file for other engines, in the background. */
 #include "internal.h"
 
-#include <signal.h>
-#include <stdlib.h>
-
 static void stop(struct lab *lab)
 {
     export_close(lab->exporting);
     lab->exporting = NULL;
-    free(lab->export_path);
-    lab->export_path = NULL;
 }
 
 void exporting_end(struct lab *lab)
@@ -31,16 +26,13 @@ void exporting_ask(struct lab *lab, const char *path)
             lab_say(lab, true, "layers are still being quantized: export when they are there");
             return;
         }
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
-    struct export_plan plan = {.model = s->model, .pool = s->pool, .weights = lab->set,
-                               .path = lab->export_path = strdup(path), /* must outlive the job */
+    struct export_plan plan = {.model = s->model, .pool = s->pool, .weights = lab->set, .path = path,
                                .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL};
-    if (plan.path && (lab->exporting = export_open(&plan, &error))) {
+    lab->exporting = export_open(&plan, &error);
+    if (lab->exporting)
         lab_say(lab, false, "exporting to %s (o stops it)", path);
-        return;
-    }
-    lab_say(lab, true, "%s", plan.path ? error.text : "not enough memory");
-    stop(lab);
+    else
+        lab_say(lab, true, "%s", error.text);
 }
 
 bool exporting_slice(struct lab *lab, double seconds)

@@ -167,7 +167,6 @@ struct lab {
     struct tuning tuning;
     struct race_job *race;           /* or null */
     struct export *exporting;        /* or null */
-    char *export_path;
     struct comparison *comparing;    /* or null */
     bool comparing_asked;
     int compared_tensor;
@@ -235,7 +234,8 @@ bool jobs_begin(struct lab *lab, struct error *error);
 void jobs_end(struct lab *lab);
 bool jobs_step(struct lab *lab, double seconds); /* true when a slice ran */
 void jobs_set_changed(struct lab *lab);
-double jobs_quiet(const struct lab *lab); /* seconds since the set last changed */
+double jobs_quiet(const struct lab *lab); /* seconds since the set last changed ... */
+static const double SETTLE_SECONDS = 0.4; /* ... and so many before measuring begins */
 void jobs_show(struct lab *lab, const char *name, double fraction); /* what runs now */
 
 /* calibrating.c: methods that look at activations */

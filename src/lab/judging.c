@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 enum { SELF_TEXT = 1024 };
-static const double SETTLE_SECONDS = 0.4;   /* of quiet after an edit before measuring begins */
 static const double AUTOMATIC_SECONDS = 20; /* an evaluation longer than this waits to be asked for */
 
 bool judging_begin(struct lab *lab, struct error *error)
@@ -61,6 +60,12 @@ static bool automatic(const struct lab *lab)
     return lab->meter.rate > 0 && 2 * n / lab->meter.rate < AUTOMATIC_SECONDS;
 }
 
+/* Whether an evaluation was asked for, or is short enough to come by itself after an edit. */
+static bool is_due(const struct lab *lab)
+{
+    return lab->evaluation_asked || (automatic(lab) && jobs_quiet(lab) > SETTLE_SECONDS);
+}
+
 /* While the reference's weights are being made there is work; when they cannot be, no evaluation. */
 static bool reference_unfinished(struct lab *lab, const struct error *error)
 {
@@ -74,8 +79,8 @@ static bool reference_unfinished(struct lab *lab, const struct error *error)
 bool write_slice(struct lab *lab, double seconds)
 {
     struct error error;
-    if (lab->evaluation_ready || lab->evaluation_reason ||
-        !(lab->evaluation_asked || lab->sensitivity_asked || lab->comparing_asked || lab->tuning.asked || (automatic(lab) && jobs_quiet(lab) > SETTLE_SECONDS)))
+    bool wanted = is_due(lab) || lab->sensitivity_asked || lab->comparing_asked || lab->tuning.asked;
+    if (lab->evaluation_ready || lab->evaluation_reason || !wanted)
         return false;
     if (!lab->writer && !making_reference(lab, seconds, &error))
         return reference_unfinished(lab, &error);
@@ -89,14 +94,10 @@ bool write_slice(struct lab *lab, double seconds)
              (double)writer_tokens(lab->writer)->count / SELF_TEXT);
     if (!writer_step(lab->writer, seconds))
         return true;
-    const struct tokens *t = writer_tokens(lab->writer);
-    bool ok = true;
-    for (size_t i = 0; ok && i < t->count; i++)
-        ok = tokens_add(&lab->evaluation, t->ids[i]);
+    writer_take(lab->writer, &lab->evaluation);
     writer_close(lab->writer);
     lab->writer = NULL;
-    lab->evaluation_ready = ok;
-    lab->evaluation_reason = ok ? NULL : "not enough memory for a text";
+    lab->evaluation_ready = true;
     return true;
 }
 
@@ -137,8 +138,7 @@ bool evaluate_slice(struct lab *lab, double seconds)
 {
     struct quality_frame *f = &lab->quality_frame;
     struct error error;
-    bool wanted = lab->evaluation_asked || (automatic(lab) && jobs_quiet(lab) > SETTLE_SECONDS);
-    if (!lab->evaluation_ready || lab->evaluation_reason || (!lab->quality && !wanted) ||
+    if (!lab->evaluation_ready || lab->evaluation_reason || (!lab->quality && !is_due(lab)) ||
         (f->valid && !f->stale && !f->running))
         return false;
     if (!lab->quality && !making_reference(lab, seconds, &error))

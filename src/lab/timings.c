@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 enum { PREFILL_TOKENS = 64 };
-static const double SETTLE_SECONDS = 0.4; /* of quiet after an edit before measuring begins */
 
 static void no_batches(struct lab *lab)
 {

@@ -76,15 +76,10 @@ static bool search_text(struct lab *lab, double seconds)
     jobs_show(lab, "writing a text to search on", (double)writer_tokens(t->writer)->count / SEARCH_TOKENS);
     if (!writer_step(t->writer, seconds))
         return false;
-    const struct tokens *tokens = writer_tokens(t->writer);
-    bool ok = true;
-    for (size_t i = 0; ok && i < tokens->count; i++)
-        ok = tokens_add(&t->searched, tokens->ids[i]);
+    writer_take(t->writer, &t->searched);
     writer_close(t->writer);
     t->writer = NULL;
-    if (!ok)
-        lab_say(lab, true, "not enough memory for a text"), stop(lab);
-    return ok;
+    return true;
 }
 
 static bool open_job(struct lab *lab, struct error *error)
