@@ -3,6 +3,8 @@
 
 #include "tui.h"
 
+#include <stdlib.h>
+
 struct drawing {
     struct rect area;
     int line, top;
@@ -19,34 +21,42 @@ static void draw_line(void *arg, bool strong, const char *text)
 static void take_counters(struct machine *m, const struct counters_frame *f)
 {
     size_t n = f ? f->events : 0;
+    m->counter_count = 0;
     for (size_t i = 0; i < n && m->counter_count + 1 < MOST_COUNTERS; i++) {
         struct counter_state *state = &m->counters[m->counter_count++];
-        state->name = f->event[i].name;
-        state->summary = f->event[i].description;
+        *state = (struct counter_state){.name = f->event[i].name, .summary = f->event[i].description};
         if (f->event[i].reason)
             error_set(&state->reason, "%s", f->event[i].reason);
     }
     if (!f)
         return;
     struct counter_state *traffic = &m->counters[m->counter_count++];
-    traffic->name = "memory-traffic";
-    traffic->summary = f->traffic_label;
+    *traffic = (struct counter_state){.name = "memory-traffic", .summary = f->traffic_label};
     if (!*f->traffic_label)
         error_set(&traffic->reason, "%s", f->traffic_detail);
+}
+
+/* What a drawing finds as it was is looked at once: it reads files of the system. */
+static struct machine *look(struct tui *t)
+{
+    if (!t->machine && (t->machine = malloc(sizeof *t->machine)))
+        machine_look(t->machine, t->session->pool);
+    return t->machine;
 }
 
 void machine_draw(struct tui *t, struct rect area)
 {
     const struct frame *f = t->frame;
-    struct machine m;
-    machine_look(&m, t->session->pool);
-    m.roofs = f->roofs ? &f->roofs->roofs : NULL;
-    m.roofs_cached = f->roofs && f->roofs->source.cached;
+    struct machine *m = look(t);
+    if (!m)
+        return;
+    m->roofs = f->roofs ? &f->roofs->roofs : NULL;
+    m->roofs_cached = f->roofs && f->roofs->source.cached;
     if (!f->roofs)
-        error_set(&m.roofs_reason, "%s", f->roofs_reason ? f->roofs_reason : "not measured yet");
-    take_counters(&m, f->counters);
+        error_set(&m->roofs_reason, "%s", f->roofs_reason ? f->roofs_reason : "not measured yet");
+    take_counters(m, f->counters);
     struct drawing d = {area, 0, t->machine_top};
-    machine_lines(&m, draw_line, &d);
+    machine_lines(m, draw_line, &d);
     int last = d.line > area.rows ? d.line - area.rows : 0;
     t->machine_page = area.rows > 1 ? area.rows - 1 : 1;
     t->machine_last = last;

@@ -124,6 +124,14 @@ static double peak_rate(const struct frame *f, enum peak peak)
     return 0;
 }
 
+static double highest_peak(const struct frame *f)
+{
+    double most = 0;
+    for (enum peak k = PEAK_FP32; k < PEAK_COUNT; k++)
+        most = fmax(most, peak_rate(f, k));
+    return most;
+}
+
 static double read_rate(const struct frame *f)
 {
     return f->peak_read.valid ? f->peak_read.value : 0;
@@ -182,9 +190,7 @@ static void choose_axes(const struct frame *f, const struct points *p, struct ax
 
 static void draw_slope(const struct frame *f, struct canvas *c)
 {
-    double read = read_rate(f), most = 0;
-    for (enum peak k = PEAK_FP32; k < PEAK_COUNT; k++)
-        most = fmax(most, peak_rate(f, k));
+    double read = read_rate(f), most = highest_peak(f);
     if (read <= 0)
         return;
     double end = most > 0 ? most / read : c->x.high;
@@ -267,9 +273,7 @@ static void label_axes(const struct canvas *c, struct rect area)
 static void label_slope(const struct frame *f, const struct canvas *c)
 {
     char text[40], value[16];
-    double read = read_rate(f), most = 0;
-    for (enum peak k = PEAK_FP32; k < PEAK_COUNT; k++)
-        most = fmax(most, peak_rate(f, k));
+    double read = read_rate(f), most = highest_peak(f);
     if (read <= 0)
         return;
     double from = fmax(c->x.low, c->y.low / read);

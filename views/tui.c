@@ -84,7 +84,8 @@ static const struct {
     {ACTION_SNAPSHOT, COMMAND_SNAPSHOT}, {ACTION_SWAP, COMMAND_SWAP},
     {ACTION_EVALUATE, COMMAND_EVALUATE}, {ACTION_PAUSE, COMMAND_PAUSE},
     {ACTION_RESTART, COMMAND_RESTART},   {ACTION_ALONE, COMMAND_SENSITIVITY},
-    {ACTION_RACE, COMMAND_RACE},         {ACTION_ROOFS, COMMAND_ROOFS},       {ACTION_COMPARE_METHODS, COMMAND_COMPARE_METHODS},
+    {ACTION_RACE, COMMAND_RACE},         {ACTION_ROOFS, COMMAND_ROOFS},
+    {ACTION_COMPARE_METHODS, COMMAND_COMPARE_METHODS},
 };
 
 /* Keys that cycle a field of the chosen layers. */
@@ -461,6 +462,7 @@ int run_tui(const struct options *o)
         if (batch_measure(&batch, &error) && (t->lab = start_lab(o, &batch, &text, &error)))
             status = run_session(o, t, &error);
         lab_stop(t->lab);
+        free(t->machine);
     } else {
         error_set(&error, "not enough memory");
     }

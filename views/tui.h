@@ -17,7 +17,8 @@ struct row {
 enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_ALONE, SORT_COLUMNS };
 
 /* What a line of input at the bottom is for. */
-enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK_WRITE, ASK_SCHEME, ASK_TUNE, ASK_EXPORT, ASK_COLUMNS };
+enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK_WRITE, ASK_SCHEME, ASK_TUNE,
+              ASK_EXPORT, ASK_COLUMNS };
 
 enum view_id {
     VIEW_LAYERS, VIEW_ERROR, VIEW_ROOFLINE, VIEW_COUNTERS, VIEW_COMPARE, VIEW_TEXT, VIEW_MACHINE, VIEW_COUNT
@@ -65,6 +66,7 @@ struct tui {
     char event_filter[64], event_search[64];
 
     /* Machine */
+    struct machine *machine; /* once it was looked at */
     int machine_top, machine_last, machine_page;
 
     /* Compare */
