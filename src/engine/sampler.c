@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 /* SplitMix64 (Steele, Lea, Flood 2014): any seed is a good one. */
-static uint64_t next_random(uint64_t *state)
+uint64_t sampler_bits(struct sampler *s)
 {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    uint64_t z = s->state += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
@@ -20,7 +20,7 @@ void sampler_seed(struct sampler *s, uint64_t seed)
 
 float sampler_uniform(struct sampler *s)
 {
-    return (float)(next_random(&s->state) >> 40) * 0x1p-24f;
+    return (float)(sampler_bits(s) >> 40) * 0x1p-24f;
 }
 
 size_t sampler_argmax(const float *values, size_t n)

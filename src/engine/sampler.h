@@ -13,6 +13,9 @@ struct sampler {
 
 void sampler_seed(struct sampler *sampler, uint64_t seed);
 
+/* 64 random bits. */
+uint64_t sampler_bits(struct sampler *sampler);
+
 /* Uniform in [0, 1), 24 bits. */
 float sampler_uniform(struct sampler *sampler);
 

@@ -143,6 +143,16 @@ struct export_item *export_add(struct export *job, const struct naming *naming, 
     return item;
 }
 
+bool export_rope_is_linear(const struct export *job, float *factor)
+{
+    const struct model *m = job->plan.model;
+    bool linear = m->hyper.rope_magnitude == 0;
+    *factor = m->rope_factors ? m->rope_factors[0] : 1;
+    for (size_t i = 0; linear && m->rope_factors && i < hyper_turned(&m->hyper) / 2; i++)
+        linear = m->rope_factors[i] == *factor;
+    return linear;
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static size_t padded(size_t bytes, size_t alignment)

@@ -76,13 +76,8 @@ static void put_shape(const struct keys *k, const struct hyper *h)
 
 float gguf_linear_factor(const struct export *job)
 {
-    const struct model *m = job->plan.model;
-    const float *factors = m->rope_factors;
-    size_t half = hyper_turned(&m->hyper) / 2;
-    bool same = factors && m->hyper.rope_magnitude == 0;
-    for (size_t i = 0; same && i < half; i++)
-        same = factors[i] == factors[0];
-    return same ? factors[0] : 1;
+    float factor;
+    return export_rope_is_linear(job, &factor) ? factor : 1;
 }
 
 static void put_rope(const struct keys *k, const struct hyper *h, float factor)

@@ -90,6 +90,9 @@ struct export_item *export_add(struct export *job, const struct naming *naming, 
 
 void export_note_add(struct export *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Whether all rotary frequencies are divided by the same factor, which may be 1: a linear scaling. */
+bool export_rope_is_linear(const struct export *job, float *factor);
+
 /* Refuses a tensor's scheme: the format holds no such type, and this is the nearest that it does. */
 bool export_refuse(const struct export *job, int tensor, const char *format, const struct scheme *nearest,
                    const char *why, struct error *error);

@@ -75,24 +75,27 @@ bool encode_fp32(const struct export *job, const struct export_item *item, size_
     return true;
 }
 
+static bool encode_halves(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
+                          uint16_t (*encode)(float))
+{
+    export_values(job, item, row, job->values);
+    for (size_t i = 0; i < item->row_bytes / 2; i++)
+        memcpy(out + 2 * i, &(uint16_t){encode(job->values[i])}, 2);
+    return true;
+}
+
 bool encode_fp16(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
                  struct error *error)
 {
     (void)error;
-    export_values(job, item, row, job->values);
-    for (size_t i = 0; i < item->row_bytes / 2; i++)
-        memcpy(out + 2 * i, &(uint16_t){fp16_encode(job->values[i])}, 2);
-    return true;
+    return encode_halves(job, item, row, out, fp16_encode);
 }
 
 bool encode_bf16(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
                  struct error *error)
 {
     (void)error;
-    export_values(job, item, row, job->values);
-    for (size_t i = 0; i < item->row_bytes / 2; i++)
-        memcpy(out + 2 * i, &(uint16_t){bf16_encode(job->values[i])}, 2);
-    return true;
+    return encode_halves(job, item, row, out, bf16_encode);
 }
 
 bool encode_stored(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,

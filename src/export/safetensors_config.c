@@ -122,21 +122,18 @@ static void set_attention_scale(json_t *j, const struct export *job)
         set_number(j, "query_pre_attn_scalar", 1 / (scale * scale));
 }
 
-/* Factors that are all the same are a linear scaling; how others came about is not known. */
+/* How factors that are not all the same came about is not known. */
 static bool set_rope(json_t *j, const struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
-    size_t half = hyper_turned(&m->hyper) / 2;
-    bool same = true;
-    for (size_t i = 0; m->rope_factors && i < half; i++)
-        same = same && m->rope_factors[i] == m->rope_factors[0];
-    if (!same || m->hyper.rope_magnitude != 0)
+    float factor;
+    if (!export_rope_is_linear(job, &factor))
         return error_set(error, "the model's rotary frequencies are scaled by factors, and config.json wants to "
                                 "know how they came about; expected the original config.json's folder as the "
                                 "model, or the format gguf");
-    if (m->rope_factors && m->rope_factors[0] != 1)
+    if (factor != 1)
         json_object_set_new(j, "rope_scaling", json_pack("{s:s, s:f}", "rope_type", "linear", "factor",
-                                                         (double)m->rope_factors[0]));
+                                                         (double)factor));
     if (hyper_turned(&m->hyper) != m->hyper.head_size)
         set_number(j, "partial_rotary_factor",
                    (float)hyper_turned(&m->hyper) / (float)m->hyper.head_size);

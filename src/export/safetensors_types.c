@@ -177,6 +177,15 @@ static void rename_item(struct export_item *item, const char *suffix)
     snprintf(item->name + n, sizeof item->name - n, ".%s", suffix);
 }
 
+/* The layer that a tensor belongs to: its name up to the last dot. */
+static void module_of(const struct export_item *item, char out[ASSEMBLE_NAME])
+{
+    memcpy(out, item->name, ASSEMBLE_NAME);
+    char *dot = strrchr(out, '.');
+    if (dot)
+        *dot = 0;
+}
+
 static bool add(struct export *job, const struct naming *naming, int tensor, const struct export_type *type,
                 const char *suffix, size_t rows, size_t cols, size_t row_bytes, struct error *error)
 {
@@ -273,11 +282,7 @@ static bool remember(struct export *job, int tensor, enum layout layout, const s
                                 "activations in 8 bits in all quantized layers or in none",
                          job->plan.model->tensors[tensor].name, layout_names[layout], format);
     json_t *group = group_of(json_object_get(q, "config_groups"), s);
-    snprintf(module, sizeof module, "%.*s", (int)strcspn(job->items[job->count - 1].name, " "),
-             job->items[job->count - 1].name);
-    char *dot = strrchr(module, '.');
-    if (dot)
-        *dot = 0;
+    module_of(&job->items[job->count - 1], module);
     bool ok = group && json_object_set_new(q, "format", json_string(layout_names[layout])) == 0 &&
               json_array_append_new(json_object_get(group, "targets"), json_string(module)) == 0;
     return ok || error_set(error, "not enough memory");
@@ -380,10 +385,7 @@ bool safetensors_end(struct export *job, struct error *error)
         if (!plain || !roles[m->tensors[item->tensor].role].linear)
             continue;
         char module[ASSEMBLE_NAME];
-        snprintf(module, sizeof module, "%s", item->name);
-        char *dot = strrchr(module, '.');
-        if (dot)
-            *dot = 0;
+        module_of(item, module);
         ok = json_array_append_new(ignore, json_string(module)) == 0;
     }
     return ok || error_set(error, "not enough memory");

@@ -43,7 +43,7 @@ float *output_error_scratch(const struct model *m)
         cols = w->cols > cols ? w->cols : cols;
     }
     return aligned_alloc(LINE_BYTES, padded(COMPARED_TOGETHER * rows) * sizeof(float) +
-                                         padded_bytes(activations_scratch(cols, COMPARED_TOGETHER)));
+                                         padded_bytes(products_scratch(cols, COMPARED_TOGETHER)));
 }
 
 /* Adds one token's outputs. In the order of tokens and rows: sums do not depend on threads. */

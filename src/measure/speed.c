@@ -92,12 +92,6 @@ static size_t bytes_per_token(const struct run *r, size_t position)
 
 /* ---- ratios ---------------------------------------------------------------------------------- */
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The k-th smallest and k-th largest of n hold the median between them with probability 1 - 2 P(B < k), B
  * binomial of n fair coins: the largest k from 1 on for which that is at least 0.95, or 1. */
 static size_t interval_rank(size_t n)
@@ -120,9 +114,10 @@ struct ratio ratio_of(const double *x, const double *base, size_t n)
         return r;
     for (size_t i = 0; i < n; i++)
         q[i] = x[i] / base[i];
-    qsort(q, n, sizeof *q, ascending);
     size_t k = interval_rank(n);
-    r = (struct ratio){n % 2 ? q[n / 2] : (q[n / 2 - 1] + q[n / 2]) / 2, q[k - 1], q[n - k]};
+    r.median = spread_of(q, n).median;
+    r.low = q[k - 1];
+    r.high = q[n - k];
     free(q);
     return r;
 }

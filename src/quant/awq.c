@@ -22,4 +22,4 @@ static void scale(const struct scaling_site *site, double alpha, float *out)
         out[c] = (float)((double)out[c] / sqrt(least * most));
 }
 
-const struct scaling_method awq_scaling = {METHOD_AWQ, PARAMETER_AWQ_ALPHA, scale};
+const struct scaling_method awq_scaling = {METHOD_AWQ, PARAMETER_AWQ_ALPHA, false, scale};

@@ -172,6 +172,12 @@ static void update_panels(void *arg, size_t begin, size_t end, int thread)
             }
 }
 
+/* Whether the row is no better for it than rounded to nearest. */
+static bool stays_rounded(const struct gptq *g, size_t r)
+{
+    return g->odd[r] || !(g->error[r] <= g->nearest_error[r]);
+}
+
 bool gptq_step(struct gptq *g, struct pool *pool)
 {
     size_t left = g->m->cols - g->done;
@@ -186,13 +192,13 @@ bool gptq_step(struct gptq *g, struct pool *pool)
     }
     g->done += k.width;
     for (size_t r = 0; r < g->m->rows && g->done == g->m->cols; r++)
-        g->rounded += g->odd[r] || !(g->error[r] <= g->nearest_error[r]);
+        g->rounded += stays_rounded(g, r);
     return g->done == g->m->cols;
 }
 
 bool gptq_row(const struct gptq *g, size_t r, float *out)
 {
-    if (g->odd[r] || !(g->error[r] <= g->nearest_error[r]))
+    if (stays_rounded(g, r))
         return false;
     for (size_t i = 0; i < g->m->cols; i++)
         out[g->f->order[i]] = g->w[r * g->stride + i];

@@ -89,8 +89,6 @@ bool learn_step(struct quantization *q, double seconds, struct error *error)
     bool done = false;
     if (!q->qat && !open_learning(q, error))
         return false;
-    if (q->stop_learning)
-        qat_stop(q->qat);
     if (!qat_step(q->qat, seconds, &done, error))
         return false;
     describe(q);
@@ -124,14 +122,4 @@ bool learn_pack(struct quantization *q, double seconds, struct error *error)
         return false;
     q->packing = true;
     return quantization_pack(q, seconds, &done, error);
-}
-
-void quantization_stop_learning(struct quantization *q)
-{
-    q->stop_learning = true;
-}
-
-const struct qat *quantization_qat(const struct quantization *q)
-{
-    return q->qat;
 }

@@ -17,6 +17,16 @@ size_t panels_floats(size_t n, size_t depth)
     return panels_of(n, TILE_F32) * TILE_F32 * depth;
 }
 
+void panel_pack(const float *x, size_t stride, size_t n, size_t depth, size_t panel, float *out)
+{
+    size_t left = n - panel * TILE_F32, width = left < TILE_F32 ? left : TILE_F32;
+    x += panel * TILE_F32;
+    for (size_t k = 0; k < depth; k++, out += TILE_F32) {
+        memcpy(out, x + k * stride, width * sizeof *out);
+        memset(out + width, 0, (TILE_F32 - width) * sizeof *out);
+    }
+}
+
 struct packing {
     const float *x;
     size_t stride, n, depth;
@@ -27,15 +37,8 @@ static void pack_panels(void *arg, size_t begin, size_t end, int thread)
 {
     const struct packing *p = arg;
     (void)thread;
-    for (size_t panel = begin; panel < end; panel++) {
-        size_t first = panel * TILE_F32, left = p->n - first;
-        size_t width = left < TILE_F32 ? left : TILE_F32;
-        float *out = p->out + first * p->depth;
-        for (size_t k = 0; k < p->depth; k++, out += TILE_F32) {
-            memcpy(out, p->x + k * p->stride + first, width * sizeof *out);
-            memset(out + width, 0, (TILE_F32 - width) * sizeof *out);
-        }
-    }
+    for (size_t panel = begin; panel < end; panel++)
+        panel_pack(p->x, p->stride, p->n, p->depth, panel, p->out + panel * TILE_F32 * p->depth);
 }
 
 void panels_pack(struct pool *pool, const float *x, size_t stride, size_t n, size_t depth, float *out)

@@ -11,6 +11,9 @@
 size_t panels_floats(size_t n, size_t depth);
 void panels_pack(struct pool *pool, const float *x, size_t stride, size_t n, size_t depth, float *out);
 
+/* One of them: x has rows `stride` floats apart. */
+void panel_pack(const float *x, size_t stride, size_t n, size_t depth, size_t panel, float *out);
+
 /* Elements of a square matrix that is made of whole tiles, and what lies between two of its rows. */
 size_t tiled_stride(size_t n);
 

@@ -3,6 +3,7 @@
 #include "../../kernels/dispatch.h"
 #include "../engine/context.h"
 #include "../engine/memory.h"
+#include "../engine/sampler.h"
 #include "../measure/clock.h"
 #include "../train/adamw.h"
 #include "../train/fake.h"
@@ -58,7 +59,7 @@ struct qat {
     int32_t *tokens;           /* n: of the pass under way */
     size_t *chosen;            /* batch: its windows */
     size_t *order, order_next; /* windows to learn from, shuffled */
-    uint64_t seed;
+    struct sampler random;     /* of that order */
 
     enum phase phase;
     size_t at;                 /* in a pass: embedding, blocks, head; then backward */
@@ -281,7 +282,7 @@ struct qat *qat_open(const struct qat_plan *plan, struct error *error)
     q->share = (double)parameter(plan, PARAMETER_DISTILL);
     q->adamw = adamw_usual();
     q->adamw.decay = (double)parameter(plan, PARAMETER_DECAY);
-    q->seed = (uint64_t)parameter(plan, PARAMETER_SEED);
+    sampler_seed(&q->random, (uint64_t)parameter(plan, PARAMETER_SEED));
     q->order_next = SIZE_MAX;
     q->figures = (struct qat_figures){.steps = q->steps, .loss = NAN, .rate = NAN, .gradient_norm = NAN,
                                       .kl_first = NAN, .kl_last = NAN, .kl_best = NAN};
@@ -331,15 +332,6 @@ static void choose(struct qat *q, size_t i, size_t window)
     memcpy(q->tokens + i * length, q->plan.tokens + window * length, length * sizeof *q->tokens);
 }
 
-/* SplitMix64 (Steele, Lea, Flood 2014). */
-static uint64_t random_bits(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 /* The next windows to learn from, each once before any comes again. */
 static void choose_training(struct qat *q)
 {
@@ -349,7 +341,7 @@ static void choose_training(struct qat *q)
             for (size_t w = 0; w < count; w++)
                 q->order[w] = w;
             for (size_t w = count; w > 1; w--) {
-                size_t other = (size_t)(random_bits(&q->seed) % w), swap = q->order[w - 1];
+                size_t other = (size_t)(sampler_bits(&q->random) % w), swap = q->order[w - 1];
                 q->order[w - 1] = q->order[other];
                 q->order[other] = swap;
             }

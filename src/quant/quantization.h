@@ -64,13 +64,6 @@ void quantization_close(struct quantization *job);
 /* Works for about `seconds`; *done: the set is finished. False with an error. */
 bool quantization_step(struct quantization *job, double seconds, bool *done, struct error *error);
 
-/* Ends what learns with the best so far; other work goes on. */
-void quantization_stop_learning(struct quantization *job);
-
-/* What learns, for its figures; null before that begins and after it has ended. */
-struct qat;
-const struct qat *quantization_qat(const struct quantization *job);
-
 /* 0..1, and what is being done: "calibrating", "quantizing", "learning" with its figures. */
 double quantization_fraction(const struct quantization *job);
 const char *quantization_work(const struct quantization *job);

@@ -61,7 +61,6 @@ struct quantization {
     bool *learns;                 /* which ones */
     struct qat *qat;
     struct hold hold;             /* of the stored weights, meanwhile */
-    bool stop_learning;
     char work[120];
 };
 
@@ -97,7 +96,6 @@ static inline enum stage stage_after_walk(const struct quantization *q)
 /* Whether what learns fits; a slice of it, with its words; a slice of packing what it made. */
 bool learn_fits(const struct quantization *q, struct error *error);
 bool learn_step(struct quantization *q, double seconds, struct error *error);
-const char *learn_work(struct quantization *q);
 bool learn_pack(struct quantization *q, double seconds, struct error *error);
 
 /* Lets go of what belongs to one site. */

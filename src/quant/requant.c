@@ -56,9 +56,9 @@ static enum requant_pass first_pass(const struct requant *job)
     return job->solving ? REQUANT_LOAD : REQUANT_PACK;
 }
 
-static bool begin(struct requant *job, const struct model *model, int tensor, const struct scheme *scheme,
-                  const struct calibrated *calibrated, struct pool *pool,
-                  struct error *error)
+bool requant_begin_calibrated(struct requant *job, const struct model *model, int tensor,
+                              const struct scheme *scheme, const struct calibrated *calibrated,
+                              struct pool *pool, struct error *error)
 {
     const struct tensor *t = &model->tensors[tensor];
     size_t rows = t->stored.rows, cols = t->stored.cols;
@@ -100,14 +100,7 @@ static bool begin(struct requant *job, const struct model *model, int tensor, co
 bool requant_begin(struct requant *job, const struct model *model, int tensor,
                    const struct scheme *scheme, struct pool *pool, struct error *error)
 {
-    return begin(job, model, tensor, scheme, NULL, pool, error);
-}
-
-bool requant_begin_calibrated(struct requant *job, const struct model *model, int tensor,
-                              const struct scheme *scheme, const struct calibrated *calibrated,
-                              struct pool *pool, struct error *error)
-{
-    return begin(job, model, tensor, scheme, calibrated, pool, error);
+    return requant_begin_calibrated(job, model, tensor, scheme, NULL, pool, error);
 }
 
 /* Panels are shared out as a product shares them: thread t begins with panels t / threads of the matrix,

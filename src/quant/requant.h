@@ -64,7 +64,7 @@ struct requant {
 bool requant_begin(struct requant *job, const struct model *model, int tensor,
                    const struct scheme *scheme, struct pool *pool, struct error *error);
 
-/* The same for a scheme that was calibrated. */
+/* The same for a scheme that was calibrated (null: one that needs none). */
 bool requant_begin_calibrated(struct requant *job, const struct model *model, int tensor,
                               const struct scheme *scheme, const struct calibrated *calibrated,
                               struct pool *pool, struct error *error);

@@ -79,7 +79,8 @@ bool scaling_open(struct scaling *s, const struct model *model, struct pool *poo
     }
     if (!ok)
         return error_set(error, "not enough memory to search an input scale");
-    find_weight_most(s);
+    if (s->method->by_weights)
+        find_weight_most(s);
     float *y = s->truth;
     for (size_t i = 0; i < count && !s->fixed && stats->samples > 0; y += outputs(s, i), i++)
         multiply(s, stored_of(s, i), y);

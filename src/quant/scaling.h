@@ -14,13 +14,14 @@ struct scaling_site {
     const int *tensors;              /* behind the site */
     size_t count;
     const struct site_stats *stats;
-    float *weight_most;              /* cols: the largest |w| of each column, of all the tensors */
+    float *weight_most;              /* cols: the largest |w| of each column, of all the tensors, where it is asked */
 };
 
 /* A method that chooses input scales. */
 struct scaling_method {
     enum method method;
     enum parameter alpha;
+    bool by_weights;                 /* it looks at weight_most */
     /* out (cols): the scales of one alpha. */
     void (*scale)(const struct scaling_site *site, double alpha, float *out);
 };

@@ -17,4 +17,4 @@ static void scale(const struct scaling_site *site, double alpha, float *out)
     }
 }
 
-const struct scaling_method smoothquant_scaling = {METHOD_SMOOTHQUANT, PARAMETER_SMOOTH_ALPHA, scale};
+const struct scaling_method smoothquant_scaling = {METHOD_SMOOTHQUANT, PARAMETER_SMOOTH_ALPHA, true, scale};

@@ -20,15 +20,10 @@ struct head {
     float *panel;
 };
 
-static size_t padded_of(size_t length)
-{
-    return (length + TILE_F32 - 1) / TILE_F32 * TILE_F32;
-}
-
 size_t causal_floats(const struct hyper *h, size_t length)
 {
-    size_t padded = padded_of(length);
-    return 4 * dense_floats(length, h->head_size) + 4 * dense_floats(h->head_size, length) + 3 * padded * padded +
+    size_t padded = tiled_stride(length);
+    return 4 * panels_floats(length, h->head_size) + 4 * panels_floats(h->head_size, length) + 3 * padded * padded +
            TILE_F32 * padded;
 }
 
@@ -37,9 +32,9 @@ static void place(struct head *w, float *at)
     float **turned[] = {&w->q_turned, &w->k_turned, &w->v_turned, &w->dout_turned};
     float **direct[] = {&w->q_direct, &w->k_direct, &w->v_direct, &w->dout_direct};
     float **square[] = {&w->p, &w->d, &w->capped};
-    for (size_t i = 0; i < 4; i++, at += dense_floats(w->length, w->size))
+    for (size_t i = 0; i < 4; i++, at += panels_floats(w->length, w->size))
         *turned[i] = at;
-    for (size_t i = 0; i < 4; i++, at += dense_floats(w->size, w->length))
+    for (size_t i = 0; i < 4; i++, at += panels_floats(w->size, w->length))
         *direct[i] = at;
     for (size_t i = 0; i < 3; i++, at += w->padded * w->padded)
         *square[i] = at;
@@ -50,7 +45,7 @@ static struct head head_at(const struct causal *a, size_t window, size_t head, f
 {
     const struct hyper *h = a->hyper;
     size_t size = h->head_size, kv = head / (h->heads / h->kv_heads);
-    struct head w = {.a = a, .ops = operators_current(), .length = a->length, .padded = padded_of(a->length),
+    struct head w = {.a = a, .ops = operators_current(), .length = a->length, .padded = tiled_stride(a->length),
                      .size = size, .q_stride = h->heads * size, .kv_stride = h->kv_heads * size};
     w.q = a->q + window * a->length * w.q_stride + head * size;
     w.k = a->k + window * a->length * w.kv_stride + kv * size;
@@ -63,13 +58,13 @@ static struct head head_at(const struct causal *a, size_t window, size_t head, f
 static void turn(const struct head *w, const float *x, size_t stride, float *out)
 {
     for (size_t i = 0; i * TILE_F32 < w->length; i++)
-        dense_pack_turned(x, stride, w->length, w->size, i, out + i * TILE_F32 * w->size);
+        panel_pack_turned(x, stride, w->length, w->size, i, out + i * TILE_F32 * w->size);
 }
 
 static void lay(const struct head *w, const float *x, size_t stride, float *out)
 {
     for (size_t i = 0; i * TILE_F32 < w->size; i++)
-        dense_pack(x, stride, w->size, w->length, i, out + i * TILE_F32 * w->length);
+        panel_pack(x, stride, w->size, w->length, i, out + i * TILE_F32 * w->length);
 }
 
 /* out = A B^T on and below the diagonal, of turned panels. */
@@ -87,7 +82,7 @@ static void mix(const struct head *w, const float *s, const float *x, float *y, 
 {
     for (size_t i = 0; i < w->padded; i += TILE_F32) {
         size_t depth = i + TILE_F32 < w->length ? i + TILE_F32 : w->length;
-        dense_pack_turned(s, w->padded, w->padded, depth, i / TILE_F32, w->panel);
+        panel_pack_turned(s, w->padded, w->padded, depth, i / TILE_F32, w->panel);
         for (size_t j = 0; j < w->size; j += TILE_F32)
             dense_tile(w->ops, w->panel, x + j * w->length, 0, depth, y, stride, w->length, w->size, i, j);
     }
@@ -97,7 +92,7 @@ static void mix(const struct head *w, const float *s, const float *x, float *y, 
 static void mix_back(const struct head *w, const float *s, const float *x, float *y, size_t stride)
 {
     for (size_t i = 0; i < w->padded; i += TILE_F32) {
-        dense_pack(s, w->padded, w->padded, w->length, i / TILE_F32, w->panel);
+        panel_pack(s, w->padded, w->padded, w->length, i / TILE_F32, w->panel);
         for (size_t j = 0; j < w->size; j += TILE_F32)
             dense_tile(w->ops, w->panel, x + j * w->length, i, w->length, y, stride, w->length, w->size, i, j);
     }

@@ -8,30 +8,9 @@ static size_t panels_of(size_t n)
     return (n + TILE_F32 - 1) / TILE_F32;
 }
 
-size_t dense_floats(size_t n, size_t depth)
+void panel_pack_turned(const float *x, size_t stride, size_t n, size_t depth, size_t panel, float *out)
 {
-    return panels_of(n) * TILE_F32 * depth;
-}
-
-static size_t width_of(size_t n, size_t panel)
-{
-    size_t left = n - panel * TILE_F32;
-    return left < TILE_F32 ? left : TILE_F32;
-}
-
-void dense_pack(const float *x, size_t stride, size_t n, size_t depth, size_t panel, float *out)
-{
-    size_t width = width_of(n, panel);
-    x += panel * TILE_F32;
-    for (size_t k = 0; k < depth; k++, out += TILE_F32) {
-        memcpy(out, x + k * stride, width * sizeof *out);
-        memset(out + width, 0, (TILE_F32 - width) * sizeof *out);
-    }
-}
-
-void dense_pack_turned(const float *x, size_t stride, size_t n, size_t depth, size_t panel, float *out)
-{
-    size_t width = width_of(n, panel);
+    size_t left = n - panel * TILE_F32, width = left < TILE_F32 ? left : TILE_F32;
     x += panel * TILE_F32 * stride;
     if (width < TILE_F32)
         memset(out, 0, depth * TILE_F32 * sizeof *out);
@@ -65,8 +44,8 @@ void dense_tile(const struct operators *ops, const float *a, const float *b, siz
 size_t dense_bytes(size_t tokens, size_t rows, size_t cols)
 {
     size_t widest = rows > cols ? rows : cols;
-    return (dense_floats(tokens, widest) + dense_floats(widest, tokens) + dense_floats(rows, cols) +
-            dense_floats(cols, rows)) * sizeof(float);
+    return (panels_floats(tokens, widest) + panels_floats(widest, tokens) + panels_floats(rows, cols) +
+            panels_floats(cols, rows)) * sizeof(float);
 }
 
 static bool grow(float **memory, size_t *has, size_t floats, struct error *error)
@@ -86,9 +65,9 @@ static size_t larger(size_t a, size_t b)
 
 bool dense_reserve(struct dense *d, size_t tokens, size_t rows, size_t cols, struct error *error)
 {
-    size_t widest = larger(rows, cols), weights = larger(dense_floats(rows, cols), dense_floats(cols, rows));
-    size_t left = larger(dense_floats(tokens, widest), dense_floats(rows, tokens));
-    size_t right = larger(weights, dense_floats(cols, tokens));
+    size_t widest = larger(rows, cols), weights = larger(panels_floats(rows, cols), panels_floats(cols, rows));
+    size_t left = larger(panels_floats(tokens, widest), panels_floats(rows, tokens));
+    size_t right = larger(weights, panels_floats(cols, tokens));
     return grow(&d->a, &d->a_floats, left, error) && grow(&d->b, &d->b_floats, right, error);
 }
 
@@ -120,10 +99,10 @@ static void pack_both(void *arg, size_t begin, size_t end, int thread)
     (void)thread;
     for (size_t i = begin; i < end; i++)
         if (i < left)
-            (p->left_turned ? dense_pack_turned : dense_pack)(p->left, p->left_stride, p->rows, p->depth, i,
+            (p->left_turned ? panel_pack_turned : panel_pack)(p->left, p->left_stride, p->rows, p->depth, i,
                                                               p->d->a + i * TILE_F32 * p->depth);
         else
-            (p->right_turned ? dense_pack_turned : dense_pack)(p->right, p->right_stride, p->cols, p->depth,
+            (p->right_turned ? panel_pack_turned : panel_pack)(p->right, p->right_stride, p->cols, p->depth,
                                                                i - left,
                                                                p->d->b + (i - left) * TILE_F32 * p->depth);
 }

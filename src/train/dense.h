@@ -7,14 +7,10 @@
 
 #include "../../kernels/ops.h"
 #include "../engine/pool.h"
+#include "../quant/linear.h"
 
-/* Floats of panels of n columns. */
-size_t dense_floats(size_t n, size_t depth);
-
-/* Panel `panel` of x (depth rows of n columns, rows `stride` floats apart), and of x transposed (n rows of
- * `depth` columns); columns that fill it up are 0. */
-void dense_pack(const float *x, size_t stride, size_t n, size_t depth, size_t panel, float *out);
-void dense_pack_turned(const float *x, size_t stride, size_t n, size_t depth, size_t panel, float *out);
+/* A panel of x transposed (n rows of `depth` columns), as panel_pack makes one of x. */
+void panel_pack_turned(const float *x, size_t stride, size_t n, size_t depth, size_t panel, float *out);
 
 /* One tile of C += A^T B, of depths first .. last - 1: panels a and b, C rows x cols with `stride`, at row i and
  * column j. What lies beyond its edge is left alone. */
