@@ -792,8 +792,10 @@ static void check_depth(const struct run *r, bool differs)
     size_t n = json_array_size(depth);
     assert_true(n >= 3 && n % 2 == 1);
     assert_true(json_integer_value(tokens) > 0);
-    assert_true(json_real_value(json_array_get(depth, 0)) == 0);
-    assert_true((json_real_value(json_array_get(depth, n - 1)) > 0) == differs);
+    for (size_t i = 0; i < n; i++)
+        assert_true(json_is_number(json_array_get(depth, i)));
+    assert_true(json_number_value(json_array_get(depth, 0)) == 0);
+    assert_true((json_number_value(json_array_get(depth, n - 1)) > 0) == differs);
     json_decref(depth);
     json_decref(tokens);
 }
@@ -869,7 +871,7 @@ static size_t fields_in(const char *line)
 
 static void test_csv(void **state)
 {
-    static const char *const words[] = {"inspect", "eval", "plan", "bench"};
+    static const char *const words[] = {"inspect", "eval"};
     (void)state;
     for (size_t i = 0; i < 4; i++) {
         struct run r = {.out = TO_PIPE};

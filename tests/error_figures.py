@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the error figures that error_figures_test.c holds qtop against.
+"""Prints the error figures that error_stats_test.c holds qtop against.
 
 They are computed in float64 from the weights of data/stories.bin and from what qtop(1) says of schemes
 (SCHEMES, Arithmetic) and of figures (NUMBERS), without qtop:

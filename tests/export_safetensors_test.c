@@ -12,9 +12,7 @@
 #include "weightcheck.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define BUILTIN SRCDIR "/data/stories.bin"

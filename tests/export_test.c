@@ -13,12 +13,9 @@
 #include "weightcheck.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define BUILTIN SRCDIR "/data/stories.bin"
@@ -270,10 +267,9 @@ static void check_tokens(const struct subject *a, const struct subject *b)
                                         "line\nbreak\ttab", "na\xc3\xafve \xe6\xbc\xa2\xe5\xad\x97 \xf0\x9f\x98\x80", ""};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct tokens x = encode(&a->session, texts[i]), y = encode(&b->session, texts[i]);
-        if (strlen(texts[i]) > 0) {
-            assert_int_equal(x.count, y.count);
+        assert_int_equal(x.count, y.count);
+        if (x.count > 0)
             assert_memory_equal(x.ids, y.ids, x.count * sizeof *x.ids);
-        }
         free(x.ids);
         free(y.ids);
     }

@@ -11,7 +11,6 @@
 #include "weightcheck.h"
 
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static char *folder, *target; /* a model's folder, and what is written of it */

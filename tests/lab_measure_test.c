@@ -313,7 +313,10 @@ static void test_list_of_events(void **state)
 
 static bool has_depth(const struct frame *f, const void *arg)
 {
-    return f->depth && (f->depth->error[f->depth->count - 1] > 0) == *(const bool *)arg;
+    if (!f->depth)
+        return false;
+    double e = f->depth->error[f->depth->count - 1];
+    return *(const bool *)arg ? e > 0 : e == 0;
 }
 
 static void test_depth(void **state)

@@ -1,7 +1,6 @@
 /* Methods that look at activations, in the lab: chosen, made in the background, undone, given up. */
 #include "labwork.h"
 
-#include "../src/quant/requant.h"
 
 static const struct packed *packed_of(const struct frame *f, const char *name)
 {

@@ -585,15 +585,14 @@ static void test_quality_of_what_is_not_finite(void **state)
     int32_t text[N];
     random_tokens(16, text, N, untied.vocab);
     struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64, 0};
-    struct weights *odd = requantized(&f, "fp32", pool);
-    struct packed *norm = odd->layer[model_find(f.model, ROLE_OUTPUT_NORM, -1)];
+    struct packed *norm = f.stored->layer[model_find(f.model, ROLE_OUTPUT_NORM, -1)];
     struct packed copy = {.tensor = norm->tensor, .matrix = norm->matrix};
     float *values = make(norm->matrix.cols * sizeof *values);
     atomic_init(&copy.refs, 1);
     for (size_t i = 0; i < norm->matrix.cols; i++)
         values[i] = NAN;
     copy.matrix.codes = (const uint8_t *)values;
-    struct weights *set = weights_replace(odd, &copy);
+    struct weights *set = weights_replace(f.stored, &copy);
     struct quality_result r = run_quality(&f, pool, &plan, f.stored, set);
     assert_true(isnan(r.perplexity) && isfinite(r.perplexity_reference) && r.perplexity_reference > 1);
     assert_true(isnan(r.kl) && isnan(r.kl_stderr) && isnan(r.kl_median) && isnan(r.kl_p99) &&
@@ -602,7 +601,6 @@ static void test_quality_of_what_is_not_finite(void **state)
     assert_null(quality_reason(r.perplexity_reference));
     assert_non_null(quality_reason(INFINITY));
     weights_unref(set);
-    weights_unref(odd);
     free(values);
     pool_destroy(pool);
     close_fixture(&f);

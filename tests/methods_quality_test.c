@@ -132,12 +132,6 @@ static void test_stories260k(void **state)
     free(text);
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

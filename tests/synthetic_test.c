@@ -561,11 +561,8 @@ static void test_generate(void **state)
     int n = sscanf(r.out, "%d %d %d", &a, &b, &c);
     if (!(n == 3 && a == 7 && b == 1234 && c >= 0 && c < 50257))
         fail_msg("%s", r.out);
-    bool sanitized = false;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    sanitized = true; /* whose own memory counts, too */
-#endif
-    if (!sanitized && !(r.peak < stored * 3 / 4))
+    if (!SANITIZED && /* whose own memory counts, too */
+        !(r.peak < stored * 3 / 4))
         fail_msg("peak %zu MiB; the stored weights are %zu MiB", r.peak >> 20, stored >> 20);
 }
 

@@ -206,7 +206,7 @@ static void test_size(void **state)
         struct tuned best = run(job);
         struct tune_point curve[9];
         assert_true((double)best.size <= share * (double)stored);
-        assert_true((double)best.size >= 0.9 * share * (double)stored || share > 0.5); /* fp16 is half */
+        assert_true((double)best.size >= 0.9 * share * (double)stored);
         assert_true(best.quality.kl == evaluate(best.set));
         assert_true(best.predicted_kl > 0 && best.quality.kl <= last);
         last = best.quality.kl;
