@@ -41,13 +41,13 @@ static const struct tokenizer_format *format_of(const struct mapped_file *file, 
     return NULL;
 }
 
-static struct tokenizer *open_format(const struct tokenizer_format *format, const struct mapped_file *file,
-                                     const char *path, struct error *error)
+struct tokenizer *tokenizer_read(const struct tokenizer_format *format, const uint8_t *data, size_t size,
+                                 const char *path, struct error *error)
 {
     struct tokenizer *t = NULL;
     if (format->open)
-        return format->open(file->data, file->size, path, error);
-    return format->visit(file->data, file->size, path, vocabulary_open, &t, error) ? t : NULL;
+        return format->open(data, size, path, error);
+    return format->visit(data, size, path, vocabulary_open, &t, error) ? t : NULL;
 }
 
 /* Puts the path, as it can be shown, before what is wrong. */
@@ -65,7 +65,7 @@ struct tokenizer *tokenizer_open(const char *path, struct error *error)
         return NULL;
     struct error why = {"not enough memory"};
     const struct tokenizer_format *format = format_of(&file, &why);
-    struct tokenizer *t = format ? open_format(format, &file, path, &why) : NULL;
+    struct tokenizer *t = format ? tokenizer_read(format, file.data, file.size, path, &why) : NULL;
     mapped_file_close(&file);
     if (t && (t->path = strdup(path)))
         return t;

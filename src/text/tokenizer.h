@@ -114,6 +114,10 @@ struct tokenizer_format {
 extern const struct tokenizer_format gguf_tokenizer_format, json_tokenizer_format,
     sentencepiece_tokenizer_format, llama2c_tokenizer_format;
 
+/* Reads a file of that format. */
+struct tokenizer *tokenizer_read(const struct tokenizer_format *format, const uint8_t *data, size_t size,
+                                 const char *path, struct error *error);
+
 /* Adds a sentence to the note; false when memory is short. */
 bool tokenizer_add_note(struct tokenizer *tokenizer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

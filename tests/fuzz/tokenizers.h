@@ -44,7 +44,7 @@ static inline void fuzz_tokenizer(const struct tokenizer_format *format, const u
         abort();
     memcpy(file, data + 1 + n, rest);
     (void)format->probe(file, rest);
-    struct tokenizer *t = format->open(file, rest, NULL, &error);
+    struct tokenizer *t = tokenizer_read(format, file, rest, NULL, &error);
     free(file);
     if (t)
         fuzz_encode(t, (const char *)data + 1, n, may_fail);
