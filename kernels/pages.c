@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { LINE = 64 };
+enum { LINE = 64, PAGE = 4096 };
 
 void memory_advise_huge(void *memory, size_t size)
 {
@@ -23,7 +23,7 @@ void memory_advise_huge(void *memory, size_t size)
 void *pages_alloc(size_t size)
 {
     void *memory = NULL;
-    size_t alignment = size >= PAGES_HUGE ? PAGES_HUGE : LINE;
+    size_t alignment = size >= PAGES_HUGE ? PAGES_HUGE : size >= PAGE ? PAGE : LINE;
     if (posix_memalign(&memory, alignment, size ? size : 1) != 0)
         return NULL;
     memory_advise_huge(memory, size);

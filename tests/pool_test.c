@@ -412,12 +412,13 @@ static void test_large_memory_is_in_huge_pages(void **state)
 static void test_memory_is_aligned(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0, 1, 63, 64, 65, 4096, PAGES_HUGE - 1, PAGES_HUGE,
+    static const size_t sizes[] = {0, 1, 63, 64, 65, 4095, 4096, 40961, PAGES_HUGE - 1, PAGES_HUGE,
                                    PAGES_HUGE + 1, 5 * (size_t)PAGES_HUGE + 77};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         char *memory = pages_alloc(sizes[i]);
         assert_non_null(memory);
-        assert_int_equal((uintptr_t)memory % (sizes[i] >= PAGES_HUGE ? PAGES_HUGE : 64), 0);
+        size_t alignment = sizes[i] >= PAGES_HUGE ? PAGES_HUGE : sizes[i] >= 4096 ? 4096 : 64;
+        assert_int_equal((uintptr_t)memory % alignment, 0);
         memset(memory, 7, sizes[i]);
         for (size_t skip_bytes = 0; skip_bytes < sizes[i] && skip_bytes < 3; skip_bytes++)
             memory_advise_huge(memory + skip_bytes, sizes[i] - skip_bytes);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum { ROUNDS = 9, MOST_ROUNDS = 61 };
-static const double SAMPLE_SECONDS = 0.02; /* of decoding, at least: shorter ones drown in noise */
+static const double SAMPLE_SECONDS = 0.02; /* at least, of decoding and of prefilling: shorter ones drown in noise */
 
 /* What is compared: the first is what ratios are to. */
 struct contest {
@@ -136,8 +136,8 @@ static bool add_sets(struct batch *b, const struct options *o, struct contest *c
     return true;
 }
 
-/* Tokens of a sample that lasts, by how fast the first set is. */
-static bool choose_tokens(const struct batch *b, const struct contest *c, struct speed_plan *plan,
+/* Tokens and prompts of a sample that lasts, by how fast the first set is. */
+static bool choose_length(const struct batch *b, const struct contest *c, struct speed_plan *plan,
                           struct error *error)
 {
     struct speed_plan quick = *plan;
@@ -148,6 +148,7 @@ static bool choose_tokens(const struct batch *b, const struct contest *c, struct
     double tokens = SAMPLE_SECONDS * speed.decode.median;
     if (tokens > (double)plan->decode_tokens)
         plan->decode_tokens = (size_t)tokens;
+    plan->prompts = (size_t)(SAMPLE_SECONDS * speed.prefill.median / (double)plan->prompt_tokens) + 1;
     return true;
 }
 
@@ -162,7 +163,7 @@ static bool measure(const struct batch *b, const struct options *o, struct conte
                               .batch = o->batch ? (size_t)o->batch : 1};
     for (size_t i = 0; i < c->count; i++)
         sets[i] = c->sets[i];
-    bool ok = c->count == 1 || o->given_tokens || choose_tokens(b, c, &plan, error);
+    bool ok = c->count == 1 || o->given_tokens || choose_length(b, c, &plan, error);
     ok = ok && bandwidth_open(&probe, b->session.pool, error) &&
          speed_compare(&b->session, sets, c->count, &plan, &probe, c->speed, error);
     bandwidth_close(&probe);

@@ -10,12 +10,13 @@ static const double SAMPLE_SECONDS = 0.02; /* of decoding, at least */
 
 struct racer {
     struct weights *set;
-    struct context *context;
+    struct context *context; /* of the job, one a KV datatype: copies of one would differ in where they lie */
     size_t snapshot;
 };
 
 struct race_job {
     struct racer racers[SNAPSHOTS];
+    struct context *contexts[DTYPE_COUNT]; /* by the KV datatype; null where no racer has it */
     size_t count, round, next; /* next: of the round, in its order */
     size_t steps;              /* of a sample */
     float *logits;
@@ -24,10 +25,10 @@ struct race_job {
 static void end(struct lab *lab)
 {
     struct race_job *r = lab->race;
-    for (size_t i = 0; r && i < r->count; i++) {
+    for (size_t i = 0; r && i < r->count; i++)
         weights_unref(r->racers[i].set);
-        context_close(r->racers[i].context);
-    }
+    for (size_t i = 0; r && i < DTYPE_COUNT; i++)
+        context_close(r->contexts[i]);
     if (r)
         free(r->logits);
     free(r);
@@ -74,12 +75,14 @@ static bool add_racer(struct lab *lab, size_t snapshot)
         weights_unref(set);
         return false;
     }
-    struct context *c = context_open_kv(s->model, s->pool, set->kv, positions, &error);
-    if (!c) {
+    struct context **context = &lab->race->contexts[set->kv];
+    if (!*context)
+        *context = context_open_kv(s->model, s->pool, set->kv, positions, &error);
+    if (!*context) {
         weights_unref(set);
         return false;
     }
-    lab->race->racers[lab->race->count++] = (struct racer){set, c, snapshot};
+    lab->race->racers[lab->race->count++] = (struct racer){set, *context, snapshot};
     return true;
 }
 
@@ -139,7 +142,7 @@ static void take_medians(struct lab *lab)
     }
 }
 
-/* One sample of one snapshot a slice; rounds go forwards and backwards in turn. */
+/* One sample of one snapshot a slice; each round begins with another snapshot. */
 bool racing_slice(struct lab *lab, double seconds)
 {
     struct race_job *r = lab->race;
@@ -151,7 +154,7 @@ bool racing_slice(struct lab *lab, double seconds)
         r->steps = (size_t)(SAMPLE_SECONDS * rate) + 1;
         return true;
     }
-    size_t at = r->round % 2 ? r->count - 1 - r->next : r->next;
+    size_t at = (r->round + r->next) % r->count;
     struct race *race = &lab->snapshots[r->racers[at].snapshot].race;
     race->rate[r->round] = time_racer(lab, &r->racers[at], r->steps);
     race->rounds = r->round + 1;

@@ -9,85 +9,101 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What the sets run in. Those with one KV datatype share a context, and all share the rest: a copy for each would
+ * lie elsewhere in the caches and make equal sets differ by some per cent. */
+struct stage {
+    struct context *context;
+    enum dtype kv;
+};
+
 struct run {
-    const struct session *session;
     const struct weights *weights;
     struct hold hold; /* of the set's weights */
-    struct context *context;
-    int32_t *prompt;
-    int32_t *next;   /* of each sequence */
-    float *logits;   /* sequences x vocab */
-    size_t sequences;
+    struct context *context; /* a stage's */
     double *decode, *prefill, *peak, *fraction; /* samples each */
 };
 
-static bool run_open(struct run *r, size_t prompt, size_t samples, size_t positions,
-                     struct error *error)
+struct comparing {
+    const struct session *session;
+    const struct speed_plan *plan;
+    const struct bandwidth_probe *probe;
+    struct run *runs;
+    struct speed *out;
+    size_t count;          /* sets */
+    size_t prompt, tokens; /* tokens of the prompt; decoded a sample */
+    struct stage stages[DTYPE_COUNT];
+    size_t stage_count;
+    int32_t *prompt_tokens;
+    int32_t *next; /* of each sequence */
+    float *logits; /* sequences x vocab */
+};
+
+static struct context *context_for(struct comparing *c, enum dtype kv, struct error *error)
 {
-    size_t vocab = r->session->model->hyper.vocab;
-    r->context = context_open_kv(r->session->model, r->session->pool, r->weights->kv, positions,
-                                 error);
-    r->prompt = calloc(prompt, sizeof *r->prompt);
-    r->next = calloc(r->sequences, sizeof *r->next);
-    r->logits = calloc(r->sequences * vocab, sizeof *r->logits);
+    for (size_t i = 0; i < c->stage_count; i++)
+        if (c->stages[i].kv == kv)
+            return c->stages[i].context;
+    struct context *context = context_open_kv(c->session->model, c->session->pool, kv, c->prompt + c->tokens, error);
+    if (context)
+        c->stages[c->stage_count++] = (struct stage){context, kv};
+    return context;
+}
+
+static bool run_open(struct comparing *c, struct run *r, size_t samples, struct error *error)
+{
     r->decode = calloc(4 * samples, sizeof *r->decode);
-    if (!r->context || !hold_open(&r->hold, r->session->model, error) ||
-        !hold_set(&r->hold, r->weights, r->session->pool, error))
-        return false;
-    if (!r->prompt || !r->next || !r->logits || !r->decode)
+    if (!r->decode)
         return error_set(error, "not enough memory to measure speed");
     r->prefill = r->decode + samples;
     r->peak = r->prefill + samples;
     r->fraction = r->peak + samples;
-    for (size_t i = 1; i < prompt; i++) /* any tokens do: speed does not depend on which */
-        r->prompt[i] = (int32_t)(i * 7919 % vocab);
-    r->prompt[0] = session_start(r->session);
-    return true;
+    r->context = context_for(c, r->weights->kv, error);
+    return r->context && hold_open(&r->hold, c->session->model, error) &&
+           hold_set(&r->hold, r->weights, c->session->pool, error);
 }
 
 static void run_close(struct run *r)
 {
     hold_close(&r->hold);
-    context_close(r->context);
-    free(r->prompt);
-    free(r->next);
-    free(r->logits);
     free(r->decode);
 }
 
-/* Seconds that a prompt takes; every sequence then stands behind it. */
-static bool time_prefill(struct run *r, size_t prompt, double *seconds, struct error *error)
+/* Seconds that a prompt takes, of all prompts of a sample; every sequence then stands behind it. */
+static bool time_prefill(struct comparing *c, struct run *r, double *seconds, struct error *error)
 {
-    size_t vocab = r->session->model->hyper.vocab;
-    r->context->length = 0;
+    size_t vocab = c->session->model->hyper.vocab;
+    size_t prompts = c->plan->prompts > 1 ? c->plan->prompts : 1;
     double begin = clock_seconds();
-    context_prefill(r->context, r->weights, r->prompt, prompt, r->logits);
-    *seconds = clock_seconds() - begin;
-    for (size_t i = 1; i < r->sequences; i++)
-        memcpy(r->logits + i * vocab, r->logits, vocab * sizeof *r->logits);
-    return r->sequences == 1 || context_sequences(r->context, r->sequences, error);
+    for (size_t i = 0; i < prompts; i++) {
+        r->context->length = 0;
+        context_prefill(r->context, r->weights, c->prompt_tokens, c->prompt, c->logits);
+    }
+    *seconds = (clock_seconds() - begin) / (double)prompts;
+    for (size_t i = 1; i < c->plan->batch; i++)
+        memcpy(c->logits + i * vocab, c->logits, vocab * sizeof *c->logits);
+    return c->plan->batch == 1 || context_sequences(r->context, c->plan->batch, error);
 }
 
-/* Seconds that n decode steps take. */
-static double time_decode(struct run *r, size_t n)
+/* Seconds that the decode steps of a sample take. */
+static double time_decode(struct comparing *c, struct run *r)
 {
-    size_t vocab = r->session->model->hyper.vocab;
+    size_t vocab = c->session->model->hyper.vocab;
     double begin = clock_seconds();
-    for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < r->sequences; k++)
-            r->next[k] = (int32_t)sampler_argmax(r->logits + k * vocab, vocab);
-        context_step(r->context, r->weights, r->next, r->logits);
+    for (size_t i = 0; i < c->tokens; i++) {
+        for (size_t k = 0; k < c->plan->batch; k++)
+            c->next[k] = (int32_t)sampler_argmax(c->logits + k * vocab, vocab);
+        context_step(r->context, r->weights, c->next, c->logits);
     }
     return clock_seconds() - begin;
 }
 
 /* What one step of all sequences reads, for each of them. */
-static size_t bytes_per_token(const struct run *r, size_t position)
+static size_t bytes_per_token(const struct comparing *c, const struct run *r)
 {
-    const struct model *m = r->session->model;
-    size_t one = weights_bytes_per_token(m, r->weights, position);
+    const struct model *m = c->session->model;
+    size_t one = weights_bytes_per_token(m, r->weights, c->prompt + c->tokens / 2), batch = c->plan->batch;
     size_t cache = one - weights_bytes_per_token(m, r->weights, 0);
-    return (one + (r->sequences - 1) * cache) / r->sequences;
+    return (one + (batch - 1) * cache) / batch;
 }
 
 /* ---- ratios ---------------------------------------------------------------------------------- */
@@ -124,35 +140,28 @@ struct ratio ratio_of(const double *x, const double *base, size_t n)
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
-struct comparing {
-    const struct speed_plan *plan;
-    const struct bandwidth_probe *probe;
-    struct run *runs;
-    struct speed *out;
-    size_t count, prompt, tokens; /* sets; of the prompt; decoded a sample */
-};
-
 /* One set, once. `at` SIZE_MAX: only to warm up. */
 static bool time_set(struct comparing *c, size_t set, size_t at, struct error *error)
 {
     struct run *r = &c->runs[set];
     double prefill;
-    if (!time_prefill(r, c->prompt, &prefill, error))
+    if (!time_prefill(c, r, &prefill, error))
         return false;
-    double peak = c->probe ? bandwidth_sweep(c->probe) : NAN, decode = time_decode(r, c->tokens);
+    double peak = c->probe ? bandwidth_sweep(c->probe) : NAN, decode = time_decode(c, r);
     if (at == SIZE_MAX)
         return true;
     r->peak[at] = c->probe ? peak : 0;
-    r->decode[at] = (double)(c->tokens * r->sequences) / decode;
+    r->decode[at] = (double)(c->tokens * c->plan->batch) / decode;
     r->prefill[at] = (double)c->prompt / prefill;
     r->fraction[at] = r->decode[at] * (double)c->out[set].bytes_per_token / peak;
     return true;
 }
 
+/* Each begins with another set: all of them come after each other alike. */
 static bool time_round(struct comparing *c, size_t at, struct error *error)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (!time_set(c, at % 2 ? c->count - 1 - i : i, at, error))
+        if (!time_set(c, (at + i) % c->count, at, error))
             return false;
     return true;
 }
@@ -210,18 +219,37 @@ static void finish(struct comparing *c, size_t set, size_t rounds)
         out->fraction_reason = "the weights fit in the last-level cache, so memory is not read";
 }
 
-static bool open_runs(struct comparing *c, const struct session *s, const struct weights *const sets[],
-                      struct error *error)
+static bool open_runs(struct comparing *c, const struct weights *const sets[], struct error *error)
 {
+    size_t vocab = c->session->model->hyper.vocab;
+    c->runs = calloc(c->count, sizeof *c->runs);
+    c->prompt_tokens = calloc(c->prompt, sizeof *c->prompt_tokens);
+    c->next = calloc(c->plan->batch, sizeof *c->next);
+    c->logits = calloc(c->plan->batch * vocab, sizeof *c->logits);
+    if (!c->runs || !c->prompt_tokens || !c->next || !c->logits)
+        return error_set(error, "not enough memory to measure speed");
+    for (size_t i = 1; i < c->prompt; i++) /* any tokens do: speed does not depend on which */
+        c->prompt_tokens[i] = (int32_t)(i * 7919 % vocab);
+    c->prompt_tokens[0] = session_start(c->session);
     for (size_t i = 0; i < c->count; i++) {
-        struct run *r = &c->runs[i];
-        *r = (struct run){.session = s, .weights = sets[i], .sequences = c->plan->batch};
-        if (!run_open(r, c->prompt, most_samples(c->plan), c->prompt + c->tokens, error))
+        c->runs[i].weights = sets[i];
+        if (!run_open(c, &c->runs[i], most_samples(c->plan), error))
             return false;
-        c->out[i] = (struct speed){.batch = c->plan->batch,
-                                   .bytes_per_token = bytes_per_token(r, c->prompt + c->tokens / 2)};
+        c->out[i] = (struct speed){.batch = c->plan->batch, .bytes_per_token = bytes_per_token(c, &c->runs[i])};
     }
     return true;
+}
+
+static void close_runs(struct comparing *c)
+{
+    for (size_t i = 0; c->runs && i < c->count; i++)
+        run_close(&c->runs[i]);
+    for (size_t i = 0; i < c->stage_count; i++)
+        context_close(c->stages[i].context);
+    free(c->runs);
+    free(c->prompt_tokens);
+    free(c->next);
+    free(c->logits);
 }
 
 bool speed_compare(const struct session *s, const struct weights *const sets[], size_t count,
@@ -232,14 +260,11 @@ bool speed_compare(const struct session *s, const struct weights *const sets[], 
     if (s->context < 2)
         return error_set(error, "a context of %zu is too short to measure speed; expected 2", s->context);
     size_t room = s->context - prompt, n = plan->decode_tokens < room ? plan->decode_tokens : room;
-    struct comparing c = {plan, probe, calloc(count, sizeof *c.runs), out, count, prompt, n};
-    bool ok = (c.runs || error_set(error, "not enough memory to measure speed")) &&
-              open_runs(&c, s, sets, error) && time_rounds(&c, &rounds, error);
+    struct comparing c = {s, plan, probe, .out = out, .count = count, .prompt = prompt, .tokens = n};
+    bool ok = open_runs(&c, sets, error) && time_rounds(&c, &rounds, error);
     for (size_t i = 0; ok && i < count; i++)
         finish(&c, i, rounds);
-    for (size_t i = 0; c.runs && i < count; i++)
-        run_close(&c.runs[i]);
-    free(c.runs);
+    close_runs(&c);
     return ok;
 }
 

@@ -7,6 +7,7 @@
 
 struct speed_plan {
     size_t prompt_tokens; /* prefilled in one pass */
+    size_t prompts;       /* prefilled one after the other a sample; 0: one */
     size_t decode_tokens; /* generated and timed a sample */
     size_t samples;       /* rounds, at least 1; the figures are medians */
     size_t most_samples;  /* of a comparison, which goes on up to here while ratios are uncertain; 0: samples */
@@ -42,8 +43,8 @@ bool speed_measure(const struct session *session, const struct weights *weights,
                    const struct speed_plan *plan, const struct bandwidth_probe *probe,
                    struct speed *out, struct error *error);
 
-/* The same for some sets (1..MOST_COMPARED) in interleaved rounds, each of which times every set once, forwards and
- * backwards in turn: what else the machine does meanwhile meets all alike. Goes on while the interval of some
+/* The same for some sets (1..MOST_COMPARED) in interleaved rounds, each of which times every set once and begins with
+ * another one: what else the machine does meanwhile meets all alike. Goes on while the interval of some
  * ratio is wider than 2 %, up to most_samples. out: one a set. */
 bool speed_compare(const struct session *session, const struct weights *const sets[], size_t count,
                    const struct speed_plan *plan, const struct bandwidth_probe *probe, struct speed *out,
