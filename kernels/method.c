@@ -23,6 +23,8 @@ const struct method_form method_forms[METHOD_COUNT] = {
 const struct parameter_form parameter_forms[PARAMETER_COUNT] = {
     [PARAMETER_AWQ_ALPHA] = {"alpha", METHOD_AWQ, PARAMETER_SEARCH, 0, 1, false, true,
                              "input scale = mean |x| to this power"},
+    [PARAMETER_AWQ_CLIP] = {"clip", METHOD_AWQ, 1, 0, 1, true, false,
+                            "1: then scales of the least squared error, as the method clip finds them"},
     [PARAMETER_SMOOTH_ALPHA] = {"alpha", METHOD_SMOOTHQUANT, 0.5f, 0, 1, false, true,
                                 "0 leaves outliers to activations, 1 moves them into the weights"},
     [PARAMETER_CLIP_LEAST] = {"least", METHOD_CLIP, 0.5f, 0.1f, 1, false, false,
@@ -57,6 +59,14 @@ void methods_add(struct methods *m, enum method method)
 void methods_remove(struct methods *m, enum method method)
 {
     m->set &= ~(1u << method);
+}
+
+double methods_clip_least(const struct methods *m)
+{
+    if (methods_have(m, METHOD_CLIP))
+        return (double)m->value[PARAMETER_CLIP_LEAST];
+    bool awq = methods_have(m, METHOD_AWQ) && m->value[PARAMETER_AWQ_CLIP] > 0;
+    return awq ? (double)parameter_forms[PARAMETER_CLIP_LEAST].usual : 1;
 }
 
 bool methods_equal(const struct methods *a, const struct methods *b)

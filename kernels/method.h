@@ -16,6 +16,7 @@ enum method { METHOD_AWQ, METHOD_SMOOTHQUANT, METHOD_CLIP, METHOD_GPTQ, METHOD_L
 
 enum parameter {
     PARAMETER_AWQ_ALPHA,
+    PARAMETER_AWQ_CLIP,
     PARAMETER_SMOOTH_ALPHA,
     PARAMETER_CLIP_LEAST,
     PARAMETER_DAMP,
@@ -69,6 +70,10 @@ static inline bool methods_have(const struct methods *m, enum method method)
 /* Adds a method with its usual parameters; takes it away. */
 void methods_add(struct methods *m, enum method method);
 void methods_remove(struct methods *m, enum method method);
+
+/* The share of a range that a search for the scale of the least error goes down to: that of `clip`, or of AWQ, which
+ * brings one along; 1 where no method searches. */
+double methods_clip_least(const struct methods *m);
 
 bool methods_equal(const struct methods *a, const struct methods *b);
 

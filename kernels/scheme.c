@@ -230,11 +230,10 @@ char *scheme_print(const struct scheme *s, char buffer[SCHEME_TEXT])
 /* What a method needs of the datatypes. */
 static const struct {
     bool integers; /* weights with steps of equal size */
-    bool rows;     /* scales of their own for each row */
     bool w8a8;     /* int8 weights with int8 activations, one dynamic scale a row and a token */
     bool scaled;   /* weights with scales, activations with a dynamic one */
 } needs[METHOD_COUNT] = {
-    [METHOD_CLIP] = {.integers = true, .rows = true},
+    [METHOD_CLIP] = {.integers = true},
     [METHOD_GPTQ] = {.integers = true},
     [METHOD_LLMINT8] = {.w8a8 = true},
     [METHOD_QAT] = {.scaled = true},
@@ -250,9 +249,6 @@ static bool check_method(const struct scheme *s, enum method method, struct erro
                              (double)parameter_forms[p].most);
     if (needs[method].integers && dtypes[s->weight].kind != DTYPE_KIND_INTEGER)
         return error_set(error, "%s is for int8 and int4 weights, not %s", name, dtypes[s->weight].name);
-    if (needs[method].rows && s->granularity == GRANULARITY_TENSOR)
-        return error_set(error, "%s searches a scale a row or group; expected channel or gN, not tensor",
-                         name);
     if (needs[method].w8a8 && (s->weight != DTYPE_INT8 || s->act != DTYPE_INT8 || s->act_range ||
                                s->granularity != GRANULARITY_CHANNEL))
         return error_set(error, "%s is for int8 weights a channel with int8 activations a token "

@@ -9,16 +9,17 @@
 #include "quant/quantization.h"
 #include "session.h"
 
-/* Windows: so many, or as many as have KV caches of together SELFTEXT_CACHES bytes, but at least enough for a
- * text of CALIBRATION_LEAST tokens. */
+/* Windows of a text to calibrate on: so many, or as many as have KV caches of together SELFTEXT_CACHES bytes, but at
+ * least enough for CALIBRATION_LEAST tokens. */
 enum { SELFTEXT_WINDOWS = CALIBRATION_MOST / CALIBRATION_WINDOW, SELFTEXT_CACHES = 1 << 30 };
 
+/* A text to calibrate on. */
 struct selftext;
 struct selftext *selftext_open(const struct session *session, struct error *error);
 
-/* The same of up to MOST_SEQUENCES windows, with another seed. */
-struct selftext *selftext_open_of(const struct session *session, size_t windows, uint64_t seed,
-                                  struct error *error);
+/* A text to learn from, of so many tokens, in rounds where they are more than can be written side by side. Texts that
+ * a model reads are cut anywhere: behind their first token the halves of every other window have changed places. */
+struct selftext *selftext_open_to_learn(const struct session *session, size_t tokens, struct error *error);
 void selftext_close(struct selftext *text);
 
 /* Writes for about `seconds`, at least a token of every window; true when all is written. */

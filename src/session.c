@@ -227,16 +227,18 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
     return sum == 0 || memory_check("this set of weights", sum + largest, error);
 }
 
-/* Writes it to its end, which is a share of some work, and closes it. */
-static void finish_selftext(const struct session *s, struct selftext *w, const char *work, double before, double share,
+/* Writes it to its end and closes it. */
+static bool finish_selftext(const struct session *s, struct selftext *w, const char *work,
                             struct calibration_text *out)
 {
-    for (bool done = false; !done;) {
+    for (bool done = false; w && !done;) {
         done = selftext_step(w, 0.2);
-        tell(s, work, (size_t)((before + share * selftext_fraction(w)) * (double)s->model->parameters));
+        tell(s, work, (size_t)(selftext_fraction(w) * (double)s->model->parameters));
     }
-    selftext_take(w, out);
+    if (w)
+        selftext_take(w, out);
     selftext_close(w);
+    return w;
 }
 
 bool session_calibration_text(struct session *s, struct error *error)
@@ -247,53 +249,7 @@ bool session_calibration_text(struct session *s, struct error *error)
         return true;
     if (given->count > 0)
         return calibration_text_make(out, given->ids, given->count, session_bos(s), s->context, error);
-    struct selftext *w = selftext_open(s, error);
-    if (!w)
-        return false;
-    finish_selftext(s, w, "writing a text to calibrate on", 0, 1, out);
-    return true;
-}
-
-/* Texts that a model reads are cut anywhere: behind their first token the halves of every other window change
- * places. */
-static bool turn_windows(const struct calibration_text *text, size_t first)
-{
-    size_t rest = text->window - 1, half = rest / 2;
-    int32_t *kept = malloc((half + 1) * sizeof *kept);
-    if (!kept)
-        return false;
-    for (size_t i = 0; i < text->count / text->window; i++) {
-        int32_t *tokens = text->tokens + i * text->window + 1;
-        if ((first + i) % 2 == 0)
-            continue;
-        memcpy(kept, tokens, half * sizeof *kept);
-        memmove(tokens, tokens + half, (rest - half) * sizeof *kept);
-        memcpy(tokens + rest - half, kept, half * sizeof *kept);
-    }
-    free(kept);
-    return true;
-}
-
-/* Adds what the model writes, `windows` windows of `all`. */
-static bool write_windows(struct session *s, size_t windows, size_t round, size_t all, struct error *error)
-{
-    struct calibration_text part = {0}, *out = &s->learning_text;
-    struct selftext *w = selftext_open_of(s, windows, SELF_TEXT_CALIBRATION_SEED + round, error);
-    if (!w)
-        return false;
-    finish_selftext(s, w, "writing a text to learn from", (double)(round * MOST_SEQUENCES) / (double)all,
-                    (double)windows / (double)all, &part);
-    if (!turn_windows(&part, round * MOST_SEQUENCES)) {
-        free(part.tokens);
-        return error_set(error, "not enough memory for a text to learn from");
-    }
-    int32_t *tokens = realloc(out->tokens, (out->count + part.count) * sizeof *tokens);
-    if (tokens) {
-        memcpy(tokens + out->count, part.tokens, part.count * sizeof *tokens);
-        *out = (struct calibration_text){tokens, out->count + part.count, part.window};
-    }
-    free(part.tokens);
-    return tokens || error_set(error, "not enough memory for a text to learn from");
+    return finish_selftext(s, selftext_open(s, error), "writing a text to calibrate on", out);
 }
 
 bool session_learning_text(struct session *s, size_t tokens, struct error *error)
@@ -307,18 +263,7 @@ bool session_learning_text(struct session *s, size_t tokens, struct error *error
     s->learning_tokens = tokens;
     if (given->count > 0)
         return calibration_text_make_of(out, given->ids, given->count, tokens, session_bos(s), s->context, error);
-    size_t window = s->context < CALIBRATION_WINDOW ? s->context : CALIBRATION_WINDOW;
-    size_t windows = (tokens + window - 1) / window;
-    bool ok = true;
-    for (size_t done = 0, round = 0; ok && done < windows; done += MOST_SEQUENCES, round++) {
-        size_t left = windows - done;
-        ok = write_windows(s, left < MOST_SEQUENCES ? left : MOST_SEQUENCES, round, windows, error);
-    }
-    if (!ok) {
-        free(out->tokens);
-        *out = (struct calibration_text){0};
-    }
-    return ok;
+    return finish_selftext(s, selftext_open_to_learn(s, tokens, error), "writing a text to learn from", out);
 }
 
 static struct weights *run_plan(const struct session *s, const struct quantization_plan *plan,

@@ -47,13 +47,18 @@ static int end(void **state)
     return 0;
 }
 
-static void must_export(const struct subject *s, const char *what)
+static void must_export_as(const struct subject *s, const char *format, const char *what)
 {
     struct error error;
     remove_folder();
     make_folder();
-    if (!subject_export(s, target, NULL, &error))
+    if (!subject_export(s, target, format, &error))
         fail_msg("%s: %s", what, error.text);
+}
+
+static void must_export(const struct subject *s, const char *what)
+{
+    must_export_as(s, NULL, what);
 }
 
 /* ---- plain ----------------------------------------------------------------------------------- */
@@ -216,6 +221,22 @@ static float byte_value(const struct file *f, const struct layer *l, size_t r, s
     return (integer ? (float)(int8_t)code : fp8e4m3_decode(code)) * number_at(scales, false, tensor ? 0 : r);
 }
 
+/* The same of GPTQ's layout: codes down the columns, zeros along the rows, stored less one where they are
+ * symmetric. */
+static float gptq_value(const struct file *f, const struct layer *l, size_t r, size_t c)
+{
+    const struct qmatrix *m = l->m;
+    unsigned bits = dtypes[m->scheme.weight].bits, per = 32 / bits, mask = (1u << bits) - 1;
+    const uint8_t *codes = find(f, l->module, "qweight", "I32", m->cols / per, m->rows);
+    const uint8_t *scales = find(f, l->module, "scales", "F16", m->groups, m->rows);
+    const uint8_t *zeros = find(f, l->module, "qzeros", "I32", m->groups, m->rows / per);
+    size_t g = word_at(find(f, l->module, "g_idx", "I32", m->cols, 0), c);
+    assert_int_equal(g, c / m->scheme.group);
+    unsigned code = word_at(codes, c / per * m->rows + r) >> (c % per * bits) & mask;
+    unsigned zero = word_at(zeros, g * (m->rows / per) + r / per) >> (r % per * bits) & mask;
+    return (float)((int)code - (int)(zero + !m->scheme.asym)) * number_at(scales, true, g * m->rows + r);
+}
+
 typedef float value_fn(const struct file *f, const struct layer *l, size_t r, size_t c);
 
 /* Where Hugging Face has row r of Q or K of a model whose pairs are neighbours. */
@@ -348,20 +369,73 @@ static void test_folding(void **state)
     subject_close(&s);
 }
 
+static void check_gptq_config(const struct scheme *s)
+{
+    json_t *j = read_config();
+    const json_t *q = json_object_get(j, "quantization_config");
+    assert_string_equal(json_string_value(json_object_get(q, "quant_method")), "gptq");
+    assert_string_equal(json_string_value(json_object_get(q, "checkpoint_format")), s->asym ? "gptq_v2" : "gptq");
+    assert_int_equal(json_integer_value(json_object_get(q, "bits")), dtypes[s->weight].bits);
+    assert_int_equal(json_integer_value(json_object_get(q, "group_size")), s->group);
+    assert_int_equal(json_is_true(json_object_get(q, "sym")), !s->asym);
+    assert_true(json_is_false(json_object_get(q, "desc_act")));
+    json_decref(j);
+}
+
+static void test_gptq(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"int4:g32", "int4:g64:asym", "int8:g32", "int8:g128:asym", "int4:g32:gptq"};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct subject s = subject_open(BUILTIN, NULL, schemes[i]);
+        must_export_as(&s, "gptq", schemes[i]);
+        struct file f = open_file();
+        for (int t = 0; t < (int)s.set->count; t++)
+            if (roles[s.session.model->tensors[t].role].linear && s.session.model->tensors[t].block >= 0)
+                check_layer(&f, &s, t, gptq_value);
+        check_gptq_config(&s.set->layer[model_find(s.session.model, ROLE_FFN_DOWN, 0)]->matrix.scheme);
+        close_file(&f);
+        subject_close(&s);
+    }
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
-static void refuse(const char *model, const char *scheme, const char *recipe, const char *says)
+static void refuse_as(const char *format, const char *model, const char *scheme, const char *recipe, const char *says)
 {
     struct error error;
     remove_folder();
     make_folder();
     struct subject s = subject_open_with(model, NULL, scheme, recipe);
-    if (subject_export(&s, target, NULL, &error))
+    if (subject_export(&s, target, format, &error))
         fail_msg("%s was accepted; expected a refusal that says '%s'", scheme, says);
     check_line(&error, says);
     assert_int_not_equal(access(target, F_OK), 0);
     assert_int_not_equal(access(config, F_OK), 0);
     subject_close(&s);
+}
+
+static void refuse(const char *model, const char *scheme, const char *recipe, const char *says)
+{
+    refuse_as(NULL, model, scheme, recipe, says);
+}
+
+static void test_gptq_refusals(void **state)
+{
+    (void)state;
+    char *llama = arch_folder("llama"), *gpt2 = arch_folder("gpt2");
+    refuse_as("gptq", BUILTIN, "int4:channel", NULL, "blk.0.attn_q: gptq holds no int4:channel: with scales in fp32; "
+                                                     "the nearest that it holds is int4");
+    refuse_as("gptq", BUILTIN, "int8/int8", NULL, "with activations in 8 bits; the nearest that it holds is int8:g128");
+    refuse_as("gptq", BUILTIN, "fp8", NULL, "codes that are no integers; the nearest that it holds is int8:g128");
+    refuse_as("gptq", BUILTIN, "int4:g32", "blk.1.ffn_up int4:g64\n", "blk.1.ffn_up: gptq holds layers of one bit width");
+    refuse_as("gptq", BUILTIN, "int4:g32", "blk.1.ffn_up stored\n", "blk.1.ffn_up: gptq holds models whose linear");
+    refuse_as("gptq", BUILTIN, "int4:g32", "token_embd int4:g32\n", "outside of blocks; the nearest that it holds is fp16");
+    refuse_as("gptq", llama, "int8:g32", NULL, "blk.0.ffn_down: gptq holds no int8:g32: whose groups do not divide the "
+                                               "columns; the nearest that it holds is fp16");
+    refuse_as("gptq", gpt2, "int8:g32", NULL, "in a model with Conv1D layers");
+    free(llama);
+    free(gpt2);
 }
 
 static void test_refusals(void **state)
@@ -446,6 +520,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),    cmocka_unit_test(test_from_gguf), cmocka_unit_test(test_layouts),
         cmocka_unit_test(test_groups),   cmocka_unit_test(test_folding),
+        cmocka_unit_test(test_gptq),      cmocka_unit_test(test_gptq_refusals),
         cmocka_unit_test(test_refusals),  cmocka_unit_test(test_config_there),
         cmocka_unit_test(test_tokenizer_files),
     };

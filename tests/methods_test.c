@@ -11,6 +11,7 @@
 #include "../src/engine/walk.h"
 #include "../src/model/outliers.h"
 #include "../src/quant/calibration.h"
+#include "../src/quant/clip.h"
 #include "../src/quant/llmint8.h"
 #include "../src/quant/quantization.h"
 #include "../src/quant/recipe.h"
@@ -461,6 +462,35 @@ static void test_clip(void **state)
     }
 }
 
+/* Of all 21 ranges the scale of a whole tensor is the best one's. */
+static void test_clip_of_a_tensor(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"int4:tensor:clip", "int4:tensor:asym:clip", "int8:tensor:clip(least=0.2)"};
+    uint64_t seed = 12;
+    for (size_t n = 0; n < 12; n++) {
+        struct layer l = made_layer(1 + random_below(&seed, 40), 1 + random_below(&seed, 100), 3);
+        for (size_t i = 0; i < l.rows * l.cols; i++)
+            l.w[i] = (float)(random_normal(&seed) * exp(random_normal(&seed)));
+        struct scheme s = parsed(schemes[n % 3]), plain = s;
+        double least = (double)s.methods.value[PARAMETER_CLIP_LEAST], best = INFINITY;
+        plain.methods = (struct methods){0};
+        struct packed *p = pack_layer(&l, &s, NULL), *rtn = pack_nearest(&l, plain);
+        struct value_range whole = {0, 0};
+        value_range_add(&whole, l.w, l.rows * l.cols);
+        for (size_t trial = 0; trial < CLIP_TRIALS; trial++) {
+            struct grid grid = quantize_grid(&rtn->matrix, clip_range(whole, trial, least));
+            best = fmin(best, clip_error(&rtn->matrix, grid, l.w, l.rows * l.cols, NULL));
+        }
+        assert_true(p->error.sum_e2 <= rtn->error.sum_e2);
+        if (!(fabs(p->error.sum_e2 - best) <= 1e-9 * best))
+            fail_msg("%s of %zu x %zu: error %g, the least is %g", schemes[n % 3], l.rows, l.cols, p->error.sum_e2, best);
+        packed_unref(p);
+        packed_unref(rtn);
+        free_layer(&l);
+    }
+}
+
 /* ---- input scales and outlier columns -------------------------------------------------------- */
 
 /* What methods do is done in fp32, too, where it changes nothing. */
@@ -476,6 +506,29 @@ static void test_input_scales_change_nothing_in_fp32(void **state)
         assert_true(distance > 0 || i == 4);
         assert_true(distance <= 1e-4);
     }
+    close_fixture(&f);
+}
+
+/* AWQ brings a clip search along, but for clip=0 and where there is nothing to clip. */
+static void test_awq_clips(void **state)
+{
+    (void)state;
+    static const char *const same[][2] = {{"int4:g32:awq", "int4:g32:awq+clip"},
+                                          {"int4:g32:awq+gptq", "int4:g32:awq+clip+gptq"},
+                                          {"fp8:awq", "fp8:awq(clip=0)"}};
+    struct fixture f = open_fixture(&wide);
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        struct weights *a = quantized(&f, same[i][0], NULL), *b = quantized(&f, same[i][1], NULL);
+        for (size_t t = 0; t < a->count; t++)
+            assert_true(a->layer[t]->error.sum_e2 == b->layer[t]->error.sum_e2);
+        weights_unref(a);
+        weights_unref(b);
+    }
+    struct weights *clipped = quantized(&f, "int4:g32:awq", NULL), *whole = quantized(&f, "int4:g32:awq(clip=0)", NULL);
+    int up = model_find(f.model, ROLE_FFN_UP, 0);
+    assert_true(clipped->layer[up]->error.sum_e2 != whole->layer[up]->error.sum_e2);
+    weights_unref(clipped);
+    weights_unref(whole);
     close_fixture(&f);
 }
 
@@ -984,6 +1037,8 @@ int main(void)
         cmocka_unit_test(test_gptq_of_a_dead_column),
         cmocka_unit_test(test_gptq_with_input_scale),
         cmocka_unit_test(test_clip),
+        cmocka_unit_test(test_clip_of_a_tensor),
+        cmocka_unit_test(test_awq_clips),
         cmocka_unit_test(test_input_scales_change_nothing_in_fp32),
         cmocka_unit_test(test_joint_search),
         cmocka_unit_test(test_llmint8_at_its_ends),

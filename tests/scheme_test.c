@@ -206,7 +206,6 @@ static const struct {
     {"int4:awq(alpha=-1)", 16, {"bad value", "'-1'"}},
     {"fp16:gptq", 1, {"gptq is for int8 and int4 weights", "fp16"}},
     {"fp8:clip", 1, {"clip is for int8 and int4 weights", "fp8e4m3"}},
-    {"int8:tensor:clip", 1, {"clip", "channel or gN", "tensor"}},
     {"int4:llmint8", 1, {"llmint8 is for int8 weights", "w8a8:llmint8"}},
     {"int8/int8.static:llmint8", 1, {"llmint8 is for int8 weights", "activations a token"}},
     {"int8:gptq:sym", 11, {"misplaced", "'sym'", "nothing more"}},

@@ -216,6 +216,12 @@ static void draw_histograms(const struct tui *t, const struct packed *p, struct 
     draw_histogram(cell[SCALES], title, d->scale_count ? &d->scales : NULL, NULL, log);
 }
 
+static void leave_out(struct rect *area, int lines)
+{
+    area->row += lines;
+    area->rows -= lines;
+}
+
 void error_draw(struct tui *t, struct rect area)
 {
     int tensor = layers_current_tensor(t);
@@ -230,10 +236,9 @@ void error_draw(struct tui *t, struct rect area)
     int head = area.rows >= 4 ? 2 : 1, line = area.rows >= 10 ? 5 : area.rows - head;
     draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
     struct rect middle = {area.row + head, area.col, area.rows - head - line, area.cols};
-    int methods = middle.rows >= 12 ? error_draw_salient(t->frame, p, middle) : 0;
-    methods += error_draw_comparison(t->frame, p, (struct rect){middle.row + methods, middle.col, middle.rows - methods, middle.cols});
-    middle.row += methods;
-    middle.rows -= methods;
+    leave_out(&middle, error_draw_learning(t->frame, tensor, middle));
+    leave_out(&middle, middle.rows >= 12 ? error_draw_salient(t->frame, p, middle) : 0);
+    leave_out(&middle, error_draw_comparison(t->frame, p, middle));
     if (middle.rows >= 3)
         draw_histograms(t, p, middle);
     draw_number_line(t, p, (struct rect){area.row + area.rows - line, area.col, line, area.cols});

@@ -28,7 +28,7 @@
     X(GROUP_NEXT, CHANGE, K('g'), "g", "Group", "next finer granularity: tensor, channel, groups") \
     X(GROUP_PREVIOUS, CHANGE, K('G'), "G", NULL, "next coarser granularity")                       \
     X(ZERO_POINT, CHANGE, K('z'), "z", "Zero-point", "symmetric or asymmetric (with a zero point)") \
-    X(METHOD_NEXT, CHANGE, K('m'), "m", "Method", "next method: rtn, clip, gptq, awq, smoothquant, llmint8") \
+    X(METHOD_NEXT, CHANGE, K('m'), "m", "Method", "next method: rtn, clip, gptq, awq, smoothquant, llmint8, qat") \
     X(METHOD_PREVIOUS, CHANGE, K('M'), "M", NULL, "previous method")                               \
     X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit",                                     \
       "every choice with its cost in bytes; on Compare: go back to it")                    \
@@ -46,6 +46,7 @@
     X(RACE, KEEP, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop")      \
     X(TUNE, KEEP, K('T'), "T", "Tune", "search the best schemes within a budget; again: stop")     \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
+    X(STOP_LEARNING, CHANGE, K('t'), "t", NULL, "stop learning (qat) and keep the best so far")     \
     X(ALONE, MEASURE, K('E'), "E", NULL, "measure what each layer alone costs; again: stop")       \
     X(COMPARE_METHODS, ERROR, K('C'), "C", NULL, "methods side by side on this layer; again: stop") \
     X(BATCH_MORE, MEASURE, K('b'), "b", NULL, "Roofline: more sequences side by side")          \

@@ -82,7 +82,7 @@ const struct option_info option_table[] = {
      "what all others are compared with, such as fp16; without it the first of several -s and -r"},
     {'o', "output", "FILE", OPTION_STRING, AT(output), 0, 0, FOR_LOGITS | FOR_TUNE | FOR_EXPORT, "file to write"},
     {0, "format", "NAME", OPTION_STRING, AT(format), 0, 0, FOR_EXPORT,
-     "gguf or safetensors; without it by the ending of -o FILE"},
+     "gguf, safetensors or gptq (safetensors in GPTQ's layout); without it by the ending of -o FILE"},
     {0, "json", NULL, OPTION_FLAG, AT(json), 0, 0,
      FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_TUNE | FOR_MACHINE, "one JSON object a line on standard output"},
     {0, "readonly", NULL, OPTION_FLAG, AT(readonly), 0, 0, FOR_TUI,

@@ -9,14 +9,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct export_format *const formats[] = {&gguf_export, &safetensors_export};
+static const struct export_format *const formats[] = {&gguf_export, &safetensors_export, &gptq_export};
 enum { FORMATS = sizeof formats / sizeof *formats, BLOCK = 1 << 20 };
 
 /* ---- formats --------------------------------------------------------------------------------- */
 
 const char *export_format_names(void)
 {
-    return "gguf or safetensors";
+    return "gguf, safetensors or gptq";
 }
 
 static const struct export_format *by_name(const char *name)

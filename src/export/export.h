@@ -16,7 +16,7 @@ struct export_plan {
     struct weights *weights;
     const char *tokenizer_path;  /* of the file with the model's tokenizer; null: there is none */
     const char *path;            /* of the file to write */
-    const char *format;          /* "gguf", "safetensors"; null: by the path's ending */
+    const char *format;          /* "gguf", "safetensors", "gptq"; null: by the path's ending */
 };
 
 struct export;
@@ -43,7 +43,7 @@ const char *export_note(const struct export *job, size_t i);
 /* At any time; before *done nothing stays behind. */
 void export_close(struct export *job);
 
-/* The names of all formats, for messages: "gguf or safetensors". Whether there is one called so. */
+/* The names of all formats, for messages: "gguf, safetensors or gptq". Whether there is one called so. */
 const char *export_format_names(void);
 bool export_format_known(const char *name);
 

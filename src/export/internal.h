@@ -57,7 +57,7 @@ struct export_format {
     /* Files beside it, when it is complete but not in its place; or null. */
     bool (*beside)(struct export *job, struct error *error);
 };
-extern const struct export_format gguf_export, safetensors_export;
+extern const struct export_format gguf_export, safetensors_export, gptq_export;
 
 struct export {
     struct export_plan plan;  /* with copies of its paths */
@@ -78,6 +78,7 @@ struct export {
     float *values;            /* a row's */
     char **notes;
     size_t note_count;
+    const struct quantized_layout *layout; /* safetensors */
     json_t *quantized;        /* safetensors: config.json's quantization_config, or null */
 };
 

@@ -12,16 +12,17 @@ static int by_size(const void *a, const void *b)
     return (p->offset > q->offset) - (p->offset < q->offset);
 }
 
-static bool plan(struct export *job, struct error *error)
+static bool plan(struct export *job, const struct quantized_layout *layout, struct error *error)
 {
     const struct model *m = job->plan.model;
+    job->layout = layout;
     const struct naming naming = {.prefix = job->arch->transposed ? "transformer." : ""};
-    if (!safetensors_begin(job))
+    if (!layout->begin(job))
         return error_set(error, "not enough memory");
     for (int t = 0; t < (int)m->tensor_count; t++)
         if (!safetensors_add(job, &naming, t, error))
             return false;
-    if (!safetensors_end(job, error) || !safetensors_check_beside(job, error))
+    if (!layout->end(job, error) || !safetensors_check_beside(job, error))
         return false;
     for (size_t i = 0; i < job->count; i++)
         job->items[i].offset = i;
@@ -55,5 +56,16 @@ static bool head(struct export *job, FILE *out, struct error *error)
     return true;
 }
 
-const struct export_format safetensors_export = {"safetensors", ".safetensors", 1, plan, head,
+static bool plan_compressed_tensors(struct export *job, struct error *error)
+{
+    return plan(job, &compressed_tensors_layout, error);
+}
+
+static bool plan_gptq(struct export *job, struct error *error)
+{
+    return plan(job, &gptq_layout, error);
+}
+
+const struct export_format safetensors_export = {"safetensors", ".safetensors", 1, plan_compressed_tensors, head,
                                                  safetensors_beside};
+const struct export_format gptq_export = {"gptq", ".safetensors", 1, plan_gptq, head, safetensors_beside};

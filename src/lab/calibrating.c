@@ -20,17 +20,25 @@ static bool any_awaits(const struct lab *lab)
 static void stop(struct lab *lab)
 {
     struct calibrating *c = &lab->calibrating;
+    learning_over(lab);
     quantization_close(c->job);
     free(c->schemes);
     c->job = NULL;
     c->schemes = NULL;
 }
 
+static void forget(struct own_text *own)
+{
+    selftext_close(own->writer);
+    free(own->text.tokens);
+    *own = (struct own_text){0};
+}
+
 void calibrating_end(struct lab *lab)
 {
     stop(lab);
-    selftext_close(lab->calibrating.writer);
-    free(lab->calibrating.text.tokens);
+    forget(&lab->calibrating.text);
+    forget(&lab->calibrating.learning);
 }
 
 /* What cannot be made stays as it is. */
@@ -44,45 +52,79 @@ static void give_up(struct lab *lab, const char *why)
     lab_say(lab, true, "%s", why);
 }
 
-/* ---- the text -------------------------------------------------------------------------------- */
+static struct quantization_plan plan_of(struct lab *lab, const struct scheme *schemes)
+{
+    return (struct quantization_plan){.model = lab->session->model, .pool = lab->session->pool, .from = lab->set,
+                                      .stored = lab->session->stored, .schemes = schemes,
+                                      .text = &lab->calibrating.text.text,
+                                      .learning = &lab->calibrating.learning.text};
+}
 
-static bool make_text(struct lab *lab, const struct tokens *tokens)
+/* ---- the texts -------------------------------------------------------------------------------- */
+
+/* A text that the model writes: `tokens` to learn from or, where that is 0, one to calibrate on. */
+static bool write_own(struct lab *lab, struct own_text *own, size_t tokens, double seconds)
 {
     struct session *s = lab->session;
     struct error error;
-    if (calibration_text_make(&lab->calibrating.text, tokens->ids, tokens->count, session_bos(s), s->context,
-                              &error))
+    if (!own->writer && !making_reference(lab, seconds, &error)) {
+        if (*error.text)
+            give_up(lab, error.text);
+        return false;
+    }
+    if (!own->writer &&
+        !(own->writer = tokens ? selftext_open_to_learn(s, tokens, &error) : selftext_open(s, &error))) {
+        give_up(lab, error.text);
+        return false;
+    }
+    jobs_show(lab, tokens ? "writing a text to learn from" : "writing a text to calibrate on",
+              selftext_fraction(own->writer));
+    if (!selftext_step(own->writer, seconds))
+        return false;
+    selftext_take(own->writer, &own->text);
+    selftext_close(own->writer);
+    own->writer = NULL;
+    return true;
+}
+
+/* A person's own text, the first `most` tokens of it, or one that the model writes. False while there is none. */
+static bool make_text(struct lab *lab, struct own_text *own, size_t most, size_t to_learn, double seconds)
+{
+    struct session *s = lab->session;
+    const struct tokens *given = &s->calibration;
+    struct error error;
+    if (own->text.tokens)
+        return true;
+    if (given->count == 0)
+        return write_own(lab, own, to_learn, seconds);
+    if (calibration_text_make_of(&own->text, given->ids, given->count, most, session_bos(s), s->context, &error))
         return true;
     give_up(lab, error.text);
     return false;
 }
 
-/* A person's own text, or one that the model writes. False while there is none. */
 bool calibrating_text(struct lab *lab, double seconds)
 {
+    return make_text(lab, &lab->calibrating.text, CALIBRATION_MOST, 0, seconds);
+}
+
+/* What schemes learn from, where some do. */
+static bool learning_text(struct lab *lab, double seconds)
+{
     struct calibrating *c = &lab->calibrating;
-    struct session *s = lab->session;
+    struct quantization_plan plan = plan_of(lab, lab->target);
+    size_t tokens = quantization_learns_from(&plan);
     struct error error;
-    if (c->text.tokens)
+    if (tokens == 0)
         return true;
-    if (s->calibration.count > 0)
-        return make_text(lab, &s->calibration);
-    if (!c->writer && !making_reference(lab, seconds, &error)) {
-        if (*error.text)
-            give_up(lab, error.text);
-        return false;
-    }
-    if (!c->writer && !(c->writer = selftext_open(s, &error))) {
+    if (tokens != c->learned)
+        forget(&c->learning);
+    c->learned = tokens;
+    if (!c->learning.text.tokens && !quantization_may_learn(&plan, tokens, &error)) {
         give_up(lab, error.text);
         return false;
     }
-    jobs_show(lab, "writing a text to calibrate on", selftext_fraction(c->writer));
-    if (!selftext_step(c->writer, seconds))
-        return false;
-    selftext_take(c->writer, &c->text);
-    selftext_close(c->writer);
-    c->writer = NULL;
-    return true;
+    return make_text(lab, &c->learning, tokens, tokens, seconds);
 }
 
 /* ---- the job --------------------------------------------------------------------------------- */
@@ -95,9 +137,7 @@ static bool open_job(struct lab *lab)
     c->schemes = malloc(n * sizeof *c->schemes);
     if (c->schemes) {
         memcpy(c->schemes, lab->target, n * sizeof *c->schemes);
-        struct quantization_plan plan = {.model = lab->session->model, .pool = lab->session->pool,
-                                         .from = lab->set, .stored = lab->session->stored,
-                                         .schemes = c->schemes, .text = &c->text};
+        struct quantization_plan plan = plan_of(lab, c->schemes);
         c->job = quantization_open(&plan, &error);
     }
     if (!c->job)
@@ -138,14 +178,15 @@ bool calibrating_slice(struct lab *lab, double seconds)
         stop(lab);
     if (!any_awaits(lab))
         return false;
-    if (!calibrating_text(lab, seconds))
-        return true;
-    if (!c->job && !open_job(lab))
+    if (!c->job && (!learning_text(lab, seconds) || !calibrating_text(lab, seconds) || !open_job(lab)))
         return true;
     jobs_show(lab, quantization_work(c->job), quantization_fraction(c->job));
-    if (!quantization_step(c->job, seconds, &done, &error))
+    if (!quantization_step(c->job, seconds, &done, &error)) {
         give_up(lab, error.text);
-    else if (done)
+        return true;
+    }
+    learning_note(lab, c->job);
+    if (done)
         take_over(lab);
     return true;
 }

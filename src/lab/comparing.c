@@ -36,6 +36,17 @@ void comparing_ask(struct lab *lab)
     }
 }
 
+/* All but what would take minutes. */
+static size_t compared_choices(const struct lab *lab, struct scheme *choices)
+{
+    size_t n = scheme_choices(lab->session->model, lab->compared_tensor, &lab->target[lab->compared_tensor],
+                              CHANGE_METHOD, choices, COMPARED_SCHEMES), kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!methods_have(&choices[i].methods, METHOD_QAT))
+            choices[kept++] = choices[i];
+    return kept;
+}
+
 static bool open_comparison(struct lab *lab, struct error *error)
 {
     struct scheme choices[COMPARED_SCHEMES];
@@ -44,9 +55,8 @@ static bool open_comparison(struct lab *lab, struct error *error)
     struct comparison_plan plan = {.model = s->model, .pool = s->pool, .set = lab->set, .stored = s->stored,
                                    .tensor = lab->compared_tensor, .schemes = choices,
                                    .tokens = lab->evaluation.ids, .token_count = n,
-                                   .text = &lab->calibrating.text};
-    plan.count = scheme_choices(s->model, lab->compared_tensor, &lab->target[lab->compared_tensor], CHANGE_METHOD,
-                                choices, COMPARED_SCHEMES);
+                                   .text = &lab->calibrating.text.text};
+    plan.count = compared_choices(lab, choices);
     lab->comparing = comparison_open(&plan, error);
     return lab->comparing != NULL;
 }

@@ -20,6 +20,7 @@ void frame_unref(struct frame *f)
     roofs_frame_unref(f->roofs);
     depth_unref(f->depth);
     comparison_frame_unref(f->comparison);
+    learning_frame_unref(f->learning);
     detail_unref(f->detail);
     columns_unref(f->columns);
     text_frame_unref(f->text);
@@ -95,6 +96,19 @@ void comparison_frame_unref(struct comparison_frame *c)
 {
     if (c && atomic_fetch_sub(&c->refs, 1) == 1)
         free(c);
+}
+
+struct learning_frame *learning_frame_ref(struct learning_frame *l)
+{
+    if (l)
+        atomic_fetch_add(&l->refs, 1);
+    return l;
+}
+
+void learning_frame_unref(struct learning_frame *l)
+{
+    if (l && atomic_fetch_sub(&l->refs, 1) == 1)
+        free(l);
 }
 
 struct kept_schemes *kept_schemes_ref(struct kept_schemes *k)

@@ -15,6 +15,7 @@
 #include "../measure/sensitivity.h"
 #include "../measure/uncore.h"
 #include "../quant/comparison.h"
+#include "../quant/qat.h"
 #include "../text/tokenizer.h"
 
 enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26, BATCHES = 6 /* 2, 4 ... MOST_SEQUENCES */ };
@@ -101,6 +102,22 @@ struct comparison_frame {
     struct compared of[COMPARED_SCHEMES];
 };
 
+/* What a run of quantization-aware training came to: the loss of its steps and, at some of them (else NAN), the KL
+ * divergence of the text kept aside. Of a long run some steps are left out. */
+enum { LEARNING_POINTS = 256 };
+struct learning_point {
+    size_t step;
+    double loss, kl;
+};
+
+struct learning_frame {
+    atomic_int refs;
+    bool running;
+    struct qat_figures figures;
+    size_t count;
+    struct learning_point of[LEARNING_POINTS];
+};
+
 struct roofs_frame {
     atomic_int refs;
     struct roofs roofs;
@@ -168,6 +185,7 @@ struct frame {
     struct quality_frame quality;
     struct depth_profile *depth; /* of the set in use, or null */
     struct comparison_frame *comparison; /* or null; of whatever layer was asked for last */
+    struct learning_frame *learning; /* or null; of the last run */
     struct detail *detail;      /* of the selected layer, or null while it is being made */
     struct output_frame output; /* of the selected layer */
     struct columns *columns;    /* its inputs, or null */
@@ -200,6 +218,8 @@ struct kept_schemes *kept_schemes_ref(struct kept_schemes *schemes);
 void kept_schemes_unref(struct kept_schemes *schemes);
 struct comparison_frame *comparison_frame_ref(struct comparison_frame *comparison);
 void comparison_frame_unref(struct comparison_frame *comparison);
+struct learning_frame *learning_frame_ref(struct learning_frame *learning);
+void learning_frame_unref(struct learning_frame *learning);
 struct roofs_frame *roofs_frame_ref(struct roofs_frame *roofs);
 void roofs_frame_unref(struct roofs_frame *roofs);
 

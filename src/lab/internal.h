@@ -85,9 +85,14 @@ struct tally {
 
 /* ---- methods that look at activations (calibrating.c) --------------------------------------------- */
 
-struct calibrating {
+struct own_text {
     struct selftext *writer;       /* while the text is written */
     struct calibration_text text;  /* tokens null: none yet */
+};
+
+struct calibrating {
+    struct own_text text, learning; /* to calibrate on; to learn from, ... */
+    size_t learned;                /* ... of so many tokens */
     struct quantization *job;      /* or null */
     struct scheme *schemes;        /* that it makes */
 };
@@ -171,6 +176,7 @@ struct lab {
     bool comparing_asked;
     int compared_tensor;
     struct comparison_frame *comparison; /* as far as it is, or was */
+    struct learning_frame *learning;     /* the same */
     struct detail_job describe;
     struct writer *writer;
     struct tokens evaluation;   /* the text that quality is measured on, once it is known */
@@ -243,6 +249,12 @@ bool calibrating_slice(struct lab *lab, double seconds);
 void calibrating_end(struct lab *lab);
 float calibrating_progress(const struct lab *lab, int tensor); /* 0..1; -1: it is not being made so */
 bool calibrating_text(struct lab *lab, double seconds); /* whether it is there; else works for it, or gives up */
+
+/* learning.c: the curve of quantization-aware training */
+void learning_note(struct lab *lab, const struct quantization *job);
+void learning_over(struct lab *lab); /* the curve stays */
+void learning_ask_stop(struct lab *lab);
+void learning_end(struct lab *lab);
 
 /* comparing.c: methods side by side */
 bool comparing_slice(struct lab *lab, double seconds);

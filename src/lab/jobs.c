@@ -128,6 +128,7 @@ void jobs_end(struct lab *lab)
     racing_end(lab);
     exporting_end(lab);
     calibrating_end(lab);
+    learning_end(lab);
     if (lab->describing)
         detail_end(&lab->describe);
     detail_unref(lab->detail);

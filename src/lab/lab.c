@@ -115,6 +115,9 @@ static void apply(struct lab *lab, const struct command *c)
     case COMMAND_COMPARE_METHODS:
         comparing_ask(lab);
         break;
+    case COMMAND_STOP_LEARNING:
+        learning_ask_stop(lab);
+        break;
     case COMMAND_TUNE:
         tuning_ask(lab, c->text);
         break;

@@ -22,6 +22,7 @@ enum command_kind {
     COMMAND_EVALUATE,
     COMMAND_SENSITIVITY, /* measure what each layer alone costs; again: stop */
     COMMAND_COMPARE_METHODS, /* on the selected tensor; while that runs: stop */
+    COMMAND_STOP_LEARNING, /* quantization-aware training, keeping the best so far */
     COMMAND_TUNE,       /* text: a budget (budget_parse); while a search runs: stop it, keeping the best so far */
     COMMAND_RACE,       /* time all snapshots in rounds; while that runs: stop */
     COMMAND_EXPORT,     /* text: path of a GGUF or safetensors file; while one is written: give it up */

@@ -187,6 +187,7 @@ static struct frame *make_frame(struct lab *lab)
     fill_roofs(lab, f);
     f->depth = depth_ref(lab->depth_profile);
     f->comparison = comparison_frame_ref(lab->comparison);
+    f->learning = learning_frame_ref(lab->learning);
     fill_selection(lab, f);
     fill_snapshots(lab, f);
     f->quality = lab->quality_frame;

@@ -86,7 +86,7 @@ static bool open_job(struct lab *lab, struct error *error)
 {
     struct session *s = lab->session;
     struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
-                             .budget = lab->tuning.budget, .text = &lab->calibrating.text,
+                             .budget = lab->tuning.budget, .text = &lab->calibrating.text.text,
                              .search = lab->tuning.searched.ids, .search_count = lab->tuning.searched.count,
                              .verify = judging_plan(lab), .context = s->context};
     lab->tuning.job = tune_open(&plan, error);

@@ -1,6 +1,7 @@
 /* AWQ (Lin et al. 2023, section 3.2): a weight matters as much as the activations it multiplies, so columns
  * of large mean |x| are scaled up before rounding, s = mean|x|^alpha, and lose less. Alpha is searched in
- * steps of 1/20 (section 3.2, equation 5); scales are normalized to lie around 1. */
+ * steps of 1/20 (section 3.2, equation 5); scales are normalized to lie around 1. The range of every group is
+ * then clipped where that makes the error less (requant.c), as the section's end has it. */
 #include "scaling.h"
 
 #include <math.h>

@@ -88,11 +88,11 @@ static void method_choices(struct list *l, const struct model *m, int tensor, co
                                      BIT(CLIP),
                                      BIT(GPTQ),
                                      BIT(AWQ),
-                                     BIT(AWQ) | BIT(CLIP),
-                                     BIT(AWQ) | BIT(CLIP) | BIT(GPTQ),
+                                     BIT(AWQ) | BIT(GPTQ),
                                      BIT(SMOOTHQUANT),
                                      BIT(SMOOTHQUANT) | BIT(GPTQ),
-                                     BIT(LLMINT8)};
+                                     BIT(LLMINT8),
+                                     BIT(QAT)};
     for (size_t i = 0; i < COUNT(order); i++) {
         struct scheme s = *from;
         for (int method = 0; method < METHOD_COUNT; method++)

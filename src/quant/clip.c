@@ -2,10 +2,15 @@
 
 #include <math.h>
 
-enum { STEPS = 20, PIECE = 256 };
+enum { PIECE = 256 };
 
-static double grid_error(const struct qmatrix *m, struct grid grid, const float *w, size_t n,
-                         const float *importance)
+struct value_range clip_range(struct value_range whole, size_t trial, double least)
+{
+    float share = (float)(1 - (1 - least) * (double)trial / (CLIP_TRIALS - 1));
+    return (struct value_range){whole.min * share, whole.max * share};
+}
+
+double clip_error(const struct qmatrix *m, struct grid grid, const float *w, size_t n, const float *importance)
 {
     float back[PIECE];
     double sum = 0;
@@ -27,11 +32,10 @@ struct grid clip_grid(const struct qmatrix *m, const float *w, size_t n, const f
     struct value_range range = {0, 0};
     value_range_add(&range, w, n);
     struct grid best = quantize_grid(m, range);
-    double best_error = grid_error(m, best, w, n, importance);
-    for (int step = 1; step <= STEPS && best_error > 0; step++) {
-        float share = (float)(1 - (1 - least) * step / STEPS);
-        struct grid grid = quantize_grid(m, (struct value_range){range.min * share, range.max * share});
-        double error = grid_error(m, grid, w, n, importance);
+    double best_error = clip_error(m, best, w, n, importance);
+    for (size_t trial = 1; trial < CLIP_TRIALS && best_error > 0; trial++) {
+        struct grid grid = quantize_grid(m, clip_range(range, trial, least));
+        double error = clip_error(m, grid, w, n, importance);
         if (error < best_error) {
             best = grid;
             best_error = error;

@@ -6,8 +6,15 @@
 
 #include "../../kernels/quantize.h"
 
-/* The grid of n weights of a group whose range, shrunk by a factor of `least` to 1, gives the least sum of
- * importance * (w' - w)^2; importance (n) is 1 where it is null. Never worse than the whole range. */
+enum { CLIP_TRIALS = 21 };
+
+/* The range of a trial of the search: from 0, the whole, to the last, `least` times it. */
+struct value_range clip_range(struct value_range whole, size_t trial, double least);
+
+/* The sum of importance * (w' - w)^2 over n weights on a grid; importance (n) is 1 where it is null. */
+double clip_error(const struct qmatrix *m, struct grid grid, const float *w, size_t n, const float *importance);
+
+/* The grid of n weights of a group that has the least error. Never worse than the whole range. */
 struct grid clip_grid(const struct qmatrix *m, const float *w, size_t n, const float *importance,
                       double least);
 

@@ -77,6 +77,8 @@ static bool open_learning(struct quantization *q, struct error *error)
 static void describe(struct quantization *q)
 {
     struct qat_figures f = qat_figures(q->qat);
+    q->figures = f;
+    q->learned = true;
     if (f.step == 0)
         snprintf(q->work, sizeof q->work, "reading the text to learn from");
     else
@@ -98,6 +100,19 @@ bool learn_step(struct quantization *q, double seconds, struct error *error)
     q->next = 0;
     q->stage = STAGE_LEARNED;
     return true;
+}
+
+bool quantization_figures(const struct quantization *q, struct qat_figures *out)
+{
+    if (q->learned)
+        *out = q->figures;
+    return q->learned;
+}
+
+void quantization_stop_learning(struct quantization *q)
+{
+    if (q->qat)
+        qat_stop(q->qat);
 }
 
 /* Packs the next tensor that learned. */

@@ -68,6 +68,13 @@ bool quantization_step(struct quantization *job, double seconds, bool *done, str
 double quantization_fraction(const struct quantization *job);
 const char *quantization_work(const struct quantization *job);
 
+/* How far what learns has come; false while nothing does. */
+struct qat_figures;
+bool quantization_figures(const struct quantization *job, struct qat_figures *out);
+
+/* Ends the learning at its next step, with the best so far. */
+void quantization_stop_learning(struct quantization *job);
+
 /* The finished set, now the caller's. */
 struct weights *quantization_take(struct quantization *job);
 

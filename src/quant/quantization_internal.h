@@ -60,6 +60,8 @@ struct quantization {
     bool learning;                /* there are tensors that learn: */
     bool *learns;                 /* which ones */
     struct qat *qat;
+    bool learned;                 /* it has figures: */
+    struct qat_figures figures;
     struct hold hold;             /* of the stored weights, meanwhile */
     char work[120];
 };

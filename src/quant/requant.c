@@ -48,12 +48,37 @@ static bool take_calibrated(struct requant *job, const struct calibrated *c, str
     return !c->factor || gptq_open(&job->gptq, m, c->factor, error);
 }
 
-static enum requant_pass first_pass(const struct requant *job)
+/* What of a whole pass over the weights each costs, about. */
+static const double pass_work[] = {
+    [REQUANT_SCAN] = 1, [REQUANT_CLIP] = CLIP_TRIALS, [REQUANT_LOAD] = 1, [REQUANT_SOLVE] = 8, [REQUANT_PACK] = 1};
+
+static bool needs_pass(const struct requant *job, enum requant_pass pass)
 {
     const struct scheme *s = &job->out->matrix.scheme;
-    if (!s->stored && s->granularity == GRANULARITY_TENSOR && !job->learned)
-        return REQUANT_SCAN;
-    return job->solving ? REQUANT_LOAD : REQUANT_PACK;
+    bool whole = !s->stored && s->granularity == GRANULARITY_TENSOR && !job->learned;
+    switch (pass) {
+    case REQUANT_SCAN:
+        return whole;
+    case REQUANT_CLIP:
+        return whole && job->clip_least < 1;
+    case REQUANT_LOAD:
+    case REQUANT_SOLVE:
+        return job->solving;
+    default:
+        return true;
+    }
+}
+
+static enum requant_pass pass_from(const struct requant *job, enum requant_pass pass)
+{
+    while (!needs_pass(job, pass))
+        pass++;
+    return pass;
+}
+
+static double clip_least_of(const struct scheme *s)
+{
+    return s->stored || dtypes[s->weight].kind != DTYPE_KIND_INTEGER ? 1 : methods_clip_least(&s->methods);
 }
 
 bool requant_begin_calibrated(struct requant *job, const struct model *model, int tensor,
@@ -75,7 +100,10 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
     job->row_max = calloc(rows, sizeof *job->row_max);
     job->row_max_col = calloc(rows, sizeof *job->row_max_col);
     job->buffer = calloc((size_t)pool_threads(pool) * 2 * cols, sizeof *job->buffer);
-    bool ok = job->out && job->row_range && job->row_w2 && job->row_e2 && job->row_max &&
+    job->clip_least = clip_least_of(scheme);
+    bool clips = job->clip_least < 1 && scheme->granularity == GRANULARITY_TENSOR;
+    job->row_clip = clips ? malloc(rows * CLIP_TRIALS * sizeof *job->row_clip) : NULL;
+    bool ok = job->out && job->row_range && (job->row_clip || !clips) && job->row_w2 && job->row_e2 && job->row_max &&
               job->row_max_col && job->buffer;
     if (!ok)
         error_set(error, "%s: not enough memory to quantize %zu x %zu", t->name, rows, cols);
@@ -86,7 +114,7 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
     }
     ok = ok && (!calibrated || take_calibrated(job, calibrated, error));
     if (ok) {
-        job->pass = first_pass(job);
+        job->pass = pass_from(job, REQUANT_SCAN);
         job->out->error.row_sqnr_db = calloc(rows, sizeof(float));
         ok = job->out->error.row_sqnr_db || error_set(error, "%s: not enough memory", t->name);
     }
@@ -150,20 +178,29 @@ static void scan_row(struct requant *job, size_t r, float *row)
     value_range_add(&job->row_range[r], row, job->out->matrix.cols);
 }
 
+/* What a row is off by on the grid of each trial, for the scale of the whole tensor. */
+static void clip_row(struct requant *job, size_t r, float *row)
+{
+    const struct qmatrix *m = &job->out->matrix;
+    read_row(job, r, row);
+    for (size_t trial = 0; trial < CLIP_TRIALS; trial++) {
+        struct grid grid = quantize_grid(m, clip_range(job->range, trial, job->clip_least));
+        job->row_clip[r * CLIP_TRIALS + trial] = clip_error(m, grid, row, m->cols, job->importance);
+    }
+}
+
 /* Scales of a row's groups; a whole tensor's is there already. */
 static void choose_grids(struct requant *job, size_t r, const float *row)
 {
     struct qmatrix *m = &job->out->matrix;
-    bool clip = methods_have(&m->scheme.methods, METHOD_CLIP);
-    double least = (double)m->scheme.methods.value[PARAMETER_CLIP_LEAST];
     for (size_t g = 0, c = 0; c < m->cols && m->scheme.granularity != GRANULARITY_TENSOR;
          g++, c += m->group) {
         size_t n = m->cols - c < m->group ? m->cols - c : m->group;
         const float *importance = job->importance ? job->importance + c : NULL;
         struct value_range range = {0, 0};
         value_range_add(&range, row + c, n);
-        quantize_set_grid(m, r, g, clip ? clip_grid(m, row + c, n, importance, least)
-                                        : quantize_grid(m, range));
+        quantize_set_grid(m, r, g, job->clip_least < 1 ? clip_grid(m, row + c, n, importance, job->clip_least)
+                                                       : quantize_grid(m, range));
     }
 }
 
@@ -195,7 +232,7 @@ static void quantize(struct requant *job, size_t r, float *row)
     if (job->solving) {
         gptq_row(&job->gptq, r, row);
         quantize_row_on_grids(m, r, row);
-    } else if (methods_have(&m->scheme.methods, METHOD_CLIP)) {
+    } else if (job->clip_least < 1) {
         choose_grids(job, r, row);
         quantize_row_on_grids(m, r, row);
     } else {
@@ -259,6 +296,11 @@ static void scan_rows(void *arg, size_t begin, size_t end, int thread)
     each_row(arg, begin, end, thread, scan_row);
 }
 
+static void clip_rows(void *arg, size_t begin, size_t end, int thread)
+{
+    each_row(arg, begin, end, thread, clip_row);
+}
+
 static void pack_rows(void *arg, size_t begin, size_t end, int thread)
 {
     struct requant *job = arg;
@@ -267,12 +309,25 @@ static void pack_rows(void *arg, size_t begin, size_t end, int thread)
 
 static void finish_scan(struct requant *job)
 {
-    struct value_range all = {0, 0};
     for (size_t r = 0; r < rows_of(job); r++) {
-        all.min = fminf(all.min, job->row_range[r].min);
-        all.max = fmaxf(all.max, job->row_range[r].max);
+        job->range.min = fminf(job->range.min, job->row_range[r].min);
+        job->range.max = fmaxf(job->range.max, job->row_range[r].max);
     }
-    quantize_tensor_scale(&job->out->matrix, all);
+    quantize_tensor_scale(&job->out->matrix, job->range);
+}
+
+static void finish_clip(struct requant *job)
+{
+    size_t best = 0;
+    double least = INFINITY;
+    for (size_t trial = 0; trial < CLIP_TRIALS; trial++) {
+        double error = 0;
+        for (size_t r = 0; r < rows_of(job); r++)
+            error += job->row_clip[r * CLIP_TRIALS + trial];
+        best = error < least ? trial : best;
+        least = fmin(least, error);
+    }
+    quantize_tensor_scale(&job->out->matrix, clip_range(job->range, best, job->clip_least));
 }
 
 static void finish_pack(struct requant *job)
@@ -310,10 +365,9 @@ static bool pass_step(struct requant *job, struct pool *pool)
 {
     switch (job->pass) {
     case REQUANT_SCAN:
-        if (!pass_panels(job, pool, scan_rows))
-            return false;
-        finish_scan(job);
-        return true;
+        return pass_panels(job, pool, scan_rows);
+    case REQUANT_CLIP:
+        return pass_panels(job, pool, clip_rows);
     case REQUANT_LOAD:
         return pass_panels(job, pool, load_rows);
     case REQUANT_SOLVE:
@@ -323,17 +377,26 @@ static bool pass_step(struct requant *job, struct pool *pool)
     }
 }
 
+static void finish_pass(struct requant *job)
+{
+    if (job->pass == REQUANT_SCAN)
+        finish_scan(job);
+    else if (job->pass == REQUANT_CLIP)
+        finish_clip(job);
+    else if (job->pass == REQUANT_PACK)
+        finish_pack(job);
+}
+
 bool requant_step(struct requant *job, struct pool *pool, double seconds)
 {
     double begin = clock_seconds();
     do {
         if (!pass_step(job, pool))
             continue;
-        if (job->pass == REQUANT_PACK) {
-            finish_pack(job);
+        finish_pass(job);
+        if (job->pass == REQUANT_PACK)
             return true;
-        }
-        job->pass = job->solving ? job->pass + 1 : REQUANT_PACK;
+        job->pass = pass_from(job, job->pass + 1);
         job->panel = 0;
     } while (clock_seconds() - begin <= seconds);
     return false;
@@ -343,16 +406,15 @@ double requant_fraction(const struct requant *job)
 {
     if (!job->out)
         return 1;
-    double part = (double)job->panel / (double)strip_panels(job);
-    if (job->pass == REQUANT_SOLVE)
-        part = (double)job->gptq.done / (double)job->out->matrix.cols;
-    bool two_passes = !job->solving && job->out->matrix.scheme.granularity == GRANULARITY_TENSOR;
-    if (two_passes)
-        return (job->pass == REQUANT_SCAN ? 0 : 0.5) + part / 2;
-    if (job->solving) /* solving is most of it */
-        return job->pass == REQUANT_SOLVE ? 0.1 + 0.8 * part : job->pass == REQUANT_PACK ? 0.9 + part / 10
-                                                                                         : part / 10;
-    return part;
+    double part = job->pass == REQUANT_SOLVE ? (double)job->gptq.done / (double)job->out->matrix.cols
+                                             : (double)job->panel / (double)strip_panels(job);
+    double done = part * pass_work[job->pass], all = 0;
+    for (enum requant_pass pass = REQUANT_SCAN; pass <= REQUANT_PACK; pass++) {
+        double work = needs_pass(job, pass) ? pass_work[pass] : 0;
+        all += work;
+        done += pass < job->pass ? work : 0;
+    }
+    return done / all;
 }
 
 struct packed *requant_take(struct requant *job)
@@ -369,6 +431,7 @@ void requant_end(struct requant *job)
     packed_unref(job->out);
     gptq_close(&job->gptq);
     free(job->row_range);
+    free(job->row_clip);
     free(job->row_w2);
     free(job->row_e2);
     free(job->row_max);

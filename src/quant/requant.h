@@ -31,7 +31,8 @@ struct calibrated {
 
 /* In their order; each a pass over all rows but for the solving, which goes by columns. */
 enum requant_pass {
-    REQUANT_SCAN,  /* for a per-tensor scale: the range */
+    REQUANT_SCAN,  /* for a per-tensor scale: the range ... */
+    REQUANT_CLIP,  /* ... and the errors of smaller ones */
     REQUANT_LOAD,  /* for GPTQ: scales, and weights to work on */
     REQUANT_SOLVE,
     REQUANT_PACK,
@@ -51,7 +52,9 @@ struct requant {
     const struct grid *grids;
     struct gptq gptq;        /* where the scheme asks for it ... */
     bool solving;
-    struct value_range *row_range; /* of that pass */
+    double clip_least;       /* of the search for scales; 1: none */
+    struct value_range *row_range, range; /* of the first pass; of the tensor */
+    double *row_clip;        /* rows x CLIP_TRIALS: errors, of the second */
     double *row_w2, *row_e2; /* sums of each row */
     float *row_max;          /* largest |error| of each row, and its column */
     uint32_t *row_max_col;

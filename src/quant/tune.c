@@ -17,8 +17,8 @@ static const struct {
     const char *scheme;
     bool any, gguf;
 } offers[] = {
-    {"int4:g128:asym:awq+clip+gptq", true, false}, {"int4:g64:asym:awq+clip+gptq", true, false},
-    {"int4:g32:asym:awq+clip+gptq", true, false},  {"int4:g16:asym:awq+clip+gptq", true, false},
+    {"int4:g128:asym:awq+gptq", true, false}, {"int4:g64:asym:awq+gptq", true, false},
+    {"int4:g32:asym:awq+gptq", true, false},  {"int4:g16:asym:awq+gptq", true, false},
     {"int4:g32:clip+gptq", false, true},           {"int4:g32:asym:clip+gptq", false, true},
     {"int8:channel:gptq", true, false},            {"int8:g32:gptq", true, true},
     {"fp16", true, true},

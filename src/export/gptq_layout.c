@@ -1,0 +1,180 @@
+/* Quantized layers as GPTQ's engines have them: see safetensors_types.h. */
+#include "safetensors_types.h"
+
+static size_t codes_of_word(const struct qmatrix *m)
+{
+    return 32 / dtypes[m->scheme.weight].bits;
+}
+
+/* int4 is held so, int8 as a signed byte. */
+static uint32_t unsigned_code(const struct qmatrix *m, int code)
+{
+    return (uint32_t)(code - dtypes[m->scheme.weight].lowest);
+}
+
+/* ---- encoders -------------------------------------------------------------------------------- */
+
+/* Row k: of every row of the matrix the codes of columns k n .. k n + n - 1, which are of one group. */
+static bool encode_codes(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
+                         struct error *error)
+{
+    const struct qmatrix *m = export_matrix(job, item);
+    size_t n = codes_of_word(m);
+    (void)error;
+    for (size_t r = 0; r < m->rows; r++) {
+        int8_t codes[8];
+        uint32_t word = 0;
+        qmatrix_unpack(m, export_source(job, item, r), row * n, n, codes);
+        for (size_t i = 0; i < n; i++)
+            word |= unsigned_code(m, codes[i]) << i * (32 / n);
+        memcpy(out + 4 * r, &word, 4);
+    }
+    return true;
+}
+
+/* Row g: the zero points of all rows' groups g. Symmetric ones are stored less one, as the format `gptq` has it. */
+static bool encode_zeros(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
+                         struct error *error)
+{
+    const struct qmatrix *m = export_matrix(job, item);
+    size_t n = codes_of_word(m);
+    (void)error;
+    for (size_t r = 0; r < m->rows; r += n) {
+        uint32_t word = 0;
+        for (size_t i = 0; i < n; i++) {
+            int zero = qmatrix_zero(m, export_source(job, item, r + i), row);
+            word |= (unsigned_code(m, zero) - !m->scheme.asym) << i * (32 / n);
+        }
+        memcpy(out + 4 * (r / n), &word, 4);
+    }
+    return true;
+}
+
+static bool encode_scales(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
+                          struct error *error)
+{
+    size_t rows = export_matrix(job, item)->rows;
+    (void)error;
+    for (size_t r = 0; r < rows; r++)
+        memcpy(out + 2 * r, &(uint16_t){fp16_encode(export_scale(job, item, export_source(job, item, r), row))}, 2);
+    return true;
+}
+
+static bool encode_groups(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
+                          struct error *error)
+{
+    const struct qmatrix *m = export_matrix(job, item);
+    (void)row, (void)error;
+    for (size_t c = 0; c < m->cols; c++)
+        memcpy(out + 4 * c, &(int32_t){(int32_t)(c / m->group)}, 4);
+    return true;
+}
+
+static const struct export_type codes = {"I32", 4, encode_codes}, zeros = {"I32", 4, encode_zeros},
+                                scales = {"F16", 2, encode_scales}, groups = {"I32", 4, encode_groups};
+
+/* ---- what it holds --------------------------------------------------------------------------- */
+
+/* The nearest scheme that the layout has: integers in groups that divide the columns. */
+static struct scheme nearest_of(const struct qmatrix *m)
+{
+    bool integer = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
+    struct scheme s = scheme_default(integer ? m->scheme.weight : DTYPE_INT8);
+    s.granularity = GRANULARITY_GROUP;
+    s.asym = integer && m->scheme.asym;
+    s.group = m->scheme.granularity == GRANULARITY_GROUP ? m->scheme.group : 128;
+    while (s.group >= 2 * SCHEME_MIN_GROUP && m->cols % s.group != 0)
+        s.group /= 2;
+    if (m->cols % s.group != 0)
+        s = scheme_default(DTYPE_FP16);
+    return s;
+}
+
+/* Why it does not hold a matrix; null where it does. */
+static const char *obstacle(const struct qmatrix *m)
+{
+    const struct scheme *s = &m->scheme;
+    if (dtypes[s->weight].kind != DTYPE_KIND_INTEGER)
+        return "codes that are no integers";
+    if (dtypes[s->act].bits == 8)
+        return "with activations in 8 bits";
+    if (m->intake && m->intake->outliers)
+        return "columns in fp16 among integers";
+    if (s->granularity != GRANULARITY_GROUP)
+        return "with scales in fp32";
+    if (m->cols % s->group != 0)
+        return "whose groups do not divide the columns";
+    if (s->group % codes_of_word(m) != 0 || m->rows % codes_of_word(m) != 0)
+        return "of a shape whose codes do not fill words of 32 bits";
+    return NULL;
+}
+
+/* All layers have the bits, group and symmetry of the first. */
+static bool agrees(struct export *job, int t, const struct scheme *s, struct error *error)
+{
+    json_t *q = job->quantized;
+    json_int_t bits = (json_int_t)dtypes[s->weight].bits, group = (json_int_t)s->group;
+    if (!json_object_get(q, "bits")) {
+        json_object_set_new(q, "bits", json_integer(bits));
+        json_object_set_new(q, "group_size", json_integer(group));
+        json_object_set_new(q, "sym", json_boolean(!s->asym));
+        json_object_set_new(q, "checkpoint_format", json_string(s->asym ? "gptq_v2" : "gptq"));
+        return true;
+    }
+    bool same = json_integer_value(json_object_get(q, "bits")) == bits &&
+                json_integer_value(json_object_get(q, "group_size")) == group &&
+                json_is_true(json_object_get(q, "sym")) == !s->asym;
+    return same || error_set(error, "%s: gptq holds layers of one bit width, group size and symmetry; expected those "
+                                    "of the layers before", job->plan.model->tensors[t].name);
+}
+
+/* ---- the layout ------------------------------------------------------------------------------ */
+
+static bool begin(struct export *job)
+{
+    job->quantized = json_pack("{s:s, s:b, s:b}", "quant_method", "gptq", "desc_act", 0, "lm_head", 0);
+    return job->quantized;
+}
+
+static bool add_layer(struct export *job, const struct naming *naming, int t, struct error *error)
+{
+    const struct qmatrix *m = &job->plan.weights->layer[t]->matrix;
+    const struct role_info *role = &roles[job->plan.model->tensors[t].role];
+    struct scheme nearest = scheme_default(DTYPE_FP16);
+    if (!role->linear || !role->in_block)
+        return export_refuse(job, t, "gptq", &nearest, "outside of blocks", error);
+    if (job->arch->transposed)
+        return export_refuse(job, t, "gptq", &nearest, "in a model with Conv1D layers", error);
+    const char *why = obstacle(m);
+    nearest = nearest_of(m);
+    if (why)
+        return export_refuse(job, t, "gptq", &nearest, why, error);
+    size_t n = codes_of_word(m);
+    return agrees(job, t, &m->scheme, error) &&
+           safetensors_add_part(job, naming, t, &codes, "qweight", m->cols / n, m->rows, 4 * m->rows, error) &&
+           safetensors_add_part(job, naming, t, &scales, "scales", m->groups, m->rows, 2 * m->rows, error) &&
+           safetensors_add_part(job, naming, t, &zeros, "qzeros", m->groups, m->rows / n, 4 * (m->rows / n),
+                                error) &&
+           safetensors_add_vector(job, naming, t, &groups, "g_idx", m->cols, error);
+}
+
+/* Its engines take every linear layer inside blocks for a quantized one. */
+static bool end(struct export *job, struct error *error)
+{
+    const struct model *m = job->plan.model;
+    if (!json_object_get(job->quantized, "bits")) {
+        json_decref(job->quantized);
+        job->quantized = NULL;
+        return true;
+    }
+    for (size_t i = 0; i < job->count; i++) {
+        const struct export_item *item = &job->items[i];
+        const struct role_info *role = &roles[m->tensors[item->tensor].role];
+        if (safetensors_is_plain(item) && role->linear && role->in_block)
+            return error_set(error, "%s: gptq holds models whose linear layers inside blocks are all quantized; "
+                                    "expected the scheme of the others", m->tensors[item->tensor].name);
+    }
+    return true;
+}
+
+const struct quantized_layout gptq_layout = {begin, add_layer, end};

@@ -1,0 +1,82 @@
+/* The Error screen's curve of quantization-aware training. */
+#include "canvas.h"
+#include "error.h"
+
+#include <math.h>
+
+enum { CURVE_LINES = 6, LEAST_LINES = 14 /* of the area that the curve is drawn in */ };
+
+static bool learns(const struct frame *f, int tensor)
+{
+    const struct scheme *wanted = &f->layers[tensor].wanted, *now = &f->set->layer[tensor]->matrix.scheme;
+    return (!wanted->stored && methods_have(&wanted->methods, METHOD_QAT)) ||
+           (!now->stored && methods_have(&now->methods, METHOD_QAT));
+}
+
+static void span(double value, double *least, double *most)
+{
+    if (!(value > 0))
+        return;
+    *least = fmin(*least, value);
+    *most = fmax(*most, value);
+}
+
+/* The loss as a line, the KL divergence of the text kept aside as marks joined by another, on one logarithmic
+ * scale. */
+static void draw_curve(const struct learning_frame *l, struct rect area)
+{
+    struct canvas c;
+    double least = INFINITY, most = 0;
+    const struct learning_point *loss = NULL, *kl = NULL;
+    for (size_t i = 0; i < l->count; i++) {
+        span(l->of[i].loss, &least, &most);
+        span(l->of[i].kl, &least, &most);
+    }
+    if (!(least <= most) || !canvas_begin(&c, area, (struct axis){0, (double)l->figures.steps, false},
+                                          (struct axis){least / 1.1, most * 1.1, true}))
+        return;
+    for (size_t i = 0; i < l->count; i++) {
+        const struct learning_point *p = &l->of[i];
+        if (p->loss > 0 && loss)
+            canvas_line(&c, (double)loss->step, loss->loss, (double)p->step, p->loss, STYLE_DIM);
+        if (p->kl > 0 && kl)
+            canvas_line(&c, (double)kl->step, kl->kl, (double)p->step, p->kl, STYLE_SECOND);
+        loss = p->loss > 0 ? p : loss;
+        kl = p->kl > 0 ? p : kl;
+    }
+    canvas_draw(&c);
+    for (size_t i = 0; i < l->count; i++)
+        if (l->of[i].kl > 0)
+            canvas_text(&c, (double)l->of[i].step, l->of[i].kl, STYLE_GOOD, "o");
+    canvas_end(&c);
+}
+
+static int draw_figures(const struct learning_frame *l, struct rect area)
+{
+    const struct qat_figures *f = &l->figures;
+    int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "learning%s  ",
+                          l->running ? " (t stops)" : ", over");
+    col += draw_format(area.row, area.col + col, area.cols - col, STYLE_PLAIN, false, "step %zu/%zu", f->step,
+                       f->steps);
+    if (!isnan(f->kl_best))
+        col += draw_format(area.row, area.col + col, area.cols - col, STYLE_GOOD, false,
+                           "  KL %.3g, at first %.3g, best %.3g", f->kl_last, f->kl_first, f->kl_best);
+    if (f->step > 0)
+        draw_format(area.row, area.col + col, area.cols - col, STYLE_DIM, false, "  loss %.3g  rate %.1e", f->loss,
+                    f->rate);
+    return 1;
+}
+
+int error_draw_learning(const struct frame *f, int tensor, struct rect area)
+{
+    const struct learning_frame *l = f->learning;
+    if (!l || area.rows < 1 || !learns(f, tensor))
+        return 0;
+    int used = draw_figures(l, area);
+    if (area.rows < LEAST_LINES || l->count < 2)
+        return used;
+    draw_curve(l, (struct rect){area.row + used, area.col, CURVE_LINES, area.cols});
+    draw_text(area.row + used + CURVE_LINES, area.col, area.cols, STYLE_DIM, false,
+              "o KL of the text kept aside, against the stored model; the line is the loss; logarithmic, by step");
+    return used + CURVE_LINES + 1;
+}
