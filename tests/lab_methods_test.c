@@ -1,7 +1,6 @@
 /* Methods that look at activations, in the lab: chosen, made in the background, undone, given up. */
 #include "labwork.h"
 
-
 static const struct packed *packed_of(const struct frame *f, const char *name)
 {
     return f->set->layer[tensor(name)];
@@ -123,6 +122,77 @@ static void test_another_mind(void **state)
     lab_stop(lab); /* while it runs */
 }
 
+/* ---- learning -------------------------------------------------------------------------------- */
+
+static bool has_learned(const struct frame *f, const void *steps)
+{
+    return f->learning && f->learning->figures.step >= *(const size_t *)steps;
+}
+
+/* Steps rise, every point has a loss but the first, some are judged, and the best is the least of those. */
+static void check_curve(const struct learning_frame *l)
+{
+    double best = INFINITY;
+    size_t judged = 0;
+    assert_true(l->count >= 2 && l->count <= LEARNING_POINTS);
+    for (size_t i = 0; i < l->count; i++) {
+        const struct learning_point *p = &l->of[i];
+        assert_true(i == 0 || p->step > l->of[i - 1].step);
+        assert_true(p->step == 0 || p->loss > 0);
+        judged += isnan(p->kl) ? 0 : 1;
+        best = isnan(p->kl) ? best : fmin(best, p->kl);
+    }
+    assert_true(judged >= 1 && best == l->figures.kl_best);
+    assert_int_equal(l->of[l->count - 1].step, l->figures.step);
+}
+
+/* Stopped, the best so far is in use; undone, the stored weights are. */
+static void test_learning_is_stopped(void **state)
+{
+    struct lab *lab = start();
+    int all[2] = {tensor("blk.0.attn_q"), tensor("blk.1.ffn_up")};
+    size_t some = 12;
+    (void)state;
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_STOP_LEARNING});
+    assert_true(f->status_is_error);
+    frame_unref(f);
+    ask_only(lab, set_command(all, 2, "int4:channel:qat(steps=100000,text=2048,batch=256)"));
+    f = await(lab, has_learned, &some, "twelve steps");
+    assert_true(f->learning->running && f->pending == 2);
+    assert_non_null(strstr(f->job, "learning"));
+    check_curve(f->learning);
+    frame_unref(f);
+    send(lab, (struct command){.kind = COMMAND_STOP_LEARNING});
+    f = settled(lab);
+    assert_false(f->learning->running);
+    assert_true(f->learning->figures.step < 100000);
+    check_curve(f->learning);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(methods_have(&f->set->layer[all[i]]->matrix.scheme.methods, METHOD_QAT));
+    check_error(packed_of(f, "blk.0.attn_q"));
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_UNDO});
+    assert_true(packed_of(f, "blk.0.attn_q")->matrix.scheme.stored && f->pending == 0);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+/* A long run keeps its curve in bounds; a text of another length is written anew. */
+static void test_learning_to_the_end(void **state)
+{
+    struct lab *lab = start();
+    (void)state;
+    frame_unref(set(lab, "blk.2.attn_v", "int8:qat(steps=3,text=1024,batch=16)"));
+    struct frame *f = set(lab, "blk.2.attn_v", "int4:g32:qat(steps=700,text=512,batch=16)");
+    assert_false(f->learning->running);
+    assert_int_equal(f->learning->figures.step, 700);
+    check_curve(f->learning);
+    frame_unref(f);
+    int t = tensor("blk.2.attn_v");
+    ask_only(lab, set_command(&t, 1, "int8:qat(steps=100000,text=1024)"));
+    lab_stop(lab); /* while it runs, or while its text is written */
+}
+
 static void test_text_too_short(void **state)
 {
     int32_t ids[10] = {3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
@@ -145,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_method), cmocka_unit_test(test_undo_recomputes_nothing),
         cmocka_unit_test(test_cycle),        cmocka_unit_test(test_another_mind),
+        cmocka_unit_test(test_learning_is_stopped), cmocka_unit_test(test_learning_to_the_end),
         cmocka_unit_test(test_text_too_short),
     };
     return cmocka_run_group_tests(tests, open_session, close_session);

@@ -324,7 +324,7 @@ static void test_large(void **state)
     schemes_set_linear(m, parsed("int4:qat"), schemes);
     struct weights *stored = weights_stored(m);
     struct quantization_plan plan = {.model = m, .pool = pool, .from = stored, .stored = stored, .schemes = schemes};
-    assert_int_equal(quantization_learns_from(&plan), 65536);
+    assert_int_equal(quantization_learns_from(&plan), 262144);
     assert_false(quantization_may_learn(&plan, 65536, &error));
     print_message("%s\n", error.text);
     assert_non_null(strstr(error.text, "up to 200 million parameters"));

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { CURVE_LINES = 6, LEAST_LINES = 14 /* of the area that the curve is drawn in */ };
+enum { CURVE_LINES = 7, LEAST_LINES = 14 /* of the area that the curve is drawn in */ };
 
 static bool learns(const struct frame *f, int tensor)
 {
@@ -22,19 +22,22 @@ static void span(double value, double *least, double *most)
 }
 
 /* The loss as a line, the KL divergence of the text kept aside as marks joined by another, on one logarithmic
- * scale. */
+ * scale, of which the last line tells. */
 static void draw_curve(const struct learning_frame *l, struct rect area)
 {
     struct canvas c;
+    struct rect plot = {area.row, area.col, area.rows - 1, area.cols};
     double least = INFINITY, most = 0;
     const struct learning_point *loss = NULL, *kl = NULL;
     for (size_t i = 0; i < l->count; i++) {
         span(l->of[i].loss, &least, &most);
         span(l->of[i].kl, &least, &most);
     }
-    if (!(least <= most) || !canvas_begin(&c, area, (struct axis){0, (double)l->figures.steps, false},
+    if (!(least <= most) || !canvas_begin(&c, plot, (struct axis){0, (double)l->figures.steps, false},
                                           (struct axis){least / 1.1, most * 1.1, true}))
         return;
+    draw_format(area.row + plot.rows, area.col, area.cols, STYLE_DIM, false,
+                "by step, from %.2g to %.2g, logarithmic; o the KL of the text kept aside, else the loss", least, most);
     for (size_t i = 0; i < l->count; i++) {
         const struct learning_point *p = &l->of[i];
         if (p->loss > 0 && loss)
@@ -76,7 +79,5 @@ int error_draw_learning(const struct frame *f, int tensor, struct rect area)
     if (area.rows < LEAST_LINES || l->count < 2)
         return used;
     draw_curve(l, (struct rect){area.row + used, area.col, CURVE_LINES, area.cols});
-    draw_text(area.row + used + CURVE_LINES, area.col, area.cols, STYLE_DIM, false,
-              "o KL of the text kept aside, against the stored model; the line is the loss; logarithmic, by step");
-    return used + CURVE_LINES + 1;
+    return used + CURVE_LINES;
 }
