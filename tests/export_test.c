@@ -463,7 +463,7 @@ static void test_paths(void **state)
     char *copy = path_in(folder, "model.gguf"), *missing = path_in(folder, "no/such/out.gguf");
     char *nameless = path_in(folder, "out.bin");
     refuse(BUILTIN, NULL, NULL, nameless, NULL, "expected one that ends in .gguf or .safetensors");
-    refuse(BUILTIN, NULL, NULL, target, "onnx", "format 'onnx' is unknown; expected gguf or safetensors");
+    refuse(BUILTIN, NULL, NULL, target, "onnx", "format 'onnx' is unknown; expected gguf, safetensors or gptq");
     refuse(BUILTIN, NULL, NULL, folder, "gguf", "is a folder");
     refuse(BUILTIN, NULL, NULL, missing, NULL, "cannot be written: No such file");
     refuse(BUILTIN, NULL, NULL, "/dev/full", "gguf", "cannot be written: No space left");
