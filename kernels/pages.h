@@ -10,7 +10,8 @@ enum { PAGES_HUGE = 1 << 21 };
 /* size bytes, not initialised and not yet touched: the thread that first writes a page decides which
  * NUMA node holds it. Begins on a cache line; from a page's size on at a page, so that copies of one matrix lie
  * alike in the caches (elsewhere in a page, equal schemes differed by up to 4 % in speed); from PAGES_HUGE bytes on
- * at a huge page, for which the system is then asked. Null when memory is short; size 0 gives memory too. Free with pages_free. */
+ * at a huge page, for which the system is then asked. Null when memory is short; size 0 gives memory too. Free with
+ * pages_free. */
 void *pages_alloc(size_t size);
 void pages_free(void *memory);
 

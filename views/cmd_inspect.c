@@ -196,8 +196,8 @@ static void report_text(const struct batch *b, int tensor, const struct measured
     else if (measured->alone)
         snprintf(alone, sizeof alone, "%8s ", "-");
     if (!rule_text(measured, model, tensor, last, sizeof last))
-        snprintf(last, sizeof last, "%s", measured->recipe.count ? "-"
-                                                                 : guidance_name(tensor_advice(model, tensor).guidance));
+        snprintf(last, sizeof last, "%s",
+                 measured->recipe.count ? "-" : guidance_name(tensor_advice(model, tensor).guidance));
     printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8.3g %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
            w->scheme, scheme_print(&m->scheme, scheme), format_bytes(bytes, (double)m->bytes),
            8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,

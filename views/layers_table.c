@@ -220,7 +220,8 @@ static void draw_cells(const struct tui *t, const struct row *r, const int *widt
 static enum column_id by_title(const char *title, size_t n)
 {
     int k = 0;
-    while (k < COLUMNS_COUNT && !(strlen(columns_table[k].title) == n && strncasecmp(columns_table[k].title, title, n) == 0))
+    while (k < COLUMNS_COUNT &&
+           !(strlen(columns_table[k].title) == n && strncasecmp(columns_table[k].title, title, n) == 0))
         k++;
     return (enum column_id)k;
 }

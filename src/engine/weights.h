@@ -15,7 +15,8 @@ struct weight_error {
     double sum_e2;       /* sum of squared errors */
     float max_abs;       /* largest |error| ... */
     size_t max_row, max_col; /* ... and where it sits */
-    float *row_sqnr_db;  /* SQNR of each row (rows), +infinity where exact; null for stored ones that are the reference */
+    float *row_sqnr_db;  /* SQNR of each row (rows), +infinity where exact; null for stored ones that are the
+                          * reference */
 };
 
 /* 10 log10 (sum w^2 / sum e^2) in dB; +infinity when there is no error. */

@@ -40,7 +40,8 @@ extern const struct quantized_layout compressed_tensors_layout, gptq_layout;
 /* Adds what stands for a tensor, and notes its scheme where it is quantized. */
 bool safetensors_add(struct export *job, const struct naming *naming, int tensor, struct error *error);
 
-/* For layouts: a part of a layer, NAME.suffix; with 0 columns a vector of `rows` elements. Null when memory is short. */
+/* For layouts: a part of a layer, NAME.suffix; with 0 columns a vector of `rows` elements. Null when memory is
+ * short. */
 struct export_item *safetensors_add_part(struct export *job, const struct naming *naming, int tensor,
                                          const struct export_type *type, const char *suffix, size_t rows,
                                          size_t cols, size_t row_bytes, struct error *error);

@@ -33,7 +33,8 @@ static bool take_over(struct lab *lab)
             cache_add(&lab->cache, best.set->layer[i]);
     edits_use(lab, best.schemes);
     edits_snapshot(lab);
-    lab_say(lab, false, "found %.3f bits/weight with KL %.3g measured (snapshot %c; u takes it back, w writes it, o exports it)",
+    lab_say(lab, false,
+            "found %.3f bits/weight with KL %.3g measured (snapshot %c; u takes it back, w writes it, o exports it)",
             best.bits_per_weight, best.quality.kl, lab->snapshots[lab->snapshot_count - 1].label);
     return true;
 }

@@ -67,8 +67,8 @@ const char *guidance_name(enum guidance guidance);
 
 struct model;
 
-/* The same for one tensor of a model or its KV cache (kv_index): a very small layer is better left alone whatever its role, and a
- * tied embedding is the head, too. */
+/* The same for one tensor of a model or its KV cache (kv_index): a very small layer is better left alone whatever
+ * its role, and a tied embedding is the head, too. */
 struct advice {
     enum guidance guidance;
     const char *text;

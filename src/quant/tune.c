@@ -293,11 +293,11 @@ static bool refuse_budget(const struct tune *t, struct error *error)
     const struct budget *b = &t->plan.budget;
     double least = t->knapsack.least;
     if (b->min_rate > 0)
-        return error_set(error, "--min-tokens-per-second %g cannot be reached: the fastest choice is predicted to reach "
-                                "%.1f", b->min_rate, 1 / (least + other_seconds(t)));
+        return error_set(error, "--min-tokens-per-second %g cannot be reached: the fastest choice is predicted to "
+                                "reach %.1f", b->min_rate, 1 / (least + other_seconds(t)));
     if (b->max_bits > 0)
-        return error_set(error, "--max-bits %g cannot be reached: the smallest choice has %.3f bits a weight", b->max_bits,
-                         8 * least / linear_weights(t));
+        return error_set(error, "--max-bits %g cannot be reached: the smallest choice has %.3f bits a weight",
+                         b->max_bits, 8 * least / linear_weights(t));
     return error_set(error, "--max-size %.0f cannot be reached: the smallest choice has %.0f bytes", b->max_size,
                      least + other_bytes(t));
 }
