@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { CURVE_LINES = 7, LEAST_LINES = 14 /* of the area that the curve is drawn in */ };
+enum { CURVE_LINES = 7, LEAST_LINES = 14 /* of the area where the curve comes before histograms */ };
 
 static bool learns(const struct frame *f, int tensor)
 {
@@ -37,7 +37,7 @@ static void draw_curve(const struct learning_frame *l, struct rect area)
                                           (struct axis){least / 1.1, most * 1.1, true}))
         return;
     draw_format(area.row + plot.rows, area.col, area.cols, STYLE_DIM, false,
-                "by step, from %.2g to %.2g, logarithmic; o the KL of the text kept aside, else the loss", least, most);
+                "o: KL of the text kept aside; line: loss; by step, %.2g to %.2g, logarithmic", least, most);
     for (size_t i = 0; i < l->count; i++) {
         const struct learning_point *p = &l->of[i];
         if (p->loss > 0 && loss)
@@ -59,13 +59,13 @@ static int draw_figures(const struct learning_frame *l, struct rect area)
     const struct qat_figures *f = &l->figures;
     int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "learning%s  ",
                           l->running ? " (t stops)" : ", over");
-    col += draw_format(area.row, area.col + col, area.cols - col, STYLE_PLAIN, false, "step %zu/%zu", f->step,
+    col += draw_format(area.row, area.col + col, area.cols - col, STYLE_PLAIN, false, "%zu/%zu", f->step,
                        f->steps);
     if (!isnan(f->kl_best))
         col += draw_format(area.row, area.col + col, area.cols - col, STYLE_GOOD, false,
-                           "  KL %.3g, at first %.3g, best %.3g", f->kl_last, f->kl_first, f->kl_best);
+                           "  KL %.2g (first %.2g, best %.2g)", f->kl_last, f->kl_first, f->kl_best);
     if (f->step > 0)
-        draw_format(area.row, area.col + col, area.cols - col, STYLE_DIM, false, "  loss %.3g  rate %.1e", f->loss,
+        draw_format(area.row, area.col + col, area.cols - col, STYLE_DIM, false, "  loss %.2g  rate %.1e", f->loss,
                     f->rate);
     return 1;
 }
@@ -75,9 +75,9 @@ int error_draw_learning(const struct frame *f, int tensor, struct rect area)
     const struct learning_frame *l = f->learning;
     if (!l || area.rows < 1 || !learns(f, tensor))
         return 0;
-    int used = draw_figures(l, area);
-    if (area.rows < LEAST_LINES || l->count < 2)
+    int used = draw_figures(l, area), left = area.rows - used, lines = left < CURVE_LINES ? left : CURVE_LINES;
+    if (l->count < 2 || lines < 4 || (!l->running && area.rows < LEAST_LINES))
         return used;
-    draw_curve(l, (struct rect){area.row + used, area.col, CURVE_LINES, area.cols});
-    return used + CURVE_LINES;
+    draw_curve(l, (struct rect){area.row + used, area.col, lines, area.cols});
+    return used + lines;
 }
