@@ -1,0 +1,53 @@
+/* qat_internal.h - what the files of the job share. */
+#ifndef QTOP_QAT_INTERNAL_H
+#define QTOP_QAT_INTERNAL_H
+
+#include "../engine/sampler.h"
+#include "../train/adamw.h"
+#include "../train/fake.h"
+#include "../train/network.h"
+#include "qat.h"
+
+/* A layer that learns. */
+struct learner {
+    int tensor;
+    size_t count;            /* weights */
+    struct fake fake;
+    float *w, *rounded, *gradient, *m, *v, *best; /* count each */
+    float *scale_m, *scale_v; /* of the logarithms of scales */
+    struct grid *best_grids;
+};
+
+enum phase { PHASE_TEACH, PHASE_JUDGE, PHASE_TRAIN, PHASE_DONE };
+
+struct qat {
+    struct qat_plan plan;
+    struct network net;
+    float *cosines, *sines;
+    float **stored;            /* a tensor: its stored weights, fp32 */
+    float **others;            /* of those that the set holds otherwise */
+    struct learner *learners;
+    size_t learner_count;
+    size_t steps, batch;       /* batch: windows of a pass */
+    size_t windows, judged;    /* the text's; the last `judged` of them are kept aside */
+    double rate, share;
+    struct adamw adamw;
+    float *hidden;             /* windows x length x dim: the stored model's input of the head */
+    float *teacher, *capped;   /* n x vocab; capped where the model caps logits */
+    float *loss_scratch;       /* 2 vocab a thread */
+    double *losses;            /* n */
+    int32_t *tokens;           /* n: of the pass under way */
+    size_t *chosen;            /* batch: its windows */
+    size_t *order, order_next; /* windows to learn from, shuffled */
+    struct sampler random;     /* of that order */
+
+    enum phase phase;
+    size_t at;                 /* in a pass: embedding, blocks, head; then backward */
+    size_t next;               /* window of the phase */
+    double judged_loss;
+    bool stopped;
+    struct qat_figures figures;
+    char note[160];
+};
+
+#endif

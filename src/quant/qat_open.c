@@ -1,0 +1,268 @@
+/* Whether quantization-aware training fits, and opening and closing it: see qat.h. */
+#include "../../kernels/dispatch.h"
+#include "../engine/context.h"
+#include "../engine/memory.h"
+#include "qat_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LEAST_WINDOWS = 4,
+    JUDGED_SHARE = 8,   /* one window in so many is kept aside, ... */
+    JUDGED_MOST = 4096, /* ... up to about so many tokens */
+};
+
+/* ---- whether it fits ------------------------------------------------------------------------- */
+
+static const struct scheme *first_scheme(const struct qat_plan *p)
+{
+    size_t t = 0;
+    while (!p->learns[t])
+        t++;
+    return &p->schemes[t];
+}
+
+static float parameter(const struct qat_plan *p, enum parameter which)
+{
+    return first_scheme(p)->methods.value[which];
+}
+
+/* Tokens of a window, of which a text has some at least. */
+static size_t length_of(const struct qat_plan *p)
+{
+    size_t share = p->count / LEAST_WINDOWS;
+    return p->window < share ? p->window : share;
+}
+
+static size_t batch_of(const struct qat_plan *p)
+{
+    size_t windows = (size_t)parameter(p, PARAMETER_BATCH) / length_of(p);
+    size_t there = p->count / length_of(p);
+    return windows < 1 ? 1 : windows < there ? windows : there;
+}
+
+static size_t judged_of(const struct qat_plan *p)
+{
+    size_t length = length_of(p), windows = p->count / length, most = JUDGED_MOST / length;
+    size_t judged = windows / JUDGED_SHARE < most ? windows / JUDGED_SHARE : most;
+    return judged < 1 ? 1 : judged;
+}
+
+/* Of a model that no text says yet how to cut, for windows of one batch. */
+static bool count_bytes(const struct qat_plan *p, size_t *bytes)
+{
+    const struct hyper *h = &p->model->hyper;
+    size_t batch = batch_of(p), n = batch * length_of(p), learned = 0;
+    if (!network_bytes(p->model, batch, length_of(p), pool_threads(p->pool), bytes))
+        return false;
+    for (size_t t = 0; t < p->model->tensor_count; t++)
+        learned += p->learns[t] ? p->model->tensors[t].stored.rows * p->model->tensors[t].stored.cols : 0;
+    double all = (double)*bytes + 4 * ((double)p->model->parameters * 2 + (double)learned * 6.5 +
+                                       (double)p->count * (double)h->dim + 2 * (double)n * (double)h->vocab);
+    *bytes = (size_t)all;
+    return all < (double)(SIZE_MAX / 2);
+}
+
+bool qat_fits(const struct qat_plan *p, struct error *error)
+{
+    size_t bytes;
+    if (p->count < LEAST_WINDOWS * 16)
+        return error_set(error, "a text of %zu tokens is too short to learn from; expected at least %d", p->count,
+                         LEAST_WINDOWS * 16);
+    if (!count_bytes(p, &bytes))
+        return error_set(error, "qat: the memory it needs is too large to address");
+    if (p->model->parameters > QAT_MOST_PARAMETERS)
+        return error_set(error, "qat is for models of up to %d million parameters; this one has %.0f million and "
+                                "would need %.1f GB", QAT_MOST_PARAMETERS / 1000000,
+                         (double)p->model->parameters / 1e6, (double)bytes / 1e9);
+    return memory_check("quantization-aware training", bytes, error);
+}
+
+/* Layers that learn together are one run with one setting. */
+static bool check_schemes(const struct qat_plan *p, struct error *error)
+{
+    const struct scheme *first = first_scheme(p);
+    for (size_t t = 0; t < p->model->tensor_count; t++) {
+        if (!p->learns[t])
+            continue;
+        if (roles[p->model->tensors[t].role].vector)
+            return error_set(error, "%s: qat is for matrices", p->model->tensors[t].name);
+        if (!methods_equal(&p->schemes[t].methods, &first->methods))
+            return error_set(error, "%s: layers that learn together have the same parameters of qat",
+                             p->model->tensors[t].name);
+    }
+    return true;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+struct decoding {
+    const struct qmatrix *m;
+    float *out;
+    bool stored;
+};
+
+static void decode_rows(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct decoding *d = arg;
+    (void)thread;
+    for (size_t r = begin; r < end; r++)
+        if (d->stored)
+            isa_current()->decode_row(d->m, r, d->out + r * d->m->cols);
+        else
+            qmatrix_decode(d->m, r, 0, d->m->cols, d->out + r * d->m->cols);
+}
+
+static float *decode(struct qat *q, const struct qmatrix *m, bool stored)
+{
+    float *out = malloc(m->rows * m->cols * sizeof *out);
+    if (out)
+        pool_run(q->plan.pool, m->rows, decode_rows, &(struct decoding){m, out, stored});
+    return out;
+}
+
+static bool decode_all(struct qat *q, struct error *error)
+{
+    const struct model *m = q->plan.model;
+    bool ok = true;
+    for (size_t t = 0; ok && t < m->tensor_count; t++) {
+        const struct qmatrix *now = &q->plan.set->layer[t]->matrix;
+        ok = (q->stored[t] = decode(q, &m->tensors[t].stored, true));
+        q->net.tensors[t].weights = q->stored[t];
+        if (ok && !now->scheme.stored && !q->plan.learns[t])
+            ok = (q->others[t] = decode(q, now, false));
+    }
+    return ok || error_set(error, "not enough memory for training");
+}
+
+static bool open_learner(struct qat *q, struct learner *l, int tensor, struct error *error)
+{
+    const struct qmatrix *stored = &q->plan.model->tensors[tensor].stored;
+    struct scheme scheme = q->plan.schemes[tensor];
+    l->tensor = tensor;
+    l->count = stored->rows * stored->cols;
+    scheme.methods = (struct methods){0};
+    if (!fake_open(&l->fake, &scheme, q->stored[tensor], stored->rows, stored->cols, error))
+        return false;
+    float **each[] = {&l->w, &l->rounded, &l->gradient, &l->m, &l->v, &l->best};
+    bool ok = true;
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++)
+        ok &= (*each[i] = calloc(l->count, sizeof(float))) != NULL;
+    l->scale_m = calloc(l->fake.grids, sizeof *l->scale_m);
+    l->scale_v = calloc(l->fake.grids, sizeof *l->scale_v);
+    l->best_grids = calloc(l->fake.grids, sizeof *l->best_grids);
+    if (!ok || !l->scale_m || !l->scale_v || !l->best_grids)
+        return error_set(error, "not enough memory for training");
+    memcpy(l->w, q->stored[tensor], l->count * sizeof *l->w);
+    return true;
+}
+
+static void close_learner(struct learner *l)
+{
+    fake_close(&l->fake);
+    free(l->w);
+    free(l->rounded);
+    free(l->gradient);
+    free(l->m);
+    free(l->v);
+    free(l->best);
+    free(l->scale_m);
+    free(l->scale_v);
+    free(l->best_grids);
+}
+
+static bool open_learners(struct qat *q, struct error *error)
+{
+    const struct model *m = q->plan.model;
+    q->learners = calloc(m->tensor_count, sizeof *q->learners);
+    if (!q->learners)
+        return error_set(error, "not enough memory for training");
+    for (int t = 0; t < (int)m->tensor_count; t++)
+        if (q->plan.learns[t] && !open_learner(q, &q->learners[q->learner_count++], t, error))
+            return false;
+    return true;
+}
+
+static bool open_buffers(struct qat *q, struct error *error)
+{
+    const struct model *m = q->plan.model;
+    const struct hyper *h = &m->hyper;
+    size_t length = length_of(&q->plan), n = q->batch * length, turned = hyper_turned(h) / 2;
+    q->cosines = malloc((length * turned + 1) * sizeof *q->cosines);
+    q->sines = malloc((length * turned + 1) * sizeof *q->sines);
+    q->stored = calloc(m->tensor_count, sizeof *q->stored);
+    q->others = calloc(m->tensor_count, sizeof *q->others);
+    q->hidden = malloc(q->windows * length * h->dim * sizeof *q->hidden);
+    q->teacher = malloc(n * h->vocab * sizeof *q->teacher);
+    if (h->logit_cap > 0)
+        q->capped = malloc(n * h->vocab * sizeof *q->capped);
+    q->loss_scratch = malloc((size_t)pool_threads(q->plan.pool) * 2 * h->vocab * sizeof *q->loss_scratch);
+    q->losses = malloc(n * sizeof *q->losses);
+    q->tokens = malloc(n * sizeof *q->tokens);
+    q->chosen = malloc(q->batch * sizeof *q->chosen);
+    q->order = malloc(q->windows * sizeof *q->order);
+    return (q->cosines && q->sines && q->stored && q->others && q->hidden && q->teacher && q->loss_scratch &&
+            q->losses && q->tokens && q->chosen && q->order && (q->capped || !(h->logit_cap > 0))) ||
+           error_set(error, "not enough memory for training");
+}
+
+struct qat *qat_open(const struct qat_plan *plan, struct error *error)
+{
+    struct qat *q = NULL;
+    if (!check_schemes(plan, error) || !qat_fits(plan, error))
+        return NULL;
+    if (!(q = calloc(1, sizeof *q))) {
+        error_set(error, "not enough memory for training");
+        return NULL;
+    }
+    q->plan = *plan;
+    q->batch = batch_of(plan);
+    q->windows = plan->count / length_of(plan);
+    q->judged = judged_of(plan);
+    q->steps = (size_t)parameter(plan, PARAMETER_STEPS);
+    q->rate = (double)parameter(plan, PARAMETER_RATE);
+    q->share = (double)parameter(plan, PARAMETER_DISTILL);
+    q->adamw = adamw_usual();
+    q->adamw.decay = (double)parameter(plan, PARAMETER_DECAY);
+    sampler_seed(&q->random, (uint64_t)parameter(plan, PARAMETER_SEED));
+    q->order_next = SIZE_MAX;
+    q->figures = (struct qat_figures){.steps = q->steps, .loss = NAN, .rate = NAN, .gradient_norm = NAN,
+                                      .kl_first = NAN, .kl_last = NAN, .kl_best = NAN};
+    bool ok = open_buffers(q, error) &&
+              network_open(&q->net, plan->model, plan->pool, q->batch, length_of(plan), q->cosines, q->sines, error);
+    if (ok)
+        rotations_make(plan->model, q->net.length, q->cosines, q->sines);
+    if (ok && decode_all(q, error) && open_learners(q, error))
+        return q;
+    qat_close(q);
+    return NULL;
+}
+
+void qat_close(struct qat *q)
+{
+    if (!q)
+        return;
+    for (size_t i = 0; i < q->learner_count; i++)
+        close_learner(&q->learners[i]);
+    for (size_t t = 0; t < q->plan.model->tensor_count; t++) {
+        free(q->stored ? q->stored[t] : NULL);
+        free(q->others ? q->others[t] : NULL);
+    }
+    network_close(&q->net);
+    free(q->learners);
+    free(q->stored);
+    free(q->others);
+    free(q->cosines);
+    free(q->sines);
+    free(q->hidden);
+    free(q->teacher);
+    free(q->capped);
+    free(q->loss_scratch);
+    free(q->losses);
+    free(q->tokens);
+    free(q->chosen);
+    free(q->order);
+    free(q);
+}
