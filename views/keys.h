@@ -42,7 +42,7 @@
     X(SNAPSHOT, KEEP, K('s'), "s", "Snapshot", "keep the schemes in use, with their figures")      \
     X(SWAP, KEEP, K('x'), "x", "Swap", "swap between the last two snapshots")                      \
     X(EVALUATE, MEASURE, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")      \
-    X(EXPORT, KEEP, K('o'), "o", NULL, "export to a GGUF or safetensors file; again: give up")     \
+    X(EXPORT, KEEP, K('o'), "o", NULL, "export to a file (.gguf, .safetensors; for gptq); again: give up")     \
     X(RACE, KEEP, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop")      \
     X(TUNE, KEEP, K('T'), "T", "Tune", "search the best schemes within a budget; again: stop")     \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \

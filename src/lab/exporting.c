@@ -1,6 +1,9 @@
 /* Writing the set in use as a file for other engines, in the background. */
 #include "internal.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static void stop(struct lab *lab)
 {
     export_close(lab->exporting);
@@ -12,7 +15,17 @@ void exporting_end(struct lab *lab)
     stop(lab);
 }
 
-void exporting_ask(struct lab *lab, const char *path)
+/* "PATH for FORMAT" without its end; the format, or null where the path's own ending says it. */
+static const char *split_format(char *path)
+{
+    char *last = strrchr(path, ' ');
+    if (!last || last - path < 5 || strncmp(last - 4, " for", 4) != 0 || !export_format_known(last + 1))
+        return NULL;
+    last[-4] = 0;
+    return last + 1;
+}
+
+void exporting_ask(struct lab *lab, const char *text)
 {
     const struct session *s = lab->session;
     struct error error;
@@ -26,13 +39,16 @@ void exporting_ask(struct lab *lab, const char *path)
             lab_say(lab, true, "layers are still being quantized: export when they are there");
             return;
         }
-    struct export_plan plan = {.model = s->model, .pool = s->pool, .weights = lab->set, .path = path,
+    char *path = strdup(text);
+    const char *format = path ? split_format(path) : NULL;
+    struct export_plan plan = {.model = s->model, .pool = s->pool, .weights = lab->set, .path = path, .format = format,
                                .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL};
-    lab->exporting = export_open(&plan, &error);
+    lab->exporting = path ? export_open(&plan, &error) : NULL;
     if (lab->exporting)
         lab_say(lab, false, "exporting to %s (o stops it)", path);
     else
-        lab_say(lab, true, "%s", error.text);
+        lab_say(lab, true, "%s", path ? error.text : "not enough memory");
+    free(path);
 }
 
 bool exporting_slice(struct lab *lab, double seconds)

@@ -273,7 +273,7 @@ void racing_end(struct lab *lab);
 
 /* exporting.c: the set in use as a file */
 bool exporting_slice(struct lab *lab, double seconds);
-void exporting_ask(struct lab *lab, const char *path); /* while it runs: stops */
+void exporting_ask(struct lab *lab, const char *text); /* while it runs: stops */
 void exporting_end(struct lab *lab);
 
 /* timings.c: jobs that time */

@@ -25,7 +25,8 @@ enum command_kind {
     COMMAND_STOP_LEARNING, /* quantization-aware training, keeping the best so far */
     COMMAND_TUNE,       /* text: a budget (budget_parse); while a search runs: stop it, keeping the best so far */
     COMMAND_RACE,       /* time all snapshots in rounds; while that runs: stop */
-    COMMAND_EXPORT,     /* text: path of a GGUF or safetensors file; while one is written: give it up */
+    COMMAND_EXPORT,     /* text: path of a GGUF or safetensors file, perhaps "for FORMAT" behind it; while one is
+                         * written: give it up */
     COMMAND_ROOFS,      /* measure them anew */
     COMMAND_BATCH,      /* direction: more sequences side by side, or fewer */
     COMMAND_COUNT,      /* text: begin to count an event, or leave it out */
