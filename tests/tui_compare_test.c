@@ -1,0 +1,219 @@
+/* Schemes against each other: snapshots, the Compare screen, evaluation, another reference, the search within a
+ * budget; and what is written of them, recipes and models. */
+#include "tuiwork.h"
+
+/* ---- snapshots and evaluation ---------------------------------------------------------------- */
+
+static void test_snapshots(void **state)
+{
+    (void)state;
+    start(24, 100);
+    press("5");
+    wait_for("no snapshots yet");
+    press("x");
+    wait_match("two snapshots|no snapshot");
+    press("1s");
+    wait_for("snapshot A");
+    press(PTY_KEY_HOME "j");
+    await_selected("blk.0");
+    type_scheme("int4");
+    await_cell("blk.0", "WEIGHT", "int4");
+    press("s");
+    wait_for("snapshot B");
+    press("x");
+    await_cell("blk.0", "WEIGHT", "fp32*");
+    press("x");
+    await_cell("blk.0", "WEIGHT", "int4");
+    press("5");
+    wait_match("^ ?A +stored");
+    wait_match("^>B ");
+    wait_match("^>B .*0\\.[0-9]{4}"); /* KL, of the evaluation that runs by itself */
+    press(PTY_KEY_HOME "\r");
+    wait_match("^>A ");
+    press(PTY_KEY_END "\r");
+    wait_match("^>B ");
+    press("x");
+    wait_match("^>A ");
+    press("1");
+    await_cell("blk.0", "WEIGHT", "fp32*");
+    assert_ends("q");
+}
+
+static void test_compare_screen(void **state)
+{
+    (void)state;
+    start(34, 120);
+    press("s" PTY_KEY_HOME "j+"); /* a block's row stands for its layers */
+    await_selected("blk.0");
+    type_scheme("int4:g16");
+    await_cell("blk.0", "WEIGHT", "int4");
+    press("se");
+    wait_match("KL +[0-9.e-]+");
+    press("5");
+    await_tab(4);
+    wait_match("SCHEME +SIZE +BITS +DECODE/s +VS BASE +GB/s +SQNR +KL");
+    wait_match("^ A .* base ");
+    wait_match(">B .* [0-9.]+ +[0-9.]+(e-[0-9]+)? ");
+    wait_for("KL against size");
+    press("v");
+    wait_for("timed in 31 rounds");
+    press(">");
+    wait_for("KL against decode tokens/s, the best front drawn");
+    wait_match(">B .*[0-9.]+x .[0-9.]+-[0-9.]+.");
+    press(PTY_KEY_END "=");
+    wait_match(">B .* base ");
+    press(PTY_KEY_HOME "D");
+    wait_for("A against B: layers that differ");
+    wait_match("blk.0.attn_q +stored +int4:g16");
+    press("1");
+    await_tab(0);
+    await_cell("blk.0", "WEIGHT", "int4"); /* D changed no layer */
+    assert_ends("q");
+}
+
+static void test_evaluation(void **state)
+{
+    (void)state;
+    start(24, 100);
+    press("e");
+    wait_match("KL 0 .*ppl [0-9.]+");
+    press(PTY_KEY_HOME "j");
+    await_selected("blk.0");
+    type_scheme("int4:tensor");
+    await_cell("blk.0", "WEIGHT", "int4");
+    press("e");
+    wait_match("KL 0\\.[0-9]+.*ppl [0-9.]+.*top-1 +[0-9.]+");
+    assert_ends("q");
+}
+
+/* int8 groups against the fp32 that they were made of: what is stored has an error of its own. */
+static void test_another_reference(void **state)
+{
+    struct model_spec spec = small_spec;
+    char sqnr[CELL_TEXT], *rest;
+    (void)state;
+    spec.version = 2;
+    char *groups = write_model("groups.bin", &spec);
+    launch(40, 132, groups, WORDS("--reference", model), NULL);
+    free(groups);
+    ready();
+    wait_for("groups.bin");
+    wait_for("reference model.bin");
+    await_cell("attn_q", "WEIGHT", "int8*");
+    cell_at(term, row_of(term, "attn_q", 0), "SQNR", sqnr);
+    double db = strtod(sqnr, &rest);
+    assert_true(db > 20 && db < 80 && *rest == 0);
+    assert_cell("attn_norm", 0, "SQNR", "exact");
+    press("e");
+    wait_for("evaluating against the reference");
+    go_to("attn_q");
+    press("2");
+    wait_match("blk.0.attn_q .*stored");
+    wait_match("SQNR weights +[0-9.]+ dB, output +[0-9.]+ dB");
+    wait_match("weights: .*error.*output error");
+    wait_match("KL [0-9.]*[1-9]");
+    press(PTY_KEY_UP);
+    wait_for("exactly the reference's");
+    press("6");
+    wait_match("reference(: no difference so far| .bold: from the first difference)");
+    assert_ends("q");
+}
+
+static void test_search_within_a_budget(void **state)
+{
+    (void)state;
+    start(30, 120);
+    press("T");
+    wait_for("budget (size, bits, kl or rate): kl 0.01");
+    press(CLEAR_LINE "speed 3\r");
+    wait_match("'speed': expected size, bits, kl, rate or for");
+    press(CLEAR_LINE "size 200k\r");
+    wait_match("searching|writing a text|measuring every layer");
+    wait_match("found [0-9.]+ bits/weight with KL [0-9.e-]+ measured .snapshot A");
+    wait_match("size +1[0-9][0-9]k of 575k");
+    press("u");
+    wait_for("undo: 0 more");
+    wait_match("size +575k of 575k");
+    press("T\r"); /* again, and stopped */
+    wait_match("searching|measuring every layer");
+    press("T");
+    wait_match("the search is stopped|found ");
+    assert_ends("q");
+}
+
+/* ---- recipes and models ---------------------------------------------------------------------- */
+
+static void test_recipe(void **state)
+{
+    char *path = path_in(folder, "written.txt");
+    (void)state;
+    start(24, 100);
+    go_to("attn_q");
+    type_scheme("int4:g32");
+    press("w");
+    wait_for("write recipe to");
+    press(CLEAR_LINE);
+    press(path);
+    press("\r");
+    wait_for("recipe written");
+    struct bytes b = read_file(path);
+    assert_non_null(b.data);
+    assert_non_null(strstr((char *)b.data, "blk.0.attn_q"));
+    assert_non_null(strstr((char *)b.data, "int4:g32"));
+    bytes_free(&b);
+    press("w" CLEAR_LINE "/nonexistent/recipe\r");
+    wait_for("/nonexistent/recipe");
+    assert_ends("q");
+    launch(24, 100, model, WORDS("-r", path), NULL);
+    ready();
+    await_cell("attn_q", "GROUP", "g32");
+    assert_cell("attn_q", 0, "WEIGHT", "int4");
+    assert_ends("q");
+    free(path);
+}
+
+static void test_export(void **state)
+{
+    (void)state;
+    char *path = path_in(folder, "exported.gguf"), line[600];
+    start(30, 120);
+    go_to("attn_q");
+    type_scheme("int4:g32");
+    await_cell("attn_q", "WEIGHT", "int4");
+    press("o");
+    wait_for("export to: model.gguf");
+    snprintf(line, sizeof line, CLEAR_LINE "%s\r", path);
+    press(line);
+    wait_match("exported, [0-9]+ bytes");
+    press("o" CLEAR_LINE "/nonexistent/model.gguf\r");
+    wait_match("/nonexistent/model.gguf.*No such file");
+    type_scheme("int8:channel");
+    await_cell("attn_q", "WEIGHT", "int8");
+    press("o");
+    wait_for("export to:");
+    press(line);
+    wait_match("blk.0.attn_q.*int8"); /* GGUF has no type for it: named */
+    assert_ends("q");
+    launch(24, 100, path, NULL, NULL);
+    wait_for("exported.gguf");
+    go_to("attn_q");
+    await_cell("attn_q", "WEIGHT", "q4_0*");
+    assert_ends("q");
+    unlink(path);
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_snapshots),
+        TEST(test_compare_screen),
+        TEST(test_evaluation),
+        TEST(test_another_reference),
+        TEST(test_search_within_a_budget),
+        TEST(test_recipe),
+        TEST(test_export),
+    };
+    cmocka_set_test_filter(getenv("QTOP_TEST")); /* a pattern, or null for all */
+    return cmocka_run_group_tests_name("tui_compare", tests, make_files, remove_files);
+}
