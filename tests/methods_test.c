@@ -16,6 +16,7 @@
 #include "../src/quant/quantization.h"
 #include "../src/quant/recipe.h"
 #include "../src/quant/requant.h"
+#include "../src/quant/scaling.h"
 #include "../src/quant/static_range.h"
 #include "support.h"
 
@@ -509,6 +510,46 @@ static void test_input_scales_change_nothing_in_fp32(void **state)
     close_fixture(&f);
 }
 
+static struct site_stats stats_of(const float *x, size_t cols, size_t n)
+{
+    struct site_stats s;
+    struct error error = {""};
+    if (!site_stats_make(&s, pool, x, cols, cols, n, &error))
+        fail_msg("%s", error.text);
+    return s;
+}
+
+/* Trials look at some rows of a large matrix, and compare them with what the same rows give: fp32, which rounds
+ * nothing, loses nothing whatever the shape, and int4 as much as all rows do. */
+static void test_trials_of_some_rows(void **state)
+{
+    (void)state;
+    static const size_t rows[] = {1, 16, 500, 1023, 1024, 1025, 1100, 1655, 4999};
+    enum { COLS = 48, TOKENS = 40 };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct layer l = made_layer(rows[i], COLS, TOKENS);
+        struct model m = matrix_model(l.w, l.rows, l.cols);
+        struct site_stats stats = stats_of(l.x, COLS, TOKENS);
+        double loss[2];
+        for (size_t k = 0; k < 2; k++) {
+            struct scheme scheme = parsed(k ? "int4:g16:awq" : "fp32:awq");
+            struct scaling s;
+            struct error error;
+            bool done = false;
+            assert_true(scaling_open(&s, &m, pool, &(int){0}, 1, &stats, &scheme, &error));
+            while (!done)
+                assert_true(scaling_step(&s, &done, &error));
+            loss[k] = s.best_loss;
+            scaling_close(&s);
+        }
+        if (!(loss[0] <= 1e-10) || !(loss[1] > 1e-5 && loss[1] < 0.05))
+            fail_msg("%zu rows: loss of fp32 %g, of int4 %g", rows[i], loss[0], loss[1]);
+        site_stats_free(&stats);
+        free_matrix_model(&m);
+        free_layer(&l);
+    }
+}
+
 /* AWQ brings a clip search along, but for clip=0 and where there is nothing to clip. */
 static void test_awq_clips(void **state)
 {
@@ -673,15 +714,6 @@ static void test_outliers_in_writing(void **state)
 }
 
 /* ---- static ranges --------------------------------------------------------------------------- */
-
-static struct site_stats stats_of(const float *x, size_t cols, size_t n)
-{
-    struct site_stats s;
-    struct error error = {""};
-    if (!site_stats_make(&s, pool, x, cols, cols, n, &error))
-        fail_msg("%s", error.text);
-    return s;
-}
 
 static struct act_grid chosen(const char *scheme, const struct site_stats *s, const float *scale)
 {
@@ -1039,6 +1071,7 @@ int main(void)
         cmocka_unit_test(test_clip),
         cmocka_unit_test(test_clip_of_a_tensor),
         cmocka_unit_test(test_awq_clips),
+        cmocka_unit_test(test_trials_of_some_rows),
         cmocka_unit_test(test_input_scales_change_nothing_in_fp32),
         cmocka_unit_test(test_joint_search),
         cmocka_unit_test(test_llmint8_at_its_ends),

@@ -185,6 +185,8 @@ static void test_export(void **state)
     snprintf(line, sizeof line, CLEAR_LINE "%s\r", path);
     press(line);
     wait_match("exported, [0-9]+ bytes");
+    press("o" CLEAR_LINE "/nonexistent/model.safetensors for gptq\r");
+    wait_for("blk.0.attn_k: gptq holds models whose linear layers");
     press("o" CLEAR_LINE "/nonexistent/model.gguf\r");
     wait_match("/nonexistent/model.gguf.*No such file");
     type_scheme("int8:channel");

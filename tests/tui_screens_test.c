@@ -203,6 +203,26 @@ static void test_methods(void **state)
     assert_ends("q");
 }
 
+/* The curve of what learns, while it does and afterwards; what is stopped keeps its best. */
+static void test_learning(void **state)
+{
+    (void)state;
+    start(44, 132);
+    go_to("attn_q");
+    press("t");
+    wait_for("nothing is learning");
+    type_scheme("int4:channel:qat(steps=100000,text=2048,batch=256)");
+    press("2");
+    wait_match("learning .t stops.  [0-9]+/100000  KL [0-9.]+ .first [0-9.]+, best [0-9.]+.  loss [0-9.e-]+  rate");
+    wait_match("o: KL of the text kept aside; line: loss; by step, [0-9.e-]+ to [0-9.e-]+, logarithmic");
+    press("t");
+    wait_match("learning, over  [0-9]+/100000");
+    wait_match("blk.0.attn_q 64x64  int4:channel:qat");
+    press("u");
+    wait_match("blk.0.attn_q 64x64  stored");
+    assert_ends("q");
+}
+
 /* ---- roofs, counters, the machine ------------------------------------------------------------ */
 
 static void test_roofline_screen(void **state)
@@ -355,6 +375,7 @@ int main(void)
         TEST(test_every_screen_on_every_format),
         TEST(test_error_screen),
         TEST(test_methods),
+        TEST(test_learning),
         TEST(test_roofline_screen),
         TEST(test_counters_screen),
         TEST(test_machine_screen),

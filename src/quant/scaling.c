@@ -7,7 +7,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { ALPHAS = 20 }; /* 0, 1/20 ... 19/20 and 1 */
+enum {
+    ALPHAS = 20,      /* 0, 1/20 ... 19/20 and 1 */
+    TRIED_ROWS = 512, /* of a tensor, about, in trials */
+};
 
 static const struct scaling_method *const scalings[] = {&awq_scaling, &smoothquant_scaling};
 
@@ -22,6 +25,28 @@ const struct scaling_method *scaling_of(const struct scheme *s)
 static const struct qmatrix *stored_of(const struct scaling *s, size_t i)
 {
     return &s->site.model->tensors[s->site.tensors[i]].stored;
+}
+
+/* ---- the rows of trials ---------------------------------------------------------------------- */
+
+/* Of a large tensor trials look at every so manyth panel. */
+static size_t panel_stride(const struct qmatrix *stored)
+{
+    size_t stride = qmatrix_panels(stored) / (TRIED_ROWS / PANEL_ROWS);
+    return stride > 1 ? stride : 1;
+}
+
+static size_t tried_rows(const struct qmatrix *stored)
+{
+    size_t stride = panel_stride(stored), all = qmatrix_panels(stored), panels = (all + stride - 1) / stride;
+    size_t filling = all * PANEL_ROWS - stored->rows;
+    return panels * PANEL_ROWS - ((panels - 1) * stride == all - 1 ? filling : 0);
+}
+
+/* The tensor's row that is row r of a trial. */
+static size_t tried_row(const struct qmatrix *stored, size_t r)
+{
+    return r / PANEL_ROWS * panel_stride(stored) * PANEL_ROWS + r % PANEL_ROWS;
 }
 
 /* ---- what the stored weights say ------------------------------------------------------------- */
@@ -47,7 +72,18 @@ static void multiply(struct scaling *s, const struct qmatrix *m, float *y)
 
 static size_t outputs(const struct scaling *s, size_t i)
 {
-    return stored_of(s, i)->rows * s->site.stats->samples;
+    return tried_rows(stored_of(s, i)) * s->site.stats->samples;
+}
+
+/* What the stored weights make of the sample, in the rows of trials. */
+static void find_truth(struct scaling *s, size_t i, float *out)
+{
+    const struct qmatrix *stored = stored_of(s, i);
+    size_t rows = tried_rows(stored);
+    multiply(s, stored, s->y);
+    for (size_t t = 0; t < s->site.stats->samples; t++)
+        for (size_t r = 0; r < rows; r++)
+            out[t * rows + r] = s->y[t * stored->rows + tried_row(stored, r)];
 }
 
 bool scaling_open(struct scaling *s, const struct model *model, struct pool *pool, const int *tensors,
@@ -64,7 +100,8 @@ bool scaling_open(struct scaling *s, const struct model *model, struct pool *poo
     s->best_loss = INFINITY;
     for (size_t i = 0; i < count; i++) {
         all += outputs(s, i);
-        most = outputs(s, i) > most ? outputs(s, i) : most;
+        size_t whole = stored_of(s, i)->rows * stats->samples;
+        most = whole > most ? whole : most;
     }
     s->site.weight_most = calloc(cols, sizeof(float));
     s->scale = malloc(cols * sizeof(float));
@@ -83,7 +120,7 @@ bool scaling_open(struct scaling *s, const struct model *model, struct pool *poo
         find_weight_most(s);
     float *y = s->truth;
     for (size_t i = 0; i < count && !s->fixed && stats->samples > 0; y += outputs(s, i), i++)
-        multiply(s, stored_of(s, i), y);
+        find_truth(s, i, y);
     s->best_alpha = s->fixed ? (double)scheme->methods.value[s->method->alpha] : 0;
     s->method->scale(&s->site, s->best_alpha, s->best);
     return true;
@@ -106,15 +143,16 @@ void scaling_close(struct scaling *s)
 struct trial {
     struct scaling *s;
     const struct qmatrix *stored;
-    struct qmatrix *m;
+    struct qmatrix *m;          /* tried_rows x cols */
     struct value_range *ranges; /* of rows, where the whole tensor shares a scale */
 };
 
+/* Row r of the tensor, times the scales. */
 static float *scaled_row(const struct trial *t, size_t r, int thread)
 {
     float *row = t->s->rows + (size_t)thread * t->stored->cols;
     isa_current()->decode_row(t->stored, r, row);
-    quantize_intake(t->m, r, row);
+    quantize_intake(t->m, 0, row); /* whatever the row: there are no outlier columns */
     return row;
 }
 
@@ -128,8 +166,8 @@ static void range_panels(void *arg, size_t begin, size_t end, int thread)
 static void pack_panels(void *arg, size_t begin, size_t end, int thread)
 {
     const struct trial *t = arg;
-    for (size_t r = begin * PANEL_ROWS; r < end * PANEL_ROWS && r < t->stored->rows; r++)
-        quantize_row(t->m, r, scaled_row(t, r, thread));
+    for (size_t r = begin * PANEL_ROWS; r < end * PANEL_ROWS && r < t->m->rows; r++)
+        quantize_row(t->m, r, scaled_row(t, tried_row(t->stored, r), thread));
 }
 
 static bool pack_trial(struct trial *t, struct error *error)
@@ -139,7 +177,7 @@ static bool pack_trial(struct trial *t, struct error *error)
         t->ranges = calloc(t->stored->rows, sizeof *t->ranges);
         if (!t->ranges)
             return error_set(error, "not enough memory to search an input scale");
-        pool_run(t->s->pool, qmatrix_panels(t->m), range_panels, t);
+        pool_run(t->s->pool, qmatrix_panels(t->stored), range_panels, t);
         for (size_t r = 0; r < t->stored->rows; r++) {
             all.min = fminf(all.min, t->ranges[r].min);
             all.max = fmaxf(all.max, t->ranges[r].max);
@@ -175,7 +213,7 @@ static bool try_tensor(struct scaling *s, size_t i, struct error *error)
     const float *truth = s->truth;
     for (size_t k = 0; k < i; k++)
         truth += outputs(s, k);
-    if (!qmatrix_init(&m, &s->scheme, stored->rows, stored->cols, error))
+    if (!qmatrix_init(&m, &s->scheme, tried_rows(stored), stored->cols, error))
         return false;
     struct trial t = {s, stored, &m, NULL};
     bool ok = qmatrix_set_input_scale(&m, s->scale, error) && pack_trial(&t, error);

@@ -1,5 +1,6 @@
 /* scaling.h - input scales that methods choose for the matrices behind one site, and the search for the best
- * of them with the real scheme in the loop: each candidate is packed and multiplied as it would run.
+ * of them with the real scheme in the loop: each candidate is packed and multiplied as it would run. Of large
+ * matrices trials look at about 512 rows, spread evenly.
  *
  * A matrix with input scale s stands for w' = dequant(quant(w s)) / s, and its activations are x / s: in exact
  * arithmetic nothing changes. It stays with the matrix and touches neither the norm nor its siblings. */
@@ -38,7 +39,7 @@ struct scaling {
     double best_alpha, best_loss, loss;
     size_t at, step;       /* tensor and alpha of the next trial */
     bool fixed;            /* alpha is given */
-    float *truth;          /* outputs of the sample with the stored weights, tensor after tensor */
+    float *truth;          /* outputs of the sample with the stored weights, in the rows of trials, tensor after tensor */
     float *y;
     float *rows;           /* a row a thread */
     void *scratch;
