@@ -8,7 +8,8 @@
  * hold their own scales and are aligned to nothing: one group, no scales, no zero points. An owned one
  * lies in panels, one layout for every instruction set: 16 rows share a panel, a panel is a sequence of
  * 64-byte lines, and a line holds the same few columns of its 16 rows, 32 bits a row. So a kernel reads
- * one stream, and what belongs to a row stays in its lane of a vector. Within a line (row r of 16, column c of the line):
+ * one stream, and what belongs to a row stays in its lane of a vector. Within a line (row r of 16,
+ * column c of the line):
  *
  *   fp32            1 column    fp32 r
  *   fp16            2 columns   16-bit element 16 c + r

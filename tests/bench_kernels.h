@@ -6,7 +6,8 @@
 
 /* One token times packed weights of a gibibyte, each run beside a read sweep just before it; and the
  * same kernels on weights that stay in cache, which is where their own arithmetic limits them. isa
- * null: every one that this machine has; scheme null: those of the table. False when something fails or a product is wrong. */
+ * null: every one that this machine has; scheme null: those of the table. False when something fails or a product
+ * is wrong. */
 bool bench_decode(const char *isa, const char *scheme);
 
 /* 256 tokens times 2048 -> 5632, each run beside the peak of the instruction it should use; OpenBLAS

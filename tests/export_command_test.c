@@ -96,7 +96,8 @@ static void test_usage(void **state)
 {
     (void)state;
     check_run(WORDS(BUILTIN), 2, "qtop export needs -o FILE");
-    check_run(WORDS(BUILTIN, "-o", target, "--format", "onnx"), 2, "--format 'onnx': expected gguf, safetensors or gptq");
+    check_run(WORDS(BUILTIN, "-o", target, "--format", "onnx"), 2,
+              "--format 'onnx': expected gguf, safetensors or gptq");
     check_run(WORDS(BUILTIN, "-o", target, "-s", "int3"), 2, "int3");
     check_run(WORDS(BUILTIN, "-o", target, "--kv", "int8"), 2, "--kv does not go with qtop export");
     check_run(WORDS(BUILTIN, "-o", "nameless"), 1, "nameless: the name says no format");

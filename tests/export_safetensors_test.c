@@ -428,9 +428,11 @@ static void test_gptq_refusals(void **state)
                                                      "the nearest that it holds is int4");
     refuse_as("gptq", BUILTIN, "int8/int8", NULL, "with activations in 8 bits; the nearest that it holds is int8:g128");
     refuse_as("gptq", BUILTIN, "fp8", NULL, "codes that are no integers; the nearest that it holds is int8:g128");
-    refuse_as("gptq", BUILTIN, "int4:g32", "blk.1.ffn_up int4:g64\n", "blk.1.ffn_up: gptq holds layers of one bit width");
+    refuse_as("gptq", BUILTIN, "int4:g32", "blk.1.ffn_up int4:g64\n",
+              "blk.1.ffn_up: gptq holds layers of one bit width");
     refuse_as("gptq", BUILTIN, "int4:g32", "blk.1.ffn_up stored\n", "blk.1.ffn_up: gptq holds models whose linear");
-    refuse_as("gptq", BUILTIN, "int4:g32", "token_embd int4:g32\n", "outside of blocks; the nearest that it holds is fp16");
+    refuse_as("gptq", BUILTIN, "int4:g32", "token_embd int4:g32\n",
+              "outside of blocks; the nearest that it holds is fp16");
     refuse_as("gptq", llama, "int8:g32", NULL, "blk.0.ffn_down: gptq holds no int8:g32: whose groups do not divide the "
                                                "columns; the nearest that it holds is fp16");
     refuse_as("gptq", gpt2, "int8:g32", NULL, "in a model with Conv1D layers");

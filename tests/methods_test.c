@@ -485,7 +485,8 @@ static void test_clip_of_a_tensor(void **state)
         }
         assert_true(p->error.sum_e2 <= rtn->error.sum_e2);
         if (!(fabs(p->error.sum_e2 - best) <= 1e-9 * best))
-            fail_msg("%s of %zu x %zu: error %g, the least is %g", schemes[n % 3], l.rows, l.cols, p->error.sum_e2, best);
+            fail_msg("%s of %zu x %zu: error %g, the least is %g", schemes[n % 3], l.rows, l.cols,
+                     p->error.sum_e2, best);
         packed_unref(p);
         packed_unref(rtn);
         free_layer(&l);

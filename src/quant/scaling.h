@@ -39,7 +39,8 @@ struct scaling {
     double best_alpha, best_loss, loss;
     size_t at, step;       /* tensor and alpha of the next trial */
     bool fixed;            /* alpha is given */
-    float *truth;          /* outputs of the sample with the stored weights, in the rows of trials, tensor after tensor */
+    float *truth;          /* outputs of the sample with the stored weights, in the rows of trials, tensor after
+                            * tensor */
     float *y;
     float *rows;           /* a row a thread */
     void *scratch;
