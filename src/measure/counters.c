@@ -164,7 +164,8 @@ static bool allocate(struct counters *c, const struct perf_event *events, size_t
     c->groups = calloc(slots + 1, sizeof *c->groups);
     if (!c->events || !c->slots || !c->groups)
         return false;
-    memcpy(c->events, events, event_count * sizeof *events);
+    for (size_t e = 0; e < event_count; e++) /* of none, there may be no array */
+        c->events[e] = events[e];
     for (size_t i = 0; i < slots; i++)
         c->slots[i].fd = -1;
     return true;
