@@ -21,7 +21,7 @@ SCHEMES = [
     "stored",
     "int8", "int8/int8", "int8/int8:smoothquant", "int8/int8:gptq", "int8/int8.static", "int8/int8.static.kl",
     "fp8e4m3", "fp8e4m3/fp8e4m3", "fp8e4m3/fp8e4m3.static:tensor", "fp8e5m2/fp8e5m2",
-    "int4:channel", "int4:channel:clip", "int4:channel:awq", "int4:channel:gptq", "int4:channel:clip+gptq", "int4:channel:qat",
+    "int4:channel", "int4:channel:clip", "int4:channel:awq", "int4:channel:gptq", "int4:channel:clip+gptq",
     "int4", "int4:clip", "int4:awq(clip=0)", "int4:awq", "int4:gptq", "int4:awq+gptq",
     "int4:g32:asym", "int4:g32:asym:awq", "int4:g32:asym:gptq", "int4:g32:asym:awq+gptq",
 ]

@@ -7,6 +7,7 @@
 #include "measure/topology.h"
 #include "model/reference.h"
 #include "model/resident.h"
+#include "quant/qat.h"
 #include "quant/quantization.h"
 #include "quant/requant.h"
 #include "selftext.h"
@@ -266,15 +267,27 @@ bool session_learning_text(struct session *s, size_t tokens, struct error *error
     return finish_selftext(s, selftext_open_to_learn(s, tokens, error), "writing a text to learn from", out);
 }
 
+/* What is being done, with the figures of what learns. */
+static const char *work_of(const struct quantization *q, char out[120])
+{
+    struct qat_figures f;
+    if (!quantization_figures(q, &f) || f.step == 0)
+        return quantization_work(q);
+    snprintf(out, 120, "learning: %zu/%zu, loss %.4f, rate %.0e, gradient %.2g, KL %.4f", f.step, f.steps, f.loss,
+             f.rate, f.gradient_norm, f.kl_last);
+    return out;
+}
+
 static struct weights *run_plan(const struct session *s, const struct quantization_plan *plan,
                                 struct error *error)
 {
     struct quantization *q = quantization_open(plan, error);
     struct weights *set = NULL;
+    char words[120];
     bool ok = q, done = false;
     while (ok && !done) {
         ok = quantization_step(q, 0.2, &done, error);
-        tell(s, quantization_work(q), (size_t)(quantization_fraction(q) * (double)s->model->parameters));
+        tell(s, work_of(q, words), (size_t)(quantization_fraction(q) * (double)s->model->parameters));
     }
     for (size_t i = 0; ok && s->note && quantization_note(q, i); i++)
         s->note(s->note_arg, quantization_note(q, i));

@@ -183,9 +183,9 @@ static void test_learning_to_the_end(void **state)
     struct lab *lab = start();
     (void)state;
     frame_unref(set(lab, "blk.2.attn_v", "int8:qat(steps=3,text=1024,batch=16)"));
-    struct frame *f = set(lab, "blk.2.attn_v", "int4:g32:qat(steps=700,text=512,batch=16)");
+    struct frame *f = set(lab, "blk.2.attn_v", "int4:g32:qat(steps=300,text=512,batch=16)");
     assert_false(f->learning->running);
-    assert_int_equal(f->learning->figures.step, 700);
+    assert_int_equal(f->learning->figures.step, 300);
     check_curve(f->learning);
     frame_unref(f);
     int t = tensor("blk.2.attn_v");

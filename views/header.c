@@ -152,6 +152,16 @@ static void draw_size(struct tui *t, int row)
     draw_quality(t, row, col);
 }
 
+/* What the machine works on, with how far learning has come. */
+static const char *job_words(const struct frame *f, char out[64])
+{
+    const struct qat_figures *l = f->learning && f->learning->running ? &f->learning->figures : NULL;
+    if (!l || strcmp(f->job, "learning") != 0)
+        return f->job;
+    snprintf(out, 64, "learning: step %zu of %zu, KL %.2g,", l->step, l->steps, l->kl_last);
+    return out;
+}
+
 /* Where not all names have room, that of the screen in sight has. */
 static void draw_tabs(struct tui *t, int row)
 {
@@ -167,8 +177,9 @@ static void draw_tabs(struct tui *t, int row)
     }
     t->tab_col[VIEW_COUNT] = col;
     const struct frame *f = t->frame;
+    char words[64];
     if (f->job && col + 24 < COLS)
-        draw_format(row, col + 2, COLS - col - 2, STYLE_WARN, false, "%s %.0f %%%s", f->job,
+        draw_format(row, col + 2, COLS - col - 2, STYLE_WARN, false, "%s %.0f %%%s", job_words(f, words),
                     100 * f->job_fraction,
                     f->pending > 1 ? ", more layers wait" : "");
     else if (f->paused)

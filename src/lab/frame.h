@@ -197,7 +197,7 @@ struct frame {
     int current_snapshot;       /* -1: none */
 
     bool tuning, exporting;     /* a search runs; a file is written */
-    const char *job;            /* what the machine works on beside the tokens, or null */
+    const char *job;            /* what the machine works on beside the tokens, a static text, or null */
     double job_fraction;
     char status[256];           /* the last thing that was done or went wrong */
     uint64_t status_serial;     /* grows with each */

@@ -242,7 +242,7 @@ bool jobs_step(struct lab *lab, double seconds); /* true when a slice ran */
 void jobs_set_changed(struct lab *lab);
 double jobs_quiet(const struct lab *lab); /* seconds since the set last changed ... */
 static const double SETTLE_SECONDS = 0.4; /* ... and so many before measuring begins */
-void jobs_show(struct lab *lab, const char *name, double fraction); /* what runs now */
+void jobs_show(struct lab *lab, const char *name, double fraction); /* what runs now: a static text */
 
 /* calibrating.c: methods that look at activations */
 bool calibrating_slice(struct lab *lab, double seconds);

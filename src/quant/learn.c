@@ -74,18 +74,6 @@ static bool open_learning(struct quantization *q, struct error *error)
            (q->qat = qat_open(&plan, error));
 }
 
-static void describe(struct quantization *q)
-{
-    struct qat_figures f = qat_figures(q->qat);
-    q->figures = f;
-    q->learned = true;
-    if (f.step == 0)
-        snprintf(q->work, sizeof q->work, "reading the text to learn from");
-    else
-        snprintf(q->work, sizeof q->work, "learning: %zu/%zu, loss %.4f, rate %.0e, gradient %.2g, KL %.4f",
-                 f.step, f.steps, f.loss, f.rate, f.gradient_norm, f.kl_last);
-}
-
 bool learn_step(struct quantization *q, double seconds, struct error *error)
 {
     bool done = false;
@@ -93,7 +81,8 @@ bool learn_step(struct quantization *q, double seconds, struct error *error)
         return false;
     if (!qat_step(q->qat, seconds, &done, error))
         return false;
-    describe(q);
+    q->figures = qat_figures(q->qat);
+    q->learned = true;
     if (!done)
         return true;
     tell(q);

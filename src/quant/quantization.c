@@ -228,7 +228,7 @@ double quantization_fraction(const struct quantization *q)
 const char *quantization_work(const struct quantization *q)
 {
     if (q->stage == STAGE_LEARN)
-        return *q->work ? q->work : "learning";
+        return q->figures.step > 0 ? "learning" : "reading the text to learn from";
     return q->stage == STAGE_WALK || q->stage == STAGE_OBSERVE ? "calibrating" : "quantizing";
 }
 

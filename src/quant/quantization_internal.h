@@ -63,7 +63,6 @@ struct quantization {
     bool learned;                 /* it has figures: */
     struct qat_figures figures;
     struct hold hold;             /* of the stored weights, meanwhile */
-    char work[120];
 };
 
 /* Whether a scheme learns; whether it calibrates in the walk. */
