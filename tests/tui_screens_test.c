@@ -211,7 +211,7 @@ static void test_learning(void **state)
     go_to("attn_q");
     press("t");
     wait_for("nothing is learning");
-    type_scheme("int4:channel:qat(steps=100000,text=2048,batch=256)");
+    type_scheme("int4:channel:qat(steps=100000,text=512,batch=16)");
     press("2");
     wait_match("learning .t stops.  [0-9]+/100000  KL [0-9.]+ .first [0-9.]+, best [0-9.]+.  loss [0-9.e-]+  rate");
     wait_match("o: KL of the text kept aside; line: loss; by step, [0-9.e-]+ to [0-9.e-]+, logarithmic");
