@@ -10,17 +10,11 @@ static unsigned bits_of(const struct qmatrix *m)
     return dtypes[m->scheme.weight].bits;
 }
 
-/* The code or zero point as an unsigned number: int4 is held so, int8 as a signed byte. */
-static uint32_t unsigned_code(const struct qmatrix *m, int code)
-{
-    return (uint32_t)(code - dtypes[m->scheme.weight].lowest);
-}
-
 static bool encode_packed(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
                           struct error *error)
 {
     const struct qmatrix *m = export_matrix(job, item);
-    size_t r = export_source(job, item, row), per_word = 32 / bits_of(m);
+    size_t r = export_source(job, item, row), per_word = codes_of_word(m);
     (void)error;
     memset(out, 0, item->row_bytes);
     for (size_t c = 0; c < m->cols;) {
@@ -41,7 +35,7 @@ static bool encode_packed_zeros(const struct export *job, const struct export_it
                                 uint8_t *out, struct error *error)
 {
     const struct qmatrix *m = export_matrix(job, item);
-    size_t per_word = 32 / bits_of(m);
+    size_t per_word = codes_of_word(m);
     (void)error;
     for (size_t g = 0; g < m->groups; g++) {
         uint32_t word = 0;
@@ -118,17 +112,6 @@ static bool eight_bit_activations(const struct scheme *s)
     return dtypes[s->act].bits == 8;
 }
 
-/* Half the group, until it divides the columns; where none does, a channel. */
-static void narrow_group(struct scheme *s, size_t cols)
-{
-    while (s->group >= 2 * SCHEME_MIN_GROUP && cols % s->group != 0)
-        s->group /= 2;
-    if (cols % s->group != 0) {
-        s->granularity = GRANULARITY_CHANNEL;
-        s->group = 0;
-    }
-}
-
 /* The layout of a quantized layer, or LAYOUTS and the nearest scheme that has one. */
 static enum layout layout_of(const struct qmatrix *m, struct scheme *nearest, const char **why)
 {
@@ -155,7 +138,10 @@ static enum layout layout_of(const struct qmatrix *m, struct scheme *nearest, co
     } else if (s->granularity == GRANULARITY_TENSOR) {
         nearest->granularity = GRANULARITY_CHANNEL;
     } else if (grouped && m->cols % s->group != 0) {
-        narrow_group(nearest, m->cols);
+        if (!safetensors_narrow_group(nearest, m->cols)) {
+            nearest->granularity = GRANULARITY_CHANNEL;
+            nearest->group = 0;
+        }
         *why = "whose groups do not divide the columns";
     } else {
         return LAYOUT_PACKED;
@@ -168,7 +154,7 @@ static enum layout layout_of(const struct qmatrix *m, struct scheme *nearest, co
 static bool add_packed(struct export *job, const struct naming *naming, int t, const struct qmatrix *m,
                        struct error *error)
 {
-    size_t per_word = 32 / bits_of(m), words = (m->cols + per_word - 1) / per_word;
+    size_t per_word = codes_of_word(m), words = (m->cols + per_word - 1) / per_word;
     size_t zero_rows = (m->rows + per_word - 1) / per_word;
     const struct export_type *scales = m->scale_type == SCALE_FP16 ? &scales16 : &scales32;
     return safetensors_add_part(job, naming, t, &packed, "weight_packed", m->rows, words, 4 * words, error) &&

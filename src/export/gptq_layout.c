@@ -1,17 +1,6 @@
 /* Quantized layers as GPTQ's engines have them: see safetensors_types.h. */
 #include "safetensors_types.h"
 
-static size_t codes_of_word(const struct qmatrix *m)
-{
-    return 32 / dtypes[m->scheme.weight].bits;
-}
-
-/* int4 is held so, int8 as a signed byte. */
-static uint32_t unsigned_code(const struct qmatrix *m, int code)
-{
-    return (uint32_t)(code - dtypes[m->scheme.weight].lowest);
-}
-
 /* ---- encoders -------------------------------------------------------------------------------- */
 
 /* Row k: of every row of the matrix the codes of columns k n .. k n + n - 1, which are of one group. */
@@ -83,11 +72,7 @@ static struct scheme nearest_of(const struct qmatrix *m)
     s.granularity = GRANULARITY_GROUP;
     s.asym = integer && m->scheme.asym;
     s.group = m->scheme.granularity == GRANULARITY_GROUP ? m->scheme.group : 128;
-    while (s.group >= 2 * SCHEME_MIN_GROUP && m->cols % s.group != 0)
-        s.group /= 2;
-    if (m->cols % s.group != 0)
-        s = scheme_default(DTYPE_FP16);
-    return s;
+    return safetensors_narrow_group(&s, m->cols) ? s : scheme_default(DTYPE_FP16);
 }
 
 /* Why it does not hold a matrix; null where it does. */

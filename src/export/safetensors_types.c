@@ -11,6 +11,13 @@ bool safetensors_is_plain(const struct export_item *item)
     return item->type == &f32 || item->type == &f16 || item->type == &bf16;
 }
 
+bool safetensors_narrow_group(struct scheme *s, size_t cols)
+{
+    while (s->group >= 2 * SCHEME_MIN_GROUP && cols % s->group != 0)
+        s->group /= 2;
+    return cols % s->group == 0;
+}
+
 /* ---- names ----------------------------------------------------------------------------------- */
 
 /* NAME.weight to NAME.suffix. */

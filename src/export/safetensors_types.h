@@ -51,6 +51,19 @@ struct export_item *safetensors_add_vector(struct export *job, const struct nami
                                            const struct export_type *type, const char *suffix, size_t n,
                                            struct error *error);
 
+/* Codes in a word of 32 bits. A code or zero point as an unsigned number: int4 is held so, int8 as a signed byte. */
+static inline size_t codes_of_word(const struct qmatrix *m)
+{
+    return 32 / dtypes[m->scheme.weight].bits;
+}
+static inline uint32_t unsigned_code(const struct qmatrix *m, int code)
+{
+    return (uint32_t)(code - dtypes[m->scheme.weight].lowest);
+}
+
+/* Halves a scheme's group until it divides the columns; false where none does. */
+bool safetensors_narrow_group(struct scheme *scheme, size_t cols);
+
 /* Whether it is a tensor of floats; the layer that it belongs to: its name up to the last dot. */
 bool safetensors_is_plain(const struct export_item *item);
 void safetensors_module(const struct export_item *item, char out[ASSEMBLE_NAME]);
