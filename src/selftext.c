@@ -11,7 +11,6 @@ struct selftext {
     struct hold hold;
     struct context *context;
     struct sampler sampler;
-    uint64_t seed;
     bool turned;
     size_t windows, window; /* window: tokens, the first of which is not written */
     size_t first, side;     /* of the round: its first window, and how many are written side by side */
@@ -55,14 +54,14 @@ static bool begin_round(struct selftext *w, struct error *error)
     size_t left = w->windows - w->first, side = most_side(w);
     w->side = left < side ? left : side;
     w->done = 1;
-    sampler_seed(&w->sampler, w->seed + w->first / side);
+    sampler_seed(&w->sampler, SELF_TEXT_CALIBRATION_SEED + w->first / side);
     for (size_t i = 0; i < w->side; i++)
         w->last[i] = w->tokens[(w->first + i) * w->window] = session_start(w->session);
     w->context->length = 0;
     return context_sequences(w->context, w->side, error);
 }
 
-static struct selftext *open_text(const struct session *s, size_t windows, size_t window, uint64_t seed, bool turned,
+static struct selftext *open_text(const struct session *s, size_t windows, size_t window, bool turned,
                                   struct error *error)
 {
     struct selftext *w = calloc(1, sizeof *w);
@@ -70,7 +69,7 @@ static struct selftext *open_text(const struct session *s, size_t windows, size_
         error_set(error, "not enough memory");
         return NULL;
     }
-    *w = (struct selftext){.session = s, .seed = seed, .turned = turned, .windows = windows, .window = window};
+    *w = (struct selftext){.session = s, .turned = turned, .windows = windows, .window = window};
     w->sampler = (struct sampler){.temperature = 1, .top_p = 1};
     if (take_memory(w, most_side(w), error) && (w->context = context_open(s->model, s->pool, w->window, error)) &&
         hold_open(&w->hold, s->model, error) && hold_set(&w->hold, s->stored, s->pool, error) &&
@@ -85,13 +84,13 @@ struct selftext *selftext_open(const struct session *s, struct error *error)
     struct selftext wanted = {.session = s, .windows = SELFTEXT_WINDOWS, .window = window_of(s)};
     size_t least = (CALIBRATION_LEAST + wanted.window - 1) / wanted.window;
     wanted.windows = wanted.windows > least ? wanted.windows : least;
-    return open_text(s, most_side(&wanted), wanted.window, SELF_TEXT_CALIBRATION_SEED, false, error);
+    return open_text(s, most_side(&wanted), wanted.window, false, error);
 }
 
 struct selftext *selftext_open_to_learn(const struct session *s, size_t tokens, struct error *error)
 {
     size_t window = window_of(s);
-    return open_text(s, (tokens + window - 1) / window, window, SELF_TEXT_CALIBRATION_SEED, true, error);
+    return open_text(s, (tokens + window - 1) / window, window, true, error);
 }
 
 void selftext_close(struct selftext *w)

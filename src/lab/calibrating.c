@@ -109,22 +109,29 @@ bool calibrating_text(struct lab *lab, double seconds)
 }
 
 /* What schemes learn from, where some do. */
-static bool learning_text(struct lab *lab, double seconds)
+static bool learning_text(struct lab *lab, const struct quantization_plan *plan, double seconds)
 {
     struct calibrating *c = &lab->calibrating;
-    struct quantization_plan plan = plan_of(lab, lab->target);
-    size_t tokens = quantization_learns_from(&plan);
+    size_t tokens = quantization_learns_from(plan);
     struct error error;
     if (tokens == 0)
         return true;
     if (tokens != c->learned)
         forget(&c->learning);
     c->learned = tokens;
-    if (!c->learning.text.tokens && !quantization_may_learn(&plan, tokens, &error)) {
+    if (!c->learning.text.tokens && !c->learning.writer && !quantization_may_learn(plan, tokens, &error)) {
         give_up(lab, error.text);
         return false;
     }
     return make_text(lab, &c->learning, tokens, tokens, seconds);
+}
+
+/* Whether the texts are there that what was asked for needs; else works for them, or gives up. */
+static bool needed_texts(struct lab *lab, double seconds)
+{
+    struct quantization_plan plan = plan_of(lab, lab->target);
+    return learning_text(lab, &plan, seconds) &&
+           (!quantization_calibrates(&plan) || calibrating_text(lab, seconds));
 }
 
 /* ---- the job --------------------------------------------------------------------------------- */
@@ -178,7 +185,7 @@ bool calibrating_slice(struct lab *lab, double seconds)
         stop(lab);
     if (!any_awaits(lab))
         return false;
-    if (!c->job && (!learning_text(lab, seconds) || !calibrating_text(lab, seconds) || !open_job(lab)))
+    if (!c->job && (!needed_texts(lab, seconds) || !open_job(lab)))
         return true;
     jobs_show(lab, quantization_work(c->job), quantization_fraction(c->job));
     if (!quantization_step(c->job, seconds, &done, &error)) {

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Every other point goes, but for those that were judged. */
 static void thin_out(struct learning_frame *f)
@@ -32,14 +33,17 @@ static void add(struct learning_frame *f, const struct qat_figures *now)
     f->figures = *now;
 }
 
-/* A frame that was published does not change: a new one takes its place. */
+/* A frame that was published does not change: a new one takes its place, which does not run yet. */
 static struct learning_frame *next_frame(struct lab *lab, bool begins)
 {
     struct learning_frame *f = calloc(1, sizeof *f);
     if (!f)
         return NULL;
-    if (!begins)
-        *f = *lab->learning;
+    if (!begins) { /* all but the references, which others count */
+        f->figures = lab->learning->figures;
+        f->count = lab->learning->count;
+        memcpy(f->of, lab->learning->of, sizeof f->of);
+    }
     atomic_init(&f->refs, 1);
     learning_frame_unref(lab->learning);
     return lab->learning = f;
@@ -62,9 +66,8 @@ void learning_note(struct lab *lab, const struct quantization *job)
 
 void learning_over(struct lab *lab)
 {
-    struct learning_frame *f = lab->learning && lab->learning->running ? next_frame(lab, false) : NULL;
-    if (f)
-        f->running = false;
+    if (lab->learning && lab->learning->running)
+        (void)next_frame(lab, false);
 }
 
 void learning_ask_stop(struct lab *lab)

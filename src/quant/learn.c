@@ -82,7 +82,6 @@ bool learn_step(struct quantization *q, double seconds, struct error *error)
     if (!qat_step(q->qat, seconds, &done, error))
         return false;
     q->figures = qat_figures(q->qat);
-    q->learned = true;
     if (!done)
         return true;
     tell(q);
@@ -93,9 +92,8 @@ bool learn_step(struct quantization *q, double seconds, struct error *error)
 
 bool quantization_figures(const struct quantization *q, struct qat_figures *out)
 {
-    if (q->learned)
-        *out = q->figures;
-    return q->learned;
+    *out = q->figures;
+    return q->figures.steps > 0;
 }
 
 void quantization_stop_learning(struct quantization *q)

@@ -60,8 +60,7 @@ struct quantization {
     bool learning;                /* there are tensors that learn: */
     bool *learns;                 /* which ones */
     struct qat *qat;
-    bool learned;                 /* it has figures: */
-    struct qat_figures figures;
+    struct qat_figures figures;   /* steps 0: nothing learned yet */
     struct hold hold;             /* of the stored weights, meanwhile */
 };
 
