@@ -382,9 +382,8 @@ static void test_package_gguf(void **state)
         {"gpt2", "int8:g32", NULL},     {"phi3", "int8:g32", NULL},    {"phi3-long", "fp16", NULL},
     };
     if (run_python("-c 'import gguf' 2>/dev/null") != 0) {
-        /* the TAP that cmocka 1.1.5 writes for skip() reads as a failure */
         fprintf(stderr, "skipped: Python has no package gguf (QTOP_PYTHON names another)\n");
-        return;
+        skip();
     }
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *path = *cases[i].model == '/' ? strdup(cases[i].model) : arch_folder(cases[i].model), *line;

@@ -207,10 +207,6 @@ static void test_methods(void **state)
 static void test_learning(void **state)
 {
     (void)state;
-    if (SANITIZED) {
-        print_message("skipped: learning on a screen: too slow under a sanitizer\n");
-        skip();
-    }
     start(44, 132);
     go_to("attn_q");
     press("t");

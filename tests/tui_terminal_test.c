@@ -335,20 +335,32 @@ static void test_model_cut_short_while_in_use(void **state)
 }
 
 /* Under a shell with job control: the program is a job, its group no orphan, so Ctrl-Z stops it. */
+static bool footer_is_last(struct pty *p, void *arg)
+{
+    int rows, cols;
+    (void)arg;
+    pty_size(p, &rows, &cols);
+    return strstr(pty_row(p, rows - 1), "Quit") != NULL;
+}
+
+/* While the program is stopped, another has the terminal, and nobody tells it of a new size. */
 static void test_suspend_and_resume(void **state)
 {
-    static const char script[] = "set -m; \"$@\"; echo STOPPED $?; read line; fg; echo DONE $?";
+    static const char script[] = "set -m; \"$@\"; echo FIRST STOP; read line; "
+                                 "fg; echo SECOND STOP; read line; fg; echo DONE $?";
     (void)state;
     run(24, 80, WORDS("sh", "-c", script, "sh", binary, "-t", "1", model), NULL);
     ready();
-    for (int i = 0; i < 1; i++) {
+    for (int i = 0; i < 2; i++) {
         press("\032");
-        wait_for("STOPPED");
+        wait_for(i ? "SECOND STOP" : "FIRST STOP");
         assert_restored();
+        pty_resize(term, 30 + i, 100);
         press("\r");
         ready();
         assert_true(pty_alt_screen(term));
         assert_false(pty_cursor_visible(term));
+        wait_until(footer_is_last, NULL, "a footer at the bottom of the new size");
     }
     press("6");
     await_tab(5);

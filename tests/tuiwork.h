@@ -122,20 +122,26 @@ static inline void launch(int rows, int cols, const char *path, const char *cons
 
 static inline void wait_for(const char *text)
 {
-    if (!pty_wait_for(term, text, PATIENCE))
-        fail_msg("the screen does not show '%s'", text);
+    if (pty_wait_for(term, text, PATIENCE))
+        return;
+    pty_show(term, stderr);
+    fail_msg("the screen does not show '%s'", text);
 }
 
 static inline void wait_gone(const char *text)
 {
-    if (!pty_wait_gone(term, text, PATIENCE))
-        fail_msg("the screen still shows '%s'", text);
+    if (pty_wait_gone(term, text, PATIENCE))
+        return;
+    pty_show(term, stderr);
+    fail_msg("the screen still shows '%s'", text);
 }
 
 static inline void wait_match(const char *regex)
 {
-    if (!pty_wait_match(term, regex, PATIENCE))
-        fail_msg("the screen shows nothing like '%s'", regex);
+    if (pty_wait_match(term, regex, PATIENCE))
+        return;
+    pty_show(term, stderr);
+    fail_msg("the screen shows nothing like '%s'", regex);
 }
 
 static inline void wait_until(pty_predicate *pred, const void *arg, const char *what)

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <term.h>
 #include <termios.h>
 #include <unistd.h>
@@ -25,6 +26,8 @@ static struct termios modes;
 static char restore[256];
 static size_t restore_length;
 static volatile sig_atomic_t active;
+static volatile sig_atomic_t suspend_asked;
+static struct sigaction suspend_before;
 static SCREEN *screen;
 
 static void restore_now(void)
@@ -50,6 +53,20 @@ static void die(int number)
     raise(number); /* comes when this handler returns: by the same signal, to whoever had it before */
 }
 
+static void ask_suspend(int number)
+{
+    (void)number;
+    suspend_asked = 1;
+}
+
+static void catch_suspend(void)
+{
+    static const struct sigaction sa = {.sa_handler = ask_suspend};
+    sigaction(SIGTSTP, NULL, &suspend_before);
+    if (suspend_before.sa_handler != SIG_IGN)
+        sigaction(SIGTSTP, &sa, NULL);
+}
+
 static void catch_signals(void)
 {
     struct sigaction sa = {.sa_handler = die};
@@ -61,12 +78,14 @@ static void catch_signals(void)
         if (old.sa_handler != SIG_IGN)
             sigaction(fatal[i], &sa, NULL);
     }
+    catch_suspend();
 }
 
 static void release_signals(void)
 {
     for (int i = 0; i < FATAL; i++)
         sigaction(fatal[i], &previous[i], NULL);
+    sigaction(SIGTSTP, &suspend_before, NULL);
 }
 
 static void add_string(const char *capability)
@@ -149,6 +168,30 @@ bool terminal_begin(bool ascii, bool color, bool mouse, struct error *error)
         mouseinterval(0);
     }
     widgets_begin(ascii, color);
+    return true;
+}
+
+/* While the program was stopped the size of the terminal was not its to be told. */
+static void take_size(void)
+{
+    struct winsize now;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &now) == 0 && now.ws_row && now.ws_col &&
+        is_term_resized(now.ws_row, now.ws_col))
+        resizeterm(now.ws_row, now.ws_col);
+}
+
+bool terminal_suspend(void)
+{
+    if (!suspend_asked)
+        return false;
+    suspend_asked = 0;
+    endwin();
+    active = 0;
+    sigaction(SIGTSTP, &suspend_before, NULL);
+    raise(SIGTSTP); /* returns when the program is continued */
+    catch_suspend();
+    active = 1;
+    take_size();
     return true;
 }
 

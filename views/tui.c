@@ -331,6 +331,13 @@ static void draw(struct tui *t)
     refresh();
 }
 
+static void draw_anew(struct tui *t)
+{
+    t->redraw = true;
+    if (t->frame)
+        draw(t);
+}
+
 static void take_frame(struct tui *t)
 {
     struct frame *f = lab_frame(t->lab);
@@ -360,6 +367,8 @@ static int loop(struct tui *t)
 {
     double drawn = 0, eager_until = 0;
     while (!t->quit) {
+        if (terminal_suspend())
+            draw_anew(t);
         double now = clock_seconds();
         double due = drawn + (now < eager_until ? EAGER_SECONDS : t->settings.refresh);
         enum event event = wait_for_event(t, now < due ? due - now : IDLE_SECONDS, now >= due);

@@ -171,5 +171,6 @@ void tui_note(struct tui *tui, const char *format, ...) __attribute__((format(pr
 /* terminal.c: starting and restoring the terminal, signals */
 bool terminal_begin(bool ascii, bool color, bool mouse, struct error *error);
 void terminal_end(void);
+bool terminal_suspend(void); /* if that was asked for; true when the program goes on and must draw anew */
 
 #endif
