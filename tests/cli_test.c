@@ -1706,6 +1706,9 @@ static void test_a_model_without_bos(void **state)
     ACCEPT(&r, "eval", "--json", "--text", words, path); /* 7 tokens: 6 predictions */
     assert_non_null(strstr((const char *)r.stdout_bytes.data, "\"tokens\":6,"));
     release(&r);
+    ACCEPT(&r, "eval", "--json", "--text", words, "-n", "5", path); /* the first five of them */
+    assert_non_null(strstr((const char *)r.stdout_bytes.data, "\"tokens\":4,"));
+    release(&r);
     run_args(&r, (const char *const[]){program, "generate", "-p", "zz", path, NULL});
     assert_int_equal(r.status, 1);
     assert_non_null(strstr(err_of(&r), "no tokens"));

@@ -342,6 +342,8 @@ bool evaluation_tokens(const struct batch *b, const struct options *o, struct to
         char *text = read_study_text(o->text, &n, error);
         bool ok = text && tokenize_text(&b->session, text, n, tokens, error);
         free(text);
+        if (ok && o->given_tokens && (size_t)o->tokens < tokens->count)
+            tokens->count = (size_t)o->tokens;
         return ok;
     }
     size_t count = o->given_tokens ? (size_t)o->tokens : SELF_TEXT_TOKENS;

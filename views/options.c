@@ -51,7 +51,7 @@ const struct option_info option_table[] = {
     {'p', "prompt", "TEXT", OPTION_STRING, AT(prompt), 0, 0, FOR_TUI | FOR_GENERATE | FOR_LOGITS,
      "text that the model continues"},
     {'n', "tokens", "N", OPTION_INTEGER, AT(tokens), 1, 1 << 28, FOR_GENERATE | FOR_BENCH | FOR_EVAL | FOR_TUNE,
-     "tokens to generate (256), to time a sample (32), or of the model's own text (2048)"},
+     "tokens to generate (256), to time a sample (32), of a text (all) or of the model's own (2048)"},
     {0, "seed", "N", OPTION_INTEGER, AT(seed), 0, 9007199254740992.0, FOR_TUI | FOR_GENERATE,
      "seed of the random numbers (1)"},
     {0, "temperature", "T", OPTION_REAL, AT(temperature), 0, 100, FOR_TUI | FOR_GENERATE,
