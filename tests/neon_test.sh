@@ -58,7 +58,7 @@ for file in "$top"/kernels/*.c; do
     objects="${objects:-} $work/$name.o"
 done
 for name in support $programs; do
-    compile "$name" "$top/tests/$name.c" -I"$top/tests/cross" -DSRCDIR='"/nowhere"'
+    compile "$name" "$top/tests/$name.c" -I"$top/tests/cross" -DSRCDIR="\"$top\""
 done
 wait
 
