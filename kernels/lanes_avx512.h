@@ -154,50 +154,13 @@ INLINE integers integers_from_nibbles(const void *p)
 
 /* ---- 32 bytes, of blocks --------------------------------------------------------------------- */
 
-typedef uint8_t bytes_16 __attribute__((vector_size(16)));
-typedef uint8_t bytes_32 __attribute__((vector_size(32)));
-
-/* The halves in their order. */
-union bytes_halves {
-    bytes_32 whole;
-    bytes_16 half[2];
-};
-
-INLINE bytes_32 bytes_join(bytes_16 low, bytes_16 high)
-{
-    return (union bytes_halves){.half = {low, high}}.whole;
-}
+#include "lanes_halves.h"
 
 /* The entries of a table of 16 that low nibbles name. */
 INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
 {
     __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table));
     return (bytes_32)_mm256_shuffle_epi8(values, (__m256i)at);
-}
-
-/* Signed bytes as floats, sixteen of the 32; activations stand as they are. */
-#define BLOCK_ARRANGEMENT ARRANGED_NOT
-#define BYTES_UNIT        1.0f
-
-INLINE floats bytes_to_floats(bytes_32 x, size_t half)
-{
-    union bytes_halves halves = {.whole = x};
-    return integers_to_floats(integers_from_bytes(&halves.half[half]));
-}
-
-/* Two numbers, the first for columns 0..15 and the second for columns 16..31: one for each half. */
-enum { HALVES_ALIKE = false };
-
-INLINE floats floats_two(const float *p, size_t half)
-{
-    return floats_all(p[half]);
-}
-
-/* Those of columns 0..15 or of 16..31 in every lane. */
-INLINE floats floats_of_half(floats two, size_t half)
-{
-    (void)half;
-    return two;
 }
 
 /* ---- tables of bf16 -------------------------------------------------------------------------- */
