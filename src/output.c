@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,26 +14,39 @@ static bool is_special(const char *path)
     return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
-/* mkostemp makes a private file; what a person writes is an ordinary one. */
-static bool make_ordinary(int fd)
+static FILE *stream_of(int fd)
 {
-    mode_t mask = umask(0);
-    umask(mask);
-    return fchmod(fd, 0666 & ~mask) == 0;
+    FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (!f && fd >= 0)
+        close(fd);
+    return f;
 }
 
+/* A pipe that nobody reads is an error, not something to wait for. */
+static FILE *open_special(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    return stream_of(fd);
+}
+
+/* Not mkstemp: its file is private, and what a person writes is an ordinary one. */
 static FILE *open_temporary(struct output *out)
 {
-    if (asprintf(&out->temporary, "%s.XXXXXX", out->path) < 0) {
-        out->temporary = NULL;
-        return NULL;
+    static atomic_uint number;
+    int fd = -1;
+    for (int i = 0; fd < 0 && i < 100 && (i == 0 || errno == EEXIST); i++) {
+        free(out->temporary);
+        if (asprintf(&out->temporary, "%s.%ld-%u", out->path, (long)getpid(), atomic_fetch_add(&number, 1)) < 0) {
+            out->temporary = NULL;
+            return NULL;
+        }
+        fd = open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     }
-    int fd = mkostemp(out->temporary, O_CLOEXEC);
-    FILE *f = fd >= 0 && make_ordinary(fd) ? fdopen(fd, "w") : NULL;
-    if (!f && fd >= 0) {
-        close(fd);
+    FILE *f = stream_of(fd);
+    if (!f && fd >= 0)
         unlink(out->temporary);
-    }
     return f;
 }
 
@@ -47,7 +61,7 @@ bool output_open(struct output *out, const char *path, struct error *error)
 {
     *out = (struct output){.path = strdup(path)};
     if (out->path)
-        out->file = is_special(path) ? fopen(path, "we") : open_temporary(out);
+        out->file = is_special(path) ? open_special(path) : open_temporary(out);
     if (out->file)
         return true;
     error_set(error, "%.200s: cannot be written: %s", path, strerror(errno));
@@ -58,6 +72,9 @@ bool output_open(struct output *out, const char *path, struct error *error)
 bool output_possible(const char *path, struct error *error)
 {
     struct output out;
+    if (is_special(path))
+        return access(path, W_OK) == 0 ||
+               error_set(error, "%.200s: cannot be written: %s", path, strerror(errno));
     if (!output_open(&out, path, error))
         return false;
     (void)output_close(&out, false, error);
@@ -79,11 +96,12 @@ static void sync_folder(const char *path)
 
 bool output_close(struct output *out, bool ok, struct error *error)
 {
-    bool written = fflush(out->file) == 0 && (!out->temporary || fsync(fileno(out->file)) == 0);
+    bool failed = ferror(out->file); /* some time ago: errno is that of something else */
+    bool written = fflush(out->file) == 0 && !failed && (!out->temporary || fsync(fileno(out->file)) == 0);
     written = fclose(out->file) == 0 && written;
     written = written && (!ok || !out->temporary || rename(out->temporary, out->path) == 0);
     if (ok && !written)
-        error_set(error, "%.200s: cannot be written: %s", out->path, strerror(errno));
+        error_set(error, "%.200s: cannot be written: %s", out->path, strerror(failed ? EIO : errno));
     if (out->temporary && !(ok && written))
         unlink(out->temporary);
     else if (out->temporary)

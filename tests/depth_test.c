@@ -161,8 +161,9 @@ static struct sensitivity_job *measure(struct fixture *f, struct weights *set, s
     struct sensitivity_job *job = sensitivity_open(f->model, f->pool, &plan, f->stored, set, &error);
     assert_non_null(job);
     double last = -1;
-    while (!sensitivity_step(job, 0)) {
-        assert_true(sensitivity_fraction(job) > last && sensitivity_fraction(job) <= 1);
+    for (bool done = false; !done;) {
+        assert_true(sensitivity_step(job, 0, &done, &error));
+        assert_true((sensitivity_fraction(job) > last || done) && sensitivity_fraction(job) <= 1);
         last = sensitivity_fraction(job);
     }
     assert_true(fabs(sensitivity_fraction(job) - 1) <= 1e-12);
@@ -225,19 +226,23 @@ static void test_nothing_to_measure(void **state)
     struct fixture f = open_fixture(&shape);
     struct weights *set = with(&f, weights_ref(f.stored), "blk.1.ffn_up", "int8");
     struct error error;
+    bool done;
     struct sensitivity_plan plan = {f.text, 1, -1, 160};
     struct sensitivity_job *job = sensitivity_open(f.model, f.pool, &plan, f.stored, set, &error);
-    assert_true(sensitivity_step(job, 1));
+    assert_true(sensitivity_step(job, 1, &done, &error) && done);
     assert_int_equal(sensitivity_of(job, model_find_name(f.model, "blk.1.ffn_up")).scored, 0);
     sensitivity_close(job);
     job = sensitivity_open(f.model, f.pool, &plan, f.stored, f.stored, &error);
-    assert_true(sensitivity_step(job, 1));
+    assert_true(sensitivity_step(job, 1, &done, &error) && done);
     assert_true(sensitivity_fraction(job) == 1);
     sensitivity_close(job);
     plan.count = TEXT;
     job = sensitivity_open(f.model, f.pool, &plan, f.stored, set, &error);
-    assert_false(sensitivity_step(job, 0));
+    assert_true(sensitivity_step(job, 0, &done, &error) && !done);
     sensitivity_close(job);
+    plan.context = 1;
+    assert_null(sensitivity_open(f.model, f.pool, &plan, f.stored, set, &error));
+    assert_non_null(strstr(error.text, "context of 1"));
     weights_unref(set);
     close_fixture(&f);
 }

@@ -517,6 +517,29 @@ static void test_config_there(void **state)
     subject_close(&s);
 }
 
+/* Nor is that of the model itself, which an export wrote: the model would be another one. */
+static void test_config_of_the_model(void **state)
+{
+    (void)state;
+    struct error error;
+    struct subject s = subject_open(BUILTIN, NULL, "fp16");
+    unlink(config);
+    must_export(&s, "a model to export again");
+    subject_close(&s);
+    struct bytes before = read_file(config);
+    s = subject_open(target, NULL, "int4:channel");
+    char *beside = path_in(folder, "small.safetensors");
+    assert_false(subject_export(&s, beside, NULL, &error));
+    check_line(&error, "configuration of the model itself");
+    struct bytes after = read_file(config);
+    assert_int_equal(before.size, after.size);
+    assert_memory_equal(before.data, after.data, after.size);
+    bytes_free(&before);
+    bytes_free(&after);
+    subject_close(&s);
+    free(beside);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,7 +547,7 @@ int main(void)
         cmocka_unit_test(test_groups),   cmocka_unit_test(test_folding),
         cmocka_unit_test(test_gptq),      cmocka_unit_test(test_gptq_refusals),
         cmocka_unit_test(test_refusals),  cmocka_unit_test(test_config_there),
-        cmocka_unit_test(test_tokenizer_files),
+        cmocka_unit_test(test_tokenizer_files), cmocka_unit_test(test_config_of_the_model),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

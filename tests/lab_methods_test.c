@@ -210,13 +210,102 @@ static void test_text_too_short(void **state)
     session.calibration = (struct tokens){0};
 }
 
+/* ---- what goes on beside -------------------------------------------------------------------------- */
+
+static bool is_quantizing(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->job && (strcmp(f->job, "calibrating") == 0 || strcmp(f->job, "quantizing") == 0);
+}
+
+/* The KV cache of another datatype while methods are at work: both are in use in the end. */
+static void test_cache_changes_meanwhile(void **state)
+{
+    struct lab *lab = start();
+    int kv = kv_index(session.model);
+    (void)state;
+    set_all(lab, "int4:g16:gptq");
+    frame_unref(await(lab, is_quantizing, NULL, "methods at work"));
+    ask_only(lab, set_command(&kv, 1, "int8"));
+    struct frame *f = settled(lab);
+    assert_int_equal(f->set->kv, DTYPE_INT8);
+    assert_true(methods_have(&packed_of(f, "blk.2.ffn_up")->matrix.scheme.methods, METHOD_GPTQ));
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+static size_t compared(const struct frame *f)
+{
+    size_t n = 0;
+    for (size_t i = 0; f->comparison && i < f->comparison->count; i++)
+        n += f->comparison->of[i].done;
+    return n;
+}
+
+static bool has_compared_one(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return compared(f) >= 1;
+}
+
+static bool has_compared_all(const struct frame *f, const void *tensor)
+{
+    return compared(f) >= 1 && compared(f) == f->comparison->count && f->comparison->tensor == *(const int *)tensor;
+}
+
+static bool is_error(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->status_is_error && f->pending == 0;
+}
+
+/* Two layers that cannot learn together are given up; methods are compared on. */
+static void test_failure_leaves_the_comparison(void **state)
+{
+    struct lab *lab = start();
+    int first = tensor("blk.0.attn_q"), one = tensor("blk.1.attn_q"), two = tensor("blk.2.attn_q");
+    (void)state;
+    frame_unref(set(lab, "blk.0.attn_q", "int4:channel"));
+    send(lab, (struct command){.kind = COMMAND_SELECT, .tensors = &first, .tensor_count = 1});
+    ask_only(lab, (struct command){.kind = COMMAND_COMPARE_METHODS});
+    frame_unref(await(lab, has_compared_one, NULL, "a method compared"));
+    ask_only(lab, set_command(&one, 1, "int4:channel:qat(steps=1,text=128)"));
+    ask_only(lab, set_command(&two, 1, "int4:channel:qat(steps=2,text=128)"));
+    frame_unref(await(lab, is_error, NULL, "layers that cannot learn together"));
+    frame_unref(await(lab, has_compared_all, &first, "all methods compared on the layer that was asked for"));
+    lab_stop(lab);
+}
+
+static bool has_found(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return strncmp(f->status, "found", 5) == 0;
+}
+
+/* What a search finds is measured with the KV cache that is in use, which stays. */
+static void test_search_keeps_the_cache(void **state)
+{
+    struct lab *lab = start();
+    int kv = kv_index(session.model);
+    (void)state;
+    ask_only(lab, set_command(&kv, 1, "int8"));
+    send(lab, (struct command){.kind = COMMAND_TUNE, .text = "bits 9"});
+    frame_unref(await(lab, has_found, NULL, "what the search found"));
+    struct frame *f = settled(lab);
+    assert_int_equal(f->set->kv, DTYPE_INT8);
+    assert_int_equal(f->layers[kv].wanted.weight, DTYPE_INT8);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_method), cmocka_unit_test(test_undo_recomputes_nothing),
         cmocka_unit_test(test_cycle),        cmocka_unit_test(test_another_mind),
         cmocka_unit_test(test_learning_is_stopped), cmocka_unit_test(test_learning_to_the_end),
-        cmocka_unit_test(test_text_too_short),
+        cmocka_unit_test(test_text_too_short), cmocka_unit_test(test_cache_changes_meanwhile),
+        cmocka_unit_test(test_failure_leaves_the_comparison), cmocka_unit_test(test_search_keeps_the_cache),
     };
     return cmocka_run_group_tests(tests, open_session, close_session);
 }

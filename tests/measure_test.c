@@ -24,6 +24,7 @@
 #include <glob.h>
 #include <math.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- histogram and spread -------------------------------------------------------------------- */
@@ -852,6 +853,13 @@ static void test_recipe_round_trip(void **state)
         struct error error = {""};
         assert_false(recipe_write("/nonexistent/recipe", f.model, s, &error));
         assert_non_null(strstr(error.text, "/nonexistent/recipe"));
+        char *pipe; /* that nobody reads */
+        assert_true(asprintf(&pipe, "%s.pipe", f.path) > 0);
+        assert_int_equal(mkfifo(pipe, 0600), 0);
+        assert_false(recipe_write(pipe, f.model, s, &error));
+        assert_non_null(strstr(error.text, "cannot be written"));
+        unlink(pipe);
+        free(pipe);
         free(s);
         close_fixture(&f);
     }

@@ -153,11 +153,30 @@ static void test_json_nested_deep(void **state)
     assert_non_null(text);
     memset(text, '[', DEEP);
     memset(text + DEEP, ']', DEEP);
-    refuse_file("tokenizer.json", text, 2 * DEEP, WORDS("tokenizer.json", "depth"));
+    refuse_file("tokenizer.json", text, 2 * DEEP, WORDS("tokenizer.json", "nested"));
     for (size_t i = 0; i < DEEP; i++)
         memcpy(text + 5 * i % (2 * DEEP - 5), "{\"a\":", 5);
-    refuse_file("tokenizer.json", text, 2 * DEEP, WORDS("tokenizer.json", "line 1"));
+    refuse_file("tokenizer.json", text, 2 * DEEP, WORDS("tokenizer.json", "nested"));
     free(text);
+}
+
+/* Of so many empty lists and values a parser would make gigabytes. */
+static void test_json_of_nothing_much(void **state)
+{
+    (void)state;
+    enum { MANY = 200000 };
+    static const char *const what[] = {"{},", "0,", "[],"};
+    for (size_t i = 0; i < 3; i++) {
+        size_t n = strlen(what[i]);
+        char *text = malloc(MANY * n + 3);
+        assert_non_null(text);
+        text[0] = '[';
+        for (size_t k = 0; k < MANY; k++)
+            memcpy(text + 1 + k * n, what[i], n);
+        memcpy(text + MANY * n + 1, "0]", 2);
+        refuse_file("tokenizer.json", text, MANY * n + 3, WORDS("tokenizer.json", "expected fewer"));
+        free(text);
+    }
 }
 
 static void test_json_truncated_at_every_byte(void **state)
@@ -707,6 +726,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_syntax),
         cmocka_unit_test(test_json_nested_deep),
+        cmocka_unit_test(test_json_of_nothing_much),
         cmocka_unit_test(test_json_truncated_at_every_byte),
         cmocka_unit_test(test_json_models),
         cmocka_unit_test(test_json_ids),

@@ -335,6 +335,19 @@ static void test_model_cut_short_while_in_use(void **state)
 }
 
 /* Under a shell with job control: the program is a job, its group no orphan, so Ctrl-Z stops it. */
+/* Before there is anything to act on, keys wait. */
+static void test_keys_before_the_first_frame(void **state)
+{
+    static const char *const keys[] = {"I", "T", "o", "\033", "m", "7"};
+    (void)state;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        launch(24, 80, model, NULL, NULL);
+        press(keys[i]);
+        assert_alive();
+        stop(NULL);
+    }
+}
+
 static bool footer_is_last(struct pty *p, void *arg)
 {
     int rows, cols;
@@ -463,6 +476,7 @@ int main(void)
         TEST(test_interrupt_keys),
         TEST(test_ignored_signals_stay_ignored),
         TEST(test_model_cut_short_while_in_use),
+        TEST(test_keys_before_the_first_frame),
         TEST(test_suspend_and_resume),
         TEST(test_stop_and_continue),
         TEST(test_hangup),

@@ -10,6 +10,7 @@
 #include "support.h"
 
 #include "../src/quant/knapsack.h"
+#include "../src/quant/requant.h"
 #include "../src/quant/tune.h"
 #include "../src/session.h"
 
@@ -154,12 +155,18 @@ static int close_model(void **state)
     return 0;
 }
 
+static struct tune_plan usual_plan(struct budget budget)
+{
+    return (struct tune_plan){.model = session.model, .pool = session.pool, .stored = session.stored,
+                              .reference = session.reference, .kv = DTYPE_FP32,
+                              .budget = budget, .text = &text, .search = tokens, .search_count = TEXT,
+                              .verify = {.tokens = other, .count = TEXT, .bos = 1, .window = 64}, .context = 128};
+}
+
 static struct tune *begin(struct budget budget)
 {
     struct error error = {"no error"};
-    struct tune_plan plan = {.model = session.model, .pool = session.pool, .stored = session.stored,
-                             .budget = budget, .text = &text, .search = tokens, .search_count = TEXT,
-                             .verify = {.tokens = other, .count = TEXT, .bos = 1, .window = 64}, .context = 128};
+    struct tune_plan plan = usual_plan(budget);
     struct tune *job = tune_open(&plan, &error);
     if (!job)
         fail_msg("%s", error.text);
@@ -184,16 +191,21 @@ static struct tuned run(struct tune *job)
 }
 
 /* What an evaluation says of the set that was found. */
-static double evaluate(struct weights *set)
+static double evaluate_against(struct weights *reference, struct weights *set)
 {
     struct error error;
     struct quality_plan plan = {.tokens = other, .count = TEXT, .bos = 1, .window = 64};
-    struct quality *q = quality_open(session.model, session.pool, &plan, session.stored, set, &error);
+    struct quality *q = quality_open(session.model, session.pool, &plan, reference, set, &error);
     while (!quality_step(q, 1))
         continue;
     double kl = quality_result(q).kl;
     quality_close(q);
     return kl;
+}
+
+static double evaluate(struct weights *set)
+{
+    return evaluate_against(session.stored, set);
 }
 
 static void test_size(void **state)
@@ -217,6 +229,28 @@ static void test_size(void **state)
             assert_true(curve[i].cost > curve[i - 1].cost && curve[i].kl <= curve[i - 1].kl);
         tune_close(job);
     }
+}
+
+/* KL is that of the reference, which may be other weights. */
+static void test_reference(void **state)
+{
+    struct error error;
+    struct scheme crude;
+    (void)state;
+    assert_true(scheme_parse("int4:tensor", &crude, &error));
+    struct packed *p = requantize(session.model, model_find_name(session.model, "blk.0.ffn_down"), &crude,
+                                  session.pool, &error);
+    struct weights *reference = weights_replace(session.stored, p);
+    struct tune_plan plan = usual_plan((struct budget){.max_bits = 6});
+    plan.reference = reference;
+    struct tune *job = tune_open(&plan, &error);
+    assert_non_null(job);
+    struct tuned best = run(job);
+    assert_true(best.quality.kl == evaluate_against(reference, best.set));
+    assert_true(best.quality.kl != evaluate(best.set));
+    tune_close(job);
+    weights_unref(reference);
+    packed_unref(p);
 }
 
 static void test_bits_leave_embedding_and_head(void **state)
@@ -305,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_knapsack_of_equal_costs),
         cmocka_unit_test(test_budgets_in_writing),
         cmocka_unit_test(test_size),
+        cmocka_unit_test(test_reference),
         cmocka_unit_test(test_bits_leave_embedding_and_head),
         cmocka_unit_test(test_for_gguf),
         cmocka_unit_test(test_divergence),

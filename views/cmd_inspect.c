@@ -276,17 +276,20 @@ static bool measure_alone(const struct batch *b, struct sensitivity *alone, stru
         return false;
     struct sensitivity_plan plan = {tokens.ids, tokens.count, session_bos(s), s->context};
     struct sensitivity_job *job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
-    while (job && !sensitivity_step(job, 0.2))
+    bool ok = job, done = false;
+    while (ok && !done) {
+        ok = sensitivity_step(job, 0.2, &done, error);
         if (s->progress)
             s->progress(s->progress_arg, "measuring each layer alone",
                         (size_t)(sensitivity_fraction(job) * (double)s->model->parameters), s->model->parameters);
-    for (int t = 0; job && t < (int)s->model->tensor_count; t++)
+    }
+    for (int t = 0; ok && t < (int)s->model->tensor_count; t++)
         alone[t] = sensitivity_of(job, t);
     if (job && s->progress)
         s->progress(s->progress_arg, "measuring each layer alone", s->model->parameters, s->model->parameters);
     sensitivity_close(job);
     free(tokens.ids);
-    return job != NULL;
+    return ok;
 }
 
 static bool measure(struct batch *b, const struct options *o, struct measured *m, struct error *error)

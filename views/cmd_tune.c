@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SEARCH_TOKENS = 512, CURVE_POINTS = 13 };
+enum { CURVE_POINTS = 13 };
 
 /* ---- reports --------------------------------------------------------------------------------- */
 
@@ -92,11 +92,12 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
 {
     struct session *s = &b->session;
     struct tokens searched = {0}, verified = {0};
-    struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored, .budget = *budget,
+    struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
+                             .reference = s->reference, .kv = DTYPE_FP32, .budget = *budget,
                              .text = &s->calibration_text, .context = s->context};
     plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
     bool ok = evaluation_window(s, o, &plan.verify.window, error) && session_calibration_text(s, error) &&
-              written_tokens(s, SEARCH_TOKENS, SELF_TEXT_SEARCH_SEED, &searched, error) &&
+              written_tokens(s, TUNE_SEARCH_TOKENS, SELF_TEXT_SEARCH_SEED, &searched, error) &&
               evaluation_tokens(b, o, &verified, error);
     plan.search = searched.ids;
     plan.search_count = searched.count;

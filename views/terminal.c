@@ -199,8 +199,8 @@ void terminal_end(void)
 {
     if (!active)
         return;
-    active = 0;
     endwin();
+    active = 0;
     delscreen(screen);
     release_signals();
 }

@@ -334,8 +334,7 @@ static void draw(struct tui *t)
 static void draw_anew(struct tui *t)
 {
     t->redraw = true;
-    if (t->frame)
-        draw(t);
+    draw(t);
 }
 
 static void take_frame(struct tui *t)
@@ -361,6 +360,16 @@ static enum event wait_for_event(struct tui *t, double seconds, bool frames)
     return frames && (fds[1].revents & POLLIN) ? EVENT_FRAME : EVENT_NONE;
 }
 
+/* Before the first frame keys have nothing to act on: they wait in the terminal. */
+static void wait_for_frame(struct tui *t)
+{
+    struct pollfd wake = {lab_wake_descriptor(t->lab), POLLIN, 0};
+    for (take_frame(t); !t->frame; take_frame(t)) {
+        poll(&wake, 1, (int)(IDLE_SECONDS * 1000));
+        terminal_suspend();
+    }
+}
+
 /* Keys are drawn at once, and so are the frames that show their effect; otherwise frames are drawn at
  * a steady, slow rate. */
 static int loop(struct tui *t)
@@ -380,8 +389,7 @@ static int loop(struct tui *t)
         if (!keys && event != EVENT_FRAME && now < due)
             continue;
         take_frame(t);
-        if (t->frame)
-            draw(t);
+        draw(t);
         drawn = clock_seconds();
     }
     return EXIT_DONE;
@@ -417,9 +425,8 @@ static int run_session(const struct options *o, struct tui *t, struct error *err
     bool ok = layers_begin(t, error) && terminal_begin(o->ascii || t->settings.ascii, color,
                                                        t->settings.mouse && !o->no_mouse, error);
     if (ok) {
-        take_frame(t);
-        if (t->frame)
-            layers_update(t);
+        wait_for_frame(t);
+        layers_update(t);
         tui_select(t);
         status = loop(t);
         terminal_end();

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DEPTH = 64 };
@@ -40,17 +41,34 @@ static void note_tokenizer(struct export *job)
         export_note_add(job, "no tokenizer.json or tokenizer.model lies beside the model: the folder will want one");
 }
 
+/* Whether the file is the configuration of the model that is exported: to replace that would change the model. */
+static bool is_own_config(const struct export *job, const char *path)
+{
+    char *own = model_config_path(job->plan.model);
+    struct stat a, b;
+    bool same = own && stat(own, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    free(own);
+    return same;
+}
+
+/* What an export wrote an export may replace. */
+static bool may_replace(const struct export *job, const char *path, struct error *error)
+{
+    if (is_own_config(job, path))
+        return error_set(error, "%.200s: is the configuration of the model itself; expected another folder", path);
+    json_t *json = read_json(path, NULL);
+    bool ours = json_object_get(json, maker);
+    json_decref(json);
+    return ours || error_set(error, "%.200s: is there already and was not written by an export; expected a folder "
+                                    "without one", path);
+}
+
 bool safetensors_check_beside(struct export *job, struct error *error)
 {
     char *path = path_beside(job->plan.path, "config.json");
     if (!path)
         return error_set(error, "not enough memory");
-    bool there = access(path, F_OK) == 0;
-    json_t *json = there ? read_json(path, NULL) : NULL;
-    bool ok = !there || json_object_get(json, maker) ||
-              error_set(error, "%.200s: is there already and was not written by an export; expected a folder "
-                               "without one", path);
-    json_decref(json);
+    bool ok = access(path, F_OK) != 0 || may_replace(job, path, error);
     free(path);
     if (ok)
         note_tokenizer(job);

@@ -45,7 +45,6 @@ void calibrating_end(struct lab *lab)
 static void give_up(struct lab *lab, const char *why)
 {
     stop(lab);
-    lab->comparing_asked = lab->tuning.asked = false; /* without a text nothing calibrates */
     for (int t = 0; t < (int)lab->session->model->tensor_count; t++)
         if (awaits(lab, t))
             lab->target[t] = lab->set->layer[t]->matrix.scheme;
@@ -62,21 +61,17 @@ static struct quantization_plan plan_of(struct lab *lab, const struct scheme *sc
 
 /* ---- the texts -------------------------------------------------------------------------------- */
 
-/* A text that the model writes: `tokens` to learn from or, where that is 0, one to calibrate on. */
-static bool write_own(struct lab *lab, struct own_text *own, size_t tokens, double seconds)
+/* A text that the model writes: `tokens` to learn from or, where that is 0, one to calibrate on. False with an
+ * error (an empty one: it is not there yet). */
+static bool write_own(struct lab *lab, struct own_text *own, size_t tokens, double seconds, struct error *error)
 {
     struct session *s = lab->session;
-    struct error error;
-    if (!own->writer && !making_reference(lab, seconds, &error)) {
-        if (*error.text)
-            give_up(lab, error.text);
+    if (!own->writer && !making_reference(lab, seconds, error))
         return false;
-    }
     if (!own->writer &&
-        !(own->writer = tokens ? selftext_open_to_learn(s, tokens, &error) : selftext_open(s, &error))) {
-        give_up(lab, error.text);
+        !(own->writer = tokens ? selftext_open_to_learn(s, tokens, error) : selftext_open(s, error)))
         return false;
-    }
+    error->text[0] = 0;
     jobs_show(lab, tokens ? "writing a text to learn from" : "writing a text to calibrate on",
               selftext_fraction(own->writer));
     if (!selftext_step(own->writer, seconds))
@@ -87,25 +82,31 @@ static bool write_own(struct lab *lab, struct own_text *own, size_t tokens, doub
     return true;
 }
 
-/* A person's own text, the first `most` tokens of it, or one that the model writes. False while there is none. */
-static bool make_text(struct lab *lab, struct own_text *own, size_t most, size_t to_learn, double seconds)
+/* A person's own text, the first `most` tokens of it, or one that the model writes. False as write_own. */
+static bool make_text(struct lab *lab, struct own_text *own, size_t most, size_t to_learn, double seconds,
+                      struct error *error)
 {
     struct session *s = lab->session;
     const struct tokens *given = &s->calibration;
-    struct error error;
     if (own->text.tokens)
         return true;
     if (given->count == 0)
-        return write_own(lab, own, to_learn, seconds);
-    if (calibration_text_make_of(&own->text, given->ids, given->count, most, session_bos(s), s->context, &error))
-        return true;
-    give_up(lab, error.text);
-    return false;
+        return write_own(lab, own, to_learn, seconds, error);
+    return calibration_text_make_of(&own->text, given->ids, given->count, most, session_bos(s), s->context, error);
 }
 
+/* Without it nothing calibrates, nor do those who compare methods or search. */
 bool calibrating_text(struct lab *lab, double seconds)
 {
-    return make_text(lab, &lab->calibrating.text, CALIBRATION_MOST, 0, seconds);
+    struct error error;
+    if (make_text(lab, &lab->calibrating.text, CALIBRATION_MOST, 0, seconds, &error))
+        return true;
+    if (*error.text) {
+        comparing_stop(lab);
+        tuning_stop(lab);
+        give_up(lab, error.text);
+    }
+    return false;
 }
 
 /* What schemes learn from, where some do. */
@@ -119,11 +120,13 @@ static bool learning_text(struct lab *lab, const struct quantization_plan *plan,
     if (tokens != c->learned)
         forget(&c->learning);
     c->learned = tokens;
-    if (!c->learning.text.tokens && !c->learning.writer && !quantization_may_learn(plan, tokens, &error)) {
+    bool begun = c->learning.text.tokens || c->learning.writer;
+    if ((begun || quantization_may_learn(plan, tokens, &error)) &&
+        make_text(lab, &c->learning, tokens, tokens, seconds, &error))
+        return true;
+    if (*error.text)
         give_up(lab, error.text);
-        return false;
-    }
-    return make_text(lab, &c->learning, tokens, tokens, seconds);
+    return false;
 }
 
 /* Whether the texts are there that what was asked for needs; else works for them, or gives up. */
@@ -161,12 +164,25 @@ static bool is_wanted(const struct lab *lab)
     return true;
 }
 
+/* What was made, with the KV cache that is in use now; null where memory is short. */
+static struct weights *take_made(struct lab *lab)
+{
+    struct weights *made = quantization_take(lab->calibrating.job);
+    struct weights *set = weights_with_kv(made, lab->set->kv);
+    weights_unref(made);
+    return set;
+}
+
 /* What the methods made is kept, so that to undo and redo it takes no time. */
 static void take_over(struct lab *lab)
 {
     struct calibrating *c = &lab->calibrating;
-    struct weights *set = quantization_take(c->job);
+    struct weights *set = take_made(lab);
     const char *note = quantization_note(c->job, 0);
+    if (!set) {
+        give_up(lab, "not enough memory");
+        return;
+    }
     for (size_t t = 0; t < set->count; t++)
         if (set->layer[t] != lab->set->layer[t])
             cache_add(&lab->cache, set->layer[t]);

@@ -9,7 +9,7 @@ void comparing_end(struct lab *lab)
     comparison_frame_unref(lab->comparison);
 }
 
-static void stop_comparing(struct lab *lab)
+void comparing_stop(struct lab *lab)
 {
     comparison_close(lab->comparing);
     lab->comparing = NULL;
@@ -22,7 +22,7 @@ void comparing_ask(struct lab *lab)
     struct scheme from = lab->target[lab->selected], choices[COMPARED_SCHEMES];
     struct error why;
     if (lab->comparing_asked) {
-        stop_comparing(lab);
+        comparing_stop(lab);
         lab_say(lab, false, "stopped: the methods compared so far stay");
     } else if (scheme_choices(m, lab->selected, &from, CHANGE_METHOD, choices, COMPARED_SCHEMES) == 0) {
         scheme_cycle(m, lab->selected, &from, CHANGE_METHOD, 1, choices, &why);
@@ -83,7 +83,7 @@ bool comparing_slice(struct lab *lab, double seconds)
     bool done = false;
     if (lab->comparing_asked && lab->evaluation_reason) {
         lab_say(lab, true, "methods cannot be compared: %s", lab->evaluation_reason);
-        stop_comparing(lab);
+        comparing_stop(lab);
     }
     if (!lab->comparing_asked || !lab->evaluation_ready)
         return false;
@@ -101,6 +101,6 @@ bool comparing_slice(struct lab *lab, double seconds)
         lab_say(lab, false, "%s: the methods are compared",
                 layer_name(lab->session->model, lab->compared_tensor));
     if (!ok || done)
-        stop_comparing(lab);
+        comparing_stop(lab);
     return true;
 }

@@ -41,7 +41,7 @@ bool edits_begin(struct lab *lab, struct error *error)
         lab->set = set;
     }
     lab->cache.budget = available / 4; /* the rest is for the set in use and everything else */
-    lab->current_snapshot = lab->previous_snapshot = -1;
+    lab->current_snapshot = -1;
     return true;
 }
 
@@ -312,11 +312,11 @@ static struct kept_schemes *keep_target(const struct lab *lab)
     return k;
 }
 
-void edits_snapshot(struct lab *lab)
+bool edits_snapshot(struct lab *lab)
 {
     if (lab->snapshot_count == SNAPSHOTS) {
         lab_say(lab, true, "all %d snapshots are taken", SNAPSHOTS);
-        return;
+        return false;
     }
     struct scheme_totals totals;
     struct snapshot *s = &lab->snapshots[lab->snapshot_count];
@@ -324,7 +324,7 @@ void edits_snapshot(struct lab *lab)
     if (!s->schemes || !schemes_totals(lab->session->model, lab->target, 0, &totals)) {
         kept_schemes_unref(s->schemes);
         lab_say(lab, true, "not enough memory");
-        return;
+        return false;
     }
     s->size = totals.size;
     s->bytes_per_token = totals.bytes_per_token;
@@ -334,11 +334,10 @@ void edits_snapshot(struct lab *lab)
     s->decode = s->prefill = s->sqnr_db = metric_absent("not measured yet");
     s->quality.reason = "not evaluated yet: press e";
     summarize(lab, s->summary);
-    if (lab->current_snapshot != (int)lab->snapshot_count)
-        lab->previous_snapshot = lab->snapshot_count > 0 ? (int)lab->snapshot_count - 1 : -1;
     lab->current_snapshot = (int)lab->snapshot_count++;
     lab_say(lab, false, "snapshot %c kept: %s (x swaps the last two, 5 compares)", s->label,
             s->summary);
+    return true;
 }
 
 static void restore(struct lab *lab, int index)
@@ -347,10 +346,7 @@ static void restore(struct lab *lab, int index)
         lab_say(lab, true, "no such snapshot: s keeps one");
         return;
     }
-    int before = lab->current_snapshot;
     edits_use(lab, lab->snapshots[index].schemes->of);
-    if (before != index)
-        lab->previous_snapshot = before;
     lab->current_snapshot = index;
     lab_say(lab, false, "snapshot %c: %s", lab->snapshots[index].label,
             lab->snapshots[index].summary);

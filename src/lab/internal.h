@@ -141,7 +141,7 @@ struct lab {
     size_t undo_count, redo_count;
     struct snapshot snapshots[SNAPSHOTS];
     size_t snapshot_count;
-    int current_snapshot, previous_snapshot;
+    int current_snapshot;
 
     int selected;
     size_t row, col;
@@ -221,7 +221,7 @@ void edits_end(struct lab *lab);
 void edits_apply(struct lab *lab, const struct command *command);
 void edits_reconcile(struct lab *lab); /* brings the set towards the target as far as is instant */
 void edits_use(struct lab *lab, const struct scheme *schemes); /* as one change */
-void edits_snapshot(struct lab *lab);
+bool edits_snapshot(struct lab *lab); /* false: why not has been said */
 bool tensor_pending(const struct lab *lab, int tensor);
 
 /* text.c: the text being generated, and its meters */
@@ -259,11 +259,13 @@ void learning_end(struct lab *lab);
 /* comparing.c: methods side by side */
 bool comparing_slice(struct lab *lab, double seconds);
 void comparing_ask(struct lab *lab);
+void comparing_stop(struct lab *lab); /* what is known stays */
 void comparing_end(struct lab *lab);
 
 /* tuning.c: the search within a budget */
 bool tuning_slice(struct lab *lab, double seconds);
 void tuning_ask(struct lab *lab, const char *budget); /* while one runs: stops */
+void tuning_stop(struct lab *lab);                    /* and forgets what it found */
 void tuning_end(struct lab *lab);
 
 /* racing.c: all snapshots in interleaved rounds */

@@ -239,10 +239,13 @@ bool sensitivity_slice(struct lab *lab, double seconds)
         return reference_unfinished(lab, &error);
     if (!lab->sensitivity && !open_sensitivity(lab))
         return false;
-    bool done = sensitivity_step(lab->sensitivity, seconds);
+    bool done, ok = sensitivity_step(lab->sensitivity, seconds, &done, &error);
     jobs_show(lab, "each layer alone", sensitivity_fraction(lab->sensitivity));
     keep_alone(lab);
-    if (done) {
+    if (!ok) {
+        stop_sensitivity(lab);
+        lab_say(lab, true, "%s", error.text);
+    } else if (done) {
         bool any = sensitivity_fraction(lab->sensitivity) > 0.5;
         stop_sensitivity(lab);
         lab_say(lab, false, any ? "measured what each layer alone costs: column ALONE"

@@ -58,8 +58,7 @@ static void show_progress(struct lab *lab, const struct hold *hold, const struct
     size_t lacking = 0;
     for (int t = 0; t < (int)count_of(lab); t++)
         lacking += hold_lacks(hold, set, t);
-    lab->job = "making random weights";
-    lab->job_fraction = 1 - (double)lacking / (double)count_of(lab);
+    jobs_show(lab, "making random weights", 1 - (double)lacking / (double)count_of(lab));
 }
 
 bool making_slice(struct lab *lab, double seconds)

@@ -163,8 +163,9 @@ static void meter_add(struct meter *m, double seconds)
 /* ---- sampled tokens: one in SAMPLE_EVERY is timed tensor by tensor and compared --------------- */
 
 /* The inputs of the selected layer in the set in use. */
-static void see_columns(struct lab *lab, const struct packed *w, const float *x, size_t tokens)
+static void see_columns(struct lab *lab, int tensor, const float *x, size_t tokens)
 {
+    struct packed *w = lab->set->layer[tensor];
     if (!lab->columns || lab->columns->packed != w) {
         columns_unref(lab->columns);
         lab->columns = columns_new(w);
@@ -180,7 +181,7 @@ static void see_output(void *arg, const struct packed *w, const float *x, const 
 {
     struct lab *lab = arg;
     const struct tensor *reference = &model_reference(lab->session->model)->tensors[w->tensor];
-    see_columns(lab, w, x, tokens);
+    see_columns(lab, w->tensor, x, tokens);
     output_error_add(&lab->output, lab->session->pool, &reference->stored, x, y, tokens,
                      lab->output_scratch);
 }

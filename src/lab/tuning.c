@@ -2,11 +2,10 @@
  * one change and kept as a snapshot. */
 #include "internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { SEARCH_TOKENS = 512 };
-
-static void stop(struct lab *lab)
+void tuning_stop(struct lab *lab)
 {
     struct tuning *t = &lab->tuning;
     tune_close(t->job);
@@ -18,7 +17,7 @@ static void stop(struct lab *lab)
 
 void tuning_end(struct lab *lab)
 {
-    stop(lab);
+    tuning_stop(lab);
     free(lab->tuning.searched.ids);
 }
 
@@ -32,10 +31,12 @@ static bool take_over(struct lab *lab)
         if (!best.set->layer[i]->matrix.scheme.stored)
             cache_add(&lab->cache, best.set->layer[i]);
     edits_use(lab, best.schemes);
-    edits_snapshot(lab);
+    char kept[32] = "no snapshot: there is no room";
+    if (edits_snapshot(lab))
+        snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots[lab->snapshot_count - 1].label);
     lab_say(lab, false,
-            "found %.3f bits/weight with KL %.3g measured (snapshot %c; u takes it back, w writes it, o exports it)",
-            best.bits_per_weight, best.quality.kl, lab->snapshots[lab->snapshot_count - 1].label);
+            "found %.3f bits/weight with KL %.3g measured (%s; u takes it back, w writes it, o exports it)",
+            best.bits_per_weight, best.quality.kl, kept);
     return true;
 }
 
@@ -46,7 +47,7 @@ void tuning_ask(struct lab *lab, const char *text)
     if (lab->tuning.asked) {
         if (!lab->tuning.job || !take_over(lab))
             lab_say(lab, false, "the search is stopped; it had not found anything yet");
-        stop(lab);
+        tuning_stop(lab);
         return;
     }
     if (!budget_parse(text, &lab->tuning.budget, &error)) {
@@ -66,15 +67,15 @@ static bool search_text(struct lab *lab, double seconds)
         return true;
     if (!t->writer && !making_reference(lab, seconds, &error)) {
         if (*error.text)
-            lab_say(lab, true, "%s", error.text), stop(lab);
+            lab_say(lab, true, "%s", error.text), tuning_stop(lab);
         return false;
     }
-    if (!t->writer && !(t->writer = writer_open(lab->session, SEARCH_TOKENS, SELF_TEXT_SEARCH_SEED, &error))) {
+    if (!t->writer && !(t->writer = writer_open(lab->session, TUNE_SEARCH_TOKENS, SELF_TEXT_SEARCH_SEED, &error))) {
         lab_say(lab, true, "%s", error.text);
-        stop(lab);
+        tuning_stop(lab);
         return false;
     }
-    jobs_show(lab, "writing a text to search on", (double)writer_tokens(t->writer)->count / SEARCH_TOKENS);
+    jobs_show(lab, "writing a text to search on", (double)writer_tokens(t->writer)->count / TUNE_SEARCH_TOKENS);
     if (!writer_step(t->writer, seconds))
         return false;
     writer_take(t->writer, &t->searched);
@@ -87,6 +88,7 @@ static bool open_job(struct lab *lab, struct error *error)
 {
     struct session *s = lab->session;
     struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
+                             .reference = s->reference, .kv = lab->target[kv_index(s->model)].weight,
                              .budget = lab->tuning.budget, .text = &lab->calibrating.text.text,
                              .search = lab->tuning.searched.ids, .search_count = lab->tuning.searched.count,
                              .verify = judging_plan(lab), .context = s->context};
@@ -102,7 +104,7 @@ bool tuning_slice(struct lab *lab, double seconds)
         return false;
     if (lab->evaluation_reason) {
         lab_say(lab, true, "no search: %s", lab->evaluation_reason);
-        stop(lab);
+        tuning_stop(lab);
         return false;
     }
     if (!lab->evaluation_ready) /* its text is on its way */
@@ -119,6 +121,6 @@ bool tuning_slice(struct lab *lab, double seconds)
     else if (done)
         take_over(lab);
     if (!ok || done)
-        stop(lab);
+        tuning_stop(lab);
     return true;
 }

@@ -12,13 +12,13 @@ struct column_size {
 
 struct columns {
     atomic_int refs;
-    const struct packed *packed; /* of which the inputs are (identity only) */
+    struct packed *packed; /* of which the inputs are */
     size_t count, tokens;
     struct column_size of[]; /* count */
 };
 
 /* Nothing seen yet; null when memory is short. A copy, likewise. */
-struct columns *columns_new(const struct packed *packed);
+struct columns *columns_new(struct packed *packed);
 struct columns *columns_copy(const struct columns *columns);
 struct columns *columns_ref(struct columns *columns);
 void columns_unref(struct columns *columns);

@@ -11,6 +11,7 @@ void detail_unref(struct detail *d)
 {
     if (!d || atomic_fetch_sub(&d->refs, 1) > 1)
         return;
+    packed_unref(d->packed);
     free(d->column_largest);
     free(d);
 }
@@ -30,7 +31,7 @@ bool detail_begin(struct detail_job *job, const struct model *model, struct pack
         detail_end(job);
         return false;
     }
-    job->out->packed = packed;
+    job->out->packed = packed_ref(packed);
     job->out->tensor = packed->tensor;
     return true;
 }

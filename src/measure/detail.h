@@ -10,7 +10,7 @@ enum { CODE_LABELS = 256 };
 /* Histograms and figures of one layer; made by a job. */
 struct detail {
     atomic_int refs;
-    const struct packed *packed; /* what it describes (identity only) */
+    struct packed *packed;       /* what it describes */
     int tensor;
     struct histogram before, after; /* weights, over the same range */
     struct histogram error;         /* e = w' - w, in the weight's unit */

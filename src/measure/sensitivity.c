@@ -86,6 +86,10 @@ struct sensitivity_job *sensitivity_open(const struct model *model, struct pool 
                                          const struct sensitivity_plan *plan, struct weights *stored,
                                          struct weights *scheme, struct error *error)
 {
+    if (plan->context < 2) {
+        error_set(error, "a context of %zu has nothing to predict; expected 2", plan->context);
+        return NULL;
+    }
     struct sensitivity_job *job = calloc(1, sizeof *job);
     if (!job) {
         error_set(error, "not enough memory to measure every layer alone");
@@ -198,11 +202,12 @@ static void score(struct sensitivity_job *job)
     }
 }
 
-/* The next part of the window; false when all windows are done, or memory ran out. */
-static bool advance(struct sensitivity_job *job)
+/* The next part of the window, unless all windows are done. False when memory is short. */
+static bool advance(struct sensitivity_job *job, bool *done)
 {
-    if ((job->n == 0 || job->pass > job->count) && !next_window(job))
-        return false;
+    *done = (job->n == 0 || job->pass > job->count) && !next_window(job);
+    if (*done)
+        return true;
     if (!job->variant && !begin_pass(job))
         return false;
     run_part(job);
@@ -216,12 +221,13 @@ static bool advance(struct sensitivity_job *job)
     return true;
 }
 
-bool sensitivity_step(struct sensitivity_job *job, double seconds)
+bool sensitivity_step(struct sensitivity_job *job, double seconds, bool *done, struct error *error)
 {
     double begin = clock_seconds();
-    while (advance(job))
-        if (clock_seconds() - begin > seconds)
-            return false;
+    do
+        if (!advance(job, done))
+            return error_set(error, "not enough memory to measure every layer alone");
+    while (!*done && clock_seconds() - begin <= seconds);
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* sensitivity.h - what each layer alone costs: the KL divergence of the model with only this layer as the
- * scheme has it, everything else stored, against the model as it is stored.
+ * scheme has it, everything else stored, against the model as it is stored (also where another model is the
+ * reference: what the layer adds is asked for).
  *
  * The text runs in short windows that one pass holds. The stored weights run once a window and every layer
  * begins where it changes something, from the hidden state that the stored weights left there: half of all
@@ -30,8 +31,9 @@ struct sensitivity_job *sensitivity_open(const struct model *model, struct pool 
                                          const struct sensitivity_plan *plan, struct weights *stored,
                                          struct weights *scheme, struct error *error);
 
-/* Works for about `seconds`, at least one half of a block; true when everything is measured. */
-bool sensitivity_step(struct sensitivity_job *job, double seconds);
+/* Works for about `seconds`, at least one half of a block; *done: everything is measured. False when memory is
+ * short. */
+bool sensitivity_step(struct sensitivity_job *job, double seconds, bool *done, struct error *error);
 
 /* 0..1 */
 double sensitivity_fraction(const struct sensitivity_job *job);

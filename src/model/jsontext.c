@@ -13,8 +13,8 @@ static size_t skip_string(const uint8_t *data, size_t size, size_t at)
 }
 
 /* A look at brackets and commas before anything is allocated; grammar is the parser's business. */
-static bool check_bulk(const uint8_t *data, size_t size, unsigned most, const char *what,
-                       struct error *error)
+bool json_text_check(const uint8_t *data, size_t size, unsigned most, size_t per_container, size_t per_value,
+                     const char *what, struct error *error)
 {
     size_t containers = 0, values = 0, depth = 0;
     for (size_t at = 0; at < size;) {
@@ -32,8 +32,7 @@ static bool check_bulk(const uint8_t *data, size_t size, unsigned most, const ch
             values += c == ',';
         }
     }
-    if (containers > size / TEXT_PER_CONTAINER + FREE_CONTAINERS ||
-        values > size / TEXT_PER_VALUE + FREE_VALUES)
+    if (containers > size / per_container + FREE_CONTAINERS || values > size / per_value + FREE_VALUES)
         return error_set(error, "%s: %zu lists and objects and %zu commas in %zu bytes; expected "
                                 "fewer", what, containers, values, size);
     return true;
@@ -43,7 +42,7 @@ json_t *json_text_parse(const uint8_t *data, size_t size, unsigned depth, const 
                         struct error *error)
 {
     json_error_t wrong;
-    if (!check_bulk(data, size, depth, what, error))
+    if (!json_text_check(data, size, depth, TEXT_PER_CONTAINER, TEXT_PER_VALUE, what, error))
         return NULL;
     json_t *root = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &wrong);
     if (!root) {

@@ -15,6 +15,11 @@
 json_t *json_text_parse(const uint8_t *data, size_t size, unsigned depth, const char *what,
                         struct error *error);
 
+/* Whether so much text justifies what parsing it would take: nothing nested deeper than `depth`, a list or
+ * object for every `per_container` bytes and a comma for every `per_value` at most, a few apart. */
+bool json_text_check(const uint8_t *data, size_t size, unsigned depth, size_t per_container, size_t per_value,
+                     const char *what, struct error *error);
+
 /* What the value is, in words for an error: "a string". Null: "nothing". */
 const char *json_text_kind(const json_t *value);
 

@@ -3,7 +3,8 @@
  * al. 2023), a job in bounded slices.
  *
  * The forward pass runs on fake-quantized weights (train/fake.h) and on activations as the scheme rounds them;
- * other layers are what they are in a set of weights. The loss is a mixture of the KL divergence from the stored
+ * other layers are what they are in a set of weights, but for one that has input scales, outlier columns or a
+ * static scale of activations: those are not rounded. The loss is a mixture of the KL divergence from the stored
  * model's predictions and the cross entropy with the text. Of the text's windows one in eight is kept aside to
  * judge by: the weights and scales that have the least KL divergence there are the result, whenever the job ends.
  * The result does not depend on the number of threads. */

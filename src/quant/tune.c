@@ -145,7 +145,7 @@ static void all_stored(struct tune *t)
 {
     for (size_t i = 0; i < t->plan.model->tensor_count; i++)
         t->schemes[i] = t->plan.model->tensors[i].stored.scheme;
-    t->schemes[kv_index(t->plan.model)] = scheme_default(DTYPE_FP32);
+    t->schemes[kv_index(t->plan.model)] = scheme_default(t->plan.kv);
 }
 
 static bool begin_making(struct tune *t, struct error *error)
@@ -166,11 +166,13 @@ static bool make(struct tune *t, double seconds, bool *done, struct error *error
         return false;
     if (!*done)
         return true;
+    struct weights *made = quantization_take(t->making);
     weights_unref(t->set);
-    t->set = quantization_take(t->making);
+    t->set = weights_with_kv(made, t->plan.kv);
+    weights_unref(made);
     quantization_close(t->making);
     t->making = NULL;
-    return true;
+    return t->set || error_set(error, "not enough memory to search");
 }
 
 static bool make_offer(struct tune *t, double seconds, struct error *error)
@@ -193,9 +195,10 @@ static bool sense(struct tune *t, double seconds, struct error *error)
     struct sensitivity_plan plan = {t->plan.search, t->plan.search_count, t->plan.verify.bos, t->plan.context};
     if (!t->sensing)
         t->sensing = sensitivity_open(t->plan.model, t->plan.pool, &plan, t->plan.stored, t->set, error);
-    if (!t->sensing)
+    bool done;
+    if (!t->sensing || !sensitivity_step(t->sensing, seconds, &done, error))
         return false;
-    if (!sensitivity_step(t->sensing, seconds))
+    if (!done)
         return true;
     for (size_t i = 0; i < t->items; i++) {
         size_t at = i * t->offers + t->offer;
@@ -218,7 +221,7 @@ static bool time_offer(struct tune *t, struct error *error)
     size_t n = schemes_count(m), positions = t->plan.context < TIMED_POSITIONS ? t->plan.context : TIMED_POSITIONS;
     double *seconds = calloc(n, sizeof *seconds), *least = calloc(n, sizeof *least), total = INFINITY;
     float *logits = malloc(m->hyper.vocab * sizeof *logits);
-    struct context *c = context_open(m, t->plan.pool, positions, error);
+    struct context *c = context_open_kv(m, t->plan.pool, t->plan.kv, positions, error);
     bool ok = c && seconds && least && logits;
     for (size_t step = 0; ok && step < TIMED_STEPS; step++) {
         int32_t token = 0;
@@ -397,7 +400,7 @@ static bool judge(struct tune *t, const struct quality_result *r, struct error *
 static bool verify(struct tune *t, double seconds, struct error *error)
 {
     if (!t->verifying)
-        t->verifying = quality_open(t->plan.model, t->plan.pool, &t->plan.verify, t->plan.stored, t->set, error);
+        t->verifying = quality_open(t->plan.model, t->plan.pool, &t->plan.verify, t->plan.reference, t->set, error);
     if (!t->verifying)
         return false;
     if (!quality_step(t->verifying, seconds))

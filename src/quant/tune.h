@@ -31,10 +31,14 @@ bool size_parse(const char *name, const char *text, double *out, struct error *e
 /* False where nothing or too much is asked for. */
 bool budget_check(const struct budget *budget, struct error *error);
 
+enum { TUNE_SEARCH_TOKENS = 512 }; /* that a search has use for */
+
 struct tune_plan {
     const struct model *model;
     struct pool *pool;             /* whose caller runs the job */
     struct weights *stored;
+    struct weights *reference;     /* what KL is measured against: the same set, or another model's */
+    enum dtype kv;                 /* of the KV cache, which stays as it is */
     struct budget budget;
     const struct calibration_text *text; /* outlives the job */
     const int32_t *search;         /* tokens that the search measures on, without BOS; copied as far as used */

@@ -2,6 +2,7 @@
  * back on, which is what SentencePiece's models become there. */
 #include "tokenizer_json.h"
 
+#include "../model/jsontext.h"
 #include "../model/mapped.h"
 #include "encoder.h"
 
@@ -215,13 +216,19 @@ static bool read_all(struct json_reading *r)
 
 /* ---- the files ------------------------------------------------------------------------------- */
 
+/* The shortest merge, ["a","b"], has a list in 10 bytes. */
+enum { DEPTH = 64, TEXT_PER_CONTAINER = 6, TEXT_PER_VALUE = 3 };
+
 /* `name` goes before what is wrong where it is not the file itself. */
 static json_t *parse(const uint8_t *data, size_t size, const char *name, struct error *error)
 {
     json_error_t why;
+    const char *what = *name ? name : "tokenizer.json";
+    if (!json_text_check(data, size, DEPTH, TEXT_PER_CONTAINER, TEXT_PER_VALUE, what, error))
+        return NULL;
     json_t *root = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &why);
     if (!root)
-        error_set(error, "%sline %d, column %d: %s; expected JSON", name, why.line, why.column, why.text);
+        error_set(error, "%s%sline %d, column %d: %s; expected JSON", name, *name ? ": " : "", why.line, why.column, why.text);
     return root;
 }
 
@@ -234,7 +241,7 @@ static bool read_config(struct json_reading *r, const char *path)
     if (beside && access(beside, F_OK) == 0) {
         ok = mapped_file_open(&file, beside, r->error);
         if (ok) {
-            r->config = parse(file.data, file.size, "tokenizer_config.json: ", r->error);
+            r->config = parse(file.data, file.size, "tokenizer_config.json", r->error);
             ok = r->config != NULL;
             mapped_file_close(&file);
         }
