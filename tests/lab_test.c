@@ -24,7 +24,7 @@ static void test_first_frame_is_the_stored_model(void **state)
 static bool has_speed(const struct frame *f, const void *arg)
 {
     int t = *(const int *)arg;
-    return f->decode.valid && f->baseline.valid && f->prefill.valid && f->peak_read.valid &&
+    return f->decode.valid && f->prefill.valid && f->peak_read.valid &&
            f->layers[t].seconds.valid && f->history_count > 0;
 }
 
@@ -41,6 +41,29 @@ static void test_meters_come_up(void **state)
     assert_true(fabs(f->bandwidth.value - f->decode.value * (double)f->bytes_per_token) <=
                 1e-6 * f->bandwidth.value);
     assert_true(f->cache_misses.valid || f->cache_misses.reason);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
+static bool has_turns(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->vs_stored.valid;
+}
+
+/* Only what is not the stored weights is timed in turns with them. */
+static void test_turns(void **state)
+{
+    struct lab *lab = start();
+    int t = tensor("blk.1.ffn_up");
+    (void)state;
+    frame_unref(set(lab, "blk.1.ffn_up", "int8"));
+    struct frame *f = await(lab, has_turns, &t, "speed as a multiple of the stored weights'");
+    assert_true(f->vs_stored_low > 0 && f->vs_stored_low <= f->vs_stored.value &&
+                f->vs_stored.value <= f->vs_stored_high && isfinite(f->vs_stored_high));
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_UNDO});
+    assert_true(!f->vs_stored.valid && f->vs_stored.reason);
     frame_unref(f);
     lab_stop(lab);
 }
@@ -1057,7 +1080,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_frame_is_the_stored_model),
-        cmocka_unit_test(test_meters_come_up),
+        cmocka_unit_test(test_meters_come_up), cmocka_unit_test(test_turns),
         cmocka_unit_test(test_set_changes_bytes_and_error),
         cmocka_unit_test(test_same_in_every_block),
         cmocka_unit_test(test_undo_and_redo_are_exact),

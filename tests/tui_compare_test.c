@@ -83,6 +83,9 @@ static void test_evaluation(void **state)
     await_cell("blk.0", "WEIGHT", "int4");
     press("e");
     wait_match("KL 0\\.[0-9]+.*ppl [0-9.]+.*top-1 +[0-9.]+");
+    wait_match("[0-9.]+x stored .[0-9.]+-[0-9.]+.");
+    press("d");
+    wait_match("before the change: KL 0");
     assert_ends("q");
 }
 
@@ -132,7 +135,7 @@ static void test_search_within_a_budget(void **state)
     wait_match("found [0-9.]+ bits/weight with KL [0-9.e-]+ measured .snapshot A");
     wait_match("size +1[0-9][0-9]k of 575k");
     press("u");
-    wait_for("undo: 0 more");
+    wait_for("undo: done, 0 more");
     wait_match("size +575k of 575k");
     press("T\r"); /* again, and stopped */
     wait_match("searching|measuring every layer");
@@ -184,7 +187,7 @@ static void test_export(void **state)
     wait_for("export to: model.gguf");
     snprintf(line, sizeof line, CLEAR_LINE "%s\r", path);
     press(line);
-    wait_match("exported, [0-9]+ bytes");
+    wait_match("exported to .*exported.gguf, [0-9]+ bytes");
     press("o" CLEAR_LINE "/nonexistent/model.safetensors for gptq\r");
     wait_for("blk.0.attn_k: gptq holds models whose linear layers");
     press("o" CLEAR_LINE "/nonexistent/model.gguf\r");
@@ -194,6 +197,8 @@ static void test_export(void **state)
     press("o");
     wait_for("export to:");
     press(line);
+    wait_for("Enter again writes over it");
+    press("\r");
     wait_match("blk.0.attn_q.*int8"); /* GGUF has no type for it: named */
     assert_ends("q");
     launch(24, 100, path, NULL, NULL);

@@ -136,7 +136,7 @@ static void test_unknown_keys_are_named(void **state)
 
 static void test_readonly(void **state)
 {
-    static const char *const keys[] = {"d", "D", "a", "g", "z", "m", "=", "u", "s", "x", "T", "w", "o", "\r", " "};
+    static const char *const keys[] = {"d", "D", "a", "g", "z", "m", "=", "u", "s", "x", "T", "w", "o", "\r", " ", "S"};
     (void)state;
     launch(30, 100, model, WORDS("--readonly"), NULL);
     ready();

@@ -266,6 +266,12 @@ static void test_editor(void **state)
     await_cell("ffn_gate", "SYM", "asym");
     press("\r");
     wait_for("scheme: int4:g32:asym");
+    press("fp"); /* another one, not a longer one */
+    wait_match("scheme: fp *$");
+    press(PTY_KEY_ESC);
+    wait_gone("scheme:");
+    press("\r");
+    wait_for("scheme: int4:g32:asym");
     press(PTY_KEY_DOWN);
     wait_gone("scheme: int4:g32:asym");
     wait_match("scheme: [a-z]+[0-9]");
@@ -463,7 +469,7 @@ static void test_settings(void **state)
     press("c");
     wait_match("columns: LAYER SHAPE WEIGHT ACT");
     press(CLEAR_LINE "weight sqnr speed\r");
-    wait_for("'speed' is no column of the Layers screen");
+    wait_for("'speed' is no column: LAYER SHAPE");
     press(CLEAR_LINE "weight size sqnr\r");
     wait_match("LAYER +WEIGHT +SIZE +SQNR *$");
     press(">>");

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char *const labels[] = {
     [ASK_SEARCH] = "search: ",
@@ -24,6 +25,8 @@ static const char *const labels[] = {
 void ask_begin(struct tui *t, enum asking what, const char *text)
 {
     t->asking = what;
+    t->untouched = what == ASK_SCHEME;
+    t->overwriting = false;
     input_set(&t->input, text);
 }
 
@@ -85,6 +88,25 @@ static bool answer_scheme(struct tui *t)
     return true;
 }
 
+/* A file that is there is written over when that was said twice. */
+static bool answer_file(struct tui *t, enum command_kind kind)
+{
+    char *path = strdup(t->input.text), *form = path ? strstr(path, " for ") : NULL;
+    if (form)
+        *form = 0;
+    struct stat st;
+    bool there = path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    free(path);
+    if (there && !t->overwriting) {
+        t->overwriting = true;
+        tui_note(t, "that file is there already: Enter again writes over it, Esc leaves it");
+        return false;
+    }
+    if (*t->input.text)
+        tui_send(t, &(struct command){.kind = kind, .text = t->input.text});
+    return true;
+}
+
 /* False keeps the line open, so that it can be mended. */
 static bool answer(struct tui *t)
 {
@@ -101,15 +123,11 @@ static bool answer(struct tui *t)
     case ASK_SAMPLING:
         return answer_sampling(t);
     case ASK_WRITE:
-        if (*t->input.text)
-            tui_send(t, &(struct command){.kind = COMMAND_WRITE, .text = t->input.text});
-        return true;
+        return answer_file(t, COMMAND_WRITE);
     case ASK_COLUMNS:
         return answer_columns(t);
     case ASK_EXPORT:
-        if (*t->input.text)
-            tui_send(t, &(struct command){.kind = COMMAND_EXPORT, .text = t->input.text});
-        return true;
+        return answer_file(t, COMMAND_EXPORT);
     case ASK_SCHEME:
         return answer_scheme(t);
     case ASK_TUNE:
@@ -157,6 +175,7 @@ static void add_choice(struct tui *t, bool heading, const struct scheme *scheme,
         return;
     struct choice *c = &t->choices[t->choice_count++];
     c->heading = heading;
+    *c->cost = 0;
     c->scheme = scheme ? *scheme : (struct scheme){0};
     snprintf(c->text, sizeof c->text, "%s", text);
 }
@@ -177,10 +196,11 @@ static void add_field(struct tui *t, size_t field, const int *tensors, size_t n)
     }
     add_choice(t, true, NULL, fields[field].title);
     for (size_t i = 0; i < count; i++) {
-        snprintf(line, sizeof line, "%c %-28s %8s", scheme_equal(&choices[i], &now) ? '>' : ' ',
-                 scheme_print(&choices[i], scheme),
-                 format_bytes(bytes, (double)cost(t, tensors, n, choices[i])));
+        snprintf(line, sizeof line, "%c %s", scheme_equal(&choices[i], &now) ? '>' : ' ',
+                 scheme_print(&choices[i], scheme));
         add_choice(t, false, &choices[i], line);
+        snprintf(t->choices[t->choice_count - 1].cost, sizeof t->choices->cost, "%sB",
+                 format_bytes(bytes, (double)cost(t, tensors, n, choices[i])));
     }
 }
 
@@ -213,6 +233,7 @@ static void move_choice(struct tui *t, int direction)
         at += direction > 0 ? 1 : (size_t)-1;
     } while (t->choices[at].heading);
     t->choice = at;
+    t->untouched = true;
     input_set(&t->input, scheme_print(&t->choices[at].scheme, text));
 }
 
@@ -220,7 +241,8 @@ void editor_draw(struct tui *t, struct rect area)
 {
     int rows = area.rows - 1, top = 0;
     draw_text(area.row, 0, area.cols, STYLE_TITLE, true,
-              " Choose with the arrows or type a scheme; Enter applies, Esc leaves.  What it costs:");
+              area.cols < 60 ? " Choose or type a scheme; its bytes:"
+                             : " Choose with the arrows or type a scheme; Enter applies, Esc leaves.  Bytes:");
     if ((int)t->choice >= rows)
         top = (int)t->choice - rows + 1;
     for (int i = 0; i < rows && top + i < (int)t->choice_count; i++) {
@@ -228,7 +250,13 @@ void editor_draw(struct tui *t, struct rect area)
         enum style style = top + i == (int)t->choice ? STYLE_SELECTED
                            : c->heading             ? STYLE_STRONG
                                                     : STYLE_PLAIN;
-        draw_text(area.row + 1 + i, c->heading ? 1 : 3, area.cols - 4, style, false, c->text);
+        int col = c->heading ? 1 : 3, bytes = text_width(c->cost), used = text_width(c->text);
+        int at = used > 32 ? used + 2 : 34; /* of what it costs, which stands there whole or not at all */
+        draw_text(area.row + 1 + i, col, area.cols - 4, style, false, c->text);
+        if (bytes > 0 && col + at + 8 <= area.cols)
+            draw_format(area.row + 1 + i, col + at, 8, style, false, "%8s", c->cost);
+        else if (bytes > 0 && col + used + 1 + bytes <= area.cols)
+            draw_text(area.row + 1 + i, area.cols - bytes, bytes, style, false, c->cost);
     }
 }
 
@@ -251,6 +279,10 @@ void ask_key(struct tui *t, unsigned key, bool is_code)
     } else if (t->asking == ASK_SCHEME && is_code && (key == KEY_UP || key == KEY_DOWN)) {
         move_choice(t, key == KEY_UP ? -1 : 1);
     } else {
+        t->overwriting = false;
+        if (t->untouched && !is_code && key >= 32 && key != 127)
+            input_set(&t->input, "");
+        t->untouched = false;
         input_key(&t->input, key, is_code);
     }
 }

@@ -234,6 +234,8 @@ void batch_close(struct batch *b)
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
+enum { MOST_TEXT = 256 << 20 }; /* bytes */
+
 char *read_text(const char *path, size_t *n, struct error *error)
 {
     char shown[200];
@@ -241,7 +243,7 @@ char *read_text(const char *path, size_t *n, struct error *error)
     FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     size_t used = 0, room = 1 << 16;
     char *text = f ? malloc(room) : NULL;
-    while (text && !feof(f) && !ferror(f)) {
+    while (text && !feof(f) && !ferror(f) && used <= MOST_TEXT) {
         used += fread(text + used, 1, room - used, f);
         if (used < room)
             continue;
@@ -250,9 +252,12 @@ char *read_text(const char *path, size_t *n, struct error *error)
             free(text);
         text = more;
     }
-    bool ok = f && text && !ferror(f);
+    bool ok = f && text && !ferror(f) && used <= MOST_TEXT;
     if (!ok) {
-        error_set(error, "%s: cannot be read: %s", shown, strerror(errno));
+        if (used > MOST_TEXT)
+            error_set(error, "%s: more than %d MiB of text; expected less", shown, MOST_TEXT >> 20);
+        else
+            error_set(error, "%s: cannot be read: %s", shown, strerror(errno));
         free(text);
         text = NULL;
     }

@@ -50,17 +50,30 @@ static void quality_cells(const struct quality_frame *q, char c[COUNT][TABLE_CEL
     snprintf(c[C_TOP1], TABLE_CELL, "%.1f%%", 100 * q->result.top1);
 }
 
-/* Of rounds, with its interval, where both were timed in the same ones; else of what was seen while each was in use. */
+enum { FEWEST_ROUNDS = 5 }; /* that say something */
+
+/* Decode tokens/s: of rounds where there were some, else what was seen while the snapshot was in use. */
+static struct metric rate_of(const struct snapshot *s)
+{
+    double rates[RACE_ROUNDS];
+    if (s->race.rounds < FEWEST_ROUNDS)
+        return s->decode;
+    memcpy(rates, s->race.rate, sizeof rates);
+    return metric_value(spread_of(rates, s->race.rounds).median);
+}
+
+/* Of rounds, with its interval, where both were timed in the same ones; else, as ~, of what was seen while each was
+ * in use. */
 static void ratio_cell(const struct snapshot *s, const struct snapshot *base, char out[TABLE_CELL])
 {
     size_t rounds = s->race.rounds < base->race.rounds ? s->race.rounds : base->race.rounds;
     if (s == base) {
         snprintf(out, TABLE_CELL, "base");
-    } else if (rounds >= 5) {
+    } else if (rounds >= FEWEST_ROUNDS) {
         struct ratio r = ratio_of(s->race.rate, base->race.rate, rounds);
         snprintf(out, TABLE_CELL, "%.2fx (%.2f-%.2f)", r.median, r.low, r.high);
     } else if (s->decode.valid && base->decode.valid) {
-        snprintf(out, TABLE_CELL, "%.2fx", s->decode.value / base->decode.value);
+        snprintf(out, TABLE_CELL, "~%.2fx (v times)", s->decode.value / base->decode.value);
     }
 }
 
@@ -81,9 +94,9 @@ static void draw_row(const struct tui *t, const struct snapshot *s, const int *w
     snprintf(c[C_SCHEME], TABLE_CELL, "%.60s", s->summary);
     snprintf(c[C_SIZE], TABLE_CELL, "%s", format_bytes(bytes, (double)s->size));
     snprintf(c[C_BITS], TABLE_CELL, "%.2f", s->bits_per_weight);
-    format_metric(c[C_DECODE], TABLE_CELL, "%.0f", s->decode, 1);
+    format_metric(c[C_DECODE], TABLE_CELL, "%.0f", rate_of(s), 1);
     format_metric(c[C_PREFILL], TABLE_CELL, "%.0f", s->prefill, 1);
-    format_metric(c[C_RATE], TABLE_CELL, "%.1f", s->decode, (double)s->bytes_per_token / 1e9);
+    format_metric(c[C_RATE], TABLE_CELL, "%.1f", rate_of(s), (double)s->bytes_per_token / 1e9);
     ratio_cell(s, base_of(t), c[C_RATIO]);
     sqnr_cell(s, c[C_SQNR]);
     quality_cells(&s->quality, c);
@@ -102,15 +115,26 @@ static void draw_heading(const int *widths, int row, int cols)
 
 struct spot {
     double x, kl;
-    char label[2];
+    char label[SNAPSHOTS + 1]; /* of all snapshots that stand there */
 };
 
 static double x_of(const struct tui *t, const struct snapshot *s)
 {
-    return t->by_speed ? (s->decode.valid ? s->decode.value : NAN) : (double)s->size;
+    struct metric rate = rate_of(s);
+    return t->by_speed ? (rate.valid ? rate.value : NAN) : (double)s->size;
 }
 
 /* Those whose figures are known; a KL of 0 stands on the lower edge. */
+static void add_spot(struct spot *spots, size_t *n, double x, double kl, char label)
+{
+    size_t i = 0;
+    while (i < *n && !(spots[i].x == x && spots[i].kl == kl))
+        i++;
+    if (i == *n)
+        spots[(*n)++] = (struct spot){.x = x, .kl = kl};
+    spots[i].label[strlen(spots[i].label)] = label;
+}
+
 static size_t find_spots(const struct tui *t, struct spot spots[SNAPSHOTS])
 {
     size_t n = 0;
@@ -118,7 +142,7 @@ static size_t find_spots(const struct tui *t, struct spot spots[SNAPSHOTS])
         const struct snapshot *s = &t->frame->snapshots[i];
         double x = x_of(t, s);
         if (s->quality.valid && isfinite(s->quality.result.kl) && x > 0)
-            spots[n++] = (struct spot){x, s->quality.result.kl, {s->label, 0}};
+            add_spot(spots, &n, x, s->quality.result.kl, s->label);
     }
     return n;
 }
@@ -156,7 +180,9 @@ static void draw_scatter(const struct tui *t, struct rect area)
     struct axis x = {INFINITY, 0, true}, y = {INFINITY, 0, true};
     struct canvas c;
     char low[16], high[16];
+    bool zero = false; /* stands on the lower edge, which is then 0 */
     for (size_t i = 0; i < n; i++) {
+        zero |= spots[i].kl == 0;
         x.low = fmin(x.low, spots[i].x / 1.1);
         x.high = fmax(x.high, spots[i].x * 1.1);
         y.low = spots[i].kl > 0 ? fmin(y.low, spots[i].kl / 2) : y.low;
@@ -179,7 +205,7 @@ static void draw_scatter(const struct tui *t, struct rect area)
     for (size_t i = 0; i < n; i++)
         canvas_text(&c, spots[i].x, fmax(spots[i].kl, c.y.low), STYLE_GOOD, spots[i].label);
     draw_format(area.row + 1, area.col, 9, STYLE_DIM, false, "%.1e", c.y.high);
-    draw_format(area.row + area.rows - 2, area.col, 9, STYLE_DIM, false, "%.1e", c.y.low);
+    draw_format(area.row + area.rows - 2, area.col, 9, STYLE_DIM, false, zero ? "0" : "%.1e", c.y.low);
     draw_text(area.row + area.rows - 1, area.col + 9, 10, STYLE_DIM, false, format_short(low, c.x.low));
     format_short(high, c.x.high);
     draw_text(area.row + area.rows - 1, area.col + area.cols - text_width(high), 10, STYLE_DIM, false, high);
@@ -226,8 +252,7 @@ void compare_draw(struct tui *t, struct rect area)
         return;
     if (f->snapshot_count == 0) {
         draw_text(area.row, area.col, area.cols, STYLE_DIM, false,
-                  "no snapshots yet: press s to keep the schemes in use, change something, press s "
-                  "again");
+                  "no snapshots yet: s keeps the schemes in use; change something, then s again");
         return;
     }
     int line = area.row, widths[COUNT];
@@ -240,6 +265,8 @@ void compare_draw(struct tui *t, struct rect area)
     if (area.rows > 16 && f->snapshot_count > room / 2)
         room /= 2; /* the rest is for what stands below */
     size_t top = t->snapshot >= room ? t->snapshot - room + 1 : 0;
+    t->snapshot_row = line;
+    t->snapshot_top = top;
     for (size_t i = top; i < f->snapshot_count && i < top + room; i++)
         draw_row(t, &f->snapshots[i], widths, line++, area.cols, i == t->snapshot);
     struct rect below = {line + 1, area.col, area.row + area.rows - line - 2, area.cols};
@@ -250,6 +277,13 @@ void compare_draw(struct tui *t, struct rect area)
     if (line + 1 < area.row + area.rows)
         draw_text(area.row + area.rows - 1, 0, area.cols, STYLE_DIM, false,
                   "Enter go back  x swap last two  v time all  = base  D differing layers  > figure");
+}
+
+void compare_click(struct tui *t, int row)
+{
+    size_t i = t->snapshot_top + (size_t)(row - t->snapshot_row);
+    if (row >= t->snapshot_row && i < t->frame->snapshot_count)
+        t->snapshot = i;
 }
 
 bool compare_act(struct tui *t, enum action a)

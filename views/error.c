@@ -134,7 +134,7 @@ static void draw_number_line(const struct tui *t, const struct packed *p, struct
     char scale[64] = "", zero[32] = "", input[40] = "";
     if (p->matrix.scheme.asym)
         snprintf(zero, sizeof zero, "  zero point %ld", v->zero);
-    if (v->coded)
+    if (v->coded && p->matrix.scale_type != SCALE_NONE)
         snprintf(scale, sizeof scale, "  scale %.6g%s", v->scale, zero);
     if (v->coded && v->input_scale != 1)
         snprintf(input, sizeof input, "  input scale %.4g", v->input_scale);
@@ -202,7 +202,10 @@ static void draw_histograms(const struct tui *t, const struct packed *p, struct 
         swap_cells(cell, CHANNELS, X_RANGES, SCALES, W_RANGES);
     error_draw_ranges(f, p, cell[X_RANGES], cell[W_RANGES]);
     draw_histogram(cell[ERRORS], "error w'-w", &d->error, NULL, log);
-    snprintf(title, sizeof title, "output error, %zu tokens", f->output.tokens);
+    if (tensor_multiplies(f->model, p->tensor))
+        snprintf(title, sizeof title, "output error, %zu tokens", f->output.tokens);
+    else
+        snprintf(title, sizeof title, "output error: it multiplies nothing");
     draw_histogram(cell[OUTPUTS], title, f->output.tokens ? &f->output.errors : NULL, NULL, log);
     if (d->error_steps.total > 0)
         draw_histogram(cell[STEPS], "error in steps of the scale", &d->error_steps, NULL, log);
@@ -211,8 +214,8 @@ static void draw_histograms(const struct tui *t, const struct packed *p, struct 
                   false, "no uniform steps in a float");
     struct histogram rows = row_histogram(p);
     draw_histogram(cell[CHANNELS], "SQNR of channels, dB", &rows, NULL, log);
-    snprintf(title, sizeof title, "%zu scale%s, mean %.4g", d->scale_count,
-             d->scale_count == 1 ? "" : "s", d->scale_mean);
+    snprintf(title, sizeof title, d->scale_count ? "%zu scale%s, mean %.4g" : "scales: a float has none",
+             d->scale_count, d->scale_count == 1 ? "" : "s", d->scale_mean);
     draw_histogram(cell[SCALES], title, d->scale_count ? &d->scales : NULL, NULL, log);
 }
 

@@ -128,6 +128,19 @@ static void draw_method(const struct compared *c, bool here, const int *widths, 
     table_draw(method_table, METHOD_COLUMNS, widths, row, cols, c->done ? STYLE_PLAIN : STYLE_DIM, cells);
 }
 
+/* What the methods round to, where the layer rounds to something else by now. Returns the lines that it took. */
+static int draw_compared(const struct comparison_frame *f, const struct packed *p, struct rect area)
+{
+    char text[SCHEME_TEXT];
+    struct scheme plain = f->of[0].scheme, now = p->matrix.scheme;
+    plain.methods = now.methods = (struct methods){0};
+    if (f->count == 0 || scheme_equal(&plain, &now))
+        return 0;
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "methods of %s, which the layer has no more:",
+                scheme_print(&plain, text));
+    return 1;
+}
+
 /* Of the selected layer: a comparison of another one is not shown. Returns the lines that it took. */
 int error_draw_comparison(const struct frame *frame, const struct packed *p, struct rect area)
 {
@@ -138,6 +151,7 @@ int error_draw_comparison(const struct frame *frame, const struct packed *p, str
     if (!f || f->tensor != p->tensor || area.rows < 3)
         return 0;
     table_fit(method_table, METHOD_COLUMNS, area.cols, widths);
+    line += draw_compared(f, p, area);
     for (int i = 0; i < METHOD_COLUMNS; i++)
         snprintf(titles[i], TABLE_CELL, "%s", method_table[i].title);
     table_draw(method_table, METHOD_COLUMNS, widths, area.row + line++, area.cols, STYLE_TITLE, titles);

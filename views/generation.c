@@ -59,6 +59,15 @@ void generation_draw(struct tui *t, struct rect area)
         draw_candidates(t, x, (struct rect){area.row + area.rows - below, area.col, below, area.cols});
 }
 
+/* Its layers are not in sight: keys that go from one to the other do nothing. */
+bool generation_act(struct tui *t, enum action a)
+{
+    bool moves = key_moves(a);
+    if (moves)
+        tui_note(t, "the text does not scroll: 1 shows the layers");
+    return moves;
+}
+
 void generation_tail(struct tui *t, int row, int cols)
 {
     const struct text_frame *x = t->frame->text;

@@ -63,9 +63,12 @@ static void draw_decode(struct tui *t, int row)
                            format_short(text, f->decode.value));
     else
         col += draw_format(row, col, COLS - col, STYLE_DIM, false, "n/a: %s ", f->decode.reason);
-    if (f->decode.valid && f->baseline.valid && f->set != t->session->stored)
-        col += draw_format(row, col, COLS - col, STYLE_STRONG, false, "%.2fx stored ",
-                           f->decode.value / f->baseline.value);
+    if (f->decode.valid && f->vs_stored.valid) {
+        col += draw_format(row, col, COLS - col, STYLE_STRONG, false, "%.2fx stored ", f->vs_stored.value);
+        if (COLS >= 100)
+            col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "(%.2f-%.2f) ", f->vs_stored_low,
+                               f->vs_stored_high);
+    }
     char prefill[48] = "";
     if (f->prefill.valid)
         snprintf(prefill, sizeof prefill, " prefill %s tok/s", format_short(text, f->prefill.value));
@@ -107,7 +110,14 @@ static void draw_memory(struct tui *t, int row)
         draw_text(row, COLS - text_width(misses), COLS - col, STYLE_DIM, false, misses);
 }
 
-/* Quality figures, as many as fit: an unfinished or outdated one says so. */
+/* Appends a part if it has room as a whole. */
+static void add_part(char *line, size_t size, int cols, const char *part)
+{
+    if (text_width(line) + text_width(part) <= cols)
+        snprintf(line + strlen(line), size - strlen(line), "%s", part);
+}
+
+/* Quality figures, as many as fit: an unfinished or outdated one says so first. */
 static void draw_quality(struct tui *t, int row, int col)
 {
     const struct quality_frame *q = &t->frame->quality;
@@ -129,13 +139,17 @@ static void draw_quality(struct tui *t, int row, int col)
         snprintf(kl, sizeof kl, "KL %.1e", r->kl);
     else
         snprintf(kl, sizeof kl, COLS < 92 ? "KL %.4f+-%.0e" : "KL %.4f+-%.4f", r->kl, r->kl_stderr);
-    char part[48] = "";
+    char line[256] = "", part[64];
     if (q->running)
-        snprintf(part, sizeof part, "  %zu/%zu", r->scored, r->planned);
+        snprintf(line, sizeof line, "%.0f %%: ", 100 * (double)r->scored / (double)r->planned);
     else if (q->stale)
-        snprintf(part, sizeof part, "  (before the change)");
-    draw_format(row, col, COLS - col, style, false, "%s  ppl %.3f (%+.3f)  top-1 %.1f%%%s", kl,
-                r->perplexity, r->perplexity - r->perplexity_reference, 100 * r->top1, part);
+        snprintf(line, sizeof line, COLS < 92 ? "before: " : "before the change: ");
+    add_part(line, sizeof line, COLS - col, kl);
+    snprintf(part, sizeof part, "  ppl %.3f (%+.3f)", r->perplexity, r->perplexity - r->perplexity_reference);
+    add_part(line, sizeof line, COLS - col, part);
+    snprintf(part, sizeof part, "  top-1 %.1f%%", 100 * r->top1);
+    add_part(line, sizeof line, COLS - col, part);
+    draw_text(row, col, COLS - col, style, false, line);
 }
 
 static void draw_size(struct tui *t, int row)
@@ -162,7 +176,15 @@ static const char *job_words(const struct frame *f, char out[64])
     return out;
 }
 
-/* Where not all names have room, that of the screen in sight has. */
+static void print_job(const struct frame *f, char *out, size_t size)
+{
+    char words[64];
+    snprintf(out, size, "%s %.0f %%%s", job_words(f, words), 100 * f->job_fraction,
+             f->pending > 1 ? ", more layers wait" : "");
+}
+
+/* Where not all names have room, that of the screen in sight has. What has no room behind them goes to the status
+ * line. */
 static void draw_tabs(struct tui *t, int row)
 {
     int col = 0, width = 0;
@@ -177,13 +199,14 @@ static void draw_tabs(struct tui *t, int row)
     }
     t->tab_col[VIEW_COUNT] = col;
     const struct frame *f = t->frame;
-    char words[64];
-    if (f->job && col + 24 < COLS)
-        draw_format(row, col + 2, COLS - col - 2, STYLE_WARN, false, "%s %.0f %%%s", job_words(f, words),
-                    100 * f->job_fraction,
-                    f->pending > 1 ? ", more layers wait" : "");
+    char line[160] = "";
+    if (f->job)
+        print_job(f, line, sizeof line);
     else if (f->paused)
-        draw_text(row, col + 2, COLS - col - 2, STYLE_WARN, false, "paused");
+        snprintf(line, sizeof line, "paused");
+    t->job_shown = col + 2 + text_width(line) <= COLS;
+    if (t->job_shown)
+        draw_text(row, col + 2, COLS - col - 2, STYLE_WARN, false, line);
 }
 
 void header_draw(struct tui *t, const struct layout *l)
@@ -197,6 +220,7 @@ void header_draw(struct tui *t, const struct layout *l)
         draw_memory(t, l->memory);
     if (l->size >= 0)
         draw_size(t, l->size);
+    t->job_shown = false;
     if (l->tabs >= 0)
         draw_tabs(t, l->tabs);
 }
@@ -216,31 +240,47 @@ bool found_text(const struct methods *m, const struct found *found, char *out, s
     return n > 0;
 }
 
+/* A line that has no room as a whole says so at its end. */
+static void draw_line(int row, enum style style, const char *text)
+{
+    bool cut = text_width(text) > COLS;
+    draw_text(row, 0, COLS - (cut ? 2 : 0), style, true, text);
+    if (cut)
+        draw_text(row, COLS - 2, 2, style, false, "..");
+}
+
 static void draw_layer_status(struct tui *t, int row, int tensor)
 {
     const struct frame *f = t->frame;
-    char found[160];
+    char found[160], line[320];
     bool kv = tensor == kv_index(f->model);
     const char *name = layer_name(f->model, tensor);
     const struct packed *p = kv ? NULL : f->set->layer[tensor];
     if (p && found_text(&p->matrix.scheme.methods, &p->found, found, sizeof found))
-        draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", name, found);
+        snprintf(line, sizeof line, "%s: %s", name, found);
     else
-        draw_format(row, 0, COLS, STYLE_DIM, true, "%s: %s", name, tensor_advice(f->model, tensor).text);
+        snprintf(line, sizeof line, "%s: %s", name, tensor_advice(f->model, tensor).text);
+    draw_line(row, STYLE_DIM, line);
 }
 
 static void draw_status(struct tui *t, int row)
 {
     const struct frame *f = t->frame;
     double now = clock_seconds();
+    char job[160];
     if (f->status_serial != t->status_seen) {
         t->status_seen = f->status_serial;
         t->status_until = now + 6;
     }
     if (*t->note) {
-        draw_text(row, 0, COLS, STYLE_WARN, true, t->note);
+        draw_line(row, STYLE_WARN, t->note);
     } else if (now < t->status_until) {
-        draw_text(row, 0, COLS, f->status_is_error ? STYLE_WARN : STYLE_GOOD, true, f->status);
+        draw_line(row, f->status_is_error ? STYLE_WARN : STYLE_GOOD, f->status);
+    } else if (f->job && !t->job_shown) {
+        print_job(f, job, sizeof job);
+        draw_line(row, STYLE_WARN, job);
+    } else if (f->paused && !t->job_shown) {
+        draw_line(row, STYLE_WARN, "paused: p goes on");
     } else if (t->view == VIEW_LAYERS || t->view == VIEW_ERROR) {
         int tensor = layers_current_tensor(t);
         if (tensor >= 0)

@@ -29,10 +29,15 @@ enum action key_action(int key, bool is_code)
     return ACTION_NONE;
 }
 
+bool key_moves(enum action a)
+{
+    return (a >= ACTION_UP && a <= ACTION_FOLD_ALL) || a == ACTION_SORT_PREVIOUS || a == ACTION_SORT_NEXT;
+}
+
 bool key_changes(enum action action)
 {
     for (size_t i = 0; i < key_count; i++)
         if (key_table[i].action == action)
-            return key_table[i].group == KEYS_CHANGE || key_table[i].group == KEYS_KEEP;
+            return key_table[i].group == KEYS_CHANGE || key_table[i].group == KEYS_KEEP || action == ACTION_SETTINGS;
     return false;
 }

@@ -117,6 +117,9 @@ extern const struct key_binding key_table[];
 extern const size_t key_count;
 extern const char *const key_group_titles[KEY_GROUPS];
 
+/* Whether an action goes from line to line, or is about the order in which they stand. */
+bool key_moves(enum action action);
+
 /* Whether an action changes schemes, keeps snapshots or writes files. */
 bool key_changes(enum action action);
 

@@ -16,12 +16,12 @@ enum column_id { C_LAYER, C_SHAPE, C_WEIGHT, C_ACT, C_GROUP, C_SYM, C_METHOD, C_
               C_ROOF, C_SQNR, C_ALONE, COLUMNS_COUNT };
 
 static const struct column columns_table[COLUMNS_COUNT] = {
-    [C_LAYER] = {"LAYER", 18, .stretch = true},
+    [C_LAYER] = {"LAYER", 19, .stretch = true},
     [C_SHAPE] = {"SHAPE", 12, .drop = 4},
-    [C_WEIGHT] = {"WEIGHT", 8},
-    [C_ACT] = {"ACT", 10, .drop = 6},
+    [C_WEIGHT] = {"WEIGHT", 9},
+    [C_ACT] = {"ACT", 9, .drop = 6},
     [C_GROUP] = {"GROUP", 8, .drop = 8},
-    [C_SYM] = {"SYM", 5, .drop = 7},
+    [C_SYM] = {"SYM", 6, .drop = 7},
     [C_METHOD] = {"METHOD", 14, .drop = 2},
     [C_SIZE] = {"SIZE", 7, .drop = 10, .right = true},
     [C_TIME] = {"us/TOK", 8, .drop = 9, .right = true},
@@ -193,15 +193,16 @@ static void draw_progress(const struct tui *t, const struct row *r, int row, int
     if (!l || !l->pending || cols < 12)
         return;
     scheme_print(&l->wanted, scheme);
+    draw_blank(row, col, cols, STYLE_PLAIN);
     int bar = cols > 44 ? 12 : 0, at = col;
     if (bar && l->progress >= 0)
         draw_bar(row, at, bar, l->progress);
     at += bar ? bar + 1 : 0;
     if (l->progress >= 0)
-        draw_format(row, at, cols - (at - col), STYLE_WARN, true, "to %s %.0f %%", scheme,
-                    100 * (double)l->progress);
+        draw_format(row, at, cols - (at - col), STYLE_WARN, true, "%.0f %% to %s", 100 * (double)l->progress,
+                    scheme);
     else
-        draw_format(row, at, cols - (at - col), STYLE_DIM, true, "to %s, waits", scheme);
+        draw_format(row, at, cols - (at - col), STYLE_DIM, true, "waits for %s", scheme);
 }
 
 static void draw_cells(const struct tui *t, const struct row *r, const int *widths,
@@ -243,7 +244,8 @@ bool layers_choose_columns(struct tui *t, const char *text, struct error *error)
         n = strcspn(text, " ");
         enum column_id k = n > 0 ? by_title(text, n) : C_LAYER;
         if (k == COLUMNS_COUNT)
-            return error_set(error, "'%.*s' is no column of the Layers screen", (int)(n < 40 ? n : 40), text);
+            return error_set(error, "'%.*s' is no column: LAYER SHAPE WEIGHT ACT GROUP SYM METHOD SIZE us/TOK GB/s ROOF%% "
+                                    "SQNR ALONE are", (int)(n < 40 ? n : 40), text);
         hidden &= ~(1u << k);
     }
     t->hidden = hidden & ~(1u << C_LAYER); /* the name stays */

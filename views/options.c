@@ -51,7 +51,7 @@ const struct option_info option_table[] = {
     {'p', "prompt", "TEXT", OPTION_STRING, AT(prompt), 0, 0, FOR_TUI | FOR_GENERATE | FOR_LOGITS,
      "text that the model continues"},
     {'n', "tokens", "N", OPTION_INTEGER, AT(tokens), 1, 1 << 28, FOR_GENERATE | FOR_BENCH | FOR_EVAL | FOR_TUNE,
-     "tokens to generate (256), to time a sample (32), of a text (all) or of the model's own (2048)"},
+     "tokens: to generate (256); to time, a sample (32); to judge by, of a text (all) or of the model's own (2048)"},
     {0, "seed", "N", OPTION_INTEGER, AT(seed), 0, 9007199254740992.0, FOR_TUI | FOR_GENERATE,
      "seed of the random numbers (1)"},
     {0, "temperature", "T", OPTION_REAL, AT(temperature), 0, 100, FOR_TUI | FOR_GENERATE,
@@ -237,12 +237,20 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
                       called, called);
             return NULL;
         }
+        if (!(bit & FOR_BENCH) && ((o->offset == AT(scheme) && out->scheme) || (o->offset == AT(recipe) && out->recipe))) {
+            error_set(error, "option --%s twice: qtop %stakes one (bench compares several)", o->name, called);
+            return NULL;
+        }
         if (!store(o, optarg, out, error))
             return NULL;
         if (!add_candidate(o, out, error))
             return NULL;
         out->given_tokens |= o->offset == AT(tokens);
         out->given_temperature |= o->offset == AT(temperature);
+    }
+    if (out->json && out->csv) {
+        error_set(error, "--json and --csv: expected one of them");
+        return NULL;
     }
     if (optind < argc)
         out->model = argv[optind++];

@@ -23,7 +23,7 @@ const struct view views[VIEW_COUNT] = {
     [VIEW_ROOFLINE] = {ACTION_VIEW_ROOFLINE, "3", "Roofline", roofline_draw, roofline_act, &layers_finder},
     [VIEW_COUNTERS] = {ACTION_VIEW_COUNTERS, "4", "Counters", counters_draw, counters_act, &counters_finder},
     [VIEW_COMPARE] = {ACTION_VIEW_COMPARE, "5", "Compare", compare_draw, compare_act, &layers_finder},
-    [VIEW_TEXT] = {ACTION_VIEW_TEXT, "6", "Text", generation_draw, layers_act, &layers_finder},
+    [VIEW_TEXT] = {ACTION_VIEW_TEXT, "6", "Text", generation_draw, generation_act, &layers_finder},
     [VIEW_MACHINE] = {ACTION_VIEW_MACHINE, "7", "Machine", machine_draw, machine_act, &layers_finder},
 };
 
@@ -224,6 +224,7 @@ static void act(struct tui *t, enum action a)
         t->redraw = true;
         break;
     default:
+        tui_note(t, "that key means nothing on this screen: ? lists the keys");
         break;
     }
 }
@@ -272,6 +273,8 @@ static void mouse(struct tui *t)
         layers_click(t, e.y);
     } else if (t->view == VIEW_COUNTERS) {
         counters_click(t, e.y);
+    } else if (t->view == VIEW_COMPARE) {
+        compare_click(t, e.y);
     }
 }
 

@@ -29,6 +29,7 @@ struct choice {
     bool heading;
     struct scheme scheme;
     char text[160];
+    char cost[16]; /* bytes, "" for a heading */
 };
 
 enum { EDITOR_CHOICES = 48 };
@@ -71,10 +72,14 @@ struct tui {
 
     /* Compare */
     size_t snapshot, base;      /* under the cursor; what others are compared with */
+    size_t snapshot_top;        /* the first one shown, ... */
+    int snapshot_row;           /* ... and where, for the mouse */
     bool differences, by_speed; /* what stands below the table; the x axis of the scatter */
 
     /* Input */
     enum asking asking;
+    bool untouched;             /* what stands there is an offer: typing begins anew */
+    bool overwriting;           /* Enter was pressed once on a file that is there */
     struct line_input input;
     struct choice choices[EDITOR_CHOICES];
     size_t choice_count, choice;
@@ -84,6 +89,7 @@ struct tui {
     double status_until;     /* the lab's message is shown until then */
     int tab_col[VIEW_COUNT + 1]; /* where tabs were drawn, for the mouse */
     int tab_row;
+    bool job_shown; /* behind the tabs */
 };
 
 /* What the keys for searching and filtering do on a screen. */
@@ -143,7 +149,9 @@ void machine_draw(struct tui *tui, struct rect area);
 bool machine_act(struct tui *tui, enum action action);
 void compare_draw(struct tui *tui, struct rect area);
 bool compare_act(struct tui *tui, enum action action);
+void compare_click(struct tui *tui, int row);
 void generation_draw(struct tui *tui, struct rect area);
+bool generation_act(struct tui *tui, enum action action);
 void generation_tail(struct tui *tui, int row, int cols); /* the text's last line, for every screen */
 
 /* header.c: what every screen has above and below it */

@@ -216,7 +216,7 @@ void draw_histogram(struct rect area, const char *title, const struct histogram 
         return;
     draw_text(area.row, area.col, area.cols, STYLE_STRONG, false, title);
     if (!first || first->total == 0) {
-        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false, "no values yet");
+        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false, "no values");
         return;
     }
     int cols = area.cols < HISTOGRAM_BINS ? area.cols : HISTOGRAM_BINS;
@@ -357,8 +357,9 @@ void table_draw(const struct column *c, int n, const int *widths, int row, int c
     for (int i = 0; i < n; col += widths[i++]) {
         int text = text_width(cells[i]), width = widths[i];
         int indent = c[i].right && text < width ? width - text : 0;
+        int gap = !c[i].right && i + 1 < n; /* between a cell and the next */
         if (width > 0)
-            draw_text(row, col + indent, width - indent, style, false, cells[i]);
+            draw_text(row, col + indent, width - indent - gap, style, false, cells[i]);
     }
 }
 

@@ -290,6 +290,11 @@ size_t export_bytes(const struct export *job)
     return job->bytes;
 }
 
+const char *export_path(const struct export *job)
+{
+    return job->path;
+}
+
 static bool put(struct export *job, const void *data, size_t n, struct error *error)
 {
     job->written += n;

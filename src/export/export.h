@@ -37,6 +37,9 @@ bool export_step(struct export *job, double seconds, bool *done, struct error *e
 double export_fraction(const struct export *job);
 size_t export_bytes(const struct export *job);
 
+/* Where it goes. */
+const char *export_path(const struct export *job);
+
 /* What a person should know of what is not in the file as it is in memory, one line each; null past the end. */
 const char *export_note(const struct export *job, size_t i);
 

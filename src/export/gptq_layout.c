@@ -147,11 +147,9 @@ static bool add_layer(struct export *job, const struct naming *naming, int t, st
 static bool end(struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
-    if (!json_object_get(job->quantized, "bits")) {
-        json_decref(job->quantized);
-        job->quantized = NULL;
-        return true;
-    }
+    if (!json_object_get(job->quantized, "bits"))
+        return error_set(error, "gptq holds models whose linear layers inside blocks are quantized, and none is; "
+                                "expected a scheme such as int4:g128");
     for (size_t i = 0; i < job->count; i++) {
         const struct export_item *item = &job->items[i];
         const struct role_info *role = &roles[m->tensors[item->tensor].role];

@@ -157,7 +157,7 @@ static void step_back(struct lab *lab, struct scheme **from, size_t *from_count,
     free(schemes);
     lab->current_snapshot = -1;
     edits_reconcile(lab);
-    lab_say(lab, false, "%s: %zu more", word, *from_count);
+    lab_say(lab, false, "%s: done, %zu more to %s", word, *from_count, word);
 }
 
 /* ---- what a person did, in words ----------------------------------------------------------------- */

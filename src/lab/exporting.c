@@ -63,7 +63,8 @@ bool exporting_slice(struct lab *lab, double seconds)
         stop(lab);
     } else if (done) {
         const char *note = export_note(lab->exporting, 0);
-        lab_say(lab, false, "exported, %zu bytes%s%s", export_bytes(lab->exporting), note ? ": " : "",
+        lab_say(lab, false, "exported to %s, %zu bytes%s%s", export_path(lab->exporting),
+                export_bytes(lab->exporting), note ? ": " : "",
                 note ? note : "");
         stop(lab);
     }

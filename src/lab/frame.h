@@ -161,7 +161,9 @@ struct frame {
     struct layer_frame *layers; /* one a tensor and, last, the KV cache's (kv_index) */
     size_t pending;             /* layers on their way */
 
-    struct metric decode, prefill, baseline; /* tokens/s; baseline: the stored scheme's decode */
+    struct metric decode, prefill; /* tokens/s */
+    struct metric vs_stored;    /* decode speed as a multiple of the stored weights', timed in turns: the median, ... */
+    double vs_stored_low, vs_stored_high; /* ... the least and the most of the pairs */
     bool disturbed;             /* a job shares the machine; decode counts undisturbed tokens only */
     float history[HISTORY];     /* decode tokens/s, newest last */
     size_t history_count;

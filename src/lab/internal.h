@@ -107,6 +107,16 @@ struct tuning {
     struct tune *job;
 };
 
+/* ---- the set in use and the stored weights, timed in turns (timings.c) ----------------------------- */
+
+enum { TURNS = 9 };
+struct turns {
+    bool known;
+    struct context *context; /* while it is timed */
+    double ratios[TURNS];    /* decode speed of the set / of the stored weights, a pair each */
+    size_t count;
+};
+
 /* What a layer alone costs, and the scheme that it had. */
 struct alone {
     struct scheme scheme;
@@ -162,7 +172,7 @@ struct lab {
     double *tensor_seconds;     /* sums over sampled tokens, one a tensor and attention's */
     double *sampled;            /* of one token */
     size_t sampled_tokens, step_count;
-    struct metric prefill, baseline, peak_read;
+    struct metric prefill, peak_read;
     struct tally tally;
 
     /* Jobs, in this order of priority (jobs.c). */
@@ -188,7 +198,7 @@ struct lab {
     double changed_at;          /* when the set last changed */
     bool prefill_known;         /* timed since the set last changed */
     size_t prefill_tokens;      /* that it was timed with */
-    bool baseline_tried;
+    struct turns turns;         /* the set in use and the stored weights */
     struct roofs_frame *roofs;
     const char *roofs_reason;   /* why there are none */
     bool roofs_wanted, measuring_roofs;
@@ -283,7 +293,7 @@ void timings_begin(struct lab *lab);
 void timings_end(struct lab *lab);
 void timings_set_changed(struct lab *lab);
 bool roofs_slice(struct lab *lab, double seconds);
-bool baseline_slice(struct lab *lab, double seconds);
+bool turns_slice(struct lab *lab, double seconds);
 bool prefill_slice(struct lab *lab, double seconds);
 bool batch_slice(struct lab *lab, double seconds);
 void roofs_ask(struct lab *lab);

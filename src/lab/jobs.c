@@ -108,7 +108,7 @@ static bool describe_slice(struct lab *lab, double seconds)
 
 static bool (*const slices[])(struct lab *, double) = {
     making_slice,   requantize_slice, describe_slice, calibrating_slice, exporting_slice,
-    roofs_slice,    baseline_slice,   prefill_slice,     batch_slice,     write_slice,
+    roofs_slice,    turns_slice,      prefill_slice,     batch_slice,     write_slice,
     comparing_slice, tuning_slice,    racing_slice,      evaluate_slice,  depth_slice,
     sensitivity_slice,
 };

@@ -73,7 +73,9 @@ void learning_over(struct lab *lab)
 void learning_ask_stop(struct lab *lab)
 {
     if (!lab->learning || !lab->learning->running || !lab->calibrating.job) {
-        lab_say(lab, true, "nothing is learning: m chooses qat");
+        bool begun = lab->calibrating.learning.writer || lab->calibrating.job;
+        lab_say(lab, true, begun ? "nothing is learned yet: u takes the change back"
+                                 : "nothing is learning: m chooses qat");
         return;
     }
     quantization_stop_learning(lab->calibrating.job);

@@ -2,17 +2,13 @@
 #include "internal.h"
 
 #include "../../kernels/dispatch.h"
+#include "../measure/bandwidth.h"
 #include "../measure/topology.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-static bool all_stored(const struct lab *lab)
-{
-    return lab->set == lab->session->stored;
-}
 
 /* Valid as long as the layer has the scheme that was measured. */
 static void fill_alone(const struct lab *lab, int tensor, struct layer_frame *l)
@@ -45,6 +41,19 @@ static void fill_layers(const struct lab *lab, struct frame *f)
     }
 }
 
+static void fill_turns(const struct lab *lab, struct frame *f)
+{
+    f->vs_stored = metric_absent(lab->set == lab->session->stored ? "it is the stored weights" : "not measured yet");
+    if (!lab->turns.known || lab->turns.count == 0)
+        return;
+    double ratios[TURNS];
+    memcpy(ratios, lab->turns.ratios, sizeof ratios);
+    struct spread ratio = spread_of(ratios, lab->turns.count);
+    f->vs_stored = metric_value(ratio.median);
+    f->vs_stored_low = ratio.least;
+    f->vs_stored_high = ratio.most;
+}
+
 static void fill_speed(struct lab *lab, struct frame *f)
 {
     const struct model *m = lab->session->model;
@@ -55,9 +64,7 @@ static void fill_speed(struct lab *lab, struct frame *f)
     f->capacity = lab->text.context->capacity;
     bool known = lab->meter.rate > 0 && !lab->paused;
     f->decode = known ? metric_value(lab->meter.rate) : metric_absent(reason);
-    if (known && all_stored(lab))
-        lab->baseline = f->decode;
-    f->baseline = lab->baseline;
+    fill_turns(lab, f);
     f->prefill = lab->prefill;
     f->disturbed = lab->job != NULL;
     f->history_count = lab->meter.history_count;

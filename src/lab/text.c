@@ -228,7 +228,6 @@ bool texts_begin(struct lab *lab, struct error *error)
     if (!generation_open(&lab->text, lab->session->model, lab, lab->set->kv, error))
         return false;
     lab->prefill = metric_absent("not measured yet");
-    lab->baseline = metric_absent("not measured yet");
     meter_reset(lab);
     if (texts_prompt(lab, lab->options.prompt ? lab->options.prompt : ""))
         return true;

@@ -84,7 +84,7 @@ bool roofs_slice(struct lab *lab, double seconds)
     return true;
 }
 
-/* ---- prefill and the stored weights ---------------------------------------------------------- */
+/* ---- prefill --------------------------------------------------------------------------------- */
 
 /* Prefill of a fixed length in a context of its own, in one slice: as many tokens as take little
  * longer than a few decode steps. */
@@ -121,32 +121,51 @@ bool prefill_slice(struct lab *lab, double seconds)
     return true;
 }
 
-/* The stored weights' own decode speed, where the program did not begin with them: a few steps, of
- * which the fastest counts, since nothing else may disturb them. Weights that would have to be made
- * for it alone are not: it waits until they are there for an evaluation. */
-bool baseline_slice(struct lab *lab, double seconds)
+/* ---- the set in use and the stored weights in turns ------------------------------------------- */
+
+static const double TURN_SECONDS = 0.002; /* at least one step */
+
+static double time_turn(struct lab *lab, const struct weights *set, size_t steps)
 {
-    enum { STEPS = 8 };
+    struct context *c = lab->turns.context;
+    int32_t token = session_start(lab->session);
+    double begin = clock_seconds();
+    for (size_t i = 0; i < steps; i++) {
+        c->length = 0;
+        context_run(c, set, &token, 1, LOGITS_LAST, lab->text.probabilities);
+    }
+    return clock_seconds() - begin;
+}
+
+static void end_turns(struct lab *lab)
+{
+    context_close(lab->turns.context);
+    lab->turns.context = NULL;
+}
+
+/* A pair a slice: what disturbs one disturbs the other. Stored weights that would have to be made for it alone are
+ * not: it waits until they are there for an evaluation. */
+bool turns_slice(struct lab *lab, double seconds)
+{
     struct session *s = lab->session;
+    struct turns *t = &lab->turns;
     struct error error;
     (void)seconds;
-    if (lab->baseline.valid || lab->baseline_tried || lab->meter.rate == 0 ||
+    if (t->known || lab->set == s->stored || lab->meter.rate == 0 || jobs_quiet(lab) < SETTLE_SECONDS / 2 ||
         weights_absent_bytes(s->model, s->stored) > 0)
         return false;
-    lab->baseline_tried = true;
-    struct context *c = context_open(s->model, s->pool, s->context < STEPS ? s->context : STEPS,
-                                     &error);
-    if (!c)
+    if (!t->context && !(t->context = context_open(s->model, s->pool, 1, &error))) {
+        t->known = true;
         return false;
-    double best = 0;
-    int32_t token = session_start(s);
-    for (size_t i = 0; i < c->capacity; i++) {
-        double begin = clock_seconds();
-        context_run(c, s->stored, &token, 1, LOGITS_LAST, lab->text.probabilities);
-        best = fmax(best, 1 / (clock_seconds() - begin));
     }
-    context_close(c);
-    lab->baseline = metric_value(best);
+    size_t steps = 1 + (size_t)fmin(TURN_SECONDS * lab->meter.rate, 100);
+    bool first = t->count % 2;
+    double one = time_turn(lab, first ? lab->set : s->stored, steps);
+    double other = time_turn(lab, first ? s->stored : lab->set, steps);
+    t->ratios[t->count++] = first ? other / one : one / other;
+    t->known = t->count == TURNS;
+    if (t->known)
+        end_turns(lab);
     return true;
 }
 
@@ -235,12 +254,15 @@ void timings_end(struct lab *lab)
 {
     if (lab->measuring_roofs)
         roofs_end(&lab->roofs_job);
+    end_turns(lab);
     roofs_frame_unref(lab->roofs);
 }
 
 void timings_set_changed(struct lab *lab)
 {
     lab->prefill_known = false;
+    end_turns(lab);
+    lab->turns = (struct turns){0};
     lab->batch_count = 0;
     no_batches(lab);
 }

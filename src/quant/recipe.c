@@ -51,7 +51,9 @@ static bool parse_line(struct recipe *recipe, const char *name, char *text, int 
 bool recipe_parse(struct recipe *recipe, const char *name, const char *text, size_t n,
                   struct error *error)
 {
-    *recipe = (struct recipe){0};
+    *recipe = (struct recipe){.name = strdup(name)};
+    if (!recipe->name)
+        return error_set(error, "%.200s: not enough memory", name);
     int line = 1;
     for (size_t at = 0; at < n; line++) {
         const char *end = memchr(text + at, '\n', n - at);
@@ -97,6 +99,7 @@ bool recipe_read(struct recipe *recipe, const char *path, struct error *error)
 
 void recipe_free(struct recipe *r)
 {
+    free(r->name);
     for (size_t i = 0; i < r->count; i++)
         free(r->rules[i].pattern);
     free(r->rules);
@@ -156,17 +159,18 @@ static const char *nearest_name(const struct model *m, const char *pattern)
 }
 
 /* Whether the rule applies to anything, and the KV cache can have what it says. */
-static bool check_rule(const struct rule *rule, const struct model *m, struct error *error)
+static bool check_rule(const struct recipe *recipe, const struct rule *rule, const struct model *m,
+                       struct error *error)
 {
     struct error why;
     bool any = false;
     for (int t = 0; t < (int)schemes_count(m) && !any; t++)
         any = rule_matches(rule, m, t);
     if (!any)
-        return error_set(error, "recipe, line %d: '%.48s' matches no tensor; the nearest name is %s",
-                         rule->line, rule->pattern, nearest_name(m, rule->pattern));
+        return error_set(error, "%.200s, line %d: '%.48s' matches no tensor; the nearest name is %s",
+                         recipe->name, rule->line, rule->pattern, nearest_name(m, rule->pattern));
     if (rule_matches(rule, m, kv_index(m)) && !scheme_fits(m, kv_index(m), &rule->scheme, &why))
-        return error_set(error, "recipe, line %d: %.300s", rule->line, why.text);
+        return error_set(error, "%.200s, line %d: %.300s", recipe->name, rule->line, why.text);
     return true;
 }
 
@@ -174,7 +178,7 @@ bool recipe_apply(const struct recipe *recipe, const struct model *m, struct sch
                   struct error *error)
 {
     for (size_t i = 0; i < recipe->count; i++)
-        if (!check_rule(&recipe->rules[i], m, error))
+        if (!check_rule(recipe, &recipe->rules[i], m, error))
             return false;
     for (size_t i = 0; i < recipe->count; i++)
         for (int t = 0; t < (int)schemes_count(m); t++)

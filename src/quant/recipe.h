@@ -16,6 +16,7 @@ struct rule {
 };
 
 struct recipe {
+    char *name; /* what errors call it */
     size_t count;
     struct rule *rules;
 };

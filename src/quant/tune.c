@@ -24,9 +24,10 @@ static const struct {
     {"fp16", true, true},
 };
 
+enum { GGUF_BLOCK = 32 }; /* columns */
 enum { OFFERS = sizeof offers / sizeof *offers, VERIFICATIONS = 8, TIMED_STEPS = 12, TIMED_POSITIONS = 16 };
 
-enum stage { STAGE_MAKE, STAGE_SENSE, STAGE_TIME, STAGE_CHOOSE, STAGE_BUILD, STAGE_VERIFY, STAGE_DONE };
+enum stage { STAGE_CHECK, STAGE_MAKE, STAGE_SENSE, STAGE_TIME, STAGE_CHOOSE, STAGE_BUILD, STAGE_VERIFY, STAGE_DONE };
 
 struct tune {
     struct tune_plan plan;
@@ -134,6 +135,8 @@ static struct scheme offer_for(const struct tune *t, size_t offer, int tensor)
     struct scheme s;
     const struct qmatrix *stored = &t->plan.model->tensors[tensor].stored;
     scheme_parse(offers[t->offered[offer]].scheme, &s, NULL);
+    if (t->plan.budget.gguf && stored->cols % GGUF_BLOCK != 0) /* would be written as fp32 */
+        s = scheme_default(DTYPE_FP16);
     if (s.granularity == GRANULARITY_GROUP && s.group >= stored->cols) {
         s.granularity = GRANULARITY_CHANNEL;
         s.group = 0;
@@ -291,10 +294,10 @@ static double cost_budget(const struct tune *t)
     return b->max_size > 0 ? b->max_size - other_bytes(t) : INFINITY;
 }
 
-static bool refuse_budget(const struct tune *t, struct error *error)
+/* `least` is what the items cost together at the least. */
+static bool refuse_budget(const struct tune *t, double least, struct error *error)
 {
     const struct budget *b = &t->plan.budget;
-    double least = t->knapsack.least;
     if (b->min_rate > 0)
         return error_set(error, "--min-tokens-per-second %g cannot be reached: the fastest choice is predicted to "
                                 "reach %.1f", b->min_rate, 1 / (least + other_seconds(t)));
@@ -305,6 +308,24 @@ static bool refuse_budget(const struct tune *t, struct error *error)
                      least + other_bytes(t));
 }
 
+/* Codes, scales and zero points in the smallest offers: a budget below that need not be searched. */
+static bool check_bytes(const struct tune *t, struct error *error)
+{
+    double least = 0;
+    for (size_t i = 0; i < t->items; i++) {
+        const struct qmatrix *m = &t->plan.model->tensors[t->tensors[i]].stored;
+        double smallest = INFINITY;
+        for (size_t c = 0; c < t->offers; c++) {
+            struct scheme s = offer_for(t, c, t->tensors[i]);
+            size_t bytes;
+            if (scheme_bytes(&s, m->rows, m->cols, &bytes))
+                smallest = fmin(smallest, (double)bytes);
+        }
+        least += smallest;
+    }
+    return by_rate(t) || cost_budget(t) >= least || refuse_budget(t, least, error);
+}
+
 static bool choose_first(struct tune *t, struct error *error)
 {
     memcpy(t->cost, by_rate(t) ? t->seconds : t->bytes, t->items * t->offers * sizeof *t->cost);
@@ -313,7 +334,7 @@ static bool choose_first(struct tune *t, struct error *error)
         return false;
     double budget = cost_budget(t);
     if (budget < t->knapsack.least)
-        return refuse_budget(t, error);
+        return refuse_budget(t, t->knapsack.least, error);
     t->low = 0;
     t->high = KNAPSACK_STEPS;
     if (isfinite(budget)) {
@@ -417,6 +438,9 @@ static bool stage_step(struct tune *t, double seconds, struct error *error)
 {
     bool done;
     switch (t->stage) {
+    case STAGE_CHECK:
+        t->stage = STAGE_MAKE;
+        return check_bytes(t, error);
     case STAGE_MAKE:
         return make_offer(t, seconds, error);
     case STAGE_SENSE:
