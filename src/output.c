@@ -14,6 +14,17 @@ static bool is_special(const char *path)
     return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
+/* As far as that can be told without opening it, which the other end of a pipe would see. */
+static bool special_possible(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        return false;
+    }
+    return access(path, W_OK) == 0;
+}
+
 static FILE *stream_of(int fd)
 {
     FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
@@ -73,7 +84,7 @@ bool output_possible(const char *path, struct error *error)
 {
     struct output out;
     if (is_special(path))
-        return access(path, W_OK) == 0 ||
+        return special_possible(path) ||
                error_set(error, "%.200s: cannot be written: %s", path, strerror(errno));
     if (!output_open(&out, path, error))
         return false;
@@ -96,12 +107,20 @@ static void sync_folder(const char *path)
 
 bool output_close(struct output *out, bool ok, struct error *error)
 {
-    bool failed = ferror(out->file); /* some time ago: errno is that of something else */
+    bool failed = ferror(out->file); /* some time ago: errno is that of something else by now */
+    errno = EIO;
     bool written = fflush(out->file) == 0 && !failed && (!out->temporary || fsync(fileno(out->file)) == 0);
-    written = fclose(out->file) == 0 && written;
-    written = written && (!ok || !out->temporary || rename(out->temporary, out->path) == 0);
+    int why = errno;
+    if (fclose(out->file) != 0 && written) {
+        why = errno;
+        written = false;
+    }
+    if (written && ok && out->temporary && rename(out->temporary, out->path) != 0) {
+        why = errno;
+        written = false;
+    }
     if (ok && !written)
-        error_set(error, "%.200s: cannot be written: %s", out->path, strerror(failed ? EIO : errno));
+        error_set(error, "%.200s: cannot be written: %s", out->path, strerror(why));
     if (out->temporary && !(ok && written))
         unlink(out->temporary);
     else if (out->temporary)

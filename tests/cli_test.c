@@ -386,6 +386,11 @@ static void test_missing_arguments(void **state)
             REFUSE(2, WORDS("argument"), commands[c], words[w]);
     }
     REFUSE(2, WORDS("after the model"), "eval", model, "another");
+    REFUSE(2, WORDS("--scheme twice", "bench"), "eval", "-s", "int4", "-s", "int8", model);
+    REFUSE(2, WORDS("--recipe twice"), "generate", "-r", "a", "-r", "b", model);
+    REFUSE(2, WORDS("--json and --csv"), "bench", "--json", "--csv", model);
+    REFUSE(1, WORDS(folder, "Is a directory"), "tune", "--max-kl", "1", "-o", folder, model);
+    REFUSE(1, WORDS("--max-size 10", "cannot be reached"), "tune", "--max-size", "10", model);
 }
 
 static void test_options_of_other_subcommands(void **state)

@@ -334,7 +334,6 @@ static void test_model_cut_short_while_in_use(void **state)
     }
 }
 
-/* Under a shell with job control: the program is a job, its group no orphan, so Ctrl-Z stops it. */
 /* Before there is anything to act on, keys wait. */
 static void test_keys_before_the_first_frame(void **state)
 {
@@ -356,7 +355,8 @@ static bool footer_is_last(struct pty *p, void *arg)
     return strstr(pty_row(p, rows - 1), "Quit") != NULL;
 }
 
-/* While the program is stopped, another has the terminal, and nobody tells it of a new size. */
+/* Under a shell with job control: the program is a job, its group no orphan, so Ctrl-Z stops it. Meanwhile another
+ * has the terminal, and nobody tells it of a new size. */
 static void test_suspend_and_resume(void **state)
 {
     static const char script[] = "set -m; \"$@\"; echo FIRST STOP; read line; "

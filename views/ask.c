@@ -3,6 +3,7 @@
 
 #include "batch.h"
 
+#include "../src/export/export.h"
 #include "../src/quant/recipe.h"
 #include "../src/quant/tune.h"
 
@@ -91,10 +92,10 @@ static bool answer_scheme(struct tui *t)
 /* A file that is there is written over when that was said twice. */
 static bool answer_file(struct tui *t, enum command_kind kind)
 {
-    char *path = strdup(t->input.text), *form = path ? strstr(path, " for ") : NULL;
-    if (form)
-        *form = 0;
+    char *path = strdup(t->input.text);
     struct stat st;
+    if (path && kind == COMMAND_EXPORT)
+        export_split_format(path);
     bool there = path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
     free(path);
     if (there && !t->overwriting) {

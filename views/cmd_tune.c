@@ -60,7 +60,7 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
         else
             printf("            %-12s %.4g\n", format_bytes(bytes, curve[i].cost), curve[i].kl);
     if (o->output)
-        printf("recipe      %s (qtop -r reads it)\n", o->output);
+        printf("recipe      to %s (qtop -r reads it)\n", o->output);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
@@ -81,9 +81,11 @@ static bool search(const struct tune_plan *plan, const struct options *o, const 
         ok = tune_step(job, 0.2, &done, error);
         show_progress(job, !ok || done);
     }
-    ok = ok && tune_best(job, &best) && (!o->output || recipe_write(o->output, plan->model, best.schemes, error));
-    if (ok)
+    ok = ok && tune_best(job, &best);
+    if (ok) { /* also where the recipe cannot be written */
         (wants_records(o) ? report_json : report_text)(&best, job, budget, o);
+        ok = !o->output || recipe_write(o->output, plan->model, best.schemes, error);
+    }
     tune_close(job);
     return ok;
 }
@@ -96,7 +98,7 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
                              .reference = s->reference, .kv = DTYPE_FP32, .budget = *budget,
                              .text = &s->calibration_text, .context = s->context};
     plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
-    bool ok = evaluation_window(s, o, &plan.verify.window, error) && session_calibration_text(s, error) &&
+    bool ok = tune_check(&plan, error) && evaluation_window(s, o, &plan.verify.window, error) && session_calibration_text(s, error) &&
               written_tokens(s, TUNE_SEARCH_TOKENS, SELF_TEXT_SEARCH_SEED, &searched, error) &&
               evaluation_tokens(b, o, &verified, error);
     plan.search = searched.ids;

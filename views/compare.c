@@ -73,7 +73,7 @@ static void ratio_cell(const struct snapshot *s, const struct snapshot *base, ch
         struct ratio r = ratio_of(s->race.rate, base->race.rate, rounds);
         snprintf(out, TABLE_CELL, "%.2fx (%.2f-%.2f)", r.median, r.low, r.high);
     } else if (s->decode.valid && base->decode.valid) {
-        snprintf(out, TABLE_CELL, "~%.2fx (v times)", s->decode.value / base->decode.value);
+        snprintf(out, TABLE_CELL, "~%.2fx (press v)", s->decode.value / base->decode.value);
     }
 }
 
@@ -124,7 +124,7 @@ static double x_of(const struct tui *t, const struct snapshot *s)
     return t->by_speed ? (rate.valid ? rate.value : NAN) : (double)s->size;
 }
 
-/* Those whose figures are known; a KL of 0 stands on the lower edge. */
+/* Snapshots that stand at the same place share it. */
 static void add_spot(struct spot *spots, size_t *n, double x, double kl, char label)
 {
     size_t i = 0;
@@ -135,6 +135,7 @@ static void add_spot(struct spot *spots, size_t *n, double x, double kl, char la
     spots[i].label[strlen(spots[i].label)] = label;
 }
 
+/* Those whose figures are known; a KL of 0 stands on the lower edge. */
 static size_t find_spots(const struct tui *t, struct spot spots[SNAPSHOTS])
 {
     size_t n = 0;
@@ -269,6 +270,7 @@ void compare_draw(struct tui *t, struct rect area)
     t->snapshot_top = top;
     for (size_t i = top; i < f->snapshot_count && i < top + room; i++)
         draw_row(t, &f->snapshots[i], widths, line++, area.cols, i == t->snapshot);
+    t->snapshots_end = line;
     struct rect below = {line + 1, area.col, area.row + area.rows - line - 2, area.cols};
     if (t->differences)
         draw_differences(t, &f->snapshots[t->snapshot], below);
@@ -281,9 +283,8 @@ void compare_draw(struct tui *t, struct rect area)
 
 void compare_click(struct tui *t, int row)
 {
-    size_t i = t->snapshot_top + (size_t)(row - t->snapshot_row);
-    if (row >= t->snapshot_row && i < t->frame->snapshot_count)
-        t->snapshot = i;
+    if (row >= t->snapshot_row && row < t->snapshots_end)
+        t->snapshot = t->snapshot_top + (size_t)(row - t->snapshot_row);
 }
 
 bool compare_act(struct tui *t, enum action a)

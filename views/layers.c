@@ -106,7 +106,7 @@ static int by_key(const void *a, const void *b, void *arg)
 
 static bool shown(const struct tui *t, int tensor)
 {
-    return !*t->filter || strstr(layer_name(t->session->model, tensor), t->filter);
+    return !*t->filter || strcasestr(layer_name(t->session->model, tensor), t->filter);
 }
 
 static void add_row(struct tui *t, int tensor, int block)
@@ -199,7 +199,7 @@ static void search(struct tui *t, const char *text, bool next)
         snprintf(t->search, sizeof t->search, "%.60s", text);
     for (size_t i = 0; *t->search && i < n; i++) {
         int tensor = (int)(((size_t)(from < 0 ? 0 : from) + i + next) % n);
-        if (!strstr(layer_name(t->session->model, tensor), t->search) || !shown(t, tensor))
+        if (!strcasestr(layer_name(t->session->model, tensor), t->search) || !shown(t, tensor))
             continue;
         if (!is_kv(t, tensor) && tensor_of(t, tensor)->block >= 0)
             t->folded[tensor_of(t, tensor)->block] = false;
@@ -290,6 +290,7 @@ static void sort_by(struct tui *t, int direction)
     static const char *const names[SORT_COLUMNS] = {"the model's order", "kind of layer", "size",
                                                     "time", "SQNR", "cost alone"};
     int next = ((int)t->sort + direction + SORT_COLUMNS) % SORT_COLUMNS;
+    t->rows[t->cursor].tensor = layers_current_tensor(t); /* a sorted list has no row for a block */
     t->sort = (enum sort_column)next;
     layers_update(t);
     tui_note(t, "sorted by %s", names[next]);
@@ -297,6 +298,10 @@ static void sort_by(struct tui *t, int direction)
 
 bool layers_act(struct tui *t, enum action a)
 {
+    if (t->row_count == 0 && (key_moves(a) || a == ACTION_TAG || a == ACTION_SAME || a == ACTION_EDIT)) {
+        tui_note(t, "no layer's name contains '%s': Esc drops the filter", t->filter);
+        return true;
+    }
     if (t->row_count == 0)
         return false;
     long at = (long)t->cursor, page = (long)t->page;

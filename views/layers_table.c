@@ -238,7 +238,7 @@ void layers_columns(const struct tui *t, char *out, size_t size)
 
 bool layers_choose_columns(struct tui *t, const char *text, struct error *error)
 {
-    unsigned hidden = (1u << COLUMNS_COUNT) - 1;
+    unsigned hidden = *text ? (1u << COLUMNS_COUNT) - 1 : 0; /* nothing said: all of them */
     for (size_t n; *text; text += n) {
         text += strspn(text, " ");
         n = strcspn(text, " ");

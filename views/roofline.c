@@ -360,8 +360,12 @@ static void draw_table(const struct frame *f, const struct points *p, struct rec
         snprintf(titles[i], TABLE_CELL, "%s", table[i].title);
     if (area.rows > 2)
         table_draw(table, COLUMNS, widths, line++, area.cols, STYLE_TITLE, titles);
-    for (size_t i = 0; i < p->count && line < area.row + area.rows; i++)
-        draw_point(f, &p->of[i], widths, line++, area.cols);
+    int end = area.row + area.rows;
+    for (size_t i = 0; i < p->count && line < end; i++)
+        if (line + 1 == end && i + 1 < p->count)
+            draw_format(line++, area.col, area.cols, STYLE_DIM, false, "and %zu more", p->count - i);
+        else
+            draw_point(f, &p->of[i], widths, line++, area.cols);
 }
 
 void roofline_draw(struct tui *t, struct rect area)

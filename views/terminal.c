@@ -184,11 +184,11 @@ bool terminal_suspend(void)
 {
     if (!suspend_asked)
         return false;
-    suspend_asked = 0;
     endwin();
     active = 0;
     sigaction(SIGTSTP, &suspend_before, NULL);
     raise(SIGTSTP); /* returns when the program is continued */
+    suspend_asked = 0;
     catch_suspend();
     active = 1;
     take_size();

@@ -73,7 +73,7 @@ struct tui {
     /* Compare */
     size_t snapshot, base;      /* under the cursor; what others are compared with */
     size_t snapshot_top;        /* the first one shown, ... */
-    int snapshot_row;           /* ... and where, for the mouse */
+    int snapshot_row, snapshots_end; /* ... and where, for the mouse: rows of the screen */
     bool differences, by_speed; /* what stands below the table; the x axis of the scatter */
 
     /* Input */

@@ -290,6 +290,15 @@ size_t export_bytes(const struct export *job)
     return job->bytes;
 }
 
+const char *export_split_format(char *path)
+{
+    char *last = strrchr(path, ' ');
+    if (!last || last - path < 5 || strncmp(last - 4, " for", 4) != 0 || !export_format_known(last + 1))
+        return NULL;
+    last[-4] = 0;
+    return last + 1;
+}
+
 const char *export_path(const struct export *job)
 {
     return job->path;

@@ -37,6 +37,9 @@ bool export_step(struct export *job, double seconds, bool *done, struct error *e
 double export_fraction(const struct export *job);
 size_t export_bytes(const struct export *job);
 
+/* Cuts the end off "PATH for FORMAT" and returns the format; null where there is none that is known. */
+const char *export_split_format(char *path);
+
 /* Where it goes. */
 const char *export_path(const struct export *job);
 

@@ -15,16 +15,6 @@ void exporting_end(struct lab *lab)
     stop(lab);
 }
 
-/* "PATH for FORMAT" without its end; the format, or null where the path's own ending says it. */
-static const char *split_format(char *path)
-{
-    char *last = strrchr(path, ' ');
-    if (!last || last - path < 5 || strncmp(last - 4, " for", 4) != 0 || !export_format_known(last + 1))
-        return NULL;
-    last[-4] = 0;
-    return last + 1;
-}
-
 void exporting_ask(struct lab *lab, const char *text)
 {
     const struct session *s = lab->session;
@@ -40,7 +30,7 @@ void exporting_ask(struct lab *lab, const char *text)
             return;
         }
     char *path = strdup(text);
-    const char *format = path ? split_format(path) : NULL;
+    const char *format = path ? export_split_format(path) : NULL;
     struct export_plan plan = {.model = s->model, .pool = s->pool, .weights = lab->set, .path = path, .format = format,
                                .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL};
     lab->exporting = path ? export_open(&plan, &error) : NULL;

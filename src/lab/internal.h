@@ -111,7 +111,8 @@ struct tuning {
 
 enum { TURNS = 9 };
 struct turns {
-    bool known;
+    bool over;
+    const char *reason;      /* why there are none, once it is over */
     struct context *context; /* while it is timed */
     double ratios[TURNS];    /* decode speed of the set / of the stored weights, a pair each */
     size_t count;

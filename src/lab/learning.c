@@ -70,10 +70,18 @@ void learning_over(struct lab *lab)
         (void)next_frame(lab, false);
 }
 
+static bool waits_to_learn(const struct lab *lab)
+{
+    bool any = false;
+    for (int t = 0; t < (int)lab->session->model->tensor_count; t++)
+        any |= tensor_pending(lab, t) && methods_have(&lab->target[t].methods, METHOD_QAT);
+    return any;
+}
+
 void learning_ask_stop(struct lab *lab)
 {
     if (!lab->learning || !lab->learning->running || !lab->calibrating.job) {
-        bool begun = lab->calibrating.learning.writer || lab->calibrating.job;
+        bool begun = waits_to_learn(lab);
         lab_say(lab, true, begun ? "nothing is learned yet: u takes the change back"
                                  : "nothing is learning: m chooses qat");
         return;

@@ -43,8 +43,8 @@ static void fill_layers(const struct lab *lab, struct frame *f)
 
 static void fill_turns(const struct lab *lab, struct frame *f)
 {
-    f->vs_stored = metric_absent(lab->set == lab->session->stored ? "it is the stored weights" : "not measured yet");
-    if (!lab->turns.known || lab->turns.count == 0)
+    f->vs_stored = metric_absent(lab->turns.reason ? lab->turns.reason : "not measured yet");
+    if (!lab->turns.over || lab->turns.reason)
         return;
     double ratios[TURNS];
     memcpy(ratios, lab->turns.ratios, sizeof ratios);

@@ -1,4 +1,4 @@
-/* Jobs that time: prefill, the stored weights' own speed, batches, and the roofs that bound them. */
+/* Jobs that time: prefill, the set in use and the stored weights in turns, batches, and the roofs that bound them. */
 #include "internal.h"
 
 #include "../measure/clock.h"
@@ -124,38 +124,53 @@ bool prefill_slice(struct lab *lab, double seconds)
 /* ---- the set in use and the stored weights in turns ------------------------------------------- */
 
 static const double TURN_SECONDS = 0.002; /* at least one step */
+static const double SLOW_SECONDS = 0.5;   /* of a pair */
 
+/* After a step that brings the set's weights into the caches that they fit into. */
 static double time_turn(struct lab *lab, const struct weights *set, size_t steps)
 {
     struct context *c = lab->turns.context;
     int32_t token = session_start(lab->session);
-    double begin = clock_seconds();
-    for (size_t i = 0; i < steps; i++) {
+    double begin = 0;
+    for (size_t i = 0; i <= steps; i++) {
+        begin = i == 1 ? clock_seconds() : begin;
         c->length = 0;
         context_run(c, set, &token, 1, LOGITS_LAST, lab->text.probabilities);
     }
     return clock_seconds() - begin;
 }
 
-static void end_turns(struct lab *lab)
+static void end_turns(struct lab *lab, const char *reason)
 {
     context_close(lab->turns.context);
     lab->turns.context = NULL;
+    lab->turns.over = true;
+    lab->turns.reason = reason;
 }
 
-/* A pair a slice: what disturbs one disturbs the other. Stored weights that would have to be made for it alone are
- * not: it waits until they are there for an evaluation. */
+static bool has_stored_weights(const struct lab *lab)
+{
+    bool same = true;
+    for (size_t t = 0; t < lab->set->count; t++)
+        same &= lab->set->layer[t] == lab->session->stored->layer[t];
+    return same;
+}
+
+/* A pair a slice: what disturbs one disturbs the other. Of a slow model one pair says enough. Stored weights that
+ * would have to be made for it alone are not: it waits until they are there for an evaluation. */
 bool turns_slice(struct lab *lab, double seconds)
 {
     struct session *s = lab->session;
     struct turns *t = &lab->turns;
     struct error error;
     (void)seconds;
-    if (t->known || lab->set == s->stored || lab->meter.rate == 0 || jobs_quiet(lab) < SETTLE_SECONDS / 2 ||
+    if (!t->over && has_stored_weights(lab))
+        end_turns(lab, "these are the stored weights");
+    if (t->over || lab->meter.rate == 0 || jobs_quiet(lab) < SETTLE_SECONDS / 2 ||
         weights_absent_bytes(s->model, s->stored) > 0)
         return false;
     if (!t->context && !(t->context = context_open(s->model, s->pool, 1, &error))) {
-        t->known = true;
+        end_turns(lab, "not enough memory to measure it");
         return false;
     }
     size_t steps = 1 + (size_t)fmin(TURN_SECONDS * lab->meter.rate, 100);
@@ -163,9 +178,8 @@ bool turns_slice(struct lab *lab, double seconds)
     double one = time_turn(lab, first ? lab->set : s->stored, steps);
     double other = time_turn(lab, first ? s->stored : lab->set, steps);
     t->ratios[t->count++] = first ? other / one : one / other;
-    t->known = t->count == TURNS;
-    if (t->known)
-        end_turns(lab);
+    if (t->count == TURNS || one + other > SLOW_SECONDS)
+        end_turns(lab, NULL);
     return true;
 }
 
@@ -254,14 +268,14 @@ void timings_end(struct lab *lab)
 {
     if (lab->measuring_roofs)
         roofs_end(&lab->roofs_job);
-    end_turns(lab);
+    end_turns(lab, NULL);
     roofs_frame_unref(lab->roofs);
 }
 
 void timings_set_changed(struct lab *lab)
 {
     lab->prefill_known = false;
-    end_turns(lab);
+    end_turns(lab, NULL);
     lab->turns = (struct turns){0};
     lab->batch_count = 0;
     no_batches(lab);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void tuning_stop(struct lab *lab)
 {
@@ -30,7 +31,14 @@ static bool take_over(struct lab *lab)
     for (size_t i = 0; i < best.set->count; i++)
         if (!best.set->layer[i]->matrix.scheme.stored)
             cache_add(&lab->cache, best.set->layer[i]);
-    edits_use(lab, best.schemes);
+    size_t n = schemes_count(lab->session->model);
+    struct scheme *schemes = malloc(n * sizeof *schemes);
+    if (!schemes)
+        return false;
+    memcpy(schemes, best.schemes, n * sizeof *schemes);
+    schemes[kv_index(lab->session->model)] = lab->target[kv_index(lab->session->model)]; /* it may have changed since */
+    edits_use(lab, schemes);
+    free(schemes);
     char kept[32] = "no snapshot: there is no room";
     if (edits_snapshot(lab))
         snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots[lab->snapshot_count - 1].label);
@@ -51,6 +59,12 @@ void tuning_ask(struct lab *lab, const char *text)
         return;
     }
     if (!budget_parse(text, &lab->tuning.budget, &error)) {
+        lab_say(lab, true, "%s", error.text);
+        return;
+    }
+    struct tune_plan plan = {.model = lab->session->model, .stored = lab->session->stored,
+                             .budget = lab->tuning.budget};
+    if (!tune_check(&plan, &error)) {
         lab_say(lab, true, "%s", error.text);
         return;
     }

@@ -1,6 +1,6 @@
 /* sensitivity.h - what each layer alone costs: the KL divergence of the model with only this layer as the
- * scheme has it, everything else stored, against the model as it is stored (also where another model is the
- * reference: what the layer adds is asked for).
+ * scheme has it, everything else stored, against the model as it is stored (even where another model is
+ * the reference, since the question is what this layer adds).
  *
  * The text runs in short windows that one pass holds. The stored weights run once a window and every layer
  * begins where it changes something, from the hidden state that the stored weights left there: half of all

@@ -27,7 +27,7 @@ static const struct {
 enum { GGUF_BLOCK = 32 }; /* columns */
 enum { OFFERS = sizeof offers / sizeof *offers, VERIFICATIONS = 8, TIMED_STEPS = 12, TIMED_POSITIONS = 16 };
 
-enum stage { STAGE_CHECK, STAGE_MAKE, STAGE_SENSE, STAGE_TIME, STAGE_CHOOSE, STAGE_BUILD, STAGE_VERIFY, STAGE_DONE };
+enum stage { STAGE_MAKE, STAGE_SENSE, STAGE_TIME, STAGE_CHOOSE, STAGE_BUILD, STAGE_VERIFY, STAGE_DONE };
 
 struct tune {
     struct tune_plan plan;
@@ -308,7 +308,7 @@ static bool refuse_budget(const struct tune *t, double least, struct error *erro
                      least + other_bytes(t));
 }
 
-/* Codes, scales and zero points in the smallest offers: a budget below that need not be searched. */
+/* The smallest offers: a budget below that need not be searched. */
 static bool check_bytes(const struct tune *t, struct error *error)
 {
     double least = 0;
@@ -324,6 +324,14 @@ static bool check_bytes(const struct tune *t, struct error *error)
         least += smallest;
     }
     return by_rate(t) || cost_budget(t) >= least || refuse_budget(t, least, error);
+}
+
+bool tune_check(const struct tune_plan *plan, struct error *error)
+{
+    struct tune *t = tune_open(plan, error);
+    bool ok = t && check_bytes(t, error);
+    tune_close(t);
+    return ok;
 }
 
 static bool choose_first(struct tune *t, struct error *error)
@@ -438,9 +446,6 @@ static bool stage_step(struct tune *t, double seconds, struct error *error)
 {
     bool done;
     switch (t->stage) {
-    case STAGE_CHECK:
-        t->stage = STAGE_MAKE;
-        return check_bytes(t, error);
     case STAGE_MAKE:
         return make_offer(t, seconds, error);
     case STAGE_SENSE:

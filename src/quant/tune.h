@@ -49,6 +49,10 @@ struct tune_plan {
 
 struct tune;
 
+/* Whether a budget of bytes can be met at all: of the plan only the model, the stored weights and the budget are
+ * looked at. */
+bool tune_check(const struct tune_plan *plan, struct error *error);
+
 struct tune *tune_open(const struct tune_plan *plan, struct error *error);
 void tune_close(struct tune *job);
 

@@ -223,7 +223,7 @@ enum { DEPTH = 64, TEXT_PER_CONTAINER = 6, TEXT_PER_VALUE = 3 };
 static json_t *parse(const uint8_t *data, size_t size, const char *name, struct error *error)
 {
     json_error_t why;
-    const char *what = *name ? name : "tokenizer.json";
+    const char *what = *name ? name : "JSON";
     if (!json_text_check(data, size, DEPTH, TEXT_PER_CONTAINER, TEXT_PER_VALUE, what, error))
         return NULL;
     json_t *root = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &why);
