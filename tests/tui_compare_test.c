@@ -74,7 +74,7 @@ static void test_compare_screen(void **state)
 static void test_evaluation(void **state)
 {
     (void)state;
-    start(24, 100);
+    start(24, 132);
     press("e");
     wait_match("KL 0 .*ppl [0-9.]+");
     press(PTY_KEY_HOME "j");
