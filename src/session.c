@@ -315,15 +315,10 @@ struct weights *session_weights(struct session *s, const struct scheme *schemes,
     ok = ok && session_may_learn(s, schemes, error);
     ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, error));
     ok = ok && (!learned || session_learning_text(s, learned, error));
-    struct weights *set = ok ? run_plan(s, &plan, error) : NULL;
-    enum dtype kv = schemes[kv_index(s->model)].weight;
-    if (set && kv != set->kv) {
-        struct weights *next = weights_with_kv(set, kv);
-        if (!next)
-            error_set(error, "not enough memory");
-        weights_unref(set);
-        set = next;
-    }
+    struct weights *made = ok ? run_plan(s, &plan, error) : NULL;
+    struct weights *set = weights_take_kv(made, schemes[kv_index(s->model)].weight);
+    if (made && !set)
+        error_set(error, "not enough memory");
     return set;
 }
 

@@ -98,7 +98,8 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
                              .reference = s->reference, .kv = DTYPE_FP32, .budget = *budget,
                              .text = &s->calibration_text, .context = s->context};
     plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
-    bool ok = tune_check(&plan, error) && evaluation_window(s, o, &plan.verify.window, error) && session_calibration_text(s, error) &&
+    bool ok = tune_check(&plan, error) && evaluation_window(s, o, &plan.verify.window, error) &&
+              session_calibration_text(s, error) &&
               written_tokens(s, TUNE_SEARCH_TOKENS, SELF_TEXT_SEARCH_SEED, &searched, error) &&
               evaluation_tokens(b, o, &verified, error);
     plan.search = searched.ids;

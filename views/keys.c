@@ -29,15 +29,22 @@ enum action key_action(int key, bool is_code)
     return ACTION_NONE;
 }
 
+static enum key_group group_of(enum action action)
+{
+    for (size_t i = 0; i < key_count; i++)
+        if (key_table[i].action == action)
+            return key_table[i].group;
+    return KEY_GROUPS;
+}
+
 bool key_moves(enum action a)
 {
-    return (a >= ACTION_UP && a <= ACTION_FOLD_ALL) || a == ACTION_SORT_PREVIOUS || a == ACTION_SORT_NEXT;
+    bool finds = a == ACTION_SEARCH || a == ACTION_SEARCH_NEXT || a == ACTION_FILTER;
+    return group_of(a) == KEYS_MOVE && !finds;
 }
 
 bool key_changes(enum action action)
 {
-    for (size_t i = 0; i < key_count; i++)
-        if (key_table[i].action == action)
-            return key_table[i].group == KEYS_CHANGE || key_table[i].group == KEYS_KEEP || action == ACTION_SETTINGS;
-    return false;
+    enum key_group group = group_of(action);
+    return group == KEYS_CHANGE || group == KEYS_KEEP;
 }

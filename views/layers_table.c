@@ -227,13 +227,18 @@ static enum column_id by_title(const char *title, size_t n)
     return (enum column_id)k;
 }
 
-void layers_columns(const struct tui *t, char *out, size_t size)
+static void print_columns(unsigned hidden, char *out, size_t size)
 {
     size_t n = 0;
     *out = 0;
     for (int k = 0; k < COLUMNS_COUNT && n < size; k++)
-        if (!(t->hidden >> k & 1))
+        if (!(hidden >> k & 1))
             n += (size_t)snprintf(out + n, size - n, "%s%s", n ? " " : "", columns_table[k].title);
+}
+
+void layers_columns(const struct tui *t, char *out, size_t size)
+{
+    print_columns(t->hidden, out, size);
 }
 
 bool layers_choose_columns(struct tui *t, const char *text, struct error *error)
@@ -243,9 +248,11 @@ bool layers_choose_columns(struct tui *t, const char *text, struct error *error)
         text += strspn(text, " ");
         n = strcspn(text, " ");
         enum column_id k = n > 0 ? by_title(text, n) : C_LAYER;
-        if (k == COLUMNS_COUNT)
-            return error_set(error, "'%.*s' is no column: LAYER SHAPE WEIGHT ACT GROUP SYM METHOD SIZE us/TOK GB/s ROOF%% "
-                                    "SQNR ALONE are", (int)(n < 40 ? n : 40), text);
+        if (k == COLUMNS_COUNT) {
+            char all[SETTINGS_COLUMNS];
+            print_columns(0, all, sizeof all);
+            return error_set(error, "'%.*s' is no column: %s are", (int)(n < 40 ? n : 40), text, all);
+        }
         hidden &= ~(1u << k);
     }
     t->hidden = hidden & ~(1u << C_LAYER); /* the name stays */

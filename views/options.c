@@ -155,6 +155,12 @@ static bool store(const struct option_info *o, const char *text, struct options 
     return false;
 }
 
+/* Of -s or of -r. */
+static bool is_second(const struct option_info *o, const struct options *so_far)
+{
+    return (o->offset == AT(scheme) && so_far->scheme) || (o->offset == AT(recipe) && so_far->recipe);
+}
+
 static bool add_candidate(const struct option_info *o, struct options *out, struct error *error)
 {
     bool scheme = o->offset == AT(scheme), recipe = o->offset == AT(recipe);
@@ -237,7 +243,7 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
                       called, called);
             return NULL;
         }
-        if (!(bit & FOR_BENCH) && ((o->offset == AT(scheme) && out->scheme) || (o->offset == AT(recipe) && out->recipe))) {
+        if (!(bit & FOR_BENCH) && is_second(o, out)) {
             error_set(error, "option --%s twice: qtop %stakes one (bench compares several)", o->name, called);
             return NULL;
         }

@@ -79,6 +79,23 @@ struct weights *weights_with_kv(const struct weights *old, enum dtype kv)
     return set;
 }
 
+struct weights *weights_take_kv(struct weights *set, enum dtype kv)
+{
+    if (!set || set->kv == kv)
+        return set;
+    struct weights *next = weights_with_kv(set, kv);
+    weights_unref(set);
+    return next;
+}
+
+bool weights_same_layers(const struct weights *a, const struct weights *b)
+{
+    bool same = true;
+    for (size_t i = 0; i < a->count && same; i++)
+        same = a->layer[i] == b->layer[i];
+    return same;
+}
+
 struct weights *weights_ref(struct weights *set)
 {
     atomic_fetch_add(&set->refs, 1);

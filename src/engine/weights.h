@@ -66,6 +66,12 @@ struct weights *weights_replace(const struct weights *set, struct packed *p);
 /* A copy of the set with another cache. */
 struct weights *weights_with_kv(const struct weights *set, enum dtype kv);
 
+/* The same for who gives the set up (null stays null): itself where it has that cache; null where memory is short. */
+struct weights *weights_take_kv(struct weights *set, enum dtype kv);
+
+/* Whether two sets have the same matrices, not only alike ones. */
+bool weights_same_layers(const struct weights *a, const struct weights *b);
+
 struct weights *weights_ref(struct weights *set);
 void weights_unref(struct weights *set);
 

@@ -164,20 +164,11 @@ static bool is_wanted(const struct lab *lab)
     return true;
 }
 
-/* What was made, with the KV cache that is in use now; null where memory is short. */
-static struct weights *take_made(struct lab *lab)
-{
-    struct weights *made = quantization_take(lab->calibrating.job);
-    struct weights *set = weights_with_kv(made, lab->set->kv);
-    weights_unref(made);
-    return set;
-}
-
-/* What the methods made is kept, so that to undo and redo it takes no time. */
+/* What the methods made is kept, so that to undo and redo it takes no time. The KV cache may have changed since. */
 static void take_over(struct lab *lab)
 {
     struct calibrating *c = &lab->calibrating;
-    struct weights *set = take_made(lab);
+    struct weights *set = weights_take_kv(quantization_take(c->job), lab->set->kv);
     const char *note = quantization_note(c->job, 0);
     if (!set) {
         give_up(lab, "not enough memory");

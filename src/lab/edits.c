@@ -109,10 +109,7 @@ void edits_reconcile(struct lab *lab)
         }
     }
     set = follow_kv(lab, set);
-    bool changed = set->kv != lab->set->kv;
-    for (size_t i = 0; i < set->count; i++)
-        changed |= set->layer[i] != lab->set->layer[i];
-    if (changed)
+    if (set->kv != lab->set->kv || !weights_same_layers(set, lab->set))
         lab_use(lab, set);
     else
         weights_unref(set);

@@ -202,14 +202,6 @@ void sensitivity_ask(struct lab *lab)
     lab_say(lab, false, "measuring what each layer alone costs (E stops it)");
 }
 
-static bool is_stored(const struct weights *set)
-{
-    bool stored = true;
-    for (size_t t = 0; t < set->count; t++)
-        stored &= set->layer[t]->matrix.scheme.stored;
-    return stored;
-}
-
 /* Figures of layers whose scheme has changed meanwhile are those of the scheme that was measured. */
 static void keep_alone(struct lab *lab)
 {
@@ -254,7 +246,7 @@ bool sensitivity_slice(struct lab *lab, double seconds)
         stop_sensitivity(lab);
         lab_say(lab, true, "%s", error.text);
     } else if (done) {
-        bool any = !is_stored(sensitivity_set(lab->sensitivity));
+        bool any = !weights_same_layers(sensitivity_set(lab->sensitivity), lab->session->stored);
         stop_sensitivity(lab);
         lab_say(lab, false, any ? "measured what each layer alone costs: column ALONE"
                                 : "every layer is stored: none of them costs anything");

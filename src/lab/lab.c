@@ -185,12 +185,10 @@ void lab_say(struct lab *lab, bool is_error, const char *format, ...)
 
 void lab_use(struct lab *lab, struct weights *set)
 {
-    bool stored = set->kv == lab->session->stored->kv;
-    for (size_t i = 0; i < set->count && stored; i++)
-        stored = set->layer[i] == lab->session->stored->layer[i];
-    if (stored) { /* the same matrices: the same set, so that identity tells */
+    struct weights *stored = lab->session->stored;
+    if (set->kv == stored->kv && weights_same_layers(set, stored)) { /* the same matrices: the same set, so that identity tells */
         weights_unref(set);
-        set = weights_ref(lab->session->stored);
+        set = weights_ref(stored);
     }
     weights_unref(lab->set);
     lab->set = set;

@@ -56,13 +56,7 @@ static struct weights *set_of(struct lab *lab, const struct snapshot *s)
         weights_unref(set);
         set = next;
     }
-    enum dtype kv = s->schemes->of[kv_index(lab->session->model)].weight;
-    if (set && kv != set->kv) {
-        struct weights *next = weights_with_kv(set, kv);
-        weights_unref(set);
-        set = next;
-    }
-    return set;
+    return weights_take_kv(set, s->schemes->of[kv_index(lab->session->model)].weight);
 }
 
 static bool add_racer(struct lab *lab, size_t snapshot)

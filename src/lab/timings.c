@@ -148,14 +148,6 @@ static void end_turns(struct lab *lab, const char *reason)
     lab->turns.reason = reason;
 }
 
-static bool has_stored_weights(const struct lab *lab)
-{
-    bool same = true;
-    for (size_t t = 0; t < lab->set->count; t++)
-        same &= lab->set->layer[t] == lab->session->stored->layer[t];
-    return same;
-}
-
 /* A pair a slice: what disturbs one disturbs the other. Of a slow model one pair says enough. Stored weights that
  * would have to be made for it alone are not: it waits until they are there for an evaluation. */
 bool turns_slice(struct lab *lab, double seconds)
@@ -164,7 +156,7 @@ bool turns_slice(struct lab *lab, double seconds)
     struct turns *t = &lab->turns;
     struct error error;
     (void)seconds;
-    if (!t->over && has_stored_weights(lab))
+    if (!t->over && weights_same_layers(lab->set, s->stored))
         end_turns(lab, "these are the stored weights");
     if (t->over || lab->meter.rate == 0 || jobs_quiet(lab) < SETTLE_SECONDS / 2 ||
         weights_absent_bytes(s->model, s->stored) > 0)

@@ -169,10 +169,8 @@ static bool make(struct tune *t, double seconds, bool *done, struct error *error
         return false;
     if (!*done)
         return true;
-    struct weights *made = quantization_take(t->making);
     weights_unref(t->set);
-    t->set = weights_with_kv(made, t->plan.kv);
-    weights_unref(made);
+    t->set = weights_take_kv(quantization_take(t->making), t->plan.kv);
     quantization_close(t->making);
     t->making = NULL;
     return t->set || error_set(error, "not enough memory to search");

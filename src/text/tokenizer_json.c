@@ -228,7 +228,8 @@ static json_t *parse(const uint8_t *data, size_t size, const char *name, struct 
         return NULL;
     json_t *root = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &why);
     if (!root)
-        error_set(error, "%s%sline %d, column %d: %s; expected JSON", name, *name ? ": " : "", why.line, why.column, why.text);
+        error_set(error, "%s%sline %d, column %d: %s; expected JSON", name, *name ? ": " : "", why.line,
+                  why.column, why.text);
     return root;
 }
 
