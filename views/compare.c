@@ -193,7 +193,7 @@ static void draw_scatter(const struct tui *t, struct rect area)
         return;
     if (n < 2 || !(y.high > 0)) {
         draw_format(area.row, area.col, area.cols, STYLE_DIM, false,
-                    "KL against %s: fewer than two snapshots have both (> changes)",
+                    "KL against %s: fewer than two points so far (> changes)",
                     t->by_speed ? "decode tokens/s" : "size");
         return;
     }

@@ -63,8 +63,9 @@ static void draw_decode(struct tui *t, int row)
                            format_short(text, f->decode.value));
     else
         col += draw_format(row, col, COLS - col, STYLE_DIM, false, "n/a: %s ", f->decode.reason);
-    if (f->decode.valid && f->vs_stored.valid) {
-        col += draw_format(row, col, COLS - col, STYLE_STRONG, false, "%.2fx stored ", f->vs_stored.value);
+    snprintf(text, sizeof text, "%.2fx stored", f->vs_stored.value);
+    if (f->decode.valid && f->vs_stored.valid && col + text_width(text) <= COLS) { /* as a whole or not at all */
+        col += draw_format(row, col, COLS - col, STYLE_STRONG, false, "%s ", text);
         if (COLS >= 124) /* with room for prefill and the sparkline */
             col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "(%.2f-%.2f) ", f->vs_stored_low,
                                f->vs_stored_high);
