@@ -1,11 +1,15 @@
 #include "activations.h"
 
 #include "dispatch.h"
+#include "stored.h"
 
-/* Words that fill up tiles, lines and groups: a group of 17 columns takes 24 of int4. */
+enum { LINE_WORDS = sizeof(struct block_line) / sizeof(uint32_t) };
+
+/* Words that fill up tiles, lines and groups: a group of 17 columns takes 24 of int4, 32 columns of blocks
+ * two lines. */
 static size_t most_words(size_t cols)
 {
-    return cols + cols / 2 + 16;
+    return cols + cols / 2 + 2 * LINE_WORDS;
 }
 
 size_t activations_scratch(size_t cols, size_t tokens)
@@ -29,8 +33,10 @@ static size_t words_of(const struct qmatrix *m, enum arrangement arrangement)
     size_t columns = m->panels ? m->lines * line_columns(m->scheme.weight) : m->cols;
     switch (arrangement) {
     case ARRANGED_FLOATS:
-    case ARRANGED_TURNED:
         return columns;
+    case ARRANGED_LINES:
+        columns = lines_together(m->scheme.weight) * LINE_BYTES;
+        return (m->cols + columns - 1) / columns * columns / LINE_BYTES * LINE_WORDS;
     case ARRANGED_PAIRS:
     case ARRANGED_SHORTS:
         return columns / 2;

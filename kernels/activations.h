@@ -16,8 +16,18 @@ enum arrangement {
     ARRANGED_FLOATS, /* a column a word, fp32 */
     ARRANGED_PAIRS,  /* two columns a word, bf16 */
     ARRANGED_FOURS,  /* four columns a word, signed bytes; of int4 lines 0 4 1 5, then 2 6 3 7 */
-    ARRANGED_TURNED, /* token after token, fp32: of 32 columns those with the same remainder by 4 together */
+    ARRANGED_LINES,  /* of blocks, fp32: token after token, see struct block_line */
     ARRANGED_SHORTS  /* columns 0 and 2, then 1 and 3 of an int8 line, as 16-bit integers */
+};
+
+/* 64 columns as kernels of blocks take them: those of byte b of each word of codes together (struct
+ * block_layout), then their sum lane by lane, times minus the center of the codes where they have one. The
+ * sums of two lines of nibbles that lie in the same bytes and share their scales are both in the first.
+ * Where kernels have `factors`, codes are cut out of words but not moved, and columns have the factor that
+ * undoes it. Columns beyond the last are 0. */
+struct block_line {
+    float columns[4][PANEL_ROWS];
+    float sums[PANEL_ROWS];
 };
 
 struct activations {
@@ -37,7 +47,8 @@ struct activations {
     size_t ones;          /* 1 where each tile ends with a token of ones, which sums weights up */
     size_t width;         /* tile + ones: tokens side by side in memory of a whole tile */
     size_t words;         /* a token's words */
-    const float *factors; /* of the 8 columns of an int4 line, where float kernels want them; or null */
+    const float *factors; /* of the 8 columns of an int4 line, where float kernels want them; or null:
+                           * 2^-n for a nibble that n bits lie below, but the top one */
     bool in_place;        /* one token's values or codes stand as the kernel reads them */
     uint32_t *arranged;   /* tile after tile, words x tokens of the tile */
     void *tile_sums;      /* tile after tile, groups x tokens: sums of (values) or (codes - zero) */

@@ -27,7 +27,8 @@ struct isa {
      * in the order of the groups. Float activations: fp32 products and sums, at most
      * cols + groups + 16 roundings of 2^-24 relative to the sum of |w x|, or of the step between
      * subnormal numbers; an asymmetric w counts as scale * (|code| + |zero|), an int4 one as
-     * scale * (15 + zero), and loses what of its activation is below 2^-125 (int4_factors).
+     * scale * (15 + zero), and loses what of its activation is below 2^-125 (int4_factors). So does a block's,
+     * which counts as |scale| * (|code| + center) + |min|, see stored.h.
      * Dot products of bf16 (peak_bf16 is there, activations are bf16 or fp8, weights not fp32 or
      * fp16) keep to the same bound but for subnormals: a weight's code, an activation and a sum below
      * 2^-126, each before its scale, may count as 0. */

@@ -164,7 +164,7 @@ INLINE integers integers_from_nibbles(const void *p)
     return (integers){_mm256_cvtepi8_epi32(both), _mm256_cvtepi8_epi32(_mm_srli_si128(both, 8))};
 }
 
-/* ---- 32 bytes, of blocks --------------------------------------------------------------------- */
+/* ---- words of blocks ------------------------------------------------------------------------- */
 
 typedef uint8_t bytes_16 __attribute__((vector_size(16)));
 typedef uint8_t bytes_32 __attribute__((vector_size(32)));
@@ -174,6 +174,9 @@ INLINE bytes_32 bytes_join(bytes_16 low, bytes_16 high)
     return (bytes_32)_mm256_inserti128_si256(_mm256_castsi128_si256((__m128i)low), (__m128i)high, 1);
 }
 
+/* Rows of blocks that a kernel takes side by side. */
+enum { BLOCK_ROWS = 2 };
+
 /* The entries of a table of 16 that low nibbles name. */
 INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
 {
@@ -181,46 +184,88 @@ INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
     return (bytes_32)_mm256_shuffle_epi8(values, (__m256i)at);
 }
 
-/* Signed bytes as floats, sixteen of the 32: those that lie at the bottom of their 32 bits, then the
- * next ones; the half that follows has the two above. They are brought to the top, which keeps their
- * signs: BYTES_UNIT times too large, exactly. Activations are arranged alike. */
-#define BLOCK_ARRANGEMENT ARRANGED_TURNED
-#define BYTES_UNIT        0x1p-24f
+/* 64 bytes of two halves; of four quarters that lie `step` bytes apart. */
+INLINE integers integers_of_halves(bytes_32 first, bytes_32 second)
+{
+    return (integers){(__m256i)first, (__m256i)second};
+}
 
-INLINE __m256 bytes_lifted(__m256i fours, int bits)
+INLINE __m256i two_quarters(const uint8_t *p, size_t step)
+{
+    bytes_16 both[2];
+    memcpy(&both[0], p, sizeof both[0]);
+    memcpy(&both[1], p + step, sizeof both[1]);
+    return (__m256i)bytes_join(both[0], both[1]);
+}
+
+INLINE integers integers_of_quarters(const uint8_t *p, size_t step)
+{
+    return (integers){two_quarters(p, step), two_quarters(p + 2 * step, step)};
+}
+
+/* A number for each half of the lanes; for each quarter; such numbers as fp16, `step` bytes apart. */
+INLINE floats floats_of_halves(float first, float second)
+{
+    return (floats){_mm256_set1_ps(first), _mm256_set1_ps(second)};
+}
+
+INLINE floats floats_of_quarters(const float *p)
+{
+    __m256 four = _mm256_broadcast_ps((const __m128 *)(const void *)p);
+    return (floats){_mm256_permutevar_ps(four, _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1)),
+                    _mm256_permutevar_ps(four, _mm256_setr_epi32(2, 2, 2, 2, 3, 3, 3, 3))};
+}
+
+INLINE __m128i eight_halves(const uint8_t *p)
+{
+    short half;
+    memcpy(&half, p, sizeof half);
+    return _mm_set1_epi16(half);
+}
+
+INLINE floats floats_of_fp16_halves(const uint8_t *p, size_t step)
+{
+    return (floats){_mm256_cvtph_ps(eight_halves(p)), _mm256_cvtph_ps(eight_halves(p + step))};
+}
+
+INLINE __m256 fp16_of_two_quarters(const uint8_t *p, size_t step)
+{
+    return _mm256_cvtph_ps(_mm_blend_epi16(eight_halves(p), eight_halves(p + step), 0xf0));
+}
+
+INLINE floats floats_of_fp16_quarters(const uint8_t *p, size_t step)
+{
+    return (floats){fp16_of_two_quarters(p, step), fp16_of_two_quarters(p + 2 * step, step)};
+}
+
+/* Bits of every word that `shift` others lie below, not moved, which saves a shift: 2^shift times too large,
+ * exactly. The topmost ones would be a negative number, they are moved. */
+INLINE __m256 bits_in_place(__m256i words, uint32_t bits, size_t shift)
+{
+    if (bits << shift >> 31)
+        return _mm256_cvtepi32_ps(_mm256_srli_epi32(words, (int)shift));
+    return _mm256_cvtepi32_ps(_mm256_and_si256(words, _mm256_set1_epi32((int)(bits << shift))));
+}
+
+INLINE floats bits_of_words(integers words, uint32_t bits, size_t shift)
+{
+    return (floats){bits_in_place(words.low, bits, shift), bits_in_place(words.high, bits, shift)};
+}
+
+/* A byte is brought to the top of its lane, which keeps its sign: INT8_UNIT times too large, exactly. */
+#define INT8_UNIT 0x1p-24f
+
+INLINE __m256 top_byte(__m256i words, size_t b)
 {
     const __m256i top = _mm256_set1_epi32((int)0xff000000);
-    fours = bits > 0 ? _mm256_slli_epi32(fours, bits) : fours;
-    return _mm256_cvtepi32_ps(bits < 24 ? _mm256_and_si256(fours, top) : fours);
+    if (b < 3)
+        words = _mm256_slli_epi32(words, 24 - 8 * (int)b);
+    return _mm256_cvtepi32_ps(b == 0 ? words : _mm256_and_si256(words, top));
 }
 
-INLINE floats bytes_to_floats(bytes_32 x, size_t half)
+INLINE floats signed_bytes(integers words, size_t b)
 {
-    return half == 0
-               ? (floats){bytes_lifted((__m256i)x, 24), bytes_lifted((__m256i)x, 16)}
-               : (floats){bytes_lifted((__m256i)x, 8), bytes_lifted((__m256i)x, 0)};
-}
-
-/* Two numbers, the first for columns 0..15 and the second for columns 16..31, where either half of those
- * bytes has the columns: its lower and upper lanes here. */
-enum { HALVES_ALIKE = true };
-
-INLINE floats floats_two(const float *p, size_t half)
-{
-    double two;
-    memcpy(&two, p, sizeof two);
-    __m256 both = _mm256_permutevar_ps(_mm256_castpd_ps(_mm256_set1_pd(two)),
-                                       _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1));
-    (void)half;
-    return (floats){both, both};
-}
-
-/* Those of columns 0..15 or of 16..31 in every lane. */
-INLINE floats floats_of_half(floats two, size_t half)
-{
-    __m256 own = half == 0 ? _mm256_permute2f128_ps(two.low, two.low, 0x00)
-                           : _mm256_permute2f128_ps(two.low, two.low, 0x11);
-    return (floats){own, own};
+    return (floats){top_byte(words.low, b), top_byte(words.high, b)};
 }
 
 #define EACH_HALF(OPERATION, X) (integers){OPERATION((X).low), OPERATION((X).high)}
@@ -259,42 +304,20 @@ INLINE floats line_bf16(const uint8_t *line, size_t c)
                     _mm256_castsi256_ps(_mm256_and_si256(pairs.high, odd))};
 }
 
-/* A byte is brought to the top of its lane, which keeps its sign: INT8_UNIT times too large, exactly. */
-#define INT8_UNIT 0x1p-24f
-
-INLINE __m256i top_byte(__m256i fours, size_t c)
-{
-    const __m256i top = _mm256_set1_epi32((int)0xff000000);
-    if (c == 0)
-        return _mm256_slli_epi32(fours, 24);
-    return _mm256_and_si256(c == 3 ? fours : _mm256_slli_epi32(fours, 24 - 8 * (int)c), top);
-}
-
 INLINE floats line_int8(const uint8_t *line, size_t c)
 {
-    integers fours = line_again(line);
-    return (floats){_mm256_cvtepi32_ps(top_byte(fours.low, c)),
-                    _mm256_cvtepi32_ps(top_byte(fours.high, c))};
+    return signed_bytes(line_again(line), c);
 }
 
-/* A nibble is cut out but not moved, which saves a shift: column c comes times 1 / int4_factors[c], and
- * its activations are multiplied by the factor beforehand, exactly. */
+/* Column c comes times 1 / int4_factors[c], and its activations are multiplied by the factor beforehand,
+ * exactly. */
 #define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
 static const float int4_factors[8] = {1,       0x1p-16f, 0x1p-4f,  0x1p-20f,
                                       0x1p-8f, 0x1p-24f, 0x1p-12f, 1};
 
-INLINE __m256i nibble_in_place(__m256i eights, size_t c)
-{
-    if (c == 7) /* the top nibble would be a negative number */
-        return _mm256_srli_epi32(eights, 28);
-    return _mm256_and_si256(eights, _mm256_set1_epi32(15 << SHIFT((int)c)));
-}
-
 INLINE floats line_int4(const uint8_t *line, size_t c)
 {
-    integers eights = line_again(line);
-    return (floats){_mm256_cvtepi32_ps(nibble_in_place(eights.low, c)),
-                    _mm256_cvtepi32_ps(nibble_in_place(eights.high, c))};
+    return bits_of_words(line_again(line), 15, SHIFT(c));
 }
 
 /* E4M3 shifted to where fp16 has its sign, exponent and mantissa is an fp16 number FP8E4M3_UNIT times too

@@ -152,15 +152,95 @@ INLINE integers integers_from_nibbles(const void *p)
     return (integers)_mm512_and_si512(bytes, _mm512_set1_epi32(15));
 }
 
-/* ---- 32 bytes, of blocks --------------------------------------------------------------------- */
+/* ---- words of blocks ------------------------------------------------------------------------- */
 
-#include "lanes_halves.h"
+typedef uint8_t bytes_16 __attribute__((vector_size(16)));
+typedef uint8_t bytes_32 __attribute__((vector_size(32)));
+
+INLINE bytes_32 bytes_join(bytes_16 low, bytes_16 high)
+{
+    return (bytes_32)_mm256_inserti128_si256(_mm256_castsi128_si256((__m128i)low), (__m128i)high, 1);
+}
+
+/* Rows of blocks that a kernel takes side by side. */
+enum { BLOCK_ROWS = 4 };
 
 /* The entries of a table of 16 that low nibbles name. */
 INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
 {
     __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table));
     return (bytes_32)_mm256_shuffle_epi8(values, (__m256i)at);
+}
+
+/* 64 bytes of two halves; of four quarters that lie `step` bytes apart. */
+INLINE integers integers_of_halves(bytes_32 first, bytes_32 second)
+{
+    return (integers)_mm512_inserti64x4(_mm512_castsi256_si512((__m256i)first), (__m256i)second, 1);
+}
+
+INLINE bytes_32 two_quarters(const uint8_t *p, size_t step)
+{
+    bytes_16 both[2];
+    memcpy(&both[0], p, sizeof both[0]);
+    memcpy(&both[1], p + step, sizeof both[1]);
+    return bytes_join(both[0], both[1]);
+}
+
+INLINE integers integers_of_quarters(const uint8_t *p, size_t step)
+{
+    return integers_of_halves(two_quarters(p, step), two_quarters(p + 2 * step, step));
+}
+
+/* A number for each half of the lanes; for each quarter; such numbers as fp16, `step` bytes apart. */
+INLINE floats floats_of_halves(float first, float second)
+{
+    return _mm512_mask_mov_ps(_mm512_set1_ps(first), 0xff00, _mm512_set1_ps(second));
+}
+
+INLINE floats floats_of_quarters(const float *p)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    return _mm512_permutexvar_ps(lane, _mm512_castps128_ps512(_mm_loadu_ps(p)));
+}
+
+INLINE __m256i sixteen_halves(const uint8_t *p)
+{
+    short half;
+    memcpy(&half, p, sizeof half);
+    return _mm256_set1_epi16(half);
+}
+
+INLINE floats floats_of_fp16_halves(const uint8_t *p, size_t step)
+{
+    return _mm512_cvtph_ps(_mm256_mask_mov_epi16(sixteen_halves(p), 0xff00, sixteen_halves(p + step)));
+}
+
+INLINE floats floats_of_fp16_quarters(const uint8_t *p, size_t step)
+{
+    __m256i quarters = sixteen_halves(p);
+    quarters = _mm256_mask_mov_epi16(quarters, 0x00f0, sixteen_halves(p + step));
+    quarters = _mm256_mask_mov_epi16(quarters, 0x0f00, sixteen_halves(p + 2 * step));
+    return _mm512_cvtph_ps(_mm256_mask_mov_epi16(quarters, 0xf000, sixteen_halves(p + 3 * step)));
+}
+
+/* Bits of every word that `shift` others lie below, not moved, which saves a shift: 2^shift times too large,
+ * exactly. The topmost ones would be a negative number, they are moved. */
+INLINE floats bits_of_words(integers words, uint32_t bits, size_t shift)
+{
+    if (bits << shift >> 31)
+        return _mm512_cvtepi32_ps(_mm512_srli_epi32((__m512i)words, (unsigned)shift));
+    return _mm512_cvtepi32_ps(_mm512_and_si512((__m512i)words, _mm512_set1_epi32((int)(bits << shift))));
+}
+
+/* A byte is brought to the top of its lane, which keeps its sign: INT8_UNIT times too large, exactly. */
+#define INT8_UNIT 0x1p-24f
+
+INLINE floats signed_bytes(integers words, size_t b)
+{
+    __m512i at = (__m512i)words, top = _mm512_set1_epi32(-0x1000000);
+    if (b < 3)
+        at = _mm512_slli_epi32(at, 24 - 8 * (unsigned)b);
+    return _mm512_cvtepi32_ps(b == 0 ? at : _mm512_and_si512(at, top));
 }
 
 /* ---- tables of bf16 -------------------------------------------------------------------------- */
@@ -255,31 +335,20 @@ INLINE floats line_bf16(const uint8_t *line, size_t c)
                                       : _mm512_and_si512(pairs, _mm512_set1_epi32(-0x10000)));
 }
 
-/* A byte is brought to the top of its lane, which keeps its sign: INT8_UNIT times too large, exactly. */
-#define INT8_UNIT 0x1p-24f
-
 INLINE floats line_int8(const uint8_t *line, size_t c)
 {
-    __m512i fours = _mm512_load_si512(line), top = _mm512_set1_epi32(-0x1000000);
-    if (c == 0)
-        return _mm512_cvtepi32_ps(_mm512_slli_epi32(fours, 24));
-    if (c < 3)
-        fours = _mm512_slli_epi32(fours, 24 - 8 * (unsigned)c);
-    return _mm512_cvtepi32_ps(_mm512_and_si512(fours, top));
+    return signed_bytes((integers)_mm512_load_si512(line), c);
 }
 
-/* A nibble is cut out but not moved, which saves a shift: column c comes times 1 / int4_factors[c], and
- * its activations are multiplied by the factor beforehand, exactly. */
+/* Column c comes times 1 / int4_factors[c], and its activations are multiplied by the factor beforehand,
+ * exactly. */
 #define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
 static const float int4_factors[8] = {1,       0x1p-16f, 0x1p-4f,  0x1p-20f,
                                       0x1p-8f, 0x1p-24f, 0x1p-12f, 1};
 
 INLINE floats line_int4(const uint8_t *line, size_t c)
 {
-    __m512i eights = _mm512_load_si512(line);
-    if (c == 7) /* the top nibble would be a negative number */
-        return _mm512_cvtepi32_ps(_mm512_srli_epi32(eights, 28));
-    return _mm512_cvtepi32_ps(_mm512_and_si512(eights, _mm512_set1_epi32(15 << SHIFT((int)c))));
+    return bits_of_words((integers)_mm512_load_si512(line), 15, SHIFT(c));
 }
 
 /* The upper halves of 16 fp32: bytes 16 c + r of both halves. */

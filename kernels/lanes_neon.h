@@ -207,9 +207,24 @@ INLINE integers integers_from_nibbles(const void *p)
     return integers_widen(vreinterpretq_s8_u8(vcombine_u8(both.val[0], both.val[1])));
 }
 
-/* ---- 32 bytes, of blocks --------------------------------------------------------------------- */
+/* ---- words of blocks ------------------------------------------------------------------------- */
 
-#include "lanes_halves.h"
+typedef uint8_t bytes_16 __attribute__((vector_size(16)));
+typedef uint8_t bytes_32 __attribute__((vector_size(32)));
+
+/* The halves in their order. */
+union bytes_halves {
+    bytes_32 whole;
+    bytes_16 half[2];
+};
+
+INLINE bytes_32 bytes_join(bytes_16 low, bytes_16 high)
+{
+    return (union bytes_halves){.half = {low, high}}.whole;
+}
+
+/* Rows of blocks that a kernel takes side by side. */
+enum { BLOCK_ROWS = 2 };
 
 /* The entries of a table of 16 that low nibbles name. */
 INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
@@ -219,6 +234,96 @@ INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
     for (int i = 0; i < 2; i++)
         halves.half[i] = (bytes_16)vqtbl1q_s8(values, (uint8x16_t)halves.half[i]);
     return halves.whole;
+}
+
+/* 64 bytes of two halves; of four quarters that lie `step` bytes apart. */
+INLINE integers integers_of_halves(bytes_32 first, bytes_32 second)
+{
+    union bytes_halves a = {.whole = first}, b = {.whole = second};
+    return (integers){(int32x4_t)a.half[0], (int32x4_t)a.half[1], (int32x4_t)b.half[0],
+                      (int32x4_t)b.half[1]};
+}
+
+INLINE integers integers_of_quarters(const uint8_t *p, size_t step)
+{
+    return (integers){integers_quarter(p), integers_quarter(p + step), integers_quarter(p + 2 * step),
+                      integers_quarter(p + 3 * step)};
+}
+
+/* A number for each half of the lanes; for each quarter; such numbers as fp16, `step` bytes apart. */
+INLINE floats floats_of_halves(float first, float second)
+{
+    float32x4_t low = vdupq_n_f32(first), high = vdupq_n_f32(second);
+    return (floats){low, low, high, high};
+}
+
+INLINE floats floats_of_quarters(const float *p)
+{
+    return (floats){vld1q_dup_f32(p), vld1q_dup_f32(p + 1), vld1q_dup_f32(p + 2), vld1q_dup_f32(p + 3)};
+}
+
+INLINE floats floats_of_fp16_halves(const uint8_t *p, size_t step)
+{
+    floats first = floats_all_fp16(p), second = floats_all_fp16(p + step);
+    return (floats){first.a, first.a, second.a, second.a};
+}
+
+INLINE floats floats_of_fp16_quarters(const uint8_t *p, size_t step)
+{
+    return (floats){floats_all_fp16(p).a, floats_all_fp16(p + step).a, floats_all_fp16(p + 2 * step).a,
+                    floats_all_fp16(p + 3 * step).a};
+}
+
+/* Bits of every word that `shift` others lie below, a multiple of 4: a fixed-point number, whose conversion
+ * moves the point. */
+#define BITS_CASE(N)                                                                               \
+    case 4 * (N):                                                                                  \
+        return vcvtq_n_f32_u32(cut, 4 * (N));
+
+INLINE float32x4_t bits_moved(int32x4_t words, uint32x4_t bits, size_t shift)
+{
+    uint32x4_t cut = vandq_u32(vreinterpretq_u32_s32(words), bits);
+    switch (shift) {
+        BITS_CASE(1)
+        BITS_CASE(2)
+        BITS_CASE(3)
+        BITS_CASE(4)
+        BITS_CASE(5)
+        BITS_CASE(6)
+        BITS_CASE(7)
+    default:
+        return vcvtq_f32_u32(cut);
+    }
+}
+
+INLINE floats bits_of_words(integers words, uint32_t bits, size_t shift)
+{
+    uint32x4_t mask = vdupq_n_u32(bits << shift);
+    __asm__ volatile("" : "+w"(mask)); /* one instruction, cheaper than a register all along */
+    return (floats){bits_moved(words.a, mask, shift), bits_moved(words.b, mask, shift),
+                    bits_moved(words.c, mask, shift), bits_moved(words.d, mask, shift)};
+}
+
+/* Byte b of every word as a signed 8.24 fixed-point number is cut out by one table look-up, which gives 0 for
+ * places that do not exist, and the conversion to fp32 moves the point. */
+INLINE int8x16_t top_byte(size_t b)
+{
+    const int8_t n = -1, i = (int8_t)b;
+    const int8x16_t places = {n, n, n, i, n, n, n, (int8_t)(i + 4),
+                              n, n, n, (int8_t)(i + 8), n, n, n, (int8_t)(i + 12)};
+    return places;
+}
+
+INLINE float32x4_t signed_byte(int32x4_t words, size_t b)
+{
+    int8x16_t cut = vqtbl1q_s8(vreinterpretq_s8_s32(words), vreinterpretq_u8_s8(top_byte(b)));
+    return vcvtq_n_f32_s32(vreinterpretq_s32_s8(cut), 24);
+}
+
+INLINE floats signed_bytes(integers words, size_t b)
+{
+    return (floats){signed_byte(words.a, b), signed_byte(words.b, b), signed_byte(words.c, b),
+                    signed_byte(words.d, b)};
 }
 
 /* ---- lines to columns of floats -------------------------------------------------------------- */
@@ -259,58 +364,16 @@ INLINE floats line_bf16(const uint8_t *line, size_t c)
     return c == 0 ? EACH(floats, bf16_even, pairs) : EACH(floats, bf16_odd, pairs);
 }
 
-/* The byte of column c as a signed 8.24 fixed-point number is cut out by one table look-up, which
- * gives 0 for places that do not exist, and the conversion to fp32 moves the point. */
-INLINE int8x16_t top_byte(size_t c)
-{
-    const int8_t n = -1, i = (int8_t)c;
-    const int8x16_t places = {n, n, n, i, n, n, n, (int8_t)(i + 4),
-                              n, n, n, (int8_t)(i + 8), n, n, n, (int8_t)(i + 12)};
-    return places;
-}
-
-INLINE float32x4_t signed_byte(int32x4_t fours, size_t c)
-{
-    int8x16_t cut = vqtbl1q_s8(vreinterpretq_s8_s32(fours), vreinterpretq_u8_s8(top_byte(c)));
-    return vcvtq_n_f32_s32(vreinterpretq_s32_s8(cut), 24);
-}
-
 INLINE floats line_int8(const uint8_t *line, size_t c)
 {
-    integers fours = integers_anew(line);
-    return (floats){signed_byte(fours.a, c), signed_byte(fours.b, c), signed_byte(fours.c, c),
-                    signed_byte(fours.d, c)};
+    return signed_bytes(integers_anew(line), c);
 }
 
-/* A nibble is cut out but not moved: as a fixed-point number, whose conversion moves the point. */
 #define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
-#define INT4_CASE(C)                                                                               \
-    case C:                                                                                        \
-        return vcvtq_n_f32_u32(cut, SHIFT(C));
-
-INLINE float32x4_t nibble(int32x4_t eights, uint32x4_t mask, size_t c)
-{
-    uint32x4_t cut = vandq_u32(vreinterpretq_u32_s32(eights), mask);
-    switch (c) {
-        INT4_CASE(1)
-        INT4_CASE(2)
-        INT4_CASE(3)
-        INT4_CASE(4)
-        INT4_CASE(5)
-        INT4_CASE(6)
-        INT4_CASE(7)
-    default:
-        return vcvtq_f32_u32(cut);
-    }
-}
 
 INLINE floats line_int4(const uint8_t *line, size_t c)
 {
-    integers eights = integers_anew(line);
-    uint32x4_t mask = vdupq_n_u32(15u << SHIFT(c));
-    __asm__ volatile("" : "+w"(mask)); /* one instruction, cheaper than a register all along */
-    return (floats){nibble(eights.a, mask, c), nibble(eights.b, mask, c),
-                    nibble(eights.c, mask, c), nibble(eights.d, mask, c)};
+    return bits_of_words(integers_anew(line), 15, SHIFT(c));
 }
 
 /* E4M3 shifted to where fp16 has its sign, exponent and mantissa is a fp16 number 2^8 times too

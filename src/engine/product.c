@@ -31,12 +31,12 @@ static bool same_intake(const struct qmatrix *a, const struct qmatrix *b)
            !p->scale == !q->scale && (!p->scale || memcmp(p->scale, q->scale, a->cols * sizeof(float)) == 0);
 }
 
-/* Stored schemes are equal whatever they store, but blocks may want activations in their own order. */
+/* Stored schemes are equal whatever they store, but each type of blocks wants activations in its own order. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b)
 {
     return a->cols == b->cols && a->group == b->group && a->panels == b->panels &&
-           a->odd == b->odd && is_blocks(a) == is_blocks(b) && scheme_equal(&a->scheme, &b->scheme) &&
-           same_intake(a, b);
+           a->odd == b->odd && scheme_equal(&a->scheme, &b->scheme) && same_intake(a, b) &&
+           (a->scheme.weight == b->scheme.weight || !(is_blocks(a) || is_blocks(b)));
 }
 
 static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)

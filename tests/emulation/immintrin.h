@@ -10,6 +10,7 @@
 #include <math.h>
 
 typedef uint8_t __m128i __attribute__((vector_size(16)));
+typedef float __m128 __attribute__((vector_size(16)));
 typedef uint8_t __m256i __attribute__((vector_size(32)));
 typedef uint8_t __m512i __attribute__((vector_size(64)));
 typedef float __m512 __attribute__((vector_size(64)));
@@ -50,6 +51,7 @@ typedef uint32_t udwords_512 __attribute__((vector_size(64)));
     }
 
 LOADS(_mm_loadu_si128, __m128i, void, 1)
+LOADS(_mm_loadu_ps, __m128, float, 1)
 LOADS(_mm256_loadu_si256, __m256i, void, 1)
 LOADS(_mm512_loadu_si512, __m512i, void, 1)
 LOADS(_mm512_loadu_ps, __m512, void, 1)
@@ -205,6 +207,57 @@ EMULATED __m512 _mm512_dpbf16_ps(__m512 sum, __m512bh a, __m512bh b)
             sum[i] = flushed(multiply_add(flushed(bf16_decode(a[k])), flushed(bf16_decode(b[k])),
                                           flushed(sum[i])));
     return sum;
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+/* What lies above the part is undefined: here it is the part again. */
+EMULATED __m256i _mm256_castsi128_si256(__m128i x)
+{
+    LANES_OF(__m256i, 32, out, x[i % 16]);
+    return out;
+}
+
+EMULATED __m512i _mm512_castsi256_si512(__m256i x)
+{
+    LANES_OF(__m512i, 64, out, x[i % 32]);
+    return out;
+}
+
+EMULATED __m512 _mm512_castps128_ps512(__m128 x)
+{
+    LANES_OF(__m512, 16, out, x[i % 4]);
+    return out;
+}
+
+EMULATED __m256i _mm256_inserti128_si256(__m256i x, __m128i part, int at)
+{
+    LANES_OF(__m256i, 32, out, i / 16 == at ? part[i % 16] : x[i]);
+    return out;
+}
+
+EMULATED __m512i _mm512_inserti64x4(__m512i x, __m256i part, int at)
+{
+    LANES_OF(__m512i, 64, out, i / 32 == at ? part[i % 32] : x[i]);
+    return out;
+}
+
+EMULATED __m512 _mm512_mask_mov_ps(__m512 old, __mmask16 mask, __m512 x)
+{
+    LANES_OF(__m512, 16, out, mask >> i & 1 ? x[i] : old[i]);
+    return out;
+}
+
+EMULATED __m256i _mm256_mask_mov_epi16(__m256i old, __mmask16 mask, __m256i x)
+{
+    LANES_OF(words_256, 16, out, mask >> i & 1 ? ((words_256)x)[i] : ((words_256)old)[i]);
+    return (__m256i)out;
+}
+
+EMULATED __m512 _mm512_permutexvar_ps(__m512i at, __m512 x)
+{
+    LANES_OF(__m512, 16, out, x[((dwords_512)at)[i] & 15]);
+    return out;
 }
 
 /* ---- bits ------------------------------------------------------------------------------------ */
