@@ -10,7 +10,7 @@
 #include "kv.h"
 
 /* Positions whose scores become weights together. */
-enum { ATTENTION_SPAN = 4 * KV_BLOCK };
+enum { ATTENTION_SPAN = 8 * KV_BLOCK };
 
 /* Attention of several tokens' queries over one head of the cache. `heads` query heads share that
  * head (grouped-query attention, Ainslie et al. 2023): a row of q and of out holds them next to each
