@@ -1,9 +1,11 @@
 #include "bench_engine.h"
 
 #include "../src/engine/hold.h"
+#include "../src/lab/lab.h"
 #include "../src/measure/bandwidth.h"
 #include "../src/measure/clock.h"
 #include "../src/measure/quality.h"
+#include "../src/measure/speed.h"
 #include "../src/measure/topology.h"
 #include "../src/model/resident.h"
 #include "../src/model/synthetic.h"
@@ -15,17 +17,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROUNDS = 21, STEPS = 64, SAMPLED = 16 };
+/* Many short pairs: what else the machine does meanwhile meets both of most of them. */
+enum { ROUNDS = 1000, MOST_STEPS = 200 };
 
-/* Seconds of STEPS decode steps; every SAMPLED-th with the clock read around each tensor, as the
- * terminal program does, where `seconds` is not null. */
-static double time_steps(struct context *c, struct weights *set, double *seconds, float *logits)
+/* Seconds of some decode steps; the first with the clock read around each tensor, as the terminal program does
+ * on one token in so many, where `seconds` is not null. */
+static double time_steps(struct context *c, struct weights *set, int steps, double *seconds, float *logits)
 {
     double begin = clock_seconds();
     c->length = 1;
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < steps; i++) {
         int32_t token = i + 3;
-        c->tensor_seconds = i % SAMPLED == 0 ? seconds : NULL;
+        c->tensor_seconds = i == 0 ? seconds : NULL;
         context_run(c, set, &token, 1, LOGITS_LAST, logits);
     }
     c->tensor_seconds = NULL;
@@ -37,29 +40,29 @@ bool bench_telemetry(const char *model)
     struct session s;
     struct error error;
     struct session_options options = {.model_path = model};
-    double ratios[ROUNDS];
+    static double with[ROUNDS], without[ROUNDS];
     if (!session_open(&s, &options, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         return false;
     }
     pool_bind_caller(s.pool);
-    struct context *c = context_open(s.model, s.pool, STEPS + 2, &error);
+    struct context *c = context_open(s.model, s.pool, MOST_STEPS + 2, &error);
     double *seconds = calloc(schemes_count(s.model), sizeof *seconds);
     float *logits = calloc(s.model->hyper.vocab, sizeof *logits);
+    time_steps(c, s.stored, MOST_STEPS, NULL, logits);
+    double step = time_steps(c, s.stored, MOST_STEPS, NULL, logits) / MOST_STEPS;
+    int steps = (int)fmin(fmax(ceil(SAMPLE_SECONDS / step), SAMPLE_EVERY), MOST_STEPS);
     for (int i = 0; i < ROUNDS; i++) {
-        double with, without;
-        if (i % 2) {
-            with = time_steps(c, s.stored, seconds, logits);
-            without = time_steps(c, s.stored, NULL, logits);
-        } else {
-            without = time_steps(c, s.stored, NULL, logits);
-            with = time_steps(c, s.stored, seconds, logits);
-        }
-        ratios[i] = with / without;
+        if (i % 2)
+            with[i] = time_steps(c, s.stored, steps, seconds, logits);
+        without[i] = time_steps(c, s.stored, steps, NULL, logits);
+        if (i % 2 == 0)
+            with[i] = time_steps(c, s.stored, steps, seconds, logits);
     }
-    struct spread ratio = spread_of(ratios, ROUNDS);
+    struct ratio ratio = ratio_of(with, without, ROUNDS);
     printf("\ntelemetry, built-in model: decode with clock reads on one token in %d takes %.4f of the "
-           "time without (%.3f..%.3f)\n", SAMPLED, ratio.median, ratio.least, ratio.most);
+           "time without; interval of the median of %d pairs %.4f..%.4f\n", steps, ratio.median, ROUNDS,
+           ratio.low, ratio.high);
     free(seconds);
     free(logits);
     context_close(c);

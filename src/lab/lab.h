@@ -53,6 +53,11 @@ struct command {
     uint64_t seed;
 };
 
+/* Between two decode steps that are timed tensor by tensor lie at least so many others, and so much time: looking
+ * is to cost less than a hundredth of decode speed. */
+enum { SAMPLE_EVERY = 16 };
+#define SAMPLE_SECONDS 0.01
+
 struct lab_options {
     const struct scheme *schemes; /* to begin with (schemes_count); null: stored */
     const char *text;             /* that quality is measured on; null: the model's own */

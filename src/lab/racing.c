@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 enum { RACE_POSITIONS = 32 };
-static const double SAMPLE_SECONDS = 0.02; /* of decoding, at least */
+static const double RACE_SECONDS = 0.02; /* of decoding in a sample, at least */
 
 struct racer {
     struct weights *set;
@@ -145,7 +145,7 @@ bool racing_slice(struct lab *lab, double seconds)
         return false;
     if (r->steps == 0) {
         double rate = time_racer(lab, &r->racers[0], 1);
-        r->steps = (size_t)(SAMPLE_SECONDS * rate) + 1;
+        r->steps = (size_t)(RACE_SECONDS * rate) + 1;
         return true;
     }
     size_t at = (r->round + r->next) % r->count;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SAMPLE_EVERY = 16, METER_STEPS = 3 };
+enum { METER_STEPS = 3 };
 static const double METER_SECONDS = 0.1; /* of counted steps in one reading */
 static const double PAUSE_SECONDS = 2;   /* between the end of a text and the next */
 
@@ -160,7 +160,17 @@ static void meter_add(struct meter *m, double seconds)
     m->history[m->history_count - 1] = (float)m->rate;
 }
 
-/* ---- sampled tokens: one in SAMPLE_EVERY is timed tensor by tensor and compared --------------- */
+/* ---- sampled tokens, timed tensor by tensor and compared --------------------------------------- */
+
+static bool sample_due(struct lab *lab)
+{
+    double now = clock_seconds();
+    if (++lab->unsampled < SAMPLE_EVERY || now - lab->sampled_at < SAMPLE_SECONDS)
+        return false;
+    lab->unsampled = 0;
+    lab->sampled_at = now;
+    return true;
+}
 
 /* The inputs of the selected layer in the set in use. */
 static void see_columns(struct lab *lab, int tensor, const float *x, size_t tokens)
@@ -347,7 +357,7 @@ void texts_step(struct lab *lab, double seconds)
         prefill_text(lab, seconds);
         if (!generation_ready(&lab->text))
             return;
-        if (lab->step_count++ % SAMPLE_EVERY == SAMPLE_EVERY - 1) {
+        if (sample_due(lab)) {
             counting_stop(lab);
             sample_step(lab);
         } else {
