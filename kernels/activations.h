@@ -21,10 +21,9 @@ enum arrangement {
 };
 
 /* 64 columns as kernels of blocks take them: those of byte b of each word of codes together (struct
- * block_layout), then their sum lane by lane, times minus the center of the codes where they have one. The
- * sums of two lines of nibbles that lie in the same bytes and share their scales are both in the first.
- * Where kernels have `factors`, codes are cut out of words but not moved, and columns have the factor that
- * undoes it. Columns beyond the last are 0. */
+ * block_layout), then their sum lane by lane, times minus the center of the codes where they have one. Where
+ * kernels have `factors`, codes are cut out of words but not moved, and columns have the factor that undoes it.
+ * Columns beyond the last are 0. */
 struct block_line {
     float columns[4][PANEL_ROWS];
     float sums[PANEL_ROWS];

@@ -174,9 +174,6 @@ INLINE bytes_32 bytes_join(bytes_16 low, bytes_16 high)
     return (bytes_32)_mm256_inserti128_si256(_mm256_castsi128_si256((__m128i)low), (__m128i)high, 1);
 }
 
-/* Rows of blocks that a kernel takes side by side. */
-enum { BLOCK_ROWS = 2 };
-
 /* The entries of a table of 16 that low nibbles name. */
 INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
 {

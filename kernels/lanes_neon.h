@@ -223,9 +223,6 @@ INLINE bytes_32 bytes_join(bytes_16 low, bytes_16 high)
     return (union bytes_halves){.half = {low, high}}.whole;
 }
 
-/* Rows of blocks that a kernel takes side by side. */
-enum { BLOCK_ROWS = 2 };
-
 /* The entries of a table of 16 that low nibbles name. */
 INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
 {
