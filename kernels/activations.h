@@ -46,10 +46,10 @@ struct activations {
     size_t ones;          /* 1 where each tile ends with a token of ones, which sums weights up */
     size_t width;         /* tile + ones: tokens side by side in memory of a whole tile */
     size_t words;         /* a token's words */
-    const float *factors; /* of the 8 columns of an int4 line, where float kernels want them; or null:
-                           * 2^-n for a nibble that n bits lie below, but the top one */
+    const float *factors; /* of the 8 columns of an int4 line, where float kernels want them: 2^-n for a nibble
+                           * that n bits lie below, but for the top one; null where all are 1, of blocks too */
     bool in_place;        /* one token's values or codes stand as the kernel reads them */
-    uint32_t *arranged;   /* tile after tile, words x tokens of the tile */
+    uint32_t *arranged;   /* tile after tile, words x tokens of the tile; lines of blocks token after token */
     void *tile_sums;      /* tile after tile, groups x tokens: sums of (values) or (codes - zero) */
 };
 

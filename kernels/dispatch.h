@@ -16,7 +16,7 @@ struct isa {
     const char *description;
     bool (*available)(void); /* the processor has it and the operating system enabled it */
     size_t tile;             /* tokens that a kernel treats side by side at most, 2 .. MOST_TILE */
-    const float *int4_factors; /* see struct activations; null where all are 1 */
+    const float *int4_factors; /* see struct activations; null where kernels move what they cut out of words */
     /* How activations of that many tokens are to be arranged for m. */
     enum arrangement (*arrangement)(const struct qmatrix *m, size_t tokens);
     /* Turns the input of tiles tile0 .. tile1 - 1 into activations, see activations_begin. */
@@ -28,7 +28,8 @@ struct isa {
      * cols + groups + 16 roundings of 2^-24 relative to the sum of |w x|, or of the step between
      * subnormal numbers; an asymmetric w counts as scale * (|code| + |zero|), an int4 one as
      * scale * (15 + zero), and loses what of its activation is below 2^-125 (int4_factors). So does a block's,
-     * which counts as |scale| * (|code| + center) + |min|, see stored.h.
+     * which counts as |scale| * (code + center) + |min| with the code as it is stored (stored.h): one of 0 may
+     * give a little, and what overflows in such a sum is infinite or NaN.
      * Dot products of bf16 (peak_bf16 is there, activations are bf16 or fp8, weights not fp32 or
      * fp16) keep to the same bound but for subnormals: a weight's code, an activation and a sum below
      * 2^-126, each before its scale, may count as 0. */

@@ -312,7 +312,7 @@ INLINE struct halves halves_of_int8(const uint8_t *line)
 
 /* ---- lines to columns of floats -------------------------------------------------------------- */
 
-/* Column c (a constant) of a line, see matrix.h; int8 without its zero point, int4 less 8. */
+/* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15. */
 
 INLINE floats line_fp32(const uint8_t *line, size_t c)
 {
@@ -376,7 +376,7 @@ INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
 
 /* ---- lines to pairs of columns --------------------------------------------------------------- */
 
-/* Columns 2 p and 2 p + 1 (p a constant) of a line, each lane two bf16; integers as for floats. */
+/* Columns 2 p and 2 p + 1 (p a constant) of a line, each lane two bf16; int8 without its zero point, int4 less 8. */
 #define HAVE_PAIRS
 
 INLINE integers pairs_bf16(const uint8_t *line, size_t p)

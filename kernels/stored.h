@@ -118,7 +118,7 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_IQ4_NL] = {.has_sign = true}, [DTYPE_IQ4_XS] = {.has_sign = true},
 };
 
-/* Lines of 64 columns that as many nibbles as share bytes make. */
+/* Lines of 64 columns that share their 64 bytes. */
 static inline size_t lines_together(enum dtype type)
 {
     return block_layouts[type].span ? 2 : 1;

@@ -238,22 +238,27 @@ static size_t tokens_to_check(const struct isa *isa, uint64_t *seed)
     return 1 + random_below(seed, random_below(seed, 8) == 0 ? MOST_TOKENS : isa->tile + 1);
 }
 
-static void check_shape(struct matmul_check *check, const struct scheme *s, size_t cols)
+static void check_product(const struct isa *isa, const struct scheme *s, uint64_t *seed, size_t rows,
+                          size_t cols, size_t tokens)
 {
-    size_t rows = 1 + random_below(&check->seed, MOST_ROWS);
-    size_t tokens = tokens_to_check(check->isa, &check->seed);
-    struct product p = make_product(check->isa, s, &check->seed, rows, cols, tokens);
+    struct product p = make_product(isa, s, seed, rows, cols, tokens);
     float *y = make(rows * tokens * sizeof *y);
-    check->isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
+    isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
     assert_int_equal(p.prepared.integers, dtypes[s->act].kind == DTYPE_KIND_INTEGER);
-    check_against_double(check->isa, &p, y);
-    check_row_split(check->isa, &p, y, &check->seed);
+    check_against_double(isa, &p, y);
+    check_row_split(isa, &p, y, seed);
     if (p.prepared.integers) {
-        check_integers(check->isa, &p, y);
-        check_one_token_at_a_time(check->isa, &p, y);
+        check_integers(isa, &p, y);
+        check_one_token_at_a_time(isa, &p, y);
     }
     free(y);
     free_product(&p);
+}
+
+static void check_shape(struct matmul_check *check, const struct scheme *s, size_t cols)
+{
+    size_t rows = 1 + random_below(&check->seed, MOST_ROWS);
+    check_product(check->isa, s, &check->seed, rows, cols, tokens_to_check(check->isa, &check->seed));
 }
 
 /* Every how many shapes one is checked, taking turns from scheme to scheme: emulators are slow. */
@@ -288,6 +293,26 @@ static void test_matmul(void **state)
         each_scheme(groups, GROUPS, check_matmul, &check);
         assert_true(check.schemes > 150);
     }
+}
+
+/* Rows that are longer than what is expanded at a time, several times over, where groups end elsewhere. */
+static const size_t long_rows[] = {2049, 4099, 6200};
+enum { LONG_ROWS = sizeof long_rows / sizeof *long_rows };
+
+static void test_matmul_of_long_rows(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"fp32", "fp16", "bf16/bf16", "int8:g33", "int8/bf16:g33:asym",
+                                          "int4", "int4/bf16", "int4/bf16:g50:asym", "fp8/fp8", "w8a8", "w4a8:g32"};
+    uint64_t seed = 23;
+    for (size_t i = 0; tested_isa(i); i++)
+        for (size_t k = 0; k < sizeof schemes / sizeof *schemes && tested_isa(i)->available(); k++)
+            for (size_t n = 0; n < LONG_ROWS; n++) {
+                struct scheme s;
+                size_t tokens = tested_isa(i)->tile + 1 + random_below(&seed, 4);
+                assert_true(scheme_parse(schemes[k], &s, NULL));
+                check_product(tested_isa(i), &s, &seed, 17, long_rows[n], tokens);
+            }
 }
 
 /* The same matrix as files hold it: in rows, borrowed. */
@@ -333,12 +358,17 @@ static void check_decode(const struct isa *isa, const struct qmatrix *m)
 
 static void check_rows(const struct isa *isa, const char *scheme, uint64_t *seed)
 {
-    for (int n = 0; n < 60; n++) {
+    for (int n = 0; n < 60 + LONG_ROWS; n++) {
         struct scheme s;
         uint8_t *memory;
         size_t rows = 1 + random_below(seed, MOST_ROWS), tokens = 1 + random_below(seed, MOST_TOKENS);
         assert_true(scheme_parse(scheme, &s, NULL));
         size_t cols = 1 + random_below(seed, n < 50 ? MOST_COLS : 4 * MOST_COLS);
+        if (n >= 60) {
+            rows = 17;
+            cols = long_rows[n - 60];
+            tokens = isa->tile + 1 + random_below(seed, 4);
+        }
         struct product p = make_product(isa, &s, seed, rows, cols, tokens);
         struct qmatrix packed = p.m;
         p.m = in_rows(&packed, &memory);
@@ -921,6 +951,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_matmul_of_long_rows),
         cmocka_unit_test(test_matmul_of_rows),
         cmocka_unit_test(test_matmul_of_stored_fp8),
         cmocka_unit_test(test_matmul_of_every_code),

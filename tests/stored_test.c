@@ -311,10 +311,10 @@ static void check_unprepared(const struct product *p)
     free(one.y);
 }
 
-static void check_product(const struct isa *isa, enum dtype type, uint64_t *seed, size_t rows,
+static void check_product(const struct isa *isa, enum dtype type, uint64_t *seed, size_t rows, size_t cols,
                           size_t tokens)
 {
-    size_t cols = random_cols(type, seed), scratch_bytes = activations_scratch(cols, tokens);
+    size_t scratch_bytes = activations_scratch(cols, tokens);
     struct random_matrix r = make_matrix(type, seed, rows, cols);
     struct product p = {.isa = isa, .m = r.m, .tokens = tokens};
     void *scratch = aligned_alloc(64, (scratch_bytes + 63) / 64 * 64);
@@ -353,9 +353,22 @@ static void test_products(void **state)
         for (int t = DTYPE_COUNT; t < DTYPE_ALL && tested_isa(i)->available(); t++)
             for (size_t n = 0; n < 2 * KINDS; n += stride_of_products()) {
                 size_t count = n < KINDS ? tokens[n] : 1 + random_below(&seed, MOST_TOKENS);
-                check_product(tested_isa(i), (enum dtype)t, &seed,
-                              1 + random_below(&seed, MOST_ROWS), count);
+                size_t rows = 1 + random_below(&seed, MOST_ROWS), cols = random_cols((enum dtype)t, &seed);
+                check_product(tested_isa(i), (enum dtype)t, &seed, rows, cols, count);
             }
+}
+
+/* Rows that are longer than what is expanded at a time. */
+static void test_products_of_long_rows(void **state)
+{
+    (void)state;
+    uint64_t seed = 29;
+    for (size_t i = 0; tested_isa(i); i++)
+        for (int t = DTYPE_COUNT; t < DTYPE_ALL && tested_isa(i)->available(); t++) {
+            size_t tokens = tested_isa(i)->tile + 1, cols = 2048 + 3 * dtypes[t].block;
+            check_product(tested_isa(i), (enum dtype)t, &seed, 17, cols, 1);
+            check_product(tested_isa(i), (enum dtype)t, &seed, 17, 2 * cols, tokens);
+        }
 }
 
 /* All weights of a block but one are met by 0: the product is that weight, exactly. */
@@ -397,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_decode_of_any_columns),
         cmocka_unit_test(test_products),
+        cmocka_unit_test(test_products_of_long_rows),
         cmocka_unit_test(test_products_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,8 +172,9 @@ struct lab {
     struct meter meter;
     double *tensor_seconds;     /* sums over sampled tokens, one a tensor and attention's */
     double *sampled;            /* of one token */
-    size_t sampled_tokens, unsampled; /* steps since the last sampled one, */
-    double sampled_at;                /* which was then */
+    size_t sampled_tokens;
+    size_t unsampled;           /* steps since the last sampled one */
+    double sampled_at;          /* when that was */
     struct metric prefill, peak_read;
     struct tally tally;
 

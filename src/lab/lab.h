@@ -53,8 +53,8 @@ struct command {
     uint64_t seed;
 };
 
-/* Between two decode steps that are timed tensor by tensor lie at least so many others, and so much time: looking
- * is to cost less than a hundredth of decode speed. */
+/* One in so many decode steps at most is timed tensor by tensor, and one in so much time: reading the clock is to
+ * cost less than a hundredth of decode speed. */
 enum { SAMPLE_EVERY = 16 };
 #define SAMPLE_SECONDS 0.01
 
