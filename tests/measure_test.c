@@ -97,13 +97,15 @@ static void test_ratio(void **state)
     assert_true(r.median == 2.5 && r.low == 1 && r.high == 4); /* too few: least and most */
     r = ratio_of(x, x, 9);
     assert_true(r.median == 1 && r.low == 1 && r.high == 1);
-    double many[100], ones[100];
-    for (size_t i = 0; i < 100; i++) {
+    static double many[4000], ones[4000];
+    for (size_t i = 0; i < 4000; i++) {
         many[i] = (double)(i + 1);
         ones[i] = 1;
     }
     r = ratio_of(many, ones, 100);
     assert_true(r.median == 50.5 && r.low == 40 && r.high == 61); /* the textbook's ranks for n = 100 */
+    r = ratio_of(many, ones, 4000);
+    assert_true(r.median == 2000.5 && r.low == 1938 && r.high == 2063); /* exact sums of binomial coefficients */
 }
 
 static void test_spread(void **state)

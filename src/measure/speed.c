@@ -112,12 +112,12 @@ static size_t bytes_per_token(const struct comparing *c, const struct run *r)
  * binomial of n fair coins: the largest k from 1 on for which that is at least 0.95, or 1. */
 static size_t interval_rank(size_t n)
 {
-    double below = 0, term = pow(0.5, (double)n); /* P(B = 0) */
+    double below = 0, log_term = (double)n * log(0.5); /* of P(B = 0), which may be too small a number */
     size_t k = 0;
-    while (k < n / 2 && below + term <= 0.025) {
-        below += term;
+    while (k < n / 2 && below + exp(log_term) <= 0.025) {
+        below += exp(log_term);
         k++;
-        term *= (double)(n - k + 1) / (double)k;
+        log_term += log((double)(n - k + 1) / (double)k);
     }
     return k > 0 ? k : 1;
 }
