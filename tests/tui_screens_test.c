@@ -215,6 +215,9 @@ static void test_learning(void **state)
     press("2");
     wait_match("learning .t stops.  [0-9]+/100000  KL [0-9.]+ .first [0-9.]+, best [0-9.]+.  loss [0-9.e-]+  rate");
     wait_match("o: KL of the text kept aside; line: loss; by step, [0-9.e-]+ to [0-9.e-]+, logarithmic");
+    assert_true(pty_resize(term, 10, 40));
+    wait_match("learning: step [0-9]+ of 1.*\\.\\. [0-9]+ %"); /* words are cut, how far it is is not */
+    assert_true(pty_resize(term, 44, 132));
     press("t");
     wait_match("learning, over  [0-9]+/100000");
     wait_match("blk.0.attn_q 64x64  int4:channel:qat");

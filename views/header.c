@@ -5,6 +5,7 @@
 #include "../src/measure/clock.h"
 #include "batch.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -177,11 +178,17 @@ static const char *job_words(const struct frame *f, char out[64])
     return out;
 }
 
-static void print_job(const struct frame *f, char *out, size_t size)
+/* Words give way to how far it is. */
+static void print_job(const struct frame *f, int columns, char *out, size_t size)
 {
-    char words[64];
-    snprintf(out, size, "%s %.0f %%%s", job_words(f, words), 100 * f->job_fraction,
-             f->pending > 1 ? ", more layers wait" : "");
+    char words[64], fraction[16];
+    const char *job = job_words(f, words), *more = f->pending > 1 ? ", more layers wait" : "";
+    snprintf(fraction, sizeof fraction, " %.0f %%", 100 * f->job_fraction);
+    int room = columns - text_width(fraction);
+    if (text_width(job) > room)
+        snprintf(out, size, "%.*s..%s", room > 2 ? room - 2 : 0, job, fraction);
+    else
+        snprintf(out, size, "%s%s%s", job, fraction, text_width(job) + text_width(more) > room ? "" : more);
 }
 
 /* Where not all names have room, that of the screen in sight has. What has no room behind them goes to the status
@@ -202,7 +209,7 @@ static void draw_tabs(struct tui *t, int row)
     const struct frame *f = t->frame;
     char line[160] = "";
     if (f->job)
-        print_job(f, line, sizeof line);
+        print_job(f, INT_MAX, line, sizeof line);
     else if (f->paused)
         snprintf(line, sizeof line, "paused");
     t->job_shown = col + 2 + text_width(line) <= COLS;
@@ -278,7 +285,7 @@ static void draw_status(struct tui *t, int row)
     } else if (now < t->status_until) {
         draw_line(row, f->status_is_error ? STYLE_WARN : STYLE_GOOD, f->status);
     } else if (f->job && !t->job_shown) {
-        print_job(f, job, sizeof job);
+        print_job(f, COLS, job, sizeof job);
         draw_line(row, STYLE_WARN, job);
     } else if (f->paused && !t->job_shown) {
         draw_line(row, STYLE_WARN, "paused: p goes on");
