@@ -376,7 +376,8 @@ INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
 
 /* ---- lines to pairs of columns --------------------------------------------------------------- */
 
-/* Columns 2 p and 2 p + 1 (p a constant) of a line, each lane two bf16; int8 without its zero point, int4 less 8. */
+/* Columns 2 p and 2 p + 1 (p a constant) of a line, each lane two bf16; int8 without its zero point, int4
+ * less 8. */
 #define HAVE_PAIRS
 
 INLINE integers pairs_bf16(const uint8_t *line, size_t p)

@@ -299,7 +299,7 @@ static void check_rows(const struct product *p)
     free(row);
 }
 
-/* Values that nobody arranged will do, too. */
+/* Values that nobody arranged will do, too; with the same bits where nobody arranges any. */
 static void check_unprepared(const struct product *p)
 {
     struct activations bare = {.tokens = 1, .cols = p->m.cols, .values = p->x};
@@ -308,6 +308,9 @@ static void check_unprepared(const struct product *p)
     one.y = make(p->m.rows * sizeof *one.y);
     p->isa->matmul(&p->m, &bare, 0, qmatrix_panels(&p->m), one.y);
     check_against_double(&one);
+    bool as_they_are = p->tokens == 1 && p->prepared.arrangement == ARRANGED_NOT;
+    if (as_they_are && memcmp(one.y, p->y, p->m.rows * sizeof *one.y) != 0)
+        fail_product(p, "activations as they are give something else");
     free(one.y);
 }
 

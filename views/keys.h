@@ -80,7 +80,7 @@
     X(VIEW_TEXT, PROGRAM, K('6'), "6", NULL, "Text: what the model writes, beside the reference")  \
     X(VIEW_MACHINE, PROGRAM, K('7'), "7", NULL, "Machine: what it is, where threads run, its roofs") \
     X(COLUMNS, PROGRAM, K('c'), "c", NULL, "choose the columns of the Layers screen")              \
-    X(SETTINGS, KEEP, K('S'), "S", NULL, "keep columns, sorting and scale for the next time")   \
+    X(SETTINGS, KEEP, K('S'), "S", NULL, "keep columns, sorting and scale for the next time")      \
     X(VIEW_NEXT, PROGRAM, K('\t'), "Tab", NULL, "the next screen")                                 \
     X(VIEW_PREVIOUS, PROGRAM, K(KEY_BTAB), "Shift-Tab", NULL, "the screen before")                 \
     X(CANCEL, PROGRAM, K(27), "Esc", NULL, "close what is open; drop filter, search and tags")     \
