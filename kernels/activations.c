@@ -68,7 +68,7 @@ void activations_begin(const struct isa *isa, const struct qmatrix *m, const flo
     out->tile = isa->tile - out->ones;
     out->factors = isa->int4_factors;
     out->words = words_of(m, out->arrangement);
-    if (m->intake && (m->intake->scale || m->intake->outliers)) {
+    if (m->input_transform && (m->input_transform->scale || m->input_transform->outliers)) {
         out->taken = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
         out->values = out->taken;
     }

@@ -39,7 +39,7 @@ struct activations {
     int32_t *sums;        /* tokens x groups of the matrix: sums of codes, for zero points */
     float *rounded;       /* the memory behind values where they are not the caller's own */
     const float *input;   /* the caller's ... */
-    float *taken;         /* ... as the matrix takes it (struct intake); null where that is the same */
+    float *taken;         /* ... as the matrix takes it (struct input_transform); null where that is the same */
 
     enum arrangement arrangement;
     size_t tile;          /* tokens of a whole tile; the last one may have fewer */

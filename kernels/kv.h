@@ -12,7 +12,7 @@
 #define QTOP_KV_H
 
 #include "dtype.h"
-#include "error.h"
+#include "base/error.h"
 
 enum { KV_BLOCK = 32 };
 

@@ -1,6 +1,6 @@
 #include "matrix.h"
 
-#include "pages.h"
+#include "base/pages.h"
 #include "stored.h"
 
 #include <float.h>
@@ -139,22 +139,22 @@ bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, s
     return true;
 }
 
-static void free_intake(struct qmatrix *m)
+static void free_input_transform(struct qmatrix *m)
 {
-    if (!m->intake)
+    if (!m->input_transform)
         return;
-    if (m->intake->weights)
-        qmatrix_free(m->intake->weights);
-    free(m->intake->weights);
-    free(m->intake->columns);
-    free(m->intake->scale);
-    free(m->intake);
+    if (m->input_transform->weights)
+        qmatrix_free(m->input_transform->weights);
+    free(m->input_transform->weights);
+    free(m->input_transform->columns);
+    free(m->input_transform->scale);
+    free(m->input_transform);
 }
 
 void qmatrix_free(struct qmatrix *m)
 {
     if (m->owned)
-        free_intake(m);
+        free_input_transform(m);
     if (m->panels)
         pages_free(m->owned);
     else
@@ -162,36 +162,36 @@ void qmatrix_free(struct qmatrix *m)
     *m = (struct qmatrix){0};
 }
 
-/* ---- intake ---------------------------------------------------------------------------------- */
+/* ---- input transform ---------------------------------------------------------------------------------- */
 
-static bool need_intake(struct qmatrix *m, struct error *error)
+static bool need_input_transform(struct qmatrix *m, struct error *error)
 {
-    if (!m->intake)
-        m->intake = calloc(1, sizeof *m->intake);
-    return m->intake || error_set(error, "not enough memory for a matrix");
+    if (!m->input_transform)
+        m->input_transform = calloc(1, sizeof *m->input_transform);
+    return m->input_transform || error_set(error, "not enough memory for a matrix");
 }
 
 bool qmatrix_set_input_scale(struct qmatrix *m, const float *scale, struct error *error)
 {
-    if (!need_intake(m, error))
+    if (!need_input_transform(m, error))
         return false;
     float *copy = malloc(m->cols * sizeof *copy);
     if (!copy)
         return error_set(error, "not enough memory for an input scale");
     for (size_t c = 0; c < m->cols; c++)
         copy[c] = scale[c] > 0 && scale[c] <= FLT_MAX ? scale[c] : 1.0f;
-    m->bytes += m->intake->scale ? 0 : m->cols * sizeof *copy;
-    free(m->intake->scale);
-    m->intake->scale = copy;
+    m->bytes += m->input_transform->scale ? 0 : m->cols * sizeof *copy;
+    free(m->input_transform->scale);
+    m->input_transform->scale = copy;
     return true;
 }
 
 bool qmatrix_set_outliers(struct qmatrix *m, const uint32_t *columns, size_t n, struct error *error)
 {
     struct scheme fp16 = scheme_default(DTYPE_FP16);
-    if (n == 0 || !need_intake(m, error))
+    if (n == 0 || !need_input_transform(m, error))
         return n == 0;
-    struct intake *in = m->intake;
+    struct input_transform *in = m->input_transform;
     in->columns = malloc(n * sizeof *columns);
     in->weights = calloc(1, sizeof *in->weights);
     if (!in->columns || !in->weights)
@@ -206,12 +206,12 @@ bool qmatrix_set_outliers(struct qmatrix *m, const uint32_t *columns, size_t n, 
 
 bool qmatrix_set_act_scale(struct qmatrix *m, float scale, int zero, struct error *error)
 {
-    if (!need_intake(m, error))
+    if (!need_input_transform(m, error))
         return false;
-    if (m->intake->act_scale == 0)
+    if (m->input_transform->act_scale == 0)
         m->bytes += sizeof scale + m->scheme.act_asym;
-    m->intake->act_scale = scale;
-    m->intake->act_zero = zero;
+    m->input_transform->act_scale = scale;
+    m->input_transform->act_zero = zero;
     return true;
 }
 
@@ -219,7 +219,7 @@ bool qmatrix_set_act_scale(struct qmatrix *m, float scale, int zero, struct erro
 
 float qmatrix_scale(const struct qmatrix *m, size_t r, size_t g)
 {
-    size_t i = qmatrix_grid_index(m, r, g);
+    size_t i = qmatrix_params_index(m, r, g);
     switch (m->scale_type) {
     case SCALE_FP32:
         return ((const float *)m->scales)[i];
@@ -236,7 +236,7 @@ int qmatrix_zero(const struct qmatrix *m, size_t r, size_t g)
     if (!m->zeros)
         return dtypes[m->scheme.weight].symmetric_zero;
     int8_t zero;
-    dtypes[m->scheme.weight].unpack_run(m->zeros, qmatrix_grid_index(m, r, g), 1, &zero);
+    dtypes[m->scheme.weight].unpack_run(m->zeros, qmatrix_params_index(m, r, g), 1, &zero);
     return zero;
 }
 
@@ -422,7 +422,7 @@ void qmatrix_decode_codes(const struct qmatrix *m, size_t r, size_t first, size_
 /* Puts the weights of outlier columns in their places. */
 static void decode_outliers(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
 {
-    const struct intake *in = m->intake;
+    const struct input_transform *in = m->input_transform;
     for (size_t i = 0; i < in->outliers; i++)
         if (in->columns[i] >= first && in->columns[i] < first + n)
             qmatrix_decode_codes(in->weights, r, i, 1, out + in->columns[i] - first);
@@ -431,10 +431,10 @@ static void decode_outliers(const struct qmatrix *m, size_t r, size_t first, siz
 void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
 {
     qmatrix_decode_codes(m, r, first, n, out);
-    if (!m->intake)
+    if (!m->input_transform)
         return;
-    for (size_t i = 0; i < n && m->intake->scale; i++)
-        out[i] /= m->intake->scale[first + i];
+    for (size_t i = 0; i < n && m->input_transform->scale; i++)
+        out[i] /= m->input_transform->scale[first + i];
     decode_outliers(m, r, first, n, out);
 }
 

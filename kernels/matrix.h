@@ -42,7 +42,7 @@ struct qmatrix_layout {
 
 /* How a matrix takes its activations, where calibration changed that. The weights it stands for are then
  * codes * scale / input scale, and in the outlier columns those of a matrix of their own. */
-struct intake {
+struct input_transform {
     float *scale;              /* cols: each activation is divided by its column's; or null */
     size_t outliers;           /* columns that are left out here ... */
     uint32_t *columns;         /* ... in ascending order ... */
@@ -56,7 +56,7 @@ struct qmatrix {
     struct scheme scheme;
     size_t group, groups, row_bytes; /* row_bytes: codes of one row, in rows */
     enum scale_type scale_type;
-    size_t bytes;          /* codes + scales + zero points + intake, without what fills lines and panels */
+    size_t bytes;          /* codes + scales + zero points + input transform, without what fills lines and panels */
     bool panels;           /* else rows */
     size_t group_lines;    /* lines of a whole group in a panel, and of all groups */
     size_t lines;
@@ -65,7 +65,7 @@ struct qmatrix {
     const void *scales;    /* 1 (tensor), rows (channel) or rows x groups (group) */
     const uint8_t *zeros;  /* int8: signed bytes, int4: nibbles, like the scales; null if symmetric */
     void *owned;           /* freed by qmatrix_free; null when the memory is borrowed */
-    struct intake *intake; /* of an owned matrix, or null */
+    struct input_transform *input_transform; /* of an owned matrix, or null */
 };
 
 /* Columns in a line of a panel. */
@@ -81,7 +81,7 @@ static inline size_t qmatrix_panels(const struct qmatrix *m)
 }
 
 /* Where the scale and the zero point of a row's group stand. */
-static inline size_t qmatrix_grid_index(const struct qmatrix *m, size_t r, size_t g)
+static inline size_t qmatrix_params_index(const struct qmatrix *m, size_t r, size_t g)
 {
     if (m->scheme.granularity == GRANULARITY_TENSOR)
         return 0;
@@ -119,7 +119,7 @@ bool qmatrix_set_act_scale(struct qmatrix *m, float scale, int zero, struct erro
 /* The input scale of a column; 1 where there is none. */
 static inline float qmatrix_input_scale(const struct qmatrix *m, size_t c)
 {
-    return m->intake && m->intake->scale ? m->intake->scale[c] : 1.0f;
+    return m->input_transform && m->input_transform->scale ? m->input_transform->scale[c] : 1.0f;
 }
 
 /* The scale (1 where there is none) and the zero point, in stored codes, of column group g of row r. */
@@ -137,7 +137,7 @@ void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, i
  * stored type what its blocks say. What kernels multiply with. */
 void qmatrix_decode_codes(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out);
 
-/* The same of the weights that the matrix stands for: see struct intake. */
+/* The same of the weights that the matrix stands for: see struct input_transform. */
 void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out);
 
 /* Packs n columns of row r, which all belong to group g and begin at its first column or at a

@@ -35,10 +35,10 @@ static float storable_scale(double scale, enum scale_type type, bool up)
     return rounded < 0x1p-24f ? 0x1p-24f : rounded;
 }
 
-struct grid quantize_grid(const struct qmatrix *m, struct value_range range)
+struct quant_params quantize_params(const struct qmatrix *m, struct value_range range)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
-    struct grid g = {1.0f, type->symmetric_zero};
+    struct quant_params g = {1.0f, type->symmetric_zero};
     if (m->scheme.asym)
         g.zero = type->lowest;
     if (range.min == 0 && range.max == 0)
@@ -56,34 +56,34 @@ struct grid quantize_grid(const struct qmatrix *m, struct value_range range)
     return g;
 }
 
-void quantize_set_grid(struct qmatrix *m, size_t r, size_t g, struct grid grid)
+void quantize_set_params(struct qmatrix *m, size_t r, size_t g, struct quant_params params)
 {
     uint8_t *memory = m->owned;
-    size_t i = qmatrix_grid_index(m, r, g);
+    size_t i = qmatrix_params_index(m, r, g);
     if (m->scale_type == SCALE_FP32)
-        ((float *)(memory + ((const uint8_t *)m->scales - memory)))[i] = grid.scale;
+        ((float *)(memory + ((const uint8_t *)m->scales - memory)))[i] = params.scale;
     else if (m->scale_type == SCALE_FP16)
-        ((uint16_t *)(memory + ((const uint8_t *)m->scales - memory)))[i] = fp16_encode(grid.scale);
+        ((uint16_t *)(memory + ((const uint8_t *)m->scales - memory)))[i] = fp16_encode(params.scale);
     if (!m->zeros)
         return;
     uint8_t *zeros = memory + (m->zeros - memory);
     if (m->scheme.weight == DTYPE_INT4)
-        zeros[i / 2] = (uint8_t)(i & 1 ? (zeros[i / 2] & 0x0f) | grid.zero << 4
-                                       : (zeros[i / 2] & 0xf0) | grid.zero);
+        zeros[i / 2] = (uint8_t)(i & 1 ? (zeros[i / 2] & 0x0f) | params.zero << 4
+                                       : (zeros[i / 2] & 0xf0) | params.zero);
     else
-        zeros[i] = (uint8_t)grid.zero;
+        zeros[i] = (uint8_t)params.zero;
 }
 
 void quantize_tensor_scale(struct qmatrix *m, struct value_range range)
 {
     if (m->scheme.granularity == GRANULARITY_TENSOR && m->scale_type != SCALE_NONE)
-        quantize_set_grid(m, 0, 0, quantize_grid(m, range));
+        quantize_set_params(m, 0, 0, quantize_params(m, range));
 }
 
 /* ---- codes ----------------------------------------------------------------------------------- */
 
 /* Integer codes of one group as signed bytes, clipped to the grid. */
-static void integer_codes(const struct qmatrix *m, struct grid g, const float *w, size_t n,
+static void integer_codes(const struct qmatrix *m, struct quant_params g, const float *w, size_t n,
                           int8_t *out)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
@@ -103,7 +103,7 @@ static void pack_nibbles(const int8_t *codes, size_t n, uint8_t *out)
 /* A row's codes are made in pieces that fit a small buffer. */
 enum { PIECE = 256 };
 
-static void quantize_integers(struct qmatrix *m, size_t r, size_t g, struct grid grid,
+static void quantize_integers(struct qmatrix *m, size_t r, size_t g, struct quant_params params,
                               const float *w, size_t first, size_t n)
 {
     int8_t codes[PIECE];
@@ -111,7 +111,7 @@ static void quantize_integers(struct qmatrix *m, size_t r, size_t g, struct grid
     for (size_t done = 0; done < n; done += PIECE) {
         size_t part = n - done < PIECE ? n - done : PIECE;
         bool bytes = m->scheme.weight == DTYPE_INT8;
-        integer_codes(m, grid, w + done, part, codes);
+        integer_codes(m, params, w + done, part, codes);
         if (!bytes)
             pack_nibbles(codes, part, nibbles);
         qmatrix_put_codes(m, r, g, first + done, part, bytes ? (const uint8_t *)codes : nibbles);
@@ -124,7 +124,7 @@ static bool is_nan(const struct qmatrix *m, uint32_t code)
     return value != value;
 }
 
-static void quantize_floats(struct qmatrix *m, size_t r, size_t g, struct grid grid, const float *w,
+static void quantize_floats(struct qmatrix *m, size_t r, size_t g, struct quant_params params, const float *w,
                             size_t first, size_t n)
 {
     const struct dtype_info *type = &dtypes[m->scheme.weight];
@@ -134,7 +134,7 @@ static void quantize_floats(struct qmatrix *m, size_t r, size_t g, struct grid g
         size_t part = n - done < PIECE ? n - done : PIECE;
         for (size_t i = 0; i < part; i++) {
             float value = w[done + i];
-            uint32_t code = type->encode(m->scale_type == SCALE_NONE ? value : value / grid.scale);
+            uint32_t code = type->encode(m->scale_type == SCALE_NONE ? value : value / params.scale);
             memcpy(codes + i * size, &code, size);
             if (size == 1 && is_nan(m, code))
                 __atomic_store_n(&m->odd, true, __ATOMIC_RELAXED); /* by any thread */
@@ -143,20 +143,20 @@ static void quantize_floats(struct qmatrix *m, size_t r, size_t g, struct grid g
     }
 }
 
-void quantize_values(const struct qmatrix *m, struct grid grid, const float *w, size_t n, float *out)
+void quantize_values(const struct qmatrix *m, struct quant_params params, const float *w, size_t n, float *out)
 {
     int8_t codes[PIECE];
     for (size_t done = 0; done < n; done += PIECE) {
         size_t part = n - done < PIECE ? n - done : PIECE;
-        integer_codes(m, grid, w + done, part, codes);
+        integer_codes(m, params, w + done, part, codes);
         for (size_t i = 0; i < part; i++)
-            out[done + i] = (float)(codes[i] - grid.zero) * grid.scale;
+            out[done + i] = (float)(codes[i] - params.zero) * params.scale;
     }
 }
 
-void quantize_intake(struct qmatrix *m, size_t r, float *w)
+void quantize_input_transform(struct qmatrix *m, size_t r, float *w)
 {
-    const struct intake *in = m->intake;
+    const struct input_transform *in = m->input_transform;
     for (size_t c = 0; in && in->scale && c < m->cols; c++)
         w[c] *= in->scale[c];
     for (size_t first = 0; in && first < in->outliers; first += PIECE) {
@@ -166,7 +166,7 @@ void quantize_intake(struct qmatrix *m, size_t r, float *w)
             part[i] = w[in->columns[first + i]];
             w[in->columns[first + i]] = 0;
         }
-        quantize_floats(in->weights, r, 0, (struct grid){1, 0}, part, first, n);
+        quantize_floats(in->weights, r, 0, (struct quant_params){1, 0}, part, first, n);
     }
 }
 
@@ -176,19 +176,19 @@ static void pack_row(struct qmatrix *m, size_t r, const float *values, bool new_
     bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
     for (size_t g = 0, first = 0; first < m->cols; g++, first += m->group) {
         size_t n = m->cols - first < m->group ? m->cols - first : m->group;
-        struct grid grid;
+        struct quant_params params;
         if (new_grids) {
             struct value_range range = {0, 0};
             value_range_add(&range, values + first, n);
-            grid = quantize_grid(m, range);
-            quantize_set_grid(m, r, g, grid);
+            params = quantize_params(m, range);
+            quantize_set_params(m, r, g, params);
         } else {
-            grid = (struct grid){qmatrix_scale(m, r, g), qmatrix_zero(m, r, g)};
+            params = (struct quant_params){qmatrix_scale(m, r, g), qmatrix_zero(m, r, g)};
         }
         if (integers)
-            quantize_integers(m, r, g, grid, values + first, first, n);
+            quantize_integers(m, r, g, params, values + first, first, n);
         else
-            quantize_floats(m, r, g, grid, values + first, first, n);
+            quantize_floats(m, r, g, params, values + first, first, n);
     }
 }
 

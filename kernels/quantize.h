@@ -45,29 +45,29 @@ struct loops {
 void quantize_tensor_scale(struct qmatrix *m, struct value_range range);
 
 /* Where the values of one group go: a grid of codes with its scale and zero point (a stored code). */
-struct grid {
+struct quant_params {
     float scale;
     int zero;
 };
 
 /* The grid of a range, as rounding to nearest chooses it. */
-struct grid quantize_grid(const struct qmatrix *m, struct value_range range);
+struct quant_params quantize_params(const struct qmatrix *m, struct value_range range);
 
 /* The grid of column group g of row r; any row and group of a tensor's. */
-void quantize_set_grid(struct qmatrix *m, size_t r, size_t g, struct grid grid);
+void quantize_set_params(struct qmatrix *m, size_t r, size_t g, struct quant_params params);
 
 /* Turns weights of row r into those that the codes are to stand for: multiplies by the input scale, and
- * packs the outlier columns, which become 0. Nothing to do where there is no intake. */
-void quantize_intake(struct qmatrix *m, size_t r, float *values);
+ * packs the outlier columns, which become 0. Nothing to do where there is no input transform. */
+void quantize_input_transform(struct qmatrix *m, size_t r, float *values);
 
 /* Packs row r from cols floats on grids that were set before. */
 void quantize_row_on_grids(struct qmatrix *m, size_t r, const float *values);
 
 /* What n values become on a grid of the matrix's integer codes. */
-void quantize_values(const struct qmatrix *m, struct grid grid, const float *values, size_t n, float *out);
+void quantize_values(const struct qmatrix *m, struct quant_params params, const float *values, size_t n, float *out);
 
 /* Packs row r of an owned matrix from cols floats. Panels are independent: any thread, any order; the
- * rows of one panel belong to one thread at a time. Values are as quantize_intake leaves them. */
+ * rows of one panel belong to one thread at a time. Values are as quantize_input_transform leaves them. */
 void quantize_row(struct qmatrix *m, size_t r, const float *values);
 
 #endif

@@ -8,7 +8,7 @@
 #define QTOP_SCHEME_H
 
 #include "dtype.h"
-#include "error.h"
+#include "base/error.h"
 #include "method.h"
 
 enum granularity { GRANULARITY_TENSOR, GRANULARITY_CHANNEL, GRANULARITY_GROUP };

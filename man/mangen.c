@@ -1,9 +1,9 @@
 /* mangen - fills the option, subcommand, shape, roof and key sections of the man page from the program's tables:
  * mangen <man/qtop.1.in >man/qtop.1 */
-#include "../src/measure/known_roofs.h"
-#include "../src/model/synthetic.h"
-#include "../views/keys.h"
-#include "../views/options.h"
+#include "measure/known_roofs.h"
+#include "model/synthetic.h"
+#include "views/keys.h"
+#include "views/options.h"
 
 #include <string.h>
 

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/engine/context.h"
-#include "../src/model/hf_config.h"
+#include "engine/context.h"
+#include "model/hf_config.h"
 #include "modelfile.h"
 #include "support.h"
 

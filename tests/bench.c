@@ -2,7 +2,7 @@
  *
  * Kernels: see bench_kernels.c. Terminal: how soon a key shows its effect while the model generates,
  * how often the screen is drawn and what drawing costs, through a pseudo-terminal. */
-#include "../src/measure/clock.h"
+#include "base/clock.h"
 #include "bench_engine.h"
 #include "bench_kernels.h"
 #include "pty.h"

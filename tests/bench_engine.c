@@ -1,17 +1,17 @@
 #include "bench_engine.h"
 
-#include "../src/engine/hold.h"
-#include "../src/lab/lab.h"
-#include "../src/measure/bandwidth.h"
-#include "../src/measure/clock.h"
-#include "../src/measure/quality.h"
-#include "../src/measure/speed.h"
-#include "../src/measure/topology.h"
-#include "../src/model/resident.h"
-#include "../src/model/synthetic.h"
-#include "../src/quant/recipe.h"
-#include "../src/quant/requant.h"
-#include "../src/session.h"
+#include "engine/pin.h"
+#include "lab/lab.h"
+#include "measure/bandwidth.h"
+#include "base/clock.h"
+#include "measure/quality.h"
+#include "measure/speed.h"
+#include "sys/topology.h"
+#include "model/resident.h"
+#include "model/synthetic.h"
+#include "quant/recipe.h"
+#include "quant/requant.h"
+#include "session/session.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -86,13 +86,13 @@ bool bench_requantize(void)
             continue;
         ok = model_acquire(m, t, pool, &error);
         double begin = clock_seconds();
-        struct packed *p = ok ? requantize(m, t, &scheme, pool, &error) : NULL;
+        struct qtensor *p = ok ? requantize(m, t, &scheme, pool, &error) : NULL;
         double seconds = clock_seconds() - begin;
         all += seconds;
         if (m->tensors[t].role == ROLE_FFN_DOWN && (largest == 0 || seconds < largest))
             largest = seconds;
         ok = ok && p;
-        packed_unref(p);
+        qtensor_unref(p);
         model_release(m, t);
     }
     if (ok)
@@ -182,12 +182,12 @@ static double time_evaluation(const struct contest *c, struct error *error)
 bool bench_evaluation(void)
 {
     struct contest c = {0};
-    struct hold hold = {0};
+    struct pin pin = {0};
     struct error error;
     double ratios[EVALUATIONS], seconds[EVALUATIONS];
     bool ok = contest_open(&c, "tinyllama-1.1b", "w8a8", &error) &&
-              hold_open(&hold, c.session.model, &error) &&
-              hold_set(&hold, c.session.stored, c.session.pool, &error);
+              pin_open(&pin, c.session.model, &error) &&
+              pin_set(&pin, c.session.stored, c.session.pool, &error);
     if (ok)
         time_passes(&c);
     for (int i = 0; ok && i < EVALUATIONS; i++) {
@@ -198,14 +198,14 @@ bool bench_evaluation(void)
         ok = isfinite(seconds[i]);
     }
     if (ok) {
-        struct spread ratio = spread_of(ratios, EVALUATIONS), time = spread_of(seconds, EVALUATIONS);
+        struct stats ratio = stats_of(ratios, EVALUATIONS), time = stats_of(seconds, EVALUATIONS);
         printf("\nevaluation of tinyllama-1.1b in w8a8 against fp16, %d tokens, %d threads: %.2f s, %.3f of "
                "the time of both passes with the logits of every position (%.3f..%.3f)\n", EVALUATED,
                pool_threads(c.session.pool), time.median, ratio.median, ratio.least, ratio.most);
     } else {
         fprintf(stderr, "bench: %s\n", error.text);
     }
-    hold_close(&hold);
+    pin_close(&pin);
     contest_close(&c);
     return ok;
 }

@@ -1,11 +1,11 @@
 #include "bench_kernels.h"
 
-#include "../kernels/dispatch.h"
-#include "../kernels/quantize.h"
-#include "../src/measure/clock.h"
-#include "../src/measure/roofline.h"
-#include "../src/measure/roofs.h"
-#include "../src/measure/topology.h"
+#include "kernels/dispatch.h"
+#include "kernels/quantize.h"
+#include "base/clock.h"
+#include "measure/roofline.h"
+#include "measure/roofs.h"
+#include "sys/topology.h"
 #include "support.h"
 
 #include <dlfcn.h>
@@ -226,8 +226,8 @@ static bool decode_row(const struct isa *isa, const char *scheme, const struct b
         lower[i] = rates[i] / fmin(read, own[i]);
     }
     if (right) {
-        struct spread rate = spread_of(rates, ROUNDS), roof = spread_of(own, ROUNDS);
-        struct spread read = spread_of(reads, ROUNDS), share = spread_of(lower, ROUNDS);
+        struct stats rate = stats_of(rates, ROUNDS), roof = stats_of(own, ROUNDS);
+        struct stats read = stats_of(reads, ROUNDS), share = stats_of(lower, ROUNDS);
         double macs = (double)p.m.rows * COLS / ((double)p.m.bytes / rate.median);
         printf("%-20s %7.2f %8.2f  %6.3f %.3f..%.3f  %7.1f  %6.3f %.3f..%.3f\n", scheme,
                rate.median / 1e9, macs / 1e9, read.median, read.least, read.most,
@@ -331,7 +331,7 @@ static bool matmul_row(const struct isa *isa, const char *scheme, struct pool *p
         shares[i] = rates[i] / roof;
     }
     if (right) {
-        struct spread rate = spread_of(rates, ROUNDS), share = spread_of(shares, ROUNDS);
+        struct stats rate = stats_of(rates, ROUNDS), share = stats_of(shares, ROUNDS);
         printf("%-18s %8.1f %7.3f  %.3f..%.3f  of %s\n", scheme, rate.median / 1e9, share.median,
                share.least, share.most,
                peak == isa->peak_int8 ? "int8" : peak == isa->peak_bf16 ? "bf16" : "fp32");
@@ -366,7 +366,7 @@ static void openblas_row(const struct isa *isa, struct pool *pool)
             ratios[i] = (middle - begin) / (end - middle);
         }
     }
-    struct spread ratio = spread_of(ratios, ROUNDS), rate = spread_of(rates, ROUNDS);
+    struct stats ratio = stats_of(ratios, ROUNDS), rate = stats_of(rates, ROUNDS);
     printf("OpenBLAS sgemm     %8.1f; fp32 here is %.3f of its speed (%.3f..%.3f)\n", rate.median / 1e9,
            ratio.median, ratio.least, ratio.most);
     free(w);

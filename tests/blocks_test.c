@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/engine/context.h"
-#include "../src/measure/detail.h"
-#include "../src/model/resident.h"
-#include "../src/quant/requant.h"
+#include "engine/context.h"
+#include "measure/detail.h"
+#include "model/resident.h"
+#include "quant/requant.h"
 #include "support.h"
 
 #include <math.h>
@@ -104,15 +104,15 @@ static void test_quantizing_again(void **state)
         for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++) {
             struct scheme scheme;
             assert_true(scheme_parse(schemes[k], &scheme, NULL));
-            struct packed *a = requantize(&s.model, 0, &scheme, pool, &error);
-            struct packed *b = requantize(&plain, 0, &scheme, pool, &error);
+            struct qtensor *a = requantize(&s.model, 0, &scheme, pool, &error);
+            struct qtensor *b = requantize(&plain, 0, &scheme, pool, &error);
             assert_true(a && b && a->matrix.lines == b->matrix.lines);
             assert_memory_equal(a->matrix.codes, b->matrix.codes,
                                 qmatrix_panels(&a->matrix) * a->matrix.lines * LINE_BYTES);
             assert_true(a->error.sum_e2 == b->error.sum_e2 && a->error.sum_w2 == b->error.sum_w2);
             assert_int_equal(a->error.exact, k == 0);
-            packed_unref(a);
-            packed_unref(b);
+            qtensor_unref(a);
+            qtensor_unref(b);
         }
         free_matrix_model(&plain);
         free(values);

@@ -5,10 +5,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/measure/output_error.h"
-#include "../src/measure/quality.h"
-#include "../src/quant/requant.h"
-#include "../src/session.h"
+#include "measure/output_error.h"
+#include "measure/quality.h"
+#include "quant/requant.h"
+#include "session/session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,10 +121,10 @@ static double sqnr(int tensor, const char *text)
     struct scheme scheme;
     struct error error;
     assert_true(scheme_parse(text, &scheme, &error));
-    struct packed *p = requantize(session.model, tensor, &scheme, session.pool, &error);
+    struct qtensor *p = requantize(session.model, tensor, &scheme, session.pool, &error);
     assert_non_null(p);
     double db = weight_error_sqnr_db(&p->error);
-    packed_unref(p);
+    qtensor_unref(p);
     return db;
 }
 
@@ -161,9 +161,9 @@ static struct weights *in_scheme(const char *text, struct pool *pool)
     for (int t = 0; t < (int)session.model->tensor_count; t++) {
         if (!is_linear(&session.model->tensors[t]))
             continue;
-        struct packed *p = requantize(session.model, t, &scheme, pool, NULL);
+        struct qtensor *p = requantize(session.model, t, &scheme, pool, NULL);
         struct weights *next = weights_replace(set, p);
-        packed_unref(p);
+        qtensor_unref(p);
         weights_unref(set);
         set = next;
     }
@@ -222,7 +222,7 @@ static void test_output_errors_with_any_number_of_threads(void **state)
         struct output_error *e = errors[threads - 1] = calloc(count, sizeof *e);
         session.pool = pool_create(threads, NULL);
         struct weights *set = in_scheme("int4/int8", session.pool);
-        if (!e || !output_errors(&session, set, text, N, e, &error))
+        if (!e || !output_errors(session.model, session.pool, set, text, N, e, &error))
             fail_msg("%s", error.text);
         assert_memory_equal(e, errors[0], count * sizeof *e);
         weights_unref(set);

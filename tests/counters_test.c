@@ -1,8 +1,8 @@
 /* Counters: groups, permissions, multiplexing and every failure on a made-up kernel; the encodings of
  * events; software counters on this machine. */
-#include "../src/engine/pool.h"
-#include "../src/measure/clock.h"
-#include "../src/measure/counters.h"
+#include "sys/pool.h"
+#include "base/clock.h"
+#include "sys/counters.h"
 #include "fakeperf.h"
 #include "support.h"
 

@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/measure/depth.h"
-#include "../src/measure/quality.h"
-#include "../src/measure/sensitivity.h"
-#include "../src/quant/requant.h"
+#include "measure/depth.h"
+#include "measure/quality.h"
+#include "measure/sensitivity.h"
+#include "quant/requant.h"
 #include "support.h"
 
 #include <math.h>
@@ -59,9 +59,9 @@ static struct weights *with(struct fixture *f, struct weights *set, const char *
     assert_true(scheme_parse(text, &scheme, &error));
     int tensor = model_find_name(f->model, name);
     assert_true(tensor >= 0);
-    struct packed *p = requantize(f->model, tensor, &scheme, f->pool, &error);
+    struct qtensor *p = requantize(f->model, tensor, &scheme, f->pool, &error);
     struct weights *next = weights_replace(set, p);
-    packed_unref(p);
+    qtensor_unref(p);
     weights_unref(set);
     return next;
 }

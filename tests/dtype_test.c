@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/dtype.h"
+#include "kernels/dtype.h"
 #include "support.h"
 
 #include <float.h>

@@ -2,4 +2,4 @@
  * without AVX-512. */
 #define isa_avx512 isa_emulated_avx512
 #define cpu_has_avx512 cpu_always
-#include "../kernels/avx512.c"
+#include "kernels/avx512.c"

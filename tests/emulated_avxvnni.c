@@ -19,4 +19,4 @@ static inline __m256i emulated_dpbusd(__m256i sum, __m256i a, __m256i b)
 #define DOT_BYTES emulated_dpbusd
 #define isa_avxvnni isa_emulated_avxvnni
 #define cpu_has_avxvnni cpu_has_avx2
-#include "../kernels/avxvnni.c"
+#include "kernels/avxvnni.c"

@@ -6,9 +6,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/measure/detail.h"
-#include "../src/measure/weight_stats.h"
-#include "../src/quant/requant.h"
+#include "measure/detail.h"
+#include "measure/weight_stats.h"
+#include "quant/requant.h"
 #include "support.h"
 
 #include <math.h>
@@ -25,7 +25,7 @@ static void assert_close(double value, double expected, double tolerance, const 
         fail_msg("%s, %s: %s is %.12g; expected %.12g", tensor, scheme, what, value, expected);
 }
 
-static struct detail *describe(const struct model *m, struct packed *p)
+static struct detail *describe(const struct model *m, struct qtensor *p)
 {
     struct detail_job job;
     assert_true(detail_begin(&job, m, p));
@@ -36,13 +36,13 @@ static struct detail *describe(const struct model *m, struct packed *p)
     return d;
 }
 
-static struct packed *pack(const struct model *m, int tensor, const char *text, struct pool *pool)
+static struct qtensor *pack(const struct model *m, int tensor, const char *text, struct pool *pool)
 {
     struct scheme scheme;
     struct error error = {""};
     if (!scheme_parse(text, &scheme, &error))
         fail_msg("%s", error.text);
-    struct packed *p = requantize(m, tensor, &scheme, pool, &error);
+    struct qtensor *p = requantize(m, tensor, &scheme, pool, &error);
     if (!p)
         fail_msg("%s", error.text);
     return p;
@@ -62,7 +62,7 @@ static const struct figures {
 };
 
 /* |e| of one weight. */
-static double error_at(const struct model *m, const struct packed *p, size_t row, size_t col)
+static double error_at(const struct model *m, const struct qtensor *p, size_t row, size_t col)
 {
     struct weight_view v = weight_view(m, p, row, col);
     assert_true(v.valid);
@@ -75,7 +75,7 @@ static void check_figures(const struct model *m, const struct figures *f, struct
     const char *t = f->tensor, *s = f->scheme;
     struct weight_stats stats;
     assert_true(tensor >= 0);
-    struct packed *p = pack(m, tensor, s, pool);
+    struct qtensor *p = pack(m, tensor, s, pool);
     struct detail *d = describe(m, p);
     double n = (double)p->matrix.rows * (double)p->matrix.cols;
     bool scales = f->scale_max > 0;
@@ -103,7 +103,7 @@ static void check_figures(const struct model *m, const struct figures *f, struct
         assert_close(i ? d->scale_mean : stats.scale_mean, f->scale_mean, tolerance, "mean scale", t, s);
     }
     detail_unref(d);
-    packed_unref(p);
+    qtensor_unref(p);
 }
 
 static void test_against_numpy(void **state)
@@ -128,7 +128,7 @@ struct counts {
     uint64_t before, after, error; /* that are no number */
 };
 
-static struct counts count_nan(const struct model *m, const struct packed *p)
+static struct counts count_nan(const struct model *m, const struct qtensor *p)
 {
     float w[COLS], v[COLS];
     struct counts n = {0};
@@ -162,7 +162,7 @@ static bool same_figure(double a, double b)
     return fabs(a - b) <= 1e-12 * fmax(fabs(a), fabs(b));
 }
 
-static void check_counts(const struct model *m, struct packed *p, struct pool *pool)
+static void check_counts(const struct model *m, struct qtensor *p, struct pool *pool)
 {
     const struct scheme *scheme = &p->matrix.scheme;
     bool integers = dtypes[scheme->weight].kind == DTYPE_KIND_INTEGER;
@@ -194,10 +194,10 @@ static void check_scheme(const struct scheme *scheme, void *arg)
     struct study *s = arg;
     if (scheme->act != DTYPE_FP32)
         return;
-    struct packed *p = requantize(&s->model, 0, scheme, s->pool, NULL);
+    struct qtensor *p = requantize(&s->model, 0, scheme, s->pool, NULL);
     assert_non_null(p);
     check_counts(&s->model, p, s->pool);
-    packed_unref(p);
+    qtensor_unref(p);
 }
 
 /* Ordinary weights; some of them not finite; nothing but zeros; one that dwarfs the others. */
@@ -246,9 +246,9 @@ static void test_every_weight_of_a_stored_type_is_counted(void **state)
         m.tensors[0].stored = stored_matrix((enum dtype)t, ROWS, COLS, blocks);
         struct weights *stored = weights_stored(&m);
         check_counts(&m, stored->layer[0], pool);
-        struct packed *p = pack(&m, 0, "int8:g32", pool);
+        struct qtensor *p = pack(&m, 0, "int8:g32", pool);
         check_counts(&m, p, pool);
-        packed_unref(p);
+        qtensor_unref(p);
         weights_unref(stored);
         free_matrix_model(&m);
         free(blocks);
@@ -270,7 +270,7 @@ static void test_clipped(void **state)
     struct weight_stats stats;
     fill(w, ORDINARY, &seed);
     struct model m = matrix_model(w, ROWS, COLS);
-    struct packed p = {.tensor = 0};
+    struct qtensor p = {.tensor = 0};
     assert_true(scheme_parse("int8:tensor", &scheme, NULL));
     assert_true(qmatrix_init(&p.matrix, &scheme, ROWS, COLS, NULL));
     quantize_tensor_scale(&p.matrix, (struct value_range){-1.27f, 1.27f}); /* a step of 0.01 */
@@ -300,7 +300,7 @@ static void test_clipped_with_input_scales(void **state)
     for (size_t c = 0; c < COLS; c++)
         inputs[c] = c % 2 ? 4 : 0.5f;
     struct model m = matrix_model(w, ROWS, COLS);
-    struct packed p = {.tensor = 0};
+    struct qtensor p = {.tensor = 0};
     atomic_init(&p.refs, 1);
     assert_true(scheme_parse("int4:g16", &scheme, NULL));
     assert_true(qmatrix_init(&p.matrix, &scheme, ROWS, COLS, NULL));
@@ -336,10 +336,10 @@ static void test_figures_that_do_not_apply(void **state)
     for (size_t i = 0; i < WEIGHTS; i++)
         w[i] = NAN;
     struct model m = matrix_model(w, ROWS, COLS);
-    struct packed *p = pack(&m, 0, "int8", pool);
+    struct qtensor *p = pack(&m, 0, "int8", pool);
     assert_true(weight_stats_measure(&m, p, pool, &stats, NULL));
     assert_true(stats.weights == 0 && isnan(stats.mse) && isnan(stats.cosine) && isnan(stats.clipped));
-    packed_unref(p);
+    qtensor_unref(p);
     uint64_t seed = 24;
     fill(w, ZEROS, &seed);
     p = pack(&m, 0, "int4:g16", pool);
@@ -349,7 +349,7 @@ static void test_figures_that_do_not_apply(void **state)
     p->error.exact = false; /* all of it is read */
     assert_true(weight_stats_measure(&m, p, pool, &stats, NULL));
     assert_true(stats.weights == WEIGHTS && stats.mse == 0 && isnan(stats.cosine) && stats.clipped == 0);
-    packed_unref(p);
+    qtensor_unref(p);
     free_matrix_model(&m);
     pool_destroy(pool);
 }
@@ -366,12 +366,12 @@ static void test_any_number_of_threads(void **state)
         struct weight_stats first = {0}, stats;
         for (int threads = 1; threads <= 4; threads++) {
             struct pool *pool = pool_create(threads, NULL);
-            struct packed *p = pack(&m, 0, schemes[i], pool);
+            struct qtensor *p = pack(&m, 0, schemes[i], pool);
             assert_true(weight_stats_measure(&m, p, pool, &stats, NULL));
             if (threads == 1)
                 first = stats;
             assert_memory_equal(&stats, &first, sizeof stats);
-            packed_unref(p);
+            qtensor_unref(p);
             pool_destroy(pool);
         }
     }

@@ -325,7 +325,7 @@ static void test_layouts(void **state)
             check_config(cases[i].format, &m->scheme);
             if (m->scheme.act_range != ACT_DYNAMIC)
                 assert_true(number_at(find(&f, "model.layers.0.mlp.down_proj", "input_scale", "F32", 1, 0), false, 0) ==
-                            m->intake->act_scale);
+                            m->input_transform->act_scale);
             close_file(&f);
             subject_close(&s);
         }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/model/gguf_internal.h"
+#include "formats/gguf_internal.h"
 #include "exporting.h"
 #include "modelfile.h"
 #include "support.h"
@@ -238,7 +238,7 @@ static void test_folding(void **state)
         struct subject s = subject_open_with(BUILTIN, NULL, schemes[i], spared);
         bool scaled = false;
         for (size_t t = 0; t < s.set->count; t++)
-            scaled = scaled || s.set->layer[t]->matrix.intake;
+            scaled = scaled || s.set->layer[t]->matrix.input_transform;
         assert_true(scaled);
         must_export(&s, target, schemes[i]);
         struct subject back = subject_open(target, NULL, NULL);

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/quant/recipe.h"
+#include "quant/recipe.h"
 #include "support.h"
 
 #include <fnmatch.h>

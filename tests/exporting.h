@@ -2,8 +2,8 @@
 #ifndef QTOP_TESTS_EXPORTING_H
 #define QTOP_TESTS_EXPORTING_H
 
-#include "../src/export/export.h"
-#include "../src/session.h"
+#include "export/export.h"
+#include "session/session.h"
 
 struct subject {
     struct session session;

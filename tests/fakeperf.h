@@ -2,7 +2,7 @@
 #ifndef QTOP_TESTS_FAKEPERF_H
 #define QTOP_TESTS_FAKEPERF_H
 
-#include "../src/measure/perf.h"
+#include "sys/perf.h"
 
 enum { FAKE_EVENTS = 256, FAKE_FIRST = 5 }; /* descriptors are FAKE_FIRST and up */
 

@@ -7,14 +7,14 @@
 
 #include "modelfile.h"
 
-#include "../kernels/dispatch.h"
-#include "../src/engine/context.h"
-#include "../src/engine/sampler.h"
-#include "../src/measure/clock.h"
-#include "../src/quant/recipe.h"
-#include "../src/quant/requant.h"
-#include "../src/session.h"
-#include "../kernels/escape.h"
+#include "kernels/dispatch.h"
+#include "engine/context.h"
+#include "engine/sampler.h"
+#include "base/clock.h"
+#include "quant/recipe.h"
+#include "quant/requant.h"
+#include "session/session.h"
+#include "base/escape.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -1250,11 +1250,11 @@ static void check_scheme(const struct model *m, const char *text)
     struct weights *set = weights_stored(m);
     for (int t = 0; set && t < (int)m->tensor_count; t++) {
         struct scheme own = scheme_for_tensor(m, t, scheme);
-        struct packed *p = requantize(m, t, &own, pool, &error);
+        struct qtensor *p = requantize(m, t, &own, pool, &error);
         assert_non_null(p);
         assert_true(p->error.max_abs >= 0);
         struct weights *next = weights_replace(set, p);
-        packed_unref(p);
+        qtensor_unref(p);
         weights_unref(set);
         set = next;
     }
@@ -1351,7 +1351,7 @@ static void test_degenerate_rows(void **state)
         struct scheme scheme;
         float row[32];
         assert_true(scheme_parse(schemes[i], &scheme, NULL));
-        struct packed *q = requantize(m, model_find_name(m, p.name), &scheme, pool, NULL);
+        struct qtensor *q = requantize(m, model_find_name(m, p.name), &scheme, pool, NULL);
         assert_non_null(q);
         for (size_t r = 0; r < 3; r++) {
             qmatrix_decode_row(&q->matrix, r, row);
@@ -1362,7 +1362,7 @@ static void test_degenerate_rows(void **state)
             else if (r == 1 && scheme.granularity != GRANULARITY_TENSOR)
                 assert_true(fabsf(row[5] + 0.75f) <= 0.05f);
         }
-        packed_unref(q);
+        qtensor_unref(q);
     }
     model_close(m);
 }

@@ -7,8 +7,8 @@
 
 #include "gguffile.h"
 
-#include "../kernels/escape.h"
-#include "../src/measure/clock.h"
+#include "base/escape.h"
+#include "base/clock.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 
 #include "modelfile.h"
 
-#include "../src/model/gguf.h"
+#include "formats/gguf.h"
 
 /* Fields of the header (their name is ""), of a key or of a tensor. */
 enum gguf_field {

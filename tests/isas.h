@@ -3,7 +3,7 @@
 #ifndef QTOP_TESTS_ISAS_H
 #define QTOP_TESTS_ISAS_H
 
-#include "../kernels/dispatch.h"
+#include "kernels/dispatch.h"
 
 /* The i-th; null past the end. */
 static inline const struct isa *tested_isa(size_t i)

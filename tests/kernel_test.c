@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/dispatch.h"
-#include "../kernels/quantize.h"
+#include "kernels/dispatch.h"
+#include "kernels/quantize.h"
 #include "isas.h"
 #include "support.h"
 
@@ -855,10 +855,10 @@ static void test_activations(void **state)
     }
 }
 
-/* ---- intake ---------------------------------------------------------------------------------- */
+/* ---- input transform ---------------------------------------------------------------------------------- */
 
 /* An input scale, some outlier columns and sometimes a static scale, of a matrix that is packed. */
-static void give_intake(struct qmatrix *m, uint64_t *seed)
+static void give_input_transform(struct qmatrix *m, uint64_t *seed)
 {
     float *scale = make(m->cols * sizeof *scale);
     uint32_t *columns = make(m->cols * sizeof *columns);
@@ -879,7 +879,7 @@ static void give_intake(struct qmatrix *m, uint64_t *seed)
 /* What the matrix is given is x / scale, 0 in outlier columns, before it is rounded. */
 static void check_taken(const struct product *p)
 {
-    const struct intake *in = p->m.intake;
+    const struct input_transform *in = p->m.input_transform;
     for (size_t t = 0; t < p->tokens; t++)
         for (size_t c = 0, next = 0; c < p->m.cols; c++) {
             float expected = p->x[t * p->m.cols + c] / in->scale[c];
@@ -900,7 +900,7 @@ static void check_taken(const struct product *p)
         assert_true(p->prepared.scales[t] == in->act_scale);
 }
 
-static void check_intake(const struct isa *isa, const char *scheme, uint64_t *seed)
+static void check_input_transform(const struct isa *isa, const char *scheme, uint64_t *seed)
 {
     struct scheme s;
     size_t rows = 1 + random_below(seed, MOST_ROWS), cols = 1 + random_below(seed, MOST_COLS);
@@ -909,8 +909,8 @@ static void check_intake(const struct isa *isa, const char *scheme, uint64_t *se
     struct product p = make_product(isa, &s, seed, rows, cols, tokens);
     float *y = make(rows * tokens * sizeof *y), *row = make(cols * sizeof *row);
     size_t bytes = p.m.bytes;
-    give_intake(&p.m, seed);
-    const struct intake *in = p.m.intake;
+    give_input_transform(&p.m, seed);
+    const struct input_transform *in = p.m.input_transform;
     assert_int_equal(p.m.bytes, bytes + cols * 4 + in->outliers * (4 + rows * 2) +
                                     (in->act_scale > 0 ? 4u + s.act_asym : 0));
     activations_prepare(isa, &p.m, p.x, tokens, p.scratch, &p.prepared);
@@ -935,7 +935,7 @@ static void check_intake(const struct isa *isa, const char *scheme, uint64_t *se
     free_product(&p);
 }
 
-static void test_intake(void **state)
+static void test_input_transform(void **state)
 {
     (void)state;
     static const char *const schemes[] = {"fp32", "fp16", "bf16/bf16", "int8", "int8/bf16", "int8/int8",
@@ -944,7 +944,7 @@ static void test_intake(void **state)
     uint64_t seed = 31;
     for (size_t i = 0; tested_isa(i); i++)
         for (size_t n = 0; n < 120 && tested_isa(i)->available(); n++)
-            check_intake(tested_isa(i), schemes[n % (sizeof schemes / sizeof *schemes)], &seed);
+            check_input_transform(tested_isa(i), schemes[n % (sizeof schemes / sizeof *schemes)], &seed);
 }
 
 int main(void)
@@ -960,7 +960,7 @@ int main(void)
         cmocka_unit_test(test_matmul_of_stored_groups),
         cmocka_unit_test(test_isa_table),
         cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_intake),
+        cmocka_unit_test(test_input_transform),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

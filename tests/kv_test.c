@@ -6,11 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/dispatch.h"
-#include "../kernels/ops.h"
-#include "../src/engine/context.h"
-#include "../src/quant/change.h"
-#include "../src/quant/recipe.h"
+#include "kernels/dispatch.h"
+#include "kernels/ops.h"
+#include "engine/context.h"
+#include "quant/change.h"
+#include "quant/recipe.h"
 #include "support.h"
 
 #include <float.h>

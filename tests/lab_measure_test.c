@@ -3,8 +3,8 @@
 #include "fakeperf.h"
 #include "labwork.h"
 
-#include "../src/measure/roofline.h"
-#include "../kernels/dispatch.h"
+#include "measure/roofline.h"
+#include "kernels/dispatch.h"
 
 #include <sys/stat.h>
 

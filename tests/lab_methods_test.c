@@ -1,14 +1,14 @@
 /* Methods that look at activations, in the lab: chosen, made in the background, undone, given up. */
 #include "labwork.h"
 
-static const struct packed *packed_of(const struct frame *f, const char *name)
+static const struct qtensor *packed_of(const struct frame *f, const char *name)
 {
     return f->set->layer[tensor(name)];
 }
 
 /* Sums of squares from decoded rows: what the error of a matrix must say whatever the method did to the rows
  * that it packed. */
-static void check_error(const struct packed *p)
+static void check_error(const struct qtensor *p)
 {
     const struct qmatrix *m = &p->matrix, *stored = &session.model->tensors[p->tensor].stored;
     float *w = make(m->cols * sizeof *w), *back = make(m->cols * sizeof *back);
@@ -49,8 +49,8 @@ static void test_undo_recomputes_nothing(void **state)
     struct lab *lab = start();
     (void)state;
     struct frame *f = set(lab, "blk.0.attn_q", "int4:channel:gptq");
-    const struct packed *made = packed_of(f, "blk.0.attn_q");
-    assert_true(made->found.damp >= 0.0099);
+    const struct qtensor *made = packed_of(f, "blk.0.attn_q");
+    assert_true(made->calibration.damp >= 0.0099);
     struct frame *back = ask(lab, (struct command){.kind = COMMAND_UNDO});
     assert_int_equal(back->pending, 0);
     assert_true(packed_of(back, "blk.0.attn_q")->matrix.scheme.stored);

@@ -82,7 +82,7 @@ static void test_set_changes_bytes_and_error(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct frame *f = set(lab, "blk.1.ffn_down", cases[i].scheme);
-        const struct packed *p = f->set->layer[t];
+        const struct qtensor *p = f->set->layer[t];
         struct scheme s = scheme(cases[i].scheme);
         size_t bytes = 0, stored = session.model->tensors[t].stored.bytes;
         double db = weight_error_sqnr_db(&p->error);
@@ -392,7 +392,7 @@ static bool has_detail(const struct frame *f, const void *arg)
 static void check_weight(const struct frame *f, const struct place *at)
 {
     const struct weight_view *v = &f->weight;
-    const struct packed *p = f->set->layer[at->tensor];
+    const struct qtensor *p = f->set->layer[at->tensor];
     double grid = (double)(v->code - v->zero) * v->scale;
     float stored[512];
     qmatrix_decode_row(&session.model->tensors[at->tensor].stored, at->row, stored);

@@ -12,9 +12,9 @@
 #include "modelfile.h"
 #include "support.h"
 
-#include "../src/lab/lab.h"
-#include "../src/measure/clock.h"
-#include "../src/quant/recipe.h"
+#include "lab/lab.h"
+#include "base/clock.h"
+#include "quant/recipe.h"
 
 #include <math.h>
 #include <poll.h>

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/ops.h"
-#include "../src/quant/linear.h"
+#include "kernels/ops.h"
+#include "linalg/gram.h"
 #include "support.h"
 
 #include <math.h>

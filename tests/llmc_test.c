@@ -7,7 +7,7 @@
 
 #include "weightcheck.h"
 
-#include "../src/model/llmc.h"
+#include "formats/llmc.h"
 
 #include <stdlib.h>
 #include <string.h>

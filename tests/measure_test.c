@@ -6,18 +6,18 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/engine/context.h"
-#include "../src/engine/sampler.h"
-#include "../src/measure/bandwidth.h"
-#include "../src/measure/histogram.h"
-#include "../src/measure/quality.h"
-#include "../src/measure/speed.h"
-#include "../src/measure/quantile.h"
-#include "../src/quant/change.h"
-#include "../src/quant/recipe.h"
-#include "../src/quant/requant.h"
-#include "../kernels/escape.h"
-#include "../src/text/stream.h"
+#include "engine/context.h"
+#include "engine/sampler.h"
+#include "measure/bandwidth.h"
+#include "measure/histogram.h"
+#include "measure/quality.h"
+#include "measure/speed.h"
+#include "base/quantile.h"
+#include "quant/change.h"
+#include "quant/recipe.h"
+#include "quant/requant.h"
+#include "base/escape.h"
+#include "tokenizer/stream.h"
 #include "support.h"
 
 #include <float.h>
@@ -112,13 +112,13 @@ static void test_spread(void **state)
 {
     (void)state;
     double one[] = {3}, two[] = {4, 1}, five[] = {9, -1, 3, 100, 2}, same[] = {7, 7, 7, 7};
-    struct spread s = spread_of(one, 1);
+    struct stats s = stats_of(one, 1);
     assert_true(s.least == 3 && s.median == 3 && s.most == 3);
-    s = spread_of(two, 2);
+    s = stats_of(two, 2);
     assert_true(s.least == 1 && s.median == 2.5 && s.most == 4);
-    s = spread_of(five, 5);
+    s = stats_of(five, 5);
     assert_true(s.least == -1 && s.median == 3 && s.most == 100);
-    s = spread_of(same, 4);
+    s = stats_of(same, 4);
     assert_true(s.least == 7 && s.median == 7 && s.most == 7);
 }
 
@@ -164,10 +164,10 @@ static struct weights *requantized(const struct fixture *f, const char *text, st
         const struct role_info *role = &roles[f->model->tensors[t].role];
         if (!role->linear || !role->in_block)
             continue;
-        struct packed *p = requantize(f->model, t, &scheme, pool, NULL);
+        struct qtensor *p = requantize(f->model, t, &scheme, pool, NULL);
         assert_non_null(p);
         struct weights *next = weights_replace(set, p);
-        packed_unref(p);
+        qtensor_unref(p);
         weights_unref(set);
         set = next;
     }
@@ -588,8 +588,8 @@ static void test_quality_of_what_is_not_finite(void **state)
     int32_t text[N];
     random_tokens(16, text, N, untied.vocab);
     struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64, 0};
-    struct packed *norm = f.stored->layer[model_find(f.model, ROLE_OUTPUT_NORM, -1)];
-    struct packed copy = {.tensor = norm->tensor, .matrix = norm->matrix};
+    struct qtensor *norm = f.stored->layer[model_find(f.model, ROLE_OUTPUT_NORM, -1)];
+    struct qtensor copy = {.tensor = norm->tensor, .matrix = norm->matrix};
     float *values = make(norm->matrix.cols * sizeof *values);
     atomic_init(&copy.refs, 1);
     for (size_t i = 0; i < norm->matrix.cols; i++)

@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/measure/quality.h"
-#include "../src/quant/quantization.h"
-#include "../src/quant/recipe.h"
-#include "../src/session.h"
+#include "measure/quality.h"
+#include "quant/quantization.h"
+#include "quant/recipe.h"
+#include "session/session.h"
 #include "support.h"
 
 #include <stdlib.h>

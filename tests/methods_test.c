@@ -6,18 +6,18 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/dispatch.h"
-#include "../src/engine/product.h"
-#include "../src/engine/walk.h"
-#include "../src/model/outliers.h"
-#include "../src/quant/calibration.h"
-#include "../src/quant/clip.h"
-#include "../src/quant/llmint8.h"
-#include "../src/quant/quantization.h"
-#include "../src/quant/recipe.h"
-#include "../src/quant/requant.h"
-#include "../src/quant/scaling.h"
-#include "../src/quant/static_range.h"
+#include "kernels/dispatch.h"
+#include "engine/product.h"
+#include "engine/layerwise.h"
+#include "model/outliers.h"
+#include "quant/calibration.h"
+#include "kernels/clip.h"
+#include "quant/llmint8.h"
+#include "quant/quantization.h"
+#include "quant/recipe.h"
+#include "quant/requant.h"
+#include "quant/scaling.h"
+#include "quant/static_range.h"
 #include "support.h"
 
 #include <float.h>
@@ -168,7 +168,7 @@ struct seen {
     size_t tokens[64];
 };
 
-static void see(void *arg, const struct packed *w, const float *x, const float *y, size_t tokens)
+static void see(void *arg, const struct qtensor *w, const float *x, const float *y, size_t tokens)
 {
     struct seen *s = arg;
     size_t n = tokens * w->matrix.cols, had = s->tokens[w->tensor] * w->matrix.cols;
@@ -186,35 +186,35 @@ static void check_walk(const struct tiny *shape, size_t window)
     struct fixture f = open_fixture(shape);
     struct seen seen = {0};
     struct context *c = context_open(f.model, pool, window, NULL);
-    c->tap = (struct tap){TAP_ALL, see, &seen};
+    c->hook = (struct hook){HOOK_ALL, see, &seen};
     for (size_t at = 0; at < f.text.count; at += window) {
         size_t n = f.text.count - at < window ? f.text.count - at : window;
         c->length = 0;
         context_prefill(c, f.stored, f.text.tokens + at, n, NULL);
     }
-    struct walk *w = walk_open(f.model, pool, f.text.tokens, f.text.count, window, NULL);
+    struct layerwise_pass *w = layerwise_open(f.model, pool, f.text.tokens, f.text.count, window, NULL);
     assert_non_null(w);
     size_t tensors = 0;
-    for (size_t site = 0; site < walk_sites(f.model); site++) {
-        int at_site[SITE_TENSORS];
+    for (size_t input_group = 0; input_group < layerwise_groups(f.model); input_group++) {
+        int at_site[INPUT_GROUP_TENSORS];
         for (bool arrived = false; !arrived;)
-            assert_true(walk_step(w, f.stored, 0, &arrived, NULL));
-        assert_int_equal(walk_site(w), site);
-        for (size_t n = walk_site_tensors(f.model, site, at_site); n > 0; n--) {
+            assert_true(layerwise_step(w, f.stored, 0, &arrived, NULL));
+        assert_int_equal(layerwise_group(w), input_group);
+        for (size_t n = layerwise_group_tensors(f.model, input_group, at_site); n > 0; n--) {
             int t = at_site[n - 1];
             size_t cols = f.model->tensors[t].stored.cols;
-            assert_int_equal(walk_site_of(f.model, t), site);
-            assert_int_equal(seen.tokens[t], site + 1 < walk_sites(f.model) ? f.text.count : 0);
+            assert_int_equal(layerwise_group_of(f.model, t), input_group);
+            assert_int_equal(seen.tokens[t], input_group + 1 < layerwise_groups(f.model) ? f.text.count : 0);
             for (size_t k = 0; k < seen.tokens[t]; k++)
-                assert_memory_equal(walk_input(w) + k * walk_stride(w), seen.inputs[t] + k * cols,
+                assert_memory_equal(layerwise_input(w) + k * layerwise_stride(w), seen.inputs[t] + k * cols,
                                     cols * sizeof(float));
             tensors++;
             free(seen.inputs[t]);
         }
     }
     assert_int_equal(tensors, 7 * f.model->hyper.layers + 1);
-    assert_int_equal(walk_site_of(f.model, model_find(f.model, ROLE_ATTN_NORM, 0)), -1);
-    walk_close(w);
+    assert_int_equal(layerwise_group_of(f.model, model_find(f.model, ROLE_ATTN_NORM, 0)), -1);
+    layerwise_close(w);
     context_close(c);
     close_fixture(&f);
 }
@@ -299,7 +299,7 @@ static double output_error(const struct layer *l, const struct qmatrix *m, size_
 }
 
 /* One layer on its own, with a factor of its inputs where the scheme is a GPTQ. */
-static struct packed *pack_layer(const struct layer *l, const struct scheme *s, const float *scale)
+static struct qtensor *pack_layer(const struct layer *l, const struct scheme *s, const float *scale)
 {
     struct model m = matrix_model(l->w, l->rows, l->cols);
     struct error error = {""};
@@ -324,14 +324,14 @@ static struct packed *pack_layer(const struct layer *l, const struct scheme *s, 
         fail_msg("%s", error.text);
     while (!requant_step(&job, pool, 0))
         continue;
-    struct packed *p = requant_take(&job);
+    struct qtensor *p = requant_take(&job);
     requant_end(&job);
     factor_free(&f);
     free_matrix_model(&m);
     return p;
 }
 
-static struct packed *pack_nearest(const struct layer *l, struct scheme s)
+static struct qtensor *pack_nearest(const struct layer *l, struct scheme s)
 {
     s.methods = (struct methods){0};
     return pack_layer(l, &s, NULL);
@@ -365,7 +365,7 @@ static void test_gptq_against_float64(void **state)
                              ? made_layer(vectors[i].rows, vectors[i].cols, vectors[i].tokens)
                              : real_layer(vectors[i].source, vectors[i].tokens);
         struct scheme s = parsed(vectors[i].scheme);
-        struct packed *p = pack_layer(&l, &s, NULL), *nearest = pack_nearest(&l, s);
+        struct qtensor *p = pack_layer(&l, &s, NULL), *nearest = pack_nearest(&l, s);
         double error = output_error(&l, &p->matrix, 0, l.rows);
         double rtn = output_error(&l, &nearest->matrix, 0, l.rows);
         fprintf(stderr, "%s, %s: output error %.6g, float64 %.6g; rounded %.6g\n", vectors[i].scheme,
@@ -374,8 +374,8 @@ static void test_gptq_against_float64(void **state)
         assert_true(fabs(error - vectors[i].error) <= 1e-3 * vectors[i].error);
         assert_true(fabs(rtn - vectors[i].nearest) <= 1e-5 * vectors[i].nearest);
         assert_int_equal(scales_digest(&p->matrix), vectors[i].scales);
-        packed_unref(p);
-        packed_unref(nearest);
+        qtensor_unref(p);
+        qtensor_unref(nearest);
         free_layer(&l);
     }
 }
@@ -395,14 +395,14 @@ static void test_gptq_is_never_worse_than_rounding(void **state)
         for (size_t i = 0; i < l.tokens * cols && n % 3 == 1; i++) /* nothing alike, some dead */
             l.x[i] = i % cols % 5 ? (float)random_normal(&seed) : 0;
         methods_remove(&nearest_on_same.methods, METHOD_GPTQ);
-        struct packed *p = pack_layer(&l, &s, NULL), *rtn = pack_layer(&l, &nearest_on_same, NULL);
+        struct qtensor *p = pack_layer(&l, &s, NULL), *rtn = pack_layer(&l, &nearest_on_same, NULL);
         for (size_t r = 0; r < rows; r++) {
             double error = output_error(&l, &p->matrix, r, r + 1);
             double rounded = output_error(&l, &rtn->matrix, r, r + 1);
             assert_true(error <= rounded * 1.0001 + 1e-9);
         }
-        packed_unref(p);
-        packed_unref(rtn);
+        qtensor_unref(p);
+        qtensor_unref(rtn);
         free_layer(&l);
     }
 }
@@ -415,13 +415,13 @@ static void test_gptq_of_a_dead_column(void **state)
     for (size_t t = 0; t < l.tokens; t++)
         l.x[t * 60 + 7] = 0;
     struct scheme s = parsed("int4:channel:gptq");
-    struct packed *p = pack_layer(&l, &s, NULL);
+    struct qtensor *p = pack_layer(&l, &s, NULL);
     for (size_t r = 0; r < 64; r++) {
         float w;
         qmatrix_decode(&p->matrix, r, 7, 1, &w);
         assert_true(w == 0);
     }
-    packed_unref(p);
+    qtensor_unref(p);
     free_layer(&l);
 }
 
@@ -435,10 +435,10 @@ static void test_gptq_with_input_scale(void **state)
     for (size_t c = 0; c < 96; c++)
         scale[c] = (float)exp(0.5 * random_normal(&seed));
     struct scheme gptq = parsed("int4:channel:gptq"), plain = parsed("int4:channel");
-    struct packed *p = pack_layer(&l, &gptq, scale), *rtn = pack_layer(&l, &plain, scale);
+    struct qtensor *p = pack_layer(&l, &gptq, scale), *rtn = pack_layer(&l, &plain, scale);
     assert_true(output_error(&l, &p->matrix, 0, 32) < 0.2 * output_error(&l, &rtn->matrix, 0, 32));
-    packed_unref(p);
-    packed_unref(rtn);
+    qtensor_unref(p);
+    qtensor_unref(rtn);
     free(scale);
     free_layer(&l);
 }
@@ -453,12 +453,12 @@ static void test_clip(void **state)
             l.w[i] = (float)(random_normal(&seed) * exp(random_normal(&seed)));
         static const char *const schemes[] = {"int4:channel:clip", "int4:g32:asym:clip", "int8:clip"};
         struct scheme s = parsed(schemes[n % 3]);
-        struct packed *p = pack_layer(&l, &s, NULL), *rtn = pack_nearest(&l, s);
+        struct qtensor *p = pack_layer(&l, &s, NULL), *rtn = pack_nearest(&l, s);
         assert_true(p->error.sum_e2 <= rtn->error.sum_e2);
         if (n % 3 == 0 && l.cols > 30)
             assert_true(p->error.sum_e2 < rtn->error.sum_e2);
-        packed_unref(p);
-        packed_unref(rtn);
+        qtensor_unref(p);
+        qtensor_unref(rtn);
         free_layer(&l);
     }
 }
@@ -476,19 +476,19 @@ static void test_clip_of_a_tensor(void **state)
         struct scheme s = parsed(schemes[n % 3]), plain = s;
         double least = (double)s.methods.value[PARAMETER_CLIP_LEAST], best = INFINITY;
         plain.methods = (struct methods){0};
-        struct packed *p = pack_layer(&l, &s, NULL), *rtn = pack_nearest(&l, plain);
+        struct qtensor *p = pack_layer(&l, &s, NULL), *rtn = pack_nearest(&l, plain);
         struct value_range whole = {0, 0};
         value_range_add(&whole, l.w, l.rows * l.cols);
         for (size_t trial = 0; trial < CLIP_TRIALS; trial++) {
-            struct grid grid = quantize_grid(&rtn->matrix, clip_range(whole, trial, least));
-            best = fmin(best, clip_error(&rtn->matrix, grid, l.w, l.rows * l.cols, NULL));
+            struct quant_params params = quantize_params(&rtn->matrix, clip_range(whole, trial, least));
+            best = fmin(best, clip_error(&rtn->matrix, params, l.w, l.rows * l.cols, NULL));
         }
         assert_true(p->error.sum_e2 <= rtn->error.sum_e2);
         if (!(fabs(p->error.sum_e2 - best) <= 1e-9 * best))
             fail_msg("%s of %zu x %zu: error %g, the least is %g", schemes[n % 3], l.rows, l.cols,
                      p->error.sum_e2, best);
-        packed_unref(p);
-        packed_unref(rtn);
+        qtensor_unref(p);
+        qtensor_unref(rtn);
         free_layer(&l);
     }
 }
@@ -511,11 +511,11 @@ static void test_input_scales_change_nothing_in_fp32(void **state)
     close_fixture(&f);
 }
 
-static struct site_stats stats_of(const float *x, size_t cols, size_t n)
+static struct input_stats stats_of(const float *x, size_t cols, size_t n)
 {
-    struct site_stats s;
+    struct input_stats s;
     struct error error = {""};
-    if (!site_stats_make(&s, pool, x, cols, cols, n, &error))
+    if (!input_stats_make(&s, pool, x, cols, cols, n, &error))
         fail_msg("%s", error.text);
     return s;
 }
@@ -530,7 +530,7 @@ static void test_trials_of_some_rows(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct layer l = made_layer(rows[i], COLS, TOKENS);
         struct model m = matrix_model(l.w, l.rows, l.cols);
-        struct site_stats stats = stats_of(l.x, COLS, TOKENS);
+        struct input_stats stats = stats_of(l.x, COLS, TOKENS);
         double loss[2];
         for (size_t k = 0; k < 2; k++) {
             struct scheme scheme = parsed(k ? "int4:g16:awq" : "fp32:awq");
@@ -545,7 +545,7 @@ static void test_trials_of_some_rows(void **state)
         }
         if (!(loss[0] <= 1e-10) || !(loss[1] > 1e-5 && loss[1] < 0.05))
             fail_msg("%zu rows: loss of fp32 %g, of int4 %g", rows[i], loss[0], loss[1]);
-        site_stats_free(&stats);
+        input_stats_free(&stats);
         free_matrix_model(&m);
         free_layer(&l);
     }
@@ -584,13 +584,13 @@ static void test_joint_search(void **state)
     const struct model *m = f.model;
     int a = model_find(m, ROLE_ATTN_Q, 0), b = model_find(m, ROLE_ATTN_V, 0);
     int gate = model_find(m, ROLE_FFN_GATE, 0), out = model_find(m, ROLE_ATTN_OUT, 0);
-    const struct intake *p = set->layer[a]->matrix.intake, *s = set->layer[b]->matrix.intake;
+    const struct input_transform *p = set->layer[a]->matrix.input_transform, *s = set->layer[b]->matrix.input_transform;
     assert_memory_equal(p->scale, s->scale, m->hyper.dim * sizeof(float));
-    assert_memory_not_equal(p->scale, set->layer[gate]->matrix.intake->scale, m->hyper.dim * sizeof(float));
+    assert_memory_not_equal(p->scale, set->layer[gate]->matrix.input_transform->scale, m->hyper.dim * sizeof(float));
     assert_true(product_alike(&set->layer[a]->matrix, &set->layer[b]->matrix));
     assert_false(product_alike(&set->layer[a]->matrix, &set->layer[gate]->matrix));
-    const struct found *found = &set->layer[a]->found, *other = &set->layer[out]->found;
-    assert_true(found->alpha == set->layer[b]->found.alpha);
+    const struct calibration_info *found = &set->layer[a]->calibration, *other = &set->layer[out]->calibration;
+    assert_true(found->alpha == set->layer[b]->calibration.alpha);
     assert_true(other->alpha >= 0 && other->alpha <= 1);
     assert_null(quantization_note(q, 0));
     quantization_close(q);
@@ -633,7 +633,7 @@ static void test_llmint8_between(void **state)
     size_t mixed = 0;
     for (size_t t = 0; t < f.model->tensor_count; t++) {
         const struct qmatrix *m = &set->layer[t]->matrix, *stored = &f.model->tensors[t].stored;
-        size_t outliers = m->intake ? m->intake->outliers : 0, plain;
+        size_t outliers = m->input_transform ? m->input_transform->outliers : 0, plain;
         if (m->scheme.stored)
             continue;
         assert_true(scheme_bytes(&m->scheme, m->rows, m->cols, &plain));
@@ -641,8 +641,8 @@ static void test_llmint8_between(void **state)
         mixed += outliers > 0 && outliers < m->cols;
         for (size_t i = 0; i < outliers; i++) {
             float back, w;
-            qmatrix_decode(m, 1, m->intake->columns[i], 1, &back);
-            qmatrix_decode(stored, 1, m->intake->columns[i], 1, &w);
+            qmatrix_decode(m, 1, m->input_transform->columns[i], 1, &back);
+            qmatrix_decode(stored, 1, m->input_transform->columns[i], 1, &w);
             assert_true(back == fp16_decode(fp16_encode(w)));
         }
     }
@@ -716,10 +716,10 @@ static void test_outliers_in_writing(void **state)
 
 /* ---- static ranges --------------------------------------------------------------------------- */
 
-static struct act_grid chosen(const char *scheme, const struct site_stats *s, const float *scale)
+static struct act_params chosen(const char *scheme, const struct input_stats *s, const float *scale)
 {
     struct scheme parsed_scheme = parsed(scheme);
-    struct act_grid g;
+    struct act_params g;
     assert_true(static_range_choose(&parsed_scheme, s, scale, &g, NULL));
     assert_true(g.scale > 0 && g.scale <= FLT_MAX && g.zero >= -128 && g.zero <= 127);
     return g;
@@ -736,7 +736,7 @@ static void test_static_ranges(void **state)
     for (size_t c = 0; c < COLS; c++)
         scale[c] = 2;
     x[5] = 50; /* one outlier */
-    struct site_stats s = stats_of(x, COLS, N);
+    struct input_stats s = stats_of(x, COLS, N);
     double whole = (double)chosen("int8/int8.static", &s, NULL).scale;
     assert_true(fabs(whole * 127 - 50) < 1e-4);
     assert_true(fabs((double)chosen("int8/int8.static", &s, scale).scale * 127 - 25) < 1e-4);
@@ -746,10 +746,10 @@ static void test_static_ranges(void **state)
     double mse = (double)chosen("int8/int8.static.mse", &s, NULL).scale;
     double kl = (double)chosen("int8/int8.static.kl", &s, NULL).scale;
     assert_true(mse <= whole && kl < 0.5 * whole);
-    struct act_grid asym = chosen("int8/int8.static.asym", &s, NULL);
+    struct act_params asym = chosen("int8/int8.static.asym", &s, NULL);
     assert_true(asym.zero < -90); /* nearly all of the range is above 0 */
     assert_true(chosen("int8/int8.static.percentile.asym", &s, NULL).zero > -30);
-    site_stats_free(&s);
+    input_stats_free(&s);
 
     memset(x, 0, sizeof x); /* nothing at all */
     s = stats_of(x, COLS, N);
@@ -757,7 +757,7 @@ static void test_static_ranges(void **state)
                                           "int8/int8.static.mse", "fp8/fp8.static.percentile"};
     for (size_t i = 0; i < 4; i++)
         assert_true(chosen(schemes[i], &s, NULL).scale == 1);
-    site_stats_free(&s);
+    input_stats_free(&s);
 }
 
 static void test_static_scales_are_used(void **state)
@@ -769,7 +769,7 @@ static void test_static_scales_are_used(void **state)
     for (size_t i = 0; i < 4; i++) {
         struct weights *set = quantized(&f, schemes[i], NULL);
         int t = model_find(f.model, ROLE_FFN_DOWN, 1);
-        assert_true(set->layer[t]->matrix.intake->act_scale > 0);
+        assert_true(set->layer[t]->matrix.input_transform->act_scale > 0);
         double distance = set_distance(&f, set);
         weights_unref(set);
         fprintf(stderr, "%s: %.3g\n", schemes[i], distance);
@@ -784,13 +784,13 @@ static void test_statistics(void **state)
 {
     (void)state;
     float x[] = {1, -2, 0, 3, 4, 0, NAN, 1, 1, -5, INFINITY, 0, -1, 0.5f, 0};
-    struct site_stats s = stats_of(x, 3, 5);
+    struct input_stats s = stats_of(x, 3, 5);
     assert_int_equal(s.tokens, 3);
     assert_int_equal(s.odd, 2);
     assert_int_equal(s.samples, 3);
     assert_true(s.least[0] == -1 && s.most[0] == 3 && s.least[1] == -2 && s.most[1] == 4);
-    assert_true(site_largest(&s, 2) == 0 && site_mean(&s, 2) == 0);
-    assert_true(fabs(site_mean(&s, 0) - 5.0 / 3) < 1e-12);
+    assert_true(input_largest(&s, 2) == 0 && input_mean(&s, 2) == 0);
+    assert_true(fabs(input_mean(&s, 0) - 5.0 / 3) < 1e-12);
     assert_true(fabs(s.sum_squares[1] - 20.25) < 1e-12);
     assert_memory_equal(s.sample + 6, x + 12, 3 * sizeof *x);
     uint32_t columns[3];
@@ -798,7 +798,7 @@ static void test_statistics(void **state)
     assert_int_equal(columns[0], 1);
     assert_int_equal(outlier_columns(&s, 0, columns), 3);
     assert_int_equal(outlier_columns(&s, INFINITY, columns), 0);
-    site_stats_free(&s);
+    input_stats_free(&s);
 }
 
 static void assert_finite_set(const struct fixture *f, const struct weights *set)
@@ -929,7 +929,7 @@ static void test_weights_that_are_not_finite(void **state)
     struct scheme s = parsed("int4:channel:gptq");
     l.w[3 * 70 + 5] = NAN;
     l.w[17 * 70 + 9] = INFINITY;
-    struct packed *p = pack_layer(&l, &s, NULL), *whole = pack_layer(&sane, &s, NULL);
+    struct qtensor *p = pack_layer(&l, &s, NULL), *whole = pack_layer(&sane, &s, NULL);
     float a[70], b[70];
     for (size_t r = 0; r < 20; r++) {
         qmatrix_decode_row(&p->matrix, r, a);
@@ -937,8 +937,8 @@ static void test_weights_that_are_not_finite(void **state)
         for (size_t c = 0; c < 70; c++)
             assert_true(isfinite(a[c]) && (r == 3 || r == 17 || a[c] == b[c]));
     }
-    packed_unref(p);
-    packed_unref(whole);
+    qtensor_unref(p);
+    qtensor_unref(whole);
     free_layer(&l);
     free_layer(&sane);
 }
@@ -985,8 +985,8 @@ static void test_plans_that_cannot_be(void **state)
     plan.text = NULL;
     assert_null(quantization_open(&plan, &error));
     assert_non_null(strstr(error.text, "no text to calibrate on"));
-    struct packed *p = requantize(f.model, 2, &schemes[2], pool, &error);
-    packed_unref(p);
+    struct qtensor *p = requantize(f.model, 2, &schemes[2], pool, &error);
+    qtensor_unref(p);
     assert_null(requantize(f.model, model_find(f.model, ROLE_ATTN_Q, 0),
                            &schemes[model_find(f.model, ROLE_ATTN_Q, 0)], pool, &error));
     assert_non_null(strstr(error.text, "needs calibration"));

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/session.h"
+#include "session/session.h"
 #include "gguffile.h"
 #include "support.h"
 #include "weightcheck.h"

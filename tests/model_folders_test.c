@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/engine/context.h"
-#include "../src/model/model.h"
-#include "../src/model/safetensors.h"
+#include "engine/context.h"
+#include "model/model.h"
+#include "formats/safetensors.h"
 #include "modelfile.h"
 #include "support.h"
 #include "weightcheck.h"

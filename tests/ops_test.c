@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/dispatch.h"
-#include "../kernels/ops.h"
+#include "kernels/dispatch.h"
+#include "kernels/ops.h"
 #include "support.h"
 
 #include <float.h>

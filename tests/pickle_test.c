@@ -8,8 +8,8 @@
 #include "weightcheck.h"
 #include "weightfile.h"
 
-#include "../src/model/pickle.h"
-#include "../src/model/unpickle.h"
+#include "formats/pickle.h"
+#include "formats/unpickle.h"
 
 #include <stdio.h>
 #include <stdlib.h>

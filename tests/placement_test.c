@@ -1,9 +1,9 @@
 /* Where threads are put: simulated machines, restricted ones, quotas of control groups, what -t
  * refuses. Every machine is looked at in a child process, because it is read once. */
-#include "../src/engine/cgroup.h"
-#include "../src/engine/memory.h"
-#include "../src/engine/pool.h"
-#include "../src/measure/topology.h"
+#include "sys/cgroup.h"
+#include "sys/memory.h"
+#include "sys/pool.h"
+#include "sys/topology.h"
 #include "support.h"
 
 #include <math.h>

@@ -1,9 +1,9 @@
 /* The thread pool: every item once, shares kept, a held-up thread costs one chunk, nested calls, many
  * short tasks, sleeping and waking, a busy machine. And memory in huge pages. */
-#include "../kernels/pages.h"
-#include "../src/engine/pool.h"
-#include "../src/measure/clock.h"
-#include "../src/measure/topology.h"
+#include "base/pages.h"
+#include "sys/pool.h"
+#include "base/clock.h"
+#include "sys/topology.h"
 #include "support.h"
 
 #include <pthread.h>

@@ -6,11 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/dispatch.h"
-#include "../src/model/synthetic.h"
-#include "../src/quant/qat.h"
-#include "../src/quant/quantization.h"
-#include "../src/quant/recipe.h"
+#include "kernels/dispatch.h"
+#include "model/synthetic.h"
+#include "quant/qat.h"
+#include "quant/quantization.h"
+#include "quant/recipe.h"
 #include "support.h"
 
 #include <math.h>
@@ -164,11 +164,11 @@ static void test_set(void **state)
                 qmatrix_decode_row(m, row, back);
                 for (size_t g = 0, c = 0; c < m->cols; g++, c += m->group) {
                     bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
-                    struct grid grid = r.grids[whole ? 0 : row * m->groups + g];
-                    assert_true(qmatrix_scale(m, row, g) == grid.scale && qmatrix_zero(m, row, g) == grid.zero);
+                    struct quant_params params = r.grids[whole ? 0 : row * m->groups + g];
+                    assert_true(qmatrix_scale(m, row, g) == params.scale && qmatrix_zero(m, row, g) == params.zero);
                     size_t n = m->cols - c < m->group ? m->cols - c : m->group;
                     if (dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER) {
-                        quantize_values(m, grid, r.weights + row * m->cols + c, n, expected + c);
+                        quantize_values(m, params, r.weights + row * m->cols + c, n, expected + c);
                         assert_memory_equal(back + c, expected + c, n * sizeof *back);
                     }
                 }

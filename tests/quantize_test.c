@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/quantize.h"
-#include "../src/quant/requant.h"
+#include "kernels/quantize.h"
+#include "quant/requant.h"
 #include "support.h"
 
 #include <math.h>
@@ -424,7 +424,7 @@ static bool same_matrix(const struct qmatrix *a, const struct qmatrix *b)
     return same;
 }
 
-static void assert_same_packed(const struct packed *a, const struct packed *b)
+static void assert_same_packed(const struct qtensor *a, const struct qtensor *b)
 {
     const struct weight_error *x = &a->error, *y = &b->error;
     assert_true(same_matrix(&a->matrix, &b->matrix));
@@ -443,7 +443,7 @@ static void assert_near(double a, double b, double relative)
 }
 
 /* The figures against sums in double, made here. */
-static void check_error_figures(const struct packed *p, const float *values)
+static void check_error_figures(const struct qtensor *p, const float *values)
 {
     const struct qmatrix *m = &p->matrix;
     const struct weight_error *e = &p->error;
@@ -495,10 +495,10 @@ static void test_requantize_any_number_of_threads(void **state)
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         struct scheme s;
         assert_true(scheme_parse(schemes[i], &s, NULL));
-        struct packed *first = NULL;
+        struct qtensor *first = NULL;
         for (int threads = 1; threads <= 3; threads++) {
             struct pool *pool = pool_create(threads, NULL);
-            struct packed *p = requantize(&model, 0, &s, pool, NULL);
+            struct qtensor *p = requantize(&model, 0, &s, pool, NULL);
             assert_non_null(p);
             pool_destroy(pool);
             if (!first) {
@@ -510,9 +510,9 @@ static void test_requantize_any_number_of_threads(void **state)
                 continue;
             }
             assert_same_packed(p, first);
-            packed_unref(p);
+            qtensor_unref(p);
         }
-        packed_unref(first);
+        qtensor_unref(first);
     }
     free_matrix_model(&model);
     free(values);
@@ -530,7 +530,7 @@ static void test_requantize_in_slices(void **state)
         struct scheme s;
         struct requant job;
         assert_true(scheme_parse(schemes[i], &s, NULL));
-        struct packed *whole = requantize(&model, 0, &s, pool, NULL);
+        struct qtensor *whole = requantize(&model, 0, &s, pool, NULL);
         assert_true(requant_begin(&job, &model, 0, &s, pool, NULL));
         assert_true(requant_fraction(&job) == 0);
         double before = 0;
@@ -541,11 +541,11 @@ static void test_requantize_in_slices(void **state)
         }
         assert_true(requant_fraction(&job) == 1);
         assert_true(steps >= (i == 0 ? 5 : 3));
-        struct packed *sliced = requant_take(&job);
+        struct qtensor *sliced = requant_take(&job);
         requant_end(&job);
         assert_same_packed(sliced, whole);
-        packed_unref(sliced);
-        packed_unref(whole);
+        qtensor_unref(sliced);
+        qtensor_unref(whole);
         assert_true(requant_begin(&job, &model, 0, &s, pool, NULL));
         assert_false(requant_step(&job, pool, 0));
         requant_end(&job); /* given up half way: nothing may leak */
@@ -566,10 +566,10 @@ static void test_requantize_small_and_odd(void **state)
         struct model model = matrix_model(values, rows, cols);
         for (int t = 0; t < DTYPE_COUNT; t++) {
             struct scheme s = scheme_default((enum dtype)t);
-            struct packed *p = requantize(&model, 0, &s, pool, NULL);
+            struct qtensor *p = requantize(&model, 0, &s, pool, NULL);
             assert_non_null(p);
             check_error_figures(p, values);
-            packed_unref(p);
+            qtensor_unref(p);
         }
         free_matrix_model(&model);
         free(values);
@@ -585,18 +585,18 @@ static void test_exact(void **state)
     struct pool *pool = pool_create(1, NULL);
     struct model model = matrix_model(same, 2, 4);
     struct scheme fp16 = scheme_default(DTYPE_FP16), int8 = scheme_default(DTYPE_INT8);
-    struct packed *p = requantize(&model, 0, &fp16, pool, NULL);
+    struct qtensor *p = requantize(&model, 0, &fp16, pool, NULL);
     assert_true(p->error.exact);
     assert_true(isinf(weight_error_sqnr_db(&p->error)));
-    packed_unref(p);
+    qtensor_unref(p);
     p = requantize(&model, 0, &int8, pool, NULL);
     assert_false(p->error.exact);
-    packed_unref(p);
+    qtensor_unref(p);
     free_matrix_model(&model);
     model = matrix_model(odd, 2, 4);
     p = requantize(&model, 0, &int8, pool, NULL);
     bool exact = p->error.exact;
-    packed_unref(p);
+    qtensor_unref(p);
     free_matrix_model(&model);
     pool_destroy(pool);
     assert_false(exact);

@@ -10,11 +10,11 @@
 #include "support.h"
 #include "modelfile.h"
 
-#include "../src/lab/lab.h"
-#include "../src/measure/clock.h"
-#include "../src/measure/output_error.h"
-#include "../src/model/reference.h"
-#include "../src/quant/requant.h"
+#include "lab/lab.h"
+#include "base/clock.h"
+#include "measure/output_error.h"
+#include "model/reference.h"
+#include "quant/requant.h"
 
 #include <math.h>
 #include <poll.h>
@@ -263,7 +263,7 @@ static void assert_close(double found, double expected, double relative)
 }
 
 /* The errors of a matrix whose weights are v, row by row and together. */
-static void check_errors(const struct packed *p, const float *w, const float *v)
+static void check_errors(const struct qtensor *p, const float *w, const float *v)
 {
     size_t cols = p->matrix.cols;
     struct truth all = compare(w, v, p->matrix.rows * cols);
@@ -297,7 +297,7 @@ static void test_errors_of_stored_weights(void **state)
     struct session s = open_measured(codes, floats);
     size_t differing = 0;
     for (size_t t = 0; t < s.stored->count; t++) {
-        const struct packed *p = s.stored->layer[t];
+        const struct qtensor *p = s.stored->layer[t];
         assert_true(p->matrix.scheme.stored);
         assert_ptr_equal(p->matrix.codes, s.model->tensors[t].stored.codes);
         values_of(&floats_spec, s.model->tensors[t].name, w);
@@ -336,8 +336,8 @@ static void check_requantized(const struct session *s, const struct session *alo
     struct scheme scheme;
     struct error error = {""};
     assert_true(scheme_parse(text, &scheme, &error));
-    struct packed *p = requantize(s->model, t, &scheme, s->pool, &error);
-    struct packed *own = requantize(alone->model, t, &scheme, alone->pool, &error);
+    struct qtensor *p = requantize(s->model, t, &scheme, s->pool, &error);
+    struct qtensor *own = requantize(alone->model, t, &scheme, alone->pool, &error);
     assert_true(p && own && p->matrix.lines == own->matrix.lines);
     assert_memory_equal(p->matrix.codes, own->matrix.codes,
                         qmatrix_panels(&p->matrix) * p->matrix.lines * LINE_BYTES);
@@ -347,8 +347,8 @@ static void check_requantized(const struct session *s, const struct session *alo
     check_errors(p, w, v);
     values_of(&codes_spec, s->model->tensors[t].name, w);
     check_errors(own, w, v);
-    packed_unref(p);
-    packed_unref(own);
+    qtensor_unref(p);
+    qtensor_unref(own);
 }
 
 static void test_requantizing_measures_against_the_reference(void **state)
@@ -372,7 +372,7 @@ static void test_detail_is_against_the_reference(void **state)
     static float w[MOST_WEIGHTS], v[MOST_WEIGHTS];
     struct session s = open_measured(codes, floats);
     int t = model_find_name(s.model, "blk.0.attn_v");
-    struct packed *p = s.stored->layer[t];
+    struct qtensor *p = s.stored->layer[t];
     size_t cols = p->matrix.cols, n = p->matrix.rows * cols;
     values_of(&floats_spec, "blk.0.attn_v", w);
     values_of(&codes_spec, "blk.0.attn_v", v);
@@ -403,7 +403,7 @@ struct tapped {
     double y2, e2;
 };
 
-static void see(void *arg, const struct packed *p, const float *x, const float *y, size_t tokens)
+static void see(void *arg, const struct qtensor *p, const float *x, const float *y, size_t tokens)
 {
     struct tapped *c = arg;
     size_t rows = p->matrix.rows, cols = p->matrix.cols;
@@ -428,10 +428,10 @@ static void test_outputs_are_against_the_reference(void **state)
     struct tapped tapped = {.w = w};
     values_of(&floats_spec, "blk.1.attn_output", w);
     some_tokens(tokens, s.model->hyper.vocab);
-    assert_true(errors && output_errors(&s, s.stored, tokens, TOKENS, errors, &error));
+    assert_true(errors && output_errors(s.model, s.pool, s.stored, tokens, TOKENS, errors, &error));
     struct context *c = context_open(s.model, s.pool, TOKENS, &error);
     assert_non_null(c);
-    c->tap = (struct tap){t, see, &tapped};
+    c->hook = (struct hook){t, see, &tapped};
     context_prefill(c, s.stored, tokens, TOKENS, NULL);
     assert_close(output_error_sqnr_db(&errors[t]), 10 * log10(tapped.y2 / tapped.e2), 1e-4);
     assert_true(output_error_sqnr_db(&errors[t]) < 80);

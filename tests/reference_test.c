@@ -6,11 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/engine/context.h"
-#include "../src/engine/sampler.h"
-#include "../src/measure/quality.h"
-#include "../src/quant/requant.h"
-#include "../src/text/tokenizer.h"
+#include "engine/context.h"
+#include "engine/sampler.h"
+#include "measure/quality.h"
+#include "quant/requant.h"
+#include "tokenizer/tokenizer.h"
 #include "support.h"
 
 #include <math.h>
@@ -212,10 +212,10 @@ static struct weights *in_scheme(const struct study *s, const char *text)
         const struct role_info *role = &roles[s->model->tensors[t].role];
         if (!role->linear || !role->in_block)
             continue;
-        struct packed *p = requantize(s->model, t, &scheme, s->pool, NULL);
+        struct qtensor *p = requantize(s->model, t, &scheme, s->pool, NULL);
         assert_non_null(p);
         struct weights *next = weights_replace(set, p);
-        packed_unref(p);
+        qtensor_unref(p);
         weights_unref(set);
         set = next;
     }

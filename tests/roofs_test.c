@@ -1,13 +1,13 @@
 /* Roofs: what measuring promises, the file they are kept in and what is wrong with such files, rates in
  * writing, and the sweeps against a plain loop. */
-#include "../src/engine/memory.h"
-#include "../src/engine/weights.h"
-#include "../src/measure/clock.h"
-#include "../src/measure/known_roofs.h"
-#include "../src/measure/roofs_cache.h"
-#include "../src/measure/topology.h"
-#include "../src/model/synthetic.h"
-#include "../src/quant/recipe.h"
+#include "sys/memory.h"
+#include "engine/weights.h"
+#include "base/clock.h"
+#include "measure/known_roofs.h"
+#include "measure/roofs_cache.h"
+#include "sys/topology.h"
+#include "model/synthetic.h"
+#include "quant/recipe.h"
 #include "modelfile.h"
 #include "support.h"
 
@@ -301,7 +301,7 @@ enum { LEAST_PAIRS = 9, MOST_PAIRS = 180 };
 struct comparison {
     double sweep, loop;         /* the best of each, bytes a second */
     double ratios[MOST_PAIRS];  /* a sweep / the loop right after it */
-    struct spread ratio;
+    struct stats ratio;
     size_t pairs;
 };
 
@@ -314,7 +314,7 @@ static void compare(struct comparison *c, const struct bandwidth_probe *probe)
     c->loop = fmax(c->loop, loop);
     c->ratios[c->pairs++] = sweep / loop;
     memcpy(sorted, c->ratios, sizeof sorted);
-    c->ratio = spread_of(sorted, c->pairs);
+    c->ratio = stats_of(sorted, c->pairs);
 }
 
 static bool near_one(double ratio)

@@ -8,7 +8,7 @@
 #include "weightcheck.h"
 #include "weightfile.h"
 
-#include "../src/model/safetensors.h"
+#include "formats/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>

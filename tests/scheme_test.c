@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/matrix.h"
+#include "kernels/matrix.h"
 #include "support.h"
 
 #include <ctype.h>

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/matrix.h"
-#include "../kernels/stored.h"
+#include "kernels/matrix.h"
+#include "kernels/stored.h"
 #include "isas.h"
 #include "support.h"
 

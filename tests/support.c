@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "../kernels/dispatch.h"
+#include "kernels/dispatch.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
 #ifndef QTOP_TESTS_SUPPORT_H
 #define QTOP_TESTS_SUPPORT_H
 
-#include "../kernels/matrix.h"
-#include "../src/model/model.h"
+#include "kernels/matrix.h"
+#include "model/model.h"
 
 #include <stdio.h>
 

@@ -8,13 +8,13 @@
 
 #include "support.h"
 
-#include "../src/engine/hold.h"
-#include "../src/engine/memory.h"
-#include "../src/lab/lab.h"
-#include "../src/measure/quality.h"
-#include "../src/model/resident.h"
-#include "../src/quant/recipe.h"
-#include "../src/quant/requant.h"
+#include "engine/pin.h"
+#include "sys/memory.h"
+#include "lab/lab.h"
+#include "measure/quality.h"
+#include "model/resident.h"
+#include "quant/recipe.h"
+#include "quant/requant.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -67,7 +67,7 @@ static size_t made_bytes(const struct model *m)
 {
     size_t bytes = 0;
     for (int t = 0; t < (int)m->tensor_count; t++)
-        bytes += model_is_made(m, t) ? m->tensors[t].stored.bytes : 0;
+        bytes += model_on_demand(m, t) ? m->tensors[t].stored.bytes : 0;
     return bytes;
 }
 
@@ -160,7 +160,7 @@ static void test_dropped_when_nobody_needs_them(void **state)
     model_release(m, q);
     assert_true(all_zero(w));
     assert_int_equal(model_absent_bytes(m, q), w->bytes);
-    assert_false(model_is_made(m, norm)); /* small: always there */
+    assert_false(model_on_demand(m, norm)); /* small: always there */
     assert_false(all_zero(&m->tensors[norm].stored));
     model_close(m);
 }
@@ -265,7 +265,7 @@ static void test_logits(void **state)
 {
     (void)state;
     struct session s;
-    struct hold hold;
+    struct pin pin;
     open_session(&s, shape_find("smollm2-135m", &error));
     assert_null(s.tokenizer);
     size_t vocab = s.model->hyper.vocab;
@@ -273,7 +273,7 @@ static void test_logits(void **state)
     int32_t tokens[] = {1, 2000, 30000};
     struct context *c = context_open(s.model, s.pool, 3, &error);
     assert_non_null(c);
-    assert_true(hold_open(&hold, s.model, &error) && hold_set(&hold, s.stored, s.pool, &error));
+    assert_true(pin_open(&pin, s.model, &error) && pin_set(&pin, s.stored, s.pool, &error));
     context_prefill(c, s.stored, tokens, 3, logits);
     double sum = 0, squares = 0;
     for (size_t i = 0; i < vocab; i++) {
@@ -283,7 +283,7 @@ static void test_logits(void **state)
     double deviation = sqrt(squares / (double)vocab);
     if (!(fabs(sum / (double)vocab) <= 0.1 && deviation >= 1 && deviation <= 4))
         fail_msg("logits: mean %g, deviation %g", sum / (double)vocab, deviation);
-    hold_close(&hold);
+    pin_close(&pin);
     context_close(c);
     free(logits);
     session_close(&s);
@@ -308,21 +308,21 @@ static void test_packing_leaves_nothing(void **state)
     open_session(&s, &tiny);
     int t = model_find(s.model, ROLE_FFN_DOWN, 2);
     assert_true(scheme_parse("int4:g32", &scheme, &error));
-    struct packed *a = requantize(s.model, t, &scheme, s.pool, &error);
+    struct qtensor *a = requantize(s.model, t, &scheme, s.pool, &error);
     assert_int_equal(absent_bytes(s.model), made_bytes(s.model));
     assert_true(model_acquire(s.model, t, NULL, &error));
-    struct packed *b = requantize(s.model, t, &scheme, s.pool, &error);
+    struct qtensor *b = requantize(s.model, t, &scheme, s.pool, &error);
     assert_int_equal(model_absent_bytes(s.model, t), 0);
     assert_non_null(a);
     assert_non_null(b);
     assert_memory_equal(a->matrix.codes, b->matrix.codes, a->matrix.row_bytes * a->matrix.rows);
     assert_true(a->error.sum_e2 > 0 && a->error.sum_e2 == b->error.sum_e2);
-    packed_unref(a);
-    packed_unref(b);
+    qtensor_unref(a);
+    qtensor_unref(b);
     session_close(&s);
 }
 
-static struct detail *describe(const struct model *m, struct packed *p)
+static struct detail *describe(const struct model *m, struct qtensor *p)
 {
     struct detail_job job;
     assert_true(detail_begin(&job, m, p));

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/escape.h"
-#include "../src/text/vocabulary.h"
+#include "base/escape.h"
+#include "tokenizer/vocabulary.h"
 #include "gguffile.h"
 
 #include <jansson.h>

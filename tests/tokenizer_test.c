@@ -5,10 +5,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../src/measure/clock.h"
-#include "../src/text/lookup.h"
-#include "../src/text/matcher.h"
-#include "../src/text/vocabulary.h"
+#include "base/clock.h"
+#include "tokenizer/lookup.h"
+#include "tokenizer/matcher.h"
+#include "tokenizer/vocabulary.h"
 #include "modelfile.h"
 #include "support.h"
 

@@ -65,7 +65,7 @@ def digits():
     return pre_tokenizers.Digits(individual_digits=True)
 
 
-# By the first of the names in src/text/pretokenizers.c; the steps are those of a model's tokenizer.json.
+# By the first of the names in src/tokenizer/pretokenizers.c; the steps are those of a model's tokenizer.json.
 NAMED = {
     "gpt-2": [split(GPT2)],
     "llama-bpe": [split(LLAMA3)],

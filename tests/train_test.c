@@ -7,12 +7,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/dispatch.h"
-#include "../src/engine/context.h"
-#include "../src/train/adamw.h"
-#include "../src/train/fake.h"
-#include "../src/train/gradients.h"
-#include "../src/train/network.h"
+#include "kernels/dispatch.h"
+#include "engine/context.h"
+#include "train/adamw.h"
+#include "train/fake.h"
+#include "train/gradients.h"
+#include "train/network.h"
 #include "gradient_vectors.h"
 #include "modelfile.h"
 #include "support.h"
@@ -62,10 +62,10 @@ static void open_trial_of(struct trial *t, const char *name, bool gguf, struct p
     if (!t->model)
         fail_msg("%s", error.text);
     const struct model *m = t->model;
-    size_t half = hyper_turned(&m->hyper) / 2, vocab = m->hyper.vocab;
+    size_t half = rotary_dims(&m->hyper) / 2, vocab = m->hyper.vocab;
     t->cosines = make(LENGTH * half * sizeof(float));
     t->sines = make(LENGTH * half * sizeof(float));
-    rotations_make(m, LENGTH, t->cosines, t->sines);
+    rope_table_init(m, LENGTH, t->cosines, t->sines);
     if (!network_open(&t->net, m, threads, WINDOWS, LENGTH, t->cosines, t->sines, &error))
         fail_msg("%s", error.text);
     t->weights = calloc(m->tensor_count, sizeof *t->weights);
@@ -595,7 +595,7 @@ static void test_fake_forward(void **state)
         fake_forward(&f, w, out, pool);
         for (size_t r = 0; r < ROWS; r++) {
             for (size_t g = 0; g < m.groups; g++)
-                quantize_set_grid(&m, r, g, fake_grid(&f, f.grids == 1 ? 0 : r * m.groups + g));
+                quantize_set_params(&m, r, g, fake_params(&f, f.grids == 1 ? 0 : r * m.groups + g));
             quantize_row_on_grids(&m, r, w + r * COLS);
             qmatrix_decode_row(&m, r, back);
             assert_memory_equal(back, out + r * COLS, sizeof back);

@@ -1,7 +1,7 @@
 /* Keys and the mouse: every key on every screen, the help, many keys at once, what --readonly forbids, clicks. */
 #include "tuiwork.h"
 
-#include "../views/keys.h"
+#include "views/keys.h"
 
 #include <curses.h>
 

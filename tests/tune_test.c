@@ -9,10 +9,10 @@
 #include "modelfile.h"
 #include "support.h"
 
-#include "../src/quant/knapsack.h"
-#include "../src/quant/requant.h"
-#include "../src/quant/tune.h"
-#include "../src/session.h"
+#include "quant/knapsack.h"
+#include "quant/requant.h"
+#include "quant/tune.h"
+#include "session/session.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -238,7 +238,7 @@ static void test_reference(void **state)
     struct scheme crude;
     (void)state;
     assert_true(scheme_parse("int4:tensor", &crude, &error));
-    struct packed *p = requantize(session.model, model_find_name(session.model, "blk.0.ffn_down"), &crude,
+    struct qtensor *p = requantize(session.model, model_find_name(session.model, "blk.0.ffn_down"), &crude,
                                   session.pool, &error);
     struct weights *reference = weights_replace(session.stored, p);
     struct tune_plan plan = usual_plan((struct budget){.max_bits = 6});
@@ -250,7 +250,7 @@ static void test_reference(void **state)
     assert_true(best.quality.kl != evaluate(best.set));
     tune_close(job);
     weights_unref(reference);
-    packed_unref(p);
+    qtensor_unref(p);
 }
 
 static void test_bits_leave_embedding_and_head(void **state)

@@ -1,8 +1,8 @@
 /* Memory controllers: made-up trees of /sys for each kind of controller, malformed files among them, on
  * a made-up kernel; resctrl. */
-#include "../src/measure/resctrl.h"
-#include "../src/measure/sysfs.h"
-#include "../src/measure/uncore.h"
+#include "sys/resctrl.h"
+#include "sys/sysfs.h"
+#include "sys/uncore.h"
 #include "fakeperf.h"
 #include "support.h"
 

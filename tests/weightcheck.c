@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../kernels/escape.h"
+#include "base/escape.h"
 
 #include <stdio.h>
 #include <stdlib.h>

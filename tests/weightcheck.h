@@ -4,7 +4,7 @@
 
 #include "modelfile.h"
 
-#include "../src/model/catalog.h"
+#include "formats/catalog.h"
 
 /* The path of a file in tests/data/weights; the caller frees. */
 char *weights_path(const char *name);

@@ -8,8 +8,8 @@
 #include "weightcheck.h"
 #include "weightfile.h"
 
-#include "../src/model/pickle.h"
-#include "../src/model/zip.h"
+#include "formats/pickle.h"
+#include "formats/zip.h"
 
 #include <string.h>
 

@@ -3,9 +3,9 @@
 
 #include "batch.h"
 
-#include "../src/export/export.h"
-#include "../src/quant/recipe.h"
-#include "../src/quant/tune.h"
+#include "export/export.h"
+#include "quant/recipe.h"
+#include "quant/tune.h"
 
 #include <stdlib.h>
 #include <string.h>

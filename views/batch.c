@@ -1,10 +1,10 @@
 #include "batch.h"
 
-#include "../kernels/dispatch.h"
-#include "../src/measure/clock.h"
-#include "../src/measure/topology.h"
-#include "../src/quant/recipe.h"
-#include "../kernels/escape.h"
+#include "kernels/dispatch.h"
+#include "base/clock.h"
+#include "sys/topology.h"
+#include "quant/recipe.h"
+#include "base/escape.h"
 
 #include <errno.h>
 #include <math.h>
@@ -217,13 +217,13 @@ bool batch_pack(struct batch *b, struct error *error)
 {
     pool_bind_caller(b->session.pool); /* whoever packs runs the model too, on this thread */
     b->weights = session_weights(&b->session, b->schemes, error);
-    return b->weights && hold_open(&b->hold, b->session.model, error) &&
-           hold_set(&b->hold, b->weights, b->session.pool, error);
+    return b->weights && pin_open(&b->pin, b->session.model, error) &&
+           pin_set(&b->pin, b->weights, b->session.pool, error);
 }
 
 void batch_close(struct batch *b)
 {
-    hold_close(&b->hold);
+    pin_close(&b->pin);
     weights_unref(b->weights);
     free(b->schemes);
     free(b->path);

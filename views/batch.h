@@ -2,8 +2,8 @@
 #ifndef QTOP_BATCH_H
 #define QTOP_BATCH_H
 
-#include "../src/engine/hold.h"
-#include "../src/session.h"
+#include "engine/pin.h"
+#include "session/session.h"
 #include "options.h"
 
 #include <jansson.h>
@@ -27,7 +27,7 @@ struct batch {
     struct session session;
     struct scheme *schemes;   /* schemes_count */
     struct weights *weights;  /* packed accordingly; null until batch_pack */
-    struct hold hold;         /* of their stored weights, from batch_pack on */
+    struct pin pin;         /* of their stored weights, from batch_pack on */
     char *path;               /* of the built-in model */
     char scheme_text[256];    /* how the schemes are called in output */
     double opened;            /* clock_seconds then */

@@ -1,8 +1,8 @@
 /* qtop bench: how fast, what share of the read roof, and how schemes compare. */
 #include "batch.h"
 
-#include "../kernels/dispatch.h"
-#include "../src/measure/speed.h"
+#include "kernels/dispatch.h"
+#include "measure/speed.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -137,13 +137,13 @@ static bool add_sets(struct batch *b, const struct options *o, struct contest *c
 }
 
 /* Tokens and prompts of a sample that lasts, by how fast the first set is. */
-static bool choose_length(const struct batch *b, const struct contest *c, struct speed_plan *plan,
+static bool choose_length(const struct contest *c, struct speed_plan *plan,
                           struct error *error)
 {
     struct speed_plan quick = *plan;
     struct speed speed;
     quick.samples = 2;
-    if (!speed_measure(&b->session, c->sets[0], &quick, NULL, &speed, error))
+    if (!speed_measure(c->sets[0], &quick, NULL, &speed, error))
         return false;
     double tokens = SAMPLE_SECONDS * speed.decode.median;
     if (tokens > (double)plan->decode_tokens)
@@ -156,16 +156,20 @@ static bool measure(const struct batch *b, const struct options *o, struct conte
 {
     struct bandwidth_probe probe = {0};
     const struct weights *sets[MOST_COMPARED];
-    struct speed_plan plan = {.prompt_tokens = o->prompt_tokens ? (size_t)o->prompt_tokens : 64,
+    struct speed_plan plan = {.model = b->session.model,
+                              .pool = b->session.pool,
+                              .context = b->session.context,
+                              .start = session_start(&b->session),
+                              .prompt_tokens = o->prompt_tokens ? (size_t)o->prompt_tokens : 64,
                               .decode_tokens = o->given_tokens ? (size_t)o->tokens : 32,
                               .samples = ROUNDS,
                               .most_samples = c->count > 1 ? MOST_ROUNDS : 0,
                               .batch = o->batch ? (size_t)o->batch : 1};
     for (size_t i = 0; i < c->count; i++)
         sets[i] = c->sets[i];
-    bool ok = c->count == 1 || o->given_tokens || choose_length(b, c, &plan, error);
+    bool ok = c->count == 1 || o->given_tokens || choose_length(c, &plan, error);
     ok = ok && bandwidth_open(&probe, b->session.pool, error) &&
-         speed_compare(&b->session, sets, c->count, &plan, &probe, c->speed, error);
+         speed_compare(sets, c->count, &plan, &probe, c->speed, error);
     bandwidth_close(&probe);
     return ok;
 }

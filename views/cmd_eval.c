@@ -1,7 +1,7 @@
 /* qtop eval: perplexity, KL divergence and top-1 agreement against the reference. */
 #include "batch.h"
 
-#include "../src/measure/depth.h"
+#include "measure/depth.h"
 
 #include <math.h>
 #include <stdlib.h>

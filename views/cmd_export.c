@@ -1,8 +1,8 @@
 /* qtop export: the quantized model as a file for other engines. */
 #include "batch.h"
 
-#include "../src/export/export.h"
-#include "../src/measure/clock.h"
+#include "export/export.h"
+#include "base/clock.h"
 
 #include <signal.h>
 #include <string.h>

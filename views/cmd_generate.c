@@ -1,10 +1,10 @@
 /* qtop generate: text to standard output, speed to standard error. */
 #include "batch.h"
 
-#include "../src/engine/sampler.h"
-#include "../src/measure/clock.h"
-#include "../kernels/escape.h"
-#include "../src/text/stream.h"
+#include "engine/sampler.h"
+#include "base/clock.h"
+#include "base/escape.h"
+#include "tokenizer/stream.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* qtop inspect: every layer's shape, scheme, bytes and errors. */
 #include "batch.h"
 
-#include "../src/measure/output_error.h"
-#include "../src/measure/sensitivity.h"
-#include "../src/measure/weight_stats.h"
-#include "../src/quant/recipe.h"
+#include "measure/output_error.h"
+#include "measure/sensitivity.h"
+#include "measure/weight_stats.h"
+#include "quant/recipe.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -88,13 +88,13 @@ static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_st
 }
 
 /* What the methods found on the calibration text. */
-static void add_found(json_t *j, const struct packed *p)
+static void add_found(json_t *j, const struct qtensor *p)
 {
     const struct methods *methods = &p->matrix.scheme.methods;
-    const struct found *f = &p->found;
+    const struct calibration_info *f = &p->calibration;
     bool gptq = !p->matrix.scheme.stored && methods_have(methods, METHOD_GPTQ);
     bool split = !p->matrix.scheme.stored && methods_have(methods, METHOD_LLMINT8);
-    json_add(j, "alpha", f->alpha, p->matrix.intake && p->matrix.intake->scale ? NULL : "no input scale");
+    json_add(j, "alpha", f->alpha, p->matrix.input_transform && p->matrix.input_transform->scale ? NULL : "no input scale");
     json_add(j, "damp", f->damp, gptq && f->damp > 0 ? NULL : "no factor of a Hessian");
     json_add(j, "rounded_rows", (double)f->rounded, gptq ? NULL : "no GPTQ");
     json_add(j, "outlier_columns", (double)f->outliers, split ? NULL : "no LLM.int8()");
@@ -104,7 +104,7 @@ static void report_json(const struct batch *b, int tensor, const struct measured
                         const struct options *o)
 {
     const struct tensor *t = &b->session.model->tensors[tensor];
-    const struct packed *p = b->weights->layer[tensor];
+    const struct qtensor *p = b->weights->layer[tensor];
     const struct output_error *e = &measured->outputs[tensor];
     const struct weight_stats *stats = &measured->weights[tensor];
     const char *guidance = guidance_name(tensor_advice(b->session.model, tensor).guidance);
@@ -185,7 +185,7 @@ static void report_text(const struct batch *b, int tensor, const struct measured
                         const struct widths *w)
 {
     const struct model *model = b->session.model;
-    const struct packed *p = b->weights->layer[tensor];
+    const struct qtensor *p = b->weights->layer[tensor];
     const struct qmatrix *m = &p->matrix;
     char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16], last[320], alone[16] = "";
     format_shape(shape, m);
@@ -250,10 +250,10 @@ static bool measure_outputs(const struct batch *b, struct output_error *errors, 
     const struct session *s = &b->session;
     size_t n = s->context < OUTPUT_TOKENS ? s->context : OUTPUT_TOKENS;
     if (outputs_are_exact(s->model, b->weights))
-        return output_errors(s, b->weights, NULL, n, errors, error);
+        return output_errors(s->model, s->pool, b->weights, NULL, n, errors, error);
     struct tokens tokens = {0};
     bool ok = written_tokens(s, n, SELF_TEXT_EVALUATION_SEED, &tokens, error) &&
-              output_errors(s, b->weights, tokens.ids, tokens.count, errors, error);
+              output_errors(s->model, s->pool, b->weights, tokens.ids, tokens.count, errors, error);
     free(tokens.ids);
     return ok;
 }

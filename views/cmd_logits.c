@@ -2,7 +2,7 @@
  * model's own tokenizer puts it there. */
 #include "batch.h"
 
-#include "../src/output.h"
+#include "base/output.h"
 
 #include <errno.h>
 #include <stdlib.h>

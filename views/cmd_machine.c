@@ -2,8 +2,8 @@
 #include "batch.h"
 #include "machine.h"
 
-#include "../src/measure/counters.h"
-#include "../src/measure/uncore.h"
+#include "sys/counters.h"
+#include "sys/uncore.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* qtop plan: the size and speed table. Predicted tokens/s = read bandwidth / bytes per token. */
 #include "batch.h"
 
-#include "../src/engine/memory.h"
-#include "../src/measure/known_roofs.h"
-#include "../src/measure/speed.h"
-#include "../src/measure/topology.h"
-#include "../src/quant/recipe.h"
+#include "sys/memory.h"
+#include "measure/known_roofs.h"
+#include "measure/speed.h"
+#include "sys/topology.h"
+#include "quant/recipe.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -42,7 +42,9 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
                     struct row *row)
 {
     struct speed speed;
-    struct speed_plan plan = {.prompt_tokens = prompt, .decode_tokens = DECODE_TOKENS, .samples = SAMPLES,
+    struct session *s = &b->session;
+    struct speed_plan plan = {.model = s->model, .pool = s->pool, .context = s->context,
+                              .start = session_start(s), .prompt_tokens = prompt, .decode_tokens = DECODE_TOKENS, .samples = SAMPLES,
                               .batch = 1};
     row->measured = NAN;
     if (!run) {
@@ -52,7 +54,7 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
     if (!memory_check("this scheme", row->totals.size, &row->reason))
         return;
     struct weights *w = session_weights(&b->session, schemes, &row->reason);
-    if (w && speed_measure(&b->session, w, &plan, NULL, &speed, &row->reason))
+    if (w && speed_measure(w, &plan, NULL, &speed, &row->reason))
         row->measured = speed.decode.median;
     weights_unref(w);
 }
@@ -151,7 +153,7 @@ static void measure_here(struct batch *b, struct roof_pair *roof)
     for (size_t i = 0; i < 7; i++)
         sweeps[i] = bandwidth_sweep(&probe);
     bandwidth_close(&probe);
-    roof->here = spread_of(sweeps, 7).median;
+    roof->here = stats_of(sweeps, 7).median;
 }
 
 /* Every usual scheme, a line each. */

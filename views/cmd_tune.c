@@ -1,9 +1,9 @@
 /* qtop tune: a recipe that fits a budget. */
 #include "batch.h"
 
-#include "../src/output.h"
-#include "../src/quant/recipe.h"
-#include "../src/quant/tune.h"
+#include "base/output.h"
+#include "quant/recipe.h"
+#include "quant/tune.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include "batch.h"
 #include "canvas.h"
 
-#include "../src/measure/speed.h"
+#include "measure/speed.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -59,7 +59,7 @@ static struct metric rate_of(const struct snapshot *s)
     if (s->race.rounds < FEWEST_ROUNDS)
         return s->decode;
     memcpy(rates, s->race.rate, sizeof rates);
-    return metric_value(spread_of(rates, s->race.rounds).median);
+    return metric_value(stats_of(rates, s->race.rounds).median);
 }
 
 /* Of rounds, with its interval, where both were timed in the same ones; else, as ~, of what was seen while each was

@@ -5,7 +5,7 @@
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
-static void draw_figures(const struct tui *t, const struct packed *p, struct rect area)
+static void draw_figures(const struct tui *t, const struct qtensor *p, struct rect area)
 {
     const struct frame *f = t->frame;
     const struct tensor *x = &f->model->tensors[p->tensor];
@@ -43,7 +43,7 @@ static void draw_figures(const struct tui *t, const struct packed *p, struct rec
 /* ---- the number line ------------------------------------------------------------------------- */
 
 /* The written-out arithmetic of quantization on this weight. */
-static void draw_arithmetic(const struct packed *p, const struct weight_view *v, struct rect area)
+static void draw_arithmetic(const struct qtensor *p, const struct weight_view *v, struct rect area)
 {
     const struct scheme *s = &p->matrix.scheme;
     const struct dtype_info *type = &dtypes[s->weight];
@@ -126,7 +126,7 @@ static void draw_axis(const struct weight_view *v, struct rect area)
     }
 }
 
-static void draw_number_line(const struct tui *t, const struct packed *p, struct rect area)
+static void draw_number_line(const struct tui *t, const struct qtensor *p, struct rect area)
 {
     const struct weight_view *v = &t->frame->weight;
     if (!v->valid || v->tensor != p->tensor || area.rows < 2)
@@ -148,7 +148,7 @@ static void draw_number_line(const struct tui *t, const struct packed *p, struct
 /* ---- histograms ------------------------------------------------------------------------------ */
 
 /* SQNR of the rows (output channels), as a histogram. */
-static struct histogram row_histogram(const struct packed *p)
+static struct histogram row_histogram(const struct qtensor *p)
 {
     double low = INFINITY, high = -INFINITY;
     for (size_t r = 0; r < p->matrix.rows; r++) {
@@ -174,7 +174,7 @@ static void swap_cells(struct rect *cell, int a, int b, int c, int d)
     cell[d] = second;
 }
 
-static void draw_histograms(const struct tui *t, const struct packed *p, struct rect area)
+static void draw_histograms(const struct tui *t, const struct qtensor *p, struct rect area)
 {
     /* What fits, in this order. */
     enum { WEIGHTS, ERRORS, OUTPUTS, CHANNELS, SCALES, DEPTH, STEPS, X_RANGES, W_RANGES, CELLS };
@@ -197,7 +197,7 @@ static void draw_histograms(const struct tui *t, const struct packed *p, struct 
     layout_grid(area, CELLS, 3, 26, 4, cell);
     draw_histogram(cell[WEIGHTS], "weights: bars w, marks w'", &d->before, &d->after, log);
     error_draw_depth(f, cell[DEPTH]);
-    bool scaled = p->matrix.intake && p->matrix.intake->scale; /* then ranges come before channels and scales */
+    bool scaled = p->matrix.input_transform && p->matrix.input_transform->scale; /* then ranges come before channels and scales */
     if (scaled)
         swap_cells(cell, CHANNELS, X_RANGES, SCALES, W_RANGES);
     error_draw_ranges(f, p, cell[X_RANGES], cell[W_RANGES]);
@@ -235,7 +235,7 @@ void error_draw(struct tui *t, struct rect area)
                   "the KV cache holds no weights: what its datatype costs is KL and perplexity above");
         return;
     }
-    const struct packed *p = t->frame->set->layer[tensor];
+    const struct qtensor *p = t->frame->set->layer[tensor];
     int head = area.rows >= 4 ? 2 : 1, line = area.rows >= 10 ? 5 : area.rows - head;
     draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
     struct rect middle = {area.row + head, area.col, area.rows - head - line, area.cols};
@@ -263,7 +263,7 @@ bool error_act(struct tui *t, enum action a)
     int tensor = layers_current_tensor(t);
     if (tensor < 0 || tensor == kv_index(t->session->model))
         return layers_act(t, a);
-    const struct packed *p = t->frame->set->layer[tensor];
+    const struct qtensor *p = t->frame->set->layer[tensor];
     switch (a) {
     case ACTION_LEFT:
     case ACTION_RIGHT:

@@ -11,11 +11,11 @@ void error_draw_depth(const struct frame *frame, struct rect area);
 int error_draw_learning(const struct frame *frame, int tensor, struct rect area);
 
 /* error_methods.c: max |x| and max |w| of the columns, and what the input scale makes of them: x / s and w s. */
-void error_draw_ranges(const struct frame *frame, const struct packed *packed, struct rect x, struct rect w);
+void error_draw_ranges(const struct frame *frame, const struct qtensor *packed, struct rect x, struct rect w);
 
 /* Columns whose weights matter most, by mean |x|, and methods side by side on this layer. Both return the lines
  * that they took. */
-int error_draw_salient(const struct frame *frame, const struct packed *packed, struct rect area);
-int error_draw_comparison(const struct frame *frame, const struct packed *packed, struct rect area);
+int error_draw_salient(const struct frame *frame, const struct qtensor *packed, struct rect area);
+int error_draw_comparison(const struct frame *frame, const struct qtensor *packed, struct rect area);
 
 #endif

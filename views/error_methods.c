@@ -57,11 +57,11 @@ static void draw_ranges(struct rect area, const char *title, float *before, floa
 }
 
 /* max |x| and max |w| of the columns, and what the input scale makes of them: x / s and w s. */
-void error_draw_ranges(const struct frame *f, const struct packed *p, struct rect x, struct rect w)
+void error_draw_ranges(const struct frame *f, const struct qtensor *p, struct rect x, struct rect w)
 {
     const struct columns *c = f->columns;
     const struct qmatrix *m = &p->matrix;
-    bool scaled = m->intake && m->intake->scale;
+    bool scaled = m->input_transform && m->input_transform->scale;
     size_t n = m->cols;
     float *before = calloc(2 * n, sizeof *before), *after = before ? before + n : NULL;
     for (size_t i = 0; before && c && i < n; i++) {
@@ -80,7 +80,7 @@ void error_draw_ranges(const struct frame *f, const struct packed *p, struct rec
 }
 
 /* Columns whose weights matter most, by mean |x|. Returns the lines used. */
-int error_draw_salient(const struct frame *f, const struct packed *p, struct rect area)
+int error_draw_salient(const struct frame *f, const struct qtensor *p, struct rect area)
 {
     enum { SALIENT = 4 };
     size_t column[SALIENT], n;
@@ -93,7 +93,7 @@ int error_draw_salient(const struct frame *f, const struct packed *p, struct rec
         float scale = qmatrix_input_scale(&p->matrix, column[i]);
         col += draw_format(area.row, area.col + col, area.cols - col, STYLE_PLAIN, false, "  %zu %.3g", column[i],
                            mean);
-        if (p->matrix.intake && p->matrix.intake->scale)
+        if (p->matrix.input_transform && p->matrix.input_transform->scale)
             col += draw_format(area.row, area.col + col, area.cols - col, STYLE_DIM, false, " (scale %.3g)",
                                (double)scale);
     }
@@ -120,7 +120,7 @@ static void draw_method(const struct compared *c, bool here, const int *widths, 
         snprintf(cells[M_WEIGHTS], TABLE_CELL, isinf(c->weights_db) ? "exact" : "%.2f", c->weights_db);
         snprintf(cells[M_OUTPUT], TABLE_CELL, isinf(c->output_db) ? "exact" : "%.2f%s", c->output_db,
                  c->output_db >= best ? " best" : "");
-        found_text(&c->scheme.methods, &c->found, found, sizeof found);
+        found_text(&c->scheme.methods, &c->calibration, found, sizeof found);
         snprintf(cells[M_FOUND], TABLE_CELL, "  %s", found);
     } else {
         snprintf(cells[M_OUTPUT], TABLE_CELL, "...");
@@ -129,7 +129,7 @@ static void draw_method(const struct compared *c, bool here, const int *widths, 
 }
 
 /* What the methods round to, where the layer rounds to something else by now. Returns the lines that it took. */
-static int draw_compared(const struct comparison_frame *f, const struct packed *p, struct rect area)
+static int draw_compared(const struct comparison_frame *f, const struct qtensor *p, struct rect area)
 {
     char text[SCHEME_TEXT];
     struct scheme plain = f->of[0].scheme, now = p->matrix.scheme;
@@ -142,7 +142,7 @@ static int draw_compared(const struct comparison_frame *f, const struct packed *
 }
 
 /* Of the selected layer: a comparison of another one is not shown. Returns the lines that it took. */
-int error_draw_comparison(const struct frame *frame, const struct packed *p, struct rect area)
+int error_draw_comparison(const struct frame *frame, const struct qtensor *p, struct rect area)
 {
     const struct comparison_frame *f = frame->comparison;
     int widths[METHOD_COLUMNS], line = 0;

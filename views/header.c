@@ -1,8 +1,8 @@
 /* What every screen has above and below it: title, meters, tabs; the text, status and footer. */
 #include "tui.h"
 
-#include "../kernels/dispatch.h"
-#include "../src/measure/clock.h"
+#include "kernels/dispatch.h"
+#include "base/clock.h"
 #include "batch.h"
 
 #include <limits.h>
@@ -235,7 +235,7 @@ void header_draw(struct tui *t, const struct layout *l)
 
 /* ---- below the body -------------------------------------------------------------------------- */
 
-bool found_text(const struct methods *m, const struct found *found, char *out, size_t size)
+bool found_text(const struct methods *m, const struct calibration_info *found, char *out, size_t size)
 {
     size_t n = 0;
     *out = 0;
@@ -263,8 +263,8 @@ static void draw_layer_status(struct tui *t, int row, int tensor)
     char found[160], line[320];
     bool kv = tensor == kv_index(f->model);
     const char *name = layer_name(f->model, tensor);
-    const struct packed *p = kv ? NULL : f->set->layer[tensor];
-    if (p && found_text(&p->matrix.scheme.methods, &p->found, found, sizeof found))
+    const struct qtensor *p = kv ? NULL : f->set->layer[tensor];
+    if (p && found_text(&p->matrix.scheme.methods, &p->calibration, found, sizeof found))
         snprintf(line, sizeof line, "%s: %s", name, found);
     else
         snprintf(line, sizeof line, "%s: %s", name, tensor_advice(f->model, tensor).text);

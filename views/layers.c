@@ -74,7 +74,7 @@ static double row_key(const struct tui *t, const struct row *r)
 {
     if (r->tensor == kv_index(t->session->model))
         return kv_key(t);
-    const struct packed *p = t->frame->set->layer[r->tensor];
+    const struct qtensor *p = t->frame->set->layer[r->tensor];
     switch (t->sort) {
     case SORT_SIZE:
         return -(double)p->matrix.bytes;

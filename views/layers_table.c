@@ -56,7 +56,7 @@ struct sums {
 
 static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
 {
-    const struct packed *p = t->frame->set->layer[tensor];
+    const struct qtensor *p = t->frame->set->layer[tensor];
     s->bytes += p->matrix.bytes;
     s->timed |= t->frame->layers[tensor].seconds.valid;
     s->seconds += t->frame->layers[tensor].seconds.value;

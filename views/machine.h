@@ -2,9 +2,9 @@
 #ifndef QTOP_VIEWS_MACHINE_H
 #define QTOP_VIEWS_MACHINE_H
 
-#include "../src/engine/pool.h"
-#include "../src/measure/roofs_cache.h"
-#include "../src/measure/topology.h"
+#include "sys/pool.h"
+#include "measure/roofs_cache.h"
+#include "sys/topology.h"
 
 enum { MOST_COUNTERS = 32 };
 

@@ -1,9 +1,9 @@
 /* This machine in words: see machine.h. */
 #include "machine.h"
 
-#include "../src/engine/memory.h"
+#include "sys/memory.h"
 
-#include "../kernels/pages.h"
+#include "base/pages.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
 #ifndef QTOP_OPTIONS_H
 #define QTOP_OPTIONS_H
 
-#include "../kernels/error.h"
-#include "../src/measure/quality.h"
+#include "base/error.h"
+#include "measure/quality.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* What scripts read: JSON objects, a line each, and the same as CSV. */
 #include "batch.h"
 
-#include "../kernels/escape.h"
+#include "base/escape.h"
 
 #include <math.h>
 #include <string.h>

@@ -4,9 +4,9 @@
 #include "batch.h"
 #include "canvas.h"
 
-#include "../kernels/dispatch.h"
-#include "../src/measure/roofline.h"
-#include "../src/measure/topology.h"
+#include "kernels/dispatch.h"
+#include "measure/roofline.h"
+#include "sys/topology.h"
 
 #include <math.h>
 #include <string.h>
@@ -73,7 +73,7 @@ static void add_layer(const struct tui *t, struct points *p)
     int tensor = layers_current_tensor(t);
     if (tensor < 0 || tensor == kv_index(f->model) || !f->layers[tensor].seconds.valid)
         return;
-    const struct packed *w = f->set->layer[tensor];
+    const struct qtensor *w = f->set->layer[tensor];
     struct point *x = add(p, widgets_unicode() ? "○" : "o", work_of_tensor(w, f->layers[tensor].seconds.value), 1,
                           roofline_peak(isa_current(), &w->matrix.scheme), STYLE_STRONG);
     snprintf(x->name, sizeof x->name, "%s", layer_name(f->model, tensor));

@@ -1,7 +1,7 @@
 #include "settings.h"
 
-#include "../kernels/escape.h"
-#include "../src/output.h"
+#include "base/escape.h"
+#include "base/output.h"
 
 #include <errno.h>
 #include <fcntl.h>

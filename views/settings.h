@@ -3,7 +3,7 @@
 #ifndef QTOP_SETTINGS_H
 #define QTOP_SETTINGS_H
 
-#include "../kernels/error.h"
+#include "base/error.h"
 
 enum { SETTINGS_COLUMNS = 160, SETTINGS_SORT = 16 };
 

@@ -2,7 +2,7 @@
  * that were looked up before, and then kills the program as it would have died without us. */
 #include "tui.h"
 
-#include "../kernels/escape.h"
+#include "base/escape.h"
 
 #include <errno.h>
 #include <fcntl.h>

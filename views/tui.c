@@ -3,8 +3,8 @@
 
 #include "batch.h"
 
-#include "../src/measure/clock.h"
-#include "../kernels/escape.h"
+#include "base/clock.h"
+#include "base/escape.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 #include "widgets.h"
 
-#include "../kernels/escape.h"
+#include "base/escape.h"
 
 #include <langinfo.h>
 #include <limits.h>

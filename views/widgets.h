@@ -2,7 +2,7 @@
 #ifndef QTOP_WIDGETS_H
 #define QTOP_WIDGETS_H
 
-#include "../src/lab/frame.h"
+#include "lab/frame.h"
 #include "layout.h"
 
 #include <curses.h>

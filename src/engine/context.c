@@ -1,7 +1,7 @@
 #include "context.h"
 
-#include "../../kernels/dispatch.h"
-#include "memory.h"
+#include "kernels/dispatch.h"
+#include "sys/memory.h"
 #include "product.h"
 
 #include <math.h>
@@ -10,10 +10,10 @@
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-void rotations_make(const struct model *model, size_t positions, float *cosines, float *sines)
+void rope_table_init(const struct model *model, size_t positions, float *cosines, float *sines)
 {
     const struct hyper *h = &model->hyper;
-    size_t half = hyper_turned(h) / 2;
+    size_t half = rotary_dims(h) / 2;
     double magnitude = h->rope_magnitude > 0 ? (double)h->rope_magnitude : 1;
     for (size_t i = 0; i < half; i++) {
         double rate = pow(h->rope_base, -(double)i / (double)half);
@@ -71,7 +71,7 @@ static bool count_bytes(struct context *c, const struct kv_shape *shape, size_t 
     size_t cache, tables;
     *scratch = place_scratch(c, NULL) * sizeof(float);
     return kv_cache_bytes(shape, &cache) && cache <= SIZE_MAX / 4 &&
-           !__builtin_mul_overflow(hyper_turned(&c->model->hyper) / 2 * sizeof(float), c->capacity,
+           !__builtin_mul_overflow(rotary_dims(&c->model->hyper) / 2 * sizeof(float), c->capacity,
                                    rotations) &&
            !__builtin_mul_overflow(*rotations, 2, &tables) &&
            !__builtin_add_overflow(cache, tables, all) &&
@@ -104,7 +104,7 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         error_set(error, "not enough memory for a context");
         return NULL;
     }
-    *c = (struct context){.model = model, .pool = pool, .capacity = capacity, .tap.tensor = TAP_NONE};
+    *c = (struct context){.model = model, .pool = pool, .capacity = capacity, .hook.tensor = HOOK_NONE};
     c->chunk = capacity < CONTEXT_CHUNK ? larger(capacity, MOST_SEQUENCES) : CONTEXT_CHUNK;
     c->sequences = 1;
     size_t floats = attention_scratch(ATTENTION_TOKENS, h->heads / h->kv_heads, h->head_size);
@@ -114,7 +114,7 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         return NULL;
     }
     place_scratch(c, c->scratch);
-    rotations_make(model, capacity, c->cosines, c->sines);
+    rope_table_init(model, capacity, c->cosines, c->sines);
     return c;
 }
 

@@ -2,8 +2,8 @@
 #ifndef QTOP_CONTEXT_H
 #define QTOP_CONTEXT_H
 
-#include "../../kernels/ops.h"
-#include "pool.h"
+#include "kernels/ops.h"
+#include "sys/pool.h"
 #include "weights.h"
 
 /* Tokens in one pass at most; and in one that must end soon, or whose every logit is kept. */
@@ -14,12 +14,12 @@ enum { ATTENTION_TOKENS = 8 };
 
 enum { MOST_SEQUENCES = 64 };
 
-enum { TAP_NONE = -1, TAP_ALL = -2 };
+enum { HOOK_NONE = -1, HOOK_ALL = -2 };
 
 /* Sees the product of a tensor as it is computed: y = W x, x (tokens x cols), y (tokens x rows). */
-struct tap {
-    int tensor; /* or TAP_NONE, TAP_ALL */
-    void (*see)(void *arg, const struct packed *w, const float *x, const float *y, size_t tokens);
+struct hook {
+    int tensor; /* or HOOK_NONE, HOOK_ALL */
+    void (*see)(void *arg, const struct qtensor *w, const float *x, const float *y, size_t tokens);
     void *arg;
 };
 
@@ -32,7 +32,7 @@ struct context {
     struct kv_cache cache;
     struct kv_cache *others; /* of sequences beyond the first, see context_sequences */
     size_t sequences;
-    bool side_by_side;       /* the tokens under way belong to a sequence each */
+    bool batched;       /* the tokens under way belong to a sequence each */
     const struct operators *ops;
     float *cosines, *sines; /* capacity x rope_dims / 2 */
     float *scratch;    /* everything below points into it */
@@ -42,7 +42,7 @@ struct context {
     float *attention; /* attention_floats for each thread */
     size_t attention_floats;
     void *activations; /* scratch of activations_prepare */
-    struct tap tap;
+    struct hook hook;
     double *tensor_seconds; /* where not null, each tensor's time is added, and last attention's */
 };
 
@@ -60,7 +60,7 @@ bool context_change_kv(struct context *context, enum dtype kv, struct error *err
 void context_close(struct context *context);
 
 /* Cosines and sines by which rotary embeddings turn the first `positions` positions: positions x rope_dims / 2. */
-void rotations_make(const struct model *model, size_t positions, float *cosines, float *sines);
+void rope_table_init(const struct model *model, size_t positions, float *cosines, float *sines);
 
 enum logits { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL };
 

@@ -1,8 +1,8 @@
 /* The forward pass: see context.h. */
 #include "forward.h"
 
-#include "../../kernels/dispatch.h"
-#include "../measure/clock.h"
+#include "kernels/dispatch.h"
+#include "base/clock.h"
 #include "product.h"
 
 #include <math.h>
@@ -16,24 +16,24 @@ static const double ATTENTION_RATE = 5;
 
 static struct kv_cache *cache_of(struct context *c, size_t token)
 {
-    return c->side_by_side && token > 0 ? &c->others[token - 1] : &c->cache;
+    return c->batched && token > 0 ? &c->others[token - 1] : &c->cache;
 }
 
 static size_t position_of(const struct context *c, size_t token)
 {
-    return c->side_by_side ? c->length : c->length + token;
+    return c->batched ? c->length : c->length + token;
 }
 
 /* Tokens whose queries share a pass over one cache. */
 static size_t attention_tokens(const struct context *c)
 {
-    return c->side_by_side ? 1 : ATTENTION_TOKENS;
+    return c->batched ? 1 : ATTENTION_TOKENS;
 }
 
 /* ---- the forward pass ------------------------------------------------------------------------ */
 
 /* The tensor with a role in a block (-1: outside), or null. */
-static const struct packed *find(const struct context *c, const struct weights *w, enum role role,
+static const struct qtensor *find(const struct context *c, const struct weights *w, enum role role,
                                  int block)
 {
     int tensor = model_find(c->model, role, block);
@@ -41,7 +41,7 @@ static const struct packed *find(const struct context *c, const struct weights *
 }
 
 /* The bias of a tensor, whose role follows, or null. */
-static const struct packed *bias_of(const struct context *c, const struct weights *w, enum role role,
+static const struct qtensor *bias_of(const struct context *c, const struct weights *w, enum role role,
                                     int block)
 {
     enum role next = role + 1;
@@ -49,18 +49,18 @@ static const struct packed *bias_of(const struct context *c, const struct weight
 }
 
 /* y = W x for n tokens, on the packed codes. */
-static void multiply(struct context *c, const struct packed *w, const float *x, size_t n, float *y)
+static void multiply(struct context *c, const struct qtensor *w, const float *x, size_t n, float *y)
 {
     double begin = c->tensor_seconds ? clock_seconds() : 0;
     products_run(c->pool, c->activations, (const struct qmatrix *[]){&w->matrix}, 1, x, n, &y);
     if (c->tensor_seconds)
         c->tensor_seconds[w->tensor] += clock_seconds() - begin;
-    if (c->tap.tensor == w->tensor || c->tap.tensor == TAP_ALL)
-        c->tap.see(c->tap.arg, w, x, y, n);
+    if (c->hook.tensor == w->tensor || c->hook.tensor == HOOK_ALL)
+        c->hook.see(c->hook.arg, w, x, y, n);
 }
 
 /* x += a row of biases, for n tokens; nothing where the model has none. */
-static void add_bias(struct context *c, const struct packed *bias, float *x, size_t n)
+static void add_bias(struct context *c, const struct qtensor *bias, float *x, size_t n)
 {
     size_t rows = bias ? bias->matrix.cols : 0;
     if (!bias)
@@ -84,9 +84,9 @@ static void multiply_block(struct context *c, const struct weights *w, int block
                            const enum role *role, size_t count, const float *x, size_t n,
                            float *const y[])
 {
-    const struct packed *packed[MOST_TOGETHER];
+    const struct qtensor *packed[MOST_TOGETHER];
     const struct qmatrix *m[MOST_TOGETHER];
-    bool together = !c->tensor_seconds && c->tap.tensor == TAP_NONE;
+    bool together = !c->tensor_seconds && c->hook.tensor == HOOK_NONE;
     for (size_t i = 0; i < count; i++) {
         packed[i] = find(c, w, role[i], block);
         m[i] = &packed[i]->matrix;
@@ -106,7 +106,7 @@ static void normalize(struct context *c, const struct weights *w, enum role role
                       const float *x, size_t count, size_t n, float *out)
 {
     const struct hyper *h = &c->model->hyper;
-    const struct packed *bias = bias_of(c, w, role, block);
+    const struct qtensor *bias = bias_of(c, w, role, block);
     isa_current()->decode_row(&find(c, w, role, block)->matrix, 0, c->norm);
     if (bias)
         isa_current()->decode_row(&bias->matrix, 0, c->norm + n);
@@ -135,7 +135,7 @@ static void add_projected(struct context *c, const struct weights *w, enum role 
 }
 
 /* Takes n rows of fused outputs apart: columns first .. first + width - 1 of `all`. */
-static void take_apart(const struct context *c, size_t all, size_t first, size_t width, size_t n,
+static void split_fused(const struct context *c, size_t all, size_t first, size_t width, size_t n,
                        float *out)
 {
     for (size_t t = 0; t < n; t++)
@@ -175,10 +175,10 @@ static void attend_heads(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
-static void turn_heads(const struct context *c, float *x, size_t heads, size_t position)
+static void apply_rope(const struct context *c, float *x, size_t heads, size_t position)
 {
     const struct hyper *h = &c->model->hyper;
-    size_t n = hyper_turned(h);
+    size_t n = rotary_dims(h);
     const float *cosines = c->cosines + position * (n / 2), *sines = c->sines + position * (n / 2);
     for (size_t i = 0; i < heads && h->rope != ROPE_NONE; i++)
         (h->rope == ROPE_HALVES ? c->ops->rope_halves : c->ops->rope)(x + i * h->head_size, cosines,
@@ -192,8 +192,8 @@ static void append_positions(struct context *c, size_t layer, float *k, const fl
     size_t kv = h->kv_heads * h->head_size, q = h->heads * h->head_size;
     for (size_t t = 0; t < n; t++) {
         size_t at = position_of(c, t);
-        turn_heads(c, k + t * kv, h->kv_heads, at);
-        turn_heads(c, c->q + t * q, h->heads, at);
+        apply_rope(c, k + t * kv, h->kv_heads, at);
+        apply_rope(c, c->q + t * q, h->heads, at);
         kv_put(cache_of(c, t), layer, at, k + t * kv, v + t * kv);
     }
 }
@@ -222,9 +222,9 @@ static void project_heads(struct context *c, const struct weights *w, int block,
     size_t q = h->heads * h->head_size, kv = h->kv_heads * h->head_size, all = q + 2 * kv;
     if (has(c, ROLE_ATTN_QKV)) {
         multiply_role(c, w, ROLE_ATTN_QKV, block, c->normed, n, c->fused);
-        take_apart(c, all, 0, q, n, c->q);
-        take_apart(c, all, q, kv, n, k);
-        take_apart(c, all, q + kv, kv, n, v);
+        split_fused(c, all, 0, q, n, c->q);
+        split_fused(c, all, q, kv, n, k);
+        split_fused(c, all, q + kv, kv, n, v);
     } else {
         multiply_block(c, w, block, apart, 3, c->normed, n, (float *[]){c->q, k, v});
     }
@@ -280,8 +280,8 @@ void forward_ffn(struct context *c, const struct weights *w, int block, size_t n
     const struct hyper *h = &c->model->hyper;
     if (has(c, ROLE_FFN_GATE_UP)) {
         multiply(c, find(c, w, ROLE_FFN_GATE_UP, block), c->normed, n, c->fused);
-        take_apart(c, 2 * h->hidden, 0, h->hidden, n, c->gate);
-        take_apart(c, 2 * h->hidden, h->hidden, h->hidden, n, c->up);
+        split_fused(c, 2 * h->hidden, 0, h->hidden, n, c->gate);
+        split_fused(c, 2 * h->hidden, h->hidden, h->hidden, n, c->up);
     } else if (has(c, ROLE_FFN_GATE)) {
         multiply_block(c, w, block, gated, 2, c->normed, n, (float *[]){c->gate, c->up});
     } else {
@@ -306,7 +306,7 @@ void forward_embed(struct context *c, const struct weights *w, const int32_t *to
 {
     const struct hyper *h = &c->model->hyper;
     c->ops = operators_current();
-    const struct packed *positions = find(c, w, ROLE_POSITIONS, -1);
+    const struct qtensor *positions = find(c, w, ROLE_POSITIONS, -1);
     for (size_t t = 0; t < n; t++) {
         float *x = c->x + t * h->dim;
         isa_current()->decode_row(&w->layer[0]->matrix, (size_t)tokens[t], x);
@@ -342,7 +342,7 @@ void forward_half(struct context *c, const struct weights *w, size_t half, size_
 void forward_finish(struct context *c, const struct weights *w, size_t n, enum logits which, float *logits)
 {
     const struct hyper *h = &c->model->hyper;
-    c->length += c->side_by_side ? 1 : n;
+    c->length += c->batched ? 1 : n;
     if (which == LOGITS_NONE)
         return;
     size_t skip = which == LOGITS_LAST ? n - 1 : 0, count = n - skip;
@@ -363,9 +363,9 @@ void context_run(struct context *c, const struct weights *w, const int32_t *toke
 
 void context_step(struct context *c, const struct weights *w, const int32_t *tokens, float *logits)
 {
-    c->side_by_side = c->sequences > 1;
+    c->batched = c->sequences > 1;
     context_run(c, w, tokens, c->sequences, LOGITS_ALL, logits);
-    c->side_by_side = false;
+    c->batched = false;
 }
 
 void context_prefill(struct context *c, const struct weights *w, const int32_t *tokens, size_t n,

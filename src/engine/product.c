@@ -1,6 +1,6 @@
 #include "product.h"
 
-#include "../../kernels/dispatch.h"
+#include "kernels/dispatch.h"
 
 #include <string.h>
 
@@ -22,9 +22,9 @@ static bool is_blocks(const struct qmatrix *m)
     return dtypes[m->scheme.weight].kind == DTYPE_KIND_BLOCK;
 }
 
-static bool same_intake(const struct qmatrix *a, const struct qmatrix *b)
+static bool same_input_transform(const struct qmatrix *a, const struct qmatrix *b)
 {
-    const struct intake *p = a->intake, *q = b->intake;
+    const struct input_transform *p = a->input_transform, *q = b->input_transform;
     if (!p || !q)
         return p == q;
     return !p->outliers && !q->outliers && p->act_scale == q->act_scale && p->act_zero == q->act_zero &&
@@ -35,7 +35,7 @@ static bool same_intake(const struct qmatrix *a, const struct qmatrix *b)
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b)
 {
     return a->cols == b->cols && a->group == b->group && a->panels == b->panels &&
-           a->odd == b->odd && scheme_equal(&a->scheme, &b->scheme) && same_intake(a, b) &&
+           a->odd == b->odd && scheme_equal(&a->scheme, &b->scheme) && same_input_transform(a, b) &&
            (a->scheme.weight == b->scheme.weight || !(is_blocks(a) || is_blocks(b)));
 }
 
@@ -103,7 +103,7 @@ static void add_panels(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
-static void gather(const struct intake *in, const float *x, size_t cols, size_t n, float *out)
+static void gather(const struct input_transform *in, const float *x, size_t cols, size_t n, float *out)
 {
     for (size_t t = 0; t < n; t++)
         for (size_t i = 0; i < in->outliers; i++)
@@ -113,7 +113,7 @@ static void gather(const struct intake *in, const float *x, size_t cols, size_t 
 static void add_outliers(struct pool *pool, void *scratch, const struct qmatrix *m, const float *x,
                          size_t n, float *y)
 {
-    const struct intake *in = m->intake;
+    const struct input_transform *in = m->input_transform;
     for (size_t t = 0; t < n; t += OUTLIER_TOKENS) {
         size_t part = n - t < OUTLIER_TOKENS ? n - t : OUTLIER_TOKENS;
         struct outlier_product p = {.weights = in->weights, .y = y + t * m->rows};
@@ -154,6 +154,6 @@ void products_run(struct pool *pool, void *scratch, const struct qmatrix *const 
     else
         multiply_strips(&p, 0, strips, 0);
     for (size_t i = 0; i < count; i++)
-        if (m[i]->intake && m[i]->intake->outliers)
+        if (m[i]->input_transform && m[i]->input_transform->outliers)
             add_outliers(pool, scratch, m[i], x, n, y[i]);
 }

@@ -2,12 +2,12 @@
 #ifndef QTOP_PRODUCT_H
 #define QTOP_PRODUCT_H
 
-#include "../../kernels/matrix.h"
-#include "pool.h"
+#include "kernels/matrix.h"
+#include "sys/pool.h"
 
 enum { MOST_TOGETHER = 3 };
 
-/* Whether both can multiply columns that were prepared once: the same columns, scheme, layout and intake. */
+/* Whether both can multiply columns that were prepared once: the same columns, scheme, layout and input transform. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b);
 
 /* y[i] = m[i] x for x of n tokens (n x cols, y[i] n x rows), 1 to MOST_TOGETHER matrices that are

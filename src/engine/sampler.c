@@ -1,6 +1,6 @@
 #include "sampler.h"
 
-#include "../../kernels/ops.h"
+#include "kernels/ops.h"
 
 #include <stdlib.h>
 

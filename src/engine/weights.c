@@ -1,6 +1,6 @@
 #include "weights.h"
 
-#include "../model/resident.h"
+#include "model/resident.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,13 +10,13 @@ double weight_error_sqnr_db(const struct weight_error *e)
     return e->exact || e->sum_e2 == 0 ? INFINITY : 10 * log10(e->sum_w2 / e->sum_e2);
 }
 
-struct packed *packed_ref(struct packed *p)
+struct qtensor *qtensor_ref(struct qtensor *p)
 {
     atomic_fetch_add(&p->refs, 1);
     return p;
 }
 
-void packed_unref(struct packed *p)
+void qtensor_unref(struct qtensor *p)
 {
     if (!p || atomic_fetch_sub(&p->refs, 1) > 1)
         return;
@@ -25,9 +25,9 @@ void packed_unref(struct packed *p)
     free(p);
 }
 
-bool packed_is_made(const struct model *m, const struct packed *p)
+bool qtensor_on_demand(const struct model *m, const struct qtensor *p)
 {
-    return p->matrix.codes == m->tensors[p->tensor].stored.codes && model_is_made(m, p->tensor);
+    return p->matrix.codes == m->tensors[p->tensor].stored.codes && model_on_demand(m, p->tensor);
 }
 
 static struct weights *new_set(size_t count)
@@ -44,7 +44,7 @@ struct weights *weights_stored(const struct model *model)
 {
     struct weights *set = new_set(model->tensor_count);
     for (size_t i = 0; set && i < set->count; i++) {
-        struct packed *p = calloc(1, sizeof *p);
+        struct qtensor *p = calloc(1, sizeof *p);
         if (!p) {
             weights_unref(set);
             return NULL;
@@ -59,11 +59,11 @@ struct weights *weights_stored(const struct model *model)
     return set;
 }
 
-struct weights *weights_replace(const struct weights *old, struct packed *p)
+struct weights *weights_replace(const struct weights *old, struct qtensor *p)
 {
     struct weights *set = new_set(old->count);
     for (size_t i = 0; set && i < set->count; i++)
-        set->layer[i] = packed_ref((int)i == p->tensor ? p : old->layer[i]);
+        set->layer[i] = qtensor_ref((int)i == p->tensor ? p : old->layer[i]);
     if (set)
         set->kv = old->kv;
     return set;
@@ -73,7 +73,7 @@ struct weights *weights_with_kv(const struct weights *old, enum dtype kv)
 {
     struct weights *set = new_set(old->count);
     for (size_t i = 0; set && i < set->count; i++)
-        set->layer[i] = packed_ref(old->layer[i]);
+        set->layer[i] = qtensor_ref(old->layer[i]);
     if (set)
         set->kv = kv;
     return set;
@@ -107,7 +107,7 @@ void weights_unref(struct weights *set)
     if (!set || atomic_fetch_sub(&set->refs, 1) > 1)
         return;
     for (size_t i = 0; i < set->count; i++)
-        packed_unref(set->layer[i]);
+        qtensor_unref(set->layer[i]);
     free(set);
 }
 

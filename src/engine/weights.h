@@ -2,8 +2,8 @@
 #ifndef QTOP_WEIGHTS_H
 #define QTOP_WEIGHTS_H
 
-#include "../../kernels/kv.h"
-#include "../model/model.h"
+#include "kernels/kv.h"
+#include "model/model.h"
 
 #include <stdatomic.h>
 
@@ -24,7 +24,7 @@ double weight_error_sqnr_db(const struct weight_error *e);
 
 /* What the methods of its scheme found on a calibration text. Figures of methods that it does not have mean
  * nothing. */
-struct found {
+struct calibration_info {
     double alpha;     /* of the input scale */
     double damp;      /* that GPTQ's factor took */
     size_t rounded;   /* rows that GPTQ left to rounding */
@@ -32,20 +32,20 @@ struct found {
 };
 
 /* One packed matrix. Once in a set it never changes. */
-struct packed {
+struct qtensor {
     atomic_int refs;
     int tensor;            /* index in the model */
     struct qmatrix matrix;
     struct weight_error error;
-    struct found found;
+    struct calibration_info calibration;
 };
 
-struct packed *packed_ref(struct packed *p);
-void packed_unref(struct packed *p);
+struct qtensor *qtensor_ref(struct qtensor *p);
+void qtensor_unref(struct qtensor *p);
 
 /* Whether it is the stored matrix of a model whose weights are made on demand (resident.h): then its
  * codes are there only while the tensor is acquired. */
-bool packed_is_made(const struct model *model, const struct packed *p);
+bool qtensor_on_demand(const struct model *model, const struct qtensor *p);
 
 /* One matrix for every tensor of a model, in its order, and the datatype of the KV cache that the set
  * is meant to run with. */
@@ -53,7 +53,7 @@ struct weights {
     atomic_int refs;
     enum dtype kv;
     size_t count;
-    struct packed *layer[];
+    struct qtensor *layer[];
 };
 
 /* The model's stored weights, borrowed from it, as their own reference; an fp32 cache. Null when memory is
@@ -61,7 +61,7 @@ struct weights {
 struct weights *weights_stored(const struct model *model);
 
 /* A copy of the set in which p stands for its tensor; takes a new reference to p. */
-struct weights *weights_replace(const struct weights *set, struct packed *p);
+struct weights *weights_replace(const struct weights *set, struct qtensor *p);
 
 /* A copy of the set with another cache. */
 struct weights *weights_with_kv(const struct weights *set, enum dtype kv);

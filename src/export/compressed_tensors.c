@@ -92,7 +92,7 @@ static bool encode_input_scale(const struct export *job, const struct export_ite
                                uint8_t *out, struct error *error)
 {
     (void)row, (void)error;
-    memcpy(out, &export_matrix(job, item)->intake->act_scale, 4);
+    memcpy(out, &export_matrix(job, item)->input_transform->act_scale, 4);
     return true;
 }
 
@@ -244,7 +244,7 @@ static bool add_layer(struct export *job, const struct naming *naming, int t, st
     if (!role->linear || job->arch->transposed)
         return export_refuse(job, t, "compressed-tensors", &nearest,
                              role->linear ? "in a model with Conv1D layers" : "of a table that is looked up", error);
-    if (m->intake && m->intake->outliers) {
+    if (m->input_transform && m->input_transform->outliers) {
         nearest = scheme_default(DTYPE_INT8);
         nearest.act = DTYPE_INT8;
         return export_refuse(job, t, "compressed-tensors", &nearest, "columns in fp16 among integers", error);

@@ -1,7 +1,7 @@
 #include "internal.h"
 
-#include "../measure/clock.h"
-#include "../model/resident.h"
+#include "base/clock.h"
+#include "model/resident.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -148,7 +148,7 @@ bool export_rope_is_linear(const struct export *job, float *factor)
     const struct model *m = job->plan.model;
     bool linear = m->hyper.rope_magnitude == 0;
     *factor = m->rope_factors ? m->rope_factors[0] : 1;
-    for (size_t i = 0; linear && m->rope_factors && i < hyper_turned(&m->hyper) / 2; i++)
+    for (size_t i = 0; linear && m->rope_factors && i < rotary_dims(&m->hyper) / 2; i++)
         linear = m->rope_factors[i] == *factor;
     return linear;
 }
@@ -230,7 +230,7 @@ struct export *export_open(const struct export_plan *plan, struct error *error)
 }
 
 /* A matrix that has everything but its codes. */
-static void set_layout(struct packed *p, const struct scheme *scheme)
+static void set_layout(struct qtensor *p, const struct scheme *scheme)
 {
     struct qmatrix *m = &p->matrix;
     struct qmatrix_layout layout;
@@ -319,7 +319,7 @@ static bool put_padding(struct export *job, size_t bytes, struct error *error)
 
 static bool begin_item(struct export *job, const struct export_item *item, struct error *error)
 {
-    bool stored = item->tensor >= 0 && packed_is_made(job->plan.model, job->plan.weights->layer[item->tensor]);
+    bool stored = item->tensor >= 0 && qtensor_on_demand(job->plan.model, job->plan.weights->layer[item->tensor]);
     if (job->row > 0 || !stored || job->acquired)
         return true;
     job->acquired = model_acquire(job->plan.model, item->tensor, job->plan.pool, error);

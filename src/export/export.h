@@ -7,8 +7,8 @@
 #ifndef QTOP_EXPORT_H
 #define QTOP_EXPORT_H
 
-#include "../engine/pool.h"
-#include "../engine/weights.h"
+#include "sys/pool.h"
+#include "engine/weights.h"
 
 struct export_plan {
     const struct model *model;

@@ -1,7 +1,7 @@
 #include "folding.h"
 
-#include "../engine/walk.h"
-#include "../quant/scaling.h"
+#include "engine/layerwise.h"
+#include "quant/scaling.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,7 @@ static bool has(const struct folding *f, enum role role)
     return f->model->has & ROLE_BIT(role);
 }
 
-/* ---- in front of each site ------------------------------------------------------------------- */
+/* ---- in front of each input group ------------------------------------------------------------------- */
 
 static bool into_norm(struct folding *f, enum role norm, enum role bias, int block, int tensor,
                       const float *scale, struct error *error)
@@ -93,19 +93,19 @@ static bool into_up(struct folding *f, int block, int tensor, const float *scale
            divide(f, ROLE_FFN_UP_BIAS, block, 0, scale, hidden, error);
 }
 
-static bool fold(struct folding *f, size_t site, int tensor, const float *scale, struct error *error)
+static bool fold(struct folding *f, size_t input_group, int tensor, const float *scale, struct error *error)
 {
     const struct model *m = f->model;
-    int block = (int)(site / SITE_KINDS);
-    if (site == SITE_KINDS * m->hyper.layers && m->tied)
+    int block = (int)(input_group / INPUT_GROUP_KINDS);
+    if (input_group == INPUT_GROUP_KINDS * m->hyper.layers && m->tied)
         return error_set(error, "%s: its input scale cannot be folded: the table is the embedding, too; "
                                 "expected a scheme without an input scale there", name_of(f, tensor));
-    if (site == SITE_KINDS * m->hyper.layers)
+    if (input_group == INPUT_GROUP_KINDS * m->hyper.layers)
         return into_norm(f, ROLE_OUTPUT_NORM, ROLE_OUTPUT_NORM_BIAS, -1, tensor, scale, error);
-    switch ((enum site_kind)(site % SITE_KINDS)) {
-    case SITE_HEADS: return into_norm(f, ROLE_ATTN_NORM, ROLE_ATTN_NORM_BIAS, block, tensor, scale, error);
-    case SITE_FFN: return into_norm(f, ROLE_FFN_NORM, ROLE_FFN_NORM_BIAS, block, tensor, scale, error);
-    case SITE_ATTN_OUT: return into_values(f, block, tensor, scale, error);
+    switch ((enum input_group)(input_group % INPUT_GROUP_KINDS)) {
+    case INPUT_GROUP_QKV: return into_norm(f, ROLE_ATTN_NORM, ROLE_ATTN_NORM_BIAS, block, tensor, scale, error);
+    case INPUT_GROUP_FFN: return into_norm(f, ROLE_FFN_NORM, ROLE_FFN_NORM_BIAS, block, tensor, scale, error);
+    case INPUT_GROUP_ATTN_OUT: return into_values(f, block, tensor, scale, error);
     default: return into_up(f, block, tensor, scale, error);
     }
 }
@@ -113,10 +113,10 @@ static bool fold(struct folding *f, size_t site, int tensor, const float *scale,
 /* ---- all ------------------------------------------------------------------------------------- */
 
 /* scales: of each tensor its input scale, or null. */
-static bool fold_site(struct folding *f, const float *const *scales, size_t site, struct error *error)
+static bool fold_site(struct folding *f, const float *const *scales, size_t input_group, struct error *error)
 {
-    int tensors[SITE_TENSORS];
-    size_t n = walk_site_tensors(f->model, site, tensors), scaled = n;
+    int tensors[INPUT_GROUP_TENSORS];
+    size_t n = layerwise_group_tensors(f->model, input_group, tensors), scaled = n;
     for (size_t i = n; i > 0; i--)
         scaled = scales[tensors[i - 1]] ? i - 1 : scaled;
     if (scaled == n)
@@ -130,15 +130,15 @@ static bool fold_site(struct folding *f, const float *const *scales, size_t site
                                     "expected the same scheme for both", name_of(f, tensors[scaled]),
                              name_of(f, tensors[i]), other ? "another one" : "none");
     }
-    return fold(f, site, tensors[scaled], scale, error);
+    return fold(f, input_group, tensors[scaled], scale, error);
 }
 
 static bool fold_all(struct folding *f, const struct model *m, const float *const *scales, struct error *error)
 {
     *f = (struct folding){m, calloc(m->tensor_count + 1, sizeof *f->divisor)};
     bool ok = f->divisor ? true : error_set(error, "not enough memory");
-    for (size_t site = 0; ok && site < walk_sites(m); site++)
-        ok = fold_site(f, scales, site, error);
+    for (size_t input_group = 0; ok && input_group < layerwise_groups(m); input_group++)
+        ok = fold_site(f, scales, input_group, error);
     if (!ok)
         folding_close(f);
     return ok;
@@ -148,30 +148,30 @@ bool folding_open(struct folding *f, const struct model *m, const struct weights
 {
     const float **scales = calloc(m->tensor_count + 1, sizeof *scales);
     for (size_t i = 0; scales && i < m->tensor_count; i++)
-        scales[i] = set->layer[i]->matrix.intake ? set->layer[i]->matrix.intake->scale : NULL;
+        scales[i] = set->layer[i]->matrix.input_transform ? set->layer[i]->matrix.input_transform->scale : NULL;
     *f = (struct folding){0};
     bool ok = scales ? fold_all(f, m, scales, error) : error_set(error, "not enough memory");
     free(scales);
     return ok;
 }
 
-/* Numbers that are all different, from which every scheme of a site gets its own run. */
+/* Numbers that are all different, from which every scheme of a input group gets its own run. */
 static float *make_ramp(const struct model *m)
 {
     size_t most = 0;
     for (size_t i = 0; i < m->tensor_count; i++)
         most = m->tensors[i].stored.cols > most ? m->tensors[i].stored.cols : most;
-    float *ramp = malloc((most + SITE_TENSORS) * sizeof *ramp);
-    for (size_t i = 0; ramp && i < most + SITE_TENSORS; i++)
+    float *ramp = malloc((most + INPUT_GROUP_TENSORS) * sizeof *ramp);
+    for (size_t i = 0; ramp && i < most + INPUT_GROUP_TENSORS; i++)
         ramp[i] = 1 + (float)i;
     return ramp;
 }
 
-static void give_runs(const struct model *m, size_t site, const struct scheme *schemes, const float *ramp,
+static void give_runs(const struct model *m, size_t input_group, const struct scheme *schemes, const float *ramp,
                       const float **scales)
 {
-    int tensors[SITE_TENSORS];
-    size_t n = walk_site_tensors(m, site, tensors);
+    int tensors[INPUT_GROUP_TENSORS];
+    size_t n = layerwise_group_tensors(m, input_group, tensors);
     for (size_t i = 0; i < n; i++) {
         size_t first = 0;
         while (!scheme_equal(&schemes[tensors[first]], &schemes[tensors[i]]))
@@ -186,8 +186,8 @@ bool folding_foresee(const struct model *m, const struct scheme *schemes, struct
     const float **scales = calloc(m->tensor_count + 1, sizeof *scales);
     float *ramp = make_ramp(m);
     struct folding f = {0};
-    for (size_t site = 0; scales && ramp && site < walk_sites(m); site++)
-        give_runs(m, site, schemes, ramp, scales);
+    for (size_t input_group = 0; scales && ramp && input_group < layerwise_groups(m); input_group++)
+        give_runs(m, input_group, schemes, ramp, scales);
     bool ok = scales && ramp ? fold_all(&f, m, scales, error) : error_set(error, "not enough memory");
     folding_close(&f);
     free(scales);

@@ -5,7 +5,7 @@
 #ifndef QTOP_FOLDING_H
 #define QTOP_FOLDING_H
 
-#include "../engine/weights.h"
+#include "engine/weights.h"
 
 struct folding {
     const struct model *model;

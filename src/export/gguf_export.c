@@ -57,7 +57,7 @@ static bool add_factors(struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
     const struct export_type *fp32 = gguf_stored_type(DTYPE_FP32);
-    size_t half = hyper_turned(&m->hyper) / 2, bytes = half * sizeof *m->rope_factors;
+    size_t half = rotary_dims(&m->hyper) / 2, bytes = half * sizeof *m->rope_factors;
     bool own = gguf_is_source(job);
     for (size_t i = 0; own && i < m->files.count; i++) {
         const struct entry *e = &m->files.entries[i];

@@ -85,7 +85,7 @@ static void put_rope(const struct keys *k, const struct hyper *h, float factor)
     char key[128];
     if (h->rope == ROPE_NONE)
         return;
-    put_size(k, "rope.dimension_count", hyper_turned(h));
+    put_size(k, "rope.dimension_count", rotary_dims(h));
     put_float(k, "rope.freq_base", h->rope_base);
     if (factor != 1) {
         gguf_key_text(k->out, key_of(k, "rope.scaling.type", key), "linear");

@@ -4,7 +4,7 @@
 
 #include "internal.h"
 
-#include "../model/gguf_internal.h"
+#include "formats/gguf_internal.h"
 
 #include <stdio.h>
 

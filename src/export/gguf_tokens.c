@@ -1,7 +1,7 @@
 /* Tokenizers as GGUF has them (ggml's docs/gguf.md, "Tokenizer"). */
 #include "gguf_put.h"
 
-#include "../text/vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 #include <stdlib.h>
 

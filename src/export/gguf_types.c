@@ -179,7 +179,7 @@ bool gguf_hold(const struct export *job, int tensor, struct gguf_held *out, stru
         *out = held_as(wide, m, false); /* llama.cpp reads norms and biases in fp32 only; all are exact in it */
         return true;
     }
-    if (m->intake && m->intake->outliers)
+    if (m->input_transform && m->input_transform->outliers)
         return refuse(job, tensor, "columns in fp16 among integers", error);
     if (m->scheme.stored && !(p && p->blocks))
         return hold_stored(job, tensor, out, error);

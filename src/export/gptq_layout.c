@@ -83,7 +83,7 @@ static const char *obstacle(const struct qmatrix *m)
         return "codes that are no integers";
     if (dtypes[s->act].bits == 8)
         return "with activations in 8 bits";
-    if (m->intake && m->intake->outliers)
+    if (m->input_transform && m->input_transform->outliers)
         return "columns in fp16 among integers";
     if (s->granularity != GRANULARITY_GROUP)
         return "with scales in fp32";

@@ -5,9 +5,9 @@
 #include "export.h"
 #include "folding.h"
 
-#include "../model/arch.h"
-#include "../model/assemble.h"
-#include "../output.h"
+#include "model/arch.h"
+#include "model/assemble.h"
+#include "base/output.h"
 
 #include <jansson.h>
 

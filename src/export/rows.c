@@ -9,7 +9,7 @@ const struct qmatrix *export_matrix(const struct export *job, const struct expor
 /* Element i of pair p of a head: next to each other, or half of those that turn apart. */
 static size_t reorder(const struct hyper *h, enum row_order order, size_t index)
 {
-    size_t turned = hyper_turned(h), half = turned / 2, at = index % h->head_size;
+    size_t turned = rotary_dims(h), half = turned / 2, at = index % h->head_size;
     if (order == ROWS_AS_THEY_ARE || at >= turned)
         return index;
     size_t from = order == ROWS_TO_NEIGHBOURS ? at % 2 * half + at / 2 : at % half * 2 + at / half;
@@ -22,7 +22,7 @@ size_t export_source(const struct export *job, const struct export_item *item, s
 }
 
 /* A column of the matrix, which is a row of the file. */
-static void turned_values(const struct export *job, const struct export_item *item, size_t c, float *out)
+static void transposed_values(const struct export *job, const struct export_item *item, size_t c, float *out)
 {
     const struct qmatrix *m = export_matrix(job, item);
     for (size_t r = 0; r < m->rows; r++) {
@@ -45,7 +45,7 @@ void export_values(const struct export *job, const struct export_item *item, siz
 {
     const struct qmatrix *m = export_matrix(job, item);
     if (item->turned) {
-        turned_values(job, item, row, out);
+        transposed_values(job, item, row, out);
         return;
     }
     if (item->dimensions == 1) {

@@ -1,7 +1,7 @@
 /* What Hugging Face's programs want beside the weights: config.json, and the tokenizer's files. */
 #include "safetensors_types.h"
 
-#include "../model/jsontext.h"
+#include "formats/jsontext.h"
 
 #include <errno.h>
 #include <math.h>
@@ -152,9 +152,9 @@ static bool set_rope(json_t *j, const struct export *job, struct error *error)
     if (factor != 1)
         json_object_set_new(j, "rope_scaling", json_pack("{s:s, s:f}", "rope_type", "linear", "factor",
                                                          (double)factor));
-    if (hyper_turned(&m->hyper) != m->hyper.head_size)
+    if (rotary_dims(&m->hyper) != m->hyper.head_size)
         set_number(j, "partial_rotary_factor",
-                   (float)hyper_turned(&m->hyper) / (float)m->hyper.head_size);
+                   (float)rotary_dims(&m->hyper) / (float)m->hyper.head_size);
     return true;
 }
 

@@ -2,7 +2,7 @@
  * added up, and from time to time become a frame. */
 #include "internal.h"
 
-#include "../measure/clock.h"
+#include "base/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>

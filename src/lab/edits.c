@@ -3,8 +3,8 @@
  * where they must be made. */
 #include "internal.h"
 
-#include "../engine/memory.h"
-#include "../quant/recipe.h"
+#include "sys/memory.h"
+#include "quant/recipe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,10 +99,10 @@ void edits_reconcile(struct lab *lab)
         const struct scheme *wanted = &lab->target[t];
         if (scheme_equal(wanted, &set->layer[t]->matrix.scheme))
             continue;
-        struct packed *p = wanted->stored ? packed_ref(lab->session->stored->layer[t])
+        struct qtensor *p = wanted->stored ? qtensor_ref(lab->session->stored->layer[t])
                                           : cache_find(&lab->cache, t, wanted);
         struct weights *next = p ? weights_replace(set, p) : NULL;
-        packed_unref(p);
+        qtensor_unref(p);
         if (next) {
             weights_unref(set);
             set = next;

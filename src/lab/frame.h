@@ -4,19 +4,19 @@
 #ifndef QTOP_FRAME_H
 #define QTOP_FRAME_H
 
-#include "../engine/weights.h"
-#include "../measure/columns.h"
-#include "../measure/counters.h"
-#include "../measure/depth.h"
-#include "../measure/detail.h"
-#include "../measure/metric.h"
-#include "../measure/quality.h"
-#include "../measure/roofs_cache.h"
-#include "../measure/sensitivity.h"
-#include "../measure/uncore.h"
-#include "../quant/comparison.h"
-#include "../quant/qat.h"
-#include "../text/tokenizer.h"
+#include "engine/weights.h"
+#include "measure/columns.h"
+#include "sys/counters.h"
+#include "measure/depth.h"
+#include "measure/detail.h"
+#include "base/metric.h"
+#include "measure/quality.h"
+#include "measure/roofs_cache.h"
+#include "measure/sensitivity.h"
+#include "sys/uncore.h"
+#include "quant/comparison.h"
+#include "quant/qat.h"
+#include "tokenizer/tokenizer.h"
 
 enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26, BATCHES = 6 /* 2, 4 ... MOST_SEQUENCES */ };
 

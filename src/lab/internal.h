@@ -4,16 +4,16 @@
 
 #include "lab.h"
 
-#include "../engine/hold.h"
-#include "../engine/sampler.h"
-#include "../export/export.h"
-#include "../measure/output_error.h"
-#include "../measure/roofline.h"
-#include "../quant/quantization.h"
-#include "../quant/requant.h"
-#include "../quant/tune.h"
-#include "../selftext.h"
-#include "../text/stream.h"
+#include "engine/pin.h"
+#include "engine/sampler.h"
+#include "export/export.h"
+#include "measure/output_error.h"
+#include "measure/roofline.h"
+#include "quant/quantization.h"
+#include "quant/requant.h"
+#include "quant/tune.h"
+#include "session/selftext.h"
+#include "tokenizer/stream.h"
 
 #include <pthread.h>
 
@@ -33,7 +33,7 @@ struct generation {
 /* ---- the cache of packed matrices (cache.c) ---------------------------------------------------- */
 
 struct cache_entry {
-    struct packed *packed;
+    struct qtensor *packed;
     uint64_t used;
 };
 
@@ -45,10 +45,10 @@ struct cache {
 };
 
 /* A packed matrix of the scheme, with a new reference, or null. */
-struct packed *cache_find(struct cache *cache, int tensor, const struct scheme *scheme);
+struct qtensor *cache_find(struct cache *cache, int tensor, const struct scheme *scheme);
 
 /* Adds (with a reference of its own) and drops the longest unused beyond the budget. */
-void cache_add(struct cache *cache, struct packed *packed);
+void cache_add(struct cache *cache, struct qtensor *packed);
 void cache_free(struct cache *cache);
 
 /* ---- a meter of decode steps ------------------------------------------------------------------ */
@@ -143,9 +143,9 @@ struct lab {
     bool paused;
     struct scheme *target;      /* schemes_count: what the person asked for */
     struct weights *set;        /* what is in use */
-    struct hold hold;           /* of its stored weights; text and meters run when it is ready */
-    struct hold reference_hold; /* of the reference's, while it runs */
-    struct hold compared_hold;  /* of its selected tensor's, with which an output is compared */
+    struct pin pin;           /* of its stored weights; text and meters run when it is ready */
+    struct pin reference_pin; /* of the reference's, while it runs */
+    struct pin compared_pin;  /* of its selected tensor's, with which an output is compared */
     bool ready, making_failed;
     struct cache cache;
     struct scheme **undo, **redo;

@@ -2,7 +2,7 @@
  * the order of the table is the order of priority. */
 #include "internal.h"
 
-#include "../measure/clock.h"
+#include "base/clock.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -71,12 +71,12 @@ static bool requantize_slice(struct lab *lab, double seconds)
     jobs_show(lab, "quantizing", requant_fraction(&lab->requant));
     if (!requant_step(&lab->requant, lab->session->pool, seconds))
         return true;
-    struct packed *p = requant_take(&lab->requant);
+    struct qtensor *p = requant_take(&lab->requant);
     requant_end(&lab->requant);
     lab->requantizing = false;
     cache_add(&lab->cache, p);
     struct weights *set = weights_replace(lab->set, p);
-    packed_unref(p);
+    qtensor_unref(p);
     if (set)
         lab_use(lab, set);
     return true;
@@ -86,7 +86,7 @@ static bool requantize_slice(struct lab *lab, double seconds)
 
 static bool describe_slice(struct lab *lab, double seconds)
 {
-    struct packed *p = lab->set->layer[lab->selected];
+    struct qtensor *p = lab->set->layer[lab->selected];
     if (lab->detail && lab->detail->packed == p)
         return false;
     if (lab->describing && lab->describe.packed != p) {
@@ -144,7 +144,7 @@ bool jobs_step(struct lab *lab, double seconds)
         if (slices[i](lab, seconds))
             return true;
     if (!worked && !lab->watch_text)
-        hold_trim(&lab->reference_hold, NULL);
+        pin_trim(&lab->reference_pin, NULL);
     return worked;
 }
 

@@ -2,7 +2,7 @@
  * each layer alone costs. */
 #include "internal.h"
 
-#include "../measure/clock.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 #include "internal.h"
 
-#include "../engine/thread.h"
-#include "../measure/clock.h"
+#include "sys/thread.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <stdarg.h>

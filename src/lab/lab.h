@@ -5,8 +5,8 @@
 #ifndef QTOP_LAB_H
 #define QTOP_LAB_H
 
-#include "../quant/change.h"
-#include "../session.h"
+#include "quant/change.h"
+#include "session/session.h"
 #include "frame.h"
 
 enum command_kind {

@@ -1,9 +1,9 @@
 /* Making frames: a picture of the lab at one moment. */
 #include "internal.h"
 
-#include "../../kernels/dispatch.h"
-#include "../measure/bandwidth.h"
-#include "../measure/topology.h"
+#include "kernels/dispatch.h"
+#include "measure/bandwidth.h"
+#include "sys/topology.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ static void fill_turns(const struct lab *lab, struct frame *f)
         return;
     double ratios[TURNS];
     memcpy(ratios, lab->turns.ratios, sizeof ratios);
-    struct spread ratio = spread_of(ratios, lab->turns.count);
+    struct stats ratio = stats_of(ratios, lab->turns.count);
     f->vs_stored = metric_value(ratio.median);
     f->vs_stored_low = ratio.least;
     f->vs_stored_high = ratio.most;
@@ -94,7 +94,7 @@ static void fill_roofs(const struct lab *lab, struct frame *f)
 
 static void fill_selection(struct lab *lab, struct frame *f)
 {
-    const struct packed *p = lab->set->layer[lab->selected];
+    const struct qtensor *p = lab->set->layer[lab->selected];
     if (lab->columns && lab->columns->packed == p) {
         if (!lab->columns_frame)
             lab->columns_frame = columns_copy(lab->columns);

@@ -1,7 +1,7 @@
 /* All snapshots timed in interleaved rounds, so that whatever else the machine does meanwhile meets all alike. */
 #include "internal.h"
 
-#include "../measure/clock.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
 
@@ -48,11 +48,11 @@ static struct weights *set_of(struct lab *lab, const struct snapshot *s)
         const struct scheme *wanted = &s->schemes->of[t];
         if (wanted->stored)
             continue;
-        struct packed *p = scheme_equal(&lab->set->layer[t]->matrix.scheme, wanted)
-                               ? packed_ref(lab->set->layer[t])
+        struct qtensor *p = scheme_equal(&lab->set->layer[t]->matrix.scheme, wanted)
+                               ? qtensor_ref(lab->set->layer[t])
                                : cache_find(&lab->cache, t, wanted);
         struct weights *next = p ? weights_replace(set, p) : NULL;
-        packed_unref(p);
+        qtensor_unref(p);
         weights_unref(set);
         set = next;
     }
@@ -132,7 +132,7 @@ static void take_medians(struct lab *lab)
         struct snapshot *s = &lab->snapshots[lab->race->racers[i].snapshot];
         double rates[RACE_ROUNDS];
         memcpy(rates, s->race.rate, sizeof rates);
-        s->decode = metric_value(spread_of(rates, RACE_ROUNDS).median);
+        s->decode = metric_value(stats_of(rates, RACE_ROUNDS).median);
     }
 }
 

@@ -5,7 +5,7 @@
  * the meters never rest. A model slower than reading speed never repeats. */
 #include "internal.h"
 
-#include "../measure/clock.h"
+#include "base/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,7 +175,7 @@ static bool sample_due(struct lab *lab)
 /* The inputs of the selected layer in the set in use. */
 static void see_columns(struct lab *lab, int tensor, const float *x, size_t tokens)
 {
-    struct packed *w = lab->set->layer[tensor];
+    struct qtensor *w = lab->set->layer[tensor];
     if (!lab->columns || lab->columns->packed != w) {
         columns_unref(lab->columns);
         lab->columns = columns_new(w);
@@ -186,7 +186,7 @@ static void see_columns(struct lab *lab, int tensor, const float *x, size_t toke
     lab->columns_frame = NULL;
 }
 
-static void see_output(void *arg, const struct packed *w, const float *x, const float *y,
+static void see_output(void *arg, const struct qtensor *w, const float *x, const float *y,
                        size_t tokens)
 {
     struct lab *lab = arg;
@@ -211,9 +211,9 @@ static void sample_step(struct lab *lab)
     for (size_t i = 0; i < n; i++)
         lab->tensor_seconds[i] += lab->sampled[i];
     if (tensor_multiplies(m, lab->selected) && making_compared(lab)) {
-        c->tap = (struct tap){lab->selected, see_output, lab};
+        c->hook = (struct hook){lab->selected, see_output, lab};
         generation_decode(&lab->text, lab->set);
-        c->tap.tensor = TAP_NONE;
+        c->hook.tensor = HOOK_NONE;
     }
     lab->meter.cold = true;
 }

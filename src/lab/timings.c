@@ -1,7 +1,7 @@
 /* Jobs that time: prefill, the set in use and the stored weights in turns, batches, and the roofs that bound them. */
 #include "internal.h"
 
-#include "../measure/clock.h"
+#include "base/clock.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 #include "bandwidth.h"
 
-#include "../../kernels/pages.h"
-#include "../engine/memory.h"
-#include "clock.h"
-#include "topology.h"
+#include "base/pages.h"
+#include "sys/memory.h"
+#include "base/clock.h"
+#include "sys/topology.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -93,9 +93,9 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-struct spread spread_of(double *values, size_t n)
+struct stats stats_of(double *values, size_t n)
 {
     qsort(values, n, sizeof *values, ascending);
     double median = n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-    return (struct spread){median, values[0], values[n - 1]};
+    return (struct stats){median, values[0], values[n - 1]};
 }

@@ -2,7 +2,7 @@
 #ifndef QTOP_BANDWIDTH_H
 #define QTOP_BANDWIDTH_H
 
-#include "../engine/pool.h"
+#include "sys/pool.h"
 
 struct bandwidth_probe {
     unsigned char *buffer;
@@ -23,11 +23,11 @@ void bandwidth_close(struct bandwidth_probe *probe);
 /* One sweep: bytes per second. */
 double bandwidth_sweep(const struct bandwidth_probe *probe);
 
-struct spread {
+struct stats {
     double median, least, most;
 };
 
 /* Median, least and most of n > 0 values, which are sorted in place. */
-struct spread spread_of(double *values, size_t n);
+struct stats stats_of(double *values, size_t n);
 
 #endif

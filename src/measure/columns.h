@@ -3,7 +3,7 @@
 #ifndef QTOP_COLUMNS_H
 #define QTOP_COLUMNS_H
 
-#include "../engine/weights.h"
+#include "engine/weights.h"
 
 struct column_size {
     float largest; /* max |x| */
@@ -12,18 +12,18 @@ struct column_size {
 
 struct columns {
     atomic_int refs;
-    struct packed *packed; /* of which the inputs are */
+    struct qtensor *packed; /* of which the inputs are */
     size_t count, tokens;
     struct column_size of[]; /* count */
 };
 
 /* Nothing seen yet; null when memory is short. A copy, likewise. */
-struct columns *columns_new(struct packed *packed);
+struct columns *columns_new(struct qtensor *packed);
 struct columns *columns_copy(const struct columns *columns);
 struct columns *columns_ref(struct columns *columns);
 void columns_unref(struct columns *columns);
 
-/* Adds the inputs of some tokens (tokens x count), as a tap sees them; those that are not finite count nothing.
+/* Adds the inputs of some tokens (tokens x count), as a hook sees them; those that are not finite count nothing.
  * For the only owner. */
 void columns_add(struct columns *columns, const float *x, size_t tokens);
 

@@ -1,8 +1,8 @@
 #include "depth.h"
 
-#include "../engine/forward.h"
-#include "../engine/hold.h"
-#include "clock.h"
+#include "engine/forward.h"
+#include "engine/pin.h"
+#include "base/clock.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 struct depth_job {
     struct context *reference_context, *scheme_context;
-    struct hold reference_hold, scheme_hold;
+    struct pin reference_pin, scheme_hold;
     struct weights *reference, *scheme;
     struct depth_profile *out;
     size_t done; /* points */
@@ -80,9 +80,9 @@ struct depth_job *depth_open(const struct model *model, struct pool *pool, const
     job->reference = weights_ref(reference);
     job->scheme = weights_ref(scheme);
     bool ok = open_profile(job, model->hyper.layers, error) &&
-              hold_open(&job->reference_hold, truth, error) && hold_open(&job->scheme_hold, model, error) &&
-              hold_set(&job->reference_hold, reference, pool, error) &&
-              hold_set(&job->scheme_hold, scheme, pool, error) &&
+              pin_open(&job->reference_pin, truth, error) && pin_open(&job->scheme_hold, model, error) &&
+              pin_set(&job->reference_pin, reference, pool, error) &&
+              pin_set(&job->scheme_hold, scheme, pool, error) &&
               (job->reference_context = context_open(truth, pool, job->n, error)) &&
               (job->scheme_context = context_open_kv(model, pool, scheme->kv, job->n, error));
     if (ok)
@@ -145,8 +145,8 @@ void depth_close(struct depth_job *job)
 {
     if (!job)
         return;
-    hold_close(&job->reference_hold);
-    hold_close(&job->scheme_hold);
+    pin_close(&job->reference_pin);
+    pin_close(&job->scheme_hold);
     context_close(job->reference_context);
     context_close(job->scheme_context);
     weights_unref(job->reference);

@@ -4,7 +4,7 @@
 #ifndef QTOP_DEPTH_H
 #define QTOP_DEPTH_H
 
-#include "../engine/context.h"
+#include "engine/context.h"
 
 enum { DEPTH_TOKENS = 128 };
 

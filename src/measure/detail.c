@@ -1,7 +1,7 @@
 #include "detail.h"
 
-#include "../model/resident.h"
-#include "clock.h"
+#include "model/resident.h"
+#include "base/clock.h"
 #include "weight_stats.h"
 
 #include <math.h>
@@ -11,15 +11,15 @@ void detail_unref(struct detail *d)
 {
     if (!d || atomic_fetch_sub(&d->refs, 1) > 1)
         return;
-    packed_unref(d->packed);
+    qtensor_unref(d->packed);
     free(d->column_largest);
     free(d);
 }
 
-bool detail_begin(struct detail_job *job, const struct model *model, struct packed *packed)
+bool detail_begin(struct detail_job *job, const struct model *model, struct qtensor *packed)
 {
     size_t cols = packed->matrix.cols;
-    *job = (struct detail_job){.model = model, .packed = packed_ref(packed)};
+    *job = (struct detail_job){.model = model, .packed = qtensor_ref(packed)};
     job->out = calloc(1, sizeof *job->out);
     job->before = malloc(cols * sizeof *job->before);
     job->after = malloc(cols * sizeof *job->after);
@@ -31,18 +31,18 @@ bool detail_begin(struct detail_job *job, const struct model *model, struct pack
         detail_end(job);
         return false;
     }
-    job->out->packed = packed_ref(packed);
+    job->out->packed = qtensor_ref(packed);
     job->out->tensor = packed->tensor;
     return true;
 }
 
 /* A row of the reference and the packed one. What is made and its own reference is made once. */
-static void decode_rows(const struct model *model, const struct packed *p, size_t r, float *before,
+static void decode_rows(const struct model *model, const struct qtensor *p, size_t r, float *before,
                         float *after)
 {
     const struct model *reference = model_reference(model);
     model_decode_row(reference, p->tensor, r, before);
-    if (!packed_is_made(model, p))
+    if (!qtensor_on_demand(model, p))
         qmatrix_decode_row(&p->matrix, r, after);
     else if (reference != model)
         model_decode_row(model, p->tensor, r, after);
@@ -148,7 +148,7 @@ struct detail *detail_take(struct detail_job *job)
 
 void detail_end(struct detail_job *job)
 {
-    packed_unref(job->packed);
+    qtensor_unref(job->packed);
     detail_unref(job->out);
     free(job->before);
     free(job->after);
@@ -208,8 +208,8 @@ static void find_range(struct weight_view *v, const float *row)
 static bool is_outlier(const struct qmatrix *m, size_t col)
 {
     bool is = false;
-    for (size_t i = 0; m->intake && i < m->intake->outliers; i++)
-        is |= m->intake->columns[i] == col;
+    for (size_t i = 0; m->input_transform && i < m->input_transform->outliers; i++)
+        is |= m->input_transform->columns[i] == col;
     return is;
 }
 
@@ -220,7 +220,7 @@ static void find_code(struct weight_view *v, const struct qmatrix *m, bool made)
     v->scale = qmatrix_scale(m, v->row, v->col / m->group);
     v->input_scale = qmatrix_input_scale(m, v->col);
     v->outlier = is_outlier(m, v->col);
-    if (!made && !m->intake) /* else what the codes come to is not all */
+    if (!made && !m->input_transform) /* else what the codes come to is not all */
         v->decoded = code_value(m, v->row, v->col);
     if (type->kind == DTYPE_KIND_INTEGER)
         number_codes(v, m);
@@ -228,7 +228,7 @@ static void find_code(struct weight_view *v, const struct qmatrix *m, bool made)
         v->code = made ? (long)type->encode((float)v->decoded) : (long)qmatrix_code(m, v->row, v->col);
 }
 
-struct weight_view weight_view(const struct model *model, const struct packed *p, size_t row,
+struct weight_view weight_view(const struct model *model, const struct qtensor *p, size_t row,
                                size_t col)
 {
     const struct qmatrix *m = &p->matrix;
@@ -244,7 +244,7 @@ struct weight_view weight_view(const struct model *model, const struct packed *p
     find_group(&v, m);
     find_range(&v, truth);
     if (v.coded)
-        find_code(&v, m, packed_is_made(model, p));
+        find_code(&v, m, qtensor_on_demand(model, p));
     free(truth);
     return v;
 }

@@ -2,7 +2,7 @@
 #ifndef QTOP_DETAIL_H
 #define QTOP_DETAIL_H
 
-#include "../engine/weights.h"
+#include "engine/weights.h"
 #include "histogram.h"
 
 enum { CODE_LABELS = 256 };
@@ -10,7 +10,7 @@ enum { CODE_LABELS = 256 };
 /* Histograms and figures of one layer; made by a job. */
 struct detail {
     atomic_int refs;
-    struct packed *packed;       /* what it describes */
+    struct qtensor *packed;       /* what it describes */
     int tensor;
     struct histogram before, after; /* weights, over the same range */
     struct histogram error;         /* e = w' - w, in the weight's unit */
@@ -43,7 +43,7 @@ void detail_unref(struct detail *detail);
 
 struct detail_job {
     const struct model *model;
-    struct packed *packed;
+    struct qtensor *packed;
     struct detail *out;
     float *before, *after; /* a row each */
     size_t row;
@@ -54,7 +54,7 @@ struct detail_job {
 };
 
 /* Takes a reference to packed. False when memory is short. */
-bool detail_begin(struct detail_job *job, const struct model *model, struct packed *packed);
+bool detail_begin(struct detail_job *job, const struct model *model, struct qtensor *packed);
 
 /* Works for about `seconds`; true when finished. */
 bool detail_step(struct detail_job *job, double seconds);
@@ -64,7 +64,7 @@ struct detail *detail_take(struct detail_job *job);
 void detail_end(struct detail_job *job);
 
 /* The number line of one weight: its group's range, codes and arithmetic. Reads two rows. */
-struct weight_view weight_view(const struct model *model, const struct packed *packed, size_t row,
+struct weight_view weight_view(const struct model *model, const struct qtensor *packed, size_t row,
                                size_t col);
 
 #endif

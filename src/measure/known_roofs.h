@@ -2,7 +2,7 @@
 #ifndef QTOP_KNOWN_ROOFS_H
 #define QTOP_KNOWN_ROOFS_H
 
-#include "../../kernels/error.h"
+#include "base/error.h"
 
 #include <stddef.h>
 

@@ -1,9 +1,9 @@
 #include "output_error.h"
 
-#include "../../kernels/activations.h"
-#include "../engine/hold.h"
-#include "../engine/product.h"
-#include "../model/resident.h"
+#include "kernels/activations.h"
+#include "engine/pin.h"
+#include "engine/product.h"
+#include "model/resident.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,26 +79,27 @@ static bool is_reference(const struct model *m, const struct qmatrix *w)
 }
 
 struct collector {
-    const struct session *session;
+    const struct model *model;
+    struct pool *pool;
     struct output_error *errors;
     float *scratch;
     bool failed; /* with an error */
     struct error *error;
 };
 
-static void see(void *arg, const struct packed *w, const float *x, const float *y, size_t tokens)
+static void see(void *arg, const struct qtensor *w, const float *x, const float *y, size_t tokens)
 {
     struct collector *c = arg;
-    const struct model *m = model_reference(c->session->model);
-    if (is_reference(c->session->model, &w->matrix)) { /* the same product twice */
+    const struct model *m = model_reference(c->model);
+    if (is_reference(c->model, &w->matrix)) { /* the same product twice */
         c->errors[w->tensor].tokens += tokens;
         return;
     }
-    if (c->failed || !model_acquire(m, w->tensor, c->session->pool, c->error)) {
+    if (c->failed || !model_acquire(m, w->tensor, c->pool, c->error)) {
         c->failed = true;
         return;
     }
-    output_error_add(&c->errors[w->tensor], c->session->pool, &m->tensors[w->tensor].stored, x, y, tokens,
+    output_error_add(&c->errors[w->tensor], c->pool, &m->tensors[w->tensor].stored, x, y, tokens,
                      c->scratch);
     model_release(m, w->tensor);
 }
@@ -118,26 +119,26 @@ static bool count_exact(const struct model *m, size_t n, struct output_error *er
     return true;
 }
 
-bool output_errors(const struct session *s, const struct weights *weights, const int32_t *tokens,
-                   size_t n, struct output_error *errors, struct error *error)
+bool output_errors(const struct model *m, struct pool *pool, const struct weights *weights,
+                   const int32_t *tokens, size_t n, struct output_error *errors, struct error *error)
 {
-    if (outputs_are_exact(s->model, weights))
-        return count_exact(s->model, n, errors);
-    const struct hyper *h = &s->model->hyper;
-    struct collector collector = {.session = s, .errors = errors, .error = error};
-    collector.scratch = output_error_scratch(s->model);
+    if (outputs_are_exact(m, weights))
+        return count_exact(m, n, errors);
+    const struct hyper *h = &m->hyper;
+    struct collector collector = {.model = m, .pool = pool, .errors = errors, .error = error};
+    collector.scratch = output_error_scratch(m);
     float *logits = malloc(h->vocab * sizeof *logits);
-    struct hold hold;
-    struct context *c = context_open_kv(s->model, s->pool, weights->kv, n, error);
-    bool ok = hold_open(&hold, s->model, error) && c &&
+    struct pin pin;
+    struct context *c = context_open_kv(m, pool, weights->kv, n, error);
+    bool ok = pin_open(&pin, m, error) && c &&
               (collector.scratch && logits ? true : error_set(error, "not enough memory")) &&
-              hold_set(&hold, weights, s->pool, error);
+              pin_set(&pin, weights, pool, error);
     if (ok) {
-        c->tap = (struct tap){TAP_ALL, see, &collector};
+        c->hook = (struct hook){HOOK_ALL, see, &collector};
         context_prefill(c, weights, tokens, n, logits);
         ok = !collector.failed;
     }
-    hold_close(&hold);
+    pin_close(&pin);
     context_close(c);
     free(logits);
     free(collector.scratch);

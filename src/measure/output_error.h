@@ -3,8 +3,7 @@
 #ifndef QTOP_OUTPUT_ERROR_H
 #define QTOP_OUTPUT_ERROR_H
 
-#include "../engine/context.h"
-#include "../session.h"
+#include "engine/context.h"
 #include "histogram.h"
 
 struct output_error {
@@ -22,7 +21,7 @@ bool outputs_are_exact(const struct model *model, const struct weights *weights)
 /* Scratch for output_error_add on any tensor of a model; null when memory is short. The caller frees. */
 float *output_error_scratch(const struct model *model);
 
-/* Adds the product of one tensor, as a tap sees it; the reference's is made by the pool, with the same bits
+/* Adds the product of one tensor, as a hook sees it; the reference's is made by the pool, with the same bits
  * for any number of threads. */
 void output_error_add(struct output_error *e, struct pool *pool, const struct qmatrix *reference,
                       const float *x, const float *y, size_t tokens, float *scratch);
@@ -30,7 +29,7 @@ void output_error_add(struct output_error *e, struct pool *pool, const struct qm
 /* Runs n tokens through the set and fills errors (one a tensor; those that multiply nothing stay
  * empty). Where every matrix runs as stored, there is nothing to run: the outputs are exact, whatever the
  * tokens, which may be null. */
-bool output_errors(const struct session *session, const struct weights *weights,
+bool output_errors(const struct model *model, struct pool *pool, const struct weights *weights,
                    const int32_t *tokens, size_t n, struct output_error *errors,
                    struct error *error);
 

@@ -1,9 +1,9 @@
 #include "quality.h"
 
-#include "../engine/hold.h"
-#include "../engine/sampler.h"
-#include "clock.h"
-#include "quantile.h"
+#include "engine/pin.h"
+#include "engine/sampler.h"
+#include "base/clock.h"
+#include "base/quantile.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ struct quality {
     struct pool *pool;
     struct quality_plan plan;
     struct weights *reference, *scheme;
-    struct hold reference_hold, scheme_hold;
+    struct pin reference_pin, scheme_hold;
     struct context *reference_context, *scheme_context;
     float *reference_logits, *logits; /* plan.chunk x vocab */
     int32_t *window;    /* the window's tokens, BOS included */
@@ -158,10 +158,10 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
     bool ok = q->reference_logits && q->logits && q->window && q->divergences;
     if (!ok)
         error_set(error, "not enough memory to measure quality");
-    ok = ok && hold_open(&q->reference_hold, truth, error) &&
-         hold_open(&q->scheme_hold, model, error) &&
-         hold_set(&q->reference_hold, reference, pool, error) &&
-         hold_set(&q->scheme_hold, scheme, pool, error);
+    ok = ok && pin_open(&q->reference_pin, truth, error) &&
+         pin_open(&q->scheme_hold, model, error) &&
+         pin_set(&q->reference_pin, reference, pool, error) &&
+         pin_set(&q->scheme_hold, scheme, pool, error);
     ok = ok && (q->reference_context = context_open(truth, pool, plan->window, error)) &&
          (q->scheme_context = context_open_kv(model, pool, scheme->kv, plan->window, error));
     if (!ok) {
@@ -175,8 +175,8 @@ void quality_close(struct quality *q)
 {
     if (!q)
         return;
-    hold_close(&q->reference_hold);
-    hold_close(&q->scheme_hold);
+    pin_close(&q->reference_pin);
+    pin_close(&q->scheme_hold);
     weights_unref(q->reference);
     weights_unref(q->scheme);
     context_close(q->reference_context);

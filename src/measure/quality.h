@@ -3,7 +3,7 @@
 #ifndef QTOP_QUALITY_H
 #define QTOP_QUALITY_H
 
-#include "../engine/context.h"
+#include "engine/context.h"
 
 enum protocol { PROTOCOL_FULL, PROTOCOL_LLAMACPP, PROTOCOL_COUNT };
 

@@ -3,7 +3,7 @@
 #ifndef QTOP_ROOFLINE_H
 #define QTOP_ROOFLINE_H
 
-#include "../engine/weights.h"
+#include "engine/weights.h"
 #include "roofs.h"
 
 /* What one token, one step of a batch or one pass over a prompt takes. */
@@ -20,7 +20,7 @@ struct work work_of_step(const struct model *model, const struct weights *set, s
 struct work work_of_prompt(const struct model *model, const struct weights *set, size_t n);
 
 /* The work of one tensor on one token. */
-struct work work_of_tensor(const struct packed *packed, double seconds);
+struct work work_of_tensor(const struct qtensor *packed, double seconds);
 
 /* Multiply-adds a byte; multiply-adds a second. */
 double work_intensity(const struct work *work);

@@ -1,6 +1,6 @@
 #include "roofs.h"
 
-#include "clock.h"
+#include "base/clock.h"
 
 #include <time.h>
 
@@ -101,7 +101,7 @@ static bool finish_roof(struct roofs_job *job, struct roof *roof)
     bool long_enough = job->sample >= LEAST_SAMPLES && clock_seconds() - job->begun > ROOF_SECONDS;
     if (job->sample < MOST_SAMPLES && !long_enough)
         return false;
-    *roof = (struct roof){spread_of(job->samples, job->sample), job->sample};
+    *roof = (struct roof){stats_of(job->samples, job->sample), job->sample};
     job->sample = 0;
     job->next++;
     return true;

@@ -3,7 +3,7 @@
 #ifndef QTOP_ROOFS_H
 #define QTOP_ROOFS_H
 
-#include "../../kernels/dispatch.h"
+#include "kernels/dispatch.h"
 #include "bandwidth.h"
 
 /* Multiply-adds of one kind of numbers. */
@@ -23,7 +23,7 @@ enum { MOST_READ_ROOFS = 32, MOST_PEAK_ROOFS = 8 };
 
 /* A roof: the spread over repeated runs. samples 0: not measured. */
 struct roof {
-    struct spread rate; /* bytes, or multiply-adds, a second */
+    struct stats rate; /* bytes, or multiply-adds, a second */
     size_t samples;
 };
 

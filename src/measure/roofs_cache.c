@@ -1,9 +1,9 @@
 #include "roofs_cache.h"
 
-#include "../engine/memory.h"
-#include "../model/jsontext.h"
-#include "../output.h"
-#include "topology.h"
+#include "sys/memory.h"
+#include "formats/jsontext.h"
+#include "base/output.h"
+#include "sys/topology.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -157,7 +157,7 @@ static bool read_roof(const json_t *object, const char *key, bool needed, struct
     *out = (struct roof){0};
     if (!needed && json_is_null(value))
         return true;
-    struct spread s = {json_real_value(json_object_get(value, "median")),
+    struct stats s = {json_real_value(json_object_get(value, "median")),
                        json_real_value(json_object_get(value, "least")),
                        json_real_value(json_object_get(value, "most"))};
     if (!read_whole(value, "samples", 1, 1000, &samples, error))

@@ -1,8 +1,8 @@
 #include "sensitivity.h"
 
-#include "../engine/forward.h"
-#include "../engine/hold.h"
-#include "clock.h"
+#include "engine/forward.h"
+#include "engine/pin.h"
+#include "base/clock.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ struct sums {
 struct sensitivity_job {
     const struct model *model;
     struct context *context;
-    struct hold hold;        /* of the stored weights */
+    struct pin pin;        /* of the stored weights */
     struct weights *stored, *scheme;
     struct weights *variant; /* what runs now: stored, or stored but for one tensor */
     struct sums *sums;       /* one a tensor */
@@ -102,8 +102,8 @@ struct sensitivity_job *sensitivity_open(const struct model *model, struct pool 
     memcpy(job->text, plan->tokens, job->text_size * sizeof *job->text);
     job->stored = weights_ref(stored);
     job->scheme = weights_ref(scheme);
-    bool ok = allocate(job, error) && hold_open(&job->hold, model, error) &&
-              hold_set(&job->hold, stored, pool, error) &&
+    bool ok = allocate(job, error) && pin_open(&job->pin, model, error) &&
+              pin_set(&job->pin, stored, pool, error) &&
               (job->context = context_open(model, pool, job->room, error));
     if (ok) {
         choose_tensors(job);
@@ -117,7 +117,7 @@ void sensitivity_close(struct sensitivity_job *job)
 {
     if (!job)
         return;
-    hold_close(&job->hold);
+    pin_close(&job->pin);
     context_close(job->context);
     weights_unref(job->stored);
     weights_unref(job->scheme);

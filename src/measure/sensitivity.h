@@ -8,7 +8,7 @@
 #ifndef QTOP_SENSITIVITY_H
 #define QTOP_SENSITIVITY_H
 
-#include "../engine/context.h"
+#include "engine/context.h"
 
 enum { SENSITIVITY_WINDOW = 128, SENSITIVITY_TOKENS = 512 };
 

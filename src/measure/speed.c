@@ -1,9 +1,9 @@
 #include "speed.h"
 
-#include "../engine/hold.h"
-#include "../engine/sampler.h"
-#include "clock.h"
-#include "topology.h"
+#include "engine/pin.h"
+#include "engine/sampler.h"
+#include "base/clock.h"
+#include "sys/topology.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,13 +18,12 @@ struct stage {
 
 struct run {
     const struct weights *weights;
-    struct hold hold; /* of the set's weights */
+    struct pin pin; /* of the set's weights */
     struct context *context; /* a stage's */
     double *decode, *prefill, *peak, *fraction; /* samples each */
 };
 
 struct comparing {
-    const struct session *session;
     const struct speed_plan *plan;
     const struct bandwidth_probe *probe;
     struct run *runs;
@@ -43,7 +42,7 @@ static struct context *context_for(struct comparing *c, enum dtype kv, struct er
     for (size_t i = 0; i < c->stage_count; i++)
         if (c->stages[i].kv == kv)
             return c->stages[i].context;
-    struct context *context = context_open_kv(c->session->model, c->session->pool, kv, c->prompt + c->tokens, error);
+    struct context *context = context_open_kv(c->plan->model, c->plan->pool, kv, c->prompt + c->tokens, error);
     if (context)
         c->stages[c->stage_count++] = (struct stage){context, kv};
     return context;
@@ -58,20 +57,20 @@ static bool run_open(struct comparing *c, struct run *r, size_t samples, struct 
     r->peak = r->prefill + samples;
     r->fraction = r->peak + samples;
     r->context = context_for(c, r->weights->kv, error);
-    return r->context && hold_open(&r->hold, c->session->model, error) &&
-           hold_set(&r->hold, r->weights, c->session->pool, error);
+    return r->context && pin_open(&r->pin, c->plan->model, error) &&
+           pin_set(&r->pin, r->weights, c->plan->pool, error);
 }
 
 static void run_close(struct run *r)
 {
-    hold_close(&r->hold);
+    pin_close(&r->pin);
     free(r->decode);
 }
 
 /* Seconds that a prompt takes, of all prompts of a sample; every sequence then stands behind it. */
 static bool time_prefill(struct comparing *c, struct run *r, double *seconds, struct error *error)
 {
-    size_t vocab = c->session->model->hyper.vocab;
+    size_t vocab = c->plan->model->hyper.vocab;
     size_t prompts = c->plan->prompts > 1 ? c->plan->prompts : 1;
     double begin = clock_seconds();
     for (size_t i = 0; i < prompts; i++) {
@@ -87,7 +86,7 @@ static bool time_prefill(struct comparing *c, struct run *r, double *seconds, st
 /* Seconds that the decode steps of a sample take. */
 static double time_decode(struct comparing *c, struct run *r)
 {
-    size_t vocab = c->session->model->hyper.vocab;
+    size_t vocab = c->plan->model->hyper.vocab;
     double begin = clock_seconds();
     for (size_t i = 0; i < c->tokens; i++) {
         for (size_t k = 0; k < c->plan->batch; k++)
@@ -100,7 +99,7 @@ static double time_decode(struct comparing *c, struct run *r)
 /* What one step of all sequences reads, for each of them. */
 static size_t bytes_per_token(const struct comparing *c, const struct run *r)
 {
-    const struct model *m = c->session->model;
+    const struct model *m = c->plan->model;
     size_t one = weights_bytes_per_token(m, r->weights, c->prompt + c->tokens / 2), batch = c->plan->batch;
     size_t cache = one - weights_bytes_per_token(m, r->weights, 0);
     return (one + (batch - 1) * cache) / batch;
@@ -131,7 +130,7 @@ struct ratio ratio_of(const double *x, const double *base, size_t n)
     for (size_t i = 0; i < n; i++)
         q[i] = x[i] / base[i];
     size_t k = interval_rank(n);
-    r.median = spread_of(q, n).median;
+    r.median = stats_of(q, n).median;
     r.low = q[k - 1];
     r.high = q[n - k];
     free(q);
@@ -208,10 +207,10 @@ static void finish(struct comparing *c, size_t set, size_t rounds)
     struct run *r = &c->runs[set];
     struct speed *out = &c->out[set];
     out->samples = rounds;
-    out->decode = spread_of(r->decode, rounds);
-    out->prefill = spread_of(r->prefill, rounds);
-    out->peak_read = spread_of(r->peak, rounds);
-    out->fraction = spread_of(r->fraction, rounds);
+    out->decode = stats_of(r->decode, rounds);
+    out->prefill = stats_of(r->prefill, rounds);
+    out->peak_read = stats_of(r->peak, rounds);
+    out->fraction = stats_of(r->fraction, rounds);
     out->bandwidth = out->decode.median * (double)out->bytes_per_token;
     if (!c->probe)
         out->fraction_reason = "the read roof was not measured";
@@ -221,7 +220,7 @@ static void finish(struct comparing *c, size_t set, size_t rounds)
 
 static bool open_runs(struct comparing *c, const struct weights *const sets[], struct error *error)
 {
-    size_t vocab = c->session->model->hyper.vocab;
+    size_t vocab = c->plan->model->hyper.vocab;
     c->runs = calloc(c->count, sizeof *c->runs);
     c->prompt_tokens = calloc(c->prompt, sizeof *c->prompt_tokens);
     c->next = calloc(c->plan->batch, sizeof *c->next);
@@ -230,7 +229,7 @@ static bool open_runs(struct comparing *c, const struct weights *const sets[], s
         return error_set(error, "not enough memory to measure speed");
     for (size_t i = 1; i < c->prompt; i++) /* any tokens do: speed does not depend on which */
         c->prompt_tokens[i] = (int32_t)(i * 7919 % vocab);
-    c->prompt_tokens[0] = session_start(c->session);
+    c->prompt_tokens[0] = c->plan->start;
     for (size_t i = 0; i < c->count; i++) {
         c->runs[i].weights = sets[i];
         if (!run_open(c, &c->runs[i], most_samples(c->plan), error))
@@ -252,15 +251,15 @@ static void close_runs(struct comparing *c)
     free(c->logits);
 }
 
-bool speed_compare(const struct session *s, const struct weights *const sets[], size_t count,
-                   const struct speed_plan *plan, const struct bandwidth_probe *probe, struct speed *out,
-                   struct error *error)
+bool speed_compare(const struct weights *const sets[], size_t count, const struct speed_plan *plan,
+                   const struct bandwidth_probe *probe, struct speed *out, struct error *error)
 {
-    size_t prompt = plan->prompt_tokens < s->context ? plan->prompt_tokens : s->context - 1, rounds = 0;
-    if (s->context < 2)
-        return error_set(error, "a context of %zu is too short to measure speed; expected 2", s->context);
-    size_t room = s->context - prompt, n = plan->decode_tokens < room ? plan->decode_tokens : room;
-    struct comparing c = {s, plan, probe, .out = out, .count = count, .prompt = prompt, .tokens = n};
+    size_t context = plan->context;
+    size_t prompt = plan->prompt_tokens < context ? plan->prompt_tokens : context - 1, rounds = 0;
+    if (context < 2)
+        return error_set(error, "a context of %zu is too short to measure speed; expected 2", context);
+    size_t room = context - prompt, n = plan->decode_tokens < room ? plan->decode_tokens : room;
+    struct comparing c = {plan, probe, .out = out, .count = count, .prompt = prompt, .tokens = n};
     bool ok = open_runs(&c, sets, error) && time_rounds(&c, &rounds, error);
     for (size_t i = 0; ok && i < count; i++)
         finish(&c, i, rounds);
@@ -268,10 +267,10 @@ bool speed_compare(const struct session *s, const struct weights *const sets[], 
     return ok;
 }
 
-bool speed_measure(const struct session *s, const struct weights *w, const struct speed_plan *plan,
-                   const struct bandwidth_probe *probe, struct speed *out, struct error *error)
+bool speed_measure(const struct weights *w, const struct speed_plan *plan, const struct bandwidth_probe *probe,
+                   struct speed *out, struct error *error)
 {
     struct speed_plan alone = *plan;
     alone.most_samples = 0;
-    return speed_compare(s, &w, 1, &alone, probe, out, error);
+    return speed_compare(&w, 1, &alone, probe, out, error);
 }

@@ -2,10 +2,14 @@
 #ifndef QTOP_SPEED_H
 #define QTOP_SPEED_H
 
-#include "../session.h"
+#include "engine/context.h"
 #include "bandwidth.h"
 
 struct speed_plan {
+    const struct model *model;
+    struct pool *pool;
+    size_t context;       /* positions that may be used */
+    int32_t start;        /* the token that a prompt begins with */
     size_t prompt_tokens; /* prefilled in one pass */
     size_t prompts;       /* prefilled one after the other a sample; 0: one */
     size_t decode_tokens; /* generated and timed a sample */
@@ -22,12 +26,12 @@ struct ratio {
 };
 
 struct speed {
-    struct spread decode, prefill; /* tokens per second */
+    struct stats decode, prefill; /* tokens per second */
     size_t batch;
     size_t bytes_per_token;  /* at the middle of the timed stretch; a step's over its sequences */
     double bandwidth;        /* bytes per second, computed: bytes/token x decode tokens/s */
-    struct spread peak_read; /* bytes per second */
-    struct spread fraction;  /* of adjacent pairs: bandwidth / the sweep just before */
+    struct stats peak_read; /* bytes per second */
+    struct stats fraction;  /* of adjacent pairs: bandwidth / the sweep just before */
     const char *fraction_reason; /* why there is none, or null */
     size_t samples;
     struct ratio decode_ratio, prefill_ratio; /* to the first set of a comparison */
@@ -39,15 +43,13 @@ enum { MOST_COMPARED = 16 };
 struct ratio ratio_of(const double *x, const double *base, size_t n);
 
 /* Runs the plan, clamped to the context. probe null: no roof is measured. */
-bool speed_measure(const struct session *session, const struct weights *weights,
-                   const struct speed_plan *plan, const struct bandwidth_probe *probe,
+bool speed_measure(const struct weights *weights, const struct speed_plan *plan, const struct bandwidth_probe *probe,
                    struct speed *out, struct error *error);
 
 /* The same for some sets (1..MOST_COMPARED) in interleaved rounds, each of which times every set once and begins with
  * another one: what else the machine does meanwhile meets all alike. Goes on while the interval of some
  * ratio is wider than 2 %, up to most_samples. out: one a set. */
-bool speed_compare(const struct session *session, const struct weights *const sets[], size_t count,
-                   const struct speed_plan *plan, const struct bandwidth_probe *probe, struct speed *out,
-                   struct error *error);
+bool speed_compare(const struct weights *const sets[], size_t count, const struct speed_plan *plan,
+                   const struct bandwidth_probe *probe, struct speed *out, struct error *error);
 
 #endif

@@ -1,7 +1,7 @@
 #include "weight_stats.h"
 
-#include "../../kernels/dispatch.h"
-#include "../model/resident.h"
+#include "kernels/dispatch.h"
+#include "model/resident.h"
 
 #include <stdlib.h>
 
@@ -106,7 +106,7 @@ static struct weight_stats sum_up(const struct measuring *job)
     return out;
 }
 
-bool weight_stats_measure(const struct model *model, const struct packed *p, struct pool *pool,
+bool weight_stats_measure(const struct model *model, const struct qtensor *p, struct pool *pool,
                           struct weight_stats *out, struct error *error)
 {
     const struct model *reference = model_reference(model);

@@ -49,7 +49,7 @@ bool hyper_check(const struct hyper *h, const char *where, struct error *error)
     if (h->heads % h->kv_heads != 0)
         return error_set(error, "%s: number of KV heads = %zu; expected a divisor of %zu heads", where,
                          h->kv_heads, h->heads);
-    size_t turned = hyper_turned(h);
+    size_t turned = rotary_dims(h);
     if (h->rope != ROPE_NONE && (turned % 2 != 0 || turned > h->head_size))
         return error_set(error, "%s: rotary embedding of %zu dimensions in heads of %zu; expected an "
                                 "even number, at most the head's size", where, turned, h->head_size);
@@ -166,7 +166,7 @@ static bool take_norm_from_one(struct qmatrix *w, const struct entry *e)
 }
 
 /* A matrix that the file holds as columns x rows. */
-static bool take_turned(struct qmatrix *w, const struct entry *e)
+static bool take_transposed(struct qmatrix *w, const struct entry *e)
 {
     size_t size = dtypes[e->dtype].block_bytes;
     uint8_t *codes = dtypes[e->dtype].block == 1 ? malloc(e->bytes) : NULL;
@@ -209,7 +209,7 @@ static bool take_tensor(struct model *m, struct tensor *t, const struct arch *a,
     if (norm && n->norms_from_one)
         ok = take_norm_from_one(&t->stored, e);
     else
-        ok = turned ? take_turned(&t->stored, e) : take_as_is(&t->stored, e);
+        ok = turned ? take_transposed(&t->stored, e) : take_as_is(&t->stored, e);
     return ok || error_set(error, "tensor %s: not enough memory for a copy of %zu bytes", name,
                            e->bytes);
 }

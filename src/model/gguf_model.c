@@ -1,6 +1,6 @@
 /* Models in GGUF files: metadata to hyper-parameters; the tensors have canonical names already. */
 #include "assemble.h"
-#include "gguf.h"
+#include "formats/gguf.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "hf_config.h"
 
-#include "jsontext.h"
+#include "formats/jsontext.h"
 
 #include <math.h>
 #include <stdlib.h>

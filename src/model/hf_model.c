@@ -1,9 +1,9 @@
 /* Models as Hugging Face keeps them: config.json beside weights in safetensors or PyTorch's pickles; and
  * GPT-2 checkpoints of llm.c, which share their names. */
 #include "hf_config.h"
-#include "llmc.h"
-#include "pickle.h"
-#include "safetensors.h"
+#include "formats/llmc.h"
+#include "formats/pickle.h"
+#include "formats/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "model.h"
 
-#include "../../kernels/escape.h"
+#include "base/escape.h"
 #include "resident.h"
 
 #include <math.h>
@@ -101,7 +101,7 @@ const char *model_reference_words(const struct model *m)
 
 /* ---- the tensor list ------------------------------------------------------------------------- */
 
-size_t hyper_turned(const struct hyper *h)
+size_t rotary_dims(const struct hyper *h)
 {
     return h->rope_dims ? h->rope_dims : h->head_size;
 }

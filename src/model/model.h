@@ -2,8 +2,8 @@
 #ifndef QTOP_MODEL_H
 #define QTOP_MODEL_H
 
-#include "../../kernels/matrix.h"
-#include "catalog.h"
+#include "kernels/matrix.h"
+#include "formats/catalog.h"
 
 /* What a tensor is for, in the order of the forward pass; roles.c says what people usually do with each.
  * A model has those that its architecture and its file have. */
@@ -112,7 +112,7 @@ struct hyper {
 };
 
 /* Dimensions of a head that rotary embeddings turn. */
-size_t hyper_turned(const struct hyper *hyper);
+size_t rotary_dims(const struct hyper *hyper);
 
 /* Positions that a layer sees at most; 0: all. */
 size_t hyper_window(const struct hyper *hyper, size_t layer);

@@ -1,6 +1,6 @@
 #include "outliers.h"
 
-#include "../../kernels/dispatch.h"
+#include "kernels/dispatch.h"
 #include "resident.h"
 
 #include <stdlib.h>

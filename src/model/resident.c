@@ -1,7 +1,7 @@
 #include "resident.h"
 
-#include "../engine/memory.h"
-#include "../engine/pool.h"
+#include "sys/memory.h"
+#include "sys/pool.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -14,7 +14,7 @@
 enum { PAGE = 2 << 20 };
 
 struct resident {
-    struct maker maker;
+    struct weight_generator maker;
     uint8_t *memory;  /* address space; has pages where tensors are acquired */
     size_t size;
     int *holders;     /* one a tensor */
@@ -26,7 +26,7 @@ static size_t whole_pages(size_t bytes)
     return (bytes + PAGE - 1) / PAGE * PAGE;
 }
 
-bool model_is_made(const struct model *m, int tensor)
+bool model_on_demand(const struct model *m, int tensor)
 {
     const struct qmatrix *w = &m->tensors[tensor].stored;
     return m->resident && w->codes >= m->resident->memory &&
@@ -48,7 +48,7 @@ static bool reserve(struct resident *r, size_t bytes, struct error *error)
     return true;
 }
 
-bool resident_open(struct model *m, const struct maker *maker, struct error *error)
+bool resident_open(struct model *m, const struct weight_generator *maker, struct error *error)
 {
     struct resident *r = calloc(1, sizeof *r);
     size_t bytes = PAGE;
@@ -112,7 +112,7 @@ static void fill_rows(void *arg, size_t begin, size_t end, int thread)
 
 bool model_acquire(const struct model *m, int tensor, struct pool *pool, struct error *error)
 {
-    if (!model_is_made(m, tensor))
+    if (!model_on_demand(m, tensor))
         return true;
     struct resident *r = m->resident;
     const struct tensor *t = &m->tensors[tensor];
@@ -131,7 +131,7 @@ bool model_acquire(const struct model *m, int tensor, struct pool *pool, struct 
 
 void model_release(const struct model *m, int tensor)
 {
-    if (!model_is_made(m, tensor))
+    if (!model_on_demand(m, tensor))
         return;
     struct resident *r = m->resident;
     const struct qmatrix *w = &m->tensors[tensor].stored;
@@ -143,7 +143,7 @@ void model_release(const struct model *m, int tensor)
 
 size_t model_absent_bytes(const struct model *m, int tensor)
 {
-    if (!model_is_made(m, tensor))
+    if (!model_on_demand(m, tensor))
         return 0;
     pthread_mutex_lock(&m->resident->lock);
     bool absent = m->resident->holders[tensor] == 0;
@@ -154,11 +154,11 @@ size_t model_absent_bytes(const struct model *m, int tensor)
 void model_decode_row(const struct model *m, int tensor, size_t row, float *out)
 {
     const struct qmatrix *w = &m->tensors[tensor].stored;
-    if (!model_is_made(m, tensor)) {
+    if (!model_on_demand(m, tensor)) {
         qmatrix_decode_row(w, row, out);
         return;
     }
-    const struct maker *maker = &m->resident->maker;
+    const struct weight_generator *maker = &m->resident->maker;
     const struct dtype_info *type = &dtypes[w->scheme.weight];
     uint8_t codes[MAKER_RUN * sizeof(float)];
     for (size_t c = 0; c < w->cols; c += MAKER_RUN) {

@@ -15,7 +15,7 @@ struct pool;
 enum { MAKER_RUN = 256 };
 
 /* How weights come about. The same call gives the same bytes, from any thread and in any order. */
-struct maker {
+struct weight_generator {
     /* Writes the codes of n columns of a row of a tensor, from column `first` on. */
     void (*make)(const void *arg, int tensor, size_t row, size_t first, size_t n, uint8_t *codes);
     void (*close)(void *arg);
@@ -24,11 +24,11 @@ struct maker {
 
 /* For formats: gives every matrix whose codes are null its address, to be filled by the maker when it
  * is acquired. Their codes have no scales. Takes over maker->arg, also when it fails. */
-bool resident_open(struct model *model, const struct maker *maker, struct error *error);
+bool resident_open(struct model *model, const struct weight_generator *maker, struct error *error);
 void resident_close(struct model *model); /* by model_close */
 
 /* Whether the tensor's weights are made rather than read from a file. */
-bool model_is_made(const struct model *model, int tensor);
+bool model_on_demand(const struct model *model, int tensor);
 
 /* Bytes of memory that acquiring the tensor would take now: 0 when it is there. */
 size_t model_absent_bytes(const struct model *model, int tensor);

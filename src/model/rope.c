@@ -33,7 +33,7 @@ static bool begin_factors(struct model *m, size_t half)
 bool rope_scale(struct model *m, const struct rope_scale *s, struct error *error)
 {
     const struct hyper *h = &m->hyper;
-    size_t half = hyper_turned(h) / 2;
+    size_t half = rotary_dims(h) / 2;
     if (!(s->factor >= 1 && s->factor < 1e6f))
         return error_set(error, "rope scaling: factor = %g; expected at least 1", (double)s->factor);
     if (s->type == SCALING_LLAMA3 && !(s->low > 0 && s->high > s->low && s->original > 0))
@@ -60,7 +60,7 @@ static bool all_positive(const float *x, size_t n)
 bool rope_set_factors(struct model *m, const float *factors, size_t count, const char *what,
                       struct error *error)
 {
-    size_t half = hyper_turned(&m->hyper) / 2;
+    size_t half = rotary_dims(&m->hyper) / 2;
     if (count != half)
         return error_set(error, "%s: %zu factors; expected %zu, one for two dimensions of a head",
                          what, count, half);

@@ -184,7 +184,7 @@ static bool make_tensors(struct model *m, struct error *error)
         m->parameters += w->rows * w->cols;
     }
     if (ok)
-        return resident_open(m, &(struct maker){make_codes, generator_close, g}, error);
+        return resident_open(m, &(struct weight_generator){make_codes, generator_close, g}, error);
     generator_close(g);
     return error_set(error, "not enough memory for a synthetic model");
 }

@@ -6,14 +6,14 @@
 
 #include <math.h>
 
-static void scale(const struct scaling_site *site, double alpha, float *out)
+static void scale(const struct scaling_site *input_group, double alpha, float *out)
 {
-    const struct site_stats *s = site->stats;
+    const struct input_stats *s = input_group->stats;
     double largest = 0, least = INFINITY, most = 0;
     for (size_t c = 0; c < s->cols; c++)
-        largest = fmax(largest, site_mean(s, c));
+        largest = fmax(largest, input_mean(s, c));
     for (size_t c = 0; c < s->cols; c++) {
-        double mean = fmax(site_mean(s, c), 1e-4 * largest); /* a column may never have been reached */
+        double mean = fmax(input_mean(s, c), 1e-4 * largest); /* a column may never have been reached */
         double value = largest > 0 ? pow(mean, alpha) : 1;
         out[c] = (float)value;
         least = fmin(least, value);

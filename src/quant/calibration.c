@@ -1,30 +1,24 @@
 #include "calibration.h"
 
+#include "linalg/gram.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-bool all_finite(const float *x, size_t cols)
-{
-    float odd = 0;
-    for (size_t c = 0; c < cols; c++)
-        odd += fabsf(x[c]) <= FLT_MAX ? 0.0f : 1.0f;
-    return odd == 0;
-}
-
-float site_largest(const struct site_stats *s, size_t c)
+float input_largest(const struct input_stats *s, size_t c)
 {
     return fmaxf(-s->least[c], s->most[c]);
 }
 
-double site_mean(const struct site_stats *s, size_t c)
+double input_mean(const struct input_stats *s, size_t c)
 {
     return s->tokens ? s->sum_abs[c] / (double)s->tokens : 0;
 }
 
 struct pass {
-    struct site_stats *s;
+    struct input_stats *s;
     const float *x;
     size_t stride, n;
     bool *odd;
@@ -44,7 +38,7 @@ enum { RUN = 64 };
 static void add_columns(void *arg, size_t begin, size_t end, int thread)
 {
     const struct pass *p = arg;
-    struct site_stats *s = p->s;
+    struct input_stats *s = p->s;
     size_t first = begin * RUN, last = end * RUN < s->cols ? end * RUN : s->cols;
     (void)thread;
     for (size_t t = 0; t < p->n; t++) {
@@ -60,7 +54,7 @@ static void add_columns(void *arg, size_t begin, size_t end, int thread)
 
 static void take_sample(const struct pass *p)
 {
-    struct site_stats *s = p->s;
+    struct input_stats *s = p->s;
     size_t most = s->tokens < CALIBRATION_SAMPLES ? s->tokens : CALIBRATION_SAMPLES;
     for (size_t t = 0, seen = 0; t < p->n && s->samples < most; t++) {
         if (p->odd[t])
@@ -71,11 +65,11 @@ static void take_sample(const struct pass *p)
     }
 }
 
-bool site_stats_make(struct site_stats *s, struct pool *pool, const float *x, size_t stride, size_t cols,
+bool input_stats_make(struct input_stats *s, struct pool *pool, const float *x, size_t stride, size_t cols,
                      size_t n, struct error *error)
 {
     struct pass p = {s, x, stride, n, calloc(n, sizeof *p.odd)};
-    *s = (struct site_stats){.cols = cols};
+    *s = (struct input_stats){.cols = cols};
     s->least = calloc(cols, sizeof *s->least);
     s->most = calloc(cols, sizeof *s->most);
     s->sum_abs = calloc(cols, sizeof *s->sum_abs);
@@ -94,12 +88,12 @@ bool site_stats_make(struct site_stats *s, struct pool *pool, const float *x, si
     return ok || error_set(error, "not enough memory for calibration");
 }
 
-void site_stats_free(struct site_stats *s)
+void input_stats_free(struct input_stats *s)
 {
     free(s->least);
     free(s->most);
     free(s->sum_abs);
     free(s->sum_squares);
     free(s->sample);
-    *s = (struct site_stats){0};
+    *s = (struct input_stats){0};
 }

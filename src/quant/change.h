@@ -2,7 +2,7 @@
 #ifndef QTOP_CHANGE_H
 #define QTOP_CHANGE_H
 
-#include "../model/model.h"
+#include "model/model.h"
 
 enum change {
     CHANGE_WEIGHT,      /* stored, fp32, fp16, bf16, int8, int4, fp8e4m3, fp8e5m2; of the KV cache

@@ -1,10 +1,10 @@
 #include "comparison.h"
 
-#include "../engine/product.h"
-#include "../engine/walk.h"
-#include "../measure/clock.h"
-#include "../measure/output_error.h"
-#include "../model/resident.h"
+#include "engine/product.h"
+#include "engine/layerwise.h"
+#include "base/clock.h"
+#include "measure/output_error.h"
+#include "model/resident.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ struct comparison {
     struct scheme *wanted;      /* schemes_count: the set's, but for the tensor */
     struct compared of[COMPARED_SCHEMES];
     size_t next;                /* of them */
-    struct walk *walk;          /* until the layer's inputs are there */
+    struct layerwise_pass *pass;          /* until the layer's inputs are there */
     float *x, *y;               /* tokens x cols, tokens x rows */
     float *scratch;             /* of output_error_add */
     void *products;             /* of products_run */
@@ -59,7 +59,7 @@ struct comparison *comparison_open(const struct comparison_plan *plan, struct er
     memcpy(c->tokens, plan->tokens, c->plan.token_count * sizeof *c->tokens);
     for (size_t i = 0; i < plan->count; i++)
         c->of[i].scheme = plan->schemes[i];
-    if (allocate(c, error) && (c->walk = walk_open(plan->model, plan->pool, c->tokens, c->plan.token_count,
+    if (allocate(c, error) && (c->pass = layerwise_open(plan->model, plan->pool, c->tokens, c->plan.token_count,
                                                    c->plan.token_count, error)))
         return c;
     comparison_close(c);
@@ -71,7 +71,7 @@ void comparison_close(struct comparison *c)
     if (!c)
         return;
     quantization_close(c->making);
-    walk_close(c->walk);
+    layerwise_close(c->pass);
     weights_unref(c->set);
     free(c->wanted);
     free(c->x);
@@ -84,21 +84,21 @@ void comparison_close(struct comparison *c)
 /* Brings the text to the layer; its inputs are then in c->x. */
 static bool approach(struct comparison *c, double seconds, struct error *error)
 {
-    size_t site = (size_t)walk_site_of(c->plan.model, c->plan.tensor), cols = matrix_of(c)->cols;
+    size_t input_group = (size_t)layerwise_group_of(c->plan.model, c->plan.tensor), cols = matrix_of(c)->cols;
     bool arrived;
-    if (!walk_step(c->walk, c->set, seconds, &arrived, error))
+    if (!layerwise_step(c->pass, c->set, seconds, &arrived, error))
         return false;
-    if (!arrived || walk_site(c->walk) != site)
+    if (!arrived || layerwise_group(c->pass) != input_group)
         return true;
     for (size_t t = 0; t < c->plan.token_count; t++)
-        memcpy(c->x + t * cols, walk_input(c->walk) + t * walk_stride(c->walk), cols * sizeof *c->x);
-    walk_close(c->walk);
-    c->walk = NULL;
+        memcpy(c->x + t * cols, layerwise_input(c->pass) + t * layerwise_stride(c->pass), cols * sizeof *c->x);
+    layerwise_close(c->pass);
+    c->pass = NULL;
     return true;
 }
 
 /* The output of the layer in the scheme that was made, against the reference's. */
-static bool judge(struct comparison *c, const struct packed *p, struct compared *out, struct error *error)
+static bool judge(struct comparison *c, const struct qtensor *p, struct compared *out, struct error *error)
 {
     const struct model *truth = model_reference(c->plan.model);
     struct output_error e = {0};
@@ -111,7 +111,7 @@ static bool judge(struct comparison *c, const struct packed *p, struct compared 
     model_release(truth, c->plan.tensor);
     out->weights_db = weight_error_sqnr_db(&p->error);
     out->output_db = output_error_sqnr_db(&e);
-    out->found = p->found;
+    out->calibration = p->calibration;
     out->done = true;
     return true;
 }
@@ -147,7 +147,7 @@ bool comparison_step(struct comparison *c, double seconds, bool *done, struct er
 {
     double begin = clock_seconds(), left = seconds;
     for (bool ok; left >= 0 && c->next < c->plan.count; left = seconds - (clock_seconds() - begin)) {
-        ok = c->walk ? approach(c, left, error) : make_scheme(c, left, error);
+        ok = c->pass ? approach(c, left, error) : make_scheme(c, left, error);
         if (!ok)
             return false;
     }

@@ -24,7 +24,7 @@ struct compared {
     struct scheme scheme;
     bool done;
     double weights_db, output_db; /* SQNR; infinity where it is exact */
-    struct found found;
+    struct calibration_info calibration;
 };
 
 struct comparison;

@@ -1,6 +1,6 @@
 #include "gptq.h"
 
-#include "../../kernels/ops.h"
+#include "kernels/ops.h"
 #include "calibration.h"
 
 #include <math.h>
@@ -104,14 +104,14 @@ static void quantize_panel(struct gptq *g, size_t width, size_t panel, bool near
         for (size_t r = 0; r < ROWS; r++)
             target[k][r] = targets[r * g->stride + k];
     for (size_t k = 0; k < width; k++) {
-        size_t grid = g->f->order[g->done + k] / g->m->group * g->rows + panel * ROWS;
+        size_t params = g->f->order[g->done + k] / g->m->group * g->rows + panel * ROWS;
         double pivot = factor_at(g->f, g->done + k, g->done + k);
         float *e = errors + k * ROWS;
         for (size_t r = 0; r < ROWS; r++) {
-            float was = w[r * g->stride + k], q = (nearest ? was : target[k][r]) / g->scale[grid + r];
-            q = q > g->low[grid + r] ? q : g->low[grid + r];
-            q = q < g->high[grid + r] ? q : g->high[grid + r];
-            float is = round_even(q) * g->scale[grid + r];
+            float was = w[r * g->stride + k], q = (nearest ? was : target[k][r]) / g->scale[params + r];
+            q = q > g->low[params + r] ? q : g->low[params + r];
+            q = q < g->high[params + r] ? q : g->high[params + r];
+            float is = round_even(q) * g->scale[params + r];
             double left = pivot * ((double)target[k][r] - (double)is);
             e[r] = was - is;
             sums[r] += left * left - g->f->lambda * (double)e[r] * (double)e[r];

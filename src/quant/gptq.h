@@ -9,8 +9,8 @@
 #ifndef QTOP_GPTQ_H
 #define QTOP_GPTQ_H
 
-#include "../../kernels/quantize.h"
-#include "factor.h"
+#include "kernels/quantize.h"
+#include "linalg/hessian.h"
 
 struct gptq {
     const struct qmatrix *m;   /* its grids are set before the first step */

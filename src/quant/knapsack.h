@@ -4,7 +4,7 @@
 #ifndef QTOP_KNAPSACK_H
 #define QTOP_KNAPSACK_H
 
-#include "../../kernels/error.h"
+#include "base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -70,7 +70,7 @@ static bool open_learning(struct quantization *q, struct error *error)
 {
     const struct quantization_plan *p = &q->plan;
     struct qat_plan plan = qat_plan_of(q);
-    return hold_open(&q->hold, p->model, error) && hold_set(&q->hold, p->stored, p->pool, error) &&
+    return pin_open(&q->pin, p->model, error) && pin_set(&q->pin, p->stored, p->pool, error) &&
            (q->qat = qat_open(&plan, error));
 }
 
@@ -113,7 +113,7 @@ bool learn_pack(struct quantization *q, double seconds, struct error *error)
     if (q->next == count) {
         qat_close(q->qat);
         q->qat = NULL;
-        hold_close(&q->hold);
+        pin_close(&q->pin);
         q->stage = STAGE_DONE;
         return true;
     }

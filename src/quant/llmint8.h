@@ -9,6 +9,6 @@
 
 /* Columns in which an activation's magnitude is at least the threshold, in ascending order, into out (cols);
  * returns how many. */
-size_t outlier_columns(const struct site_stats *stats, double threshold, uint32_t *out);
+size_t outlier_columns(const struct input_stats *stats, double threshold, uint32_t *out);
 
 #endif

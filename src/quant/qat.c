@@ -1,7 +1,7 @@
 /* The job: the stored model teaches, windows kept aside judge, the others are learned from. */
-#include "../../kernels/dispatch.h"
-#include "../measure/clock.h"
-#include "../train/gradients.h"
+#include "kernels/dispatch.h"
+#include "base/clock.h"
+#include "train/gradients.h"
 #include "qat_internal.h"
 
 #include <math.h>
@@ -147,7 +147,7 @@ static void change_over(struct qat *q)
         if (!q->others[t])
             continue;
         p->weights = q->others[t];
-        p->acts = now->intake ? NULL : now;
+        p->acts = now->input_transform ? NULL : now;
         if (t != head) {
             free(q->stored[t]);
             q->stored[t] = NULL;
@@ -197,7 +197,7 @@ static void keep_best(struct qat *q)
         struct learner *l = &q->learners[i];
         memcpy(l->best, l->w, l->count * sizeof *l->best);
         for (size_t g = 0; g < l->fake.grids; g++)
-            l->best_grids[g] = fake_grid(&l->fake, g);
+            l->best_grids[g] = fake_params(&l->fake, g);
     }
     q->figures.kl_best = q->figures.kl_last;
     q->figures.best_step = q->figures.step;

@@ -11,9 +11,9 @@
 #ifndef QTOP_QAT_H
 #define QTOP_QAT_H
 
-#include "../engine/pool.h"
-#include "../engine/weights.h"
-#include "../../kernels/quantize.h"
+#include "sys/pool.h"
+#include "engine/weights.h"
+#include "kernels/quantize.h"
 
 enum { QAT_MOST_PARAMETERS = 200000000 }; /* of a model */
 
@@ -64,7 +64,7 @@ const char *qat_note(const struct qat *job);
  * groups): valid until the job is closed. */
 struct qat_result {
     const float *weights;
-    const struct grid *grids;
+    const struct quant_params *grids;
 };
 struct qat_result qat_result(const struct qat *job, int tensor);
 

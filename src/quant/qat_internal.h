@@ -2,10 +2,10 @@
 #ifndef QTOP_QAT_INTERNAL_H
 #define QTOP_QAT_INTERNAL_H
 
-#include "../engine/sampler.h"
-#include "../train/adamw.h"
-#include "../train/fake.h"
-#include "../train/network.h"
+#include "engine/sampler.h"
+#include "train/adamw.h"
+#include "train/fake.h"
+#include "train/network.h"
 #include "qat.h"
 
 /* A layer that learns. */
@@ -15,7 +15,7 @@ struct learner {
     struct fake fake;
     float *w, *rounded, *gradient, *m, *v, *best; /* count each */
     float *scale_m, *scale_v; /* of the logarithms of scales */
-    struct grid *best_grids;
+    struct quant_params *best_grids;
 };
 
 enum phase { PHASE_TEACH, PHASE_JUDGE, PHASE_TRAIN, PHASE_DONE };

@@ -1,7 +1,7 @@
 /* Whether quantization-aware training fits, and opening and closing it: see qat.h. */
-#include "../../kernels/dispatch.h"
-#include "../engine/context.h"
-#include "../engine/memory.h"
+#include "kernels/dispatch.h"
+#include "engine/context.h"
+#include "sys/memory.h"
 #include "qat_internal.h"
 
 #include <math.h>
@@ -189,7 +189,7 @@ static bool open_buffers(struct qat *q, struct error *error)
 {
     const struct model *m = q->plan.model;
     const struct hyper *h = &m->hyper;
-    size_t length = length_of(&q->plan), n = q->batch * length, turned = hyper_turned(h) / 2;
+    size_t length = length_of(&q->plan), n = q->batch * length, turned = rotary_dims(h) / 2;
     q->cosines = malloc((length * turned + 1) * sizeof *q->cosines);
     q->sines = malloc((length * turned + 1) * sizeof *q->sines);
     q->stored = calloc(m->tensor_count, sizeof *q->stored);
@@ -233,7 +233,7 @@ struct qat *qat_open(const struct qat_plan *plan, struct error *error)
     bool ok = open_buffers(q, error) &&
               network_open(&q->net, plan->model, plan->pool, q->batch, length_of(plan), q->cosines, q->sines, error);
     if (ok)
-        rotations_make(plan->model, q->net.length, q->cosines, q->sines);
+        rope_table_init(plan->model, q->net.length, q->cosines, q->sines);
     if (ok && decode_all(q, error) && open_learners(q, error))
         return q;
     qat_close(q);

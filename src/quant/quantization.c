@@ -1,4 +1,4 @@
-#include "../measure/clock.h"
+#include "base/clock.h"
 #include "quantization_internal.h"
 
 #include <stdio.h>
@@ -78,10 +78,10 @@ static bool plan_tensor(struct quantization *q, int t, struct error *error)
     q->learning |= q->learns[t];
     if (!scheme_walks(s))
         return true;
-    int site = walk_site_of(p->model, t);
-    if (site < 0)
+    int input_group = layerwise_group_of(p->model, t);
+    if (input_group < 0)
         return error_set(error, "%s: it multiplies no activations to calibrate on", p->model->tensors[t].name);
-    q->last_site = (size_t)site > q->last_site ? (size_t)site : q->last_site;
+    q->last_input_group = (size_t)input_group > q->last_input_group ? (size_t)input_group : q->last_input_group;
     q->sequence |= asks_for_sequence(s);
     return true;
 }
@@ -104,7 +104,7 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
     if (ok && quantization_calibrates(plan)) {
         const struct calibration_text *text = plan->text;
         ok = text && text->count > 0 ? true : error_set(error, "there is no text to calibrate on");
-        ok = ok && (q->walk = walk_open(plan->model, plan->pool, text->tokens, text->count, text->window,
+        ok = ok && (q->pass = layerwise_open(plan->model, plan->pool, text->tokens, text->count, text->window,
                                         error));
     }
     if (ok && q->learning)
@@ -118,12 +118,12 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
 /* ---- one tensor ------------------------------------------------------------------------------ */
 
 /* The set with p in its place; takes over p. */
-static bool put(struct quantization *q, struct packed *p, struct error *error)
+static bool put(struct quantization *q, struct qtensor *p, struct error *error)
 {
     struct weights *next = weights_replace(q->set, p);
     q->weights_done += p->matrix.rows * p->matrix.cols;
     q->pending[p->tensor] = false;
-    packed_unref(p);
+    qtensor_unref(p);
     if (!next)
         return error_set(error, "not enough memory");
     weights_unref(q->set);
@@ -137,8 +137,8 @@ bool quantization_pack(struct quantization *q, double seconds, bool *done, struc
     *done = requant_step(&q->job, q->plan.pool, seconds);
     if (!*done)
         return true;
-    q->job.out->found.rounded = q->job.gptq.rounded;
-    struct packed *p = requant_take(&q->job);
+    q->job.out->calibration.rounded = q->job.gptq.rounded;
+    struct qtensor *p = requant_take(&q->job);
     requant_end(&q->job);
     q->packing = false;
     return put(q, p, error);
@@ -154,7 +154,7 @@ static bool plain_step(struct quantization *q, double seconds, struct error *err
            (!q->pending[q->next] || scheme_calibrates(&p->schemes[q->next])))
         q->next++;
     if (q->next == count) {
-        q->stage = q->walk ? STAGE_WALK : stage_after_walk(q);
+        q->stage = q->pass ? STAGE_ADVANCE : stage_after_pass(q);
         return true;
     }
     if (!q->packing && !requant_begin(&q->job, p->model, q->next, &p->schemes[q->next], p->pool, error))
@@ -170,16 +170,16 @@ static bool stage_step(struct quantization *q, double seconds, struct error *err
     switch (q->stage) {
     case STAGE_PLAIN:
         return plain_step(q, seconds, error);
-    case STAGE_WALK:
-        return site_walk(q, seconds, error);
+    case STAGE_ADVANCE:
+        return input_group_advance(q, seconds, error);
     case STAGE_OBSERVE:
-        return site_observe(q, seconds, error);
+        return input_group_observe(q, seconds, error);
     case STAGE_SCALE:
-        return site_search_scale(q, seconds, error);
+        return input_group_search_scale(q, seconds, error);
     case STAGE_FACTOR:
-        return site_factorize(q, seconds, error);
+        return input_group_factorize(q, seconds, error);
     case STAGE_PACK:
-        return site_pack(q, seconds, error);
+        return input_group_pack(q, seconds, error);
     case STAGE_LEARN:
         return learn_step(q, seconds, error);
     case STAGE_LEARNED:
@@ -208,9 +208,9 @@ static double packed_fraction(const struct quantization *q)
     double walked = 0, packed = 1;
     if (q->weights_all > 0)
         packed = (double)q->weights_done / (double)q->weights_all;
-    if (!q->walk)
+    if (!q->pass)
         return packed;
-    walked = ((double)walk_site(q->walk) + walk_fraction(q->walk)) / (double)(q->last_site + 1);
+    walked = ((double)layerwise_group(q->pass) + layerwise_fraction(q->pass)) / (double)(q->last_input_group + 1);
     return (walked + packed) / 2;
 }
 
@@ -229,7 +229,7 @@ const char *quantization_work(const struct quantization *q)
 {
     if (q->stage == STAGE_LEARN)
         return q->figures.step > 0 ? "learning" : "reading the text to learn from";
-    return q->stage == STAGE_WALK || q->stage == STAGE_OBSERVE ? "calibrating" : "quantizing";
+    return q->stage == STAGE_ADVANCE || q->stage == STAGE_OBSERVE ? "calibrating" : "quantizing";
 }
 
 struct weights *quantization_take(struct quantization *q)
@@ -246,11 +246,11 @@ void quantization_close(struct quantization *q)
     if (q->packing)
         requant_end(&q->job);
     qat_close(q->qat);
-    hold_close(&q->hold);
+    pin_close(&q->pin);
     free(q->learns);
     scaling_close(&q->scaling);
-    site_leave(q);
-    walk_close(q->walk);
+    input_group_leave(q);
+    layerwise_close(q->pass);
     weights_unref(q->set);
     free(q->pending);
     free(q->notes);

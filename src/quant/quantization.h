@@ -2,7 +2,7 @@
  * activations: a job in bounded slices.
  *
  * Tensors whose scheme needs no calibration come first. The others follow in the order of a walk (engine/walk.h)
- * that brings a calibration text through the model: at each site the inputs of its layers are observed, the
+ * that brings a calibration text through the model: at each input group the inputs of its layers are observed, the
  * layers quantized, and the text goes on. Where one of them is a GPTQ that asks for it (sequence=1, the usual),
  * the walk goes through what is quantized already, so that each layer is calibrated on what those before it
  * give now (Frantar et al. 2022, section 4); else through the stored weights, all at once. Last of all, with the
@@ -10,8 +10,8 @@
 #ifndef QTOP_QUANTIZATION_H
 #define QTOP_QUANTIZATION_H
 
-#include "../engine/pool.h"
-#include "../engine/weights.h"
+#include "sys/pool.h"
+#include "engine/weights.h"
 
 /* A text to calibrate on, in windows of `window` tokens that know nothing of each other, each with BOS first
  * where texts begin with it. */

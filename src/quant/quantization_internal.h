@@ -2,19 +2,19 @@
 #ifndef QTOP_QUANTIZATION_INTERNAL_H
 #define QTOP_QUANTIZATION_INTERNAL_H
 
-#include "../engine/hold.h"
-#include "../engine/walk.h"
+#include "engine/pin.h"
+#include "engine/layerwise.h"
 #include "calibration.h"
-#include "factor.h"
+#include "linalg/hessian.h"
 #include "qat.h"
 #include "quantization.h"
 #include "requant.h"
 #include "scaling.h"
 
-/* What is under way. The stages of a site repeat for each of its tensors from STAGE_SCALE on. */
+/* What is under way. The stages of a input group repeat for each of its tensors from STAGE_SCALE on. */
 enum stage {
     STAGE_PLAIN,   /* tensors without calibration */
-    STAGE_WALK,
+    STAGE_ADVANCE,
     STAGE_OBSERVE, /* statistics and the Hessian */
     STAGE_SCALE,   /* the search for an input scale */
     STAGE_FACTOR,  /* of the Hessian */
@@ -36,13 +36,13 @@ struct quantization {
     char (*notes)[NOTE];
     size_t note_count;
 
-    struct walk *walk;
-    size_t last_site;             /* beyond which no tensor is pending */
-    struct site_stats stats;      /* of the site */
+    struct layerwise_pass *pass;
+    size_t last_input_group;             /* beyond which no tensor is pending */
+    struct input_stats stats;      /* of the input group */
     float *importance;            /* cols, see struct calibrated; of the tensor under way */
     struct hessian hessian;
     size_t observed;              /* tokens in the Hessian */
-    int tensors[SITE_TENSORS], next; /* the site's, and the one under way (or next plain one) */
+    int tensors[INPUT_GROUP_TENSORS], next; /* the input group's, and the one under way (or next plain one) */
     size_t tensor_count;
     int held;                     /* of `tensors`, how many are acquired */
 
@@ -61,7 +61,7 @@ struct quantization {
     bool *learns;                 /* which ones */
     struct qat *qat;
     struct qat_figures figures;   /* steps 0: nothing learned yet */
-    struct hold hold;             /* of the stored weights, meanwhile */
+    struct pin pin;             /* of the stored weights, meanwhile */
 };
 
 /* Whether a scheme learns; whether it calibrates in the walk. */
@@ -80,15 +80,15 @@ void quantization_say(struct quantization *q, int tensor, const char *text);
 /* A slice of packing; *done when the matrix is in the set. */
 bool quantization_pack(struct quantization *q, double seconds, bool *done, struct error *error);
 
-/* A slice of each stage of a site; they lead from one to the next by q->stage. */
-bool site_walk(struct quantization *q, double seconds, struct error *error);
-bool site_observe(struct quantization *q, double seconds, struct error *error);
-bool site_search_scale(struct quantization *q, double seconds, struct error *error);
-bool site_factorize(struct quantization *q, double seconds, struct error *error);
-bool site_pack(struct quantization *q, double seconds, struct error *error);
+/* A slice of each stage of a input group; they lead from one to the next by q->stage. */
+bool input_group_advance(struct quantization *q, double seconds, struct error *error);
+bool input_group_observe(struct quantization *q, double seconds, struct error *error);
+bool input_group_search_scale(struct quantization *q, double seconds, struct error *error);
+bool input_group_factorize(struct quantization *q, double seconds, struct error *error);
+bool input_group_pack(struct quantization *q, double seconds, struct error *error);
 
 /* What comes when no tensor waits for the walk. */
-static inline enum stage stage_after_walk(const struct quantization *q)
+static inline enum stage stage_after_pass(const struct quantization *q)
 {
     return q->learning ? STAGE_LEARN : STAGE_DONE;
 }
@@ -98,7 +98,7 @@ bool learn_fits(const struct quantization *q, struct error *error);
 bool learn_step(struct quantization *q, double seconds, struct error *error);
 bool learn_pack(struct quantization *q, double seconds, struct error *error);
 
-/* Lets go of what belongs to one site. */
-void site_leave(struct quantization *q);
+/* Lets go of what belongs to one input group. */
+void input_group_leave(struct quantization *q);
 
 #endif

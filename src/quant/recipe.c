@@ -1,9 +1,9 @@
 #include "recipe.h"
 
-#include "../model/mapped.h"
-#include "../names.h"
-#include "../output.h"
-#include "../../kernels/escape.h"
+#include "formats/mapped.h"
+#include "base/names.h"
+#include "base/output.h"
+#include "base/escape.h"
 
 #include <fnmatch.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #ifndef QTOP_RECIPE_H
 #define QTOP_RECIPE_H
 
-#include "../engine/weights.h"
+#include "engine/weights.h"
 
 struct rule {
     char *pattern;

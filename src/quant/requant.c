@@ -1,10 +1,10 @@
 #include "requant.h"
 
-#include "../../kernels/dispatch.h"
+#include "kernels/dispatch.h"
 
-#include "../measure/clock.h"
-#include "../model/resident.h"
-#include "clip.h"
+#include "base/clock.h"
+#include "model/resident.h"
+#include "kernels/clip.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ static bool take_calibrated(struct requant *job, const struct calibrated *c, str
     if (c->act_scale > 0 && !qmatrix_set_act_scale(m, c->act_scale, c->act_zero, error))
         return false;
     if (c->learned && m->scheme.granularity == GRANULARITY_TENSOR)
-        quantize_set_grid(m, 0, 0, c->grids[0]);
+        quantize_set_params(m, 0, 0, c->grids[0]);
     job->solving = c->factor != NULL;
     return !c->factor || gptq_open(&job->gptq, m, c->factor, error);
 }
@@ -169,7 +169,7 @@ static void read_row(struct requant *job, size_t r, float *row)
         memcpy(row, job->learned + r * job->out->matrix.cols, job->out->matrix.cols * sizeof *row);
     else
         isa_current()->decode_row(&job->model->tensors[job->tensor].stored, r, row);
-    quantize_intake(&job->out->matrix, r, row);
+    quantize_input_transform(&job->out->matrix, r, row);
 }
 
 static void scan_row(struct requant *job, size_t r, float *row)
@@ -184,8 +184,8 @@ static void clip_row(struct requant *job, size_t r, float *row)
     const struct qmatrix *m = &job->out->matrix;
     read_row(job, r, row);
     for (size_t trial = 0; trial < CLIP_TRIALS; trial++) {
-        struct grid grid = quantize_grid(m, clip_range(job->range, trial, job->clip_least));
-        job->row_clip[r * CLIP_TRIALS + trial] = clip_error(m, grid, row, m->cols, job->importance);
+        struct quant_params params = quantize_params(m, clip_range(job->range, trial, job->clip_least));
+        job->row_clip[r * CLIP_TRIALS + trial] = clip_error(m, params, row, m->cols, job->importance);
     }
 }
 
@@ -199,8 +199,8 @@ static void choose_grids(struct requant *job, size_t r, const float *row)
         const float *importance = job->importance ? job->importance + c : NULL;
         struct value_range range = {0, 0};
         value_range_add(&range, row + c, n);
-        quantize_set_grid(m, r, g, job->clip_least < 1 ? clip_grid(m, row + c, n, importance, job->clip_least)
-                                                       : quantize_grid(m, range));
+        quantize_set_params(m, r, g, job->clip_least < 1 ? clip_params(m, row + c, n, importance, job->clip_least)
+                                                       : quantize_params(m, range));
     }
 }
 
@@ -217,7 +217,7 @@ static void set_grids(struct requant *job, size_t r)
     struct qmatrix *m = &job->out->matrix;
     bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
     for (size_t g = 0; g < m->groups && !whole; g++)
-        quantize_set_grid(m, r, g, job->grids[r * m->groups + g]);
+        quantize_set_params(m, r, g, job->grids[r * m->groups + g]);
 }
 
 static void quantize(struct requant *job, size_t r, float *row)
@@ -258,7 +258,7 @@ static void pack_row(struct requant *job, size_t r, float *row)
 {
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
     float *back = row + stored->cols;
-    bool altered = job->solving || job->learned || job->out->matrix.intake; /* row is then what became of the weights */
+    bool altered = job->solving || job->learned || job->out->matrix.input_transform; /* row is then what became of the weights */
     quantize(job, r, row);
     qmatrix_decode_row(&job->out->matrix, r, back);
     if (job->truth != stored || altered)
@@ -417,9 +417,9 @@ double requant_fraction(const struct requant *job)
     return done / all;
 }
 
-struct packed *requant_take(struct requant *job)
+struct qtensor *requant_take(struct requant *job)
 {
-    struct packed *out = job->out;
+    struct qtensor *out = job->out;
     job->out = NULL;
     return out;
 }
@@ -428,7 +428,7 @@ void requant_end(struct requant *job)
 {
     if (job->acquired)
         model_release(job->model, job->tensor);
-    packed_unref(job->out);
+    qtensor_unref(job->out);
     gptq_close(&job->gptq);
     free(job->row_range);
     free(job->row_clip);
@@ -440,7 +440,7 @@ void requant_end(struct requant *job)
     *job = (struct requant){0};
 }
 
-struct packed *requantize(const struct model *model, int tensor, const struct scheme *scheme,
+struct qtensor *requantize(const struct model *model, int tensor, const struct scheme *scheme,
                           struct pool *pool, struct error *error)
 {
     struct requant job;
@@ -448,7 +448,7 @@ struct packed *requantize(const struct model *model, int tensor, const struct sc
         return NULL;
     while (!requant_step(&job, pool, 1))
         continue;
-    struct packed *out = requant_take(&job);
+    struct qtensor *out = requant_take(&job);
     requant_end(&job);
     return out;
 }

@@ -9,10 +9,10 @@
 #ifndef QTOP_REQUANT_H
 #define QTOP_REQUANT_H
 
-#include "../engine/pool.h"
-#include "../engine/weights.h"
+#include "sys/pool.h"
+#include "engine/weights.h"
 
-#include "../../kernels/quantize.h"
+#include "kernels/quantize.h"
 #include "gptq.h"
 
 /* What calibration chose for a tensor; parts that its scheme has no use for are null or 0. All of it must
@@ -26,7 +26,7 @@ struct calibrated {
     int act_zero;
     const struct factor *factor;  /* of the Hessian, for GPTQ */
     const float *learned;         /* rows x cols: weights that training made of the stored ones ... */
-    const struct grid *grids;     /* ... and theirs: one of a whole tensor, else rows x groups */
+    const struct quant_params *grids;     /* ... and theirs: one of a whole tensor, else rows x groups */
 };
 
 /* In their order; each a pass over all rows but for the solving, which goes by columns. */
@@ -43,13 +43,13 @@ struct requant {
     const struct qmatrix *truth; /* the reference's tensor */
     int tensor;
     bool acquired;           /* the stored weights; released by requant_end */
-    struct packed *out;      /* being made; null when taken */
+    struct qtensor *out;      /* being made; null when taken */
     size_t strips;           /* runs of panels side by side, one a thread ... */
     size_t panel, step;      /* ... the next panel of each in the pass under way, and how many now */
     enum requant_pass pass;
     const float *importance; /* see struct calibrated */
     const float *learned;
-    const struct grid *grids;
+    const struct quant_params *grids;
     struct gptq gptq;        /* where the scheme asks for it ... */
     bool solving;
     double clip_least;       /* of the search for scales; 1: none */
@@ -79,13 +79,13 @@ bool requant_step(struct requant *job, struct pool *pool, double seconds);
 double requant_fraction(const struct requant *job);
 
 /* The finished matrix, now the caller's. */
-struct packed *requant_take(struct requant *job);
+struct qtensor *requant_take(struct requant *job);
 
 /* Frees what is left, at any time. */
 void requant_end(struct requant *job);
 
 /* All at once. */
-struct packed *requantize(const struct model *model, int tensor, const struct scheme *scheme,
+struct qtensor *requantize(const struct model *model, int tensor, const struct scheme *scheme,
                           struct pool *pool, struct error *error);
 
 #endif

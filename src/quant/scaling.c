@@ -1,7 +1,7 @@
 #include "scaling.h"
 
-#include "../../kernels/dispatch.h"
-#include "../engine/product.h"
+#include "kernels/dispatch.h"
+#include "engine/product.h"
 
 #include <float.h>
 #include <math.h>
@@ -24,7 +24,7 @@ const struct scaling_method *scaling_of(const struct scheme *s)
 
 static const struct qmatrix *stored_of(const struct scaling *s, size_t i)
 {
-    return &s->site.model->tensors[s->site.tensors[i]].stored;
+    return &s->input_group.model->tensors[s->input_group.tensors[i]].stored;
 }
 
 /* ---- the rows of trials ---------------------------------------------------------------------- */
@@ -53,26 +53,26 @@ static size_t tried_row(const struct qmatrix *stored, size_t r)
 
 static void find_weight_most(struct scaling *s)
 {
-    size_t cols = s->site.stats->cols;
-    for (size_t i = 0; i < s->site.count; i++)
+    size_t cols = s->input_group.stats->cols;
+    for (size_t i = 0; i < s->input_group.count; i++)
         for (size_t r = 0; r < stored_of(s, i)->rows; r++) {
             isa_current()->decode_row(stored_of(s, i), r, s->rows);
             for (size_t c = 0; c < cols; c++) {
                 float size = fabsf(s->rows[c]);
-                bool larger = size > s->site.weight_most[c] && size <= FLT_MAX;
-                s->site.weight_most[c] = larger ? size : s->site.weight_most[c];
+                bool larger = size > s->input_group.weight_most[c] && size <= FLT_MAX;
+                s->input_group.weight_most[c] = larger ? size : s->input_group.weight_most[c];
             }
         }
 }
 
 static void multiply(struct scaling *s, const struct qmatrix *m, float *y)
 {
-    products_run(s->pool, s->scratch, &m, 1, s->site.stats->sample, s->site.stats->samples, &y);
+    products_run(s->pool, s->scratch, &m, 1, s->input_group.stats->sample, s->input_group.stats->samples, &y);
 }
 
 static size_t outputs(const struct scaling *s, size_t i)
 {
-    return tried_rows(stored_of(s, i)) * s->site.stats->samples;
+    return tried_rows(stored_of(s, i)) * s->input_group.stats->samples;
 }
 
 /* What the stored weights make of the sample, in the rows of trials. */
@@ -81,17 +81,17 @@ static void find_truth(struct scaling *s, size_t i, float *out)
     const struct qmatrix *stored = stored_of(s, i);
     size_t rows = tried_rows(stored);
     multiply(s, stored, s->y);
-    for (size_t t = 0; t < s->site.stats->samples; t++)
+    for (size_t t = 0; t < s->input_group.stats->samples; t++)
         for (size_t r = 0; r < rows; r++)
             out[t * rows + r] = s->y[t * stored->rows + tried_row(stored, r)];
 }
 
 bool scaling_open(struct scaling *s, const struct model *model, struct pool *pool, const int *tensors,
-                  size_t count, const struct site_stats *stats, const struct scheme *scheme,
+                  size_t count, const struct input_stats *stats, const struct scheme *scheme,
                   struct error *error)
 {
     size_t cols = stats->cols, all = 0, most = 0;
-    *s = (struct scaling){.site = {model, tensors, count, stats, NULL}, .pool = pool};
+    *s = (struct scaling){.input_group = {model, tensors, count, stats, NULL}, .pool = pool};
     s->method = scaling_of(scheme);
     s->scheme = *scheme;
     s->scheme.methods = (struct methods){0};
@@ -103,11 +103,11 @@ bool scaling_open(struct scaling *s, const struct model *model, struct pool *poo
         size_t whole = stored_of(s, i)->rows * stats->samples;
         most = whole > most ? whole : most;
     }
-    s->site.weight_most = calloc(cols, sizeof(float));
+    s->input_group.weight_most = calloc(cols, sizeof(float));
     s->scale = malloc(cols * sizeof(float));
     s->best = malloc(cols * sizeof(float));
     s->rows = malloc((size_t)pool_threads(pool) * cols * sizeof(float));
-    bool ok = s->site.weight_most && s->scale && s->best && s->rows;
+    bool ok = s->input_group.weight_most && s->scale && s->best && s->rows;
     if (ok && !s->fixed) {
         s->truth = malloc((all + 1) * sizeof(float));
         s->y = malloc((most + 1) * sizeof(float));
@@ -122,13 +122,13 @@ bool scaling_open(struct scaling *s, const struct model *model, struct pool *poo
     for (size_t i = 0; i < count && !s->fixed && stats->samples > 0; y += outputs(s, i), i++)
         find_truth(s, i, y);
     s->best_alpha = s->fixed ? (double)scheme->methods.value[s->method->alpha] : 0;
-    s->method->scale(&s->site, s->best_alpha, s->best);
+    s->method->scale(&s->input_group, s->best_alpha, s->best);
     return true;
 }
 
 void scaling_close(struct scaling *s)
 {
-    free(s->site.weight_most);
+    free(s->input_group.weight_most);
     free(s->scale);
     free(s->best);
     free(s->rows);
@@ -152,7 +152,7 @@ static float *scaled_row(const struct trial *t, size_t r, int thread)
 {
     float *row = t->s->rows + (size_t)thread * t->stored->cols;
     isa_current()->decode_row(t->stored, r, row);
-    quantize_intake(t->m, 0, row); /* whatever the row: there are no outlier columns */
+    quantize_input_transform(t->m, 0, row); /* whatever the row: there are no outlier columns */
     return row;
 }
 
@@ -227,17 +227,17 @@ static bool try_tensor(struct scaling *s, size_t i, struct error *error)
 
 bool scaling_step(struct scaling *s, bool *done, struct error *error)
 {
-    *done = s->fixed || s->site.stats->samples == 0 || s->step > ALPHAS;
+    *done = s->fixed || s->input_group.stats->samples == 0 || s->step > ALPHAS;
     if (*done)
         return true;
     double alpha = (double)s->step / ALPHAS;
     if (s->at == 0) {
         s->loss = 0;
-        s->method->scale(&s->site, alpha, s->scale);
+        s->method->scale(&s->input_group, alpha, s->scale);
     }
     if (!try_tensor(s, s->at, error))
         return false;
-    if (++s->at < s->site.count)
+    if (++s->at < s->input_group.count)
         return true;
     s->at = 0;
     s->step++;

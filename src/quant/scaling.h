@@ -1,4 +1,4 @@
-/* scaling.h - input scales that methods choose for the matrices behind one site, and the search for the best
+/* scaling.h - input scales that methods choose for the matrices behind one input group, and the search for the best
  * of them with the real scheme in the loop: each candidate is packed and multiplied as it would run. Of large
  * matrices trials look at about 512 rows, spread evenly.
  *
@@ -7,14 +7,14 @@
 #ifndef QTOP_SCALING_H
 #define QTOP_SCALING_H
 
-#include "../engine/walk.h"
+#include "engine/layerwise.h"
 #include "calibration.h"
 
 struct scaling_site {
     const struct model *model;
-    const int *tensors;              /* behind the site */
+    const int *tensors;              /* behind the input group */
     size_t count;
-    const struct site_stats *stats;
+    const struct input_stats *stats;
     float *weight_most;              /* cols: the largest |w| of each column, of all the tensors, where it is asked */
 };
 
@@ -24,14 +24,14 @@ struct scaling_method {
     enum parameter alpha;
     bool by_weights;                 /* it looks at weight_most */
     /* out (cols): the scales of one alpha. */
-    void (*scale)(const struct scaling_site *site, double alpha, float *out);
+    void (*scale)(const struct scaling_site *input_group, double alpha, float *out);
 };
 
 /* The row of the scheme's method, or null. */
 const struct scaling_method *scaling_of(const struct scheme *scheme);
 
 struct scaling {
-    struct scaling_site site;
+    struct scaling_site input_group;
     const struct scaling_method *method;
     struct scheme scheme;  /* of the trials: the scheme rounded to nearest */
     struct pool *pool;
@@ -46,9 +46,9 @@ struct scaling {
     void *scratch;
 };
 
-/* Begins to choose for tensors of a site (held in memory by the caller, as stats are). */
+/* Begins to choose for tensors of a input group (held in memory by the caller, as stats are). */
 bool scaling_open(struct scaling *s, const struct model *model, struct pool *pool, const int *tensors,
-                  size_t count, const struct site_stats *stats, const struct scheme *scheme,
+                  size_t count, const struct input_stats *stats, const struct scheme *scheme,
                   struct error *error);
 void scaling_close(struct scaling *s);
 

@@ -5,14 +5,14 @@
 
 #include <math.h>
 
-static void scale(const struct scaling_site *site, double alpha, float *out)
+static void scale(const struct scaling_site *input_group, double alpha, float *out)
 {
-    const struct site_stats *s = site->stats;
+    const struct input_stats *s = input_group->stats;
     double floor = 0;
     for (size_t c = 0; c < s->cols; c++)
-        floor = fmax(floor, 1e-5 * (double)site_largest(s, c));
+        floor = fmax(floor, 1e-5 * (double)input_largest(s, c));
     for (size_t c = 0; c < s->cols; c++) {
-        double x = fmax((double)site_largest(s, c), floor), w = (double)site->weight_most[c];
+        double x = fmax((double)input_largest(s, c), floor), w = (double)input_group->weight_most[c];
         out[c] = x > 0 && w > 0 ? (float)(pow(x, alpha) / pow(w, 1 - alpha)) : 1;
     }
 }

@@ -17,19 +17,19 @@ struct choice {
 };
 
 /* The grid of a range, as dynamic activations have it. */
-static struct act_grid grid_of(const struct scheme *s, double low, double high)
+static struct act_params params_of(const struct scheme *s, double low, double high)
 {
     bool integer = dtypes[s->act].kind == DTYPE_KIND_INTEGER;
     double largest = fmax(-low, high), steps = integer ? 127 : (double)dtypes[s->act].largest;
     double scale = s->act_asym ? (high - low) / 255 : largest / steps;
     if (!(scale > 0))
-        return (struct act_grid){1, s->act_asym ? -128 : 0};
+        return (struct act_params){1, s->act_asym ? -128 : 0};
     scale = fmin(fmax(scale, FLT_MIN), FLT_MAX);
     int zero = s->act_asym ? -128 + (int)fmin(rint(-low / scale), 255) : 0;
-    return (struct act_grid){(float)scale, zero};
+    return (struct act_params){(float)scale, zero};
 }
 
-static double rounded(const struct scheme *s, struct act_grid g, double x)
+static double rounded(const struct scheme *s, struct act_params g, double x)
 {
     if (dtypes[s->act].kind != DTYPE_KIND_INTEGER) {
         const struct dtype_info *type = &dtypes[s->act];
@@ -41,7 +41,7 @@ static double rounded(const struct scheme *s, struct act_grid g, double x)
 
 static double squared_error(const struct choice *c, double share)
 {
-    struct act_grid g = grid_of(c->scheme, c->low * share, c->high * share);
+    struct act_params g = params_of(c->scheme, c->low * share, c->high * share);
     double sum = 0;
     for (size_t i = 0; i < c->count; i++) {
         double e = rounded(c->scheme, g, (double)c->values[i]) - (double)c->values[i];
@@ -154,8 +154,8 @@ static void narrow(struct choice *c)
     }
 }
 
-bool static_range_choose(const struct scheme *scheme, const struct site_stats *s, const float *input_scale,
-                         struct act_grid *out, struct error *error)
+bool static_range_choose(const struct scheme *scheme, const struct input_stats *s, const float *input_scale,
+                         struct act_params *out, struct error *error)
 {
     struct choice c = {.scheme = scheme, .count = s->samples * s->cols};
     c.values = malloc((c.count + 1) * sizeof *c.values);
@@ -170,7 +170,7 @@ bool static_range_choose(const struct scheme *scheme, const struct site_stats *s
     }
     if (c.count > 0 && c.high - c.low > 0)
         narrow(&c);
-    *out = grid_of(scheme, c.low, c.high);
+    *out = params_of(scheme, c.low, c.high);
     free(c.values);
     return true;
 }

@@ -5,17 +5,17 @@
 #ifndef QTOP_STATIC_RANGE_H
 #define QTOP_STATIC_RANGE_H
 
-#include "../../kernels/scheme.h"
+#include "kernels/scheme.h"
 #include "calibration.h"
 
-struct act_grid {
+struct act_params {
     float scale; /* positive and finite */
     int zero;    /* a stored code; 0 where activations are symmetric */
 };
 
 /* The grid of a scheme with static activations, for inputs divided by input_scale (cols; null: as they are).
  * Ranges other than the whole one are chosen on the sample. False when memory is short. */
-bool static_range_choose(const struct scheme *scheme, const struct site_stats *stats,
-                         const float *input_scale, struct act_grid *out, struct error *error);
+bool static_range_choose(const struct scheme *scheme, const struct input_stats *stats,
+                         const float *input_scale, struct act_params *out, struct error *error);
 
 #endif

@@ -1,7 +1,7 @@
 #include "tune.h"
 
-#include "../measure/clock.h"
-#include "../measure/sensitivity.h"
+#include "base/clock.h"
+#include "measure/sensitivity.h"
 #include "knapsack.h"
 #include "recipe.h"
 
@@ -203,7 +203,7 @@ static bool sense(struct tune *t, double seconds, struct error *error)
         return true;
     for (size_t i = 0; i < t->items; i++) {
         size_t at = i * t->offers + t->offer;
-        const struct packed *p = t->set->layer[t->tensors[i]];
+        const struct qtensor *p = t->set->layer[t->tensors[i]];
         t->bytes[at] = (double)p->matrix.bytes;
         t->loss[at] = sensitivity_of(t->sensing, t->tensors[i]).kl;
         if (!isfinite(t->loss[at]))

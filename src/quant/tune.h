@@ -7,7 +7,7 @@
 #ifndef QTOP_TUNE_H
 #define QTOP_TUNE_H
 
-#include "../measure/quality.h"
+#include "measure/quality.h"
 #include "quantization.h"
 
 /* One of the first three, or max_kl alone, which asks for the least size; 0: no such budget. */

@@ -1,6 +1,6 @@
 #include "attention.h"
 
-#include "dense.h"
+#include "linalg/dense.h"
 #include "gradients.h"
 
 #include <math.h>
@@ -14,7 +14,7 @@ struct head {
     size_t length, padded, size; /* positions, in whole tiles; the head's elements */
     size_t q_stride, kv_stride;
     const float *q, *k, *v, *dout;
-    float *q_turned, *k_turned, *v_turned, *dout_turned;
+    float *q_transposed, *k_transposed, *v_transposed, *dout_transposed;
     float *q_direct, *k_direct, *v_direct, *dout_direct;
     float *p, *d, *capped;       /* padded x padded: probabilities, their gradient, capped scores */
     float *panel;
@@ -29,7 +29,7 @@ size_t causal_floats(const struct hyper *h, size_t length)
 
 static void place(struct head *w, float *at)
 {
-    float **turned[] = {&w->q_turned, &w->k_turned, &w->v_turned, &w->dout_turned};
+    float **turned[] = {&w->q_transposed, &w->k_transposed, &w->v_transposed, &w->dout_transposed};
     float **direct[] = {&w->q_direct, &w->k_direct, &w->v_direct, &w->dout_direct};
     float **square[] = {&w->p, &w->d, &w->capped};
     for (size_t i = 0; i < 4; i++, at += panels_floats(w->length, w->size))
@@ -58,7 +58,7 @@ static struct head head_at(const struct causal *a, size_t window, size_t head, f
 static void turn(const struct head *w, const float *x, size_t stride, float *out)
 {
     for (size_t i = 0; i * TILE_F32 < w->length; i++)
-        panel_pack_turned(x, stride, w->length, w->size, i, out + i * TILE_F32 * w->size);
+        panel_pack_transposed(x, stride, w->length, w->size, i, out + i * TILE_F32 * w->size);
 }
 
 static void lay(const struct head *w, const float *x, size_t stride, float *out)
@@ -82,7 +82,7 @@ static void mix(const struct head *w, const float *s, const float *x, float *y, 
 {
     for (size_t i = 0; i < w->padded; i += TILE_F32) {
         size_t depth = i + TILE_F32 < w->length ? i + TILE_F32 : w->length;
-        panel_pack_turned(s, w->padded, w->padded, depth, i / TILE_F32, w->panel);
+        panel_pack_transposed(s, w->padded, w->padded, depth, i / TILE_F32, w->panel);
         for (size_t j = 0; j < w->size; j += TILE_F32)
             dense_tile(w->ops, w->panel, x + j * w->length, 0, depth, y, stride, w->length, w->size, i, j);
     }
@@ -115,9 +115,9 @@ static void attend(const struct head *w)
 {
     const struct hyper *h = w->a->hyper;
     float scale = scale_of(h);
-    turn(w, w->q, w->q_stride, w->q_turned);
-    turn(w, w->k, w->kv_stride, w->k_turned);
-    square(w, w->q_turned, w->k_turned, w->p);
+    turn(w, w->q, w->q_stride, w->q_transposed);
+    turn(w, w->k, w->kv_stride, w->k_transposed);
+    square(w, w->q_transposed, w->k_transposed, w->p);
     for (size_t i = 0; i < w->length; i++) {
         float *row = w->p + i * w->padded;
         size_t first = first_of(w, i), n = i + 1 - first;
@@ -181,13 +181,13 @@ static void score_gradients(const struct head *w)
 static void backward_head(const struct head *w, float *dq, float *dk, float *dv)
 {
     attend(w);
-    turn(w, w->v, w->kv_stride, w->v_turned);
-    turn(w, w->dout, w->q_stride, w->dout_turned);
+    turn(w, w->v, w->kv_stride, w->v_transposed);
+    turn(w, w->dout, w->q_stride, w->dout_transposed);
     lay(w, w->dout, w->q_stride, w->dout_direct);
     lay(w, w->q, w->q_stride, w->q_direct);
     lay(w, w->k, w->kv_stride, w->k_direct);
     mix_back(w, w->p, w->dout_direct, dv, w->kv_stride);
-    square(w, w->dout_turned, w->v_turned, w->d);
+    square(w, w->dout_transposed, w->v_transposed, w->d);
     score_gradients(w);
     clear_rows(dq, w->q_stride, w->size, w->length);
     mix(w, w->d, w->k_direct, dq, w->q_stride);

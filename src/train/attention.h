@@ -4,8 +4,8 @@
 #ifndef QTOP_TRAIN_ATTENTION_H
 #define QTOP_TRAIN_ATTENTION_H
 
-#include "../engine/pool.h"
-#include "../model/model.h"
+#include "sys/pool.h"
+#include "model/model.h"
 
 /* Rows of all windows, one after another: q, out and their gradients (windows x length) x (heads x head_size);
  * k, v and theirs x (kv_heads x head_size). */

@@ -1,6 +1,6 @@
 #include "fake.h"
 
-#include "../quant/clip.h"
+#include "kernels/clip.h"
 
 #include <float.h>
 #include <math.h>
@@ -19,20 +19,20 @@ static float storable(const struct qmatrix *m, float scale)
     return fminf(fmaxf(scale, FLT_MIN), FLT_MAX);
 }
 
-struct grid fake_grid(const struct fake *f, size_t i)
+struct quant_params fake_params(const struct fake *f, size_t i)
 {
-    return (struct grid){storable(&f->m, expf(f->log_scales[i])), f->zeros[i]};
+    return (struct quant_params){storable(&f->m, expf(f->log_scales[i])), f->zeros[i]};
 }
 
-static struct grid grid_of(const struct fake *f, size_t r, size_t g)
+static struct quant_params params_of(const struct fake *f, size_t r, size_t g)
 {
-    return fake_grid(f, whole_tensor(f) ? 0 : r * f->m.groups + g);
+    return fake_params(f, whole_tensor(f) ? 0 : r * f->m.groups + g);
 }
 
-static void set_grid(struct fake *f, size_t i, struct grid grid)
+static void set_params(struct fake *f, size_t i, struct quant_params params)
 {
-    f->log_scales[i] = logf(grid.scale);
-    f->zeros[i] = grid.zero;
+    f->log_scales[i] = logf(params.scale);
+    f->zeros[i] = params.zero;
 }
 
 static void choose_row(struct fake *f, const float *w, size_t r)
@@ -44,8 +44,8 @@ static void choose_row(struct fake *f, const float *w, size_t r)
         struct value_range range = {0, 0};
         value_range_add(&range, w + c, n);
         bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
-        set_grid(f, r * m->groups + g, integers ? clip_grid(m, w + c, n, NULL, least)
-                                                : quantize_grid(m, range));
+        set_params(f, r * m->groups + g, integers ? clip_params(m, w + c, n, NULL, least)
+                                                : quantize_params(m, range));
     }
 }
 
@@ -64,7 +64,7 @@ bool fake_open(struct fake *f, const struct scheme *scheme, const float *w, size
         return error_set(error, "not enough memory for training");
     if (whole_tensor(f)) {
         value_range_add(&range, w, rows * cols);
-        set_grid(f, 0, quantize_grid(&f->m, range));
+        set_params(f, 0, quantize_params(&f->m, range));
     }
     for (size_t r = 0; r < rows && !whole_tensor(f); r++)
         choose_row(f, w + r * cols, r);
@@ -103,11 +103,11 @@ static void round_rows(void *arg, size_t begin, size_t end, int thread)
     for (size_t r = begin; r < end; r++)
         for (size_t g = 0, c = 0; c < m->cols; g++, c += m->group) {
             size_t n = m->cols - c < m->group ? m->cols - c : m->group, at = r * m->cols + c;
-            struct grid grid = grid_of(p->f, r, g);
+            struct quant_params params = params_of(p->f, r, g);
             if (dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER)
-                quantize_values(m, grid, p->w + at, n, p->out + at);
+                quantize_values(m, params, p->w + at, n, p->out + at);
             else
-                round_floats(m, grid.scale, p->w + at, n, p->out + at);
+                round_floats(m, params.scale, p->w + at, n, p->out + at);
         }
 }
 
@@ -120,7 +120,7 @@ void fake_forward(const struct fake *f, const float *w, float *out, struct pool 
 /* ---- backward -------------------------------------------------------------------------------- */
 
 /* The ends of a grid, in steps of its scale from 0, and what rounding of the scale may make of them. */
-static void ends(const struct qmatrix *m, struct grid grid, float *low, float *high)
+static void ends(const struct qmatrix *m, struct quant_params params, float *low, float *high)
 {
     const float slack = 1e-3f;
     const struct dtype_info *type = &dtypes[m->scheme.weight];
@@ -129,18 +129,18 @@ static void ends(const struct qmatrix *m, struct grid grid, float *low, float *h
     if (type->kind != DTYPE_KIND_INTEGER)
         return;
     int lowest = m->scheme.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
-    *low = (float)(lowest - grid.zero) - slack;
-    *high = (float)(type->highest - grid.zero) + slack;
+    *low = (float)(lowest - params.zero) - slack;
+    *high = (float)(type->highest - params.zero) + slack;
 }
 
-static float group_back(const struct qmatrix *m, struct grid grid, const float *w, const float *rounded, float *d,
+static float group_back(const struct qmatrix *m, struct quant_params params, const float *w, const float *rounded, float *d,
                         size_t n)
 {
     float low, high;
     double sum = 0;
-    ends(m, grid, &low, &high);
-    low *= grid.scale;
-    high *= grid.scale;
+    ends(m, params, &low, &high);
+    low *= params.scale;
+    high *= params.scale;
     for (size_t i = 0; i < n; i++) {
         bool inside = w[i] >= low && w[i] <= high;
         sum += (double)(d[i] * (inside ? rounded[i] - w[i] : rounded[i]));
@@ -158,7 +158,7 @@ static void rows_back(void *arg, size_t begin, size_t end, int thread)
         for (size_t g = 0, c = 0; c < m->cols; g++, c += m->group) {
             size_t n = m->cols - c < m->group ? m->cols - c : m->group, at = r * m->cols + c;
             p->f->row_gradients[r * m->groups + g] =
-                group_back(m, grid_of(p->f, r, g), p->w + at, p->rounded + at, p->out + at, n);
+                group_back(m, params_of(p->f, r, g), p->w + at, p->rounded + at, p->out + at, n);
         }
 }
 

@@ -7,8 +7,8 @@
 #ifndef QTOP_FAKE_H
 #define QTOP_FAKE_H
 
-#include "../../kernels/quantize.h"
-#include "../engine/pool.h"
+#include "kernels/quantize.h"
+#include "sys/pool.h"
 
 struct fake {
     struct qmatrix m;      /* for its scheme and layout; without codes that mean anything */
@@ -25,7 +25,7 @@ bool fake_open(struct fake *f, const struct scheme *scheme, const float *w, size
 void fake_close(struct fake *f);
 
 /* Grid i with the scale as it is stored. */
-struct grid fake_grid(const struct fake *f, size_t i);
+struct quant_params fake_params(const struct fake *f, size_t i);
 
 /* out = the weights that w becomes, rows x cols. */
 void fake_forward(const struct fake *f, const float *w, float *out, struct pool *pool);

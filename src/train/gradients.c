@@ -1,6 +1,6 @@
 #include "gradients.h"
 
-#include "../../kernels/ops.h"
+#include "kernels/ops.h"
 
 #include <math.h>
 #include <string.h>

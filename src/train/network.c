@@ -1,5 +1,5 @@
 /* The passes, block by block: attention, feed-forward layers, embedding and head. */
-#include "../../kernels/dispatch.h"
+#include "kernels/dispatch.h"
 #include "gradients.h"
 #include "network_internal.h"
 
@@ -16,7 +16,7 @@ static void turn_row(const struct rows *r, size_t i)
 {
     const struct hyper *h = &r->net->model->hyper;
     const struct operators *ops = operators_current();
-    size_t n = hyper_turned(h), at = i % r->net->length * (n / 2);
+    size_t n = rotary_dims(h), at = i % r->net->length * (n / 2);
     const float *cosines = r->net->cosines + at, *sines = r->net->sines + at;
     for (size_t k = 0; k < r->heads; k++) {
         float *x = r->out + (i * r->heads + k) * h->head_size;

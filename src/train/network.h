@@ -7,10 +7,10 @@
 #ifndef QTOP_NETWORK_H
 #define QTOP_NETWORK_H
 
-#include "../engine/pool.h"
-#include "../model/model.h"
+#include "sys/pool.h"
+#include "model/model.h"
 #include "attention.h"
-#include "dense.h"
+#include "linalg/dense.h"
 
 /* One tensor of the model as the passes see it. */
 struct network_tensor {

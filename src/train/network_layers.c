@@ -1,5 +1,5 @@
 /* The layers that passes are made of, forward and backward, over rows of all tokens. */
-#include "../../kernels/dispatch.h"
+#include "kernels/dispatch.h"
 #include "gradients.h"
 #include "network_internal.h"
 

@@ -1,5 +1,5 @@
 /* What passes keep, and its memory: bytes, places, opening and closing. */
-#include "../../kernels/activations.h"
+#include "kernels/activations.h"
 #include "network_internal.h"
 
 #include <stdlib.h>

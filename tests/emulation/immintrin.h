@@ -3,7 +3,7 @@
 #ifndef QTOP_TESTS_EMULATION_H
 #define QTOP_TESTS_EMULATION_H
 
-#include "../../kernels/dtype.h"
+#include "kernels/dtype.h"
 
 #include <assert.h>
 #include <float.h>

@@ -1,7 +1,7 @@
 /* GGUF: the parser, every accessor on every key, and the catalog of its tensors. */
 #include "fuzz.h"
 
-#include "../../src/model/gguf_internal.h"
+#include "formats/gguf_internal.h"
 #include "../gguffile.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* config.json of Hugging Face's models: to hyper-parameters that hold together. */
 #include "fuzz.h"
 
-#include "../../src/model/hf_config.h"
+#include "model/hf_config.h"
 #include "../modelfile.h"
 
 #include <stdio.h>
@@ -15,9 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (hf_config_parse(m, data, size, &error)) {
         FUZZ_PROMISE(hyper_check(&m->hyper, "", NULL));
-        FUZZ_PROMISE(hyper_turned(&m->hyper) <= m->hyper.head_size);
+        FUZZ_PROMISE(rotary_dims(&m->hyper) <= m->hyper.head_size);
         if (m->rope_factors)
-            fuzz_touch(m->rope_factors, hyper_turned(&m->hyper) / 2 * sizeof(float));
+            fuzz_touch(m->rope_factors, rotary_dims(&m->hyper) / 2 * sizeof(float));
     } else {
         FUZZ_PROMISE(*error.text);
     }

@@ -1,7 +1,7 @@
 /* GPT-2 checkpoints of llm.c. */
 #include "weights.h"
 
-#include "../../src/model/llmc.h"
+#include "formats/llmc.h"
 #include "../modelfile.h"
 
 static bool parse(struct catalog *catalog, const uint8_t *data, size_t size, struct error *error)

@@ -1,7 +1,7 @@
 /* PyTorch's archives: the directory, the pickle inside and the catalog that they fill. */
 #include "weights.h"
 
-#include "../../src/model/pickle.h"
+#include "formats/pickle.h"
 #include "../weightfile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

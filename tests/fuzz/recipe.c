@@ -1,7 +1,7 @@
 /* Recipes: parsed, then applied to a small model. */
 #include "fuzz.h"
 
-#include "../../src/quant/recipe.h"
+#include "quant/recipe.h"
 #include "../modelfile.h"
 
 #include <stdlib.h>

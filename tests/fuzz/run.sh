@@ -13,24 +13,24 @@ work=${QTOP_FUZZ:-$top/build-fuzz}
 
 # NAME (of the file)  LONGEST INPUT  SOURCES: what the target covers
 targets="
-gguf               4096 src/model/gguf.c src/model/gguf_tensors.c src/model/gguf_types.c src/model/gguf_values.c src/model/catalog.c
-hf_config          2048 src/model/hf_config.c src/model/rope.c src/model/jsontext.c
+gguf               4096 src/formats/gguf.c src/formats/gguf_tensors.c src/formats/gguf_types.c src/formats/gguf_values.c src/formats/catalog.c
+hf_config          2048 src/model/hf_config.c src/model/rope.c src/formats/jsontext.c
 llama2c            8192 src/model/llama2c.c
-gguf_tokenizer     4096 src/text/gguf_vocabulary.c src/text/vocabulary.c
-llama2c_tokenizer  4096 src/text/llama2c_tokenizer.c src/text/merge.c src/text/lookup.c
-llmc               4096 src/model/llmc.c
-pickle             4096 src/model/pickle.c src/model/zip.c
-sentencepiece      4096 src/text/sentencepiece.c src/text/vocabulary.c src/text/encoder.c src/text/spm.c
-tokenizer_json     4096 src/text/tokenizer_json.c src/text/json_rules.c src/text/json_specials.c src/text/splitter.c
-vocabulary         2048 src/text/vocabulary.c src/text/encoder.c src/text/spm.c src/text/bpe.c src/text/merge.c src/text/lookup.c src/text/matcher.c
+gguf_tokenizer     4096 src/tokenizer/gguf_vocabulary.c src/tokenizer/vocabulary.c
+llama2c_tokenizer  4096 src/tokenizer/llama2c_tokenizer.c src/tokenizer/merge.c src/tokenizer/lookup.c
+llmc               4096 src/formats/llmc.c
+pickle             4096 src/formats/pickle.c src/formats/zip.c
+sentencepiece      4096 src/tokenizer/sentencepiece.c src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c
+tokenizer_json     4096 src/tokenizer/tokenizer_json.c src/tokenizer/json_rules.c src/tokenizer/json_specials.c src/tokenizer/splitter.c
+vocabulary         2048 src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c src/tokenizer/bpe.c src/tokenizer/merge.c src/tokenizer/lookup.c src/tokenizer/matcher.c
 recipe             1024 src/quant/recipe.c
-safetensors        2048 src/model/safetensors.c src/model/jsontext.c src/model/weightfiles.c
+safetensors        2048 src/formats/safetensors.c src/formats/jsontext.c src/formats/weightfiles.c
 scheme              192 kernels/scheme.c kernels/scheme_methods.c kernels/method.c
-unpickle           1024 src/model/unpickle.c src/model/unpickle_opcodes.c src/model/unpickle_objects.c
+unpickle           1024 src/formats/unpickle.c src/formats/unpickle_opcodes.c src/formats/unpickle_objects.c
 "
 
 # What every target checks too, however little of it: text from files ends up there.
-common="kernels/error.c kernels/escape.c"
+common="src/base/error.c src/base/escape.c"
 
 sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 
@@ -58,7 +58,7 @@ compile() { # NAME VARIANT FLAGS...: build-fuzz/NAME.VARIANT
         case " $* " in *" $top/$source "*) ;; *) set -- "$@" "$top/$source" ;; esac
     done
     # shellcheck disable=SC2086
-    clang-14 -std=c11 -D_GNU_SOURCE -DSRCDIR="\"$top\"" -DSRCDATADIR="\"$top/data\"" -O1 -g -Wall -pthread \
+    clang-14 -std=c11 -D_GNU_SOURCE -I"$top" -I"$top/src" -DSRCDIR="\"$top\"" -DSRCDATADIR="\"$top/data\"" -O1 -g -Wall -pthread \
         -ffp-contract=off $sanitize "$@" "$top/tests/fuzz/$name.c" "$top/tests/fuzz/fuzz.c" \
         -Wl,--start-group "$build"/lib[!e]*.a -Wl,--end-group -lhwloc -ljansson -lpcre2-8 -lpfm -lm -o "$work/$name.$variant"
 }

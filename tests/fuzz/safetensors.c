@@ -1,7 +1,7 @@
 /* safetensors: the parser and the catalog that it fills. */
 #include "weights.h"
 
-#include "../../src/model/safetensors.h"
+#include "formats/safetensors.h"
 #include "../weightfile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

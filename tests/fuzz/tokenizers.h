@@ -5,7 +5,7 @@
 
 #include "fuzz.h"
 
-#include "../../src/text/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* The pickles of PyTorch's archives, by themselves: the machine that finds tensors in them. */
 #include "fuzz.h"
 
-#include "../../src/model/unpickle.h"
+#include "formats/unpickle.h"
 #include "../weightfile.h"
 
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * score, length and bytes; pairs of pieces that merge, up to a zero; the rest is the text. */
 #include "tokenizers.h"
 
-#include "../../src/text/vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 enum { MOST = 64 };
 

@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 
-#include "../../src/model/catalog.h"
+#include "formats/catalog.h"
 
 #include <string.h>
 

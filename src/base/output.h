@@ -1,0 +1,25 @@
+/* output.h - files that are written whole or not at all: through a temporary file and rename. */
+#ifndef QTOP_OUTPUT_H
+#define QTOP_OUTPUT_H
+
+#include "error.h"
+
+#include <stdio.h>
+
+struct output {
+    FILE *file;      /* write here */
+    char *path;
+    char *temporary; /* null where the path is no regular file (a device, a pipe): written directly */
+};
+
+/* Opens a file beside path. The error names the path. */
+bool output_open(struct output *out, const char *path, struct error *error);
+
+/* Whether a file could be put there: before work that takes long. Leaves nothing behind. */
+bool output_possible(const char *path, struct error *error);
+
+/* Puts the file in its place when ok, else removes it; returns whether it is in place. Keeps the error
+ * of the caller when ok is false. */
+bool output_close(struct output *out, bool ok, struct error *error);
+
+#endif

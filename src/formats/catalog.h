@@ -1,0 +1,56 @@
+/* catalog.h - what weight files hold, whatever their format: named tensors in mapped memory.
+ *
+ * A format's reader maps its files, checks every byte it believes and adds entries; who builds a model
+ * from them (assemble.h) knows nothing of formats. Entries point into the maps and live as long as the
+ * catalog. */
+#ifndef QTOP_CATALOG_H
+#define QTOP_CATALOG_H
+
+#include "kernels/dtype.h"
+#include "mapped.h"
+
+enum { MOST_DIMENSIONS = 4 };
+
+/* One tensor, contiguous, row-major. */
+struct entry {
+    char *name;                     /* as the file spells it; the catalog's */
+    enum dtype dtype;
+    size_t dimensions;              /* 0 (a scalar) to MOST_DIMENSIONS */
+    size_t shape[MOST_DIMENSIONS];  /* outermost first: the last one varies fastest; each from 1 */
+    const uint8_t *data;            /* perhaps not aligned for its datatype */
+    size_t bytes;                   /* exactly what shape and datatype ask for */
+};
+
+/* Begin with {0}. */
+struct catalog {
+    struct mapped_file *files; /* in the order in which they were added */
+    size_t file_count;
+    struct entry *entries;     /* sorted by name once catalog_sort was called */
+    size_t count, room;
+};
+
+void catalog_close(struct catalog *catalog);
+
+/* Maps a file that then belongs to the catalog; null on failure. The pointer is good until the next one is
+ * added, what it maps until catalog_close. */
+const struct mapped_file *catalog_map(struct catalog *catalog, const char *path,
+                                      struct error *error);
+
+/* Bytes of all files. */
+size_t catalog_bytes(const struct catalog *catalog);
+
+/* Bytes that a tensor of this shape (outermost first) and datatype has; false where that overflows,
+ * where a dimension is 0, or where the last dimension is no multiple of the datatype's block. */
+bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes);
+
+/* Adds a copy of the entry, name included (name_size bytes, which may contain anything but NUL). */
+bool catalog_add(struct catalog *catalog, const struct entry *entry, const char *name,
+                 size_t name_size, struct error *error);
+
+/* Sorts by name; fails on a duplicate, which the error names. */
+bool catalog_sort(struct catalog *catalog, struct error *error);
+
+/* By name, or null. After catalog_sort. */
+const struct entry *catalog_find(const struct catalog *catalog, const char *name);
+
+#endif

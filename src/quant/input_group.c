@@ -1,0 +1,305 @@
+/* One input group of a quantization: what its inputs look like, and its tensors one after the other. */
+#include "sys/memory.h"
+#include "base/clock.h"
+#include "model/resident.h"
+#include "llmint8.h"
+#include "quantization_internal.h"
+#include "static_range.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- a input group ---------------------------------------------------------------------------------- */
+
+static const struct scheme *scheme_of(const struct quantization *q)
+{
+    return &q->plan.schemes[q->tensors[q->next]];
+}
+
+/* Whether tensor i of the input group is to be calibrated. */
+static bool wanted(const struct quantization *q, size_t i)
+{
+    int t = q->tensors[i];
+    return q->pending[t] && scheme_walks(&q->plan.schemes[t]);
+}
+
+static bool wants_hessian(const struct quantization *q)
+{
+    bool any = false;
+    for (size_t i = 0; i < q->tensor_count; i++)
+        any |= wanted(q, i) && methods_have(&q->plan.schemes[q->tensors[i]].methods, METHOD_GPTQ);
+    return any;
+}
+
+void input_group_leave(struct quantization *q)
+{
+    for (; q->held > 0; q->held--)
+        model_release(q->plan.model, q->tensors[q->held - 1]);
+    input_stats_free(&q->stats);
+    hessian_free(&q->hessian);
+    factor_free(&q->factor);
+    free(q->importance);
+    free(q->input_scale);
+    q->importance = q->input_scale = NULL;
+    q->observed = 0;
+    q->tensor_count = 0;
+}
+
+/* Leads to the next tensor of the input group that is to be calibrated, or on. */
+static void next_tensor(struct quantization *q, int from)
+{
+    q->next = from;
+    while (q->next < (int)q->tensor_count && !wanted(q, (size_t)q->next))
+        q->next++;
+    q->stage = STAGE_SCALE;
+    if (q->next < (int)q->tensor_count)
+        return;
+    size_t input_group = layerwise_group(q->pass);
+    input_group_leave(q);
+    q->stage = input_group < q->last_input_group ? STAGE_ADVANCE : stage_after_pass(q);
+}
+
+bool input_group_advance(struct quantization *q, double seconds, struct error *error)
+{
+    bool arrived, any = false;
+    struct weights *set = q->sequence ? q->set : q->plan.stored;
+    if (!layerwise_step(q->pass, set, seconds, &arrived, error))
+        return false;
+    if (!arrived)
+        return true;
+    q->tensor_count = layerwise_group_tensors(q->plan.model, layerwise_group(q->pass), q->tensors);
+    for (size_t i = 0; i < q->tensor_count; i++)
+        any |= wanted(q, i);
+    if (any)
+        q->stage = STAGE_OBSERVE;
+    return true;
+}
+
+/* What a person should know of the input group's activations. */
+static bool judge_activations(struct quantization *q, struct error *error)
+{
+    char text[160];
+    const char *name = q->plan.model->tensors[q->tensors[0]].name;
+    if (q->stats.tokens == 0)
+        return error_set(error, "%s: no token of the calibration text gives finite activations", name);
+    if (q->stats.odd == 0)
+        return true;
+    snprintf(text, sizeof text, "activations of %zu of %zu calibration tokens are not finite and left out",
+             q->stats.odd, q->stats.odd + q->stats.tokens);
+    quantization_say(q, q->tensors[0], text);
+    return true;
+}
+
+/* Whether there is room for the Hessian, its factor and GPTQ of the largest tensor. */
+static bool fits_gptq(const struct quantization *q, size_t cols, struct error *error)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < q->tensor_count; i++) {
+        size_t more = q->plan.model->tensors[q->tensors[i]].stored.rows;
+        rows = wanted(q, i) && more > rows ? more : rows;
+    }
+    size_t bytes = cols * cols * (sizeof(float) + sizeof(double)) + rows * cols * 3 * sizeof(float);
+    return memory_check("GPTQ of one layer", bytes, error);
+}
+
+static bool begin_input_group(struct quantization *q, struct error *error)
+{
+    const struct quantization_plan *p = &q->plan;
+    size_t cols = p->model->tensors[q->tensors[0]].stored.cols;
+    if (!input_stats_make(&q->stats, p->pool, layerwise_input(q->pass), layerwise_stride(q->pass), cols,
+                         p->text->count, error) ||
+        !judge_activations(q, error))
+        return false;
+    q->importance = malloc(cols * sizeof *q->importance);
+    if (!q->importance)
+        return error_set(error, "not enough memory for calibration");
+    for (; q->held < (int)q->tensor_count; q->held++)
+        if (!model_acquire(p->model, q->tensors[q->held], p->pool, error))
+            return false;
+    return !wants_hessian(q) || (fits_gptq(q, cols, error) && hessian_open(&q->hessian, cols, error));
+}
+
+bool input_group_observe(struct quantization *q, double seconds, struct error *error)
+{
+    double begin = clock_seconds();
+    size_t count = q->plan.text->count, stride = layerwise_stride(q->pass);
+    if (q->stats.cols == 0 && !begin_input_group(q, error))
+        return false;
+    while (q->hessian.cols && q->observed < count) {
+        size_t left = count - q->observed, n = left < HESSIAN_CHUNK ? left : HESSIAN_CHUNK;
+        hessian_add(&q->hessian, q->plan.pool, layerwise_input(q->pass) + q->observed * stride, stride, n);
+        q->observed += n;
+        if (clock_seconds() - begin > seconds && q->observed < count)
+            return true;
+    }
+    next_tensor(q, 0);
+    return true;
+}
+
+/* ---- a calibrated tensor --------------------------------------------------------------------- */
+
+/* Whether activations ever reached the input group. */
+static bool reached(const struct quantization *q)
+{
+    bool any = false;
+    for (size_t c = 0; c < q->stats.cols; c++)
+        any |= input_largest(&q->stats, c) > 0;
+    return any;
+}
+
+/* A slice of the search for an input scale; siblings of the same scheme share what was found. */
+bool input_group_search_scale(struct quantization *q, double seconds, struct error *error)
+{
+    const struct scheme *s = scheme_of(q);
+    double begin = clock_seconds();
+    bool done = false;
+    q->stage = STAGE_FACTOR;
+    q->damp = (double)s->methods.value[PARAMETER_DAMP];
+    if (!scaling_of(s) || (q->input_scale && scheme_equal(s, &q->scaled_for)))
+        return true;
+    q->stage = STAGE_SCALE;
+    if (!q->searching && !(q->searching = scaling_open(&q->scaling, q->plan.model, q->plan.pool, q->tensors,
+                                                       q->tensor_count, &q->stats, s, error))) {
+        scaling_close(&q->scaling);
+        return false;
+    }
+    while (!done) {
+        if (!scaling_step(&q->scaling, &done, error))
+            return false;
+        if (!done && clock_seconds() - begin > seconds)
+            return true;
+    }
+    free(q->input_scale);
+    q->input_scale = q->scaling.best;
+    q->scaling.best = NULL;
+    q->alpha = q->scaling.best_alpha;
+    q->scaled_for = *s;
+    scaling_close(&q->scaling);
+    q->searching = false;
+    factor_free(&q->factor); /* of other scales */
+    q->stage = STAGE_FACTOR;
+    return true;
+}
+
+static const float *scale_of(const struct quantization *q)
+{
+    return scaling_of(scheme_of(q)) ? q->input_scale : NULL;
+}
+
+static bool same_factor(const struct scheme *a, const struct scheme *b)
+{
+    return !scaling_of(a) == !scaling_of(b) &&
+           a->methods.value[PARAMETER_DAMP] == b->methods.value[PARAMETER_DAMP] &&
+           a->methods.value[PARAMETER_ACT_ORDER] == b->methods.value[PARAMETER_ACT_ORDER];
+}
+
+/* A slice of the factorization; the damping is raised until it succeeds. */
+bool input_group_factorize(struct quantization *q, double seconds, struct error *error)
+{
+    const struct scheme *s = scheme_of(q);
+    const struct parameter_form *damp = &parameter_forms[PARAMETER_DAMP];
+    double begin = clock_seconds();
+    q->stage = STAGE_PACK;
+    if (!methods_have(&s->methods, METHOD_GPTQ) || !reached(q))
+        return true;
+    bool there = q->factor.cols && same_factor(s, &q->factored_for);
+    if (there && q->factor.l.done == q->factor.cols)
+        return true;
+    q->stage = STAGE_FACTOR;
+    if (!there) {
+        factor_free(&q->factor);
+        if (!factor_open(&q->factor, &q->hessian, scale_of(q), q->damp,
+                         s->methods.value[PARAMETER_ACT_ORDER] != 0, error))
+            return false;
+        q->factored_for = *s;
+    }
+    while (!factor_step(&q->factor, q->plan.pool))
+        if (clock_seconds() - begin > seconds)
+            return true;
+    if (!q->factor.l.failed)
+        return true;
+    factor_free(&q->factor);
+    q->damp *= 10;
+    return q->damp <= 1e9 * (double)damp->most ||
+           error_set(error, "%s: the Hessian of its inputs cannot be factored",
+                     q->plan.model->tensors[q->tensors[q->next]].name);
+}
+
+static void tell_damping(struct quantization *q, int tensor, const struct scheme *s)
+{
+    char text[120];
+    double wanted_damp = (double)s->methods.value[PARAMETER_DAMP];
+    if (!(q->factor.damp > 5 * wanted_damp))
+        return;
+    snprintf(text, sizeof text, "damping raised from %g to %g: its Hessian is nearly singular", wanted_damp,
+             q->factor.damp);
+    quantization_say(q, tensor, text);
+}
+
+/* Mean of the squared activations that the matrix takes. */
+static const float *weigh_columns(struct quantization *q, const float *input_scale)
+{
+    for (size_t c = 0; c < q->stats.cols; c++) {
+        double scale = input_scale ? (double)input_scale[c] : 1;
+        q->importance[c] = (float)(q->stats.sum_squares[c] / (double)q->stats.tokens / (scale * scale));
+    }
+    return q->importance;
+}
+
+/* For whoever looks at the matrix later. */
+static void record(struct quantization *q, const struct calibrated *c)
+{
+    struct calibration_info *found = &q->job.out->calibration;
+    found->alpha = c->input_scale ? q->alpha : 0;
+    found->damp = c->factor ? c->factor->damp : 0;
+    found->outliers = c->outlier_count;
+}
+
+static bool begin_packing(struct quantization *q, struct error *error)
+{
+    const struct quantization_plan *p = &q->plan;
+    int tensor = q->tensors[q->next];
+    const struct scheme *s = scheme_of(q);
+    struct calibrated c = {.input_scale = scale_of(q)};
+    struct act_params params;
+    uint32_t *outliers = NULL;
+    if (!reached(q))
+        quantization_say(q, tensor, "no activation of the calibration text reached it");
+    if (methods_have(&s->methods, METHOD_AWQ))
+        c.importance = weigh_columns(q, c.input_scale);
+    if (s->act_range) {
+        if (!static_range_choose(s, &q->stats, c.input_scale, &params, error))
+            return false;
+        c.act_scale = params.scale;
+        c.act_zero = params.zero;
+    }
+    if (methods_have(&s->methods, METHOD_LLMINT8)) {
+        outliers = malloc(q->stats.cols * sizeof *outliers);
+        if (!outliers)
+            return error_set(error, "not enough memory for outlier columns");
+        c.outlier_count = outlier_columns(&q->stats, (double)s->methods.value[PARAMETER_THRESHOLD], outliers);
+        c.outliers = outliers;
+    }
+    if (q->factor.cols && methods_have(&s->methods, METHOD_GPTQ)) {
+        c.factor = &q->factor;
+        tell_damping(q, tensor, s);
+    }
+    q->packing = requant_begin_calibrated(&q->job, p->model, tensor, s, &c, p->pool, error);
+    free(outliers); /* the matrix has its own */
+    if (q->packing)
+        record(q, &c);
+    return q->packing;
+}
+
+bool input_group_pack(struct quantization *q, double seconds, struct error *error)
+{
+    bool done = false;
+    if (!q->packing && !begin_packing(q, error))
+        return false;
+    if (!quantization_pack(q, seconds, &done, error))
+        return false;
+    if (done)
+        next_tensor(q, q->next + 1);
+    return true;
+}
+

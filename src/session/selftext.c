@@ -1,0 +1,177 @@
+#include "selftext.h"
+
+#include "engine/pin.h"
+#include "engine/sampler.h"
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+struct selftext {
+    const struct session *session;
+    struct pin pin;
+    struct context *context;
+    struct sampler sampler;
+    bool turned;
+    size_t windows, window; /* window: tokens, the first of which is not written */
+    size_t first, side;     /* of the round: its first window, and how many are written side by side */
+    size_t done;            /* tokens of every window of it */
+    int32_t *tokens;        /* windows x window */
+    int32_t *last;          /* of each window of a round */
+    float *logits;          /* windows of a round x vocab */
+    int32_t *order;
+};
+
+static size_t window_of(const struct session *s)
+{
+    return s->context < CALIBRATION_WINDOW ? s->context : CALIBRATION_WINDOW;
+}
+
+/* Windows that can be written side by side. */
+static size_t most_side(const struct selftext *w)
+{
+    const struct session *s = w->session;
+    size_t most = SELFTEXT_CACHES / (kv_bytes_per_position(s->model, DTYPE_FP32) * w->window);
+    size_t least = (CALIBRATION_LEAST + w->window - 1) / w->window;
+    most = most > least ? most : least;
+    most = most < MOST_SEQUENCES ? most : MOST_SEQUENCES;
+    return most < w->windows ? most : w->windows;
+}
+
+static bool take_memory(struct selftext *w, size_t side, struct error *error)
+{
+    size_t vocab = w->session->model->hyper.vocab;
+    w->tokens = malloc(w->windows * w->window * sizeof *w->tokens);
+    w->last = malloc(side * sizeof *w->last);
+    w->logits = malloc(side * vocab * sizeof *w->logits);
+    w->order = malloc(vocab * sizeof *w->order);
+    return (w->tokens && w->last && w->logits && w->order) ||
+           error_set(error, "not enough memory to write a text");
+}
+
+/* Every round has a seed of its own, so that a longer text begins with the shorter one. */
+static bool begin_round(struct selftext *w, struct error *error)
+{
+    size_t left = w->windows - w->first, side = most_side(w);
+    w->side = left < side ? left : side;
+    w->done = 1;
+    sampler_seed(&w->sampler, SELF_TEXT_CALIBRATION_SEED + w->first / side);
+    for (size_t i = 0; i < w->side; i++)
+        w->last[i] = w->tokens[(w->first + i) * w->window] = session_start(w->session);
+    w->context->length = 0;
+    return context_sequences(w->context, w->side, error);
+}
+
+static struct selftext *open_text(const struct session *s, size_t windows, size_t window, bool turned,
+                                  struct error *error)
+{
+    struct selftext *w = calloc(1, sizeof *w);
+    if (!w) {
+        error_set(error, "not enough memory");
+        return NULL;
+    }
+    *w = (struct selftext){.session = s, .turned = turned, .windows = windows, .window = window};
+    w->sampler = (struct sampler){.temperature = 1, .top_p = 1};
+    if (take_memory(w, most_side(w), error) && (w->context = context_open(s->model, s->pool, w->window, error)) &&
+        pin_open(&w->pin, s->model, error) && pin_set(&w->pin, s->stored, s->pool, error) &&
+        begin_round(w, error))
+        return w;
+    selftext_close(w);
+    return NULL;
+}
+
+struct selftext *selftext_open(const struct session *s, struct error *error)
+{
+    struct selftext wanted = {.session = s, .windows = SELFTEXT_WINDOWS, .window = window_of(s)};
+    size_t least = (CALIBRATION_LEAST + wanted.window - 1) / wanted.window;
+    wanted.windows = wanted.windows > least ? wanted.windows : least;
+    return open_text(s, most_side(&wanted), wanted.window, false, error);
+}
+
+struct selftext *selftext_open_to_learn(const struct session *s, size_t tokens, struct error *error)
+{
+    size_t window = window_of(s);
+    return open_text(s, (tokens + window - 1) / window, window, true, error);
+}
+
+void selftext_close(struct selftext *w)
+{
+    if (!w)
+        return;
+    pin_close(&w->pin);
+    context_close(w->context);
+    free(w->tokens);
+    free(w->last);
+    free(w->logits);
+    free(w->order);
+    free(w);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void write_token(struct selftext *w)
+{
+    const struct session *s = w->session;
+    size_t vocab = s->model->hyper.vocab;
+    context_step(w->context, s->stored, w->last, w->logits);
+    for (size_t i = 0; i < w->side; i++) {
+        int32_t next = (int32_t)sampler_choose(&w->sampler, w->logits + i * vocab, vocab, w->order);
+        w->tokens[(w->first + i) * w->window + w->done] = next;
+        w->last[i] = session_ends_text(s, next) ? session_start(s) : next;
+    }
+    w->done++;
+}
+
+static void reverse(int32_t *tokens, size_t n)
+{
+    for (size_t i = 0; i < n / 2; i++) {
+        int32_t kept = tokens[i];
+        tokens[i] = tokens[n - 1 - i];
+        tokens[n - 1 - i] = kept;
+    }
+}
+
+/* Behind its first token a window's halves change places. */
+static void turn_window(int32_t *window, size_t n)
+{
+    int32_t *tokens = window + 1;
+    size_t rest = n - 1, half = rest / 2;
+    reverse(tokens, half);
+    reverse(tokens + half, rest - half);
+    reverse(tokens, rest);
+}
+
+bool selftext_step(struct selftext *w, double seconds)
+{
+    struct error error;
+    double begin = clock_seconds();
+    if (w->first == w->windows)
+        return true;
+    while (w->done < w->window) {
+        write_token(w);
+        if (clock_seconds() - begin > seconds)
+            break;
+    }
+    if (w->done < w->window)
+        return false;
+    for (size_t i = w->first; w->turned && i < w->first + w->side; i++)
+        if (i % 2 == 1)
+            turn_window(w->tokens + i * w->window, w->window);
+    w->first += w->side;
+    if (w->first < w->windows && begin_round(w, &error))
+        return false;
+    w->windows = w->first; /* without memory for more, what there is will have to do */
+    return true;
+}
+
+double selftext_fraction(const struct selftext *w)
+{
+    if (w->first == w->windows)
+        return 1;
+    return ((double)w->first + (double)w->side * (double)w->done / (double)w->window) / (double)w->windows;
+}
+
+void selftext_take(struct selftext *w, struct calibration_text *out)
+{
+    *out = (struct calibration_text){w->tokens, w->windows * w->window, w->window};
+    w->tokens = NULL;
+}

@@ -1,0 +1,402 @@
+#include "session.h"
+
+#include "engine/pin.h"
+#include "sys/memory.h"
+#include "engine/sampler.h"
+#include "base/clock.h"
+#include "sys/topology.h"
+#include "model/reference.h"
+#include "model/resident.h"
+#include "quant/qat.h"
+#include "quant/quantization.h"
+#include "quant/requant.h"
+#include "selftext.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { DEFAULT_CONTEXT = 4096, MOST_CONTEXT = 1 << 28, LLAMA_BOS = 1, LLAMA_EOS = 2 };
+enum { OTHER_DESCRIPTORS = 256 };
+
+static bool open_tokenizer(struct session *s, const char *path, struct error *error)
+{
+    size_t vocab = s->model->hyper.vocab;
+    if (!path && !s->model->path) {
+        error_set(&s->tokenizer_error, "random weights come without one (-z FILE names one)");
+        return true;
+    }
+    if (!path) { /* a model without one is shown by its ids */
+        s->tokenizer = tokenizer_beside(s->model->path, vocab, &s->tokenizer_error);
+        return true;
+    }
+    s->tokenizer = tokenizer_open(path, error);
+    if (s->tokenizer && !tokenizer_fits(s->tokenizer, vocab))
+        return error_set(error, "%.200s: %zu tokens; the model's vocabulary has %zu", path,
+                         tokenizer_vocab(s->tokenizer), vocab);
+    return s->tokenizer != NULL;
+}
+
+/* The set with p in the place of its tensor's matrix. Takes over both references; null, with an error, when
+ * p is null or memory is short. */
+static struct weights *replace(struct weights *set, struct qtensor *p, struct error *error)
+{
+    struct weights *next = p ? weights_replace(set, p) : NULL;
+    if (p && !next)
+        error_set(error, "not enough memory");
+    qtensor_unref(p);
+    weights_unref(set);
+    return next;
+}
+
+/* Rotary positions go on beyond what a model was trained for, learned ones do not. */
+static bool choose_context(struct session *s, const struct session_options *o, struct error *error)
+{
+    struct model *m = s->model;
+    size_t trained = m->hyper.trained_context;
+    size_t usual = trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
+    if (usual < o->least_context)
+        usual = o->least_context;
+    s->context = o->context ? o->context : usual;
+    if (s->context <= trained)
+        return true;
+    if (s->context > MOST_CONTEXT)
+        return error_set(error, "a context of %zu; expected at most %d", s->context, MOST_CONTEXT);
+    if (m->hyper.rope == ROPE_NONE)
+        return error_set(error, "a context of %zu: the model has learned %zu positions", s->context,
+                         trained);
+    snprintf(m->note, sizeof m->note, "context of %zu: the model was trained for %zu positions",
+             s->context, trained);
+    return true;
+}
+
+/* The reference needs neither a tokenizer nor a context of its own. */
+static bool open_reference(struct session *s, const char *path, struct error *error)
+{
+    if (!path) {
+        s->reference = weights_ref(s->stored);
+        return true;
+    }
+    s->reference_model = model_open(path, error);
+    if (!s->reference_model || !reference_fits(s->model, s->reference_model, error))
+        return false;
+    s->model->reference = s->reference_model;
+    s->reference = weights_stored(s->reference_model);
+    return s->reference || error_set(error, "not enough memory");
+}
+
+bool session_open(struct session *s, const struct session_options *o, struct error *error)
+{
+    *s = (struct session){.perf = &perf_system, .system_root = ""};
+    int threads = o->threads ? o->threads : topology()->threads;
+    s->model = o->synthetic ? synthetic_open(o->synthetic, error) : model_open(o->model_path, error);
+    bool ok = s->model && (!o->outliers.channels || outliers_inject(s->model, &o->outliers, error)) &&
+              open_tokenizer(s, o->tokenizer_path, error) && choose_context(s, o, error) &&
+              (s->pool = pool_create(threads, error));
+    if (ok && !(s->stored = weights_stored(s->model)))
+        ok = error_set(error, "not enough memory");
+    ok = ok && open_reference(s, o->reference_path, error);
+    if (!ok)
+        session_close(s);
+    return ok;
+}
+
+/* So many of all weights are done. */
+static void tell(const struct session *s, const char *work, size_t done)
+{
+    if (s->progress)
+        s->progress(s->progress_arg, work, done, s->model->parameters);
+}
+
+bool session_measure_stored(struct session *s, struct error *error)
+{
+    const struct model *m = s->model;
+    struct weights *set = weights_ref(s->stored);
+    size_t done = 0;
+    for (int t = 0; set && s->reference_model && t < (int)m->tensor_count; t++) {
+        const struct qmatrix *stored = &m->tensors[t].stored;
+        struct qtensor *p = requantize(m, t, &stored->scheme, s->pool, error);
+        set = replace(set, p, error);
+        done += stored->rows * stored->cols;
+        tell(s, "comparing the stored weights with the reference", done);
+    }
+    if (!set)
+        return false;
+    weights_unref(s->stored);
+    s->stored = set;
+    return true;
+}
+
+void session_close(struct session *s)
+{
+    weights_unref(s->stored);
+    weights_unref(s->reference);
+    counters_close(s->counters);
+    free(s->calibration.ids);
+    free(s->calibration_text.tokens);
+    free(s->learning_text.tokens);
+    pool_destroy(s->pool);
+    tokenizer_close(s->tokenizer);
+    model_close(s->model);
+    model_close(s->reference_model);
+    *s = (struct session){0};
+}
+
+/* As many as are needed beside what the program opens otherwise, if the hard limit has them. */
+static void allow_descriptors(size_t needed)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed + OTHER_DESCRIPTORS)
+        return;
+    rlim_t wanted = needed + OTHER_DESCRIPTORS;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void session_count(struct session *s, const struct perf_event *events, size_t count)
+{
+    size_t threads = (size_t)pool_threads(s->pool), needed = 0;
+    pid_t *ids = calloc(threads, sizeof *ids);
+    counters_close(s->counters);
+    s->counters = NULL;
+    if (!ids)
+        return;
+    pool_thread_ids(s->pool, ids);
+    for (size_t i = 0; i < count; i++)
+        needed += events[i].codes * threads;
+    allow_descriptors(needed);
+    s->counters = counters_open(events, count, ids, threads, s->perf);
+    free(ids);
+}
+
+int32_t session_bos(const struct session *s)
+{
+    if (!s->tokenizer)
+        return LLAMA_BOS;
+    return tokenizer_adds_bos(s->tokenizer) ? tokenizer_bos(s->tokenizer) : -1;
+}
+
+int32_t session_start(const struct session *s)
+{
+    int32_t bos = session_bos(s);
+    if (bos >= 0)
+        return bos;
+    int32_t eos = tokenizer_eos(s->tokenizer);
+    bos = tokenizer_bos(s->tokenizer);
+    return eos >= 0 ? eos : bos >= 0 ? bos : 0;
+}
+
+bool session_begin(const struct session *s, bool text_follows, struct tokens *tokens)
+{
+    bool nothing = text_follows && session_bos(s) < 0;
+    return nothing || tokens_add(tokens, session_start(s));
+}
+
+bool session_ends_text(const struct session *s, int32_t token)
+{
+    if (!s->tokenizer)
+        return token == LLAMA_EOS || token == LLAMA_BOS;
+    return tokenizer_ends_text(s->tokenizer, token) || token == tokenizer_bos(s->tokenizer);
+}
+
+struct scheme *session_schemes(const struct session *s, struct error *error)
+{
+    struct scheme *schemes = calloc(schemes_count(s->model), sizeof *schemes);
+    if (!schemes)
+        error_set(error, "not enough memory");
+    for (size_t i = 0; schemes && i < s->model->tensor_count; i++)
+        schemes[i] = s->model->tensors[i].stored.scheme;
+    if (schemes)
+        schemes[kv_index(s->model)] = scheme_default(DTYPE_FP32);
+    return schemes;
+}
+
+bool session_fits(const struct session *s, const struct scheme *schemes, struct error *error)
+{
+    size_t sum = 0, largest = 0;
+    for (int t = 0; t < (int)s->model->tensor_count; t++) {
+        const struct qmatrix *stored = &s->model->tensors[t].stored;
+        size_t made = model_on_demand(s->model, t) ? stored->bytes : 0, bytes = made;
+        if (!schemes[t].stored && !scheme_bytes(&schemes[t], stored->rows, stored->cols, &bytes))
+            return error_set(error, "%s: the size overflows", s->model->tensors[t].name);
+        if (__builtin_add_overflow(sum, bytes, &sum))
+            return error_set(error, "the size of this set of weights overflows");
+        if (!schemes[t].stored && made > largest)
+            largest = made;
+    }
+    return sum == 0 || memory_check("this set of weights", sum + largest, error);
+}
+
+/* Writes it to its end and closes it. */
+static bool finish_selftext(const struct session *s, struct selftext *w, const char *work,
+                            struct calibration_text *out)
+{
+    for (bool done = false; w && !done;) {
+        done = selftext_step(w, 0.2);
+        tell(s, work, (size_t)(selftext_fraction(w) * (double)s->model->parameters));
+    }
+    if (w)
+        selftext_take(w, out);
+    selftext_close(w);
+    return w;
+}
+
+bool session_calibration_text(struct session *s, struct error *error)
+{
+    const struct tokens *given = &s->calibration;
+    struct calibration_text *out = &s->calibration_text;
+    if (out->count > 0)
+        return true;
+    if (given->count > 0)
+        return calibration_text_make(out, given->ids, given->count, session_bos(s), s->context, error);
+    return finish_selftext(s, selftext_open(s, error), "writing a text to calibrate on", out);
+}
+
+bool session_learning_text(struct session *s, size_t tokens, struct error *error)
+{
+    const struct tokens *given = &s->calibration;
+    struct calibration_text *out = &s->learning_text;
+    if (out->count > 0 && s->learning_tokens == tokens)
+        return true;
+    free(out->tokens);
+    *out = (struct calibration_text){0};
+    s->learning_tokens = tokens;
+    if (given->count > 0)
+        return calibration_text_make_of(out, given->ids, given->count, tokens, session_bos(s), s->context, error);
+    return finish_selftext(s, selftext_open_to_learn(s, tokens, error), "writing a text to learn from", out);
+}
+
+/* What is being done, with the figures of what learns. */
+static const char *work_of(const struct quantization *q, char out[120])
+{
+    struct qat_figures f;
+    if (!quantization_figures(q, &f) || f.step == 0)
+        return quantization_work(q);
+    snprintf(out, 120, "learning: %zu/%zu, loss %.4f, rate %.0e, gradient %.2g, KL %.4f", f.step, f.steps, f.loss,
+             f.rate, f.gradient_norm, f.kl_last);
+    return out;
+}
+
+static struct weights *run_plan(const struct session *s, const struct quantization_plan *plan,
+                                struct error *error)
+{
+    struct quantization *q = quantization_open(plan, error);
+    struct weights *set = NULL;
+    char words[120];
+    bool ok = q, done = false;
+    while (ok && !done) {
+        ok = quantization_step(q, 0.2, &done, error);
+        tell(s, work_of(q, words), (size_t)(quantization_fraction(q) * (double)s->model->parameters));
+    }
+    for (size_t i = 0; ok && s->note && quantization_note(q, i); i++)
+        s->note(s->note_arg, quantization_note(q, i));
+    if (ok)
+        set = quantization_take(q);
+    quantization_close(q);
+    return set;
+}
+
+bool session_may_learn(const struct session *s, const struct scheme *schemes, struct error *error)
+{
+    struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored, .stored = s->stored,
+                                     .schemes = schemes};
+    size_t learned = quantization_learns_from(&plan);
+    return !learned || quantization_may_learn(&plan, learned, error);
+}
+
+struct weights *session_weights(struct session *s, const struct scheme *schemes, struct error *error)
+{
+    struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored,
+                                     .stored = s->stored, .schemes = schemes,
+                                     .text = &s->calibration_text, .learning = &s->learning_text};
+    bool ok = session_fits(s, schemes, error);
+    size_t learned = quantization_learns_from(&plan);
+    ok = ok && session_may_learn(s, schemes, error);
+    ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, error));
+    ok = ok && (!learned || session_learning_text(s, learned, error));
+    struct weights *made = ok ? run_plan(s, &plan, error) : NULL;
+    struct weights *set = weights_take_kv(made, schemes[kv_index(s->model)].weight);
+    if (made && !set)
+        error_set(error, "not enough memory");
+    return set;
+}
+
+/* ---- the reference's own text -------------------------------------------------------------------- */
+
+struct writer {
+    const struct session *session;
+    struct pin pin; /* of the reference's weights */
+    struct context *context;
+    struct sampler sampler;
+    struct tokens tokens;
+    float *logits;
+    int32_t *order;
+    size_t count;
+    int32_t last;
+};
+
+struct writer *writer_open(const struct session *s, size_t count, uint64_t seed,
+                           struct error *error)
+{
+    size_t vocab = s->model->hyper.vocab;
+    struct writer *w = calloc(1, sizeof *w);
+    if (!w) {
+        error_set(error, "not enough memory");
+        return NULL;
+    }
+    *w = (struct writer){.session = s, .count = count, .last = session_start(s)};
+    w->sampler = (struct sampler){.temperature = 1, .top_p = 1};
+    sampler_seed(&w->sampler, seed);
+    w->logits = malloc(vocab * sizeof *w->logits);
+    w->order = malloc(vocab * sizeof *w->order);
+    bool ok = w->logits && w->order ? true : error_set(error, "not enough memory");
+    const struct model *m = model_reference(s->model);
+    if (ok && (w->context = context_open(m, s->pool, s->context, error)) &&
+        pin_open(&w->pin, m, error) && pin_set(&w->pin, s->reference, s->pool, error))
+        return w;
+    writer_close(w);
+    return NULL;
+}
+
+bool writer_step(struct writer *w, double seconds)
+{
+    const struct session *s = w->session;
+    double begin = clock_seconds();
+    while (w->tokens.count < w->count) {
+        context_run(w->context, s->reference, &w->last, 1, LOGITS_LAST, w->logits);
+        w->last = (int32_t)sampler_choose(&w->sampler, w->logits, s->model->hyper.vocab, w->order);
+        if (!tokens_add(&w->tokens, w->last))
+            w->count = w->tokens.count; /* what there is will have to do */
+        if (session_ends_text(s, w->last) || w->context->length == w->context->capacity) {
+            w->context->length = 0;
+            w->last = session_start(s);
+        }
+        if (clock_seconds() - begin > seconds)
+            break;
+    }
+    return w->tokens.count >= w->count;
+}
+
+const struct tokens *writer_tokens(const struct writer *w)
+{
+    return &w->tokens;
+}
+
+void writer_take(struct writer *w, struct tokens *out)
+{
+    *out = w->tokens;
+    w->tokens = (struct tokens){0};
+}
+
+void writer_close(struct writer *w)
+{
+    if (!w)
+        return;
+    pin_close(&w->pin);
+    context_close(w->context);
+    free(w->tokens.ids);
+    free(w->logits);
+    free(w->order);
+    free(w);
+}

@@ -1,0 +1,115 @@
+/* session.h - an open model with what is needed to run it. */
+#ifndef QTOP_SESSION_H
+#define QTOP_SESSION_H
+
+#include "engine/context.h"
+#include "sys/counters.h"
+#include "model/outliers.h"
+#include "model/synthetic.h"
+#include "quant/quantization.h"
+#include "tokenizer/tokenizer.h"
+
+struct session_options {
+    const char *model_path;
+    const struct shape *synthetic; /* a model of this shape with random weights; model_path is unused */
+    const char *reference_path; /* another model whose weights are the reference; null: the model's own */
+    struct outliers outliers;   /* to inject into the model; it is then the reference as well */
+    const char *tokenizer_path; /* null: looked for beside the model */
+    int threads;                /* 0: one a core, as many as may really run */
+    size_t context;             /* 0: the smaller of the trained one and 4096, but at least ... */
+    size_t least_context;       /* ... this; beyond the trained one where positions are not learned */
+};
+
+/* Told during work that may take long, what it is and how many of all weights are done. */
+typedef void progress_fn(void *arg, const char *work, size_t done, size_t all);
+
+/* Told one line that a person should know, though nothing failed. */
+typedef void note_fn(void *arg, const char *line);
+
+struct session {
+    struct model *model;
+    struct tokenizer *tokenizer;  /* null where there is none ... */
+    struct error tokenizer_error; /* ... and why */
+    struct pool *pool;
+    struct counters *counters;    /* of the pool's threads; null before session_count */
+    const struct perf_calls *perf; /* what counts: the kernel's own calls, unless a test puts others here ... */
+    const char *system_root;      /* ... and a folder with a copy of /sys, else "" */
+    size_t context;               /* positions */
+    struct weights *stored;       /* the scheme that one opens with */
+    struct model *reference_model; /* null where the model is its own reference */
+    struct weights *reference;    /* its stored weights; the same set as `stored` without another model */
+    progress_fn *progress;        /* or null */
+    void *progress_arg;
+    note_fn *note;                /* or null */
+    void *note_arg;
+    struct tokens calibration;    /* what methods calibrate on, without BOS; none: the model's own text */
+    struct calibration_text calibration_text; /* the one or the other, once it was needed */
+    struct calibration_text learning_text;    /* the same, longer, for what learns; of ... */
+    size_t learning_tokens;                   /* ... so many tokens, or all of a shorter one */
+};
+
+/* Fails when the model does not open, a named tokenizer does not, or another model does not fit as the
+ * reference. */
+bool session_open(struct session *session, const struct session_options *options,
+                  struct error *error);
+void session_close(struct session *session);
+
+/* Where another model is the reference, measures the errors that the stored weights themselves have against
+ * it: reads all of both. Until then they count as exact. For the caller of the pool, before any set is made from
+ * `stored`, which it replaces. */
+bool session_measure_stored(struct session *session, struct error *error);
+
+/* Opens events for the calling thread, which is to run the model, and the pool's other ones; what the
+ * session counted before is closed. Raises this process's limit of open files where it can: a descriptor
+ * is needed for every event and thread. session->counters is null afterwards only when memory is short. */
+void session_count(struct session *session, const struct perf_event *events, size_t count);
+
+/* The id that the model's own tokenizer puts before a text, -1 where it puts none; without a tokenizer that of
+ * the llama vocabulary. */
+int32_t session_bos(const struct session *session);
+
+/* What a model that is given no text begins to write from: BOS, else EOS, else token 0. */
+int32_t session_start(const struct session *session);
+
+/* Begins an empty list of tokens: with BOS where texts begin with it, and with session_start where they do not
+ * and no text will follow. The tokens that this adds are no text. False when memory is short. */
+bool session_begin(const struct session *session, bool text_follows, struct tokens *tokens);
+
+/* Whether a model that writes this token has finished. */
+bool session_ends_text(const struct session *session, int32_t token);
+
+/* Whether a set with these schemes (schemes_count) fits in memory: matrices that must be packed, stored
+ * weights that must be made, and one of those that others are packed from. */
+bool session_fits(const struct session *session, const struct scheme *schemes, struct error *error);
+
+/* Makes session->calibration_text, once for as long as the session is open: of its own calibration tokens or, where it
+ * has none, of what the reference writes (selftext.h). */
+bool session_calibration_text(struct session *session, struct error *error);
+
+/* Makes session->learning_text in the same way, of the first `tokens` tokens or of as many that the reference
+ * writes, once for as long as no other number is asked for. */
+bool session_learning_text(struct session *session, size_t tokens, struct error *error);
+
+/* Whether what is to learn in a set with these schemes may: asked before any text is written. */
+bool session_may_learn(const struct session *session, const struct scheme *schemes, struct error *error);
+
+/* The weight set of an array of schemes (schemes_count), all at once. Asks whether it fits first. Where a
+ * method calibrates and there is no text, the model writes one (selftext.h). */
+struct weights *session_weights(struct session *session, const struct scheme *schemes, struct error *error);
+
+/* The model's stored schemes (schemes_count), the KV cache in fp32; the caller frees. */
+struct scheme *session_schemes(const struct session *session, struct error *error);
+
+/* The reference writes its own text: count tokens at full precision, temperature 1, a new text after each
+ * end. The same seed gives the same tokens. */
+enum { SELF_TEXT_EVALUATION_SEED = 20240911, SELF_TEXT_CALIBRATION_SEED = 77, SELF_TEXT_SEARCH_SEED = 4711 };
+
+struct writer;
+struct writer *writer_open(const struct session *session, size_t count, uint64_t seed,
+                           struct error *error);
+bool writer_step(struct writer *writer, double seconds); /* true when count tokens are written */
+const struct tokens *writer_tokens(const struct writer *writer);
+void writer_take(struct writer *writer, struct tokens *out); /* now the caller's, who frees out->ids */
+void writer_close(struct writer *writer);
+
+#endif

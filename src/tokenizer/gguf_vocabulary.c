@@ -1,0 +1,219 @@
+/* Vocabularies of GGUF files: the keys tokenizer.ggml.* (ggml's docs/gguf.md, section "Tokenizer"). */
+#include "vocabulary.h"
+
+#include "formats/gguf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY(name) "tokenizer.ggml." name
+
+/* What a file's `tokenizer.ggml.model` means, and what it means where other keys are absent. */
+static const struct family {
+    const char *name;
+    enum vocabulary_model model;
+    bool add_bos, add_space_prefix, byte_fallback;
+} families[] = {
+    {"llama", VOCABULARY_SPM, true, true, true},
+    {"gpt2", VOCABULARY_BPE, false, false, false},
+};
+enum { FAMILIES = sizeof families / sizeof *families, MOST_RULES = 8 };
+
+/* A vocabulary with the memory that it points to. */
+struct reading {
+    const struct gguf *gguf;
+    struct error *error;
+    const struct family *family;
+    struct vocabulary v;
+    struct vocabulary_piece *pieces;
+    struct merge *merges;
+    struct split_rule rules[MOST_RULES];
+    bool unnamed; /* BPE whose pre-tokenizer the file does not name */
+};
+
+static bool read_family(struct reading *r)
+{
+    struct gguf_text model;
+    if (!gguf_string(r->gguf, KEY("model"), &model, r->error))
+        return false;
+    if (!model.data)
+        return error_set(r->error, "tokenizer: the key " KEY("model") " is missing; expected llama or gpt2");
+    for (size_t i = 0; i < FAMILIES; i++)
+        if (strlen(families[i].name) == model.size && memcmp(families[i].name, model.data, model.size) == 0)
+            r->family = &families[i];
+    return r->family || error_set(r->error, KEY("model") " = '%.*s'; expected llama or gpt2",
+                                  (int)(model.size < 64 ? model.size : 64), model.data);
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+static bool same_count(const struct reading *r, const char *key, const struct gguf_array *a)
+{
+    return a->count == 0 || a->count == r->v.count ||
+           error_set(r->error, "%s has %zu values; expected %zu (tokens)", key, a->count, r->v.count);
+}
+
+static bool read_tokens(struct reading *r)
+{
+    struct gguf_array tokens, scores, types;
+    if (!gguf_array(r->gguf, KEY("tokens"), GGUF_STRING, &tokens, r->error) ||
+        !gguf_array(r->gguf, KEY("scores"), GGUF_FLOAT32, &scores, r->error) ||
+        !gguf_array(r->gguf, KEY("token_type"), GGUF_INT32, &types, r->error))
+        return false;
+    r->v.count = tokens.count;
+    if (tokens.count == 0)
+        return error_set(r->error, KEY("tokens") " is missing or empty; expected the tokens' texts");
+    if (!same_count(r, KEY("scores"), &scores) || !same_count(r, KEY("token_type"), &types))
+        return false;
+    if (r->family->model == VOCABULARY_SPM && scores.count == 0)
+        return error_set(r->error, KEY("scores") " is missing; expected a score for each of %zu tokens",
+                         r->v.count);
+    r->v.pieces = r->pieces = calloc(tokens.count, sizeof *r->pieces);
+    if (!r->pieces)
+        return error_set(r->error, "not enough memory for %zu tokens", tokens.count);
+    for (size_t i = 0; i < tokens.count; i++) {
+        int32_t type = TOKEN_NORMAL;
+        float score = 0;
+        if (types.count)
+            memcpy(&type, types.data + 4 * i, sizeof type);
+        if (scores.count)
+            memcpy(&score, scores.data + 4 * i, sizeof score);
+        if (tokens.texts[i].size > UINT32_MAX)
+            return error_set(r->error, KEY("tokens") "[%zu] has %zu bytes; expected fewer", i,
+                             tokens.texts[i].size);
+        if (type < TOKEN_NORMAL || type > TOKEN_BYTE)
+            return error_set(r->error, KEY("token_type") "[%zu] = %d; expected 1 to 6", i, type);
+        r->pieces[i] = (struct vocabulary_piece){tokens.texts[i].data, (uint32_t)tokens.texts[i].size,
+                                                 score, (enum token_type)type};
+    }
+    return true;
+}
+
+/* ---- merges ---------------------------------------------------------------------------------- */
+
+/* A merge is two pieces with a space between, which neither may be; the left one is not empty. */
+static bool read_merges(struct reading *r)
+{
+    struct gguf_array merges;
+    if (r->family->model != VOCABULARY_BPE)
+        return true;
+    if (!gguf_array(r->gguf, KEY("merges"), GGUF_STRING, &merges, r->error))
+        return false;
+    r->v.merges = r->merges = calloc(merges.count + 1, sizeof *r->merges);
+    if (!r->merges)
+        return error_set(r->error, "not enough memory for %zu merges", merges.count);
+    for (size_t i = 0; i < merges.count; i++) {
+        const struct gguf_text *m = &merges.texts[i];
+        const char *space = m->size > 2 ? memchr(m->data + 1, ' ', m->size - 2) : NULL;
+        if (!space || m->size > UINT32_MAX)
+            return error_set(r->error, KEY("merges") "[%zu] = '%.*s'; expected two pieces with a space "
+                                       "between", i, (int)(m->size < 60 ? m->size : 60), m->data);
+        size_t left = (size_t)(space - m->data);
+        r->merges[i] = (struct merge){m->data, space + 1, (uint32_t)left, (uint32_t)(m->size - left - 1)};
+    }
+    r->v.merge_count = merges.count;
+    return true;
+}
+
+static bool read_pre(struct reading *r, const struct pretokenizer **pre)
+{
+    struct gguf_text name;
+    *pre = NULL;
+    if (r->family->model != VOCABULARY_BPE)
+        return true;
+    if (!gguf_string(r->gguf, KEY("pre"), &name, r->error))
+        return false;
+    r->unnamed = name.size == 0;
+    *pre = r->unnamed ? pretokenizer_find("default", 7, r->error)
+                      : pretokenizer_find(name.data, name.size, r->error);
+    for (size_t i = 0; *pre && (*pre)->expressions[i] && i < MOST_RULES; i++)
+        r->rules[r->v.rule_count++] = (struct split_rule){
+            .expression = (*pre)->expressions[i], .size = strlen((*pre)->expressions[i])};
+    r->v.rules = r->rules;
+    return *pre != NULL;
+}
+
+/* ---- special tokens -------------------------------------------------------------------------- */
+
+/* Files say "none" by leaving the key out, or by 2^32 - 1. */
+static bool read_id(const struct reading *r, const char *key, int32_t otherwise, int32_t *id)
+{
+    size_t value, none = UINT32_MAX;
+    if (!gguf_size(r->gguf, key, 0, none, none, &value, r->error))
+        return false;
+    *id = value == none ? -1 : (int32_t)value;
+    if (!gguf_has(r->gguf, key) && otherwise >= 0 && (size_t)otherwise < r->v.count)
+        *id = otherwise;
+    return value == none || value < r->v.count ||
+           error_set(r->error, "%s = %zu; expected less than %zu (tokens)", key, value, r->v.count);
+}
+
+/* Files of byte-level BPE have the key too, where it means nothing. */
+static bool read_space_prefix(struct reading *r)
+{
+    bool prefix, usual = r->family->add_space_prefix;
+    if (!gguf_bool(r->gguf, KEY("add_space_prefix"), usual, &prefix, r->error))
+        return false;
+    r->v.space_prefix = usual && prefix ? SPACE_ALWAYS : SPACE_NEVER;
+    return true;
+}
+
+static bool read_specials(struct reading *r, const struct pretokenizer *pre)
+{
+    struct vocabulary *v = &r->v;
+    bool llama = v->model == VOCABULARY_SPM; /* whose files leave out the usual 0, 1, 2 */
+    bool bos = r->family->add_bos || (pre && pre->adds_bos);
+    v->end_count = 2;
+    return read_id(r, KEY("unknown_token_id"), llama ? 0 : -1, &v->unknown) &&
+           read_id(r, KEY("bos_token_id"), llama ? 1 : -1, &v->bos) &&
+           read_id(r, KEY("eos_token_id"), llama ? 2 : -1, &v->eos) &&
+           read_id(r, KEY("eot_token_id"), -1, &v->ends[0]) &&
+           read_id(r, KEY("eom_token_id"), -1, &v->ends[1]) &&
+           gguf_bool(r->gguf, KEY("add_bos_token"), bos, &v->add_bos, r->error) &&
+           gguf_bool(r->gguf, KEY("add_eos_token"), false, &v->add_eos, r->error) &&
+           read_space_prefix(r);
+}
+
+static bool read_all(struct reading *r)
+{
+    const struct pretokenizer *pre;
+    if (!read_family(r))
+        return false;
+    r->v.model = r->family->model;
+    r->v.byte_fallback = r->family->byte_fallback;
+    r->v.fuse_unknown = true;
+    if (!read_tokens(r) || !read_merges(r) || !read_pre(r, &pre) || !read_specials(r, pre))
+        return false;
+    r->v.ignore_merges = pre && pre->ignore_merges;
+    return true;
+}
+
+static bool visit_gguf(const struct gguf *gguf, vocabulary_fn *see, void *arg, struct error *error)
+{
+    struct reading r = {.gguf = gguf, .error = error};
+    bool ok = read_all(&r);
+    const char *note = r.unnamed ? "the file names no pre-tokenizer (" KEY("pre") "): 'default' is used" : "";
+    ok = ok && see(arg, &r.v, note, error);
+    free(r.pieces);
+    free(r.merges);
+    return ok;
+}
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+static bool probe(const uint8_t *data, size_t size)
+{
+    return size >= 4 && memcmp(data, "GGUF", 4) == 0;
+}
+
+static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
+                  struct error *error)
+{
+    (void)path;
+    struct gguf *gguf = gguf_parse(data, size, error);
+    bool ok = gguf && visit_gguf(gguf, see, arg, error);
+    gguf_close(gguf);
+    return ok;
+}
+
+const struct tokenizer_format gguf_tokenizer_format = {"a GGUF file", probe, NULL, visit};

@@ -1,0 +1,38 @@
+/* tokenizer_json.h - what the parts of the reader of tokenizer.json share. Private to src/tokenizer. */
+#ifndef QTOP_TOKENIZER_JSON_H
+#define QTOP_TOKENIZER_JSON_H
+
+#include "vocabulary.h"
+
+#include <jansson.h>
+
+enum { MOST_RULES = 32 };
+
+struct json_reading {
+    struct error *error;
+    json_t *root, *config; /* tokenizer.json, and tokenizer_config.json or null */
+    struct vocabulary v;
+    struct vocabulary_piece *pieces;
+    struct merge *merges;
+    struct split_rule rules[MOST_RULES];
+    bool byte_level;      /* a ByteLevel stands among the pre-tokenizers or is the decoder */
+    bool marks_spaces;    /* spaces become U+2581 before anything is cut */
+    char note[200];       /* what is not done as the file asks */
+};
+
+/* Where a value is, for errors: "model.vocab". */
+bool json_expected(const struct json_reading *reading, const char *where, const char *expected);
+
+/* A string of an object, or null where it is absent or something else. */
+const char *json_text_of(const json_t *object, const char *key);
+
+/* The id of a token by its text, or -1. */
+int32_t json_token_id(const struct json_reading *reading, const char *text);
+
+/* normalizer and pre_tokenizer to rules (json_rules.c). */
+bool json_read_rules(struct json_reading *reading);
+
+/* What begins and ends a text: post_processor, tokenizer_config.json (json_specials.c). */
+bool json_read_specials(struct json_reading *reading);
+
+#endif
