@@ -390,3 +390,27 @@ bool export_step(struct export *job, double seconds, bool *done, struct error *e
     *done = job->done;
     return true;
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    return export_step(job, seconds, done, error);
+}
+
+static double job_fraction(const void *job)
+{
+    return export_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    export_close(job);
+}
+
+const struct job_class export_class = {
+    .name = "exporting",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

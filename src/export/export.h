@@ -7,6 +7,7 @@
 #ifndef QTOP_EXPORT_H
 #define QTOP_EXPORT_H
 
+#include "base/job.h"
 #include "sys/pool.h"
 #include "engine/weights.h"
 
@@ -52,5 +53,8 @@ void export_close(struct export *job);
 /* The names of all formats, for messages: "gguf, safetensors or gptq". Whether there is one called so. */
 const char *export_format_names(void);
 bool export_format_known(const char *name);
+
+/* How a struct export runs as a job. */
+extern const struct job_class export_class;
 
 #endif

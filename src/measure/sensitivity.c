@@ -250,3 +250,27 @@ struct sensitivity sensitivity_of(const struct sensitivity_job *job, int tensor)
     s.kl_stderr = sums->scored > 0 ? sqrt(fmax(variance, 0) / n) : 0;
     return s;
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    return sensitivity_step(job, seconds, done, error);
+}
+
+static double job_fraction(const void *job)
+{
+    return sensitivity_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    sensitivity_close(job);
+}
+
+const struct job_class sensitivity_class = {
+    .name = "measuring sensitivity",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};
