@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "support.h"
+#include "session/selftext.h"
 #include "modelfile.h"
 
 #include "lab/lab.h"

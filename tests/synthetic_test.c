@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include "support.h"
+#include "session/selftext.h"
+#include "session/session_weights.h"
 
 #include "engine/pin.h"
 #include "sys/memory.h"

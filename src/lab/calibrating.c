@@ -69,7 +69,7 @@ static bool write_own(struct lab *lab, struct own_text *own, size_t tokens, doub
     if (!own->writer && !making_reference(lab, seconds, error))
         return false;
     if (!own->writer &&
-        !(own->writer = tokens ? selftext_open_to_learn(s, tokens, error) : selftext_open(s, error)))
+        !(own->writer = tokens ? selftext_open_to_train(s, tokens, error) : selftext_open(s, error)))
         return false;
     error->text[0] = 0;
     jobs_show(lab, tokens ? "writing a text to learn from" : "writing a text to calibrate on",

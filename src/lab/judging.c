@@ -1,6 +1,7 @@
 /* Jobs that judge what the schemes did to the model: its quality on a text, where divergence begins, and what
  * each layer alone costs. */
 #include "internal.h"
+#include "session/selftext.h"
 
 #include "base/clock.h"
 

@@ -1,6 +1,7 @@
 /* The search for the best scheme of every layer within a budget, in the background; what it found is taken over as
  * one change and kept as a snapshot. */
 #include "internal.h"
+#include "session/selftext.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,16 +1,11 @@
 #include "session.h"
 
-#include "engine/pin.h"
 #include "sys/memory.h"
-#include "engine/sampler.h"
-#include "base/clock.h"
 #include "sys/topology.h"
 #include "model/reference.h"
 #include "model/resident.h"
-#include "quant/qat.h"
 #include "quant/quantization.h"
 #include "quant/requant.h"
-#include "selftext.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +13,7 @@
 #include <sys/resource.h>
 
 enum { DEFAULT_CONTEXT = 4096, MOST_CONTEXT = 1 << 28, LLAMA_BOS = 1, LLAMA_EOS = 2 };
+static const double SLICE_SECONDS = 0.1; /* between two looks at signals and the progress line */
 enum { OTHER_DESCRIPTORS = 256 };
 
 static bool open_tokenizer(struct session *s, const char *path, struct error *error)
@@ -226,4 +222,20 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
             largest = made;
     }
     return sum == 0 || memory_check("this set of weights", sum + largest, error);
+}
+
+bool session_run(const struct session *s, const struct job_class *class, void *job, bool *cancelled,
+                 struct error *error)
+{
+    bool done = false, ok = true;
+    *cancelled = false;
+    while (ok && !done && !*cancelled) {
+        ok = class->step(job, SLICE_SECONDS, &done, error);
+        size_t parts = (size_t)(class->fraction(job) * (double)s->model->parameters);
+        tell(s, job_phase(class, job), done ? s->model->parameters : parts);
+        *cancelled = !done && s->cancelled && s->cancelled(s->progress_arg);
+    }
+    if (!ok || *cancelled)
+        tell(s, class->name, s->model->parameters);
+    return ok && !*cancelled;
 }
