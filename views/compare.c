@@ -55,22 +55,22 @@ enum { FEWEST_ROUNDS = 5 }; /* that say something */
 /* Decode tokens/s: of rounds where there were some, else what was seen while the snapshot was in use. */
 static struct metric rate_of(const struct snapshot *s)
 {
-    double rates[RACE_ROUNDS];
-    if (s->race.rounds < FEWEST_ROUNDS)
+    double rates[INTERLEAVED_ROUNDS];
+    if (s->timed.rounds < FEWEST_ROUNDS)
         return s->decode;
-    memcpy(rates, s->race.rate, sizeof rates);
-    return metric_value(stats_of(rates, s->race.rounds).median);
+    memcpy(rates, s->timed.rate, sizeof rates);
+    return metric_value(stats_of(rates, s->timed.rounds).median);
 }
 
 /* Of rounds, with its interval, where both were timed in the same ones; else, as ~, of what was seen while each was
  * in use. */
 static void ratio_cell(const struct snapshot *s, const struct snapshot *base, char out[TABLE_CELL])
 {
-    size_t rounds = s->race.rounds < base->race.rounds ? s->race.rounds : base->race.rounds;
+    size_t rounds = s->timed.rounds < base->timed.rounds ? s->timed.rounds : base->timed.rounds;
     if (s == base) {
         snprintf(out, TABLE_CELL, "base");
     } else if (rounds >= FEWEST_ROUNDS) {
-        struct ratio r = ratio_of(s->race.rate, base->race.rate, rounds);
+        struct ratio r = ratio_of(s->timed.rate, base->timed.rate, rounds);
         snprintf(out, TABLE_CELL, "%.2fx (%.2f-%.2f)", r.median, r.low, r.high);
     } else if (s->decode.valid && base->decode.valid) {
         snprintf(out, TABLE_CELL, "~%.2fx (press v)", s->decode.value / base->decode.value);

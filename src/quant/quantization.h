@@ -14,6 +14,12 @@
 #include "sys/pool.h"
 #include "engine/weights.h"
 
+/* Whether the scheme is trained (method qat). */
+static inline bool scheme_learns(const struct scheme *s)
+{
+    return !s->stored && methods_have(&s->methods, METHOD_QAT);
+}
+
 /* A text to calibrate on, in windows of `window` tokens that know nothing of each other, each with BOS first
  * where texts begin with it. */
 struct calibration_text {

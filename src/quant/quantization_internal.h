@@ -64,11 +64,7 @@ struct quantization {
     struct pin pin;             /* of the stored weights, meanwhile */
 };
 
-/* Whether a scheme learns; whether it calibrates in the walk. */
-static inline bool scheme_learns(const struct scheme *s)
-{
-    return !s->stored && methods_have(&s->methods, METHOD_QAT);
-}
+/* Whether a scheme calibrates in the layer-wise pass. */
 static inline bool scheme_walks(const struct scheme *s)
 {
     return scheme_calibrates(s) && !scheme_learns(s);

@@ -1,23 +1,35 @@
-/* What the processor counts while tokens are decoded: stretches of decode steps that nothing else shares are
- * added up, and from time to time become a frame. */
-#include "internal.h"
+#include "perf_sampler.h"
 
 #include "base/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+struct perf_sampler {
+    struct perf_event events[MAX_EVENTS];
+    size_t event_count;
+    struct counts *before, *after; /* of the interval under way */
+    struct counts *zero, *sum;     /* of all intervals since the last frame */
+    size_t tokens;                 /* decoded in them */
+    double seconds;                /* that they took */
+    bool running;                  /* an interval is under way */
+    size_t steps;                  /* decode steps of it */
+    double started;                /* clock_seconds when it began */
+    double cost;                   /* seconds of one reading */
+    double next;                   /* clock_seconds when the next interval may begin */
+    struct uncore *uncore;         /* or null */
+    struct uncore_counts *traffic_before, *traffic_after; /* of the memory controllers */
+    double traffic_at, framed_at;  /* clock_seconds of the last reading and of the last frame */
+    struct counters_frame *frame;  /* the last one, or null */
+    struct event_list *list;       /* of what could be counted, once it was asked for */
+};
+
 static const double FRAME_SECONDS = 0.5; /* between two frames of counters */
 static const double COST_SHARE = 0.004;  /* of the time, that reading counters may take */
 
-static struct tally *tally_of(struct lab *lab)
-{
-    return &lab->tally;
-}
-
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static void forget(struct tally *t)
+static void forget(struct perf_sampler *t)
 {
     free(t->before);
     free(t->after);
@@ -26,7 +38,7 @@ static void forget(struct tally *t)
     t->before = t->after = t->sum = t->zero = NULL;
 }
 
-static void start_over(struct tally *t)
+static void start_over(struct perf_sampler *t)
 {
     counts_clear(t->sum);
     counts_clear(t->zero);
@@ -38,7 +50,7 @@ static void start_over(struct tally *t)
 /* Opens the chosen events, for the thread that runs the model and the pool's other ones. */
 static void open_events(struct lab *lab)
 {
-    struct tally *t = tally_of(lab);
+    struct perf_sampler *t = lab->sampler;
     forget(t);
     session_count(lab->session, t->events, t->event_count);
     const struct counters *c = lab->session->counters;
@@ -50,11 +62,17 @@ static void open_events(struct lab *lab)
     start_over(t);
 }
 
-void counting_begin(struct lab *lab)
+bool perf_sampler_open(struct lab *lab, struct error *error)
 {
-    struct tally *t = tally_of(lab);
-    t->event_count = events_usual("", t->events, MOST_EVENTS);
-    t->event_count = t->event_count < MOST_EVENTS ? t->event_count : MOST_EVENTS;
+    lab->sampler = calloc(1, sizeof *lab->sampler);
+    return lab->sampler || error_set(error, "not enough memory");
+}
+
+void perf_sampler_begin(struct lab *lab)
+{
+    struct perf_sampler *t = lab->sampler;
+    t->event_count = events_usual("", t->events, MAX_EVENTS);
+    t->event_count = t->event_count < MAX_EVENTS ? t->event_count : MAX_EVENTS;
     t->uncore = uncore_open(lab->session->system_root, lab->session->perf);
     t->traffic_before = t->uncore ? uncore_counts_new(t->uncore) : NULL;
     t->traffic_after = t->uncore ? uncore_counts_new(t->uncore) : NULL;
@@ -64,20 +82,23 @@ void counting_begin(struct lab *lab)
     open_events(lab);
 }
 
-void counting_end(struct lab *lab)
+void perf_sampler_close(struct lab *lab)
 {
-    struct tally *t = tally_of(lab);
+    struct perf_sampler *t = lab->sampler;
+    if (!t)
+        return;
     forget(t);
     free(t->traffic_before);
     free(t->traffic_after);
     uncore_close(t->uncore);
     counters_frame_unref(t->frame);
     event_list_unref(t->list);
+    free(t);
 }
 
 /* ---- choosing -------------------------------------------------------------------------------- */
 
-static bool is_chosen(const struct tally *t, const char *name, size_t *at)
+static bool is_chosen(const struct perf_sampler *t, const char *name, size_t *at)
 {
     for (*at = 0; *at < t->event_count; ++*at)
         if (strcasecmp(t->events[*at].name, name) == 0)
@@ -85,24 +106,24 @@ static bool is_chosen(const struct tally *t, const char *name, size_t *at)
     return false;
 }
 
-void counting_toggle(struct lab *lab, const char *name)
+void perf_sampler_toggle(struct lab *lab, const char *name)
 {
-    struct tally *t = tally_of(lab);
+    struct perf_sampler *t = lab->sampler;
     struct error error;
     struct perf_event event;
     size_t at;
     if (is_chosen(t, name, &at)) {
         memmove(t->events + at, t->events + at + 1, (--t->event_count - at) * sizeof *t->events);
-        lab_say(lab, false, "%s is counted no more", name);
-    } else if (t->event_count == MOST_EVENTS) {
-        lab_say(lab, true, "%d events are counted: leave one out first", MOST_EVENTS);
+        lab_say(lab, false, "stopped counting %s", name);
+    } else if (t->event_count == MAX_EVENTS) {
+        lab_say(lab, true, "%d events are being counted, the most there may be: leave one out first", MAX_EVENTS);
         return;
     } else if (!event_find("", name, &event, &error)) {
         lab_say(lab, true, "%s", error.text);
         return;
     } else {
         t->events[t->event_count++] = event;
-        lab_say(lab, false, "%s is counted from now on", event.name);
+        lab_say(lab, false, "counting %s", event.name);
     }
     open_events(lab);
 }
@@ -136,9 +157,9 @@ static void collect(const struct event_info *info, void *arg)
     c->short_of_memory |= !line->name || !line->description;
 }
 
-void counting_list(struct lab *lab)
+void perf_sampler_list(struct lab *lab)
 {
-    struct tally *t = tally_of(lab);
+    struct perf_sampler *t = lab->sampler;
     if (t->list)
         return;
     struct collecting c = {.list = calloc(1, sizeof *c.list)};
@@ -156,10 +177,10 @@ void counting_list(struct lab *lab)
 
 /* ---- counting -------------------------------------------------------------------------------- */
 
-/* Reading costs a system call for every group and thread: pauses between stretches keep it below its share. */
-void counting_start(struct lab *lab)
+/* Reading costs a system call for every group and thread: pauses between intervals keep it below its share. */
+void perf_sampler_start(struct lab *lab)
 {
-    struct tally *t = tally_of(lab);
+    struct perf_sampler *t = lab->sampler;
     double now = clock_seconds();
     if (t->running || !t->after || now < t->next)
         return;
@@ -170,14 +191,14 @@ void counting_start(struct lab *lab)
     t->running = true;
 }
 
-void counting_step(struct lab *lab)
+void perf_sampler_step(struct lab *lab)
 {
-    tally_of(lab)->steps++;
+    lab->sampler->steps++;
 }
 
-void counting_stop(struct lab *lab)
+void perf_sampler_stop(struct lab *lab)
 {
-    struct tally *t = tally_of(lab);
+    struct perf_sampler *t = lab->sampler;
     if (!t->running)
         return;
     t->running = false;
@@ -211,7 +232,7 @@ static struct counters_frame *frame_new(size_t events, size_t threads)
 
 static void fill_events(struct lab *lab, struct counters_frame *f)
 {
-    const struct tally *t = tally_of(lab);
+    const struct perf_sampler *t = lab->sampler;
     const struct counters *c = lab->session->counters;
     for (size_t e = 0; e < f->events; e++) {
         struct event_frame *x = &f->event[e];
@@ -226,7 +247,7 @@ static void fill_events(struct lab *lab, struct counters_frame *f)
 
 static void fill_derived(struct lab *lab, struct counters_frame *f)
 {
-    const struct tally *t = tally_of(lab);
+    const struct perf_sampler *t = lab->sampler;
     const struct counters *c = lab->session->counters;
     struct metric bytes = counters_memory_bytes(c, t->zero, t->sum, COUNTERS_ALL, counters_line_bytes());
     struct metric misses = counters_between(c, t->zero, t->sum, counters_find(c, "cache-misses"), COUNTERS_ALL).value;
@@ -238,7 +259,7 @@ static void fill_derived(struct lab *lab, struct counters_frame *f)
 /* The memory controllers count for the whole machine: over all of the time, whoever used it. */
 static void fill_traffic(struct lab *lab, struct counters_frame *f)
 {
-    struct tally *t = tally_of(lab);
+    struct perf_sampler *t = lab->sampler;
     const char *reason = t->uncore ? uncore_reason(t->uncore) : "not enough memory";
     double now = clock_seconds(), seconds = now - t->traffic_at;
     if (!reason && (!t->traffic_before || !t->traffic_after))
@@ -261,9 +282,9 @@ static void fill_traffic(struct lab *lab, struct counters_frame *f)
     t->traffic_at = now;
 }
 
-struct counters_frame *counting_frame(struct lab *lab)
+struct counters_frame *perf_sampler_frame(struct lab *lab)
 {
-    struct tally *t = tally_of(lab);
+    struct perf_sampler *t = lab->sampler;
     double now = clock_seconds();
     bool due = t->tokens > 0 && !t->running && now - t->framed_at >= FRAME_SECONDS;
     bool stale = t->frame && t->frame->events != t->event_count;
@@ -282,4 +303,9 @@ struct counters_frame *counting_frame(struct lab *lab)
         }
     }
     return counters_frame_ref(t->frame);
+}
+
+struct event_list *perf_sampler_events(const struct lab *lab)
+{
+    return event_list_ref(lab->sampler->list);
 }
