@@ -58,7 +58,7 @@ static void test_compare_screen(void **state)
     press("v");
     wait_for("timed in 31 rounds");
     press(">");
-    wait_for("KL against decode tokens/s, the best front drawn");
+    wait_for("KL against decode tokens/s, with the Pareto front");
     wait_match(">B .*[0-9.]+x .[0-9.]+-[0-9.]+.");
     press(PTY_KEY_END "=");
     wait_match(">B .* base ");

@@ -152,7 +152,7 @@ const struct job_type calibrate_job = {
     .open = open_job,
     .stepped = stepped,
     .finish = finish,
-    .fail = fail,
+    .give_up = fail,
     .cancelled = cancelled,
     .publish = publish,
 };

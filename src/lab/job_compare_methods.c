@@ -106,7 +106,7 @@ const struct job_type compare_methods_job = {
     .open = open_job,
     .stepped = stepped,
     .finish = finish,
-    .fail = fail,
+    .give_up = fail,
     .publish = publish,
 };
 

@@ -70,7 +70,7 @@ const struct job_type depth_job_type = {
     .needs = needs,
     .open = open_job,
     .finish = finish,
-    .fail = fail,
+    .give_up = fail,
     .set_changed = forget,
     .publish = publish,
 };

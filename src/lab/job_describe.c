@@ -100,7 +100,7 @@ const struct job_type describe_job = {
     .wanted = wanted,
     .open = open_job,
     .finish = finish,
-    .fail = fail,
+    .give_up = fail,
     .set_changed = set_changed,
     .publish = publish,
 };

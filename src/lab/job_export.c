@@ -74,7 +74,7 @@ const struct job_type export_job = {
     .wanted = wanted,
     .open = open_job,
     .finish = finish,
-    .fail = fail,
+    .give_up = fail,
     .publish = publish,
 };
 

@@ -50,5 +50,5 @@ const struct job_type materialize_job = {
     .of_set = true,
     .wanted = wanted,
     .open = open_job,
-    .fail = fail,
+    .give_up = fail,
 };

@@ -105,6 +105,6 @@ const struct job_type prefill_job = {
     .wanted = wanted,
     .open = open_job,
     .finish = finish,
-    .fail = fail,
+    .give_up = fail,
     .set_changed = set_changed,
 };

@@ -105,7 +105,7 @@ const struct job_type sensitivity_job_type = {
     .open = open_job,
     .stepped = stepped,
     .finish = finish,
-    .fail = fail,
+    .give_up = fail,
     .publish = publish,
 };
 

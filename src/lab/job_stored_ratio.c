@@ -151,7 +151,7 @@ const struct job_type stored_ratio_job = {
     .wanted = wanted,
     .open = open_job,
     .finish = finish,
-    .fail = fail,
+    .give_up = fail,
     .set_changed = set_changed,
     .publish = publish,
 };

@@ -176,7 +176,7 @@ const struct job_type time_snapshots_job = {
     .wanted = wanted,
     .open = open_job,
     .finish = finish,
-    .fail = fail,
+    .give_up = fail,
 };
 
 /* While it runs: stops. */

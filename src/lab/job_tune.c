@@ -100,7 +100,7 @@ const struct job_type tune_job = {
     .needs = needs,
     .open = open_job,
     .finish = finish,
-    .fail = fail,
+    .give_up = fail,
     .publish = publish,
 };
 

@@ -97,13 +97,13 @@ static enum provision provide(struct lab *lab, unsigned needs, double seconds, s
 
 /* ---- running -------------------------------------------------------------------------------------- */
 
-static void fail(struct lab *lab, struct job_slot *job, const struct error *error)
+static void fail_job(struct lab *lab, struct job_slot *job, const struct error *error)
 {
     if (job->running)
         job_close(job);
     lab_say(lab, true, "%s", error->text);
-    if (job->type->fail)
-        job->type->fail(lab, job->state, error);
+    if (job->type->give_up)
+        job->type->give_up(lab, job->state, error);
 }
 
 /* Opens an instance, once all is there that it needs. False when it failed or is not ready yet. */
@@ -119,7 +119,7 @@ static bool open_job(struct lab *lab, struct job_slot *job, double seconds)
     if (p == PROVIDED && !(job->running = job->type->open(lab, job->state, &error)))
         p = IMPOSSIBLE;
     if (p == IMPOSSIBLE)
-        fail(lab, job, &error);
+        fail_job(lab, job, &error);
     return p == PROVIDED;
 }
 
@@ -140,7 +140,7 @@ static void step_job(struct lab *lab, struct job_slot *job, double seconds)
     if (type->stepped)
         type->stepped(lab, job->state, job->running);
     if (!ok) {
-        fail(lab, job, &error);
+        fail_job(lab, job, &error);
         return;
     }
     if (!done)

@@ -44,7 +44,7 @@ struct job_type {
     void (*finish)(struct lab *lab, void *state, void *running);
 
     /* When it could not be done: gives up what was asked for, so that it is not tried again by itself. (null) */
-    void (*fail)(struct lab *lab, void *state, const struct error *error);
+    void (*give_up)(struct lab *lab, void *state, const struct error *error);
 
     /* When an instance was closed before its end. (null) */
     void (*cancelled)(struct lab *lab, void *state);
