@@ -118,9 +118,9 @@ static void add_roof(json_t *j, const char *unit, const struct roof *roof, const
     const char *why = roof->samples > 0 ? NULL : reason;
     json_add(j, unit, roof->rate.median, why);
     snprintf(key, sizeof key, "best_%s", unit);
-    json_add(j, key, roof->rate.most, why);
+    json_add(j, key, roof->rate.max, why);
     snprintf(key, sizeof key, "least_%s", unit);
-    json_add(j, key, roof->rate.least, why);
+    json_add(j, key, roof->rate.min, why);
     json_add(j, "samples", (double)roof->samples, NULL);
 }
 

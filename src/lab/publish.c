@@ -2,7 +2,7 @@
 #include "internal.h"
 
 #include "kernels/dispatch.h"
-#include "measure/bandwidth.h"
+#include "base/stats.h"
 #include "sys/topology.h"
 
 #include <math.h>
@@ -50,8 +50,8 @@ static void fill_turns(const struct lab *lab, struct frame *f)
     memcpy(ratios, lab->turns.ratios, sizeof ratios);
     struct stats ratio = stats_of(ratios, lab->turns.count);
     f->vs_stored = metric_value(ratio.median);
-    f->vs_stored_low = ratio.least;
-    f->vs_stored_high = ratio.most;
+    f->vs_stored_low = ratio.min;
+    f->vs_stored_high = ratio.max;
 }
 
 static void fill_speed(struct lab *lab, struct frame *f)

@@ -79,8 +79,8 @@ static json_t *roof_json(const struct roof *r)
 {
     if (r->samples == 0)
         return json_null();
-    return json_pack("{s:f, s:f, s:f, s:I}", "median", r->rate.median, "least", r->rate.least, "most",
-                     r->rate.most, "samples", (json_int_t)r->samples);
+    return json_pack("{s:f, s:f, s:f, s:I}", "median", r->rate.median, "least", r->rate.min, "most",
+                     r->rate.max, "samples", (json_int_t)r->samples);
 }
 
 static json_t *roofs_json(const char *fingerprint, const struct roofs *r)
@@ -163,7 +163,7 @@ static bool read_roof(const json_t *object, const char *key, bool needed, struct
     if (!read_whole(value, "samples", 1, 1000, &samples, error))
         return wrong(error, key);
     *out = (struct roof){s, (size_t)samples};
-    return (s.least > 0 && s.least <= s.median && s.median <= s.most && s.most < 1e18) ||
+    return (s.min > 0 && s.min <= s.median && s.median <= s.max && s.max < 1e18) ||
            wrong(error, key);
 }
 

@@ -2,6 +2,7 @@
 #ifndef QTOP_SPEED_H
 #define QTOP_SPEED_H
 
+#include "base/stats.h"
 #include "engine/context.h"
 #include "bandwidth.h"
 
