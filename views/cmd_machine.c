@@ -16,7 +16,7 @@ static void look_at_events(struct machine *m)
 {
     static struct perf_event usual[MOST_COUNTERS - 1];
     const pid_t self = gettid();
-    size_t n = events_usual("", usual, MOST_COUNTERS - 1);
+    size_t n = events_default("", usual, MOST_COUNTERS - 1);
     struct counters *c = counters_open(usual, n, &self, 1, &perf_system);
     for (size_t i = 0; i < n; i++) {
         struct counter_state *state = &m->counters[m->counter_count++];

@@ -1,6 +1,8 @@
 /* The list of tensors, and where in the file each lies. */
 #include "gguf_internal.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,9 +80,9 @@ static bool keep_tensor(struct gguf *g, struct span **spans, const struct gguf_t
                         const struct span *span)
 {
     size_t i = g->tensor_count;
-    struct gguf_tensor *tensors = gguf_grow(g->tensors, i, sizeof *t);
+    struct gguf_tensor *tensors = array_grow(g->tensors, i, sizeof *t);
     g->tensors = tensors ? tensors : g->tensors;
-    struct span *all = gguf_grow(*spans, i, sizeof *span);
+    struct span *all = array_grow(*spans, i, sizeof *span);
     *spans = all ? all : *spans;
     if (!tensors || !all)
         return false;
@@ -109,7 +111,7 @@ static bool take_tensors(struct reader *r, struct gguf *g, uint64_t count, struc
     return true;
 }
 
-/* ---- places ---------------------------------------------------------------------------------- */
+/* ---- offsets --------------------------------------------------------------------------------- */
 
 static int by_offset(const void *a, const void *b)
 {
@@ -117,7 +119,7 @@ static int by_offset(const void *a, const void *b)
     return (x->offset > y->offset) - (x->offset < y->offset);
 }
 
-static bool place_tensors(struct reader *r, struct gguf *g, struct span *spans, struct error *error)
+static bool locate_tensors(struct reader *r, struct gguf *g, struct span *spans, struct error *error)
 {
     size_t padding = (g->alignment - r->at % g->alignment) % g->alignment;
     size_t room = reader_left(r) > padding ? reader_left(r) - padding : 0; /* of all data */
@@ -150,7 +152,7 @@ static int by_name(const void *a, const void *b)
 bool gguf_take_tensors(struct reader *r, struct gguf *g, uint64_t count, struct error *error)
 {
     struct span *spans = NULL;
-    bool ok = take_tensors(r, g, count, &spans, error) && place_tensors(r, g, spans, error);
+    bool ok = take_tensors(r, g, count, &spans, error) && locate_tensors(r, g, spans, error);
     free(spans);
     if (ok && g->tensor_count > 0)
         qsort(g->tensors, g->tensor_count, sizeof *g->tensors, by_name);

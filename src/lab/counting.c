@@ -53,7 +53,7 @@ static void open_events(struct lab *lab)
 void counting_begin(struct lab *lab)
 {
     struct tally *t = tally_of(lab);
-    t->event_count = events_usual("", t->events, MOST_EVENTS);
+    t->event_count = events_default("", t->events, MOST_EVENTS);
     t->event_count = t->event_count < MOST_EVENTS ? t->event_count : MOST_EVENTS;
     t->uncore = uncore_open(lab->session->system_root, lab->session->perf);
     t->traffic_before = t->uncore ? uncore_counts_new(t->uncore) : NULL;

@@ -155,8 +155,8 @@ void events_nearest(const char *name, char *out, size_t size)
     char small[EVENT_NAME];
     struct nearest n = {.name = small};
     lower(small, sizeof small, without_pmu(name));
-    for (size_t i = 0; events_usual_name(i); i++)
-        consider(&n, events_usual_name(i));
+    for (size_t i = 0; i < DEFAULT_EVENTS; i++)
+        consider(&n, default_events[i].name);
     events_list(NULL, NULL, consider_listed, &n);
     size_t used = 0;
     *out = 0;
