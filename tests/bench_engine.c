@@ -7,7 +7,7 @@
 #include "measure/quality.h"
 #include "measure/speed.h"
 #include "sys/topology.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "model/synthetic.h"
 #include "quant/recipe.h"
 #include "quant/requant.h"

@@ -1,6 +1,6 @@
 #include "pin.h"
 
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "sys/memory.h"
 
 #include <stdlib.h>

@@ -43,7 +43,7 @@ struct qtensor {
 struct qtensor *qtensor_ref(struct qtensor *p);
 void qtensor_unref(struct qtensor *p);
 
-/* Whether it is the stored matrix of a model whose weights are made on demand (resident.h): then its
+/* Whether it is the stored matrix of a model whose weights are made on demand (on_demand.h): then its
  * codes are there only while the tensor is acquired. */
 bool qtensor_on_demand(const struct model *model, const struct qtensor *p);
 

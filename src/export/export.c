@@ -1,7 +1,7 @@
 #include "internal.h"
 
 #include "base/clock.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -77,15 +77,6 @@ bool safetensors_check_beside(struct export *job, struct error *error)
 
 /* ---- config.json ----------------------------------------------------------------------------- */
 
-static const struct class_of {
-    const char *arch, *class, *activation;
-} classes[] = {
-    {"llama", "LlamaForCausalLM", "silu"},     {"mistral", "MistralForCausalLM", "silu"},
-    {"qwen2", "Qwen2ForCausalLM", "silu"},     {"qwen3", "Qwen3ForCausalLM", "silu"},
-    {"phi3", "Phi3ForCausalLM", "silu"},       {"gemma", "GemmaForCausalLM", "gelu_pytorch_tanh"},
-    {"gemma2", "Gemma2ForCausalLM", "gelu_pytorch_tanh"}, {"gpt2", "GPT2LMHeadModel", "gelu_new"},
-};
-
 static void set_size(json_t *j, const char *key, size_t value)
 {
     json_object_set_new(j, key, json_integer((json_int_t)value));
@@ -169,14 +160,11 @@ static const char *torch_dtype(const struct export *job)
 static json_t *make_config(const struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
-    const struct class_of *c = &classes[0];
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        c = strcmp(classes[i].arch, m->arch) == 0 ? &classes[i] : c;
     bool biased = m->has & (ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_OUT_BIAS));
-    json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", c->class, "model_type", job->arch->hf,
+    json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", job->arch->hf_class, "model_type", job->arch->hf,
                           m->hyper.rope == ROPE_NONE ? "activation_function"
                           : m->hyper.embedding_scale != 0 ? "hidden_activation" : "hidden_act",
-                          c->activation, "tie_word_embeddings", m->tied);
+                          job->arch->hf_activation, "tie_word_embeddings", m->tied);
     json_object_set_new(j, "torch_dtype", json_string(torch_dtype(job)));
     set_size(j, "vocab_size", m->hyper.vocab);
     if (biased && m->hyper.rope != ROPE_NONE)

@@ -1,6 +1,6 @@
 #include "detail.h"
 
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "base/clock.h"
 #include "weight_stats.h"
 

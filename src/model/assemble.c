@@ -1,5 +1,7 @@
 #include "assemble.h"
 
+#include "format.h"
+
 #include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,54 +9,6 @@
 #include <string.h>
 
 enum { NAME = ASSEMBLE_NAME };
-
-/* ---- hyper-parameters ------------------------------------------------------------------------ */
-
-static bool check_numbers(const struct hyper *h, const char *where, struct error *error)
-{
-    const struct {
-        const char *name;
-        float value, least, most;
-    } numbers[] = {
-        {"epsilon of the norms", h->norm_eps, least_epsilon, most_epsilon},
-        {"scale of attention", h->attention_scale, 0, most_cap},
-        {"cap of attention", h->attention_cap, 0, most_cap},
-        {"cap of the logits", h->logit_cap, 0, most_cap},
-        {"rope base", h->rope_base, least_rope_base, most_rope_base}, /* last: not all have it */
-    };
-    size_t count = sizeof numbers / sizeof *numbers - (h->rope == ROPE_NONE);
-    for (size_t i = 0; i < count; i++)
-        if (!(numbers[i].value >= numbers[i].least && numbers[i].value <= numbers[i].most))
-            return error_set(error, "%s: %s = %g; expected %g to %g", where, numbers[i].name,
-                             (double)numbers[i].value, (double)numbers[i].least,
-                             (double)numbers[i].most);
-    return true;
-}
-
-bool hyper_check(const struct hyper *h, const char *where, struct error *error)
-{
-    const struct {
-        const char *name;
-        size_t value, most;
-    } sizes[] = {
-        {"embedding size", h->dim, MOST_DIM},         {"feed-forward size", h->hidden, MOST_HIDDEN},
-        {"number of layers", h->layers, MOST_LAYERS}, {"number of heads", h->heads, MOST_HEADS},
-        {"number of KV heads", h->kv_heads, MOST_HEADS}, {"head size", h->head_size, MOST_HEAD_SIZE},
-        {"vocabulary", h->vocab, MOST_VOCAB},         {"context", h->trained_context, MOST_POSITIONS},
-    };
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (sizes[i].value < 1 || sizes[i].value > sizes[i].most)
-            return error_set(error, "%s: %s = %zu; expected 1 to %zu", where, sizes[i].name,
-                             sizes[i].value, sizes[i].most);
-    if (h->heads % h->kv_heads != 0)
-        return error_set(error, "%s: number of KV heads = %zu; expected a divisor of %zu heads", where,
-                         h->kv_heads, h->heads);
-    size_t turned = rotary_dims(h);
-    if (h->rope != ROPE_NONE && (turned % 2 != 0 || turned > h->head_size))
-        return error_set(error, "%s: rotary embedding of %zu dimensions in heads of %zu; expected an "
-                                "even number, at most the head's size", where, turned, h->head_size);
-    return check_numbers(h, where, error);
-}
 
 /* ---- names ----------------------------------------------------------------------------------- */
 

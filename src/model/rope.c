@@ -1,5 +1,4 @@
-/* The scalings of rotary embeddings for contexts longer than the original training's. */
-#include "assemble.h"
+#include "rope.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "sys/topology.h"
 #include "model/reference.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "quant/qat.h"
 #include "quant/quantization.h"
 #include "quant/requant.h"
