@@ -82,7 +82,7 @@ struct export {
     json_t *quantized;        /* safetensors: config.json's quantization_config, or null */
 };
 
-/* ---- for plans ------------------------------------------------------------------------------- */
+/* ---- for plans (items.c) --------------------------------------------------------------------- */
 
 /* Adds a tensor that stands for one of the model, with one row of the file a row of the matrix; the caller
  * changes what is different. Null when memory is short. */
@@ -98,7 +98,7 @@ bool export_rope_is_linear(const struct export *job, float *factor);
 bool export_refuse(const struct export *job, int tensor, const char *format, const struct scheme *nearest,
                    const char *why, struct error *error);
 
-/* ---- for encoders ---------------------------------------------------------------------------- */
+/* ---- for encoders (rows.c) ------------------------------------------------------------------ */
 
 const struct qmatrix *export_matrix(const struct export *job, const struct export_item *item);
 
