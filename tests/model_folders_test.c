@@ -270,9 +270,9 @@ static const struct {
     {"phi3", "rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1, 1.5, 2, 3]}", NULL},
     /* parts of a head */
     {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.5", NULL},
-    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.4", "partial_rotary_factor = 0.4 turns 3"},
-    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.01", "partial_rotary_factor = 0.01 turns 0"},
-    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0", "partial_rotary_factor = 0 turns 0"},
+    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.4", "partial_rotary_factor = 0.4 makes 3"},
+    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.01", "partial_rotary_factor = 0.01 makes 0"},
+    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0", "partial_rotary_factor = 0 makes 0"},
     {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 1.5", "partial_rotary_factor = 1.5"},
     /* windows */
     {"mistral", "sliding_window", "null", NULL},

@@ -163,7 +163,7 @@ static bool measure(const struct batch *b, const struct options *o, struct conte
                               .prompt_tokens = o->prompt_tokens ? (size_t)o->prompt_tokens : 64,
                               .decode_tokens = o->given_tokens ? (size_t)o->tokens : 32,
                               .samples = ROUNDS,
-                              .most_samples = c->count > 1 ? MOST_ROUNDS : 0,
+                              .max_samples = c->count > 1 ? MOST_ROUNDS : 0,
                               .batch = o->batch ? (size_t)o->batch : 1};
     for (size_t i = 0; i < c->count; i++)
         sets[i] = c->sets[i];

@@ -158,11 +158,11 @@ bool folding_open(struct folding *f, const struct model *m, const struct weights
 /* Numbers that are all different, from which every scheme of a input group gets its own run. */
 static float *make_ramp(const struct model *m)
 {
-    size_t most = 0;
+    size_t widest = 0;
     for (size_t i = 0; i < m->tensor_count; i++)
-        most = m->tensors[i].stored.cols > most ? m->tensors[i].stored.cols : most;
-    float *ramp = malloc((most + INPUT_GROUP_TENSORS) * sizeof *ramp);
-    for (size_t i = 0; ramp && i < most + INPUT_GROUP_TENSORS; i++)
+        widest = m->tensors[i].stored.cols > widest ? m->tensors[i].stored.cols : widest;
+    float *ramp = malloc((widest + INPUT_GROUP_TENSORS) * sizeof *ramp);
+    for (size_t i = 0; ramp && i < widest + INPUT_GROUP_TENSORS; i++)
         ramp[i] = 1 + (float)i;
     return ramp;
 }

@@ -6,7 +6,7 @@
 
 enum { GGUF_BLOCK = 32 }; /* columns that share a scale */
 
-struct gguf_held {
+struct gguf_storage {
     const struct export_type *type;
     uint32_t file_type; /* of general.file_type, where most weights are of this one */
     size_t row_bytes;
@@ -14,7 +14,7 @@ struct gguf_held {
 };
 
 /* What holds the weights of a tensor; false with an error that names the nearest scheme. */
-bool gguf_hold(const struct export *job, int tensor, struct gguf_held *out, struct error *error);
+bool gguf_storage_of(const struct export *job, int tensor, struct gguf_storage *out, struct error *error);
 
 /* The type of a stored datatype, as it lies in memory; null where GGUF has none. */
 const struct export_type *gguf_stored_type(enum dtype dtype);

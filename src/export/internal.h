@@ -11,7 +11,7 @@
 
 #include <jansson.h>
 
-/* How a file wants the rows of Q and K that rotary embeddings turn in pairs. */
+/* How a file orders the rows of Q and K, to which rotary embeddings are applied in pairs. */
 enum row_order {
     ROWS_AS_THEY_ARE,
     ROWS_TO_NEIGHBOURS, /* the model has the halves of each pair apart */
@@ -42,7 +42,7 @@ struct export_item {
     size_t rows, row_bytes;   /* of encode's calls */
     size_t offset;            /* from the first tensor on */
     enum row_order order;
-    bool turned;              /* the file has columns x rows */
+    bool transposed;            /* the file has columns x rows */
     bool from_one;            /* 1 is taken off */
 };
 

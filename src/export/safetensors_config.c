@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum { DEPTH = 64 };
-static const char maker[] = "exported_by";
+static const char exported_by[] = "exported_by";
 
 static json_t *read_json(const char *path, struct error *error)
 {
@@ -57,7 +57,7 @@ static bool may_replace(const struct export *job, const char *path, struct error
     if (is_own_config(job, path))
         return error_set(error, "%.200s: is the configuration of the model itself; expected another folder", path);
     json_t *json = read_json(path, NULL);
-    bool ours = json_object_get(json, maker);
+    bool ours = json_object_get(json, exported_by);
     json_decref(json);
     return ours || error_set(error, "%.200s: is there already and was not written by an export; expected a folder "
                                     "without one", path);
@@ -100,7 +100,7 @@ static void set_gpt2(json_t *j, const struct hyper *h)
     set_number(j, "layer_norm_epsilon", h->norm_eps);
 }
 
-static void set_usual(json_t *j, const struct hyper *h)
+static void set_llama_like(json_t *j, const struct hyper *h)
 {
     set_size(j, "hidden_size", h->dim);
     set_size(j, "num_hidden_layers", h->layers);
@@ -173,7 +173,7 @@ static json_t *make_config(const struct export *job, struct error *error)
         set_gpt2(j, &m->hyper);
         return j;
     }
-    set_usual(j, &m->hyper);
+    set_llama_like(j, &m->hyper);
     set_attention_scale(j, job);
     if (set_rope(j, job, error))
         return j;
@@ -207,7 +207,7 @@ static bool write_config(struct export *job, struct error *error)
     json_t *j = path ? own_config(job, error) : NULL;
     if (j) {
         json_object_del(j, "quantization_config");
-        json_object_set_new(j, maker, json_string("qtop"));
+        json_object_set_new(j, exported_by, json_string("qtop"));
         if (job->quantized)
             json_object_set(j, "quantization_config", job->quantized);
     }

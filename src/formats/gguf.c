@@ -44,7 +44,7 @@ static bool take_type(struct reader *r, const struct gguf_text *key, const char 
     return true;
 }
 
-/* The strings of an array are walked once to check them, then once more for the index. */
+/* The strings of an array are read once to check them, then once more for the index. */
 static bool take_texts(struct reader *r, struct gguf_pair *p, struct error *error)
 {
     struct reader begin = *r;

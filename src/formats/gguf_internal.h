@@ -90,7 +90,7 @@ bool gguf_take_text(struct reader *r, struct gguf_text *out);
 
 /* ---- tensors (gguf_tensors.c) ---------------------------------------------------------------- */
 
-/* The least that a tensor's description takes: a name of one letter and one dimension. */
+/* The fewest bytes of a tensor's description: a name of one letter and one dimension. */
 enum { SMALLEST_TENSOR = 8 + 1 + 4 + 8 + 4 + 8 };
 
 /* Reads what follows the metadata, after the alignment is known. */

@@ -87,9 +87,9 @@ static bool requantize_slice(struct lab *lab, double seconds)
 static bool describe_slice(struct lab *lab, double seconds)
 {
     struct qtensor *p = lab->set->layer[lab->selected];
-    if (lab->detail && lab->detail->packed == p)
+    if (lab->detail && lab->detail->q == p)
         return false;
-    if (lab->describing && lab->describe.packed != p) {
+    if (lab->describing && lab->describe.q != p) {
         detail_end(&lab->describe);
         lab->describing = false;
     }

@@ -95,12 +95,12 @@ static void fill_roofs(const struct lab *lab, struct frame *f)
 static void fill_selection(struct lab *lab, struct frame *f)
 {
     const struct qtensor *p = lab->set->layer[lab->selected];
-    if (lab->columns && lab->columns->packed == p) {
+    if (lab->columns && lab->columns->q == p) {
         if (!lab->columns_frame)
             lab->columns_frame = columns_copy(lab->columns);
         f->columns = columns_ref(lab->columns_frame);
     }
-    if (lab->detail && lab->detail->packed == p) {
+    if (lab->detail && lab->detail->q == p) {
         f->detail = lab->detail;
         atomic_fetch_add(&f->detail->refs, 1);
     }

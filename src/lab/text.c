@@ -176,7 +176,7 @@ static bool sample_due(struct lab *lab)
 static void see_columns(struct lab *lab, int tensor, const float *x, size_t tokens)
 {
     struct qtensor *w = lab->set->layer[tensor];
-    if (!lab->columns || lab->columns->packed != w) {
+    if (!lab->columns || lab->columns->q != w) {
         columns_unref(lab->columns);
         lab->columns = columns_new(w);
     }

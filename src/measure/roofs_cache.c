@@ -140,13 +140,13 @@ static bool wrong(struct error *error, const char *what)
     return error_set(error, "its %s is not what qtop writes", what);
 }
 
-/* A whole number from least to most. */
-static bool read_whole(const json_t *object, const char *key, json_int_t least, json_int_t most,
+/* A whole number from min to max. */
+static bool read_whole(const json_t *object, const char *key, json_int_t min, json_int_t max,
                        json_int_t *out, struct error *error)
 {
     const json_t *value = json_object_get(object, key);
     *out = json_integer_value(value);
-    return (json_is_integer(value) && *out >= least && *out <= most) || wrong(error, key);
+    return (json_is_integer(value) && *out >= min && *out <= max) || wrong(error, key);
 }
 
 static bool read_roof(const json_t *object, const char *key, bool needed, struct roof *out,

@@ -3,7 +3,7 @@
 
 role_names arch_llama_names = {LLAMA_NAMES, [ROLE_FFN_NORM] = "post_attention_layernorm.weight"};
 
-/* Converters to GGUF reorder the rows of a Llama's Q and K so that neighbours turn together. */
+/* Converters to GGUF reorder the rows of a Llama's Q and K so that rotary pairs are neighbours. */
 const struct arch arch_llama = {
     .name = "llama",
     .gguf = "llama",

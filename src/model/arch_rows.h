@@ -4,7 +4,8 @@
 
 #include "arch.h"
 
-extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_phi3, arch_gemma, arch_gemma2, arch_gpt2;
+extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_phi3, arch_gemma, arch_gemma2,
+    arch_gpt2;
 
 /* ---- sets of roles --------------------------------------------------------------------------- */
 
@@ -44,7 +45,5 @@ extern role_names arch_llama_names;
     .hf_block = "model.layers.", .hf_activation = "gelu_pytorch_tanh",\
     .hf_gelu_is_tanh = true, .scaled_embedding = true, .norms_from_one = true, .tied_default = true
 
-/* Converters to GGUF reorder the rows of a Llama's Q and K so that neighbours turn together. */
-#define NEIGHBOURS_IN_GGUF .gguf_rope = ROPE_NEIGHBOURS
 
 #endif

@@ -70,11 +70,11 @@ static void print_shape(char out[96], const struct entry *e)
         used += (size_t)snprintf(out + used, 96 - used, "%s%zu", i ? " x " : "", e->shape[i]);
 }
 
-static bool check_shape(const struct tensor *t, const struct entry *e, bool turned,
+static bool check_shape(const struct tensor *t, const struct entry *e, bool transposed,
                         struct error *error)
 {
-    size_t rows = turned ? t->stored.cols : t->stored.rows;
-    size_t cols = turned ? t->stored.rows : t->stored.cols;
+    size_t rows = transposed ? t->stored.cols : t->stored.rows;
+    size_t cols = transposed ? t->stored.rows : t->stored.cols;
     bool vector = roles[t->role].vector;
     if (vector ? e->dimensions == 1 && e->shape[0] == cols
                : e->dimensions == 2 && e->shape[0] == rows && e->shape[1] == cols)
@@ -98,16 +98,16 @@ static void set_layout(struct qmatrix *w, const struct entry *e)
     w->bytes = e->bytes;
 }
 
-static float *own_floats(struct qmatrix *w, size_t n)
+static float *alloc_floats(struct qmatrix *w, size_t n)
 {
     w->owned = malloc(n * sizeof(float));
     return w->owned;
 }
 
 /* A norm whose weights count from 1, as fp32. */
-static bool take_norm_from_one(struct qmatrix *w, const struct entry *e)
+static bool copy_norm_from_one(struct qmatrix *w, const struct entry *e)
 {
-    float *values = own_floats(w, w->cols);
+    float *values = alloc_floats(w, w->cols);
     if (!values || !dtypes[e->dtype].decode_run)
         return false;
     dtypes[e->dtype].decode_run(e->data, 0, w->cols, 0, values);
@@ -120,7 +120,7 @@ static bool take_norm_from_one(struct qmatrix *w, const struct entry *e)
 }
 
 /* A matrix that the file holds as columns x rows. */
-static bool take_transposed(struct qmatrix *w, const struct entry *e)
+static bool copy_transposed(struct qmatrix *w, const struct entry *e)
 {
     size_t size = dtypes[e->dtype].block_bytes;
     uint8_t *codes = dtypes[e->dtype].block == 1 ? malloc(e->bytes) : NULL;
@@ -134,7 +134,7 @@ static bool take_transposed(struct qmatrix *w, const struct entry *e)
 }
 
 /* Where the file does not align numbers of several bytes, they are copied. */
-static bool take_as_is(struct qmatrix *w, const struct entry *e)
+static bool point_to_entry(struct qmatrix *w, const struct entry *e)
 {
     const struct dtype_info *type = &dtypes[e->dtype];
     w->codes = e->data;
@@ -146,7 +146,7 @@ static bool take_as_is(struct qmatrix *w, const struct entry *e)
     return w->owned != NULL;
 }
 
-static bool take_tensor(struct model *m, struct tensor *t, const struct arch *a,
+static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
                         const struct naming *n, struct error *error)
 {
     char name[NAME];
@@ -155,15 +155,15 @@ static bool take_tensor(struct model *m, struct tensor *t, const struct arch *a,
     const struct role_info *role = &roles[t->role];
     if (!e)
         return error_set(error, "tensor %s is missing", name);
-    bool turned = n->transposed && role->linear && role->in_block;
-    if (!check_shape(t, e, turned, error))
+    bool transposed = n->transposed && role->linear && role->in_block;
+    if (!check_shape(t, e, transposed, error))
         return false;
     set_layout(&t->stored, e);
     bool norm = role->vector && !role->bias_of, ok;
     if (norm && n->norms_from_one)
-        ok = take_norm_from_one(&t->stored, e);
+        ok = copy_norm_from_one(&t->stored, e);
     else
-        ok = turned ? take_transposed(&t->stored, e) : take_as_is(&t->stored, e);
+        ok = transposed ? copy_transposed(&t->stored, e) : point_to_entry(&t->stored, e);
     return ok || error_set(error, "tensor %s: not enough memory for a copy of %zu bytes", name,
                            e->bytes);
 }
@@ -223,7 +223,7 @@ bool assemble(struct model *m, const struct arch *a, const struct naming *n, str
     if (!model_make_tensors(m, error))
         return false;
     for (size_t i = 0; i < m->tensor_count; i++)
-        if (!take_tensor(m, &m->tensors[i], a, n, error))
+        if (!fill_tensor(m, &m->tensors[i], a, n, error))
             return false;
     if (!check_unused(m, a, n, error))
         return false;

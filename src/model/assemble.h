@@ -8,7 +8,7 @@
 struct naming {
     bool gguf;           /* canonical names under blk.N., else arch->hf_names */
     const char *prefix;  /* before every name of Hugging Face's, such as "transformer." */
-    bool transposed;     /* matrices of blocks lie as columns x rows and are turned over, in memory */
+    bool transposed;     /* matrices of blocks lie as columns x rows and are transposed, in memory */
     bool norms_from_one; /* 1 is to be added to the weights of norms */
 };
 
@@ -17,7 +17,7 @@ enum { ASSEMBLE_NAME = 128 };
 bool assemble_name(const struct arch *arch, const struct naming *naming, enum role role, int block,
                    char out[ASSEMBLE_NAME]);
 
-/* Makes the tensors from model->files, which hyper and the architecture describe: finds each by its name,
+/* Fills model->tensors from model->files, which hyper and the architecture describe: finds each by its name,
  * checks its shape and points to its data. Tensors that the architecture does not know are refused by
  * name, since logits without them would be wrong. Sets model->arch, has, tied and counts. */
 bool assemble(struct model *model, const struct arch *arch, const struct naming *naming,

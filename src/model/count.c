@@ -9,14 +9,14 @@ static const size_t SMALL_FILE = 256 << 20;
 /* Weights of row r that are no finite number, where each stands for itself. */
 static size_t nonfinite_floats(const struct qmatrix *w, size_t r)
 {
-    enum { PIECE = 512 };
-    float piece[PIECE];
+    enum { CHUNK = 512 };
+    float values[CHUNK];
     size_t count = 0;
     for (size_t c = 0, n; c < w->cols; c += n) {
-        n = w->cols - c < PIECE ? w->cols - c : PIECE;
-        qmatrix_decode(w, r, c, n, piece);
+        n = w->cols - c < CHUNK ? w->cols - c : CHUNK;
+        qmatrix_decode(w, r, c, n, values);
         for (size_t i = 0; i < n; i++)
-            count += isfinite(piece[i]) ? 0 : 1;
+            count += isfinite(values[i]) ? 0 : 1;
     }
     return count;
 }

@@ -78,7 +78,7 @@ static bool read_heads(const struct metadata *d, struct hyper *h)
                                "%zu", d->arch, value_size, h->head_size);
 }
 
-/* Which dimensions of a head turn is asked of models that turn any. */
+/* Models without rotary embeddings are not asked. */
 static bool check_rope_dims(const struct metadata *d, const struct hyper *h)
 {
     bool good = h->rope == ROPE_NONE || (h->rope_dims % 2 == 0 && h->rope_dims <= h->head_size);

@@ -115,7 +115,7 @@ static bool read_shape(const struct config *c, const struct arch *a, struct hype
     return read_size(c, c->json, "head_dim", NULL, h->dim / h->heads, MOST_HEAD_SIZE, &h->head_size);
 }
 
-/* An even number of a head's dimensions turns, and not none. */
+/* An even number of rotary dimensions, above 0. */
 static bool read_rope_dims(const struct config *c, const struct arch *a, struct hyper *h)
 {
     float partial;
@@ -125,8 +125,8 @@ static bool read_rope_dims(const struct config *c, const struct arch *a, struct 
     if (a->hf_rope == ROPE_NONE || (h->rope_dims > 0 && h->rope_dims % 2 == 0))
         return true;
     if (partial < 1)
-        return error_set(c->error, "config.json: partial_rotary_factor = %g turns %zu dimensions of a head "
-                                   "of %zu; expected an even number above 0",
+        return error_set(c->error, "config.json: partial_rotary_factor = %g makes %zu dimensions of a "
+                                   "head of %zu rotary; expected an even number above 0",
                          (double)partial, h->rope_dims, h->head_size);
     return error_set(c->error, "config.json: head_dim = %zu; expected an even number", h->head_size);
 }

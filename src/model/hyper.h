@@ -12,14 +12,21 @@ enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_GELU };
 /* How rotary embeddings pair the elements of a head: neighbours 2i and 2i + 1, or i and i + half. */
 enum rope { ROPE_NEIGHBOURS, ROPE_HALVES, ROPE_NONE };
 
-/* What zeros mean is what most Llamas have. */
+/* Zeros stand for what most Llamas have. */
 struct hyper {
-    size_t dim, hidden, layers, heads, kv_heads, head_size, vocab, trained_context;
-    float rope_base, norm_eps;
+    size_t dim;             /* elements of a hidden state */
+    size_t hidden;          /* of the feed-forward layers */
+    size_t layers;          /* blocks */
+    size_t heads, kv_heads; /* of queries; of keys and values */
+    size_t head_size;       /* elements */
+    size_t vocab;           /* tokens: rows of the embedding table */
+    size_t trained_context; /* positions */
+    float rope_base;        /* theta */
+    float norm_eps;         /* added to the variance in norms */
     enum rope rope;
     enum norm norm;
     enum activation activation;
-    size_t rope_dims;       /* of a head that turn; 0: all */
+    size_t rope_dims;       /* rotary dimensions of a head; 0: all (rotary_dims) */
     float rope_magnitude;   /* of cosines and sines; 0: 1 */
     float attention_scale;  /* q k times this; 0: 1 / sqrt(head_size) */
     float attention_cap;    /* cap tanh(x / cap) of attention's scores; 0: none */
@@ -29,7 +36,7 @@ struct hyper {
     size_t window_period;   /* layer i sees all where i % period == period - 1; 0: every one is windowed */
 };
 
-/* Dimensions of a head that rotary embeddings turn. */
+/* Dimensions of a head that rotary embeddings are applied to. */
 size_t rotary_dims(const struct hyper *hyper);
 
 /* Positions that a layer sees at most; 0: all. */

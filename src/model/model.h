@@ -105,7 +105,7 @@ struct model {
     size_t parameters;
     size_t tensor_count;
     struct tensor *tensors; /* in the order of the forward pass: embedding, blocks, norm, head */
-    int place[ROLE_COUNT]; /* of a tensor in its block, or of one outside in the list */
+    int index[ROLE_COUNT]; /* of a tensor in its block, or of one outside in the list; -1: none */
     int block_tensors;     /* of one block */
     int first_block;       /* index of the first block's first tensor */
     size_t non_finite;     /* NaN or infinite stored weights: shown as a warning */

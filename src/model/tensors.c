@@ -60,7 +60,7 @@ static void add_outside(struct model *m, enum role first, enum role end)
 {
     for (enum role role = first; role < end; role++)
         if (!roles[role].in_block && (m->has & ROLE_BIT(role))) {
-            m->place[role] = (int)m->tensor_count;
+            m->index[role] = (int)m->tensor_count;
             add_tensor(m, role, -1);
         }
 }
@@ -70,7 +70,7 @@ static void add_block(struct model *m, int block)
     int first = (int)m->tensor_count;
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if (roles[role].in_block && (m->has & ROLE_BIT(role))) {
-            m->place[role] = (int)m->tensor_count - first;
+            m->index[role] = (int)m->tensor_count - first;
             add_tensor(m, role, block);
         }
     m->block_tensors = (int)m->tensor_count - first;
@@ -84,7 +84,7 @@ bool model_make_tensors(struct model *m, struct error *error)
     if (m->tied)
         m->has &= ~ROLE_BIT(ROLE_OUTPUT);
     for (int role = 0; role < ROLE_COUNT; role++)
-        m->place[role] = -1;
+        m->index[role] = -1;
     add_outside(m, 0, ROLE_ATTN_NORM);
     m->first_block = (int)m->tensor_count;
     for (int b = 0; b < (int)m->hyper.layers; b++)
@@ -98,9 +98,9 @@ int model_find(const struct model *m, enum role role, int block)
     if (role == ROLE_OUTPUT && m->tied)
         role = ROLE_EMBEDDING;
     bool inside = block >= 0 && block < (int)m->hyper.layers;
-    if (m->place[role] < 0 || roles[role].in_block != inside)
+    if (m->index[role] < 0 || roles[role].in_block != inside)
         return -1;
-    return m->place[role] + (inside ? m->first_block + block * m->block_tensors : 0);
+    return m->index[role] + (inside ? m->first_block + block * m->block_tensors : 0);
 }
 
 int model_find_name(const struct model *m, const char *name)
