@@ -211,7 +211,7 @@ static const struct {
     const char *model, *key, *value, *says;
 } value_cases[] = {
     {"llama", "model_type", NULL, "model_type is missing"},
-    {"llama", "model_type", "7", "model_type is missing, or no string"},
+    {"llama", "model_type", "7", "model_type is missing or not a string"},
     {"llama", "model_type", "\"mamba\"", "model_type: unknown architecture 'mamba'; expected one of: llama"},
     {"llama", "model_type", "\"gpt2\"", "hidden_act = 'silu'; expected gelu_pytorch_tanh for gpt2"},
     {"llama", "hidden_act", "\"relu\"", "hidden_act = 'relu'; expected silu"},

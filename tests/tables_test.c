@@ -7,7 +7,9 @@
 #include <cmocka.h>
 
 #include "engine/context.h"
+#include "export/internal.h"
 #include "model/arch_rows.h"
+#include "model/format.h"
 #include "gguffile.h"
 #include "support.h"
 
@@ -15,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static char *folder;
 
@@ -88,17 +89,26 @@ static char *write_model(const struct hyper *h)
     return path;
 }
 
-static void test_an_architecture(void **state)
+static const struct hyper hyper = {.dim = 16, .hidden = 24, .layers = 2, .heads = 2, .kv_heads = 2,
+                                   .head_size = 8, .vocab = 12, .trained_context = 8};
+
+static struct model *open_model(void)
 {
-    static const struct hyper hyper = {.dim = 16, .hidden = 24, .layers = 2, .heads = 2, .kv_heads = 2,
-                                       .head_size = 8, .vocab = 12, .trained_context = 8};
-    static const int32_t ids[] = {1, 5, 3};
-    (void)state;
     struct error error = {""};
     char *path = write_model(&hyper);
     struct model *m = model_open(path, &error);
     if (!m)
         fail_msg("%s", error.text);
+    free(path);
+    return m;
+}
+
+static void test_an_architecture(void **state)
+{
+    static const int32_t ids[] = {1, 5, 3};
+    (void)state;
+    struct error error = {""};
+    struct model *m = open_model();
     assert_string_equal(m->arch, "nothing");
     assert_ptr_equal(arch_of(m), &arch_nothing);
     struct pool *pool = pool_create(1, &error);
@@ -113,6 +123,86 @@ static void test_an_architecture(void **state)
     weights_unref(w);
     pool_destroy(pool);
     model_close(m);
+}
+
+/* ---- a format of model files ----------------------------------------------------------------- */
+
+static bool probe_nothing(const char *path, const uint8_t *data, size_t size)
+{
+    (void)path;
+    return data && size == 7 && memcmp(data, "NOTHING", 7) == 0;
+}
+
+static bool open_nothing(struct model *m, const char *path, struct error *error)
+{
+    (void)path;
+    m->arch = "llama";
+    m->hyper = hyper;
+    m->has = llama_roles;
+    return model_make_tensors(m, error);
+}
+
+static const struct format nothing_format = {"nothing", "a file of nothing", .probe = probe_nothing,
+                                             .open = open_nothing};
+
+const struct format *const model_formats[] = {&gguf_format, &nothing_format, NULL};
+
+static void test_a_format_of_models(void **state)
+{
+    (void)state;
+    struct error error = {""};
+    char *path = path_in(folder, "model.nothing");
+    write_file(path, "NOTHING", 7);
+    struct model *m = model_open(path, &error);
+    if (!m)
+        fail_msg("%s", error.text);
+    assert_string_equal(m->format, "nothing");
+    assert_null(model_config_path(m));
+    model_close(m);
+    write_file(path, "nothing", 7);
+    assert_null(model_open(path, &error));
+    assert_non_null(strstr(error.text, "expected a GGUF file, a file of nothing"));
+    free(path);
+}
+
+/* ---- a format of exports --------------------------------------------------------------------- */
+
+static bool plan_nothing(struct export *job, struct error *error)
+{
+    (void)job, (void)error;
+    return true;
+}
+
+static bool put_nothing(struct export *job, FILE *out, struct error *error)
+{
+    (void)job, (void)error;
+    return fputs("NOTHING", out) >= 0;
+}
+
+static const struct export_format nothing_export = {"nothing", ".nothing", 1, plan_nothing, put_nothing, NULL};
+
+const struct export_format *const export_formats[] = {&gguf_export, &nothing_export, NULL};
+
+static void test_a_format_of_exports(void **state)
+{
+    (void)state;
+    struct error error = {""};
+    char names[EXPORT_NAMES], *path = path_in(folder, "export.nothing");
+    assert_string_equal(export_format_names(names), "gguf or nothing");
+    struct model *m = open_model();
+    struct weights *w = weights_stored(m);
+    struct export *job = export_open(&(struct export_plan){.model = m, .weights = w, .path = path}, &error);
+    if (!job)
+        fail_msg("%s", error.text);
+    bool done = false;
+    assert_true(export_step(job, 1, &done, &error) && done);
+    export_close(job);
+    struct bytes b = read_file(path);
+    assert_int_equal(b.size, 7);
+    assert_memory_equal(b.data, "NOTHING", 7);
+    bytes_free(&b);
+    weights_unref(w);
+    model_close(m);
     free(path);
 }
 
@@ -120,6 +210,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_architecture),
+        cmocka_unit_test(test_a_format_of_models),
+        cmocka_unit_test(test_a_format_of_exports),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -8,21 +8,25 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct export_format *const formats[] = {&gguf_export, &safetensors_export, &gptq_export};
-enum { FORMATS = sizeof formats / sizeof *formats, BLOCK = 1 << 20 };
+enum { CHUNK = 1 << 20 }; /* bytes encoded before they are written, unless a row has more */
 
 /* ---- formats --------------------------------------------------------------------------------- */
 
-const char *export_format_names(void)
+const char *export_format_names(char out[EXPORT_NAMES])
 {
-    return "gguf, safetensors or gptq";
+    size_t used = 0;
+    out[0] = 0;
+    for (size_t i = 0; export_formats[i] && used < EXPORT_NAMES; i++)
+        used += (size_t)snprintf(out + used, EXPORT_NAMES - used, "%s%s",
+                                 i == 0 ? "" : export_formats[i + 1] ? ", " : " or ", export_formats[i]->name);
+    return out;
 }
 
 static const struct export_format *by_name(const char *name)
 {
-    for (size_t i = 0; i < FORMATS; i++)
-        if (strcmp(formats[i]->name, name) == 0)
-            return formats[i];
+    for (size_t i = 0; export_formats[i]; i++)
+        if (strcmp(export_formats[i]->name, name) == 0)
+            return export_formats[i];
     return NULL;
 }
 
@@ -34,10 +38,10 @@ bool export_format_known(const char *name)
 static const struct export_format *by_ending(const char *path)
 {
     size_t n = strlen(path);
-    for (size_t i = 0; i < FORMATS; i++) {
-        size_t k = strlen(formats[i]->ending);
-        if (n > k && strcmp(path + n - k, formats[i]->ending) == 0)
-            return formats[i];
+    for (size_t i = 0; export_formats[i]; i++) {
+        size_t k = strlen(export_formats[i]->ending);
+        if (n > k && strcmp(path + n - k, export_formats[i]->ending) == 0)
+            return export_formats[i];
     }
     return NULL;
 }
@@ -45,13 +49,14 @@ static const struct export_format *by_ending(const char *path)
 static bool choose_format(struct export *job, struct error *error)
 {
     const struct export_plan *p = &job->plan;
+    char names[EXPORT_NAMES];
     job->format = p->format ? by_name(p->format) : by_ending(p->path);
     if (job->format)
         return true;
     if (p->format)
-        return error_set(error, "format '%.40s' is unknown; expected %s", p->format, export_format_names());
-    return error_set(error, "%.200s: the name says no format; expected one that ends in .gguf or .safetensors, "
-                            "or a format by its name (%s)", p->path, export_format_names());
+        return error_set(error, "format '%.40s' is unknown; expected %s", p->format, export_format_names(names));
+    return error_set(error, "%.200s: no format follows from the name; expected one that ends in .gguf or .safetensors, "
+                            "or a format by its name (%s)", p->path, export_format_names(names));
 }
 
 /* ---- the path -------------------------------------------------------------------------------- */
@@ -104,9 +109,9 @@ static bool place_items(struct export *job, struct error *error)
         }
     }
     job->bytes = at;
-    job->block = malloc(row > BLOCK ? row : BLOCK);
+    job->chunk = malloc(row > CHUNK ? row : CHUNK);
     job->values = malloc(values * sizeof *job->values);
-    return (job->block && job->values) || error_set(error, "not enough memory");
+    return (job->chunk && job->values) || error_set(error, "not enough memory");
 }
 
 static bool make_head(struct export *job, struct error *error)
@@ -197,7 +202,7 @@ void export_close(struct export *job)
     free(job->tokenizer_path);
     free(job->items);
     free(job->head);
-    free(job->block);
+    free(job->chunk);
     free(job->values);
     json_decref(job->quantized);
     free(job);
@@ -266,7 +271,7 @@ static bool end_item(struct export *job, const struct export_item *item, struct 
     return put_padding(job, item->rows * item->row_bytes, error);
 }
 
-/* As many rows as fit in the block, at least one. */
+/* As many rows as fit in the chunk, at least one. */
 static bool put_rows(struct export *job, struct error *error)
 {
     const struct export_item *item = &job->items[job->item];
@@ -276,13 +281,13 @@ static bool put_rows(struct export *job, struct error *error)
         job->row = item->rows;
         return put(job, item->bytes, item->row_bytes, error) && end_item(job, item, error);
     }
-    size_t n = BLOCK / (item->row_bytes + 1), left = item->rows - job->row;
+    size_t n = CHUNK / (item->row_bytes + 1), left = item->rows - job->row;
     n = n < 1 ? 1 : n < left ? n : left;
     for (size_t i = 0; i < n; i++)
-        if (!item->type->encode(job, item, job->row + i, job->block + i * item->row_bytes, error))
+        if (!item->type->encode(job, item, job->row + i, job->chunk + i * item->row_bytes, error))
             return false;
     job->row += n;
-    return put(job, job->block, n * item->row_bytes, error) &&
+    return put(job, job->chunk, n * item->row_bytes, error) &&
            (job->row < item->rows || end_item(job, item, error));
 }
 

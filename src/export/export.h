@@ -16,7 +16,7 @@ struct export_plan {
     struct weights *weights;
     const char *tokenizer_path;  /* of the file with the model's tokenizer; null: there is none */
     const char *path;            /* of the file to write */
-    const char *format;          /* "gguf", "safetensors", "gptq"; null: by the path's ending */
+    const char *format;          /* name of a format; null: by the path's ending */
 };
 
 struct export;
@@ -50,7 +50,8 @@ const char *export_note(const struct export *job, size_t i);
 void export_close(struct export *job);
 
 /* The names of all formats, for messages: "gguf, safetensors or gptq". Whether there is one called so. */
-const char *export_format_names(void);
+enum { EXPORT_NAMES = 128 };
+const char *export_format_names(char out[EXPORT_NAMES]);
 bool export_format_known(const char *name);
 
 #endif

@@ -9,11 +9,11 @@ enum { GGUF_VERSION = 3, GGUF_ALIGNMENT = 32 };
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
-/* One line for all tensors whose columns fill no blocks. */
+/* One line for all tensors whose columns are not whole blocks. */
 static void note_widened(struct export *job, size_t count, const char *first, size_t cols)
 {
     if (count > 0)
-        export_note_add(job, "%s%s: %zu columns fill no blocks of %d, so %s written as F32", first,
+        export_note_add(job, "%s%s: %zu columns are not a multiple of %d, so %s written as F32", first,
                         count > 1 ? " and others" : "", cols, GGUF_BLOCK, count > 1 ? "they are" : "it is");
 }
 
@@ -100,7 +100,7 @@ static void note_activations(struct export *job)
         char act[SCHEME_TEXT];
         if (s->stored || s->act == DTYPE_FP32)
             continue;
-        export_note_add(job, "%s and others have %s activations, which GGUF has no place for: the engine "
+        export_note_add(job, "%s and others have %s activations, which GGUF does not record: the engine "
                              "chooses its own", job->plan.model->tensors[t].name, scheme_print_act(s, act));
         return;
     }

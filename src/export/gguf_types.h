@@ -10,7 +10,7 @@ struct gguf_storage {
     const struct export_type *type;
     uint32_t file_type; /* of general.file_type, where most weights are of this one */
     size_t row_bytes;
-    bool widened;       /* fp32, since the columns fill no blocks */
+    bool widened;       /* fp32, since the columns are not whole blocks */
 };
 
 /* What holds the weights of a tensor; false with an error that names the nearest scheme. */

@@ -46,10 +46,11 @@ struct export_item {
     bool from_one;            /* 1 is taken off */
 };
 
-/* A format: a row of the table in export.c. */
+/* A format: a row of the table in export_table.c. */
 struct export_format {
-    const char *name, *ending;
-    size_t alignment;         /* of tensors */
+    const char *name;
+    const char *ending;       /* of the names of its files */
+    size_t alignment;         /* of tensors, bytes; at most 64 */
     /* Refuses what the format does not hold, adds the items in order and what is beside them. */
     bool (*plan)(struct export *job, struct error *error);
     /* Writes what stands before the first tensor, once every item has its offset. */
@@ -58,6 +59,9 @@ struct export_format {
     bool (*beside)(struct export *job, struct error *error);
 };
 extern const struct export_format gguf_export, safetensors_export, gptq_export;
+
+/* The table; null ends it. The first row with the ending of a path writes it where no format is named. */
+extern const struct export_format *const export_formats[];
 
 struct export {
     struct export_plan plan;  /* with copies of its paths */
@@ -74,7 +78,7 @@ struct export {
     bool open, done;
     size_t item, row;         /* the next */
     bool acquired;            /* the item's stored weights */
-    uint8_t *block;           /* rows on their way */
+    uint8_t *chunk;           /* rows that are encoded, to be written */
     float *values;            /* a row's */
     char **notes;
     size_t note_count;

@@ -38,7 +38,7 @@ static void note_tokenizer(struct export *job)
     for (size_t i = 0; i < 2; i++)
         there = there || lies_beside(job->plan.tokenizer_path, names[i]) || lies_beside(job->plan.path, names[i]);
     if (!there)
-        export_note_add(job, "no tokenizer.json or tokenizer.model lies beside the model: the folder will want one");
+        export_note_add(job, "no tokenizer.json or tokenizer.model lies beside the model: the folder needs one");
 }
 
 /* Whether the file is the configuration of the model that is exported: to replace that would change the model. */
@@ -59,7 +59,7 @@ static bool may_replace(const struct export *job, const char *path, struct error
     json_t *json = read_json(path, NULL);
     bool ours = json_object_get(json, exported_by);
     json_decref(json);
-    return ours || error_set(error, "%.200s: is there already and was not written by an export; expected a folder "
+    return ours || error_set(error, "%.200s: exists and was not written by an export; expected a folder "
                                     "without one", path);
 }
 

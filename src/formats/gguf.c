@@ -120,7 +120,7 @@ static bool take_pairs(struct reader *r, struct gguf *g, uint64_t count, struct 
         qsort(g->pairs, g->pair_count, sizeof *g->pairs, by_key);
     for (size_t i = 1; i < g->pair_count; i++)
         if (by_key(&g->pairs[i - 1], &g->pairs[i]) == 0)
-            return error_set(error, "GGUF key '%.*s' is there twice; expected each key once",
+            return error_set(error, "GGUF key '%.*s' appears twice; expected each key once",
                              GGUF_SHOWN(g->pairs[i].key));
     return true;
 }

@@ -62,7 +62,7 @@ static bool take_tensor_type(struct reader *r, struct gguf_tensor *t, struct err
     t->entry.dtype = type->dtype;
     size_t columns = t->entry.shape[t->entry.dimensions - 1], block = dtypes[type->dtype].block;
     if (columns % block != 0)
-        return error_set(error, "GGUF tensor '%.*s': ne[0] = %zu is no multiple of %zu, the block of %s",
+        return error_set(error, "GGUF tensor '%.*s': ne[0] = %zu is not a multiple of %zu, the block of %s",
                          GGUF_SHOWN(t->name), columns, block, type->name);
     if (!entry_bytes(type->dtype, t->entry.dimensions, t->entry.shape, &t->entry.bytes))
         return error_set(error, "GGUF tensor '%.*s': the product of ne[] and the size of %s overflows; "
@@ -158,7 +158,7 @@ bool gguf_take_tensors(struct reader *r, struct gguf *g, uint64_t count, struct 
         qsort(g->tensors, g->tensor_count, sizeof *g->tensors, by_name);
     for (size_t i = 1; ok && i < g->tensor_count; i++)
         if (by_name(&g->tensors[i - 1], &g->tensors[i]) == 0)
-            ok = error_set(error, "GGUF tensor '%.*s' is there twice; expected each name once",
+            ok = error_set(error, "GGUF tensor '%.*s' appears twice; expected each name once",
                            GGUF_SHOWN(g->tensors[i].name));
     return ok;
 }

@@ -21,7 +21,7 @@ bool machine_fail(struct machine *m, const char *format, ...)
 bool machine_charge(struct machine *m, size_t values)
 {
     if (values > m->budget)
-        return machine_fail(m, "keeps more values than %zu bytes of an honest file", m->size);
+        return machine_fail(m, "keeps more values than %zu bytes of a valid file need", m->size);
     m->budget -= values;
     return true;
 }

@@ -63,13 +63,13 @@ char *roofs_cache_path(const char *fingerprint, struct error *error)
     bool own = cache && cache[0] == '/';
     char *path;
     if (!own && (!home || home[0] != '/')) {
-        error_set(error, "roofs are not kept: neither XDG_CACHE_HOME nor HOME is an absolute path");
+        error_set(error, "roofs are not saved: neither XDG_CACHE_HOME nor HOME is an absolute path");
         return NULL;
     }
     if (asprintf(&path, "%s%s/qtop/roofs-%016" PRIx64 ".json", own ? cache : home, own ? "" : "/.cache",
                  hash(fingerprint)) >= 0)
         return path;
-    error_set(error, "roofs are not kept: not enough memory");
+    error_set(error, "roofs are not saved: not enough memory");
     return NULL;
 }
 
@@ -222,7 +222,7 @@ static bool load_root(const json_t *root, const char *fingerprint, struct roofs 
     if (!theirs)
         return wrong(error, "fingerprint");
     if (strcmp(theirs, fingerprint) != 0)
-        return error_set(error, "its figures are of another machine or setting: %.200s", theirs);
+        return error_set(error, "its figures are from another machine or setting: %.200s", theirs);
     if (!read_whole(root, "threads", 1, 1024, &threads, error) ||
         !read_whole(root, "measured", 0, (json_int_t)1 << 40, &measured, error))
         return false;
@@ -239,7 +239,7 @@ static bool read_bytes(int fd, uint8_t *out, size_t *n, struct error *error)
 {
     struct stat st;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return error_set(error, "it is no regular file");
+        return error_set(error, "it is not a regular file");
     if (st.st_size > MOST_BYTES)
         return error_set(error, "it has %lld bytes; expected at most %d", (long long)st.st_size,
                          MOST_BYTES);

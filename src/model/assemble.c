@@ -218,7 +218,7 @@ bool assemble(struct model *m, const struct arch *a, const struct naming *n, str
     for (enum role role = 0; role < ROLE_COUNT; role++)
         per_block += roles[role].in_block && m->has & ROLE_BIT(role);
     if (m->hyper.layers > m->files.count / per_block)
-        return error_set(error, "%zu layers; the %zu tensors in the file are enough for %zu",
+        return error_set(error, "%zu layers; the %zu tensors in the file suffice for %zu",
                          m->hyper.layers, m->files.count, m->files.count / per_block);
     if (!model_make_tensors(m, error))
         return false;

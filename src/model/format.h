@@ -4,7 +4,7 @@
 
 #include "model.h"
 
-/* A format: a row of the table in open.c. */
+/* A format of model files: a row of the table in format_table.c. */
 struct format {
     const char *name;
     const char *description;
@@ -16,6 +16,9 @@ struct format {
 };
 
 extern const struct format gguf_format, safetensors_format, pytorch_format, llmc_format, llama2c_format;
+
+/* The table; null ends it. The first that recognises a file opens it: formats without a magic number are last. */
+extern const struct format *const model_formats[];
 
 /* A llama2.c checkpoint in memory that outlives the model. */
 bool llama2c_parse(struct model *model, const uint8_t *data, size_t size, struct error *error);

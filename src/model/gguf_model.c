@@ -211,7 +211,7 @@ static bool build(struct model *m, const struct gguf *gguf, struct error *error)
         return false;
     m->hyper.vocab = assemble_vocab(m, a, &naming);
     if (m->hyper.vocab == 0)
-        return error_set(error, "tensor token_embd.weight is missing, or no matrix");
+        return error_set(error, "tensor token_embd.weight is missing or not a matrix");
     return hyper_check(&m->hyper, "metadata", error) && scale_rope(m, &d) &&
            assemble(m, a, &naming, error);
 }

@@ -282,7 +282,7 @@ static const struct arch *read_config(struct model *m, const struct config *c)
 {
     const char *type = json_string_value(json_object_get(c->json, "model_type"));
     if (!type) {
-        error_set(c->error, "config.json: model_type is missing, or no string");
+        error_set(c->error, "config.json: model_type is missing or not a string");
         return NULL;
     }
     const struct arch *a = arch_by_hf(type, c->error);

@@ -170,7 +170,7 @@ static bool encode_term(const char *folder, char *term, uint64_t config[SYSFS_CO
     if (equals) {
         const char *at = equals + 1;
         if (!number(&at, 0, "", &value))
-            return error_set(error, "%s: '%.40s' is no number", folder, equals + 1);
+            return error_set(error, "%s: '%.40s' is not a number", folder, equals + 1);
         *equals = 0;
     }
     if (whole_register(term, value, config))

@@ -98,7 +98,7 @@ static bool index_pieces(struct encoder *e, struct error *error)
 
 static bool absent(const char *part, const struct merge *m, size_t number, struct error *error)
 {
-    return error_set(error, "tokenizer: merge %zu '%.*s %.*s': %s is no token; expected a token of the "
+    return error_set(error, "tokenizer: merge %zu '%.*s %.*s': %s is not a token; expected a token of the "
                             "vocabulary", number, shown(m->left_size), m->left, shown(m->right_size),
                      m->right, part);
 }

@@ -1,4 +1,4 @@
-/* The formats of model files, and opening by content. */
+/* Opening by content. */
 #include "format.h"
 
 #include "base/escape.h"
@@ -7,19 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Recognised in this order; formats without a magic number last. */
-static const struct format *const formats[] = {&gguf_format, &safetensors_format, &pytorch_format,
-                                               &llmc_format, &llama2c_format};
-enum { FORMATS = sizeof formats / sizeof *formats };
-
 static bool unknown_format(const struct mapped_file *file, const char *shown, struct error *error)
 {
     char magic[40], known[300] = "";
     escape_text(magic, sizeof magic, (const char *)file->data, file->size < 4 ? file->size : 4);
     size_t n = 0;
-    for (size_t i = 0; i < FORMATS; i++)
+    for (size_t i = 0; model_formats[i] && n < sizeof known; i++)
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "",
-                              formats[i]->description);
+                              model_formats[i]->description);
     return error_set(error, "%s: unknown model format: begins with '%s'; expected %s", shown, magic,
                      known);
 }
@@ -27,9 +22,9 @@ static bool unknown_format(const struct mapped_file *file, const char *shown, st
 /* The row of the table that recognises the file, or, where data is null, the folder. */
 static const struct format *recognise(const char *path, const uint8_t *data, size_t size)
 {
-    for (size_t i = 0; i < FORMATS; i++)
-        if (formats[i]->probe(path, data, size))
-            return formats[i];
+    for (size_t i = 0; model_formats[i]; i++)
+        if (model_formats[i]->probe(path, data, size))
+            return model_formats[i];
     return NULL;
 }
 
@@ -79,8 +74,8 @@ struct model *model_open(const char *path, struct error *error)
 
 char *model_config_path(const struct model *m)
 {
-    for (size_t i = 0; m->path && i < FORMATS; i++)
-        if (strcmp(m->format, formats[i]->name) == 0)
-            return formats[i]->config ? path_beside(m->path, formats[i]->config) : NULL;
+    for (size_t i = 0; m->path && model_formats[i]; i++)
+        if (strcmp(m->format, model_formats[i]->name) == 0)
+            return model_formats[i]->config ? path_beside(m->path, model_formats[i]->config) : NULL;
     return NULL;
 }
