@@ -14,6 +14,7 @@
 #include "lab/lab.h"
 #include "base/clock.h"
 #include "measure/output_error.h"
+#include "model/format.h"
 #include "model/reference.h"
 #include "quant/requant.h"
 

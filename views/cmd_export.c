@@ -48,7 +48,8 @@ int run_export(const struct options *o)
         return complain(&error, EXIT_USAGE);
     }
     if (o->format && !export_format_known(o->format)) {
-        error_set(&error, "--format '%.40s': expected %s", o->format, export_format_names());
+        char names[EXPORT_NAMES];
+        error_set(&error, "--format '%.40s': expected %s", o->format, export_format_names(names));
         return complain(&error, EXIT_USAGE);
     }
     if (!batch_open(&batch, o, &status, &error))

@@ -18,8 +18,8 @@ static bool wanted(struct lab *lab, void *state, const void *running)
 {
     const struct describing *d = state;
     if (running)
-        return ((const struct detail_job *)running)->packed == selected(lab);
-    return !d->failed && (!d->detail || d->detail->packed != selected(lab));
+        return ((const struct detail_job *)running)->q == selected(lab);
+    return !d->failed && (!d->detail || d->detail->q != selected(lab));
 }
 
 static void *open_job(struct lab *lab, void *state, struct error *error)
@@ -83,7 +83,7 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
 {
     (void)running;
     struct detail *detail = ((const struct describing *)state)->detail;
-    if (!detail || detail->packed != selected(lab))
+    if (!detail || detail->q != selected(lab))
         return;
     f->detail = detail;
     atomic_fetch_add(&detail->refs, 1);

@@ -71,7 +71,7 @@ bool perf_sampler_open(struct lab *lab, struct error *error)
 void perf_sampler_begin(struct lab *lab)
 {
     struct perf_sampler *t = lab->sampler;
-    t->event_count = events_usual("", t->events, MAX_EVENTS);
+    t->event_count = events_default("", t->events, MAX_EVENTS);
     t->event_count = t->event_count < MAX_EVENTS ? t->event_count : MAX_EVENTS;
     t->uncore = uncore_open(lab->session->system_root, lab->session->perf);
     t->traffic_before = t->uncore ? uncore_counts_new(t->uncore) : NULL;

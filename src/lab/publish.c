@@ -2,7 +2,7 @@
 
 #include "jobs.h"
 #include "kernels/dispatch.h"
-#include "measure/bandwidth.h"
+#include "base/stats.h"
 #include "measure/roofline.h"
 #include "perf_sampler.h"
 #include "sampled_steps.h"

@@ -60,7 +60,7 @@ static void see_columns(struct lab *lab, int tensor, const float *x, size_t toke
 {
     struct sampled_steps *s = lab->sampled;
     struct qtensor *w = lab->set->layer[tensor];
-    if (!s->columns || s->columns->packed != w) {
+    if (!s->columns || s->columns->q != w) {
         columns_unref(s->columns);
         s->columns = columns_new(w);
     }
@@ -137,7 +137,7 @@ void sampled_steps_publish(struct lab *lab, struct frame *f)
     struct sampled_steps *s = lab->sampled;
     for (size_t i = 0; i < schemes_count(lab->session->model); i++)
         f->layers[i].seconds = seconds_of(s, i);
-    if (s->columns && s->columns->packed == lab->set->layer[lab->selection.tensor]) {
+    if (s->columns && s->columns->q == lab->set->layer[lab->selection.tensor]) {
         if (!s->columns_frame)
             s->columns_frame = columns_copy(s->columns);
         f->columns = columns_ref(s->columns_frame);

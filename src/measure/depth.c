@@ -34,11 +34,11 @@ void depth_unref(struct depth_profile *p)
 size_t depth_steepest(const struct depth_profile *p)
 {
     size_t at = 0;
-    double most = 0;
+    double largest = 0;
     for (size_t i = 0; i < p->count; i++) {
         double rise = p->error[i] - (i > 0 ? p->error[i - 1] : 0);
-        if (rise > most) {
-            most = rise;
+        if (rise > largest) {
+            largest = rise;
             at = i;
         }
     }

@@ -239,7 +239,7 @@ static void score(struct quality *q, const float *scheme, size_t first, size_t c
     }
 }
 
-/* Quantiles cost time for every prediction so far: while the job runs they are made anew when an eighth has
+/* Quantiles cost time for every prediction so far: while the job runs they are computed again when an eighth has
  * come to those they are of. */
 static void order_divergences(struct quality *q, bool done)
 {

@@ -4,7 +4,7 @@
 #include "engine/layerwise.h"
 #include "base/clock.h"
 #include "measure/output_error.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include "kernels/dispatch.h"
 
 #include "base/clock.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "kernels/clip.h"
 
 #include <math.h>

@@ -3,7 +3,7 @@
 #include "sys/memory.h"
 #include "sys/topology.h"
 #include "model/reference.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "quant/quantization.h"
 #include "quant/requant.h"
 

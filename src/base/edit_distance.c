@@ -1,10 +1,10 @@
-#include "names.h"
+#include "edit_distance.h"
 
 #include <string.h>
 
 enum { NAME = 128 };
 
-size_t name_distance(const char *a, const char *b)
+size_t edit_distance(const char *a, const char *b)
 {
     size_t row[NAME], n = strnlen(b, NAME - 1);
     for (size_t k = 0; k <= n; k++)
