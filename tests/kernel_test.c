@@ -398,6 +398,70 @@ static void test_matmul_of_rows(void **state)
                 check_rows(tested_isa(i), schemes[k], &seed);
 }
 
+/* ---- how a product is shared out ------------------------------------------------------------- */
+
+/* Panels begin .. end - 1 alone, as every thread that got them would compute them. */
+static void check_range(const struct isa *isa, const struct product *p, size_t begin, size_t end,
+                        const float *y, float *part)
+{
+    size_t rows = p->m.rows, first = begin * PANEL_ROWS;
+    size_t n = (end * PANEL_ROWS < rows ? end * PANEL_ROWS : rows) - first;
+    isa->matmul(&p->m, &p->prepared, begin, end, part);
+    for (size_t t = 0; t < p->tokens; t++) {
+        if (memcmp(part + t * rows + first, y + t * rows + first, n * sizeof *y) == 0)
+            continue;
+        char what[256];
+        describe(isa, p, what);
+        fail_msg("%s: panels %zu..%zu alone differ from all at once", what, begin, end);
+    }
+}
+
+static void check_all_ranges(const struct isa *isa, const struct product *p)
+{
+    size_t n = p->m.rows * p->tokens, panels = qmatrix_panels(&p->m);
+    float *y = make(2 * n * sizeof *y);
+    isa->matmul(&p->m, &p->prepared, 0, panels, y);
+    for (size_t begin = 0; begin < panels; begin++)
+        for (size_t end = begin + 1; end <= panels; end++)
+            check_range(isa, p, begin, end, y, y + n);
+    free(y);
+}
+
+/* Packed and, where files can hold that, row after row. */
+static void check_ranges_of(const struct isa *isa, const char *scheme, size_t tokens, uint64_t *seed)
+{
+    struct scheme s;
+    assert_true(scheme_parse(scheme, &s, NULL));
+    struct product p = make_product(isa, &s, seed, 10 * PANEL_ROWS - 5, 75, tokens);
+    check_all_ranges(isa, &p);
+    if (s.act == DTYPE_FP32 && s.weight != DTYPE_INT4 && !s.asym) {
+        uint8_t *memory;
+        struct qmatrix packed = p.m;
+        p.m = in_rows(&packed, &memory);
+        activations_prepare(isa, &p.m, p.x, tokens, p.scratch, &p.prepared);
+        check_all_ranges(isa, &p);
+        free(memory);
+        p.m = packed;
+    }
+    free_product(&p);
+}
+
+static void test_every_split_has_equal_bits(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"fp32", "fp16", "bf16", "bf16/bf16", "int8", "int8/bf16:asym", "w8a8",
+                                          "int8/int8.asym:asym", "int4:g33:asym", "int4/bf16:g16", "w4a8:g32",
+                                          "fp8", "fp8/fp8", "fp8e5m2:g33"};
+    uint64_t seed = 41;
+    for (size_t i = 0; tested_isa(i); i++) {
+        const struct isa *isa = tested_isa(i);
+        const size_t tokens[] = {1, 2, 3, isa->tile - 1, isa->tile, isa->tile + 1, 2 * isa->tile + 3};
+        for (size_t k = 0; k < sizeof schemes / sizeof *schemes && isa->available(); k++)
+            for (size_t n = 0; n < sizeof tokens / sizeof *tokens; n++)
+                check_ranges_of(isa, schemes[k], tokens[n], &seed);
+    }
+}
+
 /* ---- fp8 of files ---------------------------------------------------------------------------- */
 
 /* fp8 in rows as files hold it: no scales, and any code. */
@@ -953,6 +1017,7 @@ int main(void)
         cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_matmul_of_long_rows),
         cmocka_unit_test(test_matmul_of_rows),
+        cmocka_unit_test(test_every_split_has_equal_bits),
         cmocka_unit_test(test_matmul_of_stored_fp8),
         cmocka_unit_test(test_matmul_of_every_code),
         cmocka_unit_test(test_matmul_of_subnormals),
