@@ -11,20 +11,20 @@ struct isa;
 /* Kernels of panels take tokens in tiles, a few at a time. Of a tile they read, line after line of a
  * panel, 32-bit words: for each token one that belongs to the columns of a lane's 32 bits. Columns
  * that fill up a line are zero. */
-enum arrangement {
-    ARRANGED_NOT,    /* the kernel reads values or codes below */
-    ARRANGED_FLOATS, /* a column a word, fp32 */
-    ARRANGED_PAIRS,  /* two columns a word, bf16 */
-    ARRANGED_FOURS,  /* four columns a word, signed bytes; of int4 lines 0 4 1 5, then 2 6 3 7 */
-    ARRANGED_LINES,  /* of blocks, fp32: token after token, see struct block_line */
-    ARRANGED_SHORTS  /* columns 0 and 2, then 1 and 3 of an int8 line, as 16-bit integers */
+enum pack {
+    PACK_NONE,    /* the kernel reads values or codes below */
+    PACK_F32, /* a column a word, fp32 */
+    PACK_BF16X2,  /* two columns a word, bf16 */
+    PACK_I8X4,  /* four columns a word, signed bytes; of int4 lines 0 4 1 5, then 2 6 3 7 */
+    PACK_F32X64,  /* of blocks, fp32: token after token, see struct activation_slice */
+    PACK_I16X2  /* columns 0 and 2, then 1 and 3 of an int8 line, as 16-bit integers */
 };
 
 /* 64 columns as kernels of blocks take them: those of byte b of each word of codes together (struct
  * block_layout), then their sum lane by lane, times minus the center of the codes where they have one. Where
  * kernels have `factors`, codes are cut out of words but not moved, and columns have the factor that undoes it.
  * Columns beyond the last are 0. */
-struct block_line {
+struct activation_slice {
     float columns[4][PANEL_ROWS];
     float sums[PANEL_ROWS];
 };
@@ -39,17 +39,17 @@ struct activations {
     int32_t *sums;        /* tokens x groups of the matrix: sums of codes, for zero points */
     float *rounded;       /* the memory behind values where they are not the caller's own */
     const float *input;   /* the caller's ... */
-    float *taken;         /* ... as the matrix takes it (struct input_transform); null where that is the same */
+    float *transformed;         /* ... as the matrix takes it (struct input_transform); null where that is the same */
 
-    enum arrangement arrangement;
-    size_t tile;          /* tokens of a whole tile; the last one may have fewer */
-    size_t ones;          /* 1 where each tile ends with a token of ones, which sums weights up */
-    size_t width;         /* tile + ones: tokens side by side in memory of a whole tile */
+    enum pack pack;
+    size_t tile_tokens;   /* tokens of a whole tile; the last one may have fewer */
+    size_t append_ones;          /* 1 where each tile ends with a token of ones, which sums weights up */
+    size_t mr;            /* tile + ones: tokens side by side in memory of a whole tile */
     size_t words;         /* a token's words */
     const float *factors; /* of the 8 columns of an int4 line, where float kernels want them: 2^-n for a nibble
                            * that n bits lie below, but for the top one; null where all are 1, of blocks too */
-    bool in_place;        /* one token's values or codes stand as the kernel reads them */
-    uint32_t *arranged;   /* tile after tile, words x tokens of the tile; lines of blocks token after token */
+    bool zero_copy;        /* one token's values or codes stand as the kernel reads them */
+    uint32_t *packed;   /* tile after tile, words x tokens of the tile; lines of blocks token after token */
     void *tile_sums;      /* tile after tile, groups x tokens: sums of (values) or (codes - zero) */
 };
 

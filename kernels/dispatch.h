@@ -6,8 +6,8 @@
 #include "quantize.h"
 
 enum {
-    MOST_TILE = 32,   /* tokens in a tile of any instruction set */
-    STRIP_PANELS = 4, /* panels that kernels take side by side: who shares out a product's panels had
+    MR_MAX = 32,   /* tokens in a tile of any instruction set */
+    NR_PANELS = 4, /* panels that kernels take side by side: who shares out a product's panels had
                        * better not cut those apart */
 };
 
@@ -15,10 +15,10 @@ struct isa {
     const char *name;
     const char *description;
     bool (*available)(void); /* the processor has it and the operating system enabled it */
-    size_t tile;             /* tokens that a kernel treats side by side at most, 2 .. MOST_TILE */
+    size_t mr;               /* tokens that a kernel treats side by side at most, 2 .. MR_MAX */
     const float *int4_factors; /* see struct activations; null where kernels move what they cut out of words */
     /* How activations of that many tokens are to be arranged for m. */
-    enum arrangement (*arrangement)(const struct qmatrix *m, size_t tokens);
+    enum pack (*pack)(const struct qmatrix *m, size_t tokens);
     /* Turns the input of tiles tile0 .. tile1 - 1 into activations, see activations_begin. */
     void (*prepare)(const struct qmatrix *m, struct activations *x, size_t tile0, size_t tile1);
     /* The rows of panels panel0 .. panel1 - 1 of Y = W X, on the packed codes. y[t * m->rows + r]
@@ -35,7 +35,7 @@ struct isa {
      * 2^-126, each before its scale, may count as 0. */
     void (*matmul)(const struct qmatrix *m, const struct activations *x, size_t panel0,
                    size_t panel1, float *y);
-    const struct loops *loops; /* of quantization */
+    const struct quantize_ops *quantize_ops; /* of quantization */
     /* What qmatrix_decode_row does. */
     void (*decode_row)(const struct qmatrix *m, size_t r, float *out);
     /* The arithmetic roofs: run that many rounds of nothing but multiply-adds and return how many of

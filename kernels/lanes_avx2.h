@@ -279,18 +279,18 @@ INLINE integers line_again(const uint8_t *line)
     return integers_load(line);
 }
 
-INLINE floats line_fp32(const uint8_t *line, size_t c)
+INLINE floats column_fp32(const uint8_t *line, size_t c)
 {
     (void)c;
     return floats_load((const float *)(const void *)line);
 }
 
-INLINE floats line_fp16(const uint8_t *line, size_t c)
+INLINE floats column_fp16(const uint8_t *line, size_t c)
 {
     return floats_from_fp16(line + 32 * c);
 }
 
-INLINE floats line_bf16(const uint8_t *line, size_t c)
+INLINE floats column_bf16(const uint8_t *line, size_t c)
 {
     integers pairs = line_again(line);
     const __m256i odd = _mm256_set1_epi32((int)0xffff0000);
@@ -301,7 +301,7 @@ INLINE floats line_bf16(const uint8_t *line, size_t c)
                     _mm256_castsi256_ps(_mm256_and_si256(pairs.high, odd))};
 }
 
-INLINE floats line_int8(const uint8_t *line, size_t c)
+INLINE floats column_int8(const uint8_t *line, size_t c)
 {
     return signed_bytes(line_again(line), c);
 }
@@ -312,7 +312,7 @@ INLINE floats line_int8(const uint8_t *line, size_t c)
 static const float int4_factors[8] = {1,       0x1p-16f, 0x1p-4f,  0x1p-20f,
                                       0x1p-8f, 0x1p-24f, 0x1p-12f, 1};
 
-INLINE floats line_int4(const uint8_t *line, size_t c)
+INLINE floats column_int4(const uint8_t *line, size_t c)
 {
     return bits_of_words(line_again(line), 15, SHIFT(c));
 }
@@ -328,7 +328,7 @@ INLINE void stage_halves(uint8_t *out, __m256i even, __m256i odd)
     __asm__ volatile("" : "+m"(*(uint8_t(*)[64])(void *)out)); /* or they would stay in registers */
 }
 
-INLINE floats line_staged(const uint8_t *stage, size_t c)
+INLINE floats column_staged(const uint8_t *stage, size_t c)
 {
     const __m128i *half = (const __m128i *)(const void *)(stage + c / 2 * 64 + c % 2 * 16);
     return (floats){_mm256_cvtph_ps(_mm_load_si128(half)), _mm256_cvtph_ps(_mm_load_si128(half + 2))};
@@ -343,7 +343,7 @@ INLINE floats floats_unstaged(floats lanes)
 /* E4M3 shifted to where fp16 has its sign, exponent and mantissa is an fp16 number FP8E4M3_UNIT times too
  * small, exactly, subnormals included. The shift is a product, which takes even or odd bytes. */
 #define FP8E4M3_UNIT  256.0f
-#define line_fp8e4m3 line_staged
+#define column_fp8e4m3 column_staged
 
 INLINE __m256i shifted_bytes(__m256i columns, int which)
 {
@@ -360,7 +360,7 @@ INLINE void stage_fp8e4m3(const uint8_t *line, uint8_t *out)
 }
 
 /* E5M2 is the upper half of fp16. */
-#define line_fp8e5m2 line_staged
+#define column_fp8e5m2 column_staged
 
 INLINE void stage_fp8e5m2(const uint8_t *line, uint8_t *out)
 {
@@ -380,7 +380,7 @@ INLINE void stage_fp8e5m2(const uint8_t *line, uint8_t *out)
 #ifdef LANES_VNNI
 
 /* Byte products take one unsigned operand: int8 codes are counted from -128. */
-#define INT8_ARRANGEMENT ARRANGED_FOURS
+#define INT8_PACK PACK_I8X4
 enum { INT8_PARTS = 1, INT8_BIAS = 128, INT4_PARTS = 2 };
 
 INLINE void split_int8(const uint8_t *line, integers *part)
@@ -416,7 +416,7 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
 
 /* int8: without byte products of two signed operands, the bytes of a line become shorts: those of
  * columns 0 and 2, then those of columns 1 and 3. */
-#define INT8_ARRANGEMENT ARRANGED_SHORTS
+#define INT8_PACK PACK_I16X2
 enum { INT8_PARTS = 2, INT8_BIAS = 0, INT4_PARTS = 2 };
 
 INLINE __m256i even_bytes(__m256i x)
@@ -472,19 +472,19 @@ INLINE void split_int4(const uint8_t *line, integers *part)
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* The panels and tokens that a kernel takes side by side: WIDEST x 2 sums fill most of the 16 registers. */
-#define SHAPES(X, ...)                                                                             \
+/* The panels and tokens that a kernel takes side by side: MR x 2 sums fill most of the 16 registers. */
+#define TILE_SHAPES(X, ...)                                                                             \
     X(4, 1, __VA_ARGS__)                                                                           \
     X(2, 2, __VA_ARGS__)                                                                           \
     X(1, 1, __VA_ARGS__)                                                                           \
     X(1, 2, __VA_ARGS__)                                                                           \
     X(1, 4, __VA_ARGS__)                                                                           \
     X(1, 6, __VA_ARGS__)
-enum { WIDEST = 6 };
+enum { MR = 6 };
 
-INLINE size_t width_for(size_t tokens)
+INLINE size_t mr_for(size_t tokens)
 {
-    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : WIDEST;
+    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : MR;
 }
 
 /* Makes the compiler believe that a value is used and changed. */

@@ -314,25 +314,25 @@ INLINE struct halves halves_of_int8(const uint8_t *line)
 
 /* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15. */
 
-INLINE floats line_fp32(const uint8_t *line, size_t c)
+INLINE floats column_fp32(const uint8_t *line, size_t c)
 {
     (void)c;
     return _mm512_load_ps(line);
 }
 
-INLINE floats line_fp16(const uint8_t *line, size_t c)
+INLINE floats column_fp16(const uint8_t *line, size_t c)
 {
     return floats_from_fp16(line + 32 * c);
 }
 
-INLINE floats line_bf16(const uint8_t *line, size_t c)
+INLINE floats column_bf16(const uint8_t *line, size_t c)
 {
     __m512i pairs = _mm512_load_si512(line);
     return _mm512_castsi512_ps(c == 0 ? _mm512_slli_epi32(pairs, 16)
                                       : _mm512_and_si512(pairs, _mm512_set1_epi32(-0x10000)));
 }
 
-INLINE floats line_int8(const uint8_t *line, size_t c)
+INLINE floats column_int8(const uint8_t *line, size_t c)
 {
     return signed_bytes((integers)_mm512_load_si512(line), c);
 }
@@ -343,7 +343,7 @@ INLINE floats line_int8(const uint8_t *line, size_t c)
 static const float int4_factors[8] = {1,       0x1p-16f, 0x1p-4f,  0x1p-20f,
                                       0x1p-8f, 0x1p-24f, 0x1p-12f, 1};
 
-INLINE floats line_int4(const uint8_t *line, size_t c)
+INLINE floats column_int4(const uint8_t *line, size_t c)
 {
     return bits_of_words((integers)_mm512_load_si512(line), 15, SHIFT(c));
 }
@@ -352,7 +352,7 @@ INLINE floats line_int4(const uint8_t *line, size_t c)
 #define COLUMN_ROW(R) 0, 0, R, 64 + (R)
 static const _Alignas(64) uint8_t column_bytes[64] = {EACH_16(COLUMN_ROW, 0)};
 
-INLINE floats line_fp8(const struct bf16_table *table, const uint8_t *line, size_t c)
+INLINE floats column_fp8(const struct bf16_table *table, const uint8_t *line, size_t c)
 {
     struct halves of = halves_of_fp8(table, line);
     __m512i at = _mm512_add_epi8(_mm512_load_si512(column_bytes), _mm512_set1_epi8((char)(16 * c)));
@@ -360,14 +360,14 @@ INLINE floats line_fp8(const struct bf16_table *table, const uint8_t *line, size
         _mm512_maskz_permutex2var_epi8(0xccccccccccccccccu, of.low, at, of.high));
 }
 
-INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
+INLINE floats column_fp8e4m3(const uint8_t *line, size_t c)
 {
-    return line_fp8(&bf16_of_e4m3, line, c);
+    return column_fp8(&bf16_of_e4m3, line, c);
 }
 
-INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
+INLINE floats column_fp8e5m2(const uint8_t *line, size_t c)
 {
-    return line_fp8(&bf16_of_e5m2, line, c);
+    return column_fp8(&bf16_of_e5m2, line, c);
 }
 
 #define INT4_FACTOR(C) int4_factors[C]
@@ -378,9 +378,9 @@ INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
 
 /* Columns 2 p and 2 p + 1 (p a constant) of a line, each lane two bf16; int8 without its zero point, int4
  * less 8. */
-#define HAVE_PAIRS
+#define HAVE_BF16_DOT
 
-INLINE integers pairs_bf16(const uint8_t *line, size_t p)
+INLINE integers pair_of_bf16(const uint8_t *line, size_t p)
 {
     (void)p;
     return (integers)_mm512_load_si512(line);
@@ -397,23 +397,23 @@ INLINE integers merge(struct halves of, const uint8_t *bytes, size_t first)
     return (integers)_mm512_permutex2var_epi8(of.low, at, of.high);
 }
 
-INLINE integers pairs_int8(const uint8_t *line, size_t p)
+INLINE integers pair_of_int8(const uint8_t *line, size_t p)
 {
     return merge(halves_of_int8(line), fours_bytes, 2 * p);
 }
 
-INLINE integers pairs_fp8e4m3(const uint8_t *line, size_t p)
+INLINE integers pair_of_fp8e4m3(const uint8_t *line, size_t p)
 {
     return merge(halves_of_fp8(&bf16_of_e4m3, line), columns_bytes, 32 * p);
 }
 
-INLINE integers pairs_fp8e5m2(const uint8_t *line, size_t p)
+INLINE integers pair_of_fp8e5m2(const uint8_t *line, size_t p)
 {
     return merge(halves_of_fp8(&bf16_of_e5m2, line), columns_bytes, 32 * p);
 }
 
 /* The table is indexed by the lower five bits of a word, of which four are the nibble. */
-INLINE integers pairs_int4(const uint8_t *line, size_t p)
+INLINE integers pair_of_int4(const uint8_t *line, size_t p)
 {
     static const _Alignas(64) uint16_t table[32] = {
         0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000,
@@ -433,7 +433,7 @@ INLINE floats dot_pairs(floats sum, integers pairs, integers word)
 /* ---- integer dot products -------------------------------------------------------------------- */
 
 /* One operand is unsigned: int8 codes are counted from -128. */
-#define INT8_ARRANGEMENT ARRANGED_FOURS
+#define INT8_PACK PACK_I8X4
 enum { INT8_PARTS = 1, INT8_BIAS = 128, INT4_PARTS = 2 };
 
 INLINE void split_int8(const uint8_t *line, integers *part)
@@ -460,8 +460,8 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* The panels and tokens that a kernel takes side by side: WIDEST sums leave 8 of 32 registers for a line. */
-#define SHAPES(X, ...)                                                                             \
+/* The panels and tokens that a kernel takes side by side: MR sums leave 8 of 32 registers for a line. */
+#define TILE_SHAPES(X, ...)                                                                             \
     X(4, 1, __VA_ARGS__)                                                                           \
     X(2, 2, __VA_ARGS__)                                                                           \
     X(1, 1, __VA_ARGS__)                                                                           \
@@ -470,11 +470,11 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
     X(1, 8, __VA_ARGS__)                                                                           \
     X(1, 16, __VA_ARGS__)                                                                          \
     X(1, 24, __VA_ARGS__)
-enum { WIDEST = 24 };
+enum { MR = 24 };
 
-INLINE size_t width_for(size_t tokens)
+INLINE size_t mr_for(size_t tokens)
 {
-    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : tokens <= 8 ? 8 : tokens <= 16 ? 16 : WIDEST;
+    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : tokens <= 8 ? 8 : tokens <= 16 ? 16 : MR;
 }
 
 /* Makes the compiler believe that a value is used and changed. */

@@ -334,13 +334,13 @@ INLINE integers integers_anew(const uint8_t *line)
     return integers_load(line);
 }
 
-INLINE floats line_fp32(const uint8_t *line, size_t c)
+INLINE floats column_fp32(const uint8_t *line, size_t c)
 {
     (void)c;
     return floats_load((const float *)(const void *)line);
 }
 
-INLINE floats line_fp16(const uint8_t *line, size_t c)
+INLINE floats column_fp16(const uint8_t *line, size_t c)
 {
     return floats_from_fp16(line + 32 * c);
 }
@@ -355,27 +355,27 @@ INLINE float32x4_t bf16_odd(int32x4_t pairs)
     return vreinterpretq_f32_s32(vandq_s32(pairs, vdupq_n_s32((int)0xffff0000)));
 }
 
-INLINE floats line_bf16(const uint8_t *line, size_t c)
+INLINE floats column_bf16(const uint8_t *line, size_t c)
 {
     integers pairs = integers_anew(line);
     return c == 0 ? EACH(floats, bf16_even, pairs) : EACH(floats, bf16_odd, pairs);
 }
 
-INLINE floats line_int8(const uint8_t *line, size_t c)
+INLINE floats column_int8(const uint8_t *line, size_t c)
 {
     return signed_bytes(integers_anew(line), c);
 }
 
 #define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
 
-INLINE floats line_int4(const uint8_t *line, size_t c)
+INLINE floats column_int4(const uint8_t *line, size_t c)
 {
     return bits_of_words(integers_anew(line), 15, SHIFT(c));
 }
 
 /* E4M3 shifted to where fp16 has its sign, exponent and mantissa is a fp16 number 2^8 times too
  * small, subnormals included. */
-INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
+INLINE floats column_fp8e4m3(const uint8_t *line, size_t c)
 {
     int8x16_t bytes = vreinterpretq_s8_u8(vld1q_u8(line + 16 * c));
     const uint16x8_t cut = vdupq_n_u16(0xbf80);
@@ -385,7 +385,7 @@ INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
                            floats_all(0x1p8f));
 }
 
-INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
+INLINE floats column_fp8e5m2(const uint8_t *line, size_t c)
 {
     return floats_from_fp8e5m2(line + 16 * c);
 }
@@ -396,7 +396,7 @@ INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
 
 /* ---- integer dot products -------------------------------------------------------------------- */
 
-#define INT8_ARRANGEMENT ARRANGED_FOURS
+#define INT8_PACK PACK_I8X4
 enum { INT8_PARTS = 1, INT8_BIAS = 0, INT4_PARTS = 2 };
 
 INLINE void split_int8(const uint8_t *line, integers *part)
@@ -438,19 +438,19 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* The panels and tokens that a kernel takes side by side: WIDEST x 4 sums fill most of the 32 registers. */
-#define SHAPES(X, ...)                                                                             \
+/* The panels and tokens that a kernel takes side by side: MR x 4 sums fill most of the 32 registers. */
+#define TILE_SHAPES(X, ...)                                                                             \
     X(4, 1, __VA_ARGS__)                                                                           \
     X(2, 2, __VA_ARGS__)                                                                           \
     X(1, 1, __VA_ARGS__)                                                                           \
     X(1, 2, __VA_ARGS__)                                                                           \
     X(1, 4, __VA_ARGS__)                                                                           \
     X(1, 6, __VA_ARGS__)
-enum { WIDEST = 6 };
+enum { MR = 6 };
 
-INLINE size_t width_for(size_t tokens)
+INLINE size_t mr_for(size_t tokens)
 {
-    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : WIDEST;
+    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : MR;
 }
 
 /* Makes the compiler believe that a value is used and changed. */

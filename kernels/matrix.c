@@ -67,7 +67,7 @@ struct panel_sizes {
 static bool panel_sizes(const struct scheme *s, size_t rows, size_t cols,
                         const struct qmatrix_layout *l, struct panel_sizes *out)
 {
-    size_t width = line_columns(s->weight), last = cols - (l->groups - 1) * l->group, grids = 1;
+    size_t width = line_columns(s->weight), last = cols - (l->groups - 1) * l->group, params_count = 1;
     struct panel_sizes p = {.group_lines = (l->group + width - 1) / width};
     if (rows > SIZE_MAX - PANEL_ROWS)
         return false;
@@ -76,14 +76,14 @@ static bool panel_sizes(const struct scheme *s, size_t rows, size_t cols,
     if (!multiply(panels, p.lines, &p.codes) || !multiply(p.codes, LINE_BYTES, &p.codes))
         return false;
     if (s->granularity != GRANULARITY_TENSOR &&
-        (!multiply(panels, l->groups, &grids) || !multiply(grids, PANEL_ROWS, &grids)))
+        (!multiply(panels, l->groups, &params_count) || !multiply(params_count, PANEL_ROWS, &params_count)))
         return false;
-    if (p.codes > SIZE_MAX / 8 || grids > SIZE_MAX / 64)
+    if (p.codes > SIZE_MAX / 8 || params_count > SIZE_MAX / 64)
         return false;
     if (l->scale_type != SCALE_NONE)
-        p.scales = grids * (l->scale_type == SCALE_FP16 ? 2 : 4);
+        p.scales = params_count * (l->scale_type == SCALE_FP16 ? 2 : 4);
     if (s->asym)
-        p.zeros = (grids * dtypes[s->weight].bits + 7) / 8;
+        p.zeros = (params_count * dtypes[s->weight].bits + 7) / 8;
     *out = p;
     return true;
 }
@@ -127,7 +127,7 @@ bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, s
         .row_bytes = l.row_bytes,
         .scale_type = l.scale_type,
         .bytes = l.codes + l.scales + l.zeros,
-        .panels = true,
+        .packed = true,
         .group_lines = p.group_lines,
         .lines = p.lines,
         .codes = memory,
@@ -155,7 +155,7 @@ void qmatrix_free(struct qmatrix *m)
 {
     if (m->owned)
         free_input_transform(m);
-    if (m->panels)
+    if (m->packed)
         pages_free(m->owned);
     else
         free(m->owned);
@@ -346,7 +346,7 @@ uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c)
     uint32_t words[PIECE + 1];
     if (type->kind == DTYPE_KIND_BLOCK)
         return 0;
-    if (m->panels) {
+    if (m->packed) {
         c = take_codes(m, r, c / m->group, c, 1, words);
         row = (const uint8_t *)words;
     }
@@ -361,19 +361,19 @@ uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c)
 }
 
 /* How many columns from `first` on, at most `most`, lie in one group and fit in a piece. */
-static size_t run_length(const struct qmatrix *m, size_t first, size_t most)
+static size_t run_length(const struct qmatrix *m, size_t first, size_t max)
 {
     size_t left = (first / m->group + 1) * m->group - first;
     left = left < m->cols - first ? left : m->cols - first;
-    most = most < PIECE ? most : PIECE;
-    return left < most ? left : most;
+    max = max < PIECE ? max : PIECE;
+    return left < max ? left : max;
 }
 
 void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, int8_t *out)
 {
     const uint8_t *row = m->codes + r * m->row_bytes;
     uint32_t words[PIECE + 1];
-    if (m->panels) {
+    if (m->packed) {
         first = take_codes(m, r, first / m->group, first, n, words);
         row = (const uint8_t *)words;
     }
@@ -384,7 +384,7 @@ void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, i
 static void decode_blocks(const struct dtype_info *type, const uint8_t *row, size_t first, size_t n,
                           float *out)
 {
-    float aside[MOST_BLOCK];
+    float aside[BLOCK_MAX];
     for (size_t c = first, end = first + n, part; c < end; c += part, out += part) {
         size_t skip = c % type->block, left = type->block - skip;
         const uint8_t *block = row + c / type->block * type->block_bytes;
@@ -406,7 +406,7 @@ void qmatrix_decode_codes(const struct qmatrix *m, size_t r, size_t first, size_
     }
     for (size_t c = first, end = first + n; c < end;) {
         size_t g = c / m->group, part = run_length(m, c, end - c), at = c;
-        if (m->panels) {
+        if (m->packed) {
             at = take_codes(m, r, g, c, part, words);
             row = (const uint8_t *)words;
         }

@@ -57,10 +57,10 @@ struct qmatrix {
     size_t group, groups, row_bytes; /* row_bytes: codes of one row, in rows */
     enum scale_type scale_type;
     size_t bytes;          /* codes + scales + zero points + input transform, without what fills lines and panels */
-    bool panels;           /* else rows */
+    bool packed;           /* else rows */
     size_t group_lines;    /* lines of a whole group in a panel, and of all groups */
     size_t lines;
-    bool odd;              /* holds fp8 NaN: only the plain kernels multiply those */
+    bool has_nan;              /* holds fp8 NaN: only the plain kernels multiply those */
     const uint8_t *codes;
     const void *scales;    /* 1 (tensor), rows (channel) or rows x groups (group) */
     const uint8_t *zeros;  /* int8: signed bytes, int4: nibbles, like the scales; null if symmetric */
@@ -85,7 +85,7 @@ static inline size_t qmatrix_params_index(const struct qmatrix *m, size_t r, siz
 {
     if (m->scheme.granularity == GRANULARITY_TENSOR)
         return 0;
-    return m->panels ? (r / PANEL_ROWS * m->groups + g) * PANEL_ROWS + r % PANEL_ROWS
+    return m->packed ? (r / PANEL_ROWS * m->groups + g) * PANEL_ROWS + r % PANEL_ROWS
                      : r * m->groups + g;
 }
 

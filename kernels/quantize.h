@@ -31,9 +31,9 @@ struct difference {
 void difference_measure(struct difference *difference, const float *values, const float *other,
                         size_t n);
 
-/* The loops that an instruction set has of its own, see loops.inc. */
-struct loops {
-    void (*widen_range)(const float *x, size_t n, float *low, float *high);
+/* The loops that an instruction set has of its own, see quantize_ops.inc. */
+struct quantize_ops {
+    void (*update_min_max)(const float *x, size_t n, float *low, float *high);
     void (*round_codes)(const float *x, size_t n, float scale, float low, float high, int zero,
                         int8_t *codes);
     void (*measure_difference)(const float *w, const float *other, size_t n,
@@ -47,7 +47,7 @@ void quantize_tensor_scale(struct qmatrix *m, struct value_range range);
 /* Where the values of one group go: a grid of codes with its scale and zero point (a stored code). */
 struct quant_params {
     float scale;
-    int zero;
+    int zero_point;
 };
 
 /* The grid of a range, as rounding to nearest chooses it. */
@@ -61,7 +61,7 @@ void quantize_set_params(struct qmatrix *m, size_t r, size_t g, struct quant_par
 void quantize_input_transform(struct qmatrix *m, size_t r, float *values);
 
 /* Packs row r from cols floats on grids that were set before. */
-void quantize_row_on_grids(struct qmatrix *m, size_t r, const float *values);
+void quantize_row_with_params(struct qmatrix *m, size_t r, const float *values);
 
 /* What n values become on a grid of the matrix's integer codes. */
 void quantize_values(const struct qmatrix *m, struct quant_params params, const float *values, size_t n, float *out);

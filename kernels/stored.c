@@ -1,5 +1,5 @@
 /* stored.c - the exact values of blocks, one column after the other: the truth that the kernels of
- * blocks.inc are tested against. */
+ * gemm_blocks.inc are tested against. */
 #include "stored.h"
 
 const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,

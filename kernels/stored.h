@@ -17,7 +17,7 @@
 #include "dtype.h"
 
 /* Columns of a block: of the simple types and of the k types. */
-enum { SMALL_BLOCK = 32, K_BLOCK = 256, MOST_BLOCK = K_BLOCK };
+enum { SMALL_BLOCK = 32, K_BLOCK = 256, BLOCK_MAX = K_BLOCK };
 
 /* Columns are counted along a block. `high` bits stand above the `low` ones of a code. */
 struct block_q8_0 {
@@ -119,7 +119,7 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
 };
 
 /* Lines of 64 columns that share their 64 bytes. */
-static inline size_t lines_together(enum dtype type)
+static inline size_t nibble_interleave(enum dtype type)
 {
     return block_layouts[type].span ? 2 : 1;
 }

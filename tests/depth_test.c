@@ -22,7 +22,7 @@ static const struct tiny shape_tied = {48, 80, 3, 6, 3, 90, 160, true};
 
 /* No fewer tokens than any kernel has side by side: only then do rows as files hold them and packed ones share a
  * micro-kernel, and sums have one order. */
-enum { TEXT = 300, TOKENS = MOST_TILE };
+enum { TEXT = 300, TOKENS = MR_MAX };
 
 struct fixture {
     char *path;

@@ -108,7 +108,7 @@ static double subnormal_error(const struct activations *x, size_t t, double magn
                               double activation, double group_scale)
 {
     double scale = x->scales ? (double)x->scales[t] : 1;
-    if (x->arrangement != ARRANGED_PAIRS)
+    if (x->pack != PACK_BF16X2)
         return 0x1p-149 * (1 + scale + scale * group_scale) +
                (x->factors ? 0x1p-125 * scale * magnitude : 0);
     return 0x1p-126 * (scale * magnitude + activation + scale * group_scale) +
@@ -235,7 +235,7 @@ struct matmul_check {
 /* Every width of a tile, and now and then many tiles. */
 static size_t tokens_to_check(const struct isa *isa, uint64_t *seed)
 {
-    return 1 + random_below(seed, random_below(seed, 8) == 0 ? MOST_TOKENS : isa->tile + 1);
+    return 1 + random_below(seed, random_below(seed, 8) == 0 ? MOST_TOKENS : isa->mr + 1);
 }
 
 static void check_product(const struct isa *isa, const struct scheme *s, uint64_t *seed, size_t rows,
@@ -309,7 +309,7 @@ static void test_matmul_of_long_rows(void **state)
         for (size_t k = 0; k < sizeof schemes / sizeof *schemes && tested_isa(i)->available(); k++)
             for (size_t n = 0; n < LONG_ROWS; n++) {
                 struct scheme s;
-                size_t tokens = tested_isa(i)->tile + 1 + random_below(&seed, 4);
+                size_t tokens = tested_isa(i)->mr + 1 + random_below(&seed, 4);
                 assert_true(scheme_parse(schemes[k], &s, NULL));
                 check_product(tested_isa(i), &s, &seed, 17, long_rows[n], tokens);
             }
@@ -320,7 +320,7 @@ static struct qmatrix in_rows(const struct qmatrix *m, uint8_t **memory)
 {
     size_t size = dtypes[m->scheme.weight].bits / 8;
     struct qmatrix rows = *m;
-    rows.panels = false;
+    rows.packed = false;
     rows.owned = NULL;
     rows.scheme.stored = true;
     rows.row_bytes = m->cols * size;
@@ -367,7 +367,7 @@ static void check_rows(const struct isa *isa, const char *scheme, uint64_t *seed
         if (n >= 60) {
             rows = 17;
             cols = long_rows[n - 60];
-            tokens = isa->tile + 1 + random_below(seed, 4);
+            tokens = isa->mr + 1 + random_below(seed, 4);
         }
         struct product p = make_product(isa, &s, seed, rows, cols, tokens);
         struct qmatrix packed = p.m;
@@ -455,7 +455,7 @@ static void test_every_split_has_equal_bits(void **state)
     uint64_t seed = 41;
     for (size_t i = 0; tested_isa(i); i++) {
         const struct isa *isa = tested_isa(i);
-        const size_t tokens[] = {1, 2, 3, isa->tile - 1, isa->tile, isa->tile + 1, 2 * isa->tile + 3};
+        const size_t tokens[] = {1, 2, 3, isa->mr - 1, isa->mr, isa->mr + 1, 2 * isa->mr + 3};
         for (size_t k = 0; k < sizeof schemes / sizeof *schemes && isa->available(); k++)
             for (size_t n = 0; n < sizeof tokens / sizeof *tokens; n++)
                 check_ranges_of(isa, schemes[k], tokens[n], &seed);
@@ -951,7 +951,7 @@ static void check_taken(const struct product *p)
                 expected = 0;
                 next++;
             }
-            assert_true(p->prepared.taken[t * p->m.cols + c] == expected);
+            assert_true(p->prepared.transformed[t * p->m.cols + c] == expected);
             double got = activation(&p->prepared, t, c), step = 0.51;
             if (dtypes[p->m.scheme.act].kind != DTYPE_KIND_INTEGER)
                 step = fabs((double)expected) / 15 + 0.01;
