@@ -5,8 +5,8 @@
 
 enum { SLICE_WORDS = sizeof(struct activation_slice) / sizeof(uint32_t) };
 
-/* Words that fill up tiles, lines and groups: a group of 17 columns takes 24 of int4, 32 columns of blocks
- * two lines. */
+/* Packed words of one token at most, padding included: a group of 17 columns has 24 in int4 lines, and 32 columns
+ * of blocks may take two slices. */
 static size_t max_words(size_t cols)
 {
     return cols + cols / 2 + 2 * SLICE_WORDS;
@@ -27,7 +27,7 @@ size_t activations_tiles(const struct activations *x)
     return (x->tokens + x->tile_tokens - 1) / x->tile_tokens;
 }
 
-/* Words of one token: see enum pack. */
+/* Packed words of one token: see enum pack. */
 static size_t packed_words(const struct qmatrix *m, enum pack pack)
 {
     size_t columns = m->packed ? m->lines * line_columns(m->scheme.weight) : m->cols;
@@ -35,8 +35,8 @@ static size_t packed_words(const struct qmatrix *m, enum pack pack)
     case PACK_F32:
         return columns;
     case PACK_F32X64:
-        columns = nibble_interleave(m->scheme.weight) * LINE_BYTES;
-        return (m->cols + columns - 1) / columns * columns / LINE_BYTES * SLICE_WORDS;
+        columns = nibble_interleave(m->scheme.weight) * SLICE_COLUMNS;
+        return (m->cols + columns - 1) / columns * columns / SLICE_COLUMNS * SLICE_WORDS;
     case PACK_BF16X2:
     case PACK_I16X2:
         return columns / 2;
@@ -48,7 +48,7 @@ static size_t packed_words(const struct qmatrix *m, enum pack pack)
     return 0;
 }
 
-/* Where one token fills whole lines with fp32 or with bytes in order, nothing is copied. */
+/* Whether the values or codes already have the packed layout: one token, whole lines, columns in order. */
 static bool needs_no_packing(const struct qmatrix *m, const struct activations *x)
 {
     size_t columns = m->packed ? m->lines * line_columns(m->scheme.weight) : m->cols;

@@ -473,7 +473,7 @@ INLINE void split_int4(const uint8_t *line, integers *part)
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
 /* The panels and tokens that a kernel takes side by side: MR x 2 sums fill most of the 16 registers. */
-#define TILE_SHAPES(X, ...)                                                                             \
+#define TILE_SHAPES(X, ...)                                                                        \
     X(4, 1, __VA_ARGS__)                                                                           \
     X(2, 2, __VA_ARGS__)                                                                           \
     X(1, 1, __VA_ARGS__)                                                                           \

@@ -461,7 +461,7 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
 /* The panels and tokens that a kernel takes side by side: MR sums leave 8 of 32 registers for a line. */
-#define TILE_SHAPES(X, ...)                                                                             \
+#define TILE_SHAPES(X, ...)                                                                        \
     X(4, 1, __VA_ARGS__)                                                                           \
     X(2, 2, __VA_ARGS__)                                                                           \
     X(1, 1, __VA_ARGS__)                                                                           \

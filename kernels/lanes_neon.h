@@ -439,7 +439,7 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
 /* The panels and tokens that a kernel takes side by side: MR x 4 sums fill most of the 32 registers. */
-#define TILE_SHAPES(X, ...)                                                                             \
+#define TILE_SHAPES(X, ...)                                                                        \
     X(4, 1, __VA_ARGS__)                                                                           \
     X(2, 2, __VA_ARGS__)                                                                           \
     X(1, 1, __VA_ARGS__)                                                                           \

@@ -89,7 +89,7 @@ static void integer_codes(const struct qmatrix *m, struct quant_params g, const 
     const struct dtype_info *type = &dtypes[m->scheme.weight];
     int lowest = m->scheme.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
     isa_current()->quantize_ops->round_codes(w, n, g.scale, (float)(lowest - g.zero_point),
-                                      (float)(type->highest - g.zero_point), g.zero_point, out);
+                                             (float)(type->highest - g.zero_point), g.zero_point, out);
 }
 
 static void pack_nibbles(const int8_t *codes, size_t n, uint8_t *out)

@@ -16,7 +16,7 @@
 
 #include "dtype.h"
 
-/* Columns of a block: of the simple types and of the k types. */
+/* Columns of a block: of the simple types, of the k types, and at most. */
 enum { SMALL_BLOCK = 32, K_BLOCK = 256, BLOCK_MAX = K_BLOCK };
 
 /* Columns are counted along a block. `high` bits stand above the `low` ones of a code. */
@@ -100,28 +100,28 @@ _Static_assert(sizeof(struct block_q6_k) == 210, "as ggml has it");
 _Static_assert(sizeof(struct block_iq4_xs) == 136, "as ggml has it");
 _Static_assert(_Alignof(struct block_q6_k) == 1, "blocks lie anywhere");
 
-/* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, a lane each. They are
- * the codes of 64 columns in their order, or nibbles of 128 as they lie in memory: after every `span` bytes of
- * low ones their high ones. */
+/* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
+ * the codes of 64 columns in order, or the nibbles of 128: `interleave` columns in low nibbles, then as many in the
+ * high nibbles of the same bytes, and so on. */
 struct block_layout {
-    uint8_t span;   /* 0: a column a byte */
-    uint8_t center; /* what codes are counted from */
-    bool has_sign;  /* bytes are two's complement; if not, at most 127 */
+    uint8_t interleave; /* bytes; 0: one code a byte */
+    uint8_t center;     /* subtracted from stored codes */
+    bool has_sign;      /* bytes are two's complement; if not, at most 127 */
 };
 
 static const struct block_layout block_layouts[DTYPE_ALL] = {
-    [DTYPE_Q8_0] = {.has_sign = true},   [DTYPE_Q4_0] = {.span = 16, .center = 8},
-    [DTYPE_Q4_1] = {.span = 16},         [DTYPE_Q5_0] = {.center = 16},
+    [DTYPE_Q8_0] = {.has_sign = true},   [DTYPE_Q4_0] = {.interleave = 16, .center = 8},
+    [DTYPE_Q4_1] = {.interleave = 16},         [DTYPE_Q5_0] = {.center = 16},
     [DTYPE_Q5_1] = {0},                  [DTYPE_Q2_K] = {0},
-    [DTYPE_Q3_K] = {.center = 4},        [DTYPE_Q4_K] = {.span = 32},
+    [DTYPE_Q3_K] = {.center = 4},        [DTYPE_Q4_K] = {.interleave = 32},
     [DTYPE_Q5_K] = {0},                  [DTYPE_Q6_K] = {.center = 32},
     [DTYPE_IQ4_NL] = {.has_sign = true}, [DTYPE_IQ4_XS] = {.has_sign = true},
 };
 
-/* Lines of 64 columns that share their 64 bytes. */
+/* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
 static inline size_t nibble_interleave(enum dtype type)
 {
-    return block_layouts[type].span ? 2 : 1;
+    return block_layouts[type].interleave ? 2 : 1;
 }
 
 /* What the codes of the iq4 types stand for. */
