@@ -10,7 +10,8 @@ struct value_range clip_range(struct value_range whole, size_t trial, double min
     return (struct value_range){whole.min * share, whole.max * share};
 }
 
-double clip_error(const struct qmatrix *m, struct quant_params params, const float *w, size_t n, const float *importance)
+double clip_error(const struct qmatrix *m, struct quant_params params, const float *w, size_t n,
+                  const float *importance)
 {
     float back[PIECE];
     double sum = 0;
@@ -27,7 +28,7 @@ double clip_error(const struct qmatrix *m, struct quant_params params, const flo
 }
 
 struct quant_params clip_params(const struct qmatrix *m, const float *w, size_t n, const float *importance,
-                      double min_share)
+                                double min_share)
 {
     struct value_range range = {0, 0};
     value_range_add(&range, w, n);

@@ -11,7 +11,7 @@ static bool multiply(size_t a, size_t b, size_t *out)
     return !__builtin_mul_overflow(a, b, out);
 }
 
-/* Blocks bring their scales along. */
+/* Blocks contain their scales. */
 static bool block_layout(const struct dtype_info *type, size_t rows, size_t cols,
                          struct qmatrix_layout *out)
 {
@@ -58,7 +58,7 @@ bool qmatrix_layout(const struct scheme *s, size_t rows, size_t cols, struct qma
     return true;
 }
 
-/* Sizes of what panels take, full lines and panels included. */
+/* Sizes of a packed matrix, with the padding of lines and panels. */
 struct panel_sizes {
     size_t group_lines, lines; /* of one panel */
     size_t codes, scales, zeros;
@@ -88,8 +88,8 @@ static bool panel_sizes(const struct scheme *s, size_t rows, size_t cols,
     return true;
 }
 
-/* What fills up the last panel is zero. Small matrices are zero altogether; the pages of large ones are
- * left to the threads that write their rows. */
+/* Clears the padding of the last panel, and small matrices entirely. The pages of large ones are first touched by the
+ * threads that write their rows. */
 static void clear(struct qmatrix *m, const struct panel_sizes *p, size_t total)
 {
     uint8_t *memory = m->owned;
@@ -215,7 +215,7 @@ bool qmatrix_set_act_scale(struct qmatrix *m, float scale, int zero, struct erro
     return true;
 }
 
-/* ---- grids ----------------------------------------------------------------------------------- */
+/* ---- scales and zero points ------------------------------------------------------------------- */
 
 float qmatrix_scale(const struct qmatrix *m, size_t r, size_t g)
 {
@@ -242,7 +242,7 @@ int qmatrix_zero(const struct qmatrix *m, size_t r, size_t g)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-/* The eight nibbles of a row in a line, between the order of columns and that of the line. */
+/* The eight nibbles of a row in a line: from the order of columns to that of the line, and back. */
 static uint32_t nibbles_to_line(uint32_t columns)
 {
     uint32_t even = columns & 0x0f0f0f0fu, odd = columns >> 4 & 0x0f0f0f0fu;
@@ -259,7 +259,7 @@ static uint32_t nibbles_to_columns(uint32_t line)
     return even | odd << 4;
 }
 
-/* A lane's 32 bits of a line, with its columns in order. */
+/* The 32 bits of one lane of a line, with its columns in order. */
 static inline uint32_t take_lane(const uint8_t *line, enum dtype dtype, size_t lane)
 {
     uint32_t word;
@@ -298,7 +298,7 @@ static inline void put_lane(uint8_t *line, enum dtype dtype, size_t lane, uint32
     }
 }
 
-/* The lines that hold row r, from the one with column `in_group` of group g on. */
+/* The line that holds column `in_group` of group g of row r. */
 static const uint8_t *line_at(const struct qmatrix *m, size_t r, size_t g, size_t in_group)
 {
     size_t line = g * m->group_lines + in_group / line_columns(m->scheme.weight);
@@ -360,7 +360,7 @@ uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c)
     return code;
 }
 
-/* How many columns from `first` on, at most `most`, lie in one group and fit in a piece. */
+/* How many columns from `first` on, at most max, are in one group and fit in a piece. */
 static size_t run_length(const struct qmatrix *m, size_t first, size_t max)
 {
     size_t left = (first / m->group + 1) * m->group - first;
@@ -380,7 +380,7 @@ void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, i
     dtypes[m->scheme.weight].unpack_run(row, first, n, out);
 }
 
-/* Of stored types; blocks that are needed in part are decoded aside. */
+/* For stored types. A block of which only a part is needed is decoded to `aside` first. */
 static void decode_blocks(const struct dtype_info *type, const uint8_t *row, size_t first, size_t n,
                           float *out)
 {
@@ -419,7 +419,7 @@ void qmatrix_decode_codes(const struct qmatrix *m, size_t r, size_t first, size_
     }
 }
 
-/* Puts the weights of outlier columns in their places. */
+/* Inserts the weights of outlier columns. */
 static void decode_outliers(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
 {
     const struct input_transform *in = m->input_transform;

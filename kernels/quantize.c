@@ -82,7 +82,7 @@ void quantize_tensor_scale(struct qmatrix *m, struct value_range range)
 
 /* ---- codes ----------------------------------------------------------------------------------- */
 
-/* Integer codes of one group as signed bytes, clipped to the grid. */
+/* Integer codes of values of one group, as signed bytes, clipped to the range of codes. */
 static void integer_codes(const struct qmatrix *m, struct quant_params g, const float *w, size_t n,
                           int8_t *out)
 {
@@ -100,7 +100,7 @@ static void pack_nibbles(const int8_t *codes, size_t n, uint8_t *out)
         out[n / 2] = codes[n - 1] & 15;
 }
 
-/* A row's codes are made in pieces that fit a small buffer. */
+/* Values that are quantized at a time. */
 enum { PIECE = 256 };
 
 static void quantize_integers(struct qmatrix *m, size_t r, size_t g, struct quant_params params,
@@ -170,7 +170,7 @@ void quantize_input_transform(struct qmatrix *m, size_t r, float *w)
     }
 }
 
-/* The codes of row r, on new grids or on those that are there. */
+/* Packs row r, with new parameters or with those that were set. */
 static void pack_row(struct qmatrix *m, size_t r, const float *values, bool new_params)
 {
     bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;

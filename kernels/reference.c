@@ -37,8 +37,8 @@ static int32_t sum_integers(const int8_t *a, size_t n)
     return sum;
 }
 
-/* One row of a float-activation product: the codes are decoded a piece at a time, and each piece
- * meets every token while it is in the nearest cache. fp32 codes in rows are used where they lie. */
+/* One row of a product of float activations. Codes are decoded a piece at a time, and all tokens are multiplied by a
+ * piece while it is in the first-level cache. fp32 codes in rows are read in place. */
 static void row_floats(const struct qmatrix *m, const struct activations *x, size_t r, float *y)
 {
     const float *row = (const float *)(const void *)(m->codes + r * m->row_bytes);
@@ -99,7 +99,7 @@ void reference_matmul(const struct qmatrix *m, const struct activations *x, size
 
 /* ---- the row of the table -------------------------------------------------------------------- */
 
-/* Nothing is arranged; tiles are only a measure of work. */
+/* Nothing is packed; a tile is only the unit of work for `prepare`. */
 enum { MR = 8 };
 
 static inline size_t mr_for(size_t tokens)

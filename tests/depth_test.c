@@ -20,8 +20,8 @@
 static const struct tiny shape = {48, 80, 3, 6, 3, 90, 160, false};
 static const struct tiny shape_tied = {48, 80, 3, 6, 3, 90, 160, true};
 
-/* No fewer tokens than any kernel has side by side: only then do rows as files hold them and packed ones share a
- * micro-kernel, and sums have one order. */
+/* At least the tokens of a whole tile: fewer are multiplied by another kernel where a matrix is not packed, which adds
+ * up in another order. */
 enum { TEXT = 300, TOKENS = MR_MAX };
 
 struct fixture {

@@ -102,7 +102,7 @@ static double magnitude_of(const struct qmatrix *m, size_t r, size_t c, float we
 }
 
 /* What subnormals add to the error of a term: their steps are not finer than 2^-149, after an int4
- * column's factor too, and where the arrangement allows it they count as 0 in the activation, in the
+ * column's factor too, and where the packing layout allows it they count as 0 in the activation, in the
  * weight and in the sum. */
 static double subnormal_error(const struct activations *x, size_t t, double magnitude,
                               double activation, double group_scale)
@@ -232,7 +232,7 @@ struct matmul_check {
     size_t schemes;
 };
 
-/* Every width of a tile, and now and then many tiles. */
+/* Every number of tokens in a tile, and now and then many tiles. */
 static size_t tokens_to_check(const struct isa *isa, uint64_t *seed)
 {
     return 1 + random_below(seed, random_below(seed, 8) == 0 ? MOST_TOKENS : isa->mr + 1);
@@ -941,7 +941,7 @@ static void give_input_transform(struct qmatrix *m, uint64_t *seed)
 }
 
 /* What the matrix is given is x / scale, 0 in outlier columns, before it is rounded. */
-static void check_taken(const struct product *p)
+static void check_transformed(const struct product *p)
 {
     const struct input_transform *in = p->m.input_transform;
     for (size_t t = 0; t < p->tokens; t++)
@@ -979,7 +979,7 @@ static void check_input_transform(const struct isa *isa, const char *scheme, uin
                                     (in->act_scale > 0 ? 4u + s.act_asym : 0));
     activations_prepare(isa, &p.m, p.x, tokens, p.scratch, &p.prepared);
     isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
-    check_taken(&p);
+    check_transformed(&p);
     check_against_double(isa, &p, y);
     check_row_split(isa, &p, y, seed);
     if (p.prepared.integers) {

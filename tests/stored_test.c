@@ -299,7 +299,7 @@ static void check_rows(const struct product *p)
     free(row);
 }
 
-/* Values that nobody arranged will do, too; with the same bits where nobody arranges any. */
+/* Kernels take activations that are not packed, too, with the same bits where no kernel packs them. */
 static void check_unprepared(const struct product *p)
 {
     struct activations bare = {.tokens = 1, .cols = p->m.cols, .values = p->x};
