@@ -34,8 +34,8 @@ static bool same_input_transform(const struct qmatrix *a, const struct qmatrix *
 /* Stored schemes are equal whatever they store, but each type of blocks wants activations in its own order. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b)
 {
-    return a->cols == b->cols && a->group == b->group && a->panels == b->panels &&
-           a->odd == b->odd && scheme_equal(&a->scheme, &b->scheme) && same_input_transform(a, b) &&
+    return a->cols == b->cols && a->group == b->group && a->packed == b->packed &&
+           a->has_nan == b->has_nan && scheme_equal(&a->scheme, &b->scheme) && same_input_transform(a, b) &&
            (a->scheme.weight == b->scheme.weight || !(is_blocks(a) || is_blocks(b)));
 }
 
@@ -68,7 +68,7 @@ static void choose_chunks(struct products *p, int threads)
     size_t panels = 0, end = 0;
     for (size_t i = 0; i < p->count; i++)
         panels += qmatrix_panels(p->m[i]);
-    p->chunk = panels / STRIP_PANELS >= (size_t)threads ? STRIP_PANELS : 1;
+    p->chunk = panels / NR_PANELS >= (size_t)threads ? NR_PANELS : 1;
     for (size_t i = 0; i < p->count; i++)
         p->ends[i] = end += (qmatrix_panels(p->m[i]) + p->chunk - 1) / p->chunk;
 }

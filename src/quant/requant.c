@@ -226,15 +226,15 @@ static void quantize(struct requant *job, size_t r, float *row)
     read_row(job, r, row);
     if (job->learned) {
         set_grids(job, r);
-        quantize_row_on_grids(m, r, row);
+        quantize_row_with_params(m, r, row);
         return;
     }
     if (job->solving) {
         gptq_row(&job->gptq, r, row);
-        quantize_row_on_grids(m, r, row);
+        quantize_row_with_params(m, r, row);
     } else if (job->clip_least < 1) {
         choose_grids(job, r, row);
-        quantize_row_on_grids(m, r, row);
+        quantize_row_with_params(m, r, row);
     } else {
         quantize_row(m, r, row);
     }
