@@ -14,7 +14,7 @@ static size_t most_words(size_t cols)
 
 size_t activations_scratch(size_t cols, size_t tokens)
 {
-    size_t groups = cols / SCHEME_MIN_GROUP + 1, slots = tokens + tokens / 4 + MOST_TILE;
+    size_t groups = cols / GROUP_MIN + 1, slots = tokens + tokens / 4 + MOST_TILE;
     return 2 * padded_bytes(cols * tokens * sizeof(float)) + padded_bytes(cols * tokens) +
            2 * padded_bytes(tokens * sizeof(float)) +
            padded_bytes(tokens * groups * sizeof(int32_t)) +
@@ -30,12 +30,12 @@ size_t activations_tiles(const struct activations *x)
 /* Words of one token: see enum arrangement. */
 static size_t words_of(const struct qmatrix *m, enum arrangement arrangement)
 {
-    size_t columns = m->panels ? m->lines * line_columns(m->scheme.weight) : m->cols;
+    size_t columns = m->panels ? m->lines * line_columns(m->format.weight) : m->cols;
     switch (arrangement) {
     case ARRANGED_FLOATS:
         return columns;
     case ARRANGED_LINES:
-        columns = lines_together(m->scheme.weight) * LINE_BYTES;
+        columns = lines_together(m->format.weight) * LINE_BYTES;
         return (m->cols + columns - 1) / columns * columns / LINE_BYTES * LINE_WORDS;
     case ARRANGED_PAIRS:
     case ARRANGED_SHORTS:
@@ -51,9 +51,9 @@ static size_t words_of(const struct qmatrix *m, enum arrangement arrangement)
 /* Where one token fills whole lines with fp32 or with bytes in order, nothing is copied. */
 static bool stands_arranged(const struct qmatrix *m, const struct activations *x)
 {
-    size_t columns = m->panels ? m->lines * line_columns(m->scheme.weight) : m->cols;
-    bool in_order = (x->arrangement == ARRANGED_FLOATS && m->scheme.weight != DTYPE_INT4) ||
-                    (x->arrangement == ARRANGED_FOURS && m->scheme.weight == DTYPE_INT8);
+    size_t columns = m->panels ? m->lines * line_columns(m->format.weight) : m->cols;
+    bool in_order = (x->arrangement == ARRANGED_FLOATS && m->format.weight != DTYPE_INT4) ||
+                    (x->arrangement == ARRANGED_FOURS && m->format.weight == DTYPE_INT8);
     return x->tokens == 1 && !x->ones && columns == m->cols && in_order;
 }
 
@@ -62,9 +62,9 @@ void activations_begin(const struct isa *isa, const struct qmatrix *m, const flo
 {
     uint8_t *p = scratch;
     *out = (struct activations){.tokens = tokens, .cols = m->cols, .values = x, .input = x};
-    out->integers = dtypes[m->scheme.act].kind == DTYPE_KIND_INTEGER;
+    out->integers = dtypes[m->format.act].kind == DTYPE_KIND_INTEGER;
     out->arrangement = isa->arrangement(m, tokens);
-    out->ones = out->arrangement != ARRANGED_NOT && m->scheme.act_asym;
+    out->ones = out->arrangement != ARRANGED_NOT && m->format.act_asym;
     out->tile = isa->tile - out->ones;
     out->factors = isa->int4_factors;
     out->words = words_of(m, out->arrangement);
@@ -72,13 +72,13 @@ void activations_begin(const struct isa *isa, const struct qmatrix *m, const flo
         out->taken = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
         out->values = out->taken;
     }
-    if (m->scheme.act != DTYPE_FP32) {
+    if (m->format.act != DTYPE_FP32) {
         out->rounded = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
         out->codes = (int8_t *)p, p += padded_bytes(m->cols * tokens);
         out->zeros = (int32_t *)p, p += padded_bytes(tokens * sizeof(int32_t));
         out->sums = (int32_t *)p, p += padded_bytes(tokens * m->groups * sizeof(int32_t));
     }
-    if (dtypes[m->scheme.act].kind != DTYPE_KIND_FLOAT)
+    if (dtypes[m->format.act].kind != DTYPE_KIND_FLOAT)
         out->scales = (float *)p, p += padded_bytes(tokens * sizeof(float));
     if (out->rounded && !out->integers)
         out->values = out->rounded;

@@ -25,7 +25,7 @@
 #ifndef QTOP_MATRIX_H
 #define QTOP_MATRIX_H
 
-#include "scheme.h"
+#include "qformat.h"
 
 enum scale_type { SCALE_NONE, SCALE_FP32, SCALE_FP16 };
 
@@ -53,7 +53,7 @@ struct input_transform {
 
 struct qmatrix {
     size_t rows, cols;
-    struct scheme scheme;
+    struct qformat format;
     size_t group, groups, row_bytes; /* row_bytes: codes of one row, in rows */
     enum scale_type scale_type;
     size_t bytes;          /* codes + scales + zero points + input transform, without what fills lines and panels */
@@ -83,7 +83,7 @@ static inline size_t qmatrix_panels(const struct qmatrix *m)
 /* Where the scale and the zero point of a row's group stand. */
 static inline size_t qmatrix_params_index(const struct qmatrix *m, size_t r, size_t g)
 {
-    if (m->scheme.granularity == GRANULARITY_TENSOR)
+    if (m->format.granularity == GRANULARITY_TENSOR)
         return 0;
     return m->panels ? (r / PANEL_ROWS * m->groups + g) * PANEL_ROWS + r % PANEL_ROWS
                      : r * m->groups + g;
@@ -91,7 +91,7 @@ static inline size_t qmatrix_params_index(const struct qmatrix *m, size_t r, siz
 
 /* Computes the layout; false when a size does not fit in a size_t, or when columns of a stored type do
  * not fill its blocks. */
-bool qmatrix_layout(const struct scheme *scheme, size_t rows, size_t cols,
+bool qmatrix_layout(const struct qformat *format, size_t rows, size_t cols,
                     struct qmatrix_layout *out);
 
 /* Bytes rounded up to whole cache lines. */
@@ -102,7 +102,7 @@ static inline size_t padded_bytes(size_t bytes)
 
 /* Makes an owned matrix, in panels, with room for its codes, all zero. False when memory is short or the
  * type is a stored one. The writable parts are filled by quantize.h. */
-bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, size_t cols,
+bool qmatrix_init(struct qmatrix *m, const struct qformat *format, size_t rows, size_t cols,
                   struct error *error);
 void qmatrix_free(struct qmatrix *m);
 

@@ -1,6 +1,12 @@
 /* Methods that look at activations, in the lab: chosen, made in the background, undone, given up. */
 #include "labwork.h"
 
+static bool made_by(const struct qtensor *p, enum method method)
+{
+    struct scheme s = qtensor_scheme(p);
+    return methods_have(&s.methods, method);
+}
+
 static const struct qtensor *packed_of(const struct frame *f, const char *name)
 {
     return f->set->layer[tensor(name)];
@@ -53,7 +59,7 @@ static void test_undo_recomputes_nothing(void **state)
     assert_true(made->calibration.damp >= 0.0099);
     struct frame *back = ask(lab, (struct command){.kind = COMMAND_UNDO});
     assert_int_equal(back->pending, 0);
-    assert_true(packed_of(back, "blk.0.attn_q")->matrix.scheme.stored);
+    assert_true(packed_of(back, "blk.0.attn_q")->matrix.format.stored);
     struct frame *again = ask(lab, (struct command){.kind = COMMAND_REDO});
     assert_int_equal(again->pending, 0);
     assert_ptr_equal(packed_of(again, "blk.0.attn_q"), made);
@@ -111,12 +117,12 @@ static void test_another_mind(void **state)
     ask_only(lab, (struct command){.kind = COMMAND_UNDO});
     ask_only(lab, (struct command){.kind = COMMAND_UNDO});
     struct frame *f = settled(lab);
-    assert_true(packed_of(f, "blk.0.attn_q")->matrix.scheme.stored);
+    assert_true(packed_of(f, "blk.0.attn_q")->matrix.format.stored);
     frame_unref(f);
     set_all(lab, "int4:g32:gptq");
     frame_unref(set(lab, "blk.1.ffn_down", "int8"));
     f = settled(lab);
-    assert_true(methods_have(&packed_of(f, "blk.2.ffn_up")->matrix.scheme.methods, METHOD_GPTQ));
+    assert_true(made_by(packed_of(f, "blk.2.ffn_up"), METHOD_GPTQ));
     frame_unref(f);
     set_all(lab, "int4:g16:gptq");
     lab_stop(lab); /* while it runs */
@@ -168,11 +174,11 @@ static void test_learning_is_stopped(void **state)
     assert_true(f->learning->figures.step < 100000);
     check_curve(f->learning);
     for (size_t i = 0; i < 2; i++)
-        assert_true(methods_have(&f->set->layer[all[i]]->matrix.scheme.methods, METHOD_QAT));
+        assert_true(made_by(f->set->layer[all[i]], METHOD_QAT));
     check_error(packed_of(f, "blk.0.attn_q"));
     frame_unref(f);
     f = ask(lab, (struct command){.kind = COMMAND_UNDO});
-    assert_true(packed_of(f, "blk.0.attn_q")->matrix.scheme.stored && f->pending == 0);
+    assert_true(packed_of(f, "blk.0.attn_q")->matrix.format.stored && f->pending == 0);
     frame_unref(f);
     lab_stop(lab);
 }
@@ -202,7 +208,7 @@ static void test_text_too_short(void **state)
     int t = tensor("blk.0.attn_q");
     ask_only(lab, set_command(&t, 1, "int4:gptq"));
     struct frame *f = settled(lab);
-    assert_true(packed_of(f, "blk.0.attn_q")->matrix.scheme.stored);
+    assert_true(packed_of(f, "blk.0.attn_q")->matrix.format.stored);
     assert_true(f->status_is_error);
     assert_non_null(strstr(f->status, "10 tokens; expected at least"));
     frame_unref(f);
@@ -229,7 +235,7 @@ static void test_cache_changes_meanwhile(void **state)
     ask_only(lab, set_command(&kv, 1, "int8"));
     struct frame *f = settled(lab);
     assert_int_equal(f->set->kv, DTYPE_INT8);
-    assert_true(methods_have(&packed_of(f, "blk.2.ffn_up")->matrix.scheme.methods, METHOD_GPTQ));
+    assert_true(made_by(packed_of(f, "blk.2.ffn_up"), METHOD_GPTQ));
     frame_unref(f);
     lab_stop(lab);
 }
@@ -293,7 +299,7 @@ static void test_search_keeps_the_cache(void **state)
     frame_unref(await(lab, has_found, NULL, "what the search found"));
     struct frame *f = settled(lab);
     assert_int_equal(f->set->kv, DTYPE_INT8);
-    assert_int_equal(f->layers[kv].wanted.weight, DTYPE_INT8);
+    assert_int_equal(f->layers[kv].wanted.format.weight, DTYPE_INT8);
     frame_unref(f);
     lab_stop(lab);
 }

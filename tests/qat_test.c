@@ -55,7 +55,7 @@ static void open_fixture(struct fixture *f, const char *scheme)
         tokens[i] = (int32_t)random_below(&seed, 96);
     assert_true(calibration_text_make(&f->text, tokens, TEXT, 1, WINDOW, &error));
     for (size_t t = 0; t < f->model->tensor_count; t++)
-        f->schemes[t] = f->model->tensors[t].stored.scheme;
+        f->schemes[t] = scheme_stored(&f->model->tensors[t].stored);
     schemes_set_linear(f->model, parsed(scheme), f->schemes);
     for (size_t t = 0; t < f->model->tensor_count; t++)
         f->learns[t] = f->schemes[t].methods.set != 0;
@@ -154,7 +154,7 @@ static void test_set(void **state)
         for (size_t t = 0; t < f.model->tensor_count; t++) {
             const struct qmatrix *m = &set->layer[t]->matrix;
             struct qat_result r = qat_result(q, (int)t);
-            assert_true(scheme_equal(&m->scheme, &f.schemes[t]));
+            assert_true(qtensor_has_scheme(set->layer[t], &f.schemes[t]));
             if (!f.learns[t]) {
                 assert_ptr_equal(set->layer[t], f.stored->layer[t]);
                 continue;
@@ -163,11 +163,11 @@ static void test_set(void **state)
             for (size_t row = 0; row < m->rows; row++) {
                 qmatrix_decode_row(m, row, back);
                 for (size_t g = 0, c = 0; c < m->cols; g++, c += m->group) {
-                    bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
+                    bool whole = m->format.granularity == GRANULARITY_TENSOR;
                     struct quant_params params = r.grids[whole ? 0 : row * m->groups + g];
                     assert_true(qmatrix_scale(m, row, g) == params.scale && qmatrix_zero(m, row, g) == params.zero);
                     size_t n = m->cols - c < m->group ? m->cols - c : m->group;
-                    if (dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER) {
+                    if (dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER) {
                         quantize_values(m, params, r.weights + row * m->cols + c, n, expected + c);
                         assert_memory_equal(back + c, expected + c, n * sizeof *back);
                     }
@@ -320,7 +320,7 @@ static void test_large(void **state)
         fail_msg("%s", error.text);
     struct scheme *schemes = calloc(schemes_count(m), sizeof *schemes);
     for (size_t t = 0; t < m->tensor_count; t++)
-        schemes[t] = m->tensors[t].stored.scheme;
+        schemes[t] = scheme_stored(&m->tensors[t].stored);
     schemes_set_linear(m, parsed("int4:qat"), schemes);
     struct weights *stored = weights_stored(m);
     struct quantization_plan plan = {.model = m, .pool = pool, .from = stored, .stored = stored, .schemes = schemes};

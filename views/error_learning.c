@@ -8,9 +8,10 @@ enum { CURVE_LINES = 7, LEAST_LINES = 14 /* of the area where the curve comes be
 
 static bool learns(const struct frame *f, int tensor)
 {
-    const struct scheme *wanted = &f->layers[tensor].wanted, *now = &f->set->layer[tensor]->matrix.scheme;
-    return (!wanted->stored && methods_have(&wanted->methods, METHOD_QAT)) ||
-           (!now->stored && methods_have(&now->methods, METHOD_QAT));
+    const struct scheme *wanted = &f->layers[tensor].wanted;
+    struct scheme now = qtensor_scheme(f->set->layer[tensor]);
+    return (!wanted->format.stored && methods_have(&wanted->methods, METHOD_QAT)) ||
+           (!now.format.stored && methods_have(&now.methods, METHOD_QAT));
 }
 
 static void span(double value, double *least, double *most)

@@ -132,7 +132,7 @@ static void draw_method(const struct compared *c, bool here, const int *widths, 
 static int draw_compared(const struct comparison_frame *f, const struct qtensor *p, struct rect area)
 {
     char text[SCHEME_TEXT];
-    struct scheme plain = f->of[0].scheme, now = p->matrix.scheme;
+    struct scheme plain = f->of[0].scheme, now = qtensor_scheme(p);
     plain.methods = now.methods = (struct methods){0};
     if (f->count == 0 || scheme_equal(&plain, &now))
         return 0;
@@ -158,7 +158,7 @@ int error_draw_comparison(const struct frame *frame, const struct qtensor *p, st
     for (size_t i = 0; i < f->count; i++)
         best = f->of[i].done ? fmax(best, f->of[i].output_db) : best;
     for (size_t i = 0; i < f->count && line < area.rows; i++)
-        draw_method(&f->of[i], scheme_equal(&f->of[i].scheme, &p->matrix.scheme), widths, area.row + line++,
+        draw_method(&f->of[i], qtensor_has_scheme(p, &f->of[i].scheme), widths, area.row + line++,
                     area.cols, best);
     return line;
 }

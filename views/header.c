@@ -264,7 +264,8 @@ static void draw_layer_status(struct tui *t, int row, int tensor)
     bool kv = tensor == kv_index(f->model);
     const char *name = layer_name(f->model, tensor);
     const struct qtensor *p = kv ? NULL : f->set->layer[tensor];
-    if (p && found_text(&p->matrix.scheme.methods, &p->calibration, found, sizeof found))
+    struct scheme s = p ? qtensor_scheme(p) : (struct scheme){0};
+    if (p && found_text(&s.methods, &p->calibration, found, sizeof found))
         snprintf(line, sizeof line, "%s: %s", name, found);
     else
         snprintf(line, sizeof line, "%s: %s", name, tensor_advice(f->model, tensor).text);

@@ -9,6 +9,7 @@
 
 #include "sys/pool.h"
 #include "engine/weights.h"
+#include "quant/scheme.h"
 
 struct export_plan {
     const struct model *model;

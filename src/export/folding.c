@@ -176,7 +176,7 @@ static void give_runs(const struct model *m, size_t input_group, const struct sc
         size_t first = 0;
         while (!scheme_equal(&schemes[tensors[first]], &schemes[tensors[i]]))
             first++;
-        if (!schemes[tensors[i]].stored && scaling_of(&schemes[tensors[i]]))
+        if (!schemes[tensors[i]].format.stored && scaling_of(&schemes[tensors[i]]))
             scales[tensors[i]] = ramp + first;
     }
 }

@@ -6,7 +6,7 @@ struct qtensor *cache_find(struct cache *c, int tensor, const struct scheme *sch
 {
     for (size_t i = 0; i < c->count; i++) {
         struct cache_entry *e = &c->entries[i];
-        if (e->packed->tensor == tensor && scheme_equal(&e->packed->matrix.scheme, scheme)) {
+        if (e->packed->tensor == tensor && qtensor_has_scheme(e->packed, scheme)) {
             e->used = ++c->clock;
             return qtensor_ref(e->packed);
         }

@@ -47,7 +47,7 @@ static void give_up(struct lab *lab, const char *why)
     stop(lab);
     for (int t = 0; t < (int)lab->session->model->tensor_count; t++)
         if (awaits(lab, t))
-            lab->target[t] = lab->set->layer[t]->matrix.scheme;
+            lab->target[t] = qtensor_scheme(lab->set->layer[t]);
     lab_say(lab, true, "%s", why);
 }
 

@@ -32,7 +32,7 @@ bool edits_begin(struct lab *lab, struct error *error)
         return error_set(error, "not enough memory");
     for (size_t i = 0; schemes && i < n; i++)
         lab->target[i] = schemes[i];
-    enum dtype kv = lab->target[kv_index(lab->session->model)].weight;
+    enum dtype kv = lab->target[kv_index(lab->session->model)].format.weight;
     if (kv != lab->set->kv) { /* before the text opens its cache */
         struct weights *set = weights_with_kv(lab->set, kv);
         if (!set)
@@ -70,8 +70,8 @@ void edits_end(struct lab *lab)
 bool tensor_pending(const struct lab *lab, int tensor)
 {
     if (is_kv(lab, tensor))
-        return lab->target[tensor].weight != lab->set->kv;
-    return !scheme_equal(&lab->target[tensor], &lab->set->layer[tensor]->matrix.scheme);
+        return lab->target[tensor].format.weight != lab->set->kv;
+    return !qtensor_has_scheme(lab->set->layer[tensor], &lab->target[tensor]);
 }
 
 /* The set with the cache that is wanted, once the text has one; the text's positions run again. */
@@ -81,7 +81,7 @@ static struct weights *follow_kv(struct lab *lab, struct weights *set)
     struct error error = {"not enough memory"};
     if (!tensor_pending(lab, kv))
         return set;
-    struct weights *next = weights_with_kv(set, lab->target[kv].weight);
+    struct weights *next = weights_with_kv(set, lab->target[kv].format.weight);
     if (next && texts_change_kv(lab, next->kv, &error)) {
         weights_unref(set);
         return next;
@@ -97,9 +97,9 @@ void edits_reconcile(struct lab *lab)
     struct weights *set = weights_ref(lab->set);
     for (int t = 0; t < (int)set->count; t++) {
         const struct scheme *wanted = &lab->target[t];
-        if (scheme_equal(wanted, &set->layer[t]->matrix.scheme))
+        if (qtensor_has_scheme(set->layer[t], wanted))
             continue;
-        struct qtensor *p = wanted->stored ? qtensor_ref(lab->session->stored->layer[t])
+        struct qtensor *p = wanted->format.stored ? qtensor_ref(lab->session->stored->layer[t])
                                           : cache_find(&lab->cache, t, wanted);
         struct weights *next = p ? weights_replace(set, p) : NULL;
         qtensor_unref(p);
@@ -183,10 +183,10 @@ static void say_kv(struct lab *lab, enum dtype kv)
 static const char *stored_quantized(const struct lab *lab, const int *tensors, size_t n,
                                     const struct scheme *scheme)
 {
-    for (size_t i = 0; i < n && dtypes[scheme->weight].kind != DTYPE_KIND_FLOAT; i++) {
+    for (size_t i = 0; i < n && dtypes[scheme->format.weight].kind != DTYPE_KIND_FLOAT; i++) {
         const struct qmatrix *stored = &lab->session->model->tensors[tensors[i]].stored;
-        if (dtypes[stored->scheme.weight].kind != DTYPE_KIND_FLOAT)
-            return dtypes[stored->scheme.weight].name;
+        if (dtypes[stored->format.weight].kind != DTYPE_KIND_FLOAT)
+            return dtypes[stored->format.weight].name;
     }
     return NULL;
 }
@@ -194,7 +194,7 @@ static const char *stored_quantized(const struct lab *lab, const int *tensors, s
 static void say_change(struct lab *lab, const int *tensors, size_t n, const struct scheme *scheme)
 {
     if (is_kv(lab, tensors[0])) {
-        say_kv(lab, scheme->weight);
+        say_kv(lab, scheme->format.weight);
         return;
     }
     char text[SCHEME_TEXT], what[64];
@@ -206,8 +206,8 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
         snprintf(what, sizeof what, "%s", first->name);
     else
         snprintf(what, sizeof what, "%zu layers", n);
-    if (scheme->stored)
-        lab_say(lab, false, "%s: as stored (%s)", what, dtypes[first->stored.scheme.weight].name);
+    if (scheme->format.stored)
+        lab_say(lab, false, "%s: as stored (%s)", what, dtypes[first->stored.format.weight].name);
     else if (quantized)
         lab_say(lab, false, "%s: %s - stored as %s: quantizing again adds to the error it has", what,
                 text, quantized);
@@ -280,7 +280,7 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
     size_t kinds = 0, others = 0;
     for (size_t i = 0; i < lab->set->count; i++) {
         bool is_new = roles[m->tensors[i].role].linear && roles[m->tensors[i].role].in_block;
-        others += !is_new && !lab->target[i].stored;
+        others += !is_new && !lab->target[i].format.stored;
         for (size_t k = 0; k < kinds && is_new; k++)
             is_new = !scheme_equal(seen[k], &lab->target[i]);
         if (is_new && kinds < 8)
@@ -293,7 +293,7 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
     size_t n = strlen(out);
     if (others > 0)
         snprintf(out + n, SCHEME_TEXT - n, " +%zu", others);
-    enum dtype kv = lab->target[kv_index(m)].weight;
+    enum dtype kv = lab->target[kv_index(m)].format.weight;
     n = strlen(out);
     if (kv != DTYPE_FP32)
         snprintf(out + n, SCHEME_TEXT - n, " kv %s", dtypes[kv].name);
@@ -315,7 +315,7 @@ bool edits_snapshot(struct lab *lab)
         lab_say(lab, true, "all %d snapshots are taken", SNAPSHOTS);
         return false;
     }
-    struct scheme_totals totals;
+    struct weights_totals totals;
     struct snapshot *s = &lab->snapshots[lab->snapshot_count];
     *s = (struct snapshot){.label = (char)('A' + lab->snapshot_count), .schemes = keep_target(lab)};
     if (!s->schemes || !schemes_totals(lab->session->model, lab->target, 0, &totals)) {
@@ -327,7 +327,7 @@ bool edits_snapshot(struct lab *lab)
     s->bytes_per_token = totals.bytes_per_token;
     s->bits_per_weight = totals.bits_per_weight;
     s->kv_bytes = kv_bytes_per_position(lab->session->model,
-                                        lab->target[kv_index(lab->session->model)].weight);
+                                        lab->target[kv_index(lab->session->model)].format.weight);
     s->decode = s->prefill = s->sqnr_db = metric_absent("not measured yet");
     s->quality.reason = "not evaluated yet: press e";
     summarize(lab, s->summary);

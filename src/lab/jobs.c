@@ -39,14 +39,14 @@ static int next_pending(const struct lab *lab)
 
 static void give_up(struct lab *lab, int tensor, const struct error *error)
 {
-    lab->target[tensor] = lab->set->layer[tensor]->matrix.scheme;
+    lab->target[tensor] = qtensor_scheme(lab->set->layer[tensor]);
     lab_say(lab, true, "%s", error->text);
 }
 
 /* The person may have changed their mind since the work began. */
 static bool still_wanted(const struct lab *lab)
 {
-    return scheme_equal(&lab->requant.out->matrix.scheme, &lab->target[lab->requant.tensor]) &&
+    return qtensor_has_scheme(lab->requant.out, &lab->target[lab->requant.tensor]) &&
            tensor_pending(lab, lab->requant.tensor);
 }
 

@@ -209,7 +209,7 @@ static void keep_alone(struct lab *lab)
     for (int t = 0; t < (int)set->count; t++) {
         struct sensitivity s = sensitivity_of(lab->sensitivity, t);
         if (s.scored > 0)
-            lab->alone[t] = (struct alone){set->layer[t]->matrix.scheme, s};
+            lab->alone[t] = (struct alone){qtensor_scheme(set->layer[t]), s};
     }
 }
 

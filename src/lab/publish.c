@@ -17,7 +17,7 @@ static void fill_alone(const struct lab *lab, int tensor, struct layer_frame *l)
     const struct alone *a = kv ? NULL : &lab->alone[tensor];
     l->sensitivity = metric_absent("not measured: E measures it");
     if (kv || a->figures.scored == 0 ||
-        !scheme_equal(&a->scheme, &lab->set->layer[tensor]->matrix.scheme))
+        !qtensor_has_scheme(lab->set->layer[tensor], &a->scheme))
         return;
     l->sensitivity = metric_value(a->figures.kl);
     l->sensitivity_stderr = a->figures.kl_stderr;
@@ -121,9 +121,9 @@ static void fill_stored_snapshots(struct lab *lab)
         return;
     for (size_t i = 0; i < lab->snapshot_count && q->valid && !q->running; i++) {
         struct snapshot *s = &lab->snapshots[i];
-        bool stored = s->schemes->of[kv_index(lab->session->model)].weight == DTYPE_FP32;
+        bool stored = s->schemes->of[kv_index(lab->session->model)].format.weight == DTYPE_FP32;
         for (size_t t = 0; t < lab->set->count; t++)
-            stored &= s->schemes->of[t].stored;
+            stored &= s->schemes->of[t].format.stored;
         if (!stored || s->quality.valid)
             continue;
         s->quality = *q;

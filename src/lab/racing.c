@@ -46,9 +46,9 @@ static struct weights *set_of(struct lab *lab, const struct snapshot *s)
     struct weights *set = weights_ref(lab->session->stored);
     for (int t = 0; set && t < (int)set->count; t++) {
         const struct scheme *wanted = &s->schemes->of[t];
-        if (wanted->stored)
+        if (wanted->format.stored)
             continue;
-        struct qtensor *p = scheme_equal(&lab->set->layer[t]->matrix.scheme, wanted)
+        struct qtensor *p = qtensor_has_scheme(lab->set->layer[t], wanted)
                                ? qtensor_ref(lab->set->layer[t])
                                : cache_find(&lab->cache, t, wanted);
         struct weights *next = p ? weights_replace(set, p) : NULL;
@@ -56,7 +56,7 @@ static struct weights *set_of(struct lab *lab, const struct snapshot *s)
         weights_unref(set);
         set = next;
     }
-    return weights_take_kv(set, s->schemes->of[kv_index(lab->session->model)].weight);
+    return weights_take_kv(set, s->schemes->of[kv_index(lab->session->model)].format.weight);
 }
 
 static bool add_racer(struct lab *lab, size_t snapshot)

@@ -29,7 +29,7 @@ static bool take_over(struct lab *lab)
     if (!tune_best(lab->tuning.job, &best))
         return false;
     for (size_t i = 0; i < best.set->count; i++)
-        if (!best.set->layer[i]->matrix.scheme.stored)
+        if (!best.set->layer[i]->matrix.format.stored)
             cache_add(&lab->cache, best.set->layer[i]);
     size_t n = schemes_count(lab->session->model);
     struct scheme *schemes = malloc(n * sizeof *schemes);
@@ -102,7 +102,7 @@ static bool open_job(struct lab *lab, struct error *error)
 {
     struct session *s = lab->session;
     struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
-                             .reference = s->reference, .kv = lab->target[kv_index(s->model)].weight,
+                             .reference = s->reference, .kv = lab->target[kv_index(s->model)].format.weight,
                              .budget = lab->tuning.budget, .text = &lab->calibrating.text.text,
                              .search = lab->tuning.searched.ids, .search_count = lab->tuning.searched.count,
                              .verify = judging_plan(lab), .context = s->context};

@@ -240,7 +240,7 @@ static size_t odd_floats(const struct qmatrix *w, size_t r)
 /* In blocks: a factor stands for all their weights. */
 static size_t odd_blocks(const struct qmatrix *w, size_t r)
 {
-    const struct dtype_info *type = &dtypes[w->scheme.weight];
+    const struct dtype_info *type = &dtypes[w->format.weight];
     const uint8_t *block = w->codes + r * w->row_bytes;
     size_t count = 0;
     for (size_t c = 0; c < w->cols; c += type->block, block += type->block_bytes) {
@@ -276,6 +276,6 @@ void model_count(struct model *m)
         const struct qmatrix *w = &m->tensors[i].stored;
         m->parameters += w->rows * w->cols;
         for (size_t r = 0; r < w->rows && small; r++)
-            m->non_finite += odd[dtypes[w->scheme.weight].kind](w, r);
+            m->non_finite += odd[dtypes[w->format.weight].kind](w, r);
     }
 }

@@ -159,7 +159,7 @@ void model_decode_row(const struct model *m, int tensor, size_t row, float *out)
         return;
     }
     const struct weight_generator *maker = &m->resident->maker;
-    const struct dtype_info *type = &dtypes[w->scheme.weight];
+    const struct dtype_info *type = &dtypes[w->format.weight];
     uint8_t codes[MAKER_RUN * sizeof(float)];
     for (size_t c = 0; c < w->cols; c += MAKER_RUN) {
         size_t n = w->cols - c < MAKER_RUN ? w->cols - c : MAKER_RUN;

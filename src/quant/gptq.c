@@ -61,8 +61,8 @@ void gptq_load(struct gptq *g, size_t r, const float *values)
 /* The grids that the rows were given; rows that fill up a panel round to 0. */
 static void read_grids(struct gptq *g)
 {
-    const struct dtype_info *type = &dtypes[g->m->scheme.weight];
-    int lowest = g->m->scheme.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
+    const struct dtype_info *type = &dtypes[g->m->format.weight];
+    int lowest = g->m->format.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
     for (size_t group = 0; group < g->m->groups; group++)
         for (size_t r = 0; r < g->rows; r++) {
             size_t i = group * g->rows + r;

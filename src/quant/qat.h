@@ -14,6 +14,7 @@
 #include "sys/pool.h"
 #include "engine/weights.h"
 #include "kernels/quantize.h"
+#include "scheme.h"
 
 enum { QAT_MOST_PARAMETERS = 200000000 }; /* of a model */
 

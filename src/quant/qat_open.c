@@ -131,7 +131,7 @@ static bool decode_all(struct qat *q, struct error *error)
         const struct qmatrix *now = &q->plan.set->layer[t]->matrix;
         ok = (q->stored[t] = decode(q, &m->tensors[t].stored, true));
         q->net.tensors[t].weights = q->stored[t];
-        if (ok && !now->scheme.stored && !q->plan.learns[t])
+        if (ok && !now->format.stored && !q->plan.learns[t])
             ok = (q->others[t] = decode(q, now, false));
     }
     return ok || error_set(error, "not enough memory for training");
@@ -140,11 +140,9 @@ static bool decode_all(struct qat *q, struct error *error)
 static bool open_learner(struct qat *q, struct learner *l, int tensor, struct error *error)
 {
     const struct qmatrix *stored = &q->plan.model->tensors[tensor].stored;
-    struct scheme scheme = q->plan.schemes[tensor];
     l->tensor = tensor;
     l->count = stored->rows * stored->cols;
-    scheme.methods = (struct methods){0};
-    if (!fake_open(&l->fake, &scheme, q->stored[tensor], stored->rows, stored->cols, error))
+    if (!fake_open(&l->fake, &q->plan.schemes[tensor].format, q->stored[tensor], stored->rows, stored->cols, error))
         return false;
     float **each[] = {&l->w, &l->rounded, &l->gradient, &l->m, &l->v, &l->best};
     bool ok = true;

@@ -49,7 +49,7 @@ bool calibration_text_make_of(struct calibration_text *out, const int32_t *token
 
 bool quantization_pending(const struct quantization_plan *p, int tensor)
 {
-    return !scheme_equal(&p->schemes[tensor], &p->from->layer[tensor]->matrix.scheme);
+    return !qtensor_has_scheme(p->from->layer[tensor], &p->schemes[tensor]);
 }
 
 static bool asks_for_sequence(const struct scheme *s)

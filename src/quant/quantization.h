@@ -12,6 +12,7 @@
 
 #include "sys/pool.h"
 #include "engine/weights.h"
+#include "scheme.h"
 
 /* A text to calibrate on, in windows of `window` tokens that know nothing of each other, each with BOS first
  * where texts begin with it. */

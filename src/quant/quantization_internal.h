@@ -67,7 +67,7 @@ struct quantization {
 /* Whether a scheme learns; whether it calibrates in the walk. */
 static inline bool scheme_learns(const struct scheme *s)
 {
-    return !s->stored && methods_have(&s->methods, METHOD_QAT);
+    return !s->format.stored && methods_have(&s->methods, METHOD_QAT);
 }
 static inline bool scheme_walks(const struct scheme *s)
 {

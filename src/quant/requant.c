@@ -22,8 +22,8 @@ static size_t rows_of(const struct requant *job)
 static bool init_matrix(struct qmatrix *m, const struct qmatrix *stored, const struct scheme *scheme,
                         struct error *error)
 {
-    if (!scheme->stored)
-        return qmatrix_init(m, scheme, stored->rows, stored->cols, error);
+    if (!scheme->format.stored)
+        return qmatrix_init(m, &scheme->format, stored->rows, stored->cols, error);
     *m = *stored;
     m->owned = NULL;
     return true;
@@ -42,7 +42,7 @@ static bool take_calibrated(struct requant *job, const struct calibrated *c, str
         return false;
     if (c->act_scale > 0 && !qmatrix_set_act_scale(m, c->act_scale, c->act_zero, error))
         return false;
-    if (c->learned && m->scheme.granularity == GRANULARITY_TENSOR)
+    if (c->learned && m->format.granularity == GRANULARITY_TENSOR)
         quantize_set_params(m, 0, 0, c->grids[0]);
     job->solving = c->factor != NULL;
     return !c->factor || gptq_open(&job->gptq, m, c->factor, error);
@@ -54,7 +54,7 @@ static const double pass_work[] = {
 
 static bool needs_pass(const struct requant *job, enum requant_pass pass)
 {
-    const struct scheme *s = &job->out->matrix.scheme;
+    const struct qformat *s = &job->out->matrix.format;
     bool whole = !s->stored && s->granularity == GRANULARITY_TENSOR && !job->learned;
     switch (pass) {
     case REQUANT_SCAN:
@@ -78,7 +78,8 @@ static enum requant_pass pass_from(const struct requant *job, enum requant_pass 
 
 static double clip_least_of(const struct scheme *s)
 {
-    return s->stored || dtypes[s->weight].kind != DTYPE_KIND_INTEGER ? 1 : methods_clip_least(&s->methods);
+    bool integers = !s->format.stored && dtypes[s->format.weight].kind == DTYPE_KIND_INTEGER;
+    return integers ? methods_clip_least(&s->methods) : 1;
 }
 
 bool requant_begin_calibrated(struct requant *job, const struct model *model, int tensor,
@@ -101,7 +102,7 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
     job->row_max_col = calloc(rows, sizeof *job->row_max_col);
     job->buffer = calloc((size_t)pool_threads(pool) * 2 * cols, sizeof *job->buffer);
     job->clip_least = clip_least_of(scheme);
-    bool clips = job->clip_least < 1 && scheme->granularity == GRANULARITY_TENSOR;
+    bool clips = job->clip_least < 1 && scheme->format.granularity == GRANULARITY_TENSOR;
     job->row_clip = clips ? malloc(rows * CLIP_TRIALS * sizeof *job->row_clip) : NULL;
     bool ok = job->out && job->row_range && (job->row_clip || !clips) && job->row_w2 && job->row_e2 && job->row_max &&
               job->row_max_col && job->buffer;
@@ -111,6 +112,9 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
         atomic_init(&job->out->refs, 1);
         job->out->tensor = tensor;
         ok = init_matrix(&job->out->matrix, &t->stored, scheme, error);
+    }
+    if (ok && !scheme->format.stored) {
+        ok = qtensor_set_scheme(job->out, scheme) || error_set(error, "%s: not enough memory", t->name);
     }
     ok = ok && (!calibrated || take_calibrated(job, calibrated, error));
     if (ok) {
@@ -193,7 +197,7 @@ static void clip_row(struct requant *job, size_t r, float *row)
 static void choose_grids(struct requant *job, size_t r, const float *row)
 {
     struct qmatrix *m = &job->out->matrix;
-    for (size_t g = 0, c = 0; c < m->cols && m->scheme.granularity != GRANULARITY_TENSOR;
+    for (size_t g = 0, c = 0; c < m->cols && m->format.granularity != GRANULARITY_TENSOR;
          g++, c += m->group) {
         size_t n = m->cols - c < m->group ? m->cols - c : m->group;
         const float *importance = job->importance ? job->importance + c : NULL;
@@ -215,7 +219,7 @@ static void load_row(struct requant *job, size_t r, float *row)
 static void set_grids(struct requant *job, size_t r)
 {
     struct qmatrix *m = &job->out->matrix;
-    bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
+    bool whole = m->format.granularity == GRANULARITY_TENSOR;
     for (size_t g = 0; g < m->groups && !whole; g++)
         quantize_set_params(m, r, g, job->grids[r * m->groups + g]);
 }
@@ -304,7 +308,7 @@ static void clip_rows(void *arg, size_t begin, size_t end, int thread)
 static void pack_rows(void *arg, size_t begin, size_t end, int thread)
 {
     struct requant *job = arg;
-    each_row(job, begin, end, thread, job->out->matrix.scheme.stored ? compare_row : pack_row);
+    each_row(job, begin, end, thread, job->out->matrix.format.stored ? compare_row : pack_row);
 }
 
 static void finish_scan(struct requant *job)

@@ -14,6 +14,7 @@
 
 #include "kernels/quantize.h"
 #include "gptq.h"
+#include "scheme.h"
 
 /* What calibration chose for a tensor; parts that its scheme has no use for are null or 0. All of it must
  * outlive the job. */

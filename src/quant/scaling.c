@@ -93,9 +93,7 @@ bool scaling_open(struct scaling *s, const struct model *model, struct pool *poo
     size_t cols = stats->cols, all = 0, most = 0;
     *s = (struct scaling){.input_group = {model, tensors, count, stats, NULL}, .pool = pool};
     s->method = scaling_of(scheme);
-    s->scheme = *scheme;
-    s->scheme.methods = (struct methods){0};
-    s->scheme.act_range = ACT_DYNAMIC;
+    s->format = scheme->format;
     s->fixed = scheme->methods.value[s->method->alpha] != PARAMETER_SEARCH;
     s->best_loss = INFINITY;
     for (size_t i = 0; i < count; i++) {
@@ -173,7 +171,7 @@ static void pack_panels(void *arg, size_t begin, size_t end, int thread)
 static bool pack_trial(struct trial *t, struct error *error)
 {
     struct value_range all = {0, 0};
-    if (t->s->scheme.granularity == GRANULARITY_TENSOR) {
+    if (t->s->format.granularity == GRANULARITY_TENSOR) {
         t->ranges = calloc(t->stored->rows, sizeof *t->ranges);
         if (!t->ranges)
             return error_set(error, "not enough memory to search an input scale");
@@ -213,7 +211,7 @@ static bool try_tensor(struct scaling *s, size_t i, struct error *error)
     const float *truth = s->truth;
     for (size_t k = 0; k < i; k++)
         truth += outputs(s, k);
-    if (!qmatrix_init(&m, &s->scheme, tried_rows(stored), stored->cols, error))
+    if (!qmatrix_init(&m, &s->format, tried_rows(stored), stored->cols, error))
         return false;
     struct trial t = {s, stored, &m, NULL};
     bool ok = qmatrix_set_input_scale(&m, s->scale, error) && pack_trial(&t, error);

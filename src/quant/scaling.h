@@ -9,6 +9,7 @@
 
 #include "engine/layerwise.h"
 #include "calibration.h"
+#include "scheme.h"
 
 struct scaling_site {
     const struct model *model;
@@ -33,7 +34,7 @@ const struct scaling_method *scaling_of(const struct scheme *scheme);
 struct scaling {
     struct scaling_site input_group;
     const struct scaling_method *method;
-    struct scheme scheme;  /* of the trials: the scheme rounded to nearest */
+    struct qformat format; /* of the trials, which round to nearest */
     struct pool *pool;
     float *scale, *best;   /* cols */
     double best_alpha, best_loss, loss;

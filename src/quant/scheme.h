@@ -7,11 +7,11 @@
 #ifndef QTOP_SCHEME_H
 #define QTOP_SCHEME_H
 
-#include "dtype.h"
-#include "base/error.h"
+#include "kernels/qformat.h"
 #include "method.h"
 
-enum granularity { GRANULARITY_TENSOR, GRANULARITY_CHANNEL, GRANULARITY_GROUP };
+struct qmatrix;
+struct qtensor;
 
 /* How the one calibrated scale of static activations is chosen; none: a scale for every token. */
 enum act_range {
@@ -23,18 +23,12 @@ enum act_range {
     ACT_RANGES
 };
 
-enum { SCHEME_MIN_GROUP = 16, SCHEME_DEFAULT_GROUP = 128, SCHEME_TEXT = 192 };
+enum { SCHEME_TEXT = 192 };
 
 struct scheme {
-    bool stored;      /* as the file holds it; the other fields then describe that form */
-    enum dtype weight;
-    enum dtype act;   /* what activations become; DTYPE_FP32 leaves them untouched */
-    bool act_asym;    /* quantized activations have a zero point (integers only) */
+    struct qformat format;    /* what a kernel knows of it */
     enum act_range act_range; /* of int8 and fp8 activations */
-    enum granularity granularity;
-    uint32_t group;   /* columns a group, with GRANULARITY_GROUP only; else 0 */
-    bool asym;        /* integers only */
-    struct methods methods;
+    struct methods methods;   /* how scales and codes are chosen */
 };
 
 /* Parses text. On failure *out is untouched and the error names the position (from 1), what stands
@@ -57,6 +51,15 @@ struct scheme scheme_default(enum dtype weight);
 bool scheme_check(const struct scheme *scheme, struct error *error);
 
 bool scheme_equal(const struct scheme *a, const struct scheme *b);
+
+/* The scheme of a model's stored matrix; that which a matrix of a set was made with. */
+struct scheme scheme_stored(const struct qmatrix *stored);
+struct scheme qtensor_scheme(const struct qtensor *p);
+bool qtensor_has_scheme(const struct qtensor *p, const struct scheme *scheme);
+char *qtensor_print_scheme(const struct qtensor *p, char buffer[SCHEME_TEXT]);
+
+/* Has a matrix that is being made remember its scheme. False when memory is short. */
+bool qtensor_set_scheme(struct qtensor *p, const struct scheme *scheme);
 
 /* Whether packing a matrix needs activations of calibration. */
 bool scheme_calibrates(const struct scheme *scheme);
