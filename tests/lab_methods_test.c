@@ -1,10 +1,10 @@
 /* Methods that look at activations, in the lab: chosen, made in the background, undone, given up. */
 #include "labwork.h"
 
-static bool made_by(const struct qtensor *p, enum method method)
+static bool made_by(const struct qtensor *p, enum method_phase phase)
 {
     struct scheme s = qtensor_scheme(p);
-    return methods_have(&s.methods, method);
+    return scheme_method(&s, phase);
 }
 
 static const struct qtensor *packed_of(const struct frame *f, const char *name)
@@ -88,14 +88,17 @@ static void test_cycle(void **state)
         if (methods == 0 || steps > 20)
             break;
     }
-    assert_true(steps >= METHOD_COUNT && steps < 20);
-    assert_int_equal(seen, (1u << METHOD_COUNT) - 1);
+    size_t methods = 0;
+    while (method_table[methods])
+        methods++;
+    assert_true(steps >= methods && steps < 20);
+    assert_int_equal(seen, (1u << methods) - 1);
     next.direction = -1;
     struct frame *f = ask(lab, next);
-    assert_true(methods_have(&f->layers[t].wanted.methods, METHOD_QAT));
+    assert_true(scheme_trains(&f->layers[t].wanted));
     frame_unref(f);
     f = ask(lab, next); /* before it has begun to learn */
-    assert_true(methods_have(&f->layers[t].wanted.methods, METHOD_LLMINT8));
+    assert_true(scheme_splits_columns(&f->layers[t].wanted));
     frame_unref(f);
     frame_unref(settled(lab));
     frame_unref(set(lab, "blk.2.attn_k", "fp16"));
@@ -122,7 +125,7 @@ static void test_another_mind(void **state)
     set_all(lab, "int4:g32:gptq");
     frame_unref(set(lab, "blk.1.ffn_down", "int8"));
     f = settled(lab);
-    assert_true(made_by(packed_of(f, "blk.2.ffn_up"), METHOD_GPTQ));
+    assert_true(made_by(packed_of(f, "blk.2.ffn_up"), PHASE_CODES));
     frame_unref(f);
     set_all(lab, "int4:g16:gptq");
     lab_stop(lab); /* while it runs */
@@ -174,7 +177,7 @@ static void test_learning_is_stopped(void **state)
     assert_true(f->learning->figures.step < 100000);
     check_curve(f->learning);
     for (size_t i = 0; i < 2; i++)
-        assert_true(made_by(f->set->layer[all[i]], METHOD_QAT));
+        assert_true(made_by(f->set->layer[all[i]], PHASE_TRAINING));
     check_error(packed_of(f, "blk.0.attn_q"));
     frame_unref(f);
     f = ask(lab, (struct command){.kind = COMMAND_UNDO});
@@ -235,7 +238,7 @@ static void test_cache_changes_meanwhile(void **state)
     ask_only(lab, set_command(&kv, 1, "int8"));
     struct frame *f = settled(lab);
     assert_int_equal(f->set->kv, DTYPE_INT8);
-    assert_true(made_by(packed_of(f, "blk.2.ffn_up"), METHOD_GPTQ));
+    assert_true(made_by(packed_of(f, "blk.2.ffn_up"), PHASE_CODES));
     frame_unref(f);
     lab_stop(lab);
 }

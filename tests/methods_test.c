@@ -307,13 +307,14 @@ static struct qtensor *pack_layer(const struct layer *l, const struct scheme *s,
     struct factor f = {0};
     struct calibrated c = {.input_scale = scale};
     struct requant job;
-    if (methods_have(&s->methods, METHOD_GPTQ)) {
+    const struct method *gptq = scheme_method(s, PHASE_CODES);
+    if (gptq) {
+        struct hessian_use use = gptq->hessian(methods_values_of(&s->methods, gptq));
         assert_true(hessian_open(&h, l->cols, &error));
         for (size_t t = 0; t < l->tokens; t += HESSIAN_CHUNK)
             hessian_add(&h, pool, l->x + t * l->cols, l->cols,
                         l->tokens - t < HESSIAN_CHUNK ? l->tokens - t : HESSIAN_CHUNK);
-        assert_true(factor_open(&f, &h, scale, (double)s->methods.value[PARAMETER_DAMP],
-                                s->methods.value[PARAMETER_ACT_ORDER] != 0, &error));
+        assert_true(factor_open(&f, &h, scale, use.damp, use.by_activation, &error));
         while (!factor_step(&f, pool))
             continue;
         assert_false(f.l.failed);
@@ -394,7 +395,7 @@ static void test_gptq_is_never_worse_than_rounding(void **state)
         struct scheme s = parsed(schemes[n % 6]), nearest_on_same = s;
         for (size_t i = 0; i < l.tokens * cols && n % 3 == 1; i++) /* nothing alike, some dead */
             l.x[i] = i % cols % 5 ? (float)random_normal(&seed) : 0;
-        methods_remove(&nearest_on_same.methods, METHOD_GPTQ);
+        methods_remove(&nearest_on_same.methods, scheme_method(&s, PHASE_CODES));
         struct qtensor *p = pack_layer(&l, &s, NULL), *rtn = pack_layer(&l, &nearest_on_same, NULL);
         for (size_t r = 0; r < rows; r++) {
             double error = output_error(&l, &p->matrix, r, r + 1);
@@ -474,7 +475,7 @@ static void test_clip_of_a_tensor(void **state)
         for (size_t i = 0; i < l.rows * l.cols; i++)
             l.w[i] = (float)(random_normal(&seed) * exp(random_normal(&seed)));
         struct scheme s = parsed(schemes[n % 3]), plain = s;
-        double least = (double)s.methods.value[PARAMETER_CLIP_LEAST], best = INFINITY;
+        double least = methods_range_min(&s.methods), best = INFINITY;
         plain.methods = (struct methods){0};
         struct qtensor *p = pack_layer(&l, &s, NULL), *rtn = pack_nearest(&l, plain);
         struct value_range whole = {0, 0};

@@ -451,6 +451,40 @@ static const struct {
     {"int8:g16", SIZE_MAX / 2 + 2, 32}, /* twice as many scales wrap to a small number */
 };
 
+static float random_value(const struct parameter *p, uint64_t *seed)
+{
+    double max = isinf(p->max) ? 100 : (double)p->max;
+    double value = (double)p->min + random_uniform(seed) * (max - (double)p->min);
+    if (random_below(seed, 3) == 0)
+        return p->default_value;
+    return (float)(p->whole ? floor(value + 0.5) : value);
+}
+
+static struct methods random_methods(uint64_t *seed)
+{
+    struct methods m = {0};
+    for (size_t i = 0; method_table[i]; i++) {
+        const struct method *method = method_table[i];
+        if (random_below(seed, 2))
+            methods_add(&m, method);
+        for (size_t p = 0; p < method->parameter_count; p++) {
+            float value = random_value(&method->parameters[p], seed);
+            methods_values(&m, method)[p] = value;
+            assert_true(parameter_allows(&method->parameters[p], value));
+        }
+    }
+    return m;
+}
+
+static bool allows(const char *method, const char *parameter, float value)
+{
+    const struct method *m = method_find(method, strlen(method));
+    size_t p = 0;
+    while (strcmp(m->parameters[p].name, parameter) != 0)
+        p++;
+    return parameter_allows(&m->parameters[p], value);
+}
+
 /* Any selection of methods, with parameters as they come: what composes prints and parses back. */
 static void test_methods_round_trip(void **state)
 {
@@ -460,23 +494,13 @@ static void test_methods_round_trip(void **state)
     size_t seen = 0;
     for (int n = 0; n < 20000; n++) {
         struct scheme s = parsed(fields[random_below(&seed, sizeof fields / sizeof *fields)]);
-        s.methods.set = (unsigned)random_below(&seed, 1u << METHOD_COUNT);
-        for (int p = 0; p < PARAMETER_COUNT; p++) {
-            const struct parameter_form *form = &parameter_forms[p];
-            double most = isinf(form->most) ? 100 : (double)form->most;
-            double value = (double)form->least + random_uniform(&seed) * (most - (double)form->least);
-            s.methods.value[p] = (float)(form->whole ? floor(value + 0.5) : value);
-            if (random_below(&seed, 3) == 0)
-                s.methods.value[p] = form->usual;
-            assert_true(parameter_allows((enum parameter)p, s.methods.value[p]));
-        }
+        s.methods = random_methods(&seed);
         check_round_trip(&s, NULL);
         seen += scheme_check(&s, NULL);
     }
     assert_true(seen > 1000);
-    assert_false(parameter_allows(PARAMETER_DAMP, NAN) || parameter_allows(PARAMETER_DAMP, -1) ||
-                 parameter_allows(PARAMETER_SMOOTH_ALPHA, 1.01f) ||
-                 parameter_allows(PARAMETER_ACT_ORDER, 0.5f));
+    assert_false(allows("gptq", "damp", NAN) || allows("gptq", "damp", -1) || allows("smoothquant", "alpha", 1.01f) ||
+                 allows("gptq", "actorder", 0.5f));
 }
 
 /* The longest spelling fits. */

@@ -276,7 +276,7 @@ static void test_for_gguf(void **state)
             continue;
         assert_true(session.model->tensors[i].stored.cols % 32 == 0);
         assert_true(s->format.granularity == GRANULARITY_GROUP && s->format.group == 32);
-        assert_false(methods_have(&s->methods, METHOD_AWQ));
+        assert_false(scheme_scales_inputs(s));
         assert_true(s->format.weight == DTYPE_INT4 || !s->format.asym);
     }
     tune_close(job);

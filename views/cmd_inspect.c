@@ -91,13 +91,12 @@ static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_st
 static void add_found(json_t *j, const struct qtensor *p)
 {
     struct scheme s = qtensor_scheme(p);
-    const struct methods *methods = &s.methods;
     const struct calibration_info *f = &p->calibration;
-    bool gptq = !p->matrix.format.stored && methods_have(methods, METHOD_GPTQ);
-    bool split = !p->matrix.format.stored && methods_have(methods, METHOD_LLMINT8);
-    json_add(j, "alpha", f->alpha, p->matrix.input_transform && p->matrix.input_transform->scale ? NULL : "no input scale");
-    json_add(j, "damp", f->damp, gptq && f->damp > 0 ? NULL : "no factor of a Hessian");
-    json_add(j, "rounded_rows", (double)f->rounded, gptq ? NULL : "no GPTQ");
+    const struct input_transform *in = p->matrix.input_transform;
+    bool solved = scheme_method(&s, PHASE_CODES), split = scheme_splits_columns(&s);
+    json_add(j, "alpha", f->alpha, in && in->scale ? NULL : "no input scale");
+    json_add(j, "damp", f->damp, solved && f->damp > 0 ? NULL : "no factor of a Hessian");
+    json_add(j, "rounded_rows", (double)f->rounded, solved ? NULL : "no GPTQ");
     json_add(j, "outlier_columns", (double)f->outliers, split ? NULL : "no LLM.int8()");
 }
 

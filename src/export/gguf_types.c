@@ -141,7 +141,7 @@ static struct scheme nearest(const struct scheme *s)
     n.format.asym = s->format.asym && n.format.weight == DTYPE_INT4;
     n.format.granularity = GRANULARITY_GROUP;
     n.format.group = GGUF_BLOCK;
-    if (methods_have(&s->methods, METHOD_LLMINT8) || s->format.stored)
+    if (methods_of_phase(&s->methods, PHASE_SPLIT) || s->format.stored)
         n.methods = (struct methods){0};
     if (s->format.stored || !scheme_check(&n, NULL)) {
         n.format.act = DTYPE_FP32;

@@ -6,7 +6,7 @@
 
 static bool awaits(const struct lab *lab, int tensor)
 {
-    return tensor_pending(lab, tensor) && scheme_calibrates(&lab->target[tensor]);
+    return tensor_pending(lab, tensor) && scheme_needs_calibration(&lab->target[tensor]);
 }
 
 static bool any_awaits(const struct lab *lab)

@@ -42,7 +42,7 @@ static size_t compared_choices(const struct lab *lab, struct scheme *choices)
     size_t n = scheme_choices(lab->session->model, lab->compared_tensor, &lab->target[lab->compared_tensor],
                               CHANGE_METHOD, choices, COMPARED_SCHEMES), kept = 0;
     for (size_t i = 0; i < n; i++)
-        if (!methods_have(&choices[i].methods, METHOD_QAT))
+        if (!scheme_trains(&choices[i]))
             choices[kept++] = choices[i];
     return kept;
 }

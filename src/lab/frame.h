@@ -113,7 +113,7 @@ struct learning_point {
 struct learning_frame {
     atomic_int refs;
     bool running;
-    struct qat_figures figures;
+    struct training_figures figures;
     size_t count;
     struct learning_point of[LEARNING_POINTS];
 };

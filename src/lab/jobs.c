@@ -23,7 +23,7 @@ void jobs_show(struct lab *lab, const char *name, double fraction)
 /* Whether a tensor waits for a scheme that needs no calibration. */
 static bool is_plain(const struct lab *lab, int tensor)
 {
-    return tensor_pending(lab, tensor) && !scheme_calibrates(&lab->target[tensor]);
+    return tensor_pending(lab, tensor) && !scheme_needs_calibration(&lab->target[tensor]);
 }
 
 /* The selected tensor first: that is where the person looks. */

@@ -20,7 +20,7 @@ static bool same(double a, double b)
     return a == b || (isnan(a) && isnan(b));
 }
 
-static void add(struct learning_frame *f, const struct qat_figures *now)
+static void add(struct learning_frame *f, const struct training_figures *now)
 {
     bool begins = f->count == 0, judged = begins ? !isnan(now->kl_last) : !same(now->kl_last, f->figures.kl_last);
     if (begins || now->step > f->of[f->count - 1].step) {
@@ -51,7 +51,7 @@ static struct learning_frame *next_frame(struct lab *lab, bool begins)
 
 void learning_note(struct lab *lab, const struct quantization *job)
 {
-    struct qat_figures now;
+    struct training_figures now;
     if (!quantization_figures(job, &now))
         return;
     bool begins = !lab->learning || !lab->learning->running;
@@ -74,7 +74,7 @@ static bool waits_to_learn(const struct lab *lab)
 {
     bool any = false;
     for (int t = 0; t < (int)lab->session->model->tensor_count; t++)
-        any |= tensor_pending(lab, t) && methods_have(&lab->target[t].methods, METHOD_QAT);
+        any |= tensor_pending(lab, t) && scheme_trains(&lab->target[t]);
     return any;
 }
 

@@ -83,28 +83,19 @@ static void granularity_choices(struct list *l, const struct tensor *t, const st
 /* A method that the scheme has keeps its parameters. */
 static void method_choices(struct list *l, const struct model *m, int tensor, const struct scheme *from)
 {
-#define BIT(METHOD) (1u << METHOD_##METHOD)
-    static const unsigned order[] = {0,
-                                     BIT(CLIP),
-                                     BIT(GPTQ),
-                                     BIT(AWQ),
-                                     BIT(AWQ) | BIT(GPTQ),
-                                     BIT(SMOOTHQUANT),
-                                     BIT(SMOOTHQUANT) | BIT(GPTQ),
-                                     BIT(LLMINT8),
-                                     BIT(QAT)};
-    for (size_t i = 0; i < COUNT(order); i++) {
+    struct methods offered[CHOICES];
+    size_t n = methods_offered(offered, CHOICES);
+    for (size_t i = 0; i < n; i++) {
         struct scheme s = *from;
-        for (int method = 0; method < METHOD_COUNT; method++)
-            if (!(order[i] >> method & 1))
-                methods_remove(&s.methods, (enum method)method);
-            else if (!methods_have(&s.methods, (enum method)method))
-                methods_add(&s.methods, (enum method)method);
+        for (size_t k = 0; method_table[k]; k++)
+            if (methods_have(&offered[i], method_table[k]))
+                methods_add(&s.methods, method_table[k]);
+            else
+                methods_remove(&s.methods, method_table[k]);
         struct scheme fits = scheme_for_tensor(m, tensor, s);
         if (scheme_equal(&fits, &s))
             add(l, s);
     }
-#undef BIT
 }
 
 static const char *const kv_reasons[] = {

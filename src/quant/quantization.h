@@ -70,8 +70,8 @@ double quantization_fraction(const struct quantization *job);
 const char *quantization_work(const struct quantization *job);
 
 /* How far what learns has come; false while nothing does. */
-struct qat_figures;
-bool quantization_figures(const struct quantization *job, struct qat_figures *out);
+struct training_figures;
+bool quantization_figures(const struct quantization *job, struct training_figures *out);
 
 /* Ends the learning at its next step, with the best so far. */
 void quantization_stop_learning(struct quantization *job);

@@ -130,7 +130,7 @@ struct scheme scheme_for_tensor(const struct model *m, int tensor, struct scheme
         s.format.act = DTYPE_FP32;
         s.format.act_asym = false;
         s.act_range = ACT_DYNAMIC;
-        s.methods.set &= 1u << METHOD_CLIP; /* the others need activations */
+        methods_remove_calibrated(&s.methods);
     }
     return s;
 }

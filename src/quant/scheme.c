@@ -125,27 +125,35 @@ static bool parse_symmetry(const struct parser *p, struct field f, struct scheme
 
 /* The fields after the datatypes, in the order that the grammar fixes. */
 static const struct {
-    const char *expected; /* what may still stand here or later */
+    const char *expected; /* what may still stand here or later, before methods */
     bool (*parse)(const struct parser *, struct field, struct scheme *, bool *is);
 } tail[] = {
-    {"tensor, channel, gN, sym, asym, " METHODS_EXPECTED, parse_granularity},
-    {"sym, asym, " METHODS_EXPECTED, parse_symmetry},
-    {METHODS_EXPECTED, parse_methods},
+    {"tensor, channel, gN, sym, asym, ", parse_granularity},
+    {"sym, asym, ", parse_symmetry},
+    {"", parse_methods},
 };
 enum { TAIL = sizeof tail / sizeof *tail };
+
+static bool refuse_field(const struct parser *p, struct field f, size_t next)
+{
+    char methods[EXPECTED_TEXT], expected[EXPECTED_TEXT] = "nothing more";
+    if (next < TAIL)
+        snprintf(expected, sizeof expected, "%s%s", tail[next].expected, methods_expected(methods, 240));
+    return refuse(p, f, f.n ? "unknown or misplaced field" : "empty field", expected);
+}
 
 static bool parse_tail(const struct parser *p, const char *rest, struct scheme *s)
 {
     size_t next = 0;
     while (*rest == ':') {
         struct field f = field_at(rest + 1);
-        const char *expected = next < TAIL ? tail[next].expected : "nothing more";
+        size_t here = next;
         bool is = false;
         for (; next < TAIL && !is; next++)
             if (!tail[next].parse(p, f, s, &is))
                 return false;
         if (!is)
-            return refuse(p, f, f.n ? "unknown or misplaced field" : "empty field", expected);
+            return refuse_field(p, f, here);
         rest = f.at + f.n;
     }
     return true;
@@ -203,12 +211,12 @@ char *scheme_print(const struct scheme *s, char buffer[SCHEME_TEXT])
 {
     if (s->format.stored)
         return memcpy(buffer, "stored", sizeof "stored");
-    struct scheme usual = scheme_default(s->format.weight);
+    struct qformat defaults = qformat_default(s->format.weight);
     char part[SCHEME_TEXT];
     int n = snprintf(buffer, SCHEME_TEXT, "%s", dtypes[s->format.weight].name);
     if (s->format.act != DTYPE_FP32)
         n += snprintf(buffer + n, SCHEME_TEXT - (size_t)n, "/%s", scheme_print_act(s, part));
-    if (s->format.granularity != usual.format.granularity || s->format.group != usual.format.group)
+    if (s->format.granularity != defaults.granularity || s->format.group != defaults.group)
         n += snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":%s", scheme_print_granularity(s, part));
     if (s->format.asym)
         n += snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":asym");
@@ -220,47 +228,54 @@ char *scheme_print(const struct scheme *s, char buffer[SCHEME_TEXT])
 
 /* ---- questions ----------------------------------------------------------------------------- */
 
-/* What a method needs of the datatypes. */
-static const struct {
-    bool integers; /* weights with steps of equal size */
-    bool w8a8;     /* int8 weights with int8 activations, one dynamic scale a row and a token */
-    bool scaled;   /* weights with scales, activations with a dynamic one */
-} needs[METHOD_COUNT] = {
-    [METHOD_CLIP] = {.integers = true},
-    [METHOD_GPTQ] = {.integers = true},
-    [METHOD_LLMINT8] = {.w8a8 = true},
-    [METHOD_QAT] = {.scaled = true},
-};
-
-static bool check_method(const struct scheme *s, enum method method, struct error *error)
+static bool check_parameters(const struct method *method, const float *values, struct error *error)
 {
-    const char *name = method_forms[method].name;
-    for (int p = 0; p < PARAMETER_COUNT; p++)
-        if (parameter_forms[p].method == method && !parameter_allows((enum parameter)p, s->methods.value[p]))
-            return error_set(error, "%s: %s is %g; expected %g to %g", name, parameter_forms[p].name,
-                             (double)s->methods.value[p], (double)parameter_forms[p].least,
-                             (double)parameter_forms[p].most);
-    if (needs[method].integers && dtypes[s->format.weight].kind != DTYPE_KIND_INTEGER)
-        return error_set(error, "%s is for int8 and int4 weights, not %s", name, dtypes[s->format.weight].name);
-    if (needs[method].w8a8 && (s->format.weight != DTYPE_INT8 || s->format.act != DTYPE_INT8 || s->act_range ||
-                               s->format.granularity != GRANULARITY_CHANNEL))
-        return error_set(error, "%s is for int8 weights a channel with int8 activations a token "
-                                "(w8a8:llmint8)", name);
-    if (needs[method].scaled && dtypes[s->format.weight].kind == DTYPE_KIND_FLOAT)
-        return error_set(error, "%s is for int8, int4 and fp8 weights, not %s", name, dtypes[s->format.weight].name);
-    if (needs[method].scaled && s->act_range)
-        return error_set(error, "%s learns with activations scaled a token; expected %s, not a static one", name,
-                         dtypes[s->format.act].name);
+    for (size_t i = 0; i < method->parameter_count; i++) {
+        const struct parameter *p = &method->parameters[i];
+        if (!parameter_allows(p, values[i]))
+            return error_set(error, "%s: %s is %g; expected %g to %g", method->name, p->name, (double)values[i],
+                             (double)p->min, (double)p->max);
+    }
     return true;
+}
+
+/* What a method needs of the datatypes. */
+static bool check_weights(const struct scheme *s, const struct method *method, struct error *error)
+{
+    const struct qformat *f = &s->format;
+    const char *type = dtypes[f->weight].name;
+    bool w8a8 = f->weight == DTYPE_INT8 && f->act == DTYPE_INT8 && !s->act_range &&
+                f->granularity == GRANULARITY_CHANNEL;
+    switch (method->needs.weights) {
+    case WEIGHTS_INTEGER:
+        return dtypes[f->weight].kind == DTYPE_KIND_INTEGER ||
+               error_set(error, "%s is for int8 and int4 weights, not %s", method->name, type);
+    case WEIGHTS_SCALED:
+        return dtypes[f->weight].kind != DTYPE_KIND_FLOAT ||
+               error_set(error, "%s is for int8, int4 and fp8 weights, not %s", method->name, type);
+    case WEIGHTS_W8A8:
+        return w8a8 || error_set(error, "%s is for int8 weights a channel with int8 activations a token (w8a8:%s)",
+                                 method->name, method->name);
+    case WEIGHTS_ANY:
+        break;
+    }
+    return true;
+}
+
+static bool check_method(const struct scheme *s, const struct method *method, struct error *error)
+{
+    const float *values = methods_values_of(&s->methods, method);
+    return check_parameters(method, values, error) && check_weights(s, method, error) &&
+           (!method->check || method->check(s, values, error));
 }
 
 static bool check_methods(const struct scheme *s, struct error *error)
 {
-    enum method a, b;
+    const struct method *a, *b;
     if (methods_clash(&s->methods, &a, &b))
-        return error_set(error, "%s and %s do not compose", method_forms[a].name, method_forms[b].name);
-    for (int m = 0; m < METHOD_COUNT; m++)
-        if (methods_have(&s->methods, (enum method)m) && !check_method(s, (enum method)m, error))
+        return error_set(error, "%s and %s do not compose", a->name, b->name);
+    for (size_t i = 0; method_table[i]; i++)
+        if (methods_have(&s->methods, method_table[i]) && !check_method(s, method_table[i], error))
             return false;
     return true;
 }
@@ -315,16 +330,35 @@ bool qtensor_set_scheme(struct qtensor *p, const struct scheme *scheme)
     return copy;
 }
 
-bool scheme_calibrates(const struct scheme *s)
+const struct method *scheme_method(const struct scheme *s, enum method_phase phase)
 {
-    return !s->format.stored && (s->act_range || (s->methods.set & ~(1u << METHOD_CLIP)));
+    return s->format.stored ? NULL : methods_of_phase(&s->methods, phase);
+}
+
+bool scheme_needs_calibration(const struct scheme *s)
+{
+    return !s->format.stored && (s->act_range || methods_need_activations(&s->methods));
+}
+
+bool scheme_trains(const struct scheme *s)
+{
+    return scheme_method(s, PHASE_TRAINING);
+}
+
+bool scheme_splits_columns(const struct scheme *s)
+{
+    return scheme_method(s, PHASE_SPLIT);
+}
+
+bool scheme_scales_inputs(const struct scheme *s)
+{
+    return scheme_method(s, PHASE_INPUT_SCALE);
 }
 
 /* What calibration adds to a matrix. */
 static size_t calibrated_bytes(const struct scheme *s, size_t cols)
 {
-    bool scaled = methods_have(&s->methods, METHOD_AWQ) || methods_have(&s->methods, METHOD_SMOOTHQUANT);
-    return (scaled ? cols * sizeof(float) : 0) + (s->act_range ? sizeof(float) + s->format.act_asym : 0);
+    return (scheme_scales_inputs(s) ? cols * sizeof(float) : 0) + (s->act_range ? sizeof(float) + s->format.act_asym : 0);
 }
 
 bool scheme_bytes(const struct scheme *s, size_t rows, size_t cols, size_t *bytes)

@@ -61,8 +61,15 @@ char *qtensor_print_scheme(const struct qtensor *p, char buffer[SCHEME_TEXT]);
 /* Has a matrix that is being made remember its scheme. False when memory is short. */
 bool qtensor_set_scheme(struct qtensor *p, const struct scheme *scheme);
 
-/* Whether packing a matrix needs activations of calibration. */
-bool scheme_calibrates(const struct scheme *scheme);
+/* The method of a phase that it has, or null. */
+const struct method *scheme_method(const struct scheme *scheme, enum method_phase phase);
+
+/* Whether packing a matrix needs activations of calibration; whether its weights are trained, some of its columns stay
+ * in fp16, its activations are divided by an input scale. */
+bool scheme_needs_calibration(const struct scheme *scheme);
+bool scheme_trains(const struct scheme *scheme);
+bool scheme_splits_columns(const struct scheme *scheme);
+bool scheme_scales_inputs(const struct scheme *scheme);
 
 /* Bytes that a rows x cols matrix of this scheme occupies: codes, scales, zero points, an input scale and
  * a static activation scale; outlier columns, which only calibration can tell, are not in it. False when

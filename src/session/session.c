@@ -271,7 +271,7 @@ bool session_learning_text(struct session *s, size_t tokens, struct error *error
 /* What is being done, with the figures of what learns. */
 static const char *work_of(const struct quantization *q, char out[120])
 {
-    struct qat_figures f;
+    struct training_figures f;
     if (!quantization_figures(q, &f) || f.step == 0)
         return quantization_work(q);
     snprintf(out, 120, "learning: %zu/%zu, loss %.4f, rate %.0e, gradient %.2g, KL %.4f", f.step, f.steps, f.loss,
