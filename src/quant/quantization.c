@@ -1,56 +1,9 @@
 #include "base/clock.h"
 #include "quantization_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-void quantization_say(struct quantization *q, int tensor, const char *text)
-{
-    char(*notes)[NOTE] = realloc(q->notes, (q->note_count + 1) * sizeof *notes);
-    if (!notes)
-        return;
-    q->notes = notes;
-    snprintf(q->notes[q->note_count++], NOTE, "%s: %.150s", q->plan.model->tensors[tensor].name, text);
-}
-
-const char *quantization_note(const struct quantization *q, size_t i)
-{
-    return i < q->note_count ? q->notes[i] : NULL;
-}
-
-/* ---- the text -------------------------------------------------------------------------------- */
-
-bool calibration_text_make(struct calibration_text *out, const int32_t *tokens, size_t count, int32_t bos,
-                           size_t context, struct error *error)
-{
-    return calibration_text_make_of(out, tokens, count, CALIBRATION_MOST, bos, context, error);
-}
-
-bool calibration_text_make_of(struct calibration_text *out, const int32_t *tokens, size_t count, size_t most,
-                              int32_t bos, size_t context, struct error *error)
-{
-    *out = (struct calibration_text){.window = context < CALIBRATION_WINDOW ? context : CALIBRATION_WINDOW};
-    if (count < CALIBRATION_LEAST)
-        return error_set(error, "the calibration text has %zu tokens; expected at least %d", count,
-                         CALIBRATION_LEAST);
-    most = count < most ? count : most;
-    out->tokens = malloc(2 * (most + 1) * sizeof *out->tokens);
-    if (!out->tokens)
-        return error_set(error, "not enough memory for a calibration text");
-    for (size_t i = 0; i < most; i++) {
-        if (bos >= 0 && out->window > 1 && out->count % out->window == 0)
-            out->tokens[out->count++] = bos;
-        out->tokens[out->count++] = tokens[i];
-    }
-    return true;
-}
-
 /* ---- what is to be done ---------------------------------------------------------------------- */
-
-bool quantization_pending(const struct quantization_plan *p, int tensor)
-{
-    return !qtensor_has_scheme(p->from->layer[tensor], &p->schemes[tensor]);
-}
 
 static bool asks_for_sequence(const struct scheme *s)
 {
@@ -122,33 +75,6 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
 }
 
 /* ---- one tensor ------------------------------------------------------------------------------ */
-
-/* The set with p in its place; takes over p. */
-static bool put(struct quantization *q, struct qtensor *p, struct error *error)
-{
-    struct weights *next = weights_replace(q->set, p);
-    q->weights_done += p->matrix.rows * p->matrix.cols;
-    q->pending[p->tensor] = false;
-    qtensor_unref(p);
-    if (!next)
-        return error_set(error, "not enough memory");
-    weights_unref(q->set);
-    q->set = next;
-    return true;
-}
-
-/* A slice of packing; *done when the matrix is in the set. */
-bool quantization_pack(struct quantization *q, double seconds, bool *done, struct error *error)
-{
-    *done = requant_step(&q->job, q->plan.pool, seconds);
-    if (!*done)
-        return true;
-    q->job.out->calibration.rounded = requant_rounded(&q->job);
-    struct qtensor *p = requant_take(&q->job);
-    requant_end(&q->job);
-    q->packing = false;
-    return put(q, p, error);
-}
 
 /* The next tensor from q->next on that is pending without calibration, or the end. */
 static bool plain_step(struct quantization *q, double seconds, struct error *error)
