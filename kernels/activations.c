@@ -14,7 +14,7 @@ static size_t max_words(size_t cols)
 
 size_t activations_scratch(size_t cols, size_t tokens)
 {
-    size_t groups = cols / SCHEME_MIN_GROUP + 1, slots = tokens + tokens / 4 + MR_MAX;
+    size_t groups = cols / GROUP_MIN + 1, slots = tokens + tokens / 4 + MR_MAX;
     return 2 * padded_bytes(cols * tokens * sizeof(float)) + padded_bytes(cols * tokens) +
            2 * padded_bytes(tokens * sizeof(float)) +
            padded_bytes(tokens * groups * sizeof(int32_t)) +
@@ -30,12 +30,12 @@ size_t activations_tiles(const struct activations *x)
 /* Packed words of one token: see enum pack. */
 static size_t packed_words(const struct qmatrix *m, enum pack pack)
 {
-    size_t columns = m->packed ? m->lines * line_columns(m->scheme.weight) : m->cols;
+    size_t columns = m->packed ? m->lines * line_columns(m->format.weight) : m->cols;
     switch (pack) {
     case PACK_F32:
         return columns;
     case PACK_F32X64:
-        columns = nibble_interleave(m->scheme.weight) * SLICE_COLUMNS;
+        columns = nibble_interleave(m->format.weight) * SLICE_COLUMNS;
         return (m->cols + columns - 1) / columns * columns / SLICE_COLUMNS * SLICE_WORDS;
     case PACK_BF16X2:
     case PACK_I16X2:
@@ -51,9 +51,9 @@ static size_t packed_words(const struct qmatrix *m, enum pack pack)
 /* Whether the values or codes already have the packed layout: one token, whole lines, columns in order. */
 static bool needs_no_packing(const struct qmatrix *m, const struct activations *x)
 {
-    size_t columns = m->packed ? m->lines * line_columns(m->scheme.weight) : m->cols;
-    bool in_order = (x->pack == PACK_F32 && m->scheme.weight != DTYPE_INT4) ||
-                    (x->pack == PACK_I8X4 && m->scheme.weight == DTYPE_INT8);
+    size_t columns = m->packed ? m->lines * line_columns(m->format.weight) : m->cols;
+    bool in_order = (x->pack == PACK_F32 && m->format.weight != DTYPE_INT4) ||
+                    (x->pack == PACK_I8X4 && m->format.weight == DTYPE_INT8);
     return x->tokens == 1 && !x->append_ones && columns == m->cols && in_order;
 }
 
@@ -62,9 +62,9 @@ void activations_begin(const struct isa *isa, const struct qmatrix *m, const flo
 {
     uint8_t *p = scratch;
     *out = (struct activations){.tokens = tokens, .cols = m->cols, .values = x, .input = x};
-    out->integers = dtypes[m->scheme.act].kind == DTYPE_KIND_INTEGER;
+    out->integers = dtypes[m->format.act].kind == DTYPE_KIND_INTEGER;
     out->pack = isa->pack(m, tokens);
-    out->append_ones = out->pack != PACK_NONE && m->scheme.act_asym;
+    out->append_ones = out->pack != PACK_NONE && m->format.act_asym;
     out->tile_tokens = isa->mr - out->append_ones;
     out->factors = isa->int4_factors;
     out->words = packed_words(m, out->pack);
@@ -72,13 +72,13 @@ void activations_begin(const struct isa *isa, const struct qmatrix *m, const flo
         out->transformed = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
         out->values = out->transformed;
     }
-    if (m->scheme.act != DTYPE_FP32) {
+    if (m->format.act != DTYPE_FP32) {
         out->rounded = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
         out->codes = (int8_t *)p, p += padded_bytes(m->cols * tokens);
         out->zeros = (int32_t *)p, p += padded_bytes(tokens * sizeof(int32_t));
         out->sums = (int32_t *)p, p += padded_bytes(tokens * m->groups * sizeof(int32_t));
     }
-    if (dtypes[m->scheme.act].kind != DTYPE_KIND_FLOAT)
+    if (dtypes[m->format.act].kind != DTYPE_KIND_FLOAT)
         out->scales = (float *)p, p += padded_bytes(tokens * sizeof(float));
     if (out->rounded && !out->integers)
         out->values = out->rounded;

@@ -23,7 +23,7 @@ static bool block_layout(const struct dtype_info *type, size_t rows, size_t cols
     return true;
 }
 
-bool qmatrix_layout(const struct scheme *s, size_t rows, size_t cols, struct qmatrix_layout *out)
+bool qmatrix_layout(const struct qformat *s, size_t rows, size_t cols, struct qmatrix_layout *out)
 {
     const struct dtype_info *type = &dtypes[s->weight];
     struct qmatrix_layout l = {.group = cols, .groups = 1};
@@ -64,7 +64,7 @@ struct panel_sizes {
     size_t codes, scales, zeros;
 };
 
-static bool panel_sizes(const struct scheme *s, size_t rows, size_t cols,
+static bool panel_sizes(const struct qformat *s, size_t rows, size_t cols,
                         const struct qmatrix_layout *l, struct panel_sizes *out)
 {
     size_t width = line_columns(s->weight), last = cols - (l->groups - 1) * l->group, params_count = 1;
@@ -102,15 +102,15 @@ static void clear(struct qmatrix *m, const struct panel_sizes *p, size_t total)
     memset(memory + padded_bytes(p->codes), 0, total - padded_bytes(p->codes));
 }
 
-bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, size_t cols,
+bool qmatrix_init(struct qmatrix *m, const struct qformat *format, size_t rows, size_t cols,
                   struct error *error)
 {
     struct qmatrix_layout l;
     struct panel_sizes p;
-    if (dtypes[scheme->weight].kind == DTYPE_KIND_BLOCK)
+    if (dtypes[format->weight].kind == DTYPE_KIND_BLOCK)
         return error_set(error, "%s is a stored type: it is read from files and never made",
-                         dtypes[scheme->weight].name);
-    if (!qmatrix_layout(scheme, rows, cols, &l) || !panel_sizes(scheme, rows, cols, &l, &p))
+                         dtypes[format->weight].name);
+    if (!qmatrix_layout(format, rows, cols, &l) || !panel_sizes(format, rows, cols, &l, &p))
         return error_set(error, "a matrix of %zu x %zu is too large to address", rows, cols);
     /* Each part begins on a cache line. */
     size_t total = padded_bytes(p.codes) + padded_bytes(p.scales) + padded_bytes(p.zeros);
@@ -121,7 +121,7 @@ bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, s
     *m = (struct qmatrix){
         .rows = rows,
         .cols = cols,
-        .scheme = *scheme,
+        .format = *format,
         .group = l.group,
         .groups = l.groups,
         .row_bytes = l.row_bytes,
@@ -188,7 +188,7 @@ bool qmatrix_set_input_scale(struct qmatrix *m, const float *scale, struct error
 
 bool qmatrix_set_outliers(struct qmatrix *m, const uint32_t *columns, size_t n, struct error *error)
 {
-    struct scheme fp16 = scheme_default(DTYPE_FP16);
+    struct qformat fp16 = qformat_default(DTYPE_FP16);
     if (n == 0 || !need_input_transform(m, error))
         return n == 0;
     struct input_transform *in = m->input_transform;
@@ -209,7 +209,7 @@ bool qmatrix_set_act_scale(struct qmatrix *m, float scale, int zero, struct erro
     if (!need_input_transform(m, error))
         return false;
     if (m->input_transform->act_scale == 0)
-        m->bytes += sizeof scale + m->scheme.act_asym;
+        m->bytes += sizeof scale + m->format.act_asym;
     m->input_transform->act_scale = scale;
     m->input_transform->act_zero = zero;
     return true;
@@ -234,9 +234,9 @@ float qmatrix_scale(const struct qmatrix *m, size_t r, size_t g)
 int qmatrix_zero(const struct qmatrix *m, size_t r, size_t g)
 {
     if (!m->zeros)
-        return dtypes[m->scheme.weight].symmetric_zero;
+        return dtypes[m->format.weight].symmetric_zero;
     int8_t zero;
-    dtypes[m->scheme.weight].unpack_run(m->zeros, qmatrix_params_index(m, r, g), 1, &zero);
+    dtypes[m->format.weight].unpack_run(m->zeros, qmatrix_params_index(m, r, g), 1, &zero);
     return zero;
 }
 
@@ -301,14 +301,14 @@ static inline void put_lane(uint8_t *line, enum dtype dtype, size_t lane, uint32
 /* The line that holds column `in_group` of group g of row r. */
 static const uint8_t *line_at(const struct qmatrix *m, size_t r, size_t g, size_t in_group)
 {
-    size_t line = g * m->group_lines + in_group / line_columns(m->scheme.weight);
+    size_t line = g * m->group_lines + in_group / line_columns(m->format.weight);
     return m->codes + (r / PANEL_ROWS * m->lines + line) * LINE_BYTES;
 }
 
 void qmatrix_put_codes(struct qmatrix *m, size_t r, size_t g, size_t first, size_t n,
                        const uint8_t *codes)
 {
-    enum dtype dtype = m->scheme.weight;
+    enum dtype dtype = m->format.weight;
     uint8_t *line = m->owned;
     line += line_at(m, r, g, first - g * m->group) - m->codes;
     size_t bytes = (n * dtypes[dtype].bits + 7) / 8, lane = r % PANEL_ROWS;
@@ -331,7 +331,7 @@ enum { PIECE = 256 }; /* columns decoded at a time */
 static size_t take_codes(const struct qmatrix *m, size_t r, size_t g, size_t first, size_t n,
                          uint32_t codes[PIECE + 1])
 {
-    enum dtype dtype = m->scheme.weight;
+    enum dtype dtype = m->format.weight;
     size_t in_group = first - g * m->group, skip = in_group % line_columns(dtype);
     const uint8_t *line = line_at(m, r, g, in_group);
     for (size_t i = 0; i * line_columns(dtype) < skip + n; i++, line += LINE_BYTES)
@@ -341,7 +341,7 @@ static size_t take_codes(const struct qmatrix *m, size_t r, size_t g, size_t fir
 
 uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     const uint8_t *row = m->codes + r * m->row_bytes;
     uint32_t words[PIECE + 1];
     if (type->kind == DTYPE_KIND_BLOCK)
@@ -377,7 +377,7 @@ void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, i
         first = take_codes(m, r, first / m->group, first, n, words);
         row = (const uint8_t *)words;
     }
-    dtypes[m->scheme.weight].unpack_run(row, first, n, out);
+    dtypes[m->format.weight].unpack_run(row, first, n, out);
 }
 
 /* For stored types. A block of which only a part is needed is decoded to `aside` first. */
@@ -397,7 +397,7 @@ static void decode_blocks(const struct dtype_info *type, const uint8_t *row, siz
 
 void qmatrix_decode_codes(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     const uint8_t *row = m->codes + r * m->row_bytes;
     uint32_t words[PIECE + 1];
     if (type->kind == DTYPE_KIND_BLOCK) {

@@ -35,7 +35,7 @@
 #ifndef QTOP_MATRIX_H
 #define QTOP_MATRIX_H
 
-#include "scheme.h"
+#include "qformat.h"
 
 enum scale_type { SCALE_NONE, SCALE_FP32, SCALE_FP16 };
 
@@ -63,7 +63,7 @@ struct input_transform {
 
 struct qmatrix {
     size_t rows, cols;
-    struct scheme scheme;
+    struct qformat format;
     size_t group, groups;  /* columns of a group, groups of a row */
     size_t row_bytes;      /* of one row's codes, where they are not packed */
     enum scale_type scale_type;
@@ -94,7 +94,7 @@ static inline size_t qmatrix_panels(const struct qmatrix *m)
 /* The index of the scale and the zero point of group g of row r. */
 static inline size_t qmatrix_params_index(const struct qmatrix *m, size_t r, size_t g)
 {
-    if (m->scheme.granularity == GRANULARITY_TENSOR)
+    if (m->format.granularity == GRANULARITY_TENSOR)
         return 0;
     return m->packed ? (r / PANEL_ROWS * m->groups + g) * PANEL_ROWS + r % PANEL_ROWS
                      : r * m->groups + g;
@@ -102,7 +102,7 @@ static inline size_t qmatrix_params_index(const struct qmatrix *m, size_t r, siz
 
 /* Computes the layout. False when a size does not fit in a size_t, or when the columns of a stored type are
  * not whole blocks. */
-bool qmatrix_layout(const struct scheme *scheme, size_t rows, size_t cols,
+bool qmatrix_layout(const struct qformat *format, size_t rows, size_t cols,
                     struct qmatrix_layout *out);
 
 /* Bytes rounded up to whole cache lines. */
@@ -113,7 +113,7 @@ static inline size_t padded_bytes(size_t bytes)
 
 /* Makes an owned, packed matrix whose codes are all zero. False when memory is short or the type is a stored
  * one. quantize.h fills in codes, scales and zero points. */
-bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, size_t cols,
+bool qmatrix_init(struct qmatrix *m, const struct qformat *format, size_t rows, size_t cols,
                   struct error *error);
 void qmatrix_free(struct qmatrix *m);
 

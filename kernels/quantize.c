@@ -37,13 +37,13 @@ static float storable_scale(double scale, enum scale_type type, bool up)
 
 struct quant_params quantize_params(const struct qmatrix *m, struct value_range range)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     struct quant_params g = {1.0f, type->symmetric_zero};
-    if (m->scheme.asym)
+    if (m->format.asym)
         g.zero_point = type->lowest;
     if (range.min == 0 && range.max == 0)
         return g;
-    if (!m->scheme.asym) {
+    if (!m->format.asym) {
         double largest = fmax(-(double)range.min, range.max);
         g.scale = storable_scale(largest / type->largest, m->scale_type, false);
         return g;
@@ -67,7 +67,7 @@ void quantize_set_params(struct qmatrix *m, size_t r, size_t g, struct quant_par
     if (!m->zeros)
         return;
     uint8_t *zeros = memory + (m->zeros - memory);
-    if (m->scheme.weight == DTYPE_INT4)
+    if (m->format.weight == DTYPE_INT4)
         zeros[i / 2] = (uint8_t)(i & 1 ? (zeros[i / 2] & 0x0f) | params.zero_point << 4
                                        : (zeros[i / 2] & 0xf0) | params.zero_point);
     else
@@ -76,7 +76,7 @@ void quantize_set_params(struct qmatrix *m, size_t r, size_t g, struct quant_par
 
 void quantize_tensor_scale(struct qmatrix *m, struct value_range range)
 {
-    if (m->scheme.granularity == GRANULARITY_TENSOR && m->scale_type != SCALE_NONE)
+    if (m->format.granularity == GRANULARITY_TENSOR && m->scale_type != SCALE_NONE)
         quantize_set_params(m, 0, 0, quantize_params(m, range));
 }
 
@@ -86,8 +86,8 @@ void quantize_tensor_scale(struct qmatrix *m, struct value_range range)
 static void integer_codes(const struct qmatrix *m, struct quant_params g, const float *w, size_t n,
                           int8_t *out)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
-    int lowest = m->scheme.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
+    const struct dtype_info *type = &dtypes[m->format.weight];
+    int lowest = m->format.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
     isa_current()->quantize_ops->round_codes(w, n, g.scale, (float)(lowest - g.zero_point),
                                              (float)(type->highest - g.zero_point), g.zero_point, out);
 }
@@ -110,7 +110,7 @@ static void quantize_integers(struct qmatrix *m, size_t r, size_t g, struct quan
     uint8_t nibbles[PIECE / 2];
     for (size_t done = 0; done < n; done += PIECE) {
         size_t part = n - done < PIECE ? n - done : PIECE;
-        bool bytes = m->scheme.weight == DTYPE_INT8;
+        bool bytes = m->format.weight == DTYPE_INT8;
         integer_codes(m, params, w + done, part, codes);
         if (!bytes)
             pack_nibbles(codes, part, nibbles);
@@ -120,14 +120,14 @@ static void quantize_integers(struct qmatrix *m, size_t r, size_t g, struct quan
 
 static bool is_nan(const struct qmatrix *m, uint32_t code)
 {
-    float value = dtypes[m->scheme.weight].decode(code);
+    float value = dtypes[m->format.weight].decode(code);
     return value != value;
 }
 
 static void quantize_floats(struct qmatrix *m, size_t r, size_t g, struct quant_params params, const float *w,
                             size_t first, size_t n)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     size_t size = type->bits / 8;
     uint8_t codes[PIECE * sizeof(float)];
     for (size_t done = 0; done < n; done += PIECE) {
@@ -173,7 +173,7 @@ void quantize_input_transform(struct qmatrix *m, size_t r, float *w)
 /* Packs row r, with new parameters or with those that were set. */
 static void pack_row(struct qmatrix *m, size_t r, const float *values, bool new_params)
 {
-    bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
+    bool integers = dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER;
     for (size_t g = 0, first = 0; first < m->cols; g++, first += m->group) {
         size_t n = m->cols - first < m->group ? m->cols - first : m->group;
         struct quant_params params;
@@ -195,7 +195,7 @@ static void pack_row(struct qmatrix *m, size_t r, const float *values, bool new_
 void quantize_row(struct qmatrix *m, size_t r, const float *values)
 {
     pack_row(m, r, values,
-             m->scale_type != SCALE_NONE && m->scheme.granularity != GRANULARITY_TENSOR);
+             m->scale_type != SCALE_NONE && m->format.granularity != GRANULARITY_TENSOR);
 }
 
 void quantize_row_with_params(struct qmatrix *m, size_t r, const float *values)

@@ -45,7 +45,7 @@ static void row_floats(const struct qmatrix *m, const struct activations *x, siz
     float piece[PIECE];
     for (size_t c = 0; c < m->cols; c += PIECE) {
         size_t n = m->cols - c < PIECE ? m->cols - c : PIECE;
-        const float *w = m->scheme.weight == DTYPE_FP32 && !m->packed ? row + c : piece;
+        const float *w = m->format.weight == DTYPE_FP32 && !m->packed ? row + c : piece;
         if (w == piece)
             qmatrix_decode_codes(m, r, c, n, piece);
         for (size_t t = 0; t < x->tokens; t++)

@@ -205,7 +205,7 @@ static void test_equals_evaluations(void **state)
             struct sensitivity_job *job = measure(&f, set, TEXT, bos);
             for (int t = 0; t < (int)f.model->tensor_count; t++) {
                 struct sensitivity s = sensitivity_of(job, t);
-                if (set->layer[t]->matrix.scheme.stored) {
+                if (set->layer[t]->matrix.format.stored) {
                     assert_int_equal(s.scored, 0);
                     continue;
                 }

@@ -21,13 +21,13 @@ static void test_layer_without_a_set(void **state)
     memory_is_short = true;
     ask_only(lab, set_command(&t, 1, "int4"));
     struct frame *f = settled(lab); /* it is given up instead of being made again and again */
-    assert_true(f->layers[t].wanted.stored);
+    assert_true(f->layers[t].wanted.format.stored);
     assert_true(f->status_is_error);
     assert_non_null(strstr(f->status, "blk.0.ffn_up: not enough memory"));
     frame_unref(f);
     memory_is_short = false;
     f = set(lab, "blk.0.ffn_up", "int4");
-    assert_false(f->set->layer[t]->matrix.scheme.stored);
+    assert_false(f->set->layer[t]->matrix.format.stored);
     frame_unref(f);
     lab_stop(lab);
 }

@@ -3,7 +3,7 @@
 # files of a room call each other, not even through a third. Besides: curses stays in views/, and nothing below
 # views/ prints or exits.
 rooms="base kernels sys formats model tokenizer engine linalg measure train quant export session lab views"
-acyclic="base sys formats model tokenizer engine linalg measure train export session lab"
+acyclic="base kernels sys formats model tokenizer engine linalg measure train quant export session lab"
 
 build=$PWD
 cd "${srcdir:-.}" || exit 1

@@ -168,11 +168,11 @@ static void test_table(void **state)
         double bits = 8.0 * (double)type->block_bytes / (double)type->block;
         assert_true(fabs(bits - type->bits) <= 0.5);
         assert_int_equal(dtype_by_name(type->name, strlen(type->name)), DTYPE_COUNT);
-        assert_true(qmatrix_layout(&s, 3, 2 * type->block, &layout));
+        assert_true(qmatrix_layout(&s.format, 3, 2 * type->block, &layout));
         assert_int_equal(layout.codes, 6 * type->block_bytes);
         assert_int_equal(layout.scales + layout.zeros, 0);
-        assert_false(qmatrix_layout(&s, 3, 2 * type->block + 16, &layout));
-        assert_false(qmatrix_init(&m, &s, 3, 2 * type->block, &error));
+        assert_false(qmatrix_layout(&s.format, 3, 2 * type->block + 16, &layout));
+        assert_false(qmatrix_init(&m, &s.format, 3, 2 * type->block, &error));
         assert_non_null(strstr(error.text, type->name));
     }
 }
@@ -240,7 +240,7 @@ struct product {
 
 static void fail_product(const struct product *p, const char *what)
 {
-    fail_msg("%s, %s, %zu x %zu, %zu tokens: %s", p->isa->name, dtypes[p->m.scheme.weight].name,
+    fail_msg("%s, %s, %zu x %zu, %zu tokens: %s", p->isa->name, dtypes[p->m.format.weight].name,
              p->m.rows, p->m.cols, p->tokens, what);
 }
 

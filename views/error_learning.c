@@ -8,9 +8,9 @@ enum { CURVE_LINES = 7, LEAST_LINES = 14 /* of the area where the curve comes be
 
 static bool learns(const struct frame *f, int tensor)
 {
-    const struct scheme *wanted = &f->layers[tensor].wanted, *now = &f->set->layer[tensor]->matrix.scheme;
-    return (!wanted->stored && methods_have(&wanted->methods, METHOD_QAT)) ||
-           (!now->stored && methods_have(&now->methods, METHOD_QAT));
+    const struct scheme *wanted = &f->layers[tensor].wanted;
+    struct scheme now = qtensor_scheme(f->set->layer[tensor]);
+    return scheme_trains(wanted) || scheme_trains(&now);
 }
 
 static void span(double value, double *least, double *most)
@@ -56,7 +56,7 @@ static void draw_curve(const struct training_frame *l, struct rect area)
 
 static int draw_figures(const struct training_frame *l, struct rect area)
 {
-    const struct qat_figures *f = &l->figures;
+    const struct training_figures *f = &l->figures;
     int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "learning%s  ",
                           l->running ? " (t stops)" : ", over");
     col += draw_format(area.row, area.col + col, area.cols - col, STYLE_PLAIN, false, "%zu/%zu", f->step,

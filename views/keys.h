@@ -35,8 +35,8 @@ enum view_id {
     X(GROUP_NEXT, CHANGE, K('g'), "g", "Group", "next finer granularity: tensor, channel, groups") \
     X(GROUP_PREVIOUS, CHANGE, K('G'), "G", NULL, "next coarser granularity")                       \
     X(ZERO_POINT, CHANGE, K('z'), "z", "Zero-point", "symmetric or asymmetric (with a zero point)") \
-    X(METHOD_NEXT, CHANGE, K('m'), "m", "Method", "next method: rtn, clip, gptq, awq, smoothquant, llmint8, qat") \
-    X(METHOD_PREVIOUS, CHANGE, K('M'), "M", NULL, "previous method")                               \
+    X(NEXT_METHOD, CHANGE, K('m'), "m", "Method", "next method: rtn, clip, gptq, awq, smoothquant, llmint8, qat") \
+    X(PREVIOUS_METHOD, CHANGE, K('M'), "M", NULL, "previous method")                               \
     X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit", "every choice with its cost in bytes") \
     X(SAME, CHANGE, K('='), "=", "Same", "this scheme for its kind in every block")                \
     X(UNDO, CHANGE, K('u'), "u", "Undo", "undo the last change")                                   \

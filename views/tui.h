@@ -152,8 +152,6 @@ void generation_tail(struct tui *tui, int row, int cols); /* the text's last lin
 
 /* header.c: what every screen has above and below it */
 void header_draw(struct tui *tui, const struct layout *layout);
-/* What methods found on a calibration text; false where they looked for nothing. */
-bool found_text(const struct methods *methods, const struct calibration_info *found, char *out, size_t size);
 void footer_draw(struct tui *tui, const struct layout *layout);
 
 /* help.c */

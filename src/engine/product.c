@@ -19,7 +19,7 @@ struct products {
 
 static bool is_blocks(const struct qmatrix *m)
 {
-    return dtypes[m->scheme.weight].kind == DTYPE_KIND_BLOCK;
+    return dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
 }
 
 static bool same_input_transform(const struct qmatrix *a, const struct qmatrix *b)
@@ -31,12 +31,12 @@ static bool same_input_transform(const struct qmatrix *a, const struct qmatrix *
            !p->scale == !q->scale && (!p->scale || memcmp(p->scale, q->scale, a->cols * sizeof(float)) == 0);
 }
 
-/* Stored schemes are equal whatever they store, but each type of blocks wants activations in its own order. */
+/* Stored formats are equal whatever they store, but each type of blocks wants activations in its own order. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b)
 {
     return a->cols == b->cols && a->group == b->group && a->packed == b->packed &&
-           a->has_nan == b->has_nan && scheme_equal(&a->scheme, &b->scheme) && same_input_transform(a, b) &&
-           (a->scheme.weight == b->scheme.weight || !(is_blocks(a) || is_blocks(b)));
+           a->has_nan == b->has_nan && qformat_equal(&a->format, &b->format) && same_input_transform(a, b) &&
+           (a->format.weight == b->format.weight || !(is_blocks(a) || is_blocks(b)));
 }
 
 static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)

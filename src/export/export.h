@@ -10,6 +10,7 @@
 #include "base/job.h"
 #include "sys/pool.h"
 #include "engine/weights.h"
+#include "quant/scheme.h"
 
 struct export_plan {
     const struct model *model;

@@ -6,7 +6,7 @@ struct qtensor *cache_find(struct cache *c, int index, const struct scheme *sche
 {
     for (size_t i = 0; i < c->count; i++) {
         struct cache_entry *e = &c->entries[i];
-        if (e->tensor->tensor == index && scheme_equal(&e->tensor->matrix.scheme, scheme)) {
+        if (e->tensor->tensor == index && qtensor_has_scheme(e->tensor, scheme)) {
             e->used = ++c->clock;
             return qtensor_ref(e->tensor);
         }

@@ -3,6 +3,7 @@
 #define QTOP_LAB_CACHE_H
 
 #include "engine/weights.h"
+#include "quant/scheme.h"
 
 struct cache_entry {
     struct qtensor *tensor; /* a reference */

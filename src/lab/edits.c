@@ -30,10 +30,10 @@ static void say_kv(struct lab *lab, enum dtype kv)
 static const char *stored_quantized(const struct lab *lab, const int *tensors, size_t n,
                                     const struct scheme *scheme)
 {
-    for (size_t i = 0; i < n && dtypes[scheme->weight].kind != DTYPE_KIND_FLOAT; i++) {
+    for (size_t i = 0; i < n && dtypes[scheme->format.weight].kind != DTYPE_KIND_FLOAT; i++) {
         const struct qmatrix *stored = &lab->session->model->tensors[tensors[i]].stored;
-        if (dtypes[stored->scheme.weight].kind != DTYPE_KIND_FLOAT)
-            return dtypes[stored->scheme.weight].name;
+        if (dtypes[stored->format.weight].kind != DTYPE_KIND_FLOAT)
+            return dtypes[stored->format.weight].name;
     }
     return NULL;
 }
@@ -41,7 +41,7 @@ static const char *stored_quantized(const struct lab *lab, const int *tensors, s
 static void say_change(struct lab *lab, const int *tensors, size_t n, const struct scheme *scheme)
 {
     if (tensors[0] == lab_kv(lab)) {
-        say_kv(lab, scheme->weight);
+        say_kv(lab, scheme->format.weight);
         return;
     }
     char text[SCHEME_TEXT], what[64];
@@ -53,8 +53,8 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
         snprintf(what, sizeof what, "%s", first->name);
     else
         snprintf(what, sizeof what, "%zu layers", n);
-    if (scheme->stored)
-        lab_say(lab, false, "%s: as stored (%s)", what, dtypes[first->stored.scheme.weight].name);
+    if (scheme->format.stored)
+        lab_say(lab, false, "%s: as stored (%s)", what, dtypes[first->stored.format.weight].name);
     else if (quantized)
         lab_say(lab, false, "%s: %s - stored as %s: quantizing again adds to the error it has", what,
                 text, quantized);

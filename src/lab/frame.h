@@ -113,7 +113,7 @@ struct training_point {
 struct training_frame {
     atomic_int refs;
     bool running;
-    struct qat_figures figures;
+    struct training_figures figures;
     size_t count;
     struct training_point of[TRAINING_POINTS];
 };

@@ -15,7 +15,7 @@ struct calibrating {
 
 static bool awaits(const struct lab *lab, int tensor)
 {
-    return tensor_pending(lab, tensor) && scheme_calibrates(&lab->target[tensor]);
+    return tensor_pending(lab, tensor) && scheme_needs_calibration(&lab->target[tensor]);
 }
 
 static bool any_awaits(const struct lab *lab)
@@ -81,7 +81,7 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
 static void stepped(struct lab *lab, void *state, const void *running)
 {
     (void)lab;
-    struct qat_figures now;
+    struct training_figures now;
     if (quantization_figures(running, &now))
         training_curve_add(&((struct calibrating *)state)->curve, &now);
 }
@@ -91,7 +91,7 @@ static void give_up(struct lab *lab)
 {
     for (int t = 0; t < (int)lab_tensors(lab); t++)
         if (awaits(lab, t))
-            lab->target[t] = lab->set->layer[t]->matrix.scheme;
+            lab->target[t] = qtensor_scheme(lab->set->layer[t]);
 }
 
 /* What the methods made is kept, so that to undo and redo it takes no time. The KV cache may have changed since. */
@@ -163,7 +163,7 @@ static bool waits_to_train(const struct lab *lab)
 {
     bool any = false;
     for (int t = 0; t < (int)lab_tensors(lab); t++)
-        any |= tensor_pending(lab, t) && scheme_learns(&lab->target[t]);
+        any |= tensor_pending(lab, t) && scheme_trains(&lab->target[t]);
     return any;
 }
 

@@ -30,7 +30,7 @@ static size_t choices_of(const struct lab *lab, int tensor, struct scheme *choic
     size_t n = scheme_choices(lab->session->model, tensor, &lab->target[tensor], CHANGE_METHOD, choices,
                               COMPARED_SCHEMES), kept = 0;
     for (size_t i = 0; i < n; i++)
-        if (!scheme_learns(&choices[i]))
+        if (!scheme_trains(&choices[i]))
             choices[kept++] = choices[i];
     return kept;
 }

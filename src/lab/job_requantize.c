@@ -12,7 +12,7 @@ struct requantizing {
 /* Whether a tensor waits for a scheme that needs no calibration. */
 static bool is_plain(const struct lab *lab, int tensor)
 {
-    return tensor_pending(lab, tensor) && !scheme_calibrates(&lab->target[tensor]);
+    return tensor_pending(lab, tensor) && !scheme_needs_calibration(&lab->target[tensor]);
 }
 
 /* The selected tensor first: that is where the person looks. */
@@ -33,13 +33,13 @@ static bool wanted(struct lab *lab, void *state, const void *running)
     if (!running)
         return next_pending(lab) >= 0;
     const struct requant *r = &((const struct requantizing *)running)->requant;
-    return scheme_equal(&r->out->matrix.scheme, &lab->target[r->tensor]) && tensor_pending(lab, r->tensor);
+    return qtensor_has_scheme(r->out, &lab->target[r->tensor]) && tensor_pending(lab, r->tensor);
 }
 
 /* What cannot be made stays as it is. */
 static void give_up(struct lab *lab, int tensor)
 {
-    lab->target[tensor] = lab->set->layer[tensor]->matrix.scheme;
+    lab->target[tensor] = qtensor_scheme(lab->set->layer[tensor]);
 }
 
 static void *open_job(struct lab *lab, void *state, struct error *error)

@@ -61,7 +61,7 @@ static void stepped(struct lab *lab, void *state, const void *running)
     for (int t = 0; t < (int)set->count; t++) {
         struct sensitivity s = sensitivity_of(running, t);
         if (s.scored > 0)
-            m->of[t] = (struct layer_sensitivity){set->layer[t]->matrix.scheme, s};
+            m->of[t] = (struct layer_sensitivity){qtensor_scheme(set->layer[t]), s};
     }
 }
 
@@ -88,7 +88,7 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
         struct layer_frame *l = &f->layers[t];
         l->sensitivity = metric_absent("not measured: E measures it");
         if (t >= lab_tensors(lab) || m->of[t].figures.scored == 0 ||
-            !scheme_equal(&m->of[t].scheme, &lab->set->layer[t]->matrix.scheme))
+            !qtensor_has_scheme(lab->set->layer[t], &m->of[t].scheme))
             continue;
         l->sensitivity = metric_value(m->of[t].figures.kl);
         l->sensitivity_stderr = m->of[t].figures.kl_stderr;

@@ -38,7 +38,7 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
                              .pool = s->pool,
                              .stored = s->stored,
                              .reference = s->reference,
-                             .kv = lab->target[lab_kv(lab)].weight,
+                             .kv = lab->target[lab_kv(lab)].format.weight,
                              .budget = ((const struct tuning *)state)->budget,
                              .text = &lab->study[TEXT_CALIBRATION].source.windows,
                              .search = search->ids,
@@ -56,7 +56,7 @@ static bool take_over(struct lab *lab, const struct tune *job)
     if (!tune_best(job, &best))
         return false;
     for (size_t i = 0; i < best.set->count; i++)
-        if (!best.set->layer[i]->matrix.scheme.stored)
+        if (!best.set->layer[i]->matrix.format.stored)
             cache_add(&lab->cache, best.set->layer[i]);
     size_t n = schemes_count(lab->session->model);
     struct scheme *schemes = malloc(n * sizeof *schemes);

@@ -1,6 +1,7 @@
 #include "snapshots.h"
 
 #include "actions.h"
+#include "quant/recipe.h"
 #include "target.h"
 
 #include <math.h>
@@ -24,7 +25,7 @@ struct weights *snapshots_set(struct lab *lab, const struct snapshot *s)
         weights_unref(set);
         set = next;
     }
-    return weights_take_kv(set, s->schemes->of[lab_kv(lab)].weight);
+    return weights_take_kv(set, s->schemes->of[lab_kv(lab)].format.weight);
 }
 
 /* ---- keeping ---------------------------------------------------------------------------------------- */
@@ -38,7 +39,7 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
     size_t kinds = 0, others = 0;
     for (size_t i = 0; i < lab->set->count; i++) {
         bool is_new = roles[m->tensors[i].role].linear && roles[m->tensors[i].role].in_block;
-        others += !is_new && !lab->target[i].stored;
+        others += !is_new && !lab->target[i].format.stored;
         for (size_t k = 0; k < kinds && is_new; k++)
             is_new = !scheme_equal(seen[k], &lab->target[i]);
         if (is_new && kinds < 8)
@@ -51,7 +52,7 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
     size_t n = strlen(out);
     if (others > 0)
         snprintf(out + n, SCHEME_TEXT - n, " +%zu", others);
-    enum dtype kv = lab->target[lab_kv(lab)].weight;
+    enum dtype kv = lab->target[lab_kv(lab)].format.weight;
     n = strlen(out);
     if (kv != DTYPE_FP32)
         snprintf(out + n, SCHEME_TEXT - n, " kv %s", dtypes[kv].name);
@@ -73,7 +74,7 @@ bool snapshots_keep(struct lab *lab)
         lab_say(lab, true, "all %d snapshots are taken", SNAPSHOTS);
         return false;
     }
-    struct scheme_totals totals;
+    struct weights_totals totals;
     struct snapshot *s = &lab->snapshots.of[lab->snapshots.count];
     *s = (struct snapshot){.label = (char)('A' + lab->snapshots.count), .schemes = keep_target(lab)};
     if (!s->schemes || !schemes_totals(lab->session->model, lab->target, 0, &totals)) {
@@ -85,7 +86,7 @@ bool snapshots_keep(struct lab *lab)
     s->bytes_per_token = totals.bytes_per_token;
     s->bits_per_weight = totals.bits_per_weight;
     s->kv_bytes = kv_bytes_per_position(lab->session->model,
-                                        lab->target[lab_kv(lab)].weight);
+                                        lab->target[lab_kv(lab)].format.weight);
     s->decode = s->prefill = s->sqnr_db = metric_absent("not measured yet");
     s->quality.reason = "not evaluated yet: press e";
     summarize(lab, s->summary);
@@ -141,9 +142,9 @@ static void fill_stored_snapshots(struct lab *lab)
         return;
     for (size_t i = 0; i < lab->snapshots.count && q->valid && !q->running; i++) {
         struct snapshot *s = &lab->snapshots.of[i];
-        bool stored = s->schemes->of[lab_kv(lab)].weight == DTYPE_FP32;
+        bool stored = s->schemes->of[lab_kv(lab)].format.weight == DTYPE_FP32;
         for (size_t t = 0; t < lab->set->count; t++)
-            stored &= s->schemes->of[t].stored;
+            stored &= s->schemes->of[t].format.stored;
         if (!stored || s->quality.valid)
             continue;
         s->quality = *q;

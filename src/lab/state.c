@@ -32,8 +32,8 @@ void lab_use(struct lab *lab, struct weights *set)
 bool tensor_pending(const struct lab *lab, int tensor)
 {
     if (tensor == lab_kv(lab))
-        return lab->target[tensor].weight != lab->set->kv;
-    return !scheme_equal(&lab->target[tensor], &lab->set->layer[tensor]->matrix.scheme);
+        return lab->target[tensor].format.weight != lab->set->kv;
+    return !qtensor_has_scheme(lab->set->layer[tensor], &lab->target[tensor]);
 }
 
 size_t lab_tensors(const struct lab *lab)

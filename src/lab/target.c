@@ -19,7 +19,7 @@ bool target_open(struct lab *lab, struct error *error)
         return error_set(error, "not enough memory");
     for (size_t i = 0; schemes && i < n; i++)
         lab->target[i] = schemes[i];
-    enum dtype kv = lab->target[lab_kv(lab)].weight;
+    enum dtype kv = lab->target[lab_kv(lab)].format.weight;
     if (kv != lab->set->kv) { /* before the text opens its cache */
         struct weights *set = weights_with_kv(lab->set, kv);
         if (!set)
@@ -55,9 +55,9 @@ void target_close(struct lab *lab)
 
 struct qtensor *target_find(struct lab *lab, int tensor, const struct scheme *scheme)
 {
-    if (scheme->stored)
+    if (scheme->format.stored)
         return qtensor_ref(lab->session->stored->layer[tensor]);
-    if (scheme_equal(&lab->set->layer[tensor]->matrix.scheme, scheme))
+    if (qtensor_has_scheme(lab->set->layer[tensor], scheme))
         return qtensor_ref(lab->set->layer[tensor]);
     return cache_find(&lab->cache, tensor, scheme);
 }
@@ -69,7 +69,7 @@ static struct weights *follow_kv(struct lab *lab, struct weights *set)
     struct error error = {"not enough memory"};
     if (!tensor_pending(lab, kv))
         return set;
-    struct weights *next = weights_with_kv(set, lab->target[kv].weight);
+    struct weights *next = weights_with_kv(set, lab->target[kv].format.weight);
     if (next && text_change_kv(lab, next->kv, &error)) {
         weights_unref(set);
         return next;
@@ -86,7 +86,7 @@ static void reconcile(struct lab *lab)
     struct weights *set = weights_ref(lab->set);
     for (int t = 0; t < (int)set->count; t++) {
         const struct scheme *wanted = &lab->target[t];
-        if (scheme_equal(wanted, &set->layer[t]->matrix.scheme))
+        if (qtensor_has_scheme(set->layer[t], wanted))
             continue;
         struct qtensor *p = target_find(lab, t, wanted);
         struct weights *next = p ? weights_replace(set, p) : NULL;

@@ -19,7 +19,7 @@ static bool same(double a, double b)
     return a == b || (isnan(a) && isnan(b));
 }
 
-static void add(struct training_frame *f, const struct qat_figures *now)
+static void add(struct training_frame *f, const struct training_figures *now)
 {
     bool begins = f->count == 0, judged = begins ? !isnan(now->kl_last) : !same(now->kl_last, f->figures.kl_last);
     if (begins || now->step > f->of[f->count - 1].step) {
@@ -48,7 +48,7 @@ static struct training_frame *renew(struct training_frame **curve, bool begins)
     return *curve = f;
 }
 
-void training_curve_add(struct training_frame **curve, const struct qat_figures *now)
+void training_curve_add(struct training_frame **curve, const struct training_figures *now)
 {
     const struct training_frame *old = *curve;
     bool begins = !training_curve_runs(old);

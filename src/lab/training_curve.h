@@ -6,7 +6,7 @@
 #include "frame.h"
 
 /* Adds the figures of a step. A frame that was published does not change: another takes its place in *curve. */
-void training_curve_add(struct training_frame **curve, const struct qat_figures *now);
+void training_curve_add(struct training_frame **curve, const struct training_figures *now);
 
 /* The run is over; the curve stays. */
 void training_curve_end(struct training_frame **curve);

@@ -41,7 +41,7 @@ static bool allocate(struct comparison *c, struct error *error)
     if (!c->wanted || !c->x || !c->y || !c->scratch || !c->products)
         return error_set(error, "not enough memory to compare methods");
     for (size_t t = 0; t < m->tensor_count; t++)
-        c->wanted[t] = c->set->layer[t]->matrix.scheme;
+        c->wanted[t] = qtensor_scheme(c->set->layer[t]);
     c->wanted[kv_index(m)] = scheme_default(c->set->kv);
     return true;
 }

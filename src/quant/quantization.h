@@ -13,12 +13,7 @@
 #include "base/job.h"
 #include "sys/pool.h"
 #include "engine/weights.h"
-
-/* Whether the scheme is trained (method qat). */
-static inline bool scheme_learns(const struct scheme *s)
-{
-    return !s->stored && methods_have(&s->methods, METHOD_QAT);
-}
+#include "scheme.h"
 
 /* A text to calibrate on, in windows of `window` tokens that know nothing of each other, each with BOS first
  * where texts begin with it. */
@@ -76,8 +71,8 @@ double quantization_fraction(const struct quantization *job);
 const char *quantization_work(const struct quantization *job);
 
 /* How far what learns has come; false while nothing does. */
-struct qat_figures;
-bool quantization_figures(const struct quantization *job, struct qat_figures *out);
+struct training_figures;
+bool quantization_figures(const struct quantization *job, struct training_figures *out);
 
 /* Ends the learning at its next step, with the best so far. */
 void quantization_stop_learning(struct quantization *job);

@@ -112,7 +112,8 @@ bool session_measure_stored(struct session *s, struct error *error)
     size_t done = 0;
     for (int t = 0; set && s->reference_model && t < (int)m->tensor_count; t++) {
         const struct qmatrix *stored = &m->tensors[t].stored;
-        struct qtensor *p = requantize(m, t, &stored->scheme, s->pool, error);
+        struct scheme scheme = scheme_stored(stored);
+        struct qtensor *p = requantize(m, t, &scheme, s->pool, error);
         set = replace(set, p, error);
         done += stored->rows * stored->cols;
         tell(s, "comparing the stored weights with the reference", done);
@@ -202,7 +203,7 @@ struct scheme *session_schemes(const struct session *s, struct error *error)
     if (!schemes)
         error_set(error, "not enough memory");
     for (size_t i = 0; schemes && i < s->model->tensor_count; i++)
-        schemes[i] = s->model->tensors[i].stored.scheme;
+        schemes[i] = scheme_stored(&s->model->tensors[i].stored);
     if (schemes)
         schemes[kv_index(s->model)] = scheme_default(DTYPE_FP32);
     return schemes;
@@ -214,11 +215,11 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
     for (int t = 0; t < (int)s->model->tensor_count; t++) {
         const struct qmatrix *stored = &s->model->tensors[t].stored;
         size_t made = model_on_demand(s->model, t) ? stored->bytes : 0, bytes = made;
-        if (!schemes[t].stored && !scheme_bytes(&schemes[t], stored->rows, stored->cols, &bytes))
+        if (!schemes[t].format.stored && !scheme_bytes(&schemes[t], stored->rows, stored->cols, &bytes))
             return error_set(error, "%s: the size overflows", s->model->tensors[t].name);
         if (__builtin_add_overflow(sum, bytes, &sum))
             return error_set(error, "the size of this set of weights overflows");
-        if (!schemes[t].stored && made > largest)
+        if (!schemes[t].format.stored && made > largest)
             largest = made;
     }
     return sum == 0 || memory_check("this set of weights", sum + largest, error);

@@ -51,7 +51,7 @@ struct training {
 static bool step_training(void *job, double seconds, bool *done, struct error *error)
 {
     struct training *t = job;
-    struct qat_figures f;
+    struct training_figures f;
     bool ok = quantization_step(t->job, seconds, done, error);
     t->phase[0] = 0;
     if (ok && quantization_figures(t->job, &f) && f.step > 0)
@@ -111,7 +111,7 @@ struct weights *session_weights(struct session *s, const struct scheme *schemes,
     ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, error));
     ok = ok && (!learned || session_learning_text(s, learned, error));
     struct weights *made = ok ? run_plan(s, &plan, error) : NULL;
-    struct weights *set = weights_take_kv(made, schemes[kv_index(s->model)].weight);
+    struct weights *set = weights_take_kv(made, schemes[kv_index(s->model)].format.weight);
     if (made && !set)
         error_set(error, "not enough memory");
     return set;

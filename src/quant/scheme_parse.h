@@ -12,6 +12,8 @@ struct field {
     size_t n;
 };
 
+enum { EXPECTED_TEXT = 320 }; /* what may stand somewhere, as an error lists it */
+
 struct parser {
     const char *text;
     struct error *error;

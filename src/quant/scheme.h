@@ -7,11 +7,11 @@
 #ifndef QTOP_SCHEME_H
 #define QTOP_SCHEME_H
 
-#include "dtype.h"
-#include "base/error.h"
+#include "kernels/qformat.h"
 #include "method.h"
 
-enum granularity { GRANULARITY_TENSOR, GRANULARITY_CHANNEL, GRANULARITY_GROUP };
+struct qmatrix;
+struct qtensor;
 
 /* How the one calibrated scale of static activations is chosen; none: a scale for every token. */
 enum act_range {
@@ -23,18 +23,12 @@ enum act_range {
     ACT_RANGES
 };
 
-enum { SCHEME_MIN_GROUP = 16, SCHEME_DEFAULT_GROUP = 128, SCHEME_TEXT = 192 };
+enum { SCHEME_TEXT = 192 };
 
 struct scheme {
-    bool stored;      /* as the file holds it; the other fields then describe that form */
-    enum dtype weight;
-    enum dtype act;   /* what activations become; DTYPE_FP32 leaves them untouched */
-    bool act_asym;    /* quantized activations have a zero point (integers only) */
+    struct qformat format;    /* what a kernel knows of it */
     enum act_range act_range; /* of int8 and fp8 activations */
-    enum granularity granularity;
-    uint32_t group;   /* columns a group, with GRANULARITY_GROUP only; else 0 */
-    bool asym;        /* integers only */
-    struct methods methods;
+    struct methods methods;   /* how scales and codes are chosen */
 };
 
 /* Parses text. On failure *out is untouched and the error names the position (from 1), what stands
@@ -58,8 +52,24 @@ bool scheme_check(const struct scheme *scheme, struct error *error);
 
 bool scheme_equal(const struct scheme *a, const struct scheme *b);
 
-/* Whether packing a matrix needs activations of calibration. */
-bool scheme_calibrates(const struct scheme *scheme);
+/* The scheme of a model's stored matrix; that which a matrix of a set was made with. */
+struct scheme scheme_stored(const struct qmatrix *stored);
+struct scheme qtensor_scheme(const struct qtensor *p);
+bool qtensor_has_scheme(const struct qtensor *p, const struct scheme *scheme);
+char *qtensor_print_scheme(const struct qtensor *p, char buffer[SCHEME_TEXT]);
+
+/* Has a matrix that is being made remember its scheme. False when memory is short. */
+bool qtensor_set_scheme(struct qtensor *p, const struct scheme *scheme);
+
+/* The method of a phase that it has, or null. */
+const struct method *scheme_method(const struct scheme *scheme, enum method_phase phase);
+
+/* Whether packing a matrix needs activations of calibration; whether its weights are trained, some of its columns stay
+ * in fp16, its activations are divided by an input scale. */
+bool scheme_needs_calibration(const struct scheme *scheme);
+bool scheme_trains(const struct scheme *scheme);
+bool scheme_splits_columns(const struct scheme *scheme);
+bool scheme_scales_inputs(const struct scheme *scheme);
 
 /* Bytes that a rows x cols matrix of this scheme occupies: codes, scales, zero points, an input scale and
  * a static activation scale; outlier columns, which only calibration can tell, are not in it. False when

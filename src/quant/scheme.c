@@ -1,6 +1,6 @@
 #include "scheme.h"
 
-#include "matrix.h"
+#include "engine/weights.h"
 #include "scheme_parse.h"
 
 #include <stdio.h>
@@ -15,8 +15,6 @@ static const struct {
     {"w4a8", "int4/int8"},
 };
 
-#define WEIGHTS_EXPECTED "stored, fp32, fp16, bf16, int8, int4, fp8e4m3, fp8e5m2 or an alias such as w8a8"
-#define ACTS_EXPECTED    "fp32, fp16, bf16, int8, int8.asym, fp8e4m3 or fp8e5m2"
 #define SUFFIX_EXPECTED                                                                            \
     "after int8 or fp8 .static, .percentile, .mse or .kl, and after int8 .asym as the last"
 
@@ -31,12 +29,7 @@ static struct field field_at(const char *at)
 
 struct scheme scheme_default(enum dtype weight)
 {
-    struct scheme s = {.weight = weight, .act = DTYPE_FP32, .granularity = GRANULARITY_CHANNEL};
-    if (weight == DTYPE_INT4) {
-        s.granularity = GRANULARITY_GROUP;
-        s.group = SCHEME_DEFAULT_GROUP;
-    }
-    return s;
+    return (struct scheme){.format = qformat_default(weight)};
 }
 
 /* ---- parsing ------------------------------------------------------------------------------- */
@@ -55,7 +48,7 @@ static bool take_suffix(struct field *f, const char *suffix)
 /* [.static[.RANGE]][.asym] */
 static bool parse_suffixes(const struct parser *p, struct field f, struct scheme *s)
 {
-    enum dtype_kind kind = dtypes[s->act].kind;
+    enum dtype_kind kind = dtypes[s->format.act].kind;
     if (kind != DTYPE_KIND_FLOAT && take_suffix(&f, ".static")) {
         s->act_range = ACT_MINMAX;
         for (int r = ACT_MINMAX; r < ACT_RANGES; r++)
@@ -65,7 +58,7 @@ static bool parse_suffixes(const struct parser *p, struct field f, struct scheme
             }
     }
     if (kind == DTYPE_KIND_INTEGER && take_suffix(&f, ".asym"))
-        s->act_asym = true;
+        s->format.act_asym = true;
     return f.n == 0 || refuse(p, f, "unknown activation suffix", SUFFIX_EXPECTED);
 }
 
@@ -73,8 +66,8 @@ static bool parse_act(const struct parser *p, struct field f, struct scheme *s)
 {
     const char *dot = memchr(f.at, '.', f.n);
     struct field name = {f.at, dot ? (size_t)(dot - f.at) : f.n};
-    s->act = dtype_by_name(name.at, name.n);
-    if (s->act == DTYPE_COUNT || s->act == DTYPE_INT4)
+    s->format.act = dtype_by_name(name.at, name.n);
+    if (s->format.act == DTYPE_COUNT || s->format.act == DTYPE_INT4)
         return refuse(p, name, "unknown activation datatype", ACTS_EXPECTED);
     return !dot || parse_suffixes(p, (struct field){dot, f.n - name.n}, s);
 }
@@ -99,22 +92,22 @@ static bool parse_granularity(const struct parser *p, struct field f, struct sch
 {
     *is = true;
     if (field_is(f, "tensor")) {
-        s->granularity = GRANULARITY_TENSOR;
-        s->group = 0;
+        s->format.granularity = GRANULARITY_TENSOR;
+        s->format.group = 0;
     } else if (field_is(f, "channel")) {
-        s->granularity = GRANULARITY_CHANNEL;
-        s->group = 0;
+        s->format.granularity = GRANULARITY_CHANNEL;
+        s->format.group = 0;
     } else if (f.n > 1 && f.at[0] == 'g' && f.at[1] >= '0' && f.at[1] <= '9') {
         char *end;
         unsigned long n = f.n < 10 ? strtoul(f.at + 1, &end, 10) : 0;
-        if (f.n >= 10 || end != f.at + f.n || n < SCHEME_MIN_GROUP)
+        if (f.n >= 10 || end != f.at + f.n || n < GROUP_MIN)
             return refuse(p, f, "bad group size", "gN with N from 16, such as g128");
-        s->granularity = GRANULARITY_GROUP;
-        s->group = (uint32_t)n;
+        s->format.granularity = GRANULARITY_GROUP;
+        s->format.group = (uint32_t)n;
     } else {
         return *is = false, true;
     }
-    if (dtypes[s->weight].kind == DTYPE_KIND_FLOAT)
+    if (dtypes[s->format.weight].kind == DTYPE_KIND_FLOAT)
         return refuse(p, f, "granularity of a datatype without scales:", "int8, int4 or fp8 before it");
     return true;
 }
@@ -124,35 +117,43 @@ static bool parse_symmetry(const struct parser *p, struct field f, struct scheme
     *is = field_is(f, "sym") || field_is(f, "asym");
     if (!*is)
         return true;
-    s->asym = f.at[0] == 'a';
-    if (dtypes[s->weight].kind != DTYPE_KIND_INTEGER)
+    s->format.asym = f.at[0] == 'a';
+    if (dtypes[s->format.weight].kind != DTYPE_KIND_INTEGER)
         return refuse(p, f, "symmetry of a datatype without zero points:", "int8 or int4 before it");
     return true;
 }
 
 /* The fields after the datatypes, in the order that the grammar fixes. */
 static const struct {
-    const char *expected; /* what may still stand here or later */
+    const char *expected; /* what may still stand here or later, before methods */
     bool (*parse)(const struct parser *, struct field, struct scheme *, bool *is);
 } tail[] = {
-    {"tensor, channel, gN, sym, asym, " METHODS_EXPECTED, parse_granularity},
-    {"sym, asym, " METHODS_EXPECTED, parse_symmetry},
-    {METHODS_EXPECTED, parse_methods},
+    {"tensor, channel, gN, sym, asym, ", parse_granularity},
+    {"sym, asym, ", parse_symmetry},
+    {"", parse_methods},
 };
 enum { TAIL = sizeof tail / sizeof *tail };
+
+static bool refuse_field(const struct parser *p, struct field f, size_t next)
+{
+    char methods[EXPECTED_TEXT], expected[EXPECTED_TEXT] = "nothing more";
+    if (next < TAIL)
+        snprintf(expected, sizeof expected, "%s%s", tail[next].expected, methods_expected(methods, 240));
+    return refuse(p, f, f.n ? "unknown or misplaced field" : "empty field", expected);
+}
 
 static bool parse_tail(const struct parser *p, const char *rest, struct scheme *s)
 {
     size_t next = 0;
     while (*rest == ':') {
         struct field f = field_at(rest + 1);
-        const char *expected = next < TAIL ? tail[next].expected : "nothing more";
+        size_t here = next;
         bool is = false;
         for (; next < TAIL && !is; next++)
             if (!tail[next].parse(p, f, s, &is))
                 return false;
         if (!is)
-            return refuse(p, f, f.n ? "unknown or misplaced field" : "empty field", expected);
+            return refuse_field(p, f, here);
         rest = f.at + f.n;
     }
     return true;
@@ -167,7 +168,7 @@ bool scheme_parse(const char *text, struct scheme *out, struct error *error)
         if (*rest)
             return refuse(&p, (struct field){rest, strlen(rest)}, "fields after 'stored'",
                           "nothing more");
-        *out = (struct scheme){.stored = true};
+        *out = (struct scheme){.format.stored = true};
         return true;
     }
     struct field weight = first;
@@ -189,35 +190,35 @@ bool scheme_parse(const char *text, struct scheme *out, struct error *error)
 char *scheme_print_act(const struct scheme *s, char buffer[SCHEME_TEXT])
 {
     bool fixed = s->act_range != ACT_DYNAMIC;
-    snprintf(buffer, SCHEME_TEXT, "%s%s%s%s", dtypes[s->act].name, fixed ? ".static" : "",
-             fixed ? act_ranges[s->act_range] : "", s->act_asym ? ".asym" : "");
+    snprintf(buffer, SCHEME_TEXT, "%s%s%s%s", dtypes[s->format.act].name, fixed ? ".static" : "",
+             fixed ? act_ranges[s->act_range] : "", s->format.act_asym ? ".asym" : "");
     return buffer;
 }
 
 char *scheme_print_granularity(const struct scheme *s, char buffer[SCHEME_TEXT])
 {
-    enum dtype_kind kind = dtypes[s->weight].kind;
+    enum dtype_kind kind = dtypes[s->format.weight].kind;
     if (kind == DTYPE_KIND_FLOAT || kind == DTYPE_KIND_BLOCK)
         snprintf(buffer, SCHEME_TEXT, "-");
-    else if (s->granularity == GRANULARITY_GROUP)
-        snprintf(buffer, SCHEME_TEXT, "g%u", s->group);
+    else if (s->format.granularity == GRANULARITY_GROUP)
+        snprintf(buffer, SCHEME_TEXT, "g%u", s->format.group);
     else
-        snprintf(buffer, SCHEME_TEXT, s->granularity == GRANULARITY_TENSOR ? "tensor" : "channel");
+        snprintf(buffer, SCHEME_TEXT, s->format.granularity == GRANULARITY_TENSOR ? "tensor" : "channel");
     return buffer;
 }
 
 char *scheme_print(const struct scheme *s, char buffer[SCHEME_TEXT])
 {
-    if (s->stored)
+    if (s->format.stored)
         return memcpy(buffer, "stored", sizeof "stored");
-    struct scheme usual = scheme_default(s->weight);
+    struct qformat defaults = qformat_default(s->format.weight);
     char part[SCHEME_TEXT];
-    int n = snprintf(buffer, SCHEME_TEXT, "%s", dtypes[s->weight].name);
-    if (s->act != DTYPE_FP32)
+    int n = snprintf(buffer, SCHEME_TEXT, "%s", dtypes[s->format.weight].name);
+    if (s->format.act != DTYPE_FP32)
         n += snprintf(buffer + n, SCHEME_TEXT - (size_t)n, "/%s", scheme_print_act(s, part));
-    if (s->granularity != usual.granularity || s->group != usual.group)
+    if (s->format.granularity != defaults.granularity || s->format.group != defaults.group)
         n += snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":%s", scheme_print_granularity(s, part));
-    if (s->asym)
+    if (s->format.asym)
         n += snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":asym");
     if (s->methods.set)
         snprintf(buffer + n, SCHEME_TEXT - (size_t)n, ":%s",
@@ -227,105 +228,143 @@ char *scheme_print(const struct scheme *s, char buffer[SCHEME_TEXT])
 
 /* ---- questions ----------------------------------------------------------------------------- */
 
-/* What a method needs of the datatypes. */
-static const struct {
-    bool integers; /* weights with steps of equal size */
-    bool w8a8;     /* int8 weights with int8 activations, one dynamic scale a row and a token */
-    bool scaled;   /* weights with scales, activations with a dynamic one */
-} needs[METHOD_COUNT] = {
-    [METHOD_CLIP] = {.integers = true},
-    [METHOD_GPTQ] = {.integers = true},
-    [METHOD_LLMINT8] = {.w8a8 = true},
-    [METHOD_QAT] = {.scaled = true},
-};
-
-static bool check_method(const struct scheme *s, enum method method, struct error *error)
+static bool check_parameters(const struct method *method, const float *values, struct error *error)
 {
-    const char *name = method_forms[method].name;
-    for (int p = 0; p < PARAMETER_COUNT; p++)
-        if (parameter_forms[p].method == method && !parameter_allows((enum parameter)p, s->methods.value[p]))
-            return error_set(error, "%s: %s is %g; expected %g to %g", name, parameter_forms[p].name,
-                             (double)s->methods.value[p], (double)parameter_forms[p].least,
-                             (double)parameter_forms[p].most);
-    if (needs[method].integers && dtypes[s->weight].kind != DTYPE_KIND_INTEGER)
-        return error_set(error, "%s is for int8 and int4 weights, not %s", name, dtypes[s->weight].name);
-    if (needs[method].w8a8 && (s->weight != DTYPE_INT8 || s->act != DTYPE_INT8 || s->act_range ||
-                               s->granularity != GRANULARITY_CHANNEL))
-        return error_set(error, "%s is for int8 weights a channel with int8 activations a token "
-                                "(w8a8:llmint8)", name);
-    if (needs[method].scaled && dtypes[s->weight].kind == DTYPE_KIND_FLOAT)
-        return error_set(error, "%s is for int8, int4 and fp8 weights, not %s", name, dtypes[s->weight].name);
-    if (needs[method].scaled && s->act_range)
-        return error_set(error, "%s learns with activations scaled a token; expected %s, not a static one", name,
-                         dtypes[s->act].name);
+    for (size_t i = 0; i < method->parameter_count; i++) {
+        const struct parameter *p = &method->parameters[i];
+        if (!parameter_allows(p, values[i]))
+            return error_set(error, "%s: %s is %g; expected %g to %g", method->name, p->name, (double)values[i],
+                             (double)p->min, (double)p->max);
+    }
     return true;
+}
+
+/* What a method needs of the datatypes. */
+static bool check_weights(const struct scheme *s, const struct method *method, struct error *error)
+{
+    const struct qformat *f = &s->format;
+    const char *type = dtypes[f->weight].name;
+    bool w8a8 = f->weight == DTYPE_INT8 && f->act == DTYPE_INT8 && !s->act_range &&
+                f->granularity == GRANULARITY_CHANNEL;
+    switch (method->needs.weights) {
+    case WEIGHTS_INTEGER:
+        return dtypes[f->weight].kind == DTYPE_KIND_INTEGER ||
+               error_set(error, "%s is for int8 and int4 weights, not %s", method->name, type);
+    case WEIGHTS_SCALED:
+        return dtypes[f->weight].kind != DTYPE_KIND_FLOAT ||
+               error_set(error, "%s is for int8, int4 and fp8 weights, not %s", method->name, type);
+    case WEIGHTS_W8A8:
+        return w8a8 || error_set(error, "%s is for int8 weights a channel with int8 activations a token (w8a8:%s)",
+                                 method->name, method->name);
+    case WEIGHTS_ANY:
+        break;
+    }
+    return true;
+}
+
+static bool check_method(const struct scheme *s, const struct method *method, struct error *error)
+{
+    const float *values = methods_values_of(&s->methods, method);
+    return check_parameters(method, values, error) && check_weights(s, method, error) &&
+           (!method->check || method->check(s, values, error));
 }
 
 static bool check_methods(const struct scheme *s, struct error *error)
 {
-    enum method a, b;
+    const struct method *a, *b;
     if (methods_clash(&s->methods, &a, &b))
-        return error_set(error, "%s and %s do not compose", method_forms[a].name, method_forms[b].name);
-    for (int m = 0; m < METHOD_COUNT; m++)
-        if (methods_have(&s->methods, (enum method)m) && !check_method(s, (enum method)m, error))
+        return error_set(error, "%s and %s do not compose", a->name, b->name);
+    for (size_t i = 0; method_table[i]; i++)
+        if (methods_have(&s->methods, method_table[i]) && !check_method(s, method_table[i], error))
             return false;
     return true;
 }
 
 bool scheme_check(const struct scheme *s, struct error *error)
 {
-    enum dtype_kind weight = dtypes[s->weight].kind, act = dtypes[s->act].kind;
-    if (s->stored)
+    if (s->format.stored)
         return true;
-    if (weight == DTYPE_KIND_BLOCK)
-        return error_set(error, "%s is a stored type: files hold it, but nothing can be made of it; "
-                                "expected " WEIGHTS_EXPECTED, dtypes[s->weight].name);
-    if (s->act == DTYPE_INT4)
-        return error_set(error, "activations cannot be int4: expected " ACTS_EXPECTED);
-    if (s->act_asym && act != DTYPE_KIND_INTEGER)
-        return error_set(error, "%s activations have no zero point", dtypes[s->act].name);
-    if (s->act_range && act == DTYPE_KIND_FLOAT)
-        return error_set(error, "%s activations have no scale to calibrate", dtypes[s->act].name);
-    if (s->asym && weight != DTYPE_KIND_INTEGER)
-        return error_set(error, "%s weights have no zero point", dtypes[s->weight].name);
-    if (weight == DTYPE_KIND_FLOAT && s->granularity != GRANULARITY_CHANNEL)
-        return error_set(error, "%s weights have no scales to share", dtypes[s->weight].name);
-    if (s->granularity == GRANULARITY_GROUP ? s->group < SCHEME_MIN_GROUP : s->group != 0)
-        return error_set(error, "group size %u: expected at least %d, with groups only",
-                         s->group, SCHEME_MIN_GROUP);
-    if (act == DTYPE_KIND_INTEGER && weight != DTYPE_KIND_INTEGER)
-        return error_set(error, "int8 activations need int8 or int4 weights: an integer dot product "
-                                "cannot read %s codes", dtypes[s->weight].name);
-    if (act == DTYPE_KIND_SCALED_FLOAT && weight != DTYPE_KIND_SCALED_FLOAT)
-        return error_set(error, "fp8 activations need fp8 weights, not %s", dtypes[s->weight].name);
+    if (!qformat_check(&s->format, error))
+        return false;
+    if (s->act_range && dtypes[s->format.act].kind == DTYPE_KIND_FLOAT)
+        return error_set(error, "%s activations have no scale to calibrate", dtypes[s->format.act].name);
     return check_methods(s, error);
 }
 
 bool scheme_equal(const struct scheme *a, const struct scheme *b)
 {
-    if (a->stored || b->stored)
-        return a->stored == b->stored;
-    return a->weight == b->weight && a->act == b->act && a->act_asym == b->act_asym &&
-           a->act_range == b->act_range && a->granularity == b->granularity && a->group == b->group &&
-           a->asym == b->asym && methods_equal(&a->methods, &b->methods);
+    if (a->format.stored || b->format.stored)
+        return a->format.stored == b->format.stored;
+    return qformat_equal(&a->format, &b->format) && a->act_range == b->act_range &&
+           methods_equal(&a->methods, &b->methods);
 }
 
-bool scheme_calibrates(const struct scheme *s)
+struct scheme scheme_stored(const struct qmatrix *stored)
 {
-    return !s->stored && (s->act_range || (s->methods.set & ~(1u << METHOD_CLIP)));
+    return (struct scheme){.format = stored->format};
+}
+
+struct scheme qtensor_scheme(const struct qtensor *p)
+{
+    return p->scheme ? *p->scheme : scheme_stored(&p->matrix);
+}
+
+bool qtensor_has_scheme(const struct qtensor *p, const struct scheme *scheme)
+{
+    struct scheme own = qtensor_scheme(p);
+    return scheme_equal(&own, scheme);
+}
+
+char *qtensor_print_scheme(const struct qtensor *p, char buffer[SCHEME_TEXT])
+{
+    struct scheme own = qtensor_scheme(p);
+    return scheme_print(&own, buffer);
+}
+
+bool qtensor_set_scheme(struct qtensor *p, const struct scheme *scheme)
+{
+    struct scheme *copy = malloc(sizeof *copy);
+    if (copy)
+        *copy = *scheme;
+    p->scheme = copy;
+    return copy;
+}
+
+const struct method *scheme_method(const struct scheme *s, enum method_phase phase)
+{
+    return s->format.stored ? NULL : methods_of_phase(&s->methods, phase);
+}
+
+bool scheme_needs_calibration(const struct scheme *s)
+{
+    return !s->format.stored && (s->act_range || methods_need_activations(&s->methods));
+}
+
+bool scheme_trains(const struct scheme *s)
+{
+    return scheme_method(s, PHASE_TRAINING);
+}
+
+bool scheme_splits_columns(const struct scheme *s)
+{
+    return scheme_method(s, PHASE_SPLIT);
+}
+
+bool scheme_scales_inputs(const struct scheme *s)
+{
+    return scheme_method(s, PHASE_INPUT_SCALE);
 }
 
 /* What calibration adds to a matrix. */
 static size_t calibrated_bytes(const struct scheme *s, size_t cols)
 {
-    bool scaled = methods_have(&s->methods, METHOD_AWQ) || methods_have(&s->methods, METHOD_SMOOTHQUANT);
-    return (scaled ? cols * sizeof(float) : 0) + (s->act_range ? sizeof(float) + s->act_asym : 0);
+    return (scheme_scales_inputs(s) ? cols * sizeof(float) : 0) + (s->act_range ? sizeof(float) + s->format.act_asym : 0);
 }
 
 bool scheme_bytes(const struct scheme *s, size_t rows, size_t cols, size_t *bytes)
 {
     struct qmatrix_layout layout;
-    if (!qmatrix_layout(s, rows, cols, &layout))
+    if (!qmatrix_layout(&s->format, rows, cols, &layout))
         return false;
     *bytes = layout.codes + layout.scales + layout.zeros + calibrated_bytes(s, cols);
     return true;
