@@ -126,12 +126,12 @@ static void test_error_screen(void **state)
     press("2");
     await_tab(1);
     wait_for("blk.0.attn_q");
-    wait_for("exactly the stored one");
+    wait_for("identical to the stored weights");
     type_scheme("int4:g32");
     wait_match("blk.0.attn_q .*int4:g32");
     wait_match("SQNR weights +[0-9.]+ dB, output +[0-9.]+ dB");
     wait_match("weights: .*error.*output error");
-    wait_match("SQNR of channels.*scales.*hidden state");
+    wait_match("SQNR of channels.*scales.*hidden-state");
     wait_match("most at blk.0 attention"); /* before it everything is stored */
     wait_for("error in steps");
     wait_match("codes -7\\.\\.7");
@@ -213,13 +213,13 @@ static void test_learning(void **state)
     wait_for("nothing is being trained");
     type_scheme("int4:channel:qat(steps=100000,text=512,batch=16)");
     press("2");
-    wait_match("learning .t stops.  [0-9]+/100000  KL [0-9.]+ .first [0-9.]+, best [0-9.]+.  loss [0-9.e-]+  rate");
+    wait_match("training .t stops.  [0-9]+/100000  KL [0-9.]+ .first [0-9.]+, best [0-9.]+.  loss [0-9.e-]+  rate");
     wait_match("o: KL of the text kept aside; line: loss; by step, [0-9.e-]+ to [0-9.e-]+, logarithmic");
     assert_true(pty_resize(term, 10, 40));
-    wait_match("learning: step [0-9]+ of 1.*\\.\\. [0-9]+ %"); /* words are cut, how far it is is not */
+    wait_match("training: step [0-9]+ of 1.*\\.\\. [0-9]+ %"); /* words are cut, how far it is is not */
     assert_true(pty_resize(term, 44, 132));
     press("t");
-    wait_match("learning, over  [0-9]+/100000");
+    wait_match("training, over  [0-9]+/100000");
     wait_match("blk.0.attn_q 64x64  int4:channel:qat");
     press("u");
     wait_match("blk.0.attn_q 64x64  stored");
@@ -336,10 +336,10 @@ static void test_text_screen(void **state)
     press("ithe hen in the barn\r");
     wait_match("^the hen in the barn");
     press("I");
-    wait_match("temperature seed: [0-9.]+ [0-9]+");
+    wait_match("temperature and seed: [0-9.]+ [0-9]+");
     press(CLEAR_LINE "warm\r");
     wait_match("'warm'.*expected");
-    wait_for("temperature seed: warm");
+    wait_for("temperature and seed: warm");
     press(CLEAR_LINE "0.5 99\r");
     wait_for("seed 99");
     wait_gone("temperature seed:");

@@ -96,7 +96,7 @@ static bool check_words(const struct options *o, struct error *error)
         return error_set(error, "--synthetic %.40s takes no MODEL; found '%.200s'", o->synthetic,
                          o->model);
     if (o->synthetic && o->reference)
-        return error_set(error, "--synthetic %.40s takes no --reference: random weights are their own; "
+        return error_set(error, "--synthetic %.40s takes no --reference: random weights are their own reference; "
                                 "found '%.200s'", o->synthetic, o->reference);
     if (o->outliers && !outliers_parse(o->outliers, &outliers, error))
         return false;
@@ -377,7 +377,7 @@ bool evaluation_window(const struct session *s, const struct options *o, size_t 
     if (*window > s->context)
         return error_set(error, "--window %zu: the context holds %zu", *window, s->context);
     if (*window < 2)
-        return error_set(error, "a window of %zu has nothing to predict; expected 2", *window);
+        return error_set(error, "a window of %zu has nothing to predict; expected at least 2", *window);
     return true;
 }
 

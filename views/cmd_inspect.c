@@ -15,7 +15,7 @@ enum { OUTPUT_TOKENS = 64 }; /* of the model's own text, on which output errors 
 static const char *reason_without_sqnr(double db, bool compared)
 {
     if (!compared)
-        return "this tensor multiplies nothing";
+        return "not a matrix product (lookup or norm)";
     return isinf(db) ? "exact" : isnan(db) ? "a weight or an activation is not finite" : NULL;
 }
 
@@ -63,7 +63,7 @@ static void add_alone(json_t *j, const struct measured *m, int tensor)
 /* Where the largest error sits. */
 static void add_place(json_t *j, const struct weight_error *e)
 {
-    const char *why = e->max_abs > 0 ? NULL : e->exact ? "exact" : "no weight that is finite has one";
+    const char *why = e->max_abs > 0 ? NULL : e->exact ? "exact" : "no weight is finite";
     json_add(j, "max_abs_error_row", (double)e->max_row, why);
     json_add(j, "max_abs_error_col", (double)e->max_col, why);
 }
@@ -80,7 +80,7 @@ static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_st
                                      : isnan(s->cosine) ? "all weights of one side are 0"
                                                         : NULL);
     json_add(j, "clipped", s->clipped, none             ? none
-                                       : isnan(s->clipped) ? "only integers have a grid that ends"
+                                       : isnan(s->clipped) ? "clipping applies to integer types only"
                                                            : NULL);
     json_add(j, "scale_min", s->scale_min, no_scale);
     json_add(j, "scale_max", s->scale_max, no_scale);
@@ -95,7 +95,7 @@ static void add_found(json_t *j, const struct qtensor *p)
     const struct input_transform *in = p->matrix.input_transform;
     bool solved = scheme_method(&s, PHASE_CODES), split = scheme_splits_columns(&s);
     json_add(j, "alpha", f->alpha, in && in->scale ? NULL : "no input scale");
-    json_add(j, "damp", f->damp, solved && f->damp > 0 ? NULL : "no factor of a Hessian");
+    json_add(j, "damp", f->damp, solved && f->damp > 0 ? NULL : "no Hessian");
     json_add(j, "rounded_rows", (double)f->rounded, solved ? NULL : "no GPTQ");
     json_add(j, "outlier_columns", (double)f->outliers, split ? NULL : "no LLM.int8()");
 }

@@ -194,13 +194,13 @@ static void draw_scatter(const struct tui *t, struct rect area)
         return;
     if (n < 2 || !(y.high > 0)) {
         draw_format(area.row, area.col, area.cols, STYLE_DIM, false,
-                    "KL against %s: fewer than two points so far (> changes)",
+                    "KL against %s: fewer than two points so far (> changes the x axis)",
                     t->by_speed ? "decode tokens/s" : "size");
         return;
     }
     if (!canvas_begin(&c, (struct rect){area.row + 1, area.col + 9, area.rows - 2, area.cols - 9}, x, y))
         return;
-    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "KL against %s, with the Pareto front (> changes)",
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "KL against %s, with the Pareto front (> changes the x axis)",
                 t->by_speed ? "decode tokens/s" : "size");
     draw_front(&c, spots, n, t->by_speed);
     canvas_draw(&c);
@@ -254,7 +254,7 @@ void compare_draw(struct tui *t, struct rect area)
         return;
     if (f->snapshot_count == 0) {
         draw_text(area.row, area.col, area.cols, STYLE_DIM, false,
-                  "no snapshots yet: s keeps the schemes in use; change something, then s again");
+                  "no snapshots yet: s keeps one; change a layer, then s again");
         return;
     }
     int line = area.row, widths[COUNT];
@@ -279,7 +279,7 @@ void compare_draw(struct tui *t, struct rect area)
         draw_scatter(t, below);
     if (line + 1 < area.row + area.rows)
         draw_text(area.row + area.rows - 1, 0, area.cols, STYLE_DIM, false,
-                  "Enter go back  x swap last two  v time all  = base  D differing layers  > figure");
+                  "Enter restore  x swap last two  v time all  = base  D differing layers  > x axis");
 }
 
 void compare_click(struct tui *t, int row)

@@ -112,13 +112,13 @@ static void draw_traffic(const struct counters_frame *c, struct rect area)
 {
     char text[TRAFFIC_ALL + 1][24];
     if (!*c->traffic_label) {
-        draw_format(area.row, area.col, area.cols, STYLE_PLAIN, false, "whole machine n/a: %s",
+        draw_format(area.row, area.col, area.cols, STYLE_PLAIN, false, "system-wide n/a: %s",
                     c->traffic_detail);
         return;
     }
     for (int k = TRAFFIC_READ; k <= TRAFFIC_ALL; k++)
         format_metric(text[k], sizeof text[k], "%.2f GB/s", c->traffic[k], 1e-9);
-    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "reads %s  writes %s  all %s  %s",
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "reads %s  writes %s  total %s  %s",
                 text[TRAFFIC_READ], text[TRAFFIC_WRITE], text[TRAFFIC_ALL], c->traffic_label);
 }
 
@@ -141,7 +141,7 @@ static void make_columns(const struct tui *t, int cols, struct column *columns)
         columns[C_THREADS + i] = (struct column){"", THREAD_WIDTH, .drop = 3, .right = true};
         room -= THREAD_WIDTH;
     }
-    columns[COLUMNS - 1] = (struct column){" WHAT IT IS", 12, .drop = 4};
+    columns[COLUMNS - 1] = (struct column){" DESCRIPTION", 12, .drop = 4};
 }
 
 static void fit(const struct column *columns, int cols, int *widths)
@@ -171,7 +171,7 @@ static void draw_chosen(const struct tui *t, const struct column *columns, const
     const struct event_frame *e = &f->event[at];
     char c[COLUMNS][TABLE_CELL] = {{0}}, value[16];
     bool counted = e->total.value.valid && f->tokens > 0;
-    const char *reason = e->reason ? e->reason : e->total.value.valid ? "no token was decoded yet"
+    const char *reason = e->reason ? e->reason : e->total.value.valid ? "no token decoded yet"
                                                                       : e->total.value.reason;
     snprintf(c[C_NAME], TABLE_CELL, "*%.60s", e->name);
     if (counted) {
@@ -238,8 +238,8 @@ static void draw_list(struct tui *t, struct rect area)
             draw_known(t, i - chosen, line, area.cols, style);
     }
     if (line < end && n == chosen)
-        draw_format(line, 0, area.cols, STYLE_DIM, false, *t->event_filter ? "no event has '%s' in it (Esc)" : "%s",
-                    *t->event_filter ? t->event_filter : "looking for events...");
+        draw_format(line, 0, area.cols, STYLE_DIM, false, *t->event_filter ? "no event contains '%s' (Esc)" : "%s",
+                    *t->event_filter ? t->event_filter : "listing events...");
 }
 
 void counters_draw(struct tui *t, struct rect area)
@@ -275,7 +275,7 @@ static void search(struct tui *t, const char *text, bool next)
         return;
     }
     if (*t->event_search)
-        tui_note(t, "no event has '%s' in it", t->event_search);
+        tui_note(t, "no event contains '%s'", t->event_search);
 }
 
 static void apply_filter(struct tui *t, const char *text)

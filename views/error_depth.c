@@ -32,9 +32,9 @@ void error_draw_depth(const struct frame *f, struct rect area)
     char name[DEPTH_NAME], last[16];
     if (area.rows < 3 || area.cols < 12)
         return;
-    draw_text(area.row, area.col, area.cols, STYLE_STRONG, false, "hidden state's error by depth");
+    draw_text(area.row, area.col, area.cols, STYLE_STRONG, false, "hidden-state error by depth");
     if (!p) {
-        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false, "n/a: it follows an evaluation");
+        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false, "n/a: measured after an evaluation");
         return;
     }
     if (depth_steepest(p) == 0 && p->error[0] == 0) {
@@ -45,6 +45,6 @@ void error_draw_depth(const struct frame *f, struct rect area)
     depth_name(depth_steepest(p), name);
     snprintf(last, sizeof last, "%.2g", p->error[p->count - 1]);
     draw_format(area.row + area.rows - 1, area.col, area.cols - (int)strlen(last) - 1, STYLE_DIM, false,
-                "most at %s", name);
+                "steepest at %s", name);
     draw_text(area.row + area.rows - 1, area.col + area.cols - (int)strlen(last), 16, STYLE_DIM, false, last);
 }

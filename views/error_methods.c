@@ -108,7 +108,7 @@ static const struct column method_columns[M_COLUMNS] = {
     [M_METHOD] = {"METHOD", 22},
     [M_WEIGHTS] = {"WEIGHTS dB", 12, .right = true},
     [M_OUTPUT] = {"OUTPUT dB", 12, .right = true},
-    [M_FOUND] = {"  FOUND", 34, .drop = 1},
+    [M_FOUND] = {"  DETAILS", 34, .drop = 1},
 };
 
 static void draw_method(const struct compared *c, bool here, const int *widths, int row, int cols, double best)
@@ -136,7 +136,7 @@ static int draw_compared(const struct comparison_frame *f, const struct qtensor 
     plain.methods = now.methods = (struct methods){0};
     if (f->count == 0 || scheme_equal(&plain, &now))
         return 0;
-    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "methods of %s, which the layer has no more:",
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "methods for %s, no longer this layer's scheme:",
                 scheme_print(&plain, text));
     return 1;
 }

@@ -64,7 +64,7 @@ static void draw_decode(struct tui *t, int row)
                            format_short(text, f->decode.value));
     else
         col += draw_format(row, col, COLS - col, STYLE_DIM, false, "n/a: %s ", f->decode.reason);
-    snprintf(text, sizeof text, "%.2fx stored", f->vs_stored.value);
+    snprintf(text, sizeof text, "%.2fx vs stored", f->vs_stored.value);
     if (f->decode.valid && f->vs_stored.valid && col + text_width(text) <= COLS) { /* as a whole or not at all */
         col += draw_format(row, col, COLS - col, STYLE_STRONG, false, "%s ", text);
         if (COLS >= 124) /* with room for prefill and the sparkline */
@@ -172,9 +172,9 @@ static void draw_size(struct tui *t, int row)
 static const char *job_words(const struct frame *f, char out[64])
 {
     const struct training_figures *l = f->training && f->training->running ? &f->training->figures : NULL;
-    if (!l || strcmp(f->job, "learning") != 0)
+    if (!l || strcmp(f->job, "training") != 0)
         return f->job;
-    snprintf(out, 64, "learning: step %zu of %zu, KL %.2g,", l->step, l->steps, l->kl_last);
+    snprintf(out, 64, "training: step %zu of %zu, KL %.2g,", l->step, l->steps, l->kl_last);
     return out;
 }
 
@@ -182,7 +182,7 @@ static const char *job_words(const struct frame *f, char out[64])
 static void print_job(const struct frame *f, int columns, char *out, size_t size)
 {
     char words[64], fraction[16];
-    const char *job = job_words(f, words), *more = f->pending > 1 ? ", more layers wait" : "";
+    const char *job = job_words(f, words), *more = f->pending > 1 ? ", more layers queued" : "";
     snprintf(fraction, sizeof fraction, " %.0f %%", 100 * f->job_fraction);
     int room = columns - text_width(fraction);
     if (text_width(job) > room)
@@ -276,9 +276,9 @@ static void draw_status(struct tui *t, int row)
         print_job(f, COLS, job, sizeof job);
         draw_line(row, STYLE_WARN, job);
     } else if (f->paused && !t->job_shown) {
-        draw_line(row, STYLE_WARN, "paused: p goes on");
+        draw_line(row, STYLE_WARN, "paused: p resumes");
     } else if (t->view == VIEW_LAYERS || t->view == VIEW_ERROR) {
-        int tensor = layers_current_tensor(t);
+        int tensor = rows_current_tensor(t);
         if (tensor >= 0)
             draw_layer_status(t, row, tensor);
     }

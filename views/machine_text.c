@@ -51,7 +51,7 @@ void machine_look(struct machine *m, struct pool *pool)
 const char *peak_reason(const struct isa *isa)
 {
     return isa->peak_fp32 ? "the instruction set has no such dot product"
-                          : "portable C promises no instruction";
+                          : "portable C has no instruction of its own";
 }
 
 void format_time(char out[32], long long seconds)
@@ -82,13 +82,13 @@ static const char *cache_size(char out[24], size_t bytes)
 static void say_topology(struct out *o, const struct topology *t)
 {
     char size[24];
-    add(o, "processor  %s", t->processor[0] ? t->processor : "n/a: the system does not say");
+    add(o, "processor  %s", t->processor[0] ? t->processor : "n/a: not reported by the system");
     end(o, false);
     if (topology_simulated()) {
-        add(o, "           simulated: what is said of packages, nodes, cores and caches is not this machine's");
+        add(o, "           simulated: packages, nodes, cores and caches are not this machine's");
         end(o, false);
     }
-    add(o, "may use    %d package%s, %d NUMA node%s, %d core%s, %d of %d hardware threads", t->packages,
+    add(o, "usable     %d package%s, %d NUMA node%s, %d core%s, %d of %d hardware threads", t->packages,
         plural(t->packages), t->nodes, plural(t->nodes), t->cores, plural(t->cores), t->processors, t->present);
     end(o, false);
     for (size_t i = 0; i < t->core_kinds; i++) {
@@ -100,7 +100,7 @@ static void say_topology(struct out *o, const struct topology *t)
     for (size_t i = 0; i < t->cache_kinds; i++)
         add(o, "%s L%d %d x %s", i ? "," : "", t->caches[i].level, t->caches[i].count,
             cache_size(size, t->caches[i].size));
-    add(o, "%s", t->cache_kinds ? "" : " n/a: the system does not say");
+    add(o, "%s", t->cache_kinds ? "" : " n/a: not reported by the system");
     end(o, false);
 }
 
@@ -110,7 +110,7 @@ static void say_running(struct out *o, const struct machine *m)
     if (t->quota > 0)
         add(o, "quota      %.4g processors' worth of time", t->quota);
     else
-        add(o, "quota      no limit of processor time");
+        add(o, "quota      no limit on processor time");
     end(o, false);
     add(o, "threads    %d; %s", pool_threads(m->pool), m->binding);
     end(o, false);
@@ -188,7 +188,7 @@ static void say_reads(struct out *o, const struct roofs *r)
     for (size_t i = 0; i < r->read_count; i++)
         most = r->reads[i].roof.samples && r->reads[i].roof.rate.median > most ? r->reads[i].roof.rate.median
                                                                                : most;
-    add(o, "           %-16s %9s %9s %9s %8s", "READ GB/s", "MEDIAN", "BEST", "LEAST", "SAMPLES");
+    add(o, "           %-16s %9s %9s %9s %8s", "READ GB/s", "MEDIAN", "MAX", "MIN", "SAMPLES");
     end(o, true);
     for (size_t i = 0; i < r->read_count; i++) {
         add(o, "           %3d thread%-6s ", r->reads[i].threads, plural(r->reads[i].threads));
@@ -203,7 +203,7 @@ static void say_peaks(struct out *o, const struct roofs *r)
         const struct roof *roof = &r->sets[i / PEAK_COUNT].of[i % PEAK_COUNT];
         most = roof->samples && roof->rate.median > most ? roof->rate.median : most;
     }
-    add(o, "           %-16s %9s %9s %9s %8s", "GMAC/s", "MEDIAN", "BEST", "LEAST", "SAMPLES");
+    add(o, "           %-16s %9s %9s %9s %8s", "GMAC/s", "MEDIAN", "MAX", "MIN", "SAMPLES");
     end(o, true);
     for (size_t i = 0; i < r->set_count * PEAK_COUNT; i++) {
         const struct peak_roof *set = &r->sets[i / PEAK_COUNT];
@@ -225,7 +225,7 @@ static void say_roofs(struct out *o, const struct machine *m)
     }
     format_time(when, m->roofs->measured);
     add(o, "roofs      measured %s in %.1f s%s", when, m->roofs->seconds,
-        m->roofs_cached ? " and kept since (--fresh or R measures again)" : "");
+        m->roofs_cached ? ", cached (--fresh or R measures again)" : "");
     end(o, false);
     say_reads(o, m->roofs);
     say_peaks(o, m->roofs);

@@ -70,7 +70,7 @@ static void add_set(const struct frame *f, struct points *p)
 static void add_layer(const struct tui *t, struct points *p)
 {
     const struct frame *f = t->frame;
-    int tensor = layers_current_tensor(t);
+    int tensor = rows_current_tensor(t);
     if (tensor < 0 || tensor == kv_index(f->model) || !f->layers[tensor].seconds.valid)
         return;
     const struct qtensor *w = f->set->layer[tensor];
@@ -152,11 +152,11 @@ static void say_bound(const struct frame *f, const struct point *p, char *out, s
     else if (v.bound == BOUND_UNKNOWN)
         snprintf(out, size, "n/a: no roofs");
     else if (v.bound == BOUND_MEMORY)
-        snprintf(out, size, "%.0f%% of memory's roof%s", 100 * v.share,
-                 v.share < 0.5 ? ", held up elsewhere" : "");
+        snprintf(out, size, "%.0f%% of the memory roof%s", 100 * v.share,
+                 v.share < 0.5 ? ", limited elsewhere" : "");
     else
         snprintf(out, size, "%.0f%% of the %s peak%s", 100 * v.share, peak,
-                 in_cache(&p->work) ? ", from cache" : v.share < 0.5 ? ", held up elsewhere" : "");
+                 in_cache(&p->work) ? ", from cache" : v.share < 0.5 ? ", limited elsewhere" : "");
 }
 
 /* ---- the plot -------------------------------------------------------------------------------- */
@@ -297,7 +297,7 @@ static void draw_remark(const struct frame *f, struct rect area)
                     reads->rate.min / 1e9, reads->rate.max / 1e9);
     else
         draw_text(area.row, area.col + 8, area.cols - 8, STYLE_DIM, false,
-                  "b: more sequences side by side, which read the weights once for all");
+                  "b: a larger batch, which reads the weights once for all sequences");
 }
 
 static void draw_plot(const struct tui *t, const struct points *p, struct rect area)
@@ -376,7 +376,7 @@ void roofline_draw(struct tui *t, struct rect area)
     if (area.rows < 1)
         return;
     if (p.count == 0 || (!f->roofs && area.rows < 2)) {
-        draw_text(area.row, area.col, area.cols, STYLE_DIM, false, "measuring: the first points come in a moment");
+        draw_text(area.row, area.col, area.cols, STYLE_DIM, false, "measuring the first points...");
         return;
     }
     int below = lines < most ? lines : most;

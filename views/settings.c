@@ -92,7 +92,7 @@ static json_t *read_file(const char *path, bool *absent, struct error *error)
         return error_set(error, "it cannot be read: %s", strerror(errno)), NULL;
     json_t *root = NULL;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > MOST_BYTES)
-        error_set(error, "it is no regular file of at most %d bytes", MOST_BYTES);
+        error_set(error, "not a regular file of at most %d bytes", MOST_BYTES);
     else if (!(root = json_loadfd(fd, JSON_REJECT_DUPLICATES, &why)))
         error_set(error, "line %d: %.100s", why.line, why.text);
     close(fd);

@@ -160,7 +160,7 @@ double quantization_fraction(const struct quantization *q)
 const char *quantization_work(const struct quantization *q)
 {
     if (q->stage == STAGE_TRAIN)
-        return q->figures.step > 0 ? "learning" : "reading the text to learn from";
+        return q->figures.step > 0 ? "training" : "reading the training text";
     return q->stage == STAGE_ADVANCE || q->stage == STAGE_OBSERVE ? "calibrating" : "quantizing";
 }
 

@@ -78,7 +78,7 @@ static bool parse_weight(const struct parser *p, struct field f, struct scheme *
     struct field weight = {f.at, slash ? (size_t)(slash - f.at) : f.n};
     enum dtype type = dtype_by_name(weight.at, weight.n);
     if (dtype_stored_by_name(weight.at, weight.n) != DTYPE_ALL)
-        return refuse(p, weight, "files hold this type, but nothing can be made of it:",
+        return refuse(p, weight, "not a target of quantization, only a type of model files:",
                       WEIGHTS_EXPECTED);
     if (type == DTYPE_COUNT)
         return refuse(p, weight, "unknown weight datatype", WEIGHTS_EXPECTED);

@@ -6,7 +6,7 @@
 
 enum { CURVE_LINES = 7, LEAST_LINES = 14 /* of the area where the curve comes before histograms */ };
 
-static bool learns(const struct frame *f, int tensor)
+static bool is_trained(const struct frame *f, int tensor)
 {
     const struct scheme *wanted = &f->layers[tensor].wanted;
     struct scheme now = qtensor_scheme(f->set->layer[tensor]);
@@ -37,7 +37,7 @@ static void draw_curve(const struct training_frame *l, struct rect area)
                                           (struct axis){least / 1.1, most * 1.1, true}))
         return;
     draw_format(area.row + plot.rows, area.col, area.cols, STYLE_DIM, false,
-                "o: KL of the text kept aside; line: loss; by step, %.2g to %.2g, logarithmic", least, most);
+                "o: KL on held-out text; line: loss; by step, %.2g to %.2g, log scale", least, most);
     for (size_t i = 0; i < l->count; i++) {
         const struct training_point *p = &l->of[i];
         if (p->loss > 0 && loss)
@@ -57,8 +57,8 @@ static void draw_curve(const struct training_frame *l, struct rect area)
 static int draw_figures(const struct training_frame *l, struct rect area)
 {
     const struct training_figures *f = &l->figures;
-    int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "learning%s  ",
-                          l->running ? " (t stops)" : ", over");
+    int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "training%s  ",
+                          l->running ? " (t stops)" : " done");
     col += draw_format(area.row, area.col + col, area.cols - col, STYLE_PLAIN, false, "%zu/%zu", f->step,
                        f->steps);
     if (!isnan(f->kl_best))
@@ -70,10 +70,10 @@ static int draw_figures(const struct training_frame *l, struct rect area)
     return 1;
 }
 
-int error_draw_learning(const struct frame *f, int tensor, struct rect area)
+int error_draw_training(const struct frame *f, int tensor, struct rect area)
 {
     const struct training_frame *l = f->training;
-    if (!l || area.rows < 1 || !learns(f, tensor))
+    if (!l || area.rows < 1 || !is_trained(f, tensor))
         return 0;
     int used = draw_figures(l, area), left = area.rows - used, lines = left < CURVE_LINES ? left : CURVE_LINES;
     if (l->count < 2 || lines < 4 || (!l->running && area.rows < LEAST_LINES))
