@@ -1008,7 +1008,7 @@ static void test_plans_that_cannot_be(void **state)
     schemes[0] = parsed("int4:gptq"); /* an embedding that is no head */
     struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL};
     assert_null(quantization_open(&plan, &error));
-    assert_non_null(strstr(error.text, "token_embd: it multiplies no activations"));
+    assert_non_null(strstr(error.text, "token_embd: not a matrix product: no activations"));
     schemes[0] = scheme_stored(&f.model->tensors[0].stored);
     schemes[model_find(f.model, ROLE_ATTN_Q, 0)] = parsed("int4:gptq");
     plan.text = NULL;

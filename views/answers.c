@@ -67,7 +67,7 @@ static bool answer_scheme(struct tui *t)
     return true;
 }
 
-/* A file that is there is written over when that was said twice. */
+/* An existing file is overwritten only after a second Enter. */
 static bool answer_file(struct tui *t, enum command_kind kind)
 {
     char *path = strdup(t->input.text);
@@ -86,7 +86,7 @@ static bool answer_file(struct tui *t, enum command_kind kind)
     return true;
 }
 
-/* False keeps the line open, so that it can be mended. */
+/* False keeps the line open, so that it can be corrected. */
 static bool answer(struct tui *t)
 {
     switch (t->asking) {

@@ -11,18 +11,18 @@
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-/* What can be counted here, for this thread: the usual events. */
+/* What can be counted here, for this thread: the default events. */
 static void look_at_events(struct machine *m)
 {
-    static struct perf_event usual[MOST_COUNTERS - 1];
+    static struct perf_event events[MAX_COUNTERS - 1];
     const pid_t self = gettid();
-    size_t n = events_default("", usual, MOST_COUNTERS - 1);
-    struct counters *c = counters_open(usual, n, &self, 1, &perf_system);
+    size_t n = events_default("", events, MAX_COUNTERS - 1);
+    struct counters *c = counters_open(events, n, &self, 1, &perf_system);
     for (size_t i = 0; i < n; i++) {
         struct counter_state *state = &m->counters[m->counter_count++];
         const char *reason = c ? counters_reason(c, i) : "not enough memory";
-        state->name = usual[i].name;
-        state->summary = usual[i].description;
+        state->name = events[i].name;
+        state->summary = events[i].description;
         if (reason)
             error_set(&state->reason, "%s", reason);
     }

@@ -65,8 +65,8 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static bool search(const struct session *s, const struct tune_plan *plan, const struct options *o, const struct budget *budget,
-                   struct error *error)
+static bool search(const struct session *s, const struct tune_plan *plan, const struct options *o,
+                   const struct budget *budget, struct error *error)
 {
     struct tune *job = tune_open(plan, error);
     struct tuned best;

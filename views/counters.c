@@ -1,4 +1,4 @@
-/* Screen 4: what the processor counts while tokens are decoded, and all that it could count. */
+/* Screen 4, Counters: hardware events while tokens are decoded, and the list of those available. */
 #include "tui.h"
 
 #include "batch.h"
@@ -9,7 +9,7 @@
 enum { THREAD_COLUMNS = 8, THREAD_WIDTH = 9 };
 enum { C_NAME, C_TOKEN, C_SECOND, C_SHARE, C_THREADS, COLUMNS = C_THREADS + THREAD_COLUMNS + 1 };
 
-/* ---- the list: what is counted, then what could be --------------------------------------------- */
+/* ---- the list: counted events, then the others ------------------------------------------------- */
 
 static size_t chosen_count(const struct tui *t)
 {
@@ -127,7 +127,7 @@ static void draw_traffic(const struct counters_frame *c, struct rect area)
 /* Columns for as many threads as there is room for. */
 static void make_columns(const struct tui *t, int cols, struct column *columns)
 {
-    static const struct column usual[C_THREADS] = {
+    static const struct column fixed[C_THREADS] = {
         [C_NAME] = {"EVENT", 22},
         [C_TOKEN] = {"/TOKEN", 9, .right = true},
         [C_SECOND] = {"/SECOND", 9, .drop = 1, .right = true},
@@ -136,7 +136,7 @@ static void make_columns(const struct tui *t, int cols, struct column *columns)
     size_t threads = t->frame->counters ? t->frame->counters->threads : 0;
     int room = cols - 22 - 3 * 9 - 30;
     memset(columns, 0, COLUMNS * sizeof *columns);
-    memcpy(columns, usual, sizeof usual);
+    memcpy(columns, fixed, sizeof fixed);
     for (size_t i = 0; i < THREAD_COLUMNS && i < threads && threads > 1 && room >= THREAD_WIDTH; i++) {
         columns[C_THREADS + i] = (struct column){"", THREAD_WIDTH, .drop = 3, .right = true};
         room -= THREAD_WIDTH;
@@ -204,7 +204,7 @@ static void draw_known(const struct tui *t, size_t at, int row, int cols, enum s
         draw_text(row, name, cols - name, style, false, e->description);
 }
 
-/* The cursor's line in whole words, below the list. */
+/* The event under the cursor with its whole description, below the list. */
 static void draw_selected(const struct tui *t, struct rect area)
 {
     const char *name = name_at(t, t->event);

@@ -1,4 +1,4 @@
-/* Screen 2: what quantization did to the selected layer. */
+/* Screen 2, Error: what quantization did to the selected layer. */
 #include "error.h"
 
 #include <math.h>
@@ -41,7 +41,7 @@ static void draw_figures(const struct tui *t, const struct qtensor *p, struct re
 
 /* ---- the number line ------------------------------------------------------------------------- */
 
-/* The written-out arithmetic of quantization on this weight. */
+/* The arithmetic of quantization on this weight, with its numbers. */
 static void draw_arithmetic(const struct qtensor *p, const struct weight_view *v, struct rect area)
 {
     const struct qformat *s = &p->matrix.format;
@@ -95,15 +95,15 @@ static void draw_axis(const struct weight_view *v, struct rect area)
     }
     if (!(high > low) || area.cols < 20)
         return;
-    uint32_t most = 1;
+    uint32_t max = 1;
     for (int i = 0; i < CODE_LABELS; i++)
-        most = v->counts[i] > most ? v->counts[i] : most;
+        max = v->counts[i] > max ? v->counts[i] : max;
     for (int c = 0; c < area.cols; c++)
         draw_text(area.row, area.col + c, 1, STYLE_DIM, false, "-");
     for (long code = v->lowest; codes && code <= v->highest; code++) {
         int at = column_of(value_of_code(v, code), low, high, area.cols);
         uint32_t n = v->counts[code - v->lowest];
-        const char *tick = n == 0 ? "'" : n * 3 < most ? "." : n * 3 < most * 2 ? "+" : "#";
+        const char *tick = n == 0 ? "'" : n * 3 < max ? "." : n * 3 < max * 2 ? "+" : "#";
         draw_text(area.row, area.col + at, 1, n ? STYLE_BAR : STYLE_DIM, false, tick);
     }
     int w = column_of(v->w, low, high, area.cols), q = column_of(v->decoded, low, high, area.cols);
@@ -225,7 +225,8 @@ static void draw_histograms(const struct tui *t, const struct qtensor *p, struct
     layout_grid(area, CELLS, 3, 26, 4, cell);
     draw_histogram(cell[WEIGHTS], "weights: bars w, marks w'", &d->before, &d->after, log);
     error_draw_depth(f, cell[DEPTH]);
-    bool scaled = p->matrix.input_transform && p->matrix.input_transform->scale; /* then ranges come before channels and scales */
+    /* With an input scale, ranges get room before channels and scales. */
+    bool scaled = p->matrix.input_transform && p->matrix.input_transform->scale;
     if (scaled)
         swap_cells(cell, CHANNELS, X_RANGES, SCALES, W_RANGES);
     error_draw_ranges(f, p, cell[X_RANGES], cell[W_RANGES]);

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { CURVE_LINES = 7, LEAST_LINES = 14 /* of the area where the curve comes before histograms */ };
+enum { CURVE_LINES = 7, MIN_LINES = 14 /* of the area where the curve comes before histograms */ };
 
 static bool is_trained(const struct frame *f, int tensor)
 {
@@ -13,31 +13,31 @@ static bool is_trained(const struct frame *f, int tensor)
     return scheme_trains(wanted) || scheme_trains(&now);
 }
 
-static void span(double value, double *least, double *most)
+static void span(double value, double *min, double *max)
 {
     if (!(value > 0))
         return;
-    *least = fmin(*least, value);
-    *most = fmax(*most, value);
+    *min = fmin(*min, value);
+    *max = fmax(*max, value);
 }
 
-/* The loss as a line, the KL divergence of the text kept aside as marks joined by another, on one logarithmic
- * scale, of which the last line tells. */
+/* The loss as a line, the KL divergence on held-out text as marks joined by a line, on one logarithmic scale whose
+ * ends the last line names. */
 static void draw_curve(const struct training_frame *l, struct rect area)
 {
     struct canvas c;
     struct rect plot = {area.row, area.col, area.rows - 1, area.cols};
-    double least = INFINITY, most = 0;
+    double min = INFINITY, max = 0;
     const struct training_point *loss = NULL, *kl = NULL;
     for (size_t i = 0; i < l->count; i++) {
-        span(l->of[i].loss, &least, &most);
-        span(l->of[i].kl, &least, &most);
+        span(l->of[i].loss, &min, &max);
+        span(l->of[i].kl, &min, &max);
     }
-    if (!(least <= most) || !canvas_begin(&c, plot, (struct axis){0, (double)l->figures.steps, false},
-                                          (struct axis){least / 1.1, most * 1.1, true}))
+    if (!(min <= max) || !canvas_begin(&c, plot, (struct axis){0, (double)l->figures.steps, false},
+                                          (struct axis){min / 1.1, max * 1.1, true}))
         return;
     draw_format(area.row + plot.rows, area.col, area.cols, STYLE_DIM, false,
-                "o: KL on held-out text; line: loss; by step, %.2g to %.2g, log scale", least, most);
+                "o: KL on held-out text; line: loss; by step, %.2g to %.2g, log scale", min, max);
     for (size_t i = 0; i < l->count; i++) {
         const struct training_point *p = &l->of[i];
         if (p->loss > 0 && loss)
@@ -76,7 +76,7 @@ int error_draw_training(const struct frame *f, int tensor, struct rect area)
     if (!l || area.rows < 1 || !is_trained(f, tensor))
         return 0;
     int used = draw_figures(l, area), left = area.rows - used, lines = left < CURVE_LINES ? left : CURVE_LINES;
-    if (l->count < 2 || lines < 4 || (!l->running && area.rows < LEAST_LINES))
+    if (l->count < 2 || lines < 4 || (!l->running && area.rows < MIN_LINES))
         return used;
     draw_curve(l, (struct rect){area.row + used, area.col, lines, area.cols});
     return used + lines;

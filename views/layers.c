@@ -1,4 +1,4 @@
-/* Screen 1: what every layer is stored as, what it costs and what it did. */
+/* Screen 1, Layers: keys and mouse. */
 #include "tui.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* The table of the Layers screen: what a row says. */
+/* The table of the Layers screen. */
 #include "tui.h"
 
 #include "batch.h"
@@ -217,7 +217,7 @@ static void draw_cells(const struct tui *t, const struct row *r, const int *widt
     draw_progress(t, r, row, figures, cols - figures);
 }
 
-/* ---- which columns, and which of them sorts: in words, for settings ------------------------------- */
+/* ---- columns and sorting as text, for settings -------------------------------------- */
 
 static enum column_id by_title(const char *title, size_t n)
 {
@@ -244,7 +244,7 @@ void layers_columns(const struct tui *t, char *out, size_t size)
 
 bool layers_choose_columns(struct tui *t, const char *text, struct error *error)
 {
-    unsigned hidden = *text ? (1u << COLUMNS_COUNT) - 1 : 0; /* nothing said: all of them */
+    unsigned hidden = *text ? (1u << COLUMNS_COUNT) - 1 : 0; /* empty: all of them */
     for (size_t n; *text; text += n) {
         text += strspn(text, " ");
         n = strcspn(text, " ");

@@ -1,4 +1,4 @@
-/* This machine in words: see machine.h. */
+/* The description of this machine as lines of text. */
 #include "machine.h"
 
 #include "sys/memory.h"
@@ -130,7 +130,7 @@ static void say_running(struct out *o, const struct machine *m)
 
 /* ---- the tree, with the threads at their places ---------------------------------------------- */
 
-static bool stands_here(const struct topology_line *line, struct place p)
+static bool is_at(const struct topology_line *line, struct place p)
 {
     return p.core >= 0 ? line->core == p.core : line->node >= 0 && line->node == p.node;
 }
@@ -141,9 +141,9 @@ static void add_threads(struct out *o, const struct topology_line *line, int thr
     int shown = 0;
     for (int first = 0, next; first < threads; first = next) {
         next = first + 1;
-        if (!stands_here(line, topology_place(first, threads)))
+        if (!is_at(line, topology_place(first, threads)))
             continue;
-        while (next < threads && stands_here(line, topology_place(next, threads)))
+        while (next < threads && is_at(line, topology_place(next, threads)))
             next++;
         add(o, "%s%d", shown++ ? ", " : "  <- thread ", first);
         if (next - first > 1)
@@ -170,10 +170,10 @@ static void say_tree(struct out *o, const struct machine *m)
 /* ---- roofs ----------------------------------------------------------------------------------- */
 
 /* The bar is the median's share of the best roof of its kind. */
-static void say_roof(struct out *o, const struct roof *roof, double most, const char *reason)
+static void say_roof(struct out *o, const struct roof *roof, double max, const char *reason)
 {
     if (roof->samples > 0) {
-        int full = most > 0 ? (int)(roof->rate.median / most * BAR + 0.5) : 0;
+        int full = max > 0 ? (int)(roof->rate.median / max * BAR + 0.5) : 0;
         add(o, "%9.2f %9.2f %9.2f %8zu  %.*s", roof->rate.median / 1e9, roof->rate.max / 1e9,
             roof->rate.min / 1e9, roof->samples, full < BAR ? full : BAR, "||||||||||||||||||||||||");
     } else {
@@ -184,24 +184,24 @@ static void say_roof(struct out *o, const struct roof *roof, double most, const 
 
 static void say_reads(struct out *o, const struct roofs *r)
 {
-    double most = 0;
+    double max = 0;
     for (size_t i = 0; i < r->read_count; i++)
-        most = r->reads[i].roof.samples && r->reads[i].roof.rate.median > most ? r->reads[i].roof.rate.median
-                                                                               : most;
+        max = r->reads[i].roof.samples && r->reads[i].roof.rate.median > max ? r->reads[i].roof.rate.median
+                                                                               : max;
     add(o, "           %-16s %9s %9s %9s %8s", "READ GB/s", "MEDIAN", "MAX", "MIN", "SAMPLES");
     end(o, true);
     for (size_t i = 0; i < r->read_count; i++) {
         add(o, "           %3d thread%-6s ", r->reads[i].threads, plural(r->reads[i].threads));
-        say_roof(o, &r->reads[i].roof, most, r->reads[i].reason.text);
+        say_roof(o, &r->reads[i].roof, max, r->reads[i].reason.text);
     }
 }
 
 static void say_peaks(struct out *o, const struct roofs *r)
 {
-    double most = 0;
+    double max = 0;
     for (size_t i = 0; i < r->set_count * PEAK_COUNT; i++) {
         const struct roof *roof = &r->sets[i / PEAK_COUNT].of[i % PEAK_COUNT];
-        most = roof->samples && roof->rate.median > most ? roof->rate.median : most;
+        max = roof->samples && roof->rate.median > max ? roof->rate.median : max;
     }
     add(o, "           %-16s %9s %9s %9s %8s", "GMAC/s", "MEDIAN", "MAX", "MIN", "SAMPLES");
     end(o, true);
@@ -209,7 +209,7 @@ static void say_peaks(struct out *o, const struct roofs *r)
         const struct peak_roof *set = &r->sets[i / PEAK_COUNT];
         add(o, "           %-8s %-6s%c ", set->isa->name, peaks[i % PEAK_COUNT].name,
             set->isa == isa_current() ? '*' : ' ');
-        say_roof(o, &set->of[i % PEAK_COUNT], most, peak_reason(set->isa));
+        say_roof(o, &set->of[i % PEAK_COUNT], max, peak_reason(set->isa));
     }
     add(o, "           * in use; arithmetic on %d thread%s", r->threads, plural(r->threads));
     end(o, false);

@@ -127,10 +127,10 @@ static bool parse_number(const struct option_info *o, const char *text, double *
     errno = 0;
     double v = strtod(text, &end);
     bool whole = o->kind != OPTION_INTEGER || v == floor(v);
-    if (end == text || *end || errno || !(v >= o->least && v <= o->most) || !whole)
+    if (end == text || *end || errno || !(v >= o->min && v <= o->max) || !whole)
         return error_set(error, "--%s '%.40s': expected %s from %.10g to %.10g", o->name, text,
-                         o->kind == OPTION_INTEGER ? "a whole number" : "a number", o->least,
-                         o->most);
+                         o->kind == OPTION_INTEGER ? "a whole number" : "a number", o->min,
+                         o->max);
     *out = v;
     return true;
 }
@@ -166,8 +166,8 @@ static bool add_candidate(const struct option_info *o, struct options *out, stru
     bool scheme = o->offset == AT(scheme), recipe = o->offset == AT(recipe);
     if (!scheme && !recipe)
         return true;
-    if (out->candidate_count == MOST_CANDIDATES)
-        return error_set(error, "more than %d -s and -r", MOST_CANDIDATES);
+    if (out->candidate_count == MAX_CANDIDATES)
+        return error_set(error, "more than %d -s and -r", MAX_CANDIDATES);
     out->candidates[out->candidate_count++] =
         (struct candidate){scheme ? out->scheme : NULL, recipe ? out->recipe : NULL};
     return true;

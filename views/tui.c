@@ -138,7 +138,7 @@ static struct lab *start_lab(const struct options *o, struct batch *b, char **te
     return lab_start(&b->session, &lo, error);
 }
 
-/* What the file of settings says; where it is broken, that is said and all is as usual. */
+/* Applies the file of settings; of a broken one only a note is shown. */
 static void use_settings(struct tui *t)
 {
     struct error error;

@@ -39,7 +39,7 @@ static bool plan_tensor(struct quantization *q, int t, struct error *error)
         return true;
     int input_group = layerwise_group_of(p->model, t);
     if (input_group < 0)
-        return error_set(error, "%s: it multiplies no activations to calibrate on", p->model->tensors[t].name);
+        return error_set(error, "%s: not a matrix product: no activations to calibrate on", p->model->tensors[t].name);
     q->last_input_group = (size_t)input_group > q->last_input_group ? (size_t)input_group : q->last_input_group;
     q->sequence |= asks_for_sequence(s);
     return true;
