@@ -297,7 +297,7 @@ static void draw_remark(const struct frame *f, struct rect area)
                     reads->rate.min / 1e9, reads->rate.max / 1e9);
     else
         draw_text(area.row, area.col + 8, area.cols - 8, STYLE_DIM, false,
-                  "b: a larger batch, which reads the weights once for all sequences");
+                  "b: a larger batch, which reads the weights once");
 }
 
 static void draw_plot(const struct tui *t, const struct points *p, struct rect area)
