@@ -231,8 +231,8 @@ static bool decode_row(const struct isa *isa, const char *scheme, const struct b
         struct stats read = stats_of(reads, ROUNDS), share = stats_of(lower, ROUNDS);
         double macs = (double)p.m.rows * COLS / ((double)p.m.bytes / rate.median);
         printf("%-20s %7.2f %8.2f  %6.3f %.3f..%.3f  %7.1f  %6.3f %.3f..%.3f\n", scheme,
-               rate.median / 1e9, macs / 1e9, read.median, read.least, read.most,
-               roof.median / 1e9, share.median, share.least, share.most);
+               rate.median / 1e9, macs / 1e9, read.median, read.min, read.max,
+               roof.median / 1e9, share.median, share.min, share.max);
     }
     close_product(&p);
     close_cached(&cached);
@@ -334,7 +334,7 @@ static bool matmul_row(const struct isa *isa, const char *scheme, struct pool *p
     if (right) {
         struct stats rate = stats_of(rates, ROUNDS), share = stats_of(shares, ROUNDS);
         printf("%-18s %8.1f %7.3f  %.3f..%.3f  of %s\n", scheme, rate.median / 1e9, share.median,
-               share.least, share.most,
+               share.min, share.max,
                peak == isa->peak_int8 ? "int8" : peak == isa->peak_bf16 ? "bf16" : "fp32");
     }
     close_product(&p);
@@ -369,7 +369,7 @@ static void openblas_row(const struct isa *isa, struct pool *pool)
     }
     struct stats ratio = stats_of(ratios, ROUNDS), rate = stats_of(rates, ROUNDS);
     printf("OpenBLAS sgemm     %8.1f; fp32 here is %.3f of its speed (%.3f..%.3f)\n", rate.median / 1e9,
-           ratio.median, ratio.least, ratio.most);
+           ratio.median, ratio.min, ratio.max);
     free(w);
     free(y);
     close_product(&p);

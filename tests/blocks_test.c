@@ -6,9 +6,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "model/format.h"
 #include "engine/context.h"
 #include "measure/detail.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "quant/requant.h"
 #include "support.h"
 

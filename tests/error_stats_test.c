@@ -98,8 +98,8 @@ static void check_figures(const struct model *m, const struct figures *f, struct
     assert_int_equal(d->scale_count > 0, scales);
     for (int i = 0; scales && i < 2; i++) {
         double tolerance = 1e-7 * f->scale_max;
-        assert_close(i ? d->scale_least : stats.scale_min, f->scale_min, tolerance, "least scale", t, s);
-        assert_close(i ? d->scale_most : stats.scale_max, f->scale_max, tolerance, "largest scale", t, s);
+        assert_close(i ? d->scale_min : stats.scale_min, f->scale_min, tolerance, "least scale", t, s);
+        assert_close(i ? d->scale_max : stats.scale_max, f->scale_max, tolerance, "largest scale", t, s);
         assert_close(i ? d->scale_mean : stats.scale_mean, f->scale_mean, tolerance, "mean scale", t, s);
     }
     detail_unref(d);
@@ -179,8 +179,8 @@ static void check_counts(const struct model *m, struct qtensor *p, struct pool *
     assert_true(integers ? same_figure(stats.clipped, d->clipped) : isnan(stats.clipped));
     assert_true(d->scale_count == 0 ? isnan(stats.scale_mean) && isnan(stats.scale_min)
                                     : same_figure(stats.scale_mean, d->scale_mean) &&
-                                          stats.scale_min == d->scale_least &&
-                                          stats.scale_max == d->scale_most);
+                                          stats.scale_min == d->scale_min &&
+                                          stats.scale_max == d->scale_max);
     detail_unref(d);
 }
 

@@ -1,4 +1,5 @@
 #include "exporting.h"
+#include "session/session_weights.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -103,13 +103,13 @@ static double magnitude_of(const struct qmatrix *m, size_t r, size_t c, float we
 }
 
 /* What subnormals add to the error of a term: their steps are not finer than 2^-149, after an int4
- * column's factor too, and where the arrangement allows it they count as 0 in the activation, in the
+ * column's factor too, and where the packing layout allows it they count as 0 in the activation, in the
  * weight and in the sum. */
 static double subnormal_error(const struct activations *x, size_t t, double magnitude,
                               double activation, double group_scale)
 {
     double scale = x->scales ? (double)x->scales[t] : 1;
-    if (x->arrangement != ARRANGED_PAIRS)
+    if (x->pack != PACK_BF16X2)
         return 0x1p-149 * (1 + scale + scale * group_scale) +
                (x->factors ? 0x1p-125 * scale * magnitude : 0);
     return 0x1p-126 * (scale * magnitude + activation + scale * group_scale) +
@@ -233,10 +233,10 @@ struct matmul_check {
     size_t schemes;
 };
 
-/* Every width of a tile, and now and then many tiles. */
+/* Every number of tokens in a tile, and now and then many tiles. */
 static size_t tokens_to_check(const struct isa *isa, uint64_t *seed)
 {
-    return 1 + random_below(seed, random_below(seed, 8) == 0 ? MOST_TOKENS : isa->tile + 1);
+    return 1 + random_below(seed, random_below(seed, 8) == 0 ? MOST_TOKENS : isa->mr + 1);
 }
 
 static void check_product(const struct isa *isa, const struct scheme *s, uint64_t *seed, size_t rows,
@@ -310,7 +310,7 @@ static void test_matmul_of_long_rows(void **state)
         for (size_t k = 0; k < sizeof schemes / sizeof *schemes && tested_isa(i)->available(); k++)
             for (size_t n = 0; n < LONG_ROWS; n++) {
                 struct scheme s;
-                size_t tokens = tested_isa(i)->tile + 1 + random_below(&seed, 4);
+                size_t tokens = tested_isa(i)->mr + 1 + random_below(&seed, 4);
                 assert_true(scheme_parse(schemes[k], &s, NULL));
                 check_product(tested_isa(i), &s, &seed, 17, long_rows[n], tokens);
             }
@@ -321,7 +321,7 @@ static struct qmatrix in_rows(const struct qmatrix *m, uint8_t **memory)
 {
     size_t size = dtypes[m->format.weight].bits / 8;
     struct qmatrix rows = *m;
-    rows.panels = false;
+    rows.packed = false;
     rows.owned = NULL;
     rows.format.stored = true;
     rows.row_bytes = m->cols * size;
@@ -368,7 +368,7 @@ static void check_rows(const struct isa *isa, const char *scheme, uint64_t *seed
         if (n >= 60) {
             rows = 17;
             cols = long_rows[n - 60];
-            tokens = isa->tile + 1 + random_below(seed, 4);
+            tokens = isa->mr + 1 + random_below(seed, 4);
         }
         struct product p = make_product(isa, &s, seed, rows, cols, tokens);
         struct qmatrix packed = p.m;
@@ -397,6 +397,70 @@ static void test_matmul_of_rows(void **state)
         for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++)
             if (tested_isa(i)->available())
                 check_rows(tested_isa(i), schemes[k], &seed);
+}
+
+/* ---- how a product is shared out ------------------------------------------------------------- */
+
+/* Panels begin .. end - 1 alone, as every thread that got them would compute them. */
+static void check_range(const struct isa *isa, const struct product *p, size_t begin, size_t end,
+                        const float *y, float *part)
+{
+    size_t rows = p->m.rows, first = begin * PANEL_ROWS;
+    size_t n = (end * PANEL_ROWS < rows ? end * PANEL_ROWS : rows) - first;
+    isa->matmul(&p->m, &p->prepared, begin, end, part);
+    for (size_t t = 0; t < p->tokens; t++) {
+        if (memcmp(part + t * rows + first, y + t * rows + first, n * sizeof *y) == 0)
+            continue;
+        char what[256];
+        describe(isa, p, what);
+        fail_msg("%s: panels %zu..%zu alone differ from all at once", what, begin, end);
+    }
+}
+
+static void check_all_ranges(const struct isa *isa, const struct product *p)
+{
+    size_t n = p->m.rows * p->tokens, panels = qmatrix_panels(&p->m);
+    float *y = make(2 * n * sizeof *y);
+    isa->matmul(&p->m, &p->prepared, 0, panels, y);
+    for (size_t begin = 0; begin < panels; begin++)
+        for (size_t end = begin + 1; end <= panels; end++)
+            check_range(isa, p, begin, end, y, y + n);
+    free(y);
+}
+
+/* Packed and, where files can hold that, row after row. */
+static void check_ranges_of(const struct isa *isa, const char *scheme, size_t tokens, uint64_t *seed)
+{
+    struct scheme s;
+    assert_true(scheme_parse(scheme, &s, NULL));
+    struct product p = make_product(isa, &s, seed, 10 * PANEL_ROWS - 5, 75, tokens);
+    check_all_ranges(isa, &p);
+    if (s.format.act == DTYPE_FP32 && s.format.weight != DTYPE_INT4 && !s.format.asym) {
+        uint8_t *memory;
+        struct qmatrix packed = p.m;
+        p.m = in_rows(&packed, &memory);
+        activations_prepare(isa, &p.m, p.x, tokens, p.scratch, &p.prepared);
+        check_all_ranges(isa, &p);
+        free(memory);
+        p.m = packed;
+    }
+    free_product(&p);
+}
+
+static void test_every_split_has_equal_bits(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"fp32", "fp16", "bf16", "bf16/bf16", "int8", "int8/bf16:asym", "w8a8",
+                                          "int8/int8.asym:asym", "int4:g33:asym", "int4/bf16:g16", "w4a8:g32",
+                                          "fp8", "fp8/fp8", "fp8e5m2:g33"};
+    uint64_t seed = 41;
+    for (size_t i = 0; tested_isa(i); i++) {
+        const struct isa *isa = tested_isa(i);
+        const size_t tokens[] = {1, 2, 3, isa->mr - 1, isa->mr, isa->mr + 1, 2 * isa->mr + 3};
+        for (size_t k = 0; k < sizeof schemes / sizeof *schemes && isa->available(); k++)
+            for (size_t n = 0; n < sizeof tokens / sizeof *tokens; n++)
+                check_ranges_of(isa, schemes[k], tokens[n], &seed);
+    }
 }
 
 /* ---- fp8 of files ---------------------------------------------------------------------------- */
@@ -878,7 +942,7 @@ static void give_input_transform(struct qmatrix *m, uint64_t *seed)
 }
 
 /* What the matrix is given is x / scale, 0 in outlier columns, before it is rounded. */
-static void check_taken(const struct product *p)
+static void check_transformed(const struct product *p)
 {
     const struct input_transform *in = p->m.input_transform;
     for (size_t t = 0; t < p->tokens; t++)
@@ -888,7 +952,7 @@ static void check_taken(const struct product *p)
                 expected = 0;
                 next++;
             }
-            assert_true(p->prepared.taken[t * p->m.cols + c] == expected);
+            assert_true(p->prepared.transformed[t * p->m.cols + c] == expected);
             double got = activation(&p->prepared, t, c), step = 0.51;
             if (dtypes[p->m.format.act].kind != DTYPE_KIND_INTEGER)
                 step = fabs((double)expected) / 15 + 0.01;
@@ -916,7 +980,7 @@ static void check_input_transform(const struct isa *isa, const char *scheme, uin
                                     (in->act_scale > 0 ? 4u + s.format.act_asym : 0));
     activations_prepare(isa, &p.m, p.x, tokens, p.scratch, &p.prepared);
     isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
-    check_taken(&p);
+    check_transformed(&p);
     check_against_double(isa, &p, y);
     check_row_split(isa, &p, y, seed);
     if (p.prepared.integers) {
@@ -954,6 +1018,7 @@ int main(void)
         cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_matmul_of_long_rows),
         cmocka_unit_test(test_matmul_of_rows),
+        cmocka_unit_test(test_every_split_has_equal_bits),
         cmocka_unit_test(test_matmul_of_stored_fp8),
         cmocka_unit_test(test_matmul_of_every_code),
         cmocka_unit_test(test_matmul_of_subnormals),

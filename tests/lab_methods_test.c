@@ -135,17 +135,17 @@ static void test_another_mind(void **state)
 
 static bool has_learned(const struct frame *f, const void *steps)
 {
-    return f->learning && f->learning->figures.step >= *(const size_t *)steps;
+    return f->training && f->training->figures.step >= *(const size_t *)steps;
 }
 
 /* Steps rise, every point has a loss but the first, some are judged, and the best is the least of those. */
-static void check_curve(const struct learning_frame *l)
+static void check_curve(const struct training_frame *l)
 {
     double best = INFINITY;
     size_t judged = 0;
-    assert_true(l->count >= 2 && l->count <= LEARNING_POINTS);
+    assert_true(l->count >= 2 && l->count <= TRAINING_POINTS);
     for (size_t i = 0; i < l->count; i++) {
-        const struct learning_point *p = &l->of[i];
+        const struct training_point *p = &l->of[i];
         assert_true(i == 0 || p->step > l->of[i - 1].step);
         assert_true(p->step == 0 || p->loss > 0);
         judged += isnan(p->kl) ? 0 : 1;
@@ -162,20 +162,20 @@ static void test_learning_is_stopped(void **state)
     int all[2] = {tensor("blk.0.attn_q"), tensor("blk.1.ffn_up")};
     size_t some = 12;
     (void)state;
-    struct frame *f = ask(lab, (struct command){.kind = COMMAND_STOP_LEARNING});
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_STOP_TRAINING});
     assert_true(f->status_is_error);
     frame_unref(f);
     ask_only(lab, set_command(all, 2, "int4:channel:qat(steps=100000,text=2048,batch=256)"));
     f = await(lab, has_learned, &some, "twelve steps");
-    assert_true(f->learning->running && f->pending == 2);
+    assert_true(f->training->running && f->pending == 2);
     assert_non_null(strstr(f->job, "learning"));
-    check_curve(f->learning);
+    check_curve(f->training);
     frame_unref(f);
-    send(lab, (struct command){.kind = COMMAND_STOP_LEARNING});
+    send(lab, (struct command){.kind = COMMAND_STOP_TRAINING});
     f = settled(lab);
-    assert_false(f->learning->running);
-    assert_true(f->learning->figures.step < 100000);
-    check_curve(f->learning);
+    assert_false(f->training->running);
+    assert_true(f->training->figures.step < 100000);
+    check_curve(f->training);
     for (size_t i = 0; i < 2; i++)
         assert_true(made_by(f->set->layer[all[i]], PHASE_TRAINING));
     check_error(packed_of(f, "blk.0.attn_q"));
@@ -193,9 +193,9 @@ static void test_learning_to_the_end(void **state)
     (void)state;
     frame_unref(set(lab, "blk.2.attn_v", "int8:qat(steps=3,text=1024,batch=16)"));
     struct frame *f = set(lab, "blk.2.attn_v", "int4:g32:qat(steps=300,text=512,batch=16)");
-    assert_false(f->learning->running);
-    assert_int_equal(f->learning->figures.step, 300);
-    check_curve(f->learning);
+    assert_false(f->training->running);
+    assert_int_equal(f->training->figures.step, 300);
+    check_curve(f->training);
     frame_unref(f);
     int t = tensor("blk.2.attn_v");
     ask_only(lab, set_command(&t, 1, "int8:qat(steps=100000,text=1024)"));

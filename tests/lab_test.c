@@ -387,7 +387,7 @@ static bool shows_weight(const struct frame *f, const void *arg)
 static bool has_detail(const struct frame *f, const void *arg)
 {
     int t = *(const int *)arg;
-    return f->detail && f->detail->packed == f->set->layer[t];
+    return f->detail && f->detail->q == f->set->layer[t];
 }
 
 static void check_weight(const struct frame *f, const struct place *at)

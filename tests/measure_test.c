@@ -8,7 +8,7 @@
 
 #include "engine/context.h"
 #include "engine/sampler.h"
-#include "measure/bandwidth.h"
+#include "base/stats.h"
 #include "measure/histogram.h"
 #include "measure/quality.h"
 #include "measure/speed.h"
@@ -113,13 +113,13 @@ static void test_spread(void **state)
     (void)state;
     double one[] = {3}, two[] = {4, 1}, five[] = {9, -1, 3, 100, 2}, same[] = {7, 7, 7, 7};
     struct stats s = stats_of(one, 1);
-    assert_true(s.least == 3 && s.median == 3 && s.most == 3);
+    assert_true(s.min == 3 && s.median == 3 && s.max == 3);
     s = stats_of(two, 2);
-    assert_true(s.least == 1 && s.median == 2.5 && s.most == 4);
+    assert_true(s.min == 1 && s.median == 2.5 && s.max == 4);
     s = stats_of(five, 5);
-    assert_true(s.least == -1 && s.median == 3 && s.most == 100);
+    assert_true(s.min == -1 && s.median == 3 && s.max == 100);
     s = stats_of(same, 4);
-    assert_true(s.least == 7 && s.median == 7 && s.most == 7);
+    assert_true(s.min == 7 && s.median == 7 && s.max == 7);
 }
 
 /* ---- a tiny model ---------------------------------------------------------------------------- */

@@ -169,7 +169,7 @@ static void test_set(void **state)
                 for (size_t g = 0, c = 0; c < m->cols; g++, c += m->group) {
                     bool whole = m->format.granularity == GRANULARITY_TENSOR;
                     struct quant_params params = r.grids[whole ? 0 : row * m->groups + g];
-                    assert_true(qmatrix_scale(m, row, g) == params.scale && qmatrix_zero(m, row, g) == params.zero);
+                    assert_true(qmatrix_scale(m, row, g) == params.scale && qmatrix_zero(m, row, g) == params.zero_point);
                     size_t n = m->cols - c < m->group ? m->cols - c : m->group;
                     if (dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER) {
                         quantize_values(m, params, r.weights + row * m->cols + c, n, expected + c);

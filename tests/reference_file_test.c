@@ -8,11 +8,13 @@
 #include <cmocka.h>
 
 #include "support.h"
+#include "session/selftext.h"
 #include "modelfile.h"
 
 #include "lab/lab.h"
 #include "base/clock.h"
 #include "measure/output_error.h"
+#include "model/format.h"
 #include "model/reference.h"
 #include "quant/requant.h"
 

@@ -115,10 +115,10 @@ static void test_thread_counts(void **state)
 
 static void assert_measured(const struct roof *r, const char *what)
 {
-    bool right = r->samples >= 3 && r->rate.least > 1e6 && r->rate.least <= r->rate.median &&
-                 r->rate.median <= r->rate.most && r->rate.most < 1e15;
+    bool right = r->samples >= 3 && r->rate.min > 1e6 && r->rate.min <= r->rate.median &&
+                 r->rate.median <= r->rate.max && r->rate.max < 1e15;
     if (!right)
-        fail_msg("%s: %g, %g to %g of %zu", what, r->rate.median, r->rate.least, r->rate.most,
+        fail_msg("%s: %g, %g to %g of %zu", what, r->rate.median, r->rate.min, r->rate.max,
                  r->samples);
 }
 
@@ -343,7 +343,7 @@ static void test_sweeps_read_as_a_plain_loop_does(void **state)
     }
     bandwidth_close(&probe);
     print_message("%zu pairs: best sweep %.2f GB/s, best plain loop %.2f GB/s, ratios %.3f, %.3f to %.3f\n",
-                  c.pairs, c.sweep / 1e9, c.loop / 1e9, c.ratio.median, c.ratio.least, c.ratio.most);
+                  c.pairs, c.sweep / 1e9, c.loop / 1e9, c.ratio.median, c.ratio.min, c.ratio.max);
     assert_true(alike);
 }
 

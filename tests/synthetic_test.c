@@ -7,12 +7,14 @@
 #include <cmocka.h>
 
 #include "support.h"
+#include "session/selftext.h"
+#include "session/session_weights.h"
 
 #include "engine/pin.h"
 #include "sys/memory.h"
 #include "lab/lab.h"
 #include "measure/quality.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "quant/recipe.h"
 #include "quant/requant.h"
 
@@ -221,8 +223,8 @@ static void study_tensor(const struct model *m, int t)
         memcpy(before, row, cols * sizeof *row);
         model_decode_row(m, t, r, row);
         for (size_t c = 1; c < cols && r > 0; c++) {
-            bool outlier = synthetic_outlier(t, c / MAKER_RUN) == c;
-            bool beside = synthetic_outlier(t, (c - 1) / MAKER_RUN) == c - 1;
+            bool outlier = synthetic_outlier(t, c / GENERATOR_RUN) == c;
+            bool beside = synthetic_outlier(t, (c - 1) / GENERATOR_RUN) == c - 1;
             add(outlier ? &outliers : &usual, row[c],
                 beside || outlier ? 0 : row[c - 1], before[c]);
         }
@@ -230,7 +232,7 @@ static void study_tensor(const struct model *m, int t)
     double deviation = synthetic_deviation(&m->hyper, tensor->role);
     check_moments(tensor->name, &usual, deviation);
     check_moments(tensor->name, &outliers, deviation * OUTLIER_FACTOR);
-    assert_true(outliers.n / usual.n > 0.5 / MAKER_RUN && outliers.n / usual.n < 2.0 / MAKER_RUN);
+    assert_true(outliers.n / usual.n > 0.5 / GENERATOR_RUN && outliers.n / usual.n < 2.0 / GENERATOR_RUN);
     free(row);
     free(before);
 }

@@ -596,7 +596,7 @@ static void test_fake_forward(void **state)
         for (size_t r = 0; r < ROWS; r++) {
             for (size_t g = 0; g < m.groups; g++)
                 quantize_set_params(&m, r, g, fake_params(&f, f.grids == 1 ? 0 : r * m.groups + g));
-            quantize_row_on_grids(&m, r, w + r * COLS);
+            quantize_row_with_params(&m, r, w + r * COLS);
             qmatrix_decode_row(&m, r, back);
             assert_memory_equal(back, out + r * COLS, sizeof back);
         }

@@ -22,7 +22,7 @@ static const struct {
     uint64_t value;
     const char *says;
 } zip_cases[] = {
-    {LOCAL, 0, 0, 4, 0, "begins with no ZIP entry"},
+    {LOCAL, 0, 0, 4, 0, "does not begin with a ZIP entry"},
     {LOCAL, 2, 0, 4, 0, "m/data/0: its header at byte"},
     {LOCAL, 2, 6, 2, 1, "m/data/0: its header at byte"},
     {LOCAL, 2, 8, 2, 8, "m/data/0: its header at byte"},
@@ -178,7 +178,7 @@ static void test_records(void **state)
     refuse_items((struct zip_item[]){{"m/data.pkl", text}, {"n/data.pkl", text}}, 2,
                  "two entries are called data.pkl");
     refuse_items((struct zip_item[]){{"m/data.pkl", text}, {"m/data.pkl", text}}, 2,
-                 "m/data.pkl is there twice");
+                 "m/data.pkl appears twice");
     refuse_items((struct zip_item[]){{"m/data.pkl", text}, {"m/byteorder", text}}, 2,
                  "byteorder: is 'big'; expected 'little'");
     refuse_items((struct zip_item[]){{"m/data.pkl", text}}, 1, "begins without PROTO");

@@ -62,22 +62,22 @@ static void report_one(const struct batch *b, const struct contest *c)
     printf("scheme     %s, KV cache %s, %d threads, kernels '%s', median of %zu samples\n",
            c->name[0], dtypes[c->sets[0]->kv].name, pool_threads(b->session.pool),
            isa_current()->name, s->samples);
-    printf("decode     %.1f tokens/s (%.1f to %.1f)", s->decode.median, s->decode.least,
-           s->decode.most);
+    printf("decode     %.1f tokens/s (%.1f to %.1f)", s->decode.median, s->decode.min,
+           s->decode.max);
     if (s->batch > 1)
         printf(", %zu sequences together", s->batch);
     putchar('\n');
-    printf("prefill    %.1f tokens/s (%.1f to %.1f)\n", s->prefill.median, s->prefill.least,
-           s->prefill.most);
+    printf("prefill    %.1f tokens/s (%.1f to %.1f)\n", s->prefill.median, s->prefill.min,
+           s->prefill.max);
     printf("bytes      %s a token\n", format_bytes(bytes, (double)s->bytes_per_token));
     printf("bandwidth  %.2f GB/s computed; reading memory reaches %.2f GB/s (%.2f to %.2f)\n",
-           s->bandwidth / 1e9, s->peak_read.median / 1e9, s->peak_read.least / 1e9,
-           s->peak_read.most / 1e9);
+           s->bandwidth / 1e9, s->peak_read.median / 1e9, s->peak_read.min / 1e9,
+           s->peak_read.max / 1e9);
     if (s->fraction_reason)
         printf("fraction   n/a: %s\n", s->fraction_reason);
     else
-        printf("fraction   %.3f of that (%.3f to %.3f)\n", s->fraction.median, s->fraction.least,
-               s->fraction.most);
+        printf("fraction   %.3f of that (%.3f to %.3f)\n", s->fraction.median, s->fraction.min,
+               s->fraction.max);
 }
 
 static void report_all(const struct batch *b, const struct contest *c)
@@ -163,7 +163,7 @@ static bool measure(const struct batch *b, const struct options *o, struct conte
                               .prompt_tokens = o->prompt_tokens ? (size_t)o->prompt_tokens : 64,
                               .decode_tokens = o->given_tokens ? (size_t)o->tokens : 32,
                               .samples = ROUNDS,
-                              .most_samples = c->count > 1 ? MOST_ROUNDS : 0,
+                              .max_samples = c->count > 1 ? MOST_ROUNDS : 0,
                               .batch = o->batch ? (size_t)o->batch : 1};
     for (size_t i = 0; i < c->count; i++)
         sets[i] = c->sets[i];

@@ -252,7 +252,7 @@ static bool measure_outputs(const struct batch *b, struct output_error *errors, 
     if (outputs_are_exact(s->model, b->weights))
         return output_errors(s->model, s->pool, b->weights, NULL, n, errors, error);
     struct tokens tokens = {0};
-    bool ok = written_tokens(s, n, SELF_TEXT_EVALUATION_SEED, &tokens, error) &&
+    bool ok = written_tokens(s, TEXT_EVALUATION, n, &tokens, error) &&
               output_errors(s->model, s->pool, b->weights, tokens.ids, tokens.count, errors, error);
     free(tokens.ids);
     return ok;
@@ -272,21 +272,13 @@ static bool measure_alone(const struct batch *b, struct sensitivity *alone, stru
 {
     const struct session *s = &b->session;
     struct tokens tokens = {0};
-    if (!written_tokens(s, SENSITIVITY_TOKENS, SELF_TEXT_EVALUATION_SEED, &tokens, error))
+    if (!written_tokens(s, TEXT_EVALUATION, SENSITIVITY_TOKENS, &tokens, error))
         return false;
     struct sensitivity_plan plan = {tokens.ids, tokens.count, session_bos(s), s->context};
     struct sensitivity_job *job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
-    bool ok = job, done = false;
-    while (ok && !done) {
-        ok = sensitivity_step(job, 0.2, &done, error);
-        if (s->progress)
-            s->progress(s->progress_arg, "measuring each layer alone",
-                        (size_t)(sensitivity_fraction(job) * (double)s->model->parameters), s->model->parameters);
-    }
+    bool cancelled, ok = job && session_run(s, &sensitivity_class, job, &cancelled, error);
     for (int t = 0; ok && t < (int)s->model->tensor_count; t++)
         alone[t] = sensitivity_of(job, t);
-    if (job && s->progress)
-        s->progress(s->progress_arg, "measuring each layer alone", s->model->parameters, s->model->parameters);
     sensitivity_close(job);
     free(tokens.ids);
     return ok;

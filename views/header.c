@@ -171,7 +171,7 @@ static void draw_size(struct tui *t, int row)
 /* What the machine works on, with how far learning has come. */
 static const char *job_words(const struct frame *f, char out[64])
 {
-    const struct training_figures *l = f->learning && f->learning->running ? &f->learning->figures : NULL;
+    const struct training_figures *l = f->training && f->training->running ? &f->training->figures : NULL;
     if (!l || strcmp(f->job, "learning") != 0)
         return f->job;
     snprintf(out, 64, "learning: step %zu of %zu, KL %.2g,", l->step, l->steps, l->kl_last);

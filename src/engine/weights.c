@@ -1,6 +1,6 @@
 #include "weights.h"
 
-#include "model/resident.h"
+#include "model/on_demand.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* weights.h - packed matrices and sets of them: immutable, shared by reference count. */
+/* weights.h - quantized tensors and sets of them: immutable, shared by reference count. */
 #ifndef QTOP_WEIGHTS_H
 #define QTOP_WEIGHTS_H
 
@@ -13,8 +13,8 @@ struct weight_error {
     bool exact;          /* every weight is the reference's */
     double sum_w2;       /* sum of squared weights of the reference */
     double sum_e2;       /* sum of squared errors */
-    float max_abs;       /* largest |error| ... */
-    size_t max_row, max_col; /* ... and where it sits */
+    float max_abs;       /* largest |error| */
+    size_t max_row, max_col; /* of the weight with the largest error */
     float *row_sqnr_db;  /* SQNR of each row (rows), +infinity where exact; null for stored ones that are the
                           * reference */
 };
@@ -31,7 +31,7 @@ struct calibration_info {
     size_t outliers;  /* columns in fp16 */
 };
 
-/* One packed matrix. Once in a set it never changes. */
+/* A quantized tensor. Once in a set it never changes. */
 struct qtensor {
     atomic_int refs;
     int tensor;            /* index in the model */
@@ -44,8 +44,8 @@ struct qtensor {
 struct qtensor *qtensor_ref(struct qtensor *p);
 void qtensor_unref(struct qtensor *p);
 
-/* Whether it is the stored matrix of a model whose weights are made on demand (resident.h): then its
- * codes are there only while the tensor is acquired. */
+/* Whether it is the stored matrix of a model with on-demand weights (on_demand.h): then its codes are there only
+ * while the tensor is acquired. */
 bool qtensor_on_demand(const struct model *model, const struct qtensor *p);
 
 /* One matrix for every tensor of a model, in its order, and the datatype of the KV cache that the set
@@ -67,7 +67,8 @@ struct weights *weights_replace(const struct weights *set, struct qtensor *p);
 /* A copy of the set with another cache. */
 struct weights *weights_with_kv(const struct weights *set, enum dtype kv);
 
-/* The same for who gives the set up (null stays null): itself where it has that cache; null where memory is short. */
+/* The same, and gives up the caller's reference to the set (null stays null): the set itself where it has that
+ * cache; null where memory is short. */
 struct weights *weights_take_kv(struct weights *set, enum dtype kv);
 
 /* Whether two sets have the same matrices, not only alike ones. */
@@ -95,7 +96,7 @@ struct weights_totals totals_of_bytes(const struct model *model, const size_t *b
 /* A KV cache of a number of positions for the model. */
 struct kv_shape kv_shape_of(const struct model *model, enum dtype kv, size_t capacity);
 
-/* Bytes of codes and scales that it holds for one position. */
+/* Bytes of codes and scales of one position. */
 size_t kv_bytes_per_position(const struct model *model, enum dtype kv);
 
 #endif

@@ -1,4 +1,4 @@
-/* folding.h - input scales made part of what comes in front: a matrix W with input scale s is held as W s
+/* folding.h - input scales folded into what comes before: a matrix W with input scale s is held as W s
  * for activations x / s (AWQ: Lin et al. 2024; SmoothQuant: Xiao et al. 2023, section 4), and a file has no place
  * for s. Where x is a norm's output, the norm's weights are divided by it. The input of attn_output is made of
  * rows of V, that of ffn_down (behind a gate) of rows of up, which are divided instead. */

@@ -126,10 +126,10 @@ static const struct packed_type *find(const struct qmatrix *m)
     return NULL;
 }
 
-static struct gguf_held held_as(const struct packed_type *p, const struct qmatrix *m, bool widened)
+static struct gguf_storage held_as(const struct packed_type *p, const struct qmatrix *m, bool widened)
 {
     size_t bytes = p->blocks ? m->cols / GGUF_BLOCK * p->block_bytes : m->cols * (p->block_bytes / GGUF_BLOCK);
-    return (struct gguf_held){&p->type, p->file_type, bytes, widened};
+    return (struct gguf_storage){&p->type, p->file_type, bytes, widened};
 }
 
 /* The integers of as many bits, in groups of 32, made the same way. */
@@ -157,7 +157,7 @@ static bool refuse(const struct export *job, int tensor, const char *why, struct
     return export_refuse(job, tensor, "GGUF", &n, why, error);
 }
 
-static bool hold_stored(const struct export *job, int tensor, struct gguf_held *out, struct error *error)
+static bool hold_stored(const struct export *job, int tensor, struct gguf_storage *out, struct error *error)
 {
     const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
     const struct stored_type *stored = &stored_types[m->format.weight];
@@ -167,11 +167,11 @@ static bool hold_stored(const struct export *job, int tensor, struct gguf_held *
     if (divided && dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK)
         return refuse(job, tensor, "with the input scale of the layer behind it folded in", error);
     *out = divided ? held_as(find(m), m, false)
-                   : (struct gguf_held){&stored->type, stored->file_type, m->row_bytes, false};
+                   : (struct gguf_storage){&stored->type, stored->file_type, m->row_bytes, false};
     return true;
 }
 
-bool gguf_hold(const struct export *job, int tensor, struct gguf_held *out, struct error *error)
+bool gguf_storage_of(const struct export *job, int tensor, struct gguf_storage *out, struct error *error)
 {
     const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
     const struct packed_type *wide = &packed_types[AS_FP32], *p = find(m);

@@ -91,8 +91,8 @@ static bool add_plain(struct export *job, const struct naming *naming, int t, st
     if (!item)
         return false;
     item->from_one = norm && job->arch->norms_from_one;
-    item->turned = job->arch->transposed && role->linear && role->in_block;
-    if (item->turned) {
+    item->transposed = job->arch->transposed && role->linear && role->in_block;
+    if (item->transposed) {
         item->rows = item->shape[0] = m->cols;
         item->shape[1] = m->rows;
         item->row_bytes = m->rows * type->number;

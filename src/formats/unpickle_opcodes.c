@@ -201,7 +201,7 @@ static bool op_setitems(struct machine *m)
 
 /* ---- opcodes: memo --------------------------------------------------------------------------- */
 
-/* Numbers are given in turn, from 0 or 1. */
+/* Numbers are given in order, from 0 or 1. */
 static bool put(struct machine *m, size_t bytes)
 {
     uint64_t number;

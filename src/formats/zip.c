@@ -235,7 +235,7 @@ static bool sort_entries(struct zip *zip, struct error *error)
     for (size_t i = 1; i < zip->count; i++) {
         const struct zip_entry *e = &zip->entries[i];
         if (by_name(e - 1, e) == 0)
-            return error_set(error, "zip: %.*s is there twice; expected each name once",
+            return error_set(error, "zip: %.*s appears twice; expected each name once",
                              e->name_size > 128 ? 128 : (int)e->name_size, e->name);
     }
     return true;

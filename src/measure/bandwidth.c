@@ -6,7 +6,6 @@
 #include "sys/topology.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Every unit is swept as STREAMS adjacent parts side by side: one stream a thread leaves a core's
@@ -85,17 +84,4 @@ double bandwidth_sweep(const struct bandwidth_probe *p)
     double begin = clock_seconds();
     pool_run(p->pool, items(p), read_items, (void *)(uintptr_t)p);
     return (double)p->size / (clock_seconds() - begin);
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-struct stats stats_of(double *values, size_t n)
-{
-    qsort(values, n, sizeof *values, ascending);
-    double median = n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-    return (struct stats){median, values[0], values[n - 1]};
 }

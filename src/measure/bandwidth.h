@@ -23,11 +23,4 @@ void bandwidth_close(struct bandwidth_probe *probe);
 /* One sweep: bytes per second. */
 double bandwidth_sweep(const struct bandwidth_probe *probe);
 
-struct stats {
-    double median, least, most;
-};
-
-/* Median, least and most of n > 0 values, which are sorted in place. */
-struct stats stats_of(double *values, size_t n);
-
 #endif

@@ -34,11 +34,11 @@ void depth_unref(struct depth_profile *p)
 size_t depth_steepest(const struct depth_profile *p)
 {
     size_t at = 0;
-    double most = 0;
+    double largest = 0;
     for (size_t i = 0; i < p->count; i++) {
         double rise = p->error[i] - (i > 0 ? p->error[i - 1] : 0);
-        if (rise > most) {
-            most = rise;
+        if (rise > largest) {
+            largest = rise;
             at = i;
         }
     }
@@ -154,3 +154,29 @@ void depth_close(struct depth_job *job)
     free(job->out);
     free(job);
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    (void)error; /* nothing fails once it is open */
+    *done = depth_step(job, seconds);
+    return true;
+}
+
+static double job_fraction(const void *job)
+{
+    return depth_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    depth_close(job);
+}
+
+const struct job_class depth_class = {
+    .name = "comparing hidden states",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

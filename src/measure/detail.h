@@ -1,4 +1,4 @@
-/* detail.h - histograms and figures of one packed matrix against the reference's, in slices. */
+/* detail.h - histograms and figures of one quantized tensor against the reference's, in slices. */
 #ifndef QTOP_DETAIL_H
 #define QTOP_DETAIL_H
 
@@ -7,16 +7,16 @@
 
 enum { CODE_LABELS = 256 };
 
-/* Histograms and figures of one layer; made by a job. */
+/* Histograms and figures of one layer, which a job computes. */
 struct detail {
     atomic_int refs;
-    struct qtensor *packed;       /* what it describes */
+    struct qtensor *q;       /* what it describes */
     int tensor;
     struct histogram before, after; /* weights, over the same range */
     struct histogram error;         /* e = w' - w, in the weight's unit */
     struct histogram error_steps;   /* e in units of the local scale */
     struct histogram scales;
-    double scale_least, scale_most, scale_mean;
+    double scale_min, scale_max, scale_mean;
     size_t scale_count;
     double mse, cosine;
     float *column_largest; /* max |w| of each column (cols), of the reference */
@@ -43,7 +43,7 @@ void detail_unref(struct detail *detail);
 
 struct detail_job {
     const struct model *model;
-    struct qtensor *packed;
+    struct qtensor *q;
     struct detail *out;
     float *before, *after; /* a row each */
     size_t row;
@@ -53,8 +53,8 @@ struct detail_job {
     size_t clipped, weights;
 };
 
-/* Takes a reference to packed. False when memory is short. */
-bool detail_begin(struct detail_job *job, const struct model *model, struct qtensor *packed);
+/* Takes a reference to q. False when memory is short. */
+bool detail_begin(struct detail_job *job, const struct model *model, struct qtensor *q);
 
 /* Works for about `seconds`; true when finished. */
 bool detail_step(struct detail_job *job, double seconds);
@@ -64,7 +64,7 @@ struct detail *detail_take(struct detail_job *job);
 void detail_end(struct detail_job *job);
 
 /* The number line of one weight: its group's range, codes and arithmetic. Reads two rows. */
-struct weight_view weight_view(const struct model *model, const struct qtensor *packed, size_t row,
+struct weight_view weight_view(const struct model *model, const struct qtensor *q, size_t row,
                                size_t col);
 
 #endif

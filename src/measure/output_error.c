@@ -3,7 +3,7 @@
 #include "kernels/activations.h"
 #include "engine/pin.h"
 #include "engine/product.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -239,7 +239,7 @@ static void score(struct quality *q, const float *scheme, size_t first, size_t c
     }
 }
 
-/* Quantiles cost time for every prediction so far: while the job runs they are made anew when an eighth has
+/* Quantiles cost time for every prediction so far: while the job runs they are computed again when an eighth has
  * come to those they are of. */
 static void order_divergences(struct quality *q, bool done)
 {
@@ -318,3 +318,35 @@ struct quality_result quality_result(const struct quality *q)
     r.top1 = (double)q->agreed / n;
     return r;
 }
+
+double quality_fraction(const struct quality *q)
+{
+    struct quality_result r = quality_result(q);
+    return r.planned ? (double)r.scored / (double)r.planned : 1;
+}
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    (void)error; /* nothing fails once it is open */
+    *done = quality_step(job, seconds);
+    return true;
+}
+
+static double job_fraction(const void *job)
+{
+    return quality_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    quality_close(job);
+}
+
+const struct job_class quality_class = {
+    .name = "evaluating",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

@@ -19,10 +19,10 @@ static double attention_macs(const struct model *m, double positions)
 
 struct work work_of_step(const struct model *m, const struct weights *set, size_t sequences, size_t position)
 {
-    double n = (double)sequences, alone = (double)weights_bytes_per_token(m, set, 0);
-    double cache = (double)weights_bytes_per_token(m, set, position) - alone;
+    double n = (double)sequences, weights_bytes = (double)weights_bytes_per_token(m, set, 0);
+    double cache = (double)weights_bytes_per_token(m, set, position) - weights_bytes;
     return (struct work){.macs = n * (multiplied_weights(m) + attention_macs(m, (double)position + 1)),
-                         .bytes = alone + n * cache};
+                         .bytes = weights_bytes + n * cache};
 }
 
 struct work work_of_prompt(const struct model *m, const struct weights *set, size_t n)
@@ -65,15 +65,15 @@ enum peak roofline_peak(const struct isa *isa, const struct qformat *s)
 enum peak roofline_peak_of_set(const struct isa *isa, const struct model *m, const struct weights *set)
 {
     double weights[PEAK_COUNT + 1] = {0};
-    enum peak most = PEAK_FP32;
+    enum peak largest = PEAK_FP32;
     for (int t = 0; t < (int)m->tensor_count; t++) {
         const struct qmatrix *w = &set->layer[t]->matrix;
         if (tensor_multiplies(m, t))
             weights[roofline_peak(isa, &w->format)] += (double)w->rows * (double)w->cols;
     }
     for (enum peak p = PEAK_FP32; p <= PEAK_COUNT; p++)
-        most = weights[p] > weights[most] ? p : most;
-    return most;
+        largest = weights[p] > weights[largest] ? p : largest;
+    return largest;
 }
 
 struct verdict roofline_judge(const struct work *w, double read, double peak)

@@ -57,7 +57,7 @@ double roofs_peak(peak_fn *run, struct pool *pool)
 bool roofs_were_disturbed(const struct roofs *r)
 {
     const struct roof *all = r->read_count > 0 ? &r->reads[r->read_count - 1].roof : NULL;
-    return all && all->samples > 0 && all->rate.most > 1.5 * all->rate.least;
+    return all && all->samples > 0 && all->rate.max > 1.5 * all->rate.min;
 }
 
 /* ---- the job --------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #ifndef QTOP_ROOFS_H
 #define QTOP_ROOFS_H
 
+#include "base/stats.h"
 #include "kernels/dispatch.h"
 #include "bandwidth.h"
 

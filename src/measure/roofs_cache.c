@@ -63,13 +63,13 @@ char *roofs_cache_path(const char *fingerprint, struct error *error)
     bool own = cache && cache[0] == '/';
     char *path;
     if (!own && (!home || home[0] != '/')) {
-        error_set(error, "roofs are not kept: neither XDG_CACHE_HOME nor HOME is an absolute path");
+        error_set(error, "roofs are not saved: neither XDG_CACHE_HOME nor HOME is an absolute path");
         return NULL;
     }
     if (asprintf(&path, "%s%s/qtop/roofs-%016" PRIx64 ".json", own ? cache : home, own ? "" : "/.cache",
                  hash(fingerprint)) >= 0)
         return path;
-    error_set(error, "roofs are not kept: not enough memory");
+    error_set(error, "roofs are not saved: not enough memory");
     return NULL;
 }
 
@@ -79,8 +79,8 @@ static json_t *roof_json(const struct roof *r)
 {
     if (r->samples == 0)
         return json_null();
-    return json_pack("{s:f, s:f, s:f, s:I}", "median", r->rate.median, "least", r->rate.least, "most",
-                     r->rate.most, "samples", (json_int_t)r->samples);
+    return json_pack("{s:f, s:f, s:f, s:I}", "median", r->rate.median, "least", r->rate.min, "most",
+                     r->rate.max, "samples", (json_int_t)r->samples);
 }
 
 static json_t *roofs_json(const char *fingerprint, const struct roofs *r)
@@ -140,13 +140,13 @@ static bool wrong(struct error *error, const char *what)
     return error_set(error, "its %s is not what qtop writes", what);
 }
 
-/* A whole number from least to most. */
-static bool read_whole(const json_t *object, const char *key, json_int_t least, json_int_t most,
+/* A whole number from min to max. */
+static bool read_whole(const json_t *object, const char *key, json_int_t min, json_int_t max,
                        json_int_t *out, struct error *error)
 {
     const json_t *value = json_object_get(object, key);
     *out = json_integer_value(value);
-    return (json_is_integer(value) && *out >= least && *out <= most) || wrong(error, key);
+    return (json_is_integer(value) && *out >= min && *out <= max) || wrong(error, key);
 }
 
 static bool read_roof(const json_t *object, const char *key, bool needed, struct roof *out,
@@ -163,7 +163,7 @@ static bool read_roof(const json_t *object, const char *key, bool needed, struct
     if (!read_whole(value, "samples", 1, 1000, &samples, error))
         return wrong(error, key);
     *out = (struct roof){s, (size_t)samples};
-    return (s.least > 0 && s.least <= s.median && s.median <= s.most && s.most < 1e18) ||
+    return (s.min > 0 && s.min <= s.median && s.median <= s.max && s.max < 1e18) ||
            wrong(error, key);
 }
 
@@ -222,7 +222,7 @@ static bool load_root(const json_t *root, const char *fingerprint, struct roofs 
     if (!theirs)
         return wrong(error, "fingerprint");
     if (strcmp(theirs, fingerprint) != 0)
-        return error_set(error, "its figures are of another machine or setting: %.200s", theirs);
+        return error_set(error, "its figures are from another machine or setting: %.200s", theirs);
     if (!read_whole(root, "threads", 1, 1024, &threads, error) ||
         !read_whole(root, "measured", 0, (json_int_t)1 << 40, &measured, error))
         return false;
@@ -239,7 +239,7 @@ static bool read_bytes(int fd, uint8_t *out, size_t *n, struct error *error)
 {
     struct stat st;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return error_set(error, "it is no regular file");
+        return error_set(error, "it is not a regular file");
     if (st.st_size > MOST_BYTES)
         return error_set(error, "it has %lld bytes; expected at most %d", (long long)st.st_size,
                          MOST_BYTES);

@@ -1,7 +1,7 @@
 #include "weight_stats.h"
 
 #include "kernels/dispatch.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 
 #include <stdlib.h>
 

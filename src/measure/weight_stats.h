@@ -20,7 +20,7 @@ struct weight_stats {
 
 /* Reads every row of both, shared out over the pool, with the same figures for any number of threads; of what
  * is exact (weight_error) scales only. Fails when memory is short. */
-bool weight_stats_measure(const struct model *model, const struct qtensor *packed, struct pool *pool,
+bool weight_stats_measure(const struct model *model, const struct qtensor *q, struct pool *pool,
                           struct weight_stats *out, struct error *error);
 
 /* Whether a weight lies beyond the ends of its grid: its error is more than rounding to the next code, and

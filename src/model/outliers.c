@@ -1,7 +1,7 @@
 #include "outliers.h"
 
 #include "kernels/dispatch.h"
-#include "resident.h"
+#include "on_demand.h"
 
 #include <stdlib.h>
 
@@ -62,7 +62,7 @@ bool outliers_inject(struct model *m, const struct outliers *o, struct error *er
 {
     if (o->channels > m->hyper.dim)
         return error_set(error, "%zu outlier channels: the model is %zu wide", o->channels, m->hyper.dim);
-    if (m->resident)
+    if (m->on_demand)
         return error_set(error, "outliers cannot be injected into random weights; name a MODEL");
     for (size_t block = 0; block < m->hyper.layers; block++)
         for (size_t i = 0; i < sizeof rewritten / sizeof *rewritten; i++) {

@@ -4,7 +4,7 @@
 #include "engine/layerwise.h"
 #include "base/clock.h"
 #include "measure/output_error.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -170,3 +170,27 @@ struct compared comparison_of(const struct comparison *c, size_t index)
 {
     return c->of[index];
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    return comparison_step(job, seconds, done, error);
+}
+
+static double job_fraction(const void *job)
+{
+    return comparison_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    comparison_close(job);
+}
+
+const struct job_class comparison_class = {
+    .name = "comparing methods",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

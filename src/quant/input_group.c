@@ -1,7 +1,7 @@
 /* One input group of a quantization: what its inputs look like, and its tensors one after the other. */
 #include "sys/memory.h"
 #include "base/clock.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "quantization_internal.h"
 
 #include <stdio.h>

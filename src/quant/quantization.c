@@ -192,3 +192,33 @@ void quantization_close(struct quantization *q)
     free(q->notes);
     free(q);
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    return quantization_step(job, seconds, done, error);
+}
+
+static double job_fraction(const void *job)
+{
+    return quantization_fraction(job);
+}
+
+static const char *job_phase_now(const void *job)
+{
+    return quantization_work(job);
+}
+
+static void close_job(void *job)
+{
+    quantization_close(job);
+}
+
+const struct job_class quantization_class = {
+    .name = "quantizing",
+    .step = step_job,
+    .fraction = job_fraction,
+    .phase = job_phase_now,
+    .close = close_job,
+};

@@ -10,6 +10,7 @@
 #ifndef QTOP_QUANTIZATION_H
 #define QTOP_QUANTIZATION_H
 
+#include "base/job.h"
 #include "sys/pool.h"
 #include "engine/weights.h"
 #include "scheme.h"
@@ -82,5 +83,8 @@ struct weights *quantization_take(struct quantization *job);
 /* What a person should know about how a tensor came about (damping that had to be raised, activations that are
  * not finite or never came), one line each; null past the end. */
 const char *quantization_note(const struct quantization *job, size_t i);
+
+/* How a struct quantization runs as a job. */
+extern const struct job_class quantization_class;
 
 #endif

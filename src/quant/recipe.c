@@ -1,7 +1,7 @@
 #include "recipe.h"
 
 #include "formats/mapped.h"
-#include "base/names.h"
+#include "base/edit_distance.h"
 #include "base/output.h"
 #include "base/escape.h"
 
@@ -149,13 +149,13 @@ static const char *nearest_name(const struct model *m, const char *pattern)
 {
     size_t best = 0, least = SIZE_MAX;
     for (size_t i = 0; i < m->tensor_count; i++) {
-        size_t d = name_distance(pattern, m->tensors[i].name);
+        size_t d = edit_distance(pattern, m->tensors[i].name);
         if (d < least) {
             least = d;
             best = i;
         }
     }
-    return name_distance(pattern, KV_NAME) < least ? KV_NAME : m->tensors[best].name;
+    return edit_distance(pattern, KV_NAME) < least ? KV_NAME : m->tensors[best].name;
 }
 
 /* Whether the rule applies to anything, and the KV cache can have what it says. */

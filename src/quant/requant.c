@@ -3,7 +3,7 @@
 #include "kernels/dispatch.h"
 
 #include "base/clock.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "kernels/clip.h"
 
 #include <math.h>
@@ -242,15 +242,15 @@ static void quantize(struct requant *job, size_t r, float *row)
     read_row(job, r, row);
     if (job->trained) {
         set_grids(job, r);
-        quantize_row_on_grids(m, r, row);
+        quantize_row_with_params(m, r, row);
         return;
     }
     if (job->solving) {
         job->solver->row(job->solving, r, row);
-        quantize_row_on_grids(m, r, row);
+        quantize_row_with_params(m, r, row);
     } else if (job->range_min < 1) {
         choose_grids(job, r, row);
-        quantize_row_on_grids(m, r, row);
+        quantize_row_with_params(m, r, row);
     } else {
         quantize_row(m, r, row);
     }

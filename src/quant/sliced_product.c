@@ -59,7 +59,7 @@ bool sliced_product_step(struct sliced_product *p, struct pool *pool)
 {
     size_t cols = p->m->cols, tokens = p->prepared.tokens;
     if (p->tile < p->tiles)
-        p->tile = run(p, pool, prepare_tiles, p->tile, p->tiles, p->prepared.tile * cols, PREPARE_RATE);
+        p->tile = run(p, pool, prepare_tiles, p->tile, p->tiles, p->prepared.tile_tokens * cols, PREPARE_RATE);
     else
         p->panel = run(p, pool, multiply_panels, p->panel, p->panels, PANEL_ROWS * cols * tokens, PRODUCT_RATE);
     return p->panel == p->panels;

@@ -53,7 +53,7 @@ struct count counters_between(const struct counters *counters, const struct coun
 
 /* ---- derived; each is absent, saying why, where what it needs is --------------------------------- */
 
-/* Instructions a cycle, from the usual events "instructions" and "cycles". */
+/* Instructions a cycle, from the default events "instructions" and "cycles". */
 struct metric counters_ipc(const struct counters *counters, const struct counts *before,
                            const struct counts *after, int thread);
 

@@ -260,17 +260,17 @@ static void meet(void *arg, size_t begin, size_t end, int thread)
 
 static double measure_cost(struct pool *p)
 {
-    double least = unknown_cost(p->threads);
+    double shortest = unknown_cost(p->threads);
     struct meeting m = {.threads = p->threads, .until = clock_seconds() + MEETING_SECONDS};
     for (int i = 0; i < MEETINGS && clock_seconds() < m.until; i++) {
         double before = clock_seconds();
         atomic_store(&m.here, 0);
         run(p, (size_t)p->threads, (size_t)p->threads, meet, &m);
         double nanoseconds = 1e9 * (clock_seconds() - before);
-        if (atomic_load(&m.here) == p->threads && nanoseconds < least)
-            least = nanoseconds;
+        if (atomic_load(&m.here) == p->threads && nanoseconds < shortest)
+            shortest = nanoseconds;
     }
-    return least;
+    return shortest;
 }
 
 double pool_cost(const struct pool *p)

@@ -57,8 +57,8 @@ struct topology_line {
     char text[TOPOLOGY_TEXT];
 };
 
-/* Writes at most `most` and returns how many there are. Not for two threads at once. */
-size_t topology_tree(struct topology_line *out, size_t most);
+/* Writes at most `max` and returns how many there are. Not for two threads at once. */
+size_t topology_tree(struct topology_line *out, size_t max);
 
 /* Whether it is not this machine's: HWLOC_SYNTHETIC or HWLOC_XMLFILE describe another. */
 bool topology_simulated(void);

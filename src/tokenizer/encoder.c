@@ -60,7 +60,7 @@ static bool add_word(struct run *r, const char *word, size_t n)
     struct word_text text = {e, word};
     struct merge_rule rule = {e->pairs.slots ? pair_by_rank : pair_by_score, &text};
     r->symbols.count = 0;
-    if (!e->model->take_apart(e, word, n, &r->symbols) ||
+    if (!e->model->first_symbols(e, word, n, &r->symbols) ||
         !merge_symbols(&r->merger, &rule, r->symbols.items, &r->symbols.count))
         return no_memory(r);
     for (size_t i = 0; i < r->symbols.count; i++) {

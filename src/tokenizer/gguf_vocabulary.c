@@ -151,17 +151,17 @@ static bool read_id(const struct reading *r, const char *key, int32_t otherwise,
 /* Files of byte-level BPE have the key too, where it means nothing. */
 static bool read_space_prefix(struct reading *r)
 {
-    bool prefix, usual = r->family->add_space_prefix;
-    if (!gguf_bool(r->gguf, KEY("add_space_prefix"), usual, &prefix, r->error))
+    bool prefix, by_default = r->family->add_space_prefix;
+    if (!gguf_bool(r->gguf, KEY("add_space_prefix"), by_default, &prefix, r->error))
         return false;
-    r->v.space_prefix = usual && prefix ? SPACE_ALWAYS : SPACE_NEVER;
+    r->v.space_prefix = by_default && prefix ? SPACE_ALWAYS : SPACE_NEVER;
     return true;
 }
 
 static bool read_specials(struct reading *r, const struct pretokenizer *pre)
 {
     struct vocabulary *v = &r->v;
-    bool llama = v->model == VOCABULARY_SPM; /* whose files leave out the usual 0, 1, 2 */
+    bool llama = v->model == VOCABULARY_SPM; /* whose files leave out the default 0, 1, 2 */
     bool bos = r->family->add_bos || (pre && pre->adds_bos);
     v->end_count = 2;
     return read_id(r, KEY("unknown_token_id"), llama ? 0 : -1, &v->unknown) &&

@@ -39,7 +39,7 @@ static bool read_template(struct json_reading *r, const json_t *template)
     size_t i;
     json_t *part;
     if (!json_is_array(json_object_get(template, "single")))
-        return bad_template(r, "single is no array");
+        return bad_template(r, "single is not an array");
     json_array_foreach(json_object_get(template, "single"), i, part) {
         const char *name = json_text_of(json_object_get(part, "SpecialToken"), "id");
         int32_t id = -1;

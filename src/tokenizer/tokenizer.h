@@ -98,7 +98,7 @@ struct tokenizer {
 
 struct vocabulary;
 
-/* A row of the table in tokenizer.c. `path` is where the data came from: others may lie beside it. */
+/* A row of the table in tokenizer_open.c. `path` is where the data came from: others may lie beside it. */
 struct tokenizer_format {
     const char *name;
     bool (*probe)(const uint8_t *data, size_t size);

@@ -20,7 +20,12 @@ struct json_reading {
     char note[200];       /* what is not done as the file asks */
 };
 
-/* Where a value is, for errors: "model.vocab". */
+/* ---- values (json_values.c) ------------------------------------------------------------------ */
+
+/* "an object", "a string", "missing". */
+const char *json_type_name(const json_t *value);
+
+/* Fails: what stands at a path such as "model.vocab" is not what was expected. */
 bool json_expected(const struct json_reading *reading, const char *where, const char *expected);
 
 /* A string of an object, or null where it is absent or something else. */
@@ -28,6 +33,8 @@ const char *json_text_of(const json_t *object, const char *key);
 
 /* The id of a token by its text, or -1. */
 int32_t json_token_id(const struct json_reading *reading, const char *text);
+
+/* ---- parts ------------------------------------------------------------------------------------- */
 
 /* normalizer and pre_tokenizer to rules (json_rules.c). */
 bool json_read_rules(struct json_reading *reading);

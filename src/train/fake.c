@@ -32,7 +32,7 @@ static struct quant_params params_of(const struct fake *f, size_t r, size_t g)
 static void set_params(struct fake *f, size_t i, struct quant_params params)
 {
     f->log_scales[i] = logf(params.scale);
-    f->zeros[i] = params.zero;
+    f->zeros[i] = params.zero_point;
 }
 
 static void choose_row(struct fake *f, const float *w, size_t r)
@@ -129,8 +129,8 @@ static void ends(const struct qmatrix *m, struct quant_params params, float *low
     if (type->kind != DTYPE_KIND_INTEGER)
         return;
     int lowest = m->format.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
-    *low = (float)(lowest - params.zero) - slack;
-    *high = (float)(type->highest - params.zero) + slack;
+    *low = (float)(lowest - params.zero_point) - slack;
+    *high = (float)(type->highest - params.zero_point) + slack;
 }
 
 static float group_back(const struct qmatrix *m, struct quant_params params, const float *w, const float *rounded, float *d,

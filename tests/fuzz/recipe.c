@@ -1,6 +1,7 @@
 /* Recipes: parsed, then applied to a small model. */
 #include "fuzz.h"
 
+#include "model/format.h"
 #include "quant/recipe.h"
 #include "../modelfile.h"
 
