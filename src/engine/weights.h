@@ -85,7 +85,7 @@ size_t weights_bytes_per_token(const struct model *model, const struct weights *
                                size_t position);
 double weights_bits_per_weight(const struct model *model, const struct weights *set);
 
-/* The same three figures for matrices that are not there: of the bytes that each tensor would take. */
+/* The same three figures for tensors that do not exist yet, from the bytes that each would take. */
 struct weights_totals {
     size_t size, bytes_per_token;
     double bits_per_weight;

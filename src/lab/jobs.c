@@ -183,7 +183,7 @@ static bool run_checked(struct lab *lab, struct job_slot *job, double seconds)
     bool worked = run_slice(lab, job, seconds);
     double took = thread_seconds() - begin;
     if (took > LONGEST_SLICE)
-        lab_say(lab, true, "a slice of '%s' took %.2f s", job->type->class->name, took);
+        fprintf(stderr, "%s: a slice of %.2f s\n", job->type->class->name, took);
     assert(took <= LONGEST_SLICE);
     return worked;
 }

@@ -2,6 +2,7 @@
 
 #include "quant/recipe.h"
 #include "actions.h"
+#include "quant/recipe.h"
 #include "target.h"
 
 #include <math.h>
