@@ -65,7 +65,9 @@ struct roofs_job {
     struct roofs out;
     struct pool *pool;
     struct bandwidth_probe probe; /* of the read roof under way */
-    double samples[9], begun;     /* of the roof under way, and when its first one began */
+    bool touched, warm;           /* its pages are there; it was swept once */
+    double samples[9];            /* of the roof under way: bytes, or multiply-adds, a second */
+    double begun;                 /* clock_seconds when the first one began */
     size_t sample;
     size_t next, count; /* roofs: the read ones, then every peak of every set */
 };
