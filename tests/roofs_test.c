@@ -467,10 +467,10 @@ static void test_things_that_are_no_such_file(void **state)
     free(large);
     unlink(file);
     assert_int_equal(mkfifo(file, 0600), 0);
-    refuse(file, mine, "no regular file", "a pipe");
+    refuse(file, mine, "not a regular file", "a pipe");
     unlink(file);
     assert_int_equal(mkdir(file, 0700), 0);
-    refuse(file, mine, "no regular file", "a folder");
+    refuse(file, mine, "not a regular file", "a folder");
     rmdir(file);
 }
 

@@ -9,7 +9,7 @@
 struct output {
     FILE *file;      /* write here */
     char *path;
-    char *temporary; /* null where the path is no regular file (a device, a pipe): written directly */
+    char *temporary; /* null where the path is not a regular file (a device, a pipe): written directly */
 };
 
 /* Opens a file beside path. The error names the path. */

@@ -19,7 +19,7 @@ struct weight_error {
                           * reference */
 };
 
-/* 10 log10 (sum w^2 / sum e^2) in dB; +infinity when there is no error. */
+/* 10 log10 (sum w^2 / sum e^2) in dB; +infinity without error. */
 double weight_error_sqnr_db(const struct weight_error *e);
 
 /* What the methods of its scheme found on a calibration text. Figures of methods that it does not have mean

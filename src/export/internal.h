@@ -102,7 +102,7 @@ bool export_rope_is_linear(const struct export *job, float *factor);
 bool export_refuse(const struct export *job, int tensor, const char *format, const struct scheme *nearest,
                    const char *why, struct error *error);
 
-/* ---- for encoders (rows.c) ------------------------------------------------------------------ */
+/* ---- for encoders (rows.c) ------------------------------------------------------------------- */
 
 const struct qmatrix *export_matrix(const struct export *job, const struct export_item *item);
 

@@ -62,7 +62,7 @@ int gguf_text_compare(const struct gguf_text *a, const struct gguf_text *b);
 /* By key, or null. */
 const struct gguf_pair *gguf_find(const struct gguf *gguf, const char *key);
 
-/* ---- reading (gguf_reader.c) ------------------------------------------------------------------ */
+/* ---- reading (gguf_reader.c) ----------------------------------------------------------------- */
 
 struct reader {
     const uint8_t *data;

@@ -88,7 +88,7 @@ static bool read_shape(struct item *item, const json_t *value, struct error *err
 
 static bool read_offsets(struct item *item, const json_t *value, size_t room, struct error *error)
 {
-    if (json_array_size(value) != 2) /* 0 of what is no list */
+    if (json_array_size(value) != 2) /* 0 where it is not a list */
         return error_set(error, "%s: data_offsets is not a list of two; expected begin and end",
                          item->name);
     size_t *const out[2] = {&item->begin, &item->end};

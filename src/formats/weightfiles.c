@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- buffers that are no weights ------------------------------------------------------------- */
+/* ---- buffers that are not weights ------------------------------------------------------------ */
 
 static bool is_mask(const size_t *shape, size_t dimensions)
 {
@@ -193,7 +193,7 @@ static bool read_map(struct catalog *catalog, const char *path, const struct wei
                      json_t *index, struct error *error)
 {
     json_t *weight_map = json_object_get(index, "weight_map");
-    size_t count = json_object_size(weight_map); /* 0 of what is no object */
+    size_t count = json_object_size(weight_map); /* 0 where it is not an object */
     if (count == 0)
         return error_set(error, "%s: weight_map: is %s; expected an object that names a file for "
                                 "each tensor", path,

@@ -61,7 +61,7 @@ size_t tiled_stride(size_t n)
     return panels_of(n, TILE_F32) * TILE_F32;
 }
 
-/* Panels of rows whose tiles take turns with one panel of columns while that is in the nearest cache. */
+/* Panels of rows whose tiles are computed with one panel of columns while that is in the nearest cache. */
 enum { TOGETHER = 4 };
 
 struct gram {

@@ -27,27 +27,27 @@ const struct peak_info peaks[PEAK_COUNT] = {
     [PEAK_INT8] = {"int8", "dot products of fours, summed in int32", int8_of},
 };
 
-enum { MOST_THREADS = 1024 /* what -t takes */, LINE = 64, PEAK_ROUNDS = 1 << 19, TURNS = 4 };
+enum { MOST_THREADS = 1024 /* what -t takes */, LINE = 64, PEAK_ROUNDS = 1 << 19, ITEMS_PER_THREAD = 4 };
 
-struct burning {
+struct peak_run {
     peak_fn *run;
     struct {
         _Alignas(LINE) double macs;
     } by[MOST_THREADS];
 };
 
-static void burn(void *arg, size_t begin, size_t end, int thread)
+static void run_peak(void *arg, size_t begin, size_t end, int thread)
 {
-    struct burning *b = arg;
+    struct peak_run *b = arg;
     for (size_t i = begin; i < end; i++)
         b->by[thread % MOST_THREADS].macs += b->run(PEAK_ROUNDS);
 }
 
 double roofs_peak(peak_fn *run, struct pool *pool)
 {
-    struct burning b = {.run = run};
+    struct peak_run b = {.run = run};
     double macs = 0, begin = clock_seconds();
-    pool_run(pool, (size_t)pool_threads(pool) * TURNS, burn, &b);
+    pool_run(pool, (size_t)pool_threads(pool) * ITEMS_PER_THREAD, run_peak, &b);
     double seconds = clock_seconds() - begin;
     for (int i = 0; i < pool_threads(pool) && i < MOST_THREADS; i++)
         macs += b.by[i].macs;

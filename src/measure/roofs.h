@@ -60,21 +60,22 @@ size_t roofs_thread_counts(int threads, int counts[MOST_READ_ROOFS]);
 /* Multiply-adds a second of all the pool's threads, timed once over some ten milliseconds. */
 double roofs_peak(peak_fn *run, struct pool *pool);
 
-/* Measuring in slices, so that something else can take turns with it on the pool. */
+/* Measuring in slices, so that other work can alternate with it on the pool. */
 struct roofs_job {
     struct roofs out;
     struct pool *pool;
-    struct bandwidth_probe probe; /* of the read roof under way */
-    double samples[9], begun;     /* of the roof under way, and when its first one began */
-    size_t sample;
-    size_t next, count; /* roofs: the read ones, then every peak of every set */
+    struct bandwidth_probe probe; /* of the current read roof */
+    double samples[9];            /* of the current roof */
+    double begun;                 /* seconds, when its first sample began */
+    size_t sample;                /* of the current roof, the next */
+    size_t next, count;           /* roofs: the read ones, then every peak of every set */
 };
 
 /* Takes no memory. The pool must outlive the job. */
 void roofs_begin(struct roofs_job *job, struct pool *pool);
 
-/* Works for about `seconds`, at least one sweep or one run of a peak, a tenth of a second at the very
- * most on machines with large caches; true when all is measured. A read roof whose buffer finds no
+/* Works for about `seconds`, at least one sweep or one run of a peak, up to a tenth of a second on
+ * machines with large caches; true when all is measured. A read roof whose buffer finds no
  * memory gets a reason. */
 bool roofs_step(struct roofs_job *job, double seconds);
 

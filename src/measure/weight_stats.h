@@ -14,7 +14,7 @@ struct weight_stats {
     size_t weights;
     double mse;     /* mean (w' - w)^2; without any weight NaN */
     double cosine;  /* sum w w' / sqrt(sum w^2 sum w'^2); 1 where w' is w; NaN where either is all 0 */
-    double clipped; /* share of weights beyond the ends of their grid; NaN where codes are no integers */
+    double clipped; /* share of weights beyond the ends of their grid; NaN where codes are not integers */
     double scale_min, scale_max, scale_mean; /* NaN without scales, or where blocks hold their own */
 };
 

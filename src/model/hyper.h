@@ -53,7 +53,7 @@ enum {
     MOST_POSITIONS = 1 << 28
 };
 
-/* The ranges of what is no whole number, both ends included. With a rotary base below 1,
+/* The ranges of numbers that are not integers, both ends included. With a rotary base below 1,
  * frequencies would grow from dimension to dimension. */
 static const float min_rope_base = 1, max_rope_base = 1e30f, min_epsilon = 1e-20f, max_epsilon = 1,
                    max_cap = 1e6f;

@@ -229,19 +229,19 @@ void pool_run(struct pool *p, size_t n, pool_fn *fn, void *arg)
         run(p, n, chunks, fn, arg);
 }
 
-/* ---- what it costs ---------------------------------------------------------------------------- */
+/* ---- the cost of a task ---------------------------------------------------------------------- */
 
-/* Nanoseconds that are believed until it was measured, and at most: the quickest meeting took longer
+/* Nanoseconds that are believed until it was measured, and at most: the quickest rendezvous took longer
  * only because something else had the processors. */
 static double unknown_cost(int threads)
 {
     return threads > 1 ? 2000 + 100 * threads : 0;
 }
 
-static const double MEETING_SECONDS = 0.02;
+static const double RENDEZVOUS_SECONDS = 0.02;
 enum { MEETINGS = 32 };
 
-struct meeting {
+struct rendezvous {
     atomic_int here;
     int threads;
     double until;
@@ -250,7 +250,7 @@ struct meeting {
 /* One item a thread, and nobody goes on before all have come, or time is over. */
 static void meet(void *arg, size_t begin, size_t end, int thread)
 {
-    struct meeting *m = arg;
+    struct rendezvous *m = arg;
     (void)begin, (void)end, (void)thread;
     atomic_fetch_add(&m->here, 1);
     for (unsigned i = 1; atomic_load(&m->here) < m->threads; i++, relax())
@@ -261,7 +261,7 @@ static void meet(void *arg, size_t begin, size_t end, int thread)
 static double measure_cost(struct pool *p)
 {
     double shortest = unknown_cost(p->threads);
-    struct meeting m = {.threads = p->threads, .until = clock_seconds() + MEETING_SECONDS};
+    struct rendezvous m = {.threads = p->threads, .until = clock_seconds() + RENDEZVOUS_SECONDS};
     for (int i = 0; i < MEETINGS && clock_seconds() < m.until; i++) {
         double before = clock_seconds();
         atomic_store(&m.here, 0);
@@ -284,7 +284,7 @@ bool pool_worthwhile(const struct pool *p, double nanoseconds)
     return saved > 2 * p->cost;
 }
 
-/* ---- making and unmaking ---------------------------------------------------------------------- */
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 static struct pool *allocate(int threads)
 {

@@ -14,7 +14,7 @@ struct cache_kind {
     size_t size;     /* bytes of one */
     int line;        /* bytes; 0 unknown */
     int count;       /* how many of them */
-    int processors;  /* hardware threads that share one, the most of any */
+    int processors;  /* hardware threads that share one, the largest number */
 };
 
 /* Cores of one kind: hybrid processors have fast and frugal ones. */
@@ -30,16 +30,15 @@ struct topology {
     int cores;           /* physical cores that this process may run on, at least 1 */
     int processors;      /* hardware threads likewise */
     int nodes;           /* NUMA nodes likewise */
-    int present;         /* hardware threads of the whole machine, whoever may use them */
-    int runnable;        /* hardware threads of the real machine: fewer or more than `processors`
-                            where the topology is simulated */
-    int threads;         /* as many as can really run, one a core: what a pool has by default */
+    int present;         /* hardware threads of the whole machine, whether this process may use them or not */
+    int runnable;        /* hardware threads of the real machine, which a simulated topology may not have */
+    int threads;         /* of a pool by default: one a core, as many as can really run */
     double quota;        /* processors' worth of time that the cgroup grants; 0 no limit */
     char unbound[96];    /* why threads are not bound to places; "" where they can be */
     size_t last_level_cache; /* bytes of the largest data cache that one core sees; 0 unknown */
     int last_level_caches;   /* how many of these there are */
     char processor[96];  /* model name, "" unknown */
-    struct cache_kind caches[MOST_CACHES]; /* nearest level first, of a level the more common first */
+    struct cache_kind caches[MOST_CACHES]; /* nearest level first, within a level the more common first */
     size_t cache_kinds;
     struct core_kind kinds[MOST_CORE_KINDS]; /* frugal ones first; none where all are alike */
     size_t core_kinds;

@@ -1,5 +1,5 @@
 /* The tokenizer of llama2.c (Karpathy 2023): a list of pieces with scores. Encoding splits text into
- * characters (bytes where a character is no piece), then merges the adjacent pair whose piece has
+ * characters (bytes where a character is not a piece), then merges the adjacent pair whose piece has
  * the highest score, the leftmost of equals, until no pair is a piece. */
 #include "encoder.h"
 #include "vocabulary.h"

@@ -61,7 +61,7 @@ bool tokenizer_ends_text(const struct tokenizer *tokenizer, int32_t id);
 bool tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t n,
                       struct tokens *out, struct error *error);
 
-/* Values of `previous` that are no id: the token stands alone, or it is the first of a text. */
+/* Values of `previous` that are not an id: the token stands alone, or it is the first of a text. */
 enum { TOKEN_ALONE = -1, TOKEN_FIRST = -2 };
 
 /* The bytes of one token after another; none for control tokens. They may be part of a character. A space

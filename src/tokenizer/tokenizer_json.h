@@ -34,7 +34,7 @@ const char *json_text_of(const json_t *object, const char *key);
 /* The id of a token by its text, or -1. */
 int32_t json_token_id(const struct json_reading *reading, const char *text);
 
-/* ---- parts ------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 /* normalizer and pre_tokenizer to rules (json_rules.c). */
 bool json_read_rules(struct json_reading *reading);
