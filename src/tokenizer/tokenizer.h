@@ -98,7 +98,7 @@ struct tokenizer {
 
 struct vocabulary;
 
-/* A row of the table in tokenizer_open.c. `path` is where the data came from: others may lie beside it. */
+/* A row of the table in tokenizer_table.c. `path` is where the data came from: others may lie beside it. */
 struct tokenizer_format {
     const char *name;
     bool (*probe)(const uint8_t *data, size_t size);
@@ -113,6 +113,9 @@ struct tokenizer_format {
 
 extern const struct tokenizer_format gguf_tokenizer_format, json_tokenizer_format,
     sentencepiece_tokenizer_format, llama2c_tokenizer_format;
+
+/* The table; null ends it. The first that recognises a file reads it: the one without a magic number is last. */
+extern const struct tokenizer_format *const tokenizer_formats[];
 
 /* Reads a file of that format. */
 struct tokenizer *tokenizer_read(const struct tokenizer_format *format, const uint8_t *data, size_t size,
