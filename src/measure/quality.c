@@ -139,7 +139,7 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
                              struct weights *scheme, struct error *error)
 {
     size_t planned = quality_predictions(plan, error), vocab = model->hyper.vocab;
-    const struct model *truth = model_reference(model);
+    const struct model *reference_model = model_reference(model);
     if (planned == 0)
         return NULL;
     struct quality *q = calloc(1, sizeof *q);
@@ -161,11 +161,11 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
     bool ok = q->reference_logits && q->logits && q->window && q->divergences;
     if (!ok)
         error_set(error, "not enough memory to measure quality");
-    ok = ok && pin_open(&q->reference_pin, truth, error) &&
+    ok = ok && pin_open(&q->reference_pin, reference_model, error) &&
          pin_open(&q->scheme_pin, model, error) &&
          pin_set(&q->reference_pin, reference, pool, error) &&
          pin_set(&q->scheme_pin, scheme, pool, error);
-    ok = ok && (q->reference_context = context_open(truth, pool, plan->window, error)) &&
+    ok = ok && (q->reference_context = context_open(reference_model, pool, plan->window, error)) &&
          (q->scheme_context = context_open_kv(model, pool, scheme->kv, plan->window, error));
     if (!ok) {
         quality_close(q);

@@ -32,10 +32,10 @@ struct work work_of_prompt(const struct model *m, const struct weights *set, siz
                          .bytes = (double)weights_bytes_per_token(m, set, n)};
 }
 
-struct work work_of_tensor(const struct qtensor *p, double seconds)
+struct work work_of_tensor(const struct qtensor *q, double seconds)
 {
-    return (struct work){.macs = (double)p->matrix.rows * (double)p->matrix.cols,
-                         .bytes = (double)p->matrix.bytes,
+    return (struct work){.macs = (double)q->matrix.rows * (double)q->matrix.cols,
+                         .bytes = (double)q->matrix.bytes,
                          .seconds = seconds};
 }
 

@@ -241,8 +241,8 @@ static bool read_short_factors(struct model *m, const struct config *c, const js
                         &original) &&
               read_size(c, rope, "original_max_position_embeddings", NULL, original, MOST_POSITIONS,
                         &original);
-    double stretch = ok ? (double)trained / (double)original : 1;
-    float by_length = stretch > 1 ? (float)sqrt(1 + log(stretch) / log((double)original)) : 1;
+    double extension = ok ? (double)trained / (double)original : 1;
+    float by_length = extension > 1 ? (float)sqrt(1 + log(extension) / log((double)original)) : 1;
     ok = ok && read_number(c, rope, "attention_factor", by_length, 0, max_cap, &magnitude) &&
          rope_short(m, factors, n, "config.json: short_factor", original, magnitude, c->error);
     free(factors);

@@ -17,7 +17,7 @@
 
 enum { LINE = 64, CHUNKS_PER_THREAD = 4, CHUNK_BITS = 16, MOST_CHUNKS = (1 << CHUNK_BITS) - 1 };
 
-/* Longer than most serial stretches between two matrices of a token. */
+/* Longer than most serial sections between two matrices of a token. */
 static const double SPIN_SECONDS = 50e-6;
 
 struct worker {
@@ -131,16 +131,16 @@ static unsigned first_chunk(const struct pool *p, uint64_t task, int share)
 
 static bool claim(struct pool *p, uint64_t task, int share, unsigned *chunk)
 {
-    uint64_t generation = task >> CHUNK_BITS, taken, next;
+    uint64_t generation = task >> CHUNK_BITS, claimed_chunks, next;
     unsigned first = first_chunk(p, task, share), count = first_chunk(p, task, share + 1) - first;
     uint64_t claimed = atomic_load(&p->shares[share].claimed);
     do {
-        taken = claimed >> CHUNK_BITS == generation ? claimed & MOST_CHUNKS : 0;
-        if (claimed >> CHUNK_BITS > generation || taken >= count)
+        claimed_chunks = claimed >> CHUNK_BITS == generation ? claimed & MOST_CHUNKS : 0;
+        if (claimed >> CHUNK_BITS > generation || claimed_chunks >= count)
             return false;
-        next = generation << CHUNK_BITS | (taken + 1);
+        next = generation << CHUNK_BITS | (claimed_chunks + 1);
     } while (!atomic_compare_exchange_weak(&p->shares[share].claimed, &claimed, next));
-    *chunk = first + (unsigned)taken;
+    *chunk = first + (unsigned)claimed_chunks;
     return true;
 }
 

@@ -38,7 +38,7 @@ static enum token_type type_of(size_t id, const char *text, size_t size)
            : byte_of_piece(text, size) >= 0 ? TOKEN_BYTE : TOKEN_NORMAL;
 }
 
-/* Walks the entries; with pieces null it only checks and counts them. */
+/* Reads the entries; with pieces null it only checks and counts them. */
 static bool read_pieces(const uint8_t *data, size_t size, struct piece_list *v, size_t *count,
                  struct error *error)
 {
