@@ -13,7 +13,7 @@ struct products {
     float *const *y;
     size_t count;
     size_t chunk;                /* panels */
-    size_t ends[MOST_TOGETHER];  /* of each matrix's chunks, counted from the first matrix on */
+    size_t ends[MAX_TOGETHER];  /* of each matrix's chunks, counted from the first matrix on */
     struct activations prepared;
 };
 

@@ -5,12 +5,12 @@
 #include "kernels/matrix.h"
 #include "sys/pool.h"
 
-enum { MOST_TOGETHER = 3 };
+enum { MAX_TOGETHER = 3 };
 
 /* Whether activations that were prepared once serve both: same columns, scheme, layout and input transform. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b);
 
-/* y[i] = m[i] x for x of n tokens (n x cols, y[i] n x rows), 1 to MOST_TOGETHER matrices that are
+/* y[i] = m[i] x for x of n tokens (n x cols, y[i] n x rows), 1 to MAX_TOGETHER matrices that are
  * alike: one task of the pool, or none where it would not pay. scratch: products_scratch bytes. A matrix with
  * outlier columns adds the product of those in a second task. */
 size_t products_scratch(size_t cols, size_t tokens); /* for at most so many */

@@ -38,7 +38,7 @@ struct export_item {
     const struct export_type *type;
     int tensor;               /* of the model; -1: `bytes` */
     const uint8_t *bytes;     /* must outlive the job; one row */
-    size_t dimensions, shape[MOST_DIMENSIONS]; /* outermost first */
+    size_t dimensions, shape[MAX_DIMENSIONS]; /* outermost first */
     size_t rows, row_bytes;   /* of encode's calls */
     size_t offset;            /* from the first tensor on */
     enum row_order order;

@@ -9,14 +9,14 @@
 #include "kernels/dtype.h"
 #include "mapped.h"
 
-enum { MOST_DIMENSIONS = 4 };
+enum { MAX_DIMENSIONS = 4 };
 
 /* One tensor, contiguous, row-major. */
 struct entry {
     char *name;                     /* as the file spells it; the catalog's */
     enum dtype dtype;
-    size_t dimensions;              /* 0 (a scalar) to MOST_DIMENSIONS */
-    size_t shape[MOST_DIMENSIONS];  /* outermost first: the last one varies fastest; each from 1 */
+    size_t dimensions;              /* 0 (a scalar) to MAX_DIMENSIONS */
+    size_t shape[MAX_DIMENSIONS];  /* outermost first: the last one varies fastest; each from 1 */
     const uint8_t *data;            /* perhaps not aligned for its datatype */
     size_t bytes;                   /* exactly what shape and datatype ask for */
 };

@@ -32,7 +32,7 @@ struct pickle_tensor {
     const struct storage_type *type;
     size_t elements; /* of the storage */
     size_t offset;   /* of the tensor in its storage */
-    size_t dimensions, shape[MOST_DIMENSIONS], stride[MOST_DIMENSIONS];
+    size_t dimensions, shape[MAX_DIMENSIONS], stride[MAX_DIMENSIONS];
 };
 
 /* Called for each item as it is found; false ends the run. */

@@ -189,8 +189,8 @@ void batch_ask(struct lab *lab, int direction)
 {
     size_t now = lab->batch_wanted;
     size_t next = direction < 0 ? (now > 2 ? now / 2 : 0) : now < 2 ? 2 : 2 * now;
-    if (next > MOST_SEQUENCES) {
-        lab_say(lab, true, "batches of more than %d sequences are not measured", MOST_SEQUENCES);
+    if (next > MAX_SEQUENCES) {
+        lab_say(lab, true, "batches of more than %d sequences are not measured", MAX_SEQUENCES);
         return;
     }
     lab->batch_wanted = next;
@@ -218,7 +218,7 @@ static struct metric measure_batch(struct lab *lab, size_t n)
 {
     struct session *s = lab->session;
     struct error error;
-    int32_t tokens[MOST_SEQUENCES];
+    int32_t tokens[MAX_SEQUENCES];
     size_t positions = s->context < BATCH_POSITIONS ? s->context : BATCH_POSITIONS;
     struct context *c = context_open_kv(s->model, s->pool, lab->set->kv, positions, &error);
     float *logits = malloc(n * s->model->hyper.vocab * sizeof *logits);

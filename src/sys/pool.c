@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LINE = 64, CHUNKS_PER_THREAD = 4, CHUNK_BITS = 16, MOST_CHUNKS = (1 << CHUNK_BITS) - 1 };
+enum { LINE = 64, CHUNKS_PER_THREAD = 4, CHUNK_BITS = 16, MAX_CHUNKS = (1 << CHUNK_BITS) - 1 };
 
 /* Longer than most serial sections between two matrices of a token. */
 static const double SPIN_SECONDS = 50e-6;
@@ -119,7 +119,7 @@ static uint64_t wait_for_task(struct pool *p, uint64_t seen)
 
 static unsigned chunks_of(uint64_t task)
 {
-    return task & MOST_CHUNKS;
+    return task & MAX_CHUNKS;
 }
 
 /* The first chunk of a share; that of share `threads` is the end. */
@@ -135,7 +135,7 @@ static bool claim(struct pool *p, uint64_t task, int share, unsigned *chunk)
     unsigned first = first_chunk(p, task, share), count = first_chunk(p, task, share + 1) - first;
     uint64_t claimed = atomic_load(&p->shares[share].claimed);
     do {
-        claimed_chunks = claimed >> CHUNK_BITS == generation ? claimed & MOST_CHUNKS : 0;
+        claimed_chunks = claimed >> CHUNK_BITS == generation ? claimed & MAX_CHUNKS : 0;
         if (claimed >> CHUNK_BITS > generation || claimed_chunks >= count)
             return false;
         next = generation << CHUNK_BITS | (claimed_chunks + 1);
@@ -220,7 +220,7 @@ static void run(struct pool *p, size_t n, size_t chunks, pool_fn *fn, void *arg)
 void pool_run(struct pool *p, size_t n, pool_fn *fn, void *arg)
 {
     size_t chunks = (size_t)p->threads * CHUNKS_PER_THREAD;
-    chunks = chunks < MOST_CHUNKS ? chunks : MOST_CHUNKS;
+    chunks = chunks < MAX_CHUNKS ? chunks : MAX_CHUNKS;
     chunks = chunks < n ? chunks : n;
     bool again = inside.pool == p;
     if (chunks > 0 && (again || p->threads == 1))

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-enum { MOST_CACHES = 12, MOST_CORE_KINDS = 8 };
+enum { MAX_CACHES = 12, MAX_CORE_KINDS = 8 };
 
 /* Data caches of one level and size. */
 struct cache_kind {
@@ -38,9 +38,9 @@ struct topology {
     size_t last_level_cache; /* bytes of the largest data cache that one core sees; 0 unknown */
     int last_level_caches;   /* how many of these there are */
     char processor[96];  /* model name, "" unknown */
-    struct cache_kind caches[MOST_CACHES]; /* nearest level first, within a level the more common first */
+    struct cache_kind caches[MAX_CACHES]; /* nearest level first, within a level the more common first */
     size_t cache_kinds;
-    struct core_kind kinds[MOST_CORE_KINDS]; /* frugal ones first; none where all are alike */
+    struct core_kind kinds[MAX_CORE_KINDS]; /* frugal ones first; none where all are alike */
     size_t core_kinds;
 };
 

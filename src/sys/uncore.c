@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHANNELS = 8, MOST_CPUS = 1024, TRAFFICS = TRAFFIC_ALL + 1 };
+enum { CHANNELS = 8, MAX_CPUS = 1024, TRAFFICS = TRAFFIC_ALL + 1 };
 
 /* The width of a transfer that controllers count, where the kernel states no scale. */
 static const double LINE_BYTES = 64;
@@ -134,11 +134,11 @@ static bool open_on_cpus(struct uncore *u, const char *folder, struct perf_event
                          enum traffic traffic, double bytes)
 {
     char list[SYSFS_TEXT];
-    int cpus[MOST_CPUS];
+    int cpus[MAX_CPUS];
     size_t count;
     struct error error;
     if (!sysfs_text(folder, "cpumask", list, sizeof list) ||
-        !sysfs_cpus(list, cpus, MOST_CPUS, &count)) {
+        !sysfs_cpus(list, cpus, MAX_CPUS, &count)) {
         error_set(&error, "%s/cpumask: missing or malformed; expected CPUs like 0,28", folder);
         return fail(u, "a memory controller's cpumask in sysfs is missing or malformed", &error);
     }

@@ -83,14 +83,14 @@ struct tokenizer_kind {
     bool exact; /* the model has exactly as many rows of embeddings */
 };
 
-enum { MOST_ENDS = 8 };
+enum { MAX_ENDS = 8 };
 
 struct tokenizer {
     const struct tokenizer_kind *kind;
     char *path, *note;
     size_t vocab;
     int32_t bos, eos;
-    int32_t ends[MOST_ENDS]; /* besides eos */
+    int32_t ends[MAX_ENDS]; /* besides eos */
     size_t end_count;
     bool adds_bos, adds_eos;
     void *state; /* the kind's own */

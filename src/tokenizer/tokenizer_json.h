@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-enum { MOST_RULES = 32 };
+enum { MAX_RULES = 32 };
 
 struct json_reading {
     struct error *error;
@@ -14,7 +14,7 @@ struct json_reading {
     struct vocabulary v;
     struct vocabulary_piece *pieces;
     struct merge *merges;
-    struct split_rule rules[MOST_RULES];
+    struct split_rule rules[MAX_RULES];
     bool byte_level;      /* a ByteLevel stands among the pre-tokenizers or is the decoder */
     bool marks_spaces;    /* spaces become U+2581 before anything is cut */
     char note[200];       /* what is not done as the file asks */
