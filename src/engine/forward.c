@@ -12,7 +12,7 @@
  * pool. */
 static const double ATTENTION_RATE = 5;
 
-/* ---- where a token stands -------------------------------------------------------------------- */
+/* ---- the position of a token ----------------------------------------------------------------- */
 
 static struct kv_cache *cache_of(struct context *c, size_t token)
 {

@@ -53,7 +53,7 @@ struct export_format {
     size_t alignment;         /* of tensors, bytes; at most 64 */
     /* Refuses what the format does not hold, adds the items in order and what is beside them. */
     bool (*plan)(struct export *job, struct error *error);
-    /* Writes what stands before the first tensor, once every item has its offset. */
+    /* Writes what precedes the first tensor, once every item has its offset. */
     bool (*head)(struct export *job, FILE *out, struct error *error);
     /* Files beside it, when it is complete but not in its place; or null. */
     bool (*beside)(struct export *job, struct error *error);
@@ -71,7 +71,7 @@ struct export {
     struct folding folding;
     struct export_item *items;
     size_t count, room;
-    char *head;               /* what stands before the tensors */
+    char *head;               /* what precedes the tensors */
     size_t head_bytes;
     size_t bytes, written;    /* of the whole file */
     struct output out;
@@ -88,7 +88,7 @@ struct export {
 
 /* ---- for plans (items.c) --------------------------------------------------------------------- */
 
-/* Adds a tensor that stands for one of the model, with one row of the file a row of the matrix; the caller
+/* Adds a tensor of the file for one of the model, with one row of the file a row of the matrix; the caller
  * changes what is different. Null when memory is short. */
 struct export_item *export_add(struct export *job, const struct naming *naming, int tensor,
                                const struct export_type *type, size_t row_bytes, struct error *error);

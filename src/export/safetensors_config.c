@@ -1,4 +1,4 @@
-/* What Hugging Face's programs want beside the weights: config.json, and the tokenizer's files. */
+/* What Hugging Face's programs need beside the weights: config.json, and the tokenizer's files. */
 #include "safetensors_types.h"
 
 #include "formats/jsontext.h"

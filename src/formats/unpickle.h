@@ -13,7 +13,7 @@
 
 #include "catalog.h"
 
-/* The class of a tensor's storage: torch.FloatStorage and its like. */
+/* The class of a tensor's storage: such as torch.FloatStorage. */
 struct storage_type {
     const char *name;
     size_t bytes;     /* of an element */

@@ -35,7 +35,7 @@ enum { MAX_MARKS = 64, MAX_STACK = 1 << 16 };
 struct machine {
     const uint8_t *data;
     size_t size, at;
-    size_t opcode_at; /* where the opcode in hand is */
+    size_t opcode_at; /* where the current opcode is */
 
     struct values stack, memo, items; /* items: those of all tuples, which never change */
     size_t marks[MAX_MARKS], mark_count;

@@ -138,7 +138,7 @@ static bool read_extra(struct record *r, const uint8_t *extra, size_t size)
     return true;
 }
 
-/* Reads one entry of the directory and moves *at behind it. */
+/* Reads one entry of the directory and moves *at past it. */
 static bool read_record(struct record *r, const uint8_t *data, size_t *at, size_t limit,
                         size_t number, struct error *error)
 {

@@ -122,7 +122,7 @@ struct step {
     size_t stride, count; /* panels of rows below */
 };
 
-/* Solves the rows below, eight side by side, and leaves them in panels, too. */
+/* Solves the rows below, eight at a time, and leaves them in panels, too. */
 static void solve_rows(void *arg, size_t begin, size_t end, int thread)
 {
     const struct step *s = arg;

@@ -15,7 +15,7 @@ struct bandwidth_probe {
 bool bandwidth_open(struct bandwidth_probe *probe, struct pool *pool, struct error *error);
 
 /* The same for so many of the pool's threads (1 .. pool_threads), spread evenly over their places; the
- * others rest. */
+ * others idle. */
 bool bandwidth_open_narrow(struct bandwidth_probe *probe, struct pool *pool, int threads,
                            struct error *error);
 void bandwidth_close(struct bandwidth_probe *probe);

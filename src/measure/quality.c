@@ -263,7 +263,7 @@ static void run_chunk(struct quality *q)
     size_t n = left < q->plan.chunk ? left : q->plan.chunk;
     const int32_t *tokens = q->window + q->window_at;
     const float *scheme = q->reference_logits;
-    size_t first = 0, end = n; /* the positions of a window that count lie side by side */
+    size_t first = 0, end = n; /* the positions of a window that count are adjacent */
     while (first < n && !counts(q, q->window_at + first))
         first++;
     while (end > first && !counts(q, q->window_at + end - 1))

@@ -49,8 +49,8 @@ double work_rate(const struct work *w)
     return w->seconds > 0 ? w->macs / w->seconds : 0;
 }
 
-/* Integers meet integers in dot products of bytes. Weights that bf16 holds exactly meet bf16 and fp8 activations
- * in dot products of bf16, where there are any; everything else is decoded to fp32. */
+/* Integers are multiplied by integers in dot products of bytes; weights that are exact in bf16, by bf16 and fp8
+ * activations in dot products of bf16, where there are any. Everything else is decoded to fp32. */
 enum peak roofline_peak(const struct isa *isa, const struct scheme *s)
 {
     if (!isa->peak_fp32)

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* An honest file has some 6 KiB. */
+/* A valid file has some 6 KiB. */
 enum { MAX_BYTES = 1 << 16, DEPTH = 5, LAYOUT = 1 };
 
 /* ---- whose figures they are ------------------------------------------------------------------ */
@@ -101,7 +101,7 @@ static json_t *roofs_json(const char *fingerprint, const struct roofs *r)
                      "threads", r->threads, "reads", reads, "sets", sets);
 }
 
-/* Every folder above the file; that it is there already is as good. */
+/* Makes every folder above the file; one that exists already is fine. */
 static void make_folders(const char *path)
 {
     char *copy = strdup(path);

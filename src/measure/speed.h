@@ -48,7 +48,7 @@ bool speed_measure(const struct weights *weights, const struct speed_plan *plan,
                    struct speed *out, struct error *error);
 
 /* The same for some sets (1..MAX_COMPARED) in interleaved rounds, each of which times every set once and begins with
- * another one: what else the machine does meanwhile meets all alike. Continues while the interval of some
+ * another one, so that other load on the machine affects all alike. Continues while the interval of some
  * ratio is wider than 2 %, up to max_samples. out: one a set. */
 bool speed_compare(const struct weights *const sets[], size_t count, const struct speed_plan *plan,
                    const struct bandwidth_probe *probe, struct speed *out, struct error *error);

@@ -30,7 +30,7 @@ static inline bool weight_is_clipped(double error, double scale)
     return fabs(error) > 0.5005 * scale;
 }
 
-/* Scales that row r brings: a scale of the whole tensor comes with the first row. */
+/* Scales to count at row r: a scale of the whole tensor counts at the first row. */
 static inline size_t scales_of_row(const struct qmatrix *m, size_t r)
 {
     bool whole = m->scheme.granularity == GRANULARITY_TENSOR;

@@ -50,7 +50,7 @@ struct arch {
     void (*complete_gguf)(struct hyper *hyper); /* sets what GGUF files leave out; or null */
 };
 
-/* The table (arch_table.c); null ends it. The first row stands for models that name none of them. */
+/* The table (arch_table.c); null ends it. The first row is of models that name none of them. */
 extern const struct arch *const archs[];
 
 /* The row with this name in a GGUF or a config.json, or null with an error that lists the known ones. */

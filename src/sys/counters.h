@@ -10,7 +10,7 @@
 
 struct counters;
 
-/* Where the counters stand at one moment; free with free(). */
+/* The values of all counters at one moment; free with free(). */
 struct counts;
 
 /* Opens the events for every thread id, user space alone where counting in the kernel is not permitted.

@@ -1,4 +1,4 @@
-/* events_internal.h - what the files behind events.h share. */
+/* events_internal.h - what the files that implement events.h share. */
 #ifndef QTOP_EVENTS_INTERNAL_H
 #define QTOP_EVENTS_INTERNAL_H
 

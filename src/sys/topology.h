@@ -17,7 +17,7 @@ struct cache_kind {
     int processors;  /* hardware threads that share one, the largest number */
 };
 
-/* Cores of one kind: hybrid processors have fast and frugal ones. */
+/* Cores of one kind: hybrid processors have performance and efficiency cores. */
 struct core_kind {
     char name[24];   /* as the system calls it, "" unknown */
     int processors;  /* hardware threads of this kind */
@@ -40,7 +40,7 @@ struct topology {
     char processor[96];  /* model name, "" unknown */
     struct cache_kind caches[MAX_CACHES]; /* nearest level first, within a level the more common first */
     size_t cache_kinds;
-    struct core_kind kinds[MAX_CORE_KINDS]; /* frugal ones first; none where all are alike */
+    struct core_kind kinds[MAX_CORE_KINDS]; /* efficiency cores first; none where all are alike */
     size_t core_kinds;
 };
 

@@ -31,8 +31,8 @@ static bool template_id(const struct json_reading *r, const json_t *template, co
     return true;
 }
 
-/* "single": special tokens before the text's place are BOS, those behind it EOS; of several the last
- * before and the first behind. */
+/* "single": special tokens before the text are BOS, those after it EOS; of several the last before and
+ * the first after it. */
 static bool read_template(struct json_reading *r, const json_t *template)
 {
     bool behind = false;

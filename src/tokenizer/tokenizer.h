@@ -28,7 +28,7 @@ struct tokenizer *tokenizer_open(const char *path, struct error *error);
  * there is none. */
 struct tokenizer *tokenizer_beside(const char *model_path, size_t vocab, struct error *error);
 
-/* Whether a file is one that may bring its vocabulary with it (GGUF). */
+/* Whether a file is one that may contain its vocabulary (GGUF). */
 bool tokenizer_is_inside(const char *model_path);
 
 void tokenizer_close(struct tokenizer *tokenizer);
@@ -48,7 +48,7 @@ const char *tokenizer_note(const struct tokenizer *tokenizer);
 int32_t tokenizer_bos(const struct tokenizer *tokenizer);
 int32_t tokenizer_eos(const struct tokenizer *tokenizer);
 
-/* Whether the model's own tokenizer puts BOS before a text, and EOS behind it. */
+/* Whether the model's own tokenizer puts BOS before a text, and EOS after it. */
 bool tokenizer_adds_bos(const struct tokenizer *tokenizer);
 bool tokenizer_adds_eos(const struct tokenizer *tokenizer);
 

@@ -15,7 +15,7 @@ struct json_reading {
     struct vocabulary_piece *pieces;
     struct merge *merges;
     struct split_rule rules[MAX_RULES];
-    bool byte_level;      /* a ByteLevel stands among the pre-tokenizers or is the decoder */
+    bool byte_level;      /* ByteLevel is one of the pre-tokenizers or the decoder */
     bool marks_spaces;    /* spaces become U+2581 before anything is cut */
     char note[200];       /* what is not done as the file asks */
 };
@@ -25,7 +25,7 @@ struct json_reading {
 /* "an object", "a string", "missing". */
 const char *json_type_name(const json_t *value);
 
-/* Fails: what stands at a path such as "model.vocab" is not what was expected. */
+/* Fails: the value at a path such as "model.vocab" is not what was expected. */
 bool json_expected(const struct json_reading *reading, const char *where, const char *expected);
 
 /* A string of an object, or null where it is absent or something else. */

@@ -23,7 +23,7 @@ struct merge {
     uint32_t left_size, right_size;
 };
 
-/* The space that encoding puts in front of a text, so that its first word is like any other. */
+/* The space that encoding puts before a text, so that its first word is like any other. */
 enum space_prefix {
     SPACE_NEVER,
     SPACE_ALWAYS,    /* SentencePiece */
