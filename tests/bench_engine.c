@@ -11,7 +11,7 @@
 #include "model/synthetic.h"
 #include "quant/recipe.h"
 #include "quant/requant.h"
-#include "session/session.h"
+#include "session/session_weights.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -97,7 +97,7 @@ static struct weights *quantized(const struct fixture *f, const char *scheme, st
     struct scheme schemes[64];
     struct error error = {""};
     for (size_t t = 0; t < f->model->tensor_count; t++)
-        schemes[t] = f->model->tensors[t].stored.scheme;
+        schemes[t] = scheme_stored(&f->model->tensors[t].stored);
     schemes_set_linear(f->model, parsed(scheme), schemes);
     struct quantization_plan plan = {f->model, pool, f->stored, f->stored, schemes, &f->text, NULL};
     struct quantization *q = quantization_open(&plan, &error);
@@ -307,13 +307,14 @@ static struct qtensor *pack_layer(const struct layer *l, const struct scheme *s,
     struct factor f = {0};
     struct calibrated c = {.input_scale = scale};
     struct requant job;
-    if (methods_have(&s->methods, METHOD_GPTQ)) {
+    const struct method *gptq = scheme_method(s, PHASE_CODES);
+    if (gptq) {
+        struct hessian_use use = gptq->hessian(methods_values_of(&s->methods, gptq));
         assert_true(hessian_open(&h, l->cols, &error));
         for (size_t t = 0; t < l->tokens; t += HESSIAN_CHUNK)
             hessian_add(&h, pool, l->x + t * l->cols, l->cols,
                         l->tokens - t < HESSIAN_CHUNK ? l->tokens - t : HESSIAN_CHUNK);
-        assert_true(factor_open(&f, &h, scale, (double)s->methods.value[PARAMETER_DAMP],
-                                s->methods.value[PARAMETER_ACT_ORDER] != 0, &error));
+        assert_true(factor_open(&f, &h, scale, use.damp, use.by_activation, &error));
         while (!factor_step(&f, pool))
             continue;
         assert_false(f.l.failed);
@@ -394,7 +395,7 @@ static void test_gptq_is_never_worse_than_rounding(void **state)
         struct scheme s = parsed(schemes[n % 6]), nearest_on_same = s;
         for (size_t i = 0; i < l.tokens * cols && n % 3 == 1; i++) /* nothing alike, some dead */
             l.x[i] = i % cols % 5 ? (float)random_normal(&seed) : 0;
-        methods_remove(&nearest_on_same.methods, METHOD_GPTQ);
+        methods_remove(&nearest_on_same.methods, scheme_method(&s, PHASE_CODES));
         struct qtensor *p = pack_layer(&l, &s, NULL), *rtn = pack_layer(&l, &nearest_on_same, NULL);
         for (size_t r = 0; r < rows; r++) {
             double error = output_error(&l, &p->matrix, r, r + 1);
@@ -474,7 +475,7 @@ static void test_clip_of_a_tensor(void **state)
         for (size_t i = 0; i < l.rows * l.cols; i++)
             l.w[i] = (float)(random_normal(&seed) * exp(random_normal(&seed)));
         struct scheme s = parsed(schemes[n % 3]), plain = s;
-        double least = (double)s.methods.value[PARAMETER_CLIP_LEAST], best = INFINITY;
+        double least = methods_range_min(&s.methods), best = INFINITY;
         plain.methods = (struct methods){0};
         struct qtensor *p = pack_layer(&l, &s, NULL), *rtn = pack_nearest(&l, plain);
         struct value_range whole = {0, 0};
@@ -598,6 +599,33 @@ static void test_joint_search(void **state)
     close_fixture(&f);
 }
 
+/* Matrices of one format share a product, however their codes were chosen; not where their activations differ. */
+static void test_products_together(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(&wide);
+    const struct {
+        const char *one, *other;
+        bool alike;
+    } pairs[] = {
+        {"int4:g32", "int4:g32:clip", true},
+        {"int4:g32:clip(least=0.3)", "int4:g32:gptq", true},
+        {"int4:g32", "int4:g32:asym", false},
+        {"int4:g32", "int4:g32:awq", false},
+        {"w8a8", "int8/int8.static", false},
+        {"w8a8", "w8a8:llmint8(threshold=2.5)", false},
+    };
+    int up = model_find(f.model, ROLE_FFN_UP, 0);
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        struct weights *a = quantized(&f, pairs[i].one, NULL), *b = quantized(&f, pairs[i].other, NULL);
+        if (product_alike(&a->layer[up]->matrix, &b->layer[up]->matrix) != pairs[i].alike)
+            fail_msg("%s and %s", pairs[i].one, pairs[i].other);
+        weights_unref(a);
+        weights_unref(b);
+    }
+    close_fixture(&f);
+}
+
 /* Some matrices with input scales and outliers are one task, and each alone gives the same. */
 static void test_llmint8_at_its_ends(void **state)
 {
@@ -634,9 +662,10 @@ static void test_llmint8_between(void **state)
     for (size_t t = 0; t < f.model->tensor_count; t++) {
         const struct qmatrix *m = &set->layer[t]->matrix, *stored = &f.model->tensors[t].stored;
         size_t outliers = m->input_transform ? m->input_transform->outliers : 0, plain;
-        if (m->scheme.stored)
+        if (m->format.stored)
             continue;
-        assert_true(scheme_bytes(&m->scheme, m->rows, m->cols, &plain));
+        struct scheme made = qtensor_scheme(set->layer[t]);
+        assert_true(scheme_bytes(&made, m->rows, m->cols, &plain));
         assert_int_equal(m->bytes, plain + outliers * (4 + 2 * m->rows));
         mixed += outliers > 0 && outliers < m->cols;
         for (size_t i = 0; i < outliers; i++) {
@@ -907,7 +936,7 @@ static void test_no_finite_activation(void **state)
     struct scheme schemes[64];
     struct error error = {""};
     for (size_t t = 0; t < f.model->tensor_count; t++)
-        schemes[t] = f.model->tensors[t].stored.scheme;
+        schemes[t] = scheme_stored(&f.model->tensors[t].stored);
     schemes_set_linear(f.model, parsed("int4:gptq"), schemes);
     struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL};
     struct quantization *q = quantization_open(&plan, &error);
@@ -975,12 +1004,12 @@ static void test_plans_that_cannot_be(void **state)
     struct scheme schemes[64];
     struct error error = {""};
     for (size_t t = 0; t < f.model->tensor_count; t++)
-        schemes[t] = f.model->tensors[t].stored.scheme;
+        schemes[t] = scheme_stored(&f.model->tensors[t].stored);
     schemes[0] = parsed("int4:gptq"); /* an embedding that is no head */
     struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL};
     assert_null(quantization_open(&plan, &error));
     assert_non_null(strstr(error.text, "token_embd: it multiplies no activations"));
-    schemes[0] = f.model->tensors[0].stored.scheme;
+    schemes[0] = scheme_stored(&f.model->tensors[0].stored);
     schemes[model_find(f.model, ROLE_ATTN_Q, 0)] = parsed("int4:gptq");
     plan.text = NULL;
     assert_null(quantization_open(&plan, &error));
@@ -1002,7 +1031,7 @@ static void test_jobs_in_parts(void **state)
     struct error error = {""};
     for (size_t i = 0; i < METHODS; i++) {
         for (size_t t = 0; t < f.model->tensor_count; t++)
-            schemes[t] = f.model->tensors[t].stored.scheme;
+            schemes[t] = scheme_stored(&f.model->tensors[t].stored);
         schemes_set_linear(f.model, parsed(every_method[i]), schemes);
         struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL};
         for (size_t steps = 0; steps < 40; steps += 3) {
@@ -1016,7 +1045,7 @@ static void test_jobs_in_parts(void **state)
     struct weights *set = quantized(&f, "int4:gptq", NULL);
     int one = model_find(f.model, ROLE_FFN_UP, 1);
     for (size_t t = 0; t < f.model->tensor_count; t++)
-        schemes[t] = set->layer[t]->matrix.scheme;
+        schemes[t] = qtensor_scheme(set->layer[t]);
     schemes[one] = parsed("int4:awq");
     struct quantization_plan plan = {f.model, pool, set, f.stored, schemes, &f.text, NULL};
     struct quantization *q = quantization_open(&plan, &error);
@@ -1075,6 +1104,7 @@ int main(void)
         cmocka_unit_test(test_trials_of_some_rows),
         cmocka_unit_test(test_input_scales_change_nothing_in_fp32),
         cmocka_unit_test(test_joint_search),
+        cmocka_unit_test(test_products_together),
         cmocka_unit_test(test_llmint8_at_its_ends),
         cmocka_unit_test(test_llmint8_between),
         cmocka_unit_test(test_injected_outliers),

@@ -454,7 +454,7 @@ static float *logits_of_fp8(enum dtype fp8, bool coded, size_t *count)
     if (!m)
         fail_msg("%s", error.text);
     int q = model_find(m, ROLE_ATTN_Q, 1);
-    assert_int_equal(m->tensors[q].stored.scheme.weight, coded ? fp8 : DTYPE_FP32);
+    assert_int_equal(m->tensors[q].stored.format.weight, coded ? fp8 : DTYPE_FP32);
     float *logits = run_model(m);
     *count = m->hyper.vocab;
     model_close(m);

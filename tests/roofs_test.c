@@ -630,12 +630,12 @@ static void test_seven_billion_weights_at_two_terabytes(void **state)
 {
     (void)state;
     struct scheme schemes[512];
-    struct scheme_totals totals;
+    struct weights_totals totals;
     struct model *m = synthetic_open(shape_find("llama2-7b", NULL), NULL);
     assert_non_null(m);
     assert_true(schemes_count(m) <= 512);
     for (size_t i = 0; i < m->tensor_count; i++)
-        schemes[i] = m->tensors[i].stored.scheme; /* fp16 */
+        schemes[i] = scheme_stored(&m->tensors[i].stored); /* fp16 */
     schemes[kv_index(m)] = scheme_default(DTYPE_FP32);
     assert_true(schemes_totals(m, schemes, 0, &totals));
     assert_true(fabs(roof_tokens_per_second(2e12, 14000000000) - 143) < 0.5);

@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include "support.h"
+#include "session/selftext.h"
+#include "session/session_weights.h"
 
 #include "engine/pin.h"
 #include "sys/memory.h"
@@ -398,7 +400,7 @@ static bool is_quantized_and_runs(const struct frame *f)
 
 static bool is_stored_and_runs(const struct frame *f)
 {
-    return f->layers[2].wanted.stored && f->pending == 0 && f->decode.valid;
+    return f->layers[2].wanted.format.stored && f->pending == 0 && f->decode.valid;
 }
 
 static bool is_evaluated(const struct frame *f)
@@ -442,7 +444,7 @@ static void test_lab(void **state)
     (void)state;
     struct session s;
     open_session(&s, &smallest);
-    struct scheme *schemes = linear_schemes(&s, "int8"), stored = {.stored = true};
+    struct scheme *schemes = linear_schemes(&s, "int8"), stored = {.format.stored = true};
     struct lab_options o = {.schemes = schemes, .seed = 1, .temperature = 1, .top_p = 1};
     int linear = 2, head = model_find(s.model, ROLE_OUTPUT, -1);
     assert_true(roles[s.model->tensors[linear].role].linear);

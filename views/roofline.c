@@ -75,7 +75,7 @@ static void add_layer(const struct tui *t, struct points *p)
         return;
     const struct qtensor *w = f->set->layer[tensor];
     struct point *x = add(p, widgets_unicode() ? "○" : "o", work_of_tensor(w, f->layers[tensor].seconds.value), 1,
-                          roofline_peak(isa_current(), &w->matrix.scheme), STYLE_STRONG);
+                          roofline_peak(isa_current(), &w->matrix.format), STYLE_STRONG);
     snprintf(x->name, sizeof x->name, "%s", layer_name(f->model, tensor));
 }
 

@@ -19,7 +19,7 @@ struct products {
 
 static bool is_blocks(const struct qmatrix *m)
 {
-    return dtypes[m->scheme.weight].kind == DTYPE_KIND_BLOCK;
+    return dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
 }
 
 static bool same_input_transform(const struct qmatrix *a, const struct qmatrix *b)
@@ -31,12 +31,12 @@ static bool same_input_transform(const struct qmatrix *a, const struct qmatrix *
            !p->scale == !q->scale && (!p->scale || memcmp(p->scale, q->scale, a->cols * sizeof(float)) == 0);
 }
 
-/* Stored schemes are equal whatever they store, but each block type takes activations in its own order. */
+/* Stored formats are equal whatever they store, but each block type takes activations in its own order. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b)
 {
-    return a->cols == b->cols && a->group == b->group && a->panels == b->panels &&
-           a->odd == b->odd && scheme_equal(&a->scheme, &b->scheme) && same_input_transform(a, b) &&
-           (a->scheme.weight == b->scheme.weight || !(is_blocks(a) || is_blocks(b)));
+    return a->cols == b->cols && a->group == b->group && a->packed == b->packed &&
+           a->has_nan == b->has_nan && qformat_equal(&a->format, &b->format) && same_input_transform(a, b) &&
+           (a->format.weight == b->format.weight || !(is_blocks(a) || is_blocks(b)));
 }
 
 static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)
@@ -68,7 +68,7 @@ static void choose_chunks(struct products *p, int threads)
     size_t panels = 0, end = 0;
     for (size_t i = 0; i < p->count; i++)
         panels += qmatrix_panels(p->m[i]);
-    p->chunk = panels / STRIP_PANELS >= (size_t)threads ? STRIP_PANELS : 1;
+    p->chunk = panels / NR_PANELS >= (size_t)threads ? NR_PANELS : 1;
     for (size_t i = 0; i < p->count; i++)
         p->ends[i] = end += (qmatrix_panels(p->m[i]) + p->chunk - 1) / p->chunk;
 }

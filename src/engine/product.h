@@ -7,7 +7,8 @@
 
 enum { MAX_TOGETHER = 3 };
 
-/* Whether activations that were prepared once serve both: same columns, scheme, layout and input transform. */
+/* Whether activations that were prepared once serve both: same columns, format, layout and input
+ * transform. How their codes were chosen does not matter. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b);
 
 /* y[i] = m[i] x for x of n tokens (n x cols, y[i] n x rows), 1 to MAX_TOGETHER matrices that are

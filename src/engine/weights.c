@@ -22,6 +22,7 @@ void qtensor_unref(struct qtensor *q)
         return;
     qmatrix_free(&q->matrix);
     free(q->error.row_sqnr_db);
+    free((void *)(uintptr_t)q->scheme);
     free(q);
 }
 
@@ -158,17 +159,17 @@ static void add_tensor(struct totals *sum, const struct model *m, int tensor, si
     }
 }
 
-static struct scheme_totals finish(const struct totals *sum, const struct model *m, enum dtype kv,
+static struct weights_totals finish(const struct totals *sum, const struct model *m, enum dtype kv,
                                    size_t position)
 {
-    return (struct scheme_totals){
+    return (struct weights_totals){
         .size = sum->size,
         .bytes_per_token = sum->step + kv_step_bytes(m, kv, position),
         .bits_per_weight = 8.0 * (double)sum->linear_bytes / (double)sum->linear_weights,
     };
 }
 
-static struct scheme_totals set_totals(const struct model *m, const struct weights *set,
+static struct weights_totals set_totals(const struct model *m, const struct weights *set,
                                        size_t position)
 {
     struct totals sum = {0};
@@ -195,17 +196,10 @@ double weights_bits_per_weight(const struct model *m, const struct weights *set)
     return set_totals(m, set, 0).bits_per_weight;
 }
 
-bool schemes_totals(const struct model *m, const struct scheme *schemes, size_t position,
-                    struct scheme_totals *out)
+struct weights_totals totals_of_bytes(const struct model *m, const size_t *bytes, enum dtype kv, size_t position)
 {
     struct totals sum = {0};
-    for (size_t i = 0; i < m->tensor_count; i++) {
-        const struct qmatrix *stored = &m->tensors[i].stored;
-        size_t bytes = stored->bytes;
-        if (!schemes[i].stored && !scheme_bytes(&schemes[i], stored->rows, stored->cols, &bytes))
-            return false;
-        add_tensor(&sum, m, (int)i, bytes);
-    }
-    *out = finish(&sum, m, schemes[kv_index(m)].weight, position);
-    return true;
+    for (size_t i = 0; i < m->tensor_count; i++)
+        add_tensor(&sum, m, (int)i, bytes[i]);
+    return finish(&sum, m, kv, position);
 }

@@ -36,6 +36,7 @@ struct qtensor {
     atomic_int refs;
     int tensor;            /* index in the model */
     struct qmatrix matrix;
+    const struct scheme *scheme; /* it was made with (quant/scheme.h), freed with it; null: it is the stored one */
     struct weight_error error;
     struct calibration_info calibration;
 };
@@ -84,13 +85,13 @@ size_t weights_bytes_per_token(const struct model *model, const struct weights *
                                size_t position);
 double weights_bits_per_weight(const struct model *model, const struct weights *set);
 
-/* The same three figures for schemes that nothing was quantized by yet. */
-struct scheme_totals {
+/* The same three figures for tensors that do not exist yet, from the bytes that each would take. */
+struct weights_totals {
     size_t size, bytes_per_token;
     double bits_per_weight;
 };
-bool schemes_totals(const struct model *model, const struct scheme *schemes, size_t position,
-                    struct scheme_totals *out);
+struct weights_totals totals_of_bytes(const struct model *model, const size_t *bytes, enum dtype kv,
+                                      size_t position);
 
 /* A KV cache of a number of positions for the model. */
 struct kv_shape kv_shape_of(const struct model *model, enum dtype kv, size_t capacity);

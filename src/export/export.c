@@ -160,15 +160,16 @@ struct export *export_open(const struct export_plan *plan, struct error *error)
 }
 
 /* A matrix that has everything but its codes. */
-static void set_layout(struct qtensor *p, const struct scheme *scheme)
+static bool set_layout(struct qtensor *p, const struct scheme *scheme)
 {
     struct qmatrix *m = &p->matrix;
     struct qmatrix_layout layout;
-    if (scheme->stored || !qmatrix_layout(scheme, m->rows, m->cols, &layout))
-        return;
-    *m = (struct qmatrix){.rows = m->rows, .cols = m->cols, .scheme = *scheme, .group = layout.group,
+    if (scheme->format.stored || !qmatrix_layout(&scheme->format, m->rows, m->cols, &layout))
+        return true;
+    *m = (struct qmatrix){.rows = m->rows, .cols = m->cols, .format = scheme->format, .group = layout.group,
                           .groups = layout.groups, .row_bytes = layout.row_bytes,
                           .scale_type = layout.scale_type};
+    return qtensor_set_scheme(p, scheme);
 }
 
 bool export_check(const struct export_plan *plan, const struct scheme *schemes, struct error *error)
@@ -176,9 +177,10 @@ bool export_check(const struct export_plan *plan, const struct scheme *schemes, 
     struct export_plan empty = *plan;
     empty.weights = weights_stored(plan->model);
     struct export *job = empty.weights ? begin_job(&empty) : NULL;
-    for (size_t i = 0; job && i < empty.weights->count; i++)
-        set_layout(empty.weights->layer[i], &schemes[i]);
-    bool ok = job ? plan_job(job, error) && folding_foresee(plan->model, schemes, error)
+    bool ok = job;
+    for (size_t i = 0; ok && i < empty.weights->count; i++)
+        ok = set_layout(empty.weights->layer[i], &schemes[i]);
+    ok = ok ? plan_job(job, error) && folding_foresee(plan->model, schemes, error)
                   : error_set(error, "not enough memory");
     weights_unref(empty.weights);
     export_close(job);
@@ -325,3 +327,27 @@ bool export_step(struct export *job, double seconds, bool *done, struct error *e
     *done = job->done;
     return true;
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    return export_step(job, seconds, done, error);
+}
+
+static double job_fraction(const void *job)
+{
+    return export_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    export_close(job);
+}
+
+const struct job_class export_class = {
+    .name = "exporting",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

@@ -7,8 +7,10 @@
 #ifndef QTOP_EXPORT_H
 #define QTOP_EXPORT_H
 
+#include "base/job.h"
 #include "sys/pool.h"
 #include "engine/weights.h"
+#include "quant/scheme.h"
 
 struct export_plan {
     const struct model *model;
@@ -53,5 +55,8 @@ void export_close(struct export *job);
 enum { EXPORT_NAMES = 128 };
 const char *export_format_names(char out[EXPORT_NAMES]);
 bool export_format_known(const char *name);
+
+/* How a struct export runs as a job. */
+extern const struct job_class export_class;
 
 #endif

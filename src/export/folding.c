@@ -1,7 +1,7 @@
 #include "folding.h"
 
 #include "engine/layerwise.h"
-#include "quant/scaling.h"
+#include "quant/scheme.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -176,7 +176,7 @@ static void give_runs(const struct model *m, size_t input_group, const struct sc
         size_t first = 0;
         while (!scheme_equal(&schemes[tensors[first]], &schemes[tensors[i]]))
             first++;
-        if (!schemes[tensors[i]].stored && scaling_of(&schemes[tensors[i]]))
+        if (scheme_scales_inputs(&schemes[tensors[i]]))
             scales[tensors[i]] = ramp + first;
     }
 }

@@ -6,6 +6,7 @@
 #define QTOP_FOLDING_H
 
 #include "engine/weights.h"
+#include "quant/scheme.h"
 
 struct folding {
     const struct model *model;

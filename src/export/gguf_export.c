@@ -96,12 +96,12 @@ static uint32_t file_type(const struct export *job)
 static void note_activations(struct export *job)
 {
     for (size_t t = 0; t < job->plan.weights->count; t++) {
-        const struct scheme *s = &job->plan.weights->layer[t]->matrix.scheme;
+        struct scheme s = qtensor_scheme(job->plan.weights->layer[t]);
         char act[SCHEME_TEXT];
-        if (s->stored || s->act == DTYPE_FP32)
+        if (s.format.stored || s.format.act == DTYPE_FP32)
             continue;
         export_note_add(job, "%s and others have %s activations, which GGUF does not record: the engine "
-                             "chooses its own", job->plan.model->tensors[t].name, scheme_print_act(s, act));
+                             "chooses its own", job->plan.model->tensors[t].name, scheme_print_act(&s, act));
         return;
     }
 }

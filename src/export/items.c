@@ -25,10 +25,11 @@ bool export_refuse(const struct export *job, int tensor, const char *format, con
 {
     char scheme[SCHEME_TEXT], other[SCHEME_TEXT];
     const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
-    scheme_print(&m->scheme, scheme);
+    struct scheme own = qtensor_scheme(job->plan.weights->layer[tensor]);
+    scheme_print(&own, scheme);
     return error_set(error, "%s: %s holds no %s%s%s; the nearest that it holds is %s",
                      job->plan.model->tensors[tensor].name, format,
-                     m->scheme.stored ? dtypes[m->scheme.weight].name : scheme, why ? ": " : "", why ? why : "",
+                     m->format.stored ? dtypes[m->format.weight].name : scheme, why ? ": " : "", why ? why : "",
                      scheme_print(nearest, other));
 }
 

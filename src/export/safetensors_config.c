@@ -153,7 +153,7 @@ static bool set_rope(json_t *j, const struct export *job, struct error *error)
 static const char *torch_dtype(const struct export *job)
 {
     int table = model_find(job->plan.model, ROLE_EMBEDDING, -1);
-    enum dtype type = job->plan.weights->layer[table]->matrix.scheme.weight;
+    enum dtype type = job->plan.weights->layer[table]->matrix.format.weight;
     return type == DTYPE_FP16 ? "float16" : type == DTYPE_BF16 ? "bfloat16" : "float32";
 }
 

@@ -154,3 +154,29 @@ void depth_close(struct depth_job *job)
     free(job->out);
     free(job);
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    (void)error; /* nothing fails once it is open */
+    *done = depth_step(job, seconds);
+    return true;
+}
+
+static double job_fraction(const void *job)
+{
+    return depth_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    depth_close(job);
+}
+
+const struct job_class depth_class = {
+    .name = "comparing hidden states",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

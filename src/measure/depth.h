@@ -4,6 +4,7 @@
 #ifndef QTOP_DEPTH_H
 #define QTOP_DEPTH_H
 
+#include "base/job.h"
 #include "engine/context.h"
 
 enum { DEPTH_TOKENS = 128 };
@@ -44,5 +45,8 @@ double depth_fraction(const struct depth_job *job);
 /* The finished profile, now the caller's. */
 struct depth_profile *depth_take(struct depth_job *job);
 void depth_close(struct depth_job *job);
+
+/* How a struct depth_job runs as a job. */
+extern const struct job_class depth_class;
 
 #endif

@@ -76,7 +76,7 @@ static void open_histograms(struct detail_job *job)
 {
     struct detail *d = job->out;
     double worst = job->q->error.max_abs;
-    bool integers = dtypes[job->q->matrix.scheme.weight].kind == DTYPE_KIND_INTEGER;
+    bool integers = dtypes[job->q->matrix.format.weight].kind == DTYPE_KIND_INTEGER;
     d->before = d->after = histogram_over(job->low, job->high);
     d->error = histogram_over(-worst, worst);
     d->error_steps = integers ? histogram_over(-1, 1) : (struct histogram){0};
@@ -90,7 +90,7 @@ static void count_row(struct detail_job *job, size_t r)
 {
     const struct qmatrix *m = &job->q->matrix;
     struct detail *d = job->out;
-    bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
+    bool integers = dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER;
     decode_rows(job->model, job->q, r, job->before, job->after);
     for (size_t c = 0; c < m->cols; c++) {
         double w = job->before[c], v = job->after[c], e = v - w;
@@ -160,7 +160,7 @@ void detail_end(struct detail_job *job)
 
 static double code_value(const struct qmatrix *m, size_t row, size_t col)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     size_t g = col / m->group;
     uint32_t code = qmatrix_code(m, row, col);
     if (type->kind != DTYPE_KIND_INTEGER)
@@ -171,12 +171,12 @@ static double code_value(const struct qmatrix *m, size_t row, size_t col)
 /* Integer codes in their written form: symmetric ones around 0, asymmetric ones from 0. */
 static void number_codes(struct weight_view *v, const struct qmatrix *m)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
-    long offset = m->scheme.asym ? type->label_offset : -type->symmetric_zero;
+    const struct dtype_info *type = &dtypes[m->format.weight];
+    long offset = m->format.asym ? type->label_offset : -type->symmetric_zero;
     v->code = (int32_t)qmatrix_code(m, v->row, v->col) + offset;
     v->zero = qmatrix_zero(m, v->row, v->col / m->group) + offset;
-    v->lowest = m->scheme.asym ? type->lowest + offset : -(long)type->largest;
-    v->highest = m->scheme.asym ? type->highest + offset : (long)type->largest;
+    v->lowest = m->format.asym ? type->lowest + offset : -(long)type->largest;
+    v->highest = m->format.asym ? type->highest + offset : (long)type->largest;
     for (size_t c = v->group_begin; c < v->group_end; c++) {
         long at = (int32_t)qmatrix_code(m, v->row, c) + offset - v->lowest;
         if (at >= 0 && at < CODE_LABELS)
@@ -187,7 +187,7 @@ static void number_codes(struct weight_view *v, const struct qmatrix *m)
 /* The columns that share a scale with this one, or the block that it is stored in. */
 static void find_group(struct weight_view *v, const struct qmatrix *m)
 {
-    size_t columns = v->coded ? m->group : dtypes[m->scheme.weight].block;
+    size_t columns = v->coded ? m->group : dtypes[m->format.weight].block;
     v->group_begin = v->col / columns * columns;
     v->group_end = v->group_begin + columns < m->cols ? v->group_begin + columns : m->cols;
 }
@@ -218,7 +218,7 @@ static bool is_outlier(const struct qmatrix *m, size_t col)
  * code. */
 static void find_code(struct weight_view *v, const struct qmatrix *m, bool generated)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     v->scale = qmatrix_scale(m, v->row, v->col / m->group);
     v->input_scale = qmatrix_input_scale(m, v->col);
     v->outlier = is_outlier(m, v->col);
@@ -240,7 +240,7 @@ struct weight_view weight_view(const struct model *model, const struct qtensor *
         return v;
     decode_rows(model, q, row, before, before + m->cols);
     v.valid = true;
-    v.coded = dtypes[m->scheme.weight].kind != DTYPE_KIND_BLOCK;
+    v.coded = dtypes[m->format.weight].kind != DTYPE_KIND_BLOCK;
     v.w = before[col];
     v.decoded = before[m->cols + col];
     find_group(&v, m);

@@ -321,3 +321,35 @@ struct quality_result quality_result(const struct quality *q)
     r.top1 = (double)q->agreed / n;
     return r;
 }
+
+double quality_fraction(const struct quality *q)
+{
+    struct quality_result r = quality_result(q);
+    return r.planned ? (double)r.scored / (double)r.planned : 1;
+}
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    (void)error; /* nothing fails once it is open */
+    *done = quality_step(job, seconds);
+    return true;
+}
+
+static double job_fraction(const void *job)
+{
+    return quality_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    quality_close(job);
+}
+
+const struct job_class quality_class = {
+    .name = "evaluating",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

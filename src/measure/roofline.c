@@ -51,7 +51,7 @@ double work_rate(const struct work *w)
 
 /* Integers are multiplied by integers in dot products of bytes; weights that are exact in bf16, by bf16 and fp8
  * activations in dot products of bf16, where there are any. Everything else is decoded to fp32. */
-enum peak roofline_peak(const struct isa *isa, const struct scheme *s)
+enum peak roofline_peak(const struct isa *isa, const struct qformat *s)
 {
     if (!isa->peak_fp32)
         return PEAK_COUNT;
@@ -69,7 +69,7 @@ enum peak roofline_peak_of_set(const struct isa *isa, const struct model *m, con
     for (int t = 0; t < (int)m->tensor_count; t++) {
         const struct qmatrix *w = &set->layer[t]->matrix;
         if (tensor_multiplies(m, t))
-            weights[roofline_peak(isa, &w->scheme)] += (double)w->rows * (double)w->cols;
+            weights[roofline_peak(isa, &w->format)] += (double)w->rows * (double)w->cols;
     }
     for (enum peak p = PEAK_FP32; p <= PEAK_COUNT; p++)
         largest = weights[p] > weights[largest] ? p : largest;

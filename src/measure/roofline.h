@@ -28,7 +28,7 @@ double work_rate(const struct work *work);
 
 /* The peak of the instructions that the kernels of a set use for a scheme: PEAK_COUNT where portable C
  * promises none. */
-enum peak roofline_peak(const struct isa *isa, const struct scheme *scheme);
+enum peak roofline_peak(const struct isa *isa, const struct qformat *format);
 
 /* The same for a whole set: that of the scheme by which most weights are multiplied. */
 enum peak roofline_peak_of_set(const struct isa *isa, const struct model *model, const struct weights *set);

@@ -61,7 +61,7 @@ static void choose_tensors(struct sensitivity_job *job)
 {
     size_t parts = parts_of(job->model), all = parts;
     for (int t = 0; t < (int)job->model->tensor_count; t++)
-        if (!job->scheme->layer[t]->matrix.scheme.stored) {
+        if (!job->scheme->layer[t]->matrix.format.stored) {
             job->tensors[job->count++] = t;
             all += parts - first_part(job->model, t);
         }
@@ -253,3 +253,27 @@ struct sensitivity sensitivity_of(const struct sensitivity_job *job, int tensor)
     s.kl_stderr = sums->scored > 0 ? sqrt(fmax(variance, 0) / n) : 0;
     return s;
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    return sensitivity_step(job, seconds, done, error);
+}
+
+static double job_fraction(const void *job)
+{
+    return sensitivity_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    sensitivity_close(job);
+}
+
+const struct job_class sensitivity_class = {
+    .name = "measuring sensitivity",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

@@ -8,6 +8,7 @@
 #ifndef QTOP_SENSITIVITY_H
 #define QTOP_SENSITIVITY_H
 
+#include "base/job.h"
 #include "engine/context.h"
 
 enum { SENSITIVITY_WINDOW = 128, SENSITIVITY_TOKENS = 512 };
@@ -44,5 +45,8 @@ struct sensitivity sensitivity_of(const struct sensitivity_job *job, int tensor)
 /* The set that is measured. */
 const struct weights *sensitivity_set(const struct sensitivity_job *job);
 void sensitivity_close(struct sensitivity_job *job);
+
+/* How a struct sensitivity_job runs as a job. */
+extern const struct job_class sensitivity_class;
 
 #endif

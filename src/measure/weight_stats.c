@@ -74,7 +74,7 @@ static void measure_rows(void *arg, size_t begin, size_t end, int thread)
 static struct weight_stats sum_up(const struct measuring *job)
 {
     struct row_sums all = {.scale_min = INFINITY, .scale_max = -INFINITY};
-    bool integers = dtypes[job->m->scheme.weight].kind == DTYPE_KIND_INTEGER;
+    bool integers = dtypes[job->m->format.weight].kind == DTYPE_KIND_INTEGER;
     for (size_t r = 0; r < job->m->rows; r++) {
         const struct row_sums *s = &job->rows[r];
         all.e2 += s->e2;

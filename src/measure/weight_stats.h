@@ -33,7 +33,7 @@ static inline bool weight_is_clipped(double error, double scale)
 /* Scales to count at row r: a scale of the whole tensor counts at the first row. */
 static inline size_t scales_of_row(const struct qmatrix *m, size_t r)
 {
-    bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
+    bool whole = m->format.granularity == GRANULARITY_TENSOR;
     return m->scale_type == SCALE_NONE || (whole && r > 0) ? 0 : m->groups;
 }
 

@@ -90,8 +90,8 @@ static bool check_shape(const struct tensor *t, const struct entry *e, bool tran
 static void set_layout(struct qmatrix *w, const struct entry *e)
 {
     const struct dtype_info *type = &dtypes[e->dtype];
-    w->scheme = (struct scheme){.stored = true, .weight = e->dtype, .act = DTYPE_FP32,
-                                .granularity = GRANULARITY_TENSOR};
+    w->format = (struct qformat){.stored = true, .weight = e->dtype, .act = DTYPE_FP32,
+                                 .granularity = GRANULARITY_TENSOR};
     w->group = w->cols;
     w->groups = 1;
     w->row_bytes = w->cols / type->block * type->block_bytes;
@@ -113,7 +113,7 @@ static bool copy_norm_from_one(struct qmatrix *w, const struct entry *e)
     dtypes[e->dtype].decode_run(e->data, 0, w->cols, 0, values);
     for (size_t i = 0; i < w->cols; i++)
         values[i] += 1;
-    w->scheme.weight = DTYPE_FP32;
+    w->format.weight = DTYPE_FP32;
     w->row_bytes = w->bytes = w->cols * sizeof *values;
     w->codes = w->owned;
     return true;

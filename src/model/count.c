@@ -24,7 +24,7 @@ static size_t nonfinite_floats(const struct qmatrix *w, size_t r)
 /* In blocks: a factor counts as all weights of its block. */
 static size_t nonfinite_blocks(const struct qmatrix *w, size_t r)
 {
-    const struct dtype_info *type = &dtypes[w->scheme.weight];
+    const struct dtype_info *type = &dtypes[w->format.weight];
     const uint8_t *block = w->codes + r * w->row_bytes;
     size_t count = 0;
     for (size_t c = 0; c < w->cols; c += type->block, block += type->block_bytes) {
@@ -60,6 +60,6 @@ void model_count(struct model *m)
         const struct qmatrix *w = &m->tensors[i].stored;
         m->parameters += w->rows * w->cols;
         for (size_t r = 0; r < w->rows && small; r++)
-            m->non_finite += nonfinite[dtypes[w->scheme.weight].kind](w, r);
+            m->non_finite += nonfinite[dtypes[w->format.weight].kind](w, r);
     }
 }

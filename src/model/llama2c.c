@@ -133,9 +133,9 @@ static bool expected_size(const struct model *m, size_t header, size_t group, bo
     return !legacy || add_bytes(size, h->head_size * 4, h->trained_context);
 }
 
-static struct scheme stored_scheme(size_t group)
+static struct qformat stored_format(size_t group)
 {
-    struct scheme s = scheme_default(group ? DTYPE_INT8 : DTYPE_FP32);
+    struct qformat s = qformat_default(group ? DTYPE_INT8 : DTYPE_FP32);
     s.stored = true;
     if (group) {
         s.granularity = GRANULARITY_GROUP;
@@ -159,7 +159,7 @@ static bool take_tensor(struct reader *r, struct tensor *t, size_t group, struct
     size_t n = w->rows * w->cols;
     if (roles[t->role].vector)
         group = 0;
-    w->scheme = stored_scheme(group);
+    w->format = stored_format(group);
     w->group = group ? group : w->cols;
     w->groups = w->cols / w->group;
     w->row_bytes = group ? w->cols : w->cols * 4;

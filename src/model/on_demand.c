@@ -159,7 +159,7 @@ void model_decode_row(const struct model *m, int tensor, size_t row, float *out)
         return;
     }
     const struct weight_generator *generator = &m->on_demand->generator;
-    const struct dtype_info *type = &dtypes[w->scheme.weight];
+    const struct dtype_info *type = &dtypes[w->format.weight];
     uint8_t codes[GENERATOR_RUN * sizeof(float)];
     for (size_t c = 0; c < w->cols; c += GENERATOR_RUN) {
         size_t n = w->cols - c < GENERATOR_RUN ? w->cols - c : GENERATOR_RUN;

@@ -28,7 +28,7 @@ static bool rewrite(struct model *m, int tensor, const struct outliers *o, float
                     struct error *error)
 {
     struct qmatrix *w = &m->tensors[tensor].stored;
-    struct scheme fp32 = scheme_default(DTYPE_FP32);
+    struct qformat fp32 = qformat_default(DTYPE_FP32);
     float *values = malloc(w->rows * w->cols * sizeof *values);
     if (!values)
         return error_set(error, "%s: not enough memory to rewrite it", m->tensors[tensor].name);
@@ -41,7 +41,7 @@ static bool rewrite(struct model *m, int tensor, const struct outliers *o, float
     }
     size_t rows = w->rows, cols = w->cols, row_bytes = cols * sizeof *values;
     qmatrix_free(w);
-    *w = (struct qmatrix){.rows = rows, .cols = cols, .scheme = fp32, .group = cols, .groups = 1,
+    *w = (struct qmatrix){.rows = rows, .cols = cols, .format = fp32, .group = cols, .groups = 1,
                           .row_bytes = row_bytes, .bytes = rows * row_bytes,
                           .codes = (const uint8_t *)values, .owned = values};
     return true;

@@ -142,11 +142,11 @@ static struct generator *generator_open(const struct model *m)
 static bool set_layout(struct qmatrix *w, enum dtype weight)
 {
     struct qmatrix_layout l;
-    struct scheme scheme = scheme_default(weight);
-    scheme.stored = true;
-    if (!qmatrix_layout(&scheme, w->rows, w->cols, &l))
+    struct qformat format = qformat_default(weight);
+    format.stored = true;
+    if (!qmatrix_layout(&format, w->rows, w->cols, &l))
         return false;
-    w->scheme = scheme;
+    w->format = format;
     w->group = l.group;
     w->groups = l.groups;
     w->row_bytes = l.row_bytes;

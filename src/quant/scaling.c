@@ -12,19 +12,9 @@ enum {
     TRIED_ROWS = 512, /* of a tensor, about, in trials */
 };
 
-static const struct scaling_method *const scalings[] = {&awq_scaling, &smoothquant_scaling};
-
-const struct scaling_method *scaling_of(const struct scheme *s)
-{
-    for (size_t i = 0; i < sizeof scalings / sizeof *scalings; i++)
-        if (methods_have(&s->methods, scalings[i]->method))
-            return scalings[i];
-    return NULL;
-}
-
 static const struct qmatrix *stored_of(const struct scaling *s, size_t i)
 {
-    return &s->input_group.model->tensors[s->input_group.tensors[i]].stored;
+    return &s->model->tensors[s->tensors[i]].stored;
 }
 
 /* ---- the rows of trials ---------------------------------------------------------------------- */
@@ -51,37 +41,37 @@ static size_t tried_row(const struct qmatrix *stored, size_t r)
 
 /* ---- what the stored weights say ------------------------------------------------------------- */
 
-static void find_weight_most(struct scaling *s)
+static void find_weight_max(struct scaling *s)
 {
-    size_t cols = s->input_group.stats->cols;
-    for (size_t i = 0; i < s->input_group.count; i++)
+    size_t cols = s->stats->cols;
+    for (size_t i = 0; i < s->count; i++)
         for (size_t r = 0; r < stored_of(s, i)->rows; r++) {
             isa_current()->decode_row(stored_of(s, i), r, s->rows);
             for (size_t c = 0; c < cols; c++) {
                 float size = fabsf(s->rows[c]);
-                bool larger = size > s->input_group.weight_most[c] && size <= FLT_MAX;
-                s->input_group.weight_most[c] = larger ? size : s->input_group.weight_most[c];
+                bool larger = size > s->weight_max[c] && size <= FLT_MAX;
+                s->weight_max[c] = larger ? size : s->weight_max[c];
             }
         }
 }
 
 static void multiply(struct scaling *s, const struct qmatrix *m, float *y)
 {
-    products_run(s->pool, s->scratch, &m, 1, s->input_group.stats->sample, s->input_group.stats->samples, &y);
+    products_run(s->pool, s->scratch, &m, 1, s->stats->sample, s->stats->samples, &y);
 }
 
 static size_t outputs(const struct scaling *s, size_t i)
 {
-    return tried_rows(stored_of(s, i)) * s->input_group.stats->samples;
+    return tried_rows(stored_of(s, i)) * s->stats->samples;
 }
 
 /* What the stored weights make of the sample, in the rows of trials. */
-static void find_truth(struct scaling *s, size_t i, float *out)
+static void find_reference(struct scaling *s, size_t i, float *out)
 {
     const struct qmatrix *stored = stored_of(s, i);
     size_t rows = tried_rows(stored);
     multiply(s, stored, s->y);
-    for (size_t t = 0; t < s->input_group.stats->samples; t++)
+    for (size_t t = 0; t < s->stats->samples; t++)
         for (size_t r = 0; r < rows; r++)
             out[t * rows + r] = s->y[t * stored->rows + tried_row(stored, r)];
 }
@@ -91,48 +81,48 @@ bool scaling_open(struct scaling *s, const struct model *model, struct pool *poo
                   struct error *error)
 {
     size_t cols = stats->cols, all = 0, most = 0;
-    *s = (struct scaling){.input_group = {model, tensors, count, stats, NULL}, .pool = pool};
-    s->method = scaling_of(scheme);
-    s->scheme = *scheme;
-    s->scheme.methods = (struct methods){0};
-    s->scheme.act_range = ACT_DYNAMIC;
-    s->fixed = scheme->methods.value[s->method->alpha] != PARAMETER_SEARCH;
+    const struct method *method = scheme_method(scheme, PHASE_INPUT_SCALE);
+    *s = (struct scaling){.model = model, .tensors = tensors, .count = count, .stats = stats, .pool = pool};
+    s->method = method->input_scaling;
+    double alpha = (double)methods_values_of(&scheme->methods, method)[s->method->alpha];
+    s->format = scheme->format;
+    s->fixed = alpha != (double)PARAMETER_SEARCH;
     s->best_loss = INFINITY;
     for (size_t i = 0; i < count; i++) {
         all += outputs(s, i);
         size_t whole = stored_of(s, i)->rows * stats->samples;
         most = whole > most ? whole : most;
     }
-    s->input_group.weight_most = calloc(cols, sizeof(float));
+    s->weight_max = calloc(cols, sizeof(float));
     s->scale = malloc(cols * sizeof(float));
     s->best = malloc(cols * sizeof(float));
     s->rows = malloc((size_t)pool_threads(pool) * cols * sizeof(float));
-    bool ok = s->input_group.weight_most && s->scale && s->best && s->rows;
+    bool ok = s->weight_max && s->scale && s->best && s->rows;
     if (ok && !s->fixed) {
-        s->truth = malloc((all + 1) * sizeof(float));
+        s->reference = malloc((all + 1) * sizeof(float));
         s->y = malloc((most + 1) * sizeof(float));
         s->scratch = aligned_alloc(64, padded_bytes(products_scratch(cols, CALIBRATION_SAMPLES)));
-        ok = s->truth && s->y && s->scratch;
+        ok = s->reference && s->y && s->scratch;
     }
     if (!ok)
         return error_set(error, "not enough memory to search an input scale");
-    if (s->method->by_weights)
-        find_weight_most(s);
-    float *y = s->truth;
+    if (s->method->weight_max)
+        find_weight_max(s);
+    float *y = s->reference;
     for (size_t i = 0; i < count && !s->fixed && stats->samples > 0; y += outputs(s, i), i++)
-        find_truth(s, i, y);
-    s->best_alpha = s->fixed ? (double)scheme->methods.value[s->method->alpha] : 0;
-    s->method->scale(&s->input_group, s->best_alpha, s->best);
+        find_reference(s, i, y);
+    s->best_alpha = s->fixed ? alpha : 0;
+    s->method->scale(stats, s->weight_max, s->best_alpha, s->best);
     return true;
 }
 
 void scaling_close(struct scaling *s)
 {
-    free(s->input_group.weight_most);
+    free(s->weight_max);
     free(s->scale);
     free(s->best);
     free(s->rows);
-    free(s->truth);
+    free(s->reference);
     free(s->y);
     free(s->scratch);
     *s = (struct scaling){0};
@@ -173,7 +163,7 @@ static void pack_panels(void *arg, size_t begin, size_t end, int thread)
 static bool pack_trial(struct trial *t, struct error *error)
 {
     struct value_range all = {0, 0};
-    if (t->s->scheme.granularity == GRANULARITY_TENSOR) {
+    if (t->s->format.granularity == GRANULARITY_TENSOR) {
         t->ranges = calloc(t->stored->rows, sizeof *t->ranges);
         if (!t->ranges)
             return error_set(error, "not enough memory to search an input scale");
@@ -210,16 +200,16 @@ static bool try_tensor(struct scaling *s, size_t i, struct error *error)
 {
     struct qmatrix m;
     const struct qmatrix *stored = stored_of(s, i);
-    const float *truth = s->truth;
+    const float *reference = s->reference;
     for (size_t k = 0; k < i; k++)
-        truth += outputs(s, k);
-    if (!qmatrix_init(&m, &s->scheme, tried_rows(stored), stored->cols, error))
+        reference += outputs(s, k);
+    if (!qmatrix_init(&m, &s->format, tried_rows(stored), stored->cols, error))
         return false;
     struct trial t = {s, stored, &m, NULL};
     bool ok = qmatrix_set_input_scale(&m, s->scale, error) && pack_trial(&t, error);
     if (ok) {
         multiply(s, &m, s->y);
-        s->loss += squared_distance(s->y, truth, outputs(s, i)) / squared_size(truth, outputs(s, i));
+        s->loss += squared_distance(s->y, reference, outputs(s, i)) / squared_size(reference, outputs(s, i));
     }
     qmatrix_free(&m);
     return ok;
@@ -227,17 +217,17 @@ static bool try_tensor(struct scaling *s, size_t i, struct error *error)
 
 bool scaling_step(struct scaling *s, bool *done, struct error *error)
 {
-    *done = s->fixed || s->input_group.stats->samples == 0 || s->step > ALPHAS;
+    *done = s->fixed || s->stats->samples == 0 || s->step > ALPHAS;
     if (*done)
         return true;
     double alpha = (double)s->step / ALPHAS;
     if (s->at == 0) {
         s->loss = 0;
-        s->method->scale(&s->input_group, alpha, s->scale);
+        s->method->scale(s->stats, s->weight_max, alpha, s->scale);
     }
     if (!try_tensor(s, s->at, error))
         return false;
-    if (++s->at < s->input_group.count)
+    if (++s->at < s->count)
         return true;
     s->at = 0;
     s->step++;

@@ -9,37 +9,22 @@
 
 #include "engine/layerwise.h"
 #include "calibration.h"
-
-struct scaling_site {
-    const struct model *model;
-    const int *tensors;              /* behind the input group */
-    size_t count;
-    const struct input_stats *stats;
-    float *weight_most;              /* cols: the largest |w| of each column, of all the tensors, where it is asked */
-};
-
-/* A method that chooses input scales. */
-struct scaling_method {
-    enum method method;
-    enum parameter alpha;
-    bool by_weights;                 /* it looks at weight_most */
-    /* out (cols): the scales of one alpha. */
-    void (*scale)(const struct scaling_site *input_group, double alpha, float *out);
-};
-
-/* The row of the scheme's method, or null. */
-const struct scaling_method *scaling_of(const struct scheme *scheme);
+#include "scheme.h"
 
 struct scaling {
-    struct scaling_site input_group;
-    const struct scaling_method *method;
-    struct scheme scheme;  /* of the trials: the scheme rounded to nearest */
+    const struct model *model;
+    const int *tensors;    /* behind the input group */
+    size_t count;
+    const struct input_stats *stats;
+    const struct input_scaling *method;
+    float *weight_max;     /* cols: the largest |w| of each column of all the tensors, where the method asks for it */
+    struct qformat format; /* of the trials, which round to nearest */
     struct pool *pool;
     float *scale, *best;   /* cols */
     double best_alpha, best_loss, loss;
     size_t at, step;       /* tensor and alpha of the next trial */
     bool fixed;            /* alpha is given */
-    float *truth;          /* outputs of the sample with the stored weights, in the rows of trials, tensor after
+    float *reference;      /* outputs of the sample with the stored weights, in the rows of trials, tensor after
                             * tensor */
     float *y;
     float *rows;           /* a row a thread */
@@ -54,7 +39,5 @@ void scaling_close(struct scaling *s);
 
 /* One trial of one tensor; *done: s->best and s->best_alpha are there. False when memory is short. */
 bool scaling_step(struct scaling *s, bool *done, struct error *error);
-
-extern const struct scaling_method awq_scaling, smoothquant_scaling;
 
 #endif

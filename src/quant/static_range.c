@@ -19,23 +19,23 @@ struct choice {
 /* The grid of a range, as dynamic activations have it. */
 static struct act_params params_of(const struct scheme *s, double low, double high)
 {
-    bool integer = dtypes[s->act].kind == DTYPE_KIND_INTEGER;
-    double largest = fmax(-low, high), steps = integer ? 127 : (double)dtypes[s->act].largest;
-    double scale = s->act_asym ? (high - low) / 255 : largest / steps;
+    bool integer = dtypes[s->format.act].kind == DTYPE_KIND_INTEGER;
+    double largest = fmax(-low, high), steps = integer ? 127 : (double)dtypes[s->format.act].largest;
+    double scale = s->format.act_asym ? (high - low) / 255 : largest / steps;
     if (!(scale > 0))
-        return (struct act_params){1, s->act_asym ? -128 : 0};
+        return (struct act_params){1, s->format.act_asym ? -128 : 0};
     scale = fmin(fmax(scale, FLT_MIN), FLT_MAX);
-    int zero = s->act_asym ? -128 + (int)fmin(rint(-low / scale), 255) : 0;
+    int zero = s->format.act_asym ? -128 + (int)fmin(rint(-low / scale), 255) : 0;
     return (struct act_params){(float)scale, zero};
 }
 
 static double rounded(const struct scheme *s, struct act_params g, double x)
 {
-    if (dtypes[s->act].kind != DTYPE_KIND_INTEGER) {
-        const struct dtype_info *type = &dtypes[s->act];
+    if (dtypes[s->format.act].kind != DTYPE_KIND_INTEGER) {
+        const struct dtype_info *type = &dtypes[s->format.act];
         return (double)type->decode(type->encode((float)(x / (double)g.scale))) * (double)g.scale;
     }
-    double q = rint(x / (double)g.scale) + g.zero, lowest = s->act_asym ? -128 : -127;
+    double q = rint(x / (double)g.scale) + g.zero, lowest = s->format.act_asym ? -128 : -127;
     return (fmin(fmax(q, lowest), 127) - g.zero) * (double)g.scale;
 }
 
@@ -113,14 +113,14 @@ static int ascending(const void *a, const void *b)
 /* Cuts both ends so that together BEYOND of the values are outside; symmetric ones by magnitude. */
 static void cut_tails(struct choice *c)
 {
-    for (size_t i = 0; i < c->count && !c->scheme->act_asym; i++)
+    for (size_t i = 0; i < c->count && !c->scheme->format.act_asym; i++)
         c->values[i] = fabsf(c->values[i]);
     qsort(c->values, c->count, sizeof *c->values, ascending);
-    double outside = BEYOND * (double)c->count / (c->scheme->act_asym ? 2 : 1);
+    double outside = BEYOND * (double)c->count / (c->scheme->format.act_asym ? 2 : 1);
     size_t skip = (size_t)fmin(outside, (double)(c->count - 1));
     double high = (double)c->values[c->count - 1 - skip];
     c->high = fmax(high, 0);
-    c->low = c->scheme->act_asym ? fmin((double)c->values[skip], 0) : -c->high;
+    c->low = c->scheme->format.act_asym ? fmin((double)c->values[skip], 0) : -c->high;
 }
 
 static void shrink(struct choice *c, double share)

@@ -5,7 +5,7 @@
 #ifndef QTOP_STATIC_RANGE_H
 #define QTOP_STATIC_RANGE_H
 
-#include "kernels/scheme.h"
+#include "scheme.h"
 #include "calibration.h"
 
 struct act_params {
