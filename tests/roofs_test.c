@@ -38,7 +38,7 @@ static struct roof roof_of(double median)
 
 static void make_up_figures(void)
 {
-    int counts[MOST_READ_ROOFS];
+    int counts[MAX_READ_ROOFS];
     made = (struct roofs){.threads = 5, .seconds = 0.1 + 0.2, .measured = 1700000000};
     made.read_count = roofs_thread_counts(5, counts);
     for (size_t i = 0; i < made.read_count; i++)
@@ -103,9 +103,9 @@ static void test_thread_counts(void **state)
 {
     (void)state;
     for (int threads = 1; threads <= 1024; threads++) {
-        int counts[MOST_READ_ROOFS];
+        int counts[MAX_READ_ROOFS];
         size_t n = roofs_thread_counts(threads, counts);
-        assert_in_range(n, 1, MOST_READ_ROOFS);
+        assert_in_range(n, 1, MAX_READ_ROOFS);
         assert_int_equal(counts[0], 1);
         assert_int_equal(counts[n - 1], threads);
         for (size_t i = 1; i < n; i++)
@@ -124,7 +124,7 @@ static void assert_measured(const struct roof *r, const char *what)
 
 static void assert_all_measured(const struct roofs *r)
 {
-    int counts[MOST_READ_ROOFS];
+    int counts[MAX_READ_ROOFS];
     assert_int_equal(r->threads, pool_threads(pool));
     assert_int_equal(r->read_count, roofs_thread_counts(r->threads, counts));
     for (size_t i = 0; i < r->read_count; i++) {
@@ -467,10 +467,10 @@ static void test_things_that_are_no_such_file(void **state)
     free(large);
     unlink(file);
     assert_int_equal(mkfifo(file, 0600), 0);
-    refuse(file, mine, "no regular file", "a pipe");
+    refuse(file, mine, "not a regular file", "a pipe");
     unlink(file);
     assert_int_equal(mkdir(file, 0700), 0);
-    refuse(file, mine, "no regular file", "a folder");
+    refuse(file, mine, "not a regular file", "a folder");
     rmdir(file);
 }
 

@@ -15,8 +15,8 @@ struct bandwidth_probe {
 /* Allocates the buffer and has each thread touch first what it will read. */
 bool bandwidth_open(struct bandwidth_probe *probe, struct pool *pool, struct error *error);
 
-/* The same for so many of the pool's threads (1 .. pool_threads), spread evenly over their places, while the others
- * rest. */
+/* The same for so many of the pool's threads (1 .. pool_threads), spread evenly over their places; the
+ * others idle. */
 bool bandwidth_open_narrow(struct bandwidth_probe *probe, struct pool *pool, int threads,
                            struct error *error);
 

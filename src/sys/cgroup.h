@@ -4,7 +4,7 @@
 
 /* Calls see for the folder of this process's own group and then for each one above it, up to where
  * the hierarchy is mounted, in the version-2 hierarchy and in version 1's of `controller` ("cpu",
- * "memory"). A limit may stand in any of them. Folders need not exist: inside a container the path
+ * "memory"). Any of them may have a limit. Folders need not exist: inside a container the path
  * is often that of the host. root is "" for the machine itself, else a folder that holds a copy of
  * its /proc/self/cgroup and /sys/fs/cgroup. */
 typedef void cgroup_fn(const char *folder, int version, void *arg);
