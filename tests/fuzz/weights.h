@@ -18,6 +18,7 @@ static inline void fuzz_catalog(fuzz_parse *parse, const uint8_t *data, size_t s
     struct error error = {""};
     bool accepted = parse(&c, data, size, &error);
     FUZZ_PROMISE(accepted || *error.text);
+    fuzz_accepted(accepted, error.text);
     for (size_t i = 0; accepted && i < c.count; i++) {
         size_t bytes;
         const struct entry *e = &c.entries[i];
