@@ -112,13 +112,22 @@ static void step_read(struct roofs_job *job)
 {
     struct read_roof *read = &job->out.reads[job->next];
     if (!job->probe.buffer) {
-        if (!bandwidth_open_narrow(&job->probe, job->pool, read->threads, &read->reason)) {
+        if (!bandwidth_reserve(&job->probe, job->pool, read->threads, &read->reason)) {
             job->next++;
             return;
         }
         read->buffer = job->probe.size;
+        job->warm = job->touched = false;
+        return;
+    }
+    if (!job->touched) {
+        job->touched = bandwidth_touch(&job->probe);
+        return;
+    }
+    if (!job->warm) {
         (void)bandwidth_sweep(&job->probe);
         job->begun = clock_seconds();
+        job->warm = true;
         return;
     }
     add_sample(job, bandwidth_sweep(&job->probe));

@@ -65,6 +65,7 @@ struct roofs_job {
     struct roofs out;
     struct pool *pool;
     struct bandwidth_probe probe; /* of the current read roof */
+    bool touched, warm;           /* its pages are there; it was swept once */
     double samples[9];            /* of the current roof */
     double begun;                 /* seconds, when its first sample began */
     size_t sample;                /* of the current roof, the next */
