@@ -10,7 +10,7 @@
 typedef void cgroup_fn(const char *folder, int version, void *arg);
 void cgroup_each(const char *root, const char *controller, cgroup_fn *see, void *arg);
 
-/* Processors' worth of time that the process may take, the least of all limits (1.5 is three halves
+/* Processors' worth of time that the process may take, the smallest of all limits (1.5 is three halves
  * of a processor); 0 where there is none. */
 double cgroup_cpu_quota(const char *root);
 
