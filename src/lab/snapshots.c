@@ -1,6 +1,5 @@
 #include "snapshots.h"
 
-#include "quant/recipe.h"
 #include "actions.h"
 #include "quant/recipe.h"
 #include "target.h"

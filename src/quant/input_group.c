@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- a input group ---------------------------------------------------------------------------------- */
+/* ---- an input group ---------------------------------------------------------------------------------- */
 
 static const struct scheme *scheme_of(const struct quantization *q)
 {
@@ -102,10 +102,10 @@ static bool judge_activations(struct quantization *q, struct error *error)
     const char *name = q->plan.model->tensors[q->tensors[0]].name;
     if (q->stats.tokens == 0)
         return error_set(error, "%s: no token of the calibration text gives finite activations", name);
-    if (q->stats.odd == 0)
+    if (q->stats.nonfinite_tokens == 0)
         return true;
     snprintf(text, sizeof text, "activations of %zu of %zu calibration tokens are not finite and left out",
-             q->stats.odd, q->stats.odd + q->stats.tokens);
+             q->stats.nonfinite_tokens, q->stats.nonfinite_tokens + q->stats.tokens);
     quantization_say(q, q->tensors[0], text);
     return true;
 }

@@ -12,7 +12,7 @@
 #include "static_range.h"
 #include "training.h"
 
-/* What is under way. The stages of a input group repeat for each of its tensors from STAGE_SCALE on. */
+/* What is under way. The stages of an input group repeat for each of its tensors from STAGE_SCALE on. */
 enum stage {
     STAGE_PLAIN,   /* tensors without calibration */
     STAGE_ADVANCE,
@@ -52,11 +52,11 @@ struct quantization {
 
     struct scaling scaling;       /* of the tensor under way */
     bool searching;
-    float *input_scale;           /* of the last search, for ... */
-    struct scheme scaled_for;
+    float *input_scale;           /* of the last search */
+    struct scheme scaled_for;     /* the scheme that it was searched for */
     double alpha;
-    struct factor factor;         /* of the last factorization, for ... */
-    struct scheme factored_for;
+    struct factor factor;         /* of the last factorization */
+    struct scheme factored_for;   /* the scheme that it was made for */
     double damp;                  /* to try */
     struct requant job;
     bool packing;
@@ -80,7 +80,7 @@ void quantization_say(struct quantization *q, int tensor, const char *text);
 /* A slice of packing; *done when the matrix is in the set. */
 bool quantization_pack(struct quantization *q, double seconds, bool *done, struct error *error);
 
-/* A slice of each stage of a input group; they lead from one to the next by q->stage. */
+/* A slice of each stage of an input group; they lead from one to the next by q->stage. */
 bool input_group_advance(struct quantization *q, double seconds, struct error *error);
 bool input_group_observe(struct quantization *q, double seconds, struct error *error);
 bool input_group_search_scale(struct quantization *q, double seconds, struct error *error);

@@ -57,11 +57,11 @@ static float *reference_of(const struct scaling *s, size_t i)
 /* Products of the sample are only for a search. */
 static bool allocate(struct scaling *s)
 {
-    size_t cols = s->stats->cols, all = 0, most = 0;
+    size_t cols = s->stats->cols, all = 0, max = 0;
     for (size_t i = 0; i < s->count; i++) {
         size_t whole = stored_of(s, i)->rows * s->stats->samples;
         all += outputs(s, i);
-        most = whole > most ? whole : most;
+        max = whole > max ? whole : max;
     }
     s->weight_max = calloc(cols, sizeof(float));
     s->scale = malloc(cols * sizeof(float));
@@ -72,7 +72,7 @@ static bool allocate(struct scaling *s)
     if (s->fixed)
         return true;
     s->reference = malloc((all + 1) * sizeof(float));
-    s->y = malloc((most + 1) * sizeof(float));
+    s->y = malloc((max + 1) * sizeof(float));
     s->scratch = aligned_alloc(64, padded_bytes(activations_scratch(cols, CALIBRATION_SAMPLES)));
     return s->reference && s->y && s->scratch;
 }
@@ -140,7 +140,7 @@ void scaling_close(struct scaling *s)
 static size_t next_panels(struct scaling *s, size_t all, size_t threads)
 {
     size_t panel = PANEL_ROWS * s->stats->cols, each = SCALING_WEIGHTS_STEP / panel;
-    size_t most = (each > 1 ? each : 1) * threads, n = all - s->next < most ? all - s->next : most;
+    size_t max = (each > 1 ? each : 1) * threads, n = all - s->next < max ? all - s->next : max;
     s->work = n * panel;
     return n;
 }

@@ -15,9 +15,9 @@
 enum scaling_stage {
     SCALING_WEIGHTS,   /* the largest weight of every column */
     SCALING_REFERENCE, /* outputs of the stored weights */
-    SCALING_RANGE,     /* of a trial: the range of a whole tensor, ... */
-    SCALING_PACK,      /* ... its codes ... */
-    SCALING_MULTIPLY,  /* ... and its outputs */
+    SCALING_RANGE,     /* of a trial: the range of a whole tensor */
+    SCALING_PACK,      /* of a trial: the codes */
+    SCALING_MULTIPLY,  /* of a trial: the outputs */
     SCALING_DONE
 };
 

@@ -45,7 +45,7 @@ static size_t run(struct sliced_product *p, struct pool *pool, pool_fn *fn, size
                   double rate)
 {
     size_t each = SLICE_MACS / work > 1 ? SLICE_MACS / work : 1;
-    size_t most = each * (size_t)pool_threads(pool), n = all - first < most ? all - first : most;
+    size_t max = each * (size_t)pool_threads(pool), n = all - first < max ? all - first : max;
     struct slice slice = {p, first};
     if (n > 1 && pool_worthwhile(pool, (double)(n * work) / rate))
         pool_run(pool, n, fn, &slice);

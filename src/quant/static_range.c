@@ -236,8 +236,8 @@ static void find_whole_range(struct static_range *r)
     const struct input_stats *s = r->stats;
     for (size_t i = 0; i < s->cols; i++) {
         double scale = r->input_scale ? (double)r->input_scale[i] : 1;
-        r->low = fmin(r->low, (double)s->least[i] / scale);
-        r->high = fmax(r->high, (double)s->most[i] / scale);
+        r->low = fmin(r->low, (double)s->min[i] / scale);
+        r->high = fmax(r->high, (double)s->max[i] / scale);
     }
 }
 

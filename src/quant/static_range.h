@@ -30,10 +30,10 @@ struct static_range {
     double low, high;         /* the range, 0 inside: at first the whole one */
     struct selection tails;   /* of a percentile */
     double *errors;           /* STATIC_RANGE_SHARES: sums of squared errors */
-    double *bins;             /* of |x|, for the KL divergence ... */
-    size_t bins_tried;        /* ... of so many first ones, the last that was tried */
-    size_t bins_best;
-    double kl_best;
+    double *bins;             /* counts of |x|, for the KL divergence */
+    size_t bins_tried;        /* the number of first bins that was tried last */
+    size_t bins_best;         /* the number with the least divergence so far */
+    double kl_best;           /* that divergence */
     size_t looked_at;         /* values, in the last step */
 };
 

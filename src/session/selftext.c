@@ -31,7 +31,7 @@ static size_t most_side(const struct selftext *w)
 {
     const struct session *s = w->session;
     size_t most = SELFTEXT_CACHES / (kv_bytes_per_position(s->model, DTYPE_FP32) * w->window);
-    size_t least = (CALIBRATION_LEAST + w->window - 1) / w->window;
+    size_t least = (CALIBRATION_MIN + w->window - 1) / w->window;
     most = most > least ? most : least;
     most = most < MAX_SEQUENCES ? most : MAX_SEQUENCES;
     return most < w->windows ? most : w->windows;
@@ -82,7 +82,7 @@ static struct selftext *open_text(const struct session *s, size_t windows, size_
 struct selftext *selftext_open(const struct session *s, struct error *error)
 {
     struct selftext wanted = {.session = s, .windows = SELFTEXT_WINDOWS, .window = window_of(s)};
-    size_t least = (CALIBRATION_LEAST + wanted.window - 1) / wanted.window;
+    size_t least = (CALIBRATION_MIN + wanted.window - 1) / wanted.window;
     wanted.windows = wanted.windows > least ? wanted.windows : least;
     return open_text(s, most_side(&wanted), wanted.window, false, error);
 }

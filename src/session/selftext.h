@@ -10,8 +10,8 @@
 #include "session.h"
 
 /* Windows of a text to calibrate on: so many, or as many as have KV caches of together SELFTEXT_CACHES bytes, but at
- * least enough for CALIBRATION_LEAST tokens. */
-enum { SELFTEXT_WINDOWS = CALIBRATION_MOST / CALIBRATION_WINDOW, SELFTEXT_CACHES = 1 << 30 };
+ * least enough for CALIBRATION_MIN tokens. */
+enum { SELFTEXT_WINDOWS = CALIBRATION_MAX / CALIBRATION_WINDOW, SELFTEXT_CACHES = 1 << 30 };
 
 /* A text to calibrate on. */
 struct selftext;

@@ -96,17 +96,17 @@ bool session_may_learn(const struct session *s, const struct scheme *schemes, st
 {
     struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored, .stored = s->stored,
                                      .schemes = schemes};
-    size_t learned = quantization_learns_from(&plan);
-    return !learned || quantization_may_learn(&plan, learned, error);
+    size_t learned = quantization_training_tokens(&plan);
+    return !learned || quantization_training_fits(&plan, learned, error);
 }
 
 struct weights *session_weights(struct session *s, const struct scheme *schemes, struct error *error)
 {
     struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored,
                                      .stored = s->stored, .schemes = schemes,
-                                     .text = &s->calibration_text, .learning = &s->learning_text};
+                                     .text = &s->calibration_text, .training_text = &s->learning_text};
     bool ok = session_fits(s, schemes, error);
-    size_t learned = quantization_learns_from(&plan);
+    size_t learned = quantization_training_tokens(&plan);
     ok = ok && session_may_learn(s, schemes, error);
     ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, error));
     ok = ok && (!learned || session_learning_text(s, learned, error));
