@@ -182,8 +182,6 @@ static bool run_checked(struct lab *lab, struct job_slot *job, double seconds)
     double begin = thread_seconds();
     bool worked = run_slice(lab, job, seconds);
     double took = thread_seconds() - begin;
-    if (took > LONGEST_SLICE)
-        fprintf(stderr, "%s: a slice of %.2f s\n", job->type->class->name, took);
     assert(took <= LONGEST_SLICE);
     return worked;
 }

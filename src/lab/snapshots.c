@@ -1,5 +1,6 @@
 #include "snapshots.h"
 
+#include "quant/recipe.h"
 #include "actions.h"
 #include "quant/recipe.h"
 #include "target.h"

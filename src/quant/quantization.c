@@ -110,6 +110,8 @@ static bool stage_step(struct quantization *q, double seconds, struct error *err
         return input_group_search_scale(q, seconds, error);
     case STAGE_FACTOR:
         return input_group_factorize(q, seconds, error);
+    case STAGE_RANGE:
+        return input_group_choose_range(q, seconds, error);
     case STAGE_PACK:
         return input_group_pack(q, seconds, error);
     case STAGE_TRAIN:
@@ -182,6 +184,7 @@ void quantization_close(struct quantization *q)
     pin_close(&q->pin);
     free(q->trains);
     scaling_close(&q->scaling);
+    static_range_close(&q->range);
     input_group_leave(q);
     layerwise_close(q->pass);
     weights_unref(q->set);

@@ -9,6 +9,7 @@
 #include "quantization.h"
 #include "requant.h"
 #include "scaling.h"
+#include "static_range.h"
 #include "training.h"
 
 /* What is under way. The stages of a input group repeat for each of its tensors from STAGE_SCALE on. */
@@ -18,6 +19,7 @@ enum stage {
     STAGE_OBSERVE, /* statistics and the Hessian */
     STAGE_SCALE,   /* the search for an input scale */
     STAGE_FACTOR,  /* of the Hessian */
+    STAGE_RANGE,   /* of static activations */
     STAGE_PACK,
     STAGE_TRAIN,   /* all tensors that do, together */
     STAGE_TRAINED, /* one after another is packed */
@@ -40,6 +42,8 @@ struct quantization {
     size_t last_input_group;             /* beyond which no tensor is pending */
     struct input_stats stats;      /* of the input group */
     struct calibrated calibrated; /* of the tensor under way */
+    struct static_range range;    /* of its activations, where they are static */
+    bool choosing;
     struct hessian hessian;
     size_t observed;              /* tokens in the Hessian */
     int tensors[INPUT_GROUP_TENSORS], next; /* the input group's, and the one under way (or next plain one) */
@@ -81,6 +85,7 @@ bool input_group_advance(struct quantization *q, double seconds, struct error *e
 bool input_group_observe(struct quantization *q, double seconds, struct error *error);
 bool input_group_search_scale(struct quantization *q, double seconds, struct error *error);
 bool input_group_factorize(struct quantization *q, double seconds, struct error *error);
+bool input_group_choose_range(struct quantization *q, double seconds, struct error *error);
 bool input_group_pack(struct quantization *q, double seconds, struct error *error);
 
 /* What comes when no tensor waits for the layer-wise pass. */

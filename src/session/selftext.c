@@ -33,7 +33,7 @@ static size_t most_side(const struct selftext *w)
     size_t most = SELFTEXT_CACHES / (kv_bytes_per_position(s->model, DTYPE_FP32) * w->window);
     size_t least = (CALIBRATION_LEAST + w->window - 1) / w->window;
     most = most > least ? most : least;
-    most = most < MOST_SEQUENCES ? most : MOST_SEQUENCES;
+    most = most < MAX_SEQUENCES ? most : MAX_SEQUENCES;
     return most < w->windows ? most : w->windows;
 }
 
