@@ -9,6 +9,7 @@
 #include "measure/quality.h"
 #include "quant/requant.h"
 #include "session/session.h"
+#include "support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
