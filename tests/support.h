@@ -63,6 +63,10 @@ void free_matrix_model(struct model *model);
  * it is not there; the caller frees. */
 char *shared_path(const char *name);
 
+/* Seconds of processor that this program has used: unlike those of a clock, no more on a machine that others use,
+ * too. What may take n log n steps is held to them. */
+double cpu_seconds(void);
+
 /* A whole file and a NUL; the caller frees. Null when it cannot be read. */
 char *read_whole(const char *path, size_t *n);
 
