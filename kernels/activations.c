@@ -3,58 +3,58 @@
 #include "dispatch.h"
 #include "stored.h"
 
-enum { LINE_WORDS = sizeof(struct block_line) / sizeof(uint32_t) };
+enum { SLICE_WORDS = sizeof(struct activation_slice) / sizeof(uint32_t) };
 
-/* Words that fill up tiles, lines and groups: a group of 17 columns takes 24 of int4, 32 columns of blocks
- * two lines. */
-static size_t most_words(size_t cols)
+/* Packed words of one token at most, padding included: a group of 17 columns has 24 in int4 lines, and 32 columns
+ * of blocks may take two slices. */
+static size_t max_words(size_t cols)
 {
-    return cols + cols / 2 + 2 * LINE_WORDS;
+    return cols + cols / 2 + 2 * SLICE_WORDS;
 }
 
 size_t activations_scratch(size_t cols, size_t tokens)
 {
-    size_t groups = cols / SCHEME_MIN_GROUP + 1, slots = tokens + tokens / 4 + MOST_TILE;
+    size_t groups = cols / GROUP_MIN + 1, slots = tokens + tokens / 4 + MR_MAX;
     return 2 * padded_bytes(cols * tokens * sizeof(float)) + padded_bytes(cols * tokens) +
            2 * padded_bytes(tokens * sizeof(float)) +
            padded_bytes(tokens * groups * sizeof(int32_t)) +
            padded_bytes(slots * groups * sizeof(int32_t)) +
-           padded_bytes(slots * most_words(cols) * sizeof(uint32_t));
+           padded_bytes(slots * max_words(cols) * sizeof(uint32_t));
 }
 
 size_t activations_tiles(const struct activations *x)
 {
-    return (x->tokens + x->tile - 1) / x->tile;
+    return (x->tokens + x->tile_tokens - 1) / x->tile_tokens;
 }
 
-/* Words of one token: see enum arrangement. */
-static size_t words_of(const struct qmatrix *m, enum arrangement arrangement)
+/* Packed words of one token: see enum pack. */
+static size_t packed_words(const struct qmatrix *m, enum pack pack)
 {
-    size_t columns = m->panels ? m->lines * line_columns(m->scheme.weight) : m->cols;
-    switch (arrangement) {
-    case ARRANGED_FLOATS:
+    size_t columns = m->packed ? m->lines * line_columns(m->format.weight) : m->cols;
+    switch (pack) {
+    case PACK_F32:
         return columns;
-    case ARRANGED_LINES:
-        columns = lines_together(m->scheme.weight) * LINE_BYTES;
-        return (m->cols + columns - 1) / columns * columns / LINE_BYTES * LINE_WORDS;
-    case ARRANGED_PAIRS:
-    case ARRANGED_SHORTS:
+    case PACK_F32X64:
+        columns = nibble_interleave(m->format.weight) * SLICE_COLUMNS;
+        return (m->cols + columns - 1) / columns * columns / SLICE_COLUMNS * SLICE_WORDS;
+    case PACK_BF16X2:
+    case PACK_I16X2:
         return columns / 2;
-    case ARRANGED_FOURS:
+    case PACK_I8X4:
         return columns / 4;
-    case ARRANGED_NOT:
+    case PACK_NONE:
         break;
     }
     return 0;
 }
 
-/* Where one token fills whole lines with fp32 or with bytes in order, nothing is copied. */
-static bool stands_arranged(const struct qmatrix *m, const struct activations *x)
+/* Whether the values or codes already have the packed layout: one token, whole lines, columns in order. */
+static bool needs_no_packing(const struct qmatrix *m, const struct activations *x)
 {
-    size_t columns = m->panels ? m->lines * line_columns(m->scheme.weight) : m->cols;
-    bool in_order = (x->arrangement == ARRANGED_FLOATS && m->scheme.weight != DTYPE_INT4) ||
-                    (x->arrangement == ARRANGED_FOURS && m->scheme.weight == DTYPE_INT8);
-    return x->tokens == 1 && !x->ones && columns == m->cols && in_order;
+    size_t columns = m->packed ? m->lines * line_columns(m->format.weight) : m->cols;
+    bool in_order = (x->pack == PACK_F32 && m->format.weight != DTYPE_INT4) ||
+                    (x->pack == PACK_I8X4 && m->format.weight == DTYPE_INT8);
+    return x->tokens == 1 && !x->append_ones && columns == m->cols && in_order;
 }
 
 void activations_begin(const struct isa *isa, const struct qmatrix *m, const float *x,
@@ -62,35 +62,35 @@ void activations_begin(const struct isa *isa, const struct qmatrix *m, const flo
 {
     uint8_t *p = scratch;
     *out = (struct activations){.tokens = tokens, .cols = m->cols, .values = x, .input = x};
-    out->integers = dtypes[m->scheme.act].kind == DTYPE_KIND_INTEGER;
-    out->arrangement = isa->arrangement(m, tokens);
-    out->ones = out->arrangement != ARRANGED_NOT && m->scheme.act_asym;
-    out->tile = isa->tile - out->ones;
+    out->integers = dtypes[m->format.act].kind == DTYPE_KIND_INTEGER;
+    out->pack = isa->pack(m, tokens);
+    out->append_ones = out->pack != PACK_NONE && m->format.act_asym;
+    out->tile_tokens = isa->mr - out->append_ones;
     out->factors = isa->int4_factors;
-    out->words = words_of(m, out->arrangement);
+    out->words = packed_words(m, out->pack);
     if (m->input_transform && (m->input_transform->scale || m->input_transform->outliers)) {
-        out->taken = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
-        out->values = out->taken;
+        out->transformed = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
+        out->values = out->transformed;
     }
-    if (m->scheme.act != DTYPE_FP32) {
+    if (m->format.act != DTYPE_FP32) {
         out->rounded = (float *)p, p += padded_bytes(m->cols * tokens * sizeof(float));
         out->codes = (int8_t *)p, p += padded_bytes(m->cols * tokens);
         out->zeros = (int32_t *)p, p += padded_bytes(tokens * sizeof(int32_t));
         out->sums = (int32_t *)p, p += padded_bytes(tokens * m->groups * sizeof(int32_t));
     }
-    if (dtypes[m->scheme.act].kind != DTYPE_KIND_FLOAT)
+    if (dtypes[m->format.act].kind != DTYPE_KIND_FLOAT)
         out->scales = (float *)p, p += padded_bytes(tokens * sizeof(float));
     if (out->rounded && !out->integers)
         out->values = out->rounded;
-    if (out->arrangement == ARRANGED_NOT)
+    if (out->pack == PACK_NONE)
         return;
-    out->width = isa->tile;
-    size_t slots = activations_tiles(out) * isa->tile;
+    out->mr = isa->mr;
+    size_t slots = activations_tiles(out) * isa->mr;
     out->tile_sums = p, p += padded_bytes(slots * m->groups * sizeof(int32_t));
-    out->in_place = stands_arranged(m, out);
-    if (out->in_place)
+    out->zero_copy = needs_no_packing(m, out);
+    if (out->zero_copy)
         p = out->integers ? (uint8_t *)out->codes : (uint8_t *)(uintptr_t)out->values;
-    out->arranged = (uint32_t *)(void *)p;
+    out->packed = (uint32_t *)(void *)p;
 }
 
 void activations_prepare(const struct isa *isa, const struct qmatrix *m, const float *x,

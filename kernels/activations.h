@@ -1,6 +1,6 @@
-/* activations.h - what a matrix multiplies: the columns of T tokens, turned into a scheme's
- * activation datatype per token (one scale a token, dynamic or calibrated), and arranged as a kernel
- * reads them. Before that they are divided by an input scale; outlier columns become 0. */
+/* activations.h - the activations that a matrix multiplies: cols values of each token. They are divided by
+ * the input scale, and outlier columns become 0; then they are quantized to the scheme's activation datatype
+ * (one scale a token, dynamic or calibrated) and packed in the layout that the kernel reads. */
 #ifndef QTOP_ACTIVATIONS_H
 #define QTOP_ACTIVATIONS_H
 
@@ -8,49 +8,49 @@
 
 struct isa;
 
-/* Kernels of panels take tokens in tiles, a few at a time. Of a tile they read, line after line of a
- * panel, 32-bit words: for each token one that belongs to the columns of a lane's 32 bits. Columns
- * that fill up a line are zero. */
-enum arrangement {
-    ARRANGED_NOT,    /* the kernel reads values or codes below */
-    ARRANGED_FLOATS, /* a column a word, fp32 */
-    ARRANGED_PAIRS,  /* two columns a word, bf16 */
-    ARRANGED_FOURS,  /* four columns a word, signed bytes; of int4 lines 0 4 1 5, then 2 6 3 7 */
-    ARRANGED_LINES,  /* of blocks, fp32: token after token, see struct block_line */
-    ARRANGED_SHORTS  /* columns 0 and 2, then 1 and 3 of an int8 line, as 16-bit integers */
+/* Packing layouts. Micro-kernels of panels multiply a tile of tokens at a time. The packed activations of a
+ * tile are 32-bit words: for each lane word of a line, one word of every token. A word holds the columns that
+ * the 32 bits of a lane hold, or some of them. The columns that pad a line are zero. */
+enum pack {
+    PACK_NONE,   /* not packed: the kernel reads `values` or `codes` */
+    PACK_F32,    /* 1 column a word, fp32 */
+    PACK_BF16X2, /* 2 columns a word, bf16 */
+    PACK_I8X4,   /* 4 columns a word, signed bytes; for int4 lines columns 0 4 1 5, then 2 6 3 7 */
+    PACK_F32X64, /* for blocks: a struct activation_slice for every 64 columns, token after token */
+    PACK_I16X2   /* 2 columns a word, 16-bit integers: columns 0 and 2, then 1 and 3 of an int8 line */
 };
 
-/* 64 columns as kernels of blocks take them: those of byte b of each word of codes together (struct
- * block_layout), then their sum lane by lane, times minus the center of the codes where they have one. Where
- * kernels have `factors`, codes are cut out of words but not moved, and columns have the factor that undoes it.
- * Columns beyond the last are 0. */
-struct block_line {
+/* 64 columns of one token in fp32, as kernels of blocks read them. columns[b][i] belongs to byte b of the i-th
+ * 32-bit word of codes (struct block_layout). Where an instruction set has int4_factors, codes are masked but not
+ * shifted down, and columns are multiplied by the power of two that makes up for it. Columns past the last
+ * are 0. */
+enum { SLICE_COLUMNS = 64 };
+struct activation_slice {
     float columns[4][PANEL_ROWS];
-    float sums[PANEL_ROWS];
+    float sums[PANEL_ROWS]; /* of a word's four columns; times -center where codes have one */
 };
 
 struct activations {
     size_t tokens, cols;
-    bool integers;
+    bool integers;        /* quantized to integer codes */
     const float *values;  /* tokens x cols: rounded to the activation dtype, before the scale */
-    int8_t *codes;        /* tokens x cols, integer activations */
+    int8_t *codes;        /* tokens x cols: integer activations */
     float *scales;        /* tokens; null where every scale is 1 */
-    int32_t *zeros;       /* tokens: zero point of the codes (0 when symmetric) */
+    int32_t *zeros;       /* tokens: zero points of the codes (0 when symmetric) */
     int32_t *sums;        /* tokens x groups of the matrix: sums of codes, for zero points */
-    float *rounded;       /* the memory behind values where they are not the caller's own */
-    const float *input;   /* the caller's ... */
-    float *taken;         /* ... as the matrix takes it (struct input_transform); null where that is the same */
+    float *rounded;       /* tokens x cols: the memory of `values` where they are rounded; else null */
+    const float *input;   /* tokens x cols: the caller's */
+    float *transformed;   /* tokens x cols: input after struct input_transform; null where it is the input */
 
-    enum arrangement arrangement;
-    size_t tile;          /* tokens of a whole tile; the last one may have fewer */
-    size_t ones;          /* 1 where each tile ends with a token of ones, which sums weights up */
-    size_t width;         /* tile + ones: tokens side by side in memory of a whole tile */
-    size_t words;         /* a token's words */
-    const float *factors; /* of the 8 columns of an int4 line, where float kernels want them: 2^-n for a nibble
-                           * that n bits lie below, but for the top one; null where all are 1, of blocks too */
-    bool in_place;        /* one token's values or codes stand as the kernel reads them */
-    uint32_t *arranged;   /* tile after tile, words x tokens of the tile; lines of blocks token after token */
-    void *tile_sums;      /* tile after tile, groups x tokens: sums of (values) or (codes - zero) */
+    enum pack pack;
+    size_t tile_tokens;   /* tokens of a whole tile; the last tile may have fewer */
+    size_t append_ones;   /* 1 where each tile ends with a token of ones, which sums up weights; else 0 */
+    size_t mr;            /* tile_tokens + append_ones: tokens side by side in a whole packed tile */
+    size_t words;         /* packed words of one token */
+    const float *factors; /* 8: int4_factors of struct isa; null where all are 1 */
+    bool zero_copy;       /* one token's values or codes already have the packed layout */
+    uint32_t *packed;     /* tile after tile, words x tokens; PACK_F32X64: token after token */
+    void *tile_sums;      /* tile after tile, groups x tokens: sums of values (float) or of codes - zero (int32_t) */
 };
 
 /* Bytes of scratch that activations_prepare needs for any matrix of at most `cols` columns. */
@@ -59,12 +59,13 @@ size_t activations_scratch(size_t cols, size_t tokens);
 /* How many tiles the tokens make. */
 size_t activations_tiles(const struct activations *x);
 
-/* Lays out tokens x cols floats x for matrix m in scratch (aligned to 64), for isa's kernels; nothing
- * is computed yet: isa->prepare does that, tile by tile, on any thread. x must live as long as *out. */
+/* Lays out the activations of tokens x cols floats x for matrix m in scratch (aligned to 64), for isa's kernels.
+ * Computes nothing yet: isa->prepare does that, tile by tile, on any thread. x and scratch must live as long
+ * as *out. */
 void activations_begin(const struct isa *isa, const struct qmatrix *m, const float *x,
                        size_t tokens, void *scratch, struct activations *out);
 
-/* The same, and prepares every tile. Non-finite inputs quantize without undefined behaviour. */
+/* The same, and prepares every tile. Non-finite inputs cause no undefined behaviour. */
 void activations_prepare(const struct isa *isa, const struct qmatrix *m, const float *x,
                          size_t tokens, void *scratch, struct activations *out);
 

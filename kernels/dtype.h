@@ -1,9 +1,9 @@
 /* dtype.h - the datatype table: what a code of each datatype means, exactly.
  *
  * A *code* is the integer that a packed matrix stores for one weight. For the floating-point types
- * it is the bit pattern. For integers it is the number on the grid: int8 codes are signed bytes,
- * int4 codes are nibbles 0..15; the value of a code is (code - zero) * scale, where `zero` is the
- * zero point (dtype_info.symmetric_zero on a symmetric grid).
+ * it is the bit pattern. For integers, int8 codes are signed bytes and int4 codes nibbles 0..15; the
+ * value of a code is (code - zero) * scale, where `zero` is the zero point (dtype_info.symmetric_zero
+ * where the scheme is symmetric).
  *
  * fp8 follows the OCP 8-bit Floating Point Specification (OFP8, revision 1.0, 2023, section 5):
  * E4M3 has no infinity and one NaN pattern per sign, E5M2 is IEEE-like. Encoding rounds to nearest,
@@ -25,7 +25,7 @@ enum dtype {
     DTYPE_INT4,
     DTYPE_FP8E4M3,
     DTYPE_FP8E5M2,
-    DTYPE_COUNT, /* of those that a scheme can name */
+    DTYPE_COUNT, /* of the types that a scheme can name */
 
     /* Stored types: blocks of columns with scales of their own, as ggml lays them out. They are read from
      * files and never packed. */
@@ -45,7 +45,7 @@ enum dtype {
 };
 
 enum dtype_kind {
-    DTYPE_KIND_FLOAT,        /* stands for itself: no scale */
+    DTYPE_KIND_FLOAT,        /* a float without a scale */
     DTYPE_KIND_SCALED_FLOAT, /* fp8: a float times a scale */
     DTYPE_KIND_INTEGER,      /* an integer minus a zero point, times a scale */
     DTYPE_KIND_BLOCK         /* a stored type */
@@ -53,13 +53,14 @@ enum dtype_kind {
 
 struct dtype_info {
     const char *name;
-    unsigned bits;        /* of a code; of a stored type: what a block comes to a weight, rounded */
+    unsigned bits;        /* of a code; of a stored type: of a block divided by its weights, rounded */
     enum dtype_kind kind;
-    size_t block, block_bytes; /* columns that are stored together, and their bytes */
+    size_t block;         /* columns that are stored together */
+    size_t block_bytes;   /* their bytes */
     float largest;        /* largest finite magnitude (floats); largest symmetric code (integers) */
-    int symmetric_zero;   /* zero point of the symmetric grid, in stored codes */
-    int lowest, highest;  /* stored codes of the asymmetric grid (integers) */
-    int label_offset;     /* what an asymmetric code's written form adds to the stored one: 0..255 */
+    int symmetric_zero;   /* zero point of symmetric quantization, in stored codes */
+    int lowest, highest;  /* stored codes of asymmetric quantization (integers) */
+    int label_offset;     /* added to a stored asymmetric code where it is shown, as 0..15 or 0..255 */
     /* One value, exactly. Null for integers. */
     uint32_t (*encode)(float value);
     float (*decode)(uint32_t code);
@@ -68,21 +69,20 @@ struct dtype_info {
     void (*decode_run)(const uint8_t *codes, size_t first, size_t n, int zero, float *out);
     /* The stored integer codes as signed bytes (integers only). */
     void (*unpack_run)(const uint8_t *codes, size_t first, size_t n, int8_t *out);
-    /* Decodes one block, which may lie at any address, into `block` floats: scales and all. Stored
-     * types only, which have none of the functions above: see stored.h. */
+    /* Decodes one block at any address into `block` floats, scales applied. For stored types only, which have none
+     * of the functions above: see stored.h. */
     void (*decode_block)(const uint8_t *block, float *out);
-    /* Where a block has the fp16 numbers that all its weights contain, perhaps the same one twice: where
-     * one is not finite no weight is. */
+    /* Offsets in a block of the fp16 factors of all its weights, perhaps the same one twice. If one of them is not
+     * finite, no weight is. */
     size_t factors[2];
 };
 
 extern const struct dtype_info dtypes[DTYPE_ALL];
 
-/* The dtype called by the first n bytes of name (also "fp8" for fp8e4m3), or DTYPE_COUNT: stored types are
- * none that a scheme can name. */
+/* The dtype named by the first n bytes of name ("fp8" is fp8e4m3), or DTYPE_COUNT; never a stored type. */
 enum dtype dtype_by_name(const char *name, size_t n);
 
-/* The stored type called so, in whatever case, or DTYPE_ALL. */
+/* The stored type of that name, ignoring case, or DTYPE_ALL. */
 enum dtype dtype_stored_by_name(const char *name, size_t n);
 
 static inline uint32_t float_bits(float f)

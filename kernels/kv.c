@@ -59,7 +59,7 @@ bool kv_open(struct kv_cache *c, const struct kv_shape *s, struct error *error)
     if (!kv_cache_bytes(s, &bytes))
         return error_set(error, "a KV cache of %zu positions is too large to address", s->capacity);
     size_t positions = s->layers * s->heads * c->blocks * KV_BLOCK;
-    /* Zeros: a block is read whole, and what lies beyond the last position is then masked. */
+    /* Zeros: attention reads whole blocks and masks positions past the last. */
     c->keys = calloc(positions * s->head_size + 1, code_bytes(s->dtype));
     c->values = calloc(positions * s->head_size + 1, code_bytes(s->dtype));
     c->scales = has_scales(s->dtype) ? calloc(2 * positions + 1, sizeof *c->scales) : NULL;
@@ -91,14 +91,14 @@ void kv_copy(struct kv_cache *c, const struct kv_cache *from)
 
 static float scale_of(enum dtype dtype, const float *x, size_t n)
 {
-    float largest = 0, odd = 0;
+    float largest = 0, nonfinite = 0;
     for (size_t i = 0; i < n; i++) {
         float magnitude = fabsf(x[i]);
         largest = magnitude > largest ? magnitude : largest;
-        odd += x[i] - x[i]; /* 0, or NaN once a value is not finite */
+        nonfinite += x[i] - x[i]; /* 0, or NaN once a value is not finite */
     }
     float scale = largest / dtypes[dtype].largest;
-    return odd != 0 ? NAN : largest == 0 ? 1.0f : scale < FLT_MIN ? FLT_MIN : scale;
+    return nonfinite != 0 ? NAN : largest == 0 ? 1.0f : scale < FLT_MIN ? FLT_MIN : scale;
 }
 
 /* |q| is at most 127 and a rounding error, or NaN. */

@@ -1,13 +1,13 @@
-/* kv.h - the cache of keys and values, in fp32, fp16, int8 or fp8.
+/* kv.h - the KV cache in fp32, fp16, int8 or fp8.
  *
- * For each layer and each head that keys and values have, positions follow each other in blocks of
- * KV_BLOCK: one head's keys are one stream, and so are its values. Inside a block the keys lie
- * dimension by dimension (head_size x KV_BLOCK), so that the scores of a block are computed side by
- * side without sums across lanes; the values lie position by position (KV_BLOCK x head_size).
+ * For each layer and each KV head, positions follow each other in KV blocks of KV_BLOCK: one head's keys are
+ * one stream, and so are its values. In a block, keys are stored dimension by dimension (head_size x KV_BLOCK),
+ * so that the scores of its positions need no sums across lanes; values are stored position by position
+ * (KV_BLOCK x head_size).
  *
  * int8 (symmetric) and fp8 have one fp32 scale for each head and position, of the keys and of the
- * values: scale = max|x| / 127, / 448 or / 57344. All zeros have scale 1. A head with a NaN or an
- * infinity has scale NaN, so that what reads it is NaN, too. */
+ * values: scale = max|x| / 127, / 448 or / 57344, or 1 where all are 0. A head with a NaN or an infinity has
+ * scale NaN, so everything computed from it is NaN, too. */
 #ifndef QTOP_KV_H
 #define QTOP_KV_H
 
@@ -23,13 +23,13 @@ struct kv_shape {
 
 struct kv_cache {
     struct kv_shape shape;
-    size_t blocks;        /* of positions, each head */
-    uint8_t *keys, *values;
-    float *scales;        /* a block's, keys' first; null where the datatype has none */
+    size_t blocks;          /* KV blocks of each head */
+    uint8_t *keys, *values; /* codes: layers x heads x blocks x KV_BLOCK x head_size each */
+    float *scales;          /* layers x heads x blocks x 2 (keys, values) x KV_BLOCK; null without scales */
 };
 
-/* One head of one layer, as attention reads it. Block b: keys and values from b * KV_BLOCK *
- * head_size codes on, scales from b * 2 * KV_BLOCK on, the keys' first. */
+/* One head of one layer. Block b begins b * KV_BLOCK * head_size codes after keys and values, and its scales
+ * b * 2 * KV_BLOCK after scales, those of the keys first. */
 struct kv_head {
     enum dtype dtype;
     size_t head_size;
@@ -37,13 +37,13 @@ struct kv_head {
     const float *scales;
 };
 
-/* The datatypes that a cache can have, in the order of a cycle; DTYPE_COUNT ends them. */
+/* The datatypes that a cache can have, in the order that a screen cycles through; ends with DTYPE_COUNT. */
 extern const enum dtype kv_dtypes[];
 #define KV_EXPECTED "fp32, fp16, int8, fp8e4m3 or fp8e5m2"
 
 bool kv_takes(enum dtype dtype);
 
-/* The datatype called name, which a cache must have. */
+/* The datatype of that name. An error where a cache cannot have it. */
 bool kv_dtype_parse(const char *name, enum dtype *out, struct error *error);
 
 /* Bytes of codes and scales that one position takes, over all layers and heads. */

@@ -88,8 +88,8 @@ INLINE floats floats_from_bf16(const void *p)
                     _mm256_castsi256_ps(_mm256_slli_epi32(high, 16))};
 }
 
-/* 16 E4M3, shifted to where fp16 has its sign, exponent and mantissa: an fp16 number 256 times too small,
- * subnormals included. What would be 480 is NaN: one step more and the exponent's top bit is set. */
+/* 16 E4M3 with sign, exponent and mantissa shifted to their places in fp16: fp16 numbers 256 times too small,
+ * subnormals included. The code that would be 480 is NaN: adding one step sets the top bit of its exponent. */
 INLINE floats floats_from_fp8e4m3(const void *p)
 {
     __m256i bytes = _mm256_cvtepi8_epi16(_mm_loadu_si128(p));
@@ -164,7 +164,7 @@ INLINE integers integers_from_nibbles(const void *p)
     return (integers){_mm256_cvtepi8_epi32(both), _mm256_cvtepi8_epi32(_mm_srli_si128(both, 8))};
 }
 
-/* ---- words of blocks ------------------------------------------------------------------------- */
+/* ---- codes of blocks ------------------------------------------------------------------------- */
 
 typedef uint8_t bytes_16 __attribute__((vector_size(16)));
 typedef uint8_t bytes_32 __attribute__((vector_size(32)));
@@ -174,14 +174,14 @@ INLINE bytes_32 bytes_join(bytes_16 low, bytes_16 high)
     return (bytes_32)_mm256_inserti128_si256(_mm256_castsi128_si256((__m128i)low), (__m128i)high, 1);
 }
 
-/* The entries of a table of 16 that low nibbles name. */
+/* Table look-up: table[at & 15] for every byte. `table` has 16 entries. */
 INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
 {
     __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table));
     return (bytes_32)_mm256_shuffle_epi8(values, (__m256i)at);
 }
 
-/* 64 bytes of two halves; of four quarters that lie `step` bytes apart. */
+/* 64 bytes from two halves, or from four quarters that are `step` bytes apart. */
 INLINE integers integers_of_halves(bytes_32 first, bytes_32 second)
 {
     return (integers){(__m256i)first, (__m256i)second};
@@ -200,7 +200,7 @@ INLINE integers integers_of_quarters(const uint8_t *p, size_t step)
     return (integers){two_quarters(p, step), two_quarters(p + 2 * step, step)};
 }
 
-/* A number for each half of the lanes; for each quarter; such numbers as fp16, `step` bytes apart. */
+/* One number for each half or quarter of the lanes; of_fp16: read as fp16, `step` bytes apart. */
 INLINE floats floats_of_halves(float first, float second)
 {
     return (floats){_mm256_set1_ps(first), _mm256_set1_ps(second)};
@@ -235,8 +235,8 @@ INLINE floats floats_of_fp16_quarters(const uint8_t *p, size_t step)
     return (floats){fp16_of_two_quarters(p, step), fp16_of_two_quarters(p + 2 * step, step)};
 }
 
-/* Bits of every word that `shift` others lie below, not moved, which saves a shift: 2^shift times too large,
- * exactly. The topmost ones would be a negative number, they are moved. */
+/* word & bits << shift of every word, in fp32. Not shifting down saves an instruction; the result is exactly
+ * 2^shift times too large. Only the top bits, which would be a negative number, are shifted down. */
 INLINE __m256 bits_in_place(__m256i words, uint32_t bits, size_t shift)
 {
     if (bits << shift >> 31)
@@ -249,7 +249,8 @@ INLINE floats bits_of_words(integers words, uint32_t bits, size_t shift)
     return (floats){bits_in_place(words.low, bits, shift), bits_in_place(words.high, bits, shift)};
 }
 
-/* A byte is brought to the top of its lane, which keeps its sign: INT8_UNIT times too large, exactly. */
+/* Byte b of every word, signed, in fp32. The byte is moved to the top of its lane, which keeps its sign; so the
+ * result is exactly 1 / INT8_UNIT times too large. */
 #define INT8_UNIT 0x1p-24f
 
 INLINE __m256 top_byte(__m256i words, size_t b)
@@ -271,28 +272,27 @@ INLINE floats signed_bytes(integers words, size_t b)
 
 /* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15. */
 
-/* A line from memory again: kept for its next column, those of several panels would drive sums out of
- * the registers. */
-INLINE integers line_again(const uint8_t *line)
+/* Loads a line again for each column: kept in registers, the lines of several panels would spill sums. */
+INLINE integers reload_line(const uint8_t *line)
 {
     __asm__ volatile("" : "+r"(line));
     return integers_load(line);
 }
 
-INLINE floats line_fp32(const uint8_t *line, size_t c)
+INLINE floats column_fp32(const uint8_t *line, size_t c)
 {
     (void)c;
     return floats_load((const float *)(const void *)line);
 }
 
-INLINE floats line_fp16(const uint8_t *line, size_t c)
+INLINE floats column_fp16(const uint8_t *line, size_t c)
 {
     return floats_from_fp16(line + 32 * c);
 }
 
-INLINE floats line_bf16(const uint8_t *line, size_t c)
+INLINE floats column_bf16(const uint8_t *line, size_t c)
 {
-    integers pairs = line_again(line);
+    integers pairs = reload_line(line);
     const __m256i odd = _mm256_set1_epi32((int)0xffff0000);
     if (c == 0)
         return (floats){_mm256_castsi256_ps(_mm256_slli_epi32(pairs.low, 16)),
@@ -301,34 +301,34 @@ INLINE floats line_bf16(const uint8_t *line, size_t c)
                     _mm256_castsi256_ps(_mm256_and_si256(pairs.high, odd))};
 }
 
-INLINE floats line_int8(const uint8_t *line, size_t c)
+INLINE floats column_int8(const uint8_t *line, size_t c)
 {
-    return signed_bytes(line_again(line), c);
+    return signed_bytes(reload_line(line), c);
 }
 
-/* Column c comes times 1 / int4_factors[c], and its activations are multiplied by the factor beforehand,
- * exactly. */
+/* Column c comes 1 / int4_factors[c] times too large; its activations are multiplied by the factor beforehand. Both are
+ * exact. */
 #define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
 static const float int4_factors[8] = {1,       0x1p-16f, 0x1p-4f,  0x1p-20f,
                                       0x1p-8f, 0x1p-24f, 0x1p-12f, 1};
 
-INLINE floats line_int4(const uint8_t *line, size_t c)
+INLINE floats column_int4(const uint8_t *line, size_t c)
 {
-    return bits_of_words(line_again(line), 15, SHIFT(c));
+    return bits_of_words(reload_line(line), 15, SHIFT(c));
 }
 
-/* fp8 becomes fp16 in memory, on a stage: converting from there is twice as fast as from a register. Of 32 bytes,
- * which are two columns, the even rows come before the odd ones. */
+/* A stage writes a line of fp8 to memory as fp16: converting fp16 from memory is twice as fast as from a register.
+ * Of each 32 bytes (two columns) the even rows come before the odd ones. */
 #define HAVE_STAGES
 
 INLINE void stage_halves(uint8_t *out, __m256i even, __m256i odd)
 {
     _mm256_store_si256((__m256i *)(void *)out, even);
     _mm256_store_si256((__m256i *)(void *)(out + 32), odd);
-    __asm__ volatile("" : "+m"(*(uint8_t(*)[64])(void *)out)); /* or they would stay in registers */
+    __asm__ volatile("" : "+m"(*(uint8_t(*)[64])(void *)out)); /* forces the store */
 }
 
-INLINE floats line_staged(const uint8_t *stage, size_t c)
+INLINE floats column_staged(const uint8_t *stage, size_t c)
 {
     const __m128i *half = (const __m128i *)(const void *)(stage + c / 2 * 64 + c % 2 * 16);
     return (floats){_mm256_cvtph_ps(_mm_load_si128(half)), _mm256_cvtph_ps(_mm_load_si128(half + 2))};
@@ -340,10 +340,10 @@ INLINE floats floats_unstaged(floats lanes)
     return (floats){_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)};
 }
 
-/* E4M3 shifted to where fp16 has its sign, exponent and mantissa is an fp16 number FP8E4M3_UNIT times too
- * small, exactly, subnormals included. The shift is a product, which takes even or odd bytes. */
+/* E4M3 with sign, exponent and mantissa shifted to their places in fp16 is an fp16 number exactly FP8E4M3_UNIT
+ * times too small, subnormals included. The shift is a multiplication, which selects even or odd bytes. */
 #define FP8E4M3_UNIT  256.0f
-#define line_fp8e4m3 line_staged
+#define column_fp8e4m3 column_staged
 
 INLINE __m256i shifted_bytes(__m256i columns, int which)
 {
@@ -360,7 +360,7 @@ INLINE void stage_fp8e4m3(const uint8_t *line, uint8_t *out)
 }
 
 /* E5M2 is the upper half of fp16. */
-#define line_fp8e5m2 line_staged
+#define column_fp8e5m2 column_staged
 
 INLINE void stage_fp8e5m2(const uint8_t *line, uint8_t *out)
 {
@@ -373,14 +373,14 @@ INLINE void stage_fp8e5m2(const uint8_t *line, uint8_t *out)
 
 #define INT4_FACTOR(C) int4_factors[C]
 #define INT4_FACTORS true
-#define INT4_CENTER 0 /* what line_int4 has subtracted */
+#define INT4_CENTER 0 /* subtracted by column_int4 */
 
 /* ---- integer dot products -------------------------------------------------------------------- */
 
 #ifdef LANES_VNNI
 
-/* Byte products take one unsigned operand: int8 codes are counted from -128. */
-#define INT8_ARRANGEMENT ARRANGED_FOURS
+/* One operand of the byte products is unsigned: int8 codes have 128 added. */
+#define INT8_PACK PACK_I8X4
 enum { INT8_PARTS = 1, INT8_BIAS = 128, INT4_PARTS = 2 };
 
 INLINE void split_int8(const uint8_t *line, integers *part)
@@ -390,8 +390,8 @@ INLINE void split_int8(const uint8_t *line, integers *part)
     part[0] = (integers){_mm256_xor_si256(fours.low, bias), _mm256_xor_si256(fours.high, bias)};
 }
 
-/* sum += four products of unsigned bytes a and signed bytes b. Around the intrinsic of __m256i gcc 12
- * copies every sum from register to register and runs out of them. */
+/* sum += four products of unsigned bytes a and signed bytes b. Not the intrinsic: with it gcc 12 copies every sum
+ * between registers and runs out of them. */
 #ifndef DOT_BYTES
 #define DOT_BYTES dot_bytes
 INLINE __m256i dot_bytes(__m256i sum, __m256i a, __m256i b)
@@ -414,9 +414,9 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
 
 #else
 
-/* int8: without byte products of two signed operands, the bytes of a line become shorts: those of
- * columns 0 and 2, then those of columns 1 and 3. */
-#define INT8_ARRANGEMENT ARRANGED_SHORTS
+/* int8: there are no products of two signed bytes, so a line is widened to 16 bits: columns 0 and 2, then columns 1
+ * and 3. */
+#define INT8_PACK PACK_I16X2
 enum { INT8_PARTS = 2, INT8_BIAS = 0, INT4_PARTS = 2 };
 
 INLINE __m256i even_bytes(__m256i x)
@@ -472,22 +472,22 @@ INLINE void split_int4(const uint8_t *line, integers *part)
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* The panels and tokens that a kernel takes side by side: WIDEST x 2 sums fill most of the 16 registers. */
-#define SHAPES(X, ...)                                                                             \
+/* Panels and tokens of the tiles that have a micro-kernel: MR x 2 sums fill most of the 16 registers. */
+#define TILE_SHAPES(X, ...)                                                                        \
     X(4, 1, __VA_ARGS__)                                                                           \
     X(2, 2, __VA_ARGS__)                                                                           \
     X(1, 1, __VA_ARGS__)                                                                           \
     X(1, 2, __VA_ARGS__)                                                                           \
     X(1, 4, __VA_ARGS__)                                                                           \
     X(1, 6, __VA_ARGS__)
-enum { WIDEST = 6 };
+enum { MR = 6 };
 
-INLINE size_t width_for(size_t tokens)
+INLINE size_t mr_for(size_t tokens)
 {
-    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : WIDEST;
+    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : MR;
 }
 
-/* Makes the compiler believe that a value is used and changed. */
+/* Makes the compiler assume that a value is used and changed. */
 INLINE floats floats_keep(floats x)
 {
     __asm__ volatile("" : "+x"(x.low), "+x"(x.high));

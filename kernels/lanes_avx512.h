@@ -1,6 +1,6 @@
 /* lanes_avx512.h - the sixteen lanes of a panel's line in AVX-512 (F, BW, VL, DQ, VNNI, BF16,
- * VBMI): one register. tests/emulation/immintrin.h has every intrinsic used here in plain C: what
- * is added here is added there. */
+ * VBMI): one register. tests/emulation/immintrin.h has every intrinsic used here in plain C; add new ones
+ * there, too. */
 #ifndef QTOP_LANES_AVX512_H
 #define QTOP_LANES_AVX512_H
 
@@ -8,7 +8,7 @@
 
 #include <immintrin.h>
 
-/* The emulation has its own: it is never fast, and has no registers. */
+/* The emulation defines its own: it need not be fast, and has no registers. */
 #ifndef INLINE
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 32")
@@ -17,8 +17,8 @@
 
 typedef __m512 floats; /* 16 fp32 */
 
-/* 16 32-bit integers, or the 64 bytes of a line. Sums of type __m512i, 8 long integers, would be
- * copied from register to register at every addition (gcc 12). */
+/* 16 32-bit integers, or the 64 bytes of a line. Not __m512i: gcc 12 would copy sums of that type between registers at
+ * every addition. */
 typedef int32_t integers __attribute__((vector_size(64)));
 
 /* ---- floats ---------------------------------------------------------------------------------- */
@@ -82,8 +82,8 @@ INLINE floats floats_from_bf16(const void *p)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
 }
 
-/* 16 E4M3, shifted to where fp16 has its sign, exponent and mantissa: an fp16 number 256 times too small,
- * subnormals included. What would be 480 is NaN: one step more and the exponent's top bit is set. */
+/* 16 E4M3 with sign, exponent and mantissa shifted to their places in fp16: fp16 numbers 256 times too small,
+ * subnormals included. The code that would be 480 is NaN: adding one step sets the top bit of its exponent. */
 INLINE floats floats_from_fp8e4m3(const void *p)
 {
     __m256i bytes = _mm256_cvtepi8_epi16(_mm_loadu_si128(p));
@@ -152,7 +152,7 @@ INLINE integers integers_from_nibbles(const void *p)
     return (integers)_mm512_and_si512(bytes, _mm512_set1_epi32(15));
 }
 
-/* ---- words of blocks ------------------------------------------------------------------------- */
+/* ---- codes of blocks ------------------------------------------------------------------------- */
 
 typedef uint8_t bytes_16 __attribute__((vector_size(16)));
 typedef uint8_t bytes_32 __attribute__((vector_size(32)));
@@ -162,14 +162,14 @@ INLINE bytes_32 bytes_join(bytes_16 low, bytes_16 high)
     return (bytes_32)_mm256_inserti128_si256(_mm256_castsi128_si256((__m128i)low), (__m128i)high, 1);
 }
 
-/* The entries of a table of 16 that low nibbles name. */
+/* Table look-up: table[at & 15] for every byte. `table` has 16 entries. */
 INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
 {
     __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table));
     return (bytes_32)_mm256_shuffle_epi8(values, (__m256i)at);
 }
 
-/* 64 bytes of two halves; of four quarters that lie `step` bytes apart. */
+/* 64 bytes from two halves, or from four quarters that are `step` bytes apart. */
 INLINE integers integers_of_halves(bytes_32 first, bytes_32 second)
 {
     return (integers)_mm512_inserti64x4(_mm512_castsi256_si512((__m256i)first), (__m256i)second, 1);
@@ -188,7 +188,7 @@ INLINE integers integers_of_quarters(const uint8_t *p, size_t step)
     return integers_of_halves(two_quarters(p, step), two_quarters(p + 2 * step, step));
 }
 
-/* A number for each half of the lanes; for each quarter; such numbers as fp16, `step` bytes apart. */
+/* One number for each half or quarter of the lanes; of_fp16: read as fp16, `step` bytes apart. */
 INLINE floats floats_of_halves(float first, float second)
 {
     return _mm512_mask_mov_ps(_mm512_set1_ps(first), 0xff00, _mm512_set1_ps(second));
@@ -220,8 +220,8 @@ INLINE floats floats_of_fp16_quarters(const uint8_t *p, size_t step)
     return _mm512_cvtph_ps(_mm256_mask_mov_epi16(quarters, 0xf000, sixteen_halves(p + 3 * step)));
 }
 
-/* Bits of every word that `shift` others lie below, not moved, which saves a shift: 2^shift times too large,
- * exactly. The topmost ones would be a negative number, they are moved. */
+/* word & bits << shift of every word, in fp32. Not shifting down saves an instruction; the result is exactly
+ * 2^shift times too large. Only the top bits, which would be a negative number, are shifted down. */
 INLINE floats bits_of_words(integers words, uint32_t bits, size_t shift)
 {
     if (bits << shift >> 31)
@@ -229,7 +229,8 @@ INLINE floats bits_of_words(integers words, uint32_t bits, size_t shift)
     return _mm512_cvtepi32_ps(_mm512_and_si512((__m512i)words, _mm512_set1_epi32((int)(bits << shift))));
 }
 
-/* A byte is brought to the top of its lane, which keeps its sign: INT8_UNIT times too large, exactly. */
+/* Byte b of every word, signed, in fp32. The byte is moved to the top of its lane, which keeps its sign; so the
+ * result is exactly 1 / INT8_UNIT times too large. */
 #define INT8_UNIT 0x1p-24f
 
 INLINE floats signed_bytes(integers words, size_t b)
@@ -242,8 +243,8 @@ INLINE floats signed_bytes(integers words, size_t b)
 
 /* ---- tables of bf16 -------------------------------------------------------------------------- */
 
-/* A byte's value as bf16, exactly, by its lower seven bits; the byte's top bit is the sign. The
- * upper and lower halves of bf16 stand apart, as two lookups give them. */
+/* The exact bf16 of a byte, indexed by its lower seven bits; the top bit is the sign. High and low bytes of bf16 have
+ * tables of their own, one look-up each. */
 struct bf16_table {
     _Alignas(64) uint8_t high[128], low[128];
 };
@@ -254,14 +255,15 @@ struct bf16_table {
 #define EACH_64(F, M) EACH_32(F, M), EACH_32(F, (M) + 32)
 #define EACH_128(F) {EACH_64(F, 0), EACH_64(F, 64)}
 
-/* Subnormals are normal in bf16: each leading bit has its exponent. */
+/* Subnormals of fp8 are normal in bf16: the exponent follows from the leading bit. */
 #define E4M3(M)                                                                                    \
     ((M) == 127 ? 0x7fc0 : (M) >= 8 ? ((M) << 4) + 0x3c00 : (M) >= 4 ? ((M) << 5) + 0x3b80         \
      : (M) >= 2 ? ((M) << 6) + 0x3b00 : (M) * 0x3b00)
 #define E5M2(M)                                                                                    \
     ((M) >= 124 ? ((M) << 5) + 0x7000 : (M) >= 4 ? ((M) << 5) + 0x3800                             \
      : (M) >= 2 ? ((M) << 6) + 0x3780 : (M) * 0x3780)
-/* Magnitudes of integers; 128 stands in the place of 0, which pairs_of_int8 masks. */
+/* Magnitudes of integers. The lower seven bits of |-128| are 0, so index 0 holds 128; halves_of_int8 masks the real
+ * 0. */
 #define MAGNITUDE(M)                                                                               \
     ((M) >= 64 ? ((M) << 1) + 0x4200 : (M) >= 32 ? ((M) << 2) + 0x4180                             \
      : (M) >= 16 ? ((M) << 3) + 0x4100 : (M) >= 8 ? ((M) << 4) + 0x4080                            \
@@ -278,7 +280,7 @@ static const struct bf16_table bf16_of_e4m3 = {EACH_128(HIGH_E4M3), EACH_128(LOW
 static const struct bf16_table bf16_of_e5m2 = {EACH_128(HIGH_E5M2), EACH_128(LOW_E5M2)};
 static const struct bf16_table bf16_of_int8 = {EACH_128(HIGH_MAGNITUDE), EACH_128(LOW_MAGNITUDE)};
 
-/* A line's bytes as bf16, in two halves. */
+/* A line's 64 bytes as bf16: their high and their low bytes. */
 struct halves {
     __m512i high, low;
 };
@@ -314,45 +316,45 @@ INLINE struct halves halves_of_int8(const uint8_t *line)
 
 /* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15. */
 
-INLINE floats line_fp32(const uint8_t *line, size_t c)
+INLINE floats column_fp32(const uint8_t *line, size_t c)
 {
     (void)c;
     return _mm512_load_ps(line);
 }
 
-INLINE floats line_fp16(const uint8_t *line, size_t c)
+INLINE floats column_fp16(const uint8_t *line, size_t c)
 {
     return floats_from_fp16(line + 32 * c);
 }
 
-INLINE floats line_bf16(const uint8_t *line, size_t c)
+INLINE floats column_bf16(const uint8_t *line, size_t c)
 {
     __m512i pairs = _mm512_load_si512(line);
     return _mm512_castsi512_ps(c == 0 ? _mm512_slli_epi32(pairs, 16)
                                       : _mm512_and_si512(pairs, _mm512_set1_epi32(-0x10000)));
 }
 
-INLINE floats line_int8(const uint8_t *line, size_t c)
+INLINE floats column_int8(const uint8_t *line, size_t c)
 {
     return signed_bytes((integers)_mm512_load_si512(line), c);
 }
 
-/* Column c comes times 1 / int4_factors[c], and its activations are multiplied by the factor beforehand,
- * exactly. */
+/* Column c comes 1 / int4_factors[c] times too large; its activations are multiplied by the factor beforehand. Both are
+ * exact. */
 #define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
 static const float int4_factors[8] = {1,       0x1p-16f, 0x1p-4f,  0x1p-20f,
                                       0x1p-8f, 0x1p-24f, 0x1p-12f, 1};
 
-INLINE floats line_int4(const uint8_t *line, size_t c)
+INLINE floats column_int4(const uint8_t *line, size_t c)
 {
     return bits_of_words((integers)_mm512_load_si512(line), 15, SHIFT(c));
 }
 
-/* The upper halves of 16 fp32: bytes 16 c + r of both halves. */
+/* Indices of 16 fp32 whose upper halves are bytes 16 c + r of `low` and `high`. */
 #define COLUMN_ROW(R) 0, 0, R, 64 + (R)
 static const _Alignas(64) uint8_t column_bytes[64] = {EACH_16(COLUMN_ROW, 0)};
 
-INLINE floats line_fp8(const struct bf16_table *table, const uint8_t *line, size_t c)
+INLINE floats column_fp8(const struct bf16_table *table, const uint8_t *line, size_t c)
 {
     struct halves of = halves_of_fp8(table, line);
     __m512i at = _mm512_add_epi8(_mm512_load_si512(column_bytes), _mm512_set1_epi8((char)(16 * c)));
@@ -360,27 +362,27 @@ INLINE floats line_fp8(const struct bf16_table *table, const uint8_t *line, size
         _mm512_maskz_permutex2var_epi8(0xccccccccccccccccu, of.low, at, of.high));
 }
 
-INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
+INLINE floats column_fp8e4m3(const uint8_t *line, size_t c)
 {
-    return line_fp8(&bf16_of_e4m3, line, c);
+    return column_fp8(&bf16_of_e4m3, line, c);
 }
 
-INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
+INLINE floats column_fp8e5m2(const uint8_t *line, size_t c)
 {
-    return line_fp8(&bf16_of_e5m2, line, c);
+    return column_fp8(&bf16_of_e5m2, line, c);
 }
 
 #define INT4_FACTOR(C) int4_factors[C]
 #define INT4_FACTORS true
-#define INT4_CENTER 0 /* what line_int4 has subtracted */
+#define INT4_CENTER 0 /* subtracted by column_int4 */
 
 /* ---- lines to pairs of columns --------------------------------------------------------------- */
 
-/* Columns 2 p and 2 p + 1 (p a constant) of a line, each lane two bf16; int8 without its zero point, int4
- * less 8. */
-#define HAVE_PAIRS
+/* Columns 2 p and 2 p + 1 (p a constant) of a line, two bf16 in each lane; int8 without its zero point, int4
+ * minus 8. */
+#define HAVE_BF16_DOT
 
-INLINE integers pairs_bf16(const uint8_t *line, size_t p)
+INLINE integers pair_of_bf16(const uint8_t *line, size_t p)
 {
     (void)p;
     return (integers)_mm512_load_si512(line);
@@ -397,23 +399,23 @@ INLINE integers merge(struct halves of, const uint8_t *bytes, size_t first)
     return (integers)_mm512_permutex2var_epi8(of.low, at, of.high);
 }
 
-INLINE integers pairs_int8(const uint8_t *line, size_t p)
+INLINE integers pair_of_int8(const uint8_t *line, size_t p)
 {
     return merge(halves_of_int8(line), fours_bytes, 2 * p);
 }
 
-INLINE integers pairs_fp8e4m3(const uint8_t *line, size_t p)
+INLINE integers pair_of_fp8e4m3(const uint8_t *line, size_t p)
 {
     return merge(halves_of_fp8(&bf16_of_e4m3, line), columns_bytes, 32 * p);
 }
 
-INLINE integers pairs_fp8e5m2(const uint8_t *line, size_t p)
+INLINE integers pair_of_fp8e5m2(const uint8_t *line, size_t p)
 {
     return merge(halves_of_fp8(&bf16_of_e5m2, line), columns_bytes, 32 * p);
 }
 
-/* The table is indexed by the lower five bits of a word, of which four are the nibble. */
-INLINE integers pairs_int4(const uint8_t *line, size_t p)
+/* The table has 32 entries, since its index has five bits, of which the lower four are the nibble. */
+INLINE integers pair_of_int4(const uint8_t *line, size_t p)
 {
     static const _Alignas(64) uint16_t table[32] = {
         0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000,
@@ -432,8 +434,8 @@ INLINE floats dot_pairs(floats sum, integers pairs, integers word)
 
 /* ---- integer dot products -------------------------------------------------------------------- */
 
-/* One operand is unsigned: int8 codes are counted from -128. */
-#define INT8_ARRANGEMENT ARRANGED_FOURS
+/* One operand of the byte products is unsigned: int8 codes have 128 added. */
+#define INT8_PACK PACK_I8X4
 enum { INT8_PARTS = 1, INT8_BIAS = 128, INT4_PARTS = 2 };
 
 INLINE void split_int8(const uint8_t *line, integers *part)
@@ -460,8 +462,8 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* The panels and tokens that a kernel takes side by side: WIDEST sums leave 8 of 32 registers for a line. */
-#define SHAPES(X, ...)                                                                             \
+/* Panels and tokens of the tiles that have a micro-kernel: MR sums leave 8 of 32 registers for a line. */
+#define TILE_SHAPES(X, ...)                                                                        \
     X(4, 1, __VA_ARGS__)                                                                           \
     X(2, 2, __VA_ARGS__)                                                                           \
     X(1, 1, __VA_ARGS__)                                                                           \
@@ -470,14 +472,14 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
     X(1, 8, __VA_ARGS__)                                                                           \
     X(1, 16, __VA_ARGS__)                                                                          \
     X(1, 24, __VA_ARGS__)
-enum { WIDEST = 24 };
+enum { MR = 24 };
 
-INLINE size_t width_for(size_t tokens)
+INLINE size_t mr_for(size_t tokens)
 {
-    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : tokens <= 8 ? 8 : tokens <= 16 ? 16 : WIDEST;
+    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : tokens <= 8 ? 8 : tokens <= 16 ? 16 : MR;
 }
 
-/* Makes the compiler believe that a value is used and changed. */
+/* Makes the compiler assume that a value is used and changed. */
 INLINE floats floats_keep(floats x)
 {
     __asm__ volatile("" : VECTOR_PLACE(x));
@@ -492,7 +494,7 @@ INLINE integers integers_keep(integers x)
 
 /* ---- transposition --------------------------------------------------------------------------- */
 
-/* Exchanges a bit of the row's number with the same bit of the lane's, in all 16 rows. */
+/* Exchanges one bit of the row index with the same bit of the lane index, in all 16 rows. */
 INLINE void exchange_bit(__m512 row[16], int bit, __mmask16 lanes_with_bit)
 {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

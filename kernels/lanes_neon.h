@@ -18,7 +18,7 @@ typedef struct {
     int32x4_t a, b, c, d;
 } integers; /* 16 32-bit integers, or the 64 bytes of a line */
 
-/* The same for each quarter of one, two or three operands. */
+/* Applies F to each register of one, two or three operands. */
 #define EACH(TYPE, F, X) ((TYPE){F((X).a), F((X).b), F((X).c), F((X).d)})
 #define EACH_2(TYPE, F, X, Y)                                                                      \
     ((TYPE){F((X).a, (Y).a), F((X).b, (Y).b), F((X).c, (Y).c), F((X).d, (Y).d)})
@@ -111,8 +111,8 @@ INLINE floats floats_from_bf16(const void *p)
                     upper_half(vget_low_u16(high)), upper_half(vget_high_u16(high))};
 }
 
-/* E4M3, sign-extended and shifted by 7, to fp16 numbers 256 times too small. What would be 480 is NaN: one
- * step more and the exponent's top bit is set. */
+/* E4M3, sign-extended and shifted left by 7, as fp16 numbers 256 times too small. The code that would be 480 is NaN:
+ * adding one step sets the top bit of its exponent. */
 INLINE uint16x8_t halves_from_e4m3(int16x8_t shifted)
 {
     uint16x8_t half = vandq_u16(vreinterpretq_u16_s16(shifted), vdupq_n_u16(0xbf80));
@@ -140,7 +140,7 @@ INLINE floats floats_from_fp8e5m2(const void *p)
 
 INLINE integers integers_all(int32_t x)
 {
-    /* Through a floating-point register: from memory straight there. */
+    /* As a float, which is loaded from memory straight into a vector register. */
     int32x4_t four = vreinterpretq_s32_f32(vdupq_n_f32(bits_float((uint32_t)x)));
     return (integers){four, four, four, four};
 }
@@ -207,12 +207,12 @@ INLINE integers integers_from_nibbles(const void *p)
     return integers_widen(vreinterpretq_s8_u8(vcombine_u8(both.val[0], both.val[1])));
 }
 
-/* ---- words of blocks ------------------------------------------------------------------------- */
+/* ---- codes of blocks ------------------------------------------------------------------------- */
 
 typedef uint8_t bytes_16 __attribute__((vector_size(16)));
 typedef uint8_t bytes_32 __attribute__((vector_size(32)));
 
-/* The halves in their order. */
+/* Both halves, the low one first. */
 union bytes_halves {
     bytes_32 whole;
     bytes_16 half[2];
@@ -223,7 +223,7 @@ INLINE bytes_32 bytes_join(bytes_16 low, bytes_16 high)
     return (union bytes_halves){.half = {low, high}}.whole;
 }
 
-/* The entries of a table of 16 that low nibbles name. */
+/* Table look-up: table[at & 15] for every byte. `table` has 16 entries. */
 INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
 {
     union bytes_halves halves = {.whole = at};
@@ -233,7 +233,7 @@ INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
     return halves.whole;
 }
 
-/* 64 bytes of two halves; of four quarters that lie `step` bytes apart. */
+/* 64 bytes from two halves, or from four quarters that are `step` bytes apart. */
 INLINE integers integers_of_halves(bytes_32 first, bytes_32 second)
 {
     union bytes_halves a = {.whole = first}, b = {.whole = second};
@@ -247,7 +247,7 @@ INLINE integers integers_of_quarters(const uint8_t *p, size_t step)
                       integers_quarter(p + 3 * step)};
 }
 
-/* A number for each half of the lanes; for each quarter; such numbers as fp16, `step` bytes apart. */
+/* One number for each half or quarter of the lanes; of_fp16: read as fp16, `step` bytes apart. */
 INLINE floats floats_of_halves(float first, float second)
 {
     float32x4_t low = vdupq_n_f32(first), high = vdupq_n_f32(second);
@@ -271,8 +271,8 @@ INLINE floats floats_of_fp16_quarters(const uint8_t *p, size_t step)
                     floats_all_fp16(p + 3 * step).a};
 }
 
-/* Bits of every word that `shift` others lie below, a multiple of 4: a fixed-point number, whose conversion
- * moves the point. */
+/* (word >> shift) & bits of every word, in fp32. shift is a multiple of 4: the masked word is converted as a
+ * fixed-point number. */
 #define BITS_CASE(N)                                                                               \
     case 4 * (N):                                                                                  \
         return vcvtq_n_f32_u32(cut, 4 * (N));
@@ -296,13 +296,14 @@ INLINE float32x4_t bits_moved(int32x4_t words, uint32x4_t bits, size_t shift)
 INLINE floats bits_of_words(integers words, uint32_t bits, size_t shift)
 {
     uint32x4_t mask = vdupq_n_u32(bits << shift);
-    __asm__ volatile("" : "+w"(mask)); /* one instruction, cheaper than a register all along */
+    __asm__ volatile("" : "+w"(mask)); /* costs one instruction here, less than a register throughout */
     return (floats){bits_moved(words.a, mask, shift), bits_moved(words.b, mask, shift),
                     bits_moved(words.c, mask, shift), bits_moved(words.d, mask, shift)};
 }
 
-/* Byte b of every word as a signed 8.24 fixed-point number is cut out by one table look-up, which gives 0 for
- * places that do not exist, and the conversion to fp32 moves the point. */
+/* Byte b of every word, signed, in fp32: one table look-up moves the byte to the top of the word and sets the
+ * others to 0 (indices out of range give 0), and the word is converted as a fixed-point number with 24 fraction
+ * bits. */
 INLINE int8x16_t top_byte(size_t b)
 {
     const int8_t n = -1, i = (int8_t)b;
@@ -326,21 +327,21 @@ INLINE floats signed_bytes(integers words, size_t b)
 /* ---- lines to columns of floats -------------------------------------------------------------- */
 
 /* Column c (a constant) of a line, see matrix.h; integers without their zero point, int4 as 0..15.
- * Columns that share 32 bits read the line anew: a wide tile leaves no registers to keep it. */
+ * Each column loads the line again: a whole tile leaves no registers to keep it. */
 
-INLINE integers integers_anew(const uint8_t *line)
+INLINE integers integers_reload(const uint8_t *line)
 {
     __asm__ volatile("" : "+r"(line));
     return integers_load(line);
 }
 
-INLINE floats line_fp32(const uint8_t *line, size_t c)
+INLINE floats column_fp32(const uint8_t *line, size_t c)
 {
     (void)c;
     return floats_load((const float *)(const void *)line);
 }
 
-INLINE floats line_fp16(const uint8_t *line, size_t c)
+INLINE floats column_fp16(const uint8_t *line, size_t c)
 {
     return floats_from_fp16(line + 32 * c);
 }
@@ -355,27 +356,27 @@ INLINE float32x4_t bf16_odd(int32x4_t pairs)
     return vreinterpretq_f32_s32(vandq_s32(pairs, vdupq_n_s32((int)0xffff0000)));
 }
 
-INLINE floats line_bf16(const uint8_t *line, size_t c)
+INLINE floats column_bf16(const uint8_t *line, size_t c)
 {
-    integers pairs = integers_anew(line);
+    integers pairs = integers_reload(line);
     return c == 0 ? EACH(floats, bf16_even, pairs) : EACH(floats, bf16_odd, pairs);
 }
 
-INLINE floats line_int8(const uint8_t *line, size_t c)
+INLINE floats column_int8(const uint8_t *line, size_t c)
 {
-    return signed_bytes(integers_anew(line), c);
+    return signed_bytes(integers_reload(line), c);
 }
 
 #define SHIFT(C) (4 * ((C) / 2 + (C) % 2 * 4))
 
-INLINE floats line_int4(const uint8_t *line, size_t c)
+INLINE floats column_int4(const uint8_t *line, size_t c)
 {
-    return bits_of_words(integers_anew(line), 15, SHIFT(c));
+    return bits_of_words(integers_reload(line), 15, SHIFT(c));
 }
 
-/* E4M3 shifted to where fp16 has its sign, exponent and mantissa is a fp16 number 2^8 times too
+/* E4M3 with its sign, exponent and mantissa shifted to their places in fp16 is an fp16 number 2^8 times too
  * small, subnormals included. */
-INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
+INLINE floats column_fp8e4m3(const uint8_t *line, size_t c)
 {
     int8x16_t bytes = vreinterpretq_s8_u8(vld1q_u8(line + 16 * c));
     const uint16x8_t cut = vdupq_n_u16(0xbf80);
@@ -385,18 +386,18 @@ INLINE floats line_fp8e4m3(const uint8_t *line, size_t c)
                            floats_all(0x1p8f));
 }
 
-INLINE floats line_fp8e5m2(const uint8_t *line, size_t c)
+INLINE floats column_fp8e5m2(const uint8_t *line, size_t c)
 {
     return floats_from_fp8e5m2(line + 16 * c);
 }
 
 #define INT4_FACTOR(C) 1
 #define INT4_FACTORS false
-#define INT4_CENTER 0 /* what line_int4 has subtracted */
+#define INT4_CENTER 0 /* subtracted by column_int4 */
 
 /* ---- integer dot products -------------------------------------------------------------------- */
 
-#define INT8_ARRANGEMENT ARRANGED_FOURS
+#define INT8_PACK PACK_I8X4
 enum { INT8_PARTS = 1, INT8_BIAS = 0, INT4_PARTS = 2 };
 
 INLINE void split_int8(const uint8_t *line, integers *part)
@@ -426,7 +427,7 @@ INLINE int32x4_t high_nibbles(int32x4_t x)
 
 INLINE void split_int4(const uint8_t *line, integers *part)
 {
-    integers low = integers_load(line), high = integers_anew(line);
+    integers low = integers_load(line), high = integers_reload(line);
     part[0] = EACH(integers, low_nibbles, low);
     part[1] = EACH(integers, high_nibbles, high);
 }
@@ -438,22 +439,22 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* The panels and tokens that a kernel takes side by side: WIDEST x 4 sums fill most of the 32 registers. */
-#define SHAPES(X, ...)                                                                             \
+/* Panels and tokens of the tiles that have a micro-kernel: MR x 4 sums fill most of the 32 registers. */
+#define TILE_SHAPES(X, ...)                                                                        \
     X(4, 1, __VA_ARGS__)                                                                           \
     X(2, 2, __VA_ARGS__)                                                                           \
     X(1, 1, __VA_ARGS__)                                                                           \
     X(1, 2, __VA_ARGS__)                                                                           \
     X(1, 4, __VA_ARGS__)                                                                           \
     X(1, 6, __VA_ARGS__)
-enum { WIDEST = 6 };
+enum { MR = 6 };
 
-INLINE size_t width_for(size_t tokens)
+INLINE size_t mr_for(size_t tokens)
 {
-    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : WIDEST;
+    return tokens <= 2 ? tokens : tokens <= 4 ? 4 : MR;
 }
 
-/* Makes the compiler believe that a value is used and changed. */
+/* Makes the compiler assume that a value is used and changed. */
 INLINE floats floats_keep(floats x)
 {
     __asm__ volatile("" : "+w"(x.a), "+w"(x.b), "+w"(x.c), "+w"(x.d));

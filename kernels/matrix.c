@@ -11,7 +11,7 @@ static bool multiply(size_t a, size_t b, size_t *out)
     return !__builtin_mul_overflow(a, b, out);
 }
 
-/* Blocks bring their scales along. */
+/* Blocks contain their scales. */
 static bool block_layout(const struct dtype_info *type, size_t rows, size_t cols,
                          struct qmatrix_layout *out)
 {
@@ -23,7 +23,7 @@ static bool block_layout(const struct dtype_info *type, size_t rows, size_t cols
     return true;
 }
 
-bool qmatrix_layout(const struct scheme *s, size_t rows, size_t cols, struct qmatrix_layout *out)
+bool qmatrix_layout(const struct qformat *s, size_t rows, size_t cols, struct qmatrix_layout *out)
 {
     const struct dtype_info *type = &dtypes[s->weight];
     struct qmatrix_layout l = {.group = cols, .groups = 1};
@@ -58,16 +58,16 @@ bool qmatrix_layout(const struct scheme *s, size_t rows, size_t cols, struct qma
     return true;
 }
 
-/* Sizes of what panels take, full lines and panels included. */
+/* Sizes of a packed matrix, with the padding of lines and panels. */
 struct panel_sizes {
     size_t group_lines, lines; /* of one panel */
     size_t codes, scales, zeros;
 };
 
-static bool panel_sizes(const struct scheme *s, size_t rows, size_t cols,
+static bool panel_sizes(const struct qformat *s, size_t rows, size_t cols,
                         const struct qmatrix_layout *l, struct panel_sizes *out)
 {
-    size_t width = line_columns(s->weight), last = cols - (l->groups - 1) * l->group, grids = 1;
+    size_t width = line_columns(s->weight), last = cols - (l->groups - 1) * l->group, params_count = 1;
     struct panel_sizes p = {.group_lines = (l->group + width - 1) / width};
     if (rows > SIZE_MAX - PANEL_ROWS)
         return false;
@@ -76,20 +76,20 @@ static bool panel_sizes(const struct scheme *s, size_t rows, size_t cols,
     if (!multiply(panels, p.lines, &p.codes) || !multiply(p.codes, LINE_BYTES, &p.codes))
         return false;
     if (s->granularity != GRANULARITY_TENSOR &&
-        (!multiply(panels, l->groups, &grids) || !multiply(grids, PANEL_ROWS, &grids)))
+        (!multiply(panels, l->groups, &params_count) || !multiply(params_count, PANEL_ROWS, &params_count)))
         return false;
-    if (p.codes > SIZE_MAX / 8 || grids > SIZE_MAX / 64)
+    if (p.codes > SIZE_MAX / 8 || params_count > SIZE_MAX / 64)
         return false;
     if (l->scale_type != SCALE_NONE)
-        p.scales = grids * (l->scale_type == SCALE_FP16 ? 2 : 4);
+        p.scales = params_count * (l->scale_type == SCALE_FP16 ? 2 : 4);
     if (s->asym)
-        p.zeros = (grids * dtypes[s->weight].bits + 7) / 8;
+        p.zeros = (params_count * dtypes[s->weight].bits + 7) / 8;
     *out = p;
     return true;
 }
 
-/* What fills up the last panel is zero. Small matrices are zero altogether; the pages of large ones are
- * left to the threads that write their rows. */
+/* Clears the padding of the last panel, and small matrices entirely. The pages of large ones are first touched by the
+ * threads that write their rows. */
 static void clear(struct qmatrix *m, const struct panel_sizes *p, size_t total)
 {
     uint8_t *memory = m->owned;
@@ -102,15 +102,15 @@ static void clear(struct qmatrix *m, const struct panel_sizes *p, size_t total)
     memset(memory + padded_bytes(p->codes), 0, total - padded_bytes(p->codes));
 }
 
-bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, size_t cols,
+bool qmatrix_init(struct qmatrix *m, const struct qformat *format, size_t rows, size_t cols,
                   struct error *error)
 {
     struct qmatrix_layout l;
     struct panel_sizes p;
-    if (dtypes[scheme->weight].kind == DTYPE_KIND_BLOCK)
+    if (dtypes[format->weight].kind == DTYPE_KIND_BLOCK)
         return error_set(error, "%s is a stored type: it is read from files and never made",
-                         dtypes[scheme->weight].name);
-    if (!qmatrix_layout(scheme, rows, cols, &l) || !panel_sizes(scheme, rows, cols, &l, &p))
+                         dtypes[format->weight].name);
+    if (!qmatrix_layout(format, rows, cols, &l) || !panel_sizes(format, rows, cols, &l, &p))
         return error_set(error, "a matrix of %zu x %zu is too large to address", rows, cols);
     /* Each part begins on a cache line. */
     size_t total = padded_bytes(p.codes) + padded_bytes(p.scales) + padded_bytes(p.zeros);
@@ -121,13 +121,13 @@ bool qmatrix_init(struct qmatrix *m, const struct scheme *scheme, size_t rows, s
     *m = (struct qmatrix){
         .rows = rows,
         .cols = cols,
-        .scheme = *scheme,
+        .format = *format,
         .group = l.group,
         .groups = l.groups,
         .row_bytes = l.row_bytes,
         .scale_type = l.scale_type,
         .bytes = l.codes + l.scales + l.zeros,
-        .panels = true,
+        .packed = true,
         .group_lines = p.group_lines,
         .lines = p.lines,
         .codes = memory,
@@ -155,7 +155,7 @@ void qmatrix_free(struct qmatrix *m)
 {
     if (m->owned)
         free_input_transform(m);
-    if (m->panels)
+    if (m->packed)
         pages_free(m->owned);
     else
         free(m->owned);
@@ -188,7 +188,7 @@ bool qmatrix_set_input_scale(struct qmatrix *m, const float *scale, struct error
 
 bool qmatrix_set_outliers(struct qmatrix *m, const uint32_t *columns, size_t n, struct error *error)
 {
-    struct scheme fp16 = scheme_default(DTYPE_FP16);
+    struct qformat fp16 = qformat_default(DTYPE_FP16);
     if (n == 0 || !need_input_transform(m, error))
         return n == 0;
     struct input_transform *in = m->input_transform;
@@ -209,13 +209,13 @@ bool qmatrix_set_act_scale(struct qmatrix *m, float scale, int zero, struct erro
     if (!need_input_transform(m, error))
         return false;
     if (m->input_transform->act_scale == 0)
-        m->bytes += sizeof scale + m->scheme.act_asym;
+        m->bytes += sizeof scale + m->format.act_asym;
     m->input_transform->act_scale = scale;
     m->input_transform->act_zero = zero;
     return true;
 }
 
-/* ---- grids ----------------------------------------------------------------------------------- */
+/* ---- scales and zero points ------------------------------------------------------------------- */
 
 float qmatrix_scale(const struct qmatrix *m, size_t r, size_t g)
 {
@@ -234,15 +234,15 @@ float qmatrix_scale(const struct qmatrix *m, size_t r, size_t g)
 int qmatrix_zero(const struct qmatrix *m, size_t r, size_t g)
 {
     if (!m->zeros)
-        return dtypes[m->scheme.weight].symmetric_zero;
+        return dtypes[m->format.weight].symmetric_zero;
     int8_t zero;
-    dtypes[m->scheme.weight].unpack_run(m->zeros, qmatrix_params_index(m, r, g), 1, &zero);
+    dtypes[m->format.weight].unpack_run(m->zeros, qmatrix_params_index(m, r, g), 1, &zero);
     return zero;
 }
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-/* The eight nibbles of a row in a line, between the order of columns and that of the line. */
+/* The eight nibbles of a row in a line: from the order of columns to that of the line, and back. */
 static uint32_t nibbles_to_line(uint32_t columns)
 {
     uint32_t even = columns & 0x0f0f0f0fu, odd = columns >> 4 & 0x0f0f0f0fu;
@@ -259,7 +259,7 @@ static uint32_t nibbles_to_columns(uint32_t line)
     return even | odd << 4;
 }
 
-/* A lane's 32 bits of a line, with its columns in order. */
+/* The 32 bits of one lane of a line, with its columns in order. */
 static inline uint32_t take_lane(const uint8_t *line, enum dtype dtype, size_t lane)
 {
     uint32_t word;
@@ -298,17 +298,17 @@ static inline void put_lane(uint8_t *line, enum dtype dtype, size_t lane, uint32
     }
 }
 
-/* The lines that hold row r, from the one with column `in_group` of group g on. */
+/* The line that holds column `in_group` of group g of row r. */
 static const uint8_t *line_at(const struct qmatrix *m, size_t r, size_t g, size_t in_group)
 {
-    size_t line = g * m->group_lines + in_group / line_columns(m->scheme.weight);
+    size_t line = g * m->group_lines + in_group / line_columns(m->format.weight);
     return m->codes + (r / PANEL_ROWS * m->lines + line) * LINE_BYTES;
 }
 
 void qmatrix_put_codes(struct qmatrix *m, size_t r, size_t g, size_t first, size_t n,
                        const uint8_t *codes)
 {
-    enum dtype dtype = m->scheme.weight;
+    enum dtype dtype = m->format.weight;
     uint8_t *line = m->owned;
     line += line_at(m, r, g, first - g * m->group) - m->codes;
     size_t bytes = (n * dtypes[dtype].bits + 7) / 8, lane = r % PANEL_ROWS;
@@ -331,7 +331,7 @@ enum { PIECE = 256 }; /* columns decoded at a time */
 static size_t take_codes(const struct qmatrix *m, size_t r, size_t g, size_t first, size_t n,
                          uint32_t codes[PIECE + 1])
 {
-    enum dtype dtype = m->scheme.weight;
+    enum dtype dtype = m->format.weight;
     size_t in_group = first - g * m->group, skip = in_group % line_columns(dtype);
     const uint8_t *line = line_at(m, r, g, in_group);
     for (size_t i = 0; i * line_columns(dtype) < skip + n; i++, line += LINE_BYTES)
@@ -341,12 +341,12 @@ static size_t take_codes(const struct qmatrix *m, size_t r, size_t g, size_t fir
 
 uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     const uint8_t *row = m->codes + r * m->row_bytes;
     uint32_t words[PIECE + 1];
     if (type->kind == DTYPE_KIND_BLOCK)
         return 0;
-    if (m->panels) {
+    if (m->packed) {
         c = take_codes(m, r, c / m->group, c, 1, words);
         row = (const uint8_t *)words;
     }
@@ -360,31 +360,31 @@ uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c)
     return code;
 }
 
-/* How many columns from `first` on, at most `most`, lie in one group and fit in a piece. */
-static size_t run_length(const struct qmatrix *m, size_t first, size_t most)
+/* How many columns from `first` on, at most max, are in one group and fit in a piece. */
+static size_t run_length(const struct qmatrix *m, size_t first, size_t max)
 {
     size_t left = (first / m->group + 1) * m->group - first;
     left = left < m->cols - first ? left : m->cols - first;
-    most = most < PIECE ? most : PIECE;
-    return left < most ? left : most;
+    max = max < PIECE ? max : PIECE;
+    return left < max ? left : max;
 }
 
 void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, int8_t *out)
 {
     const uint8_t *row = m->codes + r * m->row_bytes;
     uint32_t words[PIECE + 1];
-    if (m->panels) {
+    if (m->packed) {
         first = take_codes(m, r, first / m->group, first, n, words);
         row = (const uint8_t *)words;
     }
-    dtypes[m->scheme.weight].unpack_run(row, first, n, out);
+    dtypes[m->format.weight].unpack_run(row, first, n, out);
 }
 
-/* Of stored types; blocks that are needed in part are decoded aside. */
+/* For stored types. A block of which only a part is needed is decoded to `aside` first. */
 static void decode_blocks(const struct dtype_info *type, const uint8_t *row, size_t first, size_t n,
                           float *out)
 {
-    float aside[MOST_BLOCK];
+    float aside[BLOCK_MAX];
     for (size_t c = first, end = first + n, part; c < end; c += part, out += part) {
         size_t skip = c % type->block, left = type->block - skip;
         const uint8_t *block = row + c / type->block * type->block_bytes;
@@ -397,7 +397,7 @@ static void decode_blocks(const struct dtype_info *type, const uint8_t *row, siz
 
 void qmatrix_decode_codes(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     const uint8_t *row = m->codes + r * m->row_bytes;
     uint32_t words[PIECE + 1];
     if (type->kind == DTYPE_KIND_BLOCK) {
@@ -406,7 +406,7 @@ void qmatrix_decode_codes(const struct qmatrix *m, size_t r, size_t first, size_
     }
     for (size_t c = first, end = first + n; c < end;) {
         size_t g = c / m->group, part = run_length(m, c, end - c), at = c;
-        if (m->panels) {
+        if (m->packed) {
             at = take_codes(m, r, g, c, part, words);
             row = (const uint8_t *)words;
         }
@@ -419,7 +419,7 @@ void qmatrix_decode_codes(const struct qmatrix *m, size_t r, size_t first, size_
     }
 }
 
-/* Puts the weights of outlier columns in their places. */
+/* Inserts the weights of outlier columns. */
 static void decode_outliers(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
 {
     const struct input_transform *in = m->input_transform;

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* By what the names of instruction sets begin with, the longest first. */
+/* By prefixes of the names of instruction sets, the longest first. */
 static const struct {
     struct operators_build build;
     bool (*available)(void);

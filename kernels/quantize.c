@@ -7,13 +7,13 @@
 
 void value_range_add(struct value_range *range, const float *values, size_t n)
 {
-    isa_current()->loops->widen_range(values, n, &range->min, &range->max);
+    isa_current()->quantize_ops->update_min_max(values, n, &range->min, &range->max);
 }
 
 void difference_measure(struct difference *difference, const float *values, const float *other,
                         size_t n)
 {
-    isa_current()->loops->measure_difference(values, other, n, difference);
+    isa_current()->quantize_ops->measure_difference(values, other, n, difference);
 }
 
 /* The smallest fp16 not below scale. */
@@ -37,13 +37,13 @@ static float storable_scale(double scale, enum scale_type type, bool up)
 
 struct quant_params quantize_params(const struct qmatrix *m, struct value_range range)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     struct quant_params g = {1.0f, type->symmetric_zero};
-    if (m->scheme.asym)
-        g.zero = type->lowest;
+    if (m->format.asym)
+        g.zero_point = type->lowest;
     if (range.min == 0 && range.max == 0)
         return g;
-    if (!m->scheme.asym) {
+    if (!m->format.asym) {
         double largest = fmax(-(double)range.min, range.max);
         g.scale = storable_scale(largest / type->largest, m->scale_type, false);
         return g;
@@ -52,7 +52,7 @@ struct quant_params quantize_params(const struct qmatrix *m, struct value_range 
     double span = (double)range.max - range.min;
     g.scale = storable_scale(span / steps, m->scale_type, true);
     double zero = rint(-(double)range.min / g.scale);
-    g.zero = type->lowest + (int)(zero < steps ? zero : steps);
+    g.zero_point = type->lowest + (int)(zero < steps ? zero : steps);
     return g;
 }
 
@@ -67,29 +67,29 @@ void quantize_set_params(struct qmatrix *m, size_t r, size_t g, struct quant_par
     if (!m->zeros)
         return;
     uint8_t *zeros = memory + (m->zeros - memory);
-    if (m->scheme.weight == DTYPE_INT4)
-        zeros[i / 2] = (uint8_t)(i & 1 ? (zeros[i / 2] & 0x0f) | params.zero << 4
-                                       : (zeros[i / 2] & 0xf0) | params.zero);
+    if (m->format.weight == DTYPE_INT4)
+        zeros[i / 2] = (uint8_t)(i & 1 ? (zeros[i / 2] & 0x0f) | params.zero_point << 4
+                                       : (zeros[i / 2] & 0xf0) | params.zero_point);
     else
-        zeros[i] = (uint8_t)params.zero;
+        zeros[i] = (uint8_t)params.zero_point;
 }
 
 void quantize_tensor_scale(struct qmatrix *m, struct value_range range)
 {
-    if (m->scheme.granularity == GRANULARITY_TENSOR && m->scale_type != SCALE_NONE)
+    if (m->format.granularity == GRANULARITY_TENSOR && m->scale_type != SCALE_NONE)
         quantize_set_params(m, 0, 0, quantize_params(m, range));
 }
 
 /* ---- codes ----------------------------------------------------------------------------------- */
 
-/* Integer codes of one group as signed bytes, clipped to the grid. */
+/* Integer codes of values of one group, as signed bytes, clipped to the range of codes. */
 static void integer_codes(const struct qmatrix *m, struct quant_params g, const float *w, size_t n,
                           int8_t *out)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
-    int lowest = m->scheme.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
-    isa_current()->loops->round_codes(w, n, g.scale, (float)(lowest - g.zero),
-                                      (float)(type->highest - g.zero), g.zero, out);
+    const struct dtype_info *type = &dtypes[m->format.weight];
+    int lowest = m->format.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
+    isa_current()->quantize_ops->round_codes(w, n, g.scale, (float)(lowest - g.zero_point),
+                                             (float)(type->highest - g.zero_point), g.zero_point, out);
 }
 
 static void pack_nibbles(const int8_t *codes, size_t n, uint8_t *out)
@@ -100,7 +100,7 @@ static void pack_nibbles(const int8_t *codes, size_t n, uint8_t *out)
         out[n / 2] = codes[n - 1] & 15;
 }
 
-/* A row's codes are made in pieces that fit a small buffer. */
+/* Values that are quantized at a time. */
 enum { PIECE = 256 };
 
 static void quantize_integers(struct qmatrix *m, size_t r, size_t g, struct quant_params params,
@@ -110,7 +110,7 @@ static void quantize_integers(struct qmatrix *m, size_t r, size_t g, struct quan
     uint8_t nibbles[PIECE / 2];
     for (size_t done = 0; done < n; done += PIECE) {
         size_t part = n - done < PIECE ? n - done : PIECE;
-        bool bytes = m->scheme.weight == DTYPE_INT8;
+        bool bytes = m->format.weight == DTYPE_INT8;
         integer_codes(m, params, w + done, part, codes);
         if (!bytes)
             pack_nibbles(codes, part, nibbles);
@@ -120,14 +120,14 @@ static void quantize_integers(struct qmatrix *m, size_t r, size_t g, struct quan
 
 static bool is_nan(const struct qmatrix *m, uint32_t code)
 {
-    float value = dtypes[m->scheme.weight].decode(code);
+    float value = dtypes[m->format.weight].decode(code);
     return value != value;
 }
 
 static void quantize_floats(struct qmatrix *m, size_t r, size_t g, struct quant_params params, const float *w,
                             size_t first, size_t n)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     size_t size = type->bits / 8;
     uint8_t codes[PIECE * sizeof(float)];
     for (size_t done = 0; done < n; done += PIECE) {
@@ -137,7 +137,7 @@ static void quantize_floats(struct qmatrix *m, size_t r, size_t g, struct quant_
             uint32_t code = type->encode(m->scale_type == SCALE_NONE ? value : value / params.scale);
             memcpy(codes + i * size, &code, size);
             if (size == 1 && is_nan(m, code))
-                __atomic_store_n(&m->odd, true, __ATOMIC_RELAXED); /* by any thread */
+                __atomic_store_n(&m->has_nan, true, __ATOMIC_RELAXED); /* by any thread */
         }
         qmatrix_put_codes(m, r, g, first + done, part, codes);
     }
@@ -150,7 +150,7 @@ void quantize_values(const struct qmatrix *m, struct quant_params params, const 
         size_t part = n - done < PIECE ? n - done : PIECE;
         integer_codes(m, params, w + done, part, codes);
         for (size_t i = 0; i < part; i++)
-            out[done + i] = (float)(codes[i] - params.zero) * params.scale;
+            out[done + i] = (float)(codes[i] - params.zero_point) * params.scale;
     }
 }
 
@@ -170,14 +170,14 @@ void quantize_input_transform(struct qmatrix *m, size_t r, float *w)
     }
 }
 
-/* The codes of row r, on new grids or on those that are there. */
-static void pack_row(struct qmatrix *m, size_t r, const float *values, bool new_grids)
+/* Packs row r, with new parameters or with those that were set. */
+static void pack_row(struct qmatrix *m, size_t r, const float *values, bool new_params)
 {
-    bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
+    bool integers = dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER;
     for (size_t g = 0, first = 0; first < m->cols; g++, first += m->group) {
         size_t n = m->cols - first < m->group ? m->cols - first : m->group;
         struct quant_params params;
-        if (new_grids) {
+        if (new_params) {
             struct value_range range = {0, 0};
             value_range_add(&range, values + first, n);
             params = quantize_params(m, range);
@@ -195,10 +195,10 @@ static void pack_row(struct qmatrix *m, size_t r, const float *values, bool new_
 void quantize_row(struct qmatrix *m, size_t r, const float *values)
 {
     pack_row(m, r, values,
-             m->scale_type != SCALE_NONE && m->scheme.granularity != GRANULARITY_TENSOR);
+             m->scale_type != SCALE_NONE && m->format.granularity != GRANULARITY_TENSOR);
 }
 
-void quantize_row_on_grids(struct qmatrix *m, size_t r, const float *values)
+void quantize_row_with_params(struct qmatrix *m, size_t r, const float *values)
 {
     pack_row(m, r, values, false);
 }

@@ -2,72 +2,72 @@
  *
  * Symmetric: scale = max|w| / 7 or / 127. Asymmetric: scale = (max - min) / 15 or / 255 with 0 kept
  * inside the range, zero point = round(-min / scale). fp8: scale = max|w| / 448 or / 57344. Group
- * scales are rounded to fp16 before the codes are chosen, to nearest on symmetric grids and upward
- * on asymmetric ones, whose integer zero point already spends half a step at either end. All-zero
- * rows and groups have scale 1. A value that is not finite takes no part in the choice of a scale;
- * NaN becomes the code of 0 in integers. */
+ * scales are rounded to fp16 before the codes are chosen: to nearest where symmetric, and up where
+ * asymmetric, because rounding the zero point already costs half a step at either end. All-zero
+ * rows and groups have scale 1. Values that are not finite are ignored when a scale is chosen; NaN
+ * becomes the code of 0 in integers. */
 #ifndef QTOP_QUANTIZE_H
 #define QTOP_QUANTIZE_H
 
 #include "matrix.h"
 
-/* The finite values' range, with 0 inside. */
+/* The range of some values that are finite, extended to contain 0. */
 struct value_range {
     float min, max;
 };
 
-/* Widens *range (begin with {0, 0}) by n values. */
+/* Extends *range (initially {0, 0}) to n more values. */
 void value_range_add(struct value_range *range, const float *values, size_t n);
 
-/* What became of n values: sums of squares of the values and of the finite differences, the largest
- * difference (-1 where none is finite) and the first column that has it, and whether a value that is not
- * finite became something else. */
+/* The error e of n values w; both count where e is finite. */
 struct difference {
-    double sum_w2, sum_e2;
-    float largest;
-    size_t column;
-    bool altered;
+    double sum_w2, sum_e2; /* sums of w^2 and e^2 */
+    float largest;         /* largest |e|; -1 where no e is finite */
+    size_t column;         /* the first that has it */
+    bool altered;          /* some value whose error is not finite has changed */
 };
+
+/* Measures `other` against n values; column counts from 0. */
 void difference_measure(struct difference *difference, const float *values, const float *other,
                         size_t n);
 
-/* The loops that an instruction set has of its own, see loops.inc. */
-struct loops {
-    void (*widen_range)(const float *x, size_t n, float *low, float *high);
+/* The loops of quantization, one table for each instruction set: see quantize_ops.inc. */
+struct quantize_ops {
+    void (*update_min_max)(const float *x, size_t n, float *min, float *max);
     void (*round_codes)(const float *x, size_t n, float scale, float low, float high, int zero,
                         int8_t *codes);
     void (*measure_difference)(const float *w, const float *other, size_t n,
                                struct difference *difference);
 };
 
-/* Per-tensor schemes: writes the one scale and zero point from the whole matrix's range. Must come
- * before any quantize_row; harmless for the other schemes. */
+/* With one scale for the whole tensor: sets scale and zero point from the whole matrix's range. Call it before any
+ * quantize_row. Does nothing with other granularities. */
 void quantize_tensor_scale(struct qmatrix *m, struct value_range range);
 
-/* Where the values of one group go: a grid of codes with its scale and zero point (a stored code). */
+/* Quantization parameters of a group: its values are (code - zero_point) * scale. */
 struct quant_params {
     float scale;
-    int zero;
+    int zero_point; /* a stored code */
 };
 
-/* The grid of a range, as rounding to nearest chooses it. */
+/* The parameters that rounding to nearest uses for a range. */
 struct quant_params quantize_params(const struct qmatrix *m, struct value_range range);
 
-/* The grid of column group g of row r; any row and group of a tensor's. */
+/* Sets the parameters of column group g of row r; per-tensor ones by any r and g. */
 void quantize_set_params(struct qmatrix *m, size_t r, size_t g, struct quant_params params);
 
-/* Turns weights of row r into those that the codes are to stand for: multiplies by the input scale, and
- * packs the outlier columns, which become 0. Nothing to do where there is no input transform. */
+/* Applies the input transform to the cols weights of row r: multiplies them by the input scale, and packs the outlier
+ * columns and sets them to 0. Does nothing where there is no input transform. */
 void quantize_input_transform(struct qmatrix *m, size_t r, float *values);
 
-/* Packs row r from cols floats on grids that were set before. */
-void quantize_row_on_grids(struct qmatrix *m, size_t r, const float *values);
+/* Packs row r from cols floats with the parameters that were set before. */
+void quantize_row_with_params(struct qmatrix *m, size_t r, const float *values);
 
-/* What n values become on a grid of the matrix's integer codes. */
+/* Quantizes n values to the matrix's integer codes and dequantizes them to out (n). */
 void quantize_values(const struct qmatrix *m, struct quant_params params, const float *values, size_t n, float *out);
 
-/* Packs row r of an owned matrix from cols floats. Panels are independent: any thread, any order; the
- * rows of one panel belong to one thread at a time. Values are as quantize_input_transform leaves them. */
+/* Packs row r of an owned matrix from cols floats, after quantize_input_transform. Any threads may pack different
+ * panels in any order; the rows of one panel belong to one thread at a time. */
 void quantize_row(struct qmatrix *m, size_t r, const float *values);
 
 #endif

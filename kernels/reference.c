@@ -37,15 +37,15 @@ static int32_t sum_integers(const int8_t *a, size_t n)
     return sum;
 }
 
-/* One row of a float-activation product: the codes are decoded a piece at a time, and each piece
- * meets every token while it is in the nearest cache. fp32 codes in rows are used where they lie. */
+/* One row of a product of float activations. Codes are decoded a piece at a time, and all tokens are multiplied by a
+ * piece while it is in the first-level cache. fp32 codes in rows are read in place. */
 static void row_floats(const struct qmatrix *m, const struct activations *x, size_t r, float *y)
 {
     const float *row = (const float *)(const void *)(m->codes + r * m->row_bytes);
     float piece[PIECE];
     for (size_t c = 0; c < m->cols; c += PIECE) {
         size_t n = m->cols - c < PIECE ? m->cols - c : PIECE;
-        const float *w = m->scheme.weight == DTYPE_FP32 && !m->panels ? row + c : piece;
+        const float *w = m->format.weight == DTYPE_FP32 && !m->packed ? row + c : piece;
         if (w == piece)
             qmatrix_decode_codes(m, r, c, n, piece);
         for (size_t t = 0; t < x->tokens; t++)
@@ -99,31 +99,31 @@ void reference_matmul(const struct qmatrix *m, const struct activations *x, size
 
 /* ---- the row of the table -------------------------------------------------------------------- */
 
-/* Nothing is arranged; tiles are only a measure of work. */
-enum { WIDEST = 8 };
+/* Nothing is packed; a tile is only the unit of work for `prepare`. */
+enum { MR = 8 };
 
-static inline size_t width_for(size_t tokens)
+static inline size_t mr_for(size_t tokens)
 {
     return tokens;
 }
 
-#include "activations.inc"
+#include "pack_activations.inc"
 
-static enum arrangement arrangement(const struct qmatrix *m, size_t tokens)
+static enum pack choose_pack(const struct qmatrix *m, size_t tokens)
 {
     (void)m;
     (void)tokens;
-    return ARRANGED_NOT;
+    return PACK_NONE;
 }
 
 const struct isa isa_c = {
     .name = "c",
     .description = "portable C, as the compiler vectorizes it",
     .available = cpu_always,
-    .tile = WIDEST,
-    .arrangement = arrangement,
+    .mr = MR,
+    .pack = choose_pack,
     .prepare = prepare,
-    .loops = &loops,
+    .quantize_ops = &quantize_ops,
     .decode_row = qmatrix_decode_row,
     .matmul = reference_matmul,
 };

@@ -1,4 +1,4 @@
-/* reference.h - every kernel in plain C: the truth that faster ones are tested against. */
+/* reference.h - every kernel in plain C: the reference that faster ones are tested against. */
 #ifndef QTOP_REFERENCE_H
 #define QTOP_REFERENCE_H
 

@@ -1,12 +1,12 @@
-/* stored.c - the exact values of blocks, one column after the other: the truth that the kernels of
- * blocks.inc are tested against. */
+/* stored.c - the exact values of blocks, column by column: the reference that the kernels of gemm_blocks.inc are tested
+ * against. */
 #include "stored.h"
 
 const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                1,    13,   25,  38,  53,  69,  89,  113};
 
-/* Column c of codes whose `bits` lie as the field of that many bits in bytes of their own run: runs of
- * `bytes` bytes hold the columns of the lowest bits first. */
+/* Column c of codes with `bits` bits each. A run of `bytes` bytes holds the first columns in the lowest bits of its
+ * bytes, the next columns in the bits above, and so on. */
 static inline unsigned field(const uint8_t *codes, size_t c, size_t bytes, unsigned bits)
 {
     size_t columns = bytes * 8 / bits, run = c / columns, in_run = c % columns;

@@ -1,25 +1,25 @@
-/* stored.h - blocks of the stored types: how each lies in a file, and its exact values.
+/* stored.h - blocks of the stored types: their layout in a file, and their exact values.
  *
  * The layouts are those of ggml (ggml-common.h), which GGUF files hold. A block is a run of columns of
- * one row with its own scales; all numbers are little-endian, fp16 where they are fractions, and blocks
- * follow each other without padding, so that nothing in them is aligned. A weight is
+ * one row with its own scales. All numbers are little-endian, fractions are fp16, and blocks
+ * follow each other without padding or alignment. A weight is
  *
  *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs
  *   scale * code + min     q4_1 q5_1
  *   scale * code - min     q2_k q4_k q5_k
  *
- * where scale and min of the k types are an fp16 factor of the block times a small integer of 16 or 32
- * columns. Every product is exact in fp32 (at most 11 + 7 + 6 bits), so that a weight is rounded once, by
- * the addition of its min, and fused or not the arithmetic gives the same bits. */
+ * where scale and min of the k types are an fp16 factor of the block times a small integer for every 16 or 32
+ * columns. Every product is exact in fp32 (at most 11 + 7 + 6 bits), so a weight is rounded once, when its min
+ * is added, and multiply-adds give the same bits fused or not. */
 #ifndef QTOP_STORED_H
 #define QTOP_STORED_H
 
 #include "dtype.h"
 
-/* Columns of a block: of the simple types and of the k types. */
-enum { SMALL_BLOCK = 32, K_BLOCK = 256, MOST_BLOCK = K_BLOCK };
+/* Columns of a block: of the simple types, of the k types, and at most. */
+enum { SMALL_BLOCK = 32, K_BLOCK = 256, BLOCK_MAX = K_BLOCK };
 
-/* Columns are counted along a block. `high` bits stand above the `low` ones of a code. */
+/* Columns count from 0 in a block. `high` holds the upper bits of a code, `low` the lower ones. */
 struct block_q8_0 {
     uint8_t scale[2];
     int8_t codes[32];
@@ -98,33 +98,39 @@ _Static_assert(sizeof(struct block_q4_k) == 144, "as ggml has it");
 _Static_assert(sizeof(struct block_q5_k) == 176, "as ggml has it");
 _Static_assert(sizeof(struct block_q6_k) == 210, "as ggml has it");
 _Static_assert(sizeof(struct block_iq4_xs) == 136, "as ggml has it");
-_Static_assert(_Alignof(struct block_q6_k) == 1, "blocks lie anywhere");
+_Static_assert(_Alignof(struct block_q6_k) == 1, "blocks have no alignment");
 
-/* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, a lane each. They are
- * the codes of 64 columns in their order, or nibbles of 128 as they lie in memory: after every `span` bytes of
- * low ones their high ones. */
+/* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
+ * the codes of 64 columns in order, or the nibbles of 128: `interleave` columns in low nibbles, then as many in the
+ * high nibbles of the same bytes, and so on. */
 struct block_layout {
-    uint8_t span;   /* 0: a column a byte */
-    uint8_t center; /* what codes are counted from */
-    bool has_sign;  /* bytes are two's complement; if not, at most 127 */
+    uint8_t interleave; /* bytes; 0: one code a byte */
+    uint8_t center;     /* subtracted from stored codes */
+    bool has_sign;      /* bytes are two's complement; if not, at most 127 */
 };
 
 static const struct block_layout block_layouts[DTYPE_ALL] = {
-    [DTYPE_Q8_0] = {.has_sign = true},   [DTYPE_Q4_0] = {.span = 16, .center = 8},
-    [DTYPE_Q4_1] = {.span = 16},         [DTYPE_Q5_0] = {.center = 16},
-    [DTYPE_Q5_1] = {0},                  [DTYPE_Q2_K] = {0},
-    [DTYPE_Q3_K] = {.center = 4},        [DTYPE_Q4_K] = {.span = 32},
-    [DTYPE_Q5_K] = {0},                  [DTYPE_Q6_K] = {.center = 32},
-    [DTYPE_IQ4_NL] = {.has_sign = true}, [DTYPE_IQ4_XS] = {.has_sign = true},
+    [DTYPE_Q8_0] = {.has_sign = true},
+    [DTYPE_Q4_0] = {.interleave = 16, .center = 8},
+    [DTYPE_Q4_1] = {.interleave = 16},
+    [DTYPE_Q5_0] = {.center = 16},
+    [DTYPE_Q5_1] = {0},
+    [DTYPE_Q2_K] = {0},
+    [DTYPE_Q3_K] = {.center = 4},
+    [DTYPE_Q4_K] = {.interleave = 32},
+    [DTYPE_Q5_K] = {0},
+    [DTYPE_Q6_K] = {.center = 32},
+    [DTYPE_IQ4_NL] = {.has_sign = true},
+    [DTYPE_IQ4_XS] = {.has_sign = true},
 };
 
-/* Lines of 64 columns that share their 64 bytes. */
-static inline size_t lines_together(enum dtype type)
+/* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
+static inline size_t nibble_interleave(enum dtype type)
 {
-    return block_layouts[type].span ? 2 : 1;
+    return block_layouts[type].interleave ? 2 : 1;
 }
 
-/* What the codes of the iq4 types stand for. */
+/* The values of the codes of the iq4 types. */
 extern const int8_t iq4_values[16];
 
 static inline float half_at(const uint8_t bytes[2])
@@ -132,9 +138,9 @@ static inline float half_at(const uint8_t bytes[2])
     return fp16_decode((uint16_t)(bytes[0] | bytes[1] << 8));
 }
 
-/* Scale and min of columns 32 i .. 32 i + 31 of q4_k and q5_k, 6 bits each: the first four lie in the
- * low bits of bytes 0..3 and 4..7; of the others the nibbles of bytes 8..11 are the low bits, and what
- * the first four leave free are the high ones. */
+/* Scale and min of columns 32 i .. 32 i + 31 of q4_k and q5_k, 6 bits each. The first four are the low bits of
+ * bytes 0..3 and 4..7. The others have their low bits in the nibbles of bytes 8..11 and their high bits in the two
+ * bits above the first four. */
 static inline unsigned k_scale(const uint8_t scales[12], size_t i)
 {
     return i < 4 ? scales[i] & 63u : (scales[i + 4] & 15u) | (unsigned)scales[i - 4] >> 6 << 4;

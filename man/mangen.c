@@ -90,7 +90,7 @@ static void put_roofs(void)
 static void put_keys(void)
 {
     for (int g = 0; g < KEY_GROUPS; g++) {
-        printf(".Ss %s\n.Bl -tag -width Shift-Tab\n", key_group_titles[g]);
+        printf(".Ss %s\n.Bl -tag -width Shift-Tab\n", key_groups[g].title);
         for (size_t i = 0; i < key_count; i++) {
             if ((int)key_table[i].group != g)
                 continue;

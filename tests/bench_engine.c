@@ -7,11 +7,11 @@
 #include "measure/quality.h"
 #include "measure/speed.h"
 #include "sys/topology.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "model/synthetic.h"
 #include "quant/recipe.h"
 #include "quant/requant.h"
-#include "session/session.h"
+#include "session/session_weights.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -201,7 +201,7 @@ bool bench_evaluation(void)
         struct stats ratio = stats_of(ratios, EVALUATIONS), time = stats_of(seconds, EVALUATIONS);
         printf("\nevaluation of tinyllama-1.1b in w8a8 against fp16, %d tokens, %d threads: %.2f s, %.3f of "
                "the time of both passes with the logits of every position (%.3f..%.3f)\n", EVALUATED,
-               pool_threads(c.session.pool), time.median, ratio.median, ratio.least, ratio.most);
+               pool_threads(c.session.pool), time.median, ratio.median, ratio.min, ratio.max);
     } else {
         fprintf(stderr, "bench: %s\n", error.text);
     }

@@ -2,6 +2,7 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/quantize.h"
+#include "quant/scheme.h"
 #include "base/clock.h"
 #include "measure/roofline.h"
 #include "measure/roofs.h"
@@ -67,8 +68,8 @@ static bool fill(struct qmatrix *m)
         quantize_row(m, r, row);
     }
     size_t scale = m->groups * PANEL_ROWS * (m->scale_type == SCALE_FP16 ? 2 : 4);
-    size_t zero = m->groups * PANEL_ROWS * dtypes[m->scheme.weight].bits / 8;
-    bool own_scales = m->scale_type != SCALE_NONE && m->scheme.granularity != GRANULARITY_TENSOR;
+    size_t zero = m->groups * PANEL_ROWS * dtypes[m->format.weight].bits / 8;
+    bool own_scales = m->scale_type != SCALE_NONE && m->format.granularity != GRANULARITY_TENSOR;
     for (size_t p = done; p < panels; p++) {
         memcpy(codes + p * line, codes + p % done * line, line);
         if (own_scales)
@@ -105,7 +106,7 @@ static bool open_matrix(struct product *p, const char *scheme, size_t bytes, siz
     bool ok = stored != DTYPE_ALL || scheme_parse(scheme, &s, &error);
     if (ok && scheme_bytes(&s, PATTERN, COLS, &one)) {
         rows = rows ? rows : (bytes / one + 1) * PATTERN;
-        ok = stored == DTYPE_ALL ? qmatrix_init(&p->m, &s, rows, COLS, &error) && fill(&p->m)
+        ok = stored == DTYPE_ALL ? qmatrix_init(&p->m, &s.format, rows, COLS, &error) && fill(&p->m)
                                  : open_stored(p, stored, rows);
     }
     if (!ok)
@@ -230,8 +231,8 @@ static bool decode_row(const struct isa *isa, const char *scheme, const struct b
         struct stats read = stats_of(reads, ROUNDS), share = stats_of(lower, ROUNDS);
         double macs = (double)p.m.rows * COLS / ((double)p.m.bytes / rate.median);
         printf("%-20s %7.2f %8.2f  %6.3f %.3f..%.3f  %7.1f  %6.3f %.3f..%.3f\n", scheme,
-               rate.median / 1e9, macs / 1e9, read.median, read.least, read.most,
-               roof.median / 1e9, share.median, share.least, share.most);
+               rate.median / 1e9, macs / 1e9, read.median, read.min, read.max,
+               roof.median / 1e9, share.median, share.min, share.max);
     }
     close_product(&p);
     close_cached(&cached);
@@ -308,9 +309,9 @@ static sgemm *find_openblas(void)
     return at.function;
 }
 
-static peak_fn *peak_of(const struct isa *isa, const struct scheme *s)
+static peak_fn *peak_of(const struct isa *isa, const struct qformat *format)
 {
-    enum peak peak = roofline_peak(isa, s);
+    enum peak peak = roofline_peak(isa, format);
     return peak == PEAK_COUNT ? NULL : peaks[peak].of(isa);
 }
 
@@ -322,7 +323,7 @@ static bool matmul_row(const struct isa *isa, const char *scheme, struct pool *p
         return false;
     run(&p, pool);
     bool right = check(&p);
-    peak_fn *peak = peak_of(isa, &p.m.scheme);
+    peak_fn *peak = peak_of(isa, &p.m.format);
     double macs = (double)TOKENS * WIDE * COLS;
     for (int i = 0; i < ROUNDS && right; i++) {
         double roof = peak ? roofs_peak(peak, pool) : NAN, begin = clock_seconds();
@@ -333,7 +334,7 @@ static bool matmul_row(const struct isa *isa, const char *scheme, struct pool *p
     if (right) {
         struct stats rate = stats_of(rates, ROUNDS), share = stats_of(shares, ROUNDS);
         printf("%-18s %8.1f %7.3f  %.3f..%.3f  of %s\n", scheme, rate.median / 1e9, share.median,
-               share.least, share.most,
+               share.min, share.max,
                peak == isa->peak_int8 ? "int8" : peak == isa->peak_bf16 ? "bf16" : "fp32");
     }
     close_product(&p);
@@ -368,7 +369,7 @@ static void openblas_row(const struct isa *isa, struct pool *pool)
     }
     struct stats ratio = stats_of(ratios, ROUNDS), rate = stats_of(rates, ROUNDS);
     printf("OpenBLAS sgemm     %8.1f; fp32 here is %.3f of its speed (%.3f..%.3f)\n", rate.median / 1e9,
-           ratio.median, ratio.least, ratio.most);
+           ratio.median, ratio.min, ratio.max);
     free(w);
     free(y);
     close_product(&p);

@@ -6,9 +6,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "model/format.h"
 #include "engine/context.h"
 #include "measure/detail.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "quant/requant.h"
 #include "support.h"
 
@@ -155,7 +156,7 @@ static void test_count_of_halves(void **state)
     static const uint16_t values[2][4] = {{0x7c00, 0x3c00, 0xfe00, 0}, {0x7f80, 0x7c00, 0xffc0, 0}};
     for (int i = 0; i < 2; i++) {
         struct model m = matrix_model(NULL, 2, 2);
-        m.tensors[0].stored.scheme.weight = i ? DTYPE_BF16 : DTYPE_FP16;
+        m.tensors[0].stored.format.weight = i ? DTYPE_BF16 : DTYPE_FP16;
         m.tensors[0].stored.row_bytes = 4;
         m.tensors[0].stored.codes = (const uint8_t *)values[i];
         model_count(&m);
@@ -169,12 +170,12 @@ static void test_what_schemes_say(void **state)
     (void)state;
     for (int t = DTYPE_COUNT; t < DTYPE_ALL; t++) {
         char text[SCHEME_TEXT], name[32];
-        struct scheme s = stored_matrix((enum dtype)t, 1, 256, NULL).scheme, made = s, parsed;
+        struct scheme s = {.format = stored_matrix((enum dtype)t, 1, 256, NULL).format}, made = s, parsed;
         struct error error;
         assert_string_equal(scheme_print(&s, text), "stored");
         assert_string_equal(scheme_print_granularity(&s, text), "-");
         assert_true(scheme_check(&s, &error));
-        made.stored = false;
+        made.format.stored = false;
         assert_false(scheme_check(&made, &error));
         assert_non_null(strstr(error.text, dtypes[t].name));
         snprintf(name, sizeof name, "%s:g32", dtypes[t].name);

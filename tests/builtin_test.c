@@ -8,6 +8,7 @@
 #include "measure/output_error.h"
 #include "measure/quality.h"
 #include "quant/requant.h"
+#include "session/selftext.h"
 #include "session/session.h"
 #include "support.h"
 

@@ -467,11 +467,11 @@ static void test_derived(void **state)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-static void test_usual_names(void **state)
+static void test_default_names(void **state)
 {
     (void)state;
     struct perf_event events[32], found;
-    size_t n = events_usual("", events, 32);
+    size_t n = events_default("", events, 32);
     assert_true(n >= 12 && n <= 32);
     for (size_t i = 0; i < n; i++) {
         struct error error = {""};
@@ -676,7 +676,7 @@ static void test_this_machine(void **state)
     (void)state;
     enum { PAGES = 64 };
     struct perf_event events[32];
-    size_t n = events_usual("", events, 32), page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t n = events_default("", events, 32), page = (size_t)sysconf(_SC_PAGESIZE);
     pid_t self = gettid();
     struct counters *c = counters_open(events, n, &self, 1, &perf_system);
     assert_non_null(c);
@@ -764,7 +764,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_hybrid, set_up),
         cmocka_unit_test_setup(test_parts_are_added, set_up),
         cmocka_unit_test_setup(test_derived, set_up),
-        cmocka_unit_test(test_usual_names),
+        cmocka_unit_test(test_default_names),
         cmocka_unit_test(test_names_that_do_not_exist),
         cmocka_unit_test(test_listing),
         cmocka_unit_test(test_encodings),

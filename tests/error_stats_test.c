@@ -98,8 +98,8 @@ static void check_figures(const struct model *m, const struct figures *f, struct
     assert_int_equal(d->scale_count > 0, scales);
     for (int i = 0; scales && i < 2; i++) {
         double tolerance = 1e-7 * f->scale_max;
-        assert_close(i ? d->scale_least : stats.scale_min, f->scale_min, tolerance, "least scale", t, s);
-        assert_close(i ? d->scale_most : stats.scale_max, f->scale_max, tolerance, "largest scale", t, s);
+        assert_close(i ? d->scale_min : stats.scale_min, f->scale_min, tolerance, "least scale", t, s);
+        assert_close(i ? d->scale_max : stats.scale_max, f->scale_max, tolerance, "largest scale", t, s);
         assert_close(i ? d->scale_mean : stats.scale_mean, f->scale_mean, tolerance, "mean scale", t, s);
     }
     detail_unref(d);
@@ -164,23 +164,23 @@ static bool same_figure(double a, double b)
 
 static void check_counts(const struct model *m, struct qtensor *p, struct pool *pool)
 {
-    const struct scheme *scheme = &p->matrix.scheme;
-    bool integers = dtypes[scheme->weight].kind == DTYPE_KIND_INTEGER;
+    struct scheme scheme = qtensor_scheme(p);
+    bool integers = dtypes[scheme.format.weight].kind == DTYPE_KIND_INTEGER;
     struct counts n = count_nan(m, p);
     struct weight_stats stats;
     struct detail *d = describe(m, p);
-    check_histogram(&d->before, WEIGHTS, n.before, "before", scheme);
-    check_histogram(&d->after, WEIGHTS, n.after, "after", scheme);
-    check_histogram(&d->error, WEIGHTS, n.error, "error", scheme);
-    check_histogram(&d->error_steps, integers ? WEIGHTS : 0, integers ? n.error : 0, "steps", scheme);
-    check_histogram(&d->scales, d->scale_count, 0, "scales", scheme);
+    check_histogram(&d->before, WEIGHTS, n.before, "before", &scheme);
+    check_histogram(&d->after, WEIGHTS, n.after, "after", &scheme);
+    check_histogram(&d->error, WEIGHTS, n.error, "error", &scheme);
+    check_histogram(&d->error_steps, integers ? WEIGHTS : 0, integers ? n.error : 0, "steps", &scheme);
+    check_histogram(&d->scales, d->scale_count, 0, "scales", &scheme);
     assert_true(weight_stats_measure(m, p, pool, &stats, NULL));
     assert_true(same_figure(stats.mse, d->mse) && same_figure(stats.cosine, d->cosine));
     assert_true(integers ? same_figure(stats.clipped, d->clipped) : isnan(stats.clipped));
     assert_true(d->scale_count == 0 ? isnan(stats.scale_mean) && isnan(stats.scale_min)
                                     : same_figure(stats.scale_mean, d->scale_mean) &&
-                                          stats.scale_min == d->scale_least &&
-                                          stats.scale_max == d->scale_most);
+                                          stats.scale_min == d->scale_min &&
+                                          stats.scale_max == d->scale_max);
     detail_unref(d);
 }
 
@@ -192,7 +192,7 @@ struct study {
 static void check_scheme(const struct scheme *scheme, void *arg)
 {
     struct study *s = arg;
-    if (scheme->act != DTYPE_FP32)
+    if (scheme->format.act != DTYPE_FP32)
         return;
     struct qtensor *p = requantize(&s->model, 0, scheme, s->pool, NULL);
     assert_non_null(p);
@@ -272,7 +272,7 @@ static void test_clipped(void **state)
     struct model m = matrix_model(w, ROWS, COLS);
     struct qtensor p = {.tensor = 0};
     assert_true(scheme_parse("int8:tensor", &scheme, NULL));
-    assert_true(qmatrix_init(&p.matrix, &scheme, ROWS, COLS, NULL));
+    assert_true(qmatrix_init(&p.matrix, &scheme.format, ROWS, COLS, NULL));
     quantize_tensor_scale(&p.matrix, (struct value_range){-1.27f, 1.27f}); /* a step of 0.01 */
     for (size_t r = 0; r < ROWS; r++)
         quantize_row(&p.matrix, r, w + r * COLS);
@@ -303,7 +303,7 @@ static void test_clipped_with_input_scales(void **state)
     struct qtensor p = {.tensor = 0};
     atomic_init(&p.refs, 1);
     assert_true(scheme_parse("int4:g16", &scheme, NULL));
-    assert_true(qmatrix_init(&p.matrix, &scheme, ROWS, COLS, NULL));
+    assert_true(qmatrix_init(&p.matrix, &scheme.format, ROWS, COLS, NULL));
     for (size_t r = 0; r < ROWS; r++)
         quantize_row(&p.matrix, r, w + r * COLS);
     assert_true(qmatrix_set_input_scale(&p.matrix, inputs, NULL)); /* of weights packed without: wrong ones */

@@ -195,16 +195,16 @@ struct layer {
 static float packed_value(const struct file *f, const struct layer *l, size_t r, size_t c)
 {
     const struct qmatrix *m = l->m;
-    unsigned bits = dtypes[m->scheme.weight].bits, per = 32 / bits, mask = (1u << bits) - 1;
+    unsigned bits = dtypes[m->format.weight].bits, per = 32 / bits, mask = (1u << bits) - 1;
     size_t words = (m->cols + per - 1) / per, g = c / m->group;
-    bool half = m->scheme.granularity == GRANULARITY_GROUP;
+    bool half = m->format.granularity == GRANULARITY_GROUP;
     const uint8_t *codes = find(f, l->module, "weight_packed", "I32", m->rows, words);
     const uint8_t *scales = find(f, l->module, "weight_scale", half ? "F16" : "F32", m->rows, m->groups);
     const uint8_t *shape = find(f, l->module, "weight_shape", "I64", 2, 0);
     assert_int_equal(word_at(shape, 0), m->rows);
     assert_int_equal(word_at(shape, 2), m->cols);
     int code = (int)(word_at(codes, r * words + c / per) >> (c % per * bits) & mask), zero = 1 << (bits - 1);
-    if (m->scheme.asym) {
+    if (m->format.asym) {
         const uint8_t *zeros = find(f, l->module, "weight_zero_point", "I32", (m->rows + per - 1) / per, m->groups);
         zero = (int)(word_at(zeros, r / per * m->groups + g) >> (r % per * bits) & mask);
     }
@@ -214,7 +214,7 @@ static float packed_value(const struct file *f, const struct layer *l, size_t r,
 static float byte_value(const struct file *f, const struct layer *l, size_t r, size_t c)
 {
     const struct qmatrix *m = l->m;
-    bool integer = m->scheme.weight == DTYPE_INT8, tensor = m->scheme.granularity == GRANULARITY_TENSOR;
+    bool integer = m->format.weight == DTYPE_INT8, tensor = m->format.granularity == GRANULARITY_TENSOR;
     const uint8_t *codes = find(f, l->module, "weight", integer ? "I8" : "F8_E4M3", m->rows, m->cols);
     const uint8_t *scales = find(f, l->module, "weight_scale", "F32", tensor ? 1 : m->rows, tensor ? 0 : 1);
     uint8_t code = codes[r * m->cols + c];
@@ -226,15 +226,15 @@ static float byte_value(const struct file *f, const struct layer *l, size_t r, s
 static float gptq_value(const struct file *f, const struct layer *l, size_t r, size_t c)
 {
     const struct qmatrix *m = l->m;
-    unsigned bits = dtypes[m->scheme.weight].bits, per = 32 / bits, mask = (1u << bits) - 1;
+    unsigned bits = dtypes[m->format.weight].bits, per = 32 / bits, mask = (1u << bits) - 1;
     const uint8_t *codes = find(f, l->module, "qweight", "I32", m->cols / per, m->rows);
     const uint8_t *scales = find(f, l->module, "scales", "F16", m->groups, m->rows);
     const uint8_t *zeros = find(f, l->module, "qzeros", "I32", m->groups, m->rows / per);
     size_t g = word_at(find(f, l->module, "g_idx", "I32", m->cols, 0), c);
-    assert_int_equal(g, c / m->scheme.group);
+    assert_int_equal(g, c / m->format.group);
     unsigned code = word_at(codes, c / per * m->rows + r) >> (c % per * bits) & mask;
     unsigned zero = word_at(zeros, g * (m->rows / per) + r / per) >> (r % per * bits) & mask;
-    return (float)((int)code - (int)(zero + !m->scheme.asym)) * number_at(scales, true, g * m->rows + r);
+    return (float)((int)code - (int)(zero + !m->format.asym)) * number_at(scales, true, g * m->rows + r);
 }
 
 typedef float value_fn(const struct file *f, const struct layer *l, size_t r, size_t c);
@@ -282,10 +282,10 @@ static void check_config(const char *format, const struct scheme *s)
     const json_t *weights = json_object_get(group, "weights"), *inputs = json_object_get(group, "input_activations");
     assert_string_equal(json_string_value(json_object_get(q, "quant_method")), "compressed-tensors");
     assert_string_equal(json_string_value(json_object_get(q, "format")), format);
-    assert_int_equal(json_integer_value(json_object_get(weights, "num_bits")), dtypes[s->weight].bits);
-    assert_int_equal(json_is_true(json_object_get(weights, "symmetric")), !s->asym);
-    assert_int_equal(json_integer_value(json_object_get(weights, "group_size")), s->group);
-    assert_int_equal(json_is_object(inputs), dtypes[s->act].bits == 8);
+    assert_int_equal(json_integer_value(json_object_get(weights, "num_bits")), dtypes[s->format.weight].bits);
+    assert_int_equal(json_is_true(json_object_get(weights, "symmetric")), !s->format.asym);
+    assert_int_equal(json_integer_value(json_object_get(weights, "group_size")), s->format.group);
+    assert_int_equal(json_is_object(inputs), dtypes[s->format.act].bits == 8);
     if (json_is_object(inputs))
         assert_int_equal(json_is_true(json_object_get(inputs, "dynamic")), s->act_range == ACT_DYNAMIC);
     assert_true(json_array_size(json_object_get(group, "targets")) > 6);
@@ -322,8 +322,9 @@ static void test_layouts(void **state)
                     check_layer(&f, &s, t, cases[i].value);
             int down = model_find(s.session.model, ROLE_FFN_DOWN, 0);
             const struct qmatrix *m = &s.set->layer[down]->matrix;
-            check_config(cases[i].format, &m->scheme);
-            if (m->scheme.act_range != ACT_DYNAMIC)
+            struct scheme scheme = qtensor_scheme(s.set->layer[down]);
+            check_config(cases[i].format, &scheme);
+            if (scheme.act_range != ACT_DYNAMIC)
                 assert_true(number_at(find(&f, "model.layers.0.mlp.down_proj", "input_scale", "F32", 1, 0), false, 0) ==
                             m->input_transform->act_scale);
             close_file(&f);
@@ -369,7 +370,7 @@ static void test_folding(void **state)
     subject_close(&s);
 }
 
-static void check_gptq_config(const struct scheme *s)
+static void check_gptq_config(const struct qformat *s)
 {
     json_t *j = read_config();
     const json_t *q = json_object_get(j, "quantization_config");
@@ -393,7 +394,7 @@ static void test_gptq(void **state)
         for (int t = 0; t < (int)s.set->count; t++)
             if (roles[s.session.model->tensors[t].role].linear && s.session.model->tensors[t].block >= 0)
                 check_layer(&f, &s, t, gptq_value);
-        check_gptq_config(&s.set->layer[model_find(s.session.model, ROLE_FFN_DOWN, 0)]->matrix.scheme);
+        check_gptq_config(&s.set->layer[model_find(s.session.model, ROLE_FFN_DOWN, 0)]->matrix.format);
         close_file(&f);
         subject_close(&s);
     }
@@ -427,7 +428,7 @@ static void test_gptq_refusals(void **state)
     refuse_as("gptq", BUILTIN, "int4:channel", NULL, "blk.0.attn_q: gptq holds no int4:channel: with scales in fp32; "
                                                      "the nearest that it holds is int4");
     refuse_as("gptq", BUILTIN, "int8/int8", NULL, "with activations in 8 bits; the nearest that it holds is int8:g128");
-    refuse_as("gptq", BUILTIN, "fp8", NULL, "codes that are no integers; the nearest that it holds is int8:g128");
+    refuse_as("gptq", BUILTIN, "fp8", NULL, "codes that are not integers; the nearest that it holds is int8:g128");
     refuse_as("gptq", BUILTIN, "int4:g32", "blk.1.ffn_up int4:g64\n",
               "blk.1.ffn_up: gptq holds layers of one bit width");
     refuse_as("gptq", BUILTIN, "int4:g32", "blk.1.ffn_up stored\n", "blk.1.ffn_up: gptq holds models whose linear");

@@ -86,8 +86,8 @@ static void check_types(const struct subject *back, const char *type, const char
                               : strcmp(type, "F16") == 0              ? DTYPE_FP16
                               : strcmp(type, "BF16") == 0             ? DTYPE_BF16
                                                                       : dtype_stored_by_name(type, strlen(type));
-        if (tensor->stored.scheme.weight != expected)
-            fail_msg("%s: %s is %s", what, tensor->name, dtypes[tensor->stored.scheme.weight].name);
+        if (tensor->stored.format.weight != expected)
+            fail_msg("%s: %s is %s", what, tensor->name, dtypes[tensor->stored.format.weight].name);
     }
 }
 
@@ -185,7 +185,7 @@ static void test_minimum(void **state)
     size_t checked = 0;
     for (size_t t = 0; t < s.set->count; t++) {
         const struct qmatrix *m = &s.set->layer[t]->matrix;
-        for (size_t i = 0; m->scheme.asym && i < m->rows * m->cols; i++, checked++) {
+        for (size_t i = 0; m->format.asym && i < m->rows * m->cols; i++, checked++) {
             size_t r = i / m->cols, c = i % m->cols;
             float d = qmatrix_scale(m, r, c / 32), there;
             float least = fp16_decode(fp16_encode(-d * (float)qmatrix_zero(m, r, c / 32)));

@@ -1,4 +1,5 @@
 #include "exporting.h"
+#include "session/session_weights.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -80,7 +81,7 @@ bool subject_export(const struct subject *s, const char *path, const char *forma
     *error = (struct error){""};
     struct scheme *schemes = make(s->set->count * sizeof *schemes);
     for (size_t i = 0; i < s->set->count; i++)
-        schemes[i] = s->set->layer[i]->matrix.scheme;
+        schemes[i] = qtensor_scheme(s->set->layer[i]);
     struct error early = {""};
     bool foreseen = export_check(&plan, schemes, &early);
     free(schemes);

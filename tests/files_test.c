@@ -1359,7 +1359,7 @@ static void test_degenerate_rows(void **state)
                 assert_true(isfinite(row[c]));
             if (r == 0)
                 assert_true(row[0] == 0 && row[31] == 0);
-            else if (r == 1 && scheme.granularity != GRANULARITY_TENSOR)
+            else if (r == 1 && scheme.format.granularity != GRANULARITY_TENSOR)
                 assert_true(fabsf(row[5] + 0.75f) <= 0.05f);
         }
         qtensor_unref(q);
@@ -1583,7 +1583,7 @@ static void test_slow_pattern(void **state)
     struct error error = {"(no message)"};
     assert_true(recipe_parse(&recipe, "slow", text, strlen(text), &error));
     for (size_t i = 0; i < m->tensor_count; i++)
-        schemes[i] = m->tensors[i].stored.scheme;
+        schemes[i] = scheme_stored(&m->tensors[i].stored);
     alarm(NOT_BLOCKED);
     assert_false(recipe_apply(&recipe, m, schemes, &error));
     alarm(0);
@@ -1599,7 +1599,7 @@ static void test_rule_without_a_match_gives_the_nearest_name(void **state)
     struct model *m = open_spec(&spec);
     struct scheme schemes[64], before[64];
     for (size_t i = 0; i < m->tensor_count; i++)
-        before[i] = schemes[i] = m->tensors[i].stored.scheme;
+        before[i] = schemes[i] = scheme_stored(&m->tensors[i].stored);
     static const char text[] = "* int8\nblk.1.atn_q int4\n";
     struct recipe recipe;
     struct error error = {"(no message)"};

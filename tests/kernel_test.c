@@ -57,7 +57,7 @@ static struct product make_product(const struct isa *isa, const struct scheme *s
     for (size_t i = 0; i < rows * cols; i++)
         w[i] = (float)(shift + 0.05 * (double)some_normal(seed));
     struct value_range range = {0, 0};
-    assert_true(qmatrix_init(&p.m, s, rows, cols, NULL));
+    assert_true(qmatrix_init(&p.m, &s->format, rows, cols, NULL));
     value_range_add(&range, w, rows * cols);
     quantize_tensor_scale(&p.m, range);
     for (size_t r = 0; r < rows; r++)
@@ -90,8 +90,9 @@ static double activation(const struct activations *x, size_t token, size_t i)
 static void describe(const struct isa *isa, const struct product *p, char out[256])
 {
     char scheme[SCHEME_TEXT];
+    struct scheme s = {.format = p->m.format};
     snprintf(out, 256, "%s, %s, %zu x %zu, %zu tokens", isa->name,
-             scheme_print(&p->m.scheme, scheme), p->m.rows, p->m.cols, p->tokens);
+             scheme_print(&s, scheme), p->m.rows, p->m.cols, p->tokens);
 }
 
 /* ---- against wider arithmetic ---------------------------------------------------------------- */
@@ -106,20 +107,20 @@ static double error_factor(const struct qmatrix *m)
 /* How large the weight of a code can look while a kernel computes. */
 static double magnitude_of(const struct qmatrix *m, size_t r, size_t c, float weight)
 {
-    if (dtypes[m->scheme.weight].kind != DTYPE_KIND_INTEGER)
+    if (dtypes[m->format.weight].kind != DTYPE_KIND_INTEGER)
         return fabs((double)weight);
     double code = (int8_t)qmatrix_code(m, r, c), zero = qmatrix_zero(m, r, c / m->group);
     return (double)qmatrix_scale(m, r, c / m->group) * (fabs(code) + fabs(zero));
 }
 
 /* What subnormals add to the error of a term: their steps are not finer than 2^-149, after an int4
- * column's factor too, and where the arrangement allows it they count as 0 in the activation, in the
+ * column's factor too, and where the packing layout allows it they count as 0 in the activation, in the
  * weight and in the sum. */
 static double subnormal_error(const struct activations *x, size_t t, double magnitude,
                               double activation, double group_scale)
 {
     double scale = x->scales ? (double)x->scales[t] : 1;
-    if (x->arrangement != ARRANGED_PAIRS)
+    if (x->pack != PACK_BF16X2)
         return 0x1p-149 * (1 + scale + scale * group_scale) +
                (x->factors ? 0x1p-125 * scale * magnitude : 0);
     return 0x1p-126 * (scale * magnitude + activation + scale * group_scale) +
@@ -243,10 +244,10 @@ struct matmul_check {
     size_t schemes;
 };
 
-/* Every width of a tile, and now and then many tiles. */
+/* Every number of tokens in a tile, and now and then many tiles. */
 static size_t tokens_to_check(const struct isa *isa, uint64_t *seed)
 {
-    return 1 + random_below(seed, random_below(seed, 8) == 0 ? MOST_TOKENS : isa->tile + 1);
+    return 1 + random_below(seed, random_below(seed, 8) == 0 ? MOST_TOKENS : isa->mr + 1);
 }
 
 static void check_product(const struct isa *isa, const struct scheme *s, uint64_t *seed, size_t rows,
@@ -255,7 +256,7 @@ static void check_product(const struct isa *isa, const struct scheme *s, uint64_
     struct product p = make_product(isa, s, seed, rows, cols, tokens);
     float *y = make(rows * tokens * sizeof *y);
     isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
-    assert_int_equal(p.prepared.integers, dtypes[s->act].kind == DTYPE_KIND_INTEGER);
+    assert_int_equal(p.prepared.integers, dtypes[s->format.act].kind == DTYPE_KIND_INTEGER);
     check_against_double(isa, &p, y);
     check_row_split(isa, &p, y, seed);
     if (p.prepared.integers) {
@@ -320,7 +321,7 @@ static void test_matmul_of_long_rows(void **state)
         for (size_t k = 0; k < sizeof schemes / sizeof *schemes && tested_isa(i)->available(); k++)
             for (size_t n = 0; n < LONG_ROWS; n++) {
                 struct scheme s;
-                size_t tokens = tested_isa(i)->tile + 1 + random_below(&seed, 4);
+                size_t tokens = tested_isa(i)->mr + 1 + random_below(&seed, 4);
                 assert_true(scheme_parse(schemes[k], &s, NULL));
                 check_product(tested_isa(i), &s, &seed, 17, long_rows[n], tokens);
             }
@@ -329,11 +330,11 @@ static void test_matmul_of_long_rows(void **state)
 /* The same matrix as files hold it: in rows, borrowed. */
 static struct qmatrix in_rows(const struct qmatrix *m, uint8_t **memory)
 {
-    size_t size = dtypes[m->scheme.weight].bits / 8;
+    size_t size = dtypes[m->format.weight].bits / 8;
     struct qmatrix rows = *m;
-    rows.panels = false;
+    rows.packed = false;
     rows.owned = NULL;
-    rows.scheme.stored = true;
+    rows.format.stored = true;
     rows.row_bytes = m->cols * size;
     uint8_t *codes = *memory = make(m->rows * (rows.row_bytes + m->groups * sizeof(float)) + 3);
     float *scales = make(m->rows * m->groups * sizeof *scales);
@@ -378,7 +379,7 @@ static void check_rows(const struct isa *isa, const char *scheme, uint64_t *seed
         if (n >= 60) {
             rows = 17;
             cols = long_rows[n - 60];
-            tokens = isa->tile + 1 + random_below(seed, 4);
+            tokens = isa->mr + 1 + random_below(seed, 4);
         }
         struct product p = make_product(isa, &s, seed, rows, cols, tokens);
         struct qmatrix packed = p.m;
@@ -409,6 +410,70 @@ static void test_matmul_of_rows(void **state)
                 check_rows(tested_isa(i), schemes[k], &seed);
 }
 
+/* ---- how a product is shared out ------------------------------------------------------------- */
+
+/* Panels begin .. end - 1 alone, as every thread that got them would compute them. */
+static void check_range(const struct isa *isa, const struct product *p, size_t begin, size_t end,
+                        const float *y, float *part)
+{
+    size_t rows = p->m.rows, first = begin * PANEL_ROWS;
+    size_t n = (end * PANEL_ROWS < rows ? end * PANEL_ROWS : rows) - first;
+    isa->matmul(&p->m, &p->prepared, begin, end, part);
+    for (size_t t = 0; t < p->tokens; t++) {
+        if (memcmp(part + t * rows + first, y + t * rows + first, n * sizeof *y) == 0)
+            continue;
+        char what[256];
+        describe(isa, p, what);
+        fail_msg("%s: panels %zu..%zu alone differ from all at once", what, begin, end);
+    }
+}
+
+static void check_all_ranges(const struct isa *isa, const struct product *p)
+{
+    size_t n = p->m.rows * p->tokens, panels = qmatrix_panels(&p->m);
+    float *y = make(2 * n * sizeof *y);
+    isa->matmul(&p->m, &p->prepared, 0, panels, y);
+    for (size_t begin = 0; begin < panels; begin++)
+        for (size_t end = begin + 1; end <= panels; end++)
+            check_range(isa, p, begin, end, y, y + n);
+    free(y);
+}
+
+/* Packed and, where files can hold that, row after row. */
+static void check_ranges_of(const struct isa *isa, const char *scheme, size_t tokens, uint64_t *seed)
+{
+    struct scheme s;
+    assert_true(scheme_parse(scheme, &s, NULL));
+    struct product p = make_product(isa, &s, seed, 10 * PANEL_ROWS - 5, 75, tokens);
+    check_all_ranges(isa, &p);
+    if (s.format.act == DTYPE_FP32 && s.format.weight != DTYPE_INT4 && !s.format.asym) {
+        uint8_t *memory;
+        struct qmatrix packed = p.m;
+        p.m = in_rows(&packed, &memory);
+        activations_prepare(isa, &p.m, p.x, tokens, p.scratch, &p.prepared);
+        check_all_ranges(isa, &p);
+        free(memory);
+        p.m = packed;
+    }
+    free_product(&p);
+}
+
+static void test_every_split_has_equal_bits(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"fp32", "fp16", "bf16", "bf16/bf16", "int8", "int8/bf16:asym", "w8a8",
+                                          "int8/int8.asym:asym", "int4:g33:asym", "int4/bf16:g16", "w4a8:g32",
+                                          "fp8", "fp8/fp8", "fp8e5m2:g33"};
+    uint64_t seed = 41;
+    for (size_t i = 0; tested_isa(i); i++) {
+        const struct isa *isa = tested_isa(i);
+        const size_t tokens[] = {1, 2, 3, isa->mr - 1, isa->mr, isa->mr + 1, 2 * isa->mr + 3};
+        for (size_t k = 0; k < sizeof schemes / sizeof *schemes && isa->available(); k++)
+            for (size_t n = 0; n < sizeof tokens / sizeof *tokens; n++)
+                check_ranges_of(isa, schemes[k], tokens[n], &seed);
+    }
+}
+
 /* ---- fp8 of files ---------------------------------------------------------------------------- */
 
 /* fp8 in rows as files hold it: no scales, and any code. */
@@ -423,10 +488,10 @@ static struct fp8_rows make_fp8_rows(enum dtype type, size_t rows, size_t cols, 
 {
     struct fp8_rows p = {.codes = make(rows * cols), .x = make(tokens * cols * sizeof *p.x),
                          .y = make(tokens * rows * sizeof *p.y), .tokens = tokens};
-    p.m = (struct qmatrix){.rows = rows, .cols = cols, .scheme = scheme_default(type), .group = cols,
+    p.m = (struct qmatrix){.rows = rows, .cols = cols, .format = qformat_default(type), .group = cols,
                            .groups = 1, .row_bytes = cols, .bytes = rows * cols, .codes = p.codes};
-    p.m.scheme.stored = true;
-    p.m.scheme.granularity = GRANULARITY_TENSOR;
+    p.m.format.stored = true;
+    p.m.format.granularity = GRANULARITY_TENSOR;
     return p;
 }
 
@@ -539,14 +604,14 @@ static void check_every_code(const struct isa *isa, const char *scheme, size_t t
     for (size_t t = 0; t < tokens; t++)
         x[t * COLS + t] = 1;
     for (size_t shift = 0; shift < 256; shift += 7) {
-        assert_true(qmatrix_init(&m, &s, ROWS, COLS, NULL));
+        assert_true(qmatrix_init(&m, &s.format, ROWS, COLS, NULL));
         quantize_tensor_scale(&m, (struct value_range){-1, 1.5f});
         for (size_t r = 0; r < ROWS; r++) {
             uint8_t codes[COLS];
             for (size_t c = 0; c < COLS; c++) {
                 codes[c] = (uint8_t)(shift + r * 17 + c);
-                bool whole = dtypes[s.weight].kind == DTYPE_KIND_INTEGER;
-                if (!whole && !isfinite(dtypes[s.weight].decode(codes[c])))
+                bool whole = dtypes[s.format.weight].kind == DTYPE_KIND_INTEGER;
+                if (!whole && !isfinite(dtypes[s.format.weight].decode(codes[c])))
                     codes[c] = 0;
             }
             qmatrix_put_codes(&m, r, 0, 0, COLS, codes);
@@ -621,7 +686,7 @@ static void test_matmul_of_the_largest_codes(void **state)
             struct scheme s;
             struct product p = {.tokens = 1};
             assert_true(scheme_parse(schemes[i], &s, NULL));
-            assert_true(qmatrix_init(&p.m, &s, 1, LONG, NULL));
+            assert_true(qmatrix_init(&p.m, &s.format, 1, LONG, NULL));
             for (size_t c = 0; c < LONG; c++)
                 values[c] = negative ? -1.0f : 1.0f;
             values[0] = negative ? 1e-3f : -1e-3f;
@@ -660,13 +725,13 @@ static void test_matmul_of_stored_groups(void **state)
     for (size_t i = 0; i < sizeof x / sizeof *x; i++)
         x[i] = (float)random_normal(&seed);
     struct product p = {.tokens = 2};
-    p.m = (struct qmatrix){.rows = ROWS, .cols = COLS, .scheme = scheme_default(DTYPE_INT8),
+    p.m = (struct qmatrix){.rows = ROWS, .cols = COLS, .format = qformat_default(DTYPE_INT8),
                            .group = GROUP, .groups = COLS / GROUP, .row_bytes = COLS,
                            .scale_type = SCALE_FP32, .codes = (const uint8_t *)codes,
                            .scales = scales};
-    p.m.scheme.stored = true;
-    p.m.scheme.granularity = GRANULARITY_GROUP;
-    p.m.scheme.group = GROUP;
+    p.m.format.stored = true;
+    p.m.format.granularity = GRANULARITY_GROUP;
+    p.m.format.group = GROUP;
     float row[COLS];
     qmatrix_decode_row(&p.m, 3, row);
     for (size_t c = 0; c < COLS; c++)
@@ -756,7 +821,7 @@ static double half_step(enum dtype type, double value)
 static void check_float_token(const struct scheme *s, const struct activations *a, size_t t,
                               const float *x)
 {
-    const struct dtype_info *type = &dtypes[s->act];
+    const struct dtype_info *type = &dtypes[s->format.act];
     bool scaled = type->kind == DTYPE_KIND_SCALED_FLOAT;
     double largest = 0, scale = a->scales ? (double)a->scales[t] : 1;
     for (size_t i = 0; i < a->cols; i++)
@@ -767,7 +832,7 @@ static void check_float_token(const struct scheme *s, const struct activations *
         assert_true(fabs(scale - fmax(largest / (double)type->largest, FLT_MIN)) <= 1e-6 * scale);
     for (size_t i = 0; i < a->cols; i++) {
         float value = a->values[t * a->cols + i];
-        double back = activation(a, t, i), half = half_step(s->act, (double)x[i] / scale) * scale;
+        double back = activation(a, t, i), half = half_step(s->format.act, (double)x[i] / scale) * scale;
         if (isnan(x[i]))
             assert_true(isnan(value));
         else if (scaled && isinf(x[i]))
@@ -793,20 +858,20 @@ static void check_integer_token(const struct scheme *s, const struct activations
         low = isfinite(x[i]) ? fmin(low, (double)x[i]) : low;
         high = isfinite(x[i]) ? fmax(high, (double)x[i]) : high;
     }
-    double ideal = s->act_asym ? (high - low) / 255 : fmax(-low, high) / 127;
+    double ideal = s->format.act_asym ? (high - low) / 255 : fmax(-low, high) / 127;
     ideal = ideal == 0 ? 1 : fmax(ideal, FLT_MIN);
     assert_true(fabs(scale - ideal) <= 1e-6 * ideal);
-    assert_true(s->act_asym ? zero >= -128 && zero <= 127 : zero == 0);
-    if (s->act_asym) /* the zero point is -min / scale, counted from the lowest code */
+    assert_true(s->format.act_asym ? zero >= -128 && zero <= 127 : zero == 0);
+    if (s->format.act_asym) /* the zero point is -min / scale, counted from the lowest code */
         assert_true(fabs(-low / scale - (zero + 128)) <= 0.501);
     for (size_t i = 0; i < a->cols; i++) {
         double back = activation(a, t, i);
-        if (!s->act_asym)
+        if (!s->format.act_asym)
             assert_true(codes[i] >= -127);
         if (isnan(x[i]) || x[i] == 0)
             assert_true(codes[i] == zero);
         else if (isinf(x[i]))
-            assert_int_equal(codes[i], x[i] > 0 ? 127 : s->act_asym ? -128 : -127);
+            assert_int_equal(codes[i], x[i] > 0 ? 127 : s->format.act_asym ? -128 : -127);
         else
             assert_true(fabs(back - x[i]) <= 0.501 * scale);
     }
@@ -834,14 +899,14 @@ static void check_preparation(const struct scheme *s, void *arg)
     float *x = make(TOKENS * cols * sizeof *x), *y = make(TOKENS * sizeof *y);
     struct qmatrix m;
     struct activations a;
-    assert_true(qmatrix_init(&m, s, 1, cols, NULL));
+    assert_true(qmatrix_init(&m, &s->format, 1, cols, NULL));
     for (int kind = 0; kind < TOKENS; kind++)
         fill_token((enum token)kind, seed, x + (size_t)kind * cols, cols);
     void *scratch = make_scratch(cols, TOKENS);
     activations_prepare(isa, &m, x, TOKENS, scratch, &a);
     assert_int_equal(a.tokens, TOKENS);
     assert_int_equal(a.cols, cols);
-    if (s->act == DTYPE_FP32)
+    if (s->format.act == DTYPE_FP32)
         assert_ptr_equal(a.values, x);
     for (size_t t = 0; t < TOKENS; t++) {
         if (a.integers)
@@ -881,14 +946,14 @@ static void give_input_transform(struct qmatrix *m, uint64_t *seed)
     }
     assert_true(qmatrix_set_input_scale(m, scale, NULL));
     assert_true(qmatrix_set_outliers(m, columns, outliers, NULL));
-    if (random_below(seed, 2) && dtypes[m->scheme.act].kind != DTYPE_KIND_FLOAT)
-        assert_true(qmatrix_set_act_scale(m, 0.01f, m->scheme.act_asym ? 3 : 0, NULL));
+    if (random_below(seed, 2) && dtypes[m->format.act].kind != DTYPE_KIND_FLOAT)
+        assert_true(qmatrix_set_act_scale(m, 0.01f, m->format.act_asym ? 3 : 0, NULL));
     free(scale);
     free(columns);
 }
 
 /* What the matrix is given is x / scale, 0 in outlier columns, before it is rounded. */
-static void check_taken(const struct product *p)
+static void check_transformed(const struct product *p)
 {
     const struct input_transform *in = p->m.input_transform;
     for (size_t t = 0; t < p->tokens; t++)
@@ -898,9 +963,9 @@ static void check_taken(const struct product *p)
                 expected = 0;
                 next++;
             }
-            assert_true(p->prepared.taken[t * p->m.cols + c] == expected);
+            assert_true(p->prepared.transformed[t * p->m.cols + c] == expected);
             double got = activation(&p->prepared, t, c), step = 0.51;
-            if (dtypes[p->m.scheme.act].kind != DTYPE_KIND_INTEGER)
+            if (dtypes[p->m.format.act].kind != DTYPE_KIND_INTEGER)
                 step = fabs((double)expected) / 15 + 0.01;
             else
                 step *= (double)p->prepared.scales[t];
@@ -923,10 +988,10 @@ static void check_input_transform(const struct isa *isa, const char *scheme, uin
     give_input_transform(&p.m, seed);
     const struct input_transform *in = p.m.input_transform;
     assert_int_equal(p.m.bytes, bytes + cols * 4 + in->outliers * (4 + rows * 2) +
-                                    (in->act_scale > 0 ? 4u + s.act_asym : 0));
+                                    (in->act_scale > 0 ? 4u + s.format.act_asym : 0));
     activations_prepare(isa, &p.m, p.x, tokens, p.scratch, &p.prepared);
     isa->matmul(&p.m, &p.prepared, 0, qmatrix_panels(&p.m), y);
-    check_taken(&p);
+    check_transformed(&p);
     check_against_double(isa, &p, y);
     check_row_split(isa, &p, y, seed);
     if (p.prepared.integers) {
@@ -964,6 +1029,7 @@ int main(void)
         cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_matmul_of_long_rows),
         cmocka_unit_test(test_matmul_of_rows),
+        cmocka_unit_test(test_every_split_has_equal_bits),
         cmocka_unit_test(test_matmul_of_stored_fp8),
         cmocka_unit_test(test_matmul_of_every_code),
         cmocka_unit_test(test_matmul_of_subnormals),

@@ -429,13 +429,13 @@ static void test_sets_and_totals(void **state)
     struct scheme *schemes = make(schemes_count(f.model) * sizeof *schemes);
     struct weights *set = weights_with_kv(f.stored, DTYPE_INT8), *back;
     for (size_t i = 0; i < f.model->tensor_count; i++)
-        schemes[i] = f.model->tensors[i].stored.scheme;
+        schemes[i] = scheme_stored(&f.model->tensors[i].stored);
     schemes[kv_index(f.model)] = scheme_default(DTYPE_INT8);
     size_t none = weights_bytes_per_token(f.model, f.stored, 0);
     /* 3 layers, 2 heads of 8: 8 codes and a scale each, of keys and of values */
     assert_int_equal(weights_bytes_per_token(f.model, set, 10) - none, 10 * 2 * 3 * 2 * (8 + 4));
     assert_int_equal(weights_bytes_per_token(f.model, f.stored, 10) - none, 10 * 2 * 3 * 2 * 8 * 4);
-    struct scheme_totals totals;
+    struct weights_totals totals;
     assert_true(schemes_totals(f.model, schemes, 10, &totals));
     assert_int_equal(totals.bytes_per_token, weights_bytes_per_token(f.model, set, 10));
     back = weights_replace(set, f.stored->layer[1]); /* the cache stays the set's */
@@ -482,7 +482,7 @@ static void test_recipe(void **state)
             continue;
         }
         assert_true(apply_text(f.model, good[i].text, s, &error));
-        assert_int_equal(s[kv_index(f.model)].weight, good[i].kv);
+        assert_int_equal(s[kv_index(f.model)].format.weight, good[i].kv);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         memset(s, 0x5a, schemes_count(f.model) * sizeof *s);
@@ -508,7 +508,7 @@ static void test_recipe_round_trip(void **state)
         struct recipe r;
         assert_true(fd >= 0 && close(fd) == 0);
         for (size_t i = 0; i + 1 < n; i++)
-            written[i] = read[i] = (struct scheme){.stored = true};
+            written[i] = read[i] = (struct scheme){.format.stored = true};
         written[n - 1] = scheme_default(kv_dtypes[d]);
         read[n - 1] = scheme_default(DTYPE_FP32);
         assert_true(recipe_write(path, f.model, written, &error));
@@ -535,7 +535,7 @@ static void test_cycle(void **state)
         for (size_t i = 1; i <= 5; i++) {
             size_t at = direction > 0 ? i % 5 : 5 - i;
             assert_true(scheme_cycle(f.model, kv, &s, CHANGE_WEIGHT, direction, &next, &why));
-            assert_int_equal(next.weight, kv_dtypes[at]);
+            assert_int_equal(next.format.weight, kv_dtypes[at]);
             assert_true(scheme_fits(f.model, kv, &next, &why));
             s = next;
         }

@@ -1,6 +1,12 @@
 /* Methods that look at activations, in the lab: chosen, made in the background, undone, given up. */
 #include "labwork.h"
 
+static bool made_by(const struct qtensor *p, enum method_phase phase)
+{
+    struct scheme s = qtensor_scheme(p);
+    return scheme_method(&s, phase);
+}
+
 static const struct qtensor *packed_of(const struct frame *f, const char *name)
 {
     return f->set->layer[tensor(name)];
@@ -53,7 +59,7 @@ static void test_undo_recomputes_nothing(void **state)
     assert_true(made->calibration.damp >= 0.0099);
     struct frame *back = ask(lab, (struct command){.kind = COMMAND_UNDO});
     assert_int_equal(back->pending, 0);
-    assert_true(packed_of(back, "blk.0.attn_q")->matrix.scheme.stored);
+    assert_true(packed_of(back, "blk.0.attn_q")->matrix.format.stored);
     struct frame *again = ask(lab, (struct command){.kind = COMMAND_REDO});
     assert_int_equal(again->pending, 0);
     assert_ptr_equal(packed_of(again, "blk.0.attn_q"), made);
@@ -82,14 +88,17 @@ static void test_cycle(void **state)
         if (methods == 0 || steps > 20)
             break;
     }
-    assert_true(steps >= METHOD_COUNT && steps < 20);
-    assert_int_equal(seen, (1u << METHOD_COUNT) - 1);
+    size_t methods = 0;
+    while (method_table[methods])
+        methods++;
+    assert_true(steps >= methods && steps < 20);
+    assert_int_equal(seen, (1u << methods) - 1);
     next.direction = -1;
     struct frame *f = ask(lab, next);
-    assert_true(methods_have(&f->layers[t].wanted.methods, METHOD_QAT));
+    assert_true(scheme_trains(&f->layers[t].wanted));
     frame_unref(f);
     f = ask(lab, next); /* before it has begun to learn */
-    assert_true(methods_have(&f->layers[t].wanted.methods, METHOD_LLMINT8));
+    assert_true(scheme_splits_columns(&f->layers[t].wanted));
     frame_unref(f);
     frame_unref(settled(lab));
     frame_unref(set(lab, "blk.2.attn_k", "fp16"));
@@ -111,12 +120,12 @@ static void test_another_mind(void **state)
     ask_only(lab, (struct command){.kind = COMMAND_UNDO});
     ask_only(lab, (struct command){.kind = COMMAND_UNDO});
     struct frame *f = settled(lab);
-    assert_true(packed_of(f, "blk.0.attn_q")->matrix.scheme.stored);
+    assert_true(packed_of(f, "blk.0.attn_q")->matrix.format.stored);
     frame_unref(f);
     set_all(lab, "int4:g32:gptq");
     frame_unref(set(lab, "blk.1.ffn_down", "int8"));
     f = settled(lab);
-    assert_true(methods_have(&packed_of(f, "blk.2.ffn_up")->matrix.scheme.methods, METHOD_GPTQ));
+    assert_true(made_by(packed_of(f, "blk.2.ffn_up"), PHASE_CODES));
     frame_unref(f);
     set_all(lab, "int4:g16:gptq");
     lab_stop(lab); /* while it runs */
@@ -126,17 +135,17 @@ static void test_another_mind(void **state)
 
 static bool has_learned(const struct frame *f, const void *steps)
 {
-    return f->learning && f->learning->figures.step >= *(const size_t *)steps;
+    return f->training && f->training->figures.step >= *(const size_t *)steps;
 }
 
 /* Steps rise, every point has a loss but the first, some are judged, and the best is the least of those. */
-static void check_curve(const struct learning_frame *l)
+static void check_curve(const struct training_frame *l)
 {
     double best = INFINITY;
     size_t judged = 0;
-    assert_true(l->count >= 2 && l->count <= LEARNING_POINTS);
+    assert_true(l->count >= 2 && l->count <= TRAINING_POINTS);
     for (size_t i = 0; i < l->count; i++) {
-        const struct learning_point *p = &l->of[i];
+        const struct training_point *p = &l->of[i];
         assert_true(i == 0 || p->step > l->of[i - 1].step);
         assert_true(p->step == 0 || p->loss > 0);
         judged += isnan(p->kl) ? 0 : 1;
@@ -153,26 +162,26 @@ static void test_learning_is_stopped(void **state)
     int all[2] = {tensor("blk.0.attn_q"), tensor("blk.1.ffn_up")};
     size_t some = 12;
     (void)state;
-    struct frame *f = ask(lab, (struct command){.kind = COMMAND_STOP_LEARNING});
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_STOP_TRAINING});
     assert_true(f->status_is_error);
     frame_unref(f);
     ask_only(lab, set_command(all, 2, "int4:channel:qat(steps=100000,text=2048,batch=256)"));
     f = await(lab, has_learned, &some, "twelve steps");
-    assert_true(f->learning->running && f->pending == 2);
+    assert_true(f->training->running && f->pending == 2);
     assert_non_null(strstr(f->job, "learning"));
-    check_curve(f->learning);
+    check_curve(f->training);
     frame_unref(f);
-    send(lab, (struct command){.kind = COMMAND_STOP_LEARNING});
+    send(lab, (struct command){.kind = COMMAND_STOP_TRAINING});
     f = settled(lab);
-    assert_false(f->learning->running);
-    assert_true(f->learning->figures.step < 100000);
-    check_curve(f->learning);
+    assert_false(f->training->running);
+    assert_true(f->training->figures.step < 100000);
+    check_curve(f->training);
     for (size_t i = 0; i < 2; i++)
-        assert_true(methods_have(&f->set->layer[all[i]]->matrix.scheme.methods, METHOD_QAT));
+        assert_true(made_by(f->set->layer[all[i]], PHASE_TRAINING));
     check_error(packed_of(f, "blk.0.attn_q"));
     frame_unref(f);
     f = ask(lab, (struct command){.kind = COMMAND_UNDO});
-    assert_true(packed_of(f, "blk.0.attn_q")->matrix.scheme.stored && f->pending == 0);
+    assert_true(packed_of(f, "blk.0.attn_q")->matrix.format.stored && f->pending == 0);
     frame_unref(f);
     lab_stop(lab);
 }
@@ -184,9 +193,9 @@ static void test_learning_to_the_end(void **state)
     (void)state;
     frame_unref(set(lab, "blk.2.attn_v", "int8:qat(steps=3,text=1024,batch=16)"));
     struct frame *f = set(lab, "blk.2.attn_v", "int4:g32:qat(steps=300,text=512,batch=16)");
-    assert_false(f->learning->running);
-    assert_int_equal(f->learning->figures.step, 300);
-    check_curve(f->learning);
+    assert_false(f->training->running);
+    assert_int_equal(f->training->figures.step, 300);
+    check_curve(f->training);
     frame_unref(f);
     int t = tensor("blk.2.attn_v");
     ask_only(lab, set_command(&t, 1, "int8:qat(steps=100000,text=1024)"));
@@ -202,7 +211,7 @@ static void test_text_too_short(void **state)
     int t = tensor("blk.0.attn_q");
     ask_only(lab, set_command(&t, 1, "int4:gptq"));
     struct frame *f = settled(lab);
-    assert_true(packed_of(f, "blk.0.attn_q")->matrix.scheme.stored);
+    assert_true(packed_of(f, "blk.0.attn_q")->matrix.format.stored);
     assert_true(f->status_is_error);
     assert_non_null(strstr(f->status, "10 tokens; expected at least"));
     frame_unref(f);
@@ -229,7 +238,7 @@ static void test_cache_changes_meanwhile(void **state)
     ask_only(lab, set_command(&kv, 1, "int8"));
     struct frame *f = settled(lab);
     assert_int_equal(f->set->kv, DTYPE_INT8);
-    assert_true(methods_have(&packed_of(f, "blk.2.ffn_up")->matrix.scheme.methods, METHOD_GPTQ));
+    assert_true(made_by(packed_of(f, "blk.2.ffn_up"), PHASE_CODES));
     frame_unref(f);
     lab_stop(lab);
 }
@@ -293,7 +302,7 @@ static void test_search_keeps_the_cache(void **state)
     frame_unref(await(lab, has_found, NULL, "what the search found"));
     struct frame *f = settled(lab);
     assert_int_equal(f->set->kv, DTYPE_INT8);
-    assert_int_equal(f->layers[kv].wanted.weight, DTYPE_INT8);
+    assert_int_equal(f->layers[kv].wanted.format.weight, DTYPE_INT8);
     frame_unref(f);
     lab_stop(lab);
 }

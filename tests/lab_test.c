@@ -16,7 +16,7 @@ static void test_first_frame_is_the_stored_model(void **state)
     assert_int_equal(f->current_snapshot, -1);
     assert_false(f->paused);
     for (size_t i = 0; i < session.model->tensor_count; i++)
-        assert_true(f->layers[i].wanted.stored);
+        assert_true(f->layers[i].wanted.format.stored);
     frame_unref(f);
     lab_stop(lab);
 }
@@ -113,16 +113,17 @@ static void test_same_in_every_block(void **state)
     frame_unref(set(lab, "blk.0.ffn_up", "int4:g16:asym"));
     ask_only(lab, (struct command){.kind = COMMAND_SAME, .tensors = from, .tensor_count = 2});
     struct frame *f = settled(lab);
-    for (int i = 0; i < 2; i++)
-        assert_true(scheme_equal(&f->set->layer[to[i]]->matrix.scheme,
-                                 &f->set->layer[from[i]]->matrix.scheme));
-    assert_true(f->set->layer[tensor("blk.2.attn_k")]->matrix.scheme.stored);
+    for (int i = 0; i < 2; i++) {
+        struct scheme copied = qtensor_scheme(f->set->layer[from[i]]);
+        assert_true(qtensor_has_scheme(f->set->layer[to[i]], &copied));
+    }
+    assert_true(f->set->layer[tensor("blk.2.attn_k")]->matrix.format.stored);
     assert_int_equal(f->undo_depth, 3);
     frame_unref(f);
     frame_unref(ask(lab, (struct command){.kind = COMMAND_UNDO}));
     f = settled(lab);
-    assert_true(f->set->layer[to[0]]->matrix.scheme.stored);
-    assert_false(f->set->layer[from[0]]->matrix.scheme.stored);
+    assert_true(f->set->layer[to[0]]->matrix.format.stored);
+    assert_false(f->set->layer[from[0]]->matrix.format.stored);
     frame_unref(f);
     lab_stop(lab);
 }
@@ -180,7 +181,7 @@ static void test_kv_cache_of_the_text(void **state)
     struct frame *f = ask(lab, set_command(&kv, 1, "int8"));
     assert_int_equal(f->set->kv, DTYPE_INT8);
     assert_int_equal(f->pending, 0);
-    assert_int_equal(f->layers[kv].wanted.weight, DTYPE_INT8);
+    assert_int_equal(f->layers[kv].wanted.format.weight, DTYPE_INT8);
     size_t saved = f->position * (stored - kv_bytes_per_position(session.model, DTYPE_INT8));
     assert_int_equal(f->bytes_per_token + saved,
                      weights_bytes_per_token(session.model, session.stored, f->position));
@@ -256,7 +257,7 @@ static void test_cycles_go_both_ways(void **state)
         }
     }
     struct frame *f = settled(lab);
-    assert_true(scheme_equal(&f->set->layer[t]->matrix.scheme, &f->layers[t].wanted));
+    assert_true(qtensor_has_scheme(f->set->layer[t], &f->layers[t].wanted));
     frame_unref(f);
     lab_stop(lab);
 }
@@ -386,7 +387,7 @@ static bool shows_weight(const struct frame *f, const void *arg)
 static bool has_detail(const struct frame *f, const void *arg)
 {
     int t = *(const int *)arg;
-    return f->detail && f->detail->packed == f->set->layer[t];
+    return f->detail && f->detail->q == f->set->layer[t];
 }
 
 static void check_weight(const struct frame *f, const struct place *at)
@@ -503,7 +504,7 @@ static void test_selection_is_clamped(void **state)
 static bool has_output_error(const struct frame *f, const void *arg)
 {
     int t = *(const int *)arg;
-    return f->set->layer[t]->matrix.scheme.weight == DTYPE_INT4 && f->output.sqnr_db.valid &&
+    return f->set->layer[t]->matrix.format.weight == DTYPE_INT4 && f->output.sqnr_db.valid &&
            f->output.tokens >= 3;
 }
 
@@ -872,7 +873,7 @@ static void test_recipe_round_trip(void **state)
     lab = start_with(&o);
     f = settled(lab);
     for (size_t i = 0; i < session.model->tensor_count; i++)
-        assert_true(scheme_equal(&schemes[i], &f->set->layer[i]->matrix.scheme));
+        assert_true(qtensor_has_scheme(f->set->layer[i], &schemes[i]));
     assert_int_equal(f->undo_depth, 0);
     frame_unref(f);
     lab_stop(lab);

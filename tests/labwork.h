@@ -185,7 +185,7 @@ static inline struct frame *set(struct lab *lab, const char *name, const char *t
     ask_only(lab, set_command(&t, 1, text));
     struct frame *f = settled(lab);
     struct scheme wanted = scheme_for_tensor(session.model, t, scheme(text));
-    assert_true(scheme_equal(&f->set->layer[t]->matrix.scheme, &wanted));
+    assert_true(qtensor_has_scheme(f->set->layer[t], &wanted));
     return f;
 }
 

@@ -137,7 +137,7 @@ static void test_no_screen_at_all(void **state)
 
 /* ---- the grid -------------------------------------------------------------------------------- */
 
-struct quant_params {
+struct grid {
     int count, most_across, least_cols, least_rows;
 };
 
@@ -147,7 +147,7 @@ static bool overlap(struct rect a, struct rect b)
            b.col < a.col + a.cols;
 }
 
-static void check_params(struct rect area, const struct quant_params *g)
+static void check_grid(struct rect area, const struct grid *g)
 {
     struct rect cells[MOST_CELLS + 1];
     memset(cells, 0x55, sizeof cells);
@@ -167,25 +167,25 @@ static void check_params(struct rect area, const struct quant_params *g)
     assert_int_equal(cells[g->count].row, 0x55555555); /* nothing beyond the array */
 }
 
-static void each_params(void (*see)(struct rect area, const struct quant_params *g))
+static void each_grid(void (*see)(struct rect area, const struct grid *g))
 {
     for (int rows = 0; rows <= 40; rows++)
         for (int cols = 1; cols <= 130; cols++)
             for (int count = 1; count <= MOST_CELLS; count++)
                 for (int across = 1; across <= 4; across++) {
-                    struct quant_params g = {count, across, 1 + (cols * 7 + rows) % 30, 1 + rows % 6};
+                    struct grid g = {count, across, 1 + (cols * 7 + rows) % 30, 1 + rows % 6};
                     see((struct rect){rows % 5, cols % 7, rows, cols}, &g);
-                    see((struct rect){6, 0, rows, cols}, &(struct quant_params){count, 3, 26, 4});
+                    see((struct rect){6, 0, rows, cols}, &(struct grid){count, 3, 26, 4});
                 }
 }
 
 static void test_cells_are_inside_and_disjoint(void **state)
 {
     (void)state;
-    each_params(check_params);
+    each_grid(check_grid);
 }
 
-static void check_first(struct rect area, const struct quant_params *g)
+static void check_first(struct rect area, const struct grid *g)
 {
     struct rect cells[MOST_CELLS + 1];
     bool gone = false;
@@ -200,7 +200,7 @@ static void check_first(struct rect area, const struct quant_params *g)
 static void test_the_first_cells_stay_longest(void **state)
 {
     (void)state;
-    each_params(check_first);
+    each_grid(check_first);
 }
 
 static void test_a_large_area_has_all_cells(void **state)

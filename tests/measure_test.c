@@ -8,7 +8,7 @@
 
 #include "engine/context.h"
 #include "engine/sampler.h"
-#include "measure/bandwidth.h"
+#include "base/stats.h"
 #include "measure/histogram.h"
 #include "measure/quality.h"
 #include "measure/speed.h"
@@ -113,13 +113,13 @@ static void test_spread(void **state)
     (void)state;
     double one[] = {3}, two[] = {4, 1}, five[] = {9, -1, 3, 100, 2}, same[] = {7, 7, 7, 7};
     struct stats s = stats_of(one, 1);
-    assert_true(s.least == 3 && s.median == 3 && s.most == 3);
+    assert_true(s.min == 3 && s.median == 3 && s.max == 3);
     s = stats_of(two, 2);
-    assert_true(s.least == 1 && s.median == 2.5 && s.most == 4);
+    assert_true(s.min == 1 && s.median == 2.5 && s.max == 4);
     s = stats_of(five, 5);
-    assert_true(s.least == -1 && s.median == 3 && s.most == 100);
+    assert_true(s.min == -1 && s.median == 3 && s.max == 100);
     s = stats_of(same, 4);
-    assert_true(s.least == 7 && s.median == 7 && s.most == 7);
+    assert_true(s.min == 7 && s.median == 7 && s.max == 7);
 }
 
 /* ---- a tiny model ---------------------------------------------------------------------------- */
@@ -226,7 +226,7 @@ static void test_chunks_do_not_change_logits(void **state)
         struct pool *one = pool_create(1, NULL), *three = pool_create(3, NULL);
         struct weights *set = requantized(&f, schemes[i], one);
         float *single = logits_in_parts(&f, set, one, tokens, N, 1);
-        double tolerance = set->layer[2]->matrix.scheme.act == DTYPE_FP32 ? 1e-5 : 0.05;
+        double tolerance = set->layer[2]->matrix.format.act == DTYPE_FP32 ? 1e-5 : 0.05;
         for (size_t part = 1; part <= CONTEXT_SLICE; part += 10) {
             float *chunked = logits_in_parts(&f, set, one, tokens, N, part);
             float *shared = logits_in_parts(&f, set, three, tokens, N, part);
@@ -638,7 +638,7 @@ static struct scheme *stored_schemes(const struct model *m)
 {
     struct scheme *schemes = make(schemes_count(m) * sizeof *schemes);
     for (size_t t = 0; t < m->tensor_count; t++)
-        schemes[t] = m->tensors[t].stored.scheme;
+        schemes[t] = scheme_stored(&m->tensors[t].stored);
     schemes[kv_index(m)] = scheme_default(DTYPE_FP32);
     return schemes;
 }
@@ -738,7 +738,7 @@ static void test_recipe_that_matches_nothing(void **state)
         assert_non_null(nearest);
         assert_non_null(strstr(nearest, cases[i][2]));
         for (size_t t = 0; t < f.model->tensor_count; t++)
-            assert_true(s[t].stored); /* no rule of such a recipe is applied */
+            assert_true(s[t].format.stored); /* no rule of such a recipe is applied */
         free(s);
     }
     close_fixture(&f);
@@ -798,7 +798,7 @@ static void test_recipe_of_random_bytes(void **state)
         else if (!recipe_apply(&r, f.model, s, &error))
             assert_non_null(strstr(error.text, "line "));
         for (size_t t = 0; t < f.model->tensor_count; t++)
-            assert_true(s[t].stored || scheme_check(&s[t], NULL));
+            assert_true(s[t].format.stored || scheme_check(&s[t], NULL));
         recipe_free(&r);
         free(s);
     }
@@ -873,7 +873,7 @@ static void test_recipe_round_trip(void **state)
 static bool same_field(const struct scheme *a, const struct scheme *b, enum change change)
 {
     if (change == CHANGE_WEIGHT)
-        return a->stored == b->stored && (a->stored || a->weight == b->weight);
+        return a->format.stored == b->format.stored && (a->format.stored || a->format.weight == b->format.weight);
     return scheme_equal(a, b); /* the other fields stay, so all must agree */
 }
 
@@ -888,8 +888,8 @@ static void check_cycle_from(const struct model *m, int t, const struct scheme *
         assert_true(strlen(why.text) > strlen(m->tensors[t].name) + 10);
         return;
     }
-    assert_true(there.stored || (scheme_check(&there, NULL) && spellable(&there)));
-    if (from->group >= m->tensors[t].stored.cols)
+    assert_true(there.format.stored || (scheme_check(&there, NULL) && spellable(&there)));
+    if (from->format.group >= m->tensors[t].stored.cols)
         return; /* no stop of this tensor's cycle: a group as long as the row */
     for (int direction = -1; direction <= 1; direction += 2) {
         assert_true(scheme_cycle(m, t, from, change, direction, &there, NULL));
@@ -914,7 +914,7 @@ static void test_cycles(void **state)
     for (size_t i = 0; i < 3; i++) {
         struct fixture f = open_fixture(tinies[i]);
         for (int t = 0; t < (int)f.model->tensor_count; t++) {
-            struct scheme s = f.model->tensors[t].stored.scheme, to;
+            struct scheme s = scheme_stored(&f.model->tensors[t].stored), to;
             for (int n = 0; n < 150; n++) {
                 for (int change = 0; change <= CHANGE_SYMMETRY; change++)
                     check_cycle_from(f.model, t, &s, (enum change)change);
@@ -956,8 +956,8 @@ static void test_cycle_order(void **state)
         struct scheme s;
         int t = model_find_name(f.model, cases[i].tensor);
         assert_true(scheme_parse(cases[i].stops[0], &s, NULL));
-        if (s.stored)
-            s = f.model->tensors[t].stored.scheme;
+        if (s.format.stored)
+            s = scheme_stored(&f.model->tensors[t].stored);
         for (size_t k = 1; k < 9 && cases[i].stops[k]; k++) {
             char text[SCHEME_TEXT];
             assert_true(scheme_cycle(f.model, t, &s, cases[i].change, 1, &s, NULL));

@@ -9,7 +9,7 @@
 #include "measure/quality.h"
 #include "quant/quantization.h"
 #include "quant/recipe.h"
-#include "session/session.h"
+#include "session/session_weights.h"
 #include "support.h"
 
 #include <stdlib.h>

@@ -25,12 +25,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { THREADS = 2 };
 static struct pool *pool;
 
 static int open_pool(void **state)
 {
     (void)state;
-    pool = pool_create(2, NULL);
+    pool = pool_create(THREADS, NULL);
     return pool ? 0 : 1;
 }
 
@@ -97,7 +98,7 @@ static struct weights *quantized(const struct fixture *f, const char *scheme, st
     struct scheme schemes[64];
     struct error error = {""};
     for (size_t t = 0; t < f->model->tensor_count; t++)
-        schemes[t] = f->model->tensors[t].stored.scheme;
+        schemes[t] = scheme_stored(&f->model->tensors[t].stored);
     schemes_set_linear(f->model, parsed(scheme), schemes);
     struct quantization_plan plan = {f->model, pool, f->stored, f->stored, schemes, &f->text, NULL};
     struct quantization *q = quantization_open(&plan, &error);
@@ -307,13 +308,14 @@ static struct qtensor *pack_layer(const struct layer *l, const struct scheme *s,
     struct factor f = {0};
     struct calibrated c = {.input_scale = scale};
     struct requant job;
-    if (methods_have(&s->methods, METHOD_GPTQ)) {
+    const struct method *gptq = scheme_method(s, PHASE_CODES);
+    if (gptq) {
+        struct hessian_use use = gptq->hessian(methods_values_of(&s->methods, gptq));
         assert_true(hessian_open(&h, l->cols, &error));
         for (size_t t = 0; t < l->tokens; t += HESSIAN_CHUNK)
             hessian_add(&h, pool, l->x + t * l->cols, l->cols,
                         l->tokens - t < HESSIAN_CHUNK ? l->tokens - t : HESSIAN_CHUNK);
-        assert_true(factor_open(&f, &h, scale, (double)s->methods.value[PARAMETER_DAMP],
-                                s->methods.value[PARAMETER_ACT_ORDER] != 0, &error));
+        assert_true(factor_open(&f, &h, scale, use.damp, use.by_activation, &error));
         while (!factor_step(&f, pool))
             continue;
         assert_false(f.l.failed);
@@ -394,7 +396,7 @@ static void test_gptq_is_never_worse_than_rounding(void **state)
         struct scheme s = parsed(schemes[n % 6]), nearest_on_same = s;
         for (size_t i = 0; i < l.tokens * cols && n % 3 == 1; i++) /* nothing alike, some dead */
             l.x[i] = i % cols % 5 ? (float)random_normal(&seed) : 0;
-        methods_remove(&nearest_on_same.methods, METHOD_GPTQ);
+        methods_remove(&nearest_on_same.methods, scheme_method(&s, PHASE_CODES));
         struct qtensor *p = pack_layer(&l, &s, NULL), *rtn = pack_layer(&l, &nearest_on_same, NULL);
         for (size_t r = 0; r < rows; r++) {
             double error = output_error(&l, &p->matrix, r, r + 1);
@@ -474,7 +476,7 @@ static void test_clip_of_a_tensor(void **state)
         for (size_t i = 0; i < l.rows * l.cols; i++)
             l.w[i] = (float)(random_normal(&seed) * exp(random_normal(&seed)));
         struct scheme s = parsed(schemes[n % 3]), plain = s;
-        double least = (double)s.methods.value[PARAMETER_CLIP_LEAST], best = INFINITY;
+        double least = methods_range_min(&s.methods), best = INFINITY;
         plain.methods = (struct methods){0};
         struct qtensor *p = pack_layer(&l, &s, NULL), *rtn = pack_nearest(&l, plain);
         struct value_range whole = {0, 0};
@@ -520,6 +522,40 @@ static struct input_stats stats_of(const float *x, size_t cols, size_t n)
     return s;
 }
 
+/* A product in slices is that at once, to the bit, and no slice is longer than it says. */
+static void test_sliced_product(void **state)
+{
+    (void)state;
+    enum { ROWS = 300, COLS = 2048, TOKENS = 200 };
+    static const char *const schemes[] = {"stored", "fp32", "int4:g64:asym", "int8/int8", "int8:tensor"};
+    struct layer l = made_layer(ROWS, COLS, TOKENS);
+    struct model stored = matrix_model(l.w, ROWS, COLS);
+    float *y = make(ROWS * TOKENS * sizeof *y), *expected = make(ROWS * TOKENS * sizeof *y);
+    void *scratch = aligned_alloc(64, padded_bytes(products_scratch(COLS, TOKENS)));
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct qtensor *p = i == 0 ? NULL : pack_nearest(&l, parsed(schemes[i]));
+        const struct qmatrix *m = p ? &p->matrix : &stored.tensors[0].stored;
+        products_run(pool, scratch, &m, 1, l.x, TOKENS, &expected);
+        for (size_t stride = 1; stride <= 3; stride += 2) {
+            struct sliced_product product;
+            size_t slices = 1;
+            sliced_product_begin(&product, m, stride, l.x, TOKENS, scratch, y);
+            for (; !sliced_product_step(&product, pool); slices++)
+                assert_true(product.macs > 0 && product.macs <= SLICE_MACS * THREADS);
+            assert_true(slices >= (stride == 1 ? 3 : 2));
+            for (size_t k = 0; k < ROWS * TOKENS; k++)
+                if (k % ROWS / PANEL_ROWS % stride == 0)
+                    assert_true(y[k] == expected[k]);
+        }
+        qtensor_unref(p);
+    }
+    free(scratch);
+    free(y);
+    free(expected);
+    free_matrix_model(&stored);
+    free_layer(&l);
+}
+
 /* Trials look at some rows of a large matrix, and compare them with what the same rows give: fp32, which rounds
  * nothing, loses nothing whatever the shape, and int4 as much as all rows do. */
 static void test_trials_of_some_rows(void **state)
@@ -539,7 +575,7 @@ static void test_trials_of_some_rows(void **state)
             bool done = false;
             assert_true(scaling_open(&s, &m, pool, &(int){0}, 1, &stats, &scheme, &error));
             while (!done)
-                assert_true(scaling_step(&s, &done, &error));
+                assert_true(scaling_step(&s, &done, &error) && s.work <= SLICE_MACS * THREADS);
             loss[k] = s.best_loss;
             scaling_close(&s);
         }
@@ -598,6 +634,33 @@ static void test_joint_search(void **state)
     close_fixture(&f);
 }
 
+/* Matrices of one format share a product, however their codes were chosen; not where their activations differ. */
+static void test_products_together(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(&wide);
+    const struct {
+        const char *one, *other;
+        bool alike;
+    } pairs[] = {
+        {"int4:g32", "int4:g32:clip", true},
+        {"int4:g32:clip(least=0.3)", "int4:g32:gptq", true},
+        {"int4:g32", "int4:g32:asym", false},
+        {"int4:g32", "int4:g32:awq", false},
+        {"w8a8", "int8/int8.static", false},
+        {"w8a8", "w8a8:llmint8(threshold=2.5)", false},
+    };
+    int up = model_find(f.model, ROLE_FFN_UP, 0);
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        struct weights *a = quantized(&f, pairs[i].one, NULL), *b = quantized(&f, pairs[i].other, NULL);
+        if (product_alike(&a->layer[up]->matrix, &b->layer[up]->matrix) != pairs[i].alike)
+            fail_msg("%s and %s", pairs[i].one, pairs[i].other);
+        weights_unref(a);
+        weights_unref(b);
+    }
+    close_fixture(&f);
+}
+
 /* Some matrices with input scales and outliers are one task, and each alone gives the same. */
 static void test_llmint8_at_its_ends(void **state)
 {
@@ -634,9 +697,10 @@ static void test_llmint8_between(void **state)
     for (size_t t = 0; t < f.model->tensor_count; t++) {
         const struct qmatrix *m = &set->layer[t]->matrix, *stored = &f.model->tensors[t].stored;
         size_t outliers = m->input_transform ? m->input_transform->outliers : 0, plain;
-        if (m->scheme.stored)
+        if (m->format.stored)
             continue;
-        assert_true(scheme_bytes(&m->scheme, m->rows, m->cols, &plain));
+        struct scheme made = qtensor_scheme(set->layer[t]);
+        assert_true(scheme_bytes(&made, m->rows, m->cols, &plain));
         assert_int_equal(m->bytes, plain + outliers * (4 + 2 * m->rows));
         mixed += outliers > 0 && outliers < m->cols;
         for (size_t i = 0; i < outliers; i++) {
@@ -719,8 +783,12 @@ static void test_outliers_in_writing(void **state)
 static struct act_params chosen(const char *scheme, const struct input_stats *s, const float *scale)
 {
     struct scheme parsed_scheme = parsed(scheme);
-    struct act_params g;
-    assert_true(static_range_choose(&parsed_scheme, s, scale, &g, NULL));
+    struct static_range r;
+    assert_true(static_range_open(&r, &parsed_scheme, s, scale, NULL));
+    while (!static_range_step(&r, pool))
+        assert_true(r.looked_at > 0 && r.looked_at <= STATIC_RANGE_WORK);
+    struct act_params g = static_range_result(&r);
+    static_range_close(&r);
     assert_true(g.scale > 0 && g.scale <= FLT_MAX && g.zero >= -128 && g.zero <= 127);
     return g;
 }
@@ -758,6 +826,64 @@ static void test_static_ranges(void **state)
     for (size_t i = 0; i < 4; i++)
         assert_true(chosen(schemes[i], &s, NULL).scale == 1);
     input_stats_free(&s);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The squared error of int8 codes with a scale and a zero point. */
+static double int8_error(const float *x, size_t n, float scale, int zero, int lowest)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        double q = fmin(fmax(rint((double)x[i] / (double)scale) + zero, lowest), 127);
+        double e = (q - zero) * (double)scale - (double)x[i];
+        sum += e * e;
+    }
+    return sum;
+}
+
+/* Ranges chosen some values at a time are those of all values at once, to the bit. */
+static void test_static_ranges_in_parts(void **state)
+{
+    (void)state;
+    enum { COLS = 1500, N = CALIBRATION_SAMPLES, ALL = COLS * N, SKIP = ALL / 1000 };
+    _Static_assert((int)ALL > (int)STATIC_RANGE_WORK, "more than a step looks at");
+    uint64_t seed = 31;
+    float *x = make(ALL * sizeof *x), *sorted = make(ALL * sizeof *x);
+    double best = INFINITY, asym_best = INFINITY;
+    float scale = 0, asym_scale = 0;
+    for (size_t i = 0; i < ALL; i++)
+        sorted[i] = x[i] = (float)(random_normal(&seed) * exp(random_normal(&seed)));
+    struct input_stats s = stats_of(x, COLS, N);
+    qsort(sorted, ALL, sizeof *sorted, ascending);
+    double low = (double)sorted[0], high = (double)sorted[ALL - 1], largest = fmax(-low, high);
+    struct act_params cut = chosen("int8/int8.static.percentile.asym", &s, NULL);
+    assert_true(cut.scale == (float)(((double)sorted[ALL - 1 - SKIP / 2] - (double)sorted[SKIP / 2]) / 255));
+    for (int share = 1; share <= STATIC_RANGE_SHARES; share++) {
+        double part = (double)share / STATIC_RANGE_SHARES;
+        float try = (float)(fmax(-(low * part), high * part) / 127);
+        float asym_try = (float)((high * part - low * part) / 255);
+        int zero = -128 + (int)rint(-(low * part) / ((high * part - low * part) / 255));
+        double error = int8_error(x, ALL, try, 0, -127), asym_error = int8_error(x, ALL, asym_try, zero, -128);
+        scale = error < best ? try : scale;
+        asym_scale = asym_error < asym_best ? asym_try : asym_scale;
+        best = fmin(best, error);
+        asym_best = fmin(asym_best, asym_error);
+    }
+    assert_true(largest > 0 && chosen("int8/int8.static.mse", &s, NULL).scale == scale);
+    assert_true(chosen("int8/int8.static.mse.asym", &s, NULL).scale == asym_scale);
+    for (size_t i = 0; i < ALL; i++)
+        sorted[i] = fabsf(x[i]);
+    qsort(sorted, ALL, sizeof *sorted, ascending);
+    assert_true(chosen("int8/int8.static.percentile", &s, NULL).scale ==
+                (float)((double)sorted[ALL - 1 - SKIP] / 127));
+    input_stats_free(&s);
+    free(x);
+    free(sorted);
 }
 
 static void test_static_scales_are_used(void **state)
@@ -907,7 +1033,7 @@ static void test_no_finite_activation(void **state)
     struct scheme schemes[64];
     struct error error = {""};
     for (size_t t = 0; t < f.model->tensor_count; t++)
-        schemes[t] = f.model->tensors[t].stored.scheme;
+        schemes[t] = scheme_stored(&f.model->tensors[t].stored);
     schemes_set_linear(f.model, parsed("int4:gptq"), schemes);
     struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL};
     struct quantization *q = quantization_open(&plan, &error);
@@ -975,12 +1101,12 @@ static void test_plans_that_cannot_be(void **state)
     struct scheme schemes[64];
     struct error error = {""};
     for (size_t t = 0; t < f.model->tensor_count; t++)
-        schemes[t] = f.model->tensors[t].stored.scheme;
+        schemes[t] = scheme_stored(&f.model->tensors[t].stored);
     schemes[0] = parsed("int4:gptq"); /* an embedding that is no head */
     struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL};
     assert_null(quantization_open(&plan, &error));
     assert_non_null(strstr(error.text, "token_embd: it multiplies no activations"));
-    schemes[0] = f.model->tensors[0].stored.scheme;
+    schemes[0] = scheme_stored(&f.model->tensors[0].stored);
     schemes[model_find(f.model, ROLE_ATTN_Q, 0)] = parsed("int4:gptq");
     plan.text = NULL;
     assert_null(quantization_open(&plan, &error));
@@ -1002,7 +1128,7 @@ static void test_jobs_in_parts(void **state)
     struct error error = {""};
     for (size_t i = 0; i < METHODS; i++) {
         for (size_t t = 0; t < f.model->tensor_count; t++)
-            schemes[t] = f.model->tensors[t].stored.scheme;
+            schemes[t] = scheme_stored(&f.model->tensors[t].stored);
         schemes_set_linear(f.model, parsed(every_method[i]), schemes);
         struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL};
         for (size_t steps = 0; steps < 40; steps += 3) {
@@ -1016,7 +1142,7 @@ static void test_jobs_in_parts(void **state)
     struct weights *set = quantized(&f, "int4:gptq", NULL);
     int one = model_find(f.model, ROLE_FFN_UP, 1);
     for (size_t t = 0; t < f.model->tensor_count; t++)
-        schemes[t] = set->layer[t]->matrix.scheme;
+        schemes[t] = qtensor_scheme(set->layer[t]);
     schemes[one] = parsed("int4:awq");
     struct quantization_plan plan = {f.model, pool, set, f.stored, schemes, &f.text, NULL};
     struct quantization *q = quantization_open(&plan, &error);
@@ -1072,14 +1198,17 @@ int main(void)
         cmocka_unit_test(test_clip),
         cmocka_unit_test(test_clip_of_a_tensor),
         cmocka_unit_test(test_awq_clips),
+        cmocka_unit_test(test_sliced_product),
         cmocka_unit_test(test_trials_of_some_rows),
         cmocka_unit_test(test_input_scales_change_nothing_in_fp32),
         cmocka_unit_test(test_joint_search),
+        cmocka_unit_test(test_products_together),
         cmocka_unit_test(test_llmint8_at_its_ends),
         cmocka_unit_test(test_llmint8_between),
         cmocka_unit_test(test_injected_outliers),
         cmocka_unit_test(test_outliers_in_writing),
         cmocka_unit_test(test_static_ranges),
+        cmocka_unit_test(test_static_ranges_in_parts),
         cmocka_unit_test(test_static_scales_are_used),
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_singular_inputs),

@@ -408,7 +408,7 @@ static const struct {
     const char *says;
 } tensor_cases[] = {
     {GONE("token_embd.weight"), "tensor token_embd.weight is missing"},
-    {TENSOR("token_embd.weight", DTYPE_FP32, 1, VOCAB * DIM), "tensor token_embd.weight is missing, or no matrix"},
+    {TENSOR("token_embd.weight", DTYPE_FP32, 1, VOCAB * DIM), "tensor token_embd.weight is missing or not a matrix"},
     {TENSOR("token_embd.weight", DTYPE_FP32, 2, DIM, VOCAB), "tensor token_embd.weight: shape 32 x 40"},
     {TENSOR("token_embd.weight", DTYPE_FP32, 2, VOCAB - 1, DIM), "tensor output.weight: shape 40 x 32; expected 39 x"},
     {GONE("output.weight"), NULL}, /* the embedding is the head */

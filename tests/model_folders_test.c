@@ -211,7 +211,7 @@ static const struct {
     const char *model, *key, *value, *says;
 } value_cases[] = {
     {"llama", "model_type", NULL, "model_type is missing"},
-    {"llama", "model_type", "7", "model_type is missing, or no string"},
+    {"llama", "model_type", "7", "model_type is missing or not a string"},
     {"llama", "model_type", "\"mamba\"", "model_type: unknown architecture 'mamba'; expected one of: llama"},
     {"llama", "model_type", "\"gpt2\"", "hidden_act = 'silu'; expected gelu_pytorch_tanh for gpt2"},
     {"llama", "hidden_act", "\"relu\"", "hidden_act = 'relu'; expected silu"},
@@ -270,9 +270,9 @@ static const struct {
     {"phi3", "rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1, 1.5, 2, 3]}", NULL},
     /* parts of a head */
     {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.5", NULL},
-    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.4", "partial_rotary_factor = 0.4 turns 3"},
-    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.01", "partial_rotary_factor = 0.01 turns 0"},
-    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0", "partial_rotary_factor = 0 turns 0"},
+    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.4", "partial_rotary_factor = 0.4 makes 3"},
+    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.01", "partial_rotary_factor = 0.01 makes 0"},
+    {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0", "partial_rotary_factor = 0 makes 0"},
     {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 1.5", "partial_rotary_factor = 1.5"},
     /* windows */
     {"mistral", "sliding_window", "null", NULL},
@@ -454,7 +454,7 @@ static float *logits_of_fp8(enum dtype fp8, bool coded, size_t *count)
     if (!m)
         fail_msg("%s", error.text);
     int q = model_find(m, ROLE_ATTN_Q, 1);
-    assert_int_equal(m->tensors[q].stored.scheme.weight, coded ? fp8 : DTYPE_FP32);
+    assert_int_equal(m->tensors[q].stored.format.weight, coded ? fp8 : DTYPE_FP32);
     float *logits = run_model(m);
     *count = m->hyper.vocab;
     model_close(m);

@@ -3,7 +3,7 @@
 # files of a room call each other, not even through a third. Besides: curses stays in views/, and nothing below
 # views/ prints or exits.
 rooms="base kernels sys formats model tokenizer engine linalg measure train quant export session lab views"
-acyclic="base engine linalg measure train"
+acyclic="base kernels sys formats model tokenizer engine linalg measure train quant export session lab"
 
 build=$PWD
 cd "${srcdir:-.}" || exit 1
@@ -63,7 +63,8 @@ includes_upward() {
 
 # "OBJECT SYMBOL" of what the objects of a folder define, or of what they want.
 symbols() { # d|u FOLDER
-    for object in "$build/$2"/*.o; do
+    for source in "$2"/*.c; do
+        object=$build/${source%.c}.o
         nm "$object" 2>/dev/null | awk -v which="$1" -v object="$(basename "$object" .o)" '
             which == "d" && $2 ~ /^[TDRBVW]$/ { print object, $3 }
             which == "u" && $1 == "U" { print object, $2 }'

@@ -80,7 +80,7 @@ static void test_refused_files(void **state)
         {"fp8.pt", "global torch._utils._rebuild_tensor_v3"},
         {"module.pt", "global torch.nn.modules.linear.Linear"},
         {"list.pt", "the file's value is a list"},
-        {"types.safetensors", "begins with no ZIP entry"},
+        {"types.safetensors", "does not begin with a ZIP entry"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *path = weights_path(cases[i].name);

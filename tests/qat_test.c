@@ -55,7 +55,7 @@ static void open_fixture(struct fixture *f, const char *scheme)
         tokens[i] = (int32_t)random_below(&seed, 96);
     assert_true(calibration_text_make(&f->text, tokens, TEXT, 1, WINDOW, &error));
     for (size_t t = 0; t < f->model->tensor_count; t++)
-        f->schemes[t] = f->model->tensors[t].stored.scheme;
+        f->schemes[t] = scheme_stored(&f->model->tensors[t].stored);
     schemes_set_linear(f->model, parsed(scheme), f->schemes);
     for (size_t t = 0; t < f->model->tensor_count; t++)
         f->learns[t] = f->schemes[t].methods.set != 0;
@@ -70,10 +70,14 @@ static void close_fixture(struct fixture *f)
     free(f->path);
 }
 
-static struct qat_plan plan_of(struct fixture *f, struct pool *threads)
+static struct training_plan plan_of(struct fixture *f, struct pool *threads)
 {
-    return (struct qat_plan){f->model, threads, f->stored, f->schemes, f->learns, f->text.tokens, f->text.count,
-                             f->text.window};
+    const struct scheme *s = f->schemes;
+    while (!scheme_trains(s))
+        s++;
+    return (struct training_plan){f->model, threads, f->stored, f->schemes, f->learns,
+                                  methods_values_of(&s->methods, scheme_method(s, PHASE_TRAINING)), f->text.tokens,
+                                  f->text.count, f->text.window};
 }
 
 static struct quantization_plan set_plan(struct fixture *f)
@@ -82,17 +86,17 @@ static struct quantization_plan set_plan(struct fixture *f)
                                       .schemes = f->schemes, .text = &f->text};
 }
 
-static struct qat *opened(struct fixture *f, struct pool *threads)
+static struct training *opened(struct fixture *f, struct pool *threads)
 {
     struct error error = {""};
-    struct qat_plan plan = plan_of(f, threads);
-    struct qat *q = qat_open(&plan, &error);
+    struct training_plan plan = plan_of(f, threads);
+    struct training *q = qat_open(&plan, &error);
     if (!q)
         fail_msg("%s", error.text);
     return q;
 }
 
-static void run(struct qat *q)
+static void run(struct training *q)
 {
     struct error error = {""};
     bool done = false;
@@ -115,9 +119,9 @@ static void test_learns(void **state)
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         struct fixture f;
         open_fixture(&f, schemes[i]);
-        struct qat *q = opened(&f, pool);
+        struct training *q = opened(&f, pool);
         run(q);
-        struct qat_figures figures = qat_figures(q);
+        struct training_figures figures = qat_figures(q);
         print_message("%-50s KL %.3g, first %.3g\n", schemes[i], figures.kl_best, figures.kl_first);
         assert_int_equal(figures.step, figures.steps);
         assert_true(isfinite(figures.loss) && figures.gradient_norm > 0 && figures.rate > 0);
@@ -138,7 +142,7 @@ static void test_set(void **state)
         struct fixture f;
         struct error error = {""};
         open_fixture(&f, schemes[i]);
-        struct qat *q = opened(&f, pool);
+        struct training *q = opened(&f, pool);
         run(q);
         struct quantization_plan plan = set_plan(&f);
         struct quantization *job = quantization_open(&plan, &error);
@@ -153,8 +157,8 @@ static void test_set(void **state)
         struct weights *set = quantization_take(job);
         for (size_t t = 0; t < f.model->tensor_count; t++) {
             const struct qmatrix *m = &set->layer[t]->matrix;
-            struct qat_result r = qat_result(q, (int)t);
-            assert_true(scheme_equal(&m->scheme, &f.schemes[t]));
+            struct training_result r = qat_result(q, (int)t);
+            assert_true(qtensor_has_scheme(set->layer[t], &f.schemes[t]));
             if (!f.learns[t]) {
                 assert_ptr_equal(set->layer[t], f.stored->layer[t]);
                 continue;
@@ -163,11 +167,11 @@ static void test_set(void **state)
             for (size_t row = 0; row < m->rows; row++) {
                 qmatrix_decode_row(m, row, back);
                 for (size_t g = 0, c = 0; c < m->cols; g++, c += m->group) {
-                    bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
+                    bool whole = m->format.granularity == GRANULARITY_TENSOR;
                     struct quant_params params = r.grids[whole ? 0 : row * m->groups + g];
-                    assert_true(qmatrix_scale(m, row, g) == params.scale && qmatrix_zero(m, row, g) == params.zero);
+                    assert_true(qmatrix_scale(m, row, g) == params.scale && qmatrix_zero(m, row, g) == params.zero_point);
                     size_t n = m->cols - c < m->group ? m->cols - c : m->group;
-                    if (dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER) {
+                    if (dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER) {
                         quantize_values(m, params, r.weights + row * m->cols + c, n, expected + c);
                         assert_memory_equal(back + c, expected + c, n * sizeof *back);
                     }
@@ -192,7 +196,7 @@ static void test_threads(void **state)
     struct pool *three = pool_create(3, &error);
     (void)state;
     open_fixture(&f, "int4/int8:channel:qat(steps=6,batch=128,seed=3)");
-    struct qat *a = opened(&f, pool), *b = opened(&f, three);
+    struct training *a = opened(&f, pool), *b = opened(&f, three);
     run(a);
     run(b);
     for (int t = 0; t < (int)f.model->tensor_count; t++) {
@@ -215,15 +219,15 @@ static void test_stop(void **state)
         struct error error = {""};
         bool done = false;
         open_fixture(&f, "int4:channel:qat(steps=20,batch=128,lr=0.01)");
-        struct qat *q = opened(&f, pool);
+        struct training *q = opened(&f, pool);
         for (size_t i = 0; i < slices && !done; i++)
             assert_true(qat_step(q, 0, &done, &error));
         qat_stop(q);
         run(q);
-        struct qat_figures figures = qat_figures(q);
+        struct training_figures figures = qat_figures(q);
         assert_true(figures.kl_best <= figures.kl_first && figures.best_step <= figures.step);
         int t = model_find(f.model, ROLE_ATTN_Q, 0);
-        struct qat_result r = qat_result(q, t);
+        struct training_result r = qat_result(q, t);
         float row[48];
         isa_current()->decode_row(&f.model->tensors[t].stored, 0, row);
         if (figures.best_step == 0)
@@ -241,7 +245,7 @@ static void test_no_number(void **state)
     struct fixture f;
     (void)state;
     open_fixture(&f, "int4:channel:qat(steps=30,batch=128,lr=1,decay=1)");
-    struct qat *q = opened(&f, pool);
+    struct training *q = opened(&f, pool);
     run(q);
     for (int t = 0; t < (int)f.model->tensor_count; t++)
         for (size_t i = 0; f.learns[t] && i < f.model->tensors[t].stored.rows * f.model->tensors[t].stored.cols; i++)
@@ -264,7 +268,7 @@ static void test_not_finite(void **state)
     isa_current()->decode_row(m, 0, norm);
     norm[5] = NAN;
     m->codes = (const uint8_t *)norm;
-    struct qat *q = opened(&f, pool);
+    struct training *q = opened(&f, pool);
     while (ok && !done)
         ok = qat_step(q, 1, &done, &error);
     assert_false(ok);
@@ -277,7 +281,7 @@ static void test_not_finite(void **state)
 static void refuse(struct fixture *f, const char *expected)
 {
     struct error error = {""};
-    struct qat_plan plan = plan_of(f, pool);
+    struct training_plan plan = plan_of(f, pool);
     assert_null(qat_open(&plan, &error));
     if (!strstr(error.text, expected))
         fail_msg("%s; expected: %s", error.text, expected);
@@ -294,7 +298,9 @@ static void test_refused(void **state)
     refuse(&f, "a text of 63 tokens is too short");
     f.text.count = TEXT;
     f.schemes[model_find(f.model, ROLE_ATTN_V, 1)] = parsed("int4:channel:qat(steps=7)");
-    refuse(&f, "blk.1.attn_v: layers that learn together have the same parameters");
+    struct quantization_plan set = set_plan(&f);
+    assert_null(quantization_open(&set, &error));
+    assert_non_null(strstr(error.text, "blk.1.attn_v: layers that learn together have the same parameters"));
     f.schemes[model_find(f.model, ROLE_ATTN_V, 1)] = f.schemes[model_find(f.model, ROLE_ATTN_V, 0)];
     int norm = model_find(f.model, ROLE_OUTPUT_NORM, -1);
     f.schemes[norm] = parsed("int8:qat");
@@ -320,7 +326,7 @@ static void test_large(void **state)
         fail_msg("%s", error.text);
     struct scheme *schemes = calloc(schemes_count(m), sizeof *schemes);
     for (size_t t = 0; t < m->tensor_count; t++)
-        schemes[t] = m->tensors[t].stored.scheme;
+        schemes[t] = scheme_stored(&m->tensors[t].stored);
     schemes_set_linear(m, parsed("int4:qat"), schemes);
     struct weights *stored = weights_stored(m);
     struct quantization_plan plan = {.model = m, .pool = pool, .from = stored, .stored = stored, .schemes = schemes};

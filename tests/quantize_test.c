@@ -67,7 +67,7 @@ static struct qmatrix quantized(const struct scheme *s, const float *values, siz
 {
     struct qmatrix m;
     struct value_range range = {0, 0};
-    assert_true(qmatrix_init(&m, s, rows, cols, NULL));
+    assert_true(qmatrix_init(&m, &s->format, rows, cols, NULL));
     value_range_add(&range, values, rows * cols);
     quantize_tensor_scale(&m, range);
     for (size_t r = 0; r < rows; r++)
@@ -100,7 +100,7 @@ struct piece {
 /* The scale before it is rounded to its storage. */
 static double ideal_scale(const struct piece *p)
 {
-    if (p->m->scheme.asym)
+    if (p->m->format.asym)
         return (p->high - p->low) / (p->type->highest - p->type->lowest);
     return fmax(-p->low, p->high) / (double)p->type->largest;
 }
@@ -129,7 +129,7 @@ static void check_scale(const struct piece *p)
         return;
     }
     rounding = half ? fmax(ideal * 0x1p-11, 0x1p-25) : ideal * 0x1p-24;
-    if (half && p->m->scheme.asym) {
+    if (half && p->m->format.asym) {
         expect(p, p->scale >= ideal * (1 - 0x1p-24) && p->scale <= ideal + 2 * rounding * 1.001, 0);
     } else {
         expect(p, fabs(p->scale - ideal) <= rounding * 1.001, 0);
@@ -142,14 +142,14 @@ static void check_scale(const struct piece *p)
 static double error_bound(const struct piece *p)
 {
     double bound = 0.51 * (double)p->scale, ideal = ideal_scale(p);
-    bool few_bits = p->m->scale_type == SCALE_FP16 && !p->m->scheme.asym &&
+    bool few_bits = p->m->scale_type == SCALE_FP16 && !p->m->format.asym &&
                     ideal < (double)p->type->largest * 0x1p-24;
     return few_bits ? bound + (double)p->type->largest * 0x1p-25 : bound;
 }
 
 static void check_integer(const struct piece *p, size_t i, float decoded)
 {
-    bool asym = p->m->scheme.asym;
+    bool asym = p->m->format.asym;
     int code = (int)(int8_t)qmatrix_code(p->m, p->row, p->first + i);
     float w = p->w[i];
     if (asym)
@@ -204,7 +204,7 @@ static void check_piece(struct piece *p, const float *decoded)
 {
     if (p->m->scale_type != SCALE_NONE)
         check_scale(p);
-    if (p->type->kind == DTYPE_KIND_INTEGER && p->m->scheme.asym) {
+    if (p->type->kind == DTYPE_KIND_INTEGER && p->m->format.asym) {
         double exact = -p->low / (double)p->scale;
         double steps = p->type->highest - p->type->lowest;
         expect(p, p->zero >= p->type->lowest && p->zero <= p->type->highest, 0);
@@ -232,13 +232,14 @@ static void widen(double *low, double *high, const float *w, size_t n)
 
 static void check_matrix(const struct qmatrix *m, const float *values)
 {
-    struct piece p = {.m = m, .type = &dtypes[m->scheme.weight]};
-    bool per_tensor = m->scheme.granularity == GRANULARITY_TENSOR;
+    struct piece p = {.m = m, .type = &dtypes[m->format.weight]};
+    bool per_tensor = m->format.granularity == GRANULARITY_TENSOR;
     double low = 0, high = 0;
-    size_t bytes, width = m->scheme.granularity == GRANULARITY_GROUP ? m->scheme.group : m->cols;
+    size_t bytes, width = m->format.granularity == GRANULARITY_GROUP ? m->format.group : m->cols;
     float *decoded = make(m->cols * sizeof *decoded);
-    scheme_print(&m->scheme, p.scheme);
-    assert_true(scheme_bytes(&m->scheme, m->rows, m->cols, &bytes));
+    struct scheme scheme = {.format = m->format};
+    scheme_print(&scheme, p.scheme);
+    assert_true(scheme_bytes(&scheme, m->rows, m->cols, &bytes));
     assert_int_equal(m->bytes, bytes);
     widen(&low, &high, values, m->rows * m->cols);
     for (p.row = 0; p.row < m->rows; p.row++) {
@@ -265,7 +266,7 @@ struct subject {
 static void check_weight_scheme(const struct scheme *s, void *arg)
 {
     const struct subject *subject = arg;
-    if (s->act != DTYPE_FP32 || s->act_asym)
+    if (s->format.act != DTYPE_FP32 || s->format.act_asym)
         return; /* activations do not change how weights are stored */
     struct qmatrix m = quantized(s, subject->values, subject->rows, subject->cols);
     check_matrix(&m, subject->values);
@@ -322,7 +323,7 @@ static void check_repacking(const struct scheme *s, void *arg)
 {
     uint64_t *seed = arg;
     enum { ROWS = 3, COLS = 70 };
-    if (s->act != DTYPE_FP32 || s->act_asym)
+    if (s->format.act != DTYPE_FP32 || s->format.act_asym)
         return;
     float *first = make_matrix(OFFSET, seed, ROWS, COLS),
           *last = make_matrix(NORMAL, seed, ROWS, COLS);
@@ -413,7 +414,7 @@ enum { TALL = 9000, NARROW = 64 }; /* several slices of work */
 static bool same_matrix(const struct qmatrix *a, const struct qmatrix *b)
 {
     bool same = a->rows == b->rows && a->cols == b->cols && a->bytes == b->bytes &&
-                scheme_equal(&a->scheme, &b->scheme);
+                qformat_equal(&a->format, &b->format);
     for (size_t r = 0; same && r < a->rows; r++) {
         for (size_t g = 0; g < a->groups; g++)
             same = same && qmatrix_scale(a, r, g) == qmatrix_scale(b, r, g) &&
@@ -609,7 +610,7 @@ static void test_requantize_refuses(void **state)
     struct model model = matrix_model(values, 2, 2);
     struct pool *pool = pool_create(1, NULL);
     struct error error = {""};
-    struct scheme s = {.weight = DTYPE_FP16, .act = DTYPE_INT8, .granularity = GRANULARITY_CHANNEL};
+    struct scheme s = {.format = {.weight = DTYPE_FP16, .act = DTYPE_INT8, .granularity = GRANULARITY_CHANNEL}};
     assert_null(requantize(&model, 0, &s, pool, &error));
     assert_non_null(strstr(error.text, "int8 activations need"));
     pool_destroy(pool);

@@ -8,11 +8,13 @@
 #include <cmocka.h>
 
 #include "support.h"
+#include "session/selftext.h"
 #include "modelfile.h"
 
 #include "lab/lab.h"
 #include "base/clock.h"
 #include "measure/output_error.h"
+#include "model/format.h"
 #include "model/reference.h"
 #include "quant/requant.h"
 
@@ -298,7 +300,7 @@ static void test_errors_of_stored_weights(void **state)
     size_t differing = 0;
     for (size_t t = 0; t < s.stored->count; t++) {
         const struct qtensor *p = s.stored->layer[t];
-        assert_true(p->matrix.scheme.stored);
+        assert_true(p->matrix.format.stored);
         assert_ptr_equal(p->matrix.codes, s.model->tensors[t].stored.codes);
         values_of(&floats_spec, s.model->tensors[t].name, w);
         values_of(&codes_spec, s.model->tensors[t].name, v);

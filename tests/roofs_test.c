@@ -41,7 +41,7 @@ static struct roof roof_of(double median)
 
 static void make_up_figures(void)
 {
-    int counts[MOST_READ_ROOFS];
+    int counts[MAX_READ_ROOFS];
     made = (struct roofs){.threads = 5, .seconds = 0.1 + 0.2, .measured = 1700000000};
     made.read_count = roofs_thread_counts(5, counts);
     for (size_t i = 0; i < made.read_count; i++)
@@ -106,9 +106,9 @@ static void test_thread_counts(void **state)
 {
     (void)state;
     for (int threads = 1; threads <= 1024; threads++) {
-        int counts[MOST_READ_ROOFS];
+        int counts[MAX_READ_ROOFS];
         size_t n = roofs_thread_counts(threads, counts);
-        assert_in_range(n, 1, MOST_READ_ROOFS);
+        assert_in_range(n, 1, MAX_READ_ROOFS);
         assert_int_equal(counts[0], 1);
         assert_int_equal(counts[n - 1], threads);
         for (size_t i = 1; i < n; i++)
@@ -118,16 +118,16 @@ static void test_thread_counts(void **state)
 
 static void assert_measured(const struct roof *r, const char *what)
 {
-    bool right = r->samples >= 3 && r->rate.least > 1e6 && r->rate.least <= r->rate.median &&
-                 r->rate.median <= r->rate.most && r->rate.most < 1e15;
+    bool right = r->samples >= 3 && r->rate.min > 1e6 && r->rate.min <= r->rate.median &&
+                 r->rate.median <= r->rate.max && r->rate.max < 1e15;
     if (!right)
-        fail_msg("%s: %g, %g to %g of %zu", what, r->rate.median, r->rate.least, r->rate.most,
+        fail_msg("%s: %g, %g to %g of %zu", what, r->rate.median, r->rate.min, r->rate.max,
                  r->samples);
 }
 
 static void assert_all_measured(const struct roofs *r)
 {
-    int counts[MOST_READ_ROOFS];
+    int counts[MAX_READ_ROOFS];
     assert_int_equal(r->threads, pool_threads(pool));
     assert_int_equal(r->read_count, roofs_thread_counts(r->threads, counts));
     for (size_t i = 0; i < r->read_count; i++) {
@@ -457,10 +457,10 @@ static void test_things_that_are_no_such_file(void **state)
     free(large);
     unlink(file);
     assert_int_equal(mkfifo(file, 0600), 0);
-    refuse(file, mine, "no regular file", "a pipe");
+    refuse(file, mine, "not a regular file", "a pipe");
     unlink(file);
     assert_int_equal(mkdir(file, 0700), 0);
-    refuse(file, mine, "no regular file", "a folder");
+    refuse(file, mine, "not a regular file", "a folder");
     rmdir(file);
 }
 
@@ -620,12 +620,12 @@ static void test_seven_billion_weights_at_two_terabytes(void **state)
 {
     (void)state;
     struct scheme schemes[512];
-    struct scheme_totals totals;
+    struct weights_totals totals;
     struct model *m = synthetic_open(shape_find("llama2-7b", NULL), NULL);
     assert_non_null(m);
     assert_true(schemes_count(m) <= 512);
     for (size_t i = 0; i < m->tensor_count; i++)
-        schemes[i] = m->tensors[i].stored.scheme; /* fp16 */
+        schemes[i] = scheme_stored(&m->tensors[i].stored); /* fp16 */
     schemes[kv_index(m)] = scheme_default(DTYPE_FP32);
     assert_true(schemes_totals(m, schemes, 0, &totals));
     assert_true(fabs(roof_tokens_per_second(2e12, 14000000000) - 143) < 0.5);

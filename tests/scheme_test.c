@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "kernels/matrix.h"
+#include "quant/scheme.h"
 #include "support.h"
 
 #include <ctype.h>
@@ -30,11 +31,11 @@ static struct scheme parsed(const char *text)
 static void print_in_full(const struct scheme *s, char *out, size_t size)
 {
     char act[SCHEME_TEXT], granularity[SCHEME_TEXT];
-    int n = snprintf(out, size, "%s/%s", dtypes[s->weight].name, scheme_print_act(s, act));
-    if (dtypes[s->weight].kind != DTYPE_KIND_FLOAT)
+    int n = snprintf(out, size, "%s/%s", dtypes[s->format.weight].name, scheme_print_act(s, act));
+    if (dtypes[s->format.weight].kind != DTYPE_KIND_FLOAT)
         n += snprintf(out + n, size - (size_t)n, ":%s", scheme_print_granularity(s, granularity));
-    if (dtypes[s->weight].kind == DTYPE_KIND_INTEGER)
-        n += snprintf(out + n, size - (size_t)n, ":%s", s->asym ? "asym" : "sym");
+    if (dtypes[s->format.weight].kind == DTYPE_KIND_INTEGER)
+        n += snprintf(out + n, size - (size_t)n, ":%s", s->format.asym ? "asym" : "sym");
     snprintf(out + n, size - (size_t)n, ":rtn");
 }
 
@@ -78,7 +79,7 @@ static void test_round_trip(void **state)
     assert_true(seen > 300);
     struct scheme stored = parsed("stored");
     char text[SCHEME_TEXT];
-    assert_true(stored.stored);
+    assert_true(stored.format.stored);
     assert_string_equal(scheme_print(&stored, text), "stored");
 }
 
@@ -131,12 +132,12 @@ static void test_canonical_forms(void **state)
         assert_string_equal(scheme_print(&s, text), forms[i][1]);
     }
     struct scheme w8a8 = parsed("w8a8"), int4 = parsed("int4");
-    assert_false(w8a8.asym || w8a8.act_asym || w8a8.stored);
-    assert_int_equal(w8a8.granularity, GRANULARITY_CHANNEL);
-    assert_int_equal(w8a8.group, 0);
-    assert_int_equal(int4.granularity, GRANULARITY_GROUP);
-    assert_int_equal(int4.group, SCHEME_DEFAULT_GROUP);
-    assert_int_equal(int4.act, DTYPE_FP32);
+    assert_false(w8a8.format.asym || w8a8.format.act_asym || w8a8.format.stored);
+    assert_int_equal(w8a8.format.granularity, GRANULARITY_CHANNEL);
+    assert_int_equal(w8a8.format.group, 0);
+    assert_int_equal(int4.format.granularity, GRANULARITY_GROUP);
+    assert_int_equal(int4.format.group, GROUP_DEFAULT);
+    assert_int_equal(int4.format.act, DTYPE_FP32);
 }
 
 /* ---- refusals -------------------------------------------------------------------------------- */
@@ -343,7 +344,7 @@ static void test_pieces_in_any_order(void **state)
 
 static void check_combination(const struct scheme *s, void *arg)
 {
-    enum dtype_kind weight = dtypes[s->weight].kind, act = dtypes[s->act].kind;
+    enum dtype_kind weight = dtypes[s->format.weight].kind, act = dtypes[s->format.act].kind;
     bool expected = act == DTYPE_KIND_FLOAT || act == weight;
     struct error error = {""};
     (void)arg;
@@ -366,13 +367,13 @@ static void test_check_refuses_what_has_no_spelling(void **state)
         for (int act = 0; act < DTYPE_COUNT; act++)
             for (int granularity = 0; granularity <= GRANULARITY_GROUP; granularity++)
                 for (int i = 0; i < 5 * 4; i++) {
-                    struct scheme s = {.weight = (enum dtype)weight, .act = (enum dtype)act,
-                                       .granularity = (enum granularity)granularity,
-                                       .group = sizes[i / 4], .asym = i & 1, .act_asym = i & 2};
+                    struct scheme s = {.format.weight = (enum dtype)weight, .format.act = (enum dtype)act,
+                                       .format.granularity = (enum granularity)granularity,
+                                       .format.group = sizes[i / 4], .format.asym = i & 1, .format.act_asym = i & 2};
                     if (!spellable(&s) && scheme_check(&s, NULL))
                         fail_msg("%s/%s granularity %d group %u asym %d act_asym %d passes",
-                                 dtypes[weight].name, dtypes[act].name, granularity, s.group,
-                                 s.asym, s.act_asym);
+                                 dtypes[weight].name, dtypes[act].name, granularity, s.format.group,
+                                 s.format.asym, s.format.act_asym);
                 }
 }
 
@@ -392,7 +393,7 @@ static void test_equal(void **state)
             assert_int_equal(scheme_equal(&a, &b), i == k);
         }
     struct scheme a = parsed("int8"), b = parsed("int4"); /* `stored` hides what is behind it */
-    a.stored = b.stored = true;
+    a.format.stored = b.format.stored = true;
     assert_true(scheme_equal(&a, &b));
 }
 
@@ -450,6 +451,40 @@ static const struct {
     {"int8:g16", SIZE_MAX / 2 + 2, 32}, /* twice as many scales wrap to a small number */
 };
 
+static float random_value(const struct parameter *p, uint64_t *seed)
+{
+    double max = isinf(p->max) ? 100 : (double)p->max;
+    double value = (double)p->min + random_uniform(seed) * (max - (double)p->min);
+    if (random_below(seed, 3) == 0)
+        return p->default_value;
+    return (float)(p->whole ? floor(value + 0.5) : value);
+}
+
+static struct methods random_methods(uint64_t *seed)
+{
+    struct methods m = {0};
+    for (size_t i = 0; method_table[i]; i++) {
+        const struct method *method = method_table[i];
+        if (random_below(seed, 2))
+            methods_add(&m, method);
+        for (size_t p = 0; p < method->parameter_count; p++) {
+            float value = random_value(&method->parameters[p], seed);
+            methods_values(&m, method)[p] = value;
+            assert_true(parameter_allows(&method->parameters[p], value));
+        }
+    }
+    return m;
+}
+
+static bool allows(const char *method, const char *parameter, float value)
+{
+    const struct method *m = method_find(method, strlen(method));
+    size_t p = 0;
+    while (strcmp(m->parameters[p].name, parameter) != 0)
+        p++;
+    return parameter_allows(&m->parameters[p], value);
+}
+
 /* Any selection of methods, with parameters as they come: what composes prints and parses back. */
 static void test_methods_round_trip(void **state)
 {
@@ -459,23 +494,13 @@ static void test_methods_round_trip(void **state)
     size_t seen = 0;
     for (int n = 0; n < 20000; n++) {
         struct scheme s = parsed(fields[random_below(&seed, sizeof fields / sizeof *fields)]);
-        s.methods.set = (unsigned)random_below(&seed, 1u << METHOD_COUNT);
-        for (int p = 0; p < PARAMETER_COUNT; p++) {
-            const struct parameter_form *form = &parameter_forms[p];
-            double most = isinf(form->most) ? 100 : (double)form->most;
-            double value = (double)form->least + random_uniform(&seed) * (most - (double)form->least);
-            s.methods.value[p] = (float)(form->whole ? floor(value + 0.5) : value);
-            if (random_below(&seed, 3) == 0)
-                s.methods.value[p] = form->usual;
-            assert_true(parameter_allows((enum parameter)p, s.methods.value[p]));
-        }
+        s.methods = random_methods(&seed);
         check_round_trip(&s, NULL);
         seen += scheme_check(&s, NULL);
     }
     assert_true(seen > 1000);
-    assert_false(parameter_allows(PARAMETER_DAMP, NAN) || parameter_allows(PARAMETER_DAMP, -1) ||
-                 parameter_allows(PARAMETER_SMOOTH_ALPHA, 1.01f) ||
-                 parameter_allows(PARAMETER_ACT_ORDER, 0.5f));
+    assert_false(allows("gptq", "damp", NAN) || allows("gptq", "damp", -1) || allows("smoothquant", "alpha", 1.01f) ||
+                 allows("gptq", "actorder", 0.5f));
 }
 
 /* The longest spelling fits. */
@@ -485,7 +510,7 @@ static void test_longest(void **state)
     struct scheme s = parsed("int4/int8.static.percentile.asym:g99999999:asym:"
                              "smoothquant(alpha=0.100000001)+clip(least=0.123456791)+"
                              "gptq(damp=1.17549435e-06,actorder=0,sequence=0)");
-    s.group = UINT32_MAX;
+    s.format.group = UINT32_MAX;
     char text[2 * SCHEME_TEXT];
     memset(text, 'x', sizeof text);
     scheme_print(&s, text);
@@ -512,7 +537,7 @@ static void test_bytes(void **state)
         if (scheme_bytes(&s, too_large[i].rows, too_large[i].cols, &bytes))
             fail_msg("%s, %zu x %zu fits?", too_large[i].scheme, too_large[i].rows,
                      too_large[i].cols);
-        assert_false(qmatrix_init(&m, &s, too_large[i].rows, too_large[i].cols, &error));
+        assert_false(qmatrix_init(&m, &s.format, too_large[i].rows, too_large[i].cols, &error));
         assert_non_null(strstr(error.text, "too large"));
     }
 }

@@ -168,11 +168,11 @@ static void test_table(void **state)
         double bits = 8.0 * (double)type->block_bytes / (double)type->block;
         assert_true(fabs(bits - type->bits) <= 0.5);
         assert_int_equal(dtype_by_name(type->name, strlen(type->name)), DTYPE_COUNT);
-        assert_true(qmatrix_layout(&s, 3, 2 * type->block, &layout));
+        assert_true(qmatrix_layout(&s.format, 3, 2 * type->block, &layout));
         assert_int_equal(layout.codes, 6 * type->block_bytes);
         assert_int_equal(layout.scales + layout.zeros, 0);
-        assert_false(qmatrix_layout(&s, 3, 2 * type->block + 16, &layout));
-        assert_false(qmatrix_init(&m, &s, 3, 2 * type->block, &error));
+        assert_false(qmatrix_layout(&s.format, 3, 2 * type->block + 16, &layout));
+        assert_false(qmatrix_init(&m, &s.format, 3, 2 * type->block, &error));
         assert_non_null(strstr(error.text, type->name));
     }
 }
@@ -240,7 +240,7 @@ struct product {
 
 static void fail_product(const struct product *p, const char *what)
 {
-    fail_msg("%s, %s, %zu x %zu, %zu tokens: %s", p->isa->name, dtypes[p->m.scheme.weight].name,
+    fail_msg("%s, %s, %zu x %zu, %zu tokens: %s", p->isa->name, dtypes[p->m.format.weight].name,
              p->m.rows, p->m.cols, p->tokens, what);
 }
 
@@ -299,7 +299,7 @@ static void check_rows(const struct product *p)
     free(row);
 }
 
-/* Values that nobody arranged will do, too; with the same bits where nobody arranges any. */
+/* Kernels take activations that are not packed, too, with the same bits where no kernel packs them. */
 static void check_unprepared(const struct product *p)
 {
     struct activations bare = {.tokens = 1, .cols = p->m.cols, .values = p->x};
@@ -308,7 +308,7 @@ static void check_unprepared(const struct product *p)
     one.y = make(p->m.rows * sizeof *one.y);
     p->isa->matmul(&p->m, &bare, 0, qmatrix_panels(&p->m), one.y);
     check_against_double(&one);
-    bool as_they_are = p->tokens == 1 && p->prepared.arrangement == ARRANGED_NOT;
+    bool as_they_are = p->tokens == 1 && p->prepared.pack == PACK_NONE;
     if (as_they_are && memcmp(one.y, p->y, p->m.rows * sizeof *one.y) != 0)
         fail_product(p, "activations as they are give something else");
     free(one.y);
@@ -369,7 +369,7 @@ static void test_products_of_long_rows(void **state)
     uint64_t seed = 29;
     for (size_t i = 0; tested_isa(i); i++)
         for (int t = DTYPE_COUNT; t < DTYPE_ALL && tested_isa(i)->available(); t++) {
-            size_t tokens = tested_isa(i)->tile + 1, cols = 2048 + 3 * dtypes[t].block;
+            size_t tokens = tested_isa(i)->mr + 1, cols = 2048 + 3 * dtypes[t].block;
             check_product(tested_isa(i), (enum dtype)t, &seed, 17, cols, 1);
             check_product(tested_isa(i), (enum dtype)t, &seed, 17, 2 * cols, tokens);
         }

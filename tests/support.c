@@ -71,21 +71,21 @@ void *make(size_t n)
 
 bool spellable(const struct scheme *s)
 {
-    enum dtype_kind kind = dtypes[s->weight].kind;
-    bool grouped = s->granularity == GRANULARITY_GROUP;
-    return s->act != DTYPE_INT4 && (!s->act_asym || dtypes[s->act].kind == DTYPE_KIND_INTEGER) &&
-           (!s->asym || kind == DTYPE_KIND_INTEGER) &&
-           (kind != DTYPE_KIND_FLOAT || s->granularity == GRANULARITY_CHANNEL) &&
-           (grouped ? s->group >= SCHEME_MIN_GROUP : s->group == 0);
+    enum dtype_kind kind = dtypes[s->format.weight].kind;
+    bool grouped = s->format.granularity == GRANULARITY_GROUP;
+    return s->format.act != DTYPE_INT4 && (!s->format.act_asym || dtypes[s->format.act].kind == DTYPE_KIND_INTEGER) &&
+           (!s->format.asym || kind == DTYPE_KIND_INTEGER) &&
+           (kind != DTYPE_KIND_FLOAT || s->format.granularity == GRANULARITY_CHANNEL) &&
+           (grouped ? s->format.group >= GROUP_MIN : s->format.group == 0);
 }
 
 static void each_field(struct scheme s, scheme_fn *see, void *arg)
 {
     for (int act = 0; act < DTYPE_COUNT; act++)
         for (int flags = 0; flags < 4; flags++) {
-            s.act = (enum dtype)act;
-            s.act_asym = flags & 1;
-            s.asym = flags & 2;
+            s.format.act = (enum dtype)act;
+            s.format.act_asym = flags & 1;
+            s.format.asym = flags & 2;
             if (spellable(&s))
                 see(&s, arg);
         }
@@ -94,13 +94,13 @@ static void each_field(struct scheme s, scheme_fn *see, void *arg)
 void each_scheme(const uint32_t *groups, size_t count, scheme_fn *see, void *arg)
 {
     for (int weight = 0; weight < DTYPE_COUNT; weight++) {
-        struct scheme s = {.weight = (enum dtype)weight, .granularity = GRANULARITY_TENSOR};
+        struct scheme s = {.format.weight = (enum dtype)weight, .format.granularity = GRANULARITY_TENSOR};
         each_field(s, see, arg);
-        s.granularity = GRANULARITY_CHANNEL;
+        s.format.granularity = GRANULARITY_CHANNEL;
         each_field(s, see, arg);
-        s.granularity = GRANULARITY_GROUP;
+        s.format.granularity = GRANULARITY_GROUP;
         for (size_t i = 0; i < count; i++) {
-            s.group = groups[i];
+            s.format.group = groups[i];
             each_field(s, see, arg);
         }
     }
@@ -156,8 +156,8 @@ struct model matrix_model(const float *values, size_t rows, size_t cols)
     w->rows = rows;
     w->cols = w->group = cols;
     w->groups = 1;
-    w->scheme = scheme_default(DTYPE_FP32);
-    w->scheme.stored = true;
+    w->format = qformat_default(DTYPE_FP32);
+    w->format.stored = true;
     w->row_bytes = cols * sizeof(float);
     w->bytes = rows * w->row_bytes;
     w->codes = (const uint8_t *)values;
@@ -190,7 +190,7 @@ struct qmatrix stored_matrix(enum dtype type, size_t rows, size_t cols, const ui
     return (struct qmatrix){
         .rows = rows,
         .cols = cols,
-        .scheme = {.stored = true, .weight = type, .act = DTYPE_FP32,
+        .format = {.stored = true, .weight = type, .act = DTYPE_FP32,
                    .granularity = GRANULARITY_CHANNEL},
         .group = cols,
         .groups = 1,

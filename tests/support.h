@@ -4,6 +4,7 @@
 #define QTOP_TESTS_SUPPORT_H
 
 #include "kernels/matrix.h"
+#include "quant/scheme.h"
 #include "model/model.h"
 
 #include <stdio.h>

@@ -8,12 +8,14 @@
 
 #include "caches.h"
 #include "support.h"
+#include "session/selftext.h"
+#include "session/session_weights.h"
 
 #include "engine/pin.h"
 #include "sys/memory.h"
 #include "lab/lab.h"
 #include "measure/quality.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "quant/recipe.h"
 #include "quant/requant.h"
 
@@ -222,8 +224,8 @@ static void study_tensor(const struct model *m, int t)
         memcpy(before, row, cols * sizeof *row);
         model_decode_row(m, t, r, row);
         for (size_t c = 1; c < cols && r > 0; c++) {
-            bool outlier = synthetic_outlier(t, c / MAKER_RUN) == c;
-            bool beside = synthetic_outlier(t, (c - 1) / MAKER_RUN) == c - 1;
+            bool outlier = synthetic_outlier(t, c / GENERATOR_RUN) == c;
+            bool beside = synthetic_outlier(t, (c - 1) / GENERATOR_RUN) == c - 1;
             add(outlier ? &outliers : &usual, row[c],
                 beside || outlier ? 0 : row[c - 1], before[c]);
         }
@@ -231,7 +233,7 @@ static void study_tensor(const struct model *m, int t)
     double deviation = synthetic_deviation(&m->hyper, tensor->role);
     check_moments(tensor->name, &usual, deviation);
     check_moments(tensor->name, &outliers, deviation * OUTLIER_FACTOR);
-    assert_true(outliers.n / usual.n > 0.5 / MAKER_RUN && outliers.n / usual.n < 2.0 / MAKER_RUN);
+    assert_true(outliers.n / usual.n > 0.5 / GENERATOR_RUN && outliers.n / usual.n < 2.0 / GENERATOR_RUN);
     free(row);
     free(before);
 }
@@ -399,7 +401,7 @@ static bool is_quantized_and_runs(const struct frame *f)
 
 static bool is_stored_and_runs(const struct frame *f)
 {
-    return f->layers[2].wanted.stored && f->pending == 0 && f->decode.valid;
+    return f->layers[2].wanted.format.stored && f->pending == 0 && f->decode.valid;
 }
 
 static bool is_evaluated(const struct frame *f)
@@ -443,7 +445,7 @@ static void test_lab(void **state)
     (void)state;
     struct session s;
     open_session(&s, &smallest);
-    struct scheme *schemes = linear_schemes(&s, "int8"), stored = {.stored = true};
+    struct scheme *schemes = linear_schemes(&s, "int8"), stored = {.format.stored = true};
     struct lab_options o = {.schemes = schemes, .seed = 1, .temperature = 1, .top_p = 1};
     int linear = 2, head = model_find(s.model, ROLE_OUTPUT, -1);
     assert_true(roles[s.model->tensors[linear].role].linear);

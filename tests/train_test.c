@@ -590,13 +590,13 @@ static void test_fake_forward(void **state)
         struct fake f;
         struct qmatrix m;
         assert_true(scheme_parse(schemes[i], &s, &error));
-        assert_true(fake_open(&f, &s, w, ROWS, COLS, &error) && qmatrix_init(&m, &s, ROWS, COLS, &error));
+        assert_true(fake_open(&f, &s.format, w, ROWS, COLS, &error) && qmatrix_init(&m, &s.format, ROWS, COLS, &error));
         f.log_scales[0] += 0.1f;
         fake_forward(&f, w, out, pool);
         for (size_t r = 0; r < ROWS; r++) {
             for (size_t g = 0; g < m.groups; g++)
                 quantize_set_params(&m, r, g, fake_params(&f, f.grids == 1 ? 0 : r * m.groups + g));
-            quantize_row_on_grids(&m, r, w + r * COLS);
+            quantize_row_with_params(&m, r, w + r * COLS);
             qmatrix_decode_row(&m, r, back);
             assert_memory_equal(back, out + r * COLS, sizeof back);
         }
@@ -617,7 +617,7 @@ static void test_fake_backward(void **state)
     (void)state;
     fill(w, COLS, 9);
     fill(given, COLS, 10);
-    assert_true(scheme_parse("int4:channel", &s, &error) && fake_open(&f, &s, w, 1, COLS, &error));
+    assert_true(scheme_parse("int4:channel", &s, &error) && fake_open(&f, &s.format, w, 1, COLS, &error));
     f.log_scales[0] = logf(0.15f);
     w[3] = 7.4f * 0.15f; /* rounds to the last code, and lies beyond it */
     w[4] = -5;
@@ -654,7 +654,7 @@ static void test_round_activations(void **state)
         struct scheme s;
         struct qmatrix m;
         struct activations a;
-        assert_true(scheme_parse(schemes[i], &s, &error) && qmatrix_init(&m, &s, ROWS, COLS, &error));
+        assert_true(scheme_parse(schemes[i], &s, &error) && qmatrix_init(&m, &s.format, ROWS, COLS, &error));
         for (size_t r = 0; r < ROWS; r++)
             quantize_row(&m, r, w + r * COLS);
         round_activations(&m, x, N, out, pool, scratch, bytes);

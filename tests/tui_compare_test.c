@@ -58,7 +58,7 @@ static void test_compare_screen(void **state)
     press("v");
     wait_for("timed in 31 rounds");
     press(">");
-    wait_for("KL against decode tokens/s, the best front drawn");
+    wait_for("KL against decode tokens/s, with the Pareto front");
     wait_match(">B .*[0-9.]+x .[0-9.]+-[0-9.]+.");
     press(PTY_KEY_END "=");
     wait_match(">B .* base ");
@@ -135,7 +135,7 @@ static void test_search_within_a_budget(void **state)
     wait_match("found [0-9.]+ bits/weight with KL [0-9.e-]+ measured .snapshot A");
     wait_match("size +1[0-9][0-9]k of 575k");
     press("u");
-    wait_for("undo: done, 0 more");
+    wait_for("undone; nothing more to undo");
     wait_match("size +575k of 575k");
     press("T\r"); /* again, and stopped */
     wait_match("searching|measuring every layer");

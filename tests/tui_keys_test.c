@@ -155,7 +155,30 @@ static void test_readonly(void **state)
     await_cell("attn_q", "WEIGHT", "fp32*");
     press("5");
     wait_for("no snapshots yet");
+    press("D"); /* compares, and changes nothing */
+    press("4");
+    press(" "); /* so does counting */
+    wait_match("(stopped )?counting [a-z]");
+    wait_gone("--readonly");
     assert_ends("q");
+}
+
+/* A key that means something else on one screen has a row there. */
+static void test_keys_of_one_screen(void **state)
+{
+    (void)state;
+    assert_int_equal(key_action(VIEW_LAYERS, 'D', false), ACTION_WEIGHT_PREVIOUS);
+    assert_int_equal(key_action(VIEW_COMPARE, 'D', false), ACTION_DIFFERENCES);
+    assert_int_equal(key_action(VIEW_COMPARE, 'd', false), ACTION_WEIGHT_NEXT);
+    assert_int_equal(key_action(VIEW_COUNTERS, ' ', false), ACTION_COUNT_EVENT);
+    assert_true(key_changes(ACTION_RESTORE) && !key_changes(ACTION_DIFFERENCES) && !key_changes(ACTION_BASE));
+    assert_false(key_changes(ACTION_COUNT_EVENT));
+    for (size_t i = 0; i < key_count; i++) { /* nothing that a table lists is hidden behind another row */
+        enum view_id own = key_groups[key_table[i].group].view;
+        for (int k = 0; k < KEY_CODES && key_table[i].codes[k]; k++)
+            assert_int_equal(key_action(own, key_table[i].codes[k], key_table[i].codes[k] >= 256),
+                             key_table[i].action);
+    }
 }
 
 static void test_many_keys_at_once(void **state)
@@ -231,6 +254,7 @@ int main(void)
         TEST(test_help_fits_a_small_terminal),
         TEST(test_unknown_keys_are_named),
         TEST(test_readonly),
+        cmocka_unit_test(test_keys_of_one_screen),
         TEST(test_many_keys_at_once),
         TEST(test_mouse),
         TEST(test_no_mouse),

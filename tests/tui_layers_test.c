@@ -452,7 +452,7 @@ static void test_layers_alone(void **state)
     type_scheme("int4:tensor");
     await_cell("attn_q", "WEIGHT", "int4");
     press("E");
-    wait_for("measured what each layer alone costs");
+    wait_for("measured the sensitivity of each layer");
     wait_for("ALONE");
     wait_match("attn_q .* 0\\.[0-9]{5}$");
     press("d");

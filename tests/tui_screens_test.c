@@ -210,7 +210,7 @@ static void test_learning(void **state)
     start(44, 132);
     go_to("attn_q");
     press("t");
-    wait_for("nothing is learning");
+    wait_for("nothing is being trained");
     type_scheme("int4:channel:qat(steps=100000,text=512,batch=16)");
     press("2");
     wait_match("learning .t stops.  [0-9]+/100000  KL [0-9.]+ .first [0-9.]+, best [0-9.]+.  loss [0-9.e-]+  rate");
@@ -252,7 +252,7 @@ static void test_roofline_screen(void **state)
     press(PTY_KEY_DOWN); /* another layer's point */
     wait_match("blk.0.attn_k +[0-9.]+");
     press("R");
-    wait_for("measuring the roofs anew");
+    wait_for("measuring the roofs again");
     assert_ends("q");
     launch(36, 110, model, WORDS("--ascii"), NULL);
     press("3");
@@ -276,7 +276,7 @@ static void test_counters_screen(void **state)
     press("/minor-faults\r");
     wait_for("perf::MINOR-FAULTS:"); /* its words, in the last line */
     press(" ");
-    wait_for("perf::MINOR-FAULTS is counted from now on");
+    wait_for("counting perf::MINOR-FAULTS");
     wait_for("perf::MINOR-FAULTS:"); /* the cursor stays on its line */
     press(PTY_KEY_HOME);
     wait_match("\\*perf::MINOR-FAULTS +[0-9.]+");
@@ -290,7 +290,7 @@ static void test_counters_screen(void **state)
     press(PTY_KEY_HOME);
     wait_for("task-clock: nanoseconds");
     press("\r");
-    wait_for("task-clock is counted no more");
+    wait_for("stopped counting task-clock");
     wait_gone("*task-clock");
     press("/nosuchevent\r");
     wait_for("no event has 'nosuchevent' in it");

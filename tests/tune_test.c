@@ -223,7 +223,7 @@ static void test_size(void **state)
         assert_true(best.predicted_kl > 0 && best.quality.kl <= last);
         last = best.quality.kl;
         for (size_t i = 0; i < session.model->tensor_count; i++)
-            assert_true(scheme_equal(&best.schemes[i], &best.set->layer[i]->matrix.scheme));
+            assert_true(qtensor_has_scheme(best.set->layer[i], &best.schemes[i]));
         assert_int_equal(tune_curve(job, curve, 9), 9);
         for (size_t i = 1; i < 9; i++)
             assert_true(curve[i].cost > curve[i - 1].cost && curve[i].kl <= curve[i - 1].kl);
@@ -259,8 +259,8 @@ static void test_bits_leave_embedding_and_head(void **state)
     struct tune *job = begin((struct budget){.max_bits = 6});
     struct tuned best = run(job);
     assert_true(best.bits_per_weight <= 6 && best.bits_per_weight > 5);
-    assert_true(best.schemes[0].stored);
-    assert_true(best.schemes[model_find_name(session.model, "output")].stored);
+    assert_true(best.schemes[0].format.stored);
+    assert_true(best.schemes[model_find_name(session.model, "output")].format.stored);
     tune_close(job);
 }
 
@@ -272,12 +272,12 @@ static void test_for_gguf(void **state)
     struct tuned best = run(job);
     for (size_t i = 0; i < session.model->tensor_count; i++) {
         const struct scheme *s = &best.schemes[i];
-        if (s->stored || s->weight == DTYPE_FP16)
+        if (s->format.stored || s->format.weight == DTYPE_FP16)
             continue;
         assert_true(session.model->tensors[i].stored.cols % 32 == 0);
-        assert_true(s->granularity == GRANULARITY_GROUP && s->group == 32);
-        assert_false(methods_have(&s->methods, METHOD_AWQ));
-        assert_true(s->weight == DTYPE_INT4 || !s->asym);
+        assert_true(s->format.granularity == GRANULARITY_GROUP && s->format.group == 32);
+        assert_false(scheme_scales_inputs(s));
+        assert_true(s->format.weight == DTYPE_INT4 || !s->format.asym);
     }
     tune_close(job);
 }

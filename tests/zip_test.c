@@ -22,7 +22,7 @@ static const struct {
     uint64_t value;
     const char *says;
 } zip_cases[] = {
-    {LOCAL, 0, 0, 4, 0, "begins with no ZIP entry"},
+    {LOCAL, 0, 0, 4, 0, "does not begin with a ZIP entry"},
     {LOCAL, 2, 0, 4, 0, "m/data/0: its header at byte"},
     {LOCAL, 2, 6, 2, 1, "m/data/0: its header at byte"},
     {LOCAL, 2, 8, 2, 8, "m/data/0: its header at byte"},
@@ -45,7 +45,7 @@ static const struct {
     {CENTRAL, 1, 42, 4, 0, "m/byteorder at byte 0; expected"},
     {CENTRAL, 1, 42, 4, 0xfffffffe, "m/byteorder at byte 4294967294; expected"},
     {CENTRAL, 1, 42, 4, 0xffffffff, "m/byteorder at byte 4294967295; expected"},
-    {END, 0, 0, 4, 0, "no end record"},
+    {END, 0, 0, 4, 0, "not an end record"},
     {END, 0, 4, 2, 1, "several disks"},
     {END, 0, 6, 2, 1, "several disks"},
     {END, 0, 8, 2, 2, "several disks"},
@@ -56,7 +56,7 @@ static const struct {
     {END, 0, 12, 4, 0xffffffff, "a directory of 4294967295 bytes"},
     {END, 0, 16, 4, 0, "bytes at 0; expected it to end"},
     {END, 0, 16, 4, 0xffffffff, "bytes at 4294967295; expected"},
-    {END, 0, 20, 2, 1, "no end record"},
+    {END, 0, 20, 2, 1, "not an end record"},
 };
 
 static const struct {
@@ -178,7 +178,7 @@ static void test_records(void **state)
     refuse_items((struct zip_item[]){{"m/data.pkl", text}, {"n/data.pkl", text}}, 2,
                  "two entries are called data.pkl");
     refuse_items((struct zip_item[]){{"m/data.pkl", text}, {"m/data.pkl", text}}, 2,
-                 "m/data.pkl is there twice");
+                 "m/data.pkl appears twice");
     refuse_items((struct zip_item[]){{"m/data.pkl", text}, {"m/byteorder", text}}, 2,
                  "byteorder: is 'big'; expected 'little'");
     refuse_items((struct zip_item[]){{"m/data.pkl", text}}, 1, "begins without PROTO");

@@ -158,13 +158,13 @@ static size_t cost(const struct tui *t, const int *tensors, size_t n, struct sch
     size_t sum = 0;
     for (size_t i = 0; i < n; i++) {
         if (tensors[i] == kv_index(t->session->model)) {
-            sum += layers_kv_bytes(t, scheme.weight);
+            sum += layers_kv_bytes(t, scheme.format.weight);
             continue;
         }
         const struct qmatrix *stored = &t->session->model->tensors[tensors[i]].stored;
         size_t bytes = stored->bytes;
         struct scheme s = scheme_for_tensor(t->session->model, tensors[i], scheme);
-        if (s.stored || scheme_bytes(&s, stored->rows, stored->cols, &bytes))
+        if (s.format.stored || scheme_bytes(&s, stored->rows, stored->cols, &bytes))
             sum += bytes;
     }
     return sum;

@@ -149,12 +149,24 @@ static void say_notes(const struct session *s)
     say_non_finite(s->reference_model, " of the reference");
 }
 
-/* On a terminal, where it takes long. */
-static void show_progress(void *opened, const char *work, size_t done, size_t all)
+/* On a terminal, where it takes long. What is left is told once the share done says something about it. */
+static void show_progress(void *line, const char *work, size_t done, size_t all)
 {
-    if (clock_seconds() - *(const double *)opened > PATIENCE && isatty(STDERR_FILENO))
-        fprintf(stderr, done < all ? "\rqtop: %s: %.0f %%\x1b[K" : "\r\x1b[K", work,
-                100.0 * (double)done / (double)all);
+    struct progress_line *p = line;
+    double now = clock_seconds(), fraction = (double)done / (double)all;
+    if (work != p->work) {
+        p->work = work;
+        p->began = now;
+    }
+    if (now - p->opened <= PATIENCE || !isatty(STDERR_FILENO))
+        return;
+    double left = (now - p->began) * (1 - fraction) / fmax(fraction, 1e-9);
+    if (done >= all)
+        fputs("\r\x1b[K", stderr);
+    else if (now - p->began < PATIENCE || fraction < 0.01)
+        fprintf(stderr, "\rqtop: %s: %.0f %%\x1b[K", work, 100 * fraction);
+    else
+        fprintf(stderr, "\rqtop: %s: %.0f %%, %.0f s left\x1b[K", work, 100 * fraction, ceil(left));
 }
 
 static bool read_calibration(struct session *s, const struct options *o, struct error *error)
@@ -197,9 +209,9 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error) &&
               session_may_learn(&b->session, b->schemes, error);
-    b->opened = clock_seconds();
+    b->progress.opened = clock_seconds();
     b->session.progress = show_progress;
-    b->session.progress_arg = &b->opened;
+    b->session.progress_arg = &b->progress;
     b->session.note = pass_note;
     if (ok)
         say_notes(&b->session);
@@ -325,16 +337,19 @@ bool tokenize_text(const struct session *s, const char *text, size_t n, struct t
 
 /* ---- what is measured on --------------------------------------------------------------------- */
 
-bool written_tokens(const struct session *s, size_t count, uint64_t seed, struct tokens *out, struct error *error)
+bool written_tokens(const struct session *s, enum text_kind kind, size_t count, struct tokens *out,
+                    struct error *error)
 {
-    struct writer *w = writer_open(s, count, seed, error);
-    if (!w)
-        return false;
-    while (!writer_step(w, 1))
-        continue;
-    writer_take(w, out);
-    writer_close(w);
-    return true;
+    struct text_source source;
+    bool cancelled;
+    text_source_open(&source, s, kind, count);
+    bool ok = session_run(s, &text_source_class, &source, &cancelled, error);
+    if (ok) {
+        *out = source.tokens;
+        source.tokens = (struct tokens){0};
+    }
+    text_source_close(&source);
+    return ok;
 }
 
 enum { SELF_TEXT_TOKENS = 2048 };
@@ -352,7 +367,7 @@ bool evaluation_tokens(const struct batch *b, const struct options *o, struct to
         return ok;
     }
     size_t count = o->given_tokens ? (size_t)o->tokens : SELF_TEXT_TOKENS;
-    return written_tokens(&b->session, count, SELF_TEXT_EVALUATION_SEED, tokens, error);
+    return written_tokens(&b->session, TEXT_EVALUATION, count, tokens, error);
 }
 
 bool evaluation_window(const struct session *s, const struct options *o, size_t *window,

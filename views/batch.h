@@ -3,7 +3,8 @@
 #define QTOP_BATCH_H
 
 #include "engine/pin.h"
-#include "session/session.h"
+#include "session/session_weights.h"
+#include "session/text_source.h"
 #include "options.h"
 
 #include <jansson.h>
@@ -22,6 +23,13 @@ char *builtin_model_path(struct error *error);
  * used, which it then is. */
 bool check_kernels(const struct options *options, struct error *error);
 
+/* What the progress line on standard error says how long it takes. */
+struct progress_line {
+    double opened;    /* clock_seconds when the model was open */
+    double began;     /* clock_seconds when this work began ... */
+    const char *work; /* ... a static text, or one of the job's own; null before the first */
+};
+
 /* A session with the schemes that -s and -r ask for. */
 struct batch {
     struct session session;
@@ -30,7 +38,7 @@ struct batch {
     struct pin pin;         /* of their stored weights, from batch_pack on */
     char *path;               /* of the built-in model */
     char scheme_text[256];    /* how the schemes are called in output */
-    double opened;            /* clock_seconds then */
+    struct progress_line progress;
 };
 
 /* Opens; on failure *status is the exit status that fits. */
@@ -79,8 +87,8 @@ void print_record(json_t *object, const struct options *options, bool first);
 /* A number, or null beside a KEY_reason when it is not finite or the reason is given. */
 void json_add(json_t *object, const char *key, double value, const char *reason);
 
-/* Some tokens of the reference's own text (writer_open); the caller frees out->ids. */
-bool written_tokens(const struct session *session, size_t count, uint64_t seed, struct tokens *out,
+/* Some tokens of a text that the reference writes, for evaluation or for a search; the caller frees out->ids. */
+bool written_tokens(const struct session *session, enum text_kind kind, size_t count, struct tokens *out,
                     struct error *error);
 
 /* The tokens that quality is measured on: those of --text or, without it, -n of the reference's own. */

@@ -14,9 +14,9 @@ static const double SAMPLE_SECONDS = 0.02; /* at least, of decoding and of prefi
 /* What is compared: the first is what ratios are to. */
 struct contest {
     size_t count;
-    char name[MOST_COMPARED][256];
-    struct weights *sets[MOST_COMPARED];
-    struct speed speed[MOST_COMPARED];
+    char name[MAX_COMPARED][256];
+    struct weights *sets[MAX_COMPARED];
+    struct speed speed[MAX_COMPARED];
 };
 
 /* ---- reports --------------------------------------------------------------------------------- */
@@ -62,22 +62,22 @@ static void report_one(const struct batch *b, const struct contest *c)
     printf("scheme     %s, KV cache %s, %d threads, kernels '%s', median of %zu samples\n",
            c->name[0], dtypes[c->sets[0]->kv].name, pool_threads(b->session.pool),
            isa_current()->name, s->samples);
-    printf("decode     %.1f tokens/s (%.1f to %.1f)", s->decode.median, s->decode.least,
-           s->decode.most);
+    printf("decode     %.1f tokens/s (%.1f to %.1f)", s->decode.median, s->decode.min,
+           s->decode.max);
     if (s->batch > 1)
         printf(", %zu sequences together", s->batch);
     putchar('\n');
-    printf("prefill    %.1f tokens/s (%.1f to %.1f)\n", s->prefill.median, s->prefill.least,
-           s->prefill.most);
+    printf("prefill    %.1f tokens/s (%.1f to %.1f)\n", s->prefill.median, s->prefill.min,
+           s->prefill.max);
     printf("bytes      %s a token\n", format_bytes(bytes, (double)s->bytes_per_token));
     printf("bandwidth  %.2f GB/s computed; reading memory reaches %.2f GB/s (%.2f to %.2f)\n",
-           s->bandwidth / 1e9, s->peak_read.median / 1e9, s->peak_read.least / 1e9,
-           s->peak_read.most / 1e9);
+           s->bandwidth / 1e9, s->peak_read.median / 1e9, s->peak_read.min / 1e9,
+           s->peak_read.max / 1e9);
     if (s->fraction_reason)
         printf("fraction   n/a: %s\n", s->fraction_reason);
     else
-        printf("fraction   %.3f of that (%.3f to %.3f)\n", s->fraction.median, s->fraction.least,
-               s->fraction.most);
+        printf("fraction   %.3f of that (%.3f to %.3f)\n", s->fraction.median, s->fraction.min,
+               s->fraction.max);
 }
 
 static void report_all(const struct batch *b, const struct contest *c)
@@ -108,8 +108,8 @@ static bool add_set(struct batch *b, const struct options *o, const char *scheme
     struct options one = *o;
     one.scheme = scheme;
     one.recipe = recipe;
-    if (c->count == MOST_COMPARED)
-        return error_set(error, "more than %d schemes to compare", MOST_COMPARED);
+    if (c->count == MAX_COMPARED)
+        return error_set(error, "more than %d schemes to compare", MAX_COMPARED);
     struct scheme *schemes = session_schemes(&b->session, error);
     bool ok = schemes && apply_schemes(&one, b->session.model, schemes, error);
     if (ok) {
@@ -155,7 +155,7 @@ static bool choose_length(const struct contest *c, struct speed_plan *plan,
 static bool measure(const struct batch *b, const struct options *o, struct contest *c, struct error *error)
 {
     struct bandwidth_probe probe = {0};
-    const struct weights *sets[MOST_COMPARED];
+    const struct weights *sets[MAX_COMPARED];
     struct speed_plan plan = {.model = b->session.model,
                               .pool = b->session.pool,
                               .context = b->session.context,
@@ -163,7 +163,7 @@ static bool measure(const struct batch *b, const struct options *o, struct conte
                               .prompt_tokens = o->prompt_tokens ? (size_t)o->prompt_tokens : 64,
                               .decode_tokens = o->given_tokens ? (size_t)o->tokens : 32,
                               .samples = ROUNDS,
-                              .most_samples = c->count > 1 ? MOST_ROUNDS : 0,
+                              .max_samples = c->count > 1 ? MOST_ROUNDS : 0,
                               .batch = o->batch ? (size_t)o->batch : 1};
     for (size_t i = 0; i < c->count; i++)
         sets[i] = c->sets[i];

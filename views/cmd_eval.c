@@ -2,19 +2,13 @@
 #include "batch.h"
 
 #include "measure/depth.h"
+#include "session/selftext.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* Tokens run together: more are no faster, and the logits of each are kept until they are scored. */
 enum { RUN_TOGETHER = 128 };
-
-static void progress(const struct quality_result *r, bool done)
-{
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, done ? "\r\x1b[K" : "\rqtop: %zu of %zu tokens", r->scored, r->planned);
-}
 
 static void add_figure(json_t *object, const char *key, double figure)
 {
@@ -125,17 +119,13 @@ static void report_text(const struct batch *b, const struct quality_plan *p, con
 static bool evaluate(const struct batch *b, const struct quality_plan *plan,
                      struct quality_result *r, struct error *error)
 {
-    struct quality *q = quality_open(b->session.model, b->session.pool, plan, b->session.reference,
-                                     b->weights, error);
-    if (!q)
-        return false;
-    for (bool done = false; !done;) {
-        done = quality_step(q, 0.2);
+    const struct session *s = &b->session;
+    struct quality *q = quality_open(s->model, s->pool, plan, s->reference, b->weights, error);
+    bool cancelled, ok = q && session_run(s, &quality_class, q, &cancelled, error);
+    if (ok)
         *r = quality_result(q);
-        progress(r, done);
-    }
     quality_close(q);
-    return true;
+    return ok;
 }
 
 /* The first tokens of the text, where divergence begins; null with an error. */
@@ -144,11 +134,8 @@ static struct depth_profile *look_through(const struct batch *b, const struct to
     const struct session *s = &b->session;
     size_t n = tokens->count < s->context ? tokens->count : s->context;
     struct depth_job *job = depth_open(s->model, s->pool, tokens->ids, n, s->reference, b->weights, error);
-    struct depth_profile *profile = NULL;
-    while (job && !depth_step(job, 1))
-        continue;
-    if (job)
-        profile = depth_take(job);
+    bool cancelled, ok = job && session_run(s, &depth_class, job, &cancelled, error);
+    struct depth_profile *profile = ok ? depth_take(job) : NULL;
     depth_close(job);
     return profile;
 }

@@ -2,49 +2,11 @@
 #include "batch.h"
 
 #include "export/export.h"
-#include "base/clock.h"
+#include "interrupt.h"
 
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
-
-static const double SLICE = 0.05; /* seconds between two looks at signals and the progress line */
-
-/* ---- signals --------------------------------------------------------------------------------- */
-
-static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
-enum { ENDING = sizeof ending / sizeof *ending };
-static volatile sig_atomic_t ended_by;
-
-static void remember(int number)
-{
-    ended_by = number;
-}
-
-/* Those that were ignored from outside stay so. */
-static void catch_signals(struct sigaction before[ENDING])
-{
-    for (int i = 0; i < ENDING; i++) {
-        sigaction(ending[i], NULL, &before[i]);
-        if (before[i].sa_handler != SIG_IGN)
-            sigaction(ending[i], &(struct sigaction){.sa_handler = remember}, NULL);
-    }
-}
-
-static void release_signals(const struct sigaction before[ENDING])
-{
-    for (int i = 0; i < ENDING; i++)
-        sigaction(ending[i], &before[i], NULL);
-}
 
 /* ---- the job --------------------------------------------------------------------------------- */
-
-static void show(const struct batch *b, double fraction)
-{
-    const struct session *s = &b->session;
-    if (s->progress)
-        s->progress(s->progress_arg, "writing", (size_t)(fraction * 1000), 1000);
-}
 
 static void report(const struct options *o, const struct export *job)
 {
@@ -65,17 +27,12 @@ static struct export_plan plan_of(const struct batch *b, const struct options *o
                                 .format = o->format};
 }
 
-static bool run_job(const struct batch *b, const struct options *o, struct error *error)
+static bool write_file(struct batch *b, const struct options *o, struct error *error)
 {
     struct export_plan plan = plan_of(b, o);
     struct export *job = export_open(&plan, error);
-    bool ok = job, done = false;
-    while (ok && !done && !ended_by) {
-        ok = export_step(job, SLICE, &done, error);
-        show(b, export_fraction(job));
-    }
-    show(b, 1);
-    if (done)
+    bool cancelled, ok = job && session_run(&b->session, &export_class, job, &cancelled, error);
+    if (ok)
         report(o, job);
     export_close(job);
     return ok;
@@ -85,25 +42,23 @@ int run_export(const struct options *o)
 {
     struct batch batch;
     struct error error;
-    struct sigaction before[ENDING];
     int status;
     if (!o->output) {
         error_set(&error, "qtop export needs -o FILE");
         return complain(&error, EXIT_USAGE);
     }
     if (o->format && !export_format_known(o->format)) {
-        error_set(&error, "--format '%.40s': expected %s", o->format, export_format_names());
+        char names[EXPORT_NAMES];
+        error_set(&error, "--format '%.40s': expected %s", o->format, export_format_names(names));
         return complain(&error, EXIT_USAGE);
     }
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     struct export_plan plan = plan_of(&batch, o);
     bool ok = export_check(&plan, batch.schemes, &error) && batch_pack(&batch, &error);
-    catch_signals(before); /* nothing is written before, so nothing can stay behind */
-    ok = ok && run_job(&batch, o, &error);
-    release_signals(before);
+    interrupt_catch(&batch.session); /* nothing is written before, so nothing can stay behind */
+    ok = ok && write_file(&batch, o, &error);
     batch_close(&batch);
-    if (ended_by)
-        raise(ended_by);
+    interrupt_release();
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

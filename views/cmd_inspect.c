@@ -71,7 +71,7 @@ static void add_place(json_t *j, const struct weight_error *e)
 static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_stats *s)
 {
     const char *none = s->weights == 0 ? "no weight is finite" : NULL;
-    bool blocks = dtypes[m->scheme.weight].kind == DTYPE_KIND_BLOCK;
+    bool blocks = dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
     const char *no_scale = !isnan(s->scale_mean) ? NULL
                            : blocks              ? "each block holds its own scales"
                                                  : "it has no scales";
@@ -90,13 +90,13 @@ static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_st
 /* What the methods found on the calibration text. */
 static void add_found(json_t *j, const struct qtensor *p)
 {
-    const struct methods *methods = &p->matrix.scheme.methods;
+    struct scheme s = qtensor_scheme(p);
     const struct calibration_info *f = &p->calibration;
-    bool gptq = !p->matrix.scheme.stored && methods_have(methods, METHOD_GPTQ);
-    bool split = !p->matrix.scheme.stored && methods_have(methods, METHOD_LLMINT8);
-    json_add(j, "alpha", f->alpha, p->matrix.input_transform && p->matrix.input_transform->scale ? NULL : "no input scale");
-    json_add(j, "damp", f->damp, gptq && f->damp > 0 ? NULL : "no factor of a Hessian");
-    json_add(j, "rounded_rows", (double)f->rounded, gptq ? NULL : "no GPTQ");
+    const struct input_transform *in = p->matrix.input_transform;
+    bool solved = scheme_method(&s, PHASE_CODES), split = scheme_splits_columns(&s);
+    json_add(j, "alpha", f->alpha, in && in->scale ? NULL : "no input scale");
+    json_add(j, "damp", f->damp, solved && f->damp > 0 ? NULL : "no factor of a Hessian");
+    json_add(j, "rounded_rows", (double)f->rounded, solved ? NULL : "no GPTQ");
     json_add(j, "outlier_columns", (double)f->outliers, split ? NULL : "no LLM.int8()");
 }
 
@@ -116,8 +116,8 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     json_object_set_new(j, "name", json_string(t->name));
     json_add(j, "rows", (double)m->rows, NULL);
     json_add(j, "cols", (double)m->cols, NULL);
-    json_object_set_new(j, "scheme", json_string(scheme_print(&m->scheme, scheme)));
-    json_object_set_new(j, "weight", json_string(dtypes[m->scheme.weight].name));
+    json_object_set_new(j, "scheme", json_string(qtensor_print_scheme(p, scheme)));
+    json_object_set_new(j, "weight", json_string(dtypes[m->format.weight].name));
     json_add(j, "bytes", (double)m->bytes, NULL);
     json_add(j, "bits_per_weight", 8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), NULL);
     json_add(j, "sqnr_db", sqnr, reason_without_sqnr(sqnr, true));
@@ -169,7 +169,7 @@ static struct widths find_widths(const struct batch *b)
         format_shape(shape, &b->weights->layer[i]->matrix);
         widen(&w.name, b->session.model->tensors[i].name);
         widen(&w.shape, shape);
-        widen(&w.scheme, scheme_print(&b->weights->layer[i]->matrix.scheme, scheme));
+        widen(&w.scheme, qtensor_print_scheme(b->weights->layer[i], scheme));
     }
     return w;
 }
@@ -199,7 +199,7 @@ static void report_text(const struct batch *b, int tensor, const struct measured
         snprintf(last, sizeof last, "%s",
                  measured->recipe.count ? "-" : guidance_name(tensor_advice(model, tensor).guidance));
     printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8.3g %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
-           w->scheme, scheme_print(&m->scheme, scheme), format_bytes(bytes, (double)m->bytes),
+           w->scheme, qtensor_print_scheme(p, scheme), format_bytes(bytes, (double)m->bytes),
            8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,
            (double)p->error.max_abs, alone, last);
 }
@@ -252,7 +252,7 @@ static bool measure_outputs(const struct batch *b, struct output_error *errors, 
     if (outputs_are_exact(s->model, b->weights))
         return output_errors(s->model, s->pool, b->weights, NULL, n, errors, error);
     struct tokens tokens = {0};
-    bool ok = written_tokens(s, n, SELF_TEXT_EVALUATION_SEED, &tokens, error) &&
+    bool ok = written_tokens(s, TEXT_EVALUATION, n, &tokens, error) &&
               output_errors(s->model, s->pool, b->weights, tokens.ids, tokens.count, errors, error);
     free(tokens.ids);
     return ok;
@@ -272,21 +272,13 @@ static bool measure_alone(const struct batch *b, struct sensitivity *alone, stru
 {
     const struct session *s = &b->session;
     struct tokens tokens = {0};
-    if (!written_tokens(s, SENSITIVITY_TOKENS, SELF_TEXT_EVALUATION_SEED, &tokens, error))
+    if (!written_tokens(s, TEXT_EVALUATION, SENSITIVITY_TOKENS, &tokens, error))
         return false;
     struct sensitivity_plan plan = {tokens.ids, tokens.count, session_bos(s), s->context};
     struct sensitivity_job *job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
-    bool ok = job, done = false;
-    while (ok && !done) {
-        ok = sensitivity_step(job, 0.2, &done, error);
-        if (s->progress)
-            s->progress(s->progress_arg, "measuring each layer alone",
-                        (size_t)(sensitivity_fraction(job) * (double)s->model->parameters), s->model->parameters);
-    }
+    bool cancelled, ok = job && session_run(s, &sensitivity_class, job, &cancelled, error);
     for (int t = 0; ok && t < (int)s->model->tensor_count; t++)
         alone[t] = sensitivity_of(job, t);
-    if (job && s->progress)
-        s->progress(s->progress_arg, "measuring each layer alone", s->model->parameters, s->model->parameters);
     sensitivity_close(job);
     free(tokens.ids);
     return ok;

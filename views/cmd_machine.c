@@ -16,7 +16,7 @@ static void look_at_events(struct machine *m)
 {
     static struct perf_event usual[MOST_COUNTERS - 1];
     const pid_t self = gettid();
-    size_t n = events_usual("", usual, MOST_COUNTERS - 1);
+    size_t n = events_default("", usual, MOST_COUNTERS - 1);
     struct counters *c = counters_open(usual, n, &self, 1, &perf_system);
     for (size_t i = 0; i < n; i++) {
         struct counter_state *state = &m->counters[m->counter_count++];
@@ -118,9 +118,9 @@ static void add_roof(json_t *j, const char *unit, const struct roof *roof, const
     const char *why = roof->samples > 0 ? NULL : reason;
     json_add(j, unit, roof->rate.median, why);
     snprintf(key, sizeof key, "best_%s", unit);
-    json_add(j, key, roof->rate.most, why);
+    json_add(j, key, roof->rate.max, why);
     snprintf(key, sizeof key, "least_%s", unit);
-    json_add(j, key, roof->rate.least, why);
+    json_add(j, key, roof->rate.min, why);
     json_add(j, "samples", (double)roof->samples, NULL);
 }
 

@@ -26,7 +26,7 @@ struct roof_pair {
 
 struct row {
     char scheme[SCHEME_TEXT];
-    struct scheme_totals totals;
+    struct weights_totals totals;
     double predicted;      /* tokens per second, from --roof, else from this machine's roof */
     double here;           /* from this machine's roof */
     double measured;       /* NaN with a reason when it did not run */

@@ -65,22 +65,12 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static void show_progress(const struct tune *job, bool done)
-{
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, done ? "\r\x1b[K" : "\rqtop: %s: %.0f %%", tune_work(job), 100 * tune_fraction(job));
-}
-
-static bool search(const struct tune_plan *plan, const struct options *o, const struct budget *budget,
+static bool search(const struct session *s, const struct tune_plan *plan, const struct options *o, const struct budget *budget,
                    struct error *error)
 {
     struct tune *job = tune_open(plan, error);
     struct tuned best;
-    bool ok = job, done = false;
-    while (ok && !done) {
-        ok = tune_step(job, 0.2, &done, error);
-        show_progress(job, !ok || done);
-    }
+    bool cancelled, ok = job && session_run(s, &tune_class, job, &cancelled, error);
     ok = ok && tune_best(job, &best);
     if (ok) { /* also where the recipe cannot be written */
         (wants_records(o) ? report_json : report_text)(&best, job, budget, o);
@@ -100,13 +90,13 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
     plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
     bool ok = tune_check(&plan, error) && evaluation_window(s, o, &plan.verify.window, error) &&
               session_calibration_text(s, error) &&
-              written_tokens(s, TUNE_SEARCH_TOKENS, SELF_TEXT_SEARCH_SEED, &searched, error) &&
+              written_tokens(s, TEXT_SEARCH, TUNE_SEARCH_TOKENS, &searched, error) &&
               evaluation_tokens(b, o, &verified, error);
     plan.search = searched.ids;
     plan.search_count = searched.count;
     plan.verify.tokens = verified.ids;
     plan.verify.count = verified.count;
-    ok = ok && search(&plan, o, budget, error);
+    ok = ok && search(s, &plan, o, budget, error);
     free(searched.ids);
     free(verified.ids);
     return ok;

@@ -24,7 +24,7 @@ static const struct column table[COUNT] = {
     [C_SQNR] = {"SQNR", 7, .drop = 2, .right = true},
     [C_KL] = {"KL", 10, .right = true},
     [C_PPL] = {"PPL", 9, .drop = 8, .right = true},
-    [C_TOP1] = {"TOP-1", 7, .drop = 4, .right = true},
+    [C_TOP1] = {"TOP-1", 8, .drop = 4, .right = true},
     [C_PREFILL] = {"PREFILL", 9, .drop = 3, .right = true},
 };
 
@@ -44,10 +44,11 @@ static void quality_cells(const struct quality_frame *q, char c[COUNT][TABLE_CEL
         snprintf(c[columns[i]], TABLE_CELL, "n/a");
     if (!known)
         return;
+    const char *partial = q->running ? ".." : "";
     snprintf(c[C_KL], TABLE_CELL, q->result.kl > 0 && q->result.kl < 1e-3 ? "%.1e%s" : "%.4f%s", q->result.kl,
-             q->running ? ".." : "");
-    snprintf(c[C_PPL], TABLE_CELL, "%.3f", q->result.perplexity);
-    snprintf(c[C_TOP1], TABLE_CELL, "%.1f%%", 100 * q->result.top1);
+             partial);
+    snprintf(c[C_PPL], TABLE_CELL, "%.3f%s", q->result.perplexity, partial);
+    snprintf(c[C_TOP1], TABLE_CELL, "%.1f%%%s", 100 * q->result.top1, partial);
 }
 
 enum { FEWEST_ROUNDS = 5 }; /* that say something */
@@ -55,22 +56,22 @@ enum { FEWEST_ROUNDS = 5 }; /* that say something */
 /* Decode tokens/s: of rounds where there were some, else what was seen while the snapshot was in use. */
 static struct metric rate_of(const struct snapshot *s)
 {
-    double rates[RACE_ROUNDS];
-    if (s->race.rounds < FEWEST_ROUNDS)
+    double rates[INTERLEAVED_ROUNDS];
+    if (s->timed.rounds < FEWEST_ROUNDS)
         return s->decode;
-    memcpy(rates, s->race.rate, sizeof rates);
-    return metric_value(stats_of(rates, s->race.rounds).median);
+    memcpy(rates, s->timed.rate, sizeof rates);
+    return metric_value(stats_of(rates, s->timed.rounds).median);
 }
 
 /* Of rounds, with its interval, where both were timed in the same ones; else, as ~, of what was seen while each was
  * in use. */
 static void ratio_cell(const struct snapshot *s, const struct snapshot *base, char out[TABLE_CELL])
 {
-    size_t rounds = s->race.rounds < base->race.rounds ? s->race.rounds : base->race.rounds;
+    size_t rounds = s->timed.rounds < base->timed.rounds ? s->timed.rounds : base->timed.rounds;
     if (s == base) {
         snprintf(out, TABLE_CELL, "base");
     } else if (rounds >= FEWEST_ROUNDS) {
-        struct ratio r = ratio_of(s->race.rate, base->race.rate, rounds);
+        struct ratio r = ratio_of(s->timed.rate, base->timed.rate, rounds);
         snprintf(out, TABLE_CELL, "%.2fx (%.2f-%.2f)", r.median, r.low, r.high);
     } else if (s->decode.valid && base->decode.valid) {
         snprintf(out, TABLE_CELL, "~%.2fx (press v)", s->decode.value / base->decode.value);
@@ -142,7 +143,7 @@ static size_t find_spots(const struct tui *t, struct spot spots[SNAPSHOTS])
     for (size_t i = 0; i < t->frame->snapshot_count; i++) {
         const struct snapshot *s = &t->frame->snapshots[i];
         double x = x_of(t, s);
-        if (s->quality.valid && isfinite(s->quality.result.kl) && x > 0)
+        if (s->quality.valid && !s->quality.running && isfinite(s->quality.result.kl) && x > 0)
             add_spot(spots, &n, x, s->quality.result.kl, s->label);
     }
     return n;
@@ -199,7 +200,7 @@ static void draw_scatter(const struct tui *t, struct rect area)
     }
     if (!canvas_begin(&c, (struct rect){area.row + 1, area.col + 9, area.rows - 2, area.cols - 9}, x, y))
         return;
-    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "KL against %s, the best front drawn (> changes)",
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "KL against %s, with the Pareto front (> changes)",
                 t->by_speed ? "decode tokens/s" : "size");
     draw_front(&c, spots, n, t->by_speed);
     canvas_draw(&c);
@@ -303,17 +304,16 @@ bool compare_act(struct tui *t, enum action a)
     case ACTION_END:
         t->snapshot = n > 0 ? n - 1 : 0;
         return true;
-    case ACTION_EDIT:
+    case ACTION_RESTORE:
         tui_send(t, &(struct command){.kind = COMMAND_RESTORE, .index = (int)t->snapshot});
         return true;
-    case ACTION_SAME:
+    case ACTION_BASE:
         t->base = t->snapshot;
         return true;
-    case ACTION_WEIGHT_PREVIOUS: /* D: layers are not changed from here */
+    case ACTION_DIFFERENCES:
         t->differences = !t->differences;
         return true;
-    case ACTION_SORT_NEXT:
-    case ACTION_SORT_PREVIOUS:
+    case ACTION_FIGURE:
         t->by_speed = !t->by_speed;
         return true;
     default:

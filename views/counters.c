@@ -320,8 +320,7 @@ bool counters_act(struct tui *t, enum action a)
     case ACTION_END:
         t->event = n > 0 ? n - 1 : 0;
         return true;
-    case ACTION_TAG:
-    case ACTION_EDIT:
+    case ACTION_COUNT_EVENT:
         if (name)
             tui_send(t, &(struct command){.kind = COMMAND_COUNT, .text = name});
         return true;

@@ -19,7 +19,7 @@ static void draw_figures(const struct tui *t, const struct qtensor *p, struct re
                  f->output.sqnr_db.value);
     snprintf(shape, sizeof shape, "%zux%zu", x->stored.rows, x->stored.cols);
     int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "%s %s  %s  ", x->name,
-                          shape, scheme_print(&p->matrix.scheme, scheme));
+                          shape, qtensor_print_scheme(p, scheme));
     draw_format(area.row, area.col + col, area.cols - col, STYLE_GOOD, false,
                 "SQNR weights %s, output %s", weight, output);
     if (area.rows < 2)
@@ -45,7 +45,7 @@ static void draw_figures(const struct tui *t, const struct qtensor *p, struct re
 /* The written-out arithmetic of quantization on this weight. */
 static void draw_arithmetic(const struct qtensor *p, const struct weight_view *v, struct rect area)
 {
-    const struct scheme *s = &p->matrix.scheme;
+    const struct qformat *s = &p->matrix.format;
     const struct dtype_info *type = &dtypes[s->weight];
     char text[256];
     if (!v->coded)
@@ -132,7 +132,7 @@ static void draw_number_line(const struct tui *t, const struct qtensor *p, struc
     if (!v->valid || v->tensor != p->tensor || area.rows < 2)
         return;
     char scale[64] = "", zero[32] = "", input[40] = "";
-    if (p->matrix.scheme.asym)
+    if (p->matrix.format.asym)
         snprintf(zero, sizeof zero, "  zero point %ld", v->zero);
     if (v->coded && p->matrix.scale_type != SCALE_NONE)
         snprintf(scale, sizeof scale, "  scale %.6g%s", v->scale, zero);

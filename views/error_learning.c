@@ -8,9 +8,9 @@ enum { CURVE_LINES = 7, LEAST_LINES = 14 /* of the area where the curve comes be
 
 static bool learns(const struct frame *f, int tensor)
 {
-    const struct scheme *wanted = &f->layers[tensor].wanted, *now = &f->set->layer[tensor]->matrix.scheme;
-    return (!wanted->stored && methods_have(&wanted->methods, METHOD_QAT)) ||
-           (!now->stored && methods_have(&now->methods, METHOD_QAT));
+    const struct scheme *wanted = &f->layers[tensor].wanted;
+    struct scheme now = qtensor_scheme(f->set->layer[tensor]);
+    return scheme_trains(wanted) || scheme_trains(&now);
 }
 
 static void span(double value, double *least, double *most)
@@ -23,12 +23,12 @@ static void span(double value, double *least, double *most)
 
 /* The loss as a line, the KL divergence of the text kept aside as marks joined by another, on one logarithmic
  * scale, of which the last line tells. */
-static void draw_curve(const struct learning_frame *l, struct rect area)
+static void draw_curve(const struct training_frame *l, struct rect area)
 {
     struct canvas c;
     struct rect plot = {area.row, area.col, area.rows - 1, area.cols};
     double least = INFINITY, most = 0;
-    const struct learning_point *loss = NULL, *kl = NULL;
+    const struct training_point *loss = NULL, *kl = NULL;
     for (size_t i = 0; i < l->count; i++) {
         span(l->of[i].loss, &least, &most);
         span(l->of[i].kl, &least, &most);
@@ -39,7 +39,7 @@ static void draw_curve(const struct learning_frame *l, struct rect area)
     draw_format(area.row + plot.rows, area.col, area.cols, STYLE_DIM, false,
                 "o: KL of the text kept aside; line: loss; by step, %.2g to %.2g, logarithmic", least, most);
     for (size_t i = 0; i < l->count; i++) {
-        const struct learning_point *p = &l->of[i];
+        const struct training_point *p = &l->of[i];
         if (p->loss > 0 && loss)
             canvas_line(&c, (double)loss->step, loss->loss, (double)p->step, p->loss, STYLE_DIM);
         if (p->kl > 0 && kl)
@@ -54,9 +54,9 @@ static void draw_curve(const struct learning_frame *l, struct rect area)
     canvas_end(&c);
 }
 
-static int draw_figures(const struct learning_frame *l, struct rect area)
+static int draw_figures(const struct training_frame *l, struct rect area)
 {
-    const struct qat_figures *f = &l->figures;
+    const struct training_figures *f = &l->figures;
     int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "learning%s  ",
                           l->running ? " (t stops)" : ", over");
     col += draw_format(area.row, area.col + col, area.cols - col, STYLE_PLAIN, false, "%zu/%zu", f->step,
@@ -72,7 +72,7 @@ static int draw_figures(const struct learning_frame *l, struct rect area)
 
 int error_draw_learning(const struct frame *f, int tensor, struct rect area)
 {
-    const struct learning_frame *l = f->learning;
+    const struct training_frame *l = f->training;
     if (!l || area.rows < 1 || !learns(f, tensor))
         return 0;
     int used = draw_figures(l, area), left = area.rows - used, lines = left < CURVE_LINES ? left : CURVE_LINES;

@@ -102,9 +102,9 @@ int error_draw_salient(const struct frame *f, const struct qtensor *p, struct re
 
 /* ---- methods side by side -------------------------------------------------------------------- */
 
-enum { M_METHOD, M_WEIGHTS, M_OUTPUT, M_FOUND, METHOD_COLUMNS };
+enum { M_METHOD, M_WEIGHTS, M_OUTPUT, M_FOUND, M_COLUMNS };
 
-static const struct column method_table[METHOD_COLUMNS] = {
+static const struct column method_columns[M_COLUMNS] = {
     [M_METHOD] = {"METHOD", 22},
     [M_WEIGHTS] = {"WEIGHTS dB", 12, .right = true},
     [M_OUTPUT] = {"OUTPUT dB", 12, .right = true},
@@ -113,26 +113,26 @@ static const struct column method_table[METHOD_COLUMNS] = {
 
 static void draw_method(const struct compared *c, bool here, const int *widths, int row, int cols, double best)
 {
-    char cells[METHOD_COLUMNS][TABLE_CELL] = {{0}}, name[TABLE_CELL - 2], found[TABLE_CELL - 2];
+    char cells[M_COLUMNS][TABLE_CELL] = {{0}}, name[TABLE_CELL - 2], found[TABLE_CELL - 2];
     methods_print(&c->scheme.methods, name, sizeof name);
     snprintf(cells[M_METHOD], TABLE_CELL, "%c%s", here ? '>' : ' ', name);
     if (c->done) {
         snprintf(cells[M_WEIGHTS], TABLE_CELL, isinf(c->weights_db) ? "exact" : "%.2f", c->weights_db);
         snprintf(cells[M_OUTPUT], TABLE_CELL, isinf(c->output_db) ? "exact" : "%.2f%s", c->output_db,
                  c->output_db >= best ? " best" : "");
-        found_text(&c->scheme.methods, &c->calibration, found, sizeof found);
+        methods_describe(&c->scheme.methods, &c->calibration, found, sizeof found);
         snprintf(cells[M_FOUND], TABLE_CELL, "  %s", found);
     } else {
         snprintf(cells[M_OUTPUT], TABLE_CELL, "...");
     }
-    table_draw(method_table, METHOD_COLUMNS, widths, row, cols, c->done ? STYLE_PLAIN : STYLE_DIM, cells);
+    table_draw(method_columns, M_COLUMNS, widths, row, cols, c->done ? STYLE_PLAIN : STYLE_DIM, cells);
 }
 
 /* What the methods round to, where the layer rounds to something else by now. Returns the lines that it took. */
 static int draw_compared(const struct comparison_frame *f, const struct qtensor *p, struct rect area)
 {
     char text[SCHEME_TEXT];
-    struct scheme plain = f->of[0].scheme, now = p->matrix.scheme;
+    struct scheme plain = f->of[0].scheme, now = qtensor_scheme(p);
     plain.methods = now.methods = (struct methods){0};
     if (f->count == 0 || scheme_equal(&plain, &now))
         return 0;
@@ -145,20 +145,20 @@ static int draw_compared(const struct comparison_frame *f, const struct qtensor 
 int error_draw_comparison(const struct frame *frame, const struct qtensor *p, struct rect area)
 {
     const struct comparison_frame *f = frame->comparison;
-    int widths[METHOD_COLUMNS], line = 0;
-    char titles[METHOD_COLUMNS][TABLE_CELL];
+    int widths[M_COLUMNS], line = 0;
+    char titles[M_COLUMNS][TABLE_CELL];
     double best = -INFINITY;
     if (!f || f->tensor != p->tensor || area.rows < 3)
         return 0;
-    table_fit(method_table, METHOD_COLUMNS, area.cols, widths);
+    table_fit(method_columns, M_COLUMNS, area.cols, widths);
     line += draw_compared(f, p, area);
-    for (int i = 0; i < METHOD_COLUMNS; i++)
-        snprintf(titles[i], TABLE_CELL, "%s", method_table[i].title);
-    table_draw(method_table, METHOD_COLUMNS, widths, area.row + line++, area.cols, STYLE_TITLE, titles);
+    for (int i = 0; i < M_COLUMNS; i++)
+        snprintf(titles[i], TABLE_CELL, "%s", method_columns[i].title);
+    table_draw(method_columns, M_COLUMNS, widths, area.row + line++, area.cols, STYLE_TITLE, titles);
     for (size_t i = 0; i < f->count; i++)
         best = f->of[i].done ? fmax(best, f->of[i].output_db) : best;
     for (size_t i = 0; i < f->count && line < area.rows; i++)
-        draw_method(&f->of[i], scheme_equal(&f->of[i].scheme, &p->matrix.scheme), widths, area.row + line++,
+        draw_method(&f->of[i], qtensor_has_scheme(p, &f->of[i].scheme), widths, area.row + line++,
                     area.cols, best);
     return line;
 }

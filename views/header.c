@@ -171,7 +171,7 @@ static void draw_size(struct tui *t, int row)
 /* What the machine works on, with how far learning has come. */
 static const char *job_words(const struct frame *f, char out[64])
 {
-    const struct qat_figures *l = f->learning && f->learning->running ? &f->learning->figures : NULL;
+    const struct training_figures *l = f->training && f->training->running ? &f->training->figures : NULL;
     if (!l || strcmp(f->job, "learning") != 0)
         return f->job;
     snprintf(out, 64, "learning: step %zu of %zu, KL %.2g,", l->step, l->steps, l->kl_last);
@@ -235,19 +235,6 @@ void header_draw(struct tui *t, const struct layout *l)
 
 /* ---- below the body -------------------------------------------------------------------------- */
 
-bool found_text(const struct methods *m, const struct calibration_info *found, char *out, size_t size)
-{
-    size_t n = 0;
-    *out = 0;
-    if (methods_have(m, METHOD_AWQ) || methods_have(m, METHOD_SMOOTHQUANT))
-        n += (size_t)snprintf(out + n, size - n, "alpha %.3g  ", found->alpha);
-    if (methods_have(m, METHOD_GPTQ) && n < size)
-        n += (size_t)snprintf(out + n, size - n, "damping %.3g, %zu rows rounded  ", found->damp, found->rounded);
-    if (methods_have(m, METHOD_LLMINT8) && n < size)
-        n += (size_t)snprintf(out + n, size - n, "%zu columns in fp16  ", found->outliers);
-    return n > 0;
-}
-
 /* A line that has no room as a whole says so at its end. */
 static void draw_line(int row, enum style style, const char *text)
 {
@@ -264,7 +251,8 @@ static void draw_layer_status(struct tui *t, int row, int tensor)
     bool kv = tensor == kv_index(f->model);
     const char *name = layer_name(f->model, tensor);
     const struct qtensor *p = kv ? NULL : f->set->layer[tensor];
-    if (p && found_text(&p->matrix.scheme.methods, &p->calibration, found, sizeof found))
+    struct scheme s = p ? qtensor_scheme(p) : (struct scheme){0};
+    if (p && methods_describe(&s.methods, &p->calibration, found, sizeof found))
         snprintf(line, sizeof line, "%s: %s", name, found);
     else
         snprintf(line, sizeof line, "%s: %s", name, tensor_advice(f->model, tensor).text);

@@ -15,7 +15,7 @@ void help_draw(struct tui *t, struct rect area)
     int line = -t->help_top;
     for (int g = 0; g < KEY_GROUPS; g++) {
         if (line >= 0 && line < area.rows)
-            draw_text(area.row + line, 0, area.cols, STYLE_STRONG, false, key_group_titles[g]);
+            draw_text(area.row + line, 0, area.cols, STYLE_STRONG, false, key_groups[g].title);
         line++;
         for (size_t i = 0; i < key_count; i++) {
             if ((int)key_table[i].group != g)

@@ -13,20 +13,27 @@ const struct key_binding key_table[] = {
 };
 const size_t key_count = sizeof key_table / sizeof *key_table;
 
-const char *const key_group_titles[KEY_GROUPS] = {
-#define G(name, title) title,
+const struct key_group_info key_groups[KEY_GROUPS] = {
+#define G(name, view, title) {view, title},
     QTOP_KEY_GROUPS(G)
 #undef G
 };
 
 /* Curses codes begin where characters of a byte end, so the two cannot be confused in the table. */
-enum action key_action(int key, bool is_code)
+static enum action action_in(enum view_id view, int key, bool is_code)
 {
     for (size_t i = 0; i < key_count; i++)
         for (size_t k = 0; k < KEY_CODES; k++)
-            if (key_table[i].codes[k] == key && key != 0 && is_code == (key >= KEY_MIN))
+            if (key_groups[key_table[i].group].view == view && key_table[i].codes[k] == key && key != 0 &&
+                is_code == (key >= KEY_MIN))
                 return key_table[i].action;
     return ACTION_NONE;
+}
+
+enum action key_action(enum view_id view, int key, bool is_code)
+{
+    enum action own = action_in(view, key, is_code);
+    return own != ACTION_NONE ? own : action_in(VIEW_COUNT, key, is_code);
 }
 
 static enum key_group group_of(enum action action)
@@ -46,5 +53,5 @@ bool key_moves(enum action a)
 bool key_changes(enum action action)
 {
     enum key_group group = group_of(action);
-    return group == KEYS_CHANGE || group == KEYS_KEEP;
+    return group == KEYS_CHANGE || group == KEYS_KEEP || action == ACTION_RESTORE;
 }

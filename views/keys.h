@@ -1,19 +1,26 @@
-/* keys.h - the one key table: it feeds dispatch, footer, help screen and man page. */
+/* keys.h - the one key table: it feeds dispatch, footer, help screen and man page. A key may mean something else on
+ * one screen: then it has a row there, in the group of that screen. */
 #ifndef QTOP_KEYS_H
 #define QTOP_KEYS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Groups, in the order of the help screen. */
+enum view_id {
+    VIEW_LAYERS, VIEW_ERROR, VIEW_ROOFLINE, VIEW_COUNTERS, VIEW_COMPARE, VIEW_TEXT, VIEW_MACHINE, VIEW_COUNT
+};
+
+/* G(group, the screen whose keys these are (VIEW_COUNT: all), title), in the order of the help screen. */
 #define QTOP_KEY_GROUPS(G)                                                                         \
-    G(MOVE, "Moving")                                                                              \
-    G(CHANGE, "Changing layers")                                                                   \
-    G(KEEP, "Keeping and comparing")                                                               \
-    G(MEASURE, "Measuring")                                                                        \
-    G(ERROR, "The Error screen")                                                                   \
-    G(TEXT, "The text")                                                                            \
-    G(PROGRAM, "The program")
+    G(MOVE, VIEW_COUNT, "Moving")                                                                  \
+    G(CHANGE, VIEW_COUNT, "Changing layers")                                                       \
+    G(KEEP, VIEW_COUNT, "Keeping and comparing")                                                   \
+    G(MEASURE, VIEW_COUNT, "Measuring")                                                            \
+    G(ERROR, VIEW_COUNT, "The Error screen")                                                       \
+    G(COUNTERS, VIEW_COUNTERS, "The Counters screen")                                              \
+    G(COMPARE, VIEW_COMPARE, "The Compare screen")                                                 \
+    G(TEXT, VIEW_COUNT, "The text")                                                                \
+    G(PROGRAM, VIEW_COUNT, "The program")
 
 /* X(action, group, key codes (0 ends), keys as written, footer label or null, what it does).
  * Footer labels appear in this order until the line is full. */
@@ -28,38 +35,40 @@
     X(GROUP_NEXT, CHANGE, K('g'), "g", "Group", "next finer granularity: tensor, channel, groups") \
     X(GROUP_PREVIOUS, CHANGE, K('G'), "G", NULL, "next coarser granularity")                       \
     X(ZERO_POINT, CHANGE, K('z'), "z", "Zero-point", "symmetric or asymmetric (with a zero point)") \
-    X(METHOD_NEXT, CHANGE, K('m'), "m", "Method", "next method: rtn, clip, gptq, awq, smoothquant, llmint8, qat") \
-    X(METHOD_PREVIOUS, CHANGE, K('M'), "M", NULL, "previous method")                               \
-    X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit",                                     \
-      "every choice with its cost in bytes; on Compare: go back to it")                    \
-    X(SAME, CHANGE, K('='), "=", "Same", \
-      "this scheme for its kind in every block; on Compare: the base")  \
-    X(UNDO, CHANGE, K('u'), "u", "Undo", "take the last change back")                              \
-    X(REDO, CHANGE, K(CTRL('r')), "Ctrl-R", NULL, "make it again")                                 \
-    X(TAG, CHANGE, K(' '), "Space", NULL, \
-      "tag a layer for the next change; on Counters: count an event")                \
+    X(NEXT_METHOD, CHANGE, K('m'), "m", "Method", "next method: rtn, clip, gptq, awq, smoothquant, llmint8, qat") \
+    X(PREVIOUS_METHOD, CHANGE, K('M'), "M", NULL, "previous method")                               \
+    X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit", "every choice with its cost in bytes") \
+    X(SAME, CHANGE, K('='), "=", "Same", "this scheme for its kind in every block")                \
+    X(UNDO, CHANGE, K('u'), "u", "Undo", "undo the last change")                                   \
+    X(REDO, CHANGE, K(CTRL('r')), "Ctrl-R", NULL, "redo the change that was undone")               \
+    X(TAG, CHANGE, K(' '), "Space", NULL, "tag a layer for the next change")                       \
     X(UNTAG, CHANGE, K('U'), "U", NULL, "untag everything")                                        \
     X(SNAPSHOT, KEEP, K('s'), "s", "Snapshot", "keep the schemes in use, with their figures")      \
     X(SWAP, KEEP, K('x'), "x", "Swap", "swap between the last two snapshots")                      \
     X(EVALUATE, MEASURE, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")      \
     X(EXPORT, KEEP, K('o'), "o", NULL, "export to a file (.gguf, .safetensors; for gptq); again: give up")     \
-    X(RACE, KEEP, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop")      \
+    X(TIME_SNAPSHOTS, KEEP, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop")      \
     X(TUNE, KEEP, K('T'), "T", "Tune", "search the best schemes within a budget; again: stop")     \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
-    X(STOP_LEARNING, CHANGE, K('t'), "t", NULL, "stop learning (qat) and keep the best so far")     \
-    X(ALONE, MEASURE, K('E'), "E", NULL, "measure what each layer alone costs; again: stop")       \
+    X(STOP_TRAINING, CHANGE, K('t'), "t", NULL, "stop training (qat) and keep the best so far")     \
+    X(SENSITIVITY, MEASURE, K('E'), "E", NULL, "measure the sensitivity of each layer; again: stop")       \
     X(COMPARE_METHODS, ERROR, K('C'), "C", NULL, "methods side by side on this layer; again: stop") \
-    X(BATCH_MORE, MEASURE, K('b'), "b", NULL, "Roofline: more sequences side by side")          \
-    X(BATCH_LESS, MEASURE, K('B'), "B", NULL, "Roofline: fewer of them")                           \
-    X(ROOFS, MEASURE, K('R'), "R", NULL, "measure the roofs of this machine anew")                 \
+    X(BATCH_MORE, MEASURE, K('b'), "b", NULL, "Roofline: a larger batch of sequences")          \
+    X(BATCH_LESS, MEASURE, K('B'), "B", NULL, "Roofline: a smaller batch")                           \
+    X(ROOFS, MEASURE, K('R'), "R", NULL, "measure the roofs of this machine again")                 \
     X(LOG_SCALE, ERROR, K('L'), "L", "Log", "logarithmic histograms")                              \
     X(WORST, ERROR, K('X'), "X", "Worst", "go to the weight with the largest error")               \
     X(LEFT, ERROR, K(KEY_LEFT), "Left", NULL, "the weight before, on the number line")             \
     X(RIGHT, ERROR, K(KEY_RIGHT), "Right", NULL, "the next weight")                                \
+    X(COUNT_EVENT, COUNTERS, K(' ', '\n', '\r'), "Space Enter", NULL, "count the selected event; again: stop counting it") \
+    X(RESTORE, COMPARE, K('\n', '\r', KEY_ENTER), "Enter", NULL, "go back to the selected snapshot")  \
+    X(BASE, COMPARE, K('='), "=", NULL, "make it the base that the others are compared with")      \
+    X(DIFFERENCES, COMPARE, K('D'), "D", NULL, "the layers that differ from the base, or the figure") \
+    X(FIGURE, COMPARE, K('<', '>'), "< >", NULL, "the figure: KL against size, or against decode speed") \
     X(PROMPT, TEXT, K('i'), "i", "Prompt", "type a prompt for the model to continue")              \
     X(SAMPLING, TEXT, K('I'), "I", "Sampling", "set temperature and seed")                         \
     X(RESTART, TEXT, K('r'), "r", "Restart", "begin the text again, with the same seed")           \
-    X(PAUSE, TEXT, K('p'), "p", "Pause", "stop generating; again to go on")                        \
+    X(PAUSE, TEXT, K('p'), "p", "Pause", "pause generating; again: resume")                        \
     X(UP, MOVE, K(KEY_UP, 'k'), "Up k", NULL, "one line up")                                       \
     X(DOWN, MOVE, K(KEY_DOWN, 'j'), "Down j", NULL, "one line down")                               \
     X(PAGE_UP, MOVE, K(KEY_PPAGE), "PgUp", NULL, "one page up")                                    \
@@ -84,11 +93,11 @@
     X(VIEW_NEXT, PROGRAM, K('\t'), "Tab", NULL, "the next screen")                                 \
     X(VIEW_PREVIOUS, PROGRAM, K(KEY_BTAB), "Shift-Tab", NULL, "the screen before")                 \
     X(CANCEL, PROGRAM, K(27), "Esc", NULL, "close what is open; drop filter, search and tags")     \
-    X(REDRAW, PROGRAM, K(CTRL('l')), "Ctrl-L", NULL, "draw everything anew")                       \
+    X(REDRAW, PROGRAM, K(CTRL('l')), "Ctrl-L", NULL, "redraw")                       \
     X(QUIT, PROGRAM, K('q', KEY_F(10)), "q F10", "Quit", "quit")
 
 enum key_group {
-#define G(name, title) KEYS_##name,
+#define G(name, view, title) KEYS_##name,
     QTOP_KEY_GROUPS(G)
 #undef G
     KEY_GROUPS
@@ -115,7 +124,12 @@ struct key_binding {
 
 extern const struct key_binding key_table[];
 extern const size_t key_count;
-extern const char *const key_group_titles[KEY_GROUPS];
+struct key_group_info {
+    enum view_id view; /* whose screen's keys these are; VIEW_COUNT: all screens' */
+    const char *title;
+};
+
+extern const struct key_group_info key_groups[KEY_GROUPS];
 
 /* Whether an action goes from line to line, or is about the order in which they stand. */
 bool key_moves(enum action action);
@@ -123,7 +137,7 @@ bool key_moves(enum action action);
 /* Whether an action changes schemes, keeps snapshots or writes files. */
 bool key_changes(enum action action);
 
-/* The action of a character or (is_code) a curses key code. */
-enum action key_action(int key, bool is_code);
+/* What a character or (is_code) a curses key code does on a screen. */
+enum action key_action(enum view_id view, int key, bool is_code);
 
 #endif

@@ -61,8 +61,8 @@ static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
     s->timed |= t->frame->layers[tensor].seconds.valid;
     s->seconds += t->frame->layers[tensor].seconds.value;
     s->exact = p->error.exact && (s->count == 0 || s->exact);
-    s->own = p->matrix.scheme.stored && !t->frame->model->reference && (s->count == 0 || s->own);
-    s->all_stored = p->matrix.scheme.stored && (s->count == 0 || s->all_stored);
+    s->own = p->matrix.format.stored && !t->frame->model->reference && (s->count == 0 || s->own);
+    s->all_stored = p->matrix.format.stored && (s->count == 0 || s->all_stored);
     s->alone += t->frame->layers[tensor].sensitivity.valid;
     s->alone_kl = fmax(s->alone_kl, t->frame->layers[tensor].sensitivity.value);
     s->w2 += p->error.sum_w2;
@@ -110,13 +110,13 @@ static void scheme_cells(const struct scheme *s, const struct tensor *x, bool mu
                          struct cells *c)
 {
     char text[SCHEME_TEXT];
-    bool integers = dtypes[s->weight].kind == DTYPE_KIND_INTEGER;
+    bool integers = dtypes[s->format.weight].kind == DTYPE_KIND_INTEGER;
     snprintf(c->text[C_SHAPE], CELL, "%zux%zu", x->stored.rows, x->stored.cols);
-    snprintf(c->text[C_WEIGHT], CELL, "%s%s", dtypes[s->weight].name, s->stored ? "*" : "");
+    snprintf(c->text[C_WEIGHT], CELL, "%s%s", dtypes[s->format.weight].name, s->format.stored ? "*" : "");
     snprintf(c->text[C_ACT], CELL, "%s", multiplies ? scheme_print_act(s, text) : "-");
     snprintf(c->text[C_GROUP], CELL, "%s", scheme_print_granularity(s, text));
-    snprintf(c->text[C_SYM], CELL, "%s", !integers ? "-" : s->asym ? "asym" : "sym");
-    if (s->stored)
+    snprintf(c->text[C_SYM], CELL, "%s", !integers ? "-" : s->format.asym ? "asym" : "sym");
+    if (s->format.stored)
         snprintf(c->text[C_METHOD], CELL, "-");
     else
         methods_print_names(&s->methods, c->text[C_METHOD], CELL);
@@ -125,14 +125,14 @@ static void scheme_cells(const struct scheme *s, const struct tensor *x, bool mu
 static void tensor_cells(const struct tui *t, int tensor, struct cells *c)
 {
     const struct tensor *x = tensor_of(t, tensor);
-    const struct scheme *s = &t->frame->set->layer[tensor]->matrix.scheme;
+    struct scheme s = qtensor_scheme(t->frame->set->layer[tensor]);
     bool flat = *t->filter || t->sort != SORT_NONE;
     struct sums sums = {0};
     bool multiplies = tensor_multiplies(t->session->model, tensor);
     const char *name = x->block >= 0 && !flat ? roles[x->role].name : x->name;
     snprintf(c->text[C_LAYER], CELL, "%s%s%s", t->tagged[tensor] ? "*" : " ",
              x->block >= 0 && !flat ? "  " : "", name);
-    scheme_cells(s, x, multiplies, c);
+    scheme_cells(&s, x, multiplies, c);
     add_to_sums(t, tensor, &sums);
     figure_cells(t, &sums, c);
 }
@@ -154,10 +154,10 @@ static void kv_cells(const struct tui *t, struct cells *c)
     snprintf(c->text[C_LAYER], CELL, "%s%s", t->tagged[kv] ? "*" : " ", KV_NAME);
     snprintf(c->text[C_SHAPE], CELL, "%zux%zu", f->capacity,
              2 * h->layers * h->kv_heads * h->head_size);
-    snprintf(c->text[C_WEIGHT], CELL, "%s", dtypes[s.weight].name);
-    if (dtypes[s.weight].kind != DTYPE_KIND_FLOAT)
+    snprintf(c->text[C_WEIGHT], CELL, "%s", dtypes[s.format.weight].name);
+    if (dtypes[s.format.weight].kind != DTYPE_KIND_FLOAT)
         snprintf(c->text[C_GROUP], CELL, "head");
-    if (dtypes[s.weight].kind == DTYPE_KIND_INTEGER)
+    if (dtypes[s.format.weight].kind == DTYPE_KIND_INTEGER)
         snprintf(c->text[C_SYM], CELL, "sym");
     figure_cells(t, &sums, c);
     snprintf(c->text[C_SIZE], CELL, "%s",
@@ -172,7 +172,8 @@ static void block_cells(const struct tui *t, int block, struct cells *c)
         struct cells one;
         if (!layers_is_linear(t, i, block))
             continue;
-        scheme_cells(&t->frame->set->layer[i]->matrix.scheme, tensor_of(t, i), true, &one);
+        struct scheme s = qtensor_scheme(t->frame->set->layer[i]);
+        scheme_cells(&s, tensor_of(t, i), true, &one);
         for (int k = C_WEIGHT; k <= C_METHOD; k++)
             if (sums.count == 0)
                 memcpy(c->text[k], one.text[k], sizeof one.text[k]);

@@ -174,8 +174,8 @@ static void say_roof(struct out *o, const struct roof *roof, double most, const 
 {
     if (roof->samples > 0) {
         int full = most > 0 ? (int)(roof->rate.median / most * BAR + 0.5) : 0;
-        add(o, "%9.2f %9.2f %9.2f %8zu  %.*s", roof->rate.median / 1e9, roof->rate.most / 1e9,
-            roof->rate.least / 1e9, roof->samples, full < BAR ? full : BAR, "||||||||||||||||||||||||");
+        add(o, "%9.2f %9.2f %9.2f %8zu  %.*s", roof->rate.median / 1e9, roof->rate.max / 1e9,
+            roof->rate.min / 1e9, roof->samples, full < BAR ? full : BAR, "||||||||||||||||||||||||");
     } else {
         add(o, "n/a: %s", reason);
     }

@@ -42,7 +42,7 @@ const struct option_info option_table[] = {
      "positions of context; without it the smaller of the trained one and 4096"},
     {0, "prompt-tokens", "N", OPTION_INTEGER, AT(prompt_tokens), 1, 1 << 28, FOR_BENCH | FOR_PLAN,
      "tokens of the prompt whose prefill is timed (64)"},
-    {0, "batch", "N", OPTION_INTEGER, AT(batch), 1, MOST_SEQUENCES, FOR_BENCH,
+    {0, "batch", "N", OPTION_INTEGER, AT(batch), 1, MAX_SEQUENCES, FOR_BENCH,
      "independent sequences that are decoded side by side (1)"},
     {'w', "window", "N", OPTION_INTEGER, AT(window), 2, 1 << 28, FOR_TUI | FOR_EVAL | FOR_TUNE,
      "tokens in a window of evaluation; without it the smaller of the context and 512"},

@@ -75,7 +75,7 @@ static void add_layer(const struct tui *t, struct points *p)
         return;
     const struct qtensor *w = f->set->layer[tensor];
     struct point *x = add(p, widgets_unicode() ? "○" : "o", work_of_tensor(w, f->layers[tensor].seconds.value), 1,
-                          roofline_peak(isa_current(), &w->matrix.scheme), STYLE_STRONG);
+                          roofline_peak(isa_current(), &w->matrix.format), STYLE_STRONG);
     snprintf(x->name, sizeof x->name, "%s", layer_name(f->model, tensor));
 }
 
@@ -119,7 +119,7 @@ static double peak_rate(const struct frame *f, enum peak peak)
     for (size_t i = 0; f->roofs && peak < PEAK_COUNT && i < f->roofs->roofs.set_count; i++) {
         const struct peak_roof *set = &f->roofs->roofs.sets[i];
         if (set->isa == isa_current() && set->of[peak].samples > 0)
-            return set->of[peak].rate.most;
+            return set->of[peak].rate.max;
     }
     return 0;
 }
@@ -294,7 +294,7 @@ static void draw_remark(const struct frame *f, struct rect area)
     else if (roofs_were_disturbed(r))
         draw_format(area.row, area.col + 8, area.cols - 8, STYLE_WARN, false,
                     "the machine was busy when the roofs were measured (%.0f to %.0f GB/s): R measures again",
-                    reads->rate.least / 1e9, reads->rate.most / 1e9);
+                    reads->rate.min / 1e9, reads->rate.max / 1e9);
     else
         draw_text(area.row, area.col + 8, area.cols - 8, STYLE_DIM, false,
                   "b: more sequences side by side, which read the weights once for all");

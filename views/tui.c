@@ -83,9 +83,9 @@ static const struct {
     {ACTION_UNDO, COMMAND_UNDO},         {ACTION_REDO, COMMAND_REDO},
     {ACTION_SNAPSHOT, COMMAND_SNAPSHOT}, {ACTION_SWAP, COMMAND_SWAP},
     {ACTION_EVALUATE, COMMAND_EVALUATE}, {ACTION_PAUSE, COMMAND_PAUSE},
-    {ACTION_RESTART, COMMAND_RESTART},   {ACTION_ALONE, COMMAND_SENSITIVITY},
-    {ACTION_RACE, COMMAND_RACE},         {ACTION_ROOFS, COMMAND_ROOFS},
-    {ACTION_STOP_LEARNING, COMMAND_STOP_LEARNING},
+    {ACTION_RESTART, COMMAND_RESTART},   {ACTION_SENSITIVITY, COMMAND_SENSITIVITY},
+    {ACTION_TIME_SNAPSHOTS, COMMAND_TIME_SNAPSHOTS}, {ACTION_ROOFS, COMMAND_ROOFS},
+    {ACTION_STOP_TRAINING, COMMAND_STOP_TRAINING},
     {ACTION_COMPARE_METHODS, COMMAND_COMPARE_METHODS},
 };
 
@@ -99,7 +99,7 @@ static const struct {
     {ACTION_ACT_NEXT, CHANGE_ACT, 1},           {ACTION_ACT_PREVIOUS, CHANGE_ACT, -1},
     {ACTION_GROUP_NEXT, CHANGE_GRANULARITY, 1}, {ACTION_GROUP_PREVIOUS, CHANGE_GRANULARITY, -1},
     {ACTION_ZERO_POINT, CHANGE_SYMMETRY, 1},
-    {ACTION_METHOD_NEXT, CHANGE_METHOD, 1},     {ACTION_METHOD_PREVIOUS, CHANGE_METHOD, -1},
+    {ACTION_NEXT_METHOD, CHANGE_METHOD, 1},     {ACTION_PREVIOUS_METHOD, CHANGE_METHOD, -1},
 };
 
 static bool act_by_table(struct tui *t, enum action a)
@@ -287,7 +287,7 @@ static void handle_key(struct tui *t, wint_t key, bool is_code)
     } else if (t->asking != ASK_NOTHING) {
         ask_key(t, (unsigned)key, is_code);
     } else {
-        enum action a = key_action((int)key, is_code);
+        enum action a = key_action(t->view, (int)key, is_code);
         *t->note = 0;
         if (t->help)
             help_key(t, a);

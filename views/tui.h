@@ -20,10 +20,6 @@ enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_A
 enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK_WRITE, ASK_SCHEME, ASK_TUNE,
               ASK_EXPORT, ASK_COLUMNS };
 
-enum view_id {
-    VIEW_LAYERS, VIEW_ERROR, VIEW_ROOFLINE, VIEW_COUNTERS, VIEW_COMPARE, VIEW_TEXT, VIEW_MACHINE, VIEW_COUNT
-};
-
 /* A line of the scheme editor: a choice, or why there is none. */
 struct choice {
     bool heading;
@@ -156,8 +152,6 @@ void generation_tail(struct tui *tui, int row, int cols); /* the text's last lin
 
 /* header.c: what every screen has above and below it */
 void header_draw(struct tui *tui, const struct layout *layout);
-/* What methods found on a calibration text; false where they looked for nothing. */
-bool found_text(const struct methods *methods, const struct calibration_info *found, char *out, size_t size);
 void footer_draw(struct tui *tui, const struct layout *layout);
 
 /* help.c */

@@ -31,9 +31,9 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Gives each scratch vector its place; with memory null it only adds up. Every one begins on a cache
- * line. */
-static size_t place_scratch(struct context *c, float *memory)
+/* Points each scratch vector into memory and returns the floats of all; with memory null it only adds up. Every
+ * one begins on a cache line. */
+static size_t lay_out_scratch(struct context *c, float *memory)
 {
     const struct hyper *h = &c->model->hyper;
     size_t q = h->heads * h->head_size, kv = h->kv_heads * h->head_size, used = 0;
@@ -65,31 +65,31 @@ static size_t place_scratch(struct context *c, float *memory)
 }
 
 /* Bytes that a context of this capacity takes; false when they cannot be addressed. */
-static bool count_bytes(struct context *c, const struct kv_shape *shape, size_t *rotations,
+static bool count_bytes(struct context *c, const struct kv_shape *shape, size_t *table,
                         size_t *scratch, size_t *all)
 {
-    size_t cache, tables;
-    *scratch = place_scratch(c, NULL) * sizeof(float);
+    size_t cache, both;
+    *scratch = lay_out_scratch(c, NULL) * sizeof(float);
     return kv_cache_bytes(shape, &cache) && cache <= SIZE_MAX / 4 &&
            !__builtin_mul_overflow(rotary_dims(&c->model->hyper) / 2 * sizeof(float), c->capacity,
-                                   rotations) &&
-           !__builtin_mul_overflow(*rotations, 2, &tables) &&
-           !__builtin_add_overflow(cache, tables, all) &&
+                                   table) &&
+           !__builtin_mul_overflow(*table, 2, &both) &&
+           !__builtin_add_overflow(cache, both, all) &&
            !__builtin_add_overflow(*all, *scratch, all);
 }
 
 static bool take_memory(struct context *c, enum dtype kv, struct error *error)
 {
-    size_t rotations, scratch, all;
+    size_t table, scratch, all;
     struct kv_shape shape = kv_shape_of(c->model, kv, c->capacity);
     char what[64];
     snprintf(what, sizeof what, "a KV cache of %zu positions", c->capacity);
-    if (!count_bytes(c, &shape, &rotations, &scratch, &all))
+    if (!count_bytes(c, &shape, &table, &scratch, &all))
         return error_set(error, "%s is too large to address", what);
     if (!memory_check(what, all, error) || !kv_open(&c->cache, &shape, error))
         return false;
-    c->cosines = malloc(rotations);
-    c->sines = malloc(rotations);
+    c->cosines = malloc(table);
+    c->sines = malloc(table);
     c->scratch = aligned_alloc(64, scratch);
     return (c->cosines && c->sines && c->scratch) ||
            error_set(error, "not enough memory for %s", what);
@@ -105,7 +105,7 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         return NULL;
     }
     *c = (struct context){.model = model, .pool = pool, .capacity = capacity, .hook.tensor = HOOK_NONE};
-    c->chunk = capacity < CONTEXT_CHUNK ? larger(capacity, MOST_SEQUENCES) : CONTEXT_CHUNK;
+    c->chunk = capacity < CONTEXT_CHUNK ? larger(capacity, MAX_SEQUENCES) : CONTEXT_CHUNK;
     c->sequences = 1;
     size_t floats = attention_scratch(ATTENTION_TOKENS, h->heads / h->kv_heads, h->head_size);
     c->attention_floats = (floats + 15) / 16 * 16; /* every thread's begins on a cache line */
@@ -113,7 +113,7 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         context_close(c);
         return NULL;
     }
-    place_scratch(c, c->scratch);
+    lay_out_scratch(c, c->scratch);
     rope_table_init(model, capacity, c->cosines, c->sines);
     return c;
 }

@@ -12,7 +12,7 @@ enum { CONTEXT_CHUNK = 256, CONTEXT_SLICE = 32 };
 /* Tokens of a prefill whose queries share one pass over a head's keys and values. */
 enum { ATTENTION_TOKENS = 8 };
 
-enum { MOST_SEQUENCES = 64 };
+enum { MAX_SEQUENCES = 64 };
 
 enum { HOOK_NONE = -1, HOOK_ALL = -2 };
 
@@ -26,24 +26,29 @@ struct hook {
 struct context {
     const struct model *model;
     struct pool *pool;
-    size_t capacity;   /* positions the cache can hold */
-    size_t chunk;      /* tokens that scratch has room for: CONTEXT_CHUNK, or fewer in a small cache */
-    size_t length;     /* positions it holds */
+    size_t capacity;         /* positions that the cache has room for */
+    size_t chunk;            /* tokens that scratch has room for: CONTEXT_CHUNK, or fewer in a small cache */
+    size_t length;           /* positions in the cache */
     struct kv_cache cache;
-    struct kv_cache *others; /* of sequences beyond the first, see context_sequences */
+    struct kv_cache *others; /* of sequences beyond the first (context_sequences) */
     size_t sequences;
-    bool batched;       /* the tokens under way belong to a sequence each */
+    bool batched;            /* each token of the pass belongs to a sequence of its own */
     const struct operators *ops;
-    float *cosines, *sines; /* capacity x rope_dims / 2 */
-    float *scratch;    /* everything below points into it */
-    float *x, *normed, *q, *attended, *gate, *up, *projected;
-    float *fused;     /* what a fused matrix gives, before it is taken apart */
-    float *norm;      /* a norm or a bias, decoded */
-    float *attention; /* attention_floats for each thread */
+    float *cosines, *sines;  /* rope table (capacity, rotary_dims / 2) */
+    float *scratch;          /* what all pointers below point into */
+    float *x;                /* hidden states (chunk, dim) */
+    float *normed;           /* normalized hidden states (chunk, dim) */
+    float *q;                /* queries (chunk, heads x head_size) */
+    float *attended;         /* output of attention (chunk, heads x head_size) */
+    float *gate, *up;        /* (chunk, hidden), or keys and values before they are in the cache */
+    float *projected;        /* what a block adds to x (chunk, dim) */
+    float *fused;            /* product of a fused matrix, before it is split (chunk, its rows) */
+    float *norm;             /* a norm or a bias, decoded */
+    float *attention;        /* scratch of attention (threads, attention_floats) */
     size_t attention_floats;
-    void *activations; /* scratch of activations_prepare */
+    void *activations;       /* scratch of products_run */
     struct hook hook;
-    double *tensor_seconds; /* where not null, each tensor's time is added, and last attention's */
+    double *tensor_seconds;  /* each tensor's time is added, and last attention's (tensors + 1); or null */
 };
 
 /* Room for `capacity` positions in an fp32 cache. The error says what does not fit in memory. */
@@ -54,12 +59,12 @@ struct context *context_open(const struct model *model, struct pool *pool, size_
 struct context *context_open_kv(const struct model *model, struct pool *pool, enum dtype kv,
                                 size_t capacity, struct error *error);
 
-/* Exchanges the cache for an empty one of another datatype; on failure nothing changes. */
+/* Replaces the cache by an empty one of another datatype; on failure nothing changes. */
 bool context_change_kv(struct context *context, enum dtype kv, struct error *error);
 
 void context_close(struct context *context);
 
-/* Cosines and sines by which rotary embeddings turn the first `positions` positions: positions x rope_dims / 2. */
+/* Cosines and sines of rotary embeddings for the first `positions` positions: (positions, rotary_dims / 2) each. */
 void rope_table_init(const struct model *model, size_t positions, float *cosines, float *sines);
 
 enum logits { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL };
@@ -71,12 +76,12 @@ enum logits { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL };
 void context_run(struct context *context, const struct weights *weights, const int32_t *tokens,
                  size_t n, enum logits which, float *logits);
 
-/* Makes n (1..MOST_SEQUENCES) independent sequences, each with a cache of its own that begins as a copy of
+/* Makes n (1..MAX_SEQUENCES) independent sequences, each with a cache of its own that begins as a copy of
  * the first one's. On failure there is one. */
 bool context_sequences(struct context *context, size_t n, struct error *error);
 
 /* One decode step of every sequence: tokens and logits (sequences x vocab) of each. Weights are read once
- * for all. */
+ * for all of them. */
 void context_step(struct context *context, const struct weights *weights, const int32_t *tokens,
                   float *logits);
 

@@ -12,7 +12,7 @@
  * pool. */
 static const double ATTENTION_RATE = 5;
 
-/* ---- where a token stands --------------------------------------------------------------------- */
+/* ---- the position of a token ----------------------------------------------------------------- */
 
 static struct kv_cache *cache_of(struct context *c, size_t token)
 {
@@ -48,7 +48,7 @@ static const struct qtensor *bias_of(const struct context *c, const struct weigh
     return next < ROLE_COUNT && roles[next].bias_of == role ? find(c, w, next, block) : NULL;
 }
 
-/* y = W x for n tokens, on the packed codes. */
+/* y = W x for n tokens, on the quantized codes. */
 static void multiply(struct context *c, const struct qtensor *w, const float *x, size_t n, float *y)
 {
     double begin = c->tensor_seconds ? clock_seconds() : 0;
@@ -84,19 +84,19 @@ static void multiply_block(struct context *c, const struct weights *w, int block
                            const enum role *role, size_t count, const float *x, size_t n,
                            float *const y[])
 {
-    const struct qtensor *packed[MOST_TOGETHER];
-    const struct qmatrix *m[MOST_TOGETHER];
+    const struct qtensor *tensor[MAX_TOGETHER];
+    const struct qmatrix *m[MAX_TOGETHER];
     bool together = !c->tensor_seconds && c->hook.tensor == HOOK_NONE;
     for (size_t i = 0; i < count; i++) {
-        packed[i] = find(c, w, role[i], block);
-        m[i] = &packed[i]->matrix;
+        tensor[i] = find(c, w, role[i], block);
+        m[i] = &tensor[i]->matrix;
         together &= product_alike(m[0], m[i]);
     }
     if (together)
         products_run(c->pool, c->activations, m, count, x, n, y);
     for (size_t i = 0; i < count; i++) {
         if (!together)
-            multiply(c, packed[i], x, n, y[i]);
+            multiply(c, tensor[i], x, n, y[i]);
         add_bias(c, bias_of(c, w, role[i], block), y[i], n);
     }
 }
@@ -134,9 +134,9 @@ static void add_projected(struct context *c, const struct weights *w, enum role 
     c->ops->add(c->x, c->projected, n * dim);
 }
 
-/* Takes n rows of fused outputs apart: columns first .. first + width - 1 of `all`. */
+/* Splits n rows of fused outputs: columns first .. first + width - 1 of `all`. */
 static void split_fused(const struct context *c, size_t all, size_t first, size_t width, size_t n,
-                       float *out)
+                        float *out)
 {
     for (size_t t = 0; t < n; t++)
         memcpy(out + t * width, c->fused + t * all + first, width * sizeof *out);
@@ -154,14 +154,14 @@ static void attend_heads(void *arg, size_t begin, size_t end, int thread)
     const struct attend *a = arg;
     struct context *c = a->c;
     const struct hyper *h = &c->model->hyper;
-    size_t shared = h->heads / h->kv_heads, most = attention_tokens(c);
+    size_t shared = h->heads / h->kv_heads, group = attention_tokens(c);
     for (size_t i = begin; i < end; i++) {
-        size_t token = i / h->kv_heads * most, head = i % h->kv_heads;
+        size_t token = i / h->kv_heads * group, head = i % h->kv_heads;
         size_t left = a->n - token, offset = (token * h->heads + head * shared) * h->head_size;
         struct attention one = {.kv = kv_head(cache_of(c, token), a->layer, head),
                                 .q = c->q + offset,
                                 .out = c->attended + offset,
-                                .tokens = left < most ? left : most,
+                                .tokens = left < group ? left : group,
                                 .heads = shared,
                                 .stride = h->heads * h->head_size,
                                 .window = hyper_window(h, a->layer),
@@ -185,7 +185,7 @@ static void apply_rope(const struct context *c, float *x, size_t heads, size_t p
                                                                       sines, n);
 }
 
-/* Turns queries and the new keys, and puts keys and values into the cache. */
+/* Applies rotary embeddings to queries and new keys, and puts keys and values into the cache. */
 static void append_positions(struct context *c, size_t layer, float *k, const float *v, size_t n)
 {
     const struct hyper *h = &c->model->hyper;
@@ -203,7 +203,7 @@ static void run_attention(struct context *c, size_t layer, size_t n)
     const struct hyper *h = &c->model->hyper;
     double begin = c->tensor_seconds ? clock_seconds() : 0;
     struct attend a = {c, layer, n};
-    size_t most = attention_tokens(c), items = (n + most - 1) / most * h->kv_heads;
+    size_t group = attention_tokens(c), items = (n + group - 1) / group * h->kv_heads;
     double work = (double)(n * h->heads * h->head_size * 2 * (c->length + n));
     if (pool_worthwhile(c->pool, work / ATTENTION_RATE))
         pool_run(c->pool, items, attend_heads, &a);
@@ -217,7 +217,7 @@ static void run_attention(struct context *c, size_t layer, size_t n)
 static void project_heads(struct context *c, const struct weights *w, int block, size_t n, float *k,
                           float *v)
 {
-    static const enum role apart[] = {ROLE_ATTN_Q, ROLE_ATTN_K, ROLE_ATTN_V};
+    static const enum role separate[] = {ROLE_ATTN_Q, ROLE_ATTN_K, ROLE_ATTN_V};
     const struct hyper *h = &c->model->hyper;
     size_t q = h->heads * h->head_size, kv = h->kv_heads * h->head_size, all = q + 2 * kv;
     if (has(c, ROLE_ATTN_QKV)) {
@@ -226,7 +226,7 @@ static void project_heads(struct context *c, const struct weights *w, int block,
         split_fused(c, all, q, kv, n, k);
         split_fused(c, all, q + kv, kv, n, v);
     } else {
-        multiply_block(c, w, block, apart, 3, c->normed, n, (float *[]){c->q, k, v});
+        multiply_block(c, w, block, separate, 3, c->normed, n, (float *[]){c->q, k, v});
     }
     if (has(c, ROLE_ATTN_Q_NORM))
         normalize(c, w, ROLE_ATTN_Q_NORM, block, c->q, n * h->heads, h->head_size, c->q);

@@ -11,17 +11,18 @@
 struct layerwise_pass {
     const struct model *model;
     struct context *context;
-    struct pin pin; /* of the stored weights of one block */
-    int held;         /* which; -1 before the first */
-    const int32_t *tokens;
+    struct pin pin;        /* of the stored weights of one block */
+    int pinned_block;      /* -1 before the first */
+    const int32_t *tokens; /* count */
     size_t count, window;
-    size_t stride;
-    float *x, *input; /* count x dim, count x stride */
-    size_t input_group;
-    size_t done;      /* tokens that are there */
+    size_t stride;         /* floats, of the widest input */
+    float *x;              /* hidden states (count, dim) */
+    float *input;          /* inputs of the input group (count, stride) */
+    size_t input_group;    /* reached or on the way to */
+    size_t done;           /* tokens that are there */
 };
 
-/* ---- input groups ----------------------------------------------------------------------------------- */
+/* ---- input groups ---------------------------------------------------------------------------- */
 
 static const enum role input_group_roles[INPUT_GROUP_KINDS][4] = {
     [INPUT_GROUP_QKV] = {ROLE_ATTN_QKV, ROLE_ATTN_Q, ROLE_ATTN_K, ROLE_ATTN_V},
@@ -61,7 +62,7 @@ int layerwise_group_of(const struct model *m, int tensor)
     return -1;
 }
 
-/* ---- from input group to input group ----------------------------------------------------------------------- */
+/* ---- from input group to input group --------------------------------------------------------- */
 
 static void take(float *out, size_t width, const float *rows, size_t stride, size_t n)
 {
@@ -75,7 +76,7 @@ static void keep(float *rows, size_t stride, const float *from, size_t width, si
         memcpy(rows + t * stride, from + t * width, width * sizeof *rows);
 }
 
-/* What stands before a block: the embeddings, or what the block before adds. */
+/* The hidden states before a block: the embeddings, or with what the block before adds. */
 static void enter_block(struct layerwise_pass *w, const struct weights *set, int block, size_t first, size_t n)
 {
     struct context *c = w->context;
@@ -88,7 +89,7 @@ static void enter_block(struct layerwise_pass *w, const struct weights *set, int
     forward_ffn_down(c, set, block - 1, n);
 }
 
-/* Tokens first .. first + n - 1 from the input of the input group before to that of w->input group. */
+/* Tokens first .. first + n - 1 from the input of the input group before to that of w->input_group. */
 static void advance(struct layerwise_pass *w, const struct weights *set, size_t first, size_t n)
 {
     struct context *c = w->context;
@@ -126,12 +127,12 @@ static void advance(struct layerwise_pass *w, const struct weights *set, size_t 
     keep(x, h->dim, c->x, h->dim, n);
 }
 
-/* The stored weights of a block that have to be made, and no others. */
-static bool hold_block(struct layerwise_pass *w, const struct weights *set, struct error *error)
+/* The stored weights of a block, and no others. */
+static bool pin_block(struct layerwise_pass *w, const struct weights *set, struct error *error)
 {
     const struct model *m = w->model;
     int block = (int)(w->input_group / INPUT_GROUP_KINDS);
-    if (w->held != block)
+    if (w->pinned_block != block)
         pin_trim(&w->pin, NULL);
     for (int t = 0; t < (int)m->tensor_count; t++) {
         int of = m->tensors[t].block;
@@ -139,19 +140,19 @@ static bool hold_block(struct layerwise_pass *w, const struct weights *set, stru
         if (wanted && pin_missing(&w->pin, set, t) && !pin_add(&w->pin, t, w->context->pool, error))
             return false;
     }
-    w->held = block;
+    w->pinned_block = block;
     return true;
 }
 
 bool layerwise_step(struct layerwise_pass *w, const struct weights *set, double seconds, bool *arrived,
-               struct error *error)
+                    struct error *error)
 {
     double begin = clock_seconds();
     if (w->done == w->count) {
         w->input_group++;
         w->done = 0;
     }
-    if (!hold_block(w, set, error))
+    if (!pin_block(w, set, error))
         return false;
     do {
         size_t at = w->done % w->window, n = w->window - at;
@@ -165,7 +166,7 @@ bool layerwise_step(struct layerwise_pass *w, const struct weights *set, double 
     return true;
 }
 
-/* ---- the walk itself ------------------------------------------------------------------------- */
+/* ---- the pass itself ------------------------------------------------------------------------- */
 
 static size_t widest(const struct hyper *h)
 {
@@ -174,7 +175,7 @@ static size_t widest(const struct hyper *h)
 }
 
 struct layerwise_pass *layerwise_open(const struct model *m, struct pool *pool, const int32_t *tokens, size_t count,
-                       size_t window, struct error *error)
+                                      size_t window, struct error *error)
 {
     struct layerwise_pass *w = calloc(1, sizeof *w);
     size_t floats, bytes;
@@ -182,7 +183,7 @@ struct layerwise_pass *layerwise_open(const struct model *m, struct pool *pool, 
         error_set(error, "not enough memory for calibration");
         return NULL;
     }
-    *w = (struct layerwise_pass){.model = m, .held = -1, .tokens = tokens, .count = count, .window = window};
+    *w = (struct layerwise_pass){.model = m, .pinned_block = -1, .tokens = tokens, .count = count, .window = window};
     w->stride = widest(&m->hyper);
     bool ok = !__builtin_mul_overflow(count, m->hyper.dim + w->stride, &floats) &&
               !__builtin_mul_overflow(floats, sizeof(float), &bytes);

@@ -1,8 +1,9 @@
-/* layerwise.h - a text through a model layer by layer instead of token by token: every token's input of one input group
- * is there before any goes on to the next, so that the layers behind it can be exchanged in between.
+/* layerwise.h - the layer-wise calibration pass: a text runs through a model layer by layer instead of token by
+ * token. Every token's input of one input group is there before any moves on to the next, so that the layers of
+ * the group can be replaced in between.
  *
- * A input group is where linear layers take the same input: of each block queries, keys and values; the projection
- * behind attention; gate and up; down; and, last of all, the head. */
+ * An input group is a set of linear layers that take the same input: of each block queries, keys and values; the
+ * projection behind attention; gate and up; down; and, last of all, the head. */
 #ifndef QTOP_LAYERWISE_H
 #define QTOP_LAYERWISE_H
 
@@ -17,22 +18,22 @@ size_t layerwise_groups(const struct model *model);
 /* The input group whose input a tensor multiplies, or -1. */
 int layerwise_group_of(const struct model *model, int tensor);
 
-/* The tensors of a input group, at most INPUT_GROUP_TENSORS; returns how many. */
+/* The tensors of an input group, at most INPUT_GROUP_TENSORS; returns how many. */
 size_t layerwise_group_tensors(const struct model *model, size_t input_group, int tensors[INPUT_GROUP_TENSORS]);
 
 struct layerwise_pass;
 
-/* A walk of `count` tokens in windows of `window` that know nothing of each other (the last may be shorter).
- * Keeps what every token has become: tokens x (dim + widest input) floats. The tokens must outlive it. */
+/* A pass of `count` tokens in windows of `window` that do not attend to each other (the last may be shorter).
+ * Keeps every token's hidden state and input: tokens x (dim + widest input) floats. The tokens must outlive it. */
 struct layerwise_pass *layerwise_open(const struct model *model, struct pool *pool, const int32_t *tokens, size_t count,
-                       size_t window, struct error *error);
+                                      size_t window, struct error *error);
 void layerwise_close(struct layerwise_pass *pass);
 
-/* Brings every token to the input of the next input group, at first to that of input group 0, with the layers of a set; for
- * about `seconds`, at least one chunk. *arrived: all are there. False with an error when stored weights that
- * have to be made do not fit in memory. Not beyond the last input group. */
+/* Brings every token to the input of the next input group, at first to that of input group 0, with the layers of
+ * a set; for about `seconds`, at least one chunk. *arrived: all are there. False with an error when stored weights
+ * that must be materialized do not fit in memory. Not beyond the last input group. */
 bool layerwise_step(struct layerwise_pass *pass, const struct weights *weights, double seconds, bool *arrived,
-               struct error *error);
+                    struct error *error);
 
 /* The input group that is reached or on the way to; how far the tokens are, 0..1. */
 size_t layerwise_group(const struct layerwise_pass *pass);

@@ -8,27 +8,27 @@
 
 struct pin {
     const struct model *model;
-    bool *tensors; /* which ones are held */
+    bool *tensors; /* which ones are pinned (model->tensor_count) */
 };
 
-/* Holds nothing yet. pin_close lets go of everything; it may follow a failure, or {0}. */
+/* Pins nothing yet. pin_close releases everything; it may follow a failure, or {0}. */
 bool pin_open(struct pin *pin, const struct model *model, struct error *error);
 void pin_close(struct pin *pin);
 
-/* Whether running the set needs stored weights of this tensor that are not held. */
+/* Whether running the set needs stored weights of this tensor that are not pinned. */
 bool pin_missing(const struct pin *pin, const struct weights *set, int tensor);
 
-/* Holds one tensor's stored weights, made by the pool where nobody has them; model_acquire. */
+/* Pins one tensor's stored weights, which the pool materializes where they are absent (model_acquire). */
 bool pin_add(struct pin *pin, int tensor, struct pool *pool, struct error *error);
 
-/* Lets go of what running the set does not need; of everything where it is null. */
+/* Unpins what running the set does not need; everything where it is null. */
 void pin_trim(struct pin *pin, const struct weights *set);
 
-/* Holds all that running the set needs, and nothing else. The memory is asked for as a whole before
- * anything is made. */
+/* Pins all that running the set needs, and nothing else. Checks that there is memory for all of it before
+ * anything is materialized. */
 bool pin_set(struct pin *pin, const struct weights *set, struct pool *pool, struct error *error);
 
-/* Bytes that have to be made before the set can run, held by whomever. */
+/* Bytes of stored weights to materialize before the set can run, whoever pins them. */
 size_t weights_absent_bytes(const struct model *model, const struct weights *set);
 
 #endif

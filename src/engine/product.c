@@ -12,14 +12,14 @@ struct products {
     const struct qmatrix *const *m;
     float *const *y;
     size_t count;
-    size_t strip;                /* panels */
-    size_t ends[MOST_TOGETHER];  /* of each matrix's strips, counted from the first matrix on */
+    size_t chunk;                /* panels */
+    size_t ends[MAX_TOGETHER];  /* of each matrix's chunks, counted from the first matrix on */
     struct activations prepared;
 };
 
 static bool is_blocks(const struct qmatrix *m)
 {
-    return dtypes[m->scheme.weight].kind == DTYPE_KIND_BLOCK;
+    return dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
 }
 
 static bool same_input_transform(const struct qmatrix *a, const struct qmatrix *b)
@@ -31,12 +31,12 @@ static bool same_input_transform(const struct qmatrix *a, const struct qmatrix *
            !p->scale == !q->scale && (!p->scale || memcmp(p->scale, q->scale, a->cols * sizeof(float)) == 0);
 }
 
-/* Stored schemes are equal whatever they store, but each type of blocks wants activations in its own order. */
+/* Stored formats are equal whatever they store, but each block type takes activations in its own order. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b)
 {
-    return a->cols == b->cols && a->group == b->group && a->panels == b->panels &&
-           a->odd == b->odd && scheme_equal(&a->scheme, &b->scheme) && same_input_transform(a, b) &&
-           (a->scheme.weight == b->scheme.weight || !(is_blocks(a) || is_blocks(b)));
+    return a->cols == b->cols && a->group == b->group && a->packed == b->packed &&
+           a->has_nan == b->has_nan && qformat_equal(&a->format, &b->format) && same_input_transform(a, b) &&
+           (a->format.weight == b->format.weight || !(is_blocks(a) || is_blocks(b)));
 }
 
 static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)
@@ -46,8 +46,8 @@ static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)
     isa_current()->prepare(p->m[0], &p->prepared, begin, end);
 }
 
-/* Items are the strips of all matrices. */
-static void multiply_strips(void *arg, size_t begin, size_t end, int thread)
+/* Items are the chunks of all matrices. */
+static void multiply_chunks(void *arg, size_t begin, size_t end, int thread)
 {
     const struct products *p = arg;
     (void)thread;
@@ -55,22 +55,22 @@ static void multiply_strips(void *arg, size_t begin, size_t end, int thread)
         if (begin >= p->ends[i])
             continue;
         size_t stop = end < p->ends[i] ? end : p->ends[i], panels = qmatrix_panels(p->m[i]);
-        size_t last = (stop - first) * p->strip;
-        isa_current()->matmul(p->m[i], &p->prepared, (begin - first) * p->strip,
+        size_t last = (stop - first) * p->chunk;
+        isa_current()->matmul(p->m[i], &p->prepared, (begin - first) * p->chunk,
                               last < panels ? last : panels, p->y[i]);
         begin = stop;
     }
 }
 
-/* Strips as wide as kernels like them, unless some thread would have none. */
-static void cut_strips(struct products *p, int threads)
+/* Chunks of as many panels as are fastest, unless some thread would have none. */
+static void choose_chunks(struct products *p, int threads)
 {
     size_t panels = 0, end = 0;
     for (size_t i = 0; i < p->count; i++)
         panels += qmatrix_panels(p->m[i]);
-    p->strip = panels / STRIP_PANELS >= (size_t)threads ? STRIP_PANELS : 1;
+    p->chunk = panels / NR_PANELS >= (size_t)threads ? NR_PANELS : 1;
     for (size_t i = 0; i < p->count; i++)
-        p->ends[i] = end += (qmatrix_panels(p->m[i]) + p->strip - 1) / p->strip;
+        p->ends[i] = end += (qmatrix_panels(p->m[i]) + p->chunk - 1) / p->chunk;
 }
 
 /* ---- outlier columns ------------------------------------------------------------------------- */
@@ -141,18 +141,18 @@ void products_run(struct pool *pool, void *scratch, const struct qmatrix *const 
     double work = 0;
     for (size_t i = 0; i < count; i++)
         work += (double)m[i]->rows * (double)m[i]->cols * (double)n;
-    cut_strips(&p, pool_threads(pool));
+    choose_chunks(&p, pool_threads(pool));
     activations_begin(isa_current(), m[0], x, n, scratch, &p.prepared);
-    size_t tiles = activations_tiles(&p.prepared), strips = p.ends[count - 1];
+    size_t tiles = activations_tiles(&p.prepared), chunks = p.ends[count - 1];
     bool shared = pool_worthwhile(pool, work / PRODUCT_RATE);
     if (shared && tiles > 1)
         pool_run(pool, tiles, prepare_tiles, &p);
     else
         prepare_tiles(&p, 0, tiles, 0);
     if (shared)
-        pool_run(pool, strips, multiply_strips, &p);
+        pool_run(pool, chunks, multiply_chunks, &p);
     else
-        multiply_strips(&p, 0, strips, 0);
+        multiply_chunks(&p, 0, chunks, 0);
     for (size_t i = 0; i < count; i++)
         if (m[i]->input_transform && m[i]->input_transform->outliers)
             add_outliers(pool, scratch, m[i], x, n, y[i]);

@@ -1,4 +1,4 @@
-/* weights.h - packed matrices and sets of them: immutable, shared by reference count. */
+/* weights.h - quantized tensors and sets of them: immutable, shared by reference count. */
 #ifndef QTOP_WEIGHTS_H
 #define QTOP_WEIGHTS_H
 
@@ -13,13 +13,13 @@ struct weight_error {
     bool exact;          /* every weight is the reference's */
     double sum_w2;       /* sum of squared weights of the reference */
     double sum_e2;       /* sum of squared errors */
-    float max_abs;       /* largest |error| ... */
-    size_t max_row, max_col; /* ... and where it sits */
+    float max_abs;       /* largest |error| */
+    size_t max_row, max_col; /* of the weight with the largest error */
     float *row_sqnr_db;  /* SQNR of each row (rows), +infinity where exact; null for stored ones that are the
                           * reference */
 };
 
-/* 10 log10 (sum w^2 / sum e^2) in dB; +infinity when there is no error. */
+/* 10 log10 (sum w^2 / sum e^2) in dB; +infinity without error. */
 double weight_error_sqnr_db(const struct weight_error *e);
 
 /* What the methods of its scheme found on a calibration text. Figures of methods that it does not have mean
@@ -31,21 +31,22 @@ struct calibration_info {
     size_t outliers;  /* columns in fp16 */
 };
 
-/* One packed matrix. Once in a set it never changes. */
+/* A quantized tensor. Once in a set it never changes. */
 struct qtensor {
     atomic_int refs;
     int tensor;            /* index in the model */
     struct qmatrix matrix;
+    const struct scheme *scheme; /* it was made with (quant/scheme.h), freed with it; null: it is the stored one */
     struct weight_error error;
     struct calibration_info calibration;
 };
 
-struct qtensor *qtensor_ref(struct qtensor *p);
-void qtensor_unref(struct qtensor *p);
+struct qtensor *qtensor_ref(struct qtensor *q);
+void qtensor_unref(struct qtensor *q);
 
-/* Whether it is the stored matrix of a model whose weights are made on demand (resident.h): then its
- * codes are there only while the tensor is acquired. */
-bool qtensor_on_demand(const struct model *model, const struct qtensor *p);
+/* Whether it is the stored matrix of a model with on-demand weights (on_demand.h): then its codes are there only
+ * while the tensor is acquired. */
+bool qtensor_on_demand(const struct model *model, const struct qtensor *q);
 
 /* One matrix for every tensor of a model, in its order, and the datatype of the KV cache that the set
  * is meant to run with. */
@@ -60,13 +61,14 @@ struct weights {
  * short. */
 struct weights *weights_stored(const struct model *model);
 
-/* A copy of the set in which p stands for its tensor; takes a new reference to p. */
-struct weights *weights_replace(const struct weights *set, struct qtensor *p);
+/* A copy of the set in which q stands for its tensor; takes a new reference to q. */
+struct weights *weights_replace(const struct weights *set, struct qtensor *q);
 
 /* A copy of the set with another cache. */
 struct weights *weights_with_kv(const struct weights *set, enum dtype kv);
 
-/* The same for who gives the set up (null stays null): itself where it has that cache; null where memory is short. */
+/* The same, and gives up the caller's reference to the set (null stays null): the set itself where it has that
+ * cache; null where memory is short. */
 struct weights *weights_take_kv(struct weights *set, enum dtype kv);
 
 /* Whether two sets have the same matrices, not only alike ones. */
@@ -83,18 +85,18 @@ size_t weights_bytes_per_token(const struct model *model, const struct weights *
                                size_t position);
 double weights_bits_per_weight(const struct model *model, const struct weights *set);
 
-/* The same three figures for schemes that are not packed. */
-struct scheme_totals {
+/* The same three figures for tensors that do not exist yet, from the bytes that each would take. */
+struct weights_totals {
     size_t size, bytes_per_token;
     double bits_per_weight;
 };
-bool schemes_totals(const struct model *model, const struct scheme *schemes, size_t position,
-                    struct scheme_totals *out);
+struct weights_totals totals_of_bytes(const struct model *model, const size_t *bytes, enum dtype kv,
+                                      size_t position);
 
 /* A KV cache of a number of positions for the model. */
 struct kv_shape kv_shape_of(const struct model *model, enum dtype kv, size_t capacity);
 
-/* Bytes of codes and scales that it holds for one position. */
+/* Bytes of codes and scales of one position. */
 size_t kv_bytes_per_position(const struct model *model, enum dtype kv);
 
 #endif

@@ -7,7 +7,7 @@
 
 static unsigned bits_of(const struct qmatrix *m)
 {
-    return dtypes[m->scheme.weight].bits;
+    return dtypes[m->format.weight].bits;
 }
 
 static bool encode_packed(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
@@ -109,38 +109,38 @@ static const char *const layout_names[LAYOUTS] = {"pack-quantized", "int-quantiz
 
 static bool eight_bit_activations(const struct scheme *s)
 {
-    return dtypes[s->act].bits == 8;
+    return dtypes[s->format.act].bits == 8;
 }
 
 /* The layout of a quantized layer, or LAYOUTS and the nearest scheme that has one. */
-static enum layout layout_of(const struct qmatrix *m, struct scheme *nearest, const char **why)
+static enum layout layout_of(const struct qmatrix *m, const struct scheme *s, struct scheme *nearest,
+                             const char **why)
 {
-    const struct scheme *s = &m->scheme;
-    bool grouped = s->granularity == GRANULARITY_GROUP;
+    bool grouped = s->format.granularity == GRANULARITY_GROUP;
     *nearest = *s;
     *why = NULL;
-    if (s->weight == DTYPE_FP8E5M2) {
-        nearest->weight = DTYPE_FP8E4M3;
-        nearest->act = s->act == DTYPE_FP8E5M2 ? DTYPE_FP8E4M3 : s->act;
-    } else if (s->weight == DTYPE_FP8E4M3 && grouped) {
-        nearest->granularity = GRANULARITY_CHANNEL;
-        nearest->group = 0;
-    } else if (s->weight == DTYPE_FP8E4M3) {
+    if (s->format.weight == DTYPE_FP8E5M2) {
+        nearest->format.weight = DTYPE_FP8E4M3;
+        nearest->format.act = s->format.act == DTYPE_FP8E5M2 ? DTYPE_FP8E4M3 : s->format.act;
+    } else if (s->format.weight == DTYPE_FP8E4M3 && grouped) {
+        nearest->format.granularity = GRANULARITY_CHANNEL;
+        nearest->format.group = 0;
+    } else if (s->format.weight == DTYPE_FP8E4M3) {
         return LAYOUT_FLOAT;
-    } else if (eight_bit_activations(s) && (s->weight == DTYPE_INT4 || grouped || s->asym)) {
-        *nearest = scheme_default(s->weight);
-        nearest->act = s->weight == DTYPE_INT8 ? DTYPE_INT8 : DTYPE_FP32;
+    } else if (eight_bit_activations(s) && (s->format.weight == DTYPE_INT4 || grouped || s->format.asym)) {
+        *nearest = scheme_default(s->format.weight);
+        nearest->format.act = s->format.weight == DTYPE_INT8 ? DTYPE_INT8 : DTYPE_FP32;
         *why = "with activations in 8 bits";
-    } else if (s->act_asym && s->act_range != ACT_DYNAMIC) {
-        nearest->act_asym = false;
+    } else if (s->format.act_asym && s->act_range != ACT_DYNAMIC) {
+        nearest->format.act_asym = false;
     } else if (eight_bit_activations(s)) {
         return LAYOUT_INT;
-    } else if (s->granularity == GRANULARITY_TENSOR) {
-        nearest->granularity = GRANULARITY_CHANNEL;
-    } else if (grouped && m->cols % s->group != 0) {
+    } else if (s->format.granularity == GRANULARITY_TENSOR) {
+        nearest->format.granularity = GRANULARITY_CHANNEL;
+    } else if (grouped && m->cols % s->format.group != 0) {
         if (!safetensors_narrow_group(nearest, m->cols)) {
-            nearest->granularity = GRANULARITY_CHANNEL;
-            nearest->group = 0;
+            nearest->format.granularity = GRANULARITY_CHANNEL;
+            nearest->format.group = 0;
         }
         *why = "whose groups do not divide the columns";
     } else {
@@ -160,7 +160,7 @@ static bool add_packed(struct export *job, const struct naming *naming, int t, c
     return safetensors_add_part(job, naming, t, &packed, "weight_packed", m->rows, words, 4 * words, error) &&
            safetensors_add_part(job, naming, t, scales, "weight_scale", m->rows, m->groups,
                                 m->groups * scales->number, error) &&
-           (!m->scheme.asym || safetensors_add_part(job, naming, t, &packed_zeros, "weight_zero_point", zero_rows,
+           (!m->format.asym || safetensors_add_part(job, naming, t, &packed_zeros, "weight_zero_point", zero_rows,
                                                     m->groups, 4 * m->groups, error)) &&
            safetensors_add_vector(job, naming, t, &shape, "weight_shape", 2, error);
 }
@@ -168,8 +168,9 @@ static bool add_packed(struct export *job, const struct naming *naming, int t, c
 static bool add_bytes(struct export *job, const struct naming *naming, int t, const struct qmatrix *m,
                       const struct export_type *type, struct error *error)
 {
-    bool tensor = m->scheme.granularity == GRANULARITY_TENSOR;
-    bool fixed = m->scheme.act_range != ACT_DYNAMIC;
+    bool tensor = m->format.granularity == GRANULARITY_TENSOR;
+    struct scheme scheme = qtensor_scheme(job->plan.weights->layer[t]);
+    bool fixed = scheme.act_range != ACT_DYNAMIC;
     return safetensors_add_part(job, naming, t, type, "weight", m->rows, m->cols, m->cols, error) &&
            safetensors_add_part(job, naming, t, &scales32, "weight_scale", tensor ? 1 : m->rows, tensor ? 0 : 1, 4,
                                 error) &&
@@ -193,9 +194,10 @@ static json_t *scheme_arguments(const struct scheme *s)
     static const char *const strategies[] = {[GRANULARITY_TENSOR] = "tensor", [GRANULARITY_CHANNEL] = "channel",
                                              [GRANULARITY_GROUP] = "group"};
     bool dynamic = s->act_range == ACT_DYNAMIC;
-    json_t *weights = arguments(s->weight, !s->asym, strategies[s->granularity], s->group, false);
+    json_t *weights = arguments(s->format.weight, !s->format.asym, strategies[s->format.granularity],
+                                s->format.group, false);
     json_t *inputs = eight_bit_activations(s)
-                         ? arguments(s->act, !s->act_asym, dynamic ? "token" : "tensor", 0, dynamic)
+                         ? arguments(s->format.act, !s->format.act_asym, dynamic ? "token" : "tensor", 0, dynamic)
                          : json_null();
     return json_pack("{s:o, s:o, s:n, s:[]}", "weights", weights, "input_activations", inputs,
                      "output_activations", "targets");
@@ -239,22 +241,22 @@ static bool add_layer(struct export *job, const struct naming *naming, int t, st
 {
     const struct qmatrix *m = &job->plan.weights->layer[t]->matrix;
     const struct role_info *role = &roles[job->plan.model->tensors[t].role];
-    struct scheme nearest = scheme_default(DTYPE_FP16);
+    struct scheme scheme = qtensor_scheme(job->plan.weights->layer[t]), nearest = scheme_default(DTYPE_FP16);
     const char *why;
     if (!role->linear || job->arch->transposed)
         return export_refuse(job, t, "compressed-tensors", &nearest,
                              role->linear ? "in a model with Conv1D layers" : "of a table that is looked up", error);
     if (m->input_transform && m->input_transform->outliers) {
         nearest = scheme_default(DTYPE_INT8);
-        nearest.act = DTYPE_INT8;
+        nearest.format.act = DTYPE_INT8;
         return export_refuse(job, t, "compressed-tensors", &nearest, "columns in fp16 among integers", error);
     }
-    enum layout layout = layout_of(m, &nearest, &why);
+    enum layout layout = layout_of(m, &scheme, &nearest, &why);
     if (layout == LAYOUTS)
         return export_refuse(job, t, "compressed-tensors", &nearest, why, error);
     bool ok = layout == LAYOUT_PACKED ? add_packed(job, naming, t, m, error)
                                       : add_bytes(job, naming, t, m, layout == LAYOUT_INT ? &int8 : &fp8, error);
-    return ok && remember(job, t, layout, &m->scheme, error);
+    return ok && remember(job, t, layout, &scheme, error);
 }
 
 /* ---- the configuration ----------------------------------------------------------------------- */

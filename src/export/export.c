@@ -1,29 +1,32 @@
 #include "internal.h"
 
 #include "base/clock.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct export_format *const formats[] = {&gguf_export, &safetensors_export, &gptq_export};
-enum { FORMATS = sizeof formats / sizeof *formats, BLOCK = 1 << 20 };
+enum { CHUNK = 1 << 20 }; /* bytes encoded before they are written, unless a row has more */
 
 /* ---- formats --------------------------------------------------------------------------------- */
 
-const char *export_format_names(void)
+const char *export_format_names(char out[EXPORT_NAMES])
 {
-    return "gguf, safetensors or gptq";
+    size_t used = 0;
+    out[0] = 0;
+    for (size_t i = 0; export_formats[i] && used < EXPORT_NAMES; i++)
+        used += (size_t)snprintf(out + used, EXPORT_NAMES - used, "%s%s",
+                                 i == 0 ? "" : export_formats[i + 1] ? ", " : " or ", export_formats[i]->name);
+    return out;
 }
 
 static const struct export_format *by_name(const char *name)
 {
-    for (size_t i = 0; i < FORMATS; i++)
-        if (strcmp(formats[i]->name, name) == 0)
-            return formats[i];
+    for (size_t i = 0; export_formats[i]; i++)
+        if (strcmp(export_formats[i]->name, name) == 0)
+            return export_formats[i];
     return NULL;
 }
 
@@ -35,10 +38,10 @@ bool export_format_known(const char *name)
 static const struct export_format *by_ending(const char *path)
 {
     size_t n = strlen(path);
-    for (size_t i = 0; i < FORMATS; i++) {
-        size_t k = strlen(formats[i]->ending);
-        if (n > k && strcmp(path + n - k, formats[i]->ending) == 0)
-            return formats[i];
+    for (size_t i = 0; export_formats[i]; i++) {
+        size_t k = strlen(export_formats[i]->ending);
+        if (n > k && strcmp(path + n - k, export_formats[i]->ending) == 0)
+            return export_formats[i];
     }
     return NULL;
 }
@@ -46,13 +49,14 @@ static const struct export_format *by_ending(const char *path)
 static bool choose_format(struct export *job, struct error *error)
 {
     const struct export_plan *p = &job->plan;
+    char names[EXPORT_NAMES];
     job->format = p->format ? by_name(p->format) : by_ending(p->path);
     if (job->format)
         return true;
     if (p->format)
-        return error_set(error, "format '%.40s' is unknown; expected %s", p->format, export_format_names());
-    return error_set(error, "%.200s: the name says no format; expected one that ends in .gguf or .safetensors, "
-                            "or a format by its name (%s)", p->path, export_format_names());
+        return error_set(error, "format '%.40s' is unknown; expected %s", p->format, export_format_names(names));
+    return error_set(error, "%.200s: no format follows from the name; expected one that ends in .gguf or .safetensors, "
+                            "or a format by its name (%s)", p->path, export_format_names(names));
 }
 
 /* ---- the path -------------------------------------------------------------------------------- */
@@ -77,80 +81,6 @@ static bool check_path(const struct export_plan *p, struct error *error)
         for (size_t i = 0; i < models[k]->files.file_count; i++)
             read = read || same_file(&st, models[k]->files.files[i].path);
     return !read || error_set(error, "%.200s: is a file that is being read; expected another one", p->path);
-}
-
-/* ---- what plans say -------------------------------------------------------------------------- */
-
-void export_note_add(struct export *job, const char *format, ...)
-{
-    char line[400];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(line, sizeof line, format, list);
-    va_end(list);
-    char **notes = realloc(job->notes, (job->note_count + 1) * sizeof *notes);
-    if (notes)
-        job->notes = notes;
-    if (notes && (notes[job->note_count] = strdup(line)))
-        job->note_count++;
-}
-
-const char *export_note(const struct export *job, size_t i)
-{
-    return i < job->note_count ? job->notes[i] : NULL;
-}
-
-bool export_refuse(const struct export *job, int tensor, const char *format, const struct scheme *nearest,
-                   const char *why, struct error *error)
-{
-    char scheme[SCHEME_TEXT], other[SCHEME_TEXT];
-    const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
-    scheme_print(&m->scheme, scheme);
-    return error_set(error, "%s: %s holds no %s%s%s; the nearest that it holds is %s",
-                     job->plan.model->tensors[tensor].name, format,
-                     m->scheme.stored ? dtypes[m->scheme.weight].name : scheme, why ? ": " : "", why ? why : "",
-                     scheme_print(nearest, other));
-}
-
-struct export_item *export_add(struct export *job, const struct naming *naming, int tensor,
-                               const struct export_type *type, size_t row_bytes, struct error *error)
-{
-    if (job->count == job->room) {
-        size_t room = job->room ? 2 * job->room : 64;
-        struct export_item *items = realloc(job->items, room * sizeof *items);
-        if (!items)
-            return error_set(error, "not enough memory"), NULL;
-        job->items = items;
-        job->room = room;
-    }
-    struct export_item *item = &job->items[job->count++];
-    *item = (struct export_item){.type = type, .tensor = tensor, .rows = 1, .row_bytes = row_bytes};
-    if (tensor < 0)
-        return item;
-    const struct tensor *t = &job->plan.model->tensors[tensor];
-    bool vector = roles[t->role].vector;
-    const struct arch *a = naming->gguf ? arch_in_gguf(job->arch) : job->arch;
-    assemble_name(a, naming, t->role, t->block, item->name);
-    item->dimensions = vector ? 1 : 2;
-    item->shape[0] = vector ? t->stored.cols : t->stored.rows;
-    item->shape[1] = vector ? 0 : t->stored.cols;
-    item->rows = vector ? 1 : t->stored.rows;
-    bool turns = t->role == ROLE_ATTN_Q || t->role == ROLE_ATTN_K || t->role == ROLE_ATTN_Q_BIAS ||
-                 t->role == ROLE_ATTN_K_BIAS;
-    enum rope mine = job->plan.model->hyper.rope, theirs = naming->gguf ? a->gguf_rope : a->hf_rope;
-    if (turns && mine != theirs)
-        item->order = theirs == ROPE_NEIGHBOURS ? ROWS_TO_NEIGHBOURS : ROWS_TO_HALVES;
-    return item;
-}
-
-bool export_rope_is_linear(const struct export *job, float *factor)
-{
-    const struct model *m = job->plan.model;
-    bool linear = m->hyper.rope_magnitude == 0;
-    *factor = m->rope_factors ? m->rope_factors[0] : 1;
-    for (size_t i = 0; linear && m->rope_factors && i < rotary_dims(&m->hyper) / 2; i++)
-        linear = m->rope_factors[i] == *factor;
-    return linear;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -179,9 +109,9 @@ static bool place_items(struct export *job, struct error *error)
         }
     }
     job->bytes = at;
-    job->block = malloc(row > BLOCK ? row : BLOCK);
+    job->chunk = malloc(row > CHUNK ? row : CHUNK);
     job->values = malloc(values * sizeof *job->values);
-    return (job->block && job->values) || error_set(error, "not enough memory");
+    return (job->chunk && job->values) || error_set(error, "not enough memory");
 }
 
 static bool make_head(struct export *job, struct error *error)
@@ -230,15 +160,16 @@ struct export *export_open(const struct export_plan *plan, struct error *error)
 }
 
 /* A matrix that has everything but its codes. */
-static void set_layout(struct qtensor *p, const struct scheme *scheme)
+static bool set_layout(struct qtensor *p, const struct scheme *scheme)
 {
     struct qmatrix *m = &p->matrix;
     struct qmatrix_layout layout;
-    if (scheme->stored || !qmatrix_layout(scheme, m->rows, m->cols, &layout))
-        return;
-    *m = (struct qmatrix){.rows = m->rows, .cols = m->cols, .scheme = *scheme, .group = layout.group,
+    if (scheme->format.stored || !qmatrix_layout(&scheme->format, m->rows, m->cols, &layout))
+        return true;
+    *m = (struct qmatrix){.rows = m->rows, .cols = m->cols, .format = scheme->format, .group = layout.group,
                           .groups = layout.groups, .row_bytes = layout.row_bytes,
                           .scale_type = layout.scale_type};
+    return qtensor_set_scheme(p, scheme);
 }
 
 bool export_check(const struct export_plan *plan, const struct scheme *schemes, struct error *error)
@@ -246,9 +177,10 @@ bool export_check(const struct export_plan *plan, const struct scheme *schemes, 
     struct export_plan empty = *plan;
     empty.weights = weights_stored(plan->model);
     struct export *job = empty.weights ? begin_job(&empty) : NULL;
-    for (size_t i = 0; job && i < empty.weights->count; i++)
-        set_layout(empty.weights->layer[i], &schemes[i]);
-    bool ok = job ? plan_job(job, error) && folding_foresee(plan->model, schemes, error)
+    bool ok = job;
+    for (size_t i = 0; ok && i < empty.weights->count; i++)
+        ok = set_layout(empty.weights->layer[i], &schemes[i]);
+    ok = ok ? plan_job(job, error) && folding_foresee(plan->model, schemes, error)
                   : error_set(error, "not enough memory");
     weights_unref(empty.weights);
     export_close(job);
@@ -272,7 +204,7 @@ void export_close(struct export *job)
     free(job->tokenizer_path);
     free(job->items);
     free(job->head);
-    free(job->block);
+    free(job->chunk);
     free(job->values);
     json_decref(job->quantized);
     free(job);
@@ -297,6 +229,11 @@ const char *export_split_format(char *path)
         return NULL;
     last[-4] = 0;
     return last + 1;
+}
+
+const char *export_note(const struct export *job, size_t i)
+{
+    return i < job->note_count ? job->notes[i] : NULL;
 }
 
 const char *export_path(const struct export *job)
@@ -336,7 +273,7 @@ static bool end_item(struct export *job, const struct export_item *item, struct 
     return put_padding(job, item->rows * item->row_bytes, error);
 }
 
-/* As many rows as fit in the block, at least one. */
+/* As many rows as fit in the chunk, at least one. */
 static bool put_rows(struct export *job, struct error *error)
 {
     const struct export_item *item = &job->items[job->item];
@@ -346,13 +283,13 @@ static bool put_rows(struct export *job, struct error *error)
         job->row = item->rows;
         return put(job, item->bytes, item->row_bytes, error) && end_item(job, item, error);
     }
-    size_t n = BLOCK / (item->row_bytes + 1), left = item->rows - job->row;
+    size_t n = CHUNK / (item->row_bytes + 1), left = item->rows - job->row;
     n = n < 1 ? 1 : n < left ? n : left;
     for (size_t i = 0; i < n; i++)
-        if (!item->type->encode(job, item, job->row + i, job->block + i * item->row_bytes, error))
+        if (!item->type->encode(job, item, job->row + i, job->chunk + i * item->row_bytes, error))
             return false;
     job->row += n;
-    return put(job, job->block, n * item->row_bytes, error) &&
+    return put(job, job->chunk, n * item->row_bytes, error) &&
            (job->row < item->rows || end_item(job, item, error));
 }
 
@@ -390,3 +327,27 @@ bool export_step(struct export *job, double seconds, bool *done, struct error *e
     *done = job->done;
     return true;
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    return export_step(job, seconds, done, error);
+}
+
+static double job_fraction(const void *job)
+{
+    return export_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    export_close(job);
+}
+
+const struct job_class export_class = {
+    .name = "exporting",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

@@ -1,28 +1,30 @@
 /* export.h - a set of weights as a file for other engines: a job in bounded slices.
  *
- * What the set stands for is written, not what it was made from: codes, scales and zero points go into the file
+ * What the set contains is written, not what it was quantized from: codes, scales and zero points go into the file
  * as they are, and a scheme that the format has no type for is refused by name before anything is written.
  * Input scales of AWQ and SmoothQuant become part of the norm, or of the rows, in front of the matrices
- * (folding.h). The file appears under its name when it is whole; one that is given up leaves nothing behind. */
+ * (folding.h). The file appears under its name when it is complete; a cancelled export leaves no file. */
 #ifndef QTOP_EXPORT_H
 #define QTOP_EXPORT_H
 
+#include "base/job.h"
 #include "sys/pool.h"
 #include "engine/weights.h"
+#include "quant/scheme.h"
 
 struct export_plan {
     const struct model *model;
-    struct pool *pool;           /* whose caller runs the job; null: weights are made by the caller alone */
+    struct pool *pool;           /* whose caller runs the job; null: the caller alone materializes weights */
     struct weights *weights;
     const char *tokenizer_path;  /* of the file with the model's tokenizer; null: there is none */
     const char *path;            /* of the file to write */
-    const char *format;          /* "gguf", "safetensors", "gptq"; null: by the path's ending */
+    const char *format;          /* name of a format; null: by the path's ending */
 };
 
 struct export;
 
-/* Whether sets with these schemes (schemes_count) can be written, as far as that can be told before they are
- * made: what export_open would refuse. plan->weights is not looked at. */
+/* Whether sets with these schemes (schemes_count) can be written, as far as that can be told before
+ * anything is quantized: what export_open would refuse. plan->weights is not looked at. */
 bool export_check(const struct export_plan *plan, const struct scheme *schemes, struct error *error);
 
 /* Plans the whole file. Model and pool must outlive the job; the set is referenced, paths are copied. Null with
@@ -46,11 +48,15 @@ const char *export_path(const struct export *job);
 /* What a person should know of what is not in the file as it is in memory, one line each; null past the end. */
 const char *export_note(const struct export *job, size_t i);
 
-/* At any time; before *done nothing stays behind. */
+/* At any time; before *done no file is left. */
 void export_close(struct export *job);
 
 /* The names of all formats, for messages: "gguf, safetensors or gptq". Whether there is one called so. */
-const char *export_format_names(void);
+enum { EXPORT_NAMES = 128 };
+const char *export_format_names(char out[EXPORT_NAMES]);
 bool export_format_known(const char *name);
+
+/* How a struct export runs as a job. */
+extern const struct job_class export_class;
 
 #endif

@@ -1,7 +1,7 @@
 #include "folding.h"
 
 #include "engine/layerwise.h"
-#include "quant/scaling.h"
+#include "quant/scheme.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,14 +45,14 @@ static bool has(const struct folding *f, enum role role)
     return f->model->has & ROLE_BIT(role);
 }
 
-/* ---- in front of each input group ------------------------------------------------------------------- */
+/* ---- before each input group ----------------------------------------------------------------- */
 
 static bool into_norm(struct folding *f, enum role norm, enum role bias, int block, int tensor,
                       const float *scale, struct error *error)
 {
     size_t dim = f->model->hyper.dim;
     if (model_find(f->model, norm, block) < 0)
-        return error_set(error, "%s: its input scale cannot be folded: no norm is in front of it",
+        return error_set(error, "%s: its input scale cannot be folded: no norm comes before it",
                          name_of(f, tensor));
     return divide(f, norm, block, 0, scale, dim, error) && divide(f, bias, block, 0, scale, dim, error);
 }
@@ -87,7 +87,7 @@ static bool into_up(struct folding *f, int block, int tensor, const float *scale
     size_t hidden = f->model->hyper.hidden;
     bool fused = has(f, ROLE_FFN_GATE_UP);
     if (!fused && !has(f, ROLE_FFN_GATE))
-        return error_set(error, "%s: its input scale cannot be folded: the activation function is in front of "
+        return error_set(error, "%s: its input scale cannot be folded: the activation function comes before "
                                 "it; expected a scheme without an input scale there", name_of(f, tensor));
     return divide(f, fused ? ROLE_FFN_GATE_UP : ROLE_FFN_UP, block, fused ? hidden : 0, scale, hidden, error) &&
            divide(f, ROLE_FFN_UP_BIAS, block, 0, scale, hidden, error);
@@ -158,11 +158,11 @@ bool folding_open(struct folding *f, const struct model *m, const struct weights
 /* Numbers that are all different, from which every scheme of a input group gets its own run. */
 static float *make_ramp(const struct model *m)
 {
-    size_t most = 0;
+    size_t widest = 0;
     for (size_t i = 0; i < m->tensor_count; i++)
-        most = m->tensors[i].stored.cols > most ? m->tensors[i].stored.cols : most;
-    float *ramp = malloc((most + INPUT_GROUP_TENSORS) * sizeof *ramp);
-    for (size_t i = 0; ramp && i < most + INPUT_GROUP_TENSORS; i++)
+        widest = m->tensors[i].stored.cols > widest ? m->tensors[i].stored.cols : widest;
+    float *ramp = malloc((widest + INPUT_GROUP_TENSORS) * sizeof *ramp);
+    for (size_t i = 0; ramp && i < widest + INPUT_GROUP_TENSORS; i++)
         ramp[i] = 1 + (float)i;
     return ramp;
 }
@@ -176,7 +176,7 @@ static void give_runs(const struct model *m, size_t input_group, const struct sc
         size_t first = 0;
         while (!scheme_equal(&schemes[tensors[first]], &schemes[tensors[i]]))
             first++;
-        if (!schemes[tensors[i]].stored && scaling_of(&schemes[tensors[i]]))
+        if (scheme_scales_inputs(&schemes[tensors[i]]))
             scales[tensors[i]] = ramp + first;
     }
 }

@@ -1,4 +1,4 @@
-/* folding.h - input scales made part of what comes in front: a matrix W with input scale s is held as W s
+/* folding.h - input scales folded into what comes before: a matrix W with input scale s is held as W s
  * for activations x / s (AWQ: Lin et al. 2024; SmoothQuant: Xiao et al. 2023, section 4), and a file has no place
  * for s. Where x is a norm's output, the norm's weights are divided by it. The input of attn_output is made of
  * rows of V, that of ffn_down (behind a gate) of rows of up, which are divided instead. */
@@ -6,6 +6,7 @@
 #define QTOP_FOLDING_H
 
 #include "engine/weights.h"
+#include "quant/scheme.h"
 
 struct folding {
     const struct model *model;
@@ -18,7 +19,7 @@ bool folding_open(struct folding *folding, const struct model *model, const stru
                   struct error *error);
 
 /* Whether input scales that methods will choose for schemes can be folded, wherever that does not depend on
- * luck: siblings get the same ones where their schemes are the same, heads get their own. */
+ * the data: siblings get the same ones where their schemes are the same, heads get their own. */
 bool folding_foresee(const struct model *model, const struct scheme *schemes, struct error *error);
 void folding_close(struct folding *folding);
 

@@ -9,11 +9,11 @@ enum { GGUF_VERSION = 3, GGUF_ALIGNMENT = 32 };
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
-/* One line for all tensors whose columns fill no blocks. */
+/* One line for all tensors whose columns are not whole blocks. */
 static void note_widened(struct export *job, size_t count, const char *first, size_t cols)
 {
     if (count > 0)
-        export_note_add(job, "%s%s: %zu columns fill no blocks of %d, so %s written as F32", first,
+        export_note_add(job, "%s%s: %zu columns are not a multiple of %d, so %s written as F32", first,
                         count > 1 ? " and others" : "", cols, GGUF_BLOCK, count > 1 ? "they are" : "it is");
 }
 
@@ -24,11 +24,11 @@ static bool add_tensors(struct export *job, struct error *error)
     size_t widened = 0, cols = 0;
     const char *first = "";
     for (int t = 0; t < (int)m->tensor_count; t++) {
-        struct gguf_held held;
-        if (!gguf_hold(job, t, &held, error) ||
-            !export_add(job, &naming, t, held.type, held.row_bytes, error))
+        struct gguf_storage storage;
+        if (!gguf_storage_of(job, t, &storage, error) ||
+            !export_add(job, &naming, t, storage.type, storage.row_bytes, error))
             return false;
-        if (held.widened && widened++ == 0) {
+        if (storage.widened && widened++ == 0) {
             first = m->tensors[t].name;
             cols = m->tensors[t].stored.cols;
         }
@@ -78,30 +78,30 @@ static bool add_factors(struct export *job, struct error *error)
 /* The file type of those that hold the most weights; norms and biases are fp32 anywhere. */
 static uint32_t file_type(const struct export *job)
 {
-    enum { MOST_FILE_TYPES = 64 };
-    size_t weights[MOST_FILE_TYPES] = {0};
-    uint32_t most = 0;
+    enum { MAX_FILE_TYPES = 64 };
+    size_t weights[MAX_FILE_TYPES] = {0};
+    uint32_t largest = 0;
     for (int t = 0; t < (int)job->plan.model->tensor_count; t++) {
         const struct qmatrix *m = &job->plan.weights->layer[t]->matrix;
-        struct gguf_held held;
-        if (roles[job->plan.model->tensors[t].role].vector || !gguf_hold(job, t, &held, NULL))
+        struct gguf_storage storage;
+        if (roles[job->plan.model->tensors[t].role].vector || !gguf_storage_of(job, t, &storage, NULL))
             continue;
-        weights[held.file_type] += m->rows * m->cols;
-        most = weights[held.file_type] > weights[most] ? held.file_type : most;
+        weights[storage.file_type] += m->rows * m->cols;
+        largest = weights[storage.file_type] > weights[largest] ? storage.file_type : largest;
     }
-    return most;
+    return largest;
 }
 
 /* How activations run is the engine's business, whatever the scheme says. */
 static void note_activations(struct export *job)
 {
     for (size_t t = 0; t < job->plan.weights->count; t++) {
-        const struct scheme *s = &job->plan.weights->layer[t]->matrix.scheme;
+        struct scheme s = qtensor_scheme(job->plan.weights->layer[t]);
         char act[SCHEME_TEXT];
-        if (s->stored || s->act == DTYPE_FP32)
+        if (s.format.stored || s.format.act == DTYPE_FP32)
             continue;
-        export_note_add(job, "%s and others have %s activations, which GGUF has no place for: the engine "
-                             "chooses its own", job->plan.model->tensors[t].name, scheme_print_act(s, act));
+        export_note_add(job, "%s and others have %s activations, which GGUF does not record: the engine "
+                             "chooses its own", job->plan.model->tensors[t].name, scheme_print_act(&s, act));
         return;
     }
 }

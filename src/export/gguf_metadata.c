@@ -1,6 +1,8 @@
 /* What a GGUF file says of a model (ggml's docs/gguf.md, "Standardized key-value pairs"). */
 #include "gguf_put.h"
 
+#include "model/format.h"
+
 #include <fnmatch.h>
 #include <math.h>
 
@@ -97,10 +99,9 @@ static void put_rope(const struct keys *k, const struct hyper *h, float factor)
     }
 }
 
-/* llama.cpp takes a Phi-3 that does not say that it has none for one with a window. */
-static void put_window(const struct keys *k, const struct hyper *h)
+static void put_window(const struct keys *k, const struct arch *a, const struct hyper *h)
 {
-    if (h->window || strcmp(k->arch, "phi3") == 0)
+    if (h->window || a->gguf_window == GGUF_WINDOW_ALWAYS)
         put_size(k, "attention.sliding_window", h->window);
 }
 
@@ -132,22 +133,22 @@ static void name_model(const struct model *m, char out[128])
 }
 
 /* llama.cpp computes these itself. */
-static void note_differences(struct export *job, const char *arch)
+static void note_differences(struct export *job, const struct arch *a)
 {
     const struct hyper *h = &job->plan.model->hyper;
-    float usual = 1 / sqrtf((float)h->head_size);
-    if (h->attention_scale != 0 && fabsf(h->attention_scale / usual - 1) > 1e-6f)
+    float by_default = 1 / sqrtf((float)h->head_size);
+    if (h->attention_scale != 0 && fabsf(h->attention_scale / by_default - 1) > 1e-6f)
         export_note_add(job, "attention is scaled by %g, which llama.cpp does not read for every architecture",
                         (double)h->attention_scale);
-    if (h->window && strcmp(arch, "llama") == 0)
-        export_note_add(job, "a window of %zu positions, which llama.cpp does not read for the architecture llama",
-                        h->window);
+    if (h->window && a->gguf_window == GGUF_WINDOW_IGNORED)
+        export_note_add(job, "a window of %zu positions, which llama.cpp does not read for the architecture %s",
+                        h->window, a->gguf);
 }
 
-static bool make_metadata(struct export *job, const char *arch, struct gguf_out *out, struct error *error)
+static bool make_metadata(struct export *job, const struct arch *a, struct gguf_out *out, struct error *error)
 {
     const struct hyper *h = &job->plan.model->hyper;
-    const struct keys k = {out, arch};
+    const struct keys k = {out, a->gguf};
     char name[128];
     name_model(job->plan.model, name);
     gguf_key_text(out, "general.type", "model");
@@ -155,8 +156,8 @@ static bool make_metadata(struct export *job, const char *arch, struct gguf_out 
     put_shape(&k, h);
     put_rope(&k, h, gguf_linear_factor(job));
     put_numbers(&k, h);
-    put_window(&k, h);
-    note_differences(job, arch);
+    put_window(&k, a, h);
+    note_differences(job, a);
     return gguf_put_tokenizer(job, out, error);
 }
 
@@ -185,12 +186,12 @@ static struct gguf *parse_source(const struct export *job, struct error *error)
 
 bool gguf_put_metadata(struct export *job, struct gguf_out *out, uint32_t file_type, struct error *error)
 {
-    const char *arch = arch_in_gguf(job->arch)->gguf;
-    gguf_key_text(out, "general.architecture", arch);
+    const struct arch *a = arch_in_gguf(job->arch);
+    gguf_key_text(out, "general.architecture", a->gguf);
     gguf_key_u32(out, "general.file_type", file_type);
     gguf_key_u32(out, "general.quantization_version", QUANTIZATION_VERSION);
     if (!gguf_is_source(job))
-        return make_metadata(job, arch, out, error);
+        return make_metadata(job, a, out, error);
     struct gguf *gguf = parse_source(job, error);
     bool ok = gguf && copy_metadata(job, gguf, out, error);
     gguf_close(gguf);

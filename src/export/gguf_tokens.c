@@ -13,7 +13,7 @@ struct tokens_out {
     size_t rows; /* of the embedding table */
 };
 
-/* Rows of the table beyond the tokens: as the usual converter names them. */
+/* Rows of the table beyond the tokens: as llama.cpp's converter names them. */
 static void padding_name(char out[32], size_t id)
 {
     snprintf(out, 32, "[PAD%zu]", id);

@@ -111,13 +111,13 @@ const struct export_type *gguf_stored_type(enum dtype dtype)
 
 static bool in_blocks(const struct qmatrix *m)
 {
-    return m->scheme.granularity == GRANULARITY_GROUP && m->scheme.group == GGUF_BLOCK &&
+    return m->format.granularity == GRANULARITY_GROUP && m->format.group == GGUF_BLOCK &&
            m->scale_type == SCALE_FP16;
 }
 
 static const struct packed_type *find(const struct qmatrix *m)
 {
-    const struct scheme *s = &m->scheme;
+    const struct qformat *s = &m->format;
     for (size_t i = 0; i < PACKED; i++) {
         const struct packed_type *p = &packed_types[i];
         if (p->weight == s->weight && (!p->blocks || (p->asym == s->asym && in_blocks(m))))
@@ -126,52 +126,52 @@ static const struct packed_type *find(const struct qmatrix *m)
     return NULL;
 }
 
-static struct gguf_held held_as(const struct packed_type *p, const struct qmatrix *m, bool widened)
+static struct gguf_storage held_as(const struct packed_type *p, const struct qmatrix *m, bool widened)
 {
     size_t bytes = p->blocks ? m->cols / GGUF_BLOCK * p->block_bytes : m->cols * (p->block_bytes / GGUF_BLOCK);
-    return (struct gguf_held){&p->type, p->file_type, bytes, widened};
+    return (struct gguf_storage){&p->type, p->file_type, bytes, widened};
 }
 
 /* The integers of as many bits, in groups of 32, made the same way. */
 static struct scheme nearest(const struct scheme *s)
 {
     struct scheme n = *s;
-    n.stored = false;
-    n.weight = s->weight == DTYPE_INT4 ? DTYPE_INT4 : DTYPE_INT8;
-    n.asym = s->asym && n.weight == DTYPE_INT4;
-    n.granularity = GRANULARITY_GROUP;
-    n.group = GGUF_BLOCK;
-    if (methods_have(&s->methods, METHOD_LLMINT8) || s->stored)
+    n.format.stored = false;
+    n.format.weight = s->format.weight == DTYPE_INT4 ? DTYPE_INT4 : DTYPE_INT8;
+    n.format.asym = s->format.asym && n.format.weight == DTYPE_INT4;
+    n.format.granularity = GRANULARITY_GROUP;
+    n.format.group = GGUF_BLOCK;
+    if (methods_of_phase(&s->methods, PHASE_SPLIT) || s->format.stored)
         n.methods = (struct methods){0};
-    if (s->stored || !scheme_check(&n, NULL)) {
-        n.act = DTYPE_FP32;
+    if (s->format.stored || !scheme_check(&n, NULL)) {
+        n.format.act = DTYPE_FP32;
         n.act_range = ACT_DYNAMIC;
-        n.act_asym = false;
+        n.format.act_asym = false;
     }
     return n;
 }
 
 static bool refuse(const struct export *job, int tensor, const char *why, struct error *error)
 {
-    struct scheme n = nearest(&job->plan.weights->layer[tensor]->matrix.scheme);
+    struct scheme own = qtensor_scheme(job->plan.weights->layer[tensor]), n = nearest(&own);
     return export_refuse(job, tensor, "GGUF", &n, why, error);
 }
 
-static bool hold_stored(const struct export *job, int tensor, struct gguf_held *out, struct error *error)
+static bool store_as_is(const struct export *job, int tensor, struct gguf_storage *out, struct error *error)
 {
     const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
-    const struct stored_type *stored = &stored_types[m->scheme.weight];
+    const struct stored_type *stored = &stored_types[m->format.weight];
     bool divided = job->folding.divisor[tensor];
     if (!stored->type.name)
         return refuse(job, tensor, "as the model's file stores it", error);
-    if (divided && dtypes[m->scheme.weight].kind == DTYPE_KIND_BLOCK)
+    if (divided && dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK)
         return refuse(job, tensor, "with the input scale of the layer behind it folded in", error);
     *out = divided ? held_as(find(m), m, false)
-                   : (struct gguf_held){&stored->type, stored->file_type, m->row_bytes, false};
+                   : (struct gguf_storage){&stored->type, stored->file_type, m->row_bytes, false};
     return true;
 }
 
-bool gguf_hold(const struct export *job, int tensor, struct gguf_held *out, struct error *error)
+bool gguf_storage_of(const struct export *job, int tensor, struct gguf_storage *out, struct error *error)
 {
     const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
     const struct packed_type *wide = &packed_types[AS_FP32], *p = find(m);
@@ -181,8 +181,8 @@ bool gguf_hold(const struct export *job, int tensor, struct gguf_held *out, stru
     }
     if (m->input_transform && m->input_transform->outliers)
         return refuse(job, tensor, "columns in fp16 among integers", error);
-    if (m->scheme.stored && !(p && p->blocks))
-        return hold_stored(job, tensor, out, error);
+    if (m->format.stored && !(p && p->blocks))
+        return store_as_is(job, tensor, out, error);
     if (!p)
         return refuse(job, tensor, NULL, error);
     bool widened = p->blocks && m->cols % GGUF_BLOCK != 0;

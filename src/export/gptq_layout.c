@@ -32,7 +32,7 @@ static bool encode_zeros(const struct export *job, const struct export_item *ite
         uint32_t word = 0;
         for (size_t i = 0; i < n; i++) {
             int zero = qmatrix_zero(m, export_source(job, item, r + i), row);
-            word |= (unsigned_code(m, zero) - !m->scheme.asym) << i * (32 / n);
+            word |= (unsigned_code(m, zero) - !m->format.asym) << i * (32 / n);
         }
         memcpy(out + 4 * (r / n), &word, 4);
     }
@@ -67,20 +67,20 @@ static const struct export_type codes = {"I32", 4, encode_codes}, zeros = {"I32"
 /* The nearest scheme that the layout has: integers in groups that divide the columns. */
 static struct scheme nearest_of(const struct qmatrix *m)
 {
-    bool integer = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
-    struct scheme s = scheme_default(integer ? m->scheme.weight : DTYPE_INT8);
-    s.granularity = GRANULARITY_GROUP;
-    s.asym = integer && m->scheme.asym;
-    s.group = m->scheme.granularity == GRANULARITY_GROUP ? m->scheme.group : 128;
+    bool integer = dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER;
+    struct scheme s = scheme_default(integer ? m->format.weight : DTYPE_INT8);
+    s.format.granularity = GRANULARITY_GROUP;
+    s.format.asym = integer && m->format.asym;
+    s.format.group = m->format.granularity == GRANULARITY_GROUP ? m->format.group : 128;
     return safetensors_narrow_group(&s, m->cols) ? s : scheme_default(DTYPE_FP16);
 }
 
 /* Why it does not hold a matrix; null where it does. */
 static const char *obstacle(const struct qmatrix *m)
 {
-    const struct scheme *s = &m->scheme;
+    const struct qformat *s = &m->format;
     if (dtypes[s->weight].kind != DTYPE_KIND_INTEGER)
-        return "codes that are no integers";
+        return "codes that are not integers";
     if (dtypes[s->act].bits == 8)
         return "with activations in 8 bits";
     if (m->input_transform && m->input_transform->outliers)
@@ -95,7 +95,7 @@ static const char *obstacle(const struct qmatrix *m)
 }
 
 /* All layers have the bits, group and symmetry of the first. */
-static bool agrees(struct export *job, int t, const struct scheme *s, struct error *error)
+static bool agrees(struct export *job, int t, const struct qformat *s, struct error *error)
 {
     json_t *q = job->quantized;
     json_int_t bits = (json_int_t)dtypes[s->weight].bits, group = (json_int_t)s->group;
@@ -135,7 +135,7 @@ static bool add_layer(struct export *job, const struct naming *naming, int t, st
     if (why)
         return export_refuse(job, t, "gptq", &nearest, why, error);
     size_t n = codes_of_word(m);
-    return agrees(job, t, &m->scheme, error) &&
+    return agrees(job, t, &m->format, error) &&
            safetensors_add_part(job, naming, t, &codes, "qweight", m->cols / n, m->rows, 4 * m->rows, error) &&
            safetensors_add_part(job, naming, t, &scales, "scales", m->groups, m->rows, 2 * m->rows, error) &&
            safetensors_add_part(job, naming, t, &zeros, "qzeros", m->groups, m->rows / n, 4 * (m->rows / n),

@@ -11,7 +11,7 @@
 
 #include <jansson.h>
 
-/* How a file wants the rows of Q and K that rotary embeddings turn in pairs. */
+/* How a file orders the rows of Q and K, to which rotary embeddings are applied in pairs. */
 enum row_order {
     ROWS_AS_THEY_ARE,
     ROWS_TO_NEIGHBOURS, /* the model has the halves of each pair apart */
@@ -38,26 +38,30 @@ struct export_item {
     const struct export_type *type;
     int tensor;               /* of the model; -1: `bytes` */
     const uint8_t *bytes;     /* must outlive the job; one row */
-    size_t dimensions, shape[MOST_DIMENSIONS]; /* outermost first */
+    size_t dimensions, shape[MAX_DIMENSIONS]; /* outermost first */
     size_t rows, row_bytes;   /* of encode's calls */
     size_t offset;            /* from the first tensor on */
     enum row_order order;
-    bool turned;              /* the file has columns x rows */
+    bool transposed;            /* the file has columns x rows */
     bool from_one;            /* 1 is taken off */
 };
 
-/* A format: a row of the table in export.c. */
+/* A format: a row of the table in export_table.c. */
 struct export_format {
-    const char *name, *ending;
-    size_t alignment;         /* of tensors */
+    const char *name;
+    const char *ending;       /* of the names of its files */
+    size_t alignment;         /* of tensors, bytes; at most 64 */
     /* Refuses what the format does not hold, adds the items in order and what is beside them. */
     bool (*plan)(struct export *job, struct error *error);
-    /* Writes what stands before the first tensor, once every item has its offset. */
+    /* Writes what precedes the first tensor, once every item has its offset. */
     bool (*head)(struct export *job, FILE *out, struct error *error);
     /* Files beside it, when it is complete but not in its place; or null. */
     bool (*beside)(struct export *job, struct error *error);
 };
 extern const struct export_format gguf_export, safetensors_export, gptq_export;
+
+/* The table; null ends it. The first row with the ending of a path writes it where no format is named. */
+extern const struct export_format *const export_formats[];
 
 struct export {
     struct export_plan plan;  /* with copies of its paths */
@@ -67,14 +71,14 @@ struct export {
     struct folding folding;
     struct export_item *items;
     size_t count, room;
-    char *head;               /* what stands before the tensors */
+    char *head;               /* what precedes the tensors */
     size_t head_bytes;
     size_t bytes, written;    /* of the whole file */
     struct output out;
     bool open, done;
     size_t item, row;         /* the next */
     bool acquired;            /* the item's stored weights */
-    uint8_t *block;           /* rows on their way */
+    uint8_t *chunk;           /* rows that are encoded, to be written */
     float *values;            /* a row's */
     char **notes;
     size_t note_count;
@@ -82,9 +86,9 @@ struct export {
     json_t *quantized;        /* safetensors: config.json's quantization_config, or null */
 };
 
-/* ---- for plans ------------------------------------------------------------------------------- */
+/* ---- for plans (items.c) --------------------------------------------------------------------- */
 
-/* Adds a tensor that stands for one of the model, with one row of the file a row of the matrix; the caller
+/* Adds a tensor of the file for one of the model, with one row of the file a row of the matrix; the caller
  * changes what is different. Null when memory is short. */
 struct export_item *export_add(struct export *job, const struct naming *naming, int tensor,
                                const struct export_type *type, size_t row_bytes, struct error *error);
@@ -98,7 +102,7 @@ bool export_rope_is_linear(const struct export *job, float *factor);
 bool export_refuse(const struct export *job, int tensor, const char *format, const struct scheme *nearest,
                    const char *why, struct error *error);
 
-/* ---- for encoders ---------------------------------------------------------------------------- */
+/* ---- for encoders (rows.c) ------------------------------------------------------------------- */
 
 const struct qmatrix *export_matrix(const struct export *job, const struct export_item *item);
 

@@ -6,11 +6,11 @@ const struct qmatrix *export_matrix(const struct export *job, const struct expor
     return &job->plan.weights->layer[item->tensor]->matrix;
 }
 
-/* Element i of pair p of a head: next to each other, or half of those that turn apart. */
+/* Element i of pair p of a head: next to each other, or half the rotary dimensions apart. */
 static size_t reorder(const struct hyper *h, enum row_order order, size_t index)
 {
-    size_t turned = rotary_dims(h), half = turned / 2, at = index % h->head_size;
-    if (order == ROWS_AS_THEY_ARE || at >= turned)
+    size_t rotary = rotary_dims(h), half = rotary / 2, at = index % h->head_size;
+    if (order == ROWS_AS_THEY_ARE || at >= rotary)
         return index;
     size_t from = order == ROWS_TO_NEIGHBOURS ? at % 2 * half + at / 2 : at % half * 2 + at / half;
     return index - at + from;
@@ -44,7 +44,7 @@ static void vector_values(const struct export *job, const struct export_item *it
 void export_values(const struct export *job, const struct export_item *item, size_t row, float *out)
 {
     const struct qmatrix *m = export_matrix(job, item);
-    if (item->turned) {
+    if (item->transposed) {
         transposed_values(job, item, row, out);
         return;
     }

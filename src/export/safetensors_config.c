@@ -1,4 +1,4 @@
-/* What Hugging Face's programs want beside the weights: config.json, and the tokenizer's files. */
+/* What Hugging Face's programs need beside the weights: config.json, and the tokenizer's files. */
 #include "safetensors_types.h"
 
 #include "formats/jsontext.h"
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum { DEPTH = 64 };
-static const char maker[] = "exported_by";
+static const char exported_by[] = "exported_by";
 
 static json_t *read_json(const char *path, struct error *error)
 {
@@ -38,7 +38,7 @@ static void note_tokenizer(struct export *job)
     for (size_t i = 0; i < 2; i++)
         there = there || lies_beside(job->plan.tokenizer_path, names[i]) || lies_beside(job->plan.path, names[i]);
     if (!there)
-        export_note_add(job, "no tokenizer.json or tokenizer.model lies beside the model: the folder will want one");
+        export_note_add(job, "no tokenizer.json or tokenizer.model lies beside the model: the folder needs one");
 }
 
 /* Whether the file is the configuration of the model that is exported: to replace that would change the model. */
@@ -57,9 +57,9 @@ static bool may_replace(const struct export *job, const char *path, struct error
     if (is_own_config(job, path))
         return error_set(error, "%.200s: is the configuration of the model itself; expected another folder", path);
     json_t *json = read_json(path, NULL);
-    bool ours = json_object_get(json, maker);
+    bool ours = json_object_get(json, exported_by);
     json_decref(json);
-    return ours || error_set(error, "%.200s: is there already and was not written by an export; expected a folder "
+    return ours || error_set(error, "%.200s: exists and was not written by an export; expected a folder "
                                     "without one", path);
 }
 
@@ -76,15 +76,6 @@ bool safetensors_check_beside(struct export *job, struct error *error)
 }
 
 /* ---- config.json ----------------------------------------------------------------------------- */
-
-static const struct class_of {
-    const char *arch, *class, *activation;
-} classes[] = {
-    {"llama", "LlamaForCausalLM", "silu"},     {"mistral", "MistralForCausalLM", "silu"},
-    {"qwen2", "Qwen2ForCausalLM", "silu"},     {"qwen3", "Qwen3ForCausalLM", "silu"},
-    {"phi3", "Phi3ForCausalLM", "silu"},       {"gemma", "GemmaForCausalLM", "gelu_pytorch_tanh"},
-    {"gemma2", "Gemma2ForCausalLM", "gelu_pytorch_tanh"}, {"gpt2", "GPT2LMHeadModel", "gelu_new"},
-};
 
 static void set_size(json_t *j, const char *key, size_t value)
 {
@@ -109,7 +100,7 @@ static void set_gpt2(json_t *j, const struct hyper *h)
     set_number(j, "layer_norm_epsilon", h->norm_eps);
 }
 
-static void set_usual(json_t *j, const struct hyper *h)
+static void set_llama_like(json_t *j, const struct hyper *h)
 {
     set_size(j, "hidden_size", h->dim);
     set_size(j, "num_hidden_layers", h->layers);
@@ -162,30 +153,26 @@ static bool set_rope(json_t *j, const struct export *job, struct error *error)
 static const char *torch_dtype(const struct export *job)
 {
     int table = model_find(job->plan.model, ROLE_EMBEDDING, -1);
-    enum dtype type = job->plan.weights->layer[table]->matrix.scheme.weight;
+    enum dtype type = job->plan.weights->layer[table]->matrix.format.weight;
     return type == DTYPE_FP16 ? "float16" : type == DTYPE_BF16 ? "bfloat16" : "float32";
 }
 
 static json_t *make_config(const struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
-    const struct class_of *c = &classes[0];
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        c = strcmp(classes[i].arch, m->arch) == 0 ? &classes[i] : c;
     bool biased = m->has & (ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_OUT_BIAS));
-    json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", c->class, "model_type", job->arch->hf,
-                          m->hyper.rope == ROPE_NONE ? "activation_function"
-                          : m->hyper.embedding_scale != 0 ? "hidden_activation" : "hidden_act",
-                          c->activation, "tie_word_embeddings", m->tied);
+    json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", job->arch->hf_class, "model_type", job->arch->hf,
+                          job->arch->hf_activation_key,
+                          job->arch->hf_activation, "tie_word_embeddings", m->tied);
     json_object_set_new(j, "torch_dtype", json_string(torch_dtype(job)));
     set_size(j, "vocab_size", m->hyper.vocab);
-    if (biased && m->hyper.rope != ROPE_NONE)
+    if (biased && !job->arch->hf_gpt2_keys)
         json_object_set_new(j, "attention_bias", json_true());
-    if (m->hyper.rope == ROPE_NONE) {
+    if (job->arch->hf_gpt2_keys) {
         set_gpt2(j, &m->hyper);
         return j;
     }
-    set_usual(j, &m->hyper);
+    set_llama_like(j, &m->hyper);
     set_attention_scale(j, job);
     if (set_rope(j, job, error))
         return j;
@@ -219,7 +206,7 @@ static bool write_config(struct export *job, struct error *error)
     json_t *j = path ? own_config(job, error) : NULL;
     if (j) {
         json_object_del(j, "quantization_config");
-        json_object_set_new(j, maker, json_string("qtop"));
+        json_object_set_new(j, exported_by, json_string("qtop"));
         if (job->quantized)
             json_object_set(j, "quantization_config", job->quantized);
     }

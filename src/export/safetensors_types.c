@@ -13,9 +13,9 @@ bool safetensors_is_plain(const struct export_item *item)
 
 bool safetensors_narrow_group(struct scheme *s, size_t cols)
 {
-    while (s->group >= 2 * SCHEME_MIN_GROUP && cols % s->group != 0)
-        s->group /= 2;
-    return cols % s->group == 0;
+    while (s->format.group >= 2 * GROUP_MIN && cols % s->format.group != 0)
+        s->format.group /= 2;
+    return cols % s->format.group == 0;
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -66,11 +66,11 @@ struct export_item *safetensors_add_vector(struct export *job, const struct nami
 
 static bool refuse_stored(const struct export *job, int t, struct error *error)
 {
-    const struct scheme *s = &job->plan.weights->layer[t]->matrix.scheme;
+    const struct qformat *s = &job->plan.weights->layer[t]->matrix.format;
     struct scheme nearest = scheme_default(dtypes[s->weight].bits > 5 ? DTYPE_INT8 : DTYPE_INT4);
-    nearest.granularity = GRANULARITY_GROUP;
-    nearest.group = 32;
-    nearest.asym = nearest.weight == DTYPE_INT4;
+    nearest.format.granularity = GRANULARITY_GROUP;
+    nearest.format.group = 32;
+    nearest.format.asym = nearest.format.weight == DTYPE_INT4;
     if (!roles[job->plan.model->tensors[t].role].in_block)
         nearest = scheme_default(DTYPE_FP16);
     return export_refuse(job, t, "safetensors", &nearest, "as the model's file stores it", error);
@@ -82,8 +82,8 @@ static bool add_plain(struct export *job, const struct naming *naming, int t, st
     const struct qmatrix *m = &job->plan.weights->layer[t]->matrix;
     const struct role_info *role = &roles[tensor->role];
     bool norm = role->vector && !role->bias_of;
-    const struct export_type *type = m->scheme.weight == DTYPE_FP16   ? &f16
-                                     : m->scheme.weight == DTYPE_BF16 ? &bf16
+    const struct export_type *type = m->format.weight == DTYPE_FP16   ? &f16
+                                     : m->format.weight == DTYPE_BF16 ? &bf16
                                                                       : &f32;
     if (job->folding.divisor[t] || (norm && job->arch->norms_from_one))
         type = &f32;
@@ -91,8 +91,8 @@ static bool add_plain(struct export *job, const struct naming *naming, int t, st
     if (!item)
         return false;
     item->from_one = norm && job->arch->norms_from_one;
-    item->turned = job->arch->transposed && role->linear && role->in_block;
-    if (item->turned) {
+    item->transposed = job->arch->transposed && role->linear && role->in_block;
+    if (item->transposed) {
         item->rows = item->shape[0] = m->cols;
         item->shape[1] = m->rows;
         item->row_bytes = m->rows * type->number;
@@ -104,9 +104,9 @@ bool safetensors_add(struct export *job, const struct naming *naming, int t, str
 {
     const struct qmatrix *m = &job->plan.weights->layer[t]->matrix;
     const struct role_info *role = &roles[job->plan.model->tensors[t].role];
-    if (role->vector || (dtypes[m->scheme.weight].kind == DTYPE_KIND_FLOAT))
+    if (role->vector || (dtypes[m->format.weight].kind == DTYPE_KIND_FLOAT))
         return add_plain(job, naming, t, error);
-    if (m->scheme.stored)
+    if (m->format.stored)
         return refuse_stored(job, t, error);
     return job->layout->add(job, naming, t, error);
 }

@@ -37,7 +37,7 @@ struct quantized_layout {
 };
 extern const struct quantized_layout compressed_tensors_layout, gptq_layout;
 
-/* Adds what stands for a tensor, and notes its scheme where it is quantized. */
+/* Adds the parts of a tensor, and notes its scheme where it is quantized. */
 bool safetensors_add(struct export *job, const struct naming *naming, int tensor, struct error *error);
 
 /* For layouts: a part of a layer, NAME.suffix; with 0 columns a vector of `rows` elements. Null when memory is
@@ -54,11 +54,11 @@ struct export_item *safetensors_add_vector(struct export *job, const struct nami
 /* Codes in a word of 32 bits. A code or zero point as an unsigned number: int4 is held so, int8 as a signed byte. */
 static inline size_t codes_of_word(const struct qmatrix *m)
 {
-    return 32 / dtypes[m->scheme.weight].bits;
+    return 32 / dtypes[m->format.weight].bits;
 }
 static inline uint32_t unsigned_code(const struct qmatrix *m, int code)
 {
-    return (uint32_t)(code - dtypes[m->scheme.weight].lowest);
+    return (uint32_t)(code - dtypes[m->format.weight].lowest);
 }
 
 /* Halves a scheme's group until it divides the columns; false where none does. */

@@ -85,7 +85,7 @@ bool catalog_sort(struct catalog *c, struct error *error)
         qsort(c->entries, c->count, sizeof *c->entries, by_name);
     for (size_t i = 1; i < c->count; i++)
         if (strcmp(c->entries[i - 1].name, c->entries[i].name) == 0)
-            return error_set(error, "tensor '%.64s' is there twice; expected each name once",
+            return error_set(error, "tensor '%.64s' appears twice; expected each name once",
                              c->entries[i].name);
     return true;
 }

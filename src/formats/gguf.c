@@ -2,6 +2,8 @@
  * read so far do not justify. */
 #include "gguf_internal.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,54 +11,8 @@ enum {
     OLDEST_VERSION = 2, NEWEST_VERSION = 3,
     LONGEST_KEY = 65535,
     SMALLEST_PAIR = 8 + 1 + 4 + 1, /* a key of one letter, a value of one byte */
-    DEFAULT_ALIGNMENT = 32, MOST_ALIGNMENT = 1 << 24
+    DEFAULT_ALIGNMENT = 32, MAX_ALIGNMENT = 1 << 24
 };
-
-/* ---- reading --------------------------------------------------------------------------------- */
-
-/* The next n bytes, or null. */
-static const uint8_t *take(struct reader *r, uint64_t n)
-{
-    r->needed = n;
-    if (n > reader_left(r))
-        return NULL;
-    const uint8_t *bytes = r->data + r->at;
-    r->at += (size_t)n;
-    return bytes;
-}
-
-bool gguf_take_u32(struct reader *r, uint32_t *out)
-{
-    const uint8_t *bytes = take(r, sizeof *out);
-    if (bytes)
-        memcpy(out, bytes, sizeof *out);
-    return bytes;
-}
-
-bool gguf_take_u64(struct reader *r, uint64_t *out)
-{
-    const uint8_t *bytes = take(r, sizeof *out);
-    if (bytes)
-        memcpy(out, bytes, sizeof *out);
-    return bytes;
-}
-
-bool gguf_take_text(struct reader *r, struct gguf_text *out)
-{
-    uint64_t size;
-    const uint8_t *bytes = gguf_take_u64(r, &size) ? take(r, size) : NULL;
-    if (bytes)
-        *out = (struct gguf_text){(const char *)bytes, (size_t)size};
-    return bytes;
-}
-
-void *gguf_grow(void *array, size_t count, size_t element)
-{
-    if (count & (count - 1)) /* neither 0 nor a power of two */
-        return array;
-    size_t room = count ? 2 * count : 1;
-    return room <= SIZE_MAX / element ? realloc(array, room * element) : NULL;
-}
 
 /* ---- metadata -------------------------------------------------------------------------------- */
 
@@ -88,7 +44,7 @@ static bool take_type(struct reader *r, const struct gguf_text *key, const char 
     return true;
 }
 
-/* The strings of an array are walked once to check them, then once more for the index. */
+/* The strings of an array are read once to check them, then once more for the index. */
 static bool take_texts(struct reader *r, struct gguf_pair *p, struct error *error)
 {
     struct reader begin = *r;
@@ -118,15 +74,15 @@ static bool take_array(struct reader *r, struct gguf_pair *p, struct error *erro
     if (!gguf_take_u64(r, &count))
         return CUT_OFF(r, error, "key '%.*s', count", GGUF_SHOWN(p->key));
     bool strings = p->element == GGUF_STRING;
-    size_t least = strings ? sizeof(uint64_t) : gguf_types[p->element].bytes;
-    if (count > reader_left(r) / least)
+    size_t element = strings ? sizeof(uint64_t) : gguf_types[p->element].bytes;
+    if (count > reader_left(r) / element)
         return error_set(error, "GGUF key '%.*s': count = %" PRIu64 " elements of %s; the %zu bytes that "
                                 "are left hold at most %zu", GGUF_SHOWN(p->key), count,
-                         gguf_types[p->element].name, reader_left(r), reader_left(r) / least);
+                         gguf_types[p->element].name, reader_left(r), reader_left(r) / element);
     p->count = (size_t)count;
     if (strings)
         return take_texts(r, p, error);
-    p->data = take(r, p->count * least);
+    p->data = gguf_take(r, p->count * element);
     return true;
 }
 
@@ -137,7 +93,7 @@ static bool take_value(struct reader *r, struct gguf_pair *p, struct error *erro
         return take_array(r, p, error);
     bool ok = p->type == GGUF_STRING
                   ? gguf_take_text(r, &p->text)
-                  : (p->data = take(r, gguf_types[p->type].bytes)) != NULL;
+                  : (p->data = gguf_take(r, gguf_types[p->type].bytes)) != NULL;
     return ok || CUT_OFF(r, error, "key '%.*s', value", GGUF_SHOWN(p->key));
 }
 
@@ -152,7 +108,7 @@ static bool take_pairs(struct reader *r, struct gguf *g, uint64_t count, struct 
         struct gguf_pair p = {0};
         if (!take_key(r, i, &p.key, error) || !take_type(r, &p.key, "value", &p.type, error))
             return false;
-        struct gguf_pair *pairs = gguf_grow(g->pairs, i, sizeof p), *kept;
+        struct gguf_pair *pairs = array_grow(g->pairs, i, sizeof p), *kept;
         if (!pairs)
             return error_set(error, "not enough memory for %" PRIu64 " GGUF keys", count);
         g->pairs = pairs;
@@ -164,14 +120,14 @@ static bool take_pairs(struct reader *r, struct gguf *g, uint64_t count, struct 
         qsort(g->pairs, g->pair_count, sizeof *g->pairs, by_key);
     for (size_t i = 1; i < g->pair_count; i++)
         if (by_key(&g->pairs[i - 1], &g->pairs[i]) == 0)
-            return error_set(error, "GGUF key '%.*s' is there twice; expected each key once",
+            return error_set(error, "GGUF key '%.*s' appears twice; expected each key once",
                              GGUF_SHOWN(g->pairs[i].key));
     return true;
 }
 
 static bool set_alignment(struct gguf *g, struct error *error)
 {
-    if (!gguf_size(g, "general.alignment", 1, MOST_ALIGNMENT, DEFAULT_ALIGNMENT, &g->alignment, error))
+    if (!gguf_size(g, "general.alignment", 1, MAX_ALIGNMENT, DEFAULT_ALIGNMENT, &g->alignment, error))
         return false;
     return (g->alignment & (g->alignment - 1)) == 0 ||
            error_set(error, "GGUF key 'general.alignment' = %zu; expected a power of two", g->alignment);
@@ -182,7 +138,7 @@ static bool set_alignment(struct gguf *g, struct error *error)
 static bool take_version(struct reader *r, struct error *error)
 {
     uint32_t version;
-    const uint8_t *magic = take(r, 4);
+    const uint8_t *magic = gguf_take(r, 4);
     if (!magic)
         return CUT_OFF(r, error, "header, %s", "magic");
     if (memcmp(magic, "FUGG", 4) == 0)

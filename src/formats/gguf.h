@@ -30,7 +30,7 @@ bool gguf_add(const struct gguf *gguf, struct catalog *catalog, struct error *er
 /* Maps a file, or all parts of a split one (names end in -00001-of-00005.gguf; any part may be named),
  * adds its tensors under their GGUF names to an empty catalog and sorts it. The metadata is the first
  * part's, and good until the catalog is closed; on failure the catalog may hold some files, which
- * catalog_close lets go. A vocabulary without tensors is fine. */
+ * catalog_close releases. A vocabulary without tensors is fine. */
 struct gguf *gguf_read(struct catalog *catalog, const char *path, struct error *error);
 
 bool gguf_has(const struct gguf *gguf, const char *key);
@@ -39,7 +39,7 @@ bool gguf_has(const struct gguf *gguf, const char *key);
  * touched. Where it is there with another type, a value out of range, NaN or infinite: false and an error
  * that names key, type found and type expected; *out is then untouched. Integers of any width are taken
  * where they fit, and float64 for a float. */
-bool gguf_size(const struct gguf *gguf, const char *key, size_t least, size_t most,
+bool gguf_size(const struct gguf *gguf, const char *key, size_t min, size_t max,
                size_t otherwise, size_t *out, struct error *error);
 bool gguf_float(const struct gguf *gguf, const char *key, float otherwise, float *out,
                 struct error *error);

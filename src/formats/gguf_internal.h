@@ -45,7 +45,7 @@ extern const struct gguf_type_info gguf_types[GGUF_TYPES];
 /* A tensor type by ggml's number. */
 struct ggml_type_info {
     const char *name; /* null: a number that was never given */
-    bool removed;     /* files of old have it; nothing reads it any more */
+    bool removed;     /* only old files have it, which nothing reads any more */
     bool supported;
     enum dtype dtype; /* where it is supported */
 };
@@ -62,7 +62,7 @@ int gguf_text_compare(const struct gguf_text *a, const struct gguf_text *b);
 /* By key, or null. */
 const struct gguf_pair *gguf_find(const struct gguf *gguf, const char *key);
 
-/* ---- reading (gguf.c) ------------------------------------------------------------------------- */
+/* ---- reading (gguf_reader.c) ----------------------------------------------------------------- */
 
 struct reader {
     const uint8_t *data;
@@ -75,6 +75,9 @@ static inline size_t reader_left(const struct reader *r)
     return r->size - r->at;
 }
 
+/* The next n bytes, or null where fewer are left. */
+const uint8_t *gguf_take(struct reader *r, uint64_t n);
+
 /* Each is false at the end of the file; *out is then untouched. */
 bool gguf_take_u32(struct reader *r, uint32_t *out);
 bool gguf_take_u64(struct reader *r, uint64_t *out);
@@ -85,13 +88,9 @@ bool gguf_take_text(struct reader *r, struct gguf_text *out);
     error_set(error, "GGUF " FORMAT ": needs %" PRIu64 " bytes from byte %zu on; %zu are left",    \
               __VA_ARGS__, (r)->needed, (r)->at, reader_left(r))
 
-/* An array with room for one more than the `count` elements that it has, or null: it doubles as
- * elements really come, whatever a header promised. */
-void *gguf_grow(void *array, size_t count, size_t element);
-
 /* ---- tensors (gguf_tensors.c) ---------------------------------------------------------------- */
 
-/* The least that a tensor's description takes: a name of one letter and one dimension. */
+/* The fewest bytes of a tensor's description: a name of one letter and one dimension. */
 enum { SMALLEST_TENSOR = 8 + 1 + 4 + 8 + 4 + 8 };
 
 /* Reads what follows the metadata, after the alignment is known. */

@@ -1,6 +1,8 @@
 /* The list of tensors, and where in the file each lies. */
 #include "gguf_internal.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,9 +29,9 @@ static bool take_shape(struct reader *r, struct gguf_tensor *t, struct error *er
     uint32_t dimensions;
     if (!gguf_take_u32(r, &dimensions))
         return CUT_OFF(r, error, "tensor '%.*s', n_dims", GGUF_SHOWN(t->name));
-    if (dimensions < 1 || dimensions > MOST_DIMENSIONS)
+    if (dimensions < 1 || dimensions > MAX_DIMENSIONS)
         return error_set(error, "GGUF tensor '%.*s': n_dims = %" PRIu32 "; expected 1 to %d",
-                         GGUF_SHOWN(t->name), dimensions, MOST_DIMENSIONS);
+                         GGUF_SHOWN(t->name), dimensions, MAX_DIMENSIONS);
     t->entry.dimensions = dimensions;
     for (uint32_t i = 0; i < dimensions; i++) {
         uint64_t n;
@@ -60,7 +62,7 @@ static bool take_tensor_type(struct reader *r, struct gguf_tensor *t, struct err
     t->entry.dtype = type->dtype;
     size_t columns = t->entry.shape[t->entry.dimensions - 1], block = dtypes[type->dtype].block;
     if (columns % block != 0)
-        return error_set(error, "GGUF tensor '%.*s': ne[0] = %zu is no multiple of %zu, the block of %s",
+        return error_set(error, "GGUF tensor '%.*s': ne[0] = %zu is not a multiple of %zu, the block of %s",
                          GGUF_SHOWN(t->name), columns, block, type->name);
     if (!entry_bytes(type->dtype, t->entry.dimensions, t->entry.shape, &t->entry.bytes))
         return error_set(error, "GGUF tensor '%.*s': the product of ne[] and the size of %s overflows; "
@@ -78,9 +80,9 @@ static bool keep_tensor(struct gguf *g, struct span **spans, const struct gguf_t
                         const struct span *span)
 {
     size_t i = g->tensor_count;
-    struct gguf_tensor *tensors = gguf_grow(g->tensors, i, sizeof *t);
+    struct gguf_tensor *tensors = array_grow(g->tensors, i, sizeof *t);
     g->tensors = tensors ? tensors : g->tensors;
-    struct span *all = gguf_grow(*spans, i, sizeof *span);
+    struct span *all = array_grow(*spans, i, sizeof *span);
     *spans = all ? all : *spans;
     if (!tensors || !all)
         return false;
@@ -109,7 +111,7 @@ static bool take_tensors(struct reader *r, struct gguf *g, uint64_t count, struc
     return true;
 }
 
-/* ---- places ---------------------------------------------------------------------------------- */
+/* ---- offsets --------------------------------------------------------------------------------- */
 
 static int by_offset(const void *a, const void *b)
 {
@@ -117,7 +119,7 @@ static int by_offset(const void *a, const void *b)
     return (x->offset > y->offset) - (x->offset < y->offset);
 }
 
-static bool place_tensors(struct reader *r, struct gguf *g, struct span *spans, struct error *error)
+static bool locate_tensors(struct reader *r, struct gguf *g, struct span *spans, struct error *error)
 {
     size_t padding = (g->alignment - r->at % g->alignment) % g->alignment;
     size_t room = reader_left(r) > padding ? reader_left(r) - padding : 0; /* of all data */
@@ -150,13 +152,13 @@ static int by_name(const void *a, const void *b)
 bool gguf_take_tensors(struct reader *r, struct gguf *g, uint64_t count, struct error *error)
 {
     struct span *spans = NULL;
-    bool ok = take_tensors(r, g, count, &spans, error) && place_tensors(r, g, spans, error);
+    bool ok = take_tensors(r, g, count, &spans, error) && locate_tensors(r, g, spans, error);
     free(spans);
     if (ok && g->tensor_count > 0)
         qsort(g->tensors, g->tensor_count, sizeof *g->tensors, by_name);
     for (size_t i = 1; ok && i < g->tensor_count; i++)
         if (by_name(&g->tensors[i - 1], &g->tensors[i]) == 0)
-            ok = error_set(error, "GGUF tensor '%.*s' is there twice; expected each name once",
+            ok = error_set(error, "GGUF tensor '%.*s' appears twice; expected each name once",
                            GGUF_SHOWN(g->tensors[i].name));
     return ok;
 }

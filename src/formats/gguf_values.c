@@ -61,7 +61,7 @@ static uint64_t negated(const struct gguf_pair *p, uint64_t bits)
     return (0 - bits) & mask;
 }
 
-bool gguf_size(const struct gguf *g, const char *key, size_t least, size_t most, size_t otherwise,
+bool gguf_size(const struct gguf *g, const char *key, size_t min, size_t max, size_t otherwise,
                size_t *out, struct error *error)
 {
     const struct gguf_pair *p = gguf_find(g, key);
@@ -74,10 +74,10 @@ bool gguf_size(const struct gguf *g, const char *key, size_t least, size_t most,
     uint64_t value = raw_bits(p);
     if (is_negative(p, value))
         return error_set(error, "GGUF key '%s' = -%" PRIu64 "; expected %zu to %zu", key,
-                         negated(p, value), least, most);
-    if (value < least || value > most)
-        return error_set(error, "GGUF key '%s' = %" PRIu64 "; expected %zu to %zu", key, value, least,
-                         most);
+                         negated(p, value), min, max);
+    if (value < min || value > max)
+        return error_set(error, "GGUF key '%s' = %" PRIu64 "; expected %zu to %zu", key, value, min,
+                         max);
     *out = (size_t)value;
     return true;
 }

@@ -13,7 +13,7 @@ static size_t skip_string(const uint8_t *data, size_t size, size_t at)
 }
 
 /* A look at brackets and commas before anything is allocated; grammar is the parser's business. */
-bool json_text_check(const uint8_t *data, size_t size, unsigned most, size_t per_container, size_t per_value,
+bool json_text_check(const uint8_t *data, size_t size, unsigned max, size_t per_container, size_t per_value,
                      const char *what, struct error *error)
 {
     size_t containers = 0, values = 0, depth = 0;
@@ -23,9 +23,9 @@ bool json_text_check(const uint8_t *data, size_t size, unsigned most, size_t per
             at = skip_string(data, size, at);
         } else if (c == '{' || c == '[') {
             containers++;
-            if (++depth > most)
+            if (++depth > max)
                 return error_set(error, "%s: nested %zu deep at byte %zu; expected at most %u",
-                                 what, depth, at - 1, most);
+                                 what, depth, at - 1, max);
         } else if (c == '}' || c == ']') {
             depth -= depth > 0;
         } else {

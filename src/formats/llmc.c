@@ -9,13 +9,13 @@ enum { MAGIC = 20240326, HEADER = 1024, VERSION_FP32 = 3, VERSION_BF16 = 5 };
 enum { F_CONTEXT, F_VOCAB, F_LAYERS, F_HEADS, F_CHANNELS, F_PADDED, FIELDS };
 static const struct {
     const char *name;
-    int32_t most;
+    int32_t max;
 } fields[FIELDS] = {
     {"max_seq_len", 1 << 28}, {"vocab_size", 1 << 28}, {"num_layers", 1 << 16},
     {"num_heads", 1 << 28},   {"channels", 1 << 28},   {"padded_vocab_size", 1 << 28},
 };
 
-/* The tensors in file order; one in a block stands there once for each layer, all layers
+/* The tensors in file order; one in a block is there once for each layer, all layers
  * together. A dimension is a multiple of a field. */
 static const struct {
     const char *name;
@@ -61,9 +61,9 @@ bool llmc_probe(const uint8_t *data, size_t size)
 static bool check_fields(const int32_t f[FIELDS], struct error *error)
 {
     for (int i = 0; i < FIELDS; i++)
-        if (f[i] < 1 || f[i] > fields[i].most)
+        if (f[i] < 1 || f[i] > fields[i].max)
             return error_set(error, "llm.c header: %s = %d; expected 1 to %d", fields[i].name, f[i],
-                             fields[i].most);
+                             fields[i].max);
     if (f[F_CHANNELS] % f[F_HEADS] != 0)
         return error_set(error, "llm.c header: num_heads = %d does not divide channels = %d",
                          f[F_HEADS], f[F_CHANNELS]);

@@ -174,7 +174,7 @@ bool pickle_parse(struct catalog *catalog, const uint8_t *data, size_t size, str
                          "is of torch before 1.6, without an archive; load it and save it again "
                          "with a newer torch");
     if (!zip_probe(data, size))
-        return error_set(error, "begins with no ZIP entry; expected an archive that torch.save "
+        return error_set(error, "does not begin with a ZIP entry; expected an archive that torch.save "
                                 "wrote");
     bool ok = zip_parse(&a.zip, data, size, error) && read_archive(&a, error);
     zip_close(&a.zip);

@@ -1,5 +1,5 @@
-/* unpickle_internal.h - the machine that unpickle.c's opcodes and unpickle_objects.c's calls
- * work on. */
+/* unpickle_internal.h - the machine (unpickle_machine.c) that calls (unpickle_objects.c) and opcodes
+ * (unpickle_opcodes.c) work on. */
 #ifndef QTOP_UNPICKLE_INTERNAL_H
 #define QTOP_UNPICKLE_INTERNAL_H
 
@@ -30,15 +30,15 @@ struct values {
     size_t count, room;
 };
 
-enum { MOST_MARKS = 64, MOST_STACK = 1 << 16 };
+enum { MAX_MARKS = 64, MAX_STACK = 1 << 16 };
 
 struct machine {
     const uint8_t *data;
     size_t size, at;
-    size_t opcode_at; /* where the opcode in hand is */
+    size_t opcode_at; /* where the current opcode is */
 
     struct values stack, memo, items; /* items: those of all tuples, which never change */
-    size_t marks[MOST_MARKS], mark_count;
+    size_t marks[MAX_MARKS], mark_count;
     size_t budget;     /* values that may still be kept */
     size_t name_bytes; /* that the names of tensors may still have together */
     size_t dicts;
@@ -57,6 +57,7 @@ bool machine_charge(struct machine *m, size_t values);
 
 /* The stack. Taking fails below the last mark, so that no opcode reaches what another list
  * began. */
+bool machine_reserve(struct machine *m, struct values *values); /* room for one more */
 bool machine_append(struct machine *m, struct values *values, struct value v);
 bool machine_push(struct machine *m, struct value v);
 bool machine_push_kind(struct machine *m, enum value_kind kind, uint64_t at);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- buffers that are no weights ------------------------------------------------------------- */
+/* ---- buffers that are not weights ------------------------------------------------------------ */
 
 static bool is_mask(const size_t *shape, size_t dimensions)
 {
@@ -86,13 +86,13 @@ static bool read_one(struct catalog *catalog, const char *path, const struct wei
 /* ---- an index and its parts ------------------------------------------------------------------ */
 
 /* A line of the index; names belong to the JSON value. */
-struct place {
+struct index_line {
     const char *part, *tensor;
 };
 
-static int place_order(const void *a, const void *b)
+static int by_part(const void *a, const void *b)
 {
-    return strcmp(((const struct place *)a)->part, ((const struct place *)b)->part);
+    return strcmp(((const struct index_line *)a)->part, ((const struct index_line *)b)->part);
 }
 
 /* The path of a file beside another one, or inside a folder (`folder` ends in a slash or is
@@ -130,11 +130,11 @@ static bool check_part_name(const char *path, const char *tensor, const json_t *
 }
 
 /* The lines of the weight_map, sorted by part. */
-static struct place *list_places(const char *path, json_t *weight_map, size_t count,
+static struct index_line *list_lines(const char *path, json_t *weight_map, size_t count,
                                  struct error *error)
 {
-    struct place *places = calloc(count, sizeof *places);
-    if (!places) {
+    struct index_line *lines = calloc(count, sizeof *lines);
+    if (!lines) {
         error_set(error, "%s: not enough memory for %zu names", path, count);
         return NULL;
     }
@@ -144,22 +144,22 @@ static struct place *list_places(const char *path, json_t *weight_map, size_t co
     json_object_foreach(weight_map, tensor, value)
     {
         if (!check_part_name(path, tensor, value, error)) {
-            free(places);
+            free(lines);
             return NULL;
         }
-        places[i++] = (struct place){json_string_value(value), tensor};
+        lines[i++] = (struct index_line){json_string_value(value), tensor};
     }
-    qsort(places, count, sizeof *places, place_order);
-    return places;
+    qsort(lines, count, sizeof *lines, by_part);
+    return lines;
 }
 
 static bool read_parts(struct catalog *catalog, const char *path, const struct weight_files *files,
-                       const struct place *places, size_t count, struct error *error)
+                       const struct index_line *lines, size_t count, struct error *error)
 {
     for (size_t i = 0; i < count; i++) {
-        if (i > 0 && place_order(&places[i - 1], &places[i]) == 0)
+        if (i > 0 && by_part(&lines[i - 1], &lines[i]) == 0)
             continue;
-        char *part = join(path, folder_size_of(path), places[i].part);
+        char *part = join(path, folder_size_of(path), lines[i].part);
         bool ok = part ? read_one(catalog, part, files, error)
                        : error_set(error, "%s: not enough memory for a path", path);
         free(part);
@@ -170,13 +170,13 @@ static bool read_parts(struct catalog *catalog, const char *path, const struct w
 }
 
 /* Whether each tensor is where the index says; the parts are the catalog's files in this order. */
-static bool check_places(const struct catalog *catalog, const char *path,
-                         const struct place *places, size_t count, struct error *error)
+static bool check_lines(const struct catalog *catalog, const char *path,
+                         const struct index_line *lines, size_t count, struct error *error)
 {
     size_t part = 0;
     for (size_t i = 0; i < count; i++) {
-        part += i > 0 && place_order(&places[i - 1], &places[i]) != 0;
-        const char *tensor = places[i].tensor;
+        part += i > 0 && by_part(&lines[i - 1], &lines[i]) != 0;
+        const char *tensor = lines[i].tensor;
         const struct entry *entry = catalog_find(catalog, tensor);
         const struct mapped_file *map = &catalog->files[part];
         bool inside = entry && (uintptr_t)entry->data >= (uintptr_t)map->data &&
@@ -184,7 +184,7 @@ static bool check_places(const struct catalog *catalog, const char *path,
         if (!inside && (entry || !tensor_may_be_buffer(tensor, strlen(tensor))))
             return error_set(error,
                              "%s: weight_map: %.128s is not in %.64s, where the index has it", path,
-                             tensor, places[i].part);
+                             tensor, lines[i].part);
     }
     return true;
 }
@@ -193,29 +193,29 @@ static bool read_map(struct catalog *catalog, const char *path, const struct wei
                      json_t *index, struct error *error)
 {
     json_t *weight_map = json_object_get(index, "weight_map");
-    size_t count = json_object_size(weight_map); /* 0 of what is no object */
+    size_t count = json_object_size(weight_map); /* 0 where it is not an object */
     if (count == 0)
         return error_set(error, "%s: weight_map: is %s; expected an object that names a file for "
                                 "each tensor", path,
                          json_is_object(weight_map) ? "empty" : json_text_kind(weight_map));
-    struct place *places = list_places(path, weight_map, count, error);
-    bool ok = places && read_parts(catalog, path, files, places, count, error) &&
-              catalog_sort(catalog, error) && check_places(catalog, path, places, count, error);
-    free(places);
+    struct index_line *lines = list_lines(path, weight_map, count, error);
+    bool ok = lines && read_parts(catalog, path, files, lines, count, error) &&
+              catalog_sort(catalog, error) && check_lines(catalog, path, lines, count, error);
+    free(lines);
     return ok;
 }
 
 static bool read_index(struct catalog *catalog, const char *path, const struct weight_files *files,
                        struct error *error)
 {
-    enum { INDEX_DEPTH = 8, MOST_INDEX = 100000000 }; /* the map needs 2; "metadata" is anybody's */
+    enum { INDEX_DEPTH = 8, MAX_INDEX = 100000000 }; /* the map needs 2; "metadata" is anybody's */
     struct mapped_file map;
     struct error inner = {""};
     if (!mapped_file_open(&map, path, error))
         return false;
     json_t *index = NULL;
-    if (map.size > MOST_INDEX)
-        error_set(&inner, "index: %zu bytes; expected at most %d", map.size, MOST_INDEX);
+    if (map.size > MAX_INDEX)
+        error_set(&inner, "index: %zu bytes; expected at most %d", map.size, MAX_INDEX);
     else
         index = json_text_parse(map.data, map.size, INDEX_DEPTH, "index", &inner);
     bool ok = index ? read_map(catalog, path, files, index, error)

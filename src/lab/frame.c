@@ -20,12 +20,19 @@ void frame_unref(struct frame *f)
     roofs_frame_unref(f->roofs);
     depth_unref(f->depth);
     comparison_frame_unref(f->comparison);
-    learning_frame_unref(f->learning);
+    training_frame_unref(f->training);
     detail_unref(f->detail);
     columns_unref(f->columns);
     text_frame_unref(f->text);
     free(f->layers);
     free(f);
+}
+
+struct text_frame *text_frame_ref(struct text_frame *t)
+{
+    if (t)
+        atomic_fetch_add(&t->refs, 1);
+    return t;
 }
 
 void text_frame_unref(struct text_frame *t)
@@ -98,14 +105,14 @@ void comparison_frame_unref(struct comparison_frame *c)
         free(c);
 }
 
-struct learning_frame *learning_frame_ref(struct learning_frame *l)
+struct training_frame *training_frame_ref(struct training_frame *l)
 {
     if (l)
         atomic_fetch_add(&l->refs, 1);
     return l;
 }
 
-void learning_frame_unref(struct learning_frame *l)
+void training_frame_unref(struct training_frame *l)
 {
     if (l && atomic_fetch_sub(&l->refs, 1) == 1)
         free(l);

@@ -18,7 +18,7 @@
 #include "quant/qat.h"
 #include "tokenizer/tokenizer.h"
 
-enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26, BATCHES = 6 /* 2, 4 ... MOST_SEQUENCES */ };
+enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26, BATCHES = 6 /* 2, 4 ... MAX_SEQUENCES */ };
 
 /* What is in use and on its way for one tensor. The set says what is in use. */
 struct layer_frame {
@@ -104,18 +104,18 @@ struct comparison_frame {
 
 /* What a run of quantization-aware training came to: the loss of its steps and, at some of them (else NAN), the KL
  * divergence of the text kept aside. Of a long run some steps are left out. */
-enum { LEARNING_POINTS = 256 };
-struct learning_point {
+enum { TRAINING_POINTS = 256 };
+struct training_point {
     size_t step;
     double loss, kl;
 };
 
-struct learning_frame {
+struct training_frame {
     atomic_int refs;
     bool running;
-    struct qat_figures figures;
+    struct training_figures figures;
     size_t count;
-    struct learning_point of[LEARNING_POINTS];
+    struct training_point of[TRAINING_POINTS];
 };
 
 struct roofs_frame {
@@ -131,17 +131,17 @@ struct kept_schemes {
 };
 
 /* Decode tokens/s of a snapshot in rounds that time all snapshots one after the other. */
-enum { RACE_ROUNDS = 31 };
-struct race {
+enum { INTERLEAVED_ROUNDS = 31 };
+struct interleaved {
     size_t rounds; /* 0: it took no part */
-    double rate[RACE_ROUNDS];
+    double rate[INTERLEAVED_ROUNDS];
 };
 
 /* A scheme that a person kept. */
 struct snapshot {
     char label;
     struct kept_schemes *schemes;
-    struct race race;
+    struct interleaved timed;
     struct metric sqnr_db;  /* of the linear matrices inside blocks that have errors, together; +infinity: none */
     size_t size, bytes_per_token;
     double bits_per_weight;
@@ -187,7 +187,7 @@ struct frame {
     struct quality_frame quality;
     struct depth_profile *depth; /* of the set in use, or null */
     struct comparison_frame *comparison; /* or null; of whatever layer was asked for last */
-    struct learning_frame *learning; /* or null; of the last run */
+    struct training_frame *training; /* or null; of the last run */
     struct detail *detail;      /* of the selected layer, or null while it is being made */
     struct output_frame output; /* of the selected layer */
     struct columns *columns;    /* its inputs, or null */
@@ -210,6 +210,7 @@ struct frame {
 
 struct frame *frame_ref(struct frame *frame);
 void frame_unref(struct frame *frame);
+struct text_frame *text_frame_ref(struct text_frame *text);
 void text_frame_unref(struct text_frame *text);
 
 struct counters_frame *counters_frame_ref(struct counters_frame *counters);
@@ -220,8 +221,8 @@ struct kept_schemes *kept_schemes_ref(struct kept_schemes *schemes);
 void kept_schemes_unref(struct kept_schemes *schemes);
 struct comparison_frame *comparison_frame_ref(struct comparison_frame *comparison);
 void comparison_frame_unref(struct comparison_frame *comparison);
-struct learning_frame *learning_frame_ref(struct learning_frame *learning);
-void learning_frame_unref(struct learning_frame *learning);
+struct training_frame *training_frame_ref(struct training_frame *learning);
+void training_frame_unref(struct training_frame *learning);
 struct roofs_frame *roofs_frame_ref(struct roofs_frame *roofs);
 void roofs_frame_unref(struct roofs_frame *roofs);
 

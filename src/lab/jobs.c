@@ -1,156 +1,220 @@
-/* Jobs: everything that shares the machine with the tokens, in bounded slices. One runs at a time;
- * the order of the table is the order of priority. */
-#include "internal.h"
+#include "jobs.h"
 
-#include "base/clock.h"
+#include "pins.h"
+#include "study.h"
 
-#include <math.h>
+#include <assert.h>
 #include <stdlib.h>
+#include <time.h>
 
-double jobs_quiet(const struct lab *lab)
+#ifndef JOB_TYPES_MORE
+#define JOB_TYPES_MORE /* rows that a test adds */
+#endif
+
+static const struct job_type *const job_types[] = {
+    &materialize_job,
+    &requantize_job,
+    &describe_job,
+    &calibrate_job,
+    &export_job,
+    &roofs_job,
+    &stored_ratio_job,
+    &prefill_job,
+    &batch_job,
+    &compare_methods_job,
+    &tune_job,
+    &time_snapshots_job,
+    &evaluate_job,
+    &depth_job_type,
+    &sensitivity_job_type,
+    JOB_TYPES_MORE
+};
+enum { JOB_TYPES = sizeof job_types / sizeof *job_types };
+
+/* ---- opening and closing ------------------------------------------------------------------------ */
+
+bool jobs_open(struct lab *lab, struct error *error)
 {
-    return clock_seconds() - lab->changed_at;
-}
-
-void jobs_show(struct lab *lab, const char *name, double fraction)
-{
-    lab->job = name;
-    lab->job_fraction = fraction;
-}
-
-/* ---- requantizing ------------------------------------------------------------------------------ */
-
-/* Whether a tensor waits for a scheme that needs no calibration. */
-static bool is_plain(const struct lab *lab, int tensor)
-{
-    return tensor_pending(lab, tensor) && !scheme_calibrates(&lab->target[tensor]);
-}
-
-/* The selected tensor first: that is where the person looks. */
-static int next_pending(const struct lab *lab)
-{
-    if (is_plain(lab, lab->selected))
-        return lab->selected;
-    for (int t = 0; t < (int)lab->session->model->tensor_count; t++)
-        if (is_plain(lab, t))
-            return t;
-    return -1;
-}
-
-static void give_up(struct lab *lab, int tensor, const struct error *error)
-{
-    lab->target[tensor] = lab->set->layer[tensor]->matrix.scheme;
-    lab_say(lab, true, "%s", error->text);
-}
-
-/* The person may have changed their mind since the work began. */
-static bool still_wanted(const struct lab *lab)
-{
-    return scheme_equal(&lab->requant.out->matrix.scheme, &lab->target[lab->requant.tensor]) &&
-           tensor_pending(lab, lab->requant.tensor);
-}
-
-static bool requantize_slice(struct lab *lab, double seconds)
-{
-    struct error error;
-    if (lab->requantizing && !still_wanted(lab)) {
-        requant_end(&lab->requant);
-        lab->requantizing = false;
-    }
-    if (!lab->requantizing) {
-        int t = next_pending(lab);
-        if (t < 0)
+    lab->jobs = calloc(JOB_TYPES, sizeof *lab->jobs);
+    if (!lab->jobs)
+        return error_set(error, "not enough memory");
+    for (size_t i = 0; i < JOB_TYPES; i++) {
+        struct job_slot *job = &lab->jobs[i];
+        job->type = job_types[i];
+        job->state = calloc(1, job->type->state_size + 1);
+        if (!job->state)
+            return error_set(error, "not enough memory");
+        lab->job_count = i + 1; /* those that jobs_close ends */
+        if (job->type->begin && !job->type->begin(lab, job->state, error))
             return false;
-        lab->requantizing = requant_begin(&lab->requant, lab->session->model, t, &lab->target[t],
-                                          lab->session->pool, &error);
-        if (!lab->requantizing) {
-            give_up(lab, t, &error);
-            return true;
-        }
     }
-    jobs_show(lab, "quantizing", requant_fraction(&lab->requant));
-    if (!requant_step(&lab->requant, lab->session->pool, seconds))
-        return true;
-    struct qtensor *p = requant_take(&lab->requant);
-    requant_end(&lab->requant);
-    lab->requantizing = false;
-    cache_add(&lab->cache, p);
-    struct weights *set = weights_replace(lab->set, p);
-    qtensor_unref(p);
-    if (set)
-        lab_use(lab, set);
     return true;
 }
 
-/* ---- describing the selected layer ------------------------------------------------------------- */
-
-static bool describe_slice(struct lab *lab, double seconds)
+void jobs_close(struct lab *lab)
 {
-    struct qtensor *p = lab->set->layer[lab->selected];
-    if (lab->detail && lab->detail->packed == p)
-        return false;
-    if (lab->describing && lab->describe.packed != p) {
-        detail_end(&lab->describe);
-        lab->describing = false;
+    for (size_t i = 0; i < lab->job_count; i++) {
+        struct job_slot *job = &lab->jobs[i];
+        if (job->running)
+            job_close(job);
+        if (job->type->end)
+            job->type->end(lab, job->state);
+        free(job->state);
     }
-    if (!lab->describing)
-        lab->describing = detail_begin(&lab->describe, lab->session->model, p);
-    if (!lab->describing || !detail_step(&lab->describe, seconds))
-        return lab->describing;
-    detail_unref(lab->detail);
-    lab->detail = detail_take(&lab->describe);
-    detail_end(&lab->describe);
-    lab->describing = false;
-    return true;
+    free(lab->jobs);
 }
 
-/* ---- all of them ------------------------------------------------------------------------------- */
+/* ---- what a job needs ----------------------------------------------------------------------------- */
 
-static bool (*const slices[])(struct lab *, double) = {
-    making_slice,   requantize_slice, describe_slice, calibrating_slice, exporting_slice,
-    roofs_slice,    turns_slice,      prefill_slice,     batch_slice,     write_slice,
-    comparing_slice, tuning_slice,    racing_slice,      evaluate_slice,  depth_slice,
-    sensitivity_slice,
+enum provision { PROVIDED, UNDER_WAY, IMPOSSIBLE };
+
+static const struct {
+    unsigned need;
+    enum text_kind kind;
+} text_needs[] = {
+    {NEED_EVALUATION_TEXT, TEXT_EVALUATION},
+    {NEED_CALIBRATION_TEXT, TEXT_CALIBRATION},
+    {NEED_TRAINING_TEXT, TEXT_TRAINING},
+    {NEED_SEARCH_TEXT, TEXT_SEARCH},
 };
 
-bool jobs_begin(struct lab *lab, struct error *error)
+static enum provision verdict(bool there, const struct error *error)
 {
-    lab->changed_at = clock_seconds();
-    timings_begin(lab);
-    return judging_begin(lab, error);
+    return there ? PROVIDED : *error->text ? IMPOSSIBLE : UNDER_WAY;
 }
 
-void jobs_end(struct lab *lab)
+/* One slice of what is missing. */
+static enum provision provide(struct lab *lab, unsigned needs, double seconds, struct error *error)
 {
-    requant_end(&lab->requant);
-    comparing_end(lab);
-    tuning_end(lab);
-    racing_end(lab);
-    exporting_end(lab);
-    calibrating_end(lab);
-    learning_end(lab);
-    if (lab->describing)
-        detail_end(&lab->describe);
-    detail_unref(lab->detail);
-    timings_end(lab);
-    judging_end(lab);
+    for (size_t i = 0; i < sizeof text_needs / sizeof *text_needs; i++) {
+        if (!(needs & text_needs[i].need) || study_is_ready(lab, text_needs[i].kind))
+            continue;
+        study_text(lab, text_needs[i].kind, seconds, error);
+        return verdict(false, error);
+    }
+    return needs & NEED_REFERENCE ? verdict(pins_reference(lab, seconds, error), error) : PROVIDED;
 }
+
+/* ---- running -------------------------------------------------------------------------------------- */
+
+static void fail_job(struct lab *lab, struct job_slot *job, const struct error *error)
+{
+    if (job->running)
+        job_close(job);
+    lab_say(lab, true, "%s", error->text);
+    if (job->type->give_up)
+        job->type->give_up(lab, job->state, error);
+}
+
+/* Opens an instance, once all is there that it needs. False when it failed or is not ready yet. */
+static bool open_job(struct lab *lab, struct job_slot *job, double seconds)
+{
+    struct error error = {"not enough memory"};
+    unsigned needs = 0;
+    enum provision p = PROVIDED;
+    if (job->type->needs && !job->type->needs(lab, job->state, &needs, &error))
+        p = IMPOSSIBLE;
+    else
+        p = provide(lab, needs, seconds, &error);
+    if (p == PROVIDED && !(job->running = job->type->open(lab, job->state, &error)))
+        p = IMPOSSIBLE;
+    if (p == IMPOSSIBLE)
+        fail_job(lab, job, &error);
+    return p == PROVIDED;
+}
+
+static void show(struct lab *lab, const struct job_slot *job)
+{
+    const struct job_class *class = job->type->class;
+    if (!job->type->silent)
+        lab->activity = (struct activity){job_phase(class, job->running), class->fraction(job->running)};
+}
+
+static void step_job(struct lab *lab, struct job_slot *job, double seconds)
+{
+    const struct job_type *type = job->type;
+    struct error error;
+    bool done = false;
+    show(lab, job);
+    bool ok = type->class->step(job->running, seconds, &done, &error);
+    if (type->stepped)
+        type->stepped(lab, job->state, job->running);
+    if (!ok) {
+        fail_job(lab, job, &error);
+        return;
+    }
+    if (!done)
+        return;
+    if (type->finish)
+        type->finish(lab, job->state, job->running);
+    job_close(job);
+}
+
+/* One slice; true when there was work. */
+static bool run_slice(struct lab *lab, struct job_slot *job, double seconds)
+{
+    if (!job->type->wanted(lab, job->state, job->running)) {
+        job_cancel(lab, job);
+        return false;
+    }
+    if (job->running || open_job(lab, job, seconds))
+        step_job(lab, job, seconds);
+    return true;
+}
+
+/* A slice that takes too long keeps keys and text waiting. What other programs do meanwhile does not count. */
+#ifdef QTOP_DEBUG
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+static const double LONGEST_SLICE = 5; /* seconds of the processor */
+#else
+static const double LONGEST_SLICE = 0.5;
+#endif
+
+static double thread_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool run_checked(struct lab *lab, struct job_slot *job, double seconds)
+{
+    double begin = thread_seconds();
+    bool worked = run_slice(lab, job, seconds);
+    double took = thread_seconds() - begin;
+    assert(took <= LONGEST_SLICE);
+    return worked;
+}
+#else
+#define run_checked run_slice
+#endif
 
 bool jobs_step(struct lab *lab, double seconds)
 {
-    lab->job = NULL;
-    bool worked = texts_follow_reference(lab, seconds); /* part of the text: holds up no job */
-    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)
-        if (slices[i](lab, seconds))
+    for (size_t i = 0; i < lab->job_count; i++)
+        if (run_checked(lab, &lab->jobs[i], seconds))
             return true;
-    if (!worked && !lab->watch_text)
-        pin_trim(&lab->reference_pin, NULL);
-    return worked;
+    return false;
 }
+
+/* ---- for all ---------------------------------------------------------------------------------------- */
 
 void jobs_set_changed(struct lab *lab)
 {
-    timings_set_changed(lab);
-    judging_set_changed(lab);
-    lab->changed_at = clock_seconds();
+    for (size_t i = 0; i < lab->job_count; i++) {
+        struct job_slot *job = &lab->jobs[i];
+        if (job->type->of_set)
+            job_cancel(lab, job);
+        if (job->type->set_changed)
+            job->type->set_changed(lab, job->state);
+    }
+}
+
+void jobs_publish(const struct lab *lab, struct frame *f)
+{
+    for (size_t i = 0; i < lab->job_count; i++) {
+        const struct job_slot *job = &lab->jobs[i];
+        if (job->type->publish)
+            job->type->publish(lab, job->state, job->running, f);
+    }
 }

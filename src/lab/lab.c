@@ -1,263 +1,117 @@
-#include "internal.h"
+#include "lab.h"
 
-#include "sys/thread.h"
 #include "base/clock.h"
+#include "commands.h"
+#include "jobs.h"
+#include "perf_sampler.h"
+#include "pins.h"
+#include "publish.h"
+#include "sampled_steps.h"
+#include "snapshots.h"
+#include "study.h"
+#include "sys/thread.h"
+#include "target.h"
+#include "text.h"
 
-#include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
+#include <string.h>
 
-static const double SLICE_SECONDS = 0.002;   /* tokens and jobs take turns of this length */
-static const double PUBLISH_SECONDS = 0.08;  /* between frames when nothing else asks for one */
+static const double SLICE_SECONDS = 0.002;  /* tokens and jobs take turns of this length */
+static const double PUBLISH_SECONDS = 0.08; /* between frames when nothing else asks for one */
 
-struct queued {
-    struct command command;
-    struct queued *next;
-};
-
-/* ---- commands -------------------------------------------------------------------------------- */
-
-static void queued_free(struct queued *q)
-{
-    free((void *)(uintptr_t)q->command.tensors);
-    free((void *)(uintptr_t)q->command.text);
-    free(q);
-}
-
-/* A copy of n bytes; of none too, so that null means failure. */
-static void *copy_of(const void *from, size_t n)
-{
-    void *copy = malloc(n + 1);
-    return copy && n > 0 ? memcpy(copy, from, n) : copy;
-}
+/* ---- for views -------------------------------------------------------------------------------------- */
 
 bool lab_send(struct lab *lab, const struct command *command)
 {
-    const struct command *c = command;
-    struct queued *q = calloc(1, sizeof *q);
-    if (!q)
-        return false;
-    q->command = *c;
-    q->command.text = c->text ? strdup(c->text) : NULL;
-    q->command.tensors = copy_of(c->tensors, c->tensor_count * sizeof *c->tensors);
-    if (!q->command.tensors || (c->text && !q->command.text)) {
-        queued_free(q);
-        return false;
-    }
-    pthread_mutex_lock(&lab->lock);
-    if (lab->last)
-        lab->last->next = q;
-    else
-        lab->first = q;
-    lab->last = q;
-    pthread_cond_signal(&lab->arrived);
-    pthread_mutex_unlock(&lab->lock);
-    return true;
+    return mailbox_send(&lab->mailbox, command);
 }
 
-static struct queued *take_command(struct lab *lab)
+struct frame *lab_frame(struct lab *lab)
 {
-    pthread_mutex_lock(&lab->lock);
-    struct queued *q = lab->first;
-    if (q) {
-        lab->first = q->next;
-        if (!lab->first)
-            lab->last = NULL;
-    }
-    pthread_mutex_unlock(&lab->lock);
-    return q;
+    return mailbox_newest(&lab->mailbox);
 }
 
-static void select_weight(struct lab *lab, const struct command *c)
+int lab_wake_descriptor(const struct lab *lab)
 {
-    int tensor = c->tensor_count > 0 ? c->tensors[0] : lab->selected;
-    if (tensor == kv_index(lab->session->model)) /* no matrix to look into: the last one stays */
-        return;
-    const struct qmatrix *m = &lab->set->layer[tensor]->matrix;
-    if (tensor != lab->selected)
-        lab->output = (struct output_error){0};
-    lab->selected = tensor;
-    lab->row = c->row < m->rows ? c->row : m->rows - 1;
-    lab->col = c->col < m->cols ? c->col : m->cols - 1;
+    return lab->mailbox.wake;
 }
 
-static void evaluate_now(struct lab *lab)
-{
-    lab->evaluation_asked = true;
-    if (lab->quality_frame.valid)
-        lab->quality_frame.stale = !lab->quality_frame.running;
-    lab_say(lab, false, "evaluating against %s", model_reference_words(lab->session->model));
-}
-
-static void set_sampling(struct lab *lab, const struct command *c)
-{
-    lab->options.temperature = (float)c->temperature;
-    lab->seed = c->seed;
-    texts_restart(lab);
-    lab_say(lab, false, "temperature %g, seed %llu", c->temperature, (unsigned long long)c->seed);
-}
-
-static void apply(struct lab *lab, const struct command *c)
-{
-    switch (c->kind) {
-    case COMMAND_SELECT:
-        select_weight(lab, c);
-        break;
-    case COMMAND_EVALUATE:
-        evaluate_now(lab);
-        break;
-    case COMMAND_SENSITIVITY:
-        sensitivity_ask(lab);
-        break;
-    case COMMAND_COMPARE_METHODS:
-        comparing_ask(lab);
-        break;
-    case COMMAND_STOP_LEARNING:
-        learning_ask_stop(lab);
-        break;
-    case COMMAND_TUNE:
-        tuning_ask(lab, c->text);
-        break;
-    case COMMAND_RACE:
-        racing_ask(lab);
-        break;
-    case COMMAND_EXPORT:
-        exporting_ask(lab, c->text);
-        break;
-    case COMMAND_ROOFS:
-        roofs_ask(lab);
-        break;
-    case COMMAND_BATCH:
-        batch_ask(lab, c->direction);
-        break;
-    case COMMAND_COUNT:
-        counting_toggle(lab, c->text);
-        break;
-    case COMMAND_LIST_EVENTS:
-        counting_list(lab);
-        break;
-    case COMMAND_PAUSE:
-        lab->paused = !lab->paused;
-        lab->meter.cold = true;
-        lab_say(lab, false, lab->paused ? "paused: p goes on" : "going on");
-        break;
-    case COMMAND_RESTART:
-        texts_restart(lab);
-        lab_say(lab, false, "the text begins again with seed %llu", (unsigned long long)lab->seed);
-        break;
-    case COMMAND_PROMPT:
-        if (texts_prompt(lab, c->text))
-            lab_say(lab, false, "new prompt: %zu tokens with BOS", lab->prompt_tokens);
-        break;
-    case COMMAND_SAMPLING:
-        set_sampling(lab, c);
-        break;
-    case COMMAND_WATCH_TEXT:
-        lab->watch_text = c->index != 0;
-        break;
-    default:
-        edits_apply(lab, c);
-    }
-}
+/* ---- the thread -------------------------------------------------------------------------------------- */
 
 static bool apply_all(struct lab *lab)
 {
     bool any = false;
-    for (struct queued *q; (q = take_command(lab)); any = true) {
-        apply(lab, &q->command);
+    for (struct queued *q; (q = mailbox_take(&lab->mailbox)); any = true) {
+        command_apply(lab, &q->command);
         queued_free(q);
     }
     return any;
 }
 
-void lab_say(struct lab *lab, bool is_error, const char *format, ...)
+/* What depends on the set in use, when another one is; *serial: of the one that was followed last. */
+static void follow_set(struct lab *lab, uint64_t *serial)
 {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(lab->status, sizeof lab->status, format, args);
-    va_end(args);
-    lab->status_is_error = is_error;
-    lab->status_serial++;
-}
-
-void lab_use(struct lab *lab, struct weights *set)
-{
-    struct weights *stored = lab->session->stored;
-    if (set->kv == stored->kv && weights_same_layers(set, stored)) { /* the same matrices: the same set, so that identity tells */
-        weights_unref(set);
-        set = weights_ref(stored);
-    }
-    weights_unref(lab->set);
-    lab->set = set;
-    making_set_changed(lab);
-    meter_reset(lab);
+    if (*serial == lab->set_serial)
+        return;
+    *serial = lab->set_serial;
+    pins_follow(lab);
+    meter_reset(&lab->meter);
+    sampled_steps_reset(lab);
     jobs_set_changed(lab);
 }
 
-/* ---- the thread ------------------------------------------------------------------------------ */
-
-static bool asked_to_quit(struct lab *lab)
+/* One slice beside the tokens: of the reference's text, which holds up no job, and of the first job that has work. */
+static bool work(struct lab *lab)
 {
-    pthread_mutex_lock(&lab->lock);
-    bool quit = lab->quit;
-    pthread_mutex_unlock(&lab->lock);
-    return quit;
-}
-
-/* Waits for a command, at most `seconds`. */
-static void wait_for_command(struct lab *lab, double seconds)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(seconds * 1e9);
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_mutex_lock(&lab->lock);
-    if (!lab->first && !lab->quit)
-        pthread_cond_timedwait(&lab->arrived, &lab->lock, &until);
-    pthread_mutex_unlock(&lab->lock);
+    lab->activity = (struct activity){0};
+    bool follows = text_follow_reference(lab, SLICE_SECONDS);
+    bool worked = jobs_step(lab, SLICE_SECONDS);
+    if (!follows && !worked && !text_watches_reference(lab))
+        pins_release_reference(lab);
+    return follows || worked;
 }
 
 static void *run(void *arg)
 {
     struct lab *lab = arg;
     double published = 0;
-    const char *shown = NULL; /* the job in the last frame */
+    const char *shown = NULL; /* the activity in the last frame */
+    uint64_t serial = lab->set_serial;
     pool_bind_caller(lab->session->pool);
-    counting_begin(lab);
+    perf_sampler_begin(lab);
     lab_publish(lab);
-    while (!asked_to_quit(lab)) {
+    while (!mailbox_is_quitting(&lab->mailbox)) {
         bool asked = apply_all(lab);
-        bool runs = !lab->paused && lab->ready;
+        follow_set(lab, &serial);
+        bool runs = !lab->paused && lab->pins.ready;
         if (runs)
-            texts_step(lab, SLICE_SECONDS);
-        bool worked = jobs_step(lab, SLICE_SECONDS);
-        lab->meter.cold |= worked;
+            text_step(lab, SLICE_SECONDS);
+        bool worked = work(lab);
+        follow_set(lab, &serial);
+        lab->meter.skip_next |= worked;
         double now = clock_seconds();
-        if (asked || lab->job != shown || now - published >= PUBLISH_SECONDS) {
+        if (asked || lab->activity.name != shown || now - published >= PUBLISH_SECONDS) {
             lab_publish(lab);
             published = now;
-            shown = lab->job;
+            shown = lab->activity.name;
         }
         if (!runs && !worked)
-            wait_for_command(lab, PUBLISH_SECONDS);
+            mailbox_wait(&lab->mailbox, PUBLISH_SECONDS);
     }
     return NULL;
 }
 
+/* ---- starting and stopping ---------------------------------------------------------------------------- */
+
 static bool begin(struct lab *lab, struct error *error)
 {
-    lab->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (lab->wake < 0)
-        return error_set(error, "eventfd: %s", strerror(errno));
     lab->set = weights_ref(lab->session->stored);
-    if (!jobs_begin(lab, error) || !edits_begin(lab, error) || !making_begin(lab, error) ||
-        !texts_begin(lab, error))
+    lab->changed_at = clock_seconds();
+    if (!study_open(lab, error) || !target_open(lab, error) || !pins_open(lab, error) ||
+        !sampled_steps_open(lab, error) || !perf_sampler_open(lab, error) || !text_open(lab, error) ||
+        !jobs_open(lab, error))
         return false;
-    making_set_changed(lab);
+    pins_follow(lab);
     if (*lab->session->model->note)
         lab_say(lab, false, "%s", lab->session->model->note);
     return true;
@@ -270,8 +124,7 @@ static bool start_thread(struct lab *lab, struct error *error)
     return lab->threaded || error_set(error, "cannot start a thread: %s", strerror(failure));
 }
 
-struct lab *lab_start(struct session *session, const struct lab_options *options,
-                      struct error *error)
+struct lab *lab_start(struct session *session, const struct lab_options *options, struct error *error)
 {
     struct lab *lab = calloc(1, sizeof *lab);
     if (!lab) {
@@ -280,14 +133,7 @@ struct lab *lab_start(struct session *session, const struct lab_options *options
     }
     lab->session = session;
     lab->options = *options;
-    lab->wake = -1;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_mutex_init(&lab->lock, NULL);
-    pthread_cond_init(&lab->arrived, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    if (begin(lab, error) && start_thread(lab, error))
+    if (mailbox_open(&lab->mailbox, error) && begin(lab, error) && start_thread(lab, error))
         return lab;
     lab_stop(lab);
     return NULL;
@@ -298,24 +144,18 @@ void lab_stop(struct lab *lab)
     if (!lab)
         return;
     if (lab->threaded) {
-        pthread_mutex_lock(&lab->lock);
-        lab->quit = true;
-        pthread_cond_signal(&lab->arrived);
-        pthread_mutex_unlock(&lab->lock);
+        mailbox_quit(&lab->mailbox);
         pthread_join(lab->thread, NULL);
     }
-    for (struct queued *q; (q = take_command(lab));)
-        queued_free(q);
-    jobs_end(lab);
-    edits_end(lab);
-    texts_end(lab);
-    counting_end(lab);
-    making_end(lab);
-    frame_unref(lab->newest);
+    jobs_close(lab);
+    text_close(lab);
+    perf_sampler_close(lab);
+    sampled_steps_close(lab);
+    snapshots_close(lab);
+    target_close(lab);
+    pins_close(lab);
+    study_close(lab);
+    mailbox_close(&lab->mailbox);
     weights_unref(lab->set);
-    if (lab->wake >= 0)
-        close(lab->wake);
-    pthread_cond_destroy(&lab->arrived);
-    pthread_mutex_destroy(&lab->lock);
     free(lab);
 }

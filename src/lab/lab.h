@@ -5,53 +5,9 @@
 #ifndef QTOP_LAB_H
 #define QTOP_LAB_H
 
-#include "quant/change.h"
 #include "session/session.h"
+#include "command.h"
 #include "frame.h"
-
-enum command_kind {
-    COMMAND_CYCLE,      /* tensors, change, direction: the first one's next scheme goes to all */
-    COMMAND_SET,        /* tensors, scheme */
-    COMMAND_SAME,       /* tensors: the scheme of each for its role in every block */
-    COMMAND_UNDO,
-    COMMAND_REDO,
-    COMMAND_SNAPSHOT,   /* keep the schemes in use */
-    COMMAND_RESTORE,    /* index: go to a snapshot */
-    COMMAND_SWAP,       /* between the last two snapshots */
-    COMMAND_SELECT,     /* tensors[0], row, col: what detail and number line show */
-    COMMAND_EVALUATE,
-    COMMAND_SENSITIVITY, /* measure what each layer alone costs; again: stop */
-    COMMAND_COMPARE_METHODS, /* on the selected tensor; while that runs: stop */
-    COMMAND_STOP_LEARNING, /* quantization-aware training, keeping the best so far */
-    COMMAND_TUNE,       /* text: a budget (budget_parse); while a search runs: stop it, keeping the best so far */
-    COMMAND_RACE,       /* time all snapshots in rounds; while that runs: stop */
-    COMMAND_EXPORT,     /* text: path of a GGUF or safetensors file, perhaps "for FORMAT" behind it; while one is
-                         * written: give it up */
-    COMMAND_ROOFS,      /* measure them anew */
-    COMMAND_BATCH,      /* direction: more sequences side by side, or fewer */
-    COMMAND_COUNT,      /* text: begin to count an event, or leave it out */
-    COMMAND_LIST_EVENTS, /* frames are to have the list of all events */
-    COMMAND_PAUSE,      /* toggles */
-    COMMAND_RESTART,    /* the text, with the same seed */
-    COMMAND_PROMPT,     /* text */
-    COMMAND_SAMPLING,   /* temperature, seed */
-    COMMAND_WATCH_TEXT, /* index 1 or 0: whether the reference's text is wanted */
-    COMMAND_WRITE       /* text: path of a recipe */
-};
-
-struct command {
-    enum command_kind kind;
-    const int *tensors; /* copied by lab_send; kv_index is the KV cache */
-    size_t tensor_count;
-    enum change change;
-    int direction;
-    struct scheme scheme;
-    size_t row, col;
-    int index;
-    const char *text;   /* copied by lab_send */
-    double temperature;
-    uint64_t seed;
-};
 
 /* One in so many decode steps at most is timed tensor by tensor, and one in so much time: reading the clock is to
  * cost less than a hundredth of decode speed. */

@@ -1,500 +1,299 @@
-/* The text being generated, the reference's beside it, and the meters of their decode steps.
- *
- * The text advances at reading speed. In between the engine repeats the decode step of the newest
- * token at the same position: the same bytes and the same arithmetic, with the same result, so that
- * the meters never rest. A model slower than reading speed never repeats. */
-#include "internal.h"
+#include "text.h"
 
 #include "base/clock.h"
+#include "generation.h"
+#include "model/reference.h"
+#include "perf_sampler.h"
+#include "pins.h"
+#include "sampled_steps.h"
+#include "text_frame.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { METER_STEPS = 3 };
-static const double METER_SECONDS = 0.1; /* of counted steps in one reading */
-static const double PAUSE_SECONDS = 2;   /* between the end of a text and the next */
+static const double PAUSE_SECONDS = 2; /* between the end of a text and the next */
 
-/* ---- one generation -------------------------------------------------------------------------- */
+struct text {
+    struct generation own, reference;
+    char *prompt;
+    size_t prompt_tokens;     /* with those before the text */
+    size_t begin;             /* tokens before the text: BOS, or what an empty prompt starts from */
+    bool watched;             /* the reference's text is wanted, too */
+    uint64_t seed;
+    double next_token_due, over_at; /* clock_seconds */
+    struct text_frame *frame; /* of the texts as they are; null when they changed */
+};
 
-static bool generation_open(struct generation *g, const struct model *model, struct lab *lab,
-                            enum dtype kv, struct error *error)
+static void forget_frame(struct text *t)
 {
-    size_t vocab = model->hyper.vocab;
-    g->context = context_open_kv(model, lab->session->pool, kv, lab->session->context, error);
-    g->logits = malloc(vocab * sizeof *g->logits);
-    g->probabilities = malloc(vocab * sizeof *g->probabilities);
-    g->order = malloc(vocab * sizeof *g->order);
-    if (!g->context)
-        return false;
-    return (g->logits && g->probabilities && g->order) || error_set(error, "not enough memory");
+    text_frame_unref(t->frame);
+    t->frame = NULL;
 }
 
-static void generation_close(struct generation *g)
+bool text_open(struct lab *lab, struct error *error)
 {
-    context_close(g->context);
-    free(g->tokens.ids);
-    free(g->candidates);
-    free(g->logits);
-    free(g->probabilities);
-    free(g->order);
-    *g = (struct generation){0};
-}
-
-/* Back to the prompt, which the caller has put into g->tokens up to `prompt`. */
-static void generation_rewind(struct generation *g, const struct lab *lab, size_t prompt)
-{
-    g->tokens.count = prompt;
-    g->context->length = 0;
-    g->ended = false;
-    g->sampler = (struct sampler){lab->options.temperature, lab->options.top_p, 0};
-    sampler_seed(&g->sampler, lab->seed);
-}
-
-/* The most probable tokens, by insertion: there are few. */
-static void top_candidates(const float *p, size_t n, struct candidate_token *out)
-{
-    for (size_t k = 0; k < CANDIDATES; k++)
-        out[k] = (struct candidate_token){-1, 0};
-    for (size_t i = 0; i < n; i++) {
-        size_t at = CANDIDATES;
-        while (at > 0 && p[i] > out[at - 1].probability)
-            at--;
-        if (at == CANDIDATES)
-            continue;
-        memmove(out + at + 1, out + at, (CANDIDATES - 1 - at) * sizeof *out);
-        out[at] = (struct candidate_token){(int32_t)i, p[i]};
-    }
-}
-
-static bool remember_candidates(struct generation *g, const struct lab *lab)
-{
-    size_t vocab = lab->session->model->hyper.vocab, needed = g->tokens.count + 1;
-    if (needed > g->candidate_room) {
-        size_t room = needed * 2;
-        struct candidate_token *more =
-            realloc(g->candidates, room * CANDIDATES * sizeof *g->candidates);
-        if (!more)
-            return false;
-        g->candidates = more;
-        g->candidate_room = room;
-    }
-    memcpy(g->probabilities, g->logits, vocab * sizeof *g->logits);
-    operators_current()->softmax(g->probabilities, vocab);
-    top_candidates(g->probabilities, vocab, g->candidates + g->tokens.count * CANDIDATES);
-    return true;
-}
-
-/* Chooses the next token from the logits of the newest, whose position is now kept, and appends it. */
-static void generation_advance(struct generation *g, const struct lab *lab)
-{
-    size_t vocab = lab->session->model->hyper.vocab;
-    if (g->context->length + 1 == g->context->capacity || !remember_candidates(g, lab)) {
-        g->ended = true;
-        return;
-    }
-    int32_t next = (int32_t)sampler_choose(&g->sampler, g->logits, vocab, g->order);
-    if (session_ends_text(lab->session, next) || !tokens_add(&g->tokens, next))
-        g->ended = true;
-    else
-        g->context->length++;
-}
-
-/* Runs what is before the newest token, so that the decode steps stand at the newest: chunks for about
- * `seconds`. Returns the tokens run. */
-static size_t generation_prefill(struct generation *g, const struct weights *w, double seconds)
-{
-    double begin = clock_seconds();
-    size_t before = g->context->length, end = g->tokens.count - 1;
-    while (g->context->length < end && clock_seconds() - begin < seconds) {
-        size_t left = end - g->context->length, n = left < CONTEXT_SLICE ? left : CONTEXT_SLICE;
-        context_prefill(g->context, w, g->tokens.ids + g->context->length, n, NULL);
-    }
-    return g->context->length - before;
-}
-
-/* Whether a decode step would stand at the newest token. */
-static bool generation_ready(const struct generation *g)
-{
-    return g->context->length + 1 == g->tokens.count;
-}
-
-/* The decode step of the newest token; its position is given back, so that it can be repeated. */
-static void generation_decode(struct generation *g, const struct weights *w)
-{
-    context_run(g->context, w, &g->tokens.ids[g->tokens.count - 1], 1, LOGITS_LAST, g->logits);
-    g->context->length--;
-}
-
-/* ---- the meter ------------------------------------------------------------------------------- */
-
-void meter_reset(struct lab *lab)
-{
-    struct meter *m = &lab->meter;
-    m->seconds = 0;
-    m->steps = 0;
-    m->rate = 0;
-    m->cold = true;
-    lab->sampled_tokens = 0;
-    memset(lab->tensor_seconds, 0, schemes_count(lab->session->model) * sizeof *lab->tensor_seconds);
-    lab->output = (struct output_error){0};
-}
-
-static void meter_add(struct meter *m, double seconds)
-{
-    if (m->cold) {
-        m->cold = false;
-        return;
-    }
-    m->seconds += seconds;
-    m->steps++;
-    bool first = m->rate == 0;
-    if (m->steps < METER_STEPS || m->seconds < (first ? METER_SECONDS / 4 : METER_SECONDS))
-        return;
-    m->rate = (double)m->steps / m->seconds;
-    m->seconds = 0;
-    m->steps = 0;
-    if (m->history_count == HISTORY)
-        memmove(m->history, m->history + 1, (HISTORY - 1) * sizeof *m->history);
-    else
-        m->history_count++;
-    m->history[m->history_count - 1] = (float)m->rate;
-}
-
-/* ---- sampled tokens, timed tensor by tensor and compared --------------------------------------- */
-
-static bool sample_due(struct lab *lab)
-{
-    double now = clock_seconds();
-    if (++lab->unsampled < SAMPLE_EVERY || now - lab->sampled_at < SAMPLE_SECONDS)
-        return false;
-    lab->unsampled = 0;
-    lab->sampled_at = now;
-    return true;
-}
-
-/* The inputs of the selected layer in the set in use. */
-static void see_columns(struct lab *lab, int tensor, const float *x, size_t tokens)
-{
-    struct qtensor *w = lab->set->layer[tensor];
-    if (!lab->columns || lab->columns->packed != w) {
-        columns_unref(lab->columns);
-        lab->columns = columns_new(w);
-    }
-    if (lab->columns)
-        columns_add(lab->columns, x, tokens);
-    columns_unref(lab->columns_frame);
-    lab->columns_frame = NULL;
-}
-
-static void see_output(void *arg, const struct qtensor *w, const float *x, const float *y,
-                       size_t tokens)
-{
-    struct lab *lab = arg;
-    const struct tensor *reference = &model_reference(lab->session->model)->tensors[w->tensor];
-    see_columns(lab, w->tensor, x, tokens);
-    output_error_add(&lab->output, lab->session->pool, &reference->stored, x, y, tokens,
-                     lab->output_scratch);
-}
-
-/* Times every tensor on one token, then repeats it to compare the selected layer's output: two runs,
- * so that the comparison is in no timing. Neither counts on the meter. */
-static void sample_step(struct lab *lab)
-{
-    struct context *c = lab->text.context;
-    const struct model *m = lab->session->model;
-    size_t n = schemes_count(m);
-    memset(lab->sampled, 0, n * sizeof *lab->sampled);
-    c->tensor_seconds = lab->sampled;
-    generation_decode(&lab->text, lab->set);
-    c->tensor_seconds = NULL;
-    lab->sampled_tokens++;
-    for (size_t i = 0; i < n; i++)
-        lab->tensor_seconds[i] += lab->sampled[i];
-    if (tensor_multiplies(m, lab->selected) && making_compared(lab)) {
-        c->hook = (struct hook){lab->selected, see_output, lab};
-        generation_decode(&lab->text, lab->set);
-        c->hook.tensor = HOOK_NONE;
-    }
-    lab->meter.cold = true;
-}
-
-/* ---- the text -------------------------------------------------------------------------------- */
-
-static void forget_frame(struct lab *lab)
-{
-    text_frame_unref(lab->text_frame);
-    lab->text_frame = NULL;
-}
-
-bool texts_begin(struct lab *lab, struct error *error)
-{
-    size_t n = schemes_count(lab->session->model);
-    lab->seed = lab->options.seed;
-    lab->tensor_seconds = calloc(n, sizeof *lab->tensor_seconds);
-    lab->sampled = calloc(n, sizeof *lab->sampled);
-    lab->output_scratch = output_error_scratch(lab->session->model);
-    if (!lab->tensor_seconds || !lab->sampled || !lab->output_scratch)
+    struct text *t = lab->text = calloc(1, sizeof *t);
+    if (!t)
         return error_set(error, "not enough memory");
-    if (!generation_open(&lab->text, lab->session->model, lab, lab->set->kv, error))
+    t->seed = lab->options.seed;
+    if (!generation_open(&t->own, lab->session, lab->session->model, lab->set->kv, error))
         return false;
-    lab->prefill = metric_absent("not measured yet");
-    meter_reset(lab);
-    if (texts_prompt(lab, lab->options.prompt ? lab->options.prompt : ""))
+    lab->prefill.rate = metric_absent("not measured yet");
+    meter_reset(&lab->meter);
+    if (text_prompt(lab, lab->options.prompt ? lab->options.prompt : ""))
         return true;
-    return error_set(error, "%s", lab->status);
+    return error_set(error, "%s", lab->status.text);
 }
 
-void texts_end(struct lab *lab)
+void text_close(struct lab *lab)
 {
-    generation_close(&lab->text);
-    generation_close(&lab->reference);
-    forget_frame(lab);
-    free(lab->tensor_seconds);
-    free(lab->sampled);
-    free(lab->output_scratch);
-    columns_unref(lab->columns);
-    columns_unref(lab->columns_frame);
-    free(lab->prompt);
+    struct text *t = lab->text;
+    if (!t)
+        return;
+    generation_close(&t->own);
+    generation_close(&t->reference);
+    forget_frame(t);
+    free(t->prompt);
+    free(t);
 }
 
-bool texts_prompt(struct lab *lab, const char *text)
+/* The tokens of a prompt, with what stands before it; *begin: how many those are. */
+static bool encode_prompt(const struct session *s, const char *text, struct tokens *out, size_t *begin,
+                          struct error *error)
 {
-    struct session *s = lab->session;
+    bool ok = session_begin(s, *text, out) || error_set(error, "not enough memory");
+    *begin = out->count;
+    if (ok && *text && !s->tokenizer)
+        ok = error_set(error, "no tokenizer, so no prompt: %.300s", s->tokenizer_error.text);
+    ok = ok && (!*text || tokenizer_encode(s->tokenizer, text, strlen(text), out, error));
+    if (ok && out->count == 0) /* a vocabulary may drop all that a text has */
+        ok = (session_begin(s, false, out) && (*begin = 1)) || error_set(error, "not enough memory");
+    if (ok && out->count >= s->context)
+        ok = error_set(error, "the prompt has %zu tokens; the context holds %zu", out->count, s->context);
+    return ok;
+}
+
+static void rewind_to_prompt(const struct lab *lab, struct generation *g)
+{
+    generation_rewind(g, lab->text->prompt_tokens, lab->options.temperature, lab->options.top_p, lab->text->seed);
+}
+
+bool text_prompt(struct lab *lab, const char *text)
+{
+    struct text *t = lab->text;
     struct tokens tokens = {0};
     struct error error = {"not enough memory"};
-    bool ok = session_begin(s, *text, &tokens);
-    size_t begin = tokens.count;
-    if (ok && *text && !s->tokenizer)
-        ok = error_set(&error, "no tokenizer, so no prompt: %.300s", s->tokenizer_error.text);
-    ok = ok && (!*text || tokenizer_encode(s->tokenizer, text, strlen(text), &tokens, &error));
-    if (ok && tokens.count == 0) /* a vocabulary may drop all that a text has */
-        ok = session_begin(s, false, &tokens) && (begin = 1);
-    if (ok && tokens.count >= s->context)
-        ok = error_set(&error, "the prompt has %zu tokens; the context holds %zu", tokens.count,
-                       s->context);
+    size_t begin;
+    bool ok = encode_prompt(lab->session, text, &tokens, &begin, &error);
     char *copy = ok ? strdup(text) : NULL;
     if (!copy) {
         free(tokens.ids);
-        lab_say(lab, true, "%s", error.text);
+        lab_say(lab, true, "%s", ok ? "not enough memory" : error.text);
         return false;
     }
-    free(lab->prompt);
-    free(lab->text.tokens.ids);
-    lab->prompt = copy;
-    lab->text.tokens = tokens;
-    lab->prompt_tokens = tokens.count;
-    lab->text_begin = begin;
-    texts_restart(lab);
+    free(t->prompt);
+    free(t->own.tokens.ids);
+    t->prompt = copy;
+    t->own.tokens = tokens;
+    t->prompt_tokens = tokens.count;
+    t->begin = begin;
+    text_restart(lab);
     return true;
 }
 
-void texts_restart(struct lab *lab)
+void text_restart(struct lab *lab)
 {
-    generation_rewind(&lab->text, lab, lab->prompt_tokens);
-    if (lab->reference.context)
-        lab->reference.tokens.count = 0;
-    lab->next_token_due = clock_seconds();
-    lab->text_over_at = 0;
-    forget_frame(lab);
+    struct text *t = lab->text;
+    rewind_to_prompt(lab, &t->own);
+    if (t->reference.context)
+        t->reference.tokens.count = 0;
+    t->next_token_due = clock_seconds();
+    t->over_at = 0;
+    forget_frame(t);
 }
 
-/* The cache in another datatype: empty, so that every position of the text is encoded from what it
- * really is, not from what the last datatype left of it. */
-bool texts_change_kv(struct lab *lab, enum dtype kv, struct error *error)
+bool text_change_kv(struct lab *lab, enum dtype kv, struct error *error)
 {
-    lab->meter.cold = true;
-    return context_change_kv(lab->text.context, kv, error);
+    struct text *t = lab->text;
+    lab->meter.skip_next = true;
+    return context_change_kv(t->own.context, kv, error);
 }
 
 /* After a text is over and was read: the next one, from the next seed. */
 static bool rest_is_over(struct lab *lab)
 {
+    struct text *t = lab->text;
     double now = clock_seconds();
     double pause = lab->options.tokens_per_second > 0 ? PAUSE_SECONDS : 0;
-    if (lab->text_over_at == 0)
-        lab->text_over_at = now;
-    return now - lab->text_over_at >= pause;
+    if (t->over_at == 0)
+        t->over_at = now;
+    return now - t->over_at >= pause;
 }
 
 /* Appends a token when reading speed asks for one. */
 static void advance_if_due(struct lab *lab)
 {
+    struct text *t = lab->text;
     double now = clock_seconds(), rate = lab->options.tokens_per_second;
-    if (lab->text.ended) {
+    if (t->own.ended) {
         if (rest_is_over(lab)) {
-            lab->seed++;
-            texts_restart(lab);
+            t->seed++;
+            text_restart(lab);
         }
         return;
     }
-    if (now < lab->next_token_due)
+    if (now < t->next_token_due)
         return;
-    bool late = now > lab->next_token_due + 1; /* after a pause, do not hurry */
-    lab->next_token_due = rate <= 0 ? now : (late ? now : lab->next_token_due) + 1 / rate;
-    generation_advance(&lab->text, lab);
-    lab->meter.cold |= lab->text.ended;
-    forget_frame(lab);
+    bool late = now > t->next_token_due + 1; /* after a pause, do not hurry */
+    t->next_token_due = rate <= 0 ? now : (late ? now : t->next_token_due) + 1 / rate;
+    generation_advance(&t->own);
+    lab->meter.skip_next |= t->own.ended;
+    forget_frame(t);
 }
 
 static void prefill_text(struct lab *lab, double seconds)
 {
+    struct text *t = lab->text;
     double begin = clock_seconds();
-    size_t n = generation_prefill(&lab->text, lab->set, seconds);
+    size_t n = generation_prefill(&t->own, lab->set, seconds);
     if (n >= 8) { /* fewer would time the overheads */
-        lab->prefill = metric_value((double)n / (clock_seconds() - begin));
-        lab->prefill_tokens = n;
+        lab->prefill.rate = metric_value((double)n / (clock_seconds() - begin));
+        lab->prefill.tokens = n;
     }
     if (n > 1)
-        lab->meter.cold = true;
+        lab->meter.skip_next = true;
 }
 
-void texts_step(struct lab *lab, double seconds)
+void text_step(struct lab *lab, double seconds)
 {
+    struct text *t = lab->text;
     double begin = clock_seconds();
     do {
-        if (!generation_ready(&lab->text))
-            counting_stop(lab);
+        if (!generation_ready(&t->own))
+            perf_sampler_stop(lab);
         prefill_text(lab, seconds);
-        if (!generation_ready(&lab->text))
+        if (!generation_ready(&t->own))
             return;
-        if (sample_due(lab)) {
-            counting_stop(lab);
-            sample_step(lab);
+        if (sampled_steps_due(lab->sampled)) {
+            perf_sampler_stop(lab);
+            sampled_steps_add(lab, &t->own);
         } else {
-            counting_start(lab);
+            perf_sampler_start(lab);
             double start = clock_seconds();
-            generation_decode(&lab->text, lab->set);
+            generation_decode(&t->own, lab->set);
             meter_add(&lab->meter, clock_seconds() - start);
-            counting_step(lab);
+            perf_sampler_step(lab);
         }
         advance_if_due(lab);
     } while (clock_seconds() - begin < seconds);
-    counting_stop(lab);
+    perf_sampler_stop(lab);
 }
 
 /* ---- the reference's text -------------------------------------------------------------------- */
 
-/* The reference runs as far as the text, a few tokens at a time. */
-bool texts_follow_reference(struct lab *lab, double seconds)
+/* Its generation, once it was asked for, at the prompt of the text; false where it cannot run. */
+static bool reference_is_open(struct lab *lab)
 {
-    struct generation *g = &lab->reference;
+    struct text *t = lab->text;
+    struct generation *g = &t->reference;
     struct error error;
-    if (!lab->watch_text)
-        return false;
     const struct model *m = model_reference(lab->session->model);
-    if (!g->context && !generation_open(g, m, lab, DTYPE_FP32, &error)) {
+    if (!g->context && !generation_open(g, lab->session, m, DTYPE_FP32, &error)) {
         generation_close(g);
-        lab->watch_text = false;
+        t->watched = false;
         lab_say(lab, true, "no reference text: %s", error.text);
         return false;
     }
-    if (g->tokens.count == 0) {
-        for (size_t i = 0; i < lab->prompt_tokens; i++)
-            if (!tokens_add(&g->tokens, lab->text.tokens.ids[i]))
-                return false;
-        generation_rewind(g, lab, lab->prompt_tokens);
-    }
-    if (g->ended || g->tokens.count >= lab->text.tokens.count || !lab->ready)
-        return false;
-    if (!making_reference(lab, seconds, &error)) {
-        lab->watch_text = !*error.text;
-        if (*error.text)
-            lab_say(lab, true, "no reference text: %s", error.text);
-        return lab->watch_text;
-    }
+    if (g->tokens.count > 0)
+        return true;
+    for (size_t i = 0; i < t->prompt_tokens; i++)
+        if (!tokens_add(&g->tokens, t->own.tokens.ids[i]))
+            return false;
+    rewind_to_prompt(lab, g);
+    return true;
+}
+
+/* A few tokens of it, as far as the text is; whether any was added or is under way. */
+static bool advance_reference(struct lab *lab, double seconds)
+{
+    struct text *t = lab->text;
+    struct generation *g = &t->reference;
     bool any = false;
     double begin = clock_seconds();
-    while (g->tokens.count < lab->text.tokens.count && !g->ended &&
-           clock_seconds() - begin < seconds) {
+    while (g->tokens.count < t->own.tokens.count && !g->ended && clock_seconds() - begin < seconds) {
         generation_prefill(g, lab->session->reference, seconds);
         if (!generation_ready(g))
             return true;
         generation_decode(g, lab->session->reference);
-        generation_advance(g, lab);
+        generation_advance(g);
         any = true;
     }
     if (any)
-        forget_frame(lab);
+        forget_frame(t);
     return any;
 }
 
-/* ---- the frame ------------------------------------------------------------------------------- */
-
-/* Tokens from..to as UTF-8, or their ids where there is no tokenizer. */
-static char *text_of(const struct lab *lab, const struct tokens *t, size_t from, size_t to)
+bool text_follow_reference(struct lab *lab, double seconds)
 {
-    const struct tokenizer *tokenizer = lab->session->tokenizer;
-    struct stream stream = {0};
-    size_t used = 0, room = 256;
-    char *out = malloc(room), byte, number[16];
-    for (size_t i = from; out && i < to; i++) {
-        size_t n;
-        const char *piece = number;
-        if (tokenizer)
-            piece = tokenizer_piece(tokenizer, i > from ? t->ids[i - 1] : TOKEN_FIRST, t->ids[i], &n,
-                                    &byte);
-        else
-            n = (size_t)snprintf(number, sizeof number, "%d ", t->ids[i]);
-        size_t most = STREAM_GROWTH * (n + 4) + 1;
-        if (used + most > room) {
-            char *more = realloc(out, room = 2 * (used + most));
-            if (!more) {
-                free(out);
-                return NULL;
-            }
-            out = more;
+    struct text *t = lab->text;
+    struct generation *g = &t->reference;
+    struct error error;
+    if (!t->watched || !reference_is_open(lab))
+        return false;
+    if (g->ended || g->tokens.count >= t->own.tokens.count || !lab->pins.ready)
+        return false;
+    if (pins_reference(lab, seconds, &error))
+        return advance_reference(lab, seconds);
+    t->watched = !*error.text;
+    if (*error.text)
+        lab_say(lab, true, "no reference text: %s", error.text);
+    return t->watched;
+}
+
+/* ---- for others -------------------------------------------------------------------------------- */
+
+void text_watch_reference(struct lab *lab, bool wanted)
+{
+    lab->text->watched = wanted;
+}
+
+bool text_watches_reference(const struct lab *lab)
+{
+    return lab->text->watched;
+}
+
+void text_sampling(struct lab *lab, float temperature, uint64_t seed)
+{
+    lab->options.temperature = temperature;
+    lab->text->seed = seed;
+    text_restart(lab);
+}
+
+uint64_t text_seed(const struct lab *lab)
+{
+    return lab->text->seed;
+}
+
+size_t text_prompt_tokens(const struct lab *lab)
+{
+    return lab->text->prompt_tokens;
+}
+
+void text_publish(struct lab *lab, struct frame *f)
+{
+    struct text *t = lab->text;
+    f->position = t->own.tokens.count;
+    f->capacity = t->own.context->capacity;
+    if (!t->frame) {
+        struct text_of own = {&t->own, t->begin};
+        struct text_of reference = {&t->reference, t->begin};
+        bool beside = t->watched && t->reference.tokens.count > 0;
+        t->frame = text_frame_new(&own, beside ? &reference : NULL);
+        if (t->frame) {
+            t->frame->seed = t->seed;
+            t->frame->temperature = lab->options.temperature;
+            t->frame->prompt_tokens = t->prompt_tokens;
         }
-        used += stream_add(&stream, piece, n, out + used);
     }
-    if (out)
-        out[used] = 0;
-    return out;
-}
-
-static size_t length_of(const struct lab *lab, const struct tokens *t, size_t to)
-{
-    char *text = text_of(lab, t, lab->text_begin, to);
-    size_t n = text ? strlen(text) : 0;
-    free(text);
-    return n;
-}
-
-static void find_divergence(const struct lab *lab, struct text_frame *f)
-{
-    const struct generation *a = &lab->text, *b = &lab->reference;
-    size_t n = a->tokens.count < b->tokens.count ? a->tokens.count : b->tokens.count, i = 0;
-    while (i < n && a->tokens.ids[i] == b->tokens.ids[i])
-        i++;
-    if (i == n)
-        return;
-    f->diverged = true;
-    f->divergence = i;
-    f->text_offset = length_of(lab, &a->tokens, i);
-    f->reference_offset = length_of(lab, &b->tokens, i);
-    memcpy(f->here, a->candidates + i * CANDIDATES, sizeof f->here);
-    memcpy(f->there, b->candidates + i * CANDIDATES, sizeof f->there);
-}
-
-struct text_frame *texts_frame(struct lab *lab)
-{
-    if (!lab->text_frame) {
-        struct text_frame *f = calloc(1, sizeof *f);
-        if (!f)
-            return NULL;
-        atomic_init(&f->refs, 1);
-        f->seed = lab->seed;
-        f->temperature = lab->options.temperature;
-        f->prompt_tokens = lab->prompt_tokens;
-        f->tokens = lab->text.tokens.count;
-        f->ended = lab->text.ended;
-        f->text = text_of(lab, &lab->text.tokens, lab->text_begin, lab->text.tokens.count);
-        if (lab->watch_text && lab->reference.tokens.count > 0) {
-            f->reference_tokens = lab->reference.tokens.count;
-            f->reference = text_of(lab, &lab->reference.tokens, lab->text_begin, lab->reference.tokens.count);
-            find_divergence(lab, f);
-        }
-        lab->text_frame = f;
-    }
-    atomic_fetch_add(&lab->text_frame->refs, 1);
-    return lab->text_frame;
+    f->text = text_frame_ref(t->frame);
 }

@@ -12,13 +12,13 @@ static struct columns *allocate(size_t count)
     return c;
 }
 
-struct columns *columns_new(struct qtensor *p)
+struct columns *columns_new(struct qtensor *q)
 {
-    struct columns *c = allocate(p->matrix.cols);
+    struct columns *c = allocate(q->matrix.cols);
     if (!c)
         return NULL;
-    c->packed = qtensor_ref(p);
-    c->count = p->matrix.cols;
+    c->q = qtensor_ref(q);
+    c->count = q->matrix.cols;
     return c;
 }
 
@@ -27,7 +27,7 @@ struct columns *columns_copy(const struct columns *from)
     struct columns *c = allocate(from->count);
     if (!c)
         return NULL;
-    c->packed = qtensor_ref(from->packed);
+    c->q = qtensor_ref(from->q);
     c->count = from->count;
     c->tokens = from->tokens;
     memcpy(c->of, from->of, from->count * sizeof *c->of);
@@ -45,7 +45,7 @@ void columns_unref(struct columns *c)
 {
     if (!c || atomic_fetch_sub(&c->refs, 1) > 1)
         return;
-    qtensor_unref(c->packed);
+    qtensor_unref(c->q);
     free(c);
 }
 

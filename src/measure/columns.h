@@ -1,5 +1,5 @@
 /* columns.h - how large the activations of each column of a layer get: what input scales, outlier columns and
- * protected weights answer to. */
+ * protected weights depend on. */
 #ifndef QTOP_COLUMNS_H
 #define QTOP_COLUMNS_H
 
@@ -12,13 +12,13 @@ struct column_size {
 
 struct columns {
     atomic_int refs;
-    struct qtensor *packed; /* of which the inputs are */
+    struct qtensor *q;       /* whose inputs they are */
     size_t count, tokens;
     struct column_size of[]; /* count */
 };
 
 /* Nothing seen yet; null when memory is short. A copy, likewise. */
-struct columns *columns_new(struct qtensor *packed);
+struct columns *columns_new(struct qtensor *q);
 struct columns *columns_copy(const struct columns *columns);
 struct columns *columns_ref(struct columns *columns);
 void columns_unref(struct columns *columns);

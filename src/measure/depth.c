@@ -10,7 +10,7 @@
 
 struct depth_job {
     struct context *reference_context, *scheme_context;
-    struct pin reference_pin, scheme_hold;
+    struct pin reference_pin, scheme_pin;
     struct weights *reference, *scheme;
     struct depth_profile *out;
     size_t done; /* points */
@@ -34,11 +34,11 @@ void depth_unref(struct depth_profile *p)
 size_t depth_steepest(const struct depth_profile *p)
 {
     size_t at = 0;
-    double most = 0;
+    double largest = 0;
     for (size_t i = 0; i < p->count; i++) {
         double rise = p->error[i] - (i > 0 ? p->error[i - 1] : 0);
-        if (rise > most) {
-            most = rise;
+        if (rise > largest) {
+            largest = rise;
             at = i;
         }
     }
@@ -69,7 +69,7 @@ static bool open_profile(struct depth_job *job, size_t layers, struct error *err
 struct depth_job *depth_open(const struct model *model, struct pool *pool, const int32_t *tokens, size_t n,
                              struct weights *reference, struct weights *scheme, struct error *error)
 {
-    const struct model *truth = model_reference(model);
+    const struct model *reference_model = model_reference(model);
     struct depth_job *job = calloc(1, sizeof *job);
     if (!job) {
         error_set(error, "not enough memory");
@@ -80,10 +80,10 @@ struct depth_job *depth_open(const struct model *model, struct pool *pool, const
     job->reference = weights_ref(reference);
     job->scheme = weights_ref(scheme);
     bool ok = open_profile(job, model->hyper.layers, error) &&
-              pin_open(&job->reference_pin, truth, error) && pin_open(&job->scheme_hold, model, error) &&
+              pin_open(&job->reference_pin, reference_model, error) && pin_open(&job->scheme_pin, model, error) &&
               pin_set(&job->reference_pin, reference, pool, error) &&
-              pin_set(&job->scheme_hold, scheme, pool, error) &&
-              (job->reference_context = context_open(truth, pool, job->n, error)) &&
+              pin_set(&job->scheme_pin, scheme, pool, error) &&
+              (job->reference_context = context_open(reference_model, pool, job->n, error)) &&
               (job->scheme_context = context_open_kv(model, pool, scheme->kv, job->n, error));
     if (ok)
         return job;
@@ -146,7 +146,7 @@ void depth_close(struct depth_job *job)
     if (!job)
         return;
     pin_close(&job->reference_pin);
-    pin_close(&job->scheme_hold);
+    pin_close(&job->scheme_pin);
     context_close(job->reference_context);
     context_close(job->scheme_context);
     weights_unref(job->reference);
@@ -154,3 +154,29 @@ void depth_close(struct depth_job *job)
     free(job->out);
     free(job);
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    (void)error; /* nothing fails once it is open */
+    *done = depth_step(job, seconds);
+    return true;
+}
+
+static double job_fraction(const void *job)
+{
+    return depth_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    depth_close(job);
+}
+
+const struct job_class depth_class = {
+    .name = "comparing hidden states",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

@@ -4,6 +4,7 @@
 #ifndef QTOP_DEPTH_H
 #define QTOP_DEPTH_H
 
+#include "base/job.h"
 #include "engine/context.h"
 
 enum { DEPTH_TOKENS = 128 };
@@ -24,7 +25,7 @@ void depth_unref(struct depth_profile *profile);
  * differs. */
 size_t depth_steepest(const struct depth_profile *profile);
 
-/* What stands before a point, in words: "embedding", "blk.3 attention", "blk.3 ffn". */
+/* What precedes a point, in words: "embedding", "blk.3 attention", "blk.3 ffn". */
 enum { DEPTH_NAME = 48 };
 const char *depth_name(size_t point, char out[DEPTH_NAME]);
 
@@ -44,5 +45,8 @@ double depth_fraction(const struct depth_job *job);
 /* The finished profile, now the caller's. */
 struct depth_profile *depth_take(struct depth_job *job);
 void depth_close(struct depth_job *job);
+
+/* How a struct depth_job runs as a job. */
+extern const struct job_class depth_class;
 
 #endif

@@ -1,6 +1,6 @@
 #include "detail.h"
 
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "base/clock.h"
 #include "weight_stats.h"
 
@@ -11,15 +11,15 @@ void detail_unref(struct detail *d)
 {
     if (!d || atomic_fetch_sub(&d->refs, 1) > 1)
         return;
-    qtensor_unref(d->packed);
+    qtensor_unref(d->q);
     free(d->column_largest);
     free(d);
 }
 
-bool detail_begin(struct detail_job *job, const struct model *model, struct qtensor *packed)
+bool detail_begin(struct detail_job *job, const struct model *model, struct qtensor *q)
 {
-    size_t cols = packed->matrix.cols;
-    *job = (struct detail_job){.model = model, .packed = qtensor_ref(packed)};
+    size_t cols = q->matrix.cols;
+    *job = (struct detail_job){.model = model, .q = qtensor_ref(q)};
     job->out = calloc(1, sizeof *job->out);
     job->before = malloc(cols * sizeof *job->before);
     job->after = malloc(cols * sizeof *job->after);
@@ -31,28 +31,29 @@ bool detail_begin(struct detail_job *job, const struct model *model, struct qten
         detail_end(job);
         return false;
     }
-    job->out->packed = qtensor_ref(packed);
-    job->out->tensor = packed->tensor;
+    job->out->q = qtensor_ref(q);
+    job->out->tensor = q->tensor;
     return true;
 }
 
-/* A row of the reference and the packed one. What is made and its own reference is made once. */
-static void decode_rows(const struct model *model, const struct qtensor *p, size_t r, float *before,
+/* A row of the reference and of the quantized tensor. On-demand weights that are their own reference are generated
+ * once. */
+static void decode_rows(const struct model *model, const struct qtensor *q, size_t r, float *before,
                         float *after)
 {
     const struct model *reference = model_reference(model);
-    model_decode_row(reference, p->tensor, r, before);
-    if (!qtensor_on_demand(model, p))
-        qmatrix_decode_row(&p->matrix, r, after);
+    model_decode_row(reference, q->tensor, r, before);
+    if (!qtensor_on_demand(model, q))
+        qmatrix_decode_row(&q->matrix, r, after);
     else if (reference != model)
-        model_decode_row(model, p->tensor, r, after);
+        model_decode_row(model, q->tensor, r, after);
     else
-        memcpy(after, before, p->matrix.cols * sizeof *after);
+        memcpy(after, before, q->matrix.cols * sizeof *after);
 }
 
 static void range_row(struct detail_job *job, size_t r)
 {
-    const struct qmatrix *m = &job->packed->matrix;
+    const struct qmatrix *m = &job->q->matrix;
     struct detail *d = job->out;
     model_decode_row(model_reference(job->model), d->tensor, r, job->before);
     for (size_t c = 0; c < m->cols; c++) {
@@ -65,8 +66,8 @@ static void range_row(struct detail_job *job, size_t r)
     for (size_t g = 0; g < scales_of_row(m, r); g++) {
         double scale = qmatrix_scale(m, r, g);
         bool first = d->scale_count++ == 0;
-        d->scale_least = first ? scale : fmin(d->scale_least, scale);
-        d->scale_most = first ? scale : fmax(d->scale_most, scale);
+        d->scale_min = first ? scale : fmin(d->scale_min, scale);
+        d->scale_max = first ? scale : fmax(d->scale_max, scale);
         job->sum_scale += scale;
     }
 }
@@ -74,12 +75,12 @@ static void range_row(struct detail_job *job, size_t r)
 static void open_histograms(struct detail_job *job)
 {
     struct detail *d = job->out;
-    double worst = job->packed->error.max_abs;
-    bool integers = dtypes[job->packed->matrix.scheme.weight].kind == DTYPE_KIND_INTEGER;
+    double worst = job->q->error.max_abs;
+    bool integers = dtypes[job->q->matrix.format.weight].kind == DTYPE_KIND_INTEGER;
     d->before = d->after = histogram_over(job->low, job->high);
     d->error = histogram_over(-worst, worst);
     d->error_steps = integers ? histogram_over(-1, 1) : (struct histogram){0};
-    d->scales = histogram_over(d->scale_least, d->scale_most);
+    d->scales = histogram_over(d->scale_min, d->scale_max);
     d->scale_mean = d->scale_count ? job->sum_scale / (double)d->scale_count : 0;
     job->ranged = true;
     job->row = 0;
@@ -87,10 +88,10 @@ static void open_histograms(struct detail_job *job)
 
 static void count_row(struct detail_job *job, size_t r)
 {
-    const struct qmatrix *m = &job->packed->matrix;
+    const struct qmatrix *m = &job->q->matrix;
     struct detail *d = job->out;
-    bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
-    decode_rows(job->model, job->packed, r, job->before, job->after);
+    bool integers = dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER;
+    decode_rows(job->model, job->q, r, job->before, job->after);
     for (size_t c = 0; c < m->cols; c++) {
         double w = job->before[c], v = job->after[c], e = v - w;
         histogram_add(&d->before, w);
@@ -125,7 +126,7 @@ static void finish(struct detail_job *job)
 bool detail_step(struct detail_job *job, double seconds)
 {
     double begin = clock_seconds();
-    size_t rows = job->packed->matrix.rows;
+    size_t rows = job->q->matrix.rows;
     while (clock_seconds() - begin < seconds) {
         if (job->row == rows && job->ranged) {
             finish(job);
@@ -148,7 +149,7 @@ struct detail *detail_take(struct detail_job *job)
 
 void detail_end(struct detail_job *job)
 {
-    qtensor_unref(job->packed);
+    qtensor_unref(job->q);
     detail_unref(job->out);
     free(job->before);
     free(job->after);
@@ -159,7 +160,7 @@ void detail_end(struct detail_job *job)
 
 static double code_value(const struct qmatrix *m, size_t row, size_t col)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     size_t g = col / m->group;
     uint32_t code = qmatrix_code(m, row, col);
     if (type->kind != DTYPE_KIND_INTEGER)
@@ -170,12 +171,12 @@ static double code_value(const struct qmatrix *m, size_t row, size_t col)
 /* Integer codes in their written form: symmetric ones around 0, asymmetric ones from 0. */
 static void number_codes(struct weight_view *v, const struct qmatrix *m)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
-    long offset = m->scheme.asym ? type->label_offset : -type->symmetric_zero;
+    const struct dtype_info *type = &dtypes[m->format.weight];
+    long offset = m->format.asym ? type->label_offset : -type->symmetric_zero;
     v->code = (int32_t)qmatrix_code(m, v->row, v->col) + offset;
     v->zero = qmatrix_zero(m, v->row, v->col / m->group) + offset;
-    v->lowest = m->scheme.asym ? type->lowest + offset : -(long)type->largest;
-    v->highest = m->scheme.asym ? type->highest + offset : (long)type->largest;
+    v->lowest = m->format.asym ? type->lowest + offset : -(long)type->largest;
+    v->highest = m->format.asym ? type->highest + offset : (long)type->largest;
     for (size_t c = v->group_begin; c < v->group_end; c++) {
         long at = (int32_t)qmatrix_code(m, v->row, c) + offset - v->lowest;
         if (at >= 0 && at < CODE_LABELS)
@@ -186,7 +187,7 @@ static void number_codes(struct weight_view *v, const struct qmatrix *m)
 /* The columns that share a scale with this one, or the block that it is stored in. */
 static void find_group(struct weight_view *v, const struct qmatrix *m)
 {
-    size_t columns = v->coded ? m->group : dtypes[m->scheme.weight].block;
+    size_t columns = v->coded ? m->group : dtypes[m->format.weight].block;
     v->group_begin = v->col / columns * columns;
     v->group_end = v->group_begin + columns < m->cols ? v->group_begin + columns : m->cols;
 }
@@ -213,38 +214,39 @@ static bool is_outlier(const struct qmatrix *m, size_t col)
     return is;
 }
 
-/* The code, the scale and what they come to. A made weight's codes are not there: it is what was made. */
-static void find_code(struct weight_view *v, const struct qmatrix *m, bool made)
+/* The code, the scale and what they come to. On-demand weights have no codes in memory: the generated weight is the
+ * code. */
+static void find_code(struct weight_view *v, const struct qmatrix *m, bool generated)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     v->scale = qmatrix_scale(m, v->row, v->col / m->group);
     v->input_scale = qmatrix_input_scale(m, v->col);
     v->outlier = is_outlier(m, v->col);
-    if (!made && !m->input_transform) /* else what the codes come to is not all */
+    if (!generated && !m->input_transform) /* else what the codes come to is not all */
         v->decoded = code_value(m, v->row, v->col);
     if (type->kind == DTYPE_KIND_INTEGER)
         number_codes(v, m);
     else
-        v->code = made ? (long)type->encode((float)v->decoded) : (long)qmatrix_code(m, v->row, v->col);
+        v->code = generated ? (long)type->encode((float)v->decoded) : (long)qmatrix_code(m, v->row, v->col);
 }
 
-struct weight_view weight_view(const struct model *model, const struct qtensor *p, size_t row,
+struct weight_view weight_view(const struct model *model, const struct qtensor *q, size_t row,
                                size_t col)
 {
-    const struct qmatrix *m = &p->matrix;
-    struct weight_view v = {.tensor = p->tensor, .row = row, .col = col, .input_scale = 1};
-    float *truth = row < m->rows && col < m->cols ? malloc(2 * m->cols * sizeof *truth) : NULL;
-    if (!truth)
+    const struct qmatrix *m = &q->matrix;
+    struct weight_view v = {.tensor = q->tensor, .row = row, .col = col, .input_scale = 1};
+    float *before = row < m->rows && col < m->cols ? malloc(2 * m->cols * sizeof *before) : NULL;
+    if (!before)
         return v;
-    decode_rows(model, p, row, truth, truth + m->cols);
+    decode_rows(model, q, row, before, before + m->cols);
     v.valid = true;
-    v.coded = dtypes[m->scheme.weight].kind != DTYPE_KIND_BLOCK;
-    v.w = truth[col];
-    v.decoded = truth[m->cols + col];
+    v.coded = dtypes[m->format.weight].kind != DTYPE_KIND_BLOCK;
+    v.w = before[col];
+    v.decoded = before[m->cols + col];
     find_group(&v, m);
-    find_range(&v, truth);
+    find_range(&v, before);
     if (v.coded)
-        find_code(&v, m, qtensor_on_demand(model, p));
-    free(truth);
+        find_code(&v, m, qtensor_on_demand(model, q));
+    free(before);
     return v;
 }

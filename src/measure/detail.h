@@ -1,4 +1,4 @@
-/* detail.h - histograms and figures of one packed matrix against the reference's, in slices. */
+/* detail.h - histograms and figures of one quantized tensor against the reference's, in slices. */
 #ifndef QTOP_DETAIL_H
 #define QTOP_DETAIL_H
 
@@ -7,20 +7,20 @@
 
 enum { CODE_LABELS = 256 };
 
-/* Histograms and figures of one layer; made by a job. */
+/* Histograms and figures of one layer, which a job computes. */
 struct detail {
     atomic_int refs;
-    struct qtensor *packed;       /* what it describes */
-    int tensor;
+    struct qtensor *q;            /* what it describes */
+    int tensor;                   /* its index in the model */
     struct histogram before, after; /* weights, over the same range */
     struct histogram error;         /* e = w' - w, in the weight's unit */
     struct histogram error_steps;   /* e in units of the local scale */
     struct histogram scales;
-    double scale_least, scale_most, scale_mean;
+    double scale_min, scale_max, scale_mean;
     size_t scale_count;
-    double mse, cosine;
-    float *column_largest; /* max |w| of each column (cols), of the reference */
-    double clipped; /* share of weights on the outermost codes whose error exceeds half a step */
+    double mse, cosine;             /* see struct weight_stats */
+    float *column_largest;          /* max |w| of each column of the reference (cols) */
+    double clipped;                 /* share of weights on the outermost codes whose error exceeds half a step */
 };
 
 /* One weight on its number line. */
@@ -43,18 +43,20 @@ void detail_unref(struct detail *detail);
 
 struct detail_job {
     const struct model *model;
-    struct qtensor *packed;
+    struct qtensor *q;
     struct detail *out;
-    float *before, *after; /* a row each */
-    size_t row;
-    bool ranged;           /* the first pass, over ranges, is done */
-    double low, high, step_reach;
-    double sum_e2, sum_wv, sum_w2, sum_v2, sum_scale;
-    size_t clipped, weights;
+    float *before, *after;        /* a row of the reference, of q (cols) */
+    size_t row;                   /* the next */
+    bool ranged;                  /* the first pass, over ranges, is done */
+    double low, high;             /* range of the reference's weights */
+    double sum_e2, sum_wv;        /* of squared errors; of products w w' */
+    double sum_w2, sum_v2;        /* of w^2; of w'^2 */
+    double sum_scale;
+    size_t clipped, weights;      /* clipped ones; all */
 };
 
-/* Takes a reference to packed. False when memory is short. */
-bool detail_begin(struct detail_job *job, const struct model *model, struct qtensor *packed);
+/* Takes a reference to q. False when memory is short. */
+bool detail_begin(struct detail_job *job, const struct model *model, struct qtensor *q);
 
 /* Works for about `seconds`; true when finished. */
 bool detail_step(struct detail_job *job, double seconds);
@@ -64,7 +66,7 @@ struct detail *detail_take(struct detail_job *job);
 void detail_end(struct detail_job *job);
 
 /* The number line of one weight: its group's range, codes and arithmetic. Reads two rows. */
-struct weight_view weight_view(const struct model *model, const struct qtensor *packed, size_t row,
+struct weight_view weight_view(const struct model *model, const struct qtensor *q, size_t row,
                                size_t col);
 
 #endif

@@ -21,12 +21,12 @@ bool outputs_are_exact(const struct model *model, const struct weights *weights)
 /* Scratch for output_error_add on any tensor of a model; null when memory is short. The caller frees. */
 float *output_error_scratch(const struct model *model);
 
-/* Adds the product of one tensor, as a hook sees it; the reference's is made by the pool, with the same bits
- * for any number of threads. */
+/* Adds the product of one tensor, as a hook sees it. The pool computes the reference's, with the same bits for any
+ * number of threads. */
 void output_error_add(struct output_error *e, struct pool *pool, const struct qmatrix *reference,
                       const float *x, const float *y, size_t tokens, float *scratch);
 
-/* Runs n tokens through the set and fills errors (one a tensor; those that multiply nothing stay
+/* Runs n tokens through the set and fills errors (one a tensor; those that are not a matrix product stay
  * empty). Where every matrix runs as stored, there is nothing to run: the outputs are exact, whatever the
  * tokens, which may be null. */
 bool output_errors(const struct model *model, struct pool *pool, const struct weights *weights,

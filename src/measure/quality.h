@@ -3,6 +3,7 @@
 #ifndef QTOP_QUALITY_H
 #define QTOP_QUALITY_H
 
+#include "base/job.h"
 #include "engine/context.h"
 
 enum protocol { PROTOCOL_FULL, PROTOCOL_LLAMACPP, PROTOCOL_COUNT };
@@ -21,8 +22,7 @@ struct quality_plan {
     int32_t bos;           /* -1: none */
     enum protocol protocol;
     size_t window;         /* N, from 2 */
-    size_t chunk;          /* tokens that run together, up to CONTEXT_CHUNK; 0: CONTEXT_SLICE, since steps
-                            * must be short where others wait */
+    size_t chunk;          /* tokens that run together, up to CONTEXT_CHUNK; 0: CONTEXT_SLICE, for short steps */
 };
 
 /* NaN where a logit that it needs is not finite. */
@@ -53,7 +53,13 @@ void quality_close(struct quality *quality);
 /* Works for about `seconds`, at least one chunk of the plan; true when everything is scored. */
 bool quality_step(struct quality *quality, double seconds);
 
+/* Predictions scored so far, as a share of all: 0..1. */
+double quality_fraction(const struct quality *quality);
+
 /* The figures so far. */
 struct quality_result quality_result(const struct quality *quality);
+
+/* How a struct quality runs as a job. */
+extern const struct job_class quality_class;
 
 #endif

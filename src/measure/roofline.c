@@ -19,10 +19,10 @@ static double attention_macs(const struct model *m, double positions)
 
 struct work work_of_step(const struct model *m, const struct weights *set, size_t sequences, size_t position)
 {
-    double n = (double)sequences, alone = (double)weights_bytes_per_token(m, set, 0);
-    double cache = (double)weights_bytes_per_token(m, set, position) - alone;
+    double n = (double)sequences, weights_bytes = (double)weights_bytes_per_token(m, set, 0);
+    double cache = (double)weights_bytes_per_token(m, set, position) - weights_bytes;
     return (struct work){.macs = n * (multiplied_weights(m) + attention_macs(m, (double)position + 1)),
-                         .bytes = alone + n * cache};
+                         .bytes = weights_bytes + n * cache};
 }
 
 struct work work_of_prompt(const struct model *m, const struct weights *set, size_t n)
@@ -32,10 +32,10 @@ struct work work_of_prompt(const struct model *m, const struct weights *set, siz
                          .bytes = (double)weights_bytes_per_token(m, set, n)};
 }
 
-struct work work_of_tensor(const struct qtensor *p, double seconds)
+struct work work_of_tensor(const struct qtensor *q, double seconds)
 {
-    return (struct work){.macs = (double)p->matrix.rows * (double)p->matrix.cols,
-                         .bytes = (double)p->matrix.bytes,
+    return (struct work){.macs = (double)q->matrix.rows * (double)q->matrix.cols,
+                         .bytes = (double)q->matrix.bytes,
                          .seconds = seconds};
 }
 
@@ -49,9 +49,9 @@ double work_rate(const struct work *w)
     return w->seconds > 0 ? w->macs / w->seconds : 0;
 }
 
-/* Integers meet integers in dot products of bytes. Weights that bf16 holds exactly meet bf16 and fp8 activations
- * in dot products of bf16, where there are any; everything else is decoded to fp32. */
-enum peak roofline_peak(const struct isa *isa, const struct scheme *s)
+/* Integers are multiplied by integers in dot products of bytes; weights that are exact in bf16, by bf16 and fp8
+ * activations in dot products of bf16, where there are any. Everything else is decoded to fp32. */
+enum peak roofline_peak(const struct isa *isa, const struct qformat *s)
 {
     if (!isa->peak_fp32)
         return PEAK_COUNT;
@@ -65,15 +65,15 @@ enum peak roofline_peak(const struct isa *isa, const struct scheme *s)
 enum peak roofline_peak_of_set(const struct isa *isa, const struct model *m, const struct weights *set)
 {
     double weights[PEAK_COUNT + 1] = {0};
-    enum peak most = PEAK_FP32;
+    enum peak largest = PEAK_FP32;
     for (int t = 0; t < (int)m->tensor_count; t++) {
         const struct qmatrix *w = &set->layer[t]->matrix;
         if (tensor_multiplies(m, t))
-            weights[roofline_peak(isa, &w->scheme)] += (double)w->rows * (double)w->cols;
+            weights[roofline_peak(isa, &w->format)] += (double)w->rows * (double)w->cols;
     }
     for (enum peak p = PEAK_FP32; p <= PEAK_COUNT; p++)
-        most = weights[p] > weights[most] ? p : most;
-    return most;
+        largest = weights[p] > weights[largest] ? p : largest;
+    return largest;
 }
 
 struct verdict roofline_judge(const struct work *w, double read, double peak)

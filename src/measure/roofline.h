@@ -20,7 +20,7 @@ struct work work_of_step(const struct model *model, const struct weights *set, s
 struct work work_of_prompt(const struct model *model, const struct weights *set, size_t n);
 
 /* The work of one tensor on one token. */
-struct work work_of_tensor(const struct qtensor *packed, double seconds);
+struct work work_of_tensor(const struct qtensor *q, double seconds);
 
 /* Multiply-adds a byte; multiply-adds a second. */
 double work_intensity(const struct work *work);
@@ -28,7 +28,7 @@ double work_rate(const struct work *work);
 
 /* The peak of the instructions that the kernels of a set use for a scheme: PEAK_COUNT where portable C
  * promises none. */
-enum peak roofline_peak(const struct isa *isa, const struct scheme *scheme);
+enum peak roofline_peak(const struct isa *isa, const struct qformat *format);
 
 /* The same for a whole set: that of the scheme by which most weights are multiplied. */
 enum peak roofline_peak_of_set(const struct isa *isa, const struct model *model, const struct weights *set);

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* An honest file has some 6 KiB. */
-enum { MOST_BYTES = 1 << 16, DEPTH = 5, LAYOUT = 1 };
+/* A valid file has some 6 KiB. */
+enum { MAX_BYTES = 1 << 16, DEPTH = 5, LAYOUT = 1 };
 
 /* ---- whose figures they are ------------------------------------------------------------------ */
 
@@ -63,13 +63,13 @@ char *roofs_cache_path(const char *fingerprint, struct error *error)
     bool own = cache && cache[0] == '/';
     char *path;
     if (!own && (!home || home[0] != '/')) {
-        error_set(error, "roofs are not kept: neither XDG_CACHE_HOME nor HOME is an absolute path");
+        error_set(error, "roofs are not saved: neither XDG_CACHE_HOME nor HOME is an absolute path");
         return NULL;
     }
     if (asprintf(&path, "%s%s/qtop/roofs-%016" PRIx64 ".json", own ? cache : home, own ? "" : "/.cache",
                  hash(fingerprint)) >= 0)
         return path;
-    error_set(error, "roofs are not kept: not enough memory");
+    error_set(error, "roofs are not saved: not enough memory");
     return NULL;
 }
 
@@ -79,8 +79,8 @@ static json_t *roof_json(const struct roof *r)
 {
     if (r->samples == 0)
         return json_null();
-    return json_pack("{s:f, s:f, s:f, s:I}", "median", r->rate.median, "least", r->rate.least, "most",
-                     r->rate.most, "samples", (json_int_t)r->samples);
+    return json_pack("{s:f, s:f, s:f, s:I}", "median", r->rate.median, "least", r->rate.min, "most",
+                     r->rate.max, "samples", (json_int_t)r->samples);
 }
 
 static json_t *roofs_json(const char *fingerprint, const struct roofs *r)
@@ -101,7 +101,7 @@ static json_t *roofs_json(const char *fingerprint, const struct roofs *r)
                      "threads", r->threads, "reads", reads, "sets", sets);
 }
 
-/* Every folder above the file; that it is there already is as good. */
+/* Makes every folder above the file; one that exists already is fine. */
 static void make_folders(const char *path)
 {
     char *copy = strdup(path);
@@ -140,13 +140,13 @@ static bool wrong(struct error *error, const char *what)
     return error_set(error, "its %s is not what qtop writes", what);
 }
 
-/* A whole number from least to most. */
-static bool read_whole(const json_t *object, const char *key, json_int_t least, json_int_t most,
+/* A whole number from min to max. */
+static bool read_whole(const json_t *object, const char *key, json_int_t min, json_int_t max,
                        json_int_t *out, struct error *error)
 {
     const json_t *value = json_object_get(object, key);
     *out = json_integer_value(value);
-    return (json_is_integer(value) && *out >= least && *out <= most) || wrong(error, key);
+    return (json_is_integer(value) && *out >= min && *out <= max) || wrong(error, key);
 }
 
 static bool read_roof(const json_t *object, const char *key, bool needed, struct roof *out,
@@ -163,14 +163,14 @@ static bool read_roof(const json_t *object, const char *key, bool needed, struct
     if (!read_whole(value, "samples", 1, 1000, &samples, error))
         return wrong(error, key);
     *out = (struct roof){s, (size_t)samples};
-    return (s.least > 0 && s.least <= s.median && s.median <= s.most && s.most < 1e18) ||
+    return (s.min > 0 && s.min <= s.median && s.median <= s.max && s.max < 1e18) ||
            wrong(error, key);
 }
 
 static bool load_reads(const json_t *root, struct roofs *out, struct error *error)
 {
     const json_t *list = json_object_get(root, "reads");
-    int counts[MOST_READ_ROOFS];
+    int counts[MAX_READ_ROOFS];
     out->read_count = roofs_thread_counts(out->threads, counts);
     if (json_array_size(list) != out->read_count)
         return wrong(error, "reads");
@@ -191,7 +191,7 @@ static bool load_reads(const json_t *root, struct roofs *out, struct error *erro
 static bool load_sets(const json_t *root, struct roofs *out, struct error *error)
 {
     const json_t *list = json_object_get(root, "sets");
-    for (size_t i = 0; isa_at(i) && out->set_count < MOST_PEAK_ROOFS; i++) {
+    for (size_t i = 0; isa_at(i) && out->set_count < MAX_PEAK_ROOFS; i++) {
         const struct isa *isa = isa_at(i);
         if (!isa->available())
             continue;
@@ -222,7 +222,7 @@ static bool load_root(const json_t *root, const char *fingerprint, struct roofs 
     if (!theirs)
         return wrong(error, "fingerprint");
     if (strcmp(theirs, fingerprint) != 0)
-        return error_set(error, "its figures are of another machine or setting: %.200s", theirs);
+        return error_set(error, "its figures are from another machine or setting: %.200s", theirs);
     if (!read_whole(root, "threads", 1, 1024, &threads, error) ||
         !read_whole(root, "measured", 0, (json_int_t)1 << 40, &measured, error))
         return false;
@@ -239,12 +239,12 @@ static bool read_bytes(int fd, uint8_t *out, size_t *n, struct error *error)
 {
     struct stat st;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return error_set(error, "it is no regular file");
-    if (st.st_size > MOST_BYTES)
+        return error_set(error, "it is not a regular file");
+    if (st.st_size > MAX_BYTES)
         return error_set(error, "it has %lld bytes; expected at most %d", (long long)st.st_size,
-                         MOST_BYTES);
+                         MAX_BYTES);
     ssize_t got;
-    for (*n = 0; *n < MOST_BYTES && (got = read(fd, out + *n, MOST_BYTES - *n)) > 0;)
+    for (*n = 0; *n < MAX_BYTES && (got = read(fd, out + *n, MAX_BYTES - *n)) > 0;)
         *n += (size_t)got;
     return got >= 0 || error_set(error, "it cannot be read: %s", strerror(errno));
 }
@@ -252,7 +252,7 @@ static bool read_bytes(int fd, uint8_t *out, size_t *n, struct error *error)
 static bool load_file(int fd, const char *fingerprint, struct roofs *out, struct error *error)
 {
     size_t n = 0;
-    uint8_t *bytes = malloc(MOST_BYTES);
+    uint8_t *bytes = malloc(MAX_BYTES);
     bool ok = bytes ? read_bytes(fd, bytes, &n, error) : error_set(error, "not enough memory");
     json_t *root = ok ? json_text_parse(bytes, n, DEPTH, "it", error) : NULL;
     ok = root && load_root(root, fingerprint, out, error);

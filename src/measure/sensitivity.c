@@ -19,18 +19,21 @@ struct sensitivity_job {
     struct context *context;
     struct pin pin;        /* of the stored weights */
     struct weights *stored, *scheme;
-    struct weights *variant; /* what runs now: stored, or stored but for one tensor */
+    struct weights *variant; /* what runs now: stored, or stored but for one tensor; null between passes */
     struct sums *sums;       /* one a tensor */
     int *tensors;            /* those that are measured, in order */
     size_t count;
     float *states;           /* the stored weights' hidden states before part 1, 2, ...: window x dim each */
-    float *truth, *logits;   /* window x vocab */
+    float *reference, *logits; /* of the stored weights, of the variant: (window, vocab) */
     double kl[SENSITIVITY_WINDOW];
     int32_t text[SENSITIVITY_TOKENS], window[SENSITIVITY_WINDOW];
     int32_t bos;
-    size_t text_size, text_at; /* tokens; of them in this window and those before it */
-    size_t room, n;          /* tokens that a window holds, that this one has; n 0: none yet */
-    size_t pass, part;       /* under way: pass 0 is of the stored weights, 1 + i of tensor i alone */
+    size_t text_size;        /* tokens */
+    size_t text_at;          /* of them in this window and those before it */
+    size_t room;             /* tokens that a window has room for */
+    size_t n;                /* tokens of this one; 0: none yet */
+    size_t pass;             /* under way: 0 of the stored weights, 1 + i of tensors[i] */
+    size_t part;             /* of the pass, the next */
     double work, all_work;   /* parts done and to do */
 };
 
@@ -39,7 +42,7 @@ static size_t parts_of(const struct model *m)
     return 2 * m->hyper.layers + 2;
 }
 
-/* The part of a pass in which a tensor first has a say. */
+/* The first part of a pass that uses a tensor. */
 static size_t first_part(const struct model *m, int tensor)
 {
     const struct tensor *t = &m->tensors[tensor];
@@ -58,7 +61,7 @@ static void choose_tensors(struct sensitivity_job *job)
 {
     size_t parts = parts_of(job->model), all = parts;
     for (int t = 0; t < (int)job->model->tensor_count; t++)
-        if (!job->scheme->layer[t]->matrix.scheme.stored) {
+        if (!job->scheme->layer[t]->matrix.format.stored) {
             job->tensors[job->count++] = t;
             all += parts - first_part(job->model, t);
         }
@@ -76,10 +79,10 @@ static bool allocate(struct sensitivity_job *job, struct error *error)
     job->sums = calloc(job->model->tensor_count, sizeof *job->sums);
     job->tensors = calloc(job->model->tensor_count, sizeof *job->tensors);
     job->states = malloc(parts_of(job->model) * state_size(job) * sizeof *job->states);
-    job->truth = malloc(logits * sizeof *job->truth);
+    job->reference = malloc(logits * sizeof *job->reference);
     job->logits = malloc(logits * sizeof *job->logits);
-    return (job->sums && job->tensors && job->states && job->truth && job->logits) ||
-           error_set(error, "not enough memory to measure every layer alone");
+    return (job->sums && job->tensors && job->states && job->reference && job->logits) ||
+           error_set(error, "not enough memory to measure sensitivity");
 }
 
 struct sensitivity_job *sensitivity_open(const struct model *model, struct pool *pool,
@@ -92,7 +95,7 @@ struct sensitivity_job *sensitivity_open(const struct model *model, struct pool 
     }
     struct sensitivity_job *job = calloc(1, sizeof *job);
     if (!job) {
-        error_set(error, "not enough memory to measure every layer alone");
+        error_set(error, "not enough memory to measure sensitivity");
         return NULL;
     }
     job->model = model;
@@ -125,7 +128,7 @@ void sensitivity_close(struct sensitivity_job *job)
     free(job->sums);
     free(job->tensors);
     free(job->states);
-    free(job->truth);
+    free(job->reference);
     free(job->logits);
     free(job);
 }
@@ -147,7 +150,7 @@ static bool next_window(struct sensitivity_job *job)
     return true;
 }
 
-/* A variant goes on from where the stored weights stood before it differs. */
+/* A variant begins with the hidden states of the stored weights before the first part in which it differs. */
 static bool begin_pass(struct sensitivity_job *job)
 {
     int tensor = job->pass > 0 ? job->tensors[job->pass - 1] : -1;
@@ -173,7 +176,7 @@ static void run_part(struct sensitivity_job *job)
     else if (job->part < last)
         forward_half(c, job->variant, job->part - 1, job->n);
     else
-        forward_finish(c, job->variant, job->n, LOGITS_ALL, job->pass == 0 ? job->truth : job->logits);
+        forward_finish(c, job->variant, job->n, LOGITS_ALL, job->pass == 0 ? job->reference : job->logits);
     job->part++;
     job->work++;
 }
@@ -185,7 +188,7 @@ static void score_tokens(void *arg, size_t begin, size_t end, int thread)
     (void)thread;
     for (size_t t = begin; t < end; t++) {
         struct divergence d;
-        operators_current()->divergence(job->truth + t * vocab, job->logits + t * vocab, vocab, &d);
+        operators_current()->divergence(job->reference + t * vocab, job->logits + t * vocab, vocab, &d);
         job->kl[t] = d.kl;
     }
 }
@@ -226,7 +229,7 @@ bool sensitivity_step(struct sensitivity_job *job, double seconds, bool *done, s
     double begin = clock_seconds();
     do
         if (!advance(job, done))
-            return error_set(error, "not enough memory to measure every layer alone");
+            return error_set(error, "not enough memory to measure sensitivity");
     while (!*done && clock_seconds() - begin <= seconds);
     return true;
 }
@@ -250,3 +253,27 @@ struct sensitivity sensitivity_of(const struct sensitivity_job *job, int tensor)
     s.kl_stderr = sums->scored > 0 ? sqrt(fmax(variance, 0) / n) : 0;
     return s;
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    return sensitivity_step(job, seconds, done, error);
+}
+
+static double job_fraction(const void *job)
+{
+    return sensitivity_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    sensitivity_close(job);
+}
+
+const struct job_class sensitivity_class = {
+    .name = "measuring sensitivity",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

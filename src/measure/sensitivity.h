@@ -1,13 +1,14 @@
-/* sensitivity.h - what each layer alone costs: the KL divergence of the model with only this layer as the
- * scheme has it, everything else stored, against the model as it is stored (even where another model is
- * the reference, since the question is what this layer adds).
+/* sensitivity.h - the sensitivity of each layer: the KL divergence of the model with only this layer as the scheme
+ * has it, everything else stored, against the model as it is stored (even where another model is the reference,
+ * since the question is what this layer adds).
  *
- * The text runs in short windows that one pass holds. The stored weights run once a window and every layer
- * begins where it changes something, from the hidden state that the stored weights left there: half of all
+ * The text runs in short windows, each in one pass. The stored weights run once a window; a layer's pass begins
+ * where the layer first changes something, with the hidden state that the stored weights had there: half of all
  * work on the average. */
 #ifndef QTOP_SENSITIVITY_H
 #define QTOP_SENSITIVITY_H
 
+#include "base/job.h"
 #include "engine/context.h"
 
 enum { SENSITIVITY_WINDOW = 128, SENSITIVITY_TOKENS = 512 };
@@ -44,5 +45,8 @@ struct sensitivity sensitivity_of(const struct sensitivity_job *job, int tensor)
 /* The set that is measured. */
 const struct weights *sensitivity_set(const struct sensitivity_job *job);
 void sensitivity_close(struct sensitivity_job *job);
+
+/* How a struct sensitivity_job runs as a job. */
+extern const struct job_class sensitivity_class;
 
 #endif

@@ -9,46 +9,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the sets run in. Those with one KV datatype share a context, and all share the rest: a copy for each would
- * lie elsewhere in the caches and make equal sets differ by some per cent. */
-struct stage {
+/* Sets with the same KV datatype share a context, and all share the rest: a copy for each would lie elsewhere in
+ * the caches and make equal sets differ by some per cent. */
+struct kv_context {
     struct context *context;
     enum dtype kv;
 };
 
-struct run {
+struct timed_set {
     const struct weights *weights;
-    struct pin pin; /* of the set's weights */
-    struct context *context; /* a stage's */
-    double *decode, *prefill, *peak, *fraction; /* samples each */
+    struct pin pin;          /* of the set's weights */
+    struct context *context; /* one of contexts[] */
+    double *decode;          /* tokens a second (samples) */
+    double *prefill;         /* tokens a second (samples) */
+    double *peak;            /* bytes a second of the sweep before (samples) */
+    double *fraction;        /* of it, that decoding reads (samples) */
 };
 
-struct comparing {
+struct interleaved {
     const struct speed_plan *plan;
     const struct bandwidth_probe *probe;
-    struct run *runs;
+    struct timed_set *sets;
     struct speed *out;
-    size_t count;          /* sets */
-    size_t prompt, tokens; /* tokens of the prompt; decoded a sample */
-    struct stage stages[DTYPE_COUNT];
-    size_t stage_count;
-    int32_t *prompt_tokens;
-    int32_t *next; /* of each sequence */
-    float *logits; /* sequences x vocab */
+    size_t count;           /* sets */
+    size_t prompt;          /* tokens of the prompt */
+    size_t tokens;          /* decoded a sample */
+    struct kv_context contexts[DTYPE_COUNT];
+    size_t context_count;
+    int32_t *prompt_tokens; /* (prompt) */
+    int32_t *next;          /* of each sequence (batch) */
+    float *logits;          /* (batch, vocab) */
 };
 
-static struct context *context_for(struct comparing *c, enum dtype kv, struct error *error)
+static struct context *context_for(struct interleaved *c, enum dtype kv, struct error *error)
 {
-    for (size_t i = 0; i < c->stage_count; i++)
-        if (c->stages[i].kv == kv)
-            return c->stages[i].context;
+    for (size_t i = 0; i < c->context_count; i++)
+        if (c->contexts[i].kv == kv)
+            return c->contexts[i].context;
     struct context *context = context_open_kv(c->plan->model, c->plan->pool, kv, c->prompt + c->tokens, error);
     if (context)
-        c->stages[c->stage_count++] = (struct stage){context, kv};
+        c->contexts[c->context_count++] = (struct kv_context){context, kv};
     return context;
 }
 
-static bool run_open(struct comparing *c, struct run *r, size_t samples, struct error *error)
+static bool timed_set_open(struct interleaved *c, struct timed_set *r, size_t samples, struct error *error)
 {
     r->decode = calloc(4 * samples, sizeof *r->decode);
     if (!r->decode)
@@ -61,14 +65,14 @@ static bool run_open(struct comparing *c, struct run *r, size_t samples, struct 
            pin_set(&r->pin, r->weights, c->plan->pool, error);
 }
 
-static void run_close(struct run *r)
+static void timed_set_close(struct timed_set *r)
 {
     pin_close(&r->pin);
     free(r->decode);
 }
 
-/* Seconds that a prompt takes, of all prompts of a sample; every sequence then stands behind it. */
-static bool time_prefill(struct comparing *c, struct run *r, double *seconds, struct error *error)
+/* Mean seconds of a prompt, over the prompts of a sample; every sequence is then right after it. */
+static bool time_prefill(struct interleaved *c, struct timed_set *r, double *seconds, struct error *error)
 {
     size_t vocab = c->plan->model->hyper.vocab;
     size_t prompts = c->plan->prompts > 1 ? c->plan->prompts : 1;
@@ -84,7 +88,7 @@ static bool time_prefill(struct comparing *c, struct run *r, double *seconds, st
 }
 
 /* Seconds that the decode steps of a sample take. */
-static double time_decode(struct comparing *c, struct run *r)
+static double time_decode(struct interleaved *c, struct timed_set *r)
 {
     size_t vocab = c->plan->model->hyper.vocab;
     double begin = clock_seconds();
@@ -97,7 +101,7 @@ static double time_decode(struct comparing *c, struct run *r)
 }
 
 /* What one step of all sequences reads, for each of them. */
-static size_t bytes_per_token(const struct comparing *c, const struct run *r)
+static size_t bytes_per_token(const struct interleaved *c, const struct timed_set *r)
 {
     const struct model *m = c->plan->model;
     size_t one = weights_bytes_per_token(m, r->weights, c->prompt + c->tokens / 2), batch = c->plan->batch;
@@ -140,9 +144,9 @@ struct ratio ratio_of(const double *x, const double *base, size_t n)
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
 /* One set, once. `at` SIZE_MAX: only to warm up. */
-static bool time_set(struct comparing *c, size_t set, size_t at, struct error *error)
+static bool time_set(struct interleaved *c, size_t set, size_t at, struct error *error)
 {
-    struct run *r = &c->runs[set];
+    struct timed_set *r = &c->sets[set];
     double prefill;
     if (!time_prefill(c, r, &prefill, error))
         return false;
@@ -157,7 +161,7 @@ static bool time_set(struct comparing *c, size_t set, size_t at, struct error *e
 }
 
 /* Each begins with another set: all of them come after each other alike. */
-static bool time_round(struct comparing *c, size_t at, struct error *error)
+static bool time_round(struct interleaved *c, size_t at, struct error *error)
 {
     for (size_t i = 0; i < c->count; i++)
         if (!time_set(c, (at + i) % c->count, at, error))
@@ -171,28 +175,28 @@ static bool is_certain(struct ratio r)
 }
 
 /* Ratios to the first set after n rounds; whether all are certain. */
-static bool find_ratios(struct comparing *c, size_t n)
+static bool find_ratios(struct interleaved *c, size_t n)
 {
     bool certain = true;
     for (size_t i = 0; i < c->count; i++) {
-        c->out[i].decode_ratio = ratio_of(c->runs[i].decode, c->runs[0].decode, n);
-        c->out[i].prefill_ratio = ratio_of(c->runs[i].prefill, c->runs[0].prefill, n);
+        c->out[i].decode_ratio = ratio_of(c->sets[i].decode, c->sets[0].decode, n);
+        c->out[i].prefill_ratio = ratio_of(c->sets[i].prefill, c->sets[0].prefill, n);
         certain &= is_certain(c->out[i].decode_ratio) && is_certain(c->out[i].prefill_ratio);
     }
     return certain;
 }
 
-static size_t most_samples(const struct speed_plan *plan)
+static size_t max_samples(const struct speed_plan *plan)
 {
-    return plan->most_samples > plan->samples ? plan->most_samples : plan->samples;
+    return plan->max_samples > plan->samples ? plan->max_samples : plan->samples;
 }
 
 /* A first round warms up. */
-static bool time_rounds(struct comparing *c, size_t *rounds, struct error *error)
+static bool time_rounds(struct interleaved *c, size_t *rounds, struct error *error)
 {
     if (!time_round(c, SIZE_MAX, error))
         return false;
-    for (*rounds = 0; *rounds < most_samples(c->plan);) {
+    for (*rounds = 0; *rounds < max_samples(c->plan);) {
         if (!time_round(c, *rounds, error))
             return false;
         ++*rounds;
@@ -202,9 +206,9 @@ static bool time_rounds(struct comparing *c, size_t *rounds, struct error *error
     return true;
 }
 
-static void finish(struct comparing *c, size_t set, size_t rounds)
+static void finish(struct interleaved *c, size_t set, size_t rounds)
 {
-    struct run *r = &c->runs[set];
+    struct timed_set *r = &c->sets[set];
     struct speed *out = &c->out[set];
     out->samples = rounds;
     out->decode = stats_of(r->decode, rounds);
@@ -218,34 +222,34 @@ static void finish(struct comparing *c, size_t set, size_t rounds)
         out->fraction_reason = "the weights fit in the last-level cache, so memory is not read";
 }
 
-static bool open_runs(struct comparing *c, const struct weights *const sets[], struct error *error)
+static bool open_sets(struct interleaved *c, const struct weights *const sets[], struct error *error)
 {
     size_t vocab = c->plan->model->hyper.vocab;
-    c->runs = calloc(c->count, sizeof *c->runs);
+    c->sets = calloc(c->count, sizeof *c->sets);
     c->prompt_tokens = calloc(c->prompt, sizeof *c->prompt_tokens);
     c->next = calloc(c->plan->batch, sizeof *c->next);
     c->logits = calloc(c->plan->batch * vocab, sizeof *c->logits);
-    if (!c->runs || !c->prompt_tokens || !c->next || !c->logits)
+    if (!c->sets || !c->prompt_tokens || !c->next || !c->logits)
         return error_set(error, "not enough memory to measure speed");
     for (size_t i = 1; i < c->prompt; i++) /* any tokens do: speed does not depend on which */
         c->prompt_tokens[i] = (int32_t)(i * 7919 % vocab);
     c->prompt_tokens[0] = c->plan->start;
     for (size_t i = 0; i < c->count; i++) {
-        c->runs[i].weights = sets[i];
-        if (!run_open(c, &c->runs[i], most_samples(c->plan), error))
+        c->sets[i].weights = sets[i];
+        if (!timed_set_open(c, &c->sets[i], max_samples(c->plan), error))
             return false;
-        c->out[i] = (struct speed){.batch = c->plan->batch, .bytes_per_token = bytes_per_token(c, &c->runs[i])};
+        c->out[i] = (struct speed){.batch = c->plan->batch, .bytes_per_token = bytes_per_token(c, &c->sets[i])};
     }
     return true;
 }
 
-static void close_runs(struct comparing *c)
+static void close_sets(struct interleaved *c)
 {
-    for (size_t i = 0; c->runs && i < c->count; i++)
-        run_close(&c->runs[i]);
-    for (size_t i = 0; i < c->stage_count; i++)
-        context_close(c->stages[i].context);
-    free(c->runs);
+    for (size_t i = 0; c->sets && i < c->count; i++)
+        timed_set_close(&c->sets[i]);
+    for (size_t i = 0; i < c->context_count; i++)
+        context_close(c->contexts[i].context);
+    free(c->sets);
     free(c->prompt_tokens);
     free(c->next);
     free(c->logits);
@@ -259,18 +263,18 @@ bool speed_compare(const struct weights *const sets[], size_t count, const struc
     if (context < 2)
         return error_set(error, "a context of %zu is too short to measure speed; expected 2", context);
     size_t room = context - prompt, n = plan->decode_tokens < room ? plan->decode_tokens : room;
-    struct comparing c = {plan, probe, .out = out, .count = count, .prompt = prompt, .tokens = n};
-    bool ok = open_runs(&c, sets, error) && time_rounds(&c, &rounds, error);
+    struct interleaved c = {plan, probe, .out = out, .count = count, .prompt = prompt, .tokens = n};
+    bool ok = open_sets(&c, sets, error) && time_rounds(&c, &rounds, error);
     for (size_t i = 0; ok && i < count; i++)
         finish(&c, i, rounds);
-    close_runs(&c);
+    close_sets(&c);
     return ok;
 }
 
 bool speed_measure(const struct weights *w, const struct speed_plan *plan, const struct bandwidth_probe *probe,
                    struct speed *out, struct error *error)
 {
-    struct speed_plan alone = *plan;
-    alone.most_samples = 0;
-    return speed_compare(&w, 1, &alone, probe, out, error);
+    struct speed_plan single = *plan;
+    single.max_samples = 0;
+    return speed_compare(&w, 1, &single, probe, out, error);
 }

@@ -2,6 +2,7 @@
 #ifndef QTOP_SPEED_H
 #define QTOP_SPEED_H
 
+#include "base/stats.h"
 #include "engine/context.h"
 #include "bandwidth.h"
 
@@ -14,13 +15,13 @@ struct speed_plan {
     size_t prompts;       /* prefilled one after the other a sample; 0: one */
     size_t decode_tokens; /* generated and timed a sample */
     size_t samples;       /* rounds, at least 1; the figures are medians */
-    size_t most_samples;  /* of a comparison, which goes on up to here while ratios are uncertain; 0: samples */
-    size_t batch;         /* sequences decoded side by side, 1..MOST_SEQUENCES */
+    size_t max_samples;   /* of a comparison, which continues up to here while ratios are uncertain; 0: samples */
+    size_t batch;         /* sequences decoded side by side, 1..MAX_SEQUENCES */
 };
 
 /* Of rounds in which both were timed one after the other: the median of x / base, and the interval of its order
  * statistics that holds the true median with a probability of at least 0.95 (where there are fewer than 6 rounds,
- * their least and most). */
+ * their minimum and maximum). */
 struct ratio {
     double median, low, high;
 };
@@ -28,16 +29,16 @@ struct ratio {
 struct speed {
     struct stats decode, prefill; /* tokens per second */
     size_t batch;
-    size_t bytes_per_token;  /* at the middle of the timed stretch; a step's over its sequences */
+    size_t bytes_per_token;  /* at the middle of the timed tokens; a step's over its sequences */
     double bandwidth;        /* bytes per second, computed: bytes/token x decode tokens/s */
-    struct stats peak_read; /* bytes per second */
-    struct stats fraction;  /* of adjacent pairs: bandwidth / the sweep just before */
+    struct stats peak_read;  /* bytes per second */
+    struct stats fraction;   /* of adjacent pairs: bandwidth / the sweep just before */
     const char *fraction_reason; /* why there is none, or null */
     size_t samples;
     struct ratio decode_ratio, prefill_ratio; /* to the first set of a comparison */
 };
 
-enum { MOST_COMPARED = 16 };
+enum { MAX_COMPARED = 16 };
 
 /* The ratio of n pairs, n > 0. */
 struct ratio ratio_of(const double *x, const double *base, size_t n);
@@ -46,9 +47,9 @@ struct ratio ratio_of(const double *x, const double *base, size_t n);
 bool speed_measure(const struct weights *weights, const struct speed_plan *plan, const struct bandwidth_probe *probe,
                    struct speed *out, struct error *error);
 
-/* The same for some sets (1..MOST_COMPARED) in interleaved rounds, each of which times every set once and begins with
- * another one: what else the machine does meanwhile meets all alike. Goes on while the interval of some
- * ratio is wider than 2 %, up to most_samples. out: one a set. */
+/* The same for some sets (1..MAX_COMPARED) in interleaved rounds, each of which times every set once and begins with
+ * another one, so that other load on the machine affects all alike. Continues while the interval of some
+ * ratio is wider than 2 %, up to max_samples. out: one a set. */
 bool speed_compare(const struct weights *const sets[], size_t count, const struct speed_plan *plan,
                    const struct bandwidth_probe *probe, struct speed *out, struct error *error);
 

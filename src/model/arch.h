@@ -1,7 +1,8 @@
 /* arch.h - the architectures: what tells one transformer's decoder from another, as a table.
  *
  * One forward pass (engine/context.h) serves all of them: it asks which tensors a model has and what its
- * hyper-parameters are, never which architecture it is. A new relative is a row here. */
+ * hyper-parameters are, never which architecture it is. A new relative is a file arch_NAME.c with its row, and
+ * the row's name in arch_table.c. */
 #ifndef QTOP_ARCH_H
 #define QTOP_ARCH_H
 
@@ -10,27 +11,47 @@
 /* What weight files call a role's tensor: a name, or in a block what follows the block's number. */
 typedef const char *const role_names[ROLE_COUNT];
 
-struct arch {
-    const char *name;      /* as shown */
-    const char *gguf;      /* general.architecture, or null */
-    const char *hf;        /* model_type in config.json, or null */
-    const char *reference; /* who describes it */
-    role_set required, optional; /* of its tensors, the head aside */
-    enum norm norm;
-    enum activation activation;
-    enum rope gguf_rope, hf_rope;
-    bool scaled_embedding;  /* by sqrt(dim) */
-    bool norms_from_one;    /* Hugging Face files hold w where the norm multiplies by 1 + w */
-    bool transposed;        /* Hugging Face files hold the matrices of blocks as columns x rows */
-    size_t window_period;   /* see struct hyper */
-    bool window_asked;      /* config.json's window counts only where use_sliding_window says so */
-    const char *hf_block;   /* what comes before the number of a block */
-    role_names *hf_names;
-    role_names *gguf_names; /* where they are not the canonical ones; or null */
+/* What llama.cpp makes of attention.sliding_window. */
+enum gguf_window {
+    GGUF_WINDOW_READ,    /* a window where the key is there */
+    GGUF_WINDOW_ALWAYS,  /* one where it is missing, too: 0 says that there is none */
+    GGUF_WINDOW_IGNORED  /* nothing */
 };
 
-extern const struct arch archs[];
-extern const size_t arch_count;
+struct arch {
+    const char *name;           /* as shown */
+    const char *gguf;           /* general.architecture; or null */
+    const struct arch *in_gguf; /* the relative as which GGUF files hold it; null: itself */
+    const char *hf;             /* model_type in config.json; or null */
+    const char *hf_class;       /* architectures in config.json, where it is written */
+    const char *reference;      /* who describes it */
+    role_set required;          /* tensors that every model has, the head aside */
+    role_set optional;          /* that some have */
+    enum norm norm;
+    enum activation activation;
+    const char *hf_activation;  /* its name in config.json, where it is written */
+    const char *hf_activation_key; /* the key of that name */
+    bool hf_gelu_is_tanh;       /* config.json's "gelu" means the approximation by tanh */
+    enum rope gguf_rope;        /* order of the rows of Q and K in GGUF files */
+    enum rope hf_rope;          /* in Hugging Face's */
+    bool scaled_embedding;      /* by sqrt(dim) */
+    bool norms_from_one;        /* Hugging Face files hold w where the norm multiplies by 1 + w */
+    bool transposed;            /* Hugging Face files hold the matrices of blocks as columns x rows */
+    bool tied_default;          /* the head is tied where config.json does not say */
+    size_t hf_hidden;           /* feed-forward size in embedding sizes where config.json does not say; 0: it must */
+    size_t window_period;       /* see struct hyper */
+    bool window_asked;          /* config.json's window counts only where use_sliding_window says so */
+    enum gguf_window gguf_window;
+    bool hf_gpt2_keys;          /* config.json is written with GPT-2's keys: n_embd for hidden_size and the like */
+    const char *hf_prefix;      /* before all names of a written file but the head's; null: none */
+    const char *hf_block;       /* what comes before the number of a block */
+    role_names *hf_names;
+    role_names *gguf_names;     /* where they are not the canonical ones; or null */
+    void (*complete_gguf)(struct hyper *hyper); /* sets what GGUF files leave out; or null */
+};
+
+/* The table (arch_table.c); null ends it. The first row is of models that name none of them. */
+extern const struct arch *const archs[];
 
 /* The row with this name in a GGUF or a config.json, or null with an error that lists the known ones. */
 const struct arch *arch_by_gguf(const char *name, size_t n, struct error *error);

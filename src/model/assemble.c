@@ -1,5 +1,7 @@
 #include "assemble.h"
 
+#include "format.h"
+
 #include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,54 +9,6 @@
 #include <string.h>
 
 enum { NAME = ASSEMBLE_NAME };
-
-/* ---- hyper-parameters ------------------------------------------------------------------------ */
-
-static bool check_numbers(const struct hyper *h, const char *where, struct error *error)
-{
-    const struct {
-        const char *name;
-        float value, least, most;
-    } numbers[] = {
-        {"epsilon of the norms", h->norm_eps, least_epsilon, most_epsilon},
-        {"scale of attention", h->attention_scale, 0, most_cap},
-        {"cap of attention", h->attention_cap, 0, most_cap},
-        {"cap of the logits", h->logit_cap, 0, most_cap},
-        {"rope base", h->rope_base, least_rope_base, most_rope_base}, /* last: not all have it */
-    };
-    size_t count = sizeof numbers / sizeof *numbers - (h->rope == ROPE_NONE);
-    for (size_t i = 0; i < count; i++)
-        if (!(numbers[i].value >= numbers[i].least && numbers[i].value <= numbers[i].most))
-            return error_set(error, "%s: %s = %g; expected %g to %g", where, numbers[i].name,
-                             (double)numbers[i].value, (double)numbers[i].least,
-                             (double)numbers[i].most);
-    return true;
-}
-
-bool hyper_check(const struct hyper *h, const char *where, struct error *error)
-{
-    const struct {
-        const char *name;
-        size_t value, most;
-    } sizes[] = {
-        {"embedding size", h->dim, MOST_DIM},         {"feed-forward size", h->hidden, MOST_HIDDEN},
-        {"number of layers", h->layers, MOST_LAYERS}, {"number of heads", h->heads, MOST_HEADS},
-        {"number of KV heads", h->kv_heads, MOST_HEADS}, {"head size", h->head_size, MOST_HEAD_SIZE},
-        {"vocabulary", h->vocab, MOST_VOCAB},         {"context", h->trained_context, MOST_POSITIONS},
-    };
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (sizes[i].value < 1 || sizes[i].value > sizes[i].most)
-            return error_set(error, "%s: %s = %zu; expected 1 to %zu", where, sizes[i].name,
-                             sizes[i].value, sizes[i].most);
-    if (h->heads % h->kv_heads != 0)
-        return error_set(error, "%s: number of KV heads = %zu; expected a divisor of %zu heads", where,
-                         h->kv_heads, h->heads);
-    size_t turned = rotary_dims(h);
-    if (h->rope != ROPE_NONE && (turned % 2 != 0 || turned > h->head_size))
-        return error_set(error, "%s: rotary embedding of %zu dimensions in heads of %zu; expected an "
-                                "even number, at most the head's size", where, turned, h->head_size);
-    return check_numbers(h, where, error);
-}
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -65,7 +19,7 @@ bool assemble_name(const struct arch *a, const struct naming *n, enum role role,
     const char *name = !n->gguf ? (*a->hf_names)[role] : own ? (*a->gguf_names)[role] : roles[role].name;
     const char *suffix = own || roles[role].bias_of ? "" : ".weight";
     const char *before = n->gguf ? "blk." : a->hf_block;
-    /* The head stands beside the model that the prefix names. */
+    /* The head lies outside the model that the prefix names. */
     const char *prefix = n->gguf || role == ROLE_OUTPUT ? "" : n->prefix;
     if (!name)
         return false;
@@ -116,11 +70,11 @@ static void print_shape(char out[96], const struct entry *e)
         used += (size_t)snprintf(out + used, 96 - used, "%s%zu", i ? " x " : "", e->shape[i]);
 }
 
-static bool check_shape(const struct tensor *t, const struct entry *e, bool turned,
+static bool check_shape(const struct tensor *t, const struct entry *e, bool transposed,
                         struct error *error)
 {
-    size_t rows = turned ? t->stored.cols : t->stored.rows;
-    size_t cols = turned ? t->stored.rows : t->stored.cols;
+    size_t rows = transposed ? t->stored.cols : t->stored.rows;
+    size_t cols = transposed ? t->stored.rows : t->stored.cols;
     bool vector = roles[t->role].vector;
     if (vector ? e->dimensions == 1 && e->shape[0] == cols
                : e->dimensions == 2 && e->shape[0] == rows && e->shape[1] == cols)
@@ -136,37 +90,37 @@ static bool check_shape(const struct tensor *t, const struct entry *e, bool turn
 static void set_layout(struct qmatrix *w, const struct entry *e)
 {
     const struct dtype_info *type = &dtypes[e->dtype];
-    w->scheme = (struct scheme){.stored = true, .weight = e->dtype, .act = DTYPE_FP32,
-                                .granularity = GRANULARITY_TENSOR};
+    w->format = (struct qformat){.stored = true, .weight = e->dtype, .act = DTYPE_FP32,
+                                 .granularity = GRANULARITY_TENSOR};
     w->group = w->cols;
     w->groups = 1;
     w->row_bytes = w->cols / type->block * type->block_bytes;
     w->bytes = e->bytes;
 }
 
-static float *own_floats(struct qmatrix *w, size_t n)
+static float *alloc_floats(struct qmatrix *w, size_t n)
 {
     w->owned = malloc(n * sizeof(float));
     return w->owned;
 }
 
 /* A norm whose weights count from 1, as fp32. */
-static bool take_norm_from_one(struct qmatrix *w, const struct entry *e)
+static bool copy_norm_from_one(struct qmatrix *w, const struct entry *e)
 {
-    float *values = own_floats(w, w->cols);
+    float *values = alloc_floats(w, w->cols);
     if (!values || !dtypes[e->dtype].decode_run)
         return false;
     dtypes[e->dtype].decode_run(e->data, 0, w->cols, 0, values);
     for (size_t i = 0; i < w->cols; i++)
         values[i] += 1;
-    w->scheme.weight = DTYPE_FP32;
+    w->format.weight = DTYPE_FP32;
     w->row_bytes = w->bytes = w->cols * sizeof *values;
     w->codes = w->owned;
     return true;
 }
 
 /* A matrix that the file holds as columns x rows. */
-static bool take_transposed(struct qmatrix *w, const struct entry *e)
+static bool copy_transposed(struct qmatrix *w, const struct entry *e)
 {
     size_t size = dtypes[e->dtype].block_bytes;
     uint8_t *codes = dtypes[e->dtype].block == 1 ? malloc(e->bytes) : NULL;
@@ -180,7 +134,7 @@ static bool take_transposed(struct qmatrix *w, const struct entry *e)
 }
 
 /* Where the file does not align numbers of several bytes, they are copied. */
-static bool take_as_is(struct qmatrix *w, const struct entry *e)
+static bool point_to_entry(struct qmatrix *w, const struct entry *e)
 {
     const struct dtype_info *type = &dtypes[e->dtype];
     w->codes = e->data;
@@ -192,7 +146,7 @@ static bool take_as_is(struct qmatrix *w, const struct entry *e)
     return w->owned != NULL;
 }
 
-static bool take_tensor(struct model *m, struct tensor *t, const struct arch *a,
+static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
                         const struct naming *n, struct error *error)
 {
     char name[NAME];
@@ -201,15 +155,15 @@ static bool take_tensor(struct model *m, struct tensor *t, const struct arch *a,
     const struct role_info *role = &roles[t->role];
     if (!e)
         return error_set(error, "tensor %s is missing", name);
-    bool turned = n->transposed && role->linear && role->in_block;
-    if (!check_shape(t, e, turned, error))
+    bool transposed = n->transposed && role->linear && role->in_block;
+    if (!check_shape(t, e, transposed, error))
         return false;
     set_layout(&t->stored, e);
     bool norm = role->vector && !role->bias_of, ok;
     if (norm && n->norms_from_one)
-        ok = take_norm_from_one(&t->stored, e);
+        ok = copy_norm_from_one(&t->stored, e);
     else
-        ok = turned ? take_transposed(&t->stored, e) : take_as_is(&t->stored, e);
+        ok = transposed ? copy_transposed(&t->stored, e) : point_to_entry(&t->stored, e);
     return ok || error_set(error, "tensor %s: not enough memory for a copy of %zu bytes", name,
                            e->bytes);
 }
@@ -264,12 +218,12 @@ bool assemble(struct model *m, const struct arch *a, const struct naming *n, str
     for (enum role role = 0; role < ROLE_COUNT; role++)
         per_block += roles[role].in_block && m->has & ROLE_BIT(role);
     if (m->hyper.layers > m->files.count / per_block)
-        return error_set(error, "%zu layers; the %zu tensors in the file are enough for %zu",
+        return error_set(error, "%zu layers; the %zu tensors in the file suffice for %zu",
                          m->hyper.layers, m->files.count, m->files.count / per_block);
     if (!model_make_tensors(m, error))
         return false;
     for (size_t i = 0; i < m->tensor_count; i++)
-        if (!take_tensor(m, &m->tensors[i], a, n, error))
+        if (!fill_tensor(m, &m->tensors[i], a, n, error))
             return false;
     if (!check_unused(m, a, n, error))
         return false;

@@ -1,5 +1,8 @@
 /* Models in GGUF files: metadata to hyper-parameters; the tensors have canonical names already. */
 #include "assemble.h"
+#include "format.h"
+#include "rope.h"
+
 #include "formats/gguf.h"
 
 #include <math.h>
@@ -19,27 +22,27 @@ static const char *key_of(const struct metadata *d, const char *name, char key[1
     return key;
 }
 
-/* A size of 1 to `most` that must be there, unless `otherwise` is not 0. */
-static bool read_size(const struct metadata *d, const char *name, size_t otherwise, size_t most,
+/* A size of 1 to `max` that must be there, unless `otherwise` is not 0. */
+static bool read_size(const struct metadata *d, const char *name, size_t otherwise, size_t max,
                       size_t *out)
 {
     char key[128];
     key_of(d, name, key);
     if (!otherwise && !gguf_has(d->gguf, key))
         return error_set(d->error, "metadata: %s is missing", key);
-    return gguf_size(d->gguf, key, 1, most, otherwise, out, d->error);
+    return gguf_size(d->gguf, key, 1, max, otherwise, out, d->error);
 }
 
-/* A number from `least` to `most`. */
-static bool read_float(const struct metadata *d, const char *name, float otherwise, float least,
-                       float most, float *out)
+/* A number from `min` to `max`. */
+static bool read_float(const struct metadata *d, const char *name, float otherwise, float min,
+                       float max, float *out)
 {
     char key[128];
     if (!gguf_float(d->gguf, key_of(d, name, key), otherwise, out, d->error))
         return false;
-    return (*out >= least && *out <= most) ||
-           error_set(d->error, "metadata: %s = %g; expected %g to %g", key, (double)*out, (double)least,
-                     (double)most);
+    return (*out >= min && *out <= max) ||
+           error_set(d->error, "metadata: %s = %g; expected %g to %g", key, (double)*out, (double)min,
+                     (double)max);
 }
 
 /* Models whose layers differ have an array where others have a number. */
@@ -57,8 +60,8 @@ static bool read_heads(const struct metadata *d, struct hyper *h)
 {
     char key[128];
     size_t value_size;
-    if (!read_size(d, "attention.head_count", 0, MOST_HEADS, &h->heads) ||
-        !read_size(d, "attention.head_count_kv", h->heads, MOST_HEADS, &h->kv_heads))
+    if (!read_size(d, "attention.head_count", 0, MAX_HEADS, &h->heads) ||
+        !read_size(d, "attention.head_count_kv", h->heads, MAX_HEADS, &h->kv_heads))
         return false;
     if (h->heads % h->kv_heads != 0)
         return error_set(d->error, "metadata: %s.attention.head_count_kv = %zu; expected a divisor of "
@@ -66,16 +69,16 @@ static bool read_heads(const struct metadata *d, struct hyper *h)
     if (!gguf_has(d->gguf, key_of(d, "attention.key_length", key)) && h->dim % h->heads != 0)
         return error_set(d->error, "metadata: %s.attention.head_count = %zu does not divide "
                                    "embedding_length = %zu", d->arch, h->heads, h->dim);
-    if (!read_size(d, "attention.key_length", h->dim / h->heads, MOST_HEAD_SIZE, &h->head_size) ||
-        !read_size(d, "attention.value_length", h->head_size, MOST_HEAD_SIZE, &value_size) ||
-        !read_size(d, "rope.dimension_count", h->head_size, MOST_HEAD_SIZE, &h->rope_dims))
+    if (!read_size(d, "attention.key_length", h->dim / h->heads, MAX_HEAD_SIZE, &h->head_size) ||
+        !read_size(d, "attention.value_length", h->head_size, MAX_HEAD_SIZE, &value_size) ||
+        !read_size(d, "rope.dimension_count", h->head_size, MAX_HEAD_SIZE, &h->rope_dims))
         return false;
     return value_size == h->head_size ||
            error_set(d->error, "metadata: %s.attention.value_length = %zu; expected that of the keys, "
                                "%zu", d->arch, value_size, h->head_size);
 }
 
-/* Which dimensions of a head turn is asked of models that turn any. */
+/* Models without rotary embeddings are not asked. */
 static bool check_rope_dims(const struct metadata *d, const struct hyper *h)
 {
     bool good = h->rope == ROPE_NONE || (h->rope_dims % 2 == 0 && h->rope_dims <= h->head_size);
@@ -84,35 +87,28 @@ static bool check_rope_dims(const struct metadata *d, const struct hyper *h)
                              d->arch, h->rope_dims, h->head_size);
 }
 
-/* Gemma 2 27B divides by the square root of dim / heads; its files do not say so. */
-static void fix_attention_scale(struct hyper *h, const char *arch)
-{
-    enum { LAYERS_OF_27B = 46 };
-    if (h->attention_scale <= 0 && strcmp(arch, "gemma2") == 0 && h->layers == LAYERS_OF_27B)
-        h->attention_scale = 1.0f / sqrtf((float)(h->dim / h->heads));
-}
-
 static bool read_hyper(const struct metadata *d, const struct arch *a, struct hyper *h)
 {
     const char *epsilon = a->norm == NORM_LAYER ? "attention.layer_norm_epsilon"
                                                 : "attention.layer_norm_rms_epsilon";
     char key[128];
-    bool ok = refuse_variants(d) && read_size(d, "embedding_length", 0, MOST_DIM, &h->dim) &&
-              read_size(d, "feed_forward_length", 0, MOST_HIDDEN, &h->hidden) &&
-              read_size(d, "block_count", 0, MOST_LAYERS, &h->layers) &&
-              read_size(d, "context_length", 0, MOST_POSITIONS, &h->trained_context) &&
+    bool ok = refuse_variants(d) && read_size(d, "embedding_length", 0, MAX_DIM, &h->dim) &&
+              read_size(d, "feed_forward_length", 0, MAX_HIDDEN, &h->hidden) &&
+              read_size(d, "block_count", 0, MAX_LAYERS, &h->layers) &&
+              read_size(d, "context_length", 0, MAX_POSITIONS, &h->trained_context) &&
               read_heads(d, h) &&
-              read_float(d, "rope.freq_base", 10000, least_rope_base, most_rope_base, &h->rope_base) &&
-              read_float(d, epsilon, 1e-5f, least_epsilon, most_epsilon, &h->norm_eps) &&
-              read_float(d, "attention.scale", 0, 0, most_cap, &h->attention_scale) &&
-              read_float(d, "attn_logit_softcapping", 0, 0, most_cap, &h->attention_cap) &&
-              read_float(d, "final_logit_softcapping", 0, 0, most_cap, &h->logit_cap) &&
-              gguf_size(d->gguf, key_of(d, "attention.sliding_window", key), 0, MOST_POSITIONS, 0,
+              read_float(d, "rope.freq_base", 10000, min_rope_base, max_rope_base, &h->rope_base) &&
+              read_float(d, epsilon, 1e-5f, min_epsilon, max_epsilon, &h->norm_eps) &&
+              read_float(d, "attention.scale", 0, 0, max_cap, &h->attention_scale) &&
+              read_float(d, "attn_logit_softcapping", 0, 0, max_cap, &h->attention_cap) &&
+              read_float(d, "final_logit_softcapping", 0, 0, max_cap, &h->logit_cap) &&
+              gguf_size(d->gguf, key_of(d, "attention.sliding_window", key), 0, MAX_POSITIONS, 0,
                         &h->window, d->error);
     if (!ok)
         return false;
     arch_apply(a, true, h);
-    fix_attention_scale(h, a->name);
+    if (a->complete_gguf)
+        a->complete_gguf(h);
     return check_rope_dims(d, h);
 }
 
@@ -149,8 +145,8 @@ static bool take_short_factors(struct model *m, const struct metadata *d, bool *
     size_t count, original;
     float *factors, magnitude;
     *found = false;
-    if (!read_float(d, "rope.scaling.attn_factor", 1, 0, most_cap, &magnitude) ||
-        !read_size(d, "rope.scaling.original_context_length", SIZE_MAX, MOST_POSITIONS, &original) ||
+    if (!read_float(d, "rope.scaling.attn_factor", 1, 0, max_cap, &magnitude) ||
+        !read_size(d, "rope.scaling.original_context_length", SIZE_MAX, MAX_POSITIONS, &original) ||
         !read_factors(m, name, &factors, &count, d->error))
         return false;
     *found = factors != NULL;
@@ -182,8 +178,8 @@ static bool scale_rope(struct model *m, const struct metadata *d)
     bool is_short;
     char key[128];
     if (!gguf_string(d->gguf, key_of(d, "rope.scaling.type", key), &type, d->error) ||
-        !read_float(d, "rope.scale_linear", 1, 1, most_cap, &factor) ||
-        !read_float(d, "rope.scaling.factor", factor, 0, most_cap, &factor) ||
+        !read_float(d, "rope.scale_linear", 1, 1, max_cap, &factor) ||
+        !read_float(d, "rope.scaling.factor", factor, 0, max_cap, &factor) ||
         !take_short_factors(m, d, &is_short) || (!is_short && !take_factors(m, d)))
         return false;
     if (is_short || (type.data && is(&type, "none")))
@@ -215,7 +211,7 @@ static bool build(struct model *m, const struct gguf *gguf, struct error *error)
         return false;
     m->hyper.vocab = assemble_vocab(m, a, &naming);
     if (m->hyper.vocab == 0)
-        return error_set(error, "tensor token_embd.weight is missing, or no matrix");
+        return error_set(error, "tensor token_embd.weight is missing or not a matrix");
     return hyper_check(&m->hyper, "metadata", error) && scale_rope(m, &d) &&
            assemble(m, a, &naming, error);
 }
@@ -234,4 +230,4 @@ static bool gguf_open(struct model *m, const char *path, struct error *error)
     return ok;
 }
 
-const struct format gguf_format = {"GGUF", "a GGUF file", gguf_probe, gguf_open};
+const struct format gguf_format = {"GGUF", "a GGUF file", .probe = gguf_probe, .open = gguf_open};

@@ -1,6 +1,7 @@
 #include "hf_config.h"
 
 #include "formats/jsontext.h"
+#include "rope.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,9 +28,9 @@ static const json_t *find(const json_t *object, const char *key, const char *oth
     return value && !json_is_null(value) ? value : NULL;
 }
 
-/* A size of 1 to `most`; `otherwise` 0: it must be there. */
+/* A size of 1 to `max`; `otherwise` 0: it must be there. */
 static bool read_size(const struct config *c, const json_t *object, const char *key,
-                      const char *other, size_t otherwise, size_t most, size_t *out)
+                      const char *other, size_t otherwise, size_t max, size_t *out)
 {
     const char *name;
     const json_t *value = find(object, key, other, &name);
@@ -41,16 +42,16 @@ static bool read_size(const struct config *c, const json_t *object, const char *
         return error_set(c->error, "config.json: %s is %s; expected an integer", name,
                          json_text_kind(value));
     json_int_t n = json_integer_value(value);
-    if (n < 1 || n > (json_int_t)most)
+    if (n < 1 || n > (json_int_t)max)
         return error_set(c->error, "config.json: %s = %lld; expected 1 to %zu", name, (long long)n,
-                         most);
+                         max);
     *out = (size_t)n;
     return true;
 }
 
-/* A number from `least` to `most`. */
+/* A number from `min` to `max`. */
 static bool read_number(const struct config *c, const json_t *object, const char *key, float otherwise,
-                        float least, float most, float *out)
+                        float min, float max, float *out)
 {
     const char *name;
     const json_t *value = find(object, key, NULL, &name);
@@ -62,9 +63,9 @@ static bool read_number(const struct config *c, const json_t *object, const char
                          json_text_kind(value));
     double n = json_number_value(value);
     *out = (float)n;
-    return (n >= (double)least && n <= (double)most) ||
-           error_set(c->error, "config.json: %s = %g; expected %g to %g", name, n, (double)least,
-                     (double)most);
+    return (n >= (double)min && n <= (double)max) ||
+           error_set(c->error, "config.json: %s = %g; expected %g to %g", name, n, (double)min,
+                     (double)max);
 }
 
 static bool read_flag(const struct config *c, const char *key, bool otherwise, bool *out)
@@ -94,15 +95,14 @@ static bool check_rope_object(const struct config *c)
 
 static bool read_shape(const struct config *c, const struct arch *a, struct hyper *h)
 {
-    bool gpt2 = a->transposed;
-    if (!read_size(c, c->json, "hidden_size", "n_embd", 0, MOST_DIM, &h->dim) ||
-        !read_size(c, c->json, "num_hidden_layers", "n_layer", 0, MOST_LAYERS, &h->layers) ||
-        !read_size(c, c->json, "num_attention_heads", "n_head", 0, MOST_HEADS, &h->heads) ||
-        !read_size(c, c->json, "intermediate_size", "n_inner", gpt2 ? 4 * h->dim : 0, MOST_HIDDEN,
+    if (!read_size(c, c->json, "hidden_size", "n_embd", 0, MAX_DIM, &h->dim) ||
+        !read_size(c, c->json, "num_hidden_layers", "n_layer", 0, MAX_LAYERS, &h->layers) ||
+        !read_size(c, c->json, "num_attention_heads", "n_head", 0, MAX_HEADS, &h->heads) ||
+        !read_size(c, c->json, "intermediate_size", "n_inner", a->hf_hidden * h->dim, MAX_HIDDEN,
                    &h->hidden) ||
-        !read_size(c, c->json, "num_key_value_heads", NULL, h->heads, MOST_HEADS, &h->kv_heads) ||
-        !read_size(c, c->json, "vocab_size", NULL, 0, MOST_VOCAB, &h->vocab) ||
-        !read_size(c, c->json, "max_position_embeddings", "n_positions", 0, MOST_POSITIONS,
+        !read_size(c, c->json, "num_key_value_heads", NULL, h->heads, MAX_HEADS, &h->kv_heads) ||
+        !read_size(c, c->json, "vocab_size", NULL, 0, MAX_VOCAB, &h->vocab) ||
+        !read_size(c, c->json, "max_position_embeddings", "n_positions", 0, MAX_POSITIONS,
                    &h->trained_context))
         return false;
     const char *name;
@@ -112,10 +112,10 @@ static bool read_shape(const struct config *c, const struct arch *a, struct hype
     if (!find(c->json, "head_dim", NULL, &name) && h->dim % h->heads != 0)
         return error_set(c->error, "config.json: num_attention_heads = %zu does not divide "
                                    "hidden_size = %zu", h->heads, h->dim);
-    return read_size(c, c->json, "head_dim", NULL, h->dim / h->heads, MOST_HEAD_SIZE, &h->head_size);
+    return read_size(c, c->json, "head_dim", NULL, h->dim / h->heads, MAX_HEAD_SIZE, &h->head_size);
 }
 
-/* An even number of a head's dimensions turns, and not none. */
+/* An even number of rotary dimensions, above 0. */
 static bool read_rope_dims(const struct config *c, const struct arch *a, struct hyper *h)
 {
     float partial;
@@ -125,8 +125,8 @@ static bool read_rope_dims(const struct config *c, const struct arch *a, struct 
     if (a->hf_rope == ROPE_NONE || (h->rope_dims > 0 && h->rope_dims % 2 == 0))
         return true;
     if (partial < 1)
-        return error_set(c->error, "config.json: partial_rotary_factor = %g turns %zu dimensions of a head "
-                                   "of %zu; expected an even number above 0",
+        return error_set(c->error, "config.json: partial_rotary_factor = %g makes %zu dimensions of a "
+                                   "head of %zu rotary; expected an even number above 0",
                          (double)partial, h->rope_dims, h->head_size);
     return error_set(c->error, "config.json: head_dim = %zu; expected an even number", h->head_size);
 }
@@ -138,14 +138,14 @@ static bool read_numbers(const struct config *c, const struct arch *a, struct hy
     const json_t *rope = rope_object(c, &name);
     float scalar;
     if (!check_rope_object(c) ||
-        !read_number(c, c->json, epsilon, a->norm == NORM_LAYER ? 1e-5f : 1e-6f, least_epsilon,
-                     most_epsilon, &h->norm_eps) ||
-        !read_number(c, c->json, "rope_theta", 10000, least_rope_base, most_rope_base, &h->rope_base) ||
-        (rope && !read_number(c, rope, "rope_theta", h->rope_base, least_rope_base, most_rope_base,
+        !read_number(c, c->json, epsilon, a->norm == NORM_LAYER ? 1e-5f : 1e-6f, min_epsilon,
+                     max_epsilon, &h->norm_eps) ||
+        !read_number(c, c->json, "rope_theta", 10000, min_rope_base, max_rope_base, &h->rope_base) ||
+        (rope && !read_number(c, rope, "rope_theta", h->rope_base, min_rope_base, max_rope_base,
                               &h->rope_base)) ||
-        !read_number(c, c->json, "attn_logit_softcapping", 0, 0, most_cap, &h->attention_cap) ||
-        !read_number(c, c->json, "final_logit_softcapping", 0, 0, most_cap, &h->logit_cap) ||
-        !read_number(c, c->json, "query_pre_attn_scalar", 0, 0, most_cap, &scalar))
+        !read_number(c, c->json, "attn_logit_softcapping", 0, 0, max_cap, &h->attention_cap) ||
+        !read_number(c, c->json, "final_logit_softcapping", 0, 0, max_cap, &h->logit_cap) ||
+        !read_number(c, c->json, "query_pre_attn_scalar", 0, 0, max_cap, &scalar))
         return false;
     if (scalar > 0)
         h->attention_scale = 1 / sqrtf(scalar);
@@ -175,10 +175,10 @@ static bool check_layer_types(const struct config *c, const struct hyper *h, con
  * so. Where the key is missing, it is 28. */
 static bool read_first_window(const struct config *c, struct hyper *h)
 {
-    enum { USUAL = 28 };
+    enum { DEFAULT = 28 };
     const char *name;
     const json_t *value = find(c->json, "max_window_layers", NULL, &name);
-    json_int_t first = value ? json_integer_value(value) : USUAL, layers = (json_int_t)h->layers;
+    json_int_t first = value ? json_integer_value(value) : DEFAULT, layers = (json_int_t)h->layers;
     if (value && (!json_is_integer(value) || first < 0 || (first > 0 && first < layers)))
         return error_set(c->error, "config.json: %s = %lld (%s); expected 0, or all %zu layers or more: "
                                    "windows in a part of the layers are not supported",
@@ -196,7 +196,7 @@ static bool read_window(const struct config *c, const struct arch *a, struct hyp
     bool used;
     const char *name;
     if (!read_flag(c, "use_sliding_window", !a->window_asked, &used) ||
-        !read_size(c, c->json, "sliding_window", NULL, SIZE_MAX, MOST_POSITIONS, &h->window))
+        !read_size(c, c->json, "sliding_window", NULL, SIZE_MAX, MAX_POSITIONS, &h->window))
         return false;
     if (h->window == SIZE_MAX || !used)
         h->window = 0;
@@ -217,8 +217,7 @@ static bool check_activation(const struct config *c, const struct arch *a)
     const json_t *value = find(c->json, "hidden_activation", "hidden_act", &name);
     value = value ? value : find(c->json, "activation_function", NULL, &name);
     const char *text = json_string_value(value);
-    /* Gemma's first files say "gelu" and mean its approximation. */
-    if (!value || (text && a->norms_from_one && strcmp(text, "gelu") == 0))
+    if (!value || (text && a->hf_gelu_is_tanh && strcmp(text, "gelu") == 0))
         return true;
     for (size_t i = 0; text && i < 3; i++)
         if (strcmp(text, names[a->activation][i]) == 0)
@@ -238,13 +237,13 @@ static bool read_short_factors(struct model *m, const struct config *c, const js
         return error_set(c->error, "not enough memory");
     for (size_t i = 0; i < n; i++)
         factors[i] = (float)json_number_value(json_array_get(list, i)); /* 0 where it is none */
-    bool ok = read_size(c, c->json, "original_max_position_embeddings", NULL, trained, MOST_POSITIONS,
+    bool ok = read_size(c, c->json, "original_max_position_embeddings", NULL, trained, MAX_POSITIONS,
                         &original) &&
-              read_size(c, rope, "original_max_position_embeddings", NULL, original, MOST_POSITIONS,
+              read_size(c, rope, "original_max_position_embeddings", NULL, original, MAX_POSITIONS,
                         &original);
-    double stretch = ok ? (double)trained / (double)original : 1;
-    float usual = stretch > 1 ? (float)sqrt(1 + log(stretch) / log((double)original)) : 1;
-    ok = ok && read_number(c, rope, "attention_factor", usual, 0, most_cap, &magnitude) &&
+    double extension = ok ? (double)trained / (double)original : 1;
+    float by_length = extension > 1 ? (float)sqrt(1 + log(extension) / log((double)original)) : 1;
+    ok = ok && read_number(c, rope, "attention_factor", by_length, 0, max_cap, &magnitude) &&
          rope_short(m, factors, n, "config.json: short_factor", original, magnitude, c->error);
     free(factors);
     return ok;
@@ -269,10 +268,10 @@ static bool scale_rope(struct model *m, const struct config *c)
     else if (strcmp(type, "linear") != 0)
         return error_set(c->error, "config.json: %s of type '%.40s'; expected default, linear, llama3 or "
                                    "longrope", name, type);
-    return read_number(c, rope, "factor", 0, 0, most_cap, &scale.factor) &&
-           read_number(c, rope, "low_freq_factor", 1, 0, most_cap, &scale.low) &&
-           read_number(c, rope, "high_freq_factor", 4, 0, most_cap, &scale.high) &&
-           read_size(c, rope, "original_max_position_embeddings", NULL, 8192, MOST_POSITIONS,
+    return read_number(c, rope, "factor", 0, 0, max_cap, &scale.factor) &&
+           read_number(c, rope, "low_freq_factor", 1, 0, max_cap, &scale.low) &&
+           read_number(c, rope, "high_freq_factor", 4, 0, max_cap, &scale.high) &&
+           read_size(c, rope, "original_max_position_embeddings", NULL, 8192, MAX_POSITIONS,
                      &scale.original) &&
            rope_scale(m, &scale, c->error);
 }
@@ -283,7 +282,7 @@ static const struct arch *read_config(struct model *m, const struct config *c)
 {
     const char *type = json_string_value(json_object_get(c->json, "model_type"));
     if (!type) {
-        error_set(c->error, "config.json: model_type is missing, or no string");
+        error_set(c->error, "config.json: model_type is missing or not a string");
         return NULL;
     }
     const struct arch *a = arch_by_hf(type, c->error);
@@ -293,7 +292,7 @@ static const struct arch *read_config(struct model *m, const struct config *c)
     arch_apply(a, false, h);
     if (!hyper_check(h, "config.json", c->error) || !read_window(c, a, h) ||
         !check_activation(c, a) || !scale_rope(m, c) ||
-        !read_flag(c, "tie_word_embeddings", a->scaled_embedding || a->transposed, &m->tied))
+        !read_flag(c, "tie_word_embeddings", a->tied_default, &m->tied))
         return NULL;
     return a;
 }

@@ -1,5 +1,7 @@
 /* Models as Hugging Face keeps them: config.json beside weights in safetensors or PyTorch's pickles; and
  * GPT-2 checkpoints of llm.c, which share their names. */
+#include "arch_rows.h"
+#include "format.h"
 #include "hf_config.h"
 #include "formats/llmc.h"
 #include "formats/pickle.h"
@@ -8,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static const char config_name[] = "config.json";
 
 static bool folder_has(const char *path, const char *name)
 {
@@ -42,7 +46,7 @@ static bool open_with(struct model *m, const char *path,
                       bool (*read)(struct catalog *, const char *, struct error *),
                       struct error *error)
 {
-    char *config = path_beside(path, "config.json");
+    char *config = path_beside(path, config_name);
     const struct arch *a = NULL;
     if (!config)
         error_set(error, "not enough memory");
@@ -66,7 +70,7 @@ static bool open_safetensors(struct model *m, const char *path, struct error *er
     return open_with(m, path, safetensors_read, error);
 }
 
-const struct format safetensors_format = {"safetensors", "a safetensors file or folder",
+const struct format safetensors_format = {"safetensors", "a safetensors file or folder", config_name,
                                           probe_safetensors, open_safetensors};
 
 /* ---- PyTorch --------------------------------------------------------------------------------- */
@@ -83,14 +87,8 @@ static bool open_pytorch(struct model *m, const char *path, struct error *error)
     return open_with(m, path, pickle_read, error);
 }
 
-const struct format pytorch_format = {"pytorch", "a pytorch_model.bin", probe_pytorch, open_pytorch};
-
-char *model_config_path(const struct model *m)
-{
-    bool has_one = m->path && (strcmp(m->format, safetensors_format.name) == 0 ||
-                               strcmp(m->format, pytorch_format.name) == 0);
-    return has_one ? path_beside(m->path, "config.json") : NULL;
-}
+const struct format pytorch_format = {"pytorch", "a pytorch_model.bin", config_name, probe_pytorch,
+                                      open_pytorch};
 
 /* ---- llm.c ----------------------------------------------------------------------------------- */
 
@@ -103,8 +101,8 @@ static bool probe_llmc(const char *path, const uint8_t *data, size_t size)
 static bool open_llmc(struct model *m, const char *path, struct error *error)
 {
     struct llmc found;
-    const struct arch *a = arch_by_hf("gpt2", error);
-    if (!a || !llmc_read(&m->files, path, &found, error))
+    const struct arch *a = &arch_gpt2;
+    if (!llmc_read(&m->files, path, &found, error))
         return false;
     m->hyper = (struct hyper){
         .dim = found.channels,
@@ -122,4 +120,4 @@ static bool open_llmc(struct model *m, const char *path, struct error *error)
            assemble(m, a, &(struct naming){.prefix = ""}, error);
 }
 
-const struct format llmc_format = {"llm.c", "a GPT-2 checkpoint of llm.c", probe_llmc, open_llmc};
+const struct format llmc_format = {"llm.c", "a GPT-2 checkpoint of llm.c", .probe = probe_llmc, .open = open_llmc};

@@ -1,7 +1,7 @@
 /* The checkpoint formats of llama2.c (Karpathy 2023, export.py): version 0 has no magic number and
  * fp32 weights, version 1 a 256-byte header and fp32 weights, version 2 the same header and int8
  * weights in groups along the flattened tensor, each tensor's codes followed by its fp32 scales. */
-#include "model.h"
+#include "format.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,10 +51,10 @@ static bool llama2c_probe(const char *path, const uint8_t *data, size_t size)
 static bool check_fields(const int32_t f[FIELDS], struct error *error)
 {
     for (int i = 0; i < FIELDS; i++) {
-        int32_t least = i == F_VOCAB ? 3 : 1, most = i == F_LAYERS ? 1 << 16 : 1 << 28;
-        if (f[i] < least || f[i] > most)
+        int32_t min = i == F_VOCAB ? 3 : 1, max = i == F_LAYERS ? 1 << 16 : 1 << 28;
+        if (f[i] < min || f[i] > max)
             return error_set(error, "llama2.c header: %s = %d; expected %d to %d", field_names[i],
-                             f[i], least, most);
+                             f[i], min, max);
     }
     if (f[F_DIM] % f[F_HEADS] != 0)
         return error_set(error, "llama2.c header: n_heads = %d does not divide dim = %d", f[F_HEADS],
@@ -133,9 +133,9 @@ static bool expected_size(const struct model *m, size_t header, size_t group, bo
     return !legacy || add_bytes(size, h->head_size * 4, h->trained_context);
 }
 
-static struct scheme stored_scheme(size_t group)
+static struct qformat stored_format(size_t group)
 {
-    struct scheme s = scheme_default(group ? DTYPE_INT8 : DTYPE_FP32);
+    struct qformat s = qformat_default(group ? DTYPE_INT8 : DTYPE_FP32);
     s.stored = true;
     if (group) {
         s.granularity = GRANULARITY_GROUP;
@@ -159,7 +159,7 @@ static bool take_tensor(struct reader *r, struct tensor *t, size_t group, struct
     size_t n = w->rows * w->cols;
     if (roles[t->role].vector)
         group = 0;
-    w->scheme = stored_scheme(group);
+    w->format = stored_format(group);
     w->group = group ? group : w->cols;
     w->groups = w->cols / w->group;
     w->row_bytes = group ? w->cols : w->cols * 4;
@@ -277,5 +277,5 @@ static bool llama2c_open(struct model *m, const char *path, struct error *error)
     return file && llama2c_parse(m, file->data, file->size, error);
 }
 
-const struct format llama2c_format = {"llama2.c", "a llama2.c checkpoint", llama2c_probe,
-                                      llama2c_open};
+const struct format llama2c_format = {"llama2.c", "a llama2.c checkpoint", .probe = llama2c_probe,
+                                      .open = llama2c_open};

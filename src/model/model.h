@@ -4,6 +4,7 @@
 
 #include "kernels/matrix.h"
 #include "formats/catalog.h"
+#include "hyper.h"
 
 /* What a tensor is for, in the order of the forward pass; roles.c says what people usually do with each.
  * A model has those that its architecture and its file have. */
@@ -88,41 +89,12 @@ struct tensor {
     struct qmatrix stored; /* as the file holds it; rows x cols = out x in */
 };
 
-enum norm { NORM_RMS, NORM_LAYER };
-enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_GELU };
-
-/* How rotary embeddings pair the elements of a head: neighbours 2i and 2i + 1, or i and i + half. */
-enum rope { ROPE_NEIGHBOURS, ROPE_HALVES, ROPE_NONE };
-
-/* What zeros mean is what most Llamas have. */
-struct hyper {
-    size_t dim, hidden, layers, heads, kv_heads, head_size, vocab, trained_context;
-    float rope_base, norm_eps;
-    enum rope rope;
-    enum norm norm;
-    enum activation activation;
-    size_t rope_dims;       /* of a head that turn; 0: all */
-    float rope_magnitude;   /* of cosines and sines; 0: 1 */
-    float attention_scale;  /* q k times this; 0: 1 / sqrt(head_size) */
-    float attention_cap;    /* cap tanh(x / cap) of attention's scores; 0: none */
-    float logit_cap;        /* the same of the logits */
-    float embedding_scale;  /* 0: 1 */
-    size_t window;          /* positions that a windowed layer sees, its own included; 0: all */
-    size_t window_period;   /* layer i sees all where i % period == period - 1; 0: every one is windowed */
-};
-
-/* Dimensions of a head that rotary embeddings turn. */
-size_t rotary_dims(const struct hyper *hyper);
-
-/* Positions that a layer sees at most; 0: all. */
-size_t hyper_window(const struct hyper *hyper, size_t layer);
-
-struct resident;
+struct on_demand;
 
 struct model {
     char *path;            /* null when the weights lie in no file */
     struct catalog files;  /* empty then */
-    struct resident *resident; /* weights that are made on demand (resident.h), or null */
+    struct on_demand *on_demand; /* weights that lie in no file (on_demand.h); or null */
     const char *format;    /* row of the format table that opened it, or "synthetic" */
     const char *arch;      /* "llama" */
     char note[200];        /* one line that a user should see, or empty */
@@ -133,7 +105,7 @@ struct model {
     size_t parameters;
     size_t tensor_count;
     struct tensor *tensors; /* in the order of the forward pass: embedding, blocks, norm, head */
-    int place[ROLE_COUNT]; /* of a tensor in its block, or of one outside in the list */
+    int index[ROLE_COUNT]; /* of a tensor in its block, or of one outside in the list; -1: none */
     int block_tensors;     /* of one block */
     int first_block;       /* index of the first block's first tensor */
     size_t non_finite;     /* NaN or infinite stored weights: shown as a warning */
@@ -165,36 +137,13 @@ bool tensor_multiplies(const struct model *model, int tensor);
 /* Index by canonical name, `output` of a tied model included, or -1. */
 int model_find_name(const struct model *model, const char *name);
 
-/* A format: a row of the table in model.c. */
-struct format {
-    const char *name;
-    const char *description;
-    /* By content, or, for formats of folders, by what is in the folder `path` (data null). */
-    bool (*probe)(const char *path, const uint8_t *data, size_t size);
-    /* Fills everything but path and format. Must not trust a byte. */
-    bool (*open)(struct model *model, const char *path, struct error *error);
-};
-
-extern const struct format gguf_format, safetensors_format, pytorch_format, llmc_format, llama2c_format;
-
 /* The config.json that says what the model is, where its format has one; the caller frees. Null: none. */
 char *model_config_path(const struct model *model);
-
-/* A llama2.c checkpoint in memory that outlives the model. */
-bool llama2c_parse(struct model *model, const uint8_t *data, size_t size, struct error *error);
 
 /* The shape of a role's tensor. */
 struct tensor_shape {
     size_t rows, cols;
 };
 struct tensor_shape model_role_shape(const struct hyper *hyper, enum role role);
-
-/* For formats: makes the tensor list for model->has (which loses the head where the model is tied) with the
- * right names, shapes and no weights. False when memory is short. */
-bool model_make_tensors(struct model *model, struct error *error);
-
-/* Counts model->parameters, and model->non_finite in files of up to 256 MiB: it reads every weight,
- * which a larger file should not have to wait for. */
-void model_count(struct model *model);
 
 #endif

@@ -1,7 +1,7 @@
 #include "outliers.h"
 
 #include "kernels/dispatch.h"
-#include "resident.h"
+#include "on_demand.h"
 
 #include <stdlib.h>
 
@@ -12,10 +12,10 @@ bool outliers_parse(const char *text, struct outliers *out, struct error *error)
     bool ok = *text >= '0' && *text <= '9' && channels > 0 && channels <= 1 << 20 && *end == ':';
     char *rest = end;
     float factor = ok ? strtof(end + 1, &rest) : 0;
-    ok = ok && rest > end + 1 && !*rest && factor > 1 && factor <= OUTLIERS_MOST;
+    ok = ok && rest > end + 1 && !*rest && factor > 1 && factor <= OUTLIERS_MAX;
     *out = (struct outliers){channels, factor};
     return ok || error_set(error, "outliers '%.40s': expected K:FACTOR, K channels times a factor from above 1 "
-                                  "to %d, such as 2:100", text, OUTLIERS_MOST);
+                                  "to %d, such as 2:100", text, OUTLIERS_MAX);
 }
 
 size_t outliers_channel(const struct outliers *o, size_t dim, size_t i)
@@ -28,7 +28,7 @@ static bool rewrite(struct model *m, int tensor, const struct outliers *o, float
                     struct error *error)
 {
     struct qmatrix *w = &m->tensors[tensor].stored;
-    struct scheme fp32 = scheme_default(DTYPE_FP32);
+    struct qformat fp32 = qformat_default(DTYPE_FP32);
     float *values = malloc(w->rows * w->cols * sizeof *values);
     if (!values)
         return error_set(error, "%s: not enough memory to rewrite it", m->tensors[tensor].name);
@@ -41,7 +41,7 @@ static bool rewrite(struct model *m, int tensor, const struct outliers *o, float
     }
     size_t rows = w->rows, cols = w->cols, row_bytes = cols * sizeof *values;
     qmatrix_free(w);
-    *w = (struct qmatrix){.rows = rows, .cols = cols, .scheme = fp32, .group = cols, .groups = 1,
+    *w = (struct qmatrix){.rows = rows, .cols = cols, .format = fp32, .group = cols, .groups = 1,
                           .row_bytes = row_bytes, .bytes = rows * row_bytes,
                           .codes = (const uint8_t *)values, .owned = values};
     return true;
@@ -62,7 +62,7 @@ bool outliers_inject(struct model *m, const struct outliers *o, struct error *er
 {
     if (o->channels > m->hyper.dim)
         return error_set(error, "%zu outlier channels: the model is %zu wide", o->channels, m->hyper.dim);
-    if (m->resident)
+    if (m->on_demand)
         return error_set(error, "outliers cannot be injected into random weights; name a MODEL");
     for (size_t block = 0; block < m->hyper.layers; block++)
         for (size_t i = 0; i < sizeof rewritten / sizeof *rewritten; i++) {

@@ -1,5 +1,4 @@
-/* The scalings of rotary embeddings for contexts longer than the original training's. */
-#include "assemble.h"
+#include "rope.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -62,10 +61,10 @@ bool rope_set_factors(struct model *m, const float *factors, size_t count, const
 {
     size_t half = rotary_dims(&m->hyper) / 2;
     if (count != half)
-        return error_set(error, "%s: %zu factors; expected %zu, one for two dimensions of a head",
+        return error_set(error, "%s: %zu factors; expected %zu, one per two dimensions of a head",
                          what, count, half);
     if (!all_positive(factors, count))
-        return error_set(error, "%s: a factor that is no number above 0", what);
+        return error_set(error, "%s: a factor that is not a number above 0", what);
     free(m->rope_factors);
     m->rope_factors = malloc(count * sizeof *factors + 1);
     if (!m->rope_factors)

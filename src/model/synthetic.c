@@ -1,6 +1,7 @@
 #include "synthetic.h"
 
-#include "resident.h"
+#include "format.h"
+#include "on_demand.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static uint64_t tensor_key(int tensor)
 size_t synthetic_outlier(int tensor, size_t run)
 {
     uint64_t bits = mix(~tensor_key(tensor) + GOLDEN * (run + 1));
-    return run * MAKER_RUN + bits % MAKER_RUN;
+    return run * GENERATOR_RUN + bits % GENERATOR_RUN;
 }
 
 double synthetic_deviation(const struct hyper *h, enum role role)
@@ -57,7 +58,7 @@ double synthetic_deviation(const struct hyper *h, enum role role)
 /* ---- weights --------------------------------------------------------------------------------- */
 
 /* n weights of a row from column `first` on, a multiple of 4. */
-static void make_normal(const uint16_t *quantile, uint64_t row_key, size_t first, size_t n,
+static void generate_normal(const uint16_t *quantile, uint64_t row_key, size_t first, size_t n,
                         uint8_t *out)
 {
     for (size_t i = 0; i < n; i += 4) {
@@ -71,15 +72,15 @@ static void make_normal(const uint16_t *quantile, uint64_t row_key, size_t first
     }
 }
 
-static void make_codes(const void *arg, int tensor, size_t row, size_t first, size_t n,
+static void generate_codes(const void *arg, int tensor, size_t row, size_t first, size_t n,
                        uint8_t *codes)
 {
     const struct generator *g = arg;
     uint64_t key = mix(tensor_key(tensor) + GOLDEN * (row + 1));
-    make_normal(g->quantile[g->role[tensor]], key, first, n, codes);
-    for (size_t c = first; c < first + n; c += MAKER_RUN) {
+    generate_normal(g->quantile[g->role[tensor]], key, first, n, codes);
+    for (size_t c = first; c < first + n; c += GENERATOR_RUN) {
         uint16_t code;
-        size_t at = synthetic_outlier(tensor, c / MAKER_RUN) - first;
+        size_t at = synthetic_outlier(tensor, c / GENERATOR_RUN) - first;
         if (at >= n)
             continue;
         memcpy(&code, codes + 2 * at, sizeof code);
@@ -141,11 +142,11 @@ static struct generator *generator_open(const struct model *m)
 static bool set_layout(struct qmatrix *w, enum dtype weight)
 {
     struct qmatrix_layout l;
-    struct scheme scheme = scheme_default(weight);
-    scheme.stored = true;
-    if (!qmatrix_layout(&scheme, w->rows, w->cols, &l))
+    struct qformat format = qformat_default(weight);
+    format.stored = true;
+    if (!qmatrix_layout(&format, w->rows, w->cols, &l))
         return false;
-    w->scheme = scheme;
+    w->format = format;
     w->group = l.group;
     w->groups = l.groups;
     w->row_bytes = l.row_bytes;
@@ -164,7 +165,7 @@ static bool make_norm(const struct generator *g, int tensor, struct qmatrix *w)
     for (size_t c = 0; c < w->cols; c += 4) {
         uint16_t codes[4];
         size_t n = w->cols - c < 4 ? w->cols - c : 4;
-        make_normal(g->quantile[g->role[tensor]], tensor_key(tensor), c, n, (uint8_t *)codes);
+        generate_normal(g->quantile[g->role[tensor]], tensor_key(tensor), c, n, (uint8_t *)codes);
         for (size_t i = 0; i < n; i++)
             values[c + i] = 1 + fp16_decode(codes[i]);
     }
@@ -184,7 +185,7 @@ static bool make_tensors(struct model *m, struct error *error)
         m->parameters += w->rows * w->cols;
     }
     if (ok)
-        return resident_open(m, &(struct weight_generator){make_codes, generator_close, g}, error);
+        return on_demand_open(m, &(struct weight_generator){generate_codes, generator_close, g}, error);
     generator_close(g);
     return error_set(error, "not enough memory for a synthetic model");
 }

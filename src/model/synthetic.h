@@ -12,7 +12,7 @@ struct shape {
     const char *description;
     struct hyper hyper;
     bool tied;              /* the head is the embedding table */
-    double real_parameters; /* of the model it is named after; 0 where the stand-in has others */
+    double real_parameters; /* of the model it is named after; 0 where this one has others */
 };
 
 extern const struct shape shapes[];
@@ -21,7 +21,7 @@ extern const size_t shape_count;
 /* The shape called name, or null with an error that lists the names. */
 const struct shape *shape_find(const char *name, struct error *error);
 
-/* A model of the shape. Matrices are fp16 and made when they are acquired (resident.h): normally
+/* A model of the shape. Matrices are fp16 and materialized when they are acquired (on_demand.h): normally
  * distributed with mean 0, but for one column in 256 that is OUTLIER_FACTOR times as large, as trained
  * models have them. Standard deviations keep activations near 1 and logits near 2 through all blocks
  * (the projections back into the residual stream as in GPT-2, Radford et al. 2019, section 2.3). Norms

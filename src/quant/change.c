@@ -32,19 +32,19 @@ static void kv_choices(struct list *l)
 /* A new weight datatype keeps the activations and the symmetry where it can. */
 static void weight_choices(struct list *l, const struct tensor *t, const struct scheme *from)
 {
-    add(l, t->stored.scheme);
+    add(l, scheme_stored(&t->stored));
     for (size_t i = 0; i < COUNT(weight_order); i++) {
         struct scheme s = scheme_default(weight_order[i]);
-        s.act = from->stored ? DTYPE_FP32 : from->act;
-        s.act_asym = !from->stored && from->act_asym;
-        s.asym = dtypes[s.weight].kind == DTYPE_KIND_INTEGER && from->asym && !from->stored;
-        s.act_range = from->stored ? ACT_DYNAMIC : from->act_range;
-        s.methods = from->stored ? (struct methods){0} : from->methods;
+        s.format.act = from->format.stored ? DTYPE_FP32 : from->format.act;
+        s.format.act_asym = !from->format.stored && from->format.act_asym;
+        s.format.asym = dtypes[s.format.weight].kind == DTYPE_KIND_INTEGER && from->format.asym && !from->format.stored;
+        s.act_range = from->format.stored ? ACT_DYNAMIC : from->act_range;
+        s.methods = from->format.stored ? (struct methods){0} : from->methods;
         if (!scheme_check(&s, NULL))
             s.methods = (struct methods){0};
         if (!scheme_check(&s, NULL))
-            s.act = DTYPE_FP32, s.act_asym = false, s.act_range = ACT_DYNAMIC;
-        if (s.weight != DTYPE_FP32 || t->stored.scheme.weight != DTYPE_FP32)
+            s.format.act = DTYPE_FP32, s.format.act_asym = false, s.act_range = ACT_DYNAMIC;
+        if (s.format.weight != DTYPE_FP32 || t->stored.format.weight != DTYPE_FP32)
             add(l, s);
     }
 }
@@ -53,12 +53,12 @@ static void act_choices(struct list *l, const struct scheme *from)
 {
     for (size_t i = 0; i < COUNT(act_order); i++) {
         struct scheme s = *from;
-        s.act = act_order[i];
-        s.act_asym = false;
+        s.format.act = act_order[i];
+        s.format.act_asym = false;
         s.act_range = ACT_DYNAMIC;
         add(l, s);
-        s.act_asym = true;
-        if (dtypes[s.act].kind == DTYPE_KIND_INTEGER)
+        s.format.act_asym = true;
+        if (dtypes[s.format.act].kind == DTYPE_KIND_INTEGER)
             add(l, s);
     }
 }
@@ -66,16 +66,16 @@ static void act_choices(struct list *l, const struct scheme *from)
 static void granularity_choices(struct list *l, const struct tensor *t, const struct scheme *from)
 {
     struct scheme s = *from;
-    s.group = 0;
-    s.granularity = GRANULARITY_TENSOR;
+    s.format.group = 0;
+    s.format.granularity = GRANULARITY_TENSOR;
     add(l, s);
-    s.granularity = GRANULARITY_CHANNEL;
+    s.format.granularity = GRANULARITY_CHANNEL;
     add(l, s);
-    s.granularity = GRANULARITY_GROUP;
+    s.format.granularity = GRANULARITY_GROUP;
     for (size_t i = 0; i < COUNT(group_order); i++) {
-        s.group = group_order[i];
-        bool here = from->granularity == GRANULARITY_GROUP && from->group == s.group;
-        if (s.group < t->stored.cols || here)
+        s.format.group = group_order[i];
+        bool here = from->format.granularity == GRANULARITY_GROUP && from->format.group == s.format.group;
+        if (s.format.group < t->stored.cols || here)
             add(l, s);
     }
 }
@@ -83,28 +83,19 @@ static void granularity_choices(struct list *l, const struct tensor *t, const st
 /* A method that the scheme has keeps its parameters. */
 static void method_choices(struct list *l, const struct model *m, int tensor, const struct scheme *from)
 {
-#define BIT(METHOD) (1u << METHOD_##METHOD)
-    static const unsigned order[] = {0,
-                                     BIT(CLIP),
-                                     BIT(GPTQ),
-                                     BIT(AWQ),
-                                     BIT(AWQ) | BIT(GPTQ),
-                                     BIT(SMOOTHQUANT),
-                                     BIT(SMOOTHQUANT) | BIT(GPTQ),
-                                     BIT(LLMINT8),
-                                     BIT(QAT)};
-    for (size_t i = 0; i < COUNT(order); i++) {
+    struct methods offered[CHOICES];
+    size_t n = methods_offered(offered, CHOICES);
+    for (size_t i = 0; i < n; i++) {
         struct scheme s = *from;
-        for (int method = 0; method < METHOD_COUNT; method++)
-            if (!(order[i] >> method & 1))
-                methods_remove(&s.methods, (enum method)method);
-            else if (!methods_have(&s.methods, (enum method)method))
-                methods_add(&s.methods, (enum method)method);
+        for (size_t k = 0; method_table[k]; k++)
+            if (methods_have(&offered[i], method_table[k]))
+                methods_add(&s.methods, method_table[k]);
+            else
+                methods_remove(&s.methods, method_table[k]);
         struct scheme fits = scheme_for_tensor(m, tensor, s);
         if (scheme_equal(&fits, &s))
             add(l, s);
     }
-#undef BIT
 }
 
 static const char *const kv_reasons[] = {
@@ -118,12 +109,12 @@ static const char *const kv_reasons[] = {
 static const char *inapplicable(const struct model *m, int tensor, const struct scheme *from,
                                 enum change change)
 {
-    enum dtype_kind kind = dtypes[from->weight].kind;
+    enum dtype_kind kind = dtypes[from->format.weight].kind;
     if (change == CHANGE_WEIGHT)
         return NULL;
     if (tensor == kv_index(m))
         return kv_reasons[change];
-    if (from->stored)
+    if (from->format.stored)
         return "stored weights run as they are: choose a datatype first (d)";
     if (change == CHANGE_ACT && !tensor_multiplies(m, tensor))
         return "it multiplies no activations";
@@ -162,7 +153,7 @@ size_t scheme_choices(const struct model *m, int tensor, const struct scheme *fr
     case CHANGE_SYMMETRY:
         for (int asym = 0; asym < 2; asym++) {
             struct scheme s = *from;
-            s.asym = asym;
+            s.format.asym = asym;
             add(&l, s);
         }
         break;
@@ -176,14 +167,15 @@ size_t scheme_choices(const struct model *m, int tensor, const struct scheme *fr
 static bool same_choice(const struct scheme *a, const struct scheme *b, enum change change)
 {
     if (change == CHANGE_WEIGHT)
-        return a->stored == b->stored && (a->stored || a->weight == b->weight);
+        return a->format.stored == b->format.stored && (a->format.stored || a->format.weight == b->format.weight);
     if (change == CHANGE_ACT)
-        return a->act == b->act && a->act_asym == b->act_asym && a->act_range == b->act_range;
+        return a->format.act == b->format.act && a->format.act_asym == b->format.act_asym &&
+               a->act_range == b->act_range;
     if (change == CHANGE_GRANULARITY)
-        return a->granularity == b->granularity && a->group == b->group;
+        return a->format.granularity == b->format.granularity && a->format.group == b->format.group;
     if (change == CHANGE_METHOD)
         return a->methods.set == b->methods.set;
-    return a->asym == b->asym;
+    return a->format.asym == b->format.asym;
 }
 
 bool scheme_cycle(const struct model *m, int tensor, const struct scheme *from, enum change change,

@@ -3,6 +3,7 @@
 #define QTOP_CHANGE_H
 
 #include "model/model.h"
+#include "scheme.h"
 
 enum change {
     CHANGE_WEIGHT,      /* stored, fp32, fp16, bf16, int8, int4, fp8e4m3, fp8e5m2; of the KV cache

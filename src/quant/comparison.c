@@ -4,7 +4,7 @@
 #include "engine/layerwise.h"
 #include "base/clock.h"
 #include "measure/output_error.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static bool allocate(struct comparison *c, struct error *error)
     if (!c->wanted || !c->x || !c->y || !c->scratch || !c->products)
         return error_set(error, "not enough memory to compare methods");
     for (size_t t = 0; t < m->tensor_count; t++)
-        c->wanted[t] = c->set->layer[t]->matrix.scheme;
+        c->wanted[t] = qtensor_scheme(c->set->layer[t]);
     c->wanted[kv_index(m)] = scheme_default(c->set->kv);
     return true;
 }
@@ -170,3 +170,27 @@ struct compared comparison_of(const struct comparison *c, size_t index)
 {
     return c->of[index];
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    return comparison_step(job, seconds, done, error);
+}
+
+static double job_fraction(const void *job)
+{
+    return comparison_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    comparison_close(job);
+}
+
+const struct job_class comparison_class = {
+    .name = "comparing methods",
+    .step = step_job,
+    .fraction = job_fraction,
+    .close = close_job,
+};

@@ -3,6 +3,7 @@
 #ifndef QTOP_COMPARISON_H
 #define QTOP_COMPARISON_H
 
+#include "base/job.h"
 #include "quantization.h"
 
 enum { COMPARED_SCHEMES = 16, COMPARISON_TOKENS = 128 };
@@ -41,5 +42,8 @@ double comparison_fraction(const struct comparison *job);
 /* How many schemes the plan has; the figures of one. */
 size_t comparison_count(const struct comparison *job);
 struct compared comparison_of(const struct comparison *job, size_t index);
+
+/* How a struct comparison runs as a job. */
+extern const struct job_class comparison_class;
 
 #endif

@@ -1,9 +1,12 @@
 #include "gptq.h"
 
 #include "kernels/ops.h"
-#include "calibration.h"
+#include "calibrated.h"
+#include "engine/weights.h"
+#include "method.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,8 +64,8 @@ void gptq_load(struct gptq *g, size_t r, const float *values)
 /* The grids that the rows were given; rows that fill up a panel round to 0. */
 static void read_grids(struct gptq *g)
 {
-    const struct dtype_info *type = &dtypes[g->m->scheme.weight];
-    int lowest = g->m->scheme.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
+    const struct dtype_info *type = &dtypes[g->m->format.weight];
+    int lowest = g->m->format.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
     for (size_t group = 0; group < g->m->groups; group++)
         for (size_t r = 0; r < g->rows; r++) {
             size_t i = group * g->rows + r;
@@ -204,3 +207,106 @@ bool gptq_row(const struct gptq *g, size_t r, float *out)
         out[g->f->order[i]] = g->w[r * g->stride + i];
     return true;
 }
+
+/* ---- the row of the table -------------------------------------------------------------------- */
+
+enum { DAMP, ACT_ORDER, SEQUENCE };
+
+static const struct parameter parameters[] = {
+    [DAMP] = {"damp", 0.01f, 1e-6f, 1, false, false, "added to the Hessian's diagonal, as a share of its mean"},
+    [ACT_ORDER] = {"actorder", 1, 0, 1, true, false, "1: columns of the largest activations first"},
+    [SEQUENCE] = {"sequence", 1, 0, 1, true, false,
+                  "1: calibrated on what the layers before, quantized already, give"},
+};
+
+static struct hessian_use hessian(const float *values)
+{
+    return (struct hessian_use){.damp = (double)values[DAMP], .damp_max = (double)parameters[DAMP].max,
+                                .by_activation = values[ACT_ORDER] != 0, .sequential = values[SEQUENCE] != 0};
+}
+
+static bool prepare(const struct calibration_inputs *in, const float *values, struct calibrated *out,
+                    struct error *error)
+{
+    (void)error;
+    out->factor = in->factor;
+    if (in->factor && in->factor->damp > 5 * (double)values[DAMP])
+        snprintf(out->note, sizeof out->note, "damping raised from %g to %g: its Hessian is nearly singular",
+                 (double)values[DAMP], in->factor->damp);
+    return true;
+}
+
+static int describe(const struct calibration_info *found, char *out, size_t size)
+{
+    return snprintf(out, size, "damping %.3g, %zu rows rounded", found->damp, found->rounded);
+}
+
+static void solver_close(void *solver)
+{
+    gptq_close(solver);
+    free(solver);
+}
+
+static void *solver_open(const struct qmatrix *m, const struct factor *factor, struct error *error)
+{
+    struct gptq *g = malloc(sizeof *g);
+    if (!g) {
+        error_set(error, "not enough memory for GPTQ of %zu x %zu", m->rows, m->cols);
+        return NULL;
+    }
+    if (gptq_open(g, m, factor, error))
+        return g;
+    solver_close(g);
+    return NULL;
+}
+
+static void solver_load(void *solver, size_t r, const float *values)
+{
+    gptq_load(solver, r, values);
+}
+
+static bool solver_step(void *solver, struct pool *pool)
+{
+    return gptq_step(solver, pool);
+}
+
+static bool solver_row(const void *solver, size_t r, float *out)
+{
+    return gptq_row(solver, r, out);
+}
+
+static double solver_fraction(const void *solver)
+{
+    const struct gptq *g = solver;
+    return (double)g->done / (double)g->m->cols;
+}
+
+static size_t solver_rounded(const void *solver)
+{
+    const struct gptq *g = solver;
+    return g->rounded;
+}
+
+static const struct code_solver solver = {
+    .open = solver_open,
+    .close = solver_close,
+    .load = solver_load,
+    .step = solver_step,
+    .row = solver_row,
+    .fraction = solver_fraction,
+    .rounded = solver_rounded,
+};
+
+const struct method gptq_method = {
+    .name = "gptq",
+    .summary = "column by column, each error made up for by the columns that follow",
+    .phase = PHASE_CODES,
+    .composes = PHASE_BIT(PHASE_INPUT_SCALE) | PHASE_BIT(PHASE_RANGE),
+    .needs = {.activations = true, .hessian = true, .weights = WEIGHTS_INTEGER},
+    .parameters = parameters,
+    .parameter_count = sizeof parameters / sizeof *parameters,
+    .prepare = prepare,
+    .describe = describe,
+    .hessian = hessian,
+    .solver = &solver,
+};

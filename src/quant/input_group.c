@@ -1,10 +1,8 @@
 /* One input group of a quantization: what its inputs look like, and its tensors one after the other. */
 #include "sys/memory.h"
 #include "base/clock.h"
-#include "model/resident.h"
-#include "llmint8.h"
+#include "model/on_demand.h"
 #include "quantization_internal.h"
-#include "static_range.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,15 +18,37 @@ static const struct scheme *scheme_of(const struct quantization *q)
 static bool wanted(const struct quantization *q, size_t i)
 {
     int t = q->tensors[i];
-    return q->pending[t] && scheme_walks(&q->plan.schemes[t]);
+    return q->pending[t] && scheme_in_pass(&q->plan.schemes[t]);
+}
+
+/* The method of a scheme that needs a Hessian, or null. */
+static const struct method *method_with_hessian(const struct scheme *s)
+{
+    for (size_t i = 0; method_table[i]; i++)
+        if (methods_have(&s->methods, method_table[i]) && method_table[i]->needs.hessian)
+            return method_table[i];
+    return NULL;
+}
+
+static struct hessian_use hessian_use_of(const struct scheme *s)
+{
+    const struct method *method = method_with_hessian(s);
+    return method ? method->hessian(methods_values_of(&s->methods, method)) : (struct hessian_use){0};
 }
 
 static bool wants_hessian(const struct quantization *q)
 {
     bool any = false;
     for (size_t i = 0; i < q->tensor_count; i++)
-        any |= wanted(q, i) && methods_have(&q->plan.schemes[q->tensors[i]].methods, METHOD_GPTQ);
+        any |= wanted(q, i) && method_with_hessian(&q->plan.schemes[q->tensors[i]]);
     return any;
+}
+
+static void forget_calibrated(struct quantization *q)
+{
+    free(q->calibrated.importance);
+    free(q->calibrated.outliers);
+    q->calibrated = (struct calibrated){0};
 }
 
 void input_group_leave(struct quantization *q)
@@ -38,9 +58,9 @@ void input_group_leave(struct quantization *q)
     input_stats_free(&q->stats);
     hessian_free(&q->hessian);
     factor_free(&q->factor);
-    free(q->importance);
+    forget_calibrated(q);
     free(q->input_scale);
-    q->importance = q->input_scale = NULL;
+    q->input_scale = NULL;
     q->observed = 0;
     q->tensor_count = 0;
 }
@@ -110,9 +130,6 @@ static bool begin_input_group(struct quantization *q, struct error *error)
                          p->text->count, error) ||
         !judge_activations(q, error))
         return false;
-    q->importance = malloc(cols * sizeof *q->importance);
-    if (!q->importance)
-        return error_set(error, "not enough memory for calibration");
     for (; q->held < (int)q->tensor_count; q->held++)
         if (!model_acquire(p->model, q->tensors[q->held], p->pool, error))
             return false;
@@ -154,8 +171,8 @@ bool input_group_search_scale(struct quantization *q, double seconds, struct err
     double begin = clock_seconds();
     bool done = false;
     q->stage = STAGE_FACTOR;
-    q->damp = (double)s->methods.value[PARAMETER_DAMP];
-    if (!scaling_of(s) || (q->input_scale && scheme_equal(s, &q->scaled_for)))
+    q->damp = hessian_use_of(s).damp;
+    if (!scheme_scales_inputs(s) || (q->input_scale && scheme_equal(s, &q->scaled_for)))
         return true;
     q->stage = STAGE_SCALE;
     if (!q->searching && !(q->searching = scaling_open(&q->scaling, q->plan.model, q->plan.pool, q->tensors,
@@ -183,24 +200,24 @@ bool input_group_search_scale(struct quantization *q, double seconds, struct err
 
 static const float *scale_of(const struct quantization *q)
 {
-    return scaling_of(scheme_of(q)) ? q->input_scale : NULL;
+    return scheme_scales_inputs(scheme_of(q)) ? q->input_scale : NULL;
 }
 
 static bool same_factor(const struct scheme *a, const struct scheme *b)
 {
-    return !scaling_of(a) == !scaling_of(b) &&
-           a->methods.value[PARAMETER_DAMP] == b->methods.value[PARAMETER_DAMP] &&
-           a->methods.value[PARAMETER_ACT_ORDER] == b->methods.value[PARAMETER_ACT_ORDER];
+    struct hessian_use x = hessian_use_of(a), y = hessian_use_of(b);
+    return scheme_scales_inputs(a) == scheme_scales_inputs(b) && x.damp == y.damp &&
+           x.by_activation == y.by_activation;
 }
 
 /* A slice of the factorization; the damping is raised until it succeeds. */
 bool input_group_factorize(struct quantization *q, double seconds, struct error *error)
 {
     const struct scheme *s = scheme_of(q);
-    const struct parameter_form *damp = &parameter_forms[PARAMETER_DAMP];
+    struct hessian_use use = hessian_use_of(s);
     double begin = clock_seconds();
-    q->stage = STAGE_PACK;
-    if (!methods_have(&s->methods, METHOD_GPTQ) || !reached(q))
+    q->stage = STAGE_RANGE;
+    if (!method_with_hessian(s) || !reached(q))
         return true;
     bool there = q->factor.cols && same_factor(s, &q->factored_for);
     if (there && q->factor.l.done == q->factor.cols)
@@ -209,7 +226,7 @@ bool input_group_factorize(struct quantization *q, double seconds, struct error 
     if (!there) {
         factor_free(&q->factor);
         if (!factor_open(&q->factor, &q->hessian, scale_of(q), q->damp,
-                         s->methods.value[PARAMETER_ACT_ORDER] != 0, error))
+                         use.by_activation, error))
             return false;
         q->factored_for = *s;
     }
@@ -220,30 +237,35 @@ bool input_group_factorize(struct quantization *q, double seconds, struct error 
         return true;
     factor_free(&q->factor);
     q->damp *= 10;
-    return q->damp <= 1e9 * (double)damp->most ||
+    return q->damp <= 1e9 * use.damp_max ||
            error_set(error, "%s: the Hessian of its inputs cannot be factored",
                      q->plan.model->tensors[q->tensors[q->next]].name);
 }
 
-static void tell_damping(struct quantization *q, int tensor, const struct scheme *s)
+/* A slice of choosing the one scale of static activations. What the packing is to know begins here. */
+bool input_group_choose_range(struct quantization *q, double seconds, struct error *error)
 {
-    char text[120];
-    double wanted_damp = (double)s->methods.value[PARAMETER_DAMP];
-    if (!(q->factor.damp > 5 * wanted_damp))
-        return;
-    snprintf(text, sizeof text, "damping raised from %g to %g: its Hessian is nearly singular", wanted_damp,
-             q->factor.damp);
-    quantization_say(q, tensor, text);
-}
-
-/* Mean of the squared activations that the matrix takes. */
-static const float *weigh_columns(struct quantization *q, const float *input_scale)
-{
-    for (size_t c = 0; c < q->stats.cols; c++) {
-        double scale = input_scale ? (double)input_scale[c] : 1;
-        q->importance[c] = (float)(q->stats.sum_squares[c] / (double)q->stats.tokens / (scale * scale));
+    const struct scheme *s = scheme_of(q);
+    double begin = clock_seconds();
+    if (!q->choosing) {
+        forget_calibrated(q);
+        q->calibrated.input_scale = scale_of(q);
+        if (s->act_range && !static_range_open(&q->range, s, &q->stats, scale_of(q), error))
+            return false;
+        q->choosing = true;
     }
-    return q->importance;
+    while (s->act_range && !static_range_step(&q->range, q->plan.pool))
+        if (clock_seconds() - begin > seconds)
+            return true;
+    if (s->act_range) {
+        struct act_params params = static_range_result(&q->range);
+        q->calibrated.act_scale = params.scale;
+        q->calibrated.act_zero = params.zero;
+    }
+    static_range_close(&q->range);
+    q->choosing = false;
+    q->stage = STAGE_PACK;
+    return true;
 }
 
 /* For whoever looks at the matrix later. */
@@ -255,39 +277,33 @@ static void record(struct quantization *q, const struct calibrated *c)
     found->outliers = c->outlier_count;
 }
 
+/* What each of the scheme's methods makes of the calibration text. */
+static bool prepare_methods(struct quantization *q, struct error *error)
+{
+    const struct scheme *s = scheme_of(q);
+    struct calibration_inputs in = {&q->stats, q->calibrated.input_scale, q->factor.cols ? &q->factor : NULL};
+    bool ok = true;
+    for (size_t i = 0; ok && method_table[i]; i++) {
+        const struct method *m = method_table[i];
+        if (methods_have(&s->methods, m) && m->prepare)
+            ok = m->prepare(&in, methods_values_of(&s->methods, m), &q->calibrated, error);
+    }
+    if (*q->calibrated.note)
+        quantization_say(q, q->tensors[q->next], q->calibrated.note);
+    return ok;
+}
+
 static bool begin_packing(struct quantization *q, struct error *error)
 {
     const struct quantization_plan *p = &q->plan;
     int tensor = q->tensors[q->next];
-    const struct scheme *s = scheme_of(q);
-    struct calibrated c = {.input_scale = scale_of(q)};
-    struct act_params params;
-    uint32_t *outliers = NULL;
     if (!reached(q))
         quantization_say(q, tensor, "no activation of the calibration text reached it");
-    if (methods_have(&s->methods, METHOD_AWQ))
-        c.importance = weigh_columns(q, c.input_scale);
-    if (s->act_range) {
-        if (!static_range_choose(s, &q->stats, c.input_scale, &params, error))
-            return false;
-        c.act_scale = params.scale;
-        c.act_zero = params.zero;
-    }
-    if (methods_have(&s->methods, METHOD_LLMINT8)) {
-        outliers = malloc(q->stats.cols * sizeof *outliers);
-        if (!outliers)
-            return error_set(error, "not enough memory for outlier columns");
-        c.outlier_count = outlier_columns(&q->stats, (double)s->methods.value[PARAMETER_THRESHOLD], outliers);
-        c.outliers = outliers;
-    }
-    if (q->factor.cols && methods_have(&s->methods, METHOD_GPTQ)) {
-        c.factor = &q->factor;
-        tell_damping(q, tensor, s);
-    }
-    q->packing = requant_begin_calibrated(&q->job, p->model, tensor, s, &c, p->pool, error);
-    free(outliers); /* the matrix has its own */
+    if (!prepare_methods(q, error))
+        return false;
+    q->packing = requant_begin_calibrated(&q->job, p->model, tensor, scheme_of(q), &q->calibrated, p->pool, error);
     if (q->packing)
-        record(q, &c);
+        record(q, &q->calibrated);
     return q->packing;
 }
 

@@ -21,7 +21,7 @@ static const double SCALES_FASTER = 10;
 
 /* ---- windows --------------------------------------------------------------------------------- */
 
-static void choose(struct qat *q, size_t i, size_t window)
+static void choose(struct training *q, size_t i, size_t window)
 {
     size_t length = q->net.length;
     q->chosen[i] = window;
@@ -29,7 +29,7 @@ static void choose(struct qat *q, size_t i, size_t window)
 }
 
 /* The next windows to learn from, each once before any comes again. */
-static void choose_training(struct qat *q)
+static void choose_training(struct training *q)
 {
     size_t count = q->windows - q->judged;
     for (size_t i = 0; i < q->batch; i++) {
@@ -48,7 +48,7 @@ static void choose_training(struct qat *q)
 }
 
 /* Windows first + next .. of `count`, the last again where fewer are left than a batch has. */
-static void choose_next(struct qat *q, size_t first, size_t count)
+static void choose_next(struct training *q, size_t first, size_t count)
 {
     for (size_t i = 0; i < q->batch; i++)
         choose(q, i, first + (q->next + i < count ? q->next + i : count - 1));
@@ -57,7 +57,7 @@ static void choose_next(struct qat *q, size_t first, size_t count)
 /* ---- the loss -------------------------------------------------------------------------------- */
 
 struct scoring {
-    struct qat *q;
+    struct training *q;
     struct loss loss;
     bool gradients;
 };
@@ -65,7 +65,7 @@ struct scoring {
 static void score_rows(void *arg, size_t begin, size_t end, int thread)
 {
     const struct scoring *s = arg;
-    struct qat *q = s->q;
+    struct training *q = s->q;
     size_t vocab = q->plan.model->hyper.vocab, length = q->net.length;
     for (size_t t = begin; t < end; t++) {
         float *logits = q->net.logits + t * vocab, *teacher = q->teacher + t * vocab;
@@ -86,7 +86,7 @@ static void score_rows(void *arg, size_t begin, size_t end, int thread)
 }
 
 /* The mean loss of the pass's first `windows` windows; their gradient in place of the logits. */
-static double score(struct qat *q, double share, bool gradients, size_t windows)
+static double score(struct training *q, double share, bool gradients, size_t windows)
 {
     const struct hyper *h = &q->plan.model->hyper;
     size_t length = q->net.length, head = (size_t)model_find(q->plan.model, ROLE_OUTPUT, -1);
@@ -105,7 +105,7 @@ static double score(struct qat *q, double share, bool gradients, size_t windows)
 /* ---- a pass ---------------------------------------------------------------------------------- */
 
 /* A part of the forward pass; true when the logits are there. */
-static bool forward_some(struct qat *q)
+static bool forward_some(struct training *q)
 {
     size_t layers = q->plan.model->hyper.layers, at = q->at++;
     if (at == 0)
@@ -118,7 +118,7 @@ static bool forward_some(struct qat *q)
 }
 
 /* A part of the backward pass, after the head's; true when all gradients are there. */
-static bool backward_some(struct qat *q)
+static bool backward_some(struct training *q)
 {
     size_t layers = q->plan.model->hyper.layers, back = q->at++ - (layers + 2);
     if (back < layers)
@@ -128,7 +128,7 @@ static bool backward_some(struct qat *q)
     return back == layers;
 }
 
-static void round_weights(struct qat *q)
+static void round_weights(struct training *q)
 {
     for (size_t i = 0; i < q->learner_count; i++)
         fake_forward(&q->learners[i].fake, q->learners[i].w, q->learners[i].rounded, q->plan.pool);
@@ -137,7 +137,7 @@ static void round_weights(struct qat *q)
 /* ---- the teacher ----------------------------------------------------------------------------- */
 
 /* From the stored model to the one that learns. */
-static void change_over(struct qat *q)
+static void change_over(struct training *q)
 {
     const struct model *m = q->plan.model;
     size_t head = (size_t)model_find(m, ROLE_OUTPUT, -1);
@@ -164,7 +164,7 @@ static void change_over(struct qat *q)
     }
 }
 
-static void begin_judging(struct qat *q)
+static void begin_judging(struct training *q)
 {
     q->phase = PHASE_JUDGE;
     q->next = q->at = 0;
@@ -172,7 +172,7 @@ static void begin_judging(struct qat *q)
     round_weights(q);
 }
 
-static void teach_some(struct qat *q)
+static void teach_some(struct training *q)
 {
     size_t floats = q->net.length * q->plan.model->hyper.dim;
     if (q->at == 0)
@@ -191,7 +191,7 @@ static void teach_some(struct qat *q)
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
-static void keep_best(struct qat *q)
+static void keep_best(struct training *q)
 {
     for (size_t i = 0; i < q->learner_count; i++) {
         struct learner *l = &q->learners[i];
@@ -204,9 +204,9 @@ static void keep_best(struct qat *q)
 }
 
 /* What the windows kept aside say; false when the model is no use from the start. */
-static bool conclude(struct qat *q, struct error *error)
+static bool conclude(struct training *q, struct error *error)
 {
-    struct qat_figures *f = &q->figures;
+    struct training_figures *f = &q->figures;
     f->kl_last = q->judged_loss;
     if (isnan(f->kl_first)) {
         if (!isfinite(f->kl_last))
@@ -220,7 +220,7 @@ static bool conclude(struct qat *q, struct error *error)
     return true;
 }
 
-static bool judge_some(struct qat *q, struct error *error)
+static bool judge_some(struct training *q, struct error *error)
 {
     size_t first = q->windows - q->judged;
     if (q->at == 0)
@@ -237,7 +237,7 @@ static bool judge_some(struct qat *q, struct error *error)
 /* ---- learning -------------------------------------------------------------------------------- */
 
 struct update {
-    const struct qat *q;
+    const struct training *q;
     struct learner *l;
     double factor;
 };
@@ -254,7 +254,7 @@ static void update_pieces(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
-static void begin_step(struct qat *q)
+static void begin_step(struct training *q)
 {
     choose_training(q);
     round_weights(q);
@@ -262,7 +262,7 @@ static void begin_step(struct qat *q)
         memset(q->learners[i].gradient, 0, q->learners[i].count * sizeof(float));
 }
 
-static void end_early(struct qat *q)
+static void end_early(struct training *q)
 {
     snprintf(q->note, sizeof q->note, "qat: the loss of step %zu is not a number: stopped, the best is that of "
                                       "step %zu", q->figures.step + 1, q->figures.best_step);
@@ -270,9 +270,9 @@ static void end_early(struct qat *q)
 }
 
 /* The gradients become those by weights and scales, and move them. */
-static void update(struct qat *q)
+static void update(struct training *q)
 {
-    struct qat_figures *f = &q->figures;
+    struct training_figures *f = &q->figures;
     struct adamw scales = q->adamw;
     double squares = 0;
     for (size_t i = 0; i < q->learner_count; i++) {
@@ -296,7 +296,7 @@ static void update(struct qat *q)
     }
 }
 
-static void train_some(struct qat *q)
+static void train_some(struct training *q)
 {
     size_t layers = q->plan.model->hyper.layers, every = (q->steps + JUDGEMENTS - 1) / JUDGEMENTS;
     if (q->at == 0)
@@ -318,12 +318,12 @@ static void train_some(struct qat *q)
 
 /* ---- the job --------------------------------------------------------------------------------- */
 
-void qat_stop(struct qat *q)
+void qat_stop(struct training *q)
 {
     q->stopped = true;
 }
 
-bool qat_step(struct qat *q, double seconds, bool *done, struct error *error)
+bool qat_step(struct training *q, double seconds, bool *done, struct error *error)
 {
     double begin = clock_seconds();
     do {
@@ -340,7 +340,7 @@ bool qat_step(struct qat *q, double seconds, bool *done, struct error *error)
     return true;
 }
 
-double qat_fraction(const struct qat *q)
+double qat_fraction(const struct training *q)
 {
     const double teaching = 0.05;
     if (q->phase == PHASE_DONE)
@@ -350,20 +350,69 @@ double qat_fraction(const struct qat *q)
     return teaching + (1 - teaching) * (double)q->figures.step / (double)(q->steps + 1);
 }
 
-struct qat_figures qat_figures(const struct qat *q)
+struct training_figures qat_figures(const struct training *q)
 {
     return q->figures;
 }
 
-const char *qat_note(const struct qat *q)
+const char *qat_note(const struct training *q)
 {
     return *q->note ? q->note : NULL;
 }
 
-struct qat_result qat_result(const struct qat *q, int tensor)
+struct training_result qat_result(const struct training *q, int tensor)
 {
     for (size_t i = 0; i < q->learner_count; i++)
         if (q->learners[i].tensor == tensor)
-            return (struct qat_result){q->learners[i].best, q->learners[i].best_grids};
-    return (struct qat_result){NULL, NULL};
+            return (struct training_result){q->learners[i].best, q->learners[i].best_grids};
+    return (struct training_result){NULL, NULL};
 }
+
+/* ---- the row of the table -------------------------------------------------------------------- */
+
+static const struct parameter parameters[] = {
+    [QAT_STEPS] = {"steps", 300, 1, 100000, true, false, "of the optimizer"},
+    [QAT_RATE] = {"lr", 6e-5f, 1e-8f, 1, false, false, "the highest learning rate"},
+    [QAT_BATCH] = {"batch", 2048, 16, 65536, true, false, "tokens a step"},
+    [QAT_DISTILL] = {"distill", 1, 0, 1, false, false,
+                     "share of the KL divergence from the stored model in the loss; the rest is cross entropy"},
+    [QAT_DECAY] = {"decay", 0, 0, 1, false, false, "of weights, by AdamW"},
+    [QAT_TEXT] = {"text", 262144, 128, 1048576, true, false, "tokens that it learns from at most"},
+    [QAT_SEED] = {"seed", 1, 0, 1e6f, true, false, "of the order of windows"},
+};
+
+static bool check(const struct scheme *s, const float *values, struct error *error)
+{
+    (void)values;
+    return !s->act_range || error_set(error, "qat learns with activations scaled a token; expected %s, not a static one",
+                                      dtypes[s->format.act].name);
+}
+
+size_t qat_text_tokens(const float *values)
+{
+    return (size_t)values[QAT_TEXT];
+}
+
+static const struct trainer trainer = {
+    .text_tokens = qat_text_tokens,
+    .fits = qat_fits,
+    .open = qat_open,
+    .close = qat_close,
+    .step = qat_step,
+    .stop = qat_stop,
+    .fraction = qat_fraction,
+    .figures = qat_figures,
+    .note = qat_note,
+    .result = qat_result,
+};
+
+const struct method qat_method = {
+    .name = "qat",
+    .summary = "weights and scales that learn, by gradients through their rounding",
+    .phase = PHASE_TRAINING,
+    .needs = {.activations = true, .gradients = true, .weights = WEIGHTS_SCALED},
+    .parameters = parameters,
+    .parameter_count = sizeof parameters / sizeof *parameters,
+    .check = check,
+    .trainer = &trainer,
+};

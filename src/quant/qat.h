@@ -11,61 +11,23 @@
 #ifndef QTOP_QAT_H
 #define QTOP_QAT_H
 
-#include "sys/pool.h"
-#include "engine/weights.h"
-#include "kernels/quantize.h"
+#include "training.h"
 
-enum { QAT_MOST_PARAMETERS = 200000000 }; /* of a model */
+enum { QAT_PARAMETERS_MAX = 200000000 }; /* of a model */
 
-struct qat_plan {
-    const struct model *model;
-    struct pool *pool;            /* whose caller runs the job */
-    const struct weights *set;    /* what layers that do not learn are */
-    const struct scheme *schemes; /* one a tensor */
-    const bool *learns;           /* tensors that do; their schemes have the same parameters of `qat` */
-    const int32_t *tokens;        /* windows of `window` tokens, see calibration_text */
-    size_t count, window;
-};
+/* The slots of the method's trainer: see training.h. */
+size_t qat_text_tokens(const float *values);
+bool qat_fits(const struct training_plan *plan, struct error *error);
+struct training *qat_open(const struct training_plan *plan, struct error *error);
+void qat_close(struct training *job);
+bool qat_step(struct training *job, double seconds, bool *done, struct error *error);
+void qat_stop(struct training *job);
+double qat_fraction(const struct training *job);
+struct training_figures qat_figures(const struct training *job);
+const char *qat_note(const struct training *job);
+struct training_result qat_result(const struct training *job, int tensor);
 
-struct qat;
-
-/* Whether a model is small enough and the memory is there; before anything is allocated. */
-bool qat_fits(const struct qat_plan *plan, struct error *error);
-
-/* What the plan names must outlive the job, stored weights that are made on demand must be held. Null with an
- * error. */
-struct qat *qat_open(const struct qat_plan *plan, struct error *error);
-void qat_close(struct qat *job);
-
-/* Works for about `seconds`, at least a pass through one block; *done: it has ended. False when the model gives
- * no finite loss to begin with. */
-bool qat_step(struct qat *job, double seconds, bool *done, struct error *error);
-
-/* Ends it at the next step, with the best so far. */
-void qat_stop(struct qat *job);
-
-double qat_fraction(const struct qat *job); /* 0..1 */
-
-/* What goes on, and what a person should know at its end: why it ended early, or null. NAN: not known yet. */
-struct qat_figures {
-    size_t step, steps;      /* done, in all */
-    double loss;             /* of the last step */
-    double rate;             /* learning rate of it */
-    double gradient_norm;    /* before clipping */
-    double kl_first;         /* on the windows kept aside: before the first step, */
-    double kl_last;          /* the last time, */
-    double kl_best;          /* and the least, */
-    size_t best_step;        /* after so many steps */
-};
-struct qat_figures qat_figures(const struct qat *job);
-const char *qat_note(const struct qat *job);
-
-/* Of a tensor that learned, the best weights (rows x cols) and their grids (1 of a whole tensor, else rows x
- * groups): valid until the job is closed. */
-struct qat_result {
-    const float *weights;
-    const struct quant_params *grids;
-};
-struct qat_result qat_result(const struct qat *job, int tensor);
+/* The parameters of the method, in their order. */
+enum qat_parameter { QAT_STEPS, QAT_RATE, QAT_BATCH, QAT_DISTILL, QAT_DECAY, QAT_TEXT, QAT_SEED };
 
 #endif

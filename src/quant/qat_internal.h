@@ -20,8 +20,8 @@ struct learner {
 
 enum phase { PHASE_TEACH, PHASE_JUDGE, PHASE_TRAIN, PHASE_DONE };
 
-struct qat {
-    struct qat_plan plan;
+struct training {
+    struct training_plan plan;
     struct network net;
     float *cosines, *sines;
     float **stored;            /* a tensor: its stored weights, fp32 */
@@ -46,7 +46,7 @@ struct qat {
     size_t next;               /* window of the phase */
     double judged_loss;
     bool stopped;
-    struct qat_figures figures;
+    struct training_figures figures;
     char note[160];
 };
 

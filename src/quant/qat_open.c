@@ -16,34 +16,21 @@ enum {
 
 /* ---- whether it fits ------------------------------------------------------------------------- */
 
-static const struct scheme *first_scheme(const struct qat_plan *p)
-{
-    size_t t = 0;
-    while (!p->learns[t])
-        t++;
-    return &p->schemes[t];
-}
-
-static float parameter(const struct qat_plan *p, enum parameter which)
-{
-    return first_scheme(p)->methods.value[which];
-}
-
 /* Tokens of a window, of which a text has some at least. */
-static size_t length_of(const struct qat_plan *p)
+static size_t length_of(const struct training_plan *p)
 {
     size_t share = p->count / LEAST_WINDOWS;
     return p->window < share ? p->window : share;
 }
 
-static size_t batch_of(const struct qat_plan *p)
+static size_t batch_of(const struct training_plan *p)
 {
-    size_t windows = (size_t)parameter(p, PARAMETER_BATCH) / length_of(p);
+    size_t windows = (size_t)p->values[QAT_BATCH] / length_of(p);
     size_t there = p->count / length_of(p);
     return windows < 1 ? 1 : windows < there ? windows : there;
 }
 
-static size_t judged_of(const struct qat_plan *p)
+static size_t judged_of(const struct training_plan *p)
 {
     size_t length = length_of(p), windows = p->count / length, most = JUDGED_MOST / length;
     size_t judged = windows / JUDGED_SHARE < most ? windows / JUDGED_SHARE : most;
@@ -51,21 +38,21 @@ static size_t judged_of(const struct qat_plan *p)
 }
 
 /* Of a model that no text says yet how to cut, for windows of one batch. */
-static bool count_bytes(const struct qat_plan *p, size_t *bytes)
+static bool count_bytes(const struct training_plan *p, size_t *bytes)
 {
     const struct hyper *h = &p->model->hyper;
     size_t batch = batch_of(p), n = batch * length_of(p), learned = 0;
     if (!network_bytes(p->model, batch, length_of(p), pool_threads(p->pool), bytes))
         return false;
     for (size_t t = 0; t < p->model->tensor_count; t++)
-        learned += p->learns[t] ? p->model->tensors[t].stored.rows * p->model->tensors[t].stored.cols : 0;
+        learned += p->trains[t] ? p->model->tensors[t].stored.rows * p->model->tensors[t].stored.cols : 0;
     double all = (double)*bytes + 4 * ((double)p->model->parameters * 2 + (double)learned * 6.5 +
                                        (double)p->count * (double)h->dim + 2 * (double)n * (double)h->vocab);
     *bytes = (size_t)all;
     return all < (double)(SIZE_MAX / 2);
 }
 
-bool qat_fits(const struct qat_plan *p, struct error *error)
+bool qat_fits(const struct training_plan *p, struct error *error)
 {
     size_t bytes;
     if (p->count < LEAST_WINDOWS * 16)
@@ -73,26 +60,18 @@ bool qat_fits(const struct qat_plan *p, struct error *error)
                          LEAST_WINDOWS * 16);
     if (!count_bytes(p, &bytes))
         return error_set(error, "qat: the memory it needs is too large to address");
-    if (p->model->parameters > QAT_MOST_PARAMETERS)
+    if (p->model->parameters > QAT_PARAMETERS_MAX)
         return error_set(error, "qat is for models of up to %d million parameters; this one has %.0f million and "
-                                "would need %.1f GB", QAT_MOST_PARAMETERS / 1000000,
+                                "would need %.1f GB", QAT_PARAMETERS_MAX / 1000000,
                          (double)p->model->parameters / 1e6, (double)bytes / 1e9);
     return memory_check("quantization-aware training", bytes, error);
 }
 
-/* Layers that learn together are one run with one setting. */
-static bool check_schemes(const struct qat_plan *p, struct error *error)
+static bool check_tensors(const struct training_plan *p, struct error *error)
 {
-    const struct scheme *first = first_scheme(p);
-    for (size_t t = 0; t < p->model->tensor_count; t++) {
-        if (!p->learns[t])
-            continue;
-        if (roles[p->model->tensors[t].role].vector)
+    for (size_t t = 0; t < p->model->tensor_count; t++)
+        if (p->trains[t] && roles[p->model->tensors[t].role].vector)
             return error_set(error, "%s: qat is for matrices", p->model->tensors[t].name);
-        if (!methods_equal(&p->schemes[t].methods, &first->methods))
-            return error_set(error, "%s: layers that learn together have the same parameters of qat",
-                             p->model->tensors[t].name);
-    }
     return true;
 }
 
@@ -115,7 +94,7 @@ static void decode_rows(void *arg, size_t begin, size_t end, int thread)
             qmatrix_decode(d->m, r, 0, d->m->cols, d->out + r * d->m->cols);
 }
 
-static float *decode(struct qat *q, const struct qmatrix *m, bool stored)
+static float *decode(struct training *q, const struct qmatrix *m, bool stored)
 {
     float *out = malloc(m->rows * m->cols * sizeof *out);
     if (out)
@@ -123,7 +102,7 @@ static float *decode(struct qat *q, const struct qmatrix *m, bool stored)
     return out;
 }
 
-static bool decode_all(struct qat *q, struct error *error)
+static bool decode_all(struct training *q, struct error *error)
 {
     const struct model *m = q->plan.model;
     bool ok = true;
@@ -131,20 +110,18 @@ static bool decode_all(struct qat *q, struct error *error)
         const struct qmatrix *now = &q->plan.set->layer[t]->matrix;
         ok = (q->stored[t] = decode(q, &m->tensors[t].stored, true));
         q->net.tensors[t].weights = q->stored[t];
-        if (ok && !now->scheme.stored && !q->plan.learns[t])
+        if (ok && !now->format.stored && !q->plan.trains[t])
             ok = (q->others[t] = decode(q, now, false));
     }
     return ok || error_set(error, "not enough memory for training");
 }
 
-static bool open_learner(struct qat *q, struct learner *l, int tensor, struct error *error)
+static bool open_learner(struct training *q, struct learner *l, int tensor, struct error *error)
 {
     const struct qmatrix *stored = &q->plan.model->tensors[tensor].stored;
-    struct scheme scheme = q->plan.schemes[tensor];
     l->tensor = tensor;
     l->count = stored->rows * stored->cols;
-    scheme.methods = (struct methods){0};
-    if (!fake_open(&l->fake, &scheme, q->stored[tensor], stored->rows, stored->cols, error))
+    if (!fake_open(&l->fake, &q->plan.schemes[tensor].format, q->stored[tensor], stored->rows, stored->cols, error))
         return false;
     float **each[] = {&l->w, &l->rounded, &l->gradient, &l->m, &l->v, &l->best};
     bool ok = true;
@@ -173,19 +150,19 @@ static void close_learner(struct learner *l)
     free(l->best_grids);
 }
 
-static bool open_learners(struct qat *q, struct error *error)
+static bool open_learners(struct training *q, struct error *error)
 {
     const struct model *m = q->plan.model;
     q->learners = calloc(m->tensor_count, sizeof *q->learners);
     if (!q->learners)
         return error_set(error, "not enough memory for training");
     for (int t = 0; t < (int)m->tensor_count; t++)
-        if (q->plan.learns[t] && !open_learner(q, &q->learners[q->learner_count++], t, error))
+        if (q->plan.trains[t] && !open_learner(q, &q->learners[q->learner_count++], t, error))
             return false;
     return true;
 }
 
-static bool open_buffers(struct qat *q, struct error *error)
+static bool open_buffers(struct training *q, struct error *error)
 {
     const struct model *m = q->plan.model;
     const struct hyper *h = &m->hyper;
@@ -208,10 +185,10 @@ static bool open_buffers(struct qat *q, struct error *error)
            error_set(error, "not enough memory for training");
 }
 
-struct qat *qat_open(const struct qat_plan *plan, struct error *error)
+struct training *qat_open(const struct training_plan *plan, struct error *error)
 {
-    struct qat *q = NULL;
-    if (!check_schemes(plan, error) || !qat_fits(plan, error))
+    struct training *q = NULL;
+    if (!check_tensors(plan, error) || !qat_fits(plan, error))
         return NULL;
     if (!(q = calloc(1, sizeof *q))) {
         error_set(error, "not enough memory for training");
@@ -221,14 +198,14 @@ struct qat *qat_open(const struct qat_plan *plan, struct error *error)
     q->batch = batch_of(plan);
     q->windows = plan->count / length_of(plan);
     q->judged = judged_of(plan);
-    q->steps = (size_t)parameter(plan, PARAMETER_STEPS);
-    q->rate = (double)parameter(plan, PARAMETER_RATE);
-    q->share = (double)parameter(plan, PARAMETER_DISTILL);
+    q->steps = (size_t)plan->values[QAT_STEPS];
+    q->rate = (double)plan->values[QAT_RATE];
+    q->share = (double)plan->values[QAT_DISTILL];
     q->adamw = adamw_usual();
-    q->adamw.decay = (double)parameter(plan, PARAMETER_DECAY);
-    sampler_seed(&q->random, (uint64_t)parameter(plan, PARAMETER_SEED));
+    q->adamw.decay = (double)plan->values[QAT_DECAY];
+    sampler_seed(&q->random, (uint64_t)plan->values[QAT_SEED]);
     q->order_next = SIZE_MAX;
-    q->figures = (struct qat_figures){.steps = q->steps, .loss = NAN, .rate = NAN, .gradient_norm = NAN,
+    q->figures = (struct training_figures){.steps = q->steps, .loss = NAN, .rate = NAN, .gradient_norm = NAN,
                                       .kl_first = NAN, .kl_last = NAN, .kl_best = NAN};
     bool ok = open_buffers(q, error) &&
               network_open(&q->net, plan->model, plan->pool, q->batch, length_of(plan), q->cosines, q->sines, error);
@@ -240,7 +217,7 @@ struct qat *qat_open(const struct qat_plan *plan, struct error *error)
     return NULL;
 }
 
-void qat_close(struct qat *q)
+void qat_close(struct training *q)
 {
     if (!q)
         return;

@@ -1,67 +1,25 @@
 #include "base/clock.h"
 #include "quantization_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-void quantization_say(struct quantization *q, int tensor, const char *text)
-{
-    char(*notes)[NOTE] = realloc(q->notes, (q->note_count + 1) * sizeof *notes);
-    if (!notes)
-        return;
-    q->notes = notes;
-    snprintf(q->notes[q->note_count++], NOTE, "%s: %.150s", q->plan.model->tensors[tensor].name, text);
-}
-
-const char *quantization_note(const struct quantization *q, size_t i)
-{
-    return i < q->note_count ? q->notes[i] : NULL;
-}
-
-/* ---- the text -------------------------------------------------------------------------------- */
-
-bool calibration_text_make(struct calibration_text *out, const int32_t *tokens, size_t count, int32_t bos,
-                           size_t context, struct error *error)
-{
-    return calibration_text_make_of(out, tokens, count, CALIBRATION_MOST, bos, context, error);
-}
-
-bool calibration_text_make_of(struct calibration_text *out, const int32_t *tokens, size_t count, size_t most,
-                              int32_t bos, size_t context, struct error *error)
-{
-    *out = (struct calibration_text){.window = context < CALIBRATION_WINDOW ? context : CALIBRATION_WINDOW};
-    if (count < CALIBRATION_LEAST)
-        return error_set(error, "the calibration text has %zu tokens; expected at least %d", count,
-                         CALIBRATION_LEAST);
-    most = count < most ? count : most;
-    out->tokens = malloc(2 * (most + 1) * sizeof *out->tokens);
-    if (!out->tokens)
-        return error_set(error, "not enough memory for a calibration text");
-    for (size_t i = 0; i < most; i++) {
-        if (bos >= 0 && out->window > 1 && out->count % out->window == 0)
-            out->tokens[out->count++] = bos;
-        out->tokens[out->count++] = tokens[i];
-    }
-    return true;
-}
 
 /* ---- what is to be done ---------------------------------------------------------------------- */
 
-bool quantization_pending(const struct quantization_plan *p, int tensor)
-{
-    return !scheme_equal(&p->schemes[tensor], &p->from->layer[tensor]->matrix.scheme);
-}
-
 static bool asks_for_sequence(const struct scheme *s)
 {
-    return methods_have(&s->methods, METHOD_GPTQ) && s->methods.value[PARAMETER_SEQUENCE] != 0;
+    for (size_t i = 0; method_table[i]; i++) {
+        const struct method *m = method_table[i];
+        if (methods_have(&s->methods, m) && m->hessian && m->hessian(methods_values_of(&s->methods, m)).sequential)
+            return true;
+    }
+    return false;
 }
 
 bool quantization_calibrates(const struct quantization_plan *p)
 {
     bool any = false;
     for (int t = 0; t < (int)p->model->tensor_count; t++)
-        any |= quantization_pending(p, t) && scheme_walks(&p->schemes[t]);
+        any |= quantization_pending(p, t) && scheme_in_pass(&p->schemes[t]);
     return any;
 }
 
@@ -74,9 +32,10 @@ static bool plan_tensor(struct quantization *q, int t, struct error *error)
     if (!q->pending[t])
         return true;
     q->weights_all += stored->rows * stored->cols;
-    q->learns[t] = scheme_learns(s);
-    q->learning |= q->learns[t];
-    if (!scheme_walks(s))
+    q->trains[t] = scheme_trains(s);
+    if (q->trains[t])
+        q->trainer = scheme_method(s, PHASE_TRAINING)->trainer;
+    if (!scheme_in_pass(s))
         return true;
     int input_group = layerwise_group_of(p->model, t);
     if (input_group < 0)
@@ -97,8 +56,8 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
     q->plan = *plan;
     q->set = weights_ref(plan->from);
     q->pending = calloc(count, sizeof *q->pending);
-    q->learns = calloc(count, sizeof *q->learns);
-    bool ok = q->pending && q->learns ? true : error_set(error, "not enough memory");
+    q->trains = calloc(count, sizeof *q->trains);
+    bool ok = q->pending && q->trains ? true : error_set(error, "not enough memory");
     for (int t = 0; ok && t < (int)count; t++)
         ok = plan_tensor(q, t, error);
     if (ok && quantization_calibrates(plan)) {
@@ -107,8 +66,8 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
         ok = ok && (q->pass = layerwise_open(plan->model, plan->pool, text->tokens, text->count, text->window,
                                         error));
     }
-    if (ok && q->learning)
-        ok = learn_fits(q, error);
+    if (ok && q->trainer)
+        ok = training_fits(q, error);
     if (ok)
         return q;
     quantization_close(q);
@@ -117,33 +76,6 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
 
 /* ---- one tensor ------------------------------------------------------------------------------ */
 
-/* The set with p in its place; takes over p. */
-static bool put(struct quantization *q, struct qtensor *p, struct error *error)
-{
-    struct weights *next = weights_replace(q->set, p);
-    q->weights_done += p->matrix.rows * p->matrix.cols;
-    q->pending[p->tensor] = false;
-    qtensor_unref(p);
-    if (!next)
-        return error_set(error, "not enough memory");
-    weights_unref(q->set);
-    q->set = next;
-    return true;
-}
-
-/* A slice of packing; *done when the matrix is in the set. */
-bool quantization_pack(struct quantization *q, double seconds, bool *done, struct error *error)
-{
-    *done = requant_step(&q->job, q->plan.pool, seconds);
-    if (!*done)
-        return true;
-    q->job.out->calibration.rounded = q->job.gptq.rounded;
-    struct qtensor *p = requant_take(&q->job);
-    requant_end(&q->job);
-    q->packing = false;
-    return put(q, p, error);
-}
-
 /* The next tensor from q->next on that is pending without calibration, or the end. */
 static bool plain_step(struct quantization *q, double seconds, struct error *error)
 {
@@ -151,7 +83,7 @@ static bool plain_step(struct quantization *q, double seconds, struct error *err
     int count = (int)p->model->tensor_count;
     bool done = false;
     while (!q->packing && q->next < count &&
-           (!q->pending[q->next] || scheme_calibrates(&p->schemes[q->next])))
+           (!q->pending[q->next] || scheme_needs_calibration(&p->schemes[q->next])))
         q->next++;
     if (q->next == count) {
         q->stage = q->pass ? STAGE_ADVANCE : stage_after_pass(q);
@@ -178,12 +110,14 @@ static bool stage_step(struct quantization *q, double seconds, struct error *err
         return input_group_search_scale(q, seconds, error);
     case STAGE_FACTOR:
         return input_group_factorize(q, seconds, error);
+    case STAGE_RANGE:
+        return input_group_choose_range(q, seconds, error);
     case STAGE_PACK:
         return input_group_pack(q, seconds, error);
-    case STAGE_LEARN:
-        return learn_step(q, seconds, error);
-    case STAGE_LEARNED:
-        return learn_pack(q, seconds, error);
+    case STAGE_TRAIN:
+        return training_step(q, seconds, error);
+    case STAGE_TRAINED:
+        return training_pack(q, seconds, error);
     case STAGE_DONE:
         break;
     }
@@ -202,32 +136,32 @@ bool quantization_step(struct quantization *q, double seconds, bool *done, struc
     return true;
 }
 
-/* Without what learns. */
+/* Without what trains. */
 static double packed_fraction(const struct quantization *q)
 {
-    double walked = 0, packed = 1;
+    double passed = 0, packed = 1;
     if (q->weights_all > 0)
         packed = (double)q->weights_done / (double)q->weights_all;
     if (!q->pass)
         return packed;
-    walked = ((double)layerwise_group(q->pass) + layerwise_fraction(q->pass)) / (double)(q->last_input_group + 1);
-    return (walked + packed) / 2;
+    passed = ((double)layerwise_group(q->pass) + layerwise_fraction(q->pass)) / (double)(q->last_input_group + 1);
+    return (passed + packed) / 2;
 }
 
 double quantization_fraction(const struct quantization *q)
 {
-    const double share = 0.95; /* of the whole, that what learns takes */
+    const double share = 0.95; /* of the whole, that training takes */
     if (q->stage == STAGE_DONE)
         return 1;
-    if (!q->learning)
+    if (!q->trainer)
         return packed_fraction(q);
-    double learned = q->stage == STAGE_LEARNED ? 1 : q->qat ? qat_fraction(q->qat) : 0;
-    return (1 - share) * packed_fraction(q) + share * learned;
+    double trained = q->stage == STAGE_TRAINED ? 1 : q->training ? q->trainer->fraction(q->training) : 0;
+    return (1 - share) * packed_fraction(q) + share * trained;
 }
 
 const char *quantization_work(const struct quantization *q)
 {
-    if (q->stage == STAGE_LEARN)
+    if (q->stage == STAGE_TRAIN)
         return q->figures.step > 0 ? "learning" : "reading the text to learn from";
     return q->stage == STAGE_ADVANCE || q->stage == STAGE_OBSERVE ? "calibrating" : "quantizing";
 }
@@ -245,10 +179,12 @@ void quantization_close(struct quantization *q)
         return;
     if (q->packing)
         requant_end(&q->job);
-    qat_close(q->qat);
+    if (q->training)
+        q->trainer->close(q->training);
     pin_close(&q->pin);
-    free(q->learns);
+    free(q->trains);
     scaling_close(&q->scaling);
+    static_range_close(&q->range);
     input_group_leave(q);
     layerwise_close(q->pass);
     weights_unref(q->set);
@@ -256,3 +192,33 @@ void quantization_close(struct quantization *q)
     free(q->notes);
     free(q);
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    return quantization_step(job, seconds, done, error);
+}
+
+static double job_fraction(const void *job)
+{
+    return quantization_fraction(job);
+}
+
+static const char *job_phase_now(const void *job)
+{
+    return quantization_work(job);
+}
+
+static void close_job(void *job)
+{
+    quantization_close(job);
+}
+
+const struct job_class quantization_class = {
+    .name = "quantizing",
+    .step = step_job,
+    .fraction = job_fraction,
+    .phase = job_phase_now,
+    .close = close_job,
+};

@@ -10,8 +10,10 @@
 #ifndef QTOP_QUANTIZATION_H
 #define QTOP_QUANTIZATION_H
 
+#include "base/job.h"
 #include "sys/pool.h"
 #include "engine/weights.h"
+#include "scheme.h"
 
 /* A text to calibrate on, in windows of `window` tokens that know nothing of each other, each with BOS first
  * where texts begin with it. */
@@ -69,8 +71,8 @@ double quantization_fraction(const struct quantization *job);
 const char *quantization_work(const struct quantization *job);
 
 /* How far what learns has come; false while nothing does. */
-struct qat_figures;
-bool quantization_figures(const struct quantization *job, struct qat_figures *out);
+struct training_figures;
+bool quantization_figures(const struct quantization *job, struct training_figures *out);
 
 /* Ends the learning at its next step, with the best so far. */
 void quantization_stop_learning(struct quantization *job);
@@ -81,5 +83,8 @@ struct weights *quantization_take(struct quantization *job);
 /* What a person should know about how a tensor came about (damping that had to be raised, activations that are
  * not finite or never came), one line each; null past the end. */
 const char *quantization_note(const struct quantization *job, size_t i);
+
+/* How a struct quantization runs as a job. */
+extern const struct job_class quantization_class;
 
 #endif

@@ -6,10 +6,11 @@
 #include "engine/layerwise.h"
 #include "calibration.h"
 #include "linalg/hessian.h"
-#include "qat.h"
 #include "quantization.h"
 #include "requant.h"
 #include "scaling.h"
+#include "static_range.h"
+#include "training.h"
 
 /* What is under way. The stages of a input group repeat for each of its tensors from STAGE_SCALE on. */
 enum stage {
@@ -18,9 +19,10 @@ enum stage {
     STAGE_OBSERVE, /* statistics and the Hessian */
     STAGE_SCALE,   /* the search for an input scale */
     STAGE_FACTOR,  /* of the Hessian */
+    STAGE_RANGE,   /* of static activations */
     STAGE_PACK,
-    STAGE_LEARN,   /* all tensors that do, together */
-    STAGE_LEARNED, /* one after another is packed */
+    STAGE_TRAIN,   /* all tensors that do, together */
+    STAGE_TRAINED, /* one after another is packed */
     STAGE_DONE
 };
 
@@ -39,7 +41,9 @@ struct quantization {
     struct layerwise_pass *pass;
     size_t last_input_group;             /* beyond which no tensor is pending */
     struct input_stats stats;      /* of the input group */
-    float *importance;            /* cols, see struct calibrated; of the tensor under way */
+    struct calibrated calibrated; /* of the tensor under way */
+    struct static_range range;    /* of its activations, where they are static */
+    bool choosing;
     struct hessian hessian;
     size_t observed;              /* tokens in the Hessian */
     int tensors[INPUT_GROUP_TENSORS], next; /* the input group's, and the one under way (or next plain one) */
@@ -57,21 +61,17 @@ struct quantization {
     struct requant job;
     bool packing;
 
-    bool learning;                /* there are tensors that learn: */
-    bool *learns;                 /* which ones */
-    struct qat *qat;
-    struct qat_figures figures;   /* steps 0: nothing learned yet */
-    struct pin pin;             /* of the stored weights, meanwhile */
+    const struct trainer *trainer; /* of the tensors that train; null: there are none */
+    bool *trains;                 /* which ones */
+    struct training *training;
+    struct training_figures figures; /* steps 0: nothing trained yet */
+    struct pin pin;               /* of the stored weights, meanwhile */
 };
 
-/* Whether a scheme learns; whether it calibrates in the walk. */
-static inline bool scheme_learns(const struct scheme *s)
+/* Whether a scheme is calibrated in the layer-wise pass. */
+static inline bool scheme_in_pass(const struct scheme *s)
 {
-    return !s->stored && methods_have(&s->methods, METHOD_QAT);
-}
-static inline bool scheme_walks(const struct scheme *s)
-{
-    return scheme_calibrates(s) && !scheme_learns(s);
+    return scheme_needs_calibration(s) && !scheme_trains(s);
 }
 
 /* Keeps one line about a tensor. */
@@ -85,18 +85,19 @@ bool input_group_advance(struct quantization *q, double seconds, struct error *e
 bool input_group_observe(struct quantization *q, double seconds, struct error *error);
 bool input_group_search_scale(struct quantization *q, double seconds, struct error *error);
 bool input_group_factorize(struct quantization *q, double seconds, struct error *error);
+bool input_group_choose_range(struct quantization *q, double seconds, struct error *error);
 bool input_group_pack(struct quantization *q, double seconds, struct error *error);
 
-/* What comes when no tensor waits for the walk. */
+/* What comes when no tensor waits for the layer-wise pass. */
 static inline enum stage stage_after_pass(const struct quantization *q)
 {
-    return q->learning ? STAGE_LEARN : STAGE_DONE;
+    return q->trainer ? STAGE_TRAIN : STAGE_DONE;
 }
 
-/* Whether what learns fits; a slice of it, with its words; a slice of packing what it made. */
-bool learn_fits(const struct quantization *q, struct error *error);
-bool learn_step(struct quantization *q, double seconds, struct error *error);
-bool learn_pack(struct quantization *q, double seconds, struct error *error);
+/* Whether what trains fits and has one setting; a slice of it; a slice of packing what it made. */
+bool training_fits(const struct quantization *q, struct error *error);
+bool training_step(struct quantization *q, double seconds, struct error *error);
+bool training_pack(struct quantization *q, double seconds, struct error *error);
 
 /* Lets go of what belongs to one input group. */
 void input_group_leave(struct quantization *q);

@@ -1,7 +1,7 @@
 #include "recipe.h"
 
 #include "formats/mapped.h"
-#include "base/names.h"
+#include "base/edit_distance.h"
 #include "base/output.h"
 #include "base/escape.h"
 
@@ -111,10 +111,10 @@ void recipe_free(struct recipe *r)
 bool scheme_fits(const struct model *m, int tensor, const struct scheme *s, struct error *error)
 {
     char text[SCHEME_TEXT];
-    if (tensor != kv_index(m) || s->stored)
+    if (tensor != kv_index(m) || s->format.stored)
         return true;
-    struct scheme plain = scheme_default(s->weight);
-    if (kv_takes(s->weight) && scheme_equal(s, &plain))
+    struct scheme plain = scheme_default(s->format.weight);
+    if (kv_takes(s->format.weight) && scheme_equal(s, &plain))
         return true;
     return error_set(error, "kv: the cache cannot be %s; expected " KV_EXPECTED,
                      scheme_print(s, text));
@@ -123,14 +123,14 @@ bool scheme_fits(const struct model *m, int tensor, const struct scheme *s, stru
 struct scheme scheme_for_tensor(const struct model *m, int tensor, struct scheme s)
 {
     if (tensor == kv_index(m))
-        return scheme_default(s.stored ? DTYPE_FP32 : s.weight);
-    if (s.stored) {
-        s = m->tensors[tensor].stored.scheme;
+        return scheme_default(s.format.stored ? DTYPE_FP32 : s.format.weight);
+    if (s.format.stored) {
+        s = scheme_stored(&m->tensors[tensor].stored);
     } else if (!tensor_multiplies(m, tensor)) {
-        s.act = DTYPE_FP32;
-        s.act_asym = false;
+        s.format.act = DTYPE_FP32;
+        s.format.act_asym = false;
         s.act_range = ACT_DYNAMIC;
-        s.methods.set &= 1u << METHOD_CLIP; /* the others need activations */
+        methods_remove_calibrated(&s.methods);
     }
     return s;
 }
@@ -149,13 +149,13 @@ static const char *nearest_name(const struct model *m, const char *pattern)
 {
     size_t best = 0, least = SIZE_MAX;
     for (size_t i = 0; i < m->tensor_count; i++) {
-        size_t d = name_distance(pattern, m->tensors[i].name);
+        size_t d = edit_distance(pattern, m->tensors[i].name);
         if (d < least) {
             least = d;
             best = i;
         }
     }
-    return name_distance(pattern, KV_NAME) < least ? KV_NAME : m->tensors[best].name;
+    return edit_distance(pattern, KV_NAME) < least ? KV_NAME : m->tensors[best].name;
 }
 
 /* Whether the rule applies to anything, and the KV cache can have what it says. */
@@ -204,6 +204,21 @@ void schemes_set_linear(const struct model *m, struct scheme scheme, struct sche
     }
 }
 
+bool schemes_totals(const struct model *m, const struct scheme *schemes, size_t position, struct weights_totals *out)
+{
+    size_t *bytes = calloc(m->tensor_count, sizeof *bytes);
+    bool ok = bytes != NULL;
+    for (size_t i = 0; ok && i < m->tensor_count; i++) {
+        const struct qmatrix *stored = &m->tensors[i].stored;
+        bytes[i] = stored->bytes;
+        ok = schemes[i].format.stored || scheme_bytes(&schemes[i], stored->rows, stored->cols, &bytes[i]);
+    }
+    if (ok)
+        *out = totals_of_bytes(m, bytes, schemes[kv_index(m)].format.weight, position);
+    free(bytes);
+    return ok;
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void write_rules(FILE *f, const struct model *m, const struct scheme *schemes)
@@ -211,9 +226,9 @@ static void write_rules(FILE *f, const struct model *m, const struct scheme *sch
     char text[SCHEME_TEXT];
     fprintf(f, "# %zu tensors; those without a line are as stored\n", m->tensor_count);
     for (size_t i = 0; i < m->tensor_count; i++)
-        if (!schemes[i].stored)
+        if (!schemes[i].format.stored)
             fprintf(f, "%-20s %s\n", m->tensors[i].name, scheme_print(&schemes[i], text));
-    if (schemes[kv_index(m)].weight != DTYPE_FP32)
+    if (schemes[kv_index(m)].format.weight != DTYPE_FP32)
         fprintf(f, "%-20s %s\n", KV_NAME, scheme_print(&schemes[kv_index(m)], text));
 }
 

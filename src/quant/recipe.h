@@ -8,6 +8,7 @@
 #define QTOP_RECIPE_H
 
 #include "engine/weights.h"
+#include "scheme.h"
 
 struct rule {
     char *pattern;
@@ -42,6 +43,11 @@ const struct rule *recipe_rule(const struct recipe *recipe, const struct model *
 
 /* Gives the scheme to every linear matrix inside blocks: what -s does. */
 void schemes_set_linear(const struct model *model, struct scheme scheme, struct scheme *schemes);
+
+/* Totals of a model in the schemes (see engine/weights.h). False where a size does not fit in a size_t or memory is
+ * short. */
+bool schemes_totals(const struct model *model, const struct scheme *schemes, size_t position,
+                    struct weights_totals *out);
 
 /* Whether the tensor (or kv_index) can have the scheme; if not the error says what it can have. */
 bool scheme_fits(const struct model *model, int tensor, const struct scheme *scheme,

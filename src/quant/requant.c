@@ -3,7 +3,7 @@
 #include "kernels/dispatch.h"
 
 #include "base/clock.h"
-#include "model/resident.h"
+#include "model/on_demand.h"
 #include "kernels/clip.h"
 
 #include <math.h>
@@ -22,8 +22,8 @@ static size_t rows_of(const struct requant *job)
 static bool init_matrix(struct qmatrix *m, const struct qmatrix *stored, const struct scheme *scheme,
                         struct error *error)
 {
-    if (!scheme->stored)
-        return qmatrix_init(m, scheme, stored->rows, stored->cols, error);
+    if (!scheme->format.stored)
+        return qmatrix_init(m, &scheme->format, stored->rows, stored->cols, error);
     *m = *stored;
     m->owned = NULL;
     return true;
@@ -34,7 +34,7 @@ static bool take_calibrated(struct requant *job, const struct calibrated *c, str
 {
     struct qmatrix *m = &job->out->matrix;
     job->importance = c->importance;
-    job->learned = c->learned;
+    job->trained = c->trained;
     job->grids = c->grids;
     if (c->input_scale && !qmatrix_set_input_scale(m, c->input_scale, error))
         return false;
@@ -42,10 +42,21 @@ static bool take_calibrated(struct requant *job, const struct calibrated *c, str
         return false;
     if (c->act_scale > 0 && !qmatrix_set_act_scale(m, c->act_scale, c->act_zero, error))
         return false;
-    if (c->learned && m->scheme.granularity == GRANULARITY_TENSOR)
+    if (c->trained && m->format.granularity == GRANULARITY_TENSOR)
         quantize_set_params(m, 0, 0, c->grids[0]);
-    job->solving = c->factor != NULL;
-    return !c->factor || gptq_open(&job->gptq, m, c->factor, error);
+    return true;
+}
+
+/* Where the Hessian that it needs is not there, weights are rounded. */
+static bool open_solver(struct requant *job, const struct scheme *scheme, const struct factor *factor,
+                        struct error *error)
+{
+    const struct method *codes = scheme_method(scheme, PHASE_CODES);
+    if (!codes || !codes->solver || (codes->needs.hessian && !factor))
+        return true;
+    job->solver = codes->solver;
+    job->solving = job->solver->open(&job->out->matrix, factor, error);
+    return job->solving;
 }
 
 /* What of a whole pass over the weights each costs, about. */
@@ -54,13 +65,13 @@ static const double pass_work[] = {
 
 static bool needs_pass(const struct requant *job, enum requant_pass pass)
 {
-    const struct scheme *s = &job->out->matrix.scheme;
-    bool whole = !s->stored && s->granularity == GRANULARITY_TENSOR && !job->learned;
+    const struct qformat *s = &job->out->matrix.format;
+    bool whole = !s->stored && s->granularity == GRANULARITY_TENSOR && !job->trained;
     switch (pass) {
     case REQUANT_SCAN:
         return whole;
     case REQUANT_CLIP:
-        return whole && job->clip_least < 1;
+        return whole && job->range_min < 1;
     case REQUANT_LOAD:
     case REQUANT_SOLVE:
         return job->solving;
@@ -76,9 +87,10 @@ static enum requant_pass pass_from(const struct requant *job, enum requant_pass 
     return pass;
 }
 
-static double clip_least_of(const struct scheme *s)
+static double range_min_of(const struct scheme *s)
 {
-    return s->stored || dtypes[s->weight].kind != DTYPE_KIND_INTEGER ? 1 : methods_clip_least(&s->methods);
+    bool integers = !s->format.stored && dtypes[s->format.weight].kind == DTYPE_KIND_INTEGER;
+    return integers ? methods_range_min(&s->methods) : 1;
 }
 
 bool requant_begin_calibrated(struct requant *job, const struct model *model, int tensor,
@@ -91,7 +103,7 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
     job->truth = &model_reference(model)->tensors[tensor].stored;
     if (!scheme_check(scheme, error))
         return false;
-    if (scheme_calibrates(scheme) && !calibrated)
+    if (scheme_needs_calibration(scheme) && !calibrated)
         return error_set(error, "%s: this scheme needs calibration", t->name);
     job->out = calloc(1, sizeof *job->out);
     job->row_range = calloc(rows, sizeof *job->row_range);
@@ -100,8 +112,8 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
     job->row_max = calloc(rows, sizeof *job->row_max);
     job->row_max_col = calloc(rows, sizeof *job->row_max_col);
     job->buffer = calloc((size_t)pool_threads(pool) * 2 * cols, sizeof *job->buffer);
-    job->clip_least = clip_least_of(scheme);
-    bool clips = job->clip_least < 1 && scheme->granularity == GRANULARITY_TENSOR;
+    job->range_min = range_min_of(scheme);
+    bool clips = job->range_min < 1 && scheme->format.granularity == GRANULARITY_TENSOR;
     job->row_clip = clips ? malloc(rows * CLIP_TRIALS * sizeof *job->row_clip) : NULL;
     bool ok = job->out && job->row_range && (job->row_clip || !clips) && job->row_w2 && job->row_e2 && job->row_max &&
               job->row_max_col && job->buffer;
@@ -112,7 +124,11 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
         job->out->tensor = tensor;
         ok = init_matrix(&job->out->matrix, &t->stored, scheme, error);
     }
-    ok = ok && (!calibrated || take_calibrated(job, calibrated, error));
+    if (ok && !scheme->format.stored) {
+        ok = qtensor_set_scheme(job->out, scheme) || error_set(error, "%s: not enough memory", t->name);
+    }
+    ok = ok && (!calibrated || take_calibrated(job, calibrated, error)) &&
+         open_solver(job, scheme, calibrated ? calibrated->factor : NULL, error);
     if (ok) {
         job->pass = pass_from(job, REQUANT_SCAN);
         job->out->error.row_sqnr_db = calloc(rows, sizeof(float));
@@ -165,8 +181,8 @@ static struct range rows_of_item(const struct requant *job, size_t item)
 /* A row of weights that codes are to stand for. */
 static void read_row(struct requant *job, size_t r, float *row)
 {
-    if (job->learned)
-        memcpy(row, job->learned + r * job->out->matrix.cols, job->out->matrix.cols * sizeof *row);
+    if (job->trained)
+        memcpy(row, job->trained + r * job->out->matrix.cols, job->out->matrix.cols * sizeof *row);
     else
         isa_current()->decode_row(&job->model->tensors[job->tensor].stored, r, row);
     quantize_input_transform(&job->out->matrix, r, row);
@@ -184,7 +200,7 @@ static void clip_row(struct requant *job, size_t r, float *row)
     const struct qmatrix *m = &job->out->matrix;
     read_row(job, r, row);
     for (size_t trial = 0; trial < CLIP_TRIALS; trial++) {
-        struct quant_params params = quantize_params(m, clip_range(job->range, trial, job->clip_least));
+        struct quant_params params = quantize_params(m, clip_range(job->range, trial, job->range_min));
         job->row_clip[r * CLIP_TRIALS + trial] = clip_error(m, params, row, m->cols, job->importance);
     }
 }
@@ -193,14 +209,14 @@ static void clip_row(struct requant *job, size_t r, float *row)
 static void choose_grids(struct requant *job, size_t r, const float *row)
 {
     struct qmatrix *m = &job->out->matrix;
-    for (size_t g = 0, c = 0; c < m->cols && m->scheme.granularity != GRANULARITY_TENSOR;
+    for (size_t g = 0, c = 0; c < m->cols && m->format.granularity != GRANULARITY_TENSOR;
          g++, c += m->group) {
         size_t n = m->cols - c < m->group ? m->cols - c : m->group;
         const float *importance = job->importance ? job->importance + c : NULL;
         struct value_range range = {0, 0};
         value_range_add(&range, row + c, n);
-        quantize_set_params(m, r, g, job->clip_least < 1 ? clip_params(m, row + c, n, importance, job->clip_least)
-                                                       : quantize_params(m, range));
+        quantize_set_params(m, r, g, job->range_min < 1 ? clip_params(m, row + c, n, importance, job->range_min)
+                                                        : quantize_params(m, range));
     }
 }
 
@@ -208,14 +224,14 @@ static void load_row(struct requant *job, size_t r, float *row)
 {
     read_row(job, r, row);
     choose_grids(job, r, row);
-    gptq_load(&job->gptq, r, row);
+    job->solver->load(job->solving, r, row);
 }
 
-/* Grids that were learned; that of a whole tensor once and for all. */
+/* Grids that were trained; that of a whole tensor once and for all. */
 static void set_grids(struct requant *job, size_t r)
 {
     struct qmatrix *m = &job->out->matrix;
-    bool whole = m->scheme.granularity == GRANULARITY_TENSOR;
+    bool whole = m->format.granularity == GRANULARITY_TENSOR;
     for (size_t g = 0; g < m->groups && !whole; g++)
         quantize_set_params(m, r, g, job->grids[r * m->groups + g]);
 }
@@ -224,17 +240,17 @@ static void quantize(struct requant *job, size_t r, float *row)
 {
     struct qmatrix *m = &job->out->matrix;
     read_row(job, r, row);
-    if (job->learned) {
+    if (job->trained) {
         set_grids(job, r);
-        quantize_row_on_grids(m, r, row);
+        quantize_row_with_params(m, r, row);
         return;
     }
     if (job->solving) {
-        gptq_row(&job->gptq, r, row);
-        quantize_row_on_grids(m, r, row);
-    } else if (job->clip_least < 1) {
+        job->solver->row(job->solving, r, row);
+        quantize_row_with_params(m, r, row);
+    } else if (job->range_min < 1) {
         choose_grids(job, r, row);
-        quantize_row_on_grids(m, r, row);
+        quantize_row_with_params(m, r, row);
     } else {
         quantize_row(m, r, row);
     }
@@ -258,7 +274,7 @@ static void pack_row(struct requant *job, size_t r, float *row)
 {
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
     float *back = row + stored->cols;
-    bool altered = job->solving || job->learned || job->out->matrix.input_transform; /* row is then what became of the weights */
+    bool altered = job->solving || job->trained || job->out->matrix.input_transform; /* row is then what became of the weights */
     quantize(job, r, row);
     qmatrix_decode_row(&job->out->matrix, r, back);
     if (job->truth != stored || altered)
@@ -304,7 +320,7 @@ static void clip_rows(void *arg, size_t begin, size_t end, int thread)
 static void pack_rows(void *arg, size_t begin, size_t end, int thread)
 {
     struct requant *job = arg;
-    each_row(job, begin, end, thread, job->out->matrix.scheme.stored ? compare_row : pack_row);
+    each_row(job, begin, end, thread, job->out->matrix.format.stored ? compare_row : pack_row);
 }
 
 static void finish_scan(struct requant *job)
@@ -327,7 +343,7 @@ static void finish_clip(struct requant *job)
         best = error < least ? trial : best;
         least = fmin(least, error);
     }
-    quantize_tensor_scale(&job->out->matrix, clip_range(job->range, best, job->clip_least));
+    quantize_tensor_scale(&job->out->matrix, clip_range(job->range, best, job->range_min));
 }
 
 static void finish_pack(struct requant *job)
@@ -371,7 +387,7 @@ static bool pass_step(struct requant *job, struct pool *pool)
     case REQUANT_LOAD:
         return pass_panels(job, pool, load_rows);
     case REQUANT_SOLVE:
-        return gptq_step(&job->gptq, pool);
+        return job->solver->step(job->solving, pool);
     default:
         return pass_panels(job, pool, pack_rows);
     }
@@ -402,11 +418,16 @@ bool requant_step(struct requant *job, struct pool *pool, double seconds)
     return false;
 }
 
+size_t requant_rounded(const struct requant *job)
+{
+    return job->solving ? job->solver->rounded(job->solving) : 0;
+}
+
 double requant_fraction(const struct requant *job)
 {
     if (!job->out)
         return 1;
-    double part = job->pass == REQUANT_SOLVE ? (double)job->gptq.done / (double)job->out->matrix.cols
+    double part = job->pass == REQUANT_SOLVE ? job->solver->fraction(job->solving)
                                              : (double)job->panel / (double)strip_panels(job);
     double done = part * pass_work[job->pass], all = 0;
     for (enum requant_pass pass = REQUANT_SCAN; pass <= REQUANT_PACK; pass++) {
@@ -429,7 +450,8 @@ void requant_end(struct requant *job)
     if (job->acquired)
         model_release(job->model, job->tensor);
     qtensor_unref(job->out);
-    gptq_close(&job->gptq);
+    if (job->solving)
+        job->solver->close(job->solving);
     free(job->row_range);
     free(job->row_clip);
     free(job->row_w2);

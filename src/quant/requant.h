@@ -13,27 +13,14 @@
 #include "engine/weights.h"
 
 #include "kernels/quantize.h"
-#include "gptq.h"
-
-/* What calibration chose for a tensor; parts that its scheme has no use for are null or 0. All of it must
- * outlive the job. */
-struct calibrated {
-    const float *input_scale;     /* cols */
-    const float *importance;      /* cols: mean of squared activations, by which a clip search weighs errors */
-    const uint32_t *outliers;     /* columns */
-    size_t outlier_count;
-    float act_scale;              /* of static activations */
-    int act_zero;
-    const struct factor *factor;  /* of the Hessian, for GPTQ */
-    const float *learned;         /* rows x cols: weights that training made of the stored ones ... */
-    const struct quant_params *grids;     /* ... and theirs: one of a whole tensor, else rows x groups */
-};
+#include "calibrated.h"
+#include "scheme.h"
 
 /* In their order; each a pass over all rows but for the solving, which goes by columns. */
 enum requant_pass {
     REQUANT_SCAN,  /* for a per-tensor scale: the range ... */
     REQUANT_CLIP,  /* ... and the errors of smaller ones */
-    REQUANT_LOAD,  /* for GPTQ: scales, and weights to work on */
+    REQUANT_LOAD,  /* for a solver of codes: scales, and weights to work on */
     REQUANT_SOLVE,
     REQUANT_PACK,
 };
@@ -48,11 +35,11 @@ struct requant {
     size_t panel, step;      /* ... the next panel of each in the pass under way, and how many now */
     enum requant_pass pass;
     const float *importance; /* see struct calibrated */
-    const float *learned;
+    const float *trained;
     const struct quant_params *grids;
-    struct gptq gptq;        /* where the scheme asks for it ... */
-    bool solving;
-    double clip_least;       /* of the search for scales; 1: none */
+    const struct code_solver *solver; /* that chooses the codes, or null: they are rounded to nearest */
+    void *solving;           /* the solver's own */
+    double range_min;        /* of the search for scales; 1: none */
     struct value_range *row_range, range; /* of the first pass; of the tensor */
     double *row_clip;        /* rows x CLIP_TRIALS: errors, of the second */
     double *row_w2, *row_e2; /* sums of each row */
@@ -74,6 +61,9 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
 
 /* Works for about `seconds`, at least one block of rows or columns; true when the matrix is finished. */
 bool requant_step(struct requant *job, struct pool *pool, double seconds);
+
+/* Rows that a solver of codes left to rounding, once the matrix is finished. */
+size_t requant_rounded(const struct requant *job);
 
 /* 0..1 */
 double requant_fraction(const struct requant *job);

@@ -137,9 +137,9 @@ static struct scheme offer_for(const struct tune *t, size_t offer, int tensor)
     scheme_parse(offers[t->offered[offer]].scheme, &s, NULL);
     if (t->plan.budget.gguf && stored->cols % GGUF_BLOCK != 0) /* would be written as fp32 */
         s = scheme_default(DTYPE_FP16);
-    if (s.granularity == GRANULARITY_GROUP && s.group >= stored->cols) {
-        s.granularity = GRANULARITY_CHANNEL;
-        s.group = 0;
+    if (s.format.granularity == GRANULARITY_GROUP && s.format.group >= stored->cols) {
+        s.format.granularity = GRANULARITY_CHANNEL;
+        s.format.group = 0;
     }
     return scheme_for_tensor(t->plan.model, tensor, s);
 }
@@ -147,7 +147,7 @@ static struct scheme offer_for(const struct tune *t, size_t offer, int tensor)
 static void all_stored(struct tune *t)
 {
     for (size_t i = 0; i < t->plan.model->tensor_count; i++)
-        t->schemes[i] = t->plan.model->tensors[i].stored.scheme;
+        t->schemes[i] = scheme_stored(&t->plan.model->tensors[i].stored);
     t->schemes[kv_index(t->plan.model)] = scheme_default(t->plan.kv);
 }
 
@@ -528,3 +528,33 @@ size_t tune_curve(const struct tune *t, struct tune_point *out, size_t most)
     }
     return n;
 }
+
+/* ---- as a job ---------------------------------------------------------------------------------- */
+
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
+    return tune_step(job, seconds, done, error);
+}
+
+static double job_fraction(const void *job)
+{
+    return tune_fraction(job);
+}
+
+static const char *job_phase_now(const void *job)
+{
+    return tune_work(job);
+}
+
+static void close_job(void *job)
+{
+    tune_close(job);
+}
+
+const struct job_class tune_class = {
+    .name = "searching",
+    .step = step_job,
+    .fraction = job_fraction,
+    .phase = job_phase_now,
+    .close = close_job,
+};

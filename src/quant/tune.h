@@ -7,6 +7,7 @@
 #ifndef QTOP_TUNE_H
 #define QTOP_TUNE_H
 
+#include "base/job.h"
 #include "measure/quality.h"
 #include "quantization.h"
 
@@ -81,5 +82,8 @@ struct tune_point {
     double cost, kl;
 };
 size_t tune_curve(const struct tune *job, struct tune_point *out, size_t most);
+
+/* How a struct tune runs as a job. */
+extern const struct job_class tune_class;
 
 #endif

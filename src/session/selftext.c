@@ -33,7 +33,7 @@ static size_t most_side(const struct selftext *w)
     size_t most = SELFTEXT_CACHES / (kv_bytes_per_position(s->model, DTYPE_FP32) * w->window);
     size_t least = (CALIBRATION_LEAST + w->window - 1) / w->window;
     most = most > least ? most : least;
-    most = most < MOST_SEQUENCES ? most : MOST_SEQUENCES;
+    most = most < MAX_SEQUENCES ? most : MAX_SEQUENCES;
     return most < w->windows ? most : w->windows;
 }
 
@@ -87,7 +87,7 @@ struct selftext *selftext_open(const struct session *s, struct error *error)
     return open_text(s, most_side(&wanted), wanted.window, false, error);
 }
 
-struct selftext *selftext_open_to_learn(const struct session *s, size_t tokens, struct error *error)
+struct selftext *selftext_open_to_train(const struct session *s, size_t tokens, struct error *error)
 {
     size_t window = window_of(s);
     return open_text(s, (tokens + window - 1) / window, window, true, error);
@@ -175,3 +175,27 @@ void selftext_take(struct selftext *w, struct calibration_text *out)
     *out = (struct calibration_text){w->tokens, w->windows * w->window, w->window};
     w->tokens = NULL;
 }
+
+static bool step_selftext(void *job, double seconds, bool *done, struct error *error)
+{
+    (void)error; /* nothing fails once it is open */
+    *done = selftext_step(job, seconds);
+    return true;
+}
+
+static double fraction_of_selftext(const void *job)
+{
+    return selftext_fraction(job);
+}
+
+static void close_selftext(void *job)
+{
+    selftext_close(job);
+}
+
+const struct job_class selftext_class = {
+    .name = "writing a text",
+    .step = step_selftext,
+    .fraction = fraction_of_selftext,
+    .close = close_selftext,
+};

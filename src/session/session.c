@@ -1,16 +1,11 @@
 #include "session.h"
 
-#include "engine/pin.h"
 #include "sys/memory.h"
-#include "engine/sampler.h"
-#include "base/clock.h"
 #include "sys/topology.h"
 #include "model/reference.h"
-#include "model/resident.h"
-#include "quant/qat.h"
+#include "model/on_demand.h"
 #include "quant/quantization.h"
 #include "quant/requant.h"
-#include "selftext.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +13,7 @@
 #include <sys/resource.h>
 
 enum { DEFAULT_CONTEXT = 4096, MOST_CONTEXT = 1 << 28, LLAMA_BOS = 1, LLAMA_EOS = 2 };
+static const double SLICE_SECONDS = 0.1; /* between two looks at signals and the progress line */
 enum { OTHER_DESCRIPTORS = 256 };
 
 static bool open_tokenizer(struct session *s, const char *path, struct error *error)
@@ -116,7 +112,8 @@ bool session_measure_stored(struct session *s, struct error *error)
     size_t done = 0;
     for (int t = 0; set && s->reference_model && t < (int)m->tensor_count; t++) {
         const struct qmatrix *stored = &m->tensors[t].stored;
-        struct qtensor *p = requantize(m, t, &stored->scheme, s->pool, error);
+        struct scheme scheme = scheme_stored(stored);
+        struct qtensor *p = requantize(m, t, &scheme, s->pool, error);
         set = replace(set, p, error);
         done += stored->rows * stored->cols;
         tell(s, "comparing the stored weights with the reference", done);
@@ -206,7 +203,7 @@ struct scheme *session_schemes(const struct session *s, struct error *error)
     if (!schemes)
         error_set(error, "not enough memory");
     for (size_t i = 0; schemes && i < s->model->tensor_count; i++)
-        schemes[i] = s->model->tensors[i].stored.scheme;
+        schemes[i] = scheme_stored(&s->model->tensors[i].stored);
     if (schemes)
         schemes[kv_index(s->model)] = scheme_default(DTYPE_FP32);
     return schemes;
@@ -218,185 +215,28 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
     for (int t = 0; t < (int)s->model->tensor_count; t++) {
         const struct qmatrix *stored = &s->model->tensors[t].stored;
         size_t made = model_on_demand(s->model, t) ? stored->bytes : 0, bytes = made;
-        if (!schemes[t].stored && !scheme_bytes(&schemes[t], stored->rows, stored->cols, &bytes))
+        if (!schemes[t].format.stored && !scheme_bytes(&schemes[t], stored->rows, stored->cols, &bytes))
             return error_set(error, "%s: the size overflows", s->model->tensors[t].name);
         if (__builtin_add_overflow(sum, bytes, &sum))
             return error_set(error, "the size of this set of weights overflows");
-        if (!schemes[t].stored && made > largest)
+        if (!schemes[t].format.stored && made > largest)
             largest = made;
     }
     return sum == 0 || memory_check("this set of weights", sum + largest, error);
 }
 
-/* Writes it to its end and closes it. */
-static bool finish_selftext(const struct session *s, struct selftext *w, const char *work,
-                            struct calibration_text *out)
+bool session_run(const struct session *s, const struct job_class *class, void *job, bool *cancelled,
+                 struct error *error)
 {
-    for (bool done = false; w && !done;) {
-        done = selftext_step(w, 0.2);
-        tell(s, work, (size_t)(selftext_fraction(w) * (double)s->model->parameters));
+    bool done = false, ok = true;
+    *cancelled = false;
+    while (ok && !done && !*cancelled) {
+        ok = class->step(job, SLICE_SECONDS, &done, error);
+        size_t parts = (size_t)(class->fraction(job) * (double)s->model->parameters);
+        tell(s, job_phase(class, job), done ? s->model->parameters : parts);
+        *cancelled = !done && s->cancelled && s->cancelled(s->progress_arg);
     }
-    if (w)
-        selftext_take(w, out);
-    selftext_close(w);
-    return w;
-}
-
-bool session_calibration_text(struct session *s, struct error *error)
-{
-    const struct tokens *given = &s->calibration;
-    struct calibration_text *out = &s->calibration_text;
-    if (out->count > 0)
-        return true;
-    if (given->count > 0)
-        return calibration_text_make(out, given->ids, given->count, session_bos(s), s->context, error);
-    return finish_selftext(s, selftext_open(s, error), "writing a text to calibrate on", out);
-}
-
-bool session_learning_text(struct session *s, size_t tokens, struct error *error)
-{
-    const struct tokens *given = &s->calibration;
-    struct calibration_text *out = &s->learning_text;
-    if (out->count > 0 && s->learning_tokens == tokens)
-        return true;
-    free(out->tokens);
-    *out = (struct calibration_text){0};
-    s->learning_tokens = tokens;
-    if (given->count > 0)
-        return calibration_text_make_of(out, given->ids, given->count, tokens, session_bos(s), s->context, error);
-    return finish_selftext(s, selftext_open_to_learn(s, tokens, error), "writing a text to learn from", out);
-}
-
-/* What is being done, with the figures of what learns. */
-static const char *work_of(const struct quantization *q, char out[120])
-{
-    struct qat_figures f;
-    if (!quantization_figures(q, &f) || f.step == 0)
-        return quantization_work(q);
-    snprintf(out, 120, "learning: %zu/%zu, loss %.4f, rate %.0e, gradient %.2g, KL %.4f", f.step, f.steps, f.loss,
-             f.rate, f.gradient_norm, f.kl_last);
-    return out;
-}
-
-static struct weights *run_plan(const struct session *s, const struct quantization_plan *plan,
-                                struct error *error)
-{
-    struct quantization *q = quantization_open(plan, error);
-    struct weights *set = NULL;
-    char words[120];
-    bool ok = q, done = false;
-    while (ok && !done) {
-        ok = quantization_step(q, 0.2, &done, error);
-        tell(s, work_of(q, words), (size_t)(quantization_fraction(q) * (double)s->model->parameters));
-    }
-    for (size_t i = 0; ok && s->note && quantization_note(q, i); i++)
-        s->note(s->note_arg, quantization_note(q, i));
-    if (ok)
-        set = quantization_take(q);
-    quantization_close(q);
-    return set;
-}
-
-bool session_may_learn(const struct session *s, const struct scheme *schemes, struct error *error)
-{
-    struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored, .stored = s->stored,
-                                     .schemes = schemes};
-    size_t learned = quantization_learns_from(&plan);
-    return !learned || quantization_may_learn(&plan, learned, error);
-}
-
-struct weights *session_weights(struct session *s, const struct scheme *schemes, struct error *error)
-{
-    struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored,
-                                     .stored = s->stored, .schemes = schemes,
-                                     .text = &s->calibration_text, .learning = &s->learning_text};
-    bool ok = session_fits(s, schemes, error);
-    size_t learned = quantization_learns_from(&plan);
-    ok = ok && session_may_learn(s, schemes, error);
-    ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, error));
-    ok = ok && (!learned || session_learning_text(s, learned, error));
-    struct weights *made = ok ? run_plan(s, &plan, error) : NULL;
-    struct weights *set = weights_take_kv(made, schemes[kv_index(s->model)].weight);
-    if (made && !set)
-        error_set(error, "not enough memory");
-    return set;
-}
-
-/* ---- the reference's own text -------------------------------------------------------------------- */
-
-struct writer {
-    const struct session *session;
-    struct pin pin; /* of the reference's weights */
-    struct context *context;
-    struct sampler sampler;
-    struct tokens tokens;
-    float *logits;
-    int32_t *order;
-    size_t count;
-    int32_t last;
-};
-
-struct writer *writer_open(const struct session *s, size_t count, uint64_t seed,
-                           struct error *error)
-{
-    size_t vocab = s->model->hyper.vocab;
-    struct writer *w = calloc(1, sizeof *w);
-    if (!w) {
-        error_set(error, "not enough memory");
-        return NULL;
-    }
-    *w = (struct writer){.session = s, .count = count, .last = session_start(s)};
-    w->sampler = (struct sampler){.temperature = 1, .top_p = 1};
-    sampler_seed(&w->sampler, seed);
-    w->logits = malloc(vocab * sizeof *w->logits);
-    w->order = malloc(vocab * sizeof *w->order);
-    bool ok = w->logits && w->order ? true : error_set(error, "not enough memory");
-    const struct model *m = model_reference(s->model);
-    if (ok && (w->context = context_open(m, s->pool, s->context, error)) &&
-        pin_open(&w->pin, m, error) && pin_set(&w->pin, s->reference, s->pool, error))
-        return w;
-    writer_close(w);
-    return NULL;
-}
-
-bool writer_step(struct writer *w, double seconds)
-{
-    const struct session *s = w->session;
-    double begin = clock_seconds();
-    while (w->tokens.count < w->count) {
-        context_run(w->context, s->reference, &w->last, 1, LOGITS_LAST, w->logits);
-        w->last = (int32_t)sampler_choose(&w->sampler, w->logits, s->model->hyper.vocab, w->order);
-        if (!tokens_add(&w->tokens, w->last))
-            w->count = w->tokens.count; /* what there is will have to do */
-        if (session_ends_text(s, w->last) || w->context->length == w->context->capacity) {
-            w->context->length = 0;
-            w->last = session_start(s);
-        }
-        if (clock_seconds() - begin > seconds)
-            break;
-    }
-    return w->tokens.count >= w->count;
-}
-
-const struct tokens *writer_tokens(const struct writer *w)
-{
-    return &w->tokens;
-}
-
-void writer_take(struct writer *w, struct tokens *out)
-{
-    *out = w->tokens;
-    w->tokens = (struct tokens){0};
-}
-
-void writer_close(struct writer *w)
-{
-    if (!w)
-        return;
-    pin_close(&w->pin);
-    context_close(w->context);
-    free(w->tokens.ids);
-    free(w->logits);
-    free(w->order);
-    free(w);
+    if (!ok || *cancelled)
+        tell(s, class->name, s->model->parameters);
+    return ok && !*cancelled;
 }

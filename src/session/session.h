@@ -23,6 +23,9 @@ struct session_options {
 /* Told during work that may take long, what it is and how many of all weights are done. */
 typedef void progress_fn(void *arg, const char *work, size_t done, size_t all);
 
+/* Whether a person, or a signal, has asked to stop. */
+typedef bool cancelled_fn(void *arg);
+
 /* Told one line that a person should know, though nothing failed. */
 typedef void note_fn(void *arg, const char *line);
 
@@ -40,6 +43,7 @@ struct session {
     struct weights *reference;    /* its stored weights; the same set as `stored` without another model */
     progress_fn *progress;        /* or null */
     void *progress_arg;
+    cancelled_fn *cancelled;      /* or null; its argument is progress_arg */
     note_fn *note;                /* or null */
     void *note_arg;
     struct tokens calibration;    /* what methods calibrate on, without BOS; none: the model's own text */
@@ -82,34 +86,12 @@ bool session_ends_text(const struct session *session, int32_t token);
  * weights that must be made, and one of those that others are packed from. */
 bool session_fits(const struct session *session, const struct scheme *schemes, struct error *error);
 
-/* Makes session->calibration_text, once for as long as the session is open: of its own calibration tokens or, where it
- * has none, of what the reference writes (selftext.h). */
-bool session_calibration_text(struct session *session, struct error *error);
-
-/* Makes session->learning_text in the same way, of the first `tokens` tokens or of as many that the reference
- * writes, once for as long as no other number is asked for. */
-bool session_learning_text(struct session *session, size_t tokens, struct error *error);
-
-/* Whether what is to learn in a set with these schemes may: asked before any text is written. */
-bool session_may_learn(const struct session *session, const struct scheme *schemes, struct error *error);
-
-/* The weight set of an array of schemes (schemes_count), all at once. Asks whether it fits first. Where a
- * method calibrates and there is no text, the model writes one (selftext.h). */
-struct weights *session_weights(struct session *session, const struct scheme *schemes, struct error *error);
-
 /* The model's stored schemes (schemes_count), the KV cache in fp32; the caller frees. */
 struct scheme *session_schemes(const struct session *session, struct error *error);
 
-/* The reference writes its own text: count tokens at full precision, temperature 1, a new text after each
- * end. The same seed gives the same tokens. */
-enum { SELF_TEXT_EVALUATION_SEED = 20240911, SELF_TEXT_CALIBRATION_SEED = 77, SELF_TEXT_SEARCH_SEED = 4711 };
-
-struct writer;
-struct writer *writer_open(const struct session *session, size_t count, uint64_t seed,
-                           struct error *error);
-bool writer_step(struct writer *writer, double seconds); /* true when count tokens are written */
-const struct tokens *writer_tokens(const struct writer *writer);
-void writer_take(struct writer *writer, struct tokens *out); /* now the caller's, who frees out->ids */
-void writer_close(struct writer *writer);
+/* Runs a job to its end, telling session->progress, in slices between which session->cancelled is asked. False with
+ * an error; a cancelled job ends with *cancelled and none. For the caller of the pool. */
+bool session_run(const struct session *session, const struct job_class *class, void *job, bool *cancelled,
+                 struct error *error);
 
 #endif

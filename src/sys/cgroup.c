@@ -97,18 +97,18 @@ static int numbers_in(const char *folder, const char *file, double *first, doubl
 
 static void see_quota(const char *folder, int version, void *arg)
 {
-    double *least = arg, quota = 0, period = 0, unused;
+    double *smallest = arg, quota = 0, period = 0, unused;
     /* Microseconds of work a period; "max" or -1 is no limit. */
     bool known = version == 2 ? numbers_in(folder, "cpu.max", &quota, &period) == 2
                               : numbers_in(folder, "cpu.cfs_quota_us", &quota, &unused) == 1 &&
                                     numbers_in(folder, "cpu.cfs_period_us", &period, &unused) == 1;
-    if (known && quota > 0 && period > 0 && (*least == 0 || quota / period < *least))
-        *least = quota / period;
+    if (known && quota > 0 && period > 0 && (*smallest == 0 || quota / period < *smallest))
+        *smallest = quota / period;
 }
 
 double cgroup_cpu_quota(const char *root)
 {
-    double least = 0;
-    cgroup_each(root, "cpu", see_quota, &least);
-    return least;
+    double smallest = 0;
+    cgroup_each(root, "cpu", see_quota, &smallest);
+    return smallest;
 }

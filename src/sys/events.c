@@ -9,63 +9,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- the usual events ------------------------------------------------------------------------ */
-
-enum { PARTS = 3, SPELLINGS = 8 };
-
-struct spelling {
-    const char *part[PARTS]; /* counted beside each other and added */
-};
-
-struct usual {
-    const char *name, *description;
-    const char *absent; /* why none of the spellings is known */
-    struct spelling spelling[SPELLINGS]; /* the first that this CPU has */
-};
-
-static const char no_pmu[] = "libpfm4 knows no such event for this CPU";
-static const char no_fills[] = "libpfm4 knows no event for lines filled from memory on this CPU";
-
-#define FILLS "_DATA_CACHE_FILLS"
-#define DRAM  ":LS_MABRESP_LCL_DRAM:LS_MABRESP_RMT_DRAM"
-
-static const struct usual usual[] = {
-    {"task-clock", "nanoseconds on a processor", no_pmu, {{{"perf::TASK-CLOCK"}}}},
-    {"page-faults", "pages that were touched for the first time or read from disk", no_pmu,
-     {{{"perf::PAGE-FAULTS"}}}},
-    {"context-switches", "times that the system took the thread off its processor", no_pmu,
-     {{{"perf::CONTEXT-SWITCHES"}}}},
-    {"cpu-migrations", "moves to another processor", no_pmu, {{{"perf::CPU-MIGRATIONS"}}}},
-    {"cycles", "clock cycles in which the core was not halted", no_pmu, {{{"perf::CYCLES"}}}},
-    {"instructions", "instructions retired", no_pmu, {{{"perf::INSTRUCTIONS"}}}},
-    {"branches", "branch instructions retired", no_pmu, {{{"perf::BRANCHES"}}}},
-    {"branch-misses", "branches that were predicted wrongly", no_pmu, {{{"perf::BRANCH-MISSES"}}}},
-    {"cache-references", "accesses to the cache that the kernel takes as the last level", no_pmu,
-     {{{"perf::CACHE-REFERENCES"}}}},
-    {"cache-misses", "accesses that missed in it", no_pmu, {{{"perf::CACHE-MISSES"}}}},
-    {"llc-misses", "loads that missed in the last-level cache", no_pmu,
-     {{{"perf::LLC-LOAD-MISSES"}}}},
-    /* AMD counts what comes into L1: what its L2 prefetcher has fetched before counts as from L2.
-     * Zen 2 has no event for any fill, so demand and both kinds of prefetches are added. */
-    {EVENT_FILLS, "cache lines that came from memory; lines prefetched into L2 may be left out", no_fills,
-     {{{"ANY_DATA_CACHE_FILLS_FROM_SYSTEM:MEM_IO_LCL:MEM_IO_RMT"}},
-      {{"ANY_DATA_CACHE_FILLS_FROM_SYSTEM:DRAM_IO_NEAR:DRAM_IO_FAR"}},
-      {{"LS_ANY_FILLS_FROM_SYS:MEM_IO_LOCAL:MEM_IO_REMOTE"}},
-      {{"DATA_CACHE_REFILLS_FROM_SYSTEM" DRAM, "SOFTWARE_PREFETCH" FILLS DRAM,
-        "HARDWARE_PREFETCH" FILLS DRAM}},
-      {{"LONGEST_LAT_CACHE:MISS"}},
-      {{"OFFCORE_RESPONSE_0:ANY_REQUEST:L3_MISS"}},
-      {{"LL_CACHE_MISS_RD"}},
-      {{"L3D_CACHE_REFILL"}}}},
-};
-
-enum { USUAL = sizeof usual / sizeof *usual };
-
-const char *events_usual_name(size_t index)
-{
-    return index < USUAL ? usual[index].name : NULL;
-}
-
 /* ---- hybrid CPUs ----------------------------------------------------------------------------- */
 
 struct core_pmus {
@@ -167,15 +110,15 @@ static void classify(struct perf_event *e)
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
-static struct perf_event make_usual(const struct usual *u, const struct core_pmus *pmus)
+static struct perf_event make_default(const struct default_event *d, const struct core_pmus *pmus)
 {
-    struct perf_event e = {.description = u->description, .absent = u->absent};
-    snprintf(e.name, sizeof e.name, "%s", u->name);
-    for (size_t s = 0; s < SPELLINGS && u->spelling[s].part[0] && e.absent; s++) {
+    struct perf_event e = {.description = d->description, .absent = d->absent};
+    snprintf(e.name, sizeof e.name, "%s", d->name);
+    for (size_t s = 0; s < EVENT_SPELLINGS && d->spelling[s].part[0] && e.absent; s++) {
         pfm_err_t failure = PFM_SUCCESS;
         e.codes = 0;
-        for (unsigned p = 0; p < PARTS && u->spelling[s].part[p] && failure == PFM_SUCCESS; p++)
-            failure = add_spelling(&e, pmus, u->spelling[s].part[p], p);
+        for (unsigned p = 0; p < EVENT_PARTS && d->spelling[s].part[p] && failure == PFM_SUCCESS; p++)
+            failure = add_spelling(&e, pmus, d->spelling[s].part[p], p);
         if (failure == PFM_SUCCESS)
             e.absent = NULL;
     }
@@ -185,13 +128,13 @@ static struct perf_event make_usual(const struct usual *u, const struct core_pmu
     return e;
 }
 
-size_t events_usual(const char *root, struct perf_event *out, size_t most)
+size_t events_default(const char *root, struct perf_event *out, size_t max)
 {
     struct core_pmus pmus = {0};
     sysfs_devices(root, see_device, &pmus);
-    for (size_t i = 0; i < USUAL && i < most; i++)
-        out[i] = make_usual(&usual[i], &pmus);
-    return USUAL;
+    for (size_t i = 0; i < DEFAULT_EVENTS && i < max; i++)
+        out[i] = make_default(&default_events[i], &pmus);
+    return DEFAULT_EVENTS;
 }
 
 static bool not_found(const char *name, pfm_err_t failure, struct error *error)
@@ -210,10 +153,10 @@ bool event_find(const char *root, const char *name, struct perf_event *out, stru
     if (strlen(name) >= EVENT_NAME || !*name)
         return error_set(error, "event '%.60s': a name of 1 to %d characters is expected", name,
                          EVENT_NAME - 1);
-    for (size_t i = 0; i < USUAL; i++) {
-        if (strcasecmp(name, usual[i].name) != 0)
+    for (size_t i = 0; i < DEFAULT_EVENTS; i++) {
+        if (strcasecmp(name, default_events[i].name) != 0)
             continue;
-        *out = make_usual(&usual[i], &pmus);
+        *out = make_default(&default_events[i], &pmus);
         return !out->absent || error_set(error, "event '%s': %s", name, out->absent);
     }
     snprintf(out->name, sizeof out->name, "%s", name);

@@ -1,5 +1,5 @@
-/* events.h - what can be counted here: events by name, found and encoded with libpfm4, and the few
- * usual ones that every CPU has under some name. */
+/* events.h - what can be counted here: events by name, found and encoded with libpfm4, and the
+ * default ones that every CPU has under some name. */
 #ifndef QTOP_EVENTS_H
 #define QTOP_EVENTS_H
 
@@ -30,19 +30,19 @@ struct perf_event {
     const char *absent; /* why there is no code, static text; null where there is one */
 };
 
-/* Finds an event: one of the usual names (events_usual), else what libpfm4 knows, EVENT[:UMASK...] with
+/* Finds an event: one of the default names (events_default), else what libpfm4 knows, EVENT[:UMASK...] with
  * or without PMU:: in front, in any case of letters. Without the PMU, it is sought in every core PMU
  * that is present, and in all of them together it is one event. root is "" for this machine, else a
  * folder with a copy of its /sys/bus/event_source/devices: which PMUs a hybrid CPU has.
  * Fails where the name does not exist, with the nearest ones. */
 bool event_find(const char *root, const char *name, struct perf_event *out, struct error *error);
 
-/* The usual events: software events, which always count, then cycles, instructions, branches, caches,
- * and the cache lines that are filled from memory. Writes at most `most` and returns how many there
+/* The default events: software events, which always count, then cycles, instructions, branches, caches,
+ * and the cache lines that are filled from memory. Writes at most `max` and returns how many there
  * are; an event that this machine does not have is among them and says why. */
-size_t events_usual(const char *root, struct perf_event *out, size_t most);
+size_t events_default(const char *root, struct perf_event *out, size_t max);
 
-/* The name among the usual ones of the event that counts lines filled from memory. */
+/* The name among the default ones of the event that counts lines filled from memory. */
 #define EVENT_FILLS "memory-fills"
 
 struct event_info {

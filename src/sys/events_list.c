@@ -1,6 +1,6 @@
 #include "events.h"
 
-#include "base/names.h"
+#include "base/edit_distance.h"
 #include "events_internal.h"
 
 #include <ctype.h>
@@ -128,10 +128,10 @@ static void consider(struct nearest *n, const char *name)
     struct candidate c;
     char small[EVENT_NAME];
     lower(small, sizeof small, without_pmu(name));
-    c.distance = name_distance(n->name, small);
+    c.distance = edit_distance(n->name, small);
     if (!strchr(n->name, ':') && strchr(small, ':')) { /* asked for without a unit mask */
         *strchr(small, ':') = 0;
-        size_t bare = name_distance(n->name, small);
+        size_t bare = edit_distance(n->name, small);
         c.distance = bare < c.distance ? bare : c.distance;
     }
     snprintf(c.name, sizeof c.name, "%s", name);
@@ -155,8 +155,8 @@ void events_nearest(const char *name, char *out, size_t size)
     char small[EVENT_NAME];
     struct nearest n = {.name = small};
     lower(small, sizeof small, without_pmu(name));
-    for (size_t i = 0; events_usual_name(i); i++)
-        consider(&n, events_usual_name(i));
+    for (size_t i = 0; i < DEFAULT_EVENTS; i++)
+        consider(&n, default_events[i].name);
     events_list(NULL, NULL, consider_listed, &n);
     size_t used = 0;
     *out = 0;

@@ -40,22 +40,22 @@ static const struct {
 
 static void see_limit(const char *folder, int version, void *arg)
 {
-    size_t *least = arg, limit = number_in(folder, cgroup_names[version - 1].limit, "");
+    size_t *smallest = arg, limit = number_in(folder, cgroup_names[version - 1].limit, "");
     size_t used = number_in(folder, cgroup_names[version - 1].use, "");
     for (size_t i = 0; i < 2 && used != SIZE_MAX; i++) {
         size_t pages = number_in(folder, "memory.stat", cgroup_names[version - 1].file_pages[i]);
         used -= pages == SIZE_MAX ? 0 : pages < used ? pages : used;
     }
     size_t n = left(limit, used);
-    *least = n < *least ? n : *least;
+    *smallest = n < *smallest ? n : *smallest;
 }
 
 size_t memory_available_in(const char *root)
 {
     size_t kib = number_in(root, "proc/meminfo", "MemAvailable:");
-    size_t least = kib > SIZE_MAX / 1024 ? SIZE_MAX : kib * 1024;
-    cgroup_each(root, "memory", see_limit, &least);
-    return least;
+    size_t smallest = kib > SIZE_MAX / 1024 ? SIZE_MAX : kib * 1024;
+    cgroup_each(root, "memory", see_limit, &smallest);
+    return smallest;
 }
 
 size_t memory_available(void)

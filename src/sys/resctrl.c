@@ -41,7 +41,7 @@ static const char *read_domain(char *path, uint64_t *bytes)
     errno = 0;
     *bytes = strtoull(text, &end, 10);
     if (!isdigit((unsigned char)*text) || *end || errno != 0)
-        return "resctrl: mbm_total_bytes is no number";
+        return "resctrl: mbm_total_bytes is not a number";
     return NULL;
 }
 

@@ -49,7 +49,7 @@ bool sysfs_text(const char *folder, const char *name, char *out, size_t size)
     return *out != 0;
 }
 
-/* A number that stands at *at and ends before one of `ends` or the end of the text. Moves *at there. */
+/* A number that begins at *at and ends before one of `ends` or the end of the text. Moves *at there. */
 static bool number(const char **at, int base, const char *ends, unsigned long long *value)
 {
     char *end;
@@ -75,7 +75,7 @@ bool sysfs_type(const char *folder, uint32_t *type)
 
 /* ---- lists of CPUs --------------------------------------------------------------------------- */
 
-bool sysfs_cpus(const char *list, int *out, size_t most, size_t *count)
+bool sysfs_cpus(const char *list, int *out, size_t max, size_t *count)
 {
     *count = 0;
     for (const char *at = list;; at++) {
@@ -85,7 +85,7 @@ bool sysfs_cpus(const char *list, int *out, size_t most, size_t *count)
         last = first;
         if (*at == '-' && (at++, !number(&at, 10, ",", &last)))
             return false;
-        if (last < first || last > INT_MAX || last - first >= most - *count)
+        if (last < first || last > INT_MAX || last - first >= max - *count)
             return false;
         for (; first <= last; first++)
             out[(*count)++] = (int)first;
@@ -97,7 +97,7 @@ bool sysfs_cpus(const char *list, int *out, size_t most, size_t *count)
 /* ---- formats --------------------------------------------------------------------------------- */
 
 /* Puts the low bits of *value into bits first..last of a register and shifts them out of *value. */
-static void place(uint64_t *config, uint64_t *value, unsigned first, unsigned last)
+static void scatter(uint64_t *config, uint64_t *value, unsigned first, unsigned last)
 {
     unsigned width = last - first + 1;
     uint64_t mask = width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1;
@@ -105,7 +105,7 @@ static void place(uint64_t *config, uint64_t *value, unsigned first, unsigned la
     *value = width == 64 ? 0 : *value >> width;
 }
 
-/* Of "config1:0-7": the register's number. Moves *at behind the colon. */
+/* Of "config1:0-7": the register's number. Moves *at past the colon. */
 static bool which_register(const char **at, unsigned *index)
 {
     static const char word[] = "config";
@@ -120,8 +120,8 @@ static bool which_register(const char **at, unsigned *index)
 }
 
 /* Places a value as a format says, "config:0-7,32-35": the lowest bits first. */
-static bool place_by(const char *format, uint64_t value, uint64_t config[SYSFS_CONFIGS],
-                     bool *too_large)
+static bool scatter_by(const char *format, uint64_t value, uint64_t config[SYSFS_CONFIGS],
+                       bool *too_large)
 {
     unsigned index;
     const char *at = format;
@@ -136,7 +136,7 @@ static bool place_by(const char *format, uint64_t value, uint64_t config[SYSFS_C
             return false;
         if (last > 63 || first > last)
             return false;
-        place(&config[index], &value, (unsigned)first, (unsigned)last);
+        scatter(&config[index], &value, (unsigned)first, (unsigned)last);
         if (*at == 0)
             break;
     }
@@ -170,7 +170,7 @@ static bool encode_term(const char *folder, char *term, uint64_t config[SYSFS_CO
     if (equals) {
         const char *at = equals + 1;
         if (!number(&at, 0, "", &value))
-            return error_set(error, "%s: '%.40s' is no number", folder, equals + 1);
+            return error_set(error, "%s: '%.40s' is not a number", folder, equals + 1);
         *equals = 0;
     }
     if (whole_register(term, value, config))
@@ -178,7 +178,7 @@ static bool encode_term(const char *folder, char *term, uint64_t config[SYSFS_CO
     snprintf(path, sizeof path, "format/%s", term);
     if (strchr(term, '/') || !sysfs_text(folder, path, format, sizeof format))
         return error_set(error, "%s: no format/%.40s", folder, term);
-    if (!place_by(format, value, config, &too_large))
+    if (!scatter_by(format, value, config, &too_large))
         return error_set(error, "%s/%s: '%.60s'; expected config:FIRST-LAST", folder, path, format);
     return !too_large || error_set(error, "%s/%s: %#llx does not fit into %.60s", folder, path, value,
                                    format);

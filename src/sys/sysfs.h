@@ -32,7 +32,7 @@ bool sysfs_encode(const char *folder, const char *terms, uint64_t config[SYSFS_C
  * where one is missing or malformed, or the unit is not one of bytes. */
 bool sysfs_bytes(const char *folder, const char *event, double *bytes, struct error *error);
 
-/* The numbers of a list like "0,28" or "0-3,8", at most `most`; false when it is malformed or longer. */
-bool sysfs_cpus(const char *list, int *out, size_t most, size_t *count);
+/* The numbers of a list like "0,28" or "0-3,8", at most `max`; false when it is malformed or longer. */
+bool sysfs_cpus(const char *list, int *out, size_t max, size_t *count);
 
 #endif

@@ -9,7 +9,7 @@
 
 struct writing {
     struct topology_line *out;
-    size_t count, most;
+    size_t count, max;
 };
 
 static void append(char *text, const char *more)
@@ -72,7 +72,7 @@ static void describe(hwloc_obj_t o, struct topology_line *line)
 static struct topology_line *next_line(struct writing *w, int depth)
 {
     static struct topology_line beyond; /* counted, not kept */
-    struct topology_line *line = w->count < w->most ? &w->out[w->count] : &beyond;
+    struct topology_line *line = w->count < w->max ? &w->out[w->count] : &beyond;
     w->count++;
     *line = (struct topology_line){.depth = depth, .node = -1, .core = -1};
     return line;
@@ -80,7 +80,7 @@ static struct topology_line *next_line(struct writing *w, int depth)
 
 /* An object with what it contains. What has a single child shares a line with it, so that a core and its own
  * caches are one. */
-static void walk(struct writing *w, hwloc_obj_t o, int depth)
+static void write_object(struct writing *w, hwloc_obj_t o, int depth)
 {
     struct topology_line *line = next_line(w, depth);
     for (;; o = o->first_child) {
@@ -92,15 +92,15 @@ static void walk(struct writing *w, hwloc_obj_t o, int depth)
     for (hwloc_obj_t m = o->memory_first_child; m; m = m->next_sibling)
         describe(m, next_line(w, depth + 1));
     for (hwloc_obj_t c = o->type == HWLOC_OBJ_CORE ? NULL : o->first_child; c; c = c->next_sibling)
-        walk(w, c, depth + 1);
+        write_object(w, c, depth + 1);
 }
 
-size_t topology_tree(struct topology_line *out, size_t most)
+size_t topology_tree(struct topology_line *out, size_t max)
 {
-    struct writing w = {out, 0, most};
+    struct writing w = {out, 0, max};
     topology();
     hwloc_topology_t t = topology_hwloc();
     if (t)
-        walk(&w, hwloc_get_root_obj(t), 0);
+        write_object(&w, hwloc_get_root_obj(t), 0);
     return w.count;
 }

@@ -63,7 +63,7 @@ static bool wants_space(const struct encoder *e, const char *text, size_t n)
     return e->space_prefix == SPACE_IF_MISSING && n > 0 && text[0] != ' ';
 }
 
-static bool take_apart(const struct encoder *e, const char *word, size_t n, struct symbols *symbols)
+static bool first_symbols(const struct encoder *e, const char *word, size_t n, struct symbols *symbols)
 {
     for (size_t i = 0; i < n; i++)
         if (!symbols_add(symbols, (struct symbol){e->bytes[(uint8_t)word[i]], (uint32_t)i, 1}))
@@ -79,5 +79,5 @@ static bool add_unknown(const struct encoder *e, const char *text, size_t n, str
 
 static const struct tokenizer_kind kind = {"byte-level BPE", encoder_encode, encoder_piece,
                                            encoder_close, false};
-const struct encoder_model bpe_model = {&kind, bytes_of, spell, wants_space, take_apart, add_unknown,
+const struct encoder_model bpe_model = {&kind, bytes_of, spell, wants_space, first_symbols, add_unknown,
                                         true};

@@ -18,10 +18,10 @@ struct encoder_model {
     char *(*spell)(const struct encoder *encoder, const char *text, size_t n, size_t *size);
     /* Between two user-defined tokens: whether a space goes in front. */
     bool (*wants_space)(const struct encoder *encoder, const char *text, size_t n);
-    /* A word's smallest parts. */
-    bool (*take_apart)(const struct encoder *encoder, const char *word, size_t n,
+    /* A word's characters or bytes, which merging begins with. */
+    bool (*first_symbols)(const struct encoder *encoder, const char *word, size_t n,
                        struct symbols *symbols);
-    /* What a part that is no token becomes. */
+    /* What a part that is not a token becomes. */
     bool (*add_unknown)(const struct encoder *encoder, const char *text, size_t n,
                         struct tokens *out);
     bool byte_level; /* bytes are tokens of the vocabulary, and ignore_merges has a meaning */
@@ -49,8 +49,5 @@ bool encoder_encode(const struct tokenizer *tokenizer, const char *text, size_t 
 const char *encoder_piece(const struct tokenizer *tokenizer, int32_t previous, int32_t id, size_t *n,
                           char buffer[1]);
 void encoder_close(struct tokenizer *tokenizer);
-
-/* The byte that a piece of the form <0x0A> stands for, or -1. */
-int byte_of_piece(const char *text, size_t n);
 
 #endif

@@ -17,7 +17,7 @@ static const struct family {
     {"llama", VOCABULARY_SPM, true, true, true},
     {"gpt2", VOCABULARY_BPE, false, false, false},
 };
-enum { FAMILIES = sizeof families / sizeof *families, MOST_RULES = 8 };
+enum { FAMILIES = sizeof families / sizeof *families, MAX_RULES = 8 };
 
 /* A vocabulary with the memory that it points to. */
 struct reading {
@@ -27,7 +27,7 @@ struct reading {
     struct vocabulary v;
     struct vocabulary_piece *pieces;
     struct merge *merges;
-    struct split_rule rules[MOST_RULES];
+    struct split_rule rules[MAX_RULES];
     bool unnamed; /* BPE whose pre-tokenizer the file does not name */
 };
 
@@ -126,7 +126,7 @@ static bool read_pre(struct reading *r, const struct pretokenizer **pre)
     r->unnamed = name.size == 0;
     *pre = r->unnamed ? pretokenizer_find("default", 7, r->error)
                       : pretokenizer_find(name.data, name.size, r->error);
-    for (size_t i = 0; *pre && (*pre)->expressions[i] && i < MOST_RULES; i++)
+    for (size_t i = 0; *pre && (*pre)->expressions[i] && i < MAX_RULES; i++)
         r->rules[r->v.rule_count++] = (struct split_rule){
             .expression = (*pre)->expressions[i], .size = strlen((*pre)->expressions[i])};
     r->v.rules = r->rules;
@@ -151,17 +151,17 @@ static bool read_id(const struct reading *r, const char *key, int32_t otherwise,
 /* Files of byte-level BPE have the key too, where it means nothing. */
 static bool read_space_prefix(struct reading *r)
 {
-    bool prefix, usual = r->family->add_space_prefix;
-    if (!gguf_bool(r->gguf, KEY("add_space_prefix"), usual, &prefix, r->error))
+    bool prefix, by_default = r->family->add_space_prefix;
+    if (!gguf_bool(r->gguf, KEY("add_space_prefix"), by_default, &prefix, r->error))
         return false;
-    r->v.space_prefix = usual && prefix ? SPACE_ALWAYS : SPACE_NEVER;
+    r->v.space_prefix = by_default && prefix ? SPACE_ALWAYS : SPACE_NEVER;
     return true;
 }
 
 static bool read_specials(struct reading *r, const struct pretokenizer *pre)
 {
     struct vocabulary *v = &r->v;
-    bool llama = v->model == VOCABULARY_SPM; /* whose files leave out the usual 0, 1, 2 */
+    bool llama = v->model == VOCABULARY_SPM; /* whose files leave out the default 0, 1, 2 */
     bool bos = r->family->add_bos || (pre && pre->adds_bos);
     v->end_count = 2;
     return read_id(r, KEY("unknown_token_id"), llama ? 0 : -1, &v->unknown) &&

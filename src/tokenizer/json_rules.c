@@ -27,8 +27,8 @@ static bool refuse(const struct json_reading *r, const char *where, const char *
 
 static bool add_rule(struct json_reading *r, struct split_rule rule, const char *where)
 {
-    if (r->v.rule_count == MOST_RULES)
-        return error_set(r->error, "%s: more than %d steps; expected fewer", where, MOST_RULES);
+    if (r->v.rule_count == MAX_RULES)
+        return error_set(r->error, "%s: more than %d steps; expected fewer", where, MAX_RULES);
     r->rules[r->v.rule_count++] = rule;
     return true;
 }
@@ -196,7 +196,7 @@ static bool read_steps(struct json_reading *r, const char *where, const char *li
         return read_step(r, known, step, where);
     const json_t *steps = json_object_get(step, list);
     if (!json_is_array(steps))
-        return error_set(r->error, "%s.%s is no array; expected the steps", where, list);
+        return error_set(r->error, "%s.%s is not an array; expected the steps", where, list);
     size_t i;
     json_t *inner;
     json_array_foreach(steps, i, inner) {

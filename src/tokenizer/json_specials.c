@@ -31,15 +31,15 @@ static bool template_id(const struct json_reading *r, const json_t *template, co
     return true;
 }
 
-/* "single": special tokens before the text's place are BOS, those behind it EOS; of several the last
- * before and the first behind. */
+/* "single": special tokens before the text are BOS, those after it EOS; of several the last before and
+ * the first after it. */
 static bool read_template(struct json_reading *r, const json_t *template)
 {
     bool behind = false;
     size_t i;
     json_t *part;
     if (!json_is_array(json_object_get(template, "single")))
-        return bad_template(r, "single is no array");
+        return bad_template(r, "single is not an array");
     json_array_foreach(json_object_get(template, "single"), i, part) {
         const char *name = json_text_of(json_object_get(part, "SpecialToken"), "id");
         int32_t id = -1;
@@ -64,7 +64,7 @@ static bool read_processor(struct json_reading *r, const json_t *processor)
 {
     const char *type = json_text_of(processor, "type");
     if (!type)
-        return bad_template(r, "type is no string");
+        return bad_template(r, "type is not a string");
     if (strcmp(type, "TemplateProcessing") == 0)
         return read_template(r, processor);
     if (strcmp(type, "ByteLevel") != 0) /* that one only moves offsets */

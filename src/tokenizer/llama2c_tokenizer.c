@@ -1,5 +1,5 @@
 /* The tokenizer of llama2.c (Karpathy 2023): a list of pieces with scores. Encoding splits text into
- * characters (bytes where a character is no piece), then merges the adjacent pair whose piece has
+ * characters (bytes where a character is not a piece), then merges the adjacent pair whose piece has
  * the highest score, the leftmost of equals, until no pair is a piece. */
 #include "encoder.h"
 #include "vocabulary.h"
@@ -38,8 +38,8 @@ static enum token_type type_of(size_t id, const char *text, size_t size)
            : byte_of_piece(text, size) >= 0 ? TOKEN_BYTE : TOKEN_NORMAL;
 }
 
-/* Walks the entries; with pieces null it only checks and counts them. */
-static bool walk(const uint8_t *data, size_t size, struct piece_list *v, size_t *count,
+/* Reads the entries; with pieces null it only checks and counts them. */
+static bool read_pieces(const uint8_t *data, size_t size, struct piece_list *v, size_t *count,
                  struct error *error)
 {
     if (size < 4)
@@ -180,14 +180,14 @@ static const struct tokenizer_kind kind = {"llama2.c", encode, piece, close_stat
 static bool fill(struct tokenizer *t, struct piece_list *v, const uint8_t *data, size_t size,
                  struct error *error)
 {
-    if (!walk(data, size, v, &t->vocab, error))
+    if (!read_pieces(data, size, v, &t->vocab, error))
         return false;
     if (t->vocab <= ID_EOS)
         return error_set(error, "tokenizer: %zu tokens; expected at least 3 (unknown, BOS, EOS)",
                          t->vocab);
     v->bytes = malloc(size);
     v->pieces = calloc(t->vocab, sizeof *v->pieces);
-    return (v->bytes && v->pieces && walk(data, size, v, &t->vocab, error) &&
+    return (v->bytes && v->pieces && read_pieces(data, size, v, &t->vocab, error) &&
             piece_index_open(&v->index, v->pieces, t->vocab, 1u << TOKEN_NORMAL)) ||
            error_set(error, "not enough memory for %zu tokens", t->vocab);
 }

@@ -1,5 +1,5 @@
 /* tokenizer.model: SentencePiece's protobuf (sentencepiece_model.proto). Only what is needed is read, with a
- * walk over the wire format (protobuf encoding guide) that checks every length. */
+ * reader of the wire format (protobuf encoding guide) that checks every length. */
 #include "vocabulary.h"
 
 #include <math.h>
@@ -163,8 +163,8 @@ static bool read_normalizer(struct reading *r, struct span s)
     return true;
 }
 
-/* Walks the model; with pieces null it only counts them. */
-static bool walk(struct reading *r, struct span s)
+/* Reads the model; with pieces null it only counts them. */
+static bool read_file(struct reading *r, struct span s)
 {
     size_t n = 0;
     while (s.size > 0) {
@@ -230,11 +230,11 @@ static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary
                               .space_prefix = SPACE_ALWAYS, .fuse_unknown = true}};
     struct span file = {data, size};
     char note[200];
-    bool ok = walk(&r, file) && check_type(&r);
+    bool ok = read_file(&r, file) && check_type(&r);
     r.v.pieces = r.pieces = ok ? calloc(r.v.count + 1, sizeof *r.pieces) : NULL;
     if (ok && !r.pieces)
         ok = error_set(error, "not enough memory for %zu tokens", r.v.count);
-    ok = ok && walk(&r, file);
+    ok = ok && read_file(&r, file);
     write_note(&r, note);
     ok = ok && see(arg, &r.v, note, error);
     free(r.pieces);

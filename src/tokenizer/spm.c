@@ -10,20 +10,6 @@
 static const char marked_space[] = "\xe2\x96\x81";
 enum { MARK = sizeof marked_space - 1 };
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-int byte_of_piece(const char *text, size_t n)
-{
-    if (n != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>')
-        return -1;
-    int high = hex_digit(text[3]), low = hex_digit(text[4]);
-    return high >= 0 && low >= 0 ? high * 16 + low : -1;
-}
-
 /* Copies with every U+2581 as a space; returns the bytes written. */
 static size_t unmark(const char *text, size_t n, char *out)
 {
@@ -63,7 +49,7 @@ static bool wants_no_space(const struct encoder *e, const char *text, size_t n)
 }
 
 /* Characters; bytes where they are none. */
-static bool take_apart(const struct encoder *e, const char *word, size_t n, struct symbols *symbols)
+static bool first_symbols(const struct encoder *e, const char *word, size_t n, struct symbols *symbols)
 {
     for (size_t i = 0; i < n;) {
         uint32_t c;
@@ -92,5 +78,5 @@ static bool add_unknown(const struct encoder *e, const char *text, size_t n, str
 
 static const struct tokenizer_kind kind = {"SentencePiece", encoder_encode, encoder_piece, encoder_close,
                                            false};
-const struct encoder_model spm_model = {&kind, bytes_of, spell, wants_no_space, take_apart, add_unknown,
+const struct encoder_model spm_model = {&kind, bytes_of, spell, wants_no_space, first_symbols, add_unknown,
                                         false};

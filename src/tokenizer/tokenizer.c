@@ -1,21 +1,8 @@
-#include "vocabulary.h"
+#include "tokenizer.h"
 
-#include "formats/mapped.h"
-#include "base/escape.h"
-
-#include <dirent.h>
-#include <fnmatch.h>
-#include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-/* In the order in which they are asked; the one without a magic number last. */
-static const struct tokenizer_format *const formats[] = {
-    &gguf_tokenizer_format, &json_tokenizer_format, &sentencepiece_tokenizer_format,
-    &llama2c_tokenizer_format};
-enum { FORMATS = sizeof formats / sizeof *formats };
 
 bool tokens_add(struct tokens *t, int32_t id)
 {
@@ -29,61 +16,6 @@ bool tokens_add(struct tokens *t, int32_t id)
     }
     t->ids[t->count++] = id;
     return true;
-}
-
-static const struct tokenizer_format *format_of(const struct mapped_file *file, struct error *error)
-{
-    for (size_t i = 0; i < FORMATS; i++)
-        if (formats[i]->probe(file->data, file->size))
-            return formats[i];
-    error_set(error, "unknown tokenizer format; expected a GGUF file, a tokenizer.json, a tokenizer.model or "
-                     "a llama2.c tokenizer.bin");
-    return NULL;
-}
-
-struct tokenizer *tokenizer_read(const struct tokenizer_format *format, const uint8_t *data, size_t size,
-                                 const char *path, struct error *error)
-{
-    struct tokenizer *t = NULL;
-    if (format->open)
-        return format->open(data, size, path, error);
-    return format->visit(data, size, path, vocabulary_open, &t, error) ? t : NULL;
-}
-
-/* Puts the path, as it can be shown, before what is wrong. */
-static bool refuse_file(struct error *error, const char *path, const struct error *why)
-{
-    char shown[256];
-    escape_text(shown, sizeof shown, path, strlen(path));
-    return error_set(error, "%s: %.400s", shown, why->text);
-}
-
-struct tokenizer *tokenizer_open(const char *path, struct error *error)
-{
-    struct mapped_file file;
-    if (!mapped_file_open(&file, path, error))
-        return NULL;
-    struct error why = {"not enough memory"};
-    const struct tokenizer_format *format = format_of(&file, &why);
-    struct tokenizer *t = format ? tokenizer_read(format, file.data, file.size, path, &why) : NULL;
-    mapped_file_close(&file);
-    if (t && (t->path = strdup(path)))
-        return t;
-    refuse_file(error, path, &why);
-    tokenizer_close(t);
-    return NULL;
-}
-
-bool vocabulary_visit(const char *path, vocabulary_fn *see, void *arg, struct error *error)
-{
-    struct mapped_file file;
-    if (!mapped_file_open(&file, path, error))
-        return false;
-    struct error why = {"not enough memory"};
-    const struct tokenizer_format *format = format_of(&file, &why);
-    bool ok = format && format->visit(file.data, file.size, path, see, arg, &why);
-    mapped_file_close(&file);
-    return ok || refuse_file(error, path, &why);
 }
 
 void tokenizer_close(struct tokenizer *t)
@@ -110,91 +42,6 @@ bool tokenizer_add_note(struct tokenizer *t, const char *format, ...)
     t->note = longer;
     return true;
 }
-
-/* ---- looking beside a model ------------------------------------------------------------------ */
-
-bool tokenizer_is_inside(const char *model_path)
-{
-    struct mapped_file file;
-    if (!mapped_file_open(&file, model_path, NULL))
-        return false;
-    bool inside = gguf_tokenizer_format.probe(file.data, file.size);
-    mapped_file_close(&file);
-    return inside;
-}
-
-static struct tokenizer *try_path(const char *path, size_t vocab, struct error *error)
-{
-    struct tokenizer *t = tokenizer_open(path, error);
-    if (t && vocab && !tokenizer_fits(t, vocab)) {
-        const char *slash = strrchr(path, '/');
-        error_set(error, "%s: %zu tokens; the model's vocabulary has %zu", slash ? slash + 1 : path,
-                  t->vocab, vocab);
-        tokenizer_close(t);
-        t = NULL;
-    }
-    return t;
-}
-
-static struct tokenizer *try_file(const char *folder, const char *name, size_t vocab,
-                                  struct error *error)
-{
-    char *path;
-    if (asprintf(&path, "%s/%s", folder, name) < 0)
-        return NULL;
-    struct tokenizer *t = try_path(path, vocab, error);
-    free(path);
-    return t;
-}
-
-/* In this order; a row may match several files, which are taken by name. */
-static const char *const usual[] = {"tokenizer.bin", "tok*.bin", "tokenizer.json", "tokenizer.model"};
-enum { USUAL = sizeof usual / sizeof *usual };
-
-static int looks_usual(const struct dirent *entry)
-{
-    for (size_t i = 0; i < USUAL; i++)
-        if (fnmatch(usual[i], entry->d_name, 0) == 0)
-            return 1;
-    return 0;
-}
-
-static struct tokenizer *look_in(const char *folder, size_t vocab, struct error *error)
-{
-    struct tokenizer *t = NULL;
-    struct dirent **entries;
-    int n = scandir(folder, &entries, looks_usual, alphasort);
-    for (size_t k = 0; k < USUAL; k++)
-        for (int i = 0; i < n && !t; i++)
-            if (fnmatch(usual[k], entries[i]->d_name, 0) == 0)
-                t = try_file(folder, entries[i]->d_name, vocab, error);
-    for (int i = 0; i < n; i++)
-        free(entries[i]);
-    if (n >= 0)
-        free(entries);
-    return t;
-}
-
-struct tokenizer *tokenizer_beside(const char *model_path, size_t vocab, struct error *error)
-{
-    bool inside = tokenizer_is_inside(model_path);
-    struct tokenizer *t = inside ? try_path(model_path, vocab, error) : NULL;
-    char *copy = t ? NULL : strdup(model_path);
-    if (!copy) {
-        if (!t)
-            error_set(error, "not enough memory");
-        return t;
-    }
-    if (!inside)
-        error_set(error, "no tokenizer.bin, tok*.bin, tokenizer.json or tokenizer.model beside the model "
-                         "(-z FILE names one)");
-    /* where the file's own vocabulary is of no use, that is what there is to say */
-    t = look_in(path_is_folder(model_path) ? copy : dirname(copy), vocab, inside ? NULL : error);
-    free(copy);
-    return t;
-}
-
-/* ---- what every kind shares ------------------------------------------------------------------ */
 
 size_t tokenizer_vocab(const struct tokenizer *t)
 {

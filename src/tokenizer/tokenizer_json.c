@@ -11,67 +11,19 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *type_name(const json_t *value)
-{
-    static const char *const names[] = {"an object", "an array", "a string", "an integer",
-                                        "a number", "true", "false", "null"};
-    return value ? names[json_typeof(value)] : "missing";
-}
-
-static const json_t *at_path(const json_t *root, const char *path)
-{
-    const json_t *at = root;
-    char name[64];
-    for (size_t n; at && *path; path += n + (path[n] == '.')) {
-        n = strcspn(path, ".");
-        snprintf(name, sizeof name, "%.*s", (int)n, path);
-        at = json_object_get(at, name);
-    }
-    return at;
-}
-
-bool json_expected(const struct json_reading *r, const char *where, const char *expected)
-{
-    const json_t *value = at_path(r->root, where);
-    if (json_is_string(value))
-        return error_set(r->error, "%s = \"%.60s\"; expected %s", where,
-                         json_string_value(value), expected);
-    return error_set(r->error, "%s is %s; expected %s", where, type_name(value), expected);
-}
-
-const char *json_text_of(const json_t *object, const char *key)
-{
-    return json_string_value(json_object_get(object, key));
-}
-
-int32_t json_token_id(const struct json_reading *r, const char *text)
-{
-    const json_t *id = json_object_get(json_object_get(json_object_get(r->root, "model"), "vocab"), text);
-    if (json_is_integer(id))
-        return (int32_t)json_integer_value(id);
-    size_t i;
-    json_t *token;
-    json_array_foreach(json_object_get(r->root, "added_tokens"), i, token) {
-        const char *content = json_text_of(token, "content");
-        if (content && strcmp(content, text) == 0)
-            return (int32_t)json_integer_value(json_object_get(token, "id"));
-    }
-    return -1;
-}
-
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
-/* Gives an id its text. As many ids as names at most: a larger one would leave a gap. */
-static bool add_piece(struct json_reading *r, size_t most, const char *where, const char *text,
+/* Gives an id its text. At most as many ids as names: a larger one would leave a gap. */
+static bool add_piece(struct json_reading *r, size_t max, const char *where, const char *text,
                       const json_t *id, enum token_type type)
 {
     if (!json_is_integer(id))
         return error_set(r->error, "%s: the id of '%.60s' is %s; expected an integer", where,
-                         text, type_name(id));
+                         text, json_type_name(id));
     json_int_t number = json_integer_value(id);
-    if (number < 0 || (size_t)number >= most)
+    if (number < 0 || (size_t)number >= max)
         return error_set(r->error, "%s: '%.60s' has id %lld; expected 0 to %zu, the number of "
-                                   "tokens", where, text, (long long)number, most - 1);
+                                   "tokens", where, text, (long long)number, max - 1);
     struct vocabulary_piece *p = &r->pieces[number];
     if (p->text && strcmp(p->text, text) != 0)
         return error_set(r->error, "%s: '%.60s' and '%.60s' both have id %lld; expected one "
@@ -87,18 +39,18 @@ static enum token_type type_of(const struct json_reading *r, const char *text)
     return r->v.byte_fallback && byte_of_piece(text, strlen(text)) >= 0 ? TOKEN_BYTE : TOKEN_NORMAL;
 }
 
-static bool add_vocabulary(struct json_reading *r, json_t *vocab, size_t most)
+static bool add_vocabulary(struct json_reading *r, json_t *vocab, size_t max)
 {
     const char *text;
     json_t *id;
     json_object_foreach(vocab, text, id)
-        if (!add_piece(r, most, "model.vocab", text, id, type_of(r, text)))
+        if (!add_piece(r, max, "model.vocab", text, id, type_of(r, text)))
             return false;
     return true;
 }
 
 /* Tokens that are looked for before anything else; special ones never are: they control the model. */
-static bool add_added(struct json_reading *r, const json_t *added, size_t most)
+static bool add_added(struct json_reading *r, const json_t *added, size_t max)
 {
     size_t i;
     json_t *token;
@@ -108,9 +60,9 @@ static bool add_added(struct json_reading *r, const json_t *added, size_t most)
         snprintf(where, sizeof where, "added_tokens[%zu]", i);
         if (!content)
             return error_set(r->error, "%s.content is %s; expected a string", where,
-                             type_name(json_object_get(token, "content")));
+                             json_type_name(json_object_get(token, "content")));
         bool special = json_is_true(json_object_get(token, "special"));
-        if (!add_piece(r, most, where, content, json_object_get(token, "id"),
+        if (!add_piece(r, max, where, content, json_object_get(token, "id"),
                        special ? TOKEN_CONTROL : TOKEN_USER_DEFINED))
             return false;
     }
@@ -125,11 +77,11 @@ static bool read_tokens(struct json_reading *r)
         return json_expected(r, "model.vocab", "an object of tokens and their ids");
     if (added && !json_is_null(added) && !json_is_array(added))
         return json_expected(r, "added_tokens", "an array");
-    size_t most = json_object_size(vocab) + json_array_size(added);
-    r->v.pieces = r->pieces = calloc(most + 1, sizeof *r->pieces);
+    size_t max = json_object_size(vocab) + json_array_size(added);
+    r->v.pieces = r->pieces = calloc(max + 1, sizeof *r->pieces);
     if (!r->pieces)
-        return error_set(r->error, "not enough memory for %zu tokens", most);
-    if (!add_vocabulary(r, vocab, most) || !add_added(r, added, most))
+        return error_set(r->error, "not enough memory for %zu tokens", max);
+    if (!add_vocabulary(r, vocab, max) || !add_added(r, added, max))
         return false;
     for (size_t i = 0; i < r->v.count; i++)
         if (!r->pieces[i].text)
@@ -172,7 +124,7 @@ static bool read_merges(struct json_reading *r)
     for (size_t i = 0; i < n; i++)
         if (!read_merge(json_array_get(merges, i), &r->merges[i]))
             return error_set(r->error, "model.merges[%zu] is %s; expected two tokens, \"a b\" or "
-                                       "[\"a\", \"b\"]", i, type_name(json_array_get(merges, i)));
+                                       "[\"a\", \"b\"]", i, json_type_name(json_array_get(merges, i)));
     r->v.merge_count = n;
     return true;
 }
@@ -206,7 +158,7 @@ static bool read_model(struct json_reading *r)
 static bool read_all(struct json_reading *r)
 {
     if (!json_is_object(r->root))
-        return error_set(r->error, "the file is %s; expected an object", type_name(r->root));
+        return error_set(r->error, "the file is %s; expected an object", json_type_name(r->root));
     if (!read_model(r) || !json_read_rules(r) || !json_read_specials(r))
         return false;
     r->v.model = r->byte_level ? VOCABULARY_BPE : VOCABULARY_SPM;

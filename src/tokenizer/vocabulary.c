@@ -10,7 +10,7 @@ static const struct encoder_model *const models[VOCABULARY_MODELS] = {
     [VOCABULARY_SPM] = &spm_model, [VOCABULARY_BPE] = &bpe_model};
 
 /* Control tokens that end a text or a turn, in whatever vocabulary they are found. */
-static const char *const usual_ends[] = {
+static const char *const end_names[] = {
     "<|eot_id|>",    "<|im_end|>",         "<|end|>",   "<end_of_turn>", "<|endoftext|>",
     "<|end_of_text|>", "<|eom_id|>",       "<EOT>",     "[EOT]",         "<|end_of_turn|>",
     "<|endofturn|>", "<｜end▁of▁sentence｜>", "<end_of_utterance>"};
@@ -98,7 +98,7 @@ static bool index_pieces(struct encoder *e, struct error *error)
 
 static bool absent(const char *part, const struct merge *m, size_t number, struct error *error)
 {
-    return error_set(error, "tokenizer: merge %zu '%.*s %.*s': %s is no token; expected a token of the "
+    return error_set(error, "tokenizer: merge %zu '%.*s %.*s': %s is not a token; expected a token of the "
                             "vocabulary", number, shown(m->left_size), m->left, shown(m->right_size),
                      m->right, part);
 }
@@ -131,7 +131,7 @@ static bool index_merges(struct encoder *e, const struct vocabulary *v, struct e
 
 static void add_end(struct tokenizer *t, int32_t id)
 {
-    bool known = id < 0 || id == t->eos || t->end_count == MOST_ENDS;
+    bool known = id < 0 || id == t->eos || t->end_count == MAX_ENDS;
     for (size_t i = 0; i < t->end_count; i++)
         known = known || t->ends[i] == id;
     if (!known)
@@ -145,8 +145,8 @@ static void find_ends(struct tokenizer *t, const struct vocabulary *v)
     for (size_t i = 0; i < v->count; i++) {
         const struct vocabulary_piece *p = &v->pieces[i];
         bool special = p->type == TOKEN_CONTROL || p->type == TOKEN_USER_DEFINED;
-        for (size_t k = 0; special && k < sizeof usual_ends / sizeof *usual_ends; k++)
-            if (strlen(usual_ends[k]) == p->size && memcmp(usual_ends[k], p->text, p->size) == 0)
+        for (size_t k = 0; special && k < sizeof end_names / sizeof *end_names; k++)
+            if (strlen(end_names[k]) == p->size && memcmp(end_names[k], p->text, p->size) == 0)
                 add_end(t, (int32_t)i);
     }
 }

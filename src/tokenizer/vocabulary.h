@@ -23,7 +23,7 @@ struct merge {
     uint32_t left_size, right_size;
 };
 
-/* The space that encoding puts in front of a text, so that its first word is like any other. */
+/* The space that encoding puts before a text, so that its first word is like any other. */
 enum space_prefix {
     SPACE_NEVER,
     SPACE_ALWAYS,    /* SentencePiece */
@@ -47,7 +47,7 @@ struct vocabulary {
     const struct split_rule *rules; /* how a text is cut into words first */
     size_t rule_count;
     int32_t bos, eos, unknown; /* -1: none */
-    int32_t ends[MOST_ENDS];   /* further ids that end a text; those with usual names are found */
+    int32_t ends[MAX_ENDS];   /* further ids that end a text; those with well-known names are found */
     size_t end_count;
     bool add_bos, add_eos;     /* what the model's own tokenizer does to a text */
     enum space_prefix space_prefix;
@@ -55,6 +55,9 @@ struct vocabulary {
     bool fuse_unknown;         /* SPM: neighbouring characters without a piece are one unknown token */
     bool ignore_merges;        /* BPE: a word that is a piece is that piece */
 };
+
+/* The byte that a piece of the form <0x0A> stands for, or -1. */
+int byte_of_piece(const char *text, size_t n);
 
 /* Makes a tokenizer. The error names the token or merge that is wrong. */
 struct tokenizer *vocabulary_tokenizer(const struct vocabulary *vocabulary, struct error *error);
@@ -69,7 +72,5 @@ bool vocabulary_visit(const char *path, vocabulary_fn *see, void *arg, struct er
 
 /* For formats: a vocabulary_fn that makes a tokenizer with the note, arg the place for it. */
 bool vocabulary_open(void *arg, const struct vocabulary *vocabulary, const char *note, struct error *error);
-
-/* ---- formats that bring vocabularies --------------------------------------------------------- */
 
 #endif

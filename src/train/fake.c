@@ -8,7 +8,7 @@
 
 static bool whole_tensor(const struct fake *f)
 {
-    return f->m.scheme.granularity == GRANULARITY_TENSOR;
+    return f->m.format.granularity == GRANULARITY_TENSOR;
 }
 
 /* The scale as it is stored: finite, nonzero. */
@@ -32,7 +32,7 @@ static struct quant_params params_of(const struct fake *f, size_t r, size_t g)
 static void set_params(struct fake *f, size_t i, struct quant_params params)
 {
     f->log_scales[i] = logf(params.scale);
-    f->zeros[i] = params.zero;
+    f->zeros[i] = params.zero_point;
 }
 
 static void choose_row(struct fake *f, const float *w, size_t r)
@@ -43,18 +43,18 @@ static void choose_row(struct fake *f, const float *w, size_t r)
         size_t n = m->cols - c < m->group ? m->cols - c : m->group;
         struct value_range range = {0, 0};
         value_range_add(&range, w + c, n);
-        bool integers = dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER;
+        bool integers = dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER;
         set_params(f, r * m->groups + g, integers ? clip_params(m, w + c, n, NULL, least)
                                                 : quantize_params(m, range));
     }
 }
 
-bool fake_open(struct fake *f, const struct scheme *scheme, const float *w, size_t rows, size_t cols,
+bool fake_open(struct fake *f, const struct qformat *format, const float *w, size_t rows, size_t cols,
                struct error *error)
 {
     struct value_range range = {0, 0};
     *f = (struct fake){0};
-    if (!qmatrix_init(&f->m, scheme, rows, cols, error))
+    if (!qmatrix_init(&f->m, format, rows, cols, error))
         return false;
     f->grids = whole_tensor(f) ? 1 : rows * f->m.groups;
     f->log_scales = malloc(f->grids * sizeof *f->log_scales);
@@ -90,7 +90,7 @@ struct pass {
 
 static void round_floats(const struct qmatrix *m, float scale, const float *w, size_t n, float *out)
 {
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     for (size_t i = 0; i < n; i++)
         out[i] = type->decode(type->encode(w[i] / scale)) * scale;
 }
@@ -104,7 +104,7 @@ static void round_rows(void *arg, size_t begin, size_t end, int thread)
         for (size_t g = 0, c = 0; c < m->cols; g++, c += m->group) {
             size_t n = m->cols - c < m->group ? m->cols - c : m->group, at = r * m->cols + c;
             struct quant_params params = params_of(p->f, r, g);
-            if (dtypes[m->scheme.weight].kind == DTYPE_KIND_INTEGER)
+            if (dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER)
                 quantize_values(m, params, p->w + at, n, p->out + at);
             else
                 round_floats(m, params.scale, p->w + at, n, p->out + at);
@@ -123,14 +123,14 @@ void fake_forward(const struct fake *f, const float *w, float *out, struct pool 
 static void ends(const struct qmatrix *m, struct quant_params params, float *low, float *high)
 {
     const float slack = 1e-3f;
-    const struct dtype_info *type = &dtypes[m->scheme.weight];
+    const struct dtype_info *type = &dtypes[m->format.weight];
     *high = type->largest + slack;
     *low = -*high;
     if (type->kind != DTYPE_KIND_INTEGER)
         return;
-    int lowest = m->scheme.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
-    *low = (float)(lowest - params.zero) - slack;
-    *high = (float)(type->highest - params.zero) + slack;
+    int lowest = m->format.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
+    *low = (float)(lowest - params.zero_point) - slack;
+    *high = (float)(type->highest - params.zero_point) + slack;
 }
 
 static float group_back(const struct qmatrix *m, struct quant_params params, const float *w, const float *rounded, float *d,

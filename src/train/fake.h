@@ -11,7 +11,7 @@
 #include "sys/pool.h"
 
 struct fake {
-    struct qmatrix m;      /* for its scheme and layout; without codes that mean anything */
+    struct qmatrix m;      /* for its format and layout; without codes that mean anything */
     size_t grids;          /* 1 of a tensor, else rows x groups, row after row */
     float *log_scales;     /* grids */
     int *zeros;            /* grids: zero points, which do not learn */
@@ -20,7 +20,7 @@ struct fake {
 
 /* Grids for weights w (rows x cols): of the least squared error (clip.h) where integers have a scale a row or
  * group, else of the whole range. fake_close after a failure, too. */
-bool fake_open(struct fake *f, const struct scheme *scheme, const float *w, size_t rows, size_t cols,
+bool fake_open(struct fake *f, const struct qformat *format, const float *w, size_t rows, size_t cols,
                struct error *error);
 void fake_close(struct fake *f);
 

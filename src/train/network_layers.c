@@ -136,7 +136,7 @@ void round_activations(const struct qmatrix *m, const float *x, size_t n, float 
 /* The activations that a linear layer multiplies: x, or net->rounded. */
 static const float *taken(struct network *net, const struct network_tensor *p, const float *x)
 {
-    if (!p->acts || p->acts->scheme.act == DTYPE_FP32)
+    if (!p->acts || p->acts->format.act == DTYPE_FP32)
         return x;
     round_activations(p->acts, x, net->n, net->rounded, net->pool, net->activations, net->activations_bytes);
     return net->rounded;

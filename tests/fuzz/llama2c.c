@@ -1,7 +1,7 @@
 /* llama2.c checkpoints of every version. */
 #include "fuzz.h"
 
-#include "model/model.h"
+#include "model/format.h"
 #include "../modelfile.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* Recipes: parsed, then applied to a small model. */
 #include "fuzz.h"
 
+#include "model/format.h"
 #include "quant/recipe.h"
 #include "../modelfile.h"
 
@@ -36,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!schemes)
         abort();
     for (int i = 0; i < (int)n; i++)
-        schemes[i] = scheme_for_tensor(m, i, (struct scheme){.stored = true});
+        schemes[i] = scheme_for_tensor(m, i, (struct scheme){.format.stored = true});
     if (recipe_apply(&recipe, m, schemes, &error))
         for (size_t i = 0; i < n; i++)
             FUZZ_PROMISE(scheme_fits(m, (int)i, &schemes[i], &error));

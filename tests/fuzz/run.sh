@@ -30,7 +30,7 @@ tokenizer_json     4096 src/tokenizer/tokenizer_json.c src/tokenizer/json_rules.
 vocabulary         2048 src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c src/tokenizer/bpe.c src/tokenizer/merge.c src/tokenizer/lookup.c src/tokenizer/matcher.c
 recipe             1024 src/quant/recipe.c
 safetensors        2048 src/formats/safetensors.c src/formats/jsontext.c src/formats/weightfiles.c
-scheme              192 kernels/scheme.c kernels/scheme_methods.c kernels/method.c
+scheme              192 src/quant/scheme.c src/quant/scheme_methods.c src/quant/methods.c
 unpickle           1024 src/formats/unpickle.c src/formats/unpickle_opcodes.c src/formats/unpickle_objects.c
 "
 

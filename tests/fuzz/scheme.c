@@ -1,7 +1,7 @@
 /* Schemes: what parses prints, and what is printed parses to the same scheme. */
 #include "fuzz.h"
 
-#include "kernels/scheme.h"
+#include "quant/scheme.h"
 
 #include <stdlib.h>
 #include <string.h>

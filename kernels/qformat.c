@@ -1,0 +1,46 @@
+#include "qformat.h"
+
+struct qformat qformat_default(enum dtype weight)
+{
+    struct qformat f = {.weight = weight, .act = DTYPE_FP32, .granularity = GRANULARITY_CHANNEL};
+    if (weight == DTYPE_INT4) {
+        f.granularity = GRANULARITY_GROUP;
+        f.group = GROUP_DEFAULT;
+    }
+    return f;
+}
+
+bool qformat_equal(const struct qformat *a, const struct qformat *b)
+{
+    if (a->stored || b->stored)
+        return a->stored == b->stored;
+    return a->weight == b->weight && a->act == b->act && a->act_asym == b->act_asym &&
+           a->granularity == b->granularity && a->group == b->group && a->asym == b->asym;
+}
+
+bool qformat_check(const struct qformat *f, struct error *error)
+{
+    enum dtype_kind weight = dtypes[f->weight].kind, act = dtypes[f->act].kind;
+    if (f->stored)
+        return true;
+    if (weight == DTYPE_KIND_BLOCK)
+        return error_set(error, "%s is a stored type: files hold it, but nothing can be made of it; "
+                                "expected " WEIGHTS_EXPECTED, dtypes[f->weight].name);
+    if (f->act == DTYPE_INT4)
+        return error_set(error, "activations cannot be int4: expected " ACTS_EXPECTED);
+    if (f->act_asym && act != DTYPE_KIND_INTEGER)
+        return error_set(error, "%s activations have no zero point", dtypes[f->act].name);
+    if (f->asym && weight != DTYPE_KIND_INTEGER)
+        return error_set(error, "%s weights have no zero point", dtypes[f->weight].name);
+    if (weight == DTYPE_KIND_FLOAT && f->granularity != GRANULARITY_CHANNEL)
+        return error_set(error, "%s weights have no scales to share", dtypes[f->weight].name);
+    if (f->granularity == GRANULARITY_GROUP ? f->group < GROUP_MIN : f->group != 0)
+        return error_set(error, "group size %u: expected at least %d, with groups only",
+                         f->group, GROUP_MIN);
+    if (act == DTYPE_KIND_INTEGER && weight != DTYPE_KIND_INTEGER)
+        return error_set(error, "int8 activations need int8 or int4 weights: an integer dot product "
+                                "cannot read %s codes", dtypes[f->weight].name);
+    if (act == DTYPE_KIND_SCALED_FLOAT && weight != DTYPE_KIND_SCALED_FLOAT)
+        return error_set(error, "fp8 activations need fp8 weights, not %s", dtypes[f->weight].name);
+    return true;
+}

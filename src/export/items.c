@@ -1,0 +1,75 @@
+/* What the plans of all formats add to an export: the tensors of the file, notes, refusals. */
+#include "internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void export_note_add(struct export *job, const char *format, ...)
+{
+    char line[400];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(line, sizeof line, format, list);
+    va_end(list);
+    char **notes = realloc(job->notes, (job->note_count + 1) * sizeof *notes);
+    if (notes)
+        job->notes = notes;
+    if (notes && (notes[job->note_count] = strdup(line)))
+        job->note_count++;
+}
+
+bool export_refuse(const struct export *job, int tensor, const char *format, const struct scheme *nearest,
+                   const char *why, struct error *error)
+{
+    char scheme[SCHEME_TEXT], other[SCHEME_TEXT];
+    const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
+    struct scheme own = qtensor_scheme(job->plan.weights->layer[tensor]);
+    scheme_print(&own, scheme);
+    return error_set(error, "%s: %s holds no %s%s%s; the nearest that it holds is %s",
+                     job->plan.model->tensors[tensor].name, format,
+                     m->format.stored ? dtypes[m->format.weight].name : scheme, why ? ": " : "", why ? why : "",
+                     scheme_print(nearest, other));
+}
+
+struct export_item *export_add(struct export *job, const struct naming *naming, int tensor,
+                               const struct export_type *type, size_t row_bytes, struct error *error)
+{
+    if (job->count == job->room) {
+        size_t room = job->room ? 2 * job->room : 64;
+        struct export_item *items = realloc(job->items, room * sizeof *items);
+        if (!items)
+            return error_set(error, "not enough memory"), NULL;
+        job->items = items;
+        job->room = room;
+    }
+    struct export_item *item = &job->items[job->count++];
+    *item = (struct export_item){.type = type, .tensor = tensor, .rows = 1, .row_bytes = row_bytes};
+    if (tensor < 0)
+        return item;
+    const struct tensor *t = &job->plan.model->tensors[tensor];
+    bool vector = roles[t->role].vector;
+    const struct arch *a = naming->gguf ? arch_in_gguf(job->arch) : job->arch;
+    assemble_name(a, naming, t->role, t->block, item->name);
+    item->dimensions = vector ? 1 : 2;
+    item->shape[0] = vector ? t->stored.cols : t->stored.rows;
+    item->shape[1] = vector ? 0 : t->stored.cols;
+    item->rows = vector ? 1 : t->stored.rows;
+    bool turns = t->role == ROLE_ATTN_Q || t->role == ROLE_ATTN_K || t->role == ROLE_ATTN_Q_BIAS ||
+                 t->role == ROLE_ATTN_K_BIAS;
+    enum rope mine = job->plan.model->hyper.rope, theirs = naming->gguf ? a->gguf_rope : a->hf_rope;
+    if (turns && mine != theirs)
+        item->order = theirs == ROPE_NEIGHBOURS ? ROWS_TO_NEIGHBOURS : ROWS_TO_HALVES;
+    return item;
+}
+
+bool export_rope_is_linear(const struct export *job, float *factor)
+{
+    const struct model *m = job->plan.model;
+    bool linear = m->hyper.rope_magnitude == 0;
+    *factor = m->rope_factors ? m->rope_factors[0] : 1;
+    for (size_t i = 0; linear && m->rope_factors && i < rotary_dims(&m->hyper) / 2; i++)
+        linear = m->rope_factors[i] == *factor;
+    return linear;
+}

@@ -1,0 +1,135 @@
+/* Methods side by side on the layer that a person looks at. */
+#include "actions.h"
+#include "jobs.h"
+#include "study.h"
+
+#include <stdlib.h>
+
+struct comparing {
+    bool asked;
+    int tensor;                      /* that was selected then */
+    struct comparison_frame *figures; /* as far as they are, or were; or null */
+};
+
+static bool wanted(struct lab *lab, void *state, const void *running)
+{
+    (void)lab, (void)running;
+    return ((const struct comparing *)state)->asked;
+}
+
+static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
+{
+    (void)lab, (void)state, (void)error;
+    *out = NEED_EVALUATION_TEXT | NEED_CALIBRATION_TEXT;
+    return true;
+}
+
+/* All but what would take minutes. */
+static size_t choices_of(const struct lab *lab, int tensor, struct scheme *choices)
+{
+    size_t n = scheme_choices(lab->session->model, tensor, &lab->target[tensor], CHANGE_METHOD, choices,
+                              COMPARED_SCHEMES), kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!scheme_trains(&choices[i]))
+            choices[kept++] = choices[i];
+    return kept;
+}
+
+static void *open_job(struct lab *lab, void *state, struct error *error)
+{
+    const struct comparing *c = state;
+    struct session *s = lab->session;
+    const struct tokens *text = &lab->study[TEXT_EVALUATION].source.tokens;
+    struct scheme choices[COMPARED_SCHEMES];
+    struct comparison_plan plan = {.model = s->model,
+                                   .pool = s->pool,
+                                   .set = lab->set,
+                                   .stored = s->stored,
+                                   .tensor = c->tensor,
+                                   .schemes = choices,
+                                   .count = choices_of(lab, c->tensor, choices),
+                                   .tokens = text->ids,
+                                   .token_count = text->count < s->context ? text->count : s->context,
+                                   .text = &lab->study[TEXT_CALIBRATION].source.windows};
+    return comparison_open(&plan, error);
+}
+
+/* The figures so far, for frames. */
+static void stepped(struct lab *lab, void *state, const void *running)
+{
+    struct comparing *c = state;
+    struct comparison_frame *f = calloc(1, sizeof *f);
+    (void)lab;
+    if (!f)
+        return;
+    atomic_init(&f->refs, 1);
+    f->tensor = c->tensor;
+    f->count = comparison_count(running);
+    for (size_t i = 0; i < f->count; i++)
+        f->of[i] = comparison_of(running, i);
+    comparison_frame_unref(c->figures);
+    c->figures = f;
+}
+
+static void finish(struct lab *lab, void *state, void *running)
+{
+    struct comparing *c = state;
+    (void)running;
+    c->asked = false;
+    lab_say(lab, false, "%s: the methods are compared", layer_name(lab->session->model, c->tensor));
+}
+
+static void fail(struct lab *lab, void *state, const struct error *error)
+{
+    lab_say(lab, true, "methods cannot be compared: %s", error->text);
+    ((struct comparing *)state)->asked = false;
+}
+
+static void end(struct lab *lab, void *state)
+{
+    (void)lab;
+    comparison_frame_unref(((struct comparing *)state)->figures);
+}
+
+static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
+{
+    (void)lab, (void)running;
+    f->comparison = comparison_frame_ref(((const struct comparing *)state)->figures);
+}
+
+const struct job_type compare_methods_job = {
+    .class = &comparison_class,
+    .state_size = sizeof(struct comparing),
+    .end = end,
+    .wanted = wanted,
+    .needs = needs,
+    .open = open_job,
+    .stepped = stepped,
+    .finish = finish,
+    .give_up = fail,
+    .publish = publish,
+};
+
+/* While it runs: stops. */
+void compare_methods(struct lab *lab, const struct command *command)
+{
+    struct comparing *c = job_state(lab, &compare_methods_job);
+    const struct model *m = lab->session->model;
+    int tensor = lab->selection.tensor;
+    struct scheme from = lab->target[tensor], choices[COMPARED_SCHEMES];
+    struct error why;
+    (void)command;
+    if (c->asked) {
+        c->asked = false;
+        lab_say(lab, false, "stopped: the methods compared so far stay");
+    } else if (scheme_choices(m, tensor, &from, CHANGE_METHOD, choices, COMPARED_SCHEMES) == 0) {
+        scheme_cycle(m, tensor, &from, CHANGE_METHOD, 1, choices, &why);
+        lab_say(lab, true, "%s", why.text);
+    } else if (!tensor_multiplies(m, tensor)) {
+        lab_say(lab, true, "%s: not a matrix product (lookup or norm)", layer_name(m, tensor));
+    } else {
+        *c = (struct comparing){true, tensor, c->figures};
+        study_retry(lab);
+        lab_say(lab, false, "%s: comparing methods (C stops it)", layer_name(m, tensor));
+    }
+}

@@ -1,0 +1,131 @@
+/* What the schemes did to the model: its quality on a text. */
+#include "actions.h"
+#include "jobs.h"
+#include "study.h"
+
+static const double AUTOMATIC_SECONDS = 20; /* an evaluation longer than this waits to be asked for */
+
+struct evaluating {
+    bool asked;
+    bool failed;        /* with this set; not tried again by itself */
+    struct error error; /* why */
+};
+
+static bool begin(struct lab *lab, void *state, struct error *error)
+{
+    (void)state, (void)error;
+    lab->quality = (struct quality_frame){.reason = "not evaluated yet (e evaluates)"};
+    return true;
+}
+
+/* What an evaluation would take at the speed of single tokens, an upper bound, is short. */
+static bool is_automatic(const struct lab *lab)
+{
+    double tokens = (double)study_evaluation_tokens(lab);
+    return lab->meter.rate > 0 && 2 * tokens / lab->meter.rate < AUTOMATIC_SECONDS;
+}
+
+/* Asked for, or short enough to come by itself after an edit. */
+static bool wanted(struct lab *lab, void *state, const void *running)
+{
+    const struct evaluating *e = state;
+    const struct quality_frame *q = &lab->quality;
+    if (running || e->asked)
+        return true;
+    bool known = q->valid && !q->stale && !q->running;
+    return !known && !e->failed && is_automatic(lab) && lab_quiet(lab) > SETTLE_SECONDS;
+}
+
+static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
+{
+    (void)lab, (void)state, (void)error;
+    *out = NEED_EVALUATION_TEXT | NEED_REFERENCE;
+    return true;
+}
+
+static void *open_job(struct lab *lab, void *state, struct error *error)
+{
+    struct session *s = lab->session;
+    struct quality_plan plan = study_quality_plan(lab);
+    (void)state;
+    return quality_open(s->model, s->pool, &plan, s->reference, lab->set, error);
+}
+
+static void stepped(struct lab *lab, void *state, const void *running)
+{
+    struct quality_result r = quality_result(running);
+    (void)state;
+    if (r.scored > 0)
+        lab->quality = (struct quality_frame){.valid = true, .running = r.scored < r.planned, .result = r};
+}
+
+static void finish(struct lab *lab, void *state, void *running)
+{
+    (void)running;
+    lab->quality.running = false;
+    ((struct evaluating *)state)->asked = false;
+}
+
+static void fail(struct lab *lab, void *state, const struct error *error)
+{
+    struct evaluating *e = state;
+    *e = (struct evaluating){.failed = true, .error = *error};
+    lab_say(lab, true, "nothing can be evaluated: %s", error->text);
+}
+
+static void cancelled(struct lab *lab, void *state)
+{
+    (void)state;
+    lab->quality.running = false;
+}
+
+static void set_changed(struct lab *lab, void *state)
+{
+    ((struct evaluating *)state)->failed = false;
+    lab->quality.stale = lab->quality.valid;
+}
+
+static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
+{
+    const struct evaluating *e = state;
+    (void)running;
+    f->quality = lab->quality;
+    if (e->failed && !lab->quality.valid)
+        f->quality.reason = "cannot be evaluated (e says why)";
+}
+
+const struct job_type evaluate_job = {
+    .class = &quality_class,
+    .of_set = true,
+    .state_size = sizeof(struct evaluating),
+    .begin = begin,
+    .wanted = wanted,
+    .needs = needs,
+    .open = open_job,
+    .stepped = stepped,
+    .finish = finish,
+    .give_up = fail,
+    .cancelled = cancelled,
+    .set_changed = set_changed,
+    .publish = publish,
+};
+
+/* Says that it evaluates only where it can. */
+void evaluate_now(struct lab *lab, const struct command *c)
+{
+    struct evaluating *e = job_state(lab, &evaluate_job);
+    struct error error;
+    (void)c;
+    study_retry(lab);
+    if (study_is_ready(lab, TEXT_EVALUATION)) {
+        struct quality_plan plan = study_quality_plan(lab);
+        if (quality_predictions(&plan, &error) == 0) {
+            fail(lab, e, &error);
+            return;
+        }
+    }
+    *e = (struct evaluating){.asked = true};
+    if (lab->quality.valid)
+        lab->quality.stale = !lab->quality.running;
+    lab_say(lab, false, "evaluating against %s", model_reference_words(lab->session->model));
+}

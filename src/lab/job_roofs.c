@@ -1,0 +1,139 @@
+/* Measuring the roofs that bound kernels; those of an earlier run are recalled. */
+#include "actions.h"
+#include "jobs.h"
+#include "measure/roofline.h"
+
+#include <stdlib.h>
+
+struct roofing {
+    struct roofs_frame *roofs; /* or null ... */
+    const char *reason;        /* ... because of this */
+    bool asked;                /* they are to be measured */
+};
+
+static void take_roofs(struct lab *lab, struct roofing *r, const struct roofs *roofs,
+                       const struct roofs_source *source)
+{
+    struct roofs_frame *f = calloc(1, sizeof *f);
+    const struct read_roof *all = &roofs->reads[roofs->read_count - 1]; /* of all threads */
+    if (!f) {
+        r->reason = "not enough memory";
+        return;
+    }
+    atomic_init(&f->refs, 1);
+    f->roofs = *roofs;
+    f->source = *source;
+    roofs_frame_unref(r->roofs);
+    r->roofs = f;
+    r->reason = NULL;
+    lab->peak_read = all->roof.samples > 0 ? metric_value(all->roof.rate.median)
+                                           : metric_absent("not enough memory to measure it");
+}
+
+/* Those that were kept; without any they are measured when the meters have shown themselves. */
+static bool begin(struct lab *lab, void *state, struct error *error)
+{
+    struct roofing *r = state;
+    struct roofs roofs;
+    struct roofs_source source;
+    (void)error;
+    r->reason = "not measured yet";
+    lab->peak_read = metric_absent(r->reason);
+    if (!roofs_possible(NULL)) {
+        r->reason = "the topology is simulated: the figures would be another machine's";
+        lab->peak_read = metric_absent(r->reason);
+    } else if (roofs_recall(lab->session->pool, &roofs, &source)) {
+        take_roofs(lab, r, &roofs, &source);
+        r->asked = roofs_were_disturbed(&roofs);
+    } else {
+        r->asked = true;
+        if (*source.load.text)
+            lab_say(lab, true, "%s", source.load.text);
+    }
+    return true;
+}
+
+static void end(struct lab *lab, void *state)
+{
+    (void)lab;
+    roofs_frame_unref(((struct roofing *)state)->roofs);
+}
+
+static bool wanted(struct lab *lab, void *state, const void *running)
+{
+    const struct roofing *r = state;
+    return running || (r->asked && (lab->meter.rate > 0 || lab->paused));
+}
+
+static void *open_job(struct lab *lab, void *state, struct error *error)
+{
+    struct roofing *r = state;
+    struct roofs_job *job = calloc(1, sizeof *job);
+    if (job)
+        roofs_begin(job, lab->session->pool);
+    else
+        error_set(error, "not enough memory to measure the roofs");
+    r->asked = false;
+    return job;
+}
+
+static bool step(void *job, double seconds, bool *done, struct error *error)
+{
+    (void)error;
+    *done = roofs_step(job, seconds);
+    return true;
+}
+
+static double fraction(const void *job)
+{
+    return roofs_fraction(job);
+}
+
+static void close_job(void *job)
+{
+    if (job)
+        roofs_end(job);
+    free(job);
+}
+
+static void finish(struct lab *lab, void *state, void *running)
+{
+    struct roofs roofs = roofs_take(running);
+    struct roofs_source source = {0};
+    roofs_keep(lab->session->pool, &roofs, &source);
+    take_roofs(lab, state, &roofs, &source);
+}
+
+static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
+{
+    const struct roofing *r = state;
+    (void)lab, (void)running;
+    f->roofs = roofs_frame_ref(r->roofs);
+    f->roofs_reason = r->reason;
+}
+
+static const struct job_class class = {
+    .name = "measuring roofs", .step = step, .fraction = fraction, .close = close_job};
+
+const struct job_type roofs_job = {
+    .class = &class,
+    .state_size = sizeof(struct roofing),
+    .begin = begin,
+    .end = end,
+    .wanted = wanted,
+    .open = open_job,
+    .finish = finish,
+    .publish = publish,
+};
+
+void measure_roofs(struct lab *lab, const struct command *c)
+{
+    struct roofing *r = job_state(lab, &roofs_job);
+    (void)c;
+    if (!roofs_possible(NULL)) {
+        lab_say(lab, true, "no roofs: %s", r->reason);
+        return;
+    }
+    r->asked = true;
+    lab_say(lab, false, "measuring the roofs again");
+}

@@ -1,0 +1,121 @@
+/* The sensitivity of each layer: what it costs with all others as stored. */
+#include "actions.h"
+#include "jobs.h"
+#include "measure/sensitivity.h"
+#include "study.h"
+
+#include <stdlib.h>
+
+/* A layer's figures, and the scheme that it had. */
+struct layer_sensitivity {
+    struct scheme scheme;
+    struct sensitivity figures;
+};
+
+struct measuring {
+    bool asked;
+    struct layer_sensitivity *of; /* tensors */
+};
+
+static bool begin(struct lab *lab, void *state, struct error *error)
+{
+    struct measuring *m = state;
+    m->of = calloc(lab_tensors(lab), sizeof *m->of);
+    return m->of || error_set(error, "not enough memory");
+}
+
+static void end(struct lab *lab, void *state)
+{
+    (void)lab;
+    free(((struct measuring *)state)->of);
+}
+
+static bool wanted(struct lab *lab, void *state, const void *running)
+{
+    (void)lab, (void)running;
+    return ((const struct measuring *)state)->asked;
+}
+
+static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
+{
+    (void)lab, (void)state, (void)error;
+    *out = NEED_EVALUATION_TEXT | NEED_REFERENCE;
+    return true;
+}
+
+static void *open_job(struct lab *lab, void *state, struct error *error)
+{
+    struct session *s = lab->session;
+    const struct tokens *text = &lab->study[TEXT_EVALUATION].source.tokens;
+    struct sensitivity_plan plan = {text->ids, text->count, session_bos(s), s->context};
+    (void)state;
+    return sensitivity_open(s->model, s->pool, &plan, s->stored, lab->set, error);
+}
+
+/* Figures of layers whose scheme has changed meanwhile are those of the scheme that was measured. */
+static void stepped(struct lab *lab, void *state, const void *running)
+{
+    const struct weights *set = sensitivity_set(running);
+    struct measuring *m = state;
+    (void)lab;
+    for (int t = 0; t < (int)set->count; t++) {
+        struct sensitivity s = sensitivity_of(running, t);
+        if (s.scored > 0)
+            m->of[t] = (struct layer_sensitivity){qtensor_scheme(set->layer[t]), s};
+    }
+}
+
+static void finish(struct lab *lab, void *state, void *running)
+{
+    bool any = !weights_same_layers(sensitivity_set(running), lab->session->stored);
+    ((struct measuring *)state)->asked = false;
+    lab_say(lab, false, any ? "measured the sensitivity of each layer: column ALONE"
+                            : "every layer is stored: none of them costs anything");
+}
+
+static void fail(struct lab *lab, void *state, const struct error *error)
+{
+    ((struct measuring *)state)->asked = false;
+    lab_say(lab, true, "sensitivity cannot be measured: %s", error->text);
+}
+
+/* Valid as long as the layer has the scheme that was measured. */
+static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
+{
+    const struct measuring *m = state;
+    (void)running;
+    for (size_t t = 0; t < schemes_count(lab->session->model); t++) {
+        struct layer_frame *l = &f->layers[t];
+        l->sensitivity = metric_absent("not measured: E measures it");
+        if (t >= lab_tensors(lab) || m->of[t].figures.scored == 0 ||
+            !qtensor_has_scheme(lab->set->layer[t], &m->of[t].scheme))
+            continue;
+        l->sensitivity = metric_value(m->of[t].figures.kl);
+        l->sensitivity_stderr = m->of[t].figures.kl_stderr;
+    }
+}
+
+const struct job_type sensitivity_job_type = {
+    .class = &sensitivity_class,
+    .state_size = sizeof(struct measuring),
+    .begin = begin,
+    .end = end,
+    .wanted = wanted,
+    .needs = needs,
+    .open = open_job,
+    .stepped = stepped,
+    .finish = finish,
+    .give_up = fail,
+    .publish = publish,
+};
+
+/* While it runs: stops. */
+void measure_sensitivity(struct lab *lab, const struct command *c)
+{
+    struct measuring *m = job_state(lab, &sensitivity_job_type);
+    (void)c;
+    m->asked = !m->asked;
+    study_retry(lab);
+    lab_say(lab, false, m->asked ? "measuring sensitivity of each layer (E stops)"
+                                 : "stopped: the layers measured so far stay");
+}

@@ -1,0 +1,29 @@
+#include "jobs.h"
+
+struct job_slot *job_slot_of(const struct lab *lab, const struct job_type *type)
+{
+    size_t i = 0;
+    while (lab->jobs[i].type != type)
+        i++;
+    return &lab->jobs[i];
+}
+
+void *job_state(const struct lab *lab, const struct job_type *type)
+{
+    return job_slot_of(lab, type)->state;
+}
+
+void job_close(struct job_slot *job)
+{
+    job->type->class->close(job->running);
+    job->running = NULL;
+}
+
+void job_cancel(struct lab *lab, struct job_slot *job)
+{
+    if (!job->running)
+        return;
+    job_close(job);
+    if (job->type->cancelled)
+        job->type->cancelled(lab, job->state);
+}

@@ -1,0 +1,133 @@
+/* The search for the best scheme of every layer within a budget; what it found is taken over as one change and kept
+ * as a snapshot. */
+#include "actions.h"
+#include "jobs.h"
+#include "quant/tune.h"
+#include "snapshots.h"
+#include "study.h"
+#include "target.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tuning {
+    bool asked;
+    struct budget budget;
+};
+
+static bool wanted(struct lab *lab, void *state, const void *running)
+{
+    (void)lab, (void)running;
+    return ((const struct tuning *)state)->asked;
+}
+
+/* Three texts, none of which is another: to calibrate on, to search on, to judge on. */
+static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
+{
+    (void)lab, (void)state, (void)error;
+    *out = NEED_EVALUATION_TEXT | NEED_CALIBRATION_TEXT | NEED_SEARCH_TEXT;
+    return true;
+}
+
+static void *open_job(struct lab *lab, void *state, struct error *error)
+{
+    struct session *s = lab->session;
+    const struct tokens *search = &lab->study[TEXT_SEARCH].source.tokens;
+    struct tune_plan plan = {.model = s->model,
+                             .pool = s->pool,
+                             .stored = s->stored,
+                             .reference = s->reference,
+                             .kv = lab->target[lab_kv(lab)].format.weight,
+                             .budget = ((const struct tuning *)state)->budget,
+                             .text = &lab->study[TEXT_CALIBRATION].source.windows,
+                             .search = search->ids,
+                             .search_count = search->count,
+                             .verify = study_quality_plan(lab),
+                             .context = s->context};
+    return tune_open(&plan, error);
+}
+
+/* What was found becomes the target; its matrices are cached, so that it is in use at once. False where nothing was
+ * found. */
+static bool take_over(struct lab *lab, const struct tune *job)
+{
+    struct tuned best;
+    if (!tune_best(job, &best))
+        return false;
+    for (size_t i = 0; i < best.set->count; i++)
+        if (!best.set->layer[i]->matrix.format.stored)
+            cache_add(&lab->cache, best.set->layer[i]);
+    size_t n = schemes_count(lab->session->model);
+    struct scheme *schemes = malloc(n * sizeof *schemes);
+    if (!schemes)
+        return false;
+    memcpy(schemes, best.schemes, n * sizeof *schemes);
+    schemes[lab_kv(lab)] = lab->target[lab_kv(lab)]; /* it may have changed since */
+    target_use(lab, schemes);
+    free(schemes);
+    char kept[32] = "no snapshot: there is no room";
+    if (snapshots_keep(lab))
+        snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots.of[lab->snapshots.count - 1].label);
+    lab_say(lab, false, "found %.3f bits/weight with KL %.3g measured (%s; u undoes it, w writes it, o exports it)",
+            best.bits_per_weight, best.quality.kl, kept);
+    return true;
+}
+
+static void finish(struct lab *lab, void *state, void *running)
+{
+    ((struct tuning *)state)->asked = false;
+    if (!take_over(lab, running))
+        lab_say(lab, true, "not enough memory");
+}
+
+static void fail(struct lab *lab, void *state, const struct error *error)
+{
+    lab_say(lab, true, "no search: %s", error->text);
+    ((struct tuning *)state)->asked = false;
+}
+
+static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
+{
+    (void)lab, (void)running;
+    f->tuning = ((const struct tuning *)state)->asked;
+}
+
+const struct job_type tune_job = {
+    .class = &tune_class,
+    .state_size = sizeof(struct tuning),
+    .wanted = wanted,
+    .needs = needs,
+    .open = open_job,
+    .finish = finish,
+    .give_up = fail,
+    .publish = publish,
+};
+
+static void stop(struct lab *lab, struct tuning *t)
+{
+    const struct job_slot *job = job_slot_of(lab, &tune_job);
+    if (!job->running || !take_over(lab, job->running))
+        lab_say(lab, false, "the search is stopped; it had not found anything yet");
+    t->asked = false;
+    job_cancel(lab, job_slot_of(lab, &tune_job));
+}
+
+/* While one runs: stops it; the best so far stays. */
+void tune(struct lab *lab, const struct command *c)
+{
+    struct tuning *t = job_state(lab, &tune_job);
+    struct error error;
+    if (t->asked) {
+        stop(lab, t);
+        return;
+    }
+    struct tune_plan plan = {.model = lab->session->model, .stored = lab->session->stored};
+    if (!budget_parse(c->text, &plan.budget, &error) || !tune_check(&plan, &error)) {
+        lab_say(lab, true, "%s", error.text);
+        return;
+    }
+    *t = (struct tuning){true, plan.budget};
+    study_retry(lab);
+    lab_say(lab, false, "searching (T stops and keeps the best so far)");
+}

@@ -1,0 +1,84 @@
+/* jobs.h - everything that shares the machine with the tokens: a table of jobs, run in bounded slices.
+ *
+ * The order of the table is the order of priority. One file a job: its row and, private to it, its state. Adding a
+ * job is one file and one row. */
+#ifndef QTOP_LAB_JOBS_H
+#define QTOP_LAB_JOBS_H
+
+#include "state.h"
+
+/* What is brought about before a job opens. */
+enum {
+    NEED_REFERENCE = 1 << 0,        /* the reference's weights in memory */
+    NEED_EVALUATION_TEXT = 1 << 1,
+    NEED_SEARCH_TEXT = 1 << 2,
+    NEED_CALIBRATION_TEXT = 1 << 3,
+    NEED_TRAINING_TEXT = 1 << 4
+};
+
+/* A row. `state` is the job's own; `running` an instance of its class, null where none is open. Slots that may be
+ * null are marked (null). */
+struct job_type {
+    const struct job_class *class; /* step, fraction, phase and close of an instance */
+    bool silent;                   /* too short to be shown as what the machine works on */
+    bool of_set;                   /* an instance works on the set in use: another set closes it */
+    size_t state_size;             /* bytes of its state, zero at first */
+
+    /* As the lab starts and ends. (null) */
+    bool (*begin)(struct lab *lab, void *state, struct error *error);
+    void (*end)(struct lab *lab, void *state);
+
+    /* Whether there is work; an instance that is no longer wanted is closed. */
+    bool (*wanted)(struct lab *lab, void *state, const void *running);
+
+    /* What it needs before it opens, NEED_ bits; false with an error: it cannot be done. (null: nothing) */
+    bool (*needs)(struct lab *lab, void *state, unsigned *needs, struct error *error);
+
+    /* An instance; null with an error. */
+    void *(*open)(struct lab *lab, void *state, struct error *error);
+
+    /* After a step: figures so far. (null) */
+    void (*stepped)(struct lab *lab, void *state, const void *running);
+
+    /* When an instance has finished, before it is closed. (null) */
+    void (*finish)(struct lab *lab, void *state, void *running);
+
+    /* When it could not be done: gives up what was asked for, so that it is not tried again by itself. (null) */
+    void (*give_up)(struct lab *lab, void *state, const struct error *error);
+
+    /* When an instance was closed before its end. (null) */
+    void (*cancelled)(struct lab *lab, void *state);
+
+    /* When another set is in use; an instance of a row that is of_set has been closed before. (null) */
+    void (*set_changed)(struct lab *lab, void *state);
+
+    /* Puts what it knows into a frame. (null) */
+    void (*publish)(const struct lab *lab, const void *state, const void *running, struct frame *frame);
+};
+
+/* The slot of a row, and its state (job_slots.c). */
+struct job_slot *job_slot_of(const struct lab *lab, const struct job_type *type);
+void *job_state(const struct lab *lab, const struct job_type *type);
+
+/* Closes the open instance, if there is one, and tells the row. */
+void job_cancel(struct lab *lab, struct job_slot *job);
+
+/* Closes the open instance. */
+void job_close(struct job_slot *job);
+
+/* The rows. */
+extern const struct job_type materialize_job, requantize_job, describe_job, calibrate_job, export_job, roofs_job,
+    stored_ratio_job, prefill_job, batch_job, compare_methods_job, tune_job, time_snapshots_job, evaluate_job,
+    depth_job_type, sensitivity_job_type;
+
+bool jobs_open(struct lab *lab, struct error *error);
+void jobs_close(struct lab *lab);
+
+/* One slice of the first job that has work, of about `seconds`; true when one ran. */
+bool jobs_step(struct lab *lab, double seconds);
+
+/* Another set is in use. */
+void jobs_set_changed(struct lab *lab);
+void jobs_publish(const struct lab *lab, struct frame *frame);
+
+#endif

@@ -1,0 +1,205 @@
+#include "snapshots.h"
+
+#include "quant/recipe.h"
+#include "actions.h"
+#include "quant/recipe.h"
+#include "target.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void snapshots_close(struct lab *lab)
+{
+    for (size_t i = 0; i < lab->snapshots.count; i++)
+        kept_schemes_unref(lab->snapshots.of[i].schemes);
+}
+
+struct weights *snapshots_set(struct lab *lab, const struct snapshot *s)
+{
+    struct weights *set = weights_ref(lab->session->stored);
+    for (int t = 0; set && t < (int)set->count; t++) {
+        struct qtensor *p = target_find(lab, t, &s->schemes->of[t]);
+        struct weights *next = p ? weights_replace(set, p) : NULL;
+        qtensor_unref(p);
+        weights_unref(set);
+        set = next;
+    }
+    return weights_take_kv(set, s->schemes->of[lab_kv(lab)].format.weight);
+}
+
+/* ---- keeping ---------------------------------------------------------------------------------------- */
+
+/* "int8/int8", or "3 schemes" for a mixture, over the linear matrices inside blocks; " +1" for each
+ * other tensor that is not as stored; the KV cache where it is not fp32. */
+static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
+{
+    const struct model *m = lab->session->model;
+    const struct scheme *seen[8];
+    size_t kinds = 0, others = 0;
+    for (size_t i = 0; i < lab->set->count; i++) {
+        bool is_new = roles[m->tensors[i].role].linear && roles[m->tensors[i].role].in_block;
+        others += !is_new && !lab->target[i].format.stored;
+        for (size_t k = 0; k < kinds && is_new; k++)
+            is_new = !scheme_equal(seen[k], &lab->target[i]);
+        if (is_new && kinds < 8)
+            seen[kinds++] = &lab->target[i];
+    }
+    if (kinds == 1)
+        scheme_print(seen[0], out);
+    else
+        snprintf(out, SCHEME_TEXT, "%zu schemes", kinds);
+    size_t n = strlen(out);
+    if (others > 0)
+        snprintf(out + n, SCHEME_TEXT - n, " +%zu", others);
+    enum dtype kv = lab->target[lab_kv(lab)].format.weight;
+    n = strlen(out);
+    if (kv != DTYPE_FP32)
+        snprintf(out + n, SCHEME_TEXT - n, " kv %s", dtypes[kv].name);
+}
+
+static struct kept_schemes *keep_target(const struct lab *lab)
+{
+    struct kept_schemes *k = malloc(sizeof *k + schemes_count(lab->session->model) * sizeof *k->of);
+    if (!k)
+        return NULL;
+    atomic_init(&k->refs, 1);
+    memcpy(k->of, lab->target, schemes_count(lab->session->model) * sizeof *k->of);
+    return k;
+}
+
+bool snapshots_keep(struct lab *lab)
+{
+    if (lab->snapshots.count == SNAPSHOTS) {
+        lab_say(lab, true, "all %d snapshots are taken", SNAPSHOTS);
+        return false;
+    }
+    struct weights_totals totals;
+    struct snapshot *s = &lab->snapshots.of[lab->snapshots.count];
+    *s = (struct snapshot){.label = (char)('A' + lab->snapshots.count), .schemes = keep_target(lab)};
+    if (!s->schemes || !schemes_totals(lab->session->model, lab->target, 0, &totals)) {
+        kept_schemes_unref(s->schemes);
+        lab_say(lab, true, "not enough memory");
+        return false;
+    }
+    s->size = totals.size;
+    s->bytes_per_token = totals.bytes_per_token;
+    s->bits_per_weight = totals.bits_per_weight;
+    s->kv_bytes = kv_bytes_per_position(lab->session->model,
+                                        lab->target[lab_kv(lab)].format.weight);
+    s->decode = s->prefill = s->sqnr_db = metric_absent("not measured yet");
+    s->quality.reason = "not evaluated yet: press e";
+    summarize(lab, s->summary);
+    lab->snapshots.current = (int)lab->snapshots.count++;
+    lab_say(lab, false, "snapshot %c kept: %s (x swaps the last two, 5 compares)", s->label,
+            s->summary);
+    return true;
+}
+
+static void restore(struct lab *lab, int index)
+{
+    if (index < 0 || index >= (int)lab->snapshots.count) {
+        lab_say(lab, true, "no such snapshot: s keeps one");
+        return;
+    }
+    target_use(lab, lab->snapshots.of[index].schemes->of);
+    lab->snapshots.current = index;
+    lab_say(lab, false, "snapshot %c: %s", lab->snapshots.of[index].label,
+            lab->snapshots.of[index].summary);
+}
+
+/* ---- commands --------------------------------------------------------------------------------------- */
+
+void keep_snapshot(struct lab *lab, const struct command *c)
+{
+    (void)c;
+    snapshots_keep(lab);
+}
+
+void restore_snapshot(struct lab *lab, const struct command *c)
+{
+    restore(lab, c->index);
+}
+
+void swap_snapshots(struct lab *lab, const struct command *c)
+{
+    (void)c;
+    int last = (int)lab->snapshots.count - 1;
+    if (last < 1)
+        lab_say(lab, true, "needs two snapshots to swap: s keeps one");
+    else
+        restore(lab, lab->snapshots.current == last ? last - 1 : last);
+}
+
+/* ---- figures ---------------------------------------------------------------------------------------- */
+
+/* Every evaluation says what the reference reaches: where that is the stored weights, a snapshot of them need
+ * not be in use. */
+static void fill_stored_snapshots(struct lab *lab)
+{
+    const struct quality_frame *q = &lab->quality;
+    if (lab->session->model->reference)
+        return;
+    for (size_t i = 0; i < lab->snapshots.count && q->valid && !q->running; i++) {
+        struct snapshot *s = &lab->snapshots.of[i];
+        bool stored = s->schemes->of[lab_kv(lab)].format.weight == DTYPE_FP32;
+        for (size_t t = 0; t < lab->set->count; t++)
+            stored &= s->schemes->of[t].format.stored;
+        if (!stored || s->quality.valid)
+            continue;
+        s->quality = *q;
+        s->quality.result.perplexity = q->result.perplexity_reference;
+        s->quality.result.kl = s->quality.result.kl_stderr = 0;
+        s->quality.result.kl_median = s->quality.result.kl_p99 = s->quality.result.kl_max = 0;
+        s->quality.result.top1 = 1;
+    }
+}
+
+/* Of the linear matrices inside blocks that have errors, together. */
+static struct metric sqnr_of(const struct lab *lab)
+{
+    double w2 = 0, e2 = 0;
+    for (size_t t = 0; t < lab->set->count; t++) {
+        const struct tensor *x = &lab->session->model->tensors[t];
+        const struct weight_error *e = &lab->set->layer[t]->error;
+        if (!roles[x->role].linear || x->block < 0)
+            continue;
+        e2 += e->sum_e2;
+        w2 += e->sum_w2;
+    }
+    return metric_value(e2 == 0 ? INFINITY : 10 * log10(w2 / e2));
+}
+
+/* Figures that arrive while a snapshot is in use become its own; of an evaluation only when it is complete. */
+static void take_figures(const struct lab *lab, const struct frame *f, struct snapshot *s)
+{
+    s->peak = f->peak;
+    s->sqnr_db = sqnr_of(lab);
+    if (f->decode.valid && !f->disturbed) {
+        s->decode = f->decode;
+        s->position = f->position;
+    }
+    if (f->prefill.valid && lab->prefill.is_current) {
+        s->prefill = f->prefill;
+        s->prefill_tokens = f->prefill_tokens;
+    }
+    if (f->quality.valid && !f->quality.stale && !f->quality.running)
+        s->quality = f->quality;
+}
+
+void snapshots_publish(struct lab *lab, struct frame *f)
+{
+    struct snapshots *s = &lab->snapshots;
+    bool in_use = s->current >= 0 && f->pending == 0;
+    if (in_use)
+        take_figures(lab, f, &s->of[s->current]);
+    fill_stored_snapshots(lab);
+    memcpy(f->snapshots, s->of, sizeof f->snapshots);
+    for (size_t i = 0; i < s->count; i++)
+        (void)kept_schemes_ref(f->snapshots[i].schemes);
+    f->snapshot_count = s->count;
+    f->current_snapshot = s->current;
+    if (in_use && f->quality.running && !f->snapshots[s->current].quality.valid)
+        f->snapshots[s->current].quality = f->quality; /* marked as running; not kept */
+}

@@ -1,0 +1,57 @@
+#include "state.h"
+
+#include "base/clock.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void lab_say(struct lab *lab, bool is_error, const char *format, ...)
+{
+    struct status *s = &lab->status;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(s->text, sizeof s->text, format, args);
+    va_end(args);
+    s->is_error = is_error;
+    s->serial++;
+}
+
+void lab_use(struct lab *lab, struct weights *set)
+{
+    struct weights *stored = lab->session->stored;
+    if (set->kv == stored->kv && weights_same_layers(set, stored)) { /* the same matrices: the same set, so that identity tells */
+        weights_unref(set);
+        set = weights_ref(stored);
+    }
+    weights_unref(lab->set);
+    lab->set = set;
+    lab->set_serial++;
+    lab->changed_at = clock_seconds();
+}
+
+bool tensor_pending(const struct lab *lab, int tensor)
+{
+    if (tensor == lab_kv(lab))
+        return lab->target[tensor].format.weight != lab->set->kv;
+    return !qtensor_has_scheme(lab->set->layer[tensor], &lab->target[tensor]);
+}
+
+size_t lab_tensors(const struct lab *lab)
+{
+    return lab->session->model->tensor_count;
+}
+
+int lab_kv(const struct lab *lab)
+{
+    return kv_index(lab->session->model);
+}
+
+double lab_quiet(const struct lab *lab)
+{
+    return clock_seconds() - lab->changed_at;
+}
+
+bool lab_settled(const struct lab *lab)
+{
+    return lab->meter.rate > 0 && lab_quiet(lab) >= SETTLE_SECONDS / 2;
+}

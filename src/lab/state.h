@@ -1,0 +1,130 @@
+/* state.h - what the rooms of the lab share. Each job's own state is private to its file; what a job needs of
+ * another it reads here.
+ *
+ * Everything belongs to the lab's thread, but for the mailbox. */
+#ifndef QTOP_LAB_STATE_H
+#define QTOP_LAB_STATE_H
+
+#include "cache.h"
+#include "engine/pin.h"
+#include "lab.h"
+#include "mailbox.h"
+#include "meter.h"
+#include "session/text_source.h"
+
+/* The stored weights that must be in memory; where they lie in a mapped file there is nothing to do (pins.h). */
+struct pins {
+    struct pin set;       /* of the set in use: text and meters run when all are there */
+    struct pin reference; /* of the reference, while something runs it */
+    struct pin compared;  /* of the reference's selected tensor, with which an output is compared */
+    bool ready;           /* the set in use can run */
+    bool failed;          /* it cannot: memory is short */
+};
+
+struct history {
+    struct scheme **undo, **redo; /* stacks of schemes_count schemes each */
+    size_t undo_count, redo_count;
+};
+
+struct snapshots {
+    struct snapshot of[SNAPSHOTS];
+    size_t count;
+    int current; /* index of the one in use; -1: none */
+};
+
+/* The weight that a person looks at. */
+struct selection {
+    int tensor;
+    size_t row, col;
+};
+
+/* One of the texts of text_source.h. */
+struct study_text {
+    struct text_source source;
+    bool failed;        /* with the error; asking again tries again */
+    struct error error;
+};
+
+/* How fast a prompt is processed. */
+struct prefill_speed {
+    struct metric rate; /* tokens per second */
+    size_t tokens;      /* that it was timed with */
+    bool is_current;    /* timed since the set last changed */
+};
+
+/* The last thing that was done or went wrong, in words. */
+struct status {
+    char text[256];
+    uint64_t serial; /* grows with each */
+    bool is_error;
+};
+
+/* What the machine works on beside the tokens. */
+struct activity {
+    const char *name; /* a static text; null: nothing */
+    double fraction;  /* 0..1 */
+};
+
+struct job_slot {
+    const struct job_type *type; /* a row of the table (jobs.h) */
+    void *state;                 /* type->state_size bytes, the job's own */
+    void *running;               /* an instance of type->class; null: none is open */
+};
+
+struct lab {
+    struct session *session;
+    struct lab_options options;
+    struct mailbox mailbox;
+    pthread_t thread;
+    bool threaded;
+
+    struct scheme *target;    /* schemes_count: what the person asked for */
+    struct weights *set;      /* what is in use */
+    uint64_t set_serial;      /* grows whenever the set changes */
+    double changed_at;        /* clock_seconds when it last did */
+    struct pins pins;
+    struct cache cache;
+    struct history history;
+    struct snapshots snapshots;
+    struct selection selection;
+
+    struct meter meter;
+    struct prefill_speed prefill;
+    struct metric peak_read;        /* bytes/s of all threads */
+    struct perf_sampler *sampler;   /* perf_sampler.h */
+    struct sampled_steps *sampled;  /* sampled_steps.h */
+    struct text *text;              /* text.h */
+    struct study_text study[TEXT_KINDS];
+    struct quality_frame quality;   /* of the last evaluation */
+
+    struct job_slot *jobs;          /* in the order of the table */
+    size_t job_count;
+    struct activity activity;
+    struct status status;
+    bool paused;
+    uint64_t frame_serial;
+};
+
+/* Says what was done, or what went wrong. */
+void lab_say(struct lab *lab, bool is_error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Puts a set in use; takes over the reference. What depends on the set follows before the next token. */
+void lab_use(struct lab *lab, struct weights *set);
+
+/* Whether a tensor, or the KV cache, has another scheme than the one that was asked for. */
+bool tensor_pending(const struct lab *lab, int tensor);
+
+/* The number of tensors. */
+size_t lab_tensors(const struct lab *lab);
+
+/* The KV cache's index among schemes. */
+int lab_kv(const struct lab *lab);
+
+/* Seconds since the set last changed, and so many before measuring begins. */
+double lab_quiet(const struct lab *lab);
+static const double SETTLE_SECONDS = 0.4;
+
+/* Whether speed may be timed: decode has a reading, and the set has not changed for half of SETTLE_SECONDS. */
+bool lab_settled(const struct lab *lab);
+
+#endif

@@ -1,0 +1,102 @@
+#include "study.h"
+
+#include "pins.h"
+#include "quant/tune.h"
+
+enum { EVALUATION_TOKENS = 1024 }; /* that the model writes */
+
+static bool take_given(struct lab *lab, struct error *error)
+{
+    const struct session *s = lab->session;
+    struct text_source *t = &lab->study[TEXT_EVALUATION].source;
+    if (!lab->options.text)
+        return true;
+    if (!s->tokenizer)
+        return error_set(error, "--text needs a tokenizer: %.300s", s->tokenizer_error.text);
+    t->ready = tokenizer_encode(s->tokenizer, lab->options.text, lab->options.text_size, &t->tokens, error);
+    return t->ready;
+}
+
+bool study_open(struct lab *lab, struct error *error)
+{
+    static const size_t counts[TEXT_KINDS] = {
+        [TEXT_EVALUATION] = EVALUATION_TOKENS,
+        [TEXT_SEARCH] = TUNE_SEARCH_TOKENS,
+    };
+    for (int kind = 0; kind < TEXT_KINDS; kind++)
+        text_source_open(&lab->study[kind].source, lab->session, (enum text_kind)kind, counts[kind]);
+    return take_given(lab, error);
+}
+
+void study_close(struct lab *lab)
+{
+    for (int kind = 0; kind < TEXT_KINDS; kind++)
+        text_source_close(&lab->study[kind].source);
+}
+
+bool study_is_ready(const struct lab *lab, enum text_kind kind)
+{
+    return lab->study[kind].source.ready;
+}
+
+/* One slice of what is not there; false with an error when it cannot be. */
+static bool make_some(struct lab *lab, struct study_text *t, double seconds, struct error *error)
+{
+    struct text_source *source = &t->source;
+    bool done, pinned = source->writer || !text_source_is_written(source) || pins_reference(lab, seconds, error);
+    if (!pinned)
+        return !*error->text;
+    bool ok = text_source_class.step(source, seconds, &done, error);
+    if (ok && !done)
+        lab->activity = (struct activity){job_phase(&text_source_class, source), text_source_class.fraction(source)};
+    return ok;
+}
+
+bool study_text(struct lab *lab, enum text_kind kind, double seconds, struct error *error)
+{
+    struct study_text *t = &lab->study[kind];
+    error->text[0] = 0;
+    if (!t->failed && !t->source.ready && !make_some(lab, t, seconds, error)) {
+        t->failed = true;
+        t->error = *error;
+    }
+    if (t->failed)
+        *error = t->error;
+    else
+        error->text[0] = 0;
+    return t->source.ready;
+}
+
+void study_retry(struct lab *lab)
+{
+    for (int kind = 0; kind < TEXT_KINDS; kind++)
+        lab->study[kind].failed = false;
+}
+
+void study_set_training(struct lab *lab, size_t tokens)
+{
+    struct text_source *t = &lab->study[TEXT_TRAINING].source;
+    if (t->count == tokens)
+        return;
+    text_source_close(t);
+    text_source_open(t, lab->session, TEXT_TRAINING, tokens);
+}
+
+size_t study_evaluation_tokens(const struct lab *lab)
+{
+    const struct text_source *t = &lab->study[TEXT_EVALUATION].source;
+    return t->ready ? t->tokens.count : t->count;
+}
+
+struct quality_plan study_quality_plan(const struct lab *lab)
+{
+    const struct tokens *t = &lab->study[TEXT_EVALUATION].source.tokens;
+    struct quality_plan plan = {.tokens = t->ids,
+                                .count = t->count,
+                                .bos = session_bos(lab->session),
+                                .protocol = lab->options.protocol,
+                                .window = lab->options.window};
+    if (plan.window == 0)
+        plan.window = quality_default_window(lab->session->context);
+    return plan;
+}

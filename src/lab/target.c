@@ -1,0 +1,161 @@
+#include "target.h"
+
+#include "sys/memory.h"
+#include "text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { UNDO_STEPS = 1000 };
+
+bool target_open(struct lab *lab, struct error *error)
+{
+    size_t n = schemes_count(lab->session->model), available = memory_available();
+    const struct scheme *schemes = lab->options.schemes;
+    lab->target = session_schemes(lab->session, error);
+    lab->history.undo = calloc(UNDO_STEPS, sizeof *lab->history.undo);
+    lab->history.redo = calloc(UNDO_STEPS, sizeof *lab->history.redo);
+    if (!lab->target || !lab->history.undo || !lab->history.redo)
+        return error_set(error, "not enough memory");
+    for (size_t i = 0; schemes && i < n; i++)
+        lab->target[i] = schemes[i];
+    enum dtype kv = lab->target[lab_kv(lab)].format.weight;
+    if (kv != lab->set->kv) { /* before the text opens its cache */
+        struct weights *set = weights_with_kv(lab->set, kv);
+        if (!set)
+            return error_set(error, "not enough memory");
+        weights_unref(lab->set);
+        lab->set = set;
+    }
+    lab->cache.budget = available / 4; /* the rest is for the set in use and everything else */
+    lab->snapshots.current = -1;
+    return true;
+}
+
+static void clear(struct scheme **stack, size_t *count)
+{
+    while (*count > 0)
+        free(stack[--*count]);
+}
+
+void target_close(struct lab *lab)
+{
+    struct history *h = &lab->history;
+    if (h->undo)
+        clear(h->undo, &h->undo_count);
+    if (h->redo)
+        clear(h->redo, &h->redo_count);
+    free(h->undo);
+    free(h->redo);
+    free(lab->target);
+    cache_free(&lab->cache);
+}
+
+/* ---- the set follows ------------------------------------------------------------------------------ */
+
+struct qtensor *target_find(struct lab *lab, int tensor, const struct scheme *scheme)
+{
+    if (scheme->format.stored)
+        return qtensor_ref(lab->session->stored->layer[tensor]);
+    if (qtensor_has_scheme(lab->set->layer[tensor], scheme))
+        return qtensor_ref(lab->set->layer[tensor]);
+    return cache_find(&lab->cache, tensor, scheme);
+}
+
+/* The set with the KV cache that is wanted, once the text has one. */
+static struct weights *follow_kv(struct lab *lab, struct weights *set)
+{
+    int kv = lab_kv(lab);
+    struct error error = {"not enough memory"};
+    if (!tensor_pending(lab, kv))
+        return set;
+    struct weights *next = weights_with_kv(set, lab->target[kv].format.weight);
+    if (next && text_change_kv(lab, next->kv, &error)) {
+        weights_unref(set);
+        return next;
+    }
+    weights_unref(next);
+    lab->target[kv] = scheme_default(lab->set->kv);
+    lab_say(lab, true, "%s", error.text);
+    return set;
+}
+
+/* Brings the set towards the target as far as is instant. */
+static void reconcile(struct lab *lab)
+{
+    struct weights *set = weights_ref(lab->set);
+    for (int t = 0; t < (int)set->count; t++) {
+        const struct scheme *wanted = &lab->target[t];
+        if (qtensor_has_scheme(set->layer[t], wanted))
+            continue;
+        struct qtensor *p = target_find(lab, t, wanted);
+        struct weights *next = p ? weights_replace(set, p) : NULL;
+        qtensor_unref(p);
+        if (next) {
+            weights_unref(set);
+            set = next;
+        }
+    }
+    set = follow_kv(lab, set);
+    if (set->kv != lab->set->kv || !weights_same_layers(set, lab->set))
+        lab_use(lab, set);
+    else
+        weights_unref(set);
+}
+
+/* ---- changes -------------------------------------------------------------------------------------- */
+
+struct scheme *target_copy(const struct lab *lab)
+{
+    size_t n = schemes_count(lab->session->model);
+    struct scheme *copy = malloc(n * sizeof *copy);
+    return copy ? memcpy(copy, lab->target, n * sizeof *copy) : NULL;
+}
+
+static void push(struct scheme **stack, size_t *count, struct scheme *schemes)
+{
+    if (*count == UNDO_STEPS) {
+        free(stack[0]);
+        memmove(stack, stack + 1, --*count * sizeof *stack);
+    }
+    if (schemes)
+        stack[(*count)++] = schemes;
+}
+
+static void replace(struct lab *lab, const struct scheme *schemes)
+{
+    memcpy(lab->target, schemes, schemes_count(lab->session->model) * sizeof *schemes);
+    lab->snapshots.current = -1;
+    reconcile(lab);
+}
+
+void target_use(struct lab *lab, const struct scheme *schemes)
+{
+    struct history *h = &lab->history;
+    push(h->undo, &h->undo_count, target_copy(lab));
+    clear(h->redo, &h->redo_count);
+    replace(lab, schemes);
+}
+
+static bool step_back(struct lab *lab, struct scheme **from, size_t *from_count, struct scheme **to, size_t *to_count)
+{
+    if (*from_count == 0)
+        return false;
+    struct scheme *schemes = from[--*from_count];
+    push(to, to_count, target_copy(lab));
+    replace(lab, schemes);
+    free(schemes);
+    return true;
+}
+
+bool target_undo(struct lab *lab)
+{
+    struct history *h = &lab->history;
+    return step_back(lab, h->undo, &h->undo_count, h->redo, &h->redo_count);
+}
+
+bool target_redo(struct lab *lab)
+{
+    struct history *h = &lab->history;
+    return step_back(lab, h->redo, &h->redo_count, h->undo, &h->undo_count);
+}

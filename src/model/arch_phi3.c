@@ -1,0 +1,15 @@
+#include "arch_rows.h"
+
+static role_names gguf_names = {[ROLE_FFN_GATE_UP] = "ffn_up.weight"};
+
+const struct arch arch_phi3 = {
+    .name = "phi3",
+    .gguf = "phi3",
+    .hf = "phi3",
+    .hf_class = "Phi3ForCausalLM",
+    .reference = "Abdin et al. 2024",
+    .required = OUTSIDE | NORMS | B(ATTN_QKV) | B(ATTN_OUT) | B(FFN_GATE_UP) | B(FFN_DOWN),
+    LLAMA_LIKE,
+    .gguf_window = GGUF_WINDOW_ALWAYS,
+    .gguf_names = &gguf_names,
+};

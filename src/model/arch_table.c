@@ -1,0 +1,6 @@
+/* The table of architectures: one row each, in a file of its own or beside a relative's. */
+#include "arch_rows.h"
+
+const struct arch *const archs[] = {
+    &arch_llama, &arch_mistral, &arch_qwen2, &arch_qwen3, &arch_phi3, &arch_gemma, &arch_gemma2, &arch_gpt2, NULL,
+};

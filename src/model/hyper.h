@@ -1,0 +1,66 @@
+/* hyper.h - the hyper-parameters of a decoder, and what any file may ask for. */
+#ifndef QTOP_HYPER_H
+#define QTOP_HYPER_H
+
+#include "base/error.h"
+
+#include <stddef.h>
+
+enum norm { NORM_RMS, NORM_LAYER };
+enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_GELU };
+
+/* How rotary embeddings pair the elements of a head: neighbours 2i and 2i + 1, or i and i + half. */
+enum rope { ROPE_NEIGHBOURS, ROPE_HALVES, ROPE_NONE };
+
+/* Zeros stand for what most Llamas have. */
+struct hyper {
+    size_t dim;             /* elements of a hidden state */
+    size_t hidden;          /* of the feed-forward layers */
+    size_t layers;          /* blocks */
+    size_t heads, kv_heads; /* of queries; of keys and values */
+    size_t head_size;       /* elements */
+    size_t vocab;           /* tokens: rows of the embedding table */
+    size_t trained_context; /* positions */
+    float rope_base;        /* theta */
+    float norm_eps;         /* added to the variance in norms */
+    enum rope rope;
+    enum norm norm;
+    enum activation activation;
+    size_t rope_dims;       /* rotary dimensions of a head; 0: all (rotary_dims) */
+    float rope_magnitude;   /* of cosines and sines; 0: 1 */
+    float attention_scale;  /* q k times this; 0: 1 / sqrt(head_size) */
+    float attention_cap;    /* cap tanh(x / cap) of attention's scores; 0: none */
+    float logit_cap;        /* the same of the logits */
+    float embedding_scale;  /* 0: 1 */
+    size_t window;          /* positions that a windowed layer sees, its own included; 0: all */
+    size_t window_period;   /* layer i sees all where i % period == period - 1; 0: every one is windowed */
+};
+
+/* Dimensions of a head that rotary embeddings are applied to. */
+size_t rotary_dims(const struct hyper *hyper);
+
+/* Positions that a layer sees at most; 0: all. */
+size_t hyper_window(const struct hyper *hyper, size_t layer);
+
+/* The largest numbers that any file may ask for: their products fit in a size_t. */
+enum {
+    MAX_DIM = 1 << 20,
+    MAX_HIDDEN = 1 << 22,
+    MAX_LAYERS = 1 << 14,
+    MAX_HEADS = 1 << 14,
+    MAX_HEAD_SIZE = 1 << 14,
+    MAX_VOCAB = 1 << 24,
+    MAX_POSITIONS = 1 << 28
+};
+
+/* The ranges of numbers that are not integers, both ends included. With a rotary base below 1,
+ * frequencies would grow from dimension to dimension. */
+static const float min_rope_base = 1, max_rope_base = 1e30f, min_epsilon = 1e-20f, max_epsilon = 1,
+                   max_cap = 1e6f;
+
+/* Checks hyper-parameters, whoever filled them in: each number in its range, heads that divide, an even number
+ * of rotary dimensions. `where` begins the error ("config.json", "metadata"). Call before anything is
+ * multiplied or divided. */
+bool hyper_check(const struct hyper *hyper, const char *where, struct error *error);
+
+#endif
