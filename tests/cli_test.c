@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_ARGS = 24, TIMEOUT = 60 /* seconds */, VOCAB = 400, TRAINED = 64 };
+enum { MOST_ARGS = 24, TIMEOUT = 180 /* seconds */, VOCAB = 400, TRAINED = 64 };
 
 static const char *program;
 static char *folder;     /* of this program's files */
