@@ -167,7 +167,7 @@ static bool run_slice(struct lab *lab, struct job_slot *job, double seconds)
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 static const double LONGEST_SLICE = 5; /* seconds of the processor */
 #else
-static const double LONGEST_SLICE = 0.5;
+static const double LONGEST_SLICE = 1;
 #endif
 
 static double thread_seconds(void)
