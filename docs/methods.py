@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Prints docs/methods.md: method x bits x granularity on the built-in model and on stories260K.
 
-    python3 docs/methods.py build/qtop > docs/methods.md
+    python3 docs/methods.py build/qtop [MODEL TOKENIZER TEXT] > docs/methods.md
     python3 docs/methods.py build/qtop --textbook [MODEL TEXT]     only the first table, of any model
 
-stories260K (llama2.c) is looked for as ../shared/models/stories260K.bin beside the sources, with tok512.bin next
-to it and the evaluation text in ../shared/reference/stories260K/stories.txt; without it that table is left out.
+MODEL of docs/methods.md is stories260K.bin of llama2.c, TOKENIZER its tok512.bin and TEXT what it is evaluated on;
+without them the last table is left out.
 Every figure comes from qtop eval and inspect with --json; methods calibrate on 8192 tokens that the model writes.
 """
 import json
@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
-SHARED = TOP.parent / "shared"
 
 SCHEMES = [
     "stored",
@@ -98,10 +97,9 @@ def main():
     table(program, "The built-in model, held-out stories", builtin, held_out, SCHEMES)
     table(program, "The same with outliers: `--inject-outliers 6:200`", ["--inject-outliers", "6:200", *builtin],
           held_out, OUTLIERS)
-    other = SHARED / "models/stories260K.bin"
-    if other.exists():
-        table(program, "stories260K", ["-z", str(SHARED / "models/tok512.bin"), str(other)],
-              str(SHARED / "reference/stories260K/stories.txt"), SCHEMES)
+    if len(sys.argv) == 5:
+        model, tokenizer, text = sys.argv[2:]
+        table(program, Path(model).stem, ["-z", tokenizer, model], text, SCHEMES)
 
 
 main()
