@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """Prints docs/methods.md: method x bits x granularity on the built-in model and on stories260K.
 
-    python3 docs/methods.py build/qtop > docs/methods.md
+    python3 docs/methods.py build/qtop [MODEL TOKENIZER TEXT] > docs/methods.md
     python3 docs/methods.py build/qtop --textbook [MODEL TEXT]     only the first table, of any model
 
-stories260K (llama2.c) is looked for as ../shared/models/stories260K.bin beside the sources, with tok512.bin next
-to it and a text to be judged by in ../shared/reference/stories260K/stories.txt; without it there is one table.
-Every figure comes from qtop eval, inspect and bench with --json; methods calibrate on 8192 tokens that the model
-writes itself.
+MODEL of docs/methods.md is stories260K.bin of llama2.c, TOKENIZER its tok512.bin and TEXT what it is evaluated on;
+without them the last table is left out.
+Every figure comes from qtop eval and inspect with --json; methods calibrate on 8192 tokens that the model writes.
 """
 import json
 import subprocess
@@ -15,7 +14,6 @@ import sys
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
-SHARED = TOP.parent / "shared"
 
 SCHEMES = [
     "stored",
@@ -46,14 +44,12 @@ def row(program, model, text, scheme):
     words = ["--json", "-s", scheme, *model]
     quality = run(program, "eval", "--text", text, *words)[0]
     layers = run(program, "inspect", *words)
-    speed = run(program, "bench", "-n", "64", *words)[0]
     linear = [l for l in layers if l["name"].startswith("blk.") and l["rows"] > 1]
     bits = 8 * sum(l["bytes"] for l in linear) / sum(l["rows"] * l["cols"] for l in linear)
     size = sum(l["bytes"] for l in layers)
     more = 100 * (quality["perplexity"] / quality["perplexity_reference"] - 1)
     return (f"| `{scheme}` | {bits:.2f} | {size / 1e6:.2f} | {quality['kl_divergence']:.5f} "
-            f"± {quality['kl_stderr']:.5f} | {quality['perplexity']:.6g} | {more:+.4g} % "
-            f"| {speed['decode_tokens_per_second']:.0f} |")
+            f"± {quality['kl_stderr']:.5f} | {quality['perplexity']:.6g} | {more:+.4g} % |")
 
 
 def verdict(increase, least, most):
@@ -81,8 +77,8 @@ def textbook(program, title, model, text):
 
 def table(program, title, model, text, schemes):
     print(f"\n## {title}\n")
-    print("| scheme | bits/weight | size, MB | KL divergence | perplexity | against stored | decode tokens/s |")
-    print("|---|---|---|---|---|---|---|")
+    print("| scheme | bits/weight | size, MB | KL divergence | perplexity | against stored |")
+    print("|---|---|---|---|---|---|")
     for scheme in schemes:
         print(row(program, model, text, scheme), flush=True)
 
@@ -95,16 +91,15 @@ def main():
         model, text = sys.argv[3:5] if len(sys.argv) == 5 else (builtin[0], held_out)
         textbook(program, f"The textbook's table: {Path(model).name}", [model], text)
         return
-    print("# Methods compared\n\nMade by `docs/methods.py`; schemes as on the command line, numbers as the man page "
-          "defines them.\nTokens/s are of the machine that ran the script: a busy one makes them scatter.")
+    print("# Methods compared\n\nMade by `docs/methods.py`; schemes are written as on the command line, and the man page "
+          "defines the numbers.")
     textbook(program, "The textbook's table, of the built-in model", builtin, held_out)
     table(program, "The built-in model, held-out stories", builtin, held_out, SCHEMES)
     table(program, "The same with outliers: `--inject-outliers 6:200`", ["--inject-outliers", "6:200", *builtin],
           held_out, OUTLIERS)
-    other = SHARED / "models/stories260K.bin"
-    if other.exists():
-        table(program, "stories260K", ["-z", str(SHARED / "models/tok512.bin"), str(other)],
-              str(SHARED / "reference/stories260K/stories.txt"), SCHEMES)
+    if len(sys.argv) == 5:
+        model, tokenizer, text = sys.argv[2:]
+        table(program, Path(model).stem, ["-z", tokenizer, model], text, SCHEMES)
 
 
 main()

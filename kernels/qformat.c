@@ -24,7 +24,7 @@ bool qformat_check(const struct qformat *f, struct error *error)
     if (f->stored)
         return true;
     if (weight == DTYPE_KIND_BLOCK)
-        return error_set(error, "%s is not a target of quantization, only a type of model files; "
+        return error_set(error, "%s is a file type that weights cannot be quantized to; "
                                 "expected " WEIGHTS_EXPECTED, dtypes[f->weight].name);
     if (f->act == DTYPE_INT4)
         return error_set(error, "activations cannot be int4: expected " ACTS_EXPECTED);

@@ -37,7 +37,7 @@ static void put_option(const struct option_info *o)
     printf(".\n");
     if (o->commands == FOR_ALL)
         return;
-    printf("Goes with");
+    printf("Valid for");
     for (size_t i = 0, n = 0; i < subcommand_count; i++)
         if (o->commands & 1u << i)
             printf("%s %s", n++ ? "," : "", i == 0 ? "the terminal program" : subcommands[i].name);

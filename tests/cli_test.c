@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "caches.h"
 #include "modelfile.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_ARGS = 24, TIMEOUT = 60 /* seconds */, VOCAB = 400, TRAINED = 64 };
+enum { MOST_ARGS = 24, TIMEOUT = 180 /* seconds */, VOCAB = 400, TRAINED = 64 };
 
 static const char *program;
 static char *folder;     /* of this program's files */
@@ -293,6 +294,7 @@ static int make_files(void **state)
     struct vocabulary_spec v = vocabulary_usual(VOCAB);
     program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop";
     setenv("QTOP_DATA", "/nonexistent", 1);
+    caches_shrink();
     signal(SIGPIPE, SIG_IGN);
     folder = folder_make();
     bare = sub_folder("bare");
@@ -1140,6 +1142,7 @@ static void test_plan_on_a_simulated_machine(void **state)
 {
     (void)state;
     struct run r = {.out = TO_PIPE};
+    caches_restore();
     setenv("HWLOC_SYNTHETIC", "pack:2 core:4 pu:2", 1);
     ACCEPT(&r, "plan", "--json", "--no-run", "--roof", "50GB/s", model);
     assert_true(first_number(&r, "predicted_tokens_per_second") > 0);
@@ -1148,6 +1151,7 @@ static void test_plan_on_a_simulated_machine(void **state)
     release(&r);
     ACCEPT(&r, "plan", "--json", "--no-run", model);
     unsetenv("HWLOC_SYNTHETIC");
+    caches_shrink();
     assert_true(isnan(first_number(&r, "predicted_tokens_per_second")));
     assert_non_null(strstr(out_of(&r), "simulated"));
     release(&r);
@@ -1313,6 +1317,7 @@ static void test_simulated_machines(void **state)
                  {NULL, 1, 1, 3, 4, 0, 2}};
     char *xml = path_in(folder, "hybrid.xml");
     write_file(xml, hybrid, sizeof hybrid - 1);
+    caches_restore();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct run r = {.out = TO_PIPE};
         const char *name = cases[i].machine ? "HWLOC_SYNTHETIC" : "HWLOC_XMLFILE";
@@ -1339,6 +1344,7 @@ static void test_simulated_machines(void **state)
         assert_null(strstr(out_of(&r), "<- thread"));
         release(&r);
     }
+    caches_shrink();
     free(xml);
 }
 

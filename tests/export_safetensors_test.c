@@ -428,7 +428,7 @@ static void test_gptq_refusals(void **state)
     refuse_as("gptq", BUILTIN, "int4:channel", NULL, "blk.0.attn_q: gptq holds no int4:channel: with scales in fp32; "
                                                      "the nearest that it holds is int4");
     refuse_as("gptq", BUILTIN, "int8/int8", NULL, "with activations in 8 bits; the nearest that it holds is int8:g128");
-    refuse_as("gptq", BUILTIN, "fp8", NULL, "codes that are no integers; the nearest that it holds is int8:g128");
+    refuse_as("gptq", BUILTIN, "fp8", NULL, "codes that are not integers; the nearest that it holds is int8:g128");
     refuse_as("gptq", BUILTIN, "int4:g32", "blk.1.ffn_up int4:g64\n",
               "blk.1.ffn_up: gptq holds layers of one bit width");
     refuse_as("gptq", BUILTIN, "int4:g32", "blk.1.ffn_up stored\n", "blk.1.ffn_up: gptq holds models whose linear");

@@ -84,7 +84,7 @@ static void test_batches(void **state)
     for (int i = 0; i < BATCHES + 3; i++)
         ask_only(lab, (struct command){.kind = COMMAND_BATCH, .direction = 1});
     f = now(lab);
-    assert_int_equal(f->batch_wanted, MOST_SEQUENCES);
+    assert_int_equal(f->batch_wanted, MAX_SEQUENCES);
     frame_unref(f);
     lab_stop(lab);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "caches.h"
 #include "modelfile.h"
 #include "support.h"
 
@@ -35,6 +36,7 @@ static inline int open_session(void **state)
     struct error error;
     (void)state;
     folder = folder_make();
+    caches_shrink();
     char *path = path_in(folder, "model.bin"), *beside = path_in(folder, "tokenizer.bin");
     write_file(path, model.data, model.size);
     write_file(beside, tokenizer.data, tokenizer.size);

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 
 /* A model, which calibrates on 8192 tokens of its own, and another text to be judged by. */
+enum { MOST_TOKENS = 1024 };
+
 struct subject {
     struct session session;
     struct tokens judged;
@@ -34,6 +36,7 @@ static struct subject open_subject(const char *model, const char *tokenizer, str
     assert_non_null(held_out);
     assert_true(tokenizer_encode(s.session.tokenizer, held_out, n, &s.judged, &error));
     free(held_out);
+    s.judged.count = s.judged.count < MOST_TOKENS ? s.judged.count : MOST_TOKENS;
     s.plan = (struct quality_plan){.tokens = s.judged.ids, .count = s.judged.count,
                                    .bos = session_bos(&s.session), .protocol = PROTOCOL_FULL, .window = 512};
     return s;

@@ -25,12 +25,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { THREADS = 2 };
 static struct pool *pool;
 
 static int open_pool(void **state)
 {
     (void)state;
-    pool = pool_create(2, NULL);
+    pool = pool_create(THREADS, NULL);
     return pool ? 0 : 1;
 }
 
@@ -521,6 +522,40 @@ static struct input_stats stats_of(const float *x, size_t cols, size_t n)
     return s;
 }
 
+/* A product in slices is that at once, to the bit, and no slice is longer than it says. */
+static void test_sliced_product(void **state)
+{
+    (void)state;
+    enum { ROWS = 300, COLS = 2048, TOKENS = 200 };
+    static const char *const schemes[] = {"stored", "fp32", "int4:g64:asym", "int8/int8", "int8:tensor"};
+    struct layer l = made_layer(ROWS, COLS, TOKENS);
+    struct model stored = matrix_model(l.w, ROWS, COLS);
+    float *y = make(ROWS * TOKENS * sizeof *y), *expected = make(ROWS * TOKENS * sizeof *y);
+    void *scratch = aligned_alloc(64, padded_bytes(products_scratch(COLS, TOKENS)));
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct qtensor *p = i == 0 ? NULL : pack_nearest(&l, parsed(schemes[i]));
+        const struct qmatrix *m = p ? &p->matrix : &stored.tensors[0].stored;
+        products_run(pool, scratch, &m, 1, l.x, TOKENS, &expected);
+        for (size_t stride = 1; stride <= 3; stride += 2) {
+            struct sliced_product product;
+            size_t slices = 1;
+            sliced_product_begin(&product, m, stride, l.x, TOKENS, scratch, y);
+            for (; !sliced_product_step(&product, pool); slices++)
+                assert_true(product.macs > 0 && product.macs <= SLICE_MACS * THREADS);
+            assert_true(slices >= (stride == 1 ? 3 : 2));
+            for (size_t k = 0; k < ROWS * TOKENS; k++)
+                if (k % ROWS / PANEL_ROWS % stride == 0)
+                    assert_true(y[k] == expected[k]);
+        }
+        qtensor_unref(p);
+    }
+    free(scratch);
+    free(y);
+    free(expected);
+    free_matrix_model(&stored);
+    free_layer(&l);
+}
+
 /* Trials look at some rows of a large matrix, and compare them with what the same rows give: fp32, which rounds
  * nothing, loses nothing whatever the shape, and int4 as much as all rows do. */
 static void test_trials_of_some_rows(void **state)
@@ -540,7 +575,7 @@ static void test_trials_of_some_rows(void **state)
             bool done = false;
             assert_true(scaling_open(&s, &m, pool, &(int){0}, 1, &stats, &scheme, &error));
             while (!done)
-                assert_true(scaling_step(&s, &done, &error));
+                assert_true(scaling_step(&s, &done, &error) && s.work <= SLICE_MACS * THREADS);
             loss[k] = s.best_loss;
             scaling_close(&s);
         }
@@ -748,8 +783,12 @@ static void test_outliers_in_writing(void **state)
 static struct act_params chosen(const char *scheme, const struct input_stats *s, const float *scale)
 {
     struct scheme parsed_scheme = parsed(scheme);
-    struct act_params g;
-    assert_true(static_range_choose(&parsed_scheme, s, scale, &g, NULL));
+    struct static_range r;
+    assert_true(static_range_open(&r, &parsed_scheme, s, scale, NULL));
+    while (!static_range_step(&r, pool))
+        assert_true(r.looked_at > 0 && r.looked_at <= STATIC_RANGE_WORK);
+    struct act_params g = static_range_result(&r);
+    static_range_close(&r);
     assert_true(g.scale > 0 && g.scale <= FLT_MAX && g.zero >= -128 && g.zero <= 127);
     return g;
 }
@@ -789,6 +828,64 @@ static void test_static_ranges(void **state)
     input_stats_free(&s);
 }
 
+static int ascending(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The squared error of int8 codes with a scale and a zero point. */
+static double int8_error(const float *x, size_t n, float scale, int zero, int lowest)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        double q = fmin(fmax(rint((double)x[i] / (double)scale) + zero, lowest), 127);
+        double e = (q - zero) * (double)scale - (double)x[i];
+        sum += e * e;
+    }
+    return sum;
+}
+
+/* Ranges chosen some values at a time are those of all values at once, to the bit. */
+static void test_static_ranges_in_parts(void **state)
+{
+    (void)state;
+    enum { COLS = 1500, N = CALIBRATION_SAMPLES, ALL = COLS * N, SKIP = ALL / 1000 };
+    _Static_assert((int)ALL > (int)STATIC_RANGE_WORK, "more than a step looks at");
+    uint64_t seed = 31;
+    float *x = make(ALL * sizeof *x), *sorted = make(ALL * sizeof *x);
+    double best = INFINITY, asym_best = INFINITY;
+    float scale = 0, asym_scale = 0;
+    for (size_t i = 0; i < ALL; i++)
+        sorted[i] = x[i] = (float)(random_normal(&seed) * exp(random_normal(&seed)));
+    struct input_stats s = stats_of(x, COLS, N);
+    qsort(sorted, ALL, sizeof *sorted, ascending);
+    double low = (double)sorted[0], high = (double)sorted[ALL - 1], largest = fmax(-low, high);
+    struct act_params cut = chosen("int8/int8.static.percentile.asym", &s, NULL);
+    assert_true(cut.scale == (float)(((double)sorted[ALL - 1 - SKIP / 2] - (double)sorted[SKIP / 2]) / 255));
+    for (int share = 1; share <= STATIC_RANGE_SHARES; share++) {
+        double part = (double)share / STATIC_RANGE_SHARES;
+        float try = (float)(fmax(-(low * part), high * part) / 127);
+        float asym_try = (float)((high * part - low * part) / 255);
+        int zero = -128 + (int)rint(-(low * part) / ((high * part - low * part) / 255));
+        double error = int8_error(x, ALL, try, 0, -127), asym_error = int8_error(x, ALL, asym_try, zero, -128);
+        scale = error < best ? try : scale;
+        asym_scale = asym_error < asym_best ? asym_try : asym_scale;
+        best = fmin(best, error);
+        asym_best = fmin(asym_best, asym_error);
+    }
+    assert_true(largest > 0 && chosen("int8/int8.static.mse", &s, NULL).scale == scale);
+    assert_true(chosen("int8/int8.static.mse.asym", &s, NULL).scale == asym_scale);
+    for (size_t i = 0; i < ALL; i++)
+        sorted[i] = fabsf(x[i]);
+    qsort(sorted, ALL, sizeof *sorted, ascending);
+    assert_true(chosen("int8/int8.static.percentile", &s, NULL).scale ==
+                (float)((double)sorted[ALL - 1 - SKIP] / 127));
+    input_stats_free(&s);
+    free(x);
+    free(sorted);
+}
+
 static void test_static_scales_are_used(void **state)
 {
     (void)state;
@@ -815,9 +912,9 @@ static void test_statistics(void **state)
     float x[] = {1, -2, 0, 3, 4, 0, NAN, 1, 1, -5, INFINITY, 0, -1, 0.5f, 0};
     struct input_stats s = stats_of(x, 3, 5);
     assert_int_equal(s.tokens, 3);
-    assert_int_equal(s.odd, 2);
+    assert_int_equal(s.nonfinite_tokens, 2);
     assert_int_equal(s.samples, 3);
-    assert_true(s.least[0] == -1 && s.most[0] == 3 && s.least[1] == -2 && s.most[1] == 4);
+    assert_true(s.min[0] == -1 && s.max[0] == 3 && s.min[1] == -2 && s.max[1] == 4);
     assert_true(input_largest(&s, 2) == 0 && input_mean(&s, 2) == 0);
     assert_true(fabs(input_mean(&s, 0) - 5.0 / 3) < 1e-12);
     assert_true(fabs(s.sum_squares[1] - 20.25) < 1e-12);
@@ -977,20 +1074,20 @@ static void test_texts(void **state)
     (void)state;
     struct calibration_text text;
     struct error error = {""};
-    int32_t tokens[CALIBRATION_MOST + 100];
+    int32_t tokens[CALIBRATION_MAX + 100];
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
         tokens[i] = 5;
-    assert_false(calibration_text_make(&text, tokens, CALIBRATION_LEAST - 1, 1, 64, &error));
+    assert_false(calibration_text_make(&text, tokens, CALIBRATION_MIN - 1, 1, 64, &error));
     assert_non_null(strstr(error.text, "127 tokens; expected at least 128"));
-    assert_true(calibration_text_make(&text, tokens, CALIBRATION_LEAST, 1, 64, &error));
+    assert_true(calibration_text_make(&text, tokens, CALIBRATION_MIN, 1, 64, &error));
     assert_int_equal(text.window, 64);
     assert_int_equal(text.count, 128 + 3);
     for (size_t i = 0; i < text.count; i++)
         assert_int_equal(text.tokens[i], i % 64 ? 5 : 1);
     free(text.tokens);
-    assert_true(calibration_text_make(&text, tokens, CALIBRATION_MOST + 100, -1, 4096, &error));
+    assert_true(calibration_text_make(&text, tokens, CALIBRATION_MAX + 100, -1, 4096, &error));
     assert_int_equal(text.window, CALIBRATION_WINDOW);
-    assert_int_equal(text.count, CALIBRATION_MOST);
+    assert_int_equal(text.count, CALIBRATION_MAX);
     free(text.tokens);
     assert_true(calibration_text_make(&text, tokens, 200, 1, 1, &error)); /* no room for BOS */
     assert_int_equal(text.count, 200);
@@ -1008,12 +1105,12 @@ static void test_plans_that_cannot_be(void **state)
     schemes[0] = parsed("int4:gptq"); /* an embedding that is no head */
     struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL};
     assert_null(quantization_open(&plan, &error));
-    assert_non_null(strstr(error.text, "token_embd: not a matrix product: no activations"));
+    assert_non_null(strstr(error.text, "token_embd: not a matrix product"));
     schemes[0] = scheme_stored(&f.model->tensors[0].stored);
     schemes[model_find(f.model, ROLE_ATTN_Q, 0)] = parsed("int4:gptq");
     plan.text = NULL;
     assert_null(quantization_open(&plan, &error));
-    assert_non_null(strstr(error.text, "no text to calibrate on"));
+    assert_non_null(strstr(error.text, "no calibration text"));
     struct qtensor *p = requantize(f.model, 2, &schemes[2], pool, &error);
     qtensor_unref(p);
     assert_null(requantize(f.model, model_find(f.model, ROLE_ATTN_Q, 0),
@@ -1101,6 +1198,7 @@ int main(void)
         cmocka_unit_test(test_clip),
         cmocka_unit_test(test_clip_of_a_tensor),
         cmocka_unit_test(test_awq_clips),
+        cmocka_unit_test(test_sliced_product),
         cmocka_unit_test(test_trials_of_some_rows),
         cmocka_unit_test(test_input_scales_change_nothing_in_fp32),
         cmocka_unit_test(test_joint_search),
@@ -1110,6 +1208,7 @@ int main(void)
         cmocka_unit_test(test_injected_outliers),
         cmocka_unit_test(test_outliers_in_writing),
         cmocka_unit_test(test_static_ranges),
+        cmocka_unit_test(test_static_ranges_in_parts),
         cmocka_unit_test(test_static_scales_are_used),
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_singular_inputs),

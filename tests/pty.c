@@ -186,7 +186,8 @@ static const char **make_environment(const char *const env[]) {
         NULL,
     };
     static const char *const passed[] = {
-        "ASAN_OPTIONS=", "LSAN_OPTIONS=", "TSAN_OPTIONS=", "UBSAN_OPTIONS=", "QTOP_", "XDG_CACHE_HOME=", "XDG_CONFIG_HOME="};
+        "ASAN_OPTIONS=", "LSAN_OPTIONS=", "TSAN_OPTIONS=", "UBSAN_OPTIONS=", "QTOP_",
+        "XDG_CACHE_HOME=", "XDG_CONFIG_HOME=", "HWLOC_"};
     const char *const *own = (const char *const *)environ;
     const char **list = grow(NULL, (count(fixed) + count(own) + count(env) + 1) * sizeof *list);
     size_t n = 0;

@@ -65,7 +65,8 @@ typedef bool pty_predicate(struct pty *p, void *arg);
 /* Starts argv[0], found on the child's PATH, with a terminal of rows x cols as its controlling
  * terminal and standard streams. Signals are at their defaults and no other descriptor is open.
  * The environment is TERM=xterm-256color, LANG and LC_ALL=C.UTF-8, a fixed PATH, HOME=/nonexistent,
- * and from the caller's own ASAN_OPTIONS, LSAN_OPTIONS, UBSAN_OPTIONS and QTOP_*; then env, null or
+ * and from the caller's own ASAN_OPTIONS, LSAN_OPTIONS, TSAN_OPTIONS, UBSAN_OPTIONS, QTOP_*, HWLOC_*,
+ * XDG_CACHE_HOME and XDG_CONFIG_HOME; then env, null or
  * ended by null, sets ("NAME=value") or removes ("NAME"). Both arrays are borrowed for the call.
  * Null with errno set when there is no terminal or process; a program that cannot be run says so on
  * the screen and exits with 127. The caller frees the result with pty_stop(). */

@@ -153,7 +153,7 @@ static void test_set(void **state)
             assert_true(quantization_fraction(job) >= fraction && *quantization_work(job));
             fraction = quantization_fraction(job);
         }
-        assert_non_null(strstr(quantization_note(job, 0), "learned in"));
+        assert_non_null(strstr(quantization_note(job, 0), "trained for"));
         struct weights *set = quantization_take(job);
         for (size_t t = 0; t < f.model->tensor_count; t++) {
             const struct qmatrix *m = &set->layer[t]->matrix;
@@ -272,7 +272,7 @@ static void test_not_finite(void **state)
     while (ok && !done)
         ok = qat_step(q, 1, &done, &error);
     assert_false(ok);
-    assert_non_null(strstr(error.text, "not finite before it learns"));
+    assert_non_null(strstr(error.text, "not finite before training"));
     qat_close(q);
     free(norm);
     close_fixture(&f);
@@ -300,7 +300,7 @@ static void test_refused(void **state)
     f.schemes[model_find(f.model, ROLE_ATTN_V, 1)] = parsed("int4:channel:qat(steps=7)");
     struct quantization_plan set = set_plan(&f);
     assert_null(quantization_open(&set, &error));
-    assert_non_null(strstr(error.text, "blk.1.attn_v: layers that learn together have the same parameters"));
+    assert_non_null(strstr(error.text, "blk.1.attn_v: layers that train together need the same parameters"));
     f.schemes[model_find(f.model, ROLE_ATTN_V, 1)] = f.schemes[model_find(f.model, ROLE_ATTN_V, 0)];
     int norm = model_find(f.model, ROLE_OUTPUT_NORM, -1);
     f.schemes[norm] = parsed("int8:qat");
@@ -310,7 +310,7 @@ static void test_refused(void **state)
     assert_false(scheme_parse("fp16:qat", &s, &error));
     assert_non_null(strstr(error.text, "qat is for int8, int4 and fp8 weights"));
     assert_false(scheme_parse("int8/int8.static:qat", &s, &error));
-    assert_non_null(strstr(error.text, "qat learns with activations scaled a token"));
+    assert_non_null(strstr(error.text, "qat needs activations with one scale a token"));
     assert_false(scheme_parse("int4:gptq+qat", &s, &error));
     assert_false(scheme_parse("int4:qat(steps=0)", &s, &error));
     assert_false(scheme_parse("int4:qat(lr=0)", &s, &error));
@@ -330,8 +330,8 @@ static void test_large(void **state)
     schemes_set_linear(m, parsed("int4:qat"), schemes);
     struct weights *stored = weights_stored(m);
     struct quantization_plan plan = {.model = m, .pool = pool, .from = stored, .stored = stored, .schemes = schemes};
-    assert_int_equal(quantization_learns_from(&plan), 262144);
-    assert_false(quantization_may_learn(&plan, 65536, &error));
+    assert_int_equal(quantization_training_tokens(&plan), 262144);
+    assert_false(quantization_training_fits(&plan, 65536, &error));
     print_message("%s\n", error.text);
     assert_non_null(strstr(error.text, "up to 200 million parameters"));
     assert_non_null(strstr(error.text, " GB"));

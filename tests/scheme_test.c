@@ -150,8 +150,8 @@ static const struct {
 } bad[] = {
     {"", 1, {"unknown weight datatype", "''", "int4"}},
     {":", 1, {"unknown weight datatype", "''"}},
-    {"q4_k", 1, {"not a target of quantization", "'q4_k'", "stored, fp32"}},
-    {"Q6_K:sym", 1, {"not a target of quantization", "'Q6_K'"}},
+    {"q4_k", 1, {"weights cannot be quantized to", "'q4_k'", "stored, fp32"}},
+    {"Q6_K:sym", 1, {"weights cannot be quantized to", "'Q6_K'"}},
     {"q4_k_m", 1, {"unknown weight datatype", "'q4_k_m'"}},
     {"int8/q8_0", 6, {"unknown activation datatype", "'q8_0'"}},
     {"int8:", 6, {"empty field", "tensor", "channel"}},

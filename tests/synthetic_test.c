@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "caches.h"
 #include "support.h"
 #include "session/selftext.h"
 #include "session/session_weights.h"
@@ -410,7 +411,7 @@ static bool is_evaluated(const struct frame *f)
 
 static void wait_frame(struct lab *lab, frame_test *holds, const char *what)
 {
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < PATIENCE * 100; i++) {
         struct frame *f = lab_frame(lab);
         bool yes = f && holds(f);
         if (f)
@@ -419,7 +420,7 @@ static void wait_frame(struct lab *lab, frame_test *holds, const char *what)
             return;
         usleep(10000);
     }
-    fail_msg("no frame in 30 s: %s", what);
+    fail_msg("no frame shows: %s", what);
 }
 
 /* The most bytes of stored weights that are in memory at once until everything is quantized. */
@@ -570,6 +571,7 @@ static void test_generate(void **state)
 
 int main(void)
 {
+    caches_shrink();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_unknown_shape),

@@ -10,6 +10,7 @@
 #include "export/internal.h"
 #include "model/arch_rows.h"
 #include "model/format.h"
+#include "tokenizer/vocabulary.h"
 #include "gguffile.h"
 #include "support.h"
 
@@ -165,6 +166,47 @@ static void test_a_format_of_models(void **state)
     free(path);
 }
 
+/* ---- a format of tokenizers ------------------------------------------------------------------ */
+
+static bool probe_word(const uint8_t *data, size_t size)
+{
+    return size >= 4 && memcmp(data, "WORD", 4) == 0;
+}
+
+/* The whole file is the only token. */
+static bool visit_word(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
+                       struct error *error)
+{
+    struct vocabulary_piece piece = {(const char *)data, (uint32_t)size, 0, TOKEN_USER_DEFINED};
+    struct vocabulary v = {.model = VOCABULARY_BPE, .pieces = &piece, .count = 1, .bos = -1, .eos = -1, .unknown = -1};
+    (void)path;
+    return see(arg, &v, "", error);
+}
+
+static const struct tokenizer_format word_tokenizer_format = {"a file of a word", probe_word, NULL, visit_word};
+
+const struct tokenizer_format *const tokenizer_formats[] = {&gguf_tokenizer_format, &word_tokenizer_format, NULL};
+
+static void test_a_format_of_tokenizers(void **state)
+{
+    (void)state;
+    struct error error = {""};
+    struct tokens tokens = {0};
+    char *path = path_in(folder, "word");
+    write_file(path, "WORDS", 5);
+    struct tokenizer *t = tokenizer_open(path, &error);
+    if (!t)
+        fail_msg("%s", error.text);
+    assert_true(tokenizer_encode(t, "WORDSWORDS", 10, &tokens, &error));
+    assert_int_equal(tokens.count, 2);
+    free(tokens.ids);
+    tokenizer_close(t);
+    write_file(path, "words", 5);
+    assert_null(tokenizer_open(path, &error));
+    assert_non_null(strstr(error.text, "expected a GGUF file or a file of a word"));
+    free(path);
+}
+
 /* ---- a format of exports --------------------------------------------------------------------- */
 
 static bool plan_nothing(struct export *job, struct error *error)
@@ -211,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_architecture),
         cmocka_unit_test(test_a_format_of_models),
+        cmocka_unit_test(test_a_format_of_tokenizers),
         cmocka_unit_test(test_a_format_of_exports),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -225,7 +225,7 @@ static void test_json_ids(void **state)
 static void test_json_merges(void **state)
 {
     (void)state;
-    REFUSE_JSON(.merges = "[\"a b\",\"a x\"]", "merge 1", "'a x'", "no token");
+    REFUSE_JSON(.merges = "[\"a b\",\"a x\"]", "merge 1", "'a x'", "not a token");
     REFUSE_JSON(.merges = "[\"b a\"]", "merge 0", "'b a'", "what it makes");
     REFUSE_JSON(.merges = "[\"ab\"]", "model.merges[0]", "a string");
     REFUSE_JSON(.merges = "[\"a \"]", "model.merges[0]");

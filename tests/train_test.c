@@ -535,7 +535,7 @@ static void test_adamw(void **state)
 {
     enum { N = 16 };
     float w[N], g[N], m[N] = {0}, v[N] = {0};
-    struct adamw a = adamw_usual();
+    struct adamw a = adamw_defaults();
     (void)state;
     a.decay = 0.1;
     for (size_t i = 0; i < N; i++)

@@ -74,10 +74,11 @@ static void test_every_key_without_a_row(void **state)
     assert_ends("\033q");
 }
 
-/* Marks the bindings that this page of the help shows in full. */
-static void see_help(bool *seen)
+/* Marks the bindings that this page of the help shows in full; whether all are marked. */
+static bool see_help(bool *seen)
 {
     int rows, cols;
+    bool all = true;
     pty_size(term, &rows, &cols);
     for (size_t i = 0; i < key_count; i++)
         for (int r = 0; r < rows && !seen[i]; r++) {
@@ -86,19 +87,22 @@ static void see_help(bool *seen)
             size_t n = strlen(key_table[i].shown);
             seen[i] = help && help > row && strncmp(row, key_table[i].shown, n) == 0;
         }
+    for (size_t i = 0; i < key_count; i++)
+        all &= seen[i];
+    return all;
 }
 
 static void check_help(int rows, int cols, const char *key, const char *scroll)
 {
     bool *seen = calloc(key_count, sizeof *seen);
+    size_t pages = 0;
     launch(rows, cols, model, NULL, NULL);
     wait_for("qtop");
     press(key);
     wait_for("keys");
-    for (size_t i = 0; i < key_count; i++) { /* more than enough for the last line */
-        pty_settle(term, 0.1, 1);
-        see_help(seen);
+    while (!see_help(seen) && pages++ < key_count) { /* more than enough for the last line */
         press(scroll);
+        pty_settle(term, 0.1, 1);
     }
     for (size_t i = 0; i < key_count; i++)
         if (!seen[i])

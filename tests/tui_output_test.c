@@ -14,7 +14,7 @@ static void each_output(void (*see)(const char *raw, size_t n))
     size_t n;
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
         press(stops[i]);
-        pty_settle(term, 0.1, 0.25);
+        pty_settle(term, 0.05, 0.12);
         const char *raw = pty_raw(term, &n);
         assert_int_equal(pty_raw_lost(term), 0);
         see(raw, n);
@@ -175,7 +175,7 @@ static void test_hostile_names(void **state)
     vocabulary_free(&v);
 }
 
-/* ---- measurements: printed, and bounded only loosely ----------------------------------------- */
+/* ---- measurements: printed, never asserted --------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {
@@ -205,7 +205,6 @@ static void test_latency(void **state)
     qsort(taken, PRESSES, sizeof *taken, by_value);
     fprintf(stderr, "key to visible effect: p50 %.1f ms, p99 %.1f ms\n", 1e3 * taken[PRESSES / 2],
             1e3 * taken[PRESSES * 99 / 100]);
-    assert_true(taken[PRESSES / 2] < 0.5);
     assert_ends("q");
 }
 
@@ -232,13 +231,14 @@ static bool grows(struct pty *p, void *arg)
 
 static void test_cost_of_drawing(void **state)
 {
-    const double seconds = 3;
+    enum { FEWEST = 3, SECONDS = 1 };
     size_t bursts = 0, n;
     (void)state;
     start(24, 80);
     wait_match(DECODING);
     double cpu = view_seconds(), begin = seconds_now();
-    while (seconds_now() - begin < seconds) {
+    while (seconds_now() - begin < SECONDS || bursts < FEWEST) { /* it moves */
+        assert_true(seconds_now() - begin < PATIENCE);
         pty_raw_clear(term);
         n = 0;
         if (pty_wait_until(term, grows, &n, 1)) { /* a drawing is one burst of output */
@@ -250,7 +250,6 @@ static void test_cost_of_drawing(void **state)
     cpu = view_seconds() - cpu;
     fprintf(stderr, "view thread: %.1f %% of a processor, %.1f drawings a second\n",
             100 * cpu / took, (double)bursts / took);
-    assert_true(bursts >= 3); /* it moves */
     assert_ends("q");
 }
 

@@ -362,7 +362,7 @@ static void test_prompt_is_seen_everywhere(void **state)
     press("the hex" PTY_KEY_BACKSPACE "n\r");
     wait_for("> the hen");
     press("r");
-    wait_match("begins again");
+    wait_match("text restarted");
     launch(24, 100, model, WORDS("-p", "on the barn"), NULL);
     wait_for("> on the barn");
     assert_ends("q");

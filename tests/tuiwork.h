@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "caches.h"
 #include "modelfile.h"
 #include "pty.h"
 #include "support.h"
@@ -49,6 +50,7 @@ static inline int make_files(void **state)
     (void)state;
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* some tests kill with signals that dump */
     folder = folder_make();
+    caches_shrink();
     char *cache = path_in(folder, "cache"); /* roofs are kept for the next program, not the person's own */
     setenv("XDG_CACHE_HOME", cache, 1);
     free(cache);

@@ -55,7 +55,7 @@ static void test_knapsack_against_all_choices(void **state)
         assert_true(knapsack_solve(&k, ITEMS, CHOICES, cost, loss, &error));
         double last = INFINITY;
         for (int b = 0; b <= 20; b++) {
-            double budget = k.least + (k.most - k.least) * b / 20, spent = 0, sum = 0;
+            double budget = k.min_cost + (k.max_cost - k.min_cost) * b / 20, spent = 0, sum = 0;
             uint8_t choice[ITEMS];
             double found = knapsack_choose(&k, knapsack_step(&k, budget), choice);
             for (size_t i = 0; i < ITEMS; i++) {
@@ -82,7 +82,7 @@ static void test_knapsack_of_equal_costs(void **state)
     struct error error;
     (void)state;
     assert_true(knapsack_solve(&k, 2, 2, cost, loss, &error));
-    assert_true(k.least == 10 && k.most == 10);
+    assert_true(k.min_cost == 10 && k.max_cost == 10);
     assert_true(knapsack_choose(&k, knapsack_step(&k, 10), choice) == 3);
     assert_true(choice[0] == 1 && choice[1] == 0);
     knapsack_free(&k);

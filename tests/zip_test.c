@@ -45,7 +45,7 @@ static const struct {
     {CENTRAL, 1, 42, 4, 0, "m/byteorder at byte 0; expected"},
     {CENTRAL, 1, 42, 4, 0xfffffffe, "m/byteorder at byte 4294967294; expected"},
     {CENTRAL, 1, 42, 4, 0xffffffff, "m/byteorder at byte 4294967295; expected"},
-    {END, 0, 0, 4, 0, "no end record"},
+    {END, 0, 0, 4, 0, "not an end record"},
     {END, 0, 4, 2, 1, "several disks"},
     {END, 0, 6, 2, 1, "several disks"},
     {END, 0, 8, 2, 2, "several disks"},
@@ -56,7 +56,7 @@ static const struct {
     {END, 0, 12, 4, 0xffffffff, "a directory of 4294967295 bytes"},
     {END, 0, 16, 4, 0, "bytes at 0; expected it to end"},
     {END, 0, 16, 4, 0xffffffff, "bytes at 4294967295; expected"},
-    {END, 0, 20, 2, 1, "no end record"},
+    {END, 0, 20, 2, 1, "not an end record"},
 };
 
 static const struct {

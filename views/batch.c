@@ -208,7 +208,7 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     bool ok = session_open(&b->session, &so, error) && read_calibration(&b->session, o, error) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error) &&
-              session_may_learn(&b->session, b->schemes, error);
+              session_may_train(&b->session, b->schemes, error);
     b->progress.opened = clock_seconds();
     b->session.progress = show_progress;
     b->session.progress_arg = &b->progress;

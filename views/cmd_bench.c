@@ -14,9 +14,9 @@ static const double SAMPLE_SECONDS = 0.02; /* at least, of decoding and of prefi
 /* What is compared: the first is what ratios are to. */
 struct comparison {
     size_t count;
-    char name[MOST_COMPARED][256];
-    struct weights *sets[MOST_COMPARED];
-    struct speed speed[MOST_COMPARED];
+    char name[MAX_COMPARED][256];
+    struct weights *sets[MAX_COMPARED];
+    struct speed speed[MAX_COMPARED];
 };
 
 /* ---- reports --------------------------------------------------------------------------------- */
@@ -108,8 +108,8 @@ static bool add_set(struct batch *b, const struct options *o, const char *scheme
     struct options one = *o;
     one.scheme = scheme;
     one.recipe = recipe;
-    if (c->count == MOST_COMPARED)
-        return error_set(error, "more than %d schemes to compare", MOST_COMPARED);
+    if (c->count == MAX_COMPARED)
+        return error_set(error, "more than %d schemes to compare", MAX_COMPARED);
     struct scheme *schemes = session_schemes(&b->session, error);
     bool ok = schemes && apply_schemes(&one, b->session.model, schemes, error);
     if (ok) {
@@ -155,7 +155,7 @@ static bool choose_length(const struct comparison *c, struct speed_plan *plan,
 static bool measure(const struct batch *b, const struct options *o, struct comparison *c, struct error *error)
 {
     struct bandwidth_probe probe = {0};
-    const struct weights *sets[MOST_COMPARED];
+    const struct weights *sets[MAX_COMPARED];
     struct speed_plan plan = {.model = b->session.model,
                               .pool = b->session.pool,
                               .context = b->session.context,

@@ -42,7 +42,7 @@ const struct option_info option_table[] = {
      "context in positions (default: the trained one, at most 4096)"},
     {0, "prompt-tokens", "N", OPTION_INTEGER, AT(prompt_tokens), 1, 1 << 28, FOR_BENCH | FOR_PLAN,
      "tokens of the prompt whose prefill is timed (64)"},
-    {0, "batch", "N", OPTION_INTEGER, AT(batch), 1, MOST_SEQUENCES, FOR_BENCH,
+    {0, "batch", "N", OPTION_INTEGER, AT(batch), 1, MAX_SEQUENCES, FOR_BENCH,
      "independent sequences decoded as one batch (1)"},
     {'w', "window", "N", OPTION_INTEGER, AT(window), 2, 1 << 28, FOR_TUI | FOR_EVAL | FOR_TUNE,
      "evaluation window in tokens (default: the context, at most 512)"},

@@ -10,7 +10,7 @@ struct error {
 
 /* Formats the line into *e and returns false, so that a function that fails can say
  * `return error_set(e, ...)`. A null e only returns false. A line too long is cut; control characters
- * and invalid UTF-8, which names from files may bring, are escaped. */
+ * and invalid UTF-8, which may come from names in files, are escaped. */
 bool error_set(struct error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -9,13 +9,13 @@
 struct output {
     FILE *file;      /* write here */
     char *path;
-    char *temporary; /* null where the path is no regular file (a device, a pipe): written directly */
+    char *temporary; /* null where the path is not a regular file (a device, a pipe): written directly */
 };
 
 /* Opens a file beside path. The error names the path. */
 bool output_open(struct output *out, const char *path, struct error *error);
 
-/* Whether a file could be put there: before work that takes long. Leaves nothing behind. */
+/* Whether a file could be written there, to check before long work. Leaves nothing. */
 bool output_possible(const char *path, struct error *error);
 
 /* Puts the file in its place when ok, else removes it; returns whether it is in place. Keeps the error

@@ -16,7 +16,7 @@ void *pages_alloc(size_t size);
 void pages_free(void *memory);
 
 /* Asks for huge pages where memory .. memory + size holds whole ones, of memory that came from
- * elsewhere. Only a wish: nothing changes but speed. */
+ * elsewhere. Advisory: only speed changes. */
 void memory_advise_huge(void *memory, size_t size);
 
 #endif

@@ -9,7 +9,7 @@ static void exchange(double *a, double *b)
     *b = kept;
 }
 
-/* The middle one of the first, the middle and the last value: sorted input is no bad case. */
+/* The middle one of the first, the middle and the last value: sorted input is not a bad case. */
 static double pivot_of(const double *v, size_t first, size_t last)
 {
     double a = v[first], b = v[first + (last - first) / 2], c = v[last];

@@ -105,7 +105,7 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         return NULL;
     }
     *c = (struct context){.model = model, .pool = pool, .capacity = capacity, .hook.tensor = HOOK_NONE};
-    c->chunk = capacity < CONTEXT_CHUNK ? larger(capacity, MOST_SEQUENCES) : CONTEXT_CHUNK;
+    c->chunk = capacity < CONTEXT_CHUNK ? larger(capacity, MAX_SEQUENCES) : CONTEXT_CHUNK;
     c->sequences = 1;
     size_t floats = attention_scratch(ATTENTION_TOKENS, h->heads / h->kv_heads, h->head_size);
     c->attention_floats = (floats + 15) / 16 * 16; /* every thread's begins on a cache line */

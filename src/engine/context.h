@@ -12,7 +12,7 @@ enum { CONTEXT_CHUNK = 256, CONTEXT_SLICE = 32 };
 /* Tokens of a prefill whose queries share one pass over a head's keys and values. */
 enum { ATTENTION_TOKENS = 8 };
 
-enum { MOST_SEQUENCES = 64 };
+enum { MAX_SEQUENCES = 64 };
 
 enum { HOOK_NONE = -1, HOOK_ALL = -2 };
 
@@ -76,7 +76,7 @@ enum logits { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL };
 void context_run(struct context *context, const struct weights *weights, const int32_t *tokens,
                  size_t n, enum logits which, float *logits);
 
-/* Makes n (1..MOST_SEQUENCES) independent sequences, each with a cache of its own that begins as a copy of
+/* Makes n (1..MAX_SEQUENCES) independent sequences, each with a cache of its own that begins as a copy of
  * the first one's. On failure there is one. */
 bool context_sequences(struct context *context, size_t n, struct error *error);
 

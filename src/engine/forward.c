@@ -12,7 +12,7 @@
  * pool. */
 static const double ATTENTION_RATE = 5;
 
-/* ---- where a token stands -------------------------------------------------------------------- */
+/* ---- the position of a token ----------------------------------------------------------------- */
 
 static struct kv_cache *cache_of(struct context *c, size_t token)
 {
@@ -84,8 +84,8 @@ static void multiply_block(struct context *c, const struct weights *w, int block
                            const enum role *role, size_t count, const float *x, size_t n,
                            float *const y[])
 {
-    const struct qtensor *tensor[MOST_TOGETHER];
-    const struct qmatrix *m[MOST_TOGETHER];
+    const struct qtensor *tensor[MAX_TOGETHER];
+    const struct qmatrix *m[MAX_TOGETHER];
     bool together = !c->tensor_seconds && c->hook.tensor == HOOK_NONE;
     for (size_t i = 0; i < count; i++) {
         tensor[i] = find(c, w, role[i], block);

@@ -76,7 +76,7 @@ static void keep(float *rows, size_t stride, const float *from, size_t width, si
         memcpy(rows + t * stride, from + t * width, width * sizeof *rows);
 }
 
-/* What stands before a block: the embeddings, or what the block before adds. */
+/* The hidden states before a block: the embeddings, or with what the block before adds. */
 static void enter_block(struct layerwise_pass *w, const struct weights *set, int block, size_t first, size_t n)
 {
     struct context *c = w->context;

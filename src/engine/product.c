@@ -13,7 +13,7 @@ struct products {
     float *const *y;
     size_t count;
     size_t chunk;                /* panels */
-    size_t ends[MOST_TOGETHER];  /* of each matrix's chunks, counted from the first matrix on */
+    size_t ends[MAX_TOGETHER];  /* of each matrix's chunks, counted from the first matrix on */
     struct activations prepared;
 };
 
@@ -31,7 +31,7 @@ static bool same_input_transform(const struct qmatrix *a, const struct qmatrix *
            !p->scale == !q->scale && (!p->scale || memcmp(p->scale, q->scale, a->cols * sizeof(float)) == 0);
 }
 
-/* Stored formats are equal whatever they store, but each type of blocks wants activations in its own order. */
+/* Stored formats are equal whatever they store, but each block type takes activations in its own order. */
 bool product_alike(const struct qmatrix *a, const struct qmatrix *b)
 {
     return a->cols == b->cols && a->group == b->group && a->packed == b->packed &&
@@ -62,7 +62,7 @@ static void multiply_chunks(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
-/* Chunks as large as kernels like them, unless some thread would have none. */
+/* Chunks of as many panels as are fastest, unless some thread would have none. */
 static void choose_chunks(struct products *p, int threads)
 {
     size_t panels = 0, end = 0;

@@ -39,16 +39,16 @@ static int by_probability(const void *a, const void *b, void *arg)
     return p[i] != p[k] ? (p[i] < p[k]) - (p[i] > p[k]) : (i > k) - (i < k);
 }
 
-/* Draws from the smallest set of tokens whose probability reaches top_p, at least one. Tokens that
+/* Draws from the smallest set of tokens whose probability reaches top_p, at cutoff one. Tokens that
  * cannot be in it are left out before sorting. */
 static size_t choose_nucleus(float uniform, float top_p, const float *p, size_t n, int32_t *order)
 {
-    float least = (1 - top_p) / (float)(n > 1 ? n - 1 : 1), mass = 0, sum = 0;
+    float cutoff = (1 - top_p) / (float)(n > 1 ? n - 1 : 1), mass = 0, sum = 0;
     size_t best = sampler_argmax(p, n);
-    least = p[best] < least ? p[best] : least;
+    cutoff = p[best] < cutoff ? p[best] : cutoff;
     size_t count = 0, kept = 0;
     for (size_t i = 0; i < n; i++)
-        if (p[i] >= least)
+        if (p[i] >= cutoff)
             order[count++] = (int32_t)i;
     if (count == 0)
         return 0;

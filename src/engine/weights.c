@@ -10,25 +10,25 @@ double weight_error_sqnr_db(const struct weight_error *e)
     return e->exact || e->sum_e2 == 0 ? INFINITY : 10 * log10(e->sum_w2 / e->sum_e2);
 }
 
-struct qtensor *qtensor_ref(struct qtensor *p)
+struct qtensor *qtensor_ref(struct qtensor *q)
 {
-    atomic_fetch_add(&p->refs, 1);
-    return p;
+    atomic_fetch_add(&q->refs, 1);
+    return q;
 }
 
-void qtensor_unref(struct qtensor *p)
+void qtensor_unref(struct qtensor *q)
 {
-    if (!p || atomic_fetch_sub(&p->refs, 1) > 1)
+    if (!q || atomic_fetch_sub(&q->refs, 1) > 1)
         return;
-    qmatrix_free(&p->matrix);
-    free(p->error.row_sqnr_db);
-    free((void *)(uintptr_t)p->scheme);
-    free(p);
+    qmatrix_free(&q->matrix);
+    free(q->error.row_sqnr_db);
+    free((void *)(uintptr_t)q->scheme);
+    free(q);
 }
 
-bool qtensor_on_demand(const struct model *m, const struct qtensor *p)
+bool qtensor_on_demand(const struct model *m, const struct qtensor *q)
 {
-    return p->matrix.codes == m->tensors[p->tensor].stored.codes && model_on_demand(m, p->tensor);
+    return q->matrix.codes == m->tensors[q->tensor].stored.codes && model_on_demand(m, q->tensor);
 }
 
 static struct weights *new_set(size_t count)
@@ -45,26 +45,26 @@ struct weights *weights_stored(const struct model *model)
 {
     struct weights *set = new_set(model->tensor_count);
     for (size_t i = 0; set && i < set->count; i++) {
-        struct qtensor *p = calloc(1, sizeof *p);
-        if (!p) {
+        struct qtensor *q = calloc(1, sizeof *q);
+        if (!q) {
             weights_unref(set);
             return NULL;
         }
-        atomic_init(&p->refs, 1);
-        p->tensor = (int)i;
-        p->matrix = model->tensors[i].stored;
-        p->matrix.owned = NULL; /* the model's */
-        p->error.exact = true;
-        set->layer[i] = p;
+        atomic_init(&q->refs, 1);
+        q->tensor = (int)i;
+        q->matrix = model->tensors[i].stored;
+        q->matrix.owned = NULL; /* the model's */
+        q->error.exact = true;
+        set->layer[i] = q;
     }
     return set;
 }
 
-struct weights *weights_replace(const struct weights *old, struct qtensor *p)
+struct weights *weights_replace(const struct weights *old, struct qtensor *q)
 {
     struct weights *set = new_set(old->count);
     for (size_t i = 0; set && i < set->count; i++)
-        set->layer[i] = qtensor_ref((int)i == p->tensor ? p : old->layer[i]);
+        set->layer[i] = qtensor_ref((int)i == q->tensor ? q : old->layer[i]);
     if (set)
         set->kv = old->kv;
     return set;

@@ -19,7 +19,7 @@ struct weight_error {
                           * reference */
 };
 
-/* 10 log10 (sum w^2 / sum e^2) in dB; +infinity when there is no error. */
+/* 10 log10 (sum w^2 / sum e^2) in dB; +infinity without error. */
 double weight_error_sqnr_db(const struct weight_error *e);
 
 /* What the methods of its scheme found on a calibration text. Figures of methods that it does not have mean
@@ -41,12 +41,12 @@ struct qtensor {
     struct calibration_info calibration;
 };
 
-struct qtensor *qtensor_ref(struct qtensor *p);
-void qtensor_unref(struct qtensor *p);
+struct qtensor *qtensor_ref(struct qtensor *q);
+void qtensor_unref(struct qtensor *q);
 
 /* Whether it is the stored matrix of a model with on-demand weights (on_demand.h): then its codes are there only
  * while the tensor is acquired. */
-bool qtensor_on_demand(const struct model *model, const struct qtensor *p);
+bool qtensor_on_demand(const struct model *model, const struct qtensor *q);
 
 /* One matrix for every tensor of a model, in its order, and the datatype of the KV cache that the set
  * is meant to run with. */
@@ -61,8 +61,8 @@ struct weights {
  * short. */
 struct weights *weights_stored(const struct model *model);
 
-/* A copy of the set in which p stands for its tensor; takes a new reference to p. */
-struct weights *weights_replace(const struct weights *set, struct qtensor *p);
+/* A copy of the set in which q stands for its tensor; takes a new reference to q. */
+struct weights *weights_replace(const struct weights *set, struct qtensor *q);
 
 /* A copy of the set with another cache. */
 struct weights *weights_with_kv(const struct weights *set, enum dtype kv);

@@ -1,9 +1,9 @@
 /* export.h - a set of weights as a file for other engines: a job in bounded slices.
  *
- * What the set stands for is written, not what it was made from: codes, scales and zero points go into the file
+ * What the set contains is written, not what it was quantized from: codes, scales and zero points go into the file
  * as they are, and a scheme that the format has no type for is refused by name before anything is written.
  * Input scales of AWQ and SmoothQuant become part of the norm, or of the rows, in front of the matrices
- * (folding.h). The file appears under its name when it is complete; a cancelled export leaves nothing behind. */
+ * (folding.h). The file appears under its name when it is complete; a cancelled export leaves no file. */
 #ifndef QTOP_EXPORT_H
 #define QTOP_EXPORT_H
 
@@ -48,7 +48,7 @@ const char *export_path(const struct export *job);
 /* What a person should know of what is not in the file as it is in memory, one line each; null past the end. */
 const char *export_note(const struct export *job, size_t i);
 
-/* At any time; before *done nothing stays behind. */
+/* At any time; before *done no file is left. */
 void export_close(struct export *job);
 
 /* The names of all formats, for messages: "gguf, safetensors or gptq". Whether there is one called so. */

@@ -45,7 +45,7 @@ static bool has(const struct folding *f, enum role role)
     return f->model->has & ROLE_BIT(role);
 }
 
-/* ---- in front of each input group ------------------------------------------------------------------- */
+/* ---- before each input group ----------------------------------------------------------------- */
 
 static bool into_norm(struct folding *f, enum role norm, enum role bias, int block, int tensor,
                       const float *scale, struct error *error)

@@ -19,7 +19,7 @@ bool folding_open(struct folding *folding, const struct model *model, const stru
                   struct error *error);
 
 /* Whether input scales that methods will choose for schemes can be folded, wherever that does not depend on
- * luck: siblings get the same ones where their schemes are the same, heads get their own. */
+ * the data: siblings get the same ones where their schemes are the same, heads get their own. */
 bool folding_foresee(const struct model *model, const struct scheme *schemes, struct error *error);
 void folding_close(struct folding *folding);
 

@@ -78,8 +78,8 @@ static bool add_factors(struct export *job, struct error *error)
 /* The file type of those that hold the most weights; norms and biases are fp32 anywhere. */
 static uint32_t file_type(const struct export *job)
 {
-    enum { MOST_FILE_TYPES = 64 };
-    size_t weights[MOST_FILE_TYPES] = {0};
+    enum { MAX_FILE_TYPES = 64 };
+    size_t weights[MAX_FILE_TYPES] = {0};
     uint32_t largest = 0;
     for (int t = 0; t < (int)job->plan.model->tensor_count; t++) {
         const struct qmatrix *m = &job->plan.weights->layer[t]->matrix;

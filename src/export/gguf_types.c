@@ -157,7 +157,7 @@ static bool refuse(const struct export *job, int tensor, const char *why, struct
     return export_refuse(job, tensor, "GGUF", &n, why, error);
 }
 
-static bool hold_stored(const struct export *job, int tensor, struct gguf_storage *out, struct error *error)
+static bool store_as_is(const struct export *job, int tensor, struct gguf_storage *out, struct error *error)
 {
     const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
     const struct stored_type *stored = &stored_types[m->format.weight];
@@ -182,7 +182,7 @@ bool gguf_storage_of(const struct export *job, int tensor, struct gguf_storage *
     if (m->input_transform && m->input_transform->outliers)
         return refuse(job, tensor, "columns in fp16 among integers", error);
     if (m->format.stored && !(p && p->blocks))
-        return hold_stored(job, tensor, out, error);
+        return store_as_is(job, tensor, out, error);
     if (!p)
         return refuse(job, tensor, NULL, error);
     bool widened = p->blocks && m->cols % GGUF_BLOCK != 0;

@@ -80,7 +80,7 @@ static const char *obstacle(const struct qmatrix *m)
 {
     const struct qformat *s = &m->format;
     if (dtypes[s->weight].kind != DTYPE_KIND_INTEGER)
-        return "codes that are no integers";
+        return "codes that are not integers";
     if (dtypes[s->act].bits == 8)
         return "with activations in 8 bits";
     if (m->input_transform && m->input_transform->outliers)

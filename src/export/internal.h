@@ -38,7 +38,7 @@ struct export_item {
     const struct export_type *type;
     int tensor;               /* of the model; -1: `bytes` */
     const uint8_t *bytes;     /* must outlive the job; one row */
-    size_t dimensions, shape[MOST_DIMENSIONS]; /* outermost first */
+    size_t dimensions, shape[MAX_DIMENSIONS]; /* outermost first */
     size_t rows, row_bytes;   /* of encode's calls */
     size_t offset;            /* from the first tensor on */
     enum row_order order;
@@ -53,7 +53,7 @@ struct export_format {
     size_t alignment;         /* of tensors, bytes; at most 64 */
     /* Refuses what the format does not hold, adds the items in order and what is beside them. */
     bool (*plan)(struct export *job, struct error *error);
-    /* Writes what stands before the first tensor, once every item has its offset. */
+    /* Writes what precedes the first tensor, once every item has its offset. */
     bool (*head)(struct export *job, FILE *out, struct error *error);
     /* Files beside it, when it is complete but not in its place; or null. */
     bool (*beside)(struct export *job, struct error *error);
@@ -71,7 +71,7 @@ struct export {
     struct folding folding;
     struct export_item *items;
     size_t count, room;
-    char *head;               /* what stands before the tensors */
+    char *head;               /* what precedes the tensors */
     size_t head_bytes;
     size_t bytes, written;    /* of the whole file */
     struct output out;
@@ -88,7 +88,7 @@ struct export {
 
 /* ---- for plans (items.c) --------------------------------------------------------------------- */
 
-/* Adds a tensor that stands for one of the model, with one row of the file a row of the matrix; the caller
+/* Adds a tensor of the file for one of the model, with one row of the file a row of the matrix; the caller
  * changes what is different. Null when memory is short. */
 struct export_item *export_add(struct export *job, const struct naming *naming, int tensor,
                                const struct export_type *type, size_t row_bytes, struct error *error);
@@ -102,7 +102,7 @@ bool export_rope_is_linear(const struct export *job, float *factor);
 bool export_refuse(const struct export *job, int tensor, const char *format, const struct scheme *nearest,
                    const char *why, struct error *error);
 
-/* ---- for encoders (rows.c) ------------------------------------------------------------------ */
+/* ---- for encoders (rows.c) ------------------------------------------------------------------- */
 
 const struct qmatrix *export_matrix(const struct export *job, const struct export_item *item);
 

@@ -1,4 +1,4 @@
-/* What Hugging Face's programs want beside the weights: config.json, and the tokenizer's files. */
+/* What Hugging Face's programs need beside the weights: config.json, and the tokenizer's files. */
 #include "safetensors_types.h"
 
 #include "formats/jsontext.h"
@@ -162,14 +162,13 @@ static json_t *make_config(const struct export *job, struct error *error)
     const struct model *m = job->plan.model;
     bool biased = m->has & (ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_OUT_BIAS));
     json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", job->arch->hf_class, "model_type", job->arch->hf,
-                          m->hyper.rope == ROPE_NONE ? "activation_function"
-                          : m->hyper.embedding_scale != 0 ? "hidden_activation" : "hidden_act",
+                          job->arch->hf_activation_key,
                           job->arch->hf_activation, "tie_word_embeddings", m->tied);
     json_object_set_new(j, "torch_dtype", json_string(torch_dtype(job)));
     set_size(j, "vocab_size", m->hyper.vocab);
-    if (biased && m->hyper.rope != ROPE_NONE)
+    if (biased && !job->arch->hf_gpt2_keys)
         json_object_set_new(j, "attention_bias", json_true());
-    if (m->hyper.rope == ROPE_NONE) {
+    if (job->arch->hf_gpt2_keys) {
         set_gpt2(j, &m->hyper);
         return j;
     }

@@ -16,7 +16,7 @@ static bool plan(struct export *job, const struct quantized_layout *layout, stru
 {
     const struct model *m = job->plan.model;
     job->layout = layout;
-    const struct naming naming = {.prefix = job->arch->transposed ? "transformer." : ""};
+    const struct naming naming = {.prefix = job->arch->hf_prefix ? job->arch->hf_prefix : ""};
     if (!layout->begin(job))
         return error_set(error, "not enough memory");
     for (int t = 0; t < (int)m->tensor_count; t++)

@@ -37,7 +37,7 @@ struct quantized_layout {
 };
 extern const struct quantized_layout compressed_tensors_layout, gptq_layout;
 
-/* Adds what stands for a tensor, and notes its scheme where it is quantized. */
+/* Adds the parts of a tensor, and notes its scheme where it is quantized. */
 bool safetensors_add(struct export *job, const struct naming *naming, int tensor, struct error *error);
 
 /* For layouts: a part of a layer, NAME.suffix; with 0 columns a vector of `rows` elements. Null when memory is

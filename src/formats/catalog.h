@@ -9,14 +9,14 @@
 #include "kernels/dtype.h"
 #include "mapped.h"
 
-enum { MOST_DIMENSIONS = 4 };
+enum { MAX_DIMENSIONS = 4 };
 
 /* One tensor, contiguous, row-major. */
 struct entry {
     char *name;                     /* as the file spells it; the catalog's */
     enum dtype dtype;
-    size_t dimensions;              /* 0 (a scalar) to MOST_DIMENSIONS */
-    size_t shape[MOST_DIMENSIONS];  /* outermost first: the last one varies fastest; each from 1 */
+    size_t dimensions;              /* 0 (a scalar) to MAX_DIMENSIONS */
+    size_t shape[MAX_DIMENSIONS];  /* outermost first: the last one varies fastest; each from 1 */
     const uint8_t *data;            /* perhaps not aligned for its datatype */
     size_t bytes;                   /* exactly what shape and datatype ask for */
 };
@@ -40,7 +40,7 @@ const struct mapped_file *catalog_map(struct catalog *catalog, const char *path,
 size_t catalog_bytes(const struct catalog *catalog);
 
 /* Bytes that a tensor of this shape (outermost first) and datatype has; false where that overflows,
- * where a dimension is 0, or where the last dimension is no multiple of the datatype's block. */
+ * where a dimension is 0, or where the last dimension is not a multiple of the datatype's block. */
 bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes);
 
 /* Adds a copy of the entry, name included (name_size bytes, which may contain anything but NUL). */

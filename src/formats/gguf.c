@@ -11,7 +11,7 @@ enum {
     OLDEST_VERSION = 2, NEWEST_VERSION = 3,
     LONGEST_KEY = 65535,
     SMALLEST_PAIR = 8 + 1 + 4 + 1, /* a key of one letter, a value of one byte */
-    DEFAULT_ALIGNMENT = 32, MOST_ALIGNMENT = 1 << 24
+    DEFAULT_ALIGNMENT = 32, MAX_ALIGNMENT = 1 << 24
 };
 
 /* ---- metadata -------------------------------------------------------------------------------- */
@@ -127,7 +127,7 @@ static bool take_pairs(struct reader *r, struct gguf *g, uint64_t count, struct 
 
 static bool set_alignment(struct gguf *g, struct error *error)
 {
-    if (!gguf_size(g, "general.alignment", 1, MOST_ALIGNMENT, DEFAULT_ALIGNMENT, &g->alignment, error))
+    if (!gguf_size(g, "general.alignment", 1, MAX_ALIGNMENT, DEFAULT_ALIGNMENT, &g->alignment, error))
         return false;
     return (g->alignment & (g->alignment - 1)) == 0 ||
            error_set(error, "GGUF key 'general.alignment' = %zu; expected a power of two", g->alignment);

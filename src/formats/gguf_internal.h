@@ -45,7 +45,7 @@ extern const struct gguf_type_info gguf_types[GGUF_TYPES];
 /* A tensor type by ggml's number. */
 struct ggml_type_info {
     const char *name; /* null: a number that was never given */
-    bool removed;     /* files of old have it; nothing reads it any more */
+    bool removed;     /* only old files have it, which nothing reads any more */
     bool supported;
     enum dtype dtype; /* where it is supported */
 };
@@ -62,7 +62,7 @@ int gguf_text_compare(const struct gguf_text *a, const struct gguf_text *b);
 /* By key, or null. */
 const struct gguf_pair *gguf_find(const struct gguf *gguf, const char *key);
 
-/* ---- reading (gguf_reader.c) ------------------------------------------------------------------ */
+/* ---- reading (gguf_reader.c) ----------------------------------------------------------------- */
 
 struct reader {
     const uint8_t *data;

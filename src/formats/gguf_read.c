@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PARTS = UINT16_MAX, SUFFIX = sizeof "-00001-of-00001.gguf" - 1 };
+enum { MAX_PARTS = UINT16_MAX, SUFFIX = sizeof "-00001-of-00001.gguf" - 1 };
 
 bool gguf_add(const struct gguf *g, struct catalog *c, struct error *error)
 {
@@ -28,8 +28,8 @@ struct part {
 
 static bool read_numbers(struct part *p, struct error *error)
 {
-    if (!gguf_size(p->gguf, "split.count", 1, MOST_PARTS, 1, &p->count, error) ||
-        !gguf_size(p->gguf, "split.no", 0, MOST_PARTS - 1, 0, &p->number, error) ||
+    if (!gguf_size(p->gguf, "split.count", 1, MAX_PARTS, 1, &p->count, error) ||
+        !gguf_size(p->gguf, "split.no", 0, MAX_PARTS - 1, 0, &p->number, error) ||
         !gguf_size(p->gguf, "split.tensors.count", 0, INT64_MAX, SIZE_MAX, &p->tensors, error))
         return false;
     return p->number < p->count ||

@@ -29,9 +29,9 @@ static bool take_shape(struct reader *r, struct gguf_tensor *t, struct error *er
     uint32_t dimensions;
     if (!gguf_take_u32(r, &dimensions))
         return CUT_OFF(r, error, "tensor '%.*s', n_dims", GGUF_SHOWN(t->name));
-    if (dimensions < 1 || dimensions > MOST_DIMENSIONS)
+    if (dimensions < 1 || dimensions > MAX_DIMENSIONS)
         return error_set(error, "GGUF tensor '%.*s': n_dims = %" PRIu32 "; expected 1 to %d",
-                         GGUF_SHOWN(t->name), dimensions, MOST_DIMENSIONS);
+                         GGUF_SHOWN(t->name), dimensions, MAX_DIMENSIONS);
     t->entry.dimensions = dimensions;
     for (uint32_t i = 0; i < dimensions; i++) {
         uint64_t n;

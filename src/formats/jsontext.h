@@ -1,4 +1,4 @@
-/* jsontext.h - JSON from files of strangers, parsed in memory that their size justifies. */
+/* jsontext.h - JSON from untrusted files, parsed in memory that their size justifies. */
 #ifndef QTOP_JSONTEXT_H
 #define QTOP_JSONTEXT_H
 
@@ -10,7 +10,7 @@
 
 /* Parses a JSON object (RFC 8259) that fills the span, spaces apart. Duplicate keys, invalid
  * UTF-8, NUL in strings, numbers out of range, nesting deeper than `depth` (the object itself is
- * 1) and more values than so many bytes hold in any honest file are errors, which begin with
+ * 1) and more values than so many bytes of a valid file have are errors, which begin with
  * `what`. Null on failure; the caller frees it with json_decref. */
 json_t *json_text_parse(const uint8_t *data, size_t size, unsigned depth, const char *what,
                         struct error *error);

@@ -15,7 +15,7 @@ static const struct {
     {"num_heads", 1 << 28},   {"channels", 1 << 28},   {"padded_vocab_size", 1 << 28},
 };
 
-/* The tensors in file order; one in a block stands there once for each layer, all layers
+/* The tensors in file order; one in a block is there once for each layer, all layers
  * together. A dimension is a multiple of a field. */
 static const struct {
     const char *name;

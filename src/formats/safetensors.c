@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREFIX = 8, MOST_HEADER = 100000000, HEADER_DEPTH = 3, MOST_NAME = 256 };
+enum { PREFIX = 8, MAX_HEADER = 100000000, HEADER_DEPTH = 3, MAX_NAME = 256 };
 
 static const struct type {
     const char *name;
@@ -24,7 +24,7 @@ static const struct type {
 struct item {
     const char *name; /* the JSON value's */
     const struct type *type;
-    size_t dimensions, shape[MOST_DIMENSIONS];
+    size_t dimensions, shape[MAX_DIMENSIONS];
     size_t begin, end; /* from the end of the header */
 };
 
@@ -37,7 +37,7 @@ static uint64_t length_at(const uint8_t *data)
 
 bool safetensors_probe(const uint8_t *data, size_t size)
 {
-    return size > PREFIX && length_at(data) >= 2 && length_at(data) <= MOST_HEADER &&
+    return size > PREFIX && length_at(data) >= 2 && length_at(data) <= MAX_HEADER &&
            data[PREFIX] == '{';
 }
 
@@ -72,9 +72,9 @@ static bool read_shape(struct item *item, const json_t *value, struct error *err
         return error_set(error, "%s: shape is %s; expected a list", item->name,
                          json_text_kind(value));
     item->dimensions = json_array_size(value);
-    if (item->dimensions > MOST_DIMENSIONS)
+    if (item->dimensions > MAX_DIMENSIONS)
         return error_set(error, "%s: shape has %zu dimensions; expected at most %d", item->name,
-                         item->dimensions, MOST_DIMENSIONS);
+                         item->dimensions, MAX_DIMENSIONS);
     for (size_t i = 0; i < item->dimensions; i++) {
         const json_t *number = json_array_get(value, i);
         if (!read_number(number, &item->shape[i]) || item->shape[i] == 0)
@@ -88,7 +88,7 @@ static bool read_shape(struct item *item, const json_t *value, struct error *err
 
 static bool read_offsets(struct item *item, const json_t *value, size_t room, struct error *error)
 {
-    if (json_array_size(value) != 2) /* 0 of what is no list */
+    if (json_array_size(value) != 2) /* 0 where it is not a list */
         return error_set(error, "%s: data_offsets is not a list of two; expected begin and end",
                          item->name);
     size_t *const out[2] = {&item->begin, &item->end};
@@ -138,8 +138,8 @@ static bool check_keys(const struct item *item, json_t *value, struct error *err
 static bool read_item(struct item *item, json_t *value, size_t room, struct error *error)
 {
     size_t n = strlen(item->name);
-    if (n == 0 || n > MOST_NAME)
-        return error_set(error, "a tensor's name has %zu bytes; expected 1 to %d", n, MOST_NAME);
+    if (n == 0 || n > MAX_NAME)
+        return error_set(error, "a tensor's name has %zu bytes; expected 1 to %d", n, MAX_NAME);
     return check_keys(item, value, error) &&
            read_type(item, json_object_get(value, "dtype"), error) &&
            read_shape(item, json_object_get(value, "shape"), error) &&
@@ -231,9 +231,9 @@ static bool check_length(const uint8_t *data, size_t size, struct error *error)
     if (size < PREFIX)
         return error_set(error, "safetensors: %zu bytes; expected at least %d", size, PREFIX);
     uint64_t length = length_at(data);
-    if (length < 2 || length > MOST_HEADER)
+    if (length < 2 || length > MAX_HEADER)
         return error_set(error, "safetensors: header length = %llu; expected 2 to %d",
-                         (unsigned long long)length, MOST_HEADER);
+                         (unsigned long long)length, MAX_HEADER);
     if (length > size - PREFIX)
         return error_set(error, "safetensors: header length = %llu, but only %zu bytes follow",
                          (unsigned long long)length, size - PREFIX);

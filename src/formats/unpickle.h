@@ -13,7 +13,7 @@
 
 #include "catalog.h"
 
-/* The class of a tensor's storage: torch.FloatStorage and its like. */
+/* The class of a tensor's storage: such as torch.FloatStorage. */
 struct storage_type {
     const char *name;
     size_t bytes;     /* of an element */
@@ -32,7 +32,7 @@ struct pickle_tensor {
     const struct storage_type *type;
     size_t elements; /* of the storage */
     size_t offset;   /* of the tensor in its storage */
-    size_t dimensions, shape[MOST_DIMENSIONS], stride[MOST_DIMENSIONS];
+    size_t dimensions, shape[MAX_DIMENSIONS], stride[MAX_DIMENSIONS];
 };
 
 /* Called for each item as it is found; false ends the run. */

@@ -30,15 +30,15 @@ struct values {
     size_t count, room;
 };
 
-enum { MOST_MARKS = 64, MOST_STACK = 1 << 16 };
+enum { MAX_MARKS = 64, MAX_STACK = 1 << 16 };
 
 struct machine {
     const uint8_t *data;
     size_t size, at;
-    size_t opcode_at; /* where the opcode in hand is */
+    size_t opcode_at; /* where the current opcode is */
 
     struct values stack, memo, items; /* items: those of all tuples, which never change */
-    size_t marks[MOST_MARKS], mark_count;
+    size_t marks[MAX_MARKS], mark_count;
     size_t budget;     /* values that may still be kept */
     size_t name_bytes; /* that the names of tensors may still have together */
     size_t dicts;

@@ -62,8 +62,8 @@ bool machine_append(struct machine *m, struct values *values, struct value v)
 
 bool machine_push(struct machine *m, struct value v)
 {
-    if (m->stack.count == MOST_STACK)
-        return machine_fail(m, "%d values on the stack; expected fewer", MOST_STACK);
+    if (m->stack.count == MAX_STACK)
+        return machine_fail(m, "%d values on the stack; expected fewer", MAX_STACK);
     return machine_append(m, &m->stack, v);
 }
 

@@ -165,11 +165,11 @@ static bool read_number(struct machine *m, struct pickle_text name, const char *
 }
 
 static bool read_numbers(struct machine *m, struct pickle_text name, const char *what,
-                         const struct value *tuple, size_t out[MOST_DIMENSIONS])
+                         const struct value *tuple, size_t out[MAX_DIMENSIONS])
 {
-    if (tuple->count > MOST_DIMENSIONS)
+    if (tuple->count > MAX_DIMENSIONS)
         return machine_fail(m, "%.*s: %s has %u dimensions; expected at most %d", shown(name),
-                            name.data, what, tuple->count, MOST_DIMENSIONS);
+                            name.data, what, tuple->count, MAX_DIMENSIONS);
     for (size_t i = 0; i < tuple->count; i++)
         if (!read_number(m, name, what, items_of(m, tuple) + i, &out[i]))
             return false;

@@ -98,8 +98,8 @@ static bool op_global(struct machine *m)
 
 static bool op_mark(struct machine *m)
 {
-    if (m->mark_count == MOST_MARKS)
-        return machine_fail(m, "lists nested %d deep; expected fewer", MOST_MARKS);
+    if (m->mark_count == MAX_MARKS)
+        return machine_fail(m, "lists nested %d deep; expected fewer", MAX_MARKS);
     m->marks[m->mark_count++] = m->stack.count;
     return true;
 }

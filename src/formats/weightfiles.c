@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- buffers that are no weights ------------------------------------------------------------- */
+/* ---- buffers that are not weights ------------------------------------------------------------ */
 
 static bool is_mask(const size_t *shape, size_t dimensions)
 {
@@ -193,7 +193,7 @@ static bool read_map(struct catalog *catalog, const char *path, const struct wei
                      json_t *index, struct error *error)
 {
     json_t *weight_map = json_object_get(index, "weight_map");
-    size_t count = json_object_size(weight_map); /* 0 of what is no object */
+    size_t count = json_object_size(weight_map); /* 0 where it is not an object */
     if (count == 0)
         return error_set(error, "%s: weight_map: is %s; expected an object that names a file for "
                                 "each tensor", path,
@@ -208,14 +208,14 @@ static bool read_map(struct catalog *catalog, const char *path, const struct wei
 static bool read_index(struct catalog *catalog, const char *path, const struct weight_files *files,
                        struct error *error)
 {
-    enum { INDEX_DEPTH = 8, MOST_INDEX = 100000000 }; /* the map needs 2; "metadata" is anybody's */
+    enum { INDEX_DEPTH = 8, MAX_INDEX = 100000000 }; /* the map needs 2; "metadata" is anybody's */
     struct mapped_file map;
     struct error inner = {""};
     if (!mapped_file_open(&map, path, error))
         return false;
     json_t *index = NULL;
-    if (map.size > MOST_INDEX)
-        error_set(&inner, "index: %zu bytes; expected at most %d", map.size, MOST_INDEX);
+    if (map.size > MAX_INDEX)
+        error_set(&inner, "index: %zu bytes; expected at most %d", map.size, MAX_INDEX);
     else
         index = json_text_parse(map.data, map.size, INDEX_DEPTH, "index", &inner);
     bool ok = index ? read_map(catalog, path, files, index, error)

@@ -17,8 +17,8 @@ struct weight_files {
 bool weight_files_read(struct catalog *catalog, const char *path, const struct weight_files *files,
                        struct error *error);
 
-/* Whether a tensor is no weight but a buffer that old files carry along and that is computed
- * anew from the hyper-parameters: attention masks, rotary frequencies, position numbers. Readers
+/* Whether a tensor is not a weight but a buffer that old files carry along and that is computed
+ * again from the hyper-parameters: attention masks, rotary frequencies, position numbers. Readers
  * leave these out. By name and shape, since a bias may have a mask's name. */
 bool tensor_is_buffer(const char *name, size_t name_size, const size_t *shape, size_t dimensions);
 

@@ -86,7 +86,7 @@ static bool read_end(struct directory *d, const uint8_t *data, size_t size, size
 {
     size_t end = size - END;
     if (size < END || u32(data + end) != END_MARK || u16(data + end + 20) != 0)
-        return error_set(error, "zip: the last %d bytes are no end record; is the file cut short?",
+        return error_set(error, "zip: the last %d bytes are not an end record; is the file cut short?",
                          END);
     if (u16(data + end + 4) || u16(data + end + 6) || u16(data + end + 8) != u16(data + end + 10))
         return error_set(error, "zip: the archive has several disks; expected one");
@@ -138,7 +138,7 @@ static bool read_extra(struct record *r, const uint8_t *extra, size_t size)
     return true;
 }
 
-/* Reads one entry of the directory and moves *at behind it. */
+/* Reads one entry of the directory and moves *at past it. */
 static bool read_record(struct record *r, const uint8_t *data, size_t *at, size_t limit,
                         size_t number, struct error *error)
 {

@@ -18,7 +18,7 @@
 #include "quant/qat.h"
 #include "tokenizer/tokenizer.h"
 
-enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26, BATCHES = 6 /* 2, 4 ... MOST_SEQUENCES */ };
+enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26, BATCHES = 6 /* 2, 4 ... MAX_SEQUENCES */ };
 
 /* What is in use and on its way for one tensor. The set says what is in use. */
 struct layer_frame {

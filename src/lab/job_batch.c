@@ -20,7 +20,7 @@ struct batch {
     struct context *context;
     struct weights *set;
     float *logits;                  /* sequences x vocab */
-    int32_t tokens[MOST_SEQUENCES];
+    int32_t tokens[MAX_SEQUENCES];
     size_t sequences, at, steps;    /* at: index of the size; steps done */
     double best;                    /* seconds of a step */
 };
@@ -156,8 +156,8 @@ void change_batch(struct lab *lab, const struct command *c)
     struct batches *b = job_state(lab, &batch_job);
     size_t now = b->wanted;
     size_t next = c->direction < 0 ? (now > 2 ? now / 2 : 0) : now < 2 ? 2 : 2 * now;
-    if (next > MOST_SEQUENCES) {
-        lab_say(lab, true, "batches of more than %d sequences are not measured", MOST_SEQUENCES);
+    if (next > MAX_SEQUENCES) {
+        lab_say(lab, true, "batches of more than %d sequences are not measured", MAX_SEQUENCES);
         return;
     }
     b->wanted = next;

@@ -44,17 +44,17 @@ static struct quantization_plan plan_of(struct lab *lab, const struct scheme *sc
                                       .stored = lab->session->stored,
                                       .schemes = schemes,
                                       .text = &lab->study[TEXT_CALIBRATION].source.windows,
-                                      .learning = &lab->study[TEXT_TRAINING].source.windows};
+                                      .training_text = &lab->study[TEXT_TRAINING].source.windows};
 }
 
 static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
 {
     (void)state;
     struct quantization_plan plan = plan_of(lab, lab->target);
-    size_t tokens = quantization_learns_from(&plan);
+    size_t tokens = quantization_training_tokens(&plan);
     if (tokens > 0) {
         study_set_training(lab, tokens);
-        if (!study_is_ready(lab, TEXT_TRAINING) && !quantization_may_learn(&plan, tokens, error))
+        if (!study_is_ready(lab, TEXT_TRAINING) && !quantization_training_fits(&plan, tokens, error))
             return false;
         *out |= NEED_TRAINING_TEXT;
     }
@@ -173,7 +173,7 @@ void stop_training(struct lab *lab, const struct command *command)
     const struct job_slot *job = job_slot_of(lab, &calibrate_job);
     const struct calibrating *c = job->state;
     if (job->running && training_curve_runs(c->curve)) {
-        quantization_stop_learning(job->running);
+        quantization_stop_training(job->running);
         lab_say(lab, false, "training stopped: the best weights so far are kept");
         return;
     }

@@ -78,7 +78,7 @@ void dense_close(struct dense *d)
     *d = (struct dense){0};
 }
 
-/* Blocks of panels that take turns in the caches, and depths that go together. */
+/* Blocks of panels that are in the caches at a time, and depths that go together. */
 enum { BLOCK_ROWS = 4, BLOCK_COLS = 8, DEPTH = 256 };
 
 /* C = A^T B or C += A^T B, A depth x rows, B depth x cols. */

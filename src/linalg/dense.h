@@ -1,7 +1,7 @@
 /* dense.h - float32 products of dense row-major matrices for training, out of the operators' tiles. The same
  * bits on every instruction set and with any number of threads.
  *
- * A matrix stands ready for a product in panels (quant/linear.h): `depth` rows of TILE_F32 columns each. */
+ * A matrix is packed for a product in panels (gram.h): `depth` rows of TILE_F32 columns each. */
 #ifndef QTOP_DENSE_H
 #define QTOP_DENSE_H
 
@@ -9,7 +9,7 @@
 #include "sys/pool.h"
 #include "gram.h"
 
-/* A panel of x transposed (n rows of `depth` columns), as panel_pack makes one of x. */
+/* Packs a panel of x transposed (n rows of `depth` columns), as panel_pack does of x. */
 void panel_pack_transposed(const float *x, size_t stride, size_t n, size_t depth, size_t panel, float *out);
 
 /* One tile of C += A^T B, of depths first .. last - 1: panels a and b, C rows x cols with `stride`, at row i and
@@ -20,8 +20,8 @@ void dense_tile(const struct operators *ops, const float *a, const float *b, siz
 /* Scratch of the products below. */
 struct dense {
     struct pool *pool;
-    float *a, *b;
-    size_t a_floats, b_floats;
+    float *a, *b;              /* packed operands */
+    size_t a_floats, b_floats; /* floats that each has room for */
 };
 
 /* For products of up to `tokens` tokens with matrices of `rows` x `cols` at most, one call a shape; grows only.

@@ -61,7 +61,7 @@ size_t tiled_stride(size_t n)
     return panels_of(n, TILE_F32) * TILE_F32;
 }
 
-/* Panels of rows whose tiles take turns with one panel of columns while that is in the nearest cache. */
+/* Panels of rows whose tiles are computed with one panel of columns while that is in the nearest cache. */
 enum { TOGETHER = 4 };
 
 struct gram {
@@ -122,7 +122,7 @@ struct step {
     size_t stride, count; /* panels of rows below */
 };
 
-/* Solves the rows below, eight side by side, and leaves them in panels, too. */
+/* Solves the rows below, eight at a time, and leaves them in panels, too. */
 static void solve_rows(void *arg, size_t begin, size_t end, int thread)
 {
     const struct step *s = arg;

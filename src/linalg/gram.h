@@ -1,4 +1,4 @@
-/* gram.h - the linear algebra of calibration, shared out over a pool: products of activations with
+/* gram.h - the linear algebra of calibration, divided among the threads of a pool: products of activations with
  * themselves, and the Cholesky factor of the result (Golub and Van Loan, Matrix Computations, section 4.2).
  * The same bits on every instruction set and with any number of threads. */
 #ifndef QTOP_GRAM_H
@@ -17,7 +17,7 @@ void panels_pack(struct pool *pool, const float *x, size_t stride, size_t n, siz
 /* One of them: x has rows `stride` floats apart. */
 void panel_pack(const float *x, size_t stride, size_t n, size_t depth, size_t panel, float *out);
 
-/* Elements of a square matrix that is made of whole tiles, and what lies between two of its rows. */
+/* Elements from one row to the next of an n x n matrix that is padded to whole tiles. */
 size_t tiled_stride(size_t n);
 
 /* H += X^T X of n columns, X in panels; of H (n rows, tiled_stride apart, as many floats in whole tiles) the
@@ -25,11 +25,12 @@ size_t tiled_stride(size_t n);
 void gram_add(struct pool *pool, const float *panels, size_t n, size_t depth, float *h);
 
 /* The factorization A = L L^T of a symmetric positive definite matrix in float64, block column after block
- * column. a (n rows, tiled_stride apart; whole tiles) holds -A on and below the diagonal and becomes L there. */
+ * column. a (n rows, tiled_stride apart; whole tiles) is -A on and below the diagonal and becomes L there. */
 struct cholesky {
     double *a;
     double *panels;  /* scratch: cholesky_scratch doubles */
-    size_t n, done;  /* columns */
+    size_t n;        /* columns */
+    size_t done;     /* columns of L that are there */
     bool failed;     /* a pivot was not positive: A is not definite enough */
 };
 size_t cholesky_scratch(size_t n);

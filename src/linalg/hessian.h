@@ -14,9 +14,10 @@
 #include <stdint.h>
 
 struct hessian {
-    size_t cols, tokens;
-    float *h;      /* see gram_add */
-    float *panels; /* of one chunk */
+    size_t cols;   /* inputs of the layer */
+    size_t tokens; /* added so far */
+    float *h;      /* X^T X (cols, tiled_stride(cols)), see gram_add */
+    float *panels; /* packed activations of one chunk (panels_floats(cols, HESSIAN_CHUNK)) */
 };
 
 bool hessian_open(struct hessian *h, size_t cols, struct error *error);
@@ -28,10 +29,10 @@ void hessian_add(struct hessian *h, struct pool *pool, const float *x, size_t st
 
 struct factor {
     size_t cols;
-    uint32_t *order;   /* cols: the columns of weights in the order in which they are quantized */
-    bool *dead;        /* cols, in that order: no activation ever reached the column */
+    uint32_t *order;   /* columns of weights in the order in which they are quantized (cols) */
+    bool *dead;        /* of each column, in that order: all its activations were 0 (cols) */
     struct cholesky l; /* R[i][j] is L[cols - 1 - i][cols - 1 - j] */
-    double damp;       /* share of the mean diagonal that it took */
+    double damp;       /* lambda as a share of the mean of the diagonal */
     double lambda;     /* what was added to the diagonal */
 };
 

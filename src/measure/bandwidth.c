@@ -12,6 +12,7 @@
  * misses in flight unused. Memory moves whole lines, so one load a line is enough, and neither the
  * width of the loads nor the instruction set matters. */
 enum { LINE = 64, STREAMS = 4, UNIT = 1 << 16 };
+enum { TOUCHED = 16 << 20 }; /* bytes that a thread touches a call: some milliseconds */
 
 /* Every thread reads units that others may take over. Fewer threads than the pool has get one range
  * each, which keeps the others out. */
@@ -27,11 +28,29 @@ static size_t offset(const struct bandwidth_probe *p, size_t item)
     return p->size / UNIT * item / items(p) * UNIT;
 }
 
-static void touch_items(void *arg, size_t begin, size_t end, int thread)
+/* The byte that the share of one of the threads begins at. */
+static size_t share(const struct bandwidth_probe *p, size_t thread)
+{
+    return p->size / UNIT * thread / (size_t)p->threads * UNIT;
+}
+
+/* Shares of threads, one of each a call: the next piece of it. */
+static void touch_shares(void *arg, size_t begin, size_t end, int thread)
 {
     struct bandwidth_probe *p = arg;
     (void)thread;
-    memset(p->buffer + offset(p, begin), 1, offset(p, end) - offset(p, begin));
+    for (size_t i = begin; i < end; i++) {
+        size_t from = share(p, i) + p->touched, to = share(p, i + 1);
+        if (from < to)
+            memset(p->buffer + from, 1, to - from < TOUCHED ? to - from : TOUCHED);
+    }
+}
+
+bool bandwidth_touch(struct bandwidth_probe *p)
+{
+    pool_run(p->pool, (size_t)p->threads, touch_shares, p);
+    p->touched += TOUCHED;
+    return p->touched >= p->size / (size_t)p->threads + UNIT;
 }
 
 /* So many threads reach no more caches than there are of them. */
@@ -42,24 +61,31 @@ static size_t cache_in_reach(int threads)
     return t->last_level_cache * (size_t)caches;
 }
 
-bool bandwidth_open_narrow(struct bandwidth_probe *p, struct pool *pool, int threads,
-                           struct error *error)
+bool bandwidth_reserve(struct bandwidth_probe *p, struct pool *pool, int threads, struct error *error)
 {
     size_t cache = cache_in_reach(threads);
     size_t size = cache ? 4 * cache : (size_t)256 << 20;
-    *p = (struct bandwidth_probe){NULL, (size + UNIT - 1) / UNIT * UNIT, pool, threads};
+    *p = (struct bandwidth_probe){.size = (size + UNIT - 1) / UNIT * UNIT, .pool = pool, .threads = threads};
     if (!memory_check("the bandwidth probe", p->size, error))
         return false;
     p->buffer = pages_alloc(p->size);
     if (!p->buffer)
         return error_set(error, "not enough memory for the bandwidth probe (%zu MiB)", size >> 20);
-    pool_run(pool, items(p), touch_items, p);
     return true;
 }
 
 bool bandwidth_open(struct bandwidth_probe *p, struct pool *pool, struct error *error)
 {
     return bandwidth_open_narrow(p, pool, pool_threads(pool), error);
+}
+
+bool bandwidth_open_narrow(struct bandwidth_probe *p, struct pool *pool, int threads, struct error *error)
+{
+    if (!bandwidth_reserve(p, pool, threads, error))
+        return false;
+    while (!bandwidth_touch(p))
+        continue;
+    return true;
 }
 
 void bandwidth_close(struct bandwidth_probe *p)

@@ -12,13 +12,13 @@ static struct columns *allocate(size_t count)
     return c;
 }
 
-struct columns *columns_new(struct qtensor *p)
+struct columns *columns_new(struct qtensor *q)
 {
-    struct columns *c = allocate(p->matrix.cols);
+    struct columns *c = allocate(q->matrix.cols);
     if (!c)
         return NULL;
-    c->q = qtensor_ref(p);
-    c->count = p->matrix.cols;
+    c->q = qtensor_ref(q);
+    c->count = q->matrix.cols;
     return c;
 }
 

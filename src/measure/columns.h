@@ -1,5 +1,5 @@
 /* columns.h - how large the activations of each column of a layer get: what input scales, outlier columns and
- * protected weights answer to. */
+ * protected weights depend on. */
 #ifndef QTOP_COLUMNS_H
 #define QTOP_COLUMNS_H
 

@@ -10,7 +10,7 @@
 
 struct depth_job {
     struct context *reference_context, *scheme_context;
-    struct pin reference_pin, scheme_hold;
+    struct pin reference_pin, scheme_pin;
     struct weights *reference, *scheme;
     struct depth_profile *out;
     size_t done; /* points */
@@ -69,7 +69,7 @@ static bool open_profile(struct depth_job *job, size_t layers, struct error *err
 struct depth_job *depth_open(const struct model *model, struct pool *pool, const int32_t *tokens, size_t n,
                              struct weights *reference, struct weights *scheme, struct error *error)
 {
-    const struct model *truth = model_reference(model);
+    const struct model *reference_model = model_reference(model);
     struct depth_job *job = calloc(1, sizeof *job);
     if (!job) {
         error_set(error, "not enough memory");
@@ -80,10 +80,10 @@ struct depth_job *depth_open(const struct model *model, struct pool *pool, const
     job->reference = weights_ref(reference);
     job->scheme = weights_ref(scheme);
     bool ok = open_profile(job, model->hyper.layers, error) &&
-              pin_open(&job->reference_pin, truth, error) && pin_open(&job->scheme_hold, model, error) &&
+              pin_open(&job->reference_pin, reference_model, error) && pin_open(&job->scheme_pin, model, error) &&
               pin_set(&job->reference_pin, reference, pool, error) &&
-              pin_set(&job->scheme_hold, scheme, pool, error) &&
-              (job->reference_context = context_open(truth, pool, job->n, error)) &&
+              pin_set(&job->scheme_pin, scheme, pool, error) &&
+              (job->reference_context = context_open(reference_model, pool, job->n, error)) &&
               (job->scheme_context = context_open_kv(model, pool, scheme->kv, job->n, error));
     if (ok)
         return job;
@@ -146,7 +146,7 @@ void depth_close(struct depth_job *job)
     if (!job)
         return;
     pin_close(&job->reference_pin);
-    pin_close(&job->scheme_hold);
+    pin_close(&job->scheme_pin);
     context_close(job->reference_context);
     context_close(job->scheme_context);
     weights_unref(job->reference);

@@ -25,7 +25,7 @@ void depth_unref(struct depth_profile *profile);
  * differs. */
 size_t depth_steepest(const struct depth_profile *profile);
 
-/* What stands before a point, in words: "embedding", "blk.3 attention", "blk.3 ffn". */
+/* What precedes a point, in words: "embedding", "blk.3 attention", "blk.3 ffn". */
 enum { DEPTH_NAME = 48 };
 const char *depth_name(size_t point, char out[DEPTH_NAME]);
 

@@ -38,17 +38,17 @@ bool detail_begin(struct detail_job *job, const struct model *model, struct qten
 
 /* A row of the reference and of the quantized tensor. On-demand weights that are their own reference are generated
  * once. */
-static void decode_rows(const struct model *model, const struct qtensor *p, size_t r, float *before,
+static void decode_rows(const struct model *model, const struct qtensor *q, size_t r, float *before,
                         float *after)
 {
     const struct model *reference = model_reference(model);
-    model_decode_row(reference, p->tensor, r, before);
-    if (!qtensor_on_demand(model, p))
-        qmatrix_decode_row(&p->matrix, r, after);
+    model_decode_row(reference, q->tensor, r, before);
+    if (!qtensor_on_demand(model, q))
+        qmatrix_decode_row(&q->matrix, r, after);
     else if (reference != model)
-        model_decode_row(model, p->tensor, r, after);
+        model_decode_row(model, q->tensor, r, after);
     else
-        memcpy(after, before, p->matrix.cols * sizeof *after);
+        memcpy(after, before, q->matrix.cols * sizeof *after);
 }
 
 static void range_row(struct detail_job *job, size_t r)
@@ -230,23 +230,23 @@ static void find_code(struct weight_view *v, const struct qmatrix *m, bool gener
         v->code = generated ? (long)type->encode((float)v->decoded) : (long)qmatrix_code(m, v->row, v->col);
 }
 
-struct weight_view weight_view(const struct model *model, const struct qtensor *p, size_t row,
+struct weight_view weight_view(const struct model *model, const struct qtensor *q, size_t row,
                                size_t col)
 {
-    const struct qmatrix *m = &p->matrix;
-    struct weight_view v = {.tensor = p->tensor, .row = row, .col = col, .input_scale = 1};
-    float *truth = row < m->rows && col < m->cols ? malloc(2 * m->cols * sizeof *truth) : NULL;
-    if (!truth)
+    const struct qmatrix *m = &q->matrix;
+    struct weight_view v = {.tensor = q->tensor, .row = row, .col = col, .input_scale = 1};
+    float *before = row < m->rows && col < m->cols ? malloc(2 * m->cols * sizeof *before) : NULL;
+    if (!before)
         return v;
-    decode_rows(model, p, row, truth, truth + m->cols);
+    decode_rows(model, q, row, before, before + m->cols);
     v.valid = true;
     v.coded = dtypes[m->format.weight].kind != DTYPE_KIND_BLOCK;
-    v.w = truth[col];
-    v.decoded = truth[m->cols + col];
+    v.w = before[col];
+    v.decoded = before[m->cols + col];
     find_group(&v, m);
-    find_range(&v, truth);
+    find_range(&v, before);
     if (v.coded)
-        find_code(&v, m, qtensor_on_demand(model, p));
-    free(truth);
+        find_code(&v, m, qtensor_on_demand(model, q));
+    free(before);
     return v;
 }

@@ -10,17 +10,17 @@ enum { CODE_LABELS = 256 };
 /* Histograms and figures of one layer, which a job computes. */
 struct detail {
     atomic_int refs;
-    struct qtensor *q;       /* what it describes */
-    int tensor;
+    struct qtensor *q;            /* what it describes */
+    int tensor;                   /* its index in the model */
     struct histogram before, after; /* weights, over the same range */
     struct histogram error;         /* e = w' - w, in the weight's unit */
     struct histogram error_steps;   /* e in units of the local scale */
     struct histogram scales;
     double scale_min, scale_max, scale_mean;
     size_t scale_count;
-    double mse, cosine;
-    float *column_largest; /* max |w| of each column (cols), of the reference */
-    double clipped; /* share of weights on the outermost codes whose error exceeds half a step */
+    double mse, cosine;             /* see struct weight_stats */
+    float *column_largest;          /* max |w| of each column of the reference (cols) */
+    double clipped;                 /* share of weights on the outermost codes whose error exceeds half a step */
 };
 
 /* One weight on its number line. */
@@ -45,12 +45,14 @@ struct detail_job {
     const struct model *model;
     struct qtensor *q;
     struct detail *out;
-    float *before, *after; /* a row each */
-    size_t row;
-    bool ranged;           /* the first pass, over ranges, is done */
-    double low, high, step_reach;
-    double sum_e2, sum_wv, sum_w2, sum_v2, sum_scale;
-    size_t clipped, weights;
+    float *before, *after;        /* a row of the reference, of q (cols) */
+    size_t row;                   /* the next */
+    bool ranged;                  /* the first pass, over ranges, is done */
+    double low, high;             /* range of the reference's weights */
+    double sum_e2, sum_wv;        /* of squared errors; of products w w' */
+    double sum_w2, sum_v2;        /* of w^2; of w'^2 */
+    double sum_scale;
+    size_t clipped, weights;      /* clipped ones; all */
 };
 
 /* Takes a reference to q. False when memory is short. */

@@ -16,11 +16,11 @@ double output_error_sqnr_db(const struct output_error *e)
 }
 
 /* Four times the first token's root mean square error: wide enough for most of what follows. */
-static void open_histogram(struct output_error *e, const float *y, const float *truth, size_t rows)
+static void open_histogram(struct output_error *e, const float *y, const float *reference, size_t rows)
 {
     double sum = 0;
     for (size_t r = 0; r < rows; r++)
-        sum += (double)(y[r] - truth[r]) * (y[r] - truth[r]);
+        sum += (double)(y[r] - reference[r]) * (y[r] - reference[r]);
     double reach = 4 * sqrt(sum / (double)rows);
     e->errors = histogram_over(-reach, reach);
 }
@@ -47,13 +47,13 @@ float *output_error_scratch(const struct model *m)
 }
 
 /* Adds one token's outputs. In the order of tokens and rows: sums do not depend on threads. */
-static void add_token(struct output_error *e, const float *y, const float *truth, size_t rows)
+static void add_token(struct output_error *e, const float *y, const float *reference, size_t rows)
 {
     if (e->tokens++ == 0)
-        open_histogram(e, y, truth, rows);
+        open_histogram(e, y, reference, rows);
     for (size_t r = 0; r < rows; r++) {
-        double error = (double)y[r] - truth[r];
-        e->sum_y2 += (double)truth[r] * truth[r];
+        double error = (double)y[r] - reference[r];
+        e->sum_y2 += (double)reference[r] * reference[r];
         e->sum_e2 += error * error;
         histogram_add(&e->errors, error);
     }
@@ -63,12 +63,12 @@ void output_error_add(struct output_error *e, struct pool *pool, const struct qm
                       const float *x, const float *y, size_t tokens, float *scratch)
 {
     size_t rows = reference->rows, cols = reference->cols;
-    float *truth = scratch, *rest = scratch + padded(COMPARED_TOGETHER * rows);
+    float *expected = scratch, *rest = scratch + padded(COMPARED_TOGETHER * rows);
     for (size_t done = 0, n; done < tokens; done += n) {
         n = tokens - done < COMPARED_TOGETHER ? tokens - done : COMPARED_TOGETHER;
-        products_run(pool, rest, &reference, 1, x + done * cols, n, &truth);
+        products_run(pool, rest, &reference, 1, x + done * cols, n, &expected);
         for (size_t t = 0; t < n; t++)
-            add_token(e, y + (done + t) * rows, truth + t * rows, rows);
+            add_token(e, y + (done + t) * rows, expected + t * rows, rows);
     }
 }
 

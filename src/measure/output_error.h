@@ -26,7 +26,7 @@ float *output_error_scratch(const struct model *model);
 void output_error_add(struct output_error *e, struct pool *pool, const struct qmatrix *reference,
                       const float *x, const float *y, size_t tokens, float *scratch);
 
-/* Runs n tokens through the set and fills errors (one a tensor; those that are no matrix product stay
+/* Runs n tokens through the set and fills errors (one a tensor; those that are not a matrix product stay
  * empty). Where every matrix runs as stored, there is nothing to run: the outputs are exact, whatever the
  * tokens, which may be null. */
 bool output_errors(const struct model *model, struct pool *pool, const struct weights *weights,

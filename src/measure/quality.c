@@ -22,21 +22,24 @@ struct quality {
     struct pool *pool;
     struct quality_plan plan;
     struct weights *reference, *scheme;
-    struct pin reference_pin, scheme_hold;
+    struct pin reference_pin, scheme_pin;
     struct context *reference_context, *scheme_context;
-    float *reference_logits, *logits; /* plan.chunk x vocab */
-    int32_t *window;    /* the window's tokens, BOS included */
-    size_t window_size; /* tokens in it */
-    size_t window_at;   /* tokens of it that have run */
-    size_t text_at;     /* tokens of the text that are in earlier windows */
-    size_t planned;
-    struct score scores[CONTEXT_CHUNK]; /* of the chunk under way */
-    double *divergences; /* KL of each prediction, in no order: planned */
-    size_t ordered;      /* of these, those that the quantiles are of */
-    double kl_median, kl_p99;
-    /* sums over the predictions scored so far, in their order; the largest */
-    size_t scored, agreed;
-    double nll, nll_reference, kl, kl_squared, kl_max;
+    float *reference_logits;  /* (plan.chunk, vocab) */
+    float *logits;            /* of the scheme (plan.chunk, vocab) */
+    int32_t *window;          /* the window's tokens, BOS included (plan.window) */
+    size_t window_size;       /* tokens in it */
+    size_t window_at;         /* tokens of it that have run */
+    size_t text_at;           /* tokens of the text that are in earlier windows */
+    size_t planned;           /* predictions */
+    struct score scores[CONTEXT_CHUNK]; /* of the current chunk */
+    double *divergences;      /* KL of each prediction, in no order (planned) */
+    size_t ordered;           /* predictions that the quantiles are of */
+    double kl_median, kl_p99; /* nats */
+    size_t scored;            /* predictions so far */
+    size_t agreed;            /* predictions on which both pick the same token */
+    double nll, nll_reference; /* sums over the predictions, in their order; nats */
+    double kl, kl_squared;    /* sums likewise */
+    double kl_max;            /* nats */
 };
 
 static const char *const names[PROTOCOL_COUNT] = {[PROTOCOL_FULL] = "full",
@@ -136,7 +139,7 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
                              struct weights *scheme, struct error *error)
 {
     size_t planned = quality_predictions(plan, error), vocab = model->hyper.vocab;
-    const struct model *truth = model_reference(model);
+    const struct model *reference_model = model_reference(model);
     if (planned == 0)
         return NULL;
     struct quality *q = calloc(1, sizeof *q);
@@ -158,11 +161,11 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
     bool ok = q->reference_logits && q->logits && q->window && q->divergences;
     if (!ok)
         error_set(error, "not enough memory to measure quality");
-    ok = ok && pin_open(&q->reference_pin, truth, error) &&
-         pin_open(&q->scheme_hold, model, error) &&
+    ok = ok && pin_open(&q->reference_pin, reference_model, error) &&
+         pin_open(&q->scheme_pin, model, error) &&
          pin_set(&q->reference_pin, reference, pool, error) &&
-         pin_set(&q->scheme_hold, scheme, pool, error);
-    ok = ok && (q->reference_context = context_open(truth, pool, plan->window, error)) &&
+         pin_set(&q->scheme_pin, scheme, pool, error);
+    ok = ok && (q->reference_context = context_open(reference_model, pool, plan->window, error)) &&
          (q->scheme_context = context_open_kv(model, pool, scheme->kv, plan->window, error));
     if (!ok) {
         quality_close(q);
@@ -176,7 +179,7 @@ void quality_close(struct quality *q)
     if (!q)
         return;
     pin_close(&q->reference_pin);
-    pin_close(&q->scheme_hold);
+    pin_close(&q->scheme_pin);
     weights_unref(q->reference);
     weights_unref(q->scheme);
     context_close(q->reference_context);
@@ -260,7 +263,7 @@ static void run_chunk(struct quality *q)
     size_t n = left < q->plan.chunk ? left : q->plan.chunk;
     const int32_t *tokens = q->window + q->window_at;
     const float *scheme = q->reference_logits;
-    size_t first = 0, end = n; /* the positions of a window that count lie side by side */
+    size_t first = 0, end = n; /* the positions of a window that count are adjacent */
     while (first < n && !counts(q, q->window_at + first))
         first++;
     while (end > first && !counts(q, q->window_at + end - 1))

@@ -22,8 +22,7 @@ struct quality_plan {
     int32_t bos;           /* -1: none */
     enum protocol protocol;
     size_t window;         /* N, from 2 */
-    size_t chunk;          /* tokens that run together, up to CONTEXT_CHUNK; 0: CONTEXT_SLICE, since steps
-                            * must be short where others wait */
+    size_t chunk;          /* tokens that run together, up to CONTEXT_CHUNK; 0: CONTEXT_SLICE, for short steps */
 };
 
 /* NaN where a logit that it needs is not finite. */

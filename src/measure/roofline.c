@@ -32,10 +32,10 @@ struct work work_of_prompt(const struct model *m, const struct weights *set, siz
                          .bytes = (double)weights_bytes_per_token(m, set, n)};
 }
 
-struct work work_of_tensor(const struct qtensor *p, double seconds)
+struct work work_of_tensor(const struct qtensor *q, double seconds)
 {
-    return (struct work){.macs = (double)p->matrix.rows * (double)p->matrix.cols,
-                         .bytes = (double)p->matrix.bytes,
+    return (struct work){.macs = (double)q->matrix.rows * (double)q->matrix.cols,
+                         .bytes = (double)q->matrix.bytes,
                          .seconds = seconds};
 }
 
@@ -49,8 +49,8 @@ double work_rate(const struct work *w)
     return w->seconds > 0 ? w->macs / w->seconds : 0;
 }
 
-/* Integers meet integers in dot products of bytes. Weights that bf16 holds exactly meet bf16 and fp8 activations
- * in dot products of bf16, where there are any; everything else is decoded to fp32. */
+/* Integers are multiplied by integers in dot products of bytes; weights that are exact in bf16, by bf16 and fp8
+ * activations in dot products of bf16, where there are any. Everything else is decoded to fp32. */
 enum peak roofline_peak(const struct isa *isa, const struct qformat *s)
 {
     if (!isa->peak_fp32)

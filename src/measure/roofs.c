@@ -27,29 +27,29 @@ const struct peak_info peaks[PEAK_COUNT] = {
     [PEAK_INT8] = {"int8", "dot products of fours, summed in int32", int8_of},
 };
 
-enum { MOST_THREADS = 1024 /* what -t takes */, LINE = 64, PEAK_ROUNDS = 1 << 19, TURNS = 4 };
+enum { MAX_THREADS = 1024 /* what -t takes */, LINE = 64, PEAK_ROUNDS = 1 << 19, ITEMS_PER_THREAD = 4 };
 
-struct burning {
+struct peak_run {
     peak_fn *run;
     struct {
         _Alignas(LINE) double macs;
-    } by[MOST_THREADS];
+    } by[MAX_THREADS];
 };
 
-static void burn(void *arg, size_t begin, size_t end, int thread)
+static void run_peak(void *arg, size_t begin, size_t end, int thread)
 {
-    struct burning *b = arg;
+    struct peak_run *b = arg;
     for (size_t i = begin; i < end; i++)
-        b->by[thread % MOST_THREADS].macs += b->run(PEAK_ROUNDS);
+        b->by[thread % MAX_THREADS].macs += b->run(PEAK_ROUNDS);
 }
 
 double roofs_peak(peak_fn *run, struct pool *pool)
 {
-    struct burning b = {.run = run};
+    struct peak_run b = {.run = run};
     double macs = 0, begin = clock_seconds();
-    pool_run(pool, (size_t)pool_threads(pool) * TURNS, burn, &b);
+    pool_run(pool, (size_t)pool_threads(pool) * ITEMS_PER_THREAD, run_peak, &b);
     double seconds = clock_seconds() - begin;
-    for (int i = 0; i < pool_threads(pool) && i < MOST_THREADS; i++)
+    for (int i = 0; i < pool_threads(pool) && i < MAX_THREADS; i++)
         macs += b.by[i].macs;
     return macs / seconds;
 }
@@ -62,14 +62,14 @@ bool roofs_were_disturbed(const struct roofs *r)
 
 /* ---- the job --------------------------------------------------------------------------------- */
 
-/* A roof is done after MOST samples, or after LEAST when those took long. */
-enum { LEAST_SAMPLES = 3, MOST_SAMPLES = sizeof((struct roofs_job *)0)->samples / sizeof(double) };
+/* A roof is done after MAX_SAMPLES, or after MIN_SAMPLES when those took long. */
+enum { MIN_SAMPLES = 3, MAX_SAMPLES = sizeof((struct roofs_job *)0)->samples / sizeof(double) };
 static const double ROOF_SECONDS = 0.12;
 
-size_t roofs_thread_counts(int threads, int counts[MOST_READ_ROOFS])
+size_t roofs_thread_counts(int threads, int counts[MAX_READ_ROOFS])
 {
     size_t n = 0;
-    for (int k = 1; k < threads && n < MOST_READ_ROOFS - 1; k = k < 8 ? k + 1 : k + k / 2)
+    for (int k = 1; k < threads && n < MAX_READ_ROOFS - 1; k = k < 8 ? k + 1 : k + k / 2)
         counts[n++] = k;
     counts[n++] = threads;
     return n;
@@ -77,13 +77,13 @@ size_t roofs_thread_counts(int threads, int counts[MOST_READ_ROOFS])
 
 void roofs_begin(struct roofs_job *job, struct pool *pool)
 {
-    int counts[MOST_READ_ROOFS];
+    int counts[MAX_READ_ROOFS];
     *job = (struct roofs_job){.pool = pool, .out = {.threads = pool_threads(pool)}};
     struct roofs *out = &job->out;
     out->read_count = roofs_thread_counts(out->threads, counts);
     for (size_t i = 0; i < out->read_count; i++)
         out->reads[i].threads = counts[i];
-    for (size_t i = 0; isa_at(i) && out->set_count < MOST_PEAK_ROOFS; i++)
+    for (size_t i = 0; isa_at(i) && out->set_count < MAX_PEAK_ROOFS; i++)
         if (isa_at(i)->available())
             out->sets[out->set_count++].isa = isa_at(i);
     out->measured = (long long)time(NULL);
@@ -98,8 +98,8 @@ static void add_sample(struct roofs_job *job, double rate)
 /* Whether the roof under way has its samples; it then gets them, and the next one is under way. */
 static bool finish_roof(struct roofs_job *job, struct roof *roof)
 {
-    bool long_enough = job->sample >= LEAST_SAMPLES && clock_seconds() - job->begun > ROOF_SECONDS;
-    if (job->sample < MOST_SAMPLES && !long_enough)
+    bool long_enough = job->sample >= MIN_SAMPLES && clock_seconds() - job->begun > ROOF_SECONDS;
+    if (job->sample < MAX_SAMPLES && !long_enough)
         return false;
     *roof = (struct roof){stats_of(job->samples, job->sample), job->sample};
     job->sample = 0;
@@ -112,13 +112,22 @@ static void step_read(struct roofs_job *job)
 {
     struct read_roof *read = &job->out.reads[job->next];
     if (!job->probe.buffer) {
-        if (!bandwidth_open_narrow(&job->probe, job->pool, read->threads, &read->reason)) {
+        if (!bandwidth_reserve(&job->probe, job->pool, read->threads, &read->reason)) {
             job->next++;
             return;
         }
         read->buffer = job->probe.size;
+        job->warm = job->touched = false;
+        return;
+    }
+    if (!job->touched) {
+        job->touched = bandwidth_touch(&job->probe);
+        return;
+    }
+    if (!job->warm) {
         (void)bandwidth_sweep(&job->probe);
         job->begun = clock_seconds();
+        job->warm = true;
         return;
     }
     add_sample(job, bandwidth_sweep(&job->probe));
@@ -157,7 +166,7 @@ bool roofs_step(struct roofs_job *job, double seconds)
 
 double roofs_fraction(const struct roofs_job *job)
 {
-    double part = (double)job->sample / MOST_SAMPLES;
+    double part = (double)job->sample / MAX_SAMPLES;
     return job->count == 0 ? 1 : ((double)job->next + part) / (double)job->count;
 }
 

@@ -20,7 +20,7 @@ struct peak_info {
 };
 extern const struct peak_info peaks[PEAK_COUNT];
 
-enum { MOST_READ_ROOFS = 32, MOST_PEAK_ROOFS = 8 };
+enum { MAX_READ_ROOFS = 32, MAX_PEAK_ROOFS = 8 };
 
 /* A roof: the spread over repeated runs. samples 0: not measured. */
 struct roof {
@@ -42,9 +42,9 @@ struct peak_roof {
 
 struct roofs {
     int threads; /* of the pool */
-    struct read_roof reads[MOST_READ_ROOFS]; /* fewest threads first; the last is all of them */
+    struct read_roof reads[MAX_READ_ROOFS]; /* fewest threads first; the last is all of them */
     size_t read_count;
-    struct peak_roof sets[MOST_PEAK_ROOFS]; /* every available instruction set, best last */
+    struct peak_roof sets[MAX_PEAK_ROOFS]; /* every available instruction set, best last */
     size_t set_count;
     double seconds;     /* that measuring took */
     long long measured; /* when: seconds since 1970 */
@@ -55,26 +55,28 @@ bool roofs_were_disturbed(const struct roofs *roofs);
 
 /* The numbers of threads whose read bandwidth is measured, ascending and always with 1 and all: each
  * one up to 8, then half as many more. Returns how many. */
-size_t roofs_thread_counts(int threads, int counts[MOST_READ_ROOFS]);
+size_t roofs_thread_counts(int threads, int counts[MAX_READ_ROOFS]);
 
 /* Multiply-adds a second of all the pool's threads, timed once over some ten milliseconds. */
 double roofs_peak(peak_fn *run, struct pool *pool);
 
-/* Measuring in slices, so that something else can take turns with it on the pool. */
+/* Measuring in slices, so that other work can alternate with it on the pool. */
 struct roofs_job {
     struct roofs out;
     struct pool *pool;
-    struct bandwidth_probe probe; /* of the read roof under way */
-    double samples[9], begun;     /* of the roof under way, and when its first one began */
-    size_t sample;
-    size_t next, count; /* roofs: the read ones, then every peak of every set */
+    struct bandwidth_probe probe; /* of the current read roof */
+    bool touched, warm;           /* its pages are there; it was swept once */
+    double samples[9];            /* of the current roof */
+    double begun;                 /* seconds, when its first sample began */
+    size_t sample;                /* of the current roof, the next */
+    size_t next, count;           /* roofs: the read ones, then every peak of every set */
 };
 
 /* Takes no memory. The pool must outlive the job. */
 void roofs_begin(struct roofs_job *job, struct pool *pool);
 
-/* Works for about `seconds`, at least one sweep or one run of a peak, a tenth of a second at the very
- * most on machines with large caches; true when all is measured. A read roof whose buffer finds no
+/* Works for about `seconds`, at least one sweep or one run of a peak, up to a tenth of a second on
+ * machines with large caches; true when all is measured. A read roof whose buffer finds no
  * memory gets a reason. */
 bool roofs_step(struct roofs_job *job, double seconds);
 

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* An honest file has some 6 KiB. */
-enum { MOST_BYTES = 1 << 16, DEPTH = 5, LAYOUT = 1 };
+/* A valid file has some 6 KiB. */
+enum { MAX_BYTES = 1 << 16, DEPTH = 5, LAYOUT = 1 };
 
 /* ---- whose figures they are ------------------------------------------------------------------ */
 
@@ -101,7 +101,7 @@ static json_t *roofs_json(const char *fingerprint, const struct roofs *r)
                      "threads", r->threads, "reads", reads, "sets", sets);
 }
 
-/* Every folder above the file; that it is there already is as good. */
+/* Makes every folder above the file; one that exists already is fine. */
 static void make_folders(const char *path)
 {
     char *copy = strdup(path);
@@ -170,7 +170,7 @@ static bool read_roof(const json_t *object, const char *key, bool needed, struct
 static bool load_reads(const json_t *root, struct roofs *out, struct error *error)
 {
     const json_t *list = json_object_get(root, "reads");
-    int counts[MOST_READ_ROOFS];
+    int counts[MAX_READ_ROOFS];
     out->read_count = roofs_thread_counts(out->threads, counts);
     if (json_array_size(list) != out->read_count)
         return wrong(error, "reads");
@@ -191,7 +191,7 @@ static bool load_reads(const json_t *root, struct roofs *out, struct error *erro
 static bool load_sets(const json_t *root, struct roofs *out, struct error *error)
 {
     const json_t *list = json_object_get(root, "sets");
-    for (size_t i = 0; isa_at(i) && out->set_count < MOST_PEAK_ROOFS; i++) {
+    for (size_t i = 0; isa_at(i) && out->set_count < MAX_PEAK_ROOFS; i++) {
         const struct isa *isa = isa_at(i);
         if (!isa->available())
             continue;
@@ -240,11 +240,11 @@ static bool read_bytes(int fd, uint8_t *out, size_t *n, struct error *error)
     struct stat st;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         return error_set(error, "it is not a regular file");
-    if (st.st_size > MOST_BYTES)
+    if (st.st_size > MAX_BYTES)
         return error_set(error, "it has %lld bytes; expected at most %d", (long long)st.st_size,
-                         MOST_BYTES);
+                         MAX_BYTES);
     ssize_t got;
-    for (*n = 0; *n < MOST_BYTES && (got = read(fd, out + *n, MOST_BYTES - *n)) > 0;)
+    for (*n = 0; *n < MAX_BYTES && (got = read(fd, out + *n, MAX_BYTES - *n)) > 0;)
         *n += (size_t)got;
     return got >= 0 || error_set(error, "it cannot be read: %s", strerror(errno));
 }
@@ -252,7 +252,7 @@ static bool read_bytes(int fd, uint8_t *out, size_t *n, struct error *error)
 static bool load_file(int fd, const char *fingerprint, struct roofs *out, struct error *error)
 {
     size_t n = 0;
-    uint8_t *bytes = malloc(MOST_BYTES);
+    uint8_t *bytes = malloc(MAX_BYTES);
     bool ok = bytes ? read_bytes(fd, bytes, &n, error) : error_set(error, "not enough memory");
     json_t *root = ok ? json_text_parse(bytes, n, DEPTH, "it", error) : NULL;
     ok = root && load_root(root, fingerprint, out, error);

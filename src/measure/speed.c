@@ -71,7 +71,7 @@ static void timed_set_close(struct timed_set *r)
     free(r->decode);
 }
 
-/* Seconds that a prompt takes, of all prompts of a sample; every sequence then stands behind it. */
+/* Mean seconds of a prompt, over the prompts of a sample; every sequence is then right after it. */
 static bool time_prefill(struct interleaved *c, struct timed_set *r, double *seconds, struct error *error)
 {
     size_t vocab = c->plan->model->hyper.vocab;

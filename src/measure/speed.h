@@ -16,7 +16,7 @@ struct speed_plan {
     size_t decode_tokens; /* generated and timed a sample */
     size_t samples;       /* rounds, at least 1; the figures are medians */
     size_t max_samples;   /* of a comparison, which continues up to here while ratios are uncertain; 0: samples */
-    size_t batch;         /* sequences decoded side by side, 1..MOST_SEQUENCES */
+    size_t batch;         /* sequences decoded side by side, 1..MAX_SEQUENCES */
 };
 
 /* Of rounds in which both were timed one after the other: the median of x / base, and the interval of its order
@@ -38,7 +38,7 @@ struct speed {
     struct ratio decode_ratio, prefill_ratio; /* to the first set of a comparison */
 };
 
-enum { MOST_COMPARED = 16 };
+enum { MAX_COMPARED = 16 };
 
 /* The ratio of n pairs, n > 0. */
 struct ratio ratio_of(const double *x, const double *base, size_t n);
@@ -47,8 +47,8 @@ struct ratio ratio_of(const double *x, const double *base, size_t n);
 bool speed_measure(const struct weights *weights, const struct speed_plan *plan, const struct bandwidth_probe *probe,
                    struct speed *out, struct error *error);
 
-/* The same for some sets (1..MOST_COMPARED) in interleaved rounds, each of which times every set once and begins with
- * another one: what else the machine does meanwhile meets all alike. Continues while the interval of some
+/* The same for some sets (1..MAX_COMPARED) in interleaved rounds, each of which times every set once and begins with
+ * another one, so that other load on the machine affects all alike. Continues while the interval of some
  * ratio is wider than 2 %, up to max_samples. out: one a set. */
 bool speed_compare(const struct weights *const sets[], size_t count, const struct speed_plan *plan,
                    const struct bandwidth_probe *probe, struct speed *out, struct error *error);

@@ -12,7 +12,7 @@ struct row_sums {
 };
 
 struct measuring {
-    const struct qmatrix *truth, *m;
+    const struct qmatrix *reference, *m;
     bool scales_only;
     struct row_sums *rows;
     float *buffer; /* two rows a thread */
@@ -38,7 +38,7 @@ static void add_group(struct row_sums *s, const struct qmatrix *m, const float *
 static void add_weights(const struct measuring *job, size_t r, float *w, float *v)
 {
     const struct qmatrix *m = job->m;
-    isa_current()->decode_row(job->truth, r, w);
+    isa_current()->decode_row(job->reference, r, w);
     isa_current()->decode_row(m, r, v);
     for (size_t g = 0, c = 0, end; c < m->cols; g++, c = end) {
         end = m->cols - c < m->group ? m->cols : c + m->group;
@@ -106,27 +106,27 @@ static struct weight_stats sum_up(const struct measuring *job)
     return out;
 }
 
-bool weight_stats_measure(const struct model *model, const struct qtensor *p, struct pool *pool,
+bool weight_stats_measure(const struct model *model, const struct qtensor *q, struct pool *pool,
                           struct weight_stats *out, struct error *error)
 {
     const struct model *reference = model_reference(model);
-    struct measuring job = {.truth = &reference->tensors[p->tensor].stored,
-                            .m = &p->matrix,
-                            .scales_only = p->error.exact};
+    struct measuring job = {.reference = &reference->tensors[q->tensor].stored,
+                            .m = &q->matrix,
+                            .scales_only = q->error.exact};
     job.rows = calloc(job.m->rows, sizeof *job.rows);
     job.buffer = calloc((size_t)pool_threads(pool) * 2 * job.m->cols, sizeof *job.buffer);
     bool ok = (job.rows && job.buffer) || error_set(error, "not enough memory");
     if (ok && job.scales_only) { /* scales always lie in memory */
         pool_run(pool, job.m->rows, measure_rows, &job);
         *out = sum_up(&job);
-    } else if (ok && (ok = model_acquire(reference, p->tensor, pool, error))) {
-        ok = model_acquire(model, p->tensor, pool, error);
+    } else if (ok && (ok = model_acquire(reference, q->tensor, pool, error))) {
+        ok = model_acquire(model, q->tensor, pool, error);
         if (ok) {
             pool_run(pool, job.m->rows, measure_rows, &job);
             *out = sum_up(&job);
-            model_release(model, p->tensor);
+            model_release(model, q->tensor);
         }
-        model_release(reference, p->tensor);
+        model_release(reference, q->tensor);
     }
     free(job.rows);
     free(job.buffer);

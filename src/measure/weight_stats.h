@@ -14,7 +14,7 @@ struct weight_stats {
     size_t weights;
     double mse;     /* mean (w' - w)^2; without any weight NaN */
     double cosine;  /* sum w w' / sqrt(sum w^2 sum w'^2); 1 where w' is w; NaN where either is all 0 */
-    double clipped; /* share of weights beyond the ends of their grid; NaN where codes are no integers */
+    double clipped; /* share of weights beyond the ends of their grid; NaN where codes are not integers */
     double scale_min, scale_max, scale_mean; /* NaN without scales, or where blocks hold their own */
 };
 
@@ -30,7 +30,7 @@ static inline bool weight_is_clipped(double error, double scale)
     return fabs(error) > 0.5005 * scale;
 }
 
-/* Scales that row r brings: a scale of the whole tensor comes with the first row. */
+/* Scales to count at row r: a scale of the whole tensor counts at the first row. */
 static inline size_t scales_of_row(const struct qmatrix *m, size_t r)
 {
     bool whole = m->format.granularity == GRANULARITY_TENSOR;

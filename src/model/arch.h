@@ -30,6 +30,7 @@ struct arch {
     enum norm norm;
     enum activation activation;
     const char *hf_activation;  /* its name in config.json, where it is written */
+    const char *hf_activation_key; /* the key of that name */
     bool hf_gelu_is_tanh;       /* config.json's "gelu" means the approximation by tanh */
     enum rope gguf_rope;        /* order of the rows of Q and K in GGUF files */
     enum rope hf_rope;          /* in Hugging Face's */
@@ -41,13 +42,15 @@ struct arch {
     size_t window_period;       /* see struct hyper */
     bool window_asked;          /* config.json's window counts only where use_sliding_window says so */
     enum gguf_window gguf_window;
+    bool hf_gpt2_keys;          /* config.json is written with GPT-2's keys: n_embd for hidden_size and the like */
+    const char *hf_prefix;      /* before all names of a written file but the head's; null: none */
     const char *hf_block;       /* what comes before the number of a block */
     role_names *hf_names;
     role_names *gguf_names;     /* where they are not the canonical ones; or null */
     void (*complete_gguf)(struct hyper *hyper); /* sets what GGUF files leave out; or null */
 };
 
-/* The table (arch_table.c); null ends it. The first row stands for models that name none of them. */
+/* The table (arch_table.c); null ends it. The first row is of models that name none of them. */
 extern const struct arch *const archs[];
 
 /* The row with this name in a GGUF or a config.json, or null with an error that lists the known ones. */

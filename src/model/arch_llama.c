@@ -14,6 +14,7 @@ const struct arch arch_llama = {
     .optional = BIASES | B(ATTN_OUT_BIAS),
     .activation = ACTIVATION_SILU,
     .hf_activation = "silu",
+    .hf_activation_key = "hidden_act",
     .gguf_rope = ROPE_NEIGHBOURS,
     .hf_rope = ROPE_HALVES,
     .gguf_window = GGUF_WINDOW_IGNORED,

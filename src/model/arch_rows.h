@@ -37,13 +37,14 @@ extern role_names arch_llama_names;
 
 /* ---- families -------------------------------------------------------------------------------- */
 
-#define LLAMA_LIKE                                                                                 \
-    .activation = ACTIVATION_SILU, .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES,               \
-    .hf_block = "model.layers.", .hf_activation = "silu", .hf_names = &arch_llama_names
-#define GEMMA_LIKE                                                                                 \
-    .activation = ACTIVATION_GELU_TANH, .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES,          \
-    .hf_block = "model.layers.", .hf_activation = "gelu_pytorch_tanh",\
-    .hf_gelu_is_tanh = true, .scaled_embedding = true, .norms_from_one = true, .tied_default = true
-
+#define LLAMA_LIKE                                                                                  \
+    .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act",      \
+    .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .hf_block = "model.layers.",                  \
+    .hf_names = &arch_llama_names
+#define GEMMA_LIKE                                                                                  \
+    .activation = ACTIVATION_GELU_TANH, .hf_activation = "gelu_pytorch_tanh",                       \
+    .hf_activation_key = "hidden_activation", .hf_gelu_is_tanh = true, .gguf_rope = ROPE_HALVES,    \
+    .hf_rope = ROPE_HALVES, .hf_block = "model.layers.", .scaled_embedding = true,                  \
+    .norms_from_one = true, .tied_default = true
 
 #endif

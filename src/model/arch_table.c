@@ -1,4 +1,4 @@
-/* The table of architectures: one row each, which stands in a file of its own or beside a relative's. */
+/* The table of architectures: one row each, in a file of its own or beside a relative's. */
 #include "arch_rows.h"
 
 const struct arch *const archs[] = {

@@ -19,7 +19,7 @@ bool assemble_name(const struct arch *a, const struct naming *n, enum role role,
     const char *name = !n->gguf ? (*a->hf_names)[role] : own ? (*a->gguf_names)[role] : roles[role].name;
     const char *suffix = own || roles[role].bias_of ? "" : ".weight";
     const char *before = n->gguf ? "blk." : a->hf_block;
-    /* The head stands beside the model that the prefix names. */
+    /* The head lies outside the model that the prefix names. */
     const char *prefix = n->gguf || role == ROLE_OUTPUT ? "" : n->prefix;
     if (!name)
         return false;

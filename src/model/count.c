@@ -1,4 +1,4 @@
-/* How many weights a model has, and how many of them are no numbers. */
+/* How many weights a model has, and how many of them are not finite. */
 #include "format.h"
 
 #include <math.h>
@@ -6,7 +6,7 @@
 
 static const size_t SMALL_FILE = 256 << 20;
 
-/* Weights of row r that are no finite number, where each stands for itself. */
+/* Weights of row r that are not finite, where each is a number of its own. */
 static size_t nonfinite_floats(const struct qmatrix *w, size_t r)
 {
     enum { CHUNK = 512 };
@@ -21,7 +21,7 @@ static size_t nonfinite_floats(const struct qmatrix *w, size_t r)
     return count;
 }
 
-/* In blocks: a factor stands for all their weights. */
+/* In blocks: a factor counts as all weights of its block. */
 static size_t nonfinite_blocks(const struct qmatrix *w, size_t r)
 {
     const struct dtype_info *type = &dtypes[w->format.weight];
@@ -37,7 +37,7 @@ static size_t nonfinite_blocks(const struct qmatrix *w, size_t r)
     return count;
 }
 
-/* With scales: each stands for its group. */
+/* With scales: each counts as all weights of its group. */
 static size_t nonfinite_groups(const struct qmatrix *w, size_t r)
 {
     size_t count = 0;

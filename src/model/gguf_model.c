@@ -60,8 +60,8 @@ static bool read_heads(const struct metadata *d, struct hyper *h)
 {
     char key[128];
     size_t value_size;
-    if (!read_size(d, "attention.head_count", 0, MOST_HEADS, &h->heads) ||
-        !read_size(d, "attention.head_count_kv", h->heads, MOST_HEADS, &h->kv_heads))
+    if (!read_size(d, "attention.head_count", 0, MAX_HEADS, &h->heads) ||
+        !read_size(d, "attention.head_count_kv", h->heads, MAX_HEADS, &h->kv_heads))
         return false;
     if (h->heads % h->kv_heads != 0)
         return error_set(d->error, "metadata: %s.attention.head_count_kv = %zu; expected a divisor of "
@@ -69,9 +69,9 @@ static bool read_heads(const struct metadata *d, struct hyper *h)
     if (!gguf_has(d->gguf, key_of(d, "attention.key_length", key)) && h->dim % h->heads != 0)
         return error_set(d->error, "metadata: %s.attention.head_count = %zu does not divide "
                                    "embedding_length = %zu", d->arch, h->heads, h->dim);
-    if (!read_size(d, "attention.key_length", h->dim / h->heads, MOST_HEAD_SIZE, &h->head_size) ||
-        !read_size(d, "attention.value_length", h->head_size, MOST_HEAD_SIZE, &value_size) ||
-        !read_size(d, "rope.dimension_count", h->head_size, MOST_HEAD_SIZE, &h->rope_dims))
+    if (!read_size(d, "attention.key_length", h->dim / h->heads, MAX_HEAD_SIZE, &h->head_size) ||
+        !read_size(d, "attention.value_length", h->head_size, MAX_HEAD_SIZE, &value_size) ||
+        !read_size(d, "rope.dimension_count", h->head_size, MAX_HEAD_SIZE, &h->rope_dims))
         return false;
     return value_size == h->head_size ||
            error_set(d->error, "metadata: %s.attention.value_length = %zu; expected that of the keys, "
@@ -92,17 +92,17 @@ static bool read_hyper(const struct metadata *d, const struct arch *a, struct hy
     const char *epsilon = a->norm == NORM_LAYER ? "attention.layer_norm_epsilon"
                                                 : "attention.layer_norm_rms_epsilon";
     char key[128];
-    bool ok = refuse_variants(d) && read_size(d, "embedding_length", 0, MOST_DIM, &h->dim) &&
-              read_size(d, "feed_forward_length", 0, MOST_HIDDEN, &h->hidden) &&
-              read_size(d, "block_count", 0, MOST_LAYERS, &h->layers) &&
-              read_size(d, "context_length", 0, MOST_POSITIONS, &h->trained_context) &&
+    bool ok = refuse_variants(d) && read_size(d, "embedding_length", 0, MAX_DIM, &h->dim) &&
+              read_size(d, "feed_forward_length", 0, MAX_HIDDEN, &h->hidden) &&
+              read_size(d, "block_count", 0, MAX_LAYERS, &h->layers) &&
+              read_size(d, "context_length", 0, MAX_POSITIONS, &h->trained_context) &&
               read_heads(d, h) &&
               read_float(d, "rope.freq_base", 10000, min_rope_base, max_rope_base, &h->rope_base) &&
               read_float(d, epsilon, 1e-5f, min_epsilon, max_epsilon, &h->norm_eps) &&
               read_float(d, "attention.scale", 0, 0, max_cap, &h->attention_scale) &&
               read_float(d, "attn_logit_softcapping", 0, 0, max_cap, &h->attention_cap) &&
               read_float(d, "final_logit_softcapping", 0, 0, max_cap, &h->logit_cap) &&
-              gguf_size(d->gguf, key_of(d, "attention.sliding_window", key), 0, MOST_POSITIONS, 0,
+              gguf_size(d->gguf, key_of(d, "attention.sliding_window", key), 0, MAX_POSITIONS, 0,
                         &h->window, d->error);
     if (!ok)
         return false;
@@ -146,7 +146,7 @@ static bool take_short_factors(struct model *m, const struct metadata *d, bool *
     float *factors, magnitude;
     *found = false;
     if (!read_float(d, "rope.scaling.attn_factor", 1, 0, max_cap, &magnitude) ||
-        !read_size(d, "rope.scaling.original_context_length", SIZE_MAX, MOST_POSITIONS, &original) ||
+        !read_size(d, "rope.scaling.original_context_length", SIZE_MAX, MAX_POSITIONS, &original) ||
         !read_factors(m, name, &factors, &count, d->error))
         return false;
     *found = factors != NULL;

@@ -95,14 +95,14 @@ static bool check_rope_object(const struct config *c)
 
 static bool read_shape(const struct config *c, const struct arch *a, struct hyper *h)
 {
-    if (!read_size(c, c->json, "hidden_size", "n_embd", 0, MOST_DIM, &h->dim) ||
-        !read_size(c, c->json, "num_hidden_layers", "n_layer", 0, MOST_LAYERS, &h->layers) ||
-        !read_size(c, c->json, "num_attention_heads", "n_head", 0, MOST_HEADS, &h->heads) ||
-        !read_size(c, c->json, "intermediate_size", "n_inner", a->hf_hidden * h->dim, MOST_HIDDEN,
+    if (!read_size(c, c->json, "hidden_size", "n_embd", 0, MAX_DIM, &h->dim) ||
+        !read_size(c, c->json, "num_hidden_layers", "n_layer", 0, MAX_LAYERS, &h->layers) ||
+        !read_size(c, c->json, "num_attention_heads", "n_head", 0, MAX_HEADS, &h->heads) ||
+        !read_size(c, c->json, "intermediate_size", "n_inner", a->hf_hidden * h->dim, MAX_HIDDEN,
                    &h->hidden) ||
-        !read_size(c, c->json, "num_key_value_heads", NULL, h->heads, MOST_HEADS, &h->kv_heads) ||
-        !read_size(c, c->json, "vocab_size", NULL, 0, MOST_VOCAB, &h->vocab) ||
-        !read_size(c, c->json, "max_position_embeddings", "n_positions", 0, MOST_POSITIONS,
+        !read_size(c, c->json, "num_key_value_heads", NULL, h->heads, MAX_HEADS, &h->kv_heads) ||
+        !read_size(c, c->json, "vocab_size", NULL, 0, MAX_VOCAB, &h->vocab) ||
+        !read_size(c, c->json, "max_position_embeddings", "n_positions", 0, MAX_POSITIONS,
                    &h->trained_context))
         return false;
     const char *name;
@@ -112,7 +112,7 @@ static bool read_shape(const struct config *c, const struct arch *a, struct hype
     if (!find(c->json, "head_dim", NULL, &name) && h->dim % h->heads != 0)
         return error_set(c->error, "config.json: num_attention_heads = %zu does not divide "
                                    "hidden_size = %zu", h->heads, h->dim);
-    return read_size(c, c->json, "head_dim", NULL, h->dim / h->heads, MOST_HEAD_SIZE, &h->head_size);
+    return read_size(c, c->json, "head_dim", NULL, h->dim / h->heads, MAX_HEAD_SIZE, &h->head_size);
 }
 
 /* An even number of rotary dimensions, above 0. */
@@ -196,7 +196,7 @@ static bool read_window(const struct config *c, const struct arch *a, struct hyp
     bool used;
     const char *name;
     if (!read_flag(c, "use_sliding_window", !a->window_asked, &used) ||
-        !read_size(c, c->json, "sliding_window", NULL, SIZE_MAX, MOST_POSITIONS, &h->window))
+        !read_size(c, c->json, "sliding_window", NULL, SIZE_MAX, MAX_POSITIONS, &h->window))
         return false;
     if (h->window == SIZE_MAX || !used)
         h->window = 0;
@@ -237,12 +237,12 @@ static bool read_short_factors(struct model *m, const struct config *c, const js
         return error_set(c->error, "not enough memory");
     for (size_t i = 0; i < n; i++)
         factors[i] = (float)json_number_value(json_array_get(list, i)); /* 0 where it is none */
-    bool ok = read_size(c, c->json, "original_max_position_embeddings", NULL, trained, MOST_POSITIONS,
+    bool ok = read_size(c, c->json, "original_max_position_embeddings", NULL, trained, MAX_POSITIONS,
                         &original) &&
-              read_size(c, rope, "original_max_position_embeddings", NULL, original, MOST_POSITIONS,
+              read_size(c, rope, "original_max_position_embeddings", NULL, original, MAX_POSITIONS,
                         &original);
-    double stretch = ok ? (double)trained / (double)original : 1;
-    float by_length = stretch > 1 ? (float)sqrt(1 + log(stretch) / log((double)original)) : 1;
+    double extension = ok ? (double)trained / (double)original : 1;
+    float by_length = extension > 1 ? (float)sqrt(1 + log(extension) / log((double)original)) : 1;
     ok = ok && read_number(c, rope, "attention_factor", by_length, 0, max_cap, &magnitude) &&
          rope_short(m, factors, n, "config.json: short_factor", original, magnitude, c->error);
     free(factors);
@@ -271,7 +271,7 @@ static bool scale_rope(struct model *m, const struct config *c)
     return read_number(c, rope, "factor", 0, 0, max_cap, &scale.factor) &&
            read_number(c, rope, "low_freq_factor", 1, 0, max_cap, &scale.low) &&
            read_number(c, rope, "high_freq_factor", 4, 0, max_cap, &scale.high) &&
-           read_size(c, rope, "original_max_position_embeddings", NULL, 8192, MOST_POSITIONS,
+           read_size(c, rope, "original_max_position_embeddings", NULL, 8192, MAX_POSITIONS,
                      &scale.original) &&
            rope_scale(m, &scale, c->error);
 }

@@ -38,10 +38,10 @@ bool hyper_check(const struct hyper *h, const char *where, struct error *error)
         const char *name;
         size_t value, max;
     } sizes[] = {
-        {"embedding size", h->dim, MOST_DIM},         {"feed-forward size", h->hidden, MOST_HIDDEN},
-        {"number of layers", h->layers, MOST_LAYERS}, {"number of heads", h->heads, MOST_HEADS},
-        {"number of KV heads", h->kv_heads, MOST_HEADS}, {"head size", h->head_size, MOST_HEAD_SIZE},
-        {"vocabulary", h->vocab, MOST_VOCAB},         {"context", h->trained_context, MOST_POSITIONS},
+        {"embedding size", h->dim, MAX_DIM},         {"feed-forward size", h->hidden, MAX_HIDDEN},
+        {"number of layers", h->layers, MAX_LAYERS}, {"number of heads", h->heads, MAX_HEADS},
+        {"number of KV heads", h->kv_heads, MAX_HEADS}, {"head size", h->head_size, MAX_HEAD_SIZE},
+        {"vocabulary", h->vocab, MAX_VOCAB},         {"context", h->trained_context, MAX_POSITIONS},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value < 1 || sizes[i].value > sizes[i].max)

@@ -44,16 +44,16 @@ size_t hyper_window(const struct hyper *hyper, size_t layer);
 
 /* The largest numbers that any file may ask for: their products fit in a size_t. */
 enum {
-    MOST_DIM = 1 << 20,
-    MOST_HIDDEN = 1 << 22,
-    MOST_LAYERS = 1 << 14,
-    MOST_HEADS = 1 << 14,
-    MOST_HEAD_SIZE = 1 << 14,
-    MOST_VOCAB = 1 << 24,
-    MOST_POSITIONS = 1 << 28
+    MAX_DIM = 1 << 20,
+    MAX_HIDDEN = 1 << 22,
+    MAX_LAYERS = 1 << 14,
+    MAX_HEADS = 1 << 14,
+    MAX_HEAD_SIZE = 1 << 14,
+    MAX_VOCAB = 1 << 24,
+    MAX_POSITIONS = 1 << 28
 };
 
-/* The ranges of what is no whole number, both ends included. With a rotary base below 1,
+/* The ranges of numbers that are not integers, both ends included. With a rotary base below 1,
  * frequencies would grow from dimension to dimension. */
 static const float min_rope_base = 1, max_rope_base = 1e30f, min_epsilon = 1e-20f, max_epsilon = 1,
                    max_cap = 1e6f;

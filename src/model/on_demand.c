@@ -92,7 +92,7 @@ void on_demand_close(struct model *m)
     m->on_demand = NULL;
 }
 
-/* ---- materializing and dropping ---------------------------------------------------------------- */
+/* ---- materializing and dropping -------------------------------------------------------------- */
 
 struct filling {
     const struct model *model;

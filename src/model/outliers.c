@@ -12,10 +12,10 @@ bool outliers_parse(const char *text, struct outliers *out, struct error *error)
     bool ok = *text >= '0' && *text <= '9' && channels > 0 && channels <= 1 << 20 && *end == ':';
     char *rest = end;
     float factor = ok ? strtof(end + 1, &rest) : 0;
-    ok = ok && rest > end + 1 && !*rest && factor > 1 && factor <= OUTLIERS_MOST;
+    ok = ok && rest > end + 1 && !*rest && factor > 1 && factor <= OUTLIERS_MAX;
     *out = (struct outliers){channels, factor};
     return ok || error_set(error, "outliers '%.40s': expected K:FACTOR, K channels times a factor from above 1 "
-                                  "to %d, such as 2:100", text, OUTLIERS_MOST);
+                                  "to %d, such as 2:100", text, OUTLIERS_MAX);
 }
 
 size_t outliers_channel(const struct outliers *o, size_t dim, size_t i)

@@ -7,10 +7,10 @@
 
 struct outliers {
     size_t channels; /* 0: none */
-    float factor;    /* from above 1 to OUTLIERS_MOST */
+    float factor;    /* from above 1 to OUTLIERS_MAX */
 };
 
-enum { OUTLIERS_MOST = 10000 };
+enum { OUTLIERS_MAX = 10000 };
 
 /* "K:FACTOR", such as 2:100. */
 bool outliers_parse(const char *text, struct outliers *out, struct error *error);

@@ -12,7 +12,7 @@ struct shape {
     const char *description;
     struct hyper hyper;
     bool tied;              /* the head is the embedding table */
-    double real_parameters; /* of the model it is named after; 0 where the stand-in has others */
+    double real_parameters; /* of the model it is named after; 0 where this one has others */
 };
 
 extern const struct shape shapes[];

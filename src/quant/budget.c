@@ -29,13 +29,13 @@ bool size_parse(const char *name, const char *text, double *out, struct error *e
     return error_set(error, "%s '%.32s': expected bytes, such as 700000, 1.5M or 4G", name, text);
 }
 
-static bool number_parse(const char *name, const char *text, double least, double most, double *out,
+static bool number_parse(const char *name, const char *text, double min, double max, double *out,
                          struct error *error)
 {
     char *end;
     *out = strtod(text, &end);
-    return (end != text && !*end && *out >= least && *out <= most) ||
-           error_set(error, "%s '%.32s': expected a number from %g to %g", name, text, least, most);
+    return (end != text && !*end && *out >= min && *out <= max) ||
+           error_set(error, "%s '%.32s': expected a number from %g to %g", name, text, min, max);
 }
 
 bool budget_for(const char *format, struct budget *out, struct error *error)

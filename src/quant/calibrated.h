@@ -8,7 +8,7 @@
 /* Parts that a scheme has no use for are null or 0. All of it must outlive the packing. */
 struct calibrated {
     const float *input_scale;         /* cols */
-    float *importance;                /* cols: mean of squared activations, by which a search for a range weighs errors */
+    float *importance;                /* cols: mean of squared activations, which weights errors in a range search */
     uint32_t *outliers;               /* columns, ascending */
     size_t outlier_count;
     float act_scale;                  /* of static activations */

@@ -9,7 +9,7 @@
 
 float input_largest(const struct input_stats *s, size_t c)
 {
-    return fmaxf(-s->least[c], s->most[c]);
+    return fmaxf(-s->min[c], s->max[c]);
 }
 
 double input_mean(const struct input_stats *s, size_t c)
@@ -21,15 +21,15 @@ struct pass {
     struct input_stats *s;
     const float *x;
     size_t stride, n;
-    bool *odd;
+    bool *nonfinite;
 };
 
-static void find_odd(void *arg, size_t begin, size_t end, int thread)
+static void find_nonfinite(void *arg, size_t begin, size_t end, int thread)
 {
     const struct pass *p = arg;
     (void)thread;
     for (size_t t = begin; t < end; t++)
-        p->odd[t] = !all_finite(p->x + t * p->stride, p->s->cols);
+        p->nonfinite[t] = !all_finite(p->x + t * p->stride, p->s->cols);
 }
 
 /* Items are runs of columns, which go through the tokens in their order. */
@@ -43,9 +43,9 @@ static void add_columns(void *arg, size_t begin, size_t end, int thread)
     (void)thread;
     for (size_t t = 0; t < p->n; t++) {
         const float *x = p->x + t * p->stride;
-        for (size_t c = first; c < last && !p->odd[t]; c++) {
-            s->least[c] = x[c] < s->least[c] ? x[c] : s->least[c];
-            s->most[c] = x[c] > s->most[c] ? x[c] : s->most[c];
+        for (size_t c = first; c < last && !p->nonfinite[t]; c++) {
+            s->min[c] = x[c] < s->min[c] ? x[c] : s->min[c];
+            s->max[c] = x[c] > s->max[c] ? x[c] : s->max[c];
             s->sum_abs[c] += fabs((double)x[c]);
             s->sum_squares[c] += (double)x[c] * (double)x[c];
         }
@@ -55,11 +55,11 @@ static void add_columns(void *arg, size_t begin, size_t end, int thread)
 static void take_sample(const struct pass *p)
 {
     struct input_stats *s = p->s;
-    size_t most = s->tokens < CALIBRATION_SAMPLES ? s->tokens : CALIBRATION_SAMPLES;
-    for (size_t t = 0, seen = 0; t < p->n && s->samples < most; t++) {
-        if (p->odd[t])
+    size_t max = s->tokens < CALIBRATION_SAMPLES ? s->tokens : CALIBRATION_SAMPLES;
+    for (size_t t = 0, seen = 0; t < p->n && s->samples < max; t++) {
+        if (p->nonfinite[t])
             continue;
-        if (seen++ * most / s->tokens < s->samples)
+        if (seen++ * max / s->tokens < s->samples)
             continue;
         memcpy(s->sample + s->samples++ * s->cols, p->x + t * p->stride, s->cols * sizeof(float));
     }
@@ -68,30 +68,30 @@ static void take_sample(const struct pass *p)
 bool input_stats_make(struct input_stats *s, struct pool *pool, const float *x, size_t stride, size_t cols,
                      size_t n, struct error *error)
 {
-    struct pass p = {s, x, stride, n, calloc(n, sizeof *p.odd)};
+    struct pass p = {s, x, stride, n, calloc(n, sizeof *p.nonfinite)};
     *s = (struct input_stats){.cols = cols};
-    s->least = calloc(cols, sizeof *s->least);
-    s->most = calloc(cols, sizeof *s->most);
+    s->min = calloc(cols, sizeof *s->min);
+    s->max = calloc(cols, sizeof *s->max);
     s->sum_abs = calloc(cols, sizeof *s->sum_abs);
     s->sum_squares = calloc(cols, sizeof *s->sum_squares);
     s->sample = malloc(CALIBRATION_SAMPLES * cols * sizeof *s->sample);
-    bool ok = p.odd && s->least && s->most && s->sum_abs && s->sum_squares && s->sample;
+    bool ok = p.nonfinite && s->min && s->max && s->sum_abs && s->sum_squares && s->sample;
     if (ok) {
-        pool_run(pool, n, find_odd, &p);
+        pool_run(pool, n, find_nonfinite, &p);
         for (size_t t = 0; t < n; t++)
-            s->odd += p.odd[t];
-        s->tokens = n - s->odd;
+            s->nonfinite_tokens += p.nonfinite[t];
+        s->tokens = n - s->nonfinite_tokens;
         pool_run(pool, (cols + RUN - 1) / RUN, add_columns, &p);
         take_sample(&p);
     }
-    free(p.odd);
+    free(p.nonfinite);
     return ok || error_set(error, "not enough memory for calibration");
 }
 
 void input_stats_free(struct input_stats *s)
 {
-    free(s->least);
-    free(s->most);
+    free(s->min);
+    free(s->max);
     free(s->sum_abs);
     free(s->sum_squares);
     free(s->sample);

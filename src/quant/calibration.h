@@ -16,8 +16,8 @@ enum { CALIBRATION_SAMPLES = 256 };
 struct input_stats {
     size_t cols;
     size_t tokens;        /* that took part */
-    size_t odd;           /* that did not */
-    float *least, *most;  /* of each column (cols); 0 is among them */
+    size_t nonfinite_tokens; /* that did not: an activation is not finite */
+    float *min, *max;     /* of each column (cols); 0 is among the values */
     double *sum_abs, *sum_squares; /* of each column */
     float *sample;        /* samples x cols, evenly spread over the text */
     size_t samples;

@@ -14,12 +14,12 @@ static const uint32_t group_order[] = {256, 128, 64, 32, 16};
 
 struct list {
     struct scheme *out;
-    size_t count, most;
+    size_t count, max;
 };
 
 static void add(struct list *l, struct scheme s)
 {
-    if (l->count < l->most && scheme_check(&s, NULL))
+    if (l->count < l->max && scheme_check(&s, NULL))
         l->out[l->count++] = s;
 }
 
@@ -128,9 +128,9 @@ static const char *inapplicable(const struct model *m, int tensor, const struct 
 }
 
 size_t scheme_choices(const struct model *m, int tensor, const struct scheme *from,
-                      enum change change, struct scheme *out, size_t most)
+                      enum change change, struct scheme *out, size_t max)
 {
-    struct list l = {out, 0, most};
+    struct list l = {out, 0, max};
     if (inapplicable(m, tensor, from, change))
         return 0;
     if (tensor == kv_index(m)) {

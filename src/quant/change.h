@@ -20,8 +20,8 @@ bool scheme_cycle(const struct model *model, int tensor, const struct scheme *fr
                   enum change change, int direction, struct scheme *to, struct error *why);
 
 /* Every choice of a field for this tensor, given the others: for an editor. Returns how many (at most
- * `most`). */
+ * `max`). */
 size_t scheme_choices(const struct model *model, int tensor, const struct scheme *from,
-                      enum change change, struct scheme *out, size_t most);
+                      enum change change, struct scheme *out, size_t max);
 
 #endif

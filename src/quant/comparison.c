@@ -100,15 +100,15 @@ static bool approach(struct comparison *c, double seconds, struct error *error)
 /* The output of the layer in the scheme that was made, against the reference's. */
 static bool judge(struct comparison *c, const struct qtensor *p, struct compared *out, struct error *error)
 {
-    const struct model *truth = model_reference(c->plan.model);
+    const struct model *reference = model_reference(c->plan.model);
     struct output_error e = {0};
-    if (!model_acquire(truth, c->plan.tensor, c->plan.pool, error))
+    if (!model_acquire(reference, c->plan.tensor, c->plan.pool, error))
         return false;
     products_run(c->plan.pool, c->products, (const struct qmatrix *[]){&p->matrix}, 1, c->x,
                  c->plan.token_count, &c->y);
-    output_error_add(&e, c->plan.pool, &truth->tensors[c->plan.tensor].stored, c->x, c->y, c->plan.token_count,
+    output_error_add(&e, c->plan.pool, &reference->tensors[c->plan.tensor].stored, c->x, c->y, c->plan.token_count,
                      c->scratch);
-    model_release(truth, c->plan.tensor);
+    model_release(reference, c->plan.tensor);
     out->weights_db = weight_error_sqnr_db(&p->error);
     out->output_db = output_error_sqnr_db(&e);
     out->calibration = p->calibration;

@@ -32,8 +32,8 @@ bool gptq_open(struct gptq *g, const struct qmatrix *m, const struct factor *f, 
         ok &= (*parts[i].at = calloc(parts[i].floats, sizeof(float))) != NULL;
     g->error = calloc(rows, sizeof *g->error);
     g->nearest_error = calloc(rows, sizeof *g->nearest_error);
-    g->odd = calloc(rows, sizeof *g->odd);
-    return (ok && g->error && g->nearest_error && g->odd) ||
+    g->nonfinite = calloc(rows, sizeof *g->nonfinite);
+    return (ok && g->error && g->nearest_error && g->nonfinite) ||
            error_set(error, "not enough memory for GPTQ of %zu x %zu", m->rows, m->cols);
 }
 
@@ -45,16 +45,16 @@ void gptq_close(struct gptq *g)
         free(floats[i]);
     free(g->error);
     free(g->nearest_error);
-    free(g->odd);
+    free(g->nonfinite);
     *g = (struct gptq){0};
 }
 
 void gptq_load(struct gptq *g, size_t r, const float *values)
 {
     size_t at = r * g->stride;
-    g->odd[r] = !all_finite(values, g->m->cols);
+    g->nonfinite[r] = !all_finite(values, g->m->cols);
     for (size_t i = 0; i < g->m->cols; i++)
-        g->w[at + i] = g->odd[r] || g->f->dead[i] ? 0 : values[g->f->order[i]];
+        g->w[at + i] = g->nonfinite[r] || g->f->dead[i] ? 0 : values[g->f->order[i]];
     memcpy(g->target + at, g->w + at, g->m->cols * sizeof *g->w);
     memcpy(g->nearest + at, g->w + at, g->m->cols * sizeof *g->w);
 }
@@ -178,7 +178,7 @@ static void update_panels(void *arg, size_t begin, size_t end, int thread)
 /* Whether the row is no better for it than rounded to nearest. */
 static bool stays_rounded(const struct gptq *g, size_t r)
 {
-    return g->odd[r] || !(g->error[r] <= g->nearest_error[r]);
+    return g->nonfinite[r] || !(g->error[r] <= g->nearest_error[r]);
 }
 
 bool gptq_step(struct gptq *g, struct pool *pool)

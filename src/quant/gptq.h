@@ -22,7 +22,7 @@ struct gptq {
     float *errors, *nearest_errors; /* of the block: panels */
     float *block, *ahead;      /* the factor's rows: within the block, and beyond it in panels */
     double *error, *nearest_error; /* rows: output errors */
-    bool *odd;                 /* rows with a weight that is not finite: rounded */
+    bool *nonfinite;           /* rows with a weight that is not finite: rounded */
     size_t done;               /* columns */
     size_t rounded;            /* rows left to rounding, once finished */
 };

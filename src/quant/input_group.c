@@ -3,12 +3,11 @@
 #include "base/clock.h"
 #include "model/on_demand.h"
 #include "quantization_internal.h"
-#include "static_range.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- a input group ---------------------------------------------------------------------------------- */
+/* ---- an input group ---------------------------------------------------------------------------------- */
 
 static const struct scheme *scheme_of(const struct quantization *q)
 {
@@ -103,10 +102,10 @@ static bool judge_activations(struct quantization *q, struct error *error)
     const char *name = q->plan.model->tensors[q->tensors[0]].name;
     if (q->stats.tokens == 0)
         return error_set(error, "%s: no token of the calibration text gives finite activations", name);
-    if (q->stats.odd == 0)
+    if (q->stats.nonfinite_tokens == 0)
         return true;
     snprintf(text, sizeof text, "activations of %zu of %zu calibration tokens are not finite and left out",
-             q->stats.odd, q->stats.odd + q->stats.tokens);
+             q->stats.nonfinite_tokens, q->stats.nonfinite_tokens + q->stats.tokens);
     quantization_say(q, q->tensors[0], text);
     return true;
 }
@@ -217,7 +216,7 @@ bool input_group_factorize(struct quantization *q, double seconds, struct error 
     const struct scheme *s = scheme_of(q);
     struct hessian_use use = hessian_use_of(s);
     double begin = clock_seconds();
-    q->stage = STAGE_PACK;
+    q->stage = STAGE_RANGE;
     if (!method_with_hessian(s) || !reached(q))
         return true;
     bool there = q->factor.cols && same_factor(s, &q->factored_for);
@@ -243,6 +242,32 @@ bool input_group_factorize(struct quantization *q, double seconds, struct error 
                      q->plan.model->tensors[q->tensors[q->next]].name);
 }
 
+/* A slice of choosing the one scale of static activations. What the packing is to know begins here. */
+bool input_group_choose_range(struct quantization *q, double seconds, struct error *error)
+{
+    const struct scheme *s = scheme_of(q);
+    double begin = clock_seconds();
+    if (!q->choosing) {
+        forget_calibrated(q);
+        q->calibrated.input_scale = scale_of(q);
+        if (s->act_range && !static_range_open(&q->range, s, &q->stats, scale_of(q), error))
+            return false;
+        q->choosing = true;
+    }
+    while (s->act_range && !static_range_step(&q->range, q->plan.pool))
+        if (clock_seconds() - begin > seconds)
+            return true;
+    if (s->act_range) {
+        struct act_params params = static_range_result(&q->range);
+        q->calibrated.act_scale = params.scale;
+        q->calibrated.act_zero = params.zero;
+    }
+    static_range_close(&q->range);
+    q->choosing = false;
+    q->stage = STAGE_PACK;
+    return true;
+}
+
 /* For whoever looks at the matrix later. */
 static void record(struct quantization *q, const struct calibrated *c)
 {
@@ -250,19 +275,6 @@ static void record(struct quantization *q, const struct calibrated *c)
     found->alpha = c->input_scale ? q->alpha : 0;
     found->damp = c->factor ? c->factor->damp : 0;
     found->outliers = c->outlier_count;
-}
-
-static bool choose_act_scale(struct quantization *q, struct error *error)
-{
-    struct calibrated *c = &q->calibrated;
-    struct act_params params;
-    if (!scheme_of(q)->act_range)
-        return true;
-    if (!static_range_choose(scheme_of(q), &q->stats, c->input_scale, &params, error))
-        return false;
-    c->act_scale = params.scale;
-    c->act_zero = params.zero;
-    return true;
 }
 
 /* What each of the scheme's methods makes of the calibration text. */
@@ -285,11 +297,9 @@ static bool begin_packing(struct quantization *q, struct error *error)
 {
     const struct quantization_plan *p = &q->plan;
     int tensor = q->tensors[q->next];
-    forget_calibrated(q);
-    q->calibrated.input_scale = scale_of(q);
     if (!reached(q))
         quantization_say(q, tensor, "no activation of the calibration text reached it");
-    if (!choose_act_scale(q, error) || !prepare_methods(q, error))
+    if (!prepare_methods(q, error))
         return false;
     q->packing = requant_begin_calibrated(&q->job, p->model, tensor, scheme_of(q), &q->calibrated, p->pool, error);
     if (q->packing)

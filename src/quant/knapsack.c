@@ -9,20 +9,20 @@ static bool has(const struct knapsack *k, size_t item, size_t choice)
 }
 
 /* The cheapest and the dearest of an item's choices. */
-static void range(const struct knapsack *k, size_t item, double *least, double *most)
+static void range(const struct knapsack *k, size_t item, double *min, double *max)
 {
-    *least = INFINITY;
-    *most = 0;
+    *min = INFINITY;
+    *max = 0;
     for (size_t c = 0; c < k->choices; c++)
         if (has(k, item, c)) {
-            *least = fmin(*least, k->cost[item * k->choices + c]);
-            *most = fmax(*most, k->cost[item * k->choices + c]);
+            *min = fmin(*min, k->cost[item * k->choices + c]);
+            *max = fmax(*max, k->cost[item * k->choices + c]);
         }
 }
 
-static size_t steps_of(const struct knapsack *k, size_t item, size_t choice, double least)
+static size_t steps_of(const struct knapsack *k, size_t item, size_t choice, double min)
 {
-    double extra = k->cost[item * k->choices + choice] - least;
+    double extra = k->cost[item * k->choices + choice] - min;
     return k->step > 0 ? (size_t)ceil(extra / k->step * (1 - 1e-12)) : 0;
 }
 
@@ -30,14 +30,14 @@ static size_t steps_of(const struct knapsack *k, size_t item, size_t choice, dou
 static void add_item(struct knapsack *k, size_t item, double *next)
 {
     uint8_t *taken = k->taken + item * (KNAPSACK_STEPS + 1);
-    double least, most;
-    range(k, item, &least, &most);
+    double min, max;
+    range(k, item, &min, &max);
     for (size_t b = 0; b <= KNAPSACK_STEPS; b++)
         next[b] = INFINITY;
     for (size_t c = 0; c < k->choices; c++) {
         if (!has(k, item, c))
             continue;
-        size_t steps = steps_of(k, item, c, least);
+        size_t steps = steps_of(k, item, c, min);
         for (size_t b = steps; b <= KNAPSACK_STEPS; b++) {
             double loss = k->best[b - steps] + k->loss[item * k->choices + c];
             if (loss < next[b]) {
@@ -63,13 +63,13 @@ bool knapsack_solve(struct knapsack *k, size_t items, size_t choices, const doub
         return error_set(error, "not enough memory to search");
     }
     for (size_t i = 0; i < items; i++) {
-        double least, most;
-        range(k, i, &least, &most);
-        k->least += least;
-        k->most += most;
+        double min, max;
+        range(k, i, &min, &max);
+        k->min_cost += min;
+        k->max_cost += max;
     }
     /* Rounding up costs less than a step an item. */
-    k->step = (k->most - k->least) / (KNAPSACK_STEPS - (double)items > 1 ? KNAPSACK_STEPS - (double)items : 1);
+    k->step = (k->max_cost - k->min_cost) / (KNAPSACK_STEPS - (double)items > 1 ? KNAPSACK_STEPS - (double)items : 1);
     for (size_t i = 0; i < items; i++)
         add_item(k, i, next);
     free(next);
@@ -86,7 +86,7 @@ void knapsack_free(struct knapsack *k)
 
 size_t knapsack_step(const struct knapsack *k, double budget)
 {
-    double steps = k->step > 0 ? floor((budget - k->least) / k->step) : 0;
+    double steps = k->step > 0 ? floor((budget - k->min_cost) / k->step) : 0;
     return steps >= KNAPSACK_STEPS ? KNAPSACK_STEPS : steps > 0 ? (size_t)steps : 0;
 }
 
@@ -94,10 +94,10 @@ double knapsack_choose(const struct knapsack *k, size_t step, uint8_t *out)
 {
     double loss = k->best[step];
     for (size_t i = k->items; i-- > 0;) {
-        double least, most;
-        range(k, i, &least, &most);
+        double min, max;
+        range(k, i, &min, &max);
         out[i] = k->taken[i * (KNAPSACK_STEPS + 1) + step];
-        step -= steps_of(k, i, out[i], least);
+        step -= steps_of(k, i, out[i], min);
     }
     return loss;
 }

@@ -1,4 +1,5 @@
-/* The job: the stored model teaches, windows kept aside judge, the others are learned from. */
+/* The job: the stored model is the teacher; the quantized one, its student, trains on some windows and is validated
+ * on those held out. */
 #include "kernels/dispatch.h"
 #include "base/clock.h"
 #include "train/gradients.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 
 enum {
-    JUDGEMENTS = 20, /* in a whole run, besides the first */
+    VALIDATIONS = 20, /* in a whole run, besides the first */
     WARMUP_SHARE = 20,
     PIECE = 1 << 14, /* weights of an item of the optimizer's work */
 };
@@ -28,10 +29,10 @@ static void choose(struct training *q, size_t i, size_t window)
     memcpy(q->tokens + i * length, q->plan.tokens + window * length, length * sizeof *q->tokens);
 }
 
-/* The next windows to learn from, each once before any comes again. */
+/* The next windows to train on, each once before any comes again. */
 static void choose_training(struct training *q)
 {
-    size_t count = q->windows - q->judged;
+    size_t count = q->windows - q->held_out;
     for (size_t i = 0; i < q->batch; i++) {
         if (q->order_next >= count) {
             for (size_t w = 0; w < count; w++)
@@ -130,14 +131,14 @@ static bool backward_some(struct training *q)
 
 static void round_weights(struct training *q)
 {
-    for (size_t i = 0; i < q->learner_count; i++)
-        fake_forward(&q->learners[i].fake, q->learners[i].w, q->learners[i].rounded, q->plan.pool);
+    for (size_t i = 0; i < q->tensor_count; i++)
+        fake_forward(&q->tensors[i].fake, q->tensors[i].w, q->tensors[i].rounded, q->plan.pool);
 }
 
 /* ---- the teacher ----------------------------------------------------------------------------- */
 
-/* From the stored model to the one that learns. */
-static void change_over(struct training *q)
+/* From the teacher to the student: layers that train round their weights, others are those of the set. */
+static void swap_to_student(struct training *q)
 {
     const struct model *m = q->plan.model;
     size_t head = (size_t)model_find(m, ROLE_OUTPUT, -1);
@@ -153,8 +154,8 @@ static void change_over(struct training *q)
             q->stored[t] = NULL;
         }
     }
-    for (size_t i = 0; i < q->learner_count; i++) {
-        struct learner *l = &q->learners[i];
+    for (size_t i = 0; i < q->tensor_count; i++) {
+        struct qat_tensor *l = &q->tensors[i];
         struct network_tensor *p = &q->net.tensors[l->tensor];
         *p = (struct network_tensor){l->rounded, l->gradient, &l->fake.m};
         if ((size_t)l->tensor != head) {
@@ -164,15 +165,15 @@ static void change_over(struct training *q)
     }
 }
 
-static void begin_judging(struct training *q)
+static void begin_validation(struct training *q)
 {
-    q->phase = PHASE_JUDGE;
+    q->phase = PHASE_VALIDATE;
     q->next = q->at = 0;
-    q->judged_loss = 0;
+    q->validation_loss = 0;
     round_weights(q);
 }
 
-static void teach_some(struct training *q)
+static void teacher_forward(struct training *q)
 {
     size_t floats = q->net.length * q->plan.model->hyper.dim;
     if (q->at == 0)
@@ -185,16 +186,16 @@ static void teach_some(struct training *q)
     q->next += q->batch;
     if (q->next < q->windows)
         return;
-    change_over(q);
-    begin_judging(q);
+    swap_to_student(q);
+    begin_validation(q);
 }
 
-/* ---- judging --------------------------------------------------------------------------------- */
+/* ---- validation ------------------------------------------------------------------------------ */
 
 static void keep_best(struct training *q)
 {
-    for (size_t i = 0; i < q->learner_count; i++) {
-        struct learner *l = &q->learners[i];
+    for (size_t i = 0; i < q->tensor_count; i++) {
+        struct qat_tensor *l = &q->tensors[i];
         memcpy(l->best, l->w, l->count * sizeof *l->best);
         for (size_t g = 0; g < l->fake.grids; g++)
             l->best_grids[g] = fake_params(&l->fake, g);
@@ -203,14 +204,14 @@ static void keep_best(struct training *q)
     q->figures.best_step = q->figures.step;
 }
 
-/* What the windows kept aside say; false when the model is no use from the start. */
+/* The end of a validation. False when the first one gives no finite loss. */
 static bool conclude(struct training *q, struct error *error)
 {
     struct training_figures *f = &q->figures;
-    f->kl_last = q->judged_loss;
+    f->kl_last = q->validation_loss;
     if (isnan(f->kl_first)) {
         if (!isfinite(f->kl_last))
-            return error_set(error, "qat: the quantized model's predictions are not finite before it learns");
+            return error_set(error, "qat: the quantized model's predictions are not finite before training");
         f->kl_first = f->kl_last;
         keep_best(q);
     } else if (f->kl_last < f->kl_best) {
@@ -220,32 +221,32 @@ static bool conclude(struct training *q, struct error *error)
     return true;
 }
 
-static bool judge_some(struct training *q, struct error *error)
+static bool validate_some(struct training *q, struct error *error)
 {
-    size_t first = q->windows - q->judged;
+    size_t first = q->windows - q->held_out;
     if (q->at == 0)
-        choose_next(q, first, q->judged);
+        choose_next(q, first, q->held_out);
     if (!forward_some(q))
         return true;
-    size_t left = q->judged - q->next, windows = left < q->batch ? left : q->batch;
-    q->judged_loss += score(q, 1, false, windows) * (double)windows / (double)q->judged;
+    size_t left = q->held_out - q->next, windows = left < q->batch ? left : q->batch;
+    q->validation_loss += score(q, 1, false, windows) * (double)windows / (double)q->held_out;
     q->at = 0;
     q->next += q->batch;
-    return q->next < q->judged || conclude(q, error);
+    return q->next < q->held_out || conclude(q, error);
 }
 
-/* ---- learning -------------------------------------------------------------------------------- */
+/* ---- training -------------------------------------------------------------------------------- */
 
 struct update {
     const struct training *q;
-    struct learner *l;
+    struct qat_tensor *l;
     double factor;
 };
 
 static void update_pieces(void *arg, size_t begin, size_t end, int thread)
 {
     const struct update *u = arg;
-    struct learner *l = u->l;
+    struct qat_tensor *l = u->l;
     (void)thread;
     for (size_t piece = begin; piece < end; piece++) {
         size_t at = piece * PIECE, n = l->count - at < PIECE ? l->count - at : PIECE;
@@ -258,14 +259,14 @@ static void begin_step(struct training *q)
 {
     choose_training(q);
     round_weights(q);
-    for (size_t i = 0; i < q->learner_count; i++)
-        memset(q->learners[i].gradient, 0, q->learners[i].count * sizeof(float));
+    for (size_t i = 0; i < q->tensor_count; i++)
+        memset(q->tensors[i].gradient, 0, q->tensors[i].count * sizeof(float));
 }
 
 static void end_early(struct training *q)
 {
-    snprintf(q->note, sizeof q->note, "qat: the loss of step %zu is not a number: stopped, the best is that of "
-                                      "step %zu", q->figures.step + 1, q->figures.best_step);
+    snprintf(q->note, sizeof q->note, "qat: stopped, the loss of step %zu is not a number; the best weights are "
+                                      "those of step %zu", q->figures.step + 1, q->figures.best_step);
     q->phase = PHASE_DONE;
 }
 
@@ -275,8 +276,8 @@ static void update(struct training *q)
     struct training_figures *f = &q->figures;
     struct adamw scales = q->adamw;
     double squares = 0;
-    for (size_t i = 0; i < q->learner_count; i++) {
-        struct learner *l = &q->learners[i];
+    for (size_t i = 0; i < q->tensor_count; i++) {
+        struct qat_tensor *l = &q->tensors[i];
         fake_backward(&l->fake, l->w, l->rounded, l->gradient, q->plan.pool);
         squares += squares_sum(l->gradient, l->count);
     }
@@ -288,8 +289,8 @@ static void update(struct training *q)
     f->rate = cosine_rate(q->rate, f->step++, q->steps, q->steps / WARMUP_SHARE);
     scales.decay = 0;
     struct update u = {q, NULL, clip_factor(f->gradient_norm, CLIP)};
-    for (size_t i = 0; i < q->learner_count; i++) {
-        u.l = &q->learners[i];
+    for (size_t i = 0; i < q->tensor_count; i++) {
+        u.l = &q->tensors[i];
         pool_run(q->plan.pool, (u.l->count + PIECE - 1) / PIECE, update_pieces, &u);
         adamw_update(&scales, u.l->fake.log_scales, u.l->fake.row_gradients, u.factor, u.l->scale_m, u.l->scale_v,
                      u.l->fake.grids, SCALES_FASTER * f->rate, f->step);
@@ -298,7 +299,7 @@ static void update(struct training *q)
 
 static void train_some(struct training *q)
 {
-    size_t layers = q->plan.model->hyper.layers, every = (q->steps + JUDGEMENTS - 1) / JUDGEMENTS;
+    size_t layers = q->plan.model->hyper.layers, every = (q->steps + VALIDATIONS - 1) / VALIDATIONS;
     if (q->at == 0)
         begin_step(q);
     if (q->at < layers + 2) {
@@ -313,7 +314,7 @@ static void train_some(struct training *q)
     q->at = 0;
     update(q);
     if (q->phase == PHASE_TRAIN && (q->figures.step % every == 0 || q->figures.step == q->steps))
-        begin_judging(q);
+        begin_validation(q);
 }
 
 /* ---- the job --------------------------------------------------------------------------------- */
@@ -329,11 +330,11 @@ bool qat_step(struct training *q, double seconds, bool *done, struct error *erro
     do {
         if (q->stopped && q->phase == PHASE_TRAIN && !isnan(q->figures.kl_best))
             q->phase = PHASE_DONE;
-        if (q->phase == PHASE_TEACH)
-            teach_some(q);
+        if (q->phase == PHASE_TEACHER)
+            teacher_forward(q);
         else if (q->phase == PHASE_TRAIN)
             train_some(q);
-        else if (q->phase == PHASE_JUDGE && !judge_some(q, error))
+        else if (q->phase == PHASE_VALIDATE && !validate_some(q, error))
             return false;
     } while (q->phase != PHASE_DONE && clock_seconds() - begin < seconds);
     *done = q->phase == PHASE_DONE;
@@ -342,12 +343,12 @@ bool qat_step(struct training *q, double seconds, bool *done, struct error *erro
 
 double qat_fraction(const struct training *q)
 {
-    const double teaching = 0.05;
+    const double teacher_share = 0.05;
     if (q->phase == PHASE_DONE)
         return 1;
-    if (q->phase == PHASE_TEACH)
-        return teaching * (double)q->next / (double)q->windows;
-    return teaching + (1 - teaching) * (double)q->figures.step / (double)(q->steps + 1);
+    if (q->phase == PHASE_TEACHER)
+        return teacher_share * (double)q->next / (double)q->windows;
+    return teacher_share + (1 - teacher_share) * (double)q->figures.step / (double)(q->steps + 1);
 }
 
 struct training_figures qat_figures(const struct training *q)
@@ -362,9 +363,9 @@ const char *qat_note(const struct training *q)
 
 struct training_result qat_result(const struct training *q, int tensor)
 {
-    for (size_t i = 0; i < q->learner_count; i++)
-        if (q->learners[i].tensor == tensor)
-            return (struct training_result){q->learners[i].best, q->learners[i].best_grids};
+    for (size_t i = 0; i < q->tensor_count; i++)
+        if (q->tensors[i].tensor == tensor)
+            return (struct training_result){q->tensors[i].best, q->tensors[i].best_grids};
     return (struct training_result){NULL, NULL};
 }
 
@@ -377,15 +378,16 @@ static const struct parameter parameters[] = {
     [QAT_DISTILL] = {"distill", 1, 0, 1, false, false,
                      "share of the KL divergence from the stored model in the loss; the rest is cross entropy"},
     [QAT_DECAY] = {"decay", 0, 0, 1, false, false, "of weights, by AdamW"},
-    [QAT_TEXT] = {"text", 262144, 128, 1048576, true, false, "tokens that it learns from at most"},
+    [QAT_TEXT] = {"text", 262144, 128, 1048576, true, false, "tokens of text to train on, at most"},
     [QAT_SEED] = {"seed", 1, 0, 1e6f, true, false, "of the order of windows"},
 };
 
 static bool check(const struct scheme *s, const float *values, struct error *error)
 {
     (void)values;
-    return !s->act_range || error_set(error, "qat learns with activations scaled a token; expected %s, not a static one",
-                                      dtypes[s->format.act].name);
+    return !s->act_range ||
+           error_set(error, "qat needs activations with one scale a token: expected %s, not a static one",
+                     dtypes[s->format.act].name);
 }
 
 size_t qat_text_tokens(const float *values)
@@ -408,7 +410,7 @@ static const struct trainer trainer = {
 
 const struct method qat_method = {
     .name = "qat",
-    .summary = "weights and scales that learn, by gradients through their rounding",
+    .summary = "weights and scales trained by gradients through their rounding",
     .phase = PHASE_TRAINING,
     .needs = {.activations = true, .gradients = true, .weights = WEIGHTS_SCALED},
     .parameters = parameters,

@@ -1,12 +1,12 @@
-/* qat.h - quantization-aware training: the layers whose scheme has the method `qat` learn together what weights
- * and scales make the model most like the stored one when they are rounded (Jacob et al. 2018; LLM-QAT, Liu et
- * al. 2023), a job in bounded slices.
+/* qat.h - quantization-aware training: the layers whose scheme has the method `qat` train together: their
+ * weights and scales become those that, rounded, make the model most like the stored one (Jacob et al. 2018;
+ * LLM-QAT, Liu et al. 2023), a job in bounded slices.
  *
  * The forward pass runs on fake-quantized weights (train/fake.h) and on activations as the scheme rounds them;
  * other layers are what they are in a set of weights, but for one that has input scales, outlier columns or a
  * static scale of activations: those are not rounded. The loss is a mixture of the KL divergence from the stored
- * model's predictions and the cross entropy with the text. Of the text's windows one in eight is kept aside to
- * judge by: the weights and scales that have the least KL divergence there are the result, whenever the job ends.
+ * model's predictions and the cross entropy with the text. One window in eight of the text is held out:
+ * the weights and scales with the least KL divergence there are the result, whenever the job ends.
  * The result does not depend on the number of threads. */
 #ifndef QTOP_QAT_H
 #define QTOP_QAT_H

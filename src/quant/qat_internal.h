@@ -8,8 +8,8 @@
 #include "train/network.h"
 #include "qat.h"
 
-/* A layer that learns. */
-struct learner {
+/* A tensor that trains. */
+struct qat_tensor {
     int tensor;
     size_t count;            /* weights */
     struct fake fake;
@@ -18,7 +18,7 @@ struct learner {
     struct quant_params *best_grids;
 };
 
-enum phase { PHASE_TEACH, PHASE_JUDGE, PHASE_TRAIN, PHASE_DONE };
+enum phase { PHASE_TEACHER, PHASE_VALIDATE, PHASE_TRAIN, PHASE_DONE };
 
 struct training {
     struct training_plan plan;
@@ -26,10 +26,11 @@ struct training {
     float *cosines, *sines;
     float **stored;            /* a tensor: its stored weights, fp32 */
     float **others;            /* of those that the set holds otherwise */
-    struct learner *learners;
-    size_t learner_count;
+    struct qat_tensor *tensors;
+    size_t tensor_count;
     size_t steps, batch;       /* batch: windows of a pass */
-    size_t windows, judged;    /* the text's; the last `judged` of them are kept aside */
+    size_t windows;            /* of the text */
+    size_t held_out;           /* the last so many of them: to validate on */
     double rate, share;
     struct adamw adamw;
     float *hidden;             /* windows x length x dim: the stored model's input of the head */
@@ -38,13 +39,13 @@ struct training {
     double *losses;            /* n */
     int32_t *tokens;           /* n: of the pass under way */
     size_t *chosen;            /* batch: its windows */
-    size_t *order, order_next; /* windows to learn from, shuffled */
+    size_t *order, order_next; /* windows to train on, shuffled */
     struct sampler random;     /* of that order */
 
     enum phase phase;
     size_t at;                 /* in a pass: embedding, blocks, head; then backward */
     size_t next;               /* window of the phase */
-    double judged_loss;
+    double validation_loss;
     bool stopped;
     struct training_figures figures;
     char note[160];

@@ -9,9 +9,9 @@
 #include <string.h>
 
 enum {
-    LEAST_WINDOWS = 4,
-    JUDGED_SHARE = 8,   /* one window in so many is kept aside, ... */
-    JUDGED_MOST = 4096, /* ... up to about so many tokens */
+    WINDOWS_MIN = 4,
+    HELD_OUT_SHARE = 8,   /* one window in so many is held out to validate on */
+    HELD_OUT_MAX = 4096, /* tokens that are held out, at most about */
 };
 
 /* ---- whether it fits ------------------------------------------------------------------------- */
@@ -19,7 +19,7 @@ enum {
 /* Tokens of a window, of which a text has some at least. */
 static size_t length_of(const struct training_plan *p)
 {
-    size_t share = p->count / LEAST_WINDOWS;
+    size_t share = p->count / WINDOWS_MIN;
     return p->window < share ? p->window : share;
 }
 
@@ -30,23 +30,23 @@ static size_t batch_of(const struct training_plan *p)
     return windows < 1 ? 1 : windows < there ? windows : there;
 }
 
-static size_t judged_of(const struct training_plan *p)
+static size_t held_out_of(const struct training_plan *p)
 {
-    size_t length = length_of(p), windows = p->count / length, most = JUDGED_MOST / length;
-    size_t judged = windows / JUDGED_SHARE < most ? windows / JUDGED_SHARE : most;
-    return judged < 1 ? 1 : judged;
+    size_t length = length_of(p), windows = p->count / length, max = HELD_OUT_MAX / length;
+    size_t held_out = windows / HELD_OUT_SHARE < max ? windows / HELD_OUT_SHARE : max;
+    return held_out < 1 ? 1 : held_out;
 }
 
 /* Of a model that no text says yet how to cut, for windows of one batch. */
 static bool count_bytes(const struct training_plan *p, size_t *bytes)
 {
     const struct hyper *h = &p->model->hyper;
-    size_t batch = batch_of(p), n = batch * length_of(p), learned = 0;
+    size_t batch = batch_of(p), n = batch * length_of(p), trained = 0;
     if (!network_bytes(p->model, batch, length_of(p), pool_threads(p->pool), bytes))
         return false;
     for (size_t t = 0; t < p->model->tensor_count; t++)
-        learned += p->trains[t] ? p->model->tensors[t].stored.rows * p->model->tensors[t].stored.cols : 0;
-    double all = (double)*bytes + 4 * ((double)p->model->parameters * 2 + (double)learned * 6.5 +
+        trained += p->trains[t] ? p->model->tensors[t].stored.rows * p->model->tensors[t].stored.cols : 0;
+    double all = (double)*bytes + 4 * ((double)p->model->parameters * 2 + (double)trained * 6.5 +
                                        (double)p->count * (double)h->dim + 2 * (double)n * (double)h->vocab);
     *bytes = (size_t)all;
     return all < (double)(SIZE_MAX / 2);
@@ -55,9 +55,9 @@ static bool count_bytes(const struct training_plan *p, size_t *bytes)
 bool qat_fits(const struct training_plan *p, struct error *error)
 {
     size_t bytes;
-    if (p->count < LEAST_WINDOWS * 16)
-        return error_set(error, "a text of %zu tokens is too short to learn from; expected at least %d", p->count,
-                         LEAST_WINDOWS * 16);
+    if (p->count < WINDOWS_MIN * 16)
+        return error_set(error, "a text of %zu tokens is too short to train on; expected at least %d", p->count,
+                         WINDOWS_MIN * 16);
     if (!count_bytes(p, &bytes))
         return error_set(error, "qat: the memory it needs is too large to address");
     if (p->model->parameters > QAT_PARAMETERS_MAX)
@@ -116,7 +116,7 @@ static bool decode_all(struct training *q, struct error *error)
     return ok || error_set(error, "not enough memory for training");
 }
 
-static bool open_learner(struct training *q, struct learner *l, int tensor, struct error *error)
+static bool open_tensor(struct training *q, struct qat_tensor *l, int tensor, struct error *error)
 {
     const struct qmatrix *stored = &q->plan.model->tensors[tensor].stored;
     l->tensor = tensor;
@@ -136,7 +136,7 @@ static bool open_learner(struct training *q, struct learner *l, int tensor, stru
     return true;
 }
 
-static void close_learner(struct learner *l)
+static void close_tensor(struct qat_tensor *l)
 {
     fake_close(&l->fake);
     free(l->w);
@@ -150,14 +150,14 @@ static void close_learner(struct learner *l)
     free(l->best_grids);
 }
 
-static bool open_learners(struct training *q, struct error *error)
+static bool open_tensors(struct training *q, struct error *error)
 {
     const struct model *m = q->plan.model;
-    q->learners = calloc(m->tensor_count, sizeof *q->learners);
-    if (!q->learners)
+    q->tensors = calloc(m->tensor_count, sizeof *q->tensors);
+    if (!q->tensors)
         return error_set(error, "not enough memory for training");
     for (int t = 0; t < (int)m->tensor_count; t++)
-        if (q->plan.trains[t] && !open_learner(q, &q->learners[q->learner_count++], t, error))
+        if (q->plan.trains[t] && !open_tensor(q, &q->tensors[q->tensor_count++], t, error))
             return false;
     return true;
 }
@@ -166,9 +166,9 @@ static bool open_buffers(struct training *q, struct error *error)
 {
     const struct model *m = q->plan.model;
     const struct hyper *h = &m->hyper;
-    size_t length = length_of(&q->plan), n = q->batch * length, turned = rotary_dims(h) / 2;
-    q->cosines = malloc((length * turned + 1) * sizeof *q->cosines);
-    q->sines = malloc((length * turned + 1) * sizeof *q->sines);
+    size_t length = length_of(&q->plan), n = q->batch * length, angles = rotary_dims(h) / 2;
+    q->cosines = malloc((length * angles + 1) * sizeof *q->cosines);
+    q->sines = malloc((length * angles + 1) * sizeof *q->sines);
     q->stored = calloc(m->tensor_count, sizeof *q->stored);
     q->others = calloc(m->tensor_count, sizeof *q->others);
     q->hidden = malloc(q->windows * length * h->dim * sizeof *q->hidden);
@@ -197,11 +197,11 @@ struct training *qat_open(const struct training_plan *plan, struct error *error)
     q->plan = *plan;
     q->batch = batch_of(plan);
     q->windows = plan->count / length_of(plan);
-    q->judged = judged_of(plan);
+    q->held_out = held_out_of(plan);
     q->steps = (size_t)plan->values[QAT_STEPS];
     q->rate = (double)plan->values[QAT_RATE];
     q->share = (double)plan->values[QAT_DISTILL];
-    q->adamw = adamw_usual();
+    q->adamw = adamw_defaults();
     q->adamw.decay = (double)plan->values[QAT_DECAY];
     sampler_seed(&q->random, (uint64_t)plan->values[QAT_SEED]);
     q->order_next = SIZE_MAX;
@@ -211,7 +211,7 @@ struct training *qat_open(const struct training_plan *plan, struct error *error)
               network_open(&q->net, plan->model, plan->pool, q->batch, length_of(plan), q->cosines, q->sines, error);
     if (ok)
         rope_table_init(plan->model, q->net.length, q->cosines, q->sines);
-    if (ok && decode_all(q, error) && open_learners(q, error))
+    if (ok && decode_all(q, error) && open_tensors(q, error))
         return q;
     qat_close(q);
     return NULL;
@@ -221,14 +221,14 @@ void qat_close(struct training *q)
 {
     if (!q)
         return;
-    for (size_t i = 0; i < q->learner_count; i++)
-        close_learner(&q->learners[i]);
+    for (size_t i = 0; i < q->tensor_count; i++)
+        close_tensor(&q->tensors[i]);
     for (size_t t = 0; t < q->plan.model->tensor_count; t++) {
         free(q->stored ? q->stored[t] : NULL);
         free(q->others ? q->others[t] : NULL);
     }
     network_close(&q->net);
-    free(q->learners);
+    free(q->tensors);
     free(q->stored);
     free(q->others);
     free(q->cosines);

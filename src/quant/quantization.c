@@ -39,7 +39,8 @@ static bool plan_tensor(struct quantization *q, int t, struct error *error)
         return true;
     int input_group = layerwise_group_of(p->model, t);
     if (input_group < 0)
-        return error_set(error, "%s: not a matrix product: no activations to calibrate on", p->model->tensors[t].name);
+        return error_set(error, "%s: not a matrix product, so there are no activations to calibrate on",
+                         p->model->tensors[t].name);
     q->last_input_group = (size_t)input_group > q->last_input_group ? (size_t)input_group : q->last_input_group;
     q->sequence |= asks_for_sequence(s);
     return true;
@@ -62,7 +63,7 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
         ok = plan_tensor(q, t, error);
     if (ok && quantization_calibrates(plan)) {
         const struct calibration_text *text = plan->text;
-        ok = text && text->count > 0 ? true : error_set(error, "there is no text to calibrate on");
+        ok = text && text->count > 0 ? true : error_set(error, "there is no calibration text");
         ok = ok && (q->pass = layerwise_open(plan->model, plan->pool, text->tokens, text->count, text->window,
                                         error));
     }
@@ -110,6 +111,8 @@ static bool stage_step(struct quantization *q, double seconds, struct error *err
         return input_group_search_scale(q, seconds, error);
     case STAGE_FACTOR:
         return input_group_factorize(q, seconds, error);
+    case STAGE_RANGE:
+        return input_group_choose_range(q, seconds, error);
     case STAGE_PACK:
         return input_group_pack(q, seconds, error);
     case STAGE_TRAIN:
@@ -160,7 +163,7 @@ double quantization_fraction(const struct quantization *q)
 const char *quantization_work(const struct quantization *q)
 {
     if (q->stage == STAGE_TRAIN)
-        return q->figures.step > 0 ? "training" : "reading the training text";
+        return q->figures.step > 0 ? "training" : "computing the teacher's outputs";
     return q->stage == STAGE_ADVANCE || q->stage == STAGE_OBSERVE ? "calibrating" : "quantizing";
 }
 
@@ -182,6 +185,7 @@ void quantization_close(struct quantization *q)
     pin_close(&q->pin);
     free(q->trains);
     scaling_close(&q->scaling);
+    static_range_close(&q->range);
     input_group_leave(q);
     layerwise_close(q->pass);
     weights_unref(q->set);

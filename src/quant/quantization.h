@@ -1,12 +1,12 @@
 /* quantization.h - a whole set of weights from an array of schemes, with what methods need to know of
  * activations: a job in bounded slices.
  *
- * Tensors whose scheme needs no calibration come first. The others follow in the order of a walk (engine/walk.h)
- * that brings a calibration text through the model: at each input group the inputs of its layers are observed, the
- * layers quantized, and the text goes on. Where one of them is a GPTQ that asks for it (sequence=1, the usual),
- * the walk goes through what is quantized already, so that each layer is calibrated on what those before it
- * give now (Frantar et al. 2022, section 4); else through the stored weights, all at once. Last of all, with the
- * others as they are then, those learn whose method is `qat` (qat.h). */
+ * Tensors whose scheme needs no calibration come first. The others follow in a layer-wise calibration pass
+ * (engine/layerwise.h): at each input group the inputs of its layers are observed and the layers quantized before the
+ * pass continues. Where a method asks for it (gptq with sequence=1, the default), the pass runs through the layers
+ * that are quantized already, so that each is calibrated on what those before it give now (Frantar et al. 2022,
+ * section 4); else through the stored weights. Last of all, with the others as they are then, those whose method
+ * trains are trained together (training.h). */
 #ifndef QTOP_QUANTIZATION_H
 #define QTOP_QUANTIZATION_H
 
@@ -23,8 +23,8 @@ struct calibration_text {
 };
 
 enum {
-    CALIBRATION_LEAST = 128,  /* tokens that a text must have */
-    CALIBRATION_MOST = 8192,  /* tokens of it that are used */
+    CALIBRATION_MIN = 128,  /* tokens that a text must have */
+    CALIBRATION_MAX = 8192,  /* tokens of it that are used */
     CALIBRATION_WINDOW = 512,
 };
 
@@ -33,8 +33,8 @@ enum {
 bool calibration_text_make(struct calibration_text *out, const int32_t *tokens, size_t count, int32_t bos,
                            size_t context, struct error *error);
 
-/* The same of the first `most` tokens. */
-bool calibration_text_make_of(struct calibration_text *out, const int32_t *tokens, size_t count, size_t most,
+/* The same of the first `max` tokens. */
+bool calibration_text_make_of(struct calibration_text *out, const int32_t *tokens, size_t count, size_t max,
                               int32_t bos, size_t context, struct error *error);
 
 struct quantization_plan {
@@ -43,8 +43,8 @@ struct quantization_plan {
     struct weights *from;           /* what the set begins as; tensors that have their scheme stay */
     struct weights *stored;         /* the model's stored weights */
     const struct scheme *schemes;   /* schemes_count */
-    const struct calibration_text *text; /* may be null where no scheme calibrates */
-    const struct calibration_text *learning; /* that `qat` learns from, in windows as those; null: text */
+    const struct calibration_text *text; /* to calibrate on; may be null where no scheme needs it */
+    const struct calibration_text *training_text; /* to train on; null: text */
 };
 
 struct quantization;
@@ -53,11 +53,11 @@ struct quantization;
 bool quantization_pending(const struct quantization_plan *plan, int tensor);
 bool quantization_calibrates(const struct quantization_plan *plan);
 
-/* Tokens that the pending tensors which learn ask for at most; 0 where none does. */
-size_t quantization_learns_from(const struct quantization_plan *plan);
+/* Tokens of text that the pending tensors which train ask for, at most; 0 where none does. */
+size_t quantization_training_tokens(const struct quantization_plan *plan);
 
-/* Whether what is to learn may: the model is small enough. Before a text of tokens is made. */
-bool quantization_may_learn(const struct quantization_plan *plan, size_t tokens, struct error *error);
+/* Whether the pending tensors can be trained on so many tokens: asked before a text is made. At least one trains. */
+bool quantization_training_fits(const struct quantization_plan *plan, size_t tokens, struct error *error);
 
 /* What the plan names must outlive the job; sets are referenced. Null with an error. */
 struct quantization *quantization_open(const struct quantization_plan *plan, struct error *error);
@@ -66,16 +66,16 @@ void quantization_close(struct quantization *job);
 /* Works for about `seconds`; *done: the set is finished. False with an error. */
 bool quantization_step(struct quantization *job, double seconds, bool *done, struct error *error);
 
-/* 0..1, and what is being done, a static text: "calibrating", "quantizing", "learning" and the like. */
+/* 0..1, and what is being done, a static text: "calibrating", "quantizing", "training" and the like. */
 double quantization_fraction(const struct quantization *job);
 const char *quantization_work(const struct quantization *job);
 
-/* How far what learns has come; false while nothing does. */
+/* How far the training is; false while there is none. */
 struct training_figures;
 bool quantization_figures(const struct quantization *job, struct training_figures *out);
 
-/* Ends the learning at its next step, with the best so far. */
-void quantization_stop_learning(struct quantization *job);
+/* Ends the training at its next step, with the best so far. */
+void quantization_stop_training(struct quantization *job);
 
 /* The finished set, now the caller's. */
 struct weights *quantization_take(struct quantization *job);

@@ -9,15 +9,17 @@
 #include "quantization.h"
 #include "requant.h"
 #include "scaling.h"
+#include "static_range.h"
 #include "training.h"
 
-/* What is under way. The stages of a input group repeat for each of its tensors from STAGE_SCALE on. */
+/* What is under way. The stages of an input group repeat for each of its tensors from STAGE_SCALE on. */
 enum stage {
     STAGE_PLAIN,   /* tensors without calibration */
     STAGE_ADVANCE,
     STAGE_OBSERVE, /* statistics and the Hessian */
     STAGE_SCALE,   /* the search for an input scale */
     STAGE_FACTOR,  /* of the Hessian */
+    STAGE_RANGE,   /* of static activations */
     STAGE_PACK,
     STAGE_TRAIN,   /* all tensors that do, together */
     STAGE_TRAINED, /* one after another is packed */
@@ -40,6 +42,8 @@ struct quantization {
     size_t last_input_group;             /* beyond which no tensor is pending */
     struct input_stats stats;      /* of the input group */
     struct calibrated calibrated; /* of the tensor under way */
+    struct static_range range;    /* of its activations, where they are static */
+    bool choosing;
     struct hessian hessian;
     size_t observed;              /* tokens in the Hessian */
     int tensors[INPUT_GROUP_TENSORS], next; /* the input group's, and the one under way (or next plain one) */
@@ -48,11 +52,11 @@ struct quantization {
 
     struct scaling scaling;       /* of the tensor under way */
     bool searching;
-    float *input_scale;           /* of the last search, for ... */
-    struct scheme scaled_for;
+    float *input_scale;           /* of the last search */
+    struct scheme scaled_for;     /* the scheme that it was searched for */
     double alpha;
-    struct factor factor;         /* of the last factorization, for ... */
-    struct scheme factored_for;
+    struct factor factor;         /* of the last factorization */
+    struct scheme factored_for;   /* the scheme that it was made for */
     double damp;                  /* to try */
     struct requant job;
     bool packing;
@@ -76,11 +80,12 @@ void quantization_say(struct quantization *q, int tensor, const char *text);
 /* A slice of packing; *done when the matrix is in the set. */
 bool quantization_pack(struct quantization *q, double seconds, bool *done, struct error *error);
 
-/* A slice of each stage of a input group; they lead from one to the next by q->stage. */
+/* A slice of each stage of an input group; they lead from one to the next by q->stage. */
 bool input_group_advance(struct quantization *q, double seconds, struct error *error);
 bool input_group_observe(struct quantization *q, double seconds, struct error *error);
 bool input_group_search_scale(struct quantization *q, double seconds, struct error *error);
 bool input_group_factorize(struct quantization *q, double seconds, struct error *error);
+bool input_group_choose_range(struct quantization *q, double seconds, struct error *error);
 bool input_group_pack(struct quantization *q, double seconds, struct error *error);
 
 /* What comes when no tensor waits for the layer-wise pass. */

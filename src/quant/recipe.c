@@ -147,15 +147,15 @@ static bool rule_matches(const struct rule *rule, const struct model *m, int ten
 
 static const char *nearest_name(const struct model *m, const char *pattern)
 {
-    size_t best = 0, least = SIZE_MAX;
+    size_t best = 0, min = SIZE_MAX;
     for (size_t i = 0; i < m->tensor_count; i++) {
         size_t d = edit_distance(pattern, m->tensors[i].name);
-        if (d < least) {
-            least = d;
+        if (d < min) {
+            min = d;
             best = i;
         }
     }
-    return edit_distance(pattern, KV_NAME) < least ? KV_NAME : m->tensors[best].name;
+    return edit_distance(pattern, KV_NAME) < min ? KV_NAME : m->tensors[best].name;
 }
 
 /* Whether the rule applies to anything, and the KV cache can have what it says. */

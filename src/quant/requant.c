@@ -100,7 +100,7 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
     const struct tensor *t = &model->tensors[tensor];
     size_t rows = t->stored.rows, cols = t->stored.cols;
     *job = (struct requant){.model = model, .tensor = tensor, .strips = (size_t)pool_threads(pool)};
-    job->truth = &model_reference(model)->tensors[tensor].stored;
+    job->reference = &model_reference(model)->tensors[tensor].stored;
     if (!scheme_check(scheme, error))
         return false;
     if (scheme_needs_calibration(scheme) && !calibrated)
@@ -258,10 +258,10 @@ static void quantize(struct requant *job, size_t r, float *row)
 
 /* Measures e = w' - w of a row, w of the reference. Sums are kept a row, so that the totals do not depend on
  * how rows were shared out. */
-static void measure_row(struct requant *job, size_t r, const float *truth, const float *back)
+static void measure_row(struct requant *job, size_t r, const float *reference, const float *back)
 {
     struct difference d;
-    difference_measure(&d, truth, back, job->truth->cols);
+    difference_measure(&d, reference, back, job->reference->cols);
     job->row_w2[r] = d.sum_w2;
     job->row_e2[r] = d.sum_e2;
     job->row_max[r] = d.largest;
@@ -274,20 +274,21 @@ static void pack_row(struct requant *job, size_t r, float *row)
 {
     const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
     float *back = row + stored->cols;
-    bool altered = job->solving || job->trained || job->out->matrix.input_transform; /* row is then what became of the weights */
+    /* Where `row` becomes something else than the stored weights. */
+    bool altered = job->solving || job->trained || job->out->matrix.input_transform;
     quantize(job, r, row);
     qmatrix_decode_row(&job->out->matrix, r, back);
-    if (job->truth != stored || altered)
-        isa_current()->decode_row(job->truth, r, row);
+    if (job->reference != stored || altered)
+        isa_current()->decode_row(job->reference, r, row);
     measure_row(job, r, row, back);
 }
 
 /* A stored row is measured as it is. */
 static void compare_row(struct requant *job, size_t r, float *row)
 {
-    float *back = row + job->truth->cols;
+    float *back = row + job->reference->cols;
     isa_current()->decode_row(&job->out->matrix, r, back);
-    isa_current()->decode_row(job->truth, r, row);
+    isa_current()->decode_row(job->reference, r, row);
     measure_row(job, r, row, back);
 }
 
@@ -335,13 +336,13 @@ static void finish_scan(struct requant *job)
 static void finish_clip(struct requant *job)
 {
     size_t best = 0;
-    double least = INFINITY;
+    double min = INFINITY;
     for (size_t trial = 0; trial < CLIP_TRIALS; trial++) {
         double error = 0;
         for (size_t r = 0; r < rows_of(job); r++)
             error += job->row_clip[r * CLIP_TRIALS + trial];
-        best = error < least ? trial : best;
-        least = fmin(least, error);
+        best = error < min ? trial : best;
+        min = fmin(min, error);
     }
     quantize_tensor_scale(&job->out->matrix, clip_range(job->range, best, job->range_min));
 }

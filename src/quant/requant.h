@@ -18,8 +18,8 @@
 
 /* In their order; each a pass over all rows but for the solving, which goes by columns. */
 enum requant_pass {
-    REQUANT_SCAN,  /* for a per-tensor scale: the range ... */
-    REQUANT_CLIP,  /* ... and the errors of smaller ones */
+    REQUANT_SCAN,  /* the range of the weights, for a per-tensor scale */
+    REQUANT_CLIP,  /* the errors of smaller ranges, for the same */
     REQUANT_LOAD,  /* for a solver of codes: scales, and weights to work on */
     REQUANT_SOLVE,
     REQUANT_PACK,
@@ -27,12 +27,13 @@ enum requant_pass {
 
 struct requant {
     const struct model *model;
-    const struct qmatrix *truth; /* the reference's tensor */
+    const struct qmatrix *reference; /* the reference's tensor */
     int tensor;
     bool acquired;           /* the stored weights; released by requant_end */
     struct qtensor *out;      /* being made; null when taken */
-    size_t strips;           /* runs of panels side by side, one a thread ... */
-    size_t panel, step;      /* ... the next panel of each in the pass under way, and how many now */
+    size_t strips;           /* runs of panels side by side, one a thread */
+    size_t panel;            /* the next panel of each strip in the pass under way */
+    size_t step;             /* panels of each strip in this step */
     enum requant_pass pass;
     const float *importance; /* see struct calibrated */
     const float *trained;

@@ -10,6 +10,18 @@
 #include "engine/layerwise.h"
 #include "calibration.h"
 #include "scheme.h"
+#include "sliced_product.h"
+
+enum scaling_stage {
+    SCALING_WEIGHTS,   /* the largest weight of every column */
+    SCALING_REFERENCE, /* outputs of the stored weights */
+    SCALING_RANGE,     /* of a trial: the range of a whole tensor */
+    SCALING_PACK,      /* of a trial: the codes */
+    SCALING_MULTIPLY,  /* of a trial: the outputs */
+    SCALING_DONE
+};
+
+enum { SCALING_WEIGHTS_STEP = 1 << 18 }; /* weights that one thread looks at in a step, but for a panel of more */
 
 struct scaling {
     const struct model *model;
@@ -17,27 +29,34 @@ struct scaling {
     size_t count;
     const struct input_stats *stats;
     const struct input_scaling *method;
-    float *weight_max;     /* cols: the largest |w| of each column of all the tensors, where the method asks for it */
     struct qformat format; /* of the trials, which round to nearest */
     struct pool *pool;
+    float *weight_max;     /* cols: the largest |w| of each column of all the tensors, where the method asks for it */
     float *scale, *best;   /* cols */
     double best_alpha, best_loss, loss;
-    size_t at, step;       /* tensor and alpha of the next trial */
-    bool fixed;            /* alpha is given */
-    float *reference;      /* outputs of the sample with the stored weights, in the rows of trials, tensor after
-                            * tensor */
-    float *y;
+    bool fixed;            /* alpha is given: best_alpha */
+
+    enum scaling_stage stage;
+    size_t at, alpha;      /* tensor under way; index of the alpha under trial */
+    size_t next;           /* panel of a pass over weights */
+    struct qmatrix trial;  /* rows of the trial x cols; empty between trials */
+    struct value_range *ranges; /* of the tensor's rows, where the whole tensor shares a scale */
+    struct sliced_product product;
+    size_t work;           /* weights or multiply-adds of the last step */
+
+    float *reference;      /* outputs of the stored weights, in the rows of trials, tensor after tensor */
+    float *y;              /* samples x rows: outputs of the product under way */
     float *rows;           /* a row a thread */
     void *scratch;
 };
 
-/* Begins to choose for tensors of a input group (held in memory by the caller, as stats are). */
+/* Begins to choose for tensors of an input group (held in memory by the caller, as stats are). */
 bool scaling_open(struct scaling *s, const struct model *model, struct pool *pool, const int *tensors,
                   size_t count, const struct input_stats *stats, const struct scheme *scheme,
                   struct error *error);
 void scaling_close(struct scaling *s);
 
-/* One trial of one tensor; *done: s->best and s->best_alpha are there. False when memory is short. */
+/* A bounded step; *done: s->best and s->best_alpha are there. False when memory is short. */
 bool scaling_step(struct scaling *s, bool *done, struct error *error);
 
 #endif

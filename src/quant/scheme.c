@@ -78,7 +78,7 @@ static bool parse_weight(const struct parser *p, struct field f, struct scheme *
     struct field weight = {f.at, slash ? (size_t)(slash - f.at) : f.n};
     enum dtype type = dtype_by_name(weight.at, weight.n);
     if (dtype_stored_by_name(weight.at, weight.n) != DTYPE_ALL)
-        return refuse(p, weight, "not a target of quantization, only a type of model files:",
+        return refuse(p, weight, "a file type that weights cannot be quantized to:",
                       WEIGHTS_EXPECTED);
     if (type == DTYPE_COUNT)
         return refuse(p, weight, "unknown weight datatype", WEIGHTS_EXPECTED);
@@ -358,7 +358,8 @@ bool scheme_scales_inputs(const struct scheme *s)
 /* What calibration adds to a matrix. */
 static size_t calibrated_bytes(const struct scheme *s, size_t cols)
 {
-    return (scheme_scales_inputs(s) ? cols * sizeof(float) : 0) + (s->act_range ? sizeof(float) + s->format.act_asym : 0);
+    size_t act = s->act_range ? sizeof(float) + s->format.act_asym : 0;
+    return act + (scheme_scales_inputs(s) ? cols * sizeof(float) : 0);
 }
 
 bool scheme_bytes(const struct scheme *s, size_t rows, size_t cols, size_t *bytes)

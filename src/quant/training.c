@@ -24,7 +24,7 @@ static struct training_plan plan_of(const struct quantization_plan *p, const boo
 static struct training_plan plan_of_job(const struct quantization *q)
 {
     const struct quantization_plan *p = &q->plan;
-    const struct calibration_text *text = p->learning && p->learning->count > 0 ? p->learning : p->text;
+    const struct calibration_text *text = p->training_text && p->training_text->count > 0 ? p->training_text : p->text;
     struct training_plan plan = plan_of(p, q->trains);
     plan.set = q->set;
     if (text) {
@@ -42,7 +42,7 @@ static bool check_together(const struct quantization *q, struct error *error)
     const struct scheme *schemes = q->plan.schemes, *first = &schemes[first_of(m, q->trains)];
     for (size_t t = 0; t < m->tensor_count; t++)
         if (q->trains[t] && !methods_equal(&schemes[t].methods, &first->methods))
-            return error_set(error, "%s: layers that learn together have the same parameters of %s",
+            return error_set(error, "%s: layers that train together need the same parameters of %s",
                              m->tensors[t].name, scheme_method(first, PHASE_TRAINING)->name);
     return true;
 }
@@ -53,7 +53,7 @@ bool training_fits(const struct quantization *q, struct error *error)
     return check_together(q, error) && q->trainer->fits(&plan, error);
 }
 
-size_t quantization_learns_from(const struct quantization_plan *p)
+size_t quantization_training_tokens(const struct quantization_plan *p)
 {
     size_t max = 0;
     for (int t = 0; t < (int)p->model->tensor_count; t++) {
@@ -66,7 +66,7 @@ size_t quantization_learns_from(const struct quantization_plan *p)
     return max;
 }
 
-bool quantization_may_learn(const struct quantization_plan *p, size_t tokens, struct error *error)
+bool quantization_training_fits(const struct quantization_plan *p, size_t tokens, struct error *error)
 {
     bool *trains = calloc(p->model->tensor_count, sizeof *trains);
     if (!trains)
@@ -89,7 +89,7 @@ static void tell(struct quantization *q)
     struct training_figures f = q->figures;
     const char *note = q->trainer->note(q->training);
     int first = (int)first_of(q->plan.model, q->trains);
-    snprintf(text, sizeof text, "learned in %zu steps: KL of the text kept aside %.3g, before %.3g; best after %zu",
+    snprintf(text, sizeof text, "trained for %zu steps: KL on held-out text %.3g, before %.3g; best after step %zu",
              f.step, f.kl_best, f.kl_first, f.best_step);
     quantization_say(q, first, text);
     if (note)
@@ -126,7 +126,7 @@ bool quantization_figures(const struct quantization *q, struct training_figures 
     return q->figures.steps > 0;
 }
 
-void quantization_stop_learning(struct quantization *q)
+void quantization_stop_training(struct quantization *q)
 {
     if (q->training)
         q->trainer->stop(q->training);

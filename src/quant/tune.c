@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is on offer, small first. Matrices that are looked up have no use for methods that look at activations:
- * scheme_for_tensor leaves those out. A GGUF file has types for groups of 32 alone, and input scales only where all
- * matrices behind a norm share one. */
+/* The schemes that are tried, small first. Matrices that are looked up have no use for methods that look at
+ * activations: scheme_for_tensor leaves those out. A GGUF file has types for groups of 32 alone, and input scales
+ * only where all matrices behind a norm share one. */
 static const struct {
     const char *scheme;
     bool any, gguf;
-} offers[] = {
+} candidates[] = {
     {"int4:g128:asym:awq+gptq", true, false}, {"int4:g64:asym:awq+gptq", true, false},
     {"int4:g32:asym:awq+gptq", true, false},  {"int4:g16:asym:awq+gptq", true, false},
     {"int4:g32:clip+gptq", false, true},           {"int4:g32:asym:clip+gptq", false, true},
@@ -25,7 +25,7 @@ static const struct {
 };
 
 enum { GGUF_BLOCK = 32 }; /* columns */
-enum { OFFERS = sizeof offers / sizeof *offers, VERIFICATIONS = 8, TIMED_STEPS = 12, TIMED_POSITIONS = 16 };
+enum { CANDIDATES = sizeof candidates / sizeof *candidates, VERIFICATIONS = 8, TIMED_STEPS = 12, TIMED_POSITIONS = 16 };
 
 enum stage { STAGE_MAKE, STAGE_SENSE, STAGE_TIME, STAGE_CHOOSE, STAGE_BUILD, STAGE_VERIFY, STAGE_DONE };
 
@@ -34,12 +34,12 @@ struct tune {
     enum stage stage;
     int *tensors;               /* items: those that may change */
     size_t items;
-    size_t offered[OFFERS], offers; /* rows of the table */
-    size_t offer;               /* the one under way */
+    size_t rows[CANDIDATES], candidates; /* rows of the table */
+    size_t candidate;               /* the one under way */
     struct scheme *schemes;     /* schemes_count: of what is being made */
-    double *cost, *bytes, *seconds, *loss; /* items x offers */
-    double *total_seconds;      /* of a decode step, an offer each */
-    struct weights *set;        /* of the offer, or of what was chosen */
+    double *cost, *bytes, *seconds, *loss; /* items x candidates */
+    double *total_seconds;      /* of a decode step, one a candidate */
+    struct weights *set;        /* of the candidate, or of what was chosen */
     struct quantization *making;
     struct sensitivity_job *sensing;
     struct knapsack knapsack;
@@ -78,11 +78,11 @@ static bool allocate(struct tune *t, struct error *error)
     for (int i = 0; t->tensors && i < (int)count; i++)
         if (may_change(t, i))
             t->tensors[t->items++] = i;
-    size_t n = t->items * t->offers;
+    size_t n = t->items * t->candidates;
     t->schemes = calloc(all, sizeof *t->schemes);
     t->best_schemes = calloc(all, sizeof *t->best_schemes);
     t->cost = calloc(4 * n, sizeof *t->cost);
-    t->total_seconds = calloc(t->offers, sizeof *t->total_seconds);
+    t->total_seconds = calloc(t->candidates, sizeof *t->total_seconds);
     t->choice = calloc(t->items + 1, 1);
     if (!t->tensors || !t->schemes || !t->best_schemes || !t->cost || !t->total_seconds || !t->choice)
         return error_set(error, "not enough memory to search");
@@ -98,9 +98,9 @@ struct tune *tune_open(const struct tune_plan *plan, struct error *error)
     if (!t)
         return NULL;
     t->plan = *plan;
-    for (size_t i = 0; i < OFFERS; i++)
-        if (plan->budget.gguf ? offers[i].gguf : offers[i].any)
-            t->offered[t->offers++] = i;
+    for (size_t i = 0; i < CANDIDATES; i++)
+        if (plan->budget.gguf ? candidates[i].gguf : candidates[i].any)
+            t->rows[t->candidates++] = i;
     if (allocate(t, error))
         return t;
     tune_close(t);
@@ -127,14 +127,14 @@ void tune_close(struct tune *t)
     free(t);
 }
 
-/* ---- measuring the offers -------------------------------------------------------------------- */
+/* ---- measuring the candidates ---------------------------------------------------------------- */
 
-/* The offer as a tensor can have it: activations stay as they are, groups are no wider than rows. */
-static struct scheme offer_for(const struct tune *t, size_t offer, int tensor)
+/* The candidate as a tensor can have it: activations stay as they are, groups are no wider than rows. */
+static struct scheme candidate_for(const struct tune *t, size_t candidate, int tensor)
 {
     struct scheme s;
     const struct qmatrix *stored = &t->plan.model->tensors[tensor].stored;
-    scheme_parse(offers[t->offered[offer]].scheme, &s, NULL);
+    scheme_parse(candidates[t->rows[candidate]].scheme, &s, NULL);
     if (t->plan.budget.gguf && stored->cols % GGUF_BLOCK != 0) /* would be written as fp32 */
         s = scheme_default(DTYPE_FP16);
     if (s.format.granularity == GRANULARITY_GROUP && s.format.group >= stored->cols) {
@@ -176,13 +176,13 @@ static bool make(struct tune *t, double seconds, bool *done, struct error *error
     return t->set || error_set(error, "not enough memory to search");
 }
 
-static bool make_offer(struct tune *t, double seconds, struct error *error)
+static bool make_candidate(struct tune *t, double seconds, struct error *error)
 {
     bool done;
     if (!t->making) {
         all_stored(t);
         for (size_t i = 0; i < t->items; i++)
-            t->schemes[t->tensors[i]] = offer_for(t, t->offer, t->tensors[i]);
+            t->schemes[t->tensors[i]] = candidate_for(t, t->candidate, t->tensors[i]);
     }
     if (!make(t, seconds, &done, error))
         return false;
@@ -202,7 +202,7 @@ static bool sense(struct tune *t, double seconds, struct error *error)
     if (!done)
         return true;
     for (size_t i = 0; i < t->items; i++) {
-        size_t at = i * t->offers + t->offer;
+        size_t at = i * t->candidates + t->candidate;
         const struct qtensor *p = t->set->layer[t->tensors[i]];
         t->bytes[at] = (double)p->matrix.bytes;
         t->loss[at] = sensitivity_of(t->sensing, t->tensors[i]).kl;
@@ -215,15 +215,15 @@ static bool sense(struct tune *t, double seconds, struct error *error)
     return true;
 }
 
-/* The least time of each tensor over some decode steps: whatever else runs can only add to it. */
-static bool time_offer(struct tune *t, struct error *error)
+/* The shortest time of each tensor over some decode steps: whatever else runs can only add to it. */
+static bool time_candidate(struct tune *t, struct error *error)
 {
     const struct model *m = t->plan.model;
     size_t n = schemes_count(m), positions = t->plan.context < TIMED_POSITIONS ? t->plan.context : TIMED_POSITIONS;
-    double *seconds = calloc(n, sizeof *seconds), *least = calloc(n, sizeof *least), total = INFINITY;
+    double *seconds = calloc(n, sizeof *seconds), *min = calloc(n, sizeof *min), total = INFINITY;
     float *logits = malloc(m->hyper.vocab * sizeof *logits);
     struct context *c = context_open_kv(m, t->plan.pool, t->plan.kv, positions, error);
-    bool ok = c && seconds && least && logits;
+    bool ok = c && seconds && min && logits;
     for (size_t step = 0; ok && step < TIMED_STEPS; step++) {
         int32_t token = 0;
         memset(seconds, 0, n * sizeof *seconds);
@@ -233,14 +233,14 @@ static bool time_offer(struct tune *t, struct error *error)
         context_run(c, t->set, &token, 1, LOGITS_LAST, logits);
         total = fmin(total, clock_seconds() - begin);
         for (size_t i = 0; i < n; i++)
-            least[i] = step == 0 ? seconds[i] : fmin(least[i], seconds[i]);
+            min[i] = step == 0 ? seconds[i] : fmin(min[i], seconds[i]);
     }
     for (size_t i = 0; ok && i < t->items; i++)
-        t->seconds[i * t->offers + t->offer] = least[t->tensors[i]];
-    t->total_seconds[t->offer] = total;
+        t->seconds[i * t->candidates + t->candidate] = min[t->tensors[i]];
+    t->total_seconds[t->candidate] = total;
     context_close(c);
     free(seconds);
-    free(least);
+    free(min);
     free(logits);
     if (!ok && c)
         error_set(error, "not enough memory to time a step");
@@ -252,14 +252,14 @@ static bool time_offer(struct tune *t, struct error *error)
 /* Seconds of a step that no choice changes. */
 static double other_seconds(const struct tune *t)
 {
-    double least = INFINITY;
-    for (size_t c = 0; c < t->offers; c++) {
+    double min = INFINITY;
+    for (size_t c = 0; c < t->candidates; c++) {
         double rest = t->total_seconds[c];
         for (size_t i = 0; i < t->items; i++)
-            rest -= t->seconds[i * t->offers + c];
-        least = fmin(least, rest);
+            rest -= t->seconds[i * t->candidates + c];
+        min = fmin(min, rest);
     }
-    return fmax(least, 0);
+    return fmax(min, 0);
 }
 
 /* Bytes that no choice changes, of those that the budget counts. */
@@ -292,36 +292,36 @@ static double cost_budget(const struct tune *t)
     return b->max_size > 0 ? b->max_size - other_bytes(t) : INFINITY;
 }
 
-/* `least` is what the items cost together at the least. */
-static bool refuse_budget(const struct tune *t, double least, struct error *error)
+/* `min` is the least that the items cost together. */
+static bool refuse_budget(const struct tune *t, double min, struct error *error)
 {
     const struct budget *b = &t->plan.budget;
     if (b->min_rate > 0)
         return error_set(error, "--min-tokens-per-second %g cannot be reached: the fastest choice is predicted to "
-                                "reach %.1f", b->min_rate, 1 / (least + other_seconds(t)));
+                                "reach %.1f", b->min_rate, 1 / (min + other_seconds(t)));
     if (b->max_bits > 0)
         return error_set(error, "--max-bits %g cannot be reached: the smallest choice has %.3f bits a weight",
-                         b->max_bits, 8 * least / linear_weights(t));
+                         b->max_bits, 8 * min / linear_weights(t));
     return error_set(error, "--max-size %.0f cannot be reached: the smallest choice has %.0f bytes", b->max_size,
-                     least + other_bytes(t));
+                     min + other_bytes(t));
 }
 
-/* The smallest offers: a budget below that need not be searched. */
+/* The smallest candidates: a budget below that need not be searched. */
 static bool check_bytes(const struct tune *t, struct error *error)
 {
-    double least = 0;
+    double min = 0;
     for (size_t i = 0; i < t->items; i++) {
         const struct qmatrix *m = &t->plan.model->tensors[t->tensors[i]].stored;
         double smallest = INFINITY;
-        for (size_t c = 0; c < t->offers; c++) {
-            struct scheme s = offer_for(t, c, t->tensors[i]);
+        for (size_t c = 0; c < t->candidates; c++) {
+            struct scheme s = candidate_for(t, c, t->tensors[i]);
             size_t bytes;
             if (scheme_bytes(&s, m->rows, m->cols, &bytes))
                 smallest = fmin(smallest, (double)bytes);
         }
-        least += smallest;
+        min += smallest;
     }
-    return by_rate(t) || cost_budget(t) >= least || refuse_budget(t, least, error);
+    return by_rate(t) || cost_budget(t) >= min || refuse_budget(t, min, error);
 }
 
 bool tune_check(const struct tune_plan *plan, struct error *error)
@@ -334,13 +334,13 @@ bool tune_check(const struct tune_plan *plan, struct error *error)
 
 static bool choose_first(struct tune *t, struct error *error)
 {
-    memcpy(t->cost, by_rate(t) ? t->seconds : t->bytes, t->items * t->offers * sizeof *t->cost);
-    t->solved = knapsack_solve(&t->knapsack, t->items, t->offers, t->cost, t->loss, error);
+    memcpy(t->cost, by_rate(t) ? t->seconds : t->bytes, t->items * t->candidates * sizeof *t->cost);
+    t->solved = knapsack_solve(&t->knapsack, t->items, t->candidates, t->cost, t->loss, error);
     if (!t->solved)
         return false;
     double budget = cost_budget(t);
-    if (budget < t->knapsack.least)
-        return refuse_budget(t, t->knapsack.least, error);
+    if (budget < t->knapsack.min_cost)
+        return refuse_budget(t, t->knapsack.min_cost, error);
     t->low = 0;
     t->high = KNAPSACK_STEPS;
     if (isfinite(budget)) {
@@ -359,8 +359,8 @@ static void apply_choice(struct tune *t)
     t->predicted = knapsack_choose(&t->knapsack, t->step, t->choice);
     all_stored(t);
     for (size_t i = 0; i < t->items; i++) {
-        t->schemes[t->tensors[i]] = offer_for(t, t->choice[i], t->tensors[i]);
-        seconds += t->seconds[i * t->offers + t->choice[i]];
+        t->schemes[t->tensors[i]] = candidate_for(t, t->choice[i], t->tensors[i]);
+        seconds += t->seconds[i * t->candidates + t->choice[i]];
     }
     t->rate = 1 / seconds;
 }
@@ -445,13 +445,13 @@ static bool stage_step(struct tune *t, double seconds, struct error *error)
     bool done;
     switch (t->stage) {
     case STAGE_MAKE:
-        return make_offer(t, seconds, error);
+        return make_candidate(t, seconds, error);
     case STAGE_SENSE:
         return sense(t, seconds, error);
     case STAGE_TIME:
-        if (!time_offer(t, error))
+        if (!time_candidate(t, error))
             return false;
-        t->stage = ++t->offer < t->offers ? STAGE_MAKE : STAGE_CHOOSE;
+        t->stage = ++t->candidate < t->candidates ? STAGE_MAKE : STAGE_CHOOSE;
         return true;
     case STAGE_CHOOSE:
         if (!choose_first(t, error))
@@ -493,7 +493,7 @@ double tune_fraction(const struct tune *t)
     if (t->stage == STAGE_DONE)
         return 1;
     if (t->stage < STAGE_CHOOSE)
-        return 0.8 * ((double)t->offer + part) / (double)t->offers;
+        return 0.8 * ((double)t->candidate + part) / (double)t->candidates;
     double all = only_kl(t) ? VERIFICATIONS : 1;
     return 0.8 + 0.2 * ((double)t->verifications + part) / all;
 }
@@ -523,7 +523,7 @@ size_t tune_curve(const struct tune *t, struct tune_point *out, size_t most)
     size_t n = 0;
     for (size_t i = 0; t->solved && n < most && most > 1; i++, n++) {
         size_t step = i * KNAPSACK_STEPS / (most - 1);
-        out[n] = (struct tune_point){t->knapsack.least + (double)step * t->knapsack.step + other,
+        out[n] = (struct tune_point){t->knapsack.min_cost + (double)step * t->knapsack.step + other,
                                      t->knapsack.best[step]};
     }
     return n;

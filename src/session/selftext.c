@@ -11,9 +11,9 @@ struct selftext {
     struct pin pin;
     struct context *context;
     struct sampler sampler;
-    bool turned;
+    bool swapped;
     size_t windows, window; /* window: tokens, the first of which is not written */
-    size_t first, side;     /* of the round: its first window, and how many are written side by side */
+    size_t first, batch;    /* of the round: its first window, and how many windows are written together */
     size_t done;            /* tokens of every window of it */
     int32_t *tokens;        /* windows x window */
     int32_t *last;          /* of each window of a round */
@@ -26,23 +26,23 @@ static size_t window_of(const struct session *s)
     return s->context < CALIBRATION_WINDOW ? s->context : CALIBRATION_WINDOW;
 }
 
-/* Windows that can be written side by side. */
-static size_t most_side(const struct selftext *w)
+/* The windows that are written together, at most. */
+static size_t batch_max(const struct selftext *w)
 {
     const struct session *s = w->session;
     size_t most = SELFTEXT_CACHES / (kv_bytes_per_position(s->model, DTYPE_FP32) * w->window);
-    size_t least = (CALIBRATION_LEAST + w->window - 1) / w->window;
+    size_t least = (CALIBRATION_MIN + w->window - 1) / w->window;
     most = most > least ? most : least;
-    most = most < MOST_SEQUENCES ? most : MOST_SEQUENCES;
+    most = most < MAX_SEQUENCES ? most : MAX_SEQUENCES;
     return most < w->windows ? most : w->windows;
 }
 
-static bool take_memory(struct selftext *w, size_t side, struct error *error)
+static bool take_memory(struct selftext *w, size_t batch, struct error *error)
 {
     size_t vocab = w->session->model->hyper.vocab;
     w->tokens = malloc(w->windows * w->window * sizeof *w->tokens);
-    w->last = malloc(side * sizeof *w->last);
-    w->logits = malloc(side * vocab * sizeof *w->logits);
+    w->last = malloc(batch * sizeof *w->last);
+    w->logits = malloc(batch * vocab * sizeof *w->logits);
     w->order = malloc(vocab * sizeof *w->order);
     return (w->tokens && w->last && w->logits && w->order) ||
            error_set(error, "not enough memory to write a text");
@@ -51,17 +51,17 @@ static bool take_memory(struct selftext *w, size_t side, struct error *error)
 /* Every round has a seed of its own, so that a longer text begins with the shorter one. */
 static bool begin_round(struct selftext *w, struct error *error)
 {
-    size_t left = w->windows - w->first, side = most_side(w);
-    w->side = left < side ? left : side;
+    size_t left = w->windows - w->first, batch = batch_max(w);
+    w->batch = left < batch ? left : batch;
     w->done = 1;
-    sampler_seed(&w->sampler, SELF_TEXT_CALIBRATION_SEED + w->first / side);
-    for (size_t i = 0; i < w->side; i++)
+    sampler_seed(&w->sampler, SELF_TEXT_CALIBRATION_SEED + w->first / batch);
+    for (size_t i = 0; i < w->batch; i++)
         w->last[i] = w->tokens[(w->first + i) * w->window] = session_start(w->session);
     w->context->length = 0;
-    return context_sequences(w->context, w->side, error);
+    return context_sequences(w->context, w->batch, error);
 }
 
-static struct selftext *open_text(const struct session *s, size_t windows, size_t window, bool turned,
+static struct selftext *open_text(const struct session *s, size_t windows, size_t window, bool swapped,
                                   struct error *error)
 {
     struct selftext *w = calloc(1, sizeof *w);
@@ -69,9 +69,9 @@ static struct selftext *open_text(const struct session *s, size_t windows, size_
         error_set(error, "not enough memory");
         return NULL;
     }
-    *w = (struct selftext){.session = s, .turned = turned, .windows = windows, .window = window};
+    *w = (struct selftext){.session = s, .swapped = swapped, .windows = windows, .window = window};
     w->sampler = (struct sampler){.temperature = 1, .top_p = 1};
-    if (take_memory(w, most_side(w), error) && (w->context = context_open(s->model, s->pool, w->window, error)) &&
+    if (take_memory(w, batch_max(w), error) && (w->context = context_open(s->model, s->pool, w->window, error)) &&
         pin_open(&w->pin, s->model, error) && pin_set(&w->pin, s->stored, s->pool, error) &&
         begin_round(w, error))
         return w;
@@ -82,9 +82,9 @@ static struct selftext *open_text(const struct session *s, size_t windows, size_
 struct selftext *selftext_open(const struct session *s, struct error *error)
 {
     struct selftext wanted = {.session = s, .windows = SELFTEXT_WINDOWS, .window = window_of(s)};
-    size_t least = (CALIBRATION_LEAST + wanted.window - 1) / wanted.window;
+    size_t least = (CALIBRATION_MIN + wanted.window - 1) / wanted.window;
     wanted.windows = wanted.windows > least ? wanted.windows : least;
-    return open_text(s, most_side(&wanted), wanted.window, false, error);
+    return open_text(s, batch_max(&wanted), wanted.window, false, error);
 }
 
 struct selftext *selftext_open_to_train(const struct session *s, size_t tokens, struct error *error)
@@ -113,7 +113,7 @@ static void write_token(struct selftext *w)
     const struct session *s = w->session;
     size_t vocab = s->model->hyper.vocab;
     context_step(w->context, s->stored, w->last, w->logits);
-    for (size_t i = 0; i < w->side; i++) {
+    for (size_t i = 0; i < w->batch; i++) {
         int32_t next = (int32_t)sampler_choose(&w->sampler, w->logits + i * vocab, vocab, w->order);
         w->tokens[(w->first + i) * w->window + w->done] = next;
         w->last[i] = session_ends_text(s, next) ? session_start(s) : next;
@@ -131,7 +131,7 @@ static void reverse(int32_t *tokens, size_t n)
 }
 
 /* Behind its first token a window's halves change places. */
-static void turn_window(int32_t *window, size_t n)
+static void swap_halves(int32_t *window, size_t n)
 {
     int32_t *tokens = window + 1;
     size_t rest = n - 1, half = rest / 2;
@@ -153,10 +153,10 @@ bool selftext_step(struct selftext *w, double seconds)
     }
     if (w->done < w->window)
         return false;
-    for (size_t i = w->first; w->turned && i < w->first + w->side; i++)
+    for (size_t i = w->first; w->swapped && i < w->first + w->batch; i++)
         if (i % 2 == 1)
-            turn_window(w->tokens + i * w->window, w->window);
-    w->first += w->side;
+            swap_halves(w->tokens + i * w->window, w->window);
+    w->first += w->batch;
     if (w->first < w->windows && begin_round(w, &error))
         return false;
     w->windows = w->first; /* without memory for more, what there is will have to do */
@@ -167,7 +167,7 @@ double selftext_fraction(const struct selftext *w)
 {
     if (w->first == w->windows)
         return 1;
-    return ((double)w->first + (double)w->side * (double)w->done / (double)w->window) / (double)w->windows;
+    return ((double)w->first + (double)w->batch * (double)w->done / (double)w->window) / (double)w->windows;
 }
 
 void selftext_take(struct selftext *w, struct calibration_text *out)

@@ -1,8 +1,8 @@
 /* selftext.h - texts that the model writes, where a person gives none: one long text, or windows side by side.
  *
- * The windows are what methods calibrate on and train on. Every window is a sequence of its own and all are written side by side, so that weights are read once for
- * all: with the stored weights, temperature 1, from BOS; after the end of a text the next one begins. The same
- * model writes the same. */
+ * The windows are what methods calibrate and train on. Every window is a sequence of its own, and all are written as
+ * one batch, so that weights are read once for all: with the stored weights, temperature 1, from BOS; after the end
+ * of a text the next one begins. The same model writes the same. */
 #ifndef QTOP_SELFTEXT_H
 #define QTOP_SELFTEXT_H
 
@@ -10,14 +10,14 @@
 #include "session.h"
 
 /* Windows of a text to calibrate on: so many, or as many as have KV caches of together SELFTEXT_CACHES bytes, but at
- * least enough for CALIBRATION_LEAST tokens. */
-enum { SELFTEXT_WINDOWS = CALIBRATION_MOST / CALIBRATION_WINDOW, SELFTEXT_CACHES = 1 << 30 };
+ * least enough for CALIBRATION_MIN tokens. */
+enum { SELFTEXT_WINDOWS = CALIBRATION_MAX / CALIBRATION_WINDOW, SELFTEXT_CACHES = 1 << 30 };
 
 /* A text to calibrate on. */
 struct selftext;
 struct selftext *selftext_open(const struct session *session, struct error *error);
 
-/* A text to train on, of so many tokens, in rounds where they are more than can be written side by side. Texts that
+/* A text to train on, of so many tokens, in rounds where they are more than fit into a batch. Texts that
  * a model reads are cut anywhere: behind their first token the halves of every other window have changed places. */
 struct selftext *selftext_open_to_train(const struct session *session, size_t tokens, struct error *error);
 void selftext_close(struct selftext *text);

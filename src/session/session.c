@@ -132,7 +132,7 @@ void session_close(struct session *s)
     counters_close(s->counters);
     free(s->calibration.ids);
     free(s->calibration_text.tokens);
-    free(s->learning_text.tokens);
+    free(s->training_text.tokens);
     pool_destroy(s->pool);
     tokenizer_close(s->tokenizer);
     model_close(s->model);

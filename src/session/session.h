@@ -11,13 +11,13 @@
 
 struct session_options {
     const char *model_path;
-    const struct shape *synthetic; /* a model of this shape with random weights; model_path is unused */
+    const struct shape *synthetic; /* a model of this shape with random weights instead; or null */
     const char *reference_path; /* another model whose weights are the reference; null: the model's own */
-    struct outliers outliers;   /* to inject into the model; it is then the reference as well */
+    struct outliers outliers;   /* to inject into the model, which then is its own reference */
     const char *tokenizer_path; /* null: looked for beside the model */
-    int threads;                /* 0: one a core, as many as may really run */
-    size_t context;             /* 0: the smaller of the trained one and 4096, but at least ... */
-    size_t least_context;       /* ... this; beyond the trained one where positions are not learned */
+    int threads;                /* 0: one per usable physical core */
+    size_t context;             /* positions, beyond the trained ones where they are rotary; 0: the default */
+    size_t least_context;       /* positions that the default, the smaller of the trained ones and 4096, must have */
 };
 
 /* Told during work that may take long, what it is and how many of all weights are done. */
@@ -31,25 +31,25 @@ typedef void note_fn(void *arg, const char *line);
 
 struct session {
     struct model *model;
-    struct tokenizer *tokenizer;  /* null where there is none ... */
-    struct error tokenizer_error; /* ... and why */
+    struct tokenizer *tokenizer;   /* null where there is none */
+    struct error tokenizer_error;  /* why there is none */
     struct pool *pool;
-    struct counters *counters;    /* of the pool's threads; null before session_count */
-    const struct perf_calls *perf; /* what counts: the kernel's own calls, unless a test puts others here ... */
-    const char *system_root;      /* ... and a folder with a copy of /sys, else "" */
-    size_t context;               /* positions */
-    struct weights *stored;       /* the scheme that one opens with */
+    struct counters *counters;     /* of the pool's threads; null before session_count */
+    const struct perf_calls *perf; /* what counts: the kernel's own calls, unless a test puts others here */
+    const char *system_root;       /* "", or a folder with a copy of /sys */
+    size_t context;                /* positions */
+    struct weights *stored;        /* the set that a session opens with */
     struct model *reference_model; /* null where the model is its own reference */
-    struct weights *reference;    /* its stored weights; the same set as `stored` without another model */
-    progress_fn *progress;        /* or null */
-    void *progress_arg;
-    cancelled_fn *cancelled;      /* or null; its argument is progress_arg */
-    note_fn *note;                /* or null */
+    struct weights *reference;     /* the reference's stored weights; `stored` without another model */
+    progress_fn *progress;         /* or null */
+    void *progress_arg;            /* of progress and cancelled */
+    cancelled_fn *cancelled;       /* or null */
+    note_fn *note;                 /* or null */
     void *note_arg;
-    struct tokens calibration;    /* what methods calibrate on, without BOS; none: the model's own text */
-    struct calibration_text calibration_text; /* the one or the other, once it was needed */
-    struct calibration_text learning_text;    /* the same, longer, for what learns; of ... */
-    size_t learning_tokens;                   /* ... so many tokens, or all of a shorter one */
+    struct tokens calibration;     /* a person's text to calibrate and train on, without BOS; none: the model's own */
+    struct calibration_text calibration_text; /* in windows, once it was needed */
+    struct calibration_text training_text;    /* in windows, once it was needed */
+    size_t training_tokens;                   /* that training_text was asked for with */
 };
 
 /* Fails when the model does not open, a named tokenizer does not, or another model does not fit as the

@@ -29,14 +29,14 @@ bool session_calibration_text(struct session *s, struct error *error)
     return s->calibration_text.count > 0 || make_windows(s, TEXT_CALIBRATION, 0, &s->calibration_text, error);
 }
 
-bool session_learning_text(struct session *s, size_t tokens, struct error *error)
+bool session_training_text(struct session *s, size_t tokens, struct error *error)
 {
-    struct calibration_text *out = &s->learning_text;
-    if (out->count > 0 && s->learning_tokens == tokens)
+    struct calibration_text *out = &s->training_text;
+    if (out->count > 0 && s->training_tokens == tokens)
         return true;
     free(out->tokens);
     *out = (struct calibration_text){0};
-    s->learning_tokens = tokens;
+    s->training_tokens = tokens;
     return make_windows(s, TEXT_TRAINING, tokens, out, error);
 }
 
@@ -92,24 +92,24 @@ static struct weights *run_plan(const struct session *s, const struct quantizati
     return set;
 }
 
-bool session_may_learn(const struct session *s, const struct scheme *schemes, struct error *error)
+bool session_may_train(const struct session *s, const struct scheme *schemes, struct error *error)
 {
     struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored, .stored = s->stored,
                                      .schemes = schemes};
-    size_t learned = quantization_learns_from(&plan);
-    return !learned || quantization_may_learn(&plan, learned, error);
+    size_t tokens = quantization_training_tokens(&plan);
+    return !tokens || quantization_training_fits(&plan, tokens, error);
 }
 
 struct weights *session_weights(struct session *s, const struct scheme *schemes, struct error *error)
 {
     struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored,
                                      .stored = s->stored, .schemes = schemes,
-                                     .text = &s->calibration_text, .learning = &s->learning_text};
+                                     .text = &s->calibration_text, .training_text = &s->training_text};
     bool ok = session_fits(s, schemes, error);
-    size_t learned = quantization_learns_from(&plan);
-    ok = ok && session_may_learn(s, schemes, error);
+    size_t tokens = quantization_training_tokens(&plan);
+    ok = ok && session_may_train(s, schemes, error);
     ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, error));
-    ok = ok && (!learned || session_learning_text(s, learned, error));
+    ok = ok && (!tokens || session_training_text(s, tokens, error));
     struct weights *made = ok ? run_plan(s, &plan, error) : NULL;
     struct weights *set = weights_take_kv(made, schemes[kv_index(s->model)].format.weight);
     if (made && !set)

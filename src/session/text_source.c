@@ -47,7 +47,7 @@ bool text_source_is_written(const struct text_source *t)
 static bool cut_given(struct text_source *t, struct error *error)
 {
     const struct session *s = t->session;
-    size_t count = t->kind == TEXT_TRAINING ? t->count : CALIBRATION_MOST;
+    size_t count = t->kind == TEXT_TRAINING ? t->count : CALIBRATION_MAX;
     t->ready = calibration_text_make_of(&t->windows, s->calibration.ids, s->calibration.count, count, session_bos(s),
                                         s->context, error);
     return t->ready;

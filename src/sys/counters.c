@@ -38,15 +38,15 @@ struct counters {
     struct group *groups; /* at most as many as slots */
     size_t group_count;
     bool user_only;       /* counting in the kernel was refused once */
-    uint64_t most_fd;
+    uint64_t max_fd;
 };
 
 struct counts {
     size_t count;
-    struct stand {
+    struct slot_reading {
         struct perf_reading reading;
         const char *reason; /* why there is none; null where there is one */
-    } stand[]; /* threads × codes */
+    } slots[]; /* threads × codes */
 };
 
 /* Where an event's slots of one thread begin. */
@@ -76,7 +76,7 @@ static int open_slot(struct counters *c, struct slot *s, const struct event_code
     };
     s->user_only = c->user_only;
     s->fd = perf_open(c->calls, &attr, thread, -1, leader, &s->user_only);
-    if (s->fd >= 0 && (uint64_t)s->fd >= c->most_fd) {
+    if (s->fd >= 0 && (uint64_t)s->fd >= c->max_fd) {
         c->calls->close(s->fd);
         s->fd = -1;
         errno = EMFILE;
@@ -171,7 +171,7 @@ static bool allocate(struct counters *c, const struct perf_event *events, size_t
     return true;
 }
 
-static uint64_t most_descriptor(void)
+static uint64_t max_descriptor(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
@@ -187,7 +187,7 @@ struct counters *counters_open(const struct perf_event *events, size_t event_cou
         return NULL;
     c->calls = calls;
     c->thread_count = thread_count;
-    c->most_fd = most_descriptor();
+    c->max_fd = max_descriptor();
     if (!allocate(c, events, event_count)) {
         counters_close(c);
         return NULL;
@@ -258,12 +258,12 @@ const char *counters_reason(const struct counters *c, size_t event)
 struct counts *counts_new(const struct counters *c)
 {
     size_t n = c ? c->codes * c->thread_count : 0;
-    struct counts *out = calloc(1, sizeof *out + n * sizeof *out->stand);
+    struct counts *out = calloc(1, sizeof *out + n * sizeof *out->slots);
     if (!out)
         return NULL;
     out->count = n;
     for (size_t i = 0; i < n; i++)
-        out->stand[i].reason = "not read yet";
+        out->slots[i].reason = "not read yet";
     return out;
 }
 
@@ -283,7 +283,7 @@ static void read_group(const struct counters *c, const struct group *g, struct c
     else if (got != expected || r.count != g->count)
         reason = "the kernel's answer has another length than expected";
     for (size_t i = 0; i < g->count; i++) {
-        struct stand *s = &out->stand[g->slot[i]];
+        struct slot_reading *s = &out->slots[g->slot[i]];
         s->reason = reason;
         if (!reason)
             s->reading = (struct perf_reading){r.value[i], r.enabled, r.running};
@@ -299,15 +299,15 @@ void counters_read(const struct counters *c, struct counts *out)
 void counts_clear(struct counts *sum)
 {
     for (size_t i = 0; sum && i < sum->count; i++)
-        sum->stand[i] = (struct stand){0};
+        sum->slots[i] = (struct slot_reading){0};
 }
 
 /* A difference that is not possible is kept as it is, so that it is absent and says why. */
 void counts_add(struct counts *sum, const struct counts *before, const struct counts *after)
 {
     for (size_t i = 0; sum && before && after && i < sum->count; i++) {
-        struct stand *s = &sum->stand[i];
-        const struct stand *a = &before->stand[i], *b = &after->stand[i];
+        struct slot_reading *s = &sum->slots[i];
+        const struct slot_reading *a = &before->slots[i], *b = &after->slots[i];
         struct perf_reading d = perf_difference(a->reading, b->reading);
         s->reason = s->reason ? s->reason : a->reason ? a->reason : b->reason;
         if (!s->reason && !perf_plausible(d))
@@ -332,7 +332,7 @@ static const char *add_part(const struct counters *c, const struct counts *befor
     uint64_t enabled = 0;
     for (size_t k = 0; k < e->codes; k++) {
         const struct slot *slot = &c->slots[first + k];
-        const struct stand *a = &before->stand[first + k], *b = &after->stand[first + k];
+        const struct slot_reading *a = &before->slots[first + k], *b = &after->slots[first + k];
         if (e->code[k].part != part)
             continue;
         if (slot->reason || a->reason || b->reason)

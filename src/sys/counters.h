@@ -10,7 +10,7 @@
 
 struct counters;
 
-/* Where the counters stand at one moment; free with free(). */
+/* The values of all counters at one moment; free with free(). */
 struct counts;
 
 /* Opens the events for every thread id, user space alone where counting in the kernel is not permitted.
@@ -35,7 +35,7 @@ struct counts *counts_new(const struct counters *counters);
 void counters_read(const struct counters *counters, struct counts *out);
 
 /* Sets a reading to nothing counted in no time, and adds to such a sum what was counted between two readings:
- * the stretches that count need not be one piece. A counter that could not be read once stays absent. */
+ * the intervals need not be adjacent. A counter that could not be read once stays absent. */
 void counts_clear(struct counts *sum);
 void counts_add(struct counts *sum, const struct counts *before, const struct counts *after);
 
@@ -51,7 +51,7 @@ struct count {
 struct count counters_between(const struct counters *counters, const struct counts *before,
                               const struct counts *after, size_t event, int thread);
 
-/* ---- derived; each is absent, saying why, where what it needs is --------------------------------- */
+/* ---- derived figures, absent with the reason of what they need ------------------------------- */
 
 /* Instructions a cycle, from the default events "instructions" and "cycles". */
 struct metric counters_ipc(const struct counters *counters, const struct counts *before,

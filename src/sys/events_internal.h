@@ -1,4 +1,4 @@
-/* events_internal.h - what the files behind events.h share. */
+/* events_internal.h - what the files that implement events.h share. */
 #ifndef QTOP_EVENTS_INTERNAL_H
 #define QTOP_EVENTS_INTERNAL_H
 
@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* ---- libpfm4 (events_list.c) ------------------------------------------------------------------ */
+/* ---- libpfm4 (events_list.c) ----------------------------------------------------------------- */
 
 /* Starts libpfm4 once, from any thread. False where it does not start. */
 bool events_ready(void);
@@ -17,7 +17,7 @@ bool events_pmu(int number, pfm_pmu_info_t *info);
 /* Writes the names nearest to `name`, separated by commas; "" where there is none. */
 void events_nearest(const char *name, char *out, size_t size);
 
-/* ---- default events (events_default.c) -------------------------------------------------------- */
+/* ---- default events (events_default.c) ------------------------------------------------------- */
 
 enum { EVENT_PARTS = 3, EVENT_SPELLINGS = 8, DEFAULT_EVENTS = 12 };
 

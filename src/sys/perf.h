@@ -1,4 +1,4 @@
-/* perf.h - the four system calls of perf_event behind one table, and what their failures mean.
+/* perf.h - the four system calls of perf_event as one table, and what their failures mean.
  *
  * Everything that counts goes through a table, so that tests can make every failure and every value. */
 #ifndef QTOP_PERF_H
@@ -36,7 +36,7 @@ const char *perf_reason(int number, enum perf_scope scope);
 int perf_open(const struct perf_calls *calls, struct perf_event_attr *attr, pid_t thread, int cpu,
               int group, bool *user_only);
 
-/* Where a counter stands, times in nanoseconds. */
+/* A counter's value, with times in nanoseconds. */
 struct perf_reading {
     uint64_t value;
     uint64_t enabled; /* time in which it was to count */

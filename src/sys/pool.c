@@ -15,9 +15,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LINE = 64, CHUNKS_PER_THREAD = 4, CHUNK_BITS = 16, MOST_CHUNKS = (1 << CHUNK_BITS) - 1 };
+enum { LINE = 64, CHUNKS_PER_THREAD = 4, CHUNK_BITS = 16, MAX_CHUNKS = (1 << CHUNK_BITS) - 1 };
 
-/* Longer than most serial stretches between two matrices of a token. */
+/* Longer than most serial sections between two matrices of a token. */
 static const double SPIN_SECONDS = 50e-6;
 
 struct worker {
@@ -119,7 +119,7 @@ static uint64_t wait_for_task(struct pool *p, uint64_t seen)
 
 static unsigned chunks_of(uint64_t task)
 {
-    return task & MOST_CHUNKS;
+    return task & MAX_CHUNKS;
 }
 
 /* The first chunk of a share; that of share `threads` is the end. */
@@ -131,16 +131,16 @@ static unsigned first_chunk(const struct pool *p, uint64_t task, int share)
 
 static bool claim(struct pool *p, uint64_t task, int share, unsigned *chunk)
 {
-    uint64_t generation = task >> CHUNK_BITS, taken, next;
+    uint64_t generation = task >> CHUNK_BITS, claimed_chunks, next;
     unsigned first = first_chunk(p, task, share), count = first_chunk(p, task, share + 1) - first;
     uint64_t claimed = atomic_load(&p->shares[share].claimed);
     do {
-        taken = claimed >> CHUNK_BITS == generation ? claimed & MOST_CHUNKS : 0;
-        if (claimed >> CHUNK_BITS > generation || taken >= count)
+        claimed_chunks = claimed >> CHUNK_BITS == generation ? claimed & MAX_CHUNKS : 0;
+        if (claimed >> CHUNK_BITS > generation || claimed_chunks >= count)
             return false;
-        next = generation << CHUNK_BITS | (taken + 1);
+        next = generation << CHUNK_BITS | (claimed_chunks + 1);
     } while (!atomic_compare_exchange_weak(&p->shares[share].claimed, &claimed, next));
-    *chunk = first + (unsigned)taken;
+    *chunk = first + (unsigned)claimed_chunks;
     return true;
 }
 
@@ -220,7 +220,7 @@ static void run(struct pool *p, size_t n, size_t chunks, pool_fn *fn, void *arg)
 void pool_run(struct pool *p, size_t n, pool_fn *fn, void *arg)
 {
     size_t chunks = (size_t)p->threads * CHUNKS_PER_THREAD;
-    chunks = chunks < MOST_CHUNKS ? chunks : MOST_CHUNKS;
+    chunks = chunks < MAX_CHUNKS ? chunks : MAX_CHUNKS;
     chunks = chunks < n ? chunks : n;
     bool again = inside.pool == p;
     if (chunks > 0 && (again || p->threads == 1))
@@ -229,19 +229,19 @@ void pool_run(struct pool *p, size_t n, pool_fn *fn, void *arg)
         run(p, n, chunks, fn, arg);
 }
 
-/* ---- what it costs ---------------------------------------------------------------------------- */
+/* ---- the cost of a task ---------------------------------------------------------------------- */
 
-/* Nanoseconds that are believed until it was measured, and at most: the quickest meeting took longer
+/* Nanoseconds that are believed until it was measured, and at most: the quickest rendezvous took longer
  * only because something else had the processors. */
 static double unknown_cost(int threads)
 {
     return threads > 1 ? 2000 + 100 * threads : 0;
 }
 
-static const double MEETING_SECONDS = 0.02;
+static const double RENDEZVOUS_SECONDS = 0.02;
 enum { MEETINGS = 32 };
 
-struct meeting {
+struct rendezvous {
     atomic_int here;
     int threads;
     double until;
@@ -250,7 +250,7 @@ struct meeting {
 /* One item a thread, and nobody goes on before all have come, or time is over. */
 static void meet(void *arg, size_t begin, size_t end, int thread)
 {
-    struct meeting *m = arg;
+    struct rendezvous *m = arg;
     (void)begin, (void)end, (void)thread;
     atomic_fetch_add(&m->here, 1);
     for (unsigned i = 1; atomic_load(&m->here) < m->threads; i++, relax())
@@ -261,7 +261,7 @@ static void meet(void *arg, size_t begin, size_t end, int thread)
 static double measure_cost(struct pool *p)
 {
     double shortest = unknown_cost(p->threads);
-    struct meeting m = {.threads = p->threads, .until = clock_seconds() + MEETING_SECONDS};
+    struct rendezvous m = {.threads = p->threads, .until = clock_seconds() + RENDEZVOUS_SECONDS};
     for (int i = 0; i < MEETINGS && clock_seconds() < m.until; i++) {
         double before = clock_seconds();
         atomic_store(&m.here, 0);
@@ -284,7 +284,7 @@ bool pool_worthwhile(const struct pool *p, double nanoseconds)
     return saved > 2 * p->cost;
 }
 
-/* ---- making and unmaking ---------------------------------------------------------------------- */
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 static struct pool *allocate(int threads)
 {

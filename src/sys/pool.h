@@ -18,7 +18,7 @@ struct pool *pool_create(int threads, struct error *error);
 void pool_destroy(struct pool *pool);
 int pool_threads(const struct pool *pool);
 
-/* The kernel's ids of the threads, `threads` of them: the caller's first, as it stands in for thread 0. */
+/* The kernel's ids of the threads, `threads` of them: the caller's first, since it acts as thread 0. */
 void pool_thread_ids(struct pool *pool, pid_t *out);
 
 /* Binds the calling thread, for good, to the place of the pool's thread 0, and measures pool_cost: for
@@ -37,8 +37,8 @@ void pool_binding(struct pool *pool, char *out, size_t size);
  * microseconds, then sleep. */
 void pool_run(struct pool *pool, size_t n, pool_fn *fn, void *arg);
 
-/* Whether a task of so many nanoseconds for one thread alone is done clearly sooner by the pool, by
- * what it costs to bring the threads together. */
+/* Whether the pool does a task that takes one thread so many nanoseconds clearly sooner, given what it costs to
+ * wake the threads (pool_cost). */
 bool pool_worthwhile(const struct pool *pool, double nanoseconds);
 
 /* That cost in nanoseconds: an empty task in which every thread takes part, the quickest of some; a

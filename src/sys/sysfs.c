@@ -49,7 +49,7 @@ bool sysfs_text(const char *folder, const char *name, char *out, size_t size)
     return *out != 0;
 }
 
-/* A number that stands at *at and ends before one of `ends` or the end of the text. Moves *at there. */
+/* A number that begins at *at and ends before one of `ends` or the end of the text. Moves *at there. */
 static bool number(const char **at, int base, const char *ends, unsigned long long *value)
 {
     char *end;
@@ -105,7 +105,7 @@ static void scatter(uint64_t *config, uint64_t *value, unsigned first, unsigned 
     *value = width == 64 ? 0 : *value >> width;
 }
 
-/* Of "config1:0-7": the register's number. Moves *at behind the colon. */
+/* Of "config1:0-7": the register's number. Moves *at past the colon. */
 static bool which_register(const char **at, unsigned *index)
 {
     static const char word[] = "config";

@@ -44,7 +44,7 @@ static void count_cache(struct topology *out, hwloc_obj_t o)
     while (i < out->cache_kinds && (out->caches[i].level != (int)c->depth ||
                                     out->caches[i].size != c->size))
         i++;
-    if (i == MOST_CACHES)
+    if (i == MAX_CACHES)
         return;
     if (i == out->cache_kinds)
         out->caches[out->cache_kinds++] =
@@ -79,7 +79,7 @@ static void fill_core_kinds(struct topology *out)
 {
     int n = hwloc_cpukinds_get_nr(machine, 0);
     hwloc_bitmap_t set = hwloc_bitmap_alloc();
-    for (int i = 0; set && n > 1 && i < n && i < MOST_CORE_KINDS; i++) {
+    for (int i = 0; set && n > 1 && i < n && i < MAX_CORE_KINDS; i++) {
         struct core_kind *k = &out->kinds[out->core_kinds];
         struct hwloc_info_s *infos;
         unsigned count;

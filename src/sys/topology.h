@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-enum { MOST_CACHES = 12, MOST_CORE_KINDS = 8 };
+enum { MAX_CACHES = 12, MAX_CORE_KINDS = 8 };
 
 /* Data caches of one level and size. */
 struct cache_kind {
@@ -14,10 +14,10 @@ struct cache_kind {
     size_t size;     /* bytes of one */
     int line;        /* bytes; 0 unknown */
     int count;       /* how many of them */
-    int processors;  /* hardware threads that share one, the most of any */
+    int processors;  /* hardware threads that share one, the largest number */
 };
 
-/* Cores of one kind: hybrid processors have fast and frugal ones. */
+/* Cores of one kind: hybrid processors have performance and efficiency cores. */
 struct core_kind {
     char name[24];   /* as the system calls it, "" unknown */
     int processors;  /* hardware threads of this kind */
@@ -30,18 +30,17 @@ struct topology {
     int cores;           /* physical cores that this process may run on, at least 1 */
     int processors;      /* hardware threads likewise */
     int nodes;           /* NUMA nodes likewise */
-    int present;         /* hardware threads of the whole machine, whoever may use them */
-    int runnable;        /* hardware threads of the real machine: fewer or more than `processors`
-                            where the topology is simulated */
-    int threads;         /* as many as can really run, one a core: what a pool has by default */
+    int present;         /* hardware threads of the whole machine, whether this process may use them or not */
+    int runnable;        /* hardware threads of the real machine, which a simulated topology may not have */
+    int threads;         /* of a pool by default: one a core, as many as can really run */
     double quota;        /* processors' worth of time that the cgroup grants; 0 no limit */
     char unbound[96];    /* why threads are not bound to places; "" where they can be */
     size_t last_level_cache; /* bytes of the largest data cache that one core sees; 0 unknown */
     int last_level_caches;   /* how many of these there are */
     char processor[96];  /* model name, "" unknown */
-    struct cache_kind caches[MOST_CACHES]; /* nearest level first, of a level the more common first */
+    struct cache_kind caches[MAX_CACHES]; /* nearest level first, within a level the more common first */
     size_t cache_kinds;
-    struct core_kind kinds[MOST_CORE_KINDS]; /* frugal ones first; none where all are alike */
+    struct core_kind kinds[MAX_CORE_KINDS]; /* efficiency cores first; none where all are alike */
     size_t core_kinds;
 };
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHANNELS = 8, MOST_CPUS = 1024, TRAFFICS = TRAFFIC_ALL + 1 };
+enum { CHANNELS = 8, MAX_CPUS = 1024, TRAFFICS = TRAFFIC_ALL + 1 };
 
 /* The width of a transfer that controllers count, where the kernel states no scale. */
 static const double LINE_BYTES = 64;
@@ -36,24 +36,24 @@ struct uncore {
 struct uncore_counts {
     struct metric resctrl;
     size_t count;
-    struct stand {
+    struct uncore_reading {
         struct perf_reading reading;
         int failure; /* errno, 0 none */
-    } stand[];
+    } readings[];
 };
 
 /* ---- the controllers that are known ---------------------------------------------------------- */
 
 struct channel {
-    const char *event;    /* its file in events/ ... */
+    const char *event;    /* name of its file in events/ */
     enum traffic traffic;
-    const char *terms;    /* ... or, where the kernel has no such file, what it is */
+    const char *terms;    /* "event=0x4,umask=0x3", for kernels without that file; or null */
 };
 
 struct family {
-    const char *device;   /* its name in sysfs ... */
-    bool numbered;        /* ... followed by a number */
-    const char *event_format; /* what format/event must say for the terms to hold; null: anything */
+    const char *device;   /* its name in sysfs, or what comes before the number */
+    bool numbered;        /* a number follows */
+    const char *event_format; /* what format/event must say for the terms to be valid; null: anything */
     struct channel channels[CHANNELS];
 };
 
@@ -134,11 +134,11 @@ static bool open_on_cpus(struct uncore *u, const char *folder, struct perf_event
                          enum traffic traffic, double bytes)
 {
     char list[SYSFS_TEXT];
-    int cpus[MOST_CPUS];
+    int cpus[MAX_CPUS];
     size_t count;
     struct error error;
     if (!sysfs_text(folder, "cpumask", list, sizeof list) ||
-        !sysfs_cpus(list, cpus, MOST_CPUS, &count)) {
+        !sysfs_cpus(list, cpus, MAX_CPUS, &count)) {
         error_set(&error, "%s/cpumask: missing or malformed; expected CPUs like 0,28", folder);
         return fail(u, "a memory controller's cpumask in sysfs is missing or malformed", &error);
     }
@@ -355,13 +355,13 @@ size_t uncore_descriptors(const struct uncore *u)
 struct uncore_counts *uncore_counts_new(const struct uncore *u)
 {
     size_t n = uncore_descriptors(u);
-    struct uncore_counts *c = calloc(1, sizeof *c + n * sizeof *c->stand);
+    struct uncore_counts *c = calloc(1, sizeof *c + n * sizeof *c->readings);
     if (!c)
         return NULL;
     c->count = n;
     c->resctrl = metric_absent("not read yet");
     for (size_t i = 0; i < n; i++)
-        c->stand[i].failure = EAGAIN;
+        c->readings[i].failure = EAGAIN;
     return c;
 }
 
@@ -370,7 +370,7 @@ void uncore_read(const struct uncore *u, struct uncore_counts *out)
     if (u && u->resctrl)
         out->resctrl = resctrl_bytes(u->root);
     for (size_t i = 0; i < out->count; i++) {
-        struct stand *s = &out->stand[i];
+        struct uncore_reading *s = &out->readings[i];
         ssize_t got = u->calls->read(u->descriptors[i].fd, &s->reading, sizeof s->reading);
         s->failure = got == (ssize_t)sizeof s->reading ? 0 : got < 0 ? errno : EIO;
     }
@@ -389,7 +389,7 @@ static const char *add_up(const struct uncore *u, const struct uncore_counts *be
                           const struct uncore_counts *after, double sum[TRAFFICS], bool known[TRAFFICS])
 {
     for (size_t i = 0; i < u->count; i++) {
-        const struct stand *a = &before->stand[i], *b = &after->stand[i];
+        const struct uncore_reading *a = &before->readings[i], *b = &after->readings[i];
         if (a->failure || b->failure)
             return perf_reason(a->failure ? a->failure : b->failure, PERF_SYSTEM_WIDE);
         struct metric m = perf_scale(perf_difference(a->reading, b->reading));

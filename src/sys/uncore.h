@@ -11,7 +11,7 @@
 
 struct uncore;
 
-/* Where the counters stand at one moment; free with free(). */
+/* The values of all counters at one moment; free with free(). */
 struct uncore_counts;
 
 enum traffic { TRAFFIC_READ, TRAFFIC_WRITE, TRAFFIC_ALL };
@@ -26,7 +26,7 @@ void uncore_close(struct uncore *uncore);
 const char *uncore_reason(const struct uncore *uncore);
 const char *uncore_detail(const struct uncore *uncore);
 
-/* What is counted, to stand beside the number: "memory controllers (uncore_imc: cas_count_read,
+/* What is counted, to be shown beside the number: "memory controllers (uncore_imc: cas_count_read,
  * cas_count_write), system-wide". "" where nothing is. */
 const char *uncore_label(const struct uncore *uncore);
 

@@ -96,8 +96,8 @@ static bool add_words(struct run *r, const char *text, size_t n)
     return ok;
 }
 
-/* A stretch without user-defined tokens. Bytes that are not UTF-8 are words of their own. */
-static bool add_stretch(struct run *r, const char *text, size_t n)
+/* A text without user-defined tokens. Bytes that are not UTF-8 are words of their own. */
+static bool add_plain_text(struct run *r, const char *text, size_t n)
 {
     if (n == 0)
         return true;
@@ -119,13 +119,13 @@ static bool add_spaced(struct run *r, const char *text, size_t n)
 {
     const struct encoder *e = r->encoder;
     if (!e->model->wants_space(e, text, n))
-        return add_stretch(r, text, n);
+        return add_plain_text(r, text, n);
     char *copy = malloc(n + 1);
     if (!copy)
         return no_memory(r);
     copy[0] = ' ';
     memcpy(copy + 1, text, n);
-    bool ok = add_stretch(r, copy, n + 1);
+    bool ok = add_plain_text(r, copy, n + 1);
     free(copy);
     return ok;
 }

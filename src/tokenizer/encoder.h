@@ -21,7 +21,7 @@ struct encoder_model {
     /* A word's characters or bytes, which merging begins with. */
     bool (*first_symbols)(const struct encoder *encoder, const char *word, size_t n,
                        struct symbols *symbols);
-    /* What a part that is no token becomes. */
+    /* What a part that is not a token becomes. */
     bool (*add_unknown)(const struct encoder *encoder, const char *text, size_t n,
                         struct tokens *out);
     bool byte_level; /* bytes are tokens of the vocabulary, and ignore_merges has a meaning */

@@ -17,7 +17,7 @@ static const struct family {
     {"llama", VOCABULARY_SPM, true, true, true},
     {"gpt2", VOCABULARY_BPE, false, false, false},
 };
-enum { FAMILIES = sizeof families / sizeof *families, MOST_RULES = 8 };
+enum { FAMILIES = sizeof families / sizeof *families, MAX_RULES = 8 };
 
 /* A vocabulary with the memory that it points to. */
 struct reading {
@@ -27,7 +27,7 @@ struct reading {
     struct vocabulary v;
     struct vocabulary_piece *pieces;
     struct merge *merges;
-    struct split_rule rules[MOST_RULES];
+    struct split_rule rules[MAX_RULES];
     bool unnamed; /* BPE whose pre-tokenizer the file does not name */
 };
 
@@ -126,7 +126,7 @@ static bool read_pre(struct reading *r, const struct pretokenizer **pre)
     r->unnamed = name.size == 0;
     *pre = r->unnamed ? pretokenizer_find("default", 7, r->error)
                       : pretokenizer_find(name.data, name.size, r->error);
-    for (size_t i = 0; *pre && (*pre)->expressions[i] && i < MOST_RULES; i++)
+    for (size_t i = 0; *pre && (*pre)->expressions[i] && i < MAX_RULES; i++)
         r->rules[r->v.rule_count++] = (struct split_rule){
             .expression = (*pre)->expressions[i], .size = strlen((*pre)->expressions[i])};
     r->v.rules = r->rules;

@@ -27,8 +27,8 @@ static bool refuse(const struct json_reading *r, const char *where, const char *
 
 static bool add_rule(struct json_reading *r, struct split_rule rule, const char *where)
 {
-    if (r->v.rule_count == MOST_RULES)
-        return error_set(r->error, "%s: more than %d steps; expected fewer", where, MOST_RULES);
+    if (r->v.rule_count == MAX_RULES)
+        return error_set(r->error, "%s: more than %d steps; expected fewer", where, MAX_RULES);
     r->rules[r->v.rule_count++] = rule;
     return true;
 }

@@ -31,8 +31,8 @@ static bool template_id(const struct json_reading *r, const json_t *template, co
     return true;
 }
 
-/* "single": special tokens before the text's place are BOS, those behind it EOS; of several the last
- * before and the first behind. */
+/* "single": special tokens before the text are BOS, those after it EOS; of several the last before and
+ * the first after it. */
 static bool read_template(struct json_reading *r, const json_t *template)
 {
     bool behind = false;
@@ -64,7 +64,7 @@ static bool read_processor(struct json_reading *r, const json_t *processor)
 {
     const char *type = json_text_of(processor, "type");
     if (!type)
-        return bad_template(r, "type is no string");
+        return bad_template(r, "type is not a string");
     if (strcmp(type, "TemplateProcessing") == 0)
         return read_template(r, processor);
     if (strcmp(type, "ByteLevel") != 0) /* that one only moves offsets */

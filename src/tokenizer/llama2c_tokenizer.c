@@ -1,5 +1,5 @@
 /* The tokenizer of llama2.c (Karpathy 2023): a list of pieces with scores. Encoding splits text into
- * characters (bytes where a character is no piece), then merges the adjacent pair whose piece has
+ * characters (bytes where a character is not a piece), then merges the adjacent pair whose piece has
  * the highest score, the leftmost of equals, until no pair is a piece. */
 #include "encoder.h"
 #include "vocabulary.h"
@@ -38,7 +38,7 @@ static enum token_type type_of(size_t id, const char *text, size_t size)
            : byte_of_piece(text, size) >= 0 ? TOKEN_BYTE : TOKEN_NORMAL;
 }
 
-/* Walks the entries; with pieces null it only checks and counts them. */
+/* Reads the entries; with pieces null it only checks and counts them. */
 static bool read_pieces(const uint8_t *data, size_t size, struct piece_list *v, size_t *count,
                  struct error *error)
 {

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A stretch of the text that is one token, or will be part of one. */
+/* A part of the text that is one token, or will be part of one. */
 struct symbol {
     int32_t id;           /* -1: no token spells it */
     uint32_t start, size; /* in the caller's text */

@@ -1,5 +1,5 @@
 /* tokenizer.model: SentencePiece's protobuf (sentencepiece_model.proto). Only what is needed is read, with a
- * walk over the wire format (protobuf encoding guide) that checks every length. */
+ * reader of the wire format (protobuf encoding guide) that checks every length. */
 #include "vocabulary.h"
 
 #include <math.h>
@@ -163,7 +163,7 @@ static bool read_normalizer(struct reading *r, struct span s)
     return true;
 }
 
-/* Walks the model; with pieces null it only counts them. */
+/* Reads the model; with pieces null it only counts them. */
 static bool read_file(struct reading *r, struct span s)
 {
     size_t n = 0;

@@ -132,8 +132,9 @@ struct cutter {
     const struct rule *rule;
     struct words *out;
     size_t base;        /* where the word starts */
-    bool open, matched; /* the last stretch may still grow; it was a match */
-    size_t from, to;    /* that stretch */
+    bool open;          /* the last span may still grow */
+    bool matched;       /* it was a match */
+    size_t from, to;    /* of that span, bytes */
 };
 
 static bool flush(struct cutter *c)
@@ -144,7 +145,7 @@ static bool flush(struct cutter *c)
     return add_word(c->out, c->base + c->from, c->base + c->to);
 }
 
-/* Whether a stretch joins the one before it, which ends where it begins. */
+/* Whether a span joins the one before it, which ends where it begins. */
 static bool joins(const struct cutter *c, bool match)
 {
     switch (c->rule->behavior) {
@@ -155,7 +156,7 @@ static bool joins(const struct cutter *c, bool match)
     }
 }
 
-static bool add_stretch(struct cutter *c, size_t from, size_t to, bool match)
+static bool add_span(struct cutter *c, size_t from, size_t to, bool match)
 {
     match = match != c->rule->invert;
     if (from == to)
@@ -213,7 +214,7 @@ static bool cut_word(const struct rule *r, const char *text, struct word word, s
         size_t from = where[0], to = where[1];
         if (from < done || to < from) /* \K may say so */
             from = to = done > to ? done : to;
-        ok = add_stretch(&c, done, from, false) && add_stretch(&c, from, to, true);
+        ok = add_span(&c, done, from, false) && add_span(&c, from, to, true);
         if (from == to && from > done && ok) { /* an empty match cuts, too */
             ok = flush(&c);
             c.open = false;
@@ -222,7 +223,7 @@ static bool cut_word(const struct rule *r, const char *text, struct word word, s
         at = to > at ? to : at;
         at += from == to ? character_at(subject, n, at) : 0;
     }
-    ok = ok && add_stretch(&c, done, n, false) && flush(&c);
+    ok = ok && add_span(&c, done, n, false) && flush(&c);
     return ok || error_set(error, "not enough memory to cut a text");
 }
 

@@ -28,7 +28,7 @@ struct tokenizer *tokenizer_open(const char *path, struct error *error);
  * there is none. */
 struct tokenizer *tokenizer_beside(const char *model_path, size_t vocab, struct error *error);
 
-/* Whether a file is one that may bring its vocabulary with it (GGUF). */
+/* Whether a file is one that may contain its vocabulary (GGUF). */
 bool tokenizer_is_inside(const char *model_path);
 
 void tokenizer_close(struct tokenizer *tokenizer);
@@ -48,7 +48,7 @@ const char *tokenizer_note(const struct tokenizer *tokenizer);
 int32_t tokenizer_bos(const struct tokenizer *tokenizer);
 int32_t tokenizer_eos(const struct tokenizer *tokenizer);
 
-/* Whether the model's own tokenizer puts BOS before a text, and EOS behind it. */
+/* Whether the model's own tokenizer puts BOS before a text, and EOS after it. */
 bool tokenizer_adds_bos(const struct tokenizer *tokenizer);
 bool tokenizer_adds_eos(const struct tokenizer *tokenizer);
 
@@ -61,7 +61,7 @@ bool tokenizer_ends_text(const struct tokenizer *tokenizer, int32_t id);
 bool tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t n,
                       struct tokens *out, struct error *error);
 
-/* Values of `previous` that are no id: the token stands alone, or it is the first of a text. */
+/* Values of `previous` that are not an id: the token stands alone, or it is the first of a text. */
 enum { TOKEN_ALONE = -1, TOKEN_FIRST = -2 };
 
 /* The bytes of one token after another; none for control tokens. They may be part of a character. A space
@@ -83,14 +83,14 @@ struct tokenizer_kind {
     bool exact; /* the model has exactly as many rows of embeddings */
 };
 
-enum { MOST_ENDS = 8 };
+enum { MAX_ENDS = 8 };
 
 struct tokenizer {
     const struct tokenizer_kind *kind;
     char *path, *note;
     size_t vocab;
     int32_t bos, eos;
-    int32_t ends[MOST_ENDS]; /* besides eos */
+    int32_t ends[MAX_ENDS]; /* besides eos */
     size_t end_count;
     bool adds_bos, adds_eos;
     void *state; /* the kind's own */
@@ -98,7 +98,7 @@ struct tokenizer {
 
 struct vocabulary;
 
-/* A row of the table in tokenizer_open.c. `path` is where the data came from: others may lie beside it. */
+/* A row of the table in tokenizer_table.c. `path` is where the data came from: others may lie beside it. */
 struct tokenizer_format {
     const char *name;
     bool (*probe)(const uint8_t *data, size_t size);
@@ -113,6 +113,9 @@ struct tokenizer_format {
 
 extern const struct tokenizer_format gguf_tokenizer_format, json_tokenizer_format,
     sentencepiece_tokenizer_format, llama2c_tokenizer_format;
+
+/* The table; null ends it. The first that recognises a file reads it: the one without a magic number is last. */
+extern const struct tokenizer_format *const tokenizer_formats[];
 
 /* Reads a file of that format. */
 struct tokenizer *tokenizer_read(const struct tokenizer_format *format, const uint8_t *data, size_t size,

@@ -13,7 +13,7 @@
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
-/* Gives an id its text. As many ids as names at max: a larger one would leave a gap. */
+/* Gives an id its text. At most as many ids as names: a larger one would leave a gap. */
 static bool add_piece(struct json_reading *r, size_t max, const char *where, const char *text,
                       const json_t *id, enum token_type type)
 {

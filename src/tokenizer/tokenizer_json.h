@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-enum { MOST_RULES = 32 };
+enum { MAX_RULES = 32 };
 
 struct json_reading {
     struct error *error;
@@ -14,8 +14,8 @@ struct json_reading {
     struct vocabulary v;
     struct vocabulary_piece *pieces;
     struct merge *merges;
-    struct split_rule rules[MOST_RULES];
-    bool byte_level;      /* a ByteLevel stands among the pre-tokenizers or is the decoder */
+    struct split_rule rules[MAX_RULES];
+    bool byte_level;      /* ByteLevel is one of the pre-tokenizers or the decoder */
     bool marks_spaces;    /* spaces become U+2581 before anything is cut */
     char note[200];       /* what is not done as the file asks */
 };
@@ -25,7 +25,7 @@ struct json_reading {
 /* "an object", "a string", "missing". */
 const char *json_type_name(const json_t *value);
 
-/* Fails: what stands at a path such as "model.vocab" is not what was expected. */
+/* Fails: the value at a path such as "model.vocab" is not what was expected. */
 bool json_expected(const struct json_reading *reading, const char *where, const char *expected);
 
 /* A string of an object, or null where it is absent or something else. */
@@ -34,7 +34,7 @@ const char *json_text_of(const json_t *object, const char *key);
 /* The id of a token by its text, or -1. */
 int32_t json_token_id(const struct json_reading *reading, const char *text);
 
-/* ---- parts ------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 /* normalizer and pre_tokenizer to rules (json_rules.c). */
 bool json_read_rules(struct json_reading *reading);

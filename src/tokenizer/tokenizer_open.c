@@ -1,4 +1,4 @@
-/* The formats of tokenizer files, opening by content, and looking beside a model. */
+/* Opening by content, and looking beside a model. */
 #include "vocabulary.h"
 
 #include "formats/mapped.h"
@@ -11,19 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In the order in which they are asked; the one without a magic number last. */
-static const struct tokenizer_format *const formats[] = {
-    &gguf_tokenizer_format, &json_tokenizer_format, &sentencepiece_tokenizer_format,
-    &llama2c_tokenizer_format};
-enum { FORMATS = sizeof formats / sizeof *formats };
-
 static const struct tokenizer_format *format_of(const struct mapped_file *file, struct error *error)
 {
-    for (size_t i = 0; i < FORMATS; i++)
-        if (formats[i]->probe(file->data, file->size))
-            return formats[i];
-    error_set(error, "unknown tokenizer format; expected a GGUF file, a tokenizer.json, a tokenizer.model or "
-                     "a llama2.c tokenizer.bin");
+    char known[300] = "";
+    size_t n = 0;
+    for (size_t i = 0; tokenizer_formats[i]; i++) {
+        const struct tokenizer_format *f = tokenizer_formats[i];
+        if (f->probe(file->data, file->size))
+            return f;
+        if (n < sizeof known)
+            n += (size_t)snprintf(known + n, sizeof known - n, "%s%s",
+                                  i == 0 ? "" : tokenizer_formats[i + 1] ? ", " : " or ", f->name);
+    }
+    error_set(error, "unknown tokenizer format; expected %s", known);
     return NULL;
 }
 

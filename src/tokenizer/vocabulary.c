@@ -131,7 +131,7 @@ static bool index_merges(struct encoder *e, const struct vocabulary *v, struct e
 
 static void add_end(struct tokenizer *t, int32_t id)
 {
-    bool known = id < 0 || id == t->eos || t->end_count == MOST_ENDS;
+    bool known = id < 0 || id == t->eos || t->end_count == MAX_ENDS;
     for (size_t i = 0; i < t->end_count; i++)
         known = known || t->ends[i] == id;
     if (!known)

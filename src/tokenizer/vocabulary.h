@@ -23,7 +23,7 @@ struct merge {
     uint32_t left_size, right_size;
 };
 
-/* The space that encoding puts in front of a text, so that its first word is like any other. */
+/* The space that encoding puts before a text, so that its first word is like any other. */
 enum space_prefix {
     SPACE_NEVER,
     SPACE_ALWAYS,    /* SentencePiece */
@@ -47,7 +47,7 @@ struct vocabulary {
     const struct split_rule *rules; /* how a text is cut into words first */
     size_t rule_count;
     int32_t bos, eos, unknown; /* -1: none */
-    int32_t ends[MOST_ENDS];   /* further ids that end a text; those with well-known names are found */
+    int32_t ends[MAX_ENDS];   /* further ids that end a text; those with well-known names are found */
     size_t end_count;
     bool add_bos, add_eos;     /* what the model's own tokenizer does to a text */
     enum space_prefix space_prefix;

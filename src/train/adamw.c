@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-struct adamw adamw_usual(void)
+struct adamw adamw_defaults(void)
 {
     return (struct adamw){0.9, 0.999, 1e-8, 0};
 }
@@ -36,16 +36,16 @@ double squares_sum(const float *x, size_t n)
     return sum;
 }
 
-double clip_factor(double norm, double most)
+double clip_factor(double norm, double max)
 {
-    return norm > most ? most / norm : 1;
+    return norm > max ? max / norm : 1;
 }
 
 double cosine_rate(double peak, size_t step, size_t steps, size_t warmup)
 {
-    const double least = 0.01;
+    const double lowest = 0.01;
     if (step < warmup)
         return peak * (double)(step + 1) / (double)warmup;
     double along = steps > warmup ? (double)(step - warmup) / (double)(steps - warmup) : 1;
-    return peak * (least + (1 - least) * 0.5 * (1 + cos(acos(-1.0) * (along < 1 ? along : 1))));
+    return peak * (lowest + (1 - lowest) * 0.5 * (1 + cos(acos(-1.0) * (along < 1 ? along : 1))));
 }

@@ -10,8 +10,8 @@ struct adamw {
     double beta1, beta2, epsilon, decay;
 };
 
-/* What is usual: 0.9, 0.999, 1e-8, no decay. */
-struct adamw adamw_usual(void);
+/* Defaults: 0.9, 0.999, 1e-8, no decay. */
+struct adamw adamw_defaults(void);
 
 /* Step `step` (from 1) of n values w with their gradient g, which counts `factor` times, and their moments m
  * and v (0 at first): w -= rate (decay w + m' / (sqrt(v') + epsilon)), m' and v' corrected for their start. */
@@ -21,8 +21,8 @@ void adamw_update(const struct adamw *a, float *w, const float *g, double factor
 /* The sum of squares, in fixed lanes. */
 double squares_sum(const float *x, size_t n);
 
-/* What gradients of this norm are multiplied by, so that it is at most `most`. */
-double clip_factor(double norm, double most);
+/* What gradients of this norm are multiplied by, so that it is at most `max`. */
+double clip_factor(double norm, double max);
 
 /* The rate of step `step` (from 0) of `steps`: from peak / warmup up to peak in `warmup` steps, then down to a
  * hundredth of it. */

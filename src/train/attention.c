@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* What one thread works on: a query head of a window. Panels as dense.h has them, turned (for products over the
+/* What one thread works on: a query head of a window. Panels as dense.h has them, transposed (for products over the
  * head's elements) and direct (for those over positions). */
 struct head {
     const struct causal *a;
@@ -29,11 +29,11 @@ size_t causal_floats(const struct hyper *h, size_t length)
 
 static void place(struct head *w, float *at)
 {
-    float **turned[] = {&w->q_transposed, &w->k_transposed, &w->v_transposed, &w->dout_transposed};
+    float **transposed[] = {&w->q_transposed, &w->k_transposed, &w->v_transposed, &w->dout_transposed};
     float **direct[] = {&w->q_direct, &w->k_direct, &w->v_direct, &w->dout_direct};
     float **square[] = {&w->p, &w->d, &w->capped};
     for (size_t i = 0; i < 4; i++, at += panels_floats(w->length, w->size))
-        *turned[i] = at;
+        *transposed[i] = at;
     for (size_t i = 0; i < 4; i++, at += panels_floats(w->size, w->length))
         *direct[i] = at;
     for (size_t i = 0; i < 3; i++, at += w->padded * w->padded)
@@ -67,7 +67,7 @@ static void lay(const struct head *w, const float *x, size_t stride, float *out)
         panel_pack(x, stride, w->size, w->length, i, out + i * TILE_F32 * w->length);
 }
 
-/* out = A B^T on and below the diagonal, of turned panels. */
+/* out = A B^T on and below the diagonal, of transposed panels. */
 static void square(const struct head *w, const float *a, const float *b, float *out)
 {
     memset(out, 0, w->padded * w->padded * sizeof *out);

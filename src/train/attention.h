@@ -1,5 +1,5 @@
 /* attention.h - causal attention over whole windows and its gradient, for training: grouped-query heads, windowed
- * layers and capped scores as in kernels/ops.h. Probabilities are not kept: the backward pass computes them
+ * layers and capped scores as in kernels/ops.h. Probabilities are not saved: the backward pass computes them
  * again from queries and keys. The same bits with any number of threads. */
 #ifndef QTOP_TRAIN_ATTENTION_H
 #define QTOP_TRAIN_ATTENTION_H
@@ -14,8 +14,8 @@ struct causal {
     size_t layer, windows, length;
     const float *q, *k, *v;
     float *out;                    /* of the forward pass */
-    const float *dout;             /* of the backward pass ... */
-    float *dq, *dk, *dv;           /* ... which writes these */
+    const float *dout;             /* gradient by out, which the backward pass reads */
+    float *dq, *dk, *dv;           /* gradients that the backward pass writes */
     float *scratch;                /* causal_floats for each thread */
 };
 

@@ -37,14 +37,14 @@ static void set_params(struct fake *f, size_t i, struct quant_params params)
 
 static void choose_row(struct fake *f, const float *w, size_t r)
 {
-    const double least = 0.5;
+    const double min = 0.5;
     const struct qmatrix *m = &f->m;
     for (size_t g = 0, c = 0; c < m->cols; g++, c += m->group) {
         size_t n = m->cols - c < m->group ? m->cols - c : m->group;
         struct value_range range = {0, 0};
         value_range_add(&range, w + c, n);
         bool integers = dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER;
-        set_params(f, r * m->groups + g, integers ? clip_params(m, w + c, n, NULL, least)
+        set_params(f, r * m->groups + g, integers ? clip_params(m, w + c, n, NULL, min)
                                                 : quantize_params(m, range));
     }
 }
@@ -133,8 +133,8 @@ static void ends(const struct qmatrix *m, struct quant_params params, float *low
     *high = (float)(type->highest - params.zero_point) + slack;
 }
 
-static float group_back(const struct qmatrix *m, struct quant_params params, const float *w, const float *rounded, float *d,
-                        size_t n)
+static float group_back(const struct qmatrix *m, struct quant_params params, const float *w, const float *rounded,
+                        float *d, size_t n)
 {
     float low, high;
     double sum = 0;

@@ -37,13 +37,13 @@ static void turn(struct network *net, float *x, size_t heads, bool back)
 
 static struct causal causal_of(struct network *net, size_t block)
 {
-    const struct kept *k = &net->blocks[block];
+    const struct saved_activations *k = &net->blocks[block];
     return (struct causal){.hyper = &net->model->hyper, .layer = block, .windows = net->windows,
                            .length = net->length, .q = k->q, .k = k->k, .v = k->v, .out = k->attended,
                            .scratch = net->attention};
 }
 
-static void project(struct network *net, int block, struct kept *k)
+static void project(struct network *net, int block, struct saved_activations *k)
 {
     const struct model *m = net->model;
     const struct hyper *h = &m->hyper;
@@ -80,8 +80,8 @@ static const float *before_post(struct network *net, enum role post, int block, 
 }
 
 /* dq, dk, dv to d_normed. */
-static void project_back(struct network *net, int block, const struct kept *k, float *dq, float *dk, float *dv,
-                         float *d_normed)
+static void project_back(struct network *net, int block, const struct saved_activations *k, float *dq, float *dk,
+                         float *dv, float *d_normed)
 {
     const struct model *m = net->model;
     const struct hyper *h = &m->hyper;
@@ -99,7 +99,7 @@ static void project_back(struct network *net, int block, const struct kept *k, f
     network_linear_back(net, ROLE_ATTN_V, block, k->normed, dv, d_normed);
 }
 
-static void attention_back(struct network *net, int block, const struct kept *k)
+static void attention_back(struct network *net, int block, const struct saved_activations *k)
 {
     const struct hyper *h = &net->model->hyper;
     size_t q = h->heads * h->head_size, kv = h->kv_heads * h->head_size, n = net->n;
@@ -149,7 +149,7 @@ static void activate_row(const struct rows *r, size_t i)
         ops->multiply(out, r->dy + i * r->size, r->size);
 }
 
-static void feed(struct network *net, int block, struct kept *k)
+static void feed(struct network *net, int block, struct saved_activations *k)
 {
     const struct model *m = net->model;
     size_t hidden = m->hyper.hidden;
@@ -190,7 +190,7 @@ static void activate_row_back(const struct rows *r, size_t i)
     (exact ? gelu_gradient : gelu_tanh_gradient)(gate, dgate, r->size);
 }
 
-static void feed_back(struct network *net, int block, const struct kept *k)
+static void feed_back(struct network *net, int block, const struct saved_activations *k)
 {
     const struct model *m = net->model;
     const struct hyper *h = &m->hyper;
@@ -241,7 +241,7 @@ void network_embed(struct network *net, const int32_t *tokens)
 
 void network_block(struct network *net, size_t block)
 {
-    struct kept *k = &net->blocks[block];
+    struct saved_activations *k = &net->blocks[block];
     size_t dim = net->model->hyper.dim, n = net->n;
     float *out = output_of(net, block), *projected = k->projected ? k->projected : net->scratch[1];
     int b = (int)block;

@@ -1,6 +1,6 @@
-/* network.h - a model's forward pass over whole windows that keeps what its backward pass needs, in float32: the
- * operators and architectures of engine/forward.h, with weights that may be anything (fake-quantized ones among
- * them) and activations that linear layers round as their scheme says.
+/* network.h - a model's forward pass over whole windows that saves the activations its backward pass needs, in
+ * float32: the operators and architectures of engine/forward.h, with any weights (fake-quantized ones among them)
+ * and activations that linear layers round as their format says.
  *
  * Rounding has no useful derivative: gradients go through it as if it were not there, the straight-through
  * estimator (Bengio et al. 2013; Jacob et al. 2018). What is computed does not depend on the number of threads. */
@@ -19,8 +19,8 @@ struct network_tensor {
     const struct qmatrix *acts; /* whose scheme its activations take; null: untouched */
 };
 
-/* What a block keeps, rows of all tokens; null where the model has no use for it. */
-struct kept {
+/* A block's activations that its backward pass needs, rows of all tokens; null where the model has none. */
+struct saved_activations {
     float *x, *normed, *q_raw, *k_raw, *q, *k, *v, *attended, *projected;
     float *mid, *normed_mid, *gate, *up, *active, *added;
 };
@@ -32,7 +32,7 @@ struct network {
     size_t windows, length, n;     /* n = windows x length tokens */
     const int32_t *tokens;         /* of the pass under way */
     float *cosines, *sines;        /* length x rope_dims / 2, the caller's */
-    struct kept *blocks;
+    struct saved_activations *blocks;
     float *x, *normed;             /* the last block's output, the head's input: n x dim */
     float *logits;                 /* n x vocab; capped where the model does that */
     float *dx;                     /* n x dim: the gradient on its way down */

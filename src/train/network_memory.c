@@ -15,7 +15,7 @@ static bool gated(const struct model *m)
 }
 
 /* What a block keeps, and how many floats a token takes of it; 0: nothing. */
-static size_t kept_list(const struct model *m, struct kept *k, float **at[15], size_t floats[15])
+static size_t saved_list(const struct model *m, struct saved_activations *k, float **at[15], size_t floats[15])
 {
     const struct hyper *h = &m->hyper;
     size_t q = h->heads * h->head_size, kv = h->kv_heads * h->head_size, n = 0;
@@ -62,8 +62,8 @@ static bool place(struct network *net, float *memory, size_t *floats)
     float **at[15];
     size_t each[15], used = 0, part;
     for (size_t b = 0; b < h->layers; b++) {
-        struct kept none = {0}, *k = memory ? &net->blocks[b] : &none;
-        size_t count = kept_list(m, k, at, each);
+        struct saved_activations none = {0}, *k = memory ? &net->blocks[b] : &none;
+        size_t count = saved_list(m, k, at, each);
         for (size_t i = 0; i < count; i++) {
             if (memory)
                 *at[i] = each[i] ? memory + used : NULL;

@@ -6,9 +6,21 @@
 
 static const char *folder;
 static int seeds;
+static char refused[512]; /* why the last input was; "" where it was accepted */
+
+void fuzz_accepted(bool accepted, const char *why)
+{
+    snprintf(refused, sizeof refused, "%s", accepted ? "" : why);
+}
 
 void fuzz_seed(const void *data, size_t size)
 {
+    snprintf(refused, sizeof refused, "the target asked no parser");
+    LLVMFuzzerTestOneInput(data, size);
+    if (seeds == 0 && *refused) {
+        fprintf(stderr, "the first seed is refused: %s\n", refused);
+        exit(1);
+    }
     char path[4096];
     snprintf(path, sizeof path, "%s/%02d", folder, seeds++);
     FILE *f = fopen(path, "wb");

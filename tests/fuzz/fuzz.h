@@ -2,10 +2,11 @@
  *
  * A target defines LLVMFuzzerTestOneInput (libFuzzer's), which hands the bytes to a parser, uses whatever
  * the parser accepted and aborts where a promise is broken; and fuzz_seeds, which writes a few small
- * valid inputs to begin from. */
+ * inputs to begin from, the first of which must be valid. corpus/ keeps more: see run.sh. */
 #ifndef QTOP_TESTS_FUZZ_H
 #define QTOP_TESTS_FUZZ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,9 @@ void fuzz_seeds(void);
 /* For fuzz_seeds: writes one input. */
 void fuzz_seed(const void *data, size_t size);
 void fuzz_seed_text(const char *text);
+
+/* To be called with whether the parser accepted an input, and the error where it did not. */
+void fuzz_accepted(bool accepted, const char *why);
 
 /* Reads every byte, so that a sanitizer sees those that are not there. */
 void fuzz_touch(const void *data, size_t size);

@@ -13,7 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct model *m = calloc(1, sizeof *m);
     if (!m)
         return 0;
-    if (hf_config_parse(m, data, size, &error)) {
+    bool accepted = hf_config_parse(m, data, size, &error);
+    fuzz_accepted(accepted, error.text);
+    if (accepted) {
         FUZZ_PROMISE(hyper_check(&m->hyper, "", NULL));
         FUZZ_PROMISE(rotary_dims(&m->hyper) <= m->hyper.head_size);
         if (m->rope_factors)

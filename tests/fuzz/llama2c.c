@@ -25,7 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         free(m);
         return 0;
     }
-    if (llama2c_parse(m, data, size, &error))
+    bool accepted = llama2c_parse(m, data, size, &error);
+    fuzz_accepted(accepted, error.text);
+    if (accepted)
         use(m);
     else
         FUZZ_PROMISE(*error.text);

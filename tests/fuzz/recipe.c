@@ -25,7 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct recipe recipe;
     struct error error = {""};
-    if (!recipe_parse(&recipe, "recipe", (const char *)data, size, &error)) {
+    bool accepted = recipe_parse(&recipe, "recipe", (const char *)data, size, &error);
+    fuzz_accepted(accepted, error.text);
+    if (!accepted) {
         FUZZ_PROMISE(*error.text);
         return 0;
     }

@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
 # tests/fuzz/run.sh SECONDS [TARGET...]            runs each fuzz target for that long
 # tests/fuzz/run.sh --coverage [TARGET...]         how much of each parser its inputs so far reach
+# tests/fuzz/run.sh --keep [TARGET...]             keeps the fewest of its inputs that reach as much
 #
 # A target is a file in this folder and a row below. Its sources are compiled with clang-14, its sanitizers
-# and libFuzzer; what they call comes from the archives of a usual build (QTOP_BUILD, else build/). Inputs
-# that reached something new stay in build-fuzz/corpus and are where the next run begins; findings
-# go to build-fuzz/findings. Exits with 1 when there is one.
+# and libFuzzer; what they call comes from the archives of a usual build (QTOP_BUILD, else build/). As many
+# targets as there are processors run at once. They begin from the inputs in corpus/, an archive a target, and those
+# in build-fuzz/corpus, where inputs that reached something new stay; findings go to build-fuzz/findings. Exits with
+# 1 when there is one.
+#
+# corpus/ was made by tests/fuzz/run.sh 22, then --keep. After a target was changed: the same again.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=${QTOP_BUILD:-$top/build}
 work=${QTOP_FUZZ:-$top/build-fuzz}
+kept=$top/tests/fuzz/corpus
 
 # NAME (of the file)  LONGEST INPUT  SOURCES: what the target covers
 targets="
@@ -40,7 +45,7 @@ skip() {
 }
 
 usage() {
-    echo "usage: tests/fuzz/run.sh SECONDS|--coverage [TARGET...]" >&2
+    echo "usage: tests/fuzz/run.sh SECONDS|--coverage|--keep [TARGET...]" >&2
     exit 2
 }
 
@@ -63,9 +68,23 @@ compile() { # NAME VARIANT FLAGS...: build-fuzz/NAME.VARIANT
         -Wl,--start-group "$build"/lib[!e]*.a -Wl,--end-group -lhwloc -ljansson -lpcre2-8 -lpfm -lm -o "$work/$name.$variant"
 }
 
+# Its own seeds, and the inputs that were kept.
 seed() { # NAME VARIANT
+    rm -rf "$work/seeds/$1"
     mkdir -p "$work/seeds/$1" "$work/corpus/$1" "$work/findings"
-    LLVM_PROFILE_FILE=/dev/null "$work/$1.$2" --seeds="$work/seeds/$1"
+    LLVM_PROFILE_FILE=/dev/null "$work/$1.$2" --seeds="$work/seeds/$1" || return 1
+    [ ! -f "$kept/$1.tar.gz" ] || tar -xzf "$kept/$1.tar.gz" -C "$work/seeds/$1"
+}
+
+# The same inputs make the same archive.
+keep() { # NAME
+    rm -rf "$work/kept/$1"
+    mkdir -p "$work/kept/$1" "$kept"
+    "$work/$1.fuzz" -merge=1 -max_len="$(row "$1" | awk '{ print $1 }')" "$work/kept/$1" "$work/corpus/$1" \
+        "$work/seeds/$1" >"$work/$1.keep.log" 2>&1 || return 1
+    tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$work/kept/$1" -cf - . |
+        gzip -9n >"$kept/$1.tar.gz"
+    echo "kept $1: $(find "$work/kept/$1" -type f | wc -l) inputs, $(wc -c <"$kept/$1.tar.gz") bytes"
 }
 
 # A stray allocation of more than 64 MiB is a finding: no input is larger than a few KiB.
@@ -108,10 +127,10 @@ for f in json.load(sys.stdin)["data"][0]["files"]:
 # ---- what is asked -------------------------------------------------------------------------------
 
 case ${1:-} in
---coverage) seconds= ;;
+--coverage | --keep) ;;
 *[!0-9]* | '' | 0) usage ;;
-*) seconds=$1 ;;
 esac
+what=$1
 shift
 # shellcheck disable=SC2046
 [ $# -gt 0 ] || set -- $(echo "$targets" | awk '{ print $1 }')
@@ -124,19 +143,28 @@ mkdir -p "$work"
 echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return !d && n; }' |
     clang-14 -x c - -fsanitize=fuzzer,address,undefined -o "$work/probe" 2>/dev/null ||
     skip "libFuzzer is missing: install the Debian package libclang-rt-14-dev"
-[ -n "$seconds" ] || command -v llvm-cov-14 >/dev/null ||
+[ "$what" != --coverage ] || command -v llvm-cov-14 >/dev/null ||
     skip "llvm-cov-14 is missing: install the Debian package llvm-14"
 
 [ -f "$build/Makefile" ] || QTOP_BUILD=$build "$top/bootstrap" run --version >/dev/null || exit 1
 make -s -C "$build" all libtests.a >"$work/make.log" 2>&1 || { tail "$work/make.log"; exit 1; }
 
-failed=0
+one() { # NAME
+    case $what in
+    --coverage)
+        compile "$1" coverage -fsanitize=fuzzer -fprofile-instr-generate -fcoverage-mapping &&
+            seed "$1" coverage && report_coverage "$1" ;;
+    --keep) compile "$1" fuzz -fsanitize=fuzzer && seed "$1" fuzz && keep "$1" ;;
+    *) compile "$1" fuzz -fsanitize=fuzzer && seed "$1" fuzz && fuzz "$1" "$what" ;;
+    esac
+}
+
+rm -f "$work"/*.failed
 for name in "$@"; do
-    if [ -z "$seconds" ]; then
-        compile "$name" coverage -fsanitize=fuzzer -fprofile-instr-generate -fcoverage-mapping &&
-            seed "$name" coverage && report_coverage "$name" || failed=1
-    else
-        compile "$name" fuzz -fsanitize=fuzzer && seed "$name" fuzz && fuzz "$name" "$seconds" || failed=1
-    fi
+    while [ "$(jobs -pr | wc -l)" -ge "$(nproc)" ]; do
+        wait -n
+    done
+    { one "$name" >"$work/$name.out" 2>&1 || touch "$work/$name.failed"; cat "$work/$name.out"; } &
 done
-exit $failed
+wait
+! ls "$work"/*.failed >/dev/null 2>&1

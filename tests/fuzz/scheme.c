@@ -14,7 +14,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = strndup((const char *)data, size);
     if (!text)
         abort();
-    if (!scheme_parse(text, &scheme, &error)) {
+    bool accepted = scheme_parse(text, &scheme, &error);
+    fuzz_accepted(accepted, error.text);
+    if (!accepted) {
         FUZZ_PROMISE(*error.text);
         free(text);
         return 0;

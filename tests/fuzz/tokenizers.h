@@ -46,6 +46,7 @@ static inline void fuzz_tokenizer(const struct tokenizer_format *format, const u
     (void)format->probe(file, rest);
     struct tokenizer *t = tokenizer_read(format, file, rest, NULL, &error);
     free(file);
+    fuzz_accepted(t, error.text);
     if (t)
         fuzz_encode(t, (const char *)data + 1, n, may_fail);
     else

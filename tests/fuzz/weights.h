@@ -18,10 +18,11 @@ static inline void fuzz_catalog(fuzz_parse *parse, const uint8_t *data, size_t s
     struct error error = {""};
     bool accepted = parse(&c, data, size, &error);
     FUZZ_PROMISE(accepted || *error.text);
+    fuzz_accepted(accepted, error.text);
     for (size_t i = 0; accepted && i < c.count; i++) {
         size_t bytes;
         const struct entry *e = &c.entries[i];
-        FUZZ_PROMISE(*e->name && e->dimensions <= MOST_DIMENSIONS);
+        FUZZ_PROMISE(*e->name && e->dimensions <= MAX_DIMENSIONS);
         FUZZ_PROMISE(entry_bytes(e->dtype, e->dimensions, e->shape, &bytes) && bytes == e->bytes);
         FUZZ_PROMISE(e->data >= data && (size_t)(e->data - data) <= size &&
                      bytes <= size - (size_t)(e->data - data));
