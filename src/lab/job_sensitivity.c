@@ -69,7 +69,7 @@ static void finish(struct lab *lab, void *state, void *running)
 {
     bool any = !weights_same_layers(sensitivity_set(running), lab->session->stored);
     ((struct measuring *)state)->asked = false;
-    lab_say(lab, false, any ? "measured the sensitivity of each layer: column SENS"
+    lab_say(lab, false, any ? "measured the sensitivity of each layer: KL in column SENS"
                             : "every layer is stored: nothing to measure");
 }
 
