@@ -117,5 +117,5 @@ void measure_sensitivity(struct lab *lab, const struct command *c)
     m->asked = !m->asked;
     study_retry(lab);
     lab_say(lab, false, m->asked ? "measuring sensitivity of each layer (E stops)"
-                                 : "stopped: the layers measured so far stay");
+                                 : "stopped: the layers measured so far are kept");
 }

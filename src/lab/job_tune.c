@@ -22,7 +22,7 @@ static bool wanted(struct lab *lab, void *state, const void *running)
     return ((const struct tuning *)state)->asked;
 }
 
-/* Three texts, none of which is another: to calibrate on, to search on, to judge on. */
+/* Three different texts: for calibration, for the search and held out for the verdict. */
 static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
 {
     (void)lab, (void)state, (void)error;
