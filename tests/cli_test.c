@@ -409,10 +409,10 @@ static void test_options_of_other_subcommands(void **state)
         {"machine", "-c", "9"},       {"plan", "--fresh"},             {"bench", "--no-run"},
     };
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
-        REFUSE(2, WORDS("does not go with", foreign[i][0]), foreign[i][0], foreign[i][1],
+        REFUSE(2, WORDS("is not valid for", foreign[i][0]), foreign[i][0], foreign[i][1],
                foreign[i][2]);
-    REFUSE(2, WORDS("does not go with"), "-o", "f");
-    REFUSE(2, WORDS("does not go with"), "--json");
+    REFUSE(2, WORDS("is not valid for"), "-o", "f");
+    REFUSE(2, WORDS("is not valid for"), "--json");
 }
 
 static void test_numbers_out_of_range(void **state)
@@ -860,7 +860,7 @@ static void test_bench_compares(void **state)
     release(&r);
     REFUSE(2, WORDS("int9"), "bench", "-s", "int9", "-s", "int8", model);
     REFUSE(2, WORDS("int9"), "bench", "--vs", "int9", "-s", "int8", model);
-    REFUSE(2, WORDS("--vs", "does not go"), "eval", "--vs", "int8", model);
+    REFUSE(2, WORDS("--vs", "is not valid"), "eval", "--vs", "int8", model);
     free(recipe);
 }
 
@@ -918,7 +918,7 @@ static void test_inspect_says_which_rule(void **state)
     release(&r);
     ACCEPT(&r, "inspect", "-r", recipe, "--alone", model);
     assert_non_null(strstr(out_of(&r), "RULE"));
-    assert_non_null(strstr(out_of(&r), "ALONE"));
+    assert_non_null(strstr(out_of(&r), "SENS"));
     release(&r);
     ACCEPT(&r, "inspect", "--json", "--alone", "-s", "int4", model);
     q = line_object(&r, 2);
@@ -1068,7 +1068,7 @@ static void test_references_that_are_refused(void **state)
         REFUSE(2, WORDS("--synthetic", "takes no --reference", model), where[i], "--reference", model,
                "--synthetic", "llama2-7b");
     }
-    REFUSE(2, WORDS("--reference", "does not go with"), "bench", "--reference", model, model);
+    REFUSE(2, WORDS("--reference", "is not valid for"), "bench", "--reference", model, model);
     free(larger);
 }
 
@@ -1210,13 +1210,13 @@ static void test_machine_in_text(void **state)
         if (!strstr(out_of(&r), words[i]))
             fail_msg("no '%s' in %s", words[i], out_of(&r));
     assert_int_equal(r.stderr_bytes.size, 0);
-    assert_null(strstr(out_of(&r), "kept since"));
+    assert_null(strstr(out_of(&r), "cached ("));
     release(&r);
     ACCEPT(&r, "machine");
-    assert_non_null(strstr(out_of(&r), "kept since"));
+    assert_non_null(strstr(out_of(&r), "cached ("));
     release(&r);
     ACCEPT(&r, "machine", "--fresh");
-    assert_null(strstr(out_of(&r), "kept since"));
+    assert_null(strstr(out_of(&r), "cached ("));
     release(&r);
     ACCEPT(&r, "machine", "--help");
     assert_non_null(strstr(out_of(&r), "--fresh"));
@@ -1225,8 +1225,8 @@ static void test_machine_in_text(void **state)
     REFUSE(2, WORDS("takes no MODEL"), "machine", model);
     REFUSE(2, WORDS("instruction set", "expected one of"), "machine", "--isa", "foo");
     REFUSE(2, WORDS("--threads", "processor"), "machine", "-t", "1024");
-    REFUSE(2, WORDS("does not go with qtop machine"), "machine", "-s", "int8");
-    REFUSE(2, WORDS("does not go with qtop machine"), "machine", "-z", vocabulary);
+    REFUSE(2, WORDS("is not valid for qtop machine"), "machine", "-s", "int8");
+    REFUSE(2, WORDS("is not valid for qtop machine"), "machine", "-z", vocabulary);
 }
 
 static void test_machine_in_json(void **state)
@@ -1945,7 +1945,7 @@ static void test_inspect_says_why_there_is_no_sqnr(void **state)
     assert_non_null(line);
     json_t *object = json_loads(line - strlen("{\"name\":"), JSON_DISABLE_EOF_CHECK, NULL);
     const char *reason = json_string_value(json_object_get(object, "output_sqnr_db_reason"));
-    bool wrong = !reason || strstr(reason, "multiplies nothing");
+    bool wrong = !reason || strstr(reason, "not a matrix product");
     json_decref(object);
     release(&r);
     remove(path);
@@ -1982,7 +1982,7 @@ static void test_inspect_of_stored_layers_is_exact(void **state)
         const char *reason = json_string_value(json_object_get(object, "output_sqnr_db_reason"));
         assert_non_null(reason);
         exact += strcmp(reason, "exact") == 0;
-        assert_true(strcmp(reason, "exact") == 0 || strstr(reason, "multiplies nothing"));
+        assert_true(strcmp(reason, "exact") == 0 || strstr(reason, "not a matrix product"));
         json_decref(object);
     }
     assert_true(exact > 7);

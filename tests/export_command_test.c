@@ -99,7 +99,7 @@ static void test_usage(void **state)
     check_run(WORDS(BUILTIN, "-o", target, "--format", "onnx"), 2,
               "--format 'onnx': expected gguf, safetensors or gptq");
     check_run(WORDS(BUILTIN, "-o", target, "-s", "int3"), 2, "int3");
-    check_run(WORDS(BUILTIN, "-o", target, "--kv", "int8"), 2, "--kv does not go with qtop export");
+    check_run(WORDS(BUILTIN, "-o", target, "--kv", "int8"), 2, "--kv is not valid for qtop export");
     check_run(WORDS(BUILTIN, "-o", "nameless"), 1, "nameless: no format follows from the name");
     check_run(WORDS(BUILTIN, "-o", target, "-s", "int4:g128"), 1,
               "blk.0.attn_q: GGUF holds no int4; the nearest that it holds is int4:g32");

@@ -168,7 +168,7 @@ static void test_learning_is_stopped(void **state)
     ask_only(lab, set_command(all, 2, "int4:channel:qat(steps=100000,text=2048,batch=256)"));
     f = await(lab, has_learned, &some, "twelve steps");
     assert_true(f->training->running && f->pending == 2);
-    assert_non_null(strstr(f->job, "learning"));
+    assert_non_null(strstr(f->job, "training"));
     check_curve(f->training);
     frame_unref(f);
     send(lab, (struct command){.kind = COMMAND_STOP_TRAINING});

@@ -83,7 +83,7 @@ static void test_evaluation(void **state)
     await_cell("blk.0", "WEIGHT", "int4");
     press("e");
     wait_match("KL 0\\.[0-9]+.*ppl [0-9.]+.*top-1 +[0-9.]+");
-    wait_match("[0-9.]+x stored .[0-9.]+-[0-9.]+.");
+    wait_match("[0-9.]+x vs stored .[0-9.]+-[0-9.]+.");
     press("d");
     wait_match("before the change: KL 0");
     assert_ends("q");
@@ -116,7 +116,7 @@ static void test_another_reference(void **state)
     wait_match("weights: .*error.*output error");
     wait_match("KL [0-9.]*[1-9]");
     press(PTY_KEY_UP);
-    wait_for("exactly the reference's");
+    wait_for("identical to the reference's weights");
     press("6");
     wait_match("reference(: no difference so far| .bold: from the first difference)");
     assert_ends("q");

@@ -132,9 +132,9 @@ static void test_unknown_keys_are_named(void **state)
     (void)state;
     start(24, 80);
     press("y");
-    wait_match("y means nothing.*\\?");
+    wait_match("y does nothing.*\\?");
     press("j");
-    wait_gone("means nothing");
+    wait_gone("does nothing");
     assert_ends("q");
 }
 

@@ -406,7 +406,7 @@ static inline void await_tab(int tab)
 static inline void assert_alive(void)
 {
     press("\0331?"); /* Esc closes what may be open; then help, which is like nothing else */
-    wait_for("search a layer by name");
+    wait_for("find a layer by name");
     press("1");
     await_tab(0);
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const double PATIENCE = 0.5; /* seconds before progress is shown */
+static const double PROGRESS_DELAY = 0.5; /* seconds before progress is shown */
 
 int complain(const struct error *error, int status)
 {
@@ -82,8 +82,8 @@ bool check_kernels(const struct options *o, struct error *error)
     return !isa || isa_select(isa, error);
 }
 
-/* What is wrong with the words themselves, before any file is opened. */
-static bool check_words(const struct options *o, struct error *error)
+/* Checks option values before any file is opened. */
+static bool check_values(const struct options *o, struct error *error)
 {
     struct scheme scheme;
     struct outliers outliers;
@@ -96,7 +96,7 @@ static bool check_words(const struct options *o, struct error *error)
         return error_set(error, "--synthetic %.40s takes no MODEL; found '%.200s'", o->synthetic,
                          o->model);
     if (o->synthetic && o->reference)
-        return error_set(error, "--synthetic %.40s takes no --reference: random weights are their own; "
+        return error_set(error, "--synthetic %.40s takes no --reference: random weights are their own reference; "
                                 "found '%.200s'", o->synthetic, o->reference);
     if (o->outliers && !outliers_parse(o->outliers, &outliers, error))
         return false;
@@ -149,7 +149,7 @@ static void say_notes(const struct session *s)
     say_non_finite(s->reference_model, " of the reference");
 }
 
-/* On a terminal, where it takes long. What is left is told once the share done says something about it. */
+/* Only on a terminal, after a delay. The time left is shown once enough is done to estimate it. */
 static void show_progress(void *line, const char *work, size_t done, size_t all)
 {
     struct progress_line *p = line;
@@ -158,12 +158,12 @@ static void show_progress(void *line, const char *work, size_t done, size_t all)
         p->work = work;
         p->began = now;
     }
-    if (now - p->opened <= PATIENCE || !isatty(STDERR_FILENO))
+    if (now - p->opened <= PROGRESS_DELAY || !isatty(STDERR_FILENO))
         return;
     double left = (now - p->began) * (1 - fraction) / fmax(fraction, 1e-9);
     if (done >= all)
         fputs("\r\x1b[K", stderr);
-    else if (now - p->began < PATIENCE || fraction < 0.01)
+    else if (now - p->began < PROGRESS_DELAY || fraction < 0.01)
         fprintf(stderr, "\rqtop: %s: %.0f %%\x1b[K", work, 100 * fraction);
     else
         fprintf(stderr, "\rqtop: %s: %.0f %%, %.0f s left\x1b[K", work, 100 * fraction, ceil(left));
@@ -190,7 +190,7 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
 {
     *b = (struct batch){0};
     *status = EXIT_USAGE;
-    if (!check_words(o, error))
+    if (!check_values(o, error))
         return false;
     *status = EXIT_FAILED;
     if (!o->synthetic && !o->model && !(b->path = builtin_model_path(error)))
@@ -246,7 +246,7 @@ void batch_close(struct batch *b)
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-enum { MOST_TEXT = 256 << 20 }; /* bytes */
+enum { MAX_TEXT = 256 << 20 }; /* bytes */
 
 char *read_text(const char *path, size_t *n, struct error *error)
 {
@@ -255,7 +255,7 @@ char *read_text(const char *path, size_t *n, struct error *error)
     FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     size_t used = 0, room = 1 << 16;
     char *text = f ? malloc(room) : NULL;
-    while (text && !feof(f) && !ferror(f) && used <= MOST_TEXT) {
+    while (text && !feof(f) && !ferror(f) && used <= MAX_TEXT) {
         used += fread(text + used, 1, room - used, f);
         if (used < room)
             continue;
@@ -264,10 +264,10 @@ char *read_text(const char *path, size_t *n, struct error *error)
             free(text);
         text = more;
     }
-    bool ok = f && text && !ferror(f) && used <= MOST_TEXT;
+    bool ok = f && text && !ferror(f) && used <= MAX_TEXT;
     if (!ok) {
-        if (used > MOST_TEXT)
-            error_set(error, "%s: more than %d MiB of text; expected less", shown, MOST_TEXT >> 20);
+        if (used > MAX_TEXT)
+            error_set(error, "%s: more than %d MiB of text; expected less", shown, MAX_TEXT >> 20);
         else
             error_set(error, "%s: cannot be read: %s", shown, strerror(errno));
         free(text);
@@ -377,7 +377,7 @@ bool evaluation_window(const struct session *s, const struct options *o, size_t 
     if (*window > s->context)
         return error_set(error, "--window %zu: the context holds %zu", *window, s->context);
     if (*window < 2)
-        return error_set(error, "a window of %zu has nothing to predict; expected 2", *window);
+        return error_set(error, "a window of %zu has nothing to predict; expected at least 2", *window);
     return true;
 }
 

@@ -23,11 +23,11 @@ char *builtin_model_path(struct error *error);
  * used, which it then is. */
 bool check_kernels(const struct options *options, struct error *error);
 
-/* What the progress line on standard error says how long it takes. */
+/* The progress line on standard error: percent done and time left. */
 struct progress_line {
     double opened;    /* clock_seconds when the model was open */
-    double began;     /* clock_seconds when this work began ... */
-    const char *work; /* ... a static text, or one of the job's own; null before the first */
+    double began;     /* clock_seconds when this work began */
+    const char *work; /* its name, a static text or one of the job's own; null before the first */
 };
 
 /* A session with the schemes that -s and -r ask for. */
@@ -95,7 +95,7 @@ bool written_tokens(const struct session *session, enum text_kind kind, size_t c
 bool evaluation_tokens(const struct batch *batch, const struct options *options, struct tokens *tokens,
                        struct error *error);
 
-/* The window of --window, or the usual one. */
+/* The window of --window, or the default one. */
 bool evaluation_window(const struct session *session, const struct options *options, size_t *window,
                        struct error *error);
 

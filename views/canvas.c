@@ -45,9 +45,9 @@ static double place(const struct axis *a, double v)
     return (v - a->low) / (a->high - a->low);
 }
 
-static int clamp(double v, int most)
+static int clamp(double v, int max)
 {
-    return !(v > 0) ? 0 : v > most ? most : (int)v;
+    return !(v > 0) ? 0 : v > max ? max : (int)v;
 }
 
 int canvas_col(const struct canvas *c, double x)

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 9, MOST_ROUNDS = 61 };
+enum { ROUNDS = 9, MAX_ROUNDS = 61 };
 static const double SAMPLE_SECONDS = 0.02; /* at least, of decoding and of prefilling: shorter ones drown in noise */
 
 /* What is compared: the first is what ratios are to. */
-struct contest {
+struct comparison {
     size_t count;
     char name[MAX_COMPARED][256];
     struct weights *sets[MAX_COMPARED];
@@ -31,7 +31,7 @@ static void add_ratio(json_t *j, const char *key, struct ratio r)
     json_add(j, name, r.high, NULL);
 }
 
-static void report_json(const struct batch *b, const struct contest *c, size_t at, const struct options *o)
+static void report_json(const struct batch *b, const struct comparison *c, size_t at, const struct options *o)
 {
     const struct speed *s = &c->speed[at];
     json_t *j = json_object();
@@ -55,7 +55,7 @@ static void report_json(const struct batch *b, const struct contest *c, size_t a
     print_record(j, o, at == 0);
 }
 
-static void report_one(const struct batch *b, const struct contest *c)
+static void report_one(const struct batch *b, const struct comparison *c)
 {
     const struct speed *s = &c->speed[0];
     char bytes[16];
@@ -80,7 +80,7 @@ static void report_one(const struct batch *b, const struct contest *c)
                s->fraction.max);
 }
 
-static void report_all(const struct batch *b, const struct contest *c)
+static void report_all(const struct batch *b, const struct comparison *c)
 {
     int width = 6; /* of the title */
     char bytes[16];
@@ -101,9 +101,9 @@ static void report_all(const struct batch *b, const struct contest *c)
 
 /* ---- what is compared ------------------------------------------------------------------------ */
 
-/* The set of these words, after --kv: one more of the contest. */
+/* Adds the weight set of a scheme and a recipe (either may be null), after --kv, to the comparison. */
 static bool add_set(struct batch *b, const struct options *o, const char *scheme, const char *recipe,
-                    struct contest *c, struct error *error)
+                    struct comparison *c, struct error *error)
 {
     struct options one = *o;
     one.scheme = scheme;
@@ -122,7 +122,7 @@ static bool add_set(struct batch *b, const struct options *o, const char *scheme
 }
 
 /* One -s and one -r are one set together, as for all commands; more of them are a set each. */
-static bool add_sets(struct batch *b, const struct options *o, struct contest *c, struct error *error)
+static bool add_sets(struct batch *b, const struct options *o, struct comparison *c, struct error *error)
 {
     bool together = o->candidate_count < 2 ||
                     (o->candidate_count == 2 && o->scheme && o->recipe && !o->versus);
@@ -137,7 +137,7 @@ static bool add_sets(struct batch *b, const struct options *o, struct contest *c
 }
 
 /* Tokens and prompts of a sample that lasts, by how fast the first set is. */
-static bool choose_length(const struct contest *c, struct speed_plan *plan,
+static bool choose_length(const struct comparison *c, struct speed_plan *plan,
                           struct error *error)
 {
     struct speed_plan quick = *plan;
@@ -152,7 +152,7 @@ static bool choose_length(const struct contest *c, struct speed_plan *plan,
     return true;
 }
 
-static bool measure(const struct batch *b, const struct options *o, struct contest *c, struct error *error)
+static bool measure(const struct batch *b, const struct options *o, struct comparison *c, struct error *error)
 {
     struct bandwidth_probe probe = {0};
     const struct weights *sets[MAX_COMPARED];
@@ -163,7 +163,7 @@ static bool measure(const struct batch *b, const struct options *o, struct conte
                               .prompt_tokens = o->prompt_tokens ? (size_t)o->prompt_tokens : 64,
                               .decode_tokens = o->given_tokens ? (size_t)o->tokens : 32,
                               .samples = ROUNDS,
-                              .max_samples = c->count > 1 ? MOST_ROUNDS : 0,
+                              .max_samples = c->count > 1 ? MAX_ROUNDS : 0,
                               .batch = o->batch ? (size_t)o->batch : 1};
     for (size_t i = 0; i < c->count; i++)
         sets[i] = c->sets[i];
@@ -174,7 +174,7 @@ static bool measure(const struct batch *b, const struct options *o, struct conte
     return ok;
 }
 
-static void report(const struct batch *b, const struct contest *c, const struct options *o)
+static void report(const struct batch *b, const struct comparison *c, const struct options *o)
 {
     for (size_t i = 0; wants_records(o) && i < c->count; i++)
         report_json(b, c, i, o);
@@ -190,30 +190,30 @@ int run_bench(const struct options *o)
 {
     struct batch batch;
     struct error error;
-    struct contest *contest = calloc(1, sizeof *contest);
+    struct comparison *comparison = calloc(1, sizeof *comparison);
     struct options plain = *o;
     int status;
     if (o->candidate_count > 1) /* each is applied for itself */
         plain.scheme = plain.recipe = NULL;
-    if (!contest) {
+    if (!comparison) {
         error_set(&error, "not enough memory");
         return complain(&error, EXIT_FAILED);
     }
     if (!check_candidates(o, &error)) {
-        free(contest);
+        free(comparison);
         return complain(&error, EXIT_USAGE);
     }
     if (!batch_open(&batch, &plain, &status, &error)) {
-        free(contest);
+        free(comparison);
         return complain(&error, status);
     }
     pool_bind_caller(batch.session.pool);
-    bool ok = add_sets(&batch, o, contest, &error) && measure(&batch, o, contest, &error);
+    bool ok = add_sets(&batch, o, comparison, &error) && measure(&batch, o, comparison, &error);
     if (ok)
-        report(&batch, contest, o);
-    for (size_t i = 0; i < contest->count; i++)
-        weights_unref(contest->sets[i]);
-    free(contest);
+        report(&batch, comparison, o);
+    for (size_t i = 0; i < comparison->count; i++)
+        weights_unref(comparison->sets[i]);
+    free(comparison);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

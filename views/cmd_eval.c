@@ -129,7 +129,7 @@ static bool evaluate(const struct batch *b, const struct quality_plan *plan,
 }
 
 /* The first tokens of the text, where divergence begins; null with an error. */
-static struct depth_profile *look_through(const struct batch *b, const struct tokens *tokens, struct error *error)
+static struct depth_profile *profile_depth(const struct batch *b, const struct tokens *tokens, struct error *error)
 {
     const struct session *s = &b->session;
     size_t n = tokens->count < s->context ? tokens->count : s->context;
@@ -157,7 +157,7 @@ int run_eval(const struct options *o)
     plan.tokens = tokens.ids;
     plan.count = tokens.count;
     struct depth_profile *depth = NULL;
-    ok = ok && evaluate(&batch, &plan, &r, &error) && (depth = look_through(&batch, &tokens, &error));
+    ok = ok && evaluate(&batch, &plan, &r, &error) && (depth = profile_depth(&batch, &tokens, &error));
     if (ok)
         (wants_records(o) ? report_json : report_text)(&batch, &plan, &r, depth, o);
     depth_unref(depth);

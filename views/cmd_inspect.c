@@ -15,7 +15,7 @@ enum { OUTPUT_TOKENS = 64 }; /* of the model's own text, on which output errors 
 static const char *reason_without_sqnr(double db, bool compared)
 {
     if (!compared)
-        return "this tensor multiplies nothing";
+        return "not a matrix product (lookup or norm)";
     return isinf(db) ? "exact" : isnan(db) ? "a weight or an activation is not finite" : NULL;
 }
 
@@ -29,7 +29,7 @@ static double weight_sqnr_db(const struct weight_error *e)
 struct measured {
     struct output_error *outputs;
     struct weight_stats *weights; /* for records only */
-    struct sensitivity *alone;    /* with --alone only */
+    struct sensitivity *sensitivity;    /* with --alone only */
     struct recipe recipe;         /* of -r; without one no rules */
 };
 
@@ -52,9 +52,9 @@ static void add_rule(json_t *j, const struct measured *m, const struct model *mo
         json_add(j, "rule", NAN, m->recipe.count ? "no rule matches" : "no recipe was given");
 }
 
-static void add_alone(json_t *j, const struct measured *m, int tensor)
+static void add_sensitivity(json_t *j, const struct measured *m, int tensor)
 {
-    const struct sensitivity *s = m->alone ? &m->alone[tensor] : NULL;
+    const struct sensitivity *s = m->sensitivity ? &m->sensitivity[tensor] : NULL;
     const char *why = !s ? "measured with --alone only" : s->scored == 0 ? "as stored" : NULL;
     json_add(j, "kl_alone", s ? s->kl : NAN, why);
     json_add(j, "kl_alone_stderr", s ? s->kl_stderr : NAN, why);
@@ -63,7 +63,7 @@ static void add_alone(json_t *j, const struct measured *m, int tensor)
 /* Where the largest error sits. */
 static void add_place(json_t *j, const struct weight_error *e)
 {
-    const char *why = e->max_abs > 0 ? NULL : e->exact ? "exact" : "no weight that is finite has one";
+    const char *why = e->max_abs > 0 ? NULL : e->exact ? "exact" : "no weight is finite";
     json_add(j, "max_abs_error_row", (double)e->max_row, why);
     json_add(j, "max_abs_error_col", (double)e->max_col, why);
 }
@@ -80,7 +80,7 @@ static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_st
                                      : isnan(s->cosine) ? "all weights of one side are 0"
                                                         : NULL);
     json_add(j, "clipped", s->clipped, none             ? none
-                                       : isnan(s->clipped) ? "only integers have a grid that ends"
+                                       : isnan(s->clipped) ? "clipping applies to integer types only"
                                                            : NULL);
     json_add(j, "scale_min", s->scale_min, no_scale);
     json_add(j, "scale_max", s->scale_max, no_scale);
@@ -88,14 +88,14 @@ static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_st
 }
 
 /* What the methods found on the calibration text. */
-static void add_found(json_t *j, const struct qtensor *p)
+static void add_calibration(json_t *j, const struct qtensor *p)
 {
     struct scheme s = qtensor_scheme(p);
     const struct calibration_info *f = &p->calibration;
     const struct input_transform *in = p->matrix.input_transform;
     bool solved = scheme_method(&s, PHASE_CODES), split = scheme_splits_columns(&s);
     json_add(j, "alpha", f->alpha, in && in->scale ? NULL : "no input scale");
-    json_add(j, "damp", f->damp, solved && f->damp > 0 ? NULL : "no factor of a Hessian");
+    json_add(j, "damp", f->damp, solved && f->damp > 0 ? NULL : "no Hessian");
     json_add(j, "rounded_rows", (double)f->rounded, solved ? NULL : "no GPTQ");
     json_add(j, "outlier_columns", (double)f->outliers, split ? NULL : "no LLM.int8()");
 }
@@ -125,13 +125,13 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     json_add(j, "max_abs_error", p->error.max_abs, stats->weights == 0 ? "no weight is finite" : NULL);
     add_place(j, &p->error);
     add_stats(j, m, stats);
-    add_found(j, p);
+    add_calibration(j, p);
     json_object_set_new(j, "reference", reference ? json_text(reference) : json_null());
     if (!reference)
         json_object_set_new(j, "reference_reason", json_string(NO_REFERENCE));
     json_object_set_new(j, "guidance", json_string(guidance));
     add_rule(j, measured, b->session.model, tensor);
-    add_alone(j, measured, tensor);
+    add_sensitivity(j, measured, tensor);
     print_record(j, o, tensor == 0);
 }
 
@@ -177,7 +177,7 @@ static struct widths find_widths(const struct batch *b)
 static void report_title(const struct widths *w, const struct measured *measured)
 {
     printf("%-*s %*s %-*s %5s %5s %7s %6s %8s %s%s\n", w->name, "LAYER", w->shape, "SHAPE", w->scheme, "SCHEME",
-           "BYTES", "BITS", "SQNR dB", "OUT dB", "MAX ERR", measured->alone ? "   ALONE " : "",
+           "BYTES", "BITS", "SQNR dB", "OUT dB", "MAX ERR", measured->sensitivity ? "    SENS " : "",
            measured->recipe.count ? "RULE" : "ADVICE");
 }
 
@@ -187,21 +187,21 @@ static void report_text(const struct batch *b, int tensor, const struct measured
     const struct model *model = b->session.model;
     const struct qtensor *p = b->weights->layer[tensor];
     const struct qmatrix *m = &p->matrix;
-    char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16], last[320], alone[16] = "";
+    char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16], last[320], sensitivity[16] = "";
     format_shape(shape, m);
     format_db(sqnr, weight_sqnr_db(&p->error));
     format_db(output, output_error_sqnr_db(&measured->outputs[tensor]));
-    if (measured->alone && measured->alone[tensor].scored > 0)
-        snprintf(alone, sizeof alone, "%8.2g ", measured->alone[tensor].kl);
-    else if (measured->alone)
-        snprintf(alone, sizeof alone, "%8s ", "-");
+    if (measured->sensitivity && measured->sensitivity[tensor].scored > 0)
+        snprintf(sensitivity, sizeof sensitivity, "%8.2g ", measured->sensitivity[tensor].kl);
+    else if (measured->sensitivity)
+        snprintf(sensitivity, sizeof sensitivity, "%8s ", "-");
     if (!rule_text(measured, model, tensor, last, sizeof last))
         snprintf(last, sizeof last, "%s",
                  measured->recipe.count ? "-" : guidance_name(tensor_advice(model, tensor).guidance));
     printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8.3g %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
            w->scheme, qtensor_print_scheme(p, scheme), format_bytes(bytes, (double)m->bytes),
            8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,
-           (double)p->error.max_abs, alone, last);
+           (double)p->error.max_abs, sensitivity, last);
 }
 
 static void report_layers(const struct batch *b, const struct measured *measured,
@@ -268,7 +268,7 @@ static bool measure_weights(const struct batch *b, struct weight_stats *stats, s
 }
 
 /* On text that the model writes, as all is that this command measures. */
-static bool measure_alone(const struct batch *b, struct sensitivity *alone, struct error *error)
+static bool measure_sensitivity(const struct batch *b, struct sensitivity *sensitivity, struct error *error)
 {
     const struct session *s = &b->session;
     struct tokens tokens = {0};
@@ -278,7 +278,7 @@ static bool measure_alone(const struct batch *b, struct sensitivity *alone, stru
     struct sensitivity_job *job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
     bool cancelled, ok = job && session_run(s, &sensitivity_class, job, &cancelled, error);
     for (int t = 0; ok && t < (int)s->model->tensor_count; t++)
-        alone[t] = sensitivity_of(job, t);
+        sensitivity[t] = sensitivity_of(job, t);
     sensitivity_close(job);
     free(tokens.ids);
     return ok;
@@ -289,14 +289,14 @@ static bool measure(struct batch *b, const struct options *o, struct measured *m
     size_t layers = b->session.model->tensor_count;
     m->outputs = calloc(layers, sizeof *m->outputs);
     m->weights = calloc(layers, sizeof *m->weights);
-    m->alone = o->alone ? calloc(layers, sizeof *m->alone) : NULL;
-    if (!m->outputs || !m->weights || (o->alone && !m->alone))
+    m->sensitivity = o->alone ? calloc(layers, sizeof *m->sensitivity) : NULL;
+    if (!m->outputs || !m->weights || (o->alone && !m->sensitivity))
         return error_set(error, "not enough memory");
     if (o->recipe && !recipe_read(&m->recipe, o->recipe, error))
         return false;
     return batch_measure(b, error) && batch_pack(b, error) && measure_outputs(b, m->outputs, error) &&
            (!wants_records(o) || measure_weights(b, m->weights, error)) &&
-           (!o->alone || measure_alone(b, m->alone, error));
+           (!o->alone || measure_sensitivity(b, m->sensitivity, error));
 }
 
 int run_inspect(const struct options *o)
@@ -312,7 +312,7 @@ int run_inspect(const struct options *o)
         report(&batch, &measured, o);
     free(measured.outputs);
     free(measured.weights);
-    free(measured.alone);
+    free(measured.sensitivity);
     recipe_free(&measured.recipe);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);

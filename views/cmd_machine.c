@@ -11,18 +11,18 @@
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-/* What can be counted here, for this thread: the usual events. */
+/* What can be counted here, for this thread: the default events. */
 static void look_at_events(struct machine *m)
 {
-    static struct perf_event usual[MOST_COUNTERS - 1];
+    static struct perf_event events[MAX_COUNTERS - 1];
     const pid_t self = gettid();
-    size_t n = events_default("", usual, MOST_COUNTERS - 1);
-    struct counters *c = counters_open(usual, n, &self, 1, &perf_system);
+    size_t n = events_default("", events, MAX_COUNTERS - 1);
+    struct counters *c = counters_open(events, n, &self, 1, &perf_system);
     for (size_t i = 0; i < n; i++) {
         struct counter_state *state = &m->counters[m->counter_count++];
         const char *reason = c ? counters_reason(c, i) : "not enough memory";
-        state->name = usual[i].name;
-        state->summary = usual[i].description;
+        state->name = events[i].name;
+        state->summary = events[i].description;
         if (reason)
             error_set(&state->reason, "%s", reason);
     }
@@ -60,7 +60,7 @@ static json_t *caches_json(const struct topology *t)
         json_t *j = json_object();
         json_add(j, "level", c->level, NULL);
         json_add(j, "bytes", (double)c->size, NULL);
-        json_add(j, "line_bytes", c->line, c->line > 0 ? NULL : "the system does not say");
+        json_add(j, "line_bytes", c->line, c->line > 0 ? NULL : "not reported by the system");
         json_add(j, "count", c->count, NULL);
         json_add(j, "hardware_threads", c->processors, NULL);
         json_array_append_new(list, j);
@@ -73,10 +73,10 @@ static json_t *core_kinds_json(const struct topology *t)
     json_t *list = json_array();
     for (size_t i = 0; i < t->core_kinds; i++) {
         json_t *j = json_object();
-        add_text(j, "name", t->kinds[i].name, "the system does not say");
+        add_text(j, "name", t->kinds[i].name, "not reported by the system");
         json_add(j, "hardware_threads", t->kinds[i].processors, NULL);
         json_add(j, "efficiency", t->kinds[i].efficiency,
-                 t->kinds[i].efficiency >= 0 ? NULL : "the system does not say");
+                 t->kinds[i].efficiency >= 0 ? NULL : "not reported by the system");
         json_array_append_new(list, j);
     }
     return list;
@@ -191,7 +191,7 @@ static void report_json(const struct machine *m, const struct options *o)
     const struct topology *t = m->topology;
     json_t *j = json_object();
     json_object_set_new(j, "version", json_string(PACKAGE_VERSION));
-    add_text(j, "processor", t->processor, "the system does not say");
+    add_text(j, "processor", t->processor, "not reported by the system");
     json_object_set_new(j, "simulated", json_boolean(topology_simulated()));
     json_add(j, "packages", t->packages, NULL);
     json_add(j, "numa_nodes", t->nodes, NULL);

@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const usual[] = {"stored", "fp32", "fp16",  "bf16",     "fp8",        "fp8/fp8",
+static const char *const common[] = {"stored", "fp32", "fp16",  "bf16",     "fp8",        "fp8/fp8",
                                     "int8",   "w8a8", "w8a16", "int4:g32", "int4:channel", "w4a16",
                                     "w4a8"};
-enum { USUAL = sizeof usual / sizeof *usual, DECODE_TOKENS = 16, SAMPLES = 3 };
+enum { COMMON = sizeof common / sizeof *common, DECODE_TOKENS = 16, SAMPLES = 3 };
 
 /* What predictions are made from, in bytes a second. */
 struct roof_pair {
@@ -44,8 +44,8 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
     struct speed speed;
     struct session *s = &b->session;
     struct speed_plan plan = {.model = s->model, .pool = s->pool, .context = s->context,
-                              .start = session_start(s), .prompt_tokens = prompt, .decode_tokens = DECODE_TOKENS, .samples = SAMPLES,
-                              .batch = 1};
+                              .start = session_start(s), .prompt_tokens = prompt,
+                              .decode_tokens = DECODE_TOKENS, .samples = SAMPLES, .batch = 1};
     row->measured = NAN;
     if (!run) {
         error_set(&row->reason, "not run (--no-run)");
@@ -156,7 +156,7 @@ static void measure_here(struct batch *b, struct roof_pair *roof)
     roof->here = stats_of(sweeps, 7).median;
 }
 
-/* Every usual scheme, a line each. */
+/* Every common scheme, a line each. */
 static bool report_all(struct batch *b, const struct options *o, const struct roof_pair *roof,
                        struct error *error)
 {
@@ -165,9 +165,9 @@ static bool report_all(struct batch *b, const struct options *o, const struct ro
     char cache[16];
     if (!wants_records(o))
         print_head(roof, position);
-    for (size_t i = 0; i < USUAL; i++) {
+    for (size_t i = 0; i < COMMON; i++) {
         struct row row;
-        if (!plan_scheme(b, usual[i], position, roof, !o->no_run, &row, error))
+        if (!plan_scheme(b, common[i], position, roof, !o->no_run, &row, error))
             return false;
         if (wants_records(o))
             report_json(&row, roof, o, i == 0);

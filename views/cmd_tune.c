@@ -50,7 +50,7 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
     char bytes[16];
     printf("found       %s, %.3f bits/weight, %.1f tokens/s predicted\n", format_bytes(bytes, (double)best->size),
            best->bits_per_weight, best->rate);
-    printf("KL          %.4g +- %.2g measured on text that the search did not see; %.4g predicted\n",
+    printf("KL          %.4g +- %.2g measured on held-out text; %.4g predicted\n",
            best->quality.kl, best->quality.kl_stderr, best->predicted_kl);
     printf("perplexity  %.4f (reference %.4f)\n", best->quality.perplexity, best->quality.perplexity_reference);
     printf("curve       %-12s KL predicted\n", budget->min_rate > 0 ? "us/token" : "size");
@@ -65,8 +65,8 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static bool search(const struct session *s, const struct tune_plan *plan, const struct options *o, const struct budget *budget,
-                   struct error *error)
+static bool search(const struct session *s, const struct tune_plan *plan, const struct options *o,
+                   const struct budget *budget, struct error *error)
 {
     struct tune *job = tune_open(plan, error);
     struct tuned best;

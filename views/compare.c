@@ -1,4 +1,4 @@
-/* Screen 5: the snapshots side by side. */
+/* Screen 5, Compare: the snapshots side by side. */
 #include "tui.h"
 
 #include "batch.h"
@@ -51,13 +51,13 @@ static void quality_cells(const struct quality_frame *q, char c[COUNT][TABLE_CEL
     snprintf(c[C_TOP1], TABLE_CELL, "%.1f%%%s", 100 * q->result.top1, partial);
 }
 
-enum { FEWEST_ROUNDS = 5 }; /* that say something */
+enum { MIN_ROUNDS = 5 }; /* for a ratio with an interval */
 
 /* Decode tokens/s: of rounds where there were some, else what was seen while the snapshot was in use. */
 static struct metric rate_of(const struct snapshot *s)
 {
     double rates[INTERLEAVED_ROUNDS];
-    if (s->timed.rounds < FEWEST_ROUNDS)
+    if (s->timed.rounds < MIN_ROUNDS)
         return s->decode;
     memcpy(rates, s->timed.rate, sizeof rates);
     return metric_value(stats_of(rates, s->timed.rounds).median);
@@ -70,7 +70,7 @@ static void ratio_cell(const struct snapshot *s, const struct snapshot *base, ch
     size_t rounds = s->timed.rounds < base->timed.rounds ? s->timed.rounds : base->timed.rounds;
     if (s == base) {
         snprintf(out, TABLE_CELL, "base");
-    } else if (rounds >= FEWEST_ROUNDS) {
+    } else if (rounds >= MIN_ROUNDS) {
         struct ratio r = ratio_of(s->timed.rate, base->timed.rate, rounds);
         snprintf(out, TABLE_CELL, "%.2fx (%.2f-%.2f)", r.median, r.low, r.high);
     } else if (s->decode.valid && base->decode.valid) {
@@ -114,7 +114,7 @@ static void draw_heading(const int *widths, int row, int cols)
 
 /* ---- the scatter: size or speed against KL ------------------------------------------------------ */
 
-struct spot {
+struct point {
     double x, kl;
     char label[SNAPSHOTS + 1]; /* of all snapshots that stand there */
 };
@@ -125,43 +125,43 @@ static double x_of(const struct tui *t, const struct snapshot *s)
     return t->by_speed ? (rate.valid ? rate.value : NAN) : (double)s->size;
 }
 
-/* Snapshots that stand at the same place share it. */
-static void add_spot(struct spot *spots, size_t *n, double x, double kl, char label)
+/* Snapshots at the same place share a point. */
+static void add_point(struct point *points, size_t *n, double x, double kl, char label)
 {
     size_t i = 0;
-    while (i < *n && !(spots[i].x == x && spots[i].kl == kl))
+    while (i < *n && !(points[i].x == x && points[i].kl == kl))
         i++;
     if (i == *n)
-        spots[(*n)++] = (struct spot){.x = x, .kl = kl};
-    spots[i].label[strlen(spots[i].label)] = label;
+        points[(*n)++] = (struct point){.x = x, .kl = kl};
+    points[i].label[strlen(points[i].label)] = label;
 }
 
 /* Those whose figures are known; a KL of 0 stands on the lower edge. */
-static size_t find_spots(const struct tui *t, struct spot spots[SNAPSHOTS])
+static size_t find_points(const struct tui *t, struct point points[SNAPSHOTS])
 {
     size_t n = 0;
     for (size_t i = 0; i < t->frame->snapshot_count; i++) {
         const struct snapshot *s = &t->frame->snapshots[i];
         double x = x_of(t, s);
         if (s->quality.valid && !s->quality.running && isfinite(s->quality.result.kl) && x > 0)
-            add_spot(spots, &n, x, s->quality.result.kl, s->label);
+            add_point(points, &n, x, s->quality.result.kl, s->label);
     }
     return n;
 }
 
 static int by_x(const void *a, const void *b)
 {
-    const struct spot *p = a, *q = b;
+    const struct point *p = a, *q = b;
     return (p->x > q->x) - (p->x < q->x);
 }
 
-/* From the best x on, those that no other beats in both. */
-static void draw_front(struct canvas *c, struct spot *spots, size_t n, bool more_is_better)
+/* The Pareto front, from the best x on. */
+static void draw_front(struct canvas *c, struct point *points, size_t n, bool more_is_better)
 {
     double best = INFINITY, x = NAN, y = NAN;
-    qsort(spots, n, sizeof *spots, by_x);
+    qsort(points, n, sizeof *points, by_x);
     for (size_t k = 0; k < n; k++) {
-        const struct spot *s = &spots[more_is_better ? n - 1 - k : k];
+        const struct point *s = &points[more_is_better ? n - 1 - k : k];
         double kl = fmax(s->kl, c->y.low);
         if (s->kl >= best)
             continue;
@@ -177,35 +177,36 @@ static void draw_front(struct canvas *c, struct spot *spots, size_t n, bool more
 
 static void draw_scatter(const struct tui *t, struct rect area)
 {
-    struct spot spots[SNAPSHOTS];
-    size_t n = find_spots(t, spots);
+    struct point points[SNAPSHOTS];
+    size_t n = find_points(t, points);
     struct axis x = {INFINITY, 0, true}, y = {INFINITY, 0, true};
     struct canvas c;
     char low[16], high[16];
     bool zero = false; /* stands on the lower edge, which is then 0 */
     for (size_t i = 0; i < n; i++) {
-        zero |= spots[i].kl == 0;
-        x.low = fmin(x.low, spots[i].x / 1.1);
-        x.high = fmax(x.high, spots[i].x * 1.1);
-        y.low = spots[i].kl > 0 ? fmin(y.low, spots[i].kl / 2) : y.low;
-        y.high = fmax(y.high, spots[i].kl * 2);
+        zero |= points[i].kl == 0;
+        x.low = fmin(x.low, points[i].x / 1.1);
+        x.high = fmax(x.high, points[i].x * 1.1);
+        y.low = points[i].kl > 0 ? fmin(y.low, points[i].kl / 2) : y.low;
+        y.high = fmax(y.high, points[i].kl * 2);
     }
     if (area.rows < 6)
         return;
     if (n < 2 || !(y.high > 0)) {
         draw_format(area.row, area.col, area.cols, STYLE_DIM, false,
-                    "KL against %s: fewer than two points so far (> changes)",
+                    "KL against %s: fewer than two points so far (> changes the x axis)",
                     t->by_speed ? "decode tokens/s" : "size");
         return;
     }
     if (!canvas_begin(&c, (struct rect){area.row + 1, area.col + 9, area.rows - 2, area.cols - 9}, x, y))
         return;
-    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "KL against %s, with the Pareto front (> changes)",
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false,
+                "KL against %s, with the Pareto front (> changes the x axis)",
                 t->by_speed ? "decode tokens/s" : "size");
-    draw_front(&c, spots, n, t->by_speed);
+    draw_front(&c, points, n, t->by_speed);
     canvas_draw(&c);
     for (size_t i = 0; i < n; i++)
-        canvas_text(&c, spots[i].x, fmax(spots[i].kl, c.y.low), STYLE_GOOD, spots[i].label);
+        canvas_text(&c, points[i].x, fmax(points[i].kl, c.y.low), STYLE_GOOD, points[i].label);
     draw_format(area.row + 1, area.col, 9, STYLE_DIM, false, "%.1e", c.y.high);
     draw_format(area.row + area.rows - 2, area.col, 9, STYLE_DIM, false, zero ? "0" : "%.1e", c.y.low);
     draw_text(area.row + area.rows - 1, area.col + 9, 10, STYLE_DIM, false, format_short(low, c.x.low));
@@ -254,7 +255,7 @@ void compare_draw(struct tui *t, struct rect area)
         return;
     if (f->snapshot_count == 0) {
         draw_text(area.row, area.col, area.cols, STYLE_DIM, false,
-                  "no snapshots yet: s keeps the schemes in use; change something, then s again");
+                  "no snapshots yet: s keeps one; change a layer, then s again");
         return;
     }
     int line = area.row, widths[COUNT];
@@ -279,7 +280,7 @@ void compare_draw(struct tui *t, struct rect area)
         draw_scatter(t, below);
     if (line + 1 < area.row + area.rows)
         draw_text(area.row + area.rows - 1, 0, area.cols, STYLE_DIM, false,
-                  "Enter go back  x swap last two  v time all  = base  D differing layers  > figure");
+                  "Enter restore  x swap last two  v time all  = base  D differing layers  > x axis");
 }
 
 void compare_click(struct tui *t, int row)
@@ -313,7 +314,7 @@ bool compare_act(struct tui *t, enum action a)
     case ACTION_DIFFERENCES:
         t->differences = !t->differences;
         return true;
-    case ACTION_FIGURE:
+    case ACTION_PLOT:
         t->by_speed = !t->by_speed;
         return true;
     default:

@@ -1,4 +1,4 @@
-/* Screen 4: what the processor counts while tokens are decoded, and all that it could count. */
+/* Screen 4, Counters: hardware events while tokens are decoded, and the list of those available. */
 #include "tui.h"
 
 #include "batch.h"
@@ -9,7 +9,7 @@
 enum { THREAD_COLUMNS = 8, THREAD_WIDTH = 9 };
 enum { C_NAME, C_TOKEN, C_SECOND, C_SHARE, C_THREADS, COLUMNS = C_THREADS + THREAD_COLUMNS + 1 };
 
-/* ---- the list: what is counted, then what could be --------------------------------------------- */
+/* ---- the list: counted events, then the others ------------------------------------------------- */
 
 static size_t chosen_count(const struct tui *t)
 {
@@ -112,13 +112,13 @@ static void draw_traffic(const struct counters_frame *c, struct rect area)
 {
     char text[TRAFFIC_ALL + 1][24];
     if (!*c->traffic_label) {
-        draw_format(area.row, area.col, area.cols, STYLE_PLAIN, false, "whole machine n/a: %s",
+        draw_format(area.row, area.col, area.cols, STYLE_PLAIN, false, "system-wide n/a: %s",
                     c->traffic_detail);
         return;
     }
     for (int k = TRAFFIC_READ; k <= TRAFFIC_ALL; k++)
         format_metric(text[k], sizeof text[k], "%.2f GB/s", c->traffic[k], 1e-9);
-    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "reads %s  writes %s  all %s  %s",
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "reads %s  writes %s  total %s  %s",
                 text[TRAFFIC_READ], text[TRAFFIC_WRITE], text[TRAFFIC_ALL], c->traffic_label);
 }
 
@@ -127,7 +127,7 @@ static void draw_traffic(const struct counters_frame *c, struct rect area)
 /* Columns for as many threads as there is room for. */
 static void make_columns(const struct tui *t, int cols, struct column *columns)
 {
-    static const struct column usual[C_THREADS] = {
+    static const struct column fixed[C_THREADS] = {
         [C_NAME] = {"EVENT", 22},
         [C_TOKEN] = {"/TOKEN", 9, .right = true},
         [C_SECOND] = {"/SECOND", 9, .drop = 1, .right = true},
@@ -136,12 +136,12 @@ static void make_columns(const struct tui *t, int cols, struct column *columns)
     size_t threads = t->frame->counters ? t->frame->counters->threads : 0;
     int room = cols - 22 - 3 * 9 - 30;
     memset(columns, 0, COLUMNS * sizeof *columns);
-    memcpy(columns, usual, sizeof usual);
+    memcpy(columns, fixed, sizeof fixed);
     for (size_t i = 0; i < THREAD_COLUMNS && i < threads && threads > 1 && room >= THREAD_WIDTH; i++) {
         columns[C_THREADS + i] = (struct column){"", THREAD_WIDTH, .drop = 3, .right = true};
         room -= THREAD_WIDTH;
     }
-    columns[COLUMNS - 1] = (struct column){" WHAT IT IS", 12, .drop = 4};
+    columns[COLUMNS - 1] = (struct column){" DESCRIPTION", 12, .drop = 4};
 }
 
 static void fit(const struct column *columns, int cols, int *widths)
@@ -171,7 +171,7 @@ static void draw_chosen(const struct tui *t, const struct column *columns, const
     const struct event_frame *e = &f->event[at];
     char c[COLUMNS][TABLE_CELL] = {{0}}, value[16];
     bool counted = e->total.value.valid && f->tokens > 0;
-    const char *reason = e->reason ? e->reason : e->total.value.valid ? "no token was decoded yet"
+    const char *reason = e->reason ? e->reason : e->total.value.valid ? "no token decoded yet"
                                                                       : e->total.value.reason;
     snprintf(c[C_NAME], TABLE_CELL, "*%.60s", e->name);
     if (counted) {
@@ -204,7 +204,7 @@ static void draw_known(const struct tui *t, size_t at, int row, int cols, enum s
         draw_text(row, name, cols - name, style, false, e->description);
 }
 
-/* The cursor's line in whole words, below the list. */
+/* The event under the cursor with its whole description, below the list. */
 static void draw_selected(const struct tui *t, struct rect area)
 {
     const char *name = name_at(t, t->event);
@@ -238,8 +238,8 @@ static void draw_list(struct tui *t, struct rect area)
             draw_known(t, i - chosen, line, area.cols, style);
     }
     if (line < end && n == chosen)
-        draw_format(line, 0, area.cols, STYLE_DIM, false, *t->event_filter ? "no event has '%s' in it (Esc)" : "%s",
-                    *t->event_filter ? t->event_filter : "looking for events...");
+        draw_format(line, 0, area.cols, STYLE_DIM, false, *t->event_filter ? "no event contains '%s' (Esc)" : "%s",
+                    *t->event_filter ? t->event_filter : "listing events...");
 }
 
 void counters_draw(struct tui *t, struct rect area)
@@ -275,7 +275,7 @@ static void search(struct tui *t, const char *text, bool next)
         return;
     }
     if (*t->event_search)
-        tui_note(t, "no event has '%s' in it", t->event_search);
+        tui_note(t, "no event contains '%s'", t->event_search);
 }
 
 static void apply_filter(struct tui *t, const char *text)

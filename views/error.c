@@ -1,4 +1,4 @@
-/* Screen 2: what quantization did to the selected layer. */
+/* Screen 2, Error: what quantization did to the selected layer. */
 #include "error.h"
 
 #include <math.h>
@@ -26,9 +26,8 @@ static void draw_figures(const struct tui *t, const struct qtensor *p, struct re
         return;
     if (p->error.exact) {
         draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false,
-                  f->model->reference ? "every weight is exactly the reference's"
-                                      : "every weight is exactly the stored one: press d for a smaller "
-                                        "datatype");
+                  f->model->reference ? "lossless: identical to the reference's weights"
+                                      : "lossless: identical to the stored weights (d: a smaller datatype)");
         return;
     }
     col = draw_format(area.row + 1, area.col, area.cols, STYLE_PLAIN, false,
@@ -42,7 +41,7 @@ static void draw_figures(const struct tui *t, const struct qtensor *p, struct re
 
 /* ---- the number line ------------------------------------------------------------------------- */
 
-/* The written-out arithmetic of quantization on this weight. */
+/* The arithmetic of quantization on this weight, with its numbers. */
 static void draw_arithmetic(const struct qtensor *p, const struct weight_view *v, struct rect area)
 {
     const struct qformat *s = &p->matrix.format;
@@ -96,15 +95,15 @@ static void draw_axis(const struct weight_view *v, struct rect area)
     }
     if (!(high > low) || area.cols < 20)
         return;
-    uint32_t most = 1;
+    uint32_t max = 1;
     for (int i = 0; i < CODE_LABELS; i++)
-        most = v->counts[i] > most ? v->counts[i] : most;
+        max = v->counts[i] > max ? v->counts[i] : max;
     for (int c = 0; c < area.cols; c++)
         draw_text(area.row, area.col + c, 1, STYLE_DIM, false, "-");
     for (long code = v->lowest; codes && code <= v->highest; code++) {
         int at = column_of(value_of_code(v, code), low, high, area.cols);
         uint32_t n = v->counts[code - v->lowest];
-        const char *tick = n == 0 ? "'" : n * 3 < most ? "." : n * 3 < most * 2 ? "+" : "#";
+        const char *tick = n == 0 ? "'" : n * 3 < max ? "." : n * 3 < max * 2 ? "+" : "#";
         draw_text(area.row, area.col + at, 1, n ? STYLE_BAR : STYLE_DIM, false, tick);
     }
     int w = column_of(v->w, low, high, area.cols), q = column_of(v->decoded, low, high, area.cols);
@@ -174,17 +173,46 @@ static void swap_cells(struct rect *cell, int a, int b, int c, int d)
     cell[d] = second;
 }
 
+/* A histogram's cell when there is none, and why. */
+static void draw_absent(struct rect cell, const char *title, const char *reason)
+{
+    if (cell.rows < 2)
+        return;
+    draw_text(cell.row, cell.col, cell.cols, STYLE_STRONG, false, title);
+    draw_text(cell.row + 1, cell.col, cell.cols, STYLE_DIM, false, reason);
+}
+
+static void draw_output_errors(const struct frame *f, const struct qtensor *p, struct rect cell, bool log)
+{
+    char title[64];
+    snprintf(title, sizeof title, "output error, %zu tokens", f->output.tokens);
+    if (!tensor_multiplies(f->model, p->tensor))
+        draw_absent(cell, "output error", "n/a: not a matrix product");
+    else
+        draw_histogram(cell, title, f->output.tokens ? &f->output.errors : NULL, NULL, log);
+}
+
+static void draw_scales(const struct detail *d, struct rect cell, bool log)
+{
+    char title[64];
+    snprintf(title, sizeof title, "%zu scale%s, mean %.4g", d->scale_count, d->scale_count == 1 ? "" : "s",
+             d->scale_mean);
+    if (d->scale_count > 0)
+        draw_histogram(cell, title, &d->scales, NULL, log);
+    else
+        draw_absent(cell, "scales", "n/a: a float has none");
+}
+
 static void draw_histograms(const struct tui *t, const struct qtensor *p, struct rect area)
 {
-    /* What fits, in this order. */
+    /* In the order in which they get room. */
     enum { WEIGHTS, ERRORS, OUTPUTS, CHANNELS, SCALES, DEPTH, STEPS, X_RANGES, W_RANGES, CELLS };
     const struct frame *f = t->frame;
     const struct detail *d = f->detail;
     struct rect cell[CELLS];
-    char title[64];
     bool log = t->log_scale;
     if (!d) {
-        draw_text(area.row, area.col, area.cols, STYLE_DIM, false, "counting...");
+        draw_text(area.row, area.col, area.cols, STYLE_DIM, false, "computing histograms...");
         return;
     }
     bool quantized = !p->error.exact;
@@ -197,26 +225,20 @@ static void draw_histograms(const struct tui *t, const struct qtensor *p, struct
     layout_grid(area, CELLS, 3, 26, 4, cell);
     draw_histogram(cell[WEIGHTS], "weights: bars w, marks w'", &d->before, &d->after, log);
     error_draw_depth(f, cell[DEPTH]);
-    bool scaled = p->matrix.input_transform && p->matrix.input_transform->scale; /* then ranges come before channels and scales */
+    /* With an input scale, ranges get room before channels and scales. */
+    bool scaled = p->matrix.input_transform && p->matrix.input_transform->scale;
     if (scaled)
         swap_cells(cell, CHANNELS, X_RANGES, SCALES, W_RANGES);
     error_draw_ranges(f, p, cell[X_RANGES], cell[W_RANGES]);
     draw_histogram(cell[ERRORS], "error w'-w", &d->error, NULL, log);
-    if (tensor_multiplies(f->model, p->tensor))
-        snprintf(title, sizeof title, "output error, %zu tokens", f->output.tokens);
-    else
-        snprintf(title, sizeof title, "output error: it multiplies nothing");
-    draw_histogram(cell[OUTPUTS], title, f->output.tokens ? &f->output.errors : NULL, NULL, log);
+    draw_output_errors(f, p, cell[OUTPUTS], log);
     if (d->error_steps.total > 0)
         draw_histogram(cell[STEPS], "error in steps of the scale", &d->error_steps, NULL, log);
     else
-        draw_text(cell[STEPS].row, cell[STEPS].col, cell[STEPS].rows ? cell[STEPS].cols : 0, STYLE_DIM,
-                  false, "no uniform steps in a float");
+        draw_absent(cell[STEPS], "error in steps of the scale", "n/a: a float has no steps");
     struct histogram rows = row_histogram(p);
     draw_histogram(cell[CHANNELS], "SQNR of channels, dB", &rows, NULL, log);
-    snprintf(title, sizeof title, d->scale_count ? "%zu scale%s, mean %.4g" : "scales: a float has none",
-             d->scale_count, d->scale_count == 1 ? "" : "s", d->scale_mean);
-    draw_histogram(cell[SCALES], title, d->scale_count ? &d->scales : NULL, NULL, log);
+    draw_scales(d, cell[SCALES], log);
 }
 
 static void leave_out(struct rect *area, int lines)
@@ -227,19 +249,19 @@ static void leave_out(struct rect *area, int lines)
 
 void error_draw(struct tui *t, struct rect area)
 {
-    int tensor = layers_current_tensor(t);
+    int tensor = rows_current_tensor(t);
     if (tensor < 0 || area.rows < 1)
         return;
     if (tensor == kv_index(t->session->model)) {
         draw_text(area.row, area.col, area.cols, STYLE_DIM, false,
-                  "the KV cache holds no weights: what its datatype costs is KL and perplexity above");
+                  "the KV cache holds no weights: KL and perplexity above show the cost of its datatype");
         return;
     }
     const struct qtensor *p = t->frame->set->layer[tensor];
     int head = area.rows >= 4 ? 2 : 1, line = area.rows >= 10 ? 5 : area.rows - head;
     draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
     struct rect middle = {area.row + head, area.col, area.rows - head - line, area.cols};
-    leave_out(&middle, error_draw_learning(t->frame, tensor, middle));
+    leave_out(&middle, error_draw_training(t->frame, tensor, middle));
     leave_out(&middle, middle.rows >= 12 ? error_draw_salient(t->frame, p, middle) : 0);
     leave_out(&middle, error_draw_comparison(t->frame, p, middle));
     if (middle.rows >= 3)
@@ -260,7 +282,7 @@ static void step_weight(struct tui *t, const struct qmatrix *m, int direction)
 
 bool error_act(struct tui *t, enum action a)
 {
-    int tensor = layers_current_tensor(t);
+    int tensor = rows_current_tensor(t);
     if (tensor < 0 || tensor == kv_index(t->session->model))
         return layers_act(t, a);
     const struct qtensor *p = t->frame->set->layer[tensor];

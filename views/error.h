@@ -7,8 +7,8 @@
 /* error_depth.c: the hidden state's error through the depth of the model. */
 void error_draw_depth(const struct frame *frame, struct rect area);
 
-/* error_learning.c: how a tensor that learned did, or does; the lines that it took. */
-int error_draw_learning(const struct frame *frame, int tensor, struct rect area);
+/* error_training.c: the training curve of a tensor whose scheme trains (qat). Returns the lines that it took. */
+int error_draw_training(const struct frame *frame, int tensor, struct rect area);
 
 /* error_methods.c: max |x| and max |w| of the columns, and what the input scale makes of them: x / s and w s. */
 void error_draw_ranges(const struct frame *frame, const struct qtensor *packed, struct rect x, struct rect w);

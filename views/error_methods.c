@@ -1,4 +1,4 @@
-/* The Error screen's view of methods: the columns that they answer to, and what each does to this layer. */
+/* The Error screen's view of methods: column ranges, salient columns and the methods' errors on this layer. */
 #include "canvas.h"
 #include "error.h"
 
@@ -22,12 +22,12 @@ static void draw_sorted(struct canvas *c, float *values, size_t n, enum style st
                     fmax((double)values[i + 1], c->y.low), style);
 }
 
-static void span(const float *values, size_t n, double *least, double *most)
+static void span(const float *values, size_t n, double *min, double *max)
 {
     for (size_t i = 0; i < n; i++)
         if (values[i] > 0 && isfinite(values[i])) {
-            *least = fmin(*least, (double)values[i]);
-            *most = fmax(*most, (double)values[i]);
+            *min = fmin(*min, (double)values[i]);
+            *max = fmax(*max, (double)values[i]);
         }
 }
 
@@ -35,17 +35,17 @@ static void span(const float *values, size_t n, double *least, double *most)
 static void draw_ranges(struct rect area, const char *title, float *before, float *after, size_t n)
 {
     struct canvas c;
-    double least = INFINITY, most = 0;
+    double min = INFINITY, max = 0;
     char low[16], high[16];
     if (area.rows < 3 || area.cols < 12)
         return;
     draw_text(area.row, area.col, area.cols, STYLE_STRONG, false, title);
-    span(before, n, &least, &most);
+    span(before, n, &min, &max);
     if (after)
-        span(after, n, &least, &most);
+        span(after, n, &min, &max);
     struct rect plot = {area.row + 1, area.col, area.rows - 2, area.cols};
-    if (!(most > 0) || !canvas_begin(&c, plot, (struct axis){0, (double)n - 1, false},
-                                     (struct axis){fmax(least, most * 1e-4), most * 1.2, true}))
+    if (!(max > 0) || !canvas_begin(&c, plot, (struct axis){0, (double)n - 1, false},
+                                     (struct axis){fmax(min, max * 1e-4), max * 1.2, true}))
         return;
     draw_sorted(&c, before, n, STYLE_BAR);
     if (after)
@@ -53,7 +53,7 @@ static void draw_ranges(struct rect area, const char *title, float *before, floa
     canvas_draw(&c);
     canvas_end(&c);
     draw_format(area.row + area.rows - 1, area.col, area.cols, STYLE_DIM, false, "%s to %s, largest first%s",
-                format_short(low, least), format_short(high, most), after ? "; bold: scaled" : "");
+                format_short(low, min), format_short(high, max), after ? "; bold: scaled" : "");
 }
 
 /* max |x| and max |w| of the columns, and what the input scale makes of them: x / s and w s. */
@@ -102,33 +102,33 @@ int error_draw_salient(const struct frame *f, const struct qtensor *p, struct re
 
 /* ---- methods side by side -------------------------------------------------------------------- */
 
-enum { M_METHOD, M_WEIGHTS, M_OUTPUT, M_FOUND, M_COLUMNS };
+enum { M_METHOD, M_WEIGHTS, M_OUTPUT, M_DETAILS, M_COLUMNS };
 
 static const struct column method_columns[M_COLUMNS] = {
     [M_METHOD] = {"METHOD", 22},
     [M_WEIGHTS] = {"WEIGHTS dB", 12, .right = true},
     [M_OUTPUT] = {"OUTPUT dB", 12, .right = true},
-    [M_FOUND] = {"  FOUND", 34, .drop = 1},
+    [M_DETAILS] = {"  DETAILS", 34, .drop = 1},
 };
 
 static void draw_method(const struct compared *c, bool here, const int *widths, int row, int cols, double best)
 {
-    char cells[M_COLUMNS][TABLE_CELL] = {{0}}, name[TABLE_CELL - 2], found[TABLE_CELL - 2];
+    char cells[M_COLUMNS][TABLE_CELL] = {{0}}, name[TABLE_CELL - 2], details[TABLE_CELL - 2];
     methods_print(&c->scheme.methods, name, sizeof name);
     snprintf(cells[M_METHOD], TABLE_CELL, "%c%s", here ? '>' : ' ', name);
     if (c->done) {
         snprintf(cells[M_WEIGHTS], TABLE_CELL, isinf(c->weights_db) ? "exact" : "%.2f", c->weights_db);
         snprintf(cells[M_OUTPUT], TABLE_CELL, isinf(c->output_db) ? "exact" : "%.2f%s", c->output_db,
                  c->output_db >= best ? " best" : "");
-        methods_describe(&c->scheme.methods, &c->calibration, found, sizeof found);
-        snprintf(cells[M_FOUND], TABLE_CELL, "  %s", found);
+        methods_describe(&c->scheme.methods, &c->calibration, details, sizeof details);
+        snprintf(cells[M_DETAILS], TABLE_CELL, "  %s", details);
     } else {
         snprintf(cells[M_OUTPUT], TABLE_CELL, "...");
     }
     table_draw(method_columns, M_COLUMNS, widths, row, cols, c->done ? STYLE_PLAIN : STYLE_DIM, cells);
 }
 
-/* What the methods round to, where the layer rounds to something else by now. Returns the lines that it took. */
+/* The scheme that the methods were compared for, where the layer has another by now. Returns the lines used. */
 static int draw_compared(const struct comparison_frame *f, const struct qtensor *p, struct rect area)
 {
     char text[SCHEME_TEXT];
@@ -136,12 +136,12 @@ static int draw_compared(const struct comparison_frame *f, const struct qtensor 
     plain.methods = now.methods = (struct methods){0};
     if (f->count == 0 || scheme_equal(&plain, &now))
         return 0;
-    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "methods of %s, which the layer has no more:",
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "methods for %s, no longer this layer's scheme:",
                 scheme_print(&plain, text));
     return 1;
 }
 
-/* Of the selected layer: a comparison of another one is not shown. Returns the lines that it took. */
+/* Shown only for the layer that was compared. Returns the lines used. */
 int error_draw_comparison(const struct frame *frame, const struct qtensor *p, struct rect area)
 {
     const struct comparison_frame *f = frame->comparison;

@@ -1,4 +1,4 @@
-/* Screen 6: what the model writes, beside what the reference writes from the same seed. */
+/* Screen 6, Text: what the model writes, beside what the reference writes from the same seed. */
 #include "tui.h"
 
 #include <string.h>
@@ -59,7 +59,7 @@ void generation_draw(struct tui *t, struct rect area)
         draw_candidates(t, x, (struct rect){area.row + area.rows - below, area.col, below, area.cols});
 }
 
-/* Its layers are not in sight: keys that go from one to the other do nothing. */
+/* Layers are not shown here: keys that move between them do nothing. */
 bool generation_act(struct tui *t, enum action a)
 {
     bool moves = key_moves(a);
@@ -75,8 +75,8 @@ void generation_tail(struct tui *t, int row, int cols)
     if (!x || !x->text)
         return;
     char tail[2048];
-    size_t n = strlen(x->text), most = (size_t)cols * 4 < sizeof tail ? (size_t)cols * 4 : sizeof tail;
-    snprintf(tail, sizeof tail, "%s", x->text + (n < most ? 0 : n - most + 1));
+    size_t n = strlen(x->text), max = (size_t)cols * 4 < sizeof tail ? (size_t)cols * 4 : sizeof tail;
+    snprintf(tail, sizeof tail, "%s", x->text + (n < max ? 0 : n - max + 1));
     for (char *c = tail; *c; c++)
         *c = *c == '\n' ? ' ' : *c;
     const char *from = tail;

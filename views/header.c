@@ -50,13 +50,13 @@ static void draw_decode(struct tui *t, int row)
 {
     const struct frame *f = t->frame;
     char text[32];
-    float most = 0;
+    float max = 0;
     for (size_t i = 0; i < f->history_count; i++)
-        most = f->history[i] > most ? f->history[i] : most;
+        max = f->history[i] > max ? f->history[i] : max;
     int bar = bar_width(), col = LABEL;
     draw_text(row, 0, LABEL, STYLE_STRONG, true, "decode");
     if (bar) {
-        draw_bar(row, col, bar, most > 0 && f->decode.valid ? f->decode.value / most : 0);
+        draw_bar(row, col, bar, max > 0 && f->decode.valid ? f->decode.value / max : 0);
         col += bar + 1;
     }
     if (f->decode.valid)
@@ -64,7 +64,7 @@ static void draw_decode(struct tui *t, int row)
                            format_short(text, f->decode.value));
     else
         col += draw_format(row, col, COLS - col, STYLE_DIM, false, "n/a: %s ", f->decode.reason);
-    snprintf(text, sizeof text, "%.2fx stored", f->vs_stored.value);
+    snprintf(text, sizeof text, "%.2fx vs stored", f->vs_stored.value);
     if (f->decode.valid && f->vs_stored.valid && col + text_width(text) <= COLS) { /* as a whole or not at all */
         col += draw_format(row, col, COLS - col, STYLE_STRONG, false, "%s ", text);
         if (COLS >= 124) /* with room for prefill and the sparkline */
@@ -97,11 +97,10 @@ static void draw_memory(struct tui *t, int row)
     else
         col += draw_text(row, col, COLS - col, STYLE_DIM, false, "n/a");
     if (both)
-        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %.1f",
-                           f->peak_read.value / 1e9);
-    col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " GB/s computed, %s/token%s",
-                       format_bytes(bytes, (double)f->bytes_per_token),
-                       f->in_cache ? " from cache" : "");
+        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %.1f", f->peak_read.value / 1e9);
+    col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%s, %s/token%s",
+                       f->bandwidth.valid ? " GB/s computed" : "",
+                       format_bytes(bytes, (double)f->bytes_per_token), f->in_cache ? " from cache" : "");
     char misses[96];
     if (f->cache_misses.valid)
         snprintf(misses, sizeof misses, "  LLC misses %s/token",
@@ -119,7 +118,7 @@ static void add_part(char *line, size_t size, int cols, const char *part)
         snprintf(line + strlen(line), size - strlen(line), "%s", part);
 }
 
-/* Quality figures, as many as fit: an unfinished or outdated one says so first. */
+/* Quality figures, as many as fit, after a mark if they are unfinished or outdated. */
 static void draw_quality(struct tui *t, int row, int col)
 {
     const struct quality_frame *q = &t->frame->quality;
@@ -168,21 +167,21 @@ static void draw_size(struct tui *t, int row)
     draw_quality(t, row, col);
 }
 
-/* What the machine works on, with how far learning has come. */
-static const char *job_words(const struct frame *f, char out[64])
+/* The running job; of training with its step and KL. */
+static const char *job_name(const struct frame *f, char out[64])
 {
     const struct training_figures *l = f->training && f->training->running ? &f->training->figures : NULL;
-    if (!l || strcmp(f->job, "learning") != 0)
+    if (!l || strcmp(f->job, "training") != 0)
         return f->job;
-    snprintf(out, 64, "learning: step %zu of %zu, KL %.2g,", l->step, l->steps, l->kl_last);
+    snprintf(out, 64, "training: step %zu of %zu, KL %.2g,", l->step, l->steps, l->kl_last);
     return out;
 }
 
-/* Words give way to how far it is. */
+/* The job's name is cut rather than its progress. */
 static void print_job(const struct frame *f, int columns, char *out, size_t size)
 {
     char words[64], fraction[16];
-    const char *job = job_words(f, words), *more = f->pending > 1 ? ", more layers wait" : "";
+    const char *job = job_name(f, words), *more = f->pending > 1 ? ", more layers queued" : "";
     snprintf(fraction, sizeof fraction, " %.0f %%", 100 * f->job_fraction);
     int room = columns - text_width(fraction);
     if (text_width(job) > room)
@@ -191,7 +190,7 @@ static void print_job(const struct frame *f, int columns, char *out, size_t size
         snprintf(out, size, "%s%s%s", job, fraction, text_width(job) + text_width(more) > room ? "" : more);
 }
 
-/* Where not all names have room, that of the screen in sight has. What has no room behind them goes to the status
+/* Where not all names fit, only the open screen's is shown. A job that does not fit right of them goes to the status
  * line. */
 static void draw_tabs(struct tui *t, int row)
 {
@@ -235,7 +234,7 @@ void header_draw(struct tui *t, const struct layout *l)
 
 /* ---- below the body -------------------------------------------------------------------------- */
 
-/* A line that has no room as a whole says so at its end. */
+/* A line that does not fit ends in "..". */
 static void draw_line(int row, enum style style, const char *text)
 {
     bool cut = text_width(text) > COLS;
@@ -247,13 +246,13 @@ static void draw_line(int row, enum style style, const char *text)
 static void draw_layer_status(struct tui *t, int row, int tensor)
 {
     const struct frame *f = t->frame;
-    char found[160], line[320];
+    char details[160], line[320];
     bool kv = tensor == kv_index(f->model);
     const char *name = layer_name(f->model, tensor);
     const struct qtensor *p = kv ? NULL : f->set->layer[tensor];
     struct scheme s = p ? qtensor_scheme(p) : (struct scheme){0};
-    if (p && methods_describe(&s.methods, &p->calibration, found, sizeof found))
-        snprintf(line, sizeof line, "%s: %s", name, found);
+    if (p && methods_describe(&s.methods, &p->calibration, details, sizeof details))
+        snprintf(line, sizeof line, "%s: %s", name, details);
     else
         snprintf(line, sizeof line, "%s: %s", name, tensor_advice(f->model, tensor).text);
     draw_line(row, STYLE_DIM, line);
@@ -276,9 +275,9 @@ static void draw_status(struct tui *t, int row)
         print_job(f, COLS, job, sizeof job);
         draw_line(row, STYLE_WARN, job);
     } else if (f->paused && !t->job_shown) {
-        draw_line(row, STYLE_WARN, "paused: p goes on");
+        draw_line(row, STYLE_WARN, "paused: p resumes");
     } else if (t->view == VIEW_LAYERS || t->view == VIEW_ERROR) {
-        int tensor = layers_current_tensor(t);
+        int tensor = rows_current_tensor(t);
         if (tensor >= 0)
             draw_layer_status(t, row, tensor);
     }

@@ -26,8 +26,8 @@ enum view_id {
  * Footer labels appear in this order until the line is full. */
 #define QTOP_KEYS(X)                                                                               \
     X(HELP, PROGRAM, K('?', KEY_F(1), 'h'), "? F1 h", "Help", "this help")                         \
-    X(SEARCH, MOVE, K('/', KEY_F(3)), "/ F3", "Search", "search a layer by name; n finds the next") \
-    X(SEARCH_NEXT, MOVE, K('n'), "n", NULL, "the next layer found")                                \
+    X(SEARCH, MOVE, K('/', KEY_F(3)), "/ F3", "Search", "find a layer by name; n finds the next")  \
+    X(SEARCH_NEXT, MOVE, K('n'), "n", NULL, "next match")                                          \
     X(WEIGHT_NEXT, CHANGE, K('d'), "d", "Dtype", "next weight datatype")                           \
     X(WEIGHT_PREVIOUS, CHANGE, K('D'), "D", NULL, "previous weight datatype")                      \
     X(ACT_NEXT, CHANGE, K('a'), "a", "Act", "next activation datatype")                            \
@@ -37,37 +37,38 @@ enum view_id {
     X(ZERO_POINT, CHANGE, K('z'), "z", "Zero-point", "symmetric or asymmetric (with a zero point)") \
     X(NEXT_METHOD, CHANGE, K('m'), "m", "Method", "next method: rtn, clip, gptq, awq, smoothquant, llmint8, qat") \
     X(PREVIOUS_METHOD, CHANGE, K('M'), "M", NULL, "previous method")                               \
-    X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit", "every choice with its cost in bytes") \
-    X(SAME, CHANGE, K('='), "=", "Same", "this scheme for its kind in every block")                \
+    X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit", "edit the scheme: every choice with its bytes") \
+    X(SAME, CHANGE, K('='), "=", "Same", "use this scheme for the same layer of every block")      \
     X(UNDO, CHANGE, K('u'), "u", "Undo", "undo the last change")                                   \
     X(REDO, CHANGE, K(CTRL('r')), "Ctrl-R", NULL, "redo the change that was undone")               \
     X(TAG, CHANGE, K(' '), "Space", NULL, "tag a layer for the next change")                       \
-    X(UNTAG, CHANGE, K('U'), "U", NULL, "untag everything")                                        \
-    X(SNAPSHOT, KEEP, K('s'), "s", "Snapshot", "keep the schemes in use, with their figures")      \
+    X(UNTAG, CHANGE, K('U'), "U", NULL, "untag all")                                               \
+    X(SNAPSHOT, KEEP, K('s'), "s", "Snapshot", "keep a snapshot: the schemes in use and their figures") \
     X(SWAP, KEEP, K('x'), "x", "Swap", "swap between the last two snapshots")                      \
     X(EVALUATE, MEASURE, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")      \
-    X(EXPORT, KEEP, K('o'), "o", NULL, "export to a file (.gguf, .safetensors; for gptq); again: give up")     \
-    X(TIME_SNAPSHOTS, KEEP, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop")      \
-    X(TUNE, KEEP, K('T'), "T", "Tune", "search the best schemes within a budget; again: stop")     \
+    X(EXPORT, KEEP, K('o'), "o", NULL, "export to .gguf or .safetensors (FILE for gptq); again: cancel") \
+    X(TIME_SNAPSHOTS, KEEP, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop") \
+    X(TUNE, KEEP, K('T'), "T", "Tune", "search for the best schemes within a budget; again: stop") \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
-    X(STOP_TRAINING, CHANGE, K('t'), "t", NULL, "stop training (qat) and keep the best so far")     \
-    X(SENSITIVITY, MEASURE, K('E'), "E", NULL, "measure the sensitivity of each layer; again: stop")       \
-    X(COMPARE_METHODS, ERROR, K('C'), "C", NULL, "methods side by side on this layer; again: stop") \
-    X(BATCH_MORE, MEASURE, K('b'), "b", NULL, "Roofline: a larger batch of sequences")          \
-    X(BATCH_LESS, MEASURE, K('B'), "B", NULL, "Roofline: a smaller batch")                           \
-    X(ROOFS, MEASURE, K('R'), "R", NULL, "measure the roofs of this machine again")                 \
+    X(STOP_TRAINING, CHANGE, K('t'), "t", NULL, "stop training (qat) and keep the best so far")    \
+    X(SENSITIVITY, MEASURE, K('E'), "E", NULL, "measure the sensitivity of each layer; again: stop") \
+    X(COMPARE_METHODS, ERROR, K('C'), "C", NULL, "compare methods on this layer; again: stop")     \
+    X(BATCH_MORE, MEASURE, K('b'), "b", NULL, "Roofline: a larger batch of sequences")             \
+    X(BATCH_LESS, MEASURE, K('B'), "B", NULL, "Roofline: a smaller batch")                         \
+    X(ROOFS, MEASURE, K('R'), "R", NULL, "measure the roofs of this machine again")                \
     X(LOG_SCALE, ERROR, K('L'), "L", "Log", "logarithmic histograms")                              \
     X(WORST, ERROR, K('X'), "X", "Worst", "go to the weight with the largest error")               \
-    X(LEFT, ERROR, K(KEY_LEFT), "Left", NULL, "the weight before, on the number line")             \
-    X(RIGHT, ERROR, K(KEY_RIGHT), "Right", NULL, "the next weight")                                \
-    X(COUNT_EVENT, COUNTERS, K(' ', '\n', '\r'), "Space Enter", NULL, "count the selected event; again: stop counting it") \
-    X(RESTORE, COMPARE, K('\n', '\r', KEY_ENTER), "Enter", NULL, "go back to the selected snapshot")  \
-    X(BASE, COMPARE, K('='), "=", NULL, "make it the base that the others are compared with")      \
-    X(DIFFERENCES, COMPARE, K('D'), "D", NULL, "the layers that differ from the base, or the figure") \
-    X(FIGURE, COMPARE, K('<', '>'), "< >", NULL, "the figure: KL against size, or against decode speed") \
+    X(LEFT, ERROR, K(KEY_LEFT), "Left", NULL, "previous weight on the number line")                \
+    X(RIGHT, ERROR, K(KEY_RIGHT), "Right", NULL, "next weight on the number line")                 \
+    X(COUNT_EVENT, COUNTERS, K(' ', '\n', '\r'), "Space Enter", NULL, \
+      "count the selected event; again: stop counting it") \
+    X(RESTORE, COMPARE, K('\n', '\r', KEY_ENTER), "Enter", NULL, "go back to the selected snapshot") \
+    X(BASE, COMPARE, K('='), "=", NULL, "make it the base of comparison")                          \
+    X(DIFFERENCES, COMPARE, K('D'), "D", NULL, "layers that differ from the base, or the plot")    \
+    X(PLOT, COMPARE, K('<', '>'), "< >", NULL, "the plot: KL against size or decode speed")        \
     X(PROMPT, TEXT, K('i'), "i", "Prompt", "type a prompt for the model to continue")              \
     X(SAMPLING, TEXT, K('I'), "I", "Sampling", "set temperature and seed")                         \
-    X(RESTART, TEXT, K('r'), "r", "Restart", "begin the text again, with the same seed")           \
+    X(RESTART, TEXT, K('r'), "r", "Restart", "restart the text with the same seed")                \
     X(PAUSE, TEXT, K('p'), "p", "Pause", "pause generating; again: resume")                        \
     X(UP, MOVE, K(KEY_UP, 'k'), "Up k", NULL, "one line up")                                       \
     X(DOWN, MOVE, K(KEY_DOWN, 'j'), "Down j", NULL, "one line down")                               \
@@ -78,22 +79,22 @@ enum view_id {
     X(UNFOLD, MOVE, K('+'), "+", NULL, "unfold a block")                                           \
     X(FOLD, MOVE, K('-'), "-", NULL, "fold a block")                                               \
     X(FOLD_ALL, MOVE, K('*'), "*", NULL, "fold or unfold all blocks")                              \
-    X(FILTER, MOVE, K('\\', KEY_F(4)), "\\ F4", "Filter", "only layers whose name contains a text") \
+    X(FILTER, MOVE, K('\\', KEY_F(4)), "\\ F4", "Filter", "show only layers whose name contains a text") \
     X(SORT_PREVIOUS, MOVE, K('<'), "<", NULL, "sort by the column to the left")                    \
     X(SORT_NEXT, MOVE, K('>'), ">", NULL, "sort by the column to the right")                       \
-    X(VIEW_LAYERS, PROGRAM, K('1'), "1", NULL, "Layers: what is stored how, and what it costs")    \
+    X(VIEW_LAYERS, PROGRAM, K('1'), "1", NULL, "Layers: schemes, sizes, times and errors")         \
     X(VIEW_ERROR, PROGRAM, K('2'), "2", NULL, "Error: what quantization did to the selected layer") \
     X(VIEW_ROOFLINE, PROGRAM, K('3'), "3", NULL, "Roofline: what bounds speed here")               \
-    X(VIEW_COUNTERS, PROGRAM, K('4'), "4", NULL, "Counters: what the processor counts")            \
+    X(VIEW_COUNTERS, PROGRAM, K('4'), "4", NULL, "Counters: hardware events while tokens are decoded") \
     X(VIEW_COMPARE, PROGRAM, K('5'), "5", NULL, "Compare: the snapshots side by side")             \
-    X(VIEW_TEXT, PROGRAM, K('6'), "6", NULL, "Text: what the model writes, beside the reference")  \
-    X(VIEW_MACHINE, PROGRAM, K('7'), "7", NULL, "Machine: what it is, where threads run, its roofs") \
+    X(VIEW_TEXT, PROGRAM, K('6'), "6", NULL, "Text: what the model generates, beside the reference") \
+    X(VIEW_MACHINE, PROGRAM, K('7'), "7", NULL, "Machine: topology, thread binding, roofs")        \
     X(COLUMNS, PROGRAM, K('c'), "c", NULL, "choose the columns of the Layers screen")              \
-    X(SETTINGS, KEEP, K('S'), "S", NULL, "keep columns, sorting and scale for the next time")      \
-    X(VIEW_NEXT, PROGRAM, K('\t'), "Tab", NULL, "the next screen")                                 \
-    X(VIEW_PREVIOUS, PROGRAM, K(KEY_BTAB), "Shift-Tab", NULL, "the screen before")                 \
-    X(CANCEL, PROGRAM, K(27), "Esc", NULL, "close what is open; drop filter, search and tags")     \
-    X(REDRAW, PROGRAM, K(CTRL('l')), "Ctrl-L", NULL, "redraw")                       \
+    X(SETTINGS, KEEP, K('S'), "S", NULL, "save columns, sorting and scale as settings")            \
+    X(VIEW_NEXT, PROGRAM, K('\t'), "Tab", NULL, "next screen")                                     \
+    X(VIEW_PREVIOUS, PROGRAM, K(KEY_BTAB), "Shift-Tab", NULL, "previous screen")                   \
+    X(CANCEL, PROGRAM, K(27), "Esc", NULL, "close what is open; clear filter, search and tags")    \
+    X(REDRAW, PROGRAM, K(CTRL('l')), "Ctrl-L", NULL, "redraw")                                     \
     X(QUIT, PROGRAM, K('q', KEY_F(10)), "q F10", "Quit", "quit")
 
 enum key_group {

@@ -1,4 +1,4 @@
-/* The table of the Layers screen: what a row says. */
+/* The table of the Layers screen. */
 #include "tui.h"
 
 #include "batch.h"
@@ -13,7 +13,7 @@ static const struct tensor *tensor_of(const struct tui *t, int tensor)
 }
 
 enum column_id { C_LAYER, C_SHAPE, C_WEIGHT, C_ACT, C_GROUP, C_SYM, C_METHOD, C_SIZE, C_TIME, C_RATE,
-              C_ROOF, C_SQNR, C_ALONE, COLUMNS_COUNT };
+              C_ROOF, C_SQNR, C_SENSITIVITY, COLUMNS_COUNT };
 
 static const struct column columns_table[COLUMNS_COUNT] = {
     [C_LAYER] = {"LAYER", 19, .stretch = true},
@@ -28,12 +28,12 @@ static const struct column columns_table[COLUMNS_COUNT] = {
     [C_RATE] = {"GB/s", 7, .drop = 5, .right = true},
     [C_ROOF] = {"ROOF%", 6, .drop = 3, .right = true},
     [C_SQNR] = {"SQNR", 7, .right = true},
-    [C_ALONE] = {"ALONE", 9, .drop = 1, .right = true},
+    [C_SENSITIVITY] = {"SENS", 9, .drop = 1, .right = true},
 };
 
 static const enum column_id sort_columns[SORT_COLUMNS] = {
     [SORT_NONE] = COLUMNS_COUNT, [SORT_NAME] = C_LAYER, [SORT_SIZE] = C_SIZE,
-    [SORT_TIME] = C_TIME,        [SORT_SQNR] = C_SQNR, [SORT_ALONE] = C_ALONE,
+    [SORT_TIME] = C_TIME,        [SORT_SQNR] = C_SQNR, [SORT_SENSITIVITY] = C_SENSITIVITY,
 };
 
 enum { CELL = TABLE_CELL };
@@ -48,8 +48,8 @@ struct sums {
     double seconds, w2, e2;
     bool timed, exact;
     bool own; /* stored weights that are the reference themselves */
-    size_t alone;       /* layers whose own cost was measured ... */
-    double alone_kl;    /* ... and the greatest of them */
+    size_t measured;    /* layers whose sensitivity was measured */
+    double sensitivity; /* the largest of them, nats */
     bool all_stored;
     size_t count;
 };
@@ -63,20 +63,20 @@ static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
     s->exact = p->error.exact && (s->count == 0 || s->exact);
     s->own = p->matrix.format.stored && !t->frame->model->reference && (s->count == 0 || s->own);
     s->all_stored = p->matrix.format.stored && (s->count == 0 || s->all_stored);
-    s->alone += t->frame->layers[tensor].sensitivity.valid;
-    s->alone_kl = fmax(s->alone_kl, t->frame->layers[tensor].sensitivity.value);
+    s->measured += t->frame->layers[tensor].sensitivity.valid;
+    s->sensitivity = fmax(s->sensitivity, t->frame->layers[tensor].sensitivity.value);
     s->w2 += p->error.sum_w2;
     s->e2 += p->error.sum_e2;
     s->count++;
 }
 
 /* Stored layers cost nothing by definition; of a block the greatest figure is shown. */
-static void alone_cell(const struct sums *s, struct cells *c)
+static void sensitivity_cell(const struct sums *s, struct cells *c)
 {
-    if (s->alone > 0)
-        snprintf(c->text[C_ALONE], CELL, s->alone_kl < 1e-4 ? "%.1e" : "%.5f", s->alone_kl);
+    if (s->measured > 0)
+        snprintf(c->text[C_SENSITIVITY], CELL, s->sensitivity < 1e-4 ? "%.1e" : "%.5f", s->sensitivity);
     else
-        snprintf(c->text[C_ALONE], CELL, "%s", s->all_stored ? "-" : "E");
+        snprintf(c->text[C_SENSITIVITY], CELL, "%s", s->all_stored ? "-" : "E");
 }
 
 static void figure_cells(const struct tui *t, const struct sums *s, struct cells *c)
@@ -97,7 +97,7 @@ static void figure_cells(const struct tui *t, const struct sums *s, struct cells
         snprintf(c->text[C_RATE], CELL, "-");
         snprintf(c->text[C_ROOF], CELL, "-");
     }
-    alone_cell(s, c);
+    sensitivity_cell(s, c);
     if (s->own)
         snprintf(c->text[C_SQNR], CELL, "-");
     else if (s->exact || s->e2 == 0)
@@ -161,7 +161,7 @@ static void kv_cells(const struct tui *t, struct cells *c)
         snprintf(c->text[C_SYM], CELL, "sym");
     figure_cells(t, &sums, c);
     snprintf(c->text[C_SIZE], CELL, "%s",
-             format_bytes(bytes, (double)layers_kv_bytes(t, f->set->kv)));
+             format_bytes(bytes, (double)rows_kv_bytes(t, f->set->kv)));
 }
 
 /* A block row sums up its linear layers; a field on which they differ says "mixed". */
@@ -170,7 +170,7 @@ static void block_cells(const struct tui *t, int block, struct cells *c)
     struct sums sums = {0};
     for (int i = 0; i < (int)t->session->model->tensor_count; i++) {
         struct cells one;
-        if (!layers_is_linear(t, i, block))
+        if (!rows_is_linear(t, i, block))
             continue;
         struct scheme s = qtensor_scheme(t->frame->set->layer[i]);
         scheme_cells(&s, tensor_of(t, i), true, &one);
@@ -203,7 +203,7 @@ static void draw_progress(const struct tui *t, const struct row *r, int row, int
         draw_format(row, at, cols - (at - col), STYLE_WARN, true, "%.0f %% to %s", 100 * (double)l->progress,
                     scheme);
     else
-        draw_format(row, at, cols - (at - col), STYLE_DIM, true, "waits for %s", scheme);
+        draw_format(row, at, cols - (at - col), STYLE_DIM, true, "queued: %s", scheme);
 }
 
 static void draw_cells(const struct tui *t, const struct row *r, const int *widths,
@@ -217,7 +217,7 @@ static void draw_cells(const struct tui *t, const struct row *r, const int *widt
     draw_progress(t, r, row, figures, cols - figures);
 }
 
-/* ---- which columns, and which of them sorts: in words, for settings ------------------------------- */
+/* ---- columns and sorting as text, for settings -------------------------------------- */
 
 static enum column_id by_title(const char *title, size_t n)
 {
@@ -244,7 +244,7 @@ void layers_columns(const struct tui *t, char *out, size_t size)
 
 bool layers_choose_columns(struct tui *t, const char *text, struct error *error)
 {
-    unsigned hidden = *text ? (1u << COLUMNS_COUNT) - 1 : 0; /* nothing said: all of them */
+    unsigned hidden = *text ? (1u << COLUMNS_COUNT) - 1 : 0; /* empty: all of them */
     for (size_t n; *text; text += n) {
         text += strspn(text, " ");
         n = strcspn(text, " ");
@@ -252,7 +252,7 @@ bool layers_choose_columns(struct tui *t, const char *text, struct error *error)
         if (k == COLUMNS_COUNT) {
             char all[SETTINGS_COLUMNS];
             print_columns(0, all, sizeof all);
-            return error_set(error, "'%.*s' is no column: %s are", (int)(n < 40 ? n : 40), text, all);
+            return error_set(error, "unknown column '%.*s'; columns: %s", (int)(n < 40 ? n : 40), text, all);
         }
         hidden &= ~(1u << k);
     }
@@ -281,7 +281,7 @@ static void fit_columns(const struct tui *t, int cols, int *widths)
     memcpy(columns, columns_table, sizeof columns);
     for (size_t i = 0; i < t->session->model->tensor_count; i++)
         if (t->frame->layers[i].sensitivity.valid)
-            columns[C_ALONE].drop = 0;
+            columns[C_SENSITIVITY].drop = 0;
     for (int k = 0; k < COLUMNS_COUNT; k++)
         if (t->hidden >> k & 1)
             columns[k].width = 0;

@@ -29,20 +29,20 @@ struct layout layout_screen(int rows, int cols)
     return l;
 }
 
-void layout_grid(struct rect area, int count, int most_across, int least_cols, int least_rows,
+void layout_grid(struct rect area, int count, int max_across, int min_cols, int min_rows,
                  struct rect *cells)
 {
-    int across = (area.cols + 1) / (least_cols + 1); /* a blank column between two cells */
-    across = across > most_across ? most_across : across < 1 ? 1 : across;
+    int across = (area.cols + 1) / (min_cols + 1); /* a blank column between two cells */
+    across = across > max_across ? max_across : across < 1 ? 1 : across;
     across = across > count ? count : across;
     int down = (count + across - 1) / across;
-    while (down > 1 && area.rows / down < least_rows)
+    while (down > 1 && area.rows / down < min_rows)
         down--;
     int height = area.rows / down, pitch = (area.cols + 1) / across;
     for (int i = 0; i < count; i++) {
         int r = i / across, c = i % across;
         cells[i] = (struct rect){0, 0, 0, 0};
-        if (r >= down || height < least_rows)
+        if (r >= down || height < min_rows)
             continue;
         cells[i] = (struct rect){area.row + r * height, area.col + c * pitch, height, pitch - 1};
         if (c == across - 1)

@@ -14,9 +14,9 @@ struct layout {
 
 struct layout layout_screen(int rows, int cols);
 
-/* Splits a rectangle into a grid of `count` cells, at most `most_across` across, each at least
- * least_cols wide and least_rows high; cells that do not fit have no rows. Row-major. */
-void layout_grid(struct rect area, int count, int most_across, int least_cols, int least_rows,
+/* Splits a rectangle into a grid of `count` cells, at most `max_across` across, each at least
+ * min_cols wide and min_rows high; cells that do not fit have no rows. Row-major. */
+void layout_grid(struct rect area, int count, int max_across, int min_cols, int min_rows,
                  struct rect *cells);
 
 #endif

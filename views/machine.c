@@ -1,4 +1,4 @@
-/* Screen 7: this machine. */
+/* Screen 7, Machine. */
 #include "machine.h"
 
 #include "tui.h"
@@ -22,7 +22,7 @@ static void take_counters(struct machine *m, const struct counters_frame *f)
 {
     size_t n = f ? f->events : 0;
     m->counter_count = 0;
-    for (size_t i = 0; i < n && m->counter_count + 1 < MOST_COUNTERS; i++) {
+    for (size_t i = 0; i < n && m->counter_count + 1 < MAX_COUNTERS; i++) {
         struct counter_state *state = &m->counters[m->counter_count++];
         *state = (struct counter_state){.name = f->event[i].name, .summary = f->event[i].description};
         if (f->event[i].reason)
@@ -36,7 +36,7 @@ static void take_counters(struct machine *m, const struct counters_frame *f)
         error_set(&traffic->reason, "%s", f->traffic_detail);
 }
 
-/* What a drawing finds as it was is looked at once: it reads files of the system. */
+/* Looks only once: it reads files of /sys and /proc. */
 static struct machine *look(struct tui *t)
 {
     if (!t->machine && (t->machine = malloc(sizeof *t->machine)))

@@ -1,4 +1,4 @@
-/* machine.h - what is said of this machine: by `qtop machine` and by the Machine screen. */
+/* machine.h - the description of this machine that `qtop machine` and the Machine screen show. */
 #ifndef QTOP_VIEWS_MACHINE_H
 #define QTOP_VIEWS_MACHINE_H
 
@@ -6,7 +6,7 @@
 #include "measure/roofs_cache.h"
 #include "sys/topology.h"
 
-enum { MOST_COUNTERS = 32 };
+enum { MAX_COUNTERS = 32 };
 
 /* An event, and why it cannot be counted here; empty where it can. */
 struct counter_state {
@@ -23,7 +23,7 @@ struct machine {
     const struct roofs *roofs;      /* or null, for roofs_reason */
     bool roofs_cached;
     struct error roofs_reason;
-    struct counter_state counters[MOST_COUNTERS];
+    struct counter_state counters[MAX_COUNTERS];
     size_t counter_count;
 };
 

@@ -1,4 +1,4 @@
-/* This machine in words: see machine.h. */
+/* The description of this machine as lines of text. */
 #include "machine.h"
 
 #include "sys/memory.h"
@@ -51,7 +51,7 @@ void machine_look(struct machine *m, struct pool *pool)
 const char *peak_reason(const struct isa *isa)
 {
     return isa->peak_fp32 ? "the instruction set has no such dot product"
-                          : "portable C promises no instruction";
+                          : "portable C has no instruction of its own";
 }
 
 void format_time(char out[32], long long seconds)
@@ -82,13 +82,13 @@ static const char *cache_size(char out[24], size_t bytes)
 static void say_topology(struct out *o, const struct topology *t)
 {
     char size[24];
-    add(o, "processor  %s", t->processor[0] ? t->processor : "n/a: the system does not say");
+    add(o, "processor  %s", t->processor[0] ? t->processor : "n/a: not reported by the system");
     end(o, false);
     if (topology_simulated()) {
-        add(o, "           simulated: what is said of packages, nodes, cores and caches is not this machine's");
+        add(o, "           simulated: packages, nodes, cores and caches are not this machine's");
         end(o, false);
     }
-    add(o, "may use    %d package%s, %d NUMA node%s, %d core%s, %d of %d hardware threads", t->packages,
+    add(o, "usable     %d package%s, %d NUMA node%s, %d core%s, %d of %d hardware threads", t->packages,
         plural(t->packages), t->nodes, plural(t->nodes), t->cores, plural(t->cores), t->processors, t->present);
     end(o, false);
     for (size_t i = 0; i < t->core_kinds; i++) {
@@ -100,7 +100,7 @@ static void say_topology(struct out *o, const struct topology *t)
     for (size_t i = 0; i < t->cache_kinds; i++)
         add(o, "%s L%d %d x %s", i ? "," : "", t->caches[i].level, t->caches[i].count,
             cache_size(size, t->caches[i].size));
-    add(o, "%s", t->cache_kinds ? "" : " n/a: the system does not say");
+    add(o, "%s", t->cache_kinds ? "" : " n/a: not reported by the system");
     end(o, false);
 }
 
@@ -110,7 +110,7 @@ static void say_running(struct out *o, const struct machine *m)
     if (t->quota > 0)
         add(o, "quota      %.4g processors' worth of time", t->quota);
     else
-        add(o, "quota      no limit of processor time");
+        add(o, "quota      no limit on processor time");
     end(o, false);
     add(o, "threads    %d; %s", pool_threads(m->pool), m->binding);
     end(o, false);
@@ -130,7 +130,7 @@ static void say_running(struct out *o, const struct machine *m)
 
 /* ---- the tree, with the threads at their places ---------------------------------------------- */
 
-static bool stands_here(const struct topology_line *line, struct place p)
+static bool is_at(const struct topology_line *line, struct place p)
 {
     return p.core >= 0 ? line->core == p.core : line->node >= 0 && line->node == p.node;
 }
@@ -141,9 +141,9 @@ static void add_threads(struct out *o, const struct topology_line *line, int thr
     int shown = 0;
     for (int first = 0, next; first < threads; first = next) {
         next = first + 1;
-        if (!stands_here(line, topology_place(first, threads)))
+        if (!is_at(line, topology_place(first, threads)))
             continue;
-        while (next < threads && stands_here(line, topology_place(next, threads)))
+        while (next < threads && is_at(line, topology_place(next, threads)))
             next++;
         add(o, "%s%d", shown++ ? ", " : "  <- thread ", first);
         if (next - first > 1)
@@ -170,10 +170,10 @@ static void say_tree(struct out *o, const struct machine *m)
 /* ---- roofs ----------------------------------------------------------------------------------- */
 
 /* The bar is the median's share of the best roof of its kind. */
-static void say_roof(struct out *o, const struct roof *roof, double most, const char *reason)
+static void say_roof(struct out *o, const struct roof *roof, double max, const char *reason)
 {
     if (roof->samples > 0) {
-        int full = most > 0 ? (int)(roof->rate.median / most * BAR + 0.5) : 0;
+        int full = max > 0 ? (int)(roof->rate.median / max * BAR + 0.5) : 0;
         add(o, "%9.2f %9.2f %9.2f %8zu  %.*s", roof->rate.median / 1e9, roof->rate.max / 1e9,
             roof->rate.min / 1e9, roof->samples, full < BAR ? full : BAR, "||||||||||||||||||||||||");
     } else {
@@ -184,32 +184,32 @@ static void say_roof(struct out *o, const struct roof *roof, double most, const 
 
 static void say_reads(struct out *o, const struct roofs *r)
 {
-    double most = 0;
+    double max = 0;
     for (size_t i = 0; i < r->read_count; i++)
-        most = r->reads[i].roof.samples && r->reads[i].roof.rate.median > most ? r->reads[i].roof.rate.median
-                                                                               : most;
-    add(o, "           %-16s %9s %9s %9s %8s", "READ GB/s", "MEDIAN", "BEST", "LEAST", "SAMPLES");
+        max = r->reads[i].roof.samples && r->reads[i].roof.rate.median > max ? r->reads[i].roof.rate.median
+                                                                               : max;
+    add(o, "           %-16s %9s %9s %9s %8s", "READ GB/s", "MEDIAN", "MAX", "MIN", "SAMPLES");
     end(o, true);
     for (size_t i = 0; i < r->read_count; i++) {
         add(o, "           %3d thread%-6s ", r->reads[i].threads, plural(r->reads[i].threads));
-        say_roof(o, &r->reads[i].roof, most, r->reads[i].reason.text);
+        say_roof(o, &r->reads[i].roof, max, r->reads[i].reason.text);
     }
 }
 
 static void say_peaks(struct out *o, const struct roofs *r)
 {
-    double most = 0;
+    double max = 0;
     for (size_t i = 0; i < r->set_count * PEAK_COUNT; i++) {
         const struct roof *roof = &r->sets[i / PEAK_COUNT].of[i % PEAK_COUNT];
-        most = roof->samples && roof->rate.median > most ? roof->rate.median : most;
+        max = roof->samples && roof->rate.median > max ? roof->rate.median : max;
     }
-    add(o, "           %-16s %9s %9s %9s %8s", "GMAC/s", "MEDIAN", "BEST", "LEAST", "SAMPLES");
+    add(o, "           %-16s %9s %9s %9s %8s", "GMAC/s", "MEDIAN", "MAX", "MIN", "SAMPLES");
     end(o, true);
     for (size_t i = 0; i < r->set_count * PEAK_COUNT; i++) {
         const struct peak_roof *set = &r->sets[i / PEAK_COUNT];
         add(o, "           %-8s %-6s%c ", set->isa->name, peaks[i % PEAK_COUNT].name,
             set->isa == isa_current() ? '*' : ' ');
-        say_roof(o, &set->of[i % PEAK_COUNT], most, peak_reason(set->isa));
+        say_roof(o, &set->of[i % PEAK_COUNT], max, peak_reason(set->isa));
     }
     add(o, "           * in use; arithmetic on %d thread%s", r->threads, plural(r->threads));
     end(o, false);
@@ -225,7 +225,7 @@ static void say_roofs(struct out *o, const struct machine *m)
     }
     format_time(when, m->roofs->measured);
     add(o, "roofs      measured %s in %.1f s%s", when, m->roofs->seconds,
-        m->roofs_cached ? " and kept since (--fresh or R measures again)" : "");
+        m->roofs_cached ? ", cached (--fresh or R measures again)" : "");
     end(o, false);
     say_reads(o, m->roofs);
     say_peaks(o, m->roofs);

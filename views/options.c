@@ -20,74 +20,74 @@ const struct option_info option_table[] = {
     {'s', "scheme", "SCHEME", OPTION_STRING, AT(scheme), 0, 0, FOR_SCHEME,
      "scheme of the linear matrices inside blocks, such as int8, int4:g64:asym or w8a8"},
     {'r', "recipe", "FILE", OPTION_STRING, AT(recipe), 0, 0, FOR_SCHEME,
-     "file of PATTERN SCHEME lines; comes after -s"},
+     "recipe, a file of PATTERN SCHEME lines; applied after -s"},
     {0, "synthetic", "SHAPE", OPTION_STRING, AT(synthetic), 0, 0, FOR_MODEL,
-     "instead of MODEL one of this shape with random weights, such as llama2-7b"},
+     "random weights in this shape instead of MODEL, such as llama2-7b"},
     {0, "reference", "FILE", OPTION_STRING, AT(reference), 0, 0, FOR_TUI | FOR_EVAL | FOR_INSPECT,
-     "another model file or folder, against which errors, KL and perplexity are measured"},
+     "model file or folder that errors, KL and perplexity are measured against"},
     {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0, FOR_TUI | FOR_EVAL | FOR_LOGITS | FOR_TUNE,
-     "text that quality is measured on; without it the model writes its own"},
+     "text that quality is measured on (default: written by the model)"},
     {0, "inject-outliers", "K:FACTOR", OPTION_STRING, AT(outliers), 0, 0, FOR_SCHEME,
-     "scale K channels of every norm up and the weights behind them down: activations with outliers"},
+     "activation outliers: scale K channels of every norm up, the weights behind them down"},
     {0, "calibration", "FILE", OPTION_STRING, AT(calibration), 0, 0, FOR_SCHEME | FOR_TUNE,
-     "text that methods calibrate on; without it the model writes its own"},
+     "text that methods calibrate on (default: written by the model)"},
     {'z', "tokenizer", "FILE", OPTION_STRING, AT(tokenizer), 0, 0, FOR_FILES,
-     "tokenizer file; without it one is looked for beside the model"},
+     "tokenizer file (default: one beside the model)"},
     {'t', "threads", "N", OPTION_INTEGER, AT(threads), 1, 1024, FOR_KERNELS,
-     "threads; without it one a physical core that may be used"},
+     "threads (default: one per usable physical core)"},
     {0, "isa", "NAME", OPTION_STRING, AT(isa), 0, 0, FOR_KERNELS, "instruction set of the kernels"},
     {0, "kv", "DTYPE", OPTION_STRING, AT(kv), 0, 0, FOR_MODEL & ~(FOR_EXPORT | FOR_TUNE),
      "datatype of the KV cache: fp32 (default), fp16, int8, fp8 (fp8e4m3) or fp8e5m2"},
     {'c', "context", "N", OPTION_INTEGER, AT(context), 1, 1 << 28, FOR_MODEL,
-     "positions of context; without it the smaller of the trained one and 4096"},
+     "context in positions (default: the trained one, at most 4096)"},
     {0, "prompt-tokens", "N", OPTION_INTEGER, AT(prompt_tokens), 1, 1 << 28, FOR_BENCH | FOR_PLAN,
      "tokens of the prompt whose prefill is timed (64)"},
     {0, "batch", "N", OPTION_INTEGER, AT(batch), 1, MAX_SEQUENCES, FOR_BENCH,
-     "independent sequences that are decoded side by side (1)"},
+     "independent sequences decoded as one batch (1)"},
     {'w', "window", "N", OPTION_INTEGER, AT(window), 2, 1 << 28, FOR_TUI | FOR_EVAL | FOR_TUNE,
-     "tokens in a window of evaluation; without it the smaller of the context and 512"},
+     "evaluation window in tokens (default: the context, at most 512)"},
     {0, "protocol", "NAME", OPTION_STRING, AT(protocol), 0, 0, FOR_TUI | FOR_EVAL | FOR_TUNE,
      "how perplexity is scored: full (default) or llamacpp"},
     {'p', "prompt", "TEXT", OPTION_STRING, AT(prompt), 0, 0, FOR_TUI | FOR_GENERATE | FOR_LOGITS,
      "text that the model continues"},
     {'n', "tokens", "N", OPTION_INTEGER, AT(tokens), 1, 1 << 28, FOR_GENERATE | FOR_BENCH | FOR_EVAL | FOR_TUNE,
-     "tokens: to generate (256); to time, a sample (32); to judge by, of a text (all) or of the model's own (2048)"},
+     "tokens to generate (256), to time per sample (32) or to evaluate on (all of --text; 2048 without it)"},
     {0, "seed", "N", OPTION_INTEGER, AT(seed), 0, 9007199254740992.0, FOR_TUI | FOR_GENERATE,
      "seed of the random numbers (1)"},
     {0, "temperature", "T", OPTION_REAL, AT(temperature), 0, 100, FOR_TUI | FOR_GENERATE,
      "sampling temperature (1); 0 takes the most probable token"},
     {0, "top-p", "P", OPTION_REAL, AT(top_p), 0, 1, FOR_TUI | FOR_GENERATE,
-     "sample from the most probable tokens that reach P together (0.9)"},
+     "nucleus sampling: the most probable tokens whose probabilities sum to P (0.9)"},
     {0, "max-size", "SIZE", OPTION_STRING, AT(max_size), 0, 0, FOR_TUNE,
-     "bytes of all weights at most, such as 1.5M or 700000"},
+     "maximum size of all weights in bytes, such as 1.5M or 700000"},
     {0, "max-bits", "B", OPTION_REAL, AT(max_bits), 1e-3, 64, FOR_TUNE,
-     "bits a weight at most, over the linear matrices inside blocks"},
+     "maximum bits per weight over the linear matrices inside blocks"},
     {0, "min-tokens-per-second", "R", OPTION_REAL, AT(min_rate), 1e-3, 1e9, FOR_TUNE,
-     "decode tokens/s at least, on this machine"},
+     "minimum decode tokens/s on this machine"},
     {0, "max-kl", "D", OPTION_REAL, AT(max_kl), 1e-12, 1e3, FOR_TUNE,
-     "KL divergence at most; alone it asks for the least size"},
+     "maximum KL divergence; alone it asks for the smallest size"},
     {0, "for", "FORMAT", OPTION_STRING, AT(for_format), 0, 0, FOR_TUNE,
-     "choose among what qtop export can write: gguf"},
+     "only schemes that qtop export can write to FORMAT: gguf"},
     {0, "roof", "RATE", OPTION_STRING, AT(roof), 0, 0, FOR_PLAN,
-     "read bandwidth of a machine that is not here: 2TB/s, 68GB/s, 900e9 or its name, such as h100"},
+     "read bandwidth of another machine: 2TB/s, 68GB/s, 900e9 or its name, such as h100"},
     {0, "no-run", NULL, OPTION_FLAG, AT(no_run), 0, 0, FOR_PLAN,
      "predict only: quantize nothing and run no scheme"},
     {0, "alone", NULL, OPTION_FLAG, AT(alone), 0, 0, FOR_INSPECT,
-     "measure the KL divergence with each layer alone quantized, too"},
+     "also measure sensitivity: KL with only that layer quantized"},
     {0, "fresh", NULL, OPTION_FLAG, AT(fresh), 0, 0, FOR_MACHINE,
-     "measure the roofs again, though figures of before are kept"},
+     "measure the roofs again instead of using cached ones"},
     {0, "csv", NULL, OPTION_FLAG, AT(csv), 0, 0, FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN,
-     "the same as lines of comma-separated values, the first one with their names"},
+     "comma-separated values with a header line on standard output"},
     {0, "vs", "SCHEME", OPTION_STRING, AT(versus), 0, 0, FOR_BENCH,
-     "what all others are compared with, such as fp16; without it the first of several -s and -r"},
+     "baseline of the comparison, such as fp16 (default: the first -s or -r)"},
     {'o', "output", "FILE", OPTION_STRING, AT(output), 0, 0, FOR_LOGITS | FOR_TUNE | FOR_EXPORT, "file to write"},
     {0, "format", "NAME", OPTION_STRING, AT(format), 0, 0, FOR_EXPORT,
-     "gguf, safetensors or gptq (safetensors in GPTQ's layout); without it by the ending of -o FILE"},
+     "gguf, safetensors or gptq (safetensors in GPTQ's layout); default: by the extension of -o FILE"},
     {0, "json", NULL, OPTION_FLAG, AT(json), 0, 0,
      FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_TUNE | FOR_MACHINE,
      "one JSON object a line on standard output"},
     {0, "readonly", NULL, OPTION_FLAG, AT(readonly), 0, 0, FOR_TUI,
-     "to look only: keys that change schemes, keep snapshots or write files do nothing"},
+     "read-only: keys that change schemes, keep snapshots or write files do nothing"},
     {0, "ascii", NULL, OPTION_FLAG, AT(ascii), 0, 0, FOR_TUI, "draw with ASCII characters only"},
     {0, "no-color", NULL, OPTION_FLAG, AT(no_color), 0, 0, FOR_TUI,
      "no colours (as the environment variable NO_COLOR)"},
@@ -103,7 +103,7 @@ const struct subcommand subcommands[] = {
     {"bench", "[OPTIONS] [MODEL]", "decode and prefill tokens/s, bytes/token, bandwidth", run_bench},
     {"eval", "[OPTIONS] [MODEL]", "perplexity, KL divergence, top-1 agreement", run_eval},
     {"inspect", "[OPTIONS] [MODEL]", "layers: shape, scheme, bytes, SQNR, max error", run_inspect},
-    {"plan", "[OPTIONS] [MODEL]", "size and speed of every usual scheme, predicted and measured",
+    {"plan", "[OPTIONS] [MODEL]", "size and speed of common schemes, predicted and measured",
      run_plan},
     {"generate", "[OPTIONS] [MODEL]", "text to standard output, speed to standard error",
      run_generate},
@@ -127,10 +127,10 @@ static bool parse_number(const struct option_info *o, const char *text, double *
     errno = 0;
     double v = strtod(text, &end);
     bool whole = o->kind != OPTION_INTEGER || v == floor(v);
-    if (end == text || *end || errno || !(v >= o->least && v <= o->most) || !whole)
+    if (end == text || *end || errno || !(v >= o->min && v <= o->max) || !whole)
         return error_set(error, "--%s '%.40s': expected %s from %.10g to %.10g", o->name, text,
-                         o->kind == OPTION_INTEGER ? "a whole number" : "a number", o->least,
-                         o->most);
+                         o->kind == OPTION_INTEGER ? "a whole number" : "a number", o->min,
+                         o->max);
     *out = v;
     return true;
 }
@@ -166,8 +166,8 @@ static bool add_candidate(const struct option_info *o, struct options *out, stru
     bool scheme = o->offset == AT(scheme), recipe = o->offset == AT(recipe);
     if (!scheme && !recipe)
         return true;
-    if (out->candidate_count == MOST_CANDIDATES)
-        return error_set(error, "more than %d -s and -r", MOST_CANDIDATES);
+    if (out->candidate_count == MAX_CANDIDATES)
+        return error_set(error, "more than %d -s and -r", MAX_CANDIDATES);
     out->candidates[out->candidate_count++] =
         (struct candidate){scheme ? out->scheme : NULL, recipe ? out->recipe : NULL};
     return true;
@@ -239,7 +239,7 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
         if (!o)
             return refuse_option(code, optopt, argv[optind - 1], called, error), NULL;
         if (!(o->commands & bit)) {
-            error_set(error, "option --%s does not go with qtop %s(see qtop %s--help)", o->name,
+            error_set(error, "option --%s is not valid for qtop %s(see qtop %s--help)", o->name,
                       called, called);
             return NULL;
         }

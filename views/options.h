@@ -10,7 +10,7 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-enum { MOST_CANDIDATES = 16 };
+enum { MAX_CANDIDATES = 16 };
 
 struct options {
     const char *model;     /* null: the built-in model */
@@ -20,7 +20,7 @@ struct options {
      * last ones. */
     struct candidate {
         const char *scheme, *recipe; /* one of them */
-    } candidates[MOST_CANDIDATES];
+    } candidates[MAX_CANDIDATES];
     size_t candidate_count;
     long batch, threads, context, window, tokens, prompt_tokens, seed;
     double temperature, top_p, max_bits, max_kl, min_rate;
@@ -53,7 +53,7 @@ struct option_info {
     const char *argument;  /* what --help calls it; null for a flag */
     enum option_kind kind;
     size_t offset;         /* into struct options */
-    double least, most;    /* of numbers */
+    double min, max;    /* of numbers */
     unsigned commands;
     const char *help;
 };

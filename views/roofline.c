@@ -1,4 +1,4 @@
-/* Screen 3: where the scheme, its layers and the snapshots lie under the roofs of this machine. */
+/* Screen 3, Roofline: where the scheme, its layers and the snapshots lie under the roofs of this machine. */
 #include "tui.h"
 
 #include "batch.h"
@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_POINTS = 3 + BATCHES + 2 * SNAPSHOTS };
+enum { MAX_POINTS = 3 + BATCHES + 2 * SNAPSHOTS };
 
 struct point {
     char mark[4], name[24];
@@ -23,7 +23,7 @@ struct point {
 
 struct points {
     size_t count;
-    struct point of[MOST_POINTS];
+    struct point of[MAX_POINTS];
 };
 
 /* ---- gathering ------------------------------------------------------------------------------- */
@@ -70,7 +70,7 @@ static void add_set(const struct frame *f, struct points *p)
 static void add_layer(const struct tui *t, struct points *p)
 {
     const struct frame *f = t->frame;
-    int tensor = layers_current_tensor(t);
+    int tensor = rows_current_tensor(t);
     if (tensor < 0 || tensor == kv_index(f->model) || !f->layers[tensor].seconds.valid)
         return;
     const struct qtensor *w = f->set->layer[tensor];
@@ -126,10 +126,10 @@ static double peak_rate(const struct frame *f, enum peak peak)
 
 static double highest_peak(const struct frame *f)
 {
-    double most = 0;
+    double max = 0;
     for (enum peak k = PEAK_FP32; k < PEAK_COUNT; k++)
-        most = fmax(most, peak_rate(f, k));
-    return most;
+        max = fmax(max, peak_rate(f, k));
+    return max;
 }
 
 static double read_rate(const struct frame *f)
@@ -142,7 +142,7 @@ static bool in_cache(const struct work *w)
     return w->bytes < (double)topology()->last_level_cache;
 }
 
-/* In words. Where a few percent are reached, neither roof is what holds it up. */
+/* The share of the roof that bounds a point. Below half of it something other than the roofs limits it. */
 static void say_bound(const struct frame *f, const struct point *p, char *out, size_t size)
 {
     struct verdict v = roofline_judge(&p->work, in_cache(&p->work) ? 0 : read_rate(f), peak_rate(f, p->peak));
@@ -152,11 +152,11 @@ static void say_bound(const struct frame *f, const struct point *p, char *out, s
     else if (v.bound == BOUND_UNKNOWN)
         snprintf(out, size, "n/a: no roofs");
     else if (v.bound == BOUND_MEMORY)
-        snprintf(out, size, "%.0f%% of memory's roof%s", 100 * v.share,
-                 v.share < 0.5 ? ", held up elsewhere" : "");
+        snprintf(out, size, "%.0f%% of the memory roof%s", 100 * v.share,
+                 v.share < 0.5 ? ", limited elsewhere" : "");
     else
         snprintf(out, size, "%.0f%% of the %s peak%s", 100 * v.share, peak,
-                 in_cache(&p->work) ? ", from cache" : v.share < 0.5 ? ", held up elsewhere" : "");
+                 in_cache(&p->work) ? ", from cache" : v.share < 0.5 ? ", limited elsewhere" : "");
 }
 
 /* ---- the plot -------------------------------------------------------------------------------- */
@@ -190,10 +190,10 @@ static void choose_axes(const struct frame *f, const struct points *p, struct ax
 
 static void draw_slope(const struct frame *f, struct canvas *c)
 {
-    double read = read_rate(f), most = highest_peak(f);
+    double read = read_rate(f), max = highest_peak(f);
     if (read <= 0)
         return;
-    double end = most > 0 ? most / read : c->x.high;
+    double end = max > 0 ? max / read : c->x.high;
     canvas_line(c, c->x.low, read * c->x.low, end, read * end, STYLE_BAR);
 }
 
@@ -273,11 +273,11 @@ static void label_axes(const struct canvas *c, struct rect area)
 static void label_slope(const struct frame *f, const struct canvas *c)
 {
     char text[40], value[16];
-    double read = read_rate(f), most = highest_peak(f);
+    double read = read_rate(f), max = highest_peak(f);
     if (read <= 0)
         return;
     double from = fmax(c->x.low, c->y.low / read);
-    double to = fmin(c->x.high, (most > 0 ? fmin(most, c->y.high) : c->y.high) / read);
+    double to = fmin(c->x.high, (max > 0 ? fmin(max, c->y.high) : c->y.high) / read);
     double middle = sqrt(from * to);
     snprintf(text, sizeof text, "reads %s GB/s", format_short(value, read / 1e9));
     draw_text(canvas_row(c, read * middle), canvas_col(c, middle) + 3, text_width(text), STYLE_STRONG, false, text);
@@ -297,7 +297,7 @@ static void draw_remark(const struct frame *f, struct rect area)
                     reads->rate.min / 1e9, reads->rate.max / 1e9);
     else
         draw_text(area.row, area.col + 8, area.cols - 8, STYLE_DIM, false,
-                  "b: more sequences side by side, which read the weights once for all");
+                  "b: a larger batch, which reads the weights once");
 }
 
 static void draw_plot(const struct tui *t, const struct points *p, struct rect area)
@@ -372,14 +372,14 @@ void roofline_draw(struct tui *t, struct rect area)
 {
     const struct frame *f = t->frame;
     struct points p = gather(t);
-    int lines = (int)p.count + 1, most = area.rows >= 12 ? area.rows / 2 : area.rows;
+    int lines = (int)p.count + 1, max = area.rows >= 12 ? area.rows / 2 : area.rows;
     if (area.rows < 1)
         return;
     if (p.count == 0 || (!f->roofs && area.rows < 2)) {
-        draw_text(area.row, area.col, area.cols, STYLE_DIM, false, "measuring: the first points come in a moment");
+        draw_text(area.row, area.col, area.cols, STYLE_DIM, false, "measuring the first points...");
         return;
     }
-    int below = lines < most ? lines : most;
+    int below = lines < max ? lines : max;
     struct rect plot = {area.row, area.col, area.rows - below, area.cols};
     if (plot.rows >= 6)
         draw_plot(t, &p, plot);

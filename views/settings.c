@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_BYTES = 1 << 16 };
-static const double LEAST_REFRESH = 0.02, MOST_REFRESH = 10;
+enum { MAX_BYTES = 1 << 16 };
+static const double MIN_REFRESH = 0.02, MAX_REFRESH = 10;
 
-struct settings settings_usual(void)
+struct settings settings_default(void)
 {
     return (struct settings){.color = true, .mouse = true, .refresh = 0.08};
 }
@@ -64,7 +64,7 @@ static bool read_refresh(const json_t *root, double *out, struct error *error)
 {
     const json_t *value = json_object_get(root, "refresh");
     double v = value ? json_number_value(value) : *out;
-    if (!(v >= LEAST_REFRESH && v <= MOST_REFRESH))
+    if (!(v >= MIN_REFRESH && v <= MAX_REFRESH))
         return wrong(error, "refresh", "seconds from 0.02 to 10");
     *out = v;
     return true;
@@ -91,8 +91,8 @@ static json_t *read_file(const char *path, bool *absent, struct error *error)
     if (fd < 0)
         return error_set(error, "it cannot be read: %s", strerror(errno)), NULL;
     json_t *root = NULL;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > MOST_BYTES)
-        error_set(error, "it is no regular file of at most %d bytes", MOST_BYTES);
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > MAX_BYTES)
+        error_set(error, "not a regular file of at most %d bytes", MAX_BYTES);
     else if (!(root = json_loadfd(fd, JSON_REJECT_DUPLICATES, &why)))
         error_set(error, "line %d: %.100s", why.line, why.text);
     close(fd);
@@ -102,7 +102,7 @@ static json_t *read_file(const char *path, bool *absent, struct error *error)
 bool settings_load(struct settings *out, struct error *error)
 {
     char *path = path_of(), shown[200];
-    struct settings s = settings_usual();
+    struct settings s = settings_default();
     struct error inner;
     bool absent = true;
     *out = s;

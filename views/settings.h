@@ -14,10 +14,10 @@ struct settings {
     char columns[SETTINGS_COLUMNS]; /* titles of those shown, between blanks; "": all */
 };
 
-struct settings settings_usual(void);
+struct settings settings_default(void);
 
-/* Reads the file into *out, which then is as usual where the file says nothing. Without a file all is as usual; one
- * that is broken is ignored as a whole, and false comes with an error that names it. */
+/* Reads the file into *out; what the file leaves out has its default, and without a file all has. A broken file is
+ * ignored as a whole: false, and an error that names it. */
 bool settings_load(struct settings *out, struct error *error);
 
 /* Writes it whole or not at all, and the folders above it where they are missing. path (may be null) becomes the

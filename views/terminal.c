@@ -135,10 +135,10 @@ static bool check_terminal(struct error *error)
         return error_set(error, "the environment variable TERM is not set; expected a terminal type "
                                 "such as xterm-256color");
     if (setupterm(name, STDOUT_FILENO, &status) != OK)
-        return error_set(error, "TERM is '%s', which is no known terminal type; expected one such as "
+        return error_set(error, "TERM is '%s', an unknown terminal type; expected one such as "
                                 "xterm-256color", shown);
     if (!can_place_cursor())
-        return error_set(error, "TERM is '%s', a terminal that cannot place the cursor; the "
+        return error_set(error, "TERM is '%s', a terminal that cannot position the cursor; the "
                                 "subcommands need none (see qtop --help)", shown);
     return true;
 }

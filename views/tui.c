@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,297 +15,6 @@
 static const double READING_SPEED = 16;  /* tokens per second */
 static const double EAGER_SECONDS = 0.01; /* after a key */
 static const double IDLE_SECONDS = 0.5;   /* without a new frame, so that messages go away */
-
-const struct view views[VIEW_COUNT] = {
-    [VIEW_LAYERS] = {ACTION_VIEW_LAYERS, "1", "Layers", layers_draw, layers_act, &layers_finder},
-    [VIEW_ERROR] = {ACTION_VIEW_ERROR, "2", "Error", error_draw, error_act, &layers_finder},
-    [VIEW_ROOFLINE] = {ACTION_VIEW_ROOFLINE, "3", "Roofline", roofline_draw, roofline_act, &layers_finder},
-    [VIEW_COUNTERS] = {ACTION_VIEW_COUNTERS, "4", "Counters", counters_draw, counters_act, &counters_finder},
-    [VIEW_COMPARE] = {ACTION_VIEW_COMPARE, "5", "Compare", compare_draw, compare_act, &layers_finder},
-    [VIEW_TEXT] = {ACTION_VIEW_TEXT, "6", "Text", generation_draw, generation_act, &layers_finder},
-    [VIEW_MACHINE] = {ACTION_VIEW_MACHINE, "7", "Machine", machine_draw, machine_act, &layers_finder},
-};
-
-/* ---- what screens share ---------------------------------------------------------------------- */
-
-void tui_note(struct tui *t, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(t->note, sizeof t->note, format, args);
-    va_end(args);
-}
-
-void tui_send(struct tui *t, const struct command *command)
-{
-    if (!lab_send(t->lab, command))
-        tui_note(t, "not enough memory");
-}
-
-void tui_send_changed(struct tui *t, struct command command)
-{
-    int *tensors = calloc(schemes_count(t->session->model), sizeof *tensors);
-    command.tensors = tensors;
-    command.tensor_count = tensors ? layers_chosen(t, tensors) : 0;
-    if (command.tensor_count > 0)
-        tui_send(t, &command);
-    free(tensors);
-}
-
-void tui_select(struct tui *t)
-{
-    int tensor = layers_current_tensor(t);
-    if (tensor < 0 || tensor == kv_index(t->session->model))
-        return;
-    const struct qmatrix *m = &t->session->model->tensors[tensor].stored;
-    t->weight_row = t->weight_row < m->rows ? t->weight_row : m->rows - 1;
-    t->weight_col = t->weight_col < m->cols ? t->weight_col : m->cols - 1;
-    tui_send(t, &(struct command){.kind = COMMAND_SELECT, .tensors = &tensor, .tensor_count = 1,
-                                  .row = t->weight_row, .col = t->weight_col});
-}
-
-static void open_view(struct tui *t, enum view_id view)
-{
-    t->view = view;
-    tui_send(t, &(struct command){.kind = COMMAND_WATCH_TEXT, .index = view == VIEW_TEXT});
-    if (view == VIEW_COUNTERS)
-        tui_send(t, &(struct command){.kind = COMMAND_LIST_EVENTS});
-}
-
-/* ---- keys ------------------------------------------------------------------------------------ */
-
-/* Keys that send a command to the lab as they are. */
-static const struct {
-    enum action action;
-    enum command_kind kind;
-} plain_commands[] = {
-    {ACTION_UNDO, COMMAND_UNDO},         {ACTION_REDO, COMMAND_REDO},
-    {ACTION_SNAPSHOT, COMMAND_SNAPSHOT}, {ACTION_SWAP, COMMAND_SWAP},
-    {ACTION_EVALUATE, COMMAND_EVALUATE}, {ACTION_PAUSE, COMMAND_PAUSE},
-    {ACTION_RESTART, COMMAND_RESTART},   {ACTION_SENSITIVITY, COMMAND_SENSITIVITY},
-    {ACTION_TIME_SNAPSHOTS, COMMAND_TIME_SNAPSHOTS}, {ACTION_ROOFS, COMMAND_ROOFS},
-    {ACTION_STOP_TRAINING, COMMAND_STOP_TRAINING},
-    {ACTION_COMPARE_METHODS, COMMAND_COMPARE_METHODS},
-};
-
-/* Keys that cycle a field of the chosen layers. */
-static const struct {
-    enum action action;
-    enum change change;
-    int direction;
-} cycles[] = {
-    {ACTION_WEIGHT_NEXT, CHANGE_WEIGHT, 1},     {ACTION_WEIGHT_PREVIOUS, CHANGE_WEIGHT, -1},
-    {ACTION_ACT_NEXT, CHANGE_ACT, 1},           {ACTION_ACT_PREVIOUS, CHANGE_ACT, -1},
-    {ACTION_GROUP_NEXT, CHANGE_GRANULARITY, 1}, {ACTION_GROUP_PREVIOUS, CHANGE_GRANULARITY, -1},
-    {ACTION_ZERO_POINT, CHANGE_SYMMETRY, 1},
-    {ACTION_NEXT_METHOD, CHANGE_METHOD, 1},     {ACTION_PREVIOUS_METHOD, CHANGE_METHOD, -1},
-};
-
-static bool act_by_table(struct tui *t, enum action a)
-{
-    for (size_t i = 0; i < sizeof plain_commands / sizeof *plain_commands; i++)
-        if (plain_commands[i].action == a) {
-            tui_send(t, &(struct command){.kind = plain_commands[i].kind});
-            return true;
-        }
-    for (size_t i = 0; i < sizeof cycles / sizeof *cycles; i++)
-        if (cycles[i].action == a) {
-            tui_send_changed(t, (struct command){.kind = COMMAND_CYCLE,
-                                                 .change = cycles[i].change,
-                                                 .direction = cycles[i].direction});
-            return true;
-        }
-    for (int v = 0; v < VIEW_COUNT; v++)
-        if (views[v].action == a)
-            return open_view(t, (enum view_id)v), true;
-    return false;
-}
-
-static void cancel(struct tui *t)
-{
-    memset(t->tagged, 0, schemes_count(t->session->model) * sizeof *t->tagged);
-    *t->search = *t->event_search = 0;
-    layers_finder.filter(t, "");
-    counters_finder.filter(t, "");
-}
-
-static void keep_settings(struct tui *t)
-{
-    struct error error;
-    char *path;
-    t->settings.log_scale = t->log_scale;
-    layers_columns(t, t->settings.columns, sizeof t->settings.columns);
-    snprintf(t->settings.sort, sizeof t->settings.sort, "%s", layers_sort_title(t));
-    if (settings_save(&t->settings, &path, &error))
-        tui_note(t, "kept in %s", path);
-    else
-        tui_note(t, "%s", error.text);
-    free(path);
-}
-
-/* What the file of settings says; where it is broken, that is said and all is as usual. */
-static void use_settings(struct tui *t)
-{
-    struct error error;
-    if (!settings_load(&t->settings, &error))
-        tui_note(t, "%s", error.text);
-    t->log_scale = t->settings.log_scale;
-    layers_sort_by_title(t, t->settings.sort);
-    if (*t->settings.columns && !layers_choose_columns(t, t->settings.columns, &error))
-        tui_note(t, "settings: %s", error.text);
-}
-
-static void act(struct tui *t, enum action a)
-{
-    char text[SETTINGS_COLUMNS];
-    if (t->readonly && key_changes(a)) {
-        tui_note(t, "--readonly: nothing is changed, kept or written");
-        return;
-    }
-    if (views[t->view].act(t, a) || act_by_table(t, a)) /* what a screen means by a key comes first */
-        return;
-    switch (a) {
-    case ACTION_QUIT:
-        t->quit = true;
-        break;
-    case ACTION_HELP:
-        t->help = true;
-        t->help_top = 0;
-        break;
-    case ACTION_VIEW_NEXT:
-    case ACTION_VIEW_PREVIOUS:
-        open_view(t, (enum view_id)(((int)t->view + (a == ACTION_VIEW_NEXT ? 1 : VIEW_COUNT - 1)) %
-                                    VIEW_COUNT));
-        break;
-    case ACTION_SEARCH:
-        ask_begin(t, ASK_SEARCH, "");
-        break;
-    case ACTION_SEARCH_NEXT:
-        views[t->view].finder->search(t, NULL, true);
-        break;
-    case ACTION_FILTER:
-        ask_begin(t, ASK_FILTER, views[t->view].finder->filtered(t));
-        break;
-    case ACTION_PROMPT:
-        ask_begin(t, ASK_PROMPT, "");
-        break;
-    case ACTION_SAMPLING:
-        snprintf(text, sizeof text, "%g %llu", t->frame->text ? (double)t->frame->text->temperature : 1,
-                 t->frame->text ? (unsigned long long)t->frame->text->seed : 1);
-        ask_begin(t, ASK_SAMPLING, text);
-        break;
-    case ACTION_TUNE:
-        if (t->frame->tuning)
-            tui_send(t, &(struct command){.kind = COMMAND_TUNE, .text = ""});
-        else
-            ask_begin(t, ASK_TUNE, "kl 0.01");
-        break;
-    case ACTION_COLUMNS:
-        layers_columns(t, text, sizeof text);
-        ask_begin(t, ASK_COLUMNS, text);
-        break;
-    case ACTION_SETTINGS:
-        keep_settings(t);
-        break;
-    case ACTION_EXPORT:
-        if (t->frame->exporting)
-            tui_send(t, &(struct command){.kind = COMMAND_EXPORT, .text = ""});
-        else
-            ask_begin(t, ASK_EXPORT, "model.gguf");
-        break;
-    case ACTION_WRITE:
-        ask_begin(t, ASK_WRITE, "recipe.txt");
-        break;
-    case ACTION_CANCEL:
-        cancel(t);
-        break;
-    case ACTION_REDRAW:
-        t->redraw = true;
-        break;
-    default:
-        tui_note(t, "that key means nothing on this screen: ? lists the keys");
-        break;
-    }
-}
-
-static void help_key(struct tui *t, enum action a)
-{
-    int page = LINES > 2 ? LINES - 2 : 1;
-    switch (a) {
-    case ACTION_UP:
-        t->help_top--;
-        break;
-    case ACTION_DOWN:
-        t->help_top++;
-        break;
-    case ACTION_PAGE_UP:
-        t->help_top -= page;
-        break;
-    case ACTION_PAGE_DOWN:
-    case ACTION_TAG:
-        t->help_top += page;
-        break;
-    default:
-        t->help = false;
-    }
-}
-
-/* A notch of the wheel. */
-static void turn_wheel(struct tui *t, enum action direction)
-{
-    for (int i = 0; i < 3; i++)
-        views[t->view].act(t, direction);
-}
-
-static void mouse(struct tui *t)
-{
-    MEVENT e;
-    if (getmouse(&e) != OK || t->asking != ASK_NOTHING || t->help)
-        return;
-    if (e.bstate & (BUTTON4_PRESSED | BUTTON5_PRESSED))
-        turn_wheel(t, e.bstate & BUTTON4_PRESSED ? ACTION_UP : ACTION_DOWN);
-    else if (e.y == t->tab_row) {
-        for (int v = 0; v < VIEW_COUNT; v++)
-            if (e.x >= t->tab_col[v] && e.x < t->tab_col[v + 1])
-                open_view(t, (enum view_id)v);
-    } else if (t->view == VIEW_LAYERS) {
-        layers_click(t, e.y);
-    } else if (t->view == VIEW_COUNTERS) {
-        counters_click(t, e.y);
-    } else if (t->view == VIEW_COMPARE) {
-        compare_click(t, e.y);
-    }
-}
-
-static void handle_key(struct tui *t, wint_t key, bool is_code)
-{
-    if (is_code && key == KEY_RESIZE) {
-        t->redraw = true;
-    } else if (is_code && key == KEY_MOUSE) {
-        mouse(t);
-    } else if (t->asking != ASK_NOTHING) {
-        ask_key(t, (unsigned)key, is_code);
-    } else {
-        enum action a = key_action(t->view, (int)key, is_code);
-        *t->note = 0;
-        if (t->help)
-            help_key(t, a);
-        else if (a != ACTION_NONE)
-            act(t, a);
-        else if (!is_code && key >= 32 && key < 127)
-            tui_note(t, "the key %c means nothing here: ? lists the keys", (int)key);
-    }
-}
-
-/* Everything that has been typed. Returns whether there was anything. */
-static bool handle_keys(struct tui *t)
-{
-    bool any = false;
-    wint_t key;
-    for (int kind; !t->quit && (kind = get_wch(&key)) != ERR; any = true)
-        handle_key(t, key, kind == KEY_CODE_YES);
-    return any;
-}
 
 /* ---- drawing --------------------------------------------------------------------------------- */
 
@@ -317,7 +25,7 @@ static void draw(struct tui *t)
         clearok(curscr, TRUE);
     t->redraw = false;
     erase();
-    layers_update(t);
+    rows_update(t);
     if (t->help) {
         draw_text(0, 0, COLS, STYLE_TITLE, true, "qtop keys (arrows scroll, any other key closes)");
         help_draw(t, (struct rect){1, 0, LINES - 1, COLS});
@@ -334,7 +42,7 @@ static void draw(struct tui *t)
     refresh();
 }
 
-static void draw_anew(struct tui *t)
+static void redraw_all(struct tui *t)
 {
     t->redraw = true;
     draw(t);
@@ -373,6 +81,16 @@ static void wait_for_frame(struct tui *t)
     }
 }
 
+/* Everything that has been typed. Returns whether there was anything. */
+static bool handle_keys(struct tui *t)
+{
+    bool any = false;
+    wint_t key;
+    for (int kind; !t->quit && (kind = get_wch(&key)) != ERR; any = true)
+        tui_key(t, key, kind == KEY_CODE_YES);
+    return any;
+}
+
 /* Keys are drawn at once, and so are the frames that show their effect; otherwise frames are drawn at
  * a steady, slow rate. */
 static int loop(struct tui *t)
@@ -380,7 +98,7 @@ static int loop(struct tui *t)
     double drawn = 0, eager_until = 0;
     while (!t->quit) {
         if (terminal_suspend())
-            draw_anew(t);
+            redraw_all(t);
         double now = clock_seconds();
         double due = drawn + (now < eager_until ? EAGER_SECONDS : t->settings.refresh);
         enum event event = wait_for_event(t, now < due ? due - now : IDLE_SECONDS, now >= due);
@@ -420,23 +138,35 @@ static struct lab *start_lab(const struct options *o, struct batch *b, char **te
     return lab_start(&b->session, &lo, error);
 }
 
+/* Applies the file of settings; of a broken one only a note is shown. */
+static void use_settings(struct tui *t)
+{
+    struct error error;
+    if (!settings_load(&t->settings, &error))
+        tui_note(t, "%s", error.text);
+    t->log_scale = t->settings.log_scale;
+    layers_sort_by_title(t, t->settings.sort);
+    if (*t->settings.columns && !layers_choose_columns(t, t->settings.columns, &error))
+        tui_note(t, "settings: %s", error.text);
+}
+
 static int run_session(const struct options *o, struct tui *t, struct error *error)
 {
     use_settings(t);
     bool color = t->settings.color && !o->no_color && !getenv("NO_COLOR");
     int status = EXIT_FAILED;
-    bool ok = layers_begin(t, error) && terminal_begin(o->ascii || t->settings.ascii, color,
+    bool ok = rows_begin(t, error) && terminal_begin(o->ascii || t->settings.ascii, color,
                                                        t->settings.mouse && !o->no_mouse, error);
     if (ok) {
         wait_for_frame(t);
-        layers_update(t);
+        rows_update(t);
         tui_select(t);
         status = loop(t);
         terminal_end();
         error_set(error, "the terminal is gone");
     }
     frame_unref(t->frame);
-    layers_end(t);
+    rows_end(t);
     return status;
 }
 

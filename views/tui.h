@@ -14,7 +14,7 @@ struct row {
     int block;  /* -1: outside the blocks */
 };
 
-enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_ALONE, SORT_COLUMNS };
+enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_SENSITIVITY, SORT_COLUMNS };
 
 /* What a line of input at the bottom is for. */
 enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK_WRITE, ASK_SCHEME, ASK_TUNE,
@@ -33,106 +33,154 @@ enum { EDITOR_CHOICES = 48 };
 struct tui {
     struct lab *lab;
     const struct session *session;
-    const char *model_name; /* shown in the title ... */
-    const char *reference_name; /* ... with that of the reference; empty without one */
-    struct frame *frame;    /* the newest; never null while drawing */
+    const char *model_name;     /* shown in the title */
+    const char *reference_name; /* shown in the title; empty without a reference */
+    struct frame *frame;        /* the newest; never null while drawing */
     enum view_id view;
-    bool quit, help, log_scale, redraw;
+    bool quit;
+    bool help;      /* the help screen is open */
+    bool log_scale; /* of the histograms' counts */
+    bool redraw;    /* the whole screen, not only what changed */
     struct settings settings;
     bool readonly; /* keys that change, keep or write do nothing */
-    int help_top;
+    int help_top;  /* first line shown */
 
     /* Layers */
     struct row *rows;
     size_t row_count;
-    size_t cursor, top, page; /* page: rows of the table on the screen, as last drawn */
-    bool *tagged;    /* one a tensor and the KV cache's */
-    bool *folded;    /* one a block */
-    char filter[64], search[64];
+    size_t cursor;  /* row under the cursor */
+    size_t top;     /* first row shown */
+    size_t page;    /* rows on the screen, as last drawn */
+    bool *tagged;   /* one a tensor and the KV cache's */
+    bool *folded;   /* one a block */
+    char filter[64];
+    char search[64];
     enum sort_column sort;
     unsigned hidden; /* columns of the table, a bit each */
     int table_row;   /* screen row of the first table row, for the mouse */
 
     /* Error */
-    size_t weight_row, weight_col;
+    size_t weight_row;
+    size_t weight_col;
 
     /* Counters */
-    size_t event, event_top, event_page; /* the line under the cursor, the first one shown, lines shown */
+    size_t event;         /* line under the cursor */
+    size_t event_top;     /* first line shown */
+    size_t event_page;    /* lines shown */
     size_t events_chosen; /* as last drawn */
-    int event_row;   /* screen row of the first line, for the mouse */
-    char event_filter[64], event_search[64];
+    int event_row;        /* screen row of the first line, for the mouse */
+    char event_filter[64];
+    char event_search[64];
 
     /* Machine */
-    struct machine *machine; /* once it was looked at */
-    int machine_top, machine_last, machine_page;
+    struct machine *machine; /* null until it was looked at */
+    int machine_top;         /* first line shown */
+    int machine_last;        /* largest machine_top, as last drawn */
+    int machine_page;        /* lines that a page moves */
 
     /* Compare */
-    size_t snapshot, base;      /* under the cursor; what others are compared with */
-    size_t snapshot_top;        /* the first one shown, ... */
-    int snapshot_row, snapshots_end; /* ... and where, for the mouse: rows of the screen */
-    bool differences, by_speed; /* what stands below the table; the x axis of the scatter */
+    size_t snapshot;     /* under the cursor */
+    size_t base;         /* what others are compared with */
+    size_t snapshot_top; /* first one shown */
+    int snapshot_row;    /* its screen row, for the mouse */
+    int snapshots_end;   /* screen row after the last one shown */
+    bool differences;    /* below the table: the layers that differ instead of the scatter plot */
+    bool by_speed;       /* x axis of the scatter plot: decode speed instead of size */
 
     /* Input */
     enum asking asking;
-    bool untouched;             /* what stands there is an offer: typing begins anew */
-    bool overwriting;           /* Enter was pressed once on a file that is there */
+    bool preset;      /* the line holds a suggestion: typing replaces it */
+    bool overwriting; /* Enter was pressed once on a file that exists */
     struct line_input input;
     struct choice choices[EDITOR_CHOICES];
-    size_t choice_count, choice;
+    size_t choice_count;
+    size_t choice; /* under the cursor */
 
-    char note[256];          /* the view's own message, shown until the next key */
-    uint64_t status_seen;
-    double status_until;     /* the lab's message is shown until then */
+    char note[256];              /* the view's own message, shown until the next key */
+    uint64_t status_seen;        /* serial of the lab's message last shown */
+    double status_until;         /* clock seconds until which it is shown */
     int tab_col[VIEW_COUNT + 1]; /* where tabs were drawn, for the mouse */
     int tab_row;
-    bool job_shown; /* behind the tabs */
+    bool job_shown; /* right of the tabs */
 };
 
 /* What the keys for searching and filtering do on a screen. */
 struct finder {
-    void (*search)(struct tui *tui, const char *text, bool next); /* text null: the last one again */
+    void (*search)(struct tui *tui, const char *text, bool next); /* text null: repeat the last search */
     void (*filter)(struct tui *tui, const char *text);
-    const char *(*filtered)(const struct tui *tui);               /* the filter's text */
+    const char *(*filtered)(const struct tui *tui); /* the filter's text */
 };
 
-/* A screen: a row of the table in tui.c. */
+/* A screen: a row of the table in views.c. */
 struct view {
     enum action action; /* the key that opens it */
-    const char *key, *name;
+    const char *key;
+    const char *name;
     void (*draw)(struct tui *tui, struct rect area);
     bool (*act)(struct tui *tui, enum action action); /* false: not meant for this screen */
     const struct finder *finder;
+    void (*click)(struct tui *tui, int row); /* on a screen row; null: nothing to click on */
 };
 
+/* views.c */
 extern const struct view views[VIEW_COUNT];
 
-/* layers.c */
-bool layers_begin(struct tui *tui, struct error *error);
-void layers_end(struct tui *tui);
-void layers_update(struct tui *tui); /* rows from folding, filter, sorting and the frame */
-void layers_draw(struct tui *tui, struct rect area);
-bool layers_act(struct tui *tui, enum action action); /* layers_draw is in layers_table.c */
-extern const struct finder layers_finder;
-void layers_click(struct tui *tui, int row);
-int layers_current_tensor(const struct tui *tui); /* a block's first linear layer */
+/* rows.c: the rows of the Layers table */
+bool rows_begin(struct tui *tui, struct error *error);
+void rows_end(struct tui *tui);
+
+/* Rebuilds them from folding, filter, sort column and frame; the cursor stays on its row. */
+void rows_update(struct tui *tui);
+
+/* The tensor under the cursor, of a block its first linear layer; -1 without rows. */
+int rows_current_tensor(const struct tui *tui);
+
+/* Tensors that a change applies to: the tagged ones, else the current row's. Returns how many. */
+size_t rows_chosen(const struct tui *tui, int *tensors);
+
+/* Whether the filter lets a tensor through. */
+bool rows_shows(const struct tui *tui, int tensor);
 
 /* Whether a tensor is one of a block's linear layers. */
-bool layers_is_linear(const struct tui *tui, int tensor, int block);
+bool rows_is_linear(const struct tui *tui, int tensor, int block);
 
 /* Bytes of the KV cache in a datatype, all its positions. */
-size_t layers_kv_bytes(const struct tui *tui, enum dtype kv);
+size_t rows_kv_bytes(const struct tui *tui, enum dtype kv);
 
-/* The titles of the columns shown, between blanks; shows those and the layers' names. False, and nothing changes, where
- * one of them is no column. And the title of the column that sorts, "" in the model's order. */
+/* tui_commands.c: what screens tell the lab and the person */
+void tui_send(struct tui *tui, const struct command *command);
+void tui_send_changed(struct tui *tui, struct command command); /* fills in the chosen tensors */
+void tui_select(struct tui *tui); /* tells the lab which tensor and weight are selected */
+void tui_note(struct tui *tui, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ask.c: the line of input */
+void ask_begin(struct tui *tui, enum asking what, const char *text);
+void ask_draw(struct tui *tui, const struct layout *layout);
+
+/* editor.c: the scheme editor, a list above the line of input */
+void editor_open(struct tui *tui);
+void editor_move(struct tui *tui, int direction); /* -1 up, 1 down */
+void editor_draw(struct tui *tui, struct rect area);
+
+/* layers.c: keys and mouse of the Layers screen */
+bool layers_act(struct tui *tui, enum action action);
+extern const struct finder layers_finder;
+void layers_click(struct tui *tui, int row);
+
+/* layers_table.c: the table */
+void layers_draw(struct tui *tui, struct rect area);
+
+/* The titles of the columns shown, separated by blanks. */
 void layers_columns(const struct tui *tui, char *out, size_t size);
+
+/* Shows the columns with these titles and the layers' names; an unknown title is an error and changes nothing. */
 bool layers_choose_columns(struct tui *tui, const char *titles, struct error *error);
+
+/* The title of the column that sorts, "" in the model's order; an unknown one changes nothing. */
 const char *layers_sort_title(const struct tui *tui);
 void layers_sort_by_title(struct tui *tui, const char *title);
 
-/* Tensors that a change applies to: the tagged ones, else the current row's. Returns how many. */
-size_t layers_chosen(const struct tui *tui, int *tensors);
-
-/* error.c, roofline.c, counters.c, compare.c, generation.c, machine.c: the other screens */
+/* The other screens */
 void error_draw(struct tui *tui, struct rect area);
 bool error_act(struct tui *tui, enum action action);
 void roofline_draw(struct tui *tui, struct rect area);
@@ -157,22 +205,15 @@ void footer_draw(struct tui *tui, const struct layout *layout);
 /* help.c */
 void help_draw(struct tui *tui, struct rect area);
 
-/* ask.c: lines of input and the scheme editor */
-void ask_begin(struct tui *tui, enum asking what, const char *text);
-void ask_key(struct tui *tui, unsigned key, bool is_code);
-void ask_draw(struct tui *tui, const struct layout *layout);
-void editor_open(struct tui *tui);
-void editor_draw(struct tui *tui, struct rect area);
+/* answers.c: a key while a line of input is open; Enter does what it asks for */
+void answers_key(struct tui *tui, unsigned key, bool is_code);
 
-/* tui.c */
-void tui_send(struct tui *tui, const struct command *command);
-void tui_send_changed(struct tui *tui, struct command command); /* fills in the chosen tensors */
-void tui_select(struct tui *tui); /* tells the lab which tensor and weight are looked at */
-void tui_note(struct tui *tui, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* tui_keys.c: a key (is_code: a curses key code) or the mouse */
+void tui_key(struct tui *tui, wint_t key, bool is_code);
 
 /* terminal.c: starting and restoring the terminal, signals */
 bool terminal_begin(bool ascii, bool color, bool mouse, struct error *error);
 void terminal_end(void);
-bool terminal_suspend(void); /* if that was asked for; true when the program goes on and must draw anew */
+bool terminal_suspend(void); /* if that was asked for; true when the program resumes and must redraw all */
 
 #endif

@@ -165,13 +165,13 @@ static const char *eighth(int eighths)
 
 void draw_sparkline(int row, int col, int cols, const float *values, size_t n)
 {
-    float most = 0;
+    float max = 0;
     size_t first = n > (size_t)(cols > 0 ? cols : 0) ? n - (size_t)cols : 0;
     for (size_t i = first; i < n; i++)
-        most = values[i] > most ? values[i] : most;
-    for (size_t i = first; i < n && most > 0; i++)
+        max = values[i] > max ? values[i] : max;
+    for (size_t i = first; i < n && max > 0; i++)
         draw_text(row, col + (int)(i - first), 1, STYLE_BAR, false,
-                  eighth((int)lroundf(values[i] / most * 8)));
+                  eighth((int)lroundf(values[i] / max * 8)));
 }
 
 /* Counts of a histogram gathered into `cols` columns, on the scale that is asked for. A bin that two
@@ -187,21 +187,21 @@ static void gather(const struct histogram *h, int cols, bool log_scale, double *
     }
 }
 
-static void draw_columns(struct rect area, const double *values, double most)
+static void draw_columns(struct rect area, const double *values, double max)
 {
     for (int c = 0; c < area.cols; c++) {
-        int eighths = most > 0 ? (int)ceil(values[c] / most * area.rows * 8) : 0;
+        int eighths = max > 0 ? (int)ceil(values[c] / max * area.rows * 8) : 0;
         for (int r = area.rows - 1; r >= 0 && eighths > 0; r--, eighths -= 8)
             draw_text(area.row + r, area.col + c, 1, STYLE_BAR, false, eighth(eighths));
     }
 }
 
-static void draw_marks(struct rect area, const double *values, double most)
+static void draw_marks(struct rect area, const double *values, double max)
 {
     for (int c = 0; c < area.cols; c++) {
-        if (!(values[c] > 0) || most <= 0)
+        if (!(values[c] > 0) || max <= 0)
             continue;
-        int r = area.rows - (int)ceil(values[c] / most * area.rows);
+        int r = area.rows - (int)ceil(values[c] / max * area.rows);
         draw_text(area.row + (r < 0 ? 0 : r), area.col + c, 1, STYLE_SECOND, false,
                   unicode ? "•" : "o");
     }
@@ -210,7 +210,7 @@ static void draw_marks(struct rect area, const double *values, double most)
 void draw_histogram(struct rect area, const char *title, const struct histogram *first,
                     const struct histogram *second, bool log_scale)
 {
-    double one[HISTOGRAM_BINS], two[HISTOGRAM_BINS], most = 0;
+    double one[HISTOGRAM_BINS], two[HISTOGRAM_BINS], max = 0;
     char low[16], high[16];
     if (area.rows < 3 || area.cols < 12)
         return;
@@ -225,12 +225,12 @@ void draw_histogram(struct rect area, const char *title, const struct histogram 
     if (second)
         gather(second, cols, log_scale, two);
     for (int i = 0; i < cols; i++) {
-        most = fmax(most, one[i]);
-        most = second ? fmax(most, two[i]) : most;
+        max = fmax(max, one[i]);
+        max = second ? fmax(max, two[i]) : max;
     }
-    draw_columns(plot, one, most);
+    draw_columns(plot, one, max);
     if (second)
-        draw_marks(plot, two, most);
+        draw_marks(plot, two, max);
     int end = area.row + area.rows - 1;
     draw_text(end, area.col, cols / 2, STYLE_DIM, false, format_short(low, first->low));
     format_short(high, first->high);

@@ -92,7 +92,7 @@ void input_set(struct line_input *input, const char *text);
 /* Applies a character (code point) or curses key code; returns false when it means nothing here. */
 bool input_key(struct line_input *input, unsigned key, bool is_code);
 
-/* Draws label and text, its end in sight, with a cursor mark. */
+/* Draws label and text, scrolled to its end, with a cursor mark. */
 void draw_input(int row, int col, int cols, const char *label, const struct line_input *input);
 
 #endif

@@ -42,7 +42,7 @@ static void restart_text(struct lab *lab, const struct command *c)
 {
     (void)c;
     text_restart(lab);
-    lab_say(lab, false, "the text begins again with seed %llu", (unsigned long long)text_seed(lab));
+    lab_say(lab, false, "text restarted with seed %llu", (unsigned long long)text_seed(lab));
 }
 
 static void set_prompt(struct lab *lab, const struct command *c)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The advice for the first tensor that is usually left alone; null when none is. */
+/* The advice for the first tensor that is usually not quantized; null when none is. */
 static const char *first_warning(const struct lab *lab, const int *tensors, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

@@ -1,4 +1,4 @@
-/* Timing several sequences side by side, up to as many as a person asks for: one size an instance. */
+/* Times batches of sequences up to the size asked for: one batch size an instance. */
 #include "actions.h"
 #include "base/clock.h"
 #include "engine/context.h"

@@ -174,7 +174,7 @@ void stop_training(struct lab *lab, const struct command *command)
     const struct calibrating *c = job->state;
     if (job->running && training_curve_runs(c->curve)) {
         quantization_stop_training(job->running);
-        lab_say(lab, false, "training stops; the best so far is kept");
+        lab_say(lab, false, "training stopped: the best weights so far are kept");
         return;
     }
     lab_say(lab, true, waits_to_train(lab) ? "training has not begun: u undoes the change"

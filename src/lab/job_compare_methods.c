@@ -1,4 +1,4 @@
-/* Methods side by side on the layer that a person looks at. */
+/* Compares methods on the selected layer. */
 #include "actions.h"
 #include "jobs.h"
 #include "study.h"
@@ -121,7 +121,7 @@ void compare_methods(struct lab *lab, const struct command *command)
     (void)command;
     if (c->asked) {
         c->asked = false;
-        lab_say(lab, false, "stopped: the methods compared so far stay");
+        lab_say(lab, false, "stopped: the methods compared so far are kept");
     } else if (scheme_choices(m, tensor, &from, CHANGE_METHOD, choices, COMPARED_SCHEMES) == 0) {
         scheme_cycle(m, tensor, &from, CHANGE_METHOD, 1, choices, &why);
         lab_say(lab, true, "%s", why.text);

@@ -43,7 +43,7 @@ static void fail(struct lab *lab, void *state, const struct error *error)
 }
 
 static const struct job_class class = {
-    .name = "making random weights", .step = step, .fraction = fraction, .close = close_job};
+    .name = "generating random weights", .step = step, .fraction = fraction, .close = close_job};
 
 const struct job_type materialize_job = {
     .class = &class,

@@ -69,8 +69,8 @@ static void finish(struct lab *lab, void *state, void *running)
 {
     bool any = !weights_same_layers(sensitivity_set(running), lab->session->stored);
     ((struct measuring *)state)->asked = false;
-    lab_say(lab, false, any ? "measured the sensitivity of each layer: column ALONE"
-                            : "every layer is stored: none of them costs anything");
+    lab_say(lab, false, any ? "measured the sensitivity of each layer: KL in column SENS"
+                            : "every layer is stored: nothing to measure");
 }
 
 static void fail(struct lab *lab, void *state, const struct error *error)
@@ -117,5 +117,5 @@ void measure_sensitivity(struct lab *lab, const struct command *c)
     m->asked = !m->asked;
     study_retry(lab);
     lab_say(lab, false, m->asked ? "measuring sensitivity of each layer (E stops)"
-                                 : "stopped: the layers measured so far stay");
+                                 : "stopped: the layers measured so far are kept");
 }

@@ -188,5 +188,5 @@ void time_snapshots(struct lab *lab, const struct command *c)
     if (b->asked)
         return;
     job_cancel(lab, job_slot_of(lab, &time_snapshots_job));
-    lab_say(lab, false, "stopped: the rounds so far stay");
+    lab_say(lab, false, "stopped: the rounds so far are kept");
 }

@@ -22,7 +22,7 @@ static bool wanted(struct lab *lab, void *state, const void *running)
     return ((const struct tuning *)state)->asked;
 }
 
-/* Three texts, none of which is another: to calibrate on, to search on, to judge on. */
+/* Three different texts: for calibration, for the search and held out for the verdict. */
 static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
 {
     (void)lab, (void)state, (void)error;
@@ -83,7 +83,7 @@ static void finish(struct lab *lab, void *state, void *running)
 
 static void fail(struct lab *lab, void *state, const struct error *error)
 {
-    lab_say(lab, true, "no search: %s", error->text);
+    lab_say(lab, true, "cannot search: %s", error->text);
     ((struct tuning *)state)->asked = false;
 }
 
@@ -108,7 +108,7 @@ static void stop(struct lab *lab, struct tuning *t)
 {
     const struct job_slot *job = job_slot_of(lab, &tune_job);
     if (!job->running || !take_over(lab, job->running))
-        lab_say(lab, false, "the search is stopped; it had not found anything yet");
+        lab_say(lab, false, "search stopped: nothing found yet");
     t->asked = false;
     job_cancel(lab, job_slot_of(lab, &tune_job));
 }

@@ -116,7 +116,7 @@ void perf_sampler_toggle(struct lab *lab, const char *name)
         memmove(t->events + at, t->events + at + 1, (--t->event_count - at) * sizeof *t->events);
         lab_say(lab, false, "stopped counting %s", name);
     } else if (t->event_count == MAX_EVENTS) {
-        lab_say(lab, true, "%d events are being counted, the most there may be: leave one out first", MAX_EVENTS);
+        lab_say(lab, true, "%d events are counted, the maximum: remove one first", MAX_EVENTS);
         return;
     } else if (!event_find("", name, &event, &error)) {
         lab_say(lab, true, "%s", error.text);

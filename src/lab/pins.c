@@ -95,7 +95,7 @@ bool pins_reference(struct lab *lab, double seconds, struct error *error)
         return false;
     }
     if (count > 0)
-        lab->activity = (struct activity){"making random weights", fraction_of(lab, pin, set)};
+        lab->activity = (struct activity){"generating random weights", fraction_of(lab, pin, set)};
     return missing_count(lab, pin, set) == 0;
 }
 

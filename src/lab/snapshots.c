@@ -71,7 +71,7 @@ static struct kept_schemes *keep_target(const struct lab *lab)
 bool snapshots_keep(struct lab *lab)
 {
     if (lab->snapshots.count == SNAPSHOTS) {
-        lab_say(lab, true, "all %d snapshots are taken", SNAPSHOTS);
+        lab_say(lab, true, "at most %d snapshots can be kept", SNAPSHOTS);
         return false;
     }
     struct weights_totals totals;

@@ -90,7 +90,7 @@ struct sensitivity_job *sensitivity_open(const struct model *model, struct pool 
                                          struct weights *scheme, struct error *error)
 {
     if (plan->context < 2) {
-        error_set(error, "a context of %zu has nothing to predict; expected 2", plan->context);
+        error_set(error, "a context of %zu has nothing to predict; expected at least 2", plan->context);
         return NULL;
     }
     struct sensitivity_job *job = calloc(1, sizeof *job);

@@ -5,7 +5,7 @@
 #define NORM_ADVICE                                                                                \
     "be careful: a norm is tiny, so it saves nothing, and every activation passes through it"
 #define BIAS(OF) .vector = true, .bias_of = (OF), .guidance = GUIDE_DONT, .advice = BIAS_ADVICE
-#define BIAS_ADVICE "usually left alone: a bias is tiny, so it saves nothing"
+#define BIAS_ADVICE "usually not quantized: a bias is tiny, so it saves nothing"
 #define ATTN .guidance = GUIDE_USUALLY, .advice = ATTN_ADVICE
 #define ATTN_ADVICE "usually quantized: attention projections take int8 well, int4 in groups"
 #define FFN .guidance = GUIDE_USUALLY, .advice = FFN_ADVICE
@@ -49,7 +49,7 @@ const struct role_info roles[ROLE_COUNT] = {
     [ROLE_OUTPUT_NORM] = {"output_norm", NORM},
     [ROLE_OUTPUT_NORM_BIAS] = {"output_norm.bias", BIAS(ROLE_OUTPUT_NORM)},
     [ROLE_OUTPUT] = {"output", .linear = true, .guidance = GUIDE_DONT,
-                     .advice = "usually left alone: the head's error goes straight into the "
+                     .advice = "usually not quantized: the head's error goes straight into the "
                                "probabilities"},
 };
 
@@ -89,10 +89,10 @@ struct advice tensor_advice(const struct model *m, int tensor)
     const struct role_info *role = &roles[t->role];
     bool small = t->stored.rows * t->stored.cols * 1000 < m->parameters;
     if (role->linear && small)
-        return (struct advice){GUIDE_DONT, "usually left alone: a layer this small saves next to "
+        return (struct advice){GUIDE_DONT, "usually not quantized: a layer this small saves next to "
                                            "nothing"};
     if (t->role == ROLE_EMBEDDING && m->tied)
-        return (struct advice){GUIDE_DONT, "usually left alone: this table is the output head, too, "
+        return (struct advice){GUIDE_DONT, "usually not quantized: this table is the output head, too, "
                                            "whose error goes straight into the probabilities"};
     return (struct advice){role->guidance, role->advice};
 }

@@ -117,7 +117,7 @@ static const char *inapplicable(const struct model *m, int tensor, const struct 
     if (from->format.stored)
         return "stored weights run as they are: choose a datatype first (d)";
     if (change == CHANGE_ACT && !tensor_multiplies(m, tensor))
-        return "it multiplies no activations";
+        return "not a matrix product: no activations";
     if (change == CHANGE_GRANULARITY && kind == DTYPE_KIND_FLOAT)
         return "this datatype has no scales to share: granularity is for int8, int4 and fp8";
     if (change == CHANGE_METHOD && kind == DTYPE_KIND_FLOAT)

@@ -163,7 +163,7 @@ double quantization_fraction(const struct quantization *q)
 const char *quantization_work(const struct quantization *q)
 {
     if (q->stage == STAGE_TRAIN)
-        return q->figures.step > 0 ? "learning" : "computing the teacher's outputs";
+        return q->figures.step > 0 ? "training" : "computing the teacher's outputs";
     return q->stage == STAGE_ADVANCE || q->stage == STAGE_OBSERVE ? "calibrating" : "quantizing";
 }
 

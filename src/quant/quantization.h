@@ -66,7 +66,7 @@ void quantization_close(struct quantization *job);
 /* Works for about `seconds`; *done: the set is finished. False with an error. */
 bool quantization_step(struct quantization *job, double seconds, bool *done, struct error *error);
 
-/* 0..1, and what is being done, a static text: "calibrating", "quantizing", "learning" and the like. */
+/* 0..1, and what is being done, a static text: "calibrating", "quantizing", "training" and the like. */
 double quantization_fraction(const struct quantization *job);
 const char *quantization_work(const struct quantization *job);
 

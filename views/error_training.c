@@ -4,40 +4,40 @@
 
 #include <math.h>
 
-enum { CURVE_LINES = 7, LEAST_LINES = 14 /* of the area where the curve comes before histograms */ };
+enum { CURVE_LINES = 7, MIN_LINES = 14 /* of the area where the curve comes before histograms */ };
 
-static bool learns(const struct frame *f, int tensor)
+static bool is_trained(const struct frame *f, int tensor)
 {
     const struct scheme *wanted = &f->layers[tensor].wanted;
     struct scheme now = qtensor_scheme(f->set->layer[tensor]);
     return scheme_trains(wanted) || scheme_trains(&now);
 }
 
-static void span(double value, double *least, double *most)
+static void span(double value, double *min, double *max)
 {
     if (!(value > 0))
         return;
-    *least = fmin(*least, value);
-    *most = fmax(*most, value);
+    *min = fmin(*min, value);
+    *max = fmax(*max, value);
 }
 
-/* The loss as a line, the KL divergence of the text kept aside as marks joined by another, on one logarithmic
- * scale, of which the last line tells. */
+/* The loss as a line, the KL divergence on held-out text as marks joined by a line, on one logarithmic scale whose
+ * ends the last line names. */
 static void draw_curve(const struct training_frame *l, struct rect area)
 {
     struct canvas c;
     struct rect plot = {area.row, area.col, area.rows - 1, area.cols};
-    double least = INFINITY, most = 0;
+    double min = INFINITY, max = 0;
     const struct training_point *loss = NULL, *kl = NULL;
     for (size_t i = 0; i < l->count; i++) {
-        span(l->of[i].loss, &least, &most);
-        span(l->of[i].kl, &least, &most);
+        span(l->of[i].loss, &min, &max);
+        span(l->of[i].kl, &min, &max);
     }
-    if (!(least <= most) || !canvas_begin(&c, plot, (struct axis){0, (double)l->figures.steps, false},
-                                          (struct axis){least / 1.1, most * 1.1, true}))
+    if (!(min <= max) || !canvas_begin(&c, plot, (struct axis){0, (double)l->figures.steps, false},
+                                          (struct axis){min / 1.1, max * 1.1, true}))
         return;
     draw_format(area.row + plot.rows, area.col, area.cols, STYLE_DIM, false,
-                "o: KL of the text kept aside; line: loss; by step, %.2g to %.2g, logarithmic", least, most);
+                "o: KL on held-out text; line: loss; by step, %.2g to %.2g, log scale", min, max);
     for (size_t i = 0; i < l->count; i++) {
         const struct training_point *p = &l->of[i];
         if (p->loss > 0 && loss)
@@ -57,8 +57,8 @@ static void draw_curve(const struct training_frame *l, struct rect area)
 static int draw_figures(const struct training_frame *l, struct rect area)
 {
     const struct training_figures *f = &l->figures;
-    int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "learning%s  ",
-                          l->running ? " (t stops)" : ", over");
+    int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "training%s  ",
+                          l->running ? " (t stops)" : " done");
     col += draw_format(area.row, area.col + col, area.cols - col, STYLE_PLAIN, false, "%zu/%zu", f->step,
                        f->steps);
     if (!isnan(f->kl_best))
@@ -70,13 +70,13 @@ static int draw_figures(const struct training_frame *l, struct rect area)
     return 1;
 }
 
-int error_draw_learning(const struct frame *f, int tensor, struct rect area)
+int error_draw_training(const struct frame *f, int tensor, struct rect area)
 {
     const struct training_frame *l = f->training;
-    if (!l || area.rows < 1 || !learns(f, tensor))
+    if (!l || area.rows < 1 || !is_trained(f, tensor))
         return 0;
     int used = draw_figures(l, area), left = area.rows - used, lines = left < CURVE_LINES ? left : CURVE_LINES;
-    if (l->count < 2 || lines < 4 || (!l->running && area.rows < LEAST_LINES))
+    if (l->count < 2 || lines < 4 || (!l->running && area.rows < MIN_LINES))
         return used;
     draw_curve(l, (struct rect){area.row + used, area.col, lines, area.cols});
     return used + lines;

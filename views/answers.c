@@ -1,0 +1,145 @@
+/* What a line of input does once it is typed. */
+#include "tui.h"
+
+#include "export/export.h"
+#include "quant/recipe.h"
+#include "quant/tune.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- what an answer does --------------------------------------------------------------------- */
+
+/* "0.8 42": temperature and seed; the seed may be left out. */
+static bool answer_sampling(struct tui *t)
+{
+    char *end, *more;
+    double temperature = strtod(t->input.text, &end);
+    bool any = end != t->input.text;
+    unsigned long long seed = t->frame->text ? t->frame->text->seed : 1;
+    unsigned long long given = strtoull(end, &more, 10);
+    if (more != end)
+        seed = given;
+    else
+        more = end;
+    while (*more == ' ')
+        more++;
+    if (!any || *more || !(temperature >= 0 && temperature <= 100)) {
+        tui_note(t, "'%.40s': expected a temperature from 0 to 100 and a seed, such as 0.8 42",
+                 t->input.text);
+        return false;
+    }
+    tui_send(t, &(struct command){.kind = COMMAND_SAMPLING, .temperature = temperature,
+                                  .seed = seed});
+    return true;
+}
+
+static bool answer_columns(struct tui *t)
+{
+    struct error error;
+    bool ok = layers_choose_columns(t, t->input.text, &error);
+    tui_note(t, "%s", ok ? "S saves the columns as settings" : error.text);
+    return ok;
+}
+
+static bool answer_tune(struct tui *t)
+{
+    struct budget budget;
+    struct error error;
+    if (!budget_parse(t->input.text, &budget, &error)) {
+        tui_note(t, "%s", error.text);
+        return false;
+    }
+    tui_send(t, &(struct command){.kind = COMMAND_TUNE, .text = t->input.text});
+    return true;
+}
+
+static bool answer_scheme(struct tui *t)
+{
+    struct scheme scheme;
+    struct error error;
+    if (!scheme_parse(t->input.text, &scheme, &error)) {
+        tui_note(t, "%s", error.text);
+        return false;
+    }
+    tui_send_changed(t, (struct command){.kind = COMMAND_SET, .scheme = scheme});
+    return true;
+}
+
+/* An existing file is overwritten only after a second Enter. */
+static bool answer_file(struct tui *t, enum command_kind kind)
+{
+    char *path = strdup(t->input.text);
+    struct stat st;
+    if (path && kind == COMMAND_EXPORT)
+        export_split_format(path);
+    bool there = path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    free(path);
+    if (there && !t->overwriting) {
+        t->overwriting = true;
+        tui_note(t, "that file exists: Enter again overwrites it, Esc cancels");
+        return false;
+    }
+    if (*t->input.text)
+        tui_send(t, &(struct command){.kind = kind, .text = t->input.text});
+    return true;
+}
+
+/* False keeps the line open, so that it can be corrected. */
+static bool answer(struct tui *t)
+{
+    switch (t->asking) {
+    case ASK_SEARCH:
+        views[t->view].finder->search(t, t->input.text, false);
+        return true;
+    case ASK_FILTER:
+        views[t->view].finder->filter(t, t->input.text);
+        return true;
+    case ASK_PROMPT:
+        tui_send(t, &(struct command){.kind = COMMAND_PROMPT, .text = t->input.text});
+        return true;
+    case ASK_SAMPLING:
+        return answer_sampling(t);
+    case ASK_WRITE:
+        return answer_file(t, COMMAND_WRITE);
+    case ASK_COLUMNS:
+        return answer_columns(t);
+    case ASK_EXPORT:
+        return answer_file(t, COMMAND_EXPORT);
+    case ASK_SCHEME:
+        return answer_scheme(t);
+    case ASK_TUNE:
+        return answer_tune(t);
+    case ASK_NOTHING:
+        break;
+    }
+    return true;
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+static void close_line(struct tui *t)
+{
+    t->asking = ASK_NOTHING;
+}
+
+void answers_key(struct tui *t, unsigned key, bool is_code)
+{
+    bool enter = (!is_code && (key == '\n' || key == '\r')) || (is_code && key == KEY_ENTER);
+    *t->note = 0;
+    if (!is_code && key == 27) {
+        close_line(t);
+    } else if (enter) {
+        if (answer(t))
+            close_line(t);
+    } else if (t->asking == ASK_SCHEME && is_code && (key == KEY_UP || key == KEY_DOWN)) {
+        editor_move(t, key == KEY_UP ? -1 : 1);
+    } else {
+        t->overwriting = false;
+        if (t->preset && !is_code && key >= 32 && key != 127)
+            input_set(&t->input, "");
+        t->preset = false;
+        input_key(&t->input, key, is_code);
+    }
+}
