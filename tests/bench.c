@@ -3,6 +3,8 @@
  * Kernels: see bench_kernels.c. Terminal: how soon a key shows its effect while the model generates,
  * how often the screen is drawn and what drawing costs, through a pseudo-terminal. */
 #include "base/clock.h"
+#include "base/stats.h"
+#include "measure/bandwidth.h"
 #include "bench_engine.h"
 #include "bench_kernels.h"
 #include "pty.h"
@@ -104,7 +106,45 @@ static int bench_terminal(const char *binary)
     return 0;
 }
 
-/* bench [kernels | matmul | engine | evaluation | terminal [ISA [SCHEME]]]: without arguments all of them, every
+/* ---- the probe of the read roof ------------------------------------------------------------------ */
+
+/* Bytes a second of one thread. Four places at once: one alone leaves the core waiting. */
+static double plain_loop(const unsigned char *buffer, size_t bytes)
+{
+    const uint64_t *data = (const uint64_t *)(const void *)buffer;
+    size_t part = bytes / sizeof *data / 4;
+    uint64_t sum[4] = {0};
+    double begin = clock_seconds();
+    for (size_t i = 0; i < part; i += 8)
+        for (size_t k = 0; k < 4; k++)
+            sum[k] += data[k * part + i];
+    volatile uint64_t used = sum[0] + sum[1] + sum[2] + sum[3];
+    (void)used;
+    return (double)bytes / (clock_seconds() - begin);
+}
+
+/* A sweep of one thread beside a plain loop over the same memory, in pairs. */
+static bool bench_sweep(void)
+{
+    enum { PAIRS = 31 };
+    double ratios[PAIRS];
+    struct error error;
+    struct bandwidth_probe probe;
+    struct pool *pool = pool_create(1, &error);
+    if (!pool || !bandwidth_open(&probe, pool, &error))
+        return false;
+    for (int i = 0; i < PAIRS; i++) {
+        double sweep = bandwidth_sweep(&probe);
+        ratios[i] = sweep / plain_loop(probe.buffer, probe.size);
+    }
+    struct stats ratio = stats_of(ratios, PAIRS);
+    printf("\nsweep / plain loop, one thread: %.3f (%.3f-%.3f)\n", ratio.median, ratio.min, ratio.max);
+    bandwidth_close(&probe);
+    pool_destroy(pool);
+    return true;
+}
+
+/* bench [kernels | matmul | engine | evaluation | sweep | terminal [ISA [SCHEME]]]: without arguments all of them, every
  * instruction set and scheme. */
 int main(int argc, char **argv)
 {
@@ -123,6 +163,8 @@ int main(int argc, char **argv)
     }
     if (!*only || strcmp(only, "evaluation") == 0)
         failed |= !bench_evaluation();
+    if (!*only || strcmp(only, "sweep") == 0)
+        failed |= !bench_sweep();
     if (!*only || strcmp(only, "terminal") == 0)
         failed |= bench_terminal(binary ? binary : "./qtop") != 0;
     return failed;

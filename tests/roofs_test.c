@@ -322,7 +322,7 @@ static size_t pages_read(const struct bandwidth_probe *probe)
     return count;
 }
 
-/* tests/bench compares its time with a plain loop's. */
+/* tests/bench sweep compares its speed with a plain loop's. */
 static void test_a_sweep_reads_every_page(void **state)
 {
     (void)state;
