@@ -140,7 +140,7 @@ static void test_search_within_a_budget(void **state)
     press("T\r"); /* again, and stopped */
     wait_match("searching|measuring every layer");
     press("T");
-    wait_match("the search is stopped|found ");
+    wait_match("search stopped|found ");
     assert_ends("q");
 }
 
@@ -197,7 +197,7 @@ static void test_export(void **state)
     press("o");
     wait_for("export to:");
     press(line);
-    wait_for("Enter again writes over it");
+    wait_for("Enter again overwrites it");
     press("\r");
     wait_match("blk.0.attn_q.*int8"); /* GGUF has no type for it: named */
     assert_ends("q");

@@ -74,7 +74,8 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
         *b = (struct batch){.set = weights_ref(lab->set), .sequences = n, .at = at, .best = INFINITY};
     error_set(error, "the context is too short for batches");
     bool ok = b && positions >= BATCH_STEPS;
-    ok = ok && ((b->logits = malloc(n * vocab * sizeof *b->logits)) || error_set(error, "not enough memory for a batch"));
+    ok = ok && ((b->logits = malloc(n * vocab * sizeof *b->logits)) ||
+                error_set(error, "not enough memory for a batch"));
     ok = ok && (b->context = context_open_kv(s->model, s->pool, lab->set->kv, positions, error)) &&
          context_sequences(b->context, n, error);
     for (size_t i = 0; ok && i < n; i++)

@@ -47,7 +47,8 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
     n = n < s->context ? n : s->context;
     lab->prefill.is_current = true; /* a failure is not tried again */
     if (p)
-        *p = (struct prefilling){.set = weights_ref(lab->set), .tokens = n, .logits = malloc(vocab * sizeof *p->logits)};
+        *p = (struct prefilling){.set = weights_ref(lab->set), .tokens = n,
+                                 .logits = malloc(vocab * sizeof *p->logits)};
     if (p && p->logits && (p->context = context_open_kv(s->model, s->pool, lab->set->kv, n, error))) {
         for (size_t i = 0; i < n; i++)
             p->ids[i] = (int32_t)(i * 7919 % vocab);

@@ -19,7 +19,8 @@ void lab_say(struct lab *lab, bool is_error, const char *format, ...)
 void lab_use(struct lab *lab, struct weights *set)
 {
     struct weights *stored = lab->session->stored;
-    if (set->kv == stored->kv && weights_same_layers(set, stored)) { /* the same matrices: the same set, so that identity tells */
+    /* The same matrices become the same set, so that comparing pointers is enough. */
+    if (set->kv == stored->kv && weights_same_layers(set, stored)) {
         weights_unref(set);
         set = weights_ref(stored);
     }
