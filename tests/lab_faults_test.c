@@ -22,8 +22,8 @@ static void test_layer_without_a_set(void **state)
     ask_only(lab, set_command(&t, 1, "int4"));
     struct frame *f = settled(lab); /* it is given up instead of being made again and again */
     assert_true(f->layers[t].wanted.format.stored);
-    assert_true(f->status_is_error);
-    assert_non_null(strstr(f->status, "blk.0.ffn_up: not enough memory"));
+    assert_true(f->status.is_error);
+    assert_non_null(strstr(f->status.text, "blk.0.ffn_up: not enough memory"));
     frame_unref(f);
     memory_is_short = false;
     f = set(lab, "blk.0.ffn_up", "int4");
@@ -93,15 +93,15 @@ static void test_nothing_to_evaluate(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         struct frame *f = ask(lab, (struct command){.kind = COMMAND_EVALUATE});
-        assert_true(f->status_is_error);
-        assert_non_null(strstr(f->status, "nothing can be evaluated"));
+        assert_true(f->status.is_error);
+        assert_non_null(strstr(f->status.text, "nothing can be evaluated"));
         frame_unref(f);
     }
     set_all(lab, "int4");
     frame_unref(settled(lab));
     select_weight(lab, tensor("blk.0.ffn_up"), 0, 0);
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_COMPARE_METHODS});
-    assert_false(f->status_is_error);
+    assert_false(f->status.is_error);
     frame_unref(f);
     lab_stop(lab);
 }

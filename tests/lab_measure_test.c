@@ -13,7 +13,7 @@
 static bool has_roofs(const struct frame *f, const void *arg)
 {
     (void)arg;
-    return f->roofs && f->peak_read.valid;
+    return f->roofs && f->speed.peak_read.valid;
 }
 
 static void test_roofs(void **state)
@@ -23,8 +23,8 @@ static void test_roofs(void **state)
     struct frame *f = await(lab, has_roofs, NULL, "roofs");
     const struct roofs *r = &f->roofs->roofs;
     assert_true(r->read_count > 0 && r->threads == 1);
-    assert_true(f->peak_read.value == r->reads[r->read_count - 1].roof.rate.median);
-    assert_true(f->peak_read.value > 1e8);
+    assert_true(f->speed.peak_read.value == r->reads[r->read_count - 1].roof.rate.median);
+    assert_true(f->speed.peak_read.value > 1e8);
     assert_null(f->roofs_reason);
     frame_unref(f);
     lab_stop(lab);
@@ -56,7 +56,7 @@ static bool has_batches(const struct frame *f, const void *arg)
 {
     size_t n = *(const size_t *)arg;
     for (size_t i = 0; i < n; i++)
-        if (!f->batch[i].valid)
+        if (!f->speed.batch[i].valid)
             return false;
     return true;
 }
@@ -69,9 +69,9 @@ static void test_batches(void **state)
     for (size_t i = 0; i < 3; i++)
         ask_only(lab, (struct command){.kind = COMMAND_BATCH, .direction = 1});
     struct frame *f = await(lab, has_batches, &three, "batches of 2, 4 and 8");
-    assert_int_equal(f->batch_wanted, 8);
+    assert_int_equal(f->speed.batch_wanted, 8);
     for (size_t i = 0; i < BATCHES; i++)
-        assert_true(i < 3 ? f->batch[i].value > 0 : !f->batch[i].valid && f->batch[i].reason);
+        assert_true(i < 3 ? f->speed.batch[i].value > 0 : !f->speed.batch[i].valid && f->speed.batch[i].reason);
     frame_unref(f);
     f = set(lab, "blk.0.ffn_up", "int8"); /* another set: they are measured again */
     frame_unref(f);
@@ -79,12 +79,12 @@ static void test_batches(void **state)
     for (int i = 0; i < 3; i++)
         ask_only(lab, (struct command){.kind = COMMAND_BATCH, .direction = -1});
     f = now(lab);
-    assert_int_equal(f->batch_wanted, 0);
+    assert_int_equal(f->speed.batch_wanted, 0);
     frame_unref(f);
     for (int i = 0; i < BATCHES + 3; i++)
         ask_only(lab, (struct command){.kind = COMMAND_BATCH, .direction = 1});
     f = now(lab);
-    assert_int_equal(f->batch_wanted, MAX_SEQUENCES);
+    assert_int_equal(f->speed.batch_wanted, MAX_SEQUENCES);
     frame_unref(f);
     lab_stop(lab);
 }
@@ -209,8 +209,8 @@ static void test_choosing_events(void **state)
     ask_only(lab, (struct command){.kind = COMMAND_COUNT, .text = "page-faults"});
     frame_unref(await(lab, has_no_event, "page-faults", "a usual event left out"));
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_COUNT, .text = "page-fautls"});
-    assert_true(f->status_is_error);
-    assert_non_null(strstr(f->status, "page-faults"));
+    assert_true(f->status.is_error);
+    assert_non_null(strstr(f->status.text, "page-faults"));
     frame_unref(f);
     lab_stop(lab);
 }
@@ -278,7 +278,7 @@ static void test_every_figure_of_counters(void **state)
         assert_true(e->total.value.value > 0 && e->total.share == 0.5);
     }
     assert_true(c->ipc.valid && c->ipc.value > 0);
-    assert_true(f->cache_misses.valid && f->cache_misses.value > 0);
+    assert_true(f->speed.cache_misses.valid && f->speed.cache_misses.value > 0);
     assert_string_equal(c->traffic_detail, "");
     assert_non_null(strstr(c->traffic_label, "cas_count_read"));
     for (int k = TRAFFIC_READ; k <= TRAFFIC_ALL; k++)
@@ -339,7 +339,7 @@ static void test_depth(void **state)
 
 static bool is_alone(const struct frame *f, const void *arg)
 {
-    return f->layers[*(const int *)arg].sensitivity.valid && !f->job;
+    return f->layers[*(const int *)arg].sensitivity.valid && !f->activity.name;
 }
 
 static void test_each_layer_alone(void **state)
@@ -372,7 +372,7 @@ static void test_stopping_it(void **state)
     frame_unref(settled(lab));
     ask_only(lab, (struct command){.kind = COMMAND_SENSITIVITY});
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_SENSITIVITY});
-    assert_false(f->status_is_error);
+    assert_false(f->status.is_error);
     frame_unref(f);
     ask_only(lab, (struct command){.kind = COMMAND_SENSITIVITY});
     lab_stop(lab); /* while it runs */

@@ -104,8 +104,8 @@ static void test_cycle(void **state)
     frame_unref(set(lab, "blk.2.attn_k", "fp16"));
     next.direction = 1;
     f = ask(lab, next);
-    assert_true(f->status_is_error);
-    assert_non_null(strstr(f->status, "methods are for int8, int4 and fp8"));
+    assert_true(f->status.is_error);
+    assert_non_null(strstr(f->status.text, "methods are for int8, int4 and fp8"));
     frame_unref(f);
     lab_stop(lab);
 }
@@ -163,12 +163,12 @@ static void test_learning_is_stopped(void **state)
     size_t some = 12;
     (void)state;
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_STOP_TRAINING});
-    assert_true(f->status_is_error);
+    assert_true(f->status.is_error);
     frame_unref(f);
     ask_only(lab, set_command(all, 2, "int4:channel:qat(steps=100000,text=2048,batch=256)"));
     f = await(lab, has_learned, &some, "twelve steps");
     assert_true(f->training->running && f->pending == 2);
-    assert_non_null(strstr(f->job, "training"));
+    assert_non_null(strstr(f->activity.name, "training"));
     check_curve(f->training);
     frame_unref(f);
     send(lab, (struct command){.kind = COMMAND_STOP_TRAINING});
@@ -212,8 +212,8 @@ static void test_text_too_short(void **state)
     ask_only(lab, set_command(&t, 1, "int4:gptq"));
     struct frame *f = settled(lab);
     assert_true(packed_of(f, "blk.0.attn_q")->matrix.format.stored);
-    assert_true(f->status_is_error);
-    assert_non_null(strstr(f->status, "10 tokens; expected at least"));
+    assert_true(f->status.is_error);
+    assert_non_null(strstr(f->status.text, "10 tokens; expected at least"));
     frame_unref(f);
     lab_stop(lab);
     session.calibration = (struct tokens){0};
@@ -224,7 +224,7 @@ static void test_text_too_short(void **state)
 static bool is_quantizing(const struct frame *f, const void *arg)
 {
     (void)arg;
-    return f->job && (strcmp(f->job, "calibrating") == 0 || strcmp(f->job, "quantizing") == 0);
+    return f->activity.name && (strcmp(f->activity.name, "calibrating") == 0 || strcmp(f->activity.name, "quantizing") == 0);
 }
 
 /* The KV cache of another datatype while methods are at work: both are in use in the end. */
@@ -265,7 +265,7 @@ static bool has_compared_all(const struct frame *f, const void *tensor)
 static bool is_error(const struct frame *f, const void *arg)
 {
     (void)arg;
-    return f->status_is_error && f->pending == 0;
+    return f->status.is_error && f->pending == 0;
 }
 
 /* Two layers that cannot learn together are given up; methods are compared on. */
@@ -288,7 +288,7 @@ static void test_failure_leaves_the_comparison(void **state)
 static bool has_found(const struct frame *f, const void *arg)
 {
     (void)arg;
-    return strncmp(f->status, "found", 5) == 0;
+    return strncmp(f->status.text, "found", 5) == 0;
 }
 
 /* What a search finds is measured with the KV cache that is in use, which stays. */

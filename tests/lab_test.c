@@ -24,8 +24,8 @@ static void test_first_frame_is_the_stored_model(void **state)
 static bool has_speed(const struct frame *f, const void *arg)
 {
     int t = *(const int *)arg;
-    return f->decode.valid && f->prefill.valid && f->peak_read.valid &&
-           f->layers[t].seconds.valid && f->history_count > 0;
+    return f->speed.decode.valid && f->speed.prefill.valid && f->speed.peak_read.valid &&
+           f->layers[t].seconds.valid && f->speed.history_count > 0;
 }
 
 static void test_meters_come_up(void **state)
@@ -34,13 +34,13 @@ static void test_meters_come_up(void **state)
     int t = tensor("blk.1.ffn_up");
     (void)state;
     struct frame *f = await(lab, has_speed, &t, "all meters");
-    assert_true(f->decode.value > 0 && isfinite(f->decode.value));
-    assert_true(f->prefill.value > 0 && f->peak_read.value > 0);
+    assert_true(f->speed.decode.value > 0 && isfinite(f->speed.decode.value));
+    assert_true(f->speed.prefill.value > 0 && f->speed.peak_read.value > 0);
     assert_true(f->layers[t].seconds.value > 0);
-    assert_true(f->bandwidth.valid && f->bandwidth.value > 0);
-    assert_true(fabs(f->bandwidth.value - f->decode.value * (double)f->bytes_per_token) <=
-                1e-6 * f->bandwidth.value);
-    assert_true(f->cache_misses.valid || f->cache_misses.reason);
+    assert_true(f->speed.bandwidth.valid && f->speed.bandwidth.value > 0);
+    assert_true(fabs(f->speed.bandwidth.value - f->speed.decode.value * (double)f->speed.bytes_per_token) <=
+                1e-6 * f->speed.bandwidth.value);
+    assert_true(f->speed.cache_misses.valid || f->speed.cache_misses.reason);
     frame_unref(f);
     lab_stop(lab);
 }
@@ -48,7 +48,7 @@ static void test_meters_come_up(void **state)
 static bool has_turns(const struct frame *f, const void *arg)
 {
     (void)arg;
-    return f->vs_stored.valid;
+    return f->speed.vs_stored.valid;
 }
 
 /* Only what is not the stored weights is timed in turns with them. */
@@ -59,11 +59,11 @@ static void test_turns(void **state)
     (void)state;
     frame_unref(set(lab, "blk.1.ffn_up", "int8"));
     struct frame *f = await(lab, has_turns, &t, "speed as a multiple of the stored weights'");
-    assert_true(f->vs_stored_low > 0 && f->vs_stored_low <= f->vs_stored.value &&
-                f->vs_stored.value <= f->vs_stored_high && isfinite(f->vs_stored_high));
+    assert_true(f->speed.vs_stored_low > 0 && f->speed.vs_stored_low <= f->speed.vs_stored.value &&
+                f->speed.vs_stored.value <= f->speed.vs_stored_high && isfinite(f->speed.vs_stored_high));
     frame_unref(f);
     f = ask(lab, (struct command){.kind = COMMAND_UNDO});
-    assert_true(!f->vs_stored.valid && f->vs_stored.reason);
+    assert_true(!f->speed.vs_stored.valid && f->speed.vs_stored.reason);
     frame_unref(f);
     lab_stop(lab);
 }
@@ -92,8 +92,8 @@ static void test_set_changes_bytes_and_error(void **state)
         assert_true(f->bits_per_weight < 32);
         assert_true(db >= cases[i].least_db && db <= cases[i].most_db);
         assert_true(scheme_equal(&f->layers[t].wanted, &s));
-        assert_false(f->status_is_error);
-        assert_non_null(strstr(f->status, "blk.1.ffn_down"));
+        assert_false(f->status.is_error);
+        assert_non_null(strstr(f->status.text, "blk.1.ffn_down"));
         frame_unref(f);
     }
     struct frame *f = set(lab, "blk.1.ffn_down", "stored");
@@ -153,7 +153,7 @@ static void test_undo_and_redo_are_exact(void **state)
         frame_unref(f);
     }
     f = ask(lab, (struct command){.kind = COMMAND_REDO});
-    assert_true(f->status_is_error);
+    assert_true(f->status.is_error);
     assert_ptr_equal(f->set->layer[t], four->set->layer[t]);
     frame_unref(f);
     frame_unref(set(lab, "output", "int8")); /* a new change ends what could be made again */
@@ -183,13 +183,13 @@ static void test_kv_cache_of_the_text(void **state)
     assert_int_equal(f->pending, 0);
     assert_int_equal(f->layers[kv].wanted.format.weight, DTYPE_INT8);
     size_t saved = f->position * (stored - kv_bytes_per_position(session.model, DTYPE_INT8));
-    assert_int_equal(f->bytes_per_token + saved,
+    assert_int_equal(f->speed.bytes_per_token + saved,
                      weights_bytes_per_token(session.model, session.stored, f->position));
     tokens = f->text->tokens;
     frame_unref(f);
     frame_unref(await(lab, text_grew, &tokens, "the text going on"));
     f = ask(lab, set_command(&kv, 1, "int4"));
-    assert_true(f->status_is_error);
+    assert_true(f->status.is_error);
     assert_int_equal(f->set->kv, DTYPE_INT8);
     frame_unref(f);
     f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
@@ -226,7 +226,7 @@ static void test_undo_of_nothing(void **state)
     struct lab *lab = start();
     (void)state;
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_UNDO});
-    assert_true(f->status_is_error);
+    assert_true(f->status.is_error);
     assert_int_equal(f->undo_depth, 0);
     frame_unref(f);
     lab_stop(lab);
@@ -251,7 +251,7 @@ static void test_cycles_go_both_ways(void **state)
             frame_unref(f);
             f = ask(lab, (struct command){.kind = COMMAND_CYCLE, .tensors = &t, .tensor_count = 1,
                                           .change = changes[c], .direction = back ? -1 : 1});
-            if (back && !f->status_is_error)
+            if (back && !f->status.is_error)
                 assert_true(scheme_equal(&f->layers[t].wanted, &seen[15 - i]));
             frame_unref(f);
         }
@@ -282,8 +282,8 @@ static void test_cycles_that_mean_nothing_are_refused(void **state)
         struct frame *f = ask(lab, (struct command){.kind = COMMAND_CYCLE, .tensors = &t,
                                                     .tensor_count = 1, .change = cases[i].change,
                                                     .direction = 1});
-        assert_true(f->status_is_error);
-        assert_non_null(strstr(f->status, cases[i].tensor));
+        assert_true(f->status.is_error);
+        assert_non_null(strstr(f->status.text, cases[i].tensor));
         assert_int_equal(f->undo_depth, before->undo_depth);
         assert_ptr_equal(f->set->layer[t], before->set->layer[t]);
         frame_unref(f);
@@ -309,10 +309,10 @@ static void test_snapshots(void **state)
     int t = tensor("blk.0.attn_q"), first = 0, second = 1;
     (void)state;
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_SWAP});
-    assert_true(f->status_is_error);
+    assert_true(f->status.is_error);
     frame_unref(f);
     f = ask(lab, (struct command){.kind = COMMAND_RESTORE, .index = 0});
-    assert_true(f->status_is_error);
+    assert_true(f->status.is_error);
     frame_unref(f);
     f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
     assert_int_equal(f->snapshot_count, 1);
@@ -354,17 +354,17 @@ static void test_snapshots_are_numbered(void **state)
     (void)state;
     for (int i = 0; i < SNAPSHOTS; i++) {
         struct frame *f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
-        assert_false(f->status_is_error);
+        assert_false(f->status.is_error);
         assert_int_equal(f->snapshots[i].label, 'A' + i);
         frame_unref(f);
     }
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
-    assert_true(f->status_is_error);
+    assert_true(f->status.is_error);
     assert_int_equal(f->snapshot_count, SNAPSHOTS);
     frame_unref(f);
     for (int index = -1; index <= SNAPSHOTS; index += SNAPSHOTS + 1) {
         f = ask(lab, (struct command){.kind = COMMAND_RESTORE, .index = index});
-        assert_true(f->status_is_error);
+        assert_true(f->status.is_error);
         frame_unref(f);
     }
     lab_stop(lab);
@@ -434,10 +434,10 @@ static void test_stored_blocks(void **state)
     assert_int_equal(f->detail->before.total, before.rows * before.cols);
     frame_unref(f);
     f = set(lab, "blk.1.attn_q", "int4:g32");
-    assert_non_null(strstr(f->status, "stored as q8_0"));
+    assert_non_null(strstr(f->status.text, "stored as q8_0"));
     frame_unref(f);
     f = set(lab, "blk.1.attn_q", "fp32");
-    assert_null(strstr(f->status, "stored as"));
+    assert_null(strstr(f->status.text, "stored as"));
     frame_unref(f);
     lab_stop(lab);
     *stored = session.stored->layer[t]->matrix = before;
@@ -615,7 +615,7 @@ static bool is_after(const struct frame *f, const void *serial)
 static bool is_generating(const struct frame *f, const void *arg)
 {
     (void)arg;
-    return f->decode.valid && !f->paused;
+    return f->speed.decode.valid && !f->paused;
 }
 
 static void test_pause(void **state)
@@ -627,8 +627,8 @@ static void test_pause(void **state)
     frame_unref(await(lab, is_generating, NULL, "generation"));
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_PAUSE});
     assert_true(f->paused);
-    assert_false(f->decode.valid);
-    assert_string_equal(f->decode.reason, "paused");
+    assert_false(f->speed.decode.valid);
+    assert_string_equal(f->speed.decode.reason, "paused");
     size_t tokens = f->text->tokens;
     uint64_t later = f->serial + 6, seed = f->text->seed;
     frame_unref(f);
@@ -748,7 +748,7 @@ static void test_prompt(void **state)
     char too_long[2048];
     (void)state;
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_PROMPT, .text = prompt});
-    assert_false(f->status_is_error);
+    assert_false(f->status.is_error);
     assert_true(f->text->prompt_tokens > 3);
     assert_true(f->text->tokens >= f->text->prompt_tokens);
     assert_memory_equal(f->text->text, prompt, strlen(prompt));
@@ -757,12 +757,12 @@ static void test_prompt(void **state)
     memset(too_long, 'x', sizeof too_long - 1);
     too_long[sizeof too_long - 1] = 0;
     f = ask(lab, (struct command){.kind = COMMAND_PROMPT, .text = too_long});
-    assert_true(f->status_is_error);
+    assert_true(f->status.is_error);
     assert_int_equal(f->text->prompt_tokens, tokens); /* the old one goes on */
     assert_memory_equal(f->text->text, prompt, strlen(prompt));
     frame_unref(f);
     f = ask(lab, (struct command){.kind = COMMAND_PROMPT, .text = ""});
-    assert_false(f->status_is_error);
+    assert_false(f->status.is_error);
     assert_int_equal(f->text->prompt_tokens, 1);
     frame_unref(f);
     lab_stop(lab);
@@ -854,7 +854,7 @@ static void test_recipe_round_trip(void **state)
     frame_unref(set(lab, "blk.1.ffn_down", "int8/int8"));
     frame_unref(set(lab, "token_embd", "fp16"));
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_WRITE, .text = path});
-    assert_false(f->status_is_error);
+    assert_false(f->status.is_error);
     assert_true(recipe_read(&recipe, path, &error));
     struct scheme *schemes = session_schemes(&session, &error);
     assert_true(recipe_apply(&recipe, session.model, schemes, &error));
@@ -863,8 +863,8 @@ static void test_recipe_round_trip(void **state)
     frame_unref(f);
     recipe_free(&recipe);
     f = ask(lab, (struct command){.kind = COMMAND_WRITE, .text = nowhere});
-    assert_true(f->status_is_error);
-    assert_non_null(strstr(f->status, "no/such/folder"));
+    assert_true(f->status.is_error);
+    assert_non_null(strstr(f->status.text, "no/such/folder"));
     frame_unref(f);
     lab_stop(lab);
 
@@ -890,14 +890,14 @@ static void test_many_commands_are_all_consumed(void **state)
     int tensors[] = {tensor("blk.0.attn_q"), tensor("blk.1.ffn_up"), tensor("output")};
     (void)state;
     struct frame *f = now(lab);
-    uint64_t serial = f->status_serial + MANY;
+    uint64_t serial = f->status.serial + MANY;
     frame_unref(f);
     for (int i = 0; i < MANY; i++)
         send(lab, (struct command){.kind = COMMAND_PAUSE});
     f = await(lab, has_status, &serial, "10,000 pauses");
-    assert_int_equal(f->status_serial, serial);
+    assert_int_equal(f->status.serial, serial);
     assert_false(f->paused);
-    serial = f->status_serial + MANY;
+    serial = f->status.serial + MANY;
     frame_unref(f);
     for (int i = 0; i < MANY; i++)
         if (i % 3 < 2)
@@ -906,7 +906,7 @@ static void test_many_commands_are_all_consumed(void **state)
         else
             send(lab, (struct command){.kind = COMMAND_UNDO});
     f = await(lab, has_status, &serial, "10,000 changes");
-    assert_int_equal(f->status_serial, serial);
+    assert_int_equal(f->status.serial, serial);
     assert_true(f->undo_depth <= 1000);
     frame_unref(f);
     frame_unref(settled(lab));
@@ -927,7 +927,7 @@ static uint64_t digest(const struct frame *f)
         hash = hash * 31 + (unsigned char)*c;
     for (size_t i = 0; f->detail && i < HISTOGRAM_BINS; i++)
         hash = hash * 31 + f->detail->before.count[i] + f->detail->after.count[i];
-    return hash + strlen(f->status);
+    return hash + strlen(f->status.text);
 }
 
 enum { HELD = 60 };
@@ -965,7 +965,7 @@ static void test_held_frames_stay_valid(void **state)
 
 static bool has_job(const struct frame *f, const void *name)
 {
-    return f->job && strcmp(f->job, name) == 0;
+    return f->activity.name && strcmp(f->activity.name, name) == 0;
 }
 
 static void test_stop_during_every_job(void **state)
@@ -987,7 +987,7 @@ static void test_stop_during_every_job(void **state)
                 set_all(lab, "int4:g16:asym");
             struct frame *f = await(lab, has_job, jobs[i], jobs[i]);
             lab_stop(lab);
-            assert_string_equal(f->job, jobs[i]);
+            assert_string_equal(f->activity.name, jobs[i]);
             frame_unref(f);
         }
 }
@@ -1060,7 +1060,7 @@ static void test_without_a_tokenizer(void **state)
     assert_null(session.tokenizer);
     struct lab *lab = start();
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_PROMPT, .text = "the"});
-    assert_true(f->status_is_error);
+    assert_true(f->status.is_error);
     frame_unref(f);
     f = await(lab, has_some_text, NULL, "token ids");
     assert_int_equal(strspn(f->text->text, "0123456789 "), strlen(f->text->text));

@@ -104,7 +104,7 @@ static inline struct frame *await(struct lab *lab, frame_fn *see, const void *ar
             return f;
         if (f && clock_seconds() > deadline)
             fprintf(stderr, "last frame: job %s, %zu pending, status '%s'\n",
-                    f->job ? f->job : "none", f->pending, f->status);
+                    f->activity.name ? f->activity.name : "none", f->pending, f->status.text);
         frame_unref(f);
         if (clock_seconds() > deadline) {
             fail_msg("no frame shows: %s", what);
@@ -127,14 +127,14 @@ static inline struct frame *now(struct lab *lab)
 
 static inline bool has_status(const struct frame *f, const void *serial)
 {
-    return f->status_serial >= *(const uint64_t *)serial;
+    return f->status.serial >= *(const uint64_t *)serial;
 }
 
 /* Sends a command that says something, and returns the first frame made after it. */
 static inline struct frame *ask(struct lab *lab, struct command c)
 {
     struct frame *f = now(lab);
-    uint64_t serial = f->status_serial + 1;
+    uint64_t serial = f->status.serial + 1;
     frame_unref(f);
     send(lab, c);
     return await(lab, has_status, &serial, "the answer to a command");

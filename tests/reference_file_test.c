@@ -559,7 +559,7 @@ static void test_lab_evaluates_stored_weights(void **state)
 
 static bool says(const struct frame *f, const void *text)
 {
-    return strstr(f->status, text) != NULL;
+    return strstr(f->status.text, text) != NULL;
 }
 
 static bool has_output_error(const struct frame *f, const void *tensor)

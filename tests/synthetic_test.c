@@ -396,12 +396,12 @@ typedef bool frame_test(const struct frame *f);
 
 static bool is_quantized_and_runs(const struct frame *f)
 {
-    return f->pending == 0 && f->decode.valid;
+    return f->pending == 0 && f->speed.decode.valid;
 }
 
 static bool is_stored_and_runs(const struct frame *f)
 {
-    return f->layers[2].wanted.format.stored && f->pending == 0 && f->decode.valid;
+    return f->layers[2].wanted.format.stored && f->pending == 0 && f->speed.decode.valid;
 }
 
 static bool is_evaluated(const struct frame *f)

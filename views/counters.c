@@ -97,7 +97,7 @@ static void draw_derived(const struct tui *t, struct rect area)
                 c->tokens, c->seconds);
     if (area.rows < 2)
         return;
-    format_bytes(computed, (double)f->bytes_per_token);
+    format_bytes(computed, (double)f->speed.bytes_per_token);
     if (c->bytes_per_token.valid)
         snprintf(bytes, sizeof bytes, "%s/token from memory measured (" EVENT_FILLS ")",
                  format_bytes(value, c->bytes_per_token.value));
@@ -105,7 +105,7 @@ static void draw_derived(const struct tui *t, struct rect area)
         snprintf(bytes, sizeof bytes, "bytes/token from memory n/a: %s", c->bytes_per_token.reason);
     col = draw_text(area.row + 1, area.col, area.cols, STYLE_STRONG, false, bytes);
     draw_format(area.row + 1, area.col + col, area.cols - col, STYLE_DIM, false, "   %s computed%s", computed,
-                f->in_cache ? ", from cache" : "");
+                f->speed.in_cache ? ", from cache" : "");
 }
 
 static void draw_traffic(const struct counters_frame *c, struct rect area)

@@ -51,32 +51,32 @@ static void draw_decode(struct tui *t, int row)
     const struct frame *f = t->frame;
     char text[32];
     float max = 0;
-    for (size_t i = 0; i < f->history_count; i++)
-        max = f->history[i] > max ? f->history[i] : max;
+    for (size_t i = 0; i < f->speed.history_count; i++)
+        max = f->speed.history[i] > max ? f->speed.history[i] : max;
     int bar = bar_width(), col = LABEL;
     draw_text(row, 0, LABEL, STYLE_STRONG, true, "decode");
     if (bar) {
-        draw_bar(row, col, bar, max > 0 && f->decode.valid ? f->decode.value / max : 0);
+        draw_bar(row, col, bar, max > 0 && f->speed.decode.valid ? f->speed.decode.value / max : 0);
         col += bar + 1;
     }
-    if (f->decode.valid)
+    if (f->speed.decode.valid)
         col += draw_format(row, col, COLS - col, STYLE_GOOD, false, "%s tok/s ",
-                           format_short(text, f->decode.value));
+                           format_short(text, f->speed.decode.value));
     else
-        col += draw_format(row, col, COLS - col, STYLE_DIM, false, "n/a: %s ", f->decode.reason);
-    snprintf(text, sizeof text, "%.2fx vs stored", f->vs_stored.value);
-    if (f->decode.valid && f->vs_stored.valid && col + text_width(text) <= COLS) { /* as a whole or not at all */
+        col += draw_format(row, col, COLS - col, STYLE_DIM, false, "n/a: %s ", f->speed.decode.reason);
+    snprintf(text, sizeof text, "%.2fx vs stored", f->speed.vs_stored.value);
+    if (f->speed.decode.valid && f->speed.vs_stored.valid && col + text_width(text) <= COLS) { /* as a whole or not at all */
         col += draw_format(row, col, COLS - col, STYLE_STRONG, false, "%s ", text);
         if (COLS >= 124) /* with room for prefill and the sparkline */
-            col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "(%.2f-%.2f) ", f->vs_stored_low,
-                               f->vs_stored_high);
+            col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "(%.2f-%.2f) ", f->speed.vs_stored_low,
+                               f->speed.vs_stored_high);
     }
     char prefill[48] = "";
-    if (f->prefill.valid)
-        snprintf(prefill, sizeof prefill, " prefill %s tok/s", format_short(text, f->prefill.value));
+    if (f->speed.prefill.valid)
+        snprintf(prefill, sizeof prefill, " prefill %s tok/s", format_short(text, f->speed.prefill.value));
     int right = COLS - text_width(prefill), spark = right - col - 1;
     if (spark >= 8) {
-        draw_sparkline(row, col, spark > 30 ? 30 : spark, f->history, f->history_count);
+        draw_sparkline(row, col, spark > 30 ? 30 : spark, f->speed.history, f->speed.history_count);
         draw_text(row, right, COLS - right, STYLE_PLAIN, false, prefill);
     }
 }
@@ -86,27 +86,27 @@ static void draw_memory(struct tui *t, int row)
     const struct frame *f = t->frame;
     int bar = bar_width(), col = LABEL;
     char bytes[16];
-    bool both = f->bandwidth.valid && f->peak_read.valid && !f->in_cache;
+    bool both = f->speed.bandwidth.valid && f->speed.peak_read.valid && !f->speed.in_cache;
     draw_text(row, 0, LABEL, STYLE_STRONG, true, "memory");
     if (bar) {
-        draw_bar(row, col, bar, both ? f->bandwidth.value / f->peak_read.value : 0);
+        draw_bar(row, col, bar, both ? f->speed.bandwidth.value / f->speed.peak_read.value : 0);
         col += bar + 1;
     }
-    if (f->bandwidth.valid)
-        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%.1f", f->bandwidth.value / 1e9);
+    if (f->speed.bandwidth.valid)
+        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%.1f", f->speed.bandwidth.value / 1e9);
     else
         col += draw_text(row, col, COLS - col, STYLE_DIM, false, "n/a");
     if (both)
-        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %.1f", f->peak_read.value / 1e9);
+        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %.1f", f->speed.peak_read.value / 1e9);
     col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%s, %s/token%s",
-                       f->bandwidth.valid ? " GB/s computed" : "",
-                       format_bytes(bytes, (double)f->bytes_per_token), f->in_cache ? " from cache" : "");
+                       f->speed.bandwidth.valid ? " GB/s computed" : "",
+                       format_bytes(bytes, (double)f->speed.bytes_per_token), f->speed.in_cache ? " from cache" : "");
     char misses[96];
-    if (f->cache_misses.valid)
+    if (f->speed.cache_misses.valid)
         snprintf(misses, sizeof misses, "  LLC misses %s/token",
-                 format_short(bytes, f->cache_misses.value));
+                 format_short(bytes, f->speed.cache_misses.value));
     else
-        snprintf(misses, sizeof misses, "  LLC misses n/a: %s", f->cache_misses.reason);
+        snprintf(misses, sizeof misses, "  LLC misses n/a: %s", f->speed.cache_misses.reason);
     if (col + text_width(misses) <= COLS)
         draw_text(row, COLS - text_width(misses), COLS - col, STYLE_DIM, false, misses);
 }
@@ -171,8 +171,8 @@ static void draw_size(struct tui *t, int row)
 static const char *job_name(const struct frame *f, char out[64])
 {
     const struct training_figures *l = f->training && f->training->running ? &f->training->figures : NULL;
-    if (!l || strcmp(f->job, "training") != 0)
-        return f->job;
+    if (!l || strcmp(f->activity.name, "training") != 0)
+        return f->activity.name;
     snprintf(out, 64, "training: step %zu of %zu, KL %.2g,", l->step, l->steps, l->kl_last);
     return out;
 }
@@ -182,7 +182,7 @@ static void print_job(const struct frame *f, int columns, char *out, size_t size
 {
     char words[64], fraction[16];
     const char *job = job_name(f, words), *more = f->pending > 1 ? ", more layers queued" : "";
-    snprintf(fraction, sizeof fraction, " %.0f %%", 100 * f->job_fraction);
+    snprintf(fraction, sizeof fraction, " %.0f %%", 100 * f->activity.fraction);
     int room = columns - text_width(fraction);
     if (text_width(job) > room)
         snprintf(out, size, "%.*s..%s", room > 2 ? room - 2 : 0, job, fraction);
@@ -207,7 +207,7 @@ static void draw_tabs(struct tui *t, int row)
     t->tab_col[VIEW_COUNT] = col;
     const struct frame *f = t->frame;
     char line[160] = "";
-    if (f->job)
+    if (f->activity.name)
         print_job(f, INT_MAX, line, sizeof line);
     else if (f->paused)
         snprintf(line, sizeof line, "paused");
@@ -263,15 +263,15 @@ static void draw_status(struct tui *t, int row)
     const struct frame *f = t->frame;
     double now = clock_seconds();
     char job[160];
-    if (f->status_serial != t->status_seen) {
-        t->status_seen = f->status_serial;
+    if (f->status.serial != t->status_seen) {
+        t->status_seen = f->status.serial;
         t->status_until = now + 6;
     }
     if (*t->note) {
         draw_line(row, STYLE_WARN, t->note);
     } else if (now < t->status_until) {
-        draw_line(row, f->status_is_error ? STYLE_WARN : STYLE_GOOD, f->status);
-    } else if (f->job && !t->job_shown) {
+        draw_line(row, f->status.is_error ? STYLE_WARN : STYLE_GOOD, f->status.text);
+    } else if (f->activity.name && !t->job_shown) {
         print_job(f, COLS, job, sizeof job);
         draw_line(row, STYLE_WARN, job);
     } else if (f->paused && !t->job_shown) {

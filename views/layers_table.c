@@ -88,10 +88,10 @@ static void figure_cells(const struct tui *t, const struct sums *s, struct cells
         double rate = (double)s->bytes / s->seconds;
         snprintf(c->text[C_TIME], CELL, s->seconds < 1e-4 ? "%.2f" : "%.0f", s->seconds * 1e6);
         snprintf(c->text[C_RATE], CELL, "%.1f", rate / 1e9);
-        if (f->in_cache)
+        if (f->speed.in_cache)
             snprintf(c->text[C_ROOF], CELL, "cache");
-        else if (f->peak_read.valid)
-            snprintf(c->text[C_ROOF], CELL, "%.0f%%", 100 * rate / f->peak_read.value);
+        else if (f->speed.peak_read.valid)
+            snprintf(c->text[C_ROOF], CELL, "%.0f%%", 100 * rate / f->speed.peak_read.value);
     } else {
         snprintf(c->text[C_TIME], CELL, "-");
         snprintf(c->text[C_RATE], CELL, "-");

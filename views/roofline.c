@@ -48,22 +48,22 @@ static void add_set(const struct frame *f, struct points *p)
 {
     const char *decode = widgets_unicode() ? "●" : "@", *prefill = widgets_unicode() ? "▲" : "^";
     char mark[4];
-    if (f->decode.valid)
-        snprintf(add(p, decode, timed(work_of_step(f->model, f->set, 1, f->position), 1, f->decode.value), 1,
-                     f->peak, STYLE_GOOD)->name, 24, "decode");
+    if (f->speed.decode.valid)
+        snprintf(add(p, decode, timed(work_of_step(f->model, f->set, 1, f->position), 1, f->speed.decode.value), 1,
+                     f->speed.peak, STYLE_GOOD)->name, 24, "decode");
     for (size_t i = 0; i < BATCHES; i++) {
         size_t n = (size_t)2 << i;
-        if (!f->batch[i].valid || n > f->batch_wanted)
+        if (!f->speed.batch[i].valid || n > f->speed.batch_wanted)
             continue;
         snprintf(mark, sizeof mark, "%zu", n);
-        snprintf(add(p, mark, timed(work_of_step(f->model, f->set, n, 2), (double)n, f->batch[i].value),
-                     (double)n, f->peak, STYLE_GOOD)->name, 24, "batch of %zu", n);
+        snprintf(add(p, mark, timed(work_of_step(f->model, f->set, n, 2), (double)n, f->speed.batch[i].value),
+                     (double)n, f->speed.peak, STYLE_GOOD)->name, 24, "batch of %zu", n);
     }
-    if (f->prefill.valid && f->prefill_tokens > 0) {
-        double n = (double)f->prefill_tokens;
-        struct work w = work_of_prompt(f->model, f->set, f->prefill_tokens);
-        snprintf(add(p, prefill, timed(w, n, f->prefill.value), n, f->peak, STYLE_GOOD)->name, 24,
-                 "prefill of %zu", f->prefill_tokens);
+    if (f->speed.prefill.valid && f->speed.prefill_tokens > 0) {
+        double n = (double)f->speed.prefill_tokens;
+        struct work w = work_of_prompt(f->model, f->set, f->speed.prefill_tokens);
+        snprintf(add(p, prefill, timed(w, n, f->speed.prefill.value), n, f->speed.peak, STYLE_GOOD)->name, 24,
+                 "prefill of %zu", f->speed.prefill_tokens);
     }
 }
 
@@ -134,7 +134,7 @@ static double highest_peak(const struct frame *f)
 
 static double read_rate(const struct frame *f)
 {
-    return f->peak_read.valid ? f->peak_read.value : 0;
+    return f->speed.peak_read.valid ? f->speed.peak_read.value : 0;
 }
 
 static bool in_cache(const struct work *w)

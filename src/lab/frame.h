@@ -26,8 +26,8 @@ struct layer_frame {
     bool pending;
     float progress;           /* 0..1 of the work on it; -1 while it waits */
     struct metric seconds;    /* of one decode step */
-    struct metric sensitivity; /* KL divergence with this layer alone as the set has it, nats ... */
-    double sensitivity_stderr; /* ... and its standard error */
+    struct metric sensitivity; /* KL divergence in nats with this layer alone as in the set */
+    double sensitivity_stderr; /* its standard error, nats */
 };
 
 struct output_frame {
@@ -71,16 +71,16 @@ struct event_frame {
 
 struct counters_frame {
     atomic_int refs;
-    size_t tokens;              /* decoded while it was counted ... */
-    double seconds;             /* ... in this time */
+    size_t tokens;              /* decoded in the intervals that were counted */
+    double seconds;             /* that those intervals took */
     size_t events, threads;
     struct event_frame *event;  /* events */
     struct count *by_thread;    /* events x threads */
     struct metric ipc;          /* instructions a cycle */
     struct metric bytes_per_token, cache_misses_per_token;
     struct metric traffic[TRAFFIC_ALL + 1]; /* of the whole machine's memory, bytes/s, over all the time */
-    char traffic_label[200];    /* what counts it, "" where nothing does ... */
-    char traffic_detail[200];   /* ... with the whole reason */
+    char traffic_label[200];    /* what counts it; "" where nothing does */
+    char traffic_detail[200];   /* with the events that count it, or the whole reason */
 };
 
 /* What libpfm4 can count here. */
@@ -153,6 +153,39 @@ struct snapshot {
     struct quality_frame quality;
 };
 
+/* How fast the set in use runs, and what bounds it. */
+struct speed_frame {
+    struct metric decode;       /* tokens/s, of steps that no job disturbed */
+    struct metric prefill;      /* tokens/s */
+    size_t prefill_tokens;      /* that prefill was measured with */
+    struct metric vs_stored;    /* decode speed / the stored weights', of interleaved pairs: the median */
+    double vs_stored_low, vs_stored_high; /* smallest and largest of the pairs */
+    bool disturbed;             /* a job shares the machine */
+    float history[HISTORY];     /* decode tokens/s, newest last */
+    size_t history_count;
+    size_t bytes_per_token;     /* at the position of the text */
+    struct metric bandwidth;    /* bytes/s, computed */
+    struct metric peak_read;    /* bytes/s, measured */
+    bool in_cache;              /* a token's bytes fit in the last-level cache: memory is not read */
+    struct metric cache_misses; /* last-level misses a token */
+    struct metric batch[BATCHES]; /* tokens/s of batches of 2, 4, 8 ... sequences */
+    size_t batch_wanted;        /* sequences up to which batches are measured; below 2: none */
+    enum peak peak;             /* the one that the set's kernels run into; PEAK_COUNT: none */
+};
+
+/* The last thing that was done or went wrong, in words. */
+struct status {
+    char text[256];
+    uint64_t serial; /* grows with each */
+    bool is_error;
+};
+
+/* What the machine works on beside the tokens. */
+struct activity {
+    const char *name; /* a static text; null: nothing */
+    double fraction;  /* 0..1 */
+};
+
 struct frame {
     atomic_int refs;
     uint64_t serial;
@@ -161,28 +194,14 @@ struct frame {
     struct layer_frame *layers; /* one a tensor and, last, the KV cache's (kv_index) */
     size_t pending;             /* layers on their way */
 
-    struct metric decode, prefill; /* tokens/s */
-    struct metric vs_stored;    /* decode speed as a multiple of the stored weights', timed in turns: the median, ... */
-    double vs_stored_low, vs_stored_high; /* ... the least and the most of the pairs */
-    bool disturbed;             /* a job shares the machine; decode counts undisturbed tokens only */
-    float history[HISTORY];     /* decode tokens/s, newest last */
-    size_t history_count;
-    size_t bytes_per_token, size, stored_size;
-    size_t position, capacity;  /* of the text in its KV cache */
+    struct speed_frame speed;
+    size_t size, stored_size;   /* bytes of the set in use, and of the stored weights */
     double bits_per_weight;
-    struct metric bandwidth;    /* bytes/s, computed */
-    struct metric peak_read;    /* bytes/s, measured */
-    bool in_cache;              /* a token's bytes fit in the last-level cache: memory is not read */
-    struct metric cache_misses; /* last-level misses a token */
+    size_t position, capacity;  /* of the text in its KV cache */
     struct counters_frame *counters; /* or null */
     struct event_list *events;  /* once it was asked for, or null */
-
-    struct roofs_frame *roofs;  /* or null ... */
-    const char *roofs_reason;   /* ... because of this */
-    size_t prefill_tokens;      /* that `prefill` was measured with */
-    struct metric batch[BATCHES]; /* tokens/s of 2, 4, 8 ... sequences side by side, in this set */
-    size_t batch_wanted;        /* sequences up to which batches are measured; below 2: none */
-    enum peak peak;             /* the one that the set's kernels run into; PEAK_COUNT: none */
+    struct roofs_frame *roofs;  /* or null */
+    const char *roofs_reason;   /* why there are none; null where there are */
 
     struct quality_frame quality;
     struct depth_profile *depth; /* of the set in use, or null */
@@ -199,11 +218,8 @@ struct frame {
     int current_snapshot;       /* -1: none */
 
     bool tuning, exporting;     /* a search runs; a file is written */
-    const char *job;            /* what the machine works on beside the tokens, a static text, or null */
-    double job_fraction;
-    char status[256];           /* the last thing that was done or went wrong */
-    uint64_t status_serial;     /* grows with each */
-    bool status_is_error;
+    struct activity activity;
+    struct status status;
     bool paused;
     size_t undo_depth, redo_depth;
 };
@@ -221,8 +237,8 @@ struct kept_schemes *kept_schemes_ref(struct kept_schemes *schemes);
 void kept_schemes_unref(struct kept_schemes *schemes);
 struct comparison_frame *comparison_frame_ref(struct comparison_frame *comparison);
 void comparison_frame_unref(struct comparison_frame *comparison);
-struct training_frame *training_frame_ref(struct training_frame *learning);
-void training_frame_unref(struct training_frame *learning);
+struct training_frame *training_frame_ref(struct training_frame *training);
+void training_frame_unref(struct training_frame *training);
 struct roofs_frame *roofs_frame_ref(struct roofs_frame *roofs);
 void roofs_frame_unref(struct roofs_frame *roofs);
 

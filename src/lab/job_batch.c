@@ -131,8 +131,8 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
 {
     const struct batches *b = state;
     (void)lab, (void)running;
-    memcpy(f->batch, b->rate, sizeof f->batch);
-    f->batch_wanted = b->wanted;
+    memcpy(f->speed.batch, b->rate, sizeof f->speed.batch);
+    f->speed.batch_wanted = b->wanted;
 }
 
 static const struct job_class class = {

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 struct roofing {
-    struct roofs_frame *roofs; /* or null ... */
-    const char *reason;        /* ... because of this */
+    struct roofs_frame *roofs; /* or null */
+    const char *reason;        /* why there are none; null where there are */
     bool asked;                /* they are to be measured */
 };
 

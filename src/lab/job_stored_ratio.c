@@ -134,9 +134,9 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
 {
     const struct stored_ratio *r = state;
     (void)lab, (void)running;
-    f->vs_stored = r->reason ? metric_absent(r->reason) : metric_value(r->ratio.median);
-    f->vs_stored_low = r->ratio.min;
-    f->vs_stored_high = r->ratio.max;
+    f->speed.vs_stored = r->reason ? metric_absent(r->reason) : metric_value(r->ratio.median);
+    f->speed.vs_stored_low = r->ratio.min;
+    f->speed.vs_stored_high = r->ratio.max;
 }
 
 static const struct job_class class = {

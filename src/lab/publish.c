@@ -30,36 +30,36 @@ static void fill_speed(struct lab *lab, struct frame *f)
     const struct meter *meter = &lab->meter;
     const char *reason = lab->paused ? "paused" : lab->pins.ready ? "measuring" : "the weights are not ready yet";
     bool known = meter->rate > 0 && !lab->paused;
-    f->decode = known ? metric_value(meter->rate) : metric_absent(reason);
-    f->prefill = lab->prefill.rate;
-    f->prefill_tokens = lab->prefill.tokens;
-    f->disturbed = lab->activity.name != NULL;
-    f->history_count = meter->history_count;
-    memcpy(f->history, meter->history, sizeof f->history);
-    f->bytes_per_token = weights_bytes_per_token(m, lab->set, f->position);
+    f->speed.decode = known ? metric_value(meter->rate) : metric_absent(reason);
+    f->speed.prefill = lab->prefill.rate;
+    f->speed.prefill_tokens = lab->prefill.tokens;
+    f->speed.disturbed = lab->activity.name != NULL;
+    f->speed.history_count = meter->history_count;
+    memcpy(f->speed.history, meter->history, sizeof f->speed.history);
+    f->speed.bytes_per_token = weights_bytes_per_token(m, lab->set, f->position);
     f->size = weights_size(lab->set);
     f->stored_size = weights_size(lab->session->stored);
     f->bits_per_weight = weights_bits_per_weight(m, lab->set);
-    f->bandwidth = known ? metric_value((double)f->bytes_per_token * meter->rate) : metric_absent(reason);
-    f->peak_read = lab->peak_read;
-    f->peak = roofline_peak_of_set(isa_current(), m, lab->set);
-    f->in_cache = f->bytes_per_token < topology()->last_level_cache;
+    f->speed.bandwidth = known ? metric_value((double)f->speed.bytes_per_token * meter->rate) : metric_absent(reason);
+    f->speed.peak_read = lab->peak_read;
+    f->speed.peak = roofline_peak_of_set(isa_current(), m, lab->set);
+    f->speed.in_cache = f->speed.bytes_per_token < topology()->last_level_cache;
 }
 
 static void fill_counters(struct lab *lab, struct frame *f)
 {
     f->counters = perf_sampler_frame(lab);
-    f->cache_misses = f->counters ? f->counters->cache_misses_per_token : metric_absent("not measured yet");
+    f->speed.cache_misses = f->counters ? f->counters->cache_misses_per_token : metric_absent("not measured yet");
     f->events = perf_sampler_events(lab);
 }
 
 static void fill_status(const struct lab *lab, struct frame *f)
 {
-    f->job = lab->activity.name;
-    f->job_fraction = lab->activity.fraction;
-    memcpy(f->status, lab->status.text, sizeof f->status);
-    f->status_serial = lab->status.serial;
-    f->status_is_error = lab->status.is_error;
+    f->activity.name = lab->activity.name;
+    f->activity.fraction = lab->activity.fraction;
+    memcpy(f->status.text, lab->status.text, sizeof f->status.text);
+    f->status.serial = lab->status.serial;
+    f->status.is_error = lab->status.is_error;
     f->paused = lab->paused;
     f->undo_depth = lab->history.undo_count;
     f->redo_depth = lab->history.redo_count;

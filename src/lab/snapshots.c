@@ -173,15 +173,15 @@ static struct metric sqnr_of(const struct lab *lab)
 /* Figures that arrive while a snapshot is in use become its own; of an evaluation only when it is complete. */
 static void take_figures(const struct lab *lab, const struct frame *f, struct snapshot *s)
 {
-    s->peak = f->peak;
+    s->peak = f->speed.peak;
     s->sqnr_db = sqnr_of(lab);
-    if (f->decode.valid && !f->disturbed) {
-        s->decode = f->decode;
+    if (f->speed.decode.valid && !f->speed.disturbed) {
+        s->decode = f->speed.decode;
         s->position = f->position;
     }
-    if (f->prefill.valid && lab->prefill.is_current) {
-        s->prefill = f->prefill;
-        s->prefill_tokens = f->prefill_tokens;
+    if (f->speed.prefill.valid && lab->prefill.is_current) {
+        s->prefill = f->speed.prefill;
+        s->prefill_tokens = f->speed.prefill_tokens;
     }
     if (f->quality.valid && !f->quality.stale && !f->quality.running)
         s->quality = f->quality;

@@ -52,19 +52,6 @@ struct prefill_speed {
     bool is_current;    /* timed since the set last changed */
 };
 
-/* The last thing that was done or went wrong, in words. */
-struct status {
-    char text[256];
-    uint64_t serial; /* grows with each */
-    bool is_error;
-};
-
-/* What the machine works on beside the tokens. */
-struct activity {
-    const char *name; /* a static text; null: nothing */
-    double fraction;  /* 0..1 */
-};
-
 struct job_slot {
     const struct job_type *type; /* a row of the table (jobs.h) */
     void *state;                 /* type->state_size bytes, the job's own */
