@@ -100,9 +100,9 @@ static void test_usage(void **state)
               "--format 'onnx': expected gguf, safetensors or gptq");
     check_run(WORDS(BUILTIN, "-o", target, "-s", "int3"), 2, "int3");
     check_run(WORDS(BUILTIN, "-o", target, "--kv", "int8"), 2, "--kv is not valid for qtop export");
-    check_run(WORDS(BUILTIN, "-o", "nameless"), 1, "nameless: no format follows from the name");
+    check_run(WORDS(BUILTIN, "-o", "nameless"), 1, "nameless: the name does not tell the format");
     check_run(WORDS(BUILTIN, "-o", target, "-s", "int4:g128"), 1,
-              "blk.0.attn_q: GGUF holds no int4; the nearest that it holds is int4:g32");
+              "blk.0.attn_q: GGUF cannot store int4; the nearest that it can is int4:g32");
     check_run(WORDS("/nowhere/model.bin", "-o", target), 1, "No such file");
     check_run(WORDS(BUILTIN, "-o", "/dev/full", "--format", "gguf"), 1, "/dev/full: cannot be written: No space left");
     check_run(WORDS(BUILTIN, "-o", folder, "--format", "gguf"), 1, "is a folder");

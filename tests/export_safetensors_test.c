@@ -425,18 +425,18 @@ static void test_gptq_refusals(void **state)
 {
     (void)state;
     char *llama = arch_folder("llama"), *gpt2 = arch_folder("gpt2");
-    refuse_as("gptq", BUILTIN, "int4:channel", NULL, "blk.0.attn_q: gptq holds no int4:channel: with scales in fp32; "
-                                                     "the nearest that it holds is int4");
-    refuse_as("gptq", BUILTIN, "int8/int8", NULL, "with activations in 8 bits; the nearest that it holds is int8:g128");
-    refuse_as("gptq", BUILTIN, "fp8", NULL, "codes that are not integers; the nearest that it holds is int8:g128");
+    refuse_as("gptq", BUILTIN, "int4:channel", NULL, "blk.0.attn_q: gptq cannot store int4:channel: its scales are fp32; "
+                                                     "the nearest that it can is int4");
+    refuse_as("gptq", BUILTIN, "int8/int8", NULL, "8-bit activations are not supported; the nearest that it can is int8:g128");
+    refuse_as("gptq", BUILTIN, "fp8", NULL, "its codes are not integers; the nearest that it can is int8:g128");
     refuse_as("gptq", BUILTIN, "int4:g32", "blk.1.ffn_up int4:g64\n",
               "blk.1.ffn_up: gptq holds layers of one bit width");
     refuse_as("gptq", BUILTIN, "int4:g32", "blk.1.ffn_up stored\n", "blk.1.ffn_up: gptq holds models whose linear");
     refuse_as("gptq", BUILTIN, "int4:g32", "token_embd int4:g32\n",
-              "outside of blocks; the nearest that it holds is fp16");
-    refuse_as("gptq", llama, "int8:g32", NULL, "blk.0.ffn_down: gptq holds no int8:g32: whose groups do not divide the "
-                                               "columns; the nearest that it holds is fp16");
-    refuse_as("gptq", gpt2, "int8:g32", NULL, "in a model with Conv1D layers");
+              "outside of blocks; the nearest that it can is fp16");
+    refuse_as("gptq", llama, "int8:g32", NULL, "blk.0.ffn_down: gptq cannot store int8:g32: its groups do not divide the "
+                                               "columns; the nearest that it can is fp16");
+    refuse_as("gptq", gpt2, "int8:g32", NULL, "the model has Conv1D layers");
     free(llama);
     free(gpt2);
 }
@@ -445,19 +445,19 @@ static void test_refusals(void **state)
 {
     (void)state;
     char *llama = arch_folder("llama"), *gpt2 = arch_folder("gpt2");
-    refuse(BUILTIN, "fp8e5m2", NULL, "blk.0.attn_q: compressed-tensors holds no fp8e5m2; the nearest that it holds "
+    refuse(BUILTIN, "fp8e5m2", NULL, "blk.0.attn_q: compressed-tensors cannot store fp8e5m2; the nearest that it can "
                                      "is fp8e4m3");
     refuse(BUILTIN, "fp8:g32", NULL, "is fp8e4m3");
-    refuse(BUILTIN, "w4a8", NULL, "with activations in 8 bits; the nearest that it holds is int4");
-    refuse(BUILTIN, "int8/int8:g32", NULL, "the nearest that it holds is int8/int8");
-    refuse(BUILTIN, "int8:tensor", NULL, "the nearest that it holds is int8");
-    refuse(llama, "int8:g32", NULL, "blk.0.ffn_down: compressed-tensors holds no int8:g32: whose groups do not "
-                                    "divide the columns; the nearest that it holds is int8");
-    refuse(llama, "int4:g128", NULL, "blk.0.attn_q: compressed-tensors holds no int4: whose groups do not divide "
-                                     "the columns; the nearest that it holds is int4:g32");
+    refuse(BUILTIN, "w4a8", NULL, "8-bit activations are not supported; the nearest that it can is int4");
+    refuse(BUILTIN, "int8/int8:g32", NULL, "the nearest that it can is int8/int8");
+    refuse(BUILTIN, "int8:tensor", NULL, "the nearest that it can is int8");
+    refuse(llama, "int8:g32", NULL, "blk.0.ffn_down: compressed-tensors cannot store int8:g32: its groups do not "
+                                    "divide the columns; the nearest that it can is int8");
+    refuse(llama, "int4:g128", NULL, "blk.0.attn_q: compressed-tensors cannot store int4: its groups do not divide "
+                                     "the columns; the nearest that it can is int4:g32");
     refuse(BUILTIN, "w8a8:llmint8(threshold=0.5)", NULL, "columns in fp16 among integers");
-    refuse(BUILTIN, NULL, "token_embd int8", "of a table that is looked up; the nearest that it holds is fp16");
-    refuse(gpt2, "int8", NULL, "in a model with Conv1D layers; the nearest that it holds is fp16");
+    refuse(BUILTIN, NULL, "token_embd int8", "it is a lookup table; the nearest that it can is fp16");
+    refuse(gpt2, "int8", NULL, "the model has Conv1D layers; the nearest that it can is fp16");
     refuse(BUILTIN, "int8", "blk.1.ffn_up w8a8\n", "activations in 8 bits in all quantized layers or in none");
     free(llama);
     free(gpt2);

@@ -422,23 +422,23 @@ static void test_schemes_not_held(void **state)
     static const struct {
         const char *scheme, *says;
     } cases[] = {
-        {"int8", "blk.0.attn_q: GGUF holds no int8; the nearest that it holds is int8:g32"},
+        {"int8", "blk.0.attn_q: GGUF cannot store int8; the nearest that it can is int8:g32"},
         {"int8:tensor", "int8:g32"},
         {"int8:g64", "int8:g32"},
-        {"int8:g32:asym", "GGUF holds no int8:g32:asym; the nearest that it holds is int8:g32"},
-        {"int4", "the nearest that it holds is int4:g32"},
-        {"int4:g128:asym", "the nearest that it holds is int4:g32:asym"},
+        {"int8:g32:asym", "GGUF cannot store int8:g32:asym; the nearest that it can is int8:g32"},
+        {"int4", "the nearest that it can is int4:g32"},
+        {"int4:g128:asym", "the nearest that it can is int4:g32:asym"},
         {"int4:g16", "int4:g32"},
         {"int4:channel", "int4:g32"},
-        {"fp8", "GGUF holds no fp8e4m3; the nearest that it holds is int8:g32"},
+        {"fp8", "GGUF cannot store fp8e4m3; the nearest that it can is int8:g32"},
         {"w8a8", "int8/int8:g32"},
         {"w8a8:llmint8(threshold=0.5)", "int8/int8:g32"},
         {"int4:g128:clip", "int4:g32:clip"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refuse(BUILTIN, cases[i].scheme, NULL, target, NULL, cases[i].says);
-    refuse(BUILTIN, NULL, "blk.1.ffn_up int4:g128", target, NULL, "blk.1.ffn_up: GGUF holds no int4");
-    refuse(BUILTIN, NULL, "token_embd fp8", target, NULL, "token_embd: GGUF holds no fp8");
+    refuse(BUILTIN, NULL, "blk.1.ffn_up int4:g128", target, NULL, "blk.1.ffn_up: GGUF cannot store int4");
+    refuse(BUILTIN, NULL, "token_embd fp8", target, NULL, "token_embd: GGUF cannot store fp8");
 }
 
 static void test_scales_not_folded(void **state)

@@ -970,7 +970,7 @@ static bool has_job(const struct frame *f, const void *name)
 
 static void test_stop_during_every_job(void **state)
 {
-    static const char *const jobs[] = {"quantizing", "evaluating", "writing a text to evaluate on"};
+    static const char *const jobs[] = {"quantizing", "evaluating", "generating the evaluation text"};
     static char text[100000]; /* that keeps an evaluation busy */
     struct lab_options o = usual_options();
     (void)state;

@@ -131,7 +131,7 @@ static void test_search_within_a_budget(void **state)
     press(CLEAR_LINE "speed 3\r");
     wait_match("'speed': expected size, bits, kl, rate or for");
     press(CLEAR_LINE "size 200k\r");
-    wait_match("searching|writing a text|measuring every layer");
+    wait_match("searching|generating|measuring every layer");
     wait_match("found [0-9.]+ bits/weight with KL [0-9.e-]+ measured .snapshot A");
     wait_match("size +1[0-9][0-9]k of 575k");
     press("u");

@@ -100,6 +100,7 @@ static void check_help(int rows, int cols, const char *key, const char *scroll)
     wait_for("qtop");
     press(key);
     wait_for("keys");
+    pty_settle(term, 0.1, 1);
     while (!see_help(seen) && pages++ < key_count) { /* more than enough for the last line */
         press(scroll);
         pty_settle(term, 0.1, 1);

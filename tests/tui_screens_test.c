@@ -288,7 +288,7 @@ static void test_counters_screen(void **state)
     press("\033");
     wait_match("^ perf::CYCLES");
     press(PTY_KEY_HOME);
-    wait_for("task-clock: nanoseconds");
+    wait_for("task-clock: CPU time");
     press("\r");
     wait_for("stopped counting task-clock");
     wait_gone("*task-clock");

@@ -70,7 +70,7 @@ static void report_one(const struct batch *b, const struct comparison *c)
     printf("prefill    %.1f tokens/s (%.1f to %.1f)\n", s->prefill.median, s->prefill.min,
            s->prefill.max);
     printf("bytes      %s a token\n", format_bytes(bytes, (double)s->bytes_per_token));
-    printf("bandwidth  %.2f GB/s computed; reading memory reaches %.2f GB/s (%.2f to %.2f)\n",
+    printf("bandwidth  %.2f GB/s computed; peak read %.2f GB/s (%.2f to %.2f)\n",
            s->bandwidth / 1e9, s->peak_read.median / 1e9, s->peak_read.min / 1e9,
            s->peak_read.max / 1e9);
     if (s->fraction_reason)

@@ -47,7 +47,7 @@ enum view_id {
     X(SWAP, KEEP, K('x'), "x", "Swap", "swap between the last two snapshots")                      \
     X(EVALUATE, MEASURE, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")      \
     X(EXPORT, KEEP, K('o'), "o", NULL, "export to .gguf or .safetensors (FILE for gptq); again: cancel") \
-    X(TIME_SNAPSHOTS, KEEP, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop") \
+    X(TIME_SNAPSHOTS, MEASURE, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop") \
     X(TUNE, KEEP, K('T'), "T", "Tune", "search for the best schemes within a budget; again: stop") \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
     X(STOP_TRAINING, CHANGE, K('t'), "t", NULL, "stop training (qat) and keep the best so far")    \

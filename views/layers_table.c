@@ -281,7 +281,7 @@ static void fit_columns(const struct tui *t, int cols, int *widths)
     memcpy(columns, columns_table, sizeof columns);
     for (size_t i = 0; i < t->session->model->tensor_count; i++)
         if (t->frame->layers[i].sensitivity.valid)
-            columns[C_SENSITIVITY].drop = 0;
+            columns[C_SENSITIVITY].drop = COLUMNS_COUNT; /* the last to go, but rather gone than cut */
     for (int k = 0; k < COLUMNS_COUNT; k++)
         if (t->hidden >> k & 1)
             columns[k].width = 0;

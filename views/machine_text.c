@@ -50,8 +50,8 @@ void machine_look(struct machine *m, struct pool *pool)
 
 const char *peak_reason(const struct isa *isa)
 {
-    return isa->peak_fp32 ? "the instruction set has no such dot product"
-                          : "portable C has no instruction of its own";
+    return isa->peak_fp32 ? "no such dot product in this instruction set"
+                          : "not measured for portable C";
 }
 
 void format_time(char out[32], long long seconds)

@@ -130,7 +130,7 @@ static enum layout layout_of(const struct qmatrix *m, const struct scheme *s, st
     } else if (eight_bit_activations(s) && (s->format.weight == DTYPE_INT4 || grouped || s->format.asym)) {
         *nearest = scheme_default(s->format.weight);
         nearest->format.act = s->format.weight == DTYPE_INT8 ? DTYPE_INT8 : DTYPE_FP32;
-        *why = "with activations in 8 bits";
+        *why = "8-bit activations are not supported";
     } else if (s->format.act_asym && s->act_range != ACT_DYNAMIC) {
         nearest->format.act_asym = false;
     } else if (eight_bit_activations(s)) {
@@ -142,7 +142,7 @@ static enum layout layout_of(const struct qmatrix *m, const struct scheme *s, st
             nearest->format.granularity = GRANULARITY_CHANNEL;
             nearest->format.group = 0;
         }
-        *why = "whose groups do not divide the columns";
+        *why = "its groups do not divide the columns";
     } else {
         return LAYOUT_PACKED;
     }
@@ -245,7 +245,7 @@ static bool add_layer(struct export *job, const struct naming *naming, int t, st
     const char *why;
     if (!role->linear || job->arch->transposed)
         return export_refuse(job, t, "compressed-tensors", &nearest,
-                             role->linear ? "in a model with Conv1D layers" : "of a table that is looked up", error);
+                             role->linear ? "the model has Conv1D layers" : "it is a lookup table", error);
     if (m->input_transform && m->input_transform->outliers) {
         nearest = scheme_default(DTYPE_INT8);
         nearest.format.act = DTYPE_INT8;

@@ -55,7 +55,7 @@ static bool choose_format(struct export *job, struct error *error)
         return true;
     if (p->format)
         return error_set(error, "format '%.40s' is unknown; expected %s", p->format, export_format_names(names));
-    return error_set(error, "%.200s: no format follows from the name; expected one that ends in .gguf or .safetensors, "
+    return error_set(error, "%.200s: the name does not tell the format; expected one that ends in .gguf or .safetensors, "
                             "or a format by its name (%s)", p->path, export_format_names(names));
 }
 

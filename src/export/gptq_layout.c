@@ -80,17 +80,17 @@ static const char *obstacle(const struct qmatrix *m)
 {
     const struct qformat *s = &m->format;
     if (dtypes[s->weight].kind != DTYPE_KIND_INTEGER)
-        return "codes that are not integers";
+        return "its codes are not integers";
     if (dtypes[s->act].bits == 8)
-        return "with activations in 8 bits";
+        return "8-bit activations are not supported";
     if (m->input_transform && m->input_transform->outliers)
         return "columns in fp16 among integers";
     if (s->granularity != GRANULARITY_GROUP)
-        return "with scales in fp32";
+        return "its scales are fp32";
     if (m->cols % s->group != 0)
-        return "whose groups do not divide the columns";
+        return "its groups do not divide the columns";
     if (s->group % codes_of_word(m) != 0 || m->rows % codes_of_word(m) != 0)
-        return "of a shape whose codes do not fill words of 32 bits";
+        return "its codes do not fill words of 32 bits";
     return NULL;
 }
 
@@ -129,7 +129,7 @@ static bool add_layer(struct export *job, const struct naming *naming, int t, st
     if (!role->linear || !role->in_block)
         return export_refuse(job, t, "gptq", &nearest, "outside of blocks", error);
     if (job->arch->transposed)
-        return export_refuse(job, t, "gptq", &nearest, "in a model with Conv1D layers", error);
+        return export_refuse(job, t, "gptq", &nearest, "the model has Conv1D layers", error);
     const char *why = obstacle(m);
     nearest = nearest_of(m);
     if (why)

@@ -27,10 +27,12 @@ bool export_refuse(const struct export *job, int tensor, const char *format, con
     const struct qmatrix *m = &job->plan.weights->layer[tensor]->matrix;
     struct scheme own = qtensor_scheme(job->plan.weights->layer[tensor]);
     scheme_print(&own, scheme);
-    return error_set(error, "%s: %s holds no %s%s%s; the nearest that it holds is %s",
-                     job->plan.model->tensors[tensor].name, format,
-                     m->format.stored ? dtypes[m->format.weight].name : scheme, why ? ": " : "", why ? why : "",
-                     scheme_print(nearest, other));
+    const char *name = job->plan.model->tensors[tensor].name;
+    const char *what = m->format.stored ? dtypes[m->format.weight].name : scheme;
+    if (strcmp(scheme_print(nearest, other), scheme) == 0) /* it is this matrix that cannot be stored so */
+        return error_set(error, "%s: %s cannot store %s%s%s", name, format, what, why ? ": " : "", why ? why : "");
+    return error_set(error, "%s: %s cannot store %s%s%s; the nearest that it can is %s", name, format, what,
+                     why ? ": " : "", why ? why : "", other);
 }
 
 struct export_item *export_add(struct export *job, const struct naming *naming, int tensor,

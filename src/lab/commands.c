@@ -48,7 +48,7 @@ static void restart_text(struct lab *lab, const struct command *c)
 static void set_prompt(struct lab *lab, const struct command *c)
 {
     if (text_prompt(lab, c->text))
-        lab_say(lab, false, "new prompt: %zu tokens with BOS", text_prompt_tokens(lab));
+        lab_say(lab, false, "new prompt; tokens with BOS: %zu", text_prompt_tokens(lab));
 }
 
 static void set_sampling(struct lab *lab, const struct command *c)

@@ -105,7 +105,7 @@ void same_everywhere(struct lab *lab, const struct command *c)
         target_use(lab, schemes);
     free(schemes);
     if (n > 0)
-        lab_say(lab, false, "the same in every block: %zu layers changed", changed);
+        lab_say(lab, false, "same scheme in every block; layers changed: %zu", changed);
 }
 
 /* ---- commands ------------------------------------------------------------------------------------ */

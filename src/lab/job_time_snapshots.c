@@ -101,7 +101,7 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
     if (b->left_out > 0)
         lab_say(lab, false, "%zu snapshots are excluded: they are no longer in memory", b->left_out);
     else
-        lab_say(lab, false, "timing %zu snapshots in rounds", b->count);
+        lab_say(lab, false, "interleaved timing of %zu snapshots", b->count);
     return b;
 }
 
@@ -168,7 +168,7 @@ static void fail(struct lab *lab, void *state, const struct error *error)
 }
 
 static const struct job_class class = {
-    .name = "timing snapshots in rounds", .step = step, .fraction = fraction, .close = close_job};
+    .name = "interleaved timing", .step = step, .fraction = fraction, .close = close_job};
 
 const struct job_type time_snapshots_job = {
     .class = &class,

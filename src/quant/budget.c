@@ -12,7 +12,7 @@ bool budget_check(const struct budget *b, struct error *error)
         return error_set(error, "more than one budget of size, bits and tokens/s: expected one, with or without one of "
                                 "KL divergence");
     return resources > 0 || b->max_kl > 0 ||
-           error_set(error, "no budget: expected one of size, bits, tokens/s or KL divergence");
+           error_set(error, "no budget: expected --max-size, --max-bits, --max-kl or --min-tokens-per-second (size, bits, kl or rate)");
 }
 
 bool size_parse(const char *name, const char *text, double *out, struct error *error)

@@ -194,7 +194,7 @@ static void close_selftext(void *job)
 }
 
 const struct job_class selftext_class = {
-    .name = "writing a text",
+    .name = "generating a text",
     .step = step_selftext,
     .fraction = fraction_of_selftext,
     .close = close_selftext,

@@ -12,10 +12,10 @@ struct kind {
 };
 
 static const struct kind kinds[TEXT_KINDS] = {
-    [TEXT_EVALUATION] = {"writing a text to evaluate on", false, SELF_TEXT_EVALUATION_SEED},
-    [TEXT_SEARCH] = {"writing a text to search on", false, SELF_TEXT_SEARCH_SEED},
-    [TEXT_CALIBRATION] = {"writing a text to calibrate on", true, 0},
-    [TEXT_TRAINING] = {"writing a text to train on", true, 0},
+    [TEXT_EVALUATION] = {"generating the evaluation text", false, SELF_TEXT_EVALUATION_SEED},
+    [TEXT_SEARCH] = {"generating the search text", false, SELF_TEXT_SEARCH_SEED},
+    [TEXT_CALIBRATION] = {"generating the calibration text", true, 0},
+    [TEXT_TRAINING] = {"generating the training text", true, 0},
 };
 
 void text_source_open(struct text_source *t, const struct session *session, enum text_kind kind, size_t count)
@@ -111,7 +111,7 @@ static void close_job(void *job)
 }
 
 const struct job_class text_source_class = {
-    .name = "writing a text",
+    .name = "generating a text",
     .step = step_job,
     .fraction = job_fraction,
     .phase = job_phase_now,

@@ -102,7 +102,7 @@ static void close_writer(void *job)
 }
 
 const struct job_class writer_class = {
-    .name = "writing a text",
+    .name = "generating a text",
     .step = step_writer,
     .fraction = fraction_of_writer,
     .close = close_writer,

@@ -10,19 +10,19 @@ static const char no_fills[] = "libpfm4 knows no event for lines filled from mem
 #define DRAM  ":LS_MABRESP_LCL_DRAM:LS_MABRESP_RMT_DRAM"
 
 const struct default_event default_events[DEFAULT_EVENTS] = {
-    {"task-clock", "nanoseconds on a processor", no_pmu, {{{"perf::TASK-CLOCK"}}}},
+    {"task-clock", "CPU time, nanoseconds", no_pmu, {{{"perf::TASK-CLOCK"}}}},
     {"page-faults", "pages that were touched for the first time or read from disk", no_pmu,
      {{{"perf::PAGE-FAULTS"}}}},
-    {"context-switches", "times that the system took the thread off its processor", no_pmu,
+    {"context-switches", "context switches", no_pmu,
      {{{"perf::CONTEXT-SWITCHES"}}}},
-    {"cpu-migrations", "moves to another processor", no_pmu, {{{"perf::CPU-MIGRATIONS"}}}},
+    {"cpu-migrations", "CPU migrations", no_pmu, {{{"perf::CPU-MIGRATIONS"}}}},
     {"cycles", "clock cycles in which the core was not halted", no_pmu, {{{"perf::CYCLES"}}}},
     {"instructions", "instructions retired", no_pmu, {{{"perf::INSTRUCTIONS"}}}},
     {"branches", "branch instructions retired", no_pmu, {{{"perf::BRANCHES"}}}},
     {"branch-misses", "branches that were predicted wrongly", no_pmu, {{{"perf::BRANCH-MISSES"}}}},
     {"cache-references", "accesses to the cache that the kernel takes as the last level", no_pmu,
      {{{"perf::CACHE-REFERENCES"}}}},
-    {"cache-misses", "accesses that missed in it", no_pmu, {{{"perf::CACHE-MISSES"}}}},
+    {"cache-misses", "misses of the last-level cache", no_pmu, {{{"perf::CACHE-MISSES"}}}},
     {"llc-misses", "loads that missed in the last-level cache", no_pmu,
      {{{"perf::LLC-LOAD-MISSES"}}}},
     /* AMD counts what comes into L1: what its L2 prefetcher has fetched before counts as from L2.
