@@ -21,11 +21,11 @@ enum command_kind {
     COMMAND_COMPARE_METHODS, /* on the selected tensor; while that runs: stop */
     COMMAND_STOP_TRAINING, /* quantization-aware training, keeping the best so far */
     COMMAND_TUNE,       /* text: a budget (budget_parse); while a search runs: stop it, keeping the best so far */
-    COMMAND_TIME_SNAPSHOTS,       /* time all snapshots in rounds; while that runs: stop */
+    COMMAND_TIME_SNAPSHOTS, /* time all snapshots in interleaved rounds; while that runs: stop */
     COMMAND_EXPORT,     /* text: path of a GGUF or safetensors file, perhaps "for FORMAT" behind it; while one is
-                         * written: give it up */
-    COMMAND_ROOFS,      /* measure them anew */
-    COMMAND_BATCH,      /* direction: more sequences side by side, or fewer */
+                         * written: cancel it */
+    COMMAND_ROOFS,      /* measure them again */
+    COMMAND_BATCH,      /* direction: a larger batch of sequences, or a smaller one */
     COMMAND_COUNT,      /* text: begin to count an event, or leave it out */
     COMMAND_LIST_EVENTS, /* frames are to have the list of all events */
     COMMAND_PAUSE,      /* toggles */

@@ -23,9 +23,9 @@ static char *words_of(const struct text_of *x, size_t to)
                                     &byte);
         else
             n = (size_t)snprintf(number, sizeof number, "%d ", t->ids[i]);
-        size_t most = STREAM_GROWTH * (n + 4) + 1;
-        if (used + most > room) {
-            char *more = realloc(out, room = 2 * (used + most));
+        size_t needed = used + STREAM_GROWTH * (n + 4) + 1;
+        if (needed > room) {
+            char *more = realloc(out, room = 2 * needed);
             if (!more) {
                 free(out);
                 return NULL;

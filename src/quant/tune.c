@@ -517,12 +517,12 @@ bool tune_best(const struct tune *t, struct tuned *out)
     return true;
 }
 
-size_t tune_curve(const struct tune *t, struct tune_point *out, size_t most)
+size_t tune_curve(const struct tune *t, struct tune_point *out, size_t max)
 {
     double other = by_rate(t) ? other_seconds(t) : other_bytes(t);
     size_t n = 0;
-    for (size_t i = 0; t->solved && n < most && most > 1; i++, n++) {
-        size_t step = i * KNAPSACK_STEPS / (most - 1);
+    for (size_t i = 0; t->solved && n < max && max > 1; i++, n++) {
+        size_t step = i * KNAPSACK_STEPS / (max - 1);
         out[n] = (struct tune_point){t->knapsack.min_cost + (double)step * t->knapsack.step + other,
                                      t->knapsack.best[step]};
     }

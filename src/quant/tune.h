@@ -81,7 +81,7 @@ bool tune_best(const struct tune *job, struct tuned *out);
 struct tune_point {
     double cost, kl;
 };
-size_t tune_curve(const struct tune *job, struct tune_point *out, size_t most);
+size_t tune_curve(const struct tune *job, struct tune_point *out, size_t max);
 
 /* How a struct tune runs as a job. */
 extern const struct job_class tune_class;

@@ -30,11 +30,11 @@ static size_t window_of(const struct session *s)
 static size_t batch_max(const struct selftext *w)
 {
     const struct session *s = w->session;
-    size_t most = SELFTEXT_CACHES / (kv_bytes_per_position(s->model, DTYPE_FP32) * w->window);
-    size_t least = (CALIBRATION_MIN + w->window - 1) / w->window;
-    most = most > least ? most : least;
-    most = most < MAX_SEQUENCES ? most : MAX_SEQUENCES;
-    return most < w->windows ? most : w->windows;
+    size_t max = SELFTEXT_CACHES / (kv_bytes_per_position(s->model, DTYPE_FP32) * w->window);
+    size_t min = (CALIBRATION_MIN + w->window - 1) / w->window;
+    max = max > min ? max : min;
+    max = max < MAX_SEQUENCES ? max : MAX_SEQUENCES;
+    return max < w->windows ? max : w->windows;
 }
 
 static bool take_memory(struct selftext *w, size_t batch, struct error *error)
@@ -82,8 +82,8 @@ static struct selftext *open_text(const struct session *s, size_t windows, size_
 struct selftext *selftext_open(const struct session *s, struct error *error)
 {
     struct selftext wanted = {.session = s, .windows = SELFTEXT_WINDOWS, .window = window_of(s)};
-    size_t least = (CALIBRATION_MIN + wanted.window - 1) / wanted.window;
-    wanted.windows = wanted.windows > least ? wanted.windows : least;
+    size_t min = (CALIBRATION_MIN + wanted.window - 1) / wanted.window;
+    wanted.windows = wanted.windows > min ? wanted.windows : min;
     return open_text(s, batch_max(&wanted), wanted.window, false, error);
 }
 

@@ -51,10 +51,10 @@ static bool choose_context(struct session *s, const struct session_options *o, s
 {
     struct model *m = s->model;
     size_t trained = m->hyper.trained_context;
-    size_t usual = trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
-    if (usual < o->least_context)
-        usual = o->least_context;
-    s->context = o->context ? o->context : usual;
+    size_t fallback = trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
+    if (fallback < o->least_context)
+        fallback = o->least_context;
+    s->context = o->context ? o->context : fallback;
     if (s->context <= trained)
         return true;
     if (s->context > MOST_CONTEXT)
