@@ -47,7 +47,7 @@ static struct quantization_plan plan_of(struct lab *lab, const struct scheme *sc
                                       .training_text = &lab->study[TEXT_TRAINING].source.windows};
 }
 
-static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
+static bool add_needs(struct lab *lab, void *state, unsigned *out, struct error *error)
 {
     (void)state;
     struct quantization_plan plan = plan_of(lab, lab->target);
@@ -148,7 +148,7 @@ const struct job_type calibrate_job = {
     .state_size = sizeof(struct calibrating),
     .end = end,
     .wanted = wanted,
-    .needs = needs,
+    .add_needs = add_needs,
     .open = open_job,
     .stepped = stepped,
     .finish = finish,

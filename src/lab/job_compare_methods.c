@@ -17,13 +17,6 @@ static bool wanted(struct lab *lab, void *state, const void *running)
     return ((const struct comparing *)state)->asked;
 }
 
-static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
-{
-    (void)lab, (void)state, (void)error;
-    *out = NEED_EVALUATION_TEXT | NEED_CALIBRATION_TEXT;
-    return true;
-}
-
 /* All but what would take minutes. */
 static size_t choices_of(const struct lab *lab, int tensor, struct scheme *choices)
 {
@@ -102,7 +95,7 @@ const struct job_type compare_methods_job = {
     .state_size = sizeof(struct comparing),
     .end = end,
     .wanted = wanted,
-    .needs = needs,
+    .needs = NEED_EVALUATION_TEXT | NEED_CALIBRATION_TEXT,
     .open = open_job,
     .stepped = stepped,
     .finish = finish,

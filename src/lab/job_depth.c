@@ -19,13 +19,6 @@ static bool wanted(struct lab *lab, void *state, const void *running)
            study_is_ready(lab, TEXT_EVALUATION) && study_evaluation_tokens(lab) > 0;
 }
 
-static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
-{
-    (void)lab, (void)state, (void)error;
-    *out = NEED_REFERENCE;
-    return true;
-}
-
 static void *open_job(struct lab *lab, void *state, struct error *error)
 {
     struct session *s = lab->session;
@@ -67,7 +60,7 @@ const struct job_type depth_job_type = {
     .state_size = sizeof(struct profiling),
     .end = forget,
     .wanted = wanted,
-    .needs = needs,
+    .needs = NEED_REFERENCE,
     .open = open_job,
     .finish = finish,
     .give_up = fail,

@@ -36,13 +36,6 @@ static bool wanted(struct lab *lab, void *state, const void *running)
     return ((const struct measuring *)state)->asked;
 }
 
-static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
-{
-    (void)lab, (void)state, (void)error;
-    *out = NEED_EVALUATION_TEXT | NEED_REFERENCE;
-    return true;
-}
-
 static void *open_job(struct lab *lab, void *state, struct error *error)
 {
     struct session *s = lab->session;
@@ -101,7 +94,7 @@ const struct job_type sensitivity_job_type = {
     .begin = begin,
     .end = end,
     .wanted = wanted,
-    .needs = needs,
+    .needs = NEED_EVALUATION_TEXT | NEED_REFERENCE,
     .open = open_job,
     .stepped = stepped,
     .finish = finish,

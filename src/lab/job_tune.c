@@ -23,13 +23,6 @@ static bool wanted(struct lab *lab, void *state, const void *running)
 }
 
 /* Three different texts: for calibration, for the search and held out for the verdict. */
-static bool needs(struct lab *lab, void *state, unsigned *out, struct error *error)
-{
-    (void)lab, (void)state, (void)error;
-    *out = NEED_EVALUATION_TEXT | NEED_CALIBRATION_TEXT | NEED_SEARCH_TEXT;
-    return true;
-}
-
 static void *open_job(struct lab *lab, void *state, struct error *error)
 {
     struct session *s = lab->session;
@@ -97,7 +90,7 @@ const struct job_type tune_job = {
     .class = &tune_class,
     .state_size = sizeof(struct tuning),
     .wanted = wanted,
-    .needs = needs,
+    .needs = NEED_EVALUATION_TEXT | NEED_CALIBRATION_TEXT | NEED_SEARCH_TEXT, /* three texts, none of which is another */
     .open = open_job,
     .finish = finish,
     .give_up = fail,

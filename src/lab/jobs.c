@@ -110,9 +110,9 @@ static void fail_job(struct lab *lab, struct job_slot *job, const struct error *
 static bool open_job(struct lab *lab, struct job_slot *job, double seconds)
 {
     struct error error = {"not enough memory"};
-    unsigned needs = 0;
+    unsigned needs = job->type->needs;
     enum provision p = PROVIDED;
-    if (job->type->needs && !job->type->needs(lab, job->state, &needs, &error))
+    if (job->type->add_needs && !job->type->add_needs(lab, job->state, &needs, &error))
         p = IMPOSSIBLE;
     else
         p = provide(lab, needs, seconds, &error);

@@ -22,6 +22,7 @@ struct job_type {
     const struct job_class *class; /* step, fraction, phase and close of an instance */
     bool silent;                   /* too short to be shown as what the machine works on */
     bool of_set;                   /* an instance works on the set in use: another set closes it */
+    unsigned needs;                /* NEED_ bits: what must be there before it opens */
     size_t state_size;             /* bytes of its state, zero at first */
 
     /* As the lab starts and ends. (null) */
@@ -31,8 +32,8 @@ struct job_type {
     /* Whether there is work; an instance that is no longer wanted is closed. */
     bool (*wanted)(struct lab *lab, void *state, const void *running);
 
-    /* What it needs before it opens, NEED_ bits; false with an error: it cannot be done. (null: nothing) */
-    bool (*needs)(struct lab *lab, void *state, unsigned *needs, struct error *error);
+    /* What it needs besides, where that depends on what is asked for; false with an error: it cannot be done. (null) */
+    bool (*add_needs)(struct lab *lab, void *state, unsigned *needs, struct error *error);
 
     /* An instance; null with an error. */
     void *(*open)(struct lab *lab, void *state, struct error *error);
