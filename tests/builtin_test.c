@@ -96,13 +96,14 @@ static void test_kv_cache(void **state)
                  {DTYPE_FP8E4M3, 1e-6, 1e-3}, {DTYPE_FP8E5M2, 1e-5, 5e-3}};
     struct error error;
     double before = -1;
+    enum { TOKENS = SANITIZED ? 128 : 512 };
     (void)state;
-    struct writer *w = writer_open(&session, 512, SELF_TEXT_EVALUATION_SEED, &error);
+    struct writer *w = writer_open(&session, TOKENS, SELF_TEXT_EVALUATION_SEED, &error);
     assert_non_null(w);
     while (!writer_step(w, 1))
         continue;
     const struct tokens *tokens = writer_tokens(w);
-    struct quality_plan plan = {tokens->ids, tokens->count, session_bos(&session), PROTOCOL_FULL, 512, 0};
+    struct quality_plan plan = {tokens->ids, TOKENS, session_bos(&session), PROTOCOL_FULL, TOKENS, 0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct weights *set = weights_with_kv(session.stored, cases[i].kv);
         struct quality *q = quality_open(session.model, session.pool, &plan, session.stored, set,
@@ -187,7 +188,7 @@ static void test_any_number_of_threads(void **state)
     for (size_t i = 0; i < N; i++)
         text[i] = (int32_t)(3 + i * 7919 % (session.model->hyper.vocab - 3));
     struct quality_plan plan = {text, N, session_bos(&session), PROTOCOL_FULL, WINDOW, 0};
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i += test_stride()) {
         struct quality_result first, r;
         for (int threads = 1; threads <= THREADS; threads++) {
             struct pool *pool = pool_create(threads, NULL);

@@ -273,14 +273,6 @@ static void check_shape(struct matmul_check *check, const struct scheme *s, size
     check_product(check->isa, s, &check->seed, rows, cols, tokens_to_check(check->isa, &check->seed));
 }
 
-/* Every how many shapes one is checked, taking turns from scheme to scheme: emulators are slow. */
-static size_t stride_of_shapes(void)
-{
-    const char *text = getenv("QTOP_TEST_STRIDE");
-    long n = text ? strtol(text, NULL, 10) : 1;
-    return n > 0 ? (size_t)n : 1;
-}
-
 static void check_matmul(const struct scheme *s, void *arg)
 {
     static const size_t edges[] = {1, 2, 15, 16, 17, 31, 33, 63, 65, 127, 129, 172, 255, 256, 257};
@@ -288,7 +280,7 @@ static void check_matmul(const struct scheme *s, void *arg)
     struct matmul_check *check = arg;
     if (!scheme_check(s, NULL))
         return;
-    size_t stride = stride_of_shapes(), turn = check->schemes++;
+    size_t stride = test_stride(), turn = check->schemes++;
     for (size_t n = turn % stride; n < EDGES + 10; n += stride)
         check_shape(check, s, n < EDGES ? edges[n] : 1 + random_below(&check->seed, MOST_COLS));
 }
@@ -319,7 +311,7 @@ static void test_matmul_of_long_rows(void **state)
     uint64_t seed = 23;
     for (size_t i = 0; tested_isa(i); i++)
         for (size_t k = 0; k < sizeof schemes / sizeof *schemes && tested_isa(i)->available(); k++)
-            for (size_t n = 0; n < LONG_ROWS; n++) {
+            for (size_t n = k % test_stride() % LONG_ROWS; n < LONG_ROWS; n += test_stride()) {
                 struct scheme s;
                 size_t tokens = tested_isa(i)->mr + 1 + random_below(&seed, 4);
                 assert_true(scheme_parse(schemes[k], &s, NULL));
@@ -370,7 +362,8 @@ static void check_decode(const struct isa *isa, const struct qmatrix *m)
 
 static void check_rows(const struct isa *isa, const char *scheme, uint64_t *seed)
 {
-    for (int n = 0; n < 60 + LONG_ROWS; n++) {
+    int stride = (int)test_stride();
+    for (int n = 0; n < 60 + LONG_ROWS; n += n + stride <= 60 ? stride : 1) {
         struct scheme s;
         uint8_t *memory;
         size_t rows = 1 + random_below(seed, MOST_ROWS), tokens = 1 + random_below(seed, MOST_TOKENS);
@@ -469,7 +462,7 @@ static void test_every_split_has_equal_bits(void **state)
         const struct isa *isa = tested_isa(i);
         const size_t tokens[] = {1, 2, 3, isa->mr - 1, isa->mr, isa->mr + 1, 2 * isa->mr + 3};
         for (size_t k = 0; k < sizeof schemes / sizeof *schemes && isa->available(); k++)
-            for (size_t n = 0; n < sizeof tokens / sizeof *tokens; n++)
+            for (size_t n = k % test_stride(); n < sizeof tokens / sizeof *tokens; n += test_stride())
                 check_ranges_of(isa, schemes[k], tokens[n], &seed);
     }
 }

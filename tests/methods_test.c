@@ -595,7 +595,7 @@ static void test_awq_clips(void **state)
                                           {"int4:g32:awq+gptq", "int4:g32:awq+clip+gptq"},
                                           {"fp8:awq", "fp8:awq(clip=0)"}};
     struct fixture f = open_fixture(&wide);
-    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+    for (size_t i = 0; i < sizeof same / sizeof *same; i += test_stride()) {
         struct weights *a = quantized(&f, same[i][0], NULL), *b = quantized(&f, same[i][1], NULL);
         for (size_t t = 0; t < a->count; t++)
             assert_true(a->layer[t]->error.sum_e2 == b->layer[t]->error.sum_e2);
@@ -951,7 +951,7 @@ static void test_singular_inputs(void **state)
     struct fixture f = open_fixture(&wide);
     for (size_t i = 0; i < f.text.count; i++)
         f.text.tokens[i] = 7;
-    for (size_t i = 0; i < METHODS; i++) {
+    for (size_t i = 0; i < METHODS; i += test_stride()) {
         struct weights *set = quantized(&f, every_method[i], NULL);
         assert_finite_set(&f, set);
         weights_unref(set);
@@ -1164,7 +1164,7 @@ static void test_threads(void **state)
     (void)state;
     struct pool *two = pool;
     struct fixture f = open_fixture(&wide);
-    for (size_t i = 0; i < METHODS; i++) {
+    for (size_t i = 0; i < METHODS; i += test_stride()) {
         struct weights *sets[3];
         for (int threads = 1; threads <= 3; threads++) {
             pool = pool_create(threads, NULL);

@@ -338,20 +338,12 @@ static void check_product(const struct isa *isa, enum dtype type, uint64_t *seed
     free(r.memory);
 }
 
-/* Every how many products one is checked, taking turns from type to type: emulators are slow. */
-static size_t stride_of_products(void)
-{
-    const char *text = getenv("QTOP_TEST_STRIDE");
-    long n = text ? strtol(text, NULL, 10) : 1;
-    return n > 0 ? (size_t)n : 1;
-}
-
 static void test_products(void **state)
 {
     (void)state;
     static const size_t tokens[] = {1, 1, 2, 3, 4, 5, 6, 7, 23, 24, 25, MOST_TOKENS};
     enum { KINDS = sizeof tokens / sizeof *tokens };
-    size_t stride = stride_of_products();
+    size_t stride = test_stride();
     uint64_t seed = 17;
     for (size_t i = 0; tested_isa(i); i++)
         for (int t = DTYPE_COUNT; t < DTYPE_ALL && tested_isa(i)->available(); t++)

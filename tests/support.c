@@ -25,6 +25,13 @@ static __attribute__((constructor)) void select_isa(void)
     exit(99); /* a hard error to Automake */
 }
 
+size_t test_stride(void)
+{
+    const char *text = getenv("QTOP_TEST_STRIDE");
+    long n = text ? strtol(text, NULL, 10) : 1;
+    return n > 0 ? (size_t)n : 1;
+}
+
 uint64_t random_bits(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;

@@ -19,6 +19,10 @@ enum { SANITIZED = 0 };
 /* Seconds that a test waits for what must come: only a hang takes them. */
 enum { PATIENCE = SANITIZED ? 600 : 180 };
 
+/* Every how many cases of a long list one is checked, the first among them, where the list only repeats one check:
+ * QTOP_TEST_STRIDE, else 1. Emulators and sanitizers are slow. */
+size_t test_stride(void);
+
 /* SplitMix64 (Steele, Lea, Flood 2014), the stream that fp8_digest.py makes too. */
 uint64_t random_bits(uint64_t *state);
 double random_uniform(uint64_t *state);              /* [0, 1) */

@@ -213,7 +213,7 @@ static void test_size(void **state)
     size_t stored = weights_size(session.stored);
     double last = INFINITY;
     (void)state;
-    for (double share = 0.2; share < 0.6; share += 0.15) {
+    for (double share = 0.2; share < 0.6; share += 0.15 * (double)test_stride()) {
         struct tune *job = begin((struct budget){.max_size = share * (double)stored});
         struct tuned best = run(job);
         struct tune_point curve[9];

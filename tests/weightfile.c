@@ -8,15 +8,37 @@
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
+static void resize(struct bytes *b, size_t room)
+{
+    uint8_t *data = realloc(b->data, room);
+    if (!data)
+        abort();
+    b->data = data;
+}
+
+/* The room that size bytes have while more may follow: under AddressSanitizer every realloc copies. */
+static size_t room_of(size_t size)
+{
+    size_t room = 64;
+    while (room < size)
+        room *= 2;
+    return room;
+}
+
 static void put(struct bytes *b, const void *data, size_t n)
 {
-    uint8_t *grown = realloc(b->data, b->size + n + 1);
-    if (!grown)
-        abort();
+    if (!b->data || b->size + n > room_of(b->size))
+        resize(b, room_of(b->size + n));
     if (n)
-        memcpy(grown + b->size, data, n);
-    b->data = grown;
+        memcpy(b->data + b->size, data, n);
     b->size += n;
+}
+
+/* No room beyond the end, so that a sanitizer sees the first byte there. */
+static struct bytes exactly(struct bytes b)
+{
+    resize(&b, b.size + !b.size);
+    return b;
 }
 
 static void put_number(struct bytes *b, uint64_t v, size_t n)
@@ -44,7 +66,7 @@ struct bytes safetensors_bytes(const char *header, size_t payload)
     put(&b, header, strlen(header));
     for (size_t i = 0; i < payload; i++)
         put_number(&b, i & 255, 1);
-    return b;
+    return exactly(b);
 }
 
 /* ---- pickles --------------------------------------------------------------------------------- */
@@ -93,7 +115,7 @@ struct bytes pickle_bytes(const char *words)
             put_word(&b, words, n);
         words += n + (words[n] == ' ');
     }
-    return b;
+    return exactly(b);
 }
 
 /* ---- archives -------------------------------------------------------------------------------- */
@@ -181,6 +203,7 @@ struct archive_bytes zip_bytes(const struct zip_item *items, size_t count, bool 
         put_central(&a.file, &items[i], a.local[i], wide);
     }
     put_end(&a, count, directory, wide);
+    a.file = exactly(a.file);
     return a;
 }
 
