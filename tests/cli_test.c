@@ -403,7 +403,7 @@ static void test_options_of_other_subcommands(void **state)
         {"tokenize", "-s", "int8"},   {"tokenize", "--json"},          {"tokenize", "-t", "1"},
         {"bench", "--text", "f"},     {"bench", "-o", "f"},            {"bench", "-p", "a"},
         {"eval", "-p", "a"},          {"eval", "--seed", "1"},         {"inspect", "-n", "5"},
-        {"inspect", "--text", "f"},   {"plan", "-s", "int8"},          {"plan", "-r", "f"},
+        {"inspect", "-o", "f"},       {"plan", "-s", "int8"},          {"plan", "-r", "f"},
         {"logits", "-n", "3"},        {"logits", "--json"},            {"eval", "--no-mouse"},
         {"logits", "--ascii"},        {"plan", "--protocol", "full"},
         {"machine", "-c", "9"},       {"plan", "--fresh"},             {"bench", "--no-run"},
@@ -1050,6 +1050,30 @@ static void test_text_with_a_reference(void **state)
         assert_null(strstr(out_of(&r), model));
         release(&r);
     }
+}
+
+/* The name of the text that quality was measured on; null, with a reason, where the model wrote it. */
+static void test_name_of_the_text(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"mixed text", NULL};
+    for (size_t i = 0; i < 2; i++) {
+        struct run r = {.out = TO_PIPE};
+        if (i == 0)
+            ACCEPT(&r, "eval", "--json", "-n", "64", model);
+        else
+            ACCEPT(&r, "eval", "--json", "-n", "64", "--text", "self", model);
+        json_t *name = first_value(&r, "text"), *reason = first_value(&r, "text_reason");
+        assert_true(texts[i] ? strcmp(json_string_value(name), texts[i]) == 0 : json_is_null(name));
+        assert_true(!texts[i] == json_is_string(reason));
+        json_decref(name);
+        json_decref(reason);
+        release(&r);
+    }
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "inspect", "-s", "int8", "--text", text, model);
+    assert_non_null(strstr(out_of(&r), "tokens of story.txt"));
+    release(&r);
 }
 
 static void test_references_that_are_refused(void **state)
@@ -2098,6 +2122,7 @@ int main(void)
         cmocka_unit_test(test_json_of_inspect),
         cmocka_unit_test(test_json_with_a_reference),
         cmocka_unit_test(test_text_with_a_reference),
+        cmocka_unit_test(test_name_of_the_text),
         cmocka_unit_test(test_references_that_are_refused),
         cmocka_unit_test(test_json_of_plan),
         cmocka_unit_test(test_plan_for_a_machine_that_is_not_here),

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "sys/topology.h"
 #include "quant/recipe.h"
+#include "quant/tune.h"
 #include "base/escape.h"
 
 #include <errno.h>
@@ -31,19 +32,10 @@ void note(const char *text)
 
 char *builtin_model_path(struct error *error)
 {
-    static const char *const folders[] = {PKGDATADIR, SRCDATADIR};
-    const char *chosen = getenv("QTOP_DATA");
-    char *path;
-    for (int i = chosen ? -1 : 0; i < 2; i++) {
-        const char *folder = i < 0 ? chosen : folders[i];
-        if (asprintf(&path, "%s/stories.bin", folder) < 0)
-            break;
-        if (access(path, R_OK) == 0)
-            return path;
-        free(path);
-    }
-    error_set(error, "the built-in model stories.bin is not in %s; name a MODEL", PKGDATADIR);
-    return NULL;
+    char *path = data_file("stories.bin");
+    if (!path)
+        error_set(error, "the built-in model stories.bin is not in %s; name a MODEL", PKGDATADIR);
+    return path;
 }
 
 /* ---- sessions -------------------------------------------------------------------------------- */
@@ -103,7 +95,7 @@ static bool check_values(const struct options *o, struct error *error)
     if (o->synthetic && o->outliers)
         return error_set(error, "--synthetic %.40s takes no --inject-outliers: random weights have their own",
                          o->synthetic);
-    if (o->calibration && o->text && strcmp(o->text, o->calibration) == 0)
+    if (o->calibration && o->text && strcmp(o->text, TEXT_SELF) != 0 && strcmp(o->text, o->calibration) == 0)
         return error_set(error, "--calibration %.200s: quality is measured on this text; expected another",
                          o->calibration);
     if (o->synthetic && !shape_find(o->synthetic, error))
@@ -169,14 +161,25 @@ static void show_progress(void *line, const char *work, size_t done, size_t all)
         fprintf(stderr, "\rqtop: %s: %.0f %%, %.0f s left\x1b[K", work, 100 * fraction, ceil(left));
 }
 
-static bool read_calibration(struct session *s, const struct options *o, struct error *error)
+/* The tokens of a text that was chosen: none where the model writes it. */
+static bool read_choice(const struct session *s, const struct text_choice *c, struct tokens *out, struct error *error)
 {
     size_t n;
-    if (!o->calibration)
-        return true;
-    char *text = read_study_text(o->calibration, &n, error);
-    bool ok = text && tokenize_text(s, text, n, &s->calibration, error);
+    char *text = c->path ? read_study_text(c->path, &n, error) : NULL;
+    bool ok = !c->path || (text && tokenize_text(s, text, n, out, error));
     free(text);
+    return ok;
+}
+
+static bool read_calibration(struct session *s, const struct options *o, struct error *error)
+{
+    struct text_choice c;
+    if (!text_choose(&c, s, o->calibration, USE_CALIBRATION, error))
+        return false;
+    bool ok = read_choice(s, &c, &s->calibration, error);
+    s->calibration_is_default = c.is_default;
+    memcpy(s->calibration_name, c.name, sizeof c.name);
+    text_choice_free(&c);
     return ok;
 }
 
@@ -337,37 +340,59 @@ bool tokenize_text(const struct session *s, const char *text, size_t n, struct t
 
 /* ---- what is measured on --------------------------------------------------------------------- */
 
-bool written_tokens(const struct session *s, enum text_kind kind, size_t count, struct tokens *out,
-                    struct error *error)
+/* Runs a source to its end and closes it; its tokens are now the caller's. */
+static bool run_source(const struct session *s, struct text_source *source, struct tokens *out, struct error *error)
 {
-    struct text_source source;
-    bool cancelled;
-    text_source_open(&source, s, kind, count);
-    bool ok = session_run(s, &text_source_class, &source, &cancelled, error);
+    bool cancelled, ok = session_run(s, &text_source_class, source, &cancelled, error);
     if (ok) {
-        *out = source.tokens;
-        source.tokens = (struct tokens){0};
+        *out = source->tokens;
+        source->tokens = (struct tokens){0};
     }
-    text_source_close(&source);
+    text_source_close(source);
     return ok;
 }
 
-enum { SELF_TEXT_TOKENS = 2048 };
+bool search_tokens(const struct session *s, struct tokens *out, struct error *error)
+{
+    struct text_source source;
+    text_source_open(&source, s, TEXT_SEARCH, TUNE_SEARCH_TOKENS);
+    return run_source(s, &source, out, error);
+}
 
-bool evaluation_tokens(const struct batch *b, const struct options *o, struct tokens *tokens,
+/* Of a default text as many tokens as are wanted from all over it; of one that a person named the first ones. */
+static bool give_choice(struct text_source *source, const struct text_choice *c, struct tokens *all, size_t count,
                         struct error *error)
 {
-    if (o->text) {
-        size_t n;
-        char *text = read_study_text(o->text, &n, error);
-        bool ok = text && tokenize_text(&b->session, text, n, tokens, error);
-        free(text);
-        if (ok && o->given_tokens && (size_t)o->tokens < tokens->count)
-            tokens->count = (size_t)o->tokens;
-        return ok;
-    }
-    size_t count = o->given_tokens ? (size_t)o->tokens : SELF_TEXT_TOKENS;
-    return written_tokens(&b->session, TEXT_EVALUATION, count, tokens, error);
+    if (count > 0 && count < all->count && !c->is_default)
+        all->count = count;
+    return text_source_give(source, all, c->is_default ? count : 0, c->name) ||
+           error_set(error, "not enough memory");
+}
+
+bool quality_tokens(struct batch *b, const struct options *o, size_t count, struct tokens *tokens, struct error *error)
+{
+    struct text_choice c;
+    struct tokens all = {0};
+    struct text_source source;
+    if (!text_choose(&c, &b->session, o->text, USE_QUALITY, error))
+        return false;
+    memcpy(b->text_name, c.name, sizeof c.name);
+    text_source_open(&source, &b->session, TEXT_EVALUATION, count);
+    bool ok = read_choice(&b->session, &c, &all, error) &&
+              (!c.path || give_choice(&source, &c, &all, count, error));
+    if (ok)
+        ok = run_source(&b->session, &source, tokens, error);
+    else
+        text_source_close(&source);
+    free(all.ids);
+    text_choice_free(&c);
+    return ok;
+}
+
+bool evaluation_tokens(struct batch *b, const struct options *o, struct tokens *tokens, struct error *error)
+{
+    bool whole = o->text && strcmp(o->text, TEXT_SELF) != 0;
+    return quality_tokens(b, o, o->given_tokens ? (size_t)o->tokens : whole ? 0 : DEFAULT_TOKENS, tokens, error);
 }
 
 bool evaluation_window(const struct session *s, const struct options *o, size_t *window,

@@ -6,6 +6,7 @@
 #include "session/session_weights.h"
 #include "session/text_source.h"
 #include "options.h"
+#include "texts.h"
 
 #include <jansson.h>
 
@@ -38,6 +39,7 @@ struct batch {
     struct pin pin;         /* of their stored weights, from batch_pack on */
     char *path;               /* of the built-in model */
     char scheme_text[256];    /* how the schemes are called in output */
+    char text_name[TEXT_NAME]; /* of what quality was measured on; "" before quality_tokens */
     struct progress_line progress;
 };
 
@@ -87,12 +89,16 @@ void print_record(json_t *object, const struct options *options, bool first);
 /* A number, or null beside a KEY_reason when it is not finite or the reason is given. */
 void json_add(json_t *object, const char *key, double value, const char *reason);
 
-/* Some tokens of a text that the reference writes, for evaluation or for a search; the caller frees out->ids. */
-bool written_tokens(const struct session *session, enum text_kind kind, size_t count, struct tokens *out,
+/* The tokens that a search measures on; the caller frees out->ids. */
+bool search_tokens(const struct session *session, struct tokens *out, struct error *error);
+
+/* `count` tokens (0: all) of the text that quality is measured on: of the file --text, of the default text, or written
+ * by the reference. batch->text_name becomes its name; the caller frees tokens->ids. */
+bool quality_tokens(struct batch *batch, const struct options *options, size_t count, struct tokens *tokens,
                     struct error *error);
 
-/* The tokens that quality is measured on: those of --text or, without it, -n of the reference's own. */
-bool evaluation_tokens(const struct batch *batch, const struct options *options, struct tokens *tokens,
+/* The same with as many tokens as -n says; without it all of --text, or DEFAULT_TOKENS. */
+bool evaluation_tokens(struct batch *batch, const struct options *options, struct tokens *tokens,
                        struct error *error);
 
 /* The window of --window, or the default one. */

@@ -90,7 +90,7 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
     plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
     bool ok = tune_check(&plan, error) && evaluation_window(s, o, &plan.verify.window, error) &&
               session_calibration_text(s, error) &&
-              written_tokens(s, TEXT_SEARCH, TUNE_SEARCH_TOKENS, &searched, error) &&
+              search_tokens(s, &searched, error) &&
               evaluation_tokens(b, o, &verified, error);
     plan.search = searched.ids;
     plan.search_count = searched.count;

@@ -132,10 +132,16 @@ static struct lab *start_lab(const struct options *o, struct batch *b, char **te
     if (o->window && (size_t)o->window > b->session.context)
         return error_set(error, "--window %ld: the context holds %zu", o->window, b->session.context),
                NULL;
-    if (o->text && !(*text = read_study_text(o->text, &lo.text_size, error)))
+    struct text_choice c;
+    if (!text_choose(&c, &b->session, o->text, USE_QUALITY, error))
         return NULL;
-    lo.text = *text;
-    return lab_start(&b->session, &lo, error);
+    if (c.path)
+        lo.text = *text = read_study_text(c.path, &lo.text_size, error);
+    lo.text_name = c.name;
+    lo.text_tokens = c.is_default ? DEFAULT_TOKENS : 0;
+    struct lab *lab = c.path && !lo.text ? NULL : lab_start(&b->session, &lo, error);
+    text_choice_free(&c);
+    return lab;
 }
 
 /* Applies the file of settings; of a broken one only a note is shown. */

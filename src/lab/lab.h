@@ -18,6 +18,8 @@ struct lab_options {
     const struct scheme *schemes; /* to begin with (schemes_count); null: stored */
     const char *text;             /* that quality is measured on; null: the model's own */
     size_t text_size;
+    size_t text_tokens;           /* of it that are used; 0: all */
+    const char *text_name;        /* as it stands beside figures; null: "" */
     enum protocol protocol;
     size_t window;                /* 0: the smaller of the context and 512 */
     const char *prompt;           /* null: none */

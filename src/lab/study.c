@@ -3,6 +3,8 @@
 #include "pins.h"
 #include "quant/tune.h"
 
+#include <stdlib.h>
+
 enum { EVALUATION_TOKENS = 1024 }; /* that the model writes */
 
 static bool take_given(struct lab *lab, struct error *error)
@@ -13,8 +15,12 @@ static bool take_given(struct lab *lab, struct error *error)
         return true;
     if (!s->tokenizer)
         return error_set(error, "--text needs a tokenizer: %.300s", s->tokenizer_error.text);
-    t->ready = tokenizer_encode(s->tokenizer, lab->options.text, lab->options.text_size, &t->tokens, error);
-    return t->ready;
+    struct tokens all = {0};
+    const char *name = lab->options.text_name ? lab->options.text_name : "";
+    bool ok = tokenizer_encode(s->tokenizer, lab->options.text, lab->options.text_size, &all, error) &&
+              (text_source_give(t, &all, lab->options.text_tokens, name) || error_set(error, "not enough memory"));
+    free(all.ids);
+    return ok;
 }
 
 bool study_open(struct lab *lab, struct error *error)

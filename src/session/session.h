@@ -29,6 +29,10 @@ typedef bool cancelled_fn(void *arg);
 /* Told one line that a person should know, though nothing failed. */
 typedef void note_fn(void *arg, const char *line);
 
+/* Texts have names, which stand beside what was measured on them; this one that a model writes. */
+enum { TEXT_NAME = 64 };
+#define TEXT_SELF "self"
+
 struct session {
     struct model *model;
     struct tokenizer *tokenizer;   /* null where there is none */
@@ -46,7 +50,9 @@ struct session {
     cancelled_fn *cancelled;       /* or null */
     note_fn *note;                 /* or null */
     void *note_arg;
-    struct tokens calibration;     /* a person's text to calibrate and train on, without BOS; none: the model's own */
+    struct tokens calibration;     /* to calibrate on, without BOS; none: the model writes its own */
+    bool calibration_is_default;   /* nobody named it: training has a text that the model writes */
+    char calibration_name[TEXT_NAME]; /* as it stands beside figures; "" is TEXT_SELF */
     struct calibration_text calibration_text; /* in windows, once it was needed */
     struct calibration_text training_text;    /* in windows, once it was needed */
     size_t training_tokens;                   /* that training_text was asked for with */

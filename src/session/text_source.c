@@ -3,6 +3,7 @@
 #include "quant/tune.h"
 #include "selftext.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct kind {
@@ -18,9 +19,30 @@ static const struct kind kinds[TEXT_KINDS] = {
     [TEXT_TRAINING] = {"generating the training text", true, 0},
 };
 
+/* Pieces of a text that is longer than what is taken of it: short enough that all its kinds are among them, long
+ * enough to have a context. */
+enum { PIECES = 8, PIECE_MIN = 64, PIECE_MAX = 256 };
+
+static bool is_given(const struct text_source *t)
+{
+    const struct tokens *given = &t->session->calibration;
+    switch (t->kind) {
+    case TEXT_CALIBRATION:
+        return given->count > 0;
+    case TEXT_TRAINING:
+        return given->count > 0 && !t->session->calibration_is_default;
+    case TEXT_SEARCH: /* what calibration leaves of it */
+        return given->count >= CALIBRATION_MAX + t->count;
+    default:
+        return false;
+    }
+}
+
 void text_source_open(struct text_source *t, const struct session *session, enum text_kind kind, size_t count)
 {
-    *t = (struct text_source){.session = session, .kind = kind, .count = count};
+    *t = (struct text_source){.session = session, .kind = kind, .count = count, .name = TEXT_SELF};
+    if (is_given(t) && *session->calibration_name)
+        snprintf(t->name, sizeof t->name, "%s", session->calibration_name);
 }
 
 /* What writes texts of this kind. */
@@ -40,15 +62,40 @@ void text_source_close(struct text_source *t)
 
 bool text_source_is_written(const struct text_source *t)
 {
-    return !kinds[t->kind].windows || t->session->calibration.count == 0;
+    return !t->ready && !is_given(t);
 }
 
-/* A person's own text in windows. */
-static bool cut_given(struct text_source *t, struct error *error)
+/* `count` of n tokens, 1 or more, in pieces that lie evenly over all of them. */
+static bool take_pieces(struct tokens *out, const int32_t *ids, size_t n, size_t count)
+{
+    size_t piece = count / PIECES;
+    piece = piece < PIECE_MIN ? PIECE_MIN : piece > PIECE_MAX ? PIECE_MAX : piece;
+    size_t others = (count - 1) / piece; /* than the last, which ends where the text does */
+    size_t apart = others > 0 ? (n - (count - others * piece)) / others : 0;
+    for (size_t i = 0; i < count; i++)
+        if (!tokens_add(out, ids[i / piece * apart + i % piece]))
+            return false;
+    return true;
+}
+
+bool text_source_give(struct text_source *t, const struct tokens *text, size_t count, const char *name)
+{
+    count = count == 0 || count > text->count ? text->count : count;
+    t->ready = count == 0 || take_pieces(&t->tokens, text->ids, text->count, count);
+    snprintf(t->name, sizeof t->name, "%s", name);
+    return t->ready;
+}
+
+static bool take_given(struct text_source *t, struct error *error)
 {
     const struct session *s = t->session;
+    const struct tokens *text = &s->calibration;
+    if (t->kind == TEXT_SEARCH) {
+        t->ready = take_pieces(&t->tokens, text->ids + CALIBRATION_MAX, text->count - CALIBRATION_MAX, t->count);
+        return t->ready || error_set(error, "not enough memory");
+    }
     size_t count = t->kind == TEXT_TRAINING ? t->count : CALIBRATION_MAX;
-    t->ready = calibration_text_make_of(&t->windows, s->calibration.ids, s->calibration.count, count, session_bos(s),
+    t->ready = calibration_text_make_of(&t->windows, text->ids, text->count, count, session_bos(s),
                                         s->context, error);
     return t->ready;
 }
@@ -81,7 +128,7 @@ static void take_text(struct text_source *t)
 static bool step_job(void *job, double seconds, bool *done, struct error *error)
 {
     struct text_source *t = job;
-    if (!t->ready && !text_source_is_written(t) && !cut_given(t, error))
+    if (!t->ready && is_given(t) && !take_given(t, error))
         return false;
     if (!t->ready && !t->writer && !open_writer(t, error))
         return false;

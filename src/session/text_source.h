@@ -1,5 +1,5 @@
-/* text_source.h - the texts that measuring and methods need: a person's own where one is given, else one that the
- * model writes (selftext.h). The same model and session give the same text. */
+/* text_source.h - the texts that measuring and methods need: what the session was given, else one that the model
+ * writes (selftext.h). The same model and session give the same text. */
 #ifndef QTOP_TEXT_SOURCE_H
 #define QTOP_TEXT_SOURCE_H
 
@@ -17,6 +17,7 @@ struct text_source {
     const struct session *session;
     enum text_kind kind;
     size_t count;                    /* tokens that are wanted; of calibration 0: as many as it takes */
+    char name[TEXT_NAME];            /* as it stands beside figures */
     bool ready;
     struct tokens tokens;            /* of evaluation and search, without BOS */
     struct calibration_text windows; /* of calibration and training */
@@ -34,5 +35,9 @@ extern const struct job_class text_source_class;
 
 /* Whether the model has to write it, for which the reference's weights are run. */
 bool text_source_is_written(const struct text_source *source);
+
+/* The text to evaluate on: `count` of these tokens (0 or more than there are: all), which stay the caller's. False
+ * when memory is short. */
+bool text_source_give(struct text_source *source, const struct tokens *text, size_t count, const char *name);
 
 #endif

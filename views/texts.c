@@ -1,0 +1,73 @@
+#include "texts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Two halves of one kind of text: what a model is judged on is nothing that a method has seen. */
+struct default_text {
+    const char *name;
+    const char *files[TEXT_USES];
+};
+
+static const struct default_text stories = {"stories", {"stories-heldout.txt", "stories-calibration.txt"}};
+static const struct default_text mixed = {"mixed text", {"mixed-quality.txt", "mixed-calibration.txt"}};
+
+char *data_file(const char *name)
+{
+    static const char *const folders[] = {PKGDATADIR, SRCDATADIR};
+    const char *chosen = getenv("QTOP_DATA");
+    char *path;
+    for (int i = chosen ? -1 : 0; i < 2; i++) {
+        if (asprintf(&path, "%s/%s", i < 0 ? chosen : folders[i], name) < 0)
+            break;
+        if (access(path, R_OK) == 0)
+            return path;
+        free(path);
+    }
+    return NULL;
+}
+
+static bool is_builtin(const struct model *m)
+{
+    struct stat a, b;
+    char *path = m->path ? data_file("stories.bin") : NULL;
+    bool same = path && stat(path, &a) == 0 && stat(m->path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    free(path);
+    return same;
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static void choose_default(struct text_choice *c, const struct session *s, enum text_use use)
+{
+    const struct default_text *text = is_builtin(s->model) ? &stories : &mixed;
+    c->is_default = true;
+    c->path = s->tokenizer ? data_file(text->files[use]) : NULL;
+    snprintf(c->name, sizeof c->name, "%s", c->path ? text->name : TEXT_SELF);
+}
+
+bool text_choose(struct text_choice *c, const struct session *s, const char *option, enum text_use use,
+                 struct error *error)
+{
+    *c = (struct text_choice){.name = TEXT_SELF};
+    if (!option)
+        choose_default(c, s, use);
+    if (!option || strcmp(option, TEXT_SELF) == 0)
+        return true;
+    snprintf(c->name, sizeof c->name, "%s", last_part(option));
+    c->path = strdup(option);
+    return c->path || error_set(error, "not enough memory");
+}
+
+void text_choice_free(struct text_choice *c)
+{
+    free(c->path);
+    *c = (struct text_choice){0};
+}
