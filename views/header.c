@@ -60,7 +60,7 @@ static void draw_decode(struct tui *t, int row)
         col += bar + 1;
     }
     if (f->speed.decode.valid)
-        col += draw_format(row, col, COLS - col, STYLE_GOOD, false, "%s tok/s ",
+        col += draw_format(row, col, COLS - col, STYLE_GOOD, false, "%s%s tok/s ", f->speed.is_rough ? "~" : "",
                            format_short(text, f->speed.decode.value));
     else
         col += draw_format(row, col, COLS - col, STYLE_DIM, false, "n/a: %s ", f->speed.decode.reason);
@@ -93,7 +93,8 @@ static void draw_memory(struct tui *t, int row)
         col += bar + 1;
     }
     if (f->speed.bandwidth.valid)
-        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%.1f", f->speed.bandwidth.value / 1e9);
+        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%s%.1f", f->speed.is_rough ? "~" : "",
+                           f->speed.bandwidth.value / 1e9);
     else
         col += draw_text(row, col, COLS - col, STYLE_DIM, false, "n/a");
     if (both)
@@ -177,11 +178,22 @@ static const char *job_name(const struct frame *f, char out[64])
     return out;
 }
 
+/* Whether some layers wait while a job works on others. */
+static bool more_are_queued(const struct frame *f)
+{
+    bool works = false, waits = false;
+    for (size_t i = 0; i < schemes_count(f->model); i++) {
+        works |= f->layers[i].pending && f->layers[i].progress >= 0;
+        waits |= f->layers[i].pending && f->layers[i].progress < 0;
+    }
+    return works && waits;
+}
+
 /* The job's name is cut rather than its progress. */
 static void print_job(const struct frame *f, int columns, char *out, size_t size)
 {
     char words[64], fraction[16];
-    const char *job = job_name(f, words), *more = f->pending > 1 ? ", more layers queued" : "";
+    const char *job = job_name(f, words), *more = more_are_queued(f) ? ", more layers queued" : "";
     snprintf(fraction, sizeof fraction, " %.0f %%", 100 * f->activity.fraction);
     int room = columns - text_width(fraction);
     if (text_width(job) > room)

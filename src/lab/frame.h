@@ -155,7 +155,8 @@ struct snapshot {
 
 /* How fast the set in use runs, and what bounds it. */
 struct speed_frame {
-    struct metric decode;       /* tokens/s, of steps that no job disturbed */
+    struct metric decode;       /* tokens/s, of steps that no job disturbed, unless it is rough */
+    bool is_rough;              /* of few steps, or of steps right after a job: not enough others yet */
     struct metric prefill;      /* tokens/s */
     size_t prefill_tokens;      /* that prefill was measured with */
     struct metric vs_stored;    /* decode speed / the stored weights', of interleaved pairs: the median */

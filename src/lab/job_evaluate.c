@@ -22,7 +22,7 @@ static bool begin(struct lab *lab, void *state, struct error *error)
 static bool is_automatic(const struct lab *lab)
 {
     double tokens = (double)study_evaluation_tokens(lab);
-    return lab->meter.rate > 0 && 2 * tokens / lab->meter.rate < AUTOMATIC_SECONDS;
+    return meter_has_reading(&lab->meter) && 2 * tokens / lab->meter.rate < AUTOMATIC_SECONDS;
 }
 
 /* Asked for, or short enough to come by itself after an edit. */

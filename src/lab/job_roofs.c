@@ -62,7 +62,7 @@ static void end(struct lab *lab, void *state)
 static bool wanted(struct lab *lab, void *state, const void *running)
 {
     const struct roofing *r = state;
-    return running || (r->asked && (lab->meter.rate > 0 || lab->paused));
+    return running || (r->asked && (meter_has_reading(&lab->meter) || lab->paused));
 }
 
 static void *open_job(struct lab *lab, void *state, struct error *error)

@@ -30,6 +30,7 @@ static void fill_speed(struct lab *lab, struct frame *f)
     const struct meter *meter = &lab->meter;
     const char *reason = lab->paused ? "paused" : lab->pins.ready ? "measuring" : "the weights are not ready yet";
     bool known = meter->rate > 0 && !lab->paused;
+    f->speed.is_rough = known && meter->is_rough;
     f->speed.decode = known ? metric_value(meter->rate) : metric_absent(reason);
     f->speed.prefill = lab->prefill.rate;
     f->speed.prefill_tokens = lab->prefill.tokens;

@@ -175,7 +175,7 @@ static void take_figures(const struct lab *lab, const struct frame *f, struct sn
 {
     s->peak = f->speed.peak;
     s->sqnr_db = sqnr_of(lab);
-    if (f->speed.decode.valid && !f->speed.disturbed) {
+    if (f->speed.decode.valid && !f->speed.is_rough && !f->speed.disturbed) {
         s->decode = f->speed.decode;
         s->position = f->position;
     }

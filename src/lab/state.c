@@ -54,5 +54,5 @@ double lab_quiet(const struct lab *lab)
 
 bool lab_settled(const struct lab *lab)
 {
-    return lab->meter.rate > 0 && lab_quiet(lab) >= SETTLE_SECONDS / 2;
+    return meter_has_reading(&lab->meter) && lab_quiet(lab) >= SETTLE_SECONDS / 2;
 }
