@@ -739,6 +739,22 @@ static void test_restart_keeps_the_seed(void **state)
     lab_stop(lab);
 }
 
+/* Whatever texts have ended meanwhile: the first one again. */
+static void test_restart_after_texts_have_ended(void **state)
+{
+    struct lab *lab = start();
+    struct wanted_text second = {SEED + 1, 1};
+    (void)state;
+    ask_only(lab, (struct command){.kind = COMMAND_SAMPLING, .temperature = 1, .seed = SEED});
+    frame_unref(await(lab, has_text, &second, "the text of the next seed"));
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_RESTART});
+    char expected[64];
+    snprintf(expected, sizeof expected, "seed %d", SEED);
+    assert_non_null(strstr(f->status.text, expected));
+    frame_unref(f);
+    lab_stop(lab);
+}
+
 static void test_prompt(void **state)
 {
     static const char prompt[] = "the hen in the barn";
@@ -1102,6 +1118,7 @@ int main(void)
         cmocka_unit_test(test_pause),
         cmocka_unit_test(test_restart_gives_the_same_texts),
         cmocka_unit_test(test_restart_keeps_the_seed),
+        cmocka_unit_test(test_restart_after_texts_have_ended),
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_reference_text),
