@@ -84,7 +84,7 @@ static struct quality_result evaluate(const struct session *s, struct weights *s
 {
     int32_t tokens[TOKENS];
     struct error error = {""};
-    struct quality_plan plan = {tokens, TOKENS, 1, PROTOCOL_FULL, 32, 0};
+    struct quality_plan plan = {tokens, TOKENS, 1, PROTOCOL_FULL, 32, 0, NULL};
     some_tokens(tokens, s->model->hyper.vocab);
     struct quality *q = quality_open(s->model, s->pool, &plan, s->reference, set, &error);
     if (!q)

@@ -337,7 +337,7 @@ bool tokenize_text(const struct session *s, const char *text, size_t n, struct t
 
 /* ---- what is measured on --------------------------------------------------------------------- */
 
-bool written_tokens(const struct session *s, enum text_kind kind, size_t count, struct tokens *out,
+bool written_tokens(const struct session *s, enum text_kind kind, size_t count, struct study_tokens *out,
                     struct error *error)
 {
     struct text_source source;
@@ -345,29 +345,50 @@ bool written_tokens(const struct session *s, enum text_kind kind, size_t count, 
     text_source_open(&source, s, kind, count);
     bool ok = session_run(s, &text_source_class, &source, &cancelled, error);
     if (ok) {
-        *out = source.tokens;
+        out->list = source.tokens;
+        memcpy(out->name, source.name, sizeof out->name);
         source.tokens = (struct tokens){0};
     }
     text_source_close(&source);
     return ok;
 }
 
+void name_file(const char *path, char *name, size_t size)
+{
+    size_t end = strlen(path), begin;
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/';)
+        begin--;
+    escape_text(name, size, path + begin, end - begin);
+}
+
+void name_text(const char *path, char name[TEXT_NAME])
+{
+    if (strcmp(path, "-") == 0)
+        snprintf(name, TEXT_NAME, "standard input");
+    else
+        name_file(path, name, TEXT_NAME);
+}
+
 enum { SELF_TEXT_TOKENS = 2048 };
 
-bool evaluation_tokens(const struct batch *b, const struct options *o, struct tokens *tokens,
-                        struct error *error)
+bool evaluation_tokens(const struct batch *b, const struct options *o, struct study_tokens *out,
+                       struct error *error)
 {
+    struct tokens *tokens = &out->list;
     if (o->text) {
         size_t n;
         char *text = read_study_text(o->text, &n, error);
         bool ok = text && tokenize_text(&b->session, text, n, tokens, error);
         free(text);
+        name_text(o->text, out->name);
         if (ok && o->given_tokens && (size_t)o->tokens < tokens->count)
             tokens->count = (size_t)o->tokens;
         return ok;
     }
     size_t count = o->given_tokens ? (size_t)o->tokens : SELF_TEXT_TOKENS;
-    return written_tokens(&b->session, TEXT_EVALUATION, count, tokens, error);
+    return written_tokens(&b->session, TEXT_EVALUATION, count, out, error);
 }
 
 bool evaluation_window(const struct session *s, const struct options *o, size_t *window,

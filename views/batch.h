@@ -87,13 +87,26 @@ void print_record(json_t *object, const struct options *options, bool first);
 /* A number, or null beside a KEY_reason when it is not finite or the reason is given. */
 void json_add(json_t *object, const char *key, double value, const char *reason);
 
-/* Some tokens of a text that the reference writes, for evaluation or for a search; the caller frees out->ids. */
-bool written_tokens(const struct session *session, enum text_kind kind, size_t count, struct tokens *out,
+/* The last part of a path that has one (`folder` of path/folder/, too), escaped; the name of a text likewise. */
+void name_file(const char *path, char *name, size_t size);
+void name_text(const char *path, char name[TEXT_NAME]);
+
+/* A text to measure on: the caller frees list.ids. */
+struct study_tokens {
+    struct tokens list;   /* without BOS */
+    char name[TEXT_NAME]; /* what figures call it */
+};
+
+/* Some tokens of a text for evaluation or for a search (session/text_source.h). */
+bool written_tokens(const struct session *session, enum text_kind kind, size_t count, struct study_tokens *out,
                     struct error *error);
 
-/* The tokens that quality is measured on: those of --text or, without it, -n of the reference's own. */
-bool evaluation_tokens(const struct batch *batch, const struct options *options, struct tokens *tokens,
+/* The tokens that quality is measured on: those of --text or, without it, -n of a text for evaluation. */
+bool evaluation_tokens(const struct batch *batch, const struct options *options, struct study_tokens *out,
                        struct error *error);
+
+/* Adds text_name and text_tokens: what figures of quality were measured on. */
+void json_add_text(json_t *object, const char *name, size_t tokens);
 
 /* The window of --window, or the default one. */
 bool evaluation_window(const struct session *session, const struct options *options, size_t *window,

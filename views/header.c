@@ -98,7 +98,8 @@ static void draw_memory(struct tui *t, int row)
     else
         col += draw_text(row, col, COLS - col, STYLE_DIM, false, "n/a");
     if (both)
-        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %.1f", f->speed.peak_read.value / 1e9);
+        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %.1f%s", f->speed.peak_read.value / 1e9,
+                           f->speed.roofs_disturbed || f->speed.bandwidth.value > f->speed.peak_read.value ? "?" : "");
     col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%s, %s/token%s",
                        f->speed.bandwidth.valid ? " GB/s computed" : "",
                        format_bytes(bytes, (double)f->speed.bytes_per_token), f->speed.in_cache ? " from cache" : "");
@@ -141,16 +142,20 @@ static void draw_quality(struct tui *t, int row, int col)
         snprintf(kl, sizeof kl, "KL %.1e", r->kl);
     else
         snprintf(kl, sizeof kl, COLS < 92 ? "KL %.4f+-%.0e" : "KL %.4f+-%.4f", r->kl, r->kl_stderr);
-    char line[256] = "", part[64];
+    char line[256] = "", part[64], name[TEXT_NAME + 2], text[96];
+    snprintf(text, sizeof text, COLS < 92 ? "  %s %zu" : "  on %s, %zu tokens",
+             format_cut(name, sizeof name, r->basis.text, COLS < 120 ? 12 : 24), r->basis.tokens);
+    int room = COLS - col - text_width(text); /* the text's name and length stand beside any figure */
     if (q->running)
         snprintf(line, sizeof line, "%.0f %%: ", 100 * (double)r->scored / (double)r->planned);
     else if (q->stale)
         snprintf(line, sizeof line, COLS < 92 ? "before: " : "before the change: ");
     add_part(line, sizeof line, COLS - col, kl);
     snprintf(part, sizeof part, "  ppl %.3f (%+.3f)", r->perplexity, r->perplexity - r->perplexity_reference);
-    add_part(line, sizeof line, COLS - col, part);
+    add_part(line, sizeof line, room, part);
     snprintf(part, sizeof part, "  top-1 %.1f%%", 100 * r->top1);
-    add_part(line, sizeof line, COLS - col, part);
+    add_part(line, sizeof line, room, part);
+    add_part(line, sizeof line, COLS - col, text);
     draw_text(row, col, COLS - col, style, false, line);
 }
 

@@ -129,12 +129,16 @@ static struct lab *start_lab(const struct options *o, struct batch *b, char **te
                              .temperature = (float)o->temperature,
                              .top_p = (float)o->top_p,
                              .tokens_per_second = READING_SPEED};
+    char name[TEXT_NAME]; /* copied before the lab starts */
     if (o->window && (size_t)o->window > b->session.context)
         return error_set(error, "--window %ld: the context holds %zu", o->window, b->session.context),
                NULL;
     if (o->text && !(*text = read_study_text(o->text, &lo.text_size, error)))
         return NULL;
     lo.text = *text;
+    if (o->text)
+        name_text(o->text, name);
+    lo.text_name = o->text ? name : NULL;
     return lab_start(&b->session, &lo, error);
 }
 
@@ -170,22 +174,11 @@ static int run_session(const struct options *o, struct tui *t, struct error *err
     return status;
 }
 
-/* The last part of a path that has one: `folder` of path/folder/, too. */
-static void name_file(const char *path, char name[128])
-{
-    size_t end = strlen(path), begin;
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    for (begin = end; begin > 0 && path[begin - 1] != '/';)
-        begin--;
-    escape_text(name, 128, path + begin, end - begin);
-}
-
 /* What the title calls the model: its file's name, or its shape. */
 static void name_model(const struct session *s, const struct options *o, char name[128])
 {
     if (s->model->path)
-        name_file(s->model->path, name);
+        name_file(s->model->path, name, 128);
     else
         snprintf(name, 128, "%.80s, random weights", o->synthetic);
 }
@@ -202,7 +195,7 @@ int run_tui(const struct options *o)
     char name[128], reference[128] = "";
     name_model(&batch.session, o, name);
     if (o->reference)
-        name_file(o->reference, reference);
+        name_file(o->reference, reference, sizeof reference);
     status = EXIT_FAILED;
     if (t) {
         t->session = &batch.session;

@@ -57,6 +57,7 @@ static void follow_set(struct lab *lab, uint64_t *serial)
     pins_follow(lab);
     meter_reset(&lab->meter);
     sampled_steps_reset(lab);
+    perf_sampler_reset(lab);
     jobs_set_changed(lab);
 }
 

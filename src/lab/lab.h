@@ -18,6 +18,7 @@ struct lab_options {
     const struct scheme *schemes; /* to begin with (schemes_count); null: stored */
     const char *text;             /* that quality is measured on; null: the model's own */
     size_t text_size;
+    const char *text_name;        /* what figures on it call it; null: nothing */
     enum protocol protocol;
     size_t window;                /* 0: the smaller of the context and 512 */
     const char *prompt;           /* null: none */

@@ -111,12 +111,16 @@ void sampled_steps_reset(struct lab *lab)
     s->count = 0;
     memset(s->seconds, 0, schemes_count(lab->session->model) * sizeof *s->seconds);
     sampled_steps_reset_output(lab);
+    columns_unref(s->columns); /* what comes into a layer depends on those before it */
+    columns_unref(s->columns_frame);
+    s->columns = s->columns_frame = NULL;
 }
 
 /* ---- frames ---------------------------------------------------------------------------------- */
 
-static void publish_output(const struct output_error *e, struct output_frame *out)
+static void publish_output(const struct output_error *e, const struct qtensor *q, struct output_frame *out)
 {
+    out->q = e->tokens > 0 ? q : NULL;
     double db = output_error_sqnr_db(e);
     out->sqnr_db = isnan(db) ? metric_absent("no token has been compared yet") : metric_value(db);
     out->tokens = e->tokens;
@@ -142,5 +146,5 @@ void sampled_steps_publish(struct lab *lab, struct frame *f)
             s->columns_frame = columns_copy(s->columns);
         f->columns = columns_ref(s->columns_frame);
     }
-    publish_output(&s->output, &f->output);
+    publish_output(&s->output, lab->set->layer[lab->selection.tensor], &f->output);
 }

@@ -47,6 +47,12 @@ int lab_kv(const struct lab *lab)
     return kv_index(lab->session->model);
 }
 
+bool lab_quality_is_known(const struct lab *lab)
+{
+    const struct quality_frame *q = &lab->quality;
+    return q->valid && !q->running && q->set_serial == lab->set_serial && quality_is_complete(&q->result);
+}
+
 double lab_quiet(const struct lab *lab)
 {
     return clock_seconds() - lab->changed_at;

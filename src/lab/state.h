@@ -49,7 +49,8 @@ struct study_text {
 struct prefill_speed {
     struct metric rate; /* tokens per second */
     size_t tokens;      /* that it was timed with */
-    bool is_current;    /* timed since the set last changed */
+    uint64_t set_serial; /* of the set that was timed */
+    bool is_timed;      /* the prompt of fixed length was, since the set last changed, or could not be */
 };
 
 struct job_slot {
@@ -106,6 +107,9 @@ size_t lab_tensors(const struct lab *lab);
 
 /* The KV cache's index among schemes. */
 int lab_kv(const struct lab *lab);
+
+/* Whether the last evaluation is of the set in use, and complete. */
+bool lab_quality_is_known(const struct lab *lab);
 
 /* Seconds since the set last changed, and so many before measuring begins. */
 double lab_quiet(const struct lab *lab);

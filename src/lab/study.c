@@ -3,6 +3,8 @@
 #include "pins.h"
 #include "quant/tune.h"
 
+#include <stdio.h>
+
 enum { EVALUATION_TOKENS = 1024 }; /* that the model writes */
 
 static bool take_given(struct lab *lab, struct error *error)
@@ -13,6 +15,7 @@ static bool take_given(struct lab *lab, struct error *error)
         return true;
     if (!s->tokenizer)
         return error_set(error, "--text needs a tokenizer: %.300s", s->tokenizer_error.text);
+    snprintf(t->name, sizeof t->name, "%s", lab->options.text_name ? lab->options.text_name : "");
     t->ready = tokenizer_encode(s->tokenizer, lab->options.text, lab->options.text_size, &t->tokens, error);
     return t->ready;
 }
@@ -90,9 +93,10 @@ size_t study_evaluation_tokens(const struct lab *lab)
 
 struct quality_plan study_quality_plan(const struct lab *lab)
 {
-    const struct tokens *t = &lab->study[TEXT_EVALUATION].source.tokens;
-    struct quality_plan plan = {.tokens = t->ids,
-                                .count = t->count,
+    const struct text_source *t = &lab->study[TEXT_EVALUATION].source;
+    struct quality_plan plan = {.tokens = t->tokens.ids,
+                                .count = t->tokens.count,
+                                .text = t->name,
                                 .bos = session_bos(lab->session),
                                 .protocol = lab->options.protocol,
                                 .window = lab->options.window};

@@ -162,9 +162,11 @@ static void prefill_text(struct lab *lab, double seconds)
     struct text *t = lab->text;
     double begin = clock_seconds();
     size_t n = generation_prefill(&t->own, lab->set, seconds);
-    if (n >= 8) { /* fewer would time the overheads */
+    bool timed = lab->prefill.is_timed && lab->prefill.set_serial == lab->set_serial;
+    if (n >= 8 && !timed) { /* fewer would time the overheads; one of fixed length compares with others */
         lab->prefill.rate = metric_value((double)n / (clock_seconds() - begin));
         lab->prefill.tokens = n;
+        lab->prefill.set_serial = lab->set_serial;
     }
     if (n > 1)
         lab->meter.skip_next = true;

@@ -20,7 +20,7 @@ static const struct kind kinds[TEXT_KINDS] = {
 
 void text_source_open(struct text_source *t, const struct session *session, enum text_kind kind, size_t count)
 {
-    *t = (struct text_source){.session = session, .kind = kind, .count = count};
+    *t = (struct text_source){.session = session, .kind = kind, .name = SELF_TEXT_NAME, .count = count};
 }
 
 /* What writes texts of this kind. */

@@ -3,6 +3,7 @@
 #ifndef QTOP_TEXT_SOURCE_H
 #define QTOP_TEXT_SOURCE_H
 
+#include "measure/quality.h"
 #include "session.h"
 
 enum text_kind {
@@ -16,6 +17,7 @@ enum text_kind {
 struct text_source {
     const struct session *session;
     enum text_kind kind;
+    char name[TEXT_NAME];            /* what figures on it call the text */
     size_t count;                    /* tokens that are wanted; of calibration 0: as many as it takes */
     bool ready;
     struct tokens tokens;            /* of evaluation and search, without BOS */
@@ -31,6 +33,9 @@ void text_source_close(struct text_source *source);
 
 /* How a struct text_source runs as a job; closing it is text_source_close. */
 extern const struct job_class text_source_class;
+
+/* What figures call a text that the model wrote itself. */
+#define SELF_TEXT_NAME "self"
 
 /* Whether the model has to write it, for which the reference's weights are run. */
 bool text_source_is_written(const struct text_source *source);
