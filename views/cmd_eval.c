@@ -24,8 +24,13 @@ static bool is_finite(const struct depth_profile *d)
 }
 
 /* An array, a point after the embedding and after each half of a block. */
-static void add_depth(json_t *object, const struct depth_profile *d)
+static void add_depth(json_t *object, const struct depth_profile *d, const char *reason)
 {
+    if (!d) {
+        json_add(object, "hidden_state_error", NAN, reason);
+        json_add(object, "hidden_state_tokens", NAN, reason);
+        return;
+    }
     json_t *list = is_finite(d) ? json_array() : NULL;
     for (size_t i = 0; list && i < d->count; i++)
         json_array_append_new(list, json_real(d->error[i]));
@@ -61,7 +66,7 @@ static void report_json(const struct batch *b, const struct quality_plan *p, con
     add_figure(j, "kl_p99", r->kl_p99);
     add_figure(j, "kl_max", r->kl_max);
     add_figure(j, "top1_agreement", r->top1);
-    add_depth(j, d);
+    add_depth(j, d, b->session.model->reference_reason);
     print_record(j, o, true);
 }
 
@@ -85,11 +90,13 @@ static void report_figures(const struct quality_result *r)
 }
 
 /* At the end, where it is worst as a rule, and where it rises most. */
-static void report_depth(const struct depth_profile *d)
+static void report_depth(const struct depth_profile *d, const char *reason)
 {
     char name[DEPTH_NAME];
-    size_t steepest = depth_steepest(d);
-    if (!is_finite(d))
+    size_t steepest = d ? depth_steepest(d) : 0;
+    if (!d)
+        printf("hidden      n/a: %s\n", reason);
+    else if (!is_finite(d))
         printf("hidden      n/a: a hidden state is not finite\n");
     else if (steepest == 0 && d->error[0] == 0)
         printf("hidden      no difference in any layer, over %zu tokens\n", d->tokens);
@@ -114,7 +121,7 @@ static void report_text(const struct batch *b, const struct quality_plan *p, con
     printf("protocol    %s, windows of %zu, %zu predictions\n", protocol_name(p->protocol), p->window,
            r->scored);
     report_figures(r);
-    report_depth(d);
+    report_depth(d, b->session.model->reference_reason);
 }
 
 static bool evaluate(const struct batch *b, const struct quality_plan *plan,
@@ -129,16 +136,19 @@ static bool evaluate(const struct batch *b, const struct quality_plan *plan,
     return ok;
 }
 
-/* The first tokens of the text, where divergence begins; null with an error. */
-static struct depth_profile *profile_depth(const struct batch *b, const struct tokens *tokens, struct error *error)
+/* The first tokens of the text, where divergence begins; none (null) against a reference of another shape. */
+static bool profile_depth(const struct batch *b, const struct tokens *tokens, struct depth_profile **out,
+                          struct error *error)
 {
     const struct session *s = &b->session;
+    if (*s->model->reference_reason)
+        return true;
     size_t n = tokens->count < s->context ? tokens->count : s->context;
     struct depth_job *job = depth_open(s->model, s->pool, tokens->ids, n, s->reference, b->weights, error);
     bool cancelled, ok = job && session_run(s, &depth_class, job, &cancelled, error);
-    struct depth_profile *profile = ok ? depth_take(job) : NULL;
+    *out = ok ? depth_take(job) : NULL;
     depth_close(job);
-    return profile;
+    return *out != NULL;
 }
 
 int run_eval(const struct options *o)
@@ -159,7 +169,7 @@ int run_eval(const struct options *o)
     plan.count = text.list.count;
     plan.text = text.name;
     struct depth_profile *depth = NULL;
-    ok = ok && evaluate(&batch, &plan, &r, &error) && (depth = profile_depth(&batch, &text.list, &error));
+    ok = ok && evaluate(&batch, &plan, &r, &error) && profile_depth(&batch, &text.list, &depth, &error);
     if (ok)
         (wants_records(o) ? report_json : report_text)(&batch, &plan, &r, depth, o);
     depth_unref(depth);

@@ -64,16 +64,17 @@ static void add_sensitivity(json_t *j, const struct measured *m, int tensor)
 }
 
 /* Where the largest error sits. */
-static void add_place(json_t *j, const struct weight_error *e)
+static void add_place(json_t *j, const struct weight_error *e, const char *shape)
 {
-    const char *why = e->max_abs > 0 ? NULL : e->exact ? "exact" : "no weight is finite";
+    const char *why = shape ? shape : e->max_abs > 0 ? NULL : e->exact ? "exact" : "no weight is finite";
     json_add(j, "max_abs_error_row", (double)e->max_row, why);
     json_add(j, "max_abs_error_col", (double)e->max_col, why);
 }
 
-static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_stats *s)
+/* `shape`: why the reference's weights do not compare, or null. */
+static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_stats *s, const char *shape)
 {
-    const char *none = s->weights == 0 ? "no weight is finite" : NULL;
+    const char *none = shape ? shape : s->weights == 0 ? "no weight is finite" : NULL;
     bool blocks = dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
     const char *no_scale = !isnan(s->scale_mean) ? NULL
                            : blocks              ? "each block holds its own scales"
@@ -125,6 +126,7 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     const char *reference = o->reference;
     char scheme[SCHEME_TEXT];
     const struct qmatrix *m = &p->matrix;
+    const char *shape = *b->session.model->reference_reason ? b->session.model->reference_reason : NULL;
     double sqnr = weight_sqnr_db(&p->error), output = output_error_sqnr_db(e);
     json_t *j = json_object();
     json_object_set_new(j, "name", json_string(t->name));
@@ -134,11 +136,13 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     json_object_set_new(j, "weight", json_string(dtypes[m->format.weight].name));
     json_add(j, "bytes", (double)m->bytes, NULL);
     json_add(j, "bits_per_weight", 8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), NULL);
-    json_add(j, "sqnr_db", sqnr, reason_without_sqnr(sqnr, true));
-    json_add(j, "output_sqnr_db", output, reason_without_sqnr(output, e->tokens > 0));
-    json_add(j, "max_abs_error", p->error.max_abs, stats->weights == 0 ? "no weight is finite" : NULL);
-    add_place(j, &p->error);
-    add_stats(j, m, stats);
+    json_add(j, "sqnr_db", sqnr, shape ? shape : reason_without_sqnr(sqnr, true));
+    json_add(j, "output_sqnr_db", output, shape ? shape : reason_without_sqnr(output, e->tokens > 0));
+    json_add(j, "max_abs_error", p->error.max_abs, shape                 ? shape
+                                                   : stats->weights == 0 ? "no weight is finite"
+                                                                         : NULL);
+    add_place(j, &p->error, shape);
+    add_stats(j, m, stats, shape);
     add_calibration(j, p);
     json_object_set_new(j, "reference", reference ? json_text(reference) : json_null());
     if (!reference)
@@ -148,6 +152,11 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     add_sensitivity(j, measured, tensor);
     add_texts(j, measured);
     print_record(j, o, tensor == 0);
+}
+
+static void format_error(char out[16], double error, bool compares)
+{
+    snprintf(out, 16, compares ? "%.3g" : "n/a", error);
 }
 
 static void format_db(char out[16], double db)
@@ -202,10 +211,12 @@ static void report_text(const struct batch *b, int tensor, const struct measured
     const struct model *model = b->session.model;
     const struct qtensor *p = b->weights->layer[tensor];
     const struct qmatrix *m = &p->matrix;
-    char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16], last[320], sensitivity[16] = "";
+    char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16], error[16], last[320], sensitivity[16] = "";
     format_shape(shape, m);
-    format_db(sqnr, weight_sqnr_db(&p->error));
-    format_db(output, output_error_sqnr_db(&measured->outputs[tensor]));
+    bool compares = !*model->reference_reason;
+    format_error(error, (double)p->error.max_abs, compares);
+    format_db(sqnr, compares ? weight_sqnr_db(&p->error) : NAN);
+    format_db(output, compares ? output_error_sqnr_db(&measured->outputs[tensor]) : NAN);
     if (measured->sensitivity && measured->sensitivity[tensor].scored > 0)
         snprintf(sensitivity, sizeof sensitivity, "%8.2g ", measured->sensitivity[tensor].kl);
     else if (measured->sensitivity)
@@ -213,10 +224,10 @@ static void report_text(const struct batch *b, int tensor, const struct measured
     if (!rule_text(measured, model, tensor, last, sizeof last))
         snprintf(last, sizeof last, "%s",
                  measured->recipe.count ? "-" : guidance_name(tensor_advice(model, tensor).guidance));
-    printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8.3g %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
+    printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8s %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
            w->scheme, qtensor_print_scheme(p, scheme), format_bytes(bytes, (double)m->bytes),
            8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,
-           (double)p->error.max_abs, sensitivity, last);
+           error, sensitivity, last);
 }
 
 static void report_layers(const struct batch *b, const struct measured *measured,
@@ -251,6 +262,8 @@ static void report_totals(const struct batch *b, const struct measured *measured
            format_bytes(size, (double)(position * b->session.context)), b->session.context);
     if (o->reference)
         printf("reference: %s\n", o->reference);
+    if (*m->reference_reason)
+        printf("errors of layers n/a: %s\n", m->reference_reason);
 }
 
 static void report(const struct batch *b, const struct measured *measured, const struct options *o)

@@ -21,6 +21,13 @@ static void draw_figures(const struct tui *t, const struct qtensor *p, struct re
     snprintf(shape, sizeof shape, "%zux%zu", x->stored.rows, x->stored.cols);
     int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "%s %s  %s  ", x->name,
                           shape, qtensor_print_scheme(p, scheme));
+    if (*f->model->reference_reason) {
+        draw_text(area.row, area.col + col, area.cols - col, STYLE_DIM, false, "SQNR n/a");
+        if (area.rows > 1)
+            draw_format(area.row + 1, area.col, area.cols, STYLE_WARN, false, "errors of layers n/a: %s",
+                        f->model->reference_reason);
+        return;
+    }
     draw_format(area.row, area.col + col, area.cols - col, STYLE_GOOD, false,
                 "SQNR weights %s, output %s", weight, output);
     if (area.rows < 2)
@@ -265,7 +272,7 @@ void error_draw(struct tui *t, struct rect area)
     leave_out(&middle, error_draw_training(t->frame, tensor, middle));
     leave_out(&middle, middle.rows >= 12 ? error_draw_salient(t->frame, p, middle) : 0);
     leave_out(&middle, error_draw_comparison(t->frame, p, middle));
-    if (middle.rows >= 3)
+    if (middle.rows >= 3 && !*t->frame->model->reference_reason)
         draw_histograms(t, p, middle);
     draw_number_line(t, p, (struct rect){area.row + area.rows - line, area.col, line, area.cols});
 }

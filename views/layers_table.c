@@ -99,7 +99,9 @@ static void figure_cells(const struct tui *t, const struct sums *s, struct cells
         snprintf(c->text[C_ROOF], CELL, "-");
     }
     sensitivity_cell(s, c);
-    if (s->own)
+    if (*f->model->reference_reason)
+        snprintf(c->text[C_SQNR], CELL, "n/a");
+    else if (s->own)
         snprintf(c->text[C_SQNR], CELL, "-");
     else if (s->exact || s->e2 == 0)
         snprintf(c->text[C_SQNR], CELL, "exact");

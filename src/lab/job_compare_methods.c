@@ -141,6 +141,8 @@ void compare_methods(struct lab *lab, const struct command *command)
     } else if (scheme_choices(m, tensor, &from, CHANGE_METHOD, choices, COMPARED_SCHEMES) == 0) {
         scheme_cycle(m, tensor, &from, CHANGE_METHOD, 1, choices, &why);
         lab_say(lab, true, "%s", why.text);
+    } else if (*m->reference_reason) {
+        lab_say(lab, true, "methods cannot be compared: %s", m->reference_reason);
     } else if (!tensor_multiplies(m, tensor)) {
         lab_say(lab, true, "%s: not a matrix product (lookup or norm)", layer_name(m, tensor));
     } else {

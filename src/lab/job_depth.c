@@ -14,7 +14,7 @@ static bool wanted(struct lab *lab, void *state, const void *running)
     const struct profiling *p = state;
     if (running)
         return true;
-    return !p->profile && !p->failed && lab_quality_is_known(lab) &&
+    return !p->profile && !p->failed && !*lab->session->model->reference_reason && lab_quality_is_known(lab) &&
            study_is_ready(lab, TEXT_EVALUATION) && study_evaluation_tokens(lab) > 0;
 }
 

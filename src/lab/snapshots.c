@@ -183,6 +183,8 @@ static void fill_stored_snapshots(struct lab *lab)
 static struct metric sqnr_of(const struct lab *lab)
 {
     double w2 = 0, e2 = 0;
+    if (*lab->session->model->reference_reason)
+        return metric_absent("the reference is of another shape");
     for (size_t t = 0; t < lab->set->count; t++) {
         const struct tensor *x = &lab->session->model->tensors[t];
         const struct weight_error *e = &lab->set->layer[t]->error;
