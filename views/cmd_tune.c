@@ -31,6 +31,9 @@ static void report_json(const struct tuned *best, const struct tune *job, const 
     json_add(j, "bits_per_weight", best->bits_per_weight, NULL);
     json_add(j, "predicted_tokens_per_second", best->rate, NULL);
     json_add(j, "predicted_kl_divergence", best->predicted_kl, NULL);
+    json_object_set_new(j, "reference", o->reference ? json_text(o->reference) : json_null());
+    if (!o->reference)
+        json_object_set_new(j, "reference_reason", json_string(NO_REFERENCE));
     json_add_text(j, best->quality.basis.text, best->quality.basis.tokens);
     json_add(j, "kl_divergence", best->quality.kl, quality_reason(best->quality.kl));
     json_add(j, "kl_stderr", best->quality.kl_stderr, quality_reason(best->quality.kl_stderr));
@@ -51,6 +54,8 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
     char bytes[16];
     printf("found       %s, %.3f bits/weight, %.1f tokens/s predicted\n", format_bytes(bytes, (double)best->size),
            best->bits_per_weight, best->rate);
+    if (o->reference)
+        printf("reference   %s\n", o->reference);
     printf("KL          %.4g +- %.2g measured on held-out text (%s, %zu tokens); %.4g predicted\n",
            best->quality.kl, best->quality.kl_stderr, best->quality.basis.text, best->quality.basis.tokens,
            best->predicted_kl);
