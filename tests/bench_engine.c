@@ -168,7 +168,7 @@ static double time_passes(struct contest *c)
 static double time_evaluation(const struct contest *c, struct error *error)
 {
     struct quality_plan plan = {c->text, EVALUATED, -1, PROTOCOL_FULL, EVALUATED,
-                                EVALUATED_TOGETHER};
+                                EVALUATED_TOGETHER, NULL};
     struct quality *q = quality_open(c->session.model, c->session.pool, &plan, c->session.stored,
                                      c->set, error);
     double begin = clock_seconds();

@@ -73,7 +73,7 @@ static void test_held_out_text(void **state)
     assert_true(tokenizer_encode(session.tokenizer, text, n, &tokens, &error));
     if (SANITIZED) /* one window: minutes otherwise */
         tokens.count = 512;
-    struct quality_plan plan = {tokens.ids, tokens.count, session_bos(&session), PROTOCOL_FULL, 512, 0};
+    struct quality_plan plan = {tokens.ids, tokens.count, session_bos(&session), PROTOCOL_FULL, 512, 0, NULL};
     struct quality *q = quality_open(session.model, session.pool, &plan, session.stored,
                                      session.stored, &error);
     assert_non_null(q);
@@ -103,7 +103,7 @@ static void test_kv_cache(void **state)
     while (!writer_step(w, 1))
         continue;
     const struct tokens *tokens = writer_tokens(w);
-    struct quality_plan plan = {tokens->ids, TOKENS, session_bos(&session), PROTOCOL_FULL, TOKENS, 0};
+    struct quality_plan plan = {tokens->ids, TOKENS, session_bos(&session), PROTOCOL_FULL, TOKENS, 0, NULL};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct weights *set = weights_with_kv(session.stored, cases[i].kv);
         struct quality *q = quality_open(session.model, session.pool, &plan, session.stored, set,
@@ -187,7 +187,7 @@ static void test_any_number_of_threads(void **state)
     (void)state;
     for (size_t i = 0; i < N; i++)
         text[i] = (int32_t)(3 + i * 7919 % (session.model->hyper.vocab - 3));
-    struct quality_plan plan = {text, N, session_bos(&session), PROTOCOL_FULL, WINDOW, 0};
+    struct quality_plan plan = {text, N, session_bos(&session), PROTOCOL_FULL, WINDOW, 0, NULL};
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i += test_stride()) {
         struct quality_result first, r;
         for (int threads = 1; threads <= THREADS; threads++) {

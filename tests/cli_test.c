@@ -661,7 +661,7 @@ static void test_bad_tokenizers_are_refused(void **state)
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-enum json_need { NEED_NUMBER, NEED_STRING, NEED_MAYBE /* number, or null with a reason */ };
+enum json_need { NEED_NUMBER, NEED_STRING, NEED_TRUTH, NEED_LIST, NEED_MAYBE /* number, or null with a reason */ };
 
 struct json_field {
     const char *key;
@@ -678,6 +678,7 @@ static const struct json_field bench_fields[] = {
     {"bytes_per_token", NEED_NUMBER},
     {"bandwidth_bytes_per_second", NEED_NUMBER},
     {"peak_read_bytes_per_second", NEED_MAYBE},
+    {"peak_read_disturbed", NEED_TRUTH},
     {"bandwidth_fraction", NEED_MAYBE},
     {"samples", NEED_NUMBER},
     {NULL, NEED_MAYBE},
@@ -690,6 +691,7 @@ static const struct json_field eval_fields[] = {
     {"kl_divergence", NEED_MAYBE}, {"kl_stderr", NEED_MAYBE},
     {"kl_median", NEED_MAYBE},     {"kl_p99", NEED_MAYBE},
     {"kl_max", NEED_MAYBE},        {"top1_agreement", NEED_MAYBE},
+    {"text_name", NEED_STRING},    {"text_tokens", NEED_NUMBER},
     {NULL, NEED_MAYBE},
 };
 static const struct json_field inspect_fields[] = {
@@ -703,7 +705,8 @@ static const struct json_field inspect_fields[] = {
     {"scale_min", NEED_MAYBE},     {"scale_max", NEED_MAYBE},
     {"scale_mean", NEED_MAYBE},    {"alpha", NEED_MAYBE},
     {"damp", NEED_MAYBE},          {"rounded_rows", NEED_MAYBE},
-    {"outlier_columns", NEED_MAYBE}, {NULL, NEED_MAYBE},
+    {"outlier_columns", NEED_MAYBE}, {"text_tokens", NEED_MAYBE},
+    {NULL, NEED_MAYBE},
 };
 static const struct json_field plan_fields[] = {
     {"scheme", NEED_STRING},
@@ -716,6 +719,10 @@ static const struct json_field plan_fields[] = {
     {"here_bytes_per_second", NEED_MAYBE},
     {"here_predicted_tokens_per_second", NEED_MAYBE},
     {"measured_tokens_per_second", NEED_MAYBE},
+    {"measured_tokens_per_second_min", NEED_MAYBE},
+    {"measured_tokens_per_second_max", NEED_MAYBE},
+    {"measured_samples", NEED_NUMBER},
+    {"same_as", NEED_LIST},
     {NULL, NEED_MAYBE},
 };
 
@@ -745,6 +752,8 @@ static void check_fields(json_t *object, const struct json_field *fields, const 
         json_t *value = json_object_get(object, fields->key);
         bool right = fields->need == NEED_STRING ? json_is_string(value)
                      : fields->need == NEED_NUMBER ? json_is_number(value)
+                     : fields->need == NEED_TRUTH  ? json_is_boolean(value)
+                     : fields->need == NEED_LIST   ? json_is_array(value)
                                                    : json_is_number(value) || json_is_null(value);
         if (!right)
             fail_msg("%s is missing or of the wrong type: %s", fields->key, line);
@@ -1072,7 +1081,7 @@ static void test_name_of_the_text(void **state)
     }
     struct run r = {.out = TO_PIPE};
     ACCEPT(&r, "inspect", "-s", "int8", "--text", text, model);
-    assert_non_null(strstr(out_of(&r), "tokens of story.txt"));
+    assert_non_null(strstr(out_of(&r), "output errors on story.txt, "));
     release(&r);
 }
 
@@ -1115,6 +1124,121 @@ static void test_json_of_plan(void **state)
     assert_true(json_is_null(measured));
     json_decref(measured);
     release(&r);
+}
+
+static double first_number(const struct run *r, const char *key);
+
+static json_int_t whole_number(json_t *object, const char *key)
+{
+    return (json_int_t)json_number_value(json_object_get(object, key));
+}
+
+/* Some figures of every row are of several samples; what makes the same model is one row. */
+static void test_rows_of_plan(void **state)
+{
+    (void)state;
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "plan", "--json", model);
+    char *copy = strdup(out_of(&r)), *save;
+    assert_non_null(copy);
+    size_t stored = 0;
+    for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        json_t *row = json_loads(line, 0, NULL), *same = json_object_get(row, "same_as");
+        const char *scheme = json_string_value(json_object_get(row, "scheme"));
+        double median = json_number_value(json_object_get(row, "measured_tokens_per_second"));
+        assert_true(json_number_value(json_object_get(row, "measured_tokens_per_second_min")) <= median);
+        assert_true(json_number_value(json_object_get(row, "measured_tokens_per_second_max")) >= median);
+        assert_true(whole_number(row, "measured_samples") >= 3);
+        assert_string_not_equal(scheme, "fp32");
+        stored += strcmp(scheme, "stored") == 0;
+        assert_int_equal(json_array_size(same), strcmp(scheme, "stored") == 0);
+        if (json_array_size(same) > 0)
+            assert_string_equal(json_string_value(json_array_get(same, 0)), "fp32");
+        json_decref(row);
+    }
+    assert_int_equal(stored, 1);
+    free(copy);
+    release(&r);
+    ACCEPT(&r, "plan", model);
+    assert_non_null(strstr(out_of(&r), "MEASURED/s (MIN-MAX)"));
+    assert_non_null(strstr(out_of(&r), "same as fp32"));
+    assert_null(strstr(out_of(&r), "\nfp32"));
+    release(&r);
+}
+
+static void expect_text(const struct run *r, const char *name, size_t tokens)
+{
+    json_t *found = first_value(r, "text_name"), *count = first_value(r, "text_tokens");
+    assert_string_equal(json_string_value(found), name);
+    if (tokens > 0)
+        assert_int_equal(json_integer_value(count) + (json_int_t)json_real_value(count), tokens);
+    assert_true(json_number_value(count) > 0);
+    json_decref(found);
+    json_decref(count);
+}
+
+/* Figures of quality say what they were measured on. */
+static void test_texts_of_figures(void **state)
+{
+    (void)state;
+    struct run r = {.out = TO_PIPE};
+    char *path = path_in(folder, "on.txt");
+    static const char words[] = "the hen and the other hen were fed in the barn, and the singer read on and on";
+    write_file(path, words, strlen(words));
+    ACCEPT(&r, "eval", "--json", "-n", "40", model);
+    expect_text(&r, "mixed text", 40);
+    release(&r);
+    ACCEPT(&r, "eval", "--json", "--text", path, model);
+    expect_text(&r, "on.txt", 0);
+    release(&r);
+    ACCEPT(&r, "eval", "--text", path, model);
+    assert_non_null(strstr(out_of(&r), "text        on.txt, "));
+    release(&r);
+    ACCEPT(&r, "inspect", "--json", "-s", "int8", model);
+    expect_text(&r, "mixed text", 0);
+    release(&r);
+    ACCEPT(&r, "tune", "--json", "--max-bits", "8", "-n", "60", model);
+    expect_text(&r, "mixed text", 60);
+    release(&r);
+    free(path);
+}
+
+/* The kinds of figures that a reference of another shape leaves, and why the others are not there. */
+static void test_a_deeper_reference(void **state)
+{
+    (void)state;
+    static const char why[] = "the reference has ";
+    struct model_spec spec = spec_usual(1, true);
+    spec.layers++;
+    char *deeper = put_model(bare, "deeper.bin", &spec);
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "eval", "--json", "-n", "60", "--reference", deeper, model);
+    assert_int_equal(check_json(&r, eval_fields), 1);
+    assert_true(first_number(&r, "kl_divergence") > 0 && first_number(&r, "perplexity_reference") > 1);
+    assert_true(first_number(&r, "top1_agreement") < 1 && first_number(&r, "perplexity") > 1);
+    json_t *depth = first_value(&r, "hidden_state_error"), *reason = first_value(&r, "hidden_state_error_reason");
+    assert_true(json_is_null(depth));
+    assert_non_null(strstr(json_string_value(reason), why));
+    json_decref(depth);
+    json_decref(reason);
+    release(&r);
+    ACCEPT(&r, "inspect", "--json", "-s", "int8", "--reference", deeper, model);
+    assert_true(check_json(&r, inspect_fields) > 3);
+    static const char *const of_layers[] = {"sqnr_db", "output_sqnr_db", "max_abs_error", "mse", "cosine"};
+    for (size_t i = 0; i < sizeof of_layers / sizeof *of_layers; i++)
+        assert_true(isnan(first_number(&r, of_layers[i])));
+    reason = first_value(&r, "sqnr_db_reason");
+    assert_non_null(strstr(json_string_value(reason), why));
+    json_decref(reason);
+    release(&r);
+    ACCEPT(&r, "inspect", "--reference", deeper, model);
+    assert_non_null(strstr(out_of(&r), "errors of layers n/a: the reference has "));
+    assert_null(strstr(out_of(&r), "nan"));
+    release(&r);
+    ACCEPT(&r, "tune", "--json", "--max-bits", "8", "-n", "60", "--reference", deeper, model);
+    assert_true(first_number(&r, "kl_divergence") > 0 && first_number(&r, "perplexity_reference") > 1);
+    release(&r);
+    free(deeper);
 }
 
 /* One number of the first line. */
@@ -1236,8 +1360,8 @@ static void test_machine_in_text(void **state)
     assert_int_equal(r.stderr_bytes.size, 0);
     assert_null(strstr(out_of(&r), "cached ("));
     release(&r);
-    ACCEPT(&r, "machine");
-    assert_non_null(strstr(out_of(&r), "cached ("));
+    ACCEPT(&r, "machine"); /* unless the machine was busy: then they are measured again */
+    assert_true(strstr(out_of(&r), "cached (") || !strstr(out_of(&r), "cached"));
     release(&r);
     ACCEPT(&r, "machine", "--fresh");
     assert_null(strstr(out_of(&r), "cached ("));
@@ -1442,6 +1566,20 @@ static bool same_output(const struct run *a, const struct run *b)
 {
     return a->stdout_bytes.size == b->stdout_bytes.size &&
            memcmp(a->stdout_bytes.data, b->stdout_bytes.data, a->stdout_bytes.size) == 0;
+}
+
+/* On one pipe for both: the line of the speed is a line of its own. */
+static void test_speed_comes_after_the_text(void **state)
+{
+    (void)state;
+    char command[1024], out[4096];
+    snprintf(command, sizeof command, "'%s' generate -n 5 -p the '%s' 2>&1", program, model);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    out[fread(out, 1, sizeof out - 1, f)] = 0;
+    assert_int_equal(pclose(f), 0);
+    const char *speed = strstr(out, "qtop: ");
+    assert_true(speed && speed > out && speed[-1] == '\n');
 }
 
 static void test_generate_depends_on_the_seed_alone(void **state)
@@ -2125,6 +2263,10 @@ int main(void)
         cmocka_unit_test(test_name_of_the_text),
         cmocka_unit_test(test_references_that_are_refused),
         cmocka_unit_test(test_json_of_plan),
+        cmocka_unit_test(test_rows_of_plan),
+        cmocka_unit_test(test_texts_of_figures),
+        cmocka_unit_test(test_a_deeper_reference),
+        cmocka_unit_test(test_speed_comes_after_the_text),
         cmocka_unit_test(test_plan_for_a_machine_that_is_not_here),
         cmocka_unit_test(test_plan_on_a_simulated_machine),
         cmocka_unit_test(test_machine_in_text),

@@ -1,5 +1,5 @@
 /* Adding a job takes one file and one row: the table of jobs is compiled here once more, with a row that does
- * nothing. */
+ * nothing, and with one that always has work, beside which figures must be there all the same. */
 #include "labwork.h"
 
 #include "lab/jobs.h"
@@ -75,7 +75,38 @@ static const struct job_type nothing_job = {
     .publish = publish,
 };
 
-#define JOB_TYPES_MORE &nothing_job,
+/* ---- a job without an end ---------------------------------------------------------------------------- */
+
+static atomic_bool busy;
+
+static bool is_busy(struct lab *lab, void *state, const void *running)
+{
+    (void)lab, (void)state, (void)running;
+    return busy;
+}
+
+static bool work_on(void *job, double seconds, bool *done, struct error *error)
+{
+    (void)job, (void)seconds, (void)error;
+    *done = false;
+    return true;
+}
+
+static void *open_busy(struct lab *lab, void *state, struct error *error)
+{
+    (void)lab, (void)error;
+    return state;
+}
+
+static const struct job_class busy_class = {"working without end", work_on, fraction, NULL, close_nothing};
+
+static const struct job_type busy_job = {
+    .class = &busy_class,
+    .wanted = is_busy,
+    .open = open_busy,
+};
+
+#define JOB_TYPES_MORE &nothing_job, &busy_job,
 #include "../src/lab/jobs.c"
 
 static bool has_counts(const struct frame *f, const void *arg)
@@ -95,8 +126,46 @@ static void test_a_row_that_does_nothing(void **state)
     lab_stop(lab);
 }
 
+static bool has_rough_speed(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->speed.decode.valid && f->speed.is_rough && f->speed.bandwidth.valid && f->speed.decode.value > 0;
+}
+
+static bool has_good_speed(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->speed.decode.valid && !f->speed.is_rough;
+}
+
+/* A job that never rests leaves no step undisturbed: there is a figure, and it is marked. Without the job it is
+ * refined; while the job runs again it stays; of another set it is marked at once. */
+static void test_speed_beside_a_job(void **state)
+{
+    (void)state;
+    busy = true;
+    struct lab *lab = start();
+    frame_unref(await(lab, has_rough_speed, NULL, "a speed beside a job"));
+    busy = false;
+    struct frame *f = await(lab, has_good_speed, NULL, "a speed without it");
+    assert_true(f->speed.history_count > 0);
+    frame_unref(f);
+    busy = true;
+    frame_unref(set(lab, "blk.0.ffn_up", "int8"));
+    for (int i = 0; i < 20; i++) { /* no frame is without one */
+        send(lab, (struct command){.kind = COMMAND_SELECT});
+        f = now(lab);
+        assert_true(f->speed.decode.valid);
+        frame_unref(f);
+    }
+    frame_unref(await(lab, has_rough_speed, NULL, "a speed of the new set beside a job"));
+    busy = false;
+    lab_stop(lab);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_row_that_does_nothing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_row_that_does_nothing),
+                                       cmocka_unit_test(test_speed_beside_a_job)};
     return cmocka_run_group_tests(tests, open_session, close_session);
 }

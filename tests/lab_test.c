@@ -348,16 +348,27 @@ static void test_snapshots(void **state)
     lab_stop(lab);
 }
 
+static bool has_no_ratio(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return !f->speed.vs_stored.valid && strcmp(f->speed.vs_stored.reason, "these are the stored weights") == 0;
+}
+
 static void test_snapshots_are_numbered(void **state)
 {
     struct lab *lab = start();
     (void)state;
     for (int i = 0; i < SNAPSHOTS; i++) {
+        ask_only(lab, set_command(&i, 1, "fp16"));
+        frame_unref(settled(lab));
         struct frame *f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
         assert_false(f->status.is_error);
         assert_int_equal(f->snapshots[i].label, 'A' + i);
+        assert_int_equal(f->current_snapshot, i);
         frame_unref(f);
     }
+    int last = SNAPSHOTS;
+    ask_only(lab, set_command(&last, 1, "fp16"));
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
     assert_true(f->status.is_error);
     assert_int_equal(f->snapshot_count, SNAPSHOTS);
@@ -532,6 +543,32 @@ static void test_output_error(void **state)
     lab_stop(lab);
 }
 
+/* One row a model: what is kept already is not kept again, nor is the float that the weights are stored in. */
+static void test_equal_snapshots_are_one(void **state)
+{
+    struct lab *lab = start();
+    (void)state;
+    ask_only(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+    frame_unref(set(lab, "blk.0.attn_q", "int4"));
+    ask_only(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+    static const char *const stored[] = {"stored", "fp32"};
+    for (size_t i = 0; i < 2; i++) {
+        frame_unref(set(lab, "blk.0.attn_q", stored[i]));
+        struct frame *f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+        assert_int_equal(f->snapshot_count, 2);
+        assert_int_equal(f->current_snapshot, 0);
+        assert_non_null(strstr(f->status.text, "snapshot A"));
+        assert_false(f->speed.vs_stored.valid);
+        frame_unref(f);
+    }
+    frame_unref(await(lab, has_no_ratio, NULL, "no ratio of the stored weights to themselves"));
+    frame_unref(set(lab, "blk.0.attn_q", "fp16"));
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+    assert_int_equal(f->snapshot_count, 3);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
 /* ---- quality --------------------------------------------------------------------------------- */
 
 static bool is_evaluated(const struct frame *f, const void *arg)
@@ -586,6 +623,105 @@ static void test_evaluation_of_the_models_own_text(void **state)
     (void)state;
     check_evaluation(lab);
     lab_stop(lab);
+}
+
+/* No frame has a figure of another set than its own, unless it is marked. */
+static void assert_fresh(const struct frame *f)
+{
+    assert_true(!f->quality.valid || f->quality.stale == (f->quality.set_serial != f->set_serial));
+    assert_true(!f->output.q || f->output.q == f->set->layer[f->output.q->tensor]);
+    assert_true(!f->columns || f->columns->q == f->set->layer[f->columns->q->tensor]);
+    assert_true(!f->detail || f->detail->q == f->set->layer[f->detail->q->tensor]);
+}
+
+static bool has_all_figures(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return is_evaluated(f, NULL) && f->speed.prefill.valid && f->output.q && f->columns && f->detail &&
+           (f->speed.vs_stored.valid || f->set == session.stored);
+}
+
+/* The first frames of a new set have none of the last one's figures, and say that KL is not its own. */
+static void test_figures_of_another_set(void **state)
+{
+    struct lab_options o = usual_options();
+    o.text = text_to_evaluate;
+    o.text_size = strlen(text_to_evaluate);
+    struct lab *lab = start_with(&o);
+    int t = tensor("blk.1.ffn_up");
+    static const char *const schemes[] = {"int8", "int4", "stored", "int8"};
+    (void)state;
+    select_weight(lab, t, 0, 0);
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct frame *f = await(lab, has_all_figures, NULL, "every figure");
+        uint64_t serial = f->set_serial;
+        frame_unref(f);
+        ask_only(lab, set_command(&t, 1, schemes[i]));
+        for (f = now(lab); f->set_serial == serial; f = now(lab)) {
+            assert_fresh(f);
+            frame_unref(f);
+        }
+        assert_fresh(f);
+        assert_true(f->quality.stale || f->quality.running || !f->quality.valid ||
+                    f->quality.set_serial == f->set_serial);
+        frame_unref(f);
+    }
+    lab_stop(lab);
+}
+
+static bool is_partial(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->quality.valid && f->quality.running;
+}
+
+/* An evaluation that a change ends leaves nothing behind: neither in the header nor in the row of a snapshot. */
+static void test_a_part_of_an_evaluation_is_not_kept(void **state)
+{
+    struct lab *lab = start();
+    int t = tensor("blk.1.ffn_up");
+    (void)state;
+    ask_only(lab, (struct command){.kind = COMMAND_SNAPSHOT}); /* of the stored weights */
+    set_all(lab, "int4:tensor");
+    frame_unref(settled(lab));
+    ask_only(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+    ask_only(lab, (struct command){.kind = COMMAND_EVALUATE});
+    frame_unref(await(lab, is_partial, NULL, "a part of an evaluation"));
+    ask_only(lab, set_command(&t, 1, "int8"));
+    for (struct frame *f = now(lab);; f = now(lab)) {
+        const struct quality_frame *q = &f->quality;
+        bool done = is_evaluated(f, NULL);
+        assert_true(!q->valid || q->running || quality_is_complete(&q->result));
+        for (size_t i = 0; i < f->snapshot_count; i++) {
+            const struct quality_frame *s = &f->snapshots[i].quality;
+            assert_true(!s->valid || s->running || quality_is_complete(&s->result));
+        }
+        frame_unref(f);
+        if (done)
+            break;
+        poll(&(struct pollfd){lab_wake_descriptor(lab), POLLIN, 0}, 1, 1000);
+    }
+    lab_stop(lab);
+}
+
+static void test_text_of_an_evaluation(void **state)
+{
+    struct lab_options o = usual_options();
+    (void)state;
+    for (int given = 0; given < 2; given++) {
+        o.text = given ? text_to_evaluate : NULL;
+        o.text_size = given ? strlen(text_to_evaluate) : 0;
+        o.text_name = given ? "a.txt" : NULL;
+        struct lab *lab = start_with(&o);
+        ask_only(lab, (struct command){.kind = COMMAND_EVALUATE});
+        struct frame *f = await(lab, is_evaluated, NULL, "an evaluation");
+        const struct quality_basis *b = &f->quality.result.basis;
+        assert_string_equal(b->text, given ? "a.txt" : "self");
+        assert_true(b->tokens > 1 && b->window > 1);
+        assert_int_equal(b->protocol, PROTOCOL_FULL);
+        frame_unref(f);
+        lab_stop(lab);
+    }
 }
 
 static void test_text_too_short_to_evaluate(void **state)
@@ -736,6 +872,27 @@ static void test_restart_keeps_the_seed(void **state)
     assert_same_beginning(a->text, b->text);
     frame_unref(a);
     frame_unref(b);
+    lab_stop(lab);
+}
+
+static bool has_later_seed(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->text && f->text->seed > SEED;
+}
+
+/* Whatever texts have ended meanwhile: the first one again. */
+static void test_restart_after_texts_have_ended(void **state)
+{
+    struct lab *lab = start();
+    (void)state;
+    ask_only(lab, (struct command){.kind = COMMAND_SAMPLING, .temperature = 1, .seed = SEED});
+    frame_unref(await(lab, has_later_seed, NULL, "a text after the first"));
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_RESTART});
+    char expected[64];
+    snprintf(expected, sizeof expected, "seed %d", SEED);
+    assert_non_null(strstr(f->status.text, expected));
+    frame_unref(f);
     lab_stop(lab);
 }
 
@@ -1092,6 +1249,10 @@ int main(void)
         cmocka_unit_test(test_cycles_that_mean_nothing_are_refused),
         cmocka_unit_test(test_snapshots),
         cmocka_unit_test(test_snapshots_are_numbered),
+        cmocka_unit_test(test_equal_snapshots_are_one),
+        cmocka_unit_test(test_figures_of_another_set),
+        cmocka_unit_test(test_a_part_of_an_evaluation_is_not_kept),
+        cmocka_unit_test(test_text_of_an_evaluation),
         cmocka_unit_test(test_stored_blocks),
         cmocka_unit_test(test_number_line),
         cmocka_unit_test(test_selection_is_clamped),
@@ -1102,6 +1263,7 @@ int main(void)
         cmocka_unit_test(test_pause),
         cmocka_unit_test(test_restart_gives_the_same_texts),
         cmocka_unit_test(test_restart_keeps_the_seed),
+        cmocka_unit_test(test_restart_after_texts_have_ended),
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_reference_text),

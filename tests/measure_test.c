@@ -346,7 +346,7 @@ static void test_predictions(void **state)
     random_tokens(3, tokens, 32, tied.vocab);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct quality_plan plan = {tokens, cases[i].count, cases[i].bos, cases[i].protocol,
-                                    cases[i].window, 0};
+                                    cases[i].window, 0, NULL};
         struct error error = {""};
         assert_int_equal(quality_predictions(&plan, &error), cases[i].predictions);
         assert_int_equal(error.text[0] == 0, cases[i].predictions > 0);
@@ -467,7 +467,7 @@ static void test_quality_by_hand(void **state)
     random_tokens(4, text, N, untied.vocab);
     for (int protocol = 0; protocol < PROTOCOL_COUNT; protocol++) {
         bool full = protocol == PROTOCOL_FULL;
-        struct quality_plan plan = {text, N, BOS, (enum protocol)protocol, WINDOW, 0};
+        struct quality_plan plan = {text, N, BOS, (enum protocol)protocol, WINDOW, 0, NULL};
         struct sums s = {0};
         for (size_t at = 0; full ? at < N : at + WINDOW <= N + 1;
              at += full ? WINDOW - 1 : WINDOW) {
@@ -506,7 +506,7 @@ static void test_quality_against_itself(void **state)
     struct weights *copy = requantized(&f, "fp32", pool); /* the same numbers in other memory */
     int32_t text[N];
     random_tokens(5, text, N, untied.vocab);
-    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64, 0};
+    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64, 0, NULL};
     struct weights *sets[] = {f.stored, copy};
     for (size_t i = 0; i < 2; i++) {
         struct quality_result r = run_quality(&f, pool, &plan, f.stored, sets[i]);
@@ -559,7 +559,7 @@ static void test_quantiles_of_a_running_job(void **state)
     struct weights *int4 = requantized(&f, "int4:g16", pool);
     int32_t text[N];
     random_tokens(15, text, N, untied.vocab);
-    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64, 16};
+    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64, 16, NULL};
     struct quality *q = quality_open(f.model, pool, &plan, f.stored, int4, NULL);
     assert_non_null(q);
     struct quality_result r, before = {0};
@@ -587,7 +587,7 @@ static void test_quality_of_what_is_not_finite(void **state)
     struct pool *pool = pool_create(2, NULL);
     int32_t text[N];
     random_tokens(16, text, N, untied.vocab);
-    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64, 0};
+    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 64, 0, NULL};
     struct qtensor *norm = f.stored->layer[model_find(f.model, ROLE_OUTPUT_NORM, -1)];
     struct qtensor copy = {.tensor = norm->tensor, .matrix = norm->matrix};
     float *values = make(norm->matrix.cols * sizeof *values);
@@ -616,7 +616,7 @@ static void test_quality_with_any_number_of_threads(void **state)
     struct fixture f = open_fixture(&tied);
     int32_t text[N];
     random_tokens(6, text, N, tied.vocab);
-    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 50, 0};
+    struct quality_plan plan = {text, N, 1, PROTOCOL_FULL, 50, 0, NULL};
     struct quality_result first;
     memset(&first, 0, sizeof first);
     for (int threads = 1; threads <= 3; threads++) {
@@ -975,9 +975,10 @@ static void test_cycle_reasons(void **state)
         enum change change;
         const char *reason;
     } cases[] = {
-        {"blk.0.attn_q", "stored", CHANGE_ACT, "choose a datatype first"},
-        {"blk.0.attn_q", "stored", CHANGE_GRANULARITY, "choose a datatype first"},
-        {"blk.0.attn_q", "stored", CHANGE_SYMMETRY, "choose a datatype first"},
+        {"blk.0.attn_q", "stored", CHANGE_ACT, "multiply fp32 activations: choose a datatype first"},
+        {"blk.0.attn_q", "stored", CHANGE_GRANULARITY, "have the scales that the file holds: choose a datatype first"},
+        {"blk.0.attn_q", "stored", CHANGE_SYMMETRY, "have the zero points that the file holds: choose a datatype first"},
+        {"blk.0.attn_q", "stored", CHANGE_METHOD, "are not rounded, which is what methods improve"},
         {"token_embd", "int8", CHANGE_ACT, "not a matrix product: no activations"},
         {"output_norm", "fp16", CHANGE_ACT, "not a matrix product: no activations"},
         {"blk.0.attn_q", "fp16", CHANGE_GRANULARITY, "no scales"},
@@ -999,6 +1000,39 @@ static void test_cycle_reasons(void **state)
     struct scheme s = scheme_default(DTYPE_INT8), to;
     assert_true(scheme_cycle(f.model, 0, &s, CHANGE_ACT, 1, &to, NULL)); /* here it is the head */
     close_fixture(&f);
+}
+
+/* ---- which figures compare --------------------------------------------------------------------- */
+
+static void test_what_compares(void **state)
+{
+    (void)state;
+    const struct quality_result a = {.basis = {"self", 100, PROTOCOL_FULL, 64}, .scored = 98, .planned = 98};
+    struct quality_result b = a;
+    assert_null(quality_differs(&a, &b));
+    b.perplexity = 3;
+    b.kl = 1;
+    assert_null(quality_differs(&a, &b));
+    strcpy(b.basis.text, "wiki.txt");
+    assert_string_equal(quality_differs(&a, &b), "another text");
+    b = a;
+    b.basis.tokens = 101;
+    assert_string_equal(quality_differs(&a, &b), "another number of tokens");
+    b = a;
+    b.scored = 97;
+    assert_string_equal(quality_differs(&a, &b), "another number of tokens");
+    b = a;
+    b.basis.window = 32;
+    assert_string_equal(quality_differs(&a, &b), "another window");
+    b = a;
+    b.basis.protocol = PROTOCOL_LLAMACPP;
+    assert_string_equal(quality_differs(&a, &b), "another protocol");
+    assert_true(quality_is_complete(&a));
+    b = a;
+    b.scored = 97;
+    assert_false(quality_is_complete(&b));
+    b.scored = b.planned = 0;
+    assert_false(quality_is_complete(&b));
 }
 
 /* ---- sampler --------------------------------------------------------------------------------- */
@@ -1397,6 +1431,7 @@ int main(void)
         cmocka_unit_test(test_cycles),
         cmocka_unit_test(test_cycle_order),
         cmocka_unit_test(test_cycle_reasons),
+        cmocka_unit_test(test_what_compares),
         cmocka_unit_test(test_argmax),
         cmocka_unit_test(test_uniform),
         cmocka_unit_test(test_choose_stays_in_bounds),

@@ -84,7 +84,7 @@ static struct quality_result evaluate(const struct session *s, struct weights *s
 {
     int32_t tokens[TOKENS];
     struct error error = {""};
-    struct quality_plan plan = {tokens, TOKENS, 1, PROTOCOL_FULL, 32, 0};
+    struct quality_plan plan = {tokens, TOKENS, 1, PROTOCOL_FULL, 32, 0, NULL};
     some_tokens(tokens, s->model->hyper.vocab);
     struct quality *q = quality_open(s->model, s->pool, &plan, s->reference, set, &error);
     if (!q)
@@ -112,47 +112,89 @@ static void refuse(const char *path, const char *reference, const char *const *w
 
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-static void test_other_shapes_are_refused(void **state)
+/* A session whose reference is of another shape, and why its layers do not compare. */
+static void assert_reason(const char *path, const char *reference, const char *reason)
+{
+    struct session s;
+    struct error error = {"no error"};
+    struct session_options o = {.model_path = path, .reference_path = reference, .threads = 1};
+    if (!session_open(&s, &o, &error))
+        fail_msg("%s", error.text);
+    if (!strstr(s.model->reference_reason, reason))
+        fail_msg("'%s' is not in: %s", reason, s.model->reference_reason);
+    assert_ptr_equal(model_reference(s.model), s.reference_model);
+    assert_ptr_equal(model_weights_reference(s.model), s.model);
+    session_close(&s);
+}
+
+static char *put_changed(const char *name, size_t field, int32_t value)
+{
+    struct model_spec spec = floats_spec;
+    memcpy((char *)&spec + field, &value, sizeof value);
+    return put_model(name, &spec);
+}
+
+static void test_other_vocabularies_are_refused(void **state)
 {
     (void)state;
-    static const struct {
-        size_t field;
-        int32_t value;
-        const char *words;
-    } changes[] = {
-        {offsetof(struct model_spec, layers), 3, "3 layers; expected 2"},
-        {offsetof(struct model_spec, dim), 48, "48 dimensions; expected 32"},
-        {offsetof(struct model_spec, hidden), 48, "48 hidden units; expected 40"},
-        {offsetof(struct model_spec, heads), 8, "8 heads; expected 4"},
-        {offsetof(struct model_spec, kv_heads), 4, "4 KV heads; expected 2"},
-        {offsetof(struct model_spec, vocab), 401, "401 tokens of vocabulary; expected 400"},
-    };
-    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
-        struct model_spec spec = floats_spec;
-        memcpy((char *)&spec + changes[i].field, &changes[i].value, sizeof changes[i].value);
-        char *path = put_model("changed.bin", &spec);
-        refuse(floats, path, WORDS(path, "cannot be the reference of", floats, changes[i].words));
+    char *path = put_changed("changed.bin", offsetof(struct model_spec, vocab), 401);
+    refuse(floats, path, WORDS(path, "cannot be the reference of", floats, "401 tokens of vocabulary; expected 400"));
+    free(path);
+}
+
+static const struct {
+    size_t field;
+    int32_t value;
+    const char *words;
+} other_shapes[] = {
+    {offsetof(struct model_spec, layers), 3, "the reference has 3 layers, the model 2"},
+    {offsetof(struct model_spec, layers), 1, "the reference has 1 layers, the model 2"},
+    {offsetof(struct model_spec, dim), 48, "the reference has 48 dimensions, the model 32"},
+    {offsetof(struct model_spec, hidden), 48, "the reference has 48 hidden units, the model 40"},
+    {offsetof(struct model_spec, heads), 8, "the reference has 8 heads, the model 4"},
+    {offsetof(struct model_spec, kv_heads), 4, "the reference has 4 KV heads, the model 2"},
+};
+
+/* Quality is measured against the predictions of any shape: its perplexity is what the other model has by itself. The
+ * errors of the model's own layers stay those to its own weights. */
+static void test_other_shapes_give_quality(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof other_shapes / sizeof *other_shapes; i++) {
+        char *path = put_changed("changed.bin", other_shapes[i].field, other_shapes[i].value);
+        assert_reason(floats, path, other_shapes[i].words);
+        struct session s = open_measured(floats, path), alone = open_measured(path, NULL);
+        struct session own = open_measured(floats, NULL);
+        struct quality_result r = evaluate(&s, s.stored), truth = evaluate(&alone, alone.stored);
+        assert_true(r.perplexity_reference == truth.perplexity);
+        assert_true(r.perplexity == evaluate(&own, own.stored).perplexity);
+        assert_true(isfinite(r.kl) && r.kl > 0 && r.top1 >= 0 && r.top1 < 1);
+        for (size_t t = 0; t < s.stored->count; t++)
+            assert_true(s.stored->layer[t]->error.exact);
+        session_close(&s);
+        session_close(&alone);
+        session_close(&own);
         free(path);
     }
 }
 
-static void test_tied_and_untied_do_not_fit(void **state)
+static void test_tied_and_untied_do_not_compare(void **state)
 {
     (void)state;
     struct model_spec spec = spec_usual(1, true);
     char *tied = put_model("tied.bin", &spec);
-    refuse(floats, tied, WORDS(tied, "output, is token_embd (tied)", "a tensor of its own"));
-    refuse(tied, floats, WORDS(floats, "output, is a tensor of its own", "expected that it is token_embd"));
+    assert_reason(floats, tied, "the head of the reference is token_embd (tied), the model's a tensor of its own");
+    assert_reason(tied, floats, "the head of the reference is a tensor of its own, the model's token_embd (tied)");
     free(tied);
 }
 
-static void test_another_order_of_rows_is_refused(void **state)
+static void test_another_order_of_rows_does_not_compare(void **state)
 {
     (void)state;
     static const char gguf[] = SRCDIR "/tests/data/arch/llama/llama.gguf";
     static const char hugging[] = SRCDIR "/tests/data/arch/llama";
-    refuse(gguf, hugging, WORDS("attn_q and attn_k", "Hugging Face", "GGUF", "convert"));
-    refuse(hugging, gguf, WORDS("attn_q and attn_k", "Hugging Face", "GGUF", "convert"));
+    assert_reason(gguf, hugging, "rows of attn_q and attn_k lie as in Hugging Face files");
+    assert_reason(hugging, gguf, "rows of attn_q and attn_k lie as in GGUF");
 }
 
 static void test_files_that_are_no_models(void **state)
@@ -178,7 +220,7 @@ static void check_tensors(role_set has, role_set reference, const char *words)
 {
     struct model m = bare_model(has), r = bare_model(reference);
     struct error error = {"no error"};
-    assert_int_equal(reference_fits(&m, &r, &error), words == NULL);
+    assert_int_equal(reference_compares(&m, &r, &error), words == NULL);
     if (words && !strstr(error.text, words))
         fail_msg("'%s' is not in: %s", words, error.text);
     free(m.tensors);
@@ -186,7 +228,7 @@ static void check_tensors(role_set has, role_set reference, const char *words)
 }
 
 /* At the beginning, in the middle and at the end of the list. */
-static void test_other_tensors_are_refused(void **state)
+static void test_other_tensors_do_not_compare(void **state)
 {
     (void)state;
     check_tensors(llama_roles, llama_roles, NULL);
@@ -194,8 +236,8 @@ static void test_other_tensors_are_refused(void **state)
         role_set one = ROLE_BIT(role);
         char name[64], lacks[128], extra[128];
         snprintf(name, sizeof name, "%s%s", roles[role].in_block ? "blk.0." : "", roles[role].name);
-        snprintf(lacks, sizeof lacks, "it has no tensor %s", name);
-        snprintf(extra, sizeof extra, "it has a tensor %s, which the other has not", name);
+        snprintf(lacks, sizeof lacks, "the reference has no tensor %s", name);
+        snprintf(extra, sizeof extra, "the reference has a tensor %s, which the model has not", name);
         check_tensors(llama_roles | one, llama_roles & ~one, lacks);
         check_tensors(llama_roles & ~one, llama_roles | one, extra);
     }
@@ -207,11 +249,16 @@ static void test_learned_positions_must_be_as_many(void **state)
     struct model m = bare_model(llama_roles | ROLE_BIT(ROLE_POSITIONS));
     struct model r = bare_model(llama_roles | ROLE_BIT(ROLE_POSITIONS));
     struct error error = {"no error"};
+    r.hyper.rope = ROPE_NONE;
     r.hyper.trained_context = 7;
-    assert_true(reference_fits(&m, &r, &error));
+    assert_true(reference_fits(&m, &r, 7, &error));
+    assert_false(reference_fits(&m, &r, 8, &error));
+    assert_non_null(strstr(error.text, "it has learned 7 positions; expected 8 (-c 7 takes fewer)"));
+    m.hyper.rope = ROPE_NONE;
+    assert_true(reference_compares(&m, &r, &error));
     r.tensors[1].stored.rows = 7;
-    assert_false(reference_fits(&m, &r, &error));
-    assert_non_null(strstr(error.text, "is 7 x 8; expected 6 x 8"));
+    assert_false(reference_compares(&m, &r, &error));
+    assert_non_null(strstr(error.text, "is 7 x 8, the model's 6 x 8"));
     free(m.tensors);
     free(r.tensors);
 }
@@ -605,6 +652,46 @@ static void test_lab_shows_the_reference_s_text(void **state)
     session_close(&s);
 }
 
+static bool has_everything(const struct frame *f, const void *arg)
+{
+    double none = -1;
+    (void)arg;
+    return is_evaluated(f, &none) && f->snapshot_count == 1 && f->snapshots[0].quality.valid && f->text &&
+           f->text->reference && f->text->diverged && f->columns && f->speed.prefill.valid;
+}
+
+/* Deeper and shallower, with a layer that is selected and one that is quantized: quality and the reference's text are
+ * there, what is of a layer has its reason. */
+static void test_lab_with_a_reference_of_another_shape(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        char *path = put_changed("changed.bin", other_shapes[i].field, other_shapes[i].value);
+        struct session s = open_measured(floats, path);
+        struct lab *lab = start(&s);
+        int t = model_find_name(s.model, "blk.1.attn_q");
+        struct scheme four;
+        assert_true(scheme_parse("int4:tensor", &four, NULL));
+        send(lab, (struct command){.kind = COMMAND_WATCH_TEXT, .index = 1});
+        send(lab, (struct command){.kind = COMMAND_SELECT, .tensors = &t, .tensor_count = 1});
+        send(lab, (struct command){.kind = COMMAND_SET, .tensors = &t, .tensor_count = 1, .scheme = four});
+        send(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+        send(lab, (struct command){.kind = COMMAND_EVALUATE});
+        struct frame *f = await(lab, has_everything, NULL, "all figures that there are");
+        assert_true(f->quality.result.kl > 0 && isfinite(f->quality.result.perplexity));
+        assert_true(!f->output.sqnr_db.valid && f->output.sqnr_db.reason);
+        assert_true(!f->snapshots[0].sqnr_db.valid && f->snapshots[0].sqnr_db.reason);
+        assert_null(f->depth);
+        assert_string_equal(f->model->reference_reason, other_shapes[i].words);
+        frame_unref(f);
+        send(lab, (struct command){.kind = COMMAND_COMPARE_METHODS});
+        frame_unref(await(lab, says, other_shapes[i].words, "why methods are not compared"));
+        lab_stop(lab);
+        session_close(&s);
+        free(path);
+    }
+}
+
 /* ---- a real model ------------------------------------------------------------------------------ */
 
 static void test_half_precision_of_a_real_model(void **state)
@@ -628,11 +715,13 @@ enum { NEED_REFERENCE = 1 };
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_other_shapes_are_refused),
-        cmocka_unit_test(test_tied_and_untied_do_not_fit),
-        cmocka_unit_test(test_another_order_of_rows_is_refused),
+        cmocka_unit_test(test_other_vocabularies_are_refused),
+        cmocka_unit_test(test_other_shapes_give_quality),
+        cmocka_unit_test(test_tied_and_untied_do_not_compare),
+        cmocka_unit_test(test_another_order_of_rows_does_not_compare),
+        cmocka_unit_test(test_lab_with_a_reference_of_another_shape),
         cmocka_unit_test(test_files_that_are_no_models),
-        cmocka_unit_test(test_other_tensors_are_refused),
+        cmocka_unit_test(test_other_tensors_do_not_compare),
         cmocka_unit_test(test_learned_positions_must_be_as_many),
         cmocka_unit_test(test_a_model_against_itself),
         cmocka_unit_test(test_errors_of_stored_weights),

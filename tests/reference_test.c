@@ -235,7 +235,7 @@ static void test_full_perplexity(void **state)
         struct study s = open_study(model_names[i]);
         struct tokens tokens = read_tokens();
         struct quality_plan plan = {tokens.ids + 1, tokens.count - 1, tokens.ids[0], PROTOCOL_FULL,
-                                    CONTEXT, 0};
+                                    CONTEXT, 0, NULL};
         struct quality_result r = measure(&s, &plan, s.stored);
         assert_int_equal(r.scored, 251);
         assert_within(r.perplexity, 2.44685, 0.0005);
@@ -270,7 +270,7 @@ static void test_llamacpp_perplexity(void **state)
         struct study s = open_study(cases[i].model);
         struct tokens tokens = story_tokens(&s);
         struct quality_plan plan = {tokens.ids, tokens.count, tokenizer_bos(s.tokenizer),
-                                    PROTOCOL_LLAMACPP, 256, 0};
+                                    PROTOCOL_LLAMACPP, 256, 0, NULL};
         struct quality_result r = measure(&s, &plan, s.stored);
         fprintf(stderr, "%s: llamacpp, %zu predictions, perplexity %.5f; llama.cpp says %.4f\n",
                 cases[i].model, r.scored, r.perplexity, cases[i].perplexity);
@@ -300,7 +300,7 @@ static void test_quantized_perplexity(void **state)
     struct tokens tokens = story_tokens(&s);
     assert_true(tokens.count > TEXT_TOKENS);
     struct quality_plan plan = {tokens.ids, TEXT_TOKENS, tokenizer_bos(s.tokenizer), PROTOCOL_FULL,
-                                CONTEXT, 0};
+                                CONTEXT, 0, NULL};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct weights *set = in_scheme(&s, cases[i].scheme);
         struct quality_result r = measure(&s, &plan, set);

@@ -537,6 +537,93 @@ static void test_where_the_file_is(void **state)
     free(cache);
 }
 
+static void make_steady(struct roofs *r)
+{
+    for (size_t i = 0; i < r->read_count; i++)
+        r->reads[i].roof.rate.min = r->reads[i].roof.rate.max = r->reads[i].roof.rate.median;
+    for (size_t i = 0; i < r->set_count * PEAK_COUNT; i++) {
+        struct stats *s = &r->sets[i / PEAK_COUNT].of[i % PEAK_COUNT].rate;
+        s->min = s->max = s->median;
+    }
+    r->exceeded = false;
+}
+
+/* The worst run, and the best, of a roof with a median of 100: what counts as the mark of a busy machine. */
+static void test_disturbed_roofs(void **state)
+{
+    (void)state;
+    static const struct {
+        double min, max;
+        bool disturbed;
+    } cases[] = {{100, 100, false}, {90, 120, false}, {95, 126, true}, {60, 100, true}, {70, 104, false}};
+    struct roof steady = {{110, 100, 120}, 9}, none = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct roof r = {{100, cases[i].min, cases[i].max}, 9};
+        assert_int_equal(roof_was_disturbed(&r), cases[i].disturbed);
+        assert_true(roof_is_better(&steady, &r) && !roof_is_better(&r, &steady));
+    }
+    assert_false(roof_was_disturbed(&none));
+    struct roof slow = {{50, 20, 100}, 9}, fast = {{80, 20, 100}, 9}; /* both disturbed */
+    assert_true(roof_is_better(&fast, &slow) && !roof_is_better(&slow, &fast));
+}
+
+/* Any roof makes all suspect: each is one of a figure's denominators. */
+static void test_one_disturbed_roof_is_enough(void **state)
+{
+    (void)state;
+    struct roofs all = roofs_measure(pool);
+    make_steady(&all);
+    assert_false(roofs_were_disturbed(&all));
+    for (size_t i = 0; i < all.read_count; i++) {
+        struct roofs one = all;
+        one.reads[i].roof.rate.max *= 2;
+        assert_true(roofs_were_disturbed(&one));
+    }
+    for (size_t i = 0; i < all.set_count * PEAK_COUNT; i++) {
+        struct roofs one = all;
+        struct roof *r = &one.sets[i / PEAK_COUNT].of[i % PEAK_COUNT];
+        r->rate.min /= 2;
+        assert_int_equal(roofs_were_disturbed(&one), r->samples > 0);
+    }
+    all.exceeded = true;
+    assert_true(roofs_were_disturbed(&all));
+}
+
+/* Disturbed ones are kept for want of better, measured again when they are asked for, and never take the place of good
+ * ones. */
+static void test_disturbed_roofs_are_not_kept_as_good(void **state)
+{
+    (void)state;
+    char print[FINGERPRINT_TEXT];
+    struct roofs roofs = roofs_measure(pool), found;
+    struct roofs_source source = {0};
+    struct error error = {""};
+    char *cache = path_in(folder, "busy");
+    setenv("XDG_CACHE_HOME", cache, 1);
+    roofs_fingerprint(pool_threads(pool), print);
+    char *path = roofs_cache_path(print, &error);
+    for (int exceeded = 0; exceeded < 2; exceeded++) {
+        make_steady(&roofs);
+        struct roofs busy = roofs;
+        busy.exceeded = exceeded;
+        busy.reads[0].roof.rate.max *= exceeded ? 1 : 2;
+        unlink(path);
+        roofs_keep(pool, &busy, &source);
+        assert_true(roofs_recall(pool, &found, &source) && roofs_were_disturbed(&found));
+        assert_int_equal(found.exceeded, exceeded);
+        assert_true(roofs_here(pool, false, &found, &source, &error));
+        assert_false(source.cached);
+        roofs_keep(pool, &roofs, &source);
+        roofs_keep(pool, &busy, &source);
+        assert_true(roofs_recall(pool, &found, &source) && !roofs_were_disturbed(&found));
+        roofs_replace(pool, &busy, &source); /* what is known to be too low goes */
+        assert_true(roofs_recall(pool, &found, &source) && roofs_were_disturbed(&found));
+    }
+    free(path);
+    free(cache);
+    unsetenv("XDG_CACHE_HOME");
+}
+
 /* One measurement serves until it is asked for another; what is broken is measured again. */
 static void test_figures_are_kept(void **state)
 {
@@ -554,6 +641,8 @@ static void test_figures_are_kept(void **state)
     assert_string_equal(source.load.text, "");
     assert_string_equal(source.save.text, "");
     assert_all_measured(&first);
+    make_steady(&first); /* as on a machine that did nothing else */
+    assert_true(roofs_save(path, print, &first, &error));
     assert_true(roofs_here(pool, false, &next, &source, &error));
     assert_true(source.cached);
     assert_same(&first, &next);
@@ -698,6 +787,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_roofs_with_a_gap_are_not_kept),
         cmocka_unit_test(test_where_the_file_is),
         cmocka_unit_test(test_figures_are_kept),
+        cmocka_unit_test(test_disturbed_roofs),
+        cmocka_unit_test(test_one_disturbed_roof_is_enough),
+        cmocka_unit_test(test_disturbed_roofs_are_not_kept_as_good),
         cmocka_unit_test(test_a_fingerprint_has_what_matters),
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_seven_billion_weights_at_two_terabytes),

@@ -341,18 +341,19 @@ bool tokenize_text(const struct session *s, const char *text, size_t n, struct t
 /* ---- what is measured on --------------------------------------------------------------------- */
 
 /* Runs a source to its end and closes it; its tokens are now the caller's. */
-static bool run_source(const struct session *s, struct text_source *source, struct tokens *out, struct error *error)
+static bool run_source(const struct session *s, struct text_source *source, struct study_tokens *out, struct error *error)
 {
     bool cancelled, ok = session_run(s, &text_source_class, source, &cancelled, error);
     if (ok) {
-        *out = source->tokens;
+        out->list = source->tokens;
+        memcpy(out->name, source->name, sizeof out->name);
         source->tokens = (struct tokens){0};
     }
     text_source_close(source);
     return ok;
 }
 
-bool search_tokens(const struct session *s, struct tokens *out, struct error *error)
+bool search_tokens(const struct session *s, struct study_tokens *out, struct error *error)
 {
     struct text_source source;
     text_source_open(&source, s, TEXT_SEARCH, TUNE_SEARCH_TOKENS);
@@ -369,19 +370,18 @@ static bool give_choice(struct text_source *source, const struct text_choice *c,
            error_set(error, "not enough memory");
 }
 
-bool quality_tokens(struct batch *b, const struct options *o, size_t count, struct tokens *tokens, struct error *error)
+bool quality_tokens(const struct batch *b, const struct options *o, size_t count, struct study_tokens *out, struct error *error)
 {
     struct text_choice c;
     struct tokens all = {0};
     struct text_source source;
     if (!text_choose(&c, &b->session, o->text, USE_QUALITY, error))
         return false;
-    memcpy(b->text_name, c.name, sizeof c.name);
     text_source_open(&source, &b->session, TEXT_EVALUATION, count);
     bool ok = read_choice(&b->session, &c, &all, error) &&
               (!c.path || give_choice(&source, &c, &all, count, error));
     if (ok)
-        ok = run_source(&b->session, &source, tokens, error);
+        ok = run_source(&b->session, &source, out, error);
     else
         text_source_close(&source);
     free(all.ids);
@@ -389,10 +389,10 @@ bool quality_tokens(struct batch *b, const struct options *o, size_t count, stru
     return ok;
 }
 
-bool evaluation_tokens(struct batch *b, const struct options *o, struct tokens *tokens, struct error *error)
+bool evaluation_tokens(const struct batch *b, const struct options *o, struct study_tokens *out, struct error *error)
 {
     bool whole = o->text && strcmp(o->text, TEXT_SELF) != 0;
-    return quality_tokens(b, o, o->given_tokens ? (size_t)o->tokens : whole ? 0 : DEFAULT_TOKENS, tokens, error);
+    return quality_tokens(b, o, o->given_tokens ? (size_t)o->tokens : whole ? 0 : DEFAULT_TOKENS, out, error);
 }
 
 bool evaluation_window(const struct session *s, const struct options *o, size_t *window,

@@ -39,7 +39,6 @@ struct batch {
     struct pin pin;         /* of their stored weights, from batch_pack on */
     char *path;               /* of the built-in model */
     char scheme_text[256];    /* how the schemes are called in output */
-    char text_name[TEXT_NAME]; /* of what quality was measured on; "" before quality_tokens */
     struct progress_line progress;
 };
 
@@ -89,17 +88,26 @@ void print_record(json_t *object, const struct options *options, bool first);
 /* A number, or null beside a KEY_reason when it is not finite or the reason is given. */
 void json_add(json_t *object, const char *key, double value, const char *reason);
 
-/* The tokens that a search measures on; the caller frees out->ids. */
-bool search_tokens(const struct session *session, struct tokens *out, struct error *error);
+/* A text to measure on: the caller frees list.ids. */
+struct study_tokens {
+    struct tokens list;   /* without BOS */
+    char name[TEXT_NAME]; /* what figures call it */
+};
+
+/* The tokens that a search measures on. */
+bool search_tokens(const struct session *session, struct study_tokens *out, struct error *error);
 
 /* `count` tokens (0: all) of the text that quality is measured on: of the file --text, of the default text, or written
- * by the reference. batch->text_name becomes its name; the caller frees tokens->ids. */
-bool quality_tokens(struct batch *batch, const struct options *options, size_t count, struct tokens *tokens,
+ * by the reference. */
+bool quality_tokens(const struct batch *batch, const struct options *options, size_t count, struct study_tokens *out,
                     struct error *error);
 
 /* The same with as many tokens as -n says; without it all of --text, or DEFAULT_TOKENS. */
-bool evaluation_tokens(struct batch *batch, const struct options *options, struct tokens *tokens,
+bool evaluation_tokens(const struct batch *batch, const struct options *options, struct study_tokens *out,
                        struct error *error);
+
+/* Adds text_name and text_tokens: what figures of quality were measured on. */
+void json_add_text(json_t *object, const char *name, size_t tokens);
 
 /* The window of --window, or the default one. */
 bool evaluation_window(const struct session *session, const struct options *options, size_t *window,

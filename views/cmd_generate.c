@@ -91,6 +91,7 @@ static void generate(struct generation *g, size_t tokens)
     }
     double end = clock_seconds();
     putchar('\n');
+    fflush(stdout); /* before what goes to standard error */
     report_speed(g->prompt.count, middle - begin, decoded, end - middle);
 }
 

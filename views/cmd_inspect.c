@@ -31,6 +31,8 @@ struct measured {
     struct weight_stats *weights; /* for records only */
     struct sensitivity *sensitivity;    /* with --alone only */
     struct recipe recipe;         /* of -r; without one no rules */
+    struct quality_basis text;    /* of output errors; without tokens: all are as stored, and none was needed */
+    struct quality_basis alone;   /* of sensitivities */
 };
 
 /* "line 3: blk.*.attn_* w8a8", the rule of -r that a layer took; false where none did. */
@@ -58,19 +60,21 @@ static void add_sensitivity(json_t *j, const struct measured *m, int tensor)
     const char *why = !s ? "measured with --alone only" : s->scored == 0 ? "as stored" : NULL;
     json_add(j, "kl_alone", s ? s->kl : NAN, why);
     json_add(j, "kl_alone_stderr", s ? s->kl_stderr : NAN, why);
+    json_add(j, "kl_alone_tokens", (double)m->alone.tokens, why);
 }
 
 /* Where the largest error sits. */
-static void add_place(json_t *j, const struct weight_error *e)
+static void add_place(json_t *j, const struct weight_error *e, const char *shape)
 {
-    const char *why = e->max_abs > 0 ? NULL : e->exact ? "exact" : "no weight is finite";
+    const char *why = shape ? shape : e->max_abs > 0 ? NULL : e->exact ? "exact" : "no weight is finite";
     json_add(j, "max_abs_error_row", (double)e->max_row, why);
     json_add(j, "max_abs_error_col", (double)e->max_col, why);
 }
 
-static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_stats *s)
+/* `shape`: why the reference's weights do not compare, or null. */
+static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_stats *s, const char *shape)
 {
-    const char *none = s->weights == 0 ? "no weight is finite" : NULL;
+    const char *none = shape ? shape : s->weights == 0 ? "no weight is finite" : NULL;
     bool blocks = dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
     const char *no_scale = !isnan(s->scale_mean) ? NULL
                            : blocks              ? "each block holds its own scales"
@@ -100,6 +104,17 @@ static void add_calibration(json_t *j, const struct qtensor *p)
     json_add(j, "outlier_columns", (double)f->outliers, split ? NULL : "no LLM.int8()");
 }
 
+/* The texts that errors were measured on; null where none was needed. */
+static void add_texts(json_t *j, const struct measured *m)
+{
+    if (m->text.tokens > 0) {
+        json_add_text(j, m->text.text, m->text.tokens);
+        return;
+    }
+    json_add(j, "text_name", NAN, "all layers are as stored");
+    json_add(j, "text_tokens", NAN, "all layers are as stored");
+}
+
 static void report_json(const struct batch *b, int tensor, const struct measured *measured,
                         const struct options *o)
 {
@@ -111,6 +126,7 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     const char *reference = o->reference;
     char scheme[SCHEME_TEXT];
     const struct qmatrix *m = &p->matrix;
+    const char *shape = *b->session.model->reference_reason ? b->session.model->reference_reason : NULL;
     double sqnr = weight_sqnr_db(&p->error), output = output_error_sqnr_db(e);
     json_t *j = json_object();
     json_object_set_new(j, "name", json_string(t->name));
@@ -120,11 +136,13 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     json_object_set_new(j, "weight", json_string(dtypes[m->format.weight].name));
     json_add(j, "bytes", (double)m->bytes, NULL);
     json_add(j, "bits_per_weight", 8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), NULL);
-    json_add(j, "sqnr_db", sqnr, reason_without_sqnr(sqnr, true));
-    json_add(j, "output_sqnr_db", output, reason_without_sqnr(output, e->tokens > 0));
-    json_add(j, "max_abs_error", p->error.max_abs, stats->weights == 0 ? "no weight is finite" : NULL);
-    add_place(j, &p->error);
-    add_stats(j, m, stats);
+    json_add(j, "sqnr_db", sqnr, shape ? shape : reason_without_sqnr(sqnr, true));
+    json_add(j, "output_sqnr_db", output, shape ? shape : reason_without_sqnr(output, e->tokens > 0));
+    json_add(j, "max_abs_error", p->error.max_abs, shape                 ? shape
+                                                   : stats->weights == 0 ? "no weight is finite"
+                                                                         : NULL);
+    add_place(j, &p->error, shape);
+    add_stats(j, m, stats, shape);
     add_calibration(j, p);
     json_object_set_new(j, "reference", reference ? json_text(reference) : json_null());
     if (!reference)
@@ -132,7 +150,13 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     json_object_set_new(j, "guidance", json_string(guidance));
     add_rule(j, measured, b->session.model, tensor);
     add_sensitivity(j, measured, tensor);
+    add_texts(j, measured);
     print_record(j, o, tensor == 0);
+}
+
+static void format_error(char out[16], double error, bool compares)
+{
+    snprintf(out, 16, compares ? "%.3g" : "n/a", error);
 }
 
 static void format_db(char out[16], double db)
@@ -187,10 +211,12 @@ static void report_text(const struct batch *b, int tensor, const struct measured
     const struct model *model = b->session.model;
     const struct qtensor *p = b->weights->layer[tensor];
     const struct qmatrix *m = &p->matrix;
-    char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16], last[320], sensitivity[16] = "";
+    char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16], error[16], last[320], sensitivity[16] = "";
     format_shape(shape, m);
-    format_db(sqnr, weight_sqnr_db(&p->error));
-    format_db(output, output_error_sqnr_db(&measured->outputs[tensor]));
+    bool compares = !*model->reference_reason;
+    format_error(error, (double)p->error.max_abs, compares);
+    format_db(sqnr, compares ? weight_sqnr_db(&p->error) : NAN);
+    format_db(output, compares ? output_error_sqnr_db(&measured->outputs[tensor]) : NAN);
     if (measured->sensitivity && measured->sensitivity[tensor].scored > 0)
         snprintf(sensitivity, sizeof sensitivity, "%8.2g ", measured->sensitivity[tensor].kl);
     else if (measured->sensitivity)
@@ -198,10 +224,10 @@ static void report_text(const struct batch *b, int tensor, const struct measured
     if (!rule_text(measured, model, tensor, last, sizeof last))
         snprintf(last, sizeof last, "%s",
                  measured->recipe.count ? "-" : guidance_name(tensor_advice(model, tensor).guidance));
-    printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8.3g %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
+    printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8s %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
            w->scheme, qtensor_print_scheme(p, scheme), format_bytes(bytes, (double)m->bytes),
            8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,
-           (double)p->error.max_abs, sensitivity, last);
+           error, sensitivity, last);
 }
 
 static void report_layers(const struct batch *b, const struct measured *measured,
@@ -217,7 +243,7 @@ static void report_layers(const struct batch *b, const struct measured *measured
             report_text(b, i, measured, &widths);
 }
 
-static void report_totals(const struct batch *b, const struct options *o)
+static void report_totals(const struct batch *b, const struct measured *measured, const struct options *o)
 {
     const struct model *m = b->session.model;
     char size[16];
@@ -228,32 +254,45 @@ static void report_totals(const struct batch *b, const struct options *o)
     if (outputs_are_exact(m, b->weights))
         printf("; all layers as stored\n");
     else
-        printf("\noutput errors on %d tokens of %s\n", OUTPUT_TOKENS, b->text_name);
+        printf("\noutput errors on %s, %zu tokens\n", measured->text.text, measured->text.tokens);
+    if (measured->sensitivity)
+        printf("sensitivity on %s, %zu tokens\n", measured->alone.text, measured->alone.tokens);
     printf("%s: %s, %zu bytes a position, %s for %zu positions\n", KV_NAME,
            dtypes[b->weights->kv].name, position,
            format_bytes(size, (double)(position * b->session.context)), b->session.context);
     if (o->reference)
         printf("reference: %s\n", o->reference);
+    if (*m->reference_reason)
+        printf("errors of layers n/a: %s\n", m->reference_reason);
 }
 
 static void report(const struct batch *b, const struct measured *measured, const struct options *o)
 {
     report_layers(b, measured, o);
     if (!wants_records(o))
-        report_totals(b, o);
+        report_totals(b, measured, o);
+}
+
+static struct quality_basis basis_of(const struct study_tokens *text)
+{
+    struct quality_basis basis = {.tokens = text->list.count};
+    memcpy(basis.text, text->name, sizeof basis.text);
+    return basis;
 }
 
 /* Output errors on some tokens of the text that quality is measured on. */
-static bool measure_outputs(struct batch *b, const struct options *o, struct output_error *errors, struct error *error)
+static bool measure_outputs(const struct batch *b, const struct options *o, struct measured *m, struct error *error)
 {
+    struct output_error *errors = m->outputs;
     const struct session *s = &b->session;
     size_t n = s->context < OUTPUT_TOKENS ? s->context : OUTPUT_TOKENS;
     if (outputs_are_exact(s->model, b->weights))
         return output_errors(s->model, s->pool, b->weights, NULL, n, errors, error);
-    struct tokens tokens = {0};
-    bool ok = quality_tokens(b, o, n, &tokens, error) &&
-              output_errors(s->model, s->pool, b->weights, tokens.ids, tokens.count, errors, error);
-    free(tokens.ids);
+    struct study_tokens text = {0};
+    bool ok = quality_tokens(b, o, n, &text, error) &&
+              output_errors(s->model, s->pool, b->weights, text.list.ids, text.list.count, errors, error);
+    m->text = basis_of(&text);
+    free(text.list.ids);
     return ok;
 }
 
@@ -266,19 +305,22 @@ static bool measure_weights(const struct batch *b, struct weight_stats *stats, s
     return ok;
 }
 
-static bool measure_sensitivity(struct batch *b, const struct options *o, struct sensitivity *sensitivity, struct error *error)
+/* On the text that quality is measured on. */
+static bool measure_sensitivity(const struct batch *b, const struct options *o, struct measured *m, struct error *error)
 {
+    struct sensitivity *sensitivity = m->sensitivity;
     const struct session *s = &b->session;
-    struct tokens tokens = {0};
-    if (!quality_tokens(b, o, SENSITIVITY_TOKENS, &tokens, error))
+    struct study_tokens text = {0};
+    if (!quality_tokens(b, o, SENSITIVITY_TOKENS, &text, error))
         return false;
-    struct sensitivity_plan plan = {tokens.ids, tokens.count, session_bos(s), s->context};
+    struct sensitivity_plan plan = {text.list.ids, text.list.count, session_bos(s), s->context};
     struct sensitivity_job *job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
     bool cancelled, ok = job && session_run(s, &sensitivity_class, job, &cancelled, error);
     for (int t = 0; ok && t < (int)s->model->tensor_count; t++)
         sensitivity[t] = sensitivity_of(job, t);
     sensitivity_close(job);
-    free(tokens.ids);
+    m->alone = basis_of(&text);
+    free(text.list.ids);
     return ok;
 }
 
@@ -292,9 +334,9 @@ static bool measure(struct batch *b, const struct options *o, struct measured *m
         return error_set(error, "not enough memory");
     if (o->recipe && !recipe_read(&m->recipe, o->recipe, error))
         return false;
-    return batch_measure(b, error) && batch_pack(b, error) && measure_outputs(b, o, m->outputs, error) &&
+    return batch_measure(b, error) && batch_pack(b, error) && measure_outputs(b, o, m, error) &&
            (!wants_records(o) || measure_weights(b, m->weights, error)) &&
-           (!o->alone || measure_sensitivity(b, o, m->sensitivity, error));
+           (!o->alone || measure_sensitivity(b, o, m, error));
 }
 
 int run_inspect(const struct options *o)

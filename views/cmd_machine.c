@@ -168,6 +168,7 @@ static void add_roofs(json_t *j, const struct machine *m)
     json_add(j, "roofs_seconds", m->roofs->seconds, NULL);
     json_object_set_new(j, "read_roofs", reads_json(m->roofs));
     json_object_set_new(j, "arithmetic_roofs", peaks_json(m->roofs));
+    json_object_set_new(j, "roofs_disturbed", json_boolean(roofs_were_disturbed(m->roofs)));
 }
 
 static json_t *counters_json(const struct machine *m)

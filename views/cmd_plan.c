@@ -3,6 +3,7 @@
 
 #include "sys/memory.h"
 #include "measure/known_roofs.h"
+#include "measure/roofs.h"
 #include "measure/speed.h"
 #include "sys/topology.h"
 #include "quant/recipe.h"
@@ -14,13 +15,14 @@
 static const char *const common[] = {"stored", "fp32", "fp16",  "bf16",     "fp8",        "fp8/fp8",
                                     "int8",   "w8a8", "w8a16", "int4:g32", "int4:channel", "w4a16",
                                     "w4a8"};
-enum { COMMON = sizeof common / sizeof *common, DECODE_TOKENS = 16, SAMPLES = 3 };
+enum { COMMON = sizeof common / sizeof *common, DECODE_TOKENS = 16, SAMPLES = 5, SWEEPS = 7 };
 
 /* What predictions are made from, in bytes a second. */
 struct roof_pair {
     double given;                   /* by --roof; NaN without it */
     const struct known_roof *known; /* where that was a name */
     double here;                    /* median of sweeps on this machine; NaN with a reason */
+    struct roof sweeps;             /* that it is of */
     struct error here_reason;
 };
 
@@ -29,8 +31,12 @@ struct row {
     struct weights_totals totals;
     double predicted;      /* tokens per second, from --roof, else from this machine's roof */
     double here;           /* from this machine's roof */
-    double measured;       /* NaN with a reason when it did not run */
+    struct stats measured; /* tokens per second, of so many samples; NaN with a reason when it did not run */
+    size_t samples;
     struct error reason;
+    bool exceeds;          /* faster than the roof of this machine allows, which then was measured too low */
+    const char *same[COMMON]; /* other schemes that make the same model here */
+    size_t same_count;
 };
 
 static bool is_given(const struct roof_pair *roof)
@@ -46,7 +52,7 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
     struct speed_plan plan = {.model = s->model, .pool = s->pool, .context = s->context,
                               .start = session_start(s), .prompt_tokens = prompt,
                               .decode_tokens = DECODE_TOKENS, .samples = SAMPLES, .batch = 1};
-    row->measured = NAN;
+    row->measured = (struct stats){NAN, NAN, NAN};
     if (!run) {
         error_set(&row->reason, "not run (--no-run)");
         return;
@@ -54,33 +60,49 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
     if (!memory_check("this scheme", row->totals.size, &row->reason))
         return;
     struct weights *w = session_weights(&b->session, schemes, &row->reason);
-    if (w && speed_measure(w, &plan, NULL, &speed, &row->reason))
-        row->measured = speed.decode.median;
+    if (w && speed_measure(w, &plan, NULL, &speed, &row->reason)) {
+        row->measured = speed.decode;
+        row->samples = speed.samples;
+    }
     weights_unref(w);
 }
 
-static bool plan_scheme(struct batch *b, const char *text, size_t position,
-                        const struct roof_pair *roof, bool run, struct row *row, struct error *error)
+/* The schemes of the whole model with one for its linear layers; the caller frees. */
+static struct scheme *schemes_of(const struct batch *b, const char *text, char name[SCHEME_TEXT], struct error *error)
 {
     const struct session *s = &b->session;
     struct scheme scheme;
     struct scheme *schemes = session_schemes(s, error);
-    bool ok = schemes && scheme_parse(text, &scheme, error);
-    if (ok) {
-        scheme_print(&scheme, row->scheme);
-        schemes_set_linear(s->model, scheme, schemes);
-        schemes[kv_index(s->model)] = b->schemes[kv_index(s->model)]; /* --kv */
-        ok = schemes_totals(s->model, schemes, position, &row->totals) ||
-             error_set(error, "%s: the size overflows", text);
+    if (!schemes || !scheme_parse(text, &scheme, error)) {
+        free(schemes);
+        return NULL;
     }
-    if (ok) {
-        size_t bytes = row->totals.bytes_per_token;
-        row->here = roof_tokens_per_second(roof->here, bytes);
-        row->predicted = is_given(roof) ? roof_tokens_per_second(roof->given, bytes) : row->here;
-        measure(b, schemes, position, run, row);
-    }
-    free(schemes);
-    return ok;
+    scheme_print(&scheme, name);
+    schemes_set_linear(s->model, scheme, schemes);
+    schemes[kv_index(s->model)] = b->schemes[kv_index(s->model)]; /* --kv */
+    return schemes;
+}
+
+static bool plan_row(struct batch *b, const struct scheme *schemes, size_t position, const struct roof_pair *roof,
+                     bool run, struct row *row, struct error *error)
+{
+    if (!schemes_totals(b->session.model, schemes, position, &row->totals))
+        return error_set(error, "%s: the size overflows", row->scheme);
+    size_t bytes = row->totals.bytes_per_token;
+    row->here = roof_tokens_per_second(roof->here, bytes);
+    row->predicted = is_given(roof) ? roof_tokens_per_second(roof->given, bytes) : row->here;
+    measure(b, schemes, position, run, row);
+    return true;
+}
+
+/* The earlier row that makes the same model; null: none does. */
+static struct row *find_same(const struct model *m, struct row *rows, struct scheme *const *schemes, size_t count,
+                             const struct scheme *one)
+{
+    for (size_t i = 0; i < count; i++)
+        if (schemes_same(m, schemes[i], one))
+            return &rows[i];
+    return NULL;
 }
 
 static void report_json(const struct row *r, const struct roof_pair *roof, const struct options *o, bool first)
@@ -98,9 +120,20 @@ static void report_json(const struct row *r, const struct roof_pair *roof, const
     json_add(j, "roof_bytes_per_second", given ? roof->given : roof->here, given ? NULL : unknown);
     json_add(j, "predicted_tokens_per_second", r->predicted, given ? NULL : unknown);
     json_add(j, "here_bytes_per_second", roof->here, unknown);
+    json_object_set_new(j, "here_disturbed",
+                        unknown ? json_null() : json_boolean(r->exceeds || roof_was_disturbed(&roof->sweeps)));
+    if (unknown)
+        json_object_set_new(j, "here_disturbed_reason", json_string(unknown));
     json_add(j, "here_predicted_tokens_per_second", r->here, unknown);
-    json_add(j, "measured_tokens_per_second", r->measured,
-             isnan(r->measured) ? r->reason.text : NULL);
+    const char *why = isnan(r->measured.median) ? r->reason.text : NULL;
+    json_add(j, "measured_tokens_per_second", r->measured.median, why);
+    json_add(j, "measured_tokens_per_second_min", r->measured.min, why);
+    json_add(j, "measured_tokens_per_second_max", r->measured.max, why);
+    json_add(j, "measured_samples", (double)r->samples, NULL);
+    json_t *same = json_array();
+    for (size_t i = 0; i < r->same_count; i++)
+        json_array_append_new(same, json_string(r->same[i]));
+    json_object_set_new(j, "same_as", same);
     print_record(j, o, first);
 }
 
@@ -113,15 +146,29 @@ static const char *rate_text(char out[32], double rate)
     return out;
 }
 
+/* The median with the range of the samples. */
+static const char *measured_text(char out[128], const struct row *r)
+{
+    char median[32], min[32], max[32];
+    if (isnan(r->measured.median))
+        return "n/a";
+    snprintf(out, 128, "%s (%s-%s)%s", rate_text(median, r->measured.median), rate_text(min, r->measured.min),
+             rate_text(max, r->measured.max), r->exceeds ? "?" : "");
+    return out;
+}
+
 static void report_text(const struct row *r, const struct roof_pair *roof)
 {
-    char size[16], bytes[16], predicted[32], here[32], measured[32];
+    char size[16], bytes[16], predicted[32], here[32], measured[128];
     printf("%-14s %8s %7.3f %12s %12s", r->scheme, format_bytes(size, (double)r->totals.size),
            r->totals.bits_per_weight, format_bytes(bytes, (double)r->totals.bytes_per_token),
            rate_text(predicted, r->predicted));
     if (is_given(roof))
         printf(" %12s", rate_text(here, r->here));
-    printf(" %12s\n", rate_text(measured, r->measured));
+    printf(" %24s", measured_text(measured, r));
+    for (size_t i = 0; i < r->same_count; i++)
+        printf("%s%s", i ? ", " : "  same as ", r->same[i]);
+    putchar('\n');
 }
 
 static void print_head(const struct roof_pair *roof, size_t position)
@@ -132,17 +179,27 @@ static void print_head(const struct roof_pair *roof, size_t position)
     if (isnan(roof->here))
         printf("roof here n/a: %s\n", roof->here_reason.text);
     else
-        printf("roof here %.2f GB/s (measured)\n", roof->here / 1e9);
+        printf("roof here %.2f GB/s (measured, %.2f to %.2f in %zu sweeps%s)\n", roof->here / 1e9,
+               roof->sweeps.rate.min / 1e9, roof->sweeps.rate.max / 1e9, roof->sweeps.samples,
+               roof_was_disturbed(&roof->sweeps) ? "; the machine was busy: too low perhaps" : "");
     printf("predicted = roof / bytes per token, at position %zu\n", position);
-    printf("%-14s %8s %7s %12s %12s%s %12s\n", "SCHEME", "SIZE", "BITS", "BYTES/TOKEN", "PREDICTED/s",
-           is_given(roof) ? "       HERE/s" : "", "MEASURED/s");
+    printf("%-14s %8s %7s %12s %12s%s %24s\n", "SCHEME", "SIZE", "BITS", "BYTES/TOKEN", "PREDICTED/s",
+           is_given(roof) ? "       HERE/s" : "", "MEASURED/s (MIN-MAX)");
 }
 
-/* The median of some sweeps; a simulated topology does not say which caches they must exceed. */
+static struct roof sweep(const struct bandwidth_probe *probe)
+{
+    double sweeps[SWEEPS];
+    for (size_t i = 0; i < SWEEPS; i++)
+        sweeps[i] = bandwidth_sweep(probe);
+    return (struct roof){stats_of(sweeps, SWEEPS), SWEEPS};
+}
+
+/* The median of some sweeps, which are made again where other work disturbed them; a simulated topology does not say
+ * which caches they must exceed. */
 static void measure_here(struct batch *b, struct roof_pair *roof)
 {
     struct bandwidth_probe probe;
-    double sweeps[7];
     roof->here = NAN;
     if (topology_simulated()) {
         error_set(&roof->here_reason, "not measured: the topology is simulated");
@@ -150,35 +207,106 @@ static void measure_here(struct batch *b, struct roof_pair *roof)
     }
     if (!bandwidth_open(&probe, b->session.pool, &roof->here_reason))
         return;
-    for (size_t i = 0; i < 7; i++)
-        sweeps[i] = bandwidth_sweep(&probe);
+    for (int i = 0; i < ROOF_TRIES && (i == 0 || roof_was_disturbed(&roof->sweeps)); i++) {
+        struct roof now = sweep(&probe);
+        if (i == 0 || roof_is_better(&now, &roof->sweeps))
+            roof->sweeps = now;
+    }
     bandwidth_close(&probe);
-    roof->here = stats_of(sweeps, 7).median;
+    roof->here = roof->sweeps.rate.median;
 }
 
-/* Every common scheme, a line each. */
-static bool report_all(struct batch *b, const struct options *o, const struct roof_pair *roof,
-                       struct error *error)
+/* ---- all schemes ------------------------------------------------------------------------------- */
+
+/* The rows of a plan, each with the schemes of the whole model. */
+struct plan {
+    struct row rows[COMMON];
+    struct scheme *schemes[COMMON];
+    size_t count;
+};
+
+/* A row for every common scheme that makes another model than those before; the names of the others go to the row
+ * that they equal. */
+static bool find_rows(const struct batch *b, struct plan *p, struct error *error)
+{
+    for (size_t i = 0; i < COMMON; i++) {
+        char name[SCHEME_TEXT];
+        struct scheme *schemes = schemes_of(b, common[i], name, error);
+        if (!schemes)
+            return false;
+        struct row *same = find_same(b->session.model, p->rows, p->schemes, p->count, schemes);
+        if (same) {
+            same->same[same->same_count++] = common[i];
+            free(schemes);
+            continue;
+        }
+        p->schemes[p->count] = schemes;
+        memcpy(p->rows[p->count++].scheme, name, sizeof name);
+    }
+    return true;
+}
+
+/* Faster than the roof allows, though memory must be read: the roof was measured too low. */
+static bool exceeds(const struct row *r)
+{
+    return r->totals.bytes_per_token >= topology()->last_level_cache && !isnan(r->here) &&
+           r->measured.median > ROOF_EXCEEDED * r->here;
+}
+
+/* Whether a row exceeds the roof, which is then measured again. */
+static void judge(struct batch *b, struct row *row, struct roof_pair *roof)
+{
+    struct roof_pair again = {.given = roof->given, .known = roof->known};
+    row->exceeds = exceeds(row);
+    if (!row->exceeds)
+        return;
+    measure_here(b, &again);
+    if (isnan(again.here) || again.here <= roof->here)
+        return;
+    *roof = again;
+    row->here = roof_tokens_per_second(roof->here, row->totals.bytes_per_token);
+    row->predicted = is_given(roof) ? row->predicted : row->here;
+    row->exceeds = exceeds(row);
+}
+
+/* Every row, a line each, as soon as it is measured. */
+static bool report_rows(struct batch *b, const struct options *o, struct plan *p, struct roof_pair *roof,
+                        struct error *error)
 {
     size_t position = o->prompt_tokens ? (size_t)o->prompt_tokens : 64;
-    bool in_cache = false;
+    bool in_cache = false, exceeded = false;
     char cache[16];
     if (!wants_records(o))
         print_head(roof, position);
-    for (size_t i = 0; i < COMMON; i++) {
-        struct row row;
-        if (!plan_scheme(b, common[i], position, roof, !o->no_run, &row, error))
+    for (size_t i = 0; i < p->count; i++) {
+        struct row *row = &p->rows[i];
+        if (!plan_row(b, p->schemes[i], position, roof, !o->no_run, row, error))
             return false;
+        judge(b, row, roof);
         if (wants_records(o))
-            report_json(&row, roof, o, i == 0);
+            report_json(row, roof, o, i == 0);
         else
-            report_text(&row, roof);
-        in_cache |= row.totals.bytes_per_token < topology()->last_level_cache;
+            report_text(row, roof);
+        in_cache |= row->totals.bytes_per_token < topology()->last_level_cache;
+        exceeded |= row->exceeds;
     }
     if (in_cache && !wants_records(o))
         printf("What fits in the last-level cache (%s here) does not read memory: measured may exceed "
                "predicted.\n", format_bytes(cache, (double)topology()->last_level_cache));
+    if (exceeded && !wants_records(o))
+        printf("? faster than the roof of this machine allows: the machine was busy when the roof was measured.\n");
     return true;
+}
+
+static bool report_all(struct batch *b, const struct options *o, struct roof_pair *roof, struct error *error)
+{
+    struct plan *p = calloc(1, sizeof *p);
+    bool ok = p || error_set(error, "not enough memory");
+    ok = ok && find_rows(b, p, error) && report_rows(b, o, p, roof, error);
+    for (size_t i = 0; p && i < p->count; i++)
+        free(p->schemes[i]);
+    free(p);
+    return ok;
 }
 
 int run_plan(const struct options *o)

@@ -31,6 +31,10 @@ static void report_json(const struct tuned *best, const struct tune *job, const 
     json_add(j, "bits_per_weight", best->bits_per_weight, NULL);
     json_add(j, "predicted_tokens_per_second", best->rate, NULL);
     json_add(j, "predicted_kl_divergence", best->predicted_kl, NULL);
+    json_object_set_new(j, "reference", o->reference ? json_text(o->reference) : json_null());
+    if (!o->reference)
+        json_object_set_new(j, "reference_reason", json_string(NO_REFERENCE));
+    json_add_text(j, best->quality.basis.text, best->quality.basis.tokens);
     json_add(j, "kl_divergence", best->quality.kl, quality_reason(best->quality.kl));
     json_add(j, "kl_stderr", best->quality.kl_stderr, quality_reason(best->quality.kl_stderr));
     json_add(j, "perplexity", best->quality.perplexity, quality_reason(best->quality.perplexity));
@@ -50,8 +54,11 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
     char bytes[16];
     printf("found       %s, %.3f bits/weight, %.1f tokens/s predicted\n", format_bytes(bytes, (double)best->size),
            best->bits_per_weight, best->rate);
-    printf("KL          %.4g +- %.2g measured on held-out text; %.4g predicted\n",
-           best->quality.kl, best->quality.kl_stderr, best->predicted_kl);
+    if (o->reference)
+        printf("reference   %s\n", o->reference);
+    printf("KL          %.4g +- %.2g measured on held-out text (%s, %zu tokens); %.4g predicted\n",
+           best->quality.kl, best->quality.kl_stderr, best->quality.basis.text, best->quality.basis.tokens,
+           best->predicted_kl);
     printf("perplexity  %.4f (reference %.4f)\n", best->quality.perplexity, best->quality.perplexity_reference);
     printf("curve       %-12s KL predicted\n", budget->min_rate > 0 ? "us/token" : "size");
     for (size_t i = 0; i < n; i++)
@@ -83,7 +90,7 @@ static bool search(const struct session *s, const struct tune_plan *plan, const 
 static bool tune(struct batch *b, const struct options *o, const struct budget *budget, struct error *error)
 {
     struct session *s = &b->session;
-    struct tokens searched = {0}, verified = {0};
+    struct study_tokens searched = {0}, verified = {0};
     struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
                              .reference = s->reference, .kv = DTYPE_FP32, .budget = *budget,
                              .text = &s->calibration_text, .context = s->context};
@@ -92,13 +99,14 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
               session_calibration_text(s, error) &&
               search_tokens(s, &searched, error) &&
               evaluation_tokens(b, o, &verified, error);
-    plan.search = searched.ids;
-    plan.search_count = searched.count;
-    plan.verify.tokens = verified.ids;
-    plan.verify.count = verified.count;
+    plan.search = searched.list.ids;
+    plan.search_count = searched.list.count;
+    plan.verify.tokens = verified.list.ids;
+    plan.verify.count = verified.list.count;
+    plan.verify.text = verified.name;
     ok = ok && search(s, &plan, o, budget, error);
-    free(searched.ids);
-    free(verified.ids);
+    free(searched.list.ids);
+    free(verified.list.ids);
     return ok;
 }
 

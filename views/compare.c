@@ -23,7 +23,7 @@ static const struct column table[COUNT] = {
     [C_RATE] = {"GB/s", 7, .drop = 1, .right = true},
     [C_SQNR] = {"SQNR", 7, .drop = 2, .right = true},
     [C_KL] = {"KL", 10, .right = true},
-    [C_PPL] = {"PPL", 9, .drop = 8, .right = true},
+    [C_PPL] = {"PPL", 11, .drop = 8, .right = true},
     [C_TOP1] = {"TOP-1", 8, .drop = 4, .right = true},
     [C_PREFILL] = {"PREFILL", 9, .drop = 3, .right = true},
 };
@@ -36,10 +36,32 @@ static const struct snapshot *base_of(const struct tui *t)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static void quality_cells(const struct quality_frame *q, char c[COUNT][TABLE_CELL])
+/* A complete evaluation, which those of the other rows must be comparable with: the base's or, without one, the first.
+ * Null: there is none. */
+static const struct quality_result *basis_of(const struct tui *t)
+{
+    const struct quality_frame *q = &base_of(t)->quality;
+    for (size_t i = 0; i <= t->frame->snapshot_count; i++) {
+        if (q->valid && !q->running)
+            return &q->result;
+        q = &t->frame->snapshots[i < t->frame->snapshot_count ? i : 0].quality;
+    }
+    return NULL;
+}
+
+/* Why the quality of a row is not comparable with the others'; null where it is, or there is none. */
+static const char *incomparable(const struct tui *t, const struct snapshot *s)
+{
+    const struct quality_result *basis = basis_of(t);
+    const struct quality_frame *q = &s->quality;
+    return q->valid && !q->running && basis ? quality_differs(&q->result, basis) : NULL;
+}
+
+static void quality_cells(const struct tui *t, const struct snapshot *s, char c[COUNT][TABLE_CELL])
 {
     static const int columns[] = {C_KL, C_PPL, C_TOP1};
-    bool known = q->valid && isfinite(q->result.kl) && isfinite(q->result.perplexity);
+    const struct quality_frame *q = &s->quality;
+    bool known = q->valid && isfinite(q->result.kl) && isfinite(q->result.perplexity) && !incomparable(t, s);
     for (size_t i = 0; i < sizeof columns / sizeof *columns && !known; i++)
         snprintf(c[columns[i]], TABLE_CELL, "n/a");
     if (!known)
@@ -63,8 +85,8 @@ static struct metric rate_of(const struct snapshot *s)
     return metric_value(stats_of(rates, s->timed.rounds).median);
 }
 
-/* Of rounds, with its interval, where both were timed in the same ones; else, as ~, of what was seen while each was
- * in use. */
+/* Of rounds, with its interval, where both were timed in the same ones. What was seen while each was in use was seen at
+ * different times, and is no ratio. */
 static void ratio_cell(const struct snapshot *s, const struct snapshot *base, char out[TABLE_CELL])
 {
     size_t rounds = s->timed.rounds < base->timed.rounds ? s->timed.rounds : base->timed.rounds;
@@ -73,9 +95,17 @@ static void ratio_cell(const struct snapshot *s, const struct snapshot *base, ch
     } else if (rounds >= MIN_ROUNDS) {
         struct ratio r = ratio_of(s->timed.rate, base->timed.rate, rounds);
         snprintf(out, TABLE_CELL, "%.2fx (%.2f-%.2f)", r.median, r.low, r.high);
-    } else if (s->decode.valid && base->decode.valid) {
-        snprintf(out, TABLE_CELL, "~%.2fx (press v)", s->decode.value / base->decode.value);
+    } else {
+        snprintf(out, TABLE_CELL, "n/a (press v)");
     }
+}
+
+/* Prompts of other lengths than the base's are marked with theirs. */
+static void prefill_cell(const struct snapshot *s, const struct snapshot *base, char out[TABLE_CELL])
+{
+    format_metric(out, TABLE_CELL, "%.0f", s->prefill, 1);
+    if (s->prefill.valid && base->prefill.valid && s->prefill_tokens != base->prefill_tokens)
+        snprintf(out, TABLE_CELL, "%.0f@%zu", s->prefill.value, s->prefill_tokens);
 }
 
 static void sqnr_cell(const struct snapshot *s, char out[TABLE_CELL])
@@ -96,12 +126,33 @@ static void draw_row(const struct tui *t, const struct snapshot *s, const int *w
     snprintf(c[C_SIZE], TABLE_CELL, "%s", format_bytes(bytes, (double)s->size));
     snprintf(c[C_BITS], TABLE_CELL, "%.2f", s->bits_per_weight);
     format_metric(c[C_DECODE], TABLE_CELL, "%.0f", rate_of(s), 1);
-    format_metric(c[C_PREFILL], TABLE_CELL, "%.0f", s->prefill, 1);
+    prefill_cell(s, base_of(t), c[C_PREFILL]);
     format_metric(c[C_RATE], TABLE_CELL, "%.1f", rate_of(s), (double)s->bytes_per_token / 1e9);
     ratio_cell(s, base_of(t), c[C_RATIO]);
     sqnr_cell(s, c[C_SQNR]);
-    quality_cells(&s->quality, c);
+    quality_cells(t, s, c);
     table_draw(table, COUNT, widths, row, cols, selected ? STYLE_SELECTED : STYLE_PLAIN, c);
+}
+
+/* What the figures of quality are of, and why a row has none. */
+static void draw_basis(const struct tui *t, int row, int cols)
+{
+    const struct quality_result *r = basis_of(t);
+    char line[256], name[TEXT_NAME + 2];
+    if (!r)
+        return;
+    const struct quality_basis *b = &r->basis;
+    int n = snprintf(line, sizeof line, "quality on %s, %zu tokens (%s, windows of %zu)",
+                     format_cut(name, sizeof name, b->text, 24), b->tokens, protocol_name(b->protocol), b->window);
+    for (size_t i = 0; i < t->frame->snapshot_count && n < (int)sizeof line; i++) {
+        const struct snapshot *s = &t->frame->snapshots[i];
+        const char *why = incomparable(t, s);
+        if (why)
+            n += snprintf(line + n, sizeof line - (size_t)n, "; %c n/a: %s", s->label, why);
+        else if (s->quality.running)
+            n += snprintf(line + n, sizeof line - (size_t)n, "; %c.. so far", s->label);
+    }
+    draw_text(row, 0, cols, STYLE_DIM, false, line);
 }
 
 static void draw_heading(const int *widths, int row, int cols)
@@ -143,7 +194,7 @@ static size_t find_points(const struct tui *t, struct point points[SNAPSHOTS])
     for (size_t i = 0; i < t->frame->snapshot_count; i++) {
         const struct snapshot *s = &t->frame->snapshots[i];
         double x = x_of(t, s);
-        if (s->quality.valid && !s->quality.running && isfinite(s->quality.result.kl) && x > 0)
+        if (s->quality.valid && !s->quality.running && isfinite(s->quality.result.kl) && !incomparable(t, s) && x > 0)
             add_point(points, &n, x, s->quality.result.kl, s->label);
     }
     return n;
@@ -273,6 +324,8 @@ void compare_draw(struct tui *t, struct rect area)
     for (size_t i = top; i < f->snapshot_count && i < top + room; i++)
         draw_row(t, &f->snapshots[i], widths, line++, area.cols, i == t->snapshot);
     t->snapshots_end = line;
+    if (line + 1 < area.row + area.rows)
+        draw_basis(t, line, area.cols);
     struct rect below = {line + 1, area.col, area.row + area.rows - line - 2, area.cols};
     if (t->differences)
         draw_differences(t, &f->snapshots[t->snapshot], below);

@@ -9,17 +9,25 @@ static void draw_figures(const struct tui *t, const struct qtensor *p, struct re
 {
     const struct frame *f = t->frame;
     const struct tensor *x = &f->model->tensors[p->tensor];
+    const struct output_frame *o = frame_output(f, p);
+    const struct detail *d = frame_detail(f, p);
     char scheme[SCHEME_TEXT], weight[32], output[48], shape[32];
     double db = weight_error_sqnr_db(&p->error);
     snprintf(weight, sizeof weight, isinf(db) ? "exact" : "%.2f dB", db);
-    if (!f->output.sqnr_db.valid)
+    if (!o || !o->sqnr_db.valid)
         snprintf(output, sizeof output, "n/a");
     else
-        snprintf(output, sizeof output, isinf(f->output.sqnr_db.value) ? "exact" : "%.2f dB",
-                 f->output.sqnr_db.value);
+        snprintf(output, sizeof output, isinf(o->sqnr_db.value) ? "exact" : "%.2f dB", o->sqnr_db.value);
     snprintf(shape, sizeof shape, "%zux%zu", x->stored.rows, x->stored.cols);
     int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "%s %s  %s  ", x->name,
                           shape, qtensor_print_scheme(p, scheme));
+    if (*f->model->reference_reason) {
+        draw_text(area.row, area.col + col, area.cols - col, STYLE_DIM, false, "SQNR n/a");
+        if (area.rows > 1)
+            draw_format(area.row + 1, area.col, area.cols, STYLE_WARN, false, "errors of layers n/a: %s",
+                        f->model->reference_reason);
+        return;
+    }
     draw_format(area.row, area.col + col, area.cols - col, STYLE_GOOD, false,
                 "SQNR weights %s, output %s", weight, output);
     if (area.rows < 2)
@@ -33,10 +41,9 @@ static void draw_figures(const struct tui *t, const struct qtensor *p, struct re
     col = draw_format(area.row + 1, area.col, area.cols, STYLE_PLAIN, false,
                       "max |e| %.4g at row %zu, column %zu", (double)p->error.max_abs,
                       p->error.max_row, p->error.max_col);
-    if (f->detail)
+    if (d)
         draw_format(area.row + 1, area.col + col, area.cols - col, STYLE_PLAIN, false,
-                    "  MSE %.3g  cosine %.6f  clipped %.3g %%", f->detail->mse, f->detail->cosine,
-                    100 * f->detail->clipped);
+                    "  MSE %.3g  cosine %.6f  clipped %.3g %%", d->mse, d->cosine, 100 * d->clipped);
 }
 
 /* ---- the number line ------------------------------------------------------------------------- */
@@ -185,11 +192,12 @@ static void draw_absent(struct rect cell, const char *title, const char *reason)
 static void draw_output_errors(const struct frame *f, const struct qtensor *p, struct rect cell, bool log)
 {
     char title[64];
-    snprintf(title, sizeof title, "output error, %zu tokens", f->output.tokens);
+    const struct output_frame *o = frame_output(f, p);
+    snprintf(title, sizeof title, "output error, %zu tokens", o ? o->tokens : 0);
     if (!tensor_multiplies(f->model, p->tensor))
         draw_absent(cell, "output error", "n/a: not a matrix product");
     else
-        draw_histogram(cell, title, f->output.tokens ? &f->output.errors : NULL, NULL, log);
+        draw_histogram(cell, title, o && o->tokens ? &o->errors : NULL, NULL, log);
 }
 
 static void draw_scales(const struct detail *d, struct rect cell, bool log)
@@ -208,7 +216,7 @@ static void draw_histograms(const struct tui *t, const struct qtensor *p, struct
     /* In the order in which they get room. */
     enum { WEIGHTS, ERRORS, OUTPUTS, CHANNELS, SCALES, DEPTH, STEPS, X_RANGES, W_RANGES, CELLS };
     const struct frame *f = t->frame;
-    const struct detail *d = f->detail;
+    const struct detail *d = frame_detail(f, p);
     struct rect cell[CELLS];
     bool log = t->log_scale;
     if (!d) {
@@ -264,7 +272,7 @@ void error_draw(struct tui *t, struct rect area)
     leave_out(&middle, error_draw_training(t->frame, tensor, middle));
     leave_out(&middle, middle.rows >= 12 ? error_draw_salient(t->frame, p, middle) : 0);
     leave_out(&middle, error_draw_comparison(t->frame, p, middle));
-    if (middle.rows >= 3)
+    if (middle.rows >= 3 && !*t->frame->model->reference_reason)
         draw_histograms(t, p, middle);
     draw_number_line(t, p, (struct rect){area.row + area.rows - line, area.col, line, area.cols});
 }

@@ -59,7 +59,8 @@ static void draw_ranges(struct rect area, const char *title, float *before, floa
 /* max |x| and max |w| of the columns, and what the input scale makes of them: x / s and w s. */
 void error_draw_ranges(const struct frame *f, const struct qtensor *p, struct rect x, struct rect w)
 {
-    const struct columns *c = f->columns;
+    const struct columns *c = frame_columns(f, p);
+    const struct detail *d = frame_detail(f, p);
     const struct qmatrix *m = &p->matrix;
     bool scaled = m->input_transform && m->input_transform->scale;
     size_t n = m->cols;
@@ -70,11 +71,11 @@ void error_draw_ranges(const struct frame *f, const struct qtensor *p, struct re
     }
     if (before && c)
         draw_ranges(x, "max |x| of columns", before, scaled ? after : NULL, n);
-    for (size_t i = 0; before && i < n; i++) {
-        before[i] = f->detail->column_largest[i];
+    for (size_t i = 0; before && d && i < n; i++) {
+        before[i] = d->column_largest[i];
         after[i] = before[i] * qmatrix_input_scale(m, i);
     }
-    if (before)
+    if (before && d)
         draw_ranges(w, "max |w| of columns", before, scaled ? after : NULL, n);
     free(before);
 }
@@ -84,12 +85,13 @@ int error_draw_salient(const struct frame *f, const struct qtensor *p, struct re
 {
     enum { SALIENT = 4 };
     size_t column[SALIENT], n;
-    if (!f->columns || f->columns->tokens == 0 || area.rows < 1)
+    const struct columns *c = frame_columns(f, p);
+    if (!c || c->tokens == 0 || area.rows < 1)
         return 0;
-    n = columns_salient(f->columns, SALIENT, column);
+    n = columns_salient(c, SALIENT, column);
     int col = draw_text(area.row, area.col, area.cols, STYLE_PLAIN, false, "salient columns (mean |x|):");
     for (size_t i = 0; i < n; i++) {
-        double mean = f->columns->of[column[i]].sum / (double)f->columns->tokens;
+        double mean = c->of[column[i]].sum / (double)c->tokens;
         float scale = qmatrix_input_scale(&p->matrix, column[i]);
         col += draw_format(area.row, area.col + col, area.cols - col, STYLE_PLAIN, false, "  %zu %.3g", column[i],
                            mean);
@@ -128,14 +130,18 @@ static void draw_method(const struct compared *c, bool here, const int *widths, 
     table_draw(method_columns, M_COLUMNS, widths, row, cols, c->done ? STYLE_PLAIN : STYLE_DIM, cells);
 }
 
-/* The scheme that the methods were compared for, where the layer has another by now. Returns the lines used. */
-static int draw_compared(const struct comparison_frame *f, const struct qtensor *p, struct rect area)
+/* The scheme that the methods were compared for, where the layer has another by now, or that other layers have changed
+ * since, on whose outputs this one's depend. Returns the lines used. */
+static int draw_compared(const struct comparison_frame *f, const struct qtensor *p, bool stale, struct rect area)
 {
     char text[SCHEME_TEXT];
     struct scheme plain = f->of[0].scheme, now = qtensor_scheme(p);
     plain.methods = now.methods = (struct methods){0};
-    if (f->count == 0 || scheme_equal(&plain, &now))
+    if (f->count == 0 || (!stale && scheme_equal(&plain, &now)))
         return 0;
+    if (scheme_equal(&plain, &now))
+        return draw_text(area.row, area.col, area.cols, STYLE_STRONG, false,
+                         "methods compared before other layers changed (C compares again):") > 0;
     draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "methods for %s, no longer this layer's scheme:",
                 scheme_print(&plain, text));
     return 1;
@@ -151,7 +157,7 @@ int error_draw_comparison(const struct frame *frame, const struct qtensor *p, st
     if (!f || f->tensor != p->tensor || area.rows < 3)
         return 0;
     table_fit(method_columns, M_COLUMNS, area.cols, widths);
-    line += draw_compared(f, p, area);
+    line += draw_compared(f, p, frame->comparison_stale, area);
     for (int i = 0; i < M_COLUMNS; i++)
         snprintf(titles[i], TABLE_CELL, "%s", method_columns[i].title);
     table_draw(method_columns, M_COLUMNS, widths, area.row + line++, area.cols, STYLE_TITLE, titles);

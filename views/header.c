@@ -60,7 +60,7 @@ static void draw_decode(struct tui *t, int row)
         col += bar + 1;
     }
     if (f->speed.decode.valid)
-        col += draw_format(row, col, COLS - col, STYLE_GOOD, false, "%s tok/s ",
+        col += draw_format(row, col, COLS - col, STYLE_GOOD, false, "%s%s tok/s ", f->speed.is_rough ? "~" : "",
                            format_short(text, f->speed.decode.value));
     else
         col += draw_format(row, col, COLS - col, STYLE_DIM, false, "n/a: %s ", f->speed.decode.reason);
@@ -93,11 +93,13 @@ static void draw_memory(struct tui *t, int row)
         col += bar + 1;
     }
     if (f->speed.bandwidth.valid)
-        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%.1f", f->speed.bandwidth.value / 1e9);
+        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%s%.1f", f->speed.is_rough ? "~" : "",
+                           f->speed.bandwidth.value / 1e9);
     else
         col += draw_text(row, col, COLS - col, STYLE_DIM, false, "n/a");
     if (both)
-        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %.1f", f->speed.peak_read.value / 1e9);
+        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %.1f%s", f->speed.peak_read.value / 1e9,
+                           f->speed.roofs_disturbed || f->speed.bandwidth.value > f->speed.peak_read.value ? "?" : "");
     col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "%s, %s/token%s",
                        f->speed.bandwidth.valid ? " GB/s computed" : "",
                        format_bytes(bytes, (double)f->speed.bytes_per_token), f->speed.in_cache ? " from cache" : "");
@@ -140,16 +142,20 @@ static void draw_quality(struct tui *t, int row, int col)
         snprintf(kl, sizeof kl, "KL %.1e", r->kl);
     else
         snprintf(kl, sizeof kl, COLS < 92 ? "KL %.4f+-%.0e" : "KL %.4f+-%.4f", r->kl, r->kl_stderr);
-    char line[256] = "", part[64];
+    char line[256] = "", part[64], name[TEXT_NAME + 2], text[96];
+    snprintf(text, sizeof text, COLS < 92 ? "  %s %zu" : "  on %s, %zu tokens",
+             format_cut(name, sizeof name, r->basis.text, COLS < 120 ? 12 : 24), r->basis.tokens);
+    int room = COLS - col - text_width(text); /* the text's name and length stand beside any figure */
     if (q->running)
         snprintf(line, sizeof line, "%.0f %%: ", 100 * (double)r->scored / (double)r->planned);
     else if (q->stale)
         snprintf(line, sizeof line, COLS < 92 ? "before: " : "before the change: ");
     add_part(line, sizeof line, COLS - col, kl);
     snprintf(part, sizeof part, "  ppl %.3f (%+.3f)", r->perplexity, r->perplexity - r->perplexity_reference);
-    add_part(line, sizeof line, COLS - col, part);
+    add_part(line, sizeof line, room, part);
     snprintf(part, sizeof part, "  top-1 %.1f%%", 100 * r->top1);
-    add_part(line, sizeof line, COLS - col, part);
+    add_part(line, sizeof line, room, part);
+    add_part(line, sizeof line, COLS - col, text);
     draw_text(row, col, COLS - col, style, false, line);
 }
 
@@ -177,11 +183,22 @@ static const char *job_name(const struct frame *f, char out[64])
     return out;
 }
 
+/* Whether some layers wait while a job works on others. */
+static bool more_are_queued(const struct frame *f)
+{
+    bool works = false, waits = false;
+    for (size_t i = 0; i < schemes_count(f->model); i++) {
+        works |= f->layers[i].pending && f->layers[i].progress >= 0;
+        waits |= f->layers[i].pending && f->layers[i].progress < 0;
+    }
+    return works && waits;
+}
+
 /* The job's name is cut rather than its progress. */
 static void print_job(const struct frame *f, int columns, char *out, size_t size)
 {
     char words[64], fraction[16];
-    const char *job = job_name(f, words), *more = f->pending > 1 ? ", more layers queued" : "";
+    const char *job = job_name(f, words), *more = more_are_queued(f) ? ", more layers queued" : "";
     snprintf(fraction, sizeof fraction, " %.0f %%", 100 * f->activity.fraction);
     int room = columns - text_width(fraction);
     if (text_width(job) > room)

@@ -26,7 +26,7 @@ static const struct column columns_table[COLUMNS_COUNT] = {
     [C_SIZE] = {"SIZE", 7, .drop = 10, .right = true},
     [C_TIME] = {"us/TOK", 8, .drop = 9, .right = true},
     [C_RATE] = {"GB/s", 7, .drop = 5, .right = true},
-    [C_ROOF] = {"ROOF%", 6, .drop = 3, .right = true},
+    [C_ROOF] = {"ROOF%", 7, .drop = 3, .right = true},
     [C_SQNR] = {"SQNR", 7, .right = true},
     [C_SENSITIVITY] = {"SENS", 9, .drop = 1, .right = true},
 };
@@ -82,7 +82,7 @@ static void sensitivity_cell(const struct sums *s, struct cells *c)
 static void figure_cells(const struct tui *t, const struct sums *s, struct cells *c)
 {
     const struct frame *f = t->frame;
-    char bytes[16];
+    char bytes[16], share[16];
     snprintf(c->text[C_SIZE], CELL, "%s", format_bytes(bytes, (double)s->bytes));
     if (s->timed) {
         double rate = (double)s->bytes / s->seconds;
@@ -91,14 +91,17 @@ static void figure_cells(const struct tui *t, const struct sums *s, struct cells
         if (f->speed.in_cache)
             snprintf(c->text[C_ROOF], CELL, "cache");
         else if (f->speed.peak_read.valid)
-            snprintf(c->text[C_ROOF], CELL, "%.0f%%", 100 * rate / f->speed.peak_read.value);
+            snprintf(c->text[C_ROOF], CELL, "%s",
+                     format_share(share, rate / f->speed.peak_read.value, f->speed.roofs_disturbed));
     } else {
         snprintf(c->text[C_TIME], CELL, "-");
         snprintf(c->text[C_RATE], CELL, "-");
         snprintf(c->text[C_ROOF], CELL, "-");
     }
     sensitivity_cell(s, c);
-    if (s->own)
+    if (*f->model->reference_reason)
+        snprintf(c->text[C_SQNR], CELL, "n/a");
+    else if (s->own)
         snprintf(c->text[C_SQNR], CELL, "-");
     else if (s->exact || s->e2 == 0)
         snprintf(c->text[C_SQNR], CELL, "exact");

@@ -227,6 +227,12 @@ static void say_roofs(struct out *o, const struct machine *m)
     add(o, "roofs      measured %s in %.1f s%s", when, m->roofs->seconds,
         m->roofs_cached ? ", cached (--fresh or R measures again)" : "");
     end(o, false);
+    if (roofs_were_disturbed(m->roofs)) {
+        add(o, "           %s: they may be too low (--fresh or R measures again)",
+            m->roofs->exceeded ? "something has run faster than they allow"
+                               : "the machine was busy when they were measured");
+        end(o, false);
+    }
     say_reads(o, m->roofs);
     say_peaks(o, m->roofs);
 }

@@ -23,7 +23,7 @@ const struct option_info option_table[] = {
      "recipe, a file of PATTERN SCHEME lines; applied after -s"},
     {0, "synthetic", "SHAPE", OPTION_STRING, AT(synthetic), 0, 0, FOR_MODEL,
      "random weights in this shape instead of MODEL, such as llama2-7b"},
-    {0, "reference", "FILE", OPTION_STRING, AT(reference), 0, 0, FOR_TUI | FOR_EVAL | FOR_INSPECT,
+    {0, "reference", "FILE", OPTION_STRING, AT(reference), 0, 0, FOR_TUI | FOR_EVAL | FOR_INSPECT | FOR_TUNE,
      "model file or folder that errors, KL and perplexity are measured against"},
     {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0, FOR_TUI | FOR_EVAL | FOR_LOGITS | FOR_TUNE | FOR_INSPECT,
      "text that quality is measured on; self: one that the model writes"},

@@ -13,6 +13,12 @@ json_t *json_text(const char *text)
     return json_string(safe);
 }
 
+void json_add_text(json_t *object, const char *name, size_t tokens)
+{
+    json_object_set_new(object, "text_name", json_text(name));
+    json_add(object, "text_tokens", (double)tokens, NULL);
+}
+
 bool wants_records(const struct options *o)
 {
     return o->json || o->csv;

@@ -147,15 +147,16 @@ static void say_bound(const struct frame *f, const struct point *p, char *out, s
 {
     struct verdict v = roofline_judge(&p->work, in_cache(&p->work) ? 0 : read_rate(f), peak_rate(f, p->peak));
     const char *peak = p->peak < PEAK_COUNT ? peaks[p->peak].name : "";
+    char share[16];
+    format_share(share, v.share, f->speed.roofs_disturbed);
     if (v.bound == BOUND_UNKNOWN && in_cache(&p->work))
         snprintf(out, size, "no roof: in cache");
     else if (v.bound == BOUND_UNKNOWN)
         snprintf(out, size, "n/a: no roofs");
     else if (v.bound == BOUND_MEMORY)
-        snprintf(out, size, "%.0f%% of the memory roof%s", 100 * v.share,
-                 v.share < 0.5 ? ", limited elsewhere" : "");
+        snprintf(out, size, "%s of the memory roof%s", share, v.share < 0.5 ? ", limited elsewhere" : "");
     else
-        snprintf(out, size, "%.0f%% of the %s peak%s", 100 * v.share, peak,
+        snprintf(out, size, "%s of the %s peak%s", share, peak,
                  in_cache(&p->work) ? ", from cache" : v.share < 0.5 ? ", limited elsewhere" : "");
 }
 
@@ -279,25 +280,46 @@ static void label_slope(const struct frame *f, const struct canvas *c)
     double from = fmax(c->x.low, c->y.low / read);
     double to = fmin(c->x.high, (max > 0 ? fmin(max, c->y.high) : c->y.high) / read);
     double middle = sqrt(from * to);
-    snprintf(text, sizeof text, "reads %s GB/s", format_short(value, read / 1e9));
+    snprintf(text, sizeof text, "reads %s%s GB/s", format_short(value, read / 1e9),
+             f->speed.roofs_disturbed ? "?" : "");
     draw_text(canvas_row(c, read * middle), canvas_col(c, middle) + 3, text_width(text), STYLE_STRONG, false, text);
+}
+
+/* The roof of whose runs the best is furthest from the worst. */
+static const struct roof *widest_roof(const struct roofs *r, const char **name)
+{
+    const struct roof *widest = &r->reads[r->read_count - 1].roof;
+    *name = "GB/s";
+    for (size_t i = 0; i < r->set_count * PEAK_COUNT; i++) {
+        const struct roof *one = &r->sets[i / PEAK_COUNT].of[i % PEAK_COUNT];
+        if (one->samples == 0 || one->rate.max * widest->rate.min <= widest->rate.max * one->rate.min)
+            continue;
+        widest = one;
+        *name = "GMAC/s";
+    }
+    return widest;
 }
 
 /* Above the plot: why there are no roofs, or that they may be too low. */
 static void draw_remark(const struct frame *f, struct rect area)
 {
     const struct roofs *r = f->roofs ? &f->roofs->roofs : NULL;
-    const struct roof *reads = r ? &r->reads[r->read_count - 1].roof : NULL;
-    if (!r)
-        draw_format(area.row, area.col + 8, area.cols - 8, STYLE_WARN, false, "roofs n/a: %s",
+    const char *name;
+    int col = area.col + 8, cols = area.cols - 8;
+    if (!r) {
+        draw_format(area.row, col, cols, STYLE_WARN, false, "roofs n/a: %s",
                     f->roofs_reason ? f->roofs_reason : "not measured yet");
-    else if (roofs_were_disturbed(r))
-        draw_format(area.row, area.col + 8, area.cols - 8, STYLE_WARN, false,
-                    "the machine was busy when the roofs were measured (%.0f to %.0f GB/s): R measures again",
-                    reads->rate.min / 1e9, reads->rate.max / 1e9);
-    else
-        draw_text(area.row, area.col + 8, area.cols - 8, STYLE_DIM, false,
-                  "b: a larger batch, which reads the weights once");
+    } else if (r->exceeded) {
+        draw_text(area.row, col, cols, STYLE_WARN, false,
+                  "decoding is faster than the roofs allow: they are too low (R measures again)");
+    } else if (roofs_were_disturbed(r)) {
+        const struct roof *w = widest_roof(r, &name);
+        draw_format(area.row, col, cols, STYLE_WARN, false,
+                    "the machine was busy when the roofs were measured (%.0f to %.0f %s): R measures again",
+                    w->rate.min / 1e9, w->rate.max / 1e9, name);
+    } else {
+        draw_text(area.row, col, cols, STYLE_DIM, false, "b: a larger batch, which reads the weights once");
+    }
 }
 
 static void draw_plot(const struct tui *t, const struct points *p, struct rect area)

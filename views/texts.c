@@ -1,5 +1,7 @@
 #include "texts.h"
 
+#include "base/escape.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,10 +41,22 @@ static bool is_builtin(const struct model *m)
     return same;
 }
 
-static const char *last_part(const char *path)
+void name_file(const char *path, char *name, size_t size)
 {
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
+    size_t end = strlen(path), begin;
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/';)
+        begin--;
+    escape_text(name, size, path + begin, end - begin);
+}
+
+static void name_text(const char *path, char name[TEXT_NAME])
+{
+    if (strcmp(path, "-") == 0)
+        snprintf(name, TEXT_NAME, "standard input");
+    else
+        name_file(path, name, TEXT_NAME);
 }
 
 static void choose_default(struct text_choice *c, const struct session *s, enum text_use use)
@@ -61,7 +75,7 @@ bool text_choose(struct text_choice *c, const struct session *s, const char *opt
         choose_default(c, s, use);
     if (!option || strcmp(option, TEXT_SELF) == 0)
         return true;
-    snprintf(c->name, sizeof c->name, "%s", last_part(option));
+    name_text(option, c->name);
     c->path = strdup(option);
     return c->path || error_set(error, "not enough memory");
 }

@@ -16,6 +16,9 @@ struct text_choice {
     bool is_default;      /* nobody named it */
 };
 
+/* The last part of a path that has one (`folder` of path/folder/, too), escaped. */
+void name_file(const char *path, char *name, size_t size);
+
 /* The file of data with that name: in the folder QTOP_DATA, else as installed or beside the sources. Null where it is
  * nowhere; the caller frees. */
 char *data_file(const char *name);

@@ -176,22 +176,11 @@ static int run_session(const struct options *o, struct tui *t, struct error *err
     return status;
 }
 
-/* The last part of a path that has one: `folder` of path/folder/, too. */
-static void name_file(const char *path, char name[128])
-{
-    size_t end = strlen(path), begin;
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    for (begin = end; begin > 0 && path[begin - 1] != '/';)
-        begin--;
-    escape_text(name, 128, path + begin, end - begin);
-}
-
 /* What the title calls the model: its file's name, or its shape. */
 static void name_model(const struct session *s, const struct options *o, char name[128])
 {
     if (s->model->path)
-        name_file(s->model->path, name);
+        name_file(s->model->path, name, 128);
     else
         snprintf(name, 128, "%.80s, random weights", o->synthetic);
 }
@@ -208,7 +197,7 @@ int run_tui(const struct options *o)
     char name[128], reference[128] = "";
     name_model(&batch.session, o, name);
     if (o->reference)
-        name_file(o->reference, reference);
+        name_file(o->reference, reference, sizeof reference);
     status = EXIT_FAILED;
     if (t) {
         t->session = &batch.session;

@@ -319,6 +319,22 @@ const char *format_short(char out[16], double v)
     return out;
 }
 
+const char *format_share(char out[16], double share, bool doubtful)
+{
+    double percent = round(100 * share);
+    snprintf(out, 16, "%.0f%%%s", fmin(percent, 99999), doubtful || percent > 100 ? "?" : "");
+    return out;
+}
+
+const char *format_cut(char *out, size_t size, const char *text, size_t cols)
+{
+    size_t n = strlen(text), end = n > cols ? cols - 2 : n;
+    while (end > 0 && end < n && ((unsigned char)text[end] & 0xc0) == 0x80)
+        end--;
+    snprintf(out, size, "%.*s%s", (int)end, text, end < n ? ".." : "");
+    return out;
+}
+
 const char *format_metric(char *out, size_t size, const char *format, struct metric m,
                           double factor)
 {

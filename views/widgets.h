@@ -60,6 +60,13 @@ void draw_wrapped(struct rect area, const char *text, size_t mark, enum style be
 /* A value with three significant digits and a unit prefix in at most 6 columns. */
 const char *format_short(char out[16], double value);
 
+/* A share of a roof in per cent, with a question mark where the roof may be too low: it was measured while the machine
+ * was busy, or the share is more than all of it. */
+const char *format_share(char out[16], double share, bool doubtful);
+
+/* A text of at most `cols` bytes, whole characters: a longer one ends in "..". */
+const char *format_cut(char *out, size_t size, const char *text, size_t cols);
+
 /* Text of a metric by a printf format for its value, or "n/a". */
 const char *format_metric(char *out, size_t size, const char *format, struct metric metric,
                           double factor);

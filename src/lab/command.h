@@ -29,7 +29,7 @@ enum command_kind {
     COMMAND_COUNT,      /* text: begin to count an event, or leave it out */
     COMMAND_LIST_EVENTS, /* frames are to have the list of all events */
     COMMAND_PAUSE,      /* toggles */
-    COMMAND_RESTART,    /* the text, with the same seed */
+    COMMAND_RESTART,    /* the text, with the seed that was asked for */
     COMMAND_PROMPT,     /* text */
     COMMAND_SAMPLING,   /* temperature, seed */
     COMMAND_WATCH_TEXT, /* index 1 or 0: whether the reference's text is wanted */

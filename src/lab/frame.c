@@ -2,6 +2,21 @@
 
 #include <stdlib.h>
 
+const struct detail *frame_detail(const struct frame *f, const struct qtensor *q)
+{
+    return f->detail && f->detail->q == q ? f->detail : NULL;
+}
+
+const struct columns *frame_columns(const struct frame *f, const struct qtensor *q)
+{
+    return f->columns && f->columns->q == q ? f->columns : NULL;
+}
+
+const struct output_frame *frame_output(const struct frame *f, const struct qtensor *q)
+{
+    return f->output.q == q ? &f->output : NULL;
+}
+
 struct frame *frame_ref(struct frame *f)
 {
     atomic_fetch_add(&f->refs, 1);

@@ -31,6 +31,7 @@ struct layer_frame {
 };
 
 struct output_frame {
+    const struct qtensor *q; /* whose output it is, in the set in use; null: of none yet */
     struct metric sqnr_db;   /* +infinity: exact */
     size_t tokens;
     struct histogram errors;
@@ -57,7 +58,9 @@ struct text_frame {
 };
 
 struct quality_frame {
-    bool valid, running, stale; /* stale: of an earlier set */
+    bool valid, running;
+    bool stale;                 /* of an earlier set */
+    uint64_t set_serial;        /* of the set that was measured */
     struct quality_result result;
     const char *reason;         /* when not valid */
 };
@@ -155,7 +158,8 @@ struct snapshot {
 
 /* How fast the set in use runs, and what bounds it. */
 struct speed_frame {
-    struct metric decode;       /* tokens/s, of steps that no job disturbed */
+    struct metric decode;       /* tokens/s, of steps that no job disturbed, unless it is rough */
+    bool is_rough;              /* of few steps, or of steps right after a job: not enough others yet */
     struct metric prefill;      /* tokens/s */
     size_t prefill_tokens;      /* that prefill was measured with */
     struct metric vs_stored;    /* decode speed / the stored weights', of interleaved pairs: the median */
@@ -166,6 +170,7 @@ struct speed_frame {
     size_t bytes_per_token;     /* at the position of the text */
     struct metric bandwidth;    /* bytes/s, computed */
     struct metric peak_read;    /* bytes/s, measured */
+    bool roofs_disturbed;       /* they were measured while the machine was busy: they may be too low */
     bool in_cache;              /* a token's bytes fit in the last-level cache: memory is not read */
     struct metric cache_misses; /* last-level misses a token */
     struct metric batch[BATCHES]; /* tokens/s of batches of 2, 4, 8 ... sequences */
@@ -191,6 +196,7 @@ struct frame {
     uint64_t serial;
     const struct model *model;
     struct weights *set;
+    uint64_t set_serial;        /* another one for each set that was in use */
     struct layer_frame *layers; /* one a tensor and, last, the KV cache's (kv_index) */
     size_t pending;             /* layers on their way */
 
@@ -206,6 +212,7 @@ struct frame {
     struct quality_frame quality;
     struct depth_profile *depth; /* of the set in use, or null */
     struct comparison_frame *comparison; /* or null; of whatever layer was asked for last */
+    bool comparison_stale;      /* another layer has changed since */
     struct training_frame *training; /* or null; of the last run */
     struct detail *detail;      /* of the selected layer, or null while it is being made */
     struct output_frame output; /* of the selected layer */
@@ -223,6 +230,12 @@ struct frame {
     bool paused;
     size_t undo_depth, redo_depth;
 };
+
+/* What is known of one tensor of the set in use; null where the frame has it of another one: a screen's cursor is
+ * ahead of the lab for a moment. */
+const struct detail *frame_detail(const struct frame *frame, const struct qtensor *q);
+const struct columns *frame_columns(const struct frame *frame, const struct qtensor *q);
+const struct output_frame *frame_output(const struct frame *frame, const struct qtensor *q);
 
 struct frame *frame_ref(struct frame *frame);
 void frame_unref(struct frame *frame);

@@ -8,6 +8,7 @@
 struct comparing {
     bool asked;
     int tensor;                      /* that was selected then */
+    struct scheme *schemes;          /* tensors: of the set in use when it began; or null */
     struct comparison_frame *figures; /* as far as they are, or were; or null */
 };
 
@@ -28,9 +29,18 @@ static size_t choices_of(const struct lab *lab, int tensor, struct scheme *choic
     return kept;
 }
 
+static bool remember_set(const struct lab *lab, struct comparing *c, struct error *error)
+{
+    free(c->schemes);
+    c->schemes = calloc(lab_tensors(lab), sizeof *c->schemes);
+    for (size_t t = 0; c->schemes && t < lab_tensors(lab); t++)
+        c->schemes[t] = qtensor_scheme(lab->set->layer[t]);
+    return c->schemes || error_set(error, "not enough memory");
+}
+
 static void *open_job(struct lab *lab, void *state, struct error *error)
 {
-    const struct comparing *c = state;
+    struct comparing *c = state;
     struct session *s = lab->session;
     const struct tokens *text = &lab->study[TEXT_EVALUATION].source.tokens;
     struct scheme choices[COMPARED_SCHEMES];
@@ -44,7 +54,16 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
                                    .tokens = text->ids,
                                    .token_count = text->count < s->context ? text->count : s->context,
                                    .text = &lab->study[TEXT_CALIBRATION].source.windows};
-    return comparison_open(&plan, error);
+    return remember_set(lab, c, error) ? comparison_open(&plan, error) : NULL;
+}
+
+/* Whether another layer has changed since, on whose outputs this one's depend. */
+static bool is_stale(const struct lab *lab, const struct comparing *c)
+{
+    bool same = true;
+    for (int t = 0; c->schemes && t < (int)lab_tensors(lab); t++)
+        same &= t == c->tensor || qtensor_has_scheme(lab->set->layer[t], &c->schemes[t]);
+    return !same;
 }
 
 /* The figures so far, for frames. */
@@ -81,13 +100,17 @@ static void fail(struct lab *lab, void *state, const struct error *error)
 static void end(struct lab *lab, void *state)
 {
     (void)lab;
-    comparison_frame_unref(((struct comparing *)state)->figures);
+    struct comparing *c = state;
+    comparison_frame_unref(c->figures);
+    free(c->schemes);
 }
 
 static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
 {
-    (void)lab, (void)running;
-    f->comparison = comparison_frame_ref(((const struct comparing *)state)->figures);
+    const struct comparing *c = state;
+    (void)running;
+    f->comparison = comparison_frame_ref(c->figures);
+    f->comparison_stale = c->figures && is_stale(lab, c);
 }
 
 const struct job_type compare_methods_job = {
@@ -118,10 +141,12 @@ void compare_methods(struct lab *lab, const struct command *command)
     } else if (scheme_choices(m, tensor, &from, CHANGE_METHOD, choices, COMPARED_SCHEMES) == 0) {
         scheme_cycle(m, tensor, &from, CHANGE_METHOD, 1, choices, &why);
         lab_say(lab, true, "%s", why.text);
+    } else if (*m->reference_reason) {
+        lab_say(lab, true, "methods cannot be compared: %s", m->reference_reason);
     } else if (!tensor_multiplies(m, tensor)) {
         lab_say(lab, true, "%s: not a matrix product (lookup or norm)", layer_name(m, tensor));
     } else {
-        *c = (struct comparing){true, tensor, c->figures};
+        *c = (struct comparing){true, tensor, c->schemes, c->figures};
         study_retry(lab);
         lab_say(lab, false, "%s: comparing methods (C stops it)", layer_name(m, tensor));
     }

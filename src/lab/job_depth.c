@@ -12,10 +12,9 @@ struct profiling {
 static bool wanted(struct lab *lab, void *state, const void *running)
 {
     const struct profiling *p = state;
-    const struct quality_frame *q = &lab->quality;
     if (running)
         return true;
-    return !p->profile && !p->failed && q->valid && !q->stale && !q->running &&
+    return !p->profile && !p->failed && !*lab->session->model->reference_reason && lab_quality_is_known(lab) &&
            study_is_ready(lab, TEXT_EVALUATION) && study_evaluation_tokens(lab) > 0;
 }
 

@@ -22,18 +22,16 @@ static bool begin(struct lab *lab, void *state, struct error *error)
 static bool is_automatic(const struct lab *lab)
 {
     double tokens = (double)study_evaluation_tokens(lab);
-    return lab->meter.rate > 0 && 2 * tokens / lab->meter.rate < AUTOMATIC_SECONDS;
+    return meter_has_reading(&lab->meter) && 2 * tokens / lab->meter.rate < AUTOMATIC_SECONDS;
 }
 
 /* Asked for, or short enough to come by itself after an edit. */
 static bool wanted(struct lab *lab, void *state, const void *running)
 {
     const struct evaluating *e = state;
-    const struct quality_frame *q = &lab->quality;
     if (running || e->asked)
         return true;
-    bool known = q->valid && !q->stale && !q->running;
-    return !known && !e->failed && is_automatic(lab) && lab_quiet(lab) > SETTLE_SECONDS;
+    return !lab_quality_is_known(lab) && !e->failed && is_automatic(lab) && lab_quiet(lab) > SETTLE_SECONDS;
 }
 
 static void *open_job(struct lab *lab, void *state, struct error *error)
@@ -49,7 +47,8 @@ static void stepped(struct lab *lab, void *state, const void *running)
     struct quality_result r = quality_result(running);
     (void)state;
     if (r.scored > 0)
-        lab->quality = (struct quality_frame){.valid = true, .running = r.scored < r.planned, .result = r};
+        lab->quality = (struct quality_frame){.valid = true, .running = !quality_is_complete(&r), .result = r,
+                                              .set_serial = lab->set_serial};
 }
 
 static void finish(struct lab *lab, void *state, void *running)
@@ -59,9 +58,17 @@ static void finish(struct lab *lab, void *state, void *running)
     ((struct evaluating *)state)->asked = false;
 }
 
+/* Figures of a part of the text are no figures of the set. */
+static void forget_part(struct lab *lab)
+{
+    if (lab->quality.valid && !quality_is_complete(&lab->quality.result))
+        lab->quality = (struct quality_frame){.reason = "the evaluation did not end (e evaluates)"};
+}
+
 static void fail(struct lab *lab, void *state, const struct error *error)
 {
     struct evaluating *e = state;
+    forget_part(lab);
     *e = (struct evaluating){.failed = true, .error = *error};
     lab_say(lab, true, "nothing can be evaluated: %s", error->text);
 }
@@ -69,13 +76,13 @@ static void fail(struct lab *lab, void *state, const struct error *error)
 static void cancelled(struct lab *lab, void *state)
 {
     (void)state;
-    lab->quality.running = false;
+    forget_part(lab);
 }
 
 static void set_changed(struct lab *lab, void *state)
 {
+    (void)lab;
     ((struct evaluating *)state)->failed = false;
-    lab->quality.stale = lab->quality.valid;
 }
 
 static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
@@ -83,6 +90,7 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
     const struct evaluating *e = state;
     (void)running;
     f->quality = lab->quality;
+    f->quality.stale = lab->quality.valid && lab->quality.set_serial != lab->set_serial;
     if (e->failed && !lab->quality.valid)
         f->quality.reason = "cannot be evaluated (e says why)";
 }
@@ -118,7 +126,5 @@ void evaluate_now(struct lab *lab, const struct command *c)
         }
     }
     *e = (struct evaluating){.asked = true};
-    if (lab->quality.valid)
-        lab->quality.stale = !lab->quality.running;
     lab_say(lab, false, "evaluating against %s", model_reference_words(lab->session->model));
 }

@@ -22,7 +22,7 @@ struct prefilling {
 static bool wanted(struct lab *lab, void *state, const void *running)
 {
     (void)state;
-    return running || (!lab->prefill.is_current && lab_settled(lab));
+    return running || (!lab->prefill.is_timed && lab_settled(lab));
 }
 
 static void close_job(void *job)
@@ -45,7 +45,7 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
     while (n > 8 && (double)n / lab->meter.rate > PREFILL_SECONDS)
         n /= 2;
     n = n < s->context ? n : s->context;
-    lab->prefill.is_current = true; /* a failure is not tried again */
+    lab->prefill.is_timed = true; /* a failure is not tried again */
     if (p)
         *p = (struct prefilling){.set = weights_ref(lab->set), .tokens = n,
                                  .logits = malloc(vocab * sizeof *p->logits)};
@@ -82,18 +82,20 @@ static void finish(struct lab *lab, void *state, void *running)
     (void)state;
     lab->prefill.rate = metric_value(p->rate);
     lab->prefill.tokens = p->tokens;
+    lab->prefill.set_serial = lab->set_serial;
 }
 
 static void fail(struct lab *lab, void *state, const struct error *error)
 {
     (void)state, (void)error;
     lab->prefill.rate = metric_absent("not enough memory to measure it");
+    lab->prefill.set_serial = lab->set_serial;
 }
 
 static void set_changed(struct lab *lab, void *state)
 {
     (void)state;
-    lab->prefill.is_current = false;
+    lab->prefill.is_timed = false;
 }
 
 static const struct job_class class = {

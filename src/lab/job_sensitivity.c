@@ -61,9 +61,13 @@ static void stepped(struct lab *lab, void *state, const void *running)
 static void finish(struct lab *lab, void *state, void *running)
 {
     bool any = !weights_same_layers(sensitivity_set(running), lab->session->stored);
+    const struct text_source *text = &lab->study[TEXT_EVALUATION].source;
     ((struct measuring *)state)->asked = false;
-    lab_say(lab, false, any ? "measured the sensitivity of each layer: KL in column SENS"
-                            : "every layer is stored: nothing to measure");
+    if (any)
+        lab_say(lab, false, "measured the sensitivity of each layer: KL in column SENS, on %s, %zu tokens", text->name,
+                text->tokens.count);
+    else
+        lab_say(lab, false, "every layer is stored: nothing to measure");
 }
 
 static void fail(struct lab *lab, void *state, const struct error *error)

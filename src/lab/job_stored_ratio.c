@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "engine/context.h"
 #include "jobs.h"
+#include "quant/recipe.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,6 +36,17 @@ static bool begin(struct lab *lab, void *state, struct error *error)
     return true;
 }
 
+/* Equal weights differ by noise alone. */
+static bool is_stored(const struct lab *lab)
+{
+    bool same = lab->set->kv == lab->session->stored->kv;
+    for (int t = 0; same && t < (int)lab_tensors(lab); t++) {
+        struct scheme s = qtensor_scheme(lab->set->layer[t]);
+        same = scheme_is_as_stored(lab->session->model, t, &s);
+    }
+    return same;
+}
+
 /* Stored weights that would have to be materialized for it alone are not: it waits until they are there for an
  * evaluation. */
 static bool wanted(struct lab *lab, void *state, const void *running)
@@ -43,7 +55,7 @@ static bool wanted(struct lab *lab, void *state, const void *running)
     const struct session *s = lab->session;
     if (running)
         return true;
-    if (!r->tried && weights_same_layers(lab->set, s->stored)) {
+    if (!r->tried && is_stored(lab)) {
         r->tried = true;
         r->reason = "these are the stored weights";
     }

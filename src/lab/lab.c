@@ -57,6 +57,7 @@ static void follow_set(struct lab *lab, uint64_t *serial)
     pins_follow(lab);
     meter_reset(&lab->meter);
     sampled_steps_reset(lab);
+    perf_sampler_reset(lab);
     jobs_set_changed(lab);
 }
 
@@ -83,12 +84,12 @@ static void *run(void *arg)
     while (!mailbox_is_quitting(&lab->mailbox)) {
         bool asked = apply_all(lab);
         follow_set(lab, &serial);
-        bool runs = !lab->paused && lab->pins.ready;
-        if (runs)
-            text_step(lab, SLICE_SECONDS);
         bool worked = work(lab);
         follow_set(lab, &serial);
         lab->meter.skip_next |= worked;
+        bool runs = !lab->paused && lab->pins.ready;
+        if (runs) /* right before the frame, which then has a speed of the set that the work put in use */
+            text_step(lab, SLICE_SECONDS);
         double now = clock_seconds();
         if (asked || lab->activity.name != shown || now - published >= PUBLISH_SECONDS) {
             lab_publish(lab);

@@ -177,6 +177,14 @@ void perf_sampler_list(struct lab *lab)
 
 /* ---- counting -------------------------------------------------------------------------------- */
 
+void perf_sampler_reset(struct lab *lab)
+{
+    struct perf_sampler *t = lab->sampler;
+    start_over(t);
+    counters_frame_unref(t->frame);
+    t->frame = NULL;
+}
+
 /* Reading costs a system call for every group and thread: pauses between intervals keep it below its share. */
 void perf_sampler_start(struct lab *lab)
 {

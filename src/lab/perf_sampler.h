@@ -19,6 +19,9 @@ void perf_sampler_start(struct lab *lab);
 void perf_sampler_step(struct lab *lab);
 void perf_sampler_stop(struct lab *lab);
 
+/* The set has changed: what was counted is of another one. */
+void perf_sampler_reset(struct lab *lab);
+
 /* Begins to count an event, or leaves it out. */
 void perf_sampler_toggle(struct lab *lab, const char *event);
 

@@ -6,10 +6,10 @@
 
 bool pins_open(struct lab *lab, struct error *error)
 {
-    const struct model *m = lab->session->model, *reference = model_reference(m);
+    const struct model *m = lab->session->model, *reference = model_reference(m), *compared = model_weights_reference(m);
     struct pins *p = &lab->pins;
     return session_fits(lab->session, lab->target, error) && pin_open(&p->set, m, error) &&
-           pin_open(&p->reference, reference, error) && pin_open(&p->compared, reference, error);
+           pin_open(&p->reference, reference, error) && pin_open(&p->compared, compared, error);
 }
 
 void pins_close(struct lab *lab)
@@ -19,10 +19,10 @@ void pins_close(struct lab *lab)
     pin_close(&lab->pins.compared);
 }
 
-static size_t missing_count(const struct lab *lab, const struct pin *pin, const struct weights *set)
+static size_t missing_count(const struct pin *pin, const struct weights *set)
 {
     size_t missing = 0;
-    for (int t = 0; t < (int)lab_tensors(lab); t++)
+    for (int t = 0; t < (int)set->count; t++)
         missing += pin_missing(pin, set, t);
     return missing;
 }
@@ -32,7 +32,7 @@ void pins_follow(struct lab *lab)
     struct pins *p = &lab->pins;
     pin_trim(&p->set, lab->set);
     p->failed = false;
-    p->ready = missing_count(lab, &p->set, lab->set) == 0;
+    p->ready = missing_count(&p->set, lab->set) == 0;
 }
 
 /* Pins what the set lacks, for about `seconds` and at least one tensor, except what is about to be replaced where
@@ -42,7 +42,7 @@ static bool pin_some(struct lab *lab, struct pin *pin, const struct weights *set
 {
     double begin = clock_seconds();
     *count = 0;
-    for (int t = 0; t < (int)lab_tensors(lab); t++) {
+    for (int t = 0; t < (int)set->count; t++) { /* a reference may have others than the model */
         if (!pin_missing(pin, set, t) || (settled && tensor_pending(lab, t)))
             continue;
         if (*count > 0 && clock_seconds() - begin > seconds)
@@ -54,9 +54,9 @@ static bool pin_some(struct lab *lab, struct pin *pin, const struct weights *set
     return true;
 }
 
-static double fraction_of(const struct lab *lab, const struct pin *pin, const struct weights *set)
+static double fraction_of(const struct pin *pin, const struct weights *set)
 {
-    return 1 - (double)missing_count(lab, pin, set) / (double)lab_tensors(lab);
+    return 1 - (double)missing_count(pin, set) / (double)set->count;
 }
 
 bool pins_step(struct lab *lab, double seconds, size_t *count, struct error *error)
@@ -71,7 +71,7 @@ bool pins_step(struct lab *lab, double seconds, size_t *count, struct error *err
 
 double pins_fraction(const struct lab *lab)
 {
-    return fraction_of(lab, &lab->pins.set, lab->set);
+    return fraction_of(&lab->pins.set, lab->set);
 }
 
 bool pins_wanted(const struct lab *lab)
@@ -95,8 +95,8 @@ bool pins_reference(struct lab *lab, double seconds, struct error *error)
         return false;
     }
     if (count > 0)
-        lab->activity = (struct activity){"generating random weights", fraction_of(lab, pin, set)};
-    return missing_count(lab, pin, set) == 0;
+        lab->activity = (struct activity){"generating random weights", fraction_of(pin, set)};
+    return missing_count(pin, set) == 0;
 }
 
 void pins_release_reference(struct lab *lab)

@@ -30,8 +30,10 @@ static void fill_speed(struct lab *lab, struct frame *f)
     const struct meter *meter = &lab->meter;
     const char *reason = lab->paused ? "paused" : lab->pins.ready ? "measuring" : "the weights are not ready yet";
     bool known = meter->rate > 0 && !lab->paused;
+    f->speed.is_rough = known && meter->is_rough;
     f->speed.decode = known ? metric_value(meter->rate) : metric_absent(reason);
-    f->speed.prefill = lab->prefill.rate;
+    f->speed.prefill = lab->prefill.set_serial == lab->set_serial ? lab->prefill.rate
+                                                                  : metric_absent("not measured yet");
     f->speed.prefill_tokens = lab->prefill.tokens;
     f->speed.disturbed = lab->activity.name != NULL;
     f->speed.history_count = meter->history_count;
@@ -84,6 +86,7 @@ static struct frame *make_frame(struct lab *lab)
     f->serial = ++lab->frame_serial;
     f->model = lab->session->model;
     f->set = weights_ref(lab->set);
+    f->set_serial = lab->set_serial;
     f->weight = weight_view(f->model, lab->set->layer[s->tensor], s->row, s->col);
     fill_layers(lab, f);
     sampled_steps_publish(lab, f);

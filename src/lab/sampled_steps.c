@@ -74,8 +74,10 @@ static void see_output(void *arg, const struct qtensor *w, const float *x, const
 {
     struct lab *lab = arg;
     struct sampled_steps *s = lab->sampled;
-    const struct tensor *reference = &model_reference(lab->session->model)->tensors[w->tensor];
+    const struct tensor *reference = &model_weights_reference(lab->session->model)->tensors[w->tensor];
     see_columns(lab, w->tensor, x, tokens);
+    if (*lab->session->model->reference_reason)
+        return;
     output_error_add(&s->output, lab->session->pool, &reference->stored, x, y, tokens, s->output_scratch);
 }
 
@@ -111,14 +113,22 @@ void sampled_steps_reset(struct lab *lab)
     s->count = 0;
     memset(s->seconds, 0, schemes_count(lab->session->model) * sizeof *s->seconds);
     sampled_steps_reset_output(lab);
+    columns_unref(s->columns); /* what comes into a layer depends on those before it */
+    columns_unref(s->columns_frame);
+    s->columns = s->columns_frame = NULL;
 }
 
 /* ---- frames ---------------------------------------------------------------------------------- */
 
-static void publish_output(const struct output_error *e, struct output_frame *out)
+static void publish_output(const struct lab *lab, struct output_frame *out)
 {
+    const struct output_error *e = &lab->sampled->output;
     double db = output_error_sqnr_db(e);
-    out->sqnr_db = isnan(db) ? metric_absent("no token has been compared yet") : metric_value(db);
+    out->q = e->tokens > 0 ? lab->set->layer[lab->selection.tensor] : NULL;
+    bool compares = !*lab->session->model->reference_reason;
+    out->sqnr_db = !compares   ? metric_absent("the reference is of another shape")
+                   : isnan(db) ? metric_absent("no token has been compared yet")
+                               : metric_value(db);
     out->tokens = e->tokens;
     out->errors = e->errors;
 }
@@ -142,5 +152,5 @@ void sampled_steps_publish(struct lab *lab, struct frame *f)
             s->columns_frame = columns_copy(s->columns);
         f->columns = columns_ref(s->columns_frame);
     }
-    publish_output(&s->output, &f->output);
+    publish_output(lab, &f->output);
 }

@@ -68,8 +68,31 @@ static struct kept_schemes *keep_target(const struct lab *lab)
     return k;
 }
 
+/* The snapshot that the target's schemes make the same model as; -1: none. */
+static int find_same(const struct lab *lab)
+{
+    for (size_t i = 0; i < lab->snapshots.count; i++)
+        if (schemes_same(lab->session->model, lab->snapshots.of[i].schemes->of, lab->target))
+            return (int)i;
+    return -1;
+}
+
+/* A model that was kept is not kept twice: two rows of one model would differ by noise alone. */
+static bool is_kept(struct lab *lab)
+{
+    int same = find_same(lab);
+    if (same < 0)
+        return false;
+    lab->snapshots.current = same;
+    lab_say(lab, false, "snapshot %c has these schemes: %s", lab->snapshots.of[same].label,
+            lab->snapshots.of[same].summary);
+    return true;
+}
+
 bool snapshots_keep(struct lab *lab)
 {
+    if (is_kept(lab))
+        return true;
     if (lab->snapshots.count == SNAPSHOTS) {
         lab_say(lab, true, "at most %d snapshots can be kept", SNAPSHOTS);
         return false;
@@ -140,7 +163,7 @@ static void fill_stored_snapshots(struct lab *lab)
     const struct quality_frame *q = &lab->quality;
     if (lab->session->model->reference)
         return;
-    for (size_t i = 0; i < lab->snapshots.count && q->valid && !q->running; i++) {
+    for (size_t i = 0; i < lab->snapshots.count && q->valid && quality_is_complete(&q->result); i++) {
         struct snapshot *s = &lab->snapshots.of[i];
         bool stored = s->schemes->of[lab_kv(lab)].format.weight == DTYPE_FP32;
         for (size_t t = 0; t < lab->set->count; t++)
@@ -148,6 +171,7 @@ static void fill_stored_snapshots(struct lab *lab)
         if (!stored || s->quality.valid)
             continue;
         s->quality = *q;
+        s->quality.stale = false;
         s->quality.result.perplexity = q->result.perplexity_reference;
         s->quality.result.kl = s->quality.result.kl_stderr = 0;
         s->quality.result.kl_median = s->quality.result.kl_p99 = s->quality.result.kl_max = 0;
@@ -159,6 +183,8 @@ static void fill_stored_snapshots(struct lab *lab)
 static struct metric sqnr_of(const struct lab *lab)
 {
     double w2 = 0, e2 = 0;
+    if (*lab->session->model->reference_reason)
+        return metric_absent("the reference is of another shape");
     for (size_t t = 0; t < lab->set->count; t++) {
         const struct tensor *x = &lab->session->model->tensors[t];
         const struct weight_error *e = &lab->set->layer[t]->error;
@@ -175,15 +201,15 @@ static void take_figures(const struct lab *lab, const struct frame *f, struct sn
 {
     s->peak = f->speed.peak;
     s->sqnr_db = sqnr_of(lab);
-    if (f->speed.decode.valid && !f->speed.disturbed) {
+    if (f->speed.decode.valid && !f->speed.is_rough && !f->speed.disturbed) {
         s->decode = f->speed.decode;
         s->position = f->position;
     }
-    if (f->speed.prefill.valid && lab->prefill.is_current) {
+    if (f->speed.prefill.valid && lab->prefill.is_timed) {
         s->prefill = f->speed.prefill;
         s->prefill_tokens = f->speed.prefill_tokens;
     }
-    if (f->quality.valid && !f->quality.stale && !f->quality.running)
+    if (f->quality.valid && !f->quality.stale && quality_is_complete(&f->quality.result))
         s->quality = f->quality;
 }
 

@@ -47,6 +47,12 @@ int lab_kv(const struct lab *lab)
     return kv_index(lab->session->model);
 }
 
+bool lab_quality_is_known(const struct lab *lab)
+{
+    const struct quality_frame *q = &lab->quality;
+    return q->valid && !q->running && q->set_serial == lab->set_serial && quality_is_complete(&q->result);
+}
+
 double lab_quiet(const struct lab *lab)
 {
     return clock_seconds() - lab->changed_at;
@@ -54,5 +60,5 @@ double lab_quiet(const struct lab *lab)
 
 bool lab_settled(const struct lab *lab)
 {
-    return lab->meter.rate > 0 && lab_quiet(lab) >= SETTLE_SECONDS / 2;
+    return meter_has_reading(&lab->meter) && lab_quiet(lab) >= SETTLE_SECONDS / 2;
 }

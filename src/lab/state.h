@@ -49,7 +49,8 @@ struct study_text {
 struct prefill_speed {
     struct metric rate; /* tokens per second */
     size_t tokens;      /* that it was timed with */
-    bool is_current;    /* timed since the set last changed */
+    uint64_t set_serial; /* of the set that was timed */
+    bool is_timed;      /* the prompt of fixed length was, since the set last changed, or could not be */
 };
 
 struct job_slot {
@@ -107,11 +108,14 @@ size_t lab_tensors(const struct lab *lab);
 /* The KV cache's index among schemes. */
 int lab_kv(const struct lab *lab);
 
+/* Whether the last evaluation is of the set in use, and complete. */
+bool lab_quality_is_known(const struct lab *lab);
+
 /* Seconds since the set last changed, and so many before measuring begins. */
 double lab_quiet(const struct lab *lab);
 static const double SETTLE_SECONDS = 0.4;
 
-/* Whether speed may be timed: decode has a reading, and the set has not changed for half of SETTLE_SECONDS. */
+/* Whether speed may be timed: decode has a reading (not a rough figure), and the set has not changed for half of SETTLE_SECONDS. */
 bool lab_settled(const struct lab *lab);
 
 #endif

@@ -4,6 +4,7 @@
 #include "quant/tune.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 
 enum { EVALUATION_TOKENS = 1024 }; /* that the model writes */
 
@@ -96,9 +97,10 @@ size_t study_evaluation_tokens(const struct lab *lab)
 
 struct quality_plan study_quality_plan(const struct lab *lab)
 {
-    const struct tokens *t = &lab->study[TEXT_EVALUATION].source.tokens;
-    struct quality_plan plan = {.tokens = t->ids,
-                                .count = t->count,
+    const struct text_source *t = &lab->study[TEXT_EVALUATION].source;
+    struct quality_plan plan = {.tokens = t->tokens.ids,
+                                .count = t->tokens.count,
+                                .text = t->name,
                                 .bos = session_bos(lab->session),
                                 .protocol = lab->options.protocol,
                                 .window = lab->options.window};

@@ -19,7 +19,8 @@ struct text {
     size_t prompt_tokens;     /* with those before the text */
     size_t begin;             /* tokens before the text: BOS, or what an empty prompt starts from */
     bool watched;             /* the reference's text is wanted, too */
-    uint64_t seed;
+    uint64_t asked_seed;      /* the first text's */
+    uint64_t seed;            /* of the text: one more after each that has ended */
     double next_token_due, over_at; /* clock_seconds */
     struct text_frame *frame; /* of the texts as they are; null when they changed */
 };
@@ -35,7 +36,7 @@ bool text_open(struct lab *lab, struct error *error)
     struct text *t = lab->text = calloc(1, sizeof *t);
     if (!t)
         return error_set(error, "not enough memory");
-    t->seed = lab->options.seed;
+    t->asked_seed = lab->options.seed;
     if (!generation_open(&t->own, lab->session, lab->session->model, lab->set->kv, error))
         return false;
     lab->prefill.rate = metric_absent("not measured yet");
@@ -101,15 +102,22 @@ bool text_prompt(struct lab *lab, const char *text)
     return true;
 }
 
-void text_restart(struct lab *lab)
+/* From the prompt on, with a seed. */
+static void begin_text(struct lab *lab, uint64_t seed)
 {
     struct text *t = lab->text;
+    t->seed = seed;
     rewind_to_prompt(lab, &t->own);
     if (t->reference.context)
         t->reference.tokens.count = 0;
     t->next_token_due = clock_seconds();
     t->over_at = 0;
     forget_frame(t);
+}
+
+void text_restart(struct lab *lab)
+{
+    begin_text(lab, lab->text->asked_seed);
 }
 
 bool text_change_kv(struct lab *lab, enum dtype kv, struct error *error)
@@ -136,10 +144,8 @@ static void advance_if_due(struct lab *lab)
     struct text *t = lab->text;
     double now = clock_seconds(), rate = lab->options.tokens_per_second;
     if (t->own.ended) {
-        if (rest_is_over(lab)) {
-            t->seed++;
-            text_restart(lab);
-        }
+        if (rest_is_over(lab))
+            begin_text(lab, t->seed + 1);
         return;
     }
     if (now < t->next_token_due)
@@ -156,9 +162,11 @@ static void prefill_text(struct lab *lab, double seconds)
     struct text *t = lab->text;
     double begin = clock_seconds();
     size_t n = generation_prefill(&t->own, lab->set, seconds);
-    if (n >= 8) { /* fewer would time the overheads */
+    bool timed = lab->prefill.is_timed && lab->prefill.set_serial == lab->set_serial;
+    if (n >= 8 && !timed) { /* fewer would time the overheads; one of fixed length compares with others */
         lab->prefill.rate = metric_value((double)n / (clock_seconds() - begin));
         lab->prefill.tokens = n;
+        lab->prefill.set_serial = lab->set_serial;
     }
     if (n > 1)
         lab->meter.skip_next = true;
@@ -174,7 +182,7 @@ void text_step(struct lab *lab, double seconds)
         prefill_text(lab, seconds);
         if (!generation_ready(&t->own))
             return;
-        if (sampled_steps_due(lab->sampled)) {
+        if (lab->meter.rate > 0 && sampled_steps_due(lab->sampled)) {
             perf_sampler_stop(lab);
             sampled_steps_add(lab, &t->own);
         } else {
@@ -265,7 +273,7 @@ bool text_watches_reference(const struct lab *lab)
 void text_sampling(struct lab *lab, float temperature, uint64_t seed)
 {
     lab->options.temperature = temperature;
-    lab->text->seed = seed;
+    lab->text->asked_seed = seed;
     text_restart(lab);
 }
 

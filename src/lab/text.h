@@ -11,7 +11,7 @@
 bool text_open(struct lab *lab, struct error *error);
 void text_close(struct lab *lab);
 
-/* From the prompt on, with the same seed. */
+/* From the prompt on, with the seed that was asked for: that of the first text, not of those that followed it. */
 void text_restart(struct lab *lab);
 
 /* A new prompt; false: why not has been said. */

@@ -41,7 +41,7 @@ bool detail_begin(struct detail_job *job, const struct model *model, struct qten
 static void decode_rows(const struct model *model, const struct qtensor *q, size_t r, float *before,
                         float *after)
 {
-    const struct model *reference = model_reference(model);
+    const struct model *reference = model_weights_reference(model);
     model_decode_row(reference, q->tensor, r, before);
     if (!qtensor_on_demand(model, q))
         qmatrix_decode_row(&q->matrix, r, after);
@@ -55,7 +55,7 @@ static void range_row(struct detail_job *job, size_t r)
 {
     const struct qmatrix *m = &job->q->matrix;
     struct detail *d = job->out;
-    model_decode_row(model_reference(job->model), d->tensor, r, job->before);
+    model_decode_row(model_weights_reference(job->model), d->tensor, r, job->before);
     for (size_t c = 0; c < m->cols; c++) {
         if (!isfinite(job->before[c]))
             continue;

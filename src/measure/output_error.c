@@ -75,7 +75,7 @@ void output_error_add(struct output_error *e, struct pool *pool, const struct qm
 /* Whether a matrix of a set is what it would be compared with. */
 static bool is_reference(const struct model *m, const struct qmatrix *w)
 {
-    return w->format.stored && model_reference(m) == m;
+    return w->format.stored && model_weights_reference(m) == m;
 }
 
 struct collector {
@@ -90,7 +90,7 @@ struct collector {
 static void see(void *arg, const struct qtensor *w, const float *x, const float *y, size_t tokens)
 {
     struct collector *c = arg;
-    const struct model *m = model_reference(c->model);
+    const struct model *m = model_weights_reference(c->model);
     if (is_reference(c->model, &w->matrix)) { /* the same product twice */
         c->errors[w->tensor].tokens += tokens;
         return;

@@ -6,6 +6,7 @@
 #include "base/quantile.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* What one thread takes to score a token of the vocabulary: decides whether the pool is worth it. */
@@ -21,6 +22,7 @@ struct quality {
     const struct model *model;
     struct pool *pool;
     struct quality_plan plan;
+    struct quality_basis basis;
     struct weights *reference, *scheme;
     struct pin reference_pin, scheme_pin;
     struct context *reference_context, *scheme_context;
@@ -150,6 +152,8 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
     q->model = model;
     q->pool = pool;
     q->plan = *plan;
+    q->basis = (struct quality_basis){.tokens = plan->count, .protocol = plan->protocol, .window = plan->window};
+    snprintf(q->basis.text, sizeof q->basis.text, "%s", plan->text ? plan->text : "");
     q->plan.chunk = plan->chunk ? plan->chunk : CONTEXT_SLICE;
     q->planned = planned;
     q->reference = weights_ref(reference);
@@ -295,6 +299,25 @@ bool quality_step(struct quality *q, double seconds)
     return done;
 }
 
+bool quality_is_complete(const struct quality_result *r)
+{
+    return r->scored > 0 && r->scored == r->planned;
+}
+
+const char *quality_differs(const struct quality_result *a, const struct quality_result *b)
+{
+    const struct quality_basis *x = &a->basis, *y = &b->basis;
+    if (strcmp(x->text, y->text) != 0)
+        return "another text";
+    if (x->protocol != y->protocol)
+        return "another protocol";
+    if (x->window != y->window)
+        return "another window";
+    if (x->tokens != y->tokens || a->scored != b->scored)
+        return "another number of tokens";
+    return NULL;
+}
+
 const char *quality_reason(double figure)
 {
     return isnan(figure) ? "a logit is not finite" : isinf(figure) ? "it is infinite" : NULL;
@@ -303,7 +326,7 @@ const char *quality_reason(double figure)
 struct quality_result quality_result(const struct quality *q)
 {
     double n = (double)q->scored;
-    struct quality_result r = {.scored = q->scored, .planned = q->planned};
+    struct quality_result r = {.basis = q->basis, .scored = q->scored, .planned = q->planned};
     if (q->scored == 0)
         return r;
     r.perplexity = exp(q->nll / n);

@@ -23,10 +23,21 @@ struct quality_plan {
     enum protocol protocol;
     size_t window;         /* N, from 2 */
     size_t chunk;          /* tokens that run together, up to CONTEXT_CHUNK; 0: CONTEXT_SLICE, for short steps */
+    const char *text;      /* what the text is called, copied; null: it has no name */
+};
+
+/* What figures of quality are of: those of different ones do not compare. */
+enum { TEXT_NAME = 48 };
+struct quality_basis {
+    char text[TEXT_NAME]; /* the text's name, "" without one */
+    size_t tokens;        /* of the text */
+    enum protocol protocol;
+    size_t window;        /* tokens */
 };
 
 /* NaN where a logit that it needs is not finite. */
 struct quality_result {
+    struct quality_basis basis;
     size_t scored, planned; /* predictions */
     double perplexity, perplexity_reference;
     double kl, kl_stderr;   /* mean over predictions, nats; the standard error of that mean */
@@ -34,6 +45,12 @@ struct quality_result {
     double kl_max;
     double top1;            /* share of predictions on which both agree */
 };
+
+/* Whether every prediction of the plan is scored: figures of a part of a text compare with nothing. */
+bool quality_is_complete(const struct quality_result *result);
+
+/* Why the figures of two results do not compare; null where they do. */
+const char *quality_differs(const struct quality_result *a, const struct quality_result *b);
 
 /* Why a figure of a result cannot be shown; null for one that can. */
 const char *quality_reason(double figure);

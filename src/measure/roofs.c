@@ -54,10 +54,26 @@ double roofs_peak(peak_fn *run, struct pool *pool)
     return macs / seconds;
 }
 
+bool roof_was_disturbed(const struct roof *r)
+{
+    return r->samples > 0 && (r->rate.max > 1.25 * r->rate.median || r->rate.max > 1.5 * r->rate.min);
+}
+
+bool roof_is_better(const struct roof *roof, const struct roof *than)
+{
+    bool busy = roof_was_disturbed(roof), than_busy = roof_was_disturbed(than);
+    return busy != than_busy ? than_busy : roof->rate.median > than->rate.median;
+}
+
 bool roofs_were_disturbed(const struct roofs *r)
 {
-    const struct roof *all = r->read_count > 0 ? &r->reads[r->read_count - 1].roof : NULL;
-    return all && all->samples > 0 && all->rate.max > 1.5 * all->rate.min;
+    bool any = r->exceeded;
+    for (size_t i = 0; i < r->read_count; i++)
+        any |= roof_was_disturbed(&r->reads[i].roof);
+    for (size_t i = 0; i < r->set_count; i++)
+        for (int k = 0; k < PEAK_COUNT; k++)
+            any |= roof_was_disturbed(&r->sets[i].of[k]);
+    return any;
 }
 
 /* ---- the job --------------------------------------------------------------------------------- */
@@ -95,14 +111,21 @@ static void add_sample(struct roofs_job *job, double rate)
     job->samples[job->sample++] = rate;
 }
 
-/* Whether the roof under way has its samples; it then gets them, and the next one is under way. */
+/* Whether the roof under way is done; the next one then is under way. One that was disturbed is measured again, a few
+ * times, of which the best is kept. */
 static bool finish_roof(struct roofs_job *job, struct roof *roof)
 {
     bool long_enough = job->sample >= MIN_SAMPLES && clock_seconds() - job->begun > ROOF_SECONDS;
     if (job->sample < MAX_SAMPLES && !long_enough)
         return false;
-    *roof = (struct roof){stats_of(job->samples, job->sample), job->sample};
+    struct roof now = {stats_of(job->samples, job->sample), job->sample};
+    if (job->tries == 0 || roof_is_better(&now, roof))
+        *roof = now;
     job->sample = 0;
+    job->begun = clock_seconds();
+    if (roof_was_disturbed(roof) && ++job->tries < ROOF_TRIES)
+        return false;
+    job->tries = 0;
     job->next++;
     return true;
 }
@@ -166,7 +189,7 @@ bool roofs_step(struct roofs_job *job, double seconds)
 
 double roofs_fraction(const struct roofs_job *job)
 {
-    double part = (double)job->sample / MAX_SAMPLES;
+    double part = (double)(MAX_SAMPLES * (size_t)job->tries + job->sample) / (MAX_SAMPLES * ROOF_TRIES);
     return job->count == 0 ? 1 : ((double)job->next + part) / (double)job->count;
 }
 

@@ -47,10 +47,20 @@ struct roofs {
     struct peak_roof sets[MAX_PEAK_ROOFS]; /* every available instruction set, best last */
     size_t set_count;
     double seconds;     /* that measuring took */
+    bool exceeded;      /* something has run faster than they allow: they were measured too low */
     long long measured; /* when: seconds since 1970 */
 };
 
-/* Whether reads of all threads lie so far apart that the machine must have done other work meanwhile. */
+/* A roof that others than the measuring itself have slowed is too low. Its runs then lie far apart (the best is 1.25
+ * times the median or more, or 1.5 times the worst), or what it bounds reaches more than ROOF_EXCEEDED of it. */
+enum { ROOF_TRIES = 3 }; /* times that a disturbed one is measured before the best of them is kept, and marked */
+static const double ROOF_EXCEEDED = 1.05;
+bool roof_was_disturbed(const struct roof *roof);
+
+/* Whether one measurement of a roof is better than another: undisturbed, else with the higher median. */
+bool roof_is_better(const struct roof *roof, const struct roof *than);
+
+/* Whether any of them was disturbed or exceeded. */
 bool roofs_were_disturbed(const struct roofs *roofs);
 
 /* The numbers of threads whose read bandwidth is measured, ascending and always with 1 and all: each
@@ -69,6 +79,7 @@ struct roofs_job {
     double samples[9];            /* of the current roof */
     double begun;                 /* seconds, when its first sample began */
     size_t sample;                /* of the current roof, the next */
+    int tries;                    /* of the current roof that were disturbed */
     size_t next, count;           /* roofs: the read ones, then every peak of every set */
 };
 

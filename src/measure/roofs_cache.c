@@ -96,9 +96,9 @@ static json_t *roofs_json(const char *fingerprint, const struct roofs *r)
             json_object_set_new(set, peaks[k].name, roof_json(&r->sets[i].of[k]));
         json_array_append_new(sets, set);
     }
-    return json_pack("{s:i, s:s, s:I, s:f, s:i, s:o, s:o}", "qtop_roofs", LAYOUT, "fingerprint",
+    return json_pack("{s:i, s:s, s:I, s:f, s:i, s:b, s:o, s:o}", "qtop_roofs", LAYOUT, "fingerprint",
                      fingerprint, "measured", (json_int_t)r->measured, "seconds", r->seconds,
-                     "threads", r->threads, "reads", reads, "sets", sets);
+                     "threads", r->threads, "exceeded", r->exceeded, "reads", reads, "sets", sets);
 }
 
 /* Makes every folder above the file; one that exists already is fine. */
@@ -229,6 +229,7 @@ static bool load_root(const json_t *root, const char *fingerprint, struct roofs 
     out->threads = (int)threads;
     out->measured = measured;
     out->seconds = json_number_value(json_object_get(root, "seconds"));
+    out->exceeded = json_is_true(json_object_get(root, "exceeded"));
     if (!(out->seconds >= 0 && out->seconds < 1e6))
         return wrong(error, "seconds");
     return load_reads(root, out, error) && load_sets(root, out, error);
@@ -299,15 +300,29 @@ bool roofs_recall(struct pool *pool, struct roofs *out, struct roofs_source *sou
     return source->cached;
 }
 
-void roofs_keep(struct pool *pool, const struct roofs *roofs, struct roofs_source *source)
+static void keep(struct pool *pool, const struct roofs *roofs, bool replace, struct roofs_source *source)
 {
     char fingerprint[FINGERPRINT_TEXT];
+    struct roofs kept;
+    struct error error;
     roofs_fingerprint(pool_threads(pool), fingerprint);
     char *path = roofs_cache_path(fingerprint, &source->save);
     source->cached = false;
-    if (path)
+    bool good = path && !replace && roofs_load(path, fingerprint, &kept, &error) == ROOFS_FOUND &&
+                !roofs_were_disturbed(&kept);
+    if (path && !(good && roofs_were_disturbed(roofs)))
         (void)roofs_save(path, fingerprint, roofs, &source->save);
     free(path);
+}
+
+void roofs_keep(struct pool *pool, const struct roofs *roofs, struct roofs_source *source)
+{
+    keep(pool, roofs, false, source);
+}
+
+void roofs_replace(struct pool *pool, const struct roofs *roofs, struct roofs_source *source)
+{
+    keep(pool, roofs, true, source);
 }
 
 bool roofs_here(struct pool *pool, bool fresh, struct roofs *out, struct roofs_source *source,
@@ -316,7 +331,7 @@ bool roofs_here(struct pool *pool, bool fresh, struct roofs *out, struct roofs_s
     *source = (struct roofs_source){0};
     if (!roofs_possible(error))
         return false;
-    if (!fresh && roofs_recall(pool, out, source))
+    if (!fresh && roofs_recall(pool, out, source) && !roofs_were_disturbed(out))
         return true;
     *out = roofs_measure(pool);
     roofs_keep(pool, out, source);

@@ -36,11 +36,15 @@ struct roofs_source {
     struct error save;   /* why the figures could not be kept; likewise */
 };
 
-/* The roofs of this machine and pool as they were kept: false where there are none that can be believed. */
+/* The roofs of this machine and pool as they were kept: false where there are none that can be believed. Disturbed
+ * ones (roofs_were_disturbed) serve until they have been measured again. */
 bool roofs_recall(struct pool *pool, struct roofs *out, struct roofs_source *source);
 
-/* Keeps them for the next time; why that failed is in the source. */
+/* Keeps them for the next time, but disturbed ones not in the place of good ones; why that failed is in the source. */
 void roofs_keep(struct pool *pool, const struct roofs *roofs, struct roofs_source *source);
+
+/* The same in the place of whatever is kept. */
+void roofs_replace(struct pool *pool, const struct roofs *roofs, struct roofs_source *source);
 
 /* Whether roofs that are measured are this machine's: not where the topology is simulated. */
 bool roofs_possible(struct error *error);

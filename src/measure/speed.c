@@ -3,6 +3,7 @@
 #include "engine/pin.h"
 #include "engine/sampler.h"
 #include "base/clock.h"
+#include "roofs.h"
 #include "sys/topology.h"
 
 #include <math.h>
@@ -220,6 +221,9 @@ static void finish(struct interleaved *c, size_t set, size_t rounds)
         out->fraction_reason = "the read roof was not measured";
     else if (out->bytes_per_token * out->batch < topology()->last_level_cache)
         out->fraction_reason = "the weights fit in the last-level cache, so memory is not read";
+    struct roof sweeps = {out->peak_read, rounds};
+    out->roof_disturbed = c->probe && (roof_was_disturbed(&sweeps) ||
+                                       (!out->fraction_reason && out->fraction.median > ROOF_EXCEEDED));
 }
 
 static bool open_sets(struct interleaved *c, const struct weights *const sets[], struct error *error)

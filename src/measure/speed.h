@@ -34,6 +34,7 @@ struct speed {
     struct stats peak_read;  /* bytes per second */
     struct stats fraction;   /* of adjacent pairs: bandwidth / the sweep just before */
     const char *fraction_reason; /* why there is none, or null */
+    bool roof_disturbed;     /* the sweeps lie far apart, or decoding exceeds them: they are too low (roofs.h) */
     size_t samples;
     struct ratio decode_ratio, prefill_ratio; /* to the first set of a comparison */
 };

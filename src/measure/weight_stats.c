@@ -109,7 +109,7 @@ static struct weight_stats sum_up(const struct measuring *job)
 bool weight_stats_measure(const struct model *model, const struct qtensor *q, struct pool *pool,
                           struct weight_stats *out, struct error *error)
 {
-    const struct model *reference = model_reference(model);
+    const struct model *reference = model_weights_reference(model);
     struct measuring job = {.reference = &reference->tensors[q->tensor].stored,
                             .m = &q->matrix,
                             .scales_only = q->error.exact};

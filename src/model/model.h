@@ -109,7 +109,8 @@ struct model {
     int block_tensors;     /* of one block */
     int first_block;       /* index of the first block's first tensor */
     size_t non_finite;     /* NaN or infinite stored weights: shown as a warning */
-    const struct model *reference; /* whose stored weights errors are measured against; null: its own */
+    const struct model *reference; /* whose predictions and stored weights errors are measured against; null: its own */
+    char reference_reason[200]; /* why its weights do not compare with these one by one; "" where they do */
 };
 
 /* Opens by content: the first format that recognises it. The error names file, field, value found
@@ -117,10 +118,17 @@ struct model {
 struct model *model_open(const char *path, struct error *error);
 void model_close(struct model *model);
 
-/* The model whose stored weights are the reference of every error: with the same tensors, in the same order. */
+/* The model whose predictions are the reference: of the same vocabulary, perhaps of another shape. */
 static inline const struct model *model_reference(const struct model *model)
 {
     return model->reference ? model->reference : model;
+}
+
+/* The model whose weights each tensor is compared with: with the same tensors, in the same order. Of a reference of
+ * another shape nothing of a tensor is shown (reference_reason), and the model stands for it. */
+static inline const struct model *model_weights_reference(const struct model *model)
+{
+    return *model->reference_reason ? model : model_reference(model);
 }
 
 /* What the reference is called in a sentence: "the stored weights", or "the reference" where it is another

@@ -4,9 +4,12 @@
 
 #include "model.h"
 
-/* Weights are compared element by element, so everything that gives them their places must agree: the
- * dimensions, the tensors, and the order of the rows of queries and keys. How long a context either was
- * trained for does not matter where no positions are learned. The error names both files and what differs. */
-bool reference_fits(const struct model *model, const struct model *reference, struct error *error);
+/* Predictions are compared token by token, so the vocabularies must have as many tokens, and the reference must have
+ * learned so many positions where it has learned ones. The error names both files and what differs. */
+bool reference_fits(const struct model *model, const struct model *reference, size_t positions, struct error *error);
+
+/* Whether weights can be compared one by one, too: everything that gives them their places must agree, which are the
+ * dimensions, the tensors, and the order of the rows of queries and keys. The reason is in words. */
+bool reference_compares(const struct model *model, const struct model *reference, struct error *reason);
 
 #endif

@@ -105,6 +105,14 @@ static const char *const kv_reasons[] = {
     [CHANGE_METHOD] = "keys and values are rounded to nearest as they come: only the datatype changes (d)",
 };
 
+/* Of stored weights. */
+static const char *const stored_reasons[] = {
+    [CHANGE_ACT] = "stored weights multiply fp32 activations: choose a datatype first (d)",
+    [CHANGE_GRANULARITY] = "stored weights have the scales that the file holds: choose a datatype first (d)",
+    [CHANGE_SYMMETRY] = "stored weights have the zero points that the file holds: choose a datatype first (d)",
+    [CHANGE_METHOD] = "stored weights are not rounded, which is what methods improve: choose a datatype first (d)",
+};
+
 /* Why a field cannot be chosen, or null. */
 static const char *inapplicable(const struct model *m, int tensor, const struct scheme *from,
                                 enum change change)
@@ -115,7 +123,7 @@ static const char *inapplicable(const struct model *m, int tensor, const struct 
     if (tensor == kv_index(m))
         return kv_reasons[change];
     if (from->format.stored)
-        return "stored weights run as they are: choose a datatype first (d)";
+        return stored_reasons[change];
     if (change == CHANGE_ACT && !tensor_multiplies(m, tensor))
         return "not a matrix product: no activations";
     if (change == CHANGE_GRANULARITY && kind == DTYPE_KIND_FLOAT)

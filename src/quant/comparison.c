@@ -100,7 +100,7 @@ static bool approach(struct comparison *c, double seconds, struct error *error)
 /* The output of the layer in the scheme that was made, against the reference's. */
 static bool judge(struct comparison *c, const struct qtensor *p, struct compared *out, struct error *error)
 {
-    const struct model *reference = model_reference(c->plan.model);
+    const struct model *reference = model_weights_reference(c->plan.model);
     struct output_error e = {0};
     if (!model_acquire(reference, c->plan.tensor, c->plan.pool, error))
         return false;

@@ -204,6 +204,21 @@ void schemes_set_linear(const struct model *m, struct scheme scheme, struct sche
     }
 }
 
+bool scheme_is_as_stored(const struct model *m, int tensor, const struct scheme *s)
+{
+    const struct qformat *stored = &m->tensors[tensor].stored.format, *f = &s->format;
+    bool plain = dtypes[f->weight].kind == DTYPE_KIND_FLOAT && !s->methods.set;
+    return f->stored || (plain && f->weight == stored->weight && f->act == stored->act);
+}
+
+bool schemes_same(const struct model *m, const struct scheme *a, const struct scheme *b)
+{
+    for (int t = 0; t < (int)m->tensor_count; t++)
+        if (!scheme_equal(&a[t], &b[t]) && !(scheme_is_as_stored(m, t, &a[t]) && scheme_is_as_stored(m, t, &b[t])))
+            return false;
+    return scheme_equal(&a[kv_index(m)], &b[kv_index(m)]);
+}
+
 bool schemes_totals(const struct model *m, const struct scheme *schemes, size_t position, struct weights_totals *out)
 {
     size_t *bytes = calloc(m->tensor_count, sizeof *bytes);

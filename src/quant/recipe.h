@@ -44,6 +44,12 @@ const struct rule *recipe_rule(const struct recipe *recipe, const struct model *
 /* Gives the scheme to every linear matrix inside blocks: what -s does. */
 void schemes_set_linear(const struct model *model, struct scheme scheme, struct scheme *schemes);
 
+/* Whether a tensor's scheme is lossless: stored, or the very float that its weights are stored in. */
+bool scheme_is_as_stored(const struct model *model, int tensor, const struct scheme *scheme);
+
+/* Whether two arrays of schemes make the same model: equal, or both as stored, in every tensor and the KV cache. */
+bool schemes_same(const struct model *model, const struct scheme *a, const struct scheme *b);
+
 /* Totals of a model in the schemes (see engine/weights.h). False where a size does not fit in a size_t or memory is
  * short. */
 bool schemes_totals(const struct model *model, const struct scheme *schemes, size_t position,

@@ -100,7 +100,7 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
     const struct tensor *t = &model->tensors[tensor];
     size_t rows = t->stored.rows, cols = t->stored.cols;
     *job = (struct requant){.model = model, .tensor = tensor, .strips = (size_t)pool_threads(pool)};
-    job->reference = &model_reference(model)->tensors[tensor].stored;
+    job->reference = &model_weights_reference(model)->tensors[tensor].stored;
     if (!scheme_check(scheme, error))
         return false;
     if (scheme_needs_calibration(scheme) && !calibrated)

@@ -75,9 +75,12 @@ static bool open_reference(struct session *s, const char *path, struct error *er
         return true;
     }
     s->reference_model = model_open(path, error);
-    if (!s->reference_model || !reference_fits(s->model, s->reference_model, error))
+    if (!s->reference_model || !reference_fits(s->model, s->reference_model, s->context, error))
         return false;
     s->model->reference = s->reference_model;
+    struct error reason;
+    if (!reference_compares(s->model, s->reference_model, &reason))
+        snprintf(s->model->reference_reason, sizeof s->model->reference_reason, "%.190s", reason.text);
     s->reference = weights_stored(s->reference_model);
     return s->reference || error_set(error, "not enough memory");
 }
@@ -110,7 +113,7 @@ bool session_measure_stored(struct session *s, struct error *error)
     const struct model *m = s->model;
     struct weights *set = weights_ref(s->stored);
     size_t done = 0;
-    for (int t = 0; set && s->reference_model && t < (int)m->tensor_count; t++) {
+    for (int t = 0; set && model_weights_reference(m) != m && t < (int)m->tensor_count; t++) {
         const struct qmatrix *stored = &m->tensors[t].stored;
         struct scheme scheme = scheme_stored(stored);
         struct qtensor *p = requantize(m, t, &scheme, s->pool, error);

@@ -3,6 +3,7 @@
 #define QTOP_SESSION_H
 
 #include "engine/context.h"
+#include "measure/quality.h"
 #include "sys/counters.h"
 #include "model/outliers.h"
 #include "model/synthetic.h"
@@ -29,8 +30,7 @@ typedef bool cancelled_fn(void *arg);
 /* Told one line that a person should know, though nothing failed. */
 typedef void note_fn(void *arg, const char *line);
 
-/* Texts have names, which stand beside what was measured on them; this one that a model writes. */
-enum { TEXT_NAME = 64 };
+/* The name of a text that a model writes itself. */
 #define TEXT_SELF "self"
 
 struct session {
