@@ -24,7 +24,8 @@ static struct export_plan plan_of(const struct batch *b, const struct options *o
                                 .weights = b->weights,
                                 .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL,
                                 .path = o->output,
-                                .format = o->format};
+                                .format = o->format,
+                                .allow_overflow = o->allow_overflow};
 }
 
 static bool write_file(struct batch *b, const struct options *o, struct error *error)

@@ -83,6 +83,8 @@ const struct option_info option_table[] = {
     {'o', "output", "FILE", OPTION_STRING, AT(output), 0, 0, FOR_LOGITS | FOR_TUNE | FOR_EXPORT, "file to write"},
     {0, "format", "NAME", OPTION_STRING, AT(format), 0, 0, FOR_EXPORT,
      "gguf, safetensors or gptq (safetensors in GPTQ's layout); default: by the extension of -o FILE"},
+    {0, "allow-overflow", NULL, OPTION_FLAG, AT(allow_overflow), 0, 0, FOR_EXPORT,
+     "write the file though numbers overflow its types; without it that is an error"},
     {0, "json", NULL, OPTION_FLAG, AT(json), 0, 0,
      FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_TUNE | FOR_MACHINE,
      "one JSON object a line on standard output"},

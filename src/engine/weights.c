@@ -22,8 +22,19 @@ void qtensor_unref(struct qtensor *q)
         return;
     qmatrix_free(&q->matrix);
     free(q->error.row_sqnr_db);
+    free(q->targets.values);
     free((void *)(uintptr_t)q->scheme);
     free(q);
+}
+
+const float *qtensor_targets(const struct qtensor *q, size_t r)
+{
+    const struct targets *t = &q->targets;
+    if (t->values && r < t->first)
+        return t->values + r * q->matrix.cols;
+    if (t->values && r >= t->around && r < t->around + t->count)
+        return t->values + (t->first + r - t->around) * q->matrix.cols;
+    return NULL;
 }
 
 bool qtensor_on_demand(const struct model *m, const struct qtensor *q)

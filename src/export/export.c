@@ -134,8 +134,9 @@ static struct export *begin_job(const struct export_plan *plan)
     if (plan->tokenizer_path)
         job->plan.tokenizer_path = job->tokenizer_path = strdup(plan->tokenizer_path);
     job->arch = arch_of(plan->model);
+    job->overflow = calloc(1, sizeof *job->overflow);
     weights_ref(plan->weights);
-    if (job->path && !job->tokenizer_path == !plan->tokenizer_path)
+    if (job->overflow && job->path && !job->tokenizer_path == !plan->tokenizer_path)
         return job;
     export_close(job);
     return NULL;
@@ -153,7 +154,7 @@ struct export *export_open(const struct export_plan *plan, struct error *error)
     struct export *job = begin_job(plan);
     if (!job)
         error_set(error, "not enough memory");
-    else if (plan_job(job, error) && place_items(job, error) && make_head(job, error))
+    else if (plan_job(job, error) && export_check_set(job, error) && place_items(job, error) && make_head(job, error))
         return job;
     export_close(job);
     return NULL;
@@ -206,6 +207,7 @@ void export_close(struct export *job)
     free(job->head);
     free(job->chunk);
     free(job->values);
+    free(job->overflow);
     json_decref(job->quantized);
     free(job);
 }
@@ -305,6 +307,7 @@ static bool finish(struct export *job, struct error *error)
 {
     bool ok = fflush(job->out.file) == 0 ||
               error_set(error, "%.200s: cannot be written: %s", job->plan.path, strerror(errno));
+    ok = ok && export_check_written(job, error);
     ok = ok && (!job->format->beside || job->format->beside(job, error));
     job->open = false;
     job->done = output_close(&job->out, ok, error);

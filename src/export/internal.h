@@ -63,6 +63,13 @@ extern const struct export_format gguf_export, safetensors_export, gptq_export;
 /* The table; null ends it. The first row with the ending of a path writes it where no format is named. */
 extern const struct export_format *const export_formats[];
 
+/* Numbers that were finite and that their type in the file has no room for. */
+struct export_overflow {
+    size_t in_all, in_first;  /* in_first: of the first tensor that has some */
+    int tensor;
+    const char *type;
+};
+
 struct export {
     struct export_plan plan;  /* with copies of its paths */
     char *path, *tokenizer_path;
@@ -80,6 +87,7 @@ struct export {
     bool acquired;            /* the item's stored weights */
     uint8_t *chunk;           /* rows that are encoded, to be written */
     float *values;            /* a row's */
+    struct export_overflow *overflow; /* of what was encoded */
     char **notes;
     size_t note_count;
     const struct quantized_layout *layout; /* safetensors */
@@ -114,6 +122,20 @@ void export_values(const struct export *job, const struct export_item *item, siz
 
 /* The scale of a group of row r of the matrix, as the file has it. */
 float export_scale(const struct export *job, const struct export_item *item, size_t r, size_t g);
+
+/* A number as fp16; one beyond it counts as an overflow and becomes the largest. Or as fp32. */
+void export_put_fp16(const struct export *job, const struct export_item *item, float value, uint8_t *out);
+void export_put_fp32(const struct export *job, const struct export_item *item, float value, uint8_t *out);
+
+/* ---- overflow (overflow.c) ------------------------------------------------------------------- */
+
+/* n numbers of the item overflowed. */
+void export_count_overflow(const struct export *job, const struct export_item *item, size_t n);
+
+/* Fail, unless overflow is allowed, where the set has overflowed (before anything is written), or what was encoded
+ * (before the file is in its place). Both add notes. */
+bool export_check_set(struct export *job, struct error *error);
+bool export_check_written(struct export *job, struct error *error);
 
 /* Rows of floats in one of the three types. */
 encode_fn encode_fp32, encode_fp16, encode_bf16;
