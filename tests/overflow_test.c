@@ -134,6 +134,23 @@ static void test_outlier_columns(void **state)
     qmatrix_free(&m);
 }
 
+/* Of the caches only fp16 has no scale of its own. */
+static void test_kv_caches(void **state)
+{
+    (void)state;
+    for (size_t i = 0; kv_dtypes[i] != DTYPE_COUNT; i++) {
+        enum { SIZE = 16 };
+        struct kv_shape shape = {kv_dtypes[i], 1, 2, SIZE, 4};
+        struct kv_cache c;
+        float keys[2 * SIZE] = {1, 1e5f, [SIZE] = INFINITY}, values[2 * SIZE] = {[SIZE] = -7e4f, 2, 65519};
+        assert_true(kv_open(&c, &shape, NULL));
+        kv_put(&c, 0, 0, keys, values);
+        kv_put(&c, 0, 1, keys, values);
+        assert_int_equal(c.overflowed, kv_dtypes[i] == DTYPE_FP16 ? 4 : 0);
+        kv_close(&c);
+    }
+}
+
 /* ---- exports --------------------------------------------------------------------------------- */
 
 static bool export_as(const struct subject *s, const char *path, const char *format, bool allow, char note[200],
@@ -251,8 +268,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_packing),         cmocka_unit_test(test_saturated_fp8),
-        cmocka_unit_test(test_outlier_columns), cmocka_unit_test(test_exports),
-        cmocka_unit_test(test_program),
+        cmocka_unit_test(test_outlier_columns), cmocka_unit_test(test_kv_caches),
+        cmocka_unit_test(test_exports),         cmocka_unit_test(test_program),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

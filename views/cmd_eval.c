@@ -60,6 +60,7 @@ static void report_json(const struct batch *b, const struct quality_plan *p, con
     add_figure(j, "kl_p99", r->kl_p99);
     add_figure(j, "kl_max", r->kl_max);
     add_figure(j, "top1_agreement", r->top1);
+    json_add(j, "kv_overflowed", (double)r->kv_overflowed, NULL);
     add_depth(j, d);
     print_record(j, o, true);
 }
@@ -112,6 +113,8 @@ static void report_text(const struct batch *b, const struct quality_plan *p, con
                o->reference ? "reference" : "model", SELF_TEXT_EVALUATION_SEED);
     printf("protocol    %s, windows of %zu, %zu predictions\n", protocol_name(p->protocol), p->window,
            r->scored);
+    if (r->kv_overflowed > 0)
+        printf("KV cache    %zu keys and values overflow %s\n", r->kv_overflowed, dtypes[b->weights->kv].name);
     report_figures(r);
     report_depth(d);
 }

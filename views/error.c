@@ -253,8 +253,12 @@ void error_draw(struct tui *t, struct rect area)
     if (tensor < 0 || area.rows < 1)
         return;
     if (tensor == kv_index(t->session->model)) {
+        size_t overflowed = t->frame->quality.result.kv_overflowed;
         draw_text(area.row, area.col, area.cols, STYLE_DIM, false,
                   "the KV cache holds no weights: KL and perplexity above show the cost of its datatype");
+        if (t->frame->quality.valid && overflowed > 0 && area.rows > 1)
+            draw_format(area.row + 1, area.col, area.cols, STYLE_WARN, false,
+                        "%zu keys and values overflowed it in the evaluation", overflowed);
         return;
     }
     const struct qtensor *p = t->frame->set->layer[tensor];

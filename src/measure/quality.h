@@ -33,6 +33,7 @@ struct quality_result {
     double kl_median, kl_p99; /* over the predictions; while the job runs, the newest ninth may be missing */
     double kl_max;
     double top1;            /* share of predictions on which both agree */
+    size_t kv_overflowed;   /* finite keys and values that the scheme's cache has no room for (kernels/kv.h) */
 };
 
 /* Why a figure of a result cannot be shown; null for one that can. */
