@@ -68,6 +68,7 @@ static void report_json(const struct batch *b, const struct quality_plan *p, con
 static void report_figures(const struct quality_result *r)
 {
     const char *why = quality_reason(r->perplexity_reference);
+    char kl[32];
     if (why)
         printf("perplexity  n/a: of the reference %s\n", why);
     else if ((why = quality_reason(r->perplexity)))
@@ -79,7 +80,7 @@ static void report_figures(const struct quality_result *r)
         printf("KL          n/a: %s\ntop-1       n/a: %s\n", why, why);
         return;
     }
-    printf("KL          %.4g +- %.4g, median %.4g, p99 %.4g, max %.4g\n", r->kl, r->kl_stderr,
+    printf("KL          %s, median %.4g, p99 %.4g, max %.4g\n", format_kl(kl, r->kl, r->kl_stderr, false),
            r->kl_median, r->kl_p99, r->kl_max);
     printf("top-1       %.2f %%\n", 100 * r->top1);
 }

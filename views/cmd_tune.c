@@ -47,11 +47,11 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
 {
     struct tune_point curve[CURVE_POINTS];
     size_t n = tune_curve(job, curve, CURVE_POINTS);
-    char bytes[16];
+    char bytes[16], kl[32];
     printf("found       %s, %.3f bits/weight, %.1f tokens/s predicted\n", format_bytes(bytes, (double)best->size),
            best->bits_per_weight, best->rate);
-    printf("KL          %.4g +- %.2g measured on held-out text; %.4g predicted\n",
-           best->quality.kl, best->quality.kl_stderr, best->predicted_kl);
+    printf("KL          %s measured on held-out text; %.4g predicted\n",
+           format_kl(kl, best->quality.kl, best->quality.kl_stderr, false), best->predicted_kl);
     printf("perplexity  %.4f (reference %.4f)\n", best->quality.perplexity, best->quality.perplexity_reference);
     printf("curve       %-12s KL predicted\n", budget->min_rate > 0 ? "us/token" : "size");
     for (size_t i = 0; i < n; i++)

@@ -133,19 +133,13 @@ static void draw_quality(struct tui *t, int row, int col)
         return;
     }
     enum style style = q->stale ? STYLE_DIM : STYLE_STRONG;
-    char kl[64];
-    if (r->kl == 0)
-        snprintf(kl, sizeof kl, "KL 0");
-    else if (r->kl < 0.001)
-        snprintf(kl, sizeof kl, "KL %.1e", r->kl);
-    else
-        snprintf(kl, sizeof kl, COLS < 92 ? "KL %.4f+-%.0e" : "KL %.4f+-%.4f", r->kl, r->kl_stderr);
-    char line[256] = "", part[64];
+    char line[256] = "", part[64], kl[32];
     if (q->running)
         snprintf(line, sizeof line, "%.0f %%: ", 100 * (double)r->scored / (double)r->planned);
     else if (q->stale)
         snprintf(line, sizeof line, COLS < 92 ? "before: " : "before the change: ");
-    add_part(line, sizeof line, COLS - col, kl);
+    snprintf(part, sizeof part, "KL %s", format_kl(kl, r->kl, r->kl_stderr, widgets_unicode()));
+    add_part(line, sizeof line, COLS - col, part);
     snprintf(part, sizeof part, "  ppl %.3f (%+.3f)", r->perplexity, r->perplexity - r->perplexity_reference);
     add_part(line, sizeof line, COLS - col, part);
     snprintf(part, sizeof part, "  top-1 %.1f%%", 100 * r->top1);
