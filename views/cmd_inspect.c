@@ -102,6 +102,24 @@ static void add_calibration(json_t *j, const struct qtensor *p)
     json_add(j, "outlier_columns", (double)f->outliers, split ? NULL : "no LLM.int8()");
 }
 
+/* Columns that share a scale, those of a block whose scales are scaled together, and whether there are zero points or
+ * minima. */
+static void add_grid(json_t *j, const struct qtensor *p)
+{
+    struct scheme s = qtensor_scheme(p);
+    const struct dtype_info *type = &dtypes[s.format.weight];
+    bool block = type->kind == DTYPE_KIND_BLOCK, nested = block && type->scale_columns < type->block;
+    const char *symmetry = scheme_symmetry(&s);
+    json_add(j, "group", (double)(block ? type->scale_columns : p->matrix.group),
+             type->kind == DTYPE_KIND_FLOAT                                   ? "a float has no scale"
+             : !block && s.format.granularity == GRANULARITY_TENSOR ? "one scale for the tensor"
+                                                                    : NULL);
+    json_add(j, "super_block", (double)type->block, nested ? NULL : "scales are not scaled again");
+    json_object_set_new(j, "symmetry", strcmp(symmetry, "-") != 0 ? json_string(symmetry) : json_null());
+    if (strcmp(symmetry, "-") == 0)
+        json_object_set_new(j, "symmetry_reason", json_string("codes are floats"));
+}
+
 static void report_json(const struct batch *b, int tensor, const struct measured *measured,
                         const struct options *o)
 {
@@ -120,6 +138,7 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     json_add(j, "cols", (double)m->cols, NULL);
     json_object_set_new(j, "scheme", json_string(qtensor_print_scheme(p, scheme)));
     json_object_set_new(j, "weight", json_string(dtypes[m->format.weight].name));
+    add_grid(j, p);
     json_add(j, "bytes", (double)m->bytes, NULL);
     json_add(j, "bits_per_weight", 8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), NULL);
     json_add(j, "sqnr_db", sqnr, reason_without_sqnr(sqnr, true));
@@ -147,6 +166,18 @@ static void format_db(char out[16], double db)
         snprintf(out, 16, "%.2f", db);
 }
 
+/* The scheme; of a stored block type what it is, too: "stored q4_k g32/256 asym". */
+static const char *format_scheme(char out[SCHEME_TEXT], const struct qtensor *p)
+{
+    char group[SCHEME_TEXT];
+    struct scheme s = qtensor_scheme(p);
+    if (!s.format.stored || dtypes[s.format.weight].kind != DTYPE_KIND_BLOCK)
+        return qtensor_print_scheme(p, out);
+    snprintf(out, SCHEME_TEXT, "stored %s %.12s %s", dtypes[s.format.weight].name, scheme_print_granularity(&s, group),
+             scheme_symmetry(&s));
+    return out;
+}
+
 /* Columns as wide as what stands in them: a line fits in 80 unless names or schemes are long. */
 struct widths {
     int name, shape, scheme;
@@ -171,14 +202,14 @@ static struct widths find_widths(const struct batch *b)
         format_shape(shape, &b->weights->layer[i]->matrix);
         widen(&w.name, b->session.model->tensors[i].name);
         widen(&w.shape, shape);
-        widen(&w.scheme, qtensor_print_scheme(b->weights->layer[i], scheme));
+        widen(&w.scheme, format_scheme(scheme, b->weights->layer[i]));
     }
     return w;
 }
 
 static void report_title(const struct widths *w, const struct measured *measured)
 {
-    printf("%-*s %*s %-*s %5s %5s %7s %6s %8s %s%s\n", w->name, "LAYER", w->shape, "SHAPE", w->scheme, "SCHEME",
+    printf("%-*s %*s %-*s %6s %5s %7s %6s %8s %s%s\n", w->name, "LAYER", w->shape, "SHAPE", w->scheme, "SCHEME",
            "BYTES", "BITS", "SQNR dB", "OUT dB", "MAX ERR", measured->sensitivity ? "    SENS " : "",
            measured->recipe.count ? "RULE" : "ADVICE");
 }
@@ -200,8 +231,8 @@ static void report_text(const struct batch *b, int tensor, const struct measured
     if (!rule_text(measured, model, tensor, last, sizeof last))
         snprintf(last, sizeof last, "%s",
                  measured->recipe.count ? "-" : guidance_name(tensor_advice(model, tensor).guidance));
-    printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8.3g %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
-           w->scheme, qtensor_print_scheme(p, scheme), format_bytes(bytes, (double)m->bytes),
+    printf("%-*s %*s %-*s %6s %5.2f %7s %6s %8.3g %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
+           w->scheme, format_scheme(scheme, p), format_bytes(bytes, (double)m->bytes),
            8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,
            (double)p->error.max_abs, sensitivity, last);
 }
@@ -247,9 +278,9 @@ static void report_totals(const struct batch *b, const struct options *o)
     const struct model *m = b->session.model;
     char size[16];
     size_t position = kv_bytes_per_position(m, b->weights->kv);
-    printf("%s: %zu parameters, %s, %.3f bits/weight", m->format, m->parameters,
-           format_bytes(size, (double)weights_size(b->weights)),
-           weights_bits_per_weight(m, b->weights));
+    struct weights_totals totals = weights_totals(m, b->weights, 0);
+    printf("%s: %zu parameters, %s, %.3f bits/weight in linear layers of blocks, %.3f in all", m->format, m->parameters,
+           format_bytes(size, (double)totals.size), totals.bits_per_weight, totals.bits_per_weight_all);
     if (outputs_are_exact(m, b->weights))
         printf("; all layers as stored\n");
     else

@@ -150,14 +150,18 @@ static void draw_quality(struct tui *t, int row, int col)
 static void draw_size(struct tui *t, int row)
 {
     const struct frame *f = t->frame;
-    char size[16], stored[16];
+    char size[16], stored[16], bits[32];
+    bool narrow = COLS < 92;
     draw_text(row, 0, LABEL, STYLE_STRONG, true, "size");
     int col = LABEL;
-    bool narrow = COLS < 92;
+    col += draw_text(row, col, COLS - col, STYLE_PLAIN, false, format_bytes(size, (double)f->size));
+    if (!narrow)
+        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %s",
+                           format_bytes(stored, (double)f->stored_size));
+    snprintf(bits, sizeof bits, f->bits_per_weight_all < 10 ? "%.2f" : "%.1f", f->bits_per_weight_all);
     col += draw_format(row, col, COLS - col, STYLE_PLAIN, false,
-                       narrow ? "%s/%s  %.2f bits  " : "%s of %s  %.2f bits/weight  ",
-                       format_bytes(size, (double)f->size),
-                       format_bytes(stored, (double)f->stored_size), f->bits_per_weight);
+                       narrow ? "  %.*f lin %s all bits  " : "  %.*f linear, %s all bits/weight  ",
+                       f->bits_per_weight < 10 ? 2 : 1, f->bits_per_weight, bits);
     draw_quality(t, row, col);
 }
 

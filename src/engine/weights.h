@@ -93,6 +93,13 @@ bool weights_same_layers(const struct weights *a, const struct weights *b);
 struct weights *weights_ref(struct weights *set);
 void weights_unref(struct weights *set);
 
+/* Figures of a set, by their definitions. */
+struct weights_totals {
+    size_t size, bytes_per_token;
+    double bits_per_weight;     /* over the linear matrices inside blocks */
+    double bits_per_weight_all; /* over everything: embeddings, norms and head, too */
+};
+
 /* Totals by their definitions: bytes of everything; bytes that one decode step at a position reads
  * (the embedding table only where it is the head, else one row; the KV cache of `position`
  * positions); bits per weight over the linear matrices inside blocks. */
@@ -100,12 +107,9 @@ size_t weights_size(const struct weights *set);
 size_t weights_bytes_per_token(const struct model *model, const struct weights *set,
                                size_t position);
 double weights_bits_per_weight(const struct model *model, const struct weights *set);
+struct weights_totals weights_totals(const struct model *model, const struct weights *set, size_t position);
 
-/* The same three figures for tensors that do not exist yet, from the bytes that each would take. */
-struct weights_totals {
-    size_t size, bytes_per_token;
-    double bits_per_weight;
-};
+/* The same figures for tensors that do not exist yet, from the bytes that each would take. */
 struct weights_totals totals_of_bytes(const struct model *model, const size_t *bytes, enum dtype kv,
                                       size_t position);
 
