@@ -30,6 +30,7 @@ struct measured {
     struct output_error *outputs;
     struct weight_stats *weights; /* for records only */
     struct sensitivity *sensitivity;    /* with --alone only */
+    double *kl_alone;             /* of those that it measured; else NaN. With --alone only */
     struct recipe recipe;         /* of -r; without one no rules */
 };
 
@@ -127,7 +128,7 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     const struct qtensor *p = b->weights->layer[tensor];
     const struct output_error *e = &measured->outputs[tensor];
     const struct weight_stats *stats = &measured->weights[tensor];
-    const char *guidance = guidance_name(tensor_advice(b->session.model, tensor).guidance);
+    const char *guidance = guidance_name(tensor_advice(b->session.model, tensor, measured->kl_alone).guidance);
     const char *reference = o->reference;
     char scheme[SCHEME_TEXT];
     const struct qmatrix *m = &p->matrix;
@@ -230,7 +231,7 @@ static void report_text(const struct batch *b, int tensor, const struct measured
         snprintf(sensitivity, sizeof sensitivity, "%8s ", "-");
     if (!rule_text(measured, model, tensor, last, sizeof last))
         snprintf(last, sizeof last, "%s",
-                 measured->recipe.count ? "-" : guidance_name(tensor_advice(model, tensor).guidance));
+                 measured->recipe.count ? "-" : guidance_name(tensor_advice(model, tensor, measured->kl_alone).guidance));
     printf("%-*s %*s %-*s %6s %5.2f %7s %6s %8.3g %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
            w->scheme, format_scheme(scheme, p), format_bytes(bytes, (double)m->bytes),
            8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,
@@ -326,7 +327,7 @@ static bool measure_weights(const struct batch *b, struct weight_stats *stats, s
 }
 
 /* On text that the model writes, as all is that this command measures. */
-static bool measure_sensitivity(const struct batch *b, struct sensitivity *sensitivity, struct error *error)
+static bool measure_sensitivity(const struct batch *b, struct measured *m, struct error *error)
 {
     const struct session *s = &b->session;
     struct tokens tokens = {0};
@@ -335,8 +336,10 @@ static bool measure_sensitivity(const struct batch *b, struct sensitivity *sensi
     struct sensitivity_plan plan = {tokens.ids, tokens.count, session_bos(s), s->context};
     struct sensitivity_job *job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
     bool cancelled, ok = job && session_run(s, &sensitivity_class, job, &cancelled, error);
-    for (int t = 0; ok && t < (int)s->model->tensor_count; t++)
-        sensitivity[t] = sensitivity_of(job, t);
+    for (int t = 0; ok && t < (int)s->model->tensor_count; t++) {
+        m->sensitivity[t] = sensitivity_of(job, t);
+        m->kl_alone[t] = m->sensitivity[t].scored > 0 ? m->sensitivity[t].kl : NAN;
+    }
     sensitivity_close(job);
     free(tokens.ids);
     return ok;
@@ -348,13 +351,14 @@ static bool measure(struct batch *b, const struct options *o, struct measured *m
     m->outputs = calloc(layers, sizeof *m->outputs);
     m->weights = calloc(layers, sizeof *m->weights);
     m->sensitivity = o->alone ? calloc(layers, sizeof *m->sensitivity) : NULL;
-    if (!m->outputs || !m->weights || (o->alone && !m->sensitivity))
+    m->kl_alone = o->alone ? calloc(layers, sizeof *m->kl_alone) : NULL;
+    if (!m->outputs || !m->weights || (o->alone && (!m->sensitivity || !m->kl_alone)))
         return error_set(error, "not enough memory");
     if (o->recipe && !recipe_read(&m->recipe, o->recipe, error))
         return false;
     return batch_measure(b, error) && batch_pack(b, error) && measure_outputs(b, m->outputs, error) &&
            (!wants_records(o) || measure_weights(b, m->weights, error)) &&
-           (!o->alone || measure_sensitivity(b, m->sensitivity, error));
+           (!o->alone || measure_sensitivity(b, m, error));
 }
 
 int run_inspect(const struct options *o)
@@ -371,6 +375,7 @@ int run_inspect(const struct options *o)
     free(measured.outputs);
     free(measured.weights);
     free(measured.sensitivity);
+    free(measured.kl_alone);
     recipe_free(&measured.recipe);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LABEL = 7 }; /* columns of a meter's name */
@@ -241,6 +242,16 @@ static void draw_line(int row, enum style style, const char *text)
         draw_text(row, COLS - 2, 2, style, false, "..");
 }
 
+static struct advice advice_of(const struct frame *f, int tensor)
+{
+    double *kl = malloc(f->model->tensor_count * sizeof *kl); /* where memory is short, advice goes by kind */
+    for (size_t i = 0; kl && i < f->model->tensor_count; i++)
+        kl[i] = f->layers[i].sensitivity.valid ? f->layers[i].sensitivity.value : NAN;
+    struct advice a = tensor_advice(f->model, tensor, kl);
+    free(kl);
+    return a;
+}
+
 static void draw_layer_status(struct tui *t, int row, int tensor)
 {
     const struct frame *f = t->frame;
@@ -252,7 +263,7 @@ static void draw_layer_status(struct tui *t, int row, int tensor)
     if (p && methods_describe(&s.methods, &p->calibration, details, sizeof details))
         snprintf(line, sizeof line, "%s: %s", name, details);
     else
-        snprintf(line, sizeof line, "%s: %s", name, tensor_advice(f->model, tensor).text);
+        snprintf(line, sizeof line, "%s: %s", name, advice_of(f, tensor).text);
     draw_line(row, STYLE_DIM, line);
 }
 
