@@ -67,7 +67,7 @@ const struct option_info option_table[] = {
     {0, "max-kl", "D", OPTION_REAL, AT(max_kl), 1e-12, 1e3, FOR_TUNE,
      "maximum KL divergence; alone it asks for the smallest size"},
     {0, "for", "FORMAT", OPTION_STRING, AT(for_format), 0, 0, FOR_TUNE,
-     "only schemes that qtop export can write to FORMAT: gguf"},
+     "only schemes that FORMAT (gguf or safetensors) holds; sizes are then those of the file"},
     {0, "roof", "RATE", OPTION_STRING, AT(roof), 0, 0, FOR_PLAN,
      "read bandwidth of another machine: 2TB/s, 68GB/s, 900e9 or its name, such as h100"},
     {0, "no-run", NULL, OPTION_FLAG, AT(no_run), 0, 0, FOR_PLAN,

@@ -51,8 +51,13 @@ struct export_format {
     const char *name;
     const char *ending;       /* of the names of its files */
     size_t alignment;         /* of tensors, bytes; at most 64 */
-    /* Refuses what the format does not hold, adds the items in order and what is beside them. */
-    bool (*plan)(struct export *job, struct error *error);
+    bool mixes;               /* layers may have different schemes */
+    /* Prepares for `add`: of what the format keeps beside the items. */
+    bool (*begin)(struct export *job, struct error *error);
+    /* Adds the items of a tensor; refuses what the format does not hold. */
+    bool (*add)(struct export *job, int tensor, struct error *error);
+    /* When all tensors are added: what is beside them, and their order. */
+    bool (*end)(struct export *job, struct error *error);
     /* Writes what precedes the first tensor, once every item has its offset. */
     bool (*head)(struct export *job, FILE *out, struct error *error);
     /* Files beside it, when it is complete but not in its place; or null. */
@@ -93,6 +98,20 @@ struct export {
     const struct quantized_layout *layout; /* safetensors */
     json_t *quantized;        /* safetensors: config.json's quantization_config, or null */
 };
+
+/* ---- for searches (export.c) ------------------------------------------------------------------- */
+
+/* The names of formats whose layers may have different schemes. */
+const char *export_mixing_names(char out[EXPORT_NAMES]);
+
+/* The bytes of the whole file of sets with these schemes, without what it asks of the path. False as export_check. */
+bool export_measure(const struct export_plan *plan, const struct scheme *schemes, size_t *bytes, struct error *error);
+
+/* A job that is for export_tensor_bytes alone; plan->path and plan->weights are not looked at. */
+struct export *export_layers_open(const struct export_plan *plan, struct error *error);
+
+/* Bytes of one tensor with a scheme, padding included; 0 where the format does not hold it so, or only as fp32. */
+size_t export_tensor_bytes(struct export *job, int tensor, const struct scheme *scheme);
 
 /* ---- for plans (items.c) --------------------------------------------------------------------- */
 

@@ -10,21 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The schemes that are tried, small first. Matrices that are looked up have no use for methods that look at
- * activations: scheme_for_tensor leaves those out. A GGUF file has types for groups of 32 alone, and input scales
- * only where all matrices behind a norm share one. */
+/* The schemes that are tried, small first: in memory, and of those for files each that the format holds. Matrices that
+ * are looked up have no use for methods that look at activations: scheme_for_tensor leaves those out. A file has room
+ * for input scales only where all matrices behind a norm share one. */
 static const struct {
     const char *scheme;
-    bool any, gguf;
+    bool memory, file;
 } candidates[] = {
-    {"int4:g128:asym:awq+gptq", true, false}, {"int4:g64:asym:awq+gptq", true, false},
-    {"int4:g32:asym:awq+gptq", true, false},  {"int4:g16:asym:awq+gptq", true, false},
-    {"int4:g32:clip+gptq", false, true},           {"int4:g32:asym:clip+gptq", false, true},
-    {"int8:channel:gptq", true, false},            {"int8:g32:gptq", true, true},
+    {"int4:g128:asym:awq+gptq", true, false},  {"int4:g64:asym:awq+gptq", true, false},
+    {"int4:g32:asym:awq+gptq", true, false},   {"int4:g16:asym:awq+gptq", true, false},
+    {"int4:g128:asym:clip+gptq", false, true}, {"int4:g64:asym:clip+gptq", false, true},
+    {"int4:g32:clip+gptq", false, true},       {"int4:g32:asym:clip+gptq", false, true},
+    {"int8:channel:gptq", true, true},         {"int8:g32:gptq", true, true},
     {"fp16", true, true},
 };
 
-enum { GGUF_BLOCK = 32 }; /* columns */
 enum { CANDIDATES = sizeof candidates / sizeof *candidates, VERIFICATIONS = 8, TIMED_STEPS = 12, TIMED_POSITIONS = 16 };
 
 enum stage { STAGE_MAKE, STAGE_SENSE, STAGE_TIME, STAGE_CHOOSE, STAGE_BUILD, STAGE_VERIFY, STAGE_DONE };
@@ -36,6 +36,7 @@ struct tune {
     size_t items;
     size_t rows[CANDIDATES], candidates; /* rows of the table */
     size_t candidate;               /* the one under way */
+    double other_bytes;         /* that no choice changes, of those that the budget counts */
     struct scheme *schemes;     /* schemes_count: of what is being made */
     double *cost, *bytes, *seconds, *loss; /* items x candidates */
     double *total_seconds;      /* of a decode step, one a candidate */
@@ -46,6 +47,7 @@ struct tune {
     bool solved;
     uint8_t *choice;            /* items */
     size_t step, low, high;     /* of the knapsack: chosen, too lossy, good enough */
+    size_t size, best_size;     /* of what was chosen: of the file, or in memory */
     size_t verifications;
     double predicted, rate;
     struct quality *verifying;
@@ -71,25 +73,116 @@ static bool may_change(const struct tune *t, int tensor)
     return linear || (t->plan.budget.max_bits == 0 && x->stored.rows > 1 && x->block < 0);
 }
 
-static bool allocate(struct tune *t, struct error *error)
+/* The candidate as a tensor can have it: activations stay as they are, groups are no wider than rows. */
+static struct scheme candidate_for(const struct tune *t, size_t candidate, int tensor)
 {
-    size_t count = t->plan.model->tensor_count, all = schemes_count(t->plan.model);
+    struct scheme s;
+    const struct qmatrix *stored = &t->plan.model->tensors[tensor].stored;
+    scheme_parse(candidates[t->rows[candidate]].scheme, &s, NULL);
+    if (s.format.granularity == GRANULARITY_GROUP && s.format.group >= stored->cols) {
+        s.format.granularity = GRANULARITY_CHANNEL;
+        s.format.group = 0;
+    }
+    return scheme_for_tensor(t->plan.model, tensor, s);
+}
+
+/* What a tensor costs with a candidate; 0: it cannot have it. */
+static size_t item_bytes(const struct tune *t, size_t candidate, int tensor)
+{
+    const struct tune_file *file = t->plan.file;
+    const struct qmatrix *stored = &t->plan.model->tensors[tensor].stored;
+    struct scheme s = candidate_for(t, candidate, tensor);
+    size_t bytes = 0;
+    if (file)
+        return file->tensor_bytes(file->context, tensor, &s);
+    return scheme_bytes(&s, stored->rows, stored->cols, &bytes) ? bytes : 0;
+}
+
+static bool list_items(struct tune *t, struct error *error)
+{
+    size_t count = t->plan.model->tensor_count;
     t->tensors = calloc(count, sizeof *t->tensors);
     for (int i = 0; t->tensors && i < (int)count; i++)
         if (may_change(t, i))
             t->tensors[t->items++] = i;
-    size_t n = t->items * t->candidates;
+    if (!t->tensors)
+        return error_set(error, "not enough memory to search");
+    return t->items > 0 || error_set(error, "the model has no matrix to choose a scheme for");
+}
+
+static bool allocate(struct tune *t, struct error *error)
+{
+    size_t n = t->items * t->candidates, all = schemes_count(t->plan.model);
     t->schemes = calloc(all, sizeof *t->schemes);
     t->best_schemes = calloc(all, sizeof *t->best_schemes);
     t->cost = calloc(4 * n, sizeof *t->cost);
     t->total_seconds = calloc(t->candidates, sizeof *t->total_seconds);
     t->choice = calloc(t->items + 1, 1);
-    if (!t->tensors || !t->schemes || !t->best_schemes || !t->cost || !t->total_seconds || !t->choice)
+    if (!t->schemes || !t->best_schemes || !t->cost || !t->total_seconds || !t->choice)
         return error_set(error, "not enough memory to search");
     t->bytes = t->cost + n;
     t->seconds = t->bytes + n;
     t->loss = t->seconds + n;
-    return t->items > 0 || error_set(error, "the model has no matrix to choose a scheme for");
+    return true;
+}
+
+/* Rows of the table: those for files where at least one tensor can have them. */
+static void list_candidates(struct tune *t)
+{
+    for (size_t row = 0; row < CANDIDATES; row++) {
+        bool held = !t->plan.file && candidates[row].memory;
+        t->rows[t->candidates] = row;
+        for (size_t i = 0; t->plan.file && candidates[row].file && !held && i < t->items; i++)
+            held = item_bytes(t, t->candidates, t->tensors[i]) > 0;
+        t->candidates += held;
+    }
+}
+
+static void all_stored(struct tune *t)
+{
+    for (size_t i = 0; i < t->plan.model->tensor_count; i++)
+        t->schemes[i] = scheme_stored(&t->plan.model->tensors[i].stored);
+    t->schemes[kv_index(t->plan.model)] = scheme_default(t->plan.kv);
+}
+
+/* Of everything with t->schemes: the file's bytes, or 0 with an error. */
+static size_t file_bytes(const struct tune *t, struct error *error)
+{
+    return t->plan.file->bytes(t->plan.file->context, t->schemes, error);
+}
+
+/* What a file has beside the items: with all of them as the last candidate, which any format holds. */
+static bool other_bytes_of_file(struct tune *t, struct error *error)
+{
+    double items = 0;
+    all_stored(t);
+    for (size_t i = 0; i < t->items; i++) {
+        t->schemes[t->tensors[i]] = candidate_for(t, t->candidates - 1, t->tensors[i]);
+        items += (double)item_bytes(t, t->candidates - 1, t->tensors[i]);
+    }
+    size_t all = file_bytes(t, error);
+    t->other_bytes = (double)all - items;
+    return all > 0;
+}
+
+static void other_bytes_in_memory(struct tune *t)
+{
+    t->other_bytes = (double)weights_size(t->plan.stored);
+    for (size_t i = 0; i < t->items; i++)
+        t->other_bytes -= (double)t->plan.model->tensors[t->tensors[i]].stored.bytes;
+}
+
+static bool find_other_bytes(struct tune *t, struct error *error)
+{
+    bool ok = true;
+    if (t->plan.file)
+        ok = t->candidates > 0 ? other_bytes_of_file(t, error)
+                               : error_set(error, "%s holds no scheme of the search", t->plan.budget.format);
+    else
+        other_bytes_in_memory(t);
+    if (t->plan.budget.max_bits > 0)
+        t->other_bytes = 0;
+    return ok;
 }
 
 struct tune *tune_open(const struct tune_plan *plan, struct error *error)
@@ -98,11 +191,11 @@ struct tune *tune_open(const struct tune_plan *plan, struct error *error)
     if (!t)
         return NULL;
     t->plan = *plan;
-    for (size_t i = 0; i < CANDIDATES; i++)
-        if (plan->budget.gguf ? candidates[i].gguf : candidates[i].any)
-            t->rows[t->candidates++] = i;
-    if (allocate(t, error))
-        return t;
+    if (list_items(t, error)) {
+        list_candidates(t);
+        if (allocate(t, error) && find_other_bytes(t, error))
+            return t;
+    }
     tune_close(t);
     return NULL;
 }
@@ -128,28 +221,6 @@ void tune_close(struct tune *t)
 }
 
 /* ---- measuring the candidates ---------------------------------------------------------------- */
-
-/* The candidate as a tensor can have it: activations stay as they are, groups are no wider than rows. */
-static struct scheme candidate_for(const struct tune *t, size_t candidate, int tensor)
-{
-    struct scheme s;
-    const struct qmatrix *stored = &t->plan.model->tensors[tensor].stored;
-    scheme_parse(candidates[t->rows[candidate]].scheme, &s, NULL);
-    if (t->plan.budget.gguf && stored->cols % GGUF_BLOCK != 0) /* would be written as fp32 */
-        s = scheme_default(DTYPE_FP16);
-    if (s.format.granularity == GRANULARITY_GROUP && s.format.group >= stored->cols) {
-        s.format.granularity = GRANULARITY_CHANNEL;
-        s.format.group = 0;
-    }
-    return scheme_for_tensor(t->plan.model, tensor, s);
-}
-
-static void all_stored(struct tune *t)
-{
-    for (size_t i = 0; i < t->plan.model->tensor_count; i++)
-        t->schemes[i] = scheme_stored(&t->plan.model->tensors[i].stored);
-    t->schemes[kv_index(t->plan.model)] = scheme_default(t->plan.kv);
-}
 
 static bool begin_making(struct tune *t, struct error *error)
 {
@@ -182,7 +253,8 @@ static bool make_candidate(struct tune *t, double seconds, struct error *error)
     if (!t->making) {
         all_stored(t);
         for (size_t i = 0; i < t->items; i++)
-            t->schemes[t->tensors[i]] = candidate_for(t, t->candidate, t->tensors[i]);
+            if (item_bytes(t, t->candidate, t->tensors[i]) > 0)
+                t->schemes[t->tensors[i]] = candidate_for(t, t->candidate, t->tensors[i]);
     }
     if (!make(t, seconds, &done, error))
         return false;
@@ -203,10 +275,10 @@ static bool sense(struct tune *t, double seconds, struct error *error)
         return true;
     for (size_t i = 0; i < t->items; i++) {
         size_t at = i * t->candidates + t->candidate;
-        const struct qtensor *p = t->set->layer[t->tensors[i]];
-        t->bytes[at] = (double)p->matrix.bytes;
+        size_t in_file = item_bytes(t, t->candidate, t->tensors[i]);
+        t->bytes[at] = t->plan.file ? (double)in_file : (double)t->set->layer[t->tensors[i]]->matrix.bytes;
         t->loss[at] = sensitivity_of(t->sensing, t->tensors[i]).kl;
-        if (!isfinite(t->loss[at]))
+        if (!isfinite(t->loss[at]) || in_file == 0)
             t->loss[at] = NAN;
     }
     sensitivity_close(t->sensing);
@@ -262,15 +334,6 @@ static double other_seconds(const struct tune *t)
     return fmax(min, 0);
 }
 
-/* Bytes that no choice changes, of those that the budget counts. */
-static double other_bytes(const struct tune *t)
-{
-    double rest = t->plan.budget.max_bits > 0 ? 0 : (double)weights_size(t->plan.stored);
-    for (size_t i = 0; i < t->items && t->plan.budget.max_bits == 0; i++)
-        rest -= (double)t->plan.model->tensors[t->tensors[i]].stored.bytes;
-    return rest;
-}
-
 static double linear_weights(const struct tune *t)
 {
     double n = 0;
@@ -289,7 +352,7 @@ static double cost_budget(const struct tune *t)
         return 1 / b->min_rate - other_seconds(t);
     if (b->max_bits > 0)
         return b->max_bits * linear_weights(t) / 8;
-    return b->max_size > 0 ? b->max_size - other_bytes(t) : INFINITY;
+    return b->max_size > 0 ? b->max_size - t->other_bytes : INFINITY;
 }
 
 /* `min` is the least that the items cost together. */
@@ -303,7 +366,7 @@ static bool refuse_budget(const struct tune *t, double min, struct error *error)
         return error_set(error, "--max-bits %g cannot be reached: the smallest choice has %.3f bits a weight",
                          b->max_bits, 8 * min / linear_weights(t));
     return error_set(error, "--max-size %.0f cannot be reached: the smallest choice has %.0f bytes", b->max_size,
-                     min + other_bytes(t));
+                     min + t->other_bytes);
 }
 
 /* The smallest candidates: a budget below that need not be searched. */
@@ -311,13 +374,10 @@ static bool check_bytes(const struct tune *t, struct error *error)
 {
     double min = 0;
     for (size_t i = 0; i < t->items; i++) {
-        const struct qmatrix *m = &t->plan.model->tensors[t->tensors[i]].stored;
         double smallest = INFINITY;
         for (size_t c = 0; c < t->candidates; c++) {
-            struct scheme s = candidate_for(t, c, t->tensors[i]);
-            size_t bytes;
-            if (scheme_bytes(&s, m->rows, m->cols, &bytes))
-                smallest = fmin(smallest, (double)bytes);
+            size_t bytes = item_bytes(t, c, t->tensors[i]);
+            smallest = bytes > 0 ? fmin(smallest, (double)bytes) : smallest;
         }
         min += smallest;
     }
@@ -365,6 +425,23 @@ static void apply_choice(struct tune *t)
     t->rate = 1 / seconds;
 }
 
+/* The choice at t->step, or where its file is larger than the budget after all (a header's numbers have more digits),
+ * the next smaller one. */
+static bool apply_step(struct tune *t, struct error *error)
+{
+    double max = t->plan.budget.max_size;
+    for (;; t->step--) {
+        apply_choice(t);
+        if (!t->plan.file)
+            return true;
+        t->size = file_bytes(t, error);
+        if (t->size == 0 || max == 0 || (double)t->size <= max)
+            return t->size > 0;
+        if (t->step == 0)
+            return refuse_budget(t, (double)t->size - t->other_bytes, error);
+    }
+}
+
 /* ---- verifying ------------------------------------------------------------------------------- */
 
 static bool only_kl(const struct tune *t)
@@ -382,6 +459,7 @@ static void keep(struct tune *t, const struct quality_result *r)
     t->best_quality = *r;
     t->best_predicted = t->predicted;
     t->best_rate = t->rate;
+    t->best_size = t->size;
 }
 
 /* What an evaluation says of the choice, and where to look next: between what was too lossy and what was good enough,
@@ -389,6 +467,8 @@ static void keep(struct tune *t, const struct quality_result *r)
 static bool judge(struct tune *t, const struct quality_result *r, struct error *error)
 {
     const struct budget *b = &t->plan.budget;
+    if (!t->plan.file)
+        t->size = weights_size(t->set);
     bool good = b->max_kl == 0 || r->kl <= b->max_kl;
     t->verifications++;
     if (!only_kl(t)) {
@@ -397,7 +477,7 @@ static bool judge(struct tune *t, const struct quality_result *r, struct error *
         return good || error_set(error, "--max-kl %g cannot be reached within the other budget: the nearest is %.3g",
                                  b->max_kl, r->kl);
     }
-    if (good && (!t->found || weights_size(t->set) < weights_size(t->best_set)))
+    if (good && (!t->found || t->size < t->best_size))
         keep(t, r);
     if (good)
         t->high = t->step;
@@ -408,9 +488,7 @@ static bool judge(struct tune *t, const struct quality_result *r, struct error *
     if (t->high - t->low <= KNAPSACK_STEPS / 256 || t->verifications >= VERIFICATIONS) {
         t->step = t->found ? t->step : KNAPSACK_STEPS; /* the best there is, before it is said to be impossible */
         t->stage = t->found ? STAGE_DONE : STAGE_BUILD;
-        if (!t->found)
-            apply_choice(t);
-        return true;
+        return t->found || apply_step(t, error);
     }
     double wanted = r->kl > 0 ? b->max_kl * t->predicted / r->kl : 0;
     size_t next = t->low + 1;
@@ -419,9 +497,8 @@ static bool judge(struct tune *t, const struct quality_result *r, struct error *
     if (next <= t->low || next >= t->high)
         next = (t->low + t->high) / 2;
     t->step = next;
-    apply_choice(t);
     t->stage = STAGE_BUILD;
-    return true;
+    return apply_step(t, error);
 }
 
 static bool verify(struct tune *t, double seconds, struct error *error)
@@ -454,9 +531,8 @@ static bool stage_step(struct tune *t, double seconds, struct error *error)
         t->stage = ++t->candidate < t->candidates ? STAGE_MAKE : STAGE_CHOOSE;
         return true;
     case STAGE_CHOOSE:
-        if (!choose_first(t, error))
+        if (!choose_first(t, error) || !apply_step(t, error))
             return false;
-        apply_choice(t);
         t->stage = STAGE_BUILD;
         return true;
     case STAGE_BUILD:
@@ -503,23 +579,39 @@ const char *tune_work(const struct tune *t)
     return t->stage < STAGE_CHOOSE ? "measuring every layer in every scheme" : "verifying the best choice";
 }
 
+/* 8 x bytes / weights over the linear layers in blocks, and over everything. */
+static void find_bits(const struct tune *t, struct tuned *out)
+{
+    const struct model *m = t->plan.model;
+    struct weights_totals totals = weights_totals(m, t->best_set, 0);
+    double linear = 0, weights = 0;
+    for (int i = 0; t->plan.file && i < (int)m->tensor_count; i++) {
+        const struct tensor *x = &m->tensors[i];
+        bool counts = roles[x->role].linear && roles[x->role].in_block;
+        linear += counts ? (double)t->plan.file->tensor_bytes(t->plan.file->context, i, &t->best_schemes[i]) : 0;
+        weights += counts ? (double)x->stored.rows * (double)x->stored.cols : 0;
+    }
+    out->bits_per_weight = t->plan.file ? 8 * linear / weights : totals.bits_per_weight;
+    out->bits_per_weight_all = totals.bits_per_weight_all * (double)t->best_size / (double)totals.size;
+}
+
 bool tune_best(const struct tune *t, struct tuned *out)
 {
     if (!t->found)
         return false;
     *out = (struct tuned){.schemes = t->best_schemes,
                           .set = t->best_set,
-                          .size = weights_size(t->best_set),
-                          .bits_per_weight = weights_bits_per_weight(t->plan.model, t->best_set),
+                          .size = t->best_size,
                           .rate = t->best_rate,
                           .quality = t->best_quality,
                           .predicted_kl = t->best_predicted};
+    find_bits(t, out);
     return true;
 }
 
 size_t tune_curve(const struct tune *t, struct tune_point *out, size_t max)
 {
-    double other = by_rate(t) ? other_seconds(t) : other_bytes(t);
+    double other = by_rate(t) ? other_seconds(t) : t->other_bytes;
     size_t n = 0;
     for (size_t i = 0; t->solved && n < max && max > 1; i++, n++) {
         size_t step = i * KNAPSACK_STEPS / (max - 1);
