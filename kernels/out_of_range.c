@@ -1,5 +1,6 @@
 #include "out_of_range.h"
 
+#include "dispatch.h"
 #include "quantize.h"
 
 #include <float.h>
@@ -36,10 +37,10 @@ static bool at_limit(const struct qmatrix *m, size_t r, size_t g)
 
 static size_t count_beyond(struct ends ends, const float *values, size_t n)
 {
-    struct value_range range = {0, 0};
+    float min = 0, max = 0;
     size_t count = 0;
-    value_range_add(&range, values, n); /* mostly, that is all there is to do */
-    if (range.min >= ends.low && range.max <= ends.high)
+    isa_current()->quantize_ops->update_min_max(values, n, &min, &max); /* mostly, that is all there is to do */
+    if ((double)min >= ends.low && (double)max <= ends.high)
         return 0;
     for (size_t i = 0; i < n; i++)
         count += isfinite(values[i]) && (values[i] < ends.low || values[i] > ends.high);
@@ -49,10 +50,10 @@ static size_t count_beyond(struct ends ends, const float *values, size_t n)
 size_t count_overflow(enum dtype dtype, const float *values, size_t n)
 {
     const struct dtype_info *type = &dtypes[dtype];
-    struct value_range range = {0, 0};
+    float min = 0, max = 0;
     size_t count = 0;
-    value_range_add(&range, values, n);
-    if (fmaxf(-range.min, range.max) <= type->largest)
+    isa_current()->quantize_ops->update_min_max(values, n, &min, &max);
+    if (fmaxf(-min, max) <= type->largest)
         return 0;
     for (size_t i = 0; i < n; i++)
         count += isfinite(values[i]) && !isfinite(type->decode(type->encode(values[i])));

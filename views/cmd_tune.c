@@ -52,9 +52,9 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
     struct tune_point curve[CURVE_POINTS];
     size_t n = tune_curve(job, curve, CURVE_POINTS);
     char bytes[16], kl[32];
-    printf("found       %s%s%s, %.3f bits/weight in linear layers of blocks, %.3f in all, %.1f tokens/s predicted\n",
-           format_bytes(bytes, (double)best->size), *budget->format ? " as " : "", budget->format, best->bits_per_weight,
-           best->bits_per_weight_all, best->rate);
+    printf("found       %s%s%s, %.3f bits/weight linear, %.3f all\n", format_bytes(bytes, (double)best->size),
+           *budget->format ? " as " : "", budget->format, best->bits_per_weight, best->bits_per_weight_all);
+    printf("speed       %.1f tokens/s predicted\n", best->rate);
     printf("KL          %s measured on held-out text; %.4g predicted\n",
            format_kl(kl, best->quality.kl, best->quality.kl_stderr, false), best->predicted_kl);
     printf("perplexity  %.4f (reference %.4f)\n", best->quality.perplexity, best->quality.perplexity_reference);

@@ -111,9 +111,10 @@ static void put_arithmetic(struct flow *line, const struct qtensor *p, const str
         put_rounding(line, m, v);
         put_value(line, m, v);
     }
-    flow_put(line, STYLE_PLAIN, "e %+.3g", e);
     if (v->coded && !v->outlier && dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER)
-        flow_put(line, STYLE_PLAIN, "= %+.2f steps", e * v->input_scale / v->scale);
+        flow_put(line, STYLE_PLAIN, "e %+.3g = %+.2f steps", e, e * v->input_scale / v->scale);
+    else
+        flow_put(line, STYLE_PLAIN, "e %+.3g", e);
 }
 
 static double value_of_code(const struct weight_view *v, long code)

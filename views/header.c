@@ -161,7 +161,7 @@ static void draw_size(struct tui *t, int row)
                            format_bytes(stored, (double)f->stored_size));
     snprintf(bits, sizeof bits, f->bits_per_weight_all < 10 ? "%.2f" : "%.1f", f->bits_per_weight_all);
     col += draw_format(row, col, COLS - col, STYLE_PLAIN, false,
-                       narrow ? "  %.*f lin %s all bits  " : "  %.*f linear, %s all bits/weight  ",
+                       COLS < 112 ? "  %.*f lin %s all bits  " : "  %.*f linear, %s all bits/weight  ",
                        f->bits_per_weight < 10 ? 2 : 1, f->bits_per_weight, bits);
     draw_quality(t, row, col);
 }

@@ -1,8 +1,6 @@
-#include "tune.h"
+#include "tune_internal.h"
 
 #include "base/clock.h"
-#include "measure/sensitivity.h"
-#include "knapsack.h"
 #include "recipe.h"
 
 #include <math.h>
@@ -10,58 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The schemes that are tried, small first: in memory, and of those for files each that the format holds. Matrices that
- * are looked up have no use for methods that look at activations: scheme_for_tensor leaves those out. A file has room
- * for input scales only where all matrices behind a norm share one. */
-static const struct {
-    const char *scheme;
-    bool memory, file;
-} candidates[] = {
-    {"int4:g128:asym:awq+gptq", true, false},  {"int4:g64:asym:awq+gptq", true, false},
-    {"int4:g32:asym:awq+gptq", true, false},   {"int4:g16:asym:awq+gptq", true, false},
-    {"int4:g128:asym:clip+gptq", false, true}, {"int4:g64:asym:clip+gptq", false, true},
-    {"int4:g32:clip+gptq", false, true},       {"int4:g32:asym:clip+gptq", false, true},
-    {"int8:channel:gptq", true, true},         {"int8:g32:gptq", true, true},
-    {"fp16", true, true},
-};
-
-enum { CANDIDATES = sizeof candidates / sizeof *candidates, VERIFICATIONS = 8, TIMED_STEPS = 12, TIMED_POSITIONS = 16 };
-
-enum stage { STAGE_MAKE, STAGE_SENSE, STAGE_TIME, STAGE_CHOOSE, STAGE_BUILD, STAGE_VERIFY, STAGE_DONE };
-
-struct tune {
-    struct tune_plan plan;
-    enum stage stage;
-    int *tensors;               /* items: those that may change */
-    size_t items;
-    size_t rows[CANDIDATES], candidates; /* rows of the table */
-    size_t candidate;               /* the one under way */
-    double other_bytes;         /* that no choice changes, of those that the budget counts */
-    struct scheme *schemes;     /* schemes_count: of what is being made */
-    double *cost, *bytes, *seconds, *loss; /* items x candidates */
-    double *total_seconds;      /* of a decode step, one a candidate */
-    struct weights *set;        /* of the candidate, or of what was chosen */
-    struct quantization *making;
-    struct sensitivity_job *sensing;
-    struct knapsack knapsack;
-    bool solved;
-    uint8_t *choice;            /* items */
-    size_t step, low, high;     /* of the knapsack: chosen, too lossy, good enough */
-    size_t size, best_size;     /* of what was chosen: of the file, or in memory */
-    size_t verifications;
-    double predicted, rate;
-    struct quality *verifying;
-    bool found;                 /* the best so far: */
-    struct scheme *best_schemes;
-    struct weights *best_set;
-    struct quality_result best_quality;
-    double best_predicted, best_rate;
-};
-
-static bool by_rate(const struct tune *t)
-{
-    return t->plan.budget.min_rate > 0;
-}
+enum { VERIFICATIONS = 8, TIMED_STEPS = 12, TIMED_POSITIONS = 16 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -71,31 +18,6 @@ static bool may_change(const struct tune *t, int tensor)
     const struct tensor *x = &t->plan.model->tensors[tensor];
     bool linear = roles[x->role].linear && x->block >= 0;
     return linear || (t->plan.budget.max_bits == 0 && x->stored.rows > 1 && x->block < 0);
-}
-
-/* The candidate as a tensor can have it: activations stay as they are, groups are no wider than rows. */
-static struct scheme candidate_for(const struct tune *t, size_t candidate, int tensor)
-{
-    struct scheme s;
-    const struct qmatrix *stored = &t->plan.model->tensors[tensor].stored;
-    scheme_parse(candidates[t->rows[candidate]].scheme, &s, NULL);
-    if (s.format.granularity == GRANULARITY_GROUP && s.format.group >= stored->cols) {
-        s.format.granularity = GRANULARITY_CHANNEL;
-        s.format.group = 0;
-    }
-    return scheme_for_tensor(t->plan.model, tensor, s);
-}
-
-/* What a tensor costs with a candidate; 0: it cannot have it. */
-static size_t item_bytes(const struct tune *t, size_t candidate, int tensor)
-{
-    const struct tune_file *file = t->plan.file;
-    const struct qmatrix *stored = &t->plan.model->tensors[tensor].stored;
-    struct scheme s = candidate_for(t, candidate, tensor);
-    size_t bytes = 0;
-    if (file)
-        return file->tensor_bytes(file->context, tensor, &s);
-    return scheme_bytes(&s, stored->rows, stored->cols, &bytes) ? bytes : 0;
 }
 
 static bool list_items(struct tune *t, struct error *error)
@@ -126,65 +48,6 @@ static bool allocate(struct tune *t, struct error *error)
     return true;
 }
 
-/* Rows of the table: those for files where at least one tensor can have them. */
-static void list_candidates(struct tune *t)
-{
-    for (size_t row = 0; row < CANDIDATES; row++) {
-        bool held = !t->plan.file && candidates[row].memory;
-        t->rows[t->candidates] = row;
-        for (size_t i = 0; t->plan.file && candidates[row].file && !held && i < t->items; i++)
-            held = item_bytes(t, t->candidates, t->tensors[i]) > 0;
-        t->candidates += held;
-    }
-}
-
-static void all_stored(struct tune *t)
-{
-    for (size_t i = 0; i < t->plan.model->tensor_count; i++)
-        t->schemes[i] = scheme_stored(&t->plan.model->tensors[i].stored);
-    t->schemes[kv_index(t->plan.model)] = scheme_default(t->plan.kv);
-}
-
-/* Of everything with t->schemes: the file's bytes, or 0 with an error. */
-static size_t file_bytes(const struct tune *t, struct error *error)
-{
-    return t->plan.file->bytes(t->plan.file->context, t->schemes, error);
-}
-
-/* What a file has beside the items: with all of them as the last candidate, which any format holds. */
-static bool other_bytes_of_file(struct tune *t, struct error *error)
-{
-    double items = 0;
-    all_stored(t);
-    for (size_t i = 0; i < t->items; i++) {
-        t->schemes[t->tensors[i]] = candidate_for(t, t->candidates - 1, t->tensors[i]);
-        items += (double)item_bytes(t, t->candidates - 1, t->tensors[i]);
-    }
-    size_t all = file_bytes(t, error);
-    t->other_bytes = (double)all - items;
-    return all > 0;
-}
-
-static void other_bytes_in_memory(struct tune *t)
-{
-    t->other_bytes = (double)weights_size(t->plan.stored);
-    for (size_t i = 0; i < t->items; i++)
-        t->other_bytes -= (double)t->plan.model->tensors[t->tensors[i]].stored.bytes;
-}
-
-static bool find_other_bytes(struct tune *t, struct error *error)
-{
-    bool ok = true;
-    if (t->plan.file)
-        ok = t->candidates > 0 ? other_bytes_of_file(t, error)
-                               : error_set(error, "%s holds no scheme of the search", t->plan.budget.format);
-    else
-        other_bytes_in_memory(t);
-    if (t->plan.budget.max_bits > 0)
-        t->other_bytes = 0;
-    return ok;
-}
-
 struct tune *tune_open(const struct tune_plan *plan, struct error *error)
 {
     struct tune *t = budget_check(&plan->budget, error) ? calloc(1, sizeof *t) : NULL;
@@ -192,8 +55,8 @@ struct tune *tune_open(const struct tune_plan *plan, struct error *error)
         return NULL;
     t->plan = *plan;
     if (list_items(t, error)) {
-        list_candidates(t);
-        if (allocate(t, error) && find_other_bytes(t, error))
+        tune_list_candidates(t);
+        if (allocate(t, error) && tune_find_other_bytes(t, error))
             return t;
     }
     tune_close(t);
@@ -251,10 +114,10 @@ static bool make_candidate(struct tune *t, double seconds, struct error *error)
 {
     bool done;
     if (!t->making) {
-        all_stored(t);
+        tune_all_stored(t);
         for (size_t i = 0; i < t->items; i++)
-            if (item_bytes(t, t->candidate, t->tensors[i]) > 0)
-                t->schemes[t->tensors[i]] = candidate_for(t, t->candidate, t->tensors[i]);
+            if (tune_item_bytes(t, t->candidate, t->tensors[i]) > 0)
+                t->schemes[t->tensors[i]] = tune_candidate(t, t->candidate, t->tensors[i]);
     }
     if (!make(t, seconds, &done, error))
         return false;
@@ -275,7 +138,7 @@ static bool sense(struct tune *t, double seconds, struct error *error)
         return true;
     for (size_t i = 0; i < t->items; i++) {
         size_t at = i * t->candidates + t->candidate;
-        size_t in_file = item_bytes(t, t->candidate, t->tensors[i]);
+        size_t in_file = tune_item_bytes(t, t->candidate, t->tensors[i]);
         t->bytes[at] = t->plan.file ? (double)in_file : (double)t->set->layer[t->tensors[i]]->matrix.bytes;
         t->loss[at] = sensitivity_of(t->sensing, t->tensors[i]).kl;
         if (!isfinite(t->loss[at]) || in_file == 0)
@@ -319,127 +182,12 @@ static bool time_candidate(struct tune *t, struct error *error)
     return ok;
 }
 
-/* ---- choosing -------------------------------------------------------------------------------- */
-
-/* Seconds of a step that no choice changes. */
-static double other_seconds(const struct tune *t)
-{
-    double min = INFINITY;
-    for (size_t c = 0; c < t->candidates; c++) {
-        double rest = t->total_seconds[c];
-        for (size_t i = 0; i < t->items; i++)
-            rest -= t->seconds[i * t->candidates + c];
-        min = fmin(min, rest);
-    }
-    return fmax(min, 0);
-}
-
-static double linear_weights(const struct tune *t)
-{
-    double n = 0;
-    for (size_t i = 0; i < t->items; i++) {
-        const struct qmatrix *m = &t->plan.model->tensors[t->tensors[i]].stored;
-        n += (double)m->rows * (double)m->cols;
-    }
-    return n;
-}
-
-/* What the items may cost together. */
-static double cost_budget(const struct tune *t)
-{
-    const struct budget *b = &t->plan.budget;
-    if (b->min_rate > 0)
-        return 1 / b->min_rate - other_seconds(t);
-    if (b->max_bits > 0)
-        return b->max_bits * linear_weights(t) / 8;
-    return b->max_size > 0 ? b->max_size - t->other_bytes : INFINITY;
-}
-
-/* `min` is the least that the items cost together. */
-static bool refuse_budget(const struct tune *t, double min, struct error *error)
-{
-    const struct budget *b = &t->plan.budget;
-    if (b->min_rate > 0)
-        return error_set(error, "--min-tokens-per-second %g cannot be reached: the fastest choice is predicted to "
-                                "reach %.1f", b->min_rate, 1 / (min + other_seconds(t)));
-    if (b->max_bits > 0)
-        return error_set(error, "--max-bits %g cannot be reached: the smallest choice has %.3f bits a weight",
-                         b->max_bits, 8 * min / linear_weights(t));
-    return error_set(error, "--max-size %.0f cannot be reached: the smallest choice has %.0f bytes", b->max_size,
-                     min + t->other_bytes);
-}
-
-/* The smallest candidates: a budget below that need not be searched. */
-static bool check_bytes(const struct tune *t, struct error *error)
-{
-    double min = 0;
-    for (size_t i = 0; i < t->items; i++) {
-        double smallest = INFINITY;
-        for (size_t c = 0; c < t->candidates; c++) {
-            size_t bytes = item_bytes(t, c, t->tensors[i]);
-            smallest = bytes > 0 ? fmin(smallest, (double)bytes) : smallest;
-        }
-        min += smallest;
-    }
-    return by_rate(t) || cost_budget(t) >= min || refuse_budget(t, min, error);
-}
-
 bool tune_check(const struct tune_plan *plan, struct error *error)
 {
     struct tune *t = tune_open(plan, error);
-    bool ok = t && check_bytes(t, error);
+    bool ok = t && tune_check_bytes(t, error);
     tune_close(t);
     return ok;
-}
-
-static bool choose_first(struct tune *t, struct error *error)
-{
-    memcpy(t->cost, by_rate(t) ? t->seconds : t->bytes, t->items * t->candidates * sizeof *t->cost);
-    t->solved = knapsack_solve(&t->knapsack, t->items, t->candidates, t->cost, t->loss, error);
-    if (!t->solved)
-        return false;
-    double budget = cost_budget(t);
-    if (budget < t->knapsack.min_cost)
-        return refuse_budget(t, t->knapsack.min_cost, error);
-    t->low = 0;
-    t->high = KNAPSACK_STEPS;
-    if (isfinite(budget)) {
-        t->step = knapsack_step(&t->knapsack, budget);
-        return true;
-    }
-    /* For a budget of KL: where the layers' own add up to it. */
-    for (t->step = 0; t->step < KNAPSACK_STEPS && t->knapsack.best[t->step] > t->plan.budget.max_kl;)
-        t->step++;
-    return true;
-}
-
-static void apply_choice(struct tune *t)
-{
-    double seconds = other_seconds(t);
-    t->predicted = knapsack_choose(&t->knapsack, t->step, t->choice);
-    all_stored(t);
-    for (size_t i = 0; i < t->items; i++) {
-        t->schemes[t->tensors[i]] = candidate_for(t, t->choice[i], t->tensors[i]);
-        seconds += t->seconds[i * t->candidates + t->choice[i]];
-    }
-    t->rate = 1 / seconds;
-}
-
-/* The choice at t->step, or where its file is larger than the budget after all (a header's numbers have more digits),
- * the next smaller one. */
-static bool apply_step(struct tune *t, struct error *error)
-{
-    double max = t->plan.budget.max_size;
-    for (;; t->step--) {
-        apply_choice(t);
-        if (!t->plan.file)
-            return true;
-        t->size = file_bytes(t, error);
-        if (t->size == 0 || max == 0 || (double)t->size <= max)
-            return t->size > 0;
-        if (t->step == 0)
-            return refuse_budget(t, (double)t->size - t->other_bytes, error);
-    }
 }
 
 /* ---- verifying ------------------------------------------------------------------------------- */
@@ -488,7 +236,7 @@ static bool judge(struct tune *t, const struct quality_result *r, struct error *
     if (t->high - t->low <= KNAPSACK_STEPS / 256 || t->verifications >= VERIFICATIONS) {
         t->step = t->found ? t->step : KNAPSACK_STEPS; /* the best there is, before it is said to be impossible */
         t->stage = t->found ? STAGE_DONE : STAGE_BUILD;
-        return t->found || apply_step(t, error);
+        return t->found || tune_apply_step(t, error);
     }
     double wanted = r->kl > 0 ? b->max_kl * t->predicted / r->kl : 0;
     size_t next = t->low + 1;
@@ -498,7 +246,7 @@ static bool judge(struct tune *t, const struct quality_result *r, struct error *
         next = (t->low + t->high) / 2;
     t->step = next;
     t->stage = STAGE_BUILD;
-    return apply_step(t, error);
+    return tune_apply_step(t, error);
 }
 
 static bool verify(struct tune *t, double seconds, struct error *error)
@@ -531,7 +279,7 @@ static bool stage_step(struct tune *t, double seconds, struct error *error)
         t->stage = ++t->candidate < t->candidates ? STAGE_MAKE : STAGE_CHOOSE;
         return true;
     case STAGE_CHOOSE:
-        if (!choose_first(t, error) || !apply_step(t, error))
+        if (!tune_choose_first(t, error) || !tune_apply_step(t, error))
             return false;
         t->stage = STAGE_BUILD;
         return true;
@@ -611,7 +359,7 @@ bool tune_best(const struct tune *t, struct tuned *out)
 
 size_t tune_curve(const struct tune *t, struct tune_point *out, size_t max)
 {
-    double other = by_rate(t) ? other_seconds(t) : t->other_bytes;
+    double other = tune_by_rate(t) ? tune_other_seconds(t) : t->other_bytes;
     size_t n = 0;
     for (size_t i = 0; t->solved && n < max && max > 1; i++, n++) {
         size_t step = i * KNAPSACK_STEPS / (max - 1);
