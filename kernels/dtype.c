@@ -139,10 +139,11 @@ static void int4_decode_run(const uint8_t *codes, size_t first, size_t n, int ze
     .encode = NAME##_encode_any, .decode = NAME##_decode_any, .decode_run = NAME##_decode_run
 #define INTEGER_SLOTS(NAME) .decode_run = NAME##_decode_run, .unpack_run = NAME##_unpack_run
 
-/* A stored type, with the struct of its blocks, their columns, and what they have beside the scale. */
-#define STORED_ROW(NAME, BITS, STRUCT, COLUMNS, OTHER)                                             \
+/* A stored type, with the struct of its blocks, their columns, those of a scale, the codes' grid, and what they have
+ * beside the scale. */
+#define STORED_ROW(NAME, BITS, STRUCT, COLUMNS, SCALED, GRID, OTHER)                                \
     {#NAME, BITS, DTYPE_KIND_BLOCK, COLUMNS, sizeof(struct STRUCT),                                \
-     .decode_block = NAME##_decode_block,                                                          \
+     .decode_block = NAME##_decode_block, .scale_columns = SCALED, .grid = BLOCK_##GRID,            \
      .factors = {offsetof(struct STRUCT, scale), offsetof(struct STRUCT, OTHER)}}
 
 const struct dtype_info dtypes[DTYPE_ALL] = {
@@ -158,18 +159,18 @@ const struct dtype_info dtypes[DTYPE_ALL] = {
                        FLOAT_SLOTS(fp8e4m3)},
     [DTYPE_FP8E5M2] = {"fp8e5m2", 8, DTYPE_KIND_SCALED_FLOAT, 1, 1, .largest = 57344.0f,
                        FLOAT_SLOTS(fp8e5m2)},
-    [DTYPE_Q8_0] = STORED_ROW(q8_0, 8, block_q8_0, SMALL_BLOCK, scale),
-    [DTYPE_Q4_0] = STORED_ROW(q4_0, 4, block_q4_0, SMALL_BLOCK, scale),
-    [DTYPE_Q4_1] = STORED_ROW(q4_1, 5, block_q4_1, SMALL_BLOCK, min),
-    [DTYPE_Q5_0] = STORED_ROW(q5_0, 5, block_q5_0, SMALL_BLOCK, scale),
-    [DTYPE_Q5_1] = STORED_ROW(q5_1, 6, block_q5_1, SMALL_BLOCK, min),
-    [DTYPE_Q2_K] = STORED_ROW(q2_k, 3, block_q2_k, K_BLOCK, min),
-    [DTYPE_Q3_K] = STORED_ROW(q3_k, 3, block_q3_k, K_BLOCK, scale),
-    [DTYPE_Q4_K] = STORED_ROW(q4_k, 4, block_q4_k, K_BLOCK, min),
-    [DTYPE_Q5_K] = STORED_ROW(q5_k, 5, block_q5_k, K_BLOCK, min),
-    [DTYPE_Q6_K] = STORED_ROW(q6_k, 7, block_q6_k, K_BLOCK, scale),
-    [DTYPE_IQ4_NL] = STORED_ROW(iq4_nl, 4, block_q4_0, SMALL_BLOCK, scale),
-    [DTYPE_IQ4_XS] = STORED_ROW(iq4_xs, 4, block_iq4_xs, K_BLOCK, scale),
+    [DTYPE_Q8_0] = STORED_ROW(q8_0, 8, block_q8_0, SMALL_BLOCK, SMALL_BLOCK, SYMMETRIC, scale),
+    [DTYPE_Q4_0] = STORED_ROW(q4_0, 4, block_q4_0, SMALL_BLOCK, SMALL_BLOCK, SYMMETRIC, scale),
+    [DTYPE_Q4_1] = STORED_ROW(q4_1, 5, block_q4_1, SMALL_BLOCK, SMALL_BLOCK, ASYMMETRIC, min),
+    [DTYPE_Q5_0] = STORED_ROW(q5_0, 5, block_q5_0, SMALL_BLOCK, SMALL_BLOCK, SYMMETRIC, scale),
+    [DTYPE_Q5_1] = STORED_ROW(q5_1, 6, block_q5_1, SMALL_BLOCK, SMALL_BLOCK, ASYMMETRIC, min),
+    [DTYPE_Q2_K] = STORED_ROW(q2_k, 3, block_q2_k, K_BLOCK, 16, ASYMMETRIC, min),
+    [DTYPE_Q3_K] = STORED_ROW(q3_k, 3, block_q3_k, K_BLOCK, 16, SYMMETRIC, scale),
+    [DTYPE_Q4_K] = STORED_ROW(q4_k, 4, block_q4_k, K_BLOCK, 32, ASYMMETRIC, min),
+    [DTYPE_Q5_K] = STORED_ROW(q5_k, 5, block_q5_k, K_BLOCK, 32, ASYMMETRIC, min),
+    [DTYPE_Q6_K] = STORED_ROW(q6_k, 7, block_q6_k, K_BLOCK, 16, SYMMETRIC, scale),
+    [DTYPE_IQ4_NL] = STORED_ROW(iq4_nl, 4, block_q4_0, SMALL_BLOCK, SMALL_BLOCK, TABLE, scale),
+    [DTYPE_IQ4_XS] = STORED_ROW(iq4_xs, 4, block_iq4_xs, K_BLOCK, 32, TABLE, scale),
 };
 
 enum dtype dtype_by_name(const char *name, size_t n)

@@ -51,6 +51,13 @@ enum dtype_kind {
     DTYPE_KIND_BLOCK         /* a stored type */
 };
 
+/* Where the codes of a stored type lie. */
+enum block_grid {
+    BLOCK_SYMMETRIC,  /* scale * code, codes around 0 */
+    BLOCK_ASYMMETRIC, /* scale * code and a minimum */
+    BLOCK_TABLE       /* scale * the code's entry in a table that is not even */
+};
+
 struct dtype_info {
     const char *name;
     unsigned bits;        /* of a code; of a stored type: of a block divided by its weights, rounded */
@@ -75,6 +82,8 @@ struct dtype_info {
     /* Offsets in a block of the fp16 factors of all its weights, perhaps the same one twice. If one of them is not
      * finite, no weight is. */
     size_t factors[2];
+    size_t scale_columns; /* of a stored type: columns that share a scale; a block may have more of them */
+    enum block_grid grid; /* of a stored type */
 };
 
 extern const struct dtype_info dtypes[DTYPE_ALL];

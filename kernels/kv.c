@@ -1,5 +1,7 @@
 #include "kv.h"
 
+#include "out_of_range.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -139,6 +141,9 @@ void kv_put(struct kv_cache *c, size_t layer, size_t position, const float *keys
         encode(c->shape.dtype, keys + head * n, n, k, KV_BLOCK, scales);
         encode(c->shape.dtype, values + head * n, n, v, 1, scales ? scales + KV_BLOCK : NULL);
     }
+    if (c->shape.dtype == DTYPE_FP16)
+        c->overflowed += count_overflow(DTYPE_FP16, keys, c->shape.heads * n) +
+                         count_overflow(DTYPE_FP16, values, c->shape.heads * n);
 }
 
 struct kv_head kv_head(const struct kv_cache *c, size_t layer, size_t head)

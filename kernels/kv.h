@@ -25,6 +25,7 @@ struct kv_cache {
     struct kv_shape shape;
     size_t blocks;          /* KV blocks of each head */
     uint8_t *keys, *values; /* codes: layers x heads x blocks x KV_BLOCK x head_size each */
+    size_t overflowed;      /* finite numbers that were put and that fp16 has no room for, since it was opened */
     float *scales;          /* layers x heads x blocks x 2 (keys, values) x KV_BLOCK; null without scales */
 };
 

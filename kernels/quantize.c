@@ -1,6 +1,7 @@
 #include "quantize.h"
 
 #include "dispatch.h"
+#include "out_of_range.h"
 
 #include <float.h>
 #include <math.h>
@@ -154,9 +155,10 @@ void quantize_values(const struct qmatrix *m, struct quant_params params, const 
     }
 }
 
-void quantize_input_transform(struct qmatrix *m, size_t r, float *w)
+size_t quantize_input_transform(struct qmatrix *m, size_t r, float *w)
 {
     const struct input_transform *in = m->input_transform;
+    size_t overflowed = 0;
     for (size_t c = 0; in && in->scale && c < m->cols; c++)
         w[c] *= in->scale[c];
     for (size_t first = 0; in && first < in->outliers; first += PIECE) {
@@ -166,8 +168,10 @@ void quantize_input_transform(struct qmatrix *m, size_t r, float *w)
             part[i] = w[in->columns[first + i]];
             w[in->columns[first + i]] = 0;
         }
+        overflowed += count_overflow(in->weights->format.weight, part, n);
         quantize_floats(in->weights, r, 0, (struct quant_params){1, 0}, part, first, n);
     }
+    return overflowed;
 }
 
 /* Packs row r, with new parameters or with those that were set. */

@@ -57,8 +57,9 @@ struct quant_params quantize_params(const struct qmatrix *m, struct value_range 
 void quantize_set_params(struct qmatrix *m, size_t r, size_t g, struct quant_params params);
 
 /* Applies the input transform to the cols weights of row r: multiplies them by the input scale, and packs the outlier
- * columns and sets them to 0. Does nothing where there is no input transform. */
-void quantize_input_transform(struct qmatrix *m, size_t r, float *values);
+ * columns and sets them to 0. Does nothing where there is no input transform. Returns the outlier columns' finite
+ * weights that fp16 has no room for. */
+size_t quantize_input_transform(struct qmatrix *m, size_t r, float *values);
 
 /* Packs row r from cols floats with the parameters that were set before. */
 void quantize_row_with_params(struct qmatrix *m, size_t r, const float *values);

@@ -165,6 +165,16 @@ static void test_count_of_halves(void **state)
     }
 }
 
+/* Columns that share a scale, and whether groups have minima: of ggml's block structures. */
+static const struct {
+    const char *group, *symmetry;
+} grids[DTYPE_ALL] = {
+    [DTYPE_Q8_0] = {"g32", "sym"},     [DTYPE_Q4_0] = {"g32", "sym"},      [DTYPE_Q4_1] = {"g32", "asym"},
+    [DTYPE_Q5_0] = {"g32", "sym"},     [DTYPE_Q5_1] = {"g32", "asym"},     [DTYPE_Q2_K] = {"g16/256", "asym"},
+    [DTYPE_Q3_K] = {"g16/256", "sym"}, [DTYPE_Q4_K] = {"g32/256", "asym"}, [DTYPE_Q5_K] = {"g32/256", "asym"},
+    [DTYPE_Q6_K] = {"g16/256", "sym"}, [DTYPE_IQ4_NL] = {"g32", "table"},  [DTYPE_IQ4_XS] = {"g32/256", "table"},
+};
+
 static void test_what_schemes_say(void **state)
 {
     (void)state;
@@ -173,7 +183,8 @@ static void test_what_schemes_say(void **state)
         struct scheme s = {.format = stored_matrix((enum dtype)t, 1, 256, NULL).format}, made = s, parsed;
         struct error error;
         assert_string_equal(scheme_print(&s, text), "stored");
-        assert_string_equal(scheme_print_granularity(&s, text), "-");
+        assert_string_equal(scheme_print_granularity(&s, text), grids[t].group);
+        assert_string_equal(scheme_symmetry(&s), grids[t].symmetry);
         assert_true(scheme_check(&s, &error));
         made.format.stored = false;
         assert_false(scheme_check(&made, &error));

@@ -692,6 +692,7 @@ static const struct json_field eval_fields[] = {
     {"kl_median", NEED_MAYBE},     {"kl_p99", NEED_MAYBE},
     {"kl_max", NEED_MAYBE},        {"top1_agreement", NEED_MAYBE},
     {"text_name", NEED_STRING},    {"text_tokens", NEED_NUMBER},
+    {"kv_overflowed", NEED_NUMBER},
     {NULL, NEED_MAYBE},
 };
 static const struct json_field inspect_fields[] = {
@@ -702,6 +703,7 @@ static const struct json_field inspect_fields[] = {
     {"max_abs_error", NEED_MAYBE}, {"max_abs_error_row", NEED_MAYBE},
     {"mse", NEED_MAYBE},           {"max_abs_error_col", NEED_MAYBE},
     {"cosine", NEED_MAYBE},        {"clipped", NEED_MAYBE},
+    {"overflowed", NEED_NUMBER},
     {"scale_min", NEED_MAYBE},     {"scale_max", NEED_MAYBE},
     {"scale_mean", NEED_MAYBE},    {"alpha", NEED_MAYBE},
     {"damp", NEED_MAYBE},          {"rounded_rows", NEED_MAYBE},

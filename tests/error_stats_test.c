@@ -274,8 +274,10 @@ static void test_clipped(void **state)
     assert_true(scheme_parse("int8:tensor", &scheme, NULL));
     assert_true(qmatrix_init(&p.matrix, &scheme.format, ROWS, COLS, NULL));
     quantize_tensor_scale(&p.matrix, (struct value_range){-1.27f, 1.27f}); /* a step of 0.01 */
-    for (size_t r = 0; r < ROWS; r++)
+    for (size_t r = 0; r < ROWS; r++) {
         quantize_row(&p.matrix, r, w + r * COLS);
+        p.error.clipped += row_out_of_range(&p.matrix, r, w + r * COLS).clipped;
+    }
     for (size_t i = 0; i < WEIGHTS; i++)
         beyond += fabsf(w[i]) > 1.27f + 0.5005f * 0.01f;
     assert_true(weight_stats_measure(&m, &p, pool, &stats, NULL));
@@ -286,7 +288,7 @@ static void test_clipped(void **state)
     pool_destroy(pool);
 }
 
-/* Steps of columns that have an input scale are as many times smaller; both who count know that. */
+/* Steps of columns that have an input scale are as many times smaller. */
 static void test_clipped_with_input_scales(void **state)
 {
     (void)state;
@@ -304,10 +306,17 @@ static void test_clipped_with_input_scales(void **state)
     atomic_init(&p.refs, 1);
     assert_true(scheme_parse("int4:g16", &scheme, NULL));
     assert_true(qmatrix_init(&p.matrix, &scheme.format, ROWS, COLS, NULL));
-    for (size_t r = 0; r < ROWS; r++)
-        quantize_row(&p.matrix, r, w + r * COLS);
-    assert_true(qmatrix_set_input_scale(&p.matrix, inputs, NULL)); /* of weights packed without: wrong ones */
+    assert_true(qmatrix_set_input_scale(&p.matrix, inputs, NULL));
     size_t beyond = 0;
+    for (size_t r = 0; r < ROWS; r++) {
+        float scaled[COLS];
+        memcpy(scaled, w + r * COLS, sizeof scaled);
+        quantize_input_transform(&p.matrix, r, scaled);
+        for (size_t g = 0; g < p.matrix.groups; g++) /* half of what would hold them, about */
+            quantize_set_params(&p.matrix, r, g, (struct quant_params){0.3f, dtypes[DTYPE_INT4].symmetric_zero});
+        quantize_row_with_params(&p.matrix, r, scaled);
+        p.error.clipped += row_out_of_range(&p.matrix, r, scaled).clipped;
+    }
     for (size_t r = 0; r < ROWS; r++) {
         float v[COLS];
         qmatrix_decode_row(&p.matrix, r, v);

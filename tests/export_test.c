@@ -218,7 +218,8 @@ static void test_beyond_fp16(void **state)
     bytes_free(&b);
     struct subject s = subject_open(path, NULL, "int4:g32:asym");
     assert_false(subject_export(&s, target, NULL, &error));
-    check_line(&error, "blk.1.ffn_gate: a block's -900000 is beyond fp16, in which Q4_1 holds it");
+    check_line(&error, "blk.1.ffn_gate: 1 number overflows Q4_1 (1 in all layers); expected a type with a wider "
+                       "range, or qtop export --allow-overflow");
     assert_int_equal(files(), 1);
     subject_close(&s);
     unlink(path);

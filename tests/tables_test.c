@@ -209,7 +209,19 @@ static void test_a_format_of_tokenizers(void **state)
 
 /* ---- a format of exports --------------------------------------------------------------------- */
 
-static bool plan_nothing(struct export *job, struct error *error)
+static bool begin_nothing(struct export *job, struct error *error)
+{
+    (void)job, (void)error;
+    return true;
+}
+
+static bool add_nothing(struct export *job, int tensor, struct error *error)
+{
+    (void)job, (void)tensor, (void)error;
+    return true;
+}
+
+static bool end_nothing(struct export *job, struct error *error)
 {
     (void)job, (void)error;
     return true;
@@ -221,7 +233,8 @@ static bool put_nothing(struct export *job, FILE *out, struct error *error)
     return fputs("NOTHING", out) >= 0;
 }
 
-static const struct export_format nothing_export = {"nothing", ".nothing", 1, plan_nothing, put_nothing, NULL};
+static const struct export_format nothing_export = {"nothing", ".nothing", 1, false, begin_nothing, add_nothing, end_nothing,
+                                                    put_nothing, NULL};
 
 const struct export_format *const export_formats[] = {&gguf_export, &nothing_export, NULL};
 

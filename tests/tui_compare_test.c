@@ -2,6 +2,8 @@
  * budget; and what is written of them, recipes and models. */
 #include "tuiwork.h"
 
+#include <sys/stat.h>
+
 /* ---- snapshots and evaluation ---------------------------------------------------------------- */
 
 static void test_snapshots(void **state)
@@ -133,15 +135,50 @@ static void test_search_within_a_budget(void **state)
     press(CLEAR_LINE "size 200k\r");
     wait_match("searching|generating|measuring every layer");
     wait_match("found [0-9.]+ bits/weight with KL [0-9.e-]+ measured .snapshot A");
-    wait_match("size +1[0-9][0-9]k of 575k");
+    wait_match("size +1[0-9][0-9]kB of 575kB");
     press("u");
     wait_for("undone; nothing more to undo");
-    wait_match("size +575k of 575k");
+    wait_match("size +575kB of 575kB");
     press("T\r"); /* again, and stopped */
     wait_match("searching|measuring every layer");
     press("T");
     wait_match("search stopped|found ");
     assert_ends("q");
+}
+
+/* The number of bytes behind some words on the screen. */
+static size_t bytes_behind(const char *words)
+{
+    char *dump = pty_dump(term);
+    const char *at = strstr(dump, words);
+    size_t n = at ? strtoul(at + strlen(words), NULL, 10) : 0;
+    free(dump);
+    return n;
+}
+
+/* What the search says, the file has: within the budget. */
+static void test_search_for_a_file(void **state)
+{
+    char *path = path_in(folder, "searched.gguf"), line[600];
+    struct stat st;
+    (void)state;
+    start(30, 160);
+    press("T" CLEAR_LINE "size 200k for gptq\r");
+    wait_for("for 'gptq': its layers all have one scheme; expected gguf or safetensors");
+    press(CLEAR_LINE "size 200k for gguf\r");
+    wait_match("found [0-9.]+ bits/weight in a gguf file of [0-9]+ bytes with KL");
+    size_t said = bytes_behind("in a gguf file of ");
+    press("o");
+    wait_for("export to:");
+    snprintf(line, sizeof line, CLEAR_LINE "%s\r", path);
+    press(line);
+    wait_match("exported to .*searched.gguf, [0-9]+ bytes");
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, said);
+    assert_true(said <= 200000 && said > 150000);
+    assert_ends("q");
+    unlink(path);
+    free(path);
 }
 
 /* ---- recipes and models ---------------------------------------------------------------------- */
@@ -218,6 +255,7 @@ int main(void)
         TEST(test_evaluation),
         TEST(test_another_reference),
         TEST(test_search_within_a_budget),
+        TEST(test_search_for_a_file),
         TEST(test_recipe),
         TEST(test_export),
     };

@@ -189,7 +189,7 @@ static void test_methods(void **state)
     wait_match("salient columns .mean .x..: +[0-9]+ [0-9.]+ .scale [0-9.]+");
     wait_match("max .x. of columns.*max .w. of columns");
     wait_match("input scale [0-9.]+");
-    wait_match("w x [0-9.]+ / [0-9.]+ -> code -?[0-9]+");
+    wait_match("w x [0-9.]+ = -?[0-9.]+  round.-?[0-9.]+ / [0-9.]+. = -?[0-9]+  -> -?[0-9]+ x [0-9.]+ / [0-9.]+ = -?[0-9.]+");
     press("C");
     wait_match("METHOD +WEIGHTS dB +OUTPUT dB");
     wait_for("the methods are compared");
@@ -272,7 +272,7 @@ static void test_counters_screen(void **state)
     wait_match("\\*cycles +([0-9.]|n/a: )");
     wait_match("(instructions/cycle n/a: |[0-9.]+ instructions/cycle)");
     wait_match("system-wide n/a: |reads [0-9.n]");
-    wait_match("[0-9.]+[kMG] computed");
+    wait_match("[0-9.]+[kMG]B computed");
     press("/minor-faults\r");
     wait_for("perf::MINOR-FAULTS:"); /* its words, in the last line */
     press(" ");

@@ -9,14 +9,19 @@
 #include "modelfile.h"
 #include "support.h"
 
+#include "export/tuning.h"
 #include "quant/knapsack.h"
+#include "quant/recipe.h"
 #include "quant/requant.h"
-#include "quant/tune.h"
 #include "session/session.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BUILTIN SRCDIR "/data/stories.bin"
 
 /* ---- the knapsack ---------------------------------------------------------------------------- */
 
@@ -94,7 +99,7 @@ static void test_budgets_in_writing(void **state)
 {
     static const char *const bad[] = {"", "size", "size x", "size 0", "size -4", "size 1.5Mx", "bits 0", "bits 100",
                                       "kl nan", "kl -1", "rate inf", "size 1M bits 4", "rate 5 size 4k", "speed 4", "for gguf", "size 1M for exe",
-                                      "size 1M kl"};
+                                      "size 1M kl", "size 1M for a-name-that-is-too-long"};
     struct budget b;
     struct error error;
     (void)state;
@@ -102,12 +107,17 @@ static void test_budgets_in_writing(void **state)
     assert_true(budget_parse(" kl 0.01 ", &b, &error) && b.max_kl == 0.01);
     assert_true(budget_parse("bits 4.25 kl 1e-3", &b, &error) && b.max_bits == 4.25 && b.max_kl == 1e-3);
     assert_true(budget_parse("rate 12", &b, &error) && b.min_rate == 12);
-    assert_true(budget_parse("size 70k", &b, &error) && b.max_size == 70000 && !b.gguf);
-    assert_true(budget_parse("kl 0.1 for gguf", &b, &error) && b.gguf);
+    assert_true(budget_parse("size 70k", &b, &error) && b.max_size == 70000 && !*b.format);
+    assert_true(export_budget_parse("kl 0.1 for gguf", &b, &error) && strcmp(b.format, "gguf") == 0);
+    assert_true(export_budget_parse("for safetensors size 1M", &b, &error) && strcmp(b.format, "safetensors") == 0);
+    assert_false(export_budget_parse("size 1M for gptq", &b, &error));
+    assert_string_equal(error.text, "for 'gptq': its layers all have one scheme; expected gguf or safetensors");
+    assert_false(export_budget_parse("size 1M for exe", &b, &error));
+    assert_string_equal(error.text, "for 'exe': expected gguf or safetensors");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct budget before = b;
         *error.text = 0;
-        if (budget_parse(bad[i], &b, &error))
+        if (export_budget_parse(bad[i], &b, &error))
             fail_msg("'%s' was taken for a budget", bad[i]);
         assert_true(*error.text);
         assert_memory_equal(&b, &before, sizeof b);
@@ -264,22 +274,123 @@ static void test_bits_leave_embedding_and_head(void **state)
     tune_close(job);
 }
 
-/* Only what has a type there. */
-static void test_for_gguf(void **state)
+/* ---- for files ------------------------------------------------------------------------------- */
+
+/* A model whose columns are whole groups, with a tokenizer, and one whose are not. */
+static const struct file_case {
+    const char *format, *model;
+    double share; /* of what all fp16 takes */
+} file_cases[] = {
+    {"gguf", BUILTIN, 0.34}, {"gguf", BUILTIN, 0.4}, {"gguf", BUILTIN, 0.55},        {"gguf", NULL, 0.6},
+    {"gguf", NULL, 0.8},     {"safetensors", BUILTIN, 0.4}, {"safetensors", BUILTIN, 0.5}, {"safetensors", NULL, 0.7},
+};
+
+static size_t exported(const struct session *s, struct weights *set, const char *format, const char *path)
+{
+    struct error error = {"no error"};
+    struct stat st;
+    bool done = false;
+    struct export_plan plan = {.model = s->model, .pool = s->pool, .weights = set, .path = path, .format = format,
+                               .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL};
+    struct export *job = export_open(&plan, &error);
+    while (job && !done)
+        if (!export_step(job, 1, &done, &error))
+            break;
+    if (!done)
+        fail_msg("%s", error.text);
+    export_close(job);
+    assert_int_equal(stat(path, &st), 0);
+    return (size_t)st.st_size;
+}
+
+static double fp16_bytes(const struct session *s, const struct tune_file *file)
+{
+    struct scheme *schemes = make(schemes_count(s->model) * sizeof *schemes);
+    for (size_t i = 0; i < schemes_count(s->model); i++)
+        schemes[i] = scheme_for_tensor(s->model, (int)i, scheme_default(DTYPE_FP16));
+    size_t bytes = file->bytes(file->context, schemes, NULL);
+    free(schemes);
+    return (double)bytes;
+}
+
+/* The size that is shown is that of the file, and no file is over its budget. */
+static void check_file(const struct session *s, const struct file_case *c)
+{
+    struct error error = {"no error"};
+    struct tune_file *file = export_tuning_open(s->model, c->format, s->tokenizer ? tokenizer_path(s->tokenizer) : NULL,
+                                                &error);
+    struct tune_plan plan = usual_plan((struct budget){0});
+    char *path = path_in(folder, "tuned.any");
+    assert_non_null(file);
+    plan.model = s->model;
+    plan.pool = s->pool;
+    plan.stored = s->stored;
+    plan.reference = s->reference;
+    plan.file = file;
+    plan.budget.max_size = c->share * fp16_bytes(s, file);
+    assert_true(budget_for(c->format, &plan.budget, &error));
+    struct tune *job = tune_open(&plan, &error);
+    if (!job)
+        fail_msg("%s", error.text);
+    struct tuned best = run(job);
+    size_t bytes = exported(s, best.set, c->format, path);
+    struct weights_totals totals = weights_totals(s->model, best.set, 0);
+    if (bytes != best.size || (double)bytes > plan.budget.max_size || (double)bytes < 0.9 * plan.budget.max_size)
+        fail_msg("%s within %.0f bytes: %zu are shown, %zu written", c->format, plan.budget.max_size, best.size, bytes);
+    assert_true(fabs(best.bits_per_weight_all - totals.bits_per_weight_all * (double)bytes / (double)totals.size) < 1e-9);
+    for (size_t i = 0; i < s->model->tensor_count; i++)
+        assert_false(scheme_scales_inputs(&best.schemes[i]));
+    tune_close(job);
+    export_tuning_close(file);
+    unlink(path);
+    free(path);
+}
+
+static void test_files(void **state)
 {
     (void)state;
-    struct tune *job = begin((struct budget){.max_size = 0.3 * (double)weights_size(session.stored), .gguf = true});
-    struct tuned best = run(job);
-    for (size_t i = 0; i < session.model->tensor_count; i++) {
-        const struct scheme *s = &best.schemes[i];
-        if (s->format.stored || s->format.weight == DTYPE_FP16)
-            continue;
-        assert_true(session.model->tensors[i].stored.cols % 32 == 0);
-        assert_true(s->format.granularity == GRANULARITY_GROUP && s->format.group == 32);
-        assert_false(scheme_scales_inputs(s));
-        assert_true(s->format.weight == DTYPE_INT4 || !s->format.asym);
+    for (size_t i = 0; i < sizeof file_cases / sizeof *file_cases; i += test_stride()) {
+        struct session other_session, *s = &session;
+        struct session_options o = {.model_path = file_cases[i].model, .tokenizer_path = SRCDIR "/data/tokenizer.bin",
+                                    .threads = 2};
+        struct error error;
+        if (o.model_path) {
+            assert_true(session_open(&other_session, &o, &error));
+            s = &other_session;
+        }
+        check_file(s, &file_cases[i]);
+        if (o.model_path)
+            session_close(s);
     }
+}
+
+/* Q4_1 takes 5 bits a weight, where memory has 4.625: what is shown is what the file has. */
+static void test_bits_of_files(void **state)
+{
+    (void)state;
+    struct error error;
+    struct tune_file *file = export_tuning_open(session.model, "gguf", NULL, &error);
+    struct tune_plan plan = usual_plan((struct budget){.max_bits = 9, .format = "gguf"});
+    struct scheme asym;
+    int q = model_find_name(session.model, "blk.0.attn_q"), down = model_find_name(session.model, "blk.0.ffn_down");
+    assert_true(scheme_parse("int4:g32:asym", &asym, NULL));
+    assert_int_equal(file->tensor_bytes(file->context, q, &asym), 64 * 64 * 5 / 8);
+    assert_int_equal(file->tensor_bytes(file->context, down, &asym), 0); /* 100 columns */
+    plan.file = file;
+    struct tune *job = tune_open(&plan, &error);
+    assert_non_null(job);
+    struct tuned best = run(job);
+    double bytes = 0, weights = 0;
+    for (int t = 0; t < (int)session.model->tensor_count; t++) {
+        const struct tensor *x = &session.model->tensors[t];
+        if (!roles[x->role].linear || x->block < 0)
+            continue;
+        bytes += (double)file->tensor_bytes(file->context, t, &best.schemes[t]);
+        weights += (double)x->stored.rows * (double)x->stored.cols;
+    }
+    assert_true(fabs(best.bits_per_weight - 8 * bytes / weights) < 1e-9 && best.bits_per_weight <= 9);
     tune_close(job);
+    export_tuning_close(file);
 }
 
 static void test_divergence(void **state)
@@ -342,7 +453,8 @@ int main(void)
         cmocka_unit_test(test_size),
         cmocka_unit_test(test_reference),
         cmocka_unit_test(test_bits_leave_embedding_and_head),
-        cmocka_unit_test(test_for_gguf),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_bits_of_files),
         cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_impossible_budgets),
         cmocka_unit_test(test_stopped),

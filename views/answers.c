@@ -1,9 +1,8 @@
 /* What a line of input does once it is typed. */
 #include "tui.h"
 
-#include "export/export.h"
+#include "export/tuning.h"
 #include "quant/recipe.h"
-#include "quant/tune.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +46,7 @@ static bool answer_tune(struct tui *t)
 {
     struct budget budget;
     struct error error;
-    if (!budget_parse(t->input.text, &budget, &error)) {
+    if (!export_budget_parse(t->input.text, &budget, &error)) {
         tui_note(t, "%s", error.text);
         return false;
     }

@@ -113,7 +113,10 @@ void json_add_text(json_t *object, const char *name, size_t tokens);
 bool evaluation_window(const struct session *session, const struct options *options, size_t *window,
                        struct error *error);
 
-/* Bytes with a unit: 4.2M, 131.1M, 1.17G (powers of 1000). */
+/* "0.0020±0.0008": a KL divergence with its standard error, to as many decimals; with "+-" in ASCII. */
+const char *format_kl(char out[32], double kl, double standard_error, bool unicode);
+
+/* Bytes with a unit: 512B, 4.20MB, 131MB, 1.17GB (powers of 1000). */
 const char *format_bytes(char buffer[16], double bytes);
 
 #endif

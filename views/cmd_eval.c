@@ -68,6 +68,7 @@ static void report_json(const struct batch *b, const struct quality_plan *p, con
     add_figure(j, "kl_p99", r->kl_p99);
     add_figure(j, "kl_max", r->kl_max);
     add_figure(j, "top1_agreement", r->top1);
+    json_add(j, "kv_overflowed", (double)r->kv_overflowed, NULL);
     add_depth(j, d, b->session.model->reference_reason);
     print_record(j, o, true);
 }
@@ -75,6 +76,7 @@ static void report_json(const struct batch *b, const struct quality_plan *p, con
 static void report_figures(const struct quality_result *r)
 {
     const char *why = quality_reason(r->perplexity_reference);
+    char kl[32];
     if (why)
         printf("perplexity  n/a: of the reference %s\n", why);
     else if ((why = quality_reason(r->perplexity)))
@@ -86,7 +88,7 @@ static void report_figures(const struct quality_result *r)
         printf("KL          n/a: %s\ntop-1       n/a: %s\n", why, why);
         return;
     }
-    printf("KL          %.4g +- %.4g, median %.4g, p99 %.4g, max %.4g\n", r->kl, r->kl_stderr,
+    printf("KL          %s, median %.4g, p99 %.4g, max %.4g\n", format_kl(kl, r->kl, r->kl_stderr, false),
            r->kl_median, r->kl_p99, r->kl_max);
     printf("top-1       %.2f %%\n", 100 * r->top1);
 }
@@ -122,6 +124,8 @@ static void report_text(const struct batch *b, const struct quality_plan *p, con
         printf("text        %s, %zu tokens\n", r->basis.text, r->basis.tokens);
     printf("protocol    %s, windows of %zu, %zu predictions\n", protocol_name(p->protocol), p->window,
            r->scored);
+    if (r->kv_overflowed > 0)
+        printf("KV cache    %zu keys and values overflow %s\n", r->kv_overflowed, dtypes[b->weights->kv].name);
     report_figures(r);
     report_depth(d, b->session.model->reference_reason);
 }

@@ -10,10 +10,9 @@
 
 static void report(const struct options *o, const struct export *job)
 {
-    char bytes[16];
     for (size_t i = 0; export_note(job, i); i++)
         note(export_note(job, i));
-    fprintf(stderr, "qtop: %s: %s bytes\n", o->output, format_bytes(bytes, (double)export_bytes(job)));
+    fprintf(stderr, "qtop: %s: %zu bytes\n", o->output, export_bytes(job));
 }
 
 static struct export_plan plan_of(const struct batch *b, const struct options *o)
@@ -24,7 +23,8 @@ static struct export_plan plan_of(const struct batch *b, const struct options *o
                                 .weights = b->weights,
                                 .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL,
                                 .path = o->output,
-                                .format = o->format};
+                                .format = o->format,
+                                .allow_overflow = o->allow_overflow};
 }
 
 static bool write_file(struct batch *b, const struct options *o, struct error *error)

@@ -30,6 +30,7 @@ struct measured {
     struct output_error *outputs;
     struct weight_stats *weights; /* for records only */
     struct sensitivity *sensitivity;    /* with --alone only */
+    double *kl_alone;             /* of those that it measured; else NaN. With --alone only */
     struct recipe recipe;         /* of -r; without one no rules */
     struct quality_basis text;    /* of output errors; without tokens: all are as stored, and none was needed */
     struct quality_basis alone;   /* of sensitivities */
@@ -72,8 +73,9 @@ static void add_place(json_t *j, const struct weight_error *e, const char *shape
 }
 
 /* `shape`: why the reference's weights do not compare, or null. */
-static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_stats *s, const char *shape)
+static void add_stats(json_t *j, const struct qtensor *q, const struct weight_stats *s, const char *shape)
 {
+    const struct qmatrix *m = &q->matrix;
     const char *none = shape ? shape : s->weights == 0 ? "no weight is finite" : NULL;
     bool blocks = dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
     const char *no_scale = !isnan(s->scale_mean) ? NULL
@@ -86,6 +88,7 @@ static void add_stats(json_t *j, const struct qmatrix *m, const struct weight_st
     json_add(j, "clipped", s->clipped, none             ? none
                                        : isnan(s->clipped) ? "clipping applies to integer types only"
                                                            : NULL);
+    json_add(j, "overflowed", (double)q->error.overflowed, NULL);
     json_add(j, "scale_min", s->scale_min, no_scale);
     json_add(j, "scale_max", s->scale_max, no_scale);
     json_add(j, "scale_mean", s->scale_mean, no_scale);
@@ -115,6 +118,24 @@ static void add_texts(json_t *j, const struct measured *m)
     json_add(j, "text_tokens", NAN, "all layers are as stored");
 }
 
+/* Columns that share a scale, those of a block whose scales are scaled together, and whether there are zero points or
+ * minima. */
+static void add_grid(json_t *j, const struct qtensor *p)
+{
+    struct scheme s = qtensor_scheme(p);
+    const struct dtype_info *type = &dtypes[s.format.weight];
+    bool block = type->kind == DTYPE_KIND_BLOCK, nested = block && type->scale_columns < type->block;
+    const char *symmetry = scheme_symmetry(&s);
+    json_add(j, "group", (double)(block ? type->scale_columns : p->matrix.group),
+             type->kind == DTYPE_KIND_FLOAT                                   ? "a float has no scale"
+             : !block && s.format.granularity == GRANULARITY_TENSOR ? "one scale for the tensor"
+                                                                    : NULL);
+    json_add(j, "super_block", (double)type->block, nested ? NULL : "scales are not scaled again");
+    json_object_set_new(j, "symmetry", strcmp(symmetry, "-") != 0 ? json_string(symmetry) : json_null());
+    if (strcmp(symmetry, "-") == 0)
+        json_object_set_new(j, "symmetry_reason", json_string("codes are floats"));
+}
+
 static void report_json(const struct batch *b, int tensor, const struct measured *measured,
                         const struct options *o)
 {
@@ -122,7 +143,7 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     const struct qtensor *p = b->weights->layer[tensor];
     const struct output_error *e = &measured->outputs[tensor];
     const struct weight_stats *stats = &measured->weights[tensor];
-    const char *guidance = guidance_name(tensor_advice(b->session.model, tensor).guidance);
+    const char *guidance = guidance_name(tensor_advice(b->session.model, tensor, measured->kl_alone).guidance);
     const char *reference = o->reference;
     char scheme[SCHEME_TEXT];
     const struct qmatrix *m = &p->matrix;
@@ -134,6 +155,7 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     json_add(j, "cols", (double)m->cols, NULL);
     json_object_set_new(j, "scheme", json_string(qtensor_print_scheme(p, scheme)));
     json_object_set_new(j, "weight", json_string(dtypes[m->format.weight].name));
+    add_grid(j, p);
     json_add(j, "bytes", (double)m->bytes, NULL);
     json_add(j, "bits_per_weight", 8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), NULL);
     json_add(j, "sqnr_db", sqnr, shape ? shape : reason_without_sqnr(sqnr, true));
@@ -142,7 +164,7 @@ static void report_json(const struct batch *b, int tensor, const struct measured
                                                    : stats->weights == 0 ? "no weight is finite"
                                                                          : NULL);
     add_place(j, &p->error, shape);
-    add_stats(j, m, stats, shape);
+    add_stats(j, p, stats, shape);
     add_calibration(j, p);
     json_object_set_new(j, "reference", reference ? json_text(reference) : json_null());
     if (!reference)
@@ -169,6 +191,18 @@ static void format_db(char out[16], double db)
         snprintf(out, 16, "%.2f", db);
 }
 
+/* The scheme; of a stored block type what it is, too: "stored q4_k g32/256 asym". */
+static const char *format_scheme(char out[SCHEME_TEXT], const struct qtensor *p)
+{
+    char group[SCHEME_TEXT];
+    struct scheme s = qtensor_scheme(p);
+    if (!s.format.stored || dtypes[s.format.weight].kind != DTYPE_KIND_BLOCK)
+        return qtensor_print_scheme(p, out);
+    snprintf(out, SCHEME_TEXT, "stored %s %.12s %s", dtypes[s.format.weight].name, scheme_print_granularity(&s, group),
+             scheme_symmetry(&s));
+    return out;
+}
+
 /* Columns as wide as what stands in them: a line fits in 80 unless names or schemes are long. */
 struct widths {
     int name, shape, scheme;
@@ -193,14 +227,14 @@ static struct widths find_widths(const struct batch *b)
         format_shape(shape, &b->weights->layer[i]->matrix);
         widen(&w.name, b->session.model->tensors[i].name);
         widen(&w.shape, shape);
-        widen(&w.scheme, qtensor_print_scheme(b->weights->layer[i], scheme));
+        widen(&w.scheme, format_scheme(scheme, b->weights->layer[i]));
     }
     return w;
 }
 
 static void report_title(const struct widths *w, const struct measured *measured)
 {
-    printf("%-*s %*s %-*s %5s %5s %7s %6s %8s %s%s\n", w->name, "LAYER", w->shape, "SHAPE", w->scheme, "SCHEME",
+    printf("%-*s %*s %-*s %6s %5s %7s %6s %8s %s%s\n", w->name, "LAYER", w->shape, "SHAPE", w->scheme, "SCHEME",
            "BYTES", "BITS", "SQNR dB", "OUT dB", "MAX ERR", measured->sensitivity ? "    SENS " : "",
            measured->recipe.count ? "RULE" : "ADVICE");
 }
@@ -223,9 +257,9 @@ static void report_text(const struct batch *b, int tensor, const struct measured
         snprintf(sensitivity, sizeof sensitivity, "%8s ", "-");
     if (!rule_text(measured, model, tensor, last, sizeof last))
         snprintf(last, sizeof last, "%s",
-                 measured->recipe.count ? "-" : guidance_name(tensor_advice(model, tensor).guidance));
-    printf("%-*s %*s %-*s %5s %5.2f %7s %6s %8s %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
-           w->scheme, qtensor_print_scheme(p, scheme), format_bytes(bytes, (double)m->bytes),
+                 measured->recipe.count ? "-" : guidance_name(tensor_advice(model, tensor, measured->kl_alone).guidance));
+    printf("%-*s %*s %-*s %6s %5.2f %7s %6s %8s %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
+           w->scheme, format_scheme(scheme, p), format_bytes(bytes, (double)m->bytes),
            8.0 * (double)m->bytes / ((double)m->rows * (double)m->cols), sqnr, output,
            error, sensitivity, last);
 }
@@ -243,20 +277,45 @@ static void report_layers(const struct batch *b, const struct measured *measured
             report_text(b, i, measured, &widths);
 }
 
+/* Weights of all layers that went beyond, and the layer with the most: "N weights WHAT, most in LAYER". */
+static void report_beyond(const struct batch *b, const char *what, size_t (*count)(const struct weight_error *))
+{
+    size_t all = 0, most = 0;
+    for (size_t i = 0; i < b->weights->count; i++) {
+        all += count(&b->weights->layer[i]->error);
+        if (count(&b->weights->layer[i]->error) > count(&b->weights->layer[most]->error))
+            most = i;
+    }
+    if (all > 0)
+        printf("%zu weight%s %s, most in %s\n", all, all == 1 ? "" : "s", what, b->session.model->tensors[most].name);
+}
+
+static size_t clipped_of(const struct weight_error *e)
+{
+    return e->clipped;
+}
+
+static size_t overflowed_of(const struct weight_error *e)
+{
+    return e->overflowed;
+}
+
 static void report_totals(const struct batch *b, const struct measured *measured, const struct options *o)
 {
     const struct model *m = b->session.model;
     char size[16];
     size_t position = kv_bytes_per_position(m, b->weights->kv);
-    printf("%s: %zu parameters, %s, %.3f bits/weight", m->format, m->parameters,
-           format_bytes(size, (double)weights_size(b->weights)),
-           weights_bits_per_weight(m, b->weights));
+    struct weights_totals totals = weights_totals(m, b->weights, 0);
+    printf("%s: %zu parameters, %s, %.3f bits/weight linear, %.3f all\n", m->format, m->parameters,
+           format_bytes(size, (double)totals.size), totals.bits_per_weight, totals.bits_per_weight_all);
     if (outputs_are_exact(m, b->weights))
-        printf("; all layers as stored\n");
+        printf("all layers as stored\n");
     else
-        printf("\noutput errors on %s, %zu tokens\n", measured->text.text, measured->text.tokens);
+        printf("output errors on %s, %zu tokens\n", measured->text.text, measured->text.tokens);
     if (measured->sensitivity)
         printf("sensitivity on %s, %zu tokens\n", measured->alone.text, measured->alone.tokens);
+    report_beyond(b, "beyond the ends of their grid (clipped)", clipped_of);
+    report_beyond(b, "overflow their type", overflowed_of);
     printf("%s: %s, %zu bytes a position, %s for %zu positions\n", KV_NAME,
            dtypes[b->weights->kv].name, position,
            format_bytes(size, (double)(position * b->session.context)), b->session.context);
@@ -308,7 +367,6 @@ static bool measure_weights(const struct batch *b, struct weight_stats *stats, s
 /* On the text that quality is measured on. */
 static bool measure_sensitivity(const struct batch *b, const struct options *o, struct measured *m, struct error *error)
 {
-    struct sensitivity *sensitivity = m->sensitivity;
     const struct session *s = &b->session;
     struct study_tokens text = {0};
     if (!quality_tokens(b, o, SENSITIVITY_TOKENS, &text, error))
@@ -316,8 +374,10 @@ static bool measure_sensitivity(const struct batch *b, const struct options *o, 
     struct sensitivity_plan plan = {text.list.ids, text.list.count, session_bos(s), s->context};
     struct sensitivity_job *job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
     bool cancelled, ok = job && session_run(s, &sensitivity_class, job, &cancelled, error);
-    for (int t = 0; ok && t < (int)s->model->tensor_count; t++)
-        sensitivity[t] = sensitivity_of(job, t);
+    for (int t = 0; ok && t < (int)s->model->tensor_count; t++) {
+        m->sensitivity[t] = sensitivity_of(job, t);
+        m->kl_alone[t] = m->sensitivity[t].scored > 0 ? m->sensitivity[t].kl : NAN;
+    }
     sensitivity_close(job);
     m->alone = basis_of(&text);
     free(text.list.ids);
@@ -330,7 +390,8 @@ static bool measure(struct batch *b, const struct options *o, struct measured *m
     m->outputs = calloc(layers, sizeof *m->outputs);
     m->weights = calloc(layers, sizeof *m->weights);
     m->sensitivity = o->alone ? calloc(layers, sizeof *m->sensitivity) : NULL;
-    if (!m->outputs || !m->weights || (o->alone && !m->sensitivity))
+    m->kl_alone = o->alone ? calloc(layers, sizeof *m->kl_alone) : NULL;
+    if (!m->outputs || !m->weights || (o->alone && (!m->sensitivity || !m->kl_alone)))
         return error_set(error, "not enough memory");
     if (o->recipe && !recipe_read(&m->recipe, o->recipe, error))
         return false;
@@ -353,6 +414,7 @@ int run_inspect(const struct options *o)
     free(measured.outputs);
     free(measured.weights);
     free(measured.sensitivity);
+    free(measured.kl_alone);
     recipe_free(&measured.recipe);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);

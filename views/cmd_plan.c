@@ -113,6 +113,7 @@ static void report_json(const struct row *r, const struct roof_pair *roof, const
     json_object_set_new(j, "scheme", json_string(r->scheme));
     json_add(j, "size_bytes", (double)r->totals.size, NULL);
     json_add(j, "bits_per_weight", r->totals.bits_per_weight, NULL);
+    json_add(j, "bits_per_weight_all", r->totals.bits_per_weight_all, NULL);
     json_add(j, "bytes_per_token", (double)r->totals.bytes_per_token, NULL);
     json_object_set_new(j, "roof", json_string(!given        ? "here"
                                                : roof->known ? roof->known->name
@@ -160,8 +161,8 @@ static const char *measured_text(char out[128], const struct row *r)
 static void report_text(const struct row *r, const struct roof_pair *roof)
 {
     char size[16], bytes[16], predicted[32], here[32], measured[128];
-    printf("%-14s %8s %7.3f %12s %12s", r->scheme, format_bytes(size, (double)r->totals.size),
-           r->totals.bits_per_weight, format_bytes(bytes, (double)r->totals.bytes_per_token),
+    printf("%-14s %8s %7.3f %6.3f %12s %12s", r->scheme, format_bytes(size, (double)r->totals.size),
+           r->totals.bits_per_weight, r->totals.bits_per_weight_all, format_bytes(bytes, (double)r->totals.bytes_per_token),
            rate_text(predicted, r->predicted));
     if (is_given(roof))
         printf(" %12s", rate_text(here, r->here));
@@ -183,7 +184,7 @@ static void print_head(const struct roof_pair *roof, size_t position)
                roof->sweeps.rate.min / 1e9, roof->sweeps.rate.max / 1e9, roof->sweeps.samples,
                roof_was_disturbed(&roof->sweeps) ? "; the machine was busy: too low perhaps" : "");
     printf("predicted = roof / bytes per token, at position %zu\n", position);
-    printf("%-14s %8s %7s %12s %12s%s %24s\n", "SCHEME", "SIZE", "BITS", "BYTES/TOKEN", "PREDICTED/s",
+    printf("%-14s %8s %7s %6s %12s %12s%s %24s\n", "SCHEME", "SIZE", "BITS", "ALL", "BYTES/TOKEN", "PREDICTED/s",
            is_given(roof) ? "       HERE/s" : "", "MEASURED/s (MIN-MAX)");
 }
 

@@ -2,8 +2,8 @@
 #include "batch.h"
 
 #include "base/output.h"
+#include "export/tuning.h"
 #include "quant/recipe.h"
-#include "quant/tune.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,8 +27,12 @@ static void report_json(const struct tuned *best, const struct tune *job, const 
     json_add(j, "max_bits_per_weight", budget->max_bits, budget->max_bits > 0 ? NULL : "no such budget");
     json_add(j, "min_tokens_per_second", budget->min_rate, budget->min_rate > 0 ? NULL : "no such budget");
     json_add(j, "max_kl_divergence", budget->max_kl, budget->max_kl > 0 ? NULL : "no such budget");
+    json_object_set_new(j, "format", *budget->format ? json_string(budget->format) : json_null());
+    if (!*budget->format)
+        json_object_set_new(j, "format_reason", json_string("sizes are those in memory (no --for)"));
     json_add(j, "size_bytes", (double)best->size, NULL);
     json_add(j, "bits_per_weight", best->bits_per_weight, NULL);
+    json_add(j, "bits_per_weight_all", best->bits_per_weight_all, NULL);
     json_add(j, "predicted_tokens_per_second", best->rate, NULL);
     json_add(j, "predicted_kl_divergence", best->predicted_kl, NULL);
     json_object_set_new(j, "reference", o->reference ? json_text(o->reference) : json_null());
@@ -51,14 +55,15 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
 {
     struct tune_point curve[CURVE_POINTS];
     size_t n = tune_curve(job, curve, CURVE_POINTS);
-    char bytes[16];
-    printf("found       %s, %.3f bits/weight, %.1f tokens/s predicted\n", format_bytes(bytes, (double)best->size),
-           best->bits_per_weight, best->rate);
+    char bytes[16], kl[32];
+    printf("found       %s%s%s, %.3f bits/weight linear, %.3f all\n", format_bytes(bytes, (double)best->size),
+           *budget->format ? " as " : "", budget->format, best->bits_per_weight, best->bits_per_weight_all);
+    printf("speed       %.1f tokens/s predicted\n", best->rate);
     if (o->reference)
         printf("reference   %s\n", o->reference);
-    printf("KL          %.4g +- %.2g measured on held-out text (%s, %zu tokens); %.4g predicted\n",
-           best->quality.kl, best->quality.kl_stderr, best->quality.basis.text, best->quality.basis.tokens,
-           best->predicted_kl);
+    printf("KL          %s measured on held-out text (%s, %zu tokens); %.4g predicted\n",
+           format_kl(kl, best->quality.kl, best->quality.kl_stderr, false), best->quality.basis.text,
+           best->quality.basis.tokens, best->predicted_kl);
     printf("perplexity  %.4f (reference %.4f)\n", best->quality.perplexity, best->quality.perplexity_reference);
     printf("curve       %-12s KL predicted\n", budget->min_rate > 0 ? "us/token" : "size");
     for (size_t i = 0; i < n; i++)
@@ -94,6 +99,11 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
     struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
                              .reference = s->reference, .kv = DTYPE_FP32, .budget = *budget,
                              .text = &s->calibration_text, .context = s->context};
+    struct tune_file *file = NULL;
+    if (*budget->format &&
+        !(file = export_tuning_open(s->model, budget->format, s->tokenizer ? tokenizer_path(s->tokenizer) : NULL, error)))
+        return false;
+    plan.file = file;
     plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
     bool ok = tune_check(&plan, error) && evaluation_window(s, o, &plan.verify.window, error) &&
               session_calibration_text(s, error) &&
@@ -107,6 +117,7 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
     ok = ok && search(s, &plan, o, budget, error);
     free(searched.list.ids);
     free(verified.list.ids);
+    export_tuning_close(file);
     return ok;
 }
 
@@ -116,7 +127,7 @@ int run_tune(const struct options *o)
     struct error error;
     struct budget budget = {.max_bits = o->max_bits, .max_kl = o->max_kl, .min_rate = o->min_rate};
     int status;
-    if (o->for_format && !budget_for(o->for_format, &budget, &error))
+    if (o->for_format && !export_budget_for(o->for_format, &budget, &error))
         return complain(&error, EXIT_USAGE);
     if ((o->max_size && !size_parse("--max-size", o->max_size, &budget.max_size, &error)) ||
         !budget_check(&budget, &error))

@@ -67,7 +67,7 @@ static void add_field(struct tui *t, size_t field, const int *tensors, size_t n)
         snprintf(line, sizeof line, "%c %s", scheme_equal(&choices[i], &now) ? '>' : ' ',
                  scheme_print(&choices[i], scheme));
         add_choice(t, false, &choices[i], line);
-        snprintf(t->choices[t->choice_count - 1].cost, sizeof t->choices->cost, "%sB",
+        snprintf(t->choices[t->choice_count - 1].cost, sizeof t->choices->cost, "%s",
                  format_bytes(bytes, (double)cost(t, tensors, n, choices[i])));
     }
 }

@@ -1,83 +1,128 @@
 /* Screen 2, Error: what quantization did to the selected layer. */
 #include "error.h"
+#include "flow.h"
 
 #include <math.h>
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
-static void draw_figures(const struct tui *t, const struct qtensor *p, struct rect area)
+/* "18.90 dB", "exact" or "n/a". */
+static const char *format_db(char out[24], bool valid, double db)
+{
+    snprintf(out, 24, !valid ? "n/a" : isinf(db) ? "exact" : "%.2f dB", db);
+    return out;
+}
+
+/* Lines used. */
+static int draw_figures(const struct tui *t, const struct qtensor *p, struct rect area)
 {
     const struct frame *f = t->frame;
     const struct tensor *x = &f->model->tensors[p->tensor];
     const struct output_frame *o = frame_output(f, p);
     const struct detail *d = frame_detail(f, p);
-    char scheme[SCHEME_TEXT], weight[32], output[48], shape[32];
-    double db = weight_error_sqnr_db(&p->error);
-    snprintf(weight, sizeof weight, isinf(db) ? "exact" : "%.2f dB", db);
-    if (!o || !o->sqnr_db.valid)
-        snprintf(output, sizeof output, "n/a");
-    else
-        snprintf(output, sizeof output, isinf(o->sqnr_db.value) ? "exact" : "%.2f dB", o->sqnr_db.value);
-    snprintf(shape, sizeof shape, "%zux%zu", x->stored.rows, x->stored.cols);
-    int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "%s %s  %s  ", x->name,
-                          shape, qtensor_print_scheme(p, scheme));
+    char scheme[SCHEME_TEXT], weight[24], output[24];
+    struct flow line = flow_begin(area);
+    flow_put(&line, STYLE_STRONG, "%s %zux%zu  %s", x->name, x->stored.rows, x->stored.cols,
+             qtensor_print_scheme(p, scheme));
     if (*f->model->reference_reason) {
-        draw_text(area.row, area.col + col, area.cols - col, STYLE_DIM, false, "SQNR n/a");
-        if (area.rows > 1)
-            draw_format(area.row + 1, area.col, area.cols, STYLE_WARN, false, "errors of layers n/a: %s",
-                        f->model->reference_reason);
-        return;
+        flow_put(&line, STYLE_DIM, "SQNR n/a");
+        line.used = area.cols;
+        flow_put(&line, STYLE_WARN, "errors of layers n/a: %s", f->model->reference_reason);
+        return line.lines;
     }
-    draw_format(area.row, area.col + col, area.cols - col, STYLE_GOOD, false,
-                "SQNR weights %s, output %s", weight, output);
-    if (area.rows < 2)
-        return;
+    flow_put(&line, STYLE_GOOD, "SQNR weights %s, output %s", format_db(weight, true, weight_error_sqnr_db(&p->error)),
+             format_db(output, o && o->sqnr_db.valid, o ? o->sqnr_db.value : 0));
+    line.used = area.cols; /* the rest stands below */
     if (p->error.exact) {
-        draw_text(area.row + 1, area.col, area.cols, STYLE_DIM, false,
-                  f->model->reference ? "lossless: identical to the reference's weights"
-                                      : "lossless: identical to the stored weights (d: a smaller datatype)");
-        return;
+        flow_put(&line, STYLE_DIM, f->model->reference
+                                       ? "lossless: identical to the reference's weights"
+                                       : "lossless: identical to the stored weights (d: a smaller datatype)");
+        return line.lines;
     }
-    col = draw_format(area.row + 1, area.col, area.cols, STYLE_PLAIN, false,
-                      "max |e| %.4g at row %zu, column %zu", (double)p->error.max_abs,
-                      p->error.max_row, p->error.max_col);
-    if (d)
-        draw_format(area.row + 1, area.col + col, area.cols - col, STYLE_PLAIN, false,
-                    "  MSE %.3g  cosine %.6f  clipped %.3g %%", d->mse, d->cosine, 100 * d->clipped);
+    flow_put(&line, STYLE_PLAIN, "max |e| %.4g at row %zu, column %zu", (double)p->error.max_abs, p->error.max_row,
+             p->error.max_col);
+    if (d) {
+        flow_put(&line, STYLE_PLAIN, "MSE %.3g", d->mse);
+        flow_put(&line, STYLE_PLAIN, "cosine %.6f", d->cosine);
+        flow_put(&line, STYLE_PLAIN, "clipped %.3g %%", 100 * d->clipped);
+    }
+    if (p->error.overflowed > 0)
+        flow_put(&line, STYLE_WARN, "%zu overflow %s", p->error.overflowed, dtypes[p->matrix.format.weight].name);
+    return line.lines;
 }
 
 /* ---- the number line ------------------------------------------------------------------------- */
 
-/* The arithmetic of quantization on this weight, with its numbers. */
-static void draw_arithmetic(const struct qtensor *p, const struct weight_view *v, struct rect area)
+/* What the code was chosen for, where that is not the weight itself, or why it is not known. */
+static void put_target(struct flow *line, const struct qtensor *p, const struct weight_view *v)
 {
-    const struct qformat *s = &p->matrix.format;
-    const struct dtype_info *type = &dtypes[s->weight];
-    char text[256];
-    if (!v->coded)
-        snprintf(text, sizeof text, "columns %zu..%zu are one block of %s  ->  w' = %.7g   e = %.3g",
-                 v->group_begin, v->group_end - 1, type->name, v->decoded, v->decoded - v->w);
-    else if (v->outlier)
-        snprintf(text, sizeof text, "a column of outlier activations, kept in fp16  ->  w' = %.7g   e = %.3g",
-                 v->decoded, v->decoded - v->w);
+    struct scheme s = qtensor_scheme(p);
+    const char *what = scheme_method(&s, PHASE_TRAINING) ? "trained" : "compensated";
+    if (isnan(v->target))
+        flow_put(line, STYLE_DIM, "%s w n/a: kept of rows 0..%zu, %zu..%zu", what, v->targets_first - 1,
+                 v->targets_around, v->targets_end - 1);
+    else if (v->target_differs)
+        flow_put(line, STYLE_PLAIN, "%s w = %.7g", what, v->target);
     else if (v->input_scale != 1)
-        snprintf(text, sizeof text, "w x %.4g / %.6f -> code %ld  ->  (%ld - %ld) x %.6f / %.4g = %.5f  e %+.3g",
-                 v->input_scale, v->scale, v->code, v->code, v->zero, v->scale, v->input_scale, v->decoded,
-                 v->decoded - v->w);
-    else if (type->kind != DTYPE_KIND_INTEGER)
-        snprintf(text, sizeof text, type->kind == DTYPE_KIND_FLOAT
-                                        ? "code 0x%lx  ->  w' = %.7g   e = %.3g"
-                                        : "w / scale = code 0x%lx  ->  w' = %.7g   e = %.3g   scale %.6g",
-                 v->code, v->decoded, v->decoded - v->w, v->scale);
-    else if (s->asym)
-        snprintf(text, sizeof text, "round(%.5f / %.6f) + %ld = %ld  ->  (%ld - %ld) x %.6f = %.5f  e %+.3g",
-                 v->w, v->scale, v->zero, v->code, v->code, v->zero, v->scale, v->decoded,
-                 v->decoded - v->w);
+        flow_put(line, STYLE_PLAIN, "w x %.4g = %.7g", v->input_scale, v->target);
+    else if ((float)v->target != (float)v->w) /* w is another model's */
+        flow_put(line, STYLE_PLAIN, "stored w = %.7g", v->target);
+}
+
+/* Rounding, with its numbers: an integer that the grid lacks becomes its end. */
+static void put_rounding(struct flow *line, const struct qmatrix *m, const struct weight_view *v)
+{
+    bool integer = dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER;
+    long code = integer && isfinite(v->target) ? lround(rint(v->target / v->scale)) + v->zero : v->code;
+    char zero[32] = "";
+    if (m->format.asym)
+        snprintf(zero, sizeof zero, " + %ld", v->zero);
+    if (isnan(v->target))
+        flow_put(line, STYLE_PLAIN, integer ? "code %ld" : "code 0x%lx", v->code);
+    else if (!integer && m->scale_type == SCALE_NONE)
+        flow_put(line, STYLE_PLAIN, "code 0x%lx", v->code);
+    else if (!integer)
+        flow_put(line, STYLE_PLAIN, "%.5g / %.6g = code 0x%lx", v->target, v->scale, v->code);
+    else if (code < v->lowest || code > v->highest)
+        flow_put(line, STYLE_PLAIN, "round(%.5g / %.6g)%s = %ld, clipped to %ld", v->target, v->scale, zero, code, v->code);
     else
-        snprintf(text, sizeof text, "round(%.5f / %.6f) = %ld  ->  %ld x %.6f = %.5f  e %+.3g = %+.2f steps",
-                 v->w, v->scale, v->code, v->code, v->scale, v->decoded, v->decoded - v->w,
-                 (v->decoded - v->w) / v->scale);
-    draw_text(area.row, area.col, area.cols, STYLE_PLAIN, false, text);
+        flow_put(line, STYLE_PLAIN, "round(%.5g / %.6g)%s = %ld", v->target, v->scale, zero, v->code);
+}
+
+/* What the code stands for. */
+static void put_value(struct flow *line, const struct qmatrix *m, const struct weight_view *v)
+{
+    char input[32] = "", code[64];
+    if (v->input_scale != 1)
+        snprintf(input, sizeof input, " / %.4g", v->input_scale);
+    snprintf(code, sizeof code, m->format.asym ? "(%ld - %ld)" : "%ld", v->code, v->zero);
+    if (dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER)
+        flow_put(line, STYLE_PLAIN, "-> %s x %.6g%s = %.5g", code, v->scale, input, v->decoded);
+    else
+        flow_put(line, STYLE_PLAIN, "-> w' = %.7g", v->decoded);
+}
+
+/* The arithmetic of quantization on this weight, with its numbers. */
+static void put_arithmetic(struct flow *line, const struct qtensor *p, const struct weight_view *v)
+{
+    const struct qmatrix *m = &p->matrix;
+    double e = v->decoded - v->w;
+    if (!v->coded) {
+        flow_put(line, STYLE_PLAIN, "columns %zu..%zu are one block of %s", v->group_begin, v->group_end - 1,
+                 dtypes[m->format.weight].name);
+        flow_put(line, STYLE_PLAIN, "-> w' = %.7g", v->decoded);
+    } else if (v->outlier) {
+        flow_put(line, STYLE_PLAIN, "a column of outlier activations, kept in fp16");
+        flow_put(line, STYLE_PLAIN, "-> w' = %.7g", v->decoded);
+    } else {
+        put_target(line, p, v);
+        put_rounding(line, m, v);
+        put_value(line, m, v);
+    }
+    if (v->coded && !v->outlier && dtypes[m->format.weight].kind == DTYPE_KIND_INTEGER)
+        flow_put(line, STYLE_PLAIN, "e %+.3g = %+.2f steps", e, e * v->input_scale / v->scale);
+    else
+        flow_put(line, STYLE_PLAIN, "e %+.3g", e);
 }
 
 static double value_of_code(const struct weight_view *v, long code)
@@ -100,7 +145,7 @@ static void draw_axis(const struct weight_view *v, struct rect area)
         low = fmin(low, value_of_code(v, v->lowest));
         high = fmax(high, value_of_code(v, v->highest));
     }
-    if (!(high > low) || area.cols < 20)
+    if (!(high > low) || area.cols < 20 || area.rows < 1)
         return;
     uint32_t max = 1;
     for (int i = 0; i < CODE_LABELS; i++)
@@ -115,6 +160,9 @@ static void draw_axis(const struct weight_view *v, struct rect area)
     }
     int w = column_of(v->w, low, high, area.cols), q = column_of(v->decoded, low, high, area.cols);
     if (area.rows > 1) {
+        if (v->target_differs && !isnan(v->target))
+            draw_text(area.row + 1, area.col + column_of(v->target / v->input_scale, low, high, area.cols), 1, STYLE_WARN,
+                      false, "t");
         draw_text(area.row + 1, area.col + w, 1, STYLE_GOOD, false, "w");
         draw_text(area.row + 1, area.col + (q == w && q + 1 < area.cols ? q + 1 : q), 2, STYLE_SECOND,
                   false, "w'");
@@ -132,23 +180,24 @@ static void draw_axis(const struct weight_view *v, struct rect area)
     }
 }
 
+/* The axis has what the numbers leave, at least a line. */
 static void draw_number_line(const struct tui *t, const struct qtensor *p, struct rect area)
 {
     const struct weight_view *v = &t->frame->weight;
     if (!v->valid || v->tensor != p->tensor || area.rows < 2)
         return;
-    char scale[64] = "", zero[32] = "", input[40] = "";
-    if (p->matrix.format.asym)
-        snprintf(zero, sizeof zero, "  zero point %ld", v->zero);
+    struct flow line = flow_begin((struct rect){area.row, area.col, area.rows > 3 ? area.rows - 2 : 2, area.cols});
+    flow_put(&line, STYLE_STRONG, "weight [%zu, %zu] = %.7g", v->row, v->col, v->w);
+    flow_put(&line, STYLE_STRONG, "%s %zu..%zu", v->coded ? "group" : "block", v->group_begin, v->group_end - 1);
     if (v->coded && p->matrix.scale_type != SCALE_NONE)
-        snprintf(scale, sizeof scale, "  scale %.6g%s", v->scale, zero);
+        flow_put(&line, STYLE_STRONG, "scale %.6g", v->scale);
+    if (p->matrix.format.asym)
+        flow_put(&line, STYLE_STRONG, "zero point %ld", v->zero);
     if (v->coded && v->input_scale != 1)
-        snprintf(input, sizeof input, "  input scale %.4g", v->input_scale);
-    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false,
-                "weight [%zu, %zu] = %.7g   %s %zu..%zu%s%s", v->row, v->col, v->w,
-                v->coded ? "group" : "block", v->group_begin, v->group_end - 1, scale, input);
-    draw_arithmetic(p, v, (struct rect){area.row + 1, area.col, 1, area.cols});
-    draw_axis(v, (struct rect){area.row + 2, area.col, area.rows - 2, area.cols});
+        flow_put(&line, STYLE_STRONG, "input scale %.4g", v->input_scale);
+    line.used = area.cols; /* the arithmetic begins a line */
+    put_arithmetic(&line, p, v);
+    draw_axis(v, (struct rect){area.row + line.lines, area.col, area.rows - line.lines, area.cols});
 }
 
 /* ---- histograms ------------------------------------------------------------------------------ */
@@ -261,13 +310,18 @@ void error_draw(struct tui *t, struct rect area)
     if (tensor < 0 || area.rows < 1)
         return;
     if (tensor == kv_index(t->session->model)) {
+        size_t overflowed = t->frame->quality.result.kv_overflowed;
         draw_text(area.row, area.col, area.cols, STYLE_DIM, false,
                   "the KV cache holds no weights: KL and perplexity above show the cost of its datatype");
+        if (t->frame->quality.valid && overflowed > 0 && area.rows > 1)
+            draw_format(area.row + 1, area.col, area.cols, STYLE_WARN, false,
+                        "%zu keys and values overflowed it in the evaluation", overflowed);
         return;
     }
     const struct qtensor *p = t->frame->set->layer[tensor];
-    int head = area.rows >= 4 ? 2 : 1, line = area.rows >= 10 ? 5 : area.rows - head;
-    draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
+    int head = area.rows >= 12 ? 3 : area.rows >= 4 ? 2 : 1;
+    head = draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
+    int line = area.rows >= 14 && area.cols < 100 ? 6 : area.rows >= 10 ? 5 : area.rows - head;
     struct rect middle = {area.row + head, area.col, area.rows - head - line, area.cols};
     leave_out(&middle, error_draw_training(t->frame, tensor, middle));
     leave_out(&middle, middle.rows >= 12 ? error_draw_salient(t->frame, p, middle) : 0);

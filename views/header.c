@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LABEL = 7 }; /* columns of a meter's name */
@@ -135,22 +136,16 @@ static void draw_quality(struct tui *t, int row, int col)
         return;
     }
     enum style style = q->stale ? STYLE_DIM : STYLE_STRONG;
-    char kl[64];
-    if (r->kl == 0)
-        snprintf(kl, sizeof kl, "KL 0");
-    else if (r->kl < 0.001)
-        snprintf(kl, sizeof kl, "KL %.1e", r->kl);
-    else
-        snprintf(kl, sizeof kl, COLS < 92 ? "KL %.4f+-%.0e" : "KL %.4f+-%.4f", r->kl, r->kl_stderr);
-    char line[256] = "", part[64], name[TEXT_NAME + 2], text[96];
-    snprintf(text, sizeof text, COLS < 92 ? "  %s %zu" : "  on %s, %zu tokens",
+    char line[256] = "", part[64], kl[32], name[TEXT_NAME + 2], text[96];
+    snprintf(text, sizeof text, COLS < 140 ? "  %s %zu" : "  on %s, %zu tokens",
              format_cut(name, sizeof name, r->basis.text, COLS < 120 ? 12 : 24), r->basis.tokens);
     int room = COLS - col - text_width(text); /* the text's name and length stand beside any figure */
     if (q->running)
         snprintf(line, sizeof line, "%.0f %%: ", 100 * (double)r->scored / (double)r->planned);
     else if (q->stale)
         snprintf(line, sizeof line, COLS < 92 ? "before: " : "before the change: ");
-    add_part(line, sizeof line, COLS - col, kl);
+    snprintf(part, sizeof part, "KL %s", format_kl(kl, r->kl, r->kl_stderr, widgets_unicode()));
+    add_part(line, sizeof line, COLS - col, part);
     snprintf(part, sizeof part, "  ppl %.3f (%+.3f)", r->perplexity, r->perplexity - r->perplexity_reference);
     add_part(line, sizeof line, room, part);
     snprintf(part, sizeof part, "  top-1 %.1f%%", 100 * r->top1);
@@ -162,14 +157,18 @@ static void draw_quality(struct tui *t, int row, int col)
 static void draw_size(struct tui *t, int row)
 {
     const struct frame *f = t->frame;
-    char size[16], stored[16];
+    char size[16], stored[16], bits[32];
+    bool narrow = COLS < 92;
     draw_text(row, 0, LABEL, STYLE_STRONG, true, "size");
     int col = LABEL;
-    bool narrow = COLS < 92;
+    col += draw_text(row, col, COLS - col, STYLE_PLAIN, false, format_bytes(size, (double)f->size));
+    if (!narrow)
+        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %s",
+                           format_bytes(stored, (double)f->stored_size));
+    snprintf(bits, sizeof bits, f->bits_per_weight_all < 10 ? "%.2f" : "%.1f", f->bits_per_weight_all);
     col += draw_format(row, col, COLS - col, STYLE_PLAIN, false,
-                       narrow ? "%s/%s  %.2f bits  " : "%s of %s  %.2f bits/weight  ",
-                       format_bytes(size, (double)f->size),
-                       format_bytes(stored, (double)f->stored_size), f->bits_per_weight);
+                       COLS < 112 ? "  %.*f lin %s all bits  " : "  %.*f linear, %s all bits/weight  ",
+                       f->bits_per_weight < 10 ? 2 : 1, f->bits_per_weight, bits);
     draw_quality(t, row, col);
 }
 
@@ -260,6 +259,16 @@ static void draw_line(int row, enum style style, const char *text)
         draw_text(row, COLS - 2, 2, style, false, "..");
 }
 
+static struct advice advice_of(const struct frame *f, int tensor)
+{
+    double *kl = malloc(f->model->tensor_count * sizeof *kl); /* where memory is short, advice goes by kind */
+    for (size_t i = 0; kl && i < f->model->tensor_count; i++)
+        kl[i] = f->layers[i].sensitivity.valid ? f->layers[i].sensitivity.value : NAN;
+    struct advice a = tensor_advice(f->model, tensor, kl);
+    free(kl);
+    return a;
+}
+
 static void draw_layer_status(struct tui *t, int row, int tensor)
 {
     const struct frame *f = t->frame;
@@ -271,7 +280,7 @@ static void draw_layer_status(struct tui *t, int row, int tensor)
     if (p && methods_describe(&s.methods, &p->calibration, details, sizeof details))
         snprintf(line, sizeof line, "%s: %s", name, details);
     else
-        snprintf(line, sizeof line, "%s: %s", name, tensor_advice(f->model, tensor).text);
+        snprintf(line, sizeof line, "%s: %s", name, advice_of(f, tensor).text);
     draw_line(row, STYLE_DIM, line);
 }
 

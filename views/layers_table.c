@@ -48,7 +48,8 @@ struct sums {
     double seconds, w2, e2;
     bool timed, exact;
     bool own; /* stored weights that are the reference themselves */
-    size_t measured;    /* layers whose sensitivity was measured */
+    size_t measured;    /* layers whose sensitivity was measured, */
+    size_t unmeasured;  /* and those that are not stored and were not */
     double sensitivity; /* the largest of them, nats */
     bool all_stored;
     size_t count;
@@ -64,17 +65,20 @@ static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
     s->own = p->matrix.format.stored && !t->frame->model->reference && (s->count == 0 || s->own);
     s->all_stored = p->matrix.format.stored && (s->count == 0 || s->all_stored);
     s->measured += t->frame->layers[tensor].sensitivity.valid;
+    s->unmeasured += !p->matrix.format.stored && !t->frame->layers[tensor].sensitivity.valid;
     s->sensitivity = fmax(s->sensitivity, t->frame->layers[tensor].sensitivity.value);
     s->w2 += p->error.sum_w2;
     s->e2 += p->error.sum_e2;
     s->count++;
 }
 
-/* Stored layers cost nothing by definition; of a block the greatest figure is shown. */
+/* Stored layers cost nothing by definition; of a block the greatest figure is shown: ">" where not all of its layers
+ * were measured. */
 static void sensitivity_cell(const struct sums *s, struct cells *c)
 {
+    const char *partial = s->unmeasured > 0 ? ">" : "";
     if (s->measured > 0)
-        snprintf(c->text[C_SENSITIVITY], CELL, s->sensitivity < 1e-4 ? "%.1e" : "%.5f", s->sensitivity);
+        snprintf(c->text[C_SENSITIVITY], CELL, s->sensitivity < 1e-4 ? "%s%.1e" : "%s%.5f", partial, s->sensitivity);
     else
         snprintf(c->text[C_SENSITIVITY], CELL, "%s", s->all_stored ? "-" : "E");
 }
@@ -113,12 +117,11 @@ static void scheme_cells(const struct scheme *s, const struct tensor *x, bool mu
                          struct cells *c)
 {
     char text[SCHEME_TEXT];
-    bool integers = dtypes[s->format.weight].kind == DTYPE_KIND_INTEGER;
     snprintf(c->text[C_SHAPE], CELL, "%zux%zu", x->stored.rows, x->stored.cols);
     snprintf(c->text[C_WEIGHT], CELL, "%s%s", dtypes[s->format.weight].name, s->format.stored ? "*" : "");
     snprintf(c->text[C_ACT], CELL, "%s", multiplies ? scheme_print_act(s, text) : "-");
     snprintf(c->text[C_GROUP], CELL, "%s", scheme_print_granularity(s, text));
-    snprintf(c->text[C_SYM], CELL, "%s", !integers ? "-" : s->format.asym ? "asym" : "sym");
+    snprintf(c->text[C_SYM], CELL, "%s", scheme_symmetry(s));
     if (s->format.stored)
         snprintf(c->text[C_METHOD], CELL, "-");
     else

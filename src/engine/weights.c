@@ -22,8 +22,19 @@ void qtensor_unref(struct qtensor *q)
         return;
     qmatrix_free(&q->matrix);
     free(q->error.row_sqnr_db);
+    free(q->targets.values);
     free((void *)(uintptr_t)q->scheme);
     free(q);
+}
+
+const float *qtensor_targets(const struct qtensor *q, size_t r)
+{
+    const struct targets *t = &q->targets;
+    if (t->values && r < t->first)
+        return t->values + r * q->matrix.cols;
+    if (t->values && r >= t->around && r < t->around + t->count)
+        return t->values + (t->first + r - t->around) * q->matrix.cols;
+    return NULL;
 }
 
 bool qtensor_on_demand(const struct model *m, const struct qtensor *q)
@@ -145,7 +156,7 @@ static size_t step_bytes(const struct model *m, int tensor, size_t bytes)
 }
 
 struct totals {
-    size_t size, step, linear_bytes, linear_weights;
+    size_t size, step, weights, linear_bytes, linear_weights;
 };
 
 static void add_tensor(struct totals *sum, const struct model *m, int tensor, size_t bytes)
@@ -153,6 +164,7 @@ static void add_tensor(struct totals *sum, const struct model *m, int tensor, si
     const struct tensor *t = &m->tensors[tensor];
     sum->size += bytes;
     sum->step += step_bytes(m, tensor, bytes);
+    sum->weights += t->stored.rows * t->stored.cols;
     if (roles[t->role].linear && roles[t->role].in_block) {
         sum->linear_bytes += bytes;
         sum->linear_weights += t->stored.rows * t->stored.cols;
@@ -166,11 +178,11 @@ static struct weights_totals finish(const struct totals *sum, const struct model
         .size = sum->size,
         .bytes_per_token = sum->step + kv_step_bytes(m, kv, position),
         .bits_per_weight = 8.0 * (double)sum->linear_bytes / (double)sum->linear_weights,
+        .bits_per_weight_all = 8.0 * (double)sum->size / (double)sum->weights,
     };
 }
 
-static struct weights_totals set_totals(const struct model *m, const struct weights *set,
-                                       size_t position)
+struct weights_totals weights_totals(const struct model *m, const struct weights *set, size_t position)
 {
     struct totals sum = {0};
     for (size_t i = 0; i < set->count; i++)
@@ -188,12 +200,12 @@ size_t weights_size(const struct weights *set)
 
 size_t weights_bytes_per_token(const struct model *m, const struct weights *set, size_t position)
 {
-    return set_totals(m, set, position).bytes_per_token;
+    return weights_totals(m, set, position).bytes_per_token;
 }
 
 double weights_bits_per_weight(const struct model *m, const struct weights *set)
 {
-    return set_totals(m, set, 0).bits_per_weight;
+    return weights_totals(m, set, 0).bits_per_weight;
 }
 
 struct weights_totals totals_of_bytes(const struct model *m, const size_t *bytes, enum dtype kv, size_t position)

@@ -15,6 +15,8 @@ struct weight_error {
     double sum_e2;       /* sum of squared errors */
     float max_abs;       /* largest |error| */
     size_t max_row, max_col; /* of the weight with the largest error */
+    size_t clipped;      /* weights beyond the ends of their grid, and those that their type had no room for: */
+    size_t overflowed;   /* see kernels/out_of_range.h; 0 for the stored ones */
     float *row_sqnr_db;  /* SQNR of each row (rows), +infinity where exact; null for stored ones that are the
                           * reference */
 };
@@ -31,6 +33,16 @@ struct calibration_info {
     size_t outliers;  /* columns in fp16 */
 };
 
+/* What the codes of some rows were chosen for where no file tells it: weights that GPTQ compensated for the errors of
+ * other columns, weights that QAT trained. All would take more memory than the codes, so that only those rows are kept
+ * that a person walks to first. */
+struct targets {
+    bool differ;          /* the codes were chosen for something else than the stored weights times the input scale */
+    size_t first;         /* rows 0 .. first - 1 are kept, */
+    size_t around, count; /* and rows around .. around + count - 1 */
+    float *values;        /* (first + count) x cols, input scales applied */
+};
+
 /* A quantized tensor. Once in a set it never changes. */
 struct qtensor {
     atomic_int refs;
@@ -39,10 +51,14 @@ struct qtensor {
     const struct scheme *scheme; /* it was made with (quant/scheme.h), freed with it; null: it is the stored one */
     struct weight_error error;
     struct calibration_info calibration;
+    struct targets targets;
 };
 
 struct qtensor *qtensor_ref(struct qtensor *q);
 void qtensor_unref(struct qtensor *q);
+
+/* The kept targets of row r (cols), or null. */
+const float *qtensor_targets(const struct qtensor *q, size_t r);
 
 /* Whether it is the stored matrix of a model with on-demand weights (on_demand.h): then its codes are there only
  * while the tensor is acquired. */
@@ -77,6 +93,13 @@ bool weights_same_layers(const struct weights *a, const struct weights *b);
 struct weights *weights_ref(struct weights *set);
 void weights_unref(struct weights *set);
 
+/* Figures of a set, by their definitions. */
+struct weights_totals {
+    size_t size, bytes_per_token;
+    double bits_per_weight;     /* over the linear matrices inside blocks */
+    double bits_per_weight_all; /* over everything: embeddings, norms and head, too */
+};
+
 /* Totals by their definitions: bytes of everything; bytes that one decode step at a position reads
  * (the embedding table only where it is the head, else one row; the KV cache of `position`
  * positions); bits per weight over the linear matrices inside blocks. */
@@ -84,12 +107,9 @@ size_t weights_size(const struct weights *set);
 size_t weights_bytes_per_token(const struct model *model, const struct weights *set,
                                size_t position);
 double weights_bits_per_weight(const struct model *model, const struct weights *set);
+struct weights_totals weights_totals(const struct model *model, const struct weights *set, size_t position);
 
-/* The same three figures for tensors that do not exist yet, from the bytes that each would take. */
-struct weights_totals {
-    size_t size, bytes_per_token;
-    double bits_per_weight;
-};
+/* The same figures for tensors that do not exist yet, from the bytes that each would take. */
 struct weights_totals totals_of_bytes(const struct model *model, const size_t *bytes, enum dtype kv,
                                       size_t position);
 

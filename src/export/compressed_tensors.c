@@ -54,7 +54,7 @@ static bool encode_scales16(const struct export *job, const struct export_item *
     size_t r = export_source(job, item, row);
     (void)error;
     for (size_t g = 0; g < item->row_bytes / 2; g++)
-        memcpy(out + 2 * g, &(uint16_t){fp16_encode(export_scale(job, item, r, g))}, 2);
+        export_put_fp16(job, item, export_scale(job, item, r, g), out + 2 * g);
     return true;
 }
 
@@ -63,7 +63,7 @@ static bool encode_scales32(const struct export *job, const struct export_item *
 {
     size_t r = export_source(job, item, row);
     (void)error;
-    memcpy(out, &(float){export_scale(job, item, r, 0)}, 4);
+    export_put_fp32(job, item, export_scale(job, item, r, 0), out);
     return true;
 }
 

@@ -12,14 +12,29 @@ enum { CHUNK = 1 << 20 }; /* bytes encoded before they are written, unless a row
 
 /* ---- formats --------------------------------------------------------------------------------- */
 
-const char *export_format_names(char out[EXPORT_NAMES])
+/* "gguf, safetensors or gptq": of all rows, or of those whose layers may have different schemes. */
+static const char *format_names(char out[EXPORT_NAMES], bool mixing)
 {
-    size_t used = 0;
+    size_t used = 0, left = 0;
+    for (size_t i = 0; export_formats[i]; i++)
+        left += !mixing || export_formats[i]->mixes;
     out[0] = 0;
     for (size_t i = 0; export_formats[i] && used < EXPORT_NAMES; i++)
-        used += (size_t)snprintf(out + used, EXPORT_NAMES - used, "%s%s",
-                                 i == 0 ? "" : export_formats[i + 1] ? ", " : " or ", export_formats[i]->name);
+        if (!mixing || export_formats[i]->mixes)
+            used += (size_t)snprintf(out + used, EXPORT_NAMES - used, "%s%s",
+                                     used == 0 ? "" : left > 1 ? ", " : " or ", export_formats[i]->name),
+                left--;
     return out;
+}
+
+const char *export_format_names(char out[EXPORT_NAMES])
+{
+    return format_names(out, false);
+}
+
+const char *export_mixing_names(char out[EXPORT_NAMES])
+{
+    return format_names(out, true);
 }
 
 static const struct export_format *by_name(const char *name)
@@ -71,7 +86,7 @@ static bool same_file(const struct stat *a, const char *path)
 static bool check_path(const struct export_plan *p, struct error *error)
 {
     struct stat st;
-    if (stat(p->path, &st) != 0)
+    if (!p->path || stat(p->path, &st) != 0)
         return true;
     if (S_ISDIR(st.st_mode))
         return error_set(error, "%.200s: is a folder; expected the name of a file", p->path);
@@ -130,22 +145,32 @@ static struct export *begin_job(const struct export_plan *plan)
     if (!job)
         return NULL;
     job->plan = *plan;
-    job->plan.path = job->path = strdup(plan->path);
+    if (plan->path)
+        job->plan.path = job->path = strdup(plan->path);
     if (plan->tokenizer_path)
         job->plan.tokenizer_path = job->tokenizer_path = strdup(plan->tokenizer_path);
     job->arch = arch_of(plan->model);
+    job->overflow = calloc(1, sizeof *job->overflow);
     weights_ref(plan->weights);
-    if (job->path && !job->tokenizer_path == !plan->tokenizer_path)
+    if (job->overflow && !job->path == !plan->path && !job->tokenizer_path == !plan->tokenizer_path)
         return job;
     export_close(job);
     return NULL;
 }
 
-static bool plan_job(struct export *job, struct error *error)
+static bool begin_plan(struct export *job, struct error *error)
 {
     return choose_format(job, error) && check_path(&job->plan, error) &&
            folding_open(&job->folding, job->plan.model, job->plan.weights, error) &&
-           job->format->plan(job, error);
+           job->format->begin(job, error);
+}
+
+static bool plan_job(struct export *job, struct error *error)
+{
+    bool ok = begin_plan(job, error);
+    for (int t = 0; ok && t < (int)job->plan.model->tensor_count; t++)
+        ok = job->format->add(job, t, error);
+    return ok && job->format->end(job, error);
 }
 
 struct export *export_open(const struct export_plan *plan, struct error *error)
@@ -153,7 +178,7 @@ struct export *export_open(const struct export_plan *plan, struct error *error)
     struct export *job = begin_job(plan);
     if (!job)
         error_set(error, "not enough memory");
-    else if (plan_job(job, error) && place_items(job, error) && make_head(job, error))
+    else if (plan_job(job, error) && export_check_set(job, error) && place_items(job, error) && make_head(job, error))
         return job;
     export_close(job);
     return NULL;
@@ -172,19 +197,67 @@ static bool set_layout(struct qtensor *p, const struct scheme *scheme)
     return qtensor_set_scheme(p, scheme);
 }
 
-bool export_check(const struct export_plan *plan, const struct scheme *schemes, struct error *error)
+/* A job over sets with these schemes, of which nothing is made; null schemes: all as stored. Null when memory is
+ * short. */
+static struct export *begin_unmade(const struct export_plan *plan, const struct scheme *schemes, struct error *error)
 {
     struct export_plan empty = *plan;
     empty.weights = weights_stored(plan->model);
     struct export *job = empty.weights ? begin_job(&empty) : NULL;
     bool ok = job;
-    for (size_t i = 0; ok && i < empty.weights->count; i++)
+    for (size_t i = 0; ok && schemes && i < empty.weights->count; i++)
         ok = set_layout(empty.weights->layer[i], &schemes[i]);
-    ok = ok ? plan_job(job, error) && folding_foresee(plan->model, schemes, error)
-                  : error_set(error, "not enough memory");
     weights_unref(empty.weights);
+    if (ok)
+        return job;
+    export_close(job);
+    error_set(error, "not enough memory");
+    return NULL;
+}
+
+bool export_check(const struct export_plan *plan, const struct scheme *schemes, struct error *error)
+{
+    struct export *job = begin_unmade(plan, schemes, error);
+    bool ok = job && plan_job(job, error) && folding_foresee(plan->model, schemes, error);
     export_close(job);
     return ok;
+}
+
+bool export_measure(const struct export_plan *plan, const struct scheme *schemes, size_t *bytes, struct error *error)
+{
+    struct export *job = begin_unmade(plan, schemes, error);
+    bool ok = job && plan_job(job, error) && folding_foresee(plan->model, schemes, error) && place_items(job, error) &&
+              make_head(job, error);
+    *bytes = ok ? job->bytes : 0;
+    export_close(job);
+    return ok;
+}
+
+struct export *export_layers_open(const struct export_plan *plan, struct error *error)
+{
+    struct export *job = begin_unmade(plan, NULL, error);
+    if (job && begin_plan(job, error))
+        return job;
+    export_close(job);
+    return NULL;
+}
+
+size_t export_tensor_bytes(struct export *job, int tensor, const struct scheme *scheme)
+{
+    struct qtensor *q = job->plan.weights->layer[tensor];
+    bool narrow = scheme->format.weight != DTYPE_FP32 && !roles[job->plan.model->tensors[tensor].role].vector;
+    size_t before = job->count, bytes = 0;
+    free((void *)(uintptr_t)q->scheme);
+    q->scheme = NULL;
+    q->matrix = job->plan.model->tensors[tensor].stored;
+    q->matrix.owned = NULL; /* the model's */
+    bool ok = set_layout(q, scheme) && job->format->add(job, tensor, NULL);
+    for (size_t i = before; ok && i < job->count; i++) {
+        bytes += padded(job->items[i].rows * job->items[i].row_bytes, job->format->alignment);
+        ok = !narrow || job->items[i].type->encode != encode_fp32;
+    }
+    job->count = before;
+    return ok ? bytes : 0;
 }
 
 void export_close(struct export *job)
@@ -206,6 +279,7 @@ void export_close(struct export *job)
     free(job->head);
     free(job->chunk);
     free(job->values);
+    free(job->overflow);
     json_decref(job->quantized);
     free(job);
 }
@@ -305,6 +379,7 @@ static bool finish(struct export *job, struct error *error)
 {
     bool ok = fflush(job->out.file) == 0 ||
               error_set(error, "%.200s: cannot be written: %s", job->plan.path, strerror(errno));
+    ok = ok && export_check_written(job, error);
     ok = ok && (!job->format->beside || job->format->beside(job, error));
     job->open = false;
     job->done = output_close(&job->out, ok, error);

@@ -19,6 +19,7 @@ struct export_plan {
     const char *tokenizer_path;  /* of the file with the model's tokenizer; null: there is none */
     const char *path;            /* of the file to write */
     const char *format;          /* name of a format; null: by the path's ending */
+    bool allow_overflow;         /* write a file though numbers overflow its types; else that is an error */
 };
 
 struct export;

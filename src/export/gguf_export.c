@@ -9,32 +9,30 @@ enum { GGUF_VERSION = 3, GGUF_ALIGNMENT = 32 };
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
-/* One line for all tensors whose columns are not whole blocks. */
-static void note_widened(struct export *job, size_t count, const char *first, size_t cols)
+static bool add_tensor(struct export *job, int t, struct error *error)
 {
-    if (count > 0)
-        export_note_add(job, "%s%s: %zu columns are not a multiple of %d, so %s written as F32", first,
-                        count > 1 ? " and others" : "", cols, GGUF_BLOCK, count > 1 ? "they are" : "it is");
+    const struct naming naming = {.gguf = true, .prefix = ""};
+    struct gguf_storage storage;
+    return gguf_storage_of(job, t, &storage, error) &&
+           export_add(job, &naming, t, storage.type, storage.row_bytes, error);
 }
 
-static bool add_tensors(struct export *job, struct error *error)
+/* One line for all tensors whose columns are not whole blocks. */
+static void note_widened(struct export *job)
 {
     const struct model *m = job->plan.model;
-    const struct naming naming = {.gguf = true, .prefix = ""};
-    size_t widened = 0, cols = 0;
+    size_t count = 0, cols = 0;
     const char *first = "";
     for (int t = 0; t < (int)m->tensor_count; t++) {
         struct gguf_storage storage;
-        if (!gguf_storage_of(job, t, &storage, error) ||
-            !export_add(job, &naming, t, storage.type, storage.row_bytes, error))
-            return false;
-        if (storage.widened && widened++ == 0) {
+        if (gguf_storage_of(job, t, &storage, NULL) && storage.widened && count++ == 0) {
             first = m->tensors[t].name;
             cols = m->tensors[t].stored.cols;
         }
     }
-    note_widened(job, widened, first, cols);
-    return true;
+    if (count > 0)
+        export_note_add(job, "%s%s: %zu columns are not a multiple of %d, so %s written as F32", first,
+                        count > 1 ? " and others" : "", cols, GGUF_BLOCK, count > 1 ? "they are" : "it is");
 }
 
 static struct export_item *add_vector(struct export *job, const char *name, const struct export_type *type,
@@ -106,10 +104,17 @@ static void note_activations(struct export *job)
     }
 }
 
-static bool plan(struct export *job, struct error *error)
+static bool begin(struct export *job, struct error *error)
 {
+    (void)error;
     note_activations(job);
-    return add_tensors(job, error) && add_factors(job, error);
+    return true;
+}
+
+static bool end(struct export *job, struct error *error)
+{
+    note_widened(job);
+    return add_factors(job, error);
 }
 
 /* ---- the head -------------------------------------------------------------------------------- */
@@ -148,4 +153,4 @@ static bool head(struct export *job, FILE *file, struct error *error)
     return ok && (written || error_set(error, "not enough memory"));
 }
 
-const struct export_format gguf_export = {"gguf", ".gguf", GGUF_ALIGNMENT, plan, head, NULL};
+const struct export_format gguf_export = {"gguf", ".gguf", GGUF_ALIGNMENT, true, begin, add_tensor, end, head, NULL};

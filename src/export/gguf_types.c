@@ -1,19 +1,6 @@
 #include "gguf_types.h"
 
-#include <math.h>
-
 /* ---- blocks of 32 ---------------------------------------------------------------------------- */
-
-/* A number that fp16 has room for. */
-static bool put_half(const struct export *job, const struct export_item *item, float value, uint8_t *out,
-                     struct error *error)
-{
-    uint16_t code = fp16_encode(value);
-    memcpy(out, &code, sizeof code);
-    return isfinite(fp16_decode(code)) ||
-           error_set(error, "%s: a block's %g is beyond fp16, in which %s holds it",
-                     job->plan.model->tensors[item->tensor].name, (double)value, item->type->name);
-}
 
 /* d, and 32 signed bytes: w = d q. */
 static bool encode_q8_0(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
@@ -21,9 +8,9 @@ static bool encode_q8_0(const struct export *job, const struct export_item *item
 {
     const struct qmatrix *m = export_matrix(job, item);
     size_t r = export_source(job, item, row);
+    (void)error;
     for (size_t g = 0; g < m->groups; g++, out += 2 + GGUF_BLOCK) {
-        if (!put_half(job, item, export_scale(job, item, r, g), out, error))
-            return false;
+        export_put_fp16(job, item, export_scale(job, item, r, g), out);
         qmatrix_unpack(m, r, g * GGUF_BLOCK, GGUF_BLOCK, (int8_t *)out + 2);
     }
     return true;
@@ -44,9 +31,9 @@ static bool encode_q4_0(const struct export *job, const struct export_item *item
 {
     const struct qmatrix *m = export_matrix(job, item);
     size_t r = export_source(job, item, row);
+    (void)error;
     for (size_t g = 0; g < m->groups; g++, out += 2 + GGUF_BLOCK / 2) {
-        if (!put_half(job, item, export_scale(job, item, r, g), out, error))
-            return false;
+        export_put_fp16(job, item, export_scale(job, item, r, g), out);
         put_nibbles(m, r, g, out + 2);
     }
     return true;
@@ -58,11 +45,11 @@ static bool encode_q4_1(const struct export *job, const struct export_item *item
 {
     const struct qmatrix *m = export_matrix(job, item);
     size_t r = export_source(job, item, row);
+    (void)error;
     for (size_t g = 0; g < m->groups; g++, out += 4 + GGUF_BLOCK / 2) {
         float scale = export_scale(job, item, r, g);
-        if (!put_half(job, item, scale, out, error) ||
-            !put_half(job, item, -scale * (float)qmatrix_zero(m, r, g), out + 2, error))
-            return false;
+        export_put_fp16(job, item, scale, out);
+        export_put_fp16(job, item, -scale * (float)qmatrix_zero(m, r, g), out + 2);
         put_nibbles(m, r, g, out + 4);
     }
     return true;

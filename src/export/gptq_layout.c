@@ -45,7 +45,7 @@ static bool encode_scales(const struct export *job, const struct export_item *it
     size_t rows = export_matrix(job, item)->rows;
     (void)error;
     for (size_t r = 0; r < rows; r++)
-        memcpy(out + 2 * r, &(uint16_t){fp16_encode(export_scale(job, item, export_source(job, item, r), row))}, 2);
+        export_put_fp16(job, item, export_scale(job, item, export_source(job, item, r), row), out + 2 * r);
     return true;
 }
 

@@ -51,8 +51,13 @@ struct export_format {
     const char *name;
     const char *ending;       /* of the names of its files */
     size_t alignment;         /* of tensors, bytes; at most 64 */
-    /* Refuses what the format does not hold, adds the items in order and what is beside them. */
-    bool (*plan)(struct export *job, struct error *error);
+    bool mixes;               /* layers may have different schemes */
+    /* Prepares for `add`: of what the format keeps beside the items. */
+    bool (*begin)(struct export *job, struct error *error);
+    /* Adds the items of a tensor; refuses what the format does not hold. */
+    bool (*add)(struct export *job, int tensor, struct error *error);
+    /* When all tensors are added: what is beside them, and their order. */
+    bool (*end)(struct export *job, struct error *error);
     /* Writes what precedes the first tensor, once every item has its offset. */
     bool (*head)(struct export *job, FILE *out, struct error *error);
     /* Files beside it, when it is complete but not in its place; or null. */
@@ -62,6 +67,13 @@ extern const struct export_format gguf_export, safetensors_export, gptq_export;
 
 /* The table; null ends it. The first row with the ending of a path writes it where no format is named. */
 extern const struct export_format *const export_formats[];
+
+/* Numbers that were finite and that their type in the file has no room for. */
+struct export_overflow {
+    size_t in_all, in_first;  /* in_first: of the first tensor that has some */
+    int tensor;
+    const char *type;
+};
 
 struct export {
     struct export_plan plan;  /* with copies of its paths */
@@ -80,11 +92,26 @@ struct export {
     bool acquired;            /* the item's stored weights */
     uint8_t *chunk;           /* rows that are encoded, to be written */
     float *values;            /* a row's */
+    struct export_overflow *overflow; /* of what was encoded */
     char **notes;
     size_t note_count;
     const struct quantized_layout *layout; /* safetensors */
     json_t *quantized;        /* safetensors: config.json's quantization_config, or null */
 };
+
+/* ---- for searches (export.c) ------------------------------------------------------------------- */
+
+/* The names of formats whose layers may have different schemes. */
+const char *export_mixing_names(char out[EXPORT_NAMES]);
+
+/* The bytes of the whole file of sets with these schemes, without what it asks of the path. False as export_check. */
+bool export_measure(const struct export_plan *plan, const struct scheme *schemes, size_t *bytes, struct error *error);
+
+/* A job that is for export_tensor_bytes alone; plan->path and plan->weights are not looked at. */
+struct export *export_layers_open(const struct export_plan *plan, struct error *error);
+
+/* Bytes of one tensor with a scheme, padding included; 0 where the format does not hold it so, or only as fp32. */
+size_t export_tensor_bytes(struct export *job, int tensor, const struct scheme *scheme);
 
 /* ---- for plans (items.c) --------------------------------------------------------------------- */
 
@@ -114,6 +141,20 @@ void export_values(const struct export *job, const struct export_item *item, siz
 
 /* The scale of a group of row r of the matrix, as the file has it. */
 float export_scale(const struct export *job, const struct export_item *item, size_t r, size_t g);
+
+/* A number as fp16; one beyond it counts as an overflow and becomes the largest. Or as fp32. */
+void export_put_fp16(const struct export *job, const struct export_item *item, float value, uint8_t *out);
+void export_put_fp32(const struct export *job, const struct export_item *item, float value, uint8_t *out);
+
+/* ---- overflow (overflow.c) ------------------------------------------------------------------- */
+
+/* n numbers of the item overflowed. */
+void export_count_overflow(const struct export *job, const struct export_item *item, size_t n);
+
+/* Fail, unless overflow is allowed, where the set has overflowed (before anything is written), or what was encoded
+ * (before the file is in its place). Both add notes. */
+bool export_check_set(struct export *job, struct error *error);
+bool export_check_written(struct export *job, struct error *error);
 
 /* Rows of floats in one of the three types. */
 encode_fn encode_fp32, encode_fp16, encode_bf16;

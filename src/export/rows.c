@@ -1,6 +1,10 @@
 /* Rows of the model as rows of a file: their order, and floats in three types. */
 #include "internal.h"
 
+#include "kernels/out_of_range.h"
+
+#include <math.h>
+
 const struct qmatrix *export_matrix(const struct export *job, const struct export_item *item)
 {
     return &job->plan.weights->layer[item->tensor]->matrix;
@@ -21,13 +25,21 @@ size_t export_source(const struct export *job, const struct export_item *item, s
     return reorder(&job->plan.model->hyper, item->order, index);
 }
 
+/* Folding can make a finite number infinite. */
+static float divided(const struct export *job, const struct export_item *item, float value, float divisor)
+{
+    float quotient = value / divisor;
+    export_count_overflow(job, item, isfinite(value) && !isfinite(quotient));
+    return quotient;
+}
+
 /* A column of the matrix, which is a row of the file. */
 static void transposed_values(const struct export *job, const struct export_item *item, size_t c, float *out)
 {
     const struct qmatrix *m = export_matrix(job, item);
     for (size_t r = 0; r < m->rows; r++) {
         qmatrix_decode_codes(m, r, c, 1, &out[r]);
-        out[r] /= folding_divisor(&job->folding, item->tensor, r, c);
+        out[r] = divided(job, item, out[r], folding_divisor(&job->folding, item->tensor, r, c));
     }
 }
 
@@ -37,7 +49,8 @@ static void vector_values(const struct export *job, const struct export_item *it
     for (size_t i = 0; i < m->cols; i++) {
         size_t c = export_source(job, item, i);
         qmatrix_decode(m, 0, c, 1, &out[i]);
-        out[i] = out[i] / folding_divisor(&job->folding, item->tensor, 0, c) - (item->from_one ? 1.0f : 0.0f);
+        out[i] = divided(job, item, out[i], folding_divisor(&job->folding, item->tensor, 0, c)) -
+                 (item->from_one ? 1.0f : 0.0f);
     }
 }
 
@@ -56,12 +69,29 @@ void export_values(const struct export *job, const struct export_item *item, siz
     float divisor = folding_divisor(&job->folding, item->tensor, r, 0);
     qmatrix_decode_codes(m, r, 0, m->cols, out);
     for (size_t c = 0; divisor != 1 && c < m->cols; c++)
-        out[c] /= divisor;
+        out[c] = divided(job, item, out[c], divisor);
 }
 
 float export_scale(const struct export *job, const struct export_item *item, size_t r, size_t g)
 {
     return qmatrix_scale(export_matrix(job, item), r, g) / folding_divisor(&job->folding, item->tensor, r, 0);
+}
+
+void export_put_fp16(const struct export *job, const struct export_item *item, float value, uint8_t *out)
+{
+    float largest = dtypes[DTYPE_FP16].largest;
+    uint16_t code = fp16_encode(value);
+    if (isfinite(value) && !isfinite(fp16_decode(code))) {
+        export_count_overflow(job, item, 1);
+        code = fp16_encode(copysignf(largest, value));
+    }
+    memcpy(out, &code, sizeof code);
+}
+
+void export_put_fp32(const struct export *job, const struct export_item *item, float value, uint8_t *out)
+{
+    export_count_overflow(job, item, isinf(value) != 0);
+    memcpy(out, &value, sizeof value);
 }
 
 /* ---- types ----------------------------------------------------------------------------------- */
@@ -76,11 +106,13 @@ bool encode_fp32(const struct export *job, const struct export_item *item, size_
 }
 
 static bool encode_halves(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
-                          uint16_t (*encode)(float))
+                          enum dtype dtype)
 {
+    size_t n = item->row_bytes / 2;
     export_values(job, item, row, job->values);
-    for (size_t i = 0; i < item->row_bytes / 2; i++)
-        memcpy(out + 2 * i, &(uint16_t){encode(job->values[i])}, 2);
+    export_count_overflow(job, item, count_overflow(dtype, job->values, n));
+    for (size_t i = 0; i < n; i++)
+        memcpy(out + 2 * i, &(uint16_t){(uint16_t)dtypes[dtype].encode(job->values[i])}, 2);
     return true;
 }
 
@@ -88,14 +120,14 @@ bool encode_fp16(const struct export *job, const struct export_item *item, size_
                  struct error *error)
 {
     (void)error;
-    return encode_halves(job, item, row, out, fp16_encode);
+    return encode_halves(job, item, row, out, DTYPE_FP16);
 }
 
 bool encode_bf16(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,
                  struct error *error)
 {
     (void)error;
-    return encode_halves(job, item, row, out, bf16_encode);
+    return encode_halves(job, item, row, out, DTYPE_BF16);
 }
 
 bool encode_stored(const struct export *job, const struct export_item *item, size_t row, uint8_t *out,

@@ -65,6 +65,8 @@ static bool may_replace(const struct export *job, const char *path, struct error
 
 bool safetensors_check_beside(struct export *job, struct error *error)
 {
+    if (!job->plan.path) /* nothing is to be written */
+        return true;
     char *path = path_beside(job->plan.path, "config.json");
     if (!path)
         return error_set(error, "not enough memory");

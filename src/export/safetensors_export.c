@@ -12,17 +12,21 @@ static int by_size(const void *a, const void *b)
     return (p->offset > q->offset) - (p->offset < q->offset);
 }
 
-static bool plan(struct export *job, const struct quantized_layout *layout, struct error *error)
+static bool begin_layout(struct export *job, const struct quantized_layout *layout, struct error *error)
 {
-    const struct model *m = job->plan.model;
     job->layout = layout;
+    return layout->begin(job) || error_set(error, "not enough memory");
+}
+
+static bool add(struct export *job, int t, struct error *error)
+{
     const struct naming naming = {.prefix = job->arch->hf_prefix ? job->arch->hf_prefix : ""};
-    if (!layout->begin(job))
-        return error_set(error, "not enough memory");
-    for (int t = 0; t < (int)m->tensor_count; t++)
-        if (!safetensors_add(job, &naming, t, error))
-            return false;
-    if (!layout->end(job, error) || !safetensors_check_beside(job, error))
+    return safetensors_add(job, &naming, t, error);
+}
+
+static bool end(struct export *job, struct error *error)
+{
+    if (!job->layout->end(job, error) || !safetensors_check_beside(job, error))
         return false;
     for (size_t i = 0; i < job->count; i++)
         job->items[i].offset = i;
@@ -56,16 +60,17 @@ static bool head(struct export *job, FILE *out, struct error *error)
     return true;
 }
 
-static bool plan_compressed_tensors(struct export *job, struct error *error)
+static bool begin_compressed_tensors(struct export *job, struct error *error)
 {
-    return plan(job, &compressed_tensors_layout, error);
+    return begin_layout(job, &compressed_tensors_layout, error);
 }
 
-static bool plan_gptq(struct export *job, struct error *error)
+static bool begin_gptq(struct export *job, struct error *error)
 {
-    return plan(job, &gptq_layout, error);
+    return begin_layout(job, &gptq_layout, error);
 }
 
-const struct export_format safetensors_export = {"safetensors", ".safetensors", 1, plan_compressed_tensors, head,
-                                                 safetensors_beside};
-const struct export_format gptq_export = {"gptq", ".safetensors", 1, plan_gptq, head, safetensors_beside};
+const struct export_format safetensors_export = {
+    "safetensors", ".safetensors", 1, true, begin_compressed_tensors, add, end, head, safetensors_beside};
+const struct export_format gptq_export = {
+    "gptq", ".safetensors", 1, false, begin_gptq, add, end, head, safetensors_beside};

@@ -6,17 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The advice for the first tensor that is usually not quantized; null when none is. */
-static const char *first_warning(const struct lab *lab, const int *tensors, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct advice a = tensor_advice(lab->session->model, tensors[i]);
-        if (a.guidance >= GUIDE_CAREFUL)
-            return a.text;
-    }
-    return NULL;
-}
-
 static void say_kv(struct lab *lab, enum dtype kv)
 {
     const struct model *m = lab->session->model;
@@ -46,7 +35,8 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
     }
     char text[SCHEME_TEXT], what[64];
     const struct tensor *first = &lab->session->model->tensors[tensors[0]];
-    const char *advice = first_warning(lab, tensors, n);
+    struct advice advice; /* by kind and size: nothing is measured of a scheme that is new */
+    bool warn = tensors_advice(lab->session->model, tensors, n, NULL, &advice) && advice.guidance >= GUIDE_CAREFUL;
     const char *quantized = stored_quantized(lab, tensors, n, scheme);
     scheme_print(scheme, text);
     if (n == 1)
@@ -58,8 +48,8 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
     else if (quantized)
         lab_say(lab, false, "%s: %s - stored as %s: quantizing again adds to the error it has", what,
                 text, quantized);
-    else if (advice)
-        lab_say(lab, false, "%s: %s - %s", what, text, advice);
+    else if (warn)
+        lab_say(lab, false, "%s: %s - %s", what, text, advice.text);
     else
         lab_say(lab, false, "%s: %s", what, text);
 }

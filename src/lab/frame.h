@@ -202,7 +202,7 @@ struct frame {
 
     struct speed_frame speed;
     size_t size, stored_size;   /* bytes of the set in use, and of the stored weights */
-    double bits_per_weight;
+    double bits_per_weight, bits_per_weight_all; /* see struct weights_totals */
     size_t position, capacity;  /* of the text in its KV cache */
     struct counters_frame *counters; /* or null */
     struct event_list *events;  /* once it was asked for, or null */

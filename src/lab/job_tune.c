@@ -1,8 +1,8 @@
 /* The search for the best scheme of every layer within a budget; what it found is taken over as one change and kept
  * as a snapshot. */
 #include "actions.h"
+#include "export/tuning.h"
 #include "jobs.h"
-#include "quant/tune.h"
 #include "snapshots.h"
 #include "study.h"
 #include "target.h"
@@ -14,7 +14,14 @@
 struct tuning {
     bool asked;
     struct budget budget;
+    struct tune_file *file; /* of a budget for a format; or null */
 };
+
+static void forget(struct tuning *t)
+{
+    export_tuning_close(t->file);
+    *t = (struct tuning){0};
+}
 
 static bool wanted(struct lab *lab, void *state, const void *running)
 {
@@ -33,6 +40,7 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
                              .reference = s->reference,
                              .kv = lab->target[lab_kv(lab)].format.weight,
                              .budget = ((const struct tuning *)state)->budget,
+                             .file = ((const struct tuning *)state)->file,
                              .text = &lab->study[TEXT_CALIBRATION].source.windows,
                              .search = search->ids,
                              .search_count = search->count,
@@ -43,7 +51,7 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
 
 /* What was found becomes the target; its matrices are cached, so that it is in use at once. False where nothing was
  * found. */
-static bool take_over(struct lab *lab, const struct tune *job)
+static bool take_over(struct lab *lab, const struct tuning *t, const struct tune *job)
 {
     struct tuned best;
     if (!tune_best(job, &best))
@@ -62,22 +70,31 @@ static bool take_over(struct lab *lab, const struct tune *job)
     char kept[32] = "no snapshot: there is no room";
     if (snapshots_keep(lab))
         snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots.of[lab->snapshots.current].label);
-    lab_say(lab, false, "found %.3f bits/weight with KL %.3g measured (%s; on %s, %zu tokens; u undoes it, w writes it)",
-            best.bits_per_weight, best.quality.kl, kept, best.quality.basis.text, best.quality.basis.tokens);
+    char file[64] = "";
+    if (t->file)
+        snprintf(file, sizeof file, " in a %s file of %zu bytes", t->budget.format, best.size);
+    lab_say(lab, false, "found %.3f bits/weight%s with KL %.3g measured (%s; on %s, %zu tokens; u undoes it, w writes it)",
+            best.bits_per_weight, file, best.quality.kl, kept, best.quality.basis.text, best.quality.basis.tokens);
     return true;
 }
 
 static void finish(struct lab *lab, void *state, void *running)
 {
-    ((struct tuning *)state)->asked = false;
-    if (!take_over(lab, running))
+    if (!take_over(lab, state, running))
         lab_say(lab, true, "not enough memory");
+    ((struct tuning *)state)->asked = false; /* the file goes with the next search, after the job */
 }
 
 static void fail(struct lab *lab, void *state, const struct error *error)
 {
     lab_say(lab, true, "cannot search: %s", error->text);
     ((struct tuning *)state)->asked = false;
+}
+
+static void end(struct lab *lab, void *state)
+{
+    (void)lab;
+    forget(state);
 }
 
 static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
@@ -89,6 +106,7 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
 const struct job_type tune_job = {
     .class = &tune_class,
     .state_size = sizeof(struct tuning),
+    .end = end,
     .wanted = wanted,
     .needs = NEED_EVALUATION_TEXT | NEED_CALIBRATION_TEXT | NEED_SEARCH_TEXT, /* three texts, none of which is another */
     .open = open_job,
@@ -100,10 +118,22 @@ const struct job_type tune_job = {
 static void stop(struct lab *lab, struct tuning *t)
 {
     const struct job_slot *job = job_slot_of(lab, &tune_job);
-    if (!job->running || !take_over(lab, job->running))
+    if (!job->running || !take_over(lab, t, job->running))
         lab_say(lab, false, "search stopped: nothing found yet");
     t->asked = false;
     job_cancel(lab, job_slot_of(lab, &tune_job));
+}
+
+/* Whether what is asked for can be reached. */
+static bool begin(const struct session *s, const char *text, struct tuning *t, struct error *error)
+{
+    if (!export_budget_parse(text, &t->budget, error))
+        return false;
+    if (*t->budget.format)
+        t->file = export_tuning_open(s->model, t->budget.format, s->tokenizer ? tokenizer_path(s->tokenizer) : NULL,
+                                     error);
+    struct tune_plan plan = {.model = s->model, .stored = s->stored, .budget = t->budget, .file = t->file};
+    return (t->file || !*t->budget.format) && tune_check(&plan, error);
 }
 
 /* While one runs: stops it; the best so far stays. */
@@ -115,12 +145,12 @@ void tune(struct lab *lab, const struct command *c)
         stop(lab, t);
         return;
     }
-    struct tune_plan plan = {.model = lab->session->model, .stored = lab->session->stored};
-    if (!budget_parse(c->text, &plan.budget, &error) || !tune_check(&plan, &error)) {
+    forget(t);
+    if (!begin(lab->session, c->text, t, &error)) {
         lab_say(lab, true, "%s", error.text);
         return;
     }
-    *t = (struct tuning){true, plan.budget};
+    t->asked = true;
     study_retry(lab);
     lab_say(lab, false, "searching (T stops and keeps the best so far)");
 }

@@ -38,10 +38,12 @@ static void fill_speed(struct lab *lab, struct frame *f)
     f->speed.disturbed = lab->activity.name != NULL;
     f->speed.history_count = meter->history_count;
     memcpy(f->speed.history, meter->history, sizeof f->speed.history);
-    f->speed.bytes_per_token = weights_bytes_per_token(m, lab->set, f->position);
-    f->size = weights_size(lab->set);
+    struct weights_totals totals = weights_totals(m, lab->set, f->position);
+    f->speed.bytes_per_token = totals.bytes_per_token;
+    f->size = totals.size;
     f->stored_size = weights_size(lab->session->stored);
-    f->bits_per_weight = weights_bits_per_weight(m, lab->set);
+    f->bits_per_weight = totals.bits_per_weight;
+    f->bits_per_weight_all = totals.bits_per_weight_all;
     f->speed.bandwidth = known ? metric_value((double)f->speed.bytes_per_token * meter->rate) : metric_absent(reason);
     f->speed.peak_read = lab->peak_read;
     f->speed.peak = roofline_peak_of_set(isa_current(), m, lab->set);

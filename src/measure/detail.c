@@ -100,7 +100,6 @@ static void count_row(struct detail_job *job, size_t r)
         if (integers) {
             double scale = qmatrix_scale(m, r, c / m->group) / qmatrix_input_scale(m, c);
             histogram_add(&d->error_steps, e / scale);
-            job->clipped += isfinite(e) && weight_is_clipped(e, scale);
         }
         if (isfinite(e)) {
             job->sum_e2 += e * e;
@@ -119,7 +118,7 @@ static void finish(struct detail_job *job)
     struct detail *d = job->out;
     double n = (double)job->weights, norms = sqrt(job->sum_w2 * job->sum_v2);
     d->mse = n > 0 ? job->sum_e2 / n : 0;
-    d->clipped = n > 0 ? (double)job->clipped / n : 0;
+    d->clipped = n > 0 ? (double)job->q->error.clipped / n : 0;
     d->cosine = norms > 0 ? job->sum_wv / norms : 1;
 }
 
@@ -214,6 +213,23 @@ static bool is_outlier(const struct qmatrix *m, size_t col)
     return is;
 }
 
+/* What the code was chosen for. The stored weights are read into `row` (cols). */
+static void find_target(struct weight_view *v, const struct model *model, const struct qtensor *q, float *row)
+{
+    const struct targets *t = &q->targets;
+    const float *kept = qtensor_targets(q, v->row);
+    v->target_differs = t->differ;
+    v->targets_first = t->first;
+    v->targets_around = t->around;
+    v->targets_end = t->around + t->count;
+    if (!t->differ) {
+        model_decode_row(model, q->tensor, v->row, row);
+        v->target = row[v->col] * qmatrix_input_scale(&q->matrix, v->col); /* in fp32, as it was when it was packed */
+    } else {
+        v->target = kept ? (double)kept[v->col] : NAN;
+    }
+}
+
 /* The code, the scale and what they come to. On-demand weights have no codes in memory: the generated weight is the
  * code. */
 static void find_code(struct weight_view *v, const struct qmatrix *m, bool generated)
@@ -234,7 +250,7 @@ struct weight_view weight_view(const struct model *model, const struct qtensor *
                                size_t col)
 {
     const struct qmatrix *m = &q->matrix;
-    struct weight_view v = {.tensor = q->tensor, .row = row, .col = col, .input_scale = 1};
+    struct weight_view v = {.tensor = q->tensor, .row = row, .col = col, .input_scale = 1, .target = NAN};
     float *before = row < m->rows && col < m->cols ? malloc(2 * m->cols * sizeof *before) : NULL;
     if (!before)
         return v;
@@ -245,8 +261,10 @@ struct weight_view weight_view(const struct model *model, const struct qtensor *
     v.decoded = before[m->cols + col];
     find_group(&v, m);
     find_range(&v, before);
-    if (v.coded)
+    if (v.coded) {
         find_code(&v, m, qtensor_on_demand(model, q));
+        find_target(&v, model, q, before);
+    }
     free(before);
     return v;
 }

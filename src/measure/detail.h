@@ -20,7 +20,7 @@ struct detail {
     size_t scale_count;
     double mse, cosine;             /* see struct weight_stats */
     float *column_largest;          /* max |w| of each column of the reference (cols) */
-    double clipped;                 /* share of weights on the outermost codes whose error exceeds half a step */
+    double clipped;                 /* share of weights beyond the ends of their grid (struct weight_error) */
 };
 
 /* One weight on its number line. */
@@ -31,6 +31,11 @@ struct weight_view {
     size_t row, col;
     size_t group_begin, group_end; /* columns: of its group, or of its block */
     double w, decoded, scale;      /* w is the reference's */
+    double target;                 /* what the code was chosen for: the stored weight times the input scale, what GPTQ
+                                    * compensated or what QAT trained; NaN: it is not kept */
+    bool target_differs;           /* it is neither the stored weight nor that times the input scale */
+    size_t targets_first, targets_around, targets_end; /* rows whose targets are kept, where they differ: those below
+                                    * first, and around .. end - 1 */
     double input_scale;            /* of the column; 1: none. w' = code x scale / input scale */
     bool outlier;                  /* of a column that is kept in fp16 */
     long code, zero;               /* in written form: asymmetric codes from 0 */
@@ -52,7 +57,7 @@ struct detail_job {
     double sum_e2, sum_wv;        /* of squared errors; of products w w' */
     double sum_w2, sum_v2;        /* of w^2; of w'^2 */
     double sum_scale;
-    size_t clipped, weights;      /* clipped ones; all */
+    size_t weights;               /* whose error is finite */
 };
 
 /* Takes a reference to q. False when memory is short. */

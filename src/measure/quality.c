@@ -326,7 +326,8 @@ const char *quality_reason(double figure)
 struct quality_result quality_result(const struct quality *q)
 {
     double n = (double)q->scored;
-    struct quality_result r = {.basis = q->basis, .scored = q->scored, .planned = q->planned};
+    struct quality_result r = {.basis = q->basis, .scored = q->scored, .planned = q->planned,
+                                .kv_overflowed = q->scheme_context->cache.overflowed};
     if (q->scored == 0)
         return r;
     r.perplexity = exp(q->nll / n);

@@ -44,6 +44,7 @@ struct quality_result {
     double kl_median, kl_p99; /* over the predictions; while the job runs, the newest ninth may be missing */
     double kl_max;
     double top1;            /* share of predictions on which both agree */
+    size_t kv_overflowed;   /* finite keys and values that the scheme's cache has no room for (kernels/kv.h) */
 };
 
 /* Whether every prediction of the plan is scored: figures of a part of a text compare with nothing. */

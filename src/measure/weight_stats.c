@@ -8,21 +8,20 @@
 /* Of one row: kept apart, so that totals do not depend on how rows were shared out. */
 struct row_sums {
     double e2, wv, w2, v2, scale_min, scale_max, scale_sum;
-    size_t weights, clipped, scales;
+    size_t weights, scales;
 };
 
 struct measuring {
     const struct qmatrix *reference, *m;
     bool scales_only;
+    size_t clipped;
     struct row_sums *rows;
     float *buffer; /* two rows a thread */
 };
 
-/* The columns begin..end-1 of a row, which share a scale. */
-static void add_group(struct row_sums *s, const struct qmatrix *m, const float *w, const float *v,
-                      size_t begin, size_t end, double scale)
+static void add_row(struct row_sums *s, const float *w, const float *v, size_t cols)
 {
-    for (size_t c = begin; c < end; c++) {
+    for (size_t c = 0; c < cols; c++) {
         double a = w[c], b = v[c], e = b - a;
         if (!isfinite(e))
             continue;
@@ -30,20 +29,15 @@ static void add_group(struct row_sums *s, const struct qmatrix *m, const float *
         s->wv += a * b;
         s->w2 += a * a;
         s->v2 += b * b;
-        s->clipped += weight_is_clipped(e, scale / qmatrix_input_scale(m, c));
         s->weights++;
     }
 }
 
 static void add_weights(const struct measuring *job, size_t r, float *w, float *v)
 {
-    const struct qmatrix *m = job->m;
     isa_current()->decode_row(job->reference, r, w);
-    isa_current()->decode_row(m, r, v);
-    for (size_t g = 0, c = 0, end; c < m->cols; g++, c = end) {
-        end = m->cols - c < m->group ? m->cols : c + m->group;
-        add_group(&job->rows[r], m, w, v, c, end, qmatrix_scale(m, r, g));
-    }
+    isa_current()->decode_row(job->m, r, v);
+    add_row(&job->rows[r], w, v, job->m->cols);
 }
 
 static void add_scales(const struct measuring *job, size_t r)
@@ -82,7 +76,6 @@ static struct weight_stats sum_up(const struct measuring *job)
         all.w2 += s->w2;
         all.v2 += s->v2;
         all.weights += s->weights;
-        all.clipped += s->clipped;
         all.scales += s->scales;
         all.scale_sum += s->scale_sum;
         all.scale_min = fmin(all.scale_min, s->scale_min);
@@ -102,7 +95,7 @@ static struct weight_stats sum_up(const struct measuring *job)
     out.mse = all.e2 / n;
     out.cosine = all.wv / (sqrt(all.w2) * sqrt(all.v2));
     if (integers)
-        out.clipped = (double)all.clipped / n;
+        out.clipped = (double)job->clipped / n;
     return out;
 }
 
@@ -112,7 +105,8 @@ bool weight_stats_measure(const struct model *model, const struct qtensor *q, st
     const struct model *reference = model_weights_reference(model);
     struct measuring job = {.reference = &reference->tensors[q->tensor].stored,
                             .m = &q->matrix,
-                            .scales_only = q->error.exact};
+                            .scales_only = q->error.exact,
+                            .clipped = q->error.clipped};
     job.rows = calloc(job.m->rows, sizeof *job.rows);
     job.buffer = calloc((size_t)pool_threads(pool) * 2 * job.m->cols, sizeof *job.buffer);
     bool ok = (job.rows && job.buffer) || error_set(error, "not enough memory");

@@ -14,7 +14,8 @@ struct weight_stats {
     size_t weights;
     double mse;     /* mean (w' - w)^2; without any weight NaN */
     double cosine;  /* sum w w' / sqrt(sum w^2 sum w'^2); 1 where w' is w; NaN where either is all 0 */
-    double clipped; /* share of weights beyond the ends of their grid; NaN where codes are not integers */
+    double clipped; /* share of weights beyond the ends of their grid (struct weight_error); NaN where codes are not
+                     * integers */
     double scale_min, scale_max, scale_mean; /* NaN without scales, or where blocks hold their own */
 };
 
@@ -22,13 +23,6 @@ struct weight_stats {
  * is exact (weight_error) scales only. Fails when memory is short. */
 bool weight_stats_measure(const struct model *model, const struct qtensor *q, struct pool *pool,
                           struct weight_stats *out, struct error *error);
-
-/* Whether a weight lies beyond the ends of its grid: its error is more than rounding to the next code, and
- * than the rounding of that. */
-static inline bool weight_is_clipped(double error, double scale)
-{
-    return fabs(error) > 0.5005 * scale;
-}
 
 /* Scales to count at row r: a scale of the whole tensor counts at the first row. */
 static inline size_t scales_of_row(const struct qmatrix *m, size_t r)

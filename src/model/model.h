@@ -68,13 +68,23 @@ const char *guidance_name(enum guidance guidance);
 
 struct model;
 
-/* The same for one tensor of a model or its KV cache (kv_index): a very small layer is better left alone whatever
- * its role, and a tied embedding is the head, too. */
+/* The same for one tensor of a model or its KV cache (kv_index). kl_alone, where it is not null, has for every tensor the
+ * KL divergence with it alone quantized (sensitivity.h), or NaN. In this order:
+ *
+ *   a tied embedding is the head, too; norms, biases and tables go by their kind
+ *   of linear layers, all of a kind that hold less than 0.1 % of the model's bytes: not worth it
+ *   one whose share of the measured KL is more than 4 times its share of the bytes: careful; less than once: usually
+ *   any other goes by its kind */
 struct advice {
     enum guidance guidance;
-    const char *text;
+    char text[160];
 };
-struct advice tensor_advice(const struct model *model, int tensor);
+struct advice tensor_advice(const struct model *model, int tensor, const double *kl_alone);
+
+/* Of some tensors that change together: the most careful one where all are of a kind; false where they are not, since
+ * what is said of one layer does not hold for others. */
+bool tensors_advice(const struct model *model, const int *tensors, size_t n, const double *kl_alone,
+                    struct advice *out);
 
 /* Arrays of schemes and rows on screen have one a tensor and, last, the KV cache's. */
 #define KV_NAME "kv"

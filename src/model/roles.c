@@ -8,6 +8,9 @@
 #define BIAS_ADVICE "usually not quantized: a bias is tiny, so it saves nothing"
 #define ATTN .guidance = GUIDE_USUALLY, .advice = ATTN_ADVICE
 #define ATTN_ADVICE "usually quantized: attention projections take int8 well, int4 in groups"
+#define KV .guidance = GUIDE_CAREFUL, .advice = KV_ADVICE
+#define KV_ADVICE                                                                                  \
+    "be careful: every later token attends to its errors: 8 bits, or small groups with a zero point"
 #define FFN .guidance = GUIDE_USUALLY, .advice = FFN_ADVICE
 #define FFN_ADVICE  "usually quantized: the feed-forward layers hold most of the weights"
 
@@ -24,9 +27,9 @@ const struct role_info roles[ROLE_COUNT] = {
     [ROLE_ATTN_QKV_BIAS] = {"attn_qkv.bias", .in_block = true, BIAS(ROLE_ATTN_QKV)},
     [ROLE_ATTN_Q] = {"attn_q", LINEAR, ATTN},
     [ROLE_ATTN_Q_BIAS] = {"attn_q.bias", .in_block = true, BIAS(ROLE_ATTN_Q)},
-    [ROLE_ATTN_K] = {"attn_k", LINEAR, ATTN},
+    [ROLE_ATTN_K] = {"attn_k", LINEAR, KV},
     [ROLE_ATTN_K_BIAS] = {"attn_k.bias", .in_block = true, BIAS(ROLE_ATTN_K)},
-    [ROLE_ATTN_V] = {"attn_v", LINEAR, ATTN},
+    [ROLE_ATTN_V] = {"attn_v", LINEAR, KV},
     [ROLE_ATTN_V_BIAS] = {"attn_v.bias", .in_block = true, BIAS(ROLE_ATTN_V)},
     [ROLE_ATTN_Q_NORM] = {"attn_q_norm", .in_block = true, NORM},
     [ROLE_ATTN_K_NORM] = {"attn_k_norm", .in_block = true, NORM},
@@ -78,27 +81,4 @@ int kv_index(const struct model *m)
 const char *layer_name(const struct model *m, int tensor)
 {
     return tensor == kv_index(m) ? KV_NAME : m->tensors[tensor].name;
-}
-
-struct advice tensor_advice(const struct model *m, int tensor)
-{
-    if (tensor == kv_index(m))
-        return (struct advice){GUIDE_USUALLY, "often in 8 bits where contexts are long: every token "
-                                              "reads the whole cache; fp16 costs next to nothing"};
-    const struct tensor *t = &m->tensors[tensor];
-    const struct role_info *role = &roles[t->role];
-    bool small = t->stored.rows * t->stored.cols * 1000 < m->parameters;
-    if (role->linear && small)
-        return (struct advice){GUIDE_DONT, "usually not quantized: a layer this small saves next to "
-                                           "nothing"};
-    if (t->role == ROLE_EMBEDDING && m->tied)
-        return (struct advice){GUIDE_DONT, "usually not quantized: this table is the output head, too, "
-                                           "whose error goes straight into the probabilities"};
-    return (struct advice){role->guidance, role->advice};
-}
-
-const char *guidance_name(enum guidance guidance)
-{
-    static const char *const names[] = {"always", "usually", "careful", "don't"};
-    return names[guidance];
 }

@@ -40,8 +40,11 @@ static bool number_parse(const char *name, const char *text, double min, double 
 
 bool budget_for(const char *format, struct budget *out, struct error *error)
 {
-    out->gguf = strcmp(format, "gguf") == 0;
-    return out->gguf || error_set(error, "for '%.32s': expected gguf", format);
+    size_t n = strlen(format);
+    if (n >= sizeof out->format)
+        return error_set(error, "for '%.32s': expected the name of a format", format);
+    memcpy(out->format, format, n + 1);
+    return true;
 }
 
 static bool set(struct budget *b, const char *word, const char *value, struct error *error)

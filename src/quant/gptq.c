@@ -125,6 +125,9 @@ static void quantize_panel(struct gptq *g, size_t width, size_t panel, bool near
             for (size_t r = 0; r < ROWS; r++)
                 target[i][r] += e[r] * g->block[k * BLOCK + i];
     }
+    for (size_t k = 0; k < width; k++)
+        for (size_t r = 0; r < ROWS; r++)
+            targets[r * g->stride + k] = target[k][r];
 }
 
 static void quantize_panels(void *arg, size_t begin, size_t end, int thread)
@@ -199,13 +202,24 @@ bool gptq_step(struct gptq *g, struct pool *pool)
     return g->done == g->m->cols;
 }
 
-bool gptq_row(const struct gptq *g, size_t r, float *out)
+/* A row of the factor's order in that of the matrix. */
+static bool give_row(const struct gptq *g, const float *values, size_t r, float *out)
 {
     if (stays_rounded(g, r))
         return false;
     for (size_t i = 0; i < g->m->cols; i++)
-        out[g->f->order[i]] = g->w[r * g->stride + i];
+        out[g->f->order[i]] = values[r * g->stride + i];
     return true;
+}
+
+bool gptq_row(const struct gptq *g, size_t r, float *out)
+{
+    return give_row(g, g->w, r, out);
+}
+
+bool gptq_targets(const struct gptq *g, size_t r, float *out)
+{
+    return give_row(g, g->target, r, out);
 }
 
 /* ---- the row of the table -------------------------------------------------------------------- */
@@ -275,6 +289,11 @@ static bool solver_row(const void *solver, size_t r, float *out)
     return gptq_row(solver, r, out);
 }
 
+static bool solver_targets(const void *solver, size_t r, float *out)
+{
+    return gptq_targets(solver, r, out);
+}
+
 static double solver_fraction(const void *solver)
 {
     const struct gptq *g = solver;
@@ -293,6 +312,7 @@ static const struct code_solver solver = {
     .load = solver_load,
     .step = solver_step,
     .row = solver_row,
+    .targets = solver_targets,
     .fraction = solver_fraction,
     .rounded = solver_rounded,
 };

@@ -17,7 +17,8 @@ struct gptq {
     const struct factor *f;
     size_t rows, panels, stride; /* rows filled up to whole panels */
     float *w;                  /* in the factor's order: the weights, of columns done what they became */
-    float *target, *nearest;   /* where the next columns want to be, after GPTQ's errors and after rounding's */
+    float *target, *nearest;   /* where the next columns want to be, after GPTQ's errors and after rounding's; of
+                                * columns done, target is what was rounded: the compensated weight */
     float *scale, *low, *high; /* groups x rows: grids, ends of the codes */
     float *errors, *nearest_errors; /* of the block: panels */
     float *block, *ahead;      /* the factor's rows: within the block, and beyond it in panels */
@@ -38,5 +39,8 @@ bool gptq_step(struct gptq *g, struct pool *pool);
 
 /* What row r became, on the grid: cols floats. False where the row is to be rounded. */
 bool gptq_row(const struct gptq *g, size_t r, float *out);
+
+/* The compensated weights of row r: w plus what the columns before left over (cols). False likewise. */
+bool gptq_targets(const struct gptq *g, size_t r, float *out);
 
 #endif

@@ -86,6 +86,7 @@ struct code_solver {
     void (*load)(void *solver, size_t r, const float *values); /* row r: cols weights; rows are independent */
     bool (*step)(void *solver, struct pool *pool);             /* true when there is no more */
     bool (*row)(const void *solver, size_t r, float *out);     /* what row r became; false: it is to be rounded */
+    bool (*targets)(const void *solver, size_t r, float *out); /* what its codes were chosen for; false likewise */
     double (*fraction)(const void *solver);
     size_t (*rounded)(const void *solver);                     /* rows that are to be rounded */
 };

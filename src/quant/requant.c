@@ -111,12 +111,13 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
     job->row_e2 = calloc(rows, sizeof *job->row_e2);
     job->row_max = calloc(rows, sizeof *job->row_max);
     job->row_max_col = calloc(rows, sizeof *job->row_max_col);
+    job->row_out_of_range = calloc(rows, sizeof *job->row_out_of_range);
     job->buffer = calloc((size_t)pool_threads(pool) * 2 * cols, sizeof *job->buffer);
     job->range_min = range_min_of(scheme);
     bool clips = job->range_min < 1 && scheme->format.granularity == GRANULARITY_TENSOR;
     job->row_clip = clips ? malloc(rows * CLIP_TRIALS * sizeof *job->row_clip) : NULL;
     bool ok = job->out && job->row_range && (job->row_clip || !clips) && job->row_w2 && job->row_e2 && job->row_max &&
-              job->row_max_col && job->buffer;
+              job->row_max_col && job->row_out_of_range && job->buffer;
     if (!ok)
         error_set(error, "%s: not enough memory to quantize %zu x %zu", t->name, rows, cols);
     if (ok) {
@@ -178,14 +179,14 @@ static struct range rows_of_item(const struct requant *job, size_t item)
     return (struct range){begin, end < rows_of(job) ? end : rows_of(job)};
 }
 
-/* A row of weights that codes are to stand for. */
-static void read_row(struct requant *job, size_t r, float *row)
+/* A row of weights that codes are to stand for. Returns those in fp16 columns that overflow. */
+static size_t read_row(struct requant *job, size_t r, float *row)
 {
     if (job->trained)
         memcpy(row, job->trained + r * job->out->matrix.cols, job->out->matrix.cols * sizeof *row);
     else
         isa_current()->decode_row(&job->model->tensors[job->tensor].stored, r, row);
-    quantize_input_transform(&job->out->matrix, r, row);
+    return quantize_input_transform(&job->out->matrix, r, row);
 }
 
 static void scan_row(struct requant *job, size_t r, float *row)
@@ -236,16 +237,14 @@ static void set_grids(struct requant *job, size_t r)
         quantize_set_params(m, r, g, job->grids[r * m->groups + g]);
 }
 
-static void quantize(struct requant *job, size_t r, float *row)
+/* Packs what `row` holds, the weights that codes are to stand for. */
+static void pack_values(struct requant *job, size_t r, float *row)
 {
     struct qmatrix *m = &job->out->matrix;
-    read_row(job, r, row);
     if (job->trained) {
         set_grids(job, r);
         quantize_row_with_params(m, r, row);
-        return;
-    }
-    if (job->solving) {
+    } else if (job->solving) {
         job->solver->row(job->solving, r, row);
         quantize_row_with_params(m, r, row);
     } else if (job->range_min < 1) {
@@ -254,6 +253,20 @@ static void quantize(struct requant *job, size_t r, float *row)
     } else {
         quantize_row(m, r, row);
     }
+}
+
+/* `targets` has room for a row. */
+static void quantize(struct requant *job, size_t r, float *row, float *targets)
+{
+    const struct qmatrix *m = &job->out->matrix;
+    struct out_of_range *out = &job->row_out_of_range[r];
+    size_t overflowed = read_row(job, r, row);
+    memcpy(targets, row, m->cols * sizeof *row);
+    if (job->solving)
+        job->solver->targets(job->solving, r, targets);
+    pack_values(job, r, row);
+    *out = row_out_of_range(m, r, targets);
+    out->overflowed += overflowed;
 }
 
 /* Measures e = w' - w of a row, w of the reference. Sums are kept a row, so that the totals do not depend on
@@ -276,7 +289,7 @@ static void pack_row(struct requant *job, size_t r, float *row)
     float *back = row + stored->cols;
     /* Where `row` becomes something else than the stored weights. */
     bool altered = job->solving || job->trained || job->out->matrix.input_transform;
-    quantize(job, r, row);
+    quantize(job, r, row, back);
     qmatrix_decode_row(&job->out->matrix, r, back);
     if (job->reference != stored || altered)
         isa_current()->decode_row(job->reference, r, row);
@@ -347,6 +360,26 @@ static void finish_clip(struct requant *job)
     quantize_tensor_scale(&job->out->matrix, clip_range(job->range, best, job->range_min));
 }
 
+enum { KEPT_TARGETS = 1 << 15 /* weights of the first rows */, KEPT_AROUND = 3 /* rows around the largest error */ };
+
+/* Those of the rows that a walk over the weights begins at; where memory is short, none. */
+static void keep_targets(struct requant *job)
+{
+    const struct qmatrix *m = &job->out->matrix;
+    size_t first = KEPT_TARGETS / m->cols + 1, worst = job->out->error.max_row;
+    struct targets t = {.differ = true, .first = first < m->rows ? first : m->rows};
+    t.around = worst > 0 ? worst - 1 : 0;
+    t.count = m->rows - t.around < KEPT_AROUND ? m->rows - t.around : KEPT_AROUND;
+    t.values = malloc((t.first + t.count) * m->cols * sizeof *t.values);
+    for (size_t i = 0; t.values && i < t.first + t.count; i++) {
+        size_t r = i < t.first ? i : t.around + i - t.first;
+        read_row(job, r, t.values + i * m->cols);
+        if (job->solving)
+            job->solver->targets(job->solving, r, t.values + i * m->cols);
+    }
+    job->out->targets = t;
+}
+
 static void finish_pack(struct requant *job)
 {
     struct weight_error *e = &job->out->error;
@@ -354,6 +387,8 @@ static void finish_pack(struct requant *job)
     for (size_t r = 0; r < rows_of(job); r++) {
         e->sum_w2 += job->row_w2[r];
         e->sum_e2 += job->row_e2[r];
+        e->clipped += job->row_out_of_range[r].clipped;
+        e->overflowed += job->row_out_of_range[r].overflowed;
         e->row_sqnr_db[r] = (float)(job->row_e2[r] == 0
                                         ? INFINITY
                                         : 10 * log10(job->row_w2[r] / job->row_e2[r]));
@@ -364,6 +399,8 @@ static void finish_pack(struct requant *job)
         }
     }
     e->exact = e->sum_e2 == 0 && !atomic_load(&job->altered);
+    if (job->solving || job->trained)
+        keep_targets(job);
 }
 
 /* Some panels of every strip; true when the pass is over. */
@@ -459,6 +496,7 @@ void requant_end(struct requant *job)
     free(job->row_e2);
     free(job->row_max);
     free(job->row_max_col);
+    free(job->row_out_of_range);
     free(job->buffer);
     *job = (struct requant){0};
 }

@@ -12,6 +12,7 @@
 #include "sys/pool.h"
 #include "engine/weights.h"
 
+#include "kernels/out_of_range.h"
 #include "kernels/quantize.h"
 #include "calibrated.h"
 #include "scheme.h"
@@ -46,6 +47,7 @@ struct requant {
     double *row_w2, *row_e2; /* sums of each row */
     float *row_max;          /* largest |error| of each row, and its column */
     uint32_t *row_max_col;
+    struct out_of_range *row_out_of_range;
     atomic_bool altered;     /* a weight that is not finite became something else */
     float *buffer;           /* two rows a thread */
 };

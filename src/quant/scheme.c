@@ -197,14 +197,28 @@ char *scheme_print_act(const struct scheme *s, char buffer[SCHEME_TEXT])
 
 char *scheme_print_granularity(const struct scheme *s, char buffer[SCHEME_TEXT])
 {
-    enum dtype_kind kind = dtypes[s->format.weight].kind;
-    if (kind == DTYPE_KIND_FLOAT || kind == DTYPE_KIND_BLOCK)
+    const struct dtype_info *type = &dtypes[s->format.weight];
+    if (type->kind == DTYPE_KIND_FLOAT)
         snprintf(buffer, SCHEME_TEXT, "-");
+    else if (type->kind == DTYPE_KIND_BLOCK && type->scale_columns < type->block)
+        snprintf(buffer, SCHEME_TEXT, "g%zu/%zu", type->scale_columns, type->block);
+    else if (type->kind == DTYPE_KIND_BLOCK)
+        snprintf(buffer, SCHEME_TEXT, "g%zu", type->scale_columns);
     else if (s->format.granularity == GRANULARITY_GROUP)
         snprintf(buffer, SCHEME_TEXT, "g%u", s->format.group);
     else
         snprintf(buffer, SCHEME_TEXT, s->format.granularity == GRANULARITY_TENSOR ? "tensor" : "channel");
     return buffer;
+}
+
+const char *scheme_symmetry(const struct scheme *s)
+{
+    static const char *const grids[] = {
+        [BLOCK_SYMMETRIC] = "sym", [BLOCK_ASYMMETRIC] = "asym", [BLOCK_TABLE] = "table"};
+    const struct dtype_info *type = &dtypes[s->format.weight];
+    if (type->kind == DTYPE_KIND_BLOCK)
+        return grids[type->grid];
+    return type->kind != DTYPE_KIND_INTEGER ? "-" : s->format.asym ? "asym" : "sym";
 }
 
 char *scheme_print(const struct scheme *s, char buffer[SCHEME_TEXT])

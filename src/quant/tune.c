@@ -1,8 +1,6 @@
-#include "tune.h"
+#include "tune_internal.h"
 
 #include "base/clock.h"
-#include "measure/sensitivity.h"
-#include "knapsack.h"
 #include "recipe.h"
 
 #include <math.h>
@@ -10,56 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The schemes that are tried, small first. Matrices that are looked up have no use for methods that look at
- * activations: scheme_for_tensor leaves those out. A GGUF file has types for groups of 32 alone, and input scales
- * only where all matrices behind a norm share one. */
-static const struct {
-    const char *scheme;
-    bool any, gguf;
-} candidates[] = {
-    {"int4:g128:asym:awq+gptq", true, false}, {"int4:g64:asym:awq+gptq", true, false},
-    {"int4:g32:asym:awq+gptq", true, false},  {"int4:g16:asym:awq+gptq", true, false},
-    {"int4:g32:clip+gptq", false, true},           {"int4:g32:asym:clip+gptq", false, true},
-    {"int8:channel:gptq", true, false},            {"int8:g32:gptq", true, true},
-    {"fp16", true, true},
-};
-
-enum { GGUF_BLOCK = 32 }; /* columns */
-enum { CANDIDATES = sizeof candidates / sizeof *candidates, VERIFICATIONS = 8, TIMED_STEPS = 12, TIMED_POSITIONS = 16 };
-
-enum stage { STAGE_MAKE, STAGE_SENSE, STAGE_TIME, STAGE_CHOOSE, STAGE_BUILD, STAGE_VERIFY, STAGE_DONE };
-
-struct tune {
-    struct tune_plan plan;
-    enum stage stage;
-    int *tensors;               /* items: those that may change */
-    size_t items;
-    size_t rows[CANDIDATES], candidates; /* rows of the table */
-    size_t candidate;               /* the one under way */
-    struct scheme *schemes;     /* schemes_count: of what is being made */
-    double *cost, *bytes, *seconds, *loss; /* items x candidates */
-    double *total_seconds;      /* of a decode step, one a candidate */
-    struct weights *set;        /* of the candidate, or of what was chosen */
-    struct quantization *making;
-    struct sensitivity_job *sensing;
-    struct knapsack knapsack;
-    bool solved;
-    uint8_t *choice;            /* items */
-    size_t step, low, high;     /* of the knapsack: chosen, too lossy, good enough */
-    size_t verifications;
-    double predicted, rate;
-    struct quality *verifying;
-    bool found;                 /* the best so far: */
-    struct scheme *best_schemes;
-    struct weights *best_set;
-    struct quality_result best_quality;
-    double best_predicted, best_rate;
-};
-
-static bool by_rate(const struct tune *t)
-{
-    return t->plan.budget.min_rate > 0;
-}
+enum { VERIFICATIONS = 8, TIMED_STEPS = 12, TIMED_POSITIONS = 16 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -71,25 +20,32 @@ static bool may_change(const struct tune *t, int tensor)
     return linear || (t->plan.budget.max_bits == 0 && x->stored.rows > 1 && x->block < 0);
 }
 
-static bool allocate(struct tune *t, struct error *error)
+static bool list_items(struct tune *t, struct error *error)
 {
-    size_t count = t->plan.model->tensor_count, all = schemes_count(t->plan.model);
+    size_t count = t->plan.model->tensor_count;
     t->tensors = calloc(count, sizeof *t->tensors);
     for (int i = 0; t->tensors && i < (int)count; i++)
         if (may_change(t, i))
             t->tensors[t->items++] = i;
-    size_t n = t->items * t->candidates;
+    if (!t->tensors)
+        return error_set(error, "not enough memory to search");
+    return t->items > 0 || error_set(error, "the model has no matrix to choose a scheme for");
+}
+
+static bool allocate(struct tune *t, struct error *error)
+{
+    size_t n = t->items * t->candidates, all = schemes_count(t->plan.model);
     t->schemes = calloc(all, sizeof *t->schemes);
     t->best_schemes = calloc(all, sizeof *t->best_schemes);
     t->cost = calloc(4 * n, sizeof *t->cost);
     t->total_seconds = calloc(t->candidates, sizeof *t->total_seconds);
     t->choice = calloc(t->items + 1, 1);
-    if (!t->tensors || !t->schemes || !t->best_schemes || !t->cost || !t->total_seconds || !t->choice)
+    if (!t->schemes || !t->best_schemes || !t->cost || !t->total_seconds || !t->choice)
         return error_set(error, "not enough memory to search");
     t->bytes = t->cost + n;
     t->seconds = t->bytes + n;
     t->loss = t->seconds + n;
-    return t->items > 0 || error_set(error, "the model has no matrix to choose a scheme for");
+    return true;
 }
 
 struct tune *tune_open(const struct tune_plan *plan, struct error *error)
@@ -98,11 +54,11 @@ struct tune *tune_open(const struct tune_plan *plan, struct error *error)
     if (!t)
         return NULL;
     t->plan = *plan;
-    for (size_t i = 0; i < CANDIDATES; i++)
-        if (plan->budget.gguf ? candidates[i].gguf : candidates[i].any)
-            t->rows[t->candidates++] = i;
-    if (allocate(t, error))
-        return t;
+    if (list_items(t, error)) {
+        tune_list_candidates(t);
+        if (allocate(t, error) && tune_find_other_bytes(t, error))
+            return t;
+    }
     tune_close(t);
     return NULL;
 }
@@ -128,28 +84,6 @@ void tune_close(struct tune *t)
 }
 
 /* ---- measuring the candidates ---------------------------------------------------------------- */
-
-/* The candidate as a tensor can have it: activations stay as they are, groups are no wider than rows. */
-static struct scheme candidate_for(const struct tune *t, size_t candidate, int tensor)
-{
-    struct scheme s;
-    const struct qmatrix *stored = &t->plan.model->tensors[tensor].stored;
-    scheme_parse(candidates[t->rows[candidate]].scheme, &s, NULL);
-    if (t->plan.budget.gguf && stored->cols % GGUF_BLOCK != 0) /* would be written as fp32 */
-        s = scheme_default(DTYPE_FP16);
-    if (s.format.granularity == GRANULARITY_GROUP && s.format.group >= stored->cols) {
-        s.format.granularity = GRANULARITY_CHANNEL;
-        s.format.group = 0;
-    }
-    return scheme_for_tensor(t->plan.model, tensor, s);
-}
-
-static void all_stored(struct tune *t)
-{
-    for (size_t i = 0; i < t->plan.model->tensor_count; i++)
-        t->schemes[i] = scheme_stored(&t->plan.model->tensors[i].stored);
-    t->schemes[kv_index(t->plan.model)] = scheme_default(t->plan.kv);
-}
 
 static bool begin_making(struct tune *t, struct error *error)
 {
@@ -180,9 +114,10 @@ static bool make_candidate(struct tune *t, double seconds, struct error *error)
 {
     bool done;
     if (!t->making) {
-        all_stored(t);
+        tune_all_stored(t);
         for (size_t i = 0; i < t->items; i++)
-            t->schemes[t->tensors[i]] = candidate_for(t, t->candidate, t->tensors[i]);
+            if (tune_item_bytes(t, t->candidate, t->tensors[i]) > 0)
+                t->schemes[t->tensors[i]] = tune_candidate(t, t->candidate, t->tensors[i]);
     }
     if (!make(t, seconds, &done, error))
         return false;
@@ -203,10 +138,10 @@ static bool sense(struct tune *t, double seconds, struct error *error)
         return true;
     for (size_t i = 0; i < t->items; i++) {
         size_t at = i * t->candidates + t->candidate;
-        const struct qtensor *p = t->set->layer[t->tensors[i]];
-        t->bytes[at] = (double)p->matrix.bytes;
+        size_t in_file = tune_item_bytes(t, t->candidate, t->tensors[i]);
+        t->bytes[at] = t->plan.file ? (double)in_file : (double)t->set->layer[t->tensors[i]]->matrix.bytes;
         t->loss[at] = sensitivity_of(t->sensing, t->tensors[i]).kl;
-        if (!isfinite(t->loss[at]))
+        if (!isfinite(t->loss[at]) || in_file == 0)
             t->loss[at] = NAN;
     }
     sensitivity_close(t->sensing);
@@ -247,122 +182,12 @@ static bool time_candidate(struct tune *t, struct error *error)
     return ok;
 }
 
-/* ---- choosing -------------------------------------------------------------------------------- */
-
-/* Seconds of a step that no choice changes. */
-static double other_seconds(const struct tune *t)
-{
-    double min = INFINITY;
-    for (size_t c = 0; c < t->candidates; c++) {
-        double rest = t->total_seconds[c];
-        for (size_t i = 0; i < t->items; i++)
-            rest -= t->seconds[i * t->candidates + c];
-        min = fmin(min, rest);
-    }
-    return fmax(min, 0);
-}
-
-/* Bytes that no choice changes, of those that the budget counts. */
-static double other_bytes(const struct tune *t)
-{
-    double rest = t->plan.budget.max_bits > 0 ? 0 : (double)weights_size(t->plan.stored);
-    for (size_t i = 0; i < t->items && t->plan.budget.max_bits == 0; i++)
-        rest -= (double)t->plan.model->tensors[t->tensors[i]].stored.bytes;
-    return rest;
-}
-
-static double linear_weights(const struct tune *t)
-{
-    double n = 0;
-    for (size_t i = 0; i < t->items; i++) {
-        const struct qmatrix *m = &t->plan.model->tensors[t->tensors[i]].stored;
-        n += (double)m->rows * (double)m->cols;
-    }
-    return n;
-}
-
-/* What the items may cost together. */
-static double cost_budget(const struct tune *t)
-{
-    const struct budget *b = &t->plan.budget;
-    if (b->min_rate > 0)
-        return 1 / b->min_rate - other_seconds(t);
-    if (b->max_bits > 0)
-        return b->max_bits * linear_weights(t) / 8;
-    return b->max_size > 0 ? b->max_size - other_bytes(t) : INFINITY;
-}
-
-/* `min` is the least that the items cost together. */
-static bool refuse_budget(const struct tune *t, double min, struct error *error)
-{
-    const struct budget *b = &t->plan.budget;
-    if (b->min_rate > 0)
-        return error_set(error, "--min-tokens-per-second %g cannot be reached: the fastest choice is predicted to "
-                                "reach %.1f", b->min_rate, 1 / (min + other_seconds(t)));
-    if (b->max_bits > 0)
-        return error_set(error, "--max-bits %g cannot be reached: the smallest choice has %.3f bits a weight",
-                         b->max_bits, 8 * min / linear_weights(t));
-    return error_set(error, "--max-size %.0f cannot be reached: the smallest choice has %.0f bytes", b->max_size,
-                     min + other_bytes(t));
-}
-
-/* The smallest candidates: a budget below that need not be searched. */
-static bool check_bytes(const struct tune *t, struct error *error)
-{
-    double min = 0;
-    for (size_t i = 0; i < t->items; i++) {
-        const struct qmatrix *m = &t->plan.model->tensors[t->tensors[i]].stored;
-        double smallest = INFINITY;
-        for (size_t c = 0; c < t->candidates; c++) {
-            struct scheme s = candidate_for(t, c, t->tensors[i]);
-            size_t bytes;
-            if (scheme_bytes(&s, m->rows, m->cols, &bytes))
-                smallest = fmin(smallest, (double)bytes);
-        }
-        min += smallest;
-    }
-    return by_rate(t) || cost_budget(t) >= min || refuse_budget(t, min, error);
-}
-
 bool tune_check(const struct tune_plan *plan, struct error *error)
 {
     struct tune *t = tune_open(plan, error);
-    bool ok = t && check_bytes(t, error);
+    bool ok = t && tune_check_bytes(t, error);
     tune_close(t);
     return ok;
-}
-
-static bool choose_first(struct tune *t, struct error *error)
-{
-    memcpy(t->cost, by_rate(t) ? t->seconds : t->bytes, t->items * t->candidates * sizeof *t->cost);
-    t->solved = knapsack_solve(&t->knapsack, t->items, t->candidates, t->cost, t->loss, error);
-    if (!t->solved)
-        return false;
-    double budget = cost_budget(t);
-    if (budget < t->knapsack.min_cost)
-        return refuse_budget(t, t->knapsack.min_cost, error);
-    t->low = 0;
-    t->high = KNAPSACK_STEPS;
-    if (isfinite(budget)) {
-        t->step = knapsack_step(&t->knapsack, budget);
-        return true;
-    }
-    /* For a budget of KL: where the layers' own add up to it. */
-    for (t->step = 0; t->step < KNAPSACK_STEPS && t->knapsack.best[t->step] > t->plan.budget.max_kl;)
-        t->step++;
-    return true;
-}
-
-static void apply_choice(struct tune *t)
-{
-    double seconds = other_seconds(t);
-    t->predicted = knapsack_choose(&t->knapsack, t->step, t->choice);
-    all_stored(t);
-    for (size_t i = 0; i < t->items; i++) {
-        t->schemes[t->tensors[i]] = candidate_for(t, t->choice[i], t->tensors[i]);
-        seconds += t->seconds[i * t->candidates + t->choice[i]];
-    }
-    t->rate = 1 / seconds;
 }
 
 /* ---- verifying ------------------------------------------------------------------------------- */
@@ -382,6 +207,7 @@ static void keep(struct tune *t, const struct quality_result *r)
     t->best_quality = *r;
     t->best_predicted = t->predicted;
     t->best_rate = t->rate;
+    t->best_size = t->size;
 }
 
 /* What an evaluation says of the choice, and where to look next: between what was too lossy and what was good enough,
@@ -389,6 +215,8 @@ static void keep(struct tune *t, const struct quality_result *r)
 static bool judge(struct tune *t, const struct quality_result *r, struct error *error)
 {
     const struct budget *b = &t->plan.budget;
+    if (!t->plan.file)
+        t->size = weights_size(t->set);
     bool good = b->max_kl == 0 || r->kl <= b->max_kl;
     t->verifications++;
     if (!only_kl(t)) {
@@ -397,7 +225,7 @@ static bool judge(struct tune *t, const struct quality_result *r, struct error *
         return good || error_set(error, "--max-kl %g cannot be reached within the other budget: the nearest is %.3g",
                                  b->max_kl, r->kl);
     }
-    if (good && (!t->found || weights_size(t->set) < weights_size(t->best_set)))
+    if (good && (!t->found || t->size < t->best_size))
         keep(t, r);
     if (good)
         t->high = t->step;
@@ -408,9 +236,7 @@ static bool judge(struct tune *t, const struct quality_result *r, struct error *
     if (t->high - t->low <= KNAPSACK_STEPS / 256 || t->verifications >= VERIFICATIONS) {
         t->step = t->found ? t->step : KNAPSACK_STEPS; /* the best there is, before it is said to be impossible */
         t->stage = t->found ? STAGE_DONE : STAGE_BUILD;
-        if (!t->found)
-            apply_choice(t);
-        return true;
+        return t->found || tune_apply_step(t, error);
     }
     double wanted = r->kl > 0 ? b->max_kl * t->predicted / r->kl : 0;
     size_t next = t->low + 1;
@@ -419,9 +245,8 @@ static bool judge(struct tune *t, const struct quality_result *r, struct error *
     if (next <= t->low || next >= t->high)
         next = (t->low + t->high) / 2;
     t->step = next;
-    apply_choice(t);
     t->stage = STAGE_BUILD;
-    return true;
+    return tune_apply_step(t, error);
 }
 
 static bool verify(struct tune *t, double seconds, struct error *error)
@@ -454,9 +279,8 @@ static bool stage_step(struct tune *t, double seconds, struct error *error)
         t->stage = ++t->candidate < t->candidates ? STAGE_MAKE : STAGE_CHOOSE;
         return true;
     case STAGE_CHOOSE:
-        if (!choose_first(t, error))
+        if (!tune_choose_first(t, error) || !tune_apply_step(t, error))
             return false;
-        apply_choice(t);
         t->stage = STAGE_BUILD;
         return true;
     case STAGE_BUILD:
@@ -503,23 +327,39 @@ const char *tune_work(const struct tune *t)
     return t->stage < STAGE_CHOOSE ? "measuring every layer in every scheme" : "verifying the best choice";
 }
 
+/* 8 x bytes / weights over the linear layers in blocks, and over everything. */
+static void find_bits(const struct tune *t, struct tuned *out)
+{
+    const struct model *m = t->plan.model;
+    struct weights_totals totals = weights_totals(m, t->best_set, 0);
+    double linear = 0, weights = 0;
+    for (int i = 0; t->plan.file && i < (int)m->tensor_count; i++) {
+        const struct tensor *x = &m->tensors[i];
+        bool counts = roles[x->role].linear && roles[x->role].in_block;
+        linear += counts ? (double)t->plan.file->tensor_bytes(t->plan.file->context, i, &t->best_schemes[i]) : 0;
+        weights += counts ? (double)x->stored.rows * (double)x->stored.cols : 0;
+    }
+    out->bits_per_weight = t->plan.file ? 8 * linear / weights : totals.bits_per_weight;
+    out->bits_per_weight_all = totals.bits_per_weight_all * (double)t->best_size / (double)totals.size;
+}
+
 bool tune_best(const struct tune *t, struct tuned *out)
 {
     if (!t->found)
         return false;
     *out = (struct tuned){.schemes = t->best_schemes,
                           .set = t->best_set,
-                          .size = weights_size(t->best_set),
-                          .bits_per_weight = weights_bits_per_weight(t->plan.model, t->best_set),
+                          .size = t->best_size,
                           .rate = t->best_rate,
                           .quality = t->best_quality,
                           .predicted_kl = t->best_predicted};
+    find_bits(t, out);
     return true;
 }
 
 size_t tune_curve(const struct tune *t, struct tune_point *out, size_t max)
 {
-    double other = by_rate(t) ? other_seconds(t) : other_bytes(t);
+    double other = tune_by_rate(t) ? tune_other_seconds(t) : t->other_bytes;
     size_t n = 0;
     for (size_t i = 0; t->solved && n < max && max > 1; i++, n++) {
         size_t step = i * KNAPSACK_STEPS / (max - 1);

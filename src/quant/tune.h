@@ -13,17 +13,26 @@
 
 /* One of the first three, or max_kl alone, which asks for the least size; 0: no such budget. */
 struct budget {
-    double max_size;  /* bytes of everything */
+    double max_size;  /* bytes of everything: in memory, or of the file */
     double max_bits;  /* a weight, over the linear matrices inside blocks; others stay as stored */
     double min_rate;  /* decode tokens/s */
     double max_kl;    /* nats, on the text of the verification */
-    bool gguf;        /* only schemes that a GGUF file has types for */
+    char format[16];  /* of a file that is to be written, whose bytes then count; "": those in memory do */
+};
+
+/* A format of files as a search sees it (export/tuning.h makes one). */
+struct tune_file {
+    void *context;
+    /* Bytes that a tensor with a scheme takes in the file; 0: the format does not hold it so. */
+    size_t (*tensor_bytes)(void *context, int tensor, const struct scheme *scheme);
+    /* Bytes of the whole file of these schemes (schemes_count), metadata and tokenizer included; 0 with an error. */
+    size_t (*bytes)(void *context, const struct scheme *schemes, struct error *error);
 };
 
 /* A budget in writing: one or two of "size 1.5M", "bits 4.5", "kl 0.01", "rate 50", and perhaps "for gguf". */
 bool budget_parse(const char *text, struct budget *out, struct error *error);
 
-/* Restricts the schemes to what a format of files can hold: "gguf". */
+/* Makes it one of files of a format; whether there is such a format, who writes files knows. */
 bool budget_for(const char *format, struct budget *out, struct error *error);
 
 /* Bytes in writing: "700000", "1.5M", in powers of 1000; the error calls it `name`. */
@@ -41,6 +50,7 @@ struct tune_plan {
     struct weights *reference;     /* what KL is measured against: the same set, or another model's */
     enum dtype kv;                 /* of the KV cache, which stays as it is */
     struct budget budget;
+    const struct tune_file *file;  /* of the budget's format; outlives the job; null: sizes are of memory */
     const struct calibration_text *text; /* outlives the job */
     const int32_t *search;         /* tokens that the search measures on, without BOS; copied as far as used */
     size_t search_count;
@@ -69,8 +79,9 @@ const char *tune_work(const struct tune *job);
 struct tuned {
     const struct scheme *schemes;  /* schemes_count; the job's */
     struct weights *set;           /* made of them; the job's */
-    size_t size;
-    double bits_per_weight, rate;  /* rate: predicted from the layers' times */
+    size_t size;                   /* of the file, or in memory */
+    double bits_per_weight, bits_per_weight_all; /* likewise: of linear layers in blocks; 8 x size / weights */
+    double rate;                   /* predicted from the layers' times */
     struct quality_result quality; /* measured */
     double predicted_kl;           /* the layers' own, added up */
 };

@@ -1,0 +1,114 @@
+/* The knapsack of a search: its budget, and the schemes of a step. */
+#include "tune_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+double tune_other_seconds(const struct tune *t)
+{
+    double min = INFINITY;
+    for (size_t c = 0; c < t->candidates; c++) {
+        double rest = t->total_seconds[c];
+        for (size_t i = 0; i < t->items; i++)
+            rest -= t->seconds[i * t->candidates + c];
+        min = fmin(min, rest);
+    }
+    return fmax(min, 0);
+}
+
+static double linear_weights(const struct tune *t)
+{
+    double n = 0;
+    for (size_t i = 0; i < t->items; i++) {
+        const struct qmatrix *m = &t->plan.model->tensors[t->tensors[i]].stored;
+        n += (double)m->rows * (double)m->cols;
+    }
+    return n;
+}
+
+/* What the items may cost together. */
+static double cost_budget(const struct tune *t)
+{
+    const struct budget *b = &t->plan.budget;
+    if (b->min_rate > 0)
+        return 1 / b->min_rate - tune_other_seconds(t);
+    if (b->max_bits > 0)
+        return b->max_bits * linear_weights(t) / 8;
+    return b->max_size > 0 ? b->max_size - t->other_bytes : INFINITY;
+}
+
+/* `min` is the least that the items cost together. */
+static bool refuse_budget(const struct tune *t, double min, struct error *error)
+{
+    const struct budget *b = &t->plan.budget;
+    if (b->min_rate > 0)
+        return error_set(error, "--min-tokens-per-second %g cannot be reached: the fastest choice is predicted to "
+                                "reach %.1f", b->min_rate, 1 / (min + tune_other_seconds(t)));
+    if (b->max_bits > 0)
+        return error_set(error, "--max-bits %g cannot be reached: the smallest choice has %.3f bits a weight",
+                         b->max_bits, 8 * min / linear_weights(t));
+    return error_set(error, "--max-size %.0f cannot be reached: the smallest choice has %.0f bytes", b->max_size,
+                     min + t->other_bytes);
+}
+
+bool tune_check_bytes(const struct tune *t, struct error *error)
+{
+    double min = 0;
+    for (size_t i = 0; i < t->items; i++) {
+        double smallest = INFINITY;
+        for (size_t c = 0; c < t->candidates; c++) {
+            size_t bytes = tune_item_bytes(t, c, t->tensors[i]);
+            smallest = bytes > 0 ? fmin(smallest, (double)bytes) : smallest;
+        }
+        min += smallest;
+    }
+    return tune_by_rate(t) || cost_budget(t) >= min || refuse_budget(t, min, error);
+}
+
+bool tune_choose_first(struct tune *t, struct error *error)
+{
+    memcpy(t->cost, tune_by_rate(t) ? t->seconds : t->bytes, t->items * t->candidates * sizeof *t->cost);
+    t->solved = knapsack_solve(&t->knapsack, t->items, t->candidates, t->cost, t->loss, error);
+    if (!t->solved)
+        return false;
+    double budget = cost_budget(t);
+    if (budget < t->knapsack.min_cost)
+        return refuse_budget(t, t->knapsack.min_cost, error);
+    t->low = 0;
+    t->high = KNAPSACK_STEPS;
+    if (isfinite(budget)) {
+        t->step = knapsack_step(&t->knapsack, budget);
+        return true;
+    }
+    /* For a budget of KL: where the layers' own add up to it. */
+    for (t->step = 0; t->step < KNAPSACK_STEPS && t->knapsack.best[t->step] > t->plan.budget.max_kl;)
+        t->step++;
+    return true;
+}
+
+static void apply_choice(struct tune *t)
+{
+    double seconds = tune_other_seconds(t);
+    t->predicted = knapsack_choose(&t->knapsack, t->step, t->choice);
+    tune_all_stored(t);
+    for (size_t i = 0; i < t->items; i++) {
+        t->schemes[t->tensors[i]] = tune_candidate(t, t->choice[i], t->tensors[i]);
+        seconds += t->seconds[i * t->candidates + t->choice[i]];
+    }
+    t->rate = 1 / seconds;
+}
+
+bool tune_apply_step(struct tune *t, struct error *error)
+{
+    double max = t->plan.budget.max_size;
+    for (;; t->step--) {
+        apply_choice(t);
+        if (!t->plan.file)
+            return true;
+        t->size = tune_file_bytes(t, error);
+        if (t->size == 0 || max == 0 || (double)t->size <= max)
+            return t->size > 0;
+        if (t->step == 0)
+            return refuse_budget(t, (double)t->size - t->other_bytes, error);
+    }
+}
