@@ -569,6 +569,11 @@ static void test_equal_snapshots_are_one(void **state)
     lab_stop(lab);
 }
 
+static bool is_after(const struct frame *f, const void *serial)
+{
+    return f->serial >= *(const uint64_t *)serial;
+}
+
 /* ---- quality --------------------------------------------------------------------------------- */
 
 static bool is_evaluated(const struct frame *f, const void *arg)
@@ -704,6 +709,69 @@ static void test_a_part_of_an_evaluation_is_not_kept(void **state)
     lab_stop(lab);
 }
 
+static bool is_quiet(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return is_evaluated(f, NULL) && !*f->status.text;
+}
+
+/* What is said of work under way is not said when it is over; what has happened stays. */
+static void test_status_ends_with_its_work(void **state)
+{
+    struct lab_options o = usual_options();
+    o.text = text_to_evaluate;
+    o.text_size = strlen(text_to_evaluate);
+    struct lab *lab = start_with(&o);
+    (void)state;
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_EVALUATE});
+    assert_non_null(strstr(f->status.text, "evaluating"));
+    uint64_t serial = f->status.serial;
+    frame_unref(f);
+    f = await(lab, is_quiet, NULL, "nothing said after the evaluation");
+    assert_int_equal(f->status.serial, serial);
+    frame_unref(f);
+    ask_only(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+    for (int i = 0; i < 3; i++) {
+        uint64_t later;
+        f = now(lab);
+        later = f->serial + 1;
+        assert_non_null(strstr(f->status.text, "snapshot A"));
+        frame_unref(f);
+        frame_unref(await(lab, is_after, &later, "a later frame"));
+    }
+    lab_stop(lab);
+}
+
+/* Rows of the Compare screen: figures of another text, or of a part, stand beside none. */
+static void test_which_rows_compare(void **state)
+{
+    struct frame *f = calloc(1, sizeof *f);
+    struct snapshot *s = f ? f->snapshots : NULL;
+    const struct quality_result on_self = {.basis = {"self", 60, PROTOCOL_FULL, 32}, .scored = 58, .planned = 58};
+    (void)state;
+    assert_non_null(f);
+    f->snapshot_count = 4;
+    assert_null(frame_basis(f, 0));
+    assert_null(frame_incomparable(f, 0, &s[1]));
+    for (size_t i = 0; i < 4; i++)
+        s[i].quality = (struct quality_frame){.valid = true, .result = on_self};
+    strcpy(s[1].quality.result.basis.text, "wiki.txt");
+    s[2].quality.running = true; /* marked as such, and no basis */
+    s[2].quality.result.scored = 20;
+    s[3].quality.result.basis.tokens = 50;
+    assert_null(frame_incomparable(f, 0, &s[0]));
+    assert_string_equal(frame_incomparable(f, 0, &s[1]), "another text");
+    assert_null(frame_incomparable(f, 0, &s[2]));
+    assert_string_equal(frame_incomparable(f, 0, &s[3]), "another number of tokens");
+    assert_string_equal(frame_incomparable(f, 1, &s[0]), "another text"); /* as the base says */
+    assert_null(frame_incomparable(f, 1, &s[1]));
+    assert_ptr_equal(frame_basis(f, 2), &s[0].quality.result);
+    s[0].quality.valid = false;
+    assert_ptr_equal(frame_basis(f, 0), &s[1].quality.result);
+    assert_ptr_equal(frame_basis(f, 9), &s[1].quality.result);
+    free(f);
+}
+
 static void test_text_of_an_evaluation(void **state)
 {
     struct lab_options o = usual_options();
@@ -742,11 +810,6 @@ static void test_text_too_short_to_evaluate(void **state)
 }
 
 /* ---- the text -------------------------------------------------------------------------------- */
-
-static bool is_after(const struct frame *f, const void *serial)
-{
-    return f->serial >= *(const uint64_t *)serial;
-}
 
 static bool is_generating(const struct frame *f, const void *arg)
 {
@@ -1253,6 +1316,8 @@ int main(void)
         cmocka_unit_test(test_figures_of_another_set),
         cmocka_unit_test(test_a_part_of_an_evaluation_is_not_kept),
         cmocka_unit_test(test_text_of_an_evaluation),
+        cmocka_unit_test(test_which_rows_compare),
+        cmocka_unit_test(test_status_ends_with_its_work),
         cmocka_unit_test(test_stored_blocks),
         cmocka_unit_test(test_number_line),
         cmocka_unit_test(test_selection_is_clamped),

@@ -275,6 +275,16 @@ static void draw_layer_status(struct tui *t, int row, int tensor)
     draw_line(row, STYLE_DIM, line);
 }
 
+/* Whether the message is about the layer that was selected when it came, and another one is now. */
+static bool is_of_another_layer(const struct tui *t)
+{
+    const char *name = t->status_tensor >= 0 ? layer_name(t->frame->model, t->status_tensor) : "";
+    const char *text = t->frame->status.text;
+    size_t n = strlen(name);
+    bool of_layer = n > 0 && strncmp(text, name, n) == 0 && text[n] == ':';
+    return of_layer && rows_current_tensor(t) != t->status_tensor && (t->view == VIEW_LAYERS || t->view == VIEW_ERROR);
+}
+
 static void draw_status(struct tui *t, int row)
 {
     const struct frame *f = t->frame;
@@ -283,10 +293,11 @@ static void draw_status(struct tui *t, int row)
     if (f->status.serial != t->status_seen) {
         t->status_seen = f->status.serial;
         t->status_until = now + 6;
+        t->status_tensor = rows_current_tensor(t);
     }
     if (*t->note) {
         draw_line(row, STYLE_WARN, t->note);
-    } else if (now < t->status_until) {
+    } else if (now < t->status_until && *f->status.text && !is_of_another_layer(t)) {
         draw_line(row, f->status.is_error ? STYLE_WARN : STYLE_GOOD, f->status.text);
     } else if (f->activity.name && !t->job_shown) {
         print_job(f, COLS, job, sizeof job);

@@ -180,7 +180,7 @@ struct speed_frame {
 
 /* The last thing that was done or went wrong, in words. */
 struct status {
-    char text[256];
+    char text[256];  /* "": nothing, or it is over */
     uint64_t serial; /* grows with each */
     bool is_error;
 };
@@ -236,6 +236,13 @@ struct frame {
 const struct detail *frame_detail(const struct frame *frame, const struct qtensor *q);
 const struct columns *frame_columns(const struct frame *frame, const struct qtensor *q);
 const struct output_frame *frame_output(const struct frame *frame, const struct qtensor *q);
+
+/* The complete evaluation that those of other snapshots must be comparable with: that of the snapshot `base` or, where it
+ * has none, of the first that has. Null: there is none. */
+const struct quality_result *frame_basis(const struct frame *frame, size_t base);
+
+/* Why a snapshot's quality is not comparable with it; null where it is, or is not known. */
+const char *frame_incomparable(const struct frame *frame, size_t base, const struct snapshot *snapshot);
 
 struct frame *frame_ref(struct frame *frame);
 void frame_unref(struct frame *frame);
