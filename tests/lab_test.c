@@ -742,6 +742,25 @@ static void test_status_ends_with_its_work(void **state)
     lab_stop(lab);
 }
 
+/* A job that works on all layers that are pending leaves none in a queue. */
+static void test_a_queue_of_layers(void **state)
+{
+    static struct layer_frame layers[64];
+    struct frame f = {.model = session.model, .layers = layers};
+    (void)state;
+    assert_true(schemes_count(session.model) <= 64);
+    for (size_t i = 0; i < 64; i++)
+        layers[i].progress = -1;
+    assert_false(frame_has_queue(&f));
+    for (size_t i = 0; i < 3; i++)
+        layers[i].pending = true;
+    assert_false(frame_has_queue(&f)); /* their text is being written: no other is before them */
+    layers[0].progress = 0;
+    assert_true(frame_has_queue(&f));
+    layers[1].progress = layers[2].progress = 0.5f;
+    assert_false(frame_has_queue(&f));
+}
+
 /* Rows of the Compare screen: figures of another text, or of a part, stand beside none. */
 static void test_which_rows_compare(void **state)
 {
@@ -956,6 +975,33 @@ static void test_restart_after_texts_have_ended(void **state)
     snprintf(expected, sizeof expected, "seed %d", SEED);
     assert_non_null(strstr(f->status.text, expected));
     frame_unref(f);
+    lab_stop(lab);
+}
+
+static bool is_of_one_set(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->text && f->text->earlier_tokens == 0 && f->text->tokens >= 10;
+}
+
+static bool is_of_two_sets(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->text && f->text->earlier_tokens >= 10 && f->text->tokens >= f->text->earlier_tokens;
+}
+
+/* A text that other weights began says so, until it begins again. */
+static void test_a_text_of_two_sets(void **state)
+{
+    struct lab_options o = usual_options();
+    o.tokens_per_second = 100;
+    struct lab *lab = start_with(&o);
+    (void)state;
+    frame_unref(await(lab, is_of_one_set, NULL, "a text"));
+    frame_unref(set(lab, "blk.0.ffn_up", "int4"));
+    frame_unref(await(lab, is_of_two_sets, NULL, "the text with other weights"));
+    ask_only(lab, (struct command){.kind = COMMAND_RESTART});
+    frame_unref(await(lab, is_of_one_set, NULL, "a text of the new weights"));
     lab_stop(lab);
 }
 
@@ -1317,6 +1363,7 @@ int main(void)
         cmocka_unit_test(test_a_part_of_an_evaluation_is_not_kept),
         cmocka_unit_test(test_text_of_an_evaluation),
         cmocka_unit_test(test_which_rows_compare),
+        cmocka_unit_test(test_a_queue_of_layers),
         cmocka_unit_test(test_status_ends_with_its_work),
         cmocka_unit_test(test_stored_blocks),
         cmocka_unit_test(test_number_line),
@@ -1329,6 +1376,7 @@ int main(void)
         cmocka_unit_test(test_restart_gives_the_same_texts),
         cmocka_unit_test(test_restart_keeps_the_seed),
         cmocka_unit_test(test_restart_after_texts_have_ended),
+        cmocka_unit_test(test_a_text_of_two_sets),
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_reference_text),

@@ -183,22 +183,11 @@ static const char *job_name(const struct frame *f, char out[64])
     return out;
 }
 
-/* Whether some layers wait while a job works on others. */
-static bool more_are_queued(const struct frame *f)
-{
-    bool works = false, waits = false;
-    for (size_t i = 0; i < schemes_count(f->model); i++) {
-        works |= f->layers[i].pending && f->layers[i].progress >= 0;
-        waits |= f->layers[i].pending && f->layers[i].progress < 0;
-    }
-    return works && waits;
-}
-
 /* The job's name is cut rather than its progress. */
 static void print_job(const struct frame *f, int columns, char *out, size_t size)
 {
     char words[64], fraction[16];
-    const char *job = job_name(f, words), *more = more_are_queued(f) ? ", more layers queued" : "";
+    const char *job = job_name(f, words), *more = frame_has_queue(f) ? ", more layers queued" : "";
     snprintf(fraction, sizeof fraction, " %.0f %%", 100 * f->activity.fraction);
     int room = columns - text_width(fraction);
     if (text_width(job) > room)

@@ -17,6 +17,16 @@ const struct output_frame *frame_output(const struct frame *f, const struct qten
     return f->output.q == q ? &f->output : NULL;
 }
 
+bool frame_has_queue(const struct frame *f)
+{
+    bool works = false, waits = false;
+    for (size_t i = 0; i < schemes_count(f->model); i++) {
+        works |= f->layers[i].pending && f->layers[i].progress >= 0;
+        waits |= f->layers[i].pending && f->layers[i].progress < 0;
+    }
+    return works && waits;
+}
+
 static bool is_evaluated(const struct snapshot *s)
 {
     return s->quality.valid && !s->quality.running;

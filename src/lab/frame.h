@@ -50,6 +50,7 @@ struct text_frame {
     size_t prompt_tokens;       /* BOS, or what an empty prompt starts from, included */
     char *text, *reference;     /* UTF-8, whole characters; reference null where it does not run */
     size_t tokens, reference_tokens;
+    size_t earlier_tokens;      /* that sets before the one in use chose or, in the prompt, ran; 0: none */
     bool diverged;
     size_t divergence;          /* index of the first token that differs */
     size_t text_offset, reference_offset; /* bytes before that token */
@@ -236,6 +237,9 @@ struct frame {
 const struct detail *frame_detail(const struct frame *frame, const struct qtensor *q);
 const struct columns *frame_columns(const struct frame *frame, const struct qtensor *q);
 const struct output_frame *frame_output(const struct frame *frame, const struct qtensor *q);
+
+/* Whether some layers wait while a job works on others; not where one job works on all. */
+bool frame_has_queue(const struct frame *frame);
 
 /* The complete evaluation that those of other snapshots must be comparable with: that of the snapshot `base` or, where it
  * has none, of the first that has. Null: there is none. */

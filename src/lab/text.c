@@ -18,6 +18,7 @@ struct text {
     char *prompt;
     size_t prompt_tokens;     /* with those before the text */
     size_t begin;             /* tokens before the text: BOS, or what an empty prompt starts from */
+    size_t earlier_tokens;    /* when the set last changed during this text; 0: it has not */
     bool watched;             /* the reference's text is wanted, too */
     uint64_t asked_seed;      /* the first text's */
     uint64_t seed;            /* of the text: one more after each that has ended */
@@ -112,6 +113,16 @@ static void begin_text(struct lab *lab, uint64_t seed)
         t->reference.tokens.count = 0;
     t->next_token_due = clock_seconds();
     t->over_at = 0;
+    t->earlier_tokens = 0;
+    forget_frame(t);
+}
+
+void text_set_changed(struct lab *lab)
+{
+    struct text *t = lab->text;
+    if (t->own.context->length == 0)
+        return;
+    t->earlier_tokens = t->own.tokens.count;
     forget_frame(t);
 }
 
@@ -301,6 +312,7 @@ void text_publish(struct lab *lab, struct frame *f)
             t->frame->seed = t->seed;
             t->frame->temperature = lab->options.temperature;
             t->frame->prompt_tokens = t->prompt_tokens;
+            t->frame->earlier_tokens = t->earlier_tokens;
         }
     }
     f->text = text_frame_ref(t->frame);
