@@ -176,6 +176,7 @@ static bool read_calibration(struct session *s, const struct options *o, struct 
         return true;
     char *text = read_study_text(o->calibration, &n, error);
     bool ok = text && tokenize_text(s, text, n, &s->calibration, error);
+    name_text(o->calibration, s->calibration_name);
     free(text);
     return ok;
 }

@@ -174,19 +174,21 @@ static void draw_size(struct tui *t, int row)
 }
 
 /* The running job; of training with its step and KL. */
-static const char *job_name(const struct frame *f, char out[64])
+static const char *job_name(const struct frame *f, char out[96])
 {
     const struct training_figures *l = f->training && f->training->running ? &f->training->figures : NULL;
     if (!l || strcmp(f->activity.name, "training") != 0)
         return f->activity.name;
-    snprintf(out, 64, "training: step %zu of %zu, KL %.2g,", l->step, l->steps, l->kl_last);
+    char name[TEXT_NAME + 2];
+    snprintf(out, 96, "training: step %zu of %zu, KL %.2g on %s,", l->step, l->steps, l->kl_last,
+             format_cut(name, sizeof name, f->training_text, 12));
     return out;
 }
 
 /* The job's name is cut rather than its progress. */
 static void print_job(const struct frame *f, int columns, char *out, size_t size)
 {
-    char words[64], fraction[16];
+    char words[96], fraction[16];
     const char *job = job_name(f, words), *more = frame_has_queue(f) ? ", more layers queued" : "";
     snprintf(fraction, sizeof fraction, " %.0f %%", 100 * f->activity.fraction);
     int room = columns - text_width(fraction);

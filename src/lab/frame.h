@@ -215,6 +215,7 @@ struct frame {
     struct comparison_frame *comparison; /* or null; of whatever layer was asked for last */
     bool comparison_stale;      /* another layer has changed since */
     struct training_frame *training; /* or null; of the last run */
+    char training_text[TEXT_NAME]; /* what it trains on, and of which a part is held out */
     struct detail *detail;      /* of the selected layer, or null while it is being made */
     struct output_frame output; /* of the selected layer */
     struct columns *columns;    /* its inputs, or null */

@@ -5,6 +5,7 @@
 #include "study.h"
 #include "training_curve.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +138,7 @@ static void end(struct lab *lab, void *state)
 
 static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
 {
+    snprintf(f->training_text, sizeof f->training_text, "%s", lab->study[TEXT_TRAINING].source.name);
     f->training = training_frame_ref(((const struct calibrating *)state)->curve);
     for (int t = 0; running && t < (int)lab_tensors(lab); t++)
         if (awaits(lab, t))

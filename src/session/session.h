@@ -47,6 +47,7 @@ struct session {
     note_fn *note;                 /* or null */
     void *note_arg;
     struct tokens calibration;     /* a person's text to calibrate and train on, without BOS; none: the model's own */
+    char calibration_name[48];     /* what figures on it call it */
     struct calibration_text calibration_text; /* in windows, once it was needed */
     struct calibration_text training_text;    /* in windows, once it was needed */
     size_t training_tokens;                   /* that training_text was asked for with */

@@ -3,6 +3,7 @@
 #include "quant/tune.h"
 #include "selftext.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct kind {
@@ -21,6 +22,8 @@ static const struct kind kinds[TEXT_KINDS] = {
 void text_source_open(struct text_source *t, const struct session *session, enum text_kind kind, size_t count)
 {
     *t = (struct text_source){.session = session, .kind = kind, .name = SELF_TEXT_NAME, .count = count};
+    if (!text_source_is_written(t))
+        snprintf(t->name, sizeof t->name, "%s", session->calibration_name);
 }
 
 /* What writes texts of this kind. */
