@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LABEL = 7 }; /* columns of a meter's name */
+enum { LABEL = 7 /* columns of a meter's name */, MEDIUM = 116 /* of the screen: below, words are short */ };
 
 /* ---- title and meters ------------------------------------------------------------------------ */
 
@@ -143,8 +143,8 @@ static void draw_quality(struct tui *t, int row, int col)
     else
         snprintf(kl, sizeof kl, COLS < 92 ? "KL %.4f+-%.0e" : "KL %.4f+-%.4f", r->kl, r->kl_stderr);
     char line[256] = "", part[64], name[TEXT_NAME + 2], text[96];
-    snprintf(text, sizeof text, COLS < 92 ? "  %s %zu" : "  on %s, %zu tokens",
-             format_cut(name, sizeof name, r->basis.text, COLS < 120 ? 12 : 24), r->basis.tokens);
+    snprintf(text, sizeof text, COLS < MEDIUM ? "  %s %zu" : "  on %s, %zu tokens",
+             format_cut(name, sizeof name, r->basis.text, COLS < MEDIUM ? 12 : 24), r->basis.tokens);
     int room = COLS - col - text_width(text); /* the text's name and length stand beside any figure */
     if (q->running)
         snprintf(line, sizeof line, "%.0f %%: ", 100 * (double)r->scored / (double)r->planned);
@@ -167,7 +167,9 @@ static void draw_size(struct tui *t, int row)
     int col = LABEL;
     bool narrow = COLS < 92;
     col += draw_format(row, col, COLS - col, STYLE_PLAIN, false,
-                       narrow ? "%s/%s  %.2f bits  " : "%s of %s  %.2f bits/weight  ",
+                       narrow          ? "%s/%s  %.2f bits  "
+                       : COLS < MEDIUM ? "%s of %s  %.2f bits  "
+                                       : "%s of %s  %.2f bits/weight  ",
                        format_bytes(size, (double)f->size),
                        format_bytes(stored, (double)f->stored_size), f->bits_per_weight);
     draw_quality(t, row, col);
