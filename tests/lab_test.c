@@ -1,6 +1,8 @@
 /* The lab, in process: commands go in, frames come out. */
 #include "labwork.h"
 
+#include "lab/generation.h"
+
 /* ---- schemes --------------------------------------------------------------------------------- */
 
 static void test_first_frame_is_the_stored_model(void **state)
@@ -978,6 +980,35 @@ static void test_restart_after_texts_have_ended(void **state)
     lab_stop(lab);
 }
 
+/* A decode step before the prompt has run, from which the meter has its first figure, changes nothing after it. */
+static void test_a_step_before_the_prompt(void **state)
+{
+    struct error error = {""};
+    size_t vocab = session.model->hyper.vocab;
+    float *logits[2] = {calloc(vocab, sizeof(float)), calloc(vocab, sizeof(float))};
+    (void)state;
+    for (int early = 0; early < 2; early++) {
+        struct generation g = {0};
+        assert_true(generation_open(&g, &session, session.model, DTYPE_FP32, &error));
+        for (int32_t id = 1; id <= 20; id++)
+            assert_true(tokens_add(&g.tokens, id * 7));
+        generation_rewind(&g, 20, 1, 1, SEED);
+        assert_false(generation_ready(&g));
+        if (early)
+            generation_decode(&g, session.stored);
+        assert_int_equal(g.context->length, 0);
+        while (!generation_ready(&g))
+            generation_prefill(&g, session.stored, 1);
+        generation_decode(&g, session.stored);
+        assert_true(logits[early] && isfinite(g.logits[0]));
+        memcpy(logits[early], g.logits, vocab * sizeof(float));
+        generation_close(&g);
+    }
+    assert_memory_equal(logits[0], logits[1], vocab * sizeof(float));
+    free(logits[0]);
+    free(logits[1]);
+}
+
 static bool is_of_one_set(const struct frame *f, const void *arg)
 {
     (void)arg;
@@ -1377,6 +1408,7 @@ int main(void)
         cmocka_unit_test(test_restart_keeps_the_seed),
         cmocka_unit_test(test_restart_after_texts_have_ended),
         cmocka_unit_test(test_a_text_of_two_sets),
+        cmocka_unit_test(test_a_step_before_the_prompt),
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_reference_text),

@@ -183,6 +183,18 @@ static void prefill_text(struct lab *lab, double seconds)
         lab->meter.skip_next = true;
 }
 
+/* A prompt may take long: before it has run, the meter gets a step at its first token, which then runs again with the
+ * others. */
+static void time_first_step(struct lab *lab)
+{
+    struct generation *g = &lab->text->own;
+    if (lab->meter.rate > 0 || generation_ready(g))
+        return;
+    double start = clock_seconds();
+    generation_decode(g, lab->set);
+    meter_add(&lab->meter, clock_seconds() - start);
+}
+
 void text_step(struct lab *lab, double seconds)
 {
     struct text *t = lab->text;
@@ -190,6 +202,7 @@ void text_step(struct lab *lab, double seconds)
     do {
         if (!generation_ready(&t->own))
             perf_sampler_stop(lab);
+        time_first_step(lab);
         prefill_text(lab, seconds);
         if (!generation_ready(&t->own))
             return;
