@@ -52,6 +52,80 @@ static void test_roofs_anew(void **state)
     lab_stop(lab);
 }
 
+/* A model that no cache of the tests holds. */
+static struct session open_large(void)
+{
+    struct model_spec spec = {1, false, 128, 512, 3, 4, 2, 400, 128, 32, 1};
+    struct bytes b = model_bytes(&spec);
+    struct session s;
+    struct error error = {""};
+    char *path = path_in(folder, "large.bin");
+    struct session_options o = {.model_path = path, .threads = 1};
+    write_file(path, b.data, b.size);
+    if (!session_open(&s, &o, &error))
+        fail_msg("%s", error.text);
+    bytes_free(&b);
+    free(path);
+    return s;
+}
+
+/* Roofs as a machine keeps them that was busy all the while that they were measured: low, and all runs alike. */
+static void keep_low_roofs(const struct session *s)
+{
+    struct roofs roofs = roofs_measure(s->pool);
+    struct roofs_source source = {0};
+    for (size_t i = 0; i < roofs.read_count; i++)
+        roofs.reads[i].roof.rate = (struct stats){1e6, 1e6, 1e6};
+    for (size_t i = 0; i < roofs.set_count * PEAK_COUNT; i++) {
+        struct stats *r = &roofs.sets[i / PEAK_COUNT].of[i % PEAK_COUNT].rate;
+        r->min = r->max = r->median;
+    }
+    assert_false(roofs_were_disturbed(&roofs));
+    roofs_replace(s->pool, &roofs, &source);
+    assert_string_equal(source.save.text, "");
+}
+
+static bool has_exceeded_roofs(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->roofs && f->roofs->roofs.exceeded && f->speed.roofs_disturbed;
+}
+
+static bool has_true_roofs(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->roofs && !f->roofs->roofs.exceeded && f->speed.peak_read.valid && f->speed.peak_read.value > 1e8;
+}
+
+/* What decoding exceeds is marked, measured again without being asked for, and not kept. */
+static void test_roofs_that_decoding_exceeds(void **state)
+{
+    (void)state;
+    struct session s = open_large();
+    const char *before = getenv("XDG_CACHE_HOME");
+    char *kept = before ? strdup(before) : NULL, *cache = path_in(folder, "low");
+    struct lab_options o = usual_options();
+    struct error error = {""};
+    struct roofs roofs;
+    struct roofs_source source;
+    setenv("XDG_CACHE_HOME", cache, 1);
+    keep_low_roofs(&s);
+    struct lab *lab = lab_start(&s, &o, &error);
+    assert_non_null(lab);
+    frame_unref(await(lab, has_exceeded_roofs, NULL, "roofs that are marked"));
+    frame_unref(await(lab, has_true_roofs, NULL, "roofs that were measured again"));
+    lab_stop(lab);
+    assert_true(roofs_recall(s.pool, &roofs, &source));
+    assert_true(roofs.reads[roofs.read_count - 1].roof.rate.median > 1e8);
+    if (kept)
+        setenv("XDG_CACHE_HOME", kept, 1);
+    else
+        unsetenv("XDG_CACHE_HOME");
+    free(kept);
+    free(cache);
+    session_close(&s);
+}
+
 static bool has_batches(const struct frame *f, const void *arg)
 {
     size_t n = *(const size_t *)arg;
@@ -381,7 +455,7 @@ static void test_stopping_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_roofs),          cmocka_unit_test(test_roofs_anew),
+        cmocka_unit_test(test_roofs),          cmocka_unit_test(test_roofs_that_decoding_exceeds), cmocka_unit_test(test_roofs_anew),
         cmocka_unit_test(test_batches),        cmocka_unit_test(test_roofline),
         cmocka_unit_test(test_work_of_a_model), cmocka_unit_test(test_peak_of_a_scheme),
         cmocka_unit_test(test_usual_events),   cmocka_unit_test(test_choosing_events),

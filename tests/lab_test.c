@@ -1,6 +1,8 @@
 /* The lab, in process: commands go in, frames come out. */
 #include "labwork.h"
 
+#include "lab/generation.h"
+
 /* ---- schemes --------------------------------------------------------------------------------- */
 
 static void test_first_frame_is_the_stored_model(void **state)
@@ -569,6 +571,11 @@ static void test_equal_snapshots_are_one(void **state)
     lab_stop(lab);
 }
 
+static bool is_after(const struct frame *f, const void *serial)
+{
+    return f->serial >= *(const uint64_t *)serial;
+}
+
 /* ---- quality --------------------------------------------------------------------------------- */
 
 static bool is_evaluated(const struct frame *f, const void *arg)
@@ -704,6 +711,88 @@ static void test_a_part_of_an_evaluation_is_not_kept(void **state)
     lab_stop(lab);
 }
 
+static bool is_quiet(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return is_evaluated(f, NULL) && !*f->status.text;
+}
+
+/* What is said of work under way is not said when it is over; what has happened stays. */
+static void test_status_ends_with_its_work(void **state)
+{
+    struct lab_options o = usual_options();
+    o.text = text_to_evaluate;
+    o.text_size = strlen(text_to_evaluate);
+    struct lab *lab = start_with(&o);
+    (void)state;
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_EVALUATE});
+    assert_non_null(strstr(f->status.text, "evaluating"));
+    uint64_t serial = f->status.serial;
+    frame_unref(f);
+    f = await(lab, is_quiet, NULL, "nothing said after the evaluation");
+    assert_int_equal(f->status.serial, serial);
+    frame_unref(f);
+    ask_only(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+    for (int i = 0; i < 3; i++) {
+        uint64_t later;
+        f = now(lab);
+        later = f->serial + 1;
+        assert_non_null(strstr(f->status.text, "snapshot A"));
+        frame_unref(f);
+        frame_unref(await(lab, is_after, &later, "a later frame"));
+    }
+    lab_stop(lab);
+}
+
+/* A job that works on all layers that are pending leaves none in a queue. */
+static void test_a_queue_of_layers(void **state)
+{
+    static struct layer_frame layers[64];
+    struct frame f = {.model = session.model, .layers = layers};
+    (void)state;
+    assert_true(schemes_count(session.model) <= 64);
+    for (size_t i = 0; i < 64; i++)
+        layers[i].progress = -1;
+    assert_false(frame_has_queue(&f));
+    for (size_t i = 0; i < 3; i++)
+        layers[i].pending = true;
+    assert_false(frame_has_queue(&f)); /* their text is being written: no other is before them */
+    layers[0].progress = 0;
+    assert_true(frame_has_queue(&f));
+    layers[1].progress = layers[2].progress = 0.5f;
+    assert_false(frame_has_queue(&f));
+}
+
+/* Rows of the Compare screen: figures of another text, or of a part, stand beside none. */
+static void test_which_rows_compare(void **state)
+{
+    struct frame *f = calloc(1, sizeof *f);
+    struct snapshot *s = f ? f->snapshots : NULL;
+    const struct quality_result on_self = {.basis = {"self", 60, PROTOCOL_FULL, 32}, .scored = 58, .planned = 58};
+    (void)state;
+    assert_non_null(f);
+    f->snapshot_count = 4;
+    assert_null(frame_basis(f, 0));
+    assert_null(frame_incomparable(f, 0, &s[1]));
+    for (size_t i = 0; i < 4; i++)
+        s[i].quality = (struct quality_frame){.valid = true, .result = on_self};
+    strcpy(s[1].quality.result.basis.text, "wiki.txt");
+    s[2].quality.running = true; /* marked as such, and no basis */
+    s[2].quality.result.scored = 20;
+    s[3].quality.result.basis.tokens = 50;
+    assert_null(frame_incomparable(f, 0, &s[0]));
+    assert_string_equal(frame_incomparable(f, 0, &s[1]), "another text");
+    assert_null(frame_incomparable(f, 0, &s[2]));
+    assert_string_equal(frame_incomparable(f, 0, &s[3]), "another number of tokens");
+    assert_string_equal(frame_incomparable(f, 1, &s[0]), "another text"); /* as the base says */
+    assert_null(frame_incomparable(f, 1, &s[1]));
+    assert_ptr_equal(frame_basis(f, 2), &s[0].quality.result);
+    s[0].quality.valid = false;
+    assert_ptr_equal(frame_basis(f, 0), &s[1].quality.result);
+    assert_ptr_equal(frame_basis(f, 9), &s[1].quality.result);
+    free(f);
+}
+
 static void test_text_of_an_evaluation(void **state)
 {
     struct lab_options o = usual_options();
@@ -742,11 +831,6 @@ static void test_text_too_short_to_evaluate(void **state)
 }
 
 /* ---- the text -------------------------------------------------------------------------------- */
-
-static bool is_after(const struct frame *f, const void *serial)
-{
-    return f->serial >= *(const uint64_t *)serial;
-}
 
 static bool is_generating(const struct frame *f, const void *arg)
 {
@@ -893,6 +977,62 @@ static void test_restart_after_texts_have_ended(void **state)
     snprintf(expected, sizeof expected, "seed %d", SEED);
     assert_non_null(strstr(f->status.text, expected));
     frame_unref(f);
+    lab_stop(lab);
+}
+
+/* A decode step before the prompt has run, from which the meter has its first figure, changes nothing after it. */
+static void test_a_step_before_the_prompt(void **state)
+{
+    struct error error = {""};
+    size_t vocab = session.model->hyper.vocab;
+    float *logits[2] = {calloc(vocab, sizeof(float)), calloc(vocab, sizeof(float))};
+    (void)state;
+    for (int early = 0; early < 2; early++) {
+        struct generation g = {0};
+        assert_true(generation_open(&g, &session, session.model, DTYPE_FP32, &error));
+        for (int32_t id = 1; id <= 20; id++)
+            assert_true(tokens_add(&g.tokens, id * 7));
+        generation_rewind(&g, 20, 1, 1, SEED);
+        assert_false(generation_ready(&g));
+        if (early)
+            generation_decode(&g, session.stored);
+        assert_int_equal(g.context->length, 0);
+        while (!generation_ready(&g))
+            generation_prefill(&g, session.stored, 1);
+        generation_decode(&g, session.stored);
+        assert_true(logits[early] && isfinite(g.logits[0]));
+        memcpy(logits[early], g.logits, vocab * sizeof(float));
+        generation_close(&g);
+    }
+    assert_memory_equal(logits[0], logits[1], vocab * sizeof(float));
+    free(logits[0]);
+    free(logits[1]);
+}
+
+static bool is_of_one_set(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->text && f->text->earlier_tokens == 0 && f->text->tokens >= 10;
+}
+
+static bool is_of_two_sets(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->text && f->text->earlier_tokens >= 10 && f->text->tokens >= f->text->earlier_tokens;
+}
+
+/* A text that other weights began says so, until it begins again. */
+static void test_a_text_of_two_sets(void **state)
+{
+    struct lab_options o = usual_options();
+    o.tokens_per_second = 100;
+    struct lab *lab = start_with(&o);
+    (void)state;
+    frame_unref(await(lab, is_of_one_set, NULL, "a text"));
+    frame_unref(set(lab, "blk.0.ffn_up", "int4"));
+    frame_unref(await(lab, is_of_two_sets, NULL, "the text with other weights"));
+    ask_only(lab, (struct command){.kind = COMMAND_RESTART});
+    frame_unref(await(lab, is_of_one_set, NULL, "a text of the new weights"));
     lab_stop(lab);
 }
 
@@ -1253,6 +1393,9 @@ int main(void)
         cmocka_unit_test(test_figures_of_another_set),
         cmocka_unit_test(test_a_part_of_an_evaluation_is_not_kept),
         cmocka_unit_test(test_text_of_an_evaluation),
+        cmocka_unit_test(test_which_rows_compare),
+        cmocka_unit_test(test_a_queue_of_layers),
+        cmocka_unit_test(test_status_ends_with_its_work),
         cmocka_unit_test(test_stored_blocks),
         cmocka_unit_test(test_number_line),
         cmocka_unit_test(test_selection_is_clamped),
@@ -1264,6 +1407,8 @@ int main(void)
         cmocka_unit_test(test_restart_gives_the_same_texts),
         cmocka_unit_test(test_restart_keeps_the_seed),
         cmocka_unit_test(test_restart_after_texts_have_ended),
+        cmocka_unit_test(test_a_text_of_two_sets),
+        cmocka_unit_test(test_a_step_before_the_prompt),
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_reference_text),

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "views/layout.h"
+#include "views/widgets.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -215,9 +216,41 @@ static void test_a_large_area_has_all_cells(void **state)
     }
 }
 
+/* ---- shares of roofs --------------------------------------------------------------------------- */
+
+/* More than all of a roof is never shown without the mark of one that may be too low. */
+static void test_shares(void **state)
+{
+    (void)state;
+    static const struct {
+        double share;
+        bool doubtful;
+        const char *text;
+    } cases[] = {{0, false, "0%"}, {0.42, false, "42%"}, {0.42, true, "42%?"}, {1, false, "100%"}, {1.004, false, "100%"},
+                 {1.006, false, "101%?"}, {1.5, false, "150%?"}, {1.5, true, "150%?"}, {1e9, false, "99999%?"}};
+    char out[16];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(format_share(out, cases[i].share, cases[i].doubtful), cases[i].text);
+}
+
+/* Names of texts, cut between characters. */
+static void test_cut_names(void **state)
+{
+    (void)state;
+    char out[32];
+    assert_string_equal(format_cut(out, sizeof out, "self", 12), "self");
+    assert_string_equal(format_cut(out, sizeof out, "twelve-bytes", 12), "twelve-bytes");
+    assert_string_equal(format_cut(out, sizeof out, "thirteen-byte", 12), "thirteen-b..");
+    assert_string_equal(format_cut(out, sizeof out, "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9", 11),
+                        "\u00e9\u00e9\u00e9\u00e9..");
+    assert_string_equal(format_cut(out, sizeof out, "", 12), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_cut_names),
         cmocka_unit_test(test_everything_is_inside),
         cmocka_unit_test(test_every_row_has_one_use),
         cmocka_unit_test(test_a_taller_screen_loses_no_line),

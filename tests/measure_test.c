@@ -975,10 +975,10 @@ static void test_cycle_reasons(void **state)
         enum change change;
         const char *reason;
     } cases[] = {
-        {"blk.0.attn_q", "stored", CHANGE_ACT, "multiply fp32 activations: choose a datatype first"},
-        {"blk.0.attn_q", "stored", CHANGE_GRANULARITY, "have the scales that the file holds: choose a datatype first"},
-        {"blk.0.attn_q", "stored", CHANGE_SYMMETRY, "have the zero points that the file holds: choose a datatype first"},
-        {"blk.0.attn_q", "stored", CHANGE_METHOD, "are not rounded, which is what methods improve"},
+        {"blk.0.attn_q", "stored", CHANGE_ACT, "choose a datatype first (d): stored weights multiply fp32 activations"},
+        {"blk.0.attn_q", "stored", CHANGE_GRANULARITY, "choose a datatype first (d): stored weights have the scales"},
+        {"blk.0.attn_q", "stored", CHANGE_SYMMETRY, "choose a datatype first (d): stored weights have the zero points"},
+        {"blk.0.attn_q", "stored", CHANGE_METHOD, "choose a datatype first (d): stored weights are not rounded"},
         {"token_embd", "int8", CHANGE_ACT, "not a matrix product: no activations"},
         {"output_norm", "fp16", CHANGE_ACT, "not a matrix product: no activations"},
         {"blk.0.attn_q", "fp16", CHANGE_GRANULARITY, "no scales"},

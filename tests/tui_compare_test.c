@@ -55,6 +55,11 @@ static void test_compare_screen(void **state)
     await_tab(4);
     wait_match("SCHEME +SIZE +BITS +DECODE/s +VS BASE +GB/s +SQNR +KL");
     wait_match("^ A .* base ");
+    wait_match(">B .*n/a .press v"); /* what each did at another time is no ratio */
+    wait_match("quality on mixed text, [0-9]+ tokens .full, windows of [0-9]+.");
+    wait_match("KL .*ppl .*top-1 .* mixed text [0-9]+"); /* and in the header */
+    press("s");
+    wait_for("snapshot B has these schemes");
     wait_match(">B .* [0-9.]+ +[0-9.]+(e-[0-9]+)? ");
     wait_for("KL against size");
     press("v");
@@ -119,6 +124,35 @@ static void test_another_reference(void **state)
     wait_match("KL [0-9.]*[1-9]");
     press(PTY_KEY_UP);
     wait_for("identical to the reference's weights");
+    press("6");
+    wait_match("reference(: no difference so far| .bold: from the first difference)");
+    assert_ends("q");
+}
+
+/* One more layer: the predictions are compared, the layers are not, and every place says so. */
+static void test_a_deeper_reference(void **state)
+{
+    struct model_spec spec = small_spec;
+    (void)state;
+    spec.layers++;
+    char *deeper = write_model("deeper.bin", &spec);
+    launch(40, 132, model, WORDS("--reference", deeper), NULL);
+    free(deeper);
+    ready();
+    wait_for("reference deeper.bin");
+    go_to("attn_q");
+    type_scheme("int4");
+    await_cell("attn_q", "WEIGHT", "int4");
+    assert_cell("attn_q", 0, "SQNR", "n/a");
+    press("se");
+    wait_match("KL [0-9.]*[1-9].*ppl [0-9.]+.*top-1 [0-9.]+%");
+    press("2");
+    wait_for("SQNR n/a");
+    wait_for("errors of layers n/a: the reference has 4 layers, the model 3");
+    press("C");
+    wait_for("methods cannot be compared: the reference has 4 layers");
+    press("5");
+    wait_match(">A .* n/a +[0-9.]+(e-[0-9]+)? ");
     press("6");
     wait_match("reference(: no difference so far| .bold: from the first difference)");
     assert_ends("q");
@@ -254,6 +288,7 @@ int main(void)
         TEST(test_compare_screen),
         TEST(test_evaluation),
         TEST(test_another_reference),
+        TEST(test_a_deeper_reference),
         TEST(test_search_within_a_budget),
         TEST(test_search_for_a_file),
         TEST(test_recipe),

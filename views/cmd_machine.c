@@ -122,6 +122,7 @@ static void add_roof(json_t *j, const char *unit, const struct roof *roof, const
     snprintf(key, sizeof key, "least_%s", unit);
     json_add(j, key, roof->rate.min, why);
     json_add(j, "samples", (double)roof->samples, NULL);
+    json_object_set_new(j, "disturbed", json_boolean(roof_was_disturbed(roof)));
 }
 
 static json_t *reads_json(const struct roofs *r)

@@ -36,25 +36,10 @@ static const struct snapshot *base_of(const struct tui *t)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-/* A complete evaluation, which those of the other rows must be comparable with: the base's or, without one, the first.
- * Null: there is none. */
-static const struct quality_result *basis_of(const struct tui *t)
-{
-    const struct quality_frame *q = &base_of(t)->quality;
-    for (size_t i = 0; i <= t->frame->snapshot_count; i++) {
-        if (q->valid && !q->running)
-            return &q->result;
-        q = &t->frame->snapshots[i < t->frame->snapshot_count ? i : 0].quality;
-    }
-    return NULL;
-}
-
-/* Why the quality of a row is not comparable with the others'; null where it is, or there is none. */
+/* Why the quality of a row is not comparable with the base's; null where it is, or there is none. */
 static const char *incomparable(const struct tui *t, const struct snapshot *s)
 {
-    const struct quality_result *basis = basis_of(t);
-    const struct quality_frame *q = &s->quality;
-    return q->valid && !q->running && basis ? quality_differs(&q->result, basis) : NULL;
+    return frame_incomparable(t->frame, (size_t)(base_of(t) - t->frame->snapshots), s);
 }
 
 static void quality_cells(const struct tui *t, const struct snapshot *s, char c[COUNT][TABLE_CELL])
@@ -137,7 +122,7 @@ static void draw_row(const struct tui *t, const struct snapshot *s, const int *w
 /* What the figures of quality are of, and why a row has none. */
 static void draw_basis(const struct tui *t, int row, int cols)
 {
-    const struct quality_result *r = basis_of(t);
+    const struct quality_result *r = frame_basis(t->frame, (size_t)(base_of(t) - t->frame->snapshots));
     char line[256], name[TEXT_NAME + 2];
     if (!r)
         return;

@@ -54,8 +54,10 @@ static void draw_curve(const struct training_frame *l, struct rect area)
     canvas_end(&c);
 }
 
-static int draw_figures(const struct training_frame *l, struct rect area)
+static int draw_figures(const struct frame *frame, struct rect area)
 {
+    const struct training_frame *l = frame->training;
+    char name[TEXT_NAME + 2];
     const struct training_figures *f = &l->figures;
     int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "training%s  ",
                           l->running ? " (t stops)" : " done");
@@ -63,7 +65,8 @@ static int draw_figures(const struct training_frame *l, struct rect area)
                        f->steps);
     if (!isnan(f->kl_best))
         col += draw_format(area.row, area.col + col, area.cols - col, STYLE_GOOD, false,
-                           "  KL %.2g (first %.2g, best %.2g)", f->kl_last, f->kl_first, f->kl_best);
+                           "  KL %.2g (first %.2g, best %.2g) on %s, %zu tokens held out", f->kl_last, f->kl_first,
+                           f->kl_best, format_cut(name, sizeof name, frame->training_text, 16), f->held_out);
     if (f->step > 0)
         draw_format(area.row, area.col + col, area.cols - col, STYLE_DIM, false, "  loss %.2g  rate %.1e", f->loss,
                     f->rate);
@@ -75,7 +78,7 @@ int error_draw_training(const struct frame *f, int tensor, struct rect area)
     const struct training_frame *l = f->training;
     if (!l || area.rows < 1 || !is_trained(f, tensor))
         return 0;
-    int used = draw_figures(l, area), left = area.rows - used, lines = left < CURVE_LINES ? left : CURVE_LINES;
+    int used = draw_figures(f, area), left = area.rows - used, lines = left < CURVE_LINES ? left : CURVE_LINES;
     if (l->count < 2 || lines < 4 || (!l->running && area.rows < MIN_LINES))
         return used;
     draw_curve(l, (struct rect){area.row + used, area.col, lines, area.cols});

@@ -21,8 +21,9 @@ static void draw_candidates(const struct tui *t, const struct text_frame *x, str
 {
     int half = area.cols / 2;
     draw_format(area.row, area.col, area.cols, STYLE_STRONG, false,
-                "first difference at token %zu; probabilities there (scheme | %s):",
-                x->divergence - x->prompt_tokens + 1, t->frame->model->reference ? "reference" : "stored");
+                "first difference at token %zu%s; probabilities there (scheme | %s):",
+                x->divergence - x->prompt_tokens + 1,
+                x->divergence < x->earlier_tokens ? ", by earlier weights" : "", t->frame->model->reference ? "reference" : "stored");
     for (int i = 0; i < CANDIDATES && i + 1 < area.rows; i++) {
         char here[40], there[40];
         token_text(t, x->here[i].id, here);
@@ -44,9 +45,9 @@ void generation_draw(struct tui *t, struct rect area)
     int below = x->diverged && area.rows >= 12 ? CANDIDATES + 1 : 0;
     struct rect left = {area.row + 1, area.col, area.rows - 1 - below, half - (beside ? 2 : 0)};
     struct rect right = {area.row + 1, area.col + half, left.rows, area.cols - half};
-    draw_format(area.row, area.col, half, STYLE_STRONG, false, "this scheme, seed %llu, %zu tokens%s",
-                (unsigned long long)x->seed, x->tokens - x->prompt_tokens,
-                x->ended ? " (end)" : "");
+    draw_format(area.row, area.col, half, STYLE_STRONG, false, "this scheme, seed %llu, %zu tokens%s%s",
+                (unsigned long long)x->seed, x->tokens - x->prompt_tokens, x->ended ? " (end)" : "",
+                x->earlier_tokens > 0 ? ", begun by earlier weights (r)" : "");
     draw_wrapped(left, x->text, x->diverged ? x->text_offset : SIZE_MAX, STYLE_PLAIN, STYLE_SECOND);
     if (beside) {
         draw_format(area.row, area.col + half, area.cols - half, STYLE_STRONG, false,

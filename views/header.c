@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LABEL = 7 }; /* columns of a meter's name */
+enum { LABEL = 7 /* columns of a meter's name */, MEDIUM = 140 /* of the screen: below, words are short */ };
 
 /* ---- title and meters ------------------------------------------------------------------------ */
 
@@ -137,8 +137,8 @@ static void draw_quality(struct tui *t, int row, int col)
     }
     enum style style = q->stale ? STYLE_DIM : STYLE_STRONG;
     char line[256] = "", part[64], kl[32], name[TEXT_NAME + 2], text[96];
-    snprintf(text, sizeof text, COLS < 140 ? "  %s %zu" : "  on %s, %zu tokens",
-             format_cut(name, sizeof name, r->basis.text, COLS < 120 ? 12 : 24), r->basis.tokens);
+    snprintf(text, sizeof text, COLS < MEDIUM ? "  %s %zu" : "  on %s, %zu tokens",
+             format_cut(name, sizeof name, r->basis.text, COLS < MEDIUM ? 12 : 24), r->basis.tokens);
     int room = COLS - col - text_width(text); /* the text's name and length stand beside any figure */
     if (q->running)
         snprintf(line, sizeof line, "%.0f %%: ", 100 * (double)r->scored / (double)r->planned);
@@ -167,37 +167,28 @@ static void draw_size(struct tui *t, int row)
                            format_bytes(stored, (double)f->stored_size));
     snprintf(bits, sizeof bits, f->bits_per_weight_all < 10 ? "%.2f" : "%.1f", f->bits_per_weight_all);
     col += draw_format(row, col, COLS - col, STYLE_PLAIN, false,
-                       COLS < 112 ? "  %.*f lin %s all bits  " : "  %.*f linear, %s all bits/weight  ",
+                       COLS < MEDIUM ? "  %.*f lin %s all bits  " : "  %.*f linear, %s all bits/weight  ",
                        f->bits_per_weight < 10 ? 2 : 1, f->bits_per_weight, bits);
     draw_quality(t, row, col);
 }
 
 /* The running job; of training with its step and KL. */
-static const char *job_name(const struct frame *f, char out[64])
+static const char *job_name(const struct frame *f, char out[96])
 {
     const struct training_figures *l = f->training && f->training->running ? &f->training->figures : NULL;
     if (!l || strcmp(f->activity.name, "training") != 0)
         return f->activity.name;
-    snprintf(out, 64, "training: step %zu of %zu, KL %.2g,", l->step, l->steps, l->kl_last);
+    char name[TEXT_NAME + 2];
+    snprintf(out, 96, "training: step %zu of %zu, KL %.2g on %s,", l->step, l->steps, l->kl_last,
+             format_cut(name, sizeof name, f->training_text, 12));
     return out;
-}
-
-/* Whether some layers wait while a job works on others. */
-static bool more_are_queued(const struct frame *f)
-{
-    bool works = false, waits = false;
-    for (size_t i = 0; i < schemes_count(f->model); i++) {
-        works |= f->layers[i].pending && f->layers[i].progress >= 0;
-        waits |= f->layers[i].pending && f->layers[i].progress < 0;
-    }
-    return works && waits;
 }
 
 /* The job's name is cut rather than its progress. */
 static void print_job(const struct frame *f, int columns, char *out, size_t size)
 {
-    char words[64], fraction[16];
-    const char *job = job_name(f, words), *more = more_are_queued(f) ? ", more layers queued" : "";
+    char words[96], fraction[16];
+    const char *job = job_name(f, words), *more = frame_has_queue(f) ? ", more layers queued" : "";
     snprintf(fraction, sizeof fraction, " %.0f %%", 100 * f->activity.fraction);
     int room = columns - text_width(fraction);
     if (text_width(job) > room)
@@ -284,6 +275,16 @@ static void draw_layer_status(struct tui *t, int row, int tensor)
     draw_line(row, STYLE_DIM, line);
 }
 
+/* Whether the message is about the layer that was selected when it came, and another one is now. */
+static bool is_of_another_layer(const struct tui *t)
+{
+    const char *name = t->status_tensor >= 0 ? layer_name(t->frame->model, t->status_tensor) : "";
+    const char *text = t->frame->status.text;
+    size_t n = strlen(name);
+    bool of_layer = n > 0 && strncmp(text, name, n) == 0 && text[n] == ':';
+    return of_layer && rows_current_tensor(t) != t->status_tensor && (t->view == VIEW_LAYERS || t->view == VIEW_ERROR);
+}
+
 static void draw_status(struct tui *t, int row)
 {
     const struct frame *f = t->frame;
@@ -292,10 +293,11 @@ static void draw_status(struct tui *t, int row)
     if (f->status.serial != t->status_seen) {
         t->status_seen = f->status.serial;
         t->status_until = now + 6;
+        t->status_tensor = rows_current_tensor(t);
     }
     if (*t->note) {
         draw_line(row, STYLE_WARN, t->note);
-    } else if (now < t->status_until) {
+    } else if (now < t->status_until && *f->status.text && !is_of_another_layer(t)) {
         draw_line(row, f->status.is_error ? STYLE_WARN : STYLE_GOOD, f->status.text);
     } else if (f->activity.name && !t->job_shown) {
         print_job(f, COLS, job, sizeof job);

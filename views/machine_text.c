@@ -174,8 +174,9 @@ static void say_roof(struct out *o, const struct roof *roof, double max, const c
 {
     if (roof->samples > 0) {
         int full = max > 0 ? (int)(roof->rate.median / max * BAR + 0.5) : 0;
-        add(o, "%9.2f %9.2f %9.2f %8zu  %.*s", roof->rate.median / 1e9, roof->rate.max / 1e9,
-            roof->rate.min / 1e9, roof->samples, full < BAR ? full : BAR, "||||||||||||||||||||||||");
+        add(o, "%9.2f %9.2f %9.2f %8zu  %.*s%s", roof->rate.median / 1e9, roof->rate.max / 1e9,
+            roof->rate.min / 1e9, roof->samples, full < BAR ? full : BAR, "||||||||||||||||||||||||",
+            roof_was_disturbed(roof) ? " ?" : "");
     } else {
         add(o, "n/a: %s", reason);
     }

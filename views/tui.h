@@ -99,6 +99,7 @@ struct tui {
     char note[256];              /* the view's own message, shown until the next key */
     uint64_t status_seen;        /* serial of the lab's message last shown */
     double status_until;         /* clock seconds until which it is shown */
+    int status_tensor;           /* that was selected when it came; -1: none */
     int tab_col[VIEW_COUNT + 1]; /* where tabs were drawn, for the mouse */
     int tab_row;
     bool job_shown; /* right of the tabs */

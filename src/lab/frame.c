@@ -17,6 +17,37 @@ const struct output_frame *frame_output(const struct frame *f, const struct qten
     return f->output.q == q ? &f->output : NULL;
 }
 
+bool frame_has_queue(const struct frame *f)
+{
+    bool works = false, waits = false;
+    for (size_t i = 0; i < schemes_count(f->model); i++) {
+        works |= f->layers[i].pending && f->layers[i].progress >= 0;
+        waits |= f->layers[i].pending && f->layers[i].progress < 0;
+    }
+    return works && waits;
+}
+
+static bool is_evaluated(const struct snapshot *s)
+{
+    return s->quality.valid && !s->quality.running;
+}
+
+const struct quality_result *frame_basis(const struct frame *f, size_t base)
+{
+    if (base < f->snapshot_count && is_evaluated(&f->snapshots[base]))
+        return &f->snapshots[base].quality.result;
+    for (size_t i = 0; i < f->snapshot_count; i++)
+        if (is_evaluated(&f->snapshots[i]))
+            return &f->snapshots[i].quality.result;
+    return NULL;
+}
+
+const char *frame_incomparable(const struct frame *f, size_t base, const struct snapshot *s)
+{
+    const struct quality_result *basis = frame_basis(f, base);
+    return basis && is_evaluated(s) ? quality_differs(&s->quality.result, basis) : NULL;
+}
+
 struct frame *frame_ref(struct frame *f)
 {
     atomic_fetch_add(&f->refs, 1);

@@ -50,6 +50,7 @@ struct text_frame {
     size_t prompt_tokens;       /* BOS, or what an empty prompt starts from, included */
     char *text, *reference;     /* UTF-8, whole characters; reference null where it does not run */
     size_t tokens, reference_tokens;
+    size_t earlier_tokens;      /* that sets before the one in use chose or, in the prompt, ran; 0: none */
     bool diverged;
     size_t divergence;          /* index of the first token that differs */
     size_t text_offset, reference_offset; /* bytes before that token */
@@ -180,7 +181,7 @@ struct speed_frame {
 
 /* The last thing that was done or went wrong, in words. */
 struct status {
-    char text[256];
+    char text[256];  /* "": nothing, or it is over */
     uint64_t serial; /* grows with each */
     bool is_error;
 };
@@ -214,6 +215,7 @@ struct frame {
     struct comparison_frame *comparison; /* or null; of whatever layer was asked for last */
     bool comparison_stale;      /* another layer has changed since */
     struct training_frame *training; /* or null; of the last run */
+    char training_text[TEXT_NAME]; /* what it trains on, and of which a part is held out */
     struct detail *detail;      /* of the selected layer, or null while it is being made */
     struct output_frame output; /* of the selected layer */
     struct columns *columns;    /* its inputs, or null */
@@ -236,6 +238,16 @@ struct frame {
 const struct detail *frame_detail(const struct frame *frame, const struct qtensor *q);
 const struct columns *frame_columns(const struct frame *frame, const struct qtensor *q);
 const struct output_frame *frame_output(const struct frame *frame, const struct qtensor *q);
+
+/* Whether some layers wait while a job works on others; not where one job works on all. */
+bool frame_has_queue(const struct frame *frame);
+
+/* The complete evaluation that those of other snapshots must be comparable with: that of the snapshot `base` or, where it
+ * has none, of the first that has. Null: there is none. */
+const struct quality_result *frame_basis(const struct frame *frame, size_t base);
+
+/* Why a snapshot's quality is not comparable with it; null where it is, or is not known. */
+const char *frame_incomparable(const struct frame *frame, size_t base, const struct snapshot *snapshot);
 
 struct frame *frame_ref(struct frame *frame);
 void frame_unref(struct frame *frame);

@@ -106,6 +106,6 @@ bool generation_ready(const struct generation *g)
 
 void generation_decode(struct generation *g, const struct weights *w)
 {
-    context_run(g->context, w, &g->tokens.ids[g->tokens.count - 1], 1, LOGITS_LAST, g->logits);
+    context_run(g->context, w, &g->tokens.ids[g->context->length], 1, LOGITS_LAST, g->logits);
     g->context->length--;
 }

@@ -36,7 +36,8 @@ size_t generation_prefill(struct generation *g, const struct weights *weights, d
 /* Whether a decode step would stand at the newest token. */
 bool generation_ready(const struct generation *g);
 
-/* The decode step of the newest token. */
+/* The decode step of the newest token or, where some before it have not run, of the first of those. The cache stays as
+ * long as it is. */
 void generation_decode(struct generation *g, const struct weights *weights);
 
 /* Chooses the next token from the logits of the newest, which the KV cache then keeps, and appends it. */

@@ -5,6 +5,7 @@
 #include "study.h"
 #include "training_curve.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +138,7 @@ static void end(struct lab *lab, void *state)
 
 static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
 {
+    snprintf(f->training_text, sizeof f->training_text, "%s", lab->study[TEXT_TRAINING].source.name);
     f->training = training_frame_ref(((const struct calibrating *)state)->curve);
     for (int t = 0; running && t < (int)lab_tensors(lab); t++)
         if (awaits(lab, t))
@@ -159,7 +161,13 @@ const struct job_type calibrate_job = {
 
 /* ---- the command ------------------------------------------------------------------------------------- */
 
-static bool waits_to_train(const struct lab *lab)
+static bool is_training(const struct lab *lab)
+{
+    const struct job_slot *job = job_slot_of(lab, &calibrate_job);
+    return job->running && training_curve_runs(((const struct calibrating *)job->state)->curve);
+}
+
+static bool any_to_train(const struct lab *lab)
 {
     bool any = false;
     for (int t = 0; t < (int)lab_tensors(lab); t++)
@@ -167,16 +175,26 @@ static bool waits_to_train(const struct lab *lab)
     return any;
 }
 
+static bool waits_to_train(const struct lab *lab)
+{
+    return any_to_train(lab) && !is_training(lab);
+}
+
+static bool trains_nothing(const struct lab *lab)
+{
+    return !any_to_train(lab);
+}
+
 void stop_training(struct lab *lab, const struct command *command)
 {
     (void)command;
-    const struct job_slot *job = job_slot_of(lab, &calibrate_job);
-    const struct calibrating *c = job->state;
-    if (job->running && training_curve_runs(c->curve)) {
-        quantization_stop_training(job->running);
+    if (is_training(lab)) {
+        quantization_stop_training(job_slot_of(lab, &calibrate_job)->running);
         lab_say(lab, false, "training stopped: the best weights so far are kept");
         return;
     }
-    lab_say(lab, true, waits_to_train(lab) ? "training has not begun: u undoes the change"
-                                           : "nothing is being trained: m chooses qat");
+    if (waits_to_train(lab))
+        lab_say_while(lab, waits_to_train, true, "training has not begun: u undoes the change");
+    else
+        lab_say_while(lab, trains_nothing, true, "nothing is being trained: m chooses qat");
 }

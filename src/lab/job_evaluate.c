@@ -111,6 +111,11 @@ const struct job_type evaluate_job = {
     .publish = publish,
 };
 
+static bool is_asked(const struct lab *lab)
+{
+    return ((const struct evaluating *)job_state(lab, &evaluate_job))->asked;
+}
+
 /* Says that it evaluates only where it can. */
 void evaluate_now(struct lab *lab, const struct command *c)
 {
@@ -126,5 +131,5 @@ void evaluate_now(struct lab *lab, const struct command *c)
         }
     }
     *e = (struct evaluating){.asked = true};
-    lab_say(lab, false, "evaluating against %s", model_reference_words(lab->session->model));
+    lab_say_while(lab, is_asked, false, "evaluating against %s", model_reference_words(lab->session->model));
 }

@@ -78,6 +78,14 @@ const struct job_type export_job = {
     .publish = publish,
 };
 
+static bool any_pending(const struct lab *lab)
+{
+    bool any = false;
+    for (int t = 0; t < (int)lab_tensors(lab); t++)
+        any |= tensor_pending(lab, t);
+    return any;
+}
+
 /* While it runs: stops. */
 void export_set(struct lab *lab, const struct command *c)
 {
@@ -88,11 +96,10 @@ void export_set(struct lab *lab, const struct command *c)
         lab_say(lab, false, "export cancelled; the partial file was removed");
         return;
     }
-    for (int t = 0; t < (int)lab_tensors(lab); t++)
-        if (tensor_pending(lab, t)) {
-            lab_say(lab, true, "layers are still being quantized: export when they are done");
-            return;
-        }
+    if (any_pending(lab)) {
+        lab_say_while(lab, any_pending, true, "layers are still being quantized: export when they are done");
+        return;
+    }
     e->set = weights_ref(lab->set);
     e->path = strdup(c->text);
     if (e->path)

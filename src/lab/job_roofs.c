@@ -152,6 +152,12 @@ const struct job_type roofs_job = {
     .publish = publish,
 };
 
+static bool is_measuring(const struct lab *lab)
+{
+    const struct job_slot *job = job_slot_of(lab, &roofs_job);
+    return job->running || ((const struct roofing *)job->state)->asked;
+}
+
 void measure_roofs(struct lab *lab, const struct command *c)
 {
     struct roofing *r = job_state(lab, &roofs_job);
@@ -162,5 +168,5 @@ void measure_roofs(struct lab *lab, const struct command *c)
     }
     r->asked = true;
     r->again = 0;
-    lab_say(lab, false, "measuring the roofs again");
+    lab_say_while(lab, is_measuring, false, "measuring the roofs again");
 }

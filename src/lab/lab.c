@@ -58,6 +58,7 @@ static void follow_set(struct lab *lab, uint64_t *serial)
     meter_reset(&lab->meter);
     sampled_steps_reset(lab);
     perf_sampler_reset(lab);
+    text_set_changed(lab);
     jobs_set_changed(lab);
 }
 

@@ -57,8 +57,17 @@ static void fill_counters(struct lab *lab, struct frame *f)
     f->events = perf_sampler_events(lab);
 }
 
-static void fill_status(const struct lab *lab, struct frame *f)
+/* What was said of something that is over is not said any more. */
+static void end_status(struct lab *lab)
 {
+    if (lab->status_published && lab->status_holds && !lab->status_holds(lab))
+        lab->status.text[0] = 0;
+    lab->status_published = true;
+}
+
+static void fill_status(struct lab *lab, struct frame *f)
+{
+    end_status(lab);
     f->activity.name = lab->activity.name;
     f->activity.fraction = lab->activity.fraction;
     memcpy(f->status.text, lab->status.text, sizeof f->status.text);

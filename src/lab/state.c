@@ -5,15 +5,31 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void lab_say(struct lab *lab, bool is_error, const char *format, ...)
+static void say(struct lab *lab, bool is_error, const char *format, va_list args)
 {
     struct status *s = &lab->status;
-    va_list args;
-    va_start(args, format);
     vsnprintf(s->text, sizeof s->text, format, args);
-    va_end(args);
     s->is_error = is_error;
     s->serial++;
+    lab->status_published = false;
+}
+
+void lab_say(struct lab *lab, bool is_error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(lab, is_error, format, args);
+    va_end(args);
+    lab->status_holds = NULL;
+}
+
+void lab_say_while(struct lab *lab, bool (*holds)(const struct lab *), bool is_error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(lab, is_error, format, args);
+    va_end(args);
+    lab->status_holds = holds;
 }
 
 void lab_use(struct lab *lab, struct weights *set)

@@ -89,12 +89,18 @@ struct lab {
     size_t job_count;
     struct activity activity;
     struct status status;
+    bool (*status_holds)(const struct lab *lab); /* what the status says is still so; null: it happened, and stays */
+    bool status_published;
     bool paused;
     uint64_t frame_serial;
 };
 
 /* Says what was done, or what went wrong. */
 void lab_say(struct lab *lab, bool is_error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The same of something that is so for a while: frames after the first that has it have it as long as `holds`. */
+void lab_say_while(struct lab *lab, bool (*holds)(const struct lab *lab), bool is_error, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Puts a set in use; takes over the reference. What depends on the set follows before the next token. */
 void lab_use(struct lab *lab, struct weights *set);

@@ -18,6 +18,7 @@ struct text {
     char *prompt;
     size_t prompt_tokens;     /* with those before the text */
     size_t begin;             /* tokens before the text: BOS, or what an empty prompt starts from */
+    size_t earlier_tokens;    /* when the set last changed during this text; 0: it has not */
     bool watched;             /* the reference's text is wanted, too */
     uint64_t asked_seed;      /* the first text's */
     uint64_t seed;            /* of the text: one more after each that has ended */
@@ -112,6 +113,16 @@ static void begin_text(struct lab *lab, uint64_t seed)
         t->reference.tokens.count = 0;
     t->next_token_due = clock_seconds();
     t->over_at = 0;
+    t->earlier_tokens = 0;
+    forget_frame(t);
+}
+
+void text_set_changed(struct lab *lab)
+{
+    struct text *t = lab->text;
+    if (t->own.context->length == 0)
+        return;
+    t->earlier_tokens = t->own.tokens.count;
     forget_frame(t);
 }
 
@@ -172,6 +183,18 @@ static void prefill_text(struct lab *lab, double seconds)
         lab->meter.skip_next = true;
 }
 
+/* A prompt may take long: before it has run, the meter gets a step at its first token, which then runs again with the
+ * others. */
+static void time_first_step(struct lab *lab)
+{
+    struct generation *g = &lab->text->own;
+    if (lab->meter.rate > 0 || generation_ready(g))
+        return;
+    double start = clock_seconds();
+    generation_decode(g, lab->set);
+    meter_add(&lab->meter, clock_seconds() - start);
+}
+
 void text_step(struct lab *lab, double seconds)
 {
     struct text *t = lab->text;
@@ -179,6 +202,7 @@ void text_step(struct lab *lab, double seconds)
     do {
         if (!generation_ready(&t->own))
             perf_sampler_stop(lab);
+        time_first_step(lab);
         prefill_text(lab, seconds);
         if (!generation_ready(&t->own))
             return;
@@ -301,6 +325,7 @@ void text_publish(struct lab *lab, struct frame *f)
             t->frame->seed = t->seed;
             t->frame->temperature = lab->options.temperature;
             t->frame->prompt_tokens = t->prompt_tokens;
+            t->frame->earlier_tokens = t->earlier_tokens;
         }
     }
     f->text = text_frame_ref(t->frame);

@@ -14,6 +14,9 @@ void text_close(struct lab *lab);
 /* From the prompt on, with the seed that was asked for: that of the first text, not of those that followed it. */
 void text_restart(struct lab *lab);
 
+/* The set has changed: what the text is so far, and its KV cache, are of another one. */
+void text_set_changed(struct lab *lab);
+
 /* A new prompt; false: why not has been said. */
 bool text_prompt(struct lab *lab, const char *prompt);
 

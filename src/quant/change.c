@@ -107,10 +107,10 @@ static const char *const kv_reasons[] = {
 
 /* Of stored weights. */
 static const char *const stored_reasons[] = {
-    [CHANGE_ACT] = "stored weights multiply fp32 activations: choose a datatype first (d)",
-    [CHANGE_GRANULARITY] = "stored weights have the scales that the file holds: choose a datatype first (d)",
-    [CHANGE_SYMMETRY] = "stored weights have the zero points that the file holds: choose a datatype first (d)",
-    [CHANGE_METHOD] = "stored weights are not rounded, which is what methods improve: choose a datatype first (d)",
+    [CHANGE_ACT] = "choose a datatype first (d): stored weights multiply fp32 activations",
+    [CHANGE_GRANULARITY] = "choose a datatype first (d): stored weights have the scales of their file",
+    [CHANGE_SYMMETRY] = "choose a datatype first (d): stored weights have the zero points of their file",
+    [CHANGE_METHOD] = "choose a datatype first (d): stored weights are not rounded, which methods improve",
 };
 
 /* Why a field cannot be chosen, or null. */

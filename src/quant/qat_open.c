@@ -206,7 +206,8 @@ struct training *qat_open(const struct training_plan *plan, struct error *error)
     sampler_seed(&q->random, (uint64_t)plan->values[QAT_SEED]);
     q->order_next = SIZE_MAX;
     q->figures = (struct training_figures){.steps = q->steps, .loss = NAN, .rate = NAN, .gradient_norm = NAN,
-                                      .kl_first = NAN, .kl_last = NAN, .kl_best = NAN};
+                                      .kl_first = NAN, .kl_last = NAN, .kl_best = NAN,
+                                      .held_out = q->held_out * length_of(plan)};
     bool ok = open_buffers(q, error) &&
               network_open(&q->net, plan->model, plan->pool, q->batch, length_of(plan), q->cosines, q->sines, error);
     if (ok)

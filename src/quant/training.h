@@ -28,6 +28,7 @@ struct training_figures {
     double kl_last;          /* the last time */
     double kl_best;          /* the least */
     size_t best_step;        /* steps before the least */
+    size_t held_out;         /* tokens of the held-out windows */
 };
 
 /* Of a tensor that trained, the best weights (rows x cols) and their grids (1 of a whole tensor, else rows x
