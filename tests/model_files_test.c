@@ -35,7 +35,7 @@ static int remove_folder(void **state)
 
 enum { DIM = 32, HIDDEN = 64, HEADS = 4, KV_HEADS = 2, HEAD = 8, VOCAB = 40, CONTEXT = 64, BLOCKS = 2 };
 
-enum kind { KIND_ABSENT, KIND_UINT, KIND_INT, KIND_FLOAT, KIND_TEXT, KIND_LIST };
+enum kind { KIND_ABSENT, KIND_UINT, KIND_INT, KIND_FLOAT, KIND_TEXT, KIND_LIST, KIND_SAME, KIND_BOOL };
 
 struct pair {
     const char *key;
@@ -46,6 +46,8 @@ struct pair {
 
 #define ABSENT(KEY)        {.key = (KEY), .kind = KIND_ABSENT}
 #define LIST(KEY)          {.key = (KEY), .kind = KIND_LIST}
+#define SAME(KEY, NUMBER)  {.key = (KEY), .kind = KIND_SAME, .number = (NUMBER)}
+#define BOOL(KEY, NUMBER)  {.key = (KEY), .kind = KIND_BOOL, .number = (NUMBER)}
 #define UINT(KEY, NUMBER)  {.key = (KEY), .kind = KIND_UINT, .number = (NUMBER)}
 #define INT(KEY, NUMBER)   {.key = (KEY), .kind = KIND_INT, .number = (NUMBER)}
 #define FLOAT(KEY, NUMBER) {.key = (KEY), .kind = KIND_FLOAT, .number = (NUMBER)}
@@ -106,7 +108,8 @@ struct spec {
 
 static void put_pair(struct gguffile *f, const struct pair *p)
 {
-    static const uint32_t list[] = {2, 2};
+    static const uint32_t list[] = {2, 3};
+    const uint32_t same[] = {(uint32_t)p->number, (uint32_t)p->number};
     int32_t negative = (int32_t)p->number;
     switch (p->kind) {
     case KIND_ABSENT:
@@ -125,6 +128,12 @@ static void put_pair(struct gguffile *f, const struct pair *p)
         break;
     case KIND_LIST:
         gguffile_array(f, p->key, GGUF_UINT32, 2, list);
+        break;
+    case KIND_SAME:
+        gguffile_array(f, p->key, GGUF_UINT32, 2, same);
+        break;
+    case KIND_BOOL:
+        gguffile_bool(f, p->key, p->number != 0);
         break;
     }
 }
@@ -355,7 +364,7 @@ static const struct {
     {UINT(KEY("context_length"), 0), "'llama.context_length' = 0"},
     {UINT(KEY("context_length"), 4294967295.0), "'llama.context_length' = 4294967295"},
     {UINT(KEY("context_length"), 1 << 28), NULL},
-    {ABSENT(EPSILON), NULL},
+    {ABSENT(EPSILON), EPSILON " is missing"},
     {FLOAT(EPSILON, 0), EPSILON " = 0"},
     {FLOAT(EPSILON, -1e-5), EPSILON " = -1e-05"},
     {FLOAT(EPSILON, 1e30), EPSILON " = 1e+30"},
@@ -389,8 +398,42 @@ static const struct {
     {FLOAT(KEY("attn_logit_softcapping"), -5), "llama.attn_logit_softcapping = -5"},
     {FLOAT(KEY("final_logit_softcapping"), (double)INFINITY), "'llama.final_logit_softcapping' = inf"},
     {UINT(KEY("expert_count"), 0), NULL},
-    {UINT(KEY("expert_count"), 4), "llama.expert_count = 4: mixtures of experts"},
-    {LIST(KEY("expert_count")), "'llama.expert_count' is an array"},
+    {UINT(KEY("expert_count"), 4), "llama.expert_count = 4 is not supported in llama models; expected 0"},
+    {LIST(KEY("expert_count")), "llama.expert_count = (values that differ) is not supported"},
+    /* one value a layer, and the same for all */
+    {SAME(KEY("feed_forward_length"), HIDDEN), NULL},
+    {SAME(KEY("attention.head_count"), HEADS), NULL},
+    {SAME(KEY("attention.head_count_kv"), KV_HEADS), NULL},
+    {SAME(KEY("attention.head_count_kv"), 0), "'llama.attention.head_count_kv' = 0"},
+    {SAME(KEY("expert_used_count"), 0), NULL},
+    {SAME(KEY("expert_used_count"), 2), "llama.expert_used_count = 2"},
+    /* what would change the computation, and what does not */
+    {FLOAT(KEY("logit_scale"), 0.25), "llama.logit_scale = 0.25 is not supported in llama models; expected 0 1"},
+    {FLOAT(KEY("logit_scale"), 1), NULL},
+    {FLOAT(KEY("residual_scale"), 0.22), "llama.residual_scale = 0.22"},
+    {FLOAT(KEY("embedding_scale"), 12), "llama.embedding_scale = 12"},
+    {FLOAT(KEY("attention.clamp_kqv"), 8), "llama.attention.clamp_kqv = 8"},
+    {FLOAT(KEY("attention.max_alibi_bias"), 8), "llama.attention.max_alibi_bias = 8"},
+    {FLOAT(KEY("attention.temperature_scale"), 0.1), "llama.attention.temperature_scale = 0.1"},
+    {BOOL(KEY("attention.causal"), 0), "llama.attention.causal = false"},
+    {BOOL(KEY("attention.causal"), 1), NULL},
+    {BOOL(KEY("use_parallel_residual"), 1), "llama.use_parallel_residual = true"},
+    {BOOL(KEY("swin_norm"), 1), "llama.swin_norm = true"},
+    {TEXT(KEY("hidden_activation"), "relu"), "llama.hidden_activation = relu"},
+    {TEXT(KEY("hidden_activation"), "silu"), NULL},
+    {FLOAT(KEY("rope.scaling.alpha"), 1000), "llama.rope.scaling.alpha = 1000"},
+    {FLOAT(KEY("rope.freq_base_swa"), 1e6), "llama.rope.freq_base_swa = 1e+06; expected that of all layers, 10000"},
+    {UINT(KEY("attention.key_length_swa"), 16), "heads of 16 and 8"},
+    {LIST(KEY("rope.dimension_sections")), "llama.rope.dimension_sections = (values that differ)"},
+    {UINT(KEY("nextn_predict_layers"), 1), "llama.nextn_predict_layers = 1"},
+    {UINT(KEY("pooling_type"), 3), NULL},
+    /* files that are none of a model's */
+    {TEXT("general.type", "model"), NULL},
+    {TEXT("general.type", "adapter"), "is an adapter (LoRA), not a model"},
+    {TEXT("general.type", "imatrix"), "is an importance matrix (imatrix)"},
+    {TEXT("general.type", "mmproj"), "(mmproj): open the model of text"},
+    {TEXT("general.architecture", "clip"), "(mmproj): open the model of text"},
+    {TEXT("adapter.type", "lora"), "is an adapter (LoRA), not a model"},
 };
 
 static void test_metadata(void **state)
@@ -417,8 +460,16 @@ static const struct {
     {GONE("blk.1.attn_v.weight"), "tensor blk.1.attn_v.weight is missing"},
     {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 2, DIM, 16), "tensor blk.1.attn_v.weight: shape 32 x 16; expected 16"},
     {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 1, DIM * 16), "tensor blk.1.attn_v.weight: shape 512; expected 16 x"},
-    {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 3, 1, 16, DIM), "tensor blk.1.attn_v.weight: shape 1 x 16 x 32"},
-    {TENSOR("blk.0.attn_norm.weight", DTYPE_FP32, 2, 1, DIM), "tensor blk.0.attn_norm.weight: shape 1 x 32; expected 32"},
+    {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 3, 1, 16, DIM), NULL},
+    {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 3, 16, DIM, 1), "blk.1.attn_v.weight: shape 16 x 32 x 1; expected"},
+    {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 3, 2, 8, DIM), "tensor blk.1.attn_v.weight: shape 2 x 8 x 32; expected"},
+    {TENSOR("blk.0.attn_norm.weight", DTYPE_FP32, 2, 1, DIM), NULL},
+    {TENSOR("blk.0.attn_norm.weight", DTYPE_FP32, 3, 1, 1, DIM), NULL},
+    {TENSOR("token_embd.weight", DTYPE_FP32, 3, 1, VOCAB, DIM), NULL},
+    {TENSOR("blk.0.attn_q.bias", DTYPE_FP32, 1, 0), NULL}, /* nothing is in it, and nothing uses it */
+    {TENSOR("whatever.weight", DTYPE_FP32, 2, 4, 0), NULL},
+    {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 2, 0, DIM), "tensor blk.1.attn_v.weight is empty"},
+    {TENSOR("output.weight", DTYPE_FP32, 2, 0, DIM), NULL},
     {TENSOR("blk.0.attn_norm.weight", DTYPE_FP32, 1, DIM - 1), "tensor blk.0.attn_norm.weight: shape 31; expected 32"},
     {TENSOR("blk.0.attn_norm.weight", DTYPE_Q8_0, 1, DIM), NULL},
     {TENSOR("blk.0.attn_norm.weight", DTYPE_FP16, 1, DIM), NULL},

@@ -108,6 +108,9 @@ static void note_activations(struct export *job)
 
 static bool plan(struct export *job, struct error *error)
 {
+    if (job->plan.model->hyper.scale_by_layer)
+        return error_set(error, "attention is scaled by the number of the layer (scale_attn_by_inverse_layer_idx), for "
+                                "which GGUF has no key; expected the format safetensors");
     note_activations(job);
     return add_tensors(job, error) && add_factors(job, error);
 }
