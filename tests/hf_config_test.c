@@ -218,6 +218,8 @@ static const struct {
               "\"sliding_attention\": {\"rope_theta\": 1e6}}", NULL},
     {"qwen3", "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e6}, \"sliding_attention\": {}}",
      "rope_parameters.sliding_attention differs from rope_parameters.full_attention"},
+    {"llama", "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e6}}",
+     "rope_parameters.full_attention is there, but no layer_types"},
     {"phi3", "\"partial_rotary_factor\": 0.5, \"rope_parameters\": {\"partial_rotary_factor\": 0.75}",
      "rope_parameters.partial_rotary_factor = 0.75, but partial_rotary_factor = 0.5"},
     {"phi3", "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], "
@@ -248,6 +250,7 @@ static void test_either_place(void **state)
     static const char *const theta[] = {"\"rope_theta\": 7000", "\"rope_scaling\": {\"rope_theta\": 7000}",
                                         "\"rope_parameters\": {\"rope_theta\": 7000}",
                                         "\"text_config\": {\"rope_parameters\": {\"rope_theta\": 7000}}",
+                                        "\"layer_types\": [\"full_attention\", \"full_attention\"], "
                                         "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 7000}}"};
     for (size_t i = 0; i < sizeof theta / sizeof *theta; i++) {
         struct model *m = accept("llama", theta[i]);

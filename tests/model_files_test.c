@@ -564,6 +564,83 @@ static void test_vocabulary(void **state)
     check_vocabulary(0, "tokenizer.ggml.model is missing");
 }
 
+/* A model in two parts, whose first has all metadata; *paths are the caller's. */
+static void write_split(char *paths[2])
+{
+    for (uint16_t part = 0; part < 2; part++) {
+        struct gguffile f;
+        char name[64];
+        gguffile_begin(&f, 3);
+        gguffile_split(&f, part, 2, TENSORS + (BLOCKS - 1) * 9);
+        if (part == 0) {
+            put_pairs(&f, &(struct pair){0});
+            put_vocabulary(&f, VOCAB);
+        }
+        for (int b = -1; b < BLOCKS; b++)
+            for (size_t i = 0; i < TENSORS; i++)
+                if (usual_tensors[i].in_block == (b >= 0) && (b == 1) == (part == 1))
+                    put_usual(&f, &(struct spec){0}, &usual_tensors[i], b);
+        struct bytes b = gguffile_bytes(&f);
+        snprintf(name, sizeof name, "split-0000%d-of-00002.gguf", part + 1);
+        paths[part] = path_in(folder, name);
+        write_file(paths[part], b.data, b.size);
+        bytes_free(&b);
+        gguffile_free(&f);
+    }
+}
+
+/* It is the same model by whichever part it is opened, and so is a tokenizer that is named. */
+static void test_parts(void **state)
+{
+    (void)state;
+    char *paths[2];
+    write_split(paths);
+    for (size_t i = 0; i < 2; i++) {
+        struct error error = {"(no message)"};
+        struct session s;
+        struct session_options options = {.model_path = paths[i], .threads = 1};
+        if (!session_open(&s, &options, &error))
+            fail_msg("%s", error.text);
+        if (!s.tokenizer)
+            fail_msg("part %zu: %s", i + 1, s.tokenizer_error.text);
+        assert_int_equal(tokenizer_vocab(s.tokenizer), VOCAB);
+        assert_int_equal(session_bos(&s), 1);
+        run_model(&s);
+        session_close(&s);
+        struct tokenizer *t = tokenizer_open(paths[i], &error);
+        assert_non_null(t);
+        tokenizer_close(t);
+    }
+    free(paths[0]), free(paths[1]);
+}
+
+/* Without a tokenizer ids begin with what the file says of its tokens. */
+static void test_beginning(void **state)
+{
+    (void)state;
+    static const struct {
+        struct pair pair;
+        int32_t bos;
+    } cases[] = {{UINT("tokenizer.ggml.bos_token_id", 7), 7},
+                 {UINT("tokenizer.ggml.bos_token_id", VOCAB), -1},
+                 {INT("tokenizer.ggml.bos_token_id", -1), -1},
+                 {BOOL("tokenizer.ggml.add_bos_token", 0), -1},
+                 {TEXT("tokenizer.ggml.model", "llama"), 1},
+                 {UINT("general.file_type", 1), -1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error error = {"(no message)"};
+        struct session s;
+        char *path = write_model(&(struct spec){.pair = cases[i].pair});
+        struct session_options options = {.model_path = path, .threads = 1};
+        if (!session_open(&s, &options, &error))
+            fail_msg("%s", error.text);
+        assert_null(s.tokenizer);
+        assert_int_equal(session_bos(&s), cases[i].bos);
+        session_close(&s);
+        free(path);
+    }
+}
+
 static void test_only_a_vocabulary(void **state)
 {
     (void)state;
@@ -630,6 +707,8 @@ int main(void)
         cmocka_unit_test(test_together),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_vocabulary),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_beginning),
         cmocka_unit_test(test_only_a_vocabulary),
         cmocka_unit_test(test_mixture),
         cmocka_unit_test(test_llmc),

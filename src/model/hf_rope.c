@@ -9,6 +9,15 @@
 
 /* ---- where ----------------------------------------------------------------------------------- */
 
+/* Whether layers are of kinds: else parts for each are not looked at, in transformers. */
+static bool has_kinds(const struct hf_config *c)
+{
+    bool said = c->arch->hf_window == HF_WINDOW_ASKED || c->arch->window_period > 0;
+    for (size_t i = 0; i < c->top.count; i++)
+        said |= json_is_array(json_object_get(c->top.at[i].object, "layer_types"));
+    return said;
+}
+
 /* Replaces a place whose keys are kinds of layers by its part for one kind: all parts must be the same. */
 static bool unfold(const struct hf_config *c, struct hf_place *place)
 {
@@ -28,6 +37,9 @@ static bool unfold(const struct hf_config *c, struct hf_place *place)
         part = next;
         first = kinds[i];
     }
+    if (part && !has_kinds(c))
+        return error_set(c->error, "config.json: %s%s is there, but no layer_types; expected one object for all layers",
+                         place->before, first);
     if (part)
         place->object = part;
     return true;
