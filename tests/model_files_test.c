@@ -408,7 +408,7 @@ static const struct {
     {SAME(KEY("expert_used_count"), 0), NULL},
     {SAME(KEY("expert_used_count"), 2), "llama.expert_used_count = 2"},
     /* what would change the computation, and what does not */
-    {FLOAT(KEY("logit_scale"), 0.25), "llama.logit_scale = 0.25 is not supported in llama models; expected 0 1"},
+    {FLOAT(KEY("logit_scale"), 0.25), "llama.logit_scale = 0.25 is not supported in llama models; expected 0 or 1"},
     {FLOAT(KEY("logit_scale"), 1), NULL},
     {FLOAT(KEY("residual_scale"), 0.22), "llama.residual_scale = 0.22"},
     {FLOAT(KEY("embedding_scale"), 12), "llama.embedding_scale = 12"},

@@ -3,6 +3,8 @@
  * others are of models with tensors that none here has, of the tokenizer, or say nothing about what is computed. */
 #include "gguf_keys.h"
 
+#include "base/words.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,25 +82,16 @@ bool gguf_check_type(const struct gguf *gguf, struct error *error)
     return true;
 }
 
-static bool has_word(const char *words, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *at = words; n > 0 && (at = strstr(at, word)); at += n)
-        if ((at == words || at[-1] == ' ') && (at[n] == ' ' || !at[n]))
-            return true;
-    return false;
-}
-
 bool gguf_keys_check(const struct gguf *gguf, const struct arch *a, struct error *error)
 {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        char key[128], shown[64];
-        if (keys[i].archs && !has_word(keys[i].archs, a->gguf))
+        char key[128], shown[64], words[96];
+        if (keys[i].archs && !words_have(keys[i].archs, a->gguf))
             continue;
         snprintf(key, sizeof key, "%s.%s", a->gguf, keys[i].name);
-        if (gguf_has(gguf, key) && !has_word(keys[i].neutral, gguf_show(gguf, key, shown)))
+        if (gguf_has(gguf, key) && !words_have(keys[i].neutral, gguf_show(gguf, key, shown)))
             return error_set(error, "metadata: %s = %s is not supported in %s models; expected %s", key, shown, a->name,
-                             keys[i].neutral);
+                             words_join(keys[i].neutral, words));
     }
     return true;
 }

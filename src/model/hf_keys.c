@@ -3,8 +3,9 @@
  * with training, with generating, with other programs or with nothing. */
 #include "hf_keys.h"
 
+#include "base/words.h"
+
 #include <stdlib.h>
-#include <string.h>
 
 #define QUANTIZED "the model before it was quantized, or a GGUF file of it"
 
@@ -141,29 +142,20 @@ static bool is_neutral(const json_t *value, const char *words)
     return count > 0 && neutral == count;
 }
 
-static bool has_word(const char *words, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *at = words; (at = strstr(at, word)); at += n)
-        if ((at == words || at[-1] == ' ') && (at[n] == ' ' || !at[n]))
-            return true;
-    return false;
-}
-
 bool hf_keys_check(const struct hf_config *c)
 {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const struct key *k = &keys[i];
         struct hf_value value;
-        char shown[64];
-        if (k->archs && !has_word(k->archs, c->arch->name))
+        char shown[64], words[96];
+        if (k->archs && !words_have(k->archs, c->arch->name))
             continue;
         if (!hf_find(c, &c->top, k->name, NULL, &value))
             return false;
         if (!is_neutral(value.json, k->neutral))
             return error_set(c->error, "config.json: %s = %s is not supported in %s models; expected %s", value.name,
                              hf_show(value.json, shown), c->arch->name,
-                             k->advice ? k->advice : *k->neutral ? k->neutral : "null");
+                             k->advice ? k->advice : *k->neutral ? words_join(k->neutral, words) : "null");
     }
     return true;
 }
