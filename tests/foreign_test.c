@@ -8,12 +8,13 @@
 
 #include "archfolder.h"
 #include "model/model.h"
+#include "tokenizer/tokenizer.h"
 #include "support.h"
 #include "weightcheck.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 static char *folder;
 
@@ -52,6 +53,7 @@ static const struct {
 } files[] = {
     {BYTES(POINTER), "is a Git LFS pointer, not the file that it stands for: fetch that with git lfs pull"},
     {BYTES("<!DOCTYPE html>\n<html><body>Not found</body></html>"), "is a web page: the download went wrong"},
+    {BYTES("\xef\xbb\xbf\n<!doctype html><title>Not found</title>"), "is a web page"},
     {BYTES("<html><head></head></html>"), "is a web page"},
     {BYTES("<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>"), "is XML, perhaps a server's error"},
     {BYTES("\x08\x07\x12\x07pytorch\x1a\x05" "2.1.0:\x90\x01"), "is an ONNX model; expected a GGUF file"},
@@ -112,7 +114,7 @@ static void test_folders(void **state)
         {"tf_model.h5", "is a folder with weights of TensorFlow"},
         {"flax_model.msgpack", "is a folder with weights of Flax"},
         {"model_index.json", "is a pipeline of Diffusers"},
-        {"weights.safetensors", "other names than model.safetensors: open the file itself"},
+        {"weights.safetensors", "no model.safetensors: open the file itself"},
         {"notes.txt", "is a directory without a model; expected model.safetensors"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -122,6 +124,13 @@ static void test_folders(void **state)
         refuse(place, cases[i].says);
         folder_remove(place);
     }
+}
+
+static void remove_file(const char *place, const char *name)
+{
+    char *path = path_in(place, name);
+    assert_int_equal(unlink(path), 0);
+    free(path);
 }
 
 /* A weight of a name that says where it comes from, beside a good configuration. */
@@ -152,10 +161,24 @@ static void test_tensors(void **state)
         snprintf(says, sizeof says, "tensor %s", cases[i].name);
         refuse(place, says);
         refuse(place, cases[i].says);
+        remove_file(place, "config.json"); /* which is not beside the weights of an adapter */
+        refuse(place, cases[i].says);
         folder_remove(place);
         free(w);
     }
     bytes_free(&config);
+}
+
+/* A tokenizer beside a model is a pointer, too. */
+static void test_tokenizer(void **state)
+{
+    (void)state;
+    struct error error = {"(no message)"};
+    char *path = path_in(folder, "tokenizer.json");
+    write_file(path, POINTER, sizeof POINTER - 1);
+    assert_null(tokenizer_open(path, &error));
+    check_line(&error, "is a Git LFS pointer");
+    free(path);
 }
 
 int main(void)
@@ -165,6 +188,7 @@ int main(void)
         cmocka_unit_test(test_pointers_in_a_folder),
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_tokenizer),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

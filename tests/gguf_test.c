@@ -797,8 +797,8 @@ static void test_entry_bytes(void **state)
     assert_true(entry_bytes(DTYPE_Q6_K, 2, (const size_t[]){3, 512}, &n) && n == 3 * 2 * 210);
     assert_false(entry_bytes(DTYPE_Q6_K, 2, (const size_t[]){256, 3}, &n));
     assert_false(entry_bytes(DTYPE_Q8_0, 0, NULL, &n));
-    assert_false(entry_bytes(DTYPE_FP32, 2, (const size_t[]){4, 0}, &n));
-    assert_false(entry_bytes(DTYPE_FP32, 2, (const size_t[]){0, 4}, &n));
+    assert_true(entry_bytes(DTYPE_FP32, 2, (const size_t[]){4, 0}, &n) && n == 0);
+    assert_true(entry_bytes(DTYPE_FP32, 2, (const size_t[]){0, 4}, &n) && n == 0);
     assert_false(entry_bytes(DTYPE_FP32, 2, (const size_t[]){1ull << 32, 1ull << 32}, &n));
     assert_false(entry_bytes(DTYPE_FP32, 1, (const size_t[]){1ull << 62}, &n));
     assert_true(entry_bytes(DTYPE_FP16, 1, (const size_t[]){1ull << 62}, &n) && n == 1ull << 63);

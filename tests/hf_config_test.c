@@ -305,7 +305,8 @@ static void test_rope_scales(void **state)
     model_close(said);
     /* LongRoPE's own factor says by how much attention is scaled, where there is one */
     m = accept("llama", "\"max_position_embeddings\": 512, \"rope_scaling\": {\"rope_type\": \"longrope\", "
-                        "\"factor\": 16, \"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], \"original_max_position_embeddings\": 128}");
+                        "\"factor\": 16, \"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], "
+                        "\"original_max_position_embeddings\": 128}");
     assert_true(fabs((double)m->hyper.rope_magnitude - sqrt(1 + log(16) / log(128))) < 1e-6);
     model_close(m);
 }

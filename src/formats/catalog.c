@@ -50,19 +50,11 @@ bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_
 {
     size_t block = dtypes[dtype].block, weights = 1;
     for (size_t i = 0; i < dimensions; i++)
-        if (shape[i] == 0 || __builtin_mul_overflow(weights, shape[i], &weights))
+        if (__builtin_mul_overflow(weights, shape[i], &weights))
             return false;
     size_t columns = dimensions ? shape[dimensions - 1] : 1;
     return columns % block == 0 &&
            !__builtin_mul_overflow(weights / block, dtypes[dtype].block_bytes, bytes);
-}
-
-bool entry_is_empty(const struct entry *e)
-{
-    for (size_t i = 0; i < e->dimensions; i++)
-        if (e->shape[i] == 0)
-            return true;
-    return false;
 }
 
 static bool make_room(struct catalog *c)

@@ -40,12 +40,9 @@ const struct mapped_file *catalog_map(struct catalog *catalog, const char *path,
 /* Bytes of all files. */
 size_t catalog_bytes(const struct catalog *catalog);
 
-/* Bytes that a tensor of this shape (outermost first) and datatype has; false where that overflows,
- * where a dimension is 0, or where the last dimension is not a multiple of the datatype's block. */
+/* Bytes that a tensor of this shape (outermost first) and datatype has; false where that overflows, or where the last
+ * dimension is not a multiple of the datatype's block. */
 bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes);
-
-/* Whether a dimension is 0. */
-bool entry_is_empty(const struct entry *entry);
 
 /* Adds a copy of the entry, name included (name_size bytes, which may contain anything but NUL). */
 bool catalog_add(struct catalog *catalog, const struct entry *entry, const char *name,

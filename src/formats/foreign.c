@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define WEIGHTS "expected a GGUF file, a folder with model.safetensors, or another file of weights"
 #define ADAPTER "is an adapter (LoRA), not a model: merge it into its base model and open the result"
@@ -20,10 +21,6 @@ static const struct signature {
 #define AT(WHERE, BYTES, SAYS) {(WHERE), (BYTES), sizeof(BYTES) - 1, (SAYS)}
     AT(0, "version https://git-lfs.github.com/spec/",
        "is a Git LFS pointer, not the file that it stands for: fetch that with git lfs pull"),
-    AT(0, "<!DOCTYPE", "is a web page: the download went wrong; fetch the file itself"),
-    AT(0, "<!doctype", "is a web page: the download went wrong; fetch the file itself"),
-    AT(0, "<html", "is a web page: the download went wrong; fetch the file itself"),
-    AT(0, "<HTML", "is a web page: the download went wrong; fetch the file itself"),
     AT(0, "<?xml", "is XML, perhaps a server's error: the download went wrong; fetch the file itself"),
     AT(0, "lmgg", "is a GGML file of before GGUF: convert the original model anew"),
     AT(0, "fmgg", "is a GGML file of before GGUF: convert the original model anew"),
@@ -45,6 +42,25 @@ static const struct signature {
 static bool begins(const uint8_t *data, size_t size, const struct signature *s)
 {
     return size >= s->at + s->size && memcmp(data + s->at, s->bytes, s->size) == 0;
+}
+
+/* Blanks and a byte order mark before what counts. */
+static size_t skip_blanks(const uint8_t *data, size_t size)
+{
+    size_t at = size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    while (at < size && data[at] && strchr(" \t\r\n", data[at]))
+        at++;
+    return at;
+}
+
+static bool is_web_page(const uint8_t *data, size_t size)
+{
+    static const char *const tags[] = {"<!doctype", "<html", "<head"};
+    size_t at = skip_blanks(data, size);
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+        if (size - at >= strlen(tags[i]) && strncasecmp((const char *)data + at, tags[i], strlen(tags[i])) == 0)
+            return true;
+    return false;
 }
 
 static uint32_t u32_at(const uint8_t *data, size_t at)
@@ -78,6 +94,7 @@ static const struct {
     bool (*is)(const uint8_t *data, size_t size);
     const char *says;
 } shapes[] = {
+    {is_web_page, "is a web page: the download went wrong; fetch the file itself"},
     {is_onnx, "is an ONNX model; " WEIGHTS},
     {is_imatrix, "is an importance matrix (imatrix), which says how to quantize a model: open the model itself"},
 };
@@ -96,9 +113,7 @@ bool foreign_check(const uint8_t *data, size_t size, struct error *error)
 /* Blanks, then { and a blank or a quote. */
 bool foreign_is_json(const uint8_t *data, size_t size)
 {
-    size_t at = 0;
-    while (at < size && data[at] && strchr(" \t\r\n", data[at]))
-        at++;
+    size_t at = skip_blanks(data, size);
     return at + 1 < size && data[at] == '{' && data[at + 1] && strchr(" \t\r\n\"}", data[at + 1]);
 }
 
@@ -116,7 +131,7 @@ static const struct {
     {"flax_model.msgpack", "is a folder with weights of Flax; " WEIGHTS},
     {"saved_model.pb", "is a folder with a model of TensorFlow; " WEIGHTS},
     {"model_index.json", "is a pipeline of Diffusers; open the folder of one of its models"},
-    {"*.safetensors", "is a folder with .safetensors files of other names than model.safetensors: open the file itself"},
+    {"*.safetensors", "is a folder with .safetensors files, but no model.safetensors: open the file itself"},
 }, tensors[] = {
     {"*.lora_[AB]*", ADAPTER},
     {"*.lora_[ab]", ADAPTER},

@@ -64,8 +64,6 @@ static bool take_tensor_type(struct reader *r, struct gguf_tensor *t, struct err
     if (columns % block != 0)
         return error_set(error, "GGUF tensor '%.*s': ne[0] = %zu is not a multiple of %zu, the block of %s",
                          GGUF_SHOWN(t->name), columns, block, type->name);
-    if (entry_is_empty(&t->entry))
-        return true;
     if (!entry_bytes(type->dtype, t->entry.dimensions, t->entry.shape, &t->entry.bytes))
         return error_set(error, "GGUF tensor '%.*s': the product of ne[] and the size of %s overflows; "
                                 "expected what fits in the file", GGUF_SHOWN(t->name), type->name);

@@ -70,8 +70,8 @@ static bool check_windowed(const struct metadata *d, const struct hyper *h)
                          (double)base, (double)h->rope_base);
     return (key_size == h->head_size && value_size == h->head_size && rope_dims == h->rope_dims) ||
            error_set(d->error, "metadata: %s: heads of %zu and %zu, %zu of it rotary, in layers with a window; "
-                               "expected %zu and %zu as in the others", d->arch, key_size, value_size, rope_dims, h->head_size,
-                     h->rope_dims);
+                               "expected %zu and %zu as in the others", d->arch, key_size, value_size, rope_dims,
+                     h->head_size, h->rope_dims);
 }
 
 static bool read_heads(const struct metadata *d, struct hyper *h)

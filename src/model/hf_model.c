@@ -101,12 +101,18 @@ static bool build(struct model *m, const struct arch *a, const struct hf_asked *
 {
     char prefix[64];
     struct naming naming = {.transposed = a->transposed, .norms_from_one = a->norms_from_one};
-    for (size_t i = 0; i < m->files.count; i++)
-        if (!foreign_check_tensor(m->files.entries[i].name, error))
-            return false;
     find_prefix(m, a, &naming, prefix);
     return resolve_head(m, a, &naming, error) && check_biases(m, a, &naming, asked->attention_bias, error) &&
            assemble(m, a, &naming, error);
+}
+
+/* Before a configuration is looked for, which an adapter has none of. */
+static bool check_names(const struct model *m, struct error *error)
+{
+    for (size_t i = 0; i < m->files.count; i++)
+        if (!foreign_check_tensor(m->files.entries[i].name, error))
+            return false;
+    return true;
 }
 
 /* A refusal says what was assumed. */
@@ -120,15 +126,15 @@ static bool open_with(struct model *m, const char *path,
                       bool (*read)(struct catalog *, const char *, struct error *),
                       struct error *error)
 {
-    char *config = path_beside(path, config_name);
     struct hf_asked asked = {0};
-    const struct arch *a = NULL;
+    if (!read(&m->files, path, error) || !check_names(m, error))
+        return false;
+    char *config = path_beside(path, config_name);
+    const struct arch *a = config ? hf_config_read(m, config, &asked, error) : NULL;
     if (!config)
         error_set(error, "not enough memory");
-    else
-        a = hf_config_read(m, config, &asked, error);
     free(config);
-    return (a && read(&m->files, path, error) && build(m, a, &asked, error)) || add_note(m, error);
+    return (a && build(m, a, &asked, error)) || add_note(m, error);
 }
 
 /* ---- safetensors ----------------------------------------------------------------------------- */
