@@ -99,6 +99,7 @@ struct stored {
 
 struct spec {
     struct pair pair;          /* in the place of a usual one, or one more; key null: none */
+    struct pair more;          /* one more */
     struct stored tensor;      /* the same */
     struct stored second;
     enum dtype matrices, vectors;
@@ -237,6 +238,8 @@ static char *write_model(const struct spec *spec)
         gguffile_uint32(&f, "general.alignment", (uint32_t)spec->alignment);
     }
     put_pairs(&f, &spec->pair);
+    if (spec->more.key)
+        put_pair(&f, &spec->more);
     if (spec->pieces)
         put_vocabulary(&f, spec->pieces);
     for (int b = -1; b < BLOCKS; b++)
@@ -480,7 +483,8 @@ static const struct {
     {TENSOR("blk.1.attn_q.bias", DTYPE_FP32, 1, DIM), "tensor blk.1.attn_q.bias is not part of"},
     {TENSOR("rope_freqs.weight", DTYPE_FP32, 1, HEAD / 2), NULL},
     {TENSOR("rope_freqs.weight", DTYPE_FP32, 1, HEAD / 2 + 1), "rope_freqs.weight: 5 factors; expected 4"},
-    {TENSOR("rope_freqs.weight", DTYPE_FP32, 2, 1, HEAD / 2), "tensor rope_freqs.weight: fp32 in 2 dimensions"},
+    {TENSOR("rope_freqs.weight", DTYPE_FP32, 2, 1, HEAD / 2), NULL},
+    {TENSOR("rope_freqs.weight", DTYPE_FP32, 2, 2, HEAD / 4), "tensor rope_freqs.weight: fp32 in 2 dimensions"},
     {TENSOR("rope_freqs.weight", DTYPE_FP16, 1, HEAD / 2), "tensor rope_freqs.weight: fp16"},
     {FACTORS(1, 0, 1, 1), "rope_freqs.weight: a factor"},
     {FACTORS(1, 1, 1, NAN), "rope_freqs.weight: a factor"},
@@ -514,6 +518,16 @@ static void test_together(void **state)
         assert_true(m->rope_factors[i] == 2 * (float)(i + 1));
     model_close(m);
     free(path);
+}
+
+/* Two keys for one number. */
+static void test_factors(void **state)
+{
+    (void)state;
+    struct spec spec = {.pair = FLOAT(KEY("rope.scaling.factor"), 2), .more = FLOAT(KEY("rope.scale_linear"), 2)};
+    check_spec(&spec, NULL, "the same factor twice");
+    spec.more.number = 4;
+    check_spec(&spec, "llama.rope.scaling.factor = 2, but llama.rope.scale_linear = 4; expected one value", "two factors");
 }
 
 /* Types of whole models, and data that no number is aligned in. */
@@ -705,6 +719,7 @@ int main(void)
         cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_together),
+        cmocka_unit_test(test_factors),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_vocabulary),
         cmocka_unit_test(test_parts),

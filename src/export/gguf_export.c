@@ -61,8 +61,8 @@ static bool add_factors(struct export *job, struct error *error)
     bool own = gguf_is_source(job);
     for (size_t i = 0; own && i < m->files.count; i++) {
         const struct entry *e = &m->files.entries[i];
-        if (fnmatch("rope_f*s*.weight", e->name, 0) == 0 && e->dtype == DTYPE_FP32 && e->dimensions == 1 &&
-            !add_vector(job, e->name, fp32, e->data, e->shape[0], e->bytes, error))
+        if (fnmatch("rope_f*s*.weight", e->name, 0) == 0 && e->dtype == DTYPE_FP32 && e->bytes > 0 &&
+            !add_vector(job, e->name, fp32, e->data, e->bytes / sizeof(float), e->bytes, error))
             return false;
     }
     if (own || !m->rope_factors || gguf_linear_factor(job) != 1)

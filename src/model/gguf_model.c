@@ -142,11 +142,12 @@ static bool read_factors(const struct model *m, const char *name, float **factor
     *factors = NULL;
     if (!e)
         return true;
-    if (e->dimensions != 1 || e->dtype != DTYPE_FP32)
+    size_t last = e->shape[e->dimensions - 1];
+    if (e->dtype != DTYPE_FP32 || e->bytes != last * sizeof **factors)
         return error_set(error, "tensor %s: %s in %zu dimensions; expected fp32 in one", name,
                          dtypes[e->dtype].name, e->dimensions);
-    *count = e->shape[0];
-    *factors = malloc(e->bytes);
+    *count = last;
+    *factors = malloc(e->bytes + 1);
     if (!*factors)
         return error_set(error, "not enough memory");
     memcpy(*factors, e->data, e->bytes);
@@ -190,6 +191,21 @@ static bool take_factors(struct model *m, const struct metadata *d)
     return ok;
 }
 
+/* By how much, under a newer key and an older one. */
+static bool read_factor(const struct metadata *d, float *factor)
+{
+    char newer[128], key[128];
+    float older;
+    if (!read_float(d, "rope.scale_linear", 1, 1, max_cap, &older) ||
+        !read_float(d, "rope.scaling.factor", older, 0, max_cap, factor))
+        return false;
+    bool both = gguf_has(d->gguf, key_of(d, "rope.scale_linear", key)) &&
+                gguf_has(d->gguf, key_of(d, "rope.scaling.factor", newer));
+    return !both || !(older < *factor || older > *factor) ||
+           error_set(d->error, "metadata: %s = %g, but %s = %g; expected one value", newer, (double)*factor, key,
+                     (double)older);
+}
+
 /* Files that say how much but not how mean linearly, as the older key does. */
 static bool scale_rope(struct model *m, const struct metadata *d)
 {
@@ -198,9 +214,7 @@ static bool scale_rope(struct model *m, const struct metadata *d)
     bool is_short;
     char key[128];
     if (!gguf_string(d->gguf, key_of(d, "rope.scaling.type", key), &type, d->error) ||
-        !read_float(d, "rope.scale_linear", 1, 1, max_cap, &factor) ||
-        !read_float(d, "rope.scaling.factor", factor, 0, max_cap, &factor) ||
-        !take_short_factors(m, d, &is_short) || (!is_short && !take_factors(m, d)))
+        !read_factor(d, &factor) || !take_short_factors(m, d, &is_short) || (!is_short && !take_factors(m, d)))
         return false;
     if (is_short || (type.data && is(&type, "none")))
         return true;
