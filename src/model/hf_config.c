@@ -302,6 +302,19 @@ static const struct arch *read_type(const struct hf_config *c, const json_t *roo
     return arch_by_hf(outer, c->error);
 }
 
+/* The class that wrote the file must not be another architecture's. */
+static bool check_class(const struct hf_config *c)
+{
+    for (size_t i = 0; i < c->top.count; i++) {
+        const char *class = json_string_value(json_array_get(json_object_get(c->top.at[i].object, "architectures"), 0));
+        for (size_t k = 0; class && archs[k]; k++)
+            if (archs[k] != c->arch && archs[k]->hf_class && strcmp(archs[k]->hf_class, class) == 0)
+                return error_set(c->error, "config.json: model_type = '%s', but architectures = '%s'; expected the model "
+                                           "of one architecture", c->arch->hf, class);
+    }
+    return true;
+}
+
 static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked *asked)
 {
     struct hyper *h = &c->model->hyper;
@@ -312,7 +325,8 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
     if (!hf_rope_places(c) || !hf_keys_check(c) || !read_shape(c, h) || !read_numbers(c, h))
         return false;
     arch_apply(c->arch, false, h);
-    return hyper_check(h, "config.json", c->error) && read_window(c, h) && check_activation(c) && hf_rope_scale(c) &&
+    return hyper_check(h, "config.json", c->error) && read_window(c, h) && check_activation(c) && check_class(c) &&
+           hf_rope_scale(c) &&
            read_tokens(c) && hf_flag(c, "attention_bias", false, &asked->attention_bias) &&
            hf_flag(c, "tie_word_embeddings", c->arch->tied_default, &c->model->tied);
 }
