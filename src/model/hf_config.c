@@ -306,7 +306,8 @@ static const struct arch *read_type(const struct hf_config *c, const json_t *roo
 static bool check_class(const struct hf_config *c)
 {
     for (size_t i = 0; i < c->top.count; i++) {
-        const char *class = json_string_value(json_array_get(json_object_get(c->top.at[i].object, "architectures"), 0));
+        const json_t *list = json_object_get(c->top.at[i].object, "architectures");
+        const char *class = json_string_value(json_array_get(list, 0));
         for (size_t k = 0; class && archs[k]; k++)
             if (archs[k] != c->arch && archs[k]->hf_class && strcmp(archs[k]->hf_class, class) == 0)
                 return error_set(c->error, "config.json: model_type = '%s', but architectures = '%s'; expected the model "

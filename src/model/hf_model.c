@@ -106,9 +106,13 @@ static bool build(struct model *m, const struct arch *a, const struct hf_asked *
            assemble(m, a, &naming, error);
 }
 
-/* Before a configuration is looked for, which an adapter has none of. */
-static bool check_names(const struct model *m, struct error *error)
+typedef bool read_fn(struct catalog *, const char *, struct error *);
+
+/* Reads the weights, none of which may be named as no model's are. */
+static bool read_named(struct model *m, const char *path, read_fn *read, struct error *error)
 {
+    if (!read(&m->files, path, error))
+        return false;
     for (size_t i = 0; i < m->files.count; i++)
         if (!foreign_check_tensor(m->files.entries[i].name, error))
             return false;
@@ -122,19 +126,18 @@ static bool add_note(const struct model *m, struct error *error)
     return *m->note ? error_set(error, "%.300s (%.200s)", why.text, m->note) : false;
 }
 
-static bool open_with(struct model *m, const char *path,
-                      bool (*read)(struct catalog *, const char *, struct error *),
-                      struct error *error)
+static bool open_with(struct model *m, const char *path, read_fn *read, struct error *error)
 {
     struct hf_asked asked = {0};
-    if (!read(&m->files, path, error) || !check_names(m, error))
-        return false;
     char *config = path_beside(path, config_name);
-    const struct arch *a = config ? hf_config_read(m, config, &asked, error) : NULL;
+    bool alone = config && access(config, F_OK) != 0; /* as adapters are, whose names tell */
     if (!config)
-        error_set(error, "not enough memory");
+        return error_set(error, "not enough memory");
+    const struct arch *a = NULL;
+    if (!alone || read_named(m, path, read, error))
+        a = hf_config_read(m, config, &asked, error);
     free(config);
-    return (a && build(m, a, &asked, error)) || add_note(m, error);
+    return (a && read_named(m, path, read, error) && build(m, a, &asked, error)) || add_note(m, error);
 }
 
 /* ---- safetensors ----------------------------------------------------------------------------- */
