@@ -242,7 +242,7 @@ static void test_assumed(void **state)
 {
     (void)state;
     check_refused("llama", (struct change){.key = "hidden_size", .value = NULL},
-                  "config.json does not say hidden_size: 4096, as any llama that does not");
+                  "config.json does not say hidden_size: 4096, the default of llama");
 }
 
 /* ---- scales of attention --------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include "hf_rope.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ static bool read_needed(const struct hf_config *c, const struct hf_size_key *k, 
     if (!hf_find(c, &c->top, k->key, k->other, &value) || !hf_size(c, &c->top, k, out))
         return false;
     if (!value.json)
-        model_add_note(c->model, "config.json does not say %s: %zu, as any %s that does not", k->key, *out,
+        model_add_note(c->model, "config.json does not say %s: %zu, the default of %s", k->key, *out,
                        c->arch->name);
     return true;
 }
@@ -47,25 +48,36 @@ static bool read_heads(const struct hf_config *c, struct hyper *h)
                                                     MAX_HEAD_SIZE}, &h->head_size);
 }
 
-/* The other name of a key is GPT-2's. */
+/* Where a size is in struct hyper, and its default in struct hf_defaults. */
+#define PLACES(MEMBER, DEFAULT) offsetof(struct hyper, MEMBER), offsetof(struct hf_defaults, DEFAULT)
+
+static const struct shape_key {
+    const char *key, *gpt2; /* GPT-2's own name, beside which it knows the other one; null: it has another rule */
+    size_t member, by_default, max;
+} shape_keys[] = {
+    {"hidden_size", "n_embd", PLACES(dim, dim), MAX_DIM},
+    {"num_hidden_layers", "n_layer", PLACES(layers, layers), MAX_LAYERS},
+    {"num_attention_heads", "n_head", PLACES(heads, heads), MAX_HEADS},
+    {"vocab_size", "vocab_size", PLACES(vocab, vocab), MAX_VOCAB},
+    {"max_position_embeddings", "n_positions", PLACES(trained_context, context), MAX_POSITIONS},
+    {"intermediate_size", NULL, PLACES(hidden, hidden), MAX_HIDDEN},
+};
+
+static bool read_shape_key(const struct hf_config *c, const struct shape_key *row, struct hyper *h)
+{
+    bool gpt2 = c->arch->hf_gpt2_keys;
+    size_t by_default = *(const size_t *)(const void *)((const char *)&c->arch->defaults + row->by_default);
+    const struct hf_size_key key = {gpt2 ? row->gpt2 : row->key, gpt2 ? row->key : NULL, by_default, 0, row->max};
+    return (gpt2 && !row->gpt2) || read_needed(c, &key, (size_t *)(void *)((char *)h + row->member));
+}
+
 static bool read_shape(const struct hf_config *c, struct hyper *h)
 {
-    const struct arch *a = c->arch;
-    const struct hf_defaults *d = &a->defaults;
-    bool gpt2 = a->hf_gpt2_keys;
-    const struct hf_size_key dim = {gpt2 ? "n_embd" : "hidden_size", gpt2 ? "hidden_size" : NULL, d->dim, 0, MAX_DIM},
-        layers = {gpt2 ? "n_layer" : "num_hidden_layers", gpt2 ? "num_hidden_layers" : NULL, d->layers, 0, MAX_LAYERS},
-        heads = {gpt2 ? "n_head" : "num_attention_heads", gpt2 ? "num_attention_heads" : NULL, d->heads, 0, MAX_HEADS},
-        context = {gpt2 ? "n_positions" : "max_position_embeddings", gpt2 ? "max_position_embeddings" : NULL,
-                   d->context, 0, MAX_POSITIONS},
-        vocab = {"vocab_size", NULL, d->vocab, 0, MAX_VOCAB};
-    if (!read_needed(c, &dim, &h->dim) || !read_needed(c, &layers, &h->layers) ||
-        !read_needed(c, &heads, &h->heads) || !read_needed(c, &vocab, &h->vocab) ||
-        !read_needed(c, &context, &h->trained_context))
-        return false;
-    const struct hf_size_key inner = {"n_inner", NULL, 4 * h->dim, 4 * h->dim, MAX_HIDDEN},
-                             hidden = {"intermediate_size", NULL, d->hidden, 0, MAX_HIDDEN};
-    return (gpt2 ? hf_size(c, &c->top, &inner, &h->hidden) : read_needed(c, &hidden, &h->hidden)) && read_heads(c, h);
+    for (size_t i = 0; i < sizeof shape_keys / sizeof *shape_keys; i++)
+        if (!read_shape_key(c, &shape_keys[i], h))
+            return false;
+    const struct hf_size_key inner = {"n_inner", NULL, 4 * h->dim, 4 * h->dim, MAX_HIDDEN};
+    return (!c->arch->hf_gpt2_keys || hf_size(c, &c->top, &inner, &h->hidden)) && read_heads(c, h);
 }
 
 /* ---- numbers --------------------------------------------------------------------------------- */
@@ -327,8 +339,7 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
         return false;
     arch_apply(c->arch, false, h);
     return hyper_check(h, "config.json", c->error) && read_window(c, h) && check_activation(c) && check_class(c) &&
-           hf_rope_scale(c) &&
-           read_tokens(c) && hf_flag(c, "attention_bias", false, &asked->attention_bias) &&
+           hf_rope_scale(c) && read_tokens(c) && hf_flag(c, "attention_bias", false, &asked->attention_bias) &&
            hf_flag(c, "tie_word_embeddings", c->arch->tied_default, &c->model->tied);
 }
 
