@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "archfolder.h"
+#include "formats/foreign.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
 #include "support.h"
@@ -68,6 +69,22 @@ static const struct {
     {BYTES("{\"model_type\": \"llama\"}"), "is JSON, which describes a model or a tokenizer: open the folder"},
     {BYTES(" {\n  \"weight_map\": {}\n}"), "is JSON, which describes a model"},
 };
+
+/* The length of a header that begins as a mark does. */
+static void test_lengths(void **state)
+{
+    (void)state;
+    static const char *const lengths[] = {"\x1f\x8b\x08\0\0\0\0\0", "BZh\0\0\0\0\0", "\x08\x07\x3a\0\0\0\0\0"};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        struct error error;
+        uint8_t data[64] = {0};
+        memcpy(data, lengths[i], 8);
+        memset(data + 8, ' ', sizeof data - 8);
+        assert_false(foreign_check(data, sizeof data, &error));
+        data[8] = '{';
+        assert_true(foreign_check(data, sizeof data, &error));
+    }
+}
 
 static void test_files(void **state)
 {
@@ -184,6 +201,7 @@ static void test_tokenizer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_pointers_in_a_folder),
         cmocka_unit_test(test_folders),

@@ -99,8 +99,16 @@ static const struct {
     {is_imatrix, "is an importance matrix (imatrix), which says how to quantize a model: open the model itself"},
 };
 
+/* The length of a safetensors header may be any of those marks. */
+static bool is_safetensors(const uint8_t *data, size_t size)
+{
+    return size > 8 && data[8] == '{' && u32_at(data, 4) == 0;
+}
+
 bool foreign_check(const uint8_t *data, size_t size, struct error *error)
 {
+    if (is_safetensors(data, size))
+        return true;
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++)
         if (begins(data, size, &signatures[i]))
             return error_set(error, "%s", signatures[i].says);

@@ -322,8 +322,8 @@ static bool check_class(const struct hf_config *c)
         const char *class = json_string_value(json_array_get(list, 0));
         for (size_t k = 0; class && archs[k]; k++)
             if (archs[k] != c->arch && archs[k]->hf_class && strcmp(archs[k]->hf_class, class) == 0)
-                return error_set(c->error, "config.json: model_type = '%s', but architectures = '%s'; expected the model "
-                                           "of one architecture", c->arch->hf, class);
+                return error_set(c->error, "config.json: model_type = '%s', but architectures = '%s'; expected one of "
+                                           "them in both", c->arch->hf, class);
     }
     return true;
 }
