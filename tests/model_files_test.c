@@ -530,6 +530,28 @@ static void test_factors(void **state)
     check_spec(&spec, "llama.rope.scaling.factor = 2, but llama.rope.scale_linear = 4; expected one value", "two factors");
 }
 
+/* LongRoPE's factors, with nothing else that scales. */
+static void test_longrope(void **state)
+{
+    (void)state;
+    static const struct {
+        struct pair pair;
+        const char *says;
+    } cases[] = {
+        {{0}, NULL},
+        {TEXT(KEY("rope.scaling.type"), "longrope"), NULL},
+        {TEXT(KEY("rope.scaling.type"), "yarn"), "llama.rope.scaling.type = 'yarn'"},
+        {FLOAT(KEY("rope.scaling.factor"), 1), NULL},
+        {FLOAT(KEY("rope.scaling.factor"), 4), "rope.scaling.factor = 4 beside factors in tensors; expected 1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct spec spec = {.pair = cases[i].pair,
+                            .tensor = TENSOR("rope_factors_short.weight", DTYPE_FP32, 1, HEAD / 2),
+                            .second = TENSOR("rope_factors_long.weight", DTYPE_FP32, 1, HEAD / 2)};
+        check_spec(&spec, cases[i].says, cases[i].says ? cases[i].says : "short factors");
+    }
+}
+
 /* Types of whole models, and data that no number is aligned in. */
 static void test_types(void **state)
 {
@@ -720,6 +742,7 @@ int main(void)
         cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_together),
         cmocka_unit_test(test_factors),
+        cmocka_unit_test(test_longrope),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_vocabulary),
         cmocka_unit_test(test_parts),

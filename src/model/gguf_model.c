@@ -216,11 +216,14 @@ static bool scale_rope(struct model *m, const struct metadata *d)
     if (!gguf_string(d->gguf, key_of(d, "rope.scaling.type", key), &type, d->error) ||
         !read_factor(d, &factor) || !take_short_factors(m, d, &is_short) || (!is_short && !take_factors(m, d)))
         return false;
-    if (is_short || (type.data && is(&type, "none")))
+    bool none = type.data && is(&type, "none"), linear = !type.data || is(&type, "linear");
+    if (is_short && factor != 1 && !none)
+        return error_set(d->error, "metadata: %s.rope.scaling.factor = %g beside factors in tensors; expected 1", d->arch,
+                         (double)factor);
+    if (none || (is_short && (linear || is(&type, "longrope"))))
         return true;
-    if (!type.data || is(&type, "linear"))
-        return factor == 1 || rope_scale(m, &(struct rope_scale){.type = SCALING_LINEAR,
-                                                                 .factor = factor}, d->error);
+    if (linear)
+        return factor == 1 || rope_scale(m, &(struct rope_scale){.type = SCALING_LINEAR, .factor = factor}, d->error);
     return error_set(d->error, "metadata: %s = '%.*s'; expected none or linear, or factors in a "
                                "tensor", key, (int)(type.size < 40 ? type.size : 40), type.data);
 }
