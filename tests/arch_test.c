@@ -146,7 +146,8 @@ static const struct arch *parse_changed(struct model *m, const char *name, const
     assert_true(asprintf(&text, "%.*s%s%s", (int)(at - (char *)b.data), (char *)b.data, to,
                          at + strlen(from)) > 0);
     *m = (struct model){0};
-    const struct arch *a = hf_config_parse(m, (uint8_t *)text, strlen(text), error);
+    struct hf_asked asked;
+    const struct arch *a = hf_config_parse(m, (uint8_t *)text, strlen(text), &asked, error);
     free(text);
     bytes_free(&b);
     return a;

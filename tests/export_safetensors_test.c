@@ -72,6 +72,7 @@ static void round_trip(const char *model, const char *scheme, const char *except
     struct subject back = subject_open(folder, NULL, NULL);
     check_weights(&s, &back, except, 1e-6, what);
     check_logits(&s, &back, 1e-4, what);
+    assert_int_equal(s.session.model->bos, back.session.model->bos);
     subject_close(&back);
     subject_close(&s);
 }

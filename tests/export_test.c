@@ -102,6 +102,7 @@ static void round_trip(const char *model, const char *tokenizer, size_t i)
     check_types(&back, held[i].type, what);
     check_logits(&s, &back, held[i].rounded ? 1e-2 : 1e-4, what);
     assert_int_equal(s.session.model->hyper.trained_context, back.session.model->hyper.trained_context);
+    assert_int_equal(session_bos(&s.session), session_bos(&back.session));
     assert_int_equal(files(), 1);
     subject_close(&back);
     subject_close(&s);

@@ -35,7 +35,7 @@ static int remove_folder(void **state)
 
 enum { DIM = 32, HIDDEN = 64, HEADS = 4, KV_HEADS = 2, HEAD = 8, VOCAB = 40, CONTEXT = 64, BLOCKS = 2 };
 
-enum kind { KIND_ABSENT, KIND_UINT, KIND_INT, KIND_FLOAT, KIND_TEXT, KIND_LIST };
+enum kind { KIND_ABSENT, KIND_UINT, KIND_INT, KIND_FLOAT, KIND_TEXT, KIND_LIST, KIND_SAME, KIND_BOOL };
 
 struct pair {
     const char *key;
@@ -46,6 +46,8 @@ struct pair {
 
 #define ABSENT(KEY)        {.key = (KEY), .kind = KIND_ABSENT}
 #define LIST(KEY)          {.key = (KEY), .kind = KIND_LIST}
+#define SAME(KEY, NUMBER)  {.key = (KEY), .kind = KIND_SAME, .number = (NUMBER)}
+#define BOOL(KEY, NUMBER)  {.key = (KEY), .kind = KIND_BOOL, .number = (NUMBER)}
 #define UINT(KEY, NUMBER)  {.key = (KEY), .kind = KIND_UINT, .number = (NUMBER)}
 #define INT(KEY, NUMBER)   {.key = (KEY), .kind = KIND_INT, .number = (NUMBER)}
 #define FLOAT(KEY, NUMBER) {.key = (KEY), .kind = KIND_FLOAT, .number = (NUMBER)}
@@ -97,6 +99,7 @@ struct stored {
 
 struct spec {
     struct pair pair;          /* in the place of a usual one, or one more; key null: none */
+    struct pair more;          /* one more */
     struct stored tensor;      /* the same */
     struct stored second;
     enum dtype matrices, vectors;
@@ -106,7 +109,8 @@ struct spec {
 
 static void put_pair(struct gguffile *f, const struct pair *p)
 {
-    static const uint32_t list[] = {2, 2};
+    static const uint32_t list[] = {2, 3};
+    const uint32_t same[] = {(uint32_t)p->number, (uint32_t)p->number};
     int32_t negative = (int32_t)p->number;
     switch (p->kind) {
     case KIND_ABSENT:
@@ -125,6 +129,12 @@ static void put_pair(struct gguffile *f, const struct pair *p)
         break;
     case KIND_LIST:
         gguffile_array(f, p->key, GGUF_UINT32, 2, list);
+        break;
+    case KIND_SAME:
+        gguffile_array(f, p->key, GGUF_UINT32, 2, same);
+        break;
+    case KIND_BOOL:
+        gguffile_bool(f, p->key, p->number != 0);
         break;
     }
 }
@@ -228,6 +238,8 @@ static char *write_model(const struct spec *spec)
         gguffile_uint32(&f, "general.alignment", (uint32_t)spec->alignment);
     }
     put_pairs(&f, &spec->pair);
+    if (spec->more.key)
+        put_pair(&f, &spec->more);
     if (spec->pieces)
         put_vocabulary(&f, spec->pieces);
     for (int b = -1; b < BLOCKS; b++)
@@ -355,7 +367,7 @@ static const struct {
     {UINT(KEY("context_length"), 0), "'llama.context_length' = 0"},
     {UINT(KEY("context_length"), 4294967295.0), "'llama.context_length' = 4294967295"},
     {UINT(KEY("context_length"), 1 << 28), NULL},
-    {ABSENT(EPSILON), NULL},
+    {ABSENT(EPSILON), EPSILON " is missing"},
     {FLOAT(EPSILON, 0), EPSILON " = 0"},
     {FLOAT(EPSILON, -1e-5), EPSILON " = -1e-05"},
     {FLOAT(EPSILON, 1e30), EPSILON " = 1e+30"},
@@ -389,8 +401,42 @@ static const struct {
     {FLOAT(KEY("attn_logit_softcapping"), -5), "llama.attn_logit_softcapping = -5"},
     {FLOAT(KEY("final_logit_softcapping"), (double)INFINITY), "'llama.final_logit_softcapping' = inf"},
     {UINT(KEY("expert_count"), 0), NULL},
-    {UINT(KEY("expert_count"), 4), "llama.expert_count = 4: mixtures of experts"},
-    {LIST(KEY("expert_count")), "'llama.expert_count' is an array"},
+    {UINT(KEY("expert_count"), 4), "llama.expert_count = 4 is not supported in llama models; expected 0"},
+    {LIST(KEY("expert_count")), "llama.expert_count = (values that differ) is not supported"},
+    /* one value a layer, and the same for all */
+    {SAME(KEY("feed_forward_length"), HIDDEN), NULL},
+    {SAME(KEY("attention.head_count"), HEADS), NULL},
+    {SAME(KEY("attention.head_count_kv"), KV_HEADS), NULL},
+    {SAME(KEY("attention.head_count_kv"), 0), "'llama.attention.head_count_kv' = 0"},
+    {SAME(KEY("expert_used_count"), 0), NULL},
+    {SAME(KEY("expert_used_count"), 2), "llama.expert_used_count = 2"},
+    /* what would change the computation, and what does not */
+    {FLOAT(KEY("logit_scale"), 0.25), "llama.logit_scale = 0.25 is not supported in llama models; expected 0 or 1"},
+    {FLOAT(KEY("logit_scale"), 1), NULL},
+    {FLOAT(KEY("residual_scale"), 0.22), "llama.residual_scale = 0.22"},
+    {FLOAT(KEY("embedding_scale"), 12), "llama.embedding_scale = 12"},
+    {FLOAT(KEY("attention.clamp_kqv"), 8), "llama.attention.clamp_kqv = 8"},
+    {FLOAT(KEY("attention.max_alibi_bias"), 8), "llama.attention.max_alibi_bias = 8"},
+    {FLOAT(KEY("attention.temperature_scale"), 0.1), "llama.attention.temperature_scale = 0.1"},
+    {BOOL(KEY("attention.causal"), 0), "llama.attention.causal = false"},
+    {BOOL(KEY("attention.causal"), 1), NULL},
+    {BOOL(KEY("use_parallel_residual"), 1), "llama.use_parallel_residual = true"},
+    {BOOL(KEY("swin_norm"), 1), "llama.swin_norm = true"},
+    {TEXT(KEY("hidden_activation"), "relu"), "llama.hidden_activation = relu"},
+    {TEXT(KEY("hidden_activation"), "silu"), NULL},
+    {FLOAT(KEY("rope.scaling.alpha"), 1000), "llama.rope.scaling.alpha = 1000"},
+    {FLOAT(KEY("rope.freq_base_swa"), 1e6), "llama.rope.freq_base_swa = 1e+06; expected that of all layers, 10000"},
+    {UINT(KEY("attention.key_length_swa"), 16), "heads of 16 and 8"},
+    {LIST(KEY("rope.dimension_sections")), "llama.rope.dimension_sections = (values that differ)"},
+    {UINT(KEY("nextn_predict_layers"), 1), "llama.nextn_predict_layers = 1"},
+    {UINT(KEY("pooling_type"), 3), NULL},
+    /* files that are none of a model's */
+    {TEXT("general.type", "model"), NULL},
+    {TEXT("general.type", "adapter"), "is an adapter (LoRA), not a model"},
+    {TEXT("general.type", "imatrix"), "is an importance matrix (imatrix)"},
+    {TEXT("general.type", "mmproj"), "(mmproj): open the model of text"},
+    {TEXT("general.architecture", "clip"), "(mmproj): open the model of text"},
+    {TEXT("adapter.type", "lora"), "is an adapter (LoRA), not a model"},
 };
 
 static void test_metadata(void **state)
@@ -417,8 +463,16 @@ static const struct {
     {GONE("blk.1.attn_v.weight"), "tensor blk.1.attn_v.weight is missing"},
     {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 2, DIM, 16), "tensor blk.1.attn_v.weight: shape 32 x 16; expected 16"},
     {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 1, DIM * 16), "tensor blk.1.attn_v.weight: shape 512; expected 16 x"},
-    {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 3, 1, 16, DIM), "tensor blk.1.attn_v.weight: shape 1 x 16 x 32"},
-    {TENSOR("blk.0.attn_norm.weight", DTYPE_FP32, 2, 1, DIM), "tensor blk.0.attn_norm.weight: shape 1 x 32; expected 32"},
+    {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 3, 1, 16, DIM), NULL},
+    {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 3, 16, DIM, 1), "blk.1.attn_v.weight: shape 16 x 32 x 1; expected"},
+    {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 3, 2, 8, DIM), "tensor blk.1.attn_v.weight: shape 2 x 8 x 32; expected"},
+    {TENSOR("blk.0.attn_norm.weight", DTYPE_FP32, 2, 1, DIM), NULL},
+    {TENSOR("blk.0.attn_norm.weight", DTYPE_FP32, 3, 1, 1, DIM), NULL},
+    {TENSOR("token_embd.weight", DTYPE_FP32, 3, 1, VOCAB, DIM), NULL},
+    {TENSOR("blk.0.attn_q.bias", DTYPE_FP32, 1, 0), NULL}, /* nothing is in it, and nothing uses it */
+    {TENSOR("whatever.weight", DTYPE_FP32, 2, 4, 0), NULL},
+    {TENSOR("blk.1.attn_v.weight", DTYPE_FP32, 2, 0, DIM), "tensor blk.1.attn_v.weight is empty"},
+    {TENSOR("output.weight", DTYPE_FP32, 2, 0, DIM), NULL},
     {TENSOR("blk.0.attn_norm.weight", DTYPE_FP32, 1, DIM - 1), "tensor blk.0.attn_norm.weight: shape 31; expected 32"},
     {TENSOR("blk.0.attn_norm.weight", DTYPE_Q8_0, 1, DIM), NULL},
     {TENSOR("blk.0.attn_norm.weight", DTYPE_FP16, 1, DIM), NULL},
@@ -429,7 +483,8 @@ static const struct {
     {TENSOR("blk.1.attn_q.bias", DTYPE_FP32, 1, DIM), "tensor blk.1.attn_q.bias is not part of"},
     {TENSOR("rope_freqs.weight", DTYPE_FP32, 1, HEAD / 2), NULL},
     {TENSOR("rope_freqs.weight", DTYPE_FP32, 1, HEAD / 2 + 1), "rope_freqs.weight: 5 factors; expected 4"},
-    {TENSOR("rope_freqs.weight", DTYPE_FP32, 2, 1, HEAD / 2), "tensor rope_freqs.weight: fp32 in 2 dimensions"},
+    {TENSOR("rope_freqs.weight", DTYPE_FP32, 2, 1, HEAD / 2), NULL},
+    {TENSOR("rope_freqs.weight", DTYPE_FP32, 2, 2, HEAD / 4), "tensor rope_freqs.weight: fp32 in 2 dimensions"},
     {TENSOR("rope_freqs.weight", DTYPE_FP16, 1, HEAD / 2), "tensor rope_freqs.weight: fp16"},
     {FACTORS(1, 0, 1, 1), "rope_freqs.weight: a factor"},
     {FACTORS(1, 1, 1, NAN), "rope_freqs.weight: a factor"},
@@ -463,6 +518,38 @@ static void test_together(void **state)
         assert_true(m->rope_factors[i] == 2 * (float)(i + 1));
     model_close(m);
     free(path);
+}
+
+/* Two keys for one number. */
+static void test_factors(void **state)
+{
+    (void)state;
+    struct spec spec = {.pair = FLOAT(KEY("rope.scaling.factor"), 2), .more = FLOAT(KEY("rope.scale_linear"), 2)};
+    check_spec(&spec, NULL, "the same factor twice");
+    spec.more.number = 4;
+    check_spec(&spec, "llama.rope.scaling.factor = 2, but llama.rope.scale_linear = 4; expected one value", "two factors");
+}
+
+/* LongRoPE's factors, with nothing else that scales. */
+static void test_longrope(void **state)
+{
+    (void)state;
+    static const struct {
+        struct pair pair;
+        const char *says;
+    } cases[] = {
+        {{0}, NULL},
+        {TEXT(KEY("rope.scaling.type"), "longrope"), NULL},
+        {TEXT(KEY("rope.scaling.type"), "yarn"), "llama.rope.scaling.type = 'yarn'"},
+        {FLOAT(KEY("rope.scaling.factor"), 1), NULL},
+        {FLOAT(KEY("rope.scaling.factor"), 4), "rope.scaling.factor = 4 beside factors in tensors; expected 1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct spec spec = {.pair = cases[i].pair,
+                            .tensor = TENSOR("rope_factors_short.weight", DTYPE_FP32, 1, HEAD / 2),
+                            .second = TENSOR("rope_factors_long.weight", DTYPE_FP32, 1, HEAD / 2)};
+        check_spec(&spec, cases[i].says, cases[i].says ? cases[i].says : "short factors");
+    }
 }
 
 /* Types of whole models, and data that no number is aligned in. */
@@ -511,6 +598,83 @@ static void test_vocabulary(void **state)
     check_vocabulary(VOCAB, NULL);
     check_vocabulary(VOCAB + 1, "41 tokens");
     check_vocabulary(0, "tokenizer.ggml.model is missing");
+}
+
+/* A model in two parts, whose first has all metadata; *paths are the caller's. */
+static void write_split(char *paths[2])
+{
+    for (uint16_t part = 0; part < 2; part++) {
+        struct gguffile f;
+        char name[64];
+        gguffile_begin(&f, 3);
+        gguffile_split(&f, part, 2, TENSORS + (BLOCKS - 1) * 9);
+        if (part == 0) {
+            put_pairs(&f, &(struct pair){0});
+            put_vocabulary(&f, VOCAB);
+        }
+        for (int b = -1; b < BLOCKS; b++)
+            for (size_t i = 0; i < TENSORS; i++)
+                if (usual_tensors[i].in_block == (b >= 0) && (b == 1) == (part == 1))
+                    put_usual(&f, &(struct spec){0}, &usual_tensors[i], b);
+        struct bytes b = gguffile_bytes(&f);
+        snprintf(name, sizeof name, "split-0000%d-of-00002.gguf", part + 1);
+        paths[part] = path_in(folder, name);
+        write_file(paths[part], b.data, b.size);
+        bytes_free(&b);
+        gguffile_free(&f);
+    }
+}
+
+/* It is the same model by whichever part it is opened, and so is a tokenizer that is named. */
+static void test_parts(void **state)
+{
+    (void)state;
+    char *paths[2];
+    write_split(paths);
+    for (size_t i = 0; i < 2; i++) {
+        struct error error = {"(no message)"};
+        struct session s;
+        struct session_options options = {.model_path = paths[i], .threads = 1};
+        if (!session_open(&s, &options, &error))
+            fail_msg("%s", error.text);
+        if (!s.tokenizer)
+            fail_msg("part %zu: %s", i + 1, s.tokenizer_error.text);
+        assert_int_equal(tokenizer_vocab(s.tokenizer), VOCAB);
+        assert_int_equal(session_bos(&s), 1);
+        run_model(&s);
+        session_close(&s);
+        struct tokenizer *t = tokenizer_open(paths[i], &error);
+        assert_non_null(t);
+        tokenizer_close(t);
+    }
+    free(paths[0]), free(paths[1]);
+}
+
+/* Without a tokenizer ids begin with what the file says of its tokens. */
+static void test_beginning(void **state)
+{
+    (void)state;
+    static const struct {
+        struct pair pair;
+        int32_t bos;
+    } cases[] = {{UINT("tokenizer.ggml.bos_token_id", 7), 7},
+                 {UINT("tokenizer.ggml.bos_token_id", VOCAB), -1},
+                 {INT("tokenizer.ggml.bos_token_id", -1), -1},
+                 {BOOL("tokenizer.ggml.add_bos_token", 0), -1},
+                 {TEXT("tokenizer.ggml.model", "llama"), 1},
+                 {UINT("general.file_type", 1), -1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error error = {"(no message)"};
+        struct session s;
+        char *path = write_model(&(struct spec){.pair = cases[i].pair});
+        struct session_options options = {.model_path = path, .threads = 1};
+        if (!session_open(&s, &options, &error))
+            fail_msg("%s", error.text);
+        assert_null(s.tokenizer);
+        assert_int_equal(session_bos(&s), cases[i].bos);
+        session_close(&s);
+        free(path);
+    }
 }
 
 static void test_only_a_vocabulary(void **state)
@@ -577,8 +741,12 @@ int main(void)
         cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_together),
+        cmocka_unit_test(test_factors),
+        cmocka_unit_test(test_longrope),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_vocabulary),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_beginning),
         cmocka_unit_test(test_only_a_vocabulary),
         cmocka_unit_test(test_mixture),
         cmocka_unit_test(test_llmc),

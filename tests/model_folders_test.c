@@ -10,6 +10,7 @@
 #include "engine/context.h"
 #include "model/model.h"
 #include "formats/safetensors.h"
+#include "archfolder.h"
 #include "modelfile.h"
 #include "support.h"
 #include "weightcheck.h"
@@ -39,41 +40,6 @@ static int end(void **state)
 }
 
 /* ---- folders --------------------------------------------------------------------------------- */
-
-static char *data_path(const char *model, const char *file)
-{
-    char *path;
-    if (asprintf(&path, "%s/tests/data/arch/%s/%s", SRCDIR, model, file) < 0)
-        abort();
-    return path;
-}
-
-static struct bytes read_config(const char *model)
-{
-    char *path = data_path(model, "config.json");
-    struct bytes b = read_file(path);
-    if (!b.data)
-        fail_msg("%s cannot be read", path);
-    free(path);
-    return b;
-}
-
-static void write_in(const char *folder, const char *name, const void *data, size_t size)
-{
-    char *path = path_in(folder, name);
-    write_file(path, data, size);
-    free(path);
-}
-
-/* The weights of a model of the reference data, under a name. */
-static void link_weights(const char *folder, const char *model, const char *name)
-{
-    char *from = data_path(model, "model.safetensors"), *to = path_in(folder, name);
-    if (symlink(from, to) != 0)
-        fail_msg("%s cannot be made", to);
-    free(from);
-    free(to);
-}
 
 /* The logits after three tokens, which are numbers; the caller frees. */
 static float *run_model(const struct model *m)
@@ -117,35 +83,18 @@ static void check_config(const char *model, const void *config, size_t size, con
                          const char *what)
 {
     char *folder = folder_make();
-    link_weights(folder, model, "model.safetensors");
-    write_in(folder, "config.json", config, size);
+    folder_link_weights(folder, model, "model.safetensors");
+    folder_write(folder, "config.json", config, size);
     check_folder(folder, says, what);
     folder_remove(folder);
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-/* A configuration with a key's value, which ends its line, replaced, or (null) without the key; the
- * caller frees. */
-static char *with_value(const char *config, const char *key, const char *value)
-{
-    char quoted[64], *out;
-    snprintf(quoted, sizeof quoted, "\"%s\": ", key);
-    const char *at = strstr(config, quoted);
-    if (!at)
-        fail_msg("there is no %s", key);
-    const char *line_end = at + strcspn(at, "\n");
-    const char *comma = line_end[-1] == ',' ? "," : "";
-    if (asprintf(&out, "%.*s%s%s%s%s", (int)(at - config), config, value ? quoted : "", value ? value : "",
-                 value ? comma : "", line_end) < 0)
-        abort();
-    return out;
-}
-
 static void check_value(const char *model, const char *key, const char *value, const char *says)
 {
-    struct bytes config = read_config(model);
-    char *changed = with_value((const char *)config.data, key, value), what[128];
+    struct bytes config = arch_config(model);
+    char *changed = config_with((const char *)config.data, key, value), what[128];
     snprintf(what, sizeof what, "%s: %s = %s", model, key, value ? value : "(missing)");
     check_config(model, changed, strlen(changed), says, what);
     free(changed);
@@ -162,7 +111,7 @@ static void test_numbers(void **state)
     } keys[] = {
         {"llama", "hidden_size", true},          {"llama", "intermediate_size", true},
         {"llama", "num_hidden_layers", true},    {"llama", "num_attention_heads", true},
-        {"llama", "vocab_size", true},           {"llama", "max_position_embeddings", true},
+        {"llama", "vocab_size", true},           {"llama", "max_position_embeddings", false},
         {"llama", "num_key_value_heads", false}, {"qwen3", "head_dim", false},
         {"gpt2", "n_embd", true},                {"gpt2", "n_layer", true},
         {"gpt2", "n_head", true},                {"gpt2", "n_positions", true},
@@ -307,14 +256,14 @@ static void test_windows_on_demand(void **state)
         const char *used, *first;
         size_t window;
     } cases[] = {{"true", "0", 16}, {"true", "2", 0}, {"false", "0", 0}, {"true", NULL, 0}};
-    struct bytes config = read_config("qwen2");
+    struct bytes config = arch_config("qwen2");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct error error = {"(no message)"};
         char *folder = folder_make();
-        char *used = with_value((const char *)config.data, "use_sliding_window", cases[i].used);
-        char *first = with_value(used, "max_window_layers", cases[i].first);
-        link_weights(folder, "qwen2", "model.safetensors");
-        write_in(folder, "config.json", first, strlen(first));
+        char *used = config_with((const char *)config.data, "use_sliding_window", cases[i].used);
+        char *first = config_with(used, "max_window_layers", cases[i].first);
+        folder_link_weights(folder, "qwen2", "model.safetensors");
+        folder_write(folder, "config.json", first, strlen(first));
         struct model *m = model_open(folder, &error);
         if (!m)
             fail_msg("%s", error.text);
@@ -333,7 +282,7 @@ static void test_text(void **state)
 {
     (void)state;
     enum { DEEP = 100000 };
-    struct bytes config = read_config("llama");
+    struct bytes config = arch_config("llama");
     const char *text = (const char *)config.data;
     char *deep = make(DEEP), *cases[3];
     memset(deep, '[', DEEP);
@@ -366,9 +315,9 @@ static void test_missing_files(void **state)
     (void)state;
     char *folder = folder_make(), *config = path_in(folder, "config.json");
     check_folder(folder, "is a directory without a model; expected model.safetensors", "an empty folder");
-    write_in(folder, "config.json", "{}", 2);
+    folder_write(folder, "config.json", "{}", 2);
     check_folder(folder, "is a directory without a model", "a folder without weights");
-    link_weights(folder, "llama", "model.safetensors");
+    folder_link_weights(folder, "llama", "model.safetensors");
     assert_int_equal(unlink(config), 0);
     check_folder(folder, "config.json", "weights without a configuration");
     assert_int_equal(mkdir(config, 0700), 0);
@@ -381,41 +330,6 @@ static void test_missing_files(void **state)
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
-
-/* A safetensors file as text and bytes, tensor by tensor. */
-struct writing {
-    char header[16384];
-    size_t used, payload;
-    uint8_t data[1 << 17];
-};
-
-static void put_entry(struct writing *w, const char *name, const char *type, const struct entry *shape,
-                      const void *data, size_t bytes)
-{
-    size_t room = sizeof w->header;
-    w->used += (size_t)snprintf(w->header + w->used, room - w->used, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[",
-                                w->used ? "," : "{", name, type);
-    for (size_t i = 0; i < shape->dimensions; i++)
-        w->used += (size_t)snprintf(w->header + w->used, room - w->used, "%s%zu", i ? "," : "",
-                                    shape->shape[i]);
-    w->used += (size_t)snprintf(w->header + w->used, room - w->used, "],\"data_offsets\":[%zu,%zu]}",
-                                w->payload, w->payload + bytes);
-    assert_true(w->used < room && w->payload + bytes <= sizeof w->data);
-    memcpy(w->data + w->payload, data, bytes);
-    w->payload += bytes;
-}
-
-static void write_weights(const char *folder, struct writing *w)
-{
-    uint64_t n = w->used + 1;
-    uint8_t *file = make(8 + n + w->payload);
-    memcpy(file, &n, 8);
-    memcpy(file + 8, w->header, w->used);
-    file[8 + w->used] = '}';
-    memcpy(file + 8 + n, w->data, w->payload);
-    write_in(folder, "model.safetensors", file, 8 + n + w->payload);
-    free(file);
-}
 
 /* Matrices of blocks in fp8, or (coded false) the same values in fp32; the rest in fp32. */
 static void put_as_fp8(struct writing *w, const struct entry *e, enum dtype fp8, bool coded)
@@ -430,9 +344,9 @@ static void put_as_fp8(struct writing *w, const struct entry *e, enum dtype fp8,
         values[i] = dtypes[fp8].decode(codes[i]);
     }
     if (chosen && coded)
-        put_entry(w, e->name, fp8 == DTYPE_FP8E4M3 ? "F8_E4M3" : "F8_E5M2", e, codes, n);
+        writing_put(w, e->name, fp8 == DTYPE_FP8E4M3 ? "F8_E4M3" : "F8_E5M2", e, codes, n);
     else
-        put_entry(w, e->name, "F32", e, values, n * sizeof *values);
+        writing_put(w, e->name, "F32", e, values, n * sizeof *values);
     free(values);
     free(codes);
 }
@@ -441,15 +355,15 @@ static float *logits_of_fp8(enum dtype fp8, bool coded, size_t *count)
 {
     struct catalog c = {0};
     struct error error = {"(no message)"};
-    char *path = data_path("llama", "model.safetensors"), *folder = folder_make();
+    char *path = arch_path("llama", "model.safetensors"), *folder = folder_make();
     struct writing *w = calloc(1, sizeof *w);
-    struct bytes config = read_config("llama");
+    struct bytes config = arch_config("llama");
     assert_true(w && safetensors_read(&c, path, &error));
     for (size_t i = 0; i < c.count; i++)
         put_as_fp8(w, &c.entries[i], fp8, coded);
     catalog_close(&c);
-    write_weights(folder, w);
-    write_in(folder, "config.json", config.data, config.size);
+    writing_write(folder, w);
+    folder_write(folder, "config.json", config.data, config.size);
     struct model *m = model_open(folder, &error);
     if (!m)
         fail_msg("%s", error.text);
@@ -493,9 +407,9 @@ static void check_change(const struct entry_change *change)
 {
     struct catalog c = {0};
     struct error error = {"(no message)"};
-    char *path = data_path("llama", "model.safetensors"), *folder = folder_make();
+    char *path = arch_path("llama", "model.safetensors"), *folder = folder_make();
     struct writing *w = calloc(1, sizeof *w);
-    struct bytes config = read_config("llama");
+    struct bytes config = arch_config("llama");
     assert_true(w && safetensors_read(&c, path, &error));
     for (size_t i = 0; i < c.count; i++) {
         struct entry e = c.entries[i];
@@ -506,12 +420,12 @@ static void check_change(const struct entry_change *change)
             e.dimensions = change->dimensions;
             memcpy(e.shape, change->shape, sizeof change->shape);
         }
-        put_entry(w, it ? change->renamed : e.name, it && change->type ? change->type : "F16", &e, e.data,
+        writing_put(w, it ? change->renamed : e.name, it && change->type ? change->type : "F16", &e, e.data,
                   e.bytes);
     }
     catalog_close(&c);
-    write_weights(folder, w);
-    write_in(folder, "config.json", config.data, config.size);
+    writing_write(folder, w);
+    folder_write(folder, "config.json", config.data, config.size);
     check_folder(folder, change->says, change->name);
     bytes_free(&config);
     free(w);
@@ -552,17 +466,17 @@ static void test_unknown_entry(void **state)
     (void)state;
     struct catalog c = {0};
     struct error error = {"(no message)"};
-    char *path = data_path("llama", "model.safetensors"), *folder = folder_make();
+    char *path = arch_path("llama", "model.safetensors"), *folder = folder_make();
     struct writing *w = calloc(1, sizeof *w);
-    struct bytes config = read_config("llama");
+    struct bytes config = arch_config("llama");
     assert_true(w && safetensors_read(&c, path, &error));
     for (size_t i = 0; i < c.count; i++)
-        put_entry(w, c.entries[i].name, "F16", &c.entries[i], c.entries[i].data, c.entries[i].bytes);
+        writing_put(w, c.entries[i].name, "F16", &c.entries[i], c.entries[i].data, c.entries[i].bytes);
     struct entry scale = {.dimensions = 1, .shape = {1}};
-    put_entry(w, UP "_scale_inv", "F32", &scale, &(float){1}, 4);
+    writing_put(w, UP "_scale_inv", "F32", &scale, &(float){1}, 4);
     catalog_close(&c);
-    write_weights(folder, w);
-    write_in(folder, "config.json", config.data, config.size);
+    writing_write(folder, w);
+    folder_write(folder, "config.json", config.data, config.size);
     check_folder(folder, "tensor " UP "_scale_inv is not part of the architecture llama", "a scale");
     bytes_free(&config);
     free(w);
@@ -573,10 +487,10 @@ static void test_unknown_entry(void **state)
 static void check_index(const char *index, const char *says)
 {
     char *folder = folder_make();
-    struct bytes config = read_config("llama");
-    write_in(folder, "config.json", config.data, config.size);
-    write_in(folder, "model.safetensors.index.json", index, strlen(index));
-    link_weights(folder, "llama", "part.safetensors");
+    struct bytes config = arch_config("llama");
+    folder_write(folder, "config.json", config.data, config.size);
+    folder_write(folder, "model.safetensors.index.json", index, strlen(index));
+    folder_link_weights(folder, "llama", "part.safetensors");
     check_folder(folder, says, index);
     bytes_free(&config);
     folder_remove(folder);

@@ -127,7 +127,7 @@ static const struct {
     {"\"dtype\":\"F16\"", "\"dtype\":\"F16\",\"x\":1", "b: has a key 'x'"},
     {"\"shape\":[4],", "", "b: shape is nothing"},
     {"[4]", "{}", "b: shape is an object"},
-    {"[4]", "[0]", "b: shape: dimension 0 is 0"},
+    {"[4]", "[0]", "b: data_offsets span 8 bytes; shape and dtype F16 ask for 0"},
     {"[4]", "[-4]", "b: shape: dimension 0 is -4"},
     {"[4]", "[4.0]", "b: shape: dimension 0 is a fraction"},
     {"[4]", "[true]", "b: shape: dimension 0 is a truth value"},

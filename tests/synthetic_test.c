@@ -373,7 +373,7 @@ static void test_quality(void **state)
     assert_non_null(writer);
     while (!writer_step(writer, 1))
         continue;
-    struct quality_plan plan = {writer_tokens(writer)->ids, 60, session_bos(&s), PROTOCOL_FULL, 30, 0, NULL};
+    struct quality_plan plan = {writer_tokens(writer)->ids, 60, session_start(&s), PROTOCOL_FULL, 30, 0, NULL};
     struct quality *q = quality_open(s.model, s.pool, &plan, s.stored, set, &error);
     assert_non_null(q);
     assert_int_equal(absent_bytes(s.model), 0); /* both run */

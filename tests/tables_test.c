@@ -55,6 +55,7 @@ static void put_metadata(struct gguffile *f, const struct hyper *h)
     gguffile_uint32(f, "nothing.embedding_length", (uint32_t)h->dim);
     gguffile_uint32(f, "nothing.feed_forward_length", (uint32_t)h->hidden);
     gguffile_uint32(f, "nothing.attention.head_count", (uint32_t)h->heads);
+    gguffile_float32(f, "nothing.attention.layer_norm_rms_epsilon", 1e-5f);
 }
 
 /* Weights of bytes 0x3c are small numbers. */

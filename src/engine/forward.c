@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "product.h"
 
-#include <math.h>
 #include <string.h>
 
 /* Multiply-adds that one thread does in a nanosecond: what decides whether attention is worth the
@@ -165,9 +164,7 @@ static void attend_heads(void *arg, size_t begin, size_t end, int thread)
                                 .heads = shared,
                                 .stride = h->heads * h->head_size,
                                 .window = hyper_window(h, a->layer),
-                                .scale = h->attention_scale > 0
-                                             ? h->attention_scale
-                                             : 1.0f / sqrtf((float)h->head_size),
+                                .scale = hyper_attention_scale(h, a->layer),
                                 .cap = h->attention_cap,
                                 .length = position_of(c, token) + 1,
                                 .scratch = c->attention + (size_t)thread * c->attention_floats};

@@ -59,8 +59,8 @@ static bool add_factors(struct export *job, struct error *error)
     bool own = gguf_is_source(job);
     for (size_t i = 0; own && i < m->files.count; i++) {
         const struct entry *e = &m->files.entries[i];
-        if (fnmatch("rope_f*s*.weight", e->name, 0) == 0 && e->dtype == DTYPE_FP32 && e->dimensions == 1 &&
-            !add_vector(job, e->name, fp32, e->data, e->shape[0], e->bytes, error))
+        if (fnmatch("rope_f*s*.weight", e->name, 0) == 0 && e->dtype == DTYPE_FP32 && e->bytes > 0 &&
+            !add_vector(job, e->name, fp32, e->data, e->bytes / sizeof(float), e->bytes, error))
             return false;
     }
     if (own || !m->rope_factors || gguf_linear_factor(job) != 1)
@@ -106,7 +106,9 @@ static void note_activations(struct export *job)
 
 static bool begin(struct export *job, struct error *error)
 {
-    (void)error;
+    if (job->plan.model->hyper.scale_by_layer)
+        return error_set(error, "attention is scaled by the number of the layer (scale_attn_by_inverse_layer_idx), for "
+                                "which GGUF has no key; expected the format safetensors");
     note_activations(job);
     return true;
 }

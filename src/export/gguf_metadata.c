@@ -105,13 +105,21 @@ static void put_window(const struct keys *k, const struct arch *a, const struct 
         put_size(k, "attention.sliding_window", h->window);
 }
 
-static void put_numbers(const struct keys *k, const struct hyper *h)
+/* Where a file that leaves the key out means a cap, 0 says that there is none. */
+static void put_cap(const struct keys *k, const char *name, float value, float by_default)
+{
+    char key[128];
+    if (value != 0 || by_default != 0)
+        gguf_key_float(k->out, key_of(k, name, key), value);
+}
+
+static void put_numbers(const struct keys *k, const struct arch *a, const struct hyper *h)
 {
     put_float(k, h->norm == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
               h->norm_eps);
     put_float(k, "attention.scale", h->attention_scale);
-    put_float(k, "attn_logit_softcapping", h->attention_cap);
-    put_float(k, "final_logit_softcapping", h->logit_cap);
+    put_cap(k, "attn_logit_softcapping", h->attention_cap, a->defaults.attention_cap);
+    put_cap(k, "final_logit_softcapping", h->logit_cap, a->defaults.logit_cap);
 }
 
 /* The last part of a path, without its ending. */
@@ -155,7 +163,7 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     gguf_key_text(out, "general.name", name);
     put_shape(&k, h);
     put_rope(&k, h, gguf_linear_factor(job));
-    put_numbers(&k, h);
+    put_numbers(&k, a, h);
     put_window(&k, a, h);
     note_differences(job, a);
     return gguf_put_tokenizer(job, out, error);

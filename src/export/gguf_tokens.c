@@ -163,7 +163,12 @@ bool gguf_put_tokenizer(struct export *job, struct gguf_out *out, struct error *
     struct tokens_out t = {job, out, job->plan.model->hyper.vocab};
     if (job->plan.tokenizer_path)
         return vocabulary_visit(job->plan.tokenizer_path, put_vocabulary, &t, error);
+    const struct model *m = job->plan.model;
     gguf_key_text(out, KEY("model"), "no_vocab");
+    if (m->bos >= 0)
+        gguf_key_u32(out, KEY("bos_token_id"), (uint32_t)m->bos);
+    if (m->end_count > 0)
+        gguf_key_u32(out, KEY("eos_token_id"), (uint32_t)m->ends[0]);
     export_note_add(job, "there is no tokenizer beside the model, so none is in the file (-z FILE names one)");
     return true;
 }

@@ -159,6 +159,18 @@ static const char *torch_dtype(const struct export *job)
     return type == DTYPE_FP16 ? "float16" : type == DTYPE_BF16 ? "bfloat16" : "float32";
 }
 
+/* What begins a text and what ends one; null says that there is nothing, where a missing key has a default. */
+static void set_tokens(json_t *j, const struct model *m)
+{
+    json_object_set_new(j, "bos_token_id", m->bos >= 0 ? json_integer(m->bos) : json_null());
+    json_t *ends = json_array();
+    for (size_t i = 0; i < m->end_count; i++)
+        json_array_append_new(ends, json_integer(m->ends[i]));
+    json_object_set_new(j, "eos_token_id", m->end_count > 0 ? ends : json_null());
+    if (m->end_count == 0)
+        json_decref(ends);
+}
+
 static json_t *make_config(const struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
@@ -168,6 +180,7 @@ static json_t *make_config(const struct export *job, struct error *error)
                           job->arch->hf_activation, "tie_word_embeddings", m->tied);
     json_object_set_new(j, "torch_dtype", json_string(torch_dtype(job)));
     set_size(j, "vocab_size", m->hyper.vocab);
+    set_tokens(j, m);
     if (biased && !job->arch->hf_gpt2_keys)
         json_object_set_new(j, "attention_bias", json_true());
     if (job->arch->hf_gpt2_keys) {

@@ -1,5 +1,9 @@
 #include "catalog.h"
 
+#include "foreign.h"
+
+#include "base/escape.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +20,7 @@ void catalog_close(struct catalog *c)
 
 const struct mapped_file *catalog_map(struct catalog *c, const char *path, struct error *error)
 {
+    char shown[256];
     struct mapped_file *files = realloc(c->files, (c->file_count + 1) * sizeof *files);
     if (!files) {
         error_set(error, "not enough memory to open a file");
@@ -24,7 +29,13 @@ const struct mapped_file *catalog_map(struct catalog *c, const char *path, struc
     c->files = files;
     if (!mapped_file_open(&files[c->file_count], path, error))
         return NULL;
-    return &files[c->file_count++];
+    const struct mapped_file *file = &files[c->file_count++];
+    struct error why;
+    if (foreign_check(file->data, file->size, &why))
+        return file;
+    escape_text(shown, sizeof shown, path, strlen(path));
+    error_set(error, "%s: %s", shown, why.text);
+    return NULL;
 }
 
 size_t catalog_bytes(const struct catalog *c)
@@ -39,7 +50,7 @@ bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_
 {
     size_t block = dtypes[dtype].block, weights = 1;
     for (size_t i = 0; i < dimensions; i++)
-        if (shape[i] == 0 || __builtin_mul_overflow(weights, shape[i], &weights))
+        if (__builtin_mul_overflow(weights, shape[i], &weights))
             return false;
     size_t columns = dimensions ? shape[dimensions - 1] : 1;
     return columns % block == 0 &&

@@ -16,9 +16,9 @@ struct entry {
     char *name;                     /* as the file spells it; the catalog's */
     enum dtype dtype;
     size_t dimensions;              /* 0 (a scalar) to MAX_DIMENSIONS */
-    size_t shape[MAX_DIMENSIONS];  /* outermost first: the last one varies fastest; each from 1 */
+    size_t shape[MAX_DIMENSIONS];  /* outermost first: the last one varies fastest */
     const uint8_t *data;            /* perhaps not aligned for its datatype */
-    size_t bytes;                   /* exactly what shape and datatype ask for */
+    size_t bytes;                   /* exactly what shape and datatype ask for; 0: a dimension is 0 */
 };
 
 /* Begin with {0}. */
@@ -31,7 +31,8 @@ struct catalog {
 
 void catalog_close(struct catalog *catalog);
 
-/* Maps a file that then belongs to the catalog; null on failure. The pointer is good until the next one is
+/* Maps a file that then belongs to the catalog; null on failure, or where it begins like a file that holds no weights
+ * (foreign.h). The pointer is good until the next one is
  * added, what it maps until catalog_close. */
 const struct mapped_file *catalog_map(struct catalog *catalog, const char *path,
                                       struct error *error);
@@ -39,8 +40,8 @@ const struct mapped_file *catalog_map(struct catalog *catalog, const char *path,
 /* Bytes of all files. */
 size_t catalog_bytes(const struct catalog *catalog);
 
-/* Bytes that a tensor of this shape (outermost first) and datatype has; false where that overflows,
- * where a dimension is 0, or where the last dimension is not a multiple of the datatype's block. */
+/* Bytes that a tensor of this shape (outermost first) and datatype has; false where that overflows, or where the last
+ * dimension is not a multiple of the datatype's block. */
 bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes);
 
 /* Adds a copy of the entry, name included (name_size bytes, which may contain anything but NUL). */

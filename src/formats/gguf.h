@@ -33,12 +33,20 @@ bool gguf_add(const struct gguf *gguf, struct catalog *catalog, struct error *er
  * catalog_close releases. A vocabulary without tensors is fine. */
 struct gguf *gguf_read(struct catalog *catalog, const char *path, struct error *error);
 
+/* The path of a split model's first part, which has all metadata, where `gguf` was read from another one at `path`;
+ * null where it is the first or the only one, or is not named as parts are. The caller frees. */
+char *gguf_first_part(const struct gguf *gguf, const char *path);
+
 bool gguf_has(const struct gguf *gguf, const char *key);
+
+/* A value as a short text: a number, true or false, a string, of an array its one value where all are the same, and
+ * else "(values that differ)". "" where the key is absent. */
+const char *gguf_show(const struct gguf *gguf, const char *key, char out[64]);
 
 /* Values by key. Where the key is absent: `otherwise` (the pointer variants: false), and *error is not
  * touched. Where it is there with another type, a value out of range, NaN or infinite: false and an error
  * that names key, type found and type expected; *out is then untouched. Integers of any width are taken
- * where they fit, and float64 for a float. */
+ * where they fit, and float64 for a float; an array, one value a layer, where all values are the same. */
 bool gguf_size(const struct gguf *gguf, const char *key, size_t min, size_t max,
                size_t otherwise, size_t *out, struct error *error);
 bool gguf_float(const struct gguf *gguf, const char *key, float otherwise, float *out,

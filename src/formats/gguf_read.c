@@ -82,6 +82,15 @@ static bool check_name(const char *path, const struct part *p, struct error *err
                             "that ends in %s", shown, p->number + 1, p->count, suffix);
 }
 
+char *gguf_first_part(const struct gguf *g, const char *path)
+{
+    struct part p = {0};
+    if (!gguf_size(g, "split.no", 0, MAX_PARTS - 1, 0, &p.number, NULL) ||
+        !gguf_size(g, "split.count", 1, MAX_PARTS, 1, &p.count, NULL) || p.number == 0)
+        return NULL;
+    return check_name(path, &p, NULL) ? part_path(path, 0, p.count) : NULL;
+}
+
 /* One part after the others: the first one's metadata are the model's. */
 static bool add_part(struct catalog *c, const char *path, size_t number, struct part *first,
                      struct error *error)

@@ -37,9 +37,9 @@ static bool take_shape(struct reader *r, struct gguf_tensor *t, struct error *er
         uint64_t n;
         if (!gguf_take_u64(r, &n))
             return CUT_OFF(r, error, "tensor '%.*s', ne[%" PRIu32 "]", GGUF_SHOWN(t->name), i);
-        if (n < 1 || n > INT64_MAX || n > SIZE_MAX)
+        if (n > INT64_MAX || n > SIZE_MAX)
             return error_set(error, "GGUF tensor '%.*s': ne[%" PRIu32 "] = %" PRId64
-                                    "; expected at least 1", GGUF_SHOWN(t->name), i, (int64_t)n);
+                                    "; expected at least 0", GGUF_SHOWN(t->name), i, (int64_t)n);
         t->entry.shape[dimensions - 1 - i] = (size_t)n;
     }
     return true;
@@ -73,7 +73,7 @@ static bool take_tensor_type(struct reader *r, struct gguf_tensor *t, struct err
 /* The offset counts from where the tensors' data begins, which is not known yet. */
 struct span {
     uint64_t offset;
-    size_t tensor;
+    size_t bytes, tensor;
 };
 
 static bool keep_tensor(struct gguf *g, struct span **spans, const struct gguf_tensor *t,
@@ -105,6 +105,7 @@ static bool take_tensors(struct reader *r, struct gguf *g, uint64_t count, struc
         if (span.offset % g->alignment != 0)
             return error_set(error, "GGUF tensor '%.*s': offset = %" PRIu64 "; expected a multiple of "
                                     "the alignment %zu", GGUF_SHOWN(t.name), span.offset, g->alignment);
+        span.bytes = t.entry.bytes;
         if (!keep_tensor(g, spans, &t, &span))
             return error_set(error, "not enough memory for %" PRIu64 " GGUF tensors", count);
     }
@@ -116,7 +117,8 @@ static bool take_tensors(struct reader *r, struct gguf *g, uint64_t count, struc
 static int by_offset(const void *a, const void *b)
 {
     const struct span *x = a, *y = b;
-    return (x->offset > y->offset) - (x->offset < y->offset);
+    int order = (x->offset > y->offset) - (x->offset < y->offset);
+    return order ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes); /* those without a byte first */
 }
 
 static bool locate_tensors(struct reader *r, struct gguf *g, struct span *spans, struct error *error)

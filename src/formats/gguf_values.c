@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,20 @@ static bool wrong_type(const struct gguf_pair *p, const char *expected, struct e
                      gguf_types[p->type].name, expected);
 }
 
+/* An array that holds one number again and again becomes that number. */
+static struct gguf_pair uniform(const struct gguf_pair *p)
+{
+    struct gguf_pair one = *p;
+    size_t bytes = p->type == GGUF_ARRAY && p->element != GGUF_STRING ? gguf_types[p->element].bytes : 0;
+    if (bytes == 0 || p->count == 0)
+        return one;
+    for (size_t i = 1; i < p->count; i++)
+        if (memcmp(p->data, p->data + i * bytes, bytes) != 0)
+            return one;
+    one.type = p->element;
+    return one;
+}
+
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 /* The bits of a number, zero above its width. */
@@ -64,11 +79,12 @@ static uint64_t negated(const struct gguf_pair *p, uint64_t bits)
 bool gguf_size(const struct gguf *g, const char *key, size_t min, size_t max, size_t otherwise,
                size_t *out, struct error *error)
 {
-    const struct gguf_pair *p = gguf_find(g, key);
-    if (!p) {
+    const struct gguf_pair *found = gguf_find(g, key);
+    if (!found) {
         *out = otherwise;
         return true;
     }
+    const struct gguf_pair one = uniform(found), *p = &one;
     if (!gguf_types[p->type].integer)
         return wrong_type(p, "an integer", error);
     uint64_t value = raw_bits(p);
@@ -85,11 +101,12 @@ bool gguf_size(const struct gguf *g, const char *key, size_t min, size_t max, si
 bool gguf_float(const struct gguf *g, const char *key, float otherwise, float *out,
                 struct error *error)
 {
-    const struct gguf_pair *p = gguf_find(g, key);
-    if (!p) {
+    const struct gguf_pair *found = gguf_find(g, key);
+    if (!found) {
         *out = otherwise;
         return true;
     }
+    const struct gguf_pair one = uniform(found), *p = &one;
     double value;
     float single;
     if (p->type == GGUF_FLOAT64) {
@@ -149,4 +166,38 @@ bool gguf_array(const struct gguf *g, const char *key, enum gguf_type expected,
                          gguf_types[p->element].name, gguf_types[expected].name);
     *out = (struct gguf_array){p->element, p->count, p->data, p->texts};
     return true;
+}
+
+static double double_of(const struct gguf_pair *p)
+{
+    double value = 0;
+    float single;
+    if (p->type == GGUF_FLOAT64) {
+        memcpy(&value, p->data, sizeof value);
+        return value;
+    }
+    if (p->type == GGUF_FLOAT32) {
+        memcpy(&single, p->data, sizeof single);
+        return (double)single;
+    }
+    uint64_t bits = raw_bits(p);
+    return is_negative(p, bits) ? -(double)negated(p, bits) : (double)bits;
+}
+
+const char *gguf_show(const struct gguf *g, const char *key, char out[64])
+{
+    const struct gguf_pair *found = gguf_find(g, key);
+    *out = 0;
+    if (!found)
+        return out;
+    const struct gguf_pair p = uniform(found);
+    if (p.type == GGUF_STRING)
+        snprintf(out, 64, "%.*s", (int)(p.text.size < 60 ? p.text.size : 60), p.text.data);
+    else if (p.type == GGUF_BOOL)
+        snprintf(out, 64, "%s", p.data[0] ? "true" : "false");
+    else if (p.type == GGUF_ARRAY)
+        snprintf(out, 64, "(values that differ)");
+    else
+        snprintf(out, 64, "%g", double_of(&p));
+    return out;
 }

@@ -1,5 +1,7 @@
 #include "jsontext.h"
 
+#include "foreign.h"
+
 /* A parsed value takes up to 250 bytes however short its text is: an object that is written in
  * two. Files that mean it spend far more text on a value than this. */
 enum { TEXT_PER_CONTAINER = 12, TEXT_PER_VALUE = 4, FREE_CONTAINERS = 8, FREE_VALUES = 32 };
@@ -42,6 +44,11 @@ json_t *json_text_parse(const uint8_t *data, size_t size, unsigned depth, const 
                         struct error *error)
 {
     json_error_t wrong;
+    struct error why;
+    if (!foreign_check(data, size, &why)) {
+        error_set(error, "%s: %s", what, why.text);
+        return NULL;
+    }
     if (!json_text_check(data, size, depth, TEXT_PER_CONTAINER, TEXT_PER_VALUE, what, error))
         return NULL;
     json_t *root = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &wrong);

@@ -126,13 +126,12 @@ static bool check_extent(const struct pickle_tensor *t, size_t *elements, struct
 {
     if (!shape_elements(t->shape, t->dimensions, elements))
         return error_set(error,
-                         "%.*s: shape has a dimension 0 or overflows; expected one that fits in "
-                         "the file",
+                         "%.*s: shape overflows; expected one that fits in the file",
                          shown(t->name), t->name.data);
     if (t->offset > t->elements || *elements > t->elements - t->offset)
         return error_set(error, "%.*s: %zu elements from %zu on; its storage has %zu",
                          shown(t->name), t->name.data, *elements, t->offset, t->elements);
-    if (!is_contiguous(t))
+    if (*elements > 0 && !is_contiguous(t))
         return error_set(error, "%.*s: its strides are not row-major; save it with .contiguous()",
                          shown(t->name), t->name.data);
     return true;

@@ -77,9 +77,9 @@ static bool read_shape(struct item *item, const json_t *value, struct error *err
                          item->dimensions, MAX_DIMENSIONS);
     for (size_t i = 0; i < item->dimensions; i++) {
         const json_t *number = json_array_get(value, i);
-        if (!read_number(number, &item->shape[i]) || item->shape[i] == 0)
+        if (!read_number(number, &item->shape[i]))
             return error_set(error,
-                             "%s: shape: dimension %zu is %s%lld; expected an integer from 1",
+                             "%s: shape: dimension %zu is %s%lld; expected an integer from 0",
                              item->name, i, json_is_integer(number) ? "" : json_text_kind(number),
                              (long long)json_integer_value(number));
     }
@@ -166,7 +166,8 @@ static bool check_metadata(json_t *metadata, struct error *error)
 static int item_order(const void *a, const void *b)
 {
     const struct item *x = a, *y = b;
-    return (x->begin > y->begin) - (x->begin < y->begin);
+    int order = (x->begin > y->begin) - (x->begin < y->begin);
+    return order ? order : (x->end > y->end) - (x->end < y->end); /* those without a byte first */
 }
 
 /* The tensors must fill the rest of the file: no byte twice, none unused. */

@@ -217,7 +217,7 @@ bool machine_set_item(struct machine *m, const struct value *dict, const struct 
     if (key->kind != VALUE_TEXT)
         return machine_fail(m, "a key is %s; expected a tensor's name", value_words(key));
     if (value->kind != VALUE_TENSOR)
-        return machine_fail(m, "%.*s is %s; expected a tensor",
+        return machine_fail(m, "%.*s is %s; expected a tensor, as in a state dictionary saved by itself",
                             key->count > 128 ? 128 : (int)key->count, text_of(m, key),
                             value_words(value));
     return charge_name(m, key) && describe(m, key, value, &t) && m->see(m->arg, &t, m->error);

@@ -64,7 +64,7 @@ bool shape_elements(const size_t *shape, size_t dimensions, size_t *elements)
 {
     *elements = 1;
     for (size_t i = 0; i < dimensions; i++)
-        if (shape[i] == 0 || __builtin_mul_overflow(*elements, shape[i], elements))
+        if (__builtin_mul_overflow(*elements, shape[i], elements))
             return false;
     return true;
 }

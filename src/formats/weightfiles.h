@@ -25,7 +25,7 @@ bool tensor_is_buffer(const char *name, size_t name_size, const size_t *shape, s
 /* The same by name alone: true where some shape makes it a buffer. */
 bool tensor_may_be_buffer(const char *name, size_t name_size);
 
-/* Elements of a shape; false where a dimension is 0 or the product overflows. */
+/* Elements of a shape; false where the product overflows. */
 bool shape_elements(const size_t *shape, size_t dimensions, size_t *elements);
 
 #endif

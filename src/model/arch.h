@@ -18,6 +18,27 @@ enum gguf_window {
     GGUF_WINDOW_IGNORED  /* nothing */
 };
 
+/* Whether layers have the window of config.json's sliding_window. */
+enum hf_window {
+    HF_WINDOW_NONE,  /* never */
+    HF_WINDOW_OWN,   /* where it is there, as window_period says */
+    HF_WINDOW_ASKED  /* where use_sliding_window says so, too */
+};
+
+/* What a key means that config.json does not have: the defaults of the architecture's configuration class in
+ * transformers (5.24). 0: none, and as said. */
+struct hf_defaults {
+    size_t dim, hidden, layers, heads, vocab, context;
+    size_t kv_heads;         /* 0: as many as heads */
+    size_t head_size;        /* 0: dim / heads */
+    size_t window;
+    size_t original_context; /* of a scaled rotary embedding; 0: the context */
+    float epsilon;
+    float query_scalar;      /* query_pre_attn_scalar; 0: the architecture has no such key */
+    float attention_cap, logit_cap; /* the same */
+    int32_t bos, eos;        /* -1: none */
+};
+
 struct arch {
     const char *name;           /* as shown */
     const char *gguf;           /* general.architecture; or null */
@@ -38,12 +59,13 @@ struct arch {
     bool norms_from_one;        /* Hugging Face files hold w where the norm multiplies by 1 + w */
     bool transposed;            /* Hugging Face files hold the matrices of blocks as columns x rows */
     bool tied_default;          /* the head is tied where config.json does not say */
-    size_t hf_hidden;           /* feed-forward size in embedding sizes where config.json does not say; 0: it must */
     size_t window_period;       /* see struct hyper */
-    bool window_asked;          /* config.json's window counts only where use_sliding_window says so */
+    enum hf_window hf_window;
+    bool hf_partial_rope;       /* config.json may say that a part of each head turns */
+    struct hf_defaults defaults;
     enum gguf_window gguf_window;
     bool hf_gpt2_keys;          /* config.json is written with GPT-2's keys: n_embd for hidden_size and the like */
-    const char *hf_prefix;      /* before all names of a written file but the head's; null: none */
+    const char *hf_prefix;      /* before all names but the head's where a model has a head */
     const char *hf_block;       /* what comes before the number of a block */
     role_names *hf_names;
     role_names *gguf_names;     /* where they are not the canonical ones; or null */

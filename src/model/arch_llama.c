@@ -18,8 +18,11 @@ const struct arch arch_llama = {
     .gguf_rope = ROPE_NEIGHBOURS,
     .hf_rope = ROPE_HALVES,
     .gguf_window = GGUF_WINDOW_IGNORED,
-    .hf_block = "model.layers.",
+    .hf_prefix = "model.",
+    .hf_block = "layers.",
     .hf_names = &arch_llama_names,
+    .defaults = {.dim = 4096, .hidden = 11008, .layers = 32, .heads = 32, .vocab = 32000, .context = 2048,
+                 .epsilon = 1e-6f, .bos = 1, .eos = 2},
 };
 
 const struct arch arch_mistral = {
@@ -30,4 +33,7 @@ const struct arch arch_mistral = {
     .reference = "Jiang et al. 2023",
     .required = LLAMA,
     LLAMA_LIKE,
+    .hf_window = HF_WINDOW_OWN,
+    .defaults = {.dim = 4096, .hidden = 14336, .layers = 32, .heads = 32, .kv_heads = 8, .vocab = 32000,
+                 .context = 131072, .window = 4096, .epsilon = 1e-6f, .bos = 1, .eos = 2},
 };

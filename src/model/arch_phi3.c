@@ -12,4 +12,8 @@ const struct arch arch_phi3 = {
     LLAMA_LIKE,
     .gguf_window = GGUF_WINDOW_ALWAYS,
     .gguf_names = &gguf_names,
+    .hf_window = HF_WINDOW_OWN,
+    .hf_partial_rope = true,
+    .defaults = {.dim = 3072, .hidden = 8192, .layers = 32, .heads = 32, .vocab = 32064, .context = 4096,
+                 .original_context = 4096, .epsilon = 1e-5f, .bos = 1, .eos = 32000},
 };

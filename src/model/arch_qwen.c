@@ -1,5 +1,9 @@
 #include "arch_rows.h"
 
+#define QWEN_DEFAULTS                                                                                              \
+    .dim = 4096, .hidden = 22016, .layers = 32, .heads = 32, .kv_heads = 32, .vocab = 151936, .context = 32768,    \
+    .window = 4096, .epsilon = 1e-6f, .bos = -1, .eos = -1
+
 const struct arch arch_qwen2 = {
     .name = "qwen2",
     .gguf = "qwen2",
@@ -9,7 +13,8 @@ const struct arch arch_qwen2 = {
     .required = LLAMA,
     .optional = BIASES,
     LLAMA_LIKE,
-    .window_asked = true,
+    .hf_window = HF_WINDOW_ASKED,
+    .defaults = {QWEN_DEFAULTS},
 };
 
 const struct arch arch_qwen3 = {
@@ -21,5 +26,6 @@ const struct arch arch_qwen3 = {
     .required = LLAMA | B(ATTN_Q_NORM) | B(ATTN_K_NORM),
     .optional = BIASES | B(ATTN_OUT_BIAS),
     LLAMA_LIKE,
-    .window_asked = true,
+    .hf_window = HF_WINDOW_ASKED,
+    .defaults = {QWEN_DEFAULTS, .head_size = 128},
 };

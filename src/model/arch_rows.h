@@ -21,7 +21,7 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
 /* ---- names of Hugging Face's files ----------------------------------------------------------- */
 
 #define LLAMA_NAMES                                                                                \
-    [ROLE_EMBEDDING] = "model.embed_tokens.weight", [ROLE_ATTN_NORM] = "input_layernorm.weight",   \
+    [ROLE_EMBEDDING] = "embed_tokens.weight", [ROLE_ATTN_NORM] = "input_layernorm.weight",   \
     [ROLE_ATTN_Q] = "self_attn.q_proj.weight", [ROLE_ATTN_Q_BIAS] = "self_attn.q_proj.bias",       \
     [ROLE_ATTN_K] = "self_attn.k_proj.weight", [ROLE_ATTN_K_BIAS] = "self_attn.k_proj.bias",       \
     [ROLE_ATTN_V] = "self_attn.v_proj.weight", [ROLE_ATTN_V_BIAS] = "self_attn.v_proj.bias",       \
@@ -31,7 +31,7 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
     [ROLE_ATTN_OUT_BIAS] = "self_attn.o_proj.bias", [ROLE_ATTN_QKV] = "self_attn.qkv_proj.weight", \
     [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight", [ROLE_FFN_GATE] = "mlp.gate_proj.weight",      \
     [ROLE_FFN_UP] = "mlp.up_proj.weight", [ROLE_FFN_DOWN] = "mlp.down_proj.weight",                \
-    [ROLE_OUTPUT_NORM] = "model.norm.weight", [ROLE_OUTPUT] = "lm_head.weight"
+    [ROLE_OUTPUT_NORM] = "norm.weight", [ROLE_OUTPUT] = "lm_head.weight"
 
 extern role_names arch_llama_names;
 
@@ -39,12 +39,12 @@ extern role_names arch_llama_names;
 
 #define LLAMA_LIKE                                                                                  \
     .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act",      \
-    .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .hf_block = "model.layers.",                  \
+    .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .hf_prefix = "model.", .hf_block = "layers.",                  \
     .hf_names = &arch_llama_names
 #define GEMMA_LIKE                                                                                  \
     .activation = ACTIVATION_GELU_TANH, .hf_activation = "gelu_pytorch_tanh",                       \
     .hf_activation_key = "hidden_activation", .hf_gelu_is_tanh = true, .gguf_rope = ROPE_HALVES,    \
-    .hf_rope = ROPE_HALVES, .hf_block = "model.layers.", .scaled_embedding = true,                  \
+    .hf_rope = ROPE_HALVES, .hf_prefix = "model.", .hf_block = "layers.", .scaled_embedding = true,                  \
     .norms_from_one = true, .tied_default = true
 
 #endif

@@ -20,7 +20,8 @@ bool assemble_name(const struct arch *a, const struct naming *n, enum role role,
     const char *suffix = own || roles[role].bias_of ? "" : ".weight";
     const char *before = n->gguf ? "blk." : a->hf_block;
     /* The head lies outside the model that the prefix names. */
-    const char *prefix = n->gguf || role == ROLE_OUTPUT ? "" : n->prefix;
+    const char *head = n->head_prefix ? n->head_prefix : "";
+    const char *prefix = n->gguf ? "" : role == ROLE_OUTPUT ? head : n->prefix;
     if (!name)
         return false;
     if (in_block)
@@ -30,22 +31,35 @@ bool assemble_name(const struct arch *a, const struct naming *n, enum role role,
     return true;
 }
 
-static const struct entry *find_entry(const struct model *m, const struct arch *a,
-                                      const struct naming *n, enum role role, int block)
+const struct entry *assemble_find(const struct model *m, const struct arch *a, const struct naming *n, enum role role,
+                                  int block)
 {
     char name[NAME];
-    return assemble_name(a, n, role, block, name) ? catalog_find(&m->files, name) : NULL;
+    if (role == ROLE_EMBEDDING && n->head_embeds)
+        role = ROLE_OUTPUT;
+    const struct entry *e = assemble_name(a, n, role, block, name) ? catalog_find(&m->files, name) : NULL;
+    return e && e->bytes > 0 ? e : NULL;
+}
+
+/* An entry's shape in so many dimensions where those beyond are 1: the outermost of a GGUF file, which its writers
+ * leave as they pad to four, the last ones of others. */
+static bool squeeze(const struct entry *e, const struct naming *n, size_t dimensions, size_t shape[2])
+{
+    size_t more = e->dimensions > dimensions ? e->dimensions - dimensions : 0, first = n->gguf ? more : 0;
+    if (e->dimensions < dimensions)
+        return false;
+    for (size_t i = 0; i < more; i++)
+        if (e->shape[n->gguf ? i : dimensions + i] != 1)
+            return false;
+    memcpy(shape, e->shape + first, dimensions * sizeof *shape);
+    return true;
 }
 
 size_t assemble_vocab(const struct model *m, const struct arch *a, const struct naming *n)
 {
-    const struct entry *e = find_entry(m, a, n, ROLE_EMBEDDING, -1);
-    return e && e->dimensions == 2 ? e->shape[0] : 0;
-}
-
-bool assemble_has_head(const struct model *m, const struct arch *a, const struct naming *n)
-{
-    return find_entry(m, a, n, ROLE_OUTPUT, -1) != NULL;
+    size_t shape[2];
+    const struct entry *e = assemble_find(m, a, n, ROLE_EMBEDDING, -1);
+    return e && squeeze(e, n, 2, shape) ? shape[0] : 0;
 }
 
 /* Optional tensors are there in all blocks or in none; the first tells. */
@@ -54,7 +68,7 @@ static role_set find_roles(const struct model *m, const struct arch *a, const st
     role_set has = a->required;
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ROLE_BIT(role) &&
-            find_entry(m, a, n, role, roles[role].in_block ? 0 : -1))
+            assemble_find(m, a, n, role, roles[role].in_block ? 0 : -1))
             has |= ROLE_BIT(role);
     return has;
 }
@@ -70,14 +84,15 @@ static void print_shape(char out[96], const struct entry *e)
         used += (size_t)snprintf(out + used, 96 - used, "%s%zu", i ? " x " : "", e->shape[i]);
 }
 
-static bool check_shape(const struct tensor *t, const struct entry *e, bool transposed,
+static bool check_shape(const struct tensor *t, const struct entry *e, const struct naming *n, bool transposed,
                         struct error *error)
 {
+    size_t shape[2];
     size_t rows = transposed ? t->stored.cols : t->stored.rows;
     size_t cols = transposed ? t->stored.rows : t->stored.cols;
     bool vector = roles[t->role].vector;
-    if (vector ? e->dimensions == 1 && e->shape[0] == cols
-               : e->dimensions == 2 && e->shape[0] == rows && e->shape[1] == cols)
+    if (squeeze(e, n, vector ? 1 : 2, shape) &&
+        (vector ? shape[0] == cols : shape[0] == rows && shape[1] == cols))
         return true;
     char found[96];
     print_shape(found, e);
@@ -151,12 +166,12 @@ static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
 {
     char name[NAME];
     assemble_name(a, n, t->role, t->block, name);
-    const struct entry *e = catalog_find(&m->files, name);
+    const struct entry *e = assemble_find(m, a, n, t->role, t->block);
     const struct role_info *role = &roles[t->role];
     if (!e)
-        return error_set(error, "tensor %s is missing", name);
+        return error_set(error, "tensor %s is %s", name, catalog_find(&m->files, name) ? "empty" : "missing");
     bool transposed = n->transposed && role->linear && role->in_block;
-    if (!check_shape(t, e, transposed, error))
+    if (!check_shape(t, e, n, transposed, error))
         return false;
     set_layout(&t->stored, e);
     bool norm = role->vector && !role->bias_of, ok;
@@ -186,7 +201,7 @@ static int by_address(const void *a, const void *b)
     return (*p > *q) - (*p < *q);
 }
 
-/* Every weight must have found its use. */
+/* Every weight must have found its use; a tensor without elements needs none. */
 static bool check_unused(const struct model *m, const struct arch *a, const struct naming *n,
                          struct error *error)
 {
@@ -195,13 +210,13 @@ static bool check_unused(const struct model *m, const struct arch *a, const stru
     if (!used)
         return error_set(error, "not enough memory");
     for (size_t i = 0; i < m->tensor_count; i++)
-        used[count++] = find_entry(m, a, n, m->tensors[i].role, m->tensors[i].block);
+        used[count++] = assemble_find(m, a, n, m->tensors[i].role, m->tensors[i].block);
     qsort(used, count, sizeof *used, by_address);
     bool ok = true;
     for (size_t i = 0; ok && i < m->files.count; i++) {
         const struct entry *e = &m->files.entries[i];
-        bool head = m->tied && find_entry(m, a, n, ROLE_OUTPUT, -1) == e;
-        if (!bsearch(&e, used, count, sizeof *used, by_address) && !head && is_weight(e->name))
+        bool head = m->tied && assemble_find(m, a, n, ROLE_OUTPUT, -1) == e;
+        if (!bsearch(&e, used, count, sizeof *used, by_address) && !head && e->bytes > 0 && is_weight(e->name))
             ok = error_set(error, "tensor %.100s is not part of the architecture %s with %zu layers",
                            e->name, a->name, m->hyper.layers);
     }

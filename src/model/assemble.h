@@ -7,7 +7,9 @@
 /* How a family of files spells the names and holds the tensors. */
 struct naming {
     bool gguf;           /* canonical names under blk.N., else arch->hf_names */
-    const char *prefix;  /* before every name of Hugging Face's, such as "transformer." */
+    const char *prefix;  /* before every name of Hugging Face's but the head's, such as "transformer." */
+    const char *head_prefix; /* before the head's; null: nothing */
+    bool head_embeds;    /* the embedding table is there under the name of the head, to which it is tied */
     bool transposed;     /* matrices of blocks lie as columns x rows and are transposed, in memory */
     bool norms_from_one; /* 1 is to be added to the weights of norms */
 };
@@ -23,9 +25,9 @@ bool assemble_name(const struct arch *arch, const struct naming *naming, enum ro
 bool assemble(struct model *model, const struct arch *arch, const struct naming *naming,
               struct error *error);
 
-/* Whether the catalog has a head of its own. */
-bool assemble_has_head(const struct model *model, const struct arch *arch,
-                       const struct naming *naming);
+/* The catalog's tensor with a role (block -1: outside), or null where there is none or it has no elements. */
+const struct entry *assemble_find(const struct model *model, const struct arch *arch, const struct naming *naming,
+                                  enum role role, int block);
 
 /* Rows of the embedding table, or 0 when the catalog has none. */
 size_t assemble_vocab(const struct model *model, const struct arch *arch,

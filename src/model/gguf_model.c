@@ -1,6 +1,7 @@
 /* Models in GGUF files: metadata to hyper-parameters; the tensors have canonical names already. */
 #include "assemble.h"
 #include "format.h"
+#include "gguf_keys.h"
 #include "rope.h"
 
 #include "formats/gguf.h"
@@ -45,15 +46,32 @@ static bool read_float(const struct metadata *d, const char *name, float otherwi
                      (double)max);
 }
 
-/* Models whose layers differ have an array where others have a number. */
-static bool refuse_variants(const struct metadata *d)
+/* A number that must be there. */
+static bool read_epsilon(const struct metadata *d, const char *name, float *out)
 {
     char key[128];
-    size_t experts;
-    if (!gguf_size(d->gguf, key_of(d, "expert_count", key), 0, SIZE_MAX, 0, &experts, d->error))
+    return (gguf_has(d->gguf, key_of(d, name, key)) ||
+            error_set(d->error, "metadata: %s is missing", key)) &&
+           read_float(d, name, 0, min_epsilon, max_epsilon, out);
+}
+
+/* The base and the sizes that a file may give layers with a window apart. */
+static bool check_windowed(const struct metadata *d, const struct hyper *h)
+{
+    size_t key_size, value_size, rope_dims;
+    float base;
+    if (!read_float(d, "rope.freq_base_swa", h->rope_base, min_rope_base, max_rope_base, &base) ||
+        !read_size(d, "attention.key_length_swa", h->head_size, MAX_HEAD_SIZE, &key_size) ||
+        !read_size(d, "attention.value_length_swa", h->head_size, MAX_HEAD_SIZE, &value_size) ||
+        !read_size(d, "rope.dimension_count_swa", h->rope_dims, MAX_HEAD_SIZE, &rope_dims))
         return false;
-    return experts == 0 || error_set(d->error, "metadata: %s = %zu: mixtures of experts are not "
-                                               "supported", key, experts);
+    if (base < h->rope_base || base > h->rope_base)
+        return error_set(d->error, "metadata: %s.rope.freq_base_swa = %g; expected that of all layers, %g", d->arch,
+                         (double)base, (double)h->rope_base);
+    return (key_size == h->head_size && value_size == h->head_size && rope_dims == h->rope_dims) ||
+           error_set(d->error, "metadata: %s: heads of %zu and %zu, %zu of it rotary, in layers with a window; "
+                               "expected %zu and %zu as in the others", d->arch, key_size, value_size, rope_dims,
+                     h->head_size, h->rope_dims);
 }
 
 static bool read_heads(const struct metadata *d, struct hyper *h)
@@ -91,19 +109,21 @@ static bool read_hyper(const struct metadata *d, const struct arch *a, struct hy
 {
     const char *epsilon = a->norm == NORM_LAYER ? "attention.layer_norm_epsilon"
                                                 : "attention.layer_norm_rms_epsilon";
+    const struct hf_defaults *by_default = &a->defaults; /* llama.cpp has the same */
     char key[128];
-    bool ok = refuse_variants(d) && read_size(d, "embedding_length", 0, MAX_DIM, &h->dim) &&
+    bool ok = read_size(d, "embedding_length", 0, MAX_DIM, &h->dim) &&
               read_size(d, "feed_forward_length", 0, MAX_HIDDEN, &h->hidden) &&
               read_size(d, "block_count", 0, MAX_LAYERS, &h->layers) &&
               read_size(d, "context_length", 0, MAX_POSITIONS, &h->trained_context) &&
               read_heads(d, h) &&
               read_float(d, "rope.freq_base", 10000, min_rope_base, max_rope_base, &h->rope_base) &&
-              read_float(d, epsilon, 1e-5f, min_epsilon, max_epsilon, &h->norm_eps) &&
+              read_epsilon(d, epsilon, &h->norm_eps) &&
               read_float(d, "attention.scale", 0, 0, max_cap, &h->attention_scale) &&
-              read_float(d, "attn_logit_softcapping", 0, 0, max_cap, &h->attention_cap) &&
-              read_float(d, "final_logit_softcapping", 0, 0, max_cap, &h->logit_cap) &&
-              gguf_size(d->gguf, key_of(d, "attention.sliding_window", key), 0, MAX_POSITIONS, 0,
-                        &h->window, d->error);
+              read_float(d, "attn_logit_softcapping", by_default->attention_cap, 0, max_cap, &h->attention_cap) &&
+              read_float(d, "final_logit_softcapping", by_default->logit_cap, 0, max_cap, &h->logit_cap) &&
+              gguf_size(d->gguf, key_of(d, "attention.sliding_window", key), 0, MAX_POSITIONS,
+                        a->window_period ? by_default->window : 0, &h->window, d->error) &&
+              check_windowed(d, h);
     if (!ok)
         return false;
     arch_apply(a, true, h);
@@ -122,11 +142,12 @@ static bool read_factors(const struct model *m, const char *name, float **factor
     *factors = NULL;
     if (!e)
         return true;
-    if (e->dimensions != 1 || e->dtype != DTYPE_FP32)
+    size_t last = e->shape[e->dimensions - 1];
+    if (e->dtype != DTYPE_FP32 || e->bytes != last * sizeof **factors)
         return error_set(error, "tensor %s: %s in %zu dimensions; expected fp32 in one", name,
                          dtypes[e->dtype].name, e->dimensions);
-    *count = e->shape[0];
-    *factors = malloc(e->bytes);
+    *count = last;
+    *factors = malloc(e->bytes + 1);
     if (!*factors)
         return error_set(error, "not enough memory");
     memcpy(*factors, e->data, e->bytes);
@@ -170,6 +191,21 @@ static bool take_factors(struct model *m, const struct metadata *d)
     return ok;
 }
 
+/* By how much, under a newer key and an older one. */
+static bool read_factor(const struct metadata *d, float *factor)
+{
+    char newer[128], key[128];
+    float older;
+    if (!read_float(d, "rope.scale_linear", 1, 1, max_cap, &older) ||
+        !read_float(d, "rope.scaling.factor", older, 0, max_cap, factor))
+        return false;
+    bool both = gguf_has(d->gguf, key_of(d, "rope.scale_linear", key)) &&
+                gguf_has(d->gguf, key_of(d, "rope.scaling.factor", newer));
+    return !both || !(older < *factor || older > *factor) ||
+           error_set(d->error, "metadata: %s = %g, but %s = %g; expected one value", newer, (double)*factor, key,
+                     (double)older);
+}
+
 /* Files that say how much but not how mean linearly, as the older key does. */
 static bool scale_rope(struct model *m, const struct metadata *d)
 {
@@ -178,17 +214,49 @@ static bool scale_rope(struct model *m, const struct metadata *d)
     bool is_short;
     char key[128];
     if (!gguf_string(d->gguf, key_of(d, "rope.scaling.type", key), &type, d->error) ||
-        !read_float(d, "rope.scale_linear", 1, 1, max_cap, &factor) ||
-        !read_float(d, "rope.scaling.factor", factor, 0, max_cap, &factor) ||
-        !take_short_factors(m, d, &is_short) || (!is_short && !take_factors(m, d)))
+        !read_factor(d, &factor) || !take_short_factors(m, d, &is_short) || (!is_short && !take_factors(m, d)))
         return false;
-    if (is_short || (type.data && is(&type, "none")))
+    bool none = type.data && is(&type, "none"), linear = !type.data || is(&type, "linear");
+    if (is_short && factor != 1 && !none)
+        return error_set(d->error, "metadata: %s.rope.scaling.factor = %g beside factors in tensors; expected 1", d->arch,
+                         (double)factor);
+    if (none || (is_short && (linear || is(&type, "longrope"))))
         return true;
-    if (!type.data || is(&type, "linear"))
-        return factor == 1 || rope_scale(m, &(struct rope_scale){.type = SCALING_LINEAR,
-                                                                 .factor = factor}, d->error);
+    if (linear)
+        return factor == 1 || rope_scale(m, &(struct rope_scale){.type = SCALING_LINEAR, .factor = factor}, d->error);
     return error_set(d->error, "metadata: %s = '%.*s'; expected none or linear, or factors in a "
                                "tensor", key, (int)(type.size < 40 ? type.size : 40), type.data);
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+/* An id of the vocabulary, or -1: the tokenizer says what is wrong with another. */
+static int32_t read_token(const struct model *m, const struct gguf *gguf, const char *key, int32_t otherwise)
+{
+    size_t value = SIZE_MAX;
+    if (!gguf_has(gguf, key))
+        return otherwise;
+    bool ok = gguf_size(gguf, key, 0, SIZE_MAX, SIZE_MAX, &value, NULL);
+    return ok && value < m->hyper.vocab ? (int32_t)value : -1;
+}
+
+/* What a file says of tokens even where its vocabulary cannot be used. Those of SentencePiece may leave out the usual
+ * ids. */
+static void read_tokens(struct model *m, const struct gguf *gguf)
+{
+    static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    struct gguf_text family = {0};
+    bool adds = true;
+    gguf_string(gguf, "tokenizer.ggml.model", &family, NULL);
+    gguf_bool(gguf, "tokenizer.ggml.add_bos_token", true, &adds, NULL);
+    bool usual = family.data && is(&family, "llama");
+    m->bos = adds ? read_token(m, gguf, "tokenizer.ggml.bos_token_id", usual ? 1 : -1) : -1;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        int32_t id = read_token(m, gguf, ends[i], usual && i == 0 ? 2 : -1);
+        if (id >= 0)
+            m->ends[m->end_count++] = id;
+    }
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -197,7 +265,7 @@ static bool build(struct model *m, const struct gguf *gguf, struct error *error)
 {
     struct gguf_text name;
     const struct naming naming = {.gguf = true, .prefix = ""};
-    if (!gguf_string(gguf, "general.architecture", &name, error))
+    if (!gguf_check_type(gguf, error) || !gguf_string(gguf, "general.architecture", &name, error))
         return false;
     if (!name.data)
         return error_set(error, "metadata: general.architecture is missing");
@@ -207,11 +275,12 @@ static bool build(struct model *m, const struct gguf *gguf, struct error *error)
     if (m->files.count == 0)
         return error_set(error, "the file has no tensors: it holds a vocabulary only");
     struct metadata d = {gguf, a->gguf, error};
-    if (!read_hyper(&d, a, &m->hyper))
+    if (!gguf_keys_check(gguf, a, error) || !read_hyper(&d, a, &m->hyper))
         return false;
     m->hyper.vocab = assemble_vocab(m, a, &naming);
     if (m->hyper.vocab == 0)
         return error_set(error, "tensor token_embd.weight is missing or not a matrix");
+    read_tokens(m, gguf);
     return hyper_check(&m->hyper, "metadata", error) && scale_rope(m, &d) &&
            assemble(m, a, &naming, error);
 }

@@ -1,161 +1,134 @@
 #include "hf_config.h"
 
 #include "formats/jsontext.h"
-#include "rope.h"
+#include "hf_keys.h"
+#include "hf_rope.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { DEPTH = 32 };
 
-struct config {
-    const json_t *json;
-    struct error *error;
-};
+/* ---- sizes ----------------------------------------------------------------------------------- */
 
-/* ---- values ---------------------------------------------------------------------------------- */
-
-/* The first of two keys that is there and not null. */
-static const json_t *find(const json_t *object, const char *key, const char *other, const char **name)
+/* Sizes that say what shape the weights have. Where one is missing the architecture's counts, as it does for the
+ * smallest model of a family, and the model's note says so. */
+static bool read_needed(const struct hf_config *c, const struct hf_size_key *k, size_t *out)
 {
-    const json_t *value = json_object_get(object, key);
-    *name = key;
-    if ((!value || json_is_null(value)) && other) {
-        value = json_object_get(object, other);
-        *name = value ? other : key;
-    }
-    return value && !json_is_null(value) ? value : NULL;
-}
-
-/* A size of 1 to `max`; `otherwise` 0: it must be there. */
-static bool read_size(const struct config *c, const json_t *object, const char *key,
-                      const char *other, size_t otherwise, size_t max, size_t *out)
-{
-    const char *name;
-    const json_t *value = find(object, key, other, &name);
-    *out = otherwise;
-    if (!value)
-        return otherwise > 0 || error_set(c->error, "config.json: %s%s%s is missing", key,
-                                          other ? " or " : "", other ? other : "");
-    if (!json_is_integer(value))
-        return error_set(c->error, "config.json: %s is %s; expected an integer", name,
-                         json_text_kind(value));
-    json_int_t n = json_integer_value(value);
-    if (n < 1 || n > (json_int_t)max)
-        return error_set(c->error, "config.json: %s = %lld; expected 1 to %zu", name, (long long)n,
-                         max);
-    *out = (size_t)n;
+    struct hf_value value;
+    if (!hf_find(c, &c->top, k->key, k->other, &value) || !hf_size(c, &c->top, k, out))
+        return false;
+    if (!value.json)
+        model_add_note(c->model, "config.json does not say %s: %zu, the default of %s", k->key, *out,
+                       c->arch->name);
     return true;
 }
 
-/* A number from `min` to `max`. */
-static bool read_number(const struct config *c, const json_t *object, const char *key, float otherwise,
-                        float min, float max, float *out)
+static bool read_heads(const struct hf_config *c, struct hyper *h)
 {
-    const char *name;
-    const json_t *value = find(object, key, NULL, &name);
-    *out = otherwise;
-    if (!value)
-        return true;
-    if (!json_is_number(value))
-        return error_set(c->error, "config.json: %s is %s; expected a number", name,
-                         json_text_kind(value));
-    double n = json_number_value(value);
-    *out = (float)n;
-    return (n >= (double)min && n <= (double)max) ||
-           error_set(c->error, "config.json: %s = %g; expected %g to %g", name, n, (double)min,
-                     (double)max);
-}
-
-static bool read_flag(const struct config *c, const char *key, bool otherwise, bool *out)
-{
-    const char *name;
-    const json_t *value = find(c->json, key, NULL, &name);
-    *out = value ? json_is_true(value) : otherwise;
-    return !value || json_is_boolean(value) ||
-           error_set(c->error, "config.json: %s is %s; expected true or false", key,
-                     json_text_kind(value));
-}
-
-/* ---- hyper-parameters ------------------------------------------------------------------------ */
-
-static const json_t *rope_object(const struct config *c, const char **name)
-{
-    return find(c->json, "rope_parameters", "rope_scaling", name);
-}
-
-static bool check_rope_object(const struct config *c)
-{
-    const char *name;
-    const json_t *rope = rope_object(c, &name);
-    return !rope || json_is_object(rope) ||
-           error_set(c->error, "config.json: %s is %s; expected an object", name, json_text_kind(rope));
-}
-
-static bool read_shape(const struct config *c, const struct arch *a, struct hyper *h)
-{
-    if (!read_size(c, c->json, "hidden_size", "n_embd", 0, MAX_DIM, &h->dim) ||
-        !read_size(c, c->json, "num_hidden_layers", "n_layer", 0, MAX_LAYERS, &h->layers) ||
-        !read_size(c, c->json, "num_attention_heads", "n_head", 0, MAX_HEADS, &h->heads) ||
-        !read_size(c, c->json, "intermediate_size", "n_inner", a->hf_hidden * h->dim, MAX_HIDDEN,
-                   &h->hidden) ||
-        !read_size(c, c->json, "num_key_value_heads", NULL, h->heads, MAX_HEADS, &h->kv_heads) ||
-        !read_size(c, c->json, "vocab_size", NULL, 0, MAX_VOCAB, &h->vocab) ||
-        !read_size(c, c->json, "max_position_embeddings", "n_positions", 0, MAX_POSITIONS,
-                   &h->trained_context))
+    const struct hf_defaults *d = &c->arch->defaults;
+    bool gpt2 = c->arch->hf_gpt2_keys; /* whose heads are all alike and divide the embedding */
+    const struct hf_places none = {0}, *places = gpt2 ? &none : &c->top;
+    struct hf_value size;
+    if (!hf_size(c, places, &(struct hf_size_key){"num_key_value_heads", NULL, d->kv_heads ? d->kv_heads : h->heads,
+                                                  h->heads, MAX_HEADS}, &h->kv_heads) ||
+        !hf_find(c, places, "head_dim", NULL, &size))
         return false;
-    const char *name;
     if (h->heads % h->kv_heads != 0)
         return error_set(c->error, "config.json: num_key_value_heads = %zu; expected a divisor of "
                                    "num_attention_heads = %zu", h->kv_heads, h->heads);
-    if (!find(c->json, "head_dim", NULL, &name) && h->dim % h->heads != 0)
-        return error_set(c->error, "config.json: num_attention_heads = %zu does not divide "
-                                   "hidden_size = %zu", h->heads, h->dim);
-    return read_size(c, c->json, "head_dim", NULL, h->dim / h->heads, MAX_HEAD_SIZE, &h->head_size);
+    bool own = size.json || (d->head_size && !size.is_null);
+    if (!own && h->dim % h->heads != 0)
+        return error_set(c->error, "config.json: num_attention_heads = %zu does not divide hidden_size = %zu", h->heads,
+                         h->dim);
+    size_t even = h->dim / h->heads;
+    return hf_size(c, places, &(struct hf_size_key){"head_dim", NULL, d->head_size ? d->head_size : even, even,
+                                                    MAX_HEAD_SIZE}, &h->head_size);
 }
 
-/* An even number of rotary dimensions, above 0. */
-static bool read_rope_dims(const struct config *c, const struct arch *a, struct hyper *h)
+/* Where a size is in struct hyper, and its default in struct hf_defaults. */
+#define PLACES(MEMBER, DEFAULT) offsetof(struct hyper, MEMBER), offsetof(struct hf_defaults, DEFAULT)
+
+static const struct shape_key {
+    const char *key, *gpt2; /* GPT-2's own name, beside which it knows the other one; null: it has another rule */
+    size_t member, by_default, max;
+} shape_keys[] = {
+    {"hidden_size", "n_embd", PLACES(dim, dim), MAX_DIM},
+    {"num_hidden_layers", "n_layer", PLACES(layers, layers), MAX_LAYERS},
+    {"num_attention_heads", "n_head", PLACES(heads, heads), MAX_HEADS},
+    {"vocab_size", "vocab_size", PLACES(vocab, vocab), MAX_VOCAB},
+    {"max_position_embeddings", "n_positions", PLACES(trained_context, context), MAX_POSITIONS},
+    {"intermediate_size", NULL, PLACES(hidden, hidden), MAX_HIDDEN},
+};
+
+static bool read_shape_key(const struct hf_config *c, const struct shape_key *row, struct hyper *h)
 {
-    float partial;
-    if (!read_number(c, c->json, "partial_rotary_factor", 1, 0, 1, &partial))
-        return false;
-    h->rope_dims = (size_t)((float)h->head_size * partial);
-    if (a->hf_rope == ROPE_NONE || (h->rope_dims > 0 && h->rope_dims % 2 == 0))
-        return true;
-    if (partial < 1)
-        return error_set(c->error, "config.json: partial_rotary_factor = %g makes %zu dimensions of a "
-                                   "head of %zu rotary; expected an even number above 0",
-                         (double)partial, h->rope_dims, h->head_size);
-    return error_set(c->error, "config.json: head_dim = %zu; expected an even number", h->head_size);
+    bool gpt2 = c->arch->hf_gpt2_keys;
+    size_t by_default = *(const size_t *)(const void *)((const char *)&c->arch->defaults + row->by_default);
+    const struct hf_size_key key = {gpt2 ? row->gpt2 : row->key, gpt2 ? row->key : NULL, by_default, 0, row->max};
+    return (gpt2 && !row->gpt2) || read_needed(c, &key, (size_t *)(void *)((char *)h + row->member));
 }
 
-/* What attention and norms are told; the names of a key changed over the years. */
-static bool read_numbers(const struct config *c, const struct arch *a, struct hyper *h)
+static bool read_shape(const struct hf_config *c, struct hyper *h)
 {
-    const char *name, *epsilon = a->norm == NORM_LAYER ? "layer_norm_epsilon" : "rms_norm_eps";
-    const json_t *rope = rope_object(c, &name);
-    float scalar;
-    if (!check_rope_object(c) ||
-        !read_number(c, c->json, epsilon, a->norm == NORM_LAYER ? 1e-5f : 1e-6f, min_epsilon,
-                     max_epsilon, &h->norm_eps) ||
-        !read_number(c, c->json, "rope_theta", 10000, min_rope_base, max_rope_base, &h->rope_base) ||
-        (rope && !read_number(c, rope, "rope_theta", h->rope_base, min_rope_base, max_rope_base,
-                              &h->rope_base)) ||
-        !read_number(c, c->json, "attn_logit_softcapping", 0, 0, max_cap, &h->attention_cap) ||
-        !read_number(c, c->json, "final_logit_softcapping", 0, 0, max_cap, &h->logit_cap) ||
-        !read_number(c, c->json, "query_pre_attn_scalar", 0, 0, max_cap, &scalar))
+    for (size_t i = 0; i < sizeof shape_keys / sizeof *shape_keys; i++)
+        if (!read_shape_key(c, &shape_keys[i], h))
+            return false;
+    const struct hf_size_key inner = {"n_inner", NULL, 4 * h->dim, 4 * h->dim, MAX_HIDDEN};
+    return (!c->arch->hf_gpt2_keys || hf_size(c, &c->top, &inner, &h->hidden)) && read_heads(c, h);
+}
+
+/* ---- numbers --------------------------------------------------------------------------------- */
+
+/* A cap where the architecture has one: null says that there is none. */
+static bool read_cap(const struct hf_config *c, const char *key, float by_default, float *out)
+{
+    struct hf_value value;
+    *out = 0;
+    if (by_default <= 0)
+        return true; /* hf_keys.c refuses it */
+    if (!hf_find(c, &c->top, key, NULL, &value) || !hf_number(c, &c->top, key, by_default, min_cap, max_cap, out))
         return false;
-    if (scalar > 0)
+    if (value.is_null && !value.json)
+        *out = 0;
+    return true;
+}
+
+/* 1 / sqrt(a number) in Gemma 2; GPT-2 can do without, or divide by the layer's number too. */
+static bool read_attention_scale(const struct hf_config *c, struct hyper *h)
+{
+    float scalar = c->arch->defaults.query_scalar;
+    bool scaled = true;
+    if (scalar > 0) {
+        if (!hf_number(c, &c->top, "query_pre_attn_scalar", scalar, min_cap, max_cap, &scalar))
+            return false;
         h->attention_scale = 1 / sqrtf(scalar);
-    return read_rope_dims(c, a, h);
+    }
+    if (c->arch->hf_gpt2_keys &&
+        (!hf_flag(c, "scale_attn_weights", true, &scaled) ||
+         !hf_flag(c, "scale_attn_by_inverse_layer_idx", false, &h->scale_by_layer)))
+        return false;
+    if (!scaled)
+        h->attention_scale = 1;
+    return true;
+}
+
+static bool read_numbers(const struct hf_config *c, struct hyper *h)
+{
+    const struct hf_defaults *d = &c->arch->defaults;
+    const char *epsilon = c->arch->norm == NORM_LAYER ? "layer_norm_epsilon" : "rms_norm_eps";
+    return hf_number(c, &c->top, epsilon, d->epsilon, min_epsilon, max_epsilon, &h->norm_eps) &&
+           read_cap(c, "attn_logit_softcapping", d->attention_cap, &h->attention_cap) &&
+           read_cap(c, "final_logit_softcapping", d->logit_cap, &h->logit_cap) && read_attention_scale(c, h) &&
+           hf_rope_read(c, h);
 }
 
 /* ---- windows --------------------------------------------------------------------------------- */
 
 /* Whether layers have windows by layer_types, one name a layer. */
-static bool check_layer_types(const struct config *c, const struct hyper *h, const json_t *types)
+static bool check_layer_types(const struct hf_config *c, const struct hyper *h, const json_t *types)
 {
     if (!json_is_array(types) || json_array_size(types) != h->layers)
         return error_set(c->error, "config.json: layer_types is %s of %zu; expected a list of %zu",
@@ -173,145 +146,219 @@ static bool check_layer_types(const struct config *c, const struct hyper *h, con
 
 /* Layers from max_window_layers on have a window: all or none of them, since no architecture here mixes
  * so. Where the key is missing, it is 28. */
-static bool read_first_window(const struct config *c, struct hyper *h)
+static bool read_first_window(const struct hf_config *c, struct hyper *h)
 {
     enum { DEFAULT = 28 };
-    const char *name;
-    const json_t *value = find(c->json, "max_window_layers", NULL, &name);
-    json_int_t first = value ? json_integer_value(value) : DEFAULT, layers = (json_int_t)h->layers;
-    if (value && (!json_is_integer(value) || first < 0 || (first > 0 && first < layers)))
+    struct hf_value value;
+    if (!hf_find(c, &c->top, "max_window_layers", NULL, &value))
+        return false;
+    json_int_t first = value.json ? json_integer_value(value.json) : DEFAULT, layers = (json_int_t)h->layers;
+    if (value.json && (!json_is_integer(value.json) || first < 0 || (first > 0 && first < layers)))
         return error_set(c->error, "config.json: %s = %lld (%s); expected 0, or all %zu layers or more: "
                                    "windows in a part of the layers are not supported",
-                         name, (long long)first, json_text_kind(value), h->layers);
+                         value.name, (long long)first, json_text_kind(value.json), h->layers);
     if (first >= layers)
         h->window = 0;
     return first == 0 || first >= layers ||
-           error_set(c->error, "config.json: %s is missing; expected it, since not all of %zu layers have a "
-                               "window without it", name, h->layers);
+           error_set(c->error, "config.json: max_window_layers is missing; expected it, since not all of %zu layers "
+                               "have a window without it", h->layers);
+}
+
+/* A list of kinds says more than the number of the first layer with a window. */
+static bool read_asked_window(const struct hf_config *c, struct hyper *h, const json_t *types)
+{
+    if (!types)
+        return read_first_window(c, h);
+    const char *first = json_string_value(json_array_get(types, 0));
+    if (first && strcmp(first, "full_attention") == 0)
+        h->window = 0;
+    return true;
+}
+
+/* A window that the architecture does not have, or has whatever use_sliding_window says. */
+static bool check_window(const struct hf_config *c, const struct hyper *h, bool used)
+{
+    if (!h->window || c->arch->hf_window == HF_WINDOW_ASKED)
+        return true;
+    if (c->arch->hf_window == HF_WINDOW_NONE && used && h->window < h->trained_context)
+        return error_set(c->error, "config.json: sliding_window = %zu; expected null: no layer of a %s has a window",
+                         h->window, c->arch->name);
+    return c->arch->hf_window == HF_WINDOW_NONE || used ||
+           error_set(c->error, "config.json: use_sliding_window = false beside sliding_window = %zu; expected null for "
+                               "that, since the layers of a %s do not ask", h->window, c->arch->name);
 }
 
 /* A window of all layers, or of those that the architecture says. */
-static bool read_window(const struct config *c, const struct arch *a, struct hyper *h)
+static bool read_window(const struct hf_config *c, struct hyper *h)
 {
+    const struct arch *a = c->arch;
+    size_t by_default = a->defaults.window ? a->defaults.window : SIZE_MAX;
+    struct hf_value types;
     bool used;
-    const char *name;
-    if (!read_flag(c, "use_sliding_window", !a->window_asked, &used) ||
-        !read_size(c, c->json, "sliding_window", NULL, SIZE_MAX, MAX_POSITIONS, &h->window))
+    if (!hf_flag(c, "use_sliding_window", a->hf_window != HF_WINDOW_ASKED, &used) ||
+        !hf_size(c, &c->top, &(struct hf_size_key){"sliding_window", NULL, by_default, SIZE_MAX, MAX_POSITIONS},
+                 &h->window) ||
+        !hf_find(c, &c->top, "layer_types", NULL, &types))
         return false;
-    if (h->window == SIZE_MAX || !used)
+    if (h->window == SIZE_MAX)
         h->window = 0;
-    if (h->window && a->window_asked && !read_first_window(c, h))
+    if (!check_window(c, h, used))
         return false;
-    const json_t *types = find(c->json, "layer_types", NULL, &name);
-    return !types || check_layer_types(c, h, types);
+    if (a->hf_window == HF_WINDOW_NONE || !used)
+        h->window = 0;
+    if (h->window && a->hf_window == HF_WINDOW_ASKED && !read_asked_window(c, h, types.json))
+        return false;
+    return !types.json || check_layer_types(c, h, types.json);
 }
 
-static bool check_activation(const struct config *c, const struct arch *a)
+/* ---- activations ----------------------------------------------------------------------------- */
+
+/* "gelu" in Gemma's older key means the approximation by tanh. */
+static bool is_activation(const struct arch *a, const char *key, const char *text)
 {
     static const char *const names[][3] = {
         [ACTIVATION_SILU] = {"silu", "swish", "silu"},
         [ACTIVATION_GELU_TANH] = {"gelu_pytorch_tanh", "gelu_new", "gelu_fast"},
         [ACTIVATION_GELU] = {"gelu", "gelu", "gelu"},
     };
-    const char *name;
-    const json_t *value = find(c->json, "hidden_activation", "hidden_act", &name);
-    value = value ? value : find(c->json, "activation_function", NULL, &name);
-    const char *text = json_string_value(value);
-    if (!value || (text && a->hf_gelu_is_tanh && strcmp(text, "gelu") == 0))
+    if (a->hf_gelu_is_tanh && strcmp(key, "hidden_act") == 0 && strcmp(text, "gelu") == 0)
         return true;
-    for (size_t i = 0; text && i < 3; i++)
+    for (size_t i = 0; i < 3; i++)
         if (strcmp(text, names[a->activation][i]) == 0)
             return true;
-    return error_set(c->error, "config.json: %s = '%.40s'; expected %s for %s", name,
-                     text ? text : json_text_kind(value), names[a->activation][0], a->name);
+    return false;
 }
 
-/* ---- rotary scaling -------------------------------------------------------------------------- */
-
-static bool read_short_factors(struct model *m, const struct config *c, const json_t *rope)
+static bool check_activation(const struct hf_config *c)
 {
-    const json_t *list = json_object_get(rope, "short_factor");
-    size_t n = json_array_size(list), original, trained = m->hyper.trained_context;
-    float *factors = malloc((n + 1) * sizeof *factors), magnitude;
-    if (!factors)
-        return error_set(c->error, "not enough memory");
-    for (size_t i = 0; i < n; i++)
-        factors[i] = (float)json_number_value(json_array_get(list, i)); /* 0 where it is none */
-    bool ok = read_size(c, c->json, "original_max_position_embeddings", NULL, trained, MAX_POSITIONS,
-                        &original) &&
-              read_size(c, rope, "original_max_position_embeddings", NULL, original, MAX_POSITIONS,
-                        &original);
-    double extension = ok ? (double)trained / (double)original : 1;
-    float by_length = extension > 1 ? (float)sqrt(1 + log(extension) / log((double)original)) : 1;
-    ok = ok && read_number(c, rope, "attention_factor", by_length, 0, max_cap, &magnitude) &&
-         rope_short(m, factors, n, "config.json: short_factor", original, magnitude, c->error);
-    free(factors);
-    return ok;
+    static const char *const keys[] = {"hidden_activation", "hidden_act", "activation_function"};
+    static const char *const expected[] = {[ACTIVATION_SILU] = "silu", [ACTIVATION_GELU_TANH] = "gelu_pytorch_tanh",
+                                           [ACTIVATION_GELU] = "gelu"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct hf_value value;
+        if (!hf_find(c, &c->top, keys[i], NULL, &value))
+            return false;
+        const char *text = json_string_value(value.json);
+        if (value.json && (!text || !is_activation(c->arch, keys[i], text)))
+            return error_set(c->error, "config.json: %s = '%.40s'; expected %s for %s", value.name,
+                             text ? text : json_text_kind(value.json), expected[c->arch->activation], c->arch->name);
+    }
+    return true;
 }
 
-static bool scale_rope(struct model *m, const struct config *c)
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+/* An id, or a list of ids, of which those outside the vocabulary are left out. */
+static bool read_ids(const struct hf_config *c, const char *key, int32_t by_default, int32_t *ids, size_t room,
+                     size_t *count)
 {
-    const char *name, *field;
-    const json_t *rope = rope_object(c, &name);
-    const json_t *said = rope ? find(rope, "rope_type", "type", &field) : NULL;
-    const char *type = json_string_value(said);
-    if (rope && !type && (said || json_object_get(rope, "factor")))
-        return error_set(c->error, "config.json: %s: rope_type is %s; expected a string", name,
-                         json_text_kind(said));
-    if (!type || strcmp(type, "default") == 0)
-        return true;
-    struct rope_scale scale = {.type = SCALING_LINEAR};
-    if (strcmp(type, "longrope") == 0 || strcmp(type, "su") == 0)
-        return read_short_factors(m, c, rope);
-    if (strcmp(type, "llama3") == 0)
-        scale.type = SCALING_LLAMA3;
-    else if (strcmp(type, "linear") != 0)
-        return error_set(c->error, "config.json: %s of type '%.40s'; expected default, linear, llama3 or "
-                                   "longrope", name, type);
-    return read_number(c, rope, "factor", 0, 0, max_cap, &scale.factor) &&
-           read_number(c, rope, "low_freq_factor", 1, 0, max_cap, &scale.low) &&
-           read_number(c, rope, "high_freq_factor", 4, 0, max_cap, &scale.high) &&
-           read_size(c, rope, "original_max_position_embeddings", NULL, 8192, MAX_POSITIONS,
-                     &scale.original) &&
-           rope_scale(m, &scale, c->error);
+    struct hf_value value;
+    if (!hf_find(c, &c->top, key, NULL, &value))
+        return false;
+    size_t n = json_is_array(value.json) ? json_array_size(value.json) : 1, vocab = c->model->hyper.vocab;
+    json_int_t otherwise = value.is_null ? -1 : by_default;
+    *count = 0;
+    for (size_t i = 0; i < n && *count < room; i++) {
+        const json_t *one = json_is_array(value.json) ? json_array_get(value.json, i) : value.json;
+        json_int_t id = one ? json_integer_value(one) : otherwise;
+        if (one && !json_is_integer(one))
+            return error_set(c->error, "config.json: %s is %s; expected an integer", key, json_text_kind(one));
+        if (id >= 0 && id < (json_int_t)vocab)
+            ids[(*count)++] = (int32_t)id;
+    }
+    return true;
+}
+
+static bool read_tokens(const struct hf_config *c)
+{
+    struct model *m = c->model;
+    const struct hf_defaults *d = &c->arch->defaults;
+    size_t count;
+    if (!read_ids(c, "bos_token_id", d->bos, &m->bos, 1, &count) ||
+        !read_ids(c, "eos_token_id", d->eos, m->ends, MODEL_ENDS, &m->end_count))
+        return false;
+    if (count == 0)
+        m->bos = -1;
+    return true;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static const struct arch *read_config(struct model *m, const struct config *c)
+/* Models with other parts around one of these, which alone writes text. */
+static bool is_around(const char *type)
 {
-    const char *type = json_string_value(json_object_get(c->json, "model_type"));
-    if (!type) {
+    static const char *const known[] = {"llava", "llava_next", "vipllava", "mistral3", "internvl"};
+    for (size_t i = 0; type && i < sizeof known / sizeof *known; i++)
+        if (strcmp(type, known[i]) == 0)
+            return true;
+    return false;
+}
+
+/* text_config says of what type the model of text is; the file, or what is around it. */
+static const struct arch *read_type(const struct hf_config *c, const json_t *root)
+{
+    const json_t *text = json_object_get(root, "text_config");
+    const char *outer = json_string_value(json_object_get(root, "model_type")),
+               *inner = json_string_value(json_object_get(text, "model_type"));
+    if (!outer && !inner) {
         error_set(c->error, "config.json: model_type is missing or not a string");
         return NULL;
     }
-    const struct arch *a = arch_by_hf(type, c->error);
-    struct hyper *h = &m->hyper;
-    if (!a || !read_shape(c, a, h) || !read_numbers(c, a, h))
+    if (!outer || (inner && is_around(outer)))
+        return arch_by_hf(inner, c->error);
+    if (inner && strcmp(inner, outer) != 0) {
+        error_set(c->error, "config.json: model_type = '%.40s', but text_config.model_type = '%.40s'; expected one of "
+                            "them in both", outer, inner);
         return NULL;
-    arch_apply(a, false, h);
-    if (!hyper_check(h, "config.json", c->error) || !read_window(c, a, h) ||
-        !check_activation(c, a) || !scale_rope(m, c) ||
-        !read_flag(c, "tie_word_embeddings", a->tied_default, &m->tied))
-        return NULL;
-    return a;
+    }
+    return arch_by_hf(outer, c->error);
 }
 
-const struct arch *hf_config_parse(struct model *m, const uint8_t *data, size_t size,
+/* The class that wrote the file must not be another architecture's. */
+static bool check_class(const struct hf_config *c)
+{
+    for (size_t i = 0; i < c->top.count; i++) {
+        const json_t *list = json_object_get(c->top.at[i].object, "architectures");
+        const char *class = json_string_value(json_array_get(list, 0));
+        for (size_t k = 0; class && archs[k]; k++)
+            if (archs[k] != c->arch && archs[k]->hf_class && strcmp(archs[k]->hf_class, class) == 0)
+                return error_set(c->error, "config.json: model_type = '%s', but architectures = '%s'; expected one of "
+                                           "them in both", c->arch->hf, class);
+    }
+    return true;
+}
+
+static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked *asked)
+{
+    struct hyper *h = &c->model->hyper;
+    c->arch = read_type(c, root);
+    if (!c->arch || !hf_add_place(c, &c->top, root, "text_config", "text_config."))
+        return false;
+    c->top.at[c->top.count++] = (struct hf_place){root, ""};
+    if (!hf_rope_places(c) || !hf_keys_check(c) || !read_shape(c, h) || !read_numbers(c, h))
+        return false;
+    arch_apply(c->arch, false, h);
+    return hyper_check(h, "config.json", c->error) && read_window(c, h) && check_activation(c) && check_class(c) &&
+           hf_rope_scale(c) && read_tokens(c) && hf_flag(c, "attention_bias", false, &asked->attention_bias) &&
+           hf_flag(c, "tie_word_embeddings", c->arch->tied_default, &c->model->tied);
+}
+
+const struct arch *hf_config_parse(struct model *m, const uint8_t *data, size_t size, struct hf_asked *asked,
                                    struct error *error)
 {
     json_t *json = json_text_parse(data, size, DEPTH, "config.json", error);
-    const struct arch *a = json ? read_config(m, &(struct config){json, error}) : NULL;
+    struct hf_config c = {.model = m, .error = error};
+    bool ok = json && read_config(&c, json, asked);
     json_decref(json);
-    return a;
+    return ok ? c.arch : NULL;
 }
 
-const struct arch *hf_config_read(struct model *m, const char *path, struct error *error)
+const struct arch *hf_config_read(struct model *m, const char *path, struct hf_asked *asked, struct error *error)
 {
     struct mapped_file file;
     if (!mapped_file_open(&file, path, error))
         return NULL;
-    const struct arch *a = hf_config_parse(m, file.data, file.size, error);
+    const struct arch *a = hf_config_parse(m, file.data, file.size, asked, error);
     mapped_file_close(&file);
     return a;
 }

@@ -4,12 +4,19 @@
 
 #include "assemble.h"
 
-/* Reads a config.json's bytes: the architecture, hyper-parameters and whether the head is tied, of a model
- * that is otherwise empty. Null with an error that names the key. */
-const struct arch *hf_config_parse(struct model *model, const uint8_t *data, size_t size,
+/* What a configuration asks of the weights beside it. */
+struct hf_asked {
+    bool attention_bias; /* the matrices of attention have biases, in architectures that leave that open */
+};
+
+/* Reads a config.json's bytes: the architecture, hyper-parameters, the tokens that begin and end a text and whether
+ * the head is tied, of a model that is otherwise empty. Keys that are missing mean what they mean to the
+ * architecture's configuration class in transformers. Null with an error that names the key: of a value that is none,
+ * of one that asks for what is not computed here, and of two that contradict each other. */
+const struct arch *hf_config_parse(struct model *model, const uint8_t *data, size_t size, struct hf_asked *asked,
                                    struct error *error);
 
 /* The same from a file. */
-const struct arch *hf_config_read(struct model *model, const char *path, struct error *error);
+const struct arch *hf_config_read(struct model *model, const char *path, struct hf_asked *asked, struct error *error);
 
 #endif

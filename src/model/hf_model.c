@@ -3,10 +3,12 @@
 #include "arch_rows.h"
 #include "format.h"
 #include "hf_config.h"
+#include "formats/foreign.h"
 #include "formats/llmc.h"
 #include "formats/pickle.h"
 #include "formats/safetensors.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,39 +23,121 @@ static bool folder_has(const char *path, const char *name)
     return there;
 }
 
-/* Checkpoints of a bare model and of one with a head differ in what comes before the names. */
-static const char *find_prefix(const struct model *m, const struct arch *a)
+/* ---- names ----------------------------------------------------------------------------------- */
+
+/* How checkpoints of a model with a head, of a bare one, and of one within another begin their names. */
+static const struct {
+    const char *before;
+    bool own;         /* the architecture's own prefix follows */
+    const char *head;
+} prefixes[] = {
+    {"", true, ""}, {"", false, ""}, {"language_model.", true, "language_model."}, {"model.language_model.", false, ""},
+};
+
+/* Whether names that begin so are there. */
+static bool any_tensor(const struct model *m, const struct arch *a, const struct naming *n)
 {
-    static const char *const prefixes[] = {"", "transformer.", "language_model."};
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
-        if (assemble_vocab(m, a, &(struct naming){.prefix = prefixes[i]}) > 0)
-            return prefixes[i];
-    return "";
+    return assemble_find(m, a, n, ROLE_EMBEDDING, -1) || assemble_find(m, a, n, ROLE_OUTPUT_NORM, -1) ||
+           assemble_find(m, a, n, ROLE_ATTN_NORM, 0);
 }
 
-static bool build(struct model *m, const struct arch *a, struct error *error)
+/* The first of the prefixes that is there, else the first. */
+static void find_prefix(const struct model *m, const struct arch *a, struct naming *n, char prefix[64])
 {
-    const struct naming naming = {.prefix = find_prefix(m, a),
-                                  .transposed = a->transposed,
-                                  .norms_from_one = a->norms_from_one};
-    if (!m->tied && !assemble_has_head(m, a, &naming))
+    size_t count = sizeof prefixes / sizeof *prefixes;
+    n->prefix = prefix;
+    for (size_t i = 0; i <= count; i++) {
+        size_t k = i < count ? i : 0;
+        snprintf(prefix, 64, "%s%s", prefixes[k].before, prefixes[k].own ? a->hf_prefix : "");
+        n->head_prefix = prefixes[k].head;
+        if (any_tensor(m, a, n))
+            return;
+    }
+}
+
+/* ---- what is said twice ---------------------------------------------------------------------- */
+
+static bool same_tensor(const struct entry *a, const struct entry *b)
+{
+    return a->dtype == b->dtype && a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0;
+}
+
+/* What transformers does: where a head is there that config.json ties to a table of other values, it is not tied;
+ * where only the head is there, it is the table, too. */
+static bool resolve_head(struct model *m, const struct arch *a, struct naming *n, struct error *error)
+{
+    const struct entry *head = assemble_find(m, a, n, ROLE_OUTPUT, -1);
+    const struct entry *table = assemble_find(m, a, n, ROLE_EMBEDDING, -1);
+    if (!m->tied && !head)
         return error_set(error, "tensor %s is missing, and config.json does not tie it to the embedding "
                                 "(tie_word_embeddings)", (*a->hf_names)[ROLE_OUTPUT]);
-    return assemble(m, a, &naming, error);
+    if (!m->tied || !head)
+        return true;
+    n->head_embeds = !table;
+    if (table && !same_tensor(head, table)) {
+        m->tied = false;
+        model_add_note(m, "%s is not the embedding that config.json ties it to: both are used", head->name);
+    }
+    return true;
 }
 
-static bool open_with(struct model *m, const char *path,
-                      bool (*read)(struct catalog *, const char *, struct error *),
-                      struct error *error)
+/* Biases that an architecture has where config.json says so. */
+static bool check_biases(const struct model *m, const struct arch *a, const struct naming *n, bool asked,
+                         struct error *error)
 {
+    char name[ASSEMBLE_NAME];
+    const struct entry *bias = assemble_find(m, a, n, ROLE_ATTN_Q_BIAS, 0);
+    if (!(a->optional & ROLE_BIT(ROLE_ATTN_OUT_BIAS)) || (bias != NULL) == asked)
+        return true;
+    if (bias)
+        return error_set(error, "tensor %s is there, but config.json does not say attention_bias = true", bias->name);
+    assemble_name(a, n, ROLE_ATTN_Q_BIAS, 0, name);
+    return error_set(error, "config.json: attention_bias = true, but tensor %s is missing", name);
+}
+
+/* ---- a model --------------------------------------------------------------------------------- */
+
+static bool build(struct model *m, const struct arch *a, const struct hf_asked *asked, struct error *error)
+{
+    char prefix[64];
+    struct naming naming = {.transposed = a->transposed, .norms_from_one = a->norms_from_one};
+    find_prefix(m, a, &naming, prefix);
+    return resolve_head(m, a, &naming, error) && check_biases(m, a, &naming, asked->attention_bias, error) &&
+           assemble(m, a, &naming, error);
+}
+
+typedef bool read_fn(struct catalog *, const char *, struct error *);
+
+/* Reads the weights, none of which may be named as no model's are. */
+static bool read_named(struct model *m, const char *path, read_fn *read, struct error *error)
+{
+    if (!read(&m->files, path, error))
+        return false;
+    for (size_t i = 0; i < m->files.count; i++)
+        if (!foreign_check_tensor(m->files.entries[i].name, error))
+            return false;
+    return true;
+}
+
+/* A refusal says what was assumed. */
+static bool add_note(const struct model *m, struct error *error)
+{
+    struct error why = *error;
+    return *m->note ? error_set(error, "%.300s (%.200s)", why.text, m->note) : false;
+}
+
+static bool open_with(struct model *m, const char *path, read_fn *read, struct error *error)
+{
+    struct hf_asked asked = {0};
     char *config = path_beside(path, config_name);
-    const struct arch *a = NULL;
+    bool alone = config && access(config, F_OK) != 0; /* as adapters are, whose names tell */
     if (!config)
-        error_set(error, "not enough memory");
-    else
-        a = hf_config_read(m, config, error);
+        return error_set(error, "not enough memory");
+    const struct arch *a = NULL;
+    if (!alone || read_named(m, path, read, error))
+        a = hf_config_read(m, config, &asked, error);
     free(config);
-    return a && read(&m->files, path, error) && build(m, a, error);
+    return (a && read_named(m, path, read, error) && build(m, a, &asked, error)) || add_note(m, error);
 }
 
 /* ---- safetensors ----------------------------------------------------------------------------- */
@@ -115,6 +199,8 @@ static bool open_llmc(struct model *m, const char *path, struct error *error)
         .trained_context = found.context,
         .norm_eps = 1e-5f,
     };
+    if ((size_t)a->defaults.bos < found.vocab)
+        m->bos = m->ends[m->end_count++] = a->defaults.bos; /* which also ends a text */
     arch_apply(a, false, &m->hyper);
     return hyper_check(&m->hyper, "llm.c header", error) &&
            assemble(m, a, &(struct naming){.prefix = ""}, error);

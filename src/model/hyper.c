@@ -1,5 +1,7 @@
 #include "hyper.h"
 
+#include <math.h>
+
 size_t rotary_dims(const struct hyper *h)
 {
     return h->rope_dims ? h->rope_dims : h->head_size;
@@ -9,6 +11,12 @@ size_t hyper_window(const struct hyper *h, size_t layer)
 {
     bool sees_all = h->window_period && layer % h->window_period == h->window_period - 1;
     return sees_all ? 0 : h->window;
+}
+
+float hyper_attention_scale(const struct hyper *h, size_t layer)
+{
+    float scale = h->attention_scale > 0 ? h->attention_scale : 1.0f / sqrtf((float)h->head_size);
+    return h->scale_by_layer ? scale / (float)(layer + 1) : scale;
 }
 
 static bool check_numbers(const struct hyper *h, const char *where, struct error *error)

@@ -29,6 +29,7 @@ struct hyper {
     size_t rope_dims;       /* rotary dimensions of a head; 0: all (rotary_dims) */
     float rope_magnitude;   /* of cosines and sines; 0: 1 */
     float attention_scale;  /* q k times this; 0: 1 / sqrt(head_size) */
+    bool scale_by_layer;    /* layer i, from 0, divides that by i + 1 */
     float attention_cap;    /* cap tanh(x / cap) of attention's scores; 0: none */
     float logit_cap;        /* the same of the logits */
     float embedding_scale;  /* 0: 1 */
@@ -41,6 +42,9 @@ size_t rotary_dims(const struct hyper *hyper);
 
 /* Positions that a layer sees at most; 0: all. */
 size_t hyper_window(const struct hyper *hyper, size_t layer);
+
+/* What a layer multiplies q k by. */
+float hyper_attention_scale(const struct hyper *hyper, size_t layer);
 
 /* The largest numbers that any file may ask for: their products fit in a size_t. */
 enum {
@@ -56,7 +60,7 @@ enum {
 /* The ranges of numbers that are not integers, both ends included. With a rotary base below 1,
  * frequencies would grow from dimension to dimension. */
 static const float min_rope_base = 1, max_rope_base = 1e30f, min_epsilon = 1e-20f, max_epsilon = 1,
-                   max_cap = 1e6f;
+                   min_cap = 1e-6f, max_cap = 1e6f;
 
 /* Checks hyper-parameters, whoever filled them in: each number in its range, heads that divide, an even number
  * of rotary dimensions. `where` begins the error ("config.json", "metadata"). Call before anything is

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAGIC = 0x616b3432, LEGACY_HEADER = 28, HEADER = 256, FIELDS = 7 };
+enum { MAGIC = 0x616b3432, LEGACY_HEADER = 28, HEADER = 256, FIELDS = 7, LLAMA2_BOS = 1, LLAMA2_EOS = 2 };
 
 /* The seven numbers that every version has, in file order. */
 enum { F_DIM, F_HIDDEN, F_LAYERS, F_HEADS, F_KV_HEADS, F_VOCAB, F_CONTEXT };
@@ -264,6 +264,8 @@ bool llama2c_parse(struct model *m, const uint8_t *data, size_t size, struct err
 {
     struct reader r = {data, size, 0};
     m->arch = "llama";
+    m->bos = LLAMA2_BOS;
+    m->ends[m->end_count++] = LLAMA2_EOS;
     m->has = llama_roles;
     bool ok = has_magic(data, size) ? open_versioned(m, &r, error) : open_legacy(m, &r, error);
     if (ok)

@@ -2,7 +2,10 @@
 
 #include "on_demand.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void model_close(struct model *m)
 {
@@ -16,6 +19,25 @@ void model_close(struct model *m)
     catalog_close(&m->files);
     free(m->path);
     free(m);
+}
+
+bool model_ends_text(const struct model *m, int32_t token)
+{
+    for (size_t i = 0; i < m->end_count; i++)
+        if (m->ends[i] == token)
+            return true;
+    return false;
+}
+
+void model_add_note(struct model *m, const char *format, ...)
+{
+    size_t n = strlen(m->note), room = sizeof m->note - n;
+    va_list args;
+    va_start(args, format);
+    if (n > 0 && room > 3)
+        n += (size_t)snprintf(m->note + n, room, "; ");
+    vsnprintf(m->note + n, sizeof m->note - n, format, args);
+    va_end(args);
 }
 
 const char *model_reference_words(const struct model *m)

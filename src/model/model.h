@@ -101,17 +101,22 @@ struct tensor {
 
 struct on_demand;
 
+enum { MODEL_ENDS = 8 };
+
 struct model {
     char *path;            /* null when the weights lie in no file */
     struct catalog files;  /* empty then */
     struct on_demand *on_demand; /* weights that lie in no file (on_demand.h); or null */
     const char *format;    /* row of the format table that opened it, or "synthetic" */
     const char *arch;      /* "llama" */
-    char note[200];        /* one line that a user should see, or empty */
+    char note[400];        /* one line that a user should see, or empty */
     struct hyper hyper;
     float *rope_factors;   /* rope_dims / 2: by what each frequency is divided; or null */
     role_set has;          /* its tensors' roles */
     bool tied;             /* the head is the embedding table; then there is no tensor `output` */
+    int32_t bos;           /* what begins a text by the model's own files, the tokenizer's aside; -1: nothing */
+    int32_t ends[MODEL_ENDS]; /* what ends one */
+    size_t end_count;
     size_t parameters;
     size_t tensor_count;
     struct tensor *tensors; /* in the order of the forward pass: embedding, blocks, norm, head */
@@ -127,6 +132,12 @@ struct model {
  * and what was expected. The caller frees with model_close. */
 struct model *model_open(const char *path, struct error *error);
 void model_close(struct model *model);
+
+/* Whether the model's own files say that this token ends a text. */
+bool model_ends_text(const struct model *model, int32_t token);
+
+/* Adds a sentence to the model's note. */
+void model_add_note(struct model *model, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The model whose predictions are the reference: of the same vocabulary, perhaps of another shape. */
 static inline const struct model *model_reference(const struct model *model)

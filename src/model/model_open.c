@@ -2,6 +2,7 @@
 #include "format.h"
 
 #include "base/escape.h"
+#include "formats/foreign.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,9 @@
 static bool unknown_format(const struct mapped_file *file, const char *shown, struct error *error)
 {
     char magic[40], known[300] = "";
+    if (foreign_is_json(file->data, file->size))
+        return error_set(error, "%s: is JSON, which describes a model or a tokenizer: open the folder that it is in, "
+                                "or a file of weights", shown);
     escape_text(magic, sizeof magic, (const char *)file->data, file->size < 4 ? file->size : 4);
     size_t n = 0;
     for (size_t i = 0; model_formats[i] && n < sizeof known; i++)
@@ -34,15 +38,21 @@ static const struct format *find_format(const char *path, const char *shown, str
     struct mapped_file file;
     if (path_is_folder(path)) {
         const struct format *format = recognise(path, NULL, 0);
-        if (!format)
+        struct error why;
+        if (!format && !foreign_check_folder(path, &why))
+            error_set(error, "%s: %s", shown, why.text);
+        else if (!format)
             error_set(error, "%s: is a directory without a model; expected model.safetensors, "
                              "pytorch_model.bin or their index in it, or a file", shown);
         return format;
     }
     if (!mapped_file_open(&file, path, error))
         return NULL;
-    const struct format *format = recognise(path, file.data, file.size);
-    if (!format)
+    struct error why;
+    const struct format *format = NULL;
+    if (!foreign_check(file.data, file.size, &why))
+        error_set(error, "%s: %s", shown, why.text);
+    else if (!(format = recognise(path, file.data, file.size)))
         unknown_format(&file, shown, error);
     mapped_file_close(&file);
     return format;
@@ -61,6 +71,7 @@ struct model *model_open(const char *path, struct error *error)
     }
     struct error why = {"not enough memory"};
     m->format = format->name;
+    m->bos = -1;
     m->path = strdup(path);
     if (m->path && format->open(m, path, &why))
         return m;

@@ -1,7 +1,6 @@
 #include "rope.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,9 +82,8 @@ bool rope_short(struct model *m, const float *factors, size_t count, const char 
                          (double)magnitude);
     m->hyper.rope_magnitude = magnitude;
     if (original > 0 && original < m->hyper.trained_context) {
-        snprintf(m->note, sizeof m->note,
-                 "context of %zu: LongRoPE's long factors, for up to %zu, are not used", original,
-                 m->hyper.trained_context);
+        model_add_note(m, "context of %zu: LongRoPE's long factors, for up to %zu, are not used", original,
+                       m->hyper.trained_context);
         m->hyper.trained_context = original;
     }
     return true;

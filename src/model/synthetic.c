@@ -198,6 +198,7 @@ struct model *synthetic_open(const struct shape *shape, struct error *error)
         return NULL;
     }
     m->format = "synthetic";
+    m->bos = -1;
     m->arch = "llama";
     m->hyper = shape->hyper;
     m->tied = shape->tied;

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { DEFAULT_CONTEXT = 4096, MOST_CONTEXT = 1 << 28, LLAMA_BOS = 1, LLAMA_EOS = 2 };
+enum { DEFAULT_CONTEXT = 4096, MOST_CONTEXT = 1 << 28 };
 static const double SLICE_SECONDS = 0.1; /* between two looks at signals and the progress line */
 enum { OTHER_DESCRIPTORS = 256 };
 
@@ -62,8 +62,7 @@ static bool choose_context(struct session *s, const struct session_options *o, s
     if (m->hyper.rope == ROPE_NONE)
         return error_set(error, "a context of %zu: the model has learned %zu positions", s->context,
                          trained);
-    snprintf(m->note, sizeof m->note, "context of %zu: the model was trained for %zu positions",
-             s->context, trained);
+    model_add_note(m, "context of %zu: the model was trained for %zu positions", s->context, trained);
     return true;
 }
 
@@ -173,7 +172,7 @@ void session_count(struct session *s, const struct perf_event *events, size_t co
 int32_t session_bos(const struct session *s)
 {
     if (!s->tokenizer)
-        return LLAMA_BOS;
+        return s->model->bos;
     return tokenizer_adds_bos(s->tokenizer) ? tokenizer_bos(s->tokenizer) : -1;
 }
 
@@ -182,6 +181,8 @@ int32_t session_start(const struct session *s)
     int32_t bos = session_bos(s);
     if (bos >= 0)
         return bos;
+    if (!s->tokenizer)
+        return s->model->end_count > 0 ? s->model->ends[0] : 0;
     int32_t eos = tokenizer_eos(s->tokenizer);
     bos = tokenizer_bos(s->tokenizer);
     return eos >= 0 ? eos : bos >= 0 ? bos : 0;
@@ -196,7 +197,7 @@ bool session_begin(const struct session *s, bool text_follows, struct tokens *to
 bool session_ends_text(const struct session *s, int32_t token)
 {
     if (!s->tokenizer)
-        return token == LLAMA_EOS || token == LLAMA_BOS;
+        return model_ends_text(s->model, token) || (token >= 0 && token == s->model->bos);
     return tokenizer_ends_text(s->tokenizer, token) || token == tokenizer_bos(s->tokenizer);
 }
 

@@ -74,8 +74,8 @@ bool session_measure_stored(struct session *session, struct error *error);
  * is needed for every event and thread. session->counters is null afterwards only when memory is short. */
 void session_count(struct session *session, const struct perf_event *events, size_t count);
 
-/* The id that the model's own tokenizer puts before a text, -1 where it puts none; without a tokenizer that of
- * the llama vocabulary. */
+/* The id that the model's own tokenizer puts before a text, -1 where it puts none; without a tokenizer the one that the
+ * model's own files name, or -1. */
 int32_t session_bos(const struct session *session);
 
 /* What a model that is given no text begins to write from: BOS, else EOS, else token 0. */

@@ -206,13 +206,28 @@ static bool probe(const uint8_t *data, size_t size)
     return size >= 4 && memcmp(data, "GGUF", 4) == 0;
 }
 
-static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
-                  struct error *error)
+static bool visit_bytes(const uint8_t *data, size_t size, vocabulary_fn *see, void *arg, struct error *error)
 {
-    (void)path;
     struct gguf *gguf = gguf_parse(data, size, error);
     bool ok = gguf && visit_gguf(gguf, see, arg, error);
     gguf_close(gguf);
+    return ok;
+}
+
+/* Of a split model the first part has the vocabulary. */
+static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
+                  struct error *error)
+{
+    struct mapped_file file;
+    struct gguf *gguf = gguf_parse(data, size, error);
+    char *first = gguf ? gguf_first_part(gguf, path) : NULL;
+    bool ok = gguf && (first ? mapped_file_open(&file, first, error) : visit_gguf(gguf, see, arg, error));
+    gguf_close(gguf);
+    if (first && ok) {
+        ok = visit_bytes(file.data, file.size, see, arg, error);
+        mapped_file_close(&file);
+    }
+    free(first);
     return ok;
 }
 

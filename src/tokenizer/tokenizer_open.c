@@ -1,6 +1,7 @@
 /* Opening by content, and looking beside a model. */
 #include "vocabulary.h"
 
+#include "formats/foreign.h"
 #include "formats/mapped.h"
 #include "base/escape.h"
 
@@ -15,6 +16,8 @@ static const struct tokenizer_format *format_of(const struct mapped_file *file, 
 {
     char known[300] = "";
     size_t n = 0;
+    if (!foreign_check(file->data, file->size, error))
+        return NULL;
     for (size_t i = 0; tokenizer_formats[i]; i++) {
         const struct tokenizer_format *f = tokenizer_formats[i];
         if (f->probe(file->data, file->size))

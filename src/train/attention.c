@@ -98,11 +98,6 @@ static void mix_back(const struct head *w, const float *s, const float *x, float
     }
 }
 
-static float scale_of(const struct hyper *h)
-{
-    return h->attention_scale > 0 ? h->attention_scale : 1.0f / sqrtf((float)h->head_size);
-}
-
 /* The first position that row i sees. */
 static size_t first_of(const struct head *w, size_t i)
 {
@@ -114,7 +109,7 @@ static size_t first_of(const struct head *w, size_t i)
 static void attend(const struct head *w)
 {
     const struct hyper *h = w->a->hyper;
-    float scale = scale_of(h);
+    float scale = hyper_attention_scale(h, w->a->layer);
     turn(w, w->q, w->q_stride, w->q_transposed);
     turn(w, w->k, w->kv_stride, w->k_transposed);
     square(w, w->q_transposed, w->k_transposed, w->p);
@@ -164,7 +159,7 @@ void causal_forward(const struct causal *a, struct pool *pool)
 static void score_gradients(const struct head *w)
 {
     const struct hyper *h = w->a->hyper;
-    float scale = scale_of(h);
+    float scale = hyper_attention_scale(h, w->a->layer);
     for (size_t i = 0; i < w->length; i++) {
         float *row = w->d + i * w->padded;
         size_t first = first_of(w, i), n = i + 1 - first;

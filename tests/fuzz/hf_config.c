@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct model *m = calloc(1, sizeof *m);
     if (!m)
         return 0;
-    bool accepted = hf_config_parse(m, data, size, &error);
+    struct hf_asked asked;
+    bool accepted = hf_config_parse(m, data, size, &asked, &error);
     fuzz_accepted(accepted, error.text);
     if (accepted) {
         FUZZ_PROMISE(hyper_check(&m->hyper, "", NULL));

@@ -1,0 +1,362 @@
+/* What the keys of a config.json mean: each architecture's own defaults where one is missing, one value where a key may
+ * stand in two places, and a refusal by name and value of what is asked for and not computed. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "model/hf_config.h"
+#include "support.h"
+#include "weightcheck.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Keys without which no shape is known. */
+#define SHAPE                                                                                                      \
+    "\"hidden_size\": 64, \"intermediate_size\": 96, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, "        \
+    "\"vocab_size\": 256, \"num_key_value_heads\": 2, \"head_dim\": 16"
+
+/* A model from keys; null where they are refused, with what is said. The caller closes it. */
+static struct model *parse(const char *keys, struct hf_asked *asked, struct error *error)
+{
+    struct model *m = make(sizeof *m);
+    *m = (struct model){.bos = -1};
+    if (hf_config_parse(m, (const uint8_t *)keys, strlen(keys), asked, error))
+        return m;
+    model_close(m);
+    return NULL;
+}
+
+static struct model *parse_type(const char *type, const char *keys, struct error *error)
+{
+    char text[2048];
+    struct hf_asked asked = {0};
+    snprintf(text, sizeof text, "{\"model_type\": \"%s\", " SHAPE "%s%s}", type, *keys ? ", " : "", keys);
+    return parse(text, &asked, error);
+}
+
+static struct model *accept(const char *type, const char *keys)
+{
+    struct error error = {"(no message)"};
+    struct model *m = parse_type(type, keys, &error);
+    if (!m)
+        fail_msg("%s with {%s} was refused: %s", type, keys, error.text);
+    return m;
+}
+
+/* `says` null: it is accepted. */
+static void check(const char *type, const char *keys, const char *says)
+{
+    struct error error = {"(no message)"};
+    struct model *m = parse_type(type, keys, &error);
+    if (m && says)
+        fail_msg("%s with {%s} was accepted; expected a refusal that says '%s'", type, keys, says);
+    if (!m && !says)
+        fail_msg("%s with {%s} was refused: %s", type, keys, error.text);
+    if (!m)
+        check_line(&error, says);
+    model_close(m);
+}
+
+/* ---- defaults -------------------------------------------------------------------------------- */
+
+/* As transformers' configuration classes have them. */
+static const struct {
+    const char *type;
+    size_t context, window, kv_heads, head_size;
+    float epsilon, attention_cap, logit_cap, attention_scale;
+    int32_t bos, eos;
+    bool tied;
+} defaults[] = {
+    {"llama", 2048, 0, 4, 16, 1e-6f, 0, 0, 0, 1, 2, false},
+    {"mistral", 131072, 4096, 8, 8, 1e-6f, 0, 0, 0, 1, 2, false},
+    {"qwen2", 32768, 0, 32, 2, 1e-6f, 0, 0, 0, -1, -1, false},
+    {"qwen3", 32768, 0, 32, 128, 1e-6f, 0, 0, 0, -1, -1, false},
+    {"phi3", 4096, 0, 4, 16, 1e-5f, 0, 0, 0, 1, 32000, false},
+    {"gemma", 8192, 0, 16, 256, 1e-6f, 0, 0, 0, 2, 1, true},
+    {"gemma2", 8192, 4096, 4, 256, 1e-6f, 50, 30, 1 / 16.0f, 2, 1, true},
+};
+
+static void check_defaults(size_t i)
+{
+    char text[512];
+    struct error error = {"(no message)"};
+    struct hf_asked asked = {0};
+    size_t heads = defaults[i].kv_heads, dim = heads == 8 || heads == 32 ? 64 : 16 * heads;
+    snprintf(text, sizeof text, "{\"model_type\": \"%s\", \"hidden_size\": %zu, \"intermediate_size\": 96, "
+                                "\"num_hidden_layers\": 2, \"num_attention_heads\": %zu, \"vocab_size\": 40000}",
+             defaults[i].type, dim, heads);
+    struct model *m = parse(text, &asked, &error);
+    if (!m)
+        fail_msg("%s: %s", defaults[i].type, error.text);
+    const struct hyper *h = &m->hyper;
+    print_message("%s\n", defaults[i].type);
+    assert_int_equal(h->trained_context, defaults[i].context);
+    assert_int_equal(hyper_window(h, 0), defaults[i].window);
+    assert_int_equal(h->kv_heads, defaults[i].kv_heads);
+    assert_int_equal(h->head_size, defaults[i].head_size);
+    assert_true(h->norm_eps == defaults[i].epsilon && h->rope_base == 10000);
+    assert_true(h->attention_cap == defaults[i].attention_cap && h->logit_cap == defaults[i].logit_cap);
+    assert_true(h->attention_scale == defaults[i].attention_scale);
+    assert_int_equal(m->tied, defaults[i].tied);
+    assert_int_equal(m->bos, defaults[i].bos);
+    assert_int_equal(m->end_count > 0 ? m->ends[0] : -1, defaults[i].eos);
+    assert_non_null(strstr(m->note, "config.json does not say max_position_embeddings"));
+    model_close(m);
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
+        check_defaults(i);
+}
+
+/* GPT-2's configuration may say nothing at all: it is the smallest one's. */
+static void test_smallest(void **state)
+{
+    (void)state;
+    struct error error = {"(no message)"};
+    struct hf_asked asked = {0};
+    struct model *m = parse("{\"model_type\": \"gpt2\"}", &asked, &error);
+    if (!m)
+        fail_msg("%s", error.text);
+    assert_int_equal(m->hyper.dim, 768);
+    assert_int_equal(m->hyper.hidden, 3072);
+    assert_int_equal(m->hyper.layers, 12);
+    assert_int_equal(m->hyper.trained_context, 1024);
+    assert_int_equal(m->bos, 50256);
+    assert_true(m->tied && m->hyper.norm_eps == 1e-5f);
+    model_close(m);
+}
+
+/* null is not the same as a key that is missing. */
+static void test_null(void **state)
+{
+    (void)state;
+    struct model *m = accept("gemma2", "\"attn_logit_softcapping\": null, \"final_logit_softcapping\": null");
+    assert_true(m->hyper.attention_cap == 0 && m->hyper.logit_cap == 0);
+    model_close(m);
+    m = accept("mistral", "\"sliding_window\": null, \"bos_token_id\": null, \"eos_token_id\": [7, 8, 999]");
+    assert_int_equal(m->hyper.window, 0);
+    assert_int_equal(m->bos, -1);
+    assert_int_equal(m->end_count, 2); /* the third is no token */
+    assert_true(model_ends_text(m, 7) && model_ends_text(m, 8) && !model_ends_text(m, 2));
+    model_close(m);
+    check("gemma2", "\"final_logit_softcapping\": 0", "final_logit_softcapping = 0");
+}
+
+/* ---- what is asked for and not computed ------------------------------------------------------ */
+
+static const struct {
+    const char *type, *keys, *says;
+} asked_cases[] = {
+    {"llama", "\"mlp_bias\": true", "mlp_bias = true is not supported in llama models; expected false"},
+    {"llama", "\"mlp_bias\": false, \"attention_dropout\": 0.1, \"pretraining_tp\": 2, \"use_cache\": false", NULL},
+    {"llama", "\"logit_scale\": 0.25", "logit_scale = 0.25 is not supported"},
+    {"llama", "\"logit_scale\": 1", NULL},
+    {"llama", "\"logits_scaling\": 1.0", NULL},
+    {"llama", "\"logits_scaling\": 8.0", "logits_scaling = 8.0"},
+    {"llama", "\"embedding_multiplier\": 12", "embedding_multiplier = 12"},
+    {"llama", "\"residual_multiplier\": 0.22", "residual_multiplier = 0.22"},
+    {"llama", "\"attention_multiplier\": 0.015625", "attention_multiplier = 0.015625"},
+    {"llama", "\"attention_multiplier\": null", NULL},
+    {"llama", "\"num_local_experts\": 8", "num_local_experts = 8"},
+    {"llama", "\"scale_attn_by_inverse_layer_idx\": true", "scale_attn_by_inverse_layer_idx = true"},
+    {"llama", "\"final_logit_softcapping\": 30.0", "final_logit_softcapping = 30.0"},
+    {"llama", "\"query_pre_attn_scalar\": 256", "query_pre_attn_scalar = 256"},
+    {"llama", "\"sliding_window\": 16", "sliding_window = 16; expected null: no layer of a llama has a window"},
+    {"llama", "\"sliding_window\": 16, \"use_sliding_window\": false", NULL},
+    {"llama", "\"sliding_window\": 2048", NULL}, /* which is all of the context */
+    {"llama", "\"no_rope_layers\": [1, 1]", NULL},
+    {"llama", "\"no_rope_layers\": [1, 0]", "no_rope_layers = [1,0]"},
+    {"llama", "\"partial_rotary_factor\": 0.5", "partial_rotary_factor = 0.5; expected 1: in llama"},
+    {"llama", "\"is_causal\": false", "is_causal = false"},
+    {"llama", "\"clip_qkv\": 8", "clip_qkv = 8"},
+    {"llama", "\"quantization_config\": {\"quant_method\": \"gptq\"}",
+     "quantization_config = {\"quant_method\":\"gptq\"} is not supported"},
+    {"llama", "\"quantization_config\": {}", NULL},
+    {"llama", "\"norm_type\": \"layernorm\"", "norm_type = \"layernorm\""},
+    {"llama", "\"qkv_bias\": true", "qkv_bias = true"},
+    {"qwen2", "\"qkv_bias\": true", NULL},
+    {"mistral", "\"use_sliding_window\": false", "use_sliding_window = false beside sliding_window = 4096"},
+    {"mistral", "\"use_sliding_window\": false, \"sliding_window\": null", NULL},
+    {"qwen2", "\"use_qk_norm\": true", "use_qk_norm = true"},
+    {"qwen3", "\"use_qk_norm\": true", NULL}, /* as any has */
+    {"gemma", "\"use_bidirectional_attention\": true", "use_bidirectional_attention = true"},
+    {"gemma", "\"hidden_act\": \"gelu\"", NULL}, /* by which Gemma's first files meant the approximation */
+    {"gemma2", "\"hidden_activation\": \"gelu\"", "hidden_activation = 'gelu'; expected gelu_pytorch_tanh"},
+    {"gemma2", "\"hidden_act\": \"gelu\", \"hidden_activation\": \"silu\"", "hidden_activation = 'silu'"},
+    {"gpt2", "\"n_head\": 4, \"add_cross_attention\": true", "add_cross_attention = true"},
+    {"gpt2", "\"n_head\": 4, \"reorder_and_upcast_attn\": true", NULL}, /* the order of operations only */
+};
+
+static void test_asked(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof asked_cases / sizeof *asked_cases; i++)
+        check(asked_cases[i].type, asked_cases[i].keys, asked_cases[i].says);
+}
+
+/* ---- two places ------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *type, *keys, *says;
+} place_cases[] = {
+    {"llama", "\"rope_theta\": 5e5, \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 500000}", NULL},
+    {"llama", "\"rope_theta\": 10000, \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 500000}",
+     "rope_parameters.rope_theta = 500000, but rope_theta = 10000; expected one value"},
+    {"llama", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, "
+              "\"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 2.0, \"rope_theta\": 1e4}", NULL},
+    {"llama", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, "
+              "\"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 4}",
+     "rope_parameters.factor = 4, but rope_scaling.factor = 2"},
+    {"llama", "\"rope_scaling\": {\"type\": \"linear\", \"rope_type\": \"llama3\", \"factor\": 2}",
+     "rope_scaling.rope_type = \"llama3\", but rope_scaling.type = \"linear\""},
+    {"qwen3", "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e6}, "
+              "\"sliding_attention\": {\"rope_theta\": 1e6}}", NULL},
+    {"qwen3", "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e6}, \"sliding_attention\": {}}",
+     "rope_parameters.sliding_attention differs from rope_parameters.full_attention"},
+    {"llama", "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e6}}",
+     "rope_parameters.full_attention is there, but no layer_types"},
+    {"phi3", "\"partial_rotary_factor\": 0.5, \"rope_parameters\": {\"partial_rotary_factor\": 0.75}",
+     "rope_parameters.partial_rotary_factor = 0.75, but partial_rotary_factor = 0.5"},
+    {"phi3", "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], "
+             "\"original_max_position_embeddings\": 128}",
+     "original_max_position_embeddings = 128 in its rope_scaling only"},
+    {"gpt2", "\"n_head\": 4, \"n_embd\": 64", NULL},
+    {"gpt2", "\"n_head\": 4, \"n_embd\": 32", "n_embd = 32, but hidden_size = 64"},
+    {"llama", "\"architectures\": [\"LlamaForCausalLM\"]", NULL},
+    {"llama", "\"architectures\": [\"LlamaModel\"]", NULL},
+    {"llama", "\"architectures\": [\"MistralForCausalLM\"]",
+     "model_type = 'llama', but architectures = 'MistralForCausalLM'"},
+    {"llama", "\"text_config\": {\"rms_norm_eps\": 0.01}", NULL},
+    {"llama", "\"text_config\": {\"hidden_size\": 32}", "text_config.hidden_size = 32, but hidden_size = 64"},
+    {"llama", "\"text_config\": {\"model_type\": \"qwen2\"}", "text_config.model_type = 'qwen2'"},
+    {"llama", "\"text_config\": 7", "text_config is an integer; expected an object"},
+    {"llava", "\"text_config\": {\"model_type\": \"llama\"}", NULL},
+    {"llava", "\"text_config\": {}", "unknown architecture 'llava'"},
+    {"paligemma", "\"text_config\": {\"model_type\": \"gemma\"}", "'paligemma', but text_config.model_type = 'gemma'"},
+};
+
+static void test_places(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof place_cases / sizeof *place_cases; i++)
+        check(place_cases[i].type, place_cases[i].keys, place_cases[i].says);
+}
+
+/* Either place is read. */
+static void test_either_place(void **state)
+{
+    (void)state;
+    static const char *const theta[] = {"\"rope_theta\": 7000", "\"rope_scaling\": {\"rope_theta\": 7000}",
+                                        "\"rope_parameters\": {\"rope_theta\": 7000}",
+                                        "\"text_config\": {\"rope_parameters\": {\"rope_theta\": 7000}}",
+                                        "\"layer_types\": [\"full_attention\", \"full_attention\"], "
+                                        "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 7000}}"};
+    for (size_t i = 0; i < sizeof theta / sizeof *theta; i++) {
+        struct model *m = accept("llama", theta[i]);
+        assert_true(m->hyper.rope_base == 7000);
+        model_close(m);
+    }
+    struct model *m = accept("phi3", "\"rope_parameters\": {\"partial_rotary_factor\": 0.75}");
+    assert_int_equal(rotary_dims(&m->hyper), 12);
+    model_close(m);
+}
+
+/* One value a layer, all the same. */
+static void test_lists(void **state)
+{
+    (void)state;
+    static const char begin[] = "{\"model_type\": \"llama\", \"hidden_size\": 64, \"num_hidden_layers\": 2, "
+                                "\"num_attention_heads\": 4, \"vocab_size\": 256, \"intermediate_size\": ";
+    static const struct {
+        const char *rest, *says;
+    } cases[] = {{"[96, 96], \"num_key_value_heads\": [2, 2]}", NULL},
+                 {"[96, 64]}", "intermediate_size is a list of values that differ from layer to layer"},
+                 {"[]}", "intermediate_size is a list; expected an integer"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        struct error error = {"(no message)"};
+        struct hf_asked asked = {0};
+        snprintf(text, sizeof text, "%s%s", begin, cases[i].rest);
+        struct model *m = parse(text, &asked, &error);
+        assert_true((m != NULL) == !cases[i].says);
+        if (m)
+            assert_true(m->hyper.hidden == 96 && m->hyper.kv_heads == 2);
+        else
+            check_line(&error, cases[i].says);
+        model_close(m);
+    }
+}
+
+/* ---- scales ---------------------------------------------------------------------------------- */
+
+static void test_rope_scales(void **state)
+{
+    (void)state;
+    /* where Llama 3's scaling does not say what it was trained for, that is the context */
+#define LLAMA3 "\"max_position_embeddings\": 64, \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, "        \
+               "\"low_freq_factor\": 1, \"high_freq_factor\": 4"
+    struct model *m = accept("llama", LLAMA3 "}");
+    struct model *said = accept("llama", LLAMA3 ", \"original_max_position_embeddings\": 64}");
+    for (size_t i = 0; i < 8; i++)
+        assert_true(m->rope_factors[i] == said->rope_factors[i]);
+    assert_true(m->rope_factors[7] == 8);
+    model_close(m);
+    model_close(said);
+    /* LongRoPE's own factor says by how much attention is scaled, where there is one */
+    m = accept("llama", "\"max_position_embeddings\": 512, \"rope_scaling\": {\"rope_type\": \"longrope\", "
+                        "\"factor\": 16, \"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], "
+                        "\"original_max_position_embeddings\": 128}");
+    assert_true(fabs((double)m->hyper.rope_magnitude - sqrt(1 + log(16) / log(128))) < 1e-6);
+    model_close(m);
+}
+
+static void test_attention_scales(void **state)
+{
+    (void)state;
+    struct model *m = accept("gpt2", "\"n_head\": 4, \"scale_attn_by_inverse_layer_idx\": true");
+    assert_true(hyper_attention_scale(&m->hyper, 0) == 0.25f && hyper_attention_scale(&m->hyper, 1) == 0.125f);
+    model_close(m);
+    m = accept("gpt2", "\"n_head\": 4, \"scale_attn_weights\": false");
+    assert_true(hyper_attention_scale(&m->hyper, 0) == 1 && hyper_attention_scale(&m->hyper, 1) == 1);
+    model_close(m);
+}
+
+/* Lists of kinds say more than the number of the first layer with a window. */
+static void test_window_lists(void **state)
+{
+    (void)state;
+    static const char use[] = "\"use_sliding_window\": true, \"sliding_window\": 16, \"layer_types\": ";
+    static const struct {
+        const char *types;
+        size_t window;
+    } cases[] = {{"[\"sliding_attention\", \"sliding_attention\"]", 16},
+                 {"[\"full_attention\", \"full_attention\"]", 0}};
+    for (size_t i = 0; i < 2; i++) {
+        char keys[256];
+        snprintf(keys, sizeof keys, "%s%s", use, cases[i].types);
+        struct model *m = accept("qwen3", keys);
+        assert_int_equal(hyper_window(&m->hyper, 1), cases[i].window);
+        model_close(m);
+    }
+    check("qwen3", "\"use_sliding_window\": true, \"sliding_window\": 16, \"layer_types\": [\"full_attention\", "
+                   "\"sliding_attention\"]", "layer_types[1] = sliding_attention; expected full_attention");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_smallest),    cmocka_unit_test(test_null),
+        cmocka_unit_test(test_asked),        cmocka_unit_test(test_places),      cmocka_unit_test(test_either_place),
+        cmocka_unit_test(test_rope_scales),  cmocka_unit_test(test_attention_scales),
+        cmocka_unit_test(test_window_lists), cmocka_unit_test(test_lists),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
