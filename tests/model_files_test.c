@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "formats/gguf_internal.h"
 #include "session/session.h"
 #include "gguffile.h"
 #include "support.h"
@@ -573,6 +574,61 @@ static void test_types(void **state)
     }
 }
 
+/* ---- what a missing key means ---------------------------------------------------------------- */
+
+/* Copies a file's numbers, texts and tensors, but no key that ends so. */
+static void copy_without(struct gguffile *f, const struct bytes *from, const char *const *endings)
+{
+    struct error error;
+    struct catalog c = {0};
+    struct gguf *g = gguf_parse(from->data, from->size, &error);
+    assert_true(g && gguf_add(g, &c, &error));
+    for (size_t i = 0; i < g->pair_count; i++) {
+        const struct gguf_pair *p = &g->pairs[i];
+        char key[128], text[128];
+        bool left_out = p->type == GGUF_ARRAY;
+        snprintf(key, sizeof key, "%.*s", (int)p->key.size, p->key.data);
+        snprintf(text, sizeof text, "%.*s", (int)p->text.size, p->text.data ? p->text.data : "");
+        for (size_t k = 0; endings[k]; k++)
+            left_out |= strstr(key, endings[k]) != NULL;
+        if (!left_out && p->type == GGUF_STRING)
+            gguffile_string(f, key, text);
+        else if (!left_out)
+            gguffile_number(f, key, p->type, p->data);
+    }
+    for (size_t i = 0; i < c.count; i++)
+        gguffile_tensor(f, c.entries[i].name, c.entries[i].dtype, c.entries[i].dimensions, c.entries[i].shape,
+                        c.entries[i].data);
+    catalog_close(&c);
+    gguf_close(g);
+}
+
+/* Gemma 2 has caps and a window where its file does not say so, as in llama.cpp. */
+static void test_defaults(void **state)
+{
+    (void)state;
+    static const char *const endings[] = {"softcapping", "sliding_window", "attention.scale", NULL};
+    struct bytes from = read_file(SRCDIR "/tests/data/arch/gemma2/gemma2.gguf"), b;
+    struct gguffile f;
+    struct error error = {"(no message)"};
+    char *path = path_in(folder, "gemma2.gguf");
+    gguffile_begin(&f, 3);
+    copy_without(&f, &from, endings);
+    b = gguffile_bytes(&f);
+    write_file(path, b.data, b.size);
+    struct model *m = model_open(path, &error);
+    if (!m)
+        fail_msg("%s", error.text);
+    assert_true(m->hyper.attention_cap == 50 && m->hyper.logit_cap == 30);
+    assert_int_equal(hyper_window(&m->hyper, 0), 4096);
+    assert_int_equal(hyper_window(&m->hyper, 1), 0);
+    model_close(m);
+    free(path);
+    bytes_free(&b);
+    bytes_free(&from);
+    gguffile_free(&f);
+}
+
 /* ---- vocabularies ---------------------------------------------------------------------------- */
 
 static void check_vocabulary(size_t pieces, const char *reason)
@@ -744,6 +800,7 @@ int main(void)
         cmocka_unit_test(test_factors),
         cmocka_unit_test(test_longrope),
         cmocka_unit_test(test_types),
+        cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_vocabulary),
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_beginning),
