@@ -56,7 +56,7 @@ static void remove_file(const char *name)
     free(path);
 }
 
-static const char *const texts[] = {"the cat", "a  cat sat\n", "cats12 345", "sat the", "x\xc3\xa9z", "<s> cat</s>",
+static const char *const texts[] = {"the cat", "a  cat sat\n", "cats12 345", "sat the", "xz \xc3\xa9", "<s> cat</s>",
                                     "it's tat", "\ttab", "the the cat."};
 
 static struct tokens encode(const struct subject *s, const char *text)
@@ -217,14 +217,13 @@ static void test_sentencepiece(void **state)
         const char *text;
         float score;
         uint8_t type;
-    } pieces[] = {{"<unk>", 0, 2}, {"<s>", 0, 3}, {"</s>", 0, 3}, {"<0x0A>", 0, 6}, {"<0xC3>", 0, 6},
-                  {"<0xA9>", 0, 6}, {"at", -1, 1}, {"he", -2, 1}, {"th", -3, 1}, {"the", -5, 1},
+    } pieces[] = {{"<unk>", 0, 2}, {"<s>", 0, 3}, {"</s>", 0, 3}, {"at", -1, 1}, {"he", -2, 1}, {"th", -3, 1}, {"the", -5, 1},
                   {"\xe2\x96\x81the", -6, 1}, {"cat", -7, 1}, {"\xe2\x96\x81""cat", -8, 1}, {"\xe2\x96\x81", -20, 1},
                   {"t", -21, 1}, {"h", -22, 1}, {"e", -23, 1}, {"c", -24, 1}, {"a", -25, 1}, {"s", -26, 1}};
     struct proto p = {.size = 0};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
         put_piece(&p, pieces[i].text, pieces[i].score, pieces[i].type);
-    put_bytes(&p, 2, "\x18\x02\x98\x02\x01", 5); /* model_type 2: BPE; byte_fallback */
+    put_bytes(&p, 2, "\x18\x02", 2); /* model_type 2: BPE */
     put_bytes(&p, 3, "\x18\x01\x20\x00", 4);     /* add_dummy_prefix, extra spaces stay */
     check_tokenizer("tokenizer.model", p.bytes, p.size);
 }

@@ -341,11 +341,15 @@ static struct tokenizer *small_spm(bool byte_fallback)
         PIECE("<unk>", 0, TOKEN_UNKNOWN), PIECE("<s>", 0, TOKEN_CONTROL), PIECE("</s>", 0, TOKEN_CONTROL),
         PIECE("\xe2\x96\x81", -9, TOKEN_NORMAL), PIECE("a", -9, TOKEN_NORMAL), PIECE("b", -9, TOKEN_NORMAL),
         PIECE("ab", -1, TOKEN_NORMAL), PIECE("ba", -1, TOKEN_NORMAL), PIECE("\xe2\x96\x81" "a", -2, TOKEN_NORMAL),
-        PIECE("<tag>", 0, TOKEN_USER_DEFINED), PIECE("<tag> b", 0, TOKEN_USER_DEFINED),
+        PIECE("<tag>", 0, TOKEN_USER_DEFINED), PIECE("<tag>\xe2\x96\x81" "b", 0, TOKEN_USER_DEFINED),
         PIECE("<|im_end|>", 0, TOKEN_CONTROL)};
+    static const struct normal_step steps[] = {
+        {NORMAL_PREPEND, .to = MARKED_SPACE, .to_size = 3},
+        {NORMAL_REPLACE, .from = " ", .from_size = 1, .to = MARKED_SPACE, .to_size = 3}};
     add_byte_pieces(pieces + SPM_BYTES);
     struct vocabulary v = {.model = VOCABULARY_SPM, .pieces = pieces, .count = SPM_COUNT, .bos = 1, .eos = 2,
                            .unknown = 0, .add_bos = true, .space_prefix = SPACE_ALWAYS, .fuse_unknown = true,
+                           .steps = steps, .step_count = 2,
                            .byte_fallback = byte_fallback};
     return make_tokenizer(&v);
 }
@@ -445,7 +449,7 @@ static struct tokenizer *small_bpe(bool ignore_merges, bool add_space)
     struct vocabulary v = {.model = VOCABULARY_BPE, .pieces = pieces, .count = sizeof pieces / sizeof *pieces,
                            .merges = merges, .merge_count = 3, .rules = &rule, .rule_count = 1, .bos = -1,
                            .eos = 260, .unknown = -1, .ignore_merges = ignore_merges,
-                           .space_prefix = add_space ? SPACE_IF_MISSING : SPACE_NEVER};
+                           .space_prefix = add_space ? SPACE_IF_MISSING : SPACE_NEVER, .space_place = SPACE_EVERYWHERE};
     return make_tokenizer(&v);
 }
 

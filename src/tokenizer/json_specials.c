@@ -2,7 +2,6 @@
  * the text), and tokenizer_config.json, which overrules it. */
 #include "tokenizer_json.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Where nothing names them. */
@@ -36,7 +35,7 @@ static bool template_id(const struct json_reading *r, const json_t *template, co
 static bool read_template(struct json_reading *r, const json_t *template)
 {
     bool behind = false;
-    size_t i;
+    size_t i, lost = 0;
     json_t *part;
     if (!json_is_array(json_object_get(template, "single")))
         return bad_template(r, "single is not an array");
@@ -50,13 +49,17 @@ static bool read_template(struct json_reading *r, const json_t *template)
         else if (!template_id(r, template, name, &id))
             return false;
         else if (!behind) {
+            lost += r->v.add_bos;
             r->v.bos = id;
             r->v.add_bos = true;
-        } else if (!r->v.add_eos) {
-            r->v.eos = id;
+        } else {
+            lost += r->v.add_eos;
+            r->v.eos = r->v.add_eos ? r->v.eos : id;
             r->v.add_eos = true;
         }
     }
+    if (lost > 0)
+        json_note(r, "%zu of the tokens that the post_processor puts around a text are left out", lost);
     return true;
 }
 
@@ -68,7 +71,7 @@ static bool read_processor(struct json_reading *r, const json_t *processor)
     if (strcmp(type, "TemplateProcessing") == 0)
         return read_template(r, processor);
     if (strcmp(type, "ByteLevel") != 0) /* that one only moves offsets */
-        snprintf(r->note, sizeof r->note, "the file's post_processor %.40s is not applied", type);
+        json_note(r, "the file's post_processor %.40s is not applied", type);
     return true;
 }
 

@@ -65,7 +65,7 @@ compile() { # NAME VARIANT FLAGS...: build-fuzz/NAME.VARIANT
     # shellcheck disable=SC2086
     clang-14 -std=c11 -D_GNU_SOURCE -I"$top" -I"$top/src" -DSRCDIR="\"$top\"" -DSRCDATADIR="\"$top/data\"" -O1 -g -Wall -pthread \
         -ffp-contract=off $sanitize "$@" "$top/tests/fuzz/$name.c" "$top/tests/fuzz/fuzz.c" \
-        -Wl,--start-group "$build"/lib[!e]*.a -Wl,--end-group -lhwloc -ljansson -lpcre2-8 -lpfm -lm -o "$work/$name.$variant"
+        -Wl,--start-group "$build"/lib[!e]*.a -Wl,--end-group -lhwloc -ljansson -lpcre2-8 -lutf8proc -lpfm -lm -o "$work/$name.$variant"
 }
 
 # Its own seeds, and the inputs that were kept.
