@@ -818,6 +818,115 @@ static void test_gguf_refused(void **state)
     REFUSE_GGUF(&f, KEY("add_bos_token"));
 }
 
+/* What is missing or said twice is refused; what llama.cpp mends is mended, with a line that says so. */
+static void test_gguf_incomplete(void **state)
+{
+    (void)state;
+    struct gguffile f;
+    begin_gguf(&f, "gpt2", "merges");
+    REFUSE_GGUF(&f, KEY("merges") " is missing", "gpt2");
+    begin_gguf(&f, "gpt2", "merges");
+    gguffile_strings(&f, KEY("merges"), 0, NULL);
+    REFUSE_GGUF(&f, KEY("merges") " is empty", "gpt2");
+    static const char *const twice[] = {"a", "b", "ab", "a", "", ""};
+    begin_gguf(&f, "gpt2", "tokens");
+    gguffile_strings(&f, KEY("tokens"), 6, twice);
+    REFUSE_GGUF(&f, "token 3 'a' is also token 0");
+    begin_gguf(&f, "gpt2", "token_type");
+    gguffile_array(&f, KEY("token_type"), GGUF_INT32, 0, NULL);
+    REFUSE_GGUF(&f, KEY("token_type") " has 0 values", "6");
+    begin_gguf(&f, "gpt2", "token_type");
+    gguffile_array(&f, KEY("token_type"), GGUF_INT32, 5, (const int32_t[]){1, 1, 1, 1, 1});
+    REFUSE_GGUF(&f, KEY("token_type") " has 5 values", "6");
+    begin_gguf(&f, "gpt2", "token_type");
+    struct tokenizer *t = finish_gguf(&f);
+    assert_non_null(strstr(tokenizer_note(t), KEY("token_type")));
+    tokenizer_close(t);
+    begin_gguf(&f, "gpt2", "");
+    gguffile_bool(&f, KEY("add_bos_token"), true);
+    gguffile_bool(&f, KEY("add_eos_token"), true);
+    t = finish_gguf(&f);
+    assert_non_null(strstr(tokenizer_note(t), "asks for BOS and names none"));
+    assert_non_null(strstr(tokenizer_note(t), "asks for EOS and names none"));
+    assert_false(tokenizer_adds_bos(t) || tokenizer_adds_eos(t));
+    tokenizer_close(t);
+}
+
+/* A llama vocabulary of bytes and a few pieces, with or without one of a space. */
+static struct tokenizer *bytes_gguf(bool space, bool prefix, const char *name)
+{
+    struct gguffile f;
+    enum { FIRST = 3, LAST = FIRST + 256, COUNT = LAST + 5 };
+    static char bytes[256][8];
+    const char *tokens[COUNT] = {"<unk>", "<s>", "</s>", [LAST] = "a", "ab", "<t>", "b<t>x", space ? "\xe2\x96\x81" : "c"};
+    int32_t types[COUNT] = {2, 3, 3, [LAST] = 1, 1, 4, 4, 1};
+    float scores[COUNT] = {0};
+    for (int i = 0; i < 256; i++) {
+        snprintf(bytes[i], sizeof bytes[i], "<0x%02X>", i);
+        tokens[FIRST + i] = bytes[i];
+        types[FIRST + i] = 6;
+    }
+    gguffile_begin(&f, 3);
+    gguffile_string(&f, "general.name", name);
+    gguffile_string(&f, KEY("model"), "llama");
+    gguffile_strings(&f, KEY("tokens"), COUNT, tokens);
+    gguffile_array(&f, KEY("token_type"), GGUF_INT32, COUNT, types);
+    gguffile_array(&f, KEY("scores"), GGUF_FLOAT32, COUNT, scores);
+    gguffile_bool(&f, KEY("add_space_prefix"), prefix);
+    return finish_gguf(&f);
+}
+
+/* Ids that llama.cpp gives. */
+static void test_gguf_llama_like_llama_cpp(void **state)
+{
+    (void)state;
+    enum { BYTE = 3, A = 259, AB, T, BTX, SPACE, E2 = BYTE + 0xe2, H96 = BYTE + 0x96, H81 = BYTE + 0x81 };
+    struct tokenizer *t = bytes_gguf(false, true, "x");
+    assert_null(tokenizer_note(t));
+    CHECK_IDS(t, "a", E2, H96, H81, A); /* a space without a piece is its mark's bytes */
+    CHECK_IDS(t, " a", E2, H96, H81, E2, H96, H81, A);
+    tokenizer_close(t);
+    t = bytes_gguf(false, false, "x");
+    CHECK_IDS(t, "a a", A, E2, H96, H81, A);
+    tokenizer_close(t);
+    t = bytes_gguf(true, true, "x");
+    CHECK_IDS(t, "a", SPACE, A);
+    CHECK_IDS(t, "a<t>a", SPACE, A, T, SPACE, A);      /* one behind each added token */
+    CHECK_IDS(t, "<t>", T);                            /* and none before one */
+    CHECK_IDS(t, "ab<t>x", SPACE, A, BTX);             /* the longest anywhere first */
+    CHECK_IDS(t, "<t> a", T, SPACE, SPACE, A);
+    CHECK_IDS(t, "c", SPACE, BYTE + 'c');
+    tokenizer_close(t);
+    t = bytes_gguf(true, false, "My Phi-3 Mini"); /* whose added tokens take the white space behind them */
+    CHECK_IDS(t, "a<t> \n a", A, T, A);
+    tokenizer_close(t);
+}
+
+/* Ranks of merges over characters, spaces marked, newlines by themselves, bytes to fall back on. */
+static void test_gguf_gemma4(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"a", "b", "ab", "\xe2\x96\x81", "\xe2\x96\x81" "a", "\n", "\n\n", "<0xC3>", "<0xA9>"};
+    for (int by_model = 0; by_model < 2; by_model++) {
+        struct gguffile f;
+        gguffile_begin(&f, 3);
+        gguffile_string(&f, KEY("model"), by_model ? "gemma4" : "gpt2");
+        gguffile_strings(&f, KEY("tokens"), 9, tokens);
+        gguffile_array(&f, KEY("token_type"), GGUF_INT32, 9, (const int32_t[]){1, 1, 1, 1, 1, 1, 1, 6, 6});
+        gguffile_strings(&f, KEY("merges"), 2, (const char *const[]){"a b", "\xe2\x96\x81 a"});
+        gguffile_uint32(&f, KEY("bos_token_id"), 0);
+        gguffile_bool(&f, KEY("add_bos_token"), false); /* not believed */
+        if (!by_model)
+            gguffile_string(&f, KEY("pre"), "gemma4");
+        struct tokenizer *t = finish_gguf(&f);
+        CHECK_IDS(t, "a ab a", 0, 3, 2, 4);
+        CHECK_IDS(t, "a\n\nb\n", 0, 6, 1, 5);
+        CHECK_IDS(t, "\xc3\xa9", 7, 8);
+        assert_true(tokenizer_adds_bos(t));
+        tokenizer_close(t);
+    }
+}
+
 /* Malformed byte tokens are the text that they are. */
 static void test_gguf_misspelt_bytes(void **state)
 {
@@ -927,6 +1036,9 @@ int main(void)
         cmocka_unit_test(test_gguf_llama),
         cmocka_unit_test(test_gguf_gpt2),
         cmocka_unit_test(test_gguf_refused),
+        cmocka_unit_test(test_gguf_incomplete),
+        cmocka_unit_test(test_gguf_llama_like_llama_cpp),
+        cmocka_unit_test(test_gguf_gemma4),
         cmocka_unit_test(test_gguf_misspelt_bytes),
         cmocka_unit_test(test_what_lies_beside_a_model),
     };
