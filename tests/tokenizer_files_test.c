@@ -902,6 +902,29 @@ static void test_gguf_llama_like_llama_cpp(void **state)
     tokenizer_close(t);
 }
 
+/* llama.cpp does not believe that texts may spell tokens of such names, unless a key says which token it is. */
+static void test_gguf_controls_by_name(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"/", "s", "/s", "</s>", "<PRE>", "<tool>", "P"};
+    for (int has_key = 0; has_key < 2; has_key++) {
+        struct gguffile f;
+        gguffile_begin(&f, 3);
+        gguffile_string(&f, KEY("model"), "gpt2");
+        gguffile_string(&f, KEY("pre"), "gpt-2");
+        gguffile_strings(&f, KEY("tokens"), 7, tokens);
+        gguffile_array(&f, KEY("token_type"), GGUF_INT32, 7, (const int32_t[]){1, 1, 1, 4, 4, 4, 1});
+        gguffile_strings(&f, KEY("merges"), 1, (const char *const[]){"/ s"});
+        if (has_key)
+            gguffile_uint32(&f, KEY("fim_pre_token_id"), 4);
+        struct tokenizer *t = finish_gguf(&f);
+        CHECK_IDS(t, "</s>", 0, 1); /* </ is a word by itself */
+        CHECK_IDS(t, "<tool>", 5);
+        CHECK_IDS(t, "<PRE>", has_key ? 4 : 6);
+        tokenizer_close(t);
+    }
+}
+
 /* Ranks of merges over characters, spaces marked, newlines by themselves, bytes to fall back on. */
 static void test_gguf_gemma4(void **state)
 {
@@ -1039,6 +1062,7 @@ int main(void)
         cmocka_unit_test(test_gguf_incomplete),
         cmocka_unit_test(test_gguf_llama_like_llama_cpp),
         cmocka_unit_test(test_gguf_gemma4),
+        cmocka_unit_test(test_gguf_controls_by_name),
         cmocka_unit_test(test_gguf_misspelt_bytes),
         cmocka_unit_test(test_what_lies_beside_a_model),
     };

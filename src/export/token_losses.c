@@ -50,6 +50,16 @@ static bool single_words(const struct vocabulary *v)
     return has_added(v, ADDED_SINGLE_WORD);
 }
 
+static bool named_control(const struct vocabulary *v)
+{
+    bool has = false;
+    for (size_t i = 0; i < v->count; i++) {
+        const struct vocabulary_piece *p = &v->pieces[i];
+        has = has || (p->type == TOKEN_USER_DEFINED && vocabulary_control_key(p->text, p->size));
+    }
+    return has;
+}
+
 static bool normalized(const struct vocabulary *v)
 {
     return v->step_count > 0 && has_added(v, ADDED_NORMALIZED);
@@ -205,6 +215,7 @@ static const struct loss {
     {strips, SPM | BPE, "added tokens that take the white space around them (lstrip, rstrip) leave it in the text there"},
     {single_words, SPM | BPE, "added tokens that are single words (single_word) are found inside words there"},
     {normalized, SPM | BPE, "added tokens that are looked for behind normalization (normalized) are looked for before it there"},
+    {named_control, SPM | BPE, "an added token that texts may spell is a control token there, by its name (</s> and the like)"},
     {form, SPM | BPE, "text is normalized (NFC, NFKC or the like), which GGUF has no key for"},
     {squeezes, SPM, "extra spaces are removed, which GGUF has no key for"},
     {replaces, SPM | BPE, "text is replaced by the normalizer, which GGUF has no key for"},

@@ -243,6 +243,17 @@ static bool read_strips(struct reading *r)
     return r->added || error_set(r->error, "not enough memory for %zu tokens", r->v.count);
 }
 
+/* Text that spells such a token is text, as llama.cpp does not believe the type. */
+static void find_controls(struct reading *r)
+{
+    for (size_t i = 0; i < r->v.count; i++) {
+        struct vocabulary_piece *p = &r->pieces[i];
+        const char *key = p->type == TOKEN_USER_DEFINED ? vocabulary_control_key(p->text, p->size) : NULL;
+        if (key && !(*key && gguf_has(r->gguf, key)))
+            p->type = TOKEN_CONTROL;
+    }
+}
+
 static void note_gaps(struct reading *r)
 {
     if (r->v.add_bos && r->v.bos < 0)
@@ -266,6 +277,7 @@ static bool read_all(struct reading *r)
         return false;
     if (pre)
         take_pre(&r->v, pre);
+    find_controls(r);
     note_gaps(r);
     return true;
 }

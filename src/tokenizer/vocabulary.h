@@ -96,6 +96,10 @@ static inline unsigned vocabulary_added(const struct vocabulary *v, size_t id)
 /* The byte that a piece of the form <0x0A> stands for, or -1. */
 int byte_of_piece(const char *text, size_t n);
 
+/* For a token that llama.cpp takes for a control token by its name: the key that, in a GGUF file, says which token it
+ * is, so that the name does not count, or "" where it always does. Null for others. */
+const char *vocabulary_control_key(const char *text, size_t size);
+
 /* Whether no two pieces have the same text; empty ones may. The error names them. */
 bool vocabulary_check_texts(const struct vocabulary *vocabulary, struct error *error);
 
