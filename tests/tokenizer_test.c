@@ -751,6 +751,46 @@ static void test_what_becomes_of_matches(void **state)
     check_split((struct split_rule){".", 0, true, false, SPLIT_REMOVED}, "a.b", "a|b");
 }
 
+/* Oniguruma's syntax, where PCRE2's is another: the words are Oniguruma's. */
+static void test_expressions_of_oniguruma(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {
+        {"\\w+", "ab e\xcc\x81" "a_1 \xe2\x85\xa7\xc2\xbd", "ab| |e\xcc\x81" "a_1| |\xe2\x85\xa7\xc2\xbd"},
+        {"[\\w]+", "a\xc2\xbd" "b e\xcc\x81", "a|\xc2\xbd|b| |e\xcc\x81"},
+        {"[a-z&&[^b]]+", "abcab", "a|b|ca|b"},
+        {"[a[bc]]+", "abcx", "abc|x"},
+        {"[^[ab]c]+", "abcd", "abc|d"},
+        {"[a-c&&[b-d]&&[^c]]+", "abcd", "a|b|cd"},
+        {"[\\p{L}&&[^\\p{Han}]]+", "ab\xe4\xb8\xad\xe6\x96\x87" "c", "ab|\xe4\xb8\xad\xe6\x96\x87|c"},
+        {"[[:alpha:]]+", "ab1\xc3\xa9", "ab|1|\xc3\xa9"},
+        {"[[:punct:]]+", "a$+-b", "a|$+-|b"},
+        {"[[:word:]&&[^_]]+", "a_b", "a|_|b"},
+        {"\\bab\\b", "ab e\xcc\x81" "ab ab", "ab| e\xcc\x81" "ab |ab"},
+        {"\\B", "ab c", "a|b c"},
+        {"(?m).+", "a\nb", "a\nb"},
+        {"(?im:A.)+", "a\nb", "a\n|b"},
+        {"a{,2}", "aaa", "aa|a"},
+        {"\\h+", "xaF0y", "x|aF0|y"},
+        {"\\v", "a\x0b" "b\nc", "a|\x0b|b\nc"},
+        {"\\u0061+", "baab", "b|aa|b"},
+        {"[]a]+", "b]a", "b|]a"},
+        {"[^\\S]+", "a \xe1\xa0\x8e", "a| |\xe1\xa0\x8e"},
+        {"\\p{^L}+", "a12", "a|12"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_split((struct split_rule){cases[i][0], 0, false, false, SPLIT_ISOLATED}, cases[i][1], cases[i][2]);
+    static const char *const unknown[][2] = {{"[\\W]", "in a class"}, {"a{2}+", "possessive"}, {"[[:graph:]]", "POSIX"},
+                                             {"[a&&]", "empty"}, {"[a[b]", "no end"}, {"[[[[[[[[[[a]]]]]]]]]]", "too deep"}};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        struct error error = {""};
+        const struct split_rule rule = {unknown[i][0], strlen(unknown[i][0]), false, false, SPLIT_ISOLATED};
+        assert_null(splitter_create(&rule, 1, &error));
+        if (!strstr(error.text, unknown[i][1]) || !strstr(error.text, unknown[i][0]))
+            fail_msg("%s", error.text);
+    }
+}
+
 /* The names that llama.cpp knows, with what it takes from them. */
 static const struct {
     const char *name;
@@ -840,6 +880,7 @@ int main(void)
         cmocka_unit_test(test_long_words),
         cmocka_unit_test(test_expression_that_never_ends),
         cmocka_unit_test(test_what_becomes_of_matches),
+        cmocka_unit_test(test_expressions_of_oniguruma),
         cmocka_unit_test(test_names_of_pretokenizers),
     };
     return cmocka_run_group_tests(tests, begin, end);

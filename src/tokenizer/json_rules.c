@@ -10,7 +10,10 @@ static const char by_bytes[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 static const char digit[] = "\\p{N}", digits[] = "\\p{N}+";
 static const char mark[] = "[\\p{P}!-/:-@\\[-`{-~]";
-static const char words[] = "\\w+|[^\\w\\s]+", white[] = "\\s+";
+#define WORD /* of Rust's expressions */ \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200c}\\x{200d}\\x{24b6}-\\x{24e9}" \
+    "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
+static const char words[] = "[" WORD "]+|[^" WORD "\\s]+", white[] = "\\s+";
 
 struct step {
     const char *type;
