@@ -388,6 +388,26 @@ static void test_json_spaces(void **state)
                        "]}", "pretokenizers[1] is Metaspace behind another step");
 }
 
+/* Steps behind ByteLevel see its characters: that of byte 0xb2, as in U+00F2, is U+00B2, a number. */
+static void test_json_steps_behind_byte_level(void **state)
+{
+    (void)state;
+    static const char vocab[] = "{\"a\":0,\"\u00c3\":1,\"\u00b2\":2,\"\u00c3\u00b2\":3,\"1\":4,\"a1\":5,\"\u0120\":6,\"\u0120a\":7}";
+    static const char merges[] = "[\"\u00c3 \u00b2\",\"a 1\",\"\u0120 a\"]", digits[] = "{\"type\":\"Digits\"}",
+                      bytes[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}";
+    for (int behind = 0; behind < 2; behind++) {
+        char pre[300];
+        snprintf(pre, sizeof pre, "{\"type\":\"Sequence\",\"pretokenizers\":[%s,%s]}", behind ? bytes : digits, behind ? digits : bytes);
+        struct tokenizer *t = open_json((struct parts){.vocab = vocab, .merges = merges, .pre = pre, .added = "[]"});
+        CHECK_IDS(t, "a1 a", 0, 4, 7);
+        if (behind)
+            CHECK_IDS(t, "\xc3\xb2", 1, 2);
+        else
+            CHECK_IDS(t, "\xc3\xb2", 3);
+        tokenizer_close(t);
+    }
+}
+
 /* Switches are booleans: text that looks like one is not taken for false. */
 static void test_json_switches(void **state)
 {
@@ -1046,6 +1066,7 @@ int main(void)
         cmocka_unit_test(test_json_config),
         cmocka_unit_test(test_json_added_tokens),
         cmocka_unit_test(test_json_spaces),
+        cmocka_unit_test(test_json_steps_behind_byte_level),
         cmocka_unit_test(test_json_switches),
         cmocka_unit_test(test_json_contradictions),
         cmocka_unit_test(test_json_notes),

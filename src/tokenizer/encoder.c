@@ -207,14 +207,39 @@ static size_t valid_length(const char *text, size_t n)
     return at;
 }
 
+/* Cuts a word as the characters for its bytes. */
+static bool add_byte_words(struct run *r, const char *word, size_t n)
+{
+    struct text_buffer b = {0};
+    struct words words = {0};
+    bool ok = true;
+    for (size_t i = 0; ok && i < n; i++) {
+        char character[2];
+        ok = text_add(&b, character, character_of_byte((uint8_t)word[i], character));
+    }
+    ok = ok ? splitter_run(r->encoder->byte_splitter, b.bytes, b.size, &words, r->error) : no_memory(r);
+    for (size_t i = 0, at = 0, byte = 0; ok && i < words.count; i++) {
+        size_t begin = words.items[i].start, end = begin + words.items[i].size, from;
+        for (; at < begin; at++) /* a byte for each character */
+            byte += ((uint8_t)b.bytes[at] & 0xc0) != 0x80;
+        for (from = byte; at < end; at++)
+            byte += ((uint8_t)b.bytes[at] & 0xc0) != 0x80;
+        ok = add_word(r, word + from, byte - from);
+    }
+    free(words.items);
+    free(b.bytes);
+    return ok;
+}
+
 static bool add_words(struct run *r, const char *text, size_t n)
 {
+    bool again = r->encoder->byte_splitter;
     r->words.count = 0;
     if (!splitter_run(r->encoder->splitter, text, n, &r->words, r->error))
         return false;
     bool ok = true;
     for (size_t i = 0; ok && i < r->words.count; i++)
-        ok = add_word(r, text + r->words.items[i].start, r->words.items[i].size);
+        ok = (again ? add_byte_words : add_word)(r, text + r->words.items[i].start, r->words.items[i].size);
     return ok;
 }
 
@@ -346,6 +371,7 @@ void encoder_close(struct tokenizer *t)
         added_close(&e->added[i]);
     pair_index_close(&e->pairs);
     splitter_free(e->splitter);
+    splitter_free(e->byte_splitter);
     free(e->steps);
     free(e->step_texts);
     if (e->spelled != e->pieces)

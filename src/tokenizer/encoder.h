@@ -35,6 +35,7 @@ struct encoder {
     size_t step_count;
     struct pair_index pairs;          /* slots null: merging goes by score */
     struct splitter *splitter;        /* null: a text is one word */
+    struct splitter *byte_splitter;   /* cuts those words again, as GPT-2's characters for bytes; or null */
     int32_t bytes[256];               /* the token of each byte, or -1 */
     int32_t unknown;
     enum dialect dialect;

@@ -32,6 +32,7 @@ static bool add_rule(struct json_reading *r, struct split_rule rule, const char 
     if (r->v.rule_count == MAX_RULES)
         return error_set(r->error, "%s: more than %d steps; expected fewer", where, MAX_RULES);
     r->rules[r->v.rule_count++] = rule;
+    r->v.byte_rules += r->byte_level; /* behind ByteLevel */
     return true;
 }
 
@@ -81,20 +82,22 @@ static bool is_first(const struct json_reading *r, const char *where, const char
            error_set(r->error, "%s%s behind another step; expected it in the first one", where, what);
 }
 
-/* Its bytes' characters are not what later steps may cut. */
 static bool read_byte_level(struct json_reading *r, const json_t *step, const char *where)
 {
     bool prefix = true, cuts = true;
     if (!json_flag(r, step, where, "add_prefix_space", &prefix) || !json_flag(r, step, where, "use_regex", &cuts))
         return false;
+    if (r->byte_level)
+        return error_set(r->error, "%s is ByteLevel behind ByteLevel; expected one", where);
     if (prefix && !is_first(r, where, ".add_prefix_space is true"))
         return false;
     if (prefix) {
         r->v.space_prefix = SPACE_IF_MISSING;
         r->v.space_place = SPACE_EVERYWHERE;
     }
-    r->byte_level = true;
-    return !cuts || add_expression(r, by_bytes, SPLIT_ISOLATED, false, where);
+    if (cuts && !add_expression(r, by_bytes, SPLIT_ISOLATED, false, where))
+        return false;
+    return r->byte_level = true;
 }
 
 static bool read_digits(struct json_reading *r, const json_t *step, const char *where)

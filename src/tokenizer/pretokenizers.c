@@ -171,7 +171,7 @@ static bool same_rules(const struct pretokenizer *p, const struct vocabulary *v)
             strlen(p->expressions[n]) != r->size || memcmp(p->expressions[n], r->expression, r->size) != 0)
             return false;
     }
-    return n == v->rule_count && p->ignore_merges == v->ignore_merges && p->spelling == SPELLED_BYTES;
+    return n == v->rule_count && v->byte_rules == 0 && p->ignore_merges == v->ignore_merges && p->spelling == SPELLED_BYTES;
 }
 
 bool pretokenizer_name(const struct vocabulary *v, char out[32])

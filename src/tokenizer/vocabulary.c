@@ -265,8 +265,10 @@ static bool fill(struct encoder *e, const struct vocabulary *v, struct error *er
     if (!index_pieces(e, v, error))
         return false;
     find_bytes(e, v);
+    size_t on_text = v->rule_count - v->byte_rules;
     return find_added(e, v, error) && copy_steps(e, v, error) && index_merges(e, v, error) &&
-           (v->rule_count == 0 || (e->splitter = splitter_create(v->rules, v->rule_count, error)));
+           (v->rule_count == 0 || (e->splitter = splitter_create(v->rules, on_text, error))) &&
+           (v->byte_rules == 0 || (e->byte_splitter = splitter_create(v->rules + on_text, v->byte_rules, error)));
 }
 
 struct tokenizer *vocabulary_tokenizer(const struct vocabulary *v, struct error *error)

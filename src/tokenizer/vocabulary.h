@@ -68,6 +68,7 @@ struct vocabulary {
     size_t merge_count;
     const struct split_rule *rules; /* how a text is cut into words first */
     size_t rule_count;
+    size_t byte_rules; /* the last rules, which see GPT-2's characters for the bytes of a text */
     int32_t bos, eos, unknown; /* -1: none */
     int32_t ends[MAX_ENDS];   /* further ids that end a text; those with well-known names are found */
     size_t end_count;
@@ -95,6 +96,9 @@ static inline unsigned vocabulary_added(const struct vocabulary *v, size_t id)
 
 /* The byte that a piece of the form <0x0A> stands for, or -1. */
 int byte_of_piece(const char *text, size_t n);
+
+/* GPT-2's character for a byte, as UTF-8; returns how many bytes that has. */
+size_t character_of_byte(uint8_t byte, char out[2]);
 
 /* For a token that llama.cpp takes for a control token by its name: the key that, in a GGUF file, says which token it
  * is, so that the name does not count, or "" where it always does. Null for others. */
