@@ -183,6 +183,100 @@ static void test_json_nameless(void **state)
     }
 }
 
+/* A file of characters with parts of a test's: what GGUF has no key for is in the notes, or refused. */
+static char *json_with(const char *added, const char *normalizer, const char *pre, const char *more, const char *merges)
+{
+    char *out;
+    if (asprintf(&out, "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true}%s],\"normalizer\":%s,"
+                       "\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\"%s,\"vocab\":{\"<unk>\":0,"
+                       "\"\u2581\":1,\"a\":2,\"t\":3,\"at\":4,\"\u2581a\":5,\"\u2581at\":6,\"a\u2581\":7},\"merges\":%s}}",
+                 added, normalizer, pre, more, merges) < 0)
+        abort();
+    return out;
+}
+
+#define PREPEND "{\"type\":\"Prepend\",\"prepend\":\"\\u2581\"}"
+#define MARK "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\\u2581\"}"
+#define STEPS(list) "{\"type\":\"Sequence\",\"normalizers\":[" list "]}"
+#define META(scheme, split) \
+    "{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"prepend_scheme\":\"" scheme "\",\"split\":" split "}"
+#define ADDED(content, flag) \
+    ",{\"id\":8,\"content\":\"" content "\",\"special\":false,\"normalized\":false" flag "}"
+
+static void test_what_gguf_loses(void **state)
+{
+    (void)state;
+    static const char usual[] = STEPS(PREPEND "," MARK),
+                      merges[] = "[\"a t\",\"\u2581 a\",\"a \u2581\",\"\u2581a t\",\"\u2581 at\"]";
+    static const struct {
+        const char *added, *normalizer, *pre, *more, *merges, *says; /* null: nothing but the bytes */
+    } cases[] = {
+        {"", usual, "null", "", merges, NULL},
+        {ADDED("<x>", ""), usual, "null", "", merges, NULL},
+        {ADDED("<x>", ",\"lstrip\":true"), usual, "null", "", merges, "lstrip, rstrip"},
+        {ADDED("<x>", ",\"rstrip\":true"), usual, "null", "", merges, "lstrip, rstrip"},
+        {ADDED("<x>", ",\"single_word\":true"), usual, "null", "", merges, "single_word"},
+        {",{\"id\":8,\"content\":\"x\"}", usual, "null", "", merges, "(normalized)"},
+        {ADDED("</s>", ""), usual, "null", "", merges, "by its name"},
+        {"", STEPS("{\"type\":\"NFC\"}," PREPEND "," MARK), "null", "", merges, "NFC, NFKC"},
+        {"", STEPS(PREPEND "," MARK ",{\"type\":\"Replace\",\"pattern\":{\"String\":\"t\"},\"content\":\"a\"}"), "null", "", merges,
+         "replaced by the normalizer"},
+        {"", "null", "null", "", merges, "not written as U+2581"},
+        {"", "null", META("always", "false"), "", merges, "a text that begins with none; GGUF's always does"},
+        {ADDED("<x>", ""), "null", META("first", "false"), "", merges, "behind each added token"},
+        {"", "null", META("never", "true"), "", merges, "a space inside span words"},
+        {"", usual, "null", ",\"ignore_merges\":true", merges, "(ignore_merges)"},
+        {"", usual, "null", "", "[\"a t\"]", "not in an order of scores"},
+        {"", usual, "null", "", "[\"a t\",\"\u2581 a\",\"\u2581a t\",\"a \u2581\",\"\u2581 at\"]", "not in an order of scores"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *file = json_with(cases[i].added, cases[i].normalizer, cases[i].pre, cases[i].more, cases[i].merges);
+        struct error error;
+        put_file("tokenizer.json", file, strlen(file));
+        struct subject s = subject_open(folder, NULL, NULL);
+        if (!subject_export(&s, target, NULL, &error))
+            fail_msg("%zu: %s", i, error.text);
+        assert_non_null(strstr(subject_notes, "not all bytes have a token"));
+        size_t said = 0;
+        for (const char *at = subject_notes; (at = strstr(at, "tokenizer: ")); at++)
+            said++;
+        if (cases[i].says ? !strstr(subject_notes, cases[i].says) : said != 1)
+            fail_msg("%zu: '%s'", i, subject_notes);
+        subject_close(&s);
+        unlink(target);
+        remove_file("tokenizer.json");
+        free(file);
+    }
+    char *file = json_with("", usual, "{\"type\":\"Digits\"}", "", merges);
+    struct error error;
+    put_file("tokenizer.json", file, strlen(file));
+    struct subject s = subject_open(folder, NULL, NULL);
+    assert_false(subject_export(&s, target, NULL, &error));
+    check_line(&error, "tokenizer.json: the tokenizer cuts texts into words, which llama's in GGUF does not");
+    subject_close(&s);
+    remove_file("tokenizer.json");
+    free(file);
+}
+
+/* Rows without a token get names that no token has. */
+static void test_padding_of_a_taken_name(void **state)
+{
+    (void)state;
+    char *file = json_with(ADDED("[PAD30]", ""), STEPS(PREPEND "," MARK), "null", "", "[\"a t\"]");
+    struct error error;
+    put_file("tokenizer.json", file, strlen(file));
+    struct subject s = subject_open(folder, NULL, NULL);
+    assert_true(subject_export(&s, target, NULL, &error));
+    subject_close(&s);
+    remove_file("tokenizer.json");
+    struct subject back = subject_open(target, NULL, NULL);
+    if (!back.session.tokenizer) /* which takes no token twice */
+        fail_msg("%s", back.session.tokenizer_error.text);
+    subject_close(&back);
+    unlink(target);
+    free(file);
+}
+
 /* ---- tokenizer.model ------------------------------------------------------------------------- */
 
 struct proto {
@@ -286,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_spm),      cmocka_unit_test(test_json_bpe),
         cmocka_unit_test(test_json_nameless), cmocka_unit_test(test_sentencepiece),
+        cmocka_unit_test(test_what_gguf_loses), cmocka_unit_test(test_padding_of_a_taken_name),
         cmocka_unit_test(test_llama2c),       cmocka_unit_test(test_none),
     };
     return cmocka_run_group_tests(tests, begin, end);

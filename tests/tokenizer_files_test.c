@@ -337,6 +337,12 @@ static void test_json_config(void **state)
     assert_true(tokenizer_adds_bos(t) && tokenizer_adds_eos(t));
     assert_true(tokenizer_bos(t) == 4 && tokenizer_eos(t) == 0 && tokenizer_ends_text(t, 0));
     tokenizer_close(t);
+    write_config("{\"add_bos_token\":true,\"bos_token\":null}");
+    t = open_json((struct parts){0});
+    assert_non_null(strstr(tokenizer_note(t), "asks for BOS and names none"));
+    tokenizer_close(t);
+    write_config("{\"add_bos_token\":\"true\"}");
+    refuse_json((struct parts){0}, WORDS("tokenizer_config.json.add_bos_token is a string"));
     write_config("{\"eos_token\":\"nowhere\"}");
     refuse_json((struct parts){0}, WORDS("tokenizer_config.json", "eos_token", "nowhere"));
     write_config("{\"eos_token\":");

@@ -105,13 +105,6 @@ static bool config_id(const struct json_reading *r, const char *key, int32_t *id
                                            "vocabulary", key, text);
 }
 
-static void config_flag(const struct json_reading *r, const char *key, bool *out)
-{
-    const json_t *value = json_object_get(r->config, key);
-    if (json_is_boolean(value))
-        *out = json_is_true(value);
-}
-
 static int32_t first_known(const struct json_reading *r, const char *const *names)
 {
     int32_t id = -1;
@@ -125,11 +118,16 @@ bool json_read_specials(struct json_reading *r)
     struct vocabulary *v = &r->v;
     if (!read_processors(r) || !config_id(r, "bos_token", &v->bos) || !config_id(r, "eos_token", &v->eos))
         return false;
-    config_flag(r, "add_bos_token", &v->add_bos);
-    config_flag(r, "add_eos_token", &v->add_eos);
+    if (!json_flag(r, r->config, "tokenizer_config.json", "add_bos_token", &v->add_bos) ||
+        !json_flag(r, r->config, "tokenizer_config.json", "add_eos_token", &v->add_eos))
+        return false;
     if (v->bos < 0 && !r->config)
         v->bos = first_known(r, usual_bos);
     if (v->eos < 0)
         v->eos = first_known(r, usual_eos);
+    if (v->add_bos && v->bos < 0)
+        json_note(r, "tokenizer_config.json asks for BOS and names none: none is added");
+    if (v->add_eos && v->eos < 0)
+        json_note(r, "tokenizer_config.json asks for EOS and names none: none is added");
     return true;
 }
