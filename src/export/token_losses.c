@@ -212,10 +212,12 @@ static const struct loss {
     unsigned models;
     const char *what;
 } losses[] = {
-    {strips, SPM | BPE, "added tokens that take the white space around them (lstrip, rstrip) leave it in the text there"},
+    {strips, SPM | BPE, "added tokens that take white space (lstrip, rstrip) leave it in the text there"},
     {single_words, SPM | BPE, "added tokens that are single words (single_word) are found inside words there"},
-    {normalized, SPM | BPE, "added tokens that are looked for behind normalization (normalized) are looked for before it there"},
-    {named_control, SPM | BPE, "an added token that texts may spell is a control token there, by its name (</s> and the like)"},
+    {normalized, SPM | BPE,
+     "added tokens that are looked for in normalized text (normalized) are looked for before that there"},
+    {named_control, SPM | BPE,
+     "an added token that a text may spell (</s> or the like) is a control token there, by its name"},
     {form, SPM | BPE, "text is normalized (NFC, NFKC or the like), which GGUF has no key for"},
     {squeezes, SPM, "extra spaces are removed, which GGUF has no key for"},
     {replaces, SPM | BPE, "text is replaced by the normalizer, which GGUF has no key for"},

@@ -9,12 +9,15 @@
 static const struct {
     const char *key, *names;
 } groups[] = {
-    {"", " <|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> </s> <|eom_id|> "
-         "<EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos> <turn|> <|tool_response> "
+    {"", " <|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> </s> "
+         "<|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos> <turn|> <|tool_response> "
          "<｜end▁of▁sentence｜> [e~[ "},
-    {KEY("fim_pre"), " <|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> <|code_prefix|> <|prefix|> "},
-    {KEY("fim_suf"), " <|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> <|code_suffix|> <|suffix|> "},
-    {KEY("fim_mid"), " <|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> <|code_middle|> <|middle|> "},
+    {KEY("fim_pre"),
+     " <|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> <|code_prefix|> <|prefix|> "},
+    {KEY("fim_suf"),
+     " <|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> <|code_suffix|> <|suffix|> "},
+    {KEY("fim_mid"),
+     " <|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> <|code_middle|> <|middle|> "},
     {KEY("fim_pad"), " <|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD] "},
     {KEY("fim_rep"), " <|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame> "},
     {KEY("fim_sep"), " <|file_sep|> "},

@@ -1,4 +1,5 @@
-/* encoder.h - what tokenizers made of a vocabulary share: added tokens, normalization, words, merges. Private to src/tokenizer. */
+/* encoder.h - what tokenizers made of a vocabulary share: added tokens, normalization, words, merges. Private
+ * to src/tokenizer. */
 #ifndef QTOP_ENCODER_H
 #define QTOP_ENCODER_H
 

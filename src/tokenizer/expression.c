@@ -157,7 +157,8 @@ static bool is_simple(const struct reader *r)
     const char *at = r->at + 1;
     at += at < r->end && *at == '^';
     for (bool first = true; at < r->end && (*at != ']' || first); first = false, at++) {
-        const char *name = *at == '[' && at + 1 < r->end && at[1] == ':' ? memmem(at, (size_t)(r->end - at), ":]", 2) : NULL;
+        bool named = *at == '[' && at + 1 < r->end && at[1] == ':';
+        const char *name = named ? memmem(at, (size_t)(r->end - at), ":]", 2) : NULL;
         if (*at == '\\' || name)
             at = name ? name + 1 : at + 1;
         else if (*at == '[' || (*at == '&' && at + 1 < r->end && at[1] == '&'))

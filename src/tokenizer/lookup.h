@@ -12,7 +12,8 @@ struct piece_index {
     uint64_t seed;
 };
 
-/* Indexes the pieces whose type is in `types` (a sum of 1 << enum token_type). Of equal pieces the lowest id is found. */
+/* Indexes the pieces whose type is in `types` (a sum of 1 << enum token_type). Of equal pieces the lowest
+ * id is found. */
 bool piece_index_open(struct piece_index *index, const struct vocabulary_piece *pieces, size_t count,
                       unsigned types);
 void piece_index_close(struct piece_index *index);

@@ -82,24 +82,27 @@ static const struct pretokenizer table[] = {
      false, BYTES},
     {" spark2_5 ",
      LIST("\\p{N}{1,3}", HAN_AND_KANA,
-          ASCII_MARK "[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+|[\\r\\n]|\\s+(?!\\S)|\\s+",
+          ASCII_MARK "[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+|[\\r\\n]"
+          "|\\s+(?!\\S)|\\s+",
           "\\p{N}"),
      false, false, BYTES},
     {" afmoe ",
      LIST("\\p{N}{1,3}(?=(?:\\p{N}{3})*(?!\\p{N}))",
           "[\\x{4e00}-\\x{9fff}\\x{3400}-\\x{4dbf}\\x{8c48}-\\x{faff}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}"
-          "\\x{ff65}-\\x{ff9f}\\x{2f00}-\\x{2fdf}\\x{e40}-\\x{e7f}\\x{e80}-\\x{eff}\\x{1780}-\\x{17ff}\\x{1000}-\\x{109f}"
+          "\\x{ff65}-\\x{ff9f}\\x{2f00}-\\x{2fdf}\\x{e40}-\\x{e7f}\\x{e80}-\\x{eff}\\x{1780}-\\x{17ff}"
+          "\\x{1000}-\\x{109f}"
           "\\x{aa60}-\\x{aa7f}\\x{a9e0}-\\x{a9ff}\\x{ac00}-\\x{d7af}\\x{1100}-\\x{11ff}]+",
           DEEPSEEK3),
      false, false, BYTES},
     {" youtu ",
-     LIST("[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+|[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}\\x{2018}\\x{2019}\\x{2014}\\x{ff1a}"
+     LIST("[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+|[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}\\x{2018}\\x{2019}\\x{2014}"
+          "\\x{ff1a}"
           "\\x{ff1b}\\x{ff0c}\\x{3001}-\\x{303f}\\x{fe30}-\\x{fe4f}]+|[\\x{3105}-\\x{312f}]+|" HAN_AND_KANA,
           CASED(ENGLISH "?") "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" SPACES),
      true, false, BYTES},
     {" jais-2 ",
-     LIST(ENGLISH "|" WORD "|\\p{N}{1,3}|" MARKS "|\\s*[\\r\\n]+" HALVED(512) HALVED(256) HALVED(128) HALVED(64) HALVED(32)
-          HALVED(16) HALVED(8) HALVED(4) HALVED(1,2) "|\\s{1}"),
+     LIST(ENGLISH "|" WORD "|\\p{N}{1,3}|" MARKS "|\\s*[\\r\\n]+" HALVED(512) HALVED(256) HALVED(128) HALVED(64)
+          HALVED(32) HALVED(16) HALVED(8) HALVED(4) HALVED(1,2) "|\\s{1}"),
      false, false, BYTES},
     {" ufakzeka ", LIST(WORD "|\\p{N}|" MARKS SPACES), false, false, BYTES},
     {" bloom poro-chat gpt3-finnish ", LIST(" ?[^(\\s|.,!?…。，、।۔،)]+"), false, false, BYTES},
@@ -171,7 +174,8 @@ static bool same_rules(const struct pretokenizer *p, const struct vocabulary *v)
             strlen(p->expressions[n]) != r->size || memcmp(p->expressions[n], r->expression, r->size) != 0)
             return false;
     }
-    return n == v->rule_count && v->byte_rules == 0 && p->ignore_merges == v->ignore_merges && p->spelling == SPELLED_BYTES;
+    return n == v->rule_count && v->byte_rules == 0 && p->ignore_merges == v->ignore_merges &&
+           p->spelling == SPELLED_BYTES;
 }
 
 bool pretokenizer_name(const struct vocabulary *v, char out[32])

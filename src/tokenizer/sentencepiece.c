@@ -212,7 +212,7 @@ static bool check_model(const struct reading *r)
                                "its texts", r->charsmap.size);
 }
 
-/* What the library refuses, too (model_interface.cc): it would not know which of two pieces, or which byte, is meant. */
+/* What the library refuses, too (model_interface.cc): it would not know which of two pieces or bytes is meant. */
 static bool check_pieces(const struct reading *r)
 {
     bool bytes[256] = {false};
@@ -238,7 +238,8 @@ static void make_steps(struct reading *r)
     struct normal_step *to = r->steps;
     const struct span *map = &r->charsmap;
     if (map->size > 0)
-        *to++ = (struct normal_step){NORMAL_CHARSMAP, .from = (const char *)map->data, .from_size = (uint32_t)map->size};
+        *to++ = (struct normal_step){NORMAL_CHARSMAP, .from = (const char *)map->data,
+                                     .from_size = (uint32_t)map->size};
     if (r->removes_spaces)
         *to++ = (struct normal_step){.action = NORMAL_SQUEEZE};
     if (r->v.space_prefix == SPACE_ALWAYS)
