@@ -3,18 +3,7 @@
 #define QTOP_ADDED_H
 
 #include "matcher.h"
-
-/* A part of a text: an added token, or what lies between two. */
-struct section {
-    size_t start, size; /* bytes; with the white space that the token takes */
-    int32_t id;         /* -1: text */
-};
-
-/* A growing list. Begin with {0}; free items with free(). */
-struct sections {
-    struct section *items;
-    size_t count, room;
-};
+#include "sections.h"
 
 /* The added tokens that are looked for in one form of a text. */
 struct added {
