@@ -456,6 +456,24 @@ static void test_json_contradictions(void **state)
     tokenizer_close(t);
 }
 
+/* Steps that double a text again and again end with an error, soon. */
+static void test_json_steps_that_grow(void **state)
+{
+    (void)state;
+#define DOUBLE "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"}"
+#define FOUR DOUBLE "," DOUBLE "," DOUBLE "," DOUBLE
+    struct tokenizer *t = open_json((struct parts){
+        .normalizer = "{\"type\":\"Sequence\",\"normalizers\":[" FOUR "," FOUR "," FOUR "," FOUR "," FOUR "," FOUR "," FOUR "," FOUR "]}"});
+    struct error error = {""};
+    struct tokens tokens = {0};
+    assert_true(tokenizer_encode(t, "b", 1, &tokens, &error));
+    assert_false(tokenizer_encode(t, "ba", 2, &tokens, &error));
+    assert_int_equal(tokens.count, 1);
+    check_error(&error, WORDS("normalizing a text of 2 bytes", "64"));
+    free(tokens.ids);
+    tokenizer_close(t);
+}
+
 /* A file's wishes that are not granted are all in the note. */
 static void test_json_notes(void **state)
 {
@@ -1075,6 +1093,7 @@ int main(void)
         cmocka_unit_test(test_json_steps_behind_byte_level),
         cmocka_unit_test(test_json_switches),
         cmocka_unit_test(test_json_contradictions),
+        cmocka_unit_test(test_json_steps_that_grow),
         cmocka_unit_test(test_json_notes),
         cmocka_unit_test(test_json_unicode_forms),
         cmocka_unit_test(test_sentencepiece),

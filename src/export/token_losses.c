@@ -1,7 +1,9 @@
 #include "token_losses.h"
 
+#include "tokenizer/added.h"
 #include "tokenizer/lookup.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- what a vocabulary is like --------------------------------------------------------------- */
@@ -147,6 +149,66 @@ static bool inner_spaces(const struct vocabulary *v)
     return has;
 }
 
+/* The bytes of byte-level BPE, which llama.cpp leaves out where they are no token. */
+static bool unknown_bytes(const struct vocabulary *v)
+{
+    struct piece_index pieces;
+    bool all = piece_index_open(&pieces, v->pieces, v->count, 1u << TOKEN_NORMAL);
+    for (int byte = 0; all && byte < 256; byte++) {
+        char text[2];
+        all = piece_find(&pieces, text, character_of_byte((uint8_t)byte, text)) >= 0;
+    }
+    piece_index_close(&pieces);
+    return v->unknown >= 0 && !all;
+}
+
+/* ---- the order in which added tokens are looked for ------------------------------------------ */
+
+enum { MOST_ADDED = 512 }; /* that are compared with each other */
+
+static bool same_cuts(const struct added *a, const struct added *b, const char *text, size_t n)
+{
+    struct sections x = {0}, y = {0};
+    bool same = added_cut(a, text, n, &x) && added_cut(b, text, n, &y) && x.count == y.count;
+    for (size_t i = 0; same && i < x.count; i++)
+        same = x.items[i].id == y.items[i].id && x.items[i].start == y.items[i].start;
+    free(x.items);
+    free(y.items);
+    return same;
+}
+
+/* Texts in which the end of one token is the beginning of another. */
+static bool same_overlaps(const struct added *a, const struct added *b, const struct vocabulary_piece *p,
+                          const struct vocabulary_piece *q)
+{
+    struct text_buffer text = {0};
+    bool same = true;
+    for (uint32_t k = 1; same && k < p->size && k < q->size; k++) {
+        if (memcmp(p->text + p->size - k, q->text, k) != 0)
+            continue;
+        text.size = 0;
+        same = text_add(&text, p->text, p->size - k) && text_add(&text, q->text, q->size) &&
+               same_cuts(a, b, text.bytes, text.size);
+    }
+    free(text.bytes);
+    return same;
+}
+
+static bool other_order(const struct vocabulary *v)
+{
+    struct vocabulary here = *v, there = *v;
+    struct added a = {0}, b = {0};
+    here.added = there.added = NULL;
+    there.dialect = DIALECT_LLAMA_CPP;
+    bool same = v->dialect == DIALECT_LLAMA_CPP || (added_open(&a, &here, false) && added_open(&b, &there, false));
+    for (size_t i = 0; same && a.count <= MOST_ADDED && i < a.count; i++)
+        for (size_t k = 0; same && k < a.count; k++)
+            same = same_overlaps(&a, &b, &a.patterns[i], &a.patterns[k]);
+    added_close(&a);
+    added_close(&b);
+    return !same;
+}
+
 /* ---- merges as scores ------------------------------------------------------------------------ */
 
 struct merge_check {
@@ -218,6 +280,7 @@ static const struct loss {
      "added tokens that are looked for in normalized text (normalized) are looked for before that there"},
     {named_control, SPM | BPE,
      "an added token that a text may spell (</s> or the like) is a control token there, by its name"},
+    {other_order, SPM | BPE, "of added tokens that overlap in a text the first is found; GGUF's is the longest"},
     {form, SPM | BPE, "text is normalized (NFC, NFKC or the like), which GGUF has no key for"},
     {squeezes, SPM, "extra spaces are removed, which GGUF has no key for"},
     {replaces, SPM | BPE, "text is replaced by the normalizer, which GGUF has no key for"},
@@ -227,6 +290,7 @@ static const struct loss {
     {unmarked, SPM, "spaces are not written as U+2581; GGUF's are"},
     {unused, SPM, "unused pieces are tokens in GGUF"},
     {few_bytes, SPM, "not all bytes have a token: llama.cpp fails at a character without one"},
+    {unknown_bytes, BPE, "bytes without a token are the unknown token; GGUF's are left out"},
     {ignores_merges, SPM, "a word that is a piece is that piece (ignore_merges); GGUF's is merged"},
     {inner_spaces, SPM, "words are cut before spaces; GGUF's pieces with a space inside span words"},
     {other_merges, SPM, "the merges are not in an order of scores, as which GGUF has them"},

@@ -25,7 +25,7 @@ static bool copy_texts(struct added *a, const struct vocabulary *v, bool normali
     for (size_t i = 0; ok && i < a->count; i++) {
         const struct vocabulary_piece *p = &v->pieces[a->ids[i]];
         size_t before = all.size;
-        ok = normalized ? normalize(v->steps, v->step_count, p->text, p->size, NULL, NULL, &all)
+        ok = normalized ? normalize(v->steps, v->step_count, p->text, p->size, NULL, NULL, &all, NULL)
                         : text_add(&all, p->text, p->size);
         a->patterns[i] = *p;
         a->bits[i] = (uint8_t)vocabulary_added(v, (size_t)a->ids[i]);

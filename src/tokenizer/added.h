@@ -1,4 +1,4 @@
-/* added.h - added tokens: a text is cut at them before anything else happens to it. Private to src/tokenizer. */
+/* added.h - added tokens: a text is cut at them before anything else happens to it. */
 #ifndef QTOP_ADDED_H
 #define QTOP_ADDED_H
 

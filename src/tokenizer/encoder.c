@@ -283,9 +283,10 @@ static bool add_dressed(struct run *r, const char *text, size_t n, bool first)
     bool space = wants_space(e, text, n, first);
     if (!space && !e->marks_spaces)
         return add_plain_text(r, text, n);
-    bool ok = (!space || text_add(&b, e->model->space, strlen(e->model->space))) &&
-              (e->marks_spaces ? normalize(&mark, 1, text, n, NULL, NULL, &b) : text_add(&b, text, n));
-    ok = ok ? add_plain_text(r, b.bytes, b.size) : no_memory(r);
+    bool ok = !space || text_add(&b, e->model->space, strlen(e->model->space)) || no_memory(r);
+    ok = ok && (e->marks_spaces ? normalize(&mark, 1, text, n, NULL, NULL, &b, r->error)
+                                : text_add(&b, text, n) || no_memory(r));
+    ok = ok && add_plain_text(r, b.bytes, b.size);
     free(b.bytes);
     return ok;
 }
@@ -300,8 +301,8 @@ static bool add_normalized(struct run *r, const char *text, size_t n, bool first
     struct text_buffer b = {0};
     if (e->step_count == 0)
         return add_sections(r, 1, text, n, first);
-    bool ok = normalize(e->steps, e->step_count, text, n, keeps ? added_at : NULL, &e->added[1], &b);
-    ok = ok ? add_sections(r, 1, b.bytes, b.size, first) : no_memory(r);
+    bool ok = normalize(e->steps, e->step_count, text, n, keeps ? added_at : NULL, &e->added[1], &b, r->error) &&
+              add_sections(r, 1, b.bytes, b.size, first);
     free(b.bytes);
     return ok;
 }

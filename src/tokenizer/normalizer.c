@@ -9,6 +9,8 @@
 
 bool text_add(struct text_buffer *b, const char *bytes, size_t n)
 {
+    if (n > (b->most ? b->most : TEXT_MOST) - b->size)
+        return false;
     if (b->size + n > b->room || !b->bytes) {
         size_t room = 2 * (b->size + n) + 16;
         char *longer = realloc(b->bytes, room);
@@ -139,17 +141,21 @@ static bool apply(const struct normal_step *s, const char *text, size_t n,
 }
 
 bool normalize(const struct normal_step *steps, size_t count, const char *text, size_t n,
-               size_t (*kept)(const void *arg, const char *text, size_t n), const void *arg, struct text_buffer *out)
+               size_t (*kept)(const void *arg, const char *text, size_t n), const void *arg, struct text_buffer *out,
+               struct error *error)
 {
-    struct text_buffer now = {0};
+    enum { LEAST = 4096 };
+    size_t most = n > (TEXT_MOST - LEAST) / GROWTH_MOST ? TEXT_MOST : LEAST + GROWTH_MOST * n;
+    struct text_buffer now = {.most = most};
     bool ok = text_add(&now, text, n);
     for (size_t i = 0; ok && i < count; i++) {
-        struct text_buffer next = {0};
+        struct text_buffer next = {.most = most};
         ok = apply(&steps[i], now.bytes, now.size, kept, arg, &next) && text_add(&next, "", 0);
         free(now.bytes);
         now = next;
     }
     ok = ok && text_add(out, now.bytes, now.size);
     free(now.bytes);
-    return ok;
+    return ok || error_set(error, "normalizing a text of %zu bytes takes too much memory; expected steps that make at most "
+                                  "%d bytes of one", n, GROWTH_MOST);
 }

@@ -3,7 +3,8 @@
 #ifndef QTOP_NORMALIZER_H
 #define QTOP_NORMALIZER_H
 
-#include <stdbool.h>
+#include "base/error.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,15 +29,19 @@ struct normal_step {
 struct text_buffer {
     char *bytes;
     size_t size, room;
+    size_t most; /* size may not be larger; 0: TEXT_MOST */
 };
+enum { TEXT_MOST = INT32_MAX / 2 };
 
-/* Appends; false when memory is short. */
+/* Appends; false when memory is short or the text too long. */
 bool text_add(struct text_buffer *buffer, const char *bytes, size_t n);
 
 /* Appends the text after the steps. `kept` finds what a charsmap must not change: how many bytes at the beginning
- * of a text (0: none); null keeps nothing. False when memory is short. */
+ * of a text (0: none); null keeps nothing. Fails when memory is short, or where steps make more than
+ * GROWTH_MOST bytes of each (no Unicode form makes more than 18 of a character's). */
+enum { GROWTH_MOST = 64 };
 bool normalize(const struct normal_step *steps, size_t count, const char *text, size_t n,
                size_t (*kept)(const void *arg, const char *text, size_t n), const void *arg,
-               struct text_buffer *out);
+               struct text_buffer *out, struct error *error);
 
 #endif

@@ -1,4 +1,4 @@
-/* sections.h - the parts that added tokens cut a text into, and the characters around them. Private to src/tokenizer. */
+/* sections.h - the parts that added tokens cut a text into, and the characters around them. */
 #ifndef QTOP_SECTIONS_H
 #define QTOP_SECTIONS_H
 

@@ -207,7 +207,8 @@ static bool check_model(const struct reading *r)
         return error_set(r->error, "trainer_spec.treat_whitespace_as_suffix is true; expected false");
     if (r->keeps_spaces)
         return error_set(r->error, "normalizer_spec.escape_whitespaces is false; expected true");
-    return r->charsmap.size == 0 || charsmap_check((const char *)r->charsmap.data, r->charsmap.size) ||
+    return r->charsmap.size == 0 || (r->charsmap.size <= TEXT_MOST / 2 &&
+                                     charsmap_check((const char *)r->charsmap.data, r->charsmap.size)) ||
            error_set(r->error, "normalizer_spec.precompiled_charsmap of %zu bytes is malformed; expected a trie and "
                                "its texts", r->charsmap.size);
 }

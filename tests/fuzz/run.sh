@@ -25,9 +25,9 @@ gguf_tokenizer     4096 src/tokenizer/gguf_vocabulary.c src/tokenizer/vocabulary
 llama2c_tokenizer  4096 src/tokenizer/llama2c_tokenizer.c src/tokenizer/merge.c src/tokenizer/lookup.c
 llmc               4096 src/formats/llmc.c
 pickle             4096 src/formats/pickle.c src/formats/zip.c
-sentencepiece      4096 src/tokenizer/sentencepiece.c src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c
-tokenizer_json     4096 src/tokenizer/tokenizer_json.c src/tokenizer/json_rules.c src/tokenizer/json_specials.c src/tokenizer/splitter.c
-vocabulary         2048 src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c src/tokenizer/bpe.c src/tokenizer/merge.c src/tokenizer/lookup.c src/tokenizer/matcher.c
+sentencepiece      4096 src/tokenizer/sentencepiece.c src/tokenizer/charsmap.c src/tokenizer/normalizer.c src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c
+tokenizer_json     4096 src/tokenizer/tokenizer_json.c src/tokenizer/json_rules.c src/tokenizer/json_specials.c src/tokenizer/splitter.c src/tokenizer/expression.c src/tokenizer/normalizer.c
+vocabulary         2048 src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c src/tokenizer/bpe.c src/tokenizer/merge.c src/tokenizer/lookup.c src/tokenizer/matcher.c src/tokenizer/added.c src/tokenizer/longest_first.c src/tokenizer/sections.c
 recipe             1024 src/quant/recipe.c
 safetensors        2048 src/formats/safetensors.c src/formats/jsontext.c src/formats/weightfiles.c
 scheme              192 src/quant/scheme.c src/quant/scheme_methods.c src/quant/methods.c
