@@ -218,7 +218,10 @@ static void test_what_gguf_loses(void **state)
         {ADDED("<x>", ",\"single_word\":true"), usual, "null", "", merges, "single_word"},
         {",{\"id\":8,\"content\":\"x\"}", usual, "null", "", merges, "(normalized)"},
         {ADDED("<x>", "") ",{\"id\":9,\"content\":\"x>xx\",\"normalized\":false}", usual, "null", "", merges, "the first is found"},
-        {ADDED("<x>", "") ",{\"id\":9,\"content\":\">\",\"normalized\":false}", usual, "null", "", merges, NULL},
+        {ADDED("<x>", "") ",{\"id\":9,\"content\":\"x\",\"normalized\":false}", usual, "null", "", merges, NULL},
+        {ADDED(">", ""), usual, "null", "", merges, "the first is found"}, /* <unk> hides it */
+        {ADDED("<x", "") ",{\"id\":9,\"content\":\"<x>\",\"normalized\":true}", MARK, META("always", "false"), "", merges,
+         "the first is found"},
         {ADDED("</s>", ""), usual, "null", "", merges, "by its name"},
         {"", STEPS("{\"type\":\"NFC\"}," PREPEND "," MARK), "null", "", merges, "NFC, NFKC"},
         {"", STEPS(PREPEND "," MARK ",{\"type\":\"Replace\",\"pattern\":{\"String\":\"t\"},\"content\":\"a\"}"), "null", "", merges,

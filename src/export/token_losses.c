@@ -166,20 +166,41 @@ static bool unknown_bytes(const struct vocabulary *v)
 
 enum { MOST_ADDED = 512 }; /* that are compared with each other */
 
-static bool same_cuts(const struct added *a, const struct added *b, const char *text, size_t n)
+/* How the tokenizer looks for added tokens, before and behind normalization, and how llama.cpp does. */
+struct orders {
+    struct added here[2], there;
+};
+
+/* Adds what is cut again of the texts between tokens. */
+static bool cut_again(const struct added *a, const char *text, const struct sections *from, struct sections *out)
 {
-    struct sections x = {0}, y = {0};
-    bool same = added_cut(a, text, n, &x) && added_cut(b, text, n, &y) && x.count == y.count;
-    for (size_t i = 0; same && i < x.count; i++)
-        same = x.items[i].id == y.items[i].id && x.items[i].start == y.items[i].start;
-    free(x.items);
-    free(y.items);
+    bool ok = true;
+    for (size_t i = 0; ok && i < from->count; i++) {
+        const struct section *s = &from->items[i];
+        size_t before = out->count;
+        ok = s->id >= 0 ? sections_add(out, s->start, s->start + s->size, s->id)
+                        : added_cut(a, text + s->start, s->size, out);
+        for (size_t k = before; s->id < 0 && k < out->count; k++)
+            out->items[k].start += s->start;
+    }
+    return ok;
+}
+
+static bool same_cuts(const struct orders *o, const char *text, size_t n)
+{
+    struct sections first = {0}, here = {0}, there = {0};
+    bool same = added_cut(&o->here[0], text, n, &first) && cut_again(&o->here[1], text, &first, &here) &&
+                added_cut(&o->there, text, n, &there) && here.count == there.count;
+    for (size_t i = 0; same && i < here.count; i++)
+        same = here.items[i].id == there.items[i].id && here.items[i].start == there.items[i].start;
+    free(first.items);
+    free(here.items);
+    free(there.items);
     return same;
 }
 
 /* Texts in which the end of one token is the beginning of another. */
-static bool same_overlaps(const struct added *a, const struct added *b, const struct vocabulary_piece *p,
-                          const struct vocabulary_piece *q)
+static bool same_overlaps(const struct orders *o, const struct vocabulary_piece *p, const struct vocabulary_piece *q)
 {
     struct text_buffer text = {0};
     bool same = true;
@@ -188,24 +209,41 @@ static bool same_overlaps(const struct added *a, const struct added *b, const st
             continue;
         text.size = 0;
         same = text_add(&text, p->text, p->size - k) && text_add(&text, q->text, q->size) &&
-               same_cuts(a, b, text.bytes, text.size);
+               same_cuts(o, text.bytes, text.size);
     }
     free(text.bytes);
+    return same;
+}
+
+/* Each token by itself, which may have another inside, and each with each; of control tokens, too, as they hide
+ * others. */
+static bool same_order(const struct orders *o, const struct added *first, const struct added *second)
+{
+    bool same = true;
+    for (size_t i = 0; same && i < first->count; i++) {
+        same = same_cuts(o, first->patterns[i].text, first->patterns[i].size);
+        for (size_t k = 0; same && k < second->count; k++)
+            same = same_overlaps(o, &first->patterns[i], &second->patterns[k]);
+    }
     return same;
 }
 
 static bool other_order(const struct vocabulary *v)
 {
     struct vocabulary here = *v, there = *v;
-    struct added a = {0}, b = {0};
-    here.added = there.added = NULL;
+    struct orders o = {0};
+    here.step_count = 0; /* a note of its own */
+    there.added = NULL;
     there.dialect = DIALECT_LLAMA_CPP;
-    bool same = v->dialect == DIALECT_LLAMA_CPP || (added_open(&a, &here, false) && added_open(&b, &there, false));
-    for (size_t i = 0; same && a.count <= MOST_ADDED && i < a.count; i++)
-        for (size_t k = 0; same && k < a.count; k++)
-            same = same_overlaps(&a, &b, &a.patterns[i], &a.patterns[k]);
-    added_close(&a);
-    added_close(&b);
+    bool same = v->dialect == DIALECT_LLAMA_CPP ||
+                (added_open(&o.here[0], &here, false) && added_open(&o.here[1], &here, true) &&
+                 added_open(&o.there, &there, false));
+    bool few = o.here[0].count + o.here[1].count <= MOST_ADDED;
+    for (size_t i = 0; same && few && i < 4; i++)
+        same = same_order(&o, &o.here[i / 2], &o.here[i % 2]);
+    added_close(&o.here[0]);
+    added_close(&o.here[1]);
+    added_close(&o.there);
     return !same;
 }
 
