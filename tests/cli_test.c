@@ -1847,12 +1847,44 @@ static void test_tokenize_uses_the_model_s_own_tokenizer(void **state)
     assert_true(same);
 }
 
+/* Ids that the model has no rows for are given by no subcommand. */
+static void test_tokenize_refuses_more_tokens_than_rows(void **state)
+{
+    (void)state;
+    char *inner = sub_folder("more"), *tokenizer = path_in(inner, "tokenizer.json"), json[8000] = "";
+    static const char *const names[] = {"config.json", "model.safetensors"}; /* with 64 rows */
+    for (size_t i = 0; i < 2; i++) {
+        char *from, *to = path_in(inner, names[i]);
+        if (asprintf(&from, "%s/tests/data/arch/llama/%s", SRCDIR, names[i]) < 0 || symlink(from, to) != 0)
+            fail_msg("%s", to);
+        free(from);
+        free(to);
+    }
+    for (int rows = 64; rows < 66; rows++) {
+        strcpy(json, "{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},"
+                     "\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":0");
+        for (int i = 1; i < rows; i++)
+            snprintf(json + strlen(json), sizeof json - strlen(json), ",\"x%d\":%d", i, i);
+        strcat(json, "}}}");
+        write_file(tokenizer, json, strlen(json));
+        if (rows == 64) {
+            struct run r = {.out = TO_PIPE, .input = "a", .input_size = 1};
+            ACCEPT(&r, "tokenize", inner);
+            release(&r);
+        }
+    }
+    REFUSE(1, WORDS("65 tokens", "64"), "tokenize", inner);
+    free(inner);
+    free(tokenizer);
+}
+
 /* A model whose tokenizer puts no BOS before a text: no subcommand does. */
 static void test_a_model_without_bos(void **state)
 {
     (void)state;
     static const char json[] =
         "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"normalizer\":{\"type\":\"NFC\"},"
+        "\"truncation\":{\"max_length\":9},"
         "\"added_tokens\":[{\"id\":4,\"content\":\"<|endoftext|>\",\"special\":true}],\"model\":{\"type\":\"BPE\","
         "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"\\u0120\":3},\"merges\":[\"a b\"]}}";
     char *inner = sub_folder("nobos"), *tokenizer = path_in(inner, "tokenizer.json"), *words = path_in(inner, "words.txt");
@@ -1866,7 +1898,8 @@ static void test_a_model_without_bos(void **state)
         assert_int_equal(r.stdout_bytes.size, 6);
         assert_memory_equal(r.stdout_bytes.data, "2\n3\n0\n", 6);
         assert_non_null(strstr(err_of(&r), "note: "));
-        assert_non_null(strstr(err_of(&r), "NFC"));
+        assert_non_null(strstr(err_of(&r), "truncation"));
+        assert_null(strstr(err_of(&r), "NFC")); /* which is done */
         release(&r);
     }
     r.input = NULL;
@@ -2288,6 +2321,7 @@ int main(void)
         cmocka_unit_test(test_threads_do_not_change_logits),
         cmocka_unit_test(test_tokenize_needs_no_model),
         cmocka_unit_test(test_tokenize_uses_the_model_s_own_tokenizer),
+        cmocka_unit_test(test_tokenize_refuses_more_tokens_than_rows),
         cmocka_unit_test(test_a_model_without_bos),
         cmocka_unit_test(test_texts_of_odd_sizes),
         cmocka_unit_test(test_texts_that_are_not_utf8),

@@ -56,7 +56,7 @@ static void remove_file(const char *name)
     free(path);
 }
 
-static const char *const texts[] = {"the cat", "a  cat sat\n", "cats12 345", "sat the", "x\xc3\xa9z", "<s> cat</s>",
+static const char *const texts[] = {"the cat", "a  cat sat\n", "cats12 345", "sat the", "xz \xc3\xa9", "<s> cat</s>",
                                     "it's tat", "\ttab", "the the cat."};
 
 static struct tokens encode(const struct subject *s, const char *text)
@@ -183,6 +183,105 @@ static void test_json_nameless(void **state)
     }
 }
 
+/* A file of characters with parts of a test's: what GGUF has no key for is in the notes, or refused. */
+static char *json_with(const char *added, const char *normalizer, const char *pre, const char *more, const char *merges)
+{
+    char *out;
+    if (asprintf(&out, "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true}%s],\"normalizer\":%s,"
+                       "\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\"%s,\"vocab\":{\"<unk>\":0,"
+                       "\"\u2581\":1,\"a\":2,\"t\":3,\"at\":4,\"\u2581a\":5,\"\u2581at\":6,\"a\u2581\":7},\"merges\":%s}}",
+                 added, normalizer, pre, more, merges) < 0)
+        abort();
+    return out;
+}
+
+#define PREPEND "{\"type\":\"Prepend\",\"prepend\":\"\\u2581\"}"
+#define MARK "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\\u2581\"}"
+#define STEPS(list) "{\"type\":\"Sequence\",\"normalizers\":[" list "]}"
+#define META(scheme, split) \
+    "{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"prepend_scheme\":\"" scheme "\",\"split\":" split "}"
+#define ADDED(content, flag) \
+    ",{\"id\":8,\"content\":\"" content "\",\"special\":false,\"normalized\":false" flag "}"
+
+static void test_what_gguf_loses(void **state)
+{
+    (void)state;
+    static const char usual[] = STEPS(PREPEND "," MARK),
+                      merges[] = "[\"a t\",\"\u2581 a\",\"a \u2581\",\"\u2581a t\",\"\u2581 at\"]";
+    static const struct {
+        const char *added, *normalizer, *pre, *more, *merges, *says; /* null: nothing but the bytes */
+    } cases[] = {
+        {"", usual, "null", "", merges, NULL},
+        {ADDED("<x>", ""), usual, "null", "", merges, NULL},
+        {ADDED("<x>", ",\"lstrip\":true"), usual, "null", "", merges, "lstrip, rstrip"},
+        {ADDED("<x>", ",\"rstrip\":true"), usual, "null", "", merges, "lstrip, rstrip"},
+        {ADDED("<x>", ",\"single_word\":true"), usual, "null", "", merges, "single_word"},
+        {",{\"id\":8,\"content\":\"x\"}", usual, "null", "", merges, "(normalized)"},
+        {ADDED("<x>", "") ",{\"id\":9,\"content\":\"x>xx\",\"normalized\":false}", usual, "null", "", merges, "the first is found"},
+        {ADDED("<x>", "") ",{\"id\":9,\"content\":\"x\",\"normalized\":false}", usual, "null", "", merges, NULL},
+        {ADDED(">", ""), usual, "null", "", merges, "the first is found"}, /* <unk> hides it */
+        {ADDED("<x", "") ",{\"id\":9,\"content\":\"<x>\",\"normalized\":true}", MARK, META("always", "false"), "", merges,
+         "the first is found"},
+        {ADDED("</s>", ""), usual, "null", "", merges, "by its name"},
+        {"", STEPS("{\"type\":\"NFC\"}," PREPEND "," MARK), "null", "", merges, "NFC, NFKC"},
+        {"", STEPS(PREPEND "," MARK ",{\"type\":\"Replace\",\"pattern\":{\"String\":\"t\"},\"content\":\"a\"}"), "null", "", merges,
+         "replaced by the normalizer"},
+        {"", "null", "null", "", merges, "not written as U+2581"},
+        {"", "null", META("always", "false"), "", merges, "a text that begins with none; GGUF's always does"},
+        {ADDED("<x>", ""), "null", META("first", "false"), "", merges, "behind each added token"},
+        {"", "null", META("never", "true"), "", merges, "a space inside span words"},
+        {"", usual, "null", ",\"ignore_merges\":true", merges, "(ignore_merges)"},
+        {"", usual, "null", "", "[\"a t\"]", "not in an order of scores"},
+        {"", usual, "null", "", "[\"a t\",\"\u2581 a\",\"\u2581a t\",\"a \u2581\",\"\u2581 at\"]", "not in an order of scores"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *file = json_with(cases[i].added, cases[i].normalizer, cases[i].pre, cases[i].more, cases[i].merges);
+        struct error error;
+        put_file("tokenizer.json", file, strlen(file));
+        struct subject s = subject_open(folder, NULL, NULL);
+        if (!subject_export(&s, target, NULL, &error))
+            fail_msg("%zu: %s", i, error.text);
+        assert_non_null(strstr(subject_notes, "not all bytes have a token"));
+        size_t said = 0;
+        for (const char *at = subject_notes; (at = strstr(at, "tokenizer: ")); at++)
+            said++;
+        if (cases[i].says ? !strstr(subject_notes, cases[i].says) : said != 1)
+            fail_msg("%zu: '%s'", i, subject_notes);
+        subject_close(&s);
+        unlink(target);
+        remove_file("tokenizer.json");
+        free(file);
+    }
+    char *file = json_with("", usual, "{\"type\":\"Digits\"}", "", merges);
+    struct error error;
+    put_file("tokenizer.json", file, strlen(file));
+    struct subject s = subject_open(folder, NULL, NULL);
+    assert_false(subject_export(&s, target, NULL, &error));
+    check_line(&error, "tokenizer.json: the tokenizer cuts texts into words, which llama's in GGUF does not");
+    subject_close(&s);
+    remove_file("tokenizer.json");
+    free(file);
+}
+
+/* Rows without a token get names that no token has. */
+static void test_padding_of_a_taken_name(void **state)
+{
+    (void)state;
+    char *file = json_with(ADDED("[PAD30]", ""), STEPS(PREPEND "," MARK), "null", "", "[\"a t\"]");
+    struct error error;
+    put_file("tokenizer.json", file, strlen(file));
+    struct subject s = subject_open(folder, NULL, NULL);
+    assert_true(subject_export(&s, target, NULL, &error));
+    subject_close(&s);
+    remove_file("tokenizer.json");
+    struct subject back = subject_open(target, NULL, NULL);
+    if (!back.session.tokenizer) /* which takes no token twice */
+        fail_msg("%s", back.session.tokenizer_error.text);
+    subject_close(&back);
+    unlink(target);
+    free(file);
+}
+
 /* ---- tokenizer.model ------------------------------------------------------------------------- */
 
 struct proto {
@@ -217,14 +316,13 @@ static void test_sentencepiece(void **state)
         const char *text;
         float score;
         uint8_t type;
-    } pieces[] = {{"<unk>", 0, 2}, {"<s>", 0, 3}, {"</s>", 0, 3}, {"<0x0A>", 0, 6}, {"<0xC3>", 0, 6},
-                  {"<0xA9>", 0, 6}, {"at", -1, 1}, {"he", -2, 1}, {"th", -3, 1}, {"the", -5, 1},
+    } pieces[] = {{"<unk>", 0, 2}, {"<s>", 0, 3}, {"</s>", 0, 3}, {"at", -1, 1}, {"he", -2, 1}, {"th", -3, 1}, {"the", -5, 1},
                   {"\xe2\x96\x81the", -6, 1}, {"cat", -7, 1}, {"\xe2\x96\x81""cat", -8, 1}, {"\xe2\x96\x81", -20, 1},
                   {"t", -21, 1}, {"h", -22, 1}, {"e", -23, 1}, {"c", -24, 1}, {"a", -25, 1}, {"s", -26, 1}};
     struct proto p = {.size = 0};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
         put_piece(&p, pieces[i].text, pieces[i].score, pieces[i].type);
-    put_bytes(&p, 2, "\x18\x02\x98\x02\x01", 5); /* model_type 2: BPE; byte_fallback */
+    put_bytes(&p, 2, "\x18\x02", 2); /* model_type 2: BPE */
     put_bytes(&p, 3, "\x18\x01\x20\x00", 4);     /* add_dummy_prefix, extra spaces stay */
     check_tokenizer("tokenizer.model", p.bytes, p.size);
 }
@@ -287,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_spm),      cmocka_unit_test(test_json_bpe),
         cmocka_unit_test(test_json_nameless), cmocka_unit_test(test_sentencepiece),
+        cmocka_unit_test(test_what_gguf_loses), cmocka_unit_test(test_padding_of_a_taken_name),
         cmocka_unit_test(test_llama2c),       cmocka_unit_test(test_none),
     };
     return cmocka_run_group_tests(tests, begin, end);

@@ -72,6 +72,8 @@ void subject_close(struct subject *s)
     session_close(&s->session);
 }
 
+char subject_notes[4000];
+
 bool subject_export(const struct subject *s, const char *path, const char *format, struct error *error)
 {
     const struct session *session = &s->session;
@@ -98,6 +100,11 @@ bool subject_export(const struct subject *s, const char *path, const char *forma
     }
     if (ok && before != 1)
         fail_msg("done at %.17g", before);
+    subject_notes[0] = 0;
+    for (size_t i = 0; job && export_note(job, i); i++) {
+        size_t used = strlen(subject_notes);
+        snprintf(subject_notes + used, sizeof subject_notes - used, "%s\n", export_note(job, i));
+    }
     export_close(job);
     return ok;
 }

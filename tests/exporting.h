@@ -18,7 +18,8 @@ struct subject subject_open_with(const char *model, const char *tokenizer, const
                                  const char *recipe);
 void subject_close(struct subject *s);
 
-/* Writes the set; false with an error. */
+/* Writes the set; false with an error. Its notes, one a line, are in subject_notes until the next one. */
+extern char subject_notes[4000];
 bool subject_export(const struct subject *s, const char *path, const char *format, struct error *error);
 
 /* The logits of every one of some tokens, count x vocab; the caller frees. */

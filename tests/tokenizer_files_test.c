@@ -98,6 +98,7 @@ static void check_ids(const struct tokenizer *t, const char *text, const int32_t
 /* A file with parts that a test may replace; null: the usual. */
 struct parts {
     const char *added, *normalizer, *pre, *post, *model, *vocab, *merges, *more; /* of the model */
+    const char *decoder, *options;
 };
 
 static char *json_of(struct parts p)
@@ -106,11 +107,12 @@ static char *json_of(struct parts p)
     if (asprintf(&model, "{\"type\":\"BPE\",\"vocab\":%s,\"merges\":%s%s}",
                  p.vocab ? p.vocab : "{\"a\":0,\"b\":1,\"ab\":2,\"\\u0120\":3}", p.merges ? p.merges : "[\"a b\"]",
                  p.more ? p.more : "") < 0 ||
-        asprintf(&out, "{\"added_tokens\":%s,\"normalizer\":%s,\"pre_tokenizer\":%s,\"post_processor\":%s,\"model\":%s}",
+        asprintf(&out, "{\"added_tokens\":%s,\"normalizer\":%s,\"pre_tokenizer\":%s,\"post_processor\":%s,\"decoder\":%s,"
+                       "\"model\":%s%s}",
                  p.added ? p.added : "[{\"id\":4,\"content\":\"<s>\",\"special\":true}]",
                  p.normalizer ? p.normalizer : "null",
                  p.pre ? p.pre : "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}", p.post ? p.post : "null",
-                 p.model ? p.model : model) < 0)
+                 p.decoder ? p.decoder : "null", p.model ? p.model : model, p.options ? p.options : "") < 0)
         abort();
     free(model);
     return out;
@@ -251,8 +253,27 @@ static void test_json_steps(void **state)
     REFUSE_JSON(.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\"},{\"type\":\"ByteLevel\"}]}",
                 "pretokenizers[1].add_prefix_space");
     REFUSE_JSON(.normalizer = "{\"type\":\"Lowercase\"}", "normalizer.type", "Lowercase");
-    REFUSE_JSON(.normalizer = "{\"type\":\"Prepend\",\"prepend\":\"x\"}", "normalizer.prepend", "x");
-    REFUSE_JSON(.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"q\"},\"content\":\"x\"}", "normalizer.pattern", "q");
+    REFUSE_JSON(.normalizer = "{\"type\":\"Prepend\"}", "normalizer.prepend");
+    REFUSE_JSON(.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"q\"},\"content\":\"x\"}", "normalizer.pattern", "q");
+    REFUSE_JSON(.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"x\"}", "normalizer.pattern");
+    REFUSE_JSON(.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"q\"}}", "normalizer.content");
+    static const char *const unknown[] = {"BertNormalizer", "StripAccents", "Strip", "Lowercase", "Nmt", "Precompiled",
+                                          "ByteLevel"};
+    static const char *const cutters[] = {"UnicodeScripts", "CharDelimiterSplit", "FixedLength", "BertPreTokenizer"};
+    static const char *const decoders[] = {"WordPiece", "BPEDecoder", "CTC"};
+    char text[80];
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        snprintf(text, sizeof text, "{\"type\":\"%s\"}", unknown[i]);
+        REFUSE_JSON(.normalizer = text, "normalizer.type", unknown[i]);
+    }
+    for (size_t i = 0; i < sizeof cutters / sizeof *cutters; i++) {
+        snprintf(text, sizeof text, "{\"type\":\"%s\"}", cutters[i]);
+        REFUSE_JSON(.pre = text, "pre_tokenizer.type", cutters[i]);
+    }
+    for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) {
+        snprintf(text, sizeof text, "{\"type\":\"%s\"}", decoders[i]);
+        REFUSE_JSON(.decoder = text, "decoder.type", decoders[i]);
+    }
 }
 
 static void test_json_many_steps(void **state)
@@ -316,6 +337,12 @@ static void test_json_config(void **state)
     assert_true(tokenizer_adds_bos(t) && tokenizer_adds_eos(t));
     assert_true(tokenizer_bos(t) == 4 && tokenizer_eos(t) == 0 && tokenizer_ends_text(t, 0));
     tokenizer_close(t);
+    write_config("{\"add_bos_token\":true,\"bos_token\":null}");
+    t = open_json((struct parts){0});
+    assert_non_null(strstr(tokenizer_note(t), "asks for BOS and names none"));
+    tokenizer_close(t);
+    write_config("{\"add_bos_token\":\"true\"}");
+    refuse_json((struct parts){0}, WORDS("tokenizer_config.json.add_bos_token is a string"));
     write_config("{\"eos_token\":\"nowhere\"}");
     refuse_json((struct parts){0}, WORDS("tokenizer_config.json", "eos_token", "nowhere"));
     write_config("{\"eos_token\":");
@@ -336,9 +363,6 @@ static void test_json_added_tokens(void **state)
     CHECK_IDS(t, "a<s>b", 0, 1); /* a control token is only text, and this vocabulary has no such bytes */
     assert_true(tokenizer_ends_text(t, 7));
     tokenizer_close(t);
-    t = open_json((struct parts){.normalizer = "{\"type\":\"NFC\"}"});
-    assert_non_null(strstr(tokenizer_note(t), "NFC"));
-    tokenizer_close(t);
 }
 
 /* Characters, with spaces written as U+2581 by a normalizer or a pre-tokenizer, in front or not. */
@@ -353,14 +377,139 @@ static void test_json_spaces(void **state)
     } cases[] = {{"{\"type\":\"Split\",\"pattern\":{\"String\":\" \"},\"behavior\":\"MergedWithPrevious\"}",
                   "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\\u2581\"}", 0},
                  {METASPACE("\"prepend_scheme\":\"never\",\"add_prefix_space\":true"), "null", 0},
-                 {METASPACE("\"prepend_scheme\":\"first\",\"add_prefix_space\":false"), "null", 3},
+                 {METASPACE("\"prepend_scheme\":\"first\",\"add_prefix_space\":true"), "null", 3},
                  {METASPACE("\"add_prefix_space\":false"), "null", 0},
                  {METASPACE("\"split\":false"), "null", 3},
-                 {"null", "{\"type\":\"Prepend\",\"prepend\":\"\\u2581\"}", 3}};
+                 {"null", "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\\u2581\"},"
+                          "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\\u2581\"}]}", 3}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct tokenizer *t = open_json((struct parts){.vocab = vocab, .merges = merges, .pre = cases[i].pre,
                                                        .normalizer = cases[i].normalizer});
         CHECK_IDS(t, "a a", cases[i].first, 3);
+        tokenizer_close(t);
+    }
+    REFUSE_JSON(.pre = METASPACE("\"prepend_scheme\":\"first\",\"add_prefix_space\":false"), "prepend_scheme", "first", "never");
+    REFUSE_JSON(.pre = METASPACE("\"prepend_scheme\":\"last\""), "prepend_scheme", "last", "always, first or never");
+    REFUSE_JSON(.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"}," METASPACE("\"split\":false")
+                       "]}", "pretokenizers[1] is Metaspace behind another step");
+}
+
+/* Steps behind ByteLevel see its characters: that of byte 0xb2, as in U+00F2, is U+00B2, a number. */
+static void test_json_steps_behind_byte_level(void **state)
+{
+    (void)state;
+    static const char vocab[] = "{\"a\":0,\"\u00c3\":1,\"\u00b2\":2,\"\u00c3\u00b2\":3,\"1\":4,\"a1\":5,\"\u0120\":6,\"\u0120a\":7}";
+    static const char merges[] = "[\"\u00c3 \u00b2\",\"a 1\",\"\u0120 a\"]", digits[] = "{\"type\":\"Digits\"}",
+                      bytes[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}";
+    for (int behind = 0; behind < 2; behind++) {
+        char pre[300];
+        snprintf(pre, sizeof pre, "{\"type\":\"Sequence\",\"pretokenizers\":[%s,%s]}", behind ? bytes : digits, behind ? digits : bytes);
+        struct tokenizer *t = open_json((struct parts){.vocab = vocab, .merges = merges, .pre = pre, .added = "[]"});
+        CHECK_IDS(t, "a1 a", 0, 4, 7);
+        if (behind)
+            CHECK_IDS(t, "\xc3\xb2", 1, 2);
+        else
+            CHECK_IDS(t, "\xc3\xb2", 3);
+        tokenizer_close(t);
+    }
+}
+
+/* Switches are booleans: text that looks like one is not taken for false. */
+static void test_json_switches(void **state)
+{
+    (void)state;
+    REFUSE_JSON(.more = ",\"byte_fallback\":\"true\"", "model.byte_fallback is a string", "true or false");
+    REFUSE_JSON(.more = ",\"fuse_unk\":1", "model.fuse_unk is an integer");
+    REFUSE_JSON(.more = ",\"ignore_merges\":[]", "model.ignore_merges is an array");
+    REFUSE_JSON(.more = ",\"dropout\":0.1", "model.dropout = 0.1", "at random");
+    static const char *const keys[] = {"lstrip", "rstrip", "single_word", "normalized", "special"};
+    for (size_t i = 0; i < 5; i++) {
+        char added[100];
+        snprintf(added, sizeof added, "[{\"id\":4,\"content\":\"<s>\",\"%s\":\"yes\"}]", keys[i]);
+        REFUSE_JSON(.added = added, "added_tokens[0]", keys[i], "a string");
+    }
+    REFUSE_JSON(.pre = "{\"type\":\"ByteLevel\",\"add_prefix_space\":0}", "pre_tokenizer.add_prefix_space is an integer");
+    REFUSE_JSON(.pre = "{\"type\":\"ByteLevel\",\"use_regex\":0}", "pre_tokenizer.use_regex");
+    REFUSE_JSON(.pre = "{\"type\":\"Digits\",\"individual_digits\":\"no\"}", "pre_tokenizer.individual_digits");
+    REFUSE_JSON(.pre = "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Isolated\",\"invert\":1}",
+                "pre_tokenizer.invert");
+    struct tokenizer *t = open_json((struct parts){.more = ",\"dropout\":0.0,\"fuse_unk\":null"});
+    CHECK_IDS(t, "ab", 2);
+    tokenizer_close(t);
+}
+
+/* What two places say differently of one token. */
+static void test_json_contradictions(void **state)
+{
+    (void)state;
+    REFUSE_JSON(.added = "[{\"id\":4,\"content\":\"a\"}]", "added_tokens[0]", "'a' has id 4, and id 0 before");
+    REFUSE_JSON(.added = "[{\"id\":4,\"content\":\"x\"},{\"id\":5,\"content\":\"x\"}]", "added_tokens[1]",
+                "'x' has id 5, and id 4 before");
+    refuse_json((struct parts){.pre = "null", .decoder = "{\"type\":\"ByteLevel\"}"},
+                WORDS("decoder is ByteLevel, but pre_tokenizer is not"));
+    struct tokenizer *t = open_json((struct parts){.added = "[{\"id\":4,\"content\":\"x\"},{\"id\":4,\"content\":\"x\"}]"});
+    CHECK_IDS(t, "x", 4);
+    tokenizer_close(t);
+    t = open_json((struct parts){.vocab = "{\"a\":0,\"b\":1,\"ab\":2,\"ba\":3,\"aba\":4}", .added = "[]",
+                                 .merges = "[\"a b\",\"b a\",\"a b\"]"});
+    CHECK_IDS(t, "aba", 0, 3); /* of equal merges the last counts */
+    tokenizer_close(t);
+}
+
+/* Steps that double a text again and again end with an error, soon. */
+static void test_json_steps_that_grow(void **state)
+{
+    (void)state;
+#define DOUBLE "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"}"
+#define FOUR DOUBLE "," DOUBLE "," DOUBLE "," DOUBLE
+    struct tokenizer *t = open_json((struct parts){
+        .normalizer = "{\"type\":\"Sequence\",\"normalizers\":[" FOUR "," FOUR "," FOUR "," FOUR "," FOUR "," FOUR "," FOUR "," FOUR "]}"});
+    struct error error = {""};
+    struct tokens tokens = {0};
+    assert_true(tokenizer_encode(t, "b", 1, &tokens, &error));
+    assert_false(tokenizer_encode(t, "ba", 2, &tokens, &error));
+    assert_int_equal(tokens.count, 1);
+    check_error(&error, WORDS("normalizing a text of 2 bytes", "64"));
+    free(tokens.ids);
+    tokenizer_close(t);
+}
+
+/* A file's wishes that are not granted are all in the note. */
+static void test_json_notes(void **state)
+{
+    (void)state;
+    struct tokenizer *t = open_json((struct parts){
+        .post = "{\"type\":\"BertProcessing\"}",
+        .options = ",\"truncation\":{\"max_length\":8},\"padding\":{\"pad_id\":0}"});
+    static const char *const said[] = {"BertProcessing", "truncation", "padding"};
+    for (size_t i = 0; i < 3; i++)
+        assert_non_null(strstr(tokenizer_note(t), said[i]));
+    tokenizer_close(t);
+    t = open_json((struct parts){.post = TEMPLATE(BOS BOS, "[4]")});
+    assert_non_null(strstr(tokenizer_note(t), "1 of the tokens that the post_processor puts around a text"));
+    tokenizer_close(t);
+}
+
+/* Unicode's forms (UAX 15): letters with marks, ligatures, Hangul; bytes that are no UTF-8 stay. */
+static void test_json_unicode_forms(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *form, *text;
+        int32_t ids[4];
+        size_t count;
+    } cases[] = {{"NFC", "e\xcc\x81", {0}, 1}, {"NFC", "\xc3\xa9", {0}, 1}, {"NFD", "\xc3\xa9", {1, 2}, 2},
+                 {"NFC", "\xef\xac\x81", {3}, 1}, {"NFKC", "\xef\xac\x81", {4, 5}, 2}, {"NFKD", "\xef\xac\x81\xc3\xa9", {4, 5, 1, 2}, 4},
+                 {"NFKC", "\xef\xac\x81" "e\xcc\x81", {4, 5, 0}, 3}, {"NFC", "e\xff\xcc\x81", {1, 2}, 2}, {"NFD", "e", {1}, 1},
+                 {"NFC", "\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab", {6}, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char normalizer[40];
+        snprintf(normalizer, sizeof normalizer, "{\"type\":\"%s\"}", cases[i].form);
+        struct tokenizer *t = open_json((struct parts){
+            .vocab = "{\"\u00e9\":0,\"e\":1,\"\u0301\":2,\"\ufb01\":3,\"f\":4,\"i\":5,\"\ud55c\":6}", .merges = "[]",
+            .added = "[]", .pre = "null", .normalizer = normalizer});
+        assert_null(tokenizer_note(t));
+        check_ids(t, cases[i].text, cases[i].ids, cases[i].count);
         tokenizer_close(t);
     }
 }
@@ -494,17 +643,89 @@ static void test_sentencepiece_truncated_at_every_byte(void **state)
     }
 }
 
-static void test_sentencepiece_notes(void **state)
+/* A field of a message that comes behind those of the usual model. */
+static struct proto with_field(unsigned message, unsigned field, uint64_t value)
+{
+    struct proto p = usual_model(2), inner_message = {.size = 0};
+    put_number(&inner_message, field, value);
+    put_bytes(&p, message, inner_message.data, inner_message.size);
+    return p;
+}
+
+static void test_sentencepiece_normalizes(void **state)
 {
     (void)state;
-    struct proto p = usual_model(2), normalizer = {.size = 0};
-    put_bytes(&normalizer, 1, "nmt_nfkc", 8);
-    put_bytes(&normalizer, 2, "map", 3);
-    put_number(&normalizer, 4, 1);
-    put_bytes(&p, 3, normalizer.data, normalizer.size);
+    /* a trie of one text: 'b' becomes what is at offset 0. Units: the root, whose children are 0x20 away; 'b' at
+     * 0x20 ^ 'b', whose value is 1 away; the value. */
+    enum { B = 0x20 ^ 'b', UNITS = B + 2 };
+    uint32_t units[UNITS + 1] = {UNITS * 4};
+    units[1] = 0x20u << 10;
+    units[1 + B] = 'b' | 1u << 8 | 1u << 10;
+    units[1 + (B ^ 1)] = 1u << 31;
+    uint8_t map[sizeof units + 3];
+    memcpy(map, units, sizeof units);
+    memcpy(map + sizeof units, " a", 3);
+    struct proto p = with_field(3, 4, 1), normalizer = {.size = 0};
     struct tokenizer *t = must_open("tokenizer.model", p.data, p.size);
-    assert_non_null(strstr(tokenizer_note(t), "nmt_nfkc"));
-    assert_non_null(strstr(tokenizer_note(t), "extra spaces"));
+    CHECK_IDS(t, "  a   a ", 5, 5); /* extra spaces go */
+    check_ids(t, "   ", NULL, 0);
+    assert_null(tokenizer_note(t));
+    tokenizer_close(t);
+    put_bytes(&normalizer, 2, map, sizeof map);
+    put_bytes(&p, 3, normalizer.data, normalizer.size);
+    t = must_open("tokenizer.model", p.data, p.size);
+    CHECK_IDS(t, "ba<tag>b", 5, 4, 6, 5);
+    tokenizer_close(t);
+    for (size_t i = 0; i < 3; i++) {
+        uint32_t bad[] = {0, 3, sizeof map};
+        memcpy(map, &bad[i], 4);
+        normalizer.size = 0;
+        p = usual_model(2);
+        put_bytes(&normalizer, 2, map, sizeof map);
+        put_bytes(&p, 3, normalizer.data, normalizer.size);
+        REFUSE_MODEL(&p, "precompiled_charsmap", "malformed");
+    }
+}
+
+static void test_sentencepiece_contradictions(void **state)
+{
+    (void)state;
+    struct proto p = with_field(2, 24, 1);
+    REFUSE_MODEL(&p, "treat_whitespace_as_suffix");
+    p = with_field(3, 5, 0);
+    REFUSE_MODEL(&p, "escape_whitespaces");
+    p = with_field(2, 35, 1);
+    REFUSE_MODEL(&p, "byte_fallback is true, with 0 pieces", "256");
+    p = usual_model(2);
+    put_piece(&p, "<0x41>", 0, 6);
+    REFUSE_MODEL(&p, "byte_fallback is false, with 1 pieces", "none");
+    p = usual_model(2);
+    put_piece(&p, "<0x4>", 0, 6);
+    REFUSE_MODEL(&p, "piece 7 is of type byte");
+    p = usual_model(2);
+    put_piece(&p, "a", 0, 1);
+    REFUSE_MODEL(&p, "token 7 'a' is also token 4");
+    p = usual_model(2);
+    put_piece(&p, "", 0, 1);
+    REFUSE_MODEL(&p, "piece 7 is empty");
+    p = usual_model(2);
+    put_piece(&p, "<unk2>", 0, 2);
+    REFUSE_MODEL(&p, "2 pieces are of type unknown");
+}
+
+/* An unused piece is made in passing and taken apart again; one that is a character is unknown. */
+static void test_sentencepiece_unused(void **state)
+{
+    (void)state;
+    struct proto p = usual_model(2);
+    put_piece(&p, "b", -5, 1);
+    put_piece(&p, "ab", -0.5F, 5);
+    put_piece(&p, "abb", -0.1F, 1);
+    put_piece(&p, "c", -6, 5);
+    struct tokenizer *t = must_open("tokenizer.model", p.data, p.size);
+    CHECK_IDS(t, "ab", 3, 4, 7);
+    CHECK_IDS(t, "abb", 3, 9);
+    CHECK_IDS(t, "ac", 5, 0);
     tokenizer_close(t);
 }
 
@@ -586,7 +807,7 @@ static void test_gguf_gpt2(void **state)
     CHECK_IDS(t, "ab b", 2, 3, 1);
     assert_true(tokenizer_bos(t) == -1 && tokenizer_eos(t) == 4 && !tokenizer_adds_bos(t));
     assert_true(tokenizer_ends_text(t, 4) && tokenizer_ends_text(t, 5));
-    assert_null(tokenizer_note(t));
+    assert_string_equal(tokenizer_note(t), "240 bytes have no token: in a text they are left out");
     tokenizer_close(t);
     begin_gguf(&f, "gpt2", "pre");
     t = finish_gguf(&f);
@@ -639,6 +860,138 @@ static void test_gguf_refused(void **state)
     begin_gguf(&f, "gpt2", "");
     gguffile_uint32(&f, KEY("add_bos_token"), 1);
     REFUSE_GGUF(&f, KEY("add_bos_token"));
+}
+
+/* What is missing or said twice is refused; what llama.cpp mends is mended, with a line that says so. */
+static void test_gguf_incomplete(void **state)
+{
+    (void)state;
+    struct gguffile f;
+    begin_gguf(&f, "gpt2", "merges");
+    REFUSE_GGUF(&f, KEY("merges") " is missing", "gpt2");
+    begin_gguf(&f, "gpt2", "merges");
+    gguffile_strings(&f, KEY("merges"), 0, NULL);
+    REFUSE_GGUF(&f, KEY("merges") " is empty", "gpt2");
+    static const char *const twice[] = {"a", "b", "ab", "a", "", ""};
+    begin_gguf(&f, "gpt2", "tokens");
+    gguffile_strings(&f, KEY("tokens"), 6, twice);
+    REFUSE_GGUF(&f, "token 3 'a' is also token 0");
+    begin_gguf(&f, "gpt2", "token_type");
+    gguffile_array(&f, KEY("token_type"), GGUF_INT32, 0, NULL);
+    REFUSE_GGUF(&f, KEY("token_type") " has 0 values", "6");
+    begin_gguf(&f, "gpt2", "token_type");
+    gguffile_array(&f, KEY("token_type"), GGUF_INT32, 5, (const int32_t[]){1, 1, 1, 1, 1});
+    REFUSE_GGUF(&f, KEY("token_type") " has 5 values", "6");
+    begin_gguf(&f, "gpt2", "token_type");
+    struct tokenizer *t = finish_gguf(&f);
+    assert_non_null(strstr(tokenizer_note(t), KEY("token_type")));
+    tokenizer_close(t);
+    begin_gguf(&f, "gpt2", "");
+    gguffile_bool(&f, KEY("add_bos_token"), true);
+    gguffile_bool(&f, KEY("add_eos_token"), true);
+    t = finish_gguf(&f);
+    assert_non_null(strstr(tokenizer_note(t), "asks for BOS and names none"));
+    assert_non_null(strstr(tokenizer_note(t), "asks for EOS and names none"));
+    assert_false(tokenizer_adds_bos(t) || tokenizer_adds_eos(t));
+    tokenizer_close(t);
+}
+
+/* A llama vocabulary of bytes and a few pieces, with or without one of a space. */
+static struct tokenizer *bytes_gguf(bool space, bool prefix, const char *name)
+{
+    struct gguffile f;
+    enum { FIRST = 3, LAST = FIRST + 256, COUNT = LAST + 5 };
+    static char bytes[256][8];
+    const char *tokens[COUNT] = {"<unk>", "<s>", "</s>", [LAST] = "a", "ab", "<t>", "b<t>x", space ? "\xe2\x96\x81" : "c"};
+    int32_t types[COUNT] = {2, 3, 3, [LAST] = 1, 1, 4, 4, 1};
+    float scores[COUNT] = {0};
+    for (int i = 0; i < 256; i++) {
+        snprintf(bytes[i], sizeof bytes[i], "<0x%02X>", i);
+        tokens[FIRST + i] = bytes[i];
+        types[FIRST + i] = 6;
+    }
+    gguffile_begin(&f, 3);
+    gguffile_string(&f, "general.name", name);
+    gguffile_string(&f, KEY("model"), "llama");
+    gguffile_strings(&f, KEY("tokens"), COUNT, tokens);
+    gguffile_array(&f, KEY("token_type"), GGUF_INT32, COUNT, types);
+    gguffile_array(&f, KEY("scores"), GGUF_FLOAT32, COUNT, scores);
+    gguffile_bool(&f, KEY("add_space_prefix"), prefix);
+    return finish_gguf(&f);
+}
+
+/* Ids that llama.cpp gives. */
+static void test_gguf_llama_like_llama_cpp(void **state)
+{
+    (void)state;
+    enum { BYTE = 3, A = 259, AB, T, BTX, SPACE, E2 = BYTE + 0xe2, H96 = BYTE + 0x96, H81 = BYTE + 0x81 };
+    struct tokenizer *t = bytes_gguf(false, true, "x");
+    assert_null(tokenizer_note(t));
+    CHECK_IDS(t, "a", E2, H96, H81, A); /* a space without a piece is its mark's bytes */
+    CHECK_IDS(t, " a", E2, H96, H81, E2, H96, H81, A);
+    tokenizer_close(t);
+    t = bytes_gguf(false, false, "x");
+    CHECK_IDS(t, "a a", A, E2, H96, H81, A);
+    tokenizer_close(t);
+    t = bytes_gguf(true, true, "x");
+    CHECK_IDS(t, "a", SPACE, A);
+    CHECK_IDS(t, "a<t>a", SPACE, A, T, SPACE, A);      /* one behind each added token */
+    CHECK_IDS(t, "<t>", T);                            /* and none before one */
+    CHECK_IDS(t, "ab<t>x", SPACE, A, BTX);             /* the longest anywhere first */
+    CHECK_IDS(t, "<t> a", T, SPACE, SPACE, A);
+    CHECK_IDS(t, "c", SPACE, BYTE + 'c');
+    tokenizer_close(t);
+    t = bytes_gguf(true, false, "My Phi-3 Mini"); /* whose added tokens take the white space behind them */
+    CHECK_IDS(t, "a<t> \n a", A, T, A);
+    tokenizer_close(t);
+}
+
+/* llama.cpp does not believe that texts may spell tokens of such names, unless a key says which token it is. */
+static void test_gguf_controls_by_name(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"/", "s", "/s", "</s>", "<PRE>", "<tool>", "P"};
+    for (int has_key = 0; has_key < 2; has_key++) {
+        struct gguffile f;
+        gguffile_begin(&f, 3);
+        gguffile_string(&f, KEY("model"), "gpt2");
+        gguffile_string(&f, KEY("pre"), "gpt-2");
+        gguffile_strings(&f, KEY("tokens"), 7, tokens);
+        gguffile_array(&f, KEY("token_type"), GGUF_INT32, 7, (const int32_t[]){1, 1, 1, 4, 4, 4, 1});
+        gguffile_strings(&f, KEY("merges"), 1, (const char *const[]){"/ s"});
+        if (has_key)
+            gguffile_uint32(&f, KEY("fim_pre_token_id"), 4);
+        struct tokenizer *t = finish_gguf(&f);
+        CHECK_IDS(t, "</s>", 0, 1); /* </ is a word by itself */
+        CHECK_IDS(t, "<tool>", 5);
+        CHECK_IDS(t, "<PRE>", has_key ? 4 : 6);
+        tokenizer_close(t);
+    }
+}
+
+/* Ranks of merges over characters, spaces marked, newlines by themselves, bytes to fall back on. */
+static void test_gguf_gemma4(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"a", "b", "ab", "\xe2\x96\x81", "\xe2\x96\x81" "a", "\n", "\n\n", "<0xC3>", "<0xA9>"};
+    for (int by_model = 0; by_model < 2; by_model++) {
+        struct gguffile f;
+        gguffile_begin(&f, 3);
+        gguffile_string(&f, KEY("model"), by_model ? "gemma4" : "gpt2");
+        gguffile_strings(&f, KEY("tokens"), 9, tokens);
+        gguffile_array(&f, KEY("token_type"), GGUF_INT32, 9, (const int32_t[]){1, 1, 1, 1, 1, 1, 1, 6, 6});
+        gguffile_strings(&f, KEY("merges"), 2, (const char *const[]){"a b", "\xe2\x96\x81 a"});
+        gguffile_uint32(&f, KEY("bos_token_id"), 0);
+        gguffile_bool(&f, KEY("add_bos_token"), false); /* not believed */
+        if (!by_model)
+            gguffile_string(&f, KEY("pre"), "gemma4");
+        struct tokenizer *t = finish_gguf(&f);
+        CHECK_IDS(t, "a ab a", 0, 3, 2, 4);
+        CHECK_IDS(t, "a\n\nb\n", 0, 6, 1, 5);
+        CHECK_IDS(t, "\xc3\xa9", 7, 8);
+        assert_true(tokenizer_adds_bos(t));
+        tokenizer_close(t);
+    }
 }
 
 /* Malformed byte tokens are the text that they are. */
@@ -737,13 +1090,25 @@ int main(void)
         cmocka_unit_test(test_json_config),
         cmocka_unit_test(test_json_added_tokens),
         cmocka_unit_test(test_json_spaces),
+        cmocka_unit_test(test_json_steps_behind_byte_level),
+        cmocka_unit_test(test_json_switches),
+        cmocka_unit_test(test_json_contradictions),
+        cmocka_unit_test(test_json_steps_that_grow),
+        cmocka_unit_test(test_json_notes),
+        cmocka_unit_test(test_json_unicode_forms),
         cmocka_unit_test(test_sentencepiece),
         cmocka_unit_test(test_sentencepiece_refused),
         cmocka_unit_test(test_sentencepiece_truncated_at_every_byte),
-        cmocka_unit_test(test_sentencepiece_notes),
+        cmocka_unit_test(test_sentencepiece_normalizes),
+        cmocka_unit_test(test_sentencepiece_contradictions),
+        cmocka_unit_test(test_sentencepiece_unused),
         cmocka_unit_test(test_gguf_llama),
         cmocka_unit_test(test_gguf_gpt2),
         cmocka_unit_test(test_gguf_refused),
+        cmocka_unit_test(test_gguf_incomplete),
+        cmocka_unit_test(test_gguf_llama_like_llama_cpp),
+        cmocka_unit_test(test_gguf_gemma4),
+        cmocka_unit_test(test_gguf_controls_by_name),
         cmocka_unit_test(test_gguf_misspelt_bytes),
         cmocka_unit_test(test_what_lies_beside_a_model),
     };

@@ -272,6 +272,61 @@ static void test_tokenizers_of_hugging_face(void **state)
     json_decref(v);
 }
 
+/* ---- the vectors of tests/added_vectors.py --------------------------------------------------- */
+
+/* The added tokens of a case, whose bits are those of the flags. */
+static json_t *added_tokens(const json_t *v, unsigned bits, size_t first)
+{
+    json_t *list = json_array();
+    const json_t *token, *flag;
+    size_t i, k;
+    json_array_foreach(json_object_get(v, "tokens"), i, token) {
+        json_t *one = json_pack("{s:i, s:O, s:O}", "id", (int)(first + i), "content", json_array_get(token, 0), "special",
+                                json_array_get(token, 1));
+        json_array_foreach(json_object_get(v, "flags"), k, flag)
+            json_object_set_new(one, json_string_value(flag),
+                                json_boolean(json_is_true(json_array_get(token, 2)) && (bits >> k & 1)));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static struct tokenizer *open_case(const json_t *v, const json_t *frame, unsigned bits)
+{
+    json_t *model = json_object_get(json_object_get(v, "models"), json_string_value(json_object_get(frame, "model")));
+    size_t first = json_object_size(json_object_get(model, "vocab"));
+    json_t *file = json_pack("{s:O, s:O, s:o, s:O}", "normalizer", json_object_get(frame, "normalizer"), "pre_tokenizer",
+                             json_object_get(frame, "pre_tokenizer"), "added_tokens", added_tokens(v, bits, first),
+                             "model", model);
+    char *text = json_dumps(file, 0);
+    struct tokenizer *t = open_bytes("added.json", text, strlen(text));
+    free(text);
+    json_decref(file);
+    return t;
+}
+
+/* Every combination of an added token's flags, in front of and behind what normalizers and pre-tokenizers do. */
+static void test_added_tokens_of_hugging_face(void **state)
+{
+    (void)state;
+    json_error_t why;
+    json_t *v = json_load_file(SRCDIR "/tests/data/added_vectors.json", 0, &why), *frame;
+    if (!v)
+        fail_msg("tests/data/added_vectors.json: %s", why.text);
+    size_t i, cases = 0;
+    json_array_foreach(json_object_get(v, "frames"), i, frame) {
+        const json_t *ids = json_object_get(frame, "ids");
+        for (unsigned bits = 0; bits < json_array_size(ids); bits++, cases++) {
+            struct tokenizer *t = open_case(v, frame, bits);
+            print_message("frame %zu, flags %u\n", i, bits);
+            check_all_texts(t, json_object_get(v, "texts"), json_array_get(ids, bits));
+            tokenizer_close(t);
+        }
+    }
+    assert_int_equal(cases, 96);
+    json_decref(v);
+}
+
 /* Base64 (RFC 4648) to bytes; returns how many. */
 static size_t from_base64(const char *text, uint8_t *out)
 {
@@ -341,11 +396,15 @@ static struct tokenizer *small_spm(bool byte_fallback)
         PIECE("<unk>", 0, TOKEN_UNKNOWN), PIECE("<s>", 0, TOKEN_CONTROL), PIECE("</s>", 0, TOKEN_CONTROL),
         PIECE("\xe2\x96\x81", -9, TOKEN_NORMAL), PIECE("a", -9, TOKEN_NORMAL), PIECE("b", -9, TOKEN_NORMAL),
         PIECE("ab", -1, TOKEN_NORMAL), PIECE("ba", -1, TOKEN_NORMAL), PIECE("\xe2\x96\x81" "a", -2, TOKEN_NORMAL),
-        PIECE("<tag>", 0, TOKEN_USER_DEFINED), PIECE("<tag> b", 0, TOKEN_USER_DEFINED),
+        PIECE("<tag>", 0, TOKEN_USER_DEFINED), PIECE("<tag>\xe2\x96\x81" "b", 0, TOKEN_USER_DEFINED),
         PIECE("<|im_end|>", 0, TOKEN_CONTROL)};
+    static const struct normal_step steps[] = {
+        {NORMAL_PREPEND, .to = MARKED_SPACE, .to_size = 3},
+        {NORMAL_REPLACE, .from = " ", .from_size = 1, .to = MARKED_SPACE, .to_size = 3}};
     add_byte_pieces(pieces + SPM_BYTES);
     struct vocabulary v = {.model = VOCABULARY_SPM, .pieces = pieces, .count = SPM_COUNT, .bos = 1, .eos = 2,
                            .unknown = 0, .add_bos = true, .space_prefix = SPACE_ALWAYS, .fuse_unknown = true,
+                           .steps = steps, .step_count = 2,
                            .byte_fallback = byte_fallback};
     return make_tokenizer(&v);
 }
@@ -445,7 +504,7 @@ static struct tokenizer *small_bpe(bool ignore_merges, bool add_space)
     struct vocabulary v = {.model = VOCABULARY_BPE, .pieces = pieces, .count = sizeof pieces / sizeof *pieces,
                            .merges = merges, .merge_count = 3, .rules = &rule, .rule_count = 1, .bos = -1,
                            .eos = 260, .unknown = -1, .ignore_merges = ignore_merges,
-                           .space_prefix = add_space ? SPACE_IF_MISSING : SPACE_NEVER};
+                           .space_prefix = add_space ? SPACE_IF_MISSING : SPACE_NEVER, .space_place = SPACE_EVERYWHERE};
     return make_tokenizer(&v);
 }
 
@@ -614,7 +673,8 @@ static void test_long_words(void **state)
     static const char *const names[] = {"default", "gpt-2", "llama-bpe", "dbrx", "qwen2", "qwen35", "gpt-4o", "tekken",
                                         "starcoder", "falcon", "deepseek-llm", "deepseek-coder", "deepseek-v3",
                                         "bloom", "viking", "chameleon", "bailingmoe", "seed-coder", "tiny_aya",
-                                        "superbpe", "minicpm5", "laguna", "kimi-k2"};
+                                        "superbpe", "minicpm5", "laguna", "kimi-k2", "spark2_5", "afmoe", "youtu",
+                                        "jais-2", "ufakzeka", "gemma4", "whitespace"};
     char *text = make(LONG);
     double start = cpu_seconds();
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
@@ -691,6 +751,89 @@ static void test_what_becomes_of_matches(void **state)
     check_split((struct split_rule){".", 0, true, false, SPLIT_REMOVED}, "a.b", "a|b");
 }
 
+/* Oniguruma's syntax, where PCRE2's is another: the words are Oniguruma's. */
+static void test_expressions_of_oniguruma(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {
+        {"\\w+", "ab e\xcc\x81" "a_1 \xe2\x85\xa7\xc2\xbd", "ab| |e\xcc\x81" "a_1| |\xe2\x85\xa7\xc2\xbd"},
+        {"[\\w]+", "a\xc2\xbd" "b e\xcc\x81", "a|\xc2\xbd|b| |e\xcc\x81"},
+        {"[a-z&&[^b]]+", "abcab", "a|b|ca|b"},
+        {"[a[bc]]+", "abcx", "abc|x"},
+        {"[^[ab]c]+", "abcd", "abc|d"},
+        {"[a-c&&[b-d]&&[^c]]+", "abcd", "a|b|cd"},
+        {"[\\p{L}&&[^\\p{Han}]]+", "ab\xe4\xb8\xad\xe6\x96\x87" "c", "ab|\xe4\xb8\xad\xe6\x96\x87|c"},
+        {"[[:alpha:]]+", "ab1\xc3\xa9", "ab|1|\xc3\xa9"},
+        {"[[:punct:]]+", "a$+-b", "a|$+-|b"},
+        {"[[:word:]&&[^_]]+", "a_b", "a|_|b"},
+        {"\\bab\\b", "ab e\xcc\x81" "ab ab", "ab| e\xcc\x81" "ab |ab"},
+        {"\\B", "ab c", "a|b c"},
+        {"(?m).+", "a\nb", "a\nb"},
+        {"(?im:A.)+", "a\nb", "a\n|b"},
+        {"a{,2}", "aaa", "aa|a"},
+        {"\\h+", "xaF0y", "x|aF0|y"},
+        {"\\v", "a\x0b" "b\nc", "a|\x0b|b\nc"},
+        {"\\u0061+", "baab", "b|aa|b"},
+        {"[]a]+", "b]a", "b|]a"},
+        {"[^\\S]+", "a \xe1\xa0\x8e", "a| |\xe1\xa0\x8e"},
+        {"\\p{^L}+", "a12", "a|12"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_split((struct split_rule){cases[i][0], 0, false, false, SPLIT_ISOLATED}, cases[i][1], cases[i][2]);
+    static const char *const unknown[][2] = {{"[\\W]", "in a class"}, {"a{2}+", "possessive"}, {"[[:graph:]]", "POSIX"},
+                                             {"[a&&]", "empty"}, {"[a[b]", "no end"}, {"[[[[[[[[[[a]]]]]]]]]]", "too deep"}};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        struct error error = {""};
+        const struct split_rule rule = {unknown[i][0], strlen(unknown[i][0]), false, false, SPLIT_ISOLATED};
+        assert_null(splitter_create(&rule, 1, &error));
+        if (!strstr(error.text, unknown[i][1]) || !strstr(error.text, unknown[i][0]))
+            fail_msg("%s", error.text);
+    }
+}
+
+/* The names that llama.cpp knows, with what it takes from them. */
+static const struct {
+    const char *name;
+    bool ignore_merges, adds_bos;
+    enum spelling spelling;
+} known_names[] = {
+#define PLAIN(name) {name, false, false, SPELLED_BYTES}
+    PLAIN("default"), PLAIN("deepseek-llm"), PLAIN("deepseek-coder"), PLAIN("deepseek-v3"), PLAIN("spark2_5"),
+    PLAIN("falcon"), PLAIN("mpt"), PLAIN("starcoder"), PLAIN("gpt-2"), PLAIN("phi-2"), PLAIN("jina-es"),
+    PLAIN("jina-de"), PLAIN("gigachat"), PLAIN("jina-v2-es"), PLAIN("jina-v2-de"), PLAIN("a.x-4.0"), PLAIN("mellum"),
+    PLAIN("modern-bert"), PLAIN("jais-2"), PLAIN("jina-v1-en"), PLAIN("jina-v2-code"), PLAIN("roberta-bpe"),
+    PLAIN("refact"), PLAIN("command-r"), PLAIN("qwen2"), PLAIN("deepseek-r1-qwen"), PLAIN("kormo"), PLAIN("f2llmv2"),
+    PLAIN("qwen35"), PLAIN("stablelm2"), PLAIN("olmo"), PLAIN("dbrx"), PLAIN("smaug-bpe"), PLAIN("poro-chat"),
+    PLAIN("chatglm-bpe"), PLAIN("viking"), PLAIN("jais"), PLAIN("smollm"), PLAIN("codeshell"), PLAIN("bloom"),
+    PLAIN("gpt3-finnish"), PLAIN("exaone"), PLAIN("exaone4"), PLAIN("exaone-moe"), PLAIN("minerva-7b"),
+    PLAIN("megrez"), PLAIN("gpt-4o"), PLAIN("llama4"), PLAIN("kanana2"), PLAIN("talkie"), PLAIN("tiny_aya"),
+    PLAIN("cohere2moe"), PLAIN("superbpe"), PLAIN("trillion"), PLAIN("granite-docling"), PLAIN("bailingmoe"),
+    PLAIN("bailingmoe2"), PLAIN("llada-moe"), PLAIN("seed-coder"), PLAIN("hunyuan"), PLAIN("hunyuan-dense"),
+    PLAIN("hy_v4"), PLAIN("joyai-llm"), PLAIN("kimi-k2"), PLAIN("ufakzeka"), PLAIN("grok-2"), PLAIN("afmoe"),
+    PLAIN("laguna"), PLAIN("minimax-m2"), PLAIN("solar-open"), PLAIN("mellum2"),
+    {"minicpm5", true, false, SPELLED_BYTES},
+    {"llama3", true, true, SPELLED_BYTES},
+    {"llama-v3", true, true, SPELLED_BYTES},
+    {"llama-bpe", true, true, SPELLED_BYTES},
+    {"falcon3", true, true, SPELLED_BYTES},
+    {"falcon-h1", true, true, SPELLED_BYTES},
+    {"pixtral", true, true, SPELLED_BYTES},
+    {"midm-2.0", true, true, SPELLED_BYTES},
+    {"lfm2", true, true, SPELLED_BYTES},
+    {"jina-v5-nano", true, true, SPELLED_BYTES},
+    {"youtu", true, false, SPELLED_BYTES},
+    {"gemma4", false, true, SPELLED_AS_GEMMA},
+    {"granite-embed-multi-311m", false, true, SPELLED_AS_GEMMA},
+    {"sarvam-moe", false, false, SPELLED_MARKED},
+    {"whitespace", false, false, SPELLED_CHARACTERS},
+    {"glm4", true, false, SPELLED_BYTES},
+    {"glm5", true, false, SPELLED_BYTES},
+    {"tekken", true, true, SPELLED_BYTES},
+    {"chameleon", false, true, SPELLED_BYTES},
+    {"granite-embed-multi-97m", true, false, SPELLED_BYTES},
+#undef PLAIN
+};
+
 static void test_names_of_pretokenizers(void **state)
 {
     (void)state;
@@ -700,6 +843,15 @@ static void test_names_of_pretokenizers(void **state)
     assert_ptr_equal(pretokenizer_find("phi-2", 5, &error), pretokenizer_find("gpt-2", 5, &error));
     assert_true(pretokenizer_find("tekken", 6, &error)->ignore_merges);
     assert_false(pretokenizer_find("dbrx", 4, &error)->ignore_merges);
+    for (size_t i = 0; i < sizeof known_names / sizeof *known_names; i++) {
+        const struct pretokenizer *p = pretokenizer_find(known_names[i].name, strlen(known_names[i].name), &error);
+        if (!p)
+            fail_msg("%s", error.text);
+        if (p->ignore_merges != known_names[i].ignore_merges || p->adds_bos != known_names[i].adds_bos ||
+            p->spelling != known_names[i].spelling)
+            fail_msg("%s", known_names[i].name);
+        splitter_free(named_splitter(known_names[i].name));
+    }
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         error.text[0] = 0;
         assert_null(pretokenizer_find(unknown[i], strlen(unknown[i]), &error));
@@ -715,6 +867,7 @@ int main(void)
         cmocka_unit_test(test_vectors_of_gpt2),
         cmocka_unit_test(test_words_of_named_pretokenizers),
         cmocka_unit_test(test_tokenizers_of_hugging_face),
+        cmocka_unit_test(test_added_tokens_of_hugging_face),
         cmocka_unit_test(test_tokenizers_of_sentencepiece),
         cmocka_unit_test(test_spm_by_hand),
         cmocka_unit_test(test_spm_with_gaps),
@@ -727,6 +880,7 @@ int main(void)
         cmocka_unit_test(test_long_words),
         cmocka_unit_test(test_expression_that_never_ends),
         cmocka_unit_test(test_what_becomes_of_matches),
+        cmocka_unit_test(test_expressions_of_oniguruma),
         cmocka_unit_test(test_names_of_pretokenizers),
     };
     return cmocka_run_group_tests(tests, begin, end);

@@ -19,12 +19,11 @@ static struct tokenizer *find_tokenizer(const struct options *o, struct error *e
     if (!o->model && !builtin)
         return NULL;
     const char *path = o->model ? o->model : builtin;
-    struct model *model = NULL;
+    bool alone = tokenizer_is_inside(path) || is_folder(path); /* weights need not be there */
+    struct model *model = model_open(path, error);
     struct tokenizer *t = NULL;
-    if (tokenizer_is_inside(path) || is_folder(path))
-        t = tokenizer_beside(path, 0, error);
-    else if ((model = model_open(path, error))) /* its vocabulary tells which one fits */
-        t = tokenizer_beside(path, model->hyper.vocab, error);
+    if (model || alone) /* its vocabulary tells which one fits */
+        t = tokenizer_beside(path, model ? model->hyper.vocab : 0, error);
     model_close(model);
     free(builtin);
     return t;

@@ -1,7 +1,6 @@
 /* Tokenizers as GGUF has them (ggml's docs/gguf.md, "Tokenizer"). */
 #include "gguf_put.h"
-
-#include "tokenizer/vocabulary.h"
+#include "token_losses.h"
 
 #include <stdlib.h>
 
@@ -13,10 +12,15 @@ struct tokens_out {
     size_t rows; /* of the embedding table */
 };
 
-/* Rows of the table beyond the tokens: as llama.cpp's converter names them. */
-static void padding_name(char out[32], size_t id)
+/* Rows of the table beyond the tokens: as llama.cpp's converter names them, unless a token has that name. */
+static void padding_name(char out[32], const struct vocabulary *v, size_t id)
 {
-    snprintf(out, 32, "[PAD%zu]", id);
+    int n = snprintf(out, 32, "[PAD%zu]", id);
+    bool taken = false;
+    for (size_t i = 0; i < v->count; i++)
+        taken = taken || (v->pieces[i].size == (size_t)n && memcmp(v->pieces[i].text, out, (size_t)n) == 0);
+    if (taken)
+        snprintf(out, 32, "[[PAD%zu]]", id);
 }
 
 /* Some files have the unknown token among those that control. */
@@ -35,7 +39,7 @@ static void put_pieces(const struct tokens_out *t, const struct vocabulary *v)
         gguf_put_text(t->out, v->pieces[i].text, v->pieces[i].size);
     for (size_t i = v->count; i < t->rows; i++) {
         char name[32];
-        padding_name(name, i);
+        padding_name(name, v, i);
         gguf_put_text(t->out, name, strlen(name));
     }
     gguf_key_array(t->out, KEY("token_type"), GGUF_INT32, t->rows);
@@ -139,6 +143,8 @@ static bool put_vocabulary(void *arg, const struct vocabulary *v, const char *no
     struct tokens_out *t = arg;
     bool spm = v->model == VOCABULARY_SPM;
     (void)note; /* said when the tokenizer was opened */
+    if (!vocabulary_check_texts(v, error) || !token_losses(t->job, v, error))
+        return false;
     if (v->count > t->rows)
         return error_set(error, "%zu tokens; the model's vocabulary has %zu", v->count, t->rows);
     gguf_key_text(t->out, KEY("model"), spm ? "llama" : "gpt2");
@@ -152,9 +158,6 @@ static bool put_vocabulary(void *arg, const struct vocabulary *v, const char *no
     gguf_key_bool(t->out, KEY("add_eos_token"), v->add_eos);
     if (spm || v->space_prefix != SPACE_NEVER)
         gguf_key_bool(t->out, KEY("add_space_prefix"), v->space_prefix != SPACE_NEVER);
-    if (v->space_prefix == SPACE_IF_MISSING)
-        export_note_add(t->job, "the tokenizer puts a space before a text that begins with none; GGUF's %s",
-                        spm ? "always does" : "never does");
     return true;
 }
 

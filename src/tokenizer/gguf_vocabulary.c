@@ -3,6 +3,8 @@
 
 #include "formats/gguf.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +18,10 @@ static const struct family {
 } families[] = {
     {"llama", VOCABULARY_SPM, true, true, true},
     {"gpt2", VOCABULARY_BPE, false, false, false},
+    {"gemma4", VOCABULARY_BPE, true, false, true},
 };
 enum { FAMILIES = sizeof families / sizeof *families, MAX_RULES = 8 };
+#define MODELS "llama or gpt2, or gemma4"
 
 /* A vocabulary with the memory that it points to. */
 struct reading {
@@ -26,10 +30,26 @@ struct reading {
     const struct family *family;
     struct vocabulary v;
     struct vocabulary_piece *pieces;
+    uint8_t *added; /* by id */
     struct merge *merges;
     struct split_rule rules[MAX_RULES];
-    bool unnamed; /* BPE whose pre-tokenizer the file does not name */
+    char note[400]; /* what a person should know */
 };
+
+static void add_note(struct reading *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add_note(struct reading *r, const char *format, ...)
+{
+    size_t used = strlen(r->note);
+    va_list list;
+    if (used > 0)
+        used += (size_t)snprintf(r->note + used, sizeof r->note - used, "; ");
+    if (used >= sizeof r->note)
+        return;
+    va_start(list, format);
+    vsnprintf(r->note + used, sizeof r->note - used, format, list);
+    va_end(list);
+}
 
 static bool read_family(struct reading *r)
 {
@@ -37,11 +57,11 @@ static bool read_family(struct reading *r)
     if (!gguf_string(r->gguf, KEY("model"), &model, r->error))
         return false;
     if (!model.data)
-        return error_set(r->error, "tokenizer: the key " KEY("model") " is missing; expected llama or gpt2");
+        return error_set(r->error, "tokenizer: the key " KEY("model") " is missing; expected " MODELS);
     for (size_t i = 0; i < FAMILIES; i++)
         if (strlen(families[i].name) == model.size && memcmp(families[i].name, model.data, model.size) == 0)
             r->family = &families[i];
-    return r->family || error_set(r->error, KEY("model") " = '%.*s'; expected llama or gpt2",
+    return r->family || error_set(r->error, KEY("model") " = '%.*s'; expected " MODELS,
                                   (int)(model.size < 64 ? model.size : 64), model.data);
 }
 
@@ -49,7 +69,7 @@ static bool read_family(struct reading *r)
 
 static bool same_count(const struct reading *r, const char *key, const struct gguf_array *a)
 {
-    return a->count == 0 || a->count == r->v.count ||
+    return !gguf_has(r->gguf, key) || a->count == r->v.count ||
            error_set(r->error, "%s has %zu values; expected %zu (tokens)", key, a->count, r->v.count);
 }
 
@@ -86,6 +106,8 @@ static bool read_tokens(struct reading *r)
         r->pieces[i] = (struct vocabulary_piece){tokens.texts[i].data, (uint32_t)tokens.texts[i].size,
                                                  score, (enum token_type)type};
     }
+    if (types.count == 0)
+        add_note(r, "the file has no types of tokens (" KEY("token_type") "): all of them are text");
     return true;
 }
 
@@ -99,6 +121,9 @@ static bool read_merges(struct reading *r)
         return true;
     if (!gguf_array(r->gguf, KEY("merges"), GGUF_STRING, &merges, r->error))
         return false;
+    if (merges.count == 0)
+        return error_set(r->error, KEY("merges") " is %s; expected the pairs that %s merges",
+                         gguf_has(r->gguf, KEY("merges")) ? "empty" : "missing", r->family->name);
     r->v.merges = r->merges = calloc(merges.count + 1, sizeof *r->merges);
     if (!r->merges)
         return error_set(r->error, "not enough memory for %zu merges", merges.count);
@@ -123,9 +148,13 @@ static bool read_pre(struct reading *r, const struct pretokenizer **pre)
         return true;
     if (!gguf_string(r->gguf, KEY("pre"), &name, r->error))
         return false;
-    r->unnamed = name.size == 0;
-    *pre = r->unnamed ? pretokenizer_find("default", 7, r->error)
-                      : pretokenizer_find(name.data, name.size, r->error);
+    if (strcmp(r->family->name, "gemma4") == 0) /* which has one only */
+        name = (struct gguf_text){.data = r->family->name, .size = strlen(r->family->name)};
+    if (name.size == 0) {
+        add_note(r, "the file names no pre-tokenizer (" KEY("pre") "): 'default' is used");
+        name = (struct gguf_text){.data = "default", .size = 7};
+    }
+    *pre = pretokenizer_find(name.data, name.size, r->error);
     for (size_t i = 0; *pre && (*pre)->expressions[i] && i < MAX_RULES; i++)
         r->rules[r->v.rule_count++] = (struct split_rule){
             .expression = (*pre)->expressions[i], .size = strlen((*pre)->expressions[i])};
@@ -155,6 +184,7 @@ static bool read_space_prefix(struct reading *r)
     if (!gguf_bool(r->gguf, KEY("add_space_prefix"), by_default, &prefix, r->error))
         return false;
     r->v.space_prefix = by_default && prefix ? SPACE_ALWAYS : SPACE_NEVER;
+    r->v.space_place = SPACE_EVERYWHERE;
     return true;
 }
 
@@ -174,6 +204,64 @@ static bool read_specials(struct reading *r, const struct pretokenizer *pre)
            read_space_prefix(r);
 }
 
+/* What the pre-tokenizer says besides where to cut. */
+static void take_pre(struct vocabulary *v, const struct pretokenizer *pre)
+{
+    v->ignore_merges = pre->ignore_merges;
+    v->whole_newlines = pre->spelling == SPELLED_AS_GEMMA;
+    v->add_bos = v->add_bos || v->whole_newlines; /* llama.cpp, too, does not believe such files */
+    if (pre->spelling == SPELLED_BYTES)
+        return;
+    v->model = VOCABULARY_SPM;
+    v->marks_spaces = pre->spelling >= SPELLED_MARKED;
+    v->byte_fallback = true;
+}
+
+/* ---- what is odd ----------------------------------------------------------------------------- */
+
+/* llama.cpp knows from the model's name alone that its added tokens take the white space behind them. */
+static bool read_strips(struct reading *r)
+{
+    static const char *const kept[] = {"<unk>", "<s>", "<|endoftext|>"};
+    struct gguf_text name;
+    if (!gguf_string(r->gguf, "general.name", &name, r->error))
+        return false;
+    bool strips = false;
+    for (size_t i = 0; name.data && i + 4 <= name.size; i++)
+        strips = strips || strncasecmp(name.data + i, "phi3", 4) == 0 ||
+                 (i + 5 <= name.size && strncasecmp(name.data + i, "phi-3", 5) == 0);
+    if (!strips)
+        return true;
+    r->v.added = r->added = calloc(r->v.count, sizeof *r->added);
+    for (size_t i = 0; r->added && i < r->v.count; i++) {
+        const struct vocabulary_piece *p = &r->pieces[i];
+        bool keeps = false;
+        for (size_t k = 0; k < 3; k++)
+            keeps = keeps || (strlen(kept[k]) == p->size && memcmp(kept[k], p->text, p->size) == 0);
+        r->added[i] = p->type == TOKEN_USER_DEFINED && !keeps ? ADDED_RSTRIP : 0;
+    }
+    return r->added || error_set(r->error, "not enough memory for %zu tokens", r->v.count);
+}
+
+/* Text that spells such a token is text, as llama.cpp does not believe the type. */
+static void find_controls(struct reading *r)
+{
+    for (size_t i = 0; i < r->v.count; i++) {
+        struct vocabulary_piece *p = &r->pieces[i];
+        const char *key = p->type == TOKEN_USER_DEFINED ? vocabulary_control_key(p->text, p->size) : NULL;
+        if (key && !(*key && gguf_has(r->gguf, key)))
+            p->type = TOKEN_CONTROL;
+    }
+}
+
+static void note_gaps(struct reading *r)
+{
+    if (r->v.add_bos && r->v.bos < 0)
+        add_note(r, "the file asks for BOS and names none (" KEY("bos_token_id") "): none is added");
+    if (r->v.add_eos && r->v.eos < 0)
+        add_note(r, "the file asks for EOS and names none (" KEY("eos_token_id") "): none is added");
+}
+
 static bool read_all(struct reading *r)
 {
     const struct pretokenizer *pre;
@@ -182,9 +270,15 @@ static bool read_all(struct reading *r)
     r->v.model = r->family->model;
     r->v.byte_fallback = r->family->byte_fallback;
     r->v.fuse_unknown = true;
-    if (!read_tokens(r) || !read_merges(r) || !read_pre(r, &pre) || !read_specials(r, pre))
+    r->v.dialect = DIALECT_LLAMA_CPP;
+    r->v.marks_spaces = r->family->model == VOCABULARY_SPM;
+    if (!read_tokens(r) || !vocabulary_check_texts(&r->v, r->error) || !read_merges(r) || !read_pre(r, &pre) ||
+        !read_specials(r, pre) || !read_strips(r))
         return false;
-    r->v.ignore_merges = pre && pre->ignore_merges;
+    if (pre)
+        take_pre(&r->v, pre);
+    find_controls(r);
+    note_gaps(r);
     return true;
 }
 
@@ -192,9 +286,9 @@ static bool visit_gguf(const struct gguf *gguf, vocabulary_fn *see, void *arg, s
 {
     struct reading r = {.gguf = gguf, .error = error};
     bool ok = read_all(&r);
-    const char *note = r.unnamed ? "the file names no pre-tokenizer (" KEY("pre") "): 'default' is used" : "";
-    ok = ok && see(arg, &r.v, note, error);
+    ok = ok && see(arg, &r.v, r.note, error);
     free(r.pieces);
+    free(r.added);
     free(r.merges);
     return ok;
 }

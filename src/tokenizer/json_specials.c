@@ -2,7 +2,6 @@
  * the text), and tokenizer_config.json, which overrules it. */
 #include "tokenizer_json.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Where nothing names them. */
@@ -36,7 +35,7 @@ static bool template_id(const struct json_reading *r, const json_t *template, co
 static bool read_template(struct json_reading *r, const json_t *template)
 {
     bool behind = false;
-    size_t i;
+    size_t i, lost = 0;
     json_t *part;
     if (!json_is_array(json_object_get(template, "single")))
         return bad_template(r, "single is not an array");
@@ -50,13 +49,17 @@ static bool read_template(struct json_reading *r, const json_t *template)
         else if (!template_id(r, template, name, &id))
             return false;
         else if (!behind) {
+            lost += r->v.add_bos;
             r->v.bos = id;
             r->v.add_bos = true;
-        } else if (!r->v.add_eos) {
-            r->v.eos = id;
+        } else {
+            lost += r->v.add_eos;
+            r->v.eos = r->v.add_eos ? r->v.eos : id;
             r->v.add_eos = true;
         }
     }
+    if (lost > 0)
+        json_note(r, "%zu of the tokens that the post_processor puts around a text are left out", lost);
     return true;
 }
 
@@ -68,7 +71,7 @@ static bool read_processor(struct json_reading *r, const json_t *processor)
     if (strcmp(type, "TemplateProcessing") == 0)
         return read_template(r, processor);
     if (strcmp(type, "ByteLevel") != 0) /* that one only moves offsets */
-        snprintf(r->note, sizeof r->note, "the file's post_processor %.40s is not applied", type);
+        json_note(r, "the file's post_processor %.40s is not applied", type);
     return true;
 }
 
@@ -102,13 +105,6 @@ static bool config_id(const struct json_reading *r, const char *key, int32_t *id
                                            "vocabulary", key, text);
 }
 
-static void config_flag(const struct json_reading *r, const char *key, bool *out)
-{
-    const json_t *value = json_object_get(r->config, key);
-    if (json_is_boolean(value))
-        *out = json_is_true(value);
-}
-
 static int32_t first_known(const struct json_reading *r, const char *const *names)
 {
     int32_t id = -1;
@@ -122,11 +118,16 @@ bool json_read_specials(struct json_reading *r)
     struct vocabulary *v = &r->v;
     if (!read_processors(r) || !config_id(r, "bos_token", &v->bos) || !config_id(r, "eos_token", &v->eos))
         return false;
-    config_flag(r, "add_bos_token", &v->add_bos);
-    config_flag(r, "add_eos_token", &v->add_eos);
+    if (!json_flag(r, r->config, "tokenizer_config.json", "add_bos_token", &v->add_bos) ||
+        !json_flag(r, r->config, "tokenizer_config.json", "add_eos_token", &v->add_eos))
+        return false;
     if (v->bos < 0 && !r->config)
         v->bos = first_known(r, usual_bos);
     if (v->eos < 0)
         v->eos = first_known(r, usual_eos);
+    if (v->add_bos && v->bos < 0)
+        json_note(r, "tokenizer_config.json asks for BOS and names none: none is added");
+    if (v->add_eos && v->eos < 0)
+        json_note(r, "tokenizer_config.json asks for EOS and names none: none is added");
     return true;
 }

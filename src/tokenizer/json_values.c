@@ -1,6 +1,7 @@
 /* Values of a tokenizer.json, and errors about them. */
 #include "tokenizer_json.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +36,28 @@ bool json_expected(const struct json_reading *r, const char *where, const char *
 const char *json_text_of(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));
+}
+
+bool json_flag(const struct json_reading *r, const json_t *object, const char *where, const char *key, bool *out)
+{
+    const json_t *value = json_object_get(object, key);
+    if (json_is_boolean(value))
+        *out = json_is_true(value);
+    return !value || json_is_null(value) || json_is_boolean(value) ||
+           error_set(r->error, "%s.%s is %s; expected true or false", where, key, json_type_name(value));
+}
+
+void json_note(struct json_reading *r, const char *format, ...)
+{
+    size_t used = strlen(r->note);
+    va_list list;
+    if (used > 0)
+        used += (size_t)snprintf(r->note + used, sizeof r->note - used, "; ");
+    if (used >= sizeof r->note)
+        return;
+    va_start(list, format);
+    vsnprintf(r->note + used, sizeof r->note - used, format, list);
+    va_end(list);
 }
 
 int32_t json_token_id(const struct json_reading *r, const char *text)

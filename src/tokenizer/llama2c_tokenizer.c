@@ -216,7 +216,10 @@ static struct tokenizer *open_data(const uint8_t *data, size_t size, const char 
 static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
                   struct error *error)
 {
-    static const char mark[] = "\xe2\x96\x81";
+    static const char mark[] = MARKED_SPACE;
+    static const struct normal_step steps[] = {
+        {NORMAL_PREPEND, .to = mark, .to_size = 3},
+        {NORMAL_REPLACE, .from = " ", .from_size = 1, .to = mark, .to_size = 3}};
     struct tokenizer *t = open_data(data, size, path, error);
     struct piece_list *v = t ? t->state : NULL;
     char *texts = v ? malloc(3 * size + 1) : NULL, *to = texts;
@@ -237,7 +240,8 @@ static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary
     bool ok = texts && see(arg, &(struct vocabulary){.model = VOCABULARY_SPM, .pieces = v->pieces,
                                                      .count = t->vocab, .bos = ID_BOS, .eos = ID_EOS,
                                                      .unknown = ID_UNKNOWN, .add_bos = true,
-                                                     .space_prefix = SPACE_ALWAYS,
+                                                     .space_prefix = SPACE_ALWAYS, .steps = steps,
+                                                     .step_count = 2,
                                                      .byte_fallback = t->vocab >= BYTES_END}, "", error);
     tokenizer_close(t);
     free(texts);

@@ -124,13 +124,11 @@ void pair_index_close(struct pair_index *x)
     *x = (struct pair_index){0};
 }
 
-bool pair_add(struct pair_index *x, int32_t left, int32_t right, uint32_t rank, int32_t merged)
+void pair_add(struct pair_index *x, int32_t left, int32_t right, uint32_t rank, int32_t merged, bool last)
 {
     struct pair_slot *slot = pair_at(x, left, right);
-    if (slot->left >= 0)
-        return false;
-    *slot = (struct pair_slot){left, right, rank, merged};
-    return true;
+    if (slot->left < 0 || last)
+        *slot = (struct pair_slot){left, right, rank, merged};
 }
 
 bool pair_find(const struct pair_index *x, int32_t left, int32_t right, uint32_t *rank,

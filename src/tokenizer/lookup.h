@@ -12,8 +12,8 @@ struct piece_index {
     uint64_t seed;
 };
 
-/* Indexes the pieces whose type is in `types` (a sum of 1 << enum token_type). Of equal pieces the
- * lowest id is found. */
+/* Indexes the pieces whose type is in `types` (a sum of 1 << enum token_type). Of equal pieces the lowest
+ * id is found. */
 bool piece_index_open(struct piece_index *index, const struct vocabulary_piece *pieces, size_t count,
                       unsigned types);
 void piece_index_close(struct piece_index *index);
@@ -32,8 +32,8 @@ struct pair_index {
 bool pair_index_open(struct pair_index *index, size_t count); /* room for count pairs */
 void pair_index_close(struct pair_index *index);
 
-/* Adds a pair; false where it is there already. */
-bool pair_add(struct pair_index *index, int32_t left, int32_t right, uint32_t rank, int32_t merged);
+/* Adds a pair. Of equal ones the first counts, or with `last` the last. */
+void pair_add(struct pair_index *index, int32_t left, int32_t right, uint32_t rank, int32_t merged, bool last);
 bool pair_find(const struct pair_index *index, int32_t left, int32_t right, uint32_t *rank,
                int32_t *merged);
 

@@ -17,6 +17,7 @@
     "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" ending "|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" ending
 #define ASCII_MARK "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~]"
 #define HAN_AND_KANA "[一-龥぀-ゟ゠-ヿ]+"
+#define HALVED(...) "|\\s{" #__VA_ARGS__ "}(?!\\S)"
 #define NO_HAN(class) "(?:(?!\\p{Han})" class ")"
 
 #define GPT2 \
@@ -48,59 +49,91 @@
 
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+#define BYTES SPELLED_BYTES
 static const struct pretokenizer table[] = {
-    {" default ", LIST("[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"), false, false},
+    {" default ", LIST("[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"), false, false, BYTES},
     {" gpt-2 gpt2 phi-2 jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code roberta-bpe gigachat "
      "a.x-4.0 mellum modern-bert exaone4 mpt olmo jais trillion granite-docling ",
-     LIST(GPT2), false, false},
+     LIST(GPT2), false, false, BYTES},
     {" llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano ", LIST(LLAMA3),
-     true, true},
-    {" dbrx smaug-bpe glm4 chatglm-bpe ", LIST(LLAMA3), false, false},
+     true, true, BYTES},
+    {" dbrx smaug-bpe chatglm-bpe ", LIST(LLAMA3), false, false, BYTES},
+    {" glm4 glm5 ", LIST(LLAMA3), true, false, BYTES},
     {" qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2 ", LIST(QWEN2),
-     false, false},
+     false, false, BYTES},
     {" qwen35 ",
      LIST(ENGLISH "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" SPACES),
-     false, false},
+     false, false, BYTES},
     {" gpt-4o llama4 kanana2 talkie minimax-m2 ",
-     LIST(CASED(ENGLISH "?") "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" SPACES), false, false},
-    {" tekken ", LIST(CASED("") "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" SPACES), true, true},
+     LIST(CASED(ENGLISH "?") "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" SPACES), false, false, BYTES},
+    {" granite-embed-multi-97m ", LIST(CASED(ENGLISH "?") "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" SPACES),
+     true, false, BYTES},
+    {" tekken ", LIST(CASED("") "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" SPACES), true, true, BYTES},
     {" starcoder refact command-r smollm codeshell exaone minerva-7b mellum2 ", LIST("\\p{N}", GPT2),
-     false, false},
-    {" falcon ", LIST("[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]"), false, false},
+     false, false, BYTES},
+    {" falcon ", LIST("[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]"), false, false, BYTES},
     {" deepseek-llm ",
      LIST("[\\r\\n]", "\\s?[" LETTERS_OF_DEEPSEEK "]+", "\\s?[!-/:-~！-／：-～‘-‟　-。]+", "\\s+$",
           "[一-龥ࠀ-一가-퟿]+", "\\p{N}+"),
-     false, false},
+     false, false, BYTES},
     {" deepseek-coder ",
-     LIST("[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", "[一-龥ࠀ-一가-퟿]+", "\\p{N}"), false, false},
+     LIST("[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", "[一-龥ࠀ-一가-퟿]+", "\\p{N}"), false, false, BYTES},
     {" deepseek-v3 hunyuan-dense joyai-llm hy_v4 ", LIST("\\p{N}{1,3}", HAN_AND_KANA, DEEPSEEK3), false,
-     false},
-    {" bloom poro-chat gpt3-finnish ", LIST(" ?[^(\\s|.,!?…。，、।۔،)]+"), false, false},
-    {" viking ", LIST(" ?[^(\\s|.,!?…。，、।۔،)]+", "\\p{N}"), false, false},
+     false, BYTES},
+    {" spark2_5 ",
+     LIST("\\p{N}{1,3}", HAN_AND_KANA,
+          ASCII_MARK "[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+|[\\r\\n]"
+          "|\\s+(?!\\S)|\\s+",
+          "\\p{N}"),
+     false, false, BYTES},
+    {" afmoe ",
+     LIST("\\p{N}{1,3}(?=(?:\\p{N}{3})*(?!\\p{N}))",
+          "[\\x{4e00}-\\x{9fff}\\x{3400}-\\x{4dbf}\\x{8c48}-\\x{faff}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}"
+          "\\x{ff65}-\\x{ff9f}\\x{2f00}-\\x{2fdf}\\x{e40}-\\x{e7f}\\x{e80}-\\x{eff}\\x{1780}-\\x{17ff}"
+          "\\x{1000}-\\x{109f}"
+          "\\x{aa60}-\\x{aa7f}\\x{a9e0}-\\x{a9ff}\\x{ac00}-\\x{d7af}\\x{1100}-\\x{11ff}]+",
+          DEEPSEEK3),
+     false, false, BYTES},
+    {" youtu ",
+     LIST("[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+|[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}\\x{2018}\\x{2019}\\x{2014}"
+          "\\x{ff1a}"
+          "\\x{ff1b}\\x{ff0c}\\x{3001}-\\x{303f}\\x{fe30}-\\x{fe4f}]+|[\\x{3105}-\\x{312f}]+|" HAN_AND_KANA,
+          CASED(ENGLISH "?") "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" SPACES),
+     true, false, BYTES},
+    {" jais-2 ",
+     LIST(ENGLISH "|" WORD "|\\p{N}{1,3}|" MARKS "|\\s*[\\r\\n]+" HALVED(512) HALVED(256) HALVED(128) HALVED(64)
+          HALVED(32) HALVED(16) HALVED(8) HALVED(4) HALVED(1,2) "|\\s{1}"),
+     false, false, BYTES},
+    {" ufakzeka ", LIST(WORD "|\\p{N}|" MARKS SPACES), false, false, BYTES},
+    {" bloom poro-chat gpt3-finnish ", LIST(" ?[^(\\s|.,!?…。，、।۔،)]+"), false, false, BYTES},
+    {" viking ", LIST(" ?[^(\\s|.,!?…。，、।۔،)]+", "\\p{N}"), false, false, BYTES},
     {" chameleon ",
      LIST("<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", "([\\t\\n]|    |  )", "\\p{N}",
           "[\\p{P}!-/:-@\\[-`{-~]", GPT2),
-     false, true},
+     false, true, BYTES},
     {" bailingmoe bailingmoe2 llada-moe ",
      LIST("'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*"
           "|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"),
-     false, false},
-    {" seed-coder ", LIST(ENGLISH "|" WORD "|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+" SPACES), false, false},
+     false, false, BYTES},
+    {" seed-coder ", LIST(ENGLISH "|" WORD "|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+" SPACES), false, false, BYTES},
     {" exaone-moe ",
      LIST(ENGLISH "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}"
           "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"),
-     false, false},
+     false, false, BYTES},
     {" tiny_aya cohere2moe ",
      LIST("\\d{1,3}(?=(?:\\d{3})*\\b)",
           CASED(ENGLISH "?") "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" SPACES),
-     false, false},
-    {" superbpe ", LIST("\\p{N}+", "(?=(\\d{3})+(?!\\d))"), false, false},
-    {" minicpm5 ", LIST("\\p{N}{1,3}", ENGLISH "|" WORD "|\\p{N}+|" MARKS SPACES), true, false},
-    {" laguna ", LIST("[^\\n]+|[\\n]+", QWEN2), false, false},
+     false, false, BYTES},
+    {" superbpe ", LIST("\\p{N}+", "(?=(\\d{3})+(?!\\d))"), false, false, BYTES},
+    {" minicpm5 ", LIST("\\p{N}{1,3}", ENGLISH "|" WORD "|\\p{N}+|" MARKS SPACES), true, false, BYTES},
+    {" laguna ", LIST("[^\\n]+|[\\n]+", QWEN2), false, false, BYTES},
     {" kimi-k2 ",
      LIST("\\p{Han}+|[^\\r\\n\\p{L}\\p{N}]?" NO_HAN(UPPER) "*" NO_HAN(LOWER) "+" ENGLISH
           "?|[^\\r\\n\\p{L}\\p{N}]?" NO_HAN(UPPER) "+" NO_HAN(LOWER) "*" ENGLISH "?|\\p{N}{1,3}|" MARKS SPACES),
-     false, false},
+     false, false, BYTES},
+    {" gemma4 granite-embed-multi-311m ", LIST("[^\\n]+|[\\n]+"), false, true, SPELLED_AS_GEMMA},
+    {" sarvam-moe ", LIST("[^\\n]+|[\\n]+"), false, false, SPELLED_MARKED},
+    {" whitespace ", LIST("\\S+"), false, false, SPELLED_CHARACTERS},
 };
 enum { KNOWN = sizeof table / sizeof *table };
 
@@ -141,7 +174,8 @@ static bool same_rules(const struct pretokenizer *p, const struct vocabulary *v)
             strlen(p->expressions[n]) != r->size || memcmp(p->expressions[n], r->expression, r->size) != 0)
             return false;
     }
-    return n == v->rule_count && p->ignore_merges == v->ignore_merges;
+    return n == v->rule_count && v->byte_rules == 0 && p->ignore_merges == v->ignore_merges &&
+           p->spelling == SPELLED_BYTES;
 }
 
 bool pretokenizer_name(const struct vocabulary *v, char out[32])

@@ -1,17 +1,19 @@
 /* tokenizer.model: SentencePiece's protobuf (sentencepiece_model.proto). Only what is needed is read, with a
  * reader of the wire format (protobuf encoding guide) that checks every length. */
+#include "charsmap.h"
 #include "vocabulary.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Numbers of the fields, from the .proto. */
 enum { MODEL_PIECES = 1, MODEL_TRAINER = 2, MODEL_NORMALIZER = 3 };
 enum { PIECE_TEXT = 1, PIECE_SCORE = 2, PIECE_TYPE = 3 };
-enum { TRAINER_MODEL_TYPE = 3, TRAINER_BYTE_FALLBACK = 35, TRAINER_UNK = 40, TRAINER_BOS, TRAINER_EOS };
-enum { NORMALIZER_NAME = 1, NORMALIZER_CHARSMAP = 2, NORMALIZER_DUMMY_PREFIX = 3, NORMALIZER_EXTRA_SPACES };
+enum { TRAINER_MODEL_TYPE = 3, TRAINER_SUFFIX = 24, TRAINER_BYTE_FALLBACK = 35, TRAINER_UNK = 40, TRAINER_BOS,
+       TRAINER_EOS };
+enum { NORMALIZER_NAME = 1, NORMALIZER_CHARSMAP = 2, NORMALIZER_DUMMY_PREFIX = 3, NORMALIZER_EXTRA_SPACES,
+       NORMALIZER_ESCAPE };
 enum wire { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 enum { TYPE_UNIGRAM = 1, TYPE_BPE, TYPE_WORD, TYPE_CHAR };
 
@@ -80,9 +82,11 @@ struct reading {
     struct error *error;
     struct vocabulary v;
     struct vocabulary_piece *pieces;
+    struct normal_step steps[4];
+    size_t unknowns; /* pieces of that type */
     int64_t model_type;
-    struct span normalizer; /* its name */
-    bool has_charsmap, removes_spaces;
+    struct span normalizer, charsmap; /* its name, and what it does */
+    bool removes_spaces, keeps_spaces, has_suffix; /* extra ones; as they are, not as U+2581; behind a text */
 };
 
 static bool broken(const struct reading *r, const char *what, const struct span *rest)
@@ -114,9 +118,11 @@ static bool read_piece(struct reading *r, struct span s, size_t number)
                          (unsigned long long)type);
     p.type = (enum token_type)type;
     r->pieces[number] = p;
-    if (p.type == TOKEN_UNKNOWN)
+    if (p.type == TOKEN_UNKNOWN) {
         r->v.unknown = (int32_t)number;
-    return true;
+        r->unknowns++;
+    }
+    return p.size > 0 || error_set(r->error, "piece %zu is empty; expected a text", number);
 }
 
 /* An id of the trainer: -1, a 64-bit two's complement number, says that there is none. */
@@ -136,6 +142,7 @@ static bool read_trainer(struct reading *r, struct span s)
         switch (f.number) {
         case TRAINER_MODEL_TYPE: r->model_type = f.value > TYPE_CHAR ? 0 : (int64_t)f.value; break;
         case TRAINER_BYTE_FALLBACK: r->v.byte_fallback = f.value != 0; break;
+        case TRAINER_SUFFIX: r->has_suffix = f.value != 0; break;
         case TRAINER_UNK: r->v.unknown = id_of(f.value); break;
         case TRAINER_BOS: r->v.bos = id_of(f.value); break;
         case TRAINER_EOS: r->v.eos = id_of(f.value); break;
@@ -154,11 +161,13 @@ static bool read_normalizer(struct reading *r, struct span s)
         if (f.number == NORMALIZER_NAME && f.wire == WIRE_BYTES)
             r->normalizer = f.bytes;
         else if (f.number == NORMALIZER_CHARSMAP && f.wire == WIRE_BYTES)
-            r->has_charsmap = f.bytes.size > 0;
+            r->charsmap = f.bytes;
         else if (f.number == NORMALIZER_DUMMY_PREFIX && f.wire == WIRE_VARINT)
             r->v.space_prefix = f.value != 0 ? SPACE_ALWAYS : SPACE_NEVER;
         else if (f.number == NORMALIZER_EXTRA_SPACES && f.wire == WIRE_VARINT)
             r->removes_spaces = f.value != 0;
+        else if (f.number == NORMALIZER_ESCAPE && f.wire == WIRE_VARINT)
+            r->keeps_spaces = f.value == 0;
     }
     return true;
 }
@@ -189,12 +198,56 @@ static bool read_file(struct reading *r, struct span s)
     return true;
 }
 
-static bool check_type(const struct reading *r)
+static bool check_model(const struct reading *r)
 {
     static const char *const names[] = {"of an unknown number", "Unigram", "BPE", "Word", "Char"};
-    return r->model_type == TYPE_BPE ||
-           error_set(r->error, "trainer_spec.model_type is %s; expected BPE",
-                     names[r->model_type]);
+    if (r->model_type != TYPE_BPE)
+        return error_set(r->error, "trainer_spec.model_type is %s; expected BPE", names[r->model_type]);
+    if (r->has_suffix)
+        return error_set(r->error, "trainer_spec.treat_whitespace_as_suffix is true; expected false");
+    if (r->keeps_spaces)
+        return error_set(r->error, "normalizer_spec.escape_whitespaces is false; expected true");
+    return r->charsmap.size == 0 || (r->charsmap.size <= TEXT_MOST / 2 &&
+                                     charsmap_check((const char *)r->charsmap.data, r->charsmap.size)) ||
+           error_set(r->error, "normalizer_spec.precompiled_charsmap of %zu bytes is malformed; expected a trie and "
+                               "its texts", r->charsmap.size);
+}
+
+/* What the library refuses, too (model_interface.cc): it would not know which of two pieces or bytes is meant. */
+static bool check_pieces(const struct reading *r)
+{
+    bool bytes[256] = {false};
+    size_t found = 0;
+    for (size_t i = 0; i < r->v.count; i++) {
+        const struct vocabulary_piece *p = &r->pieces[i];
+        int byte = p->type == TOKEN_BYTE ? byte_of_piece(p->text, p->size) : -1;
+        if (p->type == TOKEN_BYTE && byte < 0)
+            return error_set(r->error, "piece %zu is of type byte, but not one of <0x00> to <0xFF>", i);
+        found += byte >= 0 && !bytes[byte];
+        if (byte >= 0)
+            bytes[byte] = true;
+    }
+    if (r->v.byte_fallback ? found != 256 : found != 0)
+        return error_set(r->error, "trainer_spec.byte_fallback is %s, with %zu pieces of type byte; expected %s",
+                         r->v.byte_fallback ? "true" : "false", found, r->v.byte_fallback ? "256" : "none");
+    return r->unknowns == 1 || error_set(r->error, "%zu pieces are of type unknown; expected one", r->unknowns);
+}
+
+/* In the library's order: characters, extra spaces, the space in front, spaces as U+2581. */
+static void make_steps(struct reading *r)
+{
+    struct normal_step *to = r->steps;
+    const struct span *map = &r->charsmap;
+    if (map->size > 0)
+        *to++ = (struct normal_step){NORMAL_CHARSMAP, .from = (const char *)map->data,
+                                     .from_size = (uint32_t)map->size};
+    if (r->removes_spaces)
+        *to++ = (struct normal_step){.action = NORMAL_SQUEEZE};
+    if (r->v.space_prefix == SPACE_ALWAYS)
+        *to++ = (struct normal_step){NORMAL_PREPEND, .to = MARKED_SPACE, .to_size = 3};
+    *to++ = (struct normal_step){NORMAL_REPLACE, .from = " ", .from_size = 1, .to = MARKED_SPACE, .to_size = 3};
+    r->v.steps = r->steps;
+    r->v.step_count = (size_t)(to - r->steps);
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -209,17 +262,6 @@ static bool probe(const uint8_t *data, size_t size)
            piece.wire == WIRE_BYTES;
 }
 
-static void write_note(const struct reading *r, char out[200])
-{
-    int shown = r->normalizer.size < 40 ? (int)r->normalizer.size : 40, used = 0;
-    out[0] = 0;
-    if (r->has_charsmap)
-        used = snprintf(out, 200, "the file's normalizer '%.*s' is not applied%s", shown,
-                        (const char *)r->normalizer.data, r->removes_spaces ? "; " : "");
-    if (r->removes_spaces)
-        snprintf(out + used, 200 - (size_t)used, "extra spaces are not removed as the file asks");
-}
-
 static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
                   struct error *error)
 {
@@ -229,14 +271,13 @@ static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary
                         .v = {.model = VOCABULARY_SPM, .bos = 1, .eos = 2, .add_bos = true,
                               .space_prefix = SPACE_ALWAYS, .fuse_unknown = true}};
     struct span file = {data, size};
-    char note[200];
-    bool ok = read_file(&r, file) && check_type(&r);
+    bool ok = read_file(&r, file) && check_model(&r);
     r.v.pieces = r.pieces = ok ? calloc(r.v.count + 1, sizeof *r.pieces) : NULL;
     if (ok && !r.pieces)
         ok = error_set(error, "not enough memory for %zu tokens", r.v.count);
-    ok = ok && read_file(&r, file);
-    write_note(&r, note);
-    ok = ok && see(arg, &r.v, note, error);
+    ok = ok && read_file(&r, file) && check_pieces(&r) && vocabulary_check_texts(&r.v, error);
+    make_steps(&r);
+    ok = ok && see(arg, &r.v, "", error);
     free(r.pieces);
     return ok;
 }

@@ -1,9 +1,10 @@
 #include "splitter.h"
 
+#include "expression.h"
+
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
-#include <stdio.h>
 #include <string.h>
 
 struct rule {
@@ -35,66 +36,32 @@ static bool add_word(struct words *w, size_t start, size_t end)
 
 /* ---- compiling ------------------------------------------------------------------------------- */
 
-/* White space is Unicode's property: PCRE2's \s has U+180E besides, which is none since Unicode 6.3. */
-static const char white[] = "\\p{Z}\\x09-\\x0d\\x{85}";
-
-/* The expression with \s and \S spelled out; the caller frees. */
-static char *translate(const char *from, size_t n, size_t *size)
+static bool refuse(const struct split_rule *from, size_t number, const char *what, struct error *error)
 {
-    char *out = malloc(n * sizeof white + 1), *to = out;
-    bool in_class = false;
-    for (size_t i = 0; out && i < n; i++) {
-        if (from[i] == '\\' && i + 1 < n) {
-            char next = from[++i];
-            if (next == 's' || (next == 'S' && !in_class))
-                to += sprintf(to, in_class ? "%s" : next == 's' ? "[%s]" : "[^%s]", white);
-            else
-                *to++ = '\\', *to++ = next;
-            continue;
-        }
-        if (from[i] == '[' && !in_class) {
-            in_class = true;
-            *to++ = from[i];
-            if (i + 1 < n && from[i + 1] == '^')
-                *to++ = from[++i];
-            if (i + 1 < n && from[i + 1] == ']') /* a first ] is itself */
-                *to++ = from[++i];
-            continue;
-        }
-        in_class = in_class && from[i] != ']';
-        *to++ = from[i];
-    }
-    *size = out ? (size_t)(to - out) : 0;
-    return out;
-}
-
-static char *copy_of(const char *text, size_t n)
-{
-    char *copy = malloc(n + 1);
-    if (copy && n > 0)
-        memcpy(copy, text, n);
-    return copy;
+    int shown = from->size < 120 ? (int)from->size : 120;
+    return error_set(error, "pre-tokenizer: expression %zu '%.*s': %s; expected one that PCRE2 compiles", number + 1,
+                     shown, from->expression, what);
 }
 
 static bool compile(struct rule *r, const struct split_rule *from, size_t number, struct error *error)
 {
     uint32_t options = from->literal ? PCRE2_UTF | PCRE2_LITERAL
                        : PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_MULTILINE;
-    size_t size = from->size;
-    char *text = from->literal ? copy_of(from->expression, size)
-                               : translate(from->expression, size, &size);
-    int code = 0, shown = from->size < 120 ? (int)from->size : 120;
+    struct text_buffer text = {0};
+    const char *why = NULL;
+    int code = 0;
     PCRE2_SIZE at = 0;
     PCRE2_UCHAR8 said[120] = "not enough memory";
     *r = (struct rule){.invert = from->invert, .behavior = from->behavior};
-    if (text)
-        r->code = pcre2_compile((PCRE2_SPTR8)text, size, options, &code, &at, NULL);
-    if (text && !r->code)
+    bool ok = from->literal ? text_add(&text, from->expression, from->size)
+                            : expression_translate(from->expression, from->size, &text, &why);
+    if (ok)
+        r->code = pcre2_compile((PCRE2_SPTR8)text.bytes, text.size, options, &code, &at, NULL);
+    if (ok && !r->code)
         pcre2_get_error_message(code, said, sizeof said);
-    free(text);
+    free(text.bytes);
     if (!r->code)
-        return error_set(error, "pre-tokenizer: expression %zu '%.*s': %s; expected one that PCRE2 "
-                                "compiles", number + 1, shown, from->expression, (const char *)said);
+        return refuse(from, number, why ? why : (const char *)said, error);
     pcre2_jit_compile(r->code, PCRE2_JIT_COMPLETE); /* without it matching is only slower */
     return true;
 }

@@ -49,10 +49,19 @@ bool splitter_run(const struct splitter *splitter, const char *text, size_t n, s
 
 /* ---- the pre-tokenizers that GGUF files name: a table in pretokenizers.c --------------------- */
 
+/* How the pieces that go with a pre-tokenizer are spelled. */
+enum spelling {
+    SPELLED_BYTES,      /* GPT-2's characters for bytes */
+    SPELLED_CHARACTERS, /* as in the text */
+    SPELLED_MARKED,     /* the same with spaces as U+2581 */
+    SPELLED_AS_GEMMA,   /* the same, and a word of newlines is a piece as a whole */
+};
+
 struct pretokenizer {
     const char *names;   /* between spaces */
     const char *const *expressions; /* applied one after the other, all of them isolated; null ends */
     bool ignore_merges, adds_bos;   /* what goes with the name where a file does not say */
+    enum spelling spelling;
 };
 
 /* By one of its names (size bytes), or null with an error that lists what is known. */

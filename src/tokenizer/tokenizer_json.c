@@ -49,22 +49,57 @@ static bool add_vocabulary(struct json_reading *r, json_t *vocab, size_t max)
     return true;
 }
 
+/* What an added token asks for; `special` is false where the file does not say. */
+static bool read_bits(const struct json_reading *r, const json_t *token, const char *where, bool *special,
+                      uint8_t *added)
+{
+    static const struct {
+        const char *key;
+        enum added_bits bit;
+    } keys[] = {{"lstrip", ADDED_LSTRIP}, {"rstrip", ADDED_RSTRIP}, {"single_word", ADDED_SINGLE_WORD},
+                {"normalized", ADDED_NORMALIZED}};
+    *special = false;
+    *added = 0;
+    if (!json_flag(r, token, where, "special", special))
+        return false;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        bool set = keys[i].bit == ADDED_NORMALIZED && !*special;
+        if (!json_flag(r, token, where, keys[i].key, &set))
+            return false;
+        *added = (uint8_t)(*added | (set ? keys[i].bit : 0u));
+    }
+    return true;
+}
+
+/* A token has one id: that of the vocabulary, or of the first time that it is added. */
+static bool same_id(const struct json_reading *r, const char *where, const char *content, const json_t *id)
+{
+    int32_t first = json_token_id(r, content);
+    return !json_is_integer(id) || json_integer_value(id) == first ||
+           error_set(r->error, "%s: '%.60s' has id %lld, and id %d before; expected one id for each token", where,
+                     content, (long long)json_integer_value(id), first);
+}
+
 /* Tokens that are looked for before anything else; special ones never are: they control the model. */
-static bool add_added(struct json_reading *r, const json_t *added, size_t max)
+static bool add_added(struct json_reading *r, const json_t *vocab, const json_t *added, size_t max)
 {
     size_t i;
     json_t *token;
     json_array_foreach(added, i, token) {
         char where[48];
         const char *content = json_text_of(token, "content");
+        const json_t *id = json_object_get(token, "id");
+        bool special;
+        uint8_t bits;
         snprintf(where, sizeof where, "added_tokens[%zu]", i);
         if (!content)
             return error_set(r->error, "%s.content is %s; expected a string", where,
                              json_type_name(json_object_get(token, "content")));
-        bool special = json_is_true(json_object_get(token, "special"));
-        if (!add_piece(r, max, where, content, json_object_get(token, "id"),
-                       special ? TOKEN_CONTROL : TOKEN_USER_DEFINED))
+        if (!read_bits(r, token, where, &special, &bits) || !same_id(r, where, content, id) ||
+            !add_piece(r, max, where, content, id, special ? TOKEN_CONTROL : TOKEN_USER_DEFINED))
             return false;
+        r->added[json_integer_value(id)] =
+            (uint8_t)(bits | (json_object_get(vocab, content) ? 0u : ADDED_OUTSIDE));
     }
     return true;
 }
@@ -79,9 +114,10 @@ static bool read_tokens(struct json_reading *r)
         return json_expected(r, "added_tokens", "an array");
     size_t max = json_object_size(vocab) + json_array_size(added);
     r->v.pieces = r->pieces = calloc(max + 1, sizeof *r->pieces);
-    if (!r->pieces)
+    r->v.added = r->added = calloc(max + 1, sizeof *r->added);
+    if (!r->pieces || !r->added)
         return error_set(r->error, "not enough memory for %zu tokens", max);
-    if (!add_vocabulary(r, vocab, max) || !add_added(r, added, max))
+    if (!add_vocabulary(r, vocab, max) || !add_added(r, vocab, added, max))
         return false;
     for (size_t i = 0; i < r->v.count; i++)
         if (!r->pieces[i].text)
@@ -146,13 +182,27 @@ static bool read_model(struct json_reading *r)
         if (affix && *affix)
             return error_set(r->error, "model.%s = \"%.60s\"; expected none", affixes[i], affix);
     }
-    r->v.byte_fallback = json_is_true(json_object_get(model, "byte_fallback"));
-    r->v.fuse_unknown = json_is_true(json_object_get(model, "fuse_unk"));
-    r->v.ignore_merges = json_is_true(json_object_get(model, "ignore_merges"));
-    if (!read_tokens(r) || !read_merges(r))
+    const json_t *dropout = json_object_get(model, "dropout");
+    if (dropout && !json_is_null(dropout) && !(json_number_value(dropout) <= 0))
+        return error_set(r->error, "model.dropout = %g; expected none, as merges are left out at random",
+                         json_number_value(dropout));
+    if (!json_flag(r, model, "model", "byte_fallback", &r->v.byte_fallback) ||
+        !json_flag(r, model, "model", "fuse_unk", &r->v.fuse_unknown) ||
+        !json_flag(r, model, "model", "ignore_merges", &r->v.ignore_merges) || !read_tokens(r) || !read_merges(r))
         return false;
     r->v.unknown = unknown ? json_token_id(r, unknown) : -1;
     return !unknown || r->v.unknown >= 0 || json_expected(r, "model.unk_token", "a token of the vocabulary");
+}
+
+/* What the library does to ids, for batches. */
+static void note_options(struct json_reading *r)
+{
+    static const char *const options[] = {"truncation", "padding"};
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *value = json_object_get(r->root, options[i]);
+        if (value && !json_is_null(value))
+            json_note(r, "the file's %s is not applied", options[i]);
+    }
 }
 
 static bool read_all(struct json_reading *r)
@@ -162,7 +212,9 @@ static bool read_all(struct json_reading *r)
     if (!read_model(r) || !json_read_rules(r) || !json_read_specials(r))
         return false;
     r->v.model = r->byte_level ? VOCABULARY_BPE : VOCABULARY_SPM;
+    note_options(r);
     r->v.rules = r->rules;
+    r->v.steps = r->steps;
     return true;
 }
 
@@ -215,9 +267,10 @@ static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary
                   struct error *error)
 {
     struct json_reading r = {.error = error, .root = parse(data, size, "", error),
-                             .v = {.bos = -1, .eos = -1, .unknown = -1}};
+                             .v = {.bos = -1, .eos = -1, .unknown = -1, .dialect = DIALECT_HUGGING_FACE}};
     bool ok = r.root && read_config(&r, path) && read_all(&r) && see(arg, &r.v, r.note, error);
     free(r.pieces);
+    free(r.added);
     free(r.merges);
     json_decref(r.root);
     json_decref(r.config);

@@ -25,9 +25,9 @@ gguf_tokenizer     4096 src/tokenizer/gguf_vocabulary.c src/tokenizer/vocabulary
 llama2c_tokenizer  4096 src/tokenizer/llama2c_tokenizer.c src/tokenizer/merge.c src/tokenizer/lookup.c
 llmc               4096 src/formats/llmc.c
 pickle             4096 src/formats/pickle.c src/formats/zip.c
-sentencepiece      4096 src/tokenizer/sentencepiece.c src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c
-tokenizer_json     4096 src/tokenizer/tokenizer_json.c src/tokenizer/json_rules.c src/tokenizer/json_specials.c src/tokenizer/splitter.c
-vocabulary         2048 src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c src/tokenizer/bpe.c src/tokenizer/merge.c src/tokenizer/lookup.c src/tokenizer/matcher.c
+sentencepiece      4096 src/tokenizer/sentencepiece.c src/tokenizer/charsmap.c src/tokenizer/normalizer.c src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c
+tokenizer_json     4096 src/tokenizer/tokenizer_json.c src/tokenizer/json_rules.c src/tokenizer/json_specials.c src/tokenizer/splitter.c src/tokenizer/expression.c src/tokenizer/normalizer.c
+vocabulary         2048 src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c src/tokenizer/bpe.c src/tokenizer/merge.c src/tokenizer/lookup.c src/tokenizer/matcher.c src/tokenizer/added.c src/tokenizer/longest_first.c src/tokenizer/sections.c
 recipe             1024 src/quant/recipe.c
 safetensors        2048 src/formats/safetensors.c src/formats/jsontext.c src/formats/weightfiles.c
 scheme              192 src/quant/scheme.c src/quant/scheme_methods.c src/quant/methods.c
@@ -65,7 +65,7 @@ compile() { # NAME VARIANT FLAGS...: build-fuzz/NAME.VARIANT
     # shellcheck disable=SC2086
     clang-14 -std=c11 -D_GNU_SOURCE -I"$top" -I"$top/src" -DSRCDIR="\"$top\"" -DSRCDATADIR="\"$top/data\"" -O1 -g -Wall -pthread \
         -ffp-contract=off $sanitize "$@" "$top/tests/fuzz/$name.c" "$top/tests/fuzz/fuzz.c" \
-        -Wl,--start-group "$build"/lib[!e]*.a -Wl,--end-group -lhwloc -ljansson -lpcre2-8 -lpfm -lm -o "$work/$name.$variant"
+        -Wl,--start-group "$build"/lib[!e]*.a -Wl,--end-group -lhwloc -ljansson -lpcre2-8 -lutf8proc -lpfm -lm -o "$work/$name.$variant"
 }
 
 # Its own seeds, and the inputs that were kept.
