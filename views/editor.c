@@ -57,7 +57,7 @@ static void add_field(struct tui *t, size_t field, const int *tensors, size_t n)
     size_t count = scheme_choices(t->session->model, tensors[0], &now, fields[field].change, choices,
                                   16);
     if (count == 0 && !scheme_cycle(t->session->model, tensors[0], &now, fields[field].change, 1,
-                                    &next, &why)) {
+                                    NULL, &next, &why)) {
         snprintf(line, sizeof line, "%s: %.120s", fields[field].title, strchr(why.text, ':') + 2);
         add_choice(t, true, NULL, line);
         return;

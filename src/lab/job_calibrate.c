@@ -178,5 +178,5 @@ void stop_training(struct lab *lab, const struct command *command)
         return;
     }
     lab_say(lab, true, waits_to_train(lab) ? "training has not begun: u undoes the change"
-                                           : "nothing is being trained: m chooses qat");
+                                           : "nothing is being trained: Enter offers qat");
 }

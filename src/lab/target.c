@@ -8,17 +8,45 @@
 
 enum { UNDO_STEPS = 1000 };
 
+struct scheme *target_copy(const struct lab *lab)
+{
+    size_t n = schemes_count(lab->session->model);
+    struct scheme *copy = malloc(n * sizeof *copy);
+    return copy ? memcpy(copy, lab->target, n * sizeof *copy) : NULL;
+}
+
+static void push(struct scheme **stack, size_t *count, struct scheme *schemes)
+{
+    if (*count == UNDO_STEPS) {
+        free(stack[0]);
+        memmove(stack, stack + 1, --*count * sizeof *stack);
+    }
+    if (schemes)
+        stack[(*count)++] = schemes;
+}
+
+static bool all_equal(const struct scheme *a, const struct scheme *b, size_t n)
+{
+    bool equal = true;
+    for (size_t i = 0; i < n; i++)
+        equal &= scheme_equal(&a[i], &b[i]);
+    return equal;
+}
+
 bool target_open(struct lab *lab, struct error *error)
 {
     size_t n = schemes_count(lab->session->model), available = memory_available();
     const struct scheme *schemes = lab->options.schemes;
     lab->target = session_schemes(lab->session, error);
+    lab->scales = calloc(n, sizeof *lab->scales);
     lab->history.undo = calloc(UNDO_STEPS, sizeof *lab->history.undo);
     lab->history.redo = calloc(UNDO_STEPS, sizeof *lab->history.redo);
-    if (!lab->target || !lab->history.undo || !lab->history.redo)
+    if (!lab->target || !lab->scales || !lab->history.undo || !lab->history.redo)
         return error_set(error, "not enough memory");
-    for (size_t i = 0; schemes && i < n; i++)
-        lab->target[i] = schemes[i];
+    if (schemes && !all_equal(schemes, lab->target, n)) { /* u goes back to what is stored */
+        push(lab->history.undo, &lab->history.undo_count, target_copy(lab));
+        memcpy(lab->target, schemes, n * sizeof *schemes);
+    }
     enum dtype kv = lab->target[lab_kv(lab)].format.weight;
     if (kv != lab->set->kv) { /* before the text opens its cache */
         struct weights *set = weights_with_kv(lab->set, kv);
@@ -48,6 +76,7 @@ void target_close(struct lab *lab)
     free(h->undo);
     free(h->redo);
     free(lab->target);
+    free(lab->scales);
     cache_free(&lab->cache);
 }
 
@@ -104,23 +133,6 @@ static void reconcile(struct lab *lab)
 }
 
 /* ---- changes -------------------------------------------------------------------------------------- */
-
-struct scheme *target_copy(const struct lab *lab)
-{
-    size_t n = schemes_count(lab->session->model);
-    struct scheme *copy = malloc(n * sizeof *copy);
-    return copy ? memcpy(copy, lab->target, n * sizeof *copy) : NULL;
-}
-
-static void push(struct scheme **stack, size_t *count, struct scheme *schemes)
-{
-    if (*count == UNDO_STEPS) {
-        free(stack[0]);
-        memmove(stack, stack + 1, --*count * sizeof *stack);
-    }
-    if (schemes)
-        stack[(*count)++] = schemes;
-}
 
 static void replace(struct lab *lab, const struct scheme *schemes)
 {
