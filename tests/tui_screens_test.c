@@ -292,6 +292,15 @@ static void test_counters_screen(void **state)
     press("\r");
     wait_for("stopped counting task-clock");
     wait_gone("*task-clock");
+    wait_for("task-clock: CPU time"); /* the cursor stays with it */
+    press(" ");
+    wait_for("counting task-clock");
+    wait_match("\\*task-clock +[0-9.]+");
+    wait_for("task-clock: CPU time");
+    press(" "); /* and with its line, where that is not of those counted */
+    wait_for("stopped counting task-clock");
+    wait_gone("*task-clock");
+    assert_true(pty_match(term, "\\*cycles "));
     press("/nosuchevent\r");
     wait_for("no event contains 'nosuchevent'");
     assert_ends("q");

@@ -101,8 +101,7 @@ void editor_move(struct tui *t, int direction)
         at += direction > 0 ? 1 : (size_t)-1;
     } while (t->choices[at].heading);
     t->choice = at;
-    t->preset = true;
-    input_set(&t->input, scheme_print(&t->choices[at].scheme, text));
+    input_suggest(&t->input, scheme_print(&t->choices[at].scheme, text));
 }
 
 void editor_draw(struct tui *t, struct rect area)
