@@ -907,7 +907,7 @@ static void test_many_commands_are_all_consumed(void **state)
             send(lab, (struct command){.kind = COMMAND_UNDO});
     f = await(lab, has_status, &serial, "10,000 changes");
     assert_int_equal(f->status.serial, serial);
-    assert_true(f->undo_depth <= 1000);
+    assert_true(f->undo_depth <= 200);
     frame_unref(f);
     frame_unref(settled(lab));
     lab_stop(lab);

@@ -1,37 +1,10 @@
 /* Keys and the mouse: every key on every screen, the help, many keys at once, what --readonly forbids, clicks. */
 #include "tuiwork.h"
 
+#include "keysequence.h"
 #include "views/keys.h"
 
-#include <curses.h>
-
 /* ---- keys ------------------------------------------------------------------------------------ */
-
-/* What a terminal sends for a key of the table. */
-static const char *sequence_of(int code, char room[2])
-{
-    static const struct {
-        int code;
-        const char *sequence;
-    } special[] = {
-        {KEY_F(1), PTY_KEY_F1},     {KEY_F(2), PTY_KEY_F2},     {KEY_F(3), PTY_KEY_F3},
-        {KEY_F(4), PTY_KEY_F4},     {KEY_F(5), PTY_KEY_F5},     {KEY_F(6), PTY_KEY_F6},
-        {KEY_F(7), PTY_KEY_F7},     {KEY_F(8), PTY_KEY_F8},     {KEY_F(9), PTY_KEY_F9},
-        {KEY_F(10), PTY_KEY_F10},   {KEY_UP, PTY_KEY_UP},       {KEY_DOWN, PTY_KEY_DOWN},
-        {KEY_LEFT, PTY_KEY_LEFT},   {KEY_RIGHT, PTY_KEY_RIGHT}, {KEY_HOME, PTY_KEY_HOME},
-        {KEY_END, PTY_KEY_END},     {KEY_PPAGE, PTY_KEY_PGUP},  {KEY_NPAGE, PTY_KEY_PGDN},
-        {KEY_BTAB, PTY_KEY_BACKTAB}, {KEY_DC, PTY_KEY_DELETE},  {KEY_IC, PTY_KEY_INSERT},
-        {KEY_ENTER, "\033OM"},      {KEY_BACKSPACE, PTY_KEY_BACKSPACE},
-    };
-    room[0] = (char)code;
-    room[1] = 0;
-    if (code > 0 && code < 128)
-        return room;
-    for (size_t i = 0; i < sizeof special / sizeof *special; i++)
-        if (special[i].code == code)
-            return special[i].sequence;
-    return NULL;
-}
 
 static void test_every_key_on_every_screen(void **state)
 {
@@ -41,7 +14,7 @@ static void test_every_key_on_every_screen(void **state)
     for (int t = 0; t < TABS; t++) {
         for (size_t i = 0; i < key_count; i++)
             for (int k = 0; k < KEY_CODES && key_table[i].codes[k]; k++) {
-                const char *keys = sequence_of(key_table[i].codes[k], room);
+                const char *keys = key_sequence(key_table[i].codes[k], room);
                 if (!keys)
                     fail_msg("no terminal sends the key '%s'", key_table[i].shown);
                 if (key_table[i].action == ACTION_QUIT)
@@ -62,7 +35,7 @@ static void test_every_key_without_a_row(void **state)
     (void)state;
     start(24, 80);
     for (size_t i = 0; i < key_count; i++) {
-        const char *keys = sequence_of(key_table[i].codes[0], room);
+        const char *keys = key_sequence(key_table[i].codes[0], room);
         if (!keys || key_table[i].action == ACTION_QUIT || key_table[i].action == ACTION_EVALUATE)
             continue;
         press("\0331\\" CLEAR_LINE "no such layer\r");
@@ -208,7 +181,7 @@ static void test_edits_are_seen(void **state)
             press("1"); /* where the note goes away */
             await_tab(0);
             press(tabs[without[i]].key);
-            press(sequence_of(code, room));
+            press(key_sequence(code, room));
             wait_for("this screen shows no layer to change");
         }
     press("1");

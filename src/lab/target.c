@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNDO_STEPS = 1000 };
+enum { UNDO_STEPS = 200 };                     /* a copy of all schemes each */
+enum { CACHE_SETS = 4, CACHE_MIN = 16 << 20 }; /* as many times the stored weights, and so many bytes */
 
 struct scheme *target_copy(const struct lab *lab)
 {
@@ -33,6 +34,13 @@ static bool all_equal(const struct scheme *a, const struct scheme *b, size_t n)
     return equal;
 }
 
+/* What undo and redo may need soon, and of the memory a quarter: the rest is for the set in use and all else. */
+static size_t cache_budget(size_t stored, size_t available)
+{
+    size_t enough = CACHE_SETS * stored + CACHE_MIN;
+    return enough < available / 4 ? enough : available / 4;
+}
+
 bool target_open(struct lab *lab, struct error *error)
 {
     size_t n = schemes_count(lab->session->model), available = memory_available();
@@ -55,7 +63,7 @@ bool target_open(struct lab *lab, struct error *error)
         weights_unref(lab->set);
         lab->set = set;
     }
-    lab->cache.budget = available / 4; /* the rest is for the set in use and everything else */
+    lab->cache.budget = cache_budget(weights_size(lab->session->stored), available);
     lab->snapshots.current = -1;
     return true;
 }
