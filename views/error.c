@@ -12,11 +12,12 @@ static void draw_figures(const struct tui *t, const struct qtensor *p, struct re
     char scheme[SCHEME_TEXT], weight[32], output[48], shape[32];
     double db = weight_error_sqnr_db(&p->error);
     snprintf(weight, sizeof weight, isinf(db) ? "exact" : "%.2f dB", db);
-    if (!f->output.sqnr_db.valid)
+    const struct output_frame *o = error_output(f, p);
+    const struct detail *d = error_detail(f, p);
+    if (!o || !o->sqnr_db.valid)
         snprintf(output, sizeof output, "n/a");
     else
-        snprintf(output, sizeof output, isinf(f->output.sqnr_db.value) ? "exact" : "%.2f dB",
-                 f->output.sqnr_db.value);
+        snprintf(output, sizeof output, isinf(o->sqnr_db.value) ? "exact" : "%.2f dB", o->sqnr_db.value);
     snprintf(shape, sizeof shape, "%zux%zu", x->stored.rows, x->stored.cols);
     int col = draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "%s %s  %s  ", x->name,
                           shape, qtensor_print_scheme(p, scheme));
@@ -33,10 +34,10 @@ static void draw_figures(const struct tui *t, const struct qtensor *p, struct re
     col = draw_format(area.row + 1, area.col, area.cols, STYLE_PLAIN, false,
                       "max |e| %.4g at row %zu, column %zu", (double)p->error.max_abs,
                       p->error.max_row, p->error.max_col);
-    if (f->detail)
+    if (d)
         draw_format(area.row + 1, area.col + col, area.cols - col, STYLE_PLAIN, false,
-                    "  MSE %.3g  cosine %.6f  clipped %.3g %%", f->detail->mse, f->detail->cosine,
-                    100 * f->detail->clipped);
+                    "  MSE %.3g  cosine %.6f  clipped %.3g %%", d->mse, d->cosine,
+                    100 * d->clipped);
 }
 
 /* ---- the number line ------------------------------------------------------------------------- */
@@ -127,8 +128,8 @@ static void draw_axis(const struct weight_view *v, struct rect area)
 
 static void draw_number_line(const struct tui *t, const struct qtensor *p, struct rect area)
 {
-    const struct weight_view *v = &t->frame->weight;
-    if (!v->valid || v->tensor != p->tensor || area.rows < 2)
+    const struct weight_view *v = error_weight(t->frame, p);
+    if (!v || area.rows < 2)
         return;
     char scale[64] = "", zero[32] = "", input[40] = "";
     if (p->matrix.format.asym)
@@ -185,11 +186,12 @@ static void draw_absent(struct rect cell, const char *title, const char *reason)
 static void draw_output_errors(const struct frame *f, const struct qtensor *p, struct rect cell, bool log)
 {
     char title[64];
-    snprintf(title, sizeof title, "output error, %zu tokens", f->output.tokens);
+    const struct output_frame *o = error_output(f, p);
+    snprintf(title, sizeof title, "output error, %zu tokens", o ? o->tokens : 0);
     if (!tensor_multiplies(f->model, p->tensor))
         draw_absent(cell, "output error", "n/a: not a matrix product");
     else
-        draw_histogram(cell, title, f->output.tokens ? &f->output.errors : NULL, NULL, log);
+        draw_histogram(cell, title, o && o->tokens ? &o->errors : NULL, NULL, log);
 }
 
 static void draw_scales(const struct detail *d, struct rect cell, bool log)
@@ -208,7 +210,7 @@ static void draw_histograms(const struct tui *t, const struct qtensor *p, struct
     /* In the order in which they get room. */
     enum { WEIGHTS, ERRORS, OUTPUTS, CHANNELS, SCALES, DEPTH, STEPS, X_RANGES, W_RANGES, CELLS };
     const struct frame *f = t->frame;
-    const struct detail *d = f->detail;
+    const struct detail *d = error_detail(f, p);
     struct rect cell[CELLS];
     bool log = t->log_scale;
     if (!d) {

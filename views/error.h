@@ -4,6 +4,13 @@
 
 #include "tui.h"
 
+/* error_selected.c: what a frame knows of the layer that is shown. The lab follows the cursor, and not at once: until
+ * then a frame tells of the layer before, of another shape perhaps, and these are null. */
+const struct detail *error_detail(const struct frame *frame, const struct qtensor *shown);
+const struct columns *error_columns(const struct frame *frame, const struct qtensor *shown);
+const struct output_frame *error_output(const struct frame *frame, const struct qtensor *shown);
+const struct weight_view *error_weight(const struct frame *frame, const struct qtensor *shown);
+
 /* error_depth.c: the hidden state's error through the depth of the model. */
 void error_draw_depth(const struct frame *frame, struct rect area);
 

@@ -59,7 +59,8 @@ static void draw_ranges(struct rect area, const char *title, float *before, floa
 /* max |x| and max |w| of the columns, and what the input scale makes of them: x / s and w s. */
 void error_draw_ranges(const struct frame *f, const struct qtensor *p, struct rect x, struct rect w)
 {
-    const struct columns *c = f->columns;
+    const struct columns *c = error_columns(f, p);
+    const struct detail *d = error_detail(f, p);
     const struct qmatrix *m = &p->matrix;
     bool scaled = m->input_transform && m->input_transform->scale;
     size_t n = m->cols;
@@ -70,11 +71,11 @@ void error_draw_ranges(const struct frame *f, const struct qtensor *p, struct re
     }
     if (before && c)
         draw_ranges(x, "max |x| of columns", before, scaled ? after : NULL, n);
-    for (size_t i = 0; before && i < n; i++) {
-        before[i] = f->detail->column_largest[i];
+    for (size_t i = 0; before && d && i < n; i++) {
+        before[i] = d->column_largest[i];
         after[i] = before[i] * qmatrix_input_scale(m, i);
     }
-    if (before)
+    if (before && d)
         draw_ranges(w, "max |w| of columns", before, scaled ? after : NULL, n);
     free(before);
 }
@@ -84,12 +85,13 @@ int error_draw_salient(const struct frame *f, const struct qtensor *p, struct re
 {
     enum { SALIENT = 4 };
     size_t column[SALIENT], n;
-    if (!f->columns || f->columns->tokens == 0 || area.rows < 1)
+    const struct columns *c = error_columns(f, p);
+    if (!c || c->tokens == 0 || area.rows < 1)
         return 0;
-    n = columns_salient(f->columns, SALIENT, column);
+    n = columns_salient(c, SALIENT, column);
     int col = draw_text(area.row, area.col, area.cols, STYLE_PLAIN, false, "salient columns (mean |x|):");
     for (size_t i = 0; i < n; i++) {
-        double mean = f->columns->of[column[i]].sum / (double)f->columns->tokens;
+        double mean = c->of[column[i]].sum / (double)c->tokens;
         float scale = qmatrix_input_scale(&p->matrix, column[i]);
         col += draw_format(area.row, area.col + col, area.cols - col, STYLE_PLAIN, false, "  %zu %.3g", column[i],
                            mean);

@@ -31,6 +31,7 @@ struct layer_frame {
 };
 
 struct output_frame {
+    const struct qtensor *of; /* which layer's, of the frame's set */
     struct metric sqnr_db;   /* +infinity: exact */
     size_t tokens;
     struct histogram errors;

@@ -143,4 +143,5 @@ void sampled_steps_publish(struct lab *lab, struct frame *f)
         f->columns = columns_ref(s->columns_frame);
     }
     publish_output(&s->output, &f->output);
+    f->output.of = f->set->layer[lab->selection.tensor];
 }
