@@ -89,6 +89,7 @@ static void put_roofs(void)
 
 static void put_keys(void)
 {
+    char help[HELP_TEXT];
     for (int g = 0; g < KEY_GROUPS; g++) {
         printf(".Ss %s\n.Bl -tag -width Shift-Tab\n", key_groups[g].title);
         for (size_t i = 0; i < key_count; i++) {
@@ -97,7 +98,7 @@ static void put_keys(void)
             printf(".It Ic \"");
             put_text(key_table[i].shown);
             printf("\"\n");
-            put_text(key_table[i].help);
+            put_text(key_help(&key_table[i], help));
             printf(".\n");
         }
         printf(".El\n");

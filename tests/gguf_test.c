@@ -599,9 +599,8 @@ static void test_many(void **state)
     gguffile_begin(&f, 3);
     gguffile_strings(&f, "tokens", STRINGS, texts);
     struct bytes b = gguffile_bytes(&f);
-    double began = cpu_seconds();
+    must_end(true);
     gguf_close(accept(&b));
-    double strings = cpu_seconds() - began;
     bytes_free(&b);
     gguffile_free(&f);
     free(texts);
@@ -614,18 +613,14 @@ static void test_many(void **state)
         gguffile_tensor(&f, name, DTYPE_FP32, 1, (const size_t[]){1}, NULL);
     }
     b = gguffile_bytes(&f);
-    began = cpu_seconds();
     struct gguf *g = accept(&b);
-    double keys = cpu_seconds() - began;
+    must_end(false);
     size_t value;
     assert_true(gguf_size(g, "the.same.beginning.7919", 0, MANY, MANY + 1, &value, NULL));
     assert_int_equal(value, 1);
     gguf_close(g);
     bytes_free(&b);
     gguffile_free(&f);
-    fprintf(stderr, "150000 strings in %.1f ms, 30000 keys and tensors in %.1f ms\n", 1e3 * strings,
-            1e3 * keys);
-    assert_true(strings < 1 && keys < 2);
 }
 
 /* ---- split models ---------------------------------------------------------------------------- */

@@ -534,13 +534,13 @@ static void test_cycle(void **state)
     for (int direction = 1; direction >= -1; direction -= 2)
         for (size_t i = 1; i <= 5; i++) {
             size_t at = direction > 0 ? i % 5 : 5 - i;
-            assert_true(scheme_cycle(f.model, kv, &s, CHANGE_WEIGHT, direction, &next, &why));
+            assert_true(scheme_cycle(f.model, kv, &s, CHANGE_WEIGHT, direction, NULL, &next, &why));
             assert_int_equal(next.format.weight, kv_dtypes[at]);
             assert_true(scheme_fits(f.model, kv, &next, &why));
             s = next;
         }
     for (int change = CHANGE_ACT; change <= CHANGE_SYMMETRY; change++) {
-        assert_false(scheme_cycle(f.model, kv, &s, (enum change)change, 1, &next, &why));
+        assert_false(scheme_cycle(f.model, kv, &s, (enum change)change, 1, NULL, &next, &why));
         assert_true(strncmp(why.text, "kv: ", 4) == 0);
     }
     close_fixture(&f);

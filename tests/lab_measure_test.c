@@ -24,7 +24,6 @@ static void test_roofs(void **state)
     const struct roofs *r = &f->roofs->roofs;
     assert_true(r->read_count > 0 && r->threads == 1);
     assert_true(f->speed.peak_read.value == r->reads[r->read_count - 1].roof.rate.median);
-    assert_true(f->speed.peak_read.value > 1e8);
     assert_null(f->roofs_reason);
     frame_unref(f);
     lab_stop(lab);

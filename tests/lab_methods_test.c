@@ -69,7 +69,7 @@ static void test_undo_recomputes_nothing(void **state)
     lab_stop(lab);
 }
 
-/* All cycle through the table's methods as far as they fit, and come back. */
+/* All cycle through the table's methods as far as they fit, but for those that train, and come back. */
 static void test_cycle(void **state)
 {
     struct lab *lab = start();
@@ -89,15 +89,13 @@ static void test_cycle(void **state)
             break;
     }
     size_t methods = 0;
-    while (method_table[methods])
-        methods++;
-    assert_true(steps >= methods && steps < 20);
-    assert_int_equal(seen, (1u << methods) - 1);
+    unsigned trained = 0;
+    for (; method_table[methods]; methods++)
+        trained |= (unsigned)(method_table[methods]->phase == PHASE_TRAINING) << methods;
+    assert_true(steps + 1 >= methods && steps < 20);
+    assert_int_equal(seen, ((1u << methods) - 1) & ~trained);
     next.direction = -1;
     struct frame *f = ask(lab, next);
-    assert_true(scheme_trains(&f->layers[t].wanted));
-    frame_unref(f);
-    f = ask(lab, next); /* before it has begun to learn */
     assert_true(scheme_splits_columns(&f->layers[t].wanted));
     frame_unref(f);
     frame_unref(settled(lab));

@@ -811,7 +811,7 @@ static void random_walk(const struct model *m, uint64_t *seed, struct scheme *sc
         for (size_t k = random_below(seed, 12); k > 0; k--) {
             enum change change = (enum change)random_below(seed, CHANGE_SYMMETRY + 1);
             struct scheme to;
-            if (scheme_cycle(m, t, &schemes[t], change, 1, &to, NULL))
+            if (scheme_cycle(m, t, &schemes[t], change, 1, NULL, &to, NULL))
                 schemes[t] = to;
         }
 }
@@ -883,7 +883,7 @@ static void check_cycle_from(const struct model *m, int t, const struct scheme *
     struct scheme there, back, at = *from;
     struct error why = {""};
     char text[SCHEME_TEXT];
-    if (!scheme_cycle(m, t, from, change, 1, &there, &why)) {
+    if (!scheme_cycle(m, t, from, change, 1, NULL, &there, &why)) {
         assert_memory_equal(why.text, m->tensors[t].name, strlen(m->tensors[t].name));
         assert_true(strlen(why.text) > strlen(m->tensors[t].name) + 10);
         return;
@@ -892,15 +892,15 @@ static void check_cycle_from(const struct model *m, int t, const struct scheme *
     if (from->format.group >= m->tensors[t].stored.cols)
         return; /* no stop of this tensor's cycle: a group as long as the row */
     for (int direction = -1; direction <= 1; direction += 2) {
-        assert_true(scheme_cycle(m, t, from, change, direction, &there, NULL));
-        assert_true(scheme_cycle(m, t, &there, change, -direction, &back, NULL));
+        assert_true(scheme_cycle(m, t, from, change, direction, NULL, &there, NULL));
+        assert_true(scheme_cycle(m, t, &there, change, -direction, NULL, &back, NULL));
         if (!same_field(&back, from, change))
             fail_msg("%s: %s, change %d: there and back is another one", m->tensors[t].name,
                      scheme_print(from, text), (int)change);
     }
     int steps = 0;
     do {
-        assert_true(scheme_cycle(m, t, &at, change, 1, &at, NULL));
+        assert_true(scheme_cycle(m, t, &at, change, 1, NULL, &at, NULL));
         assert_true(++steps < 16);
     } while (!same_field(&at, from, change));
     assert_true(steps > 1);
@@ -919,7 +919,7 @@ static void test_cycles(void **state)
                 for (int change = 0; change <= CHANGE_SYMMETRY; change++)
                     check_cycle_from(f.model, t, &s, (enum change)change);
                 if (scheme_cycle(f.model, t, &s, (enum change)random_below(&seed, 4),
-                                 random_below(&seed, 2) ? 1 : -1, &to, NULL))
+                                 random_below(&seed, 2) ? 1 : -1, NULL, &to, NULL))
                     s = to;
             }
         }
@@ -960,10 +960,75 @@ static void test_cycle_order(void **state)
             s = scheme_stored(&f.model->tensors[t].stored);
         for (size_t k = 1; k < 9 && cases[i].stops[k]; k++) {
             char text[SCHEME_TEXT];
-            assert_true(scheme_cycle(f.model, t, &s, cases[i].change, 1, &s, NULL));
+            assert_true(scheme_cycle(f.model, t, &s, cases[i].change, 1, NULL, &s, NULL));
             assert_string_equal(scheme_print(&s, text), cases[i].stops[k]);
         }
     }
+    close_fixture(&f);
+}
+
+/* Along datatypes without scales, and over sizes that are passed over, what was chosen comes back. */
+static void test_cycles_keep_what_was_chosen(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *begin;
+        struct {
+            enum change change;
+            int direction;
+            const char *there;
+        } steps[12];
+    } walks[] = {
+        {"int4:g64:asym",
+         {{CHANGE_WEIGHT, -1, "int8:g64:asym"}, {CHANGE_WEIGHT, -1, "bf16"}, {CHANGE_WEIGHT, 1, "int8:g64:asym"},
+          {CHANGE_SYMMETRY, 1, "int8:g64"}, {CHANGE_WEIGHT, 1, "int4:g64"}, {CHANGE_WEIGHT, 1, "fp8e4m3:g64"},
+          {CHANGE_WEIGHT, 1, "fp8e5m2:g64"}, {CHANGE_WEIGHT, 1, "stored"}, {CHANGE_WEIGHT, -1, "fp8e5m2:g64"}}},
+        {"int8:g64",
+         {{CHANGE_GRANULARITY, -1, "int8:g128"}, {CHANGE_GRANULARITY, -1, "int8:g256"}, {CHANGE_GRANULARITY, -1, "int8"},
+          {CHANGE_GRANULARITY, 1, "int8:g64"}, {CHANGE_GRANULARITY, 1, "int8:g32"}, {CHANGE_WEIGHT, 1, "int4:g32"},
+          {CHANGE_WEIGHT, -1, "int8:g32"}}},
+        {"int4:channel", {{CHANGE_WEIGHT, -1, "int8"}, {CHANGE_WEIGHT, 1, "int4:channel"}}},
+        {"int4", {{CHANGE_WEIGHT, -1, "int8"}, {CHANGE_WEIGHT, 1, "int4"}}},
+    };
+    struct fixture f = open_fixture(&wide);
+    int t = model_find_name(f.model, "blk.0.attn_q");
+    for (size_t i = 0; i < sizeof walks / sizeof *walks; i++) {
+        struct scales_choice chosen = {0};
+        struct scheme s;
+        char text[SCHEME_TEXT];
+        assert_true(scheme_parse(walks[i].begin, &s, NULL));
+        for (size_t k = 0; k < 12 && walks[i].steps[k].there; k++) {
+            assert_true(scheme_cycle(f.model, t, &s, walks[i].steps[k].change, walks[i].steps[k].direction, &chosen,
+                                     &s, NULL));
+            assert_string_equal(scheme_print(&s, text), walks[i].steps[k].there);
+        }
+    }
+    close_fixture(&f);
+}
+
+/* From what a file stores to the datatype that is nearest in bits. */
+static void test_cycle_from_stored(void **state)
+{
+    (void)state;
+    static const struct {
+        enum dtype stored;
+        const char *next;
+    } cases[] = {{DTYPE_FP32, "fp16"}, {DTYPE_FP16, "fp16"},  {DTYPE_BF16, "fp16"}, {DTYPE_Q8_0, "int8"},
+                 {DTYPE_Q6_K, "int8"}, {DTYPE_Q5_K, "int4"},  {DTYPE_Q4_1, "int4"}, {DTYPE_Q4_K, "int4"},
+                 {DTYPE_Q4_0, "int4"}, {DTYPE_Q3_K, "int4"},  {DTYPE_Q2_K, "int4"}};
+    struct fixture f = open_fixture(&wide);
+    int t = model_find_name(f.model, "blk.0.attn_q");
+    struct qmatrix *stored = &f.model->tensors[t].stored, before = *stored;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[SCHEME_TEXT];
+        stored->format.weight = cases[i].stored;
+        struct scheme from = scheme_stored(stored), s = from;
+        assert_true(scheme_cycle(f.model, t, &from, CHANGE_WEIGHT, 1, NULL, &s, NULL));
+        assert_string_equal(scheme_print(&s, text), cases[i].next);
+        assert_true(scheme_cycle(f.model, t, &s, CHANGE_WEIGHT, -1, NULL, &s, NULL));
+        assert_true(s.format.stored);
+    }
+    *stored = before;
     close_fixture(&f);
 }
 
@@ -991,14 +1056,14 @@ static void test_cycle_reasons(void **state)
         struct error why = {""};
         assert_true(scheme_parse(cases[i].scheme, &s, NULL));
         int t = model_find_name(f.model, cases[i].tensor);
-        assert_false(scheme_cycle(f.model, t, &s, cases[i].change, 1, &to, &why));
+        assert_false(scheme_cycle(f.model, t, &s, cases[i].change, 1, NULL, &to, &why));
         assert_non_null(strstr(why.text, cases[i].reason));
         assert_int_equal(scheme_choices(f.model, t, &s, cases[i].change, out, 4), 0);
     }
     close_fixture(&f);
     f = open_fixture(&tied);
     struct scheme s = scheme_default(DTYPE_INT8), to;
-    assert_true(scheme_cycle(f.model, 0, &s, CHANGE_ACT, 1, &to, NULL)); /* here it is the head */
+    assert_true(scheme_cycle(f.model, 0, &s, CHANGE_ACT, 1, NULL, &to, NULL)); /* here it is the head */
     close_fixture(&f);
 }
 
@@ -1430,6 +1495,8 @@ int main(void)
         cmocka_unit_test(test_recipe_round_trip),
         cmocka_unit_test(test_cycles),
         cmocka_unit_test(test_cycle_order),
+        cmocka_unit_test(test_cycles_keep_what_was_chosen),
+        cmocka_unit_test(test_cycle_from_stored),
         cmocka_unit_test(test_cycle_reasons),
         cmocka_unit_test(test_what_compares),
         cmocka_unit_test(test_argmax),

@@ -118,8 +118,8 @@ static void test_thread_counts(void **state)
 
 static void assert_measured(const struct roof *r, const char *what)
 {
-    bool right = r->samples >= 3 && r->rate.min > 1e6 && r->rate.min <= r->rate.median &&
-                 r->rate.median <= r->rate.max && r->rate.max < 1e15;
+    bool right = r->samples >= 3 && r->rate.min > 0 && r->rate.min <= r->rate.median &&
+                 r->rate.median <= r->rate.max && isfinite(r->rate.max);
     if (!right)
         fail_msg("%s: %g, %g to %g of %zu", what, r->rate.median, r->rate.min, r->rate.max,
                  r->samples);

@@ -68,9 +68,9 @@ void free_matrix_model(struct model *model);
  * it is not there; the caller frees. */
 char *shared_path(const char *name);
 
-/* Seconds of processor that this program has used: unlike those of a clock, no more on a machine that others use,
- * too. What may take n log n steps is held to them. */
-double cpu_seconds(void);
+/* What follows, up to must_end(false), must end: the program is killed where it takes more than PATIENCE. For inputs so
+ * long that a step of the wrong order takes hours; how long the right one takes is not looked at. */
+void must_end(bool begin);
 
 /* A whole file and a NUL; the caller frees. Null when it cannot be read. */
 char *read_whole(const char *path, size_t *n);

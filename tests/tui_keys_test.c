@@ -1,37 +1,10 @@
 /* Keys and the mouse: every key on every screen, the help, many keys at once, what --readonly forbids, clicks. */
 #include "tuiwork.h"
 
+#include "keysequence.h"
 #include "views/keys.h"
 
-#include <curses.h>
-
 /* ---- keys ------------------------------------------------------------------------------------ */
-
-/* What a terminal sends for a key of the table. */
-static const char *sequence_of(int code, char room[2])
-{
-    static const struct {
-        int code;
-        const char *sequence;
-    } special[] = {
-        {KEY_F(1), PTY_KEY_F1},     {KEY_F(2), PTY_KEY_F2},     {KEY_F(3), PTY_KEY_F3},
-        {KEY_F(4), PTY_KEY_F4},     {KEY_F(5), PTY_KEY_F5},     {KEY_F(6), PTY_KEY_F6},
-        {KEY_F(7), PTY_KEY_F7},     {KEY_F(8), PTY_KEY_F8},     {KEY_F(9), PTY_KEY_F9},
-        {KEY_F(10), PTY_KEY_F10},   {KEY_UP, PTY_KEY_UP},       {KEY_DOWN, PTY_KEY_DOWN},
-        {KEY_LEFT, PTY_KEY_LEFT},   {KEY_RIGHT, PTY_KEY_RIGHT}, {KEY_HOME, PTY_KEY_HOME},
-        {KEY_END, PTY_KEY_END},     {KEY_PPAGE, PTY_KEY_PGUP},  {KEY_NPAGE, PTY_KEY_PGDN},
-        {KEY_BTAB, PTY_KEY_BACKTAB}, {KEY_DC, PTY_KEY_DELETE},  {KEY_IC, PTY_KEY_INSERT},
-        {KEY_ENTER, "\033OM"},      {KEY_BACKSPACE, PTY_KEY_BACKSPACE},
-    };
-    room[0] = (char)code;
-    room[1] = 0;
-    if (code > 0 && code < 128)
-        return room;
-    for (size_t i = 0; i < sizeof special / sizeof *special; i++)
-        if (special[i].code == code)
-            return special[i].sequence;
-    return NULL;
-}
 
 static void test_every_key_on_every_screen(void **state)
 {
@@ -41,7 +14,7 @@ static void test_every_key_on_every_screen(void **state)
     for (int t = 0; t < TABS; t++) {
         for (size_t i = 0; i < key_count; i++)
             for (int k = 0; k < KEY_CODES && key_table[i].codes[k]; k++) {
-                const char *keys = sequence_of(key_table[i].codes[k], room);
+                const char *keys = key_sequence(key_table[i].codes[k], room);
                 if (!keys)
                     fail_msg("no terminal sends the key '%s'", key_table[i].shown);
                 if (key_table[i].action == ACTION_QUIT)
@@ -62,7 +35,7 @@ static void test_every_key_without_a_row(void **state)
     (void)state;
     start(24, 80);
     for (size_t i = 0; i < key_count; i++) {
-        const char *keys = sequence_of(key_table[i].codes[0], room);
+        const char *keys = key_sequence(key_table[i].codes[0], room);
         if (!keys || key_table[i].action == ACTION_QUIT || key_table[i].action == ACTION_EVALUATE)
             continue;
         press("\0331\\" CLEAR_LINE "no such layer\r");
@@ -74,21 +47,28 @@ static void test_every_key_without_a_row(void **state)
     assert_ends("\033q");
 }
 
+/* The page's words, a blank between two and around all: what it says, however it is broken into lines. */
+static char *page_words(void)
+{
+    char *page = pty_dump(term), *words = calloc(2, strlen(page) + 2), *rest = NULL;
+    strcpy(words, " ");
+    for (char *w = strtok_r(page, " \n", &rest); w; w = strtok_r(NULL, " \n", &rest))
+        strcat(strcat(words, w), " ");
+    free(page);
+    return words;
+}
+
 /* Marks the bindings that this page of the help shows in full; whether all are marked. */
 static bool see_help(bool *seen)
 {
-    int rows, cols;
+    char help[HELP_TEXT], line[HELP_TEXT + 32], *words = page_words();
     bool all = true;
-    pty_size(term, &rows, &cols);
-    for (size_t i = 0; i < key_count; i++)
-        for (int r = 0; r < rows && !seen[i]; r++) {
-            const char *row = pty_row(term, r), *help = strstr(row, key_table[i].help);
-            row += strspn(row, " ");
-            size_t n = strlen(key_table[i].shown);
-            seen[i] = help && help > row && strncmp(row, key_table[i].shown, n) == 0;
-        }
-    for (size_t i = 0; i < key_count; i++)
+    for (size_t i = 0; i < key_count; i++) {
+        snprintf(line, sizeof line, " %s %s ", key_table[i].shown, key_help(&key_table[i], help));
+        seen[i] |= strstr(words, line) != NULL;
         all &= seen[i];
+    }
+    free(words);
     return all;
 }
 
@@ -182,6 +162,177 @@ static void test_keys_of_one_screen(void **state)
     }
 }
 
+/* Nothing is changed unseen: keys that change layers, on the screens that show none. */
+static void test_edits_are_seen(void **state)
+{
+    static const int without[] = {2, 3, 4, 5, 6}; /* tabs without a layer's scheme */
+    (void)state;
+    start(24, 100);
+    go_to("attn_q");
+    press("d");
+    await_cell("attn_q", "WEIGHT", "fp16");
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        for (size_t k = 0; k < key_count; k++) {
+            char room[2];
+            int code = key_table[k].codes[0];
+            enum view_id view = (enum view_id)without[i];
+            if (!key_edits(key_table[k].action) || key_action(view, code, code >= 256) != key_table[k].action)
+                continue;
+            press("1"); /* where the note goes away */
+            await_tab(0);
+            press(tabs[without[i]].key);
+            press(key_sequence(code, room));
+            wait_for("this screen shows no layer to change");
+        }
+    press("1");
+    await_cell("attn_q", "WEIGHT", "fp16");
+    press("u");
+    await_cell("attn_q", "WEIGHT", "fp32*");
+    press("\\no such layer\rd");
+    wait_for("no layer is selected");
+    assert_ends("\033q");
+}
+
+/* The Error screen shows one layer: that one is changed, whatever is tagged or folded away. */
+static void test_error_screen_edits_what_it_shows(void **state)
+{
+    (void)state;
+    start(24, 100);
+    go_to("attn_q");
+    press("  "); /* tags attn_q and attn_k; attn_v is selected */
+    await_selected("attn_v");
+    press("2 ");
+    wait_for("tags are not seen here");
+    press("d");
+    wait_for("attn_v: fp16");
+    press("1");
+    await_cell("attn_v", "WEIGHT", "fp16");
+    assert_cell("attn_q", 0, "WEIGHT", "fp32*");
+    press("U" PTY_KEY_HOME "j");
+    await_selected("blk.0");
+    press("2d=1"); /* the block's first layer, there and in the other blocks */
+    await_cell("attn_q", "WEIGHT", "fp16");
+    assert_cell("attn_k", 0, "WEIGHT", "fp32*");
+    assert_cell("ffn_up", 0, "WEIGHT", "fp32*");
+    assert_ends("q");
+}
+
+/* A key never starts a training by passing over it; the editor does. */
+static void test_method_keys_do_not_train(void **state)
+{
+    (void)state;
+    start(24, 110);
+    go_to("attn_q");
+    type_scheme("int4:g32");
+    await_cell("attn_q", "GROUP", "g32");
+    for (int direction = 0; direction < 2; direction++)
+        for (int i = 0; i < 12; i++) {
+            press(direction ? "M" : "m");
+            pty_settle(term, 0.05, 1);
+            assert_false(pty_find(term, "qat", NULL, NULL));
+            assert_false(pty_find(term, "training", NULL, NULL));
+        }
+    type_scheme("int4:g32:qat");
+    wait_for("qat");
+    press("z"); /* what follows from it does not train either */
+    wait_gone("qat");
+    await_cell("attn_q", "SYM", "asym");
+    assert_ends("q");
+}
+
+/* What the command line chose is undone, too. */
+static void test_undo_of_the_command_line(void **state)
+{
+    (void)state;
+    launch(24, 100, model, WORDS("-s", "int4:channel:qat(steps=100000,text=1024)"), NULL);
+    ready();
+    go_to("attn_q");
+    press("u");
+    wait_for("undone; nothing more to undo");
+    await_cell("attn_q", "WEIGHT", "fp32*");
+    wait_gone("training");
+    press("u");
+    wait_for("nothing to undo");
+    assert_ends("q");
+}
+
+/* ---- lines of input -------------------------------------------------------------------------- */
+
+static const struct {
+    const char *key, *label, *suggestion;
+} suggested[] = {
+    {"T", "budget (size, bits, kl or rate): ", "kl 0.01"}, {"o", "export to: ", "model.gguf"},
+    {"w", "write recipe to: ", "recipe.txt"},              {"I", "temperature and seed: ", "1 8"},
+    {"\r", "scheme: ", "stored"},                          {"c", "columns: ", "LAYER SHAPE"},
+};
+
+static void await_line(const char *label, const char *text)
+{
+    char regex[256], *out = regex;
+    for (const char *c = label; *c; c++) {
+        if (strchr("()", *c))
+            *out++ = '\\';
+        *out++ = *c;
+    }
+    snprintf(out, sizeof regex - (size_t)(out - regex), "%s", text);
+    wait_match(regex);
+}
+
+/* What a line of input suggests is replaced by what is typed, and kept by keys that move in it or delete. */
+static void test_suggestions(void **state)
+{
+    (void)state;
+    start(24, 120);
+    for (size_t i = 0; i < sizeof suggested / sizeof *suggested; i++) {
+        const char *label = suggested[i].label, *text = suggested[i].suggestion;
+        char regex[256];
+        press(suggested[i].key);
+        await_line(label, text);
+        press("1x");
+        await_line(label, "1x *$");
+        press("\033");
+        wait_gone(label);
+        press(suggested[i].key);
+        await_line(label, text);
+        press(PTY_KEY_HOME "7");
+        snprintf(regex, sizeof regex, "7%s", text);
+        await_line(label, regex);
+        press(PTY_KEY_RIGHT PTY_KEY_DELETE);
+        snprintf(regex, sizeof regex, "7%.1s%s", text, text + 2);
+        await_line(label, regex);
+        press(PTY_KEY_LEFT PTY_KEY_LEFT "5" PTY_KEY_END PTY_KEY_BACKSPACE "9");
+        snprintf(regex, sizeof regex, "57%.1s.*9 *$", text);
+        await_line(label, regex);
+        press("\033");
+        wait_gone(label);
+    }
+    press("Tsize 1.6M for gguf\r"); /* as README has it */
+    wait_gone("budget (");
+    assert_false(pty_find(term, "expected", NULL, NULL));
+    assert_ends("q");
+}
+
+/* Label and suggestion are seen from their begin, on small screens too. */
+static void test_suggestions_from_their_begin(void **state)
+{
+    static const struct {
+        int rows, cols;
+    } sizes[] = {{24, 80}, {10, 40}};
+    (void)state;
+    for (size_t s = 0; s < 2; s++) {
+        launch(sizes[s].rows, sizes[s].cols, model, NULL, NULL);
+        wait_for("Quit");
+        for (size_t i = 0; i < sizeof suggested / sizeof *suggested; i++) {
+            press(suggested[i].key);
+            wait_match(s ? "^(budget|export to|write recipe to|T, seed|scheme|columns): (kl 0|mod|rec|1 8|stored|LAYER SHAPE)"
+                         : "^[a-zA-Z (,)]+: (kl 0|mod|rec|1 8|stored|LAYER SHAPE)");
+            press("\033");
+            wait_for("Quit");
+        }
+        assert_ends("q");
+    }
+}
+
 static void test_many_keys_at_once(void **state)
 {
     static const char keys[] = "jkddDgGzaAu sxj+-*<>k\x12n";
@@ -256,6 +407,12 @@ int main(void)
         TEST(test_unknown_keys_are_named),
         TEST(test_readonly),
         cmocka_unit_test(test_keys_of_one_screen),
+        TEST(test_edits_are_seen),
+        TEST(test_error_screen_edits_what_it_shows),
+        TEST(test_method_keys_do_not_train),
+        TEST(test_undo_of_the_command_line),
+        TEST(test_suggestions),
+        TEST(test_suggestions_from_their_begin),
         TEST(test_many_keys_at_once),
         TEST(test_mouse),
         TEST(test_no_mouse),

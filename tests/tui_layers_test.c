@@ -482,7 +482,13 @@ static void test_settings(void **state)
     assert_ends("q");
     char *text = read_whole(file, &n);
     assert_non_null(strstr(text, "\"columns\": \"LAYER WEIGHT SIZE SQNR\""));
+    assert_non_null(strstr(text, "\"refresh\": 0.08,"));
     free(text);
+    static const char old[] = "{\"columns\": \"LAYER WEIGHT ALONE\", \"sort\": \"ALONE\"}"; /* as 0.1.0 wrote them */
+    write_file(file, old, strlen(old));
+    start(30, 132);
+    wait_match("LAYER +WEIGHT +SENS<");
+    assert_ends("q");
     static const char *const broken[] = {"{\"refresh\": 0}", "{\"color\": 1}", "[", "{\"sort\": 5}", "nonsense"};
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         write_file(file, broken[i], strlen(broken[i]));

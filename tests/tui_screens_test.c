@@ -261,6 +261,28 @@ static void test_roofline_screen(void **state)
     assert_ends("q");
 }
 
+/* The cursor is on another layer at once, what the lab knows of that one comes later: meanwhile nothing of the last one
+ * is drawn, which has more columns or fewer. */
+static void test_error_screen_follows(void **state)
+{
+    (void)state;
+    start(60, 160);
+    go_to("ffn_up");
+    press("  ");
+    type_scheme("int4:g32");
+    await_cell("ffn_up", "WEIGHT", "int4");
+    await_cell("ffn_down", "WEIGHT", "int4");
+    press("k2"); /* ffn_down */
+    for (int i = 0; i < 60; i++) {
+        press(i % 2 ? "j" : "k");
+        if (i % 16 < 2)
+            wait_for("max |w| of columns");
+        else
+            pty_settle(term, 0.002, 0.02);
+    }
+    assert_ends("q");
+}
+
 static void test_counters_screen(void **state)
 {
     (void)state;
@@ -292,6 +314,15 @@ static void test_counters_screen(void **state)
     press("\r");
     wait_for("stopped counting task-clock");
     wait_gone("*task-clock");
+    wait_for("task-clock: CPU time"); /* the cursor stays with it */
+    press(" ");
+    wait_for("counting task-clock");
+    wait_match("\\*task-clock +[0-9.]+");
+    wait_for("task-clock: CPU time");
+    press(" "); /* and with its line, where that is not of those counted */
+    wait_for("stopped counting task-clock");
+    wait_gone("*task-clock");
+    assert_true(pty_match(term, "\\*cycles "));
     press("/nosuchevent\r");
     wait_for("no event contains 'nosuchevent'");
     assert_ends("q");
@@ -380,6 +411,7 @@ int main(void)
         TEST(test_methods),
         TEST(test_training),
         TEST(test_roofline_screen),
+        TEST(test_error_screen_follows),
         TEST(test_counters_screen),
         TEST(test_machine_screen),
         TEST(test_text_screen),

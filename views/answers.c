@@ -136,9 +136,6 @@ void answers_key(struct tui *t, unsigned key, bool is_code)
         editor_move(t, key == KEY_UP ? -1 : 1);
     } else {
         t->overwriting = false;
-        if (t->preset && !is_code && key >= 32 && key != 127)
-            input_set(&t->input, "");
-        t->preset = false;
         input_key(&t->input, key, is_code);
     }
 }

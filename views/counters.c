@@ -9,7 +9,7 @@
 enum { THREAD_COLUMNS = 8, THREAD_WIDTH = 9 };
 enum { C_NAME, C_TOKEN, C_SECOND, C_SHARE, C_THREADS, COLUMNS = C_THREADS + THREAD_COLUMNS + 1 };
 
-/* ---- the list: counted events, then the others ------------------------------------------------- */
+/* ---- the list: counted events, then all that can be counted ------------------------------------ */
 
 static size_t chosen_count(const struct tui *t)
 {
@@ -31,7 +31,7 @@ static size_t known_count(const struct tui *t)
     return t->frame->events ? t->frame->events->count : 0;
 }
 
-/* The line of the list that stands at an index, or null; what is chosen is not in it. */
+/* The line of what can be counted that stands at an index, or null. */
 static const struct event_line *line_at(const struct tui *t, size_t index)
 {
     for (size_t i = 0; i < known_count(t); i++)
@@ -66,11 +66,28 @@ static const char *description_at(const struct tui *t, size_t index)
     return e ? e->description : "";
 }
 
+/* Where an event that is no longer counted stands now. */
+static void follow_event(struct tui *t)
+{
+    size_t at = chosen_count(t);
+    for (size_t i = 0; *t->event_left && i < known_count(t); i++) {
+        const struct event_line *e = &t->frame->events->line[i];
+        if (is_shown(t, e) && strcmp(e->name, t->event_left) == 0) {
+            t->event = at;
+            break;
+        }
+        at += is_shown(t, e);
+    }
+    *t->event_left = 0;
+}
+
 /* The cursor stays on its line when what is counted above it grows or shrinks. */
 static void follow_line(struct tui *t)
 {
     size_t chosen = chosen_count(t);
-    if (t->events_chosen > 0 && t->event >= t->events_chosen && t->event + chosen >= t->events_chosen)
+    if (chosen < t->events_chosen && t->event < t->events_chosen)
+        follow_event(t);
+    else if (t->events_chosen > 0 && t->event >= t->events_chosen && t->event + chosen >= t->events_chosen)
         t->event = t->event + chosen - t->events_chosen;
     t->events_chosen = chosen;
 }
@@ -321,6 +338,8 @@ bool counters_act(struct tui *t, enum action a)
         t->event = n > 0 ? n - 1 : 0;
         return true;
     case ACTION_COUNT_EVENT:
+        if (name && t->event < chosen_count(t))
+            snprintf(t->event_left, sizeof t->event_left, "%s", name);
         if (name)
             tui_send(t, &(struct command){.kind = COMMAND_COUNT, .text = name});
         return true;

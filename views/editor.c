@@ -57,7 +57,7 @@ static void add_field(struct tui *t, size_t field, const int *tensors, size_t n)
     size_t count = scheme_choices(t->session->model, tensors[0], &now, fields[field].change, choices,
                                   16);
     if (count == 0 && !scheme_cycle(t->session->model, tensors[0], &now, fields[field].change, 1,
-                                    &next, &why)) {
+                                    NULL, &next, &why)) {
         snprintf(line, sizeof line, "%s: %.120s", fields[field].title, strchr(why.text, ':') + 2);
         add_choice(t, true, NULL, line);
         return;
@@ -101,8 +101,7 @@ void editor_move(struct tui *t, int direction)
         at += direction > 0 ? 1 : (size_t)-1;
     } while (t->choices[at].heading);
     t->choice = at;
-    t->preset = true;
-    input_set(&t->input, scheme_print(&t->choices[at].scheme, text));
+    input_suggest(&t->input, scheme_print(&t->choices[at].scheme, text));
 }
 
 void editor_draw(struct tui *t, struct rect area)

@@ -1,31 +1,49 @@
 /* The help screen, from the key table. */
 #include "tui.h"
 
-/* Lines: a title a group, its keys, a blank line. */
-static int help_lines(void)
+#include <string.h>
+
+enum { KEYS_COL = 2, KEYS_COLS = 11, HELP_COL = 14 };
+
+static void put(struct rect area, int line, int col, int cols, enum style style, const char *text)
 {
-    return (int)key_count + 2 * KEY_GROUPS;
+    if (line >= 0 && line < area.rows)
+        draw_text(area.row + line, col, cols, style, false, text);
+}
+
+/* A key from a line on: what it does takes as many as it needs. Returns the line after it. */
+static int put_key(struct rect area, int line, const struct key_binding *key)
+{
+    char help[HELP_TEXT], part[HELP_TEXT];
+    int cols = area.cols - HELP_COL > 1 ? area.cols - HELP_COL : 1;
+    size_t next;
+    key_help(key, help);
+    put(area, line, KEYS_COL, KEYS_COLS, STYLE_GOOD, key->shown);
+    for (size_t at = 0; help[at]; at += next) {
+        size_t n = wrapped_line(help + at, cols, &next);
+        memcpy(part, help + at, n);
+        part[n] = 0;
+        put(area, line++, HELP_COL, area.cols - HELP_COL, STYLE_PLAIN, part);
+    }
+    return line;
+}
+
+/* A title a group, its keys, a blank line. Returns the line after all. */
+static int put_groups(struct rect area, int line)
+{
+    for (int g = 0; g < KEY_GROUPS; g++, line++) {
+        put(area, line++, 0, area.cols, STYLE_STRONG, key_groups[g].title);
+        for (size_t i = 0; i < key_count; i++)
+            if ((int)key_table[i].group == g)
+                line = put_key(area, line, &key_table[i]);
+    }
+    return line;
 }
 
 void help_draw(struct tui *t, struct rect area)
 {
-    int last = help_lines() - area.rows;
+    int last = put_groups((struct rect){area.row, area.col, 0, area.cols}, 0) - area.rows;
     t->help_top = t->help_top > last ? last : t->help_top;
     t->help_top = t->help_top < 0 ? 0 : t->help_top;
-    int line = -t->help_top;
-    for (int g = 0; g < KEY_GROUPS; g++) {
-        if (line >= 0 && line < area.rows)
-            draw_text(area.row + line, 0, area.cols, STYLE_STRONG, false, key_groups[g].title);
-        line++;
-        for (size_t i = 0; i < key_count; i++) {
-            if ((int)key_table[i].group != g)
-                continue;
-            if (line >= 0 && line < area.rows) {
-                draw_text(area.row + line, 2, 11, STYLE_GOOD, false, key_table[i].shown);
-                draw_text(area.row + line, 14, area.cols - 14, STYLE_PLAIN, false, key_table[i].help);
-            }
-            line++;
-        }
-        line++;
-    }
+    put_groups(area, -t->help_top);
 }

@@ -1,6 +1,10 @@
 #include "keys.h"
 
+#include "quant/method.h"
+
 #include <curses.h>
+#include <stdio.h>
+#include <string.h>
 
 #define CTRL(letter) ((letter) & 0x1f)
 #define K(...)       {__VA_ARGS__}
@@ -50,8 +54,43 @@ bool key_moves(enum action a)
     return group_of(a) == KEYS_MOVE && !finds;
 }
 
+bool key_edits(enum action action)
+{
+    return group_of(action) == KEYS_CHANGE;
+}
+
 bool key_changes(enum action action)
 {
     enum key_group group = group_of(action);
     return group == KEYS_CHANGE || group == KEYS_KEEP || action == ACTION_RESTORE;
+}
+
+/* ---- the help -------------------------------------------------------------------------------- */
+
+/* The methods of the menu that train, or those that do not. */
+static void list_methods(bool trained, char *out, size_t size)
+{
+    struct methods offered[METHODS_MAX];
+    size_t count = methods_offered(offered, METHODS_MAX), n = 0;
+    *out = 0;
+    for (size_t i = 0; i < count && n < size; i++) {
+        char name[64];
+        if ((methods_of_phase(&offered[i], PHASE_TRAINING) != NULL) == trained)
+            n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "",
+                                  methods_print_names(&offered[i], name, sizeof name));
+    }
+}
+
+char *key_help(const struct key_binding *key, char out[HELP_TEXT])
+{
+    char quick[HELP_TEXT / 2], trained[HELP_TEXT / 4];
+    const char *place = strstr(key->help, "%s");
+    list_methods(false, quick, sizeof quick);
+    list_methods(true, trained, sizeof trained);
+    if (place)
+        snprintf(out, HELP_TEXT, "%.*s%s; Enter offers %s, too, which trains", (int)(place - key->help), key->help, quick,
+                 trained);
+    else
+        snprintf(out, HELP_TEXT, "%s", key->help);
+    return out;
 }

@@ -35,7 +35,7 @@ enum view_id {
     X(GROUP_NEXT, CHANGE, K('g'), "g", "Group", "next finer granularity: tensor, channel, groups") \
     X(GROUP_PREVIOUS, CHANGE, K('G'), "G", NULL, "next coarser granularity")                       \
     X(ZERO_POINT, CHANGE, K('z'), "z", "Zero-point", "symmetric or asymmetric (with a zero point)") \
-    X(NEXT_METHOD, CHANGE, K('m'), "m", "Method", "next method: rtn, clip, gptq, awq, smoothquant, llmint8, qat") \
+    X(NEXT_METHOD, CHANGE, K('m'), "m", "Method", "next method: %s") \
     X(PREVIOUS_METHOD, CHANGE, K('M'), "M", NULL, "previous method")                               \
     X(EDIT, CHANGE, K('\n', '\r', KEY_ENTER), "Enter", "Edit", "edit the scheme: every choice with its bytes") \
     X(SAME, CHANGE, K('='), "=", "Same", "use this scheme for the same layer of every block")      \
@@ -50,7 +50,7 @@ enum view_id {
     X(TIME_SNAPSHOTS, MEASURE, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop") \
     X(TUNE, KEEP, K('T'), "T", "Tune", "search for the best schemes within a budget; again: stop") \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
-    X(STOP_TRAINING, CHANGE, K('t'), "t", NULL, "stop training (qat) and keep the best so far")    \
+    X(STOP_TRAINING, KEEP, K('t'), "t", NULL, "stop training (qat) and keep the best so far")    \
     X(SENSITIVITY, MEASURE, K('E'), "E", NULL, "measure the sensitivity of each layer; again: stop") \
     X(COMPARE_METHODS, ERROR, K('C'), "C", NULL, "compare methods on this layer; again: stop")     \
     X(BATCH_MORE, MEASURE, K('b'), "b", NULL, "Roofline: a larger batch of sequences")             \
@@ -120,7 +120,7 @@ struct key_binding {
     int codes[KEY_CODES]; /* characters and curses key codes; 0 where there is none */
     const char *shown;    /* as help, footer and man page write them, separated by spaces */
     const char *footer;   /* null: not in the footer */
-    const char *help;
+    const char *help;     /* %s: the methods that it goes through, and who trains (key_help) */
 };
 
 extern const struct key_binding key_table[];
@@ -135,8 +135,15 @@ extern const struct key_group_info key_groups[KEY_GROUPS];
 /* Whether an action goes from line to line, or is about the order in which they stand. */
 bool key_moves(enum action action);
 
+/* Whether an action changes the schemes of layers, or says which are changed. */
+bool key_edits(enum action action);
+
 /* Whether an action changes schemes, keeps snapshots or writes files. */
 bool key_changes(enum action action);
+
+/* Writes what a key does. Returns `out`. */
+enum { HELP_TEXT = 256 };
+char *key_help(const struct key_binding *key, char out[HELP_TEXT]);
 
 /* What a character or (is_code) a curses key code does on a screen. */
 enum action key_action(enum view_id view, int key, bool is_code);

@@ -123,6 +123,8 @@ static void same_everywhere(struct tui *t)
     struct row r = t->rows[t->cursor];
     int tensors[ROLE_COUNT];
     size_t n = 0;
+    if (t->one_layer)
+        r.tensor = rows_current_tensor(t);
     for (int i = 0; i < (int)m->tensor_count && n < ROLE_COUNT; i++)
         if (m->tensors[i].block >= 0 &&
             (r.tensor == i || (r.tensor < 0 && rows_is_linear(t, i, r.block))))

@@ -225,11 +225,17 @@ static void draw_cells(const struct tui *t, const struct row *r, const int *widt
 
 /* ---- columns and sorting as text, for settings -------------------------------------- */
 
+static bool is_title(const char *title, const char *text, size_t n)
+{
+    return strlen(title) == n && strncasecmp(title, text, n) == 0;
+}
+
 static enum column_id by_title(const char *title, size_t n)
 {
     int k = 0;
-    while (k < COLUMNS_COUNT &&
-           !(strlen(columns_table[k].title) == n && strncasecmp(columns_table[k].title, title, n) == 0))
+    if (is_title("ALONE", title, n)) /* in settings of 0.1.0 */
+        return C_SENSITIVITY;
+    while (k < COLUMNS_COUNT && !is_title(columns_table[k].title, title, n))
         k++;
     return (enum column_id)k;
 }
@@ -273,8 +279,9 @@ const char *layers_sort_title(const struct tui *t)
 
 void layers_sort_by_title(struct tui *t, const char *title)
 {
+    enum column_id column = by_title(title, strlen(title));
     for (int s = SORT_NONE + 1; s < SORT_COLUMNS; s++)
-        if (strcmp(columns_table[sort_columns[s]].title, title) == 0)
+        if (sort_columns[s] == column)
             t->sort = (enum sort_column)s;
 }
 

@@ -154,6 +154,10 @@ size_t rows_chosen(const struct tui *t, int *tensors)
 {
     size_t n = 0;
     int tensors_only = (int)t->session->model->tensor_count, count = tensors_only + 1;
+    if (t->one_layer) {
+        tensors[0] = rows_current_tensor(t);
+        return tensors[0] >= 0;
+    }
     for (int i = 0; i < count; i++)
         if (t->tagged[i])
             tensors[n++] = i;

@@ -52,6 +52,7 @@ struct tui {
     size_t top;     /* first row shown */
     size_t page;    /* rows on the screen, as last drawn */
     bool *tagged;   /* one a tensor and the KV cache's */
+    bool one_layer; /* the screen shows one layer: that is changed, whatever is tagged */
     bool *folded;   /* one a block */
     char filter[64];
     char search[64];
@@ -68,6 +69,7 @@ struct tui {
     size_t event_top;     /* first line shown */
     size_t event_page;    /* lines shown */
     size_t events_chosen; /* as last drawn */
+    char event_left[EVENT_NAME]; /* counted until its key was pressed: the cursor goes where it then stands; "": none */
     int event_row;        /* screen row of the first line, for the mouse */
     char event_filter[64];
     char event_search[64];
@@ -89,7 +91,6 @@ struct tui {
 
     /* Input */
     enum asking asking;
-    bool preset;      /* the line holds a suggestion: typing replaces it */
     bool overwriting; /* Enter was pressed once on a file that exists */
     struct line_input input;
     struct choice choices[EDITOR_CHOICES];
@@ -112,6 +113,13 @@ struct finder {
     const char *(*filtered)(const struct tui *tui); /* the filter's text */
 };
 
+/* Which layers the keys that change layers are for on a screen: those that it shows. */
+enum edited {
+    EDITS_NONE,  /* no layer's scheme is shown */
+    EDITS_SHOWN, /* the selected layer's alone; no tags */
+    EDITS_ROWS   /* the tagged rows, or the one under the cursor */
+};
+
 /* A screen: a row of the table in views.c. */
 struct view {
     enum action action; /* the key that opens it */
@@ -121,6 +129,7 @@ struct view {
     bool (*act)(struct tui *tui, enum action action); /* false: not meant for this screen */
     const struct finder *finder;
     void (*click)(struct tui *tui, int row); /* on a screen row; null: nothing to click on */
+    enum edited edited;
 };
 
 /* views.c */
@@ -136,7 +145,8 @@ void rows_update(struct tui *tui);
 /* The tensor under the cursor, of a block its first linear layer; -1 without rows. */
 int rows_current_tensor(const struct tui *tui);
 
-/* Tensors that a change applies to: the tagged ones, else the current row's. Returns how many. */
+/* Tensors that a change applies to: the tagged ones, else the current row's; on a screen of one layer that one.
+ * Returns how many. */
 size_t rows_chosen(const struct tui *tui, int *tensors);
 
 /* Whether the filter lets a tensor through. */

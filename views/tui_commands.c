@@ -25,6 +25,8 @@ void tui_send_changed(struct tui *t, struct command command)
     command.tensor_count = tensors ? rows_chosen(t, tensors) : 0;
     if (command.tensor_count > 0)
         tui_send(t, &command);
+    else
+        tui_note(t, "no layer is selected: Esc clears the filter");
     free(tensors);
 }
 

@@ -7,6 +7,7 @@
 static void open_view(struct tui *t, enum view_id view)
 {
     t->view = view;
+    t->one_layer = views[view].edited == EDITS_SHOWN;
     tui_send(t, &(struct command){.kind = COMMAND_WATCH_TEXT, .index = view == VIEW_TEXT});
     if (view == VIEW_COUNTERS)
         tui_send(t, &(struct command){.kind = COMMAND_LIST_EVENTS});
@@ -202,10 +203,24 @@ static bool act_on_program(struct tui *t, enum action a)
 
 /* ---- dispatch -------------------------------------------------------------------------------- */
 
+/* Nothing is changed unseen. Null where a key may do its work on this screen, else why not. */
+static const char *unseen(const struct tui *t, enum action a)
+{
+    bool tags = a == ACTION_TAG || a == ACTION_UNTAG;
+    if (!key_edits(a) || views[t->view].edited == EDITS_ROWS)
+        return NULL;
+    if (views[t->view].edited == EDITS_NONE)
+        return "this screen shows no layer to change: 1 shows all, 2 the selected one";
+    return tags ? "tags are not seen here: 1 shows them" : NULL;
+}
+
 static void act(struct tui *t, enum action a)
 {
+    const char *why = unseen(t, a);
     if (t->readonly && key_changes(a))
         tui_note(t, "--readonly: nothing is changed, kept or written");
+    else if (why)
+        tui_note(t, "%s", why);
     else if (!views[t->view].act(t, a) && !act_by_table(t, a) && !act_on_program(t, a)) /* the screen comes first */
         tui_note(t, "that key does nothing on this screen: ? lists the keys");
 }

@@ -242,9 +242,7 @@ void draw_histogram(struct rect area, const char *title, const struct histogram 
 
 /* ---- wrapped text ---------------------------------------------------------------------------- */
 
-/* The bytes of the line that begins at text and is at most cols wide; *next is where the following
- * one begins. */
-static size_t line_length(const char *text, int cols, size_t *next)
+size_t wrapped_line(const char *text, int cols, size_t *next)
 {
     size_t n = strlen(text), i = 0, word = 0;
     int used = 0;
@@ -291,10 +289,10 @@ void draw_wrapped(struct rect area, const char *text, size_t mark, enum style be
     if (area.cols < 2 || area.rows < 1)
         return;
     for (size_t at = 0; text[at]; at += next, lines++)
-        line_length(text + at, area.cols, &next);
+        wrapped_line(text + at, area.cols, &next);
     int skip = lines > area.rows ? lines - area.rows : 0, line = 0;
     for (size_t at = 0; text[at]; at += next, line++) {
-        size_t n = line_length(text + at, area.cols, &next);
+        size_t n = wrapped_line(text + at, area.cols, &next);
         if (line >= skip)
             draw_line(area.row + line - skip, area, text + at, n, at, mark, before, after);
     }
@@ -383,9 +381,33 @@ void table_draw(const struct column *c, int n, const int *widths, int row, int c
 
 void input_set(struct line_input *in, const char *text)
 {
-    in->length = strnlen(text, sizeof in->text - 1);
+    in->cursor = in->length = strnlen(text, sizeof in->text - 1);
     memcpy(in->text, text, in->length);
     in->text[in->length] = 0;
+    in->suggested = false;
+}
+
+void input_suggest(struct line_input *in, const char *text)
+{
+    input_set(in, text);
+    in->suggested = in->length > 0;
+}
+
+/* Where the character before the cursor begins, and where the one at it ends. */
+static size_t before(const struct line_input *in)
+{
+    size_t at = in->cursor;
+    while (at > 0 && ((unsigned char)in->text[--at] & 0xc0) == 0x80)
+        continue;
+    return at;
+}
+
+static size_t behind(const struct line_input *in)
+{
+    size_t at = in->cursor;
+    while (at < in->length && ((unsigned char)in->text[++at] & 0xc0) == 0x80)
+        continue;
+    return at;
 }
 
 static void input_add(struct line_input *in, wchar_t c)
@@ -393,39 +415,82 @@ static void input_add(struct line_input *in, wchar_t c)
     char bytes[MB_LEN_MAX + 1];
     mbstate_t state = {0};
     size_t n = wcrtomb(bytes, c, &state);
+    if (in->suggested)
+        input_set(in, "");
     if (n == (size_t)-1 || in->length + n >= sizeof in->text)
         return;
-    memcpy(in->text + in->length, bytes, n);
-    in->text[in->length += n] = 0;
+    memmove(in->text + in->cursor + n, in->text + in->cursor, in->length - in->cursor + 1);
+    memcpy(in->text + in->cursor, bytes, n);
+    in->length += n;
+    in->cursor += n;
+}
+
+/* Takes away what is between two bytes, where the cursor then is. */
+static void input_cut(struct line_input *in, size_t from, size_t to)
+{
+    memmove(in->text + from, in->text + to, in->length - to + 1);
+    in->length -= to - from;
+    in->cursor = from;
+}
+
+enum { CTRL_A = 1, CTRL_E = 5, CTRL_H = 8, CTRL_U = 21, DELETE = 127 };
+
+static bool input_edit(struct line_input *in, unsigned key, bool is_code)
+{
+    if (key == (is_code ? KEY_BACKSPACE : CTRL_H) || (!is_code && key == DELETE))
+        input_cut(in, before(in), in->cursor);
+    else if (is_code && key == KEY_DC)
+        input_cut(in, in->cursor, behind(in));
+    else if (is_code && key == KEY_LEFT)
+        in->cursor = before(in);
+    else if (is_code && key == KEY_RIGHT)
+        in->cursor = behind(in);
+    else if (key == (is_code ? KEY_HOME : CTRL_A))
+        in->cursor = 0;
+    else if (key == (is_code ? KEY_END : CTRL_E))
+        in->cursor = in->length;
+    else if (!is_code && key == CTRL_U)
+        input_set(in, "");
+    else
+        return false;
+    in->suggested = false;
+    return true;
 }
 
 bool input_key(struct line_input *in, unsigned key, bool is_code)
 {
-    if ((is_code && key == KEY_BACKSPACE) || (!is_code && (key == 127 || key == 8))) {
-        while (in->length > 0 && ((unsigned char)in->text[--in->length] & 0xc0) == 0x80)
-            continue;
-        in->text[in->length] = 0;
+    if (input_edit(in, key, is_code))
         return true;
-    }
-    if (!is_code && key == 21) { /* Ctrl-U */
-        input_set(in, "");
-        return true;
-    }
     if (is_code || key < 32)
         return false;
     input_add(in, (wchar_t)key);
     return true;
 }
 
+/* The byte from which a text is drawn, so that its cursor is among so many columns. */
+static size_t first_drawn(const struct line_input *in, int room)
+{
+    struct line_input left = *in;
+    size_t from = 0;
+    left.text[in->cursor] = 0;
+    while (!in->suggested && from < in->cursor && text_width(left.text + from) > room)
+        do
+            from++;
+        while (((unsigned char)left.text[from] & 0xc0) == 0x80);
+    return from;
+}
+
 void draw_input(int row, int col, int cols, const char *label, const struct line_input *in)
 {
-    int used = draw_text(row, col, cols, STYLE_STRONG, false, label), room = cols - used - 1;
-    const char *from = in->text;
-    while (*from && text_width(from) > room)
-        from++;
-    while (((unsigned char)*from & 0xc0) == 0x80)
-        from++;
-    int shown = draw_text(row, col + used, room > 0 ? room : 0, STYLE_PLAIN, false, from);
-    draw_text(row, col + used + shown, 1, STYLE_SELECTED, false, " ");
-    draw_blank(row, col + used + shown + 1, cols - used - shown - 1, STYLE_PLAIN);
+    enum style style = in->suggested ? STYLE_DIM : STYLE_PLAIN;
+    int used = draw_text(row, col, cols, STYLE_STRONG, false, label), room = cols - used;
+    struct line_input part = *in;
+    size_t from = first_drawn(in, room - 1), end = behind(in);
+    part.text[in->cursor] = 0;
+    used += draw_text(row, col + used, room, style, false, part.text + from);
+    memcpy(part.text, in->text, sizeof part.text);
+    part.text[end] = 0;
+    used += draw_text(row, col + used, cols - used, STYLE_SELECTED, false,
+                      end > in->cursor ? part.text + in->cursor : " ");
+    draw_text(row, col + used, cols - used, style, true, in->text + end);
 }

@@ -52,6 +52,10 @@ void draw_sparkline(int row, int col, int cols, const float *values, size_t n);
 void draw_histogram(struct rect area, const char *title, const struct histogram *first,
                     const struct histogram *second, bool log_scale);
 
+/* The bytes of the line that begins at text and is at most cols (from 1) wide, broken at words; *next is where the
+ * following one begins, never 0. */
+size_t wrapped_line(const char *text, int cols, size_t *next);
+
 /* Wraps UTF-8 text at words into the rectangle and shows its last lines. The character that begins at
  * byte `mark` (SIZE_MAX: none) and all after it are drawn in the second style. */
 void draw_wrapped(struct rect area, const char *text, size_t mark, enum style before,
@@ -92,14 +96,17 @@ void table_draw(const struct column *columns, int n, const int *widths, int row,
 struct line_input {
     char text[512];
     size_t length;
+    size_t cursor;  /* byte before which a character goes */
+    bool suggested; /* typing replaces the text; moving in it, or deleting from it, keeps it */
 };
 
-void input_set(struct line_input *input, const char *text);
+void input_set(struct line_input *input, const char *text);     /* the cursor at its end */
+void input_suggest(struct line_input *input, const char *text); /* the same, as a suggestion */
 
 /* Applies a character (code point) or curses key code; returns false when it means nothing here. */
 bool input_key(struct line_input *input, unsigned key, bool is_code);
 
-/* Draws label and text, scrolled to its end, with a cursor mark. */
+/* Draws label and text with a cursor mark: a suggestion from its begin, else what is around the cursor. */
 void draw_input(int row, int col, int cols, const char *label, const struct line_input *input);
 
 #endif

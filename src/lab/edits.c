@@ -106,8 +106,10 @@ void cycle_scheme(struct lab *lab, const struct command *c)
     struct error why;
     if (c->tensor_count == 0)
         return;
-    if (scheme_cycle(lab->session->model, c->tensors[0], &lab->target[c->tensors[0]], c->change,
-                     c->direction, &next, &why))
+    for (size_t i = 1; i < c->tensor_count; i++)
+        scales_choice_note(&lab->scales[c->tensors[i]], &lab->target[c->tensors[i]]);
+    if (scheme_cycle(lab->session->model, c->tensors[0], &lab->target[c->tensors[0]], c->change, c->direction,
+                     &lab->scales[c->tensors[0]], &next, &why))
         apply_scheme(lab, c->tensors, c->tensor_count, &next);
     else
         lab_say(lab, true, "%s", why.text);
@@ -115,6 +117,8 @@ void cycle_scheme(struct lab *lab, const struct command *c)
 
 void set_scheme(struct lab *lab, const struct command *c)
 {
+    for (size_t i = 0; i < c->tensor_count; i++)
+        scales_choice_note(&lab->scales[c->tensors[i]], &c->scheme);
     if (c->tensor_count > 0)
         apply_scheme(lab, c->tensors, c->tensor_count, &c->scheme);
 }

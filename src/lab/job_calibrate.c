@@ -196,5 +196,5 @@ void stop_training(struct lab *lab, const struct command *command)
     if (waits_to_train(lab))
         lab_say_while(lab, waits_to_train, true, "training has not begun: u undoes the change");
     else
-        lab_say_while(lab, trains_nothing, true, "nothing is being trained: m chooses qat");
+        lab_say_while(lab, trains_nothing, true, "nothing is being trained: Enter offers qat");
 }

@@ -139,7 +139,7 @@ void compare_methods(struct lab *lab, const struct command *command)
         c->asked = false;
         lab_say(lab, false, "stopped: the methods compared so far are kept");
     } else if (scheme_choices(m, tensor, &from, CHANGE_METHOD, choices, COMPARED_SCHEMES) == 0) {
-        scheme_cycle(m, tensor, &from, CHANGE_METHOD, 1, choices, &why);
+        scheme_cycle(m, tensor, &from, CHANGE_METHOD, 1, NULL, choices, &why);
         lab_say(lab, true, "%s", why.text);
     } else if (*m->reference_reason) {
         lab_say(lab, true, "methods cannot be compared: %s", m->reference_reason);

@@ -1,5 +1,7 @@
 #include "jobs.h"
 
+#include "sys/memory.h"
+
 struct job_slot *job_slot_of(const struct lab *lab, const struct job_type *type)
 {
     size_t i = 0;
@@ -13,10 +15,13 @@ void *job_state(const struct lab *lab, const struct job_type *type)
     return job_slot_of(lab, type)->state;
 }
 
+/* A search or a training frees more than all else takes. */
 void job_close(struct job_slot *job)
 {
     job->type->class->close(job->running);
     job->running = NULL;
+    if (!job->type->silent)
+        memory_give_back();
 }
 
 void job_cancel(struct lab *lab, struct job_slot *job)

@@ -157,6 +157,15 @@ static void collect(const struct event_info *info, void *arg)
     c->short_of_memory |= !line->name || !line->description;
 }
 
+/* Those that are counted from the start, by the names that they can be chosen by again. */
+static void collect_default(struct collecting *c)
+{
+    struct perf_event usual[MAX_EVENTS];
+    size_t n = events_default("", usual, MAX_EVENTS);
+    for (size_t i = 0; i < n && i < MAX_EVENTS; i++)
+        collect(&(struct event_info){.name = usual[i].name, .description = usual[i].description}, c);
+}
+
 void perf_sampler_list(struct lab *lab)
 {
     struct perf_sampler *t = lab->sampler;
@@ -166,6 +175,7 @@ void perf_sampler_list(struct lab *lab)
     if (!c.list)
         return;
     atomic_init(&c.list->refs, 1);
+    collect_default(&c);
     events_list(NULL, NULL, collect, &c);
     if (c.short_of_memory) {
         event_list_unref(c.list);

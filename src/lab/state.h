@@ -67,6 +67,7 @@ struct lab {
     bool threaded;
 
     struct scheme *target;    /* schemes_count: what the person asked for */
+    struct scales_choice *scales; /* schemes_count: what they chose of scales, for schemes to come */
     struct weights *set;      /* what is in use */
     uint64_t set_serial;      /* grows whenever the set changes */
     double changed_at;        /* clock_seconds when it last did */

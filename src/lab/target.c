@@ -6,19 +6,55 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNDO_STEPS = 1000 };
+enum { UNDO_STEPS = 200 };                     /* a copy of all schemes each */
+enum { CACHE_SETS = 2, CACHE_MIN = 4 << 20 }; /* as many times the stored weights, and so many bytes */
+
+struct scheme *target_copy(const struct lab *lab)
+{
+    size_t n = schemes_count(lab->session->model);
+    struct scheme *copy = malloc(n * sizeof *copy);
+    return copy ? memcpy(copy, lab->target, n * sizeof *copy) : NULL;
+}
+
+static void push(struct scheme **stack, size_t *count, struct scheme *schemes)
+{
+    if (*count == UNDO_STEPS) {
+        free(stack[0]);
+        memmove(stack, stack + 1, --*count * sizeof *stack);
+    }
+    if (schemes)
+        stack[(*count)++] = schemes;
+}
+
+static bool all_equal(const struct scheme *a, const struct scheme *b, size_t n)
+{
+    bool equal = true;
+    for (size_t i = 0; i < n; i++)
+        equal &= scheme_equal(&a[i], &b[i]);
+    return equal;
+}
+
+/* What undo and redo may need soon, and of the memory a quarter: the rest is for the set in use and all else. */
+static size_t cache_budget(size_t stored, size_t available)
+{
+    size_t enough = CACHE_SETS * stored + CACHE_MIN;
+    return enough < available / 4 ? enough : available / 4;
+}
 
 bool target_open(struct lab *lab, struct error *error)
 {
     size_t n = schemes_count(lab->session->model), available = memory_available();
     const struct scheme *schemes = lab->options.schemes;
     lab->target = session_schemes(lab->session, error);
+    lab->scales = calloc(n, sizeof *lab->scales);
     lab->history.undo = calloc(UNDO_STEPS, sizeof *lab->history.undo);
     lab->history.redo = calloc(UNDO_STEPS, sizeof *lab->history.redo);
-    if (!lab->target || !lab->history.undo || !lab->history.redo)
+    if (!lab->target || !lab->scales || !lab->history.undo || !lab->history.redo)
         return error_set(error, "not enough memory");
-    for (size_t i = 0; schemes && i < n; i++)
-        lab->target[i] = schemes[i];
+    if (schemes && !all_equal(schemes, lab->target, n)) { /* u goes back to what is stored */
+        push(lab->history.undo, &lab->history.undo_count, target_copy(lab));
+        memcpy(lab->target, schemes, n * sizeof *schemes);
+    }
     enum dtype kv = lab->target[lab_kv(lab)].format.weight;
     if (kv != lab->set->kv) { /* before the text opens its cache */
         struct weights *set = weights_with_kv(lab->set, kv);
@@ -27,7 +63,7 @@ bool target_open(struct lab *lab, struct error *error)
         weights_unref(lab->set);
         lab->set = set;
     }
-    lab->cache.budget = available / 4; /* the rest is for the set in use and everything else */
+    lab->cache.budget = cache_budget(weights_size(lab->session->stored), available);
     lab->snapshots.current = -1;
     return true;
 }
@@ -48,6 +84,7 @@ void target_close(struct lab *lab)
     free(h->undo);
     free(h->redo);
     free(lab->target);
+    free(lab->scales);
     cache_free(&lab->cache);
 }
 
@@ -104,23 +141,6 @@ static void reconcile(struct lab *lab)
 }
 
 /* ---- changes -------------------------------------------------------------------------------------- */
-
-struct scheme *target_copy(const struct lab *lab)
-{
-    size_t n = schemes_count(lab->session->model);
-    struct scheme *copy = malloc(n * sizeof *copy);
-    return copy ? memcpy(copy, lab->target, n * sizeof *copy) : NULL;
-}
-
-static void push(struct scheme **stack, size_t *count, struct scheme *schemes)
-{
-    if (*count == UNDO_STEPS) {
-        free(stack[0]);
-        memmove(stack, stack + 1, --*count * sizeof *stack);
-    }
-    if (schemes)
-        stack[(*count)++] = schemes;
-}
 
 static void replace(struct lab *lab, const struct scheme *schemes)
 {

@@ -2,6 +2,8 @@
 
 #include "recipe.h"
 
+#include <stdlib.h>
+
 enum { CHOICES = 16 };
 
 static const enum dtype weight_order[] = {DTYPE_FP32, DTYPE_FP16,    DTYPE_BF16,   DTYPE_INT8,
@@ -29,23 +31,71 @@ static void kv_choices(struct list *l)
         add(l, scheme_default(kv_dtypes[i]));
 }
 
-/* A new weight datatype keeps the activations and the symmetry where it can. */
-static void weight_choices(struct list *l, const struct tensor *t, const struct scheme *from)
+void scales_choice_note(struct scales_choice *c, const struct scheme *s)
 {
+    const struct qformat *f = &s->format, usual = qformat_default(f->weight);
+    if (f->stored || dtypes[f->weight].kind == DTYPE_KIND_FLOAT)
+        return;
+    if (dtypes[f->weight].kind == DTYPE_KIND_INTEGER)
+        c->asym = f->asym;
+    if (f->granularity == usual.granularity && f->group == usual.group)
+        return;
+    c->granular = true;
+    c->granularity = f->granularity;
+    c->group = f->group;
+}
+
+/* Granularity and symmetry as they were chosen, where the datatype has scales and the matrix has such groups. */
+static void keep_scales(struct scheme *s, const struct tensor *t, const struct scales_choice *chosen)
+{
+    enum dtype_kind kind = dtypes[s->format.weight].kind;
+    s->format.asym = kind == DTYPE_KIND_INTEGER && chosen->asym;
+    if (kind != DTYPE_KIND_FLOAT && chosen->granular && chosen->group < t->stored.cols) {
+        s->format.granularity = chosen->granularity;
+        s->format.group = chosen->group;
+    }
+}
+
+/* The scheme of another weight datatype, which keeps what it can. */
+static struct scheme with_weight(enum dtype weight, const struct tensor *t, const struct scheme *from,
+                                 const struct scales_choice *chosen)
+{
+    struct scheme s = scheme_default(weight);
+    if (!from->format.stored) {
+        s.format.act = from->format.act;
+        s.format.act_asym = from->format.act_asym;
+        s.act_range = from->act_range;
+        s.methods = from->methods;
+    }
+    keep_scales(&s, t, chosen);
+    if (!scheme_check(&s, NULL))
+        s.methods = (struct methods){0};
+    if (!scheme_check(&s, NULL))
+        s.format.act = DTYPE_FP32, s.format.act_asym = false, s.act_range = ACT_DYNAMIC;
+    return s;
+}
+
+/* The place in weight_order of the datatype that is nearest to a stored one in bits. */
+static size_t nearest_weight(enum dtype stored)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < COUNT(weight_order); i++)
+        if (abs((int)dtypes[weight_order[i]].bits - (int)dtypes[stored].bits) <
+            abs((int)dtypes[weight_order[best]].bits - (int)dtypes[stored].bits))
+            best = i;
+    return best;
+}
+
+/* The stored weights, then the others from the nearest on, round about. */
+static void weight_choices(struct list *l, const struct tensor *t, const struct scheme *from,
+                           const struct scales_choice *chosen)
+{
+    enum dtype stored = t->stored.format.weight;
     add(l, scheme_stored(&t->stored));
-    for (size_t i = 0; i < COUNT(weight_order); i++) {
-        struct scheme s = scheme_default(weight_order[i]);
-        s.format.act = from->format.stored ? DTYPE_FP32 : from->format.act;
-        s.format.act_asym = !from->format.stored && from->format.act_asym;
-        s.format.asym = dtypes[s.format.weight].kind == DTYPE_KIND_INTEGER && from->format.asym && !from->format.stored;
-        s.act_range = from->format.stored ? ACT_DYNAMIC : from->act_range;
-        s.methods = from->format.stored ? (struct methods){0} : from->methods;
-        if (!scheme_check(&s, NULL))
-            s.methods = (struct methods){0};
-        if (!scheme_check(&s, NULL))
-            s.format.act = DTYPE_FP32, s.format.act_asym = false, s.act_range = ACT_DYNAMIC;
-        if (s.format.weight != DTYPE_FP32 || t->stored.format.weight != DTYPE_FP32)
-            add(l, s);
+    for (size_t i = 0, first = nearest_weight(stored); i < COUNT(weight_order); i++) {
+        enum dtype weight = weight_order[(first + i) % COUNT(weight_order)];
+        if (weight != DTYPE_FP32 || stored != DTYPE_FP32)
+            add(l, with_weight(weight, t, from, chosen));
     }
 }
 
@@ -135,8 +185,8 @@ static const char *inapplicable(const struct model *m, int tensor, const struct 
     return NULL;
 }
 
-size_t scheme_choices(const struct model *m, int tensor, const struct scheme *from,
-                      enum change change, struct scheme *out, size_t max)
+static size_t choices_of(const struct model *m, int tensor, const struct scheme *from, enum change change,
+                         const struct scales_choice *chosen, struct scheme *out, size_t max)
 {
     struct list l = {out, 0, max};
     if (inapplicable(m, tensor, from, change))
@@ -148,7 +198,7 @@ size_t scheme_choices(const struct model *m, int tensor, const struct scheme *fr
     const struct tensor *t = &m->tensors[tensor];
     switch (change) {
     case CHANGE_WEIGHT:
-        weight_choices(&l, t, from);
+        weight_choices(&l, t, from, chosen);
         for (size_t i = 0; i < l.count; i++)
             out[i] = scheme_for_tensor(m, tensor, out[i]);
         break;
@@ -172,6 +222,14 @@ size_t scheme_choices(const struct model *m, int tensor, const struct scheme *fr
     return l.count;
 }
 
+size_t scheme_choices(const struct model *m, int tensor, const struct scheme *from,
+                      enum change change, struct scheme *out, size_t max)
+{
+    struct scales_choice chosen = {0};
+    scales_choice_note(&chosen, from);
+    return choices_of(m, tensor, from, change, &chosen, out, max);
+}
+
 static bool same_choice(const struct scheme *a, const struct scheme *b, enum change change)
 {
     if (change == CHANGE_WEIGHT)
@@ -186,18 +244,54 @@ static bool same_choice(const struct scheme *a, const struct scheme *b, enum cha
     return a->format.asym == b->format.asym;
 }
 
+static size_t place_of(const struct scheme *choices, size_t n, const struct scheme *s, enum change change)
+{
+    size_t at = 0;
+    while (at < n && !same_choice(&choices[at], s, change))
+        at++;
+    return at;
+}
+
+/* Groups begin with the one that was chosen. */
+static void begin_groups(const struct scheme *choices, size_t n, const struct scheme *from,
+                         const struct scales_choice *chosen, struct scheme *to)
+{
+    struct scheme s = *to;
+    s.format.group = chosen->group;
+    size_t at = place_of(choices, n, &s, CHANGE_GRANULARITY);
+    if (from->format.granularity == GRANULARITY_CHANNEL && s.format.granularity == GRANULARITY_GROUP && at < n)
+        *to = choices[at];
+}
+
+/* To train takes minutes: that is for a person to choose, not to pass over. A layer that trains is left to round. */
+static void leave_training(struct scheme *s)
+{
+    if (scheme_trains(s))
+        methods_remove(&s->methods, methods_of_phase(&s->methods, PHASE_TRAINING));
+}
+
 bool scheme_cycle(const struct model *m, int tensor, const struct scheme *from, enum change change,
-                  int direction, struct scheme *to, struct error *why)
+                  int direction, struct scales_choice *chosen, struct scheme *to, struct error *why)
 {
     struct scheme choices[CHOICES];
+    struct scales_choice none = {0};
     const char *reason = inapplicable(m, tensor, from, change);
     if (reason)
         return error_set(why, "%s: %s", layer_name(m, tensor), reason);
-    size_t n = scheme_choices(m, tensor, from, change, choices, CHOICES), at = 0;
-    while (at < n && !same_choice(&choices[at], from, change))
-        at++;
+    chosen = chosen ? chosen : &none;
+    if (change != CHANGE_GRANULARITY || !chosen->granular) /* sizes that a cycle passes over are not chosen */
+        scales_choice_note(chosen, from);
+    size_t n = choices_of(m, tensor, from, change, chosen, choices, CHOICES), step = direction > 0 ? 1 : n - 1;
+    size_t at = place_of(choices, n, from, change);
     if (at == n) /* a value of the person's own, such as g48: begin at the end it leaves towards */
         at = direction > 0 ? n - 1 : 0;
-    *to = choices[(at + n + (size_t)(direction > 0 ? 1 : n - 1)) % n];
+    at = (at + step) % n;
+    if (change == CHANGE_METHOD && scheme_trains(&choices[at]))
+        at = (at + step) % n;
+    struct scheme next = choices[at];
+    if (change == CHANGE_GRANULARITY && direction > 0)
+        begin_groups(choices, n, from, chosen, &next);
+    leave_training(&next);
+    *to = next;
     return true;
 }

@@ -3,6 +3,7 @@
 #include "cgroup.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -86,4 +87,11 @@ bool memory_huge_pages(const char *root, char mode[16], struct error *error)
     if (!open || sscanf(open + 1, "%15[a-z]]", mode) != 1)
         return error_set(error, "/%s %s", file, found ? "names no mode" : "cannot be read");
     return true;
+}
+
+void memory_give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

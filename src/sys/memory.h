@@ -22,4 +22,7 @@ bool memory_check(const char *what, size_t bytes, struct error *error);
  * the system does not say. */
 bool memory_huge_pages(const char *root, char mode[16], struct error *error);
 
+/* Gives freed memory back to the system, which an allocator may keep: for when much was freed. */
+void memory_give_back(void);
+
 #endif

@@ -5,7 +5,8 @@
 #include <string.h>
 
 static const char *folder;
-static int seeds;
+static int seeds, refusals;
+static size_t longest = SIZE_MAX;
 static char refused[512]; /* why the last input was; "" where it was accepted */
 
 void fuzz_accepted(bool accepted, const char *why)
@@ -17,9 +18,11 @@ void fuzz_seed(const void *data, size_t size)
 {
     snprintf(refused, sizeof refused, "the target asked no parser");
     LLVMFuzzerTestOneInput(data, size);
-    if (seeds == 0 && *refused) {
-        fprintf(stderr, "the first seed is refused: %s\n", refused);
-        exit(1);
+    if (size > longest) /* libFuzzer would cut it */
+        snprintf(refused, sizeof refused, "%zu bytes, and the longest input has %zu", size, longest);
+    if (*refused) {
+        fprintf(stderr, "seed %d is refused: %s\n", seeds, refused);
+        refusals++;
     }
     char path[4096];
     snprintf(path, sizeof path, "%s/%02d", folder, seeds++);
@@ -52,15 +55,26 @@ void fuzz_broken(const char *promise, const char *file, int line)
     abort();
 }
 
-/* With --seeds=FOLDER the program writes its seeds and ends; libFuzzer calls this before all else. */
+/* Whether there are seeds, and each is accepted. */
+static bool write_seeds(void)
+{
+    fuzz_seeds();
+    if (seeds == 0)
+        fprintf(stderr, "there is no seed\n");
+    return seeds > 0 && refusals == 0;
+}
+
+/* With --longest=BYTES and --seeds=FOLDER the program writes its seeds and ends, with 1 where a mutator would have
+ * nothing valid to begin from; libFuzzer calls this before all else. */
 int LLVMFuzzerInitialize(int *count, char ***arguments);
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
     for (int i = 1; i < *count; i++)
-        if (strncmp((*arguments)[i], "--seeds=", 8) == 0) {
+        if (strncmp((*arguments)[i], "--longest=", 10) == 0) {
+            longest = strtoull((*arguments)[i] + 10, NULL, 10);
+        } else if (strncmp((*arguments)[i], "--seeds=", 8) == 0) {
             folder = (*arguments)[i] + 8;
-            fuzz_seeds();
-            exit(0);
+            exit(write_seeds() ? 0 : 1);
         }
     return 0;
 }

@@ -2,7 +2,8 @@
  *
  * A target defines LLVMFuzzerTestOneInput (libFuzzer's), which hands the bytes to a parser, uses whatever
  * the parser accepted and aborts where a promise is broken; and fuzz_seeds, which writes a few small
- * inputs to begin from, the first of which must be valid. corpus/ keeps more: see run.sh. */
+ * inputs to begin from, every one of which the parser must accept, and at its whole length: of what is refused at once
+ * a mutator makes nothing. corpus/ keeps more: see run.sh. */
 #ifndef QTOP_TESTS_FUZZ_H
 #define QTOP_TESTS_FUZZ_H
 

@@ -26,5 +26,4 @@ void fuzz_seeds(void)
     }
     seed_file(SRCDIR "/tests/data/weights/state.pt");
     seed_file(SRCDIR "/tests/data/weights/plain.pt");
-    seed_file(SRCDIR "/tests/data/weights/legacy.pt");
 }

@@ -72,7 +72,8 @@ compile() { # NAME VARIANT FLAGS...: build-fuzz/NAME.VARIANT
 seed() { # NAME VARIANT
     rm -rf "$work/seeds/$1"
     mkdir -p "$work/seeds/$1" "$work/corpus/$1" "$work/findings"
-    LLVM_PROFILE_FILE=/dev/null "$work/$1.$2" --seeds="$work/seeds/$1" || return 1
+    LLVM_PROFILE_FILE=/dev/null "$work/$1.$2" --longest="$(row "$1" | awk '{ print $1 }')" \
+        --seeds="$work/seeds/$1" || { echo "fuzz $1: FINDING (a seed is refused)"; return 1; }
     [ ! -f "$kept/$1.tar.gz" ] || tar -xzf "$kept/$1.tar.gz" -C "$work/seeds/$1"
 }
 

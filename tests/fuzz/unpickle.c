@@ -49,6 +49,6 @@ void fuzz_seeds(void)
     seed("#6", "x8a x01 x06");
     seed("} >0", "@collections:OrderedDict ) R >0");
     seed("u .", "u } r x02 x00 x00 x00 :_metadata } :version K x01 s s b .");
-    seed("R >1 u", "R >1 :v =1 :tied j x01 x00 x00 x00 u ] N a ( M x01 x00 e x85 x86");
-    seed("R >1 u", "R x88 } x87 x85 >1 s");
+    seed("R >1 u", "R >1 :v =1 :tied j x01 x00 x00 x00 u } :_metadata ] N a ( M x01 x00 e x85 N x86 s b");
+    seed("R >1 u", "R >1 u } :_metadata x88 x89 } x87 x85 >2 s b");
 }
