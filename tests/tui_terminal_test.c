@@ -256,12 +256,6 @@ static void test_storm_of_size_signals(void **state)
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
-/* A sanitizer would report these signals and exit instead. */
-static const char *const no_sanitizer_signals[] = {
-    "ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigill=0:handle_sigfpe=0",
-    "TSAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigill=0:handle_sigfpe=0",
-    NULL};
-
 static void assert_killed_by(int number)
 {
     int status = pty_wait_exit(term, 10);

@@ -24,5 +24,5 @@ void ask_begin(struct tui *t, enum asking what, const char *text)
 void ask_draw(struct tui *t, const struct layout *l)
 {
     int row = l->footer >= 0 ? l->footer : LINES - 1;
-    draw_input(row, 0, COLS, labels[t->asking], &t->input);
+    draw_input(row, 0, COLS, t->asking == ASK_QUIT ? t->question : labels[t->asking], &t->input);
 }

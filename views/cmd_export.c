@@ -2,7 +2,6 @@
 #include "batch.h"
 
 #include "export/export.h"
-#include "interrupt.h"
 
 #include <string.h>
 
@@ -56,9 +55,7 @@ int run_export(const struct options *o)
         return complain(&error, status);
     struct export_plan plan = plan_of(&batch, o);
     bool ok = export_check(&plan, batch.schemes, &error) && batch_pack(&batch, &error);
-    interrupt_catch(&batch.session); /* nothing is written before, so nothing can stay behind */
     ok = ok && write_file(&batch, o, &error);
     batch_close(&batch);
-    interrupt_release();
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

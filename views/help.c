@@ -21,8 +21,8 @@ void help_draw(struct tui *t, struct rect area)
             if ((int)key_table[i].group != g)
                 continue;
             if (line >= 0 && line < area.rows) {
-                draw_text(area.row + line, 2, 11, STYLE_GOOD, false, key_table[i].shown);
-                draw_text(area.row + line, 14, area.cols - 14, STYLE_PLAIN, false, key_table[i].help);
+                draw_text(area.row + line, 2, 12, STYLE_GOOD, false, key_table[i].shown);
+                draw_text(area.row + line, 15, area.cols - 15, STYLE_PLAIN, false, key_table[i].help);
             }
             line++;
         }

@@ -90,6 +90,7 @@ struct lab {
     struct status status;
     bool paused;
     uint64_t frame_serial;
+    uint64_t commands_applied;
 };
 
 /* Says what was done, or what went wrong. */

@@ -5,7 +5,13 @@
 #include <pthread.h>
 
 /* pthread_create with every signal blocked but those of the thread's own faults (a mapped file that
- * was cut short raises SIGBUS wherever it is read). Returns 0 or an errno value. */
+ * was cut short raises SIGBUS wherever it is read), and a stack of one size whatever the limit of the program's own.
+ * Returns 0 or an errno value. */
 int thread_start(pthread_t *thread, void *(*run)(void *), void *arg);
+
+/* Where handlers of the calling thread run, so that they have room when its own stack has none: SIGNAL_STACK bytes that
+ * outlive the thread. One that a sanitizer has given it stays. */
+enum { SIGNAL_STACK = 1 << 16 };
+void thread_signal_stack(char *stack);
 
 #endif
