@@ -12,6 +12,10 @@
 /* Prints "qtop: LINE" on standard error and returns the exit status. */
 int complain(const struct error *error, int status);
 
+/* A text from outside, such as a path, as it may be printed. */
+enum { SHOWN_TEXT = 512 };
+const char *shown(char out[SHOWN_TEXT], const char *text);
+
 /* Prints "qtop: note: TEXT" on standard error: what a person should know, though nothing failed. */
 void note(const char *text);
 

@@ -9,10 +9,10 @@
 
 static void report(const struct options *o, const struct export *job)
 {
-    char bytes[16];
+    char bytes[16], path[SHOWN_TEXT];
     for (size_t i = 0; export_note(job, i); i++)
         note(export_note(job, i));
-    fprintf(stderr, "qtop: %s: %s bytes\n", o->output, format_bytes(bytes, (double)export_bytes(job)));
+    fprintf(stderr, "qtop: %s: %s bytes\n", shown(path, o->output), format_bytes(bytes, (double)export_bytes(job)));
 }
 
 static struct export_plan plan_of(const struct batch *b, const struct options *o)

@@ -220,7 +220,7 @@ static void report_layers(const struct batch *b, const struct measured *measured
 static void report_totals(const struct batch *b, const struct options *o)
 {
     const struct model *m = b->session.model;
-    char size[16];
+    char size[16], path[SHOWN_TEXT];
     size_t position = kv_bytes_per_position(m, b->weights->kv);
     printf("%s: %zu parameters, %s, %.3f bits/weight", m->format, m->parameters,
            format_bytes(size, (double)weights_size(b->weights)),
@@ -234,7 +234,7 @@ static void report_totals(const struct batch *b, const struct options *o)
            dtypes[b->weights->kv].name, position,
            format_bytes(size, (double)(position * b->session.context)), b->session.context);
     if (o->reference)
-        printf("reference: %s\n", o->reference);
+        printf("reference: %s\n", shown(path, o->reference));
 }
 
 static void report(const struct batch *b, const struct measured *measured, const struct options *o)

@@ -47,7 +47,7 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
 {
     struct tune_point curve[CURVE_POINTS];
     size_t n = tune_curve(job, curve, CURVE_POINTS);
-    char bytes[16];
+    char bytes[16], path[SHOWN_TEXT];
     printf("found       %s, %.3f bits/weight, %.1f tokens/s predicted\n", format_bytes(bytes, (double)best->size),
            best->bits_per_weight, best->rate);
     printf("KL          %.4g +- %.2g measured on held-out text; %.4g predicted\n",
@@ -60,7 +60,7 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
         else
             printf("            %-12s %.4g\n", format_bytes(bytes, curve[i].cost), curve[i].kl);
     if (o->output)
-        printf("recipe      to %s (qtop -r reads it)\n", o->output);
+        printf("recipe      to %s (qtop -r reads it)\n", shown(path, o->output));
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */

@@ -3,8 +3,14 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <ucontext.h>
+#include <unistd.h>
 
 enum { THREAD_STACK = 8 << 20 }; /* bytes: what the kernel gives a program as a rule, whatever its limit is here */
+
+enum { LEAST_STACK = 1 << 20 }; /* bytes that are enough everywhere: kernels decode into 128 KiB of it */
 
 struct start {
     void *(*run)(void *);
@@ -61,4 +67,47 @@ int thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
     if (failure)
         free(start);
     return failure;
+}
+
+/* ---- the program's own stack ------------------------------------------------------------------ */
+
+static struct {
+    void (*run)(void *arg);
+    void *arg;
+} program;
+
+static void run_program(void)
+{
+    program.run(program.arg);
+}
+
+/* With a page at its end that cannot be written. */
+static void *new_stack(void)
+{
+    void *stack = mmap(NULL, THREAD_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED)
+        return NULL;
+    (void)mprotect(stack, (size_t)sysconf(_SC_PAGESIZE), PROT_NONE);
+    return stack;
+}
+
+bool thread_with_stack(void (*run)(void *arg), void *arg)
+{
+    struct rlimit limit;
+    ucontext_t here, there;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= LEAST_STACK) {
+        run(arg);
+        return true;
+    }
+    void *stack = new_stack();
+    if (!stack || getcontext(&there) != 0)
+        return false;
+    program.run = run;
+    program.arg = arg;
+    there.uc_stack = (stack_t){.ss_sp = stack, .ss_size = THREAD_STACK};
+    there.uc_link = &here;
+    makecontext(&there, run_program, 0);
+    bool ok = swapcontext(&here, &there) == 0;
+    munmap(stack, THREAD_STACK);
+    return ok;
 }
