@@ -24,6 +24,8 @@
 
 enum { MOST_ARGS = 24 };
 static char *folder, *out, *err;
+static char *small; /* a model that is searched in a moment */
+static const struct model_spec small_spec = {1, false, 64, 96, 3, 4, 2, 400, 128, 32, 1};
 static rlim_t stack; /* bytes of the program's; 0: as it is */
 
 static int begin(void **state)
@@ -32,6 +34,10 @@ static int begin(void **state)
     folder = folder_make();
     out = path_in(folder, "out");
     err = path_in(folder, "err");
+    small = path_in(folder, "small.bin");
+    struct bytes b = model_bytes(&small_spec);
+    write_file(small, b.data, b.size);
+    bytes_free(&b);
     setenv("XDG_CACHE_HOME", folder, 1);
     setenv("XDG_STATE_HOME", folder, 1);
     return 0;
@@ -41,6 +47,7 @@ static int end(void **state)
 {
     (void)state;
     folder_remove(folder);
+    free(small);
     free(out);
     free(err);
     return 0;
@@ -137,7 +144,7 @@ static void test_permissions_are_kept(void **state)
     const char *const *const cases[] = {
         WORDS("export", BUILTIN, "-o", target),
         WORDS("logits", BUILTIN, "-o", target, "-p", "hen"),
-        WORDS("tune", BUILTIN, "-o", target, "--max-kl", "10", "-n", "32"),
+        WORDS("tune", small, "-o", target, "--max-kl", "10", "-n", "32"),
     };
     struct stat st;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -190,7 +197,7 @@ static void test_names_are_escaped(void **state)
         WORDS("bench", BUILTIN, "-n", "2", "-r", recipe),
         WORDS("bench", BUILTIN, "-n", "2", "-r", recipe, "-s", "int8", "-s", "w8a8"),
         WORDS("export", BUILTIN, "-o", target),
-        WORDS("tune", BUILTIN, "-o", target, "--max-kl", "10", "-n", "32"),
+        WORDS("tune", small, "-o", target, "--max-kl", "10", "-n", "32"),
         WORDS("logits", BUILTIN, "-o", target, "--text", text),
         WORDS("plan", model, "--no-run"),
         WORDS("inspect", absent), WORDS("eval", BUILTIN, "--text", absent), WORDS("eval", BUILTIN, "-r", absent),
@@ -239,7 +246,7 @@ static void test_little_stack(void **state)
         WORDS("generate", BUILTIN, "-n", "8", "-p", "Once upon a time"),
         WORDS("logits", BUILTIN, "-p", "hen", "-o", target),
         WORDS("export", BUILTIN, "-s", "int4:g32", "-o", target),
-        WORDS("tune", BUILTIN, "--max-kl", "10", "-n", "32"),
+        WORDS("tune", small, "--max-kl", "10", "-n", "32"),
         WORDS("tokenize", BUILTIN),
     };
     if (SANITIZED)

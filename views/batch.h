@@ -34,6 +34,9 @@ struct progress_line {
     const char *work; /* its name, a static text or one of the job's own; null before the first */
 };
 
+/* What an interrupted command says that has no figures yet. */
+#define NOTHING_FINISHED "interrupted before anything was measured"
+
 /* A session with the schemes that -s and -r ask for. */
 struct batch {
     struct session session;

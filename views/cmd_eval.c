@@ -1,6 +1,7 @@
 /* qtop eval: perplexity, KL divergence and top-1 agreement against the reference. */
 #include "batch.h"
 
+#include "interrupt.h"
 #include "measure/depth.h"
 #include "session/selftext.h"
 
@@ -26,6 +27,11 @@ static bool is_finite(const struct depth_profile *d)
 /* An array, a point after the embedding and after each half of a block. */
 static void add_depth(json_t *object, const struct depth_profile *d)
 {
+    if (!d) {
+        json_add(object, "hidden_state_error", NAN, "interrupted");
+        json_add(object, "hidden_state_tokens", 0, NULL);
+        return;
+    }
     json_t *list = is_finite(d) ? json_array() : NULL;
     for (size_t i = 0; list && i < d->count; i++)
         json_array_append_new(list, json_real(d->error[i]));
@@ -61,6 +67,7 @@ static void report_json(const struct batch *b, const struct quality_plan *p, con
     add_figure(j, "kl_max", r->kl_max);
     add_figure(j, "top1_agreement", r->top1);
     add_depth(j, d);
+    json_object_set_new(j, "partial", json_boolean(!d));
     print_record(j, o, true);
 }
 
@@ -114,16 +121,20 @@ static void report_text(const struct batch *b, const struct quality_plan *p, con
     printf("protocol    %s, windows of %zu, %zu predictions\n", protocol_name(p->protocol), p->window,
            r->scored);
     report_figures(r);
-    report_depth(d);
+    if (d)
+        report_depth(d);
+    else
+        printf("partial     interrupted after %zu of %zu predictions\n", r->scored, r->planned);
 }
 
+/* Of an interrupted evaluation what was scored so far. */
 static bool evaluate(const struct batch *b, const struct quality_plan *plan,
                      struct quality_result *r, struct error *error)
 {
     const struct session *s = &b->session;
     struct quality *q = quality_open(s->model, s->pool, plan, s->reference, b->weights, error);
-    bool cancelled, ok = q && session_run(s, &quality_class, q, &cancelled, error);
-    if (ok)
+    bool cancelled = false, ok = q && session_run(s, &quality_class, q, &cancelled, error);
+    if (ok || (q && cancelled))
         *r = quality_result(q);
     quality_close(q);
     return ok;
@@ -153,16 +164,20 @@ int run_eval(const struct options *o)
     struct quality_plan plan = {.bos = session_bos(&batch.session),
                                 .protocol = protocol_by_name(o->protocol),
                                 .chunk = RUN_TOGETHER};
+    interrupt_catch(&batch.session);
     bool ok = evaluation_window(&batch.session, o, &plan.window, &error) &&
               evaluation_tokens(&batch, o, &tokens, &error) && batch_pack(&batch, &error);
     plan.tokens = tokens.ids;
     plan.count = tokens.count;
     struct depth_profile *depth = NULL;
     ok = ok && evaluate(&batch, &plan, &r, &error) && (depth = profile_depth(&batch, &tokens, &error));
-    if (ok)
+    if (ok || (session_cancelled(&batch.session) && r.scored > 0))
         (wants_records(o) ? report_json : report_text)(&batch, &plan, &r, depth, o);
+    else if (session_cancelled(&batch.session))
+        note(NOTHING_FINISHED);
     depth_unref(depth);
     free(tokens.ids);
     batch_close(&batch);
+    interrupt_release();
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

@@ -1,6 +1,7 @@
 /* qtop plan: the size and speed table. Predicted tokens/s = read bandwidth / bytes per token. */
 #include "batch.h"
 
+#include "interrupt.h"
 #include "sys/memory.h"
 #include "measure/known_roofs.h"
 #include "measure/speed.h"
@@ -31,6 +32,7 @@ struct row {
     double here;           /* from this machine's roof */
     double measured;       /* NaN with a reason when it did not run */
     struct error reason;
+    bool partial;          /* interrupted while it was measured */
 };
 
 static bool is_given(const struct roof_pair *roof)
@@ -45,8 +47,10 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
     struct session *s = &b->session;
     struct speed_plan plan = {.model = s->model, .pool = s->pool, .context = s->context,
                               .start = session_start(s), .prompt_tokens = prompt,
-                              .decode_tokens = DECODE_TOKENS, .samples = SAMPLES, .batch = 1};
+                              .decode_tokens = DECODE_TOKENS, .samples = SAMPLES, .batch = 1,
+                              .cancelled = s->cancelled, .cancelled_arg = s->progress_arg};
     row->measured = NAN;
+    row->partial = false;
     if (!run) {
         error_set(&row->reason, "not run (--no-run)");
         return;
@@ -54,7 +58,11 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
     if (!memory_check("this scheme", row->totals.size, &row->reason))
         return;
     struct weights *w = session_weights(&b->session, schemes, &row->reason);
-    if (w && speed_measure(w, &plan, NULL, &speed, &row->reason))
+    bool ok = w && speed_measure(w, &plan, NULL, &speed, &row->reason);
+    row->partial = session_cancelled(s) && !(ok && speed.samples == SAMPLES);
+    if (row->partial)
+        error_set(&row->reason, "interrupted");
+    else if (ok)
         row->measured = speed.decode.median;
     weights_unref(w);
 }
@@ -101,6 +109,7 @@ static void report_json(const struct row *r, const struct roof_pair *roof, const
     json_add(j, "here_predicted_tokens_per_second", r->here, unknown);
     json_add(j, "measured_tokens_per_second", r->measured,
              isnan(r->measured) ? r->reason.text : NULL);
+    json_object_set_new(j, "partial", json_boolean(r->partial));
     print_record(j, o, first);
 }
 
@@ -165,7 +174,8 @@ static bool report_all(struct batch *b, const struct options *o, const struct ro
     char cache[16];
     if (!wants_records(o))
         print_head(roof, position);
-    for (size_t i = 0; i < COMMON; i++) {
+    size_t done = 0;
+    for (size_t i = 0; i < COMMON && !session_cancelled(&b->session); i++) {
         struct row row;
         if (!plan_scheme(b, common[i], position, roof, !o->no_run, &row, error))
             return false;
@@ -173,8 +183,11 @@ static bool report_all(struct batch *b, const struct options *o, const struct ro
             report_json(&row, roof, o, i == 0);
         else
             report_text(&row, roof);
+        done += !row.partial;
         in_cache |= row.totals.bytes_per_token < topology()->last_level_cache;
     }
+    if (done < COMMON && !wants_records(o))
+        printf("partial: interrupted after %zu of %d schemes\n", done, COMMON);
     if (in_cache && !wants_records(o))
         printf("What fits in the last-level cache (%s here) does not read memory: measured may exceed "
                "predicted.\n", format_bytes(cache, (double)topology()->last_level_cache));
@@ -191,8 +204,10 @@ int run_plan(const struct options *o)
         return complain(&error, EXIT_USAGE);
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
+    interrupt_catch(&batch.session);
     measure_here(&batch, &roof);
     bool ok = report_all(&batch, o, &roof, &error);
     batch_close(&batch);
+    interrupt_release();
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

@@ -2,6 +2,7 @@
 #include "batch.h"
 
 #include "base/output.h"
+#include "interrupt.h"
 #include "quant/recipe.h"
 #include "quant/tune.h"
 
@@ -15,14 +16,14 @@ enum { CURVE_POINTS = 13 };
 /* ---- reports --------------------------------------------------------------------------------- */
 
 static void report_json(const struct tuned *best, const struct tune *job, const struct budget *budget,
-                        const struct options *o)
+                        const struct options *o, bool partial)
 {
     struct tune_point curve[CURVE_POINTS];
     size_t n = tune_curve(job, curve, CURVE_POINTS);
     json_t *j = json_object(), *points = json_array();
     json_object_set_new(j, "recipe", o->output ? json_text(o->output) : json_null());
     if (!o->output)
-        json_object_set_new(j, "recipe_reason", json_string("no file was named"));
+        json_object_set_new(j, "recipe_reason", json_string(partial ? "interrupted" : "no file was named"));
     json_add(j, "max_size_bytes", budget->max_size, budget->max_size > 0 ? NULL : "no such budget");
     json_add(j, "max_bits_per_weight", budget->max_bits, budget->max_bits > 0 ? NULL : "no such budget");
     json_add(j, "min_tokens_per_second", budget->min_rate, budget->min_rate > 0 ? NULL : "no such budget");
@@ -39,6 +40,7 @@ static void report_json(const struct tuned *best, const struct tune *job, const 
     for (size_t i = 0; i < n; i++)
         json_array_append_new(points, json_pack("[f, f]", curve[i].cost, curve[i].kl));
     json_object_set_new(j, "curve", points);
+    json_object_set_new(j, "partial", json_boolean(partial));
     print_record(j, o, true);
 }
 
@@ -63,17 +65,44 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
         printf("recipe      to %s (qtop -r reads it)\n", shown(path, o->output));
 }
 
+static void report(const struct tuned *best, const struct tune *job, const struct budget *budget,
+                   const struct options *o, bool partial)
+{
+    if (wants_records(o))
+        report_json(best, job, budget, o, partial);
+    else
+        report_text(best, job, budget, o);
+}
+
 /* ---- the command ----------------------------------------------------------------------------- */
+
+/* An interrupted search: the best so far, if there is one, but no recipe of it. */
+static void report_partial(const struct tune *job, const struct budget *budget, const struct options *o)
+{
+    struct options unwritten = *o;
+    struct tuned best;
+    size_t measured, all = tune_candidates(job, &measured);
+    unwritten.output = NULL;
+    if (tune_best(job, &best))
+        report(&best, job, budget, &unwritten, true);
+    else if (wants_records(o))
+        print_record(json_pack("{s:n, s:s, s:i, s:i, s:b}", "recipe", "recipe_reason", "interrupted",
+                               "schemes_measured", (int)measured, "schemes", (int)all, "partial", 1), o, true);
+    if (!wants_records(o))
+        printf("partial     interrupted: all layers measured in %zu of %zu schemes, no recipe written\n", measured, all);
+}
 
 static bool search(const struct session *s, const struct tune_plan *plan, const struct options *o,
                    const struct budget *budget, struct error *error)
 {
     struct tune *job = tune_open(plan, error);
     struct tuned best;
-    bool cancelled, ok = job && session_run(s, &tune_class, job, &cancelled, error);
+    bool cancelled = false, ok = job && session_run(s, &tune_class, job, &cancelled, error);
+    if (cancelled)
+        report_partial(job, budget, o);
     ok = ok && tune_best(job, &best);
     if (ok) { /* also where the recipe cannot be written */
-        (wants_records(o) ? report_json : report_text)(&best, job, budget, o);
+        report(&best, job, budget, o, false);
         ok = !o->output || recipe_write(o->output, plan->model, best.schemes, error);
     }
     tune_close(job);
@@ -96,6 +125,8 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
     plan.search_count = searched.count;
     plan.verify.tokens = verified.ids;
     plan.verify.count = verified.count;
+    if (!ok && session_cancelled(s))
+        note(NOTHING_FINISHED);
     ok = ok && search(s, &plan, o, budget, error);
     free(searched.ids);
     free(verified.ids);
@@ -118,7 +149,9 @@ int run_tune(const struct options *o)
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     pool_bind_caller(batch.session.pool);
+    interrupt_catch(&batch.session);
     bool ok = tune(&batch, o, &budget, &error);
     batch_close(&batch);
+    interrupt_release();
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

@@ -1,11 +1,13 @@
 #include "interrupt.h"
 
+#include "base/clock.h"
 #include "base/temporary.h"
 #include "sys/thread.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +24,8 @@ static atomic_bool dying, halted;
 static void (*volatile restore)(void);
 static volatile sig_atomic_t deferred; /* the first SIGINT only cancels */
 static volatile sig_atomic_t asked;    /* it came */
+static double asked_at;                /* clock_seconds; of the handler alone */
+static const double SAME_MOMENT = 0.3; /* seconds */
 
 static bool is_among(int number, const int *list, size_t count)
 {
@@ -46,6 +50,16 @@ static bool is_own_limit(int number, const siginfo_t *info)
     return number == SIGXFSZ && info->si_code <= 0 && info->si_pid == getpid();
 }
 
+/* The first SIGINT, or one of the same moment: timeout(1) sends it to the program and to its group. */
+static bool is_first(void)
+{
+    double now = clock_seconds();
+    if (!asked)
+        asked_at = now;
+    asked = 1;
+    return now - asked_at < SAME_MOMENT;
+}
+
 /* The thread that draws would go on while another one dies: it stops first, unless it does not get to it. */
 static void halt_main_thread(int number)
 {
@@ -68,10 +82,8 @@ static void die(int number, siginfo_t *info, void *context)
     (void)context;
     if (is_own_limit(number, info))
         return;
-    if (number == SIGINT && deferred && !asked) {
-        asked = 1;
+    if (number == SIGINT && deferred && is_first())
         return;
-    }
     if (atomic_exchange(&dying, true))
         halt();
     halt_main_thread(number);
@@ -124,6 +136,8 @@ void interrupt_catch(struct session *session)
 void interrupt_release(void)
 {
     deferred = 0;
-    if (asked)
-        raise(SIGINT);
+    if (!asked)
+        return;
+    fflush(stdout); /* what was finished */
+    raise(SIGINT);
 }

@@ -503,6 +503,12 @@ const char *tune_work(const struct tune *t)
     return t->stage < STAGE_CHOOSE ? "measuring every layer in every scheme" : "verifying the best choice";
 }
 
+size_t tune_candidates(const struct tune *t, size_t *measured)
+{
+    *measured = t->candidate;
+    return t->candidates;
+}
+
 bool tune_best(const struct tune *t, struct tuned *out)
 {
     if (!t->found)

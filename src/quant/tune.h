@@ -65,6 +65,9 @@ bool tune_step(struct tune *job, double seconds, bool *done, struct error *error
 double tune_fraction(const struct tune *job);
 const char *tune_work(const struct tune *job);
 
+/* Schemes on offer, and how many of them every layer was measured in so far. */
+size_t tune_candidates(const struct tune *job, size_t *measured);
+
 /* What was found: of a job that is done or, where it was stopped, the best so far; false where there is none yet. */
 struct tuned {
     const struct scheme *schemes;  /* schemes_count; the job's */
