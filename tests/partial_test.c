@@ -47,7 +47,7 @@ static int end(void **state)
     return 0;
 }
 
-/* Runs for so many seconds, then interrupts. The exit status, or 128 + signal. */
+/* Runs for so many seconds, or to its end, then interrupts. The exit status, or 128 + signal. */
 static int interrupted(const char *const *words, double seconds)
 {
     const char *program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop", *args[MOST_ARGS] = {program};
@@ -62,9 +62,16 @@ static int interrupted(const char *const *words, double seconds)
         execv(program, (char *const *)args);
         _exit(98);
     }
-    nanosleep(&(struct timespec){(time_t)seconds, (long)(1e9 * (seconds - (double)(time_t)seconds))}, NULL);
-    kill(child, SIGINT);
-    assert_int_equal(waitpid(child, &status, 0), child);
+    pid_t ended = 0;
+    for (double slept = 0; slept < seconds && ended == 0; slept += 0.01) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        ended = waitpid(child, &status, WNOHANG);
+    }
+    if (ended == 0) {
+        kill(child, SIGINT);
+        ended = waitpid(child, &status, 0);
+    }
+    assert_int_equal(ended, child);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
@@ -138,6 +145,59 @@ static void test_tune(void **state)
     free(recipe);
 }
 
+/* ---- going on --------------------------------------------------------------------------------- */
+
+static const struct model_spec medium_spec = {1, false, 128, 192, 2, 4, 2, 400, 128, 64, 1};
+
+static void put_medium(const char *path)
+{
+    struct bytes b = model_bytes(&medium_spec);
+    write_file(path, b.data, b.size);
+    bytes_free(&b);
+}
+
+static void assert_same_files(const char *a, const char *b)
+{
+    struct bytes x = read_file(a), y = read_file(b);
+    assert_int_equal(x.size, y.size);
+    assert_memory_equal(x.data, y.data, x.size);
+    bytes_free(&x);
+    bytes_free(&y);
+}
+
+static void test_resume(void **state)
+{
+    (void)state;
+    char *model = path_in(folder, "medium.bin"), *recipe = path_in(folder, "resumed"), *whole = path_in(folder, "whole"),
+         *kept = path_in(folder, "resumed.state");
+    put_medium(model);
+    const char *const *words = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", recipe),
+               *const *resume = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", recipe, "--resume");
+    assert_int_equal(interrupted(WORDS("tune", model, "--max-bits", "6", "--resume"), PATIENCE), 2); /* of what? */
+    assert_int_equal(interrupted(resume, PATIENCE), 1); /* there is nothing yet */
+    for (double seconds = 0.02; access(kept, F_OK) != 0 && seconds < PATIENCE; seconds *= 1.2)
+        assert_int_equal(interrupted(words, seconds), 128 + SIGINT);
+    assert_int_equal(access(kept, F_OK), 0);
+    struct bytes b = read_file(kept);
+    put_medium(model); /* at another time: another model, for all that is known */
+    assert_int_equal(interrupted(resume, PATIENCE), 1);
+    write_file(kept, b.data, b.size / 2);
+    assert_int_equal(interrupted(resume, PATIENCE), 1);
+    assert_int_equal(access(recipe, F_OK), -1);
+    bytes_free(&b);
+    unlink(kept);
+    for (double seconds = 0.02; access(kept, F_OK) != 0 && seconds < PATIENCE; seconds *= 1.2)
+        assert_int_equal(interrupted(words, seconds), 128 + SIGINT);
+    assert_int_equal(interrupted(resume, PATIENCE), 0);
+    assert_int_equal(access(kept, F_OK), -1);
+    assert_int_equal(interrupted(WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", whole), PATIENCE), 0);
+    assert_same_files(recipe, whole);
+    free(model);
+    free(recipe);
+    free(whole);
+    free(kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +205,7 @@ int main(void)
         cmocka_unit_test(test_bench),
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_tune),
+        cmocka_unit_test(test_resume),
     };
     cmocka_set_test_filter(getenv("QTOP_TEST"));
     return cmocka_run_group_tests_name("partial", tests, begin, end);

@@ -509,6 +509,19 @@ size_t tune_candidates(const struct tune *t, size_t *measured)
     return t->candidates;
 }
 
+struct tune_table tune_table(struct tune *t)
+{
+    return (struct tune_table){.items = t->items, .candidates = t->candidates, .measured = t->candidate,
+                               .bytes = t->bytes, .seconds = t->seconds, .loss = t->loss,
+                               .total_seconds = t->total_seconds};
+}
+
+void tune_resume(struct tune *t, size_t measured)
+{
+    t->candidate = measured;
+    t->stage = measured < t->candidates ? STAGE_MAKE : STAGE_CHOOSE;
+}
+
 bool tune_best(const struct tune *t, struct tuned *out)
 {
     if (!t->found)
