@@ -1299,7 +1299,12 @@ static bool is_safe(const char *text, size_t n)
     for (size_t i = 0; i < n; i++)
         if (s[i] < 0x20 || s[i] == 0x7f || (s[i] == 0xc2 && i + 1 < n && s[i + 1] < 0xa0))
             return false;
-    return is_utf8(text, n);
+    for (size_t i = 0; i + 2 < n; i++) /* U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069 */
+        if (s[i] == 0xe2 && ((s[i + 1] == 0x80 && (s[i + 2] == 0x8e || s[i + 2] == 0x8f)) ||
+                             (s[i + 1] == 0x80 && s[i + 2] >= 0xaa && s[i + 2] <= 0xae) ||
+                             (s[i + 1] == 0x81 && s[i + 2] >= 0xa6 && s[i + 2] <= 0xa9)))
+            return false;
+    return is_utf8(text, n) && !memmem(text, n, "\xd8\x9c", 2);
 }
 
 static void check_escape(const char *text, size_t n)
@@ -1438,6 +1443,12 @@ static void test_text_examples(void **state)
         {"\xff\xfe", "\\xff\\xfe"},   {"\xc0\x80", "\\xc0\\x80"}, {"\xe2\x82", "\\xe2\\x82"},
         {"\xed\xa0\x80", "\\xed\\xa0\\x80"}, {"\xe2\x82\xac", "\xe2\x82\xac"},
         {"\xf0\x9f\x8c\xa4", "\xf0\x9f\x8c\xa4"}, {"\r", "\\x0d"},
+        {"\xd8\x9c", "\\u061c"},     {"\xe2\x80\x8e", "\\u200e"}, {"\xe2\x80\x8f", "\\u200f"},
+        {"\xe2\x80\xaa", "\\u202a"}, {"\xe2\x80\xab", "\\u202b"}, {"\xe2\x80\xac", "\\u202c"},
+        {"\xe2\x80\xad", "\\u202d"}, {"\xe2\x80\xae", "\\u202e"}, {"\xe2\x81\xa6", "\\u2066"},
+        {"\xe2\x81\xa7", "\\u2067"}, {"\xe2\x81\xa8", "\\u2068"}, {"\xe2\x81\xa9", "\\u2069"},
+        {"\xe2\x80\x8d", "\xe2\x80\x8d"}, {"\xd8\x9b", "\xd8\x9b"}, /* their neighbours */
+        {"\xe2\x80\xa9", "\xe2\x80\xa9"}, {"\xe2\x80\xaf", "\xe2\x80\xaf"},
     };
     char out[64];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

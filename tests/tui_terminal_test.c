@@ -256,12 +256,6 @@ static void test_storm_of_size_signals(void **state)
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
-/* A sanitizer would report these signals and exit instead. */
-static const char *const no_sanitizer_signals[] = {
-    "ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigill=0:handle_sigfpe=0",
-    "TSAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigill=0:handle_sigfpe=0",
-    NULL};
-
 static void assert_killed_by(int number)
 {
     int status = pty_wait_exit(term, 10);
@@ -315,6 +309,25 @@ static void test_ignored_signals_stay_ignored(void **state)
     assert_true(pty_signal(term, SIGHUP));
     assert_true(pty_signal(term, SIGTERM));
     assert_alive();
+    assert_ends("q");
+}
+
+static void test_little_stack(void **state)
+{
+    static const char script[] = "ulimit -s 128; exec \"$@\"";
+    (void)state;
+    if (SANITIZED)
+        skip(); /* what a sanitizer needs beside is not ours */
+    run(24, 80, WORDS("sh", "-c", script, "sh", binary, "-t", "2", model), NULL);
+    ready();
+    for (int t = 0; t < TABS; t++) {
+        press(tabs[t].key);
+        await_tab(t);
+    }
+    press("1*dd");
+    wait_match(DECODING);
+    press("e");
+    wait_match("KL [0-9]");
     assert_ends("q");
 }
 
@@ -475,6 +488,7 @@ int main(void)
         TEST(test_fatal_signals),
         TEST(test_interrupt_keys),
         TEST(test_ignored_signals_stay_ignored),
+        TEST(test_little_stack),
         TEST(test_model_cut_short_while_in_use),
         TEST(test_keys_before_the_first_frame),
         TEST(test_suspend_and_resume),

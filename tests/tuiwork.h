@@ -99,6 +99,12 @@ static inline int stop_and_forget(void **state)
 
 #define TEST(name) cmocka_unit_test_teardown(name, stop_and_forget)
 
+/* A sanitizer would report these signals and exit instead. */
+static const char *const no_sanitizer_signals[] __attribute__((unused)) = {
+    "ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigill=0:handle_sigfpe=0",
+    "TSAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigill=0:handle_sigfpe=0",
+    NULL};
+
 /* ---- starting and waiting -------------------------------------------------------------------- */
 
 /* Null-terminated lists of words. */
@@ -196,6 +202,8 @@ static inline void assert_restored(void)
 static inline void assert_ends(const char *keys)
 {
     press(keys);
+    if (keys[strlen(keys) - 1] == 'q') /* again, where it asks */
+        press("q");
     int status = pty_wait_exit(term, PATIENCE);
     if (status != 0)
         pty_show(term, stderr);

@@ -110,6 +110,7 @@ static bool answer(struct tui *t)
         return answer_scheme(t);
     case ASK_TUNE:
         return answer_tune(t);
+    case ASK_QUIT: /* quit.c */
     case ASK_NOTHING:
         break;
     }

@@ -26,5 +26,6 @@ void ask_draw(struct tui *t, const struct layout *l)
 {
     int row = l->footer >= 0 ? l->footer : LINES - 1;
     bool fits = text_width(labels[t->asking].text) <= COLS / 2;
-    draw_input(row, 0, COLS, fits ? labels[t->asking].text : labels[t->asking].brief, &t->input);
+    const char *label = t->asking == ASK_QUIT ? t->question : fits ? labels[t->asking].text : labels[t->asking].brief;
+    draw_input(row, 0, COLS, label, &t->input);
 }

@@ -8,9 +8,11 @@
 #include "base/escape.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const double PROGRESS_DELAY = 0.5; /* seconds before progress is shown */
@@ -21,6 +23,12 @@ int complain(const struct error *error, int status)
     escape_text(line, sizeof line, error->text, strlen(error->text));
     fprintf(stderr, "qtop: %s\n", line);
     return status;
+}
+
+const char *shown(char out[SHOWN_TEXT], const char *text)
+{
+    escape_text(out, SHOWN_TEXT, text, strlen(text));
+    return out;
 }
 
 void note(const char *text)
@@ -116,12 +124,12 @@ bool check_candidates(const struct options *o, struct error *error)
 
 void scheme_words(const struct options *o, char out[256])
 {
-    char canonical[SCHEME_TEXT] = "stored";
+    char canonical[SCHEME_TEXT] = "stored", recipe[SHOWN_TEXT] = "";
     struct scheme s;
     if (o->scheme && scheme_parse(o->scheme, &s, NULL))
         scheme_print(&s, canonical);
-    snprintf(out, 256, "%s%s%s", o->recipe && !o->scheme ? "" : canonical,
-             o->recipe && o->scheme ? " + " : "", o->recipe ? o->recipe : "");
+    snprintf(out, 256, "%s%s%.200s", o->recipe && !o->scheme ? "" : canonical,
+             o->recipe && o->scheme ? " + " : "", o->recipe ? shown(recipe, o->recipe) : "");
 }
 
 static void say_non_finite(const struct model *m, const char *of)
@@ -251,11 +259,29 @@ void batch_close(struct batch *b)
 
 enum { MAX_TEXT = 256 << 20 }; /* bytes */
 
+/* Opening a FIFO that nobody writes to would wait for ever; reading it then finds nothing. */
+static FILE *open_text(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+    if (!f && fd >= 0)
+        close(fd);
+    return f;
+}
+
+static bool is_fifo(FILE *f)
+{
+    struct stat st;
+    return f && f != stdin && fstat(fileno(f), &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
 char *read_text(const char *path, size_t *n, struct error *error)
 {
-    char shown[200];
-    escape_text(shown, sizeof shown, path, strlen(path));
-    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    char name[SHOWN_TEXT];
+    FILE *f = strcmp(path, "-") == 0 ? stdin : open_text(path);
+    bool fifo = is_fifo(f);
     size_t used = 0, room = 1 << 16;
     char *text = f ? malloc(room) : NULL;
     while (text && !feof(f) && !ferror(f) && used <= MAX_TEXT) {
@@ -267,12 +293,15 @@ char *read_text(const char *path, size_t *n, struct error *error)
             free(text);
         text = more;
     }
-    bool ok = f && text && !ferror(f) && used <= MAX_TEXT;
+    fifo = fifo && used == 0;
+    bool ok = f && text && !ferror(f) && used <= MAX_TEXT && !fifo;
     if (!ok) {
         if (used > MAX_TEXT)
-            error_set(error, "%s: more than %d MiB of text; expected less", shown, MAX_TEXT >> 20);
+            error_set(error, "%s: more than %d MiB of text; expected less", shown(name, path), MAX_TEXT >> 20);
+        else if (fifo)
+            error_set(error, "%s: a FIFO that nobody writes to; expected text", shown(name, path));
         else
-            error_set(error, "%s: cannot be read: %s", shown, strerror(errno));
+            error_set(error, "%s: cannot be read: %s", shown(name, path), strerror(errno));
         free(text);
         text = NULL;
     }
@@ -295,16 +324,15 @@ static size_t first_invalid(const char *text, size_t n)
 
 char *read_study_text(const char *path, size_t *n, struct error *error)
 {
-    char shown[200];
+    char name[SHOWN_TEXT];
     char *text = read_text(path, n, error);
     size_t at = text ? first_invalid(text, *n) : 0;
-    escape_text(shown, sizeof shown, path, strlen(path));
     if (text && *n > 0 && at == *n)
         return text;
     if (text && *n == 0)
-        error_set(error, "%s: the text is empty", shown);
+        error_set(error, "%s: the text is empty", shown(name, path));
     else if (text)
-        error_set(error, "%s: byte %zu is 0x%02x; expected text in UTF-8", shown, at,
+        error_set(error, "%s: byte %zu is 0x%02x; expected text in UTF-8", shown(name, path), at,
                   (unsigned)(unsigned char)text[at]);
     free(text);
     return NULL;

@@ -13,6 +13,10 @@
 /* Prints "qtop: LINE" on standard error and returns the exit status. */
 int complain(const struct error *error, int status);
 
+/* A text from outside, such as a path, as it may be printed. */
+enum { SHOWN_TEXT = 512 };
+const char *shown(char out[SHOWN_TEXT], const char *text);
+
 /* Prints "qtop: note: TEXT" on standard error: what a person should know, though nothing failed. */
 void note(const char *text);
 
@@ -30,6 +34,9 @@ struct progress_line {
     double began;     /* clock_seconds when this work began */
     const char *work; /* its name, a static text or one of the job's own; null before the first */
 };
+
+/* What an interrupted command says that has no figures yet. */
+#define NOTHING_FINISHED "interrupted before anything was measured"
 
 /* A session with the schemes that -s and -r ask for. */
 struct batch {

@@ -2,6 +2,7 @@
 #include "batch.h"
 
 #include "base/clock.h"
+#include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "measure/roofs.h"
 #include "measure/speed.h"
@@ -20,6 +21,7 @@ struct comparison {
     char name[MAX_COMPARED][256];
     struct weights *sets[MAX_COMPARED];
     struct speed speed[MAX_COMPARED];
+    bool partial; /* interrupted: of fewer rounds than were planned */
 };
 
 /* ---- reports --------------------------------------------------------------------------------- */
@@ -51,6 +53,7 @@ static void report_json(const struct batch *b, const struct comparison *c, size_
     json_object_set_new(j, "peak_read_disturbed", json_boolean(s->roof_disturbed));
     json_add(j, "bandwidth_fraction", s->fraction.median, s->fraction_reason);
     json_add(j, "samples", (double)s->samples, NULL);
+    json_object_set_new(j, "partial", json_boolean(c->partial));
     if (c->count > 1) {
         json_object_set_new(j, "vs", json_text(c->name[0]));
         add_ratio(j, "decode_ratio", s->decode_ratio);
@@ -151,6 +154,8 @@ static bool choose_length(const struct comparison *c, struct speed_plan *plan,
     quick.samples = 2;
     if (!speed_measure(c->sets[0], &quick, NULL, &speed, error))
         return false;
+    if (speed.samples == 0) /* cancelled, as the measurement will be */
+        return true;
     double tokens = SAMPLE_SECONDS * speed.decode.median;
     if (tokens > (double)plan->decode_tokens)
         plan->decode_tokens = (size_t)tokens;
@@ -176,7 +181,9 @@ static bool measure(const struct batch *b, const struct options *o, struct compa
                               .decode_tokens = o->given_tokens ? (size_t)o->tokens : 32,
                               .samples = ROUNDS,
                               .max_samples = c->count > 1 ? MAX_ROUNDS : 0,
-                              .batch = o->batch ? (size_t)o->batch : 1};
+                              .batch = o->batch ? (size_t)o->batch : 1,
+                              .cancelled = b->session.cancelled,
+                              .cancelled_arg = b->session.progress_arg};
     for (size_t i = 0; i < c->count; i++)
         sets[i] = c->sets[i];
     double begin = clock_seconds();
@@ -185,6 +192,7 @@ static bool measure(const struct batch *b, const struct options *o, struct compa
     for (int i = 0; ok && (i == 0 || (is_worth_repeating(c, begin) && i < ROOF_TRIES)); i++)
         ok = speed_compare(sets, c->count, &plan, &probe, c->speed, error);
     bandwidth_close(&probe);
+    c->partial = session_cancelled(&b->session);
     return ok;
 }
 
@@ -198,6 +206,8 @@ static void report(const struct batch *b, const struct comparison *c, const stru
         report_all(b, c);
     else
         report_one(b, c);
+    if (c->partial)
+        printf("partial    interrupted after %zu of at least %d samples\n", c->speed[0].samples, ROUNDS);
 }
 
 int run_bench(const struct options *o)
@@ -222,12 +232,16 @@ int run_bench(const struct options *o)
         return complain(&error, status);
     }
     pool_bind_caller(batch.session.pool);
+    interrupt_catch(&batch.session);
     bool ok = add_sets(&batch, o, comparison, &error) && measure(&batch, o, comparison, &error);
-    if (ok)
+    if (ok && comparison->speed[0].samples > 0)
         report(&batch, comparison, o);
+    else if (session_cancelled(&batch.session))
+        note(NOTHING_FINISHED);
     for (size_t i = 0; i < comparison->count; i++)
         weights_unref(comparison->sets[i]);
     free(comparison);
     batch_close(&batch);
+    interrupt_release();
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

@@ -2,7 +2,6 @@
 #include "batch.h"
 
 #include "export/export.h"
-#include "interrupt.h"
 
 #include <string.h>
 
@@ -10,9 +9,10 @@
 
 static void report(const struct options *o, const struct export *job)
 {
+    char path[SHOWN_TEXT];
     for (size_t i = 0; export_note(job, i); i++)
         note(export_note(job, i));
-    fprintf(stderr, "qtop: %s: %zu bytes\n", o->output, export_bytes(job));
+    fprintf(stderr, "qtop: %s: %zu bytes\n", shown(path, o->output), export_bytes(job));
 }
 
 static struct export_plan plan_of(const struct batch *b, const struct options *o)
@@ -56,9 +56,7 @@ int run_export(const struct options *o)
         return complain(&error, status);
     struct export_plan plan = plan_of(&batch, o);
     bool ok = export_check(&plan, batch.schemes, &error) && batch_pack(&batch, &error);
-    interrupt_catch(&batch.session); /* nothing is written before, so nothing can stay behind */
     ok = ok && write_file(&batch, o, &error);
     batch_close(&batch);
-    interrupt_release();
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

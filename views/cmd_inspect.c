@@ -303,7 +303,7 @@ static size_t overflowed_of(const struct weight_error *e)
 static void report_totals(const struct batch *b, const struct measured *measured, const struct options *o)
 {
     const struct model *m = b->session.model;
-    char size[16];
+    char size[16], path[SHOWN_TEXT];
     size_t position = kv_bytes_per_position(m, b->weights->kv);
     struct weights_totals totals = weights_totals(m, b->weights, 0);
     printf("%s: %zu parameters, %s, %.3f bits/weight linear, %.3f all\n", m->format, m->parameters,
@@ -320,7 +320,7 @@ static void report_totals(const struct batch *b, const struct measured *measured
            dtypes[b->weights->kv].name, position,
            format_bytes(size, (double)(position * b->session.context)), b->session.context);
     if (o->reference)
-        printf("reference: %s\n", o->reference);
+        printf("reference: %s\n", shown(path, o->reference));
     if (*m->reference_reason)
         printf("errors of layers n/a: %s\n", m->reference_reason);
 }

@@ -223,7 +223,8 @@ static void print_line(void *arg, bool strong, const char *text)
 {
     (void)arg;
     (void)strong;
-    puts(text);
+    char line[SHOWN_TEXT];
+    puts(shown(line, text)); /* a topology of a file has names of its own */
 }
 
 /* Roofs from the cache or measured; what went wrong with the cache is noted. */

@@ -1,6 +1,7 @@
 /* qtop plan: the size and speed table. Predicted tokens/s = read bandwidth / bytes per token. */
 #include "batch.h"
 
+#include "interrupt.h"
 #include "sys/memory.h"
 #include "measure/known_roofs.h"
 #include "measure/roofs.h"
@@ -37,6 +38,7 @@ struct row {
     bool exceeds;          /* faster than the roof of this machine allows, which then was measured too low */
     const char *same[COMMON]; /* other schemes that make the same model here */
     size_t same_count;
+    bool partial;          /* interrupted while it was measured */
 };
 
 static bool is_given(const struct roof_pair *roof)
@@ -51,8 +53,10 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
     struct session *s = &b->session;
     struct speed_plan plan = {.model = s->model, .pool = s->pool, .context = s->context,
                               .start = session_start(s), .prompt_tokens = prompt,
-                              .decode_tokens = DECODE_TOKENS, .samples = SAMPLES, .batch = 1};
+                              .decode_tokens = DECODE_TOKENS, .samples = SAMPLES, .batch = 1,
+                              .cancelled = s->cancelled, .cancelled_arg = s->progress_arg};
     row->measured = (struct stats){NAN, NAN, NAN};
+    row->partial = false;
     if (!run) {
         error_set(&row->reason, "not run (--no-run)");
         return;
@@ -60,7 +64,11 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
     if (!memory_check("this scheme", row->totals.size, &row->reason))
         return;
     struct weights *w = session_weights(&b->session, schemes, &row->reason);
-    if (w && speed_measure(w, &plan, NULL, &speed, &row->reason)) {
+    bool ok = w && speed_measure(w, &plan, NULL, &speed, &row->reason);
+    row->partial = session_cancelled(s) && !(ok && speed.samples == SAMPLES);
+    if (row->partial)
+        error_set(&row->reason, "interrupted");
+    else if (ok) {
         row->measured = speed.decode;
         row->samples = speed.samples;
     }
@@ -135,6 +143,7 @@ static void report_json(const struct row *r, const struct roof_pair *roof, const
     for (size_t i = 0; i < r->same_count; i++)
         json_array_append_new(same, json_string(r->same[i]));
     json_object_set_new(j, "same_as", same);
+    json_object_set_new(j, "partial", json_boolean(r->partial));
     print_record(j, o, first);
 }
 
@@ -279,7 +288,8 @@ static bool report_rows(struct batch *b, const struct options *o, struct plan *p
     char cache[16];
     if (!wants_records(o))
         print_head(roof, position);
-    for (size_t i = 0; i < p->count; i++) {
+    size_t done = 0;
+    for (size_t i = 0; i < p->count && !session_cancelled(&b->session); i++) {
         struct row *row = &p->rows[i];
         if (!plan_row(b, p->schemes[i], position, roof, !o->no_run, row, error))
             return false;
@@ -288,9 +298,12 @@ static bool report_rows(struct batch *b, const struct options *o, struct plan *p
             report_json(row, roof, o, i == 0);
         else
             report_text(row, roof);
+        done += !row->partial;
         in_cache |= row->totals.bytes_per_token < topology()->last_level_cache;
         exceeded |= row->exceeds;
     }
+    if (done < p->count && !wants_records(o))
+        printf("partial: interrupted after %zu of %zu schemes\n", done, p->count);
     if (in_cache && !wants_records(o))
         printf("What fits in the last-level cache (%s here) does not read memory: measured may exceed "
                "predicted.\n", format_bytes(cache, (double)topology()->last_level_cache));
@@ -320,8 +333,10 @@ int run_plan(const struct options *o)
         return complain(&error, EXIT_USAGE);
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
+    interrupt_catch(&batch.session);
     measure_here(&batch, &roof);
     bool ok = report_all(&batch, o, &roof, &error);
     batch_close(&batch);
+    interrupt_release();
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

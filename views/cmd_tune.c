@@ -3,6 +3,8 @@
 
 #include "base/output.h"
 #include "export/tuning.h"
+#include "interrupt.h"
+#include "tune_state.h"
 #include "quant/recipe.h"
 
 #include <math.h>
@@ -15,14 +17,14 @@ enum { CURVE_POINTS = 13 };
 /* ---- reports --------------------------------------------------------------------------------- */
 
 static void report_json(const struct tuned *best, const struct tune *job, const struct budget *budget,
-                        const struct options *o)
+                        const struct options *o, bool partial)
 {
     struct tune_point curve[CURVE_POINTS];
     size_t n = tune_curve(job, curve, CURVE_POINTS);
     json_t *j = json_object(), *points = json_array();
     json_object_set_new(j, "recipe", o->output ? json_text(o->output) : json_null());
     if (!o->output)
-        json_object_set_new(j, "recipe_reason", json_string("no file was named"));
+        json_object_set_new(j, "recipe_reason", json_string(partial ? "interrupted" : "no file was named"));
     json_add(j, "max_size_bytes", budget->max_size, budget->max_size > 0 ? NULL : "no such budget");
     json_add(j, "max_bits_per_weight", budget->max_bits, budget->max_bits > 0 ? NULL : "no such budget");
     json_add(j, "min_tokens_per_second", budget->min_rate, budget->min_rate > 0 ? NULL : "no such budget");
@@ -47,6 +49,7 @@ static void report_json(const struct tuned *best, const struct tune *job, const 
     for (size_t i = 0; i < n; i++)
         json_array_append_new(points, json_pack("[f, f]", curve[i].cost, curve[i].kl));
     json_object_set_new(j, "curve", points);
+    json_object_set_new(j, "partial", json_boolean(partial));
     print_record(j, o, true);
 }
 
@@ -55,12 +58,12 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
 {
     struct tune_point curve[CURVE_POINTS];
     size_t n = tune_curve(job, curve, CURVE_POINTS);
-    char bytes[16], kl[32];
+    char bytes[16], kl[32], path[SHOWN_TEXT];
     printf("found       %s%s%s, %.3f bits/weight linear, %.3f all\n", format_bytes(bytes, (double)best->size),
            *budget->format ? " as " : "", budget->format, best->bits_per_weight, best->bits_per_weight_all);
     printf("speed       %.1f tokens/s predicted\n", best->rate);
     if (o->reference)
-        printf("reference   %s\n", o->reference);
+        printf("reference   %s\n", shown(path, o->reference));
     printf("KL          %s measured on held-out text (%s, %zu tokens); %.4g predicted\n",
            format_kl(kl, best->quality.kl, best->quality.kl_stderr, false), best->quality.basis.text,
            best->quality.basis.tokens, best->predicted_kl);
@@ -72,21 +75,83 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
         else
             printf("            %-12s %.4g\n", format_bytes(bytes, curve[i].cost), curve[i].kl);
     if (o->output)
-        printf("recipe      to %s (qtop -r reads it)\n", o->output);
+        printf("recipe      to %s (qtop -r reads it)\n", shown(path, o->output));
+}
+
+static void report(const struct tuned *best, const struct tune *job, const struct budget *budget,
+                   const struct options *o, bool partial)
+{
+    if (wants_records(o))
+        report_json(best, job, budget, o, partial);
+    else
+        report_text(best, job, budget, o);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
+
+/* An interrupted search: the best so far, if there is one, but no recipe of it. */
+static void report_partial(const struct tune *job, const struct budget *budget, const struct options *o)
+{
+    struct options unwritten = *o;
+    struct tuned best;
+    size_t measured, all = tune_candidates(job, &measured);
+    unwritten.output = NULL;
+    if (tune_best(job, &best))
+        report(&best, job, budget, &unwritten, true);
+    else if (wants_records(o))
+        print_record(json_pack("{s:n, s:s, s:i, s:i, s:b}", "recipe", "recipe_reason", "interrupted",
+                               "schemes_measured", (int)measured, "schemes", (int)all, "partial", 1), o, true);
+    if (!wants_records(o))
+        printf("partial     interrupted: all layers measured in %zu of %zu schemes, no recipe written\n", measured, all);
+}
+
+/* Beside the recipe, where one is to be written. */
+static void keep_state(struct tune *job, const struct tune_plan *plan, const struct options *o)
+{
+    struct error error;
+    size_t measured, all = tune_candidates(job, &measured);
+    char *path = o->output ? tune_state_path(o->output) : NULL;
+    if (path && measured > 0) {
+        if (tune_state_save(path, job, plan, &error))
+            error_set(&error, "--resume goes on from %zu of %zu schemes measured (%.200s)", measured, all, path);
+        note(error.text);
+    }
+    free(path);
+}
+
+static bool take_state(struct tune *job, const struct tune_plan *plan, const struct options *o, struct error *error)
+{
+    char *path = tune_state_path(o->output);
+    bool ok = path ? tune_state_load(path, job, plan, error) : error_set(error, "not enough memory");
+    free(path);
+    return ok;
+}
+
+static void drop_state(const struct options *o)
+{
+    char *path = o->resume ? tune_state_path(o->output) : NULL;
+    if (path)
+        unlink(path);
+    free(path);
+}
 
 static bool search(const struct session *s, const struct tune_plan *plan, const struct options *o,
                    const struct budget *budget, struct error *error)
 {
     struct tune *job = tune_open(plan, error);
     struct tuned best;
-    bool cancelled, ok = job && session_run(s, &tune_class, job, &cancelled, error);
+    bool cancelled = false, ok = job && (!o->resume || take_state(job, plan, o, error)) &&
+                              session_run(s, &tune_class, job, &cancelled, error);
+    if (cancelled) {
+        report_partial(job, budget, o);
+        keep_state(job, plan, o);
+    }
     ok = ok && tune_best(job, &best);
     if (ok) { /* also where the recipe cannot be written */
-        (wants_records(o) ? report_json : report_text)(&best, job, budget, o);
+        report(&best, job, budget, o, false);
         ok = !o->output || recipe_write(o->output, plan->model, best.schemes, error);
+        if (ok)
+            drop_state(o);
     }
     tune_close(job);
     return ok;
@@ -114,6 +179,8 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
     plan.verify.tokens = verified.list.ids;
     plan.verify.count = verified.list.count;
     plan.verify.text = verified.name;
+    if (!ok && session_cancelled(s))
+        note(NOTHING_FINISHED);
     ok = ok && search(s, &plan, o, budget, error);
     free(searched.list.ids);
     free(verified.list.ids);
@@ -127,6 +194,10 @@ int run_tune(const struct options *o)
     struct error error;
     struct budget budget = {.max_bits = o->max_bits, .max_kl = o->max_kl, .min_rate = o->min_rate};
     int status;
+    if (o->resume && !o->output) {
+        error_set(&error, "--resume needs -o FILE: the state of the interrupted search lies beside it");
+        return complain(&error, EXIT_USAGE);
+    }
     if (o->for_format && !export_budget_for(o->for_format, &budget, &error))
         return complain(&error, EXIT_USAGE);
     if ((o->max_size && !size_parse("--max-size", o->max_size, &budget.max_size, &error)) ||
@@ -137,7 +208,9 @@ int run_tune(const struct options *o)
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     pool_bind_caller(batch.session.pool);
+    interrupt_catch(&batch.session);
     bool ok = tune(&batch, o, &budget, &error);
     batch_close(&batch);
+    interrupt_release();
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
 }

@@ -95,7 +95,8 @@ enum view_id {
     X(VIEW_PREVIOUS, PROGRAM, K(KEY_BTAB), "Shift-Tab", NULL, "previous screen")                   \
     X(CANCEL, PROGRAM, K(27), "Esc", NULL, "close what is open; clear filter, search and tags")    \
     X(REDRAW, PROGRAM, K(CTRL('l')), "Ctrl-L", NULL, "redraw")                                     \
-    X(QUIT, PROGRAM, K('q', KEY_F(10)), "q F10", "Quit", "quit")
+    X(QUIT, PROGRAM, K('q', KEY_F(10), CTRL('c')), "q F10 Ctrl-C", "Quit", \
+      "quit; asks first where work would be lost")
 
 enum key_group {
 #define G(name, view, title) KEYS_##name,

@@ -1,11 +1,13 @@
-/* Starting and restoring the terminal. A fatal signal restores it without curses, by writing strings
- * that were looked up before, and then kills the program as it would have died without us. */
+/* Starting and restoring the terminal. A signal that ends the program (interrupt.h) restores it without curses, by
+ * writing strings that were looked up before. */
 #include "tui.h"
 
 #include "base/escape.h"
+#include "interrupt.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +20,8 @@
 #undef lines
 #undef columns
 
-static const int fatal[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-enum { FATAL = sizeof fatal / sizeof *fatal };
+enum { RESTORE_PATIENCE = 1000 /* milliseconds */ };
 
-static struct sigaction previous[FATAL];
 static struct termios modes;
 static char restore[256];
 static size_t restore_length;
@@ -30,27 +30,30 @@ static volatile sig_atomic_t suspend_asked;
 static struct sigaction suspend_before;
 static SCREEN *screen;
 
+/* A terminal that is slow to read gets some time, one that does not read must not hold up a death. */
+static void write_restore(void)
+{
+    size_t done = 0;
+    for (int attempts = 0; done < restore_length && attempts < 10; attempts++) {
+        struct pollfd out = {STDOUT_FILENO, POLLOUT, 0};
+        ssize_t n = write(STDOUT_FILENO, restore + done, restore_length - done);
+        if (n > 0)
+            done += (size_t)n;
+        else
+            poll(&out, 1, RESTORE_PATIENCE / 10);
+    }
+}
+
 static void restore_now(void)
 {
     if (!active)
         return;
     active = 0;
-    /* A terminal that does not read must not hold up a death. */
     int flags = fcntl(STDOUT_FILENO, F_GETFL);
     fcntl(STDOUT_FILENO, F_SETFL, flags | O_NONBLOCK);
-    ssize_t ignored = write(STDOUT_FILENO, restore, restore_length);
-    (void)ignored;
+    write_restore();
     fcntl(STDOUT_FILENO, F_SETFL, flags);
     tcsetattr(STDIN_FILENO, TCSANOW, &modes);
-}
-
-static void die(int number)
-{
-    restore_now();
-    for (int i = 0; i < FATAL; i++)
-        if (fatal[i] == number)
-            sigaction(number, &previous[i], NULL);
-    raise(number); /* comes when this handler returns: by the same signal, to whoever had it before */
 }
 
 static void ask_suspend(int number)
@@ -67,24 +70,9 @@ static void catch_suspend(void)
         sigaction(SIGTSTP, &sa, NULL);
 }
 
-static void catch_signals(void)
-{
-    struct sigaction sa = {.sa_handler = die};
-    sigfillset(&sa.sa_mask);
-    for (int i = 0; i < FATAL; i++) {
-        struct sigaction old;
-        sigaction(fatal[i], NULL, &old);
-        previous[i] = old;
-        if (old.sa_handler != SIG_IGN)
-            sigaction(fatal[i], &sa, NULL);
-    }
-    catch_suspend();
-}
-
 static void release_signals(void)
 {
-    for (int i = 0; i < FATAL; i++)
-        sigaction(fatal[i], &previous[i], NULL);
+    interrupt_restores(NULL);
     sigaction(SIGTSTP, &suspend_before, NULL);
 }
 
@@ -113,15 +101,16 @@ static void remember_strings(bool mouse)
 }
 
 /* What setupterm found is only looked at; curses sets the terminal up for itself. */
-static bool can_place_cursor(void)
+static bool look_up(bool mouse)
 {
     const char *cup = tigetstr("cup");
     bool can = cup && cup != (const char *)-1;
+    remember_strings(mouse);
     del_curterm(cur_term);
     return can;
 }
 
-static bool check_terminal(struct error *error)
+static bool check_terminal(bool mouse, struct error *error)
 {
     const char *name = getenv("TERM");
     char shown[64];
@@ -137,35 +126,64 @@ static bool check_terminal(struct error *error)
     if (setupterm(name, STDOUT_FILENO, &status) != OK)
         return error_set(error, "TERM is '%s', an unknown terminal type; expected one such as "
                                 "xterm-256color", shown);
-    if (!can_place_cursor())
+    if (!look_up(mouse))
         return error_set(error, "TERM is '%s', a terminal that cannot position the cursor; the "
                                 "subcommands need none (see qtop --help)", shown);
     return true;
 }
 
-bool terminal_begin(bool ascii, bool color, bool mouse, struct error *error)
+/* Ctrl-C is a key, which asks before something is lost. Known to curses, which sets these modes again after a stop. */
+static void take_interrupt_key(void)
 {
-    if (!check_terminal(error))
-        return false;
-    tcgetattr(STDIN_FILENO, &modes);
-    set_escdelay(25);
-    catch_signals(); /* before curses looks: it leaves signals alone that somebody handles */
-    screen = newterm(NULL, stdout, stdin);
-    if (!screen) {
-        release_signals();
-        return error_set(error, "the terminal cannot be started");
-    }
-    remember_strings(mouse);
-    active = 1;
+    struct termios now;
+    if (tcgetattr(STDIN_FILENO, &now) != 0)
+        return;
+    now.c_cc[VINTR] = _POSIX_VDISABLE;
+    tcsetattr(STDIN_FILENO, TCSANOW, &now);
+    def_prog_mode();
+}
+
+static void set_modes(bool mouse)
+{
     cbreak();
     noecho();
     nonl();
+    take_interrupt_key();
     keypad(stdscr, TRUE);
     nodelay(stdscr, TRUE);
     curs_set(0);
     if (mouse) {
         mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
         mouseinterval(0);
+    }
+}
+
+/* No signal comes between the first byte that changes the terminal and the moment when it would be given back. */
+static bool start_screen(bool mouse)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    screen = newterm(NULL, stdout, stdin);
+    if (screen) {
+        set_modes(mouse); /* which flushes what newterm has written */
+        active = 1;
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return screen != NULL;
+}
+
+bool terminal_begin(bool ascii, bool color, bool mouse, struct error *error)
+{
+    if (!check_terminal(mouse, error))
+        return false;
+    tcgetattr(STDIN_FILENO, &modes);
+    set_escdelay(25);
+    catch_suspend(); /* before curses looks: it leaves signals alone that somebody handles */
+    interrupt_restores(restore_now);
+    if (!start_screen(mouse)) {
+        release_signals();
+        return error_set(error, "the terminal cannot be started");
     }
     widgets_begin(ascii, color);
     return true;

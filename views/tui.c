@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -110,6 +111,7 @@ static int loop(struct tui *t)
         if (!keys && event != EVENT_FRAME && now < due)
             continue;
         take_frame(t);
+        quit_decide(t);
         draw(t);
         drawn = clock_seconds();
     }
@@ -190,6 +192,7 @@ int run_tui(const struct options *o)
     struct batch batch;
     struct error error;
     int status;
+    bool interrupted = false;
     char *text = NULL;
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
@@ -207,6 +210,7 @@ int run_tui(const struct options *o)
         if (batch_measure(&batch, &error) && (t->lab = start_lab(o, &batch, &text, &error)))
             status = run_session(o, t, &error);
         lab_stop(t->lab);
+        interrupted = t->interrupted;
         free(t->machine);
     } else {
         error_set(&error, "not enough memory");
@@ -214,5 +218,7 @@ int run_tui(const struct options *o)
     free(t);
     free(text);
     batch_close(&batch);
+    if (interrupted && status == EXIT_DONE)
+        raise(SIGINT);
     return status == EXIT_DONE ? EXIT_DONE : complain(&error, status);
 }

@@ -18,7 +18,7 @@ enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_S
 
 /* What a line of input at the bottom is for. */
 enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK_WRITE, ASK_SCHEME, ASK_TUNE,
-              ASK_EXPORT, ASK_COLUMNS };
+              ASK_EXPORT, ASK_COLUMNS, ASK_QUIT };
 
 /* A line of the scheme editor: a choice, or why there is none. */
 struct choice {
@@ -38,6 +38,10 @@ struct tui {
     struct frame *frame;        /* the newest; never null while drawing */
     enum view_id view;
     bool quit;
+    bool leaving;             /* a person wants to quit, and was perhaps asked */
+    bool interrupted;         /* by Ctrl-C: the program ends as SIGINT would end it */
+    char question[192];       /* of ASK_QUIT */
+    uint64_t commands_sent;   /* to the lab */
     bool help;      /* the help screen is open */
     bool log_scale; /* of the histograms' counts */
     bool redraw;    /* the whole screen, not only what changed */
@@ -215,6 +219,12 @@ void footer_draw(struct tui *tui, const struct layout *layout);
 
 /* help.c */
 void help_draw(struct tui *tui, struct rect area);
+
+/* quit.c: a person wants to leave; a second time leaves at once. Where something would be lost they are asked, as soon
+ * as a frame knows what was sent before (quit_decide, after each frame). */
+void quit_begin(struct tui *tui, bool interrupted);
+void quit_decide(struct tui *tui);
+void quit_answer(struct tui *tui, unsigned key, bool is_code);
 
 /* answers.c: a key while a line of input is open; Enter does what it asks for */
 void answers_key(struct tui *tui, unsigned key, bool is_code);

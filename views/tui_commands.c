@@ -14,7 +14,9 @@ void tui_note(struct tui *t, const char *format, ...)
 
 void tui_send(struct tui *t, const struct command *command)
 {
-    if (!lab_send(t->lab, command))
+    if (lab_send(t->lab, command))
+        t->commands_sent++;
+    else
         tui_note(t, "not enough memory");
 }
 

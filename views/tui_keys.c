@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { INTERRUPT = 'c' & 0x1f }; /* Ctrl-C, on every screen and in every line of input */
+
 static void open_view(struct tui *t, enum view_id view)
 {
     t->view = view;
@@ -66,7 +68,7 @@ static bool act_by_table(struct tui *t, enum action a)
 
 static void quit(struct tui *t)
 {
-    t->quit = true;
+    quit_begin(t, false);
 }
 
 static void open_help(struct tui *t)
@@ -276,7 +278,11 @@ void tui_key(struct tui *t, wint_t key, bool is_code)
         t->redraw = true;
     } else if (is_code && key == KEY_MOUSE) {
         mouse(t);
-    } else if (t->asking != ASK_NOTHING) {
+    } else if (!is_code && key == INTERRUPT) {
+        quit_begin(t, true);
+    } else if (t->asking == ASK_QUIT && key_action(t->view, (int)key, is_code) != ACTION_QUIT) {
+        quit_answer(t, (unsigned)key, is_code);
+    } else if (t->asking != ASK_NOTHING && t->asking != ASK_QUIT) {
         answers_key(t, (unsigned)key, is_code);
     } else {
         enum action a = key_action(t->view, (int)key, is_code);

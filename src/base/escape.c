@@ -35,6 +35,32 @@ size_t utf8_read(const char *text, size_t n, uint32_t *code_point, bool *cut)
     return length;
 }
 
+static bool is_control(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0);
+}
+
+/* They make what follows look like other text than it is. */
+static bool turns_direction(uint32_t c)
+{
+    return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+/* What stands for a character of `length` bytes, 0 where they are none; returns its bytes. */
+static size_t spell(char piece[8], const char *text, size_t length, uint32_t c)
+{
+    uint8_t byte = (uint8_t)text[0];
+    if (length > 0 && turns_direction(c))
+        return (size_t)snprintf(piece, 8, "\\u%04x", (unsigned)c & 0xffff);
+    if (length > 0 && !is_control(c)) {
+        memcpy(piece, text, length);
+        return length;
+    }
+    if (byte == '\n' || byte == '\t')
+        return (size_t)snprintf(piece, 8, "\\%c", byte == '\n' ? 'n' : 't');
+    return (size_t)snprintf(piece, 8, "\\x%02x", (unsigned)(length == 2 ? c : byte) & 0xff);
+}
+
 size_t escape_text(char *out, size_t size, const char *text, size_t n)
 {
     size_t used = 0;
@@ -42,23 +68,12 @@ size_t escape_text(char *out, size_t size, const char *text, size_t n)
         char piece[8];
         uint32_t c = 0;
         bool cut;
-        size_t length = utf8_read(text + i, n - i, &c, &cut), made;
-        if (length == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0)) {
-            uint8_t byte = (uint8_t)text[i];
-            if (length == 0)
-                length = 1;
-            const char *named = byte == '\n' ? "\\n" : byte == '\t' ? "\\t" : NULL;
-            made = named ? (size_t)snprintf(piece, sizeof piece, "%s", named)
-                         : (size_t)snprintf(piece, sizeof piece, "\\x%02x", length == 2 ? c : byte);
-        } else {
-            memcpy(piece, text + i, length);
-            made = length;
-        }
+        size_t length = utf8_read(text + i, n - i, &c, &cut), made = spell(piece, text + i, length, c);
         if (used + made >= size)
             break;
         memcpy(out + used, piece, made);
         used += made;
-        i += length;
+        i += length > 0 ? length : 1;
     }
     if (size)
         out[used] = 0;

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /* Writes n bytes of text into out (size bytes, NUL-terminated, cut where it is full): control
- * characters (C0, DEL, C1) and invalid UTF-8 become \n, \t, \xNN; the rest passes unchanged. Returns
- * the bytes written. */
+ * characters (C0, DEL, C1) and invalid UTF-8 become \n, \t, \xNN, those that turn the direction of writing (Unicode's
+ * Bidi_Control, UAX #9) \uNNNN; the rest passes unchanged. Returns the bytes written. */
 size_t escape_text(char *out, size_t size, const char *text, size_t n);
 
 /* Reads one code point from n > 0 bytes. Returns the bytes consumed, or 0 when they are not valid

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -45,26 +44,17 @@ static FILE *open_special(const char *path)
 /* Not mkstemp: its file is private, and what a person writes is an ordinary one. */
 static FILE *open_temporary(struct output *out)
 {
-    static atomic_uint number;
-    int fd = -1;
-    for (int i = 0; fd < 0 && i < 100 && (i == 0 || errno == EEXIST); i++) {
-        free(out->temporary);
-        if (asprintf(&out->temporary, "%s.%ld-%u", out->path, (long)getpid(), atomic_fetch_add(&number, 1)) < 0) {
-            out->temporary = NULL;
-            return NULL;
-        }
-        fd = open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    }
-    FILE *f = stream_of(fd);
-    if (!f && fd >= 0)
-        unlink(out->temporary);
+    int fd;
+    out->temporary = temporary_create(out->path, &fd);
+    FILE *f = out->temporary ? stream_of(fd) : NULL;
+    if (!f)
+        temporary_remove(out->temporary);
     return f;
 }
 
 static void forget(struct output *out)
 {
     free(out->path);
-    free(out->temporary);
     *out = (struct output){0};
 }
 
@@ -105,26 +95,56 @@ static void sync_folder(const char *path)
     free(folder);
 }
 
-bool output_close(struct output *out, bool ok, struct error *error)
+/* All its bytes are written, and on the disk where it is a file: 0, else errno. */
+static int write_out(struct output *out)
 {
     bool failed = ferror(out->file); /* some time ago: errno is that of something else by now */
     errno = EIO;
     bool written = fflush(out->file) == 0 && !failed && (!out->temporary || fsync(fileno(out->file)) == 0);
-    int why = errno;
-    if (fclose(out->file) != 0 && written) {
+    int why = written ? 0 : errno;
+    if (fclose(out->file) != 0 && written)
         why = errno;
-        written = false;
+    return why;
+}
+
+/* Into their places: 0, else errno. */
+static int place(const struct output outs[], size_t count)
+{
+    struct temporary *files[OUTPUTS_TOGETHER] = {0};
+    const char *paths[OUTPUTS_TOGETHER] = {0};
+    for (size_t i = 0; i < count; i++) {
+        files[i] = outs[i].temporary;
+        paths[i] = outs[i].path;
     }
-    if (written && ok && out->temporary && rename(out->temporary, out->path) != 0) {
-        why = errno;
-        written = false;
+    int why = temporary_place(files, paths, count);
+    for (size_t i = 0; i < count && !why; i++)
+        if (files[i])
+            sync_folder(paths[i]);
+    return why;
+}
+
+bool outputs_close(struct output outs[], size_t count, bool ok, struct error *error)
+{
+    int why = 0;
+    size_t at = count - 1; /* the one that the error names */
+    for (size_t i = 0; i < count; i++) {
+        int failed = write_out(&outs[i]);
+        at = failed && !why ? i : at;
+        why = why ? why : failed;
     }
-    if (ok && !written)
-        error_set(error, "%.200s: cannot be written: %s", out->path, strerror(why));
-    if (out->temporary && !(ok && written))
-        unlink(out->temporary);
-    else if (out->temporary)
-        sync_folder(out->path);
-    forget(out);
-    return ok && written;
+    bool whole = ok && !why;
+    if (whole)
+        why = place(outs, count);
+    for (size_t i = 0; i < count && !whole; i++)
+        temporary_remove(outs[i].temporary);
+    if (ok && why)
+        error_set(error, "%.200s: cannot be written: %s", outs[at].path, strerror(why));
+    for (size_t i = 0; i < count; i++)
+        forget(&outs[i]);
+    return ok && !why;
+}
+
+bool output_close(struct output *out, bool ok, struct error *error)
+{
+    return outputs_close(out, 1, ok, error);
 }

@@ -3,16 +3,17 @@
 #define QTOP_OUTPUT_H
 
 #include "error.h"
+#include "temporary.h"
 
 #include <stdio.h>
 
 struct output {
-    FILE *file;      /* write here */
+    FILE *file;                  /* write here */
     char *path;
-    char *temporary; /* null where the path is not a regular file (a device, a pipe): written directly */
+    struct temporary *temporary; /* null where the path is not a regular file (a device, a pipe): written directly */
 };
 
-/* Opens a file beside path. The error names the path. */
+/* Opens a file beside path; one that is replaced keeps its permission bits. The error names the path. */
 bool output_open(struct output *out, const char *path, struct error *error);
 
 /* Whether a file could be written there, to check before long work. Leaves nothing. */
@@ -21,5 +22,9 @@ bool output_possible(const char *path, struct error *error);
 /* Puts the file in its place when ok, else removes it; returns whether it is in place. Keeps the error
  * of the caller when ok is false. */
 bool output_close(struct output *out, bool ok, struct error *error);
+
+/* The same for files that belong together (at most OUTPUTS_TOGETHER): no signal comes between the first and the last. */
+enum { OUTPUTS_TOGETHER = 16 };
+bool outputs_close(struct output outs[], size_t count, bool ok, struct error *error);
 
 #endif

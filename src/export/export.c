@@ -266,8 +266,8 @@ void export_close(struct export *job)
         return;
     if (job->acquired)
         model_release(job->plan.model, job->items[job->item].tensor);
-    if (job->open)
-        output_close(&job->out, false, NULL);
+    if (job->out_count > 0)
+        outputs_close(job->outs, job->out_count, false, NULL);
     folding_close(&job->folding);
     weights_unref(job->plan.weights);
     for (size_t i = 0; i < job->note_count; i++)
@@ -318,7 +318,7 @@ const char *export_path(const struct export *job)
 static bool put(struct export *job, const void *data, size_t n, struct error *error)
 {
     job->written += n;
-    return fwrite(data, 1, n, job->out.file) == n ||
+    return fwrite(data, 1, n, job->out) == n ||
            error_set(error, "%.200s: cannot be written: %s", job->plan.path, strerror(errno));
 }
 
@@ -369,20 +369,21 @@ static bool put_rows(struct export *job, struct error *error)
 
 static bool begin(struct export *job, struct error *error)
 {
-    if (job->open)
+    if (job->out)
         return true;
-    job->open = output_open(&job->out, job->plan.path, error);
-    return job->open && put(job, job->head, job->head_bytes, error);
+    job->out = export_beside(job, job->plan.path, error);
+    return job->out && put(job, job->head, job->head_bytes, error);
 }
 
 static bool finish(struct export *job, struct error *error)
 {
-    bool ok = fflush(job->out.file) == 0 ||
+    bool ok = fflush(job->out) == 0 ||
               error_set(error, "%.200s: cannot be written: %s", job->plan.path, strerror(errno));
     ok = ok && export_check_written(job, error);
     ok = ok && (!job->format->beside || job->format->beside(job, error));
-    job->open = false;
-    job->done = output_close(&job->out, ok, error);
+    size_t count = job->out_count;
+    job->out_count = 0;
+    job->done = outputs_close(job->outs, count, ok, error);
     return job->done;
 }
 

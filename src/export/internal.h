@@ -60,7 +60,7 @@ struct export_format {
     bool (*end)(struct export *job, struct error *error);
     /* Writes what precedes the first tensor, once every item has its offset. */
     bool (*head)(struct export *job, FILE *out, struct error *error);
-    /* Files beside it, when it is complete but not in its place; or null. */
+    /* Writes files beside it (export_beside); or null. */
     bool (*beside)(struct export *job, struct error *error);
 };
 extern const struct export_format gguf_export, safetensors_export, gptq_export;
@@ -86,8 +86,10 @@ struct export {
     char *head;               /* what precedes the tensors */
     size_t head_bytes;
     size_t bytes, written;    /* of the whole file */
-    struct output out;
-    bool open, done;
+    struct output outs[OUTPUTS_TOGETHER]; /* the file, then those beside it: they take their places together */
+    size_t out_count;
+    FILE *out;                /* the file itself; null before it is open */
+    bool done;
     size_t item, row;         /* the next */
     bool acquired;            /* the item's stored weights */
     uint8_t *chunk;           /* rows that are encoded, to be written */
@@ -128,6 +130,11 @@ bool export_rope_is_linear(const struct export *job, float *factor);
 /* Refuses a tensor's scheme: the format holds no such type, and this is the nearest that it does. */
 bool export_refuse(const struct export *job, int tensor, const char *format, const struct scheme *nearest,
                    const char *why, struct error *error);
+
+/* ---- for files beside (items.c) -------------------------------------------------------------- */
+
+/* Opens another file, which takes its place together with the export. Null with an error. */
+FILE *export_beside(struct export *job, const char *path, struct error *error);
 
 /* ---- for encoders (rows.c) ------------------------------------------------------------------- */
 

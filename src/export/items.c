@@ -1,4 +1,4 @@
-/* What the plans of all formats add to an export: the tensors of the file, notes, refusals. */
+/* What all formats add to an export: the tensors of the file, notes, refusals, files beside it. */
 #include "internal.h"
 
 #include <stdarg.h>
@@ -18,6 +18,17 @@ void export_note_add(struct export *job, const char *format, ...)
         job->notes = notes;
     if (notes && (notes[job->note_count] = strdup(line)))
         job->note_count++;
+}
+
+FILE *export_beside(struct export *job, const char *path, struct error *error)
+{
+    struct output *out = &job->outs[job->out_count];
+    if (job->out_count == OUTPUTS_TOGETHER)
+        return error_set(error, "%.200s: too many files beside the export", path), NULL;
+    if (!output_open(out, path, error))
+        return NULL;
+    job->out_count++;
+    return out->file;
 }
 
 bool export_refuse(const struct export *job, int tensor, const char *format, const struct scheme *nearest,

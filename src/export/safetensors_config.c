@@ -204,15 +204,11 @@ static json_t *own_config(const struct export *job, struct error *error)
     return j;
 }
 
-static bool write_json(const char *path, const json_t *j, struct error *error)
+static bool write_json(struct export *job, const char *path, const json_t *j, struct error *error)
 {
-    struct output out;
-    if (!output_open(&out, path, error))
-        return false;
-    bool ok = (json_dumpf(j, out.file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 &&
-               fputc('\n', out.file) != EOF) ||
-              error_set(error, "%.200s: cannot be written: %s", path, strerror(errno));
-    return output_close(&out, ok, error);
+    FILE *out = export_beside(job, path, error);
+    return out && ((json_dumpf(j, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 && fputc('\n', out) != EOF) ||
+                   error_set(error, "%.200s: cannot be written: %s", path, strerror(errno)));
 }
 
 static bool write_config(struct export *job, struct error *error)
@@ -225,7 +221,7 @@ static bool write_config(struct export *job, struct error *error)
         if (job->quantized)
             json_object_set(j, "quantization_config", job->quantized);
     }
-    bool ok = j && write_json(path, j, error);
+    bool ok = j && write_json(job, path, j, error);
     json_decref(j);
     free(path);
     return ok;
@@ -233,18 +229,14 @@ static bool write_config(struct export *job, struct error *error)
 
 /* ---- the tokenizer --------------------------------------------------------------------------- */
 
-static bool copy_file(const char *from, const char *to, struct error *error)
+static bool copy_file(struct export *job, const char *from, const char *to, struct error *error)
 {
     struct mapped_file file;
-    struct output out;
     if (!mapped_file_open(&file, from, error))
         return false;
-    bool ok = output_open(&out, to, error);
-    if (ok) {
-        ok = fwrite(file.data, 1, file.size, out.file) == file.size ||
-             error_set(error, "%.200s: cannot be written: %s", to, strerror(errno));
-        ok = output_close(&out, ok, error);
-    }
+    FILE *out = export_beside(job, to, error);
+    bool ok = out && (fwrite(file.data, 1, file.size, out) == file.size ||
+                      error_set(error, "%.200s: cannot be written: %s", to, strerror(errno)));
     mapped_file_close(&file);
     return ok;
 }
@@ -261,7 +253,7 @@ static bool copy_tokenizer(struct export *job, struct error *error)
         if (!from || !to)
             ok = error_set(error, "not enough memory");
         else if (access(from, R_OK) == 0 && access(to, F_OK) != 0)
-            ok = copy_file(from, to, error);
+            ok = copy_file(job, from, to, error);
         free(from);
         free(to);
     }

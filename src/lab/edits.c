@@ -1,6 +1,7 @@
 /* Commands that change schemes, and what a person did in words. */
 #include "actions.h"
 #include "quant/recipe.h"
+#include "snapshots.h"
 #include "target.h"
 
 #include <stdio.h>
@@ -152,8 +153,10 @@ void write_recipe(struct lab *lab, const struct command *c)
 {
     const char *path = c->text;
     struct error error;
-    if (recipe_write(path, lab->session->model, lab->target, &error))
-        lab_say(lab, false, "recipe written to %s (qtop -r reads it)", path);
-    else
+    if (!recipe_write(path, lab->session->model, lab->target, &error)) {
         lab_say(lab, true, "%s", error.text);
+        return;
+    }
+    snapshots_written(lab);
+    lab_say(lab, false, "recipe written to %s (qtop -r reads it)", path);
 }

@@ -155,6 +155,7 @@ struct snapshot {
     size_t kv_bytes;                 /* of the cache, a position */
     enum peak peak;                  /* the one its kernels run into; PEAK_COUNT: none */
     struct quality_frame quality;
+    bool written; /* its schemes were written as a recipe */
 };
 
 /* How fast the set in use runs, and what bounds it. */
@@ -230,6 +231,7 @@ struct frame {
     struct activity activity;
     struct status status;
     bool paused;
+    uint64_t commands_applied; /* that were sent, since the start */
     size_t undo_depth, redo_depth;
 };
 

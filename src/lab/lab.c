@@ -43,6 +43,7 @@ static bool apply_all(struct lab *lab)
     bool any = false;
     for (struct queued *q; (q = mailbox_take(&lab->mailbox)); any = true) {
         command_apply(lab, &q->command);
+        lab->commands_applied++;
         queued_free(q);
     }
     return any;

@@ -74,6 +74,7 @@ static void fill_status(struct lab *lab, struct frame *f)
     f->status.serial = lab->status.serial;
     f->status.is_error = lab->status.is_error;
     f->paused = lab->paused;
+    f->commands_applied = lab->commands_applied;
     f->undo_depth = lab->history.undo_count;
     f->redo_depth = lab->history.redo_count;
 }

@@ -119,6 +119,17 @@ bool snapshots_keep(struct lab *lab)
     return true;
 }
 
+void snapshots_written(struct lab *lab)
+{
+    for (size_t i = 0; i < lab->snapshots.count; i++) {
+        struct snapshot *s = &lab->snapshots.of[i];
+        bool same = true;
+        for (size_t t = 0; t < schemes_count(lab->session->model); t++)
+            same &= scheme_equal(&s->schemes->of[t], &lab->target[t]);
+        s->written |= same;
+    }
+}
+
 static void restore(struct lab *lab, int index)
 {
     if (index < 0 || index >= (int)lab->snapshots.count) {

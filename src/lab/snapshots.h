@@ -9,6 +9,9 @@ void snapshots_close(struct lab *lab);
 /* Keeps the target; false: why not has been said. */
 bool snapshots_keep(struct lab *lab);
 
+/* The target was written as a recipe. */
+void snapshots_written(struct lab *lab);
+
 /* The set of a snapshot, as far as its matrices are stored, in use or cached; null where one has to be made. */
 struct weights *snapshots_set(struct lab *lab, const struct snapshot *snapshot);
 

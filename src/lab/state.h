@@ -94,6 +94,7 @@ struct lab {
     bool status_published;
     bool paused;
     uint64_t frame_serial;
+    uint64_t commands_applied;
 };
 
 /* Says what was done, or what went wrong. */

@@ -192,16 +192,21 @@ static size_t max_samples(const struct speed_plan *plan)
     return plan->max_samples > plan->samples ? plan->max_samples : plan->samples;
 }
 
+static bool is_cancelled(const struct speed_plan *plan)
+{
+    return plan->cancelled && plan->cancelled(plan->cancelled_arg);
+}
+
 /* A first round warms up. */
 static bool time_rounds(struct interleaved *c, size_t *rounds, struct error *error)
 {
     if (!time_round(c, SIZE_MAX, error))
         return false;
-    for (*rounds = 0; *rounds < max_samples(c->plan);) {
+    for (*rounds = 0; *rounds < max_samples(c->plan) && !is_cancelled(c->plan);) {
         if (!time_round(c, *rounds, error))
             return false;
         ++*rounds;
-        if (*rounds >= c->plan->samples && find_ratios(c, *rounds))
+        if (find_ratios(c, *rounds) && *rounds >= c->plan->samples)
             break;
     }
     return true;
@@ -269,7 +274,7 @@ bool speed_compare(const struct weights *const sets[], size_t count, const struc
     size_t room = context - prompt, n = plan->decode_tokens < room ? plan->decode_tokens : room;
     struct interleaved c = {plan, probe, .out = out, .count = count, .prompt = prompt, .tokens = n};
     bool ok = open_sets(&c, sets, error) && time_rounds(&c, &rounds, error);
-    for (size_t i = 0; ok && i < count; i++)
+    for (size_t i = 0; ok && rounds > 0 && i < count; i++)
         finish(&c, i, rounds);
     close_sets(&c);
     return ok;

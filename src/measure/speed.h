@@ -17,6 +17,8 @@ struct speed_plan {
     size_t samples;       /* rounds, at least 1; the figures are medians */
     size_t max_samples;   /* of a comparison, which continues up to here while ratios are uncertain; 0: samples */
     size_t batch;         /* sequences decoded side by side, 1..MAX_SEQUENCES */
+    bool (*cancelled)(void *arg); /* asked after every round, whether it was the last; or null */
+    void *cancelled_arg;
 };
 
 /* Of rounds in which both were timed one after the other: the median of x / base, and the interval of its order
@@ -35,7 +37,7 @@ struct speed {
     struct stats fraction;   /* of adjacent pairs: bandwidth / the sweep just before */
     const char *fraction_reason; /* why there is none, or null */
     bool roof_disturbed;     /* the sweeps lie far apart, or decoding exceeds them: they are too low (roofs.h) */
-    size_t samples;
+    size_t samples; /* rounds; 0: cancelled before the first was finished, and no other figure is there */
     struct ratio decode_ratio, prefill_ratio; /* to the first set of a comparison */
 };
 

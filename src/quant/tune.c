@@ -343,6 +343,25 @@ static void find_bits(const struct tune *t, struct tuned *out)
     out->bits_per_weight_all = totals.bits_per_weight_all * (double)t->best_size / (double)totals.size;
 }
 
+size_t tune_candidates(const struct tune *t, size_t *measured)
+{
+    *measured = t->candidate;
+    return t->candidates;
+}
+
+struct tune_table tune_table(struct tune *t)
+{
+    return (struct tune_table){.items = t->items, .candidates = t->candidates, .measured = t->candidate,
+                               .bytes = t->bytes, .seconds = t->seconds, .loss = t->loss,
+                               .total_seconds = t->total_seconds};
+}
+
+void tune_resume(struct tune *t, size_t measured)
+{
+    t->candidate = measured;
+    t->stage = measured < t->candidates ? STAGE_MAKE : STAGE_CHOOSE;
+}
+
 bool tune_best(const struct tune *t, struct tuned *out)
 {
     if (!t->found)

@@ -75,6 +75,21 @@ bool tune_step(struct tune *job, double seconds, bool *done, struct error *error
 double tune_fraction(const struct tune *job);
 const char *tune_work(const struct tune *job);
 
+/* Schemes on offer, and how many of them every layer was measured in so far. */
+size_t tune_candidates(const struct tune *job, size_t *measured);
+
+/* What was measured so far, in the job's own memory: of scheme c (< measured) and layer i at [i * candidates + c]. To keep
+ * it, and to fill in what an earlier job of the same plan had measured. */
+struct tune_table {
+    size_t items, candidates, measured;
+    double *bytes, *seconds, *loss; /* loss: NaN where it is not known */
+    double *total_seconds;          /* of a decode step, one a candidate */
+};
+struct tune_table tune_table(struct tune *job);
+
+/* The first `measured` schemes of its table are filled in: a job that was just opened goes on behind them. */
+void tune_resume(struct tune *job, size_t measured);
+
 /* What was found: of a job that is done or, where it was stopped, the best so far; false where there is none yet. */
 struct tuned {
     const struct scheme *schemes;  /* schemes_count; the job's */

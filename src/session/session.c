@@ -229,6 +229,11 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
     return sum == 0 || memory_check("this set of weights", sum + largest, error);
 }
 
+bool session_cancelled(const struct session *s)
+{
+    return s->cancelled && s->cancelled(s->progress_arg);
+}
+
 bool session_run(const struct session *s, const struct job_class *class, void *job, bool *cancelled,
                  struct error *error)
 {
@@ -238,7 +243,7 @@ bool session_run(const struct session *s, const struct job_class *class, void *j
         ok = class->step(job, SLICE_SECONDS, &done, error);
         size_t parts = (size_t)(class->fraction(job) * (double)s->model->parameters);
         tell(s, job_phase(class, job), done ? s->model->parameters : parts);
-        *cancelled = !done && s->cancelled && s->cancelled(s->progress_arg);
+        *cancelled = !done && session_cancelled(s);
     }
     if (!ok || *cancelled)
         tell(s, class->name, s->model->parameters);

@@ -95,6 +95,9 @@ bool session_fits(const struct session *session, const struct scheme *schemes, s
 /* The model's stored schemes (schemes_count), the KV cache in fp32; the caller frees. */
 struct scheme *session_schemes(const struct session *session, struct error *error);
 
+/* Whether it was asked to stop. */
+bool session_cancelled(const struct session *session);
+
 /* Runs a job to its end, telling session->progress, in slices between which session->cancelled is asked. False with
  * an error; a cancelled job ends with *cancelled and none. For the caller of the pool. */
 bool session_run(const struct session *session, const struct job_class *class, void *job, bool *cancelled,

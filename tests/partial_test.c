@@ -1,0 +1,212 @@
+/* Ctrl-C of a command that measures: what was finished is printed and marked, and the program dies of SIGINT. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "modelfile.h"
+#include "support.h"
+
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BUILTIN    SRCDIR "/data/stories.bin"
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+enum { MOST_ARGS = 24, REPEATS = 20 };
+static char *folder, *out, *text;
+
+static int begin(void **state)
+{
+    (void)state;
+    folder = folder_make();
+    out = path_in(folder, "out");
+    text = path_in(folder, "text");
+    struct bytes b = read_file(SRCDIR "/data/stories-heldout.txt");
+    FILE *f = fopen(text, "w");
+    for (int i = 0; i < REPEATS; i++)
+        assert_int_equal(fwrite(b.data, 1, b.size, f), b.size);
+    fclose(f);
+    bytes_free(&b);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    folder_remove(folder);
+    free(out);
+    free(text);
+    return 0;
+}
+
+/* Runs for so many seconds, or to its end, then interrupts. The exit status, or 128 + signal. */
+static int interrupted(const char *const *words, double seconds)
+{
+    const char *program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop", *args[MOST_ARGS] = {program};
+    int status;
+    for (size_t i = 0; words[i]; i++)
+        args[i + 1] = words[i];
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGINT, SIG_DFL); /* shells start what runs in the background with it ignored */
+        if (!freopen(out, "w", stdout) || !freopen("/dev/null", "w", stderr) || !freopen("/dev/null", "r", stdin))
+            _exit(99);
+        execv(program, (char *const *)args);
+        _exit(98);
+    }
+    pid_t ended = 0;
+    for (double slept = 0; slept < seconds && ended == 0; slept += 0.01) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        ended = waitpid(child, &status, WNOHANG);
+    }
+    if (ended == 0) {
+        kill(child, SIGINT);
+        ended = waitpid(child, &status, 0);
+    }
+    assert_int_equal(ended, child);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Longer and longer, until there is something to print before the end. */
+static struct bytes partial_output(const char *const *words)
+{
+    for (double seconds = 0.05; seconds < PATIENCE; seconds *= 1.3) {
+        int status = interrupted(words, seconds);
+        if (status != 128 + SIGINT)
+            fail_msg("qtop %s: status %d after %g seconds", words[0], status, seconds);
+        struct bytes b = read_file(out);
+        if (b.size > 0 && memmem(b.data, b.size, "partial", 7))
+            return b;
+        bytes_free(&b);
+    }
+    fail_msg("qtop %s never prints anything", words[0]);
+    return (struct bytes){0};
+}
+
+static void check(const char *const *words, const char *json)
+{
+    const char *with_json[MOST_ARGS];
+    size_t n = 0;
+    struct bytes b = partial_output(words);
+    assert_non_null(memmem(b.data, b.size, "interrupted", 11));
+    bytes_free(&b);
+    for (; words[n]; n++)
+        with_json[n] = words[n];
+    with_json[n] = json;
+    with_json[n + 1] = NULL;
+    b = partial_output(with_json);
+    json_t *last = NULL;
+    for (char *line = strtok((char *)b.data, "\n"); line; line = strtok(NULL, "\n")) {
+        json_decref(last);
+        last = json_loads(line, 0, NULL);
+        assert_non_null(last);
+    }
+    assert_true(json_is_boolean(json_object_get(last, "partial")));
+    if (strcmp(words[0], "plan") != 0) /* whose lines may all be finished ones */
+        assert_true(json_is_true(json_object_get(last, "partial")));
+    json_decref(last);
+    bytes_free(&b);
+}
+
+static void test_eval(void **state)
+{
+    (void)state;
+    check(WORDS("eval", BUILTIN, "-s", "int8", "-t", "1", "--text", text), "--json");
+}
+
+static void test_bench(void **state)
+{
+    (void)state;
+    check(WORDS("bench", BUILTIN, "-n", "4000", "-t", "1"), "--json");
+    check(WORDS("bench", BUILTIN, "-n", "2000", "-t", "1", "-s", "int8", "-s", "w8a8"), "--json");
+}
+
+static void test_plan(void **state)
+{
+    (void)state;
+    check(WORDS("plan", "--synthetic", "smollm2-135m", "-t", "1"), "--json");
+}
+
+/* A recipe is written of what was searched to the end only. */
+static void test_tune(void **state)
+{
+    (void)state;
+    char *recipe = path_in(folder, "recipe");
+    check(WORDS("tune", BUILTIN, "-t", "1", "--max-kl", "0.001", "-o", recipe), "--json");
+    assert_int_equal(access(recipe, F_OK), -1);
+    free(recipe);
+}
+
+/* ---- going on --------------------------------------------------------------------------------- */
+
+static const struct model_spec medium_spec = {1, false, 128, 192, 2, 4, 2, 400, 128, 64, 1};
+
+static void put_medium(const char *path)
+{
+    struct bytes b = model_bytes(&medium_spec);
+    write_file(path, b.data, b.size);
+    bytes_free(&b);
+}
+
+static void assert_same_files(const char *a, const char *b)
+{
+    struct bytes x = read_file(a), y = read_file(b);
+    assert_int_equal(x.size, y.size);
+    assert_memory_equal(x.data, y.data, x.size);
+    bytes_free(&x);
+    bytes_free(&y);
+}
+
+static void test_resume(void **state)
+{
+    (void)state;
+    char *model = path_in(folder, "medium.bin"), *recipe = path_in(folder, "resumed"), *whole = path_in(folder, "whole"),
+         *kept = path_in(folder, "resumed.state");
+    put_medium(model);
+    const char *const *words = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", recipe),
+               *const *resume = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", recipe, "--resume");
+    assert_int_equal(interrupted(WORDS("tune", model, "--max-bits", "6", "--resume"), PATIENCE), 2); /* of what? */
+    assert_int_equal(interrupted(resume, PATIENCE), 1); /* there is nothing yet */
+    for (double seconds = 0.02; access(kept, F_OK) != 0 && seconds < PATIENCE; seconds *= 1.2)
+        assert_int_equal(interrupted(words, seconds), 128 + SIGINT);
+    assert_int_equal(access(kept, F_OK), 0);
+    struct bytes b = read_file(kept);
+    put_medium(model); /* at another time: another model, for all that is known */
+    assert_int_equal(interrupted(resume, PATIENCE), 1);
+    write_file(kept, b.data, b.size / 2);
+    assert_int_equal(interrupted(resume, PATIENCE), 1);
+    assert_int_equal(access(recipe, F_OK), -1);
+    bytes_free(&b);
+    unlink(kept);
+    for (double seconds = 0.02; access(kept, F_OK) != 0 && seconds < PATIENCE; seconds *= 1.2)
+        assert_int_equal(interrupted(words, seconds), 128 + SIGINT);
+    assert_int_equal(interrupted(resume, PATIENCE), 0);
+    assert_int_equal(access(kept, F_OK), -1);
+    assert_int_equal(interrupted(WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", whole), PATIENCE), 0);
+    assert_same_files(recipe, whole);
+    free(model);
+    free(recipe);
+    free(whole);
+    free(kept);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_bench),
+        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_tune),
+        cmocka_unit_test(test_resume),
+    };
+    cmocka_set_test_filter(getenv("QTOP_TEST"));
+    return cmocka_run_group_tests_name("partial", tests, begin, end);
+}

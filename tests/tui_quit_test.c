@@ -1,0 +1,150 @@
+/* Leaving the terminal program: it asks where work would be lost, and says what. */
+#include "tuiwork.h"
+
+#include <signal.h>
+
+#define QUESTION "quit (y/n)? this would be lost: "
+
+static const struct model_spec large_spec = {1, false, 768, 2048, 4, 12, 12, 400, 128, 64, 1};
+static char *large; /* a model that takes a while to be exported */
+
+static int begin(void **state)
+{
+    int failed = make_files(state);
+    large = failed ? NULL : write_model("large.bin", &large_spec);
+    return failed;
+}
+
+static int end(void **state)
+{
+    free(large);
+    return remove_files(state);
+}
+
+static void assert_status(int expected)
+{
+    assert_int_equal(pty_wait_exit(term, PATIENCE), expected);
+    assert_restored();
+}
+
+static void test_nothing_to_lose(void **state)
+{
+    (void)state;
+    start(24, 80);
+    press("ddd");
+    press("q");
+    assert_status(0);
+}
+
+/* Typed in one go: the snapshot is not on the screen yet when the key to quit comes. */
+static void test_snapshot(void **state)
+{
+    static const struct {
+        const char *keys; /* after the question */
+        int status;
+    } answers[] = {{"y", 0}, {"Y", 0}, {"q", 0}, {PTY_KEY_F10, 0}, {"\003", SIGINT}};
+    (void)state;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        start(24, 80);
+        press("sq");
+        wait_for(QUESTION "1 unwritten snapshot");
+        press(answers[i].keys);
+        assert_status(answers[i].status);
+    }
+}
+
+static void test_no(void **state)
+{
+    static const char *const keys[] = {"n", PTY_KEY_ESC, "\r", PTY_KEY_DOWN};
+    (void)state;
+    start(24, 80);
+    press("sds");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        press("q");
+        wait_for(QUESTION "2 unwritten snapshots");
+        press(keys[i]);
+        wait_gone("quit (y/n)");
+        pty_settle(term, 0.2, 2);
+    }
+    assert_alive();
+    assert_ends("q");
+}
+
+static void test_written_as_a_recipe(void **state)
+{
+    char *path = path_in(folder, "kept.recipe");
+    (void)state;
+    start(24, 100);
+    press("ds");
+    press("w" CLEAR_LINE);
+    press(path);
+    press("\r");
+    wait_for("recipe written");
+    press("q");
+    assert_status(0);
+    free(path);
+}
+
+static void test_interrupt_key(void **state)
+{
+    (void)state;
+    start(24, 80);
+    press("si some words"); /* in the middle of a line of input */
+    wait_for("prompt:");
+    press("\003");
+    wait_for(QUESTION);
+    press("n");
+    wait_gone("quit (y/n)");
+    press("?\003");
+    wait_for(QUESTION);
+    press("\003");
+    assert_status(SIGINT);
+}
+
+static void test_export(void **state)
+{
+    char *path = path_in(folder, "out.gguf");
+    (void)state;
+    launch(24, 100, large, NULL, NULL);
+    ready();
+    press("o" CLEAR_LINE);
+    press(path);
+    press("\rq");
+    wait_for(QUESTION "export");
+    press("y");
+    assert_status(0);
+    assert_int_equal(access(path, F_OK), -1);
+    free(path);
+}
+
+static void test_search(void **state)
+{
+    (void)state;
+    launch(24, 100, large, NULL, NULL);
+    ready();
+    press("T\rq");
+    wait_for(QUESTION "search");
+    press("q");
+    assert_status(0);
+}
+
+static void test_training(void **state)
+{
+    (void)state;
+    launch(24, 130, model, WORDS("-s", "int4:qat(steps=4000)"), NULL);
+    wait_match("training: step [0-9]+ of");
+    press("q");
+    wait_for(QUESTION "training");
+    press("q");
+    assert_status(0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_nothing_to_lose), TEST(test_snapshot), TEST(test_no),     TEST(test_written_as_a_recipe),
+        TEST(test_interrupt_key),   TEST(test_export),   TEST(test_search), TEST(test_training),
+    };
+    cmocka_set_test_filter(getenv("QTOP_TEST"));
+    return cmocka_run_group_tests_name("tui_quit", tests, begin, end);
+}
