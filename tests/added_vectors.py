@@ -38,13 +38,14 @@ def model(alphabet, merges, **options):
 
 
 def characters():
-    merges = [[MARK, "a"], ["a", "b"], ["t", "o"], ["o", "l"], ["to", "ol"], [MARK, "t"], [MARK, MARK], ["c", "a"], ["a", MARK]]
+    merges = [[MARK, "a"], ["a", "b"], ["t", "o"], ["o", "l"], ["to", "ol"], [MARK, "t"], [MARK, MARK],
+              ["c", "a"], ["a", MARK]]
     return model(["<unk>"] + list(MARK + "abctolfie,1_\u00e9"), merges, unk_token="<unk>", fuse_unk=True)
 
 
 def byte_level():
-    merges = [["\u0120", "a"], ["a", "b"], ["t", "o"], ["o", "l"], ["to", "ol"], ["\u0120", "t"], ["\u0120", "\u0120"], ["c", "a"],
-              ["\u00c3", "\u00a9"]]
+    merges = [["\u0120", "a"], ["a", "b"], ["t", "o"], ["o", "l"], ["to", "ol"], ["\u0120", "t"], ["\u0120", "\u0120"],
+              ["c", "a"], ["\u00c3", "\u00a9"]]
     return model(sorted(ByteLevel.alphabet()), merges)
 
 

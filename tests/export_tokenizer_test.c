@@ -188,8 +188,9 @@ static char *json_with(const char *added, const char *normalizer, const char *pr
 {
     char *out;
     if (asprintf(&out, "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true}%s],\"normalizer\":%s,"
-                       "\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\"%s,\"vocab\":{\"<unk>\":0,"
-                       "\"\u2581\":1,\"a\":2,\"t\":3,\"at\":4,\"\u2581a\":5,\"\u2581at\":6,\"a\u2581\":7},\"merges\":%s}}",
+                       "\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\"%s,"
+                       "\"vocab\":{\"<unk>\":0,\"\u2581\":1,\"a\":2,\"t\":3,\"at\":4,\"\u2581a\":5,\"\u2581at\":6,"
+                       "\"a\u2581\":7},\"merges\":%s}}",
                  added, normalizer, pre, more, merges) < 0)
         abort();
     return out;
@@ -217,22 +218,24 @@ static void test_what_gguf_loses(void **state)
         {ADDED("<x>", ",\"rstrip\":true"), usual, "null", "", merges, "lstrip, rstrip"},
         {ADDED("<x>", ",\"single_word\":true"), usual, "null", "", merges, "single_word"},
         {",{\"id\":8,\"content\":\"x\"}", usual, "null", "", merges, "(normalized)"},
-        {ADDED("<x>", "") ",{\"id\":9,\"content\":\"x>xx\",\"normalized\":false}", usual, "null", "", merges, "the first is found"},
+        {ADDED("<x>", "") ",{\"id\":9,\"content\":\"x>xx\",\"normalized\":false}", usual, "null", "", merges,
+         "the first is found"},
         {ADDED("<x>", "") ",{\"id\":9,\"content\":\"x\",\"normalized\":false}", usual, "null", "", merges, NULL},
         {ADDED(">", ""), usual, "null", "", merges, "the first is found"}, /* <unk> hides it */
-        {ADDED("<x", "") ",{\"id\":9,\"content\":\"<x>\",\"normalized\":true}", MARK, META("always", "false"), "", merges,
-         "the first is found"},
+        {ADDED("<x", "") ",{\"id\":9,\"content\":\"<x>\",\"normalized\":true}", MARK, META("always", "false"), "",
+         merges, "the first is found"},
         {ADDED("</s>", ""), usual, "null", "", merges, "by its name"},
         {"", STEPS("{\"type\":\"NFC\"}," PREPEND "," MARK), "null", "", merges, "NFC, NFKC"},
-        {"", STEPS(PREPEND "," MARK ",{\"type\":\"Replace\",\"pattern\":{\"String\":\"t\"},\"content\":\"a\"}"), "null", "", merges,
-         "replaced by the normalizer"},
+        {"", STEPS(PREPEND "," MARK ",{\"type\":\"Replace\",\"pattern\":{\"String\":\"t\"},\"content\":\"a\"}"), "null",
+         "", merges, "replaced by the normalizer"},
         {"", "null", "null", "", merges, "not written as U+2581"},
         {"", "null", META("always", "false"), "", merges, "a text that begins with none; GGUF's always does"},
         {ADDED("<x>", ""), "null", META("first", "false"), "", merges, "behind each added token"},
         {"", "null", META("never", "true"), "", merges, "a space inside span words"},
         {"", usual, "null", ",\"ignore_merges\":true", merges, "(ignore_merges)"},
         {"", usual, "null", "", "[\"a t\"]", "not in an order of scores"},
-        {"", usual, "null", "", "[\"a t\",\"\u2581 a\",\"\u2581a t\",\"a \u2581\",\"\u2581 at\"]", "not in an order of scores"},
+        {"", usual, "null", "", "[\"a t\",\"\u2581 a\",\"\u2581a t\",\"a \u2581\",\"\u2581 at\"]",
+         "not in an order of scores"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *file = json_with(cases[i].added, cases[i].normalizer, cases[i].pre, cases[i].more, cases[i].merges);
@@ -316,7 +319,8 @@ static void test_sentencepiece(void **state)
         const char *text;
         float score;
         uint8_t type;
-    } pieces[] = {{"<unk>", 0, 2}, {"<s>", 0, 3}, {"</s>", 0, 3}, {"at", -1, 1}, {"he", -2, 1}, {"th", -3, 1}, {"the", -5, 1},
+    } pieces[] = {{"<unk>", 0, 2}, {"<s>", 0, 3}, {"</s>", 0, 3}, {"at", -1, 1}, {"he", -2, 1}, {"th", -3, 1},
+                  {"the", -5, 1},
                   {"\xe2\x96\x81the", -6, 1}, {"cat", -7, 1}, {"\xe2\x96\x81""cat", -8, 1}, {"\xe2\x96\x81", -20, 1},
                   {"t", -21, 1}, {"h", -22, 1}, {"e", -23, 1}, {"c", -24, 1}, {"a", -25, 1}, {"s", -26, 1}};
     struct proto p = {.size = 0};

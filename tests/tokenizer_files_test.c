@@ -107,8 +107,8 @@ static char *json_of(struct parts p)
     if (asprintf(&model, "{\"type\":\"BPE\",\"vocab\":%s,\"merges\":%s%s}",
                  p.vocab ? p.vocab : "{\"a\":0,\"b\":1,\"ab\":2,\"\\u0120\":3}", p.merges ? p.merges : "[\"a b\"]",
                  p.more ? p.more : "") < 0 ||
-        asprintf(&out, "{\"added_tokens\":%s,\"normalizer\":%s,\"pre_tokenizer\":%s,\"post_processor\":%s,\"decoder\":%s,"
-                       "\"model\":%s%s}",
+        asprintf(&out, "{\"added_tokens\":%s,\"normalizer\":%s,\"pre_tokenizer\":%s,\"post_processor\":%s,"
+                       "\"decoder\":%s,\"model\":%s%s}",
                  p.added ? p.added : "[{\"id\":4,\"content\":\"<s>\",\"special\":true}]",
                  p.normalizer ? p.normalizer : "null",
                  p.pre ? p.pre : "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}", p.post ? p.post : "null",
@@ -254,8 +254,10 @@ static void test_json_steps(void **state)
                 "pretokenizers[1].add_prefix_space");
     REFUSE_JSON(.normalizer = "{\"type\":\"Lowercase\"}", "normalizer.type", "Lowercase");
     REFUSE_JSON(.normalizer = "{\"type\":\"Prepend\"}", "normalizer.prepend");
-    REFUSE_JSON(.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"q\"},\"content\":\"x\"}", "normalizer.pattern", "q");
-    REFUSE_JSON(.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"x\"}", "normalizer.pattern");
+    REFUSE_JSON(.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"q\"},\"content\":\"x\"}",
+                "normalizer.pattern", "q");
+    REFUSE_JSON(.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"x\"}",
+                "normalizer.pattern");
     REFUSE_JSON(.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"q\"}}", "normalizer.content");
     static const char *const unknown[] = {"BertNormalizer", "StripAccents", "Strip", "Lowercase", "Nmt", "Precompiled",
                                           "ByteLevel"};
@@ -388,22 +390,25 @@ static void test_json_spaces(void **state)
         CHECK_IDS(t, "a a", cases[i].first, 3);
         tokenizer_close(t);
     }
-    REFUSE_JSON(.pre = METASPACE("\"prepend_scheme\":\"first\",\"add_prefix_space\":false"), "prepend_scheme", "first", "never");
+    REFUSE_JSON(.pre = METASPACE("\"prepend_scheme\":\"first\",\"add_prefix_space\":false"), "prepend_scheme",
+                "first", "never");
     REFUSE_JSON(.pre = METASPACE("\"prepend_scheme\":\"last\""), "prepend_scheme", "last", "always, first or never");
-    REFUSE_JSON(.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"}," METASPACE("\"split\":false")
-                       "]}", "pretokenizers[1] is Metaspace behind another step");
+    REFUSE_JSON(.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"},"
+                       METASPACE("\"split\":false") "]}", "pretokenizers[1] is Metaspace behind another step");
 }
 
 /* Steps behind ByteLevel see its characters: that of byte 0xb2, as in U+00F2, is U+00B2, a number. */
 static void test_json_steps_behind_byte_level(void **state)
 {
     (void)state;
-    static const char vocab[] = "{\"a\":0,\"\u00c3\":1,\"\u00b2\":2,\"\u00c3\u00b2\":3,\"1\":4,\"a1\":5,\"\u0120\":6,\"\u0120a\":7}";
+    static const char vocab[] = "{\"a\":0,\"\u00c3\":1,\"\u00b2\":2,\"\u00c3\u00b2\":3,"
+                                "\"1\":4,\"a1\":5,\"\u0120\":6,\"\u0120a\":7}";
     static const char merges[] = "[\"\u00c3 \u00b2\",\"a 1\",\"\u0120 a\"]", digits[] = "{\"type\":\"Digits\"}",
                       bytes[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}";
     for (int behind = 0; behind < 2; behind++) {
         char pre[300];
-        snprintf(pre, sizeof pre, "{\"type\":\"Sequence\",\"pretokenizers\":[%s,%s]}", behind ? bytes : digits, behind ? digits : bytes);
+        snprintf(pre, sizeof pre, "{\"type\":\"Sequence\",\"pretokenizers\":[%s,%s]}", behind ? bytes : digits,
+                 behind ? digits : bytes);
         struct tokenizer *t = open_json((struct parts){.vocab = vocab, .merges = merges, .pre = pre, .added = "[]"});
         CHECK_IDS(t, "a1 a", 0, 4, 7);
         if (behind)
@@ -428,7 +433,8 @@ static void test_json_switches(void **state)
         snprintf(added, sizeof added, "[{\"id\":4,\"content\":\"<s>\",\"%s\":\"yes\"}]", keys[i]);
         REFUSE_JSON(.added = added, "added_tokens[0]", keys[i], "a string");
     }
-    REFUSE_JSON(.pre = "{\"type\":\"ByteLevel\",\"add_prefix_space\":0}", "pre_tokenizer.add_prefix_space is an integer");
+    REFUSE_JSON(.pre = "{\"type\":\"ByteLevel\",\"add_prefix_space\":0}",
+                "pre_tokenizer.add_prefix_space is an integer");
     REFUSE_JSON(.pre = "{\"type\":\"ByteLevel\",\"use_regex\":0}", "pre_tokenizer.use_regex");
     REFUSE_JSON(.pre = "{\"type\":\"Digits\",\"individual_digits\":\"no\"}", "pre_tokenizer.individual_digits");
     REFUSE_JSON(.pre = "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Isolated\",\"invert\":1}",
@@ -447,7 +453,8 @@ static void test_json_contradictions(void **state)
                 "'x' has id 5, and id 4 before");
     refuse_json((struct parts){.pre = "null", .decoder = "{\"type\":\"ByteLevel\"}"},
                 WORDS("decoder is ByteLevel, but pre_tokenizer is not"));
-    struct tokenizer *t = open_json((struct parts){.added = "[{\"id\":4,\"content\":\"x\"},{\"id\":4,\"content\":\"x\"}]"});
+    struct tokenizer *t =
+        open_json((struct parts){.added = "[{\"id\":4,\"content\":\"x\"},{\"id\":4,\"content\":\"x\"}]"});
     CHECK_IDS(t, "x", 4);
     tokenizer_close(t);
     t = open_json((struct parts){.vocab = "{\"a\":0,\"b\":1,\"ab\":2,\"ba\":3,\"aba\":4}", .added = "[]",
@@ -463,7 +470,8 @@ static void test_json_steps_that_grow(void **state)
 #define DOUBLE "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"}"
 #define FOUR DOUBLE "," DOUBLE "," DOUBLE "," DOUBLE
     struct tokenizer *t = open_json((struct parts){
-        .normalizer = "{\"type\":\"Sequence\",\"normalizers\":[" FOUR "," FOUR "," FOUR "," FOUR "," FOUR "," FOUR "," FOUR "," FOUR "]}"});
+        .normalizer = "{\"type\":\"Sequence\",\"normalizers\":[" FOUR "," FOUR "," FOUR "," FOUR "," FOUR "," FOUR ","
+                      FOUR "," FOUR "]}"});
     struct error error = {""};
     struct tokens tokens = {0};
     assert_true(tokenizer_encode(t, "b", 1, &tokens, &error));
@@ -499,8 +507,10 @@ static void test_json_unicode_forms(void **state)
         int32_t ids[4];
         size_t count;
     } cases[] = {{"NFC", "e\xcc\x81", {0}, 1}, {"NFC", "\xc3\xa9", {0}, 1}, {"NFD", "\xc3\xa9", {1, 2}, 2},
-                 {"NFC", "\xef\xac\x81", {3}, 1}, {"NFKC", "\xef\xac\x81", {4, 5}, 2}, {"NFKD", "\xef\xac\x81\xc3\xa9", {4, 5, 1, 2}, 4},
-                 {"NFKC", "\xef\xac\x81" "e\xcc\x81", {4, 5, 0}, 3}, {"NFC", "e\xff\xcc\x81", {1, 2}, 2}, {"NFD", "e", {1}, 1},
+                 {"NFC", "\xef\xac\x81", {3}, 1}, {"NFKC", "\xef\xac\x81", {4, 5}, 2},
+                 {"NFKD", "\xef\xac\x81\xc3\xa9", {4, 5, 1, 2}, 4},
+                 {"NFKC", "\xef\xac\x81" "e\xcc\x81", {4, 5, 0}, 3}, {"NFC", "e\xff\xcc\x81", {1, 2}, 2},
+                 {"NFD", "e", {1}, 1},
                  {"NFC", "\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab", {6}, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char normalizer[40];
@@ -902,7 +912,8 @@ static struct tokenizer *bytes_gguf(bool space, bool prefix, const char *name)
     struct gguffile f;
     enum { FIRST = 3, LAST = FIRST + 256, COUNT = LAST + 5 };
     static char bytes[256][8];
-    const char *tokens[COUNT] = {"<unk>", "<s>", "</s>", [LAST] = "a", "ab", "<t>", "b<t>x", space ? "\xe2\x96\x81" : "c"};
+    const char *tokens[COUNT] = {"<unk>", "<s>", "</s>", [LAST] = "a", "ab", "<t>", "b<t>x",
+                                 space ? "\xe2\x96\x81" : "c"};
     int32_t types[COUNT] = {2, 3, 3, [LAST] = 1, 1, 4, 4, 1};
     float scores[COUNT] = {0};
     for (int i = 0; i < 256; i++) {
@@ -973,7 +984,8 @@ static void test_gguf_controls_by_name(void **state)
 static void test_gguf_gemma4(void **state)
 {
     (void)state;
-    static const char *const tokens[] = {"a", "b", "ab", "\xe2\x96\x81", "\xe2\x96\x81" "a", "\n", "\n\n", "<0xC3>", "<0xA9>"};
+    static const char *const tokens[] = {"a", "b", "ab", "\xe2\x96\x81", "\xe2\x96\x81" "a", "\n", "\n\n",
+                                         "<0xC3>", "<0xA9>"};
     for (int by_model = 0; by_model < 2; by_model++) {
         struct gguffile f;
         gguffile_begin(&f, 3);

@@ -281,8 +281,8 @@ static json_t *added_tokens(const json_t *v, unsigned bits, size_t first)
     const json_t *token, *flag;
     size_t i, k;
     json_array_foreach(json_object_get(v, "tokens"), i, token) {
-        json_t *one = json_pack("{s:i, s:O, s:O}", "id", (int)(first + i), "content", json_array_get(token, 0), "special",
-                                json_array_get(token, 1));
+        json_t *one = json_pack("{s:i, s:O, s:O}", "id", (int)(first + i), "content", json_array_get(token, 0),
+                                "special", json_array_get(token, 1));
         json_array_foreach(json_object_get(v, "flags"), k, flag)
             json_object_set_new(one, json_string_value(flag),
                                 json_boolean(json_is_true(json_array_get(token, 2)) && (bits >> k & 1)));
@@ -295,8 +295,9 @@ static struct tokenizer *open_case(const json_t *v, const json_t *frame, unsigne
 {
     json_t *model = json_object_get(json_object_get(v, "models"), json_string_value(json_object_get(frame, "model")));
     size_t first = json_object_size(json_object_get(model, "vocab"));
-    json_t *file = json_pack("{s:O, s:O, s:o, s:O}", "normalizer", json_object_get(frame, "normalizer"), "pre_tokenizer",
-                             json_object_get(frame, "pre_tokenizer"), "added_tokens", added_tokens(v, bits, first),
+    json_t *file = json_pack("{s:O, s:O, s:o, s:O}", "normalizer", json_object_get(frame, "normalizer"),
+                             "pre_tokenizer", json_object_get(frame, "pre_tokenizer"), "added_tokens",
+                             added_tokens(v, bits, first),
                              "model", model);
     char *text = json_dumps(file, 0);
     struct tokenizer *t = open_bytes("added.json", text, strlen(text));
@@ -781,7 +782,8 @@ static void test_expressions_of_oniguruma(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_split((struct split_rule){cases[i][0], 0, false, false, SPLIT_ISOLATED}, cases[i][1], cases[i][2]);
     static const char *const unknown[][2] = {{"[\\W]", "in a class"}, {"a{2}+", "possessive"}, {"[[:graph:]]", "POSIX"},
-                                             {"[a&&]", "empty"}, {"[a[b]", "no end"}, {"[[[[[[[[[[a]]]]]]]]]]", "too deep"}};
+                                             {"[a&&]", "empty"}, {"[a[b]", "no end"},
+                                             {"[[[[[[[[[[a]]]]]]]]]]", "too deep"}};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         struct error error = {""};
         const struct split_rule rule = {unknown[i][0], strlen(unknown[i][0]), false, false, SPLIT_ISOLATED};

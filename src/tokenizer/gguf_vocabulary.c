@@ -254,6 +254,7 @@ static void find_controls(struct reading *r)
     }
 }
 
+/* What the file asks for without saying which token that is. */
 static void note_gaps(struct reading *r)
 {
     if (r->v.add_bos && r->v.bos < 0)

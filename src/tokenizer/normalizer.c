@@ -156,6 +156,6 @@ bool normalize(const struct normal_step *steps, size_t count, const char *text, 
     }
     ok = ok && text_add(out, now.bytes, now.size);
     free(now.bytes);
-    return ok || error_set(error, "normalizing a text of %zu bytes takes too much memory; expected steps that make at most "
-                                  "%d bytes of one", n, GROWTH_MOST);
+    return ok || error_set(error, "normalizing a text of %zu bytes takes too much memory; expected steps that make at "
+                                  "most %d bytes of one", n, GROWTH_MOST);
 }

@@ -1,5 +1,6 @@
 /* Vocabularies of both models, made of the input: a byte of flags, the number of pieces with the dialect above it, each
- * piece as type, score (whose low bits are those of added tokens), length and bytes; pairs of pieces that merge, up to a zero; the rest is the text. */
+ * piece as type, score (whose low bits are those of added tokens), length and bytes; pairs of pieces that merge, up to a zero;
+ * the rest is the text. */
 #include "tokenizers.h"
 
 #include "tokenizer/vocabulary.h"
