@@ -62,8 +62,11 @@ static bool take_over(struct lab *lab, const struct tune *job)
     char kept[32] = "no snapshot: there is no room";
     if (snapshots_keep(lab))
         snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots.of[lab->snapshots.current].label);
-    lab_say(lab, false, "found %.3f bits/weight with KL %.3g measured (%s; on %s, %zu tokens; u undoes it, w writes it)",
-            best.bits_per_weight, best.quality.kl, kept, best.quality.basis.text, best.quality.basis.tokens);
+    const struct quality_basis *text = &best.quality.basis;
+    lab_say(lab, false,
+            "found %.3f bits/weight with KL %.3g measured (%s; on %s, %zu tokens; u undoes it, w writes it, o exports "
+            "it)",
+            best.bits_per_weight, best.quality.kl, kept, text->text, text->tokens);
     return true;
 }
 
