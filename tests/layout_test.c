@@ -226,8 +226,9 @@ static void test_shares(void **state)
         double share;
         bool doubtful;
         const char *text;
-    } cases[] = {{0, false, "0%"}, {0.42, false, "42%"}, {0.42, true, "42%?"}, {1, false, "100%"}, {1.004, false, "100%"},
-                 {1.006, false, "101%?"}, {1.5, false, "150%?"}, {1.5, true, "150%?"}, {1e9, false, "99999%?"}};
+    } cases[] = {{0, false, "0%"}, {0.42, false, "42%"}, {0.42, true, "42%?"}, {1, false, "100%"},
+                 {1.004, false, "100%"}, {1.006, false, "101%?"}, {1.5, false, "150%?"}, {1.5, true, "150%?"},
+                 {1e9, false, "99999%?"}};
     char out[16];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_string_equal(format_share(out, cases[i].share, cases[i].doubtful), cases[i].text);

@@ -540,7 +540,8 @@ static void test_where_the_file_is(void **state)
 static void make_steady(struct roofs *r)
 {
     for (size_t i = 0; i < r->read_count; i++)
-        r->reads[i].roof.rate.min = r->reads[i].roof.rate.max = r->reads[i].roof.rate.median;
+        r->reads[i].roof.rate.min = r->reads[i].roof.rate.max = r->reads[i].roof.rate.median =
+            r->reads[0].roof.rate.median;
     for (size_t i = 0; i < r->set_count * PEAK_COUNT; i++) {
         struct stats *s = &r->sets[i / PEAK_COUNT].of[i % PEAK_COUNT].rate;
         s->min = s->max = s->median;
@@ -584,6 +585,14 @@ static void test_one_disturbed_roof_is_enough(void **state)
         struct roof *r = &one.sets[i / PEAK_COUNT].of[i % PEAK_COUNT];
         r->rate.min /= 2;
         assert_int_equal(roofs_were_disturbed(&one), r->samples > 0);
+    }
+    for (size_t i = 1; i < all.read_count; i++) { /* more threads do not read slower by much */
+        struct roofs one = all;
+        struct stats *s = &one.reads[i].roof.rate;
+        s->median = s->min = s->max = all.reads[0].roof.rate.median / 1.3;
+        assert_true(roofs_fall_short(&one, i) && roofs_were_disturbed(&one));
+        s->median = s->min = s->max = all.reads[0].roof.rate.median / 1.2;
+        assert_true(!roofs_fall_short(&one, 0) && (i > 1 || !roofs_fall_short(&one, i)));
     }
     all.exceeded = true;
     assert_true(roofs_were_disturbed(&all));

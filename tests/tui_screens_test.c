@@ -213,7 +213,8 @@ static void test_training(void **state)
     wait_for("nothing is being trained");
     type_scheme("int4:channel:qat(steps=100000,text=512,batch=16)");
     press("2");
-    wait_match("training .t stops.  [0-9]+/100000  KL [0-9.]+ .first [0-9.]+, best [0-9.]+. on self, [1-9][0-9]* tokens held out  loss [0-9.e-]+  rate");
+    wait_match("training .t stops.  [0-9]+/100000  KL [0-9.]+ .first [0-9.]+, best [0-9.]+. "
+               "on self, [1-9][0-9]* tokens held out  loss [0-9.e-]+  rate");
     wait_match("o: KL on held-out text; line: loss; by step, [0-9.e-]+ to [0-9.e-]+, log scale");
     assert_true(pty_resize(term, 10, 40));
     wait_match("training: step [0-9]+ of 1.*\\.\\. [0-9]+ %"); /* words are cut, how far it is is not */

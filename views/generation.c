@@ -23,7 +23,8 @@ static void draw_candidates(const struct tui *t, const struct text_frame *x, str
     draw_format(area.row, area.col, area.cols, STYLE_STRONG, false,
                 "first difference at token %zu%s; probabilities there (scheme | %s):",
                 x->divergence - x->prompt_tokens + 1,
-                x->divergence < x->earlier_tokens ? ", by earlier weights" : "", t->frame->model->reference ? "reference" : "stored");
+                x->divergence < x->earlier_tokens ? ", by earlier weights" : "",
+                t->frame->model->reference ? "reference" : "stored");
     for (int i = 0; i < CANDIDATES && i + 1 < area.rows; i++) {
         char here[40], there[40];
         token_text(t, x->here[i].id, here);

@@ -244,8 +244,8 @@ const struct output_frame *frame_output(const struct frame *frame, const struct 
 /* Whether some layers wait while a job works on others; not where one job works on all. */
 bool frame_has_queue(const struct frame *frame);
 
-/* The complete evaluation that those of other snapshots must be comparable with: that of the snapshot `base` or, where it
- * has none, of the first that has. Null: there is none. */
+/* The complete evaluation that those of other snapshots must be comparable with: that of the snapshot `base` or, where
+ * it has none, of the first that has. Null: there is none. */
 const struct quality_result *frame_basis(const struct frame *frame, size_t base);
 
 /* Why a snapshot's quality is not comparable with it; null where it is, or is not known. */

@@ -73,8 +73,11 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
     char file[64] = "";
     if (t->file)
         snprintf(file, sizeof file, " in a %s file of %zu bytes", t->budget.format, best.size);
-    lab_say(lab, false, "found %.3f bits/weight%s with KL %.3g measured (%s; on %s, %zu tokens; u undoes it, w writes it)",
-            best.bits_per_weight, file, best.quality.kl, kept, best.quality.basis.text, best.quality.basis.tokens);
+    const struct quality_basis *text = &best.quality.basis;
+    lab_say(lab, false,
+            "found %.3f bits/weight%s with KL %.3g measured (%s; on %s, %zu tokens; u undoes it, w writes it, o exports "
+            "it)",
+            best.bits_per_weight, file, best.quality.kl, kept, text->text, text->tokens);
     return true;
 }
 

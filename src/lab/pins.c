@@ -6,7 +6,8 @@
 
 bool pins_open(struct lab *lab, struct error *error)
 {
-    const struct model *m = lab->session->model, *reference = model_reference(m), *compared = model_weights_reference(m);
+    const struct model *m = lab->session->model, *reference = model_reference(m);
+    const struct model *compared = model_weights_reference(m);
     struct pins *p = &lab->pins;
     return session_fits(lab->session, lab->target, error) && pin_open(&p->set, m, error) &&
            pin_open(&p->reference, reference, error) && pin_open(&p->compared, compared, error);

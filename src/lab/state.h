@@ -123,7 +123,8 @@ bool lab_quality_is_known(const struct lab *lab);
 double lab_quiet(const struct lab *lab);
 static const double SETTLE_SECONDS = 0.4;
 
-/* Whether speed may be timed: decode has a reading (not a rough figure), and the set has not changed for half of SETTLE_SECONDS. */
+/* Whether speed may be timed: decode has a reading (not a rough figure), and the set has not changed for half of
+ * SETTLE_SECONDS. */
 bool lab_settled(const struct lab *lab);
 
 #endif

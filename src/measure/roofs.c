@@ -65,11 +65,20 @@ bool roof_is_better(const struct roof *roof, const struct roof *than)
     return busy != than_busy ? than_busy : roof->rate.median > than->rate.median;
 }
 
+bool roofs_fall_short(const struct roofs *r, size_t read)
+{
+    const struct roof *roof = &r->reads[read].roof;
+    bool any = false;
+    for (size_t i = 0; i < read && roof->samples > 0; i++)
+        any |= r->reads[i].roof.samples > 0 && 1.25 * roof->rate.median < r->reads[i].roof.rate.median;
+    return any;
+}
+
 bool roofs_were_disturbed(const struct roofs *r)
 {
     bool any = r->exceeded;
     for (size_t i = 0; i < r->read_count; i++)
-        any |= roof_was_disturbed(&r->reads[i].roof);
+        any |= roof_was_disturbed(&r->reads[i].roof) || roofs_fall_short(r, i);
     for (size_t i = 0; i < r->set_count; i++)
         for (int k = 0; k < PEAK_COUNT; k++)
             any |= roof_was_disturbed(&r->sets[i].of[k]);
@@ -115,6 +124,7 @@ static void add_sample(struct roofs_job *job, double rate)
  * times, of which the best is kept. */
 static bool finish_roof(struct roofs_job *job, struct roof *roof)
 {
+    bool reads = job->next < job->out.read_count;
     bool long_enough = job->sample >= MIN_SAMPLES && clock_seconds() - job->begun > ROOF_SECONDS;
     if (job->sample < MAX_SAMPLES && !long_enough)
         return false;
@@ -123,7 +133,8 @@ static bool finish_roof(struct roofs_job *job, struct roof *roof)
         *roof = now;
     job->sample = 0;
     job->begun = clock_seconds();
-    if (roof_was_disturbed(roof) && ++job->tries < ROOF_TRIES)
+    bool disturbed = roof_was_disturbed(roof) || (reads && roofs_fall_short(&job->out, job->next));
+    if (disturbed && ++job->tries < ROOF_TRIES)
         return false;
     job->tries = 0;
     job->next++;

@@ -60,7 +60,10 @@ bool roof_was_disturbed(const struct roof *roof);
 /* Whether one measurement of a roof is better than another: undisturbed, else with the higher median. */
 bool roof_is_better(const struct roof *roof, const struct roof *than);
 
-/* Whether any of them was disturbed or exceeded. */
+/* Whether so many threads read much slower than fewer do: less than 1 / 1.25 times. */
+bool roofs_fall_short(const struct roofs *roofs, size_t read);
+
+/* Whether any of them was disturbed, falls short or is exceeded. */
 bool roofs_were_disturbed(const struct roofs *roofs);
 
 /* The numbers of threads whose read bandwidth is measured, ascending and always with 1 and all: each

@@ -79,8 +79,8 @@ bool reference_fits(const struct model *m, const struct model *r, size_t positio
     const char *name = m->path ? m->path : "the model";
     size_t found = r->hyper.vocab, expected = m->hyper.vocab, learned = r->hyper.trained_context;
     if (found != expected)
-        return error_set(error, "%.160s cannot be the reference of %.160s: it has %zu tokens of vocabulary; expected %zu",
-                         r->path, name, found, expected);
+        return error_set(error, "%.160s cannot be the reference of %.160s: it has %zu tokens of vocabulary; "
+                                "expected %zu", r->path, name, found, expected);
     if (r->hyper.rope == ROPE_NONE && learned < positions)
         return error_set(error, "%.160s cannot be the reference of %.160s: it has learned %zu positions; expected %zu "
                                 "(-c %zu takes fewer)", r->path, name, learned, positions, learned);
