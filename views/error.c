@@ -310,7 +310,7 @@ void error_draw(struct tui *t, struct rect area)
         return;
     }
     const struct qtensor *p = t->frame->set->layer[tensor];
-    int head = area.rows >= 12 ? 3 : area.rows >= 4 ? 2 : 1;
+    int head = area.rows >= 14 ? 4 : area.rows >= 12 ? 3 : area.rows >= 4 ? 2 : 1;
     head = draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
     int line = area.rows >= 14 && area.cols < 100 ? 6 : area.rows >= 10 ? 5 : area.rows - head;
     struct rect middle = {area.row + head, area.col, area.rows - head - line, area.cols};
