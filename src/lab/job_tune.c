@@ -73,8 +73,9 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
     char file[64] = "";
     if (t->file)
         snprintf(file, sizeof file, " in a %s file of %zu bytes", t->budget.format, best.size);
-    lab_say(lab, false, "found %.3f bits/weight%s with KL %.3g measured (%s; u undoes it, w writes it, o exports it)",
-            best.bits_per_weight, file, best.quality.kl, kept);
+    lab_say(lab, false,
+            "found %.3f bits/weight linear, %.3f all%s, with KL %.3g measured (%s; u undoes it, w writes it, o exports it)",
+            best.bits_per_weight, best.bits_per_weight_all, file, best.quality.kl, kept);
     return true;
 }
 
