@@ -1,4 +1,4 @@
-/* out_of_range.h - values that a packed row could not hold: what lies beyond the ends of a grid, and what overflowed. */
+/* out_of_range.h - values that a packed row could not hold: beyond the ends of a grid, or overflowed. */
 #ifndef QTOP_OUT_OF_RANGE_H
 #define QTOP_OUT_OF_RANGE_H
 

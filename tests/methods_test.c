@@ -382,6 +382,76 @@ static void test_gptq_against_float64(void **state)
     }
 }
 
+enum { SMALL_COLS = 16 };
+
+/* Solves a x = b, n x n, in place (Gaussian elimination; a is positive definite). */
+static void solve(double a[SMALL_COLS][SMALL_COLS], double *b, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = k + 1; i < n; i++) {
+            double f = a[i][k] / a[k][k];
+            for (size_t j = k; j < n; j++)
+                a[i][j] -= f * a[k][j];
+            b[i] -= f * b[k];
+        }
+    for (size_t i = n; i-- > 0; b[i] /= a[i][i])
+        for (size_t j = i + 1; j < n; j++)
+            b[i] -= a[i][j] * b[j];
+}
+
+/* Where column i of a row wants to be, once the columns before it are rounded: what makes the output error of the
+ * columns from i on, all of them free, the least: d = -H_FF^-1 H_FB e (Frantar et al. 2022, equation 2). */
+static double best_place(double h[SMALL_COLS][SMALL_COLS], const float *w, const float *rounded, size_t i)
+{
+    double a[SMALL_COLS][SMALL_COLS], b[SMALL_COLS];
+    size_t n = SMALL_COLS - i;
+    for (size_t r = 0; r < n; r++) {
+        b[r] = 0;
+        for (size_t c = 0; c < n; c++)
+            a[r][c] = h[i + r][i + c];
+        for (size_t j = 0; j < i; j++)
+            b[r] -= h[i + r][j] * ((double)rounded[j] - (double)w[j]);
+    }
+    solve(a, b, n);
+    return (double)w[i] + b[0];
+}
+
+/* The compensated weights that are kept are those of the definition. */
+static void test_gptq_targets(void **state)
+{
+    (void)state;
+    enum { ROWS = 40, TOKENS = 200 };
+    struct layer l = made_layer(ROWS, SMALL_COLS, TOKENS);
+    struct scheme s = parsed("int4:channel:gptq(actorder=0)");
+    struct qtensor *p = pack_layer(&l, &s, NULL);
+    double h[SMALL_COLS][SMALL_COLS] = {{0}}, diagonal = 0;
+    size_t checked = 0;
+    for (size_t t = 0; t < TOKENS; t++)
+        for (size_t i = 0; i < SMALL_COLS; i++)
+            for (size_t j = 0; j < SMALL_COLS; j++)
+                h[i][j] += (double)l.x[t * SMALL_COLS + i] * (double)l.x[t * SMALL_COLS + j];
+    for (size_t i = 0; i < SMALL_COLS; i++)
+        diagonal += h[i][i] / SMALL_COLS;
+    for (size_t i = 0; i < SMALL_COLS; i++)
+        h[i][i] += 0.01 * diagonal;
+    for (size_t r = 0; r < ROWS; r++) {
+        float rounded[SMALL_COLS];
+        const float *w = l.w + r * SMALL_COLS, *targets = qtensor_targets(p, r);
+        qmatrix_decode_row(&p->matrix, r, rounded);
+        double tolerance = 1e-3 * (double)qmatrix_scale(&p->matrix, r, 0);
+        bool compensated = memcmp(w, targets, sizeof rounded) != 0; /* else it is no better than rounded */
+        for (size_t i = 0; compensated && i < SMALL_COLS; i++) {
+            double best = best_place(h, w, rounded, i);
+            if (!(fabs((double)targets[i] - best) <= tolerance))
+                fail_msg("[%zu, %zu]: %.7g is kept; expected %.7g", r, i, (double)targets[i], best);
+        }
+        checked += compensated;
+    }
+    assert_true(checked > ROWS / 2);
+    qtensor_unref(p);
+    free_layer(&l);
+}
+
 /* Row by row, whatever the weights and inputs. */
 static void test_gptq_is_never_worse_than_rounding(void **state)
 {
@@ -1192,6 +1262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_walk),
         cmocka_unit_test(test_gptq_against_float64),
+        cmocka_unit_test(test_gptq_targets),
         cmocka_unit_test(test_gptq_is_never_worse_than_rounding),
         cmocka_unit_test(test_gptq_of_a_dead_column),
         cmocka_unit_test(test_gptq_with_input_scale),

@@ -234,8 +234,8 @@ static bool put_nothing(struct export *job, FILE *out, struct error *error)
     return fputs("NOTHING", out) >= 0;
 }
 
-static const struct export_format nothing_export = {"nothing", ".nothing", 1, false, begin_nothing, add_nothing, end_nothing,
-                                                    put_nothing, NULL};
+static const struct export_format nothing_export = {
+    "nothing", ".nothing", 1, false, begin_nothing, add_nothing, end_nothing, put_nothing, NULL};
 
 const struct export_format *const export_formats[] = {&gguf_export, &nothing_export, NULL};
 

@@ -9,6 +9,7 @@
 #include "exporting.h"
 #include "measure/detail.h"
 #include "modelfile.h"
+#include "quant/requant.h"
 #include "support.h"
 
 #include <math.h>
@@ -154,12 +155,45 @@ static void test_rows_that_are_not_kept(void **state)
     subject_close(&s);
 }
 
+/* Where another model is the reference, w is its weight; what is rounded stays the model's own. */
+static void test_another_reference(void **state)
+{
+    (void)state;
+    struct model_spec spec = {1, true, 64, 96, 2, 4, 2, 300, 64, 32, 2}; /* another seed */
+    struct bytes b = model_bytes(&spec);
+    char *reference = path_in(folder, "reference.bin");
+    struct session s;
+    struct error error = {"no error"};
+    struct scheme scheme;
+    float own[64], other[64];
+    write_file(reference, b.data, b.size);
+    bytes_free(&b);
+    struct session_options o = {.model_path = path, .reference_path = reference, .threads = 1};
+    if (!session_open(&s, &o, &error))
+        fail_msg("%s", error.text);
+    int t = model_find_name(s.model, "blk.0.attn_q");
+    assert_true(scheme_parse("int4:g32", &scheme, NULL));
+    struct qtensor *q = requantize(s.model, t, &scheme, s.pool, &error);
+    qmatrix_decode_row(&s.model->tensors[t].stored, 3, own);
+    qmatrix_decode_row(&s.model->reference->tensors[t].stored, 3, other);
+    for (size_t c = 0; c < 64; c++) {
+        struct weight_view v = weight_view(s.model, q, 3, c);
+        assert_true(v.w == (double)other[c] && v.target == (double)own[c] && own[c] != other[c]);
+        check_weight(&q->matrix, &v, "int4:g32");
+    }
+    qtensor_unref(q);
+    session_close(&s);
+    unlink(reference);
+    free(reference);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number_lines),
         cmocka_unit_test(test_compensation_is_clipped),
         cmocka_unit_test(test_rows_that_are_not_kept),
+        cmocka_unit_test(test_another_reference),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -168,7 +168,7 @@ static void test_search_within_a_budget(void **state)
     wait_match("'speed': expected size, bits, kl, rate or for");
     press(CLEAR_LINE "size 200k\r");
     wait_match("searching|generating|measuring every layer");
-    wait_match("found [0-9.]+ bits/weight with KL [0-9.e-]+ measured .snapshot A");
+    wait_match("found [0-9.]+ bits/weight linear, [0-9.]+ all, with KL [0-9.e-]+ measured .snapshot A");
     wait_match("size +1[0-9][0-9]kB of 575kB");
     press("u");
     wait_for("undone; nothing more to undo");
@@ -200,7 +200,7 @@ static void test_search_for_a_file(void **state)
     press("T" CLEAR_LINE "size 200k for gptq\r");
     wait_for("for 'gptq': its layers all have one scheme; expected gguf or safetensors");
     press(CLEAR_LINE "size 200k for gguf\r");
-    wait_match("found [0-9.]+ bits/weight in a gguf file of [0-9]+ bytes with KL");
+    wait_match("found [0-9.]+ bits/weight linear, [0-9.]+ all in a gguf file of [0-9]+ bytes, with KL");
     size_t said = bytes_behind("in a gguf file of ");
     press("o");
     wait_for("export to:");

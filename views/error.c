@@ -58,14 +58,15 @@ static void put_target(struct flow *line, const struct qtensor *p, const struct 
 {
     struct scheme s = qtensor_scheme(p);
     const char *what = scheme_method(&s, PHASE_TRAINING) ? "trained" : "compensated";
+    bool other = (float)v->target != (float)v->w * (float)v->input_scale; /* w is another model's */
     if (isnan(v->target))
         flow_put(line, STYLE_DIM, "%s w n/a: kept of rows 0..%zu, %zu..%zu", what, v->targets_first - 1,
                  v->targets_around, v->targets_end - 1);
     else if (v->target_differs)
         flow_put(line, STYLE_PLAIN, "%s w = %.7g", what, v->target);
     else if (v->input_scale != 1)
-        flow_put(line, STYLE_PLAIN, "w x %.4g = %.7g", v->input_scale, v->target);
-    else if ((float)v->target != (float)v->w) /* w is another model's */
+        flow_put(line, STYLE_PLAIN, "%s x %.4g = %.7g", other ? "stored w" : "w", v->input_scale, v->target);
+    else if (other)
         flow_put(line, STYLE_PLAIN, "stored w = %.7g", v->target);
 }
 
@@ -319,7 +320,7 @@ void error_draw(struct tui *t, struct rect area)
         return;
     }
     const struct qtensor *p = t->frame->set->layer[tensor];
-    int head = area.rows >= 12 ? 3 : area.rows >= 4 ? 2 : 1;
+    int head = area.rows >= 14 ? 4 : area.rows >= 12 ? 3 : area.rows >= 4 ? 2 : 1;
     head = draw_figures(t, p, (struct rect){area.row, area.col, head, area.cols});
     int line = area.rows >= 14 && area.cols < 100 ? 6 : area.rows >= 10 ? 5 : area.rows - head;
     struct rect middle = {area.row + head, area.col, area.rows - head - line, area.cols};

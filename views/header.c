@@ -268,6 +268,12 @@ static void draw_layer_status(struct tui *t, int row, int tensor)
     const char *name = layer_name(f->model, tensor);
     const struct qtensor *p = kv ? NULL : f->set->layer[tensor];
     struct scheme s = p ? qtensor_scheme(p) : (struct scheme){0};
+    if (p && p->error.overflowed > 0) {
+        snprintf(line, sizeof line, "%s: %zu weights overflow %s: an export of them fails", name, p->error.overflowed,
+                 dtypes[p->matrix.format.weight].name);
+        draw_line(row, STYLE_WARN, line);
+        return;
+    }
     if (p && methods_describe(&s.methods, &p->calibration, details, sizeof details))
         snprintf(line, sizeof line, "%s: %s", name, details);
     else

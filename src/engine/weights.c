@@ -27,6 +27,12 @@ void qtensor_unref(struct qtensor *q)
     free(q);
 }
 
+size_t qtensor_bytes(const struct qtensor *q)
+{
+    size_t rows = q->targets.values ? q->targets.first + q->targets.count : 0;
+    return q->matrix.bytes + rows * q->matrix.cols * sizeof *q->targets.values;
+}
+
 const float *qtensor_targets(const struct qtensor *q, size_t r)
 {
     const struct targets *t = &q->targets;

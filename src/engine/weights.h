@@ -57,6 +57,9 @@ struct qtensor {
 struct qtensor *qtensor_ref(struct qtensor *q);
 void qtensor_unref(struct qtensor *q);
 
+/* Bytes of its matrix and of the targets that it keeps. */
+size_t qtensor_bytes(const struct qtensor *q);
+
 /* The kept targets of row r (cols), or null. */
 const float *qtensor_targets(const struct qtensor *q, size_t r);
 

@@ -41,9 +41,8 @@ static void note_clipped(struct export *job)
         all += q->matrix.rows * q->matrix.cols;
     }
     if (clipped > 0)
-        export_note_add(job, "%zu of %zu weights of %zu layer%s lie beyond their grid's ends (clipped), most of them in "
-                             "%s", clipped, all, layers, layers == 1 ? "" : "s",
-                        job->plan.model->tensors[most].name);
+        export_note_add(job, "%zu of %zu weights of %zu layer%s lie beyond their grid's ends (clipped), most in %s",
+                        clipped, all, layers, layers == 1 ? "" : "s", job->plan.model->tensors[most].name);
 }
 
 bool export_check_set(struct export *job, struct error *error)

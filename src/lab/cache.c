@@ -18,7 +18,7 @@ static size_t bytes_of(const struct cache *c)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < c->count; i++)
-        bytes += c->entries[i].tensor->matrix.bytes;
+        bytes += qtensor_bytes(c->entries[i].tensor);
     return bytes;
 }
 

@@ -75,9 +75,9 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
         snprintf(file, sizeof file, " in a %s file of %zu bytes", t->budget.format, best.size);
     const struct quality_basis *text = &best.quality.basis;
     lab_say(lab, false,
-            "found %.3f bits/weight%s with KL %.3g measured (%s; on %s, %zu tokens; u undoes it, w writes it, o exports "
-            "it)",
-            best.bits_per_weight, file, best.quality.kl, kept, text->text, text->tokens);
+            "found %.3f bits/weight linear, %.3f all%s, with KL %.3g measured (%s; on %s, %zu tokens; u undoes it, w "
+            "writes it, o exports it)",
+            best.bits_per_weight, best.bits_per_weight_all, file, best.quality.kl, kept, text->text, text->tokens);
     return true;
 }
 

@@ -68,8 +68,8 @@ const char *guidance_name(enum guidance guidance);
 
 struct model;
 
-/* The same for one tensor of a model or its KV cache (kv_index). kl_alone, where it is not null, has for every tensor the
- * KL divergence with it alone quantized (sensitivity.h), or NaN. In this order:
+/* The same for one tensor of a model or its KV cache (kv_index). kl_alone, where it is not null, has for every tensor
+ * the KL divergence with it alone quantized (sensitivity.h), or NaN. In this order:
  *
  *   a tied embedding is the head, too; norms, biases and tables go by their kind
  *   of linear layers, all of a kind that hold less than 0.1 % of the model's bytes: not worth it

@@ -1,4 +1,4 @@
-#include "requant.h"
+#include "requant_rows.h"
 
 #include "kernels/dispatch.h"
 
@@ -179,132 +179,6 @@ static struct range rows_of_item(const struct requant *job, size_t item)
     return (struct range){begin, end < rows_of(job) ? end : rows_of(job)};
 }
 
-/* A row of weights that codes are to stand for. Returns those in fp16 columns that overflow. */
-static size_t read_row(struct requant *job, size_t r, float *row)
-{
-    if (job->trained)
-        memcpy(row, job->trained + r * job->out->matrix.cols, job->out->matrix.cols * sizeof *row);
-    else
-        isa_current()->decode_row(&job->model->tensors[job->tensor].stored, r, row);
-    return quantize_input_transform(&job->out->matrix, r, row);
-}
-
-static void scan_row(struct requant *job, size_t r, float *row)
-{
-    read_row(job, r, row);
-    value_range_add(&job->row_range[r], row, job->out->matrix.cols);
-}
-
-/* What a row is off by on the grid of each trial, for the scale of the whole tensor. */
-static void clip_row(struct requant *job, size_t r, float *row)
-{
-    const struct qmatrix *m = &job->out->matrix;
-    read_row(job, r, row);
-    for (size_t trial = 0; trial < CLIP_TRIALS; trial++) {
-        struct quant_params params = quantize_params(m, clip_range(job->range, trial, job->range_min));
-        job->row_clip[r * CLIP_TRIALS + trial] = clip_error(m, params, row, m->cols, job->importance);
-    }
-}
-
-/* Scales of a row's groups; a whole tensor's is there already. */
-static void choose_grids(struct requant *job, size_t r, const float *row)
-{
-    struct qmatrix *m = &job->out->matrix;
-    for (size_t g = 0, c = 0; c < m->cols && m->format.granularity != GRANULARITY_TENSOR;
-         g++, c += m->group) {
-        size_t n = m->cols - c < m->group ? m->cols - c : m->group;
-        const float *importance = job->importance ? job->importance + c : NULL;
-        struct value_range range = {0, 0};
-        value_range_add(&range, row + c, n);
-        quantize_set_params(m, r, g, job->range_min < 1 ? clip_params(m, row + c, n, importance, job->range_min)
-                                                        : quantize_params(m, range));
-    }
-}
-
-static void load_row(struct requant *job, size_t r, float *row)
-{
-    read_row(job, r, row);
-    choose_grids(job, r, row);
-    job->solver->load(job->solving, r, row);
-}
-
-/* Grids that were trained; that of a whole tensor once and for all. */
-static void set_grids(struct requant *job, size_t r)
-{
-    struct qmatrix *m = &job->out->matrix;
-    bool whole = m->format.granularity == GRANULARITY_TENSOR;
-    for (size_t g = 0; g < m->groups && !whole; g++)
-        quantize_set_params(m, r, g, job->grids[r * m->groups + g]);
-}
-
-/* Packs what `row` holds, the weights that codes are to stand for. */
-static void pack_values(struct requant *job, size_t r, float *row)
-{
-    struct qmatrix *m = &job->out->matrix;
-    if (job->trained) {
-        set_grids(job, r);
-        quantize_row_with_params(m, r, row);
-    } else if (job->solving) {
-        job->solver->row(job->solving, r, row);
-        quantize_row_with_params(m, r, row);
-    } else if (job->range_min < 1) {
-        choose_grids(job, r, row);
-        quantize_row_with_params(m, r, row);
-    } else {
-        quantize_row(m, r, row);
-    }
-}
-
-/* `targets` has room for a row. */
-static void quantize(struct requant *job, size_t r, float *row, float *targets)
-{
-    const struct qmatrix *m = &job->out->matrix;
-    struct out_of_range *out = &job->row_out_of_range[r];
-    size_t overflowed = read_row(job, r, row);
-    memcpy(targets, row, m->cols * sizeof *row);
-    if (job->solving)
-        job->solver->targets(job->solving, r, targets);
-    pack_values(job, r, row);
-    *out = row_out_of_range(m, r, targets);
-    out->overflowed += overflowed;
-}
-
-/* Measures e = w' - w of a row, w of the reference. Sums are kept a row, so that the totals do not depend on
- * how rows were shared out. */
-static void measure_row(struct requant *job, size_t r, const float *reference, const float *back)
-{
-    struct difference d;
-    difference_measure(&d, reference, back, job->reference->cols);
-    job->row_w2[r] = d.sum_w2;
-    job->row_e2[r] = d.sum_e2;
-    job->row_max[r] = d.largest;
-    job->row_max_col[r] = (uint32_t)d.column;
-    if (d.altered)
-        atomic_store(&job->altered, true);
-}
-
-static void pack_row(struct requant *job, size_t r, float *row)
-{
-    const struct qmatrix *stored = &job->model->tensors[job->tensor].stored;
-    float *back = row + stored->cols;
-    /* Where `row` becomes something else than the stored weights. */
-    bool altered = job->solving || job->trained || job->out->matrix.input_transform;
-    quantize(job, r, row, back);
-    qmatrix_decode_row(&job->out->matrix, r, back);
-    if (job->reference != stored || altered)
-        isa_current()->decode_row(job->reference, r, row);
-    measure_row(job, r, row, back);
-}
-
-/* A stored row is measured as it is. */
-static void compare_row(struct requant *job, size_t r, float *row)
-{
-    float *back = row + job->reference->cols;
-    isa_current()->decode_row(&job->out->matrix, r, back);
-    isa_current()->decode_row(job->reference, r, row);
-    measure_row(job, r, row, back);
-}
-
 static void each_row(struct requant *job, size_t begin, size_t end, int thread,
                      void (*treat)(struct requant *, size_t, float *))
 {
@@ -318,23 +192,23 @@ static void each_row(struct requant *job, size_t begin, size_t end, int thread,
 
 static void load_rows(void *arg, size_t begin, size_t end, int thread)
 {
-    each_row(arg, begin, end, thread, load_row);
+    each_row(arg, begin, end, thread, requant_load_row);
 }
 
 static void scan_rows(void *arg, size_t begin, size_t end, int thread)
 {
-    each_row(arg, begin, end, thread, scan_row);
+    each_row(arg, begin, end, thread, requant_scan_row);
 }
 
 static void clip_rows(void *arg, size_t begin, size_t end, int thread)
 {
-    each_row(arg, begin, end, thread, clip_row);
+    each_row(arg, begin, end, thread, requant_clip_row);
 }
 
 static void pack_rows(void *arg, size_t begin, size_t end, int thread)
 {
     struct requant *job = arg;
-    each_row(job, begin, end, thread, job->out->matrix.format.stored ? compare_row : pack_row);
+    each_row(job, begin, end, thread, job->out->matrix.format.stored ? requant_compare_row : requant_pack_row);
 }
 
 static void finish_scan(struct requant *job)
@@ -360,26 +234,6 @@ static void finish_clip(struct requant *job)
     quantize_tensor_scale(&job->out->matrix, clip_range(job->range, best, job->range_min));
 }
 
-enum { KEPT_TARGETS = 1 << 15 /* weights of the first rows */, KEPT_AROUND = 3 /* rows around the largest error */ };
-
-/* Those of the rows that a walk over the weights begins at; where memory is short, none. */
-static void keep_targets(struct requant *job)
-{
-    const struct qmatrix *m = &job->out->matrix;
-    size_t first = KEPT_TARGETS / m->cols + 1, worst = job->out->error.max_row;
-    struct targets t = {.differ = true, .first = first < m->rows ? first : m->rows};
-    t.around = worst > 0 ? worst - 1 : 0;
-    t.count = m->rows - t.around < KEPT_AROUND ? m->rows - t.around : KEPT_AROUND;
-    t.values = malloc((t.first + t.count) * m->cols * sizeof *t.values);
-    for (size_t i = 0; t.values && i < t.first + t.count; i++) {
-        size_t r = i < t.first ? i : t.around + i - t.first;
-        read_row(job, r, t.values + i * m->cols);
-        if (job->solving)
-            job->solver->targets(job->solving, r, t.values + i * m->cols);
-    }
-    job->out->targets = t;
-}
-
 static void finish_pack(struct requant *job)
 {
     struct weight_error *e = &job->out->error;
@@ -400,7 +254,7 @@ static void finish_pack(struct requant *job)
     }
     e->exact = e->sum_e2 == 0 && !atomic_load(&job->altered);
     if (job->solving || job->trained)
-        keep_targets(job);
+        requant_keep_targets(job);
 }
 
 /* Some panels of every strip; true when the pass is over. */

@@ -38,9 +38,9 @@ bool scheme_parse(const char *text, struct scheme *out, struct error *error);
 /* Writes the canonical form, NUL-terminated and never cut, and returns buffer. */
 char *scheme_print(const struct scheme *scheme, char buffer[SCHEME_TEXT]);
 
-/* The same, of one field as a screen's column shows it: "int8.asym", "g128", "asym". Stored types have what their blocks
- * have: "g32", or "g32/256" where a block of 256 columns scales the scales of its groups; "table" where codes are
- * entries of an uneven table. "-": floats. */
+/* The same, of one field as a screen's column shows it: "int8.asym", "g128", "asym". Stored types have what their
+ * blocks have: "g32", or "g32/256" where a block of 256 columns scales the scales of its groups; "table" where codes
+ * are entries of an uneven table. "-": floats. */
 char *scheme_print_act(const struct scheme *scheme, char buffer[SCHEME_TEXT]);
 char *scheme_print_granularity(const struct scheme *scheme, char buffer[SCHEME_TEXT]);
 const char *scheme_symmetry(const struct scheme *scheme);
