@@ -20,7 +20,7 @@ enum {
     STRIDE = 40,     /* keys between two looks at the program */
     PATIENT = 120,   /* seconds without an answer that are a hang */
     LAST = 120,      /* inputs that a failure prints */
-    MARGIN = 12 << 20, /* bytes, and a tenth, that the last quarter may have above the first: layers kept for undo,
+    MARGIN = 8 << 20,  /* bytes, and a tenth, that the last quarter may have above the first: layers kept for undo,
                         * at most twice the stored weights and 4 MB, come slowly */
     LOOKS = 4096       /* at most, in a quarter */
 };
