@@ -88,8 +88,8 @@ char *key_help(const struct key_binding *key, char out[HELP_TEXT])
     list_methods(false, quick, sizeof quick);
     list_methods(true, trained, sizeof trained);
     if (place)
-        snprintf(out, HELP_TEXT, "%.*s%s; Enter offers %s, too, which trains", (int)(place - key->help), key->help, quick,
-                 trained);
+        snprintf(out, HELP_TEXT, "%.*s%s; Enter offers %s, too, which trains", (int)(place - key->help), key->help,
+                 quick, trained);
     else
         snprintf(out, HELP_TEXT, "%s", key->help);
     return out;

@@ -148,7 +148,8 @@ bool settings_save(const struct settings *s, char **path, struct error *error)
     bool ok = output_open(&out, file, error);
     if (ok) {
         json_t *root = object_of(s);
-        bool written = root && json_dumpf(root, out.file, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0 && fputc('\n', out.file) != EOF;
+        const size_t how = JSON_INDENT(2) | JSON_REAL_PRECISION(6);
+        bool written = root && json_dumpf(root, out.file, how) == 0 && fputc('\n', out.file) != EOF;
         if (!written)
             error_set(error, "%.200s: cannot be written", file);
         ok = output_close(&out, written, error);

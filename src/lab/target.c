@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { UNDO_STEPS = 200 };                     /* a copy of all schemes each */
-enum { CACHE_SETS = 2, CACHE_MIN = 4 << 20 }; /* as many times the stored weights, and so many bytes */
+enum { CACHE_SETS = 8, CACHE_MIN = 4 << 20 }; /* as many times the stored weights, and so many bytes */
 
 struct scheme *target_copy(const struct lab *lab)
 {
