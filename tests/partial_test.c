@@ -8,6 +8,7 @@
 #include "modelfile.h"
 #include "support.h"
 
+#include <dirent.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,12 +24,12 @@
 enum { MOST_ARGS = 24, REPEATS = 20 };
 static char *folder, *out, *text;
 
-static int begin(void **state)
-{
+static int begin(void **state) {
     (void)state;
     folder = folder_make();
     out = path_in(folder, "out");
     text = path_in(folder, "text");
+    setenv("XDG_STATE_HOME", folder, 1);
     struct bytes b = read_file(SRCDIR "/data/stories-heldout.txt");
     FILE *f = fopen(text, "w");
     for (int i = 0; i < REPEATS; i++)
@@ -38,8 +39,7 @@ static int begin(void **state)
     return 0;
 }
 
-static int end(void **state)
-{
+static int end(void **state) {
     (void)state;
     folder_remove(folder);
     free(out);
@@ -48,8 +48,7 @@ static int end(void **state)
 }
 
 /* Runs for so many seconds, or to its end, then interrupts. The exit status, or 128 + signal. */
-static int interrupted(const char *const *words, double seconds)
-{
+static int interrupted(const char *const *words, double seconds) {
     const char *program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop", *args[MOST_ARGS] = {program};
     int status;
     for (size_t i = 0; words[i]; i++)
@@ -76,8 +75,7 @@ static int interrupted(const char *const *words, double seconds)
 }
 
 /* Longer and longer, until there is something to print before the end. */
-static struct bytes partial_output(const char *const *words)
-{
+static struct bytes partial_output(const char *const *words) {
     for (double seconds = 0.05; seconds < PATIENCE; seconds *= 1.3) {
         int status = interrupted(words, seconds);
         if (status != 128 + SIGINT)
@@ -91,8 +89,7 @@ static struct bytes partial_output(const char *const *words)
     return (struct bytes){0};
 }
 
-static void check(const char *const *words, const char *json)
-{
+static void check(const char *const *words, const char *json) {
     const char *with_json[MOST_ARGS];
     size_t n = 0;
     struct bytes b = partial_output(words);
@@ -116,31 +113,44 @@ static void check(const char *const *words, const char *json)
     bytes_free(&b);
 }
 
-static void test_eval(void **state)
-{
+static void test_eval(void **state) {
     (void)state;
     check(WORDS("eval", BUILTIN, "-s", "int8", "-t", "1", "--text", text), "--json");
 }
 
-static void test_bench(void **state)
-{
+static void test_bench(void **state) {
     (void)state;
     check(WORDS("bench", BUILTIN, "-n", "4000", "-t", "1"), "--json");
     check(WORDS("bench", BUILTIN, "-n", "2000", "-t", "1", "-s", "int8", "-s", "w8a8"), "--json");
 }
 
-static void test_plan(void **state)
-{
+static void test_plan(void **state) {
     (void)state;
     check(WORDS("plan", "--synthetic", "smollm2-135m", "-t", "1"), "--json");
 }
 
+/* The state that a search has kept, or null; the caller frees. */
+static char *kept_state(void) {
+    char *states = path_in(folder, "qtop"), *path = NULL;
+    DIR *d = opendir(states);
+    for (const struct dirent *e; d && (e = readdir(d));)
+        if (strncmp(e->d_name, "tune-", 5) == 0 && !path)
+            path = path_in(states, e->d_name);
+    if (d)
+        closedir(d);
+    free(states);
+    return path;
+}
+
 /* A recipe is written of what was searched to the end only. */
-static void test_tune(void **state)
-{
+static void test_tune(void **state) {
     (void)state;
     char *recipe = path_in(folder, "recipe");
     check(WORDS("tune", BUILTIN, "-t", "1", "--max-kl", "0.001", "-o", recipe), "--json");
+    char *kept = kept_state();
+    if (kept)
+        unlink(kept);
+    free(kept);
     assert_int_equal(access(recipe, F_OK), -1);
     free(recipe);
 }
@@ -149,15 +159,13 @@ static void test_tune(void **state)
 
 static const struct model_spec medium_spec = {1, false, 128, 192, 2, 4, 2, 400, 128, 64, 1};
 
-static void put_medium(const char *path)
-{
+static void put_medium(const char *path) {
     struct bytes b = model_bytes(&medium_spec);
     write_file(path, b.data, b.size);
     bytes_free(&b);
 }
 
-static void assert_same_files(const char *a, const char *b)
-{
+static void assert_same_files(const char *a, const char *b) {
     struct bytes x = read_file(a), y = read_file(b);
     assert_int_equal(x.size, y.size);
     assert_memory_equal(x.data, y.data, x.size);
@@ -165,32 +173,42 @@ static void assert_same_files(const char *a, const char *b)
     bytes_free(&y);
 }
 
-static void test_resume(void **state)
-{
-    (void)state;
-    char *model = path_in(folder, "medium.bin"), *recipe = path_in(folder, "resumed"), *whole = path_in(folder, "whole"),
-         *kept = path_in(folder, "resumed.state");
-    put_medium(model);
-    const char *const *words = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", recipe),
-               *const *resume = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", recipe, "--resume");
-    assert_int_equal(interrupted(WORDS("tune", model, "--max-bits", "6", "--resume"), PATIENCE), 2); /* of what? */
-    assert_int_equal(interrupted(resume, PATIENCE), 1); /* there is nothing yet */
-    for (double seconds = 0.02; access(kept, F_OK) != 0 && seconds < PATIENCE; seconds *= 1.2)
+static char *interrupt_and_keep(const char *const *words) {
+    char *kept = NULL;
+    for (double seconds = 0.02; !kept && seconds < PATIENCE; seconds *= 1.2) {
         assert_int_equal(interrupted(words, seconds), 128 + SIGINT);
-    assert_int_equal(access(kept, F_OK), 0);
+        kept = kept_state();
+    }
+    assert_non_null(kept);
+    return kept;
+}
+
+/* What is found is what an uninterrupted search finds. */
+static void test_resume(void **state) {
+    (void)state;
+    char *model = path_in(folder, "medium.bin"), *recipe = path_in(folder, "resumed"),
+         *whole = path_in(folder, "whole");
+    const char *const *words = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", recipe);
+    const char *const *resume =
+        WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", recipe, "--resume");
+    const char *const *other = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", whole);
+    put_medium(model);
+    assert_int_equal(interrupted(resume, PATIENCE), 1); /* there is nothing yet */
+    char *kept = interrupt_and_keep(words);
     struct bytes b = read_file(kept);
-    put_medium(model); /* at another time: another model, for all that is known */
-    assert_int_equal(interrupted(resume, PATIENCE), 1);
     write_file(kept, b.data, b.size / 2);
+    assert_int_equal(interrupted(resume, PATIENCE), 1);
+    put_medium(model); /* at another time: another model, for all that is known */
+    write_file(kept, b.data, b.size);
     assert_int_equal(interrupted(resume, PATIENCE), 1);
     assert_int_equal(access(recipe, F_OK), -1);
     bytes_free(&b);
     unlink(kept);
-    for (double seconds = 0.02; access(kept, F_OK) != 0 && seconds < PATIENCE; seconds *= 1.2)
-        assert_int_equal(interrupted(words, seconds), 128 + SIGINT);
+    free(kept);
+    kept = interrupt_and_keep(words);
     assert_int_equal(interrupted(resume, PATIENCE), 0);
     assert_int_equal(access(kept, F_OK), -1);
-    assert_int_equal(interrupted(WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", whole), PATIENCE), 0);
+    assert_int_equal(interrupted(other, PATIENCE), 0);
     assert_same_files(recipe, whole);
     free(model);
     free(recipe);
@@ -198,14 +216,10 @@ static void test_resume(void **state)
     free(kept);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_eval),
-        cmocka_unit_test(test_bench),
-        cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_tune),
-        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_eval), cmocka_unit_test(test_bench),  cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_tune), cmocka_unit_test(test_resume),
     };
     cmocka_set_test_filter(getenv("QTOP_TEST"));
     return cmocka_run_group_tests_name("partial", tests, begin, end);

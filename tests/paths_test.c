@@ -28,8 +28,7 @@ static char *small; /* a model that is searched in a moment */
 static const struct model_spec small_spec = {1, false, 64, 96, 3, 4, 2, 400, 128, 32, 1};
 static rlim_t stack; /* bytes of the program's; 0: as it is */
 
-static int begin(void **state)
-{
+static int begin(void **state) {
     (void)state;
     folder = folder_make();
     out = path_in(folder, "out");
@@ -43,8 +42,7 @@ static int begin(void **state)
     return 0;
 }
 
-static int end(void **state)
-{
+static int end(void **state) {
     (void)state;
     folder_remove(folder);
     free(small);
@@ -54,8 +52,7 @@ static int end(void **state)
 }
 
 /* The exit status, or 128 + signal: that of SIGALRM where it does not come to an end. */
-static int run(const char *const *words)
-{
+static int run(const char *const *words) {
     const char *program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop", *args[MOST_ARGS] = {program};
     int status;
     for (size_t i = 0; words[i]; i++)
@@ -76,8 +73,7 @@ static int run(const char *const *words)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static bool says(const char *path, const char *text)
-{
+static bool says(const char *path, const char *text) {
     struct bytes b = read_file(path);
     bool any = memmem(b.data, b.size, text, strlen(text)) != NULL;
     bytes_free(&b);
@@ -86,8 +82,7 @@ static bool says(const char *path, const char *text)
 
 /* ---- FIFOs ------------------------------------------------------------------------------------ */
 
-static void test_fifos(void **state)
-{
+static void test_fifos(void **state) {
     (void)state;
     char *fifo = path_in(folder, "fifo");
     assert_int_equal(mkfifo(fifo, 0600), 0);
@@ -112,8 +107,7 @@ static void test_fifos(void **state)
 }
 
 /* One that somebody writes to is read. */
-static void test_fifo_with_a_writer(void **state)
-{
+static void test_fifo_with_a_writer(void **state) {
     (void)state;
     char *fifo = path_in(folder, "fifo");
     assert_int_equal(mkfifo(fifo, 0600), 0);
@@ -136,8 +130,7 @@ static void test_fifo_with_a_writer(void **state)
 
 /* ---- permissions ------------------------------------------------------------------------------ */
 
-static void test_permissions_are_kept(void **state)
-{
+static void test_permissions_are_kept(void **state) {
     static const mode_t modes[] = {0640, 0600, 0664, 0755, 0444};
     (void)state;
     char *target = path_in(folder, "mode.gguf");
@@ -170,8 +163,7 @@ static void test_permissions_are_kept(void **state)
 
 #define EVIL "\033]0;evil\007\xe2\x80\xae\n"
 
-static void assert_safe(const char *path)
-{
+static void assert_safe(const char *path) {
     struct bytes b = read_file(path);
     for (size_t i = 0; i < b.size; i++)
         if (b.data[i] == '\033' || b.data[i] == '\007')
@@ -182,12 +174,12 @@ static void assert_safe(const char *path)
 }
 
 /* In the place of every file, there or not, in text and in JSON. */
-static void test_names_are_escaped(void **state)
-{
+static void test_names_are_escaped(void **state) {
     (void)state;
     struct bytes words = read_file(SRCDIR "/data/stories-heldout.txt"), weights = read_file(BUILTIN);
-    char *text = path_in(folder, EVIL "text"), *recipe = path_in(folder, EVIL "recipe"), *model = path_in(folder, EVIL "m"),
-         *target = path_in(folder, EVIL "o.gguf"), *absent = path_in(folder, EVIL "absent");
+    char *text = path_in(folder, EVIL "text"), *recipe = path_in(folder, EVIL "recipe"),
+         *model = path_in(folder, EVIL "m"), *target = path_in(folder, EVIL "o.gguf"),
+         *absent = path_in(folder, EVIL "absent");
     write_file(text, words.data, 200);
     write_file(recipe, "blk.*.attn_q int8\n", 18);
     write_file(model, weights.data, weights.size);
@@ -200,11 +192,19 @@ static void test_names_are_escaped(void **state)
         WORDS("tune", small, "-o", target, "--max-kl", "10", "-n", "32"),
         WORDS("logits", BUILTIN, "-o", target, "--text", text),
         WORDS("plan", model, "--no-run"),
-        WORDS("inspect", absent), WORDS("eval", BUILTIN, "--text", absent), WORDS("eval", BUILTIN, "-r", absent),
-        WORDS("eval", BUILTIN, "--reference", absent), WORDS("generate", BUILTIN, "-z", absent),
-        WORDS("eval", BUILTIN, "--calibration", absent), WORDS("bench", BUILTIN, "-s", EVIL),
-        WORDS("export", BUILTIN, "--format", EVIL, "-o", target), WORDS("bench", "--isa", EVIL), WORDS(EVIL),
-        WORDS("bench", "--" EVIL), WORDS("plan", "--roof", EVIL), WORDS("eval", "--synthetic", EVIL),
+        WORDS("inspect", absent),
+        WORDS("eval", BUILTIN, "--text", absent),
+        WORDS("eval", BUILTIN, "-r", absent),
+        WORDS("eval", BUILTIN, "--reference", absent),
+        WORDS("generate", BUILTIN, "-z", absent),
+        WORDS("eval", BUILTIN, "--calibration", absent),
+        WORDS("bench", BUILTIN, "-s", EVIL),
+        WORDS("export", BUILTIN, "--format", EVIL, "-o", target),
+        WORDS("bench", "--isa", EVIL),
+        WORDS(EVIL),
+        WORDS("bench", "--" EVIL),
+        WORDS("plan", "--roof", EVIL),
+        WORDS("eval", "--synthetic", EVIL),
         WORDS("logits", BUILTIN, "-p", "hen", "-o", "/nowhere/" EVIL),
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -229,8 +229,7 @@ static void test_names_are_escaped(void **state)
 /* ---- stack ------------------------------------------------------------------------------------ */
 
 /* Half of it is given to arguments and environment at most. */
-static void test_little_stack(void **state)
-{
+static void test_little_stack(void **state) {
     (void)state;
     char *target = path_in(folder, "stack.gguf");
     const char *const *const cases[] = {
@@ -262,8 +261,7 @@ static void test_little_stack(void **state)
     free(target);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fifos),
         cmocka_unit_test(test_fifo_with_a_writer),

@@ -18,18 +18,18 @@ static const struct {
     int number;
     const char *name;
 } ending[] = {
-    {SIGINT, "INT"},   {SIGTERM, "TERM"}, {SIGHUP, "HUP"},   {SIGQUIT, "QUIT"}, {SIGPIPE, "PIPE"},     {SIGALRM, "ALRM"},
-    {SIGUSR1, "USR1"}, {SIGUSR2, "USR2"}, {SIGXCPU, "XCPU"}, {SIGXFSZ, "XFSZ"}, {SIGSEGV, "SEGV"},     {SIGBUS, "BUS"},
-    {SIGABRT, "ABRT"}, {SIGFPE, "FPE"},   {SIGILL, "ILL"},   {SIGSYS, "SYS"},   {SIGVTALRM, "VTALRM"}, {SIGPROF, "PROF"},
-    {SIGIO, "IO"},     {SIGTRAP, "TRAP"},
+    {SIGINT, "INT"},   {SIGTERM, "TERM"},     {SIGHUP, "HUP"},   {SIGQUIT, "QUIT"}, {SIGPIPE, "PIPE"},
+    {SIGALRM, "ALRM"}, {SIGUSR1, "USR1"},     {SIGUSR2, "USR2"}, {SIGXCPU, "XCPU"}, {SIGXFSZ, "XFSZ"},
+    {SIGSEGV, "SEGV"}, {SIGBUS, "BUS"},       {SIGABRT, "ABRT"}, {SIGFPE, "FPE"},   {SIGILL, "ILL"},
+    {SIGSYS, "SYS"},   {SIGVTALRM, "VTALRM"}, {SIGPROF, "PROF"}, {SIGIO, "IO"},     {SIGTRAP, "TRAP"},
 };
 enum { ENDING = sizeof ending / sizeof *ending };
 
-static int begin(void **state)
-{
+static int begin(void **state) {
     if (make_files(state) != 0)
         return -1;
     large = write_model("large.bin", &large_spec);
+    setenv("XDG_STATE_HOME", folder, 1);
     for (size_t i = 0; i < ENDING; i++)
         signal(ending[i].number, SIG_DFL); /* what is ignored here, as under nohup, the program ignores, too */
     setenv("ASAN_OPTIONS", no_sanitizer_signals[0] + strlen("ASAN_OPTIONS="), 1);
@@ -37,32 +37,28 @@ static int begin(void **state)
     return 0;
 }
 
-static int end(void **state)
-{
+static int end(void **state) {
     free(large);
     return remove_files(state);
 }
 
 /* ---- the folder ------------------------------------------------------------------------------- */
 
-static int make_place(void **state)
-{
+static int make_place(void **state) {
     (void)state;
     place = folder_make();
     target = path_in(place, "out.gguf");
     return 0;
 }
 
-static int remove_place(void **state)
-{
+static int remove_place(void **state) {
     stop(state);
     folder_remove(place);
     free(target);
     return 0;
 }
 
-static size_t files(void)
-{
+static size_t files(void) {
     DIR *d = opendir(place);
     size_t n = 0;
     for (const struct dirent *e; (e = readdir(d));)
@@ -71,30 +67,27 @@ static size_t files(void)
     return n;
 }
 
-static void empty_place(void)
-{
+static void empty_place(void) {
     DIR *d = opendir(place);
     for (const struct dirent *e; (e = readdir(d));)
         unlinkat(dirfd(d), e->d_name, 0);
     closedir(d);
 }
 
-static bool target_is_before(void)
-{
+static bool target_is_before(void) {
     struct bytes b = read_file(target);
     bool same = b.size == strlen(BEFORE) && memcmp(b.data, BEFORE, b.size) == 0;
     bytes_free(&b);
     return same;
 }
 
-static void nap(double seconds)
-{
-    nanosleep(&(struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = (long)(1e9 * (seconds - (double)(time_t)seconds))},
-              NULL);
+static void nap(double seconds) {
+    nanosleep(
+        &(struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = (long)(1e9 * (seconds - (double)(time_t)seconds))},
+        NULL);
 }
 
-static void await_files(size_t n)
-{
+static void await_files(size_t n) {
     for (int i = 0; files() < n && i < 1000 * PATIENCE; i++)
         nap(0.001);
     assert_int_equal(files(), n);
@@ -102,8 +95,7 @@ static void await_files(size_t n)
 
 /* ---- the program ------------------------------------------------------------------------------ */
 
-static pid_t spawn(const char *const words[])
-{
+static pid_t spawn(const char *const words[]) {
     const char *args[MOST_ARGS] = {binary};
     for (size_t i = 0; words[i]; i++)
         args[i + 1] = words[i];
@@ -117,16 +109,14 @@ static pid_t spawn(const char *const words[])
 }
 
 /* The exit status, or 128 + signal. */
-static int wait_status(pid_t child)
-{
+static int wait_status(pid_t child) {
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 /* Seconds that a whole run takes. */
-static double time_run(const char *const words[])
-{
+static double time_run(const char *const words[]) {
     struct timespec a, b;
     clock_gettime(CLOCK_MONOTONIC, &a);
     assert_int_equal(wait_status(spawn(words)), 0);
@@ -135,16 +125,14 @@ static double time_run(const char *const words[])
 }
 
 /* Beside the target, as long as the program runs. */
-static void await_another_file(pid_t child)
-{
+static void await_another_file(pid_t child) {
     siginfo_t info = {.si_pid = 0};
     while (files() < 2 && info.si_pid == 0)
         assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT), 0);
 }
 
 /* Every signal when another file has just appeared, and at moments all over a run: what is in the folder is whole. */
-static void end_at_all_moments(const char *const words[], size_t moments)
-{
+static void end_at_all_moments(const char *const words[], size_t moments) {
     double seconds = time_run(words);
     size_t complete = files(), done = 0;
     struct stat st;
@@ -163,7 +151,8 @@ static void end_at_all_moments(const char *const words[], size_t moments)
             int status = wait_status(child);
             bool whole = stat(target, &st) == 0 && st.st_size == size && files() == complete;
             if (!(files() == 1 && target_is_before()) && !whole)
-                fail_msg("SIG%s: %zu files, %zd bytes, status %d", ending[i].name, files(), (ssize_t)st.st_size, status);
+                fail_msg("SIG%s: %zu files, %zd bytes, status %d", ending[i].name, files(), (ssize_t)st.st_size,
+                         status);
             if (status != 0 && status != 128 + ending[i].number)
                 fail_msg("SIG%s: status %d", ending[i].name, status);
             done += status == 0;
@@ -171,21 +160,18 @@ static void end_at_all_moments(const char *const words[], size_t moments)
     assert_true(done < ENDING * moments); /* else nothing was tested */
 }
 
-static void test_export(void **state)
-{
+static void test_export(void **state) {
     (void)state;
     end_at_all_moments(WORDS("export", "-t", "1", BUILTIN, "-s", "int8:g32", "-o", target), 3);
 }
 
 /* The files beside it come together with it, or not at all. */
-static void test_export_of_several_files(void **state)
-{
+static void test_export_of_several_files(void **state) {
     (void)state;
     end_at_all_moments(WORDS("export", "-t", "1", BUILTIN, "-o", target, "--format", "safetensors"), 3);
 }
 
-static void test_logits(void **state)
-{
+static void test_logits(void **state) {
     (void)state;
     char text[700] = "";
     for (size_t n = 0; n + 50 < sizeof text; n = strlen(text))
@@ -193,15 +179,13 @@ static void test_logits(void **state)
     end_at_all_moments(WORDS("logits", "-t", "1", BUILTIN, "-o", target, "-p", text), 3);
 }
 
-static void test_tune(void **state)
-{
+static void test_tune(void **state) {
     (void)state;
     end_at_all_moments(WORDS("tune", "-t", "1", model, "-o", target, "--max-kl", "10", "-n", "32"), 2);
 }
 
 /* While it is surely being written. */
-static void test_export_under_way(void **state)
-{
+static void test_export_under_way(void **state) {
     (void)state;
     for (size_t i = 0; i < ENDING; i++) {
         write_file(target, BEFORE, strlen(BEFORE));
@@ -216,8 +200,7 @@ static void test_export_under_way(void **state)
 
 /* ---- what SIGKILL leaves ---------------------------------------------------------------------- */
 
-static void write_beside(const char *format, long pid)
-{
+static void write_beside(const char *format, long pid) {
     char name[64];
     snprintf(name, sizeof name, format, pid);
     char *path = path_in(place, name);
@@ -225,8 +208,7 @@ static void write_beside(const char *format, long pid)
     free(path);
 }
 
-static void test_leftovers_of_a_kill(void **state)
-{
+static void test_leftovers_of_a_kill(void **state) {
     (void)state;
     pid_t child = spawn(WORDS("export", large, "-t", "1", "-o", target));
     await_files(1);
@@ -245,8 +227,7 @@ static void test_leftovers_of_a_kill(void **state)
 
 /* ---- the terminal program --------------------------------------------------------------------- */
 
-static void export_in_terminal(void)
-{
+static void export_in_terminal(void) {
     stop(NULL);
     run(24, 100, WORDS(binary, "-t", "1", large), no_sanitizer_signals);
     ready();
@@ -256,16 +237,14 @@ static void export_in_terminal(void)
     await_files(1);
 }
 
-static void assert_dies_of(size_t i)
-{
+static void assert_dies_of(size_t i) {
     int status = pty_wait_exit(term, PATIENCE);
     if (status == -1 || !WIFSIGNALED(status) || WTERMSIG(status) != ending[i].number)
         fail_msg("status %#x after SIG%s", (unsigned)status, ending[i].name);
     assert_restored();
 }
 
-static void test_terminal_export(void **state)
-{
+static void test_terminal_export(void **state) {
     (void)state;
     for (size_t i = 0; i < ENDING; i++) {
         export_in_terminal();
@@ -278,8 +257,7 @@ static void test_terminal_export(void **state)
 }
 
 /* From the first byte that the program writes to the terminal on. */
-static void test_terminal_at_all_moments(void **state)
-{
+static void test_terminal_at_all_moments(void **state) {
     (void)state;
     for (size_t i = 0; i < 4 * ENDING; i++) {
         stop(NULL);
@@ -295,17 +273,12 @@ static void test_terminal_at_all_moments(void **state)
 
 #define IN_PLACE(name) cmocka_unit_test_setup_teardown(name, make_place, remove_place)
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_PLACE(test_export),
-        IN_PLACE(test_export_of_several_files),
-        IN_PLACE(test_logits),
-        IN_PLACE(test_tune),
-        IN_PLACE(test_export_under_way),
-        IN_PLACE(test_leftovers_of_a_kill),
-        IN_PLACE(test_terminal_export),
-        IN_PLACE(test_terminal_at_all_moments),
+        IN_PLACE(test_export),           IN_PLACE(test_export_of_several_files),
+        IN_PLACE(test_logits),           IN_PLACE(test_tune),
+        IN_PLACE(test_export_under_way), IN_PLACE(test_leftovers_of_a_kill),
+        IN_PLACE(test_terminal_export),  IN_PLACE(test_terminal_at_all_moments),
     };
     cmocka_set_test_filter(getenv("QTOP_TEST"));
     return cmocka_run_group_tests_name("signals", tests, begin, end);

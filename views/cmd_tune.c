@@ -102,34 +102,33 @@ static void report_partial(const struct tune *job, const struct budget *budget, 
         print_record(json_pack("{s:n, s:s, s:i, s:i, s:b}", "recipe", "recipe_reason", "interrupted",
                                "schemes_measured", (int)measured, "schemes", (int)all, "partial", 1), o, true);
     if (!wants_records(o))
-        printf("partial     interrupted: all layers measured in %zu of %zu schemes, no recipe written\n", measured, all);
+        printf("partial     interrupted: all layers measured in %zu of %zu schemes, no recipe written\n", measured,
+               all);
 }
 
-/* Beside the recipe, where one is to be written. */
-static void keep_state(struct tune *job, const struct tune_plan *plan, const struct options *o)
+static void keep_state(struct tune *job, const struct tune_plan *plan)
 {
     struct error error;
     size_t measured, all = tune_candidates(job, &measured);
-    char *path = o->output ? tune_state_path(o->output) : NULL;
-    if (path && measured > 0) {
-        if (tune_state_save(path, job, plan, &error))
-            error_set(&error, "--resume goes on from %zu of %zu schemes measured (%.200s)", measured, all, path);
+    char *path = measured > 0 ? tune_state_path(plan, &error) : NULL;
+    if (path && tune_state_save(path, job, plan, &error))
+        error_set(&error, "--resume goes on from %zu of %zu schemes measured (%.200s)", measured, all, path);
+    if (measured > 0)
         note(error.text);
-    }
     free(path);
 }
 
-static bool take_state(struct tune *job, const struct tune_plan *plan, const struct options *o, struct error *error)
+static bool take_state(struct tune *job, const struct tune_plan *plan, struct error *error)
 {
-    char *path = tune_state_path(o->output);
-    bool ok = path ? tune_state_load(path, job, plan, error) : error_set(error, "not enough memory");
+    char *path = tune_state_path(plan, error);
+    bool ok = path && tune_state_load(path, job, plan, error);
     free(path);
     return ok;
 }
 
-static void drop_state(const struct options *o)
+static void drop_state(const struct tune_plan *plan)
 {
-    char *path = o->resume ? tune_state_path(o->output) : NULL;
+    char *path = tune_state_path(plan, NULL);
     if (path)
         unlink(path);
     free(path);
@@ -140,18 +139,18 @@ static bool search(const struct session *s, const struct tune_plan *plan, const 
 {
     struct tune *job = tune_open(plan, error);
     struct tuned best;
-    bool cancelled = false, ok = job && (!o->resume || take_state(job, plan, o, error)) &&
+    bool cancelled = false, ok = job && (!o->resume || take_state(job, plan, error)) &&
                               session_run(s, &tune_class, job, &cancelled, error);
     if (cancelled) {
         report_partial(job, budget, o);
-        keep_state(job, plan, o);
+        keep_state(job, plan);
     }
     ok = ok && tune_best(job, &best);
     if (ok) { /* also where the recipe cannot be written */
         report(&best, job, budget, o, false);
         ok = !o->output || recipe_write(o->output, plan->model, best.schemes, error);
-        if (ok)
-            drop_state(o);
+        if (ok && o->resume)
+            drop_state(plan);
     }
     tune_close(job);
     return ok;
@@ -194,10 +193,6 @@ int run_tune(const struct options *o)
     struct error error;
     struct budget budget = {.max_bits = o->max_bits, .max_kl = o->max_kl, .min_rate = o->min_rate};
     int status;
-    if (o->resume && !o->output) {
-        error_set(&error, "--resume needs -o FILE: the state of the interrupted search lies beside it");
-        return complain(&error, EXIT_USAGE);
-    }
     if (o->for_format && !export_budget_for(o->for_format, &budget, &error))
         return complain(&error, EXIT_USAGE);
     if ((o->max_size && !size_parse("--max-size", o->max_size, &budget.max_size, &error)) ||

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Of these the default is not to end a program; the last two stop it. */
+/* Of these the default is not to end a program; the last two cannot be caught. */
 static const int harmless[] = {SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU, SIGKILL, SIGSTOP};
 /* Those that the processor raises: a sanitizer may have a handler, which comes after ours. */
 static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};

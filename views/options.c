@@ -69,7 +69,7 @@ const struct option_info option_table[] = {
     {0, "for", "FORMAT", OPTION_STRING, AT(for_format), 0, 0, FOR_TUNE,
      "only schemes that FORMAT (gguf or safetensors) holds; sizes are then those of the file"},
     {0, "resume", NULL, OPTION_FLAG, AT(resume), 0, 0, FOR_TUNE,
-     "go on from what an interrupted search for the same FILE had measured"},
+     "go on from what an interrupted search with the same options had measured"},
     {0, "roof", "RATE", OPTION_STRING, AT(roof), 0, 0, FOR_PLAN,
      "read bandwidth of another machine: 2TB/s, 68GB/s, 900e9 or its name, such as h100"},
     {0, "no-run", NULL, OPTION_FLAG, AT(no_run), 0, 0, FOR_PLAN,

@@ -121,15 +121,6 @@ bool settings_load(struct settings *out, struct error *error)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static void make_folders(char *path)
-{
-    for (char *slash = path; (slash = strchr(slash + 1, '/'));) {
-        *slash = 0;
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-}
-
 static json_t *object_of(const struct settings *s)
 {
     return json_pack("{s:b, s:b, s:b, s:b, s:f, s:s, s:s}", "color", s->color, "mouse", s->mouse, "ascii", s->ascii,
@@ -144,7 +135,7 @@ bool settings_save(const struct settings *s, char **path, struct error *error)
         *path = NULL;
     if (!file)
         return error_set(error, "neither XDG_CONFIG_HOME nor HOME names a folder for settings");
-    make_folders(file);
+    output_make_folders(file);
     bool ok = output_open(&out, file, error);
     if (ok) {
         json_t *root = object_of(s);

@@ -70,6 +70,17 @@ bool output_open(struct output *out, const char *path, struct error *error)
     return false;
 }
 
+void output_make_folders(const char *path)
+{
+    char *copy = strdup(path);
+    for (char *at = copy ? strchr(copy + 1, '/') : NULL; at; at = strchr(at + 1, '/')) {
+        *at = 0;
+        (void)mkdir(copy, 0700);
+        *at = '/';
+    }
+    free(copy);
+}
+
 bool output_possible(const char *path, struct error *error)
 {
     struct output out;

@@ -16,6 +16,9 @@ struct output {
 /* Opens a file beside path; one that is replaced keeps its permission bits. The error names the path. */
 bool output_open(struct output *out, const char *path, struct error *error);
 
+/* Makes every folder above a path; those that are there are fine. */
+void output_make_folders(const char *path);
+
 /* Whether a file could be written there, to check before long work. Leaves nothing. */
 bool output_possible(const char *path, struct error *error);
 
@@ -23,7 +26,8 @@ bool output_possible(const char *path, struct error *error);
  * of the caller when ok is false. */
 bool output_close(struct output *out, bool ok, struct error *error);
 
-/* The same for files that belong together (at most OUTPUTS_TOGETHER): no signal comes between the first and the last. */
+/* The same for files that belong together (at most OUTPUTS_TOGETHER): no signal comes between the first and the last
+ * of them. */
 enum { OUTPUTS_TOGETHER = 16 };
 bool outputs_close(struct output outs[], size_t count, bool ok, struct error *error);
 

@@ -1,7 +1,8 @@
 /* temporary.h - files that are not complete: PATH.PID-N, beside the PATH that they are to become.
  *
- * Each has a slot from before it exists until it is in its place or removed, so that a signal handler finds all of
- * them. What a process left that had no time for that (SIGKILL) is removed by the next one that writes the same PATH. */
+ * Each has a slot from before it exists until it is in its place or removed, so that a signal handler finds all
+ * of them. What a process left that had no time for that (SIGKILL) is removed by the next one that writes the same
+ * PATH. */
 #ifndef QTOP_TEMPORARY_H
 #define QTOP_TEMPORARY_H
 

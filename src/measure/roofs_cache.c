@@ -101,18 +101,6 @@ static json_t *roofs_json(const char *fingerprint, const struct roofs *r)
                      "threads", r->threads, "exceeded", r->exceeded, "reads", reads, "sets", sets);
 }
 
-/* Makes every folder above the file; one that exists already is fine. */
-static void make_folders(const char *path)
-{
-    char *copy = strdup(path);
-    for (char *at = copy ? strchr(copy + 1, '/') : NULL; at; at = strchr(at + 1, '/')) {
-        *at = 0;
-        (void)mkdir(copy, 0700);
-        *at = '/';
-    }
-    free(copy);
-}
-
 bool roofs_save(const char *path, const char *fingerprint, const struct roofs *roofs,
                 struct error *error)
 {
@@ -123,7 +111,7 @@ bool roofs_save(const char *path, const char *fingerprint, const struct roofs *r
     json_t *root = roofs_json(fingerprint, roofs);
     if (!root)
         return error_set(error, "%.200s: not enough memory to write it", path);
-    make_folders(path);
+    output_make_folders(path);
     bool ok = output_open(&out, path, error);
     if (ok)
         ok = json_dumpf(root, out.file, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) == 0;
