@@ -2194,7 +2194,7 @@ static void test_interrupt_ends_an_evaluation(void **state)
     static const int signals[] = {SIGINT, SIGTERM};
     for (size_t i = 0; i < 2; i++) {
         struct run r = {.out = TO_PIPE, .signal = signals[i], .delay = 0.3};
-        RUN(&r, "eval", "-n", "100000000", model);
+        RUN(&r, "eval", "--text", "self", "-n", "100000000", model);
         assert_int_equal(r.status, 128 + signals[i]);
         assert_int_equal(r.stdout_bytes.size, 0);
         release(&r);
@@ -2216,7 +2216,7 @@ static void test_model_truncated_while_mapped(void **state)
     struct model_spec spec = spec_usual(1, true);
     shrinking = put_model(folder, "shrinking.bin", &spec);
     struct run r = {.out = TO_PIPE, .interfere = shrink, .delay = 0.3};
-    RUN(&r, "eval", "-n", "100000000", shrinking);
+    RUN(&r, "eval", "--text", "self", "-n", "100000000", shrinking);
     bool said = lines_in(&r.stderr_bytes) == 1 && strncmp(err_of(&r), "qtop: ", 6) == 0;
     int status = r.status;
     remove(shrinking);

@@ -112,7 +112,7 @@ static void test_bits_say_what_they_cover(void **state)
     type_scheme("int4");
     wait_match("size +[0-9.]+kB  [0-9.]+ lin [0-9.]+ all bits");
     assert_ends("q");
-    start(24, 132);
+    start(24, 150);
     wait_match("size +[0-9.]+kB of [0-9.]+kB  32.0 linear, 32.0 all bits/weight");
     assert_ends("q");
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { KEYS_COL = 2, KEYS_COLS = 11, HELP_COL = 14 };
+enum { KEYS_COL = 2, KEYS_COLS = 12, HELP_COL = 15 };
 
 static void put(struct rect area, int line, int col, int cols, enum style style, const char *text)
 {
