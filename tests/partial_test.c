@@ -24,7 +24,8 @@
 enum { MOST_ARGS = 24, REPEATS = 20 };
 static char *folder, *out, *text;
 
-static int begin(void **state) {
+static int begin(void **state)
+{
     (void)state;
     folder = folder_make();
     out = path_in(folder, "out");
@@ -39,7 +40,8 @@ static int begin(void **state) {
     return 0;
 }
 
-static int end(void **state) {
+static int end(void **state)
+{
     (void)state;
     folder_remove(folder);
     free(out);
@@ -48,7 +50,8 @@ static int end(void **state) {
 }
 
 /* Runs for so many seconds, or to its end, then interrupts. The exit status, or 128 + signal. */
-static int interrupted(const char *const *words, double seconds) {
+static int interrupted(const char *const *words, double seconds)
+{
     const char *program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop", *args[MOST_ARGS] = {program};
     int status;
     for (size_t i = 0; words[i]; i++)
@@ -75,7 +78,8 @@ static int interrupted(const char *const *words, double seconds) {
 }
 
 /* Longer and longer, until there is something to print before the end. */
-static struct bytes partial_output(const char *const *words) {
+static struct bytes partial_output(const char *const *words)
+{
     for (double seconds = 0.05; seconds < PATIENCE; seconds *= 1.3) {
         int status = interrupted(words, seconds);
         if (status != 128 + SIGINT)
@@ -89,7 +93,8 @@ static struct bytes partial_output(const char *const *words) {
     return (struct bytes){0};
 }
 
-static void check(const char *const *words, const char *json) {
+static void check(const char *const *words, const char *json)
+{
     const char *with_json[MOST_ARGS];
     size_t n = 0;
     struct bytes b = partial_output(words);
@@ -113,24 +118,28 @@ static void check(const char *const *words, const char *json) {
     bytes_free(&b);
 }
 
-static void test_eval(void **state) {
+static void test_eval(void **state)
+{
     (void)state;
     check(WORDS("eval", BUILTIN, "-s", "int8", "-t", "1", "--text", text), "--json");
 }
 
-static void test_bench(void **state) {
+static void test_bench(void **state)
+{
     (void)state;
     check(WORDS("bench", BUILTIN, "-n", "4000", "-t", "1"), "--json");
     check(WORDS("bench", BUILTIN, "-n", "2000", "-t", "1", "-s", "int8", "-s", "w8a8"), "--json");
 }
 
-static void test_plan(void **state) {
+static void test_plan(void **state)
+{
     (void)state;
     check(WORDS("plan", "--synthetic", "smollm2-135m", "-t", "1"), "--json");
 }
 
 /* The state that a search has kept, or null; the caller frees. */
-static char *kept_state(void) {
+static char *kept_state(void)
+{
     char *states = path_in(folder, "qtop"), *path = NULL;
     DIR *d = opendir(states);
     for (const struct dirent *e; d && (e = readdir(d));)
@@ -143,7 +152,8 @@ static char *kept_state(void) {
 }
 
 /* A recipe is written of what was searched to the end only. */
-static void test_tune(void **state) {
+static void test_tune(void **state)
+{
     (void)state;
     char *recipe = path_in(folder, "recipe");
     check(WORDS("tune", BUILTIN, "-t", "1", "--max-kl", "0.001", "-o", recipe), "--json");
@@ -159,13 +169,15 @@ static void test_tune(void **state) {
 
 static const struct model_spec medium_spec = {1, false, 128, 192, 2, 4, 2, 400, 128, 64, 1};
 
-static void put_medium(const char *path) {
+static void put_medium(const char *path)
+{
     struct bytes b = model_bytes(&medium_spec);
     write_file(path, b.data, b.size);
     bytes_free(&b);
 }
 
-static void assert_same_files(const char *a, const char *b) {
+static void assert_same_files(const char *a, const char *b)
+{
     struct bytes x = read_file(a), y = read_file(b);
     assert_int_equal(x.size, y.size);
     assert_memory_equal(x.data, y.data, x.size);
@@ -173,7 +185,8 @@ static void assert_same_files(const char *a, const char *b) {
     bytes_free(&y);
 }
 
-static char *interrupt_and_keep(const char *const *words) {
+static char *interrupt_and_keep(const char *const *words)
+{
     char *kept = NULL;
     for (double seconds = 0.02; !kept && seconds < PATIENCE; seconds *= 1.2) {
         assert_int_equal(interrupted(words, seconds), 128 + SIGINT);
@@ -184,7 +197,8 @@ static char *interrupt_and_keep(const char *const *words) {
 }
 
 /* What is found is what an uninterrupted search finds. */
-static void test_resume(void **state) {
+static void test_resume(void **state)
+{
     (void)state;
     char *model = path_in(folder, "medium.bin"), *recipe = path_in(folder, "resumed"),
          *whole = path_in(folder, "whole");
@@ -216,7 +230,8 @@ static void test_resume(void **state) {
     free(kept);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_eval), cmocka_unit_test(test_bench),  cmocka_unit_test(test_plan),
         cmocka_unit_test(test_tune), cmocka_unit_test(test_resume),

@@ -28,7 +28,8 @@ static char *small; /* a model that is searched in a moment */
 static const struct model_spec small_spec = {1, false, 64, 96, 3, 4, 2, 400, 128, 32, 1};
 static rlim_t stack; /* bytes of the program's; 0: as it is */
 
-static int begin(void **state) {
+static int begin(void **state)
+{
     (void)state;
     folder = folder_make();
     out = path_in(folder, "out");
@@ -42,7 +43,8 @@ static int begin(void **state) {
     return 0;
 }
 
-static int end(void **state) {
+static int end(void **state)
+{
     (void)state;
     folder_remove(folder);
     free(small);
@@ -52,7 +54,8 @@ static int end(void **state) {
 }
 
 /* The exit status, or 128 + signal: that of SIGALRM where it does not come to an end. */
-static int run(const char *const *words) {
+static int run(const char *const *words)
+{
     const char *program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop", *args[MOST_ARGS] = {program};
     int status;
     for (size_t i = 0; words[i]; i++)
@@ -73,7 +76,8 @@ static int run(const char *const *words) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static bool says(const char *path, const char *text) {
+static bool says(const char *path, const char *text)
+{
     struct bytes b = read_file(path);
     bool any = memmem(b.data, b.size, text, strlen(text)) != NULL;
     bytes_free(&b);
@@ -82,7 +86,8 @@ static bool says(const char *path, const char *text) {
 
 /* ---- FIFOs ------------------------------------------------------------------------------------ */
 
-static void test_fifos(void **state) {
+static void test_fifos(void **state)
+{
     (void)state;
     char *fifo = path_in(folder, "fifo");
     assert_int_equal(mkfifo(fifo, 0600), 0);
@@ -107,7 +112,8 @@ static void test_fifos(void **state) {
 }
 
 /* One that somebody writes to is read. */
-static void test_fifo_with_a_writer(void **state) {
+static void test_fifo_with_a_writer(void **state)
+{
     (void)state;
     char *fifo = path_in(folder, "fifo");
     assert_int_equal(mkfifo(fifo, 0600), 0);
@@ -130,7 +136,8 @@ static void test_fifo_with_a_writer(void **state) {
 
 /* ---- permissions ------------------------------------------------------------------------------ */
 
-static void test_permissions_are_kept(void **state) {
+static void test_permissions_are_kept(void **state)
+{
     static const mode_t modes[] = {0640, 0600, 0664, 0755, 0444};
     (void)state;
     char *target = path_in(folder, "mode.gguf");
@@ -163,7 +170,8 @@ static void test_permissions_are_kept(void **state) {
 
 #define EVIL "\033]0;evil\007\xe2\x80\xae\n"
 
-static void assert_safe(const char *path) {
+static void assert_safe(const char *path)
+{
     struct bytes b = read_file(path);
     for (size_t i = 0; i < b.size; i++)
         if (b.data[i] == '\033' || b.data[i] == '\007')
@@ -174,7 +182,8 @@ static void assert_safe(const char *path) {
 }
 
 /* In the place of every file, there or not, in text and in JSON. */
-static void test_names_are_escaped(void **state) {
+static void test_names_are_escaped(void **state)
+{
     (void)state;
     struct bytes words = read_file(SRCDIR "/data/stories-heldout.txt"), weights = read_file(BUILTIN);
     char *text = path_in(folder, EVIL "text"), *recipe = path_in(folder, EVIL "recipe"),
@@ -229,7 +238,8 @@ static void test_names_are_escaped(void **state) {
 /* ---- stack ------------------------------------------------------------------------------------ */
 
 /* Half of it is given to arguments and environment at most. */
-static void test_little_stack(void **state) {
+static void test_little_stack(void **state)
+{
     (void)state;
     char *target = path_in(folder, "stack.gguf");
     const char *const *const cases[] = {
@@ -261,7 +271,8 @@ static void test_little_stack(void **state) {
     free(target);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fifos),
         cmocka_unit_test(test_fifo_with_a_writer),

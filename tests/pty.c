@@ -46,13 +46,15 @@ struct pty {
     size_t received;  /* since the start */
 };
 
-static double now(void) {
+static double now(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void *grow(void *old, size_t bytes) {
+static void *grow(void *old, size_t bytes)
+{
     void *block = realloc(old, bytes);
     if (!block) {
         perror("pty");
@@ -63,7 +65,8 @@ static void *grow(void *old, size_t bytes) {
 
 /* --- Traffic --- */
 
-static void enqueue(const char *bytes, size_t n, void *user) {
+static void enqueue(const char *bytes, size_t n, void *user)
+{
     struct pty *p = user;
     if (n == 0)
         return;
@@ -72,7 +75,8 @@ static void enqueue(const char *bytes, size_t n, void *user) {
     p->queued += n;
 }
 
-static void transmit(struct pty *p) {
+static void transmit(struct pty *p)
+{
     while (p->queued > 0) {
         ssize_t n = write(p->master, p->queue, p->queued);
         if (n < 0 && errno == EINTR)
@@ -89,7 +93,8 @@ static void transmit(struct pty *p) {
     }
 }
 
-static void record(struct pty *p, const char *bytes, size_t n) {
+static void record(struct pty *p, const char *bytes, size_t n)
+{
     if (p->raw_len + n > sizeof p->raw) {
         memmove(p->raw, p->raw + p->raw_len - PTY_RAW_SIZE, PTY_RAW_SIZE);
         p->raw_len = PTY_RAW_SIZE;
@@ -100,7 +105,8 @@ static void record(struct pty *p, const char *bytes, size_t n) {
     p->received += n;
 }
 
-static void receive(struct pty *p) {
+static void receive(struct pty *p)
+{
     char chunk[CHUNK];
     ssize_t n = read(p->master, chunk, sizeof chunk);
     if (n > 0) {
@@ -113,7 +119,8 @@ static void receive(struct pty *p) {
 }
 
 /* Waits for one event and handles it; whether there was one before the deadline. */
-static bool exchange(struct pty *p, double deadline, int pidfd) {
+static bool exchange(struct pty *p, double deadline, int pidfd)
+{
     struct pollfd fds[] = {
         {.fd = p->end ? -1 : p->master, .events = p->queued > 0 ? POLLIN | POLLOUT : POLLIN},
         {.fd = pidfd, .events = POLLIN},
@@ -128,12 +135,14 @@ static bool exchange(struct pty *p, double deadline, int pidfd) {
     return true;
 }
 
-static void drain(struct pty *p) {
+static void drain(struct pty *p)
+{
     for (int i = 0; i < DRAIN_CHUNKS && !p->end && exchange(p, 0, -1); i++)
         continue;
 }
 
-bool pty_send_n(struct pty *p, const char *bytes, size_t n) {
+bool pty_send_n(struct pty *p, const char *bytes, size_t n)
+{
     enqueue(bytes, n, p);
     transmit(p);
     double deadline = now() + SEND_SECONDS;
@@ -148,14 +157,16 @@ bool pty_send_n(struct pty *p, const char *bytes, size_t n) {
     return sent;
 }
 
-bool pty_send(struct pty *p, const char *bytes) {
+bool pty_send(struct pty *p, const char *bytes)
+{
     return pty_send_n(p, bytes, strlen(bytes));
 }
 
 /* --- The program --- */
 
 /* Sets, replaces or removes one variable in a list of n; the new n. */
-static size_t put_variable(const char **list, size_t n, const char *entry) {
+static size_t put_variable(const char **list, size_t n, const char *entry)
+{
     size_t name = strcspn(entry, "=");
     for (size_t i = 0; i < n; i++) {
         if (strncmp(list[i], entry, name) == 0 && list[i][name] == '=') {
@@ -168,7 +179,8 @@ static size_t put_variable(const char **list, size_t n, const char *entry) {
     return n;
 }
 
-static size_t count(const char *const list[]) {
+static size_t count(const char *const list[])
+{
     size_t n = 0;
     while (list && list[n])
         n++;
@@ -176,7 +188,8 @@ static size_t count(const char *const list[]) {
 }
 
 /* The child's environment. The caller frees the list; the strings stay where they are. */
-static const char **make_environment(const char *const env[]) {
+static const char **make_environment(const char *const env[])
+{
     static const char *const fixed[] = {
         "TERM=xterm-256color",
         "LANG=C.UTF-8",
@@ -206,7 +219,8 @@ static const char **make_environment(const char *const env[]) {
 }
 
 /* Opens a pair of descriptors for a terminal of this size. */
-static bool open_terminal(struct pty *p, int *slave) {
+static bool open_terminal(struct pty *p, int *slave)
+{
     struct winsize size = {.ws_row = (unsigned short)p->rows, .ws_col = (unsigned short)p->cols};
     char name[64];
     *slave = -1;
@@ -221,7 +235,8 @@ static bool open_terminal(struct pty *p, int *slave) {
     return tcsetattr(*slave, TCSANOW, &p->modes) == 0 && ioctl(*slave, TIOCSWINSZ, &size) == 0;
 }
 
-static _Noreturn void run_child(int slave, const char *const argv[], const char **env) {
+static _Noreturn void run_child(int slave, const char *const argv[], const char **env)
+{
     setsid();
     ioctl(slave, TIOCSCTTY, 0);
     for (int fd = 0; fd < 3; fd++)
@@ -238,7 +253,8 @@ static _Noreturn void run_child(int slave, const char *const argv[], const char 
     _exit(127);
 }
 
-static int set_property(VTermProp prop, VTermValue *value, void *user) {
+static int set_property(VTermProp prop, VTermValue *value, void *user)
+{
     struct pty *p = user;
     if (prop < VTERM_N_PROPS) {
         VTermValueType type = vterm_get_prop_type(prop);
@@ -250,7 +266,8 @@ static int set_property(VTermProp prop, VTermValue *value, void *user) {
     return 1;
 }
 
-static void open_screen(struct pty *p) {
+static void open_screen(struct pty *p)
+{
     static const VTermScreenCallbacks callbacks = {.settermprop = set_property};
     p->vt = vterm_new(p->rows, p->cols);
     vterm_set_utf8(p->vt, 1);
@@ -261,14 +278,16 @@ static void open_screen(struct pty *p) {
     vterm_screen_reset(p->screen, 1);
 }
 
-static bool size_ok(int rows, int cols) {
+static bool size_ok(int rows, int cols)
+{
     bool ok = rows > 0 && cols > 0 && rows <= 10000 && cols <= 10000;
     if (!ok)
         errno = EINVAL;
     return ok;
 }
 
-struct pty *pty_start(int rows, int cols, const char *const argv[], const char *const env[]) {
+struct pty *pty_start(int rows, int cols, const char *const argv[], const char *const env[])
+{
     if (!size_ok(rows, cols))
         return NULL;
     struct pty *p = grow(NULL, sizeof *p);
@@ -299,7 +318,8 @@ struct pty *pty_start(int rows, int cols, const char *const argv[], const char *
     return p;
 }
 
-static bool reap(struct pty *p, int options) {
+static bool reap(struct pty *p, int options)
+{
     while (!p->reaped) {
         pid_t pid = waitpid(p->pid, &p->status, options);
         if (pid == 0)
@@ -313,7 +333,8 @@ static bool reap(struct pty *p, int options) {
     return p->reaped;
 }
 
-int pty_wait_exit(struct pty *p, double seconds) {
+int pty_wait_exit(struct pty *p, double seconds)
+{
     double deadline = now() + seconds;
     while (!reap(p, WNOHANG)) {
         double t = now();
@@ -326,18 +347,21 @@ int pty_wait_exit(struct pty *p, double seconds) {
     return p->status;
 }
 
-bool pty_signal(struct pty *p, int sig) {
+bool pty_signal(struct pty *p, int sig)
+{
     return !reap(p, WNOHANG) && kill(p->pid, sig) == 0;
 }
 
-void pty_hangup(struct pty *p) {
+void pty_hangup(struct pty *p)
+{
     if (p->master >= 0)
         close(p->master);
     p->master = -1;
     p->end = true;
 }
 
-void pty_stop(struct pty *p) {
+void pty_stop(struct pty *p)
+{
     if (!p)
         return;
     if (!reap(p, WNOHANG)) {
@@ -354,7 +378,8 @@ void pty_stop(struct pty *p) {
     free(p);
 }
 
-bool pty_resize(struct pty *p, int rows, int cols) {
+bool pty_resize(struct pty *p, int rows, int cols)
+{
     if (!size_ok(rows, cols))
         return false;
     struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols};
@@ -364,19 +389,23 @@ bool pty_resize(struct pty *p, int rows, int cols) {
     return ioctl(p->master, TIOCSWINSZ, &size) == 0;
 }
 
-pid_t pty_pid(const struct pty *p) {
+pid_t pty_pid(const struct pty *p)
+{
     return p->pid;
 }
 
-int pty_master(const struct pty *p) {
+int pty_master(const struct pty *p)
+{
     return p->master;
 }
 
-bool pty_termios(struct pty *p, struct termios *modes) {
+bool pty_termios(struct pty *p, struct termios *modes)
+{
     return tcgetattr(p->master, modes) == 0; /* the master's are the terminal's on Linux */
 }
 
-bool pty_modes_restored(struct pty *p) {
+bool pty_modes_restored(struct pty *p)
+{
     struct termios modes;
     return pty_termios(p, &modes) && modes.c_iflag == p->modes.c_iflag &&
            modes.c_oflag == p->modes.c_oflag && modes.c_cflag == p->modes.c_cflag &&
@@ -386,7 +415,8 @@ bool pty_modes_restored(struct pty *p) {
 
 /* --- Waiting --- */
 
-bool pty_wait_until(struct pty *p, pty_predicate *pred, void *arg, double seconds) {
+bool pty_wait_until(struct pty *p, pty_predicate *pred, void *arg, double seconds)
+{
     double deadline = now() + seconds;
     for (;;) {
         drain(p);
@@ -398,20 +428,24 @@ bool pty_wait_until(struct pty *p, pty_predicate *pred, void *arg, double second
     }
 }
 
-static bool has_text(struct pty *p, void *text) {
+static bool has_text(struct pty *p, void *text)
+{
     return pty_find(p, text, NULL, NULL);
 }
 
-static bool lacks_text(struct pty *p, void *text) {
+static bool lacks_text(struct pty *p, void *text)
+{
     return !pty_find(p, text, NULL, NULL);
 }
 
-static bool has_match(struct pty *p, void *regex) {
+static bool has_match(struct pty *p, void *regex)
+{
     return pty_match(p, regex);
 }
 
 static bool wait_or_show(struct pty *p, pty_predicate *pred, const char *text, double seconds,
-                         const char *what) {
+                         const char *what)
+{
     bool held = pty_wait_until(p, pred, (void *)text, seconds);
     if (!held) {
         fprintf(stderr, "pty: %s '%s' %s:\n", what, text,
@@ -421,19 +455,23 @@ static bool wait_or_show(struct pty *p, pty_predicate *pred, const char *text, d
     return held;
 }
 
-bool pty_wait_for(struct pty *p, const char *text, double seconds) {
+bool pty_wait_for(struct pty *p, const char *text, double seconds)
+{
     return wait_or_show(p, has_text, text, seconds, "no");
 }
 
-bool pty_wait_gone(struct pty *p, const char *text, double seconds) {
+bool pty_wait_gone(struct pty *p, const char *text, double seconds)
+{
     return wait_or_show(p, lacks_text, text, seconds, "still");
 }
 
-bool pty_wait_match(struct pty *p, const char *regex, double seconds) {
+bool pty_wait_match(struct pty *p, const char *regex, double seconds)
+{
     return wait_or_show(p, has_match, regex, seconds, "no match for");
 }
 
-bool pty_quiet(struct pty *p, double seconds) {
+bool pty_quiet(struct pty *p, double seconds)
+{
     drain(p);
     double deadline = now() + seconds;
     size_t before = p->received;
@@ -442,7 +480,8 @@ bool pty_quiet(struct pty *p, double seconds) {
     return p->received == before;
 }
 
-bool pty_settle(struct pty *p, double pause, double seconds) {
+bool pty_settle(struct pty *p, double pause, double seconds)
+{
     double deadline = now() + seconds;
     do {
         if (pty_quiet(p, pause))
@@ -452,7 +491,8 @@ bool pty_settle(struct pty *p, double pause, double seconds) {
 }
 
 double pty_latency(struct pty *p, const char *bytes, pty_predicate *pred, void *arg,
-                   double seconds) {
+                   double seconds)
+{
     drain(p);
     if (pred(p, arg))
         return -1;
@@ -464,7 +504,8 @@ double pty_latency(struct pty *p, const char *bytes, pty_predicate *pred, void *
 
 /* --- The screen --- */
 
-static size_t put_utf8(char *to, uint32_t c) {
+static size_t put_utf8(char *to, uint32_t c)
+{
     if (c < 0x80) {
         to[0] = (char)c;
         return 1;
@@ -477,7 +518,8 @@ static size_t put_utf8(char *to, uint32_t c) {
 }
 
 /* Writes a cell's text, nothing for a wide character's second cell; the bytes written. */
-static size_t put_cell(struct pty *p, int row, int col, char to[CELL_BYTES]) {
+static size_t put_cell(struct pty *p, int row, int col, char to[CELL_BYTES])
+{
     VTermScreenCell cell;
     size_t n = 0;
     if (!pty_cell(p, row, col, &cell) || cell.chars[0] == 0)
@@ -489,7 +531,8 @@ static size_t put_cell(struct pty *p, int row, int col, char to[CELL_BYTES]) {
     return n;
 }
 
-const char *pty_row(struct pty *p, int row) {
+const char *pty_row(struct pty *p, int row)
+{
     if (row < 0 || row >= p->rows)
         return "";
     p->line = grow(p->line, (size_t)p->cols * CELL_BYTES + 1);
@@ -502,12 +545,14 @@ const char *pty_row(struct pty *p, int row) {
     return p->line;
 }
 
-static void print_rows(struct pty *p, FILE *to, const char *before) {
+static void print_rows(struct pty *p, FILE *to, const char *before)
+{
     for (int row = 0; row < p->rows; row++)
         fprintf(to, "%s%s\n", before, pty_row(p, row));
 }
 
-char *pty_dump(struct pty *p) {
+char *pty_dump(struct pty *p)
+{
     char *text = NULL;
     size_t n;
     FILE *to = open_memstream(&text, &n);
@@ -518,7 +563,8 @@ char *pty_dump(struct pty *p) {
     return text;
 }
 
-void pty_show(struct pty *p, FILE *to) {
+void pty_show(struct pty *p, FILE *to)
+{
     int row, col;
     pty_cursor(p, &row, &col);
     fprintf(to, "%d x %d%s, cursor %s at %d,%d\n", p->rows, p->cols,
@@ -527,7 +573,8 @@ void pty_show(struct pty *p, FILE *to) {
     print_rows(p, to, "| ");
 }
 
-bool pty_find(struct pty *p, const char *text, int *row, int *col) {
+bool pty_find(struct pty *p, const char *text, int *row, int *col)
+{
     for (int r = 0; r < p->rows; r++) {
         const char *line = pty_row(p, r);
         const char *hit = strstr(line, text);
@@ -546,7 +593,8 @@ bool pty_find(struct pty *p, const char *text, int *row, int *col) {
     return false;
 }
 
-bool pty_match(struct pty *p, const char *regex) {
+bool pty_match(struct pty *p, const char *regex)
+{
     regex_t compiled;
     int error = regcomp(&compiled, regex, REG_EXTENDED | REG_NOSUB);
     if (error) {
@@ -562,59 +610,70 @@ bool pty_match(struct pty *p, const char *regex) {
     return found;
 }
 
-bool pty_cell(struct pty *p, int row, int col, VTermScreenCell *cell) {
+bool pty_cell(struct pty *p, int row, int col, VTermScreenCell *cell)
+{
     return vterm_screen_get_cell(p->screen, (VTermPos){.row = row, .col = col}, cell) != 0;
 }
 
-bool pty_is_reverse(struct pty *p, int row, int col) {
+bool pty_is_reverse(struct pty *p, int row, int col)
+{
     VTermScreenCell cell;
     return pty_cell(p, row, col, &cell) && cell.attrs.reverse;
 }
 
-void pty_size(const struct pty *p, int *rows, int *cols) {
+void pty_size(const struct pty *p, int *rows, int *cols)
+{
     *rows = p->rows;
     *cols = p->cols;
 }
 
-void pty_cursor(const struct pty *p, int *row, int *col) {
+void pty_cursor(const struct pty *p, int *row, int *col)
+{
     VTermPos at;
     vterm_state_get_cursorpos(vterm_obtain_state(p->vt), &at);
     *row = at.row;
     *col = at.col;
 }
 
-bool pty_cursor_visible(const struct pty *p) {
+bool pty_cursor_visible(const struct pty *p)
+{
     return p->props[VTERM_PROP_CURSORVISIBLE];
 }
 
-bool pty_alt_screen(const struct pty *p) {
+bool pty_alt_screen(const struct pty *p)
+{
     return p->props[VTERM_PROP_ALTSCREEN];
 }
 
-int pty_mouse(const struct pty *p) {
+int pty_mouse(const struct pty *p)
+{
     return p->props[VTERM_PROP_MOUSE];
 }
 
 /* --- The bytes --- */
 
-const char *pty_raw(const struct pty *p, size_t *n) {
+const char *pty_raw(const struct pty *p, size_t *n)
+{
     *n = p->raw_len < PTY_RAW_SIZE ? p->raw_len : PTY_RAW_SIZE;
     return p->raw + p->raw_len - *n;
 }
 
-bool pty_raw_has(const struct pty *p, const char *bytes, size_t n) {
+bool pty_raw_has(const struct pty *p, const char *bytes, size_t n)
+{
     size_t kept;
     const char *raw = pty_raw(p, &kept);
     return memmem(raw, kept, bytes, n) != NULL;
 }
 
-size_t pty_raw_lost(const struct pty *p) {
+size_t pty_raw_lost(const struct pty *p)
+{
     size_t kept;
     pty_raw(p, &kept);
     return p->raw_total - kept;
 }
 
-void pty_raw_clear(struct pty *p) {
+void pty_raw_clear(struct pty *p)
+{
     p->raw_len = 0;
     p->raw_total = 0;
 }

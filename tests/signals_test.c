@@ -25,7 +25,8 @@ static const struct {
 };
 enum { ENDING = sizeof ending / sizeof *ending };
 
-static int begin(void **state) {
+static int begin(void **state)
+{
     if (make_files(state) != 0)
         return -1;
     large = write_model("large.bin", &large_spec);
@@ -37,28 +38,32 @@ static int begin(void **state) {
     return 0;
 }
 
-static int end(void **state) {
+static int end(void **state)
+{
     free(large);
     return remove_files(state);
 }
 
 /* ---- the folder ------------------------------------------------------------------------------- */
 
-static int make_place(void **state) {
+static int make_place(void **state)
+{
     (void)state;
     place = folder_make();
     target = path_in(place, "out.gguf");
     return 0;
 }
 
-static int remove_place(void **state) {
+static int remove_place(void **state)
+{
     stop(state);
     folder_remove(place);
     free(target);
     return 0;
 }
 
-static size_t files(void) {
+static size_t files(void)
+{
     DIR *d = opendir(place);
     size_t n = 0;
     for (const struct dirent *e; (e = readdir(d));)
@@ -67,27 +72,31 @@ static size_t files(void) {
     return n;
 }
 
-static void empty_place(void) {
+static void empty_place(void)
+{
     DIR *d = opendir(place);
     for (const struct dirent *e; (e = readdir(d));)
         unlinkat(dirfd(d), e->d_name, 0);
     closedir(d);
 }
 
-static bool target_is_before(void) {
+static bool target_is_before(void)
+{
     struct bytes b = read_file(target);
     bool same = b.size == strlen(BEFORE) && memcmp(b.data, BEFORE, b.size) == 0;
     bytes_free(&b);
     return same;
 }
 
-static void nap(double seconds) {
+static void nap(double seconds)
+{
     nanosleep(
         &(struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = (long)(1e9 * (seconds - (double)(time_t)seconds))},
         NULL);
 }
 
-static void await_files(size_t n) {
+static void await_files(size_t n)
+{
     for (int i = 0; files() < n && i < 1000 * PATIENCE; i++)
         nap(0.001);
     assert_int_equal(files(), n);
@@ -95,7 +104,8 @@ static void await_files(size_t n) {
 
 /* ---- the program ------------------------------------------------------------------------------ */
 
-static pid_t spawn(const char *const words[]) {
+static pid_t spawn(const char *const words[])
+{
     const char *args[MOST_ARGS] = {binary};
     for (size_t i = 0; words[i]; i++)
         args[i + 1] = words[i];
@@ -109,14 +119,16 @@ static pid_t spawn(const char *const words[]) {
 }
 
 /* The exit status, or 128 + signal. */
-static int wait_status(pid_t child) {
+static int wait_status(pid_t child)
+{
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 /* Seconds that a whole run takes. */
-static double time_run(const char *const words[]) {
+static double time_run(const char *const words[])
+{
     struct timespec a, b;
     clock_gettime(CLOCK_MONOTONIC, &a);
     assert_int_equal(wait_status(spawn(words)), 0);
@@ -125,14 +137,16 @@ static double time_run(const char *const words[]) {
 }
 
 /* Beside the target, as long as the program runs. */
-static void await_another_file(pid_t child) {
+static void await_another_file(pid_t child)
+{
     siginfo_t info = {.si_pid = 0};
     while (files() < 2 && info.si_pid == 0)
         assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT), 0);
 }
 
 /* Every signal when another file has just appeared, and at moments all over a run: what is in the folder is whole. */
-static void end_at_all_moments(const char *const words[], size_t moments) {
+static void end_at_all_moments(const char *const words[], size_t moments)
+{
     double seconds = time_run(words);
     size_t complete = files(), done = 0;
     struct stat st;
@@ -160,18 +174,21 @@ static void end_at_all_moments(const char *const words[], size_t moments) {
     assert_true(done < ENDING * moments); /* else nothing was tested */
 }
 
-static void test_export(void **state) {
+static void test_export(void **state)
+{
     (void)state;
     end_at_all_moments(WORDS("export", "-t", "1", BUILTIN, "-s", "int8:g32", "-o", target), 3);
 }
 
 /* The files beside it come together with it, or not at all. */
-static void test_export_of_several_files(void **state) {
+static void test_export_of_several_files(void **state)
+{
     (void)state;
     end_at_all_moments(WORDS("export", "-t", "1", BUILTIN, "-o", target, "--format", "safetensors"), 3);
 }
 
-static void test_logits(void **state) {
+static void test_logits(void **state)
+{
     (void)state;
     char text[700] = "";
     for (size_t n = 0; n + 50 < sizeof text; n = strlen(text))
@@ -179,13 +196,15 @@ static void test_logits(void **state) {
     end_at_all_moments(WORDS("logits", "-t", "1", BUILTIN, "-o", target, "-p", text), 3);
 }
 
-static void test_tune(void **state) {
+static void test_tune(void **state)
+{
     (void)state;
     end_at_all_moments(WORDS("tune", "-t", "1", model, "-o", target, "--max-kl", "10", "-n", "32"), 2);
 }
 
 /* While it is surely being written. */
-static void test_export_under_way(void **state) {
+static void test_export_under_way(void **state)
+{
     (void)state;
     for (size_t i = 0; i < ENDING; i++) {
         write_file(target, BEFORE, strlen(BEFORE));
@@ -200,7 +219,8 @@ static void test_export_under_way(void **state) {
 
 /* ---- what SIGKILL leaves ---------------------------------------------------------------------- */
 
-static void write_beside(const char *format, long pid) {
+static void write_beside(const char *format, long pid)
+{
     char name[64];
     snprintf(name, sizeof name, format, pid);
     char *path = path_in(place, name);
@@ -208,7 +228,8 @@ static void write_beside(const char *format, long pid) {
     free(path);
 }
 
-static void test_leftovers_of_a_kill(void **state) {
+static void test_leftovers_of_a_kill(void **state)
+{
     (void)state;
     pid_t child = spawn(WORDS("export", large, "-t", "1", "-o", target));
     await_files(1);
@@ -227,7 +248,8 @@ static void test_leftovers_of_a_kill(void **state) {
 
 /* ---- the terminal program --------------------------------------------------------------------- */
 
-static void export_in_terminal(void) {
+static void export_in_terminal(void)
+{
     stop(NULL);
     run(24, 100, WORDS(binary, "-t", "1", large), no_sanitizer_signals);
     ready();
@@ -237,14 +259,16 @@ static void export_in_terminal(void) {
     await_files(1);
 }
 
-static void assert_dies_of(size_t i) {
+static void assert_dies_of(size_t i)
+{
     int status = pty_wait_exit(term, PATIENCE);
     if (status == -1 || !WIFSIGNALED(status) || WTERMSIG(status) != ending[i].number)
         fail_msg("status %#x after SIG%s", (unsigned)status, ending[i].name);
     assert_restored();
 }
 
-static void test_terminal_export(void **state) {
+static void test_terminal_export(void **state)
+{
     (void)state;
     for (size_t i = 0; i < ENDING; i++) {
         export_in_terminal();
@@ -257,7 +281,8 @@ static void test_terminal_export(void **state) {
 }
 
 /* From the first byte that the program writes to the terminal on. */
-static void test_terminal_at_all_moments(void **state) {
+static void test_terminal_at_all_moments(void **state)
+{
     (void)state;
     for (size_t i = 0; i < 4 * ENDING; i++) {
         stop(NULL);
@@ -273,7 +298,8 @@ static void test_terminal_at_all_moments(void **state) {
 
 #define IN_PLACE(name) cmocka_unit_test_setup_teardown(name, make_place, remove_place)
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         IN_PLACE(test_export),           IN_PLACE(test_export_of_several_files),
         IN_PLACE(test_logits),           IN_PLACE(test_tune),

@@ -8,23 +8,27 @@
 static const struct model_spec large_spec = {1, false, 768, 2048, 4, 12, 12, 400, 128, 64, 1};
 static char *large; /* a model that takes a while to be exported */
 
-static int begin(void **state) {
+static int begin(void **state)
+{
     int failed = make_files(state);
     large = failed ? NULL : write_model("large.bin", &large_spec);
     return failed;
 }
 
-static int end(void **state) {
+static int end(void **state)
+{
     free(large);
     return remove_files(state);
 }
 
-static void assert_status(int expected) {
+static void assert_status(int expected)
+{
     assert_int_equal(pty_wait_exit(term, PATIENCE), expected);
     assert_restored();
 }
 
-static void test_nothing_to_lose(void **state) {
+static void test_nothing_to_lose(void **state)
+{
     (void)state;
     start(24, 80);
     press("ddd");
@@ -33,7 +37,8 @@ static void test_nothing_to_lose(void **state) {
 }
 
 /* Typed in one go: the snapshot is not on the screen yet when the key to quit comes. */
-static void test_snapshot(void **state) {
+static void test_snapshot(void **state)
+{
     static const struct {
         const char *keys; /* after the question */
         int status;
@@ -48,7 +53,8 @@ static void test_snapshot(void **state) {
     }
 }
 
-static void test_no(void **state) {
+static void test_no(void **state)
+{
     static const char *const keys[] = {"n", PTY_KEY_ESC, "\r", PTY_KEY_DOWN};
     (void)state;
     start(24, 80);
@@ -64,7 +70,8 @@ static void test_no(void **state) {
     assert_ends("q");
 }
 
-static void test_written_as_a_recipe(void **state) {
+static void test_written_as_a_recipe(void **state)
+{
     char *path = path_in(folder, "kept.recipe");
     (void)state;
     start(24, 100);
@@ -78,7 +85,8 @@ static void test_written_as_a_recipe(void **state) {
     free(path);
 }
 
-static void test_interrupt_key(void **state) {
+static void test_interrupt_key(void **state)
+{
     (void)state;
     start(24, 80);
     press("si some words"); /* in the middle of a line of input */
@@ -93,7 +101,8 @@ static void test_interrupt_key(void **state) {
     assert_status(SIGINT);
 }
 
-static void test_export(void **state) {
+static void test_export(void **state)
+{
     char *path = path_in(folder, "out.gguf");
     (void)state;
     launch(24, 100, large, NULL, NULL);
@@ -108,7 +117,8 @@ static void test_export(void **state) {
     free(path);
 }
 
-static void test_search(void **state) {
+static void test_search(void **state)
+{
     (void)state;
     launch(24, 100, large, NULL, NULL);
     ready();
@@ -118,7 +128,8 @@ static void test_search(void **state) {
     assert_status(0);
 }
 
-static void test_training(void **state) {
+static void test_training(void **state)
+{
     (void)state;
     launch(24, 130, model, WORDS("-s", "int4:qat(steps=4000)"), NULL);
     wait_match("training: step [0-9]+ of");
@@ -128,7 +139,8 @@ static void test_training(void **state) {
     assert_status(0);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         TEST(test_nothing_to_lose), TEST(test_snapshot), TEST(test_no),     TEST(test_written_as_a_recipe),
         TEST(test_interrupt_key),   TEST(test_export),   TEST(test_search), TEST(test_training),

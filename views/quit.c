@@ -4,21 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
-static size_t unwritten_snapshots(const struct frame *f) {
+static size_t unwritten_snapshots(const struct frame *f)
+{
     size_t n = 0;
     for (size_t i = 0; i < f->snapshot_count; i++)
         n += !f->snapshots[i].written;
     return n;
 }
 
-static void add_loss(char *out, size_t size, bool lost, const char *what) {
+static void add_loss(char *out, size_t size, bool lost, const char *what)
+{
     size_t n = strlen(out);
     if (lost)
         snprintf(out + n, size - n, "%s%s", n > 0 ? ", " : "", what);
 }
 
 /* What would be lost, in words; "" where nothing would. */
-static void losses(const struct frame *f, char *out, size_t size) {
+static void losses(const struct frame *f, char *out, size_t size)
+{
     char kept[48];
     size_t n = unwritten_snapshots(f);
     snprintf(kept, sizeof kept, "%zu unwritten snapshot%s", n, n == 1 ? "" : "s");
@@ -29,7 +32,8 @@ static void losses(const struct frame *f, char *out, size_t size) {
     add_loss(out, size, n > 0, kept);
 }
 
-void quit_decide(struct tui *t) {
+void quit_decide(struct tui *t)
+{
     char lost[128];
     bool knows = t->frame->commands_applied == t->commands_sent; /* what was just asked for is in the frame */
     if (!t->leaving || t->asking == ASK_QUIT || !knows)
@@ -43,14 +47,16 @@ void quit_decide(struct tui *t) {
         t->quit = true;
 }
 
-void quit_begin(struct tui *t, bool interrupted) {
+void quit_begin(struct tui *t, bool interrupted)
+{
     t->interrupted = interrupted;
     t->quit = t->leaving; /* a second time */
     t->leaving = true;
     quit_decide(t);
 }
 
-void quit_answer(struct tui *t, unsigned key, bool is_code) {
+void quit_answer(struct tui *t, unsigned key, bool is_code)
+{
     if (!is_code && (key == 'y' || key == 'Y')) {
         t->quit = true;
     } else {

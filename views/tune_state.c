@@ -17,22 +17,26 @@
 /* ---- whose it is ------------------------------------------------------------------------------ */
 
 /* FNV-1a, 64 bits. */
-static uint64_t add(uint64_t hash, const void *bytes, size_t n) {
+static uint64_t add(uint64_t hash, const void *bytes, size_t n)
+{
     for (size_t i = 0; i < n; i++)
         hash = (hash ^ ((const uint8_t *)bytes)[i]) * 0x100000001b3u;
     return hash;
 }
 
-static uint64_t add_number(uint64_t hash, uint64_t number) {
+static uint64_t add_number(uint64_t hash, uint64_t number)
+{
     return add(hash, &number, sizeof number);
 }
 
-static uint64_t add_text(uint64_t hash, const char *text) {
+static uint64_t add_text(uint64_t hash, const char *text)
+{
     return add(hash, text, strlen(text) + 1);
 }
 
 /* Its file by size and time, its tensors by name and shape. */
-static uint64_t add_model(uint64_t hash, const struct model *m) {
+static uint64_t add_model(uint64_t hash, const struct model *m)
+{
     struct stat st;
     if (m->path && stat(m->path, &st) == 0) {
         hash = add_number(hash, (uint64_t)st.st_size);
@@ -48,7 +52,8 @@ static uint64_t add_model(uint64_t hash, const struct model *m) {
 }
 
 /* All that what is measured depends on: the model, both texts, the schemes on offer, and what layers are timed with. */
-static uint64_t digest(const struct tune_plan *plan) {
+static uint64_t digest(const struct tune_plan *plan)
+{
     uint64_t hash = add_model(0xcbf29ce484222325u, plan->model);
     hash = add(hash, plan->search, plan->search_count * sizeof *plan->search);
     hash = add(hash, plan->text->tokens, plan->text->count * sizeof *plan->text->tokens);
@@ -58,7 +63,8 @@ static uint64_t digest(const struct tune_plan *plan) {
     return add_text(add_number(hash, (uint64_t)pool_threads(plan->pool)), isa_current()->name);
 }
 
-char *tune_state_path(const struct tune_plan *plan, struct error *error) {
+char *tune_state_path(const struct tune_plan *plan, struct error *error)
+{
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     bool given = state && *state == '/';
     char *path = NULL;
@@ -72,7 +78,8 @@ char *tune_state_path(const struct tune_plan *plan, struct error *error) {
 
 /* ---- the file --------------------------------------------------------------------------------- */
 
-static bool write_table(FILE *f, const struct tune_table *t, uint64_t hash) {
+static bool write_table(FILE *f, const struct tune_table *t, uint64_t hash)
+{
     fprintf(f, HEAD, hash, t->items, t->candidates, t->measured);
     for (size_t c = 0; c < t->measured; c++) {
         fprintf(f, "%a\n", t->total_seconds[c]);
@@ -84,7 +91,8 @@ static bool write_table(FILE *f, const struct tune_table *t, uint64_t hash) {
     return !ferror(f);
 }
 
-bool tune_state_save(const char *path, struct tune *job, const struct tune_plan *plan, struct error *error) {
+bool tune_state_save(const char *path, struct tune *job, const struct tune_plan *plan, struct error *error)
+{
     struct output out;
     struct tune_table table = tune_table(job);
     output_make_folders(path);
@@ -95,7 +103,8 @@ bool tune_state_save(const char *path, struct tune *job, const struct tune_plan 
 }
 
 /* A number that may be (a loss that is not known is NaN); the text goes on behind it. */
-static bool read_number(char **text, bool may_be_nan, double *out) {
+static bool read_number(char **text, bool may_be_nan, double *out)
+{
     char *end;
     *out = strtod(*text, &end);
     bool ok = end != *text && (isfinite(*out) ? *out >= 0 || may_be_nan : isnan(*out) && may_be_nan);
@@ -103,7 +112,8 @@ static bool read_number(char **text, bool may_be_nan, double *out) {
     return ok;
 }
 
-static bool read_table(char *text, struct tune_table *t) {
+static bool read_table(char *text, struct tune_table *t)
+{
     bool ok = true;
     for (size_t c = 0; ok && c < t->measured; c++) {
         ok = read_number(&text, false, &t->total_seconds[c]);
@@ -116,7 +126,8 @@ static bool read_table(char *text, struct tune_table *t) {
     return ok && text[strspn(text, "\n")] == 0;
 }
 
-static bool take_over(char *text, const char *path, struct tune *job, uint64_t hash, struct error *error) {
+static bool take_over(char *text, const char *path, struct tune *job, uint64_t hash, struct error *error)
+{
     struct tune_table t = tune_table(job);
     uint64_t of;
     size_t items, candidates;
@@ -132,7 +143,8 @@ static bool take_over(char *text, const char *path, struct tune *job, uint64_t h
     return true;
 }
 
-bool tune_state_load(const char *path, struct tune *job, const struct tune_plan *plan, struct error *error) {
+bool tune_state_load(const char *path, struct tune *job, const struct tune_plan *plan, struct error *error)
+{
     struct mapped_file file;
     if (access(path, F_OK) != 0)
         return error_set(error, "--resume: no search of this model with these options was interrupted (%.200s)", path);

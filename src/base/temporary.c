@@ -30,7 +30,8 @@ static atomic_int busy;   /* threads that create, rename or remove */
 
 /* From here to names_end no handler runs on this thread, and temporary_remove_all on another waits. False, with EINTR,
  * when the program is about to die. */
-static bool names_begin(sigset_t *before) {
+static bool names_begin(sigset_t *before)
+{
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, before);
@@ -38,7 +39,8 @@ static bool names_begin(sigset_t *before) {
     return !atomic_load(&ended) || (errno = EINTR, false);
 }
 
-static void names_end(const sigset_t *before) {
+static void names_end(const sigset_t *before)
+{
     int kept = errno;
     atomic_fetch_sub(&busy, 1);
     pthread_sigmask(SIG_SETMASK, before, NULL);
@@ -46,12 +48,14 @@ static void names_end(const sigset_t *before) {
 }
 
 /* A file system that does not answer must not hold up a death for ever. */
-static void wait_for_others(void) {
+static void wait_for_others(void)
+{
     for (int i = 0; i < PATIENCE && atomic_load(&busy) > 0; i++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-void temporary_remove_all(void) {
+void temporary_remove_all(void)
+{
     atomic_store(&ended, true);
     wait_for_others();
     for (size_t i = 0; i < SLOTS; i++)
@@ -61,7 +65,8 @@ void temporary_remove_all(void) {
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
-static struct temporary *take_slot(void) {
+static struct temporary *take_slot(void)
+{
     for (size_t i = 0; i < SLOTS; i++) {
         int expected = SLOT_FREE;
         if (atomic_compare_exchange_strong(&slots[i].state, &expected, SLOT_TAKEN))
@@ -71,17 +76,20 @@ static struct temporary *take_slot(void) {
     return NULL;
 }
 
-static void leave_slot(struct temporary *t) {
+static void leave_slot(struct temporary *t)
+{
     atomic_store(&t->state, SLOT_FREE);
 }
 
-static const char *base_of(const char *path) {
+static const char *base_of(const char *path)
+{
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
 }
 
 /* By its last part: one folder can be written in many ways. */
-static bool has_slot(const char *name) {
+static bool has_slot(const char *name)
+{
     bool any = false;
     for (size_t i = 0; i < SLOTS; i++)
         any |= atomic_load(&slots[i].state) == SLOT_NAMED && strcmp(base_of(slots[i].name), base_of(name)) == 0;
@@ -91,7 +99,8 @@ static bool has_slot(const char *name) {
 /* ---- what others left ------------------------------------------------------------------------ */
 
 /* Of "BASE.PID-N", the PID; 0 where the name is not of that form. */
-static pid_t owner_of(const char *name, const char *base) {
+static pid_t owner_of(const char *name, const char *base)
+{
     size_t n = strlen(base);
     char *end;
     if (strncmp(name, base, n) != 0 || name[n] != '.' || name[n + 1] < '1' || name[n + 1] > '9')
@@ -104,11 +113,13 @@ static pid_t owner_of(const char *name, const char *base) {
 }
 
 /* A process of this number may have been another, in another container. */
-static bool is_abandoned(pid_t owner, const char *name) {
+static bool is_abandoned(pid_t owner, const char *name)
+{
     return owner == getpid() ? !has_slot(name) : kill(owner, 0) != 0 && errno == ESRCH;
 }
 
-static void remove_abandoned(const char *path) {
+static void remove_abandoned(const char *path)
+{
     const char *base = base_of(path);
     char folder[PATH_MAX];
     int length = snprintf(folder, sizeof folder, "%.*s", (int)(base - path), path);
@@ -125,7 +136,8 @@ static void remove_abandoned(const char *path) {
 /* ---- files ----------------------------------------------------------------------------------- */
 
 /* The slot is named before the file exists. */
-static int create_in(struct temporary *t, const char *path, mode_t mode) {
+static int create_in(struct temporary *t, const char *path, mode_t mode)
+{
     static atomic_uint number;
     int fd = -1;
     for (int i = 0; fd < 0 && i < ATTEMPTS && (i == 0 || errno == EEXIST); i++) {
@@ -144,7 +156,8 @@ static int create_in(struct temporary *t, const char *path, mode_t mode) {
     return fd;
 }
 
-struct temporary *temporary_create(const char *path, int *fd) {
+struct temporary *temporary_create(const char *path, int *fd)
+{
     struct stat st;
     bool there = stat(path, &st) == 0;
     mode_t mode = there ? st.st_mode & 0777 : 0666;
@@ -162,7 +175,8 @@ struct temporary *temporary_create(const char *path, int *fd) {
     return t;
 }
 
-int temporary_place(struct temporary *const files[], const char *const paths[], size_t count) {
+int temporary_place(struct temporary *const files[], const char *const paths[], size_t count)
+{
     sigset_t before;
     int why = names_begin(&before) ? 0 : errno;
     for (size_t i = 0; i < count; i++) {
@@ -177,7 +191,8 @@ int temporary_place(struct temporary *const files[], const char *const paths[], 
     return why;
 }
 
-void temporary_remove(struct temporary *t) {
+void temporary_remove(struct temporary *t)
+{
     sigset_t before;
     if (!t)
         return;

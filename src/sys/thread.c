@@ -17,14 +17,16 @@ struct start {
     void *arg;
 };
 
-void thread_signal_stack(char *stack) {
+void thread_signal_stack(char *stack)
+{
     stack_t now;
     if (sigaltstack(NULL, &now) == 0 && now.ss_flags & SS_DISABLE)
         sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = SIGNAL_STACK}, NULL);
 }
 
 /* The signal stack lies at the bottom of the thread's own. */
-static void *begin(void *arg) {
+static void *begin(void *arg)
+{
     _Alignas(16) char stack[SIGNAL_STACK];
     struct start start = *(struct start *)arg;
     stack_t old;
@@ -36,7 +38,8 @@ static void *begin(void *arg) {
     return result;
 }
 
-static int create(pthread_t *thread, struct start *start) {
+static int create(pthread_t *thread, struct start *start)
+{
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     sigset_t blocked, old;
     pthread_attr_t attributes;
@@ -54,7 +57,8 @@ static int create(pthread_t *thread, struct start *start) {
     return failure;
 }
 
-int thread_start(pthread_t *thread, void *(*run)(void *), void *arg) {
+int thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
+{
     struct start *start = malloc(sizeof *start);
     if (!start)
         return ENOMEM;
@@ -72,12 +76,14 @@ static struct {
     void *arg;
 } program;
 
-static void run_program(void) {
+static void run_program(void)
+{
     program.run(program.arg);
 }
 
 /* With a page at its end that cannot be written. */
-static void *new_stack(void) {
+static void *new_stack(void)
+{
     void *stack = mmap(NULL, THREAD_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED)
         return NULL;
@@ -85,7 +91,8 @@ static void *new_stack(void) {
     return stack;
 }
 
-bool thread_with_stack(void (*run)(void *arg), void *arg) {
+bool thread_with_stack(void (*run)(void *arg), void *arg)
+{
     struct rlimit limit;
     ucontext_t here, there;
     if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= LEAST_STACK) {
