@@ -137,13 +137,13 @@ static void test_plan(void **state)
     check(WORDS("plan", "--synthetic", "smollm2-135m", "-t", "1"), "--json");
 }
 
-/* The state that a search has kept, or null; the caller frees. */
+/* The state that a search or training has kept, or null; the caller frees. */
 static char *kept_state(void)
 {
     char *states = path_in(folder, "qtop"), *path = NULL;
     DIR *d = opendir(states);
     for (const struct dirent *e; d && (e = readdir(d));)
-        if (strncmp(e->d_name, "tune-", 5) == 0 && !path)
+        if (e->d_name[0] != '.' && !path)
             path = path_in(states, e->d_name);
     if (d)
         closedir(d);
@@ -230,11 +230,35 @@ static void test_resume(void **state)
     free(kept);
 }
 
+/* The file of a training that is interrupted and goes on is that of one that was not. */
+static void test_resume_of_a_training(void **state)
+{
+    (void)state;
+    char *model = path_in(folder, "trained.bin"), *resumed = path_in(folder, "resumed.gguf"),
+         *whole = path_in(folder, "whole.gguf");
+    static const char scheme[] = "int4:g32:qat(steps=40,batch=256,text=2048)";
+    const char *const *words = WORDS("export", model, "-t", "1", "-s", scheme, "-o", resumed);
+    const char *const *resume = WORDS("export", model, "-t", "1", "-s", scheme, "-o", resumed, "--resume");
+    put_medium(model);
+    assert_int_equal(interrupted(resume, PATIENCE), 1); /* there is nothing yet */
+    assert_int_equal(interrupted(WORDS("eval", model, "-s", "int8", "--resume"), PATIENCE), 1);
+    char *kept = interrupt_and_keep(words);
+    assert_int_equal(access(resumed, F_OK), -1);
+    assert_int_equal(interrupted(resume, PATIENCE), 0);
+    assert_int_equal(access(kept, F_OK), -1);
+    assert_int_equal(interrupted(WORDS("export", model, "-t", "1", "-s", scheme, "-o", whole), PATIENCE), 0);
+    assert_same_files(resumed, whole);
+    free(model);
+    free(resumed);
+    free(whole);
+    free(kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_eval), cmocka_unit_test(test_bench),  cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_tune), cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_tune), cmocka_unit_test(test_resume), cmocka_unit_test(test_resume_of_a_training),
     };
     cmocka_set_test_filter(getenv("QTOP_TEST"));
     return cmocka_run_group_tests_name("partial", tests, begin, end);

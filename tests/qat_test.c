@@ -132,6 +132,106 @@ static void test_learns(void **state)
     }
 }
 
+static void step_until(struct training *q, size_t step, bool *done)
+{
+    struct error error;
+    while (!*done && qat_figures(q).step < step)
+        assert_true(qat_step(q, 0, done, &error));
+}
+
+/* Saved after some parts of a step, closed, and opened again. */
+static struct training *reopened(struct fixture *f, struct training *q, size_t parts)
+{
+    char *bytes;
+    size_t n;
+    struct error error = {""};
+    bool done = false;
+    for (size_t i = 0; i < parts && !done; i++)
+        assert_true(qat_step(q, 0, &done, &error));
+    FILE *state = open_memstream(&bytes, &n);
+    assert_true(qat_save(q, state));
+    fclose(state);
+    qat_close(q);
+    state = fmemopen(bytes, n, "r");
+    q = opened(f, pool);
+    if (!qat_load(q, state, &error))
+        fail_msg("%s", error.text);
+    fclose(state);
+    free(bytes);
+    return q;
+}
+
+/* A training that is interrupted anywhere ends as if it had not been: between windows that are shuffled anew, too. */
+static void test_resumed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, "int4/int8:g16:asym:qat(steps=30,batch=256,lr=0.0003)");
+    struct training *whole = opened(&f, pool), *parts = opened(&f, pool);
+    run(whole);
+    bool done = false;
+    for (size_t step = 1; step < 30; step += 4) {
+        step_until(parts, step, &done);
+        parts = reopened(&f, parts, step); /* in the middle of a step, or of a validation */
+        parts = reopened(&f, parts, 1);    /* before the teacher is done again */
+    }
+    run(parts);
+    struct training_figures a = qat_figures(whole), b = qat_figures(parts);
+    assert_memory_equal(&a, &b, sizeof a);
+    for (size_t t = 0; t < f.model->tensor_count; t++) {
+        struct training_result x = qat_result(whole, (int)t), y = qat_result(parts, (int)t);
+        size_t n = f.model->tensors[t].stored.rows * f.model->tensors[t].stored.cols;
+        if (x.weights)
+            assert_memory_equal(x.weights, y.weights, n * sizeof *x.weights);
+    }
+    qat_close(whole);
+    qat_close(parts);
+    close_fixture(&f);
+}
+
+/* What is cut short, changed, or of another training is refused. */
+static void test_damaged_states(void **state)
+{
+    (void)state;
+    struct fixture f, other;
+    char *bytes;
+    size_t n;
+    struct error error;
+    bool done = false;
+    open_fixture(&f, "int4:channel:qat(steps=4,batch=256)");
+    open_fixture(&other, "int4:channel:qat(steps=5,batch=256)");
+    struct training *q = opened(&f, pool);
+    FILE *file = open_memstream(&bytes, &n);
+    assert_false(qat_save(q, file)); /* before the first step */
+    step_until(q, 1, &done);
+    assert_true(qat_save(q, file));
+    fclose(file);
+    qat_close(q);
+    for (size_t i = 0; i < 40; i++) {
+        size_t at = n / 40 * i;
+        bytes[at] ^= 1;
+        file = fmemopen(bytes, n, "r");
+        q = opened(&f, pool);
+        assert_false(qat_load(q, file, &error));
+        qat_close(q);
+        fclose(file);
+        bytes[at] ^= 1;
+        file = fmemopen(bytes, at + 1, "r");
+        q = opened(&f, pool);
+        assert_false(qat_load(q, file, &error));
+        qat_close(q);
+        fclose(file);
+    }
+    file = fmemopen(bytes, n, "r");
+    q = opened(&other, pool);
+    assert_false(qat_load(q, file, &error));
+    qat_close(q);
+    fclose(file);
+    free(bytes);
+    close_fixture(&f);
+    close_fixture(&other);
+}
+
 /* A set's matrices stand for the weights that the job rounded, on its grids; the stored weights are untouched. */
 static void test_set(void **state)
 {
@@ -343,9 +443,10 @@ static void test_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_learns),    cmocka_unit_test(test_set),        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_stop),      cmocka_unit_test(test_no_number),  cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_large),
+        cmocka_unit_test(test_learns),  cmocka_unit_test(test_resumed),   cmocka_unit_test(test_damaged_states),
+        cmocka_unit_test(test_set),     cmocka_unit_test(test_threads),   cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_no_number), cmocka_unit_test(test_not_finite), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_large),
     };
     struct error error = {""};
     if (!(pool = pool_create(2, &error)))

@@ -224,6 +224,7 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     b->session.progress = show_progress;
     b->session.progress_arg = &b->progress;
     b->session.note = pass_note;
+    b->session.resume = o->resume;
     if (ok)
         say_notes(&b->session);
     else

@@ -2,6 +2,7 @@
 
 #include "base/output.h"
 #include "formats/mapped.h"
+#include "session/state_file.h"
 #include "kernels/dispatch.h"
 #include "sys/pool.h"
 
@@ -9,71 +10,27 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define HEAD "qtop tune 1 %016" PRIx64 " %zu %zu %zu\n" /* digest, layers, schemes on offer, schemes measured */
 
 /* ---- whose it is ------------------------------------------------------------------------------ */
 
-/* FNV-1a, 64 bits. */
-static uint64_t add(uint64_t hash, const void *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        hash = (hash ^ ((const uint8_t *)bytes)[i]) * 0x100000001b3u;
-    return hash;
-}
-
-static uint64_t add_number(uint64_t hash, uint64_t number)
-{
-    return add(hash, &number, sizeof number);
-}
-
-static uint64_t add_text(uint64_t hash, const char *text)
-{
-    return add(hash, text, strlen(text) + 1);
-}
-
-/* Its file by size and time, its tensors by name and shape. */
-static uint64_t add_model(uint64_t hash, const struct model *m)
-{
-    struct stat st;
-    if (m->path && stat(m->path, &st) == 0) {
-        hash = add_number(hash, (uint64_t)st.st_size);
-        hash = add_number(hash, (uint64_t)st.st_mtim.tv_sec);
-        hash = add_number(hash, (uint64_t)st.st_mtim.tv_nsec);
-    }
-    for (size_t i = 0; i < m->tensor_count; i++) {
-        const struct qmatrix *q = &m->tensors[i].stored;
-        hash = add_text(hash, m->tensors[i].name);
-        hash = add_number(add_number(add_number(hash, q->rows), q->cols), q->bytes);
-    }
-    return hash;
-}
-
 /* All that what is measured depends on: the model, both texts, the schemes on offer, and what layers are timed with. */
 static uint64_t digest(const struct tune_plan *plan)
 {
-    uint64_t hash = add_model(0xcbf29ce484222325u, plan->model);
-    hash = add(hash, plan->search, plan->search_count * sizeof *plan->search);
-    hash = add(hash, plan->text->tokens, plan->text->count * sizeof *plan->text->tokens);
-    hash = add_number(add_number(hash, plan->text->window), plan->context);
-    hash = add_number(add_number(hash, plan->kv), (uint64_t)plan->verify.bos);
-    hash = add_number(add_text(hash, plan->budget.format), plan->budget.max_bits > 0);
-    return add_text(add_number(hash, (uint64_t)pool_threads(plan->pool)), isa_current()->name);
+    uint64_t hash = digest_model(DIGEST_START, plan->model);
+    hash = digest_bytes(hash, plan->search, plan->search_count * sizeof *plan->search);
+    hash = digest_bytes(hash, plan->text->tokens, plan->text->count * sizeof *plan->text->tokens);
+    hash = digest_number(digest_number(hash, plan->text->window), plan->context);
+    hash = digest_number(digest_number(hash, plan->kv), (uint64_t)plan->verify.bos);
+    hash = digest_number(digest_text(hash, plan->budget.format), plan->budget.max_bits > 0);
+    return digest_text(digest_number(hash, (uint64_t)pool_threads(plan->pool)), isa_current()->name);
 }
 
 char *tune_state_path(const struct tune_plan *plan, struct error *error)
 {
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    bool given = state && *state == '/';
-    char *path = NULL;
-    if (!given && (!home || *home != '/'))
-        error_set(error, "neither XDG_STATE_HOME nor HOME names a folder for what a search has measured");
-    else if (asprintf(&path, "%s%s/qtop/tune-%016" PRIx64, given ? state : home, given ? "" : "/.local/state",
-                      digest(plan)) < 0)
-        error_set(error, "not enough memory");
-    return path;
+    return state_file_path("tune", digest(plan), error);
 }
 
 /* ---- the file --------------------------------------------------------------------------------- */

@@ -33,18 +33,20 @@ static void choose(struct training *q, size_t i, size_t window)
 static void choose_training(struct training *q)
 {
     size_t count = q->windows - q->held_out;
+    struct window_order *o = &q->order;
+    qat_copy_order(&q->before, o, q->windows);
     for (size_t i = 0; i < q->batch; i++) {
-        if (q->order_next >= count) {
+        if (o->next >= count) {
             for (size_t w = 0; w < count; w++)
-                q->order[w] = w;
+                o->of[w] = w;
             for (size_t w = count; w > 1; w--) {
-                size_t other = (size_t)(sampler_bits(&q->random) % w), swap = q->order[w - 1];
-                q->order[w - 1] = q->order[other];
-                q->order[other] = swap;
+                size_t other = (size_t)(sampler_bits(&o->random) % w), swap = o->of[w - 1];
+                o->of[w - 1] = o->of[other];
+                o->of[other] = swap;
             }
-            q->order_next = 0;
+            o->next = 0;
         }
-        choose(q, i, q->order[q->order_next++]);
+        choose(q, i, o->of[o->next++]);
     }
 }
 
@@ -187,7 +189,10 @@ static void teacher_forward(struct training *q)
     if (q->next < q->windows)
         return;
     swap_to_student(q);
-    begin_validation(q);
+    if (q->begins == PHASE_TRAIN)
+        q->phase = PHASE_TRAIN;
+    else
+        begin_validation(q);
 }
 
 /* ---- validation ------------------------------------------------------------------------------ */
@@ -406,6 +411,8 @@ static const struct trainer trainer = {
     .figures = qat_figures,
     .note = qat_note,
     .result = qat_result,
+    .save = qat_save,
+    .load = qat_load,
 };
 
 const struct method qat_method = {

@@ -13,6 +13,8 @@
 
 #include "training.h"
 
+#include <stdio.h>
+
 enum { QAT_PARAMETERS_MAX = 200000000 }; /* of a model */
 
 /* The slots of the method's trainer: see training.h. */
@@ -26,6 +28,9 @@ double qat_fraction(const struct training *job);
 struct training_figures qat_figures(const struct training *job);
 const char *qat_note(const struct training *job);
 struct training_result qat_result(const struct training *job, int tensor);
+
+bool qat_save(struct training *job, FILE *to);
+bool qat_load(struct training *job, FILE *from, struct error *error);
 
 /* The parameters of the method, in their order. */
 enum qat_parameter { QAT_STEPS, QAT_RATE, QAT_BATCH, QAT_DISTILL, QAT_DECAY, QAT_TEXT, QAT_SEED };

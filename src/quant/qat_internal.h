@@ -8,6 +8,8 @@
 #include "train/network.h"
 #include "qat.h"
 
+#include <string.h>
+
 /* A tensor that trains. */
 struct qat_tensor {
     int tensor;
@@ -16,6 +18,12 @@ struct qat_tensor {
     float *w, *rounded, *gradient, *m, *v, *best; /* count each */
     float *scale_m, *scale_v; /* of the logarithms of scales */
     struct quant_params *best_grids;
+};
+
+/* Windows to train on, shuffled; the next of them; and the random numbers of that order. */
+struct window_order {
+    size_t *of, next;
+    struct sampler random;
 };
 
 enum phase { PHASE_TEACHER, PHASE_VALIDATE, PHASE_TRAIN, PHASE_DONE };
@@ -39,10 +47,10 @@ struct training {
     double *losses;            /* n */
     int32_t *tokens;           /* n: of the pass under way */
     size_t *chosen;            /* batch: its windows */
-    size_t *order, order_next; /* windows to train on, shuffled */
-    struct sampler random;     /* of that order */
+    struct window_order order, before; /* before: as the step under way found it */
 
     enum phase phase;
+    enum phase begins;         /* what follows the teacher: PHASE_TRAIN where a training goes on between validations */
     size_t at;                 /* in a pass: embedding, blocks, head; then backward */
     size_t next;               /* window of the phase */
     double validation_loss;
@@ -50,5 +58,13 @@ struct training {
     struct training_figures figures;
     char note[160];
 };
+
+/* to->of has room for n windows. */
+static inline void qat_copy_order(struct window_order *to, const struct window_order *from, size_t n)
+{
+    memcpy(to->of, from->of, n * sizeof *to->of);
+    to->next = from->next;
+    to->random = from->random;
+}
 
 #endif

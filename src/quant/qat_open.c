@@ -179,9 +179,10 @@ static bool open_buffers(struct training *q, struct error *error)
     q->losses = malloc(n * sizeof *q->losses);
     q->tokens = malloc(n * sizeof *q->tokens);
     q->chosen = malloc(q->batch * sizeof *q->chosen);
-    q->order = malloc(q->windows * sizeof *q->order);
+    q->order.of = calloc(q->windows, sizeof *q->order.of);
+    q->before.of = calloc(q->windows, sizeof *q->before.of);
     return (q->cosines && q->sines && q->stored && q->others && q->hidden && q->teacher && q->loss_scratch &&
-            q->losses && q->tokens && q->chosen && q->order && (q->capped || !(h->logit_cap > 0))) ||
+            q->losses && q->tokens && q->chosen && q->order.of && q->before.of && (q->capped || !(h->logit_cap > 0))) ||
            error_set(error, "not enough memory for training");
 }
 
@@ -203,8 +204,9 @@ struct training *qat_open(const struct training_plan *plan, struct error *error)
     q->share = (double)plan->values[QAT_DISTILL];
     q->adamw = adamw_defaults();
     q->adamw.decay = (double)plan->values[QAT_DECAY];
-    sampler_seed(&q->random, (uint64_t)plan->values[QAT_SEED]);
-    q->order_next = SIZE_MAX;
+    sampler_seed(&q->order.random, (uint64_t)plan->values[QAT_SEED]);
+    q->order.next = SIZE_MAX;
+    q->begins = PHASE_VALIDATE;
     q->figures = (struct training_figures){.steps = q->steps, .loss = NAN, .rate = NAN, .gradient_norm = NAN,
                                       .kl_first = NAN, .kl_last = NAN, .kl_best = NAN,
                                       .held_out = q->held_out * length_of(plan)};
@@ -241,6 +243,7 @@ void qat_close(struct training *q)
     free(q->losses);
     free(q->tokens);
     free(q->chosen);
-    free(q->order);
+    free(q->order.of);
+    free(q->before.of);
     free(q);
 }

@@ -15,6 +15,8 @@
 #include "engine/weights.h"
 #include "scheme.h"
 
+#include <stdio.h>
+
 /* A text to calibrate on, in windows of `window` tokens that know nothing of each other, each with BOS first
  * where texts begin with it. */
 struct calibration_text {
@@ -45,6 +47,7 @@ struct quantization_plan {
     const struct scheme *schemes;   /* schemes_count */
     const struct calibration_text *text; /* to calibrate on; may be null where no scheme needs it */
     const struct calibration_text *training_text; /* to train on; null: text */
+    FILE *training_state;                         /* an interrupted training to go on from, or null */
 };
 
 struct quantization;
@@ -73,6 +76,10 @@ const char *quantization_work(const struct quantization *job);
 /* How far the training is; false while there is none. */
 struct training_figures;
 bool quantization_figures(const struct quantization *job, struct training_figures *out);
+
+/* Writes the training's last whole step (struct trainer's save); false where nothing trains, or not yet. The job can
+ * only be closed afterwards. */
+bool quantization_save_training(struct quantization *job, FILE *to);
 
 /* Ends the training at its next step, with the best so far. */
 void quantization_stop_training(struct quantization *job);

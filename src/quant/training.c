@@ -101,7 +101,8 @@ static bool open_training(struct quantization *q, struct error *error)
     const struct quantization_plan *p = &q->plan;
     struct training_plan plan = plan_of_job(q);
     return pin_open(&q->pin, p->model, error) && pin_set(&q->pin, p->stored, p->pool, error) &&
-           (q->training = q->trainer->open(&plan, error));
+           (q->training = q->trainer->open(&plan, error)) &&
+           (!p->training_state || q->trainer->load(q->training, p->training_state, error));
 }
 
 bool training_step(struct quantization *q, double seconds, struct error *error)
@@ -124,6 +125,11 @@ bool quantization_figures(const struct quantization *q, struct training_figures 
 {
     *out = q->figures;
     return q->figures.steps > 0;
+}
+
+bool quantization_save_training(struct quantization *q, FILE *to)
+{
+    return q->training && q->stage == STAGE_TRAIN && q->trainer->save(q->training, to);
 }
 
 void quantization_stop_training(struct quantization *q)

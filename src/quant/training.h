@@ -7,6 +7,8 @@
 #include "scheme.h"
 #include "sys/pool.h"
 
+#include <stdio.h>
+
 struct training_plan {
     const struct model *model;
     struct pool *pool;            /* whose caller runs the job */
@@ -57,6 +59,11 @@ struct trainer {
     /* Why it ended early, or null. */
     const char *(*note)(const struct training *job);
     struct training_result (*result)(const struct training *job, int tensor);
+    /* Writes the last whole step, after which the job can only be closed; false before the first. */
+    bool (*save)(struct training *job, FILE *to);
+    /* Into a job that was just opened with the same plan: it goes on from there, and ends as it would have. False, with
+     * an error, where it was not written by save. */
+    bool (*load)(struct training *job, FILE *from, struct error *error);
 };
 
 #endif

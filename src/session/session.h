@@ -56,6 +56,7 @@ struct session {
     struct calibration_text calibration_text; /* in windows, once it was needed */
     struct calibration_text training_text;    /* in windows, once it was needed */
     size_t training_tokens;                   /* that training_text was asked for with */
+    bool resume;                              /* a training goes on from where it was interrupted */
 };
 
 /* Fails when the model does not open, a named tokenizer does not, or another model does not fit as the

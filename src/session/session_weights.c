@@ -2,9 +2,11 @@
 
 #include "quant/qat.h"
 #include "text_source.h"
+#include "training_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ---- texts ------------------------------------------------------------------------------------ */
 
@@ -78,17 +80,46 @@ static const struct job_class training_class = {
     .phase = phase_of_training,
 };
 
-static struct weights *run_plan(const struct session *s, const struct quantization_plan *plan, struct error *error)
+/* An interrupted training is kept, one that has ended is not. */
+static void keep_training(const struct session *s, const char *path, struct quantization *q, bool ended)
+{
+    struct error note = {""};
+    if (ended)
+        unlink(path);
+    else if (training_state_save(path, q, &note) && s->note)
+        s->note(s->note_arg, note.text);
+}
+
+static struct weights *run_plan(const struct session *s, const struct quantization_plan *plan, const char *state,
+                                struct error *error)
 {
     struct quantization *q = quantization_open(plan, error);
     struct weights *set = NULL;
     struct training t = {q, ""};
-    bool cancelled, ok = q && session_run(s, &training_class, &t, &cancelled, error);
+    bool cancelled = false, ok = q && session_run(s, &training_class, &t, &cancelled, error);
+    if (state && (ok || cancelled))
+        keep_training(s, state, q, ok);
     for (size_t i = 0; ok && s->note && quantization_note(q, i); i++)
         s->note(s->note_arg, quantization_note(q, i));
     if (ok)
         set = quantization_take(q);
     quantization_close(q);
+    return set;
+}
+
+/* With the file that an interruption leaves, or has left. */
+static struct weights *train(const struct session *s, struct quantization_plan *plan, struct error *error)
+{
+    struct error none;
+    char *path = training_state_path(plan, s->resume ? error : &none);
+    struct weights *set = NULL;
+    if (s->resume && path)
+        plan->training_state = training_state_open(path, error);
+    if (!s->resume || plan->training_state)
+        set = run_plan(s, plan, path, error);
+    if (plan->training_state)
+        fclose(plan->training_state);
+    free(path);
     return set;
 }
 
@@ -108,9 +139,11 @@ struct weights *session_weights(struct session *s, const struct scheme *schemes,
     bool ok = session_fits(s, schemes, error);
     size_t tokens = quantization_training_tokens(&plan);
     ok = ok && session_may_train(s, schemes, error);
+    if (ok && s->resume && !tokens)
+        ok = error_set(error, "--resume: no layer of these schemes trains; expected the method qat");
     ok = ok && (!quantization_calibrates(&plan) || session_calibration_text(s, error));
     ok = ok && (!tokens || session_training_text(s, tokens, error));
-    struct weights *made = ok ? run_plan(s, &plan, error) : NULL;
+    struct weights *made = !ok ? NULL : tokens ? train(s, &plan, error) : run_plan(s, &plan, NULL, error);
     struct weights *set = weights_take_kv(made, schemes[kv_index(s->model)].format.weight);
     if (made && !set)
         error_set(error, "not enough memory");

@@ -1,0 +1,21 @@
+/* state_file.h - where interrupted work leaves what it has done, to go on from: a file in the user's state folder, named
+ * by a digest of all that the work depends on. */
+#ifndef QTOP_STATE_FILE_H
+#define QTOP_STATE_FILE_H
+
+#include "model/model.h"
+
+/* FNV-1a, 64 bits; begin with DIGEST_START. Of a text the NUL counts, too. */
+#define DIGEST_START 0xcbf29ce484222325u
+uint64_t digest_bytes(uint64_t digest, const void *bytes, size_t n);
+uint64_t digest_number(uint64_t digest, uint64_t number);
+uint64_t digest_text(uint64_t digest, const char *text);
+
+/* A model: its file by size and time, its tensors by name and shape, and the values of those that are no matrices, which
+ * injected outliers change. */
+uint64_t digest_model(uint64_t digest, const struct model *model);
+
+/* qtop/KIND-DIGEST in XDG_STATE_HOME, else in ~/.local/state. Null with an error; the caller frees. */
+char *state_file_path(const char *kind, uint64_t digest, struct error *error);
+
+#endif
