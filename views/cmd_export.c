@@ -2,6 +2,7 @@
 #include "batch.h"
 
 #include "export/export.h"
+#include "interrupt.h"
 
 #include <string.h>
 
@@ -38,6 +39,15 @@ static bool write_file(struct batch *b, const struct options *o, struct error *e
     return ok;
 }
 
+/* A training that Ctrl-C interrupts is kept before the program dies. */
+static bool pack(struct batch *b, struct error *error)
+{
+    interrupt_catch(&b->session);
+    bool ok = batch_pack(b, error);
+    interrupt_release();
+    return ok;
+}
+
 int run_export(const struct options *o)
 {
     struct batch batch;
@@ -55,7 +65,7 @@ int run_export(const struct options *o)
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     struct export_plan plan = plan_of(&batch, o);
-    bool ok = export_check(&plan, batch.schemes, &error) && batch_pack(&batch, &error);
+    bool ok = export_check(&plan, batch.schemes, &error) && pack(&batch, &error);
     ok = ok && write_file(&batch, o, &error);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
