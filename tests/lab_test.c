@@ -948,10 +948,14 @@ static void test_restart_keeps_the_seed(void **state)
     struct wanted_text wanted = {SEED, 30};
     (void)state;
     struct frame *a = await(lab, has_text, &wanted, "a text");
-    struct frame *f = ask(lab, (struct command){.kind = COMMAND_RESTART});
-    assert_int_equal(f->text->seed, SEED);
-    assert_true(f->text->tokens < a->text->tokens);
-    frame_unref(f);
+    bool shorter = false; /* unless the frame came so late that the text was as long again */
+    for (int tries = 0; !shorter && tries < 50; tries++) {
+        struct frame *f = ask(lab, (struct command){.kind = COMMAND_RESTART});
+        assert_int_equal(f->text->seed, SEED);
+        shorter = f->text->tokens < a->text->tokens;
+        frame_unref(f);
+    }
+    assert_true(shorter);
     struct frame *b = await(lab, has_text, &wanted, "the text again");
     assert_same_beginning(a->text, b->text);
     frame_unref(a);
