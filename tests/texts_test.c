@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct error error;
 
@@ -101,7 +102,23 @@ static void test_choice(void **state)
     session_close(&s);
 }
 
-/* The same model under another name is no longer the built-in one; without a tokenizer nothing can be read. */
+/* The built-in model under another name. */
+static void test_choice_by_vocabulary(void **state)
+{
+    char *folder = folder_make(), *path = path_in(folder, "other.bin"), *beside = path_in(folder, "tokenizer.bin");
+    struct session s;
+    (void)state;
+    assert_int_equal(symlink(SRCDIR "/data/stories.bin", path), 0);
+    assert_int_equal(symlink(SRCDIR "/data/tokenizer.bin", beside), 0);
+    open_model(&s, path);
+    check_choice(&s, NULL, USE_QUALITY, "stories", "/stories-heldout.txt");
+    session_close(&s);
+    free(path);
+    free(beside);
+    folder_remove(folder);
+}
+
+/* Without a tokenizer nothing can be read. */
 static void test_choice_for_other_models(void **state)
 {
     struct model_spec spec = {1, false, 64, 96, 3, 4, 2, 400, 128, 32, 1};
@@ -199,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_halves_are_one_mixture),  cmocka_unit_test(test_halves_share_nothing),
         cmocka_unit_test(test_choice),                  cmocka_unit_test(test_choice_for_other_models),
+        cmocka_unit_test(test_choice_by_vocabulary),
         cmocka_unit_test(test_pieces),                  cmocka_unit_test(test_search_and_training),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -207,7 +207,7 @@ static void report(const struct batch *b, const struct comparison *c, const stru
     else
         report_one(b, c);
     if (c->partial)
-        printf("partial    interrupted after %zu of at least %d samples\n", c->speed[0].samples, ROUNDS);
+        printf("partial     interrupted after %zu rounds\n", c->speed[0].samples);
 }
 
 int run_bench(const struct options *o)

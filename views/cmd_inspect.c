@@ -86,6 +86,7 @@ static void add_stats(json_t *j, const struct qtensor *q, const struct weight_st
                                      : isnan(s->cosine) ? "all weights of one side are 0"
                                                         : NULL);
     json_add(j, "clipped", s->clipped, none             ? none
+                                       : isnan(s->clipped) && blocks ? "the grids of a stored block are its own"
                                        : isnan(s->clipped) ? "clipping applies to integer types only"
                                                            : NULL);
     json_add(j, "overflowed", (double)q->error.overflowed, NULL);

@@ -303,7 +303,7 @@ static bool report_rows(struct batch *b, const struct options *o, struct plan *p
         exceeded |= row->exceeds;
     }
     if (done < p->count && !wants_records(o))
-        printf("partial: interrupted after %zu of %zu schemes\n", done, p->count);
+        printf("partial     interrupted after %zu of %zu schemes\n", done, p->count);
     if (in_cache && !wants_records(o))
         printf("What fits in the last-level cache (%s here) does not read memory: measured may exceed "
                "predicted.\n", format_bytes(cache, (double)topology()->last_level_cache));

@@ -12,6 +12,9 @@
 
 enum { LABEL = 7 /* columns of a meter's name */, MEDIUM = 140 /* of the screen: below, words are short */ };
 
+/* An interval that is wider than this says little of the ratio in it. */
+static const double UNSURE = 1.25;
+
 /* ---- title and meters ------------------------------------------------------------------------ */
 
 static void draw_title(struct tui *t, int row)
@@ -65,7 +68,8 @@ static void draw_decode(struct tui *t, int row)
                            format_short(text, f->speed.decode.value));
     else
         col += draw_format(row, col, COLS - col, STYLE_DIM, false, "n/a: %s ", f->speed.decode.reason);
-    snprintf(text, sizeof text, "%.2fx vs stored", f->speed.vs_stored.value);
+    bool unsure = COLS < 124 && f->speed.vs_stored_high > UNSURE * f->speed.vs_stored_low; /* where no interval is shown */
+    snprintf(text, sizeof text, "%.2fx%s vs stored", f->speed.vs_stored.value, unsure ? "?" : "");
     if (f->speed.decode.valid && f->speed.vs_stored.valid && col + text_width(text) <= COLS) { /* as a whole or not at all */
         col += draw_format(row, col, COLS - col, STYLE_STRONG, false, "%s ", text);
         if (COLS >= 124) /* with room for prefill and the sparkline */
@@ -254,7 +258,7 @@ static struct advice advice_of(const struct frame *f, int tensor)
 {
     double *kl = malloc(f->model->tensor_count * sizeof *kl); /* where memory is short, advice goes by kind */
     for (size_t i = 0; kl && i < f->model->tensor_count; i++)
-        kl[i] = f->layers[i].sensitivity.valid ? f->layers[i].sensitivity.value : NAN;
+        kl[i] = f->layers[i].sensitivity.valid && !f->layers[i].sensitivity_partial ? f->layers[i].sensitivity.value : NAN;
     struct advice a = tensor_advice(f->model, tensor, kl);
     free(kl);
     return a;
@@ -278,6 +282,17 @@ static void draw_layer_status(struct tui *t, int row, int tensor)
         snprintf(line, sizeof line, "%s: %s", name, details);
     else
         snprintf(line, sizeof line, "%s: %s", name, advice_of(f, tensor).text);
+    draw_line(row, STYLE_DIM, line);
+}
+
+/* Advice is given a kind of layer, and a block has several. */
+static void draw_block_status(const struct tui *t, int row, int block)
+{
+    char line[120];
+    size_t layers = 0;
+    for (int i = 0; i < (int)t->frame->model->tensor_count; i++)
+        layers += rows_is_linear(t, i, block);
+    snprintf(line, sizeof line, "blk.%d: a change here changes its %zu matrices", block, layers);
     draw_line(row, STYLE_DIM, line);
 }
 
@@ -312,7 +327,9 @@ static void draw_status(struct tui *t, int row)
         draw_line(row, STYLE_WARN, "paused: p resumes");
     } else if (t->view == VIEW_LAYERS || t->view == VIEW_ERROR) {
         int tensor = rows_current_tensor(t);
-        if (tensor >= 0)
+        if (tensor >= 0 && t->view == VIEW_LAYERS && t->rows[t->cursor].tensor < 0)
+            draw_block_status(t, row, t->rows[t->cursor].block);
+        else if (tensor >= 0)
             draw_layer_status(t, row, tensor);
     }
 }

@@ -50,6 +50,7 @@ struct sums {
     bool own; /* stored weights that are the reference themselves */
     size_t measured;    /* layers whose sensitivity was measured, */
     size_t unmeasured;  /* and those that are not stored and were not */
+    bool partly;        /* one of them on a part of the tokens so far */
     double sensitivity; /* the largest of them, nats */
     bool all_stored;
     size_t count;
@@ -66,6 +67,7 @@ static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
     s->all_stored = p->matrix.format.stored && (s->count == 0 || s->all_stored);
     s->measured += t->frame->layers[tensor].sensitivity.valid;
     s->unmeasured += !p->matrix.format.stored && !t->frame->layers[tensor].sensitivity.valid;
+    s->partly |= t->frame->layers[tensor].sensitivity.valid && t->frame->layers[tensor].sensitivity_partial;
     s->sensitivity = fmax(s->sensitivity, t->frame->layers[tensor].sensitivity.value);
     s->w2 += p->error.sum_w2;
     s->e2 += p->error.sum_e2;
@@ -73,10 +75,10 @@ static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
 }
 
 /* Stored layers cost nothing by definition; of a block the greatest figure is shown: ">" where not all of its layers
- * were measured. */
+ * were measured, "~" where one was on a part of the tokens. */
 static void sensitivity_cell(const struct sums *s, struct cells *c)
 {
-    const char *partial = s->unmeasured > 0 ? ">" : "";
+    const char *partial = s->unmeasured > 0 ? ">" : s->partly ? "~" : "";
     if (s->measured > 0)
         snprintf(c->text[C_SENSITIVITY], CELL, s->sensitivity < 1e-4 ? "%s%.1e" : "%s%.5f", partial, s->sensitivity);
     else

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Two halves of one kind of text: what a model is judged on is nothing that a method has seen. */
@@ -32,11 +31,28 @@ char *data_file(const char *name)
     return NULL;
 }
 
-static bool is_builtin(const struct model *m)
+static bool same_pieces(const struct tokenizer *a, const struct tokenizer *b)
 {
-    struct stat a, b;
-    char *path = m->path ? data_file("stories.bin") : NULL;
-    bool same = path && stat(path, &a) == 0 && stat(m->path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    size_t n = tokenizer_vocab(a);
+    bool same = n == tokenizer_vocab(b);
+    for (size_t i = 0; same && i < n; i++) {
+        size_t x, y;
+        char one[1], other[1];
+        const char *p = tokenizer_piece(a, TOKEN_ALONE, (int32_t)i, &x, one);
+        const char *q = tokenizer_piece(b, TOKEN_ALONE, (int32_t)i, &y, other);
+        same = x == y && memcmp(p, q, x) == 0;
+    }
+    return same;
+}
+
+/* Whether a model reads what the built-in one reads: it is that one, or was made of it, in another file. */
+static bool reads_stories(const struct tokenizer *t)
+{
+    struct error error;
+    char *path = data_file("tokenizer.bin");
+    struct tokenizer *builtin = path ? tokenizer_open(path, &error) : NULL;
+    bool same = builtin && same_pieces(t, builtin);
+    tokenizer_close(builtin);
     free(path);
     return same;
 }
@@ -61,7 +77,7 @@ static void name_text(const char *path, char name[TEXT_NAME])
 
 static void choose_default(struct text_choice *c, const struct session *s, enum text_use use)
 {
-    const struct default_text *text = is_builtin(s->model) ? &stories : &mixed;
+    const struct default_text *text = s->tokenizer && reads_stories(s->tokenizer) ? &stories : &mixed;
     c->is_default = true;
     c->path = s->tokenizer ? data_file(text->files[use]) : NULL;
     snprintf(c->name, sizeof c->name, "%s", c->path ? text->name : TEXT_SELF);

@@ -23,8 +23,8 @@ void name_file(const char *path, char *name, size_t size);
  * nowhere; the caller frees. */
 char *data_file(const char *name);
 
-/* What --text or --calibration asks for: a file; "self", the model's own; null, the default, which for the built-in
- * model is stories, for others a mixture of kinds and languages, and without a tokenizer the model's own. False when
+/* What --text or --calibration asks for: a file; "self", the model's own; null, the default, which for a model with
+ * the built-in one's vocabulary is stories, for others a mixture of kinds and languages, and without a tokenizer the model's own. False when
  * memory is short. Free with text_choice_free. */
 bool text_choose(struct text_choice *choice, const struct session *session, const char *option, enum text_use use,
                  struct error *error);

@@ -28,6 +28,7 @@ struct layer_frame {
     struct metric seconds;    /* of one decode step */
     struct metric sensitivity; /* KL divergence in nats with this layer alone as in the set */
     double sensitivity_stderr; /* its standard error, nats */
+    bool sensitivity_partial;  /* of a part of the tokens so far */
 };
 
 struct output_frame {

@@ -10,6 +10,7 @@
 struct layer_sensitivity {
     struct scheme scheme;
     struct sensitivity figures;
+    bool complete; /* over all tokens of the text */
 };
 
 struct measuring {
@@ -54,7 +55,7 @@ static void stepped(struct lab *lab, void *state, const void *running)
     for (int t = 0; t < (int)set->count; t++) {
         struct sensitivity s = sensitivity_of(running, t);
         if (s.scored > 0)
-            m->of[t] = (struct layer_sensitivity){qtensor_scheme(set->layer[t]), s};
+            m->of[t] = (struct layer_sensitivity){qtensor_scheme(set->layer[t]), s, false};
     }
 }
 
@@ -62,10 +63,14 @@ static void finish(struct lab *lab, void *state, void *running)
 {
     bool any = !weights_same_layers(sensitivity_set(running), lab->session->stored);
     const struct text_source *text = &lab->study[TEXT_EVALUATION].source;
-    ((struct measuring *)state)->asked = false;
+    size_t tokens = text->tokens.count < SENSITIVITY_TOKENS ? text->tokens.count : SENSITIVITY_TOKENS;
+    struct measuring *m = state;
+    m->asked = false;
+    for (size_t t = 0; t < lab_tensors(lab); t++)
+        m->of[t].complete |= sensitivity_of(running, (int)t).scored > 0;
     if (any)
         lab_say(lab, false, "measured the sensitivity of each layer: KL in column SENS, on %s, %zu tokens", text->name,
-                text->tokens.count);
+                tokens);
     else
         lab_say(lab, false, "every layer is stored: nothing to measure");
 }
@@ -89,6 +94,7 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
             continue;
         l->sensitivity = metric_value(m->of[t].figures.kl);
         l->sensitivity_stderr = m->of[t].figures.kl_stderr;
+        l->sensitivity_partial = !m->of[t].complete;
     }
 }
 
@@ -114,5 +120,5 @@ void measure_sensitivity(struct lab *lab, const struct command *c)
     m->asked = !m->asked;
     study_retry(lab);
     lab_say(lab, false, m->asked ? "measuring sensitivity of each layer (E stops)"
-                                 : "stopped: the layers measured so far are kept");
+                                 : "stopped: figures on a part of the tokens are kept (~)");
 }
