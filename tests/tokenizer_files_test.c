@@ -817,7 +817,7 @@ static void test_gguf_gpt2(void **state)
     CHECK_IDS(t, "ab b", 2, 3, 1);
     assert_true(tokenizer_bos(t) == -1 && tokenizer_eos(t) == 4 && !tokenizer_adds_bos(t));
     assert_true(tokenizer_ends_text(t, 4) && tokenizer_ends_text(t, 5));
-    assert_string_equal(tokenizer_note(t), "240 of the 256 byte values have no token: in a text they are left out");
+    assert_string_equal(tokenizer_note(t), "240 of the 256 byte values have no token: where a text has them, they are left out");
     tokenizer_close(t);
     begin_gguf(&f, "gpt2", "pre");
     t = finish_gguf(&f);
