@@ -22,10 +22,16 @@ void ask_begin(struct tui *t, enum asking what, const char *text)
     input_suggest(&t->input, text);
 }
 
+static const char *label_of(const struct tui *t)
+{
+    if (t->asking == ASK_QUIT)
+        return t->question;
+    const char *text = labels[t->asking].text;
+    return text_width(text) <= COLS / 2 ? text : labels[t->asking].brief;
+}
+
 void ask_draw(struct tui *t, const struct layout *l)
 {
     int row = l->footer >= 0 ? l->footer : LINES - 1;
-    bool fits = text_width(labels[t->asking].text) <= COLS / 2;
-    const char *label = t->asking == ASK_QUIT ? t->question : fits ? labels[t->asking].text : labels[t->asking].brief;
-    draw_input(row, 0, COLS, label, &t->input);
+    draw_input(row, 0, COLS, label_of(t), &t->input);
 }
