@@ -10,6 +10,7 @@
 
 #include "caches.h"
 #include "modelfile.h"
+#include "support.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -80,7 +80,7 @@ static int interrupted(const char *const *words, double seconds)
 /* Longer and longer, until there is something to print before the end. */
 static struct bytes partial_output(const char *const *words)
 {
-    for (double seconds = 0.05; seconds < PATIENCE; seconds *= 1.3) {
+    for (double seconds = 0.05; seconds < PATIENCE; seconds *= SANITIZED ? 2 : 1.3) {
         int status = interrupted(words, seconds);
         if (status != 128 + SIGINT)
             fail_msg("qtop %s: status %d after %g seconds", words[0], status, seconds);

@@ -152,7 +152,7 @@ static void end_at_all_moments(const char *const words[], size_t moments)
     struct stat st;
     assert_int_equal(stat(target, &st), 0);
     off_t size = st.st_size;
-    for (size_t i = 0; i < ENDING; i++)
+    for (size_t i = 0; i < ENDING; i += test_stride())
         for (size_t m = 0; m < moments; m++) {
             empty_place();
             write_file(target, BEFORE, strlen(BEFORE));
@@ -206,7 +206,7 @@ static void test_tune(void **state)
 static void test_export_under_way(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ENDING; i++) {
+    for (size_t i = 0; i < ENDING; i += test_stride()) {
         write_file(target, BEFORE, strlen(BEFORE));
         pid_t child = spawn(WORDS("export", large, "-t", "1", "-o", target));
         await_files(2);
@@ -270,7 +270,7 @@ static void assert_dies_of(size_t i)
 static void test_terminal_export(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ENDING; i++) {
+    for (size_t i = 0; i < ENDING; i += test_stride()) {
         export_in_terminal();
         pty_quiet(term, 0.01 * (double)(i % 5));
         assert_true(pty_signal(term, ending[i].number));
@@ -284,7 +284,7 @@ static void test_terminal_export(void **state)
 static void test_terminal_at_all_moments(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < 4 * ENDING; i++) {
+    for (size_t i = 0; i < 4 * ENDING; i += test_stride()) {
         stop(NULL);
         run(24, 100, WORDS(binary, "-t", "1", model), no_sanitizer_signals);
         pty_quiet(term, 0.004 * (double)i);
