@@ -19,7 +19,7 @@ void fuzz_seeds(void)
         "\"fuse_unk\":true,\"vocab\":{\"u\":0,\"<0x41>\":1,\"\\u2581\":2,\"a\":3,\"\\u2581a\":4},\"merges\":[[\"\\u2581\",\"a\"]]}}",
         "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[^\\\\s\\\\p{L}]+|\\\\s+(?!\\\\S)\"},"
         "\"behavior\":\"MergedWithNext\",\"invert\":true},{\"type\":\"Digits\",\"individual_digits\":true},{\"type\":\"Punctuation\",\"behavior\":"
-        "\"Contiguous\"},{\"type\":\"Whitespace\"},{\"type\":\"WhitespaceSplit\"}]},\"decoder\":{\"type\":\"ByteLevel\"},"
+        "\"Contiguous\"},{\"type\":\"Whitespace\"},{\"type\":\"WhitespaceSplit\"},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]},\"decoder\":{\"type\":\"ByteLevel\"},"
         "\"model\":{\"ignore_merges\":true,\"vocab\":{\"a\":0,\"b\":1,\"1\":2},\"merges\":[]}}",
         "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"prepend_scheme\":\"first\",\"split\":true},"
         "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"\\u2581\":1},\"merges\":[]}}"};
