@@ -2,6 +2,7 @@
 
 #include "base/escape.h"
 #include "base/output.h"
+#include "base/user_path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,14 +25,7 @@ struct settings settings_default(void)
 /* The file, or null where no folder is named. */
 static char *path_of(void)
 {
-    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-    char *path = NULL;
-    int n = -1;
-    if (config && *config == '/')
-        n = asprintf(&path, "%s/qtop/settings.json", config);
-    else if (home && *home == '/')
-        n = asprintf(&path, "%s/.config/qtop/settings.json", home);
-    return n < 0 ? NULL : path;
+    return user_path(USER_CONFIG, "settings.json", NULL);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -164,7 +164,7 @@ static bool unknown_bytes(const struct vocabulary *v)
 
 /* ---- the order in which added tokens are looked for ------------------------------------------ */
 
-enum { MOST_ADDED = 512 }; /* that are compared with each other */
+enum { MAX_ADDED = 512 }; /* that are compared with each other */
 
 /* How the tokenizer looks for added tokens, before and behind normalization, and how llama.cpp does. */
 struct orders {
@@ -238,7 +238,7 @@ static bool other_order(const struct vocabulary *v)
     bool same = v->dialect == DIALECT_LLAMA_CPP ||
                 (added_open(&o.here[0], &here, false) && added_open(&o.here[1], &here, true) &&
                  added_open(&o.there, &there, false));
-    bool few = o.here[0].count + o.here[1].count <= MOST_ADDED;
+    bool few = o.here[0].count + o.here[1].count <= MAX_ADDED;
     for (size_t i = 0; same && few && i < 4; i++)
         same = same_order(&o, &o.here[i / 2], &o.here[i % 2]);
     added_close(&o.here[0]);

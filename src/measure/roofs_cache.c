@@ -2,7 +2,9 @@
 
 #include "sys/memory.h"
 #include "formats/jsontext.h"
+#include "base/digest.h"
 #include "base/output.h"
+#include "base/user_path.h"
 #include "sys/topology.h"
 
 #include <errno.h>
@@ -49,28 +51,16 @@ void roofs_fingerprint(int threads, char out[FINGERPRINT_TEXT])
            t->unbound[0] ? "" : "each to its ", t->unbound[0] ? t->unbound : topology_place_kind(threads));
 }
 
-static uint64_t hash(const char *text)
-{
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a (Fowler, Noll, Vo) */
-    for (; *text; text++)
-        h = (h ^ (unsigned char)*text) * 0x100000001b3u;
-    return h;
-}
-
 char *roofs_cache_path(const char *fingerprint, struct error *error)
 {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    bool own = cache && cache[0] == '/';
-    char *path;
-    if (!own && (!home || home[0] != '/')) {
-        error_set(error, "roofs are not saved: neither XDG_CACHE_HOME nor HOME is an absolute path");
-        return NULL;
-    }
-    if (asprintf(&path, "%s%s/qtop/roofs-%016" PRIx64 ".json", own ? cache : home, own ? "" : "/.cache",
-                 hash(fingerprint)) >= 0)
-        return path;
-    error_set(error, "roofs are not saved: not enough memory");
-    return NULL;
+    char name[64];
+    struct error why;
+    snprintf(name, sizeof name, "roofs-%016" PRIx64 ".json",
+             digest_bytes(DIGEST_START, fingerprint, strlen(fingerprint)));
+    char *path = user_path(USER_CACHE, name, &why);
+    if (!path)
+        error_set(error, "roofs are not saved: %s", why.text);
+    return path;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

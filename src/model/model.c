@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include "base/note.h"
 #include "on_demand.h"
 
 #include <stdarg.h>
@@ -31,12 +32,9 @@ bool model_ends_text(const struct model *m, int32_t token)
 
 void model_add_note(struct model *m, const char *format, ...)
 {
-    size_t n = strlen(m->note), room = sizeof m->note - n;
     va_list args;
     va_start(args, format);
-    if (n > 0 && room > 3)
-        n += (size_t)snprintf(m->note + n, room, "; ");
-    vsnprintf(m->note + n, sizeof m->note - n, format, args);
+    note_add(m->note, sizeof m->note, format, args);
     va_end(args);
 }
 

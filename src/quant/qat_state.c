@@ -1,25 +1,22 @@
 /* A training's last whole step in a file, to go on from on the same machine: numbers as memory holds them, and a
  * checksum behind them. */
+#include "base/digest.h"
 #include "qat_internal.h"
-
-#include <math.h>
 
 /* One description of the contents serves both directions. */
 struct stream {
     FILE *file;
     bool reads, ok;
-    uint64_t sum; /* FNV-1a, 64 bits */
+    uint64_t digest; /* of all that has passed */
 };
 
 static const char MARK[16] = "qtop training 1";
-static const uint64_t FNV_OFFSET = 0xcbf29ce484222325u, FNV_PRIME = 0x100000001b3u;
 
 static void pass(struct stream *s, void *data, size_t bytes)
 {
-    const uint8_t *at = data;
     s->ok = s->ok && (s->reads ? fread(data, 1, bytes, s->file) : fwrite(data, 1, bytes, s->file)) == bytes;
-    for (size_t i = 0; s->ok && i < bytes; i++)
-        s->sum = (s->sum ^ at[i]) * FNV_PRIME;
+    if (s->ok)
+        s->digest = digest_bytes(s->digest, data, bytes);
 }
 
 static void pass_tensor(struct stream *s, struct qat_tensor *l)
@@ -46,14 +43,14 @@ static void pass_all(struct stream *s, struct training *q)
     pass(s, q->order.of, q->windows * sizeof *q->order.of);
     for (size_t i = 0; i < q->tensor_count; i++)
         pass_tensor(s, &q->tensors[i]);
-    uint64_t sum = s->sum, kept = sum;
+    uint64_t digest = s->digest, kept = digest;
     pass(s, &kept, sizeof kept);
-    s->ok = s->ok && kept == sum;
+    s->ok = s->ok && kept == digest;
 }
 
 bool qat_save(struct training *q, FILE *to)
 {
-    struct stream s = {.file = to, .ok = true, .sum = FNV_OFFSET};
+    struct stream s = {.file = to, .ok = true, .digest = DIGEST_START};
     if (q->figures.step == 0)
         return false;
     if (q->phase == PHASE_TRAIN && q->at > 0) /* the step under way is made again */
@@ -76,7 +73,7 @@ static bool is_possible(const struct training *q)
 
 bool qat_load(struct training *q, FILE *from, struct error *error)
 {
-    struct stream s = {.file = from, .reads = true, .ok = true, .sum = FNV_OFFSET};
+    struct stream s = {.file = from, .reads = true, .ok = true, .digest = DIGEST_START};
     pass_all(&s, q);
     return (s.ok && fgetc(from) == EOF && is_possible(q)) ||
            error_set(error, "the state of the training is damaged, or of another one; expected what an interrupted training left");

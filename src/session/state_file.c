@@ -1,27 +1,10 @@
 #include "state_file.h"
 
+#include "base/user_path.h"
+
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-
-uint64_t digest_bytes(uint64_t digest, const void *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        digest = (digest ^ ((const uint8_t *)bytes)[i]) * 0x100000001b3u;
-    return digest;
-}
-
-uint64_t digest_number(uint64_t digest, uint64_t number)
-{
-    return digest_bytes(digest, &number, sizeof number);
-}
-
-uint64_t digest_text(uint64_t digest, const char *text)
-{
-    return digest_bytes(digest, text, strlen(text) + 1);
-}
 
 uint64_t digest_model(uint64_t digest, const struct model *m)
 {
@@ -43,13 +26,11 @@ uint64_t digest_model(uint64_t digest, const struct model *m)
 
 char *state_file_path(const char *kind, uint64_t digest, struct error *error)
 {
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    bool given = state && *state == '/';
-    char *path = NULL;
-    if (!given && (!home || *home != '/'))
-        error_set(error, "neither XDG_STATE_HOME nor HOME names a folder for what interrupted work has done");
-    else if (asprintf(&path, "%s%s/qtop/%s-%016" PRIx64, given ? state : home, given ? "" : "/.local/state", kind,
-                      digest) < 0)
-        error_set(error, "not enough memory");
+    char name[64];
+    struct error why;
+    snprintf(name, sizeof name, "%s-%016" PRIx64, kind, digest);
+    char *path = user_path(USER_STATE, name, &why);
+    if (!path)
+        error_set(error, "interrupted work is not kept: %s", why.text);
     return path;
 }

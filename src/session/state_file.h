@@ -3,15 +3,10 @@
 #ifndef QTOP_STATE_FILE_H
 #define QTOP_STATE_FILE_H
 
+#include "base/digest.h"
 #include "model/model.h"
 
-/* FNV-1a, 64 bits; begin with DIGEST_START. Of a text the NUL counts, too. */
-#define DIGEST_START 0xcbf29ce484222325u
-uint64_t digest_bytes(uint64_t digest, const void *bytes, size_t n);
-uint64_t digest_number(uint64_t digest, uint64_t number);
-uint64_t digest_text(uint64_t digest, const char *text);
-
-/* A model: its file by size and time, its tensors by name and shape, and the values of those that are no matrices, which
+/* A digest with a model: its file by size and time, its tensors by name and shape, and the values of those that are no matrices, which
  * injected outliers change. */
 uint64_t digest_model(uint64_t digest, const struct model *model);
 

@@ -10,7 +10,7 @@
 
 enum { THREAD_STACK = 8 << 20 }; /* bytes: what the kernel gives a program as a rule, whatever its limit is here */
 
-enum { LEAST_STACK = 1 << 20 }; /* bytes that are enough everywhere: kernels decode into 128 KiB of it */
+enum { MIN_STACK = 1 << 20 }; /* bytes that are enough everywhere: kernels decode into 128 KiB of it */
 
 struct start {
     void *(*run)(void *);
@@ -95,7 +95,7 @@ bool thread_with_stack(void (*run)(void *arg), void *arg)
 {
     struct rlimit limit;
     ucontext_t here, there;
-    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= LEAST_STACK) {
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= MIN_STACK) {
         run(arg);
         return true;
     }

@@ -1,6 +1,7 @@
 /* Vocabularies of GGUF files: the keys tokenizer.ggml.* (ggml's docs/gguf.md, section "Tokenizer"). */
 #include "vocabulary.h"
 
+#include "base/note.h"
 #include "formats/gguf.h"
 
 #include <stdarg.h>
@@ -40,14 +41,9 @@ static void add_note(struct reading *r, const char *format, ...) __attribute__((
 
 static void add_note(struct reading *r, const char *format, ...)
 {
-    size_t used = strlen(r->note);
     va_list list;
-    if (used > 0)
-        used += (size_t)snprintf(r->note + used, sizeof r->note - used, "; ");
-    if (used >= sizeof r->note)
-        return;
     va_start(list, format);
-    vsnprintf(r->note + used, sizeof r->note - used, format, list);
+    note_add(r->note, sizeof r->note, format, list);
     va_end(list);
 }
 

@@ -1,6 +1,8 @@
 /* Values of a tokenizer.json, and errors about them. */
 #include "tokenizer_json.h"
 
+#include "base/note.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,14 +51,9 @@ bool json_flag(const struct json_reading *r, const json_t *object, const char *w
 
 void json_note(struct json_reading *r, const char *format, ...)
 {
-    size_t used = strlen(r->note);
     va_list list;
-    if (used > 0)
-        used += (size_t)snprintf(r->note + used, sizeof r->note - used, "; ");
-    if (used >= sizeof r->note)
-        return;
     va_start(list, format);
-    vsnprintf(r->note + used, sizeof r->note - used, format, list);
+    note_add(r->note, sizeof r->note, format, list);
     va_end(list);
 }
 

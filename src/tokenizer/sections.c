@@ -1,20 +1,16 @@
 #include "sections.h"
 
+#include "base/array.h"
 #include "base/escape.h"
 
-#include <stdlib.h>
 #include <utf8proc.h>
 
 bool sections_add(struct sections *s, size_t start, size_t end, int32_t id)
 {
-    if (s->count == s->room) {
-        size_t room = s->room ? 2 * s->room : 16;
-        struct section *items = realloc(s->items, room * sizeof *items);
-        if (!items)
-            return false;
-        s->items = items;
-        s->room = room;
-    }
+    struct section *items = array_grow(s->items, s->count, sizeof *items);
+    if (!items)
+        return false;
+    s->items = items;
     s->items[s->count++] = (struct section){start, end - start, id};
     return true;
 }

@@ -15,7 +15,7 @@ struct section {
 /* A growing list. Begin with {0}; free items with free(). */
 struct sections {
     struct section *items;
-    size_t count, room;
+    size_t count;
 };
 
 /* Appends the part [start, end); false when memory is short. */
