@@ -7,12 +7,9 @@
 #include "quant/tune.h"
 #include "base/escape.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const double PROGRESS_DELAY = 0.5; /* seconds before progress is shown */
@@ -23,12 +20,6 @@ int complain(const struct error *error, int status)
     escape_text(line, sizeof line, error->text, strlen(error->text));
     fprintf(stderr, "qtop: %s\n", line);
     return status;
-}
-
-const char *shown(char out[SHOWN_TEXT], const char *text)
-{
-    escape_text(out, SHOWN_TEXT, text, strlen(text));
-    return out;
 }
 
 void note(const char *text)
@@ -169,26 +160,19 @@ static void show_progress(void *line, const char *work, size_t done, size_t all)
         fprintf(stderr, "\rqtop: %s: %.0f %%, %.0f s left\x1b[K", work, 100 * fraction, ceil(left));
 }
 
-/* The tokens of a text that was chosen: none where the model writes it. */
-static bool read_choice(const struct session *s, const struct text_choice *c, struct tokens *out, struct error *error)
+bool batch_calibration(struct batch *b, struct error *error)
 {
-    size_t n;
-    char *text = c->path ? read_study_text(c->path, &n, error) : NULL;
-    bool ok = !c->path || (text && tokenize_text(s, text, n, out, error));
-    free(text);
-    return ok;
-}
-
-static bool read_calibration(struct session *s, const struct options *o, struct error *error)
-{
+    struct session *s = &b->session;
     struct text_choice c;
-    if (!text_choose(&c, s, o->calibration, USE_CALIBRATION, error))
+    if (b->calibration_known)
+        return true;
+    if (!text_choose(&c, s, b->calibration, USE_CALIBRATION, error))
         return false;
-    bool ok = read_choice(s, &c, &s->calibration, error);
+    b->calibration_known = text_choice_read(s, &c, &s->calibration, error);
     s->calibration_is_default = c.is_default;
     memcpy(s->calibration_name, c.name, sizeof c.name);
     text_choice_free(&c);
-    return ok;
+    return b->calibration_known;
 }
 
 static void pass_note(void *arg, const char *line)
@@ -199,7 +183,7 @@ static void pass_note(void *arg, const char *line)
 
 bool batch_open(struct batch *b, const struct options *o, int *status, struct error *error)
 {
-    *b = (struct batch){0};
+    *b = (struct batch){.calibration = o->calibration};
     *status = EXIT_USAGE;
     if (!check_values(o, error))
         return false;
@@ -216,7 +200,7 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     if (o->outliers && !outliers_parse(o->outliers, &so.outliers, error))
         return false;
     scheme_words(o, b->scheme_text);
-    bool ok = session_open(&b->session, &so, error) && read_calibration(&b->session, o, error) &&
+    bool ok = session_open(&b->session, &so, error) && (!o->calibration || batch_calibration(b, error)) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error) &&
               session_may_train(&b->session, b->schemes, error);
@@ -237,10 +221,18 @@ bool batch_measure(struct batch *b, struct error *error)
     return session_measure_stored(&b->session, error);
 }
 
+struct weights *batch_weights(struct batch *b, const struct scheme *schemes, struct error *error)
+{
+    bool calibrates = false;
+    for (size_t i = 0; i < b->session.model->tensor_count; i++)
+        calibrates |= scheme_needs_calibration(&schemes[i]);
+    return calibrates && !batch_calibration(b, error) ? NULL : session_weights(&b->session, schemes, error);
+}
+
 bool batch_pack(struct batch *b, struct error *error)
 {
     pool_bind_caller(b->session.pool); /* whoever packs runs the model too, on this thread */
-    b->weights = session_weights(&b->session, b->schemes, error);
+    b->weights = batch_weights(b, b->schemes, error);
     return b->weights && pin_open(&b->pin, b->session.model, error) &&
            pin_set(&b->pin, b->weights, b->session.pool, error);
 }
@@ -256,121 +248,11 @@ void batch_close(struct batch *b)
     *b = (struct batch){0};
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
-
-enum { MAX_TEXT = 256 << 20 }; /* bytes */
-
-/* Opening a FIFO that nobody writes to would wait for ever; reading it then finds nothing. */
-static FILE *open_text(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd >= 0)
-        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-    FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
-    if (!f && fd >= 0)
-        close(fd);
-    return f;
-}
-
-static bool is_fifo(FILE *f)
-{
-    struct stat st;
-    return f && f != stdin && fstat(fileno(f), &st) == 0 && S_ISFIFO(st.st_mode);
-}
-
-char *read_text(const char *path, size_t *n, struct error *error)
-{
-    char name[SHOWN_TEXT];
-    FILE *f = strcmp(path, "-") == 0 ? stdin : open_text(path);
-    bool fifo = is_fifo(f);
-    size_t used = 0, room = 1 << 16;
-    char *text = f ? malloc(room) : NULL;
-    while (text && !feof(f) && !ferror(f) && used <= MAX_TEXT) {
-        used += fread(text + used, 1, room - used, f);
-        if (used < room)
-            continue;
-        char *more = realloc(text, room *= 2);
-        if (!more)
-            free(text);
-        text = more;
-    }
-    fifo = fifo && used == 0;
-    bool ok = f && text && !ferror(f) && used <= MAX_TEXT && !fifo;
-    if (!ok) {
-        if (used > MAX_TEXT)
-            error_set(error, "%s: more than %d MiB of text; expected less", shown(name, path), MAX_TEXT >> 20);
-        else if (fifo)
-            error_set(error, "%s: a FIFO that nobody writes to; expected text", shown(name, path));
-        else
-            error_set(error, "%s: cannot be read: %s", shown(name, path), strerror(errno));
-        free(text);
-        text = NULL;
-    }
-    if (f && f != stdin)
-        fclose(f);
-    *n = used;
-    return text;
-}
-
-/* The first byte that begins no character; n where there is none. */
-static size_t first_invalid(const char *text, size_t n)
-{
-    size_t at = 0, length;
-    uint32_t c;
-    bool cut;
-    while (at < n && (length = utf8_read(text + at, n - at, &c, &cut)) > 0)
-        at += length;
-    return at;
-}
-
-char *read_study_text(const char *path, size_t *n, struct error *error)
-{
-    char name[SHOWN_TEXT];
-    char *text = read_text(path, n, error);
-    size_t at = text ? first_invalid(text, *n) : 0;
-    if (text && *n > 0 && at == *n)
-        return text;
-    if (text && *n == 0)
-        error_set(error, "%s: the text is empty", shown(name, path));
-    else if (text)
-        error_set(error, "%s: byte %zu is 0x%02x; expected text in UTF-8", shown(name, path), at,
-                  (unsigned)(unsigned char)text[at]);
-    free(text);
-    return NULL;
-}
-
-/* Token ids written as numbers between spaces; false when anything else is among them. */
-static bool read_ids(const char *text, size_t n, size_t vocab, struct tokens *out)
-{
-    size_t before = out->count;
-    for (size_t i = 0; i < n;) {
-        size_t id = 0, digits = 0;
-        for (; i < n && text[i] >= '0' && text[i] <= '9' && digits < 9; i++, digits++)
-            id = 10 * id + (size_t)(text[i] - '0');
-        bool ends = i == n || text[i] == ' ' || text[i] == '\n';
-        if (!ends || (digits > 0 && (id >= vocab || !tokens_add(out, (int32_t)id)))) {
-            out->count = before;
-            return false;
-        }
-        i++;
-    }
-    return out->count > before;
-}
-
-bool tokenize_text(const struct session *s, const char *text, size_t n, struct tokens *out,
-                   struct error *error)
-{
-    if (!s->tokenizer && read_ids(text, n, s->model->hyper.vocab, out))
-        return true;
-    if (!s->tokenizer)
-        return error_set(error, "no tokenizer: %.400s", s->tokenizer_error.text);
-    return tokenizer_encode(s->tokenizer, text, n, out, error);
-}
-
 /* ---- what is measured on --------------------------------------------------------------------- */
 
 /* Runs a source to its end and closes it; its tokens are now the caller's. */
-static bool run_source(const struct session *s, struct text_source *source, struct study_tokens *out, struct error *error)
+static bool run_source(const struct session *s, struct text_source *source, struct study_tokens *out,
+                       struct error *error)
 {
     bool cancelled, ok = session_run(s, &text_source_class, source, &cancelled, error);
     if (ok) {
@@ -399,7 +281,8 @@ static bool give_choice(struct text_source *source, const struct text_choice *c,
            error_set(error, "not enough memory");
 }
 
-bool quality_tokens(const struct batch *b, const struct options *o, size_t count, struct study_tokens *out, struct error *error)
+bool quality_tokens(const struct batch *b, const struct options *o, size_t count, struct study_tokens *out,
+                    struct error *error)
 {
     struct text_choice c;
     struct tokens all = {0};
@@ -407,7 +290,7 @@ bool quality_tokens(const struct batch *b, const struct options *o, size_t count
     if (!text_choose(&c, &b->session, o->text, USE_QUALITY, error))
         return false;
     text_source_open(&source, &b->session, TEXT_EVALUATION, count);
-    bool ok = read_choice(&b->session, &c, &all, error) &&
+    bool ok = text_choice_read(&b->session, &c, &all, error) &&
               (!c.path || give_choice(&source, &c, &all, count, error));
     if (ok)
         ok = run_source(&b->session, &source, out, error);

@@ -13,10 +13,6 @@
 /* Prints "qtop: LINE" on standard error and returns the exit status. */
 int complain(const struct error *error, int status);
 
-/* A text from outside, such as a path, as it may be printed. */
-enum { SHOWN_TEXT = 512 };
-const char *shown(char out[SHOWN_TEXT], const char *text);
-
 /* Prints "qtop: note: TEXT" on standard error: what a person should know, though nothing failed. */
 void note(const char *text);
 
@@ -46,6 +42,8 @@ struct batch {
     struct pin pin;         /* of their stored weights, from batch_pack on */
     char *path;               /* of the built-in model */
     char scheme_text[256];    /* how the schemes are called in output */
+    const char *calibration;  /* what --calibration says; or null */
+    bool calibration_known;   /* the session has its tokens, if it has any */
     struct progress_line progress;
 };
 
@@ -53,6 +51,12 @@ struct batch {
 bool batch_open(struct batch *batch, const struct options *options, int *status,
                 struct error *error);
 bool batch_pack(struct batch *batch, struct error *error);
+
+/* Reads the text to calibrate on into the session, unless it is there: for whoever may calibrate. */
+bool batch_calibration(struct batch *batch, struct error *error);
+
+/* A set of these schemes (session_weights), with that text where one calibrates. */
+struct weights *batch_weights(struct batch *batch, const struct scheme *schemes, struct error *error);
 
 /* See session_measure_stored. */
 bool batch_measure(struct batch *batch, struct error *error);
@@ -67,17 +71,6 @@ bool check_candidates(const struct options *options, struct error *error);
 /* Applies --kv, -s and -r to schemes (schemes_count, all stored at first). */
 bool apply_schemes(const struct options *options, const struct model *model,
                    struct scheme *schemes, struct error *error);
-
-/* Whole file or standard input ("-") into memory; the caller frees. */
-char *read_text(const char *path, size_t *n, struct error *error);
-
-/* The same for a text that quality is measured on or methods are calibrated on: one that is empty or not UTF-8,
- * such as a model's file in its place, is refused. Bytes are counted from 0. */
-char *read_study_text(const char *path, size_t *n, struct error *error);
-
-/* The tokens of --text or -p with the session's tokenizer; where there is none, of ids in writing. */
-bool tokenize_text(const struct session *session, const char *text, size_t n,
-                   struct tokens *out, struct error *error);
 
 /* A JSON string of any text: what is not UTF-8, or a control character, is escaped. */
 json_t *json_text(const char *text);

@@ -123,7 +123,7 @@ static bool add_set(struct batch *b, const struct options *o, const char *scheme
     bool ok = schemes && apply_schemes(&one, b->session.model, schemes, error);
     if (ok) {
         scheme_words(&one, c->name[c->count]);
-        ok = (c->sets[c->count] = session_weights(&b->session, schemes, error));
+        ok = (c->sets[c->count] = batch_weights(b, schemes, error));
         c->count += ok;
     }
     free(schemes);

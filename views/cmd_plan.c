@@ -63,7 +63,7 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
     }
     if (!memory_check("this scheme", row->totals.size, &row->reason))
         return;
-    struct weights *w = session_weights(&b->session, schemes, &row->reason);
+    struct weights *w = batch_weights(b, schemes, &row->reason);
     bool ok = w && speed_measure(w, &plan, NULL, &speed, &row->reason);
     row->partial = session_cancelled(s) && !(ok && speed.samples == SAMPLES);
     if (row->partial)

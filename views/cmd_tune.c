@@ -163,14 +163,14 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
     struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
                              .reference = s->reference, .kv = DTYPE_FP32, .budget = *budget,
                              .text = &s->calibration_text, .context = s->context};
+    const char *tokenizer = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL;
     struct tune_file *file = NULL;
-    if (*budget->format &&
-        !(file = export_tuning_open(s->model, budget->format, s->tokenizer ? tokenizer_path(s->tokenizer) : NULL, error)))
+    if (*budget->format && !(file = export_tuning_open(s->model, budget->format, tokenizer, error)))
         return false;
     plan.file = file;
     plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
     bool ok = tune_check(&plan, error) && evaluation_window(s, o, &plan.verify.window, error) &&
-              session_calibration_text(s, error) &&
+              batch_calibration(b, error) && session_calibration_text(s, error) &&
               search_tokens(s, &searched, error) &&
               evaluation_tokens(b, o, &verified, error);
     plan.search = searched.list.ids;

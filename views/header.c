@@ -68,11 +68,12 @@ static void draw_decode(struct tui *t, int row)
                            format_short(text, f->speed.decode.value));
     else
         col += draw_format(row, col, COLS - col, STYLE_DIM, false, "n/a: %s ", f->speed.decode.reason);
-    bool unsure = COLS < 124 && f->speed.vs_stored_high > UNSURE * f->speed.vs_stored_low; /* where no interval is shown */
+    bool interval = COLS >= 124; /* with room for prefill and the sparkline */
+    bool unsure = !interval && f->speed.vs_stored_high > UNSURE * f->speed.vs_stored_low;
     snprintf(text, sizeof text, "%.2fx%s vs stored", f->speed.vs_stored.value, unsure ? "?" : "");
     if (f->speed.decode.valid && f->speed.vs_stored.valid && col + text_width(text) <= COLS) { /* as a whole or not at all */
         col += draw_format(row, col, COLS - col, STYLE_STRONG, false, "%s ", text);
-        if (COLS >= 124) /* with room for prefill and the sparkline */
+        if (interval)
             col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, "(%.2f-%.2f) ", f->speed.vs_stored_low,
                                f->speed.vs_stored_high);
     }
@@ -257,8 +258,10 @@ static void draw_line(int row, enum style style, const char *text)
 static struct advice advice_of(const struct frame *f, int tensor)
 {
     double *kl = malloc(f->model->tensor_count * sizeof *kl); /* where memory is short, advice goes by kind */
-    for (size_t i = 0; kl && i < f->model->tensor_count; i++)
-        kl[i] = f->layers[i].sensitivity.valid && !f->layers[i].sensitivity_partial ? f->layers[i].sensitivity.value : NAN;
+    for (size_t i = 0; kl && i < f->model->tensor_count; i++) {
+        const struct layer_frame *l = &f->layers[i];
+        kl[i] = l->sensitivity.valid && !l->sensitivity_partial ? l->sensitivity.value : NAN;
+    }
     struct advice a = tensor_advice(f->model, tensor, kl);
     free(kl);
     return a;

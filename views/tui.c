@@ -207,7 +207,7 @@ int run_tui(const struct options *o)
         t->readonly = o->readonly;
         t->model_name = name;
         t->reference_name = reference;
-        if (batch_measure(&batch, &error) && (t->lab = start_lab(o, &batch, &text, &error)))
+        if (batch_calibration(&batch, &error) && batch_measure(&batch, &error) && (t->lab = start_lab(o, &batch, &text, &error)))
             status = run_session(o, t, &error);
         lab_stop(t->lab);
         interrupted = t->interrupted;

@@ -1,5 +1,7 @@
 #include "output.h"
 
+#include "special.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,29 +26,12 @@ static bool special_possible(const char *path)
     return access(path, W_OK) == 0;
 }
 
-static FILE *stream_of(int fd)
-{
-    FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
-    if (!f && fd >= 0)
-        close(fd);
-    return f;
-}
-
-/* A pipe that nobody reads is an error, not something to wait for. */
-static FILE *open_special(const char *path)
-{
-    int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd >= 0)
-        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-    return stream_of(fd);
-}
-
 /* Not mkstemp: its file is private, and what a person writes is an ordinary one. */
 static FILE *open_temporary(struct output *out)
 {
     int fd;
     out->temporary = temporary_create(out->path, &fd);
-    FILE *f = out->temporary ? stream_of(fd) : NULL;
+    FILE *f = out->temporary ? stream_of(fd, "w") : NULL;
     if (!f)
         temporary_remove(out->temporary);
     return f;
@@ -62,7 +47,7 @@ bool output_open(struct output *out, const char *path, struct error *error)
 {
     *out = (struct output){.path = strdup(path)};
     if (out->path)
-        out->file = is_special(path) ? open_special(path) : open_temporary(out);
+        out->file = is_special(path) ? special_open(path, O_WRONLY, "w") : open_temporary(out);
     if (out->file)
         return true;
     error_set(error, "%.200s: cannot be written: %s", path, strerror(errno));

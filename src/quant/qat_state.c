@@ -1,4 +1,4 @@
-/* A training's last whole step in a file, to go on from on the same machine: numbers as memory holds them, and a
+/* A training's last whole step in a file, to resume from on the same machine: numbers as memory holds them, and a
  * checksum behind them. */
 #include "base/digest.h"
 #include "qat_internal.h"
@@ -76,5 +76,6 @@ bool qat_load(struct training *q, FILE *from, struct error *error)
     struct stream s = {.file = from, .reads = true, .ok = true, .digest = DIGEST_START};
     pass_all(&s, q);
     return (s.ok && fgetc(from) == EOF && is_possible(q)) ||
-           error_set(error, "the state of the training is damaged, or of another one; expected what an interrupted training left");
+           error_set(error, "the state of the training is damaged, or of another one; expected what an interrupted "
+                            "training left");
 }

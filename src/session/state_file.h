@@ -1,16 +1,16 @@
-/* state_file.h - where interrupted work leaves what it has done, to go on from: a file in the user's state folder, named
- * by a digest of all that the work depends on. */
+/* state_file.h - where interrupted work leaves what it has done, to resume from: a file in the user's state folder,
+ * named by a digest of all that the work depends on. */
 #ifndef QTOP_STATE_FILE_H
 #define QTOP_STATE_FILE_H
 
 #include "base/digest.h"
 #include "model/model.h"
 
-/* A digest with a model: its file by size and time, its tensors by name and shape, and the values of those that are no matrices, which
- * injected outliers change. */
+/* A digest with a model: its file by size and time, its tensors by name and shape, and the values of those that are no
+ * matrices, which injected outliers change. */
 uint64_t digest_model(uint64_t digest, const struct model *model);
 
-/* qtop/KIND-DIGEST in XDG_STATE_HOME, else in ~/.local/state. Null with an error; the caller frees. */
+/* KIND-DIGEST among the user's state files (user_path.h). Null with an error; the caller frees. */
 char *state_file_path(const char *kind, uint64_t digest, struct error *error);
 
 #endif

@@ -310,8 +310,8 @@ static bool add_notes(struct tokenizer *t, const struct vocabulary *v, const cha
     bool dropped = e->unknown < 0 || (e->dialect == DIALECT_LLAMA_CPP && e->pairs.slots);
     bool ok = !*note || tokenizer_add_note(t, "%s", note);
     return ok && (missing == 0 || v->dialect != DIALECT_LLAMA_CPP ||
-                  tokenizer_add_note(t, "%zu of the 256 byte values have no token: where a text has them, they are %s", missing,
-                                     dropped ? "left out" : "the unknown token"));
+                  tokenizer_add_note(t, "%zu of the 256 byte values have no token: where a text has them, they are %s",
+                                     missing, dropped ? "left out" : "the unknown token"));
 }
 
 bool vocabulary_open(void *arg, const struct vocabulary *v, const char *note, struct error *error)
