@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "child.h"
 #include "modelfile.h"
 
 #include <dirent.h>
@@ -21,6 +22,7 @@
 #define BUILTIN SRCDIR "/data/stories.bin"
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+enum { MAX_ARGS = 24 };
 static char *folder, *target, *out, *err; /* the folder holds the target only */
 static char *logs;
 
@@ -58,29 +60,15 @@ static size_t files(void)
 
 static pid_t start(const char *const *words)
 {
-    const char *program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop", *args[24] = {program, "export"};
+    const char *args[MAX_ARGS] = {"export"};
     for (size_t i = 0; words[i]; i++)
-        args[i + 2] = words[i];
-    pid_t child = fork();
-    if (child != 0)
-        return child;
-    if (!freopen(out, "w", stdout) || !freopen(err, "w", stderr) || !freopen("/dev/null", "r", stdin))
-        _exit(99);
-    execv(program, (char *const *)args);
-    _exit(98);
-}
-
-/* The exit status, or 128 + signal. */
-static int wait_for(pid_t child)
-{
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+        args[i + 1] = words[i];
+    return child_start(args, out, err, NULL);
 }
 
 static void check_run(const char *const *words, int status, const char *says)
 {
-    int found = wait_for(start(words));
+    int found = child_wait(start(words));
     struct bytes o = read_file(out), e = read_file(err);
     const char *text = (const char *)e.data;
     if (found != status || !strstr(text, says))
@@ -138,7 +126,7 @@ static void test_ended(void **state)
             nap();
         assert_int_equal(files(), 2);
         kill(child, signals[i]);
-        assert_int_equal(wait_for(child), 128 + signals[i]);
+        assert_int_equal(child_wait(child), 128 + signals[i]);
         assert_int_equal(files(), 1);
         struct bytes b = read_file(target);
         assert_string_equal((const char *)b.data, "before");

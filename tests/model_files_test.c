@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "folderwork.h"
 #include "formats/gguf_internal.h"
 #include "session/session.h"
 #include "gguffile.h"
@@ -15,22 +16,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char *folder;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = folder_make();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    folder_remove(folder);
-    return 0;
-}
 
 /* ---- a model and what is changed ------------------------------------------------------------- */
 

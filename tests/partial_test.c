@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "child.h"
 #include "modelfile.h"
 #include "support.h"
 
@@ -49,21 +50,17 @@ static int end(void **state)
     return 0;
 }
 
+/* Shells start what runs in the background with it ignored. */
+static void take_interrupts(void)
+{
+    signal(SIGINT, SIG_DFL);
+}
+
 /* Runs for so many seconds, or to its end, then interrupts. The exit status, or 128 + signal. */
 static int interrupted(const char *const *words, double seconds)
 {
-    const char *program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop", *args[MOST_ARGS] = {program};
     int status;
-    for (size_t i = 0; words[i]; i++)
-        args[i + 1] = words[i];
-    pid_t child = fork();
-    if (child == 0) {
-        signal(SIGINT, SIG_DFL); /* shells start what runs in the background with it ignored */
-        if (!freopen(out, "w", stdout) || !freopen("/dev/null", "w", stderr) || !freopen("/dev/null", "r", stdin))
-            _exit(99);
-        execv(program, (char *const *)args);
-        _exit(98);
-    }
+    pid_t child = child_start(words, out, "/dev/null", take_interrupts);
     pid_t ended = 0;
     for (double slept = 0; slept < seconds && ended == 0; slept += 0.01) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
@@ -74,7 +71,7 @@ static int interrupted(const char *const *words, double seconds)
         ended = waitpid(child, &status, 0);
     }
     assert_int_equal(ended, child);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return child_status(status);
 }
 
 /* Longer and longer, until there is something to print before the end. */

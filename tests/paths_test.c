@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "child.h"
 #include "modelfile.h"
 #include "support.h"
 
@@ -22,7 +23,6 @@
 #define BUILTIN    SRCDIR "/data/stories.bin"
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-enum { MOST_ARGS = 24 };
 static char *folder, *out, *err;
 static char *small; /* a model that is searched in a moment */
 static const struct model_spec small_spec = {1, false, 64, 96, 3, 4, 2, 400, 128, 32, 1};
@@ -53,27 +53,19 @@ static int end(void **state)
     return 0;
 }
 
+static void limit(void)
+{
+    signal(SIGALRM, SIG_DFL);
+    alarm(PATIENCE);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    if (stack)
+        setrlimit(RLIMIT_STACK, &(struct rlimit){stack, stack});
+}
+
 /* The exit status, or 128 + signal: that of SIGALRM where it does not come to an end. */
 static int run(const char *const *words)
 {
-    const char *program = getenv("QTOP_BIN") ? getenv("QTOP_BIN") : "./qtop", *args[MOST_ARGS] = {program};
-    int status;
-    for (size_t i = 0; words[i]; i++)
-        args[i + 1] = words[i];
-    pid_t child = fork();
-    if (child == 0) {
-        if (!freopen(out, "w", stdout) || !freopen(err, "w", stderr) || !freopen("/dev/null", "r", stdin))
-            _exit(99);
-        signal(SIGALRM, SIG_DFL);
-        alarm(PATIENCE);
-        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-        if (stack)
-            setrlimit(RLIMIT_STACK, &(struct rlimit){stack, stack});
-        execv(program, (char *const *)args);
-        _exit(98);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return child_wait(child_start(words, out, err, limit));
 }
 
 static bool says(const char *path, const char *text)

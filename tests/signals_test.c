@@ -1,5 +1,6 @@
 /* Whatever ends the program from outside: no file stays unfinished, the terminal is as it was, and the program dies of
  * that very signal. */
+#include "child.h"
 #include "tuiwork.h"
 
 #include <dirent.h>
@@ -106,24 +107,7 @@ static void await_files(size_t n)
 
 static pid_t spawn(const char *const words[])
 {
-    const char *args[MOST_ARGS] = {binary};
-    for (size_t i = 0; words[i]; i++)
-        args[i + 1] = words[i];
-    pid_t child = fork();
-    if (child != 0)
-        return child;
-    if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr) || !freopen("/dev/null", "r", stdin))
-        _exit(99);
-    execv(binary, (char *const *)args);
-    _exit(98);
-}
-
-/* The exit status, or 128 + signal. */
-static int wait_status(pid_t child)
-{
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return child_start(words, "/dev/null", "/dev/null", NULL);
 }
 
 /* Seconds that a whole run takes. */
@@ -131,7 +115,7 @@ static double time_run(const char *const words[])
 {
     struct timespec a, b;
     clock_gettime(CLOCK_MONOTONIC, &a);
-    assert_int_equal(wait_status(spawn(words)), 0);
+    assert_int_equal(child_wait(spawn(words)), 0);
     clock_gettime(CLOCK_MONOTONIC, &b);
     return (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
 }
@@ -162,7 +146,7 @@ static void end_at_all_moments(const char *const words[], size_t moments)
             else
                 nap(seconds * ((double)m + (double)i / ENDING) / (double)moments);
             kill(child, ending[i].number);
-            int status = wait_status(child);
+            int status = child_wait(child);
             bool whole = stat(target, &st) == 0 && st.st_size == size && files() == complete;
             if (!(files() == 1 && target_is_before()) && !whole)
                 fail_msg("SIG%s: %zu files, %zd bytes, status %d", ending[i].name, files(), (ssize_t)st.st_size,
@@ -211,7 +195,7 @@ static void test_export_under_way(void **state)
         pid_t child = spawn(WORDS("export", large, "-t", "1", "-o", target));
         await_files(2);
         kill(child, ending[i].number);
-        int status = wait_status(child);
+        int status = child_wait(child);
         if (status != 128 + ending[i].number || files() != 1 || !target_is_before())
             fail_msg("SIG%s: status %d, %zu files", ending[i].name, status, files());
     }
@@ -234,14 +218,14 @@ static void test_leftovers_of_a_kill(void **state)
     pid_t child = spawn(WORDS("export", large, "-t", "1", "-o", target));
     await_files(1);
     kill(child, SIGKILL);
-    assert_int_equal(wait_status(child), 128 + SIGKILL);
+    assert_int_equal(child_wait(child), 128 + SIGKILL);
     assert_int_equal(files(), 1);
     assert_int_equal(access(target, F_OK), -1);
     write_beside("out.gguf.%ld-0", (long)getpid()); /* who lives may still write */
     write_beside("out.gguf.%ld-0x", (long)child);   /* names of other forms are not ours */
     write_beside("out.gguf.%ld", (long)child);
     write_beside("other.gguf.%ld-0", (long)child);
-    assert_int_equal(wait_status(spawn(WORDS("export", BUILTIN, "-t", "1", "-o", target))), 0);
+    assert_int_equal(child_wait(spawn(WORDS("export", BUILTIN, "-t", "1", "-o", target))), 0);
     assert_int_equal(files(), 5);
     assert_int_equal(access(target, F_OK), 0);
 }
