@@ -278,27 +278,13 @@ static void report_layers(const struct batch *b, const struct measured *measured
             report_text(b, i, measured, &widths);
 }
 
-/* Weights of all layers that went beyond, and the layer with the most: "N weights WHAT, most in LAYER". */
-static void report_beyond(const struct batch *b, const char *what, size_t (*count)(const struct weight_error *))
+/* "N weights WHAT, most in LAYER". */
+static void report_beyond(const struct batch *b, const char *what, size_t (*of)(const struct weight_error *))
 {
-    size_t all = 0, most = 0;
-    for (size_t i = 0; i < b->weights->count; i++) {
-        all += count(&b->weights->layer[i]->error);
-        if (count(&b->weights->layer[i]->error) > count(&b->weights->layer[most]->error))
-            most = i;
-    }
-    if (all > 0)
-        printf("%zu weight%s %s, most in %s\n", all, all == 1 ? "" : "s", what, b->session.model->tensors[most].name);
-}
-
-static size_t clipped_of(const struct weight_error *e)
-{
-    return e->clipped;
-}
-
-static size_t overflowed_of(const struct weight_error *e)
-{
-    return e->overflowed;
+    struct weights_counted c = weights_counted(b->weights, of);
+    if (c.count > 0)
+        printf("%zu weight%s %s, most in %s\n", c.count, c.count == 1 ? "" : "s", what,
+               b->session.model->tensors[c.most].name);
 }
 
 static void report_totals(const struct batch *b, const struct measured *measured, const struct options *o)
@@ -315,8 +301,8 @@ static void report_totals(const struct batch *b, const struct measured *measured
         printf("output errors on %s, %zu tokens\n", measured->text.text, measured->text.tokens);
     if (measured->sensitivity)
         printf("sensitivity on %s, %zu tokens\n", measured->alone.text, measured->alone.tokens);
-    report_beyond(b, "beyond the ends of their grid (clipped)", clipped_of);
-    report_beyond(b, "overflow their type", overflowed_of);
+    report_beyond(b, "beyond the ends of their grid (clipped)", weight_error_clipped);
+    report_beyond(b, "overflow their type", weight_error_overflowed);
     printf("%s: %s, %zu bytes a position, %s for %zu positions\n", KV_NAME,
            dtypes[b->weights->kv].name, position,
            format_bytes(size, (double)(position * b->session.context)), b->session.context);

@@ -153,6 +153,20 @@ size_t kv_bytes_per_position(const struct model *m, enum dtype kv)
     return kv_position_bytes(&shape);
 }
 
+struct weights_counted weights_counted(const struct weights *set, size_t (*of)(const struct weight_error *))
+{
+    struct weights_counted c = {0};
+    for (size_t i = 0; i < set->count; i++) {
+        size_t n = of(&set->layer[i]->error);
+        if (n > of(&set->layer[c.most]->error))
+            c.most = i;
+        c.count += n;
+        c.layers += n > 0;
+        c.weights += n > 0 ? set->layer[i]->matrix.rows * set->layer[i]->matrix.cols : 0;
+    }
+    return c;
+}
+
 /* Of a tensor's bytes, those that one decode step reads. */
 static size_t step_bytes(const struct model *m, int tensor, size_t bytes)
 {

@@ -96,6 +96,25 @@ bool weights_same_layers(const struct weights *a, const struct weights *b);
 struct weights *weights_ref(struct weights *set);
 void weights_unref(struct weights *set);
 
+/* Weights that an error counts, such as the clipped ones, in a whole set. */
+struct weights_counted {
+    size_t count;   /* of them */
+    size_t layers;  /* that have any */
+    size_t weights; /* that those layers have in all */
+    size_t most;    /* the layer with the most */
+};
+struct weights_counted weights_counted(const struct weights *set, size_t (*of)(const struct weight_error *));
+
+static inline size_t weight_error_clipped(const struct weight_error *error)
+{
+    return error->clipped;
+}
+
+static inline size_t weight_error_overflowed(const struct weight_error *error)
+{
+    return error->overflowed;
+}
+
 /* Figures of a set, by their definitions. */
 struct weights_totals {
     size_t size, bytes_per_token;

@@ -28,21 +28,10 @@ static bool judge(struct export *job, const struct export_overflow *o, struct er
 /* Weights beyond the ends of their grids are what clipping and GPTQ choose; how many, a person should know. */
 static void note_clipped(struct export *job)
 {
-    size_t clipped = 0, all = 0, most = 0, layers = 0;
-    for (size_t i = 1; i < job->plan.weights->count; i++)
-        if (job->plan.weights->layer[i]->error.clipped > job->plan.weights->layer[most]->error.clipped)
-            most = i;
-    for (size_t i = 0; i < job->plan.weights->count; i++) {
-        const struct qtensor *q = job->plan.weights->layer[i];
-        if (q->error.clipped == 0)
-            continue;
-        layers++;
-        clipped += q->error.clipped;
-        all += q->matrix.rows * q->matrix.cols;
-    }
-    if (clipped > 0)
+    struct weights_counted c = weights_counted(job->plan.weights, weight_error_clipped);
+    if (c.count > 0)
         export_note_add(job, "%zu of %zu weights of %zu layer%s lie beyond their grid's ends (clipped), most in %s",
-                        clipped, all, layers, layers == 1 ? "" : "s", job->plan.model->tensors[most].name);
+                        c.count, c.weights, c.layers, c.layers == 1 ? "" : "s", job->plan.model->tensors[c.most].name);
 }
 
 bool export_check_set(struct export *job, struct error *error)
