@@ -40,6 +40,8 @@ void quit_decide(struct tui *t)
         return;
     losses(t->frame, lost, sizeof lost);
     snprintf(t->question, sizeof t->question, "quit (y/n)? this would be lost: %s ", lost);
+    if (text_width(t->question) > COLS)
+        snprintf(t->question, sizeof t->question, "lose %s (y/n)? ", lost);
     t->help = false;
     if (*lost)
         ask_begin(t, ASK_QUIT, "");
