@@ -38,10 +38,27 @@ static size_t code_bytes(enum dtype dtype)
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
+struct kv_layer kv_layer(const struct kv_shape *s, size_t layer)
+{
+    return s->each ? s->each[layer] : (struct kv_layer){s->heads, s->head_size};
+}
+
+/* Heads of all layers, and the elements of their rows. */
+static void count_heads(const struct kv_shape *s, size_t *heads, size_t *elements)
+{
+    *heads = *elements = 0;
+    for (size_t l = 0; l < s->layers; l++) {
+        struct kv_layer layer = kv_layer(s, l);
+        *heads += layer.heads;
+        *elements += layer.heads * layer.head_size;
+    }
+}
+
 size_t kv_position_bytes(const struct kv_shape *s)
 {
-    size_t scale = has_scales(s->dtype) ? sizeof(float) : 0;
-    return 2 * s->layers * s->heads * (s->head_size * code_bytes(s->dtype) + scale);
+    size_t heads, elements;
+    count_heads(s, &heads, &elements);
+    return 2 * (elements * code_bytes(s->dtype) + (has_scales(s->dtype) ? heads * sizeof(float) : 0));
 }
 
 static size_t blocks_of(const struct kv_shape *s)
@@ -54,17 +71,41 @@ bool kv_cache_bytes(const struct kv_shape *s, size_t *bytes)
     return !__builtin_mul_overflow(kv_position_bytes(s) * KV_BLOCK, blocks_of(s), bytes);
 }
 
+static bool place_layers(struct kv_cache *c)
+{
+    c->first_head = calloc(c->shape.layers + 1, sizeof *c->first_head);
+    c->first_row = calloc(c->shape.layers + 1, sizeof *c->first_row);
+    for (size_t l = 0; c->first_head && c->first_row && l < c->shape.layers; l++) {
+        struct kv_layer layer = kv_layer(&c->shape, l);
+        c->first_head[l + 1] = c->first_head[l] + layer.heads;
+        c->first_row[l + 1] = c->first_row[l] + layer.heads * layer.head_size;
+    }
+    return c->first_head && c->first_row;
+}
+
+/* Elements of keys, and of values. */
+static size_t elements_of(const struct kv_cache *c)
+{
+    return c->first_row[c->shape.layers] * c->blocks * KV_BLOCK;
+}
+
+static size_t scales_of(const struct kv_cache *c)
+{
+    return c->first_head[c->shape.layers] * c->blocks * 2 * KV_BLOCK;
+}
+
 bool kv_open(struct kv_cache *c, const struct kv_shape *s, struct error *error)
 {
     size_t bytes;
     *c = (struct kv_cache){.shape = *s, .blocks = blocks_of(s)};
     if (!kv_cache_bytes(s, &bytes))
         return error_set(error, "a KV cache of %zu positions is too large to address", s->capacity);
-    size_t positions = s->layers * s->heads * c->blocks * KV_BLOCK;
-    /* Zeros: attention reads whole blocks and masks positions past the last. */
-    c->keys = calloc(positions * s->head_size + 1, code_bytes(s->dtype));
-    c->values = calloc(positions * s->head_size + 1, code_bytes(s->dtype));
-    c->scales = has_scales(s->dtype) ? calloc(2 * positions + 1, sizeof *c->scales) : NULL;
+    if (place_layers(c)) {
+        /* Zeros: attention reads whole blocks and masks positions past the last. */
+        c->keys = calloc(elements_of(c) + 1, code_bytes(s->dtype));
+        c->values = calloc(elements_of(c) + 1, code_bytes(s->dtype));
+        c->scales = has_scales(s->dtype) ? calloc(scales_of(c) + 1, sizeof *c->scales) : NULL;
+    }
     if (c->keys && c->values && (c->scales || !has_scales(s->dtype)))
         return true;
     kv_close(c);
@@ -73,6 +114,8 @@ bool kv_open(struct kv_cache *c, const struct kv_shape *s, struct error *error)
 
 void kv_close(struct kv_cache *c)
 {
+    free(c->first_head);
+    free(c->first_row);
     free(c->keys);
     free(c->values);
     free(c->scales);
@@ -81,12 +124,11 @@ void kv_close(struct kv_cache *c)
 
 void kv_copy(struct kv_cache *c, const struct kv_cache *from)
 {
-    size_t positions = c->shape.layers * c->shape.heads * c->blocks * KV_BLOCK;
-    size_t codes = positions * c->shape.head_size * code_bytes(c->shape.dtype);
+    size_t codes = elements_of(c) * code_bytes(c->shape.dtype);
     memcpy(c->keys, from->keys, codes);
     memcpy(c->values, from->values, codes);
     if (c->scales)
-        memcpy(c->scales, from->scales, 2 * positions * sizeof *c->scales);
+        memcpy(c->scales, from->scales, scales_of(c) * sizeof *c->scales);
 }
 
 /* ---- one position ---------------------------------------------------------------------------- */
@@ -124,34 +166,43 @@ static void encode(enum dtype dtype, const float *x, size_t n, uint8_t *codes, s
     }
 }
 
-static size_t first_block(const struct kv_cache *c, size_t layer, size_t head)
+/* Where a head's codes begin, keys and values alike, and its scales. */
+static size_t first_code(const struct kv_cache *c, size_t layer, size_t head)
 {
-    return (layer * c->shape.heads + head) * c->blocks;
+    size_t row = c->first_row[layer] + head * kv_layer(&c->shape, layer).head_size;
+    return row * c->blocks * KV_BLOCK;
+}
+
+static float *first_scale(const struct kv_cache *c, size_t layer, size_t head)
+{
+    return c->scales ? c->scales + (c->first_head[layer] + head) * c->blocks * 2 * KV_BLOCK : NULL;
 }
 
 void kv_put(struct kv_cache *c, size_t layer, size_t position, const float *keys,
             const float *values)
 {
-    size_t n = c->shape.head_size, bytes = code_bytes(c->shape.dtype), at = position % KV_BLOCK;
-    for (size_t head = 0; head < c->shape.heads; head++) {
-        size_t block = first_block(c, layer, head) + position / KV_BLOCK;
-        float *scales = c->scales ? c->scales + block * 2 * KV_BLOCK + at : NULL;
-        uint8_t *k = c->keys + (block * KV_BLOCK * n + at) * bytes;
-        uint8_t *v = c->values + (block * KV_BLOCK + at) * n * bytes;
+    struct kv_layer shape = kv_layer(&c->shape, layer);
+    size_t n = shape.head_size, bytes = code_bytes(c->shape.dtype), at = position % KV_BLOCK;
+    size_t block = position / KV_BLOCK;
+    for (size_t head = 0; head < shape.heads; head++) {
+        size_t first = first_code(c, layer, head);
+        float *scales = first_scale(c, layer, head);
+        scales = scales ? scales + block * 2 * KV_BLOCK + at : NULL;
+        uint8_t *k = c->keys + (first + block * KV_BLOCK * n + at) * bytes;
+        uint8_t *v = c->values + (first + (block * KV_BLOCK + at) * n) * bytes;
         encode(c->shape.dtype, keys + head * n, n, k, KV_BLOCK, scales);
         encode(c->shape.dtype, values + head * n, n, v, 1, scales ? scales + KV_BLOCK : NULL);
     }
     if (c->shape.dtype == DTYPE_FP16)
-        c->overflowed += count_overflow(DTYPE_FP16, keys, c->shape.heads * n) +
-                         count_overflow(DTYPE_FP16, values, c->shape.heads * n);
+        c->overflowed += count_overflow(DTYPE_FP16, keys, shape.heads * n) +
+                         count_overflow(DTYPE_FP16, values, shape.heads * n);
 }
 
 struct kv_head kv_head(const struct kv_cache *c, size_t layer, size_t head)
 {
-    size_t block = first_block(c, layer, head);
-    size_t codes = block * KV_BLOCK * c->shape.head_size * code_bytes(c->shape.dtype);
-    return (struct kv_head){c->shape.dtype, c->shape.head_size, c->keys + codes, c->values + codes,
-                            c->scales ? c->scales + block * 2 * KV_BLOCK : NULL};
+    size_t at = first_code(c, layer, head) * code_bytes(c->shape.dtype);
+    return (struct kv_head){c->shape.dtype, kv_layer(&c->shape, layer).head_size, c->keys + at, c->values + at,
+                            first_scale(c, layer, head)};
 }
 
 static float decode(enum dtype dtype, const uint8_t *code)

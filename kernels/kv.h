@@ -16,17 +16,26 @@
 
 enum { KV_BLOCK = 32 };
 
+/* What one layer keeps. */
+struct kv_layer {
+    size_t heads;           /* 0: it reads another layer's */
+    size_t head_size;
+};
+
 struct kv_shape {
     enum dtype dtype;
     size_t layers, heads, head_size, capacity; /* capacity: positions */
+    const struct kv_layer *each; /* of the layers, where they differ, instead of heads and head_size; borrowed */
 };
 
 struct kv_cache {
     struct kv_shape shape;
     size_t blocks;          /* KV blocks of each head */
-    uint8_t *keys, *values; /* codes: layers x heads x blocks x KV_BLOCK x head_size each */
+    size_t *first_head;     /* of each layer: heads of the layers before it */
+    size_t *first_row;      /* and their elements, heads x head_size (layers + 1) */
+    uint8_t *keys, *values; /* codes: of each layer heads x blocks x KV_BLOCK x head_size each */
     size_t overflowed;      /* finite numbers that were put and that fp16 has no room for, since it was opened */
-    float *scales;          /* layers x heads x blocks x 2 (keys, values) x KV_BLOCK; null without scales */
+    float *scales;          /* heads of all layers x blocks x 2 (keys, values) x KV_BLOCK; null without scales */
 };
 
 /* One head of one layer. Block b begins b * KV_BLOCK * head_size codes after keys and values, and its scales
@@ -60,6 +69,9 @@ void kv_close(struct kv_cache *cache);
 
 /* Gives a cache what another of the same shape holds. */
 void kv_copy(struct kv_cache *cache, const struct kv_cache *from);
+
+/* What a layer of the shape keeps. */
+struct kv_layer kv_layer(const struct kv_shape *shape, size_t layer);
 
 /* Encodes keys and values (heads x head_size each, RoPE applied) at a position. */
 void kv_put(struct kv_cache *cache, size_t layer, size_t position, const float *keys,

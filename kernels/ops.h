@@ -24,6 +24,8 @@ struct attention {
     size_t window;   /* only the last `window` positions count (Beltagy et al. 2020); 0: all */
     float scale;     /* multiplies q k */
     float cap;       /* scores become cap tanh(score / cap) (Gemma 2, 2024, section 2); 0: unchanged */
+    const float *sinks; /* of each head a score that takes its share of the softmax and has no value (GPT-OSS, 2025);
+                           null: none */
     float *scratch;  /* attention_scratch floats */
 };
 

@@ -142,8 +142,8 @@ static void test_equals_whole_passes(void **state)
     }
     double e2 = 0, x2 = 0;
     for (size_t i = 0; i < TOKENS * f.model->hyper.dim; i++) {
-        e2 += pow((double)c[1]->x[i] - c[0]->x[i], 2);
-        x2 += pow(c[0]->x[i], 2);
+        e2 += pow((double)c[1]->reg[REG_X][i] - c[0]->reg[REG_X][i], 2);
+        x2 += pow(c[0]->reg[REG_X][i], 2);
     }
     struct depth_profile *p = profile_of(&f, set, TOKENS);
     double expected = sqrt(e2 / x2);

@@ -187,13 +187,13 @@ static float number_at(const uint8_t *data, bool half, size_t i)
 /* ---- layouts --------------------------------------------------------------------------------- */
 
 /* A layer with its module's name. */
-struct layer {
+struct exported_layer {
     const struct qmatrix *m;
     const char *module;
 };
 
 /* w = scale (code - zero): codes of `bits`, unsigned, packed along the columns; zeros down the rows. */
-static float packed_value(const struct file *f, const struct layer *l, size_t r, size_t c)
+static float packed_value(const struct file *f, const struct exported_layer *l, size_t r, size_t c)
 {
     const struct qmatrix *m = l->m;
     unsigned bits = dtypes[m->format.weight].bits, per = 32 / bits, mask = (1u << bits) - 1;
@@ -212,7 +212,7 @@ static float packed_value(const struct file *f, const struct layer *l, size_t r,
     return (float)(code - zero) * number_at(scales, half, r * m->groups + g);
 }
 
-static float byte_value(const struct file *f, const struct layer *l, size_t r, size_t c)
+static float byte_value(const struct file *f, const struct exported_layer *l, size_t r, size_t c)
 {
     const struct qmatrix *m = l->m;
     bool integer = m->format.weight == DTYPE_INT8, tensor = m->format.granularity == GRANULARITY_TENSOR;
@@ -224,7 +224,7 @@ static float byte_value(const struct file *f, const struct layer *l, size_t r, s
 
 /* The same of GPTQ's layout: codes down the columns, zeros along the rows, stored less one where they are
  * symmetric. */
-static float gptq_value(const struct file *f, const struct layer *l, size_t r, size_t c)
+static float gptq_value(const struct file *f, const struct exported_layer *l, size_t r, size_t c)
 {
     const struct qmatrix *m = l->m;
     unsigned bits = dtypes[m->format.weight].bits, per = 32 / bits, mask = (1u << bits) - 1;
@@ -238,7 +238,7 @@ static float gptq_value(const struct file *f, const struct layer *l, size_t r, s
     return (float)((int)code - (int)(zero + !m->format.asym)) * number_at(scales, true, g * m->rows + r);
 }
 
-typedef float value_fn(const struct file *f, const struct layer *l, size_t r, size_t c);
+typedef float value_fn(const struct file *f, const struct exported_layer *l, size_t r, size_t c);
 
 /* Where Hugging Face has row r of Q or K of a model whose pairs are neighbours. */
 static size_t hf_row(const struct model *m, enum role role, size_t r)
@@ -257,7 +257,7 @@ static void check_layer(const struct file *f, const struct subject *s, int t, va
     const struct tensor *tensor = &s->session.model->tensors[t];
     char module[100];
     snprintf(module, sizeof module, "model.layers.%d.%s", tensor->block, modules[tensor->role]);
-    struct layer l = {&s->set->layer[t]->matrix, module};
+    struct exported_layer l = {&s->set->layer[t]->matrix, module};
     uint64_t seed = (uint64_t)t;
     for (size_t i = 0; i < 300; i++) {
         size_t r = random_below(&seed, l.m->rows), c = random_below(&seed, l.m->cols);

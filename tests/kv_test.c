@@ -34,7 +34,7 @@ static struct kv_cache open_cache(enum dtype dtype, size_t layers, size_t heads,
                                   size_t capacity)
 {
     struct kv_cache c;
-    struct kv_shape shape = {dtype, layers, heads, head_size, capacity};
+    struct kv_shape shape = {dtype, layers, heads, head_size, capacity, NULL};
     assert_true(kv_open(&c, &shape, NULL));
     return c;
 }
@@ -166,7 +166,7 @@ static void test_bytes(void **state)
         {DTYPE_FP8E4M3, 40 * (24 + 4)}, {DTYPE_FP8E5M2, 40 * (24 + 4)},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct kv_shape shape = {cases[i].dtype, 5, 4, 24, 33};
+        struct kv_shape shape = {cases[i].dtype, 5, 4, 24, 33, NULL};
         size_t bytes;
         assert_int_equal(kv_position_bytes(&shape), cases[i].position);
         assert_true(kv_cache_bytes(&shape, &bytes));

@@ -196,25 +196,26 @@ static void check_walk(const struct tiny *shape, size_t window)
     struct layerwise_pass *w = layerwise_open(f.model, pool, f.text.tokens, f.text.count, window, NULL);
     assert_non_null(w);
     size_t tensors = 0;
-    for (size_t input_group = 0; input_group < layerwise_groups(f.model); input_group++) {
+    for (size_t input_group = 0; input_group < f.model->input_group_count; input_group++) {
         int at_site[INPUT_GROUP_TENSORS];
         for (bool arrived = false; !arrived;)
             assert_true(layerwise_step(w, f.stored, 0, &arrived, NULL));
         assert_int_equal(layerwise_group(w), input_group);
-        for (size_t n = layerwise_group_tensors(f.model, input_group, at_site); n > 0; n--) {
+        struct layerwise_input in = layerwise_input(w);
+        for (size_t n = input_group_tensors(f.model, input_group, at_site); n > 0; n--) {
             int t = at_site[n - 1];
             size_t cols = f.model->tensors[t].stored.cols;
-            assert_int_equal(layerwise_group_of(f.model, t), input_group);
-            assert_int_equal(seen.tokens[t], input_group + 1 < layerwise_groups(f.model) ? f.text.count : 0);
+            assert_int_equal(input_group_of(f.model, t), input_group);
+            assert_int_equal(seen.tokens[t], input_group + 1 < f.model->input_group_count ? f.text.count : 0);
             for (size_t k = 0; k < seen.tokens[t]; k++)
-                assert_memory_equal(layerwise_input(w) + k * layerwise_stride(w), seen.inputs[t] + k * cols,
+                assert_memory_equal(in.rows + k * in.stride, seen.inputs[t] + k * cols,
                                     cols * sizeof(float));
             tensors++;
             free(seen.inputs[t]);
         }
     }
     assert_int_equal(tensors, 7 * f.model->hyper.layers + 1);
-    assert_int_equal(layerwise_group_of(f.model, model_find(f.model, ROLE_ATTN_NORM, 0)), -1);
+    assert_int_equal(input_group_of(f.model, model_find(f.model, ROLE_ATTN_NORM, 0)), -1);
     layerwise_close(w);
     context_close(c);
     close_fixture(&f);
@@ -239,14 +240,14 @@ static float *uniform(uint64_t seed, size_t n)
     return x;
 }
 
-struct layer {
+struct fixed_layer {
     float *w, *x;
     size_t rows, cols, tokens;
 };
 
-static struct layer made_layer(size_t rows, size_t cols, size_t tokens)
+static struct fixed_layer made_layer(size_t rows, size_t cols, size_t tokens)
 {
-    struct layer l = {uniform(1, rows * cols), uniform(2, tokens * cols), rows, cols, tokens};
+    struct fixed_layer l = {uniform(1, rows * cols), uniform(2, tokens * cols), rows, cols, tokens};
     for (size_t t = 0; t < tokens; t++)
         for (size_t c = 1; c < cols; c++)
             l.x[t * cols + c] = l.x[t * cols + c] * 0.5f + l.x[t * cols + c - 1];
@@ -256,7 +257,7 @@ static struct layer made_layer(size_t rows, size_t cols, size_t tokens)
 }
 
 /* A matrix of the built-in model, and rows of its embedding. */
-static struct layer real_layer(const char *name, size_t tokens)
+static struct fixed_layer real_layer(const char *name, size_t tokens)
 {
     struct error error = {""};
     char full[64];
@@ -265,7 +266,7 @@ static struct layer real_layer(const char *name, size_t tokens)
         fail_msg("%s", error.text);
     snprintf(full, sizeof full, "blk.0.%s", name);
     const struct qmatrix *w = &m->tensors[model_find_name(m, full)].stored;
-    struct layer l = {make(w->rows * w->cols * sizeof(float)), make(tokens * w->cols * sizeof(float)),
+    struct fixed_layer l = {make(w->rows * w->cols * sizeof(float)), make(tokens * w->cols * sizeof(float)),
                       w->rows, w->cols, tokens};
     for (size_t r = 0; r < w->rows; r++)
         qmatrix_decode_row(w, r, l.w + r * l.cols);
@@ -275,14 +276,14 @@ static struct layer real_layer(const char *name, size_t tokens)
     return l;
 }
 
-static void free_layer(struct layer *l)
+static void free_layer(struct fixed_layer *l)
 {
     free(l->w);
     free(l->x);
 }
 
 /* sum of ((w' - w) x)^2 over rows and tokens; of row r alone where it is a row's. */
-static double output_error(const struct layer *l, const struct qmatrix *m, size_t r, size_t end)
+static double output_error(const struct fixed_layer *l, const struct qmatrix *m, size_t r, size_t end)
 {
     float *row = make(l->cols * sizeof *row);
     double sum = 0;
@@ -300,7 +301,7 @@ static double output_error(const struct layer *l, const struct qmatrix *m, size_
 }
 
 /* One layer on its own, with a factor of its inputs where the scheme is a GPTQ. */
-static struct qtensor *pack_layer(const struct layer *l, const struct scheme *s, const float *scale)
+static struct qtensor *pack_layer(const struct fixed_layer *l, const struct scheme *s, const float *scale)
 {
     struct model m = matrix_model(l->w, l->rows, l->cols);
     struct error error = {""};
@@ -333,7 +334,7 @@ static struct qtensor *pack_layer(const struct layer *l, const struct scheme *s,
     return p;
 }
 
-static struct qtensor *pack_nearest(const struct layer *l, struct scheme s)
+static struct qtensor *pack_nearest(const struct fixed_layer *l, struct scheme s)
 {
     s.methods = (struct methods){0};
     return pack_layer(l, &s, NULL);
@@ -363,7 +364,7 @@ static void test_gptq_against_float64(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
-        struct layer l = strcmp(vectors[i].source, "made") == 0
+        struct fixed_layer l = strcmp(vectors[i].source, "made") == 0
                              ? made_layer(vectors[i].rows, vectors[i].cols, vectors[i].tokens)
                              : real_layer(vectors[i].source, vectors[i].tokens);
         struct scheme s = parsed(vectors[i].scheme);
@@ -421,7 +422,7 @@ static void test_gptq_targets(void **state)
 {
     (void)state;
     enum { ROWS = 40, TOKENS = 200 };
-    struct layer l = made_layer(ROWS, SMALL_COLS, TOKENS);
+    struct fixed_layer l = made_layer(ROWS, SMALL_COLS, TOKENS);
     struct scheme s = parsed("int4:channel:gptq(actorder=0)");
     struct qtensor *p = pack_layer(&l, &s, NULL);
     double h[SMALL_COLS][SMALL_COLS] = {{0}}, diagonal = 0;
@@ -462,7 +463,7 @@ static void test_gptq_is_never_worse_than_rounding(void **state)
     uint64_t seed = 9;
     for (size_t n = 0; n < 30; n++) {
         size_t rows = 1 + random_below(&seed, 40), cols = 1 + random_below(&seed, 200);
-        struct layer l = made_layer(rows, cols, 1 + random_below(&seed, 300));
+        struct fixed_layer l = made_layer(rows, cols, 1 + random_below(&seed, 300));
         struct scheme s = parsed(schemes[n % 6]), nearest_on_same = s;
         for (size_t i = 0; i < l.tokens * cols && n % 3 == 1; i++) /* nothing alike, some dead */
             l.x[i] = i % cols % 5 ? (float)random_normal(&seed) : 0;
@@ -483,7 +484,7 @@ static void test_gptq_is_never_worse_than_rounding(void **state)
 static void test_gptq_of_a_dead_column(void **state)
 {
     (void)state;
-    struct layer l = made_layer(64, 60, 200);
+    struct fixed_layer l = made_layer(64, 60, 200);
     for (size_t t = 0; t < l.tokens; t++)
         l.x[t * 60 + 7] = 0;
     struct scheme s = parsed("int4:channel:gptq");
@@ -502,7 +503,7 @@ static void test_gptq_with_input_scale(void **state)
 {
     (void)state;
     uint64_t seed = 10;
-    struct layer l = made_layer(32, 96, 200);
+    struct fixed_layer l = made_layer(32, 96, 200);
     float *scale = make(96 * sizeof *scale);
     for (size_t c = 0; c < 96; c++)
         scale[c] = (float)exp(0.5 * random_normal(&seed));
@@ -520,7 +521,7 @@ static void test_clip(void **state)
     (void)state;
     uint64_t seed = 11;
     for (size_t n = 0; n < 20; n++) {
-        struct layer l = made_layer(20, 1 + random_below(&seed, 200), 3);
+        struct fixed_layer l = made_layer(20, 1 + random_below(&seed, 200), 3);
         for (size_t i = 0; i < l.rows * l.cols; i++) /* heavy tails */
             l.w[i] = (float)(random_normal(&seed) * exp(random_normal(&seed)));
         static const char *const schemes[] = {"int4:channel:clip", "int4:g32:asym:clip", "int8:clip"};
@@ -542,7 +543,7 @@ static void test_clip_of_a_tensor(void **state)
     static const char *const schemes[] = {"int4:tensor:clip", "int4:tensor:asym:clip", "int8:tensor:clip(least=0.2)"};
     uint64_t seed = 12;
     for (size_t n = 0; n < 12; n++) {
-        struct layer l = made_layer(1 + random_below(&seed, 40), 1 + random_below(&seed, 100), 3);
+        struct fixed_layer l = made_layer(1 + random_below(&seed, 40), 1 + random_below(&seed, 100), 3);
         for (size_t i = 0; i < l.rows * l.cols; i++)
             l.w[i] = (float)(random_normal(&seed) * exp(random_normal(&seed)));
         struct scheme s = parsed(schemes[n % 3]), plain = s;
@@ -598,7 +599,7 @@ static void test_sliced_product(void **state)
     (void)state;
     enum { ROWS = 300, COLS = 2048, TOKENS = 200 };
     static const char *const schemes[] = {"stored", "fp32", "int4:g64:asym", "int8/int8", "int8:tensor"};
-    struct layer l = made_layer(ROWS, COLS, TOKENS);
+    struct fixed_layer l = made_layer(ROWS, COLS, TOKENS);
     struct model stored = matrix_model(l.w, ROWS, COLS);
     float *y = make(ROWS * TOKENS * sizeof *y), *expected = make(ROWS * TOKENS * sizeof *y);
     void *scratch = aligned_alloc(64, padded_bytes(products_scratch(COLS, TOKENS)));
@@ -634,7 +635,7 @@ static void test_trials_of_some_rows(void **state)
     static const size_t rows[] = {1, 16, 500, 1023, 1024, 1025, 1100, 1655, 4999};
     enum { COLS = 48, TOKENS = 40 };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct layer l = made_layer(rows[i], COLS, TOKENS);
+        struct fixed_layer l = made_layer(rows[i], COLS, TOKENS);
         struct model m = matrix_model(l.w, l.rows, l.cols);
         struct input_stats stats = stats_of(l.x, COLS, TOKENS);
         double loss[2];
@@ -1045,7 +1046,7 @@ static void test_indefinite_hessian(void **state)
     (void)state;
     struct hessian h;
     struct factor f;
-    struct layer l = made_layer(1, 50, 100);
+    struct fixed_layer l = made_layer(1, 50, 100);
     assert_true(hessian_open(&h, 50, NULL));
     hessian_add(&h, pool, l.x, 50, 100);
     h.h[20 * tiled_stride(50) + 20] = -1e6f;
@@ -1121,7 +1122,7 @@ static void test_no_finite_activation(void **state)
 static void test_weights_that_are_not_finite(void **state)
 {
     (void)state;
-    struct layer l = made_layer(20, 70, 100), sane = made_layer(20, 70, 100);
+    struct fixed_layer l = made_layer(20, 70, 100), sane = made_layer(20, 70, 100);
     struct scheme s = parsed("int4:channel:gptq");
     l.w[3 * 70 + 5] = NAN;
     l.w[17 * 70 + 9] = INFINITY;

@@ -140,7 +140,7 @@ static void test_kv_caches(void **state)
     (void)state;
     for (size_t i = 0; kv_dtypes[i] != DTYPE_COUNT; i++) {
         enum { SIZE = 16 };
-        struct kv_shape shape = {kv_dtypes[i], 1, 2, SIZE, 4};
+        struct kv_shape shape = {kv_dtypes[i], 1, 2, SIZE, 4, NULL};
         struct kv_cache c;
         float keys[2 * SIZE] = {1, 1e5f, [SIZE] = INFINITY}, values[2 * SIZE] = {[SIZE] = -7e4f, 2, 65519};
         assert_true(kv_open(&c, &shape, NULL));

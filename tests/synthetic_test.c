@@ -230,7 +230,7 @@ static void study_tensor(const struct model *m, int t)
                 beside || outlier ? 0 : row[c - 1], before[c]);
         }
     }
-    double deviation = synthetic_deviation(&m->hyper, tensor->role);
+    double deviation = synthetic_deviation(m, tensor->role);
     check_moments(tensor->name, &usual, deviation);
     check_moments(tensor->name, &outliers, deviation * OUTLIER_FACTOR);
     assert_true(outliers.n / usual.n > 0.5 / GENERATOR_RUN && outliers.n / usual.n < 2.0 / GENERATOR_RUN);

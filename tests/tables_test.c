@@ -25,6 +25,7 @@
 static const struct arch arch_nothing = {
     .name = "nothing",
     .gguf = "nothing",
+    .steps = arch_llama_steps,
     .required = LLAMA,
     .activation = ACTIVATION_SILU,
     .gguf_rope = ROPE_HALVES,
@@ -47,7 +48,9 @@ static void put_metadata(struct gguffile *f, const struct hyper *h)
 static void put_tensor(struct gguffile *f, const struct hyper *h, enum role role, size_t block)
 {
     char name[64];
-    struct tensor_shape s = model_role_shape(h, role);
+    struct model m = {.hyper = *h};
+    const struct layer l = model_layer(h, block);
+    struct tensor_shape s = model_role_shape(&m, &l, role);
     float *values = make(s.rows * s.cols * sizeof *values);
     memset(values, 0x3c, s.rows * s.cols * sizeof *values);
     if (roles[role].in_block)

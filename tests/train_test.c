@@ -33,7 +33,8 @@ struct trial {
     struct model *model;
     struct network net;
     float **weights, **gradients;
-    float *cosines, *sines, *teacher, *capped;
+    struct rope_tables rope[ROTARY_TABLES];
+    float *teacher, *capped;
     int32_t tokens[TOKENS];
     struct loss loss;
 };
@@ -62,11 +63,9 @@ static void open_trial_of(struct trial *t, const char *name, bool gguf, struct p
     if (!t->model)
         fail_msg("%s", error.text);
     const struct model *m = t->model;
-    size_t half = rotary_dims(&m->hyper) / 2, vocab = m->hyper.vocab;
-    t->cosines = make(LENGTH * half * sizeof(float));
-    t->sines = make(LENGTH * half * sizeof(float));
-    rope_table_init(m, LENGTH, t->cosines, t->sines);
-    if (!network_open(&t->net, m, threads, WINDOWS, LENGTH, t->cosines, t->sines, &error))
+    size_t vocab = m->hyper.vocab;
+    assert_true(rope_tables_open(t->rope, m, LENGTH));
+    if (!network_open(&t->net, m, threads, WINDOWS, LENGTH, t->rope, &error))
         fail_msg("%s", error.text);
     t->weights = calloc(m->tensor_count, sizeof *t->weights);
     t->gradients = calloc(m->tensor_count, sizeof *t->gradients);
@@ -99,8 +98,7 @@ static void close_trial(struct trial *t)
     }
     free(t->weights);
     free(t->gradients);
-    free(t->cosines);
-    free(t->sines);
+    rope_tables_close(t->rope);
     free(t->teacher);
     free(t->capped);
     network_close(&t->net);

@@ -108,7 +108,7 @@ static void report_depth(const struct depth_profile *d, const char *reason)
         printf("hidden      no difference in any layer, over %zu tokens\n", d->tokens);
     else
         printf("hidden      error %.3g after the last layer, over %zu tokens; largest increase at %s, from %.3g to %.3g\n",
-               d->error[d->count - 1], d->tokens, depth_name(steepest, name),
+               d->error[d->count - 1], d->tokens, depth_name(d, steepest, name),
                steepest > 0 ? d->error[steepest - 1] : 0, d->error[steepest]);
 }
 

@@ -42,7 +42,7 @@ void error_draw_depth(const struct frame *f, struct rect area)
         return;
     }
     draw_curve(p, (struct rect){area.row + 1, area.col, area.rows - 2, area.cols});
-    depth_name(depth_steepest(p), name);
+    depth_name(p, depth_steepest(p), name);
     snprintf(last, sizeof last, "%.2g", p->error[p->count - 1]);
     draw_format(area.row + area.rows - 1, area.col, area.cols - (int)strlen(last) - 1, STYLE_DIM, false,
                 "steepest at %s", name);

@@ -7,22 +7,65 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-void rope_table_init(const struct model *model, size_t positions, float *cosines, float *sines)
+static void fill_rope(const struct rotary *r, size_t positions, struct rope_tables *out)
 {
-    const struct hyper *h = &model->hyper;
-    size_t half = rotary_dims(h) / 2;
-    double magnitude = h->rope_magnitude > 0 ? (double)h->rope_magnitude : 1;
+    size_t half = r->dims / 2;
+    double magnitude = r->magnitude > 0 ? (double)r->magnitude : 1;
     for (size_t i = 0; i < half; i++) {
-        double rate = pow(h->rope_base, -(double)i / (double)half);
-        if (model->rope_factors)
-            rate /= (double)model->rope_factors[i];
+        double rate = pow((double)r->base, -(double)i / (double)half);
+        if (r->factors)
+            rate /= (double)r->factors[i];
         for (size_t p = 0; p < positions; p++) {
-            cosines[p * half + i] = (float)(magnitude * cos((double)p * rate));
-            sines[p * half + i] = (float)(magnitude * sin((double)p * rate));
+            out->cosines[p * half + i] = (float)(magnitude * cos((double)p * rate));
+            out->sines[p * half + i] = (float)(magnitude * sin((double)p * rate));
         }
+    }
+}
+
+static bool has_rotary(const struct model *m, int rotary)
+{
+    bool any = false;
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        any |= m->layers[b].rotary == rotary;
+    return any;
+}
+
+/* Bytes of all tables; false when they cannot be addressed. */
+static bool rope_bytes(const struct model *m, size_t positions, size_t *bytes)
+{
+    size_t halves = 0;
+    for (int r = 0; r < ROTARY_TABLES; r++)
+        halves += has_rotary(m, r) ? m->rotary[r].dims : 0; /* cosines and sines of half as many */
+    return !__builtin_mul_overflow(halves * sizeof(float), positions, bytes);
+}
+
+bool rope_tables_open(struct rope_tables tables[ROTARY_TABLES], const struct model *m, size_t positions)
+{
+    bool ok = true;
+    memset(tables, 0, ROTARY_TABLES * sizeof *tables);
+    for (int r = 0; ok && r < ROTARY_TABLES; r++) {
+        if (!has_rotary(m, r))
+            continue;
+        size_t floats = positions * (m->rotary[r].dims / 2) + 1;
+        tables[r].cosines = malloc(floats * sizeof(float));
+        tables[r].sines = malloc(floats * sizeof(float));
+        ok = tables[r].cosines && tables[r].sines;
+        if (ok)
+            fill_rope(&m->rotary[r], positions, &tables[r]);
+    }
+    return ok;
+}
+
+void rope_tables_close(struct rope_tables tables[ROTARY_TABLES])
+{
+    for (int r = 0; r < ROTARY_TABLES; r++) {
+        free(tables[r].cosines);
+        free(tables[r].sines);
+        tables[r] = (struct rope_tables){0};
     }
 }
 
@@ -31,31 +74,49 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* The widest input of any matrix, and the widest row of a norm, a bias or anything else that is decoded. */
+static void measure_rows(const struct model *m, size_t *input, size_t *row)
+{
+    *input = *row = m->hyper.dim;
+    for (size_t t = 0; t < m->tensor_count; t++) {
+        size_t cols = m->tensors[t].stored.cols;
+        *row = larger(*row, cols);
+        *input = larger(*input, roles[m->tensors[t].role].vector ? 0 : cols);
+    }
+}
+
+/* The widest row that an expert takes, or gives: of its tokens gathered. */
+static size_t expert_width(const struct model *m)
+{
+    size_t widest = 0;
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        if (m->layers[b].mixture.experts > 0)
+            widest = larger(widest, larger(m->hyper.dim, 2 * m->layers[b].mixture.hidden));
+    return widest;
+}
+
 /* Points each scratch vector into memory and returns the floats of all; with memory null it only adds up. Every
  * one begins on a cache line. */
 static size_t lay_out_scratch(struct context *c, float *memory)
 {
-    const struct hyper *h = &c->model->hyper;
-    size_t q = h->heads * h->head_size, kv = h->kv_heads * h->head_size, used = 0;
-    size_t wide = larger(h->hidden, larger(h->dim, q));
-    size_t fused = larger(c->model->has & ROLE_BIT(ROLE_ATTN_QKV) ? q + 2 * kv : 0,
-                          c->model->has & ROLE_BIT(ROLE_FFN_GATE_UP) ? 2 * h->hidden : 0);
-    const struct {
+    const struct model *m = c->model;
+    size_t used = 0, input, row, expert = expert_width(m);
+    measure_rows(m, &input, &row);
+    struct {
         float **at;
         size_t floats;
-    } parts[] = {
-        {&c->x, c->chunk * h->dim},
-        {&c->normed, c->chunk * h->dim},
-        {&c->q, c->chunk * q},
-        {&c->attended, c->chunk * q},
-        {&c->gate, c->chunk * larger(h->hidden, kv)},
-        {&c->up, c->chunk * larger(h->hidden, kv)},
-        {&c->projected, c->chunk * h->dim},
-        {&c->fused, c->chunk * fused},
-        {&c->norm, larger(2 * wide, fused)},
+    } parts[REG_COUNT + 6] = {
+        {&c->norm, 2 * row},
         {&c->attention, (size_t)pool_threads(c->pool) * c->attention_floats},
-        {(float **)&c->activations, products_scratch(wide, c->chunk) / sizeof(float)},
+        {(float **)&c->activations, products_scratch(input, c->chunk) / sizeof(float)},
+        {&c->gathered, c->chunk * expert},
+        {&c->spread, c->chunk * expert},
+        {(float **)&c->order, 2 * c->chunk * model_width(m, REG_CHOSEN)},
     };
+    for (enum reg reg = 0; reg < REG_COUNT; reg++) {
+        parts[6 + reg].at = &c->reg[reg];
+        parts[6 + reg].floats = c->chunk * model_width(m, reg);
+    }
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (memory)
             *parts[i].at = memory + used;
@@ -65,40 +126,42 @@ static size_t lay_out_scratch(struct context *c, float *memory)
 }
 
 /* Bytes that a context of this capacity takes; false when they cannot be addressed. */
-static bool count_bytes(struct context *c, const struct kv_shape *shape, size_t *table,
-                        size_t *scratch, size_t *all)
+static bool count_bytes(const struct context *c, const struct kv_shape *shape, size_t scratch, size_t *all)
 {
-    size_t cache, both;
-    *scratch = lay_out_scratch(c, NULL) * sizeof(float);
-    return kv_cache_bytes(shape, &cache) && cache <= SIZE_MAX / 4 &&
-           !__builtin_mul_overflow(rotary_dims(&c->model->hyper) / 2 * sizeof(float), c->capacity,
-                                   table) &&
-           !__builtin_mul_overflow(*table, 2, &both) &&
-           !__builtin_add_overflow(cache, both, all) &&
-           !__builtin_add_overflow(*all, *scratch, all);
+    size_t cache, tables;
+    return kv_cache_bytes(shape, &cache) && cache <= SIZE_MAX / 4 && rope_bytes(c->model, c->capacity, &tables) &&
+           !__builtin_add_overflow(cache, tables, all) && !__builtin_add_overflow(*all, scratch, all);
 }
 
 static bool take_memory(struct context *c, enum dtype kv, struct error *error)
 {
-    size_t table, scratch, all;
+    size_t all, scratch = lay_out_scratch(c, NULL) * sizeof(float);
     struct kv_shape shape = kv_shape_of(c->model, kv, c->capacity);
     char what[64];
     snprintf(what, sizeof what, "a KV cache of %zu positions", c->capacity);
-    if (!count_bytes(c, &shape, &table, &scratch, &all))
+    if (!count_bytes(c, &shape, scratch, &all))
         return error_set(error, "%s is too large to address", what);
     if (!memory_check(what, all, error) || !kv_open(&c->cache, &shape, error))
         return false;
-    c->cosines = malloc(table);
-    c->sines = malloc(table);
     c->scratch = aligned_alloc(64, scratch);
-    return (c->cosines && c->sines && c->scratch) ||
+    return (rope_tables_open(c->rope, c->model, c->capacity) && c->scratch) ||
            error_set(error, "not enough memory for %s", what);
+}
+
+/* Floats of attention's scratch that the layer that needs most of it needs. */
+static size_t attention_floats(const struct model *m)
+{
+    size_t floats = 0;
+    for (size_t b = 0; b < m->hyper.layers; b++) {
+        const struct layer *l = &m->layers[b];
+        floats = larger(floats, attention_scratch(ATTENTION_TOKENS, l->heads / l->kv_heads, l->head_size));
+    }
+    return (floats + 15) / 16 * 16; /* every thread's begins on a cache line */
 }
 
 struct context *context_open_kv(const struct model *model, struct pool *pool, enum dtype kv,
                                 size_t capacity, struct error *error)
 {
-    const struct hyper *h = &model->hyper;
     struct context *c = calloc(1, sizeof *c);
     if (!c) {
         error_set(error, "not enough memory for a context");
@@ -107,14 +170,12 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
     *c = (struct context){.model = model, .pool = pool, .capacity = capacity, .hook.tensor = HOOK_NONE};
     c->chunk = capacity < CONTEXT_CHUNK ? larger(capacity, MAX_SEQUENCES) : CONTEXT_CHUNK;
     c->sequences = 1;
-    size_t floats = attention_scratch(ATTENTION_TOKENS, h->heads / h->kv_heads, h->head_size);
-    c->attention_floats = (floats + 15) / 16 * 16; /* every thread's begins on a cache line */
+    c->attention_floats = attention_floats(model);
     if (!take_memory(c, kv, error)) {
         context_close(c);
         return NULL;
     }
     lay_out_scratch(c, c->scratch);
-    rope_table_init(model, capacity, c->cosines, c->sines);
     return c;
 }
 
@@ -177,8 +238,7 @@ void context_close(struct context *c)
         return;
     drop_others(c);
     kv_close(&c->cache);
-    free(c->cosines);
-    free(c->sines);
+    rope_tables_close(c->rope);
     free(c->scratch);
     free(c);
 }

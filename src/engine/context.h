@@ -23,6 +23,11 @@ struct hook {
     void *arg;
 };
 
+/* Cosines and sines of rotary embeddings: (positions, dims / 2) each. */
+struct rope_tables {
+    float *cosines, *sines;
+};
+
 struct context {
     const struct model *model;
     struct pool *pool;
@@ -34,16 +39,12 @@ struct context {
     size_t sequences;
     bool batched;            /* each token of the pass belongs to a sequence of its own */
     const struct operators *ops;
-    float *cosines, *sines;  /* rope table (capacity, rotary_dims / 2) */
+    struct rope_tables rope[ROTARY_TABLES]; /* of model->rotary; empty where no layer has it */
     float *scratch;          /* what all pointers below point into */
-    float *x;                /* hidden states (chunk, dim) */
-    float *normed;           /* normalized hidden states (chunk, dim) */
-    float *q;                /* queries (chunk, heads x head_size) */
-    float *attended;         /* output of attention (chunk, heads x head_size) */
-    float *gate, *up;        /* (chunk, hidden), or keys and values before they are in the cache */
-    float *projected;        /* what a block adds to x (chunk, dim) */
-    float *fused;            /* product of a fused matrix, before it is split (chunk, its rows) */
+    float *reg[REG_COUNT];   /* registers of the steps (layer.h): (chunk, model_width) */
     float *norm;             /* a norm or a bias, decoded */
+    float *gathered, *spread; /* rows of the tokens of one expert, and its outputs (chunk, the widest of them) */
+    uint32_t *order;         /* of the pairs of token and expert, by expert (chunk x experts used) */
     float *attention;        /* scratch of attention (threads, attention_floats) */
     size_t attention_floats;
     void *activations;       /* scratch of products_run */
@@ -64,15 +65,16 @@ bool context_change_kv(struct context *context, enum dtype kv, struct error *err
 
 void context_close(struct context *context);
 
-/* Cosines and sines of rotary embeddings for the first `positions` positions: (positions, rotary_dims / 2) each. */
-void rope_table_init(const struct model *model, size_t positions, float *cosines, float *sines);
+/* The tables of model->rotary for the first `positions` positions. False when memory is short, and then, too, free with
+ * rope_tables_close. */
+bool rope_tables_open(struct rope_tables tables[ROTARY_TABLES], const struct model *model, size_t positions);
+void rope_tables_close(struct rope_tables tables[ROTARY_TABLES]);
 
 enum logits { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL };
 
 /* Runs n tokens (1..CONTEXT_CHUNK, ids within the vocabulary, context->length + n <= capacity) and
  * appends them to the cache. logits receives vocab floats for the last token or for each.
- * A transformer's decoder with pre-norms: Llama (Touvron et al. 2023) with grouped-query attention (Ainslie
- * et al. 2023), and by the hyper-parameters and tensors that a model has, its relatives (arch.h). */
+ * A transformer's decoder (Vaswani et al. 2017), whose blocks are the steps of the model's layers (layer.h). */
 void context_run(struct context *context, const struct weights *weights, const int32_t *tokens,
                  size_t n, enum logits which, float *logits);
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "forward.h"
 #include "pin.h"
+#include "steps.h"
 #include "sys/memory.h"
 
 #include <stdlib.h>
@@ -15,133 +16,156 @@ struct layerwise_pass {
     int pinned_block;      /* -1 before the first */
     const int32_t *tokens; /* count */
     size_t count, window;
-    size_t stride;         /* floats, of the widest input */
-    float *x;              /* hidden states (count, dim) */
-    float *input;          /* inputs of the input group (count, stride) */
+    size_t stride;         /* floats, of the most that a token keeps */
+    float *kept;           /* registers that are alive (count, stride) */
+    float *expert;         /* rows of the tokens of one expert (count, the widest of them); null without experts */
+    size_t expert_rows;    /* that are there */
     size_t input_group;    /* reached or on the way to */
     size_t done;           /* tokens that are there */
 };
 
-/* ---- input groups ---------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
-static const enum role input_group_roles[INPUT_GROUP_KINDS][4] = {
-    [INPUT_GROUP_QKV] = {ROLE_ATTN_QKV, ROLE_ATTN_Q, ROLE_ATTN_K, ROLE_ATTN_V},
-    [INPUT_GROUP_ATTN_OUT] = {ROLE_ATTN_OUT, ROLE_COUNT},
-    [INPUT_GROUP_FFN] = {ROLE_FFN_GATE_UP, ROLE_FFN_GATE, ROLE_FFN_UP, ROLE_COUNT},
-    [INPUT_GROUP_FFN_DOWN] = {ROLE_FFN_DOWN, ROLE_COUNT},
+/* A place in the forward pass: before a step of a block; before the head, or before everything, where block is the
+ * number of layers, or -1. */
+struct place {
+    int block;
+    size_t step;
 };
 
-size_t layerwise_groups(const struct model *m)
+static struct place place_of(const struct model *m, size_t input_group)
 {
-    return INPUT_GROUP_KINDS * m->hyper.layers + 1;
+    const struct input_group *g = &m->input_groups[input_group];
+    return g->block < 0 ? (struct place){(int)m->hyper.layers, 0} : (struct place){g->block, (size_t)g->step};
 }
 
-size_t layerwise_group_tensors(const struct model *m, size_t input_group, int tensors[INPUT_GROUP_TENSORS])
+/* Where the tokens come from. */
+static struct place place_before(const struct model *m, size_t input_group)
 {
-    size_t n = 0;
-    if (input_group == INPUT_GROUP_KINDS * m->hyper.layers) {
-        tensors[0] = model_find(m, ROLE_OUTPUT, -1);
-        return 1;
+    return input_group > 0 ? place_of(m, input_group - 1) : (struct place){-1, 0};
+}
+
+static bool same_place(struct place a, struct place b)
+{
+    return a.block == b.block && a.step == b.step;
+}
+
+/* Registers that are alive there; before the head its input, too. */
+static reg_set alive_at(const struct model *m, struct place p)
+{
+    if (p.block == (int)m->hyper.layers)
+        return REG_BIT(REG_X) | REG_BIT(REG_NORMED);
+    return p.block < 0 ? 0 : layer_live(&m->layers[p.block], p.step);
+}
+
+/* A register's width there. */
+static size_t width_at(const struct model *m, struct place p, enum reg reg)
+{
+    return p.block == (int)m->hyper.layers ? m->hyper.dim : layer_width(m, &m->layers[p.block], reg);
+}
+
+static size_t kept_floats(const struct model *m, struct place p)
+{
+    size_t floats = 0;
+    reg_set alive = alive_at(m, p);
+    for (enum reg reg = 0; reg < REG_COUNT; reg++)
+        floats += alive & REG_BIT(reg) ? width_at(m, p, reg) : 0;
+    return floats;
+}
+
+/* Where a register's floats begin in what a token keeps. */
+static size_t kept_at(const struct model *m, struct place p, enum reg reg)
+{
+    size_t at = 0;
+    reg_set alive = alive_at(m, p);
+    for (enum reg r = 0; r < reg; r++)
+        at += alive & REG_BIT(r) ? width_at(m, p, r) : 0;
+    return at;
+}
+
+/* ---- from place to place --------------------------------------------------------------------- */
+
+/* Between the registers of a context and what n tokens keep. */
+static void move(struct layerwise_pass *w, struct place p, size_t first, size_t n, bool keep)
+{
+    reg_set alive = alive_at(w->model, p);
+    float *at = w->kept + first * w->stride;
+    for (enum reg reg = 0; reg < REG_COUNT; reg++) {
+        if (!(alive & REG_BIT(reg)))
+            continue;
+        size_t width = width_at(w->model, p, reg);
+        for (size_t t = 0; t < n; t++) {
+            float *kept = at + t * w->stride, *row = w->context->reg[reg] + t * width;
+            memcpy(keep ? kept : row, keep ? row : kept, width * sizeof *row);
+        }
+        at += width;
     }
-    const enum role *role = input_group_roles[input_group % INPUT_GROUP_KINDS];
-    for (size_t i = 0; i < 4 && role[i] != ROLE_COUNT; i++) {
-        int tensor = model_find(m, role[i], (int)(input_group / INPUT_GROUP_KINDS));
-        if (tensor >= 0)
-            tensors[n++] = tensor;
-    }
-    return n;
 }
 
-int layerwise_group_of(const struct model *m, int tensor)
-{
-    int tensors[INPUT_GROUP_TENSORS];
-    for (size_t input_group = 0; input_group < layerwise_groups(m); input_group++)
-        for (size_t n = layerwise_group_tensors(m, input_group, tensors); n > 0; n--)
-            if (tensors[n - 1] == tensor)
-                return (int)input_group;
-    return -1;
-}
-
-/* ---- from input group to input group --------------------------------------------------------- */
-
-static void take(float *out, size_t width, const float *rows, size_t stride, size_t n)
-{
-    for (size_t t = 0; t < n; t++)
-        memcpy(out + t * width, rows + t * stride, width * sizeof *out);
-}
-
-static void keep(float *rows, size_t stride, const float *from, size_t width, size_t n)
-{
-    for (size_t t = 0; t < n; t++)
-        memcpy(rows + t * stride, from + t * width, width * sizeof *rows);
-}
-
-/* The hidden states before a block: the embeddings, or with what the block before adds. */
-static void enter_block(struct layerwise_pass *w, const struct weights *set, int block, size_t first, size_t n)
-{
-    struct context *c = w->context;
-    size_t hidden = w->model->hyper.hidden;
-    if (block == 0) {
-        forward_embed(c, set, w->tokens + first, n);
-        return;
-    }
-    take(c->gate, hidden, w->input + first * w->stride, w->stride, n);
-    forward_ffn_down(c, set, block - 1, n);
-}
-
-/* Tokens first .. first + n - 1 from the input of the input group before to that of w->input_group. */
+/* Tokens first .. first + n - 1 from the place of the input group before to that of w->input_group. */
 static void advance(struct layerwise_pass *w, const struct weights *set, size_t first, size_t n)
 {
+    const struct model *m = w->model;
     struct context *c = w->context;
-    const struct hyper *h = &w->model->hyper;
-    int block = (int)(w->input_group / INPUT_GROUP_KINDS);
-    bool last = w->input_group == INPUT_GROUP_KINDS * h->layers;
-    size_t heads = h->heads * h->head_size;
-    float *input = w->input + first * w->stride, *x = w->x + first * h->dim;
-    take(c->x, h->dim, x, h->dim, n);
-    switch (w->input_group % INPUT_GROUP_KINDS) {
-    case INPUT_GROUP_QKV:
-        enter_block(w, set, block, first, n);
-        if (last)
-            forward_output_input(c, set, 0, n);
-        else
-            forward_heads_input(c, set, block, n);
-        keep(input, w->stride, c->normed, h->dim, n);
-        break;
-    case INPUT_GROUP_ATTN_OUT:
-        take(c->normed, h->dim, input, w->stride, n);
-        forward_heads(c, set, block, n);
-        keep(input, w->stride, c->attended, heads, n);
-        break;
-    case INPUT_GROUP_FFN:
-        take(c->attended, heads, input, w->stride, n);
-        forward_attn_out(c, set, block, n);
-        forward_ffn_input(c, set, block, n);
-        keep(input, w->stride, c->normed, h->dim, n);
-        break;
-    default:
-        take(c->normed, h->dim, input, w->stride, n);
-        forward_ffn(c, set, block, n);
-        keep(input, w->stride, c->gate, h->hidden, n);
-    }
-    keep(x, h->dim, c->x, h->dim, n);
+    struct place from = place_before(m, w->input_group), to = place_of(m, w->input_group);
+    move(w, from, first, n, false);
+    c->ops = operators_current();
+    if (from.block < 0)
+        forward_embed(c, set, w->tokens + first, n);
+    for (int b = from.block < 0 ? 0 : from.block; b <= to.block && b < (int)m->hyper.layers; b++)
+        steps_run(c, set, (size_t)b, b == from.block ? from.step : 0, b == to.block ? to.step : m->layers[b].step_count,
+                  n);
+    if (to.block == (int)m->hyper.layers)
+        forward_output_input(c, set, 0, n);
+    move(w, to, first, n, true);
 }
 
-/* The stored weights of a block, and no others. */
+/* The stored weights of a block and the one before, and no others. */
 static bool pin_block(struct layerwise_pass *w, const struct weights *set, struct error *error)
 {
     const struct model *m = w->model;
-    int block = (int)(w->input_group / INPUT_GROUP_KINDS);
+    int block = place_of(m, w->input_group).block, before = place_before(m, w->input_group).block;
     if (w->pinned_block != block)
         pin_trim(&w->pin, NULL);
     for (int t = 0; t < (int)m->tensor_count; t++) {
         int of = m->tensors[t].block;
-        bool wanted = of < 0 || of == block || of == block - 1;
+        bool wanted = of < 0 || of == block || of == before;
         if (wanted && pin_missing(&w->pin, set, t) && !pin_add(&w->pin, t, w->context->pool, error))
             return false;
     }
     w->pinned_block = block;
     return true;
+}
+
+/* ---- the tokens of an expert ----------------------------------------------------------------- */
+
+/* Which of its experts a token uses as number `expert`, or the number of them. */
+static size_t slot_of(const struct layerwise_pass *w, const struct mixture *x, struct place p, size_t token, int expert)
+{
+    const float *chosen = w->kept + token * w->stride + kept_at(w->model, p, REG_CHOSEN);
+    size_t slot = 0;
+    while (slot < x->used && (int)chosen[slot] != expert)
+        slot++;
+    return slot;
+}
+
+/* The rows of the tokens that use the expert of the group that is reached. */
+static void gather_expert(struct layerwise_pass *w)
+{
+    const struct model *m = w->model;
+    const struct input_group *g = &m->input_groups[w->input_group];
+    const struct mixture *x = &m->layers[g->block].mixture;
+    struct place p = place_of(m, w->input_group);
+    enum reg in = m->layers[g->block].steps[g->step].in;
+    bool own = in == REG_EXPERT_GATE || in == REG_EXPERT_UP; /* a row an expert, not one for all */
+    size_t width = width_at(m, p, in) / (own ? x->used : 1), at = kept_at(m, p, in);
+    w->expert_rows = 0;
+    for (size_t t = 0; t < w->count; t++) {
+        size_t slot = slot_of(w, x, p, t, g->expert);
+        if (slot < x->used)
+            memcpy(w->expert + w->expert_rows++ * width, w->kept + t * w->stride + at + (own ? slot * width : 0),
+                   width * sizeof(float));
+    }
 }
 
 bool layerwise_step(struct layerwise_pass *w, const struct weights *set, double seconds, bool *arrived,
@@ -154,47 +178,65 @@ bool layerwise_step(struct layerwise_pass *w, const struct weights *set, double 
     }
     if (!pin_block(w, set, error))
         return false;
-    do {
+    if (same_place(place_before(w->model, w->input_group), place_of(w->model, w->input_group)))
+        w->done = w->count; /* another expert of the same step */
+    while (w->done < w->count) {
         size_t at = w->done % w->window, n = w->window - at;
         n = n < w->context->chunk ? n : w->context->chunk;
         n = n < w->count - w->done ? n : w->count - w->done;
         w->context->length = at;
         advance(w, set, w->done, n);
         w->done += n;
-    } while (w->done < w->count && clock_seconds() - begin < seconds);
+        if (clock_seconds() - begin >= seconds)
+            break;
+    }
     *arrived = w->done == w->count;
+    if (*arrived && w->model->input_groups[w->input_group].expert >= 0)
+        gather_expert(w);
     return true;
 }
 
 /* ---- the pass itself ------------------------------------------------------------------------- */
 
-static size_t widest(const struct hyper *h)
+/* The most that a token keeps anywhere, and the widest row of an expert. */
+static void measure(const struct model *m, size_t *kept, size_t *expert)
 {
-    size_t heads = h->heads * h->head_size, wide = h->hidden > h->dim ? h->hidden : h->dim;
-    return heads > wide ? heads : wide;
+    *kept = *expert = 0;
+    for (size_t g = 0; g < m->input_group_count; g++) {
+        size_t floats = kept_floats(m, place_of(m, g));
+        *kept = floats > *kept ? floats : *kept;
+    }
+    for (size_t b = 0; b < m->hyper.layers; b++) {
+        const struct mixture *x = &m->layers[b].mixture;
+        size_t widest = m->hyper.dim > x->hidden ? m->hyper.dim : x->hidden;
+        *expert = x->experts > 0 && widest > *expert ? widest : *expert;
+    }
+}
+
+static bool take_memory(struct layerwise_pass *w, struct error *error)
+{
+    size_t expert, floats, bytes;
+    measure(w->model, &w->stride, &expert);
+    if (__builtin_mul_overflow(w->count, w->stride + expert, &floats) ||
+        __builtin_mul_overflow(floats, sizeof(float), &bytes))
+        return error_set(error, "%zu tokens are too many to calibrate with", w->count);
+    if (!memory_check("the activations of calibration", bytes, error))
+        return false;
+    w->kept = malloc(w->count * w->stride * sizeof *w->kept);
+    w->expert = expert ? malloc(w->count * expert * sizeof *w->expert) : NULL;
+    return (w->kept && (w->expert || !expert)) || error_set(error, "not enough memory for calibration");
 }
 
 struct layerwise_pass *layerwise_open(const struct model *m, struct pool *pool, const int32_t *tokens, size_t count,
                                       size_t window, struct error *error)
 {
     struct layerwise_pass *w = calloc(1, sizeof *w);
-    size_t floats, bytes;
     if (!w) {
         error_set(error, "not enough memory for calibration");
         return NULL;
     }
     *w = (struct layerwise_pass){.model = m, .pinned_block = -1, .tokens = tokens, .count = count, .window = window};
-    w->stride = widest(&m->hyper);
-    bool ok = !__builtin_mul_overflow(count, m->hyper.dim + w->stride, &floats) &&
-              !__builtin_mul_overflow(floats, sizeof(float), &bytes);
-    ok = ok ? memory_check("the activations of calibration", bytes, error)
-            : error_set(error, "%zu tokens are too many to calibrate with", count);
-    if (ok) {
-        w->x = malloc(count * m->hyper.dim * sizeof(float));
-        w->input = malloc(count * w->stride * sizeof(float));
-        ok = w->x && w->input ? true : error_set(error, "not enough memory for calibration");
-    }
-    if (ok && pin_open(&w->pin, m, error) && (w->context = context_open(m, pool, window, error)))
+    if (take_memory(w, error) && pin_open(&w->pin, m, error) && (w->context = context_open(m, pool, window, error)))
         return w;
     layerwise_close(w);
     return NULL;
@@ -206,8 +248,8 @@ void layerwise_close(struct layerwise_pass *w)
         return;
     pin_close(&w->pin);
     context_close(w->context);
-    free(w->x);
-    free(w->input);
+    free(w->kept);
+    free(w->expert);
     free(w);
 }
 
@@ -221,12 +263,15 @@ double layerwise_fraction(const struct layerwise_pass *w)
     return (double)w->done / (double)w->count;
 }
 
-const float *layerwise_input(const struct layerwise_pass *w)
+struct layerwise_input layerwise_input(const struct layerwise_pass *w)
 {
-    return w->input;
-}
-
-size_t layerwise_stride(const struct layerwise_pass *w)
-{
-    return w->stride;
+    const struct model *m = w->model;
+    const struct input_group *g = &m->input_groups[w->input_group];
+    struct place p = place_of(m, w->input_group);
+    enum reg in = g->block < 0 ? REG_NORMED : (enum reg)m->layers[g->block].steps[g->step].in;
+    if (g->expert < 0)
+        return (struct layerwise_input){w->kept + kept_at(m, p, in), w->stride, w->count};
+    bool own = in == REG_EXPERT_GATE || in == REG_EXPERT_UP;
+    size_t width = width_at(m, p, in) / (own ? m->layers[g->block].mixture.used : 1);
+    return (struct layerwise_input){w->expert, width, w->expert_rows};
 }

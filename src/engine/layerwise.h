@@ -1,30 +1,17 @@
 /* layerwise.h - the layer-wise calibration pass: a text runs through a model layer by layer instead of token by
- * token. Every token's input of one input group is there before any moves on to the next, so that the layers of
- * the group can be replaced in between.
- *
- * An input group is a set of linear layers that take the same input: of each block queries, keys and values; the
- * projection behind attention; gate and up; down; and, last of all, the head. */
+ * token. Every token's input of one input group (model/input_group.h) is there before any moves on to the next, so that
+ * the layers of the group can be replaced in between. */
 #ifndef QTOP_LAYERWISE_H
 #define QTOP_LAYERWISE_H
 
 #include "context.h"
-
-enum input_group { INPUT_GROUP_QKV, INPUT_GROUP_ATTN_OUT, INPUT_GROUP_FFN, INPUT_GROUP_FFN_DOWN, INPUT_GROUP_KINDS };
-enum { INPUT_GROUP_TENSORS = 3 };
-
-/* Number of input groups of a model: INPUT_GROUP_KINDS a block and the head. */
-size_t layerwise_groups(const struct model *model);
-
-/* The input group whose input a tensor multiplies, or -1. */
-int layerwise_group_of(const struct model *model, int tensor);
-
-/* The tensors of an input group, at most INPUT_GROUP_TENSORS; returns how many. */
-size_t layerwise_group_tensors(const struct model *model, size_t input_group, int tensors[INPUT_GROUP_TENSORS]);
+#include "model/input_group.h"
 
 struct layerwise_pass;
 
 /* A pass of `count` tokens in windows of `window` that do not attend to each other (the last may be shorter).
- * Keeps every token's hidden state and input: tokens x (dim + widest input) floats. The tokens must outlive it. */
+ * Keeps of every token what later steps read: tokens x the most of it that is alive before any input group, in floats.
+ * The tokens must outlive it. */
 struct layerwise_pass *layerwise_open(const struct model *model, struct pool *pool, const int32_t *tokens, size_t count,
                                       size_t window, struct error *error);
 void layerwise_close(struct layerwise_pass *pass);
@@ -39,8 +26,12 @@ bool layerwise_step(struct layerwise_pass *pass, const struct weights *weights, 
 size_t layerwise_group(const struct layerwise_pass *pass);
 double layerwise_fraction(const struct layerwise_pass *pass);
 
-/* The inputs of the input group that is reached: the rows of all tokens, layerwise_stride floats apart. */
-const float *layerwise_input(const struct layerwise_pass *pass);
-size_t layerwise_stride(const struct layerwise_pass *pass);
+/* The inputs of the input group that is reached: of an expert those of the tokens that use it, else of all tokens. */
+struct layerwise_input {
+    const float *rows;  /* count, the pass's until it goes on */
+    size_t stride;      /* floats from a row to the next */
+    size_t count;       /* rows; 0 where no token uses the expert */
+};
+struct layerwise_input layerwise_input(const struct layerwise_pass *pass);
 
 #endif

@@ -5,7 +5,7 @@
 #include "kernels/matrix.h"
 #include "sys/pool.h"
 
-enum { MAX_TOGETHER = 3 };
+enum { MAX_TOGETHER = 32 };
 
 /* Whether activations that were prepared once serve both: same columns, format, layout and input
  * transform. How their codes were chosen does not matter. */

@@ -133,18 +133,19 @@ void weights_unref(struct weights *set)
 
 struct kv_shape kv_shape_of(const struct model *m, enum dtype kv, size_t capacity)
 {
-    return (struct kv_shape){kv, m->hyper.layers, m->hyper.kv_heads, m->hyper.head_size, capacity};
+    return (struct kv_shape){.dtype = kv, .layers = m->hyper.layers, .capacity = capacity, .each = m->kv_layers};
 }
 
 /* Bytes of the cache that a decode step at a position reads. */
 static size_t kv_step_bytes(const struct model *m, enum dtype kv, size_t position)
 {
-    size_t seen = 0;
+    size_t bytes = 0;
     for (size_t layer = 0; layer < m->hyper.layers; layer++) {
-        size_t window = hyper_window(&m->hyper, layer);
-        seen += window && window < position ? window : position;
+        size_t window = m->layers[layer].window, from = m->layers[layer].kv_from;
+        struct kv_shape one = {.dtype = kv, .layers = 1, .capacity = 1, .each = &m->kv_layers[from]};
+        bytes += kv_position_bytes(&one) * (window && window < position ? window : position);
     }
-    return seen * kv_bytes_per_position(m, kv) / m->hyper.layers;
+    return bytes;
 }
 
 size_t kv_bytes_per_position(const struct model *m, enum dtype kv)
@@ -172,7 +173,12 @@ static size_t step_bytes(const struct model *m, int tensor, size_t bytes)
 {
     const struct tensor *t = &m->tensors[tensor];
     bool lookup_only = roles[t->role].lookup && !tensor_multiplies(m, tensor);
-    return lookup_only ? bytes / t->stored.rows : bytes;
+    if (lookup_only)
+        return bytes / t->stored.rows;
+    if (t->expert < 0)
+        return bytes;
+    const struct mixture *x = &m->layers[t->block].mixture;
+    return bytes * x->used / x->experts;
 }
 
 struct totals {

@@ -1,6 +1,6 @@
 #include "folding.h"
 
-#include "engine/layerwise.h"
+#include "model/input_group.h"
 #include "quant/scheme.h"
 
 #include <stdlib.h>
@@ -40,83 +40,139 @@ static bool divide(struct folding *f, enum role role, int block, size_t first, c
     return d != NULL;
 }
 
-static bool has(const struct folding *f, enum role role)
-{
-    return f->model->has & ROLE_BIT(role);
-}
-
 /* ---- before each input group ----------------------------------------------------------------- */
 
-static bool into_norm(struct folding *f, enum role norm, enum role bias, int block, int tensor,
-                      const float *scale, struct error *error)
+/* What stands before a linear layer: the step that wrote its input. */
+struct source {
+    struct folding *f;
+    const struct layer *layer;
+    int block, tensor;       /* of a layer with that input, for errors */
+    size_t at;               /* the step that reads the input */
+    const float *scale;      /* of the input */
+};
+
+static bool refuse(const struct source *s, const char *why, struct error *error)
 {
-    size_t dim = f->model->hyper.dim;
-    if (model_find(f->model, norm, block) < 0)
-        return error_set(error, "%s: its input scale cannot be folded: no norm comes before it",
-                         name_of(f, tensor));
-    return divide(f, norm, block, 0, scale, dim, error) && divide(f, bias, block, 0, scale, dim, error);
+    return error_set(error, "%s: its input scale cannot be folded: %s; expected a scheme without an input scale there",
+                     name_of(s->f, s->tensor), why);
 }
 
-static bool into_values(struct folding *f, int block, int tensor, const float *scale, struct error *error)
+static bool into_norm(struct folding *f, enum role norm, int block, const float *scale, struct error *error)
 {
-    const struct hyper *h = &f->model->hyper;
-    bool fused = has(f, ROLE_ATTN_QKV);
-    size_t shared = h->heads / h->kv_heads, rows = h->kv_heads * h->head_size;
-    size_t first = fused ? (h->heads + h->kv_heads) * h->head_size : 0;
+    size_t n = f->model->tensors[model_find(f->model, norm, block)].stored.cols;
+    enum role bias = role_bias(norm);
+    return divide(f, norm, block, 0, scale, n, error) &&
+           (bias == ROLE_NONE || divide(f, bias, block, 0, scale, n, error));
+}
+
+/* Into the rows of the matrix, and of its bias, that wrote a register: all of them, or those that a split took. */
+static bool into_rows(const struct source *s, size_t at, enum reg reg, const float *scale, size_t n, struct error *error)
+{
+    int writer = layer_writer(s->layer, at, reg);
+    const struct step *step = writer < 0 ? NULL : &s->layer->steps[writer];
+    size_t first = 0;
+    if (step && step->op == STEP_SPLIT) {
+        first = step->first;
+        writer = layer_writer(s->layer, (size_t)writer, step->in);
+        step = writer < 0 ? NULL : &s->layer->steps[writer];
+    }
+    if (!step || step->op != STEP_LINEAR)
+        return refuse(s, "no matrix comes before it", error);
+    enum role bias = role_bias(step->role);
+    return divide(s->f, step->role, s->block, first, scale, n, error) &&
+           (bias == ROLE_NONE || divide(s->f, bias, s->block, first, scale, n, error));
+}
+
+/* The values' rows, which some heads of queries share. */
+static bool into_values(const struct source *s, size_t attend, struct error *error)
+{
+    const struct layer *l = s->layer;
+    size_t shared = l->heads / l->kv_heads, rows = l->kv_heads * l->head_size;
     float *of_rows = malloc((rows + 1) * sizeof *of_rows);
     if (!of_rows)
         return error_set(error, "not enough memory");
     bool same = true;
-    for (size_t c = 0; c < h->heads * h->head_size; c++) {
-        size_t head = c / h->head_size, row = head / shared * h->head_size + c % h->head_size;
+    for (size_t c = 0; c < l->heads * l->head_size; c++) {
+        size_t head = c / l->head_size, row = head / shared * l->head_size + c % l->head_size;
         if (head % shared == 0)
-            of_rows[row] = scale[c];
-        same = same && of_rows[row] == scale[c];
+            of_rows[row] = s->scale[c];
+        same = same && of_rows[row] == s->scale[c];
     }
     bool ok = same || error_set(error, "%s: its input scale cannot be folded into the values: %zu heads share "
                                        "each of them and have scales of their own; expected a scheme without "
-                                       "an input scale there", name_of(f, tensor), shared);
-    ok = ok && divide(f, fused ? ROLE_ATTN_QKV : ROLE_ATTN_V, block, first, of_rows, rows, error) &&
-         divide(f, fused ? ROLE_ATTN_QKV_BIAS : ROLE_ATTN_V_BIAS, block, first, of_rows, rows, error);
+                                       "an input scale there", name_of(s->f, s->tensor), shared);
+    ok = ok && into_rows(s, attend, REG_V, of_rows, rows, error);
     free(of_rows);
     return ok;
 }
 
-static bool into_up(struct folding *f, int block, int tensor, const float *scale, struct error *error)
+static bool into_up(const struct source *s, size_t activate, struct error *error)
 {
-    size_t hidden = f->model->hyper.hidden;
-    bool fused = has(f, ROLE_FFN_GATE_UP);
-    if (!fused && !has(f, ROLE_FFN_GATE))
-        return error_set(error, "%s: its input scale cannot be folded: the activation function comes before "
-                                "it; expected a scheme without an input scale there", name_of(f, tensor));
-    return divide(f, fused ? ROLE_FFN_GATE_UP : ROLE_FFN_UP, block, fused ? hidden : 0, scale, hidden, error) &&
-           divide(f, ROLE_FFN_UP_BIAS, block, 0, scale, hidden, error);
+    const struct step *step = &s->layer->steps[activate];
+    if (step->with == REG_NONE)
+        return refuse(s, "the activation function comes before it", error);
+    return into_rows(s, activate, step->with, s->scale, layer_width(s->f->model, s->layer, step->with), error);
+}
+
+/* Whether a norm has a weight for every element of a register, not for those of a head. */
+static bool is_whole(const struct source *s, enum role norm, enum reg reg)
+{
+    const struct model *m = s->f->model;
+    return m->tensors[s->layer->tensor[norm]].stored.cols == layer_width(m, s->layer, reg);
+}
+
+static bool fold_into_step(const struct source *s, struct error *error)
+{
+    enum reg in = s->layer->steps[s->at].in;
+    int writer = layer_writer(s->layer, s->at, in);
+    const struct step *step = writer < 0 ? NULL : &s->layer->steps[writer];
+    if (step && step->op == STEP_NORM && is_whole(s, step->role, in))
+        return into_norm(s->f, step->role, s->block, s->scale, error);
+    if (step && step->op == STEP_ATTEND && s->layer->kv_from == (size_t)s->block)
+        return into_values(s, (size_t)writer, error);
+    if (step && step->op == STEP_ACTIVATE && in == REG_GATE)
+        return into_up(s, (size_t)writer, error);
+    return refuse(s, "nothing that comes before it can take it", error);
 }
 
 static bool fold(struct folding *f, size_t input_group, int tensor, const float *scale, struct error *error)
 {
     const struct model *m = f->model;
-    int block = (int)(input_group / INPUT_GROUP_KINDS);
-    if (input_group == INPUT_GROUP_KINDS * m->hyper.layers && m->tied)
-        return error_set(error, "%s: its input scale cannot be folded: the table is the embedding, too; "
-                                "expected a scheme without an input scale there", name_of(f, tensor));
-    if (input_group == INPUT_GROUP_KINDS * m->hyper.layers)
-        return into_norm(f, ROLE_OUTPUT_NORM, ROLE_OUTPUT_NORM_BIAS, -1, tensor, scale, error);
-    switch ((enum input_group)(input_group % INPUT_GROUP_KINDS)) {
-    case INPUT_GROUP_QKV: return into_norm(f, ROLE_ATTN_NORM, ROLE_ATTN_NORM_BIAS, block, tensor, scale, error);
-    case INPUT_GROUP_FFN: return into_norm(f, ROLE_FFN_NORM, ROLE_FFN_NORM_BIAS, block, tensor, scale, error);
-    case INPUT_GROUP_ATTN_OUT: return into_values(f, block, tensor, scale, error);
-    default: return into_up(f, block, tensor, scale, error);
-    }
+    const struct input_group *g = &m->input_groups[input_group];
+    struct source s = {f, g->block < 0 ? NULL : &m->layers[g->block], g->block, tensor, (size_t)g->step, scale};
+    if (g->block < 0)
+        return m->tied ? refuse(&s, "the table is the embedding, too", error)
+                       : into_norm(f, ROLE_OUTPUT_NORM, -1, scale, error);
+    return fold_into_step(&s, error);
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
-/* scales: of each tensor its input scale, or null. */
-static bool fold_site(struct folding *f, const float *const *scales, size_t input_group, struct error *error)
+/* All layers that take the same input: of every group with the source. Returns how many; the caller frees. */
+static int *takers_of(const struct model *m, size_t source, size_t *count)
 {
-    int tensors[INPUT_GROUP_TENSORS];
-    size_t n = layerwise_group_tensors(f->model, input_group, tensors), scaled = n;
+    int *tensors = NULL;
+    size_t n = 0;
+    for (size_t g = source; g < m->input_group_count && m->input_groups[g].block == m->input_groups[source].block; g++) {
+        if (input_group_source(m, g) != source)
+            continue;
+        int *more = realloc(tensors, (n + INPUT_GROUP_TENSORS) * sizeof *more);
+        if (!more) {
+            free(tensors);
+            return NULL;
+        }
+        tensors = more;
+        n += input_group_tensors(m, g, tensors + n);
+    }
+    *count = n;
+    return tensors;
+}
+
+/* scales: of each tensor its input scale, or null. */
+static bool fold_takers(struct folding *f, const float *const *scales, size_t input_group, const int *tensors, size_t n,
+                        struct error *error)
+{
+    size_t scaled = n;
     for (size_t i = n; i > 0; i--)
         scaled = scales[tensors[i - 1]] ? i - 1 : scaled;
     if (scaled == n)
@@ -133,11 +189,23 @@ static bool fold_site(struct folding *f, const float *const *scales, size_t inpu
     return fold(f, input_group, tensors[scaled], scale, error);
 }
 
+static bool fold_site(struct folding *f, const float *const *scales, size_t input_group, struct error *error)
+{
+    size_t n = 0;
+    if (input_group_source(f->model, input_group) != input_group)
+        return true; /* done with the first of them */
+    int *tensors = takers_of(f->model, input_group, &n);
+    bool ok = tensors ? fold_takers(f, scales, input_group, tensors, n, error)
+                      : error_set(error, "not enough memory");
+    free(tensors);
+    return ok;
+}
+
 static bool fold_all(struct folding *f, const struct model *m, const float *const *scales, struct error *error)
 {
     *f = (struct folding){m, calloc(m->tensor_count + 1, sizeof *f->divisor)};
     bool ok = f->divisor ? true : error_set(error, "not enough memory");
-    for (size_t input_group = 0; ok && input_group < layerwise_groups(m); input_group++)
+    for (size_t input_group = 0; ok && input_group < m->input_group_count; input_group++)
         ok = fold_site(f, scales, input_group, error);
     if (!ok)
         folding_close(f);
@@ -171,7 +239,7 @@ static void give_runs(const struct model *m, size_t input_group, const struct sc
                       const float **scales)
 {
     int tensors[INPUT_GROUP_TENSORS];
-    size_t n = layerwise_group_tensors(m, input_group, tensors);
+    size_t n = input_group_tensors(m, input_group, tensors);
     for (size_t i = 0; i < n; i++) {
         size_t first = 0;
         while (!scheme_equal(&schemes[tensors[first]], &schemes[tensors[i]]))
@@ -186,7 +254,7 @@ bool folding_foresee(const struct model *m, const struct scheme *schemes, struct
     const float **scales = calloc(m->tensor_count + 1, sizeof *scales);
     float *ramp = make_ramp(m);
     struct folding f = {0};
-    for (size_t input_group = 0; scales && ramp && input_group < layerwise_groups(m); input_group++)
+    for (size_t input_group = 0; scales && ramp && input_group < m->input_group_count; input_group++)
         give_runs(m, input_group, schemes, ramp, scales);
     bool ok = scales && ramp ? fold_all(&f, m, scales, error) : error_set(error, "not enough memory");
     folding_close(&f);

@@ -81,7 +81,7 @@ static bool add_plain(struct export *job, const struct naming *naming, int t, st
     const struct tensor *tensor = &job->plan.model->tensors[t];
     const struct qmatrix *m = &job->plan.weights->layer[t]->matrix;
     const struct role_info *role = &roles[tensor->role];
-    bool norm = role->vector && !role->bias_of;
+    bool norm = role->norm;
     const struct export_type *type = m->format.weight == DTYPE_FP16   ? &f16
                                      : m->format.weight == DTYPE_BF16 ? &bf16
                                                                       : &f32;

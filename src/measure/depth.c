@@ -45,22 +45,24 @@ size_t depth_steepest(const struct depth_profile *p)
     return at;
 }
 
-const char *depth_name(size_t point, char out[DEPTH_NAME])
+const char *depth_name(const struct depth_profile *p, size_t point, char out[DEPTH_NAME])
 {
+    struct segment s = point > 0 ? model_segment(p->model, point - 1) : (struct segment){0};
     if (point == 0)
         snprintf(out, DEPTH_NAME, "embedding");
     else
-        snprintf(out, DEPTH_NAME, "blk.%zu %s", (point - 1) / 2, point % 2 ? "attention" : "ffn");
+        snprintf(out, DEPTH_NAME, "blk.%zu %s", s.block, segment_name(p->model, s));
     return out;
 }
 
-static bool open_profile(struct depth_job *job, size_t layers, struct error *error)
+static bool open_profile(struct depth_job *job, const struct model *m, struct error *error)
 {
-    size_t count = 1 + 2 * layers;
+    size_t count = 1 + model_segments(m);
     job->out = calloc(1, sizeof *job->out + count * sizeof *job->out->error);
     if (!job->out)
         return error_set(error, "not enough memory");
     atomic_init(&job->out->refs, 1);
+    job->out->model = m;
     job->out->count = count;
     job->out->tokens = job->n;
     return true;
@@ -79,7 +81,7 @@ struct depth_job *depth_open(const struct model *model, struct pool *pool, const
     memcpy(job->tokens, tokens, job->n * sizeof *tokens);
     job->reference = weights_ref(reference);
     job->scheme = weights_ref(scheme);
-    bool ok = open_profile(job, model->hyper.layers, error) &&
+    bool ok = open_profile(job, model, error) &&
               pin_open(&job->reference_pin, reference_model, error) && pin_open(&job->scheme_pin, model, error) &&
               pin_set(&job->reference_pin, reference, pool, error) &&
               pin_set(&job->scheme_pin, scheme, pool, error) &&
@@ -108,7 +110,7 @@ static void advance(struct context *c, const struct weights *w, const struct dep
     if (job->done == 0)
         forward_embed(c, w, job->tokens, job->n);
     else
-        forward_half(c, w, job->done - 1, job->n);
+        forward_segment(c, w, model_segment(c->model, job->done - 1), job->n);
 }
 
 bool depth_step(struct depth_job *job, double seconds)
@@ -119,7 +121,7 @@ bool depth_step(struct depth_job *job, double seconds)
         if (job->scheme != job->reference) {
             advance(job->scheme_context, job->scheme, job);
             job->out->error[job->done] =
-                relative_error(job->scheme_context->x, job->reference_context->x,
+                relative_error(job->scheme_context->reg[REG_X], job->reference_context->reg[REG_X],
                                job->n * job->scheme_context->model->hyper.dim);
         }
         job->done++;

@@ -1,6 +1,6 @@
 /* depth.h - where divergence begins: how far the hidden state is from the reference's, all the way through
  * the model. Both run in lockstep over the same tokens, and their hidden states are compared after the
- * embedding and after every half of a block. */
+ * embedding and after every segment of a block (model/layer.h). */
 #ifndef QTOP_DEPTH_H
 #define QTOP_DEPTH_H
 
@@ -9,12 +9,13 @@
 
 enum { DEPTH_TOKENS = 128 };
 
-/* One point a half: error[0] after the embedding, error[1 + h] after half h (forward_half). Of all tokens
+/* One point a segment: error[0] after the embedding, error[1 + s] after segment s (model_segment). Of all tokens
  * together: ||x^ - x|| / ||x||, the root of the sum of squares. Not a number where a state is not finite. */
 struct depth_profile {
     atomic_int refs;
+    const struct model *model; /* borrowed */
     size_t tokens;
-    size_t count; /* 1 + 2 x layers */
+    size_t count; /* 1 + model_segments */
     double error[];
 };
 
@@ -25,9 +26,9 @@ void depth_unref(struct depth_profile *profile);
  * differs. */
 size_t depth_steepest(const struct depth_profile *profile);
 
-/* What precedes a point, in words: "embedding", "blk.3 attention", "blk.3 ffn". */
+/* What precedes a point, in words: "embedding", "blk.3 attention", "blk.3 ffn", "blk.3 block". */
 enum { DEPTH_NAME = 48 };
-const char *depth_name(size_t point, char out[DEPTH_NAME]);
+const char *depth_name(const struct depth_profile *profile, size_t point, char out[DEPTH_NAME]);
 
 struct depth_job;
 
@@ -36,7 +37,7 @@ struct depth_job;
 struct depth_job *depth_open(const struct model *model, struct pool *pool, const int32_t *tokens, size_t n,
                              struct weights *reference, struct weights *scheme, struct error *error);
 
-/* Works for about `seconds`, at least one half of a block; true when all is compared. */
+/* Works for about `seconds`, at least one segment; true when all is compared. */
 bool depth_step(struct depth_job *job, double seconds);
 
 /* 0..1 */

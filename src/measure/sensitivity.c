@@ -13,7 +13,7 @@ struct sums {
     double kl, kl_squared;
 };
 
-/* A pass has parts: the embedding (0), every half of a block (1 + half), the head (1 + 2 layers). */
+/* A pass has parts: the embedding (0), every segment of a block (1 + segment), the head (1 + segments). */
 struct sensitivity_job {
     const struct model *model;
     struct context *context;
@@ -39,7 +39,7 @@ struct sensitivity_job {
 
 static size_t parts_of(const struct model *m)
 {
-    return 2 * m->hyper.layers + 2;
+    return model_segments(m) + 2;
 }
 
 /* The first part of a pass that uses a tensor. */
@@ -47,7 +47,7 @@ static size_t first_part(const struct model *m, int tensor)
 {
     const struct tensor *t = &m->tensors[tensor];
     if (t->block >= 0)
-        return 1 + 2 * (size_t)t->block + (t->role >= ROLE_FFN_NORM);
+        return 1 + model_segment_of(m, tensor);
     return t->role == ROLE_EMBEDDING || t->role == ROLE_POSITIONS ? 0 : parts_of(m) - 1;
 }
 
@@ -159,7 +159,7 @@ static bool begin_pass(struct sensitivity_job *job)
     job->part = tensor < 0 ? 0 : first_part(job->model, tensor);
     job->context->length = 0;
     if (job->part > 0)
-        memcpy(job->context->x, job->states + job->part * state_size(job),
+        memcpy(job->context->reg[REG_X], job->states + job->part * state_size(job),
                job->n * job->model->hyper.dim * sizeof *job->states);
     return job->variant != NULL;
 }
@@ -169,12 +169,12 @@ static void run_part(struct sensitivity_job *job)
     struct context *c = job->context;
     size_t last = parts_of(job->model) - 1;
     if (job->pass == 0 && job->part > 0)
-        memcpy(job->states + job->part * state_size(job), c->x,
+        memcpy(job->states + job->part * state_size(job), c->reg[REG_X],
                job->n * job->model->hyper.dim * sizeof *job->states);
     if (job->part == 0)
         forward_embed(c, job->variant, job->window, job->n);
     else if (job->part < last)
-        forward_half(c, job->variant, job->part - 1, job->n);
+        forward_segment(c, job->variant, model_segment(job->model, job->part - 1), job->n);
     else
         forward_finish(c, job->variant, job->n, LOGITS_ALL, job->pass == 0 ? job->reference : job->logits);
     job->part++;

@@ -1,8 +1,7 @@
 /* arch.h - the architectures: what tells one transformer's decoder from another, as a table.
  *
- * One forward pass (engine/context.h) serves all of them: it asks which tensors a model has and what its
- * hyper-parameters are, never which architecture it is. A new relative is a file arch_NAME.c with its row, and
- * the row's name in arch_table.c. */
+ * One forward pass (engine/context.h) serves all of them: it runs the steps of their blocks (layer.h) and never asks
+ * which architecture it is. A new relative is a file arch_NAME.c with its row, and the row's name in arch_table.c. */
 #ifndef QTOP_ARCH_H
 #define QTOP_ARCH_H
 
@@ -46,8 +45,10 @@ struct arch {
     const char *hf;             /* model_type in config.json; or null */
     const char *hf_class;       /* architectures in config.json, where it is written */
     const char *reference;      /* who describes it */
+    const struct step *steps;   /* of a block (layer.h) */
     role_set required;          /* tensors that every model has, the head aside */
-    role_set optional;          /* that some have */
+    role_set optional;          /* that some have, in all blocks or in none */
+    role_set varying;           /* that some blocks have */
     enum norm norm;
     enum activation activation;
     const char *hf_activation;  /* its name in config.json, where it is written */

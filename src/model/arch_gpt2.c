@@ -26,6 +26,7 @@ const struct arch arch_gpt2 = {
     .hf = "gpt2",
     .hf_class = "GPT2LMHeadModel",
     .reference = "Radford et al. 2019",
+    .steps = arch_llama_steps,
     .required = OUTSIDE | NORMS | LAYER_NORM_BIASES | B(POSITIONS) | B(ATTN_QKV) | B(ATTN_QKV_BIAS) | B(ATTN_OUT) |
                 B(ATTN_OUT_BIAS) | B(FFN_UP) | B(FFN_UP_BIAS) | B(FFN_DOWN) | B(FFN_DOWN_BIAS),
     .norm = NORM_LAYER,

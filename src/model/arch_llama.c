@@ -3,6 +3,20 @@
 
 role_names arch_llama_names = {LLAMA_NAMES, [ROLE_FFN_NORM] = "post_attention_layernorm.weight"};
 
+const struct step arch_llama_steps[] = {
+    NORM(NORMED, X, ATTN_NORM),
+    ATTENTION_STEPS(NORMED),
+    NORM(ATTN, ATTN, ATTN_POST_NORM),
+    SCALE(ATTN, RESIDUAL),
+    ADD(X, ATTN),
+    NORM(NORMED, X, FFN_NORM),
+    FFN_STEPS(NORMED),
+    NORM(FFN, FFN, FFN_POST_NORM),
+    SCALE(FFN, RESIDUAL),
+    ADD(X, FFN),
+    END_OF_STEPS,
+};
+
 /* Converters to GGUF reorder the rows of a Llama's Q and K so that rotary pairs are neighbours. */
 const struct arch arch_llama = {
     .name = "llama",
@@ -10,6 +24,7 @@ const struct arch arch_llama = {
     .hf = "llama",
     .hf_class = "LlamaForCausalLM",
     .reference = "Touvron et al. 2023; Llama 3: Grattafiori et al. 2024",
+    .steps = arch_llama_steps,
     .required = LLAMA,
     .optional = BIASES | B(ATTN_OUT_BIAS),
     .activation = ACTIVATION_SILU,

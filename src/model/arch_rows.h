@@ -12,10 +12,10 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
 #define B(ROLE) ROLE_BIT(ROLE_##ROLE)
 #define OUTSIDE (B(EMBEDDING) | B(OUTPUT_NORM))
 #define NORMS   (B(ATTN_NORM) | B(FFN_NORM))
-#define QKV     (B(ATTN_Q) | B(ATTN_K) | B(ATTN_V))
+#define QKV_ROLES (B(ATTN_Q) | B(ATTN_K) | B(ATTN_V))
 #define BIASES  (B(ATTN_Q_BIAS) | B(ATTN_K_BIAS) | B(ATTN_V_BIAS))
 #define GATED   (B(FFN_GATE) | B(FFN_UP) | B(FFN_DOWN))
-#define LLAMA   (OUTSIDE | NORMS | QKV | B(ATTN_OUT) | GATED)
+#define LLAMA   (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT) | GATED)
 #define LAYER_NORM_BIASES (B(ATTN_NORM_BIAS) | B(FFN_NORM_BIAS) | B(OUTPUT_NORM_BIAS))
 
 /* ---- names of Hugging Face's files ----------------------------------------------------------- */
@@ -35,14 +35,49 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
 
 extern role_names arch_llama_names;
 
+/* ---- steps of blocks -------------------------------------------------------------------------- */
+
+#define STEP(OP, OUT, IN, WITH, ROLE, NEEDS, LACKS) \
+    {STEP_##OP, REG_##OUT, REG_##IN, REG_##WITH, ROLE_##ROLE, NEEDS, LACKS, 0, 0}
+#define NORM(OUT, IN, ROLE)     STEP(NORM, OUT, IN, NONE, ROLE, 0, 0)
+#define LINEAR(OUT, IN, ROLE)   STEP(LINEAR, OUT, IN, NONE, ROLE, 0, 0)
+#define EXPERTS(OUT, IN, ROLE)  STEP(EXPERTS, OUT, IN, NONE, ROLE, 0, 0)
+#define SPLIT(OUT, IN, NEEDS)   STEP(SPLIT, OUT, IN, NONE, NONE, NEEDS, 0)
+#define ROTATE(REG, NEEDS)      STEP(ROTATE, REG, NONE, NONE, NONE, NEEDS, 0)
+#define ADD(OUT, IN)            STEP(ADD, OUT, IN, NONE, NONE, 0, 0)
+#define SCALE(REG, SCALAR)      {STEP_SCALE, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
+#define END_OF_STEPS          {.op = STEP_END}
+
+/* From the input IN of queries, keys and values to what attention adds. */
+#define ATTENTION_STEPS(IN)                                                                        \
+    LINEAR(QKV, IN, ATTN_QKV), SPLIT(Q, QKV, B(ATTN_QKV)), SPLIT(K, QKV, B(ATTN_QKV)),             \
+    SPLIT(V, QKV, B(ATTN_QKV)), LINEAR(Q, IN, ATTN_Q), LINEAR(K, IN, ATTN_K), LINEAR(V, IN, ATTN_V), \
+    NORM(Q, Q, ATTN_Q_NORM), NORM(K, K, ATTN_K_NORM), ROTATE(Q, 0), ROTATE(K, B(ATTN_QKV) | B(ATTN_K)), \
+    STEP(ATTEND, ATTENDED, Q, NONE, NONE, 0, 0), NORM(ATTENDED, ATTENDED, ATTN_SUB_NORM),          \
+    LINEAR(ATTN, ATTENDED, ATTN_OUT)
+
+#define GATED_ROLES (B(FFN_GATE) | B(FFN_GATE_UP))
+
+/* From the input IN of gate and up to what the dense feed-forward layers add. */
+#define FFN_STEPS(IN)                                                                              \
+    LINEAR(GATE_UP, IN, FFN_GATE_UP), SPLIT(GATE, GATE_UP, B(FFN_GATE_UP)), SPLIT(UP, GATE_UP, B(FFN_GATE_UP)), \
+    LINEAR(GATE, IN, FFN_GATE), STEP(LINEAR, UP, IN, NONE, FFN_UP, B(FFN_GATE), 0),                \
+    STEP(LINEAR, GATE, IN, NONE, FFN_UP, 0, GATED_ROLES),                                          \
+    STEP(ACTIVATE, GATE, GATE, UP, NONE, GATED_ROLES, 0),                                          \
+    STEP(ACTIVATE, GATE, GATE, NONE, NONE, B(FFN_UP), GATED_ROLES),                                \
+    NORM(GATE, GATE, FFN_SUB_NORM), LINEAR(FFN, GATE, FFN_DOWN)
+
+/* A block of a Llama and its relatives: norms before, and where a model has them behind. */
+extern const struct step arch_llama_steps[];
+
 /* ---- families -------------------------------------------------------------------------------- */
 
 #define LLAMA_LIKE                                                                                  \
     .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act",      \
     .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .hf_prefix = "model.", .hf_block = "layers.",                  \
-    .hf_names = &arch_llama_names
+    .hf_names = &arch_llama_names, .steps = arch_llama_steps
 #define GEMMA_LIKE                                                                                  \
-    .activation = ACTIVATION_GELU_TANH, .hf_activation = "gelu_pytorch_tanh",                       \
+    .steps = arch_llama_steps, .activation = ACTIVATION_GELU_TANH, .hf_activation = "gelu_pytorch_tanh",                       \
     .hf_activation_key = "hidden_activation", .hf_gelu_is_tanh = true, .gguf_rope = ROPE_HALVES,    \
     .hf_rope = ROPE_HALVES, .hf_prefix = "model.", .hf_block = "layers.", .scaled_embedding = true,                  \
     .norms_from_one = true, .tied_default = true

@@ -62,15 +62,29 @@ size_t assemble_vocab(const struct model *m, const struct arch *a, const struct 
     return e && squeeze(e, n, 2, shape) ? shape[0] : 0;
 }
 
-/* Optional tensors are there in all blocks or in none; the first tells. */
-static role_set find_roles(const struct model *m, const struct arch *a, const struct naming *n)
+static bool is_there(const struct model *m, const struct arch *a, const struct naming *n, enum role role, int block)
 {
-    role_set has = a->required;
+    return assemble_find(m, a, n, role, block);
+}
+
+/* Optional tensors are there in all blocks or in none; the first tells. Varying ones each block has or not. */
+static void find_roles(struct model *m, const struct arch *a, const struct naming *n)
+{
+    role_set all = a->required;
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ROLE_BIT(role) &&
-            assemble_find(m, a, n, role, roles[role].in_block ? 0 : -1))
-            has |= ROLE_BIT(role);
-    return has;
+            is_there(m, a, n, role, roles[role].in_block ? 0 : -1))
+            all |= ROLE_BIT(role);
+    m->has = all;
+    for (size_t b = 0; b < m->hyper.layers; b++) {
+        struct layer *l = &m->layers[b];
+        l->has = 0;
+        for (enum role role = 0; role < ROLE_COUNT; role++)
+            if (roles[role].in_block && (all & ROLE_BIT(role) ||
+                                         (a->varying & ROLE_BIT(role) && is_there(m, a, n, role, (int)b))))
+                l->has |= ROLE_BIT(role);
+        m->has |= l->has;
+    }
 }
 
 /* ---- tensors --------------------------------------------------------------------------------- */
@@ -174,7 +188,7 @@ static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
     if (!check_shape(t, e, n, transposed, error))
         return false;
     set_layout(&t->stored, e);
-    bool norm = role->vector && !role->bias_of, ok;
+    bool norm = role->norm, ok;
     if (norm && n->norms_from_one)
         ok = copy_norm_from_one(&t->stored, e);
     else
@@ -227,14 +241,16 @@ static bool check_unused(const struct model *m, const struct arch *a, const stru
 bool assemble(struct model *m, const struct arch *a, const struct naming *n, struct error *error)
 {
     m->arch = a->name;
-    m->has = find_roles(m, a, n);
-    m->tied |= !(m->has & ROLE_BIT(ROLE_OUTPUT));
     size_t per_block = 0;
     for (enum role role = 0; role < ROLE_COUNT; role++)
-        per_block += roles[role].in_block && m->has & ROLE_BIT(role);
+        per_block += roles[role].in_block && a->required & ROLE_BIT(role);
     if (m->hyper.layers > m->files.count / per_block)
         return error_set(error, "%zu layers; the %zu tensors in the file suffice for %zu",
                          m->hyper.layers, m->files.count, m->files.count / per_block);
+    if (!m->layers && !model_make_layers(m, error))
+        return false;
+    find_roles(m, a, n);
+    m->tied |= !(m->has & ROLE_BIT(ROLE_OUTPUT));
     if (!model_make_tensors(m, error))
         return false;
     for (size_t i = 0; i < m->tensor_count; i++)

@@ -23,8 +23,15 @@ extern const struct format *const model_formats[];
 /* A llama2.c checkpoint in memory that outlives the model. */
 bool llama2c_parse(struct model *model, const uint8_t *data, size_t size, struct error *error);
 
-/* For formats: makes the tensor list for model->has (which loses the head where the model is tied) with the
- * right names, shapes and no weights. False when memory is short. */
+/* What hyper says of a block: no roles, no steps. */
+struct layer model_layer(const struct hyper *hyper, size_t block);
+
+/* For formats: gives every layer what hyper says, for readers that know where layers differ. Frees those before. */
+bool model_make_layers(struct model *model, struct error *error);
+
+/* For formats: makes the tensor list for model->has (which loses the head where the model is tied) and for what each
+ * layer has, or where that is not said what the model has, with the right names, shapes and no weights; and the steps of
+ * model->arch. Makes layers where there are none. The error says what a block lacks, or that memory is short. */
 bool model_make_tensors(struct model *model, struct error *error);
 
 /* Counts model->parameters, and model->non_finite in files of up to 256 MiB: it reads every weight,

@@ -12,7 +12,26 @@ enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_GELU };
 /* How rotary embeddings pair the elements of a head: neighbours 2i and 2i + 1, or i and i + half. */
 enum rope { ROPE_NEIGHBOURS, ROPE_HALVES, ROPE_NONE };
 
-/* Zeros stand for what most Llamas have. */
+/* How a router turns logits into shares. */
+enum router {
+    ROUTER_SOFTMAX,         /* probabilities of all experts, of which the largest are chosen */
+    ROUTER_SOFTMAX_CHOSEN,  /* the largest logits are chosen, and become probabilities among themselves */
+    ROUTER_SIGMOID          /* each expert's own sigmoid */
+};
+
+/* Experts of a layer. */
+struct mixture {
+    size_t experts;         /* 0: a dense layer */
+    size_t used;            /* by a token */
+    size_t hidden;          /* of an expert's feed-forward layers */
+    size_t shared_hidden;   /* of those that every token uses; 0: none */
+    enum router router;
+    bool normalized;        /* shares of a token add up to 1, before share_scale */
+    float share_scale;      /* multiplies shares; 0: 1 */
+    size_t groups, groups_used; /* experts are chosen from the best groups only; 0: all are one */
+};
+
+/* What blocks have in common; where they differ, struct layer says how. Zeros stand for what most Llamas have. */
 struct hyper {
     size_t dim;             /* elements of a hidden state */
     size_t hidden;          /* of the feed-forward layers */
@@ -35,6 +54,11 @@ struct hyper {
     float embedding_scale;  /* 0: 1 */
     size_t window;          /* positions that a windowed layer sees, its own included; 0: all */
     size_t window_period;   /* layer i sees all where i % period == period - 1; 0: every one is windowed */
+    float window_rope_base; /* theta of layers with a window; 0: rope_base, scaled as in the others */
+    struct mixture mixture; /* of the layers that have experts */
+    size_t dense_layers;    /* the first ones have none */
+    bool norm_all_heads;    /* norms of queries and keys go over all heads together */
+    float residual_scale;   /* multiplies what a block adds; 0: 1 */
 };
 
 /* Dimensions of a head that rotary embeddings are applied to. */
@@ -54,6 +78,7 @@ enum {
     MAX_HEADS = 1 << 14,
     MAX_HEAD_SIZE = 1 << 14,
     MAX_VOCAB = 1 << 24,
+    MAX_EXPERTS = 1 << 12,
     MAX_POSITIONS = 1 << 28
 };
 

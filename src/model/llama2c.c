@@ -118,16 +118,17 @@ static bool expected_size(const struct model *m, size_t header, size_t group, bo
                           size_t *size)
 {
     const struct hyper *h = &m->hyper;
+    const struct layer l = model_layer(h, 0);
     *size = header;
     for (int i = 0; i < ORDER; i++) {
         enum role role = order_v0[i];
         size_t bytes;
-        if (!tensor_bytes(model_role_shape(h, role), roles[role].vector ? 0 : group, &bytes) ||
+        if (!tensor_bytes(model_role_shape(m, &l, role), roles[role].vector ? 0 : group, &bytes) ||
             !add_bytes(size, bytes, roles[role].in_block ? h->layers : 1))
             return false;
     }
     size_t head;
-    if (!tensor_bytes(model_role_shape(h, ROLE_OUTPUT), group, &head) ||
+    if (!tensor_bytes(model_role_shape(m, NULL, ROLE_OUTPUT), group, &head) ||
         !add_bytes(size, head, m->tied ? 0 : 1))
         return false;
     return !legacy || add_bytes(size, h->head_size * 4, h->trained_context);

@@ -15,6 +15,12 @@ void model_close(struct model *m)
     on_demand_close(m);
     for (size_t i = 0; i < m->tensor_count; i++)
         qmatrix_free(&m->tensors[i].stored);
+    for (size_t b = 0; m->layers && b < m->hyper.layers; b++)
+        free(m->layers[b].steps);
+    free(m->layers);
+    free(m->kv_layers);
+    free(m->input_groups);
+    free(m->input_group_of);
     free(m->tensors);
     free(m->rope_factors);
     catalog_close(&m->files);
@@ -41,4 +47,24 @@ void model_add_note(struct model *m, const char *format, ...)
 const char *model_reference_words(const struct model *m)
 {
     return m->reference ? "the reference" : "the stored weights";
+}
+
+int model_find(const struct model *m, enum role role, int block)
+{
+    if (role == ROLE_OUTPUT && m->tied)
+        role = ROLE_EMBEDDING;
+    bool inside = block >= 0 && block < (int)m->hyper.layers;
+    if (roles[role].in_block != inside)
+        return -1;
+    return inside ? m->layers[block].tensor[role] : m->outside[role];
+}
+
+int model_find_name(const struct model *m, const char *name)
+{
+    if (m->tied && strcmp(name, roles[ROLE_OUTPUT].name) == 0)
+        name = roles[ROLE_EMBEDDING].name;
+    for (size_t i = 0; i < m->tensor_count; i++)
+        if (strcmp(m->tensors[i].name, name) == 0)
+            return (int)i;
+    return -1;
 }

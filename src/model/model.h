@@ -3,68 +3,9 @@
 #define QTOP_MODEL_H
 
 #include "kernels/matrix.h"
+#include "kernels/kv.h"
 #include "formats/catalog.h"
-#include "hyper.h"
-
-/* What a tensor is for, in the order of the forward pass; roles.c says what people usually do with each.
- * A model has those that its architecture and its file have. */
-enum role {
-    ROLE_EMBEDDING,
-    ROLE_POSITIONS,      /* learned positions, one row each */
-    ROLE_ATTN_NORM,
-    ROLE_ATTN_NORM_BIAS,
-    ROLE_ATTN_QKV,       /* Q, K and V in one matrix, their rows in this order */
-    ROLE_ATTN_QKV_BIAS,
-    ROLE_ATTN_Q,
-    ROLE_ATTN_Q_BIAS,
-    ROLE_ATTN_K,
-    ROLE_ATTN_K_BIAS,
-    ROLE_ATTN_V,
-    ROLE_ATTN_V_BIAS,
-    ROLE_ATTN_Q_NORM,    /* of each head of the queries */
-    ROLE_ATTN_K_NORM,
-    ROLE_ATTN_OUT,
-    ROLE_ATTN_OUT_BIAS,
-    ROLE_ATTN_POST_NORM, /* of what attention adds */
-    ROLE_FFN_NORM,
-    ROLE_FFN_NORM_BIAS,
-    ROLE_FFN_GATE_UP,    /* gate and up in one matrix, the gate's rows first */
-    ROLE_FFN_GATE,
-    ROLE_FFN_UP,
-    ROLE_FFN_UP_BIAS,
-    ROLE_FFN_DOWN,
-    ROLE_FFN_DOWN_BIAS,
-    ROLE_FFN_POST_NORM,  /* of what the feed-forward layers add */
-    ROLE_OUTPUT_NORM,
-    ROLE_OUTPUT_NORM_BIAS,
-    ROLE_OUTPUT,
-    ROLE_COUNT
-};
-
-/* A set of roles, one bit each. */
-typedef uint64_t role_set;
-_Static_assert(ROLE_COUNT <= 64, "a role_set has a bit for every role");
-#define ROLE_BIT(ROLE) ((role_set)1 << (ROLE))
-
-/* Those of a Llama whose head is a tensor of its own. */
-extern const role_set llama_roles;
-
-/* How safe it is to quantize. */
-enum guidance { GUIDE_ALWAYS, GUIDE_USUALLY, GUIDE_CAREFUL, GUIDE_DONT };
-
-struct role_info {
-    const char *name;      /* the last part of the canonical name */
-    bool in_block;         /* blk.N.name, else name alone */
-    bool linear;           /* multiplies activations */
-    bool vector;           /* one row: a norm or a bias */
-    bool lookup;           /* one row is read for a token */
-    enum role bias_of;     /* of a bias: the tensor whose output it is added to */
-    enum guidance guidance;
-    const char *advice;    /* one line: what usually happens */
-};
-
-extern const struct role_info roles[ROLE_COUNT];
-const char *guidance_name(enum guidance guidance);
+#include "layer.h"
 
 struct model;
 
@@ -93,15 +34,26 @@ int kv_index(const struct model *model);
 const char *layer_name(const struct model *model, int tensor); /* a tensor's or KV_NAME */
 
 struct tensor {
-    char name[48];         /* canonical name: blk.3.attn_q, output */
+    char name[48];         /* canonical name: blk.3.attn_q, blk.3.ffn_up_exps.17, output */
     enum role role;
     int block;             /* -1 outside the blocks */
+    int expert;            /* -1 where it is no expert's */
     struct qmatrix stored; /* as the file holds it; rows x cols = out x in */
 };
 
 struct on_demand;
 
 enum { MODEL_ENDS = 8 };
+
+/* One table of rotary embeddings. */
+struct rotary {
+    enum rope pairs;
+    size_t dims;           /* of a head that are rotary */
+    float base;            /* theta */
+    float magnitude;       /* of cosines and sines; 0: 1 */
+    const float *factors;  /* dims / 2: by what each frequency is divided; null: 1 */
+};
+enum { ROTARY_ALL, ROTARY_WINDOWED, ROTARY_TABLES };
 
 struct model {
     char *path;            /* null when the weights lie in no file */
@@ -112,7 +64,10 @@ struct model {
     char note[400];        /* one line that a user should see, or empty */
     struct hyper hyper;
     float *rope_factors;   /* rope_dims / 2: by what each frequency is divided; or null */
-    role_set has;          /* its tensors' roles */
+    struct layer *layers;  /* hyper.layers */
+    struct rotary rotary[ROTARY_TABLES]; /* of all layers, or of those without a window; of those with one */
+    struct kv_layer *kv_layers; /* hyper.layers: what each has in a cache */
+    role_set has;          /* its tensors' roles, those of any block */
     bool tied;             /* the head is the embedding table; then there is no tensor `output` */
     int32_t bos;           /* what begins a text by the model's own files, the tokenizer's aside; -1: nothing */
     int32_t ends[MODEL_ENDS]; /* what ends one */
@@ -120,9 +75,10 @@ struct model {
     size_t parameters;
     size_t tensor_count;
     struct tensor *tensors; /* in the order of the forward pass: embedding, blocks, norm, head */
-    int index[ROLE_COUNT]; /* of a tensor in its block, or of one outside in the list; -1: none */
-    int block_tensors;     /* of one block */
-    int first_block;       /* index of the first block's first tensor */
+    int outside[ROLE_COUNT]; /* index of a tensor outside the blocks; -1: none */
+    struct input_group *input_groups; /* input_group_count, in the order of the forward pass (input_group.h) */
+    size_t input_group_count;
+    int *input_group_of;   /* of each tensor, or -1 */
     size_t non_finite;     /* NaN or infinite stored weights: shown as a warning */
     const struct model *reference; /* whose predictions and stored weights errors are measured against; null: its own */
     char reference_reason[200]; /* why its weights do not compare with these one by one; "" where they do */
@@ -156,8 +112,8 @@ static inline const struct model *model_weights_reference(const struct model *mo
  * model. */
 const char *model_reference_words(const struct model *model);
 
-/* Index of the tensor with a role in a block (-1: outside), or -1. The head of a tied model is its
- * embedding. In constant time. */
+/* Index of the tensor with a role in a block (-1: outside), of experts' the first, which the others follow; or -1.
+ * The head of a tied model is its embedding. In constant time. */
 int model_find(const struct model *model, enum role role, int block);
 
 /* Whether a tensor multiplies activations: the linear ones, and an embedding that is the head, too. */
@@ -169,10 +125,10 @@ int model_find_name(const struct model *model, const char *name);
 /* The config.json that says what the model is, where its format has one; the caller frees. Null: none. */
 char *model_config_path(const struct model *model);
 
-/* The shape of a role's tensor. */
+/* The shape of a role's tensor, in a layer; outside the blocks any layer does, or null. */
 struct tensor_shape {
     size_t rows, cols;
 };
-struct tensor_shape model_role_shape(const struct hyper *hyper, enum role role);
+struct tensor_shape model_role_shape(const struct model *model, const struct layer *layer, enum role role);
 
 #endif

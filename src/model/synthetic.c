@@ -36,15 +36,18 @@ size_t synthetic_outlier(int tensor, size_t run)
     return run * GENERATOR_RUN + bits % GENERATOR_RUN;
 }
 
-double synthetic_deviation(const struct hyper *h, enum role role)
+double synthetic_deviation(const struct model *m, enum role role)
 {
-    double cols = (double)model_role_shape(h, role).cols;
+    const struct hyper *h = &m->hyper;
+    double cols = (double)model_role_shape(m, &m->layers[h->layers - 1], role).cols; /* the last has experts if any has */
     switch (role) {
     case ROLE_EMBEDDING:
     case ROLE_OUTPUT:
         return 2 / sqrt(cols); /* a final activation of unit size gives logits of deviation 2 */
     case ROLE_ATTN_OUT:
     case ROLE_FFN_DOWN:
+    case ROLE_DOWN_EXPERTS:
+    case ROLE_DOWN_SHARED:
         return 1 / sqrt(cols * 2 * (double)h->layers); /* so many terms add up in the residual */
     case ROLE_ATTN_NORM:
     case ROLE_FFN_NORM:
@@ -129,7 +132,7 @@ static struct generator *generator_open(const struct model *m)
         g->role[i] = m->tensors[i].role;
     half_normal(z);
     for (int role = 0; role < ROLE_COUNT; role++) {
-        double deviation = synthetic_deviation(&m->hyper, (enum role)role);
+        double deviation = synthetic_deviation(m, (enum role)role);
         for (size_t i = 0; i < QUANTILES; i++)
             g->quantile[role][i] = fp16_encode((float)(z[i] * deviation));
     }

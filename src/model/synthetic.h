@@ -33,7 +33,7 @@ enum { OUTLIER_FACTOR = 4 };
 /* The standard deviation of a role's weights outside the outlier columns, and the outlier column of
  * run k (columns 256 k to 256 k + 255) of a tensor, which lies beyond the last column where the last,
  * short run has none. */
-double synthetic_deviation(const struct hyper *hyper, enum role role);
+double synthetic_deviation(const struct model *model, enum role role);
 size_t synthetic_outlier(int tensor, size_t run);
 
 #endif

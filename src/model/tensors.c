@@ -1,56 +1,125 @@
 /* The tensors that a model's hyper-parameters and roles ask for, in the order of the forward pass. */
+#include "arch.h"
 #include "format.h"
+#include "input_group.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct tensor_shape vector_shape(const struct hyper *h, enum role role)
+/* ---- shapes ---------------------------------------------------------------------------------- */
+
+static struct tensor_shape row_of(size_t cols)
 {
-    if (role == ROLE_ATTN_Q_NORM || role == ROLE_ATTN_K_NORM)
-        return (struct tensor_shape){1, h->head_size};
-    enum role of = roles[role].bias_of;
-    return (struct tensor_shape){1, of && !roles[of].vector ? model_role_shape(h, of).rows : h->dim};
+    return (struct tensor_shape){1, cols};
 }
 
-struct tensor_shape model_role_shape(const struct hyper *h, enum role role)
+static struct tensor_shape vector_shape(const struct model *m, const struct layer *l, enum role role)
 {
-    size_t q = h->heads * h->head_size, kv = h->kv_heads * h->head_size;
-    if (roles[role].vector)
-        return vector_shape(h, role);
+    enum role of = roles[role].bias_of;
     switch (role) {
-    case ROLE_POSITIONS:
-        return (struct tensor_shape){h->trained_context, h->dim};
-    case ROLE_ATTN_QKV:
-        return (struct tensor_shape){q + 2 * kv, h->dim};
-    case ROLE_ATTN_Q:
-        return (struct tensor_shape){q, h->dim};
-    case ROLE_ATTN_K:
-    case ROLE_ATTN_V:
-        return (struct tensor_shape){kv, h->dim};
-    case ROLE_ATTN_OUT:
-        return (struct tensor_shape){h->dim, q};
-    case ROLE_FFN_GATE_UP:
-        return (struct tensor_shape){2 * h->hidden, h->dim};
-    case ROLE_FFN_GATE:
-    case ROLE_FFN_UP:
-        return (struct tensor_shape){h->hidden, h->dim};
-    case ROLE_FFN_DOWN:
-        return (struct tensor_shape){h->dim, h->hidden};
-    default:
-        return (struct tensor_shape){h->vocab, h->dim};
+    case ROLE_ATTN_Q_NORM: return row_of(m->hyper.norm_all_heads ? layer_width(m, l, REG_Q) : l->head_size);
+    case ROLE_ATTN_K_NORM: return row_of(m->hyper.norm_all_heads ? layer_width(m, l, REG_K) : l->head_size);
+    case ROLE_ATTN_SINKS: return row_of(l->heads);
+    case ROLE_ATTN_SUB_NORM: return row_of(layer_width(m, l, REG_ATTENDED));
+    case ROLE_FFN_SUB_NORM: return row_of(l->hidden);
+    case ROLE_ROUTER_CHOICE: return row_of(l->mixture.experts);
+    default: return row_of(of && !roles[of].vector ? model_role_shape(m, l, of).rows : m->hyper.dim);
     }
 }
 
-static void add_tensor(struct model *m, enum role role, int block)
+/* The register that a matrix of a block writes, and the one that it reads where that is not as wide as the hidden
+ * state. */
+static const struct {
+    enum reg out, in;
+} ends_of[ROLE_COUNT] = {
+    [ROLE_ATTN_QKV] = {REG_QKV, REG_X},
+    [ROLE_ATTN_Q] = {REG_Q, REG_X},
+    [ROLE_ATTN_K] = {REG_K, REG_X},
+    [ROLE_ATTN_V] = {REG_V, REG_X},
+    [ROLE_ATTN_OUT] = {REG_ATTN, REG_ATTENDED},
+    [ROLE_ROUTER] = {REG_ROUTER, REG_X},
+    [ROLE_SHARED_SCALE] = {REG_SHARED_GATE, REG_X},
+};
+
+struct tensor_shape model_role_shape(const struct model *m, const struct layer *l, enum role role)
+{
+    size_t dim = m->hyper.dim;
+    if (roles[role].vector)
+        return vector_shape(m, l, role);
+    if (!roles[role].in_block)
+        return (struct tensor_shape){role == ROLE_POSITIONS ? m->hyper.trained_context : m->hyper.vocab, dim};
+    switch (role) {
+    case ROLE_FFN_GATE_UP: return (struct tensor_shape){2 * l->hidden, dim};
+    case ROLE_FFN_GATE:
+    case ROLE_FFN_UP: return (struct tensor_shape){l->hidden, dim};
+    case ROLE_FFN_DOWN: return (struct tensor_shape){dim, l->hidden};
+    case ROLE_GATE_EXPERTS:
+    case ROLE_UP_EXPERTS: return (struct tensor_shape){l->mixture.hidden, dim};
+    case ROLE_DOWN_EXPERTS: return (struct tensor_shape){dim, l->mixture.hidden};
+    case ROLE_GATE_SHARED:
+    case ROLE_UP_SHARED: return (struct tensor_shape){l->mixture.shared_hidden, dim};
+    case ROLE_DOWN_SHARED: return (struct tensor_shape){dim, l->mixture.shared_hidden};
+    default: return (struct tensor_shape){layer_width(m, l, ends_of[role].out), layer_width(m, l, ends_of[role].in)};
+    }
+}
+
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+struct layer model_layer(const struct hyper *h, size_t block)
+{
+    struct layer l = {
+        .heads = h->heads,
+        .kv_heads = h->kv_heads,
+        .head_size = h->head_size,
+        .hidden = h->hidden,
+        .window = hyper_window(h, block),
+        .kv_from = block,
+        .attention_scale = hyper_attention_scale(h, block),
+        .scalar[SCALAR_RESIDUAL] = h->residual_scale,
+    };
+    if (block >= h->dense_layers)
+        l.mixture = h->mixture;
+    bool windowed = l.window && h->window_rope_base > 0;
+    l.rotary = h->rope == ROPE_NONE ? ROTARY_NONE : windowed ? ROTARY_WINDOWED : ROTARY_ALL;
+    return l;
+}
+
+static void make_rotary(struct model *m)
+{
+    const struct hyper *h = &m->hyper;
+    m->rotary[ROTARY_ALL] = (struct rotary){h->rope, rotary_dims(h), h->rope_base, h->rope_magnitude, m->rope_factors};
+    m->rotary[ROTARY_WINDOWED] = (struct rotary){h->rope, rotary_dims(h), h->window_rope_base, 0, NULL};
+}
+
+bool model_make_layers(struct model *m, struct error *error)
+{
+    const struct hyper *h = &m->hyper;
+    free(m->layers);
+    free(m->kv_layers);
+    m->layers = calloc(h->layers, sizeof *m->layers);
+    m->kv_layers = calloc(h->layers, sizeof *m->kv_layers);
+    if (!m->layers || !m->kv_layers)
+        return error_set(error, "not enough memory for %zu layers", h->layers);
+    for (size_t b = 0; b < h->layers; b++)
+        m->layers[b] = model_layer(h, b);
+    make_rotary(m);
+    return true;
+}
+
+/* ---- tensors --------------------------------------------------------------------------------- */
+
+static void add_tensor(struct model *m, enum role role, int block, int expert)
 {
     struct tensor *t = &m->tensors[m->tensor_count++];
-    struct tensor_shape shape = model_role_shape(&m->hyper, role);
-    *t = (struct tensor){.role = role, .block = block};
-    if (block >= 0)
+    struct tensor_shape shape = model_role_shape(m, block < 0 ? NULL : &m->layers[block], role);
+    *t = (struct tensor){.role = role, .block = block, .expert = expert};
+    if (block < 0)
+        snprintf(t->name, sizeof t->name, "%s", roles[role].name);
+    else if (expert < 0)
         snprintf(t->name, sizeof t->name, "blk.%d.%s", block, roles[role].name);
     else
-        snprintf(t->name, sizeof t->name, "%s", roles[role].name);
+        snprintf(t->name, sizeof t->name, "blk.%d.%s.%d", block, roles[role].name, expert);
     t->stored.rows = shape.rows;
     t->stored.cols = shape.cols;
 }
@@ -60,55 +129,77 @@ static void add_outside(struct model *m, enum role first, enum role end)
 {
     for (enum role role = first; role < end; role++)
         if (!roles[role].in_block && (m->has & ROLE_BIT(role))) {
-            m->index[role] = (int)m->tensor_count;
-            add_tensor(m, role, -1);
+            m->outside[role] = (int)m->tensor_count;
+            add_tensor(m, role, -1, -1);
         }
+}
+
+/* Tensors of a role in a layer. */
+static size_t tensors_of(const struct layer *l, enum role role)
+{
+    if (!roles[role].in_block || !(l->has & ROLE_BIT(role)))
+        return 0;
+    return roles[role].of_expert ? l->mixture.experts : 1;
 }
 
 static void add_block(struct model *m, int block)
 {
-    int first = (int)m->tensor_count;
-    for (enum role role = 0; role < ROLE_COUNT; role++)
-        if (roles[role].in_block && (m->has & ROLE_BIT(role))) {
-            m->index[role] = (int)m->tensor_count - first;
-            add_tensor(m, role, block);
-        }
-    m->block_tensors = (int)m->tensor_count - first;
+    struct layer *l = &m->layers[block];
+    for (enum role role = 0; role < ROLE_COUNT; role++) {
+        size_t count = tensors_of(l, role);
+        l->tensor[role] = count > 0 ? (int)m->tensor_count : -1;
+        for (size_t e = 0; e < count; e++)
+            add_tensor(m, role, block, roles[role].of_expert ? (int)e : -1);
+    }
+}
+
+static size_t count_tensors(const struct model *m)
+{
+    size_t count = 0;
+    for (enum role role = 0; role < ROLE_COUNT; role++) {
+        count += !roles[role].in_block && m->has & ROLE_BIT(role);
+        for (size_t b = 0; b < m->hyper.layers; b++)
+            count += tensors_of(&m->layers[b], role);
+    }
+    return count;
+}
+
+/* The roles of a model whose blocks are all alike. */
+static void give_roles(struct model *m)
+{
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        if (!m->layers[b].has)
+            for (enum role role = 0; role < ROLE_COUNT; role++)
+                m->layers[b].has |= roles[role].in_block ? m->has & ROLE_BIT(role) : 0;
+}
+
+static bool resolve_layers(struct model *m, struct error *error)
+{
+    const struct step *table = arch_of(m)->steps;
+    for (size_t b = 0; b < m->hyper.layers; b++) {
+        const struct layer *l = &m->layers[b];
+        if (!layer_resolve(m, b, table, error))
+            return false;
+        m->kv_layers[b] = (struct kv_layer){l->kv_from == b ? l->kv_heads : 0, l->head_size};
+    }
+    return true;
 }
 
 bool model_make_tensors(struct model *m, struct error *error)
 {
-    m->tensors = calloc(m->hyper.layers * ROLE_COUNT + ROLE_COUNT, sizeof *m->tensors);
-    if (!m->tensors)
-        return error_set(error, "not enough memory for %zu layers", m->hyper.layers);
+    if (!m->layers && !model_make_layers(m, error))
+        return false;
     if (m->tied)
         m->has &= ~ROLE_BIT(ROLE_OUTPUT);
+    give_roles(m);
+    m->tensors = calloc(count_tensors(m), sizeof *m->tensors);
+    if (!m->tensors)
+        return error_set(error, "not enough memory for %zu layers", m->hyper.layers);
     for (int role = 0; role < ROLE_COUNT; role++)
-        m->index[role] = -1;
+        m->outside[role] = -1;
     add_outside(m, 0, ROLE_ATTN_NORM);
-    m->first_block = (int)m->tensor_count;
     for (int b = 0; b < (int)m->hyper.layers; b++)
         add_block(m, b);
     add_outside(m, ROLE_ATTN_NORM, ROLE_COUNT);
-    return true;
-}
-
-int model_find(const struct model *m, enum role role, int block)
-{
-    if (role == ROLE_OUTPUT && m->tied)
-        role = ROLE_EMBEDDING;
-    bool inside = block >= 0 && block < (int)m->hyper.layers;
-    if (m->index[role] < 0 || roles[role].in_block != inside)
-        return -1;
-    return m->index[role] + (inside ? m->first_block + block * m->block_tensors : 0);
-}
-
-int model_find_name(const struct model *m, const char *name)
-{
-    if (m->tied && strcmp(name, roles[ROLE_OUTPUT].name) == 0)
-        name = roles[ROLE_EMBEDDING].name;
-    for (size_t i = 0; i < m->tensor_count; i++)
-        if (strcmp(m->tensors[i].name, name) == 0)
-            return (int)i;
-    return -1;
+    return resolve_layers(m, error) && input_groups_make(m, error);
 }

@@ -68,7 +68,7 @@ static void take_sample(const struct pass *p)
 bool input_stats_make(struct input_stats *s, struct pool *pool, const float *x, size_t stride, size_t cols,
                      size_t n, struct error *error)
 {
-    struct pass p = {s, x, stride, n, calloc(n, sizeof *p.nonfinite)};
+    struct pass p = {s, x, stride, n, calloc(n + 1, sizeof *p.nonfinite)};
     *s = (struct input_stats){.cols = cols};
     s->min = calloc(cols, sizeof *s->min);
     s->max = calloc(cols, sizeof *s->max);
@@ -77,7 +77,8 @@ bool input_stats_make(struct input_stats *s, struct pool *pool, const float *x, 
     s->sample = malloc(CALIBRATION_SAMPLES * cols * sizeof *s->sample);
     bool ok = p.nonfinite && s->min && s->max && s->sum_abs && s->sum_squares && s->sample;
     if (ok) {
-        pool_run(pool, n, find_nonfinite, &p);
+        if (n > 0)
+            pool_run(pool, n, find_nonfinite, &p);
         for (size_t t = 0; t < n; t++)
             s->nonfinite_tokens += p.nonfinite[t];
         s->tokens = n - s->nonfinite_tokens;

@@ -19,6 +19,7 @@ struct comparison {
     size_t next;                /* of them */
     struct layerwise_pass *pass;          /* until the layer's inputs are there */
     float *x, *y;               /* tokens x cols, tokens x rows */
+    size_t rows;                /* of x: of an expert those of the tokens that use it */
     float *scratch;             /* of output_error_add */
     void *products;             /* of products_run */
     struct quantization *making; /* the scheme under way */
@@ -84,14 +85,16 @@ void comparison_close(struct comparison *c)
 /* Brings the text to the layer; its inputs are then in c->x. */
 static bool approach(struct comparison *c, double seconds, struct error *error)
 {
-    size_t input_group = (size_t)layerwise_group_of(c->plan.model, c->plan.tensor), cols = matrix_of(c)->cols;
+    size_t input_group = (size_t)input_group_of(c->plan.model, c->plan.tensor), cols = matrix_of(c)->cols;
     bool arrived;
     if (!layerwise_step(c->pass, c->set, seconds, &arrived, error))
         return false;
     if (!arrived || layerwise_group(c->pass) != input_group)
         return true;
-    for (size_t t = 0; t < c->plan.token_count; t++)
-        memcpy(c->x + t * cols, layerwise_input(c->pass) + t * layerwise_stride(c->pass), cols * sizeof *c->x);
+    struct layerwise_input in = layerwise_input(c->pass);
+    c->rows = in.count;
+    for (size_t t = 0; t < in.count; t++)
+        memcpy(c->x + t * cols, in.rows + t * in.stride, cols * sizeof *c->x);
     layerwise_close(c->pass);
     c->pass = NULL;
     return true;
@@ -104,10 +107,10 @@ static bool judge(struct comparison *c, const struct qtensor *p, struct compared
     struct output_error e = {0};
     if (!model_acquire(reference, c->plan.tensor, c->plan.pool, error))
         return false;
-    products_run(c->plan.pool, c->products, (const struct qmatrix *[]){&p->matrix}, 1, c->x,
-                 c->plan.token_count, &c->y);
-    output_error_add(&e, c->plan.pool, &reference->tensors[c->plan.tensor].stored, c->x, c->y, c->plan.token_count,
-                     c->scratch);
+    if (c->rows > 0) {
+        products_run(c->plan.pool, c->products, (const struct qmatrix *[]){&p->matrix}, 1, c->x, c->rows, &c->y);
+        output_error_add(&e, c->plan.pool, &reference->tensors[c->plan.tensor].stored, c->x, c->y, c->rows, c->scratch);
+    }
     model_release(reference, c->plan.tensor);
     out->weights_db = weight_error_sqnr_db(&p->error);
     out->output_db = output_error_sqnr_db(&e);

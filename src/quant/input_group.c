@@ -87,7 +87,10 @@ bool input_group_advance(struct quantization *q, double seconds, struct error *e
         return false;
     if (!arrived)
         return true;
-    q->tensor_count = layerwise_group_tensors(q->plan.model, layerwise_group(q->pass), q->tensors);
+    q->tensor_count = input_group_tensors(q->plan.model, layerwise_group(q->pass), q->tensors);
+    q->inputs = layerwise_input(q->pass);
+    bool expert = q->plan.model->tensors[q->tensors[0]].expert >= 0;
+    q->few = expert && q->inputs.count < EXPERT_TOKENS_MIN;
     for (size_t i = 0; i < q->tensor_count; i++)
         any |= wanted(q, i);
     if (any)
@@ -100,6 +103,12 @@ static bool judge_activations(struct quantization *q, struct error *error)
 {
     char text[160];
     const char *name = q->plan.model->tensors[q->tensors[0]].name;
+    if (q->few) {
+        snprintf(text, sizeof text, "%zu tokens of the calibration text use this expert; %d are needed: rounded",
+                 q->inputs.count, EXPERT_TOKENS_MIN);
+        quantization_say(q, q->tensors[0], text);
+        return true;
+    }
     if (q->stats.tokens == 0)
         return error_set(error, "%s: no token of the calibration text gives finite activations", name);
     if (q->stats.nonfinite_tokens == 0)
@@ -126,8 +135,8 @@ static bool begin_input_group(struct quantization *q, struct error *error)
 {
     const struct quantization_plan *p = &q->plan;
     size_t cols = p->model->tensors[q->tensors[0]].stored.cols;
-    if (!input_stats_make(&q->stats, p->pool, layerwise_input(q->pass), layerwise_stride(q->pass), cols,
-                         p->text->count, error) ||
+    if (!input_stats_make(&q->stats, p->pool, q->inputs.rows, q->inputs.stride, cols, q->few ? 0 : q->inputs.count,
+                          error) ||
         !judge_activations(q, error))
         return false;
     for (; q->held < (int)q->tensor_count; q->held++)
@@ -139,12 +148,12 @@ static bool begin_input_group(struct quantization *q, struct error *error)
 bool input_group_observe(struct quantization *q, double seconds, struct error *error)
 {
     double begin = clock_seconds();
-    size_t count = q->plan.text->count, stride = layerwise_stride(q->pass);
+    size_t count = q->few ? 0 : q->inputs.count, stride = q->inputs.stride;
     if (q->stats.cols == 0 && !begin_input_group(q, error))
         return false;
     while (q->hessian.cols && q->observed < count) {
         size_t left = count - q->observed, n = left < HESSIAN_CHUNK ? left : HESSIAN_CHUNK;
-        hessian_add(&q->hessian, q->plan.pool, layerwise_input(q->pass) + q->observed * stride, stride, n);
+        hessian_add(&q->hessian, q->plan.pool, q->inputs.rows + q->observed * stride, stride, n);
         q->observed += n;
         if (clock_seconds() - begin > seconds && q->observed < count)
             return true;
@@ -297,7 +306,7 @@ static bool begin_packing(struct quantization *q, struct error *error)
 {
     const struct quantization_plan *p = &q->plan;
     int tensor = q->tensors[q->next];
-    if (!reached(q))
+    if (!reached(q) && !q->few)
         quantization_say(q, tensor, "no activation of the calibration text reached it");
     if (!prepare_methods(q, error))
         return false;

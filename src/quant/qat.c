@@ -95,9 +95,9 @@ static double score(struct training *q, double share, bool gradients, size_t win
     size_t length = q->net.length, head = (size_t)model_find(q->plan.model, ROLE_OUTPUT, -1);
     double sum = 0, scored = (double)(windows * (length - 1));
     for (size_t i = 0; i < q->batch; i++)
-        memcpy(q->net.scratch[0] + i * length * h->dim, q->hidden + q->chosen[i] * length * h->dim,
+        memcpy(q->net.scratch + i * length * h->dim, q->hidden + q->chosen[i] * length * h->dim,
                length * h->dim * sizeof(float));
-    dense_forward(&q->net.dense, q->net.scratch[0], q->stored[head], q->net.n, h->vocab, h->dim, q->teacher);
+    dense_forward(&q->net.dense, q->net.scratch, q->stored[head], q->net.n, h->vocab, h->dim, q->teacher);
     struct scoring s = {q, {share, 1 / scored}, gradients};
     pool_run(q->plan.pool, q->net.n, score_rows, &s);
     for (size_t t = 0; t < windows * length; t++)

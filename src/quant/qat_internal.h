@@ -31,7 +31,7 @@ enum phase { PHASE_TEACHER, PHASE_VALIDATE, PHASE_TRAIN, PHASE_DONE };
 struct training {
     struct training_plan plan;
     struct network net;
-    float *cosines, *sines;
+    struct rope_tables rope[ROTARY_TABLES];
     float **stored;            /* a tensor: its stored weights, fp32 */
     float **others;            /* of those that the set holds otherwise */
     struct qat_tensor *tensors;

@@ -55,6 +55,8 @@ static bool count_bytes(const struct training_plan *p, size_t *bytes)
 bool qat_fits(const struct training_plan *p, struct error *error)
 {
     size_t bytes;
+    if (!network_trains(p->model, error))
+        return false;
     if (p->count < WINDOWS_MIN * 16)
         return error_set(error, "a text of %zu tokens is too short to train on; expected at least %d", p->count,
                          WINDOWS_MIN * 16);
@@ -166,9 +168,7 @@ static bool open_buffers(struct training *q, struct error *error)
 {
     const struct model *m = q->plan.model;
     const struct hyper *h = &m->hyper;
-    size_t length = length_of(&q->plan), n = q->batch * length, angles = rotary_dims(h) / 2;
-    q->cosines = malloc((length * angles + 1) * sizeof *q->cosines);
-    q->sines = malloc((length * angles + 1) * sizeof *q->sines);
+    size_t length = length_of(&q->plan), n = q->batch * length;
     q->stored = calloc(m->tensor_count, sizeof *q->stored);
     q->others = calloc(m->tensor_count, sizeof *q->others);
     q->hidden = malloc(q->windows * length * h->dim * sizeof *q->hidden);
@@ -181,7 +181,7 @@ static bool open_buffers(struct training *q, struct error *error)
     q->chosen = malloc(q->batch * sizeof *q->chosen);
     q->order.of = calloc(q->windows, sizeof *q->order.of);
     q->before.of = calloc(q->windows, sizeof *q->before.of);
-    return (q->cosines && q->sines && q->stored && q->others && q->hidden && q->teacher && q->loss_scratch &&
+    return (rope_tables_open(q->rope, m, length) && q->stored && q->others && q->hidden && q->teacher && q->loss_scratch &&
             q->losses && q->tokens && q->chosen && q->order.of && q->before.of && (q->capped || !(h->logit_cap > 0))) ||
            error_set(error, "not enough memory for training");
 }
@@ -211,9 +211,7 @@ struct training *qat_open(const struct training_plan *plan, struct error *error)
                                       .kl_first = NAN, .kl_last = NAN, .kl_best = NAN,
                                       .held_out = q->held_out * length_of(plan)};
     bool ok = open_buffers(q, error) &&
-              network_open(&q->net, plan->model, plan->pool, q->batch, length_of(plan), q->cosines, q->sines, error);
-    if (ok)
-        rope_table_init(plan->model, q->net.length, q->cosines, q->sines);
+              network_open(&q->net, plan->model, plan->pool, q->batch, length_of(plan), q->rope, error);
     if (ok && decode_all(q, error) && open_tensors(q, error))
         return q;
     qat_close(q);
@@ -234,8 +232,7 @@ void qat_close(struct training *q)
     free(q->tensors);
     free(q->stored);
     free(q->others);
-    free(q->cosines);
-    free(q->sines);
+    rope_tables_close(q->rope);
     free(q->hidden);
     free(q->teacher);
     free(q->capped);

@@ -37,7 +37,7 @@ static bool plan_tensor(struct quantization *q, int t, struct error *error)
         q->trainer = scheme_method(s, PHASE_TRAINING)->trainer;
     if (!scheme_in_pass(s))
         return true;
-    int input_group = layerwise_group_of(p->model, t);
+    int input_group = input_group_of(p->model, t);
     if (input_group < 0)
         return error_set(error, "%s: not a matrix product, so there are no activations to calibrate on",
                          p->model->tensors[t].name);

@@ -28,6 +28,9 @@ enum stage {
 
 enum { NOTE = 200 };
 
+/* Tokens below which an expert is rounded without calibration: fewer say more about themselves than about it. */
+enum { EXPERT_TOKENS_MIN = 16 };
+
 struct quantization {
     struct quantization_plan plan;
     struct weights *set;
@@ -40,7 +43,9 @@ struct quantization {
 
     struct layerwise_pass *pass;
     size_t last_input_group;             /* beyond which no tensor is pending */
-    struct input_stats stats;      /* of the input group */
+    struct layerwise_input inputs; /* of the input group */
+    bool few;                      /* they are of an expert that too few tokens use */
+    struct input_stats stats;
     struct calibrated calibrated; /* of the tensor under way */
     struct static_range range;    /* of its activations, where they are static */
     bool choosing;

@@ -7,7 +7,7 @@
 #ifndef QTOP_SCALING_H
 #define QTOP_SCALING_H
 
-#include "engine/layerwise.h"
+#include "model/input_group.h"
 #include "calibration.h"
 #include "scheme.h"
 #include "sliced_product.h"

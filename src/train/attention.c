@@ -20,10 +20,10 @@ struct head {
     float *panel;
 };
 
-size_t causal_floats(const struct hyper *h, size_t length)
+size_t causal_floats(size_t head_size, size_t length)
 {
     size_t padded = tiled_stride(length);
-    return 4 * panels_floats(length, h->head_size) + 4 * panels_floats(h->head_size, length) + 3 * padded * padded +
+    return 4 * panels_floats(length, head_size) + 4 * panels_floats(head_size, length) + 3 * padded * padded +
            TILE_F32 * padded;
 }
 
@@ -43,10 +43,10 @@ static void place(struct head *w, float *at)
 
 static struct head head_at(const struct causal *a, size_t window, size_t head, float *scratch)
 {
-    const struct hyper *h = a->hyper;
-    size_t size = h->head_size, kv = head / (h->heads / h->kv_heads);
+    const struct layer *l = a->layer;
+    size_t size = l->head_size, kv = head / (l->heads / l->kv_heads);
     struct head w = {.a = a, .ops = operators_current(), .length = a->length, .padded = tiled_stride(a->length),
-                     .size = size, .q_stride = h->heads * size, .kv_stride = h->kv_heads * size};
+                     .size = size, .q_stride = l->heads * size, .kv_stride = l->kv_heads * size};
     w.q = a->q + window * a->length * w.q_stride + head * size;
     w.k = a->k + window * a->length * w.kv_stride + kv * size;
     w.v = a->v + window * a->length * w.kv_stride + kv * size;
@@ -101,15 +101,14 @@ static void mix_back(const struct head *w, const float *s, const float *x, float
 /* The first position that row i sees. */
 static size_t first_of(const struct head *w, size_t i)
 {
-    size_t window = hyper_window(w->a->hyper, w->a->layer);
+    size_t window = w->a->layer->window;
     return window && i + 1 > window ? i + 1 - window : 0;
 }
 
 /* w->p: probabilities of every row, 0 where nothing is seen; w->capped where scores are capped. */
 static void attend(const struct head *w)
 {
-    const struct hyper *h = w->a->hyper;
-    float scale = hyper_attention_scale(h, w->a->layer);
+    float scale = w->a->layer->attention_scale, cap = w->a->cap;
     turn(w, w->q, w->q_stride, w->q_transposed);
     turn(w, w->k, w->kv_stride, w->k_transposed);
     square(w, w->q_transposed, w->k_transposed, w->p);
@@ -118,8 +117,8 @@ static void attend(const struct head *w)
         size_t first = first_of(w, i), n = i + 1 - first;
         for (size_t k = first; k <= i; k++)
             row[k] *= scale;
-        if (h->attention_cap > 0) {
-            w->ops->soft_cap(row + first, n, h->attention_cap);
+        if (cap > 0) {
+            w->ops->soft_cap(row + first, n, cap);
             memcpy(w->capped + i * w->padded + first, row + first, n * sizeof *row);
         }
         w->ops->softmax(row + first, n);
@@ -138,10 +137,10 @@ static void clear_rows(float *x, size_t stride, size_t size, size_t n)
 static void forward_heads(void *arg, size_t begin, size_t end, int thread)
 {
     const struct causal *a = arg;
-    const struct hyper *h = a->hyper;
-    float *scratch = a->scratch + (size_t)thread * causal_floats(h, a->length);
+    const struct layer *l = a->layer;
+    float *scratch = a->scratch + (size_t)thread * causal_floats(l->head_size, a->length);
     for (size_t item = begin; item < end; item++) {
-        struct head w = head_at(a, item / h->heads, item % h->heads, scratch);
+        struct head w = head_at(a, item / l->heads, item % l->heads, scratch);
         float *out = a->out + (w.q - a->q);
         attend(&w);
         lay(&w, w.v, w.kv_stride, w.v_direct);
@@ -152,20 +151,19 @@ static void forward_heads(void *arg, size_t begin, size_t end, int thread)
 
 void causal_forward(const struct causal *a, struct pool *pool)
 {
-    pool_run(pool, a->windows * a->hyper->heads, forward_heads, (void *)(uintptr_t)a);
+    pool_run(pool, a->windows * a->layer->heads, forward_heads, (void *)(uintptr_t)a);
 }
 
 /* w->d: gradients by the products of queries and keys. */
 static void score_gradients(const struct head *w)
 {
-    const struct hyper *h = w->a->hyper;
-    float scale = hyper_attention_scale(h, w->a->layer);
+    float scale = w->a->layer->attention_scale, cap = w->a->cap;
     for (size_t i = 0; i < w->length; i++) {
         float *row = w->d + i * w->padded;
         size_t first = first_of(w, i), n = i + 1 - first;
         softmax_gradient(w->p + i * w->padded + first, row + first, n);
-        if (h->attention_cap > 0)
-            soft_cap_gradient(w->capped + i * w->padded + first, row + first, n, h->attention_cap);
+        if (cap > 0)
+            soft_cap_gradient(w->capped + i * w->padded + first, row + first, n, cap);
         for (size_t k = first; k <= i; k++)
             row[k] *= scale;
         memset(row, 0, first * sizeof *row);
@@ -193,11 +191,11 @@ static void backward_head(const struct head *w, float *dq, float *dk, float *dv)
 static void backward_heads(void *arg, size_t begin, size_t end, int thread)
 {
     const struct causal *a = arg;
-    const struct hyper *h = a->hyper;
-    size_t shared = h->heads / h->kv_heads;
-    float *scratch = a->scratch + (size_t)thread * causal_floats(h, a->length);
+    const struct layer *l = a->layer;
+    size_t shared = l->heads / l->kv_heads;
+    float *scratch = a->scratch + (size_t)thread * causal_floats(l->head_size, a->length);
     for (size_t item = begin; item < end; item++) {
-        size_t window = item / h->kv_heads, kv = item % h->kv_heads;
+        size_t window = item / l->kv_heads, kv = item % l->kv_heads;
         for (size_t i = 0; i < shared; i++) {
             struct head w = head_at(a, window, kv * shared + i, scratch);
             float *dk = a->dk + (w.k - a->k), *dv = a->dv + (w.v - a->v);
@@ -212,5 +210,5 @@ static void backward_heads(void *arg, size_t begin, size_t end, int thread)
 
 void causal_backward(const struct causal *a, struct pool *pool)
 {
-    pool_run(pool, a->windows * a->hyper->kv_heads, backward_heads, (void *)(uintptr_t)a);
+    pool_run(pool, a->windows * a->layer->kv_heads, backward_heads, (void *)(uintptr_t)a);
 }

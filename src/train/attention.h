@@ -10,8 +10,9 @@
 /* Rows of all windows, one after another: q, out and their gradients (windows x length) x (heads x head_size);
  * k, v and theirs x (kv_heads x head_size). */
 struct causal {
-    const struct hyper *hyper;
-    size_t layer, windows, length;
+    const struct layer *layer;
+    float cap;                     /* of scores; 0: none */
+    size_t windows, length;
     const float *q, *k, *v;
     float *out;                    /* of the forward pass */
     const float *dout;             /* gradient by out, which the backward pass reads */
@@ -19,8 +20,8 @@ struct causal {
     float *scratch;                /* causal_floats for each thread */
 };
 
-/* Floats of scratch that a thread needs for windows of a length. */
-size_t causal_floats(const struct hyper *hyper, size_t length);
+/* Floats of scratch that a thread needs for windows of a length and heads of a size. */
+size_t causal_floats(size_t head_size, size_t length);
 
 void causal_forward(const struct causal *a, struct pool *pool);
 void causal_backward(const struct causal *a, struct pool *pool);

@@ -1,6 +1,6 @@
 /* network.h - a model's forward pass over whole windows that saves the activations its backward pass needs, in
- * float32: the operators and architectures of engine/forward.h, with any weights (fake-quantized ones among them)
- * and activations that linear layers round as their format says.
+ * float32: the steps of the model's blocks (model/layer.h), with any weights (fake-quantized ones among them) and
+ * activations that linear layers round as their format says.
  *
  * Rounding has no useful derivative: gradients go through it as if it were not there, the straight-through
  * estimator (Bengio et al. 2013; Jacob et al. 2018). What is computed does not depend on the number of threads. */
@@ -10,6 +10,7 @@
 #include "sys/pool.h"
 #include "model/model.h"
 #include "attention.h"
+#include "engine/context.h"
 #include "linalg/dense.h"
 
 /* One tensor of the model as the passes see it. */
@@ -19,10 +20,11 @@ struct network_tensor {
     const struct qmatrix *acts; /* whose scheme its activations take; null: untouched */
 };
 
-/* A block's activations that its backward pass needs, rows of all tokens; null where the model has none. */
-struct saved_activations {
-    float *x, *normed, *q_raw, *k_raw, *q, *k, *v, *attended, *projected;
-    float *mid, *normed_mid, *gate, *up, *active, *added;
+/* The values of a block, rows of all tokens. */
+struct network_block {
+    float *x;                      /* what goes in (n x dim) */
+    float **value;                 /* what each step wrote: a place of its own where the backward pass reads it, else the
+                                    * register's, which others overwrite */
 };
 
 struct network {
@@ -31,12 +33,14 @@ struct network {
     struct network_tensor *tensors;   /* one a tensor of the model */
     size_t windows, length, n;     /* n = windows x length tokens */
     const int32_t *tokens;         /* of the pass under way */
-    float *cosines, *sines;        /* length x rope_dims / 2, the caller's */
-    struct saved_activations *blocks;
+    const struct rope_tables *rope; /* of `length` positions, the caller's */
+    struct network_block *blocks;
+    float *reg[REG_COUNT];         /* values that no backward pass reads: n x model_width */
+    float *gradient[REG_COUNT];    /* by registers, the same */
+    bool there[REG_COUNT];         /* whether anything was added to it yet */
     float *x, *normed;             /* the last block's output, the head's input: n x dim */
     float *logits;                 /* n x vocab; capped where the model does that */
-    float *dx;                     /* n x dim: the gradient on its way down */
-    float *scratch[4];             /* n x widest */
+    float *scratch;                /* n x widest */
     float *rounded;                /* n x widest: activations as a scheme takes them */
     float *attention;
     uint8_t *activations;          /* activations_bytes for each thread */
@@ -45,12 +49,15 @@ struct network {
     float *memory;                 /* what the pointers above point into */
 };
 
+/* Whether every step of the model has a backward pass; the error names the first block and what it does not. */
+bool network_trains(const struct model *model, struct error *error);
+
 /* Bytes that passes over windows x length tokens take; false when they cannot be addressed. */
 bool network_bytes(const struct model *model, size_t windows, size_t length, int threads, size_t *bytes);
 
 /* The caller fills tensors. False when memory is short; network_close after that, too. */
 bool network_open(struct network *net, const struct model *model, struct pool *pool, size_t windows,
-                  size_t length, float *cosines, float *sines, struct error *error);
+                  size_t length, const struct rope_tables *rope, struct error *error);
 void network_close(struct network *net);
 
 /* A pass: embed, the blocks in order, head; then net->logits are there. */

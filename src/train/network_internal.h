@@ -16,14 +16,9 @@ struct rows {
     const float *in, *weights, *bias, *dy;
     float *out, *other, *dw, *db;
     size_t size, first, all; /* elements of a row; where it stands in one of `all` */
-    size_t heads;
+    const struct layer *layer;
+    float factor;
 };
-
-/* Whether the model has tensors of a role. */
-static inline bool network_has(const struct model *m, enum role role)
-{
-    return m->has & ROLE_BIT(role);
-}
 
 /* Treats rows 0 .. count - 1, shared out among threads. */
 void network_run_rows(struct rows *r, size_t count);
@@ -49,5 +44,32 @@ void network_linear_back(struct network *net, enum role role, int block, const f
 /* out (n x size) = the elements from `first` on of each row of `in` (n x all); and the other way round. */
 void network_take(struct network *net, const float *in, size_t all, size_t first, size_t size, float *out);
 void network_put(struct network *net, const float *in, size_t all, size_t first, size_t size, float *out);
+
+/* The passes of an op. Forward writes `out`, where the value after the step is to be; the value before a step is
+ * network_value. Backward turns the gradient by what the step wrote into those by what it read. */
+struct pass {
+    struct network *net;
+    const struct layer *layer;
+    int block;
+    size_t at;               /* the step */
+    const struct step *step;
+};
+typedef void forward_fn(const struct pass *p, float *out);
+typedef void backward_fn(const struct pass *p);
+
+/* A row of the table of ops (network_ops.c). Null passes: training does not know it. */
+struct network_op {
+    forward_fn *forward;
+    backward_fn *backward;
+    bool needs_in, needs_with; /* the backward pass reads those values (of attention: queries, keys and values) */
+    bool changes;              /* `out` is changed in place */
+};
+extern const struct network_op network_ops[STEP_OPS];
+
+/* What a register held before a step. */
+const float *network_value(const struct network *net, const struct layer *layer, int block, size_t at, enum reg reg);
+
+/* Whether the backward pass reads what step `at` wrote in a register (at -1: what was there before the block). */
+bool network_needs(const struct layer *layer, int at, enum reg reg);
 
 #endif

@@ -40,8 +40,16 @@ const struct network_tensor *network_find(const struct network *net, enum role r
 
 static const struct network_tensor *bias_of(const struct network *net, enum role role, int block)
 {
-    enum role next = role + 1;
-    return next < ROLE_COUNT && roles[next].bias_of == role ? network_find(net, next, block) : NULL;
+    enum role bias = role_bias(role);
+    return bias == ROLE_NONE ? NULL : network_find(net, bias, block);
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+const float *network_value(const struct network *net, const struct layer *l, int block, size_t at, enum reg reg)
+{
+    int writer = layer_writer(l, at, reg);
+    return writer < 0 ? net->blocks[block].x : net->blocks[block].value[writer];
 }
 
 /* ---- norms ----------------------------------------------------------------------------------- */

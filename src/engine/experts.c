@@ -1,0 +1,216 @@
+#include "experts.h"
+
+#include "multiply.h"
+#include "product.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- which experts --------------------------------------------------------------------------- */
+
+/* What experts are chosen by. */
+struct choice {
+    const float *scores, *bias; /* bias null: none */
+    size_t experts, in_group;   /* in_group: experts of a group */
+    const bool *excluded;       /* of each group; null: none is */
+};
+
+static float choice_of(const struct choice *c, size_t expert)
+{
+    return c->scores[expert] + (c->bias ? c->bias[expert] : 0);
+}
+
+/* The best expert that is not among the first n of `chosen`; of equal ones the first. NaN loses. */
+static size_t best_expert(const struct choice *c, const float *chosen, size_t n)
+{
+    size_t best = c->experts;
+    for (size_t e = 0; e < c->experts; e++) {
+        bool taken = c->excluded && c->excluded[e / c->in_group];
+        for (size_t i = 0; i < n; i++)
+            taken |= (size_t)chosen[i] == e;
+        if (!taken && (best == c->experts || choice_of(c, e) > choice_of(c, best)))
+            best = e;
+    }
+    return best;
+}
+
+/* What a group is chosen by: of sigmoids the sum of its two best (DeepSeek-V3, 2024, section 2.1.2), else its best. */
+static float group_score(const struct choice *c, size_t group, bool two)
+{
+    float best = -INFINITY, second = -INFINITY;
+    for (size_t e = group * c->in_group; e < (group + 1) * c->in_group; e++) {
+        float score = choice_of(c, e);
+        if (score > best) {
+            second = best;
+            best = score;
+        } else if (score > second) {
+            second = score;
+        }
+    }
+    return two && c->in_group > 1 ? best + second : best;
+}
+
+/* Leaves the best groups. */
+static void exclude_groups(const struct choice *c, const struct mixture *m, bool excluded[])
+{
+    float score[MAX_EXPERTS];
+    for (size_t g = 0; g < m->groups; g++) {
+        score[g] = group_score(c, g, m->router == ROUTER_SIGMOID);
+        excluded[g] = true;
+    }
+    for (size_t i = 0; i < m->groups_used; i++) {
+        size_t best = m->groups;
+        for (size_t g = 0; g < m->groups; g++)
+            if (excluded[g] && (best == m->groups || score[g] > score[best]))
+                best = g;
+        excluded[best] = false;
+    }
+}
+
+/* The scores of one token from its logits, in place. */
+static void score_experts(const struct operators *ops, const struct mixture *m, float *logits)
+{
+    if (m->router == ROUTER_SOFTMAX)
+        ops->softmax(logits, m->experts);
+    for (size_t e = 0; m->router == ROUTER_SIGMOID && e < m->experts; e++)
+        logits[e] = 1 / (1 + expf(-logits[e]));
+}
+
+static void finish_shares(const struct operators *ops, const struct mixture *m, float *share)
+{
+    float sum = 0, factor = m->share_scale > 0 ? m->share_scale : 1;
+    if (m->router == ROUTER_SOFTMAX_CHOSEN)
+        ops->softmax(share, m->used);
+    for (size_t i = 0; i < m->used; i++)
+        sum += share[i];
+    if (m->normalized && sum > 0)
+        factor /= sum;
+    for (size_t i = 0; i < m->used; i++)
+        share[i] *= factor;
+}
+
+static void route_token(const struct context *c, const struct mixture *m, const float *bias, float *logits,
+                        float *chosen, float *share)
+{
+    bool excluded[MAX_EXPERTS];
+    struct choice choice = {logits, bias, m->experts, m->groups ? m->experts / m->groups : m->experts, NULL};
+    score_experts(c->ops, m, logits);
+    if (m->groups) {
+        exclude_groups(&choice, m, excluded);
+        choice.excluded = excluded;
+    }
+    for (size_t i = 0; i < m->used; i++) {
+        size_t best = best_expert(&choice, chosen, i);
+        chosen[i] = (float)best;
+        share[i] = logits[best];
+    }
+    finish_shares(c->ops, m, share);
+}
+
+void experts_route(struct context *c, const struct mixture *m, const float *bias, float *logits, size_t n)
+{
+    for (size_t t = 0; t < n; t++)
+        route_token(c, m, bias, logits + t * m->experts, c->reg[REG_CHOSEN] + t * m->used,
+                    c->reg[REG_SHARE] + t * m->used);
+}
+
+/* ---- their products -------------------------------------------------------------------------- */
+
+struct expert_run {
+    struct context *c;
+    const struct weights *w;
+    const struct mixture *m;
+    int first, first_bias;   /* tensors of expert 0; first_bias -1: none */
+    const float *in;
+    size_t in_stride;        /* floats from a token's row to the next */
+    size_t in_expert;        /* from one of its experts' to the next; 0: one row for all */
+    float *out;              /* tokens x experts used x rows */
+    size_t rows, cols;
+};
+
+static const struct qtensor *bias_of(const struct expert_run *r, size_t expert)
+{
+    return r->first_bias < 0 ? NULL : r->w->layer[r->first_bias + (int)expert];
+}
+
+/* One token whose experts have one input: as many at once as there is room for. */
+static void multiply_one(const struct expert_run *r)
+{
+    const struct qtensor *tensor[MAX_TOGETHER];
+    float *y[MAX_TOGETHER];
+    for (size_t i = 0, n; i < r->m->used; i += n) {
+        n = r->m->used - i < MAX_TOGETHER ? r->m->used - i : MAX_TOGETHER;
+        for (size_t k = 0; k < n; k++) {
+            tensor[k] = r->w->layer[r->first + (int)r->c->reg[REG_CHOSEN][i + k]];
+            y[k] = r->out + (i + k) * r->rows;
+        }
+        context_multiply_together(r->c, tensor, n, r->in, 1, y);
+        for (size_t k = 0; k < n; k++)
+            context_add_bias(r->c, bias_of(r, (size_t)r->c->reg[REG_CHOSEN][i + k]), y[k], 1);
+    }
+}
+
+/* Sorts the pairs of token and expert by expert: c->order; ends[e] is where those of expert e end. */
+static void sort_pairs(const struct expert_run *r, size_t n, uint32_t ends[])
+{
+    const float *chosen = r->c->reg[REG_CHOSEN];
+    uint32_t sum = 0;
+    memset(ends, 0, r->m->experts * sizeof *ends);
+    for (size_t i = 0; i < n * r->m->used; i++)
+        ends[(size_t)chosen[i]]++;
+    for (size_t e = 0; e < r->m->experts; e++) {
+        uint32_t count = ends[e];
+        ends[e] = sum;
+        sum += count;
+    }
+    for (size_t i = 0; i < n * r->m->used; i++)
+        r->c->order[ends[(size_t)chosen[i]]++] = (uint32_t)i;
+}
+
+/* The tokens of one expert, `pairs` of them: gathered, multiplied, spread. */
+static void multiply_expert(const struct expert_run *r, size_t expert, const uint32_t *pair, size_t pairs)
+{
+    struct context *c = r->c;
+    for (size_t i = 0; i < pairs; i++)
+        memcpy(c->gathered + i * r->cols,
+               r->in + pair[i] / r->m->used * r->in_stride + pair[i] % r->m->used * r->in_expert,
+               r->cols * sizeof(float));
+    context_multiply(c, r->w->layer[r->first + (int)expert], c->gathered, pairs, c->spread);
+    context_add_bias(c, bias_of(r, expert), c->spread, pairs);
+    for (size_t i = 0; i < pairs; i++)
+        memcpy(r->out + pair[i] * r->rows, c->spread + i * r->rows, r->rows * sizeof(float));
+}
+
+void experts_multiply(struct context *c, const struct weights *w, const struct layer *l, const struct step *s, size_t n)
+{
+    enum role bias = role_bias(s->role);
+    const struct qmatrix *matrix = &w->layer[l->tensor[s->role]]->matrix;
+    bool own = s->in == REG_EXPERT_GATE || s->in == REG_EXPERT_UP;
+    struct expert_run r = {c, w, &l->mixture, l->tensor[s->role], bias == ROLE_NONE ? -1 : l->tensor[bias],
+                           c->reg[s->in], own ? l->mixture.used * matrix->cols : matrix->cols, own ? matrix->cols : 0,
+                           c->reg[s->out], matrix->rows, matrix->cols};
+    uint32_t ends[MAX_EXPERTS];
+    if (n == 1 && !own) {
+        multiply_one(&r);
+        return;
+    }
+    sort_pairs(&r, n, ends);
+    for (size_t e = 0, at = 0; e < l->mixture.experts; at = ends[e++])
+        if (ends[e] > at)
+            multiply_expert(&r, e, c->order + at, ends[e] - at);
+}
+
+/* ---- what they give -------------------------------------------------------------------------- */
+
+void experts_combine(struct context *c, const struct mixture *m, const float *x, size_t n, float *out)
+{
+    size_t dim = c->model->hyper.dim;
+    memset(out, 0, n * dim * sizeof *out);
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < m->used; i++) {
+            const float *from = x + (t * m->used + i) * dim;
+            float share = c->reg[REG_SHARE][t * m->used + i];
+            for (size_t k = 0; k < dim; k++)
+                out[t * dim + k] += share * from[k];
+        }
+}

@@ -1,0 +1,285 @@
+#include "steps.h"
+
+#include "base/clock.h"
+#include "kernels/dispatch.h"
+#include "experts.h"
+#include "multiply.h"
+#include "product.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Multiply-adds that one thread does in a nanosecond: what decides whether attention is worth the pool. */
+static const double ATTENTION_RATE = 5;
+
+/* ---- matrices -------------------------------------------------------------------------------- */
+
+/* The tensor with a role in a block (-1: outside), or null. */
+static const struct qtensor *find(const struct context *c, const struct weights *w, enum role role, int block)
+{
+    int tensor = role == ROLE_NONE ? -1 : model_find(c->model, role, block);
+    return tensor < 0 ? NULL : w->layer[tensor];
+}
+
+void steps_linear(struct context *c, const struct weights *w, enum role role, int block, const float *x, size_t n,
+                  float *y)
+{
+    context_multiply(c, find(c, w, role, block), x, n, y);
+    context_add_bias(c, find(c, w, role_bias(role), block), y, n);
+}
+
+/* The steps from `step` on that multiply the same input, at most MAX_TOGETHER. */
+static size_t count_together(const struct step *step, const struct step *end)
+{
+    size_t count = 1;
+    while (count < MAX_TOGETHER && step + count < end && step[count].op == STEP_LINEAR &&
+           step[count].in == step->in && step[count].out != step->in)
+        count++;
+    return count;
+}
+
+static void multiply_together(struct context *c, const struct weights *w, int block, const struct step *step,
+                              size_t count, size_t n)
+{
+    const struct qtensor *tensor[MAX_TOGETHER] = {NULL};
+    float *y[MAX_TOGETHER] = {NULL};
+    for (size_t i = 0; i < count; i++) {
+        tensor[i] = find(c, w, step[i].role, block);
+        y[i] = c->reg[step[i].out];
+    }
+    context_multiply_together(c, tensor, count, c->reg[step->in], n, y);
+    for (size_t i = 0; i < count; i++)
+        context_add_bias(c, find(c, w, role_bias(step[i].role), block), y[i], n);
+}
+
+void steps_norm(struct context *c, const struct weights *w, enum role role, int block, const float *x, size_t count,
+                size_t n, float *out)
+{
+    const struct hyper *h = &c->model->hyper;
+    const struct qtensor *bias = find(c, w, role_bias(role), block);
+    isa_current()->decode_row(&find(c, w, role, block)->matrix, 0, c->norm);
+    if (bias)
+        isa_current()->decode_row(&bias->matrix, 0, c->norm + n);
+    else if (h->norm == NORM_LAYER)
+        memset(c->norm + n, 0, n * sizeof *c->norm);
+    for (size_t i = 0; i < count; i++)
+        if (h->norm == NORM_LAYER)
+            c->ops->layernorm(out + i * n, x + i * n, c->norm, c->norm + n, n, h->norm_eps);
+        else
+            c->ops->rmsnorm(out + i * n, x + i * n, c->norm, n, h->norm_eps);
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+/* What a step works on. */
+struct run {
+    struct context *c;
+    const struct weights *w;
+    const struct layer *layer;
+    size_t block, n;         /* n: tokens */
+};
+
+typedef void step_fn(const struct run *r, const struct step *s);
+
+static size_t width(const struct run *r, enum reg reg)
+{
+    return layer_width(r->c->model, r->layer, reg);
+}
+
+static void run_norm(const struct run *r, const struct step *s)
+{
+    struct context *c = r->c;
+    size_t cols = find(c, r->w, s->role, (int)r->block)->matrix.cols, vectors = width(r, s->in) / cols;
+    steps_norm(c, r->w, s->role, (int)r->block, c->reg[s->in], r->n * vectors, cols, c->reg[s->out]);
+}
+
+static void run_split(const struct run *r, const struct step *s)
+{
+    size_t all = width(r, s->in), size = width(r, s->out);
+    for (size_t t = 0; t < r->n; t++)
+        memcpy(r->c->reg[s->out] + t * size, r->c->reg[s->in] + t * all + s->first, size * sizeof(float));
+}
+
+static void run_rotate(const struct run *r, const struct step *s)
+{
+    const struct context *c = r->c;
+    const struct rotary *rotary = &c->model->rotary[r->layer->rotary];
+    const struct rope_tables *table = &c->rope[r->layer->rotary];
+    size_t size = r->layer->head_size, heads = width(r, s->out) / size, half = rotary->dims / 2;
+    bool halves = rotary->pairs == ROPE_HALVES;
+    for (size_t i = 0; i < r->n * heads; i++) {
+        size_t at = context_position(c, i / heads) * half;
+        (halves ? c->ops->rope_halves : c->ops->rope)(c->reg[s->out] + i * size, table->cosines + at,
+                                                      table->sines + at, rotary->dims);
+    }
+}
+
+static void run_activate(const struct run *r, const struct step *s)
+{
+    const struct context *c = r->c;
+    enum activation kind = c->model->hyper.activation;
+    size_t count = r->n * width(r, s->out);
+    float *gate = c->reg[s->out];
+    if (s->with != REG_NONE && kind == ACTIVATION_SILU) {
+        c->ops->swiglu(gate, c->reg[s->with], count);
+        return;
+    }
+    (kind == ACTIVATION_GELU ? c->ops->gelu : c->ops->gelu_tanh)(gate, count);
+    if (s->with != REG_NONE)
+        c->ops->multiply(gate, c->reg[s->with], count);
+}
+
+static void run_sigmoid(const struct run *r, const struct step *s)
+{
+    float *x = r->c->reg[s->out];
+    for (size_t i = 0; i < r->n * width(r, s->out); i++)
+        x[i] = 1 / (1 + expf(-x[i]));
+}
+
+static void scale(float *x, size_t n, float factor)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= factor;
+}
+
+static void run_multiply(const struct run *r, const struct step *s)
+{
+    size_t size = width(r, s->out);
+    float *x = r->c->reg[s->out];
+    if (width(r, s->in) == size)
+        r->c->ops->multiply(x, r->c->reg[s->in], r->n * size);
+    else
+        for (size_t t = 0; t < r->n; t++)
+            scale(x + t * size, size, r->c->reg[s->in][t]);
+}
+
+static void run_scale(const struct run *r, const struct step *s)
+{
+    scale(r->c->reg[s->out], r->n * width(r, s->out), r->layer->scalar[s->scalar]);
+}
+
+static void run_add(const struct run *r, const struct step *s)
+{
+    r->c->ops->add(r->c->reg[s->out], r->c->reg[s->in], r->n * width(r, s->out));
+}
+
+static void run_route(const struct run *r, const struct step *s)
+{
+    const struct qtensor *choice = find(r->c, r->w, ROLE_ROUTER_CHOICE, (int)r->block);
+    const float *bias = NULL;
+    if (choice) {
+        isa_current()->decode_row(&choice->matrix, 0, r->c->norm);
+        bias = r->c->norm;
+    }
+    experts_route(r->c, &r->layer->mixture, bias, r->c->reg[s->in], r->n);
+}
+
+static void run_experts(const struct run *r, const struct step *s)
+{
+    experts_multiply(r->c, r->w, r->layer, s, r->n);
+}
+
+static void run_combine(const struct run *r, const struct step *s)
+{
+    experts_combine(r->c, &r->layer->mixture, r->c->reg[s->in], r->n, r->c->reg[s->out]);
+}
+
+/* ---- attention ------------------------------------------------------------------------------- */
+
+struct attend {
+    const struct run *run;
+    const float *sinks;      /* of each head; null: none */
+};
+
+/* Tokens whose queries share a pass over one cache. */
+static size_t attention_tokens(const struct context *c)
+{
+    return c->batched ? 1 : ATTENTION_TOKENS;
+}
+
+/* Items are (token group, head of the cache) pairs: each reads one stream of keys and one of values,
+ * once for all query heads that share them. */
+static void attend_heads(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct attend *a = arg;
+    struct context *c = a->run->c;
+    const struct layer *l = a->run->layer;
+    size_t shared = l->heads / l->kv_heads, group = attention_tokens(c);
+    for (size_t i = begin; i < end; i++) {
+        size_t token = i / l->kv_heads * group, head = i % l->kv_heads;
+        size_t left = a->run->n - token, offset = (token * l->heads + head * shared) * l->head_size;
+        struct attention one = {.kv = kv_head(context_cache(c, token), l->kv_from, head),
+                                .q = c->reg[REG_Q] + offset,
+                                .out = c->reg[REG_ATTENDED] + offset,
+                                .tokens = left < group ? left : group,
+                                .heads = shared,
+                                .stride = l->heads * l->head_size,
+                                .window = l->window,
+                                .scale = l->attention_scale,
+                                .cap = c->model->hyper.attention_cap,
+                                .sinks = a->sinks ? a->sinks + head * shared : NULL,
+                                .length = context_position(c, token) + 1,
+                                .scratch = c->attention + (size_t)thread * c->attention_floats};
+        c->ops->attention(&one);
+    }
+}
+
+/* Puts new keys and values into the cache of their layer. */
+static void append_positions(const struct run *r)
+{
+    struct context *c = r->c;
+    size_t kv = r->layer->kv_heads * r->layer->head_size;
+    for (size_t t = 0; t < r->n; t++)
+        kv_put(context_cache(c, t), r->block, context_position(c, t), c->reg[REG_K] + t * kv, c->reg[REG_V] + t * kv);
+}
+
+static const float *decode_sinks(const struct run *r)
+{
+    const struct qtensor *sinks = find(r->c, r->w, ROLE_ATTN_SINKS, (int)r->block);
+    if (!sinks)
+        return NULL;
+    isa_current()->decode_row(&sinks->matrix, 0, r->c->norm);
+    return r->c->norm;
+}
+
+static void run_attend(const struct run *r, const struct step *s)
+{
+    struct context *c = r->c;
+    const struct layer *l = r->layer;
+    double begin = c->tensor_seconds ? clock_seconds() : 0;
+    (void)s;
+    if (l->kv_from == r->block)
+        append_positions(r);
+    struct attend a = {r, decode_sinks(r)};
+    size_t group = attention_tokens(c), items = (r->n + group - 1) / group * l->kv_heads;
+    double work = (double)(r->n * l->heads * l->head_size * 2 * (c->length + r->n));
+    if (pool_worthwhile(c->pool, work / ATTENTION_RATE))
+        pool_run(c->pool, items, attend_heads, &a);
+    else
+        attend_heads(&a, 0, items, 0);
+    if (c->tensor_seconds)
+        c->tensor_seconds[kv_index(c->model)] += clock_seconds() - begin;
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+static step_fn *const ops[STEP_OPS] = {
+    [STEP_NORM] = run_norm,         [STEP_SPLIT] = run_split,       [STEP_ROTATE] = run_rotate,
+    [STEP_ATTEND] = run_attend,     [STEP_ACTIVATE] = run_activate, [STEP_SIGMOID] = run_sigmoid,
+    [STEP_MULTIPLY] = run_multiply, [STEP_SCALE] = run_scale,       [STEP_ADD] = run_add,
+    [STEP_ROUTE] = run_route,       [STEP_EXPERTS] = run_experts,   [STEP_COMBINE] = run_combine,
+};
+
+void steps_run(struct context *c, const struct weights *w, size_t block, size_t begin, size_t end, size_t n)
+{
+    const struct run r = {c, w, &c->model->layers[block], block, n};
+    const struct step *last = r.layer->steps + end;
+    for (const struct step *s = r.layer->steps + begin; s < last;) {
+        size_t count = s->op == STEP_LINEAR ? count_together(s, last) : 1;
+        if (s->op == STEP_LINEAR)
+            multiply_together(c, w, (int)block, s, count, n);
+        else
+            ops[s->op](&r, s);
+        s += count;
+    }
+}
