@@ -165,8 +165,9 @@ static void test_windows(void **state)
     assert_int_equal(m.hyper.window, 0);
     assert_non_null(parse_changed(&m, "qwen2", use, "", &error));
     assert_int_equal(m.hyper.window, 0);
-    assert_null(parse_changed(&m, "qwen2", use, "\"use_sliding_window\": true,", &error));
-    assert_non_null(strstr(error.text, "max_window_layers = 1"));
+    assert_non_null(parse_changed(&m, "qwen2", use, "\"use_sliding_window\": true,", &error));
+    assert_int_equal(m.layers[0].window, 0); /* max_window_layers = 1 */
+    assert_int_equal(m.layers[1].window, 16);
     assert_non_null(parse_changed(&m, "gemma2", "16", "16", &error));
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(hyper_window(&m.hyper, i), i % 2 ? 0 : 16);

@@ -346,8 +346,15 @@ static void test_window_lists(void **state)
         assert_int_equal(hyper_window(&m->hyper, 1), cases[i].window);
         model_close(m);
     }
+    struct model *m = accept("qwen3", "\"use_sliding_window\": true, \"sliding_window\": 16, \"layer_types\": "
+                                      "[\"full_attention\", \"sliding_attention\"]");
+    assert_int_equal(m->layers[0].window, 0);
+    assert_int_equal(m->layers[1].window, 16);
+    model_close(m);
+    check("llama", "\"layer_types\": [\"full_attention\", \"sliding_attention\"]",
+          "layer_types[1] = sliding_attention; expected full_attention in a model without a window");
     check("qwen3", "\"use_sliding_window\": true, \"sliding_window\": 16, \"layer_types\": [\"full_attention\", "
-                   "\"sliding_attention\"]", "layer_types[1] = sliding_attention; expected full_attention");
+                   "\"linear_attention\"]", "layer_types[1] = linear_attention; expected full_attention or sliding_attention");
 }
 
 int main(void)

@@ -226,8 +226,6 @@ static const struct {
     /* windows */
     {"mistral", "sliding_window", "null", NULL},
     {"mistral", "sliding_window", "16, \"layer_types\": [\"sliding_attention\", \"sliding_attention\"]", NULL},
-    {"mistral", "sliding_window", "16, \"layer_types\": [\"sliding_attention\", \"full_attention\"]",
-     "layer_types[1] = full_attention; expected sliding_attention"},
     {"mistral", "sliding_window", "null, \"layer_types\": [\"sliding_attention\", \"full_attention\"]",
      "layer_types[0] = sliding_attention; expected full_attention"},
     {"mistral", "sliding_window", "null, \"layer_types\": [\"chunked_attention\", \"full_attention\"]",
@@ -237,7 +235,7 @@ static const struct {
     {"mistral", "sliding_window", "16, \"layer_types\": \"all\"", "layer_types is a string"},
     {"qwen2", "use_sliding_window", "\"no\"", "use_sliding_window is a string"},
     {"qwen2", "use_sliding_window", NULL, NULL},
-    {"qwen2", "use_sliding_window", "true", "max_window_layers = 1"},
+    {"qwen2", "use_sliding_window", "true", NULL}, /* max_window_layers = 1: of the second layer */
     {"qwen2", "max_window_layers", "\"1\"", NULL}, /* nobody asks: there are no windows */
 };
 
@@ -248,14 +246,15 @@ static void test_values(void **state)
         check_value(value_cases[i].model, value_cases[i].key, value_cases[i].value, value_cases[i].says);
 }
 
-/* Windows by use_sliding_window: of all layers or of none. */
+/* Windows by use_sliding_window, of the layers from max_window_layers on. */
 static void test_windows_on_demand(void **state)
 {
     (void)state;
     static const struct {
         const char *used, *first;
-        size_t window;
-    } cases[] = {{"true", "0", 16}, {"true", "2", 0}, {"false", "0", 0}, {"true", NULL, 0}};
+        size_t windows[2];
+    } cases[] = {{"true", "0", {16, 16}}, {"true", "1", {0, 16}}, {"true", "2", {0, 0}}, {"false", "0", {0, 0}},
+                 {"true", NULL, {0, 0}}};
     struct bytes config = arch_config("qwen2");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct error error = {"(no message)"};
@@ -267,7 +266,8 @@ static void test_windows_on_demand(void **state)
         struct model *m = model_open(folder, &error);
         if (!m)
             fail_msg("%s", error.text);
-        assert_int_equal(hyper_window(&m->hyper, 0), cases[i].window);
+        assert_int_equal(m->layers[0].window, cases[i].windows[0]);
+        assert_int_equal(m->layers[1].window, cases[i].windows[1]);
         model_close(m);
         free(used);
         free(first);

@@ -33,10 +33,14 @@ struct hf_defaults {
     size_t window;
     size_t original_context; /* of a scaled rotary embedding; 0: the context */
     float epsilon;
+    float rope_base;         /* 0: 10000 */
     float query_scalar;      /* query_pre_attn_scalar; 0: the architecture has no such key */
     float attention_cap, logit_cap; /* the same */
     int32_t bos, eos;        /* -1: none */
 };
+
+struct hf_config;
+struct gguf_metadata;
 
 struct arch {
     const char *name;           /* as shown */
@@ -49,6 +53,7 @@ struct arch {
     role_set required;          /* tensors that every model has, the head aside */
     role_set optional;          /* that some have, in all blocks or in none */
     role_set varying;           /* that some blocks have */
+    role_set dense, sparse;     /* that blocks without a router have, and those with one */
     enum norm norm;
     enum activation activation;
     const char *hf_activation;  /* its name in config.json, where it is written */
@@ -62,15 +67,24 @@ struct arch {
     bool tied_default;          /* the head is tied where config.json does not say */
     size_t window_period;       /* see struct hyper */
     enum hf_window hf_window;
+    bool window_rope;           /* layers with a window have a rotary embedding of their own */
     bool hf_partial_rope;       /* config.json may say that a part of each head turns */
     struct hf_defaults defaults;
     enum gguf_window gguf_window;
     bool hf_gpt2_keys;          /* config.json is written with GPT-2's keys: n_embd for hidden_size and the like */
     const char *hf_prefix;      /* before all names but the head's where a model has a head */
     const char *hf_block;       /* what comes before the number of a block */
-    role_names *hf_names;
+    role_names *hf_names;       /* of an expert's a place for its number: "mlp.experts.%.up_proj.weight" */
+    const uint8_t (*hf_arranged)[ROLE_COUNT]; /* how they hold tensors (arrange.h); null: as they are */
     role_names *gguf_names;     /* where they are not the canonical ones; or null */
     void (*complete_gguf)(struct hyper *hyper); /* sets what GGUF files leave out; or null */
+    const char *hf_reads;       /* words: keys that the next two understand, which hf_keys.c refuses elsewhere */
+    bool (*read_hf)(const struct hf_config *config);  /* what config.json says of all layers; or null */
+    bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there; or null */
+    bool hf_layer_kinds;        /* layer_types is shape_hf's, windows included */
+    const char *gguf_reads;     /* the same of a GGUF file's metadata, without the architecture's name */
+    bool (*read_gguf)(const struct gguf_metadata *metadata, struct model *model);
+    bool (*shape_gguf)(const struct gguf_metadata *metadata, struct model *model);
 };
 
 /* The table (arch_table.c); null ends it. The first row is of models that name none of them. */

@@ -1,4 +1,6 @@
 #include "arch_rows.h"
+#include "gguf_metadata.h"
+#include "hf_values.h"
 
 #include <math.h>
 
@@ -48,4 +50,60 @@ const struct arch arch_gemma2 = {
     .window_period = 2,
     .gguf_window = GGUF_WINDOW_ALWAYS,
     .complete_gguf = complete_gemma2,
+};
+
+/* ---- Gemma 3 --------------------------------------------------------------------------------- */
+
+static role_names gemma3_names = {
+    LLAMA_NAMES,
+    [ROLE_ATTN_POST_NORM] = "post_attention_layernorm.weight",
+    [ROLE_FFN_NORM] = "pre_feedforward_layernorm.weight",
+    [ROLE_FFN_POST_NORM] = "post_feedforward_layernorm.weight",
+};
+
+/* Its rotary base in layers with a window, which older files keep beside that of the others. */
+static const float gemma3_window_base = 10000;
+
+static bool read_gemma3(const struct hf_config *c)
+{
+    struct hyper *h = &c->model->hyper;
+    return hf_number(c, &c->top, "rope_local_base_freq", gemma3_window_base, min_rope_base, max_rope_base,
+                     &h->window_rope_base) &&
+           hf_number(c, &c->window_rope, "rope_theta", h->window_rope_base, min_rope_base, max_rope_base,
+                     &h->window_rope_base);
+}
+
+/* The 27B divides by the square root of dim / heads; its files do not say so. */
+static bool read_gemma3_gguf(const struct gguf_metadata *d, struct model *m)
+{
+    enum { LAYERS_OF_27B = 62 };
+    struct hyper *h = &m->hyper;
+    if (h->attention_scale <= 0 && h->layers == LAYERS_OF_27B)
+        h->attention_scale = 1.0f / sqrtf((float)(h->dim / h->heads));
+    return gguf_read_float(d, "rope.freq_base_swa", gemma3_window_base, min_rope_base, max_rope_base,
+                           &h->window_rope_base);
+}
+
+const struct arch arch_gemma3 = {
+    .name = "gemma3",
+    .gguf = "gemma3",
+    .hf = "gemma3_text",
+    .hf_class = "Gemma3ForCausalLM",
+    .reference = "Gemma Team 2025",
+    .required = LLAMA | B(ATTN_POST_NORM) | B(FFN_POST_NORM) | B(ATTN_Q_NORM) | B(ATTN_K_NORM),
+    .optional = BIASES | B(ATTN_OUT_BIAS),
+    GEMMA_LIKE,
+    .hf_names = &gemma3_names,
+    .hf_window = HF_WINDOW_OWN,
+    .window_rope = true,
+    .hf_reads = "rope_local_base_freq sliding_window_pattern query_pre_attn_scalar attn_logit_softcapping "
+                "final_logit_softcapping",
+    .read_hf = read_gemma3,
+    .gguf_reads = "attention.sliding_window_pattern",
+    .read_gguf = read_gemma3_gguf,
+    .defaults = {.dim = 2304, .hidden = 9216, .layers = 26, .heads = 8, .kv_heads = 4, .head_size = 256,
+                 .vocab = 262208, .context = 131072, .window = 4096, .epsilon = 1e-6f, .query_scalar = 256,
+                 .rope_base = 1000000, .bos = 2, .eos = 1},
+    .window_period = 6,
+    .gguf_window = GGUF_WINDOW_ALWAYS,
 };

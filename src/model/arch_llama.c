@@ -1,5 +1,6 @@
 /* Llama and what differs from it in nothing but a window: Mistral. */
 #include "arch_rows.h"
+#include "mixture.h"
 
 role_names arch_llama_names = {LLAMA_NAMES, [ROLE_FFN_NORM] = "post_attention_layernorm.weight"};
 
@@ -11,11 +12,26 @@ const struct step arch_llama_steps[] = {
     ADD(X, ATTN),
     NORM(NORMED, X, FFN_NORM),
     FFN_STEPS(NORMED),
+    EXPERT_STEPS(NORMED),
+    SHARED_STEPS(NORMED),
     NORM(FFN, FFN, FFN_POST_NORM),
     SCALE(FFN, RESIDUAL),
     ADD(X, FFN),
     END_OF_STEPS,
 };
+
+/* Mixtral's GGUF files call themselves so, too. */
+static bool read_gguf(const struct gguf_metadata *d, struct model *m)
+{
+    size_t experts, used;
+    char key[128];
+    if (!gguf_size(d->gguf, gguf_key(d, "expert_count", key), 0, MAX_EXPERTS, 0, &experts, d->error) ||
+        !gguf_size(d->gguf, gguf_key(d, "expert_used_count", key), 0, MAX_EXPERTS, 0, &used, d->error))
+        return false;
+    if (experts == 0 && used > 0)
+        return error_set(d->error, "metadata: %s = %zu, but %s.expert_count is 0 or missing", key, used, d->arch);
+    return experts == 0 || mixture_read_gguf(d, m, &(struct mixture){.router = ROUTER_SOFTMAX, .normalized = true});
+}
 
 /* Converters to GGUF reorder the rows of a Llama's Q and K so that rotary pairs are neighbours. */
 const struct arch arch_llama = {
@@ -25,7 +41,11 @@ const struct arch arch_llama = {
     .hf_class = "LlamaForCausalLM",
     .reference = "Touvron et al. 2023; Llama 3: Grattafiori et al. 2024",
     .steps = arch_llama_steps,
-    .required = LLAMA,
+    .required = ATTENTION_ROLES,
+    .dense = GATED,
+    .sparse = EXPERT_ROLES,
+    .gguf_reads = "expert_count expert_used_count",
+    .read_gguf = read_gguf,
     .optional = BIASES | B(ATTN_OUT_BIAS),
     .activation = ACTIVATION_SILU,
     .hf_activation = "silu",

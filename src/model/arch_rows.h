@@ -5,7 +5,7 @@
 #include "arch.h"
 
 extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_phi3, arch_gemma, arch_gemma2,
-    arch_gpt2;
+    arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe;
 
 /* ---- sets of roles --------------------------------------------------------------------------- */
 
@@ -15,6 +15,7 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
 #define QKV_ROLES (B(ATTN_Q) | B(ATTN_K) | B(ATTN_V))
 #define BIASES  (B(ATTN_Q_BIAS) | B(ATTN_K_BIAS) | B(ATTN_V_BIAS))
 #define GATED   (B(FFN_GATE) | B(FFN_UP) | B(FFN_DOWN))
+#define ATTENTION_ROLES (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT))
 #define LLAMA   (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT) | GATED)
 #define LAYER_NORM_BIASES (B(ATTN_NORM_BIAS) | B(FFN_NORM_BIAS) | B(OUTPUT_NORM_BIAS))
 
@@ -67,15 +68,36 @@ extern role_names arch_llama_names;
     STEP(ACTIVATE, GATE, GATE, NONE, NONE, B(FFN_UP), GATED_ROLES),                                \
     NORM(GATE, GATE, FFN_SUB_NORM), LINEAR(FFN, GATE, FFN_DOWN)
 
-/* A block of a Llama and its relatives: norms before, and where a model has them behind. */
+/* From the input IN of a router to what its experts add, without those that every token uses. */
+#define EXPERT_STEPS(IN)                                                                           \
+    LINEAR(ROUTER, IN, ROUTER), STEP(ROUTE, NONE, ROUTER, NONE, NONE, B(ROUTER), 0),               \
+    EXPERTS(EXPERT_GATE, IN, GATE_EXPERTS), EXPERTS(EXPERT_UP, IN, UP_EXPERTS),                    \
+    STEP(ACTIVATE, EXPERT_GATE, EXPERT_GATE, EXPERT_UP, NONE, B(GATE_EXPERTS), 0),                 \
+    EXPERTS(EXPERT_OUT, EXPERT_GATE, DOWN_EXPERTS),                                                \
+    STEP(COMBINE, FFN, EXPERT_OUT, NONE, NONE, B(DOWN_EXPERTS), 0)
+
+/* Those that every token uses, added to what the others add. */
+#define SHARED_STEPS(IN)                                                                           \
+    LINEAR(GATE, IN, GATE_SHARED), LINEAR(UP, IN, UP_SHARED),                                      \
+    STEP(ACTIVATE, GATE, GATE, UP, NONE, B(GATE_SHARED), 0), LINEAR(SHARED, GATE, DOWN_SHARED),    \
+    LINEAR(SHARED_GATE, IN, SHARED_SCALE), STEP(SIGMOID, SHARED_GATE, NONE, NONE, NONE, B(SHARED_SCALE), 0), \
+    STEP(MULTIPLY, SHARED, SHARED_GATE, NONE, NONE, B(SHARED_SCALE), 0),                           \
+    STEP(ADD, FFN, SHARED, NONE, NONE, B(DOWN_SHARED), 0)
+
+#define EXPERT_ROLES (B(ROUTER) | B(GATE_EXPERTS) | B(UP_EXPERTS) | B(DOWN_EXPERTS))
+#define SHARED_ROLES (B(GATE_SHARED) | B(UP_SHARED) | B(DOWN_SHARED))
+
+/* A block of a Llama and its relatives: norms before, and where a model has them behind; dense feed-forward layers or
+ * experts, with those that every token uses. */
 extern const struct step arch_llama_steps[];
 
 /* ---- families -------------------------------------------------------------------------------- */
 
-#define LLAMA_LIKE                                                                                  \
+#define LLAMA_LIKE LLAMA_LIKE_NAMED(arch_llama_names)
+#define LLAMA_LIKE_NAMED(NAMES)                                                                     \
     .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act",      \
     .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .hf_prefix = "model.", .hf_block = "layers.",                  \
-    .hf_names = &arch_llama_names, .steps = arch_llama_steps
+    .hf_names = &NAMES, .steps = arch_llama_steps
 #define GEMMA_LIKE                                                                                  \
     .steps = arch_llama_steps, .activation = ACTIVATION_GELU_TANH, .hf_activation = "gelu_pytorch_tanh",                       \
     .hf_activation_key = "hidden_activation", .hf_gelu_is_tanh = true, .gguf_rope = ROPE_HALVES,    \

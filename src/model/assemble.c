@@ -1,5 +1,6 @@
 #include "assemble.h"
 
+#include "arrange.h"
 #include "format.h"
 
 #include <fnmatch.h>
@@ -12,33 +13,58 @@ enum { NAME = ASSEMBLE_NAME };
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-bool assemble_name(const struct arch *a, const struct naming *n, enum role role, int block,
-                   char out[ASSEMBLE_NAME])
+/* The name of a tensor that is there once for all experts, or of expert number `expert` where the name has a place for
+ * its number. */
+static bool name_of(const struct arch *a, const struct naming *n, enum role role, int block, int expert, char out[NAME])
 {
     bool in_block = roles[role].in_block, own = !n->gguf || (a->gguf_names && (*a->gguf_names)[role]);
     const char *name = !n->gguf ? (*a->hf_names)[role] : own ? (*a->gguf_names)[role] : roles[role].name;
-    const char *suffix = own || roles[role].bias_of ? "" : ".weight";
+    const char *suffix = own || strstr(roles[role].name, ".bias") ? "" : ".weight";
     const char *before = n->gguf ? "blk." : a->hf_block;
     /* The head lies outside the model that the prefix names. */
     const char *head = n->head_prefix ? n->head_prefix : "";
-    const char *prefix = n->gguf ? "" : role == ROLE_OUTPUT ? head : n->prefix;
+    const char *prefix = n->gguf ? "" : role == ROLE_OUTPUT || role == ROLE_OUTPUT_BIAS ? head : n->prefix;
     if (!name)
         return false;
+    const char *number = strchr(name, '%');
+    int first = number ? (int)(number - name) : (int)strlen(name);
+    char digits[16] = "";
+    if (number)
+        snprintf(digits, sizeof digits, "%d", expert);
     if (in_block)
-        snprintf(out, NAME, "%s%s%d.%s%s", prefix, before, block, name, suffix);
+        snprintf(out, NAME, "%s%s%d.%.*s%s%s%s", prefix, before, block, first, name, digits, number ? number + 1 : "",
+                 suffix);
     else
         snprintf(out, NAME, "%s%s%s", prefix, name, suffix);
     return true;
 }
 
-const struct entry *assemble_find(const struct model *m, const struct arch *a, const struct naming *n, enum role role,
-                                  int block)
+bool assemble_name(const struct arch *a, const struct naming *n, enum role role, int block, char out[ASSEMBLE_NAME])
+{
+    return name_of(a, n, role, block, 0, out);
+}
+
+static const struct entry *find_entry(const struct model *m, const struct arch *a, const struct naming *n, enum role role,
+                                      int block, int expert)
 {
     char name[NAME];
     if (role == ROLE_EMBEDDING && n->head_embeds)
         role = ROLE_OUTPUT;
-    const struct entry *e = assemble_name(a, n, role, block, name) ? catalog_find(&m->files, name) : NULL;
+    const struct entry *e = name_of(a, n, role, block, expert, name) ? catalog_find(&m->files, name) : NULL;
     return e && e->bytes > 0 ? e : NULL;
+}
+
+const struct entry *assemble_find(const struct model *m, const struct arch *a, const struct naming *n, enum role role,
+                                  int block)
+{
+    return find_entry(m, a, n, role, block, 0);
+}
+
+/* Whether one entry holds the tensors of all experts, one after another. */
+static bool holds_experts(const struct arch *a, const struct naming *n, enum role role)
+{
+    const char *name = n->gguf ? NULL : (*a->hf_names)[role];
+    return roles[role].of_expert && (n->gguf || !strchr(name, '%'));
 }
 
 /* An entry's shape in so many dimensions where those beyond are 1: the outermost of a GGUF file, which its writers
@@ -62,29 +88,56 @@ size_t assemble_vocab(const struct model *m, const struct arch *a, const struct 
     return e && squeeze(e, n, 2, shape) ? shape[0] : 0;
 }
 
-static bool is_there(const struct model *m, const struct arch *a, const struct naming *n, enum role role, int block)
-{
-    return assemble_find(m, a, n, role, block);
-}
-
-/* Optional tensors are there in all blocks or in none; the first tells. Varying ones each block has or not. */
-static void find_roles(struct model *m, const struct arch *a, const struct naming *n)
+/* Optional tensors are there in all blocks or in none; the first tells. */
+static role_set common_roles(const struct model *m, const struct arch *a, const struct naming *n)
 {
     role_set all = a->required;
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ROLE_BIT(role) &&
-            is_there(m, a, n, role, roles[role].in_block ? 0 : -1))
+            assemble_find(m, a, n, role, roles[role].in_block ? 0 : -1))
             all |= ROLE_BIT(role);
-    m->has = all;
-    for (size_t b = 0; b < m->hyper.layers; b++) {
-        struct layer *l = &m->layers[b];
-        l->has = 0;
-        for (enum role role = 0; role < ROLE_COUNT; role++)
-            if (roles[role].in_block && (all & ROLE_BIT(role) ||
-                                         (a->varying & ROLE_BIT(role) && is_there(m, a, n, role, (int)b))))
-                l->has |= ROLE_BIT(role);
-        m->has |= l->has;
+    return all;
+}
+
+static role_set of_blocks(role_set all)
+{
+    for (enum role role = 0; role < ROLE_COUNT; role++)
+        if (!roles[role].in_block)
+            all &= ~ROLE_BIT(role);
+    return all;
+}
+
+/* The roles of a block: a router tells a mixture from dense layers. */
+static bool find_block_roles(struct model *m, const struct arch *a, const struct naming *n, int block, role_set common,
+                             struct error *error)
+{
+    struct layer *l = &m->layers[block];
+    bool sparse = a->sparse && assemble_find(m, a, n, ROLE_ROUTER, block);
+    l->has = of_blocks(common | (sparse ? a->sparse : a->dense));
+    for (enum role role = 0; role < ROLE_COUNT; role++)
+        if (a->varying & ROLE_BIT(role) && assemble_find(m, a, n, role, block))
+            l->has |= ROLE_BIT(role);
+    if (sparse && m->hyper.mixture.experts == 0)
+        return error_set(error, "tensor %s is there, but no number of experts", assemble_find(m, a, n, ROLE_ROUTER, block)->name);
+    l->mixture = sparse ? m->hyper.mixture : (struct mixture){0};
+    return true;
+}
+
+static bool find_roles(struct model *m, const struct arch *a, const struct naming *n, struct error *error)
+{
+    bool ok = true;
+    role_set common = common_roles(m, a, n);
+    m->has = common;
+    for (size_t b = 0; ok && b < m->hyper.layers; b++) {
+        ok = find_block_roles(m, a, n, (int)b, common, error);
+        m->has |= m->layers[b].has;
     }
+    char name[NAME];
+    if (!ok || m->hyper.mixture.experts == 0 || m->has & ROLE_BIT(ROLE_ROUTER))
+        return ok;
+    assemble_name(a, n, ROLE_ROUTER, 0, name);
+    return error_set(error, "%zu experts, but no block has a router: tensor %s is missing", m->hyper.mixture.experts,
+                     name);
 }
 
 /* ---- tensors --------------------------------------------------------------------------------- */
@@ -98,21 +151,27 @@ static void print_shape(char out[96], const struct entry *e)
         used += (size_t)snprintf(out + used, 96 - used, "%s%zu", i ? " x " : "", e->shape[i]);
 }
 
-static bool check_shape(const struct tensor *t, const struct entry *e, const struct naming *n, bool transposed,
+static unsigned arrangement_of(const struct arch *a, const struct naming *n, enum role role)
+{
+    unsigned whole = n->transposed && roles[role].linear && roles[role].in_block ? ARRANGED_TRANSPOSED : 0;
+    return whole | (!n->gguf && a->hf_arranged ? (*a->hf_arranged)[role] : 0);
+}
+
+static bool check_shape(const struct tensor *t, const struct entry *e, const struct naming *n, unsigned how,
                         struct error *error)
 {
     size_t shape[2];
-    size_t rows = transposed ? t->stored.cols : t->stored.rows;
-    size_t cols = transposed ? t->stored.rows : t->stored.cols;
-    bool vector = roles[t->role].vector;
+    bool vector = roles[t->role].vector, transposed = how & ARRANGED_TRANSPOSED;
+    size_t rows = arranged_rows(how, vector ? t->stored.cols : t->stored.rows), cols = t->stored.cols;
     if (squeeze(e, n, vector ? 1 : 2, shape) &&
-        (vector ? shape[0] == cols : shape[0] == rows && shape[1] == cols))
+        (vector ? shape[0] == rows : shape[transposed] == rows && shape[!transposed] == cols))
         return true;
     char found[96];
     print_shape(found, e);
     if (vector)
-        return error_set(error, "tensor %.80s: shape %s; expected %zu", e->name, found, cols);
-    return error_set(error, "tensor %.80s: shape %s; expected %zu x %zu", e->name, found, rows, cols);
+        return error_set(error, "tensor %.80s: shape %s; expected %zu", e->name, found, rows);
+    return error_set(error, "tensor %.80s: shape %s; expected %zu x %zu", e->name, found, transposed ? cols : rows,
+                     transposed ? rows : cols);
 }
 
 /* Everything of a stored matrix but where its codes are. */
@@ -124,19 +183,13 @@ static void set_layout(struct qmatrix *w, const struct entry *e)
     w->group = w->cols;
     w->groups = 1;
     w->row_bytes = w->cols / type->block * type->block_bytes;
-    w->bytes = e->bytes;
-}
-
-static float *alloc_floats(struct qmatrix *w, size_t n)
-{
-    w->owned = malloc(n * sizeof(float));
-    return w->owned;
 }
 
 /* A norm whose weights count from 1, as fp32. */
 static bool copy_norm_from_one(struct qmatrix *w, const struct entry *e)
 {
-    float *values = alloc_floats(w, w->cols);
+    float *values = malloc(w->cols * sizeof *values);
+    w->owned = values;
     if (!values || !dtypes[e->dtype].decode_run)
         return false;
     dtypes[e->dtype].decode_run(e->data, 0, w->cols, 0, values);
@@ -148,53 +201,45 @@ static bool copy_norm_from_one(struct qmatrix *w, const struct entry *e)
     return true;
 }
 
-/* A matrix that the file holds as columns x rows. */
-static bool copy_transposed(struct qmatrix *w, const struct entry *e)
+/* Of an entry that holds all experts the part of one. */
+static bool take_expert(const struct model *m, const struct tensor *t, const struct entry *e, struct entry *part,
+                        struct error *error)
 {
-    size_t size = dtypes[e->dtype].block_bytes;
-    uint8_t *codes = dtypes[e->dtype].block == 1 ? malloc(e->bytes) : NULL;
-    if (!codes)
-        return false;
-    for (size_t r = 0; r < w->rows; r++)
-        for (size_t c = 0; c < w->cols; c++)
-            memcpy(codes + (r * w->cols + c) * size, e->data + (c * w->rows + r) * size, size);
-    w->codes = w->owned = codes;
+    size_t experts = m->layers[t->block].mixture.experts;
+    if (e->dimensions < 2 || e->shape[0] != experts)
+        return error_set(error, "tensor %.80s: %zu experts in %zu dimensions; expected %zu experts first", e->name,
+                         e->shape[0], e->dimensions, experts);
+    *part = *e;
+    part->dimensions--;
+    memmove(part->shape, e->shape + 1, part->dimensions * sizeof *part->shape);
+    part->bytes = e->bytes / experts;
+    part->data = e->data + (size_t)t->expert * part->bytes;
     return true;
-}
-
-/* Where the file does not align numbers of several bytes, they are copied. */
-static bool point_to_entry(struct qmatrix *w, const struct entry *e)
-{
-    const struct dtype_info *type = &dtypes[e->dtype];
-    w->codes = e->data;
-    if (type->block > 1 || (uintptr_t)e->data % type->block_bytes == 0)
-        return true;
-    w->owned = malloc(e->bytes);
-    if (w->owned)
-        w->codes = memcpy(w->owned, e->data, e->bytes);
-    return w->owned != NULL;
 }
 
 static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
                         const struct naming *n, struct error *error)
 {
     char name[NAME];
-    assemble_name(a, n, t->role, t->block, name);
-    const struct entry *e = assemble_find(m, a, n, t->role, t->block);
-    const struct role_info *role = &roles[t->role];
+    struct entry part;
+    name_of(a, n, t->role, t->block, t->expert, name);
+    const struct entry *e = find_entry(m, a, n, t->role, t->block, t->expert);
     if (!e)
         return error_set(error, "tensor %s is %s", name, catalog_find(&m->files, name) ? "empty" : "missing");
-    bool transposed = n->transposed && role->linear && role->in_block;
-    if (!check_shape(t, e, n, transposed, error))
+    if (holds_experts(a, n, t->role)) {
+        if (!take_expert(m, t, e, &part, error))
+            return false;
+        e = &part;
+    }
+    unsigned how = arrangement_of(a, n, t->role);
+    if (!check_shape(t, e, n, how, error))
         return false;
     set_layout(&t->stored, e);
-    bool norm = role->norm, ok;
-    if (norm && n->norms_from_one)
-        ok = copy_norm_from_one(&t->stored, e);
-    else
-        ok = transposed ? copy_transposed(&t->stored, e) : point_to_entry(&t->stored, e);
-    return ok || error_set(error, "tensor %s: not enough memory for a copy of %zu bytes", name,
-                           e->bytes);
+    const struct layer *l = t->block < 0 ? NULL : &m->layers[t->block];
+    bool ok = roles[t->role].norm && n->norms_from_one ? copy_norm_from_one(&t->stored, e)
+                                                        : arrange(&t->stored, e, how, roles[t->role].vector, l);
+    return ok || error_set(error, "tensor %s: not enough memory for a copy of %zu bytes, or it is in blocks, which "
+                                  "cannot be put into another order", name, e->bytes);
 }
 
 /* What GGUF files hold besides weights: factors that gguf_model.c reads. Readers of other formats leave
@@ -224,7 +269,7 @@ static bool check_unused(const struct model *m, const struct arch *a, const stru
     if (!used)
         return error_set(error, "not enough memory");
     for (size_t i = 0; i < m->tensor_count; i++)
-        used[count++] = assemble_find(m, a, n, m->tensors[i].role, m->tensors[i].block);
+        used[count++] = find_entry(m, a, n, m->tensors[i].role, m->tensors[i].block, m->tensors[i].expert);
     qsort(used, count, sizeof *used, by_address);
     bool ok = true;
     for (size_t i = 0; ok && i < m->files.count; i++) {
@@ -238,18 +283,25 @@ static bool check_unused(const struct model *m, const struct arch *a, const stru
     return ok;
 }
 
+/* Tensors that a file has for a block, at least. */
+static size_t tensors_of_block(const struct arch *a)
+{
+    role_set common = of_blocks(a->required);
+    int dense = __builtin_popcountll(common | a->dense), sparse = __builtin_popcountll(common | a->sparse);
+    return (size_t)(a->sparse && (!a->dense || sparse < dense) ? sparse : dense);
+}
+
 bool assemble(struct model *m, const struct arch *a, const struct naming *n, struct error *error)
 {
     m->arch = a->name;
-    size_t per_block = 0;
-    for (enum role role = 0; role < ROLE_COUNT; role++)
-        per_block += roles[role].in_block && a->required & ROLE_BIT(role);
+    size_t per_block = tensors_of_block(a);
     if (m->hyper.layers > m->files.count / per_block)
         return error_set(error, "%zu layers; the %zu tensors in the file suffice for %zu",
                          m->hyper.layers, m->files.count, m->files.count / per_block);
     if (!m->layers && !model_make_layers(m, error))
         return false;
-    find_roles(m, a, n);
+    if (!find_roles(m, a, n, error))
+        return false;
     m->tied |= !(m->has & ROLE_BIT(ROLE_OUTPUT));
     if (!model_make_tensors(m, error))
         return false;

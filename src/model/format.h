@@ -29,6 +29,9 @@ struct layer model_layer(const struct hyper *hyper, size_t block);
 /* For formats: gives every layer what hyper says, for readers that know where layers differ. Frees those before. */
 bool model_make_layers(struct model *model, struct error *error);
 
+/* Gives a layer a window (0: it sees all), and the rotary table that goes with that. */
+void model_set_window(struct model *model, size_t block, size_t window);
+
 /* For formats: makes the tensor list for model->has (which loses the head where the model is tied) and for what each
  * layer has, or where that is not said what the model has, with the right names, shapes and no weights; and the steps of
  * model->arch. Makes layers where there are none. The error says what a block lacks, or that memory is short. */

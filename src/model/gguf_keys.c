@@ -86,7 +86,8 @@ bool gguf_keys_check(const struct gguf *gguf, const struct arch *a, struct error
 {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         char key[128], shown[64], words[96];
-        if (keys[i].archs && !words_have(keys[i].archs, a->gguf))
+        if ((keys[i].archs && !words_have(keys[i].archs, a->gguf)) ||
+            (a->gguf_reads && words_have(a->gguf_reads, keys[i].name)))
             continue;
         snprintf(key, sizeof key, "%s.%s", a->gguf, keys[i].name);
         if (gguf_has(gguf, key) && !words_have(keys[i].neutral, gguf_show(gguf, key, shown)))

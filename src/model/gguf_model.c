@@ -2,68 +2,32 @@
 #include "assemble.h"
 #include "format.h"
 #include "gguf_keys.h"
+#include "gguf_metadata.h"
 #include "rope.h"
-
-#include "formats/gguf.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct metadata {
-    const struct gguf *gguf;
-    const char *arch; /* prefix of its keys */
-    struct error *error;
-};
-
-static const char *key_of(const struct metadata *d, const char *name, char key[128])
-{
-    snprintf(key, 128, "%s.%s", d->arch, name);
-    return key;
-}
-
-/* A size of 1 to `max` that must be there, unless `otherwise` is not 0. */
-static bool read_size(const struct metadata *d, const char *name, size_t otherwise, size_t max,
-                      size_t *out)
-{
-    char key[128];
-    key_of(d, name, key);
-    if (!otherwise && !gguf_has(d->gguf, key))
-        return error_set(d->error, "metadata: %s is missing", key);
-    return gguf_size(d->gguf, key, 1, max, otherwise, out, d->error);
-}
-
-/* A number from `min` to `max`. */
-static bool read_float(const struct metadata *d, const char *name, float otherwise, float min,
-                       float max, float *out)
-{
-    char key[128];
-    if (!gguf_float(d->gguf, key_of(d, name, key), otherwise, out, d->error))
-        return false;
-    return (*out >= min && *out <= max) ||
-           error_set(d->error, "metadata: %s = %g; expected %g to %g", key, (double)*out, (double)min,
-                     (double)max);
-}
-
 /* A number that must be there. */
-static bool read_epsilon(const struct metadata *d, const char *name, float *out)
+static bool read_epsilon(const struct gguf_metadata *d, const char *name, float *out)
 {
     char key[128];
-    return (gguf_has(d->gguf, key_of(d, name, key)) ||
+    return (gguf_has(d->gguf, gguf_key(d, name, key)) ||
             error_set(d->error, "metadata: %s is missing", key)) &&
-           read_float(d, name, 0, min_epsilon, max_epsilon, out);
+           gguf_read_float(d, name, 0, min_epsilon, max_epsilon, out);
 }
 
 /* The base and the sizes that a file may give layers with a window apart. */
-static bool check_windowed(const struct metadata *d, const struct hyper *h)
+static bool check_windowed(const struct gguf_metadata *d, const struct hyper *h)
 {
     size_t key_size, value_size, rope_dims;
     float base;
-    if (!read_float(d, "rope.freq_base_swa", h->rope_base, min_rope_base, max_rope_base, &base) ||
-        !read_size(d, "attention.key_length_swa", h->head_size, MAX_HEAD_SIZE, &key_size) ||
-        !read_size(d, "attention.value_length_swa", h->head_size, MAX_HEAD_SIZE, &value_size) ||
-        !read_size(d, "rope.dimension_count_swa", h->rope_dims, MAX_HEAD_SIZE, &rope_dims))
+    if (!gguf_read_float(d, "rope.freq_base_swa", h->rope_base, min_rope_base, max_rope_base, &base) ||
+        !gguf_read_size(d, "attention.key_length_swa", h->head_size, MAX_HEAD_SIZE, &key_size) ||
+        !gguf_read_size(d, "attention.value_length_swa", h->head_size, MAX_HEAD_SIZE, &value_size) ||
+        !gguf_read_size(d, "rope.dimension_count_swa", h->rope_dims, MAX_HEAD_SIZE, &rope_dims))
         return false;
     if (base < h->rope_base || base > h->rope_base)
         return error_set(d->error, "metadata: %s.rope.freq_base_swa = %g; expected that of all layers, %g", d->arch,
@@ -74,22 +38,22 @@ static bool check_windowed(const struct metadata *d, const struct hyper *h)
                      h->head_size, h->rope_dims);
 }
 
-static bool read_heads(const struct metadata *d, struct hyper *h)
+static bool read_heads(const struct gguf_metadata *d, struct hyper *h)
 {
     char key[128];
     size_t value_size;
-    if (!read_size(d, "attention.head_count", 0, MAX_HEADS, &h->heads) ||
-        !read_size(d, "attention.head_count_kv", h->heads, MAX_HEADS, &h->kv_heads))
+    if (!gguf_read_size(d, "attention.head_count", 0, MAX_HEADS, &h->heads) ||
+        !gguf_read_size(d, "attention.head_count_kv", h->heads, MAX_HEADS, &h->kv_heads))
         return false;
     if (h->heads % h->kv_heads != 0)
         return error_set(d->error, "metadata: %s.attention.head_count_kv = %zu; expected a divisor of "
                                    "head_count = %zu", d->arch, h->kv_heads, h->heads);
-    if (!gguf_has(d->gguf, key_of(d, "attention.key_length", key)) && h->dim % h->heads != 0)
+    if (!gguf_has(d->gguf, gguf_key(d, "attention.key_length", key)) && h->dim % h->heads != 0)
         return error_set(d->error, "metadata: %s.attention.head_count = %zu does not divide "
                                    "embedding_length = %zu", d->arch, h->heads, h->dim);
-    if (!read_size(d, "attention.key_length", h->dim / h->heads, MAX_HEAD_SIZE, &h->head_size) ||
-        !read_size(d, "attention.value_length", h->head_size, MAX_HEAD_SIZE, &value_size) ||
-        !read_size(d, "rope.dimension_count", h->head_size, MAX_HEAD_SIZE, &h->rope_dims))
+    if (!gguf_read_size(d, "attention.key_length", h->dim / h->heads, MAX_HEAD_SIZE, &h->head_size) ||
+        !gguf_read_size(d, "attention.value_length", h->head_size, MAX_HEAD_SIZE, &value_size) ||
+        !gguf_read_size(d, "rope.dimension_count", h->head_size, MAX_HEAD_SIZE, &h->rope_dims))
         return false;
     return value_size == h->head_size ||
            error_set(d->error, "metadata: %s.attention.value_length = %zu; expected that of the keys, "
@@ -97,7 +61,7 @@ static bool read_heads(const struct metadata *d, struct hyper *h)
 }
 
 /* Models without rotary embeddings are not asked. */
-static bool check_rope_dims(const struct metadata *d, const struct hyper *h)
+static bool check_rope_dims(const struct gguf_metadata *d, const struct hyper *h)
 {
     bool good = h->rope == ROPE_NONE || (h->rope_dims % 2 == 0 && h->rope_dims <= h->head_size);
     return good || error_set(d->error, "metadata: %s.rope.dimension_count = %zu; expected an even number "
@@ -105,23 +69,23 @@ static bool check_rope_dims(const struct metadata *d, const struct hyper *h)
                              d->arch, h->rope_dims, h->head_size);
 }
 
-static bool read_hyper(const struct metadata *d, const struct arch *a, struct hyper *h)
+static bool read_hyper(const struct gguf_metadata *d, const struct arch *a, struct hyper *h)
 {
     const char *epsilon = a->norm == NORM_LAYER ? "attention.layer_norm_epsilon"
                                                 : "attention.layer_norm_rms_epsilon";
     const struct hf_defaults *by_default = &a->defaults; /* llama.cpp has the same */
     char key[128];
-    bool ok = read_size(d, "embedding_length", 0, MAX_DIM, &h->dim) &&
-              read_size(d, "feed_forward_length", 0, MAX_HIDDEN, &h->hidden) &&
-              read_size(d, "block_count", 0, MAX_LAYERS, &h->layers) &&
-              read_size(d, "context_length", 0, MAX_POSITIONS, &h->trained_context) &&
+    bool ok = gguf_read_size(d, "embedding_length", 0, MAX_DIM, &h->dim) &&
+              gguf_read_size(d, "feed_forward_length", 0, MAX_HIDDEN, &h->hidden) &&
+              gguf_read_size(d, "block_count", 0, MAX_LAYERS, &h->layers) &&
+              gguf_read_size(d, "context_length", 0, MAX_POSITIONS, &h->trained_context) &&
               read_heads(d, h) &&
-              read_float(d, "rope.freq_base", 10000, min_rope_base, max_rope_base, &h->rope_base) &&
+              gguf_read_float(d, "rope.freq_base", 10000, min_rope_base, max_rope_base, &h->rope_base) &&
               read_epsilon(d, epsilon, &h->norm_eps) &&
-              read_float(d, "attention.scale", 0, 0, max_cap, &h->attention_scale) &&
-              read_float(d, "attn_logit_softcapping", by_default->attention_cap, 0, max_cap, &h->attention_cap) &&
-              read_float(d, "final_logit_softcapping", by_default->logit_cap, 0, max_cap, &h->logit_cap) &&
-              gguf_size(d->gguf, key_of(d, "attention.sliding_window", key), 0, MAX_POSITIONS,
+              gguf_read_float(d, "attention.scale", 0, 0, max_cap, &h->attention_scale) &&
+              gguf_read_float(d, "attn_logit_softcapping", by_default->attention_cap, 0, max_cap, &h->attention_cap) &&
+              gguf_read_float(d, "final_logit_softcapping", by_default->logit_cap, 0, max_cap, &h->logit_cap) &&
+              gguf_size(d->gguf, gguf_key(d, "attention.sliding_window", key), 0, MAX_POSITIONS,
                         a->window_period ? by_default->window : 0, &h->window, d->error) &&
               check_windowed(d, h);
     if (!ok)
@@ -160,14 +124,14 @@ static bool is(const struct gguf_text *text, const char *word)
 }
 
 /* LongRoPE's factors are tensors. */
-static bool take_short_factors(struct model *m, const struct metadata *d, bool *found)
+static bool take_short_factors(struct model *m, const struct gguf_metadata *d, bool *found)
 {
     static const char *const name = "rope_factors_short.weight";
     size_t count, original;
     float *factors, magnitude;
     *found = false;
-    if (!read_float(d, "rope.scaling.attn_factor", 1, 0, max_cap, &magnitude) ||
-        !read_size(d, "rope.scaling.original_context_length", SIZE_MAX, MAX_POSITIONS, &original) ||
+    if (!gguf_read_float(d, "rope.scaling.attn_factor", 1, 0, max_cap, &magnitude) ||
+        !gguf_read_size(d, "rope.scaling.original_context_length", SIZE_MAX, MAX_POSITIONS, &original) ||
         !read_factors(m, name, &factors, &count, d->error))
         return false;
     *found = factors != NULL;
@@ -179,7 +143,7 @@ static bool take_short_factors(struct model *m, const struct metadata *d, bool *
     return ok;
 }
 
-static bool take_factors(struct model *m, const struct metadata *d)
+static bool take_factors(struct model *m, const struct gguf_metadata *d)
 {
     static const char *const name = "rope_freqs.weight";
     size_t count;
@@ -192,28 +156,28 @@ static bool take_factors(struct model *m, const struct metadata *d)
 }
 
 /* By how much, under a newer key and an older one. */
-static bool read_factor(const struct metadata *d, float *factor)
+static bool read_factor(const struct gguf_metadata *d, float *factor)
 {
     char newer[128], key[128];
     float older;
-    if (!read_float(d, "rope.scale_linear", 1, 1, max_cap, &older) ||
-        !read_float(d, "rope.scaling.factor", older, 0, max_cap, factor))
+    if (!gguf_read_float(d, "rope.scale_linear", 1, 1, max_cap, &older) ||
+        !gguf_read_float(d, "rope.scaling.factor", older, 0, max_cap, factor))
         return false;
-    bool both = gguf_has(d->gguf, key_of(d, "rope.scale_linear", key)) &&
-                gguf_has(d->gguf, key_of(d, "rope.scaling.factor", newer));
+    bool both = gguf_has(d->gguf, gguf_key(d, "rope.scale_linear", key)) &&
+                gguf_has(d->gguf, gguf_key(d, "rope.scaling.factor", newer));
     return !both || !(older < *factor || older > *factor) ||
            error_set(d->error, "metadata: %s = %g, but %s = %g; expected one value", newer, (double)*factor, key,
                      (double)older);
 }
 
 /* Files that say how much but not how mean linearly, as the older key does. */
-static bool scale_rope(struct model *m, const struct metadata *d)
+static bool scale_rope(struct model *m, const struct gguf_metadata *d)
 {
     struct gguf_text type;
     float factor;
     bool is_short;
     char key[128];
-    if (!gguf_string(d->gguf, key_of(d, "rope.scaling.type", key), &type, d->error) ||
+    if (!gguf_string(d->gguf, gguf_key(d, "rope.scaling.type", key), &type, d->error) ||
         !read_factor(d, &factor) || !take_short_factors(m, d, &is_short) || (!is_short && !take_factors(m, d)))
         return false;
     bool none = type.data && is(&type, "none"), linear = !type.data || is(&type, "linear");
@@ -274,15 +238,15 @@ static bool build(struct model *m, const struct gguf *gguf, struct error *error)
         return false;
     if (m->files.count == 0)
         return error_set(error, "the file has no tensors: it holds a vocabulary only");
-    struct metadata d = {gguf, a->gguf, error};
+    struct gguf_metadata d = {gguf, a->gguf, error};
     if (!gguf_keys_check(gguf, a, error) || !read_hyper(&d, a, &m->hyper))
         return false;
     m->hyper.vocab = assemble_vocab(m, a, &naming);
     if (m->hyper.vocab == 0)
         return error_set(error, "tensor token_embd.weight is missing or not a matrix");
     read_tokens(m, gguf);
-    return hyper_check(&m->hyper, "metadata", error) && scale_rope(m, &d) &&
-           assemble(m, a, &naming, error);
+    return (!a->read_gguf || a->read_gguf(&d, m)) && hyper_check(&m->hyper, "metadata", error) && scale_rope(m, &d) &&
+           model_make_layers(m, error) && (!a->shape_gguf || a->shape_gguf(&d, m)) && assemble(m, a, &naming, error);
 }
 
 static bool gguf_probe(const char *path, const uint8_t *data, size_t size)

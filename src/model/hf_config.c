@@ -1,8 +1,10 @@
 #include "hf_config.h"
 
+#include "format.h"
 #include "formats/jsontext.h"
 #include "hf_keys.h"
 #include "hf_rope.h"
+#include "hf_windows.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -123,92 +125,6 @@ static bool read_numbers(const struct hf_config *c, struct hyper *h)
            read_cap(c, "attn_logit_softcapping", d->attention_cap, &h->attention_cap) &&
            read_cap(c, "final_logit_softcapping", d->logit_cap, &h->logit_cap) && read_attention_scale(c, h) &&
            hf_rope_read(c, h);
-}
-
-/* ---- windows --------------------------------------------------------------------------------- */
-
-/* Whether layers have windows by layer_types, one name a layer. */
-static bool check_layer_types(const struct hf_config *c, const struct hyper *h, const json_t *types)
-{
-    if (!json_is_array(types) || json_array_size(types) != h->layers)
-        return error_set(c->error, "config.json: layer_types is %s of %zu; expected a list of %zu",
-                         json_text_kind(types), json_array_size(types), h->layers);
-    for (size_t i = 0; i < h->layers; i++) {
-        const json_t *value = json_array_get(types, i);
-        const char *type = json_string_value(value);
-        const char *expected = hyper_window(h, i) ? "sliding_attention" : "full_attention";
-        if (!type || strcmp(type, expected) != 0)
-            return error_set(c->error, "config.json: layer_types[%zu] = %.40s; expected %s here", i,
-                             type ? type : json_text_kind(value), expected);
-    }
-    return true;
-}
-
-/* Layers from max_window_layers on have a window: all or none of them, since no architecture here mixes
- * so. Where the key is missing, it is 28. */
-static bool read_first_window(const struct hf_config *c, struct hyper *h)
-{
-    enum { DEFAULT = 28 };
-    struct hf_value value;
-    if (!hf_find(c, &c->top, "max_window_layers", NULL, &value))
-        return false;
-    json_int_t first = value.json ? json_integer_value(value.json) : DEFAULT, layers = (json_int_t)h->layers;
-    if (value.json && (!json_is_integer(value.json) || first < 0 || (first > 0 && first < layers)))
-        return error_set(c->error, "config.json: %s = %lld (%s); expected 0, or all %zu layers or more: "
-                                   "windows in a part of the layers are not supported",
-                         value.name, (long long)first, json_text_kind(value.json), h->layers);
-    if (first >= layers)
-        h->window = 0;
-    return first == 0 || first >= layers ||
-           error_set(c->error, "config.json: max_window_layers is missing; expected it, since not all of %zu layers "
-                               "have a window without it", h->layers);
-}
-
-/* A list of kinds says more than the number of the first layer with a window. */
-static bool read_asked_window(const struct hf_config *c, struct hyper *h, const json_t *types)
-{
-    if (!types)
-        return read_first_window(c, h);
-    const char *first = json_string_value(json_array_get(types, 0));
-    if (first && strcmp(first, "full_attention") == 0)
-        h->window = 0;
-    return true;
-}
-
-/* A window that the architecture does not have, or has whatever use_sliding_window says. */
-static bool check_window(const struct hf_config *c, const struct hyper *h, bool used)
-{
-    if (!h->window || c->arch->hf_window == HF_WINDOW_ASKED)
-        return true;
-    if (c->arch->hf_window == HF_WINDOW_NONE && used && h->window < h->trained_context)
-        return error_set(c->error, "config.json: sliding_window = %zu; expected null: no layer of a %s has a window",
-                         h->window, c->arch->name);
-    return c->arch->hf_window == HF_WINDOW_NONE || used ||
-           error_set(c->error, "config.json: use_sliding_window = false beside sliding_window = %zu; expected null for "
-                               "that, since the layers of a %s do not ask", h->window, c->arch->name);
-}
-
-/* A window of all layers, or of those that the architecture says. */
-static bool read_window(const struct hf_config *c, struct hyper *h)
-{
-    const struct arch *a = c->arch;
-    size_t by_default = a->defaults.window ? a->defaults.window : SIZE_MAX;
-    struct hf_value types;
-    bool used;
-    if (!hf_flag(c, "use_sliding_window", a->hf_window != HF_WINDOW_ASKED, &used) ||
-        !hf_size(c, &c->top, &(struct hf_size_key){"sliding_window", NULL, by_default, SIZE_MAX, MAX_POSITIONS},
-                 &h->window) ||
-        !hf_find(c, &c->top, "layer_types", NULL, &types))
-        return false;
-    if (h->window == SIZE_MAX)
-        h->window = 0;
-    if (!check_window(c, h, used))
-        return false;
-    if (a->hf_window == HF_WINDOW_NONE || !used)
-        h->window = 0;
-    if (h->window && a->hf_window == HF_WINDOW_ASKED && !read_asked_window(c, h, types.json))
-        return false;
-    return !types.json || check_layer_types(c, h, types.json);
 }
 
 /* ---- activations ----------------------------------------------------------------------------- */
@@ -338,8 +254,10 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
     if (!hf_rope_places(c) || !hf_keys_check(c) || !read_shape(c, h) || !read_numbers(c, h))
         return false;
     arch_apply(c->arch, false, h);
-    return hyper_check(h, "config.json", c->error) && read_window(c, h) && check_activation(c) && check_class(c) &&
-           hf_rope_scale(c) && read_tokens(c) && hf_flag(c, "attention_bias", false, &asked->attention_bias) &&
+    return (!c->arch->read_hf || c->arch->read_hf(c)) && hyper_check(h, "config.json", c->error) &&
+           hf_windows_read(c, h) && check_activation(c) && check_class(c) && hf_rope_scale(c) &&
+           model_make_layers(c->model, c->error) && hf_windows_apply(c) &&
+           (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && hf_flag(c, "attention_bias", false, &asked->attention_bias) &&
            hf_flag(c, "tie_word_embeddings", c->arch->tied_default, &c->model->tied);
 }
 

@@ -170,7 +170,8 @@ bool hf_keys_check(const struct hf_config *c)
         const struct key *k = &keys[i];
         struct hf_value value;
         char shown[64], words[96];
-        if (k->archs && !words_have(k->archs, c->arch->name))
+        if ((k->archs && !words_have(k->archs, c->arch->name)) ||
+            (c->arch->hf_reads && words_have(c->arch->hf_reads, k->name)))
             continue;
         if (!hf_find(c, &c->top, k->name, NULL, &value))
             return false;

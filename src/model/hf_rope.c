@@ -18,19 +18,34 @@ static bool has_kinds(const struct hf_config *c)
     return said;
 }
 
-/* Replaces a place whose keys are kinds of layers by its part for one kind: all parts must be the same. */
-static bool unfold(const struct hf_config *c, struct hf_place *place)
+/* The part of a place for a kind of layer; null where there is none. */
+static bool part_of(const struct hf_config *c, const struct hf_place *place, const char *kind, const json_t **part)
+{
+    *part = json_object_get(place->object, kind);
+    if (json_is_null(*part))
+        *part = NULL;
+    return !*part || json_is_object(*part) ||
+           error_set(c->error, "config.json: %s%s is %s; expected an object", place->before, kind,
+                     json_text_kind(*part));
+}
+
+/* Replaces a place whose keys are kinds of layers by its part for one kind: that of layers without a window, where those
+ * with one have their own; else all parts must be the same. */
+static bool unfold(struct hf_config *c, struct hf_place *place)
 {
     static const char *const kinds[] = {"full_attention", "sliding_attention", "chunked_attention"};
-    const json_t *part = NULL;
+    const json_t *part = NULL, *windowed = NULL;
     const char *first = NULL;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        const json_t *next = json_object_get(place->object, kinds[i]);
-        if (!next || json_is_null(next))
+        const json_t *next;
+        if (!part_of(c, place, kinds[i], &next))
+            return false;
+        if (!next)
             continue;
-        if (!json_is_object(next))
-            return error_set(c->error, "config.json: %s%s is %s; expected an object", place->before, kinds[i],
-                             json_text_kind(next));
+        if (part && c->arch->window_rope) {
+            windowed = next;
+            continue;
+        }
         if (part && !json_equal(part, next))
             return error_set(c->error, "config.json: %s%s differs from %s%s; expected one kind of rotary embedding "
                                        "for all layers", place->before, kinds[i], place->before, first);
@@ -40,6 +55,8 @@ static bool unfold(const struct hf_config *c, struct hf_place *place)
     if (part && !has_kinds(c))
         return error_set(c->error, "config.json: %s%s is there, but no layer_types; expected one object for all layers",
                          place->before, first);
+    if (windowed)
+        c->window_rope.at[c->window_rope.count++] = (struct hf_place){windowed, place->before};
     if (part)
         place->object = part;
     return true;
@@ -84,7 +101,8 @@ static bool read_dims(const struct hf_config *c, struct hyper *h)
 
 bool hf_rope_read(const struct hf_config *c, struct hyper *h)
 {
-    return hf_number(c, &c->both, "rope_theta", 10000, min_rope_base, max_rope_base, &h->rope_base) &&
+    float base = c->arch->defaults.rope_base;
+    return hf_number(c, &c->both, "rope_theta", base > 0 ? base : 10000, min_rope_base, max_rope_base, &h->rope_base) &&
            read_dims(c, h);
 }
 

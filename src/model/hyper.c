@@ -64,3 +64,20 @@ bool hyper_check(const struct hyper *h, const char *where, struct error *error)
                                 "even number, at most the head's size", where, rotary, h->head_size);
     return check_numbers(h, where, error);
 }
+
+bool mixture_check(const struct mixture *m, const char *where, struct error *error)
+{
+    if (m->experts < 1)
+        return error_set(error, "%s: number of experts = 0; expected 1 to %d", where, MAX_EXPERTS);
+    if (m->used < 1 || m->used > m->experts)
+        return error_set(error, "%s: %zu experts used by a token; expected 1 to %zu, as many as there are", where, m->used,
+                         m->experts);
+    if (m->hidden < 1)
+        return error_set(error, "%s: feed-forward size of an expert = 0; expected 1 to %d", where, MAX_HIDDEN);
+    if (m->groups && (m->experts % m->groups || m->groups_used < 1 || m->groups_used > m->groups ||
+                      m->groups_used * (m->experts / m->groups) < m->used))
+        return error_set(error, "%s: %zu of %zu groups of %zu experts, of which a token uses %zu; expected groups that "
+                                "divide the experts and leave enough", where, m->groups_used, m->groups, m->experts,
+                         m->used);
+    return true;
+}

@@ -92,4 +92,7 @@ static const float min_rope_base = 1, max_rope_base = 1e30f, min_epsilon = 1e-20
  * multiplied or divided. */
 bool hyper_check(const struct hyper *hyper, const char *where, struct error *error);
 
+/* The same of experts alone: as many used as there are at most, groups that divide them and leave enough. */
+bool mixture_check(const struct mixture *mixture, const char *where, struct error *error);
+
 #endif

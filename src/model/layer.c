@@ -130,14 +130,25 @@ static bool wanted(const struct layer *l, const struct step *s)
     return s->op != STEP_SCALE || l->scalar[s->scalar] != 0;
 }
 
+/* The role whose tensor a step is for: its own, or the first that it needs. */
+static enum role role_of(const struct step *s)
+{
+    enum role role = 0;
+    if (s->role != ROLE_NONE || !s->needs)
+        return s->role;
+    while (!(s->needs & ROLE_BIT(role)))
+        role++;
+    return role;
+}
+
 /* The tensors that would have written a register: "attn_q or attn_qkv". */
 static void name_writers(const struct step *table, enum reg reg, char out[200])
 {
     size_t used = 0;
     *out = 0;
     for (const struct step *s = table; s->op != STEP_END; s++)
-        if (s->role != ROLE_NONE && step_writes(s) & REG_BIT(reg) && !(step_reads(s) & REG_BIT(reg)) && used < 150)
-            used += (size_t)snprintf(out + used, 200 - used, "%s%s", used ? " or " : "", roles[s->role].name);
+        if (role_of(s) != ROLE_NONE && step_writes(s) & REG_BIT(reg) && !(step_reads(s) & REG_BIT(reg)) && used < 150)
+            used += (size_t)snprintf(out + used, 200 - used, "%s%s", used ? " or " : "", roles[role_of(s)].name);
 }
 
 /* Whether every step reads what a step before it wrote. */
@@ -150,7 +161,7 @@ static bool check_reads(const struct layer *l, size_t block, const struct step *
             if (absent & REG_BIT(reg)) {
                 char names[200];
                 name_writers(table, reg, names);
-                return error_set(error, "block %zu has no tensor %s", block, *names ? names : "that it needs");
+                return error_set(error, "block %zu has no tensor %s", block, *names ? names : "that one of its steps needs");
             }
         there |= step_writes(&l->steps[i]);
     }

@@ -66,6 +66,13 @@ struct tensor_shape model_role_shape(const struct model *m, const struct layer *
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
+static void set_window(const struct hyper *h, struct layer *l, size_t window)
+{
+    bool own = window && h->window_rope_base > 0;
+    l->window = window;
+    l->rotary = h->rope == ROPE_NONE ? ROTARY_NONE : own ? ROTARY_WINDOWED : ROTARY_ALL;
+}
+
 struct layer model_layer(const struct hyper *h, size_t block)
 {
     struct layer l = {
@@ -73,16 +80,19 @@ struct layer model_layer(const struct hyper *h, size_t block)
         .kv_heads = h->kv_heads,
         .head_size = h->head_size,
         .hidden = h->hidden,
-        .window = hyper_window(h, block),
         .kv_from = block,
         .attention_scale = hyper_attention_scale(h, block),
         .scalar[SCALAR_RESIDUAL] = h->residual_scale,
     };
     if (block >= h->dense_layers)
         l.mixture = h->mixture;
-    bool windowed = l.window && h->window_rope_base > 0;
-    l.rotary = h->rope == ROPE_NONE ? ROTARY_NONE : windowed ? ROTARY_WINDOWED : ROTARY_ALL;
+    set_window(h, &l, hyper_window(h, block));
     return l;
+}
+
+void model_set_window(struct model *m, size_t block, size_t window)
+{
+    set_window(&m->hyper, &m->layers[block], window);
 }
 
 static void make_rotary(struct model *m)
