@@ -361,6 +361,9 @@ static void test_unknown_options(void **state)
             REFUSE(2, WORDS("option"), commands[c], words[w]);
         REFUSE(2, WORDS("option"), words[w]);
     }
+    REFUSE(2, WORDS("'evla' is no subcommand", "no such file", "the nearest subcommand is eval"), "evla");
+    REFUSE(2, WORDS("the nearest subcommand is inspect"), "insepct", model, "--json");
+    REFUSE(1, WORDS("no-such-model.gguf", "No such file"), "no-such-model.gguf");
     REFUSE(2, WORDS("--bogus"), "eval", "--bogus");
     REFUSE(2, WORDS("-Q"), "eval", "-Q");
     REFUSE(2, WORDS("-Q"), "eval", "-t1", "-Q", model);
@@ -393,7 +396,7 @@ static void test_missing_arguments(void **state)
     REFUSE(2, WORDS("--recipe twice"), "generate", "-r", "a", "-r", "b", model);
     REFUSE(2, WORDS("--json and --csv"), "bench", "--json", "--csv", model);
     REFUSE(1, WORDS(folder, "Is a directory"), "tune", "--max-kl", "1", "-o", folder, model);
-    REFUSE(1, WORDS("--max-size 10", "cannot be reached"), "tune", "--max-size", "10", model);
+    REFUSE(1, WORDS("size 10 cannot be reached: the smallest choice has"), "tune", "--max-size", "10", model);
 }
 
 static void test_options_of_other_subcommands(void **state)

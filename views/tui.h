@@ -18,13 +18,13 @@ enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_S
 
 /* What a line of input at the bottom is for. */
 enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK_WRITE, ASK_SCHEME, ASK_TUNE,
-              ASK_EXPORT, ASK_COLUMNS, ASK_QUIT };
+              ASK_EXPORT, ASK_COLUMNS, ASK_STOP, ASK_QUIT };
 
 /* A line of the scheme editor: a choice, or why there is none. */
 struct choice {
     bool heading;
     struct scheme scheme;
-    char text[160];
+    char text[256];
     char cost[16]; /* bytes, "" for a heading */
 };
 
@@ -40,7 +40,10 @@ struct tui {
     bool quit;
     bool leaving;             /* a person wants to quit, and was perhaps asked */
     bool interrupted;         /* by Ctrl-C: the program ends as SIGINT would end it */
-    char question[192];       /* of ASK_QUIT */
+    char question[192];       /* of ASK_QUIT and ASK_STOP */
+    enum command_kind stopping; /* what a yes to ASK_STOP stops */
+    char budget[128];         /* that a search was last asked for; "": none was */
+    uint64_t budgets_refused; /* as the frame before had it */
     uint64_t commands_sent;   /* to the lab */
     bool help;      /* the help screen is open */
     bool log_scale; /* of the histograms' counts */
@@ -162,6 +165,9 @@ bool rows_is_linear(const struct tui *tui, int tensor, int block);
 /* Bytes of the KV cache in a datatype, all its positions. */
 size_t rows_kv_bytes(const struct tui *tui, enum dtype kv);
 
+/* Bytes of a tensor in memory, or in the file that the set in use was chosen for. */
+size_t rows_size(const struct tui *tui, int tensor);
+
 /* tui_commands.c: what screens tell the lab and the person */
 void tui_send(struct tui *tui, const struct command *command);
 void tui_send_changed(struct tui *tui, struct command command); /* fills in the chosen tensors */
@@ -225,6 +231,13 @@ void help_draw(struct tui *tui, struct rect area);
 void quit_begin(struct tui *tui, bool interrupted);
 void quit_decide(struct tui *tui);
 void quit_answer(struct tui *tui, unsigned key, bool is_code);
+
+/* stop.c: the question that comes before a job is stopped */
+void stop_begin(struct tui *tui, enum command_kind kind);
+void stop_answer(struct tui *tui, unsigned key, bool is_code);
+
+/* answers.c, after each frame: a budget that cannot be met comes back into its line, to be corrected. */
+void answers_follow(struct tui *tui);
 
 /* answers.c: a key while a line of input is open; Enter does what it asks for */
 void answers_key(struct tui *tui, unsigned key, bool is_code);

@@ -15,12 +15,13 @@ struct tuning {
     bool asked;
     struct budget budget;
     struct tune_file *file; /* of a budget for a format; or null */
+    uint64_t refused;       /* budgets so far */
 };
 
 static void forget(struct tuning *t)
 {
     export_tuning_close(t->file);
-    *t = (struct tuning){0};
+    *t = (struct tuning){.refused = t->refused};
 }
 
 static bool wanted(struct lab *lab, void *state, const void *running)
@@ -49,6 +50,23 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
     return tune_open(&plan, error);
 }
 
+/* What the file of the choice has; null where it is for none. */
+static struct file_sizes *sizes_of(const struct lab *lab, const struct tuning *t, const struct tuned *best)
+{
+    size_t n = lab_tensors(lab);
+    struct file_sizes *f = t->file ? malloc(sizeof *f + n * sizeof *f->tensor) : NULL;
+    if (!f)
+        return NULL;
+    *f = (struct file_sizes){.size = best->size,
+                             .bits_per_weight = best->bits_per_weight,
+                             .bits_per_weight_all = best->bits_per_weight_all};
+    atomic_init(&f->refs, 1);
+    memcpy(f->format, t->budget.format, sizeof f->format);
+    for (size_t i = 0; i < n; i++)
+        f->tensor[i] = t->file->tensor_bytes(t->file->context, (int)i, &best->schemes[i]);
+    return f;
+}
+
 /* What was found becomes the target; its matrices are cached, so that it is in use at once. False where nothing was
  * found. */
 static bool take_over(struct lab *lab, const struct tuning *t, const struct tune *job)
@@ -68,16 +86,16 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
     target_use(lab, schemes);
     free(schemes);
     char kept[32] = "no snapshot: there is no room";
-    if (snapshots_keep(lab))
-        snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots.of[lab->snapshots.current].label);
-    char file[64] = "";
-    if (t->file)
-        snprintf(file, sizeof file, " in a %s file of %zu bytes", t->budget.format, best.size);
+    if (snapshots_keep(lab)) {
+        snapshots_give_file(lab, sizes_of(lab, t, &best));
+        snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots.of[snapshots_current(lab)].label);
+    }
     const struct quality_basis *text = &best.quality.basis;
-    lab_say(lab, false,
-            "found %.3f bits/weight linear, %.3f all%s, with KL %.3g measured (%s; on %s, %zu tokens; u undoes it, w "
-            "writes it, o exports it)",
-            best.bits_per_weight, best.bits_per_weight_all, file, best.quality.kl, kept, text->text, text->tokens);
+    lab_say(lab, false, /* figures first: a narrow screen cuts what comes last */
+            "found KL %.3g in %zu bytes%s%s, %.2f bits linear, %.2f all (%s; on %s, %zu tokens; u undoes it, w writes it, "
+            "o exports it)",
+            best.quality.kl, best.size, t->file ? " as " : "", t->budget.format, best.bits_per_weight,
+            best.bits_per_weight_all, kept, text->text, text->tokens);
     return true;
 }
 
@@ -104,6 +122,7 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
 {
     (void)lab, (void)running;
     f->tuning = ((const struct tuning *)state)->asked;
+    f->budgets_refused = ((const struct tuning *)state)->refused;
 }
 
 const struct job_type tune_job = {
@@ -139,21 +158,28 @@ static bool begin(const struct session *s, const char *text, struct tuning *t, s
     return (t->file || !*t->budget.format) && tune_check(&plan, error);
 }
 
-/* While one runs: stops it; the best so far stays. */
-void tune(struct lab *lab, const struct command *c)
+static void start(struct lab *lab, struct tuning *t, const char *budget)
 {
-    struct tuning *t = job_state(lab, &tune_job);
     struct error error;
-    if (t->asked) {
-        stop(lab, t);
-        return;
-    }
     forget(t);
-    if (!begin(lab->session, c->text, t, &error)) {
+    if (!begin(lab->session, budget, t, &error)) {
+        t->refused++;
         lab_say(lab, true, "%s", error.text);
         return;
     }
     t->asked = true;
     study_retry(lab);
     lab_say(lab, false, "searching (T stops and keeps the best so far)");
+}
+
+/* Without a budget: stops the search that runs; the best so far stays. */
+void tune(struct lab *lab, const struct command *c)
+{
+    struct tuning *t = job_state(lab, &tune_job);
+    if (*c->text && t->asked)
+        lab_say(lab, true, "another search runs: T stops it");
+    else if (*c->text)
+        start(lab, t, c->text);
+    else if (t->asked)
+        stop(lab, t);
 }
