@@ -1,6 +1,29 @@
 /* Methods that look at activations, in the lab: chosen, made in the background, undone, given up. */
 #include "labwork.h"
 
+/* What is calibrated on, unless a test has the model write it. */
+static int32_t calibration_ids[200];
+static const struct tokens calibration = {.ids = calibration_ids,
+                                          .count = sizeof calibration_ids / sizeof *calibration_ids};
+
+static int open_calibrated(void **state)
+{
+    uint64_t seed = 5;
+    if (open_session(state) != 0)
+        return -1;
+    for (size_t i = 0; i < calibration.count; i++)
+        calibration_ids[i] = (int32_t)(3 + random_below(&seed, 390));
+    session.calibration = calibration;
+    session.calibration_is_default = true; /* what is trained on is written */
+    return 0;
+}
+
+static int close_calibrated(void **state)
+{
+    session.calibration = (struct tokens){0};
+    return close_session(state);
+}
+
 static bool made_by(const struct qtensor *p, enum method_phase phase)
 {
     struct scheme s = qtensor_scheme(p);
@@ -50,8 +73,10 @@ static void test_every_method(void **state)
     lab_stop(lab);
 }
 
+/* Of what the model's own text chose. */
 static void test_undo_recomputes_nothing(void **state)
 {
+    session.calibration = (struct tokens){0};
     struct lab *lab = start();
     (void)state;
     struct frame *f = set(lab, "blk.0.attn_q", "int4:channel:gptq");
@@ -67,6 +92,7 @@ static void test_undo_recomputes_nothing(void **state)
     frame_unref(back);
     frame_unref(again);
     lab_stop(lab);
+    session.calibration = calibration;
 }
 
 /* All cycle through the table's methods as far as they fit, but for those that train, and come back. */
@@ -217,7 +243,7 @@ static void test_text_too_short(void **state)
     assert_non_null(strstr(f->status.text, "10 tokens; expected at least"));
     frame_unref(f);
     lab_stop(lab);
-    session.calibration = (struct tokens){0};
+    session.calibration = calibration;
 }
 
 /* ---- what goes on beside -------------------------------------------------------------------------- */
@@ -295,7 +321,10 @@ static bool has_found(const struct frame *f, const void *arg)
 /* What a search finds is measured with the KV cache that is in use, which stays. */
 static void test_search_keeps_the_cache(void **state)
 {
-    struct lab *lab = start();
+    struct lab_options o = usual_options();
+    o.text = text_to_evaluate;
+    o.text_size = strlen(text_to_evaluate);
+    struct lab *lab = start_with(&o);
     int kv = kv_index(session.model);
     (void)state;
     ask_only(lab, set_command(&kv, 1, "int8"));
@@ -317,5 +346,5 @@ int main(void)
         cmocka_unit_test(test_text_too_short), cmocka_unit_test(test_cache_changes_meanwhile),
         cmocka_unit_test(test_failure_leaves_the_comparison), cmocka_unit_test(test_search_keeps_the_cache),
     };
-    return cmocka_run_group_tests(tests, open_session, close_session);
+    return cmocka_run_group_tests(tests, open_calibrated, close_calibrated);
 }

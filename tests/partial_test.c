@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "caches.h"
 #include "child.h"
 #include "modelfile.h"
 #include "support.h"
@@ -32,6 +33,7 @@ static int begin(void **state)
     out = path_in(folder, "out");
     text = path_in(folder, "text");
     setenv("XDG_STATE_HOME", folder, 1);
+    caches_shrink();
     struct bytes b = read_file(SRCDIR "/data/stories-heldout.txt");
     FILE *f = fopen(text, "w");
     for (int i = 0; i < REPEATS; i++)
@@ -48,6 +50,13 @@ static int end(void **state)
     free(out);
     free(text);
     return 0;
+}
+
+static void put_model(const char *path, const struct model_spec *spec)
+{
+    struct bytes b = model_bytes(spec);
+    write_file(path, b.data, b.size);
+    bytes_free(&b);
 }
 
 /* Shells start what runs in the background with it ignored. */
@@ -74,13 +83,13 @@ static int interrupted(const char *const *words, double seconds)
     return child_status(status);
 }
 
-/* Longer and longer, until there is something to print before the end. */
-static struct bytes partial_output(const char *const *words)
+/* Longer and longer from *seconds on, until there is something to print before the end. */
+static struct bytes partial_output(const char *const *words, double *seconds)
 {
-    for (double seconds = 0.05; seconds < PATIENCE; seconds *= SANITIZED ? 2 : 1.3) {
-        int status = interrupted(words, seconds);
+    for (; *seconds < PATIENCE; *seconds *= SANITIZED ? 2 : 1.3) {
+        int status = interrupted(words, *seconds);
         if (status != 128 + SIGINT)
-            fail_msg("qtop %s: status %d after %g seconds", words[0], status, seconds);
+            fail_msg("qtop %s: status %d after %g seconds", words[0], status, *seconds);
         struct bytes b = read_file(out);
         if (b.size > 0 && memmem(b.data, b.size, "partial", 7))
             return b;
@@ -94,14 +103,15 @@ static void check(const char *const *words, const char *json)
 {
     const char *with_json[MOST_ARGS];
     size_t n = 0;
-    struct bytes b = partial_output(words);
+    double seconds = 0.05;
+    struct bytes b = partial_output(words, &seconds);
     assert_non_null(memmem(b.data, b.size, "interrupted", 11));
     bytes_free(&b);
     for (; words[n]; n++)
         with_json[n] = words[n];
     with_json[n] = json;
     with_json[n + 1] = NULL;
-    b = partial_output(with_json);
+    b = partial_output(with_json, &seconds);
     json_t *last = NULL;
     for (char *line = strtok((char *)b.data, "\n"); line; line = strtok(NULL, "\n")) {
         json_decref(last);
@@ -124,14 +134,19 @@ static void test_eval(void **state)
 static void test_bench(void **state)
 {
     (void)state;
-    check(WORDS("bench", BUILTIN, "-n", "4000", "-t", "1"), "--json");
-    check(WORDS("bench", BUILTIN, "-n", "2000", "-t", "1", "-s", "int8", "-s", "w8a8"), "--json");
+    check(WORDS("bench", BUILTIN, "-n", "1000", "-t", "1"), "--json");
+    check(WORDS("bench", BUILTIN, "-n", "500", "-t", "1", "-s", "int8", "-s", "w8a8"), "--json");
 }
 
+/* Of a model that takes longer to be quantized than to be measured as it is stored. */
 static void test_plan(void **state)
 {
     (void)state;
-    check(WORDS("plan", "--synthetic", "smollm2-135m", "-t", "1"), "--json");
+    char *model = path_in(folder, "large.bin");
+    put_model(model, &(struct model_spec){1, false, 512, 1024, 4, 8, 8, 400, 128, 64, 1});
+    check(WORDS("plan", model, "-t", "1"), "--json");
+    unlink(model);
+    free(model);
 }
 
 /* The state that a search or training has kept, or null; the caller frees. */
@@ -164,14 +179,7 @@ static void test_tune(void **state)
 
 /* ---- going on --------------------------------------------------------------------------------- */
 
-static const struct model_spec medium_spec = {1, false, 128, 192, 2, 4, 2, 400, 128, 64, 1};
-
-static void put_medium(const char *path)
-{
-    struct bytes b = model_bytes(&medium_spec);
-    write_file(path, b.data, b.size);
-    bytes_free(&b);
-}
+static const struct model_spec medium_spec = {1, false, 64, 96, 2, 4, 2, 400, 128, 64, 1};
 
 static void assert_same_files(const char *a, const char *b)
 {
@@ -182,11 +190,12 @@ static void assert_same_files(const char *a, const char *b)
     bytes_free(&y);
 }
 
-static char *interrupt_and_keep(const char *const *words)
+/* Longer and longer from *seconds on, until there is something to keep before the end. */
+static char *interrupt_and_keep(const char *const *words, double *seconds)
 {
     char *kept = NULL;
-    for (double seconds = 0.02; !kept && seconds < PATIENCE; seconds *= 1.2) {
-        assert_int_equal(interrupted(words, seconds), 128 + SIGINT);
+    for (; !kept && *seconds < PATIENCE; *seconds *= kept ? 1 : 1.3) {
+        assert_int_equal(interrupted(words, *seconds), 128 + SIGINT);
         kept = kept_state();
     }
     assert_non_null(kept);
@@ -203,20 +212,21 @@ static void test_resume(void **state)
     const char *const *resume =
         WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", recipe, "--resume");
     const char *const *other = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", whole);
-    put_medium(model);
+    put_model(model, &medium_spec);
     assert_int_equal(interrupted(resume, PATIENCE), 1); /* there is nothing yet */
-    char *kept = interrupt_and_keep(words);
+    double seconds = 0.05;
+    char *kept = interrupt_and_keep(words, &seconds);
     struct bytes b = read_file(kept);
     write_file(kept, b.data, b.size / 2);
     assert_int_equal(interrupted(resume, PATIENCE), 1);
-    put_medium(model); /* at another time: another model, for all that is known */
+    put_model(model, &medium_spec); /* at another time: another model, for all that is known */
     write_file(kept, b.data, b.size);
     assert_int_equal(interrupted(resume, PATIENCE), 1);
     assert_int_equal(access(recipe, F_OK), -1);
     bytes_free(&b);
     unlink(kept);
     free(kept);
-    kept = interrupt_and_keep(words);
+    kept = interrupt_and_keep(words, &seconds);
     assert_int_equal(interrupted(resume, PATIENCE), 0);
     assert_int_equal(access(kept, F_OK), -1);
     assert_int_equal(interrupted(other, PATIENCE), 0);
@@ -236,10 +246,11 @@ static void test_resume_of_a_training(void **state)
     static const char scheme[] = "int4:g32:qat(steps=40,batch=256,text=2048)";
     const char *const *words = WORDS("export", model, "-t", "1", "-s", scheme, "-o", resumed);
     const char *const *resume = WORDS("export", model, "-t", "1", "-s", scheme, "-o", resumed, "--resume");
-    put_medium(model);
+    put_model(model, &medium_spec);
     assert_int_equal(interrupted(resume, PATIENCE), 1); /* there is nothing yet */
     assert_int_equal(interrupted(WORDS("eval", model, "-s", "int8", "--resume"), PATIENCE), 1);
-    char *kept = interrupt_and_keep(words);
+    double seconds = 0.05;
+    char *kept = interrupt_and_keep(words, &seconds);
     assert_int_equal(access(resumed, F_OK), -1);
     assert_int_equal(interrupted(resume, PATIENCE), 0);
     assert_int_equal(access(kept, F_OK), -1);

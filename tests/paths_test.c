@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "caches.h"
 #include "child.h"
 #include "modelfile.h"
 #include "support.h"
@@ -40,6 +41,7 @@ static int begin(void **state)
     bytes_free(&b);
     setenv("XDG_CACHE_HOME", folder, 1);
     setenv("XDG_STATE_HOME", folder, 1);
+    caches_shrink();
     return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "support.h"
 #include "session/selftext.h"
+#include "caches.h"
 #include "modelfile.h"
 
 #include "lab/lab.h"
@@ -45,6 +46,7 @@ static int make_files(void **state)
     struct model_spec other_spec = spec_usual(1, false);
     (void)state;
     folder = folder_make();
+    caches_shrink();
     floats_spec = spec_usual(1, false);
     codes_spec = spec_usual(2, false);
     other_spec.seed = 9;

@@ -120,7 +120,7 @@ static void test_export(void **state)
 static void test_search(void **state)
 {
     (void)state;
-    launch(24, 100, large, NULL, NULL);
+    launch(24, 100, model, NULL, NULL);
     ready();
     press("T\rq");
     wait_for(QUESTION "search");
@@ -149,7 +149,7 @@ static void test_stopping_a_search(void **state)
 static void test_training(void **state)
 {
     (void)state;
-    launch(24, 130, model, WORDS("-s", "int4:qat(steps=4000)"), NULL);
+    launch(24, 130, model, WORDS("-s", "int4:qat(steps=100000,text=512,batch=16)"), NULL);
     wait_match("training: step [0-9]+ of");
     press("q");
     wait_for(QUESTION "training");

@@ -126,7 +126,7 @@ static void test_budgets_in_writing(void **state)
 
 /* ---- a search -------------------------------------------------------------------------------- */
 
-enum { TEXT = 160 };
+enum { TEXT = 160, SEARCHED = SANITIZED ? 40 : TEXT };
 
 static struct session session;
 static char *folder;
@@ -169,7 +169,7 @@ static struct tune_plan usual_plan(struct budget budget)
 {
     return (struct tune_plan){.model = session.model, .pool = session.pool, .stored = session.stored,
                               .reference = session.reference, .kv = DTYPE_FP32,
-                              .budget = budget, .text = &text, .search = tokens, .search_count = TEXT,
+                              .budget = budget, .text = &text, .search = tokens, .search_count = SEARCHED,
                               .verify = {.tokens = other, .count = TEXT, .bos = 1, .window = 64}, .context = 128};
 }
 
@@ -434,11 +434,11 @@ static void test_impossible_budgets(void **state)
 static void test_stopped(void **state)
 {
     (void)state;
-    for (int steps = 0; steps < 2000; steps = steps * 3 + 1) {
+    for (size_t steps = 0; steps < 2000 / test_stride(); steps = steps * 3 + 1) {
         struct tune *job = begin((struct budget){.max_kl = 0.01});
         struct error error;
         bool done = false;
-        for (int i = 0; i < steps && !done; i++)
+        for (size_t i = 0; i < steps && !done; i++)
             assert_true(tune_step(job, 0, &done, &error));
         tune_close(job);
     }
