@@ -224,11 +224,11 @@ static void read_tokens(struct model *m, const struct gguf *gguf)
 }
 
 /* Rows of the embedding count, as in llama.cpp where the file has a tokenizer. */
-static void note_vocabulary(struct model *m, const struct metadata *d)
+static void note_vocabulary(struct model *m, const struct gguf_metadata *d)
 {
     char key[128];
     size_t said = m->hyper.vocab;
-    key_of(d, "vocab_size", key);
+    gguf_key(d, "vocab_size", key);
     if (gguf_has(d->gguf, key) && gguf_size(d->gguf, key, 0, SIZE_MAX, said, &said, NULL) && said != m->hyper.vocab)
         model_add_note(m, "metadata: %s = %zu, but token_embd.weight has %zu rows, which count", key, said,
                        m->hyper.vocab);

@@ -123,7 +123,7 @@ bool hf_windows_apply(const struct hf_config *c)
 {
     struct model *m = c->model;
     const json_t *types;
-    if (c->arch->hf_layer_kinds)
+    if (c->arch->hf_layer_kinds || !m->hyper.window)
         return true;
     if (!find_types(c, &types))
         return false;
