@@ -9,12 +9,24 @@ enum { GGUF_VERSION = 3, GGUF_ALIGNMENT = 32 };
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
+/* Experts lie in one tensor, so that all have the type of the first. */
+static bool same_type(const struct export *job, int t, const struct export_item *item, struct error *error)
+{
+    if (item == job->items || item[-1].type->number == item->type->number) /* alone: a search asks for its bytes */
+        return true;
+    int first = t - job->plan.model->tensors[t].expert;
+    struct scheme nearest = qtensor_scheme(job->plan.weights->layer[first]);
+    return export_refuse(job, t, "GGUF", &nearest, "the experts of a block lie in one tensor", error);
+}
+
 static bool add_tensor(struct export *job, int t, struct error *error)
 {
     const struct naming naming = {.gguf = true, .prefix = ""};
     struct gguf_storage storage;
-    return gguf_storage_of(job, t, &storage, error) &&
-           export_add(job, &naming, t, storage.type, storage.row_bytes, error);
+    struct export_item *item = gguf_storage_of(job, t, &storage, error)
+                                   ? export_add(job, &naming, t, storage.type, storage.row_bytes, error)
+                                   : NULL;
+    return item && (!item->joined || same_type(job, t, item, error));
 }
 
 /* One line for all tensors whose columns are not whole blocks. */
@@ -131,6 +143,14 @@ static void put_tensor(struct gguf_out *out, const struct export_item *item)
     gguf_put_u64(out, item->offset);
 }
 
+static size_t count_tensors(const struct export *job)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < job->count; i++)
+        count += !job->items[i].joined;
+    return count;
+}
+
 static bool head(struct export *job, FILE *file, struct error *error)
 {
     static const char zeros[GGUF_ALIGNMENT] = {0};
@@ -143,11 +163,12 @@ static bool head(struct export *job, FILE *file, struct error *error)
     if (ok && written) {
         fwrite("GGUF", 1, 4, file);
         gguf_put_u32(&out, GGUF_VERSION);
-        gguf_put_u64(&out, job->count);
+        gguf_put_u64(&out, count_tensors(job));
         gguf_put_u64(&out, metadata.keys);
         fwrite(keys, 1, bytes, file);
         for (size_t i = 0; i < job->count; i++)
-            put_tensor(&out, &job->items[i]);
+            if (!job->items[i].joined)
+                put_tensor(&out, &job->items[i]);
         size_t over = (size_t)ftell(file) % GGUF_ALIGNMENT;
         fwrite(zeros, 1, over ? GGUF_ALIGNMENT - over : 0, file);
     }

@@ -113,6 +113,27 @@ static void put_cap(const struct keys *k, const char *name, float value, float b
         gguf_key_float(k->out, key_of(k, name, key), value);
 }
 
+static void put_mixture(const struct keys *k, const struct hyper *h)
+{
+    const struct mixture *m = &h->mixture;
+    char key[128];
+    enum { GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 };
+    static const uint32_t gating[] = {[ROUTER_SOFTMAX] = GATING_SOFTMAX, [ROUTER_SIGMOID] = GATING_SIGMOID,
+                                      [ROUTER_SOFTMAX_CHOSEN] = GATING_SOFTMAX_CHOSEN};
+    if (m->experts == 0)
+        return;
+    put_size(k, "expert_count", m->experts);
+    put_size(k, "expert_used_count", m->used);
+    put_size(k, "expert_feed_forward_length", m->hidden);
+    if (m->shared_hidden > 0)
+        put_size(k, "expert_shared_feed_forward_length", m->shared_hidden);
+    if (h->dense_layers > 0)
+        put_size(k, "leading_dense_block_count", h->dense_layers);
+    gguf_key_bool(k->out, key_of(k, "expert_weights_norm", key), m->normalized);
+    put_float(k, "expert_weights_scale", m->share_scale);
+    put_size(k, "expert_gating_func", gating[m->router]);
+}
+
 static void put_numbers(const struct keys *k, const struct arch *a, const struct hyper *h)
 {
     put_float(k, h->norm == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
@@ -165,6 +186,7 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     put_rope(&k, h, gguf_linear_factor(job));
     put_numbers(&k, a, h);
     put_window(&k, a, h);
+    put_mixture(&k, h);
     note_differences(job, a);
     return gguf_put_tokenizer(job, out, error);
 }

@@ -174,6 +174,9 @@ static void set_tokens(json_t *j, const struct model *m)
 static json_t *make_config(const struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
+    if (m->hyper.mixture.experts > 0)
+        return error_set(error, "config.json of a mixture of experts is not written from %s; expected the format gguf, or "
+                                "a model with a config.json", m->format), NULL;
     bool biased = m->has & (ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_OUT_BIAS));
     json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", job->arch->hf_class, "model_type", job->arch->hf,
                           job->arch->hf_activation_key,

@@ -91,7 +91,7 @@ static bool check_biases(const struct model *m, const struct arch *a, const stru
         return true;
     if (bias)
         return error_set(error, "tensor %s is there, but config.json does not say attention_bias = true", bias->name);
-    assemble_name(a, n, ROLE_ATTN_Q_BIAS, 0, name);
+    assemble_name(a, n, ROLE_ATTN_Q_BIAS, 0, -1, name);
     return error_set(error, "config.json: attention_bias = true, but tensor %s is missing", name);
 }
 
