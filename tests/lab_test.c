@@ -345,8 +345,28 @@ static void test_snapshots(void **state)
     frame_unref(f);
     f = ask(lab, (struct command){.kind = COMMAND_UNDO});
     assert_ptr_equal(f->set->layer[t], four->set->layer[t]);
+    assert_int_equal(f->current_snapshot, 1); /* whatever brought its schemes back */
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_REDO});
+    assert_int_equal(f->current_snapshot, 0);
     frame_unref(f);
     frame_unref(four);
+    lab_stop(lab);
+}
+
+/* What the Compare screen says of a snapshot's schemes explains itself. */
+static void test_snapshots_in_words(void **state)
+{
+    static const char *const layers[] = {"token_embd", "blk.1.attn_q", "output"};
+    static const char *const expected[] = {"stored + token_embd", "2 schemes + token_embd", "2 schemes + 2 outside blocks"};
+    struct lab *lab = start();
+    (void)state;
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        frame_unref(set(lab, layers[i], "int8"));
+        struct frame *f = ask(lab, (struct command){.kind = COMMAND_SNAPSHOT});
+        assert_string_equal(f->snapshots[i].summary, expected[i]);
+        frame_unref(f);
+    }
     lab_stop(lab);
 }
 
@@ -1407,6 +1427,7 @@ int main(void)
         cmocka_unit_test(test_cycles_that_mean_nothing_are_refused),
         cmocka_unit_test(test_snapshots),
         cmocka_unit_test(test_snapshots_are_numbered),
+        cmocka_unit_test(test_snapshots_in_words),
         cmocka_unit_test(test_equal_snapshots_are_one),
         cmocka_unit_test(test_figures_of_another_set),
         cmocka_unit_test(test_a_part_of_an_evaluation_is_not_kept),

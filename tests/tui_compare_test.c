@@ -34,6 +34,10 @@ static void test_snapshots(void **state)
     wait_match("^>A ");
     press(PTY_KEY_END "\r");
     wait_match("^>B ");
+    press("1u5");
+    wait_match("^>A ");
+    press("x");
+    wait_match("^>B ");
     press("x");
     wait_match("^>A ");
     press("1");

@@ -69,7 +69,7 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
     free(schemes);
     char kept[32] = "no snapshot: there is no room";
     if (snapshots_keep(lab))
-        snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots.of[lab->snapshots.current].label);
+        snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots.of[snapshots_current(lab)].label);
     char file[64] = "";
     if (t->file)
         snprintf(file, sizeof file, " in a %s file of %zu bytes", t->budget.format, best.size);

@@ -30,16 +30,30 @@ struct weights *snapshots_set(struct lab *lab, const struct snapshot *s)
 
 /* ---- keeping ---------------------------------------------------------------------------------------- */
 
-/* "int8/int8", or "3 schemes" for a mixture, over the linear matrices inside blocks; " +1" for each
- * other tensor that is not as stored; the KV cache where it is not fp32. */
+/* The tensors that are not as stored beside the linear matrices inside blocks: the name of one, else how many; "" for
+ * none. `last` is one of them. */
+static void append_others(const struct lab *lab, size_t count, size_t last, char out[SCHEME_TEXT])
+{
+    size_t n = strlen(out);
+    if (count == 1)
+        snprintf(out + n, SCHEME_TEXT - n, " + %s", lab->session->model->tensors[last].name);
+    else if (count > 1)
+        snprintf(out + n, SCHEME_TEXT - n, " + %zu outside blocks", count);
+}
+
+/* "int8/int8", or "3 schemes" for a mixture, over the linear matrices inside blocks; then other tensors that are not as
+ * stored, and the KV cache where it is not fp32. */
 static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
 {
     const struct model *m = lab->session->model;
     const struct scheme *seen[8];
-    size_t kinds = 0, others = 0;
+    size_t kinds = 0, others = 0, other = 0;
     for (size_t i = 0; i < lab->set->count; i++) {
         bool is_new = roles[m->tensors[i].role].linear && roles[m->tensors[i].role].in_block;
-        others += !is_new && !lab->target[i].format.stored;
+        if (!is_new && !lab->target[i].format.stored) {
+            others++;
+            other = i;
+        }
         for (size_t k = 0; k < kinds && is_new; k++)
             is_new = !scheme_equal(seen[k], &lab->target[i]);
         if (is_new && kinds < 8)
@@ -49,11 +63,9 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
         scheme_print(seen[0], out);
     else
         snprintf(out, SCHEME_TEXT, "%zu schemes", kinds);
-    size_t n = strlen(out);
-    if (others > 0)
-        snprintf(out + n, SCHEME_TEXT - n, " +%zu", others);
+    append_others(lab, others, other, out);
     enum dtype kv = lab->target[lab_kv(lab)].format.weight;
-    n = strlen(out);
+    size_t n = strlen(out);
     if (kv != DTYPE_FP32)
         snprintf(out + n, SCHEME_TEXT - n, " kv %s", dtypes[kv].name);
 }
@@ -68,8 +80,7 @@ static struct kept_schemes *keep_target(const struct lab *lab)
     return k;
 }
 
-/* The snapshot that the target's schemes make the same model as; -1: none. */
-static int find_same(const struct lab *lab)
+int snapshots_current(const struct lab *lab)
 {
     for (size_t i = 0; i < lab->snapshots.count; i++)
         if (schemes_same(lab->session->model, lab->snapshots.of[i].schemes->of, lab->target))
@@ -80,10 +91,9 @@ static int find_same(const struct lab *lab)
 /* A model that was kept is not kept twice: two rows of one model would differ by noise alone. */
 static bool is_kept(struct lab *lab)
 {
-    int same = find_same(lab);
+    int same = snapshots_current(lab);
     if (same < 0)
         return false;
-    lab->snapshots.current = same;
     lab_say(lab, false, "snapshot %c has these schemes: %s", lab->snapshots.of[same].label,
             lab->snapshots.of[same].summary);
     return true;
@@ -113,7 +123,7 @@ bool snapshots_keep(struct lab *lab)
     s->decode = s->prefill = s->sqnr_db = metric_absent("not measured yet");
     s->quality.reason = "not evaluated yet: press e";
     summarize(lab, s->summary);
-    lab->snapshots.current = (int)lab->snapshots.count++;
+    lab->snapshots.count++;
     lab_say(lab, false, "snapshot %c kept: %s (x swaps the last two, 5 compares)", s->label,
             s->summary);
     return true;
@@ -137,7 +147,6 @@ static void restore(struct lab *lab, int index)
         return;
     }
     target_use(lab, lab->snapshots.of[index].schemes->of);
-    lab->snapshots.current = index;
     lab_say(lab, false, "snapshot %c: %s", lab->snapshots.of[index].label,
             lab->snapshots.of[index].summary);
 }
@@ -162,7 +171,7 @@ void swap_snapshots(struct lab *lab, const struct command *c)
     if (last < 1)
         lab_say(lab, true, "needs two snapshots to swap: s keeps one");
     else
-        restore(lab, lab->snapshots.current == last ? last - 1 : last);
+        restore(lab, snapshots_current(lab) == last ? last - 1 : last);
 }
 
 /* ---- figures ---------------------------------------------------------------------------------------- */
@@ -227,15 +236,16 @@ static void take_figures(const struct lab *lab, const struct frame *f, struct sn
 void snapshots_publish(struct lab *lab, struct frame *f)
 {
     struct snapshots *s = &lab->snapshots;
-    bool in_use = s->current >= 0 && f->pending == 0;
+    int current = snapshots_current(lab);
+    bool in_use = current >= 0 && f->pending == 0;
     if (in_use)
-        take_figures(lab, f, &s->of[s->current]);
+        take_figures(lab, f, &s->of[current]);
     fill_stored_snapshots(lab);
     memcpy(f->snapshots, s->of, sizeof f->snapshots);
     for (size_t i = 0; i < s->count; i++)
         (void)kept_schemes_ref(f->snapshots[i].schemes);
     f->snapshot_count = s->count;
-    f->current_snapshot = s->current;
-    if (in_use && f->quality.running && !f->snapshots[s->current].quality.valid)
-        f->snapshots[s->current].quality = f->quality; /* marked as running; not kept */
+    f->current_snapshot = current;
+    if (in_use && f->quality.running && !f->snapshots[current].quality.valid)
+        f->snapshots[current].quality = f->quality; /* marked as running; not kept */
 }

@@ -9,6 +9,9 @@ void snapshots_close(struct lab *lab);
 /* Keeps the target; false: why not has been said. */
 bool snapshots_keep(struct lab *lab);
 
+/* Index of the snapshot in use, whose schemes make the same model as the target, however it came to be; -1: none. */
+int snapshots_current(const struct lab *lab);
+
 /* The target was written as a recipe. */
 void snapshots_written(struct lab *lab);
 

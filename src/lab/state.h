@@ -29,7 +29,6 @@ struct history {
 struct snapshots {
     struct snapshot of[SNAPSHOTS];
     size_t count;
-    int current; /* index of the one in use; -1: none */
 };
 
 /* The weight that a person looks at. */

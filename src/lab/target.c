@@ -64,7 +64,6 @@ bool target_open(struct lab *lab, struct error *error)
         lab->set = set;
     }
     lab->cache.budget = cache_budget(weights_size(lab->session->stored), available);
-    lab->snapshots.current = -1;
     return true;
 }
 
@@ -145,7 +144,6 @@ static void reconcile(struct lab *lab)
 static void replace(struct lab *lab, const struct scheme *schemes)
 {
     memcpy(lab->target, schemes, schemes_count(lab->session->model) * sizeof *schemes);
-    lab->snapshots.current = -1;
     reconcile(lab);
 }
 
