@@ -206,6 +206,13 @@ static void test_search_for_a_file(void **state)
     press(CLEAR_LINE "size 200k for gguf\r");
     wait_match("found [0-9.]+ bits/weight linear, [0-9.]+ all in a gguf file of [0-9]+ bytes, with KL");
     size_t said = bytes_behind("in a gguf file of ");
+    wait_match("size +1[0-9][0-9]kB as gguf, 1[0-9][0-9]kB in memory"); /* all sizes are those of the file */
+    wait_match("LAYER .* FILE");
+    press("u");
+    wait_match("size +575kB of 575kB");
+    wait_match("LAYER .* SIZE");
+    press("\022"); /* again: Ctrl-R */
+    wait_match("size +1[0-9][0-9]kB as gguf");
     press("o");
     wait_for("export to:");
     snprintf(line, sizeof line, CLEAR_LINE "%s\r", path);

@@ -159,21 +159,34 @@ static void draw_quality(struct tui *t, int row, int col)
     draw_text(row, col, COLS - col, style, false, line);
 }
 
+/* In memory, or in the file that the set was chosen for; wide enough, beside it what it is compared with. */
+static void print_size(const struct frame *f, bool narrow, char *out, size_t size)
+{
+    const struct file_sizes *file = frame_file(f);
+    char here[16], other[16];
+    format_bytes(here, (double)(file ? file->size : f->size));
+    format_bytes(other, (double)(file ? f->size : f->stored_size));
+    if (file)
+        snprintf(out, size, narrow ? "%s %s" : "%s as %s, %s in memory", here, file->format, other);
+    else
+        snprintf(out, size, narrow ? "%s" : "%s of %s", here, other);
+}
+
 static void draw_size(struct tui *t, int row)
 {
     const struct frame *f = t->frame;
-    char size[16], stored[16], bits[32];
-    bool narrow = COLS < 92;
+    const struct file_sizes *file = frame_file(f);
+    double linear = file ? file->bits_per_weight : f->bits_per_weight;
+    double all = file ? file->bits_per_weight_all : f->bits_per_weight_all;
+    char size[80], bits[32];
     draw_text(row, 0, LABEL, STYLE_STRONG, true, "size");
     int col = LABEL;
-    col += draw_text(row, col, COLS - col, STYLE_PLAIN, false, format_bytes(size, (double)f->size));
-    if (!narrow)
-        col += draw_format(row, col, COLS - col, STYLE_PLAIN, false, " of %s",
-                           format_bytes(stored, (double)f->stored_size));
-    snprintf(bits, sizeof bits, f->bits_per_weight_all < 10 ? "%.2f" : "%.1f", f->bits_per_weight_all);
+    print_size(f, COLS < 92, size, sizeof size);
+    col += draw_text(row, col, COLS - col, STYLE_PLAIN, false, size);
+    snprintf(bits, sizeof bits, all < 10 ? "%.2f" : "%.1f", all);
     col += draw_format(row, col, COLS - col, STYLE_PLAIN, false,
                        COLS < MEDIUM ? "  %.*f lin %s all bits  " : "  %.*f linear, %s all bits/weight  ",
-                       f->bits_per_weight < 10 ? 2 : 1, f->bits_per_weight, bits);
+                       linear < 10 ? 2 : 1, linear, bits);
     draw_quality(t, row, col);
 }
 

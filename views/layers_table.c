@@ -44,7 +44,8 @@ struct cells {
 
 /* Figures that a tensor and a block share: sums over tensors. */
 struct sums {
-    size_t bytes;
+    size_t bytes;       /* in memory */
+    size_t shown;       /* the same, or those in the file that the set was chosen for */
     double seconds, w2, e2;
     bool timed, exact;
     bool own; /* stored weights that are the reference themselves */
@@ -60,6 +61,7 @@ static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
 {
     const struct qtensor *p = t->frame->set->layer[tensor];
     s->bytes += p->matrix.bytes;
+    s->shown += rows_size(t, tensor);
     s->timed |= t->frame->layers[tensor].seconds.valid;
     s->seconds += t->frame->layers[tensor].seconds.value;
     s->exact = p->error.exact && (s->count == 0 || s->exact);
@@ -89,7 +91,7 @@ static void figure_cells(const struct tui *t, const struct sums *s, struct cells
 {
     const struct frame *f = t->frame;
     char bytes[16], share[16];
-    snprintf(c->text[C_SIZE], CELL, "%s", format_bytes(bytes, (double)s->bytes));
+    snprintf(c->text[C_SIZE], CELL, "%s", format_bytes(bytes, (double)s->shown));
     if (s->timed) {
         double rate = (double)s->bytes / s->seconds;
         snprintf(c->text[C_TIME], CELL, s->seconds < 1e-4 ? "%.2f" : "%.0f", s->seconds * 1e6);
@@ -168,8 +170,7 @@ static void kv_cells(const struct tui *t, struct cells *c)
     if (dtypes[s.format.weight].kind == DTYPE_KIND_INTEGER)
         snprintf(c->text[C_SYM], CELL, "sym");
     figure_cells(t, &sums, c);
-    snprintf(c->text[C_SIZE], CELL, "%s",
-             format_bytes(bytes, (double)rows_kv_bytes(t, f->set->kv)));
+    snprintf(c->text[C_SIZE], CELL, "%s", frame_file(f) ? "-" : format_bytes(bytes, (double)rows_kv_bytes(t, f->set->kv)));
 }
 
 /* A block row sums up its linear layers; a field on which they differ says "mixed". */
@@ -306,9 +307,11 @@ static void fit_columns(const struct tui *t, int cols, int *widths)
 static void draw_heading(const struct tui *t, int row, int cols, const int *widths)
 {
     struct cells titles;
-    for (int k = 0; k < COLUMNS_COUNT; k++)
-        snprintf(titles.text[k], CELL, "%s%s%s", k == C_LAYER ? " " : "", columns_table[k].title,
+    for (int k = 0; k < COLUMNS_COUNT; k++) {
+        const char *title = k == C_SIZE && frame_file(t->frame) ? "FILE" : columns_table[k].title;
+        snprintf(titles.text[k], CELL, "%s%s%s", k == C_LAYER ? " " : "", title,
                  sort_columns[t->sort] == (enum column_id)k ? "<" : "");
+    }
     table_draw(columns_table, COLUMNS_COUNT, widths, row, cols, STYLE_TITLE, titles.text);
 }
 

@@ -49,6 +49,12 @@ size_t rows_kv_bytes(const struct tui *t, enum dtype kv)
     return t->frame->capacity * kv_bytes_per_position(t->session->model, kv);
 }
 
+size_t rows_size(const struct tui *t, int tensor)
+{
+    const struct file_sizes *file = frame_file(t->frame);
+    return file ? file->tensor[tensor] : t->frame->set->layer[tensor]->matrix.bytes;
+}
+
 /* ---- order ----------------------------------------------------------------------------------- */
 
 static double kv_key(const struct tui *t)
@@ -74,7 +80,7 @@ static double row_key(const struct tui *t, const struct row *r)
     const struct qtensor *p = t->frame->set->layer[r->tensor];
     switch (t->sort) {
     case SORT_SIZE:
-        return -(double)p->matrix.bytes;
+        return -(double)rows_size(t, r->tensor);
     case SORT_TIME:
         return t->frame->layers[r->tensor].seconds.valid ? -t->frame->layers[r->tensor].seconds.value
                                                          : 0;

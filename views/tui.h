@@ -162,6 +162,9 @@ bool rows_is_linear(const struct tui *tui, int tensor, int block);
 /* Bytes of the KV cache in a datatype, all its positions. */
 size_t rows_kv_bytes(const struct tui *tui, enum dtype kv);
 
+/* Bytes of a tensor in memory, or in the file that the set in use was chosen for. */
+size_t rows_size(const struct tui *tui, int tensor);
+
 /* tui_commands.c: what screens tell the lab and the person */
 void tui_send(struct tui *tui, const struct command *command);
 void tui_send_changed(struct tui *tui, struct command command); /* fills in the chosen tensors */

@@ -17,6 +17,11 @@ const struct output_frame *frame_output(const struct frame *f, const struct qten
     return f->output.q == q ? &f->output : NULL;
 }
 
+const struct file_sizes *frame_file(const struct frame *f)
+{
+    return f->current_snapshot >= 0 && f->pending == 0 ? f->snapshots[f->current_snapshot].file : NULL;
+}
+
 bool frame_has_queue(const struct frame *f)
 {
     bool works = false, waits = false;
@@ -59,8 +64,10 @@ void frame_unref(struct frame *f)
     if (!f || atomic_fetch_sub(&f->refs, 1) > 1)
         return;
     weights_unref(f->set);
-    for (size_t i = 0; i < f->snapshot_count; i++)
+    for (size_t i = 0; i < f->snapshot_count; i++) {
         kept_schemes_unref(f->snapshots[i].schemes);
+        file_sizes_unref(f->snapshots[i].file);
+    }
     counters_frame_unref(f->counters);
     event_list_unref(f->events);
     roofs_frame_unref(f->roofs);
@@ -175,4 +182,17 @@ void kept_schemes_unref(struct kept_schemes *k)
 {
     if (k && atomic_fetch_sub(&k->refs, 1) == 1)
         free(k);
+}
+
+struct file_sizes *file_sizes_ref(struct file_sizes *s)
+{
+    if (s)
+        atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
+void file_sizes_unref(struct file_sizes *s)
+{
+    if (s && atomic_fetch_sub(&s->refs, 1) == 1)
+        free(s);
 }

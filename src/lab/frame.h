@@ -135,6 +135,15 @@ struct kept_schemes {
     struct scheme of[]; /* schemes_count */
 };
 
+/* What a file of a snapshot's schemes has, where a search chose them for a format. */
+struct file_sizes {
+    atomic_int refs;
+    char format[16];
+    size_t size;                                 /* bytes of the whole file */
+    double bits_per_weight, bits_per_weight_all; /* as in struct frame, of the file's bytes */
+    size_t tensor[];                             /* tensors: bytes of each in it; 0: it is not there */
+};
+
 /* Decode tokens/s of a snapshot in rounds that time all snapshots one after the other. */
 enum { INTERLEAVED_ROUNDS = 31 };
 struct interleaved {
@@ -146,6 +155,7 @@ struct interleaved {
 struct snapshot {
     char label;
     struct kept_schemes *schemes;
+    struct file_sizes *file; /* or null */
     struct interleaved timed;
     struct metric sqnr_db;  /* of the linear matrices inside blocks that have errors, together; +infinity: none */
     size_t size, bytes_per_token;
@@ -242,6 +252,9 @@ const struct detail *frame_detail(const struct frame *frame, const struct qtenso
 const struct columns *frame_columns(const struct frame *frame, const struct qtensor *q);
 const struct output_frame *frame_output(const struct frame *frame, const struct qtensor *q);
 
+/* The sizes in the file that a search chose the set in use for; null where it did not: sizes are then of memory. */
+const struct file_sizes *frame_file(const struct frame *frame);
+
 /* Whether some layers wait while a job works on others; not where one job works on all. */
 bool frame_has_queue(const struct frame *frame);
 
@@ -263,6 +276,8 @@ struct event_list *event_list_ref(struct event_list *list);
 void event_list_unref(struct event_list *list);
 struct kept_schemes *kept_schemes_ref(struct kept_schemes *schemes);
 void kept_schemes_unref(struct kept_schemes *schemes);
+struct file_sizes *file_sizes_ref(struct file_sizes *sizes);
+void file_sizes_unref(struct file_sizes *sizes);
 struct comparison_frame *comparison_frame_ref(struct comparison_frame *comparison);
 void comparison_frame_unref(struct comparison_frame *comparison);
 struct training_frame *training_frame_ref(struct training_frame *training);

@@ -49,6 +49,23 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
     return tune_open(&plan, error);
 }
 
+/* What the file of the choice has; null where it is for none. */
+static struct file_sizes *sizes_of(const struct lab *lab, const struct tuning *t, const struct tuned *best)
+{
+    size_t n = lab_tensors(lab);
+    struct file_sizes *f = t->file ? malloc(sizeof *f + n * sizeof *f->tensor) : NULL;
+    if (!f)
+        return NULL;
+    *f = (struct file_sizes){.size = best->size,
+                             .bits_per_weight = best->bits_per_weight,
+                             .bits_per_weight_all = best->bits_per_weight_all};
+    atomic_init(&f->refs, 1);
+    memcpy(f->format, t->budget.format, sizeof f->format);
+    for (size_t i = 0; i < n; i++)
+        f->tensor[i] = t->file->tensor_bytes(t->file->context, (int)i, &best->schemes[i]);
+    return f;
+}
+
 /* What was found becomes the target; its matrices are cached, so that it is in use at once. False where nothing was
  * found. */
 static bool take_over(struct lab *lab, const struct tuning *t, const struct tune *job)
@@ -68,8 +85,10 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
     target_use(lab, schemes);
     free(schemes);
     char kept[32] = "no snapshot: there is no room";
-    if (snapshots_keep(lab))
+    if (snapshots_keep(lab)) {
+        snapshots_give_file(lab, sizes_of(lab, t, &best));
         snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots.of[snapshots_current(lab)].label);
+    }
     char file[64] = "";
     if (t->file)
         snprintf(file, sizeof file, " in a %s file of %zu bytes", t->budget.format, best.size);

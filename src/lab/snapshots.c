@@ -11,8 +11,10 @@
 
 void snapshots_close(struct lab *lab)
 {
-    for (size_t i = 0; i < lab->snapshots.count; i++)
+    for (size_t i = 0; i < lab->snapshots.count; i++) {
         kept_schemes_unref(lab->snapshots.of[i].schemes);
+        file_sizes_unref(lab->snapshots.of[i].file);
+    }
 }
 
 struct weights *snapshots_set(struct lab *lab, const struct snapshot *s)
@@ -129,6 +131,13 @@ bool snapshots_keep(struct lab *lab)
     return true;
 }
 
+void snapshots_give_file(struct lab *lab, struct file_sizes *file)
+{
+    struct snapshot *s = &lab->snapshots.of[snapshots_current(lab)];
+    file_sizes_unref(s->file);
+    s->file = file;
+}
+
 void snapshots_written(struct lab *lab)
 {
     for (size_t i = 0; i < lab->snapshots.count; i++) {
@@ -242,8 +251,10 @@ void snapshots_publish(struct lab *lab, struct frame *f)
         take_figures(lab, f, &s->of[current]);
     fill_stored_snapshots(lab);
     memcpy(f->snapshots, s->of, sizeof f->snapshots);
-    for (size_t i = 0; i < s->count; i++)
+    for (size_t i = 0; i < s->count; i++) {
         (void)kept_schemes_ref(f->snapshots[i].schemes);
+        (void)file_sizes_ref(f->snapshots[i].file);
+    }
     f->snapshot_count = s->count;
     f->current_snapshot = current;
     if (in_use && f->quality.running && !f->snapshots[current].quality.valid)

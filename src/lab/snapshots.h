@@ -12,6 +12,9 @@ bool snapshots_keep(struct lab *lab);
 /* Index of the snapshot in use, whose schemes make the same model as the target, however it came to be; -1: none. */
 int snapshots_current(const struct lab *lab);
 
+/* What a file of the snapshot in use has, which must be one; takes over the reference, or null: it is for none. */
+void snapshots_give_file(struct lab *lab, struct file_sizes *file);
+
 /* The target was written as a recipe. */
 void snapshots_written(struct lab *lab);
 
