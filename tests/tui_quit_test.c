@@ -128,6 +128,24 @@ static void test_search(void **state)
     assert_status(0);
 }
 
+/* A search that took minutes is not lost by one key. */
+static void test_stopping_a_search(void **state)
+{
+    (void)state;
+    launch(24, 100, large, NULL, NULL);
+    ready();
+    press("T\r");
+    wait_match("searching|measuring every layer");
+    press("T");
+    wait_for("stop the search (y/n)? of its work only the best choice so far stays");
+    press("n");
+    wait_gone("stop the search");
+    wait_match("measuring every layer");
+    press("Ty");
+    wait_for("search stopped: nothing found yet");
+    assert_ends("q");
+}
+
 static void test_training(void **state)
 {
     (void)state;
@@ -144,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_nothing_to_lose), TEST(test_snapshot), TEST(test_no),     TEST(test_written_as_a_recipe),
         TEST(test_interrupt_key),   TEST(test_export),   TEST(test_search), TEST(test_training),
+        TEST(test_stopping_a_search),
     };
     cmocka_set_test_filter(getenv("QTOP_TEST"));
     return cmocka_run_group_tests_name("tui_quit", tests, begin, end);

@@ -50,8 +50,21 @@ static bool answer_tune(struct tui *t)
         tui_note(t, "%s", error.text);
         return false;
     }
+    snprintf(t->budget, sizeof t->budget, "%.127s", t->input.text); /* budget_parse takes no more */
     tui_send(t, &(struct command){.kind = COMMAND_TUNE, .text = t->input.text});
     return true;
+}
+
+/* Not into another line that has been opened meanwhile. */
+void answers_follow(struct tui *t)
+{
+    bool again = t->frame->budgets_refused != t->budgets_refused && t->asking == ASK_NOTHING && !t->help;
+    t->budgets_refused = t->frame->budgets_refused;
+    if (!again)
+        return;
+    tui_note(t, "%s", t->frame->status.text);
+    ask_begin(t, ASK_TUNE, "");
+    input_set(&t->input, t->budget);
 }
 
 static bool answer_scheme(struct tui *t)
@@ -110,6 +123,7 @@ static bool answer(struct tui *t)
         return answer_scheme(t);
     case ASK_TUNE:
         return answer_tune(t);
+    case ASK_STOP: /* stop.c */
     case ASK_QUIT: /* quit.c */
     case ASK_NOTHING:
         break;

@@ -24,7 +24,7 @@ void ask_begin(struct tui *t, enum asking what, const char *text)
 
 static const char *label_of(const struct tui *t)
 {
-    if (t->asking == ASK_QUIT)
+    if (t->asking == ASK_QUIT || t->asking == ASK_STOP)
         return t->question;
     const char *text = labels[t->asking].text;
     return text_width(text) <= COLS / 2 ? text : labels[t->asking].brief;

@@ -46,9 +46,9 @@ enum view_id {
     X(SNAPSHOT, KEEP, K('s'), "s", "Snapshot", "keep a snapshot: the schemes in use and their figures") \
     X(SWAP, KEEP, K('x'), "x", "Swap", "swap between the last two snapshots")                      \
     X(EVALUATE, MEASURE, K('e'), "e", "Evaluate", "measure perplexity and KL divergence now")      \
-    X(EXPORT, KEEP, K('o'), "o", NULL, "export to .gguf or .safetensors (FILE for gptq); again: cancel") \
+    X(EXPORT, KEEP, K('o'), "o", NULL, "export to .gguf or .safetensors (FILE for gptq); again: cancel, asks") \
     X(TIME_SNAPSHOTS, MEASURE, K('v'), "v", NULL, "time all snapshots in interleaved rounds; again: stop") \
-    X(TUNE, KEEP, K('T'), "T", "Tune", "search for the best schemes within a budget; again: stop") \
+    X(TUNE, KEEP, K('T'), "T", "Tune", "search for the best schemes within a budget; again: stop, asks") \
     X(WRITE, KEEP, K('w'), "w", "Write", "write the schemes as a recipe file")                     \
     X(STOP_TRAINING, KEEP, K('t'), "t", NULL, "stop training (qat) and keep the best so far")    \
     X(SENSITIVITY, MEASURE, K('E'), "E", NULL, "measure the sensitivity of each layer; again: stop") \

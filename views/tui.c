@@ -112,6 +112,7 @@ static int loop(struct tui *t)
             continue;
         take_frame(t);
         quit_decide(t);
+        answers_follow(t);
         draw(t);
         drawn = clock_seconds();
     }

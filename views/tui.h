@@ -18,7 +18,7 @@ enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_S
 
 /* What a line of input at the bottom is for. */
 enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK_WRITE, ASK_SCHEME, ASK_TUNE,
-              ASK_EXPORT, ASK_COLUMNS, ASK_QUIT };
+              ASK_EXPORT, ASK_COLUMNS, ASK_STOP, ASK_QUIT };
 
 /* A line of the scheme editor: a choice, or why there is none. */
 struct choice {
@@ -40,7 +40,10 @@ struct tui {
     bool quit;
     bool leaving;             /* a person wants to quit, and was perhaps asked */
     bool interrupted;         /* by Ctrl-C: the program ends as SIGINT would end it */
-    char question[192];       /* of ASK_QUIT */
+    char question[192];       /* of ASK_QUIT and ASK_STOP */
+    enum command_kind stopping; /* what a yes to ASK_STOP stops */
+    char budget[128];         /* that a search was last asked for; "": none was */
+    uint64_t budgets_refused; /* as the frame before had it */
     uint64_t commands_sent;   /* to the lab */
     bool help;      /* the help screen is open */
     bool log_scale; /* of the histograms' counts */
@@ -228,6 +231,13 @@ void help_draw(struct tui *tui, struct rect area);
 void quit_begin(struct tui *tui, bool interrupted);
 void quit_decide(struct tui *tui);
 void quit_answer(struct tui *tui, unsigned key, bool is_code);
+
+/* stop.c: the question that comes before a job is stopped */
+void stop_begin(struct tui *tui, enum command_kind kind);
+void stop_answer(struct tui *tui, unsigned key, bool is_code);
+
+/* answers.c, after each frame: a budget that cannot be met comes back into its line, to be corrected. */
+void answers_follow(struct tui *tui);
 
 /* answers.c: a key while a line of input is open; Enter does what it asks for */
 void answers_key(struct tui *tui, unsigned key, bool is_code);

@@ -115,18 +115,18 @@ static void ask_sampling(struct tui *t)
     ask_begin(t, ASK_SAMPLING, text);
 }
 
-/* Asks for a text, or stops the job that an earlier one started. */
+/* Asks for a text, or whether to stop the job that an earlier one started. */
 static void ask_or_stop(struct tui *t, bool running, enum command_kind kind, enum asking what, const char *text)
 {
     if (running)
-        tui_send(t, &(struct command){.kind = kind, .text = ""});
+        stop_begin(t, kind);
     else
         ask_begin(t, what, text);
 }
 
 static void tune(struct tui *t)
 {
-    ask_or_stop(t, t->frame->tuning, COMMAND_TUNE, ASK_TUNE, "kl 0.01");
+    ask_or_stop(t, t->frame->tuning, COMMAND_TUNE, ASK_TUNE, *t->budget ? t->budget : "kl 0.01");
 }
 
 static void export_model(struct tui *t)
@@ -282,6 +282,8 @@ void tui_key(struct tui *t, wint_t key, bool is_code)
         quit_begin(t, true);
     } else if (t->asking == ASK_QUIT && key_action(t->view, (int)key, is_code) != ACTION_QUIT) {
         quit_answer(t, (unsigned)key, is_code);
+    } else if (t->asking == ASK_STOP) {
+        stop_answer(t, (unsigned)key, is_code);
     } else if (t->asking != ASK_NOTHING && t->asking != ASK_QUIT) {
         answers_key(t, (unsigned)key, is_code);
     } else {

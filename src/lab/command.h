@@ -20,10 +20,10 @@ enum command_kind {
     COMMAND_SENSITIVITY, /* measure the sensitivity of each layer; again: stop */
     COMMAND_COMPARE_METHODS, /* on the selected tensor; while that runs: stop */
     COMMAND_STOP_TRAINING, /* quantization-aware training, keeping the best so far */
-    COMMAND_TUNE,       /* text: a budget (budget_parse); while a search runs: stop it, keeping the best so far */
+    COMMAND_TUNE,       /* text: a budget (budget_parse) to search within; "": stop, keeping the best so far */
     COMMAND_TIME_SNAPSHOTS, /* time all snapshots in interleaved rounds; while that runs: stop */
-    COMMAND_EXPORT,     /* text: path of a GGUF or safetensors file, perhaps "for FORMAT" behind it; while one is
-                         * written: cancel it */
+    COMMAND_EXPORT,     /* text: path of a GGUF or safetensors file, perhaps "for FORMAT" behind it; "":
+                         * cancel the one that is written */
     COMMAND_ROOFS,      /* measure them again */
     COMMAND_BATCH,      /* direction: a larger batch of sequences, or a smaller one */
     COMMAND_COUNT,      /* text: begin to count an event, or leave it out */

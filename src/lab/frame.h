@@ -239,6 +239,7 @@ struct frame {
     int current_snapshot;       /* -1: none */
 
     bool tuning, exporting;     /* a search runs; a file is written */
+    uint64_t budgets_refused;   /* of searches, since the start: they cannot be met */
     struct activity activity;
     struct status status;
     bool paused;

@@ -86,24 +86,35 @@ static bool any_pending(const struct lab *lab)
     return any;
 }
 
-/* While it runs: stops. */
-void export_set(struct lab *lab, const struct command *c)
+static void stop(struct lab *lab, struct exporting *e)
 {
-    struct exporting *e = job_state(lab, &export_job);
-    if (e->path) {
-        forget(e);
-        job_cancel(lab, job_slot_of(lab, &export_job));
-        lab_say(lab, false, "export cancelled; the partial file was removed");
-        return;
-    }
+    forget(e);
+    job_cancel(lab, job_slot_of(lab, &export_job));
+    lab_say(lab, false, "export cancelled; the partial file was removed");
+}
+
+static void start(struct lab *lab, struct exporting *e, const char *path)
+{
     if (any_pending(lab)) {
         lab_say_while(lab, any_pending, true, "layers are still being quantized: export when they are done");
         return;
     }
     e->set = weights_ref(lab->set);
-    e->path = strdup(c->text);
+    e->path = strdup(path);
     if (e->path)
         return;
     forget(e);
     lab_say(lab, true, "not enough memory");
+}
+
+/* Without a path: stops the export that runs. */
+void export_set(struct lab *lab, const struct command *c)
+{
+    struct exporting *e = job_state(lab, &export_job);
+    if (*c->text && e->path)
+        lab_say(lab, true, "another export runs: o stops it");
+    else if (*c->text)
+        start(lab, e, c->text);
+    else if (e->path)
+        stop(lab, e);
 }

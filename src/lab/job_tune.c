@@ -15,12 +15,13 @@ struct tuning {
     bool asked;
     struct budget budget;
     struct tune_file *file; /* of a budget for a format; or null */
+    uint64_t refused;       /* budgets so far */
 };
 
 static void forget(struct tuning *t)
 {
     export_tuning_close(t->file);
-    *t = (struct tuning){0};
+    *t = (struct tuning){.refused = t->refused};
 }
 
 static bool wanted(struct lab *lab, void *state, const void *running)
@@ -123,6 +124,7 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
 {
     (void)lab, (void)running;
     f->tuning = ((const struct tuning *)state)->asked;
+    f->budgets_refused = ((const struct tuning *)state)->refused;
 }
 
 const struct job_type tune_job = {
@@ -158,21 +160,28 @@ static bool begin(const struct session *s, const char *text, struct tuning *t, s
     return (t->file || !*t->budget.format) && tune_check(&plan, error);
 }
 
-/* While one runs: stops it; the best so far stays. */
-void tune(struct lab *lab, const struct command *c)
+static void start(struct lab *lab, struct tuning *t, const char *budget)
 {
-    struct tuning *t = job_state(lab, &tune_job);
     struct error error;
-    if (t->asked) {
-        stop(lab, t);
-        return;
-    }
     forget(t);
-    if (!begin(lab->session, c->text, t, &error)) {
+    if (!begin(lab->session, budget, t, &error)) {
+        t->refused++;
         lab_say(lab, true, "%s", error.text);
         return;
     }
     t->asked = true;
     study_retry(lab);
     lab_say(lab, false, "searching (T stops and keeps the best so far)");
+}
+
+/* Without a budget: stops the search that runs; the best so far stays. */
+void tune(struct lab *lab, const struct command *c)
+{
+    struct tuning *t = job_state(lab, &tune_job);
+    if (*c->text && t->asked)
+        lab_say(lab, true, "another search runs: T stops it");
+    else if (*c->text)
+        start(lab, t, c->text);
+    else if (t->asked)
+        stop(lab, t);
 }

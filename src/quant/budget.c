@@ -2,6 +2,7 @@
 #include "tune.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,16 @@ bool size_parse(const char *name, const char *text, double *out, struct error *e
             return true;
     }
     return error_set(error, "%s '%.32s': expected bytes, such as 700000, 1.5M or 4G", name, text);
+}
+
+const char *size_print(char out[32], double bytes)
+{
+    static const char *const units[] = {"", "k", "M", "G", "T"};
+    size_t unit = 0;
+    for (; bytes >= 1000 && unit + 1 < sizeof units / sizeof *units; unit++)
+        bytes /= 1000;
+    snprintf(out, 32, "%.10g%s", bytes, units[unit]);
+    return out;
 }
 
 static bool number_parse(const char *name, const char *text, double min, double max, double *out,
@@ -68,6 +79,8 @@ bool budget_parse(const char *text, struct budget *out, struct error *error)
     struct budget b = {0};
     if (strlen(text) >= sizeof copy)
         return error_set(error, "the budget is too long");
+    if (!text[strspn(text, " ")])
+        return error_set(error, "no budget: expected size, bits, kl or rate, such as kl 0.01");
     strcpy(copy, text);
     for (word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
         value = strtok_r(NULL, " ", &save);

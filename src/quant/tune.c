@@ -222,7 +222,7 @@ static bool judge(struct tune *t, const struct quality_result *r, struct error *
     if (!only_kl(t)) {
         keep(t, r);
         t->stage = STAGE_DONE;
-        return good || error_set(error, "--max-kl %g cannot be reached within the other budget: the nearest is %.3g",
+        return good || error_set(error, "kl %g cannot be reached within the other budget: the nearest is %.3g",
                                  b->max_kl, r->kl);
     }
     if (good && (!t->found || t->size < t->best_size))
@@ -232,7 +232,7 @@ static bool judge(struct tune *t, const struct quality_result *r, struct error *
     else
         t->low = t->step;
     if (!t->found && t->step == KNAPSACK_STEPS)
-        return error_set(error, "--max-kl %g cannot be reached: the best choice on offer has %.3g", b->max_kl, r->kl);
+        return error_set(error, "kl %g cannot be reached: the best choice on offer has %.3g", b->max_kl, r->kl);
     if (t->high - t->low <= KNAPSACK_STEPS / 256 || t->verifications >= VERIFICATIONS) {
         t->step = t->found ? t->step : KNAPSACK_STEPS; /* the best there is, before it is said to be impossible */
         t->stage = t->found ? STAGE_DONE : STAGE_BUILD;

@@ -38,6 +38,9 @@ bool budget_for(const char *format, struct budget *out, struct error *error);
 /* Bytes in writing: "700000", "1.5M", in powers of 1000; the error calls it `name`. */
 bool size_parse(const char *name, const char *text, double *out, struct error *error);
 
+/* The same in the other direction, to ten digits. Returns out. */
+const char *size_print(char out[32], double bytes);
+
 /* False where nothing or too much is asked for. */
 bool budget_check(const struct budget *budget, struct error *error);
 

@@ -37,18 +37,26 @@ static double cost_budget(const struct tune *t)
     return b->max_size > 0 ? b->max_size - t->other_bytes : INFINITY;
 }
 
-/* `min` is the least that the items cost together. */
+/* To four digits or whole bytes, so that what is said can be asked for. */
+static double rounded_up(double bytes)
+{
+    double step = fmax(1, pow(10, floor(log10(bytes)) - 3));
+    return step * ceil(bytes / step);
+}
+
+/* In the words and units of a budget in writing. `min` is the least that the items cost together. */
 static bool refuse_budget(const struct tune *t, double min, struct error *error)
 {
     const struct budget *b = &t->plan.budget;
+    char asked[32], smallest[32];
     if (b->min_rate > 0)
-        return error_set(error, "--min-tokens-per-second %g cannot be reached: the fastest choice is predicted to "
-                                "reach %.1f", b->min_rate, 1 / (min + tune_other_seconds(t)));
+        return error_set(error, "rate %g cannot be reached: the fastest choice is predicted to reach %.1f tokens/s",
+                         b->min_rate, 1 / (min + tune_other_seconds(t)));
     if (b->max_bits > 0)
-        return error_set(error, "--max-bits %g cannot be reached: the smallest choice has %.3f bits a weight",
-                         b->max_bits, 8 * min / linear_weights(t));
-    return error_set(error, "--max-size %.0f cannot be reached: the smallest choice has %.0f bytes", b->max_size,
-                     min + t->other_bytes);
+        return error_set(error, "bits %g cannot be reached: the smallest choice has %.3f bits a weight", b->max_bits,
+                         ceil(8000 * min / linear_weights(t)) / 1000);
+    return error_set(error, "size %s cannot be reached: the smallest choice%s%s has %s", size_print(asked, b->max_size),
+                     *b->format ? " for " : "", b->format, size_print(smallest, rounded_up(min + t->other_bytes)));
 }
 
 bool tune_check_bytes(const struct tune *t, struct error *error)
