@@ -123,7 +123,7 @@ static void test_another_reference(void **state)
     go_to("attn_q");
     press("2");
     wait_match("blk.0.attn_q .*stored");
-    wait_match("SQNR weights +[0-9.]+ dB, output +[0-9.]+ dB");
+    wait_match("SQNR weights +[0-9.]+ dB, live output +[0-9.]+ dB");
     wait_match("weights: .*error.*output error");
     wait_match("KL [0-9.]*[1-9]");
     press(PTY_KEY_UP);

@@ -23,7 +23,7 @@ static void test_narrow_error_screen(void **state)
     start(24, 80);
     open_error("int4:g32:asym:awq(alpha=0.5)+gptq(damp=0.02)");
     wait_for("blk.0.attn_q 64x64  int4:g32:asym:awq(alpha=0.5)+gptq(damp=0.02)");
-    wait_match("SQNR weights [0-9.]+ dB, output [0-9.]+ dB");
+    wait_match("SQNR weights [0-9.]+ dB, live output [0-9.]+ dB");
     wait_match("max .e. [0-9.]+ at row [0-9]+, column [0-9]+");
     wait_match("MSE [0-9.e-]+");
     wait_match("cosine [0-9.]+");

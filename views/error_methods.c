@@ -130,20 +130,19 @@ static void draw_method(const struct compared *c, bool here, const int *widths, 
     table_draw(method_columns, M_COLUMNS, widths, row, cols, c->done ? STYLE_PLAIN : STYLE_DIM, cells);
 }
 
-/* The scheme that the methods were compared for, where the layer has another by now, or that other layers have changed
- * since, on whose outputs this one's depend. Returns the lines used. */
+/* What their outputs were compared on (the figures above are of the text being generated), and what is not so any
+ * more: the layer's scheme, or other layers, on whose outputs this one's depend. Returns the lines used. */
 static int draw_compared(const struct comparison_frame *f, const struct qtensor *p, bool stale, struct rect area)
 {
-    char text[SCHEME_TEXT];
+    char scheme[SCHEME_TEXT], name[TEXT_NAME + 2], changed[SCHEME_TEXT + 64] = "";
     struct scheme plain = f->of[0].scheme, now = qtensor_scheme(p);
     plain.methods = now.methods = (struct methods){0};
-    if (f->count == 0 || (!stale && scheme_equal(&plain, &now)))
-        return 0;
-    if (scheme_equal(&plain, &now))
-        return draw_text(area.row, area.col, area.cols, STYLE_STRONG, false,
-                         "methods compared before other layers changed (C compares again):") > 0;
-    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "methods for %s, no longer this layer's scheme:",
-                scheme_print(&plain, text));
+    if (f->count > 0 && !scheme_equal(&plain, &now))
+        snprintf(changed, sizeof changed, " for %s, no longer this layer's scheme", scheme_print(&plain, scheme));
+    else if (stale)
+        snprintf(changed, sizeof changed, " before other layers changed (C compares again)");
+    draw_format(area.row, area.col, area.cols, *changed ? STYLE_STRONG : STYLE_PLAIN, false,
+                "methods on %zu tokens of %s%s:", f->tokens, format_cut(name, sizeof name, f->text, 24), changed);
     return 1;
 }
 

@@ -103,6 +103,8 @@ struct event_list {
 struct comparison_frame {
     atomic_int refs;
     int tensor;
+    size_t tokens;          /* that outputs are compared on, the first of a text: */
+    char text[TEXT_NAME];
     size_t count;
     struct compared of[COMPARED_SCHEMES];
 };

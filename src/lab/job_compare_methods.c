@@ -3,6 +3,7 @@
 #include "jobs.h"
 #include "study.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct comparing {
@@ -71,11 +72,12 @@ static void stepped(struct lab *lab, void *state, const void *running)
 {
     struct comparing *c = state;
     struct comparison_frame *f = calloc(1, sizeof *f);
-    (void)lab;
     if (!f)
         return;
     atomic_init(&f->refs, 1);
     f->tensor = c->tensor;
+    f->tokens = comparison_tokens(running);
+    snprintf(f->text, sizeof f->text, "%s", lab->study[TEXT_EVALUATION].source.name);
     f->count = comparison_count(running);
     for (size_t i = 0; i < f->count; i++)
         f->of[i] = comparison_of(running, i);

@@ -166,6 +166,11 @@ size_t comparison_count(const struct comparison *c)
     return c->plan.count;
 }
 
+size_t comparison_tokens(const struct comparison *c)
+{
+    return c->plan.token_count;
+}
+
 struct compared comparison_of(const struct comparison *c, size_t index)
 {
     return c->of[index];

@@ -43,6 +43,9 @@ double comparison_fraction(const struct comparison *job);
 size_t comparison_count(const struct comparison *job);
 struct compared comparison_of(const struct comparison *job, size_t index);
 
+/* Tokens that outputs are compared on. */
+size_t comparison_tokens(const struct comparison *job);
+
 /* How a struct comparison runs as a job. */
 extern const struct job_class comparison_class;
 
