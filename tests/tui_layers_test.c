@@ -157,6 +157,19 @@ static void test_tagged_layers_change_together(void **state)
     assert_ends("q");
 }
 
+/* A narrow screen shows the column where a layer has a method: other columns give way. */
+static void test_method_on_a_narrow_screen(void **state)
+{
+    (void)state;
+    start(24, 80);
+    wait_match("LAYER .*SYM .*SQNR");
+    assert_null(strstr(pty_row(term, heading_row(term)), "METHOD"));
+    go_to("attn_q");
+    type_scheme("int4:g16:clip");
+    await_cell("attn_q", "METHOD", "clip");
+    assert_ends("q");
+}
+
 static void test_same_scheme_in_every_block(void **state)
 {
     struct wanted third = {"attn_q", 2, "WEIGHT", "int8", false};
@@ -510,7 +523,7 @@ int main(void)
         TEST(test_undo_and_redo),
         TEST(test_block_row_changes_its_layers),
         TEST(test_tagged_layers_change_together),
-        TEST(test_same_scheme_in_every_block),
+        TEST(test_method_on_a_narrow_screen), TEST(test_same_scheme_in_every_block),
         TEST(test_same_scheme_right_after_a_change),
         TEST(test_kv_row),
         TEST(test_editor),

@@ -222,6 +222,17 @@ static void test_small_screens_show_what_matters(void **state)
     }
 }
 
+/* There is no line of its own for what e measures. */
+static void test_evaluation_at_40_by_10(void **state)
+{
+    (void)state;
+    launch(10, 40, model, WORDS("-s", "int4"), NULL);
+    wait_match(DECODING);
+    press("e");
+    wait_match("^KL [0-9.e-]+");
+    assert_ends("q");
+}
+
 static void test_every_screen_at_40_by_10(void **state)
 {
     static const char *const expected[] = {"token_embd",  "SQNR|stored", "decode +([0-9.]+|no roof)|measuring",
@@ -484,6 +495,7 @@ int main(void)
         TEST(test_random_sizes_while_a_job_runs),
         TEST(test_small_screens_show_what_matters),
         TEST(test_every_screen_at_40_by_10),
+        TEST(test_evaluation_at_40_by_10),
         TEST(test_storm_of_size_signals),
         TEST(test_fatal_signals),
         TEST(test_interrupt_keys),

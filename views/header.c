@@ -322,7 +322,8 @@ static bool is_of_another_layer(const struct tui *t)
     return of_layer && rows_current_tensor(t) != t->status_tensor && (t->view == VIEW_LAYERS || t->view == VIEW_ERROR);
 }
 
-static void draw_status(struct tui *t, int row)
+/* `quality`: there is no other line for its figures. */
+static void draw_status(struct tui *t, int row, bool quality)
 {
     const struct frame *f = t->frame;
     double now = clock_seconds();
@@ -341,6 +342,8 @@ static void draw_status(struct tui *t, int row)
         draw_line(row, STYLE_WARN, job);
     } else if (f->paused && !t->job_shown) {
         draw_line(row, STYLE_WARN, "paused: p resumes");
+    } else if (quality && f->quality.valid) {
+        draw_quality(t, row, 0);
     } else if (t->view == VIEW_LAYERS || t->view == VIEW_ERROR) {
         int tensor = rows_current_tensor(t);
         if (tensor >= 0 && t->view == VIEW_LAYERS && t->rows[t->cursor].tensor < 0)
@@ -355,7 +358,7 @@ void footer_draw(struct tui *t, const struct layout *l)
     if (l->text >= 0)
         generation_tail(t, l->text, COLS);
     if (l->status >= 0)
-        draw_status(t, l->status);
+        draw_status(t, l->status, l->size < 0);
     if (l->footer < 0)
         return;
     int col = 0;

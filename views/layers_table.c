@@ -290,14 +290,25 @@ void layers_sort_by_title(struct tui *t, const char *title)
 
 /* ---- the screen ------------------------------------------------------------------------------ */
 
-/* What was asked for stays when a screen is too narrow for all columns. */
+/* A layer has a method beside rounding. */
+static bool has_method(const struct qtensor *q)
+{
+    struct scheme s = qtensor_scheme(q), rounded = s;
+    rounded.methods = (struct methods){0};
+    return !scheme_equal(&s, &rounded);
+}
+
+/* What was asked for stays when a screen is too narrow for all columns: the last to go, but rather gone than cut. */
 static void fit_columns(const struct tui *t, int cols, int *widths)
 {
     struct column columns[COLUMNS_COUNT];
     memcpy(columns, columns_table, sizeof columns);
-    for (size_t i = 0; i < t->session->model->tensor_count; i++)
+    for (size_t i = 0; i < t->session->model->tensor_count; i++) {
         if (t->frame->layers[i].sensitivity.valid)
-            columns[C_SENSITIVITY].drop = COLUMNS_COUNT; /* the last to go, but rather gone than cut */
+            columns[C_SENSITIVITY].drop = COLUMNS_COUNT;
+        if (has_method(t->frame->set->layer[i]))
+            columns[C_METHOD].drop = COLUMNS_COUNT - 1;
+    }
     for (int k = 0; k < COLUMNS_COUNT; k++)
         if (t->hidden >> k & 1)
             columns[k].width = 0;

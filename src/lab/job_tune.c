@@ -90,14 +90,12 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
         snapshots_give_file(lab, sizes_of(lab, t, &best));
         snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots.of[snapshots_current(lab)].label);
     }
-    char file[64] = "";
-    if (t->file)
-        snprintf(file, sizeof file, " in a %s file of %zu bytes", t->budget.format, best.size);
     const struct quality_basis *text = &best.quality.basis;
-    lab_say(lab, false,
-            "found %.3f bits/weight linear, %.3f all%s, with KL %.3g measured (%s; on %s, %zu tokens; u undoes it, w "
-            "writes it, o exports it)",
-            best.bits_per_weight, best.bits_per_weight_all, file, best.quality.kl, kept, text->text, text->tokens);
+    lab_say(lab, false, /* figures first: a narrow screen cuts what comes last */
+            "found KL %.3g in %zu bytes%s%s, %.2f bits linear, %.2f all (%s; on %s, %zu tokens; u undoes it, w writes it, "
+            "o exports it)",
+            best.quality.kl, best.size, t->file ? " as " : "", t->budget.format, best.bits_per_weight,
+            best.bits_per_weight_all, kept, text->text, text->tokens);
     return true;
 }
 
