@@ -361,6 +361,9 @@ static void test_unknown_options(void **state)
             REFUSE(2, WORDS("option"), commands[c], words[w]);
         REFUSE(2, WORDS("option"), words[w]);
     }
+    REFUSE(2, WORDS("'evla' is no subcommand", "no such file", "the nearest subcommand is eval"), "evla");
+    REFUSE(2, WORDS("the nearest subcommand is inspect"), "insepct", model, "--json");
+    REFUSE(1, WORDS("no-such-model.gguf", "No such file"), "no-such-model.gguf");
     REFUSE(2, WORDS("--bogus"), "eval", "--bogus");
     REFUSE(2, WORDS("-Q"), "eval", "-Q");
     REFUSE(2, WORDS("-Q"), "eval", "-t1", "-Q", model);

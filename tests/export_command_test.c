@@ -97,6 +97,19 @@ static void test_usage(void **state)
     assert_int_equal(files(), 0);
 }
 
+/* All files are named that appear. */
+static void test_files_beside(void **state)
+{
+    char *path = path_in(folder, "model.safetensors"), *config = path_in(folder, "config.json");
+    (void)state;
+    check_run(WORDS(BUILTIN, "-o", path, "-s", "int4:g64", "--format", "gptq"), 0, " bytes (beside it config.json");
+    assert_int_equal(files(), 2);
+    unlink(path);
+    unlink(config);
+    free(path);
+    free(config);
+}
+
 static void test_done(void **state)
 {
     (void)state;
@@ -139,6 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_files_beside),
         cmocka_unit_test(test_done),
         cmocka_unit_test(test_ended),
     };

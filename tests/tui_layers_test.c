@@ -279,6 +279,8 @@ static void test_editor(void **state)
     await_cell("ffn_gate", "SYM", "asym");
     press("\r");
     wait_for("scheme: int4:g32:asym");
+    wait_match("> int4:g32:asym .fp32. "); /* of what is not in the scheme, its default */
+    wait_match("  int4:g32 .sym. ");
     press("fp"); /* another one, not a longer one */
     wait_match("scheme: fp *$");
     press(PTY_KEY_ESC);

@@ -11,9 +11,11 @@
 static void report(const struct options *o, const struct export *job)
 {
     char path[SHOWN_TEXT];
+    const char *beside = export_beside_names(job);
     for (size_t i = 0; export_note(job, i); i++)
         note(export_note(job, i));
-    fprintf(stderr, "qtop: %s: %zu bytes\n", shown(path, o->output), export_bytes(job));
+    fprintf(stderr, "qtop: %s: %zu bytes%s%s%s\n", shown(path, o->output), export_bytes(job), *beside ? " (beside it " : "",
+            beside, *beside ? ")" : "");
 }
 
 static struct export_plan plan_of(const struct batch *b, const struct options *o)

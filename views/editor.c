@@ -48,12 +48,40 @@ static void add_choice(struct tui *t, bool heading, const struct scheme *scheme,
     snprintf(c->text, sizeof c->text, "%s", text);
 }
 
+/* A field's value in words. */
+static const char *value_of(const struct scheme *s, enum change change, char out[SCHEME_TEXT])
+{
+    switch (change) {
+    case CHANGE_ACT:
+        return scheme_print_act(s, out);
+    case CHANGE_GRANULARITY:
+        return scheme_print_granularity(s, out);
+    case CHANGE_SYMMETRY:
+        return scheme_symmetry(s);
+    case CHANGE_METHOD:
+        methods_print_names(&s->methods, out, SCHEME_TEXT);
+        return out;
+    default:
+        return "";
+    }
+}
+
+/* A choice: its scheme and, where that leaves the field out since it is the default, the field's value. */
+static void print_choice(const struct scheme *s, enum change change, bool now, char *out, size_t size)
+{
+    char scheme[SCHEME_TEXT], text[SCHEME_TEXT];
+    const char *value = value_of(s, change, text);
+    bool said = s->format.stored || strstr(scheme_print(s, scheme), value);
+    snprintf(out, size, "%c %s%s%.32s%s", now ? '>' : ' ', scheme_print(s, scheme), said ? "" : " (", said ? "" : value,
+             said ? "" : ")");
+}
+
 static void add_field(struct tui *t, size_t field, const int *tensors, size_t n)
 {
     struct scheme choices[16], next;
     struct scheme now = t->frame->layers[tensors[0]].wanted;
     struct error why;
-    char line[160], scheme[SCHEME_TEXT], bytes[16];
+    char line[256], bytes[16];
     size_t count = scheme_choices(t->session->model, tensors[0], &now, fields[field].change, choices,
                                   16);
     if (count == 0 && !scheme_cycle(t->session->model, tensors[0], &now, fields[field].change, 1,
@@ -64,8 +92,7 @@ static void add_field(struct tui *t, size_t field, const int *tensors, size_t n)
     }
     add_choice(t, true, NULL, fields[field].title);
     for (size_t i = 0; i < count; i++) {
-        snprintf(line, sizeof line, "%c %s", scheme_equal(&choices[i], &now) ? '>' : ' ',
-                 scheme_print(&choices[i], scheme));
+        print_choice(&choices[i], fields[field].change, scheme_equal(&choices[i], &now), line, sizeof line);
         add_choice(t, false, &choices[i], line);
         snprintf(t->choices[t->choice_count - 1].cost, sizeof t->choices->cost, "%s",
                  format_bytes(bytes, (double)cost(t, tensors, n, choices[i])));

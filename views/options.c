@@ -1,11 +1,14 @@
 #include "options.h"
 
+#include "base/edit_distance.h"
+
 #include <getopt.h>
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define AT(member) offsetof(struct options, member)
 
@@ -226,6 +229,29 @@ static const struct subcommand *find_command(const char *word)
     return &subcommands[0];
 }
 
+/* The subcommand that a word may have been meant for: at most two characters away, and not all of them. Null: none. */
+static const char *nearest_command(const char *word)
+{
+    size_t least = strlen(word) > 3 ? 3 : 2;
+    const char *nearest = NULL;
+    for (size_t i = 1; i < subcommand_count; i++) {
+        size_t distance = edit_distance(word, subcommands[i].name);
+        if (distance < least) {
+            least = distance;
+            nearest = subcommands[i].name;
+        }
+    }
+    return nearest;
+}
+
+/* Whether the first word, which is no subcommand, may be a model: else what was meant. */
+static bool check_word(const char *word, struct error *error)
+{
+    const char *nearest = access(word, F_OK) == 0 ? NULL : nearest_command(word);
+    return !nearest || error_set(error, "'%.40s' is no subcommand, and there is no such file; the nearest subcommand is %s",
+                                 word, nearest);
+}
+
 const struct subcommand *options_parse(int argc, char **argv, struct options *out,
                                        struct error *error)
 {
@@ -236,6 +262,8 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
     snprintf(called, sizeof called, "%s%s", command->name, *command->name ? " " : "");
     getopt_tables(longs, shorts);
     *out = defaults();
+    if (!*command->name && argc > 1 && *argv[1] != '-' && !check_word(argv[1], error))
+        return NULL;
     opterr = 0;
     optind = *command->name ? 2 : 1;
     for (int code; (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {

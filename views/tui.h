@@ -24,7 +24,7 @@ enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK
 struct choice {
     bool heading;
     struct scheme scheme;
-    char text[160];
+    char text[256];
     char cost[16]; /* bytes, "" for a heading */
 };
 

@@ -274,6 +274,7 @@ void export_close(struct export *job)
         free(job->notes[i]);
     free(job->notes);
     free(job->path);
+    free(job->beside);
     free(job->tokenizer_path);
     free(job->items);
     free(job->head);
@@ -308,6 +309,11 @@ const char *export_split_format(char *path)
 const char *export_note(const struct export *job, size_t i)
 {
     return i < job->note_count ? job->notes[i] : NULL;
+}
+
+const char *export_beside_names(const struct export *job)
+{
+    return job->beside ? job->beside : "";
 }
 
 const char *export_path(const struct export *job)
@@ -375,6 +381,22 @@ static bool begin(struct export *job, struct error *error)
     return job->out && put(job, job->head, job->head_bytes, error);
 }
 
+/* "config.json, tokenizer.json": the names of the files beside the export. Null when memory is short. */
+static char *names_beside(const struct export *job)
+{
+    char *names = NULL;
+    size_t bytes;
+    FILE *f = open_memstream(&names, &bytes);
+    if (!f)
+        return NULL;
+    for (size_t i = 1; i < job->out_count; i++) {
+        const char *slash = strrchr(job->outs[i].path, '/');
+        fprintf(f, "%s%s", i > 1 ? ", " : "", slash ? slash + 1 : job->outs[i].path);
+    }
+    fclose(f);
+    return names;
+}
+
 static bool finish(struct export *job, struct error *error)
 {
     bool ok = fflush(job->out) == 0 ||
@@ -382,6 +404,7 @@ static bool finish(struct export *job, struct error *error)
     ok = ok && export_check_written(job, error);
     ok = ok && (!job->format->beside || job->format->beside(job, error));
     size_t count = job->out_count;
+    job->beside = names_beside(job);
     job->out_count = 0;
     job->done = outputs_close(job->outs, count, ok, error);
     return job->done;

@@ -46,6 +46,9 @@ const char *export_split_format(char *path);
 /* Where it goes. */
 const char *export_path(const struct export *job);
 
+/* After *done: the names of the files that were written beside it, with commas between; "" where there are none. */
+const char *export_beside_names(const struct export *job);
+
 /* What a person should know of what is not in the file as it is in memory, one line each; null past the end. */
 const char *export_note(const struct export *job, size_t i);
 

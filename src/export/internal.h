@@ -88,6 +88,7 @@ struct export {
     size_t bytes, written;    /* of the whole file */
     struct output outs[OUTPUTS_TOGETHER]; /* the file, then those beside it: they take their places together */
     size_t out_count;
+    char *beside;             /* names of the files beside it, once they are there */
     FILE *out;                /* the file itself; null before it is open */
     bool done;
     size_t item, row;         /* the next */

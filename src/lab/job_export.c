@@ -43,9 +43,9 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
 
 static void finish(struct lab *lab, void *state, void *running)
 {
-    const char *note = export_note(running, 0);
-    lab_say(lab, false, "exported to %s, %zu bytes%s%s", export_path(running), export_bytes(running),
-            note ? ": " : "", note ? note : "");
+    const char *note = export_note(running, 0), *beside = export_beside_names(running);
+    lab_say(lab, false, "exported to %s, %zu bytes%s%s%s%s", export_path(running), export_bytes(running),
+            *beside ? ", beside it " : "", beside, note ? ": " : "", note ? note : "");
     forget(state);
 }
 
