@@ -437,6 +437,32 @@ static void test_each_layer_alone(void **state)
     lab_stop(lab);
 }
 
+static bool works_on_sensitivity(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->sensitivity_seconds > 0;
+}
+
+/* Before a person leaves, they are asked about work that took long: it is counted while it runs. */
+static void test_work_is_counted(void **state)
+{
+    struct lab *lab = start();
+    (void)state;
+    set_all(lab, "int4");
+    frame_unref(settled(lab));
+    ask_only(lab, (struct command){.kind = COMMAND_SENSITIVITY});
+    struct frame *f = await(lab, works_on_sensitivity, NULL, "work on sensitivity");
+    double so_far = f->sensitivity_seconds;
+    frame_unref(f);
+    f = await(lab, works_on_sensitivity, NULL, "more of it");
+    assert_true(f->sensitivity_seconds >= so_far);
+    frame_unref(f);
+    f = ask(lab, (struct command){.kind = COMMAND_SENSITIVITY}); /* stopped */
+    assert_true(f->sensitivity_seconds == 0 && f->evaluation_seconds == 0);
+    frame_unref(f);
+    lab_stop(lab);
+}
+
 static void test_stopping_it(void **state)
 {
     struct lab *lab = start();
@@ -462,6 +488,7 @@ int main(void)
         cmocka_unit_test(test_every_figure_of_counters),
         cmocka_unit_test(test_list_of_events), cmocka_unit_test(test_depth),
         cmocka_unit_test(test_each_layer_alone), cmocka_unit_test(test_stopping_it),
+        cmocka_unit_test(test_work_is_counted),
     };
     return cmocka_run_group_tests(tests, open_session, close_session);
 }

@@ -19,6 +19,8 @@ static void add_loss(char *out, size_t size, bool lost, const char *what)
         snprintf(out + n, size - n, "%s%s", n > 0 ? ", " : "", what);
 }
 
+static const double LONG_WORK = 10; /* seconds: what took less is soon made again */
+
 /* What would be lost, in words; "" where nothing would. */
 static void losses(const struct frame *f, char *out, size_t size)
 {
@@ -29,6 +31,8 @@ static void losses(const struct frame *f, char *out, size_t size)
     add_loss(out, size, f->exporting, "export");
     add_loss(out, size, f->tuning, "search");
     add_loss(out, size, f->training && f->training->running, "training");
+    add_loss(out, size, f->evaluation_seconds > LONG_WORK, "evaluation");
+    add_loss(out, size, f->sensitivity_seconds > LONG_WORK, "sensitivity");
     add_loss(out, size, n > 0, kept);
 }
 

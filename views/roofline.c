@@ -285,17 +285,19 @@ static void label_slope(const struct frame *f, const struct canvas *c)
     draw_text(canvas_row(c, read * middle), canvas_col(c, middle) + 3, text_width(text), STYLE_STRONG, false, text);
 }
 
-/* The roof of whose runs the best is furthest from the worst. */
-static const struct roof *widest_roof(const struct roofs *r, const char **name)
+/* The roof of whose runs the best is furthest from the worst; its name, and the unit of its rate. */
+static const struct roof *widest_roof(const struct roofs *r, const char **name, const char **unit)
 {
     const struct roof *widest = &r->reads[r->read_count - 1].roof;
-    *name = "GB/s";
+    *name = "the read bandwidth";
+    *unit = "GB/s";
     for (size_t i = 0; i < r->set_count * PEAK_COUNT; i++) {
         const struct roof *one = &r->sets[i / PEAK_COUNT].of[i % PEAK_COUNT];
         if (one->samples == 0 || one->rate.max * widest->rate.min <= widest->rate.max * one->rate.min)
             continue;
         widest = one;
-        *name = "GMAC/s";
+        *name = peaks[i % PEAK_COUNT].name;
+        *unit = "GMAC/s";
     }
     return widest;
 }
@@ -304,7 +306,7 @@ static const struct roof *widest_roof(const struct roofs *r, const char **name)
 static void draw_remark(const struct frame *f, struct rect area)
 {
     const struct roofs *r = f->roofs ? &f->roofs->roofs : NULL;
-    const char *name;
+    const char *name, *unit;
     int col = area.col + 8, cols = area.cols - 8;
     if (!r) {
         draw_format(area.row, col, cols, STYLE_WARN, false, "roofs n/a: %s",
@@ -313,10 +315,10 @@ static void draw_remark(const struct frame *f, struct rect area)
         draw_text(area.row, col, cols, STYLE_WARN, false,
                   "decoding is faster than the roofs allow: they are too low (R measures again)");
     } else if (roofs_were_disturbed(r)) {
-        const struct roof *w = widest_roof(r, &name);
+        const struct roof *w = widest_roof(r, &name, &unit);
         draw_format(area.row, col, cols, STYLE_WARN, false,
-                    "the machine was busy when the roofs were measured (%.0f to %.0f %s): R measures again",
-                    w->rate.min / 1e9, w->rate.max / 1e9, name);
+                    "measured on a busy machine (R: again): runs of %s differ, %.0f to %.0f %s", name,
+                    w->rate.min / 1e9, w->rate.max / 1e9, unit);
     } else {
         draw_text(area.row, col, cols, STYLE_DIM, false, "b: a larger batch, which reads the weights once");
     }

@@ -241,6 +241,7 @@ struct frame {
     int current_snapshot;       /* -1: none */
 
     bool tuning, exporting;     /* a search runs; a file is written */
+    double evaluation_seconds, sensitivity_seconds; /* of work in those that run; 0: none does */
     uint64_t budgets_refused;   /* of searches, since the start: they cannot be met */
     struct activity activity;
     struct status status;

@@ -89,6 +89,7 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
 {
     const struct evaluating *e = state;
     (void)running;
+    f->evaluation_seconds = job_worked(lab, &evaluate_job);
     f->quality = lab->quality;
     f->quality.stale = lab->quality.valid && lab->quality.set_serial != lab->set_serial;
     if (e->failed && !lab->quality.valid)

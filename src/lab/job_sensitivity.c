@@ -86,6 +86,7 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
 {
     const struct measuring *m = state;
     (void)running;
+    f->sensitivity_seconds = job_worked(lab, &sensitivity_job_type);
     for (size_t t = 0; t < schemes_count(lab->session->model); t++) {
         struct layer_frame *l = &f->layers[t];
         l->sensitivity = metric_absent("not measured: E measures it");

@@ -15,6 +15,12 @@ void *job_state(const struct lab *lab, const struct job_type *type)
     return job_slot_of(lab, type)->state;
 }
 
+double job_worked(const struct lab *lab, const struct job_type *type)
+{
+    const struct job_slot *job = job_slot_of(lab, type);
+    return job->running ? job->worked : 0;
+}
+
 /* A search or a training frees more than all else takes. */
 void job_close(struct job_slot *job)
 {

@@ -1,5 +1,6 @@
 #include "jobs.h"
 
+#include "base/clock.h"
 #include "pins.h"
 #include "study.h"
 
@@ -120,6 +121,7 @@ static bool open_job(struct lab *lab, struct job_slot *job, double seconds)
         p = IMPOSSIBLE;
     if (p == IMPOSSIBLE)
         fail_job(lab, job, &error);
+    job->worked = 0;
     return p == PROVIDED;
 }
 
@@ -136,7 +138,9 @@ static void step_job(struct lab *lab, struct job_slot *job, double seconds)
     struct error error;
     bool done = false;
     show(lab, job);
+    double begin = clock_seconds();
     bool ok = type->class->step(job->running, seconds, &done, &error);
+    job->worked += clock_seconds() - begin;
     if (type->stepped)
         type->stepped(lab, job->state, job->running);
     if (!ok) {

@@ -61,6 +61,9 @@ struct job_type {
 struct job_slot *job_slot_of(const struct lab *lab, const struct job_type *type);
 void *job_state(const struct lab *lab, const struct job_type *type);
 
+/* Seconds of work in the open instance of a row; 0: there is none. */
+double job_worked(const struct lab *lab, const struct job_type *type);
+
 /* Closes the open instance, if there is one, and tells the row. */
 void job_cancel(struct lab *lab, struct job_slot *job);
 

@@ -56,6 +56,7 @@ struct job_slot {
     const struct job_type *type; /* a row of the table (jobs.h) */
     void *state;                 /* type->state_size bytes, the job's own */
     void *running;               /* an instance of type->class; null: none is open */
+    double worked;               /* seconds that its slices took so far */
 };
 
 struct lab {
