@@ -433,6 +433,31 @@ static void test_metadata(void **state)
         check_pair(pair_cases[i].pair, pair_cases[i].says);
 }
 
+/* As many tokens as the embedding has rows, whatever else the file says. */
+static void test_size_of_the_vocabulary(void **state)
+{
+    static const struct {
+        double said;
+        const char *note; /* null: none */
+    } cases[] = {{VOCAB, NULL},
+                 {VOCAB - 1, "llama.vocab_size = 39, but token_embd.weight has 40 rows, which count"},
+                 {VOCAB + 5, "llama.vocab_size = 45, but token_embd.weight has 40 rows, which count"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error error = {"(no message)"};
+        char *path = write_model(&(struct spec){.pair = UINT(KEY("vocab_size"), cases[i].said)});
+        struct model *m = model_open(path, &error);
+        if (!m)
+            fail_msg("%s", error.text);
+        assert_int_equal(m->hyper.vocab, VOCAB);
+        assert_int_equal(strstr(m->note, "vocab_size") != NULL, cases[i].note != NULL);
+        if (cases[i].note)
+            assert_non_null(strstr(m->note, cases[i].note));
+        model_close(m);
+        free(path);
+    }
+}
+
 /* ---- tensors --------------------------------------------------------------------------------- */
 
 static const struct {
@@ -780,6 +805,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_size_of_the_vocabulary),
         cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_together),
         cmocka_unit_test(test_factors),

@@ -291,12 +291,65 @@ static void test_beginning(void **state)
     check_begin("llama", (struct change){.key = "bos_token_id", .value = "64"}, -1, 2); /* no token of this model */
 }
 
+/* Of 64 characters, none of which ends a text. */
+static void write_tokenizer(const char *folder)
+{
+    char text[2048];
+    int n = snprintf(text, sizeof text, "{\"model\":{\"type\":\"BPE\",\"merges\":[[\"A\",\"B\"]],\"vocab\":{\"AB\":0");
+    for (int i = 1; i < 64; i++)
+        n += snprintf(text + n, sizeof text - (size_t)n, ",\"%c\":%d", i < 58 ? '"' + i : ']' + i - 58, i);
+    n += snprintf(text + n, sizeof text - (size_t)n, "}}}");
+    folder_write(folder, "tokenizer.json", text, (size_t)n);
+}
+
+/* A text ends where generate of transformers ends it, with a tokenizer or without: at the tokens of config.json and
+ * those of generation_config.json. */
+static void check_ends(const char *generation, const char *ends, bool tokenizer, const char *says)
+{
+    struct error error = {"(no message)"};
+    struct session s;
+    char *folder = write_folder("llama", &(struct change){.key = "eos_token_id", .value = "5"}), found[256] = "";
+    struct session_options options = {.model_path = folder, .threads = 1};
+    if (generation)
+        folder_write(folder, "generation_config.json", generation, strlen(generation));
+    if (tokenizer)
+        write_tokenizer(folder);
+    if (!session_open(&s, &options, &error))
+        fail_msg("%s", error.text);
+    if ((s.tokenizer != NULL) != tokenizer)
+        fail_msg("%s", s.tokenizer_error.text);
+    for (int32_t i = 3; i < 64; i++) /* the model's BOS is before */
+        if (session_ends_text(&s, i))
+            snprintf(found + strlen(found), sizeof found - strlen(found), "%d ", i);
+    assert_string_equal(found, ends);
+    if (!strstr(s.model->note, says))
+        fail_msg("'%s' does not say '%s'", s.model->note, says);
+    session_close(&s);
+    folder_remove(folder);
+}
+
+static void test_ends(void **state)
+{
+    (void)state;
+    for (int tokenizer = 0; tokenizer < 2; tokenizer++) {
+        check_ends(NULL, "5 ", tokenizer, "");
+        check_ends("{\"eos_token_id\": 9}", "5 9 ", tokenizer, "");
+        check_ends("{\"eos_token_id\": [5, 9, 11, 64, -1]}", "5 9 11 ", tokenizer, "");
+        check_ends("{\"eos_token_id\": null}", "5 ", tokenizer, "");
+        check_ends("{\"eos_token_id\": [\"x\"]}", "5 ", tokenizer, "eos_token_id is a string and not used");
+        check_ends("[", "5 ", tokenizer, "generation_config.json: not");
+        check_ends("{\"eos_token_id\": [10,11,12,13,14,15,16,17]}", "5 10 11 12 13 14 15 16 ", tokenizer,
+                   "more than 8 tokens end a text");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prefixes), cmocka_unit_test(test_dimensions_of_one), cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_heads),    cmocka_unit_test(test_biases),            cmocka_unit_test(test_assumed),
         cmocka_unit_test(test_scales),   cmocka_unit_test(test_beginning),
+        cmocka_unit_test(test_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

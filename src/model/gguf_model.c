@@ -259,6 +259,17 @@ static void read_tokens(struct model *m, const struct gguf *gguf)
     }
 }
 
+/* Rows of the embedding count, as in llama.cpp where the file has a tokenizer. */
+static void note_vocabulary(struct model *m, const struct metadata *d)
+{
+    char key[128];
+    size_t said = m->hyper.vocab;
+    key_of(d, "vocab_size", key);
+    if (gguf_has(d->gguf, key) && gguf_size(d->gguf, key, 0, SIZE_MAX, said, &said, NULL) && said != m->hyper.vocab)
+        model_add_note(m, "metadata: %s = %zu, but token_embd.weight has %zu rows, which count", key, said,
+                       m->hyper.vocab);
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static bool build(struct model *m, const struct gguf *gguf, struct error *error)
@@ -280,6 +291,7 @@ static bool build(struct model *m, const struct gguf *gguf, struct error *error)
     m->hyper.vocab = assemble_vocab(m, a, &naming);
     if (m->hyper.vocab == 0)
         return error_set(error, "tensor token_embd.weight is missing or not a matrix");
+    note_vocabulary(m, &d);
     read_tokens(m, gguf);
     return hyper_check(&m->hyper, "metadata", error) && scale_rope(m, &d) &&
            assemble(m, a, &naming, error);

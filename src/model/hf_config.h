@@ -19,4 +19,11 @@ const struct arch *hf_config_parse(struct model *model, const uint8_t *data, siz
 /* The same from a file. */
 const struct arch *hf_config_read(struct model *model, const char *path, struct hf_asked *asked, struct error *error);
 
+/* Adds the tokens of eos_token_id, one or a list, in a generation_config.json's bytes to those that end a text. Ids that
+ * are none of the vocabulary are left out; what cannot be used becomes a note, as it does in transformers. */
+void hf_generation_parse(struct model *model, const uint8_t *data, size_t size);
+
+/* The same from a file, which need not be there. */
+void hf_generation_read(struct model *model, const char *path);
+
 #endif

@@ -126,6 +126,14 @@ static bool add_note(const struct model *m, struct error *error)
     return *m->note ? error_set(error, "%.300s (%.200s)", why.text, m->note) : false;
 }
 
+static void read_generation(struct model *m, const char *path)
+{
+    char *file = path_beside(path, "generation_config.json");
+    if (file)
+        hf_generation_read(m, file);
+    free(file);
+}
+
 static bool open_with(struct model *m, const char *path, read_fn *read, struct error *error)
 {
     struct hf_asked asked = {0};
@@ -137,6 +145,8 @@ static bool open_with(struct model *m, const char *path, read_fn *read, struct e
     if (!alone || read_named(m, path, read, error))
         a = hf_config_read(m, config, &asked, error);
     free(config);
+    if (a)
+        read_generation(m, path);
     return (a && read_named(m, path, read, error) && build(m, a, &asked, error)) || add_note(m, error);
 }
 

@@ -196,8 +196,10 @@ bool session_begin(const struct session *s, bool text_follows, struct tokens *to
 
 bool session_ends_text(const struct session *s, int32_t token)
 {
+    if (model_ends_text(s->model, token))
+        return true;
     if (!s->tokenizer)
-        return model_ends_text(s->model, token) || (token >= 0 && token == s->model->bos);
+        return token >= 0 && token == s->model->bos;
     return tokenizer_ends_text(s->tokenizer, token) || token == tokenizer_bos(s->tokenizer);
 }
 
