@@ -1,4 +1,4 @@
-/* tune_state.h - what an interrupted search had measured, in a file to go on from. */
+/* tune_state.h - what a search has measured, in a file to go on from. */
 #ifndef QTOP_TUNE_STATE_H
 #define QTOP_TUNE_STATE_H
 
