@@ -16,4 +16,8 @@ bool tune_state_save(const char *path, struct tune *job, const struct tune_plan 
 /* Takes them over into a job that was just opened. False with an error where there is no such file or it is damaged. */
 bool tune_state_load(const char *path, struct tune *job, const struct tune_plan *plan, struct error *error);
 
+/* The same of bytes, which the error calls `path`. */
+bool tune_state_parse(const void *data, size_t size, const char *path, struct tune *job, const struct tune_plan *plan,
+                      struct error *error);
+
 #endif
