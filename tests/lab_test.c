@@ -358,7 +358,8 @@ static void test_snapshots(void **state)
 static void test_snapshots_in_words(void **state)
 {
     static const char *const layers[] = {"token_embd", "blk.1.attn_q", "output"};
-    static const char *const expected[] = {"stored + token_embd", "2 schemes + token_embd", "2 schemes + 2 outside blocks"};
+    static const char *const expected[] = {"stored + token_embd", "2 schemes + token_embd",
+                                           "2 schemes + 2 outside blocks"};
     struct lab *lab = start();
     (void)state;
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {

@@ -171,6 +171,7 @@ static const struct {
     /* numbers against shapes */
     {"llama", "hidden_size", "40", "tensor model.embed_tokens.weight: shape 64 x 32; expected 64 x 40"},
     {"llama", "vocab_size", "65", "tensor model.embed_tokens.weight: shape 64 x 32; expected 65 x 32"},
+    {"llama", "vocab_size", "63", "tensor model.embed_tokens.weight: shape 64 x 32; expected 63 x 32"},
     {"llama", "intermediate_size", "45", "tensor model.layers.0.mlp.gate_proj.weight: shape 44 x 32"},
     {"llama", "num_hidden_layers", "1", "tensor model.layers.1."},
     {"llama", "num_hidden_layers", "3", "3 layers"},

@@ -170,7 +170,8 @@ static void kv_cells(const struct tui *t, struct cells *c)
     if (dtypes[s.format.weight].kind == DTYPE_KIND_INTEGER)
         snprintf(c->text[C_SYM], CELL, "sym");
     figure_cells(t, &sums, c);
-    snprintf(c->text[C_SIZE], CELL, "%s", frame_file(f) ? "-" : format_bytes(bytes, (double)rows_kv_bytes(t, f->set->kv)));
+    snprintf(c->text[C_SIZE], CELL, "%s", /* no file holds the cache */
+             frame_file(f) ? "-" : format_bytes(bytes, (double)rows_kv_bytes(t, f->set->kv)));
 }
 
 /* A block row sums up its linear layers; a field on which they differ says "mixed". */
