@@ -176,6 +176,11 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         return NULL;
     }
     lay_out_scratch(c, c->scratch);
+    if (expert_width(model) > 0 && !(c->expert_uses = calloc(model->tensor_count, sizeof *c->expert_uses))) {
+        error_set(error, "not enough memory for a context");
+        context_close(c);
+        return NULL;
+    }
     return c;
 }
 
@@ -240,5 +245,6 @@ void context_close(struct context *c)
     kv_close(&c->cache);
     rope_tables_close(c->rope);
     free(c->scratch);
+    free(c->expert_uses);
     free(c);
 }

@@ -116,6 +116,9 @@ const char *model_reference_words(const struct model *model);
  * The head of a tied model is its embedding. In constant time. */
 int model_find(const struct model *model, enum role role, int block);
 
+/* The first tensor of a block, or of what follows the last one. */
+int model_first_of_block(const struct model *model, int block);
+
 /* Whether a tensor multiplies activations: the linear ones, and an embedding that is the head, too. */
 bool tensor_multiplies(const struct model *model, int tensor);
 
