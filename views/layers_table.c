@@ -45,7 +45,7 @@ struct cells {
 
 /* Figures that a tensor and a block share: sums over tensors. */
 struct sums {
-    size_t bytes;       /* in memory */
+    double read;        /* bytes that a token reads: of an expert as often as it is used */
     size_t shown;       /* the same, or those in the file that the set was chosen for */
     double seconds, w2, e2;
     bool timed, exact;
@@ -58,10 +58,21 @@ struct sums {
     size_t count;
 };
 
+/* How often a token reads a tensor: an expert as often as it was used so far, or as all are on average. */
+static double share_read(const struct tui *t, int tensor)
+{
+    const struct tensor *x = tensor_of(t, tensor);
+    const struct metric *used = &t->frame->layers[tensor].used;
+    if (x->expert < 0)
+        return 1;
+    const struct mixture *m = &t->session->model->layers[x->block].mixture;
+    return used->valid ? used->value : (double)m->used / (double)m->experts;
+}
+
 static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
 {
     const struct qtensor *p = t->frame->set->layer[tensor];
-    s->bytes += p->matrix.bytes;
+    s->read += (double)p->matrix.bytes * share_read(t, tensor);
     s->shown += rows_size(t, tensor);
     s->timed |= t->frame->layers[tensor].seconds.valid;
     s->seconds += t->frame->layers[tensor].seconds.value;
@@ -94,7 +105,7 @@ static void figure_cells(const struct tui *t, const struct sums *s, struct cells
     char bytes[16], share[16];
     snprintf(c->text[C_SIZE], CELL, "%s", format_bytes(bytes, (double)s->shown));
     if (s->timed) {
-        double rate = (double)s->bytes / s->seconds;
+        double rate = s->read / s->seconds;
         snprintf(c->text[C_TIME], CELL, s->seconds < 1e-4 ? "%.2f" : "%.0f", s->seconds * 1e6);
         snprintf(c->text[C_RATE], CELL, "%.1f", rate / 1e9);
         if (f->speed.in_cache)
@@ -150,7 +161,7 @@ static void tensor_cells(const struct tui *t, int tensor, struct cells *c)
     bool multiplies = tensor_multiplies(t->session->model, tensor);
     const char *name = x->block >= 0 && !flat ? roles[x->role].name : x->name;
     char expert[24];
-    snprintf(expert, sizeof expert, "  expert %d", x->expert);
+    snprintf(expert, sizeof expert, "  expert.%d", x->expert);
     snprintf(c->text[C_LAYER], CELL, "%s%s%s", t->tagged[tensor] ? "*" : " ",
              x->block >= 0 && !flat ? "  " : "", x->expert >= 0 && !flat ? expert : name);
     if (x->expert >= 0)
@@ -168,7 +179,7 @@ static void kv_cells(const struct tui *t, struct cells *c)
     const struct hyper *h = &t->session->model->hyper;
     int kv = kv_index(t->session->model);
     const struct metric *seconds = &f->layers[kv].seconds;
-    struct sums sums = {.bytes = f->position * kv_bytes_per_position(f->model, f->set->kv),
+    struct sums sums = {.read = (double)(f->position * kv_bytes_per_position(f->model, f->set->kv)),
                         .seconds = seconds->value, .timed = seconds->valid, .own = true, .all_stored = true};
     struct scheme s = scheme_default(f->set->kv);
     char bytes[16];
