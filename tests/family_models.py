@@ -37,6 +37,8 @@ MODELS = {
     "llama_longrope": ("llama", dict(head_dim=8, max_position_embeddings=16, **rotary(
         "longrope", short_factor=[1.0, 1.1, 1.5, 2.0], long_factor=[2.0, 2.5, 3.0, 4.0],
         original_max_position_embeddings=4))),
+    "llama_mlpbias": ("llama", dict(mlp_bias=True)),
+    "gpt2_relu": ("gpt2", dict(activation_function="relu", head_dim=None, intermediate_size=None)),
     "llama_yarn": ("llama", dict(head_dim=16, **rotary("yarn", factor=4.0, beta_fast=2.0, beta_slow=0.5, truncate=False,
                                                        attention_factor=1.25, original_max_position_embeddings=16))),
     "mixtral": ("mixtral", dict(sliding_window=None, **EXPERTS)),

@@ -155,7 +155,9 @@ static void test_null(void **state)
 static const struct {
     const char *type, *keys, *says;
 } asked_cases[] = {
-    {"llama", "\"mlp_bias\": true", "mlp_bias = true is not supported in llama models; expected false"},
+    {"llama", "\"mlp_bias\": true", NULL},
+    {"llama", "\"mlp_bias\": 1", "mlp_bias is an integer; expected true or false"},
+    {"mistral", "\"mlp_bias\": true", "mlp_bias = true is not supported in mistral models; expected false"},
     {"llama", "\"mlp_bias\": false, \"attention_dropout\": 0.1, \"pretraining_tp\": 2, \"use_cache\": false", NULL},
     {"llama", "\"logit_scale\": 0.25", "logit_scale = 0.25 is not supported"},
     {"llama", "\"logit_scale\": 1", NULL},
@@ -191,6 +193,8 @@ static const struct {
     {"gemma", "\"hidden_act\": \"gelu\"", NULL}, /* by which Gemma's first files meant the approximation */
     {"gemma2", "\"hidden_activation\": \"gelu\"", "hidden_activation = 'gelu'; expected gelu_pytorch_tanh"},
     {"gemma2", "\"hidden_act\": \"gelu\", \"hidden_activation\": \"silu\"", "hidden_activation = 'silu'"},
+    {"gpt2", "\"n_head\": 4, \"activation_function\": \"relu\"", NULL},
+    {"gpt2", "\"n_head\": 4, \"activation_function\": \"mish\"", "activation_function = 'mish'; expected silu, gelu"},
     {"gpt2", "\"n_head\": 4, \"add_cross_attention\": true", "add_cross_attention = true"},
     {"gpt2", "\"n_head\": 4, \"reorder_and_upcast_attn\": true", NULL}, /* the order of operations only */
 };

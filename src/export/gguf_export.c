@@ -118,6 +118,9 @@ static bool begin(struct export *job, struct error *error)
     if (job->plan.model->hyper.rope_growth > 0)
         return error_set(error, "rotary frequencies depend on the context (dynamic), for which GGUF has no key; "
                                 "expected the format safetensors");
+    if (job->plan.model->hyper.activation != arch_in_gguf(job->arch)->activation)
+        return error_set(error, "the activation is another than that of GGUF's architecture %s, which has no key for "
+                                "it; expected the format safetensors", arch_in_gguf(job->arch)->gguf);
     if (job->plan.model->hyper.scale_by_layer)
         return error_set(error, "attention is scaled by the number of the layer (scale_attn_by_inverse_layer_idx), for "
                                 "which GGUF has no key; expected the format safetensors");

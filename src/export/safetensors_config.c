@@ -2,6 +2,7 @@
 #include "safetensors_types.h"
 
 #include "formats/jsontext.h"
+#include "model/hf_config.h"
 
 #include <errno.h>
 #include <math.h>
@@ -214,12 +215,14 @@ static json_t *make_config(const struct export *job, struct error *error)
     bool biased = m->has & (ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_OUT_BIAS));
     json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", job->arch->hf_class, "model_type", job->arch->hf,
                           job->arch->hf_activation_key,
-                          job->arch->hf_activation, "tie_word_embeddings", m->tied);
+                          hf_activation_name(m->hyper.activation), "tie_word_embeddings", m->tied);
     json_object_set_new(j, "torch_dtype", json_string(torch_dtype(job)));
     set_size(j, "vocab_size", m->hyper.vocab);
     set_tokens(j, m);
     if (biased && !job->arch->hf_gpt2_keys)
         json_object_set_new(j, "attention_bias", json_true());
+    if (m->has & ROLE_BIT(ROLE_FFN_DOWN_BIAS) && !job->arch->hf_gpt2_keys)
+        json_object_set_new(j, "mlp_bias", json_true());
     if (job->arch->hf_gpt2_keys) {
         set_gpt2(j, &m->hyper);
         return j;

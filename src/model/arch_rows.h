@@ -14,6 +14,8 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
 #define NORMS   (B(ATTN_NORM) | B(FFN_NORM))
 #define QKV_ROLES (B(ATTN_Q) | B(ATTN_K) | B(ATTN_V))
 #define BIASES  (B(ATTN_Q_BIAS) | B(ATTN_K_BIAS) | B(ATTN_V_BIAS))
+#define FFN_BIASES (B(FFN_UP_BIAS) | B(FFN_DOWN_BIAS))
+#define GATED_BIASES (B(FFN_GATE_BIAS) | FFN_BIASES)
 #define GATED   (B(FFN_GATE) | B(FFN_UP) | B(FFN_DOWN))
 #define ATTENTION_ROLES (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT))
 #define LLAMA   (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT) | GATED)
@@ -32,6 +34,8 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
     [ROLE_ATTN_OUT_BIAS] = "self_attn.o_proj.bias", [ROLE_ATTN_QKV] = "self_attn.qkv_proj.weight", \
     [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight", [ROLE_FFN_GATE] = "mlp.gate_proj.weight",      \
     [ROLE_FFN_UP] = "mlp.up_proj.weight", [ROLE_FFN_DOWN] = "mlp.down_proj.weight",                \
+    [ROLE_FFN_GATE_BIAS] = "mlp.gate_proj.bias", [ROLE_FFN_UP_BIAS] = "mlp.up_proj.bias",          \
+    [ROLE_FFN_DOWN_BIAS] = "mlp.down_proj.bias",                                                   \
     [ROLE_OUTPUT_NORM] = "norm.weight", [ROLE_OUTPUT] = "lm_head.weight"
 
 extern role_names arch_llama_names;
