@@ -88,6 +88,8 @@ struct arch {
     bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there; or null */
     bool hf_layer_kinds;        /* layer_types is shape_hf's, windows included */
     const char *gguf_reads;     /* the same of a GGUF file's metadata, without the architecture's name */
+    bool gguf_divides_logits;   /* logit_scale is what they are divided by */
+    const char *(*gguf_unwritten)(const struct model *model); /* what its keys cannot say of a model, or null; or null */
     bool (*read_gguf)(const struct gguf_metadata *metadata, struct model *model);
     bool (*shape_gguf)(const struct gguf_metadata *metadata, struct model *model);
 };

@@ -6,6 +6,8 @@
 
 extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_phi3, arch_gemma, arch_gemma2,
     arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe;
+extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_nemotron,
+    arch_seed_oss, arch_smollm3;
 
 /* ---- sets of roles --------------------------------------------------------------------------- */
 
@@ -97,6 +99,9 @@ extern const struct step arch_llama_steps[];
 
 /* ---- families -------------------------------------------------------------------------------- */
 
+#define LLAMA_FILES                                                                                 \
+    .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act",      \
+    .hf_prefix = "model.", .hf_block = "layers.", .steps = arch_llama_steps
 #define LLAMA_LIKE LLAMA_LIKE_NAMED(arch_llama_names)
 #define LLAMA_LIKE_NAMED(NAMES)                                                                     \
     .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act",      \
