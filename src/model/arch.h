@@ -34,6 +34,7 @@ struct hf_defaults {
     size_t original_context; /* of a scaled rotary embedding; 0: the context */
     float epsilon;
     float rope_base;         /* 0: 10000 */
+    float partial_rotary;    /* of a head; 0: 1 */
     float query_scalar;      /* query_pre_attn_scalar; 0: the architecture has no such key */
     float attention_cap, logit_cap; /* the same */
     int32_t bos, eos;        /* -1: none */
@@ -58,6 +59,7 @@ struct arch {
     enum activation activation;
     const char *hf_activation;  /* its name in config.json, where it is written */
     const char *hf_activation_key; /* the key of that name */
+    bool hf_activation_free;    /* which may be any: hf_activation is the default */
     bool hf_gelu_is_tanh;       /* config.json's "gelu" means the approximation by tanh */
     enum rope gguf_rope;        /* order of the rows of Q and K in GGUF files */
     enum rope hf_rope;          /* in Hugging Face's */
@@ -65,6 +67,9 @@ struct arch {
     bool norms_from_one;        /* Hugging Face files hold w where the norm multiplies by 1 + w */
     bool transposed;            /* Hugging Face files hold the matrices of blocks as columns x rows */
     bool tied_default;          /* the head is tied where config.json does not say */
+    const char *hf_biased;      /* the key that says whether attention has biases; null: attention_bias, where the
+                                 * projection behind attention may have one */
+    bool biased_default;        /* it has where config.json does not say */
     size_t window_period;       /* see struct hyper */
     enum hf_window hf_window;
     bool window_rope;           /* layers with a window have a rotary embedding of their own */
@@ -83,6 +88,8 @@ struct arch {
     bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there; or null */
     bool hf_layer_kinds;        /* layer_types is shape_hf's, windows included */
     const char *gguf_reads;     /* the same of a GGUF file's metadata, without the architecture's name */
+    bool gguf_divides_logits;   /* logit_scale is what they are divided by */
+    const char *(*gguf_unwritten)(const struct model *model); /* what its keys cannot say of a model, or null; or null */
     bool (*read_gguf)(const struct gguf_metadata *metadata, struct model *model);
     bool (*shape_gguf)(const struct gguf_metadata *metadata, struct model *model);
 };

@@ -4,10 +4,18 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum norm { NORM_RMS, NORM_LAYER };
-enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_GELU };
+enum activation {
+    ACTIVATION_SILU,
+    ACTIVATION_GELU_TANH,
+    ACTIVATION_GELU,
+    ACTIVATION_RELU,
+    ACTIVATION_RELU_SQUARED, /* of So et al. 2021 */
+    ACTIVATIONS
+};
 
 /* How rotary embeddings pair the elements of a head: neighbours 2i and 2i + 1, or i and i + half. */
 enum rope { ROPE_NEIGHBOURS, ROPE_HALVES, ROPE_NONE };
@@ -31,6 +39,13 @@ struct mixture {
     size_t groups, groups_used; /* experts are chosen from the best groups only; 0: all are one */
 };
 
+/* How YaRN made the factors of the rotary frequencies (Peng et al. 2023, section 3.2). */
+struct yarn {
+    float factor;           /* 0: it did not */
+    float fast, slow;       /* rotations within the original context: beta_fast, beta_slow */
+    bool exact;             /* the pairs between which it mixes are not rounded outwards to whole ones */
+};
+
 /* What blocks have in common; where they differ, struct layer says how. Zeros stand for what most Llamas have. */
 struct hyper {
     size_t dim;             /* elements of a hidden state */
@@ -47,6 +62,9 @@ struct hyper {
     enum activation activation;
     size_t rope_dims;       /* rotary dimensions of a head; 0: all (rotary_dims) */
     float rope_magnitude;   /* of cosines and sines; 0: 1 */
+    size_t rope_original;   /* positions of the original training, where a scaling asks for them; 0: none does */
+    float rope_growth;      /* factor of dynamic NTK; 0: the base is the same for all contexts */
+    struct yarn yarn;
     float attention_scale;  /* q k times this; 0: 1 / sqrt(head_size) */
     bool scale_by_layer;    /* layer i, from 0, divides that by i + 1 */
     float attention_cap;    /* cap tanh(x / cap) of attention's scores; 0: none */
@@ -59,6 +77,7 @@ struct hyper {
     size_t dense_layers;    /* the first ones have none */
     bool norm_all_heads;    /* norms of queries and keys go over all heads together */
     float residual_scale;   /* multiplies what a block adds; 0: 1 */
+    float logit_scale;      /* multiplies logits; 0: 1 */
 };
 
 /* Dimensions of a head that rotary embeddings are applied to. */
