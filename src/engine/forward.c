@@ -21,7 +21,7 @@ void forward_embed(struct context *c, const struct weights *w, const int32_t *to
         if (h->embedding_scale > 0)
             scale(x, h->dim, h->embedding_scale);
         if (learned >= 0) {
-            isa_current()->decode_row(&w->layer[learned]->matrix, context_position(c, t), c->norm);
+            isa_current()->decode_row(&w->layer[learned]->matrix, h->first_position + context_position(c, t), c->norm);
             c->ops->add(x, c->norm, h->dim);
         }
     }
@@ -47,6 +47,8 @@ void forward_finish(struct context *c, const struct weights *w, size_t n, enum l
     size_t skip = which == LOGITS_LAST ? n - 1 : 0, count = n - skip;
     forward_output_input(c, w, skip, count);
     steps_linear(c, w, ROLE_OUTPUT, -1, c->reg[REG_NORMED], count, logits);
+    if (h->logit_scale > 0)
+        scale(logits, count * h->vocab, h->logit_scale);
     if (h->logit_cap > 0)
         c->ops->soft_cap(logits, count * h->vocab, h->logit_cap);
 }

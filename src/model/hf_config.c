@@ -15,6 +15,12 @@ enum { DEPTH = 32 };
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
+static const struct hf_names *names_of(const struct arch *a)
+{
+    static const struct hf_names usual = {0};
+    return a->hf_sizes ? a->hf_sizes : &usual;
+}
+
 /* Sizes that say what shape the weights have. Where one is missing the architecture's counts, as it does for the
  * smallest model of a family, and the model's note says so. */
 static bool read_needed(const struct hf_config *c, const struct hf_size_key *k, size_t *out)
@@ -31,8 +37,7 @@ static bool read_needed(const struct hf_config *c, const struct hf_size_key *k, 
 static bool read_heads(const struct hf_config *c, struct hyper *h)
 {
     const struct hf_defaults *d = &c->arch->defaults;
-    bool gpt2 = c->arch->hf_gpt2_keys; /* whose heads are all alike and divide the embedding */
-    const struct hf_places none = {0}, *places = gpt2 ? &none : &c->top;
+    const struct hf_places none = {0}, *places = names_of(c->arch)->alike ? &none : &c->top;
     struct hf_value size;
     if (!hf_size(c, places, &(struct hf_size_key){"num_key_value_heads", NULL, d->kv_heads ? d->kv_heads : h->heads,
                                                   h->heads, MAX_HEADS}, &h->kv_heads) ||
@@ -50,27 +55,41 @@ static bool read_heads(const struct hf_config *c, struct hyper *h)
                                                     MAX_HEAD_SIZE}, &h->head_size);
 }
 
-/* Where a size is in struct hyper, and its default in struct hf_defaults. */
-#define PLACES(MEMBER, DEFAULT) offsetof(struct hyper, MEMBER), offsetof(struct hf_defaults, DEFAULT)
+/* Where a size is in struct hyper, its name in struct hf_names, and its default in struct hf_defaults. */
+#define PLACES(MEMBER, NAME, DEFAULT)                                                                              \
+    offsetof(struct hyper, MEMBER), offsetof(struct hf_names, NAME), offsetof(struct hf_defaults, DEFAULT)
 
 static const struct shape_key {
-    const char *key, *gpt2; /* GPT-2's own name, beside which it knows the other one; null: it has another rule */
-    size_t member, by_default, max;
+    const char *key;    /* of most */
+    size_t member, name, by_default, max;
 } shape_keys[] = {
-    {"hidden_size", "n_embd", PLACES(dim, dim), MAX_DIM},
-    {"num_hidden_layers", "n_layer", PLACES(layers, layers), MAX_LAYERS},
-    {"num_attention_heads", "n_head", PLACES(heads, heads), MAX_HEADS},
-    {"vocab_size", "vocab_size", PLACES(vocab, vocab), MAX_VOCAB},
-    {"max_position_embeddings", "n_positions", PLACES(trained_context, context), MAX_POSITIONS},
-    {"intermediate_size", NULL, PLACES(hidden, hidden), MAX_HIDDEN},
+    {"hidden_size", PLACES(dim, dim, dim), MAX_DIM},
+    {"num_hidden_layers", PLACES(layers, layers, layers), MAX_LAYERS},
+    {"num_attention_heads", PLACES(heads, heads, heads), MAX_HEADS},
+    {"max_position_embeddings", PLACES(trained_context, context, context), MAX_POSITIONS},
 };
+
+static const char *own_name(const struct hf_config *c, const struct shape_key *row)
+{
+    return *(const char *const *)(const void *)((const char *)names_of(c->arch) + row->name);
+}
 
 static bool read_shape_key(const struct hf_config *c, const struct shape_key *row, struct hyper *h)
 {
-    bool gpt2 = c->arch->hf_gpt2_keys;
+    const char *own = own_name(c, row);
     size_t by_default = *(const size_t *)(const void *)((const char *)&c->arch->defaults + row->by_default);
-    const struct hf_size_key key = {gpt2 ? row->gpt2 : row->key, gpt2 ? row->key : NULL, by_default, 0, row->max};
-    return (gpt2 && !row->gpt2) || read_needed(c, &key, (size_t *)(void *)((char *)h + row->member));
+    const struct hf_size_key key = {own ? own : row->key, own ? row->key : NULL, by_default, 0, row->max};
+    return read_needed(c, &key, (size_t *)(void *)((char *)h + row->member));
+}
+
+/* Of some architectures 4 times the embedding's where the key is missing or null. */
+static bool read_hidden(const struct hf_config *c, struct hyper *h)
+{
+    const char *own = names_of(c->arch)->hidden;
+    if (own)
+        return hf_size(c, &c->top, &(struct hf_size_key){own, NULL, 4 * h->dim, 4 * h->dim, MAX_HIDDEN}, &h->hidden);
+    return read_needed(c, &(struct hf_size_key){"intermediate_size", NULL, c->arch->defaults.hidden, 0, MAX_HIDDEN},
+                       &h->hidden);
 }
 
 static bool read_shape(const struct hf_config *c, struct hyper *h)
@@ -78,8 +97,8 @@ static bool read_shape(const struct hf_config *c, struct hyper *h)
     for (size_t i = 0; i < sizeof shape_keys / sizeof *shape_keys; i++)
         if (!read_shape_key(c, &shape_keys[i], h))
             return false;
-    const struct hf_size_key inner = {"n_inner", NULL, 4 * h->dim, 4 * h->dim, MAX_HIDDEN};
-    return (!c->arch->hf_gpt2_keys || hf_size(c, &c->top, &inner, &h->hidden)) && read_heads(c, h);
+    return read_needed(c, &(struct hf_size_key){"vocab_size", NULL, c->arch->defaults.vocab, 0, MAX_VOCAB}, &h->vocab) &&
+           read_hidden(c, h) && read_heads(c, h);
 }
 
 /* ---- numbers --------------------------------------------------------------------------------- */
@@ -108,7 +127,7 @@ static bool read_attention_scale(const struct hf_config *c, struct hyper *h)
             return false;
         h->attention_scale = 1 / sqrtf(scalar);
     }
-    if (c->arch->hf_gpt2_keys &&
+    if (c->arch->hf_scaled_by_choice &&
         (!hf_flag(c, "scale_attn_weights", true, &scaled) ||
          !hf_flag(c, "scale_attn_by_inverse_layer_idx", false, &h->scale_by_layer)))
         return false;
@@ -117,11 +136,18 @@ static bool read_attention_scale(const struct hf_config *c, struct hyper *h)
     return true;
 }
 
+static bool read_epsilon(const struct hf_config *c, struct hyper *h)
+{
+    const char *own = names_of(c->arch)->epsilon;
+    const char *key = own ? own : c->arch->norm == NORM_LAYER ? "layer_norm_epsilon" : "rms_norm_eps";
+    h->norm_eps = c->arch->defaults.epsilon;
+    return !*key || hf_number(c, &c->top, key, c->arch->defaults.epsilon, min_epsilon, max_epsilon, &h->norm_eps);
+}
+
 static bool read_numbers(const struct hf_config *c, struct hyper *h)
 {
     const struct hf_defaults *d = &c->arch->defaults;
-    const char *epsilon = c->arch->norm == NORM_LAYER ? "layer_norm_epsilon" : "rms_norm_eps";
-    return hf_number(c, &c->top, epsilon, d->epsilon, min_epsilon, max_epsilon, &h->norm_eps) &&
+    return read_epsilon(c, h) &&
            read_cap(c, "attn_logit_softcapping", d->attention_cap, &h->attention_cap) &&
            read_cap(c, "final_logit_softcapping", d->logit_cap, &h->logit_cap) && read_attention_scale(c, h) &&
            hf_rope_read(c, h);
@@ -129,27 +155,41 @@ static bool read_numbers(const struct hf_config *c, struct hyper *h)
 
 /* ---- activations ----------------------------------------------------------------------------- */
 
+/* Names of each; the first is that of files. */
+static const char *const activations[ACTIVATIONS][3] = {
+    [ACTIVATION_SILU] = {"silu", "swish", "silu"},
+    [ACTIVATION_GELU_TANH] = {"gelu_pytorch_tanh", "gelu_new", "gelu_fast"},
+    [ACTIVATION_GELU] = {"gelu", "gelu_python", "gelu"},
+    [ACTIVATION_RELU] = {"relu", "relu", "relu"},
+    [ACTIVATION_RELU_SQUARED] = {"relu2", "relu2", "relu2"},
+};
+
+const char *hf_activation_name(enum activation activation)
+{
+    return activations[activation][0];
+}
+
+/* ACTIVATIONS where the name is none. */
+static enum activation find_activation(const char *name)
+{
+    for (enum activation i = 0; i < ACTIVATIONS; i++)
+        for (size_t k = 0; k < 3; k++)
+            if (strcmp(name, activations[i][k]) == 0)
+                return i;
+    return ACTIVATIONS;
+}
+
 /* "gelu" in Gemma's older key means the approximation by tanh. */
 static bool is_activation(const struct arch *a, const char *key, const char *text)
 {
-    static const char *const names[][3] = {
-        [ACTIVATION_SILU] = {"silu", "swish", "silu"},
-        [ACTIVATION_GELU_TANH] = {"gelu_pytorch_tanh", "gelu_new", "gelu_fast"},
-        [ACTIVATION_GELU] = {"gelu", "gelu", "gelu"},
-    };
-    if (a->hf_gelu_is_tanh && strcmp(key, "hidden_act") == 0 && strcmp(text, "gelu") == 0)
-        return true;
-    for (size_t i = 0; i < 3; i++)
-        if (strcmp(text, names[a->activation][i]) == 0)
-            return true;
-    return false;
+    return (a->hf_gelu_is_tanh && strcmp(key, "hidden_act") == 0 && strcmp(text, "gelu") == 0) ||
+           find_activation(text) == a->activation;
 }
 
+/* Of an architecture that has one. */
 static bool check_activation(const struct hf_config *c)
 {
     static const char *const keys[] = {"hidden_activation", "hidden_act", "activation_function"};
-    static const char *const expected[] = {[ACTIVATION_SILU] = "silu", [ACTIVATION_GELU_TANH] = "gelu_pytorch_tanh",
-                                           [ACTIVATION_GELU] = "gelu"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         struct hf_value value;
         if (!hf_find(c, &c->top, keys[i], NULL, &value))
@@ -157,8 +197,25 @@ static bool check_activation(const struct hf_config *c)
         const char *text = json_string_value(value.json);
         if (value.json && (!text || !is_activation(c->arch, keys[i], text)))
             return error_set(c->error, "config.json: %s = '%.40s'; expected %s for %s", value.name,
-                             text ? text : json_text_kind(value.json), expected[c->arch->activation], c->arch->name);
+                             text ? text : json_text_kind(value.json), activations[c->arch->activation][0],
+                             c->arch->name);
     }
+    return true;
+}
+
+static bool read_activation(const struct hf_config *c, struct hyper *h)
+{
+    struct hf_value value;
+    if (!c->arch->hf_activation_free)
+        return check_activation(c);
+    if (!hf_find(c, &c->top, c->arch->hf_activation_key, NULL, &value))
+        return false;
+    const char *text = value.json ? json_string_value(value.json) : c->arch->hf_activation;
+    enum activation found = text ? find_activation(text) : ACTIVATIONS;
+    if (found == ACTIVATIONS)
+        return error_set(c->error, "config.json: %s = '%.40s'; expected silu, gelu, gelu_new, relu or relu2", value.name,
+                         text ? text : json_text_kind(value.json));
+    h->activation = found;
     return true;
 }
 
@@ -196,6 +253,11 @@ static bool read_tokens(const struct hf_config *c)
     if (count == 0)
         m->bos = -1;
     return true;
+}
+
+const char *hf_biased_key(const struct arch *a)
+{
+    return a->hf_biased ? a->hf_biased : "attention_bias";
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -255,9 +317,9 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
         return false;
     arch_apply(c->arch, false, h);
     return (!c->arch->read_hf || c->arch->read_hf(c)) && hyper_check(h, "config.json", c->error) &&
-           hf_windows_read(c, h) && check_activation(c) && check_class(c) && hf_rope_scale(c) &&
+           hf_windows_read(c, h) && read_activation(c, h) && check_class(c) && hf_rope_scale(c) &&
            model_make_layers(c->model, c->error) && hf_windows_apply(c) &&
-           (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && hf_flag(c, "attention_bias", false, &asked->attention_bias) &&
+           (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && hf_flag(c, hf_biased_key(c->arch), c->arch->biased_default, &asked->attention_bias) &&
            hf_flag(c, "tie_word_embeddings", c->arch->tied_default, &c->model->tied);
 }
 

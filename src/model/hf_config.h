@@ -19,6 +19,12 @@ const struct arch *hf_config_parse(struct model *model, const uint8_t *data, siz
 /* The same from a file. */
 const struct arch *hf_config_read(struct model *model, const char *path, struct hf_asked *asked, struct error *error);
 
+/* The key that says whether attention has biases. */
+const char *hf_biased_key(const struct arch *arch);
+
+/* An activation function's name in config.json. */
+const char *hf_activation_name(enum activation activation);
+
 /* Adds the tokens of eos_token_id, one or a list, in a generation_config.json's bytes to those that end a text. Ids that
  * are none of the vocabulary are left out; what cannot be used becomes a note, as it does in transformers. */
 void hf_generation_parse(struct model *model, const uint8_t *data, size_t size);

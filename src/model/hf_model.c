@@ -28,7 +28,7 @@ static bool folder_has(const char *path, const char *name)
 /* How checkpoints of a model with a head, of a bare one, and of one within another begin their names. */
 static const struct {
     const char *before;
-    bool own;         /* the architecture's own prefix follows */
+    bool own;         /* the architecture's own prefix follows, else its last part */
     const char *head;
 } prefixes[] = {
     {"", true, ""}, {"", false, ""}, {"language_model.", true, "language_model."}, {"model.language_model.", false, ""},
@@ -41,6 +41,12 @@ static bool any_tensor(const struct model *m, const struct arch *a, const struct
            assemble_find(m, a, n, ROLE_ATTN_NORM, 0);
 }
 
+/* What is left of an architecture's prefix without its first part, the name of the bare model. */
+static const char *bare_prefix(const struct arch *a)
+{
+    return a->hf_prefix + strcspn(a->hf_prefix, ".") + (strchr(a->hf_prefix, '.') != NULL);
+}
+
 /* The first of the prefixes that is there, else the first. */
 static void find_prefix(const struct model *m, const struct arch *a, struct naming *n, char prefix[64])
 {
@@ -48,7 +54,7 @@ static void find_prefix(const struct model *m, const struct arch *a, struct nami
     n->prefix = prefix;
     for (size_t i = 0; i <= count; i++) {
         size_t k = i < count ? i : 0;
-        snprintf(prefix, 64, "%s%s", prefixes[k].before, prefixes[k].own ? a->hf_prefix : "");
+        snprintf(prefix, 64, "%s%s", prefixes[k].before, prefixes[k].own ? a->hf_prefix : bare_prefix(a));
         n->head_prefix = prefixes[k].head;
         if (any_tensor(m, a, n))
             return;
@@ -86,13 +92,15 @@ static bool check_biases(const struct model *m, const struct arch *a, const stru
                          struct error *error)
 {
     char name[ASSEMBLE_NAME];
-    const struct entry *bias = assemble_find(m, a, n, ROLE_ATTN_Q_BIAS, 0);
-    if (!(a->optional & ROLE_BIT(ROLE_ATTN_OUT_BIAS)) || (bias != NULL) == asked)
+    enum role role = a->required & ROLE_BIT(ROLE_ATTN_QKV) ? ROLE_ATTN_QKV_BIAS : ROLE_ATTN_Q_BIAS;
+    const struct entry *bias = assemble_find(m, a, n, role, 0);
+    if (!(a->hf_biased || a->optional & ROLE_BIT(ROLE_ATTN_OUT_BIAS)) || (bias != NULL) == asked)
         return true;
     if (bias)
-        return error_set(error, "tensor %s is there, but config.json does not say attention_bias = true", bias->name);
-    assemble_name(a, n, ROLE_ATTN_Q_BIAS, 0, name);
-    return error_set(error, "config.json: attention_bias = true, but tensor %s is missing", name);
+        return error_set(error, "tensor %s is there, but config.json does not say %s = true", bias->name,
+                         hf_biased_key(a));
+    assemble_name(a, n, role, 0, name);
+    return error_set(error, "config.json: %s = true, but tensor %s is missing", hf_biased_key(a), name);
 }
 
 /* ---- a model --------------------------------------------------------------------------------- */
