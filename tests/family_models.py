@@ -26,9 +26,13 @@ EXPERTS = dict(num_experts=4, num_local_experts=4, num_experts_per_tok=2, moe_in
 
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
+    "exaone4": ("exaone4", dict(num_hidden_layers=4, sliding_window=3)),
     "gemma3": ("gemma3_text", dict(num_hidden_layers=6, sliding_window=4, query_pre_attn_scalar=6,
                                    tie_word_embeddings=True)),
     "mixtral": ("mixtral", dict(sliding_window=None, **EXPERTS)),
+    "olmo": ("olmo", dict(clip_qkv=0.5, num_hidden_layers=1)),
+    "olmo2": ("olmo2", dict()),
+    "olmo3": ("olmo3", dict(num_hidden_layers=4, sliding_window=3)),
     "qwen3_moe": ("qwen3_moe", dict(mlp_only_layers=[1], **EXPERTS)),
 }
 
