@@ -32,6 +32,7 @@ def rotary(kind, **more):
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
     "arcee": ("arcee", dict(mlp_bias=True)),
+    "exaone4": ("exaone4", dict(num_hidden_layers=4, sliding_window=3)),
     "gemma3": ("gemma3_text", dict(num_hidden_layers=6, sliding_window=4, query_pre_attn_scalar=6,
                                    tie_word_embeddings=True)),
     "llama_dynamic": ("llama", dict(max_position_embeddings=4, **rotary("dynamic", factor=2.0))),
@@ -50,6 +51,9 @@ MODELS = {
     "ministral": ("ministral", dict(sliding_window=3, layer_types=["sliding_attention", "full_attention"])),
     "mixtral": ("mixtral", dict(sliding_window=None, **EXPERTS)),
     "nemotron": ("nemotron", dict(head_dim=8, norm_eps=0.1)),
+    "olmo": ("olmo", dict(clip_qkv=0.5, num_hidden_layers=1)),
+    "olmo2": ("olmo2", dict()),
+    "olmo3": ("olmo3", dict(num_hidden_layers=4, sliding_window=3)),
     "qwen3_moe": ("qwen3_moe", dict(mlp_only_layers=[1], **EXPERTS)),
     "seed_oss": ("seed_oss", dict(attention_out_bias=True)),
     "smollm3": ("smollm3", dict(num_hidden_layers=4)),

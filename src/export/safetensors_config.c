@@ -94,26 +94,31 @@ static void set_number(json_t *j, const char *key, float value)
     json_object_set_new(j, key, json_real(strtod(text, NULL)));
 }
 
-static void set_gpt2(json_t *j, const struct hyper *h)
+static const char *or(const char *own, const char *usual)
 {
-    set_size(j, "n_embd", h->dim);
-    set_size(j, "n_layer", h->layers);
-    set_size(j, "n_head", h->heads);
-    set_size(j, "n_inner", h->hidden);
-    set_size(j, "n_positions", h->trained_context);
-    set_number(j, "layer_norm_epsilon", h->norm_eps);
+    return own ? own : usual;
 }
 
-static void set_llama_like(json_t *j, const struct hyper *h)
+static void set_shape(json_t *j, const struct arch *a, const struct hyper *h)
 {
-    set_size(j, "hidden_size", h->dim);
-    set_size(j, "num_hidden_layers", h->layers);
-    set_size(j, "num_attention_heads", h->heads);
-    set_size(j, "num_key_value_heads", h->kv_heads);
-    set_size(j, "head_dim", h->head_size);
-    set_size(j, "intermediate_size", h->hidden);
-    set_size(j, "max_position_embeddings", h->trained_context);
-    set_number(j, h->norm == NORM_LAYER ? "norm_eps" : "rms_norm_eps", h->norm_eps);
+    static const struct hf_names usual = {0};
+    const struct hf_names *n = a->hf_sizes ? a->hf_sizes : &usual;
+    const char *epsilon = or(n->epsilon, h->norm == NORM_LAYER ? "layer_norm_epsilon" : "rms_norm_eps");
+    set_size(j, or(n->dim, "hidden_size"), h->dim);
+    set_size(j, or(n->layers, "num_hidden_layers"), h->layers);
+    set_size(j, or(n->heads, "num_attention_heads"), h->heads);
+    set_size(j, or(n->hidden, "intermediate_size"), h->hidden);
+    set_size(j, or(n->context, "max_position_embeddings"), h->trained_context);
+    if (*epsilon)
+        set_number(j, epsilon, h->norm_eps);
+    if (!n->alike) {
+        set_size(j, "num_key_value_heads", h->kv_heads);
+        set_size(j, "head_dim", h->head_size);
+    }
+}
+
+static void set_numbers(json_t *j, const struct hyper *h)
+{
     set_number(j, "rope_theta", h->rope_base);
     if (h->attention_cap != 0)
         set_number(j, "attn_logit_softcapping", h->attention_cap);
@@ -236,17 +241,17 @@ static json_t *make_config(const struct export *job, struct error *error)
     json_object_set_new(j, "torch_dtype", json_string(torch_dtype(job)));
     set_size(j, "vocab_size", m->hyper.vocab);
     set_tokens(j, m);
-    if ((biased || job->arch->biased_default) && !job->arch->hf_gpt2_keys)
+    bool rotary = m->hyper.rope != ROPE_NONE;
+    set_shape(j, job->arch, &m->hyper);
+    if ((biased || job->arch->biased_default) && rotary)
         json_object_set_new(j, "attention_bias", json_boolean(biased));
     if (job->arch->hf_reads && words_have(job->arch->hf_reads, "attention_out_bias"))
         json_object_set_new(j, "attention_out_bias", json_boolean(m->has & ROLE_BIT(ROLE_ATTN_OUT_BIAS)));
-    if (m->has & ROLE_BIT(ROLE_FFN_DOWN_BIAS) && !job->arch->hf_gpt2_keys)
+    if (m->has & ROLE_BIT(ROLE_FFN_DOWN_BIAS) && rotary)
         json_object_set_new(j, "mlp_bias", json_true());
-    if (job->arch->hf_gpt2_keys) {
-        set_gpt2(j, &m->hyper);
+    if (!rotary)
         return j;
-    }
-    set_llama_like(j, &m->hyper);
+    set_numbers(j, &m->hyper);
     set_multipliers(j, job->arch, &m->hyper);
     set_attention_scale(j, job);
     if (set_rope(j, job, error))
