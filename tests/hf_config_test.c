@@ -289,7 +289,13 @@ static const struct {
     {"llama", "\"text_config\": {\"model_type\": \"qwen2\"}", "text_config.model_type = 'qwen2'"},
     {"llama", "\"text_config\": 7", "text_config is an integer; expected an object"},
     {"llava", "\"text_config\": {\"model_type\": \"llama\"}", NULL},
-    {"llava", "\"text_config\": {}", "unknown architecture 'llava'"},
+    {"llava", "\"text_config\": {}", NULL},
+    {"llava", "\"text_config\": {\"hidden_size\": 128}", NULL}, /* what is around it says nothing of it */
+    {"llava", "\"quantization_config\": {\"quant_method\": \"awq\"}, \"text_config\": {}",
+     "quantization_config = {\"quant_method\":\"awq\"} is not supported"},
+    {"mistral3", "\"text_config\": {\"model_type\": \"mistral\", \"tie_word_embeddings\": false}, "
+                 "\"tie_word_embeddings\": true", NULL},
+    {"gemma3", "\"text_config\": {\"model_type\": \"gemma9_text\"}", "unknown architecture 'gemma9_text'"},
     {"paligemma", "\"text_config\": {\"model_type\": \"gemma\"}", "'paligemma', but text_config.model_type = 'gemma'"},
 };
 

@@ -288,11 +288,29 @@ static json_t *make_config(const struct export *job, struct error *error)
     return NULL;
 }
 
+/* Of a model around one of text, whose other parts are not exported, what it says of that one. */
+static json_t *of_text(const struct export *job, json_t *j)
+{
+    const char *type = json_string_value(json_object_get(j, "model_type"));
+    json_t *text = json_deep_copy(json_object_get(j, "text_config"));
+    if (!text || !type || strcmp(type, job->arch->hf) == 0) {
+        json_decref(text);
+        return j;
+    }
+    json_decref(j);
+    json_object_set_new(text, "architectures", json_pack("[s]", job->arch->hf_class));
+    json_object_set_new(text, "model_type", json_string(job->arch->hf));
+    json_object_set_new(text, "tie_word_embeddings", json_boolean(job->plan.model->tied));
+    json_object_set_new(text, "torch_dtype", json_string(torch_dtype(job)));
+    set_tokens(text, job->plan.model);
+    return text;
+}
+
 /* The model's own, where its format has one. */
 static json_t *own_config(const struct export *job, struct error *error)
 {
     char *path = model_config_path(job->plan.model);
-    json_t *j = path ? read_json(path, error) : make_config(job, error);
+    json_t *j = path ? of_text(job, read_json(path, error)) : make_config(job, error);
     free(path);
     return j;
 }

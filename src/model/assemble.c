@@ -255,14 +255,45 @@ static bool is_weight(const char *name)
     return true;
 }
 
+/* Parts of models around one that writes text; and what guesses further tokens beside it. */
+static const char *const other_parts[] = {"audio_tower", "connector",    "embed_audio",  "embed_vision",
+                                          "image_newline", "mm_projector", "mtp",        "multi_modal_projector",
+                                          "vision_model", "vision_tower", "visual"};
+
+/* Of which of them a tensor is; null: of none. */
+static const char *other_part(const char *name)
+{
+    const char *at = strncmp(name, "model.", 6) == 0 ? name + 6 : name;
+    size_t length = strcspn(at, ".");
+    for (size_t i = 0; i < sizeof other_parts / sizeof *other_parts; i++)
+        if (strlen(other_parts[i]) == length && strncmp(at, other_parts[i], length) == 0)
+            return other_parts[i];
+    return NULL;
+}
+
+/* Tensors that are left out, and of what. */
+struct left_out {
+    size_t count;
+    char parts[120];
+};
+
+static void leave_out(struct left_out *l, const char *part)
+{
+    size_t used = strlen(l->parts);
+    l->count++;
+    if (!strstr(l->parts, part) && used + strlen(part) + 3 < sizeof l->parts)
+        snprintf(l->parts + used, sizeof l->parts - used, "%s%s", used ? ", " : "", part);
+}
+
 static int by_address(const void *a, const void *b)
 {
     const struct entry *const *p = a, *const *q = b;
     return (*p > *q) - (*p < *q);
 }
 
-/* Every weight must have found its use; a tensor without elements needs none. */
-static bool check_unused(const struct model *m, const struct arch *a, const struct naming *n,
+/* Every weight must have found its use; a tensor without elements needs none. Those of other parts are left out, and the
+ * model's note says how many. */
+static bool check_unused(struct model *m, const struct arch *a, const struct naming *n,
                          struct error *error)
 {
     const struct entry **used = malloc((m->tensor_count + 1) * sizeof *used);
@@ -272,15 +303,22 @@ static bool check_unused(const struct model *m, const struct arch *a, const stru
     for (size_t i = 0; i < m->tensor_count; i++)
         used[count++] = find_entry(m, a, n, m->tensors[i].role, m->tensors[i].block, m->tensors[i].expert);
     qsort(used, count, sizeof *used, by_address);
+    struct left_out left = {0};
     bool ok = true;
     for (size_t i = 0; ok && i < m->files.count; i++) {
         const struct entry *e = &m->files.entries[i];
         bool head = m->tied && assemble_find(m, a, n, ROLE_OUTPUT, -1) == e;
-        if (!bsearch(&e, used, count, sizeof *used, by_address) && !head && e->bytes > 0 && is_weight(e->name))
+        if (bsearch(&e, used, count, sizeof *used, by_address) || head || e->bytes == 0 || !is_weight(e->name))
+            continue;
+        if (other_part(e->name))
+            leave_out(&left, other_part(e->name));
+        else
             ok = error_set(error, "tensor %.100s is not part of the architecture %s with %zu layers",
                            e->name, a->name, m->hyper.layers);
     }
     free(used);
+    if (ok && left.count > 0)
+        model_add_note(m, "%zu tensors of other parts than the model of text are left out (%s)", left.count, left.parts);
     return ok;
 }
 
