@@ -138,6 +138,7 @@ static void set_multipliers(json_t *j, const struct arch *a, const struct hyper 
         const char *key;
         float value;
     } keys[] = {{"embedding_multiplier", h->embedding_scale}, {"residual_multiplier", h->residual_scale},
+                {"clip_qkv", h->qkv_clip},
                 {"attention_multiplier", h->attention_scale},
                 {"logits_scaling", h->logit_scale > 0 ? 1 / h->logit_scale : 0}};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
@@ -150,6 +151,9 @@ static bool set_windows(json_t *j, const struct arch *a, const struct model *m, 
 {
     const struct hyper *h = &m->hyper;
     bool own = h->window && h->window_rope_base > 0, named = a->hf_reads && words_have(a->hf_reads, "rope_local_base_freq");
+    if (h->window && a->hf_window == HF_WINDOW_NONE)
+        return error_set(error, "layers have a window of %zu positions, which config.json of %s cannot say; expected the "
+                                "format gguf", h->window, a->name);
     json_t *types = json_array();
     bool all = true;
     for (size_t b = 0; b < h->layers; b++) {
@@ -262,6 +266,9 @@ static json_t *make_config(const struct export *job, struct error *error)
     if (m->hyper.mixture.experts > 0)
         return error_set(error, "config.json of a mixture of experts is not written from %s; expected the format gguf, or "
                                 "a model with a config.json", m->format), NULL;
+    if (m->hyper.window_head_size > 0)
+        return error_set(error, "config.json of %s is not written from %s; expected the format gguf, or a model with a "
+                                "config.json", job->arch->name, m->format), NULL;
     bool biased = m->has & (ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_OUT_BIAS));
     json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", job->arch->hf_class, "model_type", job->arch->hf,
                           job->arch->hf_activation_key,

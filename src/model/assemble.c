@@ -17,7 +17,7 @@ bool assemble_name(const struct arch *a, const struct naming *n, enum role role,
 {
     bool in_block = roles[role].in_block, own = !n->gguf || (a->gguf_names && (*a->gguf_names)[role]);
     const char *name = !n->gguf ? (*a->hf_names)[role] : own ? (*a->gguf_names)[role] : roles[role].name;
-    const char *suffix = own || strstr(roles[role].name, ".bias") ? "" : ".weight";
+    const char *suffix = own || strchr(roles[role].name, '.') ? "" : ".weight";
     const char *before = n->gguf ? "blk." : a->hf_block;
     /* The head lies outside the model that the prefix names. */
     const char *head = n->head_prefix ? n->head_prefix : "";
@@ -83,7 +83,7 @@ size_t assemble_vocab(const struct model *m, const struct arch *a, const struct 
 /* Optional tensors are there in all blocks or in none; the first tells. */
 static role_set common_roles(const struct model *m, const struct arch *a, const struct naming *n)
 {
-    role_set all = a->required;
+    role_set all = a->required & ~m->without;
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ROLE_BIT(role) &&
             assemble_find(m, a, n, role, roles[role].in_block ? 0 : -1))
@@ -109,6 +109,7 @@ static bool find_block_roles(struct model *m, const struct arch *a, const struct
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if (a->varying & ROLE_BIT(role) && assemble_find(m, a, n, role, block))
             l->has |= ROLE_BIT(role);
+    l->has &= ~l->without;
     if (sparse && m->hyper.mixture.experts == 0)
         return error_set(error, "tensor %s is there, but no number of experts", assemble_find(m, a, n, ROLE_ROUTER, block)->name);
     l->mixture = sparse ? m->hyper.mixture : (struct mixture){0};
@@ -146,7 +147,8 @@ static void print_shape(char out[96], const struct entry *e)
 static unsigned arrangement_of(const struct arch *a, const struct naming *n, enum role role)
 {
     unsigned whole = n->transposed && roles[role].linear && roles[role].in_block ? ARRANGED_TRANSPOSED : 0;
-    return whole | (!n->gguf && a->hf_arranged ? (*a->hf_arranged)[role] : 0);
+    const uint8_t(*held)[ROLE_COUNT] = n->gguf ? a->gguf_arranged : a->hf_arranged;
+    return whole | (held ? (*held)[role] : 0);
 }
 
 /* Norms with one row of weights a head. */
@@ -271,6 +273,16 @@ static const char *other_part(const char *name)
     return NULL;
 }
 
+/* Whether a tensor has a role that its block does without. */
+static bool is_without(const struct model *m, const struct arch *a, const struct naming *n, const struct entry *e)
+{
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        for (enum role role = 0; role < ROLE_COUNT && m->layers[b].without; role++)
+            if (m->layers[b].without & ROLE_BIT(role) && assemble_find(m, a, n, role, (int)b) == e)
+                return true;
+    return false;
+}
+
 /* Tensors that are left out, and of what. */
 struct left_out {
     size_t count;
@@ -312,28 +324,33 @@ static bool check_unused(struct model *m, const struct arch *a, const struct nam
             continue;
         if (other_part(e->name))
             leave_out(&left, other_part(e->name));
+        else if (is_without(m, a, n, e))
+            leave_out(&left, "keys and values of blocks that use another's");
         else
             ok = error_set(error, "tensor %.100s is not part of the architecture %s with %zu layers",
                            e->name, a->name, m->hyper.layers);
     }
     free(used);
     if (ok && left.count > 0)
-        model_add_note(m, "%zu tensors of other parts than the model of text are left out (%s)", left.count, left.parts);
+        model_add_note(m, "%zu tensors that the model of text does not use are left out (%s)", left.count, left.parts);
     return ok;
 }
 
 /* Tensors that a file has for a block, at least. */
-static size_t tensors_of_block(const struct arch *a)
+static size_t tensors_of_block(const struct model *m, const struct arch *a)
 {
-    role_set common = of_blocks(a->required);
+    role_set common = of_blocks(a->required & ~m->without);
+    for (size_t b = 0; m->layers && b < m->hyper.layers; b++)
+        common &= ~m->layers[b].without;
     int dense = __builtin_popcountll(common | a->dense), sparse = __builtin_popcountll(common | a->sparse);
-    return (size_t)(a->sparse && (!a->dense || sparse < dense) ? sparse : dense);
+    bool both = a->dense || common & ROLE_BIT(ROLE_FFN_DOWN); /* some blocks may have no experts */
+    return (size_t)(a->sparse && (!both || sparse < dense) ? sparse : dense);
 }
 
 bool assemble(struct model *m, const struct arch *a, const struct naming *n, struct error *error)
 {
     m->arch = a->name;
-    size_t per_block = tensors_of_block(a);
+    size_t per_block = tensors_of_block(m, a);
     if (m->hyper.layers > m->files.count / per_block)
         return error_set(error, "%zu layers; the %zu tensors in the file suffice for %zu",
                          m->hyper.layers, m->files.count, m->files.count / per_block);
