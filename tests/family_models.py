@@ -67,7 +67,7 @@ MODELS = {
     "gemma4_moe": ("gemma4_text", dict(
         num_hidden_layers=2, global_head_dim=8, sliding_window=4, hidden_size_per_layer_input=0, head_dim=4,
         layer_types=["sliding_attention", "full_attention"], attention_k_eq_v=True, num_global_key_value_heads=1,
-        enable_moe_block=True, num_experts=4, top_k_experts=2, moe_intermediate_size=8)),
+        enable_moe_block=True, num_experts=3, top_k_experts=2, moe_intermediate_size=4, intermediate_size=4)),
     "mistral3": ("mistral3", around(
         dict(model_type="mistral", sliding_window=None, rope_parameters={"rope_type": "default", "rope_theta": 500.0}),
         dict(model_type="pixtral", hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
