@@ -141,6 +141,26 @@ static void test_smallest(void **state)
     model_close(m);
 }
 
+/* Gemma 3's layers with a window have a rotary base of their own, which no scaling divides; which layers these are says
+ * sliding_window_pattern, or layer by layer layer_types. */
+static void test_windows(void **state)
+{
+    (void)state;
+    struct model *m = accept("gemma3_text", "\"sliding_window\": 8, \"sliding_window_pattern\": 2, "
+                                            "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8}");
+    assert_int_equal(m->layers[0].window, 8);
+    assert_int_equal(m->layers[1].window, 0);
+    assert_true(m->rotary[m->layers[0].rotary].base == 10000 && m->rotary[m->layers[1].rotary].base == 1000000);
+    assert_true(!m->rotary[m->layers[0].rotary].factors && m->rotary[m->layers[1].rotary].factors[0] == 8);
+    model_close(m);
+    m = accept("gemma3_text", "\"layer_types\": [\"full_attention\", \"sliding_attention\"], "
+                              "\"rope_parameters\": {\"sliding_attention\": {\"rope_theta\": 500}}");
+    assert_int_equal(m->layers[0].window, 0);
+    assert_int_equal(m->layers[1].window, 4096);
+    assert_true(m->rotary[m->layers[0].rotary].base == 1000000 && m->rotary[m->layers[1].rotary].base == 500);
+    model_close(m);
+}
+
 /* null is not the same as a key that is missing. */
 static void test_null(void **state)
 {
@@ -158,6 +178,9 @@ static void test_null(void **state)
 }
 
 /* ---- what is asked for and not computed ------------------------------------------------------ */
+
+/* Without the inputs that layers have of their own, whose table is as long as the vocabulary. */
+#define GEMMA4 "\"hidden_size_per_layer_input\": 0"
 
 static const struct {
     const char *type, *keys, *says;
@@ -202,6 +225,30 @@ static const struct {
     {"gemma2", "\"hidden_act\": \"gelu\", \"hidden_activation\": \"silu\"", "hidden_activation = 'silu'"},
     {"gpt2", "\"n_head\": 4, \"activation_function\": \"relu\"", NULL},
     {"gpt2", "\"n_head\": 4, \"activation_function\": \"mish\"", "activation_function = 'mish'; expected silu, gelu"},
+    {"gemma4_text", GEMMA4, NULL},
+    {"gemma4_text", "\"hidden_size_per_layer_input\": null", NULL},
+    {"gemma4_text", "\"hidden_size_per_layer_input\": 4", "vocab_size_per_layer_input = 262144; expected vocab_size = 256"},
+    {"gemma4_text", "\"hidden_size_per_layer_input\": -1", "hidden_size_per_layer_input = -1 (an integer); expected 0 to"},
+    {"gemma4_text", GEMMA4 ", \"use_bidirectional_attention\": \"vision\"", NULL},
+    {"gemma4_text", GEMMA4 ", \"use_bidirectional_attention\": \"all\"",
+     "use_bidirectional_attention = \"all\" is not supported in gemma4 models; expected null or \"vision\""},
+    {"gemma4_text", GEMMA4 ", \"num_kv_shared_layers\": 2", "num_kv_shared_layers = 2 (an integer); expected 0 to 1"},
+    {"gemma4_text", GEMMA4 ", \"num_kv_shared_layers\": 1",
+     "num_kv_shared_layers = 1: no block before 1 has the window or not that block 1 has"},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": []", "per_layer_config is a list; expected an object"},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": {\"1\": {\"head_dim\": 32, \"num_key_value_heads\": 1}}", NULL},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": {\"0\": {\"head_dim\": 32}}",
+     "layer 0 has 2 KV heads of 32; expected 2 of 16, as other layers of its kind"},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": {\"1\": {\"head_dim\": \"32\"}}",
+     "per_layer_config: head_dim = 0 (a string); expected 1 to"},
+    {"gemma4_text", GEMMA4 ", \"global_head_dim\": 33", "number"},
+    {"gemma4_text", GEMMA4 ", \"attention_k_eq_v\": true, \"num_global_key_value_heads\": 3", "divisor of 4 heads"},
+    {"gemma4_text", GEMMA4 ", \"enable_moe_block\": true", "number of experts = 0"},
+    {"gemma4_text", GEMMA4 ", \"num_experts\": null, \"final_logit_softcapping\": null", NULL},
+    {"gemma3_text", "\"attn_logit_softcapping\": 50", "attn_logit_softcapping = 50 is not supported in gemma3"},
+    {"gemma3_text", "\"sliding_window_pattern\": 0", "sliding_window_pattern = 0; expected 1"},
+    {"gemma3_text", "\"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"linear\", \"factor\": 2}}",
+     "rope_parameters.sliding_attention of type 'linear'; expected default"},
     {"gpt2", "\"n_head\": 4, \"add_cross_attention\": true", "add_cross_attention = true"},
     {"granite", "\"logits_scaling\": 8.0, \"residual_multiplier\": 0.22, \"mlp_bias\": true", NULL},
     {"granite", "\"residual_multiplier\": 0", "residual_multiplier = 0; expected 1e-06"},
@@ -265,7 +312,13 @@ static const struct {
     {"llama", "\"text_config\": {\"model_type\": \"qwen2\"}", "text_config.model_type = 'qwen2'"},
     {"llama", "\"text_config\": 7", "text_config is an integer; expected an object"},
     {"llava", "\"text_config\": {\"model_type\": \"llama\"}", NULL},
-    {"llava", "\"text_config\": {}", "unknown architecture 'llava'"},
+    {"llava", "\"text_config\": {}", NULL},
+    {"llava", "\"text_config\": {\"hidden_size\": 128}", NULL}, /* what is around it says nothing of it */
+    {"llava", "\"quantization_config\": {\"quant_method\": \"awq\"}, \"text_config\": {}",
+     "quantization_config = {\"quant_method\":\"awq\"} is not supported"},
+    {"mistral3", "\"text_config\": {\"model_type\": \"mistral\", \"tie_word_embeddings\": false}, "
+                 "\"tie_word_embeddings\": true", NULL},
+    {"gemma3", "\"text_config\": {\"model_type\": \"gemma9_text\"}", "unknown architecture 'gemma9_text'"},
     {"paligemma", "\"text_config\": {\"model_type\": \"gemma\"}", "'paligemma', but text_config.model_type = 'gemma'"},
 };
 
@@ -445,7 +498,8 @@ static void test_window_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_smallest),    cmocka_unit_test(test_null),
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_smallest),    cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_null),
         cmocka_unit_test(test_asked),        cmocka_unit_test(test_places),      cmocka_unit_test(test_either_place),
         cmocka_unit_test(test_rope_scales),
         cmocka_unit_test(test_long_contexts), cmocka_unit_test(test_yarn),

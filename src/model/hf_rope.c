@@ -34,6 +34,7 @@ static bool part_of(const struct hf_config *c, const struct hf_place *place, con
 static bool unfold(struct hf_config *c, struct hf_place *place)
 {
     static const char *const kinds[] = {"full_attention", "sliding_attention", "chunked_attention"};
+    enum { WINDOWED = 1 };
     const json_t *part = NULL, *windowed = NULL;
     const char *first = NULL;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -42,7 +43,7 @@ static bool unfold(struct hf_config *c, struct hf_place *place)
             return false;
         if (!next)
             continue;
-        if (part && c->arch->window_rope) {
+        if (c->arch->window_rope && i == WINDOWED) {
             windowed = next;
             continue;
         }
@@ -92,6 +93,13 @@ static bool read_named(const struct hf_config *c, const char *own, const char *u
 /* An even number of rotary dimensions, above 0. */
 static bool read_dims(const struct hf_config *c, const char *own, struct hyper *h)
 {
+    struct hf_value type;
+    if (!hf_find(c, &c->rope, "rope_type", "type", &type))
+        return false;
+    if (json_is_string(type.json) && strcmp(json_string_value(type.json), "proportional") == 0) {
+        h->rope_dims = 0; /* scale_proportional */
+        return true;
+    }
     float by_default = c->arch->defaults.partial_rotary, partial;
     if (!read_named(c, own, "partial_rotary_factor", by_default > 0 ? by_default : 1, 0, 1, &partial))
         return false;
@@ -247,6 +255,14 @@ static bool scale_llama3(const struct hf_config *c)
            read_original(c, &scale.original) && rope_scale(c->model, &scale, c->error);
 }
 
+static bool scale_proportional(const struct hf_config *c)
+{
+    float part, factor;
+    return hf_number(c, &c->both, "partial_rotary_factor", 1, 0, 1, &part) &&
+           hf_number(c, &c->rope, "factor", 1, min_cap, max_cap, &factor) &&
+           rope_proportional(c->model, part, factor, c->error);
+}
+
 static bool scale_nothing(const struct hf_config *c)
 {
     (void)c;
@@ -257,12 +273,29 @@ static const struct {
     const char *name;
     bool (*scale)(const struct hf_config *);
 } types[] = {{"default", scale_nothing}, {"linear", scale_linear}, {"llama3", scale_llama3},
-             {"longrope", scale_longrope}, {"su", scale_longrope}, {"yarn", scale_yarn}, {"dynamic", scale_dynamic}};
+             {"longrope", scale_longrope}, {"su", scale_longrope}, {"yarn", scale_yarn}, {"dynamic", scale_dynamic},
+             {"proportional", scale_proportional}};
+
+/* The rotary embedding of layers with a window is never scaled, and all of a head turns. */
+static bool check_windowed(const struct hf_config *c)
+{
+    struct hf_value type, partial;
+    if (!hf_find(c, &c->window_rope, "rope_type", "type", &type) ||
+        !hf_find(c, &c->window_rope, "partial_rotary_factor", NULL, &partial))
+        return false;
+    const char *said = json_string_value(type.json);
+    if (type.json && (!said || strcmp(said, "default") != 0))
+        return error_set(c->error, "config.json: rope_parameters.sliding_attention of type '%.40s'; expected default",
+                         said ? said : json_text_kind(type.json));
+    return !partial.json || (json_is_number(partial.json) && json_number_value(partial.json) >= 1) ||
+           error_set(c->error, "config.json: partial_rotary_factor of rope_parameters.sliding_attention is not 1; "
+                               "expected all of a head to be rotary");
+}
 
 bool hf_rope_scale(const struct hf_config *c)
 {
     struct hf_value said, factor;
-    if (!hf_find(c, &c->rope, "rope_type", "type", &said) || !hf_find(c, &c->rope, "factor", NULL, &factor))
+    if (!check_windowed(c) || !hf_find(c, &c->rope, "rope_type", "type", &said) || !hf_find(c, &c->rope, "factor", NULL, &factor))
         return false;
     const char *type = json_string_value(said.json);
     if (!type && (said.json || factor.json))
