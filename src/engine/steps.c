@@ -114,12 +114,26 @@ static void run_rotate(const struct run *r, const struct step *s)
     }
 }
 
+/* The gated SiLU of gpt-oss (OpenAI 2025): (up + 1) gate sigmoid(alpha gate), gate and up within a limit. */
+static void swiglu_clamped(const struct hyper *h, float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float g = gate[i] > h->swiglu_limit ? h->swiglu_limit : gate[i];
+        float u = up[i] > h->swiglu_limit ? h->swiglu_limit : up[i] < -h->swiglu_limit ? -h->swiglu_limit : up[i];
+        gate[i] = (u + 1) * g / (1 + expf(-h->swiglu_alpha * g));
+    }
+}
+
 static void run_activate(const struct run *r, const struct step *s)
 {
     const struct context *c = r->c;
     enum activation kind = c->model->hyper.activation;
     size_t count = r->n * width(r, s->out);
     float *gate = c->reg[s->out];
+    if (s->with != REG_NONE && kind == ACTIVATION_SWIGLU_CLAMPED) {
+        swiglu_clamped(&c->model->hyper, gate, c->reg[s->with], count);
+        return;
+    }
     if (s->with != REG_NONE && kind == ACTIVATION_SILU) {
         c->ops->swiglu(gate, c->reg[s->with], count);
         return;

@@ -14,7 +14,8 @@ enum { QUANTIZATION_VERSION = 2 };
 static bool is_dropped(const char *key, bool own_tokenizer)
 {
     static const char *const dropped[] = {"general.architecture", "general.alignment", "general.file_type",
-                                          "general.quantization_version", "split.*"};
+                                          "general.quantization_version", "split.*",
+                                          "*.nextn_predict_layers"}; /* whose blocks are not written */
     for (size_t i = 0; i < sizeof dropped / sizeof *dropped; i++)
         if (fnmatch(dropped[i], key, 0) == 0)
             return true;
@@ -119,7 +120,8 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
     char key[128];
     enum { GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 };
     static const uint32_t gating[] = {[ROUTER_SOFTMAX] = GATING_SOFTMAX, [ROUTER_SIGMOID] = GATING_SIGMOID,
-                                      [ROUTER_SOFTMAX_CHOSEN] = GATING_SOFTMAX_CHOSEN};
+                                      [ROUTER_SOFTMAX_CHOSEN] = GATING_SOFTMAX_CHOSEN,
+                                      [ROUTER_SIGMOID_CHOSEN] = GATING_SIGMOID, [ROUTER_SPARSEMIXER] = GATING_SOFTMAX};
     if (m->experts == 0)
         return;
     put_size(k, "expert_count", m->experts);
@@ -132,6 +134,10 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
     gguf_key_bool(k->out, key_of(k, "expert_weights_norm", key), m->normalized);
     put_float(k, "expert_weights_scale", m->share_scale);
     put_size(k, "expert_gating_func", gating[m->router]);
+    if (m->groups > 0) {
+        put_size(k, "expert_group_count", m->groups);
+        put_size(k, "expert_group_used_count", m->groups_used);
+    }
 }
 
 static void put_numbers(const struct keys *k, const struct arch *a, const struct hyper *h)

@@ -32,6 +32,7 @@ struct hf_defaults {
     size_t head_size;        /* 0: dim / heads */
     size_t window;
     size_t original_context; /* of a scaled rotary embedding; 0: the context */
+    float partial_rotary;    /* of a head; 0: 1 */
     float epsilon;
     float rope_base;         /* 0: 10000 */
     float query_scalar;      /* query_pre_attn_scalar; 0: the architecture has no such key */
@@ -65,6 +66,10 @@ struct arch {
     bool norms_from_one;        /* Hugging Face files hold w where the norm multiplies by 1 + w */
     bool transposed;            /* Hugging Face files hold the matrices of blocks as columns x rows */
     bool tied_default;          /* the head is tied where config.json does not say */
+    bool biased_default;        /* attention has biases where config.json does not say */
+    const char *hf_biased;      /* the key that says so; null: attention_bias */
+    bool predicts_more;         /* files may hold blocks behind the last that predict further tokens: not used */
+    const char *unused;         /* a pattern of other tensors that files may hold and that are not used; or null */
     size_t window_period;       /* see struct hyper */
     enum hf_window hf_window;
     bool window_rope;           /* layers with a window have a rotary embedding of their own */
@@ -80,7 +85,8 @@ struct arch {
     void (*complete_gguf)(struct hyper *hyper); /* sets what GGUF files leave out; or null */
     const char *hf_reads;       /* words: keys that the next two understand, which hf_keys.c refuses elsewhere */
     bool (*read_hf)(const struct hf_config *config);  /* what config.json says of all layers; or null */
-    bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there; or null */
+    bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there, and get roles that it asks
+                                                       * for beside the usual ones; or null */
     bool hf_layer_kinds;        /* layer_types is shape_hf's, windows included */
     const char *gguf_reads;     /* the same of a GGUF file's metadata, without the architecture's name */
     bool (*read_gguf)(const struct gguf_metadata *metadata, struct model *model);

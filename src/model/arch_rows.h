@@ -6,6 +6,8 @@
 
 extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_phi3, arch_gemma, arch_gemma2,
     arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe;
+extern const struct arch arch_dots1, arch_ernie_moe, arch_glm_moe, arch_gpt_oss, arch_granite_moe, arch_hunyuan_moe,
+    arch_hy_v3, arch_llama4, arch_minimax_m2, arch_olmoe, arch_phimoe, arch_qwen2_moe;
 
 /* ---- sets of roles --------------------------------------------------------------------------- */
 
@@ -35,6 +37,17 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
     [ROLE_OUTPUT_NORM] = "norm.weight", [ROLE_OUTPUT] = "lm_head.weight"
 
 extern role_names arch_llama_names;
+
+/* Of experts that are tensors of their own. */
+#define MLP_EXPERT_NAMES                                                                           \
+    [ROLE_ROUTER] = "mlp.gate.weight", [ROLE_GATE_EXPERTS] = "mlp.experts.%.gate_proj.weight",     \
+    [ROLE_UP_EXPERTS] = "mlp.experts.%.up_proj.weight",                                            \
+    [ROLE_DOWN_EXPERTS] = "mlp.experts.%.down_proj.weight"
+
+/* And of those that every token uses, the folder's name before them. */
+#define SHARED_EXPERT_NAMES(FOLDER)                                                                \
+    [ROLE_GATE_SHARED] = FOLDER ".gate_proj.weight", [ROLE_UP_SHARED] = FOLDER ".up_proj.weight",  \
+    [ROLE_DOWN_SHARED] = FOLDER ".down_proj.weight"
 
 /* ---- steps of blocks -------------------------------------------------------------------------- */
 
@@ -85,6 +98,7 @@ extern role_names arch_llama_names;
     STEP(ADD, FFN, SHARED, NONE, NONE, B(DOWN_SHARED), 0)
 
 #define EXPERT_ROLES (B(ROUTER) | B(GATE_EXPERTS) | B(UP_EXPERTS) | B(DOWN_EXPERTS))
+#define EXPERT_BIASES (B(GATE_EXPERTS_BIAS) | B(UP_EXPERTS_BIAS) | B(DOWN_EXPERTS_BIAS))
 #define SHARED_ROLES (B(GATE_SHARED) | B(UP_SHARED) | B(DOWN_SHARED))
 
 /* A block of a Llama and its relatives: norms before, and where a model has them behind; dense feed-forward layers or

@@ -3,5 +3,6 @@
 
 const struct arch *const archs[] = {
     &arch_llama,  &arch_mistral, &arch_mixtral, &arch_qwen2, &arch_qwen3, &arch_qwen3_moe, &arch_phi3,
-    &arch_gemma,  &arch_gemma2,  &arch_gemma3,  &arch_gpt2,  NULL,
+    &arch_gemma,  &arch_gemma2,  &arch_gemma3,  &arch_gpt2,
+    &arch_gpt_oss, &arch_olmoe, &arch_qwen2_moe, NULL,
 };

@@ -59,31 +59,35 @@ bool assemble_joins(const struct arch *a, const struct naming *n, enum role role
     return roles[role].of_expert && (n->gguf || !strchr(name, '%'));
 }
 
-/* An entry's shape in so many dimensions where those beyond are 1: the outermost of a GGUF file, which its writers
- * leave as they pad to four, the last ones of others. */
-static bool squeeze(const struct entry *e, const struct naming *n, size_t dimensions, size_t shape[2])
+/* An entry's shape in so many dimensions, where those beyond are 1: the first, which writers of GGUF files pad to four
+ * with, or else the last ones. Of a matrix of one row the 1 may be missing. */
+static bool squeeze(const struct entry *e, size_t dimensions, size_t shape[2])
 {
-    size_t more = e->dimensions > dimensions ? e->dimensions - dimensions : 0, first = n->gguf ? more : 0;
-    if (e->dimensions < dimensions)
-        return false;
-    for (size_t i = 0; i < more; i++)
-        if (e->shape[n->gguf ? i : dimensions + i] != 1)
-            return false;
-    memcpy(shape, e->shape + first, dimensions * sizeof *shape);
-    return true;
+    size_t first = 0, end = e->dimensions;
+    while (end - first > dimensions && e->shape[first] == 1)
+        first++;
+    while (end - first > dimensions && e->shape[end - 1] == 1)
+        end--;
+    if (end - first == 1 && dimensions == 2) {
+        shape[0] = 1;
+        shape[1] = e->shape[first];
+        return true;
+    }
+    memcpy(shape, e->shape + first, (end - first == dimensions ? dimensions : 0) * sizeof *shape);
+    return end - first == dimensions;
 }
 
 size_t assemble_vocab(const struct model *m, const struct arch *a, const struct naming *n)
 {
     size_t shape[2];
     const struct entry *e = assemble_find(m, a, n, ROLE_EMBEDDING, -1);
-    return e && squeeze(e, n, 2, shape) ? shape[0] : 0;
+    return e && squeeze(e, 2, shape) ? shape[0] : 0;
 }
 
 /* Optional tensors are there in all blocks or in none; the first tells. */
 static role_set common_roles(const struct model *m, const struct arch *a, const struct naming *n)
 {
-    role_set all = a->required;
+    role_set all = a->required | m->has;
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ROLE_BIT(role) &&
             assemble_find(m, a, n, role, roles[role].in_block ? 0 : -1))
@@ -99,18 +103,35 @@ static role_set of_blocks(role_set all)
     return all;
 }
 
-/* The roles of a block: a router tells a mixture from dense layers. */
+/* Those of a mixture, without the ones of experts that every token uses where there are none. */
+static role_set sparse_roles(const struct model *m, const struct arch *a)
+{
+    role_set shared = ROLE_BIT(ROLE_SHARED_SCALE) | ROLE_BIT(ROLE_GATE_SHARED) | ROLE_BIT(ROLE_UP_SHARED) |
+                      ROLE_BIT(ROLE_DOWN_SHARED);
+    return m->hyper.mixture.shared_hidden ? a->sparse : a->sparse & ~shared;
+}
+
+/* A router tells a mixture from dense layers; of a block that has neither its number tells what is missing. */
+static bool is_sparse(const struct model *m, const struct arch *a, const struct naming *n, int block)
+{
+    bool dense = a->dense && (assemble_find(m, a, n, ROLE_FFN_DOWN, block) || m->hyper.mixture.experts == 0 ||
+                              (size_t)block < m->hyper.dense_layers);
+    return a->sparse && (!dense || assemble_find(m, a, n, ROLE_ROUTER, block));
+}
+
+/* The roles of a block. */
 static bool find_block_roles(struct model *m, const struct arch *a, const struct naming *n, int block, role_set common,
                              struct error *error)
 {
     struct layer *l = &m->layers[block];
-    bool sparse = a->sparse && assemble_find(m, a, n, ROLE_ROUTER, block);
-    l->has = of_blocks(common | (sparse ? a->sparse : a->dense));
+    bool sparse = is_sparse(m, a, n, block);
+    l->has |= of_blocks(common | (sparse ? sparse_roles(m, a) : a->dense));
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if (a->varying & ROLE_BIT(role) && assemble_find(m, a, n, role, block))
             l->has |= ROLE_BIT(role);
     if (sparse && m->hyper.mixture.experts == 0)
-        return error_set(error, "tensor %s is there, but no number of experts", assemble_find(m, a, n, ROLE_ROUTER, block)->name);
+        return error_set(error, "tensor %s is there, but no number of experts",
+                         assemble_find(m, a, n, ROLE_ROUTER, block)->name);
     l->mixture = sparse ? m->hyper.mixture : (struct mixture){0};
     return true;
 }
@@ -149,13 +170,12 @@ static unsigned arrangement_of(const struct arch *a, const struct naming *n, enu
     return whole | (!n->gguf && a->hf_arranged ? (*a->hf_arranged)[role] : 0);
 }
 
-static bool check_shape(const struct tensor *t, const struct entry *e, const struct naming *n, unsigned how,
-                        struct error *error)
+static bool check_shape(const struct tensor *t, const struct entry *e, unsigned how, struct error *error)
 {
     size_t shape[2];
     bool vector = roles[t->role].vector, transposed = how & ARRANGED_TRANSPOSED;
     size_t rows = arranged_rows(how, vector ? t->stored.cols : t->stored.rows), cols = t->stored.cols;
-    if (squeeze(e, n, vector ? 1 : 2, shape) &&
+    if (squeeze(e, vector ? 1 : 2, shape) &&
         (vector ? shape[0] == rows : shape[transposed] == rows && shape[!transposed] == cols))
         return true;
     char found[96];
@@ -224,7 +244,7 @@ static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
         e = &part;
     }
     unsigned how = arrangement_of(a, n, t->role);
-    if (!check_shape(t, e, n, how, error))
+    if (!check_shape(t, e, how, error))
         return false;
     set_layout(&t->stored, e);
     const struct layer *l = t->block < 0 ? NULL : &m->layers[t->block];
@@ -246,6 +266,24 @@ static bool is_weight(const char *name)
     return true;
 }
 
+/* Whether a tensor is of a block behind the last one. */
+static bool is_beyond(const struct model *m, const struct arch *a, const struct naming *n, const char *name)
+{
+    char before[NAME], *end;
+    snprintf(before, sizeof before, "%s%s", n->gguf ? "" : n->prefix, n->gguf ? "blk." : a->hf_block);
+    size_t length = strlen(before);
+    if (strncmp(name, before, length) != 0)
+        return false;
+    unsigned long block = strtoul(name + length, &end, 10);
+    return end > name + length && *end == '.' && block >= m->hyper.layers;
+}
+
+/* What predicts further tokens than the next. */
+static bool is_spare(const struct model *m, const struct arch *a, const struct naming *n, const char *name)
+{
+    return (a->predicts_more && is_beyond(m, a, n, name)) || (a->unused && fnmatch(a->unused, name, 0) == 0);
+}
+
 static int by_address(const void *a, const void *b)
 {
     const struct entry *const *p = a, *const *q = b;
@@ -253,7 +291,7 @@ static int by_address(const void *a, const void *b)
 }
 
 /* Every weight must have found its use; a tensor without elements needs none. */
-static bool check_unused(const struct model *m, const struct arch *a, const struct naming *n,
+static bool check_unused(struct model *m, const struct arch *a, const struct naming *n,
                          struct error *error)
 {
     const struct entry **used = malloc((m->tensor_count + 1) * sizeof *used);
@@ -263,15 +301,21 @@ static bool check_unused(const struct model *m, const struct arch *a, const stru
     for (size_t i = 0; i < m->tensor_count; i++)
         used[count++] = find_entry(m, a, n, m->tensors[i].role, m->tensors[i].block, m->tensors[i].expert);
     qsort(used, count, sizeof *used, by_address);
-    bool ok = true;
+    bool ok = true, spare = false;
     for (size_t i = 0; ok && i < m->files.count; i++) {
         const struct entry *e = &m->files.entries[i];
+        if (is_spare(m, a, n, e->name)) {
+            spare = true;
+            continue;
+        }
         bool head = m->tied && assemble_find(m, a, n, ROLE_OUTPUT, -1) == e;
         if (!bsearch(&e, used, count, sizeof *used, by_address) && !head && e->bytes > 0 && is_weight(e->name))
             ok = error_set(error, "tensor %.100s is not part of the architecture %s with %zu layers",
                            e->name, a->name, m->hyper.layers);
     }
     free(used);
+    if (spare)
+        model_add_note(m, "tensors that predict further tokens than the next are not used");
     return ok;
 }
 

@@ -136,6 +136,7 @@ static bool is_activation(const struct arch *a, const char *key, const char *tex
         [ACTIVATION_SILU] = {"silu", "swish", "silu"},
         [ACTIVATION_GELU_TANH] = {"gelu_pytorch_tanh", "gelu_new", "gelu_fast"},
         [ACTIVATION_GELU] = {"gelu", "gelu", "gelu"},
+        [ACTIVATION_SWIGLU_CLAMPED] = {"silu", "swish", "silu"},
     };
     if (a->hf_gelu_is_tanh && strcmp(key, "hidden_act") == 0 && strcmp(text, "gelu") == 0)
         return true;
@@ -149,7 +150,7 @@ static bool check_activation(const struct hf_config *c)
 {
     static const char *const keys[] = {"hidden_activation", "hidden_act", "activation_function"};
     static const char *const expected[] = {[ACTIVATION_SILU] = "silu", [ACTIVATION_GELU_TANH] = "gelu_pytorch_tanh",
-                                           [ACTIVATION_GELU] = "gelu"};
+                                           [ACTIVATION_GELU] = "gelu", [ACTIVATION_SWIGLU_CLAMPED] = "silu"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         struct hf_value value;
         if (!hf_find(c, &c->top, keys[i], NULL, &value))
@@ -257,7 +258,8 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
     return (!c->arch->read_hf || c->arch->read_hf(c)) && hyper_check(h, "config.json", c->error) &&
            hf_windows_read(c, h) && check_activation(c) && check_class(c) && hf_rope_scale(c) &&
            model_make_layers(c->model, c->error) && hf_windows_apply(c) &&
-           (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && hf_flag(c, "attention_bias", false, &asked->attention_bias) &&
+           (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && hf_flag(c, c->arch->hf_biased ? c->arch->hf_biased : "attention_bias", c->arch->biased_default,
+                   &asked->attention_bias) &&
            hf_flag(c, "tie_word_embeddings", c->arch->tied_default, &c->model->tied);
 }
 

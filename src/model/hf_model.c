@@ -87,12 +87,14 @@ static bool check_biases(const struct model *m, const struct arch *a, const stru
 {
     char name[ASSEMBLE_NAME];
     const struct entry *bias = assemble_find(m, a, n, ROLE_ATTN_Q_BIAS, 0);
-    if (!(a->optional & ROLE_BIT(ROLE_ATTN_OUT_BIAS)) || (bias != NULL) == asked)
+    const char *key = a->hf_biased ? a->hf_biased : "attention_bias";
+    bool open = a->hf_biased || a->optional & ROLE_BIT(ROLE_ATTN_OUT_BIAS);
+    if (!open || (bias != NULL) == asked)
         return true;
     if (bias)
-        return error_set(error, "tensor %s is there, but config.json does not say attention_bias = true", bias->name);
+        return error_set(error, "tensor %s is there, but config.json does not say %s = true", bias->name, key);
     assemble_name(a, n, ROLE_ATTN_Q_BIAS, 0, -1, name);
-    return error_set(error, "config.json: attention_bias = true, but tensor %s is missing", name);
+    return error_set(error, "config.json: %s = true, but tensor %s is missing", key, name);
 }
 
 /* ---- a model --------------------------------------------------------------------------------- */

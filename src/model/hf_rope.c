@@ -83,8 +83,8 @@ bool hf_rope_places(struct hf_config *c)
 /* An even number of rotary dimensions, above 0. */
 static bool read_dims(const struct hf_config *c, struct hyper *h)
 {
-    float partial;
-    if (!hf_number(c, &c->both, "partial_rotary_factor", 1, 0, 1, &partial))
+    float partial, by_default = c->arch->defaults.partial_rotary;
+    if (!hf_number(c, &c->both, "partial_rotary_factor", by_default > 0 ? by_default : 1, 0, 1, &partial))
         return false;
     if (partial < 1 && !c->arch->hf_partial_rope)
         return error_set(c->error, "config.json: partial_rotary_factor = %g; expected 1: in %s all of a head is rotary",

@@ -99,16 +99,27 @@ static bool drop_unused(const struct hf_config *c, struct hyper *h, const json_t
     return true;
 }
 
+/* The window; SIZE_MAX: none. Files may say 0 of one that is not used. */
+static bool read_window(const struct hf_config *c, bool used, size_t *window)
+{
+    size_t by_default = c->arch->defaults.window ? c->arch->defaults.window : SIZE_MAX;
+    struct hf_value value;
+    if (!hf_find(c, &c->top, "sliding_window", NULL, &value))
+        return false;
+    *window = SIZE_MAX;
+    if (!used && json_is_integer(value.json) && json_integer_value(value.json) == 0)
+        return true;
+    return hf_size(c, &c->top, &(struct hf_size_key){"sliding_window", NULL, by_default, SIZE_MAX, MAX_POSITIONS},
+                   window);
+}
+
 bool hf_windows_read(const struct hf_config *c, struct hyper *h)
 {
     const struct arch *a = c->arch;
-    size_t by_default = a->defaults.window ? a->defaults.window : SIZE_MAX;
     const json_t *types;
     bool used;
     if (!hf_flag(c, "use_sliding_window", a->hf_window != HF_WINDOW_ASKED, &used) ||
-        !hf_size(c, &c->top, &(struct hf_size_key){"sliding_window", NULL, by_default, SIZE_MAX, MAX_POSITIONS},
-                 &h->window) ||
-        !find_types(c, &types))
+        !read_window(c, used, &h->window) || !find_types(c, &types))
         return false;
     if (h->window == SIZE_MAX)
         h->window = 0;

@@ -18,6 +18,7 @@ struct mixture_keys {
     size_t experts_default, used_default, hidden_default, shared_hidden_default, shared_default, dense_default;
     size_t groups_default, groups_used_default;
     float scale_default;       /* 0: 1 */
+    float sum_floor;           /* see struct mixture */
     enum router router;
     bool normalized;           /* where no key says it */
 };
