@@ -24,10 +24,21 @@ COMMON = dict(vocab_size=24, hidden_size=16, intermediate_size=16, num_hidden_la
               bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=False)
 EXPERTS = dict(num_experts=4, num_local_experts=4, num_experts_per_tok=2, moe_intermediate_size=8)
 
+
+def rotary(kind, **more):
+    return {"rope_parameters": {"rope_type": kind, "rope_theta": 100.0, **more}}
+
+
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
     "gemma3": ("gemma3_text", dict(num_hidden_layers=6, sliding_window=4, query_pre_attn_scalar=6,
                                    tie_word_embeddings=True)),
+    "llama_dynamic": ("llama", dict(max_position_embeddings=4, **rotary("dynamic", factor=2.0))),
+    "llama_longrope": ("llama", dict(head_dim=8, max_position_embeddings=16, **rotary(
+        "longrope", short_factor=[1.0, 1.1, 1.5, 2.0], long_factor=[2.0, 2.5, 3.0, 4.0],
+        original_max_position_embeddings=4))),
+    "llama_yarn": ("llama", dict(head_dim=16, **rotary("yarn", factor=4.0, beta_fast=2.0, beta_slow=0.5, truncate=False,
+                                                       attention_factor=1.25, original_max_position_embeddings=16))),
     "mixtral": ("mixtral", dict(sliding_window=None, **EXPERTS)),
     "qwen3_moe": ("qwen3_moe", dict(mlp_only_layers=[1], **EXPERTS)),
 }

@@ -313,9 +313,68 @@ static void test_rope_scales(void **state)
     /* LongRoPE's own factor says by how much attention is scaled, where there is one */
     m = accept("llama", "\"max_position_embeddings\": 512, \"rope_scaling\": {\"rope_type\": \"longrope\", "
                         "\"factor\": 16, \"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], "
-                        "\"original_max_position_embeddings\": 128}");
+                        "\"long_factor\": [2, 2, 2, 2, 2, 2, 2, 2], \"original_max_position_embeddings\": 128}");
     assert_true(fabs((double)m->hyper.rope_magnitude - sqrt(1 + log(16) / log(128))) < 1e-6);
     model_close(m);
+}
+
+/* The rate of a pair in a context of so many positions, in that of base 10000. */
+static double relative_rate(const struct model *m, size_t pair, size_t positions)
+{
+    return rotary_rate(&m->rotary[ROTARY_ALL], pair, positions) / pow(10000, -(double)pair / 8);
+}
+
+/* Scalings that hold for contexts beyond the original one: LongRoPE's other factors, a growing base. */
+static void test_long_contexts(void **state)
+{
+    (void)state;
+    struct model *m = accept("llama", "\"max_position_embeddings\": 512, \"rope_scaling\": {\"rope_type\": \"longrope\", "
+                                      "\"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], "
+                                      "\"long_factor\": [2, 2, 2, 2, 2, 2, 2, 4], "
+                                      "\"original_max_position_embeddings\": 128}");
+    assert_true(m->hyper.trained_context == 512);
+    assert_true(fabs(relative_rate(m, 7, 128) - 1) < 1e-6 && fabs(relative_rate(m, 7, 129) - 0.25) < 1e-6);
+    model_close(m);
+    m = accept("llama", "\"max_position_embeddings\": 64, \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}");
+    assert_true(fabs(relative_rate(m, 7, 64) - 1) < 1e-6);
+    assert_true(fabs(relative_rate(m, 7, 128) - pow(3, -7.0 / 8 * 16 / 14)) < 1e-6);
+    model_close(m);
+}
+
+#define YARN(MORE) "\"max_position_embeddings\": 256, \"rope_scaling\": {\"rope_type\": \"yarn\", "                     \
+                   "\"original_max_position_embeddings\": 64" MORE "}"
+
+/* By what YaRN multiplies cosines and sines, and its factors from pair to pair. */
+static void test_yarn(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys;
+        double magnitude;
+    } cases[] = {
+        {YARN(", \"factor\": 4"), 1.1386294361119891},
+        {YARN(", \"factor\": null"), 1.1386294361119891},
+        {YARN(", \"factor\": 8, \"attention_factor\": 0.5"), 0.5},
+        {YARN(", \"factor\": 4, \"mscale\": 1, \"mscale_all_dim\": 1"), 1},
+        {YARN(", \"factor\": 4, \"mscale\": 2, \"mscale_all_dim\": 0"), 1.1386294361119891},
+        {YARN(", \"factor\": 4, \"mscale\": 2, \"mscale_all_dim\": 1"), 1.2772588722239782 / 1.1386294361119891},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct model *m = accept("llama", cases[i].keys);
+        assert_true(fabs((double)m->hyper.rope_magnitude - cases[i].magnitude) < 1e-6);
+        model_close(m);
+    }
+    struct model *m = accept("llama", cases[0].keys), *exact = accept("llama", YARN(", \"factor\": 4, \"truncate\": false"));
+    assert_true(m->rope_factors[0] == 1 && m->rope_factors[7] == 4 && m->rope_factors[3] == 4);
+    assert_true(m->rope_factors[1] > 1 && exact->rope_factors[1] > m->rope_factors[1] && exact->rope_factors[7] == 4);
+    model_close(m);
+    model_close(exact);
+    check("llama", YARN(""), "factor of yarn is missing");
+    check("llama", YARN(", \"factor\": 0.5"), "YaRN: factor = 0.5; expected at least 1");
+    check("llama", YARN(", \"factor\": 4, \"beta_fast\": 1"), "YaRN: beta_fast = 1, beta_slow = 1");
+    check("llama", YARN(", \"factor\": 4, \"attention_factor\": 0"), "YaRN: attention factor = 0");
+    check("llama", YARN(", \"factor\": 4, \"truncate\": 1"), "truncate is an integer; expected true or false");
+    check("llama", "\"rope_scaling\": {\"rope_type\": \"dynamic\"}", "dynamic NTK: factor = 0");
 }
 
 static void test_attention_scales(void **state)
@@ -362,7 +421,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),     cmocka_unit_test(test_smallest),    cmocka_unit_test(test_null),
         cmocka_unit_test(test_asked),        cmocka_unit_test(test_places),      cmocka_unit_test(test_either_place),
-        cmocka_unit_test(test_rope_scales),  cmocka_unit_test(test_attention_scales),
+        cmocka_unit_test(test_rope_scales),
+        cmocka_unit_test(test_long_contexts), cmocka_unit_test(test_yarn),
+        cmocka_unit_test(test_attention_scales),
         cmocka_unit_test(test_window_lists), cmocka_unit_test(test_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -195,8 +195,9 @@ static const struct {
     {"gpt2", "tie_word_embeddings", "false", "tensor lm_head.weight is missing"},
     {"gpt2", "tie_word_embeddings", NULL, NULL},
     /* rotary scaling */
-    {"llama3", "rope_type", "\"yarn\"", "rope_scaling of type 'yarn'; expected default, linear, llama3"},
-    {"llama3", "rope_type", "\"dynamic\"", "rope_scaling of type 'dynamic'"},
+    {"llama3", "rope_type", "\"yarn\"", NULL},
+    {"llama3", "rope_type", "\"dynamic\"", NULL},
+    {"llama3", "rope_type", "\"ntk\"", "rope_scaling of type 'ntk'; expected default, linear, llama3"},
     {"llama3", "rope_type", "\"longrope\"", "short_factor: 0 factors; expected 8"},
     {"llama3", "rope_type", "8", "rope_scaling: rope_type is an integer; expected a string"},
     {"llama3", "rope_type", NULL, "rope_scaling: rope_type is nothing"},
@@ -217,7 +218,10 @@ static const struct {
     {"phi3", "rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1, 0, 1, 1]}", "short_factor: a factor"},
     {"phi3", "rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1, 1, 1, \"x\"]}", "short_factor: a factor"},
     {"phi3", "rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1, 1, 1]}", "3 factors; expected 4"},
-    {"phi3", "rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1, 1.5, 2, 3]}", NULL},
+    {"phi3", "rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1, 1.5, 2, 3]}",
+     "long_factor: 0 factors; expected 4"},
+    {"phi3", "rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1, 1.5, 2, 3], "
+                             "\"long_factor\": [1, 2, 3, 4]}", NULL},
     /* parts of a head */
     {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.5", NULL},
     {"phi3", "rope_scaling", "null, \"partial_rotary_factor\": 0.4", "partial_rotary_factor = 0.4 makes 3"},

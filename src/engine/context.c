@@ -16,9 +16,7 @@ static void fill_rope(const struct rotary *r, size_t positions, struct rope_tabl
     size_t half = r->dims / 2;
     double magnitude = r->magnitude > 0 ? (double)r->magnitude : 1;
     for (size_t i = 0; i < half; i++) {
-        double rate = pow((double)r->base, -(double)i / (double)half);
-        if (r->factors)
-            rate /= (double)r->factors[i];
+        double rate = rotary_rate(r, i, positions);
         for (size_t p = 0; p < positions; p++) {
             out->cosines[p * half + i] = (float)(magnitude * cos((double)p * rate));
             out->sines[p * half + i] = (float)(magnitude * sin((double)p * rate));

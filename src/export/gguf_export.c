@@ -61,8 +61,7 @@ static struct export_item *add_vector(struct export *job, const char *name, cons
 }
 
 /* The factors of rotary frequencies: as the model's GGUF file has them; else what the model runs with, unless
- * they are all the same, which is a key. Those of LongRoPE are two, of which only the short ones are known; the
- * context says that the others are not asked. */
+ * they are all the same or YaRN's, which keys say. Those of LongRoPE are two. */
 static bool add_factors(struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
@@ -75,13 +74,11 @@ static bool add_factors(struct export *job, struct error *error)
             !add_vector(job, e->name, fp32, e->data, e->bytes / sizeof(float), e->bytes, error))
             return false;
     }
-    if (own || !m->rope_factors || gguf_linear_factor(job) != 1)
+    if (own || !m->rope_factors || gguf_linear_factor(job) != 1 || gguf_writes_yarn(job))
         return true;
-    if (m->hyper.rope_magnitude == 0)
+    if (!m->rope_beyond)
         return add_vector(job, "rope_freqs.weight", fp32, m->rope_factors, half, bytes, error);
-    export_note_add(job, "LongRoPE's long factors are not in the file: its context is %zu",
-                    m->hyper.trained_context);
-    return add_vector(job, "rope_factors_long.weight", fp32, m->rope_factors, half, bytes, error) &&
+    return add_vector(job, "rope_factors_long.weight", fp32, m->rope_beyond, half, bytes, error) &&
            add_vector(job, "rope_factors_short.weight", fp32, m->rope_factors, half, bytes, error);
 }
 
@@ -118,6 +115,9 @@ static void note_activations(struct export *job)
 
 static bool begin(struct export *job, struct error *error)
 {
+    if (job->plan.model->hyper.rope_growth > 0)
+        return error_set(error, "rotary frequencies depend on the context (dynamic), for which GGUF has no key; "
+                                "expected the format safetensors");
     if (job->plan.model->hyper.scale_by_layer)
         return error_set(error, "attention is scaled by the number of the layer (scale_attn_by_inverse_layer_idx), for "
                                 "which GGUF has no key; expected the format safetensors");

@@ -83,21 +83,51 @@ float gguf_linear_factor(const struct export *job)
     return export_rope_is_linear(job, &factor) ? factor : 1;
 }
 
-static void put_rope(const struct keys *k, const struct hyper *h, float factor)
+/* Its keys round outwards to whole pairs. */
+bool gguf_writes_yarn(const struct export *job)
 {
+    const struct yarn *y = &job->plan.model->hyper.yarn;
+    return y->factor > 0 && !y->exact;
+}
+
+/* What remains of the magnitude beside that which the factor of YaRN means. */
+static void put_yarn(const struct keys *k, const struct hyper *h)
+{
+    const struct yarn *y = &h->yarn;
+    char key[128];
+    float times = h->rope_magnitude / (float)(0.1 * log((double)y->factor) + 1);
+    gguf_key_text(k->out, key_of(k, "rope.scaling.type", key), "yarn");
+    put_float(k, "rope.scaling.factor", y->factor);
+    put_size(k, "rope.scaling.original_context_length", h->rope_original);
+    if (fabsf(times - 1) > 1e-6f)
+        put_float(k, "rope.scaling.attn_factor", times);
+    if (y->fast == 32 && y->slow == 1)
+        return;
+    put_float(k, "rope.scaling.yarn_beta_fast", y->fast);
+    put_float(k, "rope.scaling.yarn_beta_slow", y->slow);
+}
+
+static void put_rope(const struct keys *k, const struct export *job)
+{
+    const struct hyper *h = &job->plan.model->hyper;
+    float factor = gguf_linear_factor(job);
     char key[128];
     if (h->rope == ROPE_NONE)
         return;
     put_size(k, "rope.dimension_count", rotary_dims(h));
     put_float(k, "rope.freq_base", h->rope_base);
+    if (gguf_writes_yarn(job)) {
+        put_yarn(k, h);
+        return;
+    }
     if (factor != 1) {
         gguf_key_text(k->out, key_of(k, "rope.scaling.type", key), "linear");
         put_float(k, "rope.scaling.factor", factor);
     }
-    if (h->rope_magnitude != 0) {
+    if (h->rope_magnitude != 0)
         put_float(k, "rope.scaling.attn_factor", h->rope_magnitude);
-        put_size(k, "rope.scaling.original_context_length", h->trained_context);
-    }
+    if (h->rope_original != 0)
+        put_size(k, "rope.scaling.original_context_length", h->rope_original);
 }
 
 static void put_window(const struct keys *k, const struct arch *a, const struct hyper *h)
@@ -178,6 +208,9 @@ static void note_differences(struct export *job, const struct arch *a)
     if (h->window && a->gguf_window == GGUF_WINDOW_IGNORED)
         export_note_add(job, "a window of %zu positions, which llama.cpp does not read for the architecture %s",
                         h->window, a->gguf);
+    if (gguf_writes_yarn(job) && (h->yarn.fast != 32 || h->yarn.slow != 1))
+        export_note_add(job, "YaRN's beta_fast = %g and beta_slow = %g, which llama.cpp does not read for every "
+                             "architecture", (double)h->yarn.fast, (double)h->yarn.slow);
 }
 
 static bool make_metadata(struct export *job, const struct arch *a, struct gguf_out *out, struct error *error)
@@ -189,7 +222,7 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     gguf_key_text(out, "general.type", "model");
     gguf_key_text(out, "general.name", name);
     put_shape(&k, h);
-    put_rope(&k, h, gguf_linear_factor(job));
+    put_rope(&k, job);
     put_numbers(&k, a, h);
     put_window(&k, a, h);
     put_mixture(&k, h);

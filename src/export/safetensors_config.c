@@ -133,16 +133,50 @@ static void set_attention_scale(json_t *j, const struct export *job)
         set_number(j, "query_pre_attn_scalar", 1 / (scale * scale));
 }
 
-/* How factors that are not all the same came about is not known. */
+/* A list of factors, one for two dimensions. */
+static json_t *factor_list(const struct model *m, const float *factors)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < rotary_dims(&m->hyper) / 2; i++)
+        json_array_append_new(list, json_real((double)factors[i]));
+    return list;
+}
+
+/* The scalings of which the model knows how they came about; null: it has another. */
+static json_t *known_scaling(const struct model *m)
+{
+    const struct hyper *h = &m->hyper;
+    json_t *j = NULL;
+    if (h->yarn.factor > 0) {
+        j = json_pack("{s:s, s:b}", "rope_type", "yarn", "truncate", !h->yarn.exact);
+        set_number(j, "factor", h->yarn.factor);
+        set_number(j, "beta_fast", h->yarn.fast);
+        set_number(j, "beta_slow", h->yarn.slow);
+    } else if (m->rope_beyond) {
+        j = json_pack("{s:s, s:o, s:o}", "rope_type", "longrope", "short_factor", factor_list(m, m->rope_factors),
+                      "long_factor", factor_list(m, m->rope_beyond));
+    }
+    if (j) {
+        set_number(j, "attention_factor", h->rope_magnitude);
+        set_size(j, "original_max_position_embeddings", h->rope_original);
+    }
+    return j;
+}
+
+/* How factors that are not all the same came about may not be known. */
 static bool set_rope(json_t *j, const struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
     float factor;
-    if (!export_rope_is_linear(job, &factor))
+    json_t *scaling = known_scaling(m);
+    if (scaling) {
+        json_object_set_new(j, "rope_scaling", scaling);
+        set_size(j, "original_max_position_embeddings", m->hyper.rope_original); /* where some look for it */
+    } else if (!export_rope_is_linear(job, &factor))
         return error_set(error, "the model's rotary frequencies are scaled by factors, and config.json wants to "
                                 "know how they came about; expected the original config.json's folder as the "
                                 "model, or the format gguf");
-    if (factor != 1)
+    else if (factor != 1)
         json_object_set_new(j, "rope_scaling", json_pack("{s:s, s:f}", "rope_type", "linear", "factor",
                                                          (double)factor));
     if (rotary_dims(&m->hyper) != m->hyper.head_size)

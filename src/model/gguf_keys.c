@@ -46,7 +46,7 @@ static const struct key {
     {"residual_scale", "0 1", NULL},
     {"rope.dimension_sections", "0", NULL},
     {"rope.scaling.alpha", "0 1", NULL},
-    {"rope.scaling.yarn_ext_factor", "-1 0", NULL},
+    {"rope.scaling.yarn_log_multiplier", "0", NULL},
     {"swiglu_clamp_exp", "0", NULL},
     {"swin_norm", "false", NULL},
     {"tensor_data_layout", "reference", NULL},

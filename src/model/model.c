@@ -23,6 +23,7 @@ void model_close(struct model *m)
     free(m->input_group_of);
     free(m->tensors);
     free(m->rope_factors);
+    free(m->rope_beyond);
     catalog_close(&m->files);
     free(m->path);
     free(m);

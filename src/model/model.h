@@ -52,7 +52,12 @@ struct rotary {
     float base;            /* theta */
     float magnitude;       /* of cosines and sines; 0: 1 */
     const float *factors;  /* dims / 2: by what each frequency is divided; null: 1 */
+    const float *beyond;   /* the same in contexts of more than `original` positions; null: no others */
+    size_t original;       /* positions */
+    float growth;          /* dynamic NTK: with this factor the base grows in such contexts; 0: it does not */
 };
+/* The angle from a position to the next of pair i (below dims / 2) in a context of so many positions (rope.c). */
+double rotary_rate(const struct rotary *rotary, size_t i, size_t positions);
 enum { ROTARY_ALL, ROTARY_WINDOWED, ROTARY_TABLES };
 
 struct model {
@@ -64,6 +69,7 @@ struct model {
     char note[400];        /* one line that a user should see, or empty */
     struct hyper hyper;
     float *rope_factors;   /* rope_dims / 2: by what each frequency is divided; or null */
+    float *rope_beyond;    /* the same in contexts of more than hyper.rope_original positions; or null */
     struct layer *layers;  /* hyper.layers */
     struct rotary rotary[ROTARY_TABLES]; /* of all layers, or of those without a window; of those with one */
     struct kv_layer *kv_layers; /* hyper.layers: what each has in a cache */
