@@ -21,7 +21,8 @@ enum gguf_window {
 enum hf_window {
     HF_WINDOW_NONE,  /* never */
     HF_WINDOW_OWN,   /* where it is there, as window_period says */
-    HF_WINDOW_ASKED  /* where use_sliding_window says so, too */
+    HF_WINDOW_ASKED, /* where use_sliding_window says so, too */
+    HF_WINDOW_LATER  /* where it is there, in layers from max_window_layers on */
 };
 
 /* What a key means that config.json does not have: the defaults of the architecture's configuration class in
@@ -31,6 +32,7 @@ struct hf_defaults {
     size_t kv_heads;         /* 0: as many as heads */
     size_t head_size;        /* 0: dim / heads */
     size_t window;
+    size_t windowed_from;    /* max_window_layers; 0: 28 */
     size_t original_context; /* of a scaled rotary embedding; 0: the context */
     float partial_rotary;    /* of a head; 0: 1 */
     float epsilon;

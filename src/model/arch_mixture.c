@@ -7,10 +7,7 @@
 static role_names mixtral_names = {
     LLAMA_NAMES,
     [ROLE_FFN_NORM] = "post_attention_layernorm.weight",
-    [ROLE_ROUTER] = "block_sparse_moe.gate.weight",
-    [ROLE_GATE_EXPERTS] = "block_sparse_moe.experts.%.w1.weight",
-    [ROLE_UP_EXPERTS] = "block_sparse_moe.experts.%.w3.weight",
-    [ROLE_DOWN_EXPERTS] = "block_sparse_moe.experts.%.w2.weight",
+    W_EXPERT_NAMES,
 };
 
 static bool read_mixtral(const struct hf_config *c)

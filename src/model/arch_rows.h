@@ -39,10 +39,16 @@ extern const struct arch arch_dots1, arch_ernie_moe, arch_glm_moe, arch_gpt_oss,
 extern role_names arch_llama_names;
 
 /* Of experts that are tensors of their own. */
-#define MLP_EXPERT_NAMES                                                                           \
-    [ROLE_ROUTER] = "mlp.gate.weight", [ROLE_GATE_EXPERTS] = "mlp.experts.%.gate_proj.weight",     \
+#define MLP_EXPERT_NAMES [ROLE_ROUTER] = "mlp.gate.weight", MLP_EXPERTS_BUT_ROUTER
+#define MLP_EXPERTS_BUT_ROUTER                                                                     \
+    [ROLE_GATE_EXPERTS] = "mlp.experts.%.gate_proj.weight",                                        \
     [ROLE_UP_EXPERTS] = "mlp.experts.%.up_proj.weight",                                            \
     [ROLE_DOWN_EXPERTS] = "mlp.experts.%.down_proj.weight"
+#define W_EXPERT_NAMES                                                                             \
+    [ROLE_ROUTER] = "block_sparse_moe.gate.weight",                                                \
+    [ROLE_GATE_EXPERTS] = "block_sparse_moe.experts.%.w1.weight",                                  \
+    [ROLE_UP_EXPERTS] = "block_sparse_moe.experts.%.w3.weight",                                    \
+    [ROLE_DOWN_EXPERTS] = "block_sparse_moe.experts.%.w2.weight"
 
 /* And of those that every token uses, the folder's name before them. */
 #define SHARED_EXPERT_NAMES(FOLDER)                                                                \

@@ -43,14 +43,15 @@ static bool check_types(const struct hf_config *c, const struct hyper *h, const 
     return true;
 }
 
-/* The first layer with a window. Where the key is missing, it is 28. */
+/* The first layer with a window. */
 static bool find_first(const struct hf_config *c, size_t *first)
 {
-    enum { DEFAULT = 28 };
+    enum { USUAL = 28 };
     struct hf_value value;
+    size_t by_default = c->arch->defaults.windowed_from ? c->arch->defaults.windowed_from : USUAL;
     if (!hf_find(c, &c->top, "max_window_layers", NULL, &value))
         return false;
-    json_int_t n = value.json ? json_integer_value(value.json) : DEFAULT;
+    json_int_t n = value.json ? json_integer_value(value.json) : (json_int_t)by_default;
     *first = (size_t)n;
     return !value.json || (json_is_integer(value.json) && n >= 0) ||
            error_set(c->error, "config.json: %s = %lld (%s); expected 0 or more", value.name, (long long)n,
@@ -65,7 +66,7 @@ static bool ask_layer(const struct hf_config *c, const json_t *types, size_t lay
         *windowed = is_windowed(types, layer);
         return true;
     }
-    bool asked = c->arch->hf_window == HF_WINDOW_ASKED;
+    bool asked = c->arch->hf_window == HF_WINDOW_ASKED || c->arch->hf_window == HF_WINDOW_LATER;
     if (asked && !find_first(c, &first))
         return false;
     *windowed = asked ? layer >= first : hyper_window(&c->model->hyper, layer) > 0;
