@@ -172,7 +172,7 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
 
 static void put_numbers(const struct keys *k, const struct arch *a, const struct hyper *h)
 {
-    put_float(k, h->norm == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+    put_float(k, h->norm == NORM_LAYER && !a->rms_epsilon ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
               h->norm_eps);
     put_float(k, "attention.scale", h->attention_scale);
     put_cap(k, "attn_logit_softcapping", h->attention_cap, a->defaults.attention_cap);

@@ -24,12 +24,13 @@ extern const struct arch arch_dots1, arch_ernie_moe, arch_glm_moe, arch_gpt_oss,
 /* ---- names of Hugging Face's files ----------------------------------------------------------- */
 
 #define LLAMA_NAMES                                                                                \
+    NAMES_BUT_HEAD_NORMS, [ROLE_ATTN_Q_NORM] = "self_attn.q_norm.weight",                          \
+    [ROLE_ATTN_K_NORM] = "self_attn.k_norm.weight"
+#define NAMES_BUT_HEAD_NORMS                                                                                \
     [ROLE_EMBEDDING] = "embed_tokens.weight", [ROLE_ATTN_NORM] = "input_layernorm.weight",   \
     [ROLE_ATTN_Q] = "self_attn.q_proj.weight", [ROLE_ATTN_Q_BIAS] = "self_attn.q_proj.bias",       \
     [ROLE_ATTN_K] = "self_attn.k_proj.weight", [ROLE_ATTN_K_BIAS] = "self_attn.k_proj.bias",       \
     [ROLE_ATTN_V] = "self_attn.v_proj.weight", [ROLE_ATTN_V_BIAS] = "self_attn.v_proj.bias",       \
-    [ROLE_ATTN_Q_NORM] = "self_attn.q_norm.weight",                                                \
-    [ROLE_ATTN_K_NORM] = "self_attn.k_norm.weight",                                                \
     [ROLE_ATTN_OUT] = "self_attn.o_proj.weight",                                                   \
     [ROLE_ATTN_OUT_BIAS] = "self_attn.o_proj.bias", [ROLE_ATTN_QKV] = "self_attn.qkv_proj.weight", \
     [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight", [ROLE_FFN_GATE] = "mlp.gate_proj.weight",      \
@@ -111,13 +112,17 @@ extern role_names arch_llama_names;
  * experts, with those that every token uses. */
 extern const struct step arch_llama_steps[];
 
+/* One with norms of queries and keys behind their rotation (Hunyuan). */
+extern const struct step arch_late_norm_steps[];
+
 /* ---- families -------------------------------------------------------------------------------- */
 
 #define LLAMA_LIKE LLAMA_LIKE_NAMED(arch_llama_names)
-#define LLAMA_LIKE_NAMED(NAMES)                                                                     \
+#define LLAMA_LIKE_NAMED(NAMES) LLAMA_LIKE_WITH(arch_llama_steps, NAMES)
+#define LLAMA_LIKE_WITH(STEPS, NAMES)                                                                     \
     .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act",      \
     .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .hf_prefix = "model.", .hf_block = "layers.",                  \
-    .hf_names = &NAMES, .steps = arch_llama_steps
+    .hf_names = &NAMES, .steps = STEPS
 #define GEMMA_LIKE                                                                                  \
     .steps = arch_llama_steps, .activation = ACTIVATION_GELU_TANH, .hf_activation = "gelu_pytorch_tanh",                       \
     .hf_activation_key = "hidden_activation", .hf_gelu_is_tanh = true, .gguf_rope = ROPE_HALVES,    \

@@ -120,7 +120,7 @@ static bool read_attention_scale(const struct hf_config *c, struct hyper *h)
 static bool read_numbers(const struct hf_config *c, struct hyper *h)
 {
     const struct hf_defaults *d = &c->arch->defaults;
-    const char *epsilon = c->arch->norm == NORM_LAYER ? "layer_norm_epsilon" : "rms_norm_eps";
+    const char *epsilon = c->arch->norm == NORM_LAYER && !c->arch->rms_epsilon ? "layer_norm_epsilon" : "rms_norm_eps";
     return hf_number(c, &c->top, epsilon, d->epsilon, min_epsilon, max_epsilon, &h->norm_eps) &&
            read_cap(c, "attn_logit_softcapping", d->attention_cap, &h->attention_cap) &&
            read_cap(c, "final_logit_softcapping", d->logit_cap, &h->logit_cap) && read_attention_scale(c, h) &&

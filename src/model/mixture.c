@@ -30,7 +30,7 @@ bool mixture_read_hf(const struct hf_config *c, const struct mixture_keys *k)
     size_t hidden = k->hidden ? k->hidden_default : h->hidden, shared;
     *m = (struct mixture){.router = k->router, .normalized = k->normalized, .sum_floor = k->sum_floor};
     bool ok = read_count(c, k->experts, k->experts_other, k->experts_default, MAX_EXPERTS, &m->experts) &&
-              read_count(c, k->used, NULL, k->used_default, MAX_EXPERTS, &m->used) &&
+              read_count(c, k->used, k->used_other, k->used_default, MAX_EXPERTS, &m->used) &&
               read_count(c, k->hidden, NULL, hidden, MAX_HIDDEN, &m->hidden) &&
               read_count(c, k->shared_hidden, NULL, k->shared_hidden_default, MAX_HIDDEN, &m->shared_hidden) &&
               read_count(c, k->shared, NULL, k->shared_default, MAX_EXPERTS, &shared) &&
