@@ -83,11 +83,11 @@ float gguf_linear_factor(const struct export *job)
     return export_rope_is_linear(job, &factor) ? factor : 1;
 }
 
-/* Its keys round outwards to whole pairs. */
+/* Its keys round outwards to whole pairs, but of an architecture that never does. */
 bool gguf_writes_yarn(const struct export *job)
 {
     const struct yarn *y = &job->plan.model->hyper.yarn;
-    return y->factor > 0 && !y->exact;
+    return y->factor > 0 && y->exact == job->arch->exact_yarn;
 }
 
 /* What remains of the magnitude beside that which the factor of YaRN means. */

@@ -55,5 +55,7 @@ void arch_apply(const struct arch *a, bool gguf, struct hyper *h)
     h->activation = a->activation;
     h->rope = gguf ? a->gguf_rope : a->hf_rope;
     h->window_period = a->window_period;
+    if (gguf)
+        h->yarn.exact = a->exact_yarn;
     h->embedding_scale = a->scaled_embedding ? sqrtf((float)h->dim) : 0;
 }

@@ -61,6 +61,7 @@ struct arch {
     enum activation activation;
     const char *hf_activation;  /* its name in config.json, where it is written */
     const char *hf_activation_key; /* the key of that name */
+    bool exact_yarn;            /* GGUF files of it mean a YaRN without rounding (struct yarn) */
     bool rms_epsilon;           /* files call the epsilon of its layer norms as that of RMS norms */
     bool hf_gelu_is_tanh;       /* config.json's "gelu" means the approximation by tanh */
     enum rope gguf_rope;        /* order of the rows of Q and K in GGUF files */

@@ -63,6 +63,7 @@ const struct arch arch_gpt_oss = {
     .gguf_rope = ROPE_HALVES,
     .hf_rope = ROPE_HALVES,
     .biased_default = true,
+    .exact_yarn = true,
     .window_period = 2,
     .hf_window = HF_WINDOW_OWN,
     .gguf_window = GGUF_WINDOW_ALWAYS,

@@ -174,7 +174,7 @@ static bool read_factor(const struct gguf_metadata *d, float *factor)
 /* YaRN, whose magnitude is the usual one times the file's factor, or one of its own in newer files. */
 static bool scale_yarn(struct model *m, const struct gguf_metadata *d, float factor, float times)
 {
-    struct yarn y = {.factor = factor};
+    struct yarn y = {.factor = factor, .exact = m->hyper.yarn.exact};
     size_t original;
     float magnitude, log_multiplier;
     if (!gguf_read_size(d, "rope.scaling.original_context_length", m->hyper.trained_context, MAX_POSITIONS,
