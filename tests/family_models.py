@@ -31,6 +31,26 @@ def rotary(kind, **more):
 
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
+    "dots1": ("dots1", dict(num_hidden_layers=3, first_k_dense_replace=1, n_routed_experts=4, n_shared_experts=1, n_group=2,
+                            topk_group=1, norm_topk_prob=True, routed_scaling_factor=1.7, sliding_window=4,
+                            max_window_layers=2, **EXPERTS)),
+    "ernie4_5_moe": ("ernie4_5_moe", dict(num_hidden_layers=3, moe_num_experts=4, moe_k=2, moe_num_shared_experts=2,
+                                          moe_layer_interval=2, moe_intermediate_size=8)),
+    "glm4_moe": ("glm4_moe", dict(first_k_dense_replace=1, n_routed_experts=4, n_shared_experts=1, use_qk_norm=True,
+                                  attention_bias=True, routed_scaling_factor=1.5, **EXPERTS)),
+    "gpt_oss": ("gpt_oss", dict(sliding_window=4, swiglu_limit=1.5, rope_parameters=dict(
+        rope_type="yarn", rope_theta=150000.0, factor=8.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
+        original_max_position_embeddings=16), **EXPERTS)),
+    "hunyuan_moe": ("hunyuan_v1_moe", dict(moe_topk=2, rope_parameters=dict(
+        rope_type="dynamic", rope_theta=10000.0, factor=1.0, alpha=50.0), **EXPERTS)),
+    "hy_v3": ("hy_v3", EXPERTS),
+    "minimax_m2": ("minimax_m2", dict(rotary_dim=2, **EXPERTS)),
+    "olmoe": ("olmoe", EXPERTS),
+    "phimoe": ("phimoe", dict(router_jitter_noise=0.3, lm_head_bias=True, attention_bias=True, head_dim=None,
+                              rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.5, 2.0],
+                                                   long_factor=[3.0, 4.0], short_mscale=1.2, long_mscale=1.2,
+                                                   original_max_position_embeddings=32), **EXPERTS)),
+    "qwen2_moe": ("qwen2_moe", dict(shared_expert_intermediate_size=12, mlp_only_layers=[1], **EXPERTS)),
     "gemma3": ("gemma3_text", dict(num_hidden_layers=6, sliding_window=4, query_pre_attn_scalar=6,
                                    tie_word_embeddings=True)),
     "llama_dynamic": ("llama", dict(max_position_embeddings=4, **rotary("dynamic", factor=2.0))),
