@@ -59,6 +59,11 @@ MODELS = {
         original_max_position_embeddings=4))),
     "llama_yarn": ("llama", dict(head_dim=16, **rotary("yarn", factor=4.0, beta_fast=2.0, beta_slow=0.5, truncate=False,
                                                        attention_factor=1.25, original_max_position_embeddings=16))),
+    "gemma3_kinds": ("gemma3_text", dict(
+        num_hidden_layers=3, sliding_window=4, query_pre_attn_scalar=6, tie_word_embeddings=True,
+        layer_types=["full_attention", "sliding_attention", "sliding_attention"], final_logit_softcapping=5.0,
+        rope_parameters={"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000.0},
+                         "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}})),
     "mixtral": ("mixtral", dict(sliding_window=None, **EXPERTS)),
     "qwen3_moe": ("qwen3_moe", dict(mlp_only_layers=[1], **EXPERTS)),
 }

@@ -105,11 +105,12 @@ static void test_family(void **state)
     free(folder);
 }
 
-/* What is exported as it is stored computes the same; or it is refused, which is shown. */
-static void check_export(const char *folder, const char *format)
+/* What is exported as it is stored computes the same; or it is refused, which is shown. What was written as GGUF is
+ * exported once more, so that config.json is made from its metadata. */
+static void check_export(const char *source, const char *folder, const char *format)
 {
     struct error error = {""};
-    struct model *m = model_open(folder, &error);
+    struct model *m = model_open(source, &error);
     assert_non_null(m);
     struct pool *pool = pool_create(1, &error);
     struct weights *stored = weights_stored(m);
@@ -126,6 +127,8 @@ static void check_export(const char *folder, const char *format)
         check_file(path, folder, "logits.f32");
     else
         print_message("refused: %s\n", error.text);
+    if (ok && source == folder && strcmp(format, "gguf") == 0)
+        check_export(path, folder, "safetensors");
     assert_true(ok || strlen(error.text) > 10);
     weights_unref(stored);
     pool_destroy(pool);
@@ -137,8 +140,8 @@ static void check_export(const char *folder, const char *format)
 static void test_export(void **state)
 {
     char *folder = path_in(root, *state);
-    check_export(folder, "gguf");
-    check_export(folder, "safetensors");
+    check_export(folder, folder, "gguf");
+    check_export(folder, folder, "safetensors");
     free(folder);
 }
 

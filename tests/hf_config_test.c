@@ -134,6 +134,26 @@ static void test_smallest(void **state)
     model_close(m);
 }
 
+/* Gemma 3's layers with a window have a rotary base of their own, which no scaling divides; which layers these are says
+ * sliding_window_pattern, or layer by layer layer_types. */
+static void test_windows(void **state)
+{
+    (void)state;
+    struct model *m = accept("gemma3_text", "\"sliding_window\": 8, \"sliding_window_pattern\": 2, "
+                                            "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8}");
+    assert_int_equal(m->layers[0].window, 8);
+    assert_int_equal(m->layers[1].window, 0);
+    assert_true(m->rotary[m->layers[0].rotary].base == 10000 && m->rotary[m->layers[1].rotary].base == 1000000);
+    assert_true(!m->rotary[m->layers[0].rotary].factors && m->rotary[m->layers[1].rotary].factors[0] == 8);
+    model_close(m);
+    m = accept("gemma3_text", "\"layer_types\": [\"full_attention\", \"sliding_attention\"], "
+                              "\"rope_parameters\": {\"sliding_attention\": {\"rope_theta\": 500}}");
+    assert_int_equal(m->layers[0].window, 0);
+    assert_int_equal(m->layers[1].window, 4096);
+    assert_true(m->rotary[m->layers[0].rotary].base == 1000000 && m->rotary[m->layers[1].rotary].base == 500);
+    model_close(m);
+}
+
 /* null is not the same as a key that is missing. */
 static void test_null(void **state)
 {
@@ -191,6 +211,10 @@ static const struct {
     {"gemma", "\"hidden_act\": \"gelu\"", NULL}, /* by which Gemma's first files meant the approximation */
     {"gemma2", "\"hidden_activation\": \"gelu\"", "hidden_activation = 'gelu'; expected gelu_pytorch_tanh"},
     {"gemma2", "\"hidden_act\": \"gelu\", \"hidden_activation\": \"silu\"", "hidden_activation = 'silu'"},
+    {"gemma3_text", "\"attn_logit_softcapping\": 50", "attn_logit_softcapping = 50 is not supported in gemma3"},
+    {"gemma3_text", "\"sliding_window_pattern\": 0", "sliding_window_pattern = 0; expected 1"},
+    {"gemma3_text", "\"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"linear\", \"factor\": 2}}",
+     "rope_parameters.sliding_attention of type 'linear'; expected default"},
     {"gpt2", "\"n_head\": 4, \"add_cross_attention\": true", "add_cross_attention = true"},
     {"gpt2", "\"n_head\": 4, \"reorder_and_upcast_attn\": true", NULL}, /* the order of operations only */
 };
@@ -419,7 +443,8 @@ static void test_window_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_smallest),    cmocka_unit_test(test_null),
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_smallest),    cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_null),
         cmocka_unit_test(test_asked),        cmocka_unit_test(test_places),      cmocka_unit_test(test_either_place),
         cmocka_unit_test(test_rope_scales),
         cmocka_unit_test(test_long_contexts), cmocka_unit_test(test_yarn),

@@ -1,6 +1,7 @@
 /* What a GGUF file says of a model (ggml's docs/gguf.md, "Standardized key-value pairs"). */
 #include "gguf_put.h"
 
+#include "base/words.h"
 #include "model/format.h"
 
 #include <fnmatch.h>
@@ -130,10 +131,44 @@ static void put_rope(const struct keys *k, const struct export *job)
         put_size(k, "rope.scaling.original_context_length", h->rope_original);
 }
 
-static void put_window(const struct keys *k, const struct arch *a, const struct hyper *h)
+/* Whether every n-th layer sees all, and the others have a window. */
+static bool windows_repeat(const struct model *m, size_t period)
 {
+    struct hyper h = m->hyper;
+    bool repeat = true;
+    h.window_period = period;
+    for (size_t b = 0; b < h.layers; b++)
+        repeat &= m->layers[b].window == hyper_window(&h, b);
+    return repeat;
+}
+
+/* Which layers have a window: how many make a period, or layer by layer. */
+static void put_pattern(const struct keys *k, const struct model *m)
+{
+    static const char name[] = "attention.sliding_window_pattern";
+    char key[128];
+    if (windows_repeat(m, m->hyper.window_period)) {
+        put_size(k, name, m->hyper.window_period);
+        return;
+    }
+    gguf_key_array(k->out, key_of(k, name, key), GGUF_BOOL, m->hyper.layers);
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        fputc(m->layers[b].window > 0, k->out->file);
+}
+
+static bool put_window(const struct keys *k, const struct arch *a, const struct model *m, struct error *error)
+{
+    const struct hyper *h = &m->hyper;
+    bool pattern = a->gguf_reads && words_have(a->gguf_reads, "attention.sliding_window_pattern");
     if (h->window || a->gguf_window == GGUF_WINDOW_ALWAYS)
         put_size(k, "attention.sliding_window", h->window);
+    if (h->window && h->window_rope_base > 0)
+        put_float(k, "rope.freq_base_swa", h->window_rope_base);
+    if (h->window && pattern)
+        put_pattern(k, m);
+    return !h->window || pattern || windows_repeat(m, a->window_period) ||
+           error_set(error, "some layers have a window of %zu positions, and GGUF files of %s cannot say which; expected "
+                            "the format safetensors", h->window, a->gguf);
 }
 
 /* Where a file that leaves the key out means a cap, 0 says that there is none. */
@@ -224,10 +259,9 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     put_shape(&k, h);
     put_rope(&k, job);
     put_numbers(&k, a, h);
-    put_window(&k, a, h);
     put_mixture(&k, h);
     note_differences(job, a);
-    return gguf_put_tokenizer(job, out, error);
+    return put_window(&k, a, job->plan.model, error) && gguf_put_tokenizer(job, out, error);
 }
 
 /* ---- both ------------------------------------------------------------------------------------ */

@@ -124,13 +124,37 @@ static void set_llama_like(json_t *j, const struct hyper *h)
     }
 }
 
-/* Gemma 2 says the scale of attention as what it is the root of. */
+/* Which layers have a window, where not all do, and their own rotary base. */
+static void set_windows(json_t *j, const struct model *m)
+{
+    const struct hyper *h = &m->hyper;
+    json_t *types = json_array();
+    bool all = true;
+    for (size_t b = 0; b < h->layers; b++) {
+        bool windowed = m->layers[b].window > 0;
+        json_array_append_new(types, json_string(windowed ? "sliding_attention" : "full_attention"));
+        all &= windowed;
+    }
+    if (h->window && !all)
+        json_object_set(j, "layer_types", types);
+    if (h->window && h->window_rope_base > 0)
+        set_number(j, "rope_local_base_freq", h->window_rope_base);
+    json_decref(types);
+}
+
+/* Gemma says the scale of attention as what it is the root of: an integer, or transformers refuses it. */
 static void set_attention_scale(json_t *j, const struct export *job)
 {
+    static const float rounding = 1e-5f;
     const struct hyper *h = &job->plan.model->hyper;
     float scale = h->attention_scale != 0 ? h->attention_scale : 1 / sqrtf((float)h->head_size);
-    if (h->attention_cap != 0 || h->attention_scale != 0)
-        set_number(j, "query_pre_attn_scalar", 1 / (scale * scale));
+    float scalar = 1 / (scale * scale), whole = roundf(scalar);
+    if (job->arch->defaults.query_scalar <= 0 && h->attention_scale == 0)
+        return;
+    if (fabsf(scalar / whole - 1) < rounding)
+        set_size(j, "query_pre_attn_scalar", (size_t)whole);
+    else
+        set_number(j, "query_pre_attn_scalar", scalar);
 }
 
 /* A list of factors, one for two dimensions. */
@@ -225,6 +249,7 @@ static json_t *make_config(const struct export *job, struct error *error)
         return j;
     }
     set_llama_like(j, &m->hyper);
+    set_windows(j, m);
     set_attention_scale(j, job);
     if (set_rope(j, job, error))
         return j;

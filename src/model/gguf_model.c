@@ -19,8 +19,8 @@ static bool read_epsilon(const struct gguf_metadata *d, const char *name, float 
            gguf_read_float(d, name, 0, min_epsilon, max_epsilon, out);
 }
 
-/* The base and the sizes that a file may give layers with a window apart. */
-static bool check_windowed(const struct gguf_metadata *d, const struct hyper *h)
+/* The base and the sizes that a file may give layers with a window apart, of architectures that do not read them. */
+static bool check_windowed(const struct gguf_metadata *d, const struct arch *a, const struct hyper *h)
 {
     size_t key_size, value_size, rope_dims;
     float base;
@@ -29,7 +29,7 @@ static bool check_windowed(const struct gguf_metadata *d, const struct hyper *h)
         !gguf_read_size(d, "attention.value_length_swa", h->head_size, MAX_HEAD_SIZE, &value_size) ||
         !gguf_read_size(d, "rope.dimension_count_swa", h->rope_dims, MAX_HEAD_SIZE, &rope_dims))
         return false;
-    if (base < h->rope_base || base > h->rope_base)
+    if (!a->window_rope && (base < h->rope_base || base > h->rope_base))
         return error_set(d->error, "metadata: %s.rope.freq_base_swa = %g; expected that of all layers, %g", d->arch,
                          (double)base, (double)h->rope_base);
     return (key_size == h->head_size && value_size == h->head_size && rope_dims == h->rope_dims) ||
@@ -86,8 +86,8 @@ static bool read_hyper(const struct gguf_metadata *d, const struct arch *a, stru
               gguf_read_float(d, "attn_logit_softcapping", by_default->attention_cap, 0, max_cap, &h->attention_cap) &&
               gguf_read_float(d, "final_logit_softcapping", by_default->logit_cap, 0, max_cap, &h->logit_cap) &&
               gguf_size(d->gguf, gguf_key(d, "attention.sliding_window", key), 0, MAX_POSITIONS,
-                        a->window_period ? by_default->window : 0, &h->window, d->error) &&
-              check_windowed(d, h);
+                        a->gguf_window == GGUF_WINDOW_ALWAYS ? by_default->window : 0, &h->window, d->error) &&
+              check_windowed(d, a, h);
     if (!ok)
         return false;
     arch_apply(a, true, h);

@@ -1,5 +1,6 @@
 #include "hf_config.h"
 
+#include "base/words.h"
 #include "format.h"
 #include "formats/jsontext.h"
 #include "hf_keys.h"
@@ -84,18 +85,18 @@ static bool read_shape(const struct hf_config *c, struct hyper *h)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-/* A cap where the architecture has one: null says that there is none. */
+/* A cap where the architecture has one or may have one: null says that there is none. */
 static bool read_cap(const struct hf_config *c, const char *key, float by_default, float *out)
 {
     struct hf_value value;
     *out = 0;
-    if (by_default <= 0)
+    if (by_default <= 0 && !(c->arch->hf_reads && words_have(c->arch->hf_reads, key)))
         return true; /* hf_keys.c refuses it */
-    if (!hf_find(c, &c->top, key, NULL, &value) || !hf_number(c, &c->top, key, by_default, min_cap, max_cap, out))
+    if (!hf_find(c, &c->top, key, NULL, &value))
         return false;
-    if (value.is_null && !value.json)
-        *out = 0;
-    return true;
+    if (!value.json && (value.is_null || by_default <= 0))
+        return true;
+    return hf_number(c, &c->top, key, by_default, min_cap, max_cap, out);
 }
 
 /* 1 / sqrt(a number) in Gemma 2; GPT-2 can do without, or divide by the layer's number too. */

@@ -35,6 +35,7 @@ static bool part_of(const struct hf_config *c, const struct hf_place *place, con
 static bool unfold(struct hf_config *c, struct hf_place *place)
 {
     static const char *const kinds[] = {"full_attention", "sliding_attention", "chunked_attention"};
+    enum { WINDOWED = 1 };
     const json_t *part = NULL, *windowed = NULL;
     const char *first = NULL;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -43,7 +44,7 @@ static bool unfold(struct hf_config *c, struct hf_place *place)
             return false;
         if (!next)
             continue;
-        if (part && c->arch->window_rope) {
+        if (c->arch->window_rope && i == WINDOWED) {
             windowed = next;
             continue;
         }
@@ -287,10 +288,26 @@ static const struct {
 } types[] = {{"default", scale_nothing}, {"linear", scale_linear}, {"llama3", scale_llama3},
              {"longrope", scale_longrope}, {"su", scale_longrope}, {"yarn", scale_yarn}, {"dynamic", scale_dynamic}};
 
+/* The rotary embedding of layers with a window is never scaled, and all of a head turns. */
+static bool check_windowed(const struct hf_config *c)
+{
+    struct hf_value type, partial;
+    if (!hf_find(c, &c->window_rope, "rope_type", "type", &type) ||
+        !hf_find(c, &c->window_rope, "partial_rotary_factor", NULL, &partial))
+        return false;
+    const char *said = json_string_value(type.json);
+    if (type.json && (!said || strcmp(said, "default") != 0))
+        return error_set(c->error, "config.json: rope_parameters.sliding_attention of type '%.40s'; expected default",
+                         said ? said : json_text_kind(type.json));
+    return !partial.json || (json_is_number(partial.json) && json_number_value(partial.json) >= 1) ||
+           error_set(c->error, "config.json: partial_rotary_factor of rope_parameters.sliding_attention is not 1; "
+                               "expected all of a head to be rotary");
+}
+
 bool hf_rope_scale(const struct hf_config *c)
 {
     struct hf_value said, factor;
-    if (!hf_find(c, &c->rope, "rope_type", "type", &said) || !hf_find(c, &c->rope, "factor", NULL, &factor))
+    if (!check_windowed(c) || !hf_find(c, &c->rope, "rope_type", "type", &said) || !hf_find(c, &c->rope, "factor", NULL, &factor))
         return false;
     const char *type = json_string_value(said.json);
     if (!type && (said.json || factor.json))
