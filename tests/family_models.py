@@ -41,6 +41,7 @@ MODELS = {
     "gpt_oss": ("gpt_oss", dict(sliding_window=4, swiglu_limit=1.5, rope_parameters=dict(
         rope_type="yarn", rope_theta=150000.0, factor=8.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
         original_max_position_embeddings=16), **EXPERTS)),
+    "gpt_oss_usual": ("gpt_oss", dict(num_hidden_layers=1, sliding_window=4, **EXPERTS)),
     "hunyuan_moe": ("hunyuan_v1_moe", dict(moe_topk=2, rope_parameters=dict(
         rope_type="dynamic", rope_theta=10000.0, factor=1.0, alpha=50.0), **EXPERTS)),
     "hy_v3": ("hy_v3", EXPERTS),
@@ -50,6 +51,7 @@ MODELS = {
                               rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.5, 2.0],
                                                    long_factor=[3.0, 4.0], short_mscale=1.2, long_mscale=1.2,
                                                    original_max_position_embeddings=32), **EXPERTS)),
+    "phimoe_usual": ("phimoe", dict(num_hidden_layers=1, lm_head_bias=True, head_dim=None, **EXPERTS)),
     "qwen2_moe": ("qwen2_moe", dict(shared_expert_intermediate_size=12, mlp_only_layers=[1], **EXPERTS)),
     "gemma3": ("gemma3_text", dict(num_hidden_layers=6, sliding_window=4, query_pre_attn_scalar=6,
                                    tie_word_embeddings=True)),

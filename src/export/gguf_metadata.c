@@ -261,6 +261,8 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     put_numbers(&k, a, h);
     put_mixture(&k, h);
     note_differences(job, a);
+    if (a->fits_gguf && !a->fits_gguf(job->plan.model, error))
+        return false;
     return put_window(&k, a, job->plan.model, error) && gguf_put_tokenizer(job, out, error);
 }
 

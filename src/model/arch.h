@@ -95,6 +95,8 @@ struct arch {
     const char *gguf_reads;     /* the same of a GGUF file's metadata, without the architecture's name */
     bool (*read_gguf)(const struct gguf_metadata *metadata, struct model *model);
     bool (*shape_gguf)(const struct gguf_metadata *metadata, struct model *model);
+    bool (*fits_gguf)(const struct model *model, struct error *error); /* false with an error where a model asks for what
+                                                                        * its GGUF files cannot say; null: all can */
 };
 
 /* The table (arch_table.c); null ends it. The first row is of models that name none of them. */

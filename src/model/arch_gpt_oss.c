@@ -1,6 +1,7 @@
 /* gpt-oss: attention with sinks, and experts with biases whose gates and ups lie row by row in one matrix. */
 #include "arch_rows.h"
 #include "arrange.h"
+#include "gguf_windows.h"
 #include "mixture.h"
 
 static role_names tensor_names = {
@@ -47,6 +48,16 @@ static bool read_gguf(const struct gguf_metadata *d, struct model *m)
     return mixture_read_gguf(d, m, &(struct mixture){.router = ROUTER_SOFTMAX_CHOSEN});
 }
 
+static bool fits_gguf(const struct model *m, struct error *error)
+{
+    const struct hyper *h = &m->hyper;
+    bool usual = !(h->swiglu_alpha < usual_alpha || h->swiglu_alpha > usual_alpha || h->swiglu_limit < usual_limit ||
+                   h->swiglu_limit > usual_limit);
+    return usual || error_set(error, "swiglu_alpha = %g and swiglu_limit = %g, for which GGUF has no keys; expected %g and "
+                                     "%g, or the format safetensors", (double)h->swiglu_alpha, (double)h->swiglu_limit,
+                              (double)usual_alpha, (double)usual_limit);
+}
+
 const struct arch arch_gpt_oss = {
     .name = "gpt-oss",
     .gguf = "gpt-oss",
@@ -76,6 +87,8 @@ const struct arch arch_gpt_oss = {
     .read_hf = read_hf,
     .gguf_reads = "expert_count expert_used_count attention.sliding_window_pattern",
     .read_gguf = read_gguf,
+    .shape_gguf = gguf_windows_apply,
+    .fits_gguf = fits_gguf,
     .defaults = {.dim = 2880, .hidden = 2880, .layers = 36, .heads = 64, .kv_heads = 8, .head_size = 64,
                  .vocab = 201088, .context = 131072, .window = 128, .epsilon = 1e-5f, .rope_base = 150000, .bos = -1,
                  .eos = -1},

@@ -45,6 +45,14 @@ static bool read_gguf(const struct gguf_metadata *d, struct model *m)
            check_used(m->hyper.mixture.used, "metadata: phimoe.expert_used_count", d->error);
 }
 
+static bool fits_gguf(const struct model *m, struct error *error)
+{
+    float margin = m->hyper.mixture.margin;
+    return !(margin < 2 * usual_jitter || margin > 2 * usual_jitter) ||
+           error_set(error, "router_jitter_noise = %g, for which GGUF has no key; expected %g, or the format safetensors",
+                     (double)margin / 2, (double)usual_jitter);
+}
+
 const struct arch arch_phimoe = {
     .name = "phimoe",
     .gguf = "phimoe",
@@ -62,6 +70,7 @@ const struct arch arch_phimoe = {
     .read_hf = read_hf,
     .gguf_reads = "expert_count expert_used_count",
     .read_gguf = read_gguf,
+    .fits_gguf = fits_gguf,
     .defaults = {.dim = 4096, .hidden = 6400, .layers = 32, .heads = 32, .kv_heads = 8, .vocab = 32064,
                  .context = 131072, .epsilon = 1e-5f, .rope_base = 1000000, .bos = 1, .eos = 2},
 };
