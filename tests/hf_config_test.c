@@ -79,6 +79,13 @@ static const struct {
     {"phi3", 4096, 0, 4, 16, 1e-5f, 0, 0, 0, 1, 32000, false},
     {"gemma", 8192, 0, 16, 256, 1e-6f, 0, 0, 0, 2, 1, true},
     {"gemma2", 8192, 4096, 4, 256, 1e-6f, 50, 30, 1 / 16.0f, 2, 1, true},
+    {"arcee", 4096, 0, 4, 16, 1e-5f, 0, 0, 0, -1, -1, false}, /* whose ids are above the test's vocabulary */
+    {"glm", 131072, 0, 2, 128, 0.00000015625f, 0, 0, 0, -1, -1, false},
+    {"glm4", 131072, 0, 2, 128, 0.00000015625f, 0, 0, 0, -1, -1, false},
+    {"granite", 2048, 0, 4, 16, 1e-6f, 0, 0, 1, 1, 2, false},
+    {"ministral", 131072, 4096, 8, 8, 1e-6f, 0, 0, 0, 1, 2, false},
+    {"nemotron", 4096, 0, 4, 16, 1e-5f, 0, 0, 0, 2, 3, false},
+    {"seed_oss", 524288, 0, 8, 128, 1e-6f, 0, 0, 0, 0, 2, false},
 };
 
 static void check_defaults(size_t i)
@@ -175,7 +182,9 @@ static void test_null(void **state)
 static const struct {
     const char *type, *keys, *says;
 } asked_cases[] = {
-    {"llama", "\"mlp_bias\": true", "mlp_bias = true is not supported in llama models; expected false"},
+    {"llama", "\"mlp_bias\": true", NULL},
+    {"llama", "\"mlp_bias\": 1", "mlp_bias is an integer; expected true or false"},
+    {"mistral", "\"mlp_bias\": true", "mlp_bias = true is not supported in mistral models; expected false"},
     {"llama", "\"mlp_bias\": false, \"attention_dropout\": 0.1, \"pretraining_tp\": 2, \"use_cache\": false", NULL},
     {"llama", "\"logit_scale\": 0.25", "logit_scale = 0.25 is not supported"},
     {"llama", "\"logit_scale\": 1", NULL},
@@ -215,7 +224,24 @@ static const struct {
     {"gemma3_text", "\"sliding_window_pattern\": 0", "sliding_window_pattern = 0; expected 1"},
     {"gemma3_text", "\"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"linear\", \"factor\": 2}}",
      "rope_parameters.sliding_attention of type 'linear'; expected default"},
+    {"gpt2", "\"n_head\": 4, \"activation_function\": \"relu\"", NULL},
+    {"gpt2", "\"n_head\": 4, \"activation_function\": \"mish\"", "activation_function = 'mish'; expected silu, gelu"},
     {"gpt2", "\"n_head\": 4, \"add_cross_attention\": true", "add_cross_attention = true"},
+    {"granite", "\"logits_scaling\": 8.0, \"residual_multiplier\": 0.22, \"mlp_bias\": true", NULL},
+    {"granite", "\"residual_multiplier\": 0", "residual_multiplier = 0; expected 1e-06"},
+    {"granite", "\"embedding_multiplier\": \"12\"", "embedding_multiplier is a string; expected a number"},
+    {"granite", "\"logit_scale\": 0.25", "logit_scale = 0.25 is not supported in granite models"},
+    {"smollm3", "\"no_rope_layers\": [1, 0]", NULL},
+    {"smollm3", "\"no_rope_layers\": [1]", "no_rope_layers is a list of 1; expected a list of 2"},
+    {"smollm3", "\"no_rope_layers\": [1, 2]", "no_rope_layers[1] is another number; expected 0 or 1"},
+    {"smollm3", "\"no_rope_layers\": 1", "no_rope_layers is an integer of 0; expected a list of 2"},
+    {"smollm3", "\"no_rope_layer_interval\": 0", "no_rope_layer_interval = 0; expected 1 to"},
+    {"smollm3", "\"sliding_window\": 16, \"use_sliding_window\": true, \"max_window_layers\": 0",
+     "sliding_window is there, but no layer_types"},
+    {"ministral", "\"layer_types\": [\"full_attention\"]", "layer_types is a list of 1; expected a list of 2"},
+    {"nemotron", "\"norm_eps\": 0", "norm_eps = 0"},
+    {"arcee", "\"hidden_act\": \"mish\"", "hidden_act = 'mish'; expected silu, gelu, gelu_new, relu or relu2"},
+    {"helium", "\"attention_bias\": 1", "attention_bias is an integer; expected true or false"},
     {"gpt2", "\"n_head\": 4, \"reorder_and_upcast_attn\": true", NULL}, /* the order of operations only */
 };
 

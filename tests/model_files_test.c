@@ -492,7 +492,7 @@ static const struct {
     {TENSOR("blk.0.attn_norm.weight", DTYPE_FP32, 1, DIM - 1), "tensor blk.0.attn_norm.weight: shape 31; expected 32"},
     {TENSOR("blk.0.attn_norm.weight", DTYPE_Q8_0, 1, DIM), NULL},
     {TENSOR("blk.0.attn_norm.weight", DTYPE_FP16, 1, DIM), NULL},
-    {TENSOR("blk.0.ffn_gate.bias", DTYPE_FP32, 1, HIDDEN), "tensor blk.0.ffn_gate.bias is not part of"},
+    {TENSOR("blk.0.ffn_gate.bias", DTYPE_FP32, 1, HIDDEN), "tensor blk.1.ffn_gate.bias is missing"},
     {TENSOR("blk.2.attn_norm.weight", DTYPE_FP32, 1, DIM), "tensor blk.2.attn_norm.weight is not part of"},
     {TENSOR("blk.0.attn_q.lora_a", DTYPE_FP32, 1, DIM), "tensor blk.0.attn_q.lora_a is not part of"},
     {TENSOR("blk.0.attn_q.bias", DTYPE_FP32, 1, DIM), "tensor blk.1.attn_q.bias is missing"},

@@ -162,11 +162,11 @@ static const struct {
     {"llama", "model_type", NULL, "model_type is missing"},
     {"llama", "model_type", "7", "model_type is missing or not a string"},
     {"llama", "model_type", "\"mamba\"", "model_type: unknown architecture 'mamba'; expected one of: llama"},
-    {"llama", "model_type", "\"gpt2\"", "hidden_act = 'silu'; expected gelu_pytorch_tanh for gpt2"},
+    {"llama", "model_type", "\"gpt2\"", "model_type = 'gpt2', but architectures = 'LlamaForCausalLM'"},
     {"llama", "hidden_act", "\"relu\"", "hidden_act = 'relu'; expected silu"},
     {"llama", "hidden_act", "3", "hidden_act = 'an integer'"},
     {"llama", "hidden_act", NULL, NULL},
-    {"gpt2", "activation_function", "\"gelu\"", "activation_function = 'gelu'; expected gelu_pytorch_tanh"},
+    {"gpt2", "activation_function", "\"gelu\"", NULL},
     {"gemma2", "hidden_activation", "\"silu\"", "hidden_activation = 'silu'"},
     /* numbers against shapes */
     {"llama", "hidden_size", "40", "tensor model.embed_tokens.weight: shape 64 x 32; expected 64 x 40"},

@@ -39,7 +39,7 @@ bool rows_covers(const struct tui *t, const struct row *r, int tensor)
 {
     if (r->tensor >= 0 || r->role != ROLE_NONE)
         return true;
-    return roles[tensor_of(t, tensor)->role].linear;
+    return role_takes_schemes(tensor_of(t, tensor)->role);
 }
 
 bool rows_is_folded(const struct tui *t, const struct row *r)

@@ -47,6 +47,8 @@ void forward_finish(struct context *c, const struct weights *w, size_t n, enum l
     size_t skip = which == LOGITS_LAST ? n - 1 : 0, count = n - skip;
     forward_output_input(c, w, skip, count);
     steps_linear(c, w, ROLE_OUTPUT, -1, c->reg[REG_NORMED], count, logits);
+    if (h->logit_scale > 0)
+        scale(logits, count * h->vocab, h->logit_scale);
     if (h->logit_cap > 0)
         c->ops->soft_cap(logits, count * h->vocab, h->logit_cap);
 }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "kernels/dispatch.h"
+#include "activate.h"
 #include "experts.h"
 #include "multiply.h"
 #include "product.h"
@@ -138,7 +139,7 @@ static void run_activate(const struct run *r, const struct step *s)
         c->ops->swiglu(gate, c->reg[s->with], count);
         return;
     }
-    (kind == ACTIVATION_GELU ? c->ops->gelu : c->ops->gelu_tanh)(gate, count);
+    activate(kind, gate, count);
     if (s->with != REG_NONE)
         c->ops->multiply(gate, c->reg[s->with], count);
 }

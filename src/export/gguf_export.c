@@ -113,14 +113,27 @@ static void note_activations(struct export *job)
     }
 }
 
+/* What GGUF has no key for; null: it can be written. */
+static const char *unwritten(const struct export *job)
+{
+    const struct model *m = job->plan.model;
+    const struct arch *a = arch_in_gguf(job->arch);
+    if (gguf_is_source(job))
+        return NULL;
+    if (m->hyper.rope_growth > 0)
+        return "rotary frequencies depend on the context (dynamic)";
+    if (m->hyper.activation != a->activation)
+        return "the activation is another than the architecture's";
+    if (m->hyper.scale_by_layer)
+        return "attention is scaled by the number of the layer (scale_attn_by_inverse_layer_idx)";
+    return a->gguf_unwritten ? a->gguf_unwritten(m) : NULL;
+}
+
 static bool begin(struct export *job, struct error *error)
 {
-    if (job->plan.model->hyper.rope_growth > 0)
-        return error_set(error, "rotary frequencies depend on the context (dynamic), for which GGUF has no key; "
-                                "expected the format safetensors");
-    if (job->plan.model->hyper.scale_by_layer)
-        return error_set(error, "attention is scaled by the number of the layer (scale_attn_by_inverse_layer_idx), for "
-                                "which GGUF has no key; expected the format safetensors");
+    const char *what = unwritten(job);
+    if (what)
+        return error_set(error, "%s, for which GGUF has no key; expected the format safetensors", what);
     note_activations(job);
     return true;
 }

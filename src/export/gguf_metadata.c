@@ -210,6 +210,10 @@ static void put_numbers(const struct keys *k, const struct arch *a, const struct
     put_float(k, h->norm == NORM_LAYER && !a->rms_epsilon ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
               h->norm_eps);
     put_float(k, "attention.scale", h->attention_scale);
+    put_float(k, "embedding_scale", a->scaled_embedding ? 0 : h->embedding_scale);
+    put_float(k, "residual_scale", h->residual_scale);
+    if (h->logit_scale > 0 || a->gguf_divides_logits)
+        put_float(k, "logit_scale", a->gguf_divides_logits ? 1 / (h->logit_scale > 0 ? h->logit_scale : 1) : h->logit_scale);
     put_cap(k, "attn_logit_softcapping", h->attention_cap, a->defaults.attention_cap);
     put_cap(k, "final_logit_softcapping", h->logit_cap, a->defaults.logit_cap);
 }
@@ -261,8 +265,6 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     put_numbers(&k, a, h);
     put_mixture(&k, h);
     note_differences(job, a);
-    if (a->fits_gguf && !a->fits_gguf(job->plan.model, error))
-        return false;
     return put_window(&k, a, job->plan.model, error) && gguf_put_tokenizer(job, out, error);
 }
 

@@ -1,7 +1,9 @@
 /* What Hugging Face's programs need beside the weights: config.json, and the tokenizer's files. */
 #include "safetensors_types.h"
 
+#include "base/words.h"
 #include "formats/jsontext.h"
+#include "model/hf_config.h"
 
 #include <errno.h>
 #include <math.h>
@@ -111,7 +113,7 @@ static void set_llama_like(json_t *j, const struct hyper *h)
     set_size(j, "head_dim", h->head_size);
     set_size(j, "intermediate_size", h->hidden);
     set_size(j, "max_position_embeddings", h->trained_context);
-    set_number(j, "rms_norm_eps", h->norm_eps);
+    set_number(j, h->norm == NORM_LAYER ? "norm_eps" : "rms_norm_eps", h->norm_eps);
     set_number(j, "rope_theta", h->rope_base);
     if (h->attention_cap != 0)
         set_number(j, "attn_logit_softcapping", h->attention_cap);
@@ -149,12 +151,27 @@ static void set_attention_scale(json_t *j, const struct export *job)
     const struct hyper *h = &job->plan.model->hyper;
     float scale = h->attention_scale != 0 ? h->attention_scale : 1 / sqrtf((float)h->head_size);
     float scalar = 1 / (scale * scale), whole = roundf(scalar);
-    if (job->arch->defaults.query_scalar <= 0 && h->attention_scale == 0)
+    bool other = job->arch->hf_reads && words_have(job->arch->hf_reads, "attention_multiplier");
+    if (other || (job->arch->defaults.query_scalar <= 0 && h->attention_scale == 0))
         return;
     if (fabsf(scalar / whole - 1) < rounding)
         set_size(j, "query_pre_attn_scalar", (size_t)whole);
     else
         set_number(j, "query_pre_attn_scalar", scalar);
+}
+
+/* Multipliers by the names of an architecture that reads them. */
+static void set_multipliers(json_t *j, const struct arch *a, const struct hyper *h)
+{
+    const struct {
+        const char *key;
+        float value;
+    } keys[] = {{"embedding_multiplier", h->embedding_scale}, {"residual_multiplier", h->residual_scale},
+                {"attention_multiplier", h->attention_scale},
+                {"logits_scaling", h->logit_scale > 0 ? 1 / h->logit_scale : 0}};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (keys[i].value > 0 && a->hf_reads && words_have(a->hf_reads, keys[i].key))
+            set_number(j, keys[i].key, keys[i].value);
 }
 
 /* A list of factors, one for two dimensions. */
@@ -238,18 +255,23 @@ static json_t *make_config(const struct export *job, struct error *error)
     bool biased = m->has & (ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_OUT_BIAS));
     json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", job->arch->hf_class, "model_type", job->arch->hf,
                           job->arch->hf_activation_key,
-                          job->arch->hf_activation, "tie_word_embeddings", m->tied);
+                          hf_activation_name(m->hyper.activation), "tie_word_embeddings", m->tied);
     json_object_set_new(j, "torch_dtype", json_string(torch_dtype(job)));
     set_size(j, "vocab_size", m->hyper.vocab);
     set_tokens(j, m);
-    if (biased && !job->arch->hf_gpt2_keys)
-        json_object_set_new(j, "attention_bias", json_true());
+    if ((biased || job->arch->biased_default) && !job->arch->hf_gpt2_keys)
+        json_object_set_new(j, "attention_bias", json_boolean(biased));
+    if (job->arch->hf_reads && words_have(job->arch->hf_reads, "attention_out_bias"))
+        json_object_set_new(j, "attention_out_bias", json_boolean(m->has & ROLE_BIT(ROLE_ATTN_OUT_BIAS)));
+    if (m->has & ROLE_BIT(ROLE_FFN_DOWN_BIAS) && !job->arch->hf_gpt2_keys)
+        json_object_set_new(j, "mlp_bias", json_true());
     if (job->arch->hf_gpt2_keys) {
         set_gpt2(j, &m->hyper);
         return j;
     }
     set_llama_like(j, &m->hyper);
     set_windows(j, m);
+    set_multipliers(j, job->arch, &m->hyper);
     set_attention_scale(j, job);
     if (set_rope(j, job, error))
         return j;

@@ -34,9 +34,9 @@ struct hf_defaults {
     size_t window;
     size_t windowed_from;    /* max_window_layers; 0: 28 */
     size_t original_context; /* of a scaled rotary embedding; 0: the context */
-    float partial_rotary;    /* of a head; 0: 1 */
     float epsilon;
     float rope_base;         /* 0: 10000 */
+    float partial_rotary;    /* of a head; 0: 1 */
     float query_scalar;      /* query_pre_attn_scalar; 0: the architecture has no such key */
     float attention_cap, logit_cap; /* the same */
     int32_t bos, eos;        /* -1: none */
@@ -63,6 +63,7 @@ struct arch {
     const char *hf_activation_key; /* the key of that name */
     bool exact_yarn;            /* GGUF files of it mean a YaRN without rounding (struct yarn) */
     bool rms_epsilon;           /* files call the epsilon of its layer norms as that of RMS norms */
+    bool hf_activation_free;    /* which may be any: hf_activation is the default */
     bool hf_gelu_is_tanh;       /* config.json's "gelu" means the approximation by tanh */
     enum rope gguf_rope;        /* order of the rows of Q and K in GGUF files */
     enum rope hf_rope;          /* in Hugging Face's */
@@ -70,8 +71,9 @@ struct arch {
     bool norms_from_one;        /* Hugging Face files hold w where the norm multiplies by 1 + w */
     bool transposed;            /* Hugging Face files hold the matrices of blocks as columns x rows */
     bool tied_default;          /* the head is tied where config.json does not say */
-    bool biased_default;        /* attention has biases where config.json does not say */
-    const char *hf_biased;      /* the key that says so; null: attention_bias */
+    const char *hf_biased;      /* the key that says whether attention has biases; null: attention_bias, where the
+                                 * projection behind attention may have one */
+    bool biased_default;        /* it has where config.json does not say */
     bool predicts_more;         /* files may hold blocks behind the last that predict further tokens: not used */
     const char *unused;         /* a pattern of other tensors that files may hold and that are not used; or null */
     size_t window_period;       /* see struct hyper */
@@ -93,10 +95,10 @@ struct arch {
                                                        * for beside the usual ones; or null */
     bool hf_layer_kinds;        /* layer_types is shape_hf's, windows included */
     const char *gguf_reads;     /* the same of a GGUF file's metadata, without the architecture's name */
+    bool gguf_divides_logits;   /* logit_scale is what they are divided by */
+    const char *(*gguf_unwritten)(const struct model *model); /* what its keys cannot say of a model, or null; or null */
     bool (*read_gguf)(const struct gguf_metadata *metadata, struct model *model);
     bool (*shape_gguf)(const struct gguf_metadata *metadata, struct model *model);
-    bool (*fits_gguf)(const struct model *model, struct error *error); /* false with an error where a model asks for what
-                                                                        * its GGUF files cannot say; null: all can */
 };
 
 /* The table (arch_table.c); null ends it. The first row is of models that name none of them. */

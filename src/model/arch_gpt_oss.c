@@ -48,14 +48,12 @@ static bool read_gguf(const struct gguf_metadata *d, struct model *m)
     return mixture_read_gguf(d, m, &(struct mixture){.router = ROUTER_SOFTMAX_CHOSEN});
 }
 
-static bool fits_gguf(const struct model *m, struct error *error)
+static const char *unwritten(const struct model *m)
 {
     const struct hyper *h = &m->hyper;
     bool usual = !(h->swiglu_alpha < usual_alpha || h->swiglu_alpha > usual_alpha || h->swiglu_limit < usual_limit ||
                    h->swiglu_limit > usual_limit);
-    return usual || error_set(error, "swiglu_alpha = %g and swiglu_limit = %g, for which GGUF has no keys; expected %g and "
-                                     "%g, or the format safetensors", (double)h->swiglu_alpha, (double)h->swiglu_limit,
-                              (double)usual_alpha, (double)usual_limit);
+    return usual ? NULL : "swiglu_alpha or swiglu_limit is not the usual one (1.702 and 7)";
 }
 
 const struct arch arch_gpt_oss = {
@@ -88,7 +86,7 @@ const struct arch arch_gpt_oss = {
     .gguf_reads = "expert_count expert_used_count attention.sliding_window_pattern",
     .read_gguf = read_gguf,
     .shape_gguf = gguf_windows_apply,
-    .fits_gguf = fits_gguf,
+    .gguf_unwritten = unwritten,
     .defaults = {.dim = 2880, .hidden = 2880, .layers = 36, .heads = 64, .kv_heads = 8, .head_size = 64,
                  .vocab = 201088, .context = 131072, .window = 128, .epsilon = 1e-5f, .rope_base = 150000, .bos = -1,
                  .eos = -1},

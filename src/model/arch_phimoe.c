@@ -45,12 +45,11 @@ static bool read_gguf(const struct gguf_metadata *d, struct model *m)
            check_used(m->hyper.mixture.used, "metadata: phimoe.expert_used_count", d->error);
 }
 
-static bool fits_gguf(const struct model *m, struct error *error)
+static const char *unwritten(const struct model *m)
 {
     float margin = m->hyper.mixture.margin;
-    return !(margin < 2 * usual_jitter || margin > 2 * usual_jitter) ||
-           error_set(error, "router_jitter_noise = %g, for which GGUF has no key; expected %g, or the format safetensors",
-                     (double)margin / 2, (double)usual_jitter);
+    bool usual = !(margin < 2 * usual_jitter || margin > 2 * usual_jitter);
+    return usual ? NULL : "router_jitter_noise is not the usual one (0.01)";
 }
 
 const struct arch arch_phimoe = {
@@ -70,7 +69,7 @@ const struct arch arch_phimoe = {
     .read_hf = read_hf,
     .gguf_reads = "expert_count expert_used_count",
     .read_gguf = read_gguf,
-    .fits_gguf = fits_gguf,
+    .gguf_unwritten = unwritten,
     .defaults = {.dim = 4096, .hidden = 6400, .layers = 32, .heads = 32, .kv_heads = 8, .vocab = 32064,
                  .context = 131072, .epsilon = 1e-5f, .rope_base = 1000000, .bos = 1, .eos = 2},
 };

@@ -8,6 +8,8 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
     arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe;
 extern const struct arch arch_dots1, arch_ernie_moe, arch_glm_moe, arch_gpt_oss, arch_granite_moe, arch_hunyuan_moe,
     arch_hy_v3, arch_llama4, arch_minimax_m2, arch_olmoe, arch_phimoe, arch_qwen2_moe;
+extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_nemotron,
+    arch_seed_oss, arch_smollm3;
 
 /* ---- sets of roles --------------------------------------------------------------------------- */
 
@@ -16,6 +18,8 @@ extern const struct arch arch_dots1, arch_ernie_moe, arch_glm_moe, arch_gpt_oss,
 #define NORMS   (B(ATTN_NORM) | B(FFN_NORM))
 #define QKV_ROLES (B(ATTN_Q) | B(ATTN_K) | B(ATTN_V))
 #define BIASES  (B(ATTN_Q_BIAS) | B(ATTN_K_BIAS) | B(ATTN_V_BIAS))
+#define FFN_BIASES (B(FFN_UP_BIAS) | B(FFN_DOWN_BIAS))
+#define GATED_BIASES (B(FFN_GATE_BIAS) | FFN_BIASES)
 #define GATED   (B(FFN_GATE) | B(FFN_UP) | B(FFN_DOWN))
 #define ATTENTION_ROLES (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT))
 #define LLAMA   (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT) | GATED)
@@ -35,6 +39,8 @@ extern const struct arch arch_dots1, arch_ernie_moe, arch_glm_moe, arch_gpt_oss,
     [ROLE_ATTN_OUT_BIAS] = "self_attn.o_proj.bias", [ROLE_ATTN_QKV] = "self_attn.qkv_proj.weight", \
     [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight", [ROLE_FFN_GATE] = "mlp.gate_proj.weight",      \
     [ROLE_FFN_UP] = "mlp.up_proj.weight", [ROLE_FFN_DOWN] = "mlp.down_proj.weight",                \
+    [ROLE_FFN_GATE_BIAS] = "mlp.gate_proj.bias", [ROLE_FFN_UP_BIAS] = "mlp.up_proj.bias",          \
+    [ROLE_FFN_DOWN_BIAS] = "mlp.down_proj.bias",                                                   \
     [ROLE_OUTPUT_NORM] = "norm.weight", [ROLE_OUTPUT] = "lm_head.weight"
 
 extern role_names arch_llama_names;
@@ -117,6 +123,9 @@ extern const struct step arch_late_norm_steps[];
 
 /* ---- families -------------------------------------------------------------------------------- */
 
+#define LLAMA_FILES                                                                                 \
+    .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act",      \
+    .hf_prefix = "model.", .hf_block = "layers.", .steps = arch_llama_steps
 #define LLAMA_LIKE LLAMA_LIKE_NAMED(arch_llama_names)
 #define LLAMA_LIKE_NAMED(NAMES) LLAMA_LIKE_WITH(arch_llama_steps, NAMES)
 #define LLAMA_LIKE_WITH(STEPS, NAMES)                                                                     \

@@ -46,6 +46,7 @@ static const struct key {
     {"residual_scale", "0 1", NULL},
     {"rope.dimension_sections", "0", NULL},
     {"rope.scaling.alpha", "0 1", NULL},
+    {"rope.scaling.finetuned", "true", "granite"},
     {"rope.scaling.yarn_log_multiplier", "0", NULL},
     {"swiglu_clamp_exp", "0", NULL},
     {"swin_norm", "false", NULL},

@@ -130,28 +130,49 @@ static bool read_numbers(const struct hf_config *c, struct hyper *h)
 
 /* ---- activations ----------------------------------------------------------------------------- */
 
-/* "gelu" in Gemma's older key means the approximation by tanh. */
-static bool is_activation(const struct arch *a, const char *key, const char *text)
+/* Names of each; the first is that of files. */
+static const char *const activations[ACTIVATIONS][3] = {
+    [ACTIVATION_SILU] = {"silu", "swish", "silu"},
+    [ACTIVATION_GELU_TANH] = {"gelu_pytorch_tanh", "gelu_new", "gelu_fast"},
+    [ACTIVATION_GELU] = {"gelu", "gelu_python", "gelu"},
+    [ACTIVATION_RELU] = {"relu", "relu", "relu"},
+    [ACTIVATION_RELU_SQUARED] = {"relu2", "relu2", "relu2"},
+    [ACTIVATION_SWIGLU_CLAMPED] = {"silu", "silu", "silu"}, /* whose numbers are keys of their own */
+};
+
+const char *hf_activation_name(enum activation activation)
 {
-    static const char *const names[][3] = {
-        [ACTIVATION_SILU] = {"silu", "swish", "silu"},
-        [ACTIVATION_GELU_TANH] = {"gelu_pytorch_tanh", "gelu_new", "gelu_fast"},
-        [ACTIVATION_GELU] = {"gelu", "gelu", "gelu"},
-        [ACTIVATION_SWIGLU_CLAMPED] = {"silu", "swish", "silu"},
-    };
-    if (a->hf_gelu_is_tanh && strcmp(key, "hidden_act") == 0 && strcmp(text, "gelu") == 0)
-        return true;
-    for (size_t i = 0; i < 3; i++)
-        if (strcmp(text, names[a->activation][i]) == 0)
+    return activations[activation][0];
+}
+
+static bool is_named(enum activation activation, const char *name)
+{
+    for (size_t k = 0; k < 3; k++)
+        if (strcmp(name, activations[activation][k]) == 0)
             return true;
     return false;
 }
 
+/* ACTIVATIONS where the name is none. */
+static enum activation find_activation(const char *name)
+{
+    for (enum activation i = 0; i < ACTIVATIONS; i++)
+        if (is_named(i, name))
+            return i;
+    return ACTIVATIONS;
+}
+
+/* "gelu" in Gemma's older key means the approximation by tanh. */
+static bool is_activation(const struct arch *a, const char *key, const char *text)
+{
+    return (a->hf_gelu_is_tanh && strcmp(key, "hidden_act") == 0 && strcmp(text, "gelu") == 0) ||
+           is_named(a->activation, text);
+}
+
+/* Of an architecture that has one. */
 static bool check_activation(const struct hf_config *c)
 {
     static const char *const keys[] = {"hidden_activation", "hidden_act", "activation_function"};
-    static const char *const expected[] = {[ACTIVATION_SILU] = "silu", [ACTIVATION_GELU_TANH] = "gelu_pytorch_tanh",
-                                           [ACTIVATION_GELU] = "gelu", [ACTIVATION_SWIGLU_CLAMPED] = "silu"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         struct hf_value value;
         if (!hf_find(c, &c->top, keys[i], NULL, &value))
@@ -159,8 +180,25 @@ static bool check_activation(const struct hf_config *c)
         const char *text = json_string_value(value.json);
         if (value.json && (!text || !is_activation(c->arch, keys[i], text)))
             return error_set(c->error, "config.json: %s = '%.40s'; expected %s for %s", value.name,
-                             text ? text : json_text_kind(value.json), expected[c->arch->activation], c->arch->name);
+                             text ? text : json_text_kind(value.json), activations[c->arch->activation][0],
+                             c->arch->name);
     }
+    return true;
+}
+
+static bool read_activation(const struct hf_config *c, struct hyper *h)
+{
+    struct hf_value value;
+    if (!c->arch->hf_activation_free)
+        return check_activation(c);
+    if (!hf_find(c, &c->top, c->arch->hf_activation_key, NULL, &value))
+        return false;
+    const char *text = value.json ? json_string_value(value.json) : c->arch->hf_activation;
+    enum activation found = text ? find_activation(text) : ACTIVATIONS;
+    if (found == ACTIVATIONS)
+        return error_set(c->error, "config.json: %s = '%.40s'; expected silu, gelu, gelu_new, relu or relu2", value.name,
+                         text ? text : json_text_kind(value.json));
+    h->activation = found;
     return true;
 }
 
@@ -197,6 +235,22 @@ static bool read_tokens(const struct hf_config *c)
         return false;
     if (count == 0)
         m->bos = -1;
+    return true;
+}
+
+const char *hf_biased_key(const struct arch *a)
+{
+    return a->hf_biased ? a->hf_biased : "attention_bias";
+}
+
+/* Biases that an architecture reads a key for, besides those of attention. */
+const struct hf_bias hf_biases[HF_BIASES] = {{"attention_out_bias", ROLE_ATTN_OUT_BIAS}, {"mlp_bias", ROLE_FFN_DOWN_BIAS}};
+
+static bool read_biases(const struct hf_config *c, struct hf_asked *asked)
+{
+    for (size_t i = 0; i < HF_BIASES; i++)
+        if (!hf_flag(c, hf_biases[i].key, false, &asked->biases[i]))
+            return false;
     return true;
 }
 
@@ -257,10 +311,9 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
         return false;
     arch_apply(c->arch, false, h);
     return (!c->arch->read_hf || c->arch->read_hf(c)) && hyper_check(h, "config.json", c->error) &&
-           hf_windows_read(c, h) && check_activation(c) && check_class(c) && hf_rope_scale(c) &&
+           hf_windows_read(c, h) && read_activation(c, h) && check_class(c) && hf_rope_scale(c) &&
            model_make_layers(c->model, c->error) && hf_windows_apply(c) &&
-           (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && hf_flag(c, c->arch->hf_biased ? c->arch->hf_biased : "attention_bias", c->arch->biased_default,
-                   &asked->attention_bias) &&
+           (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && read_biases(c, asked) && hf_flag(c, hf_biased_key(c->arch), c->arch->biased_default, &asked->attention_bias) &&
            hf_flag(c, "tie_word_embeddings", c->arch->tied_default, &c->model->tied);
 }
 

@@ -4,9 +4,17 @@
 
 #include "assemble.h"
 
+/* Biases that some architectures have where their key is true: a role whose tensor is there then. */
+enum { HF_BIASES = 2 };
+extern const struct hf_bias {
+    const char *key;
+    enum role role;
+} hf_biases[HF_BIASES];
+
 /* What a configuration asks of the weights beside it. */
 struct hf_asked {
     bool attention_bias; /* the matrices of attention have biases, in architectures that leave that open */
+    bool biases[HF_BIASES]; /* those of hf_biases, in architectures that read the key */
 };
 
 /* Reads a config.json's bytes: the architecture, hyper-parameters, the tokens that begin and end a text and whether
@@ -18,6 +26,12 @@ const struct arch *hf_config_parse(struct model *model, const uint8_t *data, siz
 
 /* The same from a file. */
 const struct arch *hf_config_read(struct model *model, const char *path, struct hf_asked *asked, struct error *error);
+
+/* The key that says whether attention has biases. */
+const char *hf_biased_key(const struct arch *arch);
+
+/* An activation function's name in config.json. */
+const char *hf_activation_name(enum activation activation);
 
 /* Adds the tokens of eos_token_id, one or a list, in a generation_config.json's bytes to those that end a text. Ids that
  * are none of the vocabulary are left out; what cannot be used becomes a note, as it does in transformers. */

@@ -85,7 +85,7 @@ bool hf_rope_places(struct hf_config *c)
 /* An even number of rotary dimensions, above 0. */
 static bool read_dims(const struct hf_config *c, struct hyper *h)
 {
-    float partial, by_default = c->arch->defaults.partial_rotary;
+    float by_default = c->arch->defaults.partial_rotary, partial;
     if (!hf_number(c, &c->both, "partial_rotary_factor", by_default > 0 ? by_default : 1, 0, 1, &partial))
         return false;
     if (partial < 1 && !c->arch->hf_partial_rope)

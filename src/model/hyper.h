@@ -8,7 +8,15 @@
 #include <stddef.h>
 
 enum norm { NORM_RMS, NORM_LAYER };
-enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_GELU, ACTIVATION_SWIGLU_CLAMPED };
+enum activation {
+    ACTIVATION_SILU,
+    ACTIVATION_GELU_TANH,
+    ACTIVATION_GELU,
+    ACTIVATION_RELU,
+    ACTIVATION_RELU_SQUARED, /* of So et al. 2021 */
+    ACTIVATION_SWIGLU_CLAMPED, /* of gpt-oss */
+    ACTIVATIONS
+};
 
 /* How rotary embeddings pair the elements of a head: neighbours 2i and 2i + 1, or i and i + half. */
 enum rope { ROPE_NEIGHBOURS, ROPE_HALVES, ROPE_NONE };
@@ -76,6 +84,7 @@ struct hyper {
     size_t dense_layers;    /* the first ones have none */
     bool norm_all_heads;    /* norms of queries and keys go over all heads together */
     float residual_scale;   /* multiplies what a block adds; 0: 1 */
+    float logit_scale;      /* multiplies logits; 0: 1 */
 };
 
 /* Dimensions of a head that rotary embeddings are applied to. */

@@ -115,6 +115,27 @@ void swiglu_gradient(const float *gate, const float *up, const float *dy, size_t
         swiglu_piece(gate + i, up + i, dy + i, n - i < PIECE ? n - i : PIECE, dgate + i, dup + i);
 }
 
+/* x s(x): s + x s (1 - s). */
+void silu_gradient(const float *x, float *d, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float s = 1 / (1 + expf(-x[i]));
+        d[i] *= s + x[i] * s * (1 - s);
+    }
+}
+
+void relu_gradient(const float *x, float *d, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        d[i] = x[i] < 0 ? 0 : d[i];
+}
+
+void relu_squared_gradient(const float *x, float *d, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        d[i] *= x[i] < 0 ? 0 : 2 * x[i];
+}
+
 /* d (x Phi(x)) / dx = Phi(x) + x phi(x). */
 void gelu_gradient(const float *x, float *d, size_t n)
 {

@@ -19,7 +19,10 @@ void rope_halves_gradient(float *dx, const float *cosines, const float *sines, s
 void softmax_gradient(const float *p, float *d, size_t n);
 /* y = silu(gate) up: both written. */
 void swiglu_gradient(const float *gate, const float *up, const float *dy, size_t n, float *dgate, float *dup);
-/* d, the gradient by y = gelu(x), becomes that by x. */
+/* d, the gradient by y = an activation of x, becomes that by x. */
+void silu_gradient(const float *x, float *d, size_t n);
+void relu_gradient(const float *x, float *d, size_t n);
+void relu_squared_gradient(const float *x, float *d, size_t n);
 void gelu_gradient(const float *x, float *d, size_t n);
 void gelu_tanh_gradient(const float *x, float *d, size_t n);
 /* d, the gradient by y = cap tanh(x / cap), becomes that by x. */

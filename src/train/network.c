@@ -77,6 +77,9 @@ void network_block_back(struct network *net, size_t block)
 
 bool network_trains(const struct model *m, struct error *error)
 {
+    if (m->hyper.logit_scale > 0)
+        return error_set(error, "qat: the logits are scaled by %g, which training does not differentiate; expected a "
+                                "model without, or another method", (double)m->hyper.logit_scale);
     static const char *const names[STEP_OPS] = {
         [STEP_SIGMOID] = "a sigmoid", [STEP_MULTIPLY] = "a product of activations", [STEP_ROUTE] = "a router",
         [STEP_EXPERTS] = "experts", [STEP_COMBINE] = "experts"};

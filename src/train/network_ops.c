@@ -1,4 +1,5 @@
 /* The ops of a block's steps, forward and backward. */
+#include "engine/activate.h"
 #include "kernels/dispatch.h"
 #include "gradients.h"
 #include "network_internal.h"
@@ -149,7 +150,7 @@ static void activate_row(const struct rows *r, size_t i)
         ops->swiglu(out, up, r->size);
         return;
     }
-    (kind == ACTIVATION_GELU ? ops->gelu : ops->gelu_tanh)(out, r->size);
+    activate(kind, out, r->size);
     if (up)
         ops->multiply(out, up, r->size);
 }
@@ -162,6 +163,10 @@ static void activate_forward(const struct pass *p, float *out)
                                     .size = width(p, p->step->out)}, p->net->n);
 }
 
+static void (*const gradients[ACTIVATIONS])(const float *x, float *d, size_t n) = {
+    [ACTIVATION_SILU] = silu_gradient, [ACTIVATION_GELU_TANH] = gelu_tanh_gradient, [ACTIVATION_GELU] = gelu_gradient,
+    [ACTIVATION_RELU] = relu_gradient, [ACTIVATION_RELU_SQUARED] = relu_squared_gradient};
+
 /* in: gate, weights: up (or null), dy -> out: by the gate, other: by up. */
 static void activate_row_back(const struct rows *r, size_t i)
 {
@@ -170,7 +175,6 @@ static void activate_row_back(const struct rows *r, size_t i)
     const float *gate = r->in + i * r->size, *dy = r->dy + i * r->size;
     const float *up = r->weights ? r->weights + i * r->size : NULL;
     float *dgate = r->out + i * r->size, *dup = up ? r->other + i * r->size : NULL;
-    bool exact = kind == ACTIVATION_GELU;
     if (up && kind == ACTIVATION_SILU) {
         swiglu_gradient(gate, up, dy, r->size, dgate, dup);
         return;
@@ -178,11 +182,11 @@ static void activate_row_back(const struct rows *r, size_t i)
     memcpy(dgate, dy, r->size * sizeof *dgate);
     if (up) {
         memcpy(dup, gate, r->size * sizeof *dup);
-        (exact ? ops->gelu : ops->gelu_tanh)(dup, r->size);
+        activate(kind, dup, r->size);
         ops->multiply(dup, dy, r->size);
         ops->multiply(dgate, up, r->size);
     }
-    (exact ? gelu_gradient : gelu_tanh_gradient)(gate, dgate, r->size);
+    gradients[kind](gate, dgate, r->size);
 }
 
 static void activate_backward(const struct pass *p)
