@@ -42,6 +42,10 @@ MODELS = {
         rope_type="yarn", rope_theta=150000.0, factor=8.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
         original_max_position_embeddings=16), **EXPERTS)),
     "gpt_oss_usual": ("gpt_oss", dict(num_hidden_layers=1, sliding_window=4, **EXPERTS)),
+    "granitemoe": ("granitemoe", dict(embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.7,
+                                      logits_scaling=1.5, head_dim=None, **EXPERTS)),
+    "granitemoeshared": ("granitemoeshared", dict(shared_intermediate_size=12, num_hidden_layers=1, head_dim=None,
+                                                  residual_multiplier=0.5, **EXPERTS)),
     "hunyuan_moe": ("hunyuan_v1_moe", dict(moe_topk=2, rope_parameters=dict(
         rope_type="dynamic", rope_theta=10000.0, factor=1.0, alpha=50.0), **EXPERTS)),
     "hy_v3": ("hy_v3", EXPERTS),

@@ -104,11 +104,12 @@ static role_set of_blocks(role_set all)
 }
 
 /* Those of a mixture, without the ones of experts that every token uses where there are none. */
+static const role_set shared_roles = ROLE_BIT(ROLE_SHARED_SCALE) | ROLE_BIT(ROLE_GATE_SHARED) |
+                                     ROLE_BIT(ROLE_UP_SHARED) | ROLE_BIT(ROLE_DOWN_SHARED);
+
 static role_set sparse_roles(const struct model *m, const struct arch *a)
 {
-    role_set shared = ROLE_BIT(ROLE_SHARED_SCALE) | ROLE_BIT(ROLE_GATE_SHARED) | ROLE_BIT(ROLE_UP_SHARED) |
-                      ROLE_BIT(ROLE_DOWN_SHARED);
-    return m->hyper.mixture.shared_hidden ? a->sparse : a->sparse & ~shared;
+    return m->hyper.mixture.shared_hidden ? a->sparse : a->sparse & ~shared_roles;
 }
 
 /* A router tells a mixture from dense layers; of a block that has neither its number tells what is missing. */
@@ -319,11 +320,12 @@ static bool check_unused(struct model *m, const struct arch *a, const struct nam
     return ok;
 }
 
-/* Tensors that a file has for a block, at least. */
+/* Tensors that a file has for a block, at least: gate and up may be one. */
 static size_t tensors_of_block(const struct arch *a)
 {
+    role_set maybe = shared_roles | ROLE_BIT(ROLE_UP_EXPERTS) | ROLE_BIT(ROLE_UP_EXPERTS_BIAS);
     role_set common = of_blocks(a->required);
-    int dense = __builtin_popcountll(common | a->dense), sparse = __builtin_popcountll(common | a->sparse);
+    int dense = __builtin_popcountll(common | a->dense), sparse = __builtin_popcountll(common | (a->sparse & ~maybe));
     return (size_t)(a->sparse && (!a->dense || sparse < dense) ? sparse : dense);
 }
 
