@@ -242,6 +242,42 @@ static const struct {
     {"nemotron", "\"norm_eps\": 0", "norm_eps = 0"},
     {"arcee", "\"hidden_act\": \"mish\"", "hidden_act = 'mish'; expected silu, gelu, gelu_new, relu or relu2"},
     {"helium", "\"attention_bias\": 1", "attention_bias is an integer; expected true or false"},
+    {"qwen2_moe", "\"num_experts\": 0", "num_experts = 0; expected 1 to 4096"},
+    {"qwen2_moe", "\"num_experts\": 2", "num_experts_per_tok = 4; expected 1 to 2, which num_experts says"},
+    {"qwen2_moe", "\"num_experts_per_tok\": 0", "num_experts_per_tok = 0; expected 1 to 60"},
+    {"qwen2_moe", "\"num_experts\": 1e9", "num_experts"},
+    {"qwen2_moe", "\"moe_intermediate_size\": 0", "feed-forward size of an expert = 0"},
+    {"qwen2_moe", "\"decoder_sparse_step\": \"1\"", "decoder_sparse_step = 0 (a string)"},
+    {"qwen2_moe", "\"mlp_only_layers\": 1", "mlp_only_layers is an integer; expected a list"},
+    {"qwen2_moe", "\"use_sliding_window\": true", "use_sliding_window = true, but layer_types is missing"},
+    {"qwen2_moe", "\"sliding_window\": 0", NULL}, /* which is not used */
+    {"qwen2_moe", "\"use_sliding_window\": true, \"sliding_window\": 0, \"layer_types\": [\"full_attention\", "
+                  "\"full_attention\"]", "sliding_window = 0; expected 1"},
+    {"gpt_oss", "\"swiglu_limit\": -1", "swiglu_limit = -1; expected 0"},
+    {"gpt_oss", "\"quantization_config\": {\"quant_method\": \"mxfp4\"}",
+     "quantization_config = {\"quant_method\":\"mxfp4\"} is not supported"},
+    {"gpt_oss", "\"layer_types\": [\"full_attention\"]", "layer_types is a list of 1; expected a list of 2"},
+    {"glm4_moe", "\"n_group\": 3", "128 experts"},
+    {"glm4_moe", "\"n_group\": 4, \"topk_group\": 5", "5 of 4 groups"},
+    {"glm4_moe", "\"routed_scaling_factor\": \"2\"", "routed_scaling_factor is a string; expected a number"},
+    {"glm4_moe", "\"first_k_dense_replace\": -1", "first_k_dense_replace = -1"},
+    {"glm4_moe", "\"use_qk_norm\": 1", "use_qk_norm is an integer; expected true or false"},
+    {"dots1", "", "n_routed_experts = 0; expected 1"},
+    {"minimax_m2", "\"rotary_dim\": 3", "rotary_dim = 3; expected an even number"},
+    {"minimax_m2", "\"rotary_dim\": 32", "rotary_dim = 32; expected 1 to 16"},
+    {"hy_v3", "\"mlp_layer_types\": [\"dense\"]", "mlp_layer_types is a list of 1; expected a list of 2"},
+    {"hunyuan_v1_moe", "\"num_experts\": 4, \"moe_topk\": [2, 2]", NULL},
+    {"hunyuan_v1_moe", "\"num_experts\": 4, \"moe_topk\": [2, 3]", "moe_topk is a list of values that differ"},
+    {"hunyuan_v1_moe", "\"rope_scaling\": {\"type\": \"dynamic\", \"alpha\": 1e6, \"factor\": 1}", NULL},
+    {"hunyuan_v1_moe", "\"rope_scaling\": {\"type\": \"dynamic\", \"alpha\": \"a\"}", "rope_scaling.alpha is a string"},
+    {"ernie4_5_moe", "\"use_bias\": true", "use_bias = true is not supported in ernie4_5-moe models"},
+    {"ernie4_5_moe", "\"moe_num_experts\": 8, \"num_experts\": 4", "moe_num_experts = 8, but num_experts = 4"},
+    {"phimoe", "\"num_experts_per_tok\": 3", "num_experts_per_tok = 3; expected 2"},
+    {"phimoe", "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1,1,1,1,1,1,1,1], \"long_factor\": "
+               "[1,1,1,1,1,1,1,1], \"short_mscale\": 1.2, \"long_mscale\": 1.3, \"original_max_position_embeddings\": 64}, "
+               "\"original_max_position_embeddings\": 64", "long_mscale = 1.3, but short_mscale = 1.2"},
+    {"olmoe", "\"clip_qkv\": 8", "clip_qkv = 8 is not supported in olmoe models"},
+    {"granitemoe", "\"num_local_experts\": 1", "num_experts_per_tok = 2; expected 1 to 1"},
     {"gpt2", "\"n_head\": 4, \"reorder_and_upcast_attn\": true", NULL}, /* the order of operations only */
 };
 

@@ -1,6 +1,7 @@
 /* ERNIE 4.5's mixtures: rotary pairs are neighbours, and a bias is added to the probabilities that experts are chosen
  * by. */
 #include "arch_rows.h"
+#include "arrange.h"
 #include "mixture.h"
 
 static role_names tensor_names = {
@@ -10,6 +11,8 @@ static role_names tensor_names = {
     [ROLE_ROUTER_CHOICE] = "mlp.moe_statics.e_score_correction_bias",
     SHARED_EXPERT_NAMES("mlp.shared_experts"),
 };
+
+static const uint8_t arranged[ROLE_COUNT] = {[ROLE_ROUTER_CHOICE] = ARRANGED_ROW};
 
 /* The least sum that shares are divided by. */
 static const float usual_floor = 1e-12f;
@@ -53,6 +56,7 @@ const struct arch arch_ernie_moe = {
     .hf_prefix = "model.",
     .hf_block = "layers.",
     .hf_names = &tensor_names,
+    .hf_arranged = &arranged,
     .hf_reads = "moe_num_experts num_experts",
     .read_hf = read_hf,
     .gguf_reads = "expert_count expert_used_count leading_dense_block_count interleave_moe_layer_step",

@@ -59,20 +59,15 @@ bool assemble_joins(const struct arch *a, const struct naming *n, enum role role
     return roles[role].of_expert && (n->gguf || !strchr(name, '%'));
 }
 
-/* An entry's shape in so many dimensions, where those beyond are 1: the first, which writers of GGUF files pad to four
- * with, or else the last ones. Of a matrix of one row the 1 may be missing. */
-static bool squeeze(const struct entry *e, size_t dimensions, size_t shape[2])
+/* An entry's shape in so many dimensions, where those beyond are 1: the first where it is padded, as GGUF files are to
+ * four, or else the last ones. */
+static bool squeeze(const struct entry *e, bool padded, size_t dimensions, size_t shape[2])
 {
     size_t first = 0, end = e->dimensions;
-    while (end - first > dimensions && e->shape[first] == 1)
+    while (padded && end - first > dimensions && e->shape[first] == 1)
         first++;
-    while (end - first > dimensions && e->shape[end - 1] == 1)
+    while (!padded && end - first > dimensions && e->shape[end - 1] == 1)
         end--;
-    if (end - first == 1 && dimensions == 2) {
-        shape[0] = 1;
-        shape[1] = e->shape[first];
-        return true;
-    }
     memcpy(shape, e->shape + first, (end - first == dimensions ? dimensions : 0) * sizeof *shape);
     return end - first == dimensions;
 }
@@ -81,7 +76,7 @@ size_t assemble_vocab(const struct model *m, const struct arch *a, const struct 
 {
     size_t shape[2];
     const struct entry *e = assemble_find(m, a, n, ROLE_EMBEDDING, -1);
-    return e && squeeze(e, 2, shape) ? shape[0] : 0;
+    return e && squeeze(e, n->gguf, 2, shape) ? shape[0] : 0;
 }
 
 /* Optional tensors are there in all blocks or in none; the first tells. */
@@ -171,12 +166,15 @@ static unsigned arrangement_of(const struct arch *a, const struct naming *n, enu
     return whole | (!n->gguf && a->hf_arranged ? (*a->hf_arranged)[role] : 0);
 }
 
-static bool check_shape(const struct tensor *t, const struct entry *e, unsigned how, struct error *error)
+static bool check_shape(const struct tensor *t, const struct entry *e, const struct naming *n, unsigned how,
+                        struct error *error)
 {
     size_t shape[2];
     bool vector = roles[t->role].vector, transposed = how & ARRANGED_TRANSPOSED;
     size_t rows = arranged_rows(how, vector ? t->stored.cols : t->stored.rows), cols = t->stored.cols;
-    if (squeeze(e, vector ? 1 : 2, shape) &&
+    if (!vector && rows == 1 && e->dimensions == 1 && e->shape[0] == cols) /* whose 1 is left out */
+        return true;
+    if (squeeze(e, n->gguf || how & ARRANGED_ROW, vector ? 1 : 2, shape) &&
         (vector ? shape[0] == rows : shape[transposed] == rows && shape[!transposed] == cols))
         return true;
     char found[96];
@@ -245,7 +243,7 @@ static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
         e = &part;
     }
     unsigned how = arrangement_of(a, n, t->role);
-    if (!check_shape(t, e, how, error))
+    if (!check_shape(t, e, n, how, error))
         return false;
     set_layout(&t->stored, e);
     const struct layer *l = t->block < 0 ? NULL : &m->layers[t->block];

@@ -23,6 +23,16 @@ static bool read_count(const struct hf_config *c, const char *key, const char *o
                      json_text_kind(value.json), max);
 }
 
+/* What the file calls the two counts: whether a token uses at least one expert, and no more than there are. */
+static bool check_counts(const struct mixture *m, const char *where, const char *experts, const char *used,
+                         struct error *error)
+{
+    if (m->experts < 1)
+        return error_set(error, "%s: %s = 0; expected 1 to %d", where, experts, MAX_EXPERTS);
+    return (m->used >= 1 && m->used <= m->experts) ||
+           error_set(error, "%s: %s = %zu; expected 1 to %zu, which %s says", where, used, m->used, m->experts, experts);
+}
+
 bool mixture_read_hf(const struct hf_config *c, const struct mixture_keys *k)
 {
     struct hyper *h = &c->model->hyper;
@@ -44,7 +54,8 @@ bool mixture_read_hf(const struct hf_config *c, const struct mixture_keys *k)
         m->shared_hidden = shared * m->hidden;
     if (ok && m->groups == 1)
         m->groups = m->groups_used = 0;
-    return ok && mixture_check(m, "config.json", c->error);
+    return ok && check_counts(m, "config.json", k->experts, k->used, c->error) &&
+           mixture_check(m, "config.json", c->error);
 }
 
 bool mixture_check_dense(const struct hf_config *c)
@@ -122,5 +133,6 @@ bool mixture_read_gguf(const struct gguf_metadata *d, struct model *m, const str
               gguf_bool(d->gguf, gguf_key(d, "expert_weights_norm", key), x->normalized, &x->normalized, d->error);
     if (ok && x->groups <= 1)
         x->groups = x->groups_used = 0;
-    return ok && mixture_check(x, "metadata", d->error) && drop_spare_blocks(d, &m->hyper);
+    return ok && check_counts(x, "metadata", "expert_count", "expert_used_count", d->error) &&
+           mixture_check(x, "metadata", d->error) && drop_spare_blocks(d, &m->hyper);
 }
