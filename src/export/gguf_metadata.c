@@ -32,7 +32,9 @@ static bool copy_metadata(struct export *job, const struct gguf *gguf, struct gg
         const struct gguf_pair *pair = &gguf->pairs[i];
         char key[256];
         snprintf(key, sizeof key, "%.*s", (int)(pair->key.size < 200 ? pair->key.size : 200), pair->key.data);
-        if (!is_dropped(key, own))
+        if (fnmatch("*.block_count", key, 0) == 0) /* those that are written */
+            gguf_key_u32(out, key, (uint32_t)p->model->hyper.layers);
+        else if (!is_dropped(key, own))
             gguf_key_copy(out, pair);
     }
     return own || gguf_put_tokenizer(job, out, error);
