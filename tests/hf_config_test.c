@@ -276,7 +276,8 @@ static const struct {
     {"phimoe", "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1,1,1,1,1,1,1,1], \"long_factor\": "
                "[1,1,1,1,1,1,1,1], \"short_mscale\": 1.2, \"long_mscale\": 1.3, \"original_max_position_embeddings\": 64}, "
                "\"original_max_position_embeddings\": 64", "long_mscale = 1.3, but short_mscale = 1.2"},
-    {"olmoe", "\"clip_qkv\": 8", "clip_qkv = 8 is not supported in olmoe models"},
+    {"olmoe", "\"clip_qkv\": 8", NULL},
+    {"olmoe", "\"clip_qkv\": -8", "clip_qkv = -8; expected 0"},
     {"granitemoe", "\"num_local_experts\": 1", "num_experts_per_tok = 2; expected 1 to 1"},
     {"gpt2", "\"n_head\": 4, \"reorder_and_upcast_attn\": true", NULL}, /* the order of operations only */
 };

@@ -21,7 +21,7 @@ void forward_embed(struct context *c, const struct weights *w, const int32_t *to
         if (h->embedding_scale > 0)
             scale(x, h->dim, h->embedding_scale);
         if (learned >= 0) {
-            isa_current()->decode_row(&w->layer[learned]->matrix, context_position(c, t), c->norm);
+            isa_current()->decode_row(&w->layer[learned]->matrix, h->first_position + context_position(c, t), c->norm);
             c->ops->add(x, c->norm, h->dim);
         }
     }

@@ -53,21 +53,37 @@ static void multiply_together(struct context *c, const struct weights *w, int bl
         context_add_bias(c, find(c, w, role_bias(step[i].role), block), y[i], n);
 }
 
+/* Weights and biases of a norm of n elements, one after the other; ones and zeros where there are none. Returns how many
+ * of each: n, or those of all heads. */
+static size_t decode_norm(struct context *c, const struct weights *w, enum role role, int block, size_t n)
+{
+    const struct qtensor *weight = find(c, w, role, block);
+    const struct qtensor *bias = role == ROLE_NONE ? NULL : find(c, w, role_bias(role), block);
+    size_t cols = weight ? weight->matrix.cols : n;
+    if (weight)
+        isa_current()->decode_row(&weight->matrix, 0, c->norm);
+    for (size_t i = 0; !weight && i < n; i++)
+        c->norm[i] = 1;
+    if (bias)
+        isa_current()->decode_row(&bias->matrix, 0, c->norm + cols);
+    else
+        memset(c->norm + cols, 0, n * sizeof *c->norm);
+    return cols;
+}
+
 void steps_norm(struct context *c, const struct weights *w, enum role role, int block, const float *x, size_t count,
                 size_t n, float *out)
 {
     const struct hyper *h = &c->model->hyper;
-    const struct qtensor *bias = find(c, w, role_bias(role), block);
-    isa_current()->decode_row(&find(c, w, role, block)->matrix, 0, c->norm);
-    if (bias)
-        isa_current()->decode_row(&bias->matrix, 0, c->norm + n);
-    else if (h->norm == NORM_LAYER)
-        memset(c->norm + n, 0, n * sizeof *c->norm);
-    for (size_t i = 0; i < count; i++)
+    size_t cols = decode_norm(c, w, role, block, n);
+    const float *bias = c->norm + cols;
+    for (size_t i = 0; i < count; i++) {
+        const float *weight = c->norm + i * n % cols;
         if (h->norm == NORM_LAYER)
-            c->ops->layernorm(out + i * n, x + i * n, c->norm, c->norm + n, n, h->norm_eps);
+            c->ops->layernorm(out + i * n, x + i * n, weight, bias, n, h->norm_eps);
         else
-            c->ops->rmsnorm(out + i * n, x + i * n, c->norm, n, h->norm_eps);
+            c->ops->rmsnorm(out + i * n, x + i * n, weight, n, h->norm_eps);
+    }
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -90,8 +106,8 @@ static size_t width(const struct run *r, enum reg reg)
 static void run_norm(const struct run *r, const struct step *s)
 {
     struct context *c = r->c;
-    size_t cols = find(c, r->w, s->role, (int)r->block)->matrix.cols, vectors = width(r, s->in) / cols;
-    steps_norm(c, r->w, s->role, (int)r->block, c->reg[s->in], r->n * vectors, cols, c->reg[s->out]);
+    size_t size = model_norm_size(c->model, r->layer, s), vectors = width(r, s->in) / size;
+    steps_norm(c, r->w, s->role, (int)r->block, c->reg[s->in], r->n * vectors, size, c->reg[s->out]);
 }
 
 static void run_split(const struct run *r, const struct step *s)
@@ -171,6 +187,13 @@ static void run_multiply(const struct run *r, const struct step *s)
 static void run_scale(const struct run *r, const struct step *s)
 {
     scale(r->c->reg[s->out], r->n * width(r, s->out), r->layer->scalar[s->scalar]);
+}
+
+static void run_clamp(const struct run *r, const struct step *s)
+{
+    float *x = r->c->reg[s->out], bound = r->layer->scalar[s->scalar];
+    for (size_t i = 0; i < r->n * width(r, s->out); i++)
+        x[i] = x[i] > bound ? bound : x[i] < -bound ? -bound : x[i];
 }
 
 static void run_add(const struct run *r, const struct step *s)
@@ -283,6 +306,7 @@ static step_fn *const ops[STEP_OPS] = {
     [STEP_ATTEND] = run_attend,     [STEP_ACTIVATE] = run_activate, [STEP_SIGMOID] = run_sigmoid,
     [STEP_MULTIPLY] = run_multiply, [STEP_SCALE] = run_scale,       [STEP_ADD] = run_add,
     [STEP_ROUTE] = run_route,       [STEP_EXPERTS] = run_experts,   [STEP_COMBINE] = run_combine,
+    [STEP_CLAMP] = run_clamp,
 };
 
 void steps_run(struct context *c, const struct weights *w, size_t block, size_t begin, size_t end, size_t n)

@@ -8,7 +8,8 @@
 void steps_run(struct context *context, const struct weights *weights, size_t block, size_t begin, size_t end, size_t n);
 
 /* What the steps and the parts outside the blocks share: y = W x for n tokens and the bias, whose role follows that of
- * W; and out = the norm of `count` vectors of n elements. block -1: outside. */
+ * W; and out = the norm of `count` vectors of n elements, without weights where no tensor has the role. block -1:
+ * outside. */
 void steps_linear(struct context *context, const struct weights *weights, enum role role, int block, const float *x,
                   size_t n, float *y);
 void steps_norm(struct context *context, const struct weights *weights, enum role role, int block, const float *x,

@@ -118,7 +118,7 @@ static bool into_up(const struct source *s, size_t activate, struct error *error
 static bool is_whole(const struct source *s, enum role norm, enum reg reg)
 {
     const struct model *m = s->f->model;
-    return m->tensors[s->layer->tensor[norm]].stored.cols == layer_width(m, s->layer, reg);
+    return norm != ROLE_NONE && m->tensors[s->layer->tensor[norm]].stored.cols == layer_width(m, s->layer, reg);
 }
 
 static bool fold_into_step(const struct source *s, struct error *error)
@@ -141,8 +141,9 @@ static bool fold(struct folding *f, size_t input_group, int tensor, const float 
     const struct input_group *g = &m->input_groups[input_group];
     struct source s = {f, g->block < 0 ? NULL : &m->layers[g->block], g->block, tensor, (size_t)g->step, scale};
     if (g->block < 0)
-        return m->tied ? refuse(&s, "the table is the embedding, too", error)
-                       : into_norm(f, ROLE_OUTPUT_NORM, -1, scale, error);
+        return m->tied                                        ? refuse(&s, "the table is the embedding, too", error)
+               : model_find(m, ROLE_OUTPUT_NORM, -1) < 0 ? refuse(&s, "the norm before it has no weights", error)
+                                                              : into_norm(f, ROLE_OUTPUT_NORM, -1, scale, error);
     return fold_into_step(&s, error);
 }
 

@@ -209,9 +209,10 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
 
 static void put_numbers(const struct keys *k, const struct arch *a, const struct hyper *h)
 {
-    put_float(k, h->norm == NORM_LAYER && !a->rms_epsilon ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+    put_float(k, h->norm == NORM_LAYER && !a->gguf_rms_epsilon ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
               h->norm_eps);
     put_float(k, "attention.scale", h->attention_scale);
+    put_float(k, "attention.clamp_kqv", h->qkv_clip);
     put_float(k, "embedding_scale", a->scaled_embedding ? 0 : h->embedding_scale);
     put_float(k, "residual_scale", h->residual_scale);
     if (h->logit_scale > 0 || a->gguf_divides_logits)

@@ -94,26 +94,31 @@ static void set_number(json_t *j, const char *key, float value)
     json_object_set_new(j, key, json_real(strtod(text, NULL)));
 }
 
-static void set_gpt2(json_t *j, const struct hyper *h)
+static const char *or(const char *own, const char *usual)
 {
-    set_size(j, "n_embd", h->dim);
-    set_size(j, "n_layer", h->layers);
-    set_size(j, "n_head", h->heads);
-    set_size(j, "n_inner", h->hidden);
-    set_size(j, "n_positions", h->trained_context);
-    set_number(j, "layer_norm_epsilon", h->norm_eps);
+    return own ? own : usual;
 }
 
-static void set_llama_like(json_t *j, const struct hyper *h)
+static void set_shape(json_t *j, const struct arch *a, const struct hyper *h)
 {
-    set_size(j, "hidden_size", h->dim);
-    set_size(j, "num_hidden_layers", h->layers);
-    set_size(j, "num_attention_heads", h->heads);
-    set_size(j, "num_key_value_heads", h->kv_heads);
-    set_size(j, "head_dim", h->head_size);
-    set_size(j, "intermediate_size", h->hidden);
-    set_size(j, "max_position_embeddings", h->trained_context);
-    set_number(j, h->norm == NORM_LAYER ? "norm_eps" : "rms_norm_eps", h->norm_eps);
+    static const struct hf_names usual = {0};
+    const struct hf_names *n = a->hf_sizes ? a->hf_sizes : &usual;
+    const char *epsilon = or(n->epsilon, h->norm == NORM_LAYER ? "layer_norm_epsilon" : "rms_norm_eps");
+    set_size(j, or(n->dim, "hidden_size"), h->dim);
+    set_size(j, or(n->layers, "num_hidden_layers"), h->layers);
+    set_size(j, or(n->heads, "num_attention_heads"), h->heads);
+    set_size(j, or(n->hidden, "intermediate_size"), h->hidden);
+    set_size(j, or(n->context, "max_position_embeddings"), h->trained_context);
+    if (*epsilon)
+        set_number(j, epsilon, h->norm_eps);
+    if (!n->alike) {
+        set_size(j, "num_key_value_heads", h->kv_heads);
+        set_size(j, "head_dim", h->head_size);
+    }
+}
+
+static void set_numbers(json_t *j, const struct hyper *h)
+{
     set_number(j, "rope_theta", h->rope_base);
     if (h->attention_cap != 0)
         set_number(j, "attn_logit_softcapping", h->attention_cap);
@@ -127,9 +132,10 @@ static void set_llama_like(json_t *j, const struct hyper *h)
 }
 
 /* Which layers have a window, where not all do, and their own rotary base. */
-static void set_windows(json_t *j, const struct model *m)
+static bool set_windows(json_t *j, const struct arch *a, const struct model *m, struct error *error)
 {
     const struct hyper *h = &m->hyper;
+    bool own = a->hf_reads && words_have(a->hf_reads, "rope_local_base_freq");
     json_t *types = json_array();
     bool all = true;
     for (size_t b = 0; b < h->layers; b++) {
@@ -139,9 +145,16 @@ static void set_windows(json_t *j, const struct model *m)
     }
     if (h->window && !all)
         json_object_set(j, "layer_types", types);
-    if (h->window && h->window_rope_base > 0)
+    if (h->window && h->window_rope_base > 0 && own)
         set_number(j, "rope_local_base_freq", h->window_rope_base);
     json_decref(types);
+    if (h->window && a->hf_window == HF_WINDOW_NONE)
+        return error_set(error, "a window of %zu positions, which config.json of %s cannot say; expected the format gguf",
+                         h->window, a->name);
+    return !h->window || h->window_rope_base <= 0 || own || (h->window_rope_base >= h->rope_base &&
+                                                             h->window_rope_base <= h->rope_base && !m->rope_factors) ||
+           error_set(error, "layers with a window have a rotary base of their own, which is not written for %s; expected "
+                            "the format gguf", a->name);
 }
 
 /* Gemma says the scale of attention as what it is the root of: an integer, or transformers refuses it. */
@@ -166,7 +179,8 @@ static void set_multipliers(json_t *j, const struct arch *a, const struct hyper 
     const struct {
         const char *key;
         float value;
-    } keys[] = {{"embedding_multiplier", h->embedding_scale}, {"residual_multiplier", h->residual_scale},
+    } keys[] = {{"clip_qkv", h->qkv_clip}, {"embedding_multiplier", h->embedding_scale},
+                {"residual_multiplier", h->residual_scale},
                 {"attention_multiplier", h->attention_scale},
                 {"logits_scaling", h->logit_scale > 0 ? 1 / h->logit_scale : 0}};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
@@ -259,21 +273,20 @@ static json_t *make_config(const struct export *job, struct error *error)
     json_object_set_new(j, "torch_dtype", json_string(torch_dtype(job)));
     set_size(j, "vocab_size", m->hyper.vocab);
     set_tokens(j, m);
-    if ((biased || job->arch->biased_default) && !job->arch->hf_gpt2_keys)
+    bool rotary = m->hyper.rope != ROPE_NONE;
+    set_shape(j, job->arch, &m->hyper);
+    if ((biased || job->arch->biased_default) && rotary)
         json_object_set_new(j, "attention_bias", json_boolean(biased));
     if (job->arch->hf_reads && words_have(job->arch->hf_reads, "attention_out_bias"))
         json_object_set_new(j, "attention_out_bias", json_boolean(m->has & ROLE_BIT(ROLE_ATTN_OUT_BIAS)));
-    if (m->has & ROLE_BIT(ROLE_FFN_DOWN_BIAS) && !job->arch->hf_gpt2_keys)
+    if (m->has & ROLE_BIT(ROLE_FFN_DOWN_BIAS) && rotary)
         json_object_set_new(j, "mlp_bias", json_true());
-    if (job->arch->hf_gpt2_keys) {
-        set_gpt2(j, &m->hyper);
+    if (!rotary)
         return j;
-    }
-    set_llama_like(j, &m->hyper);
-    set_windows(j, m);
+    set_numbers(j, &m->hyper);
     set_multipliers(j, job->arch, &m->hyper);
     set_attention_scale(j, job);
-    if (set_rope(j, job, error))
+    if (set_windows(j, job->arch, m, error) && set_rope(j, job, error))
         return j;
     json_decref(j);
     return NULL;

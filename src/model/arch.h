@@ -42,6 +42,15 @@ struct hf_defaults {
     int32_t bos, eos;        /* -1: none */
 };
 
+/* What config.json calls sizes and the epsilon of norms; null: as Llama's does, which may be used beside these. */
+struct hf_names {
+    const char *dim, *layers, *heads, *context;
+    const char *hidden;      /* the only name; 4 * dim where it is missing or null */
+    const char *epsilon;     /* "": norms have the default, whatever config.json says */
+    const char *rope_base, *rotary; /* what others call rope_theta and partial_rotary_factor */
+    bool alike;              /* heads divide the embedding and have keys and values of their own */
+};
+
 struct hf_config;
 struct gguf_metadata;
 
@@ -53,16 +62,18 @@ struct arch {
     const char *hf_class;       /* architectures in config.json, where it is written */
     const char *reference;      /* who describes it */
     const struct step *steps;   /* of a block (layer.h) */
+    const struct step *parallel_steps; /* of one that hyper.parallel says; null: none may */
     role_set required;          /* tensors that every model has, the head aside */
     role_set optional;          /* that some have, in all blocks or in none */
     role_set varying;           /* that some blocks have */
     role_set dense, sparse;     /* that blocks without a router have, and those with one */
+    role_set serial;            /* that blocks have which are not parallel (hyper.parallel) */
     enum norm norm;
     enum activation activation;
     const char *hf_activation;  /* its name in config.json, where it is written */
     const char *hf_activation_key; /* the key of that name */
     bool exact_yarn;            /* GGUF files of it mean a YaRN without rounding (struct yarn) */
-    bool rms_epsilon;           /* files call the epsilon of its layer norms as that of RMS norms */
+    bool gguf_rms_epsilon;      /* GGUF files call the epsilon of its layer norms as that of RMS norms */
     bool hf_activation_free;    /* which may be any: hf_activation is the default */
     bool hf_gelu_is_tanh;       /* config.json's "gelu" means the approximation by tanh */
     enum rope gguf_rope;        /* order of the rows of Q and K in GGUF files */
@@ -82,7 +93,8 @@ struct arch {
     bool hf_partial_rope;       /* config.json may say that a part of each head turns */
     struct hf_defaults defaults;
     enum gguf_window gguf_window;
-    bool hf_gpt2_keys;          /* config.json is written with GPT-2's keys: n_embd for hidden_size and the like */
+    const struct hf_names *hf_sizes; /* what config.json calls sizes; null: as Llama's does */
+    bool hf_scaled_by_choice;   /* config.json may say that attention is not scaled, or by the layer's number */
     const char *hf_prefix;      /* before all names but the head's where a model has a head */
     const char *hf_block;       /* what comes before the number of a block */
     role_names *hf_names;       /* of an expert's a place for its number: "mlp.experts.%.up_proj.weight" */

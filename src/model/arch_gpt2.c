@@ -20,6 +20,8 @@ static role_names hf_names = {
     [ROLE_OUTPUT] = "lm_head.weight",
 };
 
+static const struct hf_names sizes = {"n_embd", "n_layer", "n_head", "n_positions", "n_inner", NULL, .alike = true};
+
 const struct arch arch_gpt2 = {
     .name = "gpt2",
     .gguf = "gpt2",
@@ -36,7 +38,8 @@ const struct arch arch_gpt2 = {
     .hf_activation_free = true,
     .gguf_rope = ROPE_NONE,
     .hf_rope = ROPE_NONE,
-    .hf_gpt2_keys = true,
+    .hf_sizes = &sizes,
+    .hf_scaled_by_choice = true,
     .hf_prefix = "transformer.",
     .defaults = {.dim = 768, .layers = 12, .heads = 12, .vocab = 50257, .context = 1024, .epsilon = 1e-5f,
                  .bos = 50256, .eos = 50256},

@@ -20,6 +20,33 @@ const struct step arch_llama_steps[] = {
     END_OF_STEPS,
 };
 
+void arch_turn_windowed(struct model *m)
+{
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        if (!m->layers[b].window)
+            m->layers[b].rotary = ROTARY_NONE;
+}
+
+const struct step arch_parallel_steps[] = {
+    NORM(NORMED, X, ATTN_NORM),
+    ATTENTION_STEPS(NORMED),
+    NORM(NORMED, X, FFN_NORM),
+    FFN_STEPS(NORMED),
+    ADD(X, ATTN),
+    ADD(X, FFN),
+    END_OF_STEPS,
+};
+
+const struct step arch_post_norm_steps[] = {
+    ATTENTION_STEPS(X),
+    NORM(ATTN, ATTN, ATTN_POST_NORM),
+    ADD(X, ATTN),
+    FFN_STEPS(X),
+    NORM(FFN, FFN, FFN_POST_NORM),
+    ADD(X, FFN),
+    END_OF_STEPS,
+};
+
 /* Mixtral's GGUF files call themselves so, too. */
 static bool read_gguf(const struct gguf_metadata *d, struct model *m)
 {

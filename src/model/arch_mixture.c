@@ -156,13 +156,14 @@ static bool read_olmoe(const struct hf_config *c)
         .experts = "num_experts", .experts_other = "num_local_experts", .used = "num_experts_per_tok",
         .normalize = "norm_topk_prob", .experts_default = 64, .used_default = 8, .router = ROUTER_SOFTMAX};
     c->model->hyper.norm_all_heads = true;
-    return mixture_read_hf(c, &keys);
+    return hf_number(c, &c->top, "clip_qkv", 0, 0, max_cap, &c->model->hyper.qkv_clip) && mixture_read_hf(c, &keys);
 }
 
 static bool read_olmoe_gguf(const struct gguf_metadata *d, struct model *m)
 {
     m->hyper.norm_all_heads = true;
-    return mixture_read_gguf(d, m, &(struct mixture){.router = ROUTER_SOFTMAX});
+    return gguf_read_float(d, "attention.clamp_kqv", 0, 0, max_cap, &m->hyper.qkv_clip) &&
+           mixture_read_gguf(d, m, &(struct mixture){.router = ROUTER_SOFTMAX});
 }
 
 const struct arch arch_olmoe = {
@@ -175,9 +176,9 @@ const struct arch arch_olmoe = {
     .optional = BIASES | B(ATTN_OUT_BIAS),
     .sparse = EXPERT_ROLES,
     LLAMA_LIKE_NAMED(olmoe_names),
-    .hf_reads = "num_experts num_local_experts",
+    .hf_reads = "num_experts num_local_experts clip_qkv",
     .read_hf = read_olmoe,
-    .gguf_reads = "expert_count expert_used_count",
+    .gguf_reads = "expert_count expert_used_count attention.clamp_kqv",
     .read_gguf = read_olmoe_gguf,
     .defaults = {.dim = 2048, .hidden = 2048, .layers = 16, .heads = 16, .vocab = 50304, .context = 4096,
                  .epsilon = 1e-5f, .bos = -1, .eos = 50279},

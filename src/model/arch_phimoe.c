@@ -12,6 +12,8 @@ static role_names tensor_names = {
     [ROLE_OUTPUT_BIAS] = "lm_head.bias",
 };
 
+static const struct hf_names sizes = {.epsilon = "rms_norm_eps"};
+
 /* Half of the margin in training and after it. */
 static const float usual_jitter = 0.01f;
 
@@ -62,7 +64,8 @@ const struct arch arch_phimoe = {
     .optional = BIASES | B(ATTN_OUT_BIAS),
     .sparse = EXPERT_ROLES,
     .norm = NORM_LAYER,
-    .rms_epsilon = true,
+    .gguf_rms_epsilon = true,
+    .hf_sizes = &sizes,
     LLAMA_LIKE_NAMED(tensor_names),
     .hf_window = HF_WINDOW_OWN,
     .hf_reads = "num_local_experts num_experts lm_head_bias short_mscale",

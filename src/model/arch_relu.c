@@ -1,6 +1,5 @@
 /* Decoders whose feed-forward layers are two, with the square of relu between them (So et al. 2021). */
 #include "arch_rows.h"
-#include "hf_values.h"
 
 #define PLAIN (B(FFN_UP) | B(FFN_DOWN))
 #define RELU_SQUARED                                                                                                \
@@ -34,11 +33,7 @@ static role_names nemotron_names = {
     [ROLE_OUTPUT_NORM_BIAS] = "norm.bias",
 };
 
-static bool read_nemotron(const struct hf_config *c)
-{
-    return hf_number(c, &c->top, "norm_eps", c->arch->defaults.epsilon, min_epsilon, max_epsilon,
-                     &c->model->hyper.norm_eps);
-}
+static const struct hf_names nemotron_sizes = {.epsilon = "norm_eps"};
 
 const struct arch arch_nemotron = {
     .name = "nemotron",
@@ -56,7 +51,7 @@ const struct arch arch_nemotron = {
     .hf_rope = ROPE_HALVES,
     .hf_partial_rope = true,
     .hf_reads = "mlp_bias",
-    .read_hf = read_nemotron,
+    .hf_sizes = &nemotron_sizes,
     .defaults = {.dim = 6144, .hidden = 24576, .layers = 32, .heads = 48, .vocab = 256000, .context = 4096,
                  .epsilon = 1e-5f, .partial_rotary = 0.5f, .bos = 2, .eos = 3},
 };

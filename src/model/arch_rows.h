@@ -10,6 +10,7 @@ extern const struct arch arch_dots1, arch_ernie_moe, arch_glm_moe, arch_gpt_oss,
     arch_granite_shared, arch_hunyuan_moe, arch_hy_v3, arch_llama4, arch_minimax_m2, arch_olmoe, arch_phimoe, arch_qwen2_moe;
 extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_nemotron,
     arch_seed_oss, arch_smollm3;
+extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
 
 /* ---- sets of roles --------------------------------------------------------------------------- */
 
@@ -73,13 +74,15 @@ extern role_names arch_llama_names;
 #define ROTATE(REG, NEEDS)      STEP(ROTATE, REG, NONE, NONE, NONE, NEEDS, 0)
 #define ADD(OUT, IN)            STEP(ADD, OUT, IN, NONE, NONE, 0, 0)
 #define SCALE(REG, SCALAR)      {STEP_SCALE, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
+#define CLAMP(REG, SCALAR)      {STEP_CLAMP, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
 #define END_OF_STEPS          {.op = STEP_END}
 
 /* From the input IN of queries, keys and values to what attention adds. */
 #define ATTENTION_STEPS(IN)                                                                        \
     LINEAR(QKV, IN, ATTN_QKV), SPLIT(Q, QKV, B(ATTN_QKV)), SPLIT(K, QKV, B(ATTN_QKV)),             \
     SPLIT(V, QKV, B(ATTN_QKV)), LINEAR(Q, IN, ATTN_Q), LINEAR(K, IN, ATTN_K), LINEAR(V, IN, ATTN_V), \
-    NORM(Q, Q, ATTN_Q_NORM), NORM(K, K, ATTN_K_NORM), ROTATE(Q, 0), ROTATE(K, B(ATTN_QKV) | B(ATTN_K)), \
+    NORM(Q, Q, ATTN_Q_NORM), NORM(K, K, ATTN_K_NORM), CLAMP(Q, QKV_CLIP), CLAMP(K, QKV_CLIP),      \
+    CLAMP(V, QKV_CLIP), ROTATE(Q, 0), ROTATE(K, B(ATTN_QKV) | B(ATTN_K)),                          \
     STEP(ATTEND, ATTENDED, Q, NONE, NONE, 0, 0), NORM(ATTENDED, ATTENDED, ATTN_SUB_NORM),          \
     LINEAR(ATTN, ATTENDED, ATTN_OUT)
 
@@ -120,18 +123,24 @@ extern const struct step arch_llama_steps[];
 
 /* One with norms of queries and keys behind their rotation (Hunyuan). */
 extern const struct step arch_late_norm_steps[];
+/* Takes the rotary embedding from layers without a window (NoPE: Yang et al. 2025, "Rope to Nope and Back Again"). */
+void arch_turn_windowed(struct model *model);
+
+/* One whose attention and feed-forward layers read the hidden state before both, through one norm or one each. */
+extern const struct step arch_parallel_steps[];
+
+/* One with norms behind attention and feed-forward layers only. */
+extern const struct step arch_post_norm_steps[];
 
 /* ---- families -------------------------------------------------------------------------------- */
 
-#define LLAMA_FILES                                                                                 \
-    .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act",      \
-    .hf_prefix = "model.", .hf_block = "layers.", .steps = arch_llama_steps
+#define SILU .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act"
+#define LLAMA_FOLDER(NAMES) .hf_prefix = "model.", .hf_block = "layers.", .hf_names = &NAMES
+#define LLAMA_FILES SILU, .hf_prefix = "model.", .hf_block = "layers.", .steps = arch_llama_steps
 #define LLAMA_LIKE LLAMA_LIKE_NAMED(arch_llama_names)
 #define LLAMA_LIKE_NAMED(NAMES) LLAMA_LIKE_WITH(arch_llama_steps, NAMES)
-#define LLAMA_LIKE_WITH(STEPS, NAMES)                                                                     \
-    .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act",      \
-    .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .hf_prefix = "model.", .hf_block = "layers.",                  \
-    .hf_names = &NAMES, .steps = STEPS
+#define LLAMA_LIKE_WITH(STEPS, NAMES)                                                               \
+    SILU, LLAMA_FOLDER(NAMES), .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .steps = STEPS
 #define GEMMA_LIKE                                                                                  \
     .steps = arch_llama_steps, .activation = ACTIVATION_GELU_TANH, .hf_activation = "gelu_pytorch_tanh",                       \
     .hf_activation_key = "hidden_activation", .hf_gelu_is_tanh = true, .gguf_rope = ROPE_HALVES,    \

@@ -8,5 +8,7 @@ const struct arch *const archs[] = {
     &arch_granite_shared, &arch_hunyuan_moe, &arch_hy_v3, &arch_minimax_m2,
     &arch_olmoe, &arch_phimoe, &arch_qwen2_moe,
     &arch_arcee, &arch_glm, &arch_glm4, &arch_granite, &arch_helium, &arch_ministral, &arch_nemotron, &arch_seed_oss,
-    &arch_smollm3, NULL,
+    &arch_smollm3,
+    &arch_olmo,   &arch_olmo2,   &arch_olmo3,   &arch_exaone4,
+    NULL,
 };

@@ -121,7 +121,7 @@ static bool find_block_roles(struct model *m, const struct arch *a, const struct
 {
     struct layer *l = &m->layers[block];
     bool sparse = is_sparse(m, a, n, block);
-    l->has |= of_blocks(common | (sparse ? sparse_roles(m, a) : a->dense));
+    l->has |= of_blocks(common | (sparse ? sparse_roles(m, a) : a->dense) | (m->hyper.parallel ? 0 : a->serial));
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if (a->varying & ROLE_BIT(role) && assemble_find(m, a, n, role, block))
             l->has |= ROLE_BIT(role);
@@ -166,13 +166,22 @@ static unsigned arrangement_of(const struct arch *a, const struct naming *n, enu
     return whole | (!n->gguf && a->hf_arranged ? (*a->hf_arranged)[role] : 0);
 }
 
-static bool check_shape(const struct tensor *t, const struct entry *e, const struct naming *n, unsigned how,
+/* Norms with one row of weights a head. */
+static bool is_of_heads(const struct model *m, enum role role)
+{
+    return m->hyper.norm_each_head && (role == ROLE_ATTN_Q_NORM || role == ROLE_ATTN_K_NORM);
+}
+
+static bool check_shape(const struct model *m, const struct tensor *t, const struct entry *e, const struct naming *n, unsigned how,
                         struct error *error)
 {
     size_t shape[2];
     bool vector = roles[t->role].vector, transposed = how & ARRANGED_TRANSPOSED;
     size_t rows = arranged_rows(how, vector ? t->stored.cols : t->stored.rows), cols = t->stored.cols;
     if (!vector && rows == 1 && e->dimensions == 1 && e->shape[0] == cols) /* whose 1 is left out */
+        return true;
+    if (vector && e->dimensions == 2 && is_of_heads(m, t->role) && e->shape[0] * e->shape[1] == cols &&
+        e->shape[1] == m->layers[t->block].head_size)
         return true;
     if (squeeze(e, n->gguf || how & ARRANGED_ROW, vector ? 1 : 2, shape) &&
         (vector ? shape[0] == rows : shape[transposed] == rows && shape[!transposed] == cols))
@@ -243,7 +252,7 @@ static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
         e = &part;
     }
     unsigned how = arrangement_of(a, n, t->role);
-    if (!check_shape(t, e, n, how, error))
+    if (!check_shape(m, t, e, n, how, error))
         return false;
     set_layout(&t->stored, e);
     const struct layer *l = t->block < 0 ? NULL : &m->layers[t->block];

@@ -71,7 +71,7 @@ static bool check_rope_dims(const struct gguf_metadata *d, const struct hyper *h
 
 static bool read_hyper(const struct gguf_metadata *d, const struct arch *a, struct hyper *h)
 {
-    const char *epsilon = a->norm == NORM_LAYER && !a->rms_epsilon ? "attention.layer_norm_epsilon"
+    const char *epsilon = a->norm == NORM_LAYER && !a->gguf_rms_epsilon ? "attention.layer_norm_epsilon"
                                                 : "attention.layer_norm_rms_epsilon";
     const struct hf_defaults *by_default = &a->defaults; /* llama.cpp has the same */
     char key[128];

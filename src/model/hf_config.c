@@ -16,6 +16,12 @@ enum { DEPTH = 32 };
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
+static const struct hf_names *names_of(const struct arch *a)
+{
+    static const struct hf_names usual = {0};
+    return a->hf_sizes ? a->hf_sizes : &usual;
+}
+
 /* Sizes that say what shape the weights have. Where one is missing the architecture's counts, as it does for the
  * smallest model of a family, and the model's note says so. */
 static bool read_needed(const struct hf_config *c, const struct hf_size_key *k, size_t *out)
@@ -32,8 +38,7 @@ static bool read_needed(const struct hf_config *c, const struct hf_size_key *k, 
 static bool read_heads(const struct hf_config *c, struct hyper *h)
 {
     const struct hf_defaults *d = &c->arch->defaults;
-    bool gpt2 = c->arch->hf_gpt2_keys; /* whose heads are all alike and divide the embedding */
-    const struct hf_places none = {0}, *places = gpt2 ? &none : &c->top;
+    const struct hf_places none = {0}, *places = names_of(c->arch)->alike ? &none : &c->top;
     struct hf_value size;
     if (!hf_size(c, places, &(struct hf_size_key){"num_key_value_heads", NULL, d->kv_heads ? d->kv_heads : h->heads,
                                                   h->heads, MAX_HEADS}, &h->kv_heads) ||
@@ -51,27 +56,41 @@ static bool read_heads(const struct hf_config *c, struct hyper *h)
                                                     MAX_HEAD_SIZE}, &h->head_size);
 }
 
-/* Where a size is in struct hyper, and its default in struct hf_defaults. */
-#define PLACES(MEMBER, DEFAULT) offsetof(struct hyper, MEMBER), offsetof(struct hf_defaults, DEFAULT)
+/* Where a size is in struct hyper, its name in struct hf_names, and its default in struct hf_defaults. */
+#define PLACES(MEMBER, NAME, DEFAULT)                                                                              \
+    offsetof(struct hyper, MEMBER), offsetof(struct hf_names, NAME), offsetof(struct hf_defaults, DEFAULT)
 
 static const struct shape_key {
-    const char *key, *gpt2; /* GPT-2's own name, beside which it knows the other one; null: it has another rule */
-    size_t member, by_default, max;
+    const char *key;    /* of most */
+    size_t member, name, by_default, max;
 } shape_keys[] = {
-    {"hidden_size", "n_embd", PLACES(dim, dim), MAX_DIM},
-    {"num_hidden_layers", "n_layer", PLACES(layers, layers), MAX_LAYERS},
-    {"num_attention_heads", "n_head", PLACES(heads, heads), MAX_HEADS},
-    {"vocab_size", "vocab_size", PLACES(vocab, vocab), MAX_VOCAB},
-    {"max_position_embeddings", "n_positions", PLACES(trained_context, context), MAX_POSITIONS},
-    {"intermediate_size", NULL, PLACES(hidden, hidden), MAX_HIDDEN},
+    {"hidden_size", PLACES(dim, dim, dim), MAX_DIM},
+    {"num_hidden_layers", PLACES(layers, layers, layers), MAX_LAYERS},
+    {"num_attention_heads", PLACES(heads, heads, heads), MAX_HEADS},
+    {"max_position_embeddings", PLACES(trained_context, context, context), MAX_POSITIONS},
 };
+
+static const char *own_name(const struct hf_config *c, const struct shape_key *row)
+{
+    return *(const char *const *)(const void *)((const char *)names_of(c->arch) + row->name);
+}
 
 static bool read_shape_key(const struct hf_config *c, const struct shape_key *row, struct hyper *h)
 {
-    bool gpt2 = c->arch->hf_gpt2_keys;
+    const char *own = own_name(c, row);
     size_t by_default = *(const size_t *)(const void *)((const char *)&c->arch->defaults + row->by_default);
-    const struct hf_size_key key = {gpt2 ? row->gpt2 : row->key, gpt2 ? row->key : NULL, by_default, 0, row->max};
-    return (gpt2 && !row->gpt2) || read_needed(c, &key, (size_t *)(void *)((char *)h + row->member));
+    const struct hf_size_key key = {own ? own : row->key, own ? row->key : NULL, by_default, 0, row->max};
+    return read_needed(c, &key, (size_t *)(void *)((char *)h + row->member));
+}
+
+/* Of some architectures 4 times the embedding's where the key is missing or null. */
+static bool read_hidden(const struct hf_config *c, struct hyper *h)
+{
+    const char *own = names_of(c->arch)->hidden;
+    if (own)
+        return hf_size(c, &c->top, &(struct hf_size_key){own, NULL, 4 * h->dim, 4 * h->dim, MAX_HIDDEN}, &h->hidden);
+    return read_needed(c, &(struct hf_size_key){"intermediate_size", NULL, c->arch->defaults.hidden, 0, MAX_HIDDEN},
+                       &h->hidden);
 }
 
 static bool read_shape(const struct hf_config *c, struct hyper *h)
@@ -79,8 +98,8 @@ static bool read_shape(const struct hf_config *c, struct hyper *h)
     for (size_t i = 0; i < sizeof shape_keys / sizeof *shape_keys; i++)
         if (!read_shape_key(c, &shape_keys[i], h))
             return false;
-    const struct hf_size_key inner = {"n_inner", NULL, 4 * h->dim, 4 * h->dim, MAX_HIDDEN};
-    return (!c->arch->hf_gpt2_keys || hf_size(c, &c->top, &inner, &h->hidden)) && read_heads(c, h);
+    return read_needed(c, &(struct hf_size_key){"vocab_size", NULL, c->arch->defaults.vocab, 0, MAX_VOCAB}, &h->vocab) &&
+           read_hidden(c, h) && read_heads(c, h);
 }
 
 /* ---- numbers --------------------------------------------------------------------------------- */
@@ -109,7 +128,7 @@ static bool read_attention_scale(const struct hf_config *c, struct hyper *h)
             return false;
         h->attention_scale = 1 / sqrtf(scalar);
     }
-    if (c->arch->hf_gpt2_keys &&
+    if (c->arch->hf_scaled_by_choice &&
         (!hf_flag(c, "scale_attn_weights", true, &scaled) ||
          !hf_flag(c, "scale_attn_by_inverse_layer_idx", false, &h->scale_by_layer)))
         return false;
@@ -118,11 +137,18 @@ static bool read_attention_scale(const struct hf_config *c, struct hyper *h)
     return true;
 }
 
+static bool read_epsilon(const struct hf_config *c, struct hyper *h)
+{
+    const char *own = names_of(c->arch)->epsilon;
+    const char *key = own ? own : c->arch->norm == NORM_LAYER ? "layer_norm_epsilon" : "rms_norm_eps";
+    h->norm_eps = c->arch->defaults.epsilon;
+    return !*key || hf_number(c, &c->top, key, c->arch->defaults.epsilon, min_epsilon, max_epsilon, &h->norm_eps);
+}
+
 static bool read_numbers(const struct hf_config *c, struct hyper *h)
 {
     const struct hf_defaults *d = &c->arch->defaults;
-    const char *epsilon = c->arch->norm == NORM_LAYER && !c->arch->rms_epsilon ? "layer_norm_epsilon" : "rms_norm_eps";
-    return hf_number(c, &c->top, epsilon, d->epsilon, min_epsilon, max_epsilon, &h->norm_eps) &&
+    return read_epsilon(c, h) &&
            read_cap(c, "attn_logit_softcapping", d->attention_cap, &h->attention_cap) &&
            read_cap(c, "final_logit_softcapping", d->logit_cap, &h->logit_cap) && read_attention_scale(c, h) &&
            hf_rope_read(c, h);

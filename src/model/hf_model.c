@@ -29,7 +29,7 @@ static bool folder_has(const char *path, const char *name)
 /* How checkpoints of a model with a head, of a bare one, and of one within another begin their names. */
 static const struct {
     const char *before;
-    bool own;         /* the architecture's own prefix follows */
+    bool own;         /* the architecture's own prefix follows, else its last part */
     const char *head;
 } prefixes[] = {
     {"", true, ""}, {"", false, ""}, {"language_model.", true, "language_model."}, {"model.language_model.", false, ""},
@@ -42,6 +42,12 @@ static bool any_tensor(const struct model *m, const struct arch *a, const struct
            assemble_find(m, a, n, ROLE_ATTN_NORM, 0);
 }
 
+/* What is left of an architecture's prefix without its first part, the name of the bare model. */
+static const char *bare_prefix(const struct arch *a)
+{
+    return a->hf_prefix + strcspn(a->hf_prefix, ".") + (strchr(a->hf_prefix, '.') != NULL);
+}
+
 /* The first of the prefixes that is there, else the first. */
 static void find_prefix(const struct model *m, const struct arch *a, struct naming *n, char prefix[64])
 {
@@ -49,7 +55,7 @@ static void find_prefix(const struct model *m, const struct arch *a, struct nami
     n->prefix = prefix;
     for (size_t i = 0; i <= count; i++) {
         size_t k = i < count ? i : 0;
-        snprintf(prefix, 64, "%s%s", prefixes[k].before, prefixes[k].own ? a->hf_prefix : "");
+        snprintf(prefix, 64, "%s%s", prefixes[k].before, prefixes[k].own ? a->hf_prefix : bare_prefix(a));
         n->head_prefix = prefixes[k].head;
         if (any_tensor(m, a, n))
             return;

@@ -82,11 +82,20 @@ bool hf_rope_places(struct hf_config *c)
 
 /* ---- base and dimensions --------------------------------------------------------------------- */
 
+/* A number under the architecture's own name, at the top, or under the usual one. */
+static bool read_named(const struct hf_config *c, const char *own, const char *usual, float otherwise, float min,
+                       float max, float *out)
+{
+    *out = otherwise;
+    return (!own || hf_number(c, &c->top, own, otherwise, min, max, out)) &&
+           hf_number(c, &c->both, usual, *out, min, max, out);
+}
+
 /* An even number of rotary dimensions, above 0. */
-static bool read_dims(const struct hf_config *c, struct hyper *h)
+static bool read_dims(const struct hf_config *c, const char *own, struct hyper *h)
 {
     float by_default = c->arch->defaults.partial_rotary, partial;
-    if (!hf_number(c, &c->both, "partial_rotary_factor", by_default > 0 ? by_default : 1, 0, 1, &partial))
+    if (!read_named(c, own, "partial_rotary_factor", by_default > 0 ? by_default : 1, 0, 1, &partial))
         return false;
     if (partial < 1 && !c->arch->hf_partial_rope)
         return error_set(c->error, "config.json: partial_rotary_factor = %g; expected 1: in %s all of a head is rotary",
@@ -103,9 +112,12 @@ static bool read_dims(const struct hf_config *c, struct hyper *h)
 
 bool hf_rope_read(const struct hf_config *c, struct hyper *h)
 {
+    static const struct hf_names usual = {0};
+    const struct hf_names *names = c->arch->hf_sizes ? c->arch->hf_sizes : &usual;
     float base = c->arch->defaults.rope_base;
-    return hf_number(c, &c->both, "rope_theta", base > 0 ? base : 10000, min_rope_base, max_rope_base, &h->rope_base) &&
-           read_dims(c, h);
+    return read_named(c, names->rope_base, "rope_theta", base > 0 ? base : 10000, min_rope_base, max_rope_base,
+                      &h->rope_base) &&
+           read_dims(c, names->rotary, h);
 }
 
 /* ---- scaling --------------------------------------------------------------------------------- */

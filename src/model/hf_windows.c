@@ -114,6 +114,12 @@ static bool read_window(const struct hf_config *c, bool used, size_t *window)
                    window);
 }
 
+bool hf_windows_read_period(const struct hf_config *c)
+{
+    return hf_size(c, &c->top, &(struct hf_size_key){"sliding_window_pattern", NULL, c->arch->window_period, 0, MAX_LAYERS},
+                   &c->model->hyper.window_period);
+}
+
 bool hf_windows_read(const struct hf_config *c, struct hyper *h)
 {
     const struct arch *a = c->arch;

@@ -11,4 +11,7 @@ bool hf_windows_read(const struct hf_config *config, struct hyper *hyper);
  * architecture asks for that; or as the architecture says. The layers are there. */
 bool hf_windows_apply(const struct hf_config *config);
 
+/* Reads sliding_window_pattern: every how manieth layer has no window, where layer_types does not say it. */
+bool hf_windows_read_period(const struct hf_config *config);
+
 #endif

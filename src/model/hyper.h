@@ -84,7 +84,11 @@ struct hyper {
     size_t dense_layers;    /* the first ones have none */
     bool norm_all_heads;    /* norms of queries and keys go over all heads together */
     float residual_scale;   /* multiplies what a block adds; 0: 1 */
+    bool norm_each_head;    /* those norms go over one head, with weights of its own */
+    bool parallel;          /* attention and feed-forward layers read what stands before both */
+    float qkv_clip;         /* queries, keys and values are kept within plus and minus this; 0: they are not */
     float logit_scale;      /* multiplies logits; 0: 1 */
+    size_t first_position;  /* row of position 0 in the learned positions */
 };
 
 /* Dimensions of a head that rotary embeddings are applied to. */

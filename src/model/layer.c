@@ -1,8 +1,40 @@
-#include "model.h"
+#include "format.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- sizes ----------------------------------------------------------------------------------- */
+
+static void set_window(const struct hyper *h, struct layer *l, size_t window)
+{
+    bool own = window && h->window_rope_base > 0;
+    l->window = window;
+    l->rotary = h->rope == ROPE_NONE ? ROTARY_NONE : own ? ROTARY_WINDOWED : ROTARY_ALL;
+}
+
+struct layer model_layer(const struct hyper *h, size_t block)
+{
+    struct layer l = {
+        .heads = h->heads,
+        .kv_heads = h->kv_heads,
+        .head_size = h->head_size,
+        .hidden = h->hidden,
+        .kv_from = block,
+        .attention_scale = hyper_attention_scale(h, block),
+        .scalar[SCALAR_RESIDUAL] = h->residual_scale,
+        .scalar[SCALAR_QKV_CLIP] = h->qkv_clip,
+    };
+    if (block >= h->dense_layers)
+        l.mixture = h->mixture;
+    set_window(h, &l, hyper_window(h, block));
+    return l;
+}
+
+void model_set_window(struct model *m, size_t block, size_t window)
+{
+    set_window(&m->hyper, &m->layers[block], window);
+}
 
 /* ---- widths ---------------------------------------------------------------------------------- */
 
@@ -62,7 +94,8 @@ static reg_set bit_of(enum reg reg)
 /* Ops that change what `out` holds. */
 static bool in_place(enum step_op op)
 {
-    return op == STEP_ROTATE || op == STEP_SIGMOID || op == STEP_MULTIPLY || op == STEP_SCALE || op == STEP_ADD;
+    return op == STEP_ROTATE || op == STEP_SIGMOID || op == STEP_MULTIPLY || op == STEP_SCALE || op == STEP_CLAMP ||
+           op == STEP_ADD;
 }
 
 /* What an op reads besides its operands. */
@@ -127,7 +160,7 @@ static bool wanted(const struct layer *l, const struct step *s)
         return false;
     if (s->op == STEP_ROTATE)
         return l->rotary != ROTARY_NONE;
-    return s->op != STEP_SCALE || l->scalar[s->scalar] != 0;
+    return (s->op != STEP_SCALE && s->op != STEP_CLAMP) || l->scalar[s->scalar] != 0;
 }
 
 /* The role whose tensor a step is for: its own, or the first that it needs. */

@@ -40,7 +40,7 @@ typedef uint32_t reg_set;
 
 enum step_op {
     STEP_END,      /* of a table */
-    STEP_NORM,     /* out = norm of `in`, vector by vector as long as the role's weights */
+    STEP_NORM,     /* out = norm of `in`, vector by vector as long as the role's weights; of all of it without a role */
     STEP_LINEAR,   /* out = W in, and the bias, whose role follows that of W */
     STEP_SPLIT,    /* out = the next columns of `in` that no split has taken */
     STEP_ROTATE,   /* rotary embedding of out's heads, in place */
@@ -49,6 +49,7 @@ enum step_op {
     STEP_SIGMOID,  /* out = sigmoid(in), in place */
     STEP_MULTIPLY, /* out *= in; one number of `in` multiplies all of out */
     STEP_SCALE,    /* out *= a number of the layer (enum scalar) */
+    STEP_CLAMP,    /* out is kept within plus and minus a number of the layer, in place */
     STEP_ADD,      /* out += in */
     STEP_ROUTE,    /* CHOSEN and SHARE from the logits `in` */
     STEP_EXPERTS,  /* out = of each chosen expert W_e in (+ bias); `in` is one row a token, or one an expert */
@@ -56,8 +57,8 @@ enum step_op {
     STEP_OPS
 };
 
-/* Numbers of a layer that a STEP_SCALE multiplies by; 0: there is none, and no step. */
-enum scalar { SCALAR_RESIDUAL, SCALAR_COUNT };
+/* Numbers of a layer that a STEP_SCALE multiplies by, or a STEP_CLAMP keeps to; 0: there is none, and no step. */
+enum scalar { SCALAR_RESIDUAL, SCALAR_QKV_CLIP, SCALAR_COUNT };
 
 /* A step of a table. It is left out of a layer that lacks its role's tensor or all of `needs`, or has one of
  * `lacks`. */
@@ -66,7 +67,7 @@ struct step {
     uint8_t out, in, with;  /* enum reg; REG_NONE */
     uint8_t role;           /* of its tensor; ROLE_NONE */
     role_set needs, lacks;
-    uint8_t scalar;         /* of STEP_SCALE */
+    uint8_t scalar;         /* of STEP_SCALE and STEP_CLAMP */
     size_t first;           /* of a split: its first column (filled in by layer_resolve) */
 };
 

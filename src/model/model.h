@@ -140,4 +140,7 @@ struct tensor_shape {
 };
 struct tensor_shape model_role_shape(const struct model *model, const struct layer *layer, enum role role);
 
+/* Elements of the vectors that a STEP_NORM normalizes, each by itself. */
+size_t model_norm_size(const struct model *model, const struct layer *layer, const struct step *step);
+
 #endif

@@ -17,9 +17,10 @@ static struct tensor_shape row_of(size_t cols)
 static struct tensor_shape vector_shape(const struct model *m, const struct layer *l, enum role role)
 {
     enum role of = roles[role].bias_of;
+    bool every_head = m->hyper.norm_all_heads || m->hyper.norm_each_head;
     switch (role) {
-    case ROLE_ATTN_Q_NORM: return row_of(m->hyper.norm_all_heads ? layer_width(m, l, REG_Q) : l->head_size);
-    case ROLE_ATTN_K_NORM: return row_of(m->hyper.norm_all_heads ? layer_width(m, l, REG_K) : l->head_size);
+    case ROLE_ATTN_Q_NORM: return row_of(every_head ? layer_width(m, l, REG_Q) : l->head_size);
+    case ROLE_ATTN_K_NORM: return row_of(every_head ? layer_width(m, l, REG_K) : l->head_size);
     case ROLE_ATTN_SINKS: return row_of(l->heads);
     case ROLE_ATTN_SUB_NORM: return row_of(layer_width(m, l, REG_ATTENDED));
     case ROLE_FFN_SUB_NORM: return row_of(l->hidden);
@@ -48,7 +49,8 @@ struct tensor_shape model_role_shape(const struct model *m, const struct layer *
     if (roles[role].vector)
         return vector_shape(m, l, role);
     if (!roles[role].in_block)
-        return (struct tensor_shape){role == ROLE_POSITIONS ? m->hyper.trained_context : m->hyper.vocab, dim};
+        return (struct tensor_shape){role == ROLE_POSITIONS ? m->hyper.first_position + m->hyper.trained_context
+                                                            : m->hyper.vocab, dim};
     switch (role) {
     case ROLE_FFN_GATE_UP: return (struct tensor_shape){2 * l->hidden, dim};
     case ROLE_FFN_GATE:
@@ -64,36 +66,15 @@ struct tensor_shape model_role_shape(const struct model *m, const struct layer *
     }
 }
 
+size_t model_norm_size(const struct model *m, const struct layer *l, const struct step *s)
+{
+    if (s->role == ROLE_NONE)
+        return layer_width(m, l, s->in);
+    bool of_heads = m->hyper.norm_each_head && (s->role == ROLE_ATTN_Q_NORM || s->role == ROLE_ATTN_K_NORM);
+    return of_heads ? l->head_size : model_role_shape(m, l, s->role).cols;
+}
+
 /* ---- layers ---------------------------------------------------------------------------------- */
-
-static void set_window(const struct hyper *h, struct layer *l, size_t window)
-{
-    bool own = window && h->window_rope_base > 0;
-    l->window = window;
-    l->rotary = h->rope == ROPE_NONE ? ROTARY_NONE : own ? ROTARY_WINDOWED : ROTARY_ALL;
-}
-
-struct layer model_layer(const struct hyper *h, size_t block)
-{
-    struct layer l = {
-        .heads = h->heads,
-        .kv_heads = h->kv_heads,
-        .head_size = h->head_size,
-        .hidden = h->hidden,
-        .kv_from = block,
-        .attention_scale = hyper_attention_scale(h, block),
-        .scalar[SCALAR_RESIDUAL] = h->residual_scale,
-    };
-    if (block >= h->dense_layers)
-        l.mixture = h->mixture;
-    set_window(h, &l, hyper_window(h, block));
-    return l;
-}
-
-void model_set_window(struct model *m, size_t block, size_t window)
-{
-    set_window(&m->hyper, &m->layers[block], window);
-}
 
 static void make_rotary(struct model *m)
 {
@@ -187,7 +168,7 @@ static void give_roles(struct model *m)
 
 static bool resolve_layers(struct model *m, struct error *error)
 {
-    const struct step *table = arch_of(m)->steps;
+    const struct step *table = m->hyper.parallel ? arch_of(m)->parallel_steps : arch_of(m)->steps;
     for (size_t b = 0; b < m->hyper.layers; b++) {
         const struct layer *l = &m->layers[b];
         if (!layer_resolve(m, b, table, error))

@@ -75,21 +75,31 @@ void network_block_back(struct network *net, size_t block)
     }
 }
 
+/* What a step of a block does that has no backward pass, or null. */
+static const char *untrained(const struct model *m, const struct step *s)
+{
+    static const char *const names[STEP_OPS] = {
+        [STEP_SIGMOID] = "a sigmoid", [STEP_MULTIPLY] = "a product of activations", [STEP_ROUTE] = "a router",
+        [STEP_EXPERTS] = "experts", [STEP_COMBINE] = "experts", [STEP_CLAMP] = "queries, keys and values that are clamped"};
+    if (s->op == STEP_NORM && s->role == ROLE_NONE)
+        return "a norm without weights";
+    if (s->op == STEP_NORM && model_norm_size(m, &m->layers[0], s) < model_role_shape(m, &m->layers[0], s->role).cols)
+        return "norms with weights for every head";
+    return network_ops[s->op].backward ? NULL : names[s->op];
+}
+
 bool network_trains(const struct model *m, struct error *error)
 {
     if (m->hyper.logit_scale > 0)
         return error_set(error, "qat: the logits are scaled by %g, which training does not differentiate; expected a "
                                 "model without, or another method", (double)m->hyper.logit_scale);
-    static const char *const names[STEP_OPS] = {
-        [STEP_SIGMOID] = "a sigmoid", [STEP_MULTIPLY] = "a product of activations", [STEP_ROUTE] = "a router",
-        [STEP_EXPERTS] = "experts", [STEP_COMBINE] = "experts"};
     for (size_t b = 0; b < m->hyper.layers; b++) {
         const struct layer *l = &m->layers[b];
         const char *what = l->has & ROLE_BIT(ROLE_ATTN_SINKS) ? "attention sinks"
                            : l->kv_from != b                  ? "another block's keys and values"
                                                               : NULL;
         for (size_t i = 0; i < l->step_count && !what; i++)
-            what = network_ops[l->steps[i].op].backward ? NULL : names[l->steps[i].op];
+            what = untrained(m, &l->steps[i]);
         if (what)
             return error_set(error, "qat: block %zu has %s, which training does not differentiate; expected a model "
                                     "without, or another method", b, what);
@@ -110,7 +120,7 @@ void network_embed(struct network *net, const int32_t *tokens)
         for (size_t i = 0; h->embedding_scale > 0 && i < h->dim; i++)
             x[i] *= h->embedding_scale;
         if (positions)
-            operators_current()->add(x, positions->weights + t % net->length * h->dim, h->dim);
+            operators_current()->add(x, positions->weights + (h->first_position + t % net->length) * h->dim, h->dim);
     }
 }
 
@@ -157,6 +167,6 @@ void network_embed_back(struct network *net)
         for (size_t i = 0; row && i < h->dim; i++)
             row[i] += scale * d[i];
         if (positions && positions->gradient)
-            operators_current()->add(positions->gradient + t % net->length * h->dim, d, h->dim);
+            operators_current()->add(positions->gradient + (h->first_position + t % net->length) * h->dim, d, h->dim);
     }
 }

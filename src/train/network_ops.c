@@ -36,7 +36,7 @@ static const float *take_gradient(const struct pass *p)
 
 static size_t norm_size(const struct pass *p)
 {
-    return p->net->model->tensors[p->layer->tensor[p->step->role]].stored.cols;
+    return model_norm_size(p->net->model, p->layer, p->step);
 }
 
 static void norm_forward(const struct pass *p, float *out)
