@@ -207,9 +207,12 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
     }
 }
 
-static void put_numbers(const struct keys *k, const struct arch *a, const struct hyper *h)
+static void put_numbers(const struct keys *k, const struct arch *a, const struct model *m)
 {
-    put_float(k, h->norm == NORM_LAYER && !a->gguf_rms_epsilon ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+    const struct hyper *h = &m->hyper;
+    put_float(k, "attention.temperature_scale", m->layers[0].query_growth);
+    put_float(k, h->norm == NORM_LAYER && !a->gguf_rms_epsilon ? "attention.layer_norm_epsilon"
+                                                               : "attention.layer_norm_rms_epsilon",
               h->norm_eps);
     put_float(k, "attention.scale", h->attention_scale);
     put_float(k, "attention.clamp_kqv", h->qkv_clip);
@@ -265,7 +268,7 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     gguf_key_text(out, "general.name", name);
     put_shape(&k, h);
     put_rope(&k, job);
-    put_numbers(&k, a, h);
+    put_numbers(&k, a, job->plan.model);
     put_mixture(&k, h);
     note_differences(job, a);
     return put_window(&k, a, job->plan.model, error) && gguf_put_tokenizer(job, out, error);
