@@ -49,6 +49,9 @@ MODELS = {
     "hunyuan_moe": ("hunyuan_v1_moe", dict(moe_topk=2, rope_parameters=dict(
         rope_type="dynamic", rope_theta=10000.0, factor=1.0, alpha=50.0), **EXPERTS)),
     "hy_v3": ("hy_v3", EXPERTS),
+    "llama4": ("llama4_text", dict(num_hidden_layers=4, intermediate_size=8, intermediate_size_mlp=12,
+                                   no_rope_layers=[1, 0, 1, 0], interleave_moe_layer_step=2, attention_chunk_size=3,
+                                   floor_scale=2, attn_scale=0.5, **EXPERTS)),
     "minimax_m2": ("minimax_m2", dict(rotary_dim=2, **EXPERTS)),
     "olmoe": ("olmoe", dict(clip_qkv=0.6, **EXPERTS)),
     "phimoe": ("phimoe", dict(router_jitter_noise=0.3, lm_head_bias=True, attention_bias=True, head_dim=None,

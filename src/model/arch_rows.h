@@ -72,6 +72,7 @@ extern role_names arch_llama_names;
 #define EXPERTS(OUT, IN, ROLE)  STEP(EXPERTS, OUT, IN, NONE, ROLE, 0, 0)
 #define SPLIT(OUT, IN, NEEDS)   STEP(SPLIT, OUT, IN, NONE, NONE, NEEDS, 0)
 #define ROTATE(REG, NEEDS)      STEP(ROTATE, REG, NONE, NONE, NONE, NEEDS, 0)
+#define UNIT(REG)               STEP(UNIT, REG, NONE, NONE, NONE, 0, 0)
 #define TEMPER(REG)             STEP(TEMPER, REG, NONE, NONE, NONE, 0, 0)
 #define ADD(OUT, IN)            STEP(ADD, OUT, IN, NONE, NONE, 0, 0)
 #define SCALE(REG, SCALAR)      {STEP_SCALE, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
@@ -125,6 +126,10 @@ extern const struct step arch_llama_steps[];
 
 /* One with norms of queries and keys behind their rotation (Hunyuan). */
 extern const struct step arch_late_norm_steps[];
+/* Gives rotary embeddings to the layers that no_rope_layers or no_rope_layer_interval of a config.json says, by default
+ * to three of four. */
+bool arch_read_rotary(const struct hf_config *config);
+
 /* Takes the rotary embedding from layers without a window (NoPE: Yang et al. 2025, "Rope to Nope and Back Again"). */
 void arch_turn_windowed(struct model *model);
 
