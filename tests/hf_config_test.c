@@ -282,6 +282,16 @@ static const struct {
                "\"original_max_position_embeddings\": 64", "long_mscale = 1.3, but short_mscale = 1.2"},
     {"olmoe", "\"clip_qkv\": 8", NULL},
     {"olmoe", "\"clip_qkv\": -8", "clip_qkv = -8; expected 0"},
+    {"llama4_text", "\"attn_temperature_tuning\": 4, \"no_rope_layers\": []", NULL},
+    {"llama4_text", "\"attn_temperature_tuning\": \"yes\"", "attn_temperature_tuning is a string; expected true or false"},
+    {"llama4_text", "\"no_rope_layers\": [1]", "no_rope_layers is a list of 1; expected a list of 2"},
+    {"llama4_text", "\"layer_types\": [\"chunked_attention\"]", "layer_types is a list of 1; expected a list of 2"},
+    {"llama4_text", "\"layer_types\": [\"chunked_attention\", \"sliding_attention\"]",
+     "layer_types[1] = sliding_attention; expected chunked_attention or full_attention"},
+    {"llama4_text", "\"attention_chunk_size\": 0", "attention_chunk_size = 0; expected 1"},
+    {"llama4_text", "\"attention_chunk_size\": null", NULL},
+    {"llama4_text", "\"floor_scale\": 0", "floor_scale = 0; expected 1"},
+    {"llama4_text", "\"num_experts_per_tok\": 17", "num_experts_per_tok = 17; expected 1 to 16"},
     {"granitemoe", "\"num_local_experts\": 1", "num_experts_per_tok = 2; expected 1 to 1"},
     {"gpt2", "\"n_head\": 4, \"reorder_and_upcast_attn\": true", NULL}, /* the order of operations only */
 };
