@@ -42,6 +42,8 @@ static bool shape_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_exaone4 = {
     .name = "exaone4",
+    .title = "EXAONE 4",
+    .features = "norms behind only; rotary positions in windowed layers only",
     .gguf = "exaone4",
     .hf = "exaone4",
     .hf_class = "Exaone4ForCausalLM",
