@@ -37,6 +37,8 @@ static bool read_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_ernie_moe = {
     .name = "ernie4_5-moe",
+    .title = "ERNIE 4.5 MoE",
+    .features = "experts that probabilities and a bias choose, some of them used by every token",
     .gguf = "ernie4_5-moe",
     .hf = "ernie4_5_moe",
     .hf_class = "Ernie4_5_MoeForCausalLM",

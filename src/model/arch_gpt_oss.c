@@ -58,6 +58,8 @@ static const char *unwritten(const struct model *m)
 
 const struct arch arch_gpt_oss = {
     .name = "gpt-oss",
+    .title = "gpt-oss",
+    .features = "attention with sinks, a window in every other layer, experts with biases and a clamped activation",
     .gguf = "gpt-oss",
     .hf = "gpt_oss",
     .hf_class = "GptOssForCausalLM",

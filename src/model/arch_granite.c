@@ -114,6 +114,8 @@ static bool read_moe_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_granite_moe = {
     .name = "granitemoe",
+    .title = "Granite 3 MoE",
+    .features = "Granite 3 with a mixture of experts",
     .gguf = "granitemoe",
     .hf = "granitemoe",
     .hf_class = "GraniteMoeForCausalLM",
@@ -127,6 +129,8 @@ const struct arch arch_granite_moe = {
 /* GGUF files call it as the one without shared experts. */
 const struct arch arch_granite_shared = {
     .name = "granitemoeshared",
+    .title = "Granite 3 MoE shared",
+    .features = "the same with experts that every token uses",
     .in_gguf = &arch_granite_moe,
     .hf = "granitemoeshared",
     .hf_class = "GraniteMoeSharedForCausalLM",

@@ -52,6 +52,8 @@ static bool read_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_hunyuan_moe = {
     .name = "hunyuan-moe",
+    .title = "Hunyuan-A13B",
+    .features = "a mixture of experts, norms of queries and keys behind their rotation",
     .gguf = "hunyuan-moe",
     .hf = "hunyuan_v1_moe",
     .hf_class = "HunYuanMoEV1ForCausalLM",

@@ -193,6 +193,9 @@ static const char *unwritten(const struct model *m)
 
 const struct arch arch_llama4 = {
     .name = "llama4",
+    .title = "Llama 4",
+    .features = "experts whose shares multiply what they read; attention in chunks, every fourth layer "
+                "without a rotary embedding",
     .gguf = "llama4",
     .hf = "llama4_text",
     .hf_class = "Llama4ForCausalLM",

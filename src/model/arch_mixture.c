@@ -126,6 +126,8 @@ static bool read_qwen2_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_qwen2_moe = {
     .name = "qwen2moe",
+    .title = "Qwen2-MoE",
+    .features = "Qwen2 with a mixture of experts, and one that every token uses, behind a gate",
     .gguf = "qwen2moe",
     .hf = "qwen2_moe",
     .hf_class = "Qwen2MoeForCausalLM",
@@ -172,6 +174,8 @@ static bool read_olmoe_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_olmoe = {
     .name = "olmoe",
+    .title = "OLMoE",
+    .features = "a mixture of experts, norms of all queries and keys together, clamped queries, keys and values",
     .gguf = "olmoe",
     .hf = "olmoe",
     .hf_class = "OlmoeForCausalLM",

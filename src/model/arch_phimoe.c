@@ -56,6 +56,8 @@ static const char *unwritten(const struct model *m)
 
 const struct arch arch_phimoe = {
     .name = "phimoe",
+    .title = "Phi-3.5-MoE",
+    .features = "layer norms, a mixture of experts whose router is SparseMixer",
     .gguf = "phimoe",
     .hf = "phimoe",
     .hf_class = "PhimoeForCausalLM",

@@ -60,6 +60,8 @@ static role_names glm_gguf_names = {[ROLE_FFN_NORM] = "post_attention_norm.weigh
 
 const struct arch arch_glm_moe = {
     .name = "glm4moe",
+    .title = "GLM-4.5",
+    .features = "GLM-4 with a mixture of experts that sigmoids and a bias choose, some of them used by every token",
     .gguf = "glm4moe",
     .hf = "glm4_moe",
     .hf_class = "Glm4MoeForCausalLM",
@@ -99,6 +101,8 @@ static bool read_dots(const struct hf_config *c)
 
 const struct arch arch_dots1 = {
     .name = "dots1",
+    .title = "dots.llm1",
+    .features = "Qwen3's attention with experts chosen as in GLM-4.5",
     .gguf = "dots1",
     .hf = "dots1",
     .hf_class = "Dots1ForCausalLM",
@@ -155,6 +159,8 @@ static bool read_minimax_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_minimax_m2 = {
     .name = "minimax-m2",
+    .title = "MiniMax-M2",
+    .features = "experts chosen as in GLM-4.5, norms of all queries and keys together, partial rotary embedding",
     .gguf = "minimax-m2",
     .hf = "minimax_m2",
     .hf_class = "MiniMaxM2ForCausalLM",
@@ -211,6 +217,8 @@ static bool read_hy(const struct hf_config *c)
 
 const struct arch arch_hy_v3 = {
     .name = "hy_v3",
+    .title = "Hy3",
+    .features = "norms of each head's queries and keys, experts chosen as in GLM-4.5",
     .gguf = "hy_v3",
     .hf = "hy_v3",
     .hf_class = "HYV3ForCausalLM",
