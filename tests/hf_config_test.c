@@ -179,6 +179,9 @@ static void test_null(void **state)
 
 /* ---- what is asked for and not computed ------------------------------------------------------ */
 
+/* Without the inputs that layers have of their own, whose table is as long as the vocabulary. */
+#define GEMMA4 "\"hidden_size_per_layer_input\": 0"
+
 static const struct {
     const char *type, *keys, *says;
 } asked_cases[] = {
@@ -226,6 +229,29 @@ static const struct {
      "rope_parameters.sliding_attention of type 'linear'; expected default"},
     {"gpt2", "\"n_head\": 4, \"activation_function\": \"relu\"", NULL},
     {"gpt2", "\"n_head\": 4, \"activation_function\": \"mish\"", "activation_function = 'mish'; expected silu, gelu"},
+    {"gemma4_text", GEMMA4, NULL},
+    {"gemma4_text", "\"hidden_size_per_layer_input\": 4", "vocab_size_per_layer_input = 262144; expected vocab_size = 256"},
+    {"gemma4_text", "\"hidden_size_per_layer_input\": -1", "hidden_size_per_layer_input = -1 (an integer); expected 0 to"},
+    {"gemma4_text", GEMMA4 ", \"use_bidirectional_attention\": \"vision\"", NULL},
+    {"gemma4_text", GEMMA4 ", \"use_bidirectional_attention\": \"all\"",
+     "use_bidirectional_attention = \"all\" is not supported in gemma4 models; expected null or \"vision\""},
+    {"gemma4_text", GEMMA4 ", \"num_kv_shared_layers\": 2", "num_kv_shared_layers = 2 (an integer); expected 0 to 1"},
+    {"gemma4_text", GEMMA4 ", \"num_kv_shared_layers\": 1",
+     "num_kv_shared_layers = 1: no block before 1 has the window or not that block 1 has"},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": []", "per_layer_config is a list; expected an object"},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": {\"1\": {\"head_dim\": 32, \"num_key_value_heads\": 1}}", NULL},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": {\"0\": {\"head_dim\": 32}}",
+     "layer 0 has 2 KV heads of 32; expected 2 of 16, as other layers of its kind"},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": {\"1\": {\"head_dim\": \"32\"}}",
+     "per_layer_config: head_dim = 0 (a string); expected 1 to"},
+    {"gemma4_text", GEMMA4 ", \"global_head_dim\": 33", "number"},
+    {"gemma4_text", GEMMA4 ", \"attention_k_eq_v\": true, \"num_global_key_value_heads\": 3", "divisor of 4 heads"},
+    {"gemma4_text", GEMMA4 ", \"enable_moe_block\": true", "num_experts = 0; expected 1 to 4096"},
+    {"gemma4_text", GEMMA4 ", \"num_experts\": null, \"final_logit_softcapping\": null", NULL},
+    {"gemma3_text", "\"attn_logit_softcapping\": 50", "attn_logit_softcapping = 50 is not supported in gemma3"},
+    {"gemma3_text", "\"sliding_window_pattern\": 0", "sliding_window_pattern = 0; expected 1"},
+    {"gemma3_text", "\"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"linear\", \"factor\": 2}}",
+     "rope_parameters.sliding_attention of type 'linear'; expected default"},
     {"gpt2", "\"n_head\": 4, \"add_cross_attention\": true", "add_cross_attention = true"},
     {"granite", "\"logits_scaling\": 8.0, \"residual_multiplier\": 0.22, \"mlp_bias\": true", NULL},
     {"granite", "\"residual_multiplier\": 0", "residual_multiplier = 0; expected 1e-06"},
@@ -340,7 +366,13 @@ static const struct {
     {"llama", "\"text_config\": {\"model_type\": \"qwen2\"}", "text_config.model_type = 'qwen2'"},
     {"llama", "\"text_config\": 7", "text_config is an integer; expected an object"},
     {"llava", "\"text_config\": {\"model_type\": \"llama\"}", NULL},
-    {"llava", "\"text_config\": {}", "unknown architecture 'llava'"},
+    {"llava", "\"text_config\": {}", NULL},
+    {"llava", "\"text_config\": {\"hidden_size\": 128}", NULL}, /* what is around it says nothing of it */
+    {"llava", "\"quantization_config\": {\"quant_method\": \"awq\"}, \"text_config\": {}",
+     "quantization_config = {\"quant_method\":\"awq\"} is not supported"},
+    {"mistral3", "\"text_config\": {\"model_type\": \"mistral\", \"tie_word_embeddings\": false}, "
+                 "\"tie_word_embeddings\": true", NULL},
+    {"gemma3", "\"text_config\": {\"model_type\": \"gemma9_text\"}", "unknown architecture 'gemma9_text'"},
     {"paligemma", "\"text_config\": {\"model_type\": \"gemma\"}", "'paligemma', but text_config.model_type = 'gemma'"},
 };
 

@@ -176,8 +176,8 @@ static void tensor_cells(const struct tui *t, int tensor, struct cells *c)
 static void kv_cells(const struct tui *t, struct cells *c)
 {
     const struct frame *f = t->frame;
-    const struct hyper *h = &t->session->model->hyper;
-    int kv = kv_index(t->session->model);
+    const struct model *m = t->session->model;
+    int kv = kv_index(m);
     const struct metric *seconds = &f->layers[kv].seconds;
     struct sums sums = {.read = (double)(f->position * kv_bytes_per_position(f->model, f->set->kv)),
                         .seconds = seconds->value, .timed = seconds->valid, .own = true, .all_stored = true};
@@ -186,8 +186,10 @@ static void kv_cells(const struct tui *t, struct cells *c)
     for (int k = C_ACT; k <= C_METHOD; k++)
         snprintf(c->text[k], CELL, "-");
     snprintf(c->text[C_LAYER], CELL, "%s%s", t->tagged[kv] ? "*" : " ", KV_NAME);
-    snprintf(c->text[C_SHAPE], CELL, "%zux%zu", f->capacity,
-             2 * h->layers * h->kv_heads * h->head_size);
+    size_t elements = 0;
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        elements += 2 * m->kv_layers[b].heads * m->kv_layers[b].head_size;
+    snprintf(c->text[C_SHAPE], CELL, "%zux%zu", f->capacity, elements);
     snprintf(c->text[C_WEIGHT], CELL, "%s", dtypes[s.format.weight].name);
     if (dtypes[s.format.weight].kind != DTYPE_KIND_FLOAT)
         snprintf(c->text[C_GROUP], CELL, "head");

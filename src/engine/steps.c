@@ -215,6 +215,18 @@ static void run_temper(const struct run *r, const struct step *s)
         scale(r->c->reg[s->out] + t * size, size, layer_temper(r->layer, context_position(r->c, t)));
 }
 
+static void run_weigh(const struct run *r, const struct step *s)
+{
+    const struct qmatrix *w = &find(r->c, r->w, s->role, (int)r->block)->matrix;
+    size_t size = width(r, s->out);
+    float *x = r->c->reg[s->out], *by = r->c->norm;
+    isa_current()->decode_row(w, 0, by);
+    if (w->cols == 1)
+        scale(x, r->n * size, *by);
+    for (size_t t = 0; w->cols > 1 && t < r->n; t++)
+        r->c->ops->multiply(x + t * size, by, size);
+}
+
 static void run_add(const struct run *r, const struct step *s)
 {
     r->c->ops->add(r->c->reg[s->out], r->c->reg[s->in], r->n * width(r, s->out));
@@ -229,6 +241,12 @@ static void run_route(const struct run *r, const struct step *s)
         bias = r->c->norm;
     }
     experts_route(r->c, r->layer, bias, r->c->reg[s->in], r->n);
+    const struct qtensor *scale = find(r->c, r->w, ROLE_ROUTER_SCALE, (int)r->block);
+    if (!scale)
+        return;
+    isa_current()->decode_row(&scale->matrix, 0, r->c->norm);
+    for (size_t i = 0; i < r->n * r->layer->mixture.used; i++)
+        r->c->reg[REG_SHARE][i] *= r->c->norm[(size_t)r->c->reg[REG_CHOSEN][i]];
 }
 
 static void run_experts(const struct run *r, const struct step *s)
@@ -321,6 +339,7 @@ static void run_attend(const struct run *r, const struct step *s)
 /* ---- all ------------------------------------------------------------------------------------- */
 
 static step_fn *const ops[STEP_OPS] = {
+    [STEP_WEIGH] = run_weigh,
     [STEP_NORM] = run_norm,         [STEP_SPLIT] = run_split,       [STEP_ROTATE] = run_rotate,
     [STEP_ATTEND] = run_attend,     [STEP_ACTIVATE] = run_activate, [STEP_SIGMOID] = run_sigmoid,
     [STEP_MULTIPLY] = run_multiply, [STEP_SCALE] = run_scale,       [STEP_ADD] = run_add,

@@ -6,6 +6,7 @@
 
 #include <fnmatch.h>
 #include <math.h>
+#include <stddef.h>
 
 enum { QUANTIZATION_VERSION = 2 };
 
@@ -67,14 +68,60 @@ static void put_float(const struct keys *k, const char *name, float value)
         gguf_key_float(k->out, key_of(k, name, key), value);
 }
 
-static void put_shape(const struct keys *k, const struct hyper *h)
+static size_t size_at(const struct model *m, size_t layer, size_t member)
 {
+    return *(const size_t *)(const void *)((const char *)&m->layers[layer] + member);
+}
+
+/* A size of every layer, at `member` of struct layer: one number, or a list where they differ. */
+static void put_each(const struct keys *k, const char *name, const struct model *m, size_t member)
+{
+    char key[128];
+    bool same = true;
+    for (size_t b = 1; b < m->hyper.layers; b++)
+        same &= size_at(m, b, member) == size_at(m, 0, member);
+    if (same) {
+        put_size(k, name, size_at(m, 0, member));
+        return;
+    }
+    gguf_key_array(k->out, key_of(k, name, key), GGUF_UINT32, m->hyper.layers);
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        gguf_put_u32(k->out, (uint32_t)size_at(m, b, member));
+}
+
+static bool reads(const struct arch *a, const char *name)
+{
+    return a->gguf_reads && words_have(a->gguf_reads, name);
+}
+
+/* What only some architectures have: layers with keys and values of others, heads of another size in layers with a
+ * window, an input of every layer's own. */
+static void put_own(const struct keys *k, const struct arch *a, const struct model *m)
+{
+    const struct hyper *h = &m->hyper;
+    size_t shared = 0;
+    for (size_t b = 0; b < h->layers; b++)
+        shared += m->layers[b].kv_from != b;
+    if (reads(a, "attention.shared_kv_layers"))
+        put_size(k, "attention.shared_kv_layers", shared);
+    if (reads(a, "embedding_length_per_layer_input"))
+        put_size(k, "embedding_length_per_layer_input", h->layer_input);
+    if (h->window_head_size == 0)
+        return;
+    put_size(k, "attention.key_length_swa", h->window_head_size);
+    put_size(k, "attention.value_length_swa", h->window_head_size);
+    put_size(k, "rope.dimension_count_swa", h->window_head_size);
+}
+
+static void put_shape(const struct keys *k, const struct model *m)
+{
+    const struct hyper *h = &m->hyper;
     put_size(k, "context_length", h->trained_context);
     put_size(k, "embedding_length", h->dim);
     put_size(k, "block_count", h->layers);
-    put_size(k, "feed_forward_length", h->hidden);
+    put_each(k, "feed_forward_length", m, offsetof(struct layer, hidden));
     put_size(k, "attention.head_count", h->heads);
-    put_size(k, "attention.head_count_kv", h->kv_heads);
+    put_each(k, "attention.head_count_kv", m, offsetof(struct layer, kv_heads));
     put_size(k, "attention.key_length", h->head_size);
     put_size(k, "attention.value_length", h->head_size);
     put_size(k, "vocab_size", h->vocab);
@@ -161,7 +208,7 @@ static void put_pattern(const struct keys *k, const struct model *m)
 static bool put_window(const struct keys *k, const struct arch *a, const struct model *m, struct error *error)
 {
     const struct hyper *h = &m->hyper;
-    bool pattern = a->gguf_reads && words_have(a->gguf_reads, "attention.sliding_window_pattern");
+    bool pattern = reads(a, "attention.sliding_window_pattern");
     if (h->window || a->gguf_window == GGUF_WINDOW_ALWAYS)
         put_size(k, "attention.sliding_window", h->window);
     if (h->window && h->window_rope_base > 0)
@@ -247,7 +294,7 @@ static void note_differences(struct export *job, const struct arch *a)
 {
     const struct hyper *h = &job->plan.model->hyper;
     float by_default = 1 / sqrtf((float)h->head_size);
-    if (h->attention_scale != 0 && fabsf(h->attention_scale / by_default - 1) > 1e-6f)
+    if (h->attention_scale != 0 && a->attention_scale <= 0 && fabsf(h->attention_scale / by_default - 1) > 1e-6f)
         export_note_add(job, "attention is scaled by %g, which llama.cpp does not read for every architecture",
                         (double)h->attention_scale);
     if (h->window && a->gguf_window == GGUF_WINDOW_IGNORED)
@@ -266,7 +313,8 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     name_model(job->plan.model, name);
     gguf_key_text(out, "general.type", "model");
     gguf_key_text(out, "general.name", name);
-    put_shape(&k, h);
+    put_shape(&k, job->plan.model);
+    put_own(&k, a, job->plan.model);
     put_rope(&k, job);
     put_numbers(&k, a, job->plan.model);
     put_mixture(&k, h);

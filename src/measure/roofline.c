@@ -13,8 +13,10 @@ static double multiplied_weights(const struct model *m)
 /* Queries with keys, and probabilities with values, of one token that sees so many positions. */
 static double attention_macs(const struct model *m, double positions)
 {
-    const struct hyper *h = &m->hyper;
-    return 2 * (double)(h->layers * h->heads * h->head_size) * positions;
+    size_t elements = 0;
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        elements += layer_width(m, &m->layers[b], REG_Q);
+    return 2 * (double)elements * positions;
 }
 
 struct work work_of_step(const struct model *m, const struct weights *set, size_t sequences, size_t position)

@@ -79,6 +79,7 @@ struct arch {
     bool hf_gelu_is_tanh;       /* config.json's "gelu" means the approximation by tanh */
     enum rope gguf_rope;        /* order of the rows of Q and K in GGUF files */
     enum rope hf_rope;          /* in Hugging Face's */
+    float attention_scale;      /* q k times this in all its models; 0: as files say */
     bool scaled_embedding;      /* by sqrt(dim) */
     bool norms_from_one;        /* Hugging Face files hold w where the norm multiplies by 1 + w */
     bool transposed;            /* Hugging Face files hold the matrices of blocks as columns x rows */
@@ -100,6 +101,7 @@ struct arch {
     const char *hf_block;       /* what comes before the number of a block */
     role_names *hf_names;       /* of an expert's a place for its number: "mlp.experts.%.up_proj.weight" */
     const uint8_t (*hf_arranged)[ROLE_COUNT]; /* how they hold tensors (arrange.h); null: as they are */
+    const uint8_t (*gguf_arranged)[ROLE_COUNT]; /* the same of GGUF files */
     role_names *gguf_names;     /* where they are not the canonical ones; or null */
     void (*complete_gguf)(struct hyper *hyper); /* sets what GGUF files leave out; or null */
     const char *hf_reads;       /* words: keys that the next two understand, which hf_keys.c refuses elsewhere */

@@ -1,6 +1,6 @@
 #include "arch_rows.h"
 #include "gguf_windows.h"
-#include "hf_values.h"
+#include "hf_windows.h"
 
 #include <math.h>
 
@@ -72,8 +72,7 @@ static const float gemma3_window_base = 10000;
 static bool read_gemma3(const struct hf_config *c)
 {
     struct hyper *h = &c->model->hyper;
-    const struct hf_size_key period = {"sliding_window_pattern", NULL, c->arch->window_period, 0, MAX_LAYERS};
-    return hf_size(c, &c->top, &period, &h->window_period) &&
+    return hf_windows_read_period(c) &&
            hf_number(c, &c->top, "rope_local_base_freq", gemma3_window_base, min_rope_base, max_rope_base,
                      &h->window_rope_base) &&
            hf_number(c, &c->window_rope, "rope_theta", h->window_rope_base, min_rope_base, max_rope_base,

@@ -68,7 +68,8 @@ bool arch_read_rotary(const struct hf_config *c)
     const struct hf_size_key key = {"no_rope_layer_interval", NULL, NOPE_INTERVAL, NOPE_INTERVAL, MAX_LAYERS};
     if (!hf_size(c, &c->top, &key, &interval) || !hf_find(c, &c->top, "no_rope_layers", NULL, &list))
         return false;
-    if (list.json && (!json_is_array(list.json) || json_array_size(list.json) < m->hyper.layers))
+    size_t listed = json_array_size(list.json); /* an empty list says nothing */
+    if (list.json && (!json_is_array(list.json) || (listed > 0 && listed < m->hyper.layers)))
         return error_set(c->error, "config.json: no_rope_layers is %s of %zu; expected a list of %zu",
                          json_text_kind(list.json), json_array_size(list.json), m->hyper.layers);
     for (size_t b = 0; b < m->hyper.layers; b++) {

@@ -17,7 +17,7 @@ bool assemble_name(const struct arch *a, const struct naming *n, enum role role,
 {
     bool in_block = roles[role].in_block, own = !n->gguf || (a->gguf_names && (*a->gguf_names)[role]);
     const char *name = !n->gguf ? (*a->hf_names)[role] : own ? (*a->gguf_names)[role] : roles[role].name;
-    const char *suffix = own || strstr(roles[role].name, ".bias") ? "" : ".weight";
+    const char *suffix = own || strchr(roles[role].name, '.') ? "" : ".weight";
     const char *before = n->gguf ? "blk." : a->hf_block;
     /* The head lies outside the model that the prefix names. */
     const char *head = n->head_prefix ? n->head_prefix : "";
@@ -82,7 +82,7 @@ size_t assemble_vocab(const struct model *m, const struct arch *a, const struct 
 /* Optional tensors are there in all blocks or in none; the first tells. */
 static role_set common_roles(const struct model *m, const struct arch *a, const struct naming *n)
 {
-    role_set all = a->required | m->has;
+    role_set all = (a->required | m->has) & ~m->without;
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ROLE_BIT(role) &&
             assemble_find(m, a, n, role, roles[role].in_block ? 0 : -1))
@@ -110,9 +110,10 @@ static role_set sparse_roles(const struct model *m, const struct arch *a)
 /* A router tells a mixture from dense layers; of a block that has neither its number tells what is missing. */
 static bool is_sparse(const struct model *m, const struct arch *a, const struct naming *n, int block)
 {
-    bool dense = a->dense && (assemble_find(m, a, n, ROLE_FFN_DOWN, block) || m->hyper.mixture.experts == 0 ||
-                              (size_t)block < m->hyper.dense_layers);
-    return a->sparse && (!dense || assemble_find(m, a, n, ROLE_ROUTER, block));
+    if (!a->sparse || assemble_find(m, a, n, ROLE_ROUTER, block))
+        return a->sparse;
+    return m->hyper.mixture.experts > 0 && (size_t)block >= m->hyper.dense_layers &&
+           !assemble_find(m, a, n, ROLE_FFN_DOWN, block);
 }
 
 /* The roles of a block. */
@@ -125,6 +126,7 @@ static bool find_block_roles(struct model *m, const struct arch *a, const struct
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if (a->varying & ROLE_BIT(role) && assemble_find(m, a, n, role, block))
             l->has |= ROLE_BIT(role);
+    l->has &= ~l->without;
     if (sparse && m->hyper.mixture.experts == 0)
         return error_set(error, "tensor %s is there, but no number of experts",
                          assemble_find(m, a, n, ROLE_ROUTER, block)->name);
@@ -163,7 +165,8 @@ static void print_shape(char out[96], const struct entry *e)
 static unsigned arrangement_of(const struct arch *a, const struct naming *n, enum role role)
 {
     unsigned whole = n->transposed && roles[role].linear && roles[role].in_block ? ARRANGED_TRANSPOSED : 0;
-    return whole | (!n->gguf && a->hf_arranged ? (*a->hf_arranged)[role] : 0);
+    const uint8_t(*held)[ROLE_COUNT] = n->gguf ? a->gguf_arranged : a->hf_arranged;
+    return whole | (held ? (*held)[role] : 0);
 }
 
 /* Norms with one row of weights a head. */
@@ -292,13 +295,54 @@ static bool is_spare(const struct model *m, const struct arch *a, const struct n
     return (a->predicts_more && is_beyond(m, a, n, name)) || (a->unused && fnmatch(a->unused, name, 0) == 0);
 }
 
+/* Parts of models around one that writes text; and what guesses further tokens beside it. */
+static const char *const other_parts[] = {"audio_tower", "connector",    "embed_audio",  "embed_vision",
+                                          "image_newline", "mm_projector", "mtp",        "multi_modal_projector",
+                                          "vision_model", "vision_tower", "visual"};
+
+/* Of which of them a tensor is; null: of none. */
+static const char *other_part(const char *name)
+{
+    const char *at = strncmp(name, "model.", 6) == 0 ? name + 6 : name;
+    size_t length = strcspn(at, ".");
+    for (size_t i = 0; i < sizeof other_parts / sizeof *other_parts; i++)
+        if (strlen(other_parts[i]) == length && strncmp(at, other_parts[i], length) == 0)
+            return other_parts[i];
+    return NULL;
+}
+
+/* Whether a tensor has a role that its block does without. */
+static bool is_without(const struct model *m, const struct arch *a, const struct naming *n, const struct entry *e)
+{
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        for (enum role role = 0; role < ROLE_COUNT && m->layers[b].without; role++)
+            if (m->layers[b].without & ROLE_BIT(role) && assemble_find(m, a, n, role, (int)b) == e)
+                return true;
+    return false;
+}
+
+/* Tensors that are left out, and of what. */
+struct left_out {
+    size_t count;
+    char parts[120];
+};
+
+static void leave_out(struct left_out *l, const char *part)
+{
+    size_t used = strlen(l->parts);
+    l->count++;
+    if (!strstr(l->parts, part) && used + strlen(part) + 3 < sizeof l->parts)
+        snprintf(l->parts + used, sizeof l->parts - used, "%s%s", used ? ", " : "", part);
+}
+
 static int by_address(const void *a, const void *b)
 {
     const struct entry *const *p = a, *const *q = b;
     return (*p > *q) - (*p < *q);
 }
 
-/* Every weight must have found its use; a tensor without elements needs none. */
+/* Every weight must have found its use; a tensor without elements needs none. Those of other parts are left out, and the
+ * model's note says how many. */
 static bool check_unused(struct model *m, const struct arch *a, const struct naming *n,
                          struct error *error)
 {
@@ -309,37 +353,45 @@ static bool check_unused(struct model *m, const struct arch *a, const struct nam
     for (size_t i = 0; i < m->tensor_count; i++)
         used[count++] = find_entry(m, a, n, m->tensors[i].role, m->tensors[i].block, m->tensors[i].expert);
     qsort(used, count, sizeof *used, by_address);
-    bool ok = true, spare = false;
+    struct left_out left = {0};
+    bool ok = true;
     for (size_t i = 0; ok && i < m->files.count; i++) {
         const struct entry *e = &m->files.entries[i];
-        if (is_spare(m, a, n, e->name)) {
-            spare = true;
-            continue;
-        }
         bool head = m->tied && assemble_find(m, a, n, ROLE_OUTPUT, -1) == e;
-        if (!bsearch(&e, used, count, sizeof *used, by_address) && !head && e->bytes > 0 && is_weight(e->name))
+        if (bsearch(&e, used, count, sizeof *used, by_address) || head || e->bytes == 0 || !is_weight(e->name))
+            continue;
+        if (is_spare(m, a, n, e->name))
+            leave_out(&left, "what predicts further tokens");
+        else if (other_part(e->name))
+            leave_out(&left, other_part(e->name));
+        else if (is_without(m, a, n, e))
+            leave_out(&left, "keys and values of blocks that use another's");
+        else
             ok = error_set(error, "tensor %.100s is not part of the architecture %s with %zu layers",
                            e->name, a->name, m->hyper.layers);
     }
     free(used);
-    if (spare)
-        model_add_note(m, "tensors that predict further tokens than the next are not used");
+    if (ok && left.count > 0)
+        model_add_note(m, "%zu tensors that the model of text does not use are left out (%s)", left.count, left.parts);
     return ok;
 }
 
-/* Tensors that a file has for a block, at least: gate and up may be one. */
-static size_t tensors_of_block(const struct arch *a)
+/* Tensors that a file has for a block, at least: gate and up of experts may be one. */
+static size_t tensors_of_block(const struct model *m, const struct arch *a)
 {
     role_set maybe = shared_roles | ROLE_BIT(ROLE_UP_EXPERTS) | ROLE_BIT(ROLE_UP_EXPERTS_BIAS);
-    role_set common = of_blocks(a->required);
+    role_set common = of_blocks(a->required & ~m->without);
+    for (size_t b = 0; m->layers && b < m->hyper.layers; b++)
+        common &= ~m->layers[b].without;
     int dense = __builtin_popcountll(common | a->dense), sparse = __builtin_popcountll(common | (a->sparse & ~maybe));
-    return (size_t)(a->sparse && (!a->dense || sparse < dense) ? sparse : dense);
+    bool both = a->dense || common & ROLE_BIT(ROLE_FFN_DOWN); /* some blocks may have no experts */
+    return (size_t)(a->sparse && (!both || sparse < dense) ? sparse : dense);
 }
 
 bool assemble(struct model *m, const struct arch *a, const struct naming *n, struct error *error)
 {
     m->arch = a->name;
-    size_t per_block = tensors_of_block(a);
+    size_t per_block = tensors_of_block(m, a);
     if (m->hyper.layers > m->files.count / per_block)
         return error_set(error, "%zu layers; the %zu tensors in the file suffice for %zu",
                          m->hyper.layers, m->files.count, m->files.count / per_block);

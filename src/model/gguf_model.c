@@ -1,5 +1,6 @@
 /* Models in GGUF files: metadata to hyper-parameters; the tensors have canonical names already. */
 #include "assemble.h"
+#include "base/words.h"
 #include "format.h"
 #include "gguf_keys.h"
 #include "gguf_metadata.h"
@@ -32,18 +33,27 @@ static bool check_windowed(const struct gguf_metadata *d, const struct arch *a, 
     if (!a->window_rope && (base < h->rope_base || base > h->rope_base))
         return error_set(d->error, "metadata: %s.rope.freq_base_swa = %g; expected that of all layers, %g", d->arch,
                          (double)base, (double)h->rope_base);
-    return (key_size == h->head_size && value_size == h->head_size && rope_dims == h->rope_dims) ||
+    bool own = a->gguf_reads && words_have(a->gguf_reads, "attention.key_length_swa");
+    return own || (key_size == h->head_size && value_size == h->head_size && rope_dims == h->rope_dims) ||
            error_set(d->error, "metadata: %s: heads of %zu and %zu, %zu of it rotary, in layers with a window; "
                                "expected %zu and %zu as in the others", d->arch, key_size, value_size, rope_dims,
                      h->head_size, h->rope_dims);
 }
 
-static bool read_heads(const struct gguf_metadata *d, struct hyper *h)
+/* A size that an architecture reads layer by layer, and then later. */
+static bool read_common(const struct gguf_metadata *d, const struct arch *a, const char *name, size_t otherwise,
+                        size_t max, size_t *out)
+{
+    *out = 1;
+    return (a->gguf_reads && words_have(a->gguf_reads, name)) || gguf_read_size(d, name, otherwise, max, out);
+}
+
+static bool read_heads(const struct gguf_metadata *d, const struct arch *a, struct hyper *h)
 {
     char key[128];
     size_t value_size;
     if (!gguf_read_size(d, "attention.head_count", 0, MAX_HEADS, &h->heads) ||
-        !gguf_read_size(d, "attention.head_count_kv", h->heads, MAX_HEADS, &h->kv_heads))
+        !read_common(d, a, "attention.head_count_kv", h->heads, MAX_HEADS, &h->kv_heads))
         return false;
     if (h->heads % h->kv_heads != 0)
         return error_set(d->error, "metadata: %s.attention.head_count_kv = %zu; expected a divisor of "
@@ -76,10 +86,10 @@ static bool read_hyper(const struct gguf_metadata *d, const struct arch *a, stru
     const struct hf_defaults *by_default = &a->defaults; /* llama.cpp has the same */
     char key[128];
     bool ok = gguf_read_size(d, "embedding_length", 0, MAX_DIM, &h->dim) &&
-              gguf_read_size(d, "feed_forward_length", 0, MAX_HIDDEN, &h->hidden) &&
+              read_common(d, a, "feed_forward_length", 0, MAX_HIDDEN, &h->hidden) &&
               gguf_read_size(d, "block_count", 0, MAX_LAYERS, &h->layers) &&
               gguf_read_size(d, "context_length", 0, MAX_POSITIONS, &h->trained_context) &&
-              read_heads(d, h) &&
+              read_heads(d, a, h) &&
               gguf_read_float(d, "rope.freq_base", 10000, min_rope_base, max_rope_base, &h->rope_base) &&
               read_epsilon(d, epsilon, &h->norm_eps) &&
               gguf_read_float(d, "attention.scale", 0, 0, max_cap, &h->attention_scale) &&

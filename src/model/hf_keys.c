@@ -164,21 +164,27 @@ static bool is_neutral(const json_t *value, const char *words)
     return count > 0 && neutral == count;
 }
 
+static bool check_key(const struct hf_config *c, const struct hf_places *places, const struct key *k)
+{
+    struct hf_value value;
+    char shown[64], words[96];
+    if (!hf_find(c, places, k->name, NULL, &value))
+        return false;
+    return is_neutral(value.json, k->neutral) ||
+           error_set(c->error, "config.json: %s = %s is not supported in %s models; expected %s", value.name,
+                     hf_show(value.json, shown), c->arch->name,
+                     k->advice ? k->advice : *k->neutral ? words_join(k->neutral, words) : "null");
+}
+
 bool hf_keys_check(const struct hf_config *c)
 {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const struct key *k = &keys[i];
-        struct hf_value value;
-        char shown[64], words[96];
-        if ((k->archs && !words_have(k->archs, c->arch->name)) ||
-            (c->arch->hf_reads && words_have(c->arch->hf_reads, k->name)))
+        bool read = c->arch->hf_reads && words_have(c->arch->hf_reads, k->name);
+        if (read || (k->archs && !words_have(k->archs, c->arch->name)))
             continue;
-        if (!hf_find(c, &c->top, k->name, NULL, &value))
+        if (!check_key(c, &c->top, k) || (k->advice && !check_key(c, &c->around, k)))
             return false;
-        if (!is_neutral(value.json, k->neutral))
-            return error_set(c->error, "config.json: %s = %s is not supported in %s models; expected %s", value.name,
-                             hf_show(value.json, shown), c->arch->name,
-                             k->advice ? k->advice : *k->neutral ? words_join(k->neutral, words) : "null");
     }
     return true;
 }

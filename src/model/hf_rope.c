@@ -94,6 +94,13 @@ static bool read_named(const struct hf_config *c, const char *own, const char *u
 /* An even number of rotary dimensions, above 0. */
 static bool read_dims(const struct hf_config *c, const char *own, struct hyper *h)
 {
+    struct hf_value type;
+    if (!hf_find(c, &c->rope, "rope_type", "type", &type))
+        return false;
+    if (json_is_string(type.json) && strcmp(json_string_value(type.json), "proportional") == 0) {
+        h->rope_dims = 0; /* scale_proportional */
+        return true;
+    }
     float by_default = c->arch->defaults.partial_rotary, partial;
     if (!read_named(c, own, "partial_rotary_factor", by_default > 0 ? by_default : 1, 0, 1, &partial))
         return false;
@@ -288,6 +295,14 @@ static bool scale_llama3(const struct hf_config *c)
            read_original(c, &scale.original) && rope_scale(c->model, &scale, c->error);
 }
 
+static bool scale_proportional(const struct hf_config *c)
+{
+    float part, factor;
+    return hf_number(c, &c->both, "partial_rotary_factor", 1, 0, 1, &part) &&
+           hf_number(c, &c->rope, "factor", 1, min_cap, max_cap, &factor) &&
+           rope_proportional(c->model, part, factor, c->error);
+}
+
 static bool scale_nothing(const struct hf_config *c)
 {
     (void)c;
@@ -298,7 +313,8 @@ static const struct {
     const char *name;
     bool (*scale)(const struct hf_config *);
 } types[] = {{"default", scale_nothing}, {"linear", scale_linear}, {"llama3", scale_llama3},
-             {"longrope", scale_longrope}, {"su", scale_longrope}, {"yarn", scale_yarn}, {"dynamic", scale_dynamic}};
+             {"longrope", scale_longrope}, {"su", scale_longrope}, {"yarn", scale_yarn}, {"dynamic", scale_dynamic},
+             {"proportional", scale_proportional}};
 
 /* The rotary embedding of layers with a window is never scaled, and all of a head turns. */
 static bool check_windowed(const struct hf_config *c)

@@ -22,7 +22,8 @@ struct hf_places {
 };
 
 struct hf_config {
-    struct hf_places top;  /* text_config, where there is one, and the file */
+    struct hf_places top;  /* text_config, where there is one, and the file, unless that is of a model around it */
+    struct hf_places around; /* the file of a model around the one of text; else empty */
     struct hf_places rope; /* rope_parameters and rope_scaling, or their part for a kind of layer */
     struct hf_places window_rope; /* their part for layers with a window, where it is another one */
     struct hf_places both; /* those, then these: for keys that moved from one to the other */

@@ -80,6 +80,8 @@ struct hyper {
     size_t window;          /* positions that a windowed layer sees, its own included; 0: all */
     size_t window_period;   /* layer i sees all where i % period == period - 1; 0: every one is windowed */
     float window_rope_base; /* theta of layers with a window; 0: rope_base, scaled as in the others */
+    size_t window_head_size, window_kv_heads; /* of those layers; 0: as in the others */
+    size_t layer_input;     /* elements of the input that every layer has of its own; 0: there is none */
     struct mixture mixture; /* of the layers that have experts */
     size_t dense_layers;    /* the first ones have none */
     bool norm_all_heads;    /* norms of queries and keys go over all heads together */

@@ -12,6 +12,9 @@
 /* Registers; how wide each is says layer_width. */
 enum reg {
     REG_X,           /* the hidden state */
+    REG_LAYER_INPUTS, /* inputs of all layers, which are there before the first block */
+    REG_LAYER_INPUT, /* of this one */
+    REG_INPUT_GATE,  /* by how much it counts, and what that makes of it */
     REG_NORMED,      /* what a norm made of it */
     REG_QKV,         /* queries, keys and values of one matrix, one after another */
     REG_Q,
@@ -40,9 +43,10 @@ typedef uint32_t reg_set;
 
 enum step_op {
     STEP_END,      /* of a table */
-    STEP_NORM,     /* out = norm of `in`, vector by vector as long as the role's weights; of all of it without a role */
+    STEP_NORM,     /* out = norm of `in`, vector by vector as long as the role's weights; of all of it
+                    * without a role, or of each head of queries, keys and values */
     STEP_LINEAR,   /* out = W in, and the bias, whose role follows that of W */
-    STEP_SPLIT,    /* out = the next columns of `in` that no split has taken */
+    STEP_SPLIT,    /* out = the next columns of `in` that no split has taken; of all layers' inputs, this one's */
     STEP_ROTATE,   /* rotary embedding of out's heads, in place */
     STEP_ATTEND,   /* out = attention of queries `in` to keys and values, which it appends to the cache */
     STEP_ACTIVATE, /* out = activation(in), times `with` where there is one; out is `in` */
@@ -52,6 +56,7 @@ enum step_op {
     STEP_CLAMP,    /* out is kept within plus and minus a number of the layer, in place */
     STEP_UNIT,     /* out's heads by their root mean squares, in place, where the layer says so */
     STEP_TEMPER,   /* out *= what layer_temper says of the token's position */
+    STEP_WEIGH,    /* out *= the role's tensor, one number or one a column */
     STEP_ADD,      /* out += in */
     STEP_ROUTE,    /* CHOSEN and SHARE from the logits `in` */
     STEP_EXPERTS,  /* out = of each chosen expert W_e in (+ bias); `in` is one row a token, or one an expert */
@@ -60,7 +65,7 @@ enum step_op {
 };
 
 /* Numbers of a layer that a STEP_SCALE multiplies by, or a STEP_CLAMP keeps to; 0: there is none, and no step. */
-enum scalar { SCALAR_RESIDUAL, SCALAR_QKV_CLIP, SCALAR_COUNT };
+enum scalar { SCALAR_RESIDUAL, SCALAR_QKV_CLIP, SCALAR_ROUTER_INPUT, SCALAR_COUNT };
 
 /* A step of a table. It is left out of a layer that lacks its role's tensor or all of `needs`, or has one of
  * `lacks`. */
@@ -91,6 +96,7 @@ struct layer {
     struct mixture mixture;
     float scalar[SCALAR_COUNT];
     role_set has;           /* its tensors' roles */
+    role_set without;       /* roles that its architecture has and it has not; such tensors of a file are left out */
     int tensor[ROLE_COUNT]; /* index in the model, of an expert's the first; -1: none */
     struct step *steps;     /* its own; the last is STEP_END */
     size_t step_count;      /* without it */
@@ -111,7 +117,7 @@ float layer_temper(const struct layer *layer, size_t position);
 reg_set step_reads(const struct step *step);
 reg_set step_writes(const struct step *step);
 
-/* Registers that steps from `at` on read before they write them, and the hidden state. */
+/* Registers that steps from `at` on read before they write them, the hidden state, and what all blocks read. */
 reg_set layer_live(const struct layer *layer, size_t at);
 
 /* The step that wrote what step `at` reads in a register: its index, or -1 where it was there before the block. */

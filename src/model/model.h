@@ -74,6 +74,7 @@ struct model {
     struct rotary rotary[ROTARY_TABLES]; /* of all layers, or of those without a window; of those with one */
     struct kv_layer *kv_layers; /* hyper.layers: what each has in a cache */
     role_set has;          /* its tensors' roles, those of any block */
+    role_set without;      /* roles outside the blocks, and in all of them, that its architecture has and it has not */
     bool tied;             /* the head is the embedding table; then there is no tensor `output` */
     int32_t bos;           /* what begins a text by the model's own files, the tokenizer's aside; -1: nothing */
     int32_t ends[MODEL_ENDS]; /* what ends one */
