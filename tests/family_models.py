@@ -37,6 +37,35 @@ def around(text, vision):
 
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
+    "dots1": ("dots1", dict(num_hidden_layers=3, first_k_dense_replace=1, n_routed_experts=4, n_shared_experts=1, n_group=2,
+                            topk_group=1, norm_topk_prob=True, routed_scaling_factor=1.7, sliding_window=4,
+                            max_window_layers=2, **EXPERTS)),
+    "ernie4_5_moe": ("ernie4_5_moe", dict(num_hidden_layers=3, moe_num_experts=4, moe_k=2, moe_num_shared_experts=2,
+                                          moe_layer_interval=2, moe_intermediate_size=8)),
+    "glm4_moe": ("glm4_moe", dict(first_k_dense_replace=1, n_routed_experts=4, n_shared_experts=1, use_qk_norm=True,
+                                  attention_bias=True, routed_scaling_factor=1.5, **EXPERTS)),
+    "gpt_oss": ("gpt_oss", dict(sliding_window=4, swiglu_limit=1.5, rope_parameters=dict(
+        rope_type="yarn", rope_theta=150000.0, factor=8.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
+        original_max_position_embeddings=16), **EXPERTS)),
+    "gpt_oss_usual": ("gpt_oss", dict(num_hidden_layers=1, sliding_window=4, **EXPERTS)),
+    "granitemoe": ("granitemoe", dict(embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.7,
+                                      logits_scaling=1.5, head_dim=None, **EXPERTS)),
+    "granitemoeshared": ("granitemoeshared", dict(shared_intermediate_size=12, num_hidden_layers=1, head_dim=None,
+                                                  residual_multiplier=0.5, **EXPERTS)),
+    "hunyuan_moe": ("hunyuan_v1_moe", dict(moe_topk=2, rope_parameters=dict(
+        rope_type="dynamic", rope_theta=10000.0, factor=1.0, alpha=50.0), **EXPERTS)),
+    "hy_v3": ("hy_v3", EXPERTS),
+    "llama4": ("llama4_text", dict(num_hidden_layers=4, intermediate_size=8, intermediate_size_mlp=12,
+                                   no_rope_layers=[1, 0, 1, 0], interleave_moe_layer_step=2, attention_chunk_size=3,
+                                   floor_scale=2, attn_scale=0.5, **EXPERTS)),
+    "minimax_m2": ("minimax_m2", dict(rotary_dim=2, **EXPERTS)),
+    "olmoe": ("olmoe", dict(clip_qkv=0.6, **EXPERTS)),
+    "phimoe": ("phimoe", dict(router_jitter_noise=0.3, lm_head_bias=True, attention_bias=True, head_dim=None,
+                              rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.5, 2.0],
+                                                   long_factor=[3.0, 4.0], short_mscale=1.2, long_mscale=1.2,
+                                                   original_max_position_embeddings=32), **EXPERTS)),
+    "phimoe_usual": ("phimoe", dict(num_hidden_layers=1, lm_head_bias=True, head_dim=None, **EXPERTS)),
+    "qwen2_moe": ("qwen2_moe", dict(shared_expert_intermediate_size=12, mlp_only_layers=[1], **EXPERTS)),
     "arcee": ("arcee", dict(mlp_bias=True)),
     "exaone4": ("exaone4", dict(num_hidden_layers=4, sliding_window=3)),
     "gemma3": ("gemma3_text", dict(num_hidden_layers=6, sliding_window=4, query_pre_attn_scalar=6,
@@ -45,6 +74,7 @@ MODELS = {
     "llama_longrope": ("llama", dict(head_dim=8, max_position_embeddings=16, **rotary(
         "longrope", short_factor=[1.0, 1.1, 1.5, 2.0], long_factor=[2.0, 2.5, 3.0, 4.0],
         original_max_position_embeddings=4))),
+    "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}})),
     "llama_mlpbias": ("llama", dict(mlp_bias=True)),
     "glm": ("glm", dict(head_dim=8)),
     "glm4": ("glm4", dict(head_dim=8)),
@@ -55,6 +85,9 @@ MODELS = {
     "llama_yarn": ("llama", dict(head_dim=16, **rotary("yarn", factor=4.0, beta_fast=2.0, beta_slow=0.5, truncate=False,
                                                        attention_factor=1.25, original_max_position_embeddings=16))),
     "ministral": ("ministral", dict(sliding_window=3, layer_types=["sliding_attention", "full_attention"])),
+    "ministral3": ("ministral3", dict(head_dim=8, **rotary(
+        "yarn", factor=4.0, beta_fast=2.0, beta_slow=0.5, mscale=1.0, mscale_all_dim=0.5, llama_4_scaling_beta=0.5,
+        original_max_position_embeddings=3))),
     "gemma3_kinds": ("gemma3_text", dict(
         num_hidden_layers=3, sliding_window=4, query_pre_attn_scalar=6, tie_word_embeddings=True,
         layer_types=["full_attention", "sliding_attention", "sliding_attention"], final_logit_softcapping=5.0,

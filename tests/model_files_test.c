@@ -683,7 +683,7 @@ static const struct {
     {"gemma4.attention.shared_kv_layers", false, 2, "shared_kv_layers' = 2; expected 0 to 1"},
     {"gemma4.attention.key_length_swa", false, 6, "heads of 6 and 4 with a window"},
     {"gemma4.embedding_length_per_layer_input", false, 4, "per_layer_token_embd.weight is missing"},
-    {"gemma4.expert_used_count", false, 4, "4 experts used by a token; expected 1 to 3"},
+    {"gemma4.expert_used_count", false, 4, "expert_used_count = 4; expected 1 to 3"},
 };
 
 static void test_layer_sizes(void **state)
@@ -828,9 +828,24 @@ static void test_only_a_vocabulary(void **state)
     gguffile_free(&f);
 }
 
+/* A Llama's file that asks for experts. */
 static void test_mixture(void **state)
 {
+    static const struct {
+        struct pair used, more;
+        const char *says;
+    } cases[] = {
+        {UINT(KEY("expert_used_count"), 0), UINT(KEY("expert_count"), 4), "'llama.expert_used_count' = 0; expected 1"},
+        {UINT(KEY("expert_used_count"), 5), UINT(KEY("expert_count"), 4), "expert_used_count = 5; expected 1 to 4"},
+        {UINT(KEY("expert_used_count"), 2), UINT(KEY("expert_count"), 1e6), "'llama.expert_count' = 1000000"},
+        {UINT(KEY("expert_used_count"), 2), UINT(KEY("expert_count"), 4),
+         "4 experts, but no block has a router: tensor blk.0.ffn_gate_inp.weight is missing"},
+    };
     (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_spec(&(struct spec){.pair = cases[i].used, .more = cases[i].more}, cases[i].says, "experts");
+    struct spec lone = {.tensor = TENSOR("blk.0.ffn_gate_inp.weight", DTYPE_FP32, 2, 4, DIM)};
+    check_spec(&lone, "tensor blk.0.ffn_gate_inp.weight is there, but no number of experts", "a router");
     check_path(SRCDIR "/tests/data/arch/mixtral/mixtral.gguf", NULL, "a mixture");
 }
 

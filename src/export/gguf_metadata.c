@@ -16,7 +16,8 @@ enum { QUANTIZATION_VERSION = 2 };
 static bool is_dropped(const char *key, bool own_tokenizer)
 {
     static const char *const dropped[] = {"general.architecture", "general.alignment", "general.file_type",
-                                          "general.quantization_version", "split.*"};
+                                          "general.quantization_version", "split.*",
+                                          "*.nextn_predict_layers"}; /* whose blocks are not written */
     for (size_t i = 0; i < sizeof dropped / sizeof *dropped; i++)
         if (fnmatch(dropped[i], key, 0) == 0)
             return true;
@@ -32,7 +33,9 @@ static bool copy_metadata(struct export *job, const struct gguf *gguf, struct gg
         const struct gguf_pair *pair = &gguf->pairs[i];
         char key[256];
         snprintf(key, sizeof key, "%.*s", (int)(pair->key.size < 200 ? pair->key.size : 200), pair->key.data);
-        if (!is_dropped(key, own))
+        if (fnmatch("*.block_count", key, 0) == 0) /* those that are written */
+            gguf_key_u32(out, key, (uint32_t)p->model->hyper.layers);
+        else if (!is_dropped(key, own))
             gguf_key_copy(out, pair);
     }
     return own || gguf_put_tokenizer(job, out, error);
@@ -130,11 +133,11 @@ float gguf_linear_factor(const struct export *job)
     return export_rope_is_linear(job, &factor) ? factor : 1;
 }
 
-/* Its keys round outwards to whole pairs. */
+/* Its keys round outwards to whole pairs, but of an architecture that never does. */
 bool gguf_writes_yarn(const struct export *job)
 {
     const struct yarn *y = &job->plan.model->hyper.yarn;
-    return y->factor > 0 && !y->exact;
+    return y->factor > 0 && y->exact == job->arch->exact_yarn;
 }
 
 /* What remains of the magnitude beside that which the factor of YaRN means. */
@@ -231,7 +234,8 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
     char key[128];
     enum { GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 };
     static const uint32_t gating[] = {[ROUTER_SOFTMAX] = GATING_SOFTMAX, [ROUTER_SIGMOID] = GATING_SIGMOID,
-                                      [ROUTER_SOFTMAX_CHOSEN] = GATING_SOFTMAX_CHOSEN};
+                                      [ROUTER_SOFTMAX_CHOSEN] = GATING_SOFTMAX_CHOSEN,
+                                      [ROUTER_SIGMOID_CHOSEN] = GATING_SIGMOID, [ROUTER_SPARSEMIXER] = GATING_SOFTMAX};
     if (m->experts == 0)
         return;
     put_size(k, "expert_count", m->experts);
@@ -244,11 +248,18 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
     gguf_key_bool(k->out, key_of(k, "expert_weights_norm", key), m->normalized);
     put_float(k, "expert_weights_scale", m->share_scale);
     put_size(k, "expert_gating_func", gating[m->router]);
+    if (m->groups > 0) {
+        put_size(k, "expert_group_count", m->groups);
+        put_size(k, "expert_group_used_count", m->groups_used);
+    }
 }
 
-static void put_numbers(const struct keys *k, const struct arch *a, const struct hyper *h)
+static void put_numbers(const struct keys *k, const struct arch *a, const struct model *m)
 {
-    put_float(k, h->norm == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+    const struct hyper *h = &m->hyper;
+    put_float(k, "attention.temperature_scale", m->layers[0].query_growth);
+    put_float(k, h->norm == NORM_LAYER && !a->gguf_rms_epsilon ? "attention.layer_norm_epsilon"
+                                                               : "attention.layer_norm_rms_epsilon",
               h->norm_eps);
     put_float(k, "attention.scale", h->attention_scale);
     put_float(k, "attention.clamp_kqv", h->qkv_clip);
@@ -305,7 +316,7 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     put_shape(&k, job->plan.model);
     put_own(&k, a, job->plan.model);
     put_rope(&k, job);
-    put_numbers(&k, a, h);
+    put_numbers(&k, a, job->plan.model);
     put_mixture(&k, h);
     note_differences(job, a);
     return put_window(&k, a, job->plan.model, error) && gguf_put_tokenizer(job, out, error);

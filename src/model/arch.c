@@ -57,5 +57,7 @@ void arch_apply(const struct arch *a, bool gguf, struct hyper *h)
     if (a->attention_scale > 0)
         h->attention_scale = a->attention_scale;
     h->window_period = a->window_period;
+    if (gguf)
+        h->yarn.exact = a->exact_yarn;
     h->embedding_scale = a->scaled_embedding ? sqrtf((float)h->dim) : 0;
 }

@@ -81,7 +81,7 @@ static bool check_rope_dims(const struct gguf_metadata *d, const struct hyper *h
 
 static bool read_hyper(const struct gguf_metadata *d, const struct arch *a, struct hyper *h)
 {
-    const char *epsilon = a->norm == NORM_LAYER ? "attention.layer_norm_epsilon"
+    const char *epsilon = a->norm == NORM_LAYER && !a->gguf_rms_epsilon ? "attention.layer_norm_epsilon"
                                                 : "attention.layer_norm_rms_epsilon";
     const struct hf_defaults *by_default = &a->defaults; /* llama.cpp has the same */
     char key[128];
@@ -184,7 +184,7 @@ static bool read_factor(const struct gguf_metadata *d, float *factor)
 /* YaRN, whose magnitude is the usual one times the file's factor, or one of its own in newer files. */
 static bool scale_yarn(struct model *m, const struct gguf_metadata *d, float factor, float times)
 {
-    struct yarn y = {.factor = factor};
+    struct yarn y = {.factor = factor, .exact = m->hyper.yarn.exact};
     size_t original;
     float magnitude, log_multiplier;
     if (!gguf_read_size(d, "rope.scaling.original_context_length", m->hyper.trained_context, MAX_POSITIONS,

@@ -163,6 +163,7 @@ static const char *const activations[ACTIVATIONS][3] = {
     [ACTIVATION_GELU] = {"gelu", "gelu_python", "gelu"},
     [ACTIVATION_RELU] = {"relu", "relu", "relu"},
     [ACTIVATION_RELU_SQUARED] = {"relu2", "relu2", "relu2"},
+    [ACTIVATION_SWIGLU_CLAMPED] = {"silu", "silu", "silu"}, /* whose numbers are keys of their own */
 };
 
 const char *hf_activation_name(enum activation activation)
@@ -170,13 +171,20 @@ const char *hf_activation_name(enum activation activation)
     return activations[activation][0];
 }
 
+static bool is_named(enum activation activation, const char *name)
+{
+    for (size_t k = 0; k < 3; k++)
+        if (strcmp(name, activations[activation][k]) == 0)
+            return true;
+    return false;
+}
+
 /* ACTIVATIONS where the name is none. */
 static enum activation find_activation(const char *name)
 {
     for (enum activation i = 0; i < ACTIVATIONS; i++)
-        for (size_t k = 0; k < 3; k++)
-            if (strcmp(name, activations[i][k]) == 0)
-                return i;
+        if (is_named(i, name))
+            return i;
     return ACTIVATIONS;
 }
 
@@ -184,7 +192,7 @@ static enum activation find_activation(const char *name)
 static bool is_activation(const struct arch *a, const char *key, const char *text)
 {
     return (a->hf_gelu_is_tanh && strcmp(key, "hidden_act") == 0 && strcmp(text, "gelu") == 0) ||
-           find_activation(text) == a->activation;
+           is_named(a->activation, text);
 }
 
 /* Of an architecture that has one. */

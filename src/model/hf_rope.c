@@ -1,5 +1,6 @@
 #include "hf_rope.h"
 
+#include "base/words.h"
 #include "formats/jsontext.h"
 #include "rope.h"
 
@@ -162,6 +163,20 @@ static bool read_factors(const struct hf_config *c, const char *key, float **fac
     return *factors || error_set(c->error, "not enough memory");
 }
 
+/* Phi-3.5-MoE says two magnitudes, of short contexts and of long ones. */
+static bool read_magnitudes(const struct hf_config *c, float *magnitude)
+{
+    float beyond;
+    if (!c->arch->hf_reads || !words_have(c->arch->hf_reads, "short_mscale"))
+        return true;
+    if (!hf_number(c, &c->rope, "short_mscale", *magnitude, 0, max_cap, magnitude) ||
+        !hf_number(c, &c->rope, "long_mscale", *magnitude, 0, max_cap, &beyond))
+        return false;
+    return !(beyond < *magnitude || beyond > *magnitude) ||
+           error_set(c->error, "config.json: long_mscale = %g, but short_mscale = %g; expected one value",
+                     (double)beyond, (double)*magnitude);
+}
+
 static bool scale_longrope(const struct hf_config *c)
 {
     struct longrope r = {.what = "config.json: short_factor", .what_beyond = "config.json: long_factor"};
@@ -169,7 +184,8 @@ static bool scale_longrope(const struct hf_config *c)
         return false;
     float factor, extension = (float)((double)c->model->hyper.trained_context / (double)r.original);
     if (!hf_number(c, &c->rope, "factor", extension, 0, max_cap, &factor) ||
-        !hf_number(c, &c->rope, "attention_factor", longrope_magnitude(factor, r.original), 0, max_cap, &r.magnitude))
+        !hf_number(c, &c->rope, "attention_factor", longrope_magnitude(factor, r.original), 0, max_cap, &r.magnitude) ||
+        !read_magnitudes(c, &r.magnitude))
         return false;
     float *below = NULL, *beyond = NULL;
     bool ok = read_factors(c, "short_factor", &below, &r.count) &&
@@ -234,9 +250,33 @@ static bool scale_yarn(const struct hf_config *c)
     return rope_yarn(c->model, &y, original, magnitude, c->error);
 }
 
+/* Hunyuan's models say by what the base grows for a head of endless size ("NTK-aware alpha"), which changes nothing from
+ * context to context. */
+static bool scale_base(const struct hf_config *c, bool *done)
+{
+    struct hyper *h = &c->model->hyper;
+    float alpha, dims = (float)h->head_size;
+    *done = false;
+    if (!c->arch->hf_reads || !words_have(c->arch->hf_reads, "alpha"))
+        return true;
+    if (!hf_number(c, &c->rope, "alpha", 0, 0, max_cap, &alpha))
+        return false;
+    *done = alpha > 0;
+    if (*done)
+        h->rope_base *= powf(alpha, dims / (dims - 2));
+    return (h->head_size > 2 && h->rope_base >= min_rope_base && h->rope_base <= max_rope_base) ||
+           error_set(c->error, "config.json: alpha = %g makes the rotary base %g; expected %g to %g", (double)alpha,
+                     (double)h->rope_base, (double)min_rope_base, (double)max_rope_base);
+}
+
 static bool scale_dynamic(const struct hf_config *c)
 {
     float factor;
+    bool done;
+    if (!scale_base(c, &done))
+        return false;
+    if (done)
+        return true;
     return hf_number(c, &c->rope, "factor", 0, 0, max_cap, &factor) && rope_dynamic(c->model, factor, c->error);
 }
 

@@ -67,8 +67,7 @@ bool hf_find(const struct hf_config *c, const struct hf_places *places, const ch
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
-/* A list in which one value is repeated stands for that value. */
-static bool take_repeated(const struct hf_config *c, struct hf_value *value)
+bool hf_one_of_list(const struct hf_config *c, struct hf_value *value)
 {
     const json_t *first = json_array_get(value->json, 0);
     for (size_t i = 1; i < json_array_size(value->json); i++)
@@ -82,7 +81,7 @@ static bool take_repeated(const struct hf_config *c, struct hf_value *value)
 
 static bool take_size(const struct hf_config *c, const struct hf_size_key *k, struct hf_value *value, size_t *out)
 {
-    if (!take_repeated(c, value))
+    if (!hf_one_of_list(c, value))
         return false;
     if (!json_is_integer(value->json))
         return error_set(c->error, "config.json: %s is %s; expected an integer", value->name,
@@ -115,6 +114,8 @@ bool hf_count(const struct hf_config *c, const char *key, const char *other, siz
         return false;
     if (!value.json)
         return true;
+    if (!hf_one_of_list(c, &value))
+        return false;
     json_int_t n = json_integer_value(value.json);
     *out = (size_t)n;
     return (json_is_integer(value.json) && n >= 0 && n <= (json_int_t)max) ||

@@ -48,6 +48,9 @@ struct hf_value {
 bool hf_find(const struct hf_config *config, const struct hf_places *places, const char *key, const char *other,
              struct hf_value *value);
 
+/* A list in which one value is repeated stands for that value; false with an error where they differ. */
+bool hf_one_of_list(const struct hf_config *config, struct hf_value *value);
+
 /* What a key that is not there means, and one whose value is null; a size of 0: it must be there. */
 struct hf_size_key {
     const char *key, *other;

@@ -1,5 +1,6 @@
 #include "format.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,16 @@ size_t model_width(const struct model *m, enum reg reg)
     return widest;
 }
 
+size_t layer_window(const struct layer *l, size_t position)
+{
+    return l->chunk ? position % l->chunk + 1 : l->window;
+}
+
+float layer_temper(const struct layer *l, size_t position)
+{
+    return (float)(1 + (double)l->query_growth * log(1 + (double)((l->query_first + position) / l->query_span)));
+}
+
 /* ---- what steps read and write --------------------------------------------------------------- */
 
 static reg_set bit_of(enum reg reg)
@@ -98,7 +109,7 @@ static reg_set bit_of(enum reg reg)
 static bool in_place(enum step_op op)
 {
     return op == STEP_ROTATE || op == STEP_SIGMOID || op == STEP_MULTIPLY || op == STEP_SCALE || op == STEP_CLAMP ||
-           op == STEP_ADD || op == STEP_WEIGH;
+           op == STEP_UNIT || op == STEP_TEMPER || op == STEP_ADD || op == STEP_WEIGH;
 }
 
 /* What an op reads besides its operands. */
@@ -170,6 +181,10 @@ static bool wanted(const struct layer *l, const struct step *s)
         return false;
     if (s->op == STEP_ROTATE)
         return l->rotary != ROTARY_NONE;
+    if (s->op == STEP_UNIT)
+        return l->unit_heads;
+    if (s->op == STEP_TEMPER)
+        return l->query_growth > 0;
     return (s->op != STEP_SCALE && s->op != STEP_CLAMP) || l->scalar[s->scalar] != 0;
 }
 

@@ -54,6 +54,8 @@ enum step_op {
     STEP_MULTIPLY, /* out *= in; one number of `in` multiplies all of out */
     STEP_SCALE,    /* out *= a number of the layer (enum scalar) */
     STEP_CLAMP,    /* out is kept within plus and minus a number of the layer, in place */
+    STEP_UNIT,     /* out's heads by their root mean squares, in place, where the layer says so */
+    STEP_TEMPER,   /* out *= what layer_temper says of the token's position */
     STEP_WEIGH,    /* out *= the role's tensor, one number or one a column */
     STEP_ADD,      /* out += in */
     STEP_ROUTE,    /* CHOSEN and SHARE from the logits `in` */
@@ -86,6 +88,11 @@ struct layer {
     int rotary;             /* row of model->rotary, or ROTARY_NONE */
     size_t kv_from;         /* the layer whose keys and values it attends to: its own number, or an earlier one */
     float attention_scale;  /* multiplies q k */
+    float query_growth;     /* of queries with their positions (layer_temper); 0: they do not grow */
+    size_t query_span;      /* positions from 1 */
+    size_t query_first;     /* what the first position counts as */
+    size_t chunk;           /* it sees positions from the last multiple of this only; 0: all */
+    bool unit_heads;        /* it has the steps STEP_UNIT */
     struct mixture mixture;
     float scalar[SCALAR_COUNT];
     role_set has;           /* its tensors' roles */
@@ -101,6 +108,10 @@ struct model;
 size_t layer_width(const struct model *model, const struct layer *layer, enum reg reg);
 /* The widest in any layer. */
 size_t model_width(const struct model *model, enum reg reg);
+
+/* What queries at a position are multiplied by: 1 + growth log(1 + floor((first + position) / span)) (Llama 4,
+ * 2025). */
+float layer_temper(const struct layer *layer, size_t position);
 
 /* What a step reads and what it writes, in whole. */
 reg_set step_reads(const struct step *step);
@@ -118,6 +129,9 @@ int layer_step_of(const struct layer *layer, enum role role);
 /* Gives block number `block` the steps of a table that it has tensors for; the layer's sizes, scalars and `has` are
  * there. False with an error that names the tensors where a step would read what none has written. */
 bool layer_resolve(struct model *model, size_t block, const struct step *table, struct error *error);
+
+/* Positions that a token at a position sees, its own included; 0: all. */
+size_t layer_window(const struct layer *layer, size_t position);
 
 /* A segment of a block: from where nothing but the hidden state is alive to where something was added to it and the
  * same holds again. Blocks have one at least. */
