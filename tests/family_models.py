@@ -74,7 +74,6 @@ MODELS = {
     "llama_longrope": ("llama", dict(head_dim=8, max_position_embeddings=16, **rotary(
         "longrope", short_factor=[1.0, 1.1, 1.5, 2.0], long_factor=[2.0, 2.5, 3.0, 4.0],
         original_max_position_embeddings=4))),
-    "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}})),
     "llama_mlpbias": ("llama", dict(mlp_bias=True)),
     "glm": ("glm", dict(head_dim=8)),
     "glm4": ("glm4", dict(head_dim=8)),
@@ -105,6 +104,12 @@ MODELS = {
         dict(model_type="mistral", sliding_window=None, rope_parameters={"rope_type": "default", "rope_theta": 500.0}),
         dict(model_type="pixtral", hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
              head_dim=4, image_size=4, patch_size=2))),
+    "qwen2_5_vl": ("qwen2_5_vl", dict(
+        text_config={**{key: value for key, value in COMMON.items() if key != "head_dim"},
+                     "rope_parameters": {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [1, 1, 0]}},
+        vision_config=dict(depth=1, hidden_size=8, num_heads=2, patch_size=2, intermediate_size=8, out_hidden_size=16),
+        image_token_id=20, video_token_id=21, vision_start_token_id=22, vision_end_token_id=23,
+        tie_word_embeddings=False)),
     "mixtral": ("mixtral", dict(sliding_window=None, **EXPERTS)),
     "nemotron": ("nemotron", dict(head_dim=8, norm_eps=0.1)),
     "olmo": ("olmo", dict(clip_qkv=0.5, num_hidden_layers=1)),

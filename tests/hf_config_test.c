@@ -371,6 +371,9 @@ static const struct {
     {"llava", "\"text_config\": {\"hidden_size\": 128}", NULL}, /* what is around it says nothing of it */
     {"llava", "\"quantization_config\": {\"quant_method\": \"awq\"}, \"text_config\": {}",
      "quantization_config = {\"quant_method\":\"awq\"} is not supported"},
+    {"qwen2_5_vl", "\"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [2, 3, 3]}", NULL}, /* without it */
+    {"qwen2", "\"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [2, 3, 3]}",
+     "rotary embedding of type 'mrope'; expected default: in qwen2"},
     {"mistral3", "\"text_config\": {\"model_type\": \"mistral\", \"tie_word_embeddings\": false}, "
                  "\"tie_word_embeddings\": true", NULL},
     {"gemma3", "\"text_config\": {\"model_type\": \"gemma9_text\"}", "unknown architecture 'gemma9_text'"},

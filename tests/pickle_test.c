@@ -214,7 +214,7 @@ static const struct {
     {"#2 #3 x86", "x8a x08 x00 x00 x00 x00 x00 x00 x00 x40 #4 x86",
      "w: shape overflows"},
     {"#2 #3 x86", "#2 #3 #1 x87", "w: 3 dimensions and 2 strides"},
-    {"#2 #3 x86 #3 #1 x86", "( #1 #1 #1 #2 #3 t ( #6 #6 #6 #3 #1 t", "w: shape has 5 dimensions"},
+    {"#2 #3 x86 #3 #1 x86", "( #1 #1 #1 #1 #2 #3 t ( #6 #6 #6 #6 #3 #1 t", "w: shape has 6 dimensions"},
     {"#3 #1 x86", "#1 #2 x86", "w: its strides are not row-major"},
     {"#3 #1 x86", "#-3 #1 x86", "w: stride is negative"},
     {"#2 #3 x86 #3 #1 x86", "#1 #3 x86 #999 #1 x86", NULL}, /* the stride of one row is anything */

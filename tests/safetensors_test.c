@@ -121,7 +121,7 @@ static const struct {
     {"[4]", "[4294967296,4294967296]", "b: shape overflows"},
     {"[4]", "[9223372036854775807,2]", "b: shape overflows"},
     {"[4]", "[4611686018427387904,2]", "b: shape overflows"},
-    {"[4]", "[1,1,1,1,4]", "b: shape has 5 dimensions"},
+    {"[4]", "[1,1,1,1,1,4]", "b: shape has 6 dimensions"},
     {"[4]", "[5]", "b: data_offsets span 8 bytes; shape and dtype F16 ask for 10"},
     {"[4]", "[[4]]", "nested 4 deep"},
     {",\"data_offsets\":[24,32]", "", "b: data_offsets is not a list of two"},

@@ -9,7 +9,7 @@
 #include "kernels/dtype.h"
 #include "mapped.h"
 
-enum { MAX_DIMENSIONS = 4 };
+enum { MAX_DIMENSIONS = 5 }; /* as convolutions over pictures of a film have */
 
 /* One tensor, contiguous, row-major. */
 struct entry {

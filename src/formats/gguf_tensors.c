@@ -26,12 +26,13 @@ static bool take_name(struct reader *r, size_t index, struct gguf_text *name, st
 /* The file's ne[0] varies fastest; an entry's last dimension does. */
 static bool take_shape(struct reader *r, struct gguf_tensor *t, struct error *error)
 {
+    enum { GGUF_DIMENSIONS = 4 };
     uint32_t dimensions;
     if (!gguf_take_u32(r, &dimensions))
         return CUT_OFF(r, error, "tensor '%.*s', n_dims", GGUF_SHOWN(t->name));
-    if (dimensions < 1 || dimensions > MAX_DIMENSIONS)
+    if (dimensions < 1 || dimensions > GGUF_DIMENSIONS)
         return error_set(error, "GGUF tensor '%.*s': n_dims = %" PRIu32 "; expected 1 to %d",
-                         GGUF_SHOWN(t->name), dimensions, MAX_DIMENSIONS);
+                         GGUF_SHOWN(t->name), dimensions, GGUF_DIMENSIONS);
     t->entry.dimensions = dimensions;
     for (uint32_t i = 0; i < dimensions; i++) {
         uint64_t n;

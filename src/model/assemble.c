@@ -153,13 +153,15 @@ static bool find_roles(struct model *m, const struct arch *a, const struct namin
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
+enum { SHAPE_TEXT = MAX_DIMENSIONS * 24 };
+
 /* A shape as files write it, for errors. */
-static void print_shape(char out[96], const struct entry *e)
+static void print_shape(char out[SHAPE_TEXT], const struct entry *e)
 {
     size_t used = 0;
     out[0] = 0;
     for (size_t i = 0; i < e->dimensions; i++)
-        used += (size_t)snprintf(out + used, 96 - used, "%s%zu", i ? " x " : "", e->shape[i]);
+        used += (size_t)snprintf(out + used, SHAPE_TEXT - used, "%s%zu", i ? " x " : "", e->shape[i]);
 }
 
 static unsigned arrangement_of(const struct arch *a, const struct naming *n, enum role role)
@@ -189,7 +191,7 @@ static bool check_shape(const struct model *m, const struct tensor *t, const str
     if (squeeze(e, n->gguf || how & ARRANGED_ROW, vector ? 1 : 2, shape) &&
         (vector ? shape[0] == rows : shape[transposed] == rows && shape[!transposed] == cols))
         return true;
-    char found[96];
+    char found[SHAPE_TEXT];
     print_shape(found, e);
     if (vector)
         return error_set(error, "tensor %.80s: shape %s; expected %zu", e->name, found, rows);

@@ -302,20 +302,26 @@ static bool read_biases(const struct hf_config *c, struct hf_asked *asked)
  * not say it. */
 static const struct {
     const char *type, *text;
+    bool flat;               /* older files have no text_config: all keys stand at the top */
 } wrappers[] = {
-    {"aya_vision", "cohere2"},     {"gemma3", "gemma3_text"},       {"gemma3n", "gemma3n_text"},
-    {"gemma4", "gemma4_text"},     {"idefics3", "llama"},           {"internvl", "qwen2"},
-    {"llava", "llama"},            {"llava_next", "llama"},         {"llava_next_video", "llama"},
-    {"llava_onevision", "qwen2"},  {"mistral3", "mistral"},         {"smolvlm", "llama"},
-    {"video_llava", "llama"},      {"vipllava", "llama"},
+    {"aya_vision", "cohere2", false},       {"cohere2_vision", "cohere2", false},
+    {"gemma3", "gemma3_text", false},       {"gemma3n", "gemma3n_text", false},
+    {"gemma4", "gemma4_text", false},       {"idefics3", "llama", false},
+    {"internvl", "qwen2", false},           {"llama4", "llama4_text", false},
+    {"llava", "llama", false},              {"llava_next", "llama", false},
+    {"llava_next_video", "llama", false},   {"llava_onevision", "qwen2", false},
+    {"mistral3", "mistral", false},         {"qwen2_vl", "qwen2_vl_text", true},
+    {"qwen2_5_vl", "qwen2_5_vl_text", true}, {"qwen3_vl", "qwen3_vl_text", false},
+    {"smolvlm", "llama", false},            {"video_llava", "llama", false},
+    {"vipllava", "llama", false},
 };
 
-/* What such a model writes text with; null where the type is none. */
-static const char *text_of(const char *type)
+/* What such a model writes text with; null where the type is none, or one whose files have a text_config. */
+static const char *text_of(const char *type, bool has_text)
 {
     for (size_t i = 0; type && i < sizeof wrappers / sizeof *wrappers; i++)
         if (strcmp(type, wrappers[i].type) == 0)
-            return wrappers[i].text;
+            return has_text || wrappers[i].flat ? wrappers[i].text : NULL;
     return NULL;
 }
 
@@ -329,9 +335,10 @@ static const struct arch *read_type(struct hf_config *c, const json_t *root)
         error_set(c->error, "config.json: model_type is missing or not a string");
         return NULL;
     }
-    if (json_is_object(text) && text_of(outer)) {
+    const char *type = text_of(outer, json_is_object(text));
+    if (type) {
         c->around.at[c->around.count++] = (struct hf_place){root, ""};
-        return arch_by_hf(inner ? inner : text_of(outer), c->error);
+        return arch_by_hf(inner ? inner : type, c->error);
     }
     if (inner && outer && strcmp(inner, outer) != 0) {
         error_set(c->error, "config.json: model_type = '%.40s', but text_config.model_type = '%.40s'; expected one of "
@@ -361,7 +368,7 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
     c->arch = read_type(c, root);
     if (!c->arch || !hf_add_place(c, &c->top, root, "text_config", "text_config."))
         return false;
-    if (c->around.count == 0)
+    if (c->around.count == 0 || c->top.count == 0)
         c->top.at[c->top.count++] = (struct hf_place){root, ""};
     if (!hf_rope_places(c) || !hf_keys_check(c) || !read_shape(c, h) || !read_numbers(c, h))
         return false;

@@ -303,6 +303,14 @@ static bool scale_proportional(const struct hf_config *c)
            rope_proportional(c->model, part, factor, c->error);
 }
 
+/* Sections that turn by other positions than text has are for architectures that say that they read them. */
+static bool scale_sections(const struct hf_config *c)
+{
+    return (c->arch->hf_reads && words_have(c->arch->hf_reads, "mrope_section")) ||
+           error_set(c->error, "config.json: rotary embedding of type 'mrope'; expected default: in %s all of a head turns "
+                               "by one position", c->arch->name);
+}
+
 static bool scale_nothing(const struct hf_config *c)
 {
     (void)c;
@@ -314,7 +322,8 @@ static const struct {
     bool (*scale)(const struct hf_config *);
 } types[] = {{"default", scale_nothing}, {"linear", scale_linear}, {"llama3", scale_llama3},
              {"longrope", scale_longrope}, {"su", scale_longrope}, {"yarn", scale_yarn}, {"dynamic", scale_dynamic},
-             {"proportional", scale_proportional}};
+             {"proportional", scale_proportional},
+             {"mrope", scale_sections}};
 
 /* The rotary embedding of layers with a window is never scaled, and all of a head turns. */
 static bool check_windowed(const struct hf_config *c)
