@@ -68,7 +68,7 @@ static bool may_replace(const struct export *job, const char *path, struct error
 bool safetensors_check_beside(struct export *job, struct error *error)
 {
     const struct arch *a = job->arch;
-    if (a->hf_reads && words_have(a->hf_reads, "mrope_section"))
+    if (!a->hf || (a->hf_reads && words_have(a->hf_reads, "mrope_section")))
         return error_set(error, "the model of text of a %s has no config.json of its own; expected the format gguf",
                          a->title);
     if (!job->plan.path) /* nothing is to be written */

@@ -90,3 +90,30 @@ const struct arch arch_qwen3_vl = {
     .defaults = {.dim = 4096, .hidden = 22016, .layers = 32, .heads = 32, .kv_heads = 32, .head_size = 128,
                  .vocab = 151936, .context = 128000, .epsilon = 1e-6f, .rope_base = 500000, .bos = -1, .eos = -1},
 };
+
+/* GGUF files of the first two are one kind. */
+const struct arch arch_qwen2vl = {
+    .name = "qwen2vl",
+    .title = "Qwen2-VL and Qwen2.5-VL",
+    .features = "the same in GGUF files",
+    .gguf = "qwen2vl",
+    .reference = "Wang et al. 2024",
+    .required = LLAMA,
+    .optional = BIASES,
+    LLAMA_LIKE,
+    .gguf_reads = "rope.dimension_sections",
+    .defaults = {QWEN2_VL_DEFAULTS},
+};
+
+const struct arch arch_qwen3vl = {
+    .name = "qwen3vl",
+    .title = "Qwen3-VL",
+    .features = "the same in GGUF files",
+    .gguf = "qwen3vl",
+    .reference = "Bai et al. 2025 (Qwen3-VL)",
+    .required = LLAMA | B(ATTN_Q_NORM) | B(ATTN_K_NORM),
+    .optional = BIASES | B(ATTN_OUT_BIAS),
+    LLAMA_LIKE,
+    .gguf_reads = "rope.dimension_sections",
+    .defaults = {QWEN_DEFAULTS, .head_size = 128},
+};
