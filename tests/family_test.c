@@ -164,7 +164,8 @@ static void see(void *arg, const struct qtensor *w, const float *x, const float 
     memcpy(s->inputs[t] + floats, x, tokens * cols * sizeof *x);
 }
 
-/* What the layer-wise pass has before a group is what the tensors of the group multiplied. Experts see gathered rows. */
+/* What the layer-wise pass has before a group is what the tensors of the group multiplied. Experts see gathered
+ * rows. */
 static void check_group(const struct layerwise_pass *w, const struct seen *s, size_t group)
 {
     int tensors[INPUT_GROUP_TENSORS];

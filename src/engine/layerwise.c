@@ -293,7 +293,8 @@ static bool take_memory(struct layerwise_pass *w, struct error *error)
     w->kept = malloc(w->count * w->stride * sizeof *w->kept);
     w->expert = expert ? malloc(w->count * expert * sizeof *w->expert) : NULL;
     w->shared = calloc(w->model->hyper.layers, sizeof *w->shared);
-    return (w->shared && share_layers(w, true, &shared) && w->kept && (w->expert || !expert)) || error_set(error, "not enough memory for calibration");
+    return (w->shared && share_layers(w, true, &shared) && w->kept && (w->expert || !expert)) ||
+           error_set(error, "not enough memory for calibration");
 }
 
 struct layerwise_pass *layerwise_open(const struct model *m, struct pool *pool, const int32_t *tokens, size_t count,

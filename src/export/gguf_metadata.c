@@ -216,8 +216,8 @@ static bool put_window(const struct keys *k, const struct arch *a, const struct 
     if (h->window && pattern)
         put_pattern(k, m);
     return !h->window || pattern || windows_repeat(m, a->window_period) ||
-           error_set(error, "some layers have a window of %zu positions, and GGUF files of %s cannot say which; expected "
-                            "the format safetensors", h->window, a->gguf);
+           error_set(error, "some layers have a window of %zu positions, and GGUF files of %s cannot say which; "
+                            "expected the format safetensors", h->window, a->gguf);
 }
 
 /* Where a file that leaves the key out means a cap, 0 says that there is none. */

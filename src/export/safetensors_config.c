@@ -154,10 +154,11 @@ static void set_multipliers(json_t *j, const struct arch *a, const struct hyper 
 static bool set_windows(json_t *j, const struct arch *a, const struct model *m, struct error *error)
 {
     const struct hyper *h = &m->hyper;
-    bool own = h->window && h->window_rope_base > 0, named = a->hf_reads && words_have(a->hf_reads, "rope_local_base_freq");
+    bool own = h->window && h->window_rope_base > 0;
+    bool named = a->hf_reads && words_have(a->hf_reads, "rope_local_base_freq");
     if (h->window && a->hf_window == HF_WINDOW_NONE)
-        return error_set(error, "layers have a window of %zu positions, which config.json of %s cannot say; expected the "
-                                "format gguf", h->window, a->name);
+        return error_set(error, "layers have a window of %zu positions, which config.json of %s cannot say; expected "
+                                "the format gguf", h->window, a->name);
     json_t *types = json_array();
     bool all = true;
     for (size_t b = 0; b < h->layers; b++) {
@@ -171,8 +172,8 @@ static bool set_windows(json_t *j, const struct arch *a, const struct model *m, 
         set_number(j, "rope_local_base_freq", h->window_rope_base);
     json_decref(types);
     return !own || named || !(h->window_rope_base < h->rope_base || h->window_rope_base > h->rope_base) ||
-           error_set(error, "layers with a window have a rotary base of their own, %g, for which config.json of %s has no "
-                            "key; expected the format gguf", (double)h->window_rope_base, a->name);
+           error_set(error, "layers with a window have a rotary base of their own, %g, for which config.json of %s has "
+                            "no key; expected the format gguf", (double)h->window_rope_base, a->name);
 }
 
 /* Gemma says the scale of attention as what it is the root of: an integer, or transformers refuses it. */

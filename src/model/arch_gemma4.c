@@ -279,8 +279,8 @@ static bool read_gemma4_gguf(const struct gguf_metadata *d, struct model *m)
         return false;
     if (value_size != h->window_head_size || dims != h->window_head_size || h->rope_dims != h->head_size)
         return error_set(d->error, "metadata: %s: heads of %zu and %zu with a window, %zu of it rotary, and %zu of %zu "
-                                   "in the others; expected all of a head", d->arch, h->window_head_size, value_size, dims,
-                         h->rope_dims, h->head_size);
+                                   "in the others; expected all of a head", d->arch, h->window_head_size, value_size,
+                         dims, h->rope_dims, h->head_size);
     if (experts > 0 && !mixture_read_gguf(d, m, &(struct mixture){.router = ROUTER_SOFTMAX, .normalized = true}))
         return false;
     leave_out(m, h->layer_input > 0, experts > 0);

@@ -355,8 +355,8 @@ static int by_address(const void *a, const void *b)
     return (*p > *q) - (*p < *q);
 }
 
-/* Every weight must have found its use; a tensor without elements needs none. Those of other parts are left out, and the
- * model's note says how many. */
+/* Every weight must have found its use; a tensor without elements needs none. Those of other parts are left out, and
+ * the model's note says how many. */
 static bool check_unused(struct model *m, const struct arch *a, const struct naming *n,
                          struct error *error)
 {

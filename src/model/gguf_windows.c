@@ -30,7 +30,8 @@ static bool read_period(const struct gguf_metadata *d, struct model *m)
 {
     char key[128];
     struct hyper *h = &m->hyper;
-    if (!gguf_size(d->gguf, gguf_key(d, pattern_name, key), 0, MAX_LAYERS, h->window_period, &h->window_period, d->error))
+    if (!gguf_size(d->gguf, gguf_key(d, pattern_name, key), 0, MAX_LAYERS, h->window_period, &h->window_period,
+                   d->error))
         return false;
     for (size_t b = 0; b < h->layers; b++)
         model_set_window(m, b, hyper_window(h, b));

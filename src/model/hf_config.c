@@ -376,7 +376,8 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
     return (!c->arch->read_hf || c->arch->read_hf(c)) && hyper_check(h, "config.json", c->error) &&
            hf_windows_read(c, h) && read_activation(c, h) && check_class(c) && hf_rope_scale(c) &&
            model_make_layers(c->model, c->error) && hf_windows_apply(c) &&
-           (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && read_biases(c, asked) && hf_flag(c, hf_biased_key(c->arch), c->arch->biased_default, &asked->attention_bias) &&
+           (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && read_biases(c, asked) &&
+           hf_flag(c, hf_biased_key(c->arch), c->arch->biased_default, &asked->attention_bias) &&
            read_tied(c, &c->model->tied);
 }
 

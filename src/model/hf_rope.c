@@ -307,8 +307,8 @@ static bool scale_proportional(const struct hf_config *c)
 static bool scale_sections(const struct hf_config *c)
 {
     return (c->arch->hf_reads && words_have(c->arch->hf_reads, "mrope_section")) ||
-           error_set(c->error, "config.json: rotary embedding of type 'mrope'; expected default: in %s all of a head turns "
-                               "by one position", c->arch->name);
+           error_set(c->error, "config.json: rotary embedding of type 'mrope'; expected default: in %s all of a head "
+                               "turns by one position", c->arch->name);
 }
 
 static bool scale_nothing(const struct hf_config *c)
@@ -344,7 +344,8 @@ static bool check_windowed(const struct hf_config *c)
 bool hf_rope_scale(const struct hf_config *c)
 {
     struct hf_value said, factor;
-    if (!check_windowed(c) || !hf_find(c, &c->rope, "rope_type", "type", &said) || !hf_find(c, &c->rope, "factor", NULL, &factor))
+    if (!check_windowed(c) || !hf_find(c, &c->rope, "rope_type", "type", &said) ||
+        !hf_find(c, &c->rope, "factor", NULL, &factor))
         return false;
     const char *type = json_string_value(said.json);
     if (!type && (said.json || factor.json))

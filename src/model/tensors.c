@@ -89,8 +89,8 @@ static void make_rotary(struct model *m)
     m->rotary[ROTARY_ALL] = (struct rotary){
         .pairs = h->rope, .dims = rotary_dims(h), .base = h->rope_base, .magnitude = h->rope_magnitude,
         .factors = m->rope_factors, .beyond = m->rope_beyond, .original = h->rope_original, .growth = h->rope_growth};
-    m->rotary[ROTARY_WINDOWED] = (struct rotary){.pairs = h->rope, 
-                                                 .dims = h->window_head_size ? h->window_head_size : rotary_dims(h), .base = h->window_rope_base};
+    m->rotary[ROTARY_WINDOWED] = (struct rotary){
+        .pairs = h->rope, .dims = h->window_head_size ? h->window_head_size : rotary_dims(h), .base = h->window_rope_base};
 }
 
 bool model_make_layers(struct model *m, struct error *error)
