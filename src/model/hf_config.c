@@ -305,7 +305,8 @@ static const struct {
 } wrappers[] = {
     {"aya_vision", "cohere2"},     {"gemma3", "gemma3_text"},       {"gemma3n", "gemma3n_text"},
     {"gemma4", "gemma4_text"},     {"idefics3", "llama"},           {"internvl", "qwen2"},
-    {"llava", "llama"},            {"llava_next", "llama"},         {"llava_next_video", "llama"},
+    {"llama4", "llama4_text"},     {"llava", "llama"},              {"llava_next", "llama"},
+    {"llava_next_video", "llama"},
     {"llava_onevision", "qwen2"},  {"mistral3", "mistral"},         {"smolvlm", "llama"},
     {"video_llava", "llama"},      {"vipllava", "llama"},
 };
