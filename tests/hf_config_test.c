@@ -230,6 +230,7 @@ static const struct {
     {"gpt2", "\"n_head\": 4, \"activation_function\": \"relu\"", NULL},
     {"gpt2", "\"n_head\": 4, \"activation_function\": \"mish\"", "activation_function = 'mish'; expected silu, gelu"},
     {"gemma4_text", GEMMA4, NULL},
+    {"gemma4_text", "\"hidden_size_per_layer_input\": null", NULL},
     {"gemma4_text", "\"hidden_size_per_layer_input\": 4", "vocab_size_per_layer_input = 262144; expected vocab_size = 256"},
     {"gemma4_text", "\"hidden_size_per_layer_input\": -1", "hidden_size_per_layer_input = -1 (an integer); expected 0 to"},
     {"gemma4_text", GEMMA4 ", \"use_bidirectional_attention\": \"vision\"", NULL},

@@ -118,21 +118,6 @@ static void set_numbers(struct model *m)
 
 /* ---- config.json ----------------------------------------------------------------------------- */
 
-/* A size that may be missing, null or 0. */
-static bool read_count(const struct hf_config *c, const char *key, size_t by_default, size_t max, size_t *out)
-{
-    struct hf_value value;
-    *out = by_default;
-    if (!hf_find(c, &c->top, key, NULL, &value))
-        return false;
-    json_int_t n = json_integer_value(value.json);
-    if (value.json || value.is_null)
-        *out = (size_t)n;
-    return !value.json || (json_is_integer(value.json) && n >= 0 && n <= (json_int_t)max) ||
-           error_set(c->error, "config.json: %s = %lld (%s); expected 0 to %zu", value.name, (long long)n,
-                     json_text_kind(value.json), max);
-}
-
 /* What per_layer_config says of a layer: null where it is not there, or says nothing of it. */
 static bool find_overrides(const struct hf_config *c, size_t layer, bool *there, const json_t **overrides)
 {
@@ -175,8 +160,8 @@ static bool read_global_heads(const struct hf_config *c, bool shared_values)
             !take_override(c, overrides, "num_key_value_heads", MAX_HEADS, &kv_heads))
             return false;
     }
-    if (!there && (!read_count(c, "global_head_dim", GLOBAL_SIZE, MAX_HEAD_SIZE, &size) ||
-                   (shared_values && !read_count(c, "num_global_key_value_heads", 0, MAX_HEADS, &kv_heads))))
+    if (!there && (!hf_count(c, "global_head_dim", NULL, GLOBAL_SIZE, MAX_HEAD_SIZE, &size) ||
+                   (shared_values && !hf_count(c, "num_global_key_value_heads", NULL, 0, MAX_HEADS, &kv_heads))))
         return false;
     h->head_size = size ? size : h->head_size;
     h->kv_heads = kv_heads ? kv_heads : h->kv_heads;
@@ -230,8 +215,10 @@ static bool read_inputs(const struct hf_config *c)
     enum { SIZE = 256, VOCABULARY = 262144 };
     struct hyper *h = &c->model->hyper;
     size_t vocab;
-    if (!read_count(c, "hidden_size_per_layer_input", SIZE, MAX_DIM, &h->layer_input) ||
-        !read_count(c, "vocab_size_per_layer_input", VOCABULARY, MAX_VOCAB, &vocab))
+    struct hf_value size;
+    if (!hf_find(c, &c->top, "hidden_size_per_layer_input", NULL, &size) ||
+        !hf_count(c, "hidden_size_per_layer_input", NULL, size.is_null ? 0 : SIZE, MAX_DIM, &h->layer_input) ||
+        !hf_count(c, "vocab_size_per_layer_input", NULL, VOCABULARY, MAX_VOCAB, &vocab))
         return false;
     return h->layer_input == 0 || vocab == h->vocab ||
            error_set(c->error, "config.json: vocab_size_per_layer_input = %zu; expected vocab_size = %zu", vocab,
@@ -260,7 +247,7 @@ static bool shape_gemma4(const struct hf_config *c)
     struct model *m = c->model;
     size_t layers = m->hyper.layers, shared;
     bool wide, shared_values;
-    if (!read_count(c, "num_kv_shared_layers", 0, layers - 1, &shared) ||
+    if (!hf_count(c, "num_kv_shared_layers", NULL, 0, layers - 1, &shared) ||
         !hf_flag(c, "use_double_wide_mlp", false, &wide) || !hf_flag(c, "attention_k_eq_v", false, &shared_values))
         return false;
     model_set_window(m, layers - 1, 0);

@@ -311,13 +311,25 @@ static const char *other_part(const char *name)
     return NULL;
 }
 
+/* The number of the block that a tensor's name begins with, or the number of blocks. */
+static size_t block_of(const struct model *m, const struct arch *a, const struct naming *n, const char *name)
+{
+    char before[NAME], *end;
+    int length = snprintf(before, sizeof before, "%s%s", n->gguf ? "" : n->prefix, n->gguf ? "blk." : a->hf_block);
+    if (strncmp(name, before, (size_t)length) != 0)
+        return m->hyper.layers;
+    unsigned long block = strtoul(name + length, &end, 10);
+    return *end == '.' && block < m->hyper.layers ? block : m->hyper.layers;
+}
+
 /* Whether a tensor has a role that its block does without. */
 static bool is_without(const struct model *m, const struct arch *a, const struct naming *n, const struct entry *e)
 {
-    for (size_t b = 0; b < m->hyper.layers; b++)
-        for (enum role role = 0; role < ROLE_COUNT && m->layers[b].without; role++)
-            if (m->layers[b].without & ROLE_BIT(role) && assemble_find(m, a, n, role, (int)b) == e)
-                return true;
+    size_t block = block_of(m, a, n, e->name);
+    role_set without = block < m->hyper.layers ? m->layers[block].without : 0;
+    for (enum role role = 0; role < ROLE_COUNT && without; role++)
+        if (without & ROLE_BIT(role) && assemble_find(m, a, n, role, (int)block) == e)
+            return true;
     return false;
 }
 

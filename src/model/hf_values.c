@@ -104,6 +104,25 @@ bool hf_size(const struct hf_config *c, const struct hf_places *places, const st
     return *out > 0 || error_set(c->error, "config.json: %s is missing", value.name);
 }
 
+bool hf_count(const struct hf_config *c, const char *key, const char *other, size_t otherwise, size_t max, size_t *out)
+{
+    struct hf_value value;
+    *out = otherwise;
+    if (!key)
+        return true;
+    if (!hf_find(c, &c->top, key, other, &value))
+        return false;
+    if (!value.json)
+        return true;
+    if (!hf_one_of_list(c, &value))
+        return false;
+    json_int_t n = json_integer_value(value.json);
+    *out = (size_t)n;
+    return (json_is_integer(value.json) && n >= 0 && n <= (json_int_t)max) ||
+           error_set(c->error, "config.json: %s = %lld (%s); expected 0 to %zu", value.name, (long long)n,
+                     json_text_kind(value.json), max);
+}
+
 /* ---- other values ---------------------------------------------------------------------------- */
 
 bool hf_number(const struct hf_config *c, const struct hf_places *places, const char *key, float otherwise,

@@ -61,6 +61,10 @@ struct hf_size_key {
 bool hf_size(const struct hf_config *config, const struct hf_places *places, const struct hf_size_key *key,
              size_t *out);
 
+/* A size of 0 to max under a key (null: none) or `other`, which means the same (may be null). */
+bool hf_count(const struct hf_config *config, const char *key, const char *other, size_t otherwise, size_t max,
+              size_t *out);
+
 /* A number from min to max. */
 bool hf_number(const struct hf_config *config, const struct hf_places *places, const char *key, float otherwise,
                float min, float max, float *out);

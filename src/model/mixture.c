@@ -2,27 +2,6 @@
 
 #include "formats/jsontext.h"
 
-/* A size under a key that may be missing or 0, or a list of one again and again. */
-static bool read_count(const struct hf_config *c, const char *key, const char *other, size_t by_default, size_t max,
-                       size_t *out)
-{
-    struct hf_value value;
-    *out = by_default;
-    if (!key)
-        return true;
-    if (!hf_find(c, &c->top, key, other, &value))
-        return false;
-    if (!value.json)
-        return true;
-    if (!hf_one_of_list(c, &value))
-        return false;
-    json_int_t n = json_integer_value(value.json);
-    *out = (size_t)n;
-    return (json_is_integer(value.json) && n >= 0 && n <= (json_int_t)max) ||
-           error_set(c->error, "config.json: %s = %lld (%s); expected 0 to %zu", value.name, (long long)n,
-                     json_text_kind(value.json), max);
-}
-
 /* What the file calls the two counts: whether a token uses at least one expert, and no more than there are. */
 static bool check_counts(const struct mixture *m, const char *where, const char *experts, const char *used,
                          struct error *error)
@@ -39,14 +18,14 @@ bool mixture_read_hf(const struct hf_config *c, const struct mixture_keys *k)
     struct mixture *m = &h->mixture;
     size_t hidden = k->hidden ? k->hidden_default : h->hidden, shared;
     *m = (struct mixture){.router = k->router, .normalized = k->normalized, .sum_floor = k->sum_floor};
-    bool ok = read_count(c, k->experts, k->experts_other, k->experts_default, MAX_EXPERTS, &m->experts) &&
-              read_count(c, k->used, k->used_other, k->used_default, MAX_EXPERTS, &m->used) &&
-              read_count(c, k->hidden, NULL, hidden, MAX_HIDDEN, &m->hidden) &&
-              read_count(c, k->shared_hidden, NULL, k->shared_hidden_default, MAX_HIDDEN, &m->shared_hidden) &&
-              read_count(c, k->shared, NULL, k->shared_default, MAX_EXPERTS, &shared) &&
-              read_count(c, k->dense, NULL, k->dense_default, MAX_LAYERS, &h->dense_layers) &&
-              read_count(c, k->groups, NULL, k->groups_default, MAX_EXPERTS, &m->groups) &&
-              read_count(c, k->groups_used, NULL, k->groups_used_default, MAX_EXPERTS, &m->groups_used) &&
+    bool ok = hf_count(c, k->experts, k->experts_other, k->experts_default, MAX_EXPERTS, &m->experts) &&
+              hf_count(c, k->used, k->used_other, k->used_default, MAX_EXPERTS, &m->used) &&
+              hf_count(c, k->hidden, NULL, hidden, MAX_HIDDEN, &m->hidden) &&
+              hf_count(c, k->shared_hidden, NULL, k->shared_hidden_default, MAX_HIDDEN, &m->shared_hidden) &&
+              hf_count(c, k->shared, NULL, k->shared_default, MAX_EXPERTS, &shared) &&
+              hf_count(c, k->dense, NULL, k->dense_default, MAX_LAYERS, &h->dense_layers) &&
+              hf_count(c, k->groups, NULL, k->groups_default, MAX_EXPERTS, &m->groups) &&
+              hf_count(c, k->groups_used, NULL, k->groups_used_default, MAX_EXPERTS, &m->groups_used) &&
               (!k->normalize || hf_flag(c, k->normalize, k->normalized, &m->normalized)) &&
               (!k->scale || hf_number(c, &c->top, k->scale, k->scale_default > 0 ? k->scale_default : 1, 0, max_cap,
                                       &m->share_scale));
@@ -62,7 +41,7 @@ bool mixture_check_dense(const struct hf_config *c)
 {
     size_t step;
     struct hf_value list;
-    if (!read_count(c, "decoder_sparse_step", NULL, 1, MAX_LAYERS, &step) ||
+    if (!hf_count(c, "decoder_sparse_step", NULL, 1, MAX_LAYERS, &step) ||
         !hf_find(c, &c->top, "mlp_only_layers", NULL, &list))
         return false;
     return !list.json || json_is_array(list.json) ||

@@ -123,6 +123,14 @@ const char *model_reference_words(const struct model *model);
  * The head of a tied model is its embedding. In constant time. */
 int model_find(const struct model *model, enum role role, int block);
 
+/* How often a token reads a tensor: an expert as often as experts are used on average, all others always; and one of n
+ * tokens, if each chose its experts by chance. */
+double tensor_share(const struct model *model, int tensor);
+double tensor_share_of_any(const struct model *model, int tensor, double n);
+
+/* Weights that a token is multiplied by or reads, as the parameters of a mixture that are active. */
+double model_active_parameters(const struct model *model);
+
 /* The first tensor of a block, or of what follows the last one. */
 int model_first_of_block(const struct model *model, int block);
 
