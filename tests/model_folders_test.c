@@ -208,7 +208,7 @@ static const struct {
     {"llama3", "factor", "\"NaN\"", "factor is a string; expected a number"},
     {"llama3", "factor", "NaN", "config.json: not JSON"},
     {"llama3", "low_freq_factor", "0", "low_freq_factor = 0"},
-    {"llama3", "low_freq_factor", "4", "low_freq_factor = 4"},
+    {"llama3", "low_freq_factor", "5", "low_freq_factor = 5"},
     {"llama3", "high_freq_factor", "-1", "high_freq_factor = -1"},
     {"llama3", "original_max_position_embeddings", "0", "original_max_position_embeddings = 0"},
     {"llama", "rope_scaling", "[]", "rope_scaling is a list; expected an object"},
