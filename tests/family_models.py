@@ -74,7 +74,6 @@ MODELS = {
     "llama_longrope": ("llama", dict(head_dim=8, max_position_embeddings=16, **rotary(
         "longrope", short_factor=[1.0, 1.1, 1.5, 2.0], long_factor=[2.0, 2.5, 3.0, 4.0],
         original_max_position_embeddings=4))),
-    "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}})),
     "llama_mlpbias": ("llama", dict(mlp_bias=True)),
     "glm": ("glm", dict(head_dim=8)),
     "glm4": ("glm4", dict(head_dim=8)),
@@ -110,7 +109,7 @@ MODELS = {
     "olmo": ("olmo", dict(clip_qkv=0.5, num_hidden_layers=1)),
     "olmo2": ("olmo2", dict()),
     "olmo3": ("olmo3", dict(num_hidden_layers=4, sliding_window=3)),
-    "qwen3_moe": ("qwen3_moe", dict(mlp_only_layers=[1], **EXPERTS)),
+    "qwen3_moe": ("qwen3_moe", dict(mlp_only_layers=[1], norm_topk_prob=True, **EXPERTS)),
     "seed_oss": ("seed_oss", dict(attention_out_bias=True)),
     "smollm3": ("smollm3", dict(num_hidden_layers=4)),
 }

@@ -174,6 +174,7 @@ const struct arch arch_minimax_m2 = {
     .hf_reads = "num_local_experts num_experts rotary_dim",
     .read_hf = read_minimax,
     .gguf_reads = GGUF_READS,
+    .gguf_shares = GGUF_SHARES_SUM,
     .read_gguf = read_minimax_gguf,
     .defaults = {.dim = 3072, .hidden = 1536, .layers = 62, .heads = 48, .kv_heads = 8, .head_size = 128,
                  .vocab = 200064, .context = 196608, .epsilon = 1e-6f, .rope_base = 5000000, .bos = 200034,
