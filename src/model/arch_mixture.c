@@ -48,8 +48,8 @@ static role_names qwen_names = {
 static bool read_qwen3(const struct hf_config *c)
 {
     static const struct mixture_keys keys = {
-        .experts = "num_experts", .experts_other = "num_local_experts", .used = "num_experts_per_tok", .hidden = "moe_intermediate_size",
-        .normalize = "norm_topk_prob", .experts_default = 128, .used_default = 8, .hidden_default = 768,
+        .experts = "num_experts", .experts_other = "num_local_experts", .used = "num_experts_per_tok",
+        .hidden = "moe_intermediate_size", .normalize = "norm_topk_prob", .experts_default = 128, .used_default = 8, .hidden_default = 768,
         .router = ROUTER_SOFTMAX};
     return mixture_read_hf(c, &keys) && mixture_check_dense(c);
 }
@@ -100,8 +100,8 @@ static bool check_qwen2_windows(const struct hf_config *c)
     if (!hf_flag(c, "use_sliding_window", false, &used) || !hf_find(c, &c->top, "layer_types", NULL, &types))
         return false;
     return !used || types.json ||
-           error_set(c->error, "config.json: use_sliding_window = true, but layer_types is missing; expected the kind of "
-                               "every layer");
+           error_set(c->error, "config.json: use_sliding_window = true, but layer_types is missing; expected the kind "
+                               "of every layer");
 }
 
 static bool read_qwen2(const struct hf_config *c)

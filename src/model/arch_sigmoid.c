@@ -1,5 +1,5 @@
-/* Mixtures whose routers choose by each expert's own sigmoid and a bias, as DeepSeek-V3 does (2024, section 2.1.2), with
- * attention of the usual kind: GLM-4.5, dots.llm1, MiniMax-M2, Hy3. */
+/* Mixtures whose routers choose by each expert's own sigmoid and a bias, as DeepSeek-V3 does (2024, section 2.1.2),
+ * with attention of the usual kind: GLM-4.5, dots.llm1, MiniMax-M2, Hy3. */
 #include "arch_rows.h"
 #include "mixture.h"
 

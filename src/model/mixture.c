@@ -9,7 +9,8 @@ static bool check_counts(const struct mixture *m, const char *where, const char 
     if (m->experts < 1)
         return error_set(error, "%s: %s = 0; expected 1 to %d", where, experts, MAX_EXPERTS);
     return (m->used >= 1 && m->used <= m->experts) ||
-           error_set(error, "%s: %s = %zu; expected 1 to %zu, which %s says", where, used, m->used, m->experts, experts);
+           error_set(error, "%s: %s = %zu; expected 1 to %zu, which %s says", where, used, m->used, m->experts,
+                     experts);
 }
 
 bool mixture_read_hf(const struct hf_config *c, const struct mixture_keys *k)
