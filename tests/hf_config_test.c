@@ -297,6 +297,7 @@ static const struct {
     {"glm4_moe", "\"n_group\": 4, \"topk_group\": 5", "5 of 4 groups"},
     {"glm4_moe", "\"routed_scaling_factor\": \"2\"", "routed_scaling_factor is a string; expected a number"},
     {"glm4_moe", "\"first_k_dense_replace\": -1", "first_k_dense_replace = -1"},
+    {"glm4_moe", "\"routed_scaling_factor\": 0", "routed_scaling_factor = 0; expected 1e-06"},
     {"glm4_moe", "\"use_qk_norm\": 1", "use_qk_norm is an integer; expected true or false"},
     {"dots1", "", "n_routed_experts = 0; expected 1"},
     {"minimax_m2", "\"rotary_dim\": 3", "rotary_dim = 3; expected an even number"},
