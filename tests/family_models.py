@@ -115,7 +115,7 @@ MODELS = {
     "olmo": ("olmo", dict(clip_qkv=0.5, num_hidden_layers=1)),
     "olmo2": ("olmo2", dict()),
     "olmo3": ("olmo3", dict(num_hidden_layers=4, sliding_window=3)),
-    "qwen3_moe": ("qwen3_moe", dict(mlp_only_layers=[1], **EXPERTS)),
+    "qwen3_moe": ("qwen3_moe", dict(mlp_only_layers=[1], norm_topk_prob=True, **EXPERTS)),
     "seed_oss": ("seed_oss", dict(attention_out_bias=True)),
     "smollm3": ("smollm3", dict(num_hidden_layers=4)),
 }

@@ -182,6 +182,8 @@ static void test_null(void **state)
 /* Without the inputs that layers have of their own, whose table is as long as the vocabulary. */
 #define GEMMA4 "\"hidden_size_per_layer_input\": 0"
 
+#define OSS_ROPE "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 32, \"original_max_position_embeddings\": 64}"
+
 static const struct {
     const char *type, *keys, *says;
 } asked_cases[] = {
@@ -284,14 +286,18 @@ static const struct {
     {"qwen2_moe", "\"sliding_window\": 0", NULL}, /* which is not used */
     {"qwen2_moe", "\"use_sliding_window\": true, \"sliding_window\": 0, \"layer_types\": [\"full_attention\", "
                   "\"full_attention\"]", "sliding_window = 0; expected 1"},
-    {"gpt_oss", "\"swiglu_limit\": -1", "swiglu_limit = -1; expected 0"},
+    {"llama4_text", "\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 16.0, \"low_freq_factor\": 1.0, "
+                    "\"high_freq_factor\": 1.0, \"original_max_position_embeddings\": 64}", NULL},
+    {"gpt_oss", "", "rope_scaling is missing"},
+    {"gpt_oss", OSS_ROPE ", \"swiglu_limit\": -1", "swiglu_limit = -1; expected 0"},
     {"gpt_oss", "\"quantization_config\": {\"quant_method\": \"mxfp4\"}",
      "quantization_config = {\"quant_method\":\"mxfp4\"} is not supported"},
-    {"gpt_oss", "\"layer_types\": [\"full_attention\"]", "layer_types is a list of 1; expected a list of 2"},
+    {"gpt_oss", OSS_ROPE ", \"layer_types\": [\"full_attention\"]", "layer_types is a list of 1; expected a list of 2"},
     {"glm4_moe", "\"n_group\": 3", "128 experts"},
     {"glm4_moe", "\"n_group\": 4, \"topk_group\": 5", "5 of 4 groups"},
     {"glm4_moe", "\"routed_scaling_factor\": \"2\"", "routed_scaling_factor is a string; expected a number"},
     {"glm4_moe", "\"first_k_dense_replace\": -1", "first_k_dense_replace = -1"},
+    {"glm4_moe", "\"routed_scaling_factor\": 0", "routed_scaling_factor = 0; expected 1e-06"},
     {"glm4_moe", "\"use_qk_norm\": 1", "use_qk_norm is an integer; expected true or false"},
     {"dots1", "", "n_routed_experts = 0; expected 1"},
     {"minimax_m2", "\"rotary_dim\": 3", "rotary_dim = 3; expected an even number"},

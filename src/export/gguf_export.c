@@ -126,6 +126,9 @@ static const char *unwritten(const struct export *job)
         return "the activation is another than the architecture's";
     if (m->hyper.scale_by_layer)
         return "attention is scaled by the number of the layer (scale_attn_by_inverse_layer_idx)";
+    const struct mixture *x = &m->hyper.mixture;
+    if (x->experts && a->gguf_shares != GGUF_SHARES_READ && x->normalized != (a->gguf_shares == GGUF_SHARES_SUM))
+        return "shares of experts add up to 1, or not, where the architecture's files mean the other (norm_topk_prob)";
     return a->gguf_unwritten ? a->gguf_unwritten(m) : NULL;
 }
 

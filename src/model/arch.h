@@ -17,6 +17,13 @@ enum gguf_window {
     GGUF_WINDOW_IGNORED  /* nothing */
 };
 
+/* Whether llama.cpp makes shares of experts add up to 1. */
+enum gguf_shares {
+    GGUF_SHARES_READ, /* where expert_weights_norm says so */
+    GGUF_SHARES_SUM,  /* whatever it says */
+    GGUF_SHARES_RAW   /* never */
+};
+
 /* Whether layers have the window of config.json's sliding_window. */
 enum hf_window {
     HF_WINDOW_NONE,  /* never */
@@ -95,6 +102,7 @@ struct arch {
     bool hf_partial_rope;       /* config.json may say that a part of each head turns */
     struct hf_defaults defaults;
     enum gguf_window gguf_window;
+    enum gguf_shares gguf_shares;
     const struct hf_names *hf_sizes; /* what config.json calls sizes; null: as Llama's does */
     bool hf_scaled_by_choice;   /* config.json may say that attention is not scaled, or by the layer's number */
     const char *hf_prefix;      /* before all names but the head's where a model has a head */

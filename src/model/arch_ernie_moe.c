@@ -62,6 +62,7 @@ const struct arch arch_ernie_moe = {
     .hf_reads = "moe_num_experts num_experts",
     .read_hf = read_hf,
     .gguf_reads = "expert_count expert_used_count leading_dense_block_count interleave_moe_layer_step",
+    .gguf_shares = GGUF_SHARES_SUM,
     .read_gguf = read_gguf,
     .defaults = {.dim = 2560, .hidden = 12288, .layers = 28, .heads = 20, .kv_heads = 4, .vocab = 103424,
                  .context = 131072, .epsilon = 1e-5f, .rope_base = 500000, .bos = 1, .eos = 2},

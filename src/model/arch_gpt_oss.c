@@ -36,6 +36,8 @@ static bool read_hf(const struct hf_config *c)
         .experts = "num_local_experts", .experts_other = "num_experts", .used = "num_experts_per_tok",
         .experts_default = 128, .used_default = 4, .router = ROUTER_SOFTMAX_CHOSEN};
     struct hyper *h = &c->model->hyper;
+    if (c->rope.count == 0)
+        return error_set(c->error, "config.json: rope_scaling is missing; expected that of the model, by default YaRN");
     return hf_number(c, &c->top, "swiglu_alpha", usual_alpha, 0, max_cap, &h->swiglu_alpha) &&
            hf_number(c, &c->top, "swiglu_limit", usual_limit, 0, max_cap, &h->swiglu_limit) &&
            mixture_read_hf(c, &keys);

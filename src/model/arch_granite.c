@@ -107,7 +107,8 @@ static bool read_moe_gguf(const struct gguf_metadata *d, struct model *m)
     .required = ATTENTION_ROLES, .optional = BIASES | B(ATTN_OUT_BIAS),                            \
     .sparse = EXPERT_ROLES | SHARED_ROLES, LLAMA_FILES, .hf_names = &moe_names,                    \
     .hf_arranged = &moe_arranged, .gguf_rope = ROPE_NEIGHBOURS, .hf_rope = ROPE_HALVES,            \
-    .hf_reads = "embedding_multiplier residual_multiplier attention_multiplier logits_scaling num_local_experts num_experts", \
+    .hf_reads = "embedding_multiplier residual_multiplier attention_multiplier logits_scaling "    \
+                "num_local_experts num_experts",                                                   \
     .gguf_divides_logits = true,                                                                   \
     .defaults = {.dim = 4096, .hidden = 11008, .layers = 32, .heads = 32, .vocab = 32000,          \
                  .context = 2048, .epsilon = 1e-6f, .bos = 1, .eos = 2}

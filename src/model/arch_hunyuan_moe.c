@@ -65,6 +65,7 @@ const struct arch arch_hunyuan_moe = {
     .hf_reads = "num_experts num_local_experts alpha",
     .read_hf = read_hf,
     .gguf_reads = "expert_count expert_used_count",
+    .gguf_shares = GGUF_SHARES_SUM,
     .read_gguf = read_gguf,
     .defaults = {.dim = 4096, .hidden = 11008, .layers = 32, .heads = 32, .vocab = 290943, .context = 2048,
                  .epsilon = 1e-5f, .bos = 1, .eos = 2},

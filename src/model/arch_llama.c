@@ -74,6 +74,7 @@ const struct arch arch_llama = {
     .dense = GATED,
     .sparse = EXPERT_ROLES,
     .gguf_reads = "expert_count expert_used_count",
+    .gguf_shares = GGUF_SHARES_SUM,
     .read_gguf = read_gguf,
     .optional = BIASES | B(ATTN_OUT_BIAS) | GATED_BIASES,
     .hf_reads = "mlp_bias",

@@ -85,8 +85,8 @@ static bool read_kind(const struct hf_config *c, const json_t *types, size_t blo
     const char *type = json_string_value(json_array_get(types, block));
     *chunked = types ? type && strcmp(type, "chunked_attention") == 0 : c->model->layers[block].rotary != ROTARY_NONE;
     return !types || *chunked || (type && strcmp(type, "full_attention") == 0) ||
-           error_set(c->error, "config.json: layer_types[%zu] = %.40s; expected chunked_attention or full_attention", block,
-                     type ? type : json_text_kind(json_array_get(types, block)));
+           error_set(c->error, "config.json: layer_types[%zu] = %.40s; expected chunked_attention or full_attention",
+                     block, type ? type : json_text_kind(json_array_get(types, block)));
 }
 
 static bool read_chunks(const struct hf_config *c)
@@ -139,7 +139,8 @@ static bool shape_hf(const struct hf_config *c)
     float growth;
     size_t span;
     const struct hf_size_key key = {"floor_scale", NULL, USUAL_SPAN, USUAL_SPAN, MAX_POSITIONS};
-    if (!arch_read_rotary(c) || !read_chunks(c) || !read_tuned(c, &tuned) || !hf_flag(c, "use_qk_norm", true, &normed) ||
+    if (!arch_read_rotary(c) || !read_chunks(c) || !read_tuned(c, &tuned) ||
+        !hf_flag(c, "use_qk_norm", true, &normed) ||
         !hf_number(c, &c->top, "attn_scale", usual_growth, 0, max_cap, &growth) || !hf_size(c, &c->top, &key, &span))
         return false;
     finish(c->model, normed, tuned ? growth : 0, span);
@@ -186,8 +187,8 @@ static const char *unwritten(const struct model *m)
 {
     for (size_t b = 0; b < m->hyper.layers; b++)
         if (!is_usual(m, b))
-            return "layers differ from those of Llama 4's own models (chunks of 8192 positions in three of four, the fourth "
-                   "without a rotary embedding)";
+            return "layers differ from those of Llama 4's own models (chunks of 8192 positions in three of four, the "
+                   "fourth without a rotary embedding)";
     return NULL;
 }
 

@@ -48,8 +48,8 @@ static role_names qwen_names = {
 static bool read_qwen3(const struct hf_config *c)
 {
     static const struct mixture_keys keys = {
-        .experts = "num_experts", .experts_other = "num_local_experts", .used = "num_experts_per_tok", .hidden = "moe_intermediate_size",
-        .normalize = "norm_topk_prob", .experts_default = 128, .used_default = 8, .hidden_default = 768,
+        .experts = "num_experts", .experts_other = "num_local_experts", .used = "num_experts_per_tok",
+        .hidden = "moe_intermediate_size", .normalize = "norm_topk_prob", .experts_default = 128, .used_default = 8, .hidden_default = 768,
         .router = ROUTER_SOFTMAX};
     return mixture_read_hf(c, &keys) && mixture_check_dense(c);
 }
@@ -76,6 +76,7 @@ const struct arch arch_qwen3_moe = {
     .hf_reads = "num_experts num_local_experts decoder_sparse_step mlp_only_layers",
     .read_hf = read_qwen3,
     .gguf_reads = "expert_count expert_used_count",
+    .gguf_shares = GGUF_SHARES_SUM,
     .read_gguf = read_qwen3_gguf,
     .defaults = {.dim = 2048, .hidden = 6144, .layers = 24, .heads = 32, .kv_heads = 4, .vocab = 151936,
                  .context = 32768, .window = 4096, .epsilon = 1e-6f, .bos = -1, .eos = -1},
@@ -99,8 +100,8 @@ static bool check_qwen2_windows(const struct hf_config *c)
     if (!hf_flag(c, "use_sliding_window", false, &used) || !hf_find(c, &c->top, "layer_types", NULL, &types))
         return false;
     return !used || types.json ||
-           error_set(c->error, "config.json: use_sliding_window = true, but layer_types is missing; expected the kind of "
-                               "every layer");
+           error_set(c->error, "config.json: use_sliding_window = true, but layer_types is missing; expected the kind "
+                               "of every layer");
 }
 
 static bool read_qwen2(const struct hf_config *c)
@@ -143,6 +144,7 @@ const struct arch arch_qwen2_moe = {
     .hf_reads = "num_experts num_local_experts decoder_sparse_step mlp_only_layers qkv_bias",
     .read_hf = read_qwen2,
     .gguf_reads = "expert_count expert_used_count",
+    .gguf_shares = GGUF_SHARES_RAW,
     .read_gguf = read_qwen2_gguf,
     .defaults = {.dim = 2048, .hidden = 5632, .layers = 24, .heads = 16, .kv_heads = 16, .vocab = 151936,
                  .context = 32768, .window = 4096, .epsilon = 1e-6f, .bos = -1, .eos = -1},
@@ -187,6 +189,7 @@ const struct arch arch_olmoe = {
     .hf_reads = "num_experts num_local_experts clip_qkv",
     .read_hf = read_olmoe,
     .gguf_reads = "expert_count expert_used_count attention.clamp_kqv",
+    .gguf_shares = GGUF_SHARES_RAW,
     .read_gguf = read_olmoe_gguf,
     .defaults = {.dim = 2048, .hidden = 2048, .layers = 16, .heads = 16, .vocab = 50304, .context = 4096,
                  .epsilon = 1e-5f, .bos = -1, .eos = 50279},

@@ -1,5 +1,5 @@
-/* Mixtures whose routers choose by each expert's own sigmoid and a bias, as DeepSeek-V3 does (2024, section 2.1.2), with
- * attention of the usual kind: GLM-4.5, dots.llm1, MiniMax-M2, Hy3. */
+/* Mixtures whose routers choose by each expert's own sigmoid and a bias, as DeepSeek-V3 does (2024, section 2.1.2),
+ * with attention of the usual kind: GLM-4.5, dots.llm1, MiniMax-M2, Hy3. */
 #include "arch_rows.h"
 #include "mixture.h"
 
@@ -174,6 +174,7 @@ const struct arch arch_minimax_m2 = {
     .hf_reads = "num_local_experts num_experts rotary_dim",
     .read_hf = read_minimax,
     .gguf_reads = GGUF_READS,
+    .gguf_shares = GGUF_SHARES_SUM,
     .read_gguf = read_minimax_gguf,
     .defaults = {.dim = 3072, .hidden = 1536, .layers = 62, .heads = 48, .kv_heads = 8, .head_size = 128,
                  .vocab = 200064, .context = 196608, .epsilon = 1e-6f, .rope_base = 5000000, .bos = 200034,

@@ -9,7 +9,8 @@ static bool check_counts(const struct mixture *m, const char *where, const char 
     if (m->experts < 1)
         return error_set(error, "%s: %s = 0; expected 1 to %d", where, experts, MAX_EXPERTS);
     return (m->used >= 1 && m->used <= m->experts) ||
-           error_set(error, "%s: %s = %zu; expected 1 to %zu, which %s says", where, used, m->used, m->experts, experts);
+           error_set(error, "%s: %s = %zu; expected 1 to %zu, which %s says", where, used, m->used, m->experts,
+                     experts);
 }
 
 bool mixture_read_hf(const struct hf_config *c, const struct mixture_keys *k)
@@ -27,7 +28,7 @@ bool mixture_read_hf(const struct hf_config *c, const struct mixture_keys *k)
               hf_count(c, k->groups, NULL, k->groups_default, MAX_EXPERTS, &m->groups) &&
               hf_count(c, k->groups_used, NULL, k->groups_used_default, MAX_EXPERTS, &m->groups_used) &&
               (!k->normalize || hf_flag(c, k->normalize, k->normalized, &m->normalized)) &&
-              (!k->scale || hf_number(c, &c->top, k->scale, k->scale_default > 0 ? k->scale_default : 1, 0, max_cap,
+              (!k->scale || hf_number(c, &c->top, k->scale, k->scale_default > 0 ? k->scale_default : 1, min_cap, max_cap,
                                       &m->share_scale));
     if (ok && k->shared)
         m->shared_hidden = shared * m->hidden;

@@ -13,6 +13,8 @@ static double llama3_factor(const struct rope_scale *s, double rate)
         return 1;
     if (wave > original / (double)s->low)
         return (double)s->factor;
+    if (!(s->high > s->low)) /* nothing is between them */
+        return 1;
     double smooth = (original / wave - (double)s->low) / (double)(s->high - s->low);
     return 1 / ((1 - smooth) / (double)s->factor + smooth);
 }
@@ -34,9 +36,9 @@ bool rope_scale(struct model *m, const struct rope_scale *s, struct error *error
     size_t half = rotary_dims(h) / 2;
     if (!(s->factor >= 1 && s->factor < 1e6f))
         return error_set(error, "rope scaling: factor = %g; expected at least 1", (double)s->factor);
-    if (s->type == SCALING_LLAMA3 && !(s->low > 0 && s->high > s->low && s->original > 0))
+    if (s->type == SCALING_LLAMA3 && !(s->low > 0 && s->high >= s->low && s->original > 0))
         return error_set(error, "rope scaling: low_freq_factor = %g, high_freq_factor = %g, "
-                                "original context %zu; expected 0 < low < high and a context",
+                                "original context %zu; expected 0 < low <= high and a context",
                          (double)s->low, (double)s->high, s->original);
     if (!begin_factors(m, half))
         return error_set(error, "not enough memory");
