@@ -26,14 +26,37 @@ EXPERTS = dict(num_experts=4, num_local_experts=4, num_experts_per_tok=2, moe_in
 
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
+    "bitnet": ("bitnet", dict(num_hidden_layers=1)),
+    "cohere": ("cohere", dict(use_qk_norm=True, attention_bias=True, logit_scale=0.5, num_hidden_layers=1, head_dim=None)),
+    "cohere2": ("cohere2", dict(num_hidden_layers=4, sliding_window=3, tie_word_embeddings=True, head_dim=None)),
+    "ernie4_5": ("ernie4_5", dict(num_hidden_layers=1, use_bias=True)),
     "exaone4": ("exaone4", dict(num_hidden_layers=4, sliding_window=3)),
+    "falcon": ("falcon", dict(head_dim=None, num_hidden_layers=1, ffn_hidden_size=24)),
+    "falcon-11b": ("falcon", dict(head_dim=None, num_hidden_layers=1, ffn_hidden_size=24,
+                                  new_decoder_architecture=True, num_kv_heads=2,
+                                  num_ln_in_parallel_attn=1, bias=True, activation="gelu_new")),
+    "falcon-40b": ("falcon", dict(head_dim=None, num_hidden_layers=1, ffn_hidden_size=24,
+                                  new_decoder_architecture=True, num_kv_heads=2)),
     "gemma3": ("gemma3_text", dict(num_hidden_layers=6, sliding_window=4, query_pre_attn_scalar=6,
                                    tie_word_embeddings=True)),
+    "gpt_bigcode": ("gpt_bigcode", dict(num_hidden_layers=1, n_inner=24)),
+    "gpt_neo": ("gpt_neo", dict(num_hidden_layers=3, attention_types=[[["global"], 1], [["local"], 2]], window_size=3,
+                                tie_word_embeddings=True)),
+    "gpt_neox": ("gpt_neox", dict(num_hidden_layers=1, head_dim=None, hidden_size=32)),
+    "gpt_neox-serial": ("gpt_neox", dict(num_hidden_layers=1, head_dim=None, hidden_size=32, hidden_act="gelu_new",
+                                         use_parallel_residual=False)),
+    "gptj": ("gptj", dict(num_hidden_layers=1, n_inner=24, rotary_dim=2)),
     "mixtral": ("mixtral", dict(sliding_window=None, **EXPERTS)),
     "olmo": ("olmo", dict(clip_qkv=0.5, num_hidden_layers=1)),
     "olmo2": ("olmo2", dict()),
     "olmo3": ("olmo3", dict(num_hidden_layers=4, sliding_window=3)),
+    "opt": ("opt", dict(num_hidden_layers=1, ffn_dim=24, word_embed_proj_dim=16)),
+    "phi": ("phi", dict(num_hidden_layers=1, head_dim=None)),
     "qwen3_moe": ("qwen3_moe", dict(mlp_only_layers=[1], **EXPERTS)),
+    "stablelm": ("stablelm", dict(num_hidden_layers=1, use_qkv_bias=True, hidden_size=32, head_dim=None)),
+    "stablelm-parallel": ("stablelm", dict(num_hidden_layers=1, use_parallel_residual=True, hidden_size=32, head_dim=None)),
+    "starcoder2": ("starcoder2", dict(num_hidden_layers=1, sliding_window=3, head_dim=None)),
+    "vaultgemma": ("vaultgemma", dict(sliding_window=3, query_pre_attn_scalar=6, tie_word_embeddings=True)),
 }
 
 

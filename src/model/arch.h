@@ -95,6 +95,9 @@ struct arch {
     const uint8_t (*hf_arranged)[ROLE_COUNT]; /* how they hold tensors (arrange.h); null: as they are */
     role_names *gguf_names;     /* where they are not the canonical ones; or null */
     void (*complete_gguf)(struct hyper *hyper); /* sets what GGUF files leave out; or null */
+    /* The row that a file means where several have its name: this one is asked, the first of them. */
+    const struct arch *(*which_hf)(const struct hf_config *config); /* null with an error; or null: this one */
+    const struct arch *(*which_gguf)(const struct model *model);
     const char *hf_reads;       /* words: keys that the next two understand, which hf_keys.c refuses elsewhere */
     bool (*read_hf)(const struct hf_config *config);  /* what config.json says of all layers; or null */
     bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there; or null */

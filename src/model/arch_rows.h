@@ -5,7 +5,9 @@
 #include "arch.h"
 
 extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_phi3, arch_gemma, arch_gemma2,
-    arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe, arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
+    arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe, arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4,
+    arch_stablelm, arch_phi, arch_gpt_neox, arch_gptj, arch_gpt_neo, arch_cohere, arch_cohere2, arch_falcon,
+    arch_falcon_two_norms, arch_opt, arch_gpt_bigcode, arch_starcoder2, arch_bitnet, arch_ernie4_5, arch_vaultgemma;
 
 /* ---- sets of roles --------------------------------------------------------------------------- */
 
@@ -17,11 +19,13 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
 #define GATED   (B(FFN_GATE) | B(FFN_UP) | B(FFN_DOWN))
 #define ATTENTION_ROLES (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT))
 #define LLAMA   (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT) | GATED)
+#define PLAIN   (B(FFN_UP) | B(FFN_DOWN))
+#define PLAIN_BIASES (B(FFN_UP_BIAS) | B(FFN_DOWN_BIAS))
 #define LAYER_NORM_BIASES (B(ATTN_NORM_BIAS) | B(FFN_NORM_BIAS) | B(OUTPUT_NORM_BIAS))
 
 /* ---- names of Hugging Face's files ----------------------------------------------------------- */
 
-#define LLAMA_NAMES                                                                                \
+#define LLAMA_NAMES_BUT_FFN                                                                        \
     [ROLE_EMBEDDING] = "embed_tokens.weight", [ROLE_ATTN_NORM] = "input_layernorm.weight",   \
     [ROLE_ATTN_Q] = "self_attn.q_proj.weight", [ROLE_ATTN_Q_BIAS] = "self_attn.q_proj.bias",       \
     [ROLE_ATTN_K] = "self_attn.k_proj.weight", [ROLE_ATTN_K_BIAS] = "self_attn.k_proj.bias",       \
@@ -30,11 +34,13 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
     [ROLE_ATTN_K_NORM] = "self_attn.k_norm.weight",                                                \
     [ROLE_ATTN_OUT] = "self_attn.o_proj.weight",                                                   \
     [ROLE_ATTN_OUT_BIAS] = "self_attn.o_proj.bias", [ROLE_ATTN_QKV] = "self_attn.qkv_proj.weight", \
-    [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight", [ROLE_FFN_GATE] = "mlp.gate_proj.weight",      \
-    [ROLE_FFN_UP] = "mlp.up_proj.weight", [ROLE_FFN_DOWN] = "mlp.down_proj.weight",                \
     [ROLE_OUTPUT_NORM] = "norm.weight", [ROLE_OUTPUT] = "lm_head.weight"
+#define LLAMA_NAMES                                                                                \
+    LLAMA_NAMES_BUT_FFN, [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight",                           \
+    [ROLE_FFN_GATE] = "mlp.gate_proj.weight", [ROLE_FFN_UP] = "mlp.up_proj.weight",                \
+    [ROLE_FFN_DOWN] = "mlp.down_proj.weight"
 
-extern role_names arch_llama_names;
+extern role_names arch_llama_names, arch_gpt2_names;
 
 /* ---- steps of blocks -------------------------------------------------------------------------- */
 

@@ -4,6 +4,8 @@
 const struct arch *const archs[] = {
     &arch_llama,  &arch_mistral, &arch_mixtral, &arch_qwen2, &arch_qwen3, &arch_qwen3_moe, &arch_phi3,
     &arch_gemma,  &arch_gemma2,  &arch_gemma3,  &arch_gpt2,
-    &arch_olmo,   &arch_olmo2,   &arch_olmo3,   &arch_exaone4,
+    &arch_olmo,   &arch_olmo2,   &arch_olmo3,   &arch_exaone4, &arch_stablelm, &arch_phi,
+    &arch_gpt_neox, &arch_gptj,  &arch_gpt_neo, &arch_cohere, &arch_cohere2, &arch_falcon, &arch_falcon_two_norms,
+    &arch_opt,    &arch_gpt_bigcode, &arch_starcoder2, &arch_bitnet, &arch_ernie4_5, &arch_vaultgemma,
     NULL,
 };

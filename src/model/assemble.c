@@ -91,7 +91,7 @@ size_t assemble_vocab(const struct model *m, const struct arch *a, const struct 
 /* Optional tensors are there in all blocks or in none; the first tells. */
 static role_set common_roles(const struct model *m, const struct arch *a, const struct naming *n)
 {
-    role_set all = a->required;
+    role_set all = a->required | m->has;
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ROLE_BIT(role) &&
             assemble_find(m, a, n, role, roles[role].in_block ? 0 : -1))

@@ -299,7 +299,7 @@ static bool check_class(const struct hf_config *c)
         const json_t *list = json_object_get(c->top.at[i].object, "architectures");
         const char *class = json_string_value(json_array_get(list, 0));
         for (size_t k = 0; class && archs[k]; k++)
-            if (archs[k] != c->arch && archs[k]->hf_class && strcmp(archs[k]->hf_class, class) == 0)
+            if (archs[k]->hf_class && strcmp(archs[k]->hf_class, class) == 0 && strcmp(class, c->arch->hf_class) != 0)
                 return error_set(c->error, "config.json: model_type = '%s', but architectures = '%s'; expected one of "
                                            "them in both", c->arch->hf, class);
     }
@@ -313,7 +313,9 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
     if (!c->arch || !hf_add_place(c, &c->top, root, "text_config", "text_config."))
         return false;
     c->top.at[c->top.count++] = (struct hf_place){root, ""};
-    if (!hf_rope_places(c) || !hf_keys_check(c) || !read_shape(c, h) || !read_numbers(c, h))
+    if (c->arch->which_hf)
+        c->arch = c->arch->which_hf(c);
+    if (!c->arch || !hf_rope_places(c) || !hf_keys_check(c) || !read_shape(c, h) || !read_numbers(c, h))
         return false;
     arch_apply(c->arch, false, h);
     return (!c->arch->read_hf || c->arch->read_hf(c)) && hyper_check(h, "config.json", c->error) &&

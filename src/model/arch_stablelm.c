@@ -1,0 +1,50 @@
+#include "arch_rows.h"
+#include "gguf_metadata.h"
+#include "hf_values.h"
+
+static role_names names = {
+    LLAMA_NAMES,
+    [ROLE_ATTN_NORM_BIAS] = "input_layernorm.bias",
+    [ROLE_FFN_NORM] = "post_attention_layernorm.weight",
+    [ROLE_FFN_NORM_BIAS] = "post_attention_layernorm.bias",
+    [ROLE_OUTPUT_NORM_BIAS] = "norm.bias",
+};
+
+static const struct hf_names sizes = {.epsilon = "layer_norm_eps", .rotary = "rope_pct"};
+
+static bool read_hf(const struct hf_config *c)
+{
+    return hf_flag(c, "use_parallel_residual", false, &c->model->hyper.parallel);
+}
+
+/* Parallel blocks have one norm; what use_parallel_residual says in these files is not always so. */
+static bool read_gguf(const struct gguf_metadata *d, struct model *m)
+{
+    (void)d;
+    m->hyper.parallel = !catalog_find(&m->files, "blk.0.ffn_norm.weight");
+    m->hyper.norm_each_head = true;
+    return true;
+}
+
+const struct arch arch_stablelm = {
+    .name = "stablelm",
+    .gguf = "stablelm",
+    .hf = "stablelm",
+    .hf_class = "StableLmForCausalLM",
+    .reference = "Bellagente et al. 2024",
+    .required = OUTSIDE | B(ATTN_NORM) | B(ATTN_NORM_BIAS) | QKV_ROLES | B(ATTN_OUT) | GATED | B(OUTPUT_NORM_BIAS),
+    .serial = B(FFN_NORM) | B(FFN_NORM_BIAS),
+    .optional = BIASES | B(ATTN_Q_NORM) | B(ATTN_K_NORM),
+    .norm = NORM_LAYER,
+    LLAMA_LIKE_NAMED(names),
+    .parallel_steps = arch_parallel_steps,
+    .hf_sizes = &sizes,
+    .hf_biased = "use_qkv_bias",
+    .hf_partial_rope = true,
+    .hf_reads = "use_parallel_residual rope_pct",
+    .read_hf = read_hf,
+    .gguf_reads = "use_parallel_residual",
+    .read_gguf = read_gguf,
+    .defaults = {.dim = 2560, .hidden = 6912, .layers = 32, .heads = 32, .kv_heads = 32, .vocab = 50304,
+                 .context = 4096, .epsilon = 1e-5f, .partial_rotary = 0.25f, .bos = 0, .eos = 0},
+};
