@@ -29,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_ARGS = 24, TIMEOUT = 180 /* seconds */, VOCAB = 400, TRAINED = 64 };
+enum { MOST_ARGS = 24, VOCAB = 400, TRAINED = 64 };
 
 static const char *program;
 static char *folder;     /* of this program's files */
@@ -37,6 +37,7 @@ static char *bare;       /* a folder without a tokenizer */
 static char *model;      /* a valid one with a tokenizer beside it */
 static char *vocabulary; /* that tokenizer */
 static char *text;       /* 40 tokens or so */
+static char *long_text;  /* enough of them to calibrate on */
 static char *output;     /* where -o writes */
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -150,7 +151,7 @@ static bool converse(struct run *r, pid_t child, int in, int out, int err)
             else
                 kill(child, r->signal);
         }
-        if (now() - begin > TIMEOUT)
+        if (now() - begin > PATIENCE)
             return false;
         if (p[2].fd >= 0 && p[2].revents)
             feed(&p[2], r, &fed);
@@ -189,7 +190,7 @@ static void run_args(struct run *r, const char *const *args)
     close(out[0]);
     close(err[0]);
     if (!in_time)
-        fail_msg("%s %s: still running after %d s", args[1], args[2] ? args[2] : "", TIMEOUT);
+        fail_msg("%s %s: still running after %d s", args[1], args[2] ? args[2] : "", PATIENCE);
     r->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     if (r->status == 127)
         fail_msg("%s cannot be run", program);
@@ -258,6 +259,13 @@ static void accept_run(struct run *r, const char *const *args)
 
 #define ACCEPT(R, ...) accept_run(R, (const char *const[MOST_ARGS + 1]){program, __VA_ARGS__})
 
+/* Where a loop over a list begins that goes on by test_stride(): elsewhere each time, so that none is left out. */
+static size_t next_turn(void)
+{
+    static size_t turn;
+    return turn++ % test_stride();
+}
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 static char *put_model(const char *where, const char *name, const struct model_spec *spec)
@@ -304,11 +312,16 @@ static int make_files(void **state)
     vocabulary = put_vocabulary(folder, "tokenizer.bin", &v);
     vocabulary_free(&v);
     text = path_in(folder, "story.txt");
+    long_text = path_in(folder, "calibration.txt");
     char *cache = sub_folder("cache"); /* not the person's own */
     setenv("XDG_CACHE_HOME", cache, 1);
     free(cache);
     output = path_in(folder, "logits.f32");
     write_file(text, story, sizeof story - 1);
+    FILE *f = fopen(long_text, "w");
+    for (int i = 0; i < 10; i++)
+        fwrite(story, 1, sizeof story - 1, f);
+    fclose(f);
     return 0;
 }
 
@@ -319,6 +332,7 @@ static int remove_files(void **state)
     free(model);
     free(vocabulary);
     free(text);
+    free(long_text);
     free(output);
     folder_remove(folder);
     return 0;
@@ -335,7 +349,7 @@ static void test_help_and_version(void **state)
     (void)state;
     static const char *const words[] = {"-h", "--help", "-V", "--version"};
     for (size_t w = 0; w < 4; w++)
-        for (size_t c = 0; c <= COMMANDS; c++) {
+        for (size_t c = next_turn(); c <= COMMANDS; c += test_stride()) {
             struct run r = {.out = TO_PIPE};
             if (c < COMMANDS)
                 ACCEPT(&r, commands[c], words[w]);
@@ -357,7 +371,7 @@ static void test_unknown_options(void **state)
     static const char *const words[] = {"--bogus", "-Q", "--tex\x1b[31m", "-\x1b", "-\xc3\xa9",
                                         "--t",     "--help=3"};
     for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
-        for (size_t c = 0; c < COMMANDS; c++)
+        for (size_t c = next_turn(); c < COMMANDS; c += test_stride())
             REFUSE(2, WORDS("option"), commands[c], words[w]);
         REFUSE(2, WORDS("option"), words[w]);
     }
@@ -385,7 +399,7 @@ static void test_missing_arguments(void **state)
 {
     (void)state;
     static const char *const words[] = {"-t", "--threads", "-c", "--isa"};
-    for (size_t c = 0; c < COMMANDS; c++) {
+    for (size_t c = next_turn(); c < COMMANDS; c += test_stride()) {
         REFUSE(2, WORDS("argument"), commands[c], "-z");
         REFUSE(2, WORDS("argument"), commands[c], "--tokenizer");
         for (size_t w = 0; w < 4 && strcmp(commands[c], "tokenize") != 0; w++)
@@ -412,7 +426,7 @@ static void test_options_of_other_subcommands(void **state)
         {"logits", "--ascii"},        {"plan", "--protocol", "full"},
         {"machine", "-c", "9"},       {"plan", "--fresh"},             {"bench", "--no-run"},
     };
-    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+    for (size_t i = next_turn(); i < sizeof foreign / sizeof *foreign; i += test_stride())
         REFUSE(2, WORDS("is not valid for", foreign[i][0]), foreign[i][0], foreign[i][1],
                foreign[i][2]);
     REFUSE(2, WORDS("is not valid for"), "-o", "f");
@@ -432,7 +446,7 @@ static void test_numbers_out_of_range(void **state)
     static const char *const values[] = {"-1", "1e99", "1e400", "nan", "inf", "abc", "", "1x", " ",
                                          "-nan", "99999999999999999999", "\x1b[31m", "0"};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        for (size_t k = 0; k < sizeof values / sizeof *values; k++)
+        for (size_t k = next_turn(); k < sizeof values / sizeof *values; k += test_stride())
             if (i < 11 || strcmp(values[k], "0") != 0) /* a seed or temperature of 0 is one */
                 REFUSE(2, WORDS(numbers[i][1], "expected", "from"), numbers[i][0], numbers[i][1],
                        values[k], model);
@@ -482,19 +496,14 @@ static json_t *found_value(const struct run *r, const char *layer, const char *k
 static void test_calibration(void **state)
 {
     (void)state;
-    char *calibration = path_in(folder, "calibration.txt");
     struct run r = {.out = TO_PIPE};
-    FILE *f = fopen(calibration, "w");
-    for (int i = 0; i < 10; i++)
-        fwrite(story, 1, sizeof story - 1, f);
-    fclose(f);
     REFUSE(2, WORDS("--calibration", "quality is measured on this text"), "eval", "-s", "int4:gptq", "--text",
            text, "--calibration", text, model);
     REFUSE(1, WORDS("/nonexistent/c"), "eval", "--calibration", "/nonexistent/c", model);
     REFUSE(1, WORDS("calibration text", "at least 128"), "eval", "-s", "int4:gptq", "--calibration", text,
            model);
     char *alone = path_in(bare, "model.bin");
-    REFUSE(1, WORDS("no tokenizer"), "eval", "-s", "int4:gptq", "--calibration", calibration, alone);
+    REFUSE(1, WORDS("no tokenizer"), "eval", "-s", "int4:gptq", "--calibration", long_text, alone);
     free(alone);
     REFUSE(2, WORDS("--calibration"), "plan", "--calibration", text, model);
     REFUSE(2, WORDS("outliers", "K:FACTOR"), "eval", "--inject-outliers", "2", model);
@@ -503,7 +512,7 @@ static void test_calibration(void **state)
     static const char *const schemes[] = {"int4:gptq", "int4:g16:asym:awq+clip+gptq", "int8/int8:smoothquant",
                                           "int8/int8:llmint8", "int8/int8.static.kl", "fp8e4m3/fp8e4m3.static"};
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
-        ACCEPT(&r, "eval", "--json", "-s", schemes[i], "--text", text, "--calibration", calibration, model);
+        ACCEPT(&r, "eval", "--json", "-s", schemes[i], "--text", text, "--calibration", long_text, model);
         json_t *object = json_loads(out_of(&r), 0, NULL);
         assert_string_equal(json_string_value(json_object_get(object, "scheme")), schemes[i]);
         assert_true(json_is_number(json_object_get(object, "kl_divergence")));
@@ -520,7 +529,7 @@ static void test_calibration(void **state)
         char line[64];
         snprintf(line, sizeof line, "blk.0.attn_q %s\n", found[i][0]);
         write_file(recipe, line, strlen(line));
-        ACCEPT(&r, "inspect", "--json", "-r", recipe, "--calibration", calibration, model);
+        ACCEPT(&r, "inspect", "--json", "-r", recipe, "--calibration", long_text, model);
         json_t *value = found_value(&r, "blk.0.attn_q", found[i][1]);
         assert_true(json_is_number(value));
         json_decref(value);
@@ -532,7 +541,6 @@ static void test_calibration(void **state)
     }
     ACCEPT(&r, "generate", "-n", "3", "-s", "int4:gptq", model); /* on its own text */
     release(&r);
-    free(calibration);
 }
 
 static void test_other_bad_words(void **state)
@@ -589,7 +597,7 @@ static void test_bad_recipes(void **state)
 /* Every subcommand refuses the model at path with one line. */
 static void refuse_everywhere(const char *path, const char *needle)
 {
-    for (size_t c = 0; c < COMMANDS; c++) {
+    for (size_t c = next_turn(); c < COMMANDS; c += test_stride()) {
         if (strcmp(commands[c], "logits") == 0)
             REFUSE(1, WORDS(needle), "logits", "-o", output, "-p", "a", path);
         else if (strcmp(commands[c], "tokenize") != 0)
@@ -1203,7 +1211,7 @@ static void test_texts_of_figures(void **state)
     ACCEPT(&r, "inspect", "--json", "-s", "int8", model);
     expect_text(&r, "mixed text", 0);
     release(&r);
-    ACCEPT(&r, "tune", "--json", "--max-bits", "8", "-n", "60", model);
+    ACCEPT(&r, "tune", "--json", "--max-bits", "8", "-n", "60", "--calibration", long_text, model);
     expect_text(&r, "mixed text", 60);
     release(&r);
     free(path);
@@ -1241,7 +1249,8 @@ static void test_a_deeper_reference(void **state)
     assert_non_null(strstr(out_of(&r), "errors of layers n/a: the reference has "));
     assert_null(strstr(out_of(&r), "nan"));
     release(&r);
-    ACCEPT(&r, "tune", "--json", "--max-bits", "8", "-n", "60", "--reference", deeper, model);
+    ACCEPT(&r, "tune", "--json", "--max-bits", "8", "-n", "60", "--calibration", long_text, "--reference", deeper,
+           model);
     assert_true(first_number(&r, "kl_divergence") > 0 && first_number(&r, "perplexity_reference") > 1);
     release(&r);
     free(deeper);
@@ -1359,17 +1368,17 @@ static void test_machine_in_text(void **state)
     static const char *const words[] = {"processor", "caches", "quota", "threads", "huge pages", "kernels",
                                         "in use", "READ GB/s", "1 thread ", "GMAC/s", "fp32", "counters"};
     struct run r = {.out = TO_PIPE};
-    ACCEPT(&r, "machine", "--fresh");
+    ACCEPT(&r, "machine", "-t", "1", "--fresh");
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strstr(out_of(&r), words[i]))
             fail_msg("no '%s' in %s", words[i], out_of(&r));
     assert_int_equal(r.stderr_bytes.size, 0);
     assert_null(strstr(out_of(&r), "cached ("));
     release(&r);
-    ACCEPT(&r, "machine"); /* unless the machine was busy: then they are measured again */
+    ACCEPT(&r, "machine", "-t", "1"); /* unless the machine was busy: then they are measured again */
     assert_true(strstr(out_of(&r), "cached (") || !strstr(out_of(&r), "cached"));
     release(&r);
-    ACCEPT(&r, "machine", "--fresh");
+    ACCEPT(&r, "machine", "-t", "1", "--fresh");
     assert_null(strstr(out_of(&r), "cached ("));
     release(&r);
     ACCEPT(&r, "machine", "--help");
@@ -1419,14 +1428,14 @@ static void test_machine_with_a_bad_cache(void **state)
     glob_t found;
     struct run r = {.out = TO_PIPE};
     char *pattern = path_in(folder, "cache/qtop/roofs-*.json"), *before = strdup(getenv("XDG_CACHE_HOME"));
-    ACCEPT(&r, "machine", "--json");
+    ACCEPT(&r, "machine", "--json", "-t", "1");
     release(&r);
     assert_int_equal(glob(pattern, 0, NULL, &found), 0);
     for (size_t i = 0; i < found.gl_pathc; i++)
         write_file(found.gl_pathv[i], "\x1b[31m{", 6);
     globfree(&found);
     free(pattern);
-    ACCEPT(&r, "machine", "--json");
+    ACCEPT(&r, "machine", "--json", "-t", "1");
     json_decref(machine_object(&r));
     assert_non_null(strstr(err_of(&r), "note: "));
     assert_non_null(strstr(err_of(&r), "is not used"));
@@ -2075,7 +2084,7 @@ static void check_odd(const char *name, float value)
         {program, "plan", "--roof", "1GB/s", "--json", path},
         {program, "bench", "-n", "2", "--prompt-tokens", "2", "--json", path},
     };
-    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+    for (size_t i = next_turn(); i < sizeof calls / sizeof *calls; i += test_stride()) {
         struct run r = {.out = TO_PIPE};
         accept_run(&r, calls[i]);
         if (!strstr(err_of(&r), "warning: 1 weights are NaN or infinite"))

@@ -24,12 +24,18 @@ COMMON = dict(vocab_size=24, hidden_size=16, intermediate_size=16, num_hidden_la
               bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=False)
 EXPERTS = dict(num_experts=4, num_local_experts=4, num_experts_per_tok=2, moe_intermediate_size=8)
 
+
+def rotary(kind, **more):
+    return {"rope_parameters": {"rope_type": kind, "rope_theta": 100.0, **more}}
+
+
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
     "bitnet": ("bitnet", dict(num_hidden_layers=1)),
     "cohere": ("cohere", dict(use_qk_norm=True, attention_bias=True, logit_scale=0.5, num_hidden_layers=1, head_dim=None)),
     "cohere2": ("cohere2", dict(num_hidden_layers=4, sliding_window=3, tie_word_embeddings=True, head_dim=None)),
     "ernie4_5": ("ernie4_5", dict(num_hidden_layers=1, use_bias=True)),
+    "arcee": ("arcee", dict(mlp_bias=True)),
     "exaone4": ("exaone4", dict(num_hidden_layers=4, sliding_window=3)),
     "falcon": ("falcon", dict(head_dim=None, num_hidden_layers=1, ffn_hidden_size=24)),
     "falcon-11b": ("falcon", dict(head_dim=None, num_hidden_layers=1, ffn_hidden_size=24,
@@ -46,7 +52,22 @@ MODELS = {
     "gpt_neox-serial": ("gpt_neox", dict(num_hidden_layers=1, head_dim=None, hidden_size=32, hidden_act="gelu_new",
                                          use_parallel_residual=False)),
     "gptj": ("gptj", dict(num_hidden_layers=1, n_inner=24, rotary_dim=2)),
+    "llama_dynamic": ("llama", dict(max_position_embeddings=4, **rotary("dynamic", factor=2.0))),
+    "llama_longrope": ("llama", dict(head_dim=8, max_position_embeddings=16, **rotary(
+        "longrope", short_factor=[1.0, 1.1, 1.5, 2.0], long_factor=[2.0, 2.5, 3.0, 4.0],
+        original_max_position_embeddings=4))),
+    "llama_mlpbias": ("llama", dict(mlp_bias=True)),
+    "glm": ("glm", dict(head_dim=8)),
+    "glm4": ("glm4", dict(head_dim=8)),
+    "granite": ("granite", dict(embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.7,
+                                logits_scaling=1.5)),
+    "helium": ("helium", dict()),
+    "gpt2_relu": ("gpt2", dict(activation_function="relu", head_dim=None, intermediate_size=None)),
+    "llama_yarn": ("llama", dict(head_dim=16, **rotary("yarn", factor=4.0, beta_fast=2.0, beta_slow=0.5, truncate=False,
+                                                       attention_factor=1.25, original_max_position_embeddings=16))),
+    "ministral": ("ministral", dict(sliding_window=3, layer_types=["sliding_attention", "full_attention"])),
     "mixtral": ("mixtral", dict(sliding_window=None, **EXPERTS)),
+    "nemotron": ("nemotron", dict(head_dim=8, norm_eps=0.1)),
     "olmo": ("olmo", dict(clip_qkv=0.5, num_hidden_layers=1)),
     "olmo2": ("olmo2", dict()),
     "olmo3": ("olmo3", dict(num_hidden_layers=4, sliding_window=3)),
@@ -57,6 +78,8 @@ MODELS = {
     "stablelm-parallel": ("stablelm", dict(num_hidden_layers=1, use_parallel_residual=True, hidden_size=32, head_dim=None)),
     "starcoder2": ("starcoder2", dict(num_hidden_layers=1, sliding_window=3, head_dim=None)),
     "vaultgemma": ("vaultgemma", dict(sliding_window=3, query_pre_attn_scalar=6, tie_word_embeddings=True)),
+    "seed_oss": ("seed_oss", dict(attention_out_bias=True)),
+    "smollm3": ("smollm3", dict(num_hidden_layers=4)),
 }
 
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "engine/context.h"
+#include "export/export.h"
 #include "modelfile.h"
 #include "support.h"
 
@@ -104,6 +105,43 @@ static void test_family(void **state)
     free(folder);
 }
 
+/* What is exported as it is stored computes the same; or it is refused, which is shown. */
+static void check_export(const char *folder, const char *format)
+{
+    struct error error = {""};
+    struct model *m = model_open(folder, &error);
+    assert_non_null(m);
+    struct pool *pool = pool_create(1, &error);
+    struct weights *stored = weights_stored(m);
+    char *temporary = folder_make(), file[80];
+    snprintf(file, sizeof file, "model.%s", format);
+    char *path = path_in(temporary, file);
+    struct export_plan plan = {.model = m, .weights = stored, .pool = pool, .path = path, .format = format};
+    struct export *job = export_open(&plan, &error);
+    bool done = false, ok = job;
+    while (ok && !done)
+        ok = export_step(job, 1, &done, &error);
+    export_close(job);
+    if (ok)
+        check_file(path, folder, "logits.f32");
+    else
+        print_message("refused: %s\n", error.text);
+    assert_true(ok || strlen(error.text) > 10);
+    weights_unref(stored);
+    pool_destroy(pool);
+    model_close(m);
+    free(path);
+    folder_remove(temporary);
+}
+
+static void test_export(void **state)
+{
+    char *folder = path_in(root, *state);
+    check_export(folder, "gguf");
+    check_export(folder, "safetensors");
+    free(folder);
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const struct CMUnitTest *)a)->name, ((const struct CMUnitTest *)b)->name);
@@ -116,10 +154,12 @@ int main(void)
     DIR *d = opendir(root);
     if (!d)
         return 1;
-    for (struct dirent *e; count < FAMILIES_MAX && (e = readdir(d));)
+    for (struct dirent *e; count + 1 < FAMILIES_MAX && (e = readdir(d));)
         if (e->d_name[0] != '.') {
-            char *name = strdup(e->d_name);
+            char *name = strdup(e->d_name), *exported = malloc(100);
+            snprintf(exported, 100, "%s exported", name);
             tests[count++] = (struct CMUnitTest){.name = name, .test_func = test_family, .initial_state = name};
+            tests[count++] = (struct CMUnitTest){.name = exported, .test_func = test_export, .initial_state = name};
         }
     closedir(d);
     qsort(tests, count, sizeof *tests, by_name);

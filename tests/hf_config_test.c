@@ -79,6 +79,13 @@ static const struct {
     {"phi3", 4096, 0, 4, 16, 1e-5f, 0, 0, 0, 1, 32000, false},
     {"gemma", 8192, 0, 16, 256, 1e-6f, 0, 0, 0, 2, 1, true},
     {"gemma2", 8192, 4096, 4, 256, 1e-6f, 50, 30, 1 / 16.0f, 2, 1, true},
+    {"arcee", 4096, 0, 4, 16, 1e-5f, 0, 0, 0, -1, -1, false}, /* whose ids are above the test's vocabulary */
+    {"glm", 131072, 0, 2, 128, 0.00000015625f, 0, 0, 0, -1, -1, false},
+    {"glm4", 131072, 0, 2, 128, 0.00000015625f, 0, 0, 0, -1, -1, false},
+    {"granite", 2048, 0, 4, 16, 1e-6f, 0, 0, 1, 1, 2, false},
+    {"ministral", 131072, 4096, 8, 8, 1e-6f, 0, 0, 0, 1, 2, false},
+    {"nemotron", 4096, 0, 4, 16, 1e-5f, 0, 0, 0, 2, 3, false},
+    {"seed_oss", 524288, 0, 8, 128, 1e-6f, 0, 0, 0, 0, 2, false},
 };
 
 static void check_defaults(size_t i)
@@ -155,7 +162,9 @@ static void test_null(void **state)
 static const struct {
     const char *type, *keys, *says;
 } asked_cases[] = {
-    {"llama", "\"mlp_bias\": true", "mlp_bias = true is not supported in llama models; expected false"},
+    {"llama", "\"mlp_bias\": true", NULL},
+    {"llama", "\"mlp_bias\": 1", "mlp_bias is an integer; expected true or false"},
+    {"mistral", "\"mlp_bias\": true", "mlp_bias = true is not supported in mistral models; expected false"},
     {"llama", "\"mlp_bias\": false, \"attention_dropout\": 0.1, \"pretraining_tp\": 2, \"use_cache\": false", NULL},
     {"llama", "\"logit_scale\": 0.25", "logit_scale = 0.25 is not supported"},
     {"llama", "\"logit_scale\": 1", NULL},
@@ -191,7 +200,24 @@ static const struct {
     {"gemma", "\"hidden_act\": \"gelu\"", NULL}, /* by which Gemma's first files meant the approximation */
     {"gemma2", "\"hidden_activation\": \"gelu\"", "hidden_activation = 'gelu'; expected gelu_pytorch_tanh"},
     {"gemma2", "\"hidden_act\": \"gelu\", \"hidden_activation\": \"silu\"", "hidden_activation = 'silu'"},
+    {"gpt2", "\"n_head\": 4, \"activation_function\": \"relu\"", NULL},
+    {"gpt2", "\"n_head\": 4, \"activation_function\": \"mish\"", "activation_function = 'mish'; expected silu, gelu"},
     {"gpt2", "\"n_head\": 4, \"add_cross_attention\": true", "add_cross_attention = true"},
+    {"granite", "\"logits_scaling\": 8.0, \"residual_multiplier\": 0.22, \"mlp_bias\": true", NULL},
+    {"granite", "\"residual_multiplier\": 0", "residual_multiplier = 0; expected 1e-06"},
+    {"granite", "\"embedding_multiplier\": \"12\"", "embedding_multiplier is a string; expected a number"},
+    {"granite", "\"logit_scale\": 0.25", "logit_scale = 0.25 is not supported in granite models"},
+    {"smollm3", "\"no_rope_layers\": [1, 0]", NULL},
+    {"smollm3", "\"no_rope_layers\": [1]", "no_rope_layers is a list of 1; expected a list of 2"},
+    {"smollm3", "\"no_rope_layers\": [1, 2]", "no_rope_layers[1] is another number; expected 0 or 1"},
+    {"smollm3", "\"no_rope_layers\": 1", "no_rope_layers is an integer of 0; expected a list of 2"},
+    {"smollm3", "\"no_rope_layer_interval\": 0", "no_rope_layer_interval = 0; expected 1 to"},
+    {"smollm3", "\"sliding_window\": 16, \"use_sliding_window\": true, \"max_window_layers\": 0",
+     "sliding_window is there, but no layer_types"},
+    {"ministral", "\"layer_types\": [\"full_attention\"]", "layer_types is a list of 1; expected a list of 2"},
+    {"nemotron", "\"norm_eps\": 0", "norm_eps = 0"},
+    {"arcee", "\"hidden_act\": \"mish\"", "hidden_act = 'mish'; expected silu, gelu, gelu_new, relu or relu2"},
+    {"helium", "\"attention_bias\": 1", "attention_bias is an integer; expected true or false"},
     {"gpt2", "\"n_head\": 4, \"reorder_and_upcast_attn\": true", NULL}, /* the order of operations only */
 };
 
@@ -313,9 +339,68 @@ static void test_rope_scales(void **state)
     /* LongRoPE's own factor says by how much attention is scaled, where there is one */
     m = accept("llama", "\"max_position_embeddings\": 512, \"rope_scaling\": {\"rope_type\": \"longrope\", "
                         "\"factor\": 16, \"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], "
-                        "\"original_max_position_embeddings\": 128}");
+                        "\"long_factor\": [2, 2, 2, 2, 2, 2, 2, 2], \"original_max_position_embeddings\": 128}");
     assert_true(fabs((double)m->hyper.rope_magnitude - sqrt(1 + log(16) / log(128))) < 1e-6);
     model_close(m);
+}
+
+/* The rate of a pair in a context of so many positions, in that of base 10000. */
+static double relative_rate(const struct model *m, size_t pair, size_t positions)
+{
+    return rotary_rate(&m->rotary[ROTARY_ALL], pair, positions) / pow(10000, -(double)pair / 8);
+}
+
+/* Scalings that hold for contexts beyond the original one: LongRoPE's other factors, a growing base. */
+static void test_long_contexts(void **state)
+{
+    (void)state;
+    struct model *m = accept("llama", "\"max_position_embeddings\": 512, \"rope_scaling\": {\"rope_type\": \"longrope\", "
+                                      "\"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], "
+                                      "\"long_factor\": [2, 2, 2, 2, 2, 2, 2, 4], "
+                                      "\"original_max_position_embeddings\": 128}");
+    assert_true(m->hyper.trained_context == 512);
+    assert_true(fabs(relative_rate(m, 7, 128) - 1) < 1e-6 && fabs(relative_rate(m, 7, 129) - 0.25) < 1e-6);
+    model_close(m);
+    m = accept("llama", "\"max_position_embeddings\": 64, \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}");
+    assert_true(fabs(relative_rate(m, 7, 64) - 1) < 1e-6);
+    assert_true(fabs(relative_rate(m, 7, 128) - pow(3, -7.0 / 8 * 16 / 14)) < 1e-6);
+    model_close(m);
+}
+
+#define YARN(MORE) "\"max_position_embeddings\": 256, \"rope_scaling\": {\"rope_type\": \"yarn\", "                     \
+                   "\"original_max_position_embeddings\": 64" MORE "}"
+
+/* By what YaRN multiplies cosines and sines, and its factors from pair to pair. */
+static void test_yarn(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys;
+        double magnitude;
+    } cases[] = {
+        {YARN(", \"factor\": 4"), 1.1386294361119891},
+        {YARN(", \"factor\": null"), 1.1386294361119891},
+        {YARN(", \"factor\": 8, \"attention_factor\": 0.5"), 0.5},
+        {YARN(", \"factor\": 4, \"mscale\": 1, \"mscale_all_dim\": 1"), 1},
+        {YARN(", \"factor\": 4, \"mscale\": 2, \"mscale_all_dim\": 0"), 1.1386294361119891},
+        {YARN(", \"factor\": 4, \"mscale\": 2, \"mscale_all_dim\": 1"), 1.2772588722239782 / 1.1386294361119891},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct model *m = accept("llama", cases[i].keys);
+        assert_true(fabs((double)m->hyper.rope_magnitude - cases[i].magnitude) < 1e-6);
+        model_close(m);
+    }
+    struct model *m = accept("llama", cases[0].keys), *exact = accept("llama", YARN(", \"factor\": 4, \"truncate\": false"));
+    assert_true(m->rope_factors[0] == 1 && m->rope_factors[7] == 4 && m->rope_factors[3] == 4);
+    assert_true(m->rope_factors[1] > 1 && exact->rope_factors[1] > m->rope_factors[1] && exact->rope_factors[7] == 4);
+    model_close(m);
+    model_close(exact);
+    check("llama", YARN(""), "factor of yarn is missing");
+    check("llama", YARN(", \"factor\": 0.5"), "YaRN: factor = 0.5; expected at least 1");
+    check("llama", YARN(", \"factor\": 4, \"beta_fast\": 1"), "YaRN: beta_fast = 1, beta_slow = 1");
+    check("llama", YARN(", \"factor\": 4, \"attention_factor\": 0"), "YaRN: attention factor = 0");
+    check("llama", YARN(", \"factor\": 4, \"truncate\": 1"), "truncate is an integer; expected true or false");
+    check("llama", "\"rope_scaling\": {\"rope_type\": \"dynamic\"}", "dynamic NTK: factor = 0");
 }
 
 static void test_attention_scales(void **state)
@@ -362,7 +447,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),     cmocka_unit_test(test_smallest),    cmocka_unit_test(test_null),
         cmocka_unit_test(test_asked),        cmocka_unit_test(test_places),      cmocka_unit_test(test_either_place),
-        cmocka_unit_test(test_rope_scales),  cmocka_unit_test(test_attention_scales),
+        cmocka_unit_test(test_rope_scales),
+        cmocka_unit_test(test_long_contexts), cmocka_unit_test(test_yarn),
+        cmocka_unit_test(test_attention_scales),
         cmocka_unit_test(test_window_lists), cmocka_unit_test(test_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

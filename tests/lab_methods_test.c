@@ -318,12 +318,31 @@ static bool has_found(const struct frame *f, const void *arg)
     return strncmp(f->status.text, "found", 5) == 0;
 }
 
+/* A session of a model that is searched in a moment. */
+static struct session open_smallest(void)
+{
+    struct bytes b = model_bytes(&(struct model_spec){1, false, 32, 48, 1, 4, 2, 400, 128, 32, 1});
+    char *path = path_in(folder, "smallest.bin");
+    struct session_options o = {.model_path = path, .threads = 1};
+    struct session s;
+    struct error error;
+    write_file(path, b.data, b.size);
+    assert_true(session_open(&s, &o, &error));
+    s.calibration = calibration;
+    s.calibration_is_default = true;
+    bytes_free(&b);
+    free(path);
+    return s;
+}
+
 /* What a search finds is measured with the KV cache that is in use, which stays. */
 static void test_search_keeps_the_cache(void **state)
 {
+    struct session usual = session;
     struct lab_options o = usual_options();
     o.text = text_to_evaluate;
     o.text_size = strlen(text_to_evaluate);
+    session = open_smallest();
     struct lab *lab = start_with(&o);
     int kv = kv_index(session.model);
     (void)state;
@@ -335,6 +354,9 @@ static void test_search_keeps_the_cache(void **state)
     assert_int_equal(f->layers[kv].wanted.format.weight, DTYPE_INT8);
     frame_unref(f);
     lab_stop(lab);
+    session.calibration = (struct tokens){0};
+    session_close(&session);
+    session = usual;
 }
 
 int main(void)

@@ -665,7 +665,7 @@ static void test_awq_clips(void **state)
     static const char *const same[][2] = {{"int4:g32:awq", "int4:g32:awq+clip"},
                                           {"int4:g32:awq+gptq", "int4:g32:awq+clip+gptq"},
                                           {"fp8:awq", "fp8:awq(clip=0)"}};
-    struct fixture f = open_fixture(&wide);
+    struct fixture f = open_fixture(&untied);
     for (size_t i = 0; i < sizeof same / sizeof *same; i += test_stride()) {
         struct weights *a = quantized(&f, same[i][0], NULL), *b = quantized(&f, same[i][1], NULL);
         for (size_t t = 0; t < a->count; t++)
@@ -709,7 +709,7 @@ static void test_joint_search(void **state)
 static void test_products_together(void **state)
 {
     (void)state;
-    struct fixture f = open_fixture(&wide);
+    struct fixture f = open_fixture(&untied);
     const struct {
         const char *one, *other;
         bool alike;

@@ -371,7 +371,12 @@ static const struct {
     {UINT(KEY("rope.dimension_count"), 10), "llama.rope.dimension_count = 10"},
     {TEXT(KEY("rope.scaling.type"), "none"), NULL},
     {TEXT(KEY("rope.scaling.type"), "linear"), NULL},
-    {TEXT(KEY("rope.scaling.type"), "yarn"), "llama.rope.scaling.type = 'yarn'"},
+    {TEXT(KEY("rope.scaling.type"), "yarn"), NULL},
+    {TEXT(KEY("rope.scaling.type"), "ntk"), "llama.rope.scaling.type = 'ntk'"},
+    {FLOAT(KEY("rope.scaling.attn_factor"), 1.5), NULL},
+    {FLOAT(KEY("rope.scaling.attn_factor"), 0), "llama.rope.scaling.attn_factor = 0"},
+    {FLOAT(KEY("rope.scaling.yarn_ext_factor"), 1), "llama.rope.scaling.yarn_ext_factor = 1 is not supported"},
+    {FLOAT(KEY("rope.scaling.yarn_log_multiplier"), 1), "llama.rope.scaling.yarn_log_multiplier = 1"},
     {TEXT(KEY("rope.scaling.type"), ""), "llama.rope.scaling.type = ''"},
     {UINT(KEY("rope.scaling.type"), 1), "'llama.rope.scaling.type' has type uint32"},
     {FLOAT(KEY("rope.scaling.factor"), 4), NULL},
@@ -487,7 +492,7 @@ static const struct {
     {TENSOR("blk.0.attn_norm.weight", DTYPE_FP32, 1, DIM - 1), "tensor blk.0.attn_norm.weight: shape 31; expected 32"},
     {TENSOR("blk.0.attn_norm.weight", DTYPE_Q8_0, 1, DIM), NULL},
     {TENSOR("blk.0.attn_norm.weight", DTYPE_FP16, 1, DIM), NULL},
-    {TENSOR("blk.0.ffn_gate.bias", DTYPE_FP32, 1, HIDDEN), "tensor blk.0.ffn_gate.bias is not part of"},
+    {TENSOR("blk.0.ffn_gate.bias", DTYPE_FP32, 1, HIDDEN), "tensor blk.1.ffn_gate.bias is missing"},
     {TENSOR("blk.2.attn_norm.weight", DTYPE_FP32, 1, DIM), "tensor blk.2.attn_norm.weight is not part of"},
     {TENSOR("blk.0.attn_q.lora_a", DTYPE_FP32, 1, DIM), "tensor blk.0.attn_q.lora_a is not part of"},
     {TENSOR("blk.0.attn_q.bias", DTYPE_FP32, 1, DIM), "tensor blk.1.attn_q.bias is missing"},
@@ -560,6 +565,29 @@ static void test_longrope(void **state)
                             .tensor = TENSOR("rope_factors_short.weight", DTYPE_FP32, 1, HEAD / 2),
                             .second = TENSOR("rope_factors_long.weight", DTYPE_FP32, 1, HEAD / 2)};
         check_spec(&spec, cases[i].says, cases[i].says ? cases[i].says : "short factors");
+    }
+}
+
+/* YaRN's keys, beside its type. */
+static void test_yarn(void **state)
+{
+    (void)state;
+    static const struct {
+        struct pair pair;
+        const char *says;
+    } cases[] = {
+        {FLOAT(KEY("rope.scaling.factor"), 4), NULL},
+        {FLOAT(KEY("rope.scaling.factor"), 0.5), "YaRN: factor = 0.5; expected at least 1"},
+        {UINT(KEY("rope.scaling.original_context_length"), 0), "'llama.rope.scaling.original_context_length' = 0"},
+        {FLOAT(KEY("rope.scaling.yarn_beta_fast"), 0.5), "YaRN: beta_fast = 0.5, beta_slow = 1"},
+        {FLOAT(KEY("rope.scaling.yarn_beta_slow"), 2), NULL},
+        {FLOAT(KEY("rope.scaling.yarn_attn_factor"), 0), "YaRN: attention factor = 0"},
+        {FLOAT(KEY("rope.scaling.yarn_ext_factor"), 1), NULL},
+        {FLOAT(KEY("rope.scaling.yarn_ext_factor"), 0.5), "llama.rope.scaling.yarn_ext_factor = 0.5 is not supported"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct spec spec = {.pair = TEXT(KEY("rope.scaling.type"), "yarn"), .more = cases[i].pair};
+        check_spec(&spec, cases[i].says, cases[i].says ? cases[i].says : "YaRN");
     }
 }
 
@@ -810,6 +838,7 @@ int main(void)
         cmocka_unit_test(test_together),
         cmocka_unit_test(test_factors),
         cmocka_unit_test(test_longrope),
+        cmocka_unit_test(test_yarn),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_vocabulary),

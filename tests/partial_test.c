@@ -155,7 +155,7 @@ static char *kept_state(void)
     char *states = path_in(folder, "qtop"), *path = NULL;
     DIR *d = opendir(states);
     for (const struct dirent *e; d && (e = readdir(d));)
-        if (e->d_name[0] != '.' && !path)
+        if (!strchr(e->d_name, '.') && !path) /* one with a dot is still being written */
             path = path_in(states, e->d_name);
     if (d)
         closedir(d);
@@ -237,6 +237,38 @@ static void test_resume(void **state)
     free(kept);
 }
 
+/* What nothing can catch ends a search: what it had measured is there all the same, and goes when it is done. */
+static void test_killed(void **state)
+{
+    (void)state;
+    char *model = path_in(folder, "killed.bin"), *recipe = path_in(folder, "killed"), *kept = NULL;
+    const char *const *words = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", recipe, "--resume");
+    put_medium(model);
+    for (int tries = 0; !kept && tries < 20; tries++) {
+        pid_t child = child_start(WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6"), out, "/dev/null",
+                                  NULL);
+        int status = 0;
+        pid_t ended = 0;
+        while (!(kept = kept_state()) && ended == 0) {
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+            ended = waitpid(child, &status, WNOHANG);
+        }
+        if (ended == 0) {
+            kill(child, SIGKILL);
+            waitpid(child, &status, 0);
+        }
+        free(kept);
+        kept = kept_state(); /* else it was done meanwhile */
+    }
+    assert_non_null(kept);
+    assert_int_equal(interrupted(words, PATIENCE), 0);
+    assert_int_equal(access(kept, F_OK), -1);
+    assert_int_equal(access(recipe, F_OK), 0);
+    free(model);
+    free(recipe);
+    free(kept);
+}
+
 /* The file of a training that is interrupted and goes on is that of one that was not. */
 static void test_resume_of_a_training(void **state)
 {
@@ -266,7 +298,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_eval), cmocka_unit_test(test_bench),  cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_tune), cmocka_unit_test(test_resume), cmocka_unit_test(test_resume_of_a_training),
+        cmocka_unit_test(test_tune), cmocka_unit_test(test_resume), cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_resume_of_a_training),
     };
     cmocka_set_test_filter(getenv("QTOP_TEST"));
     return cmocka_run_group_tests_name("partial", tests, begin, end);

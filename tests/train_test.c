@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "kernels/dispatch.h"
+#include "engine/activate.h"
 #include "engine/context.h"
 #include "train/adamw.h"
 #include "train/fake.h"
@@ -407,6 +408,30 @@ static void gelu_back(const float *x, const float *y, float *d)
     gelu_gradient(x, d, ELEMENTS);
 }
 
+static void silu(const float *x, float *y)
+{
+    copy(x, y);
+    activate(ACTIVATION_SILU, y, ELEMENTS);
+}
+
+static void silu_back(const float *x, const float *y, float *d)
+{
+    (void)y;
+    silu_gradient(x, d, ELEMENTS);
+}
+
+static void relu_squared(const float *x, float *y)
+{
+    copy(x, y);
+    activate(ACTIVATION_RELU_SQUARED, y, ELEMENTS);
+}
+
+static void relu_squared_back(const float *x, const float *y, float *d)
+{
+    (void)y;
+    relu_squared_gradient(x, d, ELEMENTS);
+}
+
 static void gelu_tanh(const float *x, float *y)
 {
     copy(x, y);
@@ -439,6 +464,7 @@ static void test_operators(void **state)
         {"rope_halves", turn_halves, turn_halves_back},
         {"swiglu by the gate", gate, gate_back}, {"swiglu by up", up, up_back},
         {"gelu", gelu, gelu_back},        {"gelu_tanh", gelu_tanh, gelu_tanh_back},
+        {"silu", silu, silu_back},        {"relu_squared", relu_squared, relu_squared_back},
         {"soft_cap", cap, cap_back},
     };
     uint64_t seed = 21;

@@ -72,19 +72,36 @@ static bool see_help(bool *seen)
     return all;
 }
 
+static bool is_another_page(struct pty *p, void *words)
+{
+    char *page = page_words();
+    bool other = strcmp(page, words) != 0;
+    (void)p;
+    free(page);
+    return other;
+}
+
+/* Whether another page comes: none follows the last one. */
+static bool turns_page(const char *key)
+{
+    char *words = page_words();
+    press(key);
+    bool turned = pty_wait_until(term, is_another_page, words, PATIENCE);
+    pty_settle(term, 0.1, 1);
+    free(words);
+    return turned;
+}
+
 static void check_help(int rows, int cols, const char *key, const char *scroll)
 {
     bool *seen = calloc(key_count, sizeof *seen);
-    size_t pages = 0;
     launch(rows, cols, model, NULL, NULL);
     wait_for("qtop");
     press(key);
     wait_for("keys");
     pty_settle(term, 0.1, 1);
-    while (!see_help(seen) && pages++ < key_count) { /* more than enough for the last line */
-        press(scroll);
-        pty_settle(term, 0.1, 1);
-    }
+    while (!see_help(seen) && turns_page(scroll))
+        continue;
     for (size_t i = 0; i < key_count; i++)
         if (!seen[i])
             fail_msg("at %dx%d the help never shows in full: %s: %s", rows, cols,

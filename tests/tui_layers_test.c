@@ -322,9 +322,11 @@ static void test_editor_choices_apply(void **state)
         open_editor(chosen);
         for (int i = 0; i < down; i++)
             press(PTY_KEY_DOWN);
-        pty_settle(term, 0.05, 1);
+        press(PTY_KEY_END "~"); /* seen when all that was pressed before it is */
+        wait_match("scheme: .*~");
         read_scheme(chosen);
-        press("\r");
+        chosen[strcspn(chosen, "~")] = 0;
+        press(PTY_KEY_BACKSPACE "\r");
         wait_gone("scheme:");
         for (int i = 0; i < 100 && strcmp(now, chosen) != 0; i++) { /* it takes a moment */
             open_editor(now);
@@ -408,15 +410,29 @@ static double size_at(int row)
     return value * (*unit == 'k' ? 1e3 : *unit == 'M' ? 1e6 : 1);
 }
 
+static bool heading_differs(struct pty *p, void *from)
+{
+    int row = heading_row(p);
+    return row >= 0 && strcmp(pty_row(p, row), from) != 0;
+}
+
+/* Presses a key that marks another column, and waits until that is seen. */
+static void sort_on(const char *key)
+{
+    char before[WIDEST];
+    snprintf(before, sizeof before, "%s", pty_row(term, heading_row(term)));
+    press(key);
+    wait_until(heading_differs, before, "another column marked");
+    pty_settle(term, 0.02, 1); /* and not half drawn */
+}
+
 static void test_sort(void **state)
 {
     bool by_size = false;
     (void)state;
     start(50, 100);
     for (int i = 0; i < 10 && !by_size; i++) {
-        press(">");
-        wait_match("sorted by|model's order");
-        pty_settle(term, 0.02, 1);
+        sort_on(">");
         by_size = pty_find(term, "SIZE<", NULL, NULL);
     }
     assert_true(by_size);
@@ -426,11 +442,8 @@ static void test_sort(void **state)
     for (; name_at(term, row + 1, name); row++, count++)
         assert_true(size_at(row) >= size_at(row + 1));
     assert_true(count > 10);
-    for (int i = 0; i < 10 && heading_row(term) >= 0 && pty_find(term, "blk.2.ffn_up", NULL, NULL);
-         i++) {
-        press("<");
-        pty_settle(term, 0.05, 1);
-    }
+    for (int i = 0; i < 10 && strchr(pty_row(term, heading_row(term)), '<'); i++)
+        sort_on("<");
     wait_gone("blk.2.ffn_up");
     assert_ends("q");
 }
@@ -516,6 +529,34 @@ static void test_settings(void **state)
     free(file);
 }
 
+/* Experts are one row, which unfolds; a change there is one of all. */
+static void test_experts(void **state)
+{
+    (void)state;
+    launch(40, 100, SRCDIR "/tests/data/families/qwen3_moe", NULL, NULL);
+    ready();
+    wait_match("ffn_up_exps +4x8x16 +fp16\\* .* 2/4");
+    press(PTY_KEY_HOME "jjjjjjjjjjjj");
+    await_selected("ffn_up_exps");
+    wait_for("4 experts, 2 used by a token; a change here changes all");
+    press("+");
+    wait_match("expert\\.3 .* %");
+    press("jj");
+    await_selected("expert.1");
+    type_scheme("int8");
+    await_cell("expert.1", "WEIGHT", "int8");
+    await_cell("ffn_up_exps", "WEIGHT", "mixed");
+    assert_cell("expert.2", 0, "WEIGHT", "fp16*");
+    press("u");
+    await_cell("ffn_up_exps", "WEIGHT", "fp16*");
+    press("-");
+    wait_gone("expert.1");
+    type_scheme("int4");
+    await_cell("ffn_up_exps", "WEIGHT", "int4");
+    assert_cell("ffn_gate_exps", 0, "WEIGHT", "fp16*");
+    assert_ends("q");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -535,6 +576,7 @@ int main(void)
         TEST(test_filter),
         TEST(test_sort),
         TEST(test_fold),
+        TEST(test_experts),
         TEST(test_layers_alone),
         TEST(test_settings),
     };

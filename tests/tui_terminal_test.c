@@ -269,7 +269,7 @@ static void test_storm_of_size_signals(void **state)
 
 static void assert_killed_by(int number)
 {
-    int status = pty_wait_exit(term, 10);
+    int status = pty_wait_exit(term, PATIENCE);
     if (status == -1 || !WIFSIGNALED(status) || WTERMSIG(status) != number)
         fail_msg("status %#x after signal %d", (unsigned)status, number);
     assert_restored();
@@ -424,7 +424,7 @@ static void test_hangup(void **state)
     (void)state;
     start(24, 80);
     pty_hangup(term);
-    int status = pty_wait_exit(term, 10);
+    int status = pty_wait_exit(term, PATIENCE);
     assert_int_not_equal(status, -1);
     assert_true(WIFEXITED(status) || WTERMSIG(status) == SIGHUP);
 }
@@ -437,14 +437,14 @@ static void test_hangup_under_nohup(void **state)
     run(24, 80, WORDS("sh", "-c", script, "sh", binary, "-t", "1", model), NULL);
     ready();
     pty_hangup(term);
-    int status = pty_wait_exit(term, 10);
+    int status = pty_wait_exit(term, PATIENCE);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 1);
 }
 
-static bool ends_unread(double seconds)
+static bool ends_unread(void)
 {
-    for (int i = 0; i < seconds * 50; i++) {
+    for (int i = 0; i < PATIENCE * 50; i++) {
         if (!pty_signal(term, 0))
             return true;
         poll(NULL, 0, 20); /* the terminal must not be read, so there is nothing else to wait for */
@@ -456,7 +456,7 @@ static bool ends_unread(double seconds)
 static void fill_terminal(void)
 {
     int waiting = -1, before = -2;
-    for (int i = 0; i < 200 && waiting != before; i++) {
+    for (int i = 0; i < PATIENCE * 10 && (waiting != before || waiting <= 1000); i++) {
         before = waiting;
         pty_resize(term, 60 - i % 2, 200);
         poll(NULL, 0, 100);
@@ -471,8 +471,8 @@ static void test_terminal_that_does_not_read(void **state)
     start(60, 200);
     fill_terminal();
     assert_true(pty_signal(term, SIGTERM));
-    assert_true(ends_unread(5));
-    int status = pty_wait_exit(term, 1);
+    assert_true(ends_unread());
+    int status = pty_wait_exit(term, PATIENCE);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
     assert_true(pty_modes_restored(term));
     start(60, 200);

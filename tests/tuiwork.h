@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,6 +43,31 @@ static inline char *write_model(const char *name, const struct model_spec *spec)
 
 static const struct model_spec small_spec = {1, false, 64, 96, 3, 4, 2, 400, 128, 32, 1};
 
+/* The first lines of a text that comes with the program, under its name. */
+static inline void put_beginning(const char *data, const char *name, size_t most)
+{
+    char *from = path_in(SRCDIR "/data", name), *to = path_in(data, name);
+    struct bytes b = read_file(from);
+    size_t n = b.size < most ? b.size : most;
+    while (n > 0 && b.data[n - 1] != '\n')
+        n--;
+    write_file(to, b.data, n);
+    bytes_free(&b);
+    free(from);
+    free(to);
+}
+
+/* What models are judged and calibrated on unless a test names a text: in a moment. */
+static inline void put_texts(void)
+{
+    char *data = path_in(folder, "data");
+    mkdir(data, 0700);
+    put_beginning(data, "mixed-quality.txt", 1500);
+    put_beginning(data, "mixed-calibration.txt", 2500);
+    setenv("QTOP_DATA", data, 1);
+    free(data);
+}
+
 static inline int make_files(void **state)
 {
     struct vocabulary_spec words = vocabulary_usual(400);
@@ -57,6 +83,7 @@ static inline int make_files(void **state)
     char *config = path_in(folder, "config");
     setenv("XDG_CONFIG_HOME", config, 1);
     free(config);
+    put_texts();
     binary = realpath(chosen ? chosen : "./qtop", NULL);
     if (!binary) {
         perror(chosen ? chosen : "./qtop");

@@ -14,8 +14,8 @@ static void report(const struct options *o, const struct export *job)
     const char *beside = export_beside_names(job);
     for (size_t i = 0; export_note(job, i); i++)
         note(export_note(job, i));
-    fprintf(stderr, "qtop: %s: %zu bytes%s%s%s\n", shown(path, o->output), export_bytes(job), *beside ? " (beside it " : "",
-            beside, *beside ? ")" : "");
+    fprintf(stderr, "qtop: %s: %zu bytes%s%s%s\n", shown(path, o->output), export_bytes(job),
+            *beside ? " (beside it " : "", beside, *beside ? ")" : "");
 }
 
 static struct export_plan plan_of(const struct batch *b, const struct options *o)

@@ -43,6 +43,15 @@ static bool check_output(const struct options *o, const struct session *s, struc
     return true;
 }
 
+/* Tokens that a text may have at most. Where no context was asked for, rotary frequencies that depend on the context
+ * reach further than it. */
+static size_t most_tokens(const struct options *o, const struct session *s)
+{
+    const struct hyper *h = &s->model->hyper;
+    size_t reach = (size_t)(h->rope_growth * (float)h->trained_context);
+    return o->context == 0 && reach > s->context ? reach : s->context;
+}
+
 static bool collect_tokens(const struct options *o, const struct session *s, struct tokens *tokens,
                            struct error *error)
 {
@@ -54,9 +63,8 @@ static bool collect_tokens(const struct options *o, const struct session *s, str
     free(text);
     if (ok && tokens->count == 0)
         return error_set(error, "the text has no tokens; expected at least 1");
-    if (ok && tokens->count > s->context)
-        return error_set(error, "the text has %zu tokens; the context holds %zu", tokens->count,
-                         s->context);
+    if (ok && tokens->count > most_tokens(o, s))
+        return error_set(error, "the text has %zu tokens; the context holds %zu", tokens->count, most_tokens(o, s));
     return ok;
 }
 

@@ -106,52 +106,93 @@ static void report_partial(const struct tune *job, const struct budget *budget, 
                all);
 }
 
-static void keep_state(struct tune *job, const struct tune_plan *plan)
+/* A search that is kept while it goes on: whatever ends the program, --resume finds what was measured. */
+struct kept_search {
+    struct tune *job;
+    const struct tune_plan *plan;
+    char *path;          /* of its file; null: it cannot be kept */
+    struct error error;  /* why the last save, or the path, failed */
+    size_t kept, tried;  /* schemes measured that are in the file, or were to be */
+};
+
+static void keep_state(struct kept_search *s)
 {
-    struct error error;
-    size_t measured, all = tune_candidates(job, &measured);
-    char *path = measured > 0 ? tune_state_path(plan, &error) : NULL;
-    if (path && tune_state_save(path, job, plan, &error))
-        error_set(&error, "--resume goes on from %zu of %zu schemes measured (%.200s)", measured, all, path);
-    if (measured > 0)
-        note(error.text);
-    free(path);
+    size_t measured;
+    tune_candidates(s->job, &measured);
+    if (!s->path || measured == s->tried)
+        return;
+    s->tried = measured;
+    if (tune_state_save(s->path, s->job, s->plan, &s->error))
+        s->kept = measured;
 }
 
-static bool take_state(struct tune *job, const struct tune_plan *plan, struct error *error)
+static bool step_kept(void *job, double seconds, bool *done, struct error *error)
 {
-    char *path = tune_state_path(plan, error);
-    bool ok = path && tune_state_load(path, job, plan, error);
-    free(path);
+    struct kept_search *s = job;
+    bool ok = tune_step(s->job, seconds, done, error);
+    keep_state(s);
     return ok;
 }
 
-static void drop_state(const struct tune_plan *plan)
+static double fraction_kept(const void *job)
 {
-    char *path = tune_state_path(plan, NULL);
-    if (path)
-        unlink(path);
-    free(path);
+    return tune_fraction(((const struct kept_search *)job)->job);
+}
+
+static const char *phase_kept(const void *job)
+{
+    return tune_work(((const struct kept_search *)job)->job);
+}
+
+static const struct job_class kept_class = {
+    .name = "searching", .step = step_kept, .fraction = fraction_kept, .phase = phase_kept};
+
+static void say_kept(struct kept_search *s)
+{
+    size_t measured, all = tune_candidates(s->job, &measured);
+    if (s->kept > 0 && s->kept == measured)
+        error_set(&s->error, "--resume goes on from %zu of %zu schemes measured (%.200s)", measured, all, s->path);
+    if (measured > 0)
+        note(s->error.text);
+}
+
+/* An interrupted search, and one that goes on and fails, stay; else the file goes with the search. */
+static void close_kept(struct kept_search *s, bool stays)
+{
+    if (s->path && s->kept > 0 && !stays)
+        unlink(s->path);
+    free(s->path);
+}
+
+static bool take_state(struct kept_search *s, struct error *error)
+{
+    bool ok = s->path ? tune_state_load(s->path, s->job, s->plan, error) : error_set(error, "%s", s->error.text);
+    if (ok)
+        tune_candidates(s->job, &s->kept);
+    s->tried = s->kept;
+    return ok;
 }
 
 static bool search(const struct session *s, const struct tune_plan *plan, const struct options *o,
                    const struct budget *budget, struct error *error)
 {
-    struct tune *job = tune_open(plan, error);
+    struct kept_search kept = {.plan = plan};
+    struct tune *job = kept.job = tune_open(plan, error);
     struct tuned best;
-    bool cancelled = false, ok = job && (!o->resume || take_state(job, plan, error)) &&
-                              session_run(s, &tune_class, job, &cancelled, error);
+    bool cancelled = false, ok = job;
+    if (job)
+        kept.path = tune_state_path(plan, &kept.error);
+    ok = ok && (!o->resume || take_state(&kept, error)) && session_run(s, &kept_class, &kept, &cancelled, error);
     if (cancelled) {
         report_partial(job, budget, o);
-        keep_state(job, plan);
+        say_kept(&kept);
     }
     ok = ok && tune_best(job, &best);
     if (ok) { /* also where the recipe cannot be written */
         report(&best, job, budget, o, false);
         ok = !o->output || recipe_write(o->output, plan->model, best.schemes, error);
-        if (ok && o->resume)
-            drop_state(plan);
     }
+    close_kept(&kept, cancelled || (!ok && o->resume));
     tune_close(job);
     return ok;
 }

@@ -30,7 +30,8 @@ static int draw_figures(const struct tui *t, const struct qtensor *p, struct rec
         flow_put(&line, STYLE_WARN, "errors of layers n/a: %s", f->model->reference_reason);
         return line.lines;
     }
-    flow_put(&line, STYLE_GOOD, area.cols < 60 ? "SQNR weights %s, output %s" : "SQNR weights %s, live output %s", format_db(weight, true, weight_error_sqnr_db(&p->error)),
+    flow_put(&line, STYLE_GOOD, area.cols < 60 ? "SQNR weights %s, output %s" : "SQNR weights %s, live output %s",
+             format_db(weight, true, weight_error_sqnr_db(&p->error)),
              format_db(output, o && o->sqnr_db.valid, o ? o->sqnr_db.value : 0));
     line.used = area.cols; /* the rest stands below */
     if (p->error.exact) {

@@ -302,13 +302,19 @@ static void draw_layer_status(struct tui *t, int row, int tensor)
 }
 
 /* Advice is given a kind of layer, and a block has several. */
-static void draw_block_status(const struct tui *t, int row, int block)
+static void draw_several_status(const struct tui *t, int row, const struct row *r)
 {
     char line[120];
     size_t layers = 0;
-    for (int i = 0; i < (int)t->frame->model->tensor_count; i++)
-        layers += rows_is_linear(t, i, block);
-    snprintf(line, sizeof line, "blk.%d: a change here changes its %zu matrices", block, layers);
+    int i, end = rows_range(t, r, &i);
+    const struct mixture *m = &t->frame->model->layers[r->block].mixture;
+    for (; i < end; i++)
+        layers += rows_covers(t, r, i);
+    if (r->role == ROLE_NONE)
+        snprintf(line, sizeof line, "blk.%d: a change here changes its %zu matrices", r->block, layers);
+    else
+        snprintf(line, sizeof line, "blk.%d.%s: %zu experts, %zu used by a token; a change here changes all", r->block,
+                 roles[r->role].name, m->experts, m->used);
     draw_line(row, STYLE_DIM, line);
 }
 
@@ -347,7 +353,7 @@ static void draw_status(struct tui *t, int row, bool quality)
     } else if (t->view == VIEW_LAYERS || t->view == VIEW_ERROR) {
         int tensor = rows_current_tensor(t);
         if (tensor >= 0 && t->view == VIEW_LAYERS && t->rows[t->cursor].tensor < 0)
-            draw_block_status(t, row, t->rows[t->cursor].block);
+            draw_several_status(t, row, &t->rows[t->cursor]);
         else if (tensor >= 0)
             draw_layer_status(t, row, tensor);
     }

@@ -76,8 +76,8 @@ enum view_id {
     X(PAGE_DOWN, MOVE, K(KEY_NPAGE), "PgDn", NULL, "one page down")                                \
     X(HOME, MOVE, K(KEY_HOME), "Home", NULL, "the first line")                                     \
     X(END, MOVE, K(KEY_END), "End", NULL, "the last line")                                         \
-    X(UNFOLD, MOVE, K('+'), "+", NULL, "unfold a block")                                           \
-    X(FOLD, MOVE, K('-'), "-", NULL, "fold a block")                                               \
+    X(UNFOLD, MOVE, K('+'), "+", NULL, "unfold a block or its experts")                                           \
+    X(FOLD, MOVE, K('-'), "-", NULL, "fold a block or its experts")                                               \
     X(FOLD_ALL, MOVE, K('*'), "*", NULL, "fold or unfold all blocks")                              \
     X(FILTER, MOVE, K('\\', KEY_F(4)), "\\ F4", "Filter", "show only layers whose name contains a text") \
     X(SORT_PREVIOUS, MOVE, K('<'), "<", NULL, "sort by the column to the left")                    \

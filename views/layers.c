@@ -1,6 +1,7 @@
 /* Screen 1, Layers: keys and mouse. */
 #include "tui.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static int block_count(const struct tui *t)
@@ -32,11 +33,19 @@ void layers_click(struct tui *t, int row)
     long at = (long)t->top + row - t->table_row;
     if (row < t->table_row || at >= (long)t->row_count)
         return;
-    struct row *r = &t->rows[at];
+    const struct row *r = &t->rows[at];
     if ((size_t)at == t->cursor && r->tensor < 0)
-        t->folded[r->block] = !t->folded[r->block];
+        rows_fold(t, r, !rows_is_folded(t, r));
     move_to(t, at);
     rows_update(t);
+}
+
+/* Unfolds what hides a tensor. */
+static void show(struct tui *t, const struct tensor *x)
+{
+    t->folded[x->block] = false;
+    if (x->expert >= 0)
+        t->unfolded[x->block] |= ROLE_BIT(x->role);
 }
 
 static void search(struct tui *t, const char *text, bool next)
@@ -50,7 +59,7 @@ static void search(struct tui *t, const char *text, bool next)
         if (!strcasestr(layer_name(t->session->model, tensor), t->search) || !rows_shows(t, tensor))
             continue;
         if (!is_kv(t, tensor) && tensor_of(t, tensor)->block >= 0)
-            t->folded[tensor_of(t, tensor)->block] = false;
+            show(t, tensor_of(t, tensor));
         rows_update(t);
         for (size_t r = 0; r < t->row_count; r++)
             if (t->rows[r].tensor == tensor)
@@ -77,17 +86,12 @@ const struct finder layers_finder = {search, apply_filter, filtered};
 
 static void toggle_tag(struct tui *t)
 {
-    int tensors[ROLE_COUNT]; /* a block has a tensor a role at most */
-    struct row r = t->rows[t->cursor];
-    size_t n = 0;
-    for (int i = 0; i < (int)t->session->model->tensor_count && n < ROLE_COUNT; i++)
-        if (r.tensor == i || (r.tensor < 0 && rows_is_linear(t, i, r.block)))
-            tensors[n++] = i;
-    if (is_kv(t, r.tensor))
-        tensors[n++] = r.tensor;
-    bool tag = n > 0 && !t->tagged[tensors[0]];
-    for (size_t i = 0; i < n; i++)
-        t->tagged[tensors[i]] = tag;
+    const struct row *r = &t->rows[t->cursor];
+    int first = rows_current_tensor(t), begin, end = rows_range(t, r, &begin);
+    bool tag = first >= 0 && !t->tagged[first];
+    for (int i = begin; i < end; i++)
+        if (rows_covers(t, r, i))
+            t->tagged[i] = tag;
     move_to(t, (long)t->cursor + 1);
 }
 
@@ -98,9 +102,7 @@ static void untag_all(struct tui *t)
 
 static void fold(struct tui *t, bool folded)
 {
-    int block = t->rows[t->cursor].block;
-    if (block >= 0)
-        t->folded[block] = folded;
+    rows_fold(t, &t->rows[t->cursor], folded);
     rows_update(t);
     tui_select(t);
 }
@@ -116,23 +118,24 @@ static void fold_all(struct tui *t)
     tui_select(t);
 }
 
-/* The current row's scheme for the same role in every block; a block's row does it role by role. */
+/* The current row's scheme for the same role in every block; a row of several does it for each of them. */
 static void same_everywhere(struct tui *t)
 {
     const struct model *m = t->session->model;
     struct row r = t->rows[t->cursor];
-    int tensors[ROLE_COUNT];
-    size_t n = 0;
     if (t->one_layer)
         r.tensor = rows_current_tensor(t);
-    for (int i = 0; i < (int)m->tensor_count && n < ROLE_COUNT; i++)
-        if (m->tensors[i].block >= 0 &&
-            (r.tensor == i || (r.tensor < 0 && rows_is_linear(t, i, r.block))))
+    int begin, end = rows_range(t, &r, &begin);
+    int *tensors = malloc((size_t)(end - begin + 1) * sizeof *tensors);
+    size_t n = 0;
+    for (int i = begin; tensors && i < end && !is_kv(t, i); i++)
+        if (m->tensors[i].block >= 0 && rows_covers(t, &r, i))
             tensors[n++] = i;
     if (n > 0)
         tui_send(t, &(struct command){.kind = COMMAND_SAME, .tensors = tensors, .tensor_count = n});
     else
         tui_note(t, "there is only one of this layer");
+    free(tensors);
 }
 
 static void sort_by(struct tui *t, int direction)
@@ -140,7 +143,8 @@ static void sort_by(struct tui *t, int direction)
     static const char *const names[SORT_COLUMNS] = {"the model's order", "kind of layer", "size",
                                                     "time", "SQNR", "sensitivity"};
     int next = ((int)t->sort + direction + SORT_COLUMNS) % SORT_COLUMNS;
-    t->rows[t->cursor].tensor = rows_current_tensor(t); /* a sorted list has no row for a block */
+    t->rows[t->cursor].tensor = rows_current_tensor(t); /* a sorted list has no rows of several */
+    t->rows[t->cursor].role = ROLE_NONE;
     t->sort = (enum sort_column)next;
     rows_update(t);
     tui_note(t, "sorted by %s", names[next]);

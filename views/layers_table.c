@@ -13,7 +13,7 @@ static const struct tensor *tensor_of(const struct tui *t, int tensor)
 }
 
 enum column_id { C_LAYER, C_SHAPE, C_WEIGHT, C_ACT, C_GROUP, C_SYM, C_METHOD, C_SIZE, C_TIME, C_RATE,
-              C_ROOF, C_SQNR, C_SENSITIVITY, COLUMNS_COUNT };
+              C_ROOF, C_SQNR, C_SENSITIVITY, C_USED, COLUMNS_COUNT };
 
 static const struct column columns_table[COLUMNS_COUNT] = {
     [C_LAYER] = {"LAYER", 19, .stretch = true},
@@ -29,6 +29,7 @@ static const struct column columns_table[COLUMNS_COUNT] = {
     [C_ROOF] = {"ROOF%", 7, .drop = 3, .right = true},
     [C_SQNR] = {"SQNR", 7, .right = true},
     [C_SENSITIVITY] = {"SENS", 9, .drop = 1, .right = true},
+    [C_USED] = {"USED", 7, .right = true},
 };
 
 static const enum column_id sort_columns[SORT_COLUMNS] = {
@@ -44,7 +45,7 @@ struct cells {
 
 /* Figures that a tensor and a block share: sums over tensors. */
 struct sums {
-    size_t bytes;       /* in memory */
+    double read;        /* bytes that a token reads: of an expert as often as it is used */
     size_t shown;       /* the same, or those in the file that the set was chosen for */
     double seconds, w2, e2;
     bool timed, exact;
@@ -57,10 +58,21 @@ struct sums {
     size_t count;
 };
 
+/* How often a token reads a tensor: an expert as often as it was used so far, or as all are on average. */
+static double share_read(const struct tui *t, int tensor)
+{
+    const struct tensor *x = tensor_of(t, tensor);
+    const struct metric *used = &t->frame->layers[tensor].used;
+    if (x->expert < 0)
+        return 1;
+    const struct mixture *m = &t->session->model->layers[x->block].mixture;
+    return used->valid ? used->value : (double)m->used / (double)m->experts;
+}
+
 static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
 {
     const struct qtensor *p = t->frame->set->layer[tensor];
-    s->bytes += p->matrix.bytes;
+    s->read += (double)p->matrix.bytes * share_read(t, tensor);
     s->shown += rows_size(t, tensor);
     s->timed |= t->frame->layers[tensor].seconds.valid;
     s->seconds += t->frame->layers[tensor].seconds.value;
@@ -93,7 +105,7 @@ static void figure_cells(const struct tui *t, const struct sums *s, struct cells
     char bytes[16], share[16];
     snprintf(c->text[C_SIZE], CELL, "%s", format_bytes(bytes, (double)s->shown));
     if (s->timed) {
-        double rate = (double)s->bytes / s->seconds;
+        double rate = s->read / s->seconds;
         snprintf(c->text[C_TIME], CELL, s->seconds < 1e-4 ? "%.2f" : "%.0f", s->seconds * 1e6);
         snprintf(c->text[C_RATE], CELL, "%.1f", rate / 1e9);
         if (f->speed.in_cache)
@@ -132,6 +144,14 @@ static void scheme_cells(const struct scheme *s, const struct tensor *x, bool mu
         methods_print_names(&s->methods, c->text[C_METHOD], CELL);
 }
 
+static void used_cell(const struct metric *used, struct cells *c)
+{
+    if (used->valid)
+        snprintf(c->text[C_USED], CELL, "%.1f %%", 100 * used->value);
+    else
+        snprintf(c->text[C_USED], CELL, "n/a");
+}
+
 static void tensor_cells(const struct tui *t, int tensor, struct cells *c)
 {
     const struct tensor *x = tensor_of(t, tensor);
@@ -140,8 +160,12 @@ static void tensor_cells(const struct tui *t, int tensor, struct cells *c)
     struct sums sums = {0};
     bool multiplies = tensor_multiplies(t->session->model, tensor);
     const char *name = x->block >= 0 && !flat ? roles[x->role].name : x->name;
+    char expert[24];
+    snprintf(expert, sizeof expert, "  expert.%d", x->expert);
     snprintf(c->text[C_LAYER], CELL, "%s%s%s", t->tagged[tensor] ? "*" : " ",
-             x->block >= 0 && !flat ? "  " : "", name);
+             x->block >= 0 && !flat ? "  " : "", x->expert >= 0 && !flat ? expert : name);
+    if (x->expert >= 0)
+        used_cell(&t->frame->layers[tensor].used, c);
     scheme_cells(&s, x, multiplies, c);
     add_to_sums(t, tensor, &sums);
     figure_cells(t, &sums, c);
@@ -155,7 +179,7 @@ static void kv_cells(const struct tui *t, struct cells *c)
     const struct hyper *h = &t->session->model->hyper;
     int kv = kv_index(t->session->model);
     const struct metric *seconds = &f->layers[kv].seconds;
-    struct sums sums = {.bytes = f->position * kv_bytes_per_position(f->model, f->set->kv),
+    struct sums sums = {.read = (double)(f->position * kv_bytes_per_position(f->model, f->set->kv)),
                         .seconds = seconds->value, .timed = seconds->valid, .own = true, .all_stored = true};
     struct scheme s = scheme_default(f->set->kv);
     char bytes[16];
@@ -170,29 +194,52 @@ static void kv_cells(const struct tui *t, struct cells *c)
     if (dtypes[s.format.weight].kind == DTYPE_KIND_INTEGER)
         snprintf(c->text[C_SYM], CELL, "sym");
     figure_cells(t, &sums, c);
-    snprintf(c->text[C_SIZE], CELL, "%s", frame_file(f) ? "-" : format_bytes(bytes, (double)rows_kv_bytes(t, f->set->kv)));
+    snprintf(c->text[C_SIZE], CELL, "%s", /* no file holds the cache */
+             frame_file(f) ? "-" : format_bytes(bytes, (double)rows_kv_bytes(t, f->set->kv)));
 }
 
-/* A block row sums up its linear layers; a field on which they differ says "mixed". */
-static void block_cells(const struct tui *t, int block, struct cells *c)
+/* A row of several sums up its layers; a field on which they differ says "mixed". */
+static size_t several_cells(const struct tui *t, const struct row *r, struct cells *c)
 {
     struct sums sums = {0};
-    for (int i = 0; i < (int)t->session->model->tensor_count; i++) {
+    struct scheme before = {0};
+    int i, end = rows_range(t, r, &i);
+    for (; i < end; i++) {
         struct cells one;
-        if (!rows_is_linear(t, i, block))
+        if (!rows_covers(t, r, i))
             continue;
         struct scheme s = qtensor_scheme(t->frame->set->layer[i]);
-        scheme_cells(&s, tensor_of(t, i), true, &one);
-        for (int k = C_WEIGHT; k <= C_METHOD; k++)
-            if (sums.count == 0)
-                memcpy(c->text[k], one.text[k], sizeof one.text[k]);
-            else if (strcmp(c->text[k], one.text[k]) != 0)
-                strcpy(c->text[k], "mixed");
+        if (sums.count == 0 || !scheme_equal(&s, &before)) {
+            scheme_cells(&s, tensor_of(t, i), true, &one);
+            for (int k = C_WEIGHT; k <= C_METHOD; k++)
+                if (sums.count == 0)
+                    memcpy(c->text[k], one.text[k], sizeof one.text[k]);
+                else if (strcmp(c->text[k], one.text[k]) != 0)
+                    strcpy(c->text[k], "mixed");
+        }
+        before = s;
         add_to_sums(t, i, &sums);
     }
-    snprintf(c->text[C_LAYER], CELL, " %s blk.%d", t->folded[block] ? "+" : "-", block);
-    snprintf(c->text[C_SHAPE], CELL, "%zu layers", sums.count);
     figure_cells(t, &sums, c);
+    return sums.count;
+}
+
+static void block_cells(const struct tui *t, const struct row *r, struct cells *c)
+{
+    size_t count = several_cells(t, r, c);
+    snprintf(c->text[C_LAYER], CELL, " %s blk.%d", rows_is_folded(t, r) ? "+" : "-", r->block);
+    snprintf(c->text[C_SHAPE], CELL, "%zu layers", count);
+}
+
+/* All experts of a block in one role. */
+static void experts_cells(const struct tui *t, const struct row *r, struct cells *c)
+{
+    const struct layer *l = &t->session->model->layers[r->block];
+    const struct qmatrix *one = &tensor_of(t, l->tensor[r->role])->stored;
+    several_cells(t, r, c);
+    snprintf(c->text[C_LAYER], CELL, " %s %s", rows_is_folded(t, r) ? "+" : "-", roles[r->role].name);
+    snprintf(c->text[C_SHAPE], CELL, "%zux%zux%zu", l->mixture.experts, one->rows, one->cols);
+    snprintf(c->text[C_USED], CELL, "%zu/%zu", l->mixture.used, l->mixture.experts);
 }
 
 /* While a layer is on its way its figures make room for the progress. */
@@ -309,6 +356,8 @@ static void fit_columns(const struct tui *t, int cols, int *widths)
         if (has_method(t->frame->set->layer[i]))
             columns[C_METHOD].drop = COLUMNS_COUNT - 1;
     }
+    if (t->session->model->hyper.mixture.experts == 0)
+        columns[C_USED].width = 0;
     for (int k = 0; k < COLUMNS_COUNT; k++)
         if (t->hidden >> k & 1)
             columns[k].width = 0;
@@ -344,7 +393,7 @@ void layers_draw(struct tui *t, struct rect area)
     for (size_t i = t->top; i < t->row_count && i < t->top + t->page; i++) {
         struct cells cells = {0};
         if (t->rows[i].tensor < 0)
-            block_cells(t, t->rows[i].block, &cells);
+            (t->rows[i].role == ROLE_NONE ? block_cells : experts_cells)(t, &t->rows[i], &cells);
         else if (t->rows[i].tensor == kv_index(t->session->model))
             kv_cells(t, &cells);
         else

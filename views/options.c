@@ -248,8 +248,8 @@ static const char *nearest_command(const char *word)
 static bool check_word(const char *word, struct error *error)
 {
     const char *nearest = access(word, F_OK) == 0 ? NULL : nearest_command(word);
-    return !nearest || error_set(error, "'%.40s' is no subcommand, and there is no such file; the nearest subcommand is %s",
-                                 word, nearest);
+    return !nearest || error_set(error, "'%.40s' is no subcommand, and there is no such file; the nearest subcommand "
+                                        "is %s", word, nearest);
 }
 
 const struct subcommand *options_parse(int argc, char **argv, struct options *out,

@@ -15,21 +15,63 @@ static const struct tensor *tensor_of(const struct tui *t, int tensor)
     return &t->session->model->tensors[tensor];
 }
 
-bool rows_is_linear(const struct tui *t, int tensor, int block)
+static bool is_kv(const struct tui *t, int tensor)
 {
-    const struct tensor *x = tensor_of(t, tensor);
-    return x->block == block && roles[x->role].linear;
+    return tensor == kv_index(t->session->model);
+}
+
+int rows_range(const struct tui *t, const struct row *r, int *begin)
+{
+    const struct model *m = t->session->model;
+    *begin = r->tensor;
+    if (r->tensor >= 0)
+        return r->tensor + 1;
+    const struct layer *l = &m->layers[r->block];
+    if (r->role != ROLE_NONE) {
+        *begin = l->tensor[r->role];
+        return *begin + (int)l->mixture.experts;
+    }
+    *begin = model_first_of_block(m, r->block);
+    return model_first_of_block(m, r->block + 1);
+}
+
+bool rows_covers(const struct tui *t, const struct row *r, int tensor)
+{
+    if (r->tensor >= 0 || r->role != ROLE_NONE)
+        return true;
+    return role_takes_schemes(tensor_of(t, tensor)->role);
+}
+
+bool rows_is_folded(const struct tui *t, const struct row *r)
+{
+    return r->role == ROLE_NONE ? t->folded[r->block] : !(t->unfolded[r->block] & ROLE_BIT(r->role));
+}
+
+void rows_fold(struct tui *t, const struct row *r, bool folded)
+{
+    bool expert = r->tensor >= 0 && !is_kv(t, r->tensor) && tensor_of(t, r->tensor)->expert >= 0;
+    enum role role = expert ? tensor_of(t, r->tensor)->role : r->tensor < 0 ? r->role : ROLE_NONE;
+    if (r->block < 0)
+        return;
+    bool there_already = role != ROLE_NONE && folded && !(t->unfolded[r->block] & ROLE_BIT(role));
+    if (role == ROLE_NONE || there_already)
+        t->folded[r->block] = folded;
+    else if (folded)
+        t->unfolded[r->block] &= ~ROLE_BIT(role);
+    else
+        t->unfolded[r->block] |= ROLE_BIT(role);
 }
 
 bool rows_begin(struct tui *t, struct error *error)
 {
     size_t tensors = t->session->model->tensor_count, blocks = (size_t)block_count(t);
-    t->rows = calloc(tensors + 1 + blocks, sizeof *t->rows);
+    t->rows = calloc(tensors + 1 + blocks * (1 + ROLE_COUNT), sizeof *t->rows);
     t->tagged = calloc(tensors + 1, sizeof *t->tagged);
     t->folded = calloc(blocks, sizeof *t->folded);
+    t->unfolded = calloc(blocks, sizeof *t->unfolded);
     for (size_t b = 1; t->folded && b < blocks; b++)
         t->folded[b] = true;
-    return (t->rows && t->tagged && t->folded) || error_set(error, "not enough memory");
+    return (t->rows && t->tagged && t->folded && t->unfolded) || error_set(error, "not enough memory");
 }
 
 void rows_end(struct tui *t)
@@ -37,11 +79,7 @@ void rows_end(struct tui *t)
     free(t->rows);
     free(t->tagged);
     free(t->folded);
-}
-
-static bool is_kv(const struct tui *t, int tensor)
-{
-    return tensor == kv_index(t->session->model);
+    free(t->unfolded);
 }
 
 size_t rows_kv_bytes(const struct tui *t, enum dtype kv)
@@ -112,54 +150,76 @@ bool rows_shows(const struct tui *t, int tensor)
     return !*t->filter || strcasestr(layer_name(t->session->model, tensor), t->filter);
 }
 
-static void add_row(struct tui *t, int tensor, int block)
+static void add_row(struct tui *t, int tensor, int block, enum role role)
 {
-    t->rows[t->row_count++] = (struct row){tensor, block};
+    t->rows[t->row_count++] = (struct row){tensor, block, role};
 }
 
-/* The model's order with foldable blocks; a filter or a sort column makes it one flat list. */
+/* Rows for a tensor in the model's order: before the first one of a block or of experts the row of all. */
+static void add_in_order(struct tui *t, int tensor)
+{
+    const struct tensor *x = tensor_of(t, tensor);
+    bool first = tensor == 0 || tensor_of(t, tensor - 1)->block != x->block;
+    if (x->block >= 0 && first)
+        add_row(t, -1, x->block, ROLE_NONE);
+    if (x->block >= 0 && t->folded[x->block])
+        return;
+    if (x->expert == 0)
+        add_row(t, -1, x->block, x->role);
+    if (x->expert < 0 || t->unfolded[x->block] & ROLE_BIT(x->role))
+        add_row(t, tensor, x->block, ROLE_NONE);
+}
+
+/* Whether a row hid another one when it was folded. */
+static bool hides(const struct tui *t, const struct row *r, const struct row *other)
+{
+    if (r->tensor >= 0 || r->block != other->block || !rows_is_folded(t, r))
+        return false;
+    enum role role = other->tensor < 0 || is_kv(t, other->tensor) ? other->role : tensor_of(t, other->tensor)->role;
+    return r->role == ROLE_NONE || r->role == role;
+}
+
+/* The model's order with foldable blocks and experts; a filter or a sort column makes it one flat list. */
 void rows_update(struct tui *t)
 {
-    struct row here = t->row_count > 0 ? t->rows[t->cursor] : (struct row){0, -1};
+    struct row here = t->row_count > 0 ? t->rows[t->cursor] : (struct row){0, -1, ROLE_NONE};
     bool flat = *t->filter || t->sort != SORT_NONE;
-    int last = -1;
     t->row_count = 0;
-    for (int i = 0; i < (int)t->session->model->tensor_count; i++) {
-        int block = tensor_of(t, i)->block;
-        if (!flat && block >= 0 && block != last)
-            add_row(t, -1, block);
-        last = block;
-        if (rows_shows(t, i) && (flat || block < 0 || !t->folded[block]))
-            add_row(t, i, block);
-    }
+    for (int i = 0; i < (int)t->session->model->tensor_count; i++)
+        if (!flat)
+            add_in_order(t, i);
+        else if (rows_shows(t, i))
+            add_row(t, i, tensor_of(t, i)->block, ROLE_NONE);
     if (rows_shows(t, kv_index(t->session->model)))
-        add_row(t, kv_index(t->session->model), -1);
+        add_row(t, kv_index(t->session->model), -1, ROLE_NONE);
     if (t->sort != SORT_NONE)
         qsort_r(t->rows, t->row_count, sizeof *t->rows, by_key, t);
-    /* The cursor stays on its row, or on the block that hid it. */
+    /* The cursor stays on its row, or on the one that hid it. */
     size_t found = t->cursor < t->row_count ? t->cursor : t->row_count ? t->row_count - 1 : 0;
-    for (size_t i = 0; i < t->row_count; i++)
-        if (t->rows[i].block == here.block &&
-            (t->rows[i].tensor == here.tensor || (t->rows[i].tensor < 0 && t->folded[here.block])))
+    for (size_t i = 0; i < t->row_count; i++) {
+        const struct row *r = &t->rows[i];
+        if ((r->block == here.block && r->tensor == here.tensor && r->role == here.role) || hides(t, r, &here))
             found = i;
+    }
     t->cursor = found;
 }
 
 int rows_current_tensor(const struct tui *t)
 {
+    int tensor;
     if (t->row_count == 0)
         return -1;
-    struct row r = t->rows[t->cursor];
-    for (int i = 0; r.tensor < 0 && i < (int)t->session->model->tensor_count; i++)
-        if (rows_is_linear(t, i, r.block))
-            return i;
-    return r.tensor;
+    const struct row *r = &t->rows[t->cursor];
+    for (int end = rows_range(t, r, &tensor); tensor < end; tensor++)
+        if (rows_covers(t, r, tensor))
+            return tensor;
+    return -1;
 }
 
 size_t rows_chosen(const struct tui *t, int *tensors)
 {
     size_t n = 0;
-    int tensors_only = (int)t->session->model->tensor_count, count = tensors_only + 1;
+    int tensor, count = (int)t->session->model->tensor_count + 1;
     if (t->one_layer) {
         tensors[0] = rows_current_tensor(t);
         return tensors[0] >= 0;
@@ -169,11 +229,9 @@ size_t rows_chosen(const struct tui *t, int *tensors)
             tensors[n++] = i;
     if (n > 0 || t->row_count == 0)
         return n;
-    struct row r = t->rows[t->cursor];
-    for (int i = 0; i < count; i++)
-        if (r.tensor == i ||
-            (r.tensor < 0 && i < tensors_only && rows_is_linear(t, i, r.block)))
-            tensors[n++] = i;
+    const struct row *r = &t->rows[t->cursor];
+    for (int end = rows_range(t, r, &tensor); tensor < end; tensor++)
+        if (rows_covers(t, r, tensor))
+            tensors[n++] = tensor;
     return n;
 }
-

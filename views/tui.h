@@ -10,8 +10,9 @@
 
 /* A row of the Layers table. */
 struct row {
-    int tensor; /* -1: a block; kv_index: the KV cache */
-    int block;  /* -1: outside the blocks */
+    int tensor;     /* -1: several, of a block; kv_index: the KV cache */
+    int block;      /* -1: outside the blocks */
+    enum role role; /* of several: the role of all experts of a block, or ROLE_NONE for its linear layers */
 };
 
 enum sort_column { SORT_NONE, SORT_NAME, SORT_SIZE, SORT_TIME, SORT_SQNR, SORT_SENSITIVITY, SORT_COLUMNS };
@@ -61,6 +62,7 @@ struct tui {
     bool *tagged;   /* one a tensor and the KV cache's */
     bool one_layer; /* the screen shows one layer: that is changed, whatever is tagged */
     bool *folded;   /* one a block */
+    role_set *unfolded; /* one a block: roles whose experts have rows of their own */
     char filter[64];
     char search[64];
     enum sort_column sort;
@@ -159,8 +161,13 @@ size_t rows_chosen(const struct tui *tui, int *tensors);
 /* Whether the filter lets a tensor through. */
 bool rows_shows(const struct tui *tui, int tensor);
 
-/* Whether a tensor is one of a block's linear layers. */
-bool rows_is_linear(const struct tui *tui, int tensor, int block);
+/* The tensors of a row are `begin` to the one before the end, which is returned, as far as rows_covers says. */
+int rows_range(const struct tui *tui, const struct row *row, int *begin);
+bool rows_covers(const struct tui *tui, const struct row *row, int tensor);
+
+/* Folds or unfolds what a row of several tensors stands for, or what it is a part of. */
+void rows_fold(struct tui *tui, const struct row *row, bool folded);
+bool rows_is_folded(const struct tui *tui, const struct row *row);
 
 /* Bytes of the KV cache in a datatype, all its positions. */
 size_t rows_kv_bytes(const struct tui *tui, enum dtype kv);

@@ -100,6 +100,15 @@ static bool take_over(char *text, const char *path, struct tune *job, uint64_t h
     return true;
 }
 
+bool tune_state_parse(const void *data, size_t size, const char *path, struct tune *job, const struct tune_plan *plan,
+                      struct error *error)
+{
+    char *text = strndup(data, size);
+    bool ok = text ? take_over(text, path, job, digest(plan), error) : error_set(error, "not enough memory");
+    free(text);
+    return ok;
+}
+
 bool tune_state_load(const char *path, struct tune *job, const struct tune_plan *plan, struct error *error)
 {
     struct mapped_file file;
@@ -107,9 +116,7 @@ bool tune_state_load(const char *path, struct tune *job, const struct tune_plan 
         return error_set(error, "--resume: no search of this model with these options was interrupted (%.200s)", path);
     if (!mapped_file_open(&file, path, error))
         return false;
-    char *text = strndup((const char *)file.data, file.size);
-    bool ok = text ? take_over(text, path, job, digest(plan), error) : error_set(error, "not enough memory");
-    free(text);
+    bool ok = tune_state_parse(file.data, file.size, path, job, plan, error);
     mapped_file_close(&file);
     return ok;
 }

@@ -1,4 +1,4 @@
-/* tune_state.h - what an interrupted search had measured, in a file to go on from. */
+/* tune_state.h - what a search has measured, in a file to go on from. */
 #ifndef QTOP_TUNE_STATE_H
 #define QTOP_TUNE_STATE_H
 
@@ -15,5 +15,9 @@ bool tune_state_save(const char *path, struct tune *job, const struct tune_plan 
 
 /* Takes them over into a job that was just opened. False with an error where there is no such file or it is damaged. */
 bool tune_state_load(const char *path, struct tune *job, const struct tune_plan *plan, struct error *error);
+
+/* The same of bytes, which the error calls `path`. */
+bool tune_state_parse(const void *data, size_t size, const char *path, struct tune *job, const struct tune_plan *plan,
+                      struct error *error);
 
 #endif

@@ -16,9 +16,7 @@ static void fill_rope(const struct rotary *r, size_t positions, struct rope_tabl
     size_t half = r->dims / 2;
     double magnitude = r->magnitude > 0 ? (double)r->magnitude : 1;
     for (size_t i = 0; i < half; i++) {
-        double rate = pow((double)r->base, -(double)i / (double)half);
-        if (r->factors)
-            rate /= (double)r->factors[i];
+        double rate = rotary_rate(r, i, positions);
         for (size_t p = 0; p < positions; p++) {
             out->cosines[p * half + i] = (float)(magnitude * cos((double)p * rate));
             out->sines[p * half + i] = (float)(magnitude * sin((double)p * rate));
@@ -176,6 +174,11 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         return NULL;
     }
     lay_out_scratch(c, c->scratch);
+    if (expert_width(model) > 0 && !(c->expert_uses = calloc(model->tensor_count, sizeof *c->expert_uses))) {
+        error_set(error, "not enough memory for a context");
+        context_close(c);
+        return NULL;
+    }
     return c;
 }
 
@@ -240,5 +243,6 @@ void context_close(struct context *c)
     kv_close(&c->cache);
     rope_tables_close(c->rope);
     free(c->scratch);
+    free(c->expert_uses);
     free(c);
 }

@@ -48,6 +48,8 @@ struct context {
     float *attention;        /* scratch of attention (threads, attention_floats) */
     size_t attention_floats;
     void *activations;       /* scratch of products_run */
+    uint64_t *expert_uses;   /* of each tensor of an expert's last matrix: tokens that used it; null: no experts */
+    uint64_t routed;         /* tokens that went through a router, of the first block that has one */
     struct hook hook;
     double *tensor_seconds;  /* each tensor's time is added, and last attention's (tensors + 1); or null */
 };

@@ -107,11 +107,24 @@ static void route_token(const struct context *c, const struct mixture *m, const 
     finish_shares(c->ops, m, share);
 }
 
-void experts_route(struct context *c, const struct mixture *m, const float *bias, float *logits, size_t n)
+static void count_uses(struct context *c, const struct layer *l, size_t n)
 {
+    size_t first = (size_t)l->tensor[ROLE_DOWN_EXPERTS], block = (size_t)c->model->tensors[first].block;
+    for (size_t i = 0; i < n * l->mixture.used; i++)
+        c->expert_uses[first + (size_t)c->reg[REG_CHOSEN][i]]++;
+    for (size_t b = 0; b < block; b++)
+        if (c->model->layers[b].mixture.experts > 0)
+            return;
+    c->routed += n;
+}
+
+void experts_route(struct context *c, const struct layer *l, const float *bias, float *logits, size_t n)
+{
+    const struct mixture *m = &l->mixture;
     for (size_t t = 0; t < n; t++)
         route_token(c, m, bias, logits + t * m->experts, c->reg[REG_CHOSEN] + t * m->used,
                     c->reg[REG_SHARE] + t * m->used);
+    count_uses(c, l, n);
 }
 
 /* ---- their products -------------------------------------------------------------------------- */

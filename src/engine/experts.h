@@ -5,9 +5,9 @@
 
 #include "context.h"
 
-/* The experts of n tokens from the router's logits (n x experts, overwritten): REG_CHOSEN and REG_SHARE. bias: added to
- * what experts are chosen by; or null. */
-void experts_route(struct context *context, const struct mixture *mixture, const float *bias, float *logits, size_t n);
+/* The experts of n tokens from the router's logits (n x experts, overwritten): REG_CHOSEN and REG_SHARE; counts them.
+ * bias: added to what experts are chosen by; or null. */
+void experts_route(struct context *context, const struct layer *layer, const float *bias, float *logits, size_t n);
 
 /* A STEP_EXPERTS of a layer: of each token the products of its experts, one after another. Each expert is read once. */
 void experts_multiply(struct context *context, const struct weights *weights, const struct layer *layer,

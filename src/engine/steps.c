@@ -195,7 +195,7 @@ static void run_route(const struct run *r, const struct step *s)
         isa_current()->decode_row(&choice->matrix, 0, r->c->norm);
         bias = r->c->norm;
     }
-    experts_route(r->c, &r->layer->mixture, bias, r->c->reg[s->in], r->n);
+    experts_route(r->c, r->layer, bias, r->c->reg[s->in], r->n);
 }
 
 static void run_experts(const struct run *r, const struct step *s)

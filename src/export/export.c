@@ -105,6 +105,17 @@ static size_t padded(size_t bytes, size_t alignment)
     return (bytes + alignment - 1) / alignment * alignment;
 }
 
+/* Bytes of an item with the padding behind it: none where the next one goes on with its tensor. */
+static bool placed_bytes(const struct export *job, size_t i, size_t *bytes)
+{
+    const struct export_item *item = &job->items[i];
+    bool goes_on = i + 1 < job->count && job->items[i + 1].joined;
+    if (__builtin_mul_overflow(item->rows, item->row_bytes, bytes) || *bytes > SIZE_MAX / 2)
+        return false;
+    *bytes = goes_on ? *bytes : padded(*bytes, job->format->alignment);
+    return true;
+}
+
 /* Where each tensor begins, and the buffers of the largest row. */
 static bool place_items(struct export *job, struct error *error)
 {
@@ -113,8 +124,7 @@ static bool place_items(struct export *job, struct error *error)
         struct export_item *item = &job->items[i];
         size_t bytes;
         item->offset = at;
-        if (__builtin_mul_overflow(item->rows, item->row_bytes, &bytes) ||
-            __builtin_add_overflow(at, padded(bytes, job->format->alignment), &at))
+        if (!placed_bytes(job, i, &bytes) || __builtin_add_overflow(at, bytes, &at))
             return error_set(error, "the size of the file overflows");
         row = item->row_bytes > row ? item->row_bytes : row;
         if (item->tensor >= 0) {
@@ -328,10 +338,13 @@ static bool put(struct export *job, const void *data, size_t n, struct error *er
            error_set(error, "%.200s: cannot be written: %s", job->plan.path, strerror(errno));
 }
 
-static bool put_padding(struct export *job, size_t bytes, struct error *error)
+static bool put_padding(struct export *job, size_t i, struct error *error)
 {
     static const uint8_t zeros[64] = {0};
-    return put(job, zeros, padded(bytes, job->format->alignment) - bytes, error);
+    const struct export_item *item = &job->items[i];
+    size_t bytes = 0;
+    placed_bytes(job, i, &bytes);
+    return put(job, zeros, bytes - item->rows * item->row_bytes, error);
 }
 
 static bool begin_item(struct export *job, const struct export_item *item, struct error *error)
@@ -348,9 +361,8 @@ static bool end_item(struct export *job, const struct export_item *item, struct 
     if (job->acquired)
         model_release(job->plan.model, item->tensor);
     job->acquired = false;
-    job->item++;
     job->row = 0;
-    return put_padding(job, item->rows * item->row_bytes, error);
+    return put_padding(job, job->item++, error);
 }
 
 /* As many rows as fit in the chunk, at least one. */

@@ -9,12 +9,24 @@ enum { GGUF_VERSION = 3, GGUF_ALIGNMENT = 32 };
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
+/* Experts lie in one tensor, so that all have the type of the first. */
+static bool same_type(const struct export *job, int t, const struct export_item *item, struct error *error)
+{
+    if (item == job->items || item[-1].type->number == item->type->number) /* alone: a search asks for its bytes */
+        return true;
+    int first = t - job->plan.model->tensors[t].expert;
+    struct scheme nearest = qtensor_scheme(job->plan.weights->layer[first]);
+    return export_refuse(job, t, "GGUF", &nearest, "the experts of a block lie in one tensor", error);
+}
+
 static bool add_tensor(struct export *job, int t, struct error *error)
 {
     const struct naming naming = {.gguf = true, .prefix = ""};
     struct gguf_storage storage;
-    return gguf_storage_of(job, t, &storage, error) &&
-           export_add(job, &naming, t, storage.type, storage.row_bytes, error);
+    struct export_item *item = gguf_storage_of(job, t, &storage, error)
+                                   ? export_add(job, &naming, t, storage.type, storage.row_bytes, error)
+                                   : NULL;
+    return item && (!item->joined || same_type(job, t, item, error));
 }
 
 /* One line for all tensors whose columns are not whole blocks. */
@@ -49,8 +61,7 @@ static struct export_item *add_vector(struct export *job, const char *name, cons
 }
 
 /* The factors of rotary frequencies: as the model's GGUF file has them; else what the model runs with, unless
- * they are all the same, which is a key. Those of LongRoPE are two, of which only the short ones are known; the
- * context says that the others are not asked. */
+ * they are all the same or YaRN's, which keys say. Those of LongRoPE are two. */
 static bool add_factors(struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
@@ -63,13 +74,11 @@ static bool add_factors(struct export *job, struct error *error)
             !add_vector(job, e->name, fp32, e->data, e->bytes / sizeof(float), e->bytes, error))
             return false;
     }
-    if (own || !m->rope_factors || gguf_linear_factor(job) != 1)
+    if (own || !m->rope_factors || gguf_linear_factor(job) != 1 || gguf_writes_yarn(job))
         return true;
-    if (m->hyper.rope_magnitude == 0)
+    if (!m->rope_beyond)
         return add_vector(job, "rope_freqs.weight", fp32, m->rope_factors, half, bytes, error);
-    export_note_add(job, "LongRoPE's long factors are not in the file: its context is %zu",
-                    m->hyper.trained_context);
-    return add_vector(job, "rope_factors_long.weight", fp32, m->rope_factors, half, bytes, error) &&
+    return add_vector(job, "rope_factors_long.weight", fp32, m->rope_beyond, half, bytes, error) &&
            add_vector(job, "rope_factors_short.weight", fp32, m->rope_factors, half, bytes, error);
 }
 
@@ -104,11 +113,33 @@ static void note_activations(struct export *job)
     }
 }
 
+/* What GGUF has no key for; null: it can be written. */
+static const char *unwritten(const struct export *job)
+{
+    const struct model *m = job->plan.model;
+    const struct arch *a = arch_in_gguf(job->arch);
+    if (gguf_is_source(job))
+        return NULL;
+    if (m->hyper.rope_growth > 0)
+        return "rotary frequencies depend on the context (dynamic)";
+    if (m->hyper.activation != a->activation)
+        return "the activation is another than the architecture's";
+    if (m->hyper.scale_by_layer)
+        return "attention is scaled by the number of the layer (scale_attn_by_inverse_layer_idx)";
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        if (m->layers[b].window != hyper_window(&m->hyper, b))
+            return "which layers have a window is not what the architecture's files mean";
+    return a->gguf_unwritten ? a->gguf_unwritten(m) : NULL;
+}
+
 static bool begin(struct export *job, struct error *error)
 {
-    if (job->plan.model->hyper.scale_by_layer)
-        return error_set(error, "attention is scaled by the number of the layer (scale_attn_by_inverse_layer_idx), for "
-                                "which GGUF has no key; expected the format safetensors");
+    if (!arch_in_gguf(job->arch)->gguf)
+        return error_set(error, "the architecture %s has no layout in GGUF files; expected the format safetensors",
+                         job->arch->name);
+    const char *what = unwritten(job);
+    if (what)
+        return error_set(error, "%s, for which GGUF has no key; expected the format safetensors", what);
     note_activations(job);
     return true;
 }
@@ -131,6 +162,14 @@ static void put_tensor(struct gguf_out *out, const struct export_item *item)
     gguf_put_u64(out, item->offset);
 }
 
+static size_t count_tensors(const struct export *job)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < job->count; i++)
+        count += !job->items[i].joined;
+    return count;
+}
+
 static bool head(struct export *job, FILE *file, struct error *error)
 {
     static const char zeros[GGUF_ALIGNMENT] = {0};
@@ -143,11 +182,12 @@ static bool head(struct export *job, FILE *file, struct error *error)
     if (ok && written) {
         fwrite("GGUF", 1, 4, file);
         gguf_put_u32(&out, GGUF_VERSION);
-        gguf_put_u64(&out, job->count);
+        gguf_put_u64(&out, count_tensors(job));
         gguf_put_u64(&out, metadata.keys);
         fwrite(keys, 1, bytes, file);
         for (size_t i = 0; i < job->count; i++)
-            put_tensor(&out, &job->items[i]);
+            if (!job->items[i].joined)
+                put_tensor(&out, &job->items[i]);
         size_t over = (size_t)ftell(file) % GGUF_ALIGNMENT;
         fwrite(zeros, 1, over ? GGUF_ALIGNMENT - over : 0, file);
     }

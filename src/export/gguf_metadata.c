@@ -82,21 +82,51 @@ float gguf_linear_factor(const struct export *job)
     return export_rope_is_linear(job, &factor) ? factor : 1;
 }
 
-static void put_rope(const struct keys *k, const struct hyper *h, float factor)
+/* Its keys round outwards to whole pairs. */
+bool gguf_writes_yarn(const struct export *job)
 {
+    const struct yarn *y = &job->plan.model->hyper.yarn;
+    return y->factor > 0 && !y->exact;
+}
+
+/* What remains of the magnitude beside that which the factor of YaRN means. */
+static void put_yarn(const struct keys *k, const struct hyper *h)
+{
+    const struct yarn *y = &h->yarn;
+    char key[128];
+    float times = h->rope_magnitude / (float)(0.1 * log((double)y->factor) + 1);
+    gguf_key_text(k->out, key_of(k, "rope.scaling.type", key), "yarn");
+    put_float(k, "rope.scaling.factor", y->factor);
+    put_size(k, "rope.scaling.original_context_length", h->rope_original);
+    if (fabsf(times - 1) > 1e-6f)
+        put_float(k, "rope.scaling.attn_factor", times);
+    if (y->fast == 32 && y->slow == 1)
+        return;
+    put_float(k, "rope.scaling.yarn_beta_fast", y->fast);
+    put_float(k, "rope.scaling.yarn_beta_slow", y->slow);
+}
+
+static void put_rope(const struct keys *k, const struct export *job)
+{
+    const struct hyper *h = &job->plan.model->hyper;
+    float factor = gguf_linear_factor(job);
     char key[128];
     if (h->rope == ROPE_NONE)
         return;
     put_size(k, "rope.dimension_count", rotary_dims(h));
     put_float(k, "rope.freq_base", h->rope_base);
+    if (gguf_writes_yarn(job)) {
+        put_yarn(k, h);
+        return;
+    }
     if (factor != 1) {
         gguf_key_text(k->out, key_of(k, "rope.scaling.type", key), "linear");
         put_float(k, "rope.scaling.factor", factor);
     }
-    if (h->rope_magnitude != 0) {
+    if (h->rope_magnitude != 0)
         put_float(k, "rope.scaling.attn_factor", h->rope_magnitude);
-        put_size(k, "rope.scaling.original_context_length", h->trained_context);
-    }
+    if (h->rope_original != 0)
+        put_size(k, "rope.scaling.original_context_length", h->rope_original);
 }
 
 static void put_window(const struct keys *k, const struct arch *a, const struct hyper *h)
@@ -113,11 +143,37 @@ static void put_cap(const struct keys *k, const char *name, float value, float b
         gguf_key_float(k->out, key_of(k, name, key), value);
 }
 
+static void put_mixture(const struct keys *k, const struct hyper *h)
+{
+    const struct mixture *m = &h->mixture;
+    char key[128];
+    enum { GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 };
+    static const uint32_t gating[] = {[ROUTER_SOFTMAX] = GATING_SOFTMAX, [ROUTER_SIGMOID] = GATING_SIGMOID,
+                                      [ROUTER_SOFTMAX_CHOSEN] = GATING_SOFTMAX_CHOSEN};
+    if (m->experts == 0)
+        return;
+    put_size(k, "expert_count", m->experts);
+    put_size(k, "expert_used_count", m->used);
+    put_size(k, "expert_feed_forward_length", m->hidden);
+    if (m->shared_hidden > 0)
+        put_size(k, "expert_shared_feed_forward_length", m->shared_hidden);
+    if (h->dense_layers > 0)
+        put_size(k, "leading_dense_block_count", h->dense_layers);
+    gguf_key_bool(k->out, key_of(k, "expert_weights_norm", key), m->normalized);
+    put_float(k, "expert_weights_scale", m->share_scale);
+    put_size(k, "expert_gating_func", gating[m->router]);
+}
+
 static void put_numbers(const struct keys *k, const struct arch *a, const struct hyper *h)
 {
     put_float(k, h->norm == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
               h->norm_eps);
     put_float(k, "attention.scale", h->attention_scale);
+    put_float(k, "attention.clamp_kqv", h->qkv_clip);
+    put_float(k, "embedding_scale", a->scaled_embedding ? 0 : h->embedding_scale);
+    put_float(k, "residual_scale", h->residual_scale);
+    if (h->logit_scale > 0 || a->gguf_divides_logits)
+        put_float(k, "logit_scale", a->gguf_divides_logits ? 1 / (h->logit_scale > 0 ? h->logit_scale : 1) : h->logit_scale);
     put_cap(k, "attn_logit_softcapping", h->attention_cap, a->defaults.attention_cap);
     put_cap(k, "final_logit_softcapping", h->logit_cap, a->defaults.logit_cap);
 }
@@ -151,6 +207,9 @@ static void note_differences(struct export *job, const struct arch *a)
     if (h->window && a->gguf_window == GGUF_WINDOW_IGNORED)
         export_note_add(job, "a window of %zu positions, which llama.cpp does not read for the architecture %s",
                         h->window, a->gguf);
+    if (gguf_writes_yarn(job) && (h->yarn.fast != 32 || h->yarn.slow != 1))
+        export_note_add(job, "YaRN's beta_fast = %g and beta_slow = %g, which llama.cpp does not read for every "
+                             "architecture", (double)h->yarn.fast, (double)h->yarn.slow);
 }
 
 static bool make_metadata(struct export *job, const struct arch *a, struct gguf_out *out, struct error *error)
@@ -162,9 +221,12 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     gguf_key_text(out, "general.type", "model");
     gguf_key_text(out, "general.name", name);
     put_shape(&k, h);
-    put_rope(&k, h, gguf_linear_factor(job));
+    put_rope(&k, job);
     put_numbers(&k, a, h);
     put_window(&k, a, h);
+    put_mixture(&k, h);
+    if (a->parallel_steps)
+        gguf_key_bool(out, key_of(&k, "use_parallel_residual", name), h->parallel);
     note_differences(job, a);
     return gguf_put_tokenizer(job, out, error);
 }

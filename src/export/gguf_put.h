@@ -36,6 +36,9 @@ bool gguf_is_source(const struct export *job);
 /* By what all rotary frequencies alike are divided; 1: nothing, or each has its own factor. */
 float gguf_linear_factor(const struct export *job);
 
+/* Whether keys say that the factors are YaRN's. */
+bool gguf_writes_yarn(const struct export *job);
+
 /* Everything that a file says of the model, with the number of its file type: what the model's own GGUF file
  * says, or what is made from hyper-parameters; and the tokenizer. */
 bool gguf_put_metadata(struct export *job, struct gguf_out *out, uint32_t file_type, struct error *error);

@@ -42,6 +42,7 @@ struct export_item {
     size_t rows, row_bytes;   /* of encode's calls */
     size_t offset;            /* from the first tensor on */
     enum row_order order;
+    bool joined;              /* it goes on with the tensor of the item before it: of the experts that follow the first */
     bool transposed;            /* the file has columns x rows */
     bool from_one;            /* 1 is taken off */
 };

@@ -64,11 +64,17 @@ struct export_item *export_add(struct export *job, const struct naming *naming, 
     const struct tensor *t = &job->plan.model->tensors[tensor];
     bool vector = roles[t->role].vector;
     const struct arch *a = naming->gguf ? arch_in_gguf(job->arch) : job->arch;
-    assemble_name(a, naming, t->role, t->block, item->name);
+    assemble_name(a, naming, t->role, t->block, t->expert, item->name);
     item->dimensions = vector ? 1 : 2;
     item->shape[0] = vector ? t->stored.cols : t->stored.rows;
     item->shape[1] = vector ? 0 : t->stored.cols;
     item->rows = vector ? 1 : t->stored.rows;
+    if (t->expert >= 0 && assemble_joins(a, naming, t->role)) {
+        memmove(item->shape + 1, item->shape, item->dimensions * sizeof *item->shape);
+        item->shape[0] = job->plan.model->layers[t->block].mixture.experts;
+        item->dimensions++;
+        item->joined = t->expert > 0;
+    }
     bool turns = t->role == ROLE_ATTN_Q || t->role == ROLE_ATTN_K || t->role == ROLE_ATTN_Q_BIAS ||
                  t->role == ROLE_ATTN_K_BIAS;
     enum rope mine = job->plan.model->hyper.rope, theirs = naming->gguf ? a->gguf_rope : a->hf_rope;

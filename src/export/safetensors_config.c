@@ -1,7 +1,9 @@
 /* What Hugging Face's programs need beside the weights: config.json, and the tokenizer's files. */
 #include "safetensors_types.h"
 
+#include "base/words.h"
 #include "formats/jsontext.h"
+#include "model/hf_config.h"
 
 #include <errno.h>
 #include <math.h>
@@ -129,25 +131,75 @@ static void set_numbers(json_t *j, const struct hyper *h)
     }
 }
 
+/* Multipliers by the names of an architecture that reads them. */
+static void set_multipliers(json_t *j, const struct arch *a, const struct hyper *h)
+{
+    const struct {
+        const char *key;
+        float value;
+    } keys[] = {{"embedding_multiplier", h->embedding_scale}, {"residual_multiplier", h->residual_scale},
+                {"attention_multiplier", h->attention_scale},
+                {"logits_scaling", h->logit_scale > 0 ? 1 / h->logit_scale : 0}};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (keys[i].value > 0 && a->hf_reads && words_have(a->hf_reads, keys[i].key))
+            set_number(j, keys[i].key, keys[i].value);
+}
+
 /* Gemma 2 says the scale of attention as what it is the root of. */
 static void set_attention_scale(json_t *j, const struct export *job)
 {
+    if (job->arch->hf_reads && words_have(job->arch->hf_reads, "attention_multiplier"))
+        return;
     const struct hyper *h = &job->plan.model->hyper;
     float scale = h->attention_scale != 0 ? h->attention_scale : 1 / sqrtf((float)h->head_size);
     if (h->attention_cap != 0 || h->attention_scale != 0)
         set_number(j, "query_pre_attn_scalar", 1 / (scale * scale));
 }
 
-/* How factors that are not all the same came about is not known. */
+/* A list of factors, one for two dimensions. */
+static json_t *factor_list(const struct model *m, const float *factors)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < rotary_dims(&m->hyper) / 2; i++)
+        json_array_append_new(list, json_real((double)factors[i]));
+    return list;
+}
+
+/* The scalings of which the model knows how they came about; null: it has another. */
+static json_t *known_scaling(const struct model *m)
+{
+    const struct hyper *h = &m->hyper;
+    json_t *j = NULL;
+    if (h->yarn.factor > 0) {
+        j = json_pack("{s:s, s:b}", "rope_type", "yarn", "truncate", !h->yarn.exact);
+        set_number(j, "factor", h->yarn.factor);
+        set_number(j, "beta_fast", h->yarn.fast);
+        set_number(j, "beta_slow", h->yarn.slow);
+    } else if (m->rope_beyond) {
+        j = json_pack("{s:s, s:o, s:o}", "rope_type", "longrope", "short_factor", factor_list(m, m->rope_factors),
+                      "long_factor", factor_list(m, m->rope_beyond));
+    }
+    if (j) {
+        set_number(j, "attention_factor", h->rope_magnitude);
+        set_size(j, "original_max_position_embeddings", h->rope_original);
+    }
+    return j;
+}
+
+/* How factors that are not all the same came about may not be known. */
 static bool set_rope(json_t *j, const struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
     float factor;
-    if (!export_rope_is_linear(job, &factor))
+    json_t *scaling = known_scaling(m);
+    if (scaling) {
+        json_object_set_new(j, "rope_scaling", scaling);
+        set_size(j, "original_max_position_embeddings", m->hyper.rope_original); /* where some look for it */
+    } else if (!export_rope_is_linear(job, &factor))
         return error_set(error, "the model's rotary frequencies are scaled by factors, and config.json wants to "
                                 "know how they came about; expected the original config.json's folder as the "
                                 "model, or the format gguf");
-    if (factor != 1)
+    else if (factor != 1)
         json_object_set_new(j, "rope_scaling", json_pack("{s:s, s:f}", "rope_type", "linear", "factor",
                                                          (double)factor));
     if (rotary_dims(&m->hyper) != m->hyper.head_size)
@@ -179,20 +231,31 @@ static void set_tokens(json_t *j, const struct model *m)
 static json_t *make_config(const struct export *job, struct error *error)
 {
     const struct model *m = job->plan.model;
+    if (m->hyper.mixture.experts > 0)
+        return error_set(error, "config.json of a mixture of experts is not written from %s; expected the format gguf, or "
+                                "a model with a config.json", m->format), NULL;
+    if (job->arch->hf_unwritten)
+        return error_set(error, "config.json of a %s is not written from %s; expected the format gguf, or a model with a "
+                                "config.json", job->arch->name, m->format), NULL;
     bool biased = m->has & (ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_OUT_BIAS));
     json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", job->arch->hf_class, "model_type", job->arch->hf,
                           job->arch->hf_activation_key,
-                          job->arch->hf_activation, "tie_word_embeddings", m->tied);
+                          hf_activation_name(m->hyper.activation), "tie_word_embeddings", m->tied);
     json_object_set_new(j, "torch_dtype", json_string(torch_dtype(job)));
     set_size(j, "vocab_size", m->hyper.vocab);
     set_tokens(j, m);
     bool rotary = m->hyper.rope != ROPE_NONE;
     set_shape(j, job->arch, &m->hyper);
-    if (biased && rotary)
-        json_object_set_new(j, "attention_bias", json_true());
+    if ((biased || job->arch->biased_default) && rotary)
+        json_object_set_new(j, "attention_bias", json_boolean(biased));
+    if (job->arch->hf_reads && words_have(job->arch->hf_reads, "attention_out_bias"))
+        json_object_set_new(j, "attention_out_bias", json_boolean(m->has & ROLE_BIT(ROLE_ATTN_OUT_BIAS)));
+    if (m->has & ROLE_BIT(ROLE_FFN_DOWN_BIAS) && rotary)
+        json_object_set_new(j, "mlp_bias", json_true());
     if (!rotary)
         return j;
     set_numbers(j, &m->hyper);
+    set_multipliers(j, job->arch, &m->hyper);
     set_attention_scale(j, job);
     if (set_rope(j, job, error))
         return j;

@@ -29,6 +29,7 @@ struct layer_frame {
     struct metric sensitivity; /* KL divergence in nats with this layer alone as in the set */
     double sensitivity_stderr; /* its standard error, nats */
     bool sensitivity_partial;  /* of a part of the tokens so far */
+    struct metric used;        /* of an expert: the share of the texts' tokens that used it */
 };
 
 struct output_frame {

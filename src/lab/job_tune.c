@@ -92,8 +92,8 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
     }
     const struct quality_basis *text = &best.quality.basis;
     lab_say(lab, false, /* figures first: a narrow screen cuts what comes last */
-            "found KL %.3g in %zu bytes%s%s, %.2f bits linear, %.2f all (%s; on %s, %zu tokens; u undoes it, w writes it, "
-            "o exports it)",
+            "found KL %.3g in %zu bytes%s%s, %.2f bits linear, %.2f all (%s; on %s, %zu tokens; u undoes it, w writes "
+            "it, o exports it)",
             best.quality.kl, best.size, t->file ? " as " : "", t->budget.format, best.bits_per_weight,
             best.bits_per_weight_all, kept, text->text, text->tokens);
     return true;

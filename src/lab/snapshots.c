@@ -51,7 +51,7 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
     const struct scheme *seen[8];
     size_t kinds = 0, others = 0, other = 0;
     for (size_t i = 0; i < lab->set->count; i++) {
-        bool is_new = roles[m->tensors[i].role].linear && roles[m->tensors[i].role].in_block;
+        bool is_new = role_takes_schemes(m->tensors[i].role);
         if (!is_new && !lab->target[i].format.stored) {
             others++;
             other = i;

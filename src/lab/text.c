@@ -311,9 +311,24 @@ size_t text_prompt_tokens(const struct lab *lab)
     return lab->text->prompt_tokens;
 }
 
+/* How often each expert was used, by the tokens of all texts. */
+static void publish_uses(const struct context *c, struct frame *f)
+{
+    const struct model *m = f->model;
+    for (size_t i = 0; c->expert_uses && i < m->tensor_count; i++) {
+        const struct tensor *t = &m->tensors[i];
+        if (t->expert < 0)
+            continue;
+        size_t counted = (size_t)(m->layers[t->block].tensor[ROLE_DOWN_EXPERTS] + t->expert);
+        f->layers[i].used = c->routed > 0 ? metric_value((double)c->expert_uses[counted] / (double)c->routed)
+                                          : metric_absent("no token has been routed yet");
+    }
+}
+
 void text_publish(struct lab *lab, struct frame *f)
 {
     struct text *t = lab->text;
+    publish_uses(t->own.context, f);
     f->position = t->own.tokens.count;
     f->capacity = t->own.context->capacity;
     if (!t->frame) {

@@ -102,7 +102,10 @@ struct arch {
     bool (*read_hf)(const struct hf_config *config);  /* what config.json says of all layers; or null */
     bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there; or null */
     bool hf_layer_kinds;        /* layer_types is shape_hf's, windows included */
+    bool hf_unwritten;          /* config.json has keys that exports cannot write: the original one is needed */
     const char *gguf_reads;     /* the same of a GGUF file's metadata, without the architecture's name */
+    bool gguf_divides_logits;   /* logit_scale is what they are divided by */
+    const char *(*gguf_unwritten)(const struct model *model); /* what its keys cannot say of a model, or null; or null */
     bool (*read_gguf)(const struct gguf_metadata *metadata, struct model *model);
     bool (*shape_gguf)(const struct gguf_metadata *metadata, struct model *model);
 };

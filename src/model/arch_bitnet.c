@@ -17,7 +17,7 @@ const struct arch arch_bitnet = {
     .reference = "Ma et al. 2024, 2025",
     .required = LLAMA | B(ATTN_SUB_NORM) | B(FFN_SUB_NORM),
     .optional = BIASES | B(ATTN_OUT_BIAS),
-    LLAMA_FILES(names),
+    LLAMA_FOLDER(names),
     .steps = arch_llama_steps,
     .activation = ACTIVATION_SILU,
     .hf_activation = "relu2",

@@ -17,7 +17,7 @@ static bool read_scale_gguf(const struct gguf_metadata *d, struct model *m)
 }
 
 #define COHERE                                                                                                     \
-    .norm = NORM_LAYER, SILU, LLAMA_FILES(arch_llama_names), .steps = arch_parallel_steps,                         \
+    .norm = NORM_LAYER, SILU, LLAMA_FOLDER(arch_llama_names), .steps = arch_parallel_steps,                         \
     .hf_rope = ROPE_NEIGHBOURS, .gguf_rope = ROPE_NEIGHBOURS, .tied_default = true, .hf_sizes = &sizes
 #define COHERE_ROLES (OUTSIDE | B(ATTN_NORM) | QKV_ROLES | B(ATTN_OUT) | GATED)
 #define COHERE_DEFAULTS                                                                                            \
@@ -48,6 +48,7 @@ const struct arch arch_cohere = {
     .gguf = "command-r",
     .hf = "cohere",
     .hf_class = "CohereForCausalLM",
+    .hf_unwritten = true,
     .reference = "Cohere 2024",
     .required = COHERE_ROLES,
     .optional = BIASES | B(ATTN_OUT_BIAS) | B(ATTN_Q_NORM) | B(ATTN_K_NORM),
@@ -85,6 +86,7 @@ const struct arch arch_cohere2 = {
     .gguf = "cohere2",
     .hf = "cohere2",
     .hf_class = "Cohere2ForCausalLM",
+    .hf_unwritten = true,
     .reference = "Cohere 2024 (Command R7B)",
     .required = COHERE_ROLES,
     .optional = BIASES | B(ATTN_OUT_BIAS),

@@ -1,23 +1,16 @@
 #include "arch_rows.h"
 
-static role_names names = {
-    LLAMA_NAMES,
-    [ROLE_FFN_NORM] = "post_attention_layernorm.weight",
-    [ROLE_FFN_GATE_BIAS] = "mlp.gate_proj.bias",
-    [ROLE_FFN_UP_BIAS] = "mlp.up_proj.bias",
-    [ROLE_FFN_DOWN_BIAS] = "mlp.down_proj.bias",
-};
-
 const struct arch arch_ernie4_5 = {
     .name = "ernie4_5",
     .gguf = "ernie4_5",
     .hf = "ernie4_5",
     .hf_class = "Ernie4_5ForCausalLM",
+    .hf_unwritten = true,
     .reference = "Baidu 2025",
     .required = LLAMA,
     .optional = BIASES | B(ATTN_OUT_BIAS) | B(FFN_GATE_BIAS) | B(FFN_UP_BIAS) | B(FFN_DOWN_BIAS),
     SILU,
-    LLAMA_FILES(names),
+    LLAMA_FOLDER(arch_llama_names),
     .steps = arch_llama_steps,
     .hf_rope = ROPE_NEIGHBOURS,
     .gguf_rope = ROPE_NEIGHBOURS,

@@ -78,6 +78,7 @@ static const struct arch *which_gguf(const struct model *m)
 /* llama.cpp computes the approximation of GELU by tanh. */
 #define FALCON                                                                                                     \
     .gguf = "falcon", .hf = "falcon", .hf_class = "FalconForCausalLM", .reference = "Almazrouei et al. 2023",      \
+    .hf_unwritten = true,                                                                                          \
     .norm = NORM_LAYER, .steps = arch_parallel_steps, .activation = ACTIVATION_GELU_TANH, .hf_activation = "gelu", \
     .hf_activation_key = "activation", .hf_activation_free = true, .hf_rope = ROPE_HALVES,                         \
     .gguf_rope = ROPE_HALVES, .hf_biased = "bias", .tied_default = true, .hf_prefix = "transformer.",              \

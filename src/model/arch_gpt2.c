@@ -35,6 +35,7 @@ const struct arch arch_gpt2 = {
     .activation = ACTIVATION_GELU_TANH,
     .hf_activation = "gelu_new",
     .hf_activation_key = "activation_function",
+    .hf_activation_free = true,
     .gguf_rope = ROPE_NONE,
     .hf_rope = ROPE_NONE,
     .hf_sizes = &sizes,

@@ -55,6 +55,7 @@ const struct arch arch_gpt_neox = {
     .gguf = "gptneox",
     .hf = "gpt_neox",
     .hf_class = "GPTNeoXForCausalLM",
+    .hf_unwritten = true,
     .reference = "Black et al. 2022; Pythia: Biderman et al. 2023",
     .required = BIASED_NORMS | B(ATTN_QKV) | B(ATTN_OUT) | PLAIN | PLAIN_BIASES,
     .optional = B(ATTN_QKV_BIAS) | B(ATTN_OUT_BIAS),

@@ -73,7 +73,8 @@ const struct arch arch_llama = {
     .sparse = EXPERT_ROLES,
     .gguf_reads = "expert_count expert_used_count",
     .read_gguf = read_gguf,
-    .optional = BIASES | B(ATTN_OUT_BIAS),
+    .optional = BIASES | B(ATTN_OUT_BIAS) | GATED_BIASES,
+    .hf_reads = "mlp_bias",
     .activation = ACTIVATION_SILU,
     .hf_activation = "silu",
     .hf_activation_key = "hidden_act",
@@ -85,6 +86,21 @@ const struct arch arch_llama = {
     .hf_names = &arch_llama_names,
     .defaults = {.dim = 4096, .hidden = 11008, .layers = 32, .heads = 32, .vocab = 32000, .context = 2048,
                  .epsilon = 1e-6f, .bos = 1, .eos = 2},
+};
+
+/* One of 2024 whose layers may differ in their windows. */
+const struct arch arch_ministral = {
+    .name = "ministral",
+    .in_gguf = &arch_llama,
+    .hf = "ministral",
+    .hf_class = "MinistralForCausalLM",
+    .reference = "Mistral AI 2024",
+    .required = LLAMA,
+    LLAMA_LIKE,
+    .hf_activation_free = true,
+    .hf_window = HF_WINDOW_OWN,
+    .defaults = {.dim = 4096, .hidden = 14336, .layers = 32, .heads = 32, .kv_heads = 8, .vocab = 32000,
+                 .context = 131072, .window = 4096, .epsilon = 1e-6f, .bos = 1, .eos = 2},
 };
 
 const struct arch arch_mistral = {

@@ -36,12 +36,13 @@ const struct arch arch_olmo = {
     .gguf = "olmo",
     .hf = "olmo",
     .hf_class = "OlmoForCausalLM",
+    .hf_unwritten = true,
     .reference = "Groeneveld et al. 2024",
     .required = B(EMBEDDING) | QKV_ROLES | B(ATTN_OUT) | GATED,
     .optional = BIASES | B(ATTN_OUT_BIAS),
     .norm = NORM_LAYER,
     SILU,
-    LLAMA_FILES(arch_llama_names),
+    LLAMA_FOLDER(arch_llama_names),
     .steps = steps,
     .hf_rope = ROPE_HALVES,
     .gguf_rope = ROPE_NEIGHBOURS,
@@ -64,7 +65,7 @@ static role_names names = {
 #define OLMO2                                                                                                      \
     .required = OUTSIDE | QKV_ROLES | B(ATTN_Q_NORM) | B(ATTN_K_NORM) | B(ATTN_OUT) | B(ATTN_POST_NORM) | GATED |  \
                 B(FFN_POST_NORM),                                                                                  \
-    .optional = BIASES | B(ATTN_OUT_BIAS), SILU, LLAMA_FILES(names), .steps = arch_post_norm_steps,                 \
+    .optional = BIASES | B(ATTN_OUT_BIAS), SILU, LLAMA_FOLDER(names), .steps = arch_post_norm_steps,                 \
     .hf_rope = ROPE_HALVES, .gguf_rope = ROPE_HALVES, .window_period = 4, .window_rope = true
 
 static bool read_olmo2(const struct hf_config *c)
@@ -96,6 +97,7 @@ const struct arch arch_olmo2 = {
     .gguf = "olmo2",
     .hf = "olmo2",
     .hf_class = "Olmo2ForCausalLM",
+    .hf_unwritten = true,
     .reference = "OLMo Team 2024",
     OLMO2,
     .read_hf = read_olmo2,

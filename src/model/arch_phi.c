@@ -30,11 +30,12 @@ const struct arch arch_phi = {
     .gguf = "phi2",
     .hf = "phi",
     .hf_class = "PhiForCausalLM",
+    .hf_unwritten = true,
     .reference = "Li et al. 2023",
     .required = OUTSIDE | B(ATTN_NORM) | B(ATTN_NORM_BIAS) | QKV_ROLES | BIASES | B(ATTN_OUT) | B(ATTN_OUT_BIAS) |
                 PLAIN | PLAIN_BIASES | B(OUTPUT_NORM_BIAS) | B(OUTPUT_BIAS),
     .norm = NORM_LAYER,
-    LLAMA_FILES(names),
+    LLAMA_FOLDER(names),
     .steps = arch_parallel_steps,
     .activation = ACTIVATION_GELU_TANH,
     .hf_activation = "gelu_new",

@@ -5,9 +5,13 @@
 #include "arch.h"
 
 extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_phi3, arch_gemma, arch_gemma2,
-    arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe, arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4,
-    arch_stablelm, arch_phi, arch_gpt_neox, arch_gptj, arch_gpt_neo, arch_cohere, arch_cohere2, arch_falcon,
-    arch_falcon_two_norms, arch_opt, arch_gpt_bigcode, arch_starcoder2, arch_bitnet, arch_ernie4_5, arch_vaultgemma;
+    arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe;
+extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_nemotron,
+    arch_seed_oss, arch_smollm3;
+extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
+extern const struct arch arch_bitnet, arch_cohere, arch_cohere2, arch_ernie4_5, arch_falcon, arch_falcon_two_norms,
+    arch_gpt_bigcode, arch_gpt_neo, arch_gpt_neox, arch_gptj, arch_opt, arch_phi, arch_stablelm, arch_starcoder2,
+    arch_vaultgemma;
 
 /* ---- sets of roles --------------------------------------------------------------------------- */
 
@@ -16,6 +20,8 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
 #define NORMS   (B(ATTN_NORM) | B(FFN_NORM))
 #define QKV_ROLES (B(ATTN_Q) | B(ATTN_K) | B(ATTN_V))
 #define BIASES  (B(ATTN_Q_BIAS) | B(ATTN_K_BIAS) | B(ATTN_V_BIAS))
+#define FFN_BIASES (B(FFN_UP_BIAS) | B(FFN_DOWN_BIAS))
+#define GATED_BIASES (B(FFN_GATE_BIAS) | FFN_BIASES)
 #define GATED   (B(FFN_GATE) | B(FFN_UP) | B(FFN_DOWN))
 #define ATTENTION_ROLES (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT))
 #define LLAMA   (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT) | GATED)
@@ -38,7 +44,8 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
 #define LLAMA_NAMES                                                                                \
     LLAMA_NAMES_BUT_FFN, [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight",                           \
     [ROLE_FFN_GATE] = "mlp.gate_proj.weight", [ROLE_FFN_UP] = "mlp.up_proj.weight",                \
-    [ROLE_FFN_DOWN] = "mlp.down_proj.weight"
+    [ROLE_FFN_DOWN] = "mlp.down_proj.weight", [ROLE_FFN_GATE_BIAS] = "mlp.gate_proj.bias",         \
+    [ROLE_FFN_UP_BIAS] = "mlp.up_proj.bias", [ROLE_FFN_DOWN_BIAS] = "mlp.down_proj.bias"
 
 extern role_names arch_llama_names, arch_gpt2_names;
 
@@ -111,10 +118,11 @@ extern const struct step arch_post_norm_steps[];
 /* ---- families -------------------------------------------------------------------------------- */
 
 #define SILU .activation = ACTIVATION_SILU, .hf_activation = "silu", .hf_activation_key = "hidden_act"
-#define LLAMA_FILES(NAMES) .hf_prefix = "model.", .hf_block = "layers.", .hf_names = &NAMES
+#define LLAMA_FOLDER(NAMES) .hf_prefix = "model.", .hf_block = "layers.", .hf_names = &NAMES
+#define LLAMA_FILES SILU, .hf_prefix = "model.", .hf_block = "layers.", .steps = arch_llama_steps
 #define LLAMA_LIKE LLAMA_LIKE_NAMED(arch_llama_names)
 #define LLAMA_LIKE_NAMED(NAMES)                                                                     \
-    SILU, LLAMA_FILES(NAMES), .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .steps = arch_llama_steps
+    SILU, LLAMA_FOLDER(NAMES), .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .steps = arch_llama_steps
 #define GEMMA_LIKE                                                                                  \
     .steps = arch_llama_steps, .activation = ACTIVATION_GELU_TANH, .hf_activation = "gelu_pytorch_tanh",                       \
     .hf_activation_key = "hidden_activation", .hf_gelu_is_tanh = true, .gguf_rope = ROPE_HALVES,    \

@@ -31,6 +31,7 @@ const struct arch arch_stablelm = {
     .gguf = "stablelm",
     .hf = "stablelm",
     .hf_class = "StableLmForCausalLM",
+    .hf_unwritten = true,
     .reference = "Bellagente et al. 2024",
     .required = OUTSIDE | B(ATTN_NORM) | B(ATTN_NORM_BIAS) | QKV_ROLES | B(ATTN_OUT) | GATED | B(OUTPUT_NORM_BIAS),
     .serial = B(FFN_NORM) | B(FFN_NORM_BIAS),

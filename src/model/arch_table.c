@@ -7,5 +7,8 @@ const struct arch *const archs[] = {
     &arch_olmo,   &arch_olmo2,   &arch_olmo3,   &arch_exaone4, &arch_stablelm, &arch_phi,
     &arch_gpt_neox, &arch_gptj,  &arch_gpt_neo, &arch_cohere, &arch_cohere2, &arch_falcon, &arch_falcon_two_norms,
     &arch_opt,    &arch_gpt_bigcode, &arch_starcoder2, &arch_bitnet, &arch_ernie4_5, &arch_vaultgemma,
+    &arch_arcee, &arch_glm, &arch_glm4, &arch_granite, &arch_helium, &arch_ministral, &arch_nemotron, &arch_seed_oss,
+    &arch_smollm3,
+    &arch_olmo,   &arch_olmo2,   &arch_olmo3,   &arch_exaone4,
     NULL,
 };

@@ -13,9 +13,7 @@ enum { NAME = ASSEMBLE_NAME };
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* The name of a tensor that is there once for all experts, or of expert number `expert` where the name has a place for
- * its number. */
-static bool name_of(const struct arch *a, const struct naming *n, enum role role, int block, int expert, char out[NAME])
+bool assemble_name(const struct arch *a, const struct naming *n, enum role role, int block, int expert, char out[NAME])
 {
     bool in_block = roles[role].in_block, own = !n->gguf || (a->gguf_names && (*a->gguf_names)[role]);
     const char *name = !n->gguf ? (*a->hf_names)[role] : own ? (*a->gguf_names)[role] : roles[role].name;
@@ -39,18 +37,13 @@ static bool name_of(const struct arch *a, const struct naming *n, enum role role
     return true;
 }
 
-bool assemble_name(const struct arch *a, const struct naming *n, enum role role, int block, char out[ASSEMBLE_NAME])
-{
-    return name_of(a, n, role, block, 0, out);
-}
-
 static const struct entry *find_entry(const struct model *m, const struct arch *a, const struct naming *n, enum role role,
                                       int block, int expert)
 {
     char name[NAME];
     if (role == ROLE_EMBEDDING && n->head_embeds)
         role = ROLE_OUTPUT;
-    const struct entry *e = name_of(a, n, role, block, expert, name) ? catalog_find(&m->files, name) : NULL;
+    const struct entry *e = assemble_name(a, n, role, block, expert, name) ? catalog_find(&m->files, name) : NULL;
     return e && e->bytes > 0 ? e : NULL;
 }
 
@@ -60,8 +53,7 @@ const struct entry *assemble_find(const struct model *m, const struct arch *a, c
     return find_entry(m, a, n, role, block, 0);
 }
 
-/* Whether one entry holds the tensors of all experts, one after another. */
-static bool holds_experts(const struct arch *a, const struct naming *n, enum role role)
+bool assemble_joins(const struct arch *a, const struct naming *n, enum role role)
 {
     const char *name = n->gguf ? NULL : (*a->hf_names)[role];
     return roles[role].of_expert && (n->gguf || !strchr(name, '%'));
@@ -135,7 +127,7 @@ static bool find_roles(struct model *m, const struct arch *a, const struct namin
     char name[NAME];
     if (!ok || m->hyper.mixture.experts == 0 || m->has & ROLE_BIT(ROLE_ROUTER))
         return ok;
-    assemble_name(a, n, ROLE_ROUTER, 0, name);
+    assemble_name(a, n, ROLE_ROUTER, 0, -1, name);
     return error_set(error, "%zu experts, but no block has a router: tensor %s is missing", m->hyper.mixture.experts,
                      name);
 }
@@ -231,11 +223,11 @@ static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
 {
     char name[NAME];
     struct entry part;
-    name_of(a, n, t->role, t->block, t->expert, name);
+    assemble_name(a, n, t->role, t->block, t->expert, name);
     const struct entry *e = find_entry(m, a, n, t->role, t->block, t->expert);
     if (!e)
         return error_set(error, "tensor %s is %s", name, catalog_find(&m->files, name) ? "empty" : "missing");
-    if (holds_experts(a, n, t->role)) {
+    if (assemble_joins(a, n, t->role)) {
         if (!take_expert(m, t, e, &part, error))
             return false;
         e = &part;

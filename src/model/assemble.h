@@ -14,10 +14,14 @@ struct naming {
     bool norms_from_one; /* 1 is to be added to the weights of norms */
 };
 
-/* What such a file calls a role's tensor (block -1: outside); false where it has no name for the role. */
+/* What such a file calls a role's tensor (block -1: outside), or of an expert the one that holds it; false where it has
+ * no name for the role. */
 enum { ASSEMBLE_NAME = 128 };
-bool assemble_name(const struct arch *arch, const struct naming *naming, enum role role, int block,
+bool assemble_name(const struct arch *arch, const struct naming *naming, enum role role, int block, int expert,
                    char out[ASSEMBLE_NAME]);
+
+/* Whether one tensor of such a file holds a role's of all experts, one after another. */
+bool assemble_joins(const struct arch *arch, const struct naming *naming, enum role role);
 
 /* Fills model->tensors from model->files, which hyper and the architecture describe: finds each by its name,
  * checks its shape and points to its data. Tensors that the architecture does not know are refused by

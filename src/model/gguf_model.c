@@ -124,22 +124,23 @@ static bool is(const struct gguf_text *text, const char *word)
 }
 
 /* LongRoPE's factors are tensors. */
-static bool take_short_factors(struct model *m, const struct gguf_metadata *d, bool *found)
+static bool take_long_factors(struct model *m, const struct gguf_metadata *d, float magnitude, bool *found)
 {
-    static const char *const name = "rope_factors_short.weight";
-    size_t count, original;
-    float *factors, magnitude;
-    *found = false;
-    if (!gguf_read_float(d, "rope.scaling.attn_factor", 1, 0, max_cap, &magnitude) ||
-        !gguf_read_size(d, "rope.scaling.original_context_length", SIZE_MAX, MAX_POSITIONS, &original) ||
-        !read_factors(m, name, &factors, &count, d->error))
-        return false;
-    *found = factors != NULL;
-    if (!*found)
-        return !catalog_find(&m->files, "rope_factors_long.weight") ||
-               error_set(d->error, "tensor %s is missing beside rope_factors_long.weight", name);
-    bool ok = rope_short(m, factors, count, name, original, magnitude, d->error);
-    free(factors);
+    struct longrope r = {.what = "rope_factors_short.weight", .what_beyond = "rope_factors_long.weight",
+                         .magnitude = magnitude};
+    float *below = NULL, *beyond = NULL;
+    bool ok = gguf_read_size(d, "rope.scaling.original_context_length", m->hyper.trained_context, MAX_POSITIONS,
+                             &r.original) &&
+              read_factors(m, r.what, &below, &r.count, d->error) &&
+              read_factors(m, r.what_beyond, &beyond, &r.beyond_count, d->error);
+    if (ok && !below && beyond)
+        ok = error_set(d->error, "tensor %s is missing beside %s", r.what, r.what_beyond);
+    *found = below != NULL;
+    r.factors = below;
+    r.beyond = beyond;
+    ok = ok && (!below || rope_long(m, &r, d->error));
+    free(below);
+    free(beyond);
     return ok;
 }
 
@@ -170,25 +171,61 @@ static bool read_factor(const struct gguf_metadata *d, float *factor)
                      (double)older);
 }
 
+/* YaRN, whose magnitude is the usual one times the file's factor, or one of its own in newer files. */
+static bool scale_yarn(struct model *m, const struct gguf_metadata *d, float factor, float times)
+{
+    struct yarn y = {.factor = factor};
+    size_t original;
+    float magnitude, log_multiplier;
+    if (!gguf_read_size(d, "rope.scaling.original_context_length", m->hyper.trained_context, MAX_POSITIONS,
+                        &original) ||
+        !gguf_read_float(d, "rope.scaling.yarn_beta_fast", 32, 0, max_cap, &y.fast) ||
+        !gguf_read_float(d, "rope.scaling.yarn_beta_slow", 1, 0, max_cap, &y.slow) ||
+        !gguf_read_float(d, "rope.scaling.yarn_log_multiplier", 0, 0, max_cap, &log_multiplier))
+        return false;
+    float usual = yarn_magnitude(factor, 1) / (log_multiplier > 0 ? yarn_magnitude(factor, log_multiplier) : 1);
+    return gguf_read_float(d, "rope.scaling.yarn_attn_factor", usual, 0, max_cap, &magnitude) &&
+           rope_yarn(m, &y, original, magnitude * times, d->error);
+}
+
+/* The share of YaRN: all of it, which files may leave out, or none. */
+static bool check_yarn_share(const struct gguf_metadata *d, bool yarn)
+{
+    float share;
+    if (!gguf_read_float(d, "rope.scaling.yarn_ext_factor", -1, -1, max_cap, &share))
+        return false;
+    bool good = share < 0 || (yarn ? share == 1 : share == 0);
+    return good || error_set(d->error, "metadata: %s.rope.scaling.yarn_ext_factor = %g is not supported; expected -1 or "
+                                       "%d for this scaling", d->arch, (double)share, yarn);
+}
+
 /* Files that say how much but not how mean linearly, as the older key does. */
 static bool scale_rope(struct model *m, const struct gguf_metadata *d)
 {
     struct gguf_text type;
-    float factor;
-    bool is_short;
+    float factor, magnitude;
+    bool is_long;
     char key[128];
     if (!gguf_string(d->gguf, gguf_key(d, "rope.scaling.type", key), &type, d->error) ||
-        !read_factor(d, &factor) || !take_short_factors(m, d, &is_short) || (!is_short && !take_factors(m, d)))
+        !read_factor(d, &factor) || !gguf_read_float(d, "rope.scaling.attn_factor", 1, min_cap, max_cap, &magnitude) ||
+        !take_long_factors(m, d, magnitude, &is_long) || (!is_long && !take_factors(m, d)))
         return false;
     bool none = type.data && is(&type, "none"), linear = !type.data || is(&type, "linear");
-    if (is_short && factor != 1 && !none)
+    bool yarn = type.data && is(&type, "yarn");
+    if (is_long && factor != 1 && !none)
         return error_set(d->error, "metadata: %s.rope.scaling.factor = %g beside factors in tensors; expected 1", d->arch,
                          (double)factor);
-    if (none || (is_short && (linear || is(&type, "longrope"))))
+    if (!check_yarn_share(d, yarn))
+        return false;
+    if (magnitude != 1)
+        m->hyper.rope_magnitude = magnitude;
+    if (none || (is_long && (linear || is(&type, "longrope"))))
         return true;
+    if (yarn && !is_long)
+        return scale_yarn(m, d, factor, magnitude);
     if (linear)
         return factor == 1 || rope_scale(m, &(struct rope_scale){.type = SCALING_LINEAR, .factor = factor}, d->error);
-    return error_set(d->error, "metadata: %s = '%.*s'; expected none or linear, or factors in a "
+    return error_set(d->error, "metadata: %s = '%.*s'; expected none, linear or yarn, or factors in a "
                                "tensor", key, (int)(type.size < 40 ? type.size : 40), type.data);
 }
 

@@ -260,6 +260,17 @@ const char *hf_biased_key(const struct arch *a)
     return a->hf_biased ? a->hf_biased : "attention_bias";
 }
 
+/* Biases that an architecture reads a key for, besides those of attention. */
+const struct hf_bias hf_biases[HF_BIASES] = {{"attention_out_bias", ROLE_ATTN_OUT_BIAS}, {"mlp_bias", ROLE_FFN_DOWN_BIAS}};
+
+static bool read_biases(const struct hf_config *c, struct hf_asked *asked)
+{
+    for (size_t i = 0; i < HF_BIASES; i++)
+        if (!hf_flag(c, hf_biases[i].key, false, &asked->biases[i]))
+            return false;
+    return true;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 /* Models with other parts around one of these, which alone writes text. */
@@ -321,7 +332,7 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
     return (!c->arch->read_hf || c->arch->read_hf(c)) && hyper_check(h, "config.json", c->error) &&
            hf_windows_read(c, h) && read_activation(c, h) && check_class(c) && hf_rope_scale(c) &&
            model_make_layers(c->model, c->error) && hf_windows_apply(c) &&
-           (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && hf_flag(c, hf_biased_key(c->arch), c->arch->biased_default, &asked->attention_bias) &&
+           (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && read_biases(c, asked) && hf_flag(c, hf_biased_key(c->arch), c->arch->biased_default, &asked->attention_bias) &&
            hf_flag(c, "tie_word_embeddings", c->arch->tied_default, &c->model->tied);
 }
 

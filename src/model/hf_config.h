@@ -4,9 +4,17 @@
 
 #include "assemble.h"
 
+/* Biases that some architectures have where their key is true: a role whose tensor is there then. */
+enum { HF_BIASES = 2 };
+extern const struct hf_bias {
+    const char *key;
+    enum role role;
+} hf_biases[HF_BIASES];
+
 /* What a configuration asks of the weights beside it. */
 struct hf_asked {
     bool attention_bias; /* the matrices of attention have biases, in architectures that leave that open */
+    bool biases[HF_BIASES]; /* those of hf_biases, in architectures that read the key */
 };
 
 /* Reads a config.json's bytes: the architecture, hyper-parameters, the tokens that begin and end a text and whether

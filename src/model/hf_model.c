@@ -1,6 +1,7 @@
 /* Models as Hugging Face keeps them: config.json beside weights in safetensors or PyTorch's pickles; and
  * GPT-2 checkpoints of llm.c, which share their names. */
 #include "arch_rows.h"
+#include "base/words.h"
 #include "format.h"
 #include "hf_config.h"
 #include "formats/foreign.h"
@@ -99,8 +100,24 @@ static bool check_biases(const struct model *m, const struct arch *a, const stru
     if (bias)
         return error_set(error, "tensor %s is there, but config.json does not say %s = true", bias->name,
                          hf_biased_key(a));
-    assemble_name(a, n, role, 0, name);
+    assemble_name(a, n, role, 0, -1, name);
     return error_set(error, "config.json: %s = true, but tensor %s is missing", hf_biased_key(a), name);
+}
+
+/* Those that the architecture has a key of their own for. */
+static bool check_other_biases(const struct model *m, const struct arch *a, const struct naming *n, const bool *asked,
+                               struct error *error)
+{
+    for (size_t i = 0; a->hf_reads && i < HF_BIASES; i++) {
+        char name[ASSEMBLE_NAME];
+        const struct entry *bias = assemble_find(m, a, n, hf_biases[i].role, 0);
+        if (!words_have(a->hf_reads, hf_biases[i].key) || (bias != NULL) == asked[i])
+            continue;
+        assemble_name(a, n, hf_biases[i].role, 0, -1, name);
+        return error_set(error, "config.json: %s = %s, but tensor %s is %s", hf_biases[i].key, asked[i] ? "true" : "false",
+                         name, asked[i] ? "missing" : "there");
+    }
+    return true;
 }
 
 /* ---- a model --------------------------------------------------------------------------------- */
@@ -111,6 +128,7 @@ static bool build(struct model *m, const struct arch *a, const struct hf_asked *
     struct naming naming = {.transposed = a->transposed, .norms_from_one = a->norms_from_one};
     find_prefix(m, a, &naming, prefix);
     return resolve_head(m, a, &naming, error) && check_biases(m, a, &naming, asked->attention_bias, error) &&
+           check_other_biases(m, a, &naming, asked->biases, error) &&
            assemble(m, a, &naming, error);
 }
 

@@ -141,26 +141,95 @@ static float longrope_magnitude(float factor, size_t original)
     return factor > 1 && original > 1 ? (float)sqrt(1 + log((double)factor) / log((double)original)) : 1;
 }
 
-static bool scale_longrope(const struct hf_config *c)
+/* A list of factors; the caller frees. */
+static bool read_factors(const struct hf_config *c, const char *key, float **factors, size_t *count)
 {
     struct hf_value list;
-    size_t original;
-    float factor, magnitude;
-    if (!hf_find(c, &c->rope, "short_factor", NULL, &list) || !read_original(c, &original))
+    if (!hf_find(c, &c->rope, key, NULL, &list))
         return false;
-    float extension = (float)((double)c->model->hyper.trained_context / (double)original);
+    *count = json_array_size(list.json);
+    *factors = malloc((*count + 1) * sizeof **factors);
+    for (size_t i = 0; *factors && i < *count; i++)
+        (*factors)[i] = (float)json_number_value(json_array_get(list.json, i)); /* 0 where it is none */
+    return *factors || error_set(c->error, "not enough memory");
+}
+
+static bool scale_longrope(const struct hf_config *c)
+{
+    struct longrope r = {.what = "config.json: short_factor", .what_beyond = "config.json: long_factor"};
+    if (!read_original(c, &r.original))
+        return false;
+    float factor, extension = (float)((double)c->model->hyper.trained_context / (double)r.original);
     if (!hf_number(c, &c->rope, "factor", extension, 0, max_cap, &factor) ||
-        !hf_number(c, &c->rope, "attention_factor", longrope_magnitude(factor, original), 0, max_cap, &magnitude))
+        !hf_number(c, &c->rope, "attention_factor", longrope_magnitude(factor, r.original), 0, max_cap, &r.magnitude))
         return false;
-    size_t n = json_array_size(list.json);
-    float *factors = malloc((n + 1) * sizeof *factors);
-    if (!factors)
-        return error_set(c->error, "not enough memory");
-    for (size_t i = 0; i < n; i++)
-        factors[i] = (float)json_number_value(json_array_get(list.json, i)); /* 0 where it is none */
-    bool ok = rope_short(c->model, factors, n, "config.json: short_factor", original, magnitude, c->error);
-    free(factors);
+    float *below = NULL, *beyond = NULL;
+    bool ok = read_factors(c, "short_factor", &below, &r.count) &&
+              read_factors(c, "long_factor", &beyond, &r.beyond_count);
+    r.factors = below;
+    r.beyond = beyond;
+    ok = ok && rope_long(c->model, &r, c->error);
+    free(below);
+    free(beyond);
     return ok;
+}
+
+/* A number; 0 and null mean that it is missing. */
+static bool read_unless_zero(const struct hf_config *c, const char *key, float otherwise, float *out)
+{
+    if (!hf_number(c, &c->rope, key, otherwise, 0, max_cap, out))
+        return false;
+    if (*out == 0)
+        *out = otherwise;
+    return true;
+}
+
+/* Two numbers say together by how much cosines and sines are multiplied, or none does. */
+static bool read_yarn_magnitude(const struct hf_config *c, float factor, float *magnitude)
+{
+    float mscale, all_dim;
+    if (!hf_number(c, &c->rope, "mscale", 0, 0, max_cap, &mscale) ||
+        !hf_number(c, &c->rope, "mscale_all_dim", 0, 0, max_cap, &all_dim))
+        return false;
+    float usual = mscale > 0 && all_dim > 0 ? yarn_magnitude(factor, mscale) / yarn_magnitude(factor, all_dim)
+                                            : yarn_magnitude(factor, 1);
+    return hf_number(c, &c->rope, "attention_factor", usual, 0, max_cap, magnitude);
+}
+
+static bool read_truncate(const struct hf_config *c, bool *truncate)
+{
+    struct hf_value value;
+    if (!hf_find(c, &c->rope, "truncate", NULL, &value))
+        return false;
+    *truncate = !value.json || json_is_true(value.json);
+    return !value.json || json_is_boolean(value.json) ||
+           error_set(c->error, "config.json: %s is %s; expected true or false", value.name, json_text_kind(value.json));
+}
+
+static bool scale_yarn(const struct hf_config *c)
+{
+    struct yarn y;
+    struct hf_value factor;
+    size_t original;
+    float magnitude;
+    bool truncate;
+    if (!hf_find(c, &c->rope, "factor", NULL, &factor) || !read_original(c, &original))
+        return false;
+    if (!factor.json && !factor.is_null)
+        return error_set(c->error, "config.json: factor of yarn is missing in its rope_scaling");
+    float extension = (float)((double)c->model->hyper.trained_context / (double)original);
+    if (!hf_number(c, &c->rope, "factor", extension, 0, max_cap, &y.factor) ||
+        !read_unless_zero(c, "beta_fast", 32, &y.fast) || !read_unless_zero(c, "beta_slow", 1, &y.slow) ||
+        !read_truncate(c, &truncate) || !read_yarn_magnitude(c, y.factor, &magnitude))
+        return false;
+    y.exact = !truncate;
+    return rope_yarn(c->model, &y, original, magnitude, c->error);
+}
+
+static bool scale_dynamic(const struct hf_config *c)
+{
+    float factor;
+    return hf_number(c, &c->rope, "factor", 0, 0, max_cap, &factor) && rope_dynamic(c->model, factor, c->error);
 }
 
 static bool scale_linear(const struct hf_config *c)
@@ -188,7 +257,7 @@ static const struct {
     const char *name;
     bool (*scale)(const struct hf_config *);
 } types[] = {{"default", scale_nothing}, {"linear", scale_linear}, {"llama3", scale_llama3},
-             {"longrope", scale_longrope}, {"su", scale_longrope}};
+             {"longrope", scale_longrope}, {"su", scale_longrope}, {"yarn", scale_yarn}, {"dynamic", scale_dynamic}};
 
 bool hf_rope_scale(const struct hf_config *c)
 {
@@ -203,6 +272,6 @@ bool hf_rope_scale(const struct hf_config *c)
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!type || strcmp(type, types[i].name) == 0)
             return types[i].scale(c);
-    return error_set(c->error, "config.json: %.*s of type '%.40s'; expected default, linear, llama3 or longrope",
+    return error_set(c->error, "config.json: %.*s of type '%.40s'; expected default, linear, llama3, longrope, yarn or dynamic",
                      (int)strcspn(said.name, "."), said.name, type);
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum norm { NORM_RMS, NORM_LAYER };
@@ -38,6 +39,13 @@ struct mixture {
     size_t groups, groups_used; /* experts are chosen from the best groups only; 0: all are one */
 };
 
+/* How YaRN made the factors of the rotary frequencies (Peng et al. 2023, section 3.2). */
+struct yarn {
+    float factor;           /* 0: it did not */
+    float fast, slow;       /* rotations within the original context: beta_fast, beta_slow */
+    bool exact;             /* the pairs between which it mixes are not rounded outwards to whole ones */
+};
+
 /* What blocks have in common; where they differ, struct layer says how. Zeros stand for what most Llamas have. */
 struct hyper {
     size_t dim;             /* elements of a hidden state */
@@ -54,6 +62,9 @@ struct hyper {
     enum activation activation;
     size_t rope_dims;       /* rotary dimensions of a head; 0: all (rotary_dims) */
     float rope_magnitude;   /* of cosines and sines; 0: 1 */
+    size_t rope_original;   /* positions of the original training, where a scaling asks for them; 0: none does */
+    float rope_growth;      /* factor of dynamic NTK; 0: the base is the same for all contexts */
+    struct yarn yarn;
     float attention_scale;  /* q k times this; 0: 1 / sqrt(head_size) */
     bool scale_by_layer;    /* layer i, from 0, divides that by i + 1 */
     float attention_cap;    /* cap tanh(x / cap) of attention's scores; 0: none */

@@ -23,6 +23,7 @@ void model_close(struct model *m)
     free(m->input_group_of);
     free(m->tensors);
     free(m->rope_factors);
+    free(m->rope_beyond);
     catalog_close(&m->files);
     free(m->path);
     free(m);
@@ -67,4 +68,19 @@ int model_find_name(const struct model *m, const char *name)
         if (strcmp(m->tensors[i].name, name) == 0)
             return (int)i;
     return -1;
+}
+
+int model_first_of_block(const struct model *m, int block)
+{
+    int first = (int)m->tensor_count;
+    if (block < (int)m->hyper.layers) {
+        for (enum role role = 0; role < ROLE_COUNT; role++) {
+            int t = m->layers[block].tensor[role];
+            first = t >= 0 && t < first ? t : first;
+        }
+        return first;
+    }
+    while (first > 0 && m->tensors[first - 1].block < 0)
+        first--;
+    return first;
 }

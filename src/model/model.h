@@ -52,7 +52,12 @@ struct rotary {
     float base;            /* theta */
     float magnitude;       /* of cosines and sines; 0: 1 */
     const float *factors;  /* dims / 2: by what each frequency is divided; null: 1 */
+    const float *beyond;   /* the same in contexts of more than `original` positions; null: no others */
+    size_t original;       /* positions */
+    float growth;          /* dynamic NTK: with this factor the base grows in such contexts; 0: it does not */
 };
+/* The angle from a position to the next of pair i (below dims / 2) in a context of so many positions (rope.c). */
+double rotary_rate(const struct rotary *rotary, size_t i, size_t positions);
 enum { ROTARY_ALL, ROTARY_WINDOWED, ROTARY_TABLES };
 
 struct model {
@@ -64,6 +69,7 @@ struct model {
     char note[400];        /* one line that a user should see, or empty */
     struct hyper hyper;
     float *rope_factors;   /* rope_dims / 2: by what each frequency is divided; or null */
+    float *rope_beyond;    /* the same in contexts of more than hyper.rope_original positions; or null */
     struct layer *layers;  /* hyper.layers */
     struct rotary rotary[ROTARY_TABLES]; /* of all layers, or of those without a window; of those with one */
     struct kv_layer *kv_layers; /* hyper.layers: what each has in a cache */
@@ -115,6 +121,9 @@ const char *model_reference_words(const struct model *model);
 /* Index of the tensor with a role in a block (-1: outside), of experts' the first, which the others follow; or -1.
  * The head of a tied model is its embedding. In constant time. */
 int model_find(const struct model *model, enum role role, int block);
+
+/* The first tensor of a block, or of what follows the last one. */
+int model_first_of_block(const struct model *model, int block);
 
 /* Whether a tensor multiplies activations: the linear ones, and an embedding that is the head, too. */
 bool tensor_multiplies(const struct model *model, int tensor);

@@ -79,6 +79,7 @@ struct role_info {
     bool norm;             /* multiplies what was normalized */
     bool lookup;           /* one row is read for a token */
     bool of_expert;        /* one tensor an expert, blk.N.name.E */
+    bool router;           /* chooses or weighs experts: stays as stored unless it is named */
     enum role bias_of;     /* of a bias: the tensor whose output it is added to */
     enum guidance guidance;
     const char *advice;    /* one line: what usually happens */
@@ -86,6 +87,9 @@ struct role_info {
 
 extern const struct role_info roles[ROLE_COUNT];
 const char *guidance_name(enum guidance guidance);
+
+/* Whether it is one of the linear matrices inside blocks that a scheme for all of them changes: not routers. */
+bool role_takes_schemes(enum role role);
 
 /* The bias of a role's output, or ROLE_NONE where no role is. */
 enum role role_bias(enum role role);

@@ -17,7 +17,7 @@
 #define EXPERTS_ADVICE "usually quantized: experts hold nearly all of the weights, and each is used by few tokens"
 #define ROUTER_ADVICE                                                                              \
     "usually not quantized: it is small, and a token that it sends to another expert is another token"
-#define ROUTER .guidance = GUIDE_DONT, .advice = ROUTER_ADVICE
+#define ROUTER .router = true, .guidance = GUIDE_DONT, .advice = ROUTER_ADVICE
 
 const struct role_info roles[ROLE_COUNT] = {
     [ROLE_EMBEDDING] = {"token_embd", .lookup = true, .guidance = GUIDE_CAREFUL,
@@ -79,6 +79,11 @@ const struct role_info roles[ROLE_COUNT] = {
                                "probabilities"},
     [ROLE_OUTPUT_BIAS] = {"output.bias", BIAS(ROLE_OUTPUT)},
 };
+
+bool role_takes_schemes(enum role role)
+{
+    return roles[role].linear && roles[role].in_block && !roles[role].router;
+}
 
 enum role role_bias(enum role role)
 {

@@ -1,5 +1,6 @@
 #include "synthetic.h"
 
+#include "arch.h"
 #include "format.h"
 #include "on_demand.h"
 
@@ -49,12 +50,8 @@ double synthetic_deviation(const struct model *m, enum role role)
     case ROLE_DOWN_EXPERTS:
     case ROLE_DOWN_SHARED:
         return 1 / sqrt(cols * 2 * (double)h->layers); /* so many terms add up in the residual */
-    case ROLE_ATTN_NORM:
-    case ROLE_FFN_NORM:
-    case ROLE_OUTPUT_NORM:
-        return 0.05; /* around 1 */
     default:
-        return 1 / sqrt(cols);
+        return roles[role].vector ? 0.05 : 1 / sqrt(cols);
     }
 }
 
@@ -157,10 +154,10 @@ static bool set_layout(struct qmatrix *w, enum dtype weight)
     return true;
 }
 
-/* Norms are small and stay. */
-static bool make_norm(const struct generator *g, int tensor, struct qmatrix *w)
+/* Vectors are small and stay: norms lie around 1, the others around 0. */
+static bool make_vector(const struct generator *g, int tensor, struct qmatrix *w)
 {
-    float *values = malloc(w->cols * sizeof *values);
+    float *values = malloc(w->cols * sizeof *values), norm = roles[g->role[tensor]].norm ? 1 : 0;
     if (!values)
         return false;
     w->owned = values;
@@ -170,7 +167,7 @@ static bool make_norm(const struct generator *g, int tensor, struct qmatrix *w)
         size_t n = w->cols - c < 4 ? w->cols - c : 4;
         generate_normal(g->quantile[g->role[tensor]], tensor_key(tensor), c, n, (uint8_t *)codes);
         for (size_t i = 0; i < n; i++)
-            values[c + i] = 1 + fp16_decode(codes[i]);
+            values[c + i] = norm + fp16_decode(codes[i]);
     }
     return true;
 }
@@ -184,13 +181,31 @@ static bool make_tensors(struct model *m, struct error *error)
     for (int t = 0; ok && t < (int)m->tensor_count; t++) {
         struct qmatrix *w = &m->tensors[t].stored;
         bool norm = roles[m->tensors[t].role].vector;
-        ok = set_layout(w, norm ? DTYPE_FP32 : DTYPE_FP16) && (!norm || make_norm(g, t, w));
+        ok = set_layout(w, norm ? DTYPE_FP32 : DTYPE_FP16) && (!norm || make_vector(g, t, w));
         m->parameters += w->rows * w->cols;
     }
     if (ok)
         return on_demand_open(m, &(struct weight_generator){generate_codes, generator_close, g}, error);
     generator_close(g);
     return error_set(error, "not enough memory for a synthetic model");
+}
+
+/* The tensors that every model of the architecture has. */
+static bool make_layers(struct model *m, struct error *error)
+{
+    const struct arch *a = arch_of(m);
+    arch_apply(a, true, &m->hyper);
+    if (!model_make_layers(m, error))
+        return false;
+    m->has = a->required | ROLE_BIT(ROLE_OUTPUT);
+    for (size_t b = 0; b < m->hyper.layers; b++) {
+        struct layer *l = &m->layers[b];
+        role_set all = a->required | (l->mixture.experts > 0 ? a->sparse : a->dense);
+        for (enum role role = 0; role < ROLE_COUNT; role++)
+            l->has |= roles[role].in_block ? all & ROLE_BIT(role) : 0;
+        m->has |= l->has;
+    }
+    return true;
 }
 
 struct model *synthetic_open(const struct shape *shape, struct error *error)
@@ -202,11 +217,10 @@ struct model *synthetic_open(const struct shape *shape, struct error *error)
     }
     m->format = "synthetic";
     m->bos = -1;
-    m->arch = "llama";
+    m->arch = shape->arch ? shape->arch : archs[0]->name;
     m->hyper = shape->hyper;
     m->tied = shape->tied;
-    m->has = llama_roles;
-    if (make_tensors(m, error))
+    if (make_layers(m, error) && make_tensors(m, error))
         return m;
     model_close(m);
     return NULL;

@@ -5,10 +5,10 @@
 
 #include "model.h"
 
-/* A row of the table in shapes.c. Every shape runs as a Llama; where the real model is none, this is
- * the Llama with its matrices, and the description says what is left out or added. */
+/* A row of the table in shapes.c: a model of its architecture, without what the description says is left out. */
 struct shape {
     const char *name;
+    const char *arch;       /* the name of its row in the table of architectures; null: llama */
     const char *description;
     struct hyper hyper;
     bool tied;              /* the head is the embedding table */

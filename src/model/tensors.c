@@ -79,8 +79,10 @@ size_t model_norm_size(const struct model *m, const struct layer *l, const struc
 static void make_rotary(struct model *m)
 {
     const struct hyper *h = &m->hyper;
-    m->rotary[ROTARY_ALL] = (struct rotary){h->rope, rotary_dims(h), h->rope_base, h->rope_magnitude, m->rope_factors};
-    m->rotary[ROTARY_WINDOWED] = (struct rotary){h->rope, rotary_dims(h), h->window_rope_base, 0, NULL};
+    m->rotary[ROTARY_ALL] = (struct rotary){
+        .pairs = h->rope, .dims = rotary_dims(h), .base = h->rope_base, .magnitude = h->rope_magnitude,
+        .factors = m->rope_factors, .beyond = m->rope_beyond, .original = h->rope_original, .growth = h->rope_growth};
+    m->rotary[ROTARY_WINDOWED] = (struct rotary){.pairs = h->rope, .dims = rotary_dims(h), .base = h->window_rope_base};
 }
 
 bool model_make_layers(struct model *m, struct error *error)

@@ -135,14 +135,25 @@ struct scheme scheme_for_tensor(const struct model *m, int tensor, struct scheme
     return s;
 }
 
+/* A pattern without an expert's number is for all of them. */
+static bool matches_experts(const char *pattern, const struct tensor *t)
+{
+    char all[sizeof t->name];
+    snprintf(all, sizeof all, "%.*s", (int)(strrchr(t->name, '.') - t->name), t->name);
+    return fnmatch(pattern, all, 0) == 0;
+}
+
 static bool rule_matches(const struct rule *rule, const struct model *m, int tensor)
 {
     if (tensor == kv_index(m))
         return strcmp(rule->pattern, KV_NAME) == 0;
     const struct tensor *t = &m->tensors[tensor];
-    if (model_find_name(m, rule->pattern) == tensor)
+    bool head = m->tied && t->role == ROLE_EMBEDDING && strcmp(rule->pattern, roles[ROLE_OUTPUT].name) == 0;
+    if (head || strcmp(rule->pattern, t->name) == 0)
         return true;
-    return !roles[t->role].vector && fnmatch(rule->pattern, t->name, 0) == 0;
+    if (roles[t->role].vector)
+        return false;
+    return fnmatch(rule->pattern, t->name, 0) == 0 || (t->expert >= 0 && matches_experts(rule->pattern, t));
 }
 
 static const char *nearest_name(const struct model *m, const char *pattern)
@@ -198,8 +209,7 @@ const struct rule *recipe_rule(const struct recipe *recipe, const struct model *
 void schemes_set_linear(const struct model *m, struct scheme scheme, struct scheme *schemes)
 {
     for (int t = 0; t < (int)m->tensor_count; t++) {
-        const struct role_info *role = &roles[m->tensors[t].role];
-        if (role->linear && role->in_block)
+        if (role_takes_schemes(m->tensors[t].role))
             schemes[t] = scheme_for_tensor(m, t, scheme);
     }
 }

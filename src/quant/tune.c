@@ -16,7 +16,7 @@ enum { VERIFICATIONS = 8, TIMED_STEPS = 12, TIMED_POSITIONS = 16 };
 static bool may_change(const struct tune *t, int tensor)
 {
     const struct tensor *x = &t->plan.model->tensors[tensor];
-    bool linear = roles[x->role].linear && x->block >= 0;
+    bool linear = role_takes_schemes(x->role);
     return linear || (t->plan.budget.max_bits == 0 && x->stored.rows > 1 && x->block < 0);
 }
 

@@ -31,6 +31,7 @@ vocabulary         2048 src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/t
 recipe             1024 src/quant/recipe.c
 safetensors        2048 src/formats/safetensors.c src/formats/jsontext.c src/formats/weightfiles.c
 scheme              192 src/quant/scheme.c src/quant/scheme_methods.c src/quant/methods.c
+tune_state         2048 views/tune_state.c
 unpickle           1024 src/formats/unpickle.c src/formats/unpickle_opcodes.c src/formats/unpickle_objects.c
 "
 

@@ -1,0 +1,41 @@
+/* GLM-4 of 2024 and of 2025: one matrix for gate and up, half of each head turns, in neighbouring pairs. */
+#include "arch_rows.h"
+
+static role_names glm_gguf_names = {[ROLE_FFN_GATE_UP] = "ffn_up.weight"};
+
+#define GLM_LIKE                                                                                                   \
+    LLAMA_FILES, .hf_activation_free = true, .gguf_rope = ROPE_NEIGHBOURS, .hf_rope = ROPE_NEIGHBOURS,             \
+    .gguf_names = &glm_gguf_names, .optional = BIASES, .hf_biased = "attention_bias", .biased_default = true,      \
+    .hf_partial_rope = true,                                                                                       \
+    .defaults = {.dim = 4096, .hidden = 13696, .layers = 40, .heads = 32, .kv_heads = 2, .head_size = 128,         \
+                 .vocab = 151552, .context = 131072, .epsilon = 0.00000015625f, .partial_rotary = 0.5f, .bos = -1, \
+                 .eos = 151329}
+
+const struct arch arch_glm = {
+    .name = "glm",
+    .gguf = "chatglm",
+    .hf = "glm",
+    .hf_class = "GlmForCausalLM",
+    .reference = "GLM Team 2024",
+    .required = ATTENTION_ROLES | B(FFN_GATE_UP) | B(FFN_DOWN),
+    .hf_names = &arch_llama_names,
+    GLM_LIKE,
+};
+
+static role_names glm4_names = {
+    LLAMA_NAMES,
+    [ROLE_ATTN_POST_NORM] = "post_self_attn_layernorm.weight",
+    [ROLE_FFN_NORM] = "post_attention_layernorm.weight",
+    [ROLE_FFN_POST_NORM] = "post_mlp_layernorm.weight",
+};
+
+const struct arch arch_glm4 = {
+    .name = "glm4",
+    .gguf = "glm4",
+    .hf = "glm4",
+    .hf_class = "Glm4ForCausalLM",
+    .reference = "Z.ai 2025 (GLM-4-0414)",
+    .required = ATTENTION_ROLES | B(ATTN_POST_NORM) | B(FFN_GATE_UP) | B(FFN_DOWN) | B(FFN_POST_NORM),
+    .hf_names = &glm4_names,
+    GLM_LIKE,
+};
