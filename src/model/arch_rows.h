@@ -31,21 +31,23 @@ extern const struct arch arch_bitnet, arch_cohere, arch_cohere2, arch_ernie4_5, 
 
 /* ---- names of Hugging Face's files ----------------------------------------------------------- */
 
-#define LLAMA_NAMES_BUT_FFN                                                                        \
-    [ROLE_EMBEDDING] = "embed_tokens.weight", [ROLE_ATTN_NORM] = "input_layernorm.weight",   \
-    [ROLE_ATTN_Q] = "self_attn.q_proj.weight", [ROLE_ATTN_Q_BIAS] = "self_attn.q_proj.bias",       \
-    [ROLE_ATTN_K] = "self_attn.k_proj.weight", [ROLE_ATTN_K_BIAS] = "self_attn.k_proj.bias",       \
-    [ROLE_ATTN_V] = "self_attn.v_proj.weight", [ROLE_ATTN_V_BIAS] = "self_attn.v_proj.bias",       \
-    [ROLE_ATTN_Q_NORM] = "self_attn.q_norm.weight",                                                \
-    [ROLE_ATTN_K_NORM] = "self_attn.k_norm.weight",                                                \
-    [ROLE_ATTN_OUT] = "self_attn.o_proj.weight",                                                   \
-    [ROLE_ATTN_OUT_BIAS] = "self_attn.o_proj.bias", [ROLE_ATTN_QKV] = "self_attn.qkv_proj.weight", \
-    [ROLE_OUTPUT_NORM] = "norm.weight", [ROLE_OUTPUT] = "lm_head.weight"
-#define LLAMA_NAMES                                                                                \
-    LLAMA_NAMES_BUT_FFN, [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight",                           \
+#define LLAMA_NAMES LLAMA_NAMES_BUT_HEADS, HEAD_NORM_NAMES
+#define LLAMA_NAMES_BUT_FFN LLAMA_NAMES_BUT_BOTH, HEAD_NORM_NAMES
+#define LLAMA_NAMES_BUT_HEADS                                                                      \
+    LLAMA_NAMES_BUT_BOTH, [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight",                          \
     [ROLE_FFN_GATE] = "mlp.gate_proj.weight", [ROLE_FFN_UP] = "mlp.up_proj.weight",                \
     [ROLE_FFN_DOWN] = "mlp.down_proj.weight", [ROLE_FFN_GATE_BIAS] = "mlp.gate_proj.bias",         \
     [ROLE_FFN_UP_BIAS] = "mlp.up_proj.bias", [ROLE_FFN_DOWN_BIAS] = "mlp.down_proj.bias"
+#define HEAD_NORM_NAMES                                                                            \
+    [ROLE_ATTN_Q_NORM] = "self_attn.q_norm.weight", [ROLE_ATTN_K_NORM] = "self_attn.k_norm.weight"
+#define LLAMA_NAMES_BUT_BOTH                                                                       \
+    [ROLE_EMBEDDING] = "embed_tokens.weight", [ROLE_ATTN_NORM] = "input_layernorm.weight",         \
+    [ROLE_ATTN_Q] = "self_attn.q_proj.weight", [ROLE_ATTN_Q_BIAS] = "self_attn.q_proj.bias",       \
+    [ROLE_ATTN_K] = "self_attn.k_proj.weight", [ROLE_ATTN_K_BIAS] = "self_attn.k_proj.bias",       \
+    [ROLE_ATTN_V] = "self_attn.v_proj.weight", [ROLE_ATTN_V_BIAS] = "self_attn.v_proj.bias",       \
+    [ROLE_ATTN_OUT] = "self_attn.o_proj.weight",                                                   \
+    [ROLE_ATTN_OUT_BIAS] = "self_attn.o_proj.bias", [ROLE_ATTN_QKV] = "self_attn.qkv_proj.weight", \
+    [ROLE_OUTPUT_NORM] = "norm.weight", [ROLE_OUTPUT] = "lm_head.weight"
 
 extern role_names arch_llama_names, arch_gpt2_names;
 

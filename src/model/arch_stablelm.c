@@ -2,8 +2,11 @@
 #include "gguf_metadata.h"
 #include "hf_values.h"
 
+/* Norms of queries and keys are one tensor a head. */
 static role_names names = {
-    LLAMA_NAMES,
+    LLAMA_NAMES_BUT_HEADS,
+    [ROLE_ATTN_Q_NORM] = "self_attn.q_layernorm.norms.%.weight",
+    [ROLE_ATTN_K_NORM] = "self_attn.k_layernorm.norms.%.weight",
     [ROLE_ATTN_NORM_BIAS] = "input_layernorm.bias",
     [ROLE_FFN_NORM] = "post_attention_layernorm.weight",
     [ROLE_FFN_NORM_BIAS] = "post_attention_layernorm.bias",
@@ -14,7 +17,13 @@ static const struct hf_names sizes = {.epsilon = "layer_norm_eps", .rotary = "ro
 
 static bool read_hf(const struct hf_config *c)
 {
-    return hf_flag(c, "use_parallel_residual", false, &c->model->hyper.parallel);
+    struct model *m = c->model;
+    bool normed;
+    m->hyper.norm_each_head = true;
+    if (!hf_flag(c, "use_parallel_residual", false, &m->hyper.parallel) || !hf_flag(c, "qk_layernorm", false, &normed))
+        return false;
+    m->has |= normed ? B(ATTN_Q_NORM) | B(ATTN_K_NORM) : 0;
+    return true;
 }
 
 /* Parallel blocks have one norm; what use_parallel_residual says in these files is not always so. */
@@ -42,7 +51,7 @@ const struct arch arch_stablelm = {
     .hf_sizes = &sizes,
     .hf_biased = "use_qkv_bias",
     .hf_partial_rope = true,
-    .hf_reads = "use_parallel_residual rope_pct",
+    .hf_reads = "use_parallel_residual rope_pct qk_layernorm",
     .read_hf = read_hf,
     .gguf_reads = "use_parallel_residual",
     .read_gguf = read_gguf,

@@ -218,11 +218,49 @@ static bool take_expert(const struct model *m, const struct tensor *t, const str
     return true;
 }
 
+/* Entries that hold norms of heads which files keep apart, one a head; 0: one holds the tensor. */
+static size_t parts_of(const struct model *m, const struct tensor *t, const struct arch *a, const struct naming *n)
+{
+    bool apart = !n->gguf && roles[t->role].norm && strchr((*a->hf_names)[t->role], '%');
+    return apart ? t->stored.cols / m->layers[t->block].head_size : 0;
+}
+
+/* The first of them says the type. */
+static bool gather_parts(struct model *m, struct tensor *t, const struct arch *a, const struct naming *n, size_t parts,
+                         struct error *error)
+{
+    char name[NAME];
+    size_t size = t->stored.cols / parts;
+    for (size_t i = 0; i < parts; i++) {
+        const struct entry *e = find_entry(m, a, n, t->role, t->block, (int)i);
+        assemble_name(a, n, t->role, t->block, (int)i, name);
+        if (!e)
+            return error_set(error, "tensor %s is missing", name);
+        if (e->dimensions != 1 || e->shape[0] != size)
+            return error_set(error, "tensor %s: %zu in %zu dimensions; expected %zu", name, e->shape[0], e->dimensions, size);
+        if (i == 0) {
+            set_layout(&t->stored, e);
+            t->stored.bytes = t->stored.row_bytes;
+            t->stored.codes = t->stored.owned = malloc(t->stored.bytes + 1);
+        }
+        if (!t->stored.owned)
+            return error_set(error, "not enough memory");
+        if (e->dtype != t->stored.format.weight || e->bytes != t->stored.bytes / parts)
+            return error_set(error, "tensor %s: %s; expected %s as the first", name, dtypes[e->dtype].name,
+                             dtypes[t->stored.format.weight].name);
+        memcpy((uint8_t *)t->stored.owned + i * e->bytes, e->data, e->bytes);
+    }
+    return true;
+}
+
 static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
                         const struct naming *n, struct error *error)
 {
     char name[NAME];
     struct entry part;
+    size_t parts = parts_of(m, t, a, n);
+    if (parts > 0)
+        return gather_parts(m, t, a, n, parts, error);
     assemble_name(a, n, t->role, t->block, t->expert, name);
     const struct entry *e = find_entry(m, a, n, t->role, t->block, t->expert);
     if (!e)
@@ -261,16 +299,33 @@ static int by_address(const void *a, const void *b)
     return (*p > *q) - (*p < *q);
 }
 
+/* Those of all tensors; the caller frees. Null when memory is short. */
+static const struct entry **used_entries(const struct model *m, const struct arch *a, const struct naming *n,
+                                         size_t *count)
+{
+    size_t all = 1;
+    for (size_t i = 0; i < m->tensor_count; i++)
+        all += parts_of(m, &m->tensors[i], a, n) + 1;
+    const struct entry **used = malloc(all * sizeof *used);
+    for (size_t i = 0; used && i < m->tensor_count; i++) {
+        const struct tensor *t = &m->tensors[i];
+        size_t parts = parts_of(m, t, a, n);
+        for (size_t k = 0; k < parts; k++)
+            used[(*count)++] = find_entry(m, a, n, t->role, t->block, (int)k);
+        if (parts == 0)
+            used[(*count)++] = find_entry(m, a, n, t->role, t->block, t->expert);
+    }
+    return used;
+}
+
 /* Every weight must have found its use; a tensor without elements needs none. */
 static bool check_unused(const struct model *m, const struct arch *a, const struct naming *n,
                          struct error *error)
 {
-    const struct entry **used = malloc((m->tensor_count + 1) * sizeof *used);
     size_t count = 0;
+    const struct entry **used = used_entries(m, a, n, &count);
     if (!used)
         return error_set(error, "not enough memory");
-    for (size_t i = 0; i < m->tensor_count; i++)
-        used[count++] = find_entry(m, a, n, m->tensors[i].role, m->tensors[i].block, m->tensors[i].expert);
     qsort(used, count, sizeof *used, by_address);
     bool ok = true;
     for (size_t i = 0; ok && i < m->files.count; i++) {
