@@ -1,6 +1,8 @@
-/* mangen - fills the option, subcommand, shape, roof and key sections of the man page from the program's tables:
- * mangen <man/qtop.1.in >man/qtop.1 */
+/* mangen - fills what the program's tables say into the man page and other texts:
+ * mangen <man/qtop.1.in >man/qtop.1; mangen names <README.md and mangen table <docs/architectures.md, between whose
+ * marks it replaces the table of architectures. */
 #include "measure/known_roofs.h"
+#include "model/arch.h"
 #include "model/synthetic.h"
 #include "views/keys.h"
 #include "views/options.h"
@@ -105,7 +107,76 @@ static void put_keys(void)
     }
 }
 
-int main(void)
+/* ---- architectures --------------------------------------------------------------------------- */
+
+/* The files that hold models of one. */
+static const char *files_of(const struct arch *a, char out[120])
+{
+    if (a->in_gguf)
+        snprintf(out, 120, "folder; GGUF files of it say `%s`", a->in_gguf->gguf);
+    else
+        snprintf(out, 120, "%s%s%s", a->gguf ? "GGUF" : "", a->gguf && a->hf ? ", " : "", a->hf ? "folder" : "");
+    return out;
+}
+
+static void put_architectures(void)
+{
+    printf(".Bl -tag -width ministral\n");
+    for (size_t i = 0; archs[i]; i++) {
+        printf(".It %s\n", archs[i]->name);
+        put_text(archs[i]->title);
+        printf(": ");
+        put_text(archs[i]->features);
+        printf(".\n");
+    }
+    printf(".El\n");
+}
+
+/* A row each. */
+static void put_table(void)
+{
+    char files[120];
+    printf("| architecture | in | features |\n|---|---|---|\n");
+    for (size_t i = 0; archs[i]; i++)
+        printf("| %s | %s | %s |\n", archs[i]->title, files_of(archs[i], files), archs[i]->features);
+}
+
+/* The names of those that both kinds of files know by their own name, or that are known as others in GGUF files. */
+static void put_names(bool as_others)
+{
+    for (size_t i = 0, n = 0; archs[i]; i++)
+        if ((archs[i]->in_gguf != NULL) == as_others)
+            printf("%s%s", n++ ? ", " : "", archs[i]->title);
+}
+
+static void put_short_table(void)
+{
+    printf("| in | architectures |\n|---|---|\n| GGUF, folder | ");
+    put_names(false);
+    printf(" |\n| folder; GGUF files of them say another name | ");
+    put_names(true);
+    printf(" |\n");
+}
+
+/* Copies a text, with a new table between its marks. */
+static int fill_marks(void (*put)(void))
+{
+    static const char begin[] = "<!-- architectures: make man -->\n", end[] = "<!-- end of architectures -->\n";
+    char line[16384];
+    bool inside = false;
+    while (fgets(line, sizeof line, stdin)) {
+        inside = inside && strcmp(line, end) != 0;
+        if (!inside)
+            fputs(line, stdout);
+        if (strcmp(line, begin) == 0) {
+            put();
+            inside = true;
+        }
+    }
+    return ferror(stdin) || fflush(stdout) != 0;
+}
+
+static int fill_page(void)
 {
     char line[4096];
     while (fgets(line, sizeof line, stdin)) {
@@ -117,10 +188,20 @@ int main(void)
             put_shapes();
         else if (strcmp(line, "@ROOFS@\n") == 0)
             put_roofs();
+        else if (strcmp(line, "@ARCHITECTURES@\n") == 0)
+            put_architectures();
         else if (strcmp(line, "@KEYS@\n") == 0)
             put_keys();
         else
             fputs(line, stdout);
     }
     return ferror(stdin) || fflush(stdout) != 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+    if (strcmp(what, "names") == 0)
+        return fill_marks(put_short_table);
+    return strcmp(what, "table") == 0 ? fill_marks(put_table) : fill_page();
 }

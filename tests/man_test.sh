@@ -12,12 +12,18 @@ report() { # NAME STATUS
     fi
 }
 
-echo 1..2
+echo 1..3
 ./mangen <"${srcdir:-.}/man/qtop.1.in" | diff - "$page" >man.diff 2>&1
 status=$?
 sed 's/^/# /' man.diff
 report "the committed page is the generated one (make man)" $status
 rm -f man.diff
+{ ./mangen names <"${srcdir:-.}/README.md" | diff - "${srcdir:-.}/README.md" &&
+    ./mangen table <"${srcdir:-.}/docs/architectures.md" | diff - "${srcdir:-.}/docs/architectures.md"; } >tables.diff 2>&1
+status=$?
+sed 's/^/# /' tables.diff
+report "the tables of architectures are the program's (make man)" $status
+rm -f tables.diff
 if command -v mandoc >/dev/null 2>&1; then
     mandoc -Tlint -Wwarning "$page" | sed 's/^/# /'
     mandoc -Tlint -Wwarning "$page" >/dev/null

@@ -243,7 +243,7 @@ static void test_killed(void **state)
     (void)state;
     char *model = path_in(folder, "killed.bin"), *recipe = path_in(folder, "killed"), *kept = NULL;
     const char *const *words = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", recipe, "--resume");
-    put_medium(model);
+    put_model(model, &medium_spec);
     for (int tries = 0; !kept && tries < 20; tries++) {
         pid_t child = child_start(WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6"), out, "/dev/null",
                                   NULL);

@@ -59,6 +59,7 @@ struct arch {
     const char *hf;             /* model_type in config.json; or null */
     const char *hf_class;       /* architectures in config.json, where it is written */
     const char *reference;      /* who describes it */
+    const char *title, *features; /* as people write its name; what it has beside a Llama's blocks, in a line */
     const struct step *steps;   /* of a block (layer.h) */
     const struct step *parallel_steps; /* of one that hyper.parallel says; null: none may */
     role_set required;          /* tensors that every model has, the head aside */

@@ -53,6 +53,8 @@ static const char *unwritten(const struct model *m)
 
 const struct arch arch_exaone4 = {
     .name = "exaone4",
+    .title = "EXAONE 4",
+    .features = "norms behind only; rotary positions in windowed layers only",
     .gguf = "exaone4",
     .hf = "exaone4",
     .hf_class = "Exaone4ForCausalLM",

@@ -6,6 +6,8 @@
 
 const struct arch arch_gemma = {
     .name = "gemma",
+    .title = "Gemma",
+    .features = "scaled embedding, gated GELU",
     .gguf = "gemma",
     .hf = "gemma",
     .hf_class = "GemmaForCausalLM",
@@ -35,6 +37,8 @@ static void complete_gemma2(struct hyper *h)
 
 const struct arch arch_gemma2 = {
     .name = "gemma2",
+    .title = "Gemma 2",
+    .features = "soft caps, a sliding window in every other layer, norms after attention and feed-forward",
     .gguf = "gemma2",
     .hf = "gemma2",
     .hf_class = "Gemma2ForCausalLM",
@@ -108,6 +112,8 @@ static bool read_gemma3_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_gemma3 = {
     .name = "gemma3",
+    .title = "Gemma 3",
+    .features = "norms of each head's queries and keys, a window in five of six layers with a rotary base of their own",
     .gguf = "gemma3",
     .hf = "gemma3_text",
     .hf_class = "Gemma3ForCausalLM",

@@ -24,6 +24,8 @@ static const struct hf_names sizes = {"n_embd", "n_layer", "n_head", "n_position
 
 const struct arch arch_gpt2 = {
     .name = "gpt2",
+    .title = "GPT-2",
+    .features = "learned positions; scores divided by the layer's number too (folder)",
     .gguf = "gpt2",
     .hf = "gpt2",
     .hf_class = "GPT2LMHeadModel",

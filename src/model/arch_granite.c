@@ -39,6 +39,8 @@ static bool read_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_granite = {
     .name = "granite",
+    .title = "Granite 3",
+    .features = "multipliers of embedding, residuals, attention and logits",
     .gguf = "granite",
     .hf = "granite",
     .hf_class = "GraniteForCausalLM",

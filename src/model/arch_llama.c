@@ -63,6 +63,8 @@ static bool read_gguf(const struct gguf_metadata *d, struct model *m)
 /* Converters to GGUF reorder the rows of a Llama's Q and K so that rotary pairs are neighbours. */
 const struct arch arch_llama = {
     .name = "llama",
+    .title = "Llama 1 to 3.x",
+    .features = "grouped-query attention, biases; rotary scalings linear, dynamic, llama3, YaRN and LongRoPE",
     .gguf = "llama",
     .hf = "llama",
     .hf_class = "LlamaForCausalLM",
@@ -91,6 +93,8 @@ const struct arch arch_llama = {
 /* One of 2024 whose layers may differ in their windows. */
 const struct arch arch_ministral = {
     .name = "ministral",
+    .title = "Ministral",
+    .features = "a sliding window in some layers",
     .in_gguf = &arch_llama,
     .hf = "ministral",
     .hf_class = "MinistralForCausalLM",
@@ -105,6 +109,8 @@ const struct arch arch_ministral = {
 
 const struct arch arch_mistral = {
     .name = "mistral",
+    .title = "Mistral",
+    .features = "sliding window, in all layers or in those of `layer_types`",
     .in_gguf = &arch_llama,
     .hf = "mistral",
     .hf_class = "MistralForCausalLM",

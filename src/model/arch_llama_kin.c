@@ -8,6 +8,8 @@
 /* Its files hold rotary pairs as neighbours, as GGUF files of a Llama do. */
 const struct arch arch_helium = {
     .name = "helium",
+    .title = "Helium",
+    .features = "rotary pairs are neighbours",
     .in_gguf = &arch_llama,
     .hf = "helium",
     .hf_class = "HeliumForCausalLM",
@@ -28,6 +30,8 @@ static role_names seed_gguf_names = {[ROLE_FFN_NORM] = "post_attention_norm.weig
 
 const struct arch arch_seed_oss = {
     .name = "seed_oss",
+    .title = "Seed-OSS",
+    .features = "biases of queries, keys and values",
     .gguf = "seed_oss",
     .hf = "seed_oss",
     .hf_class = "SeedOssForCausalLM",
@@ -110,6 +114,8 @@ static const char *smollm3_unwritten(const struct model *m)
 
 const struct arch arch_smollm3 = {
     .name = "smollm3",
+    .title = "SmolLM3",
+    .features = "every fourth layer without rotary positions",
     .gguf = "smollm3",
     .hf = "smollm3",
     .hf_class = "SmolLM3ForCausalLM",

@@ -24,6 +24,8 @@ static bool read_mixtral(const struct hf_config *c)
 /* Its GGUF files are those of a Llama. */
 const struct arch arch_mixtral = {
     .name = "mixtral",
+    .title = "Mixtral",
+    .features = "a mixture of experts",
     .in_gguf = &arch_llama,
     .hf = "mixtral",
     .hf_class = "MixtralForCausalLM",
@@ -65,6 +67,8 @@ static bool read_qwen3_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_qwen3_moe = {
     .name = "qwen3moe",
+    .title = "Qwen3-MoE",
+    .features = "Qwen3 with a mixture of experts, in all blocks or some",
     .gguf = "qwen3moe",
     .hf = "qwen3_moe",
     .hf_class = "Qwen3MoeForCausalLM",

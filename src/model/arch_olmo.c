@@ -33,6 +33,8 @@ static bool read_olmo_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_olmo = {
     .name = "olmo",
+    .title = "OLMo",
+    .features = "layer norms without weights, clamped queries, keys and values",
     .gguf = "olmo",
     .hf = "olmo",
     .hf_class = "OlmoForCausalLM",
@@ -94,6 +96,8 @@ static bool read_olmo2_gguf(const struct gguf_metadata *d, struct model *m)
 /* Its GGUF files are those of OLMo 3, too. */
 const struct arch arch_olmo2 = {
     .name = "olmo2",
+    .title = "OLMo 2",
+    .features = "norms behind attention and feed-forward only, and of all queries and keys",
     .gguf = "olmo2",
     .hf = "olmo2",
     .hf_class = "Olmo2ForCausalLM",
@@ -109,6 +113,8 @@ const struct arch arch_olmo2 = {
 
 const struct arch arch_olmo3 = {
     .name = "olmo3",
+    .title = "OLMo 3",
+    .features = "the same with a sliding window in three of four layers",
     .in_gguf = &arch_olmo2,
     .hf = "olmo3",
     .hf_class = "Olmo3ForCausalLM",

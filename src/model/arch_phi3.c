@@ -4,6 +4,8 @@ static role_names gguf_names = {[ROLE_FFN_GATE_UP] = "ffn_up.weight"};
 
 const struct arch arch_phi3 = {
     .name = "phi3",
+    .title = "Phi-3",
+    .features = "fused matrices, LongRoPE",
     .gguf = "phi3",
     .hf = "phi3",
     .hf_class = "Phi3ForCausalLM",

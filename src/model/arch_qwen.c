@@ -6,6 +6,8 @@
 
 const struct arch arch_qwen2 = {
     .name = "qwen2",
+    .title = "Qwen2",
+    .features = "biases; a sliding window where `use_sliding_window` is true",
     .gguf = "qwen2",
     .hf = "qwen2",
     .hf_class = "Qwen2ForCausalLM",
@@ -19,6 +21,8 @@ const struct arch arch_qwen2 = {
 
 const struct arch arch_qwen3 = {
     .name = "qwen3",
+    .title = "Qwen3",
+    .features = "norms of each head's queries and keys; windows as in Qwen2",
     .gguf = "qwen3",
     .hf = "qwen3",
     .hf_class = "Qwen3ForCausalLM",

@@ -8,6 +8,8 @@
 
 const struct arch arch_arcee = {
     .name = "arcee",
+    .title = "Arcee",
+    .features = "squared ReLU",
     .gguf = "arcee",
     .hf = "arcee",
     .hf_class = "ArceeForCausalLM",
@@ -37,6 +39,8 @@ static const struct hf_names nemotron_sizes = {.epsilon = "norm_eps"};
 
 const struct arch arch_nemotron = {
     .name = "nemotron",
+    .title = "Nemotron-4",
+    .features = "squared ReLU, layer norms whose weights count from 1",
     .gguf = "nemotron",
     .hf = "nemotron",
     .hf_class = "NemotronForCausalLM",
