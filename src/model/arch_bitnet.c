@@ -15,6 +15,9 @@ const struct arch arch_bitnet = {
     .hf = "bitnet",
     .hf_class = "BitNetForCausalLM",
     .reference = "Ma et al. 2024, 2025",
+    .title = "BitNet b1.58",
+    .features = "norms before the last matrix of attention and of feed-forward; weights as they are stored, not "
+                "packed",
     .required = LLAMA | B(ATTN_SUB_NORM) | B(FFN_SUB_NORM),
     .optional = BIASES | B(ATTN_OUT_BIAS),
     LLAMA_FOLDER(names),

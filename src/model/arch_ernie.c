@@ -7,6 +7,8 @@ const struct arch arch_ernie4_5 = {
     .hf_class = "Ernie4_5ForCausalLM",
     .hf_unwritten = true,
     .reference = "Baidu 2025",
+    .title = "ERNIE 4.5",
+    .features = "rotary pairs are neighbours, biases",
     .required = LLAMA,
     .optional = BIASES | B(ATTN_OUT_BIAS) | B(FFN_GATE_BIAS) | B(FFN_UP_BIAS) | B(FFN_DOWN_BIAS),
     SILU,

@@ -66,6 +66,8 @@ const struct arch arch_vaultgemma = {
     .hf = "vaultgemma",
     .hf_class = "VaultGemmaForCausalLM",
     .reference = "VaultGemma Team 2025",
+    .title = "VaultGemma",
+    .features = "Gemma 2 without norms behind",
     .required = LLAMA,
     .optional = BIASES | B(ATTN_OUT_BIAS),
     GEMMA_LIKE,

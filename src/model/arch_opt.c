@@ -46,6 +46,8 @@ const struct arch arch_opt = {
     .hf = "opt",
     .hf_class = "OPTForCausalLM",
     .reference = "Zhang et al. 2022",
+    .title = "OPT",
+    .features = "learned positions, ReLU",
     .required = OUTSIDE | NORMS | LAYER_NORM_BIASES | B(POSITIONS) | QKV_ROLES | BIASES | B(ATTN_OUT) |
                 B(ATTN_OUT_BIAS) | PLAIN | PLAIN_BIASES,
     .norm = NORM_LAYER,

@@ -32,6 +32,8 @@ const struct arch arch_phi = {
     .hf_class = "PhiForCausalLM",
     .hf_unwritten = true,
     .reference = "Li et al. 2023",
+    .title = "Phi-1 to Phi-2",
+    .features = "parallel blocks with one layer norm, biases everywhere, half of each head rotary",
     .required = OUTSIDE | B(ATTN_NORM) | B(ATTN_NORM_BIAS) | QKV_ROLES | BIASES | B(ATTN_OUT) | B(ATTN_OUT_BIAS) |
                 PLAIN | PLAIN_BIASES | B(OUTPUT_NORM_BIAS) | B(OUTPUT_BIAS),
     .norm = NORM_LAYER,

@@ -42,6 +42,9 @@ const struct arch arch_stablelm = {
     .hf_class = "StableLmForCausalLM",
     .hf_unwritten = true,
     .reference = "Bellagente et al. 2024",
+    .title = "StableLM",
+    .features = "a quarter of each head is rotary, layer norms; parallel blocks and norms of each head "
+                "(StableLM 2 12B)",
     .required = OUTSIDE | B(ATTN_NORM) | B(ATTN_NORM_BIAS) | QKV_ROLES | B(ATTN_OUT) | GATED | B(OUTPUT_NORM_BIAS),
     .serial = B(FFN_NORM) | B(FFN_NORM_BIAS),
     .optional = BIASES | B(ATTN_Q_NORM) | B(ATTN_K_NORM),

@@ -27,6 +27,8 @@ const struct arch arch_gpt_bigcode = {
     .hf_class = "GPTBigCodeForCausalLM",
     .hf_unwritten = true,
     .reference = "Li et al. 2023 (StarCoder)",
+    .title = "StarCoder",
+    .features = "a GPT-2 whose queries share one head of keys and values",
     .steps = arch_llama_steps,
     .required = OUTSIDE | NORMS | LAYER_NORM_BIASES | B(POSITIONS) | B(ATTN_QKV) | B(ATTN_QKV_BIAS) | B(ATTN_OUT) |
                 B(ATTN_OUT_BIAS) | PLAIN | PLAIN_BIASES,
@@ -73,6 +75,8 @@ const struct arch arch_starcoder2 = {
     .hf_class = "Starcoder2ForCausalLM",
     .hf_unwritten = true,
     .reference = "Lozhkov et al. 2024",
+    .title = "StarCoder 2",
+    .features = "layer norms, biases, a sliding window (folder)",
     .required = OUTSIDE | NORMS | LAYER_NORM_BIASES | QKV_ROLES | B(ATTN_OUT) | PLAIN,
     .optional = BIASES | B(ATTN_OUT_BIAS) | PLAIN_BIASES,
     .norm = NORM_LAYER,

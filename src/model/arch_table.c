@@ -9,6 +9,5 @@ const struct arch *const archs[] = {
     &arch_opt,    &arch_gpt_bigcode, &arch_starcoder2, &arch_bitnet, &arch_ernie4_5, &arch_vaultgemma,
     &arch_arcee, &arch_glm, &arch_glm4, &arch_granite, &arch_helium, &arch_ministral, &arch_nemotron, &arch_seed_oss,
     &arch_smollm3,
-    &arch_olmo,   &arch_olmo2,   &arch_olmo3,   &arch_exaone4,
     NULL,
 };
