@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.integrations.bitnet import AutoBitLinear
 from transformers.utils import logging
 
 ROOT = pathlib.Path(__file__).resolve().parent / "data" / "families"
@@ -31,6 +32,7 @@ def rotary(kind, **more):
 
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
+    "bitnet-online": ("bitnet", dict(num_hidden_layers=1)),
     "bitnet": ("bitnet", dict(num_hidden_layers=1)),
     "cohere": ("cohere", dict(use_qk_norm=True, attention_bias=True, logit_scale=0.5, num_hidden_layers=1, head_dim=None)),
     "cohere2": ("cohere2", dict(num_hidden_layers=4, sliding_window=3, tie_word_embeddings=True, head_dim=None)),
@@ -109,6 +111,18 @@ def fill(model, seed):
                 p.copy_(0.3 * noise)
 
 
+# Of models whose matrices are rounded as they are used, to values of their own type (BitNet b1.58).
+ONLINE = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}
+
+
+def make_online(model):
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, torch.nn.Linear) and name != "lm_head":
+            rounded = AutoBitLinear(layer.in_features, layer.out_features, bias=False, online_quant=True)
+            rounded.weight = layer.weight
+            model.set_submodule(name, rounded)
+
+
 def make(name):
     kind, changes = MODELS[name]
     folder = ROOT / name
@@ -116,10 +130,12 @@ def make(name):
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_config(configuration(kind, changes)).float().eval()
     fill(model, 1 + sorted(MODELS).index(name))
-    model.half().save_pretrained(folder)
+    (model if name.endswith("-online") else model.half()).save_pretrained(folder)
     weights = load_file(folder / "model.safetensors")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    if name.endswith("-online"):
+        make_online(model)
     tokens = np.random.default_rng(7).integers(3, COMMON["vocab_size"], TOKENS)
     with torch.no_grad():
         logits = model(torch.tensor(tokens)[None], use_cache=False).logits[0].float().numpy()
@@ -127,6 +143,8 @@ def make(name):
     logits.astype("<f4").tofile(folder / "logits.f32")
     (folder / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((folder / "config.json").read_text())
+    if name.endswith("-online"):
+        config["quantization_config"] = ONLINE
     (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(f"{name:20} {size:7} bytes  largest logit {np.abs(logits).max():.3g}  deviation {logits.std():.3g}")

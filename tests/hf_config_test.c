@@ -259,7 +259,12 @@ static const struct {
     {"gpt_neo", "\"attention_types\": [[[\"dilated\"], 2]]", "'dilated'; expected global or local"},
     {"gpt_neo", "\"attention_types\": [[\"global\", 2]]", "attention_types: expected lists of kinds"},
     {"gpt_bigcode", "\"n_head\": 4, \"multi_query\": 2", "multi_query is an integer; expected true or false"},
-    {"bitnet", "\"quantization_config\": {\"quant_method\": \"bitnet\"}", "quantization_config = {\"quant_method\""},
+    {"bitnet", "\"quantization_config\": {\"quant_method\": \"bitnet\"}",
+     "quantization_config.linear_class is missing or no string; expected autobitlinear"},
+    {"bitnet", "\"quantization_config\": {\"quant_method\": \"bitnet\", \"linear_class\": \"autobitlinear\", "
+               "\"quantization_mode\": \"offline\"}", "quantization_mode is offline; expected online"},
+    {"bitnet", "\"quantization_config\": {\"quant_method\": \"bitnet\", \"linear_class\": \"autobitlinear\", "
+               "\"quantization_mode\": \"online\"}", NULL},
     {"gpt2", "\"n_head\": 4, \"reorder_and_upcast_attn\": true", NULL}, /* the order of operations only */
 };
 

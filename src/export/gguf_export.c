@@ -120,6 +120,8 @@ static const char *unwritten(const struct export *job)
     const struct arch *a = arch_in_gguf(job->arch);
     if (gguf_is_source(job))
         return NULL;
+    if (m->hyper.ternary)
+        return "inputs of matrices are rounded";
     if (m->hyper.rope_growth > 0)
         return "rotary frequencies depend on the context (dynamic)";
     if (m->hyper.activation != a->activation)

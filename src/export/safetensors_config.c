@@ -266,6 +266,9 @@ static json_t *make_config(const struct export *job, struct error *error)
 /* The model's own, where its format has one. */
 static json_t *own_config(const struct export *job, struct error *error)
 {
+    if (job->plan.model->hyper.ternary)
+        return error_set(error, "weights and inputs of matrices are rounded as quantization_config says, which exports "
+                                "replace; expected a model without"), NULL;
     char *path = model_config_path(job->plan.model);
     json_t *j = path ? read_json(path, error) : make_config(job, error);
     free(path);

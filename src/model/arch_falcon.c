@@ -91,7 +91,7 @@ static const struct arch *which_gguf(const struct model *m)
 
 const struct arch arch_falcon = {
     .name = "falcon",
-    .title = "Falcon 7B, 11B",
+    .title = "Falcon 7B and 11B",
     .features = "parallel blocks with one layer norm, one head of keys and values or groups of them",
     FALCON,
     .required = ROLES,
@@ -102,7 +102,7 @@ const struct arch arch_falcon = {
 
 const struct arch arch_falcon_two_norms = {
     .name = "falcon-40b",
-    .title = "Falcon 40B, 180B",
+    .title = "Falcon 40B and 180B",
     .features = "parallel blocks with a layer norm each for attention and feed-forward",
     FALCON,
     .required = ROLES | B(FFN_NORM) | B(FFN_NORM_BIAS),

@@ -63,6 +63,7 @@ extern role_names arch_llama_names, arch_gpt2_names;
 #define ADD(OUT, IN)            STEP(ADD, OUT, IN, NONE, NONE, 0, 0)
 #define SCALE(REG, SCALAR)      {STEP_SCALE, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
 #define CLAMP(REG, SCALAR)      {STEP_CLAMP, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
+#define ROUND(REG, SCALAR)      {STEP_ROUND, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
 #define END_OF_STEPS          {.op = STEP_END}
 
 /* From the input IN of queries, keys and values to what attention adds. */

@@ -202,6 +202,44 @@ static bool copy_norm_from_one(struct qmatrix *w, const struct entry *e)
     return true;
 }
 
+static void put_float(uint8_t *out, enum dtype dtype, size_t i, float value)
+{
+    uint32_t code = dtype == DTYPE_FP32 ? 0 : dtypes[dtype].encode(value);
+    if (dtype == DTYPE_FP32)
+        memcpy(out + i * sizeof value, &value, sizeof value);
+    else
+        memcpy(out + i * sizeof(uint16_t), &(uint16_t){(uint16_t)code}, sizeof(uint16_t));
+}
+
+/* Rounds a matrix to -s, 0 and s, where s is the mean magnitude (Ma et al. 2024, "The Era of 1-bit LLMs", section 2). */
+static bool make_ternary(struct qmatrix *w, const char *name, struct error *error)
+{
+    enum dtype dtype = w->format.weight;
+    if (dtype != DTYPE_FP32 && dtype != DTYPE_FP16 && dtype != DTYPE_BF16)
+        return error_set(error, "tensor %s: %s; expected fp32, fp16 or bf16, which are then rounded to three values", name,
+                         dtypes[dtype].name);
+    size_t n = w->rows * w->cols;
+    float *values = malloc(w->cols * sizeof *values);
+    uint8_t *out = malloc(w->bytes + 1);
+    double sum = 0;
+    for (size_t r = 0; values && r < w->rows; r++) {
+        dtypes[dtype].decode_run(w->codes, r * w->cols, w->cols, 0, values);
+        for (size_t i = 0; i < w->cols; i++)
+            sum += fabs((double)values[i]);
+    }
+    float mean = (float)(sum / (double)n), scale = 1 / (mean < 1e-5f ? 1e-5f : mean);
+    for (size_t r = 0; values && out && r < w->rows; r++) {
+        dtypes[dtype].decode_run(w->codes, r * w->cols, w->cols, 0, values);
+        for (size_t i = 0; i < w->cols; i++)
+            put_float(out, dtype, r * w->cols + i, fminf(fmaxf(rintf(values[i] * scale), -1), 1) / scale);
+    }
+    bool ok = values && out;
+    free(values);
+    free(w->owned);
+    w->codes = w->owned = out;
+    return ok || error_set(error, "not enough memory for a copy of %s", name);
+}
+
 /* Of an entry that holds all experts the part of one. */
 static bool take_expert(const struct model *m, const struct tensor *t, const struct entry *e, struct entry *part,
                         struct error *error)
@@ -277,8 +315,11 @@ static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
     const struct layer *l = t->block < 0 ? NULL : &m->layers[t->block];
     bool ok = roles[t->role].norm && n->norms_from_one ? copy_norm_from_one(&t->stored, e)
                                                         : arrange(&t->stored, e, how, roles[t->role].vector, l);
-    return ok || error_set(error, "tensor %s: not enough memory for a copy of %zu bytes, or it is in blocks, which "
-                                  "cannot be put into another order", name, e->bytes);
+    if (!ok)
+        return error_set(error, "tensor %s: not enough memory for a copy of %zu bytes, or it is in blocks, which cannot be "
+                                "put into another order", name, e->bytes);
+    bool rounded = m->hyper.ternary && roles[t->role].linear && roles[t->role].in_block;
+    return !rounded || make_ternary(&t->stored, name, error);
 }
 
 /* What GGUF files hold besides weights: factors that gguf_model.c reads. Readers of other formats leave

@@ -24,6 +24,7 @@ struct layer model_layer(const struct hyper *h, size_t block)
         .attention_scale = hyper_attention_scale(h, block),
         .scalar[SCALAR_RESIDUAL] = h->residual_scale,
         .scalar[SCALAR_QKV_CLIP] = h->qkv_clip,
+        .scalar[SCALAR_STEPS] = h->ternary ? INT8_MAX : 0,
     };
     if (block >= h->dense_layers)
         l.mixture = h->mixture;
@@ -95,7 +96,7 @@ static reg_set bit_of(enum reg reg)
 static bool in_place(enum step_op op)
 {
     return op == STEP_ROTATE || op == STEP_SIGMOID || op == STEP_MULTIPLY || op == STEP_SCALE || op == STEP_CLAMP ||
-           op == STEP_ADD;
+           op == STEP_ROUND || op == STEP_ADD;
 }
 
 /* What an op reads besides its operands. */
@@ -160,7 +161,8 @@ static bool wanted(const struct layer *l, const struct step *s)
         return false;
     if (s->op == STEP_ROTATE)
         return l->rotary != ROTARY_NONE;
-    return (s->op != STEP_SCALE && s->op != STEP_CLAMP) || l->scalar[s->scalar] != 0;
+    bool scaled = s->op == STEP_SCALE || s->op == STEP_CLAMP || s->op == STEP_ROUND;
+    return !scaled || l->scalar[s->scalar] != 0;
 }
 
 /* The role whose tensor a step is for: its own, or the first that it needs. */

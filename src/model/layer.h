@@ -50,6 +50,7 @@ enum step_op {
     STEP_MULTIPLY, /* out *= in; one number of `in` multiplies all of out */
     STEP_SCALE,    /* out *= a number of the layer (enum scalar) */
     STEP_CLAMP,    /* out is kept within plus and minus a number of the layer, in place */
+    STEP_ROUND,    /* each token's out is rounded to steps of its largest magnitude over a number of the layer, in place */
     STEP_ADD,      /* out += in */
     STEP_ROUTE,    /* CHOSEN and SHARE from the logits `in` */
     STEP_EXPERTS,  /* out = of each chosen expert W_e in (+ bias); `in` is one row a token, or one an expert */
@@ -57,8 +58,9 @@ enum step_op {
     STEP_OPS
 };
 
-/* Numbers of a layer that a STEP_SCALE multiplies by, or a STEP_CLAMP keeps to; 0: there is none, and no step. */
-enum scalar { SCALAR_RESIDUAL, SCALAR_QKV_CLIP, SCALAR_COUNT };
+/* Numbers of a layer that a STEP_SCALE multiplies by, a STEP_CLAMP keeps to, or a STEP_ROUND has steps on either side of
+ * 0; 0: there is none, and no step. */
+enum scalar { SCALAR_RESIDUAL, SCALAR_QKV_CLIP, SCALAR_STEPS, SCALAR_COUNT };
 
 /* A step of a table. It is left out of a layer that lacks its role's tensor or all of `needs`, or has one of
  * `lacks`. */
@@ -67,7 +69,7 @@ struct step {
     uint8_t out, in, with;  /* enum reg; REG_NONE */
     uint8_t role;           /* of its tensor; ROLE_NONE */
     role_set needs, lacks;
-    uint8_t scalar;         /* of STEP_SCALE and STEP_CLAMP */
+    uint8_t scalar;         /* of STEP_SCALE, STEP_CLAMP and STEP_ROUND */
     size_t first;           /* of a split: its first column (filled in by layer_resolve) */
 };
 

@@ -80,7 +80,8 @@ static const char *untrained(const struct model *m, const struct step *s)
 {
     static const char *const names[STEP_OPS] = {
         [STEP_SIGMOID] = "a sigmoid", [STEP_MULTIPLY] = "a product of activations", [STEP_ROUTE] = "a router",
-        [STEP_EXPERTS] = "experts", [STEP_COMBINE] = "experts", [STEP_CLAMP] = "queries, keys and values that are clamped"};
+        [STEP_EXPERTS] = "experts", [STEP_COMBINE] = "experts", [STEP_CLAMP] = "queries, keys and values that are clamped",
+        [STEP_ROUND] = "activations that are rounded"};
     if (s->op == STEP_NORM && s->role == ROLE_NONE)
         return "a norm without weights";
     if (s->op == STEP_NORM && model_norm_size(m, &m->layers[0], s) < model_role_shape(m, &m->layers[0], s->role).cols)
