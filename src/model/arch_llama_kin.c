@@ -60,10 +60,26 @@ static void set_rotary(struct model *m, size_t block, bool rotary)
     m->layers[block].rotary = rotary ? ROTARY_ALL : ROTARY_NONE;
 }
 
-static bool read_interval(const struct hf_config *c, size_t *interval)
+bool arch_read_rotary(const struct hf_config *c)
 {
-    return hf_size(c, &c->top, &(struct hf_size_key){"no_rope_layer_interval", NULL, NOPE_INTERVAL, NOPE_INTERVAL,
-                                                     MAX_LAYERS}, interval);
+    struct model *m = c->model;
+    struct hf_value list;
+    size_t interval;
+    const struct hf_size_key key = {"no_rope_layer_interval", NULL, NOPE_INTERVAL, NOPE_INTERVAL, MAX_LAYERS};
+    if (!hf_size(c, &c->top, &key, &interval) || !hf_find(c, &c->top, "no_rope_layers", NULL, &list))
+        return false;
+    size_t listed = json_array_size(list.json); /* an empty list says nothing */
+    if (list.json && (!json_is_array(list.json) || (listed > 0 && listed < m->hyper.layers)))
+        return error_set(c->error, "config.json: no_rope_layers is %s of %zu; expected a list of %zu",
+                         json_text_kind(list.json), json_array_size(list.json), m->hyper.layers);
+    for (size_t b = 0; b < m->hyper.layers; b++) {
+        const json_t *has = json_array_get(list.json, b);
+        if (has && !(json_is_integer(has) && (json_integer_value(has) == 0 || json_integer_value(has) == 1)))
+            return error_set(c->error, "config.json: no_rope_layers[%zu] is %s; expected 0 or 1", b,
+                             json_is_integer(has) ? "another number" : json_text_kind(has));
+        set_rotary(m, b, has ? json_integer_value(has) == 1 : (b + 1) % interval != 0);
+    }
+    return true;
 }
 
 /* Windows are those of layer_types: without it, they would be those of the layers without a rotary embedding. */
@@ -77,22 +93,7 @@ static bool check_windows(const struct hf_config *c)
 
 static bool shape_smollm3(const struct hf_config *c)
 {
-    struct model *m = c->model;
-    struct hf_value list;
-    size_t interval;
-    if (!check_windows(c) || !read_interval(c, &interval) || !hf_find(c, &c->top, "no_rope_layers", NULL, &list))
-        return false;
-    if (list.json && (!json_is_array(list.json) || json_array_size(list.json) < m->hyper.layers))
-        return error_set(c->error, "config.json: no_rope_layers is %s of %zu; expected a list of %zu",
-                         json_text_kind(list.json), json_array_size(list.json), m->hyper.layers);
-    for (size_t b = 0; b < m->hyper.layers; b++) {
-        const json_t *has = json_array_get(list.json, b);
-        if (has && !(json_is_integer(has) && (json_integer_value(has) == 0 || json_integer_value(has) == 1)))
-            return error_set(c->error, "config.json: no_rope_layers[%zu] is %s; expected 0 or 1", b,
-                             json_is_integer(has) ? "another number" : json_text_kind(has));
-        set_rotary(m, b, has ? json_integer_value(has) == 1 : (b + 1) % interval != 0);
-    }
-    return true;
+    return check_windows(c) && arch_read_rotary(c);
 }
 
 static bool shape_smollm3_gguf(const struct gguf_metadata *d, struct model *m)

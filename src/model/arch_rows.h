@@ -5,9 +5,11 @@
 #include "arch.h"
 
 extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_phi3, arch_gemma, arch_gemma2,
-    arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe;
-extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_nemotron,
-    arch_seed_oss, arch_smollm3;
+    arch_gpt2, arch_gemma3, arch_gemma4, arch_mixtral, arch_qwen3_moe;
+extern const struct arch arch_dots1, arch_ernie_moe, arch_glm_moe, arch_gpt_oss, arch_granite_moe,
+    arch_granite_shared, arch_hunyuan_moe, arch_hy_v3, arch_llama4, arch_minimax_m2, arch_olmoe, arch_phimoe, arch_qwen2_moe;
+extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_ministral3,
+    arch_nemotron, arch_seed_oss, arch_smollm3;
 extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
 extern const struct arch arch_bitnet, arch_cohere, arch_cohere2, arch_ernie4_5, arch_falcon, arch_falcon_two_norms,
     arch_gpt_bigcode, arch_gpt_neo, arch_gpt_neox, arch_gptj, arch_opt, arch_phi, arch_stablelm, arch_starcoder2,
@@ -31,9 +33,9 @@ extern const struct arch arch_bitnet, arch_cohere, arch_cohere2, arch_ernie4_5, 
 
 /* ---- names of Hugging Face's files ----------------------------------------------------------- */
 
-#define LLAMA_NAMES LLAMA_NAMES_BUT_HEADS, HEAD_NORM_NAMES
+#define LLAMA_NAMES NAMES_BUT_HEAD_NORMS, HEAD_NORM_NAMES
 #define LLAMA_NAMES_BUT_FFN LLAMA_NAMES_BUT_BOTH, HEAD_NORM_NAMES
-#define LLAMA_NAMES_BUT_HEADS                                                                      \
+#define NAMES_BUT_HEAD_NORMS                                                                      \
     LLAMA_NAMES_BUT_BOTH, [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight",                          \
     [ROLE_FFN_GATE] = "mlp.gate_proj.weight", [ROLE_FFN_UP] = "mlp.up_proj.weight",                \
     [ROLE_FFN_DOWN] = "mlp.down_proj.weight", [ROLE_FFN_GATE_BIAS] = "mlp.gate_proj.bias",         \
@@ -51,6 +53,23 @@ extern const struct arch arch_bitnet, arch_cohere, arch_cohere2, arch_ernie4_5, 
 
 extern role_names arch_llama_names, arch_gpt2_names;
 
+/* Of experts that are tensors of their own. */
+#define MLP_EXPERT_NAMES [ROLE_ROUTER] = "mlp.gate.weight", MLP_EXPERTS_BUT_ROUTER
+#define MLP_EXPERTS_BUT_ROUTER                                                                     \
+    [ROLE_GATE_EXPERTS] = "mlp.experts.%.gate_proj.weight",                                        \
+    [ROLE_UP_EXPERTS] = "mlp.experts.%.up_proj.weight",                                            \
+    [ROLE_DOWN_EXPERTS] = "mlp.experts.%.down_proj.weight"
+#define W_EXPERT_NAMES                                                                             \
+    [ROLE_ROUTER] = "block_sparse_moe.gate.weight",                                                \
+    [ROLE_GATE_EXPERTS] = "block_sparse_moe.experts.%.w1.weight",                                  \
+    [ROLE_UP_EXPERTS] = "block_sparse_moe.experts.%.w3.weight",                                    \
+    [ROLE_DOWN_EXPERTS] = "block_sparse_moe.experts.%.w2.weight"
+
+/* And of those that every token uses, the folder's name before them. */
+#define SHARED_EXPERT_NAMES(FOLDER)                                                                \
+    [ROLE_GATE_SHARED] = FOLDER ".gate_proj.weight", [ROLE_UP_SHARED] = FOLDER ".up_proj.weight",  \
+    [ROLE_DOWN_SHARED] = FOLDER ".down_proj.weight"
+
 /* ---- steps of blocks -------------------------------------------------------------------------- */
 
 #define STEP(OP, OUT, IN, WITH, ROLE, NEEDS, LACKS) \
@@ -60,6 +79,8 @@ extern role_names arch_llama_names, arch_gpt2_names;
 #define EXPERTS(OUT, IN, ROLE)  STEP(EXPERTS, OUT, IN, NONE, ROLE, 0, 0)
 #define SPLIT(OUT, IN, NEEDS)   STEP(SPLIT, OUT, IN, NONE, NONE, NEEDS, 0)
 #define ROTATE(REG, NEEDS)      STEP(ROTATE, REG, NONE, NONE, NONE, NEEDS, 0)
+#define UNIT(REG)               STEP(UNIT, REG, NONE, NONE, NONE, 0, 0)
+#define TEMPER(REG)             STEP(TEMPER, REG, NONE, NONE, NONE, 0, 0)
 #define ADD(OUT, IN)            STEP(ADD, OUT, IN, NONE, NONE, 0, 0)
 #define SCALE(REG, SCALAR)      {STEP_SCALE, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
 #define CLAMP(REG, SCALAR)      {STEP_CLAMP, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
@@ -72,6 +93,7 @@ extern role_names arch_llama_names, arch_gpt2_names;
     SPLIT(V, QKV, B(ATTN_QKV)), LINEAR(Q, IN, ATTN_Q), LINEAR(K, IN, ATTN_K), LINEAR(V, IN, ATTN_V), \
     NORM(Q, Q, ATTN_Q_NORM), NORM(K, K, ATTN_K_NORM), CLAMP(Q, QKV_CLIP), CLAMP(K, QKV_CLIP),      \
     CLAMP(V, QKV_CLIP), ROTATE(Q, 0), ROTATE(K, B(ATTN_QKV) | B(ATTN_K)),                          \
+    TEMPER(Q),                                                                                     \
     STEP(ATTEND, ATTENDED, Q, NONE, NONE, 0, 0), NORM(ATTENDED, ATTENDED, ATTN_SUB_NORM),          \
     LINEAR(ATTN, ATTENDED, ATTN_OUT)
 
@@ -103,11 +125,18 @@ extern role_names arch_llama_names, arch_gpt2_names;
     STEP(ADD, FFN, SHARED, NONE, NONE, B(DOWN_SHARED), 0)
 
 #define EXPERT_ROLES (B(ROUTER) | B(GATE_EXPERTS) | B(UP_EXPERTS) | B(DOWN_EXPERTS))
+#define EXPERT_BIASES (B(GATE_EXPERTS_BIAS) | B(UP_EXPERTS_BIAS) | B(DOWN_EXPERTS_BIAS))
 #define SHARED_ROLES (B(GATE_SHARED) | B(UP_SHARED) | B(DOWN_SHARED))
 
 /* A block of a Llama and its relatives: norms before, and where a model has them behind; dense feed-forward layers or
  * experts, with those that every token uses. */
 extern const struct step arch_llama_steps[];
+
+/* One with norms of queries and keys behind their rotation (Hunyuan). */
+extern const struct step arch_late_norm_steps[];
+/* Gives rotary embeddings to the layers that no_rope_layers or no_rope_layer_interval of a config.json says, by default
+ * to three of four. */
+bool arch_read_rotary(const struct hf_config *config);
 
 /* Takes the rotary embedding from layers without a window (NoPE: Yang et al. 2025, "Rope to Nope and Back Again"). */
 void arch_turn_windowed(struct model *model);
@@ -124,8 +153,9 @@ extern const struct step arch_post_norm_steps[];
 #define LLAMA_FOLDER(NAMES) .hf_prefix = "model.", .hf_block = "layers.", .hf_names = &NAMES
 #define LLAMA_FILES SILU, .hf_prefix = "model.", .hf_block = "layers.", .steps = arch_llama_steps
 #define LLAMA_LIKE LLAMA_LIKE_NAMED(arch_llama_names)
-#define LLAMA_LIKE_NAMED(NAMES)                                                                     \
-    SILU, LLAMA_FOLDER(NAMES), .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .steps = arch_llama_steps
+#define LLAMA_LIKE_NAMED(NAMES) LLAMA_LIKE_WITH(arch_llama_steps, NAMES)
+#define LLAMA_LIKE_WITH(STEPS, NAMES)                                                               \
+    SILU, LLAMA_FOLDER(NAMES), .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .steps = STEPS
 #define GEMMA_LIKE                                                                                  \
     .steps = arch_llama_steps, .activation = ACTIVATION_GELU_TANH, .hf_activation = "gelu_pytorch_tanh",                       \
     .hf_activation_key = "hidden_activation", .hf_gelu_is_tanh = true, .gguf_rope = ROPE_HALVES,    \

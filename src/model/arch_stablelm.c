@@ -4,7 +4,7 @@
 
 /* Norms of queries and keys are one tensor a head. */
 static role_names names = {
-    LLAMA_NAMES_BUT_HEADS,
+    NAMES_BUT_HEAD_NORMS,
     [ROLE_ATTN_Q_NORM] = "self_attn.q_layernorm.norms.%.weight",
     [ROLE_ATTN_K_NORM] = "self_attn.k_layernorm.norms.%.weight",
     [ROLE_ATTN_NORM_BIAS] = "input_layernorm.bias",
