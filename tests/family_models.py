@@ -58,6 +58,8 @@ MODELS = {
                                       logits_scaling=1.5, head_dim=None, **EXPERTS)),
     "granitemoeshared": ("granitemoeshared", dict(shared_intermediate_size=12, num_hidden_layers=1, head_dim=None,
                                                   residual_multiplier=0.5, **EXPERTS)),
+    "hunyuan_dense": ("hunyuan_v1_dense", dict(num_hidden_layers=1, rope_parameters=dict(
+        rope_type="dynamic", rope_theta=100.0, factor=1.0, alpha=50.0))),
     "hunyuan_moe": ("hunyuan_v1_moe", dict(moe_topk=2, rope_parameters=dict(
         rope_type="dynamic", rope_theta=10000.0, factor=1.0, alpha=50.0), **EXPERTS)),
     "hy_v3": ("hy_v3", EXPERTS),
@@ -93,7 +95,6 @@ MODELS = {
     "llama_longrope": ("llama", dict(head_dim=8, max_position_embeddings=16, **rotary(
         "longrope", short_factor=[1.0, 1.1, 1.5, 2.0], long_factor=[2.0, 2.5, 3.0, 4.0],
         original_max_position_embeddings=4))),
-    "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}})),
     "llama_mlpbias": ("llama", dict(mlp_bias=True)),
     "glm": ("glm", dict(head_dim=8)),
     "glm4": ("glm4", dict(head_dim=8)),

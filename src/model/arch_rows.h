@@ -12,8 +12,8 @@ extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_hel
     arch_nemotron, arch_seed_oss, arch_smollm3;
 extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
 extern const struct arch arch_bitnet, arch_cohere, arch_cohere2, arch_ernie4_5, arch_falcon, arch_falcon_two_norms,
-    arch_gpt_bigcode, arch_gpt_neo, arch_gpt_neox, arch_gptj, arch_opt, arch_phi, arch_stablelm, arch_starcoder2,
-    arch_vaultgemma;
+    arch_gpt_bigcode, arch_gpt_neo, arch_gpt_neox, arch_gptj, arch_hunyuan_dense, arch_opt, arch_phi,
+    arch_stablelm, arch_starcoder2, arch_vaultgemma;
 
 /* ---- sets of roles --------------------------------------------------------------------------- */
 

@@ -13,5 +13,6 @@ const struct arch *const archs[] = {
     &arch_stablelm, &arch_phi,
     &arch_gpt_neox, &arch_gptj,  &arch_gpt_neo, &arch_cohere, &arch_cohere2, &arch_falcon, &arch_falcon_two_norms,
     &arch_opt,    &arch_gpt_bigcode, &arch_starcoder2, &arch_bitnet, &arch_ernie4_5, &arch_vaultgemma,
+    &arch_hunyuan_dense,
     NULL,
 };
