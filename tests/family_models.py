@@ -49,6 +49,9 @@ MODELS = {
     "llama_yarn": ("llama", dict(head_dim=16, **rotary("yarn", factor=4.0, beta_fast=2.0, beta_slow=0.5, truncate=False,
                                                        attention_factor=1.25, original_max_position_embeddings=16))),
     "ministral": ("ministral", dict(sliding_window=3, layer_types=["sliding_attention", "full_attention"])),
+    "ministral3": ("ministral3", dict(head_dim=8, **rotary(
+        "yarn", factor=4.0, beta_fast=2.0, beta_slow=0.5, mscale=1.0, mscale_all_dim=0.5, llama_4_scaling_beta=0.5,
+        original_max_position_embeddings=3))),
     "mixtral": ("mixtral", dict(sliding_window=None, **EXPERTS)),
     "nemotron": ("nemotron", dict(head_dim=8, norm_eps=0.1)),
     "olmo": ("olmo", dict(clip_qkv=0.5, num_hidden_layers=1)),

@@ -182,6 +182,13 @@ static void run_clamp(const struct run *r, const struct step *s)
         x[i] = x[i] > bound ? bound : x[i] < -bound ? -bound : x[i];
 }
 
+static void run_temper(const struct run *r, const struct step *s)
+{
+    size_t size = width(r, s->out);
+    for (size_t t = 0; t < r->n; t++)
+        scale(r->c->reg[s->out] + t * size, size, layer_temper(r->layer, context_position(r->c, t)));
+}
+
 static void run_add(const struct run *r, const struct step *s)
 {
     r->c->ops->add(r->c->reg[s->out], r->c->reg[s->in], r->n * width(r, s->out));
@@ -292,7 +299,7 @@ static step_fn *const ops[STEP_OPS] = {
     [STEP_ATTEND] = run_attend,     [STEP_ACTIVATE] = run_activate, [STEP_SIGMOID] = run_sigmoid,
     [STEP_MULTIPLY] = run_multiply, [STEP_SCALE] = run_scale,       [STEP_ADD] = run_add,
     [STEP_ROUTE] = run_route,       [STEP_EXPERTS] = run_experts,   [STEP_COMBINE] = run_combine,
-    [STEP_CLAMP] = run_clamp,
+    [STEP_CLAMP] = run_clamp,       [STEP_TEMPER] = run_temper,
 };
 
 void steps_run(struct context *c, const struct weights *w, size_t block, size_t begin, size_t end, size_t n)

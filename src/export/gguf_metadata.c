@@ -164,8 +164,10 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
     put_size(k, "expert_gating_func", gating[m->router]);
 }
 
-static void put_numbers(const struct keys *k, const struct arch *a, const struct hyper *h)
+static void put_numbers(const struct keys *k, const struct arch *a, const struct model *m)
 {
+    const struct hyper *h = &m->hyper;
+    put_float(k, "attention.temperature_scale", m->layers[0].query_growth);
     put_float(k, h->norm == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
               h->norm_eps);
     put_float(k, "attention.scale", h->attention_scale);
@@ -222,7 +224,7 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     gguf_key_text(out, "general.name", name);
     put_shape(&k, h);
     put_rope(&k, job);
-    put_numbers(&k, a, h);
+    put_numbers(&k, a, job->plan.model);
     put_window(&k, a, h);
     put_mixture(&k, h);
     note_differences(job, a);

@@ -179,6 +179,8 @@ static json_t *known_scaling(const struct model *m)
         j = json_pack("{s:s, s:o, s:o}", "rope_type", "longrope", "short_factor", factor_list(m, m->rope_factors),
                       "long_factor", factor_list(m, m->rope_beyond));
     }
+    if (j && m->layers[0].query_growth > 0)
+        set_number(j, "llama_4_scaling_beta", m->layers[0].query_growth);
     if (j) {
         set_number(j, "attention_factor", h->rope_magnitude);
         set_size(j, "original_max_position_embeddings", h->rope_original);

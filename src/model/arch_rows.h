@@ -6,8 +6,8 @@
 
 extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_phi3, arch_gemma, arch_gemma2,
     arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe;
-extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_nemotron,
-    arch_seed_oss, arch_smollm3;
+extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_ministral3,
+    arch_nemotron, arch_seed_oss, arch_smollm3;
 extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
 
 /* ---- sets of roles --------------------------------------------------------------------------- */
@@ -52,6 +52,7 @@ extern role_names arch_llama_names;
 #define EXPERTS(OUT, IN, ROLE)  STEP(EXPERTS, OUT, IN, NONE, ROLE, 0, 0)
 #define SPLIT(OUT, IN, NEEDS)   STEP(SPLIT, OUT, IN, NONE, NONE, NEEDS, 0)
 #define ROTATE(REG, NEEDS)      STEP(ROTATE, REG, NONE, NONE, NONE, NEEDS, 0)
+#define TEMPER(REG)             STEP(TEMPER, REG, NONE, NONE, NONE, 0, 0)
 #define ADD(OUT, IN)            STEP(ADD, OUT, IN, NONE, NONE, 0, 0)
 #define SCALE(REG, SCALAR)      {STEP_SCALE, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
 #define CLAMP(REG, SCALAR)      {STEP_CLAMP, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
@@ -63,6 +64,7 @@ extern role_names arch_llama_names;
     SPLIT(V, QKV, B(ATTN_QKV)), LINEAR(Q, IN, ATTN_Q), LINEAR(K, IN, ATTN_K), LINEAR(V, IN, ATTN_V), \
     NORM(Q, Q, ATTN_Q_NORM), NORM(K, K, ATTN_K_NORM), CLAMP(Q, QKV_CLIP), CLAMP(K, QKV_CLIP),      \
     CLAMP(V, QKV_CLIP), ROTATE(Q, 0), ROTATE(K, B(ATTN_QKV) | B(ATTN_K)),                          \
+    TEMPER(Q),                                                                                     \
     STEP(ATTEND, ATTENDED, Q, NONE, NONE, 0, 0), NORM(ATTENDED, ATTENDED, ATTN_SUB_NORM),          \
     LINEAR(ATTN, ATTENDED, ATTN_OUT)
 

@@ -1,5 +1,6 @@
 #include "format.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,11 @@ size_t model_width(const struct model *m, enum reg reg)
     return widest;
 }
 
+float layer_temper(const struct layer *l, size_t position)
+{
+    return (float)(1 + (double)l->query_growth * log(1 + (double)(position / l->query_span)));
+}
+
 /* ---- what steps read and write --------------------------------------------------------------- */
 
 static reg_set bit_of(enum reg reg)
@@ -95,7 +101,7 @@ static reg_set bit_of(enum reg reg)
 static bool in_place(enum step_op op)
 {
     return op == STEP_ROTATE || op == STEP_SIGMOID || op == STEP_MULTIPLY || op == STEP_SCALE || op == STEP_CLAMP ||
-           op == STEP_ADD;
+           op == STEP_TEMPER || op == STEP_ADD;
 }
 
 /* What an op reads besides its operands. */
@@ -160,6 +166,8 @@ static bool wanted(const struct layer *l, const struct step *s)
         return false;
     if (s->op == STEP_ROTATE)
         return l->rotary != ROTARY_NONE;
+    if (s->op == STEP_TEMPER)
+        return l->query_growth > 0;
     return (s->op != STEP_SCALE && s->op != STEP_CLAMP) || l->scalar[s->scalar] != 0;
 }
 

@@ -50,6 +50,7 @@ enum step_op {
     STEP_MULTIPLY, /* out *= in; one number of `in` multiplies all of out */
     STEP_SCALE,    /* out *= a number of the layer (enum scalar) */
     STEP_CLAMP,    /* out is kept within plus and minus a number of the layer, in place */
+    STEP_TEMPER,   /* out *= what layer_temper says of the token's position */
     STEP_ADD,      /* out += in */
     STEP_ROUTE,    /* CHOSEN and SHARE from the logits `in` */
     STEP_EXPERTS,  /* out = of each chosen expert W_e in (+ bias); `in` is one row a token, or one an expert */
@@ -81,6 +82,8 @@ struct layer {
     int rotary;             /* row of model->rotary, or ROTARY_NONE */
     size_t kv_from;         /* the layer whose keys and values it attends to: its own number, or an earlier one */
     float attention_scale;  /* multiplies q k */
+    float query_growth;     /* of queries with their positions (layer_temper); 0: they do not grow */
+    size_t query_span;      /* positions from 1 */
     struct mixture mixture;
     float scalar[SCALAR_COUNT];
     role_set has;           /* its tensors' roles */
@@ -95,6 +98,9 @@ struct model;
 size_t layer_width(const struct model *model, const struct layer *layer, enum reg reg);
 /* The widest in any layer. */
 size_t model_width(const struct model *model, enum reg reg);
+
+/* What queries at a position are multiplied by: 1 + growth log(1 + floor(position / span)) (Llama 4, 2025). */
+float layer_temper(const struct layer *layer, size_t position);
 
 /* What a step reads and what it writes, in whole. */
 reg_set step_reads(const struct step *step);

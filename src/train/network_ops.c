@@ -225,6 +225,29 @@ static void scale_backward(const struct pass *p)
     scale_by(p, gradient(p, p->step->out));
 }
 
+static void temper_row(const struct rows *r, size_t i)
+{
+    float factor = layer_temper(r->layer, i % r->net->length);
+    for (size_t k = 0; k < r->size; k++)
+        r->out[i * r->size + k] *= factor;
+}
+
+static void temper(const struct pass *p, float *x)
+{
+    network_run_rows(&(struct rows){.net = p->net, .treat = temper_row, .out = x, .size = width(p, p->step->out),
+                                    .layer = p->layer}, p->net->n);
+}
+
+static void temper_forward(const struct pass *p, float *out)
+{
+    temper(p, out);
+}
+
+static void temper_backward(const struct pass *p)
+{
+    temper(p, gradient(p, p->step->out));
+}
+
 static void add_forward(const struct pass *p, float *out)
 {
     network_add(p->net, out, value(p, p->step->in), width(p, p->step->out));
@@ -243,5 +266,6 @@ const struct network_op network_ops[STEP_OPS] = {
     [STEP_ATTEND] = {attend_forward, attend_backward, .needs_in = true},
     [STEP_ACTIVATE] = {activate_forward, activate_backward, .needs_in = true, .needs_with = true},
     [STEP_SCALE] = {scale_forward, scale_backward, .changes = true},
+    [STEP_TEMPER] = {temper_forward, temper_backward, .changes = true},
     [STEP_ADD] = {add_forward, add_backward, .changes = true},
 };
