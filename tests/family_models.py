@@ -59,7 +59,7 @@ MODELS = {
     "olmo3": ("olmo3", dict(num_hidden_layers=4, sliding_window=3)),
     "qwen3_moe": ("qwen3_moe", dict(mlp_only_layers=[1], **EXPERTS)),
     "seed_oss": ("seed_oss", dict(attention_out_bias=True)),
-    "smollm3": ("smollm3", dict(num_hidden_layers=4)),
+    "smollm3": ("smollm3", dict(num_hidden_layers=4, intermediate_size=8)),
 }
 
 
