@@ -31,6 +31,8 @@ def rotary(kind, **more):
 
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
+    "apertus": ("apertus", dict(**rotary("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                         original_max_position_embeddings=16))),
     "arcee": ("arcee", dict(mlp_bias=True)),
     "exaone4": ("exaone4", dict(num_hidden_layers=4, sliding_window=3)),
     "gemma3": ("gemma3_text", dict(num_hidden_layers=6, sliding_window=4, query_pre_attn_scalar=6,

@@ -220,6 +220,10 @@ static const struct {
     {"ministral3", "\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 4, \"llama_4_scaling_beta\": -1}",
      "rope_parameters.llama_4_scaling_beta = -1; expected 0 to"},
     {"nemotron", "\"norm_eps\": 0", "norm_eps = 0"},
+    {"apertus", "\"rms_norm_eps\": 1e-5", "rope_parameters is missing; expected it in an apertus"},
+    {"apertus", "\"rope_theta\": 1e6, \"rope_scaling\": {\"type\": \"default\"}, \"hidden_act\": \"relu2\"",
+     "hidden_act = 'relu2'; expected xielu for apertus"},
+    {"arcee", "\"hidden_act\": \"xielu\"", "hidden_act = 'xielu'; expected silu, gelu"},
     {"arcee", "\"hidden_act\": \"mish\"", "hidden_act = 'mish'; expected silu, gelu, gelu_new, relu or relu2"},
     {"helium", "\"attention_bias\": 1", "attention_bias is an integer; expected true or false"},
     {"gpt2", "\"n_head\": 4, \"reorder_and_upcast_attn\": true", NULL}, /* the order of operations only */

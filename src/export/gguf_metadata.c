@@ -214,6 +214,24 @@ static void note_differences(struct export *job, const struct arch *a)
                              "architecture", (double)h->yarn.fast, (double)h->yarn.slow);
 }
 
+/* The numbers of xIELU, one value a layer. */
+static void put_xielu(struct gguf_out *out, const struct model *m)
+{
+    static const struct {
+        const char *key;
+        size_t member;
+    } keys[] = {{"xielu.alpha_p", offsetof(struct xielu, positive)}, {"xielu.alpha_n", offsetof(struct xielu, negative)},
+                {"xielu.beta", offsetof(struct xielu, beta)}, {"xielu.eps", offsetof(struct xielu, eps)}};
+    for (size_t i = 0; m->hyper.activation == ACTIVATION_XIELU && i < sizeof keys / sizeof *keys; i++) {
+        gguf_key_array(out, keys[i].key, GGUF_FLOAT32, m->hyper.layers);
+        for (size_t b = 0; b < m->hyper.layers; b++) {
+            uint32_t bits;
+            memcpy(&bits, (const char *)&m->layers[b].xielu + keys[i].member, sizeof bits);
+            gguf_put_u32(out, bits);
+        }
+    }
+}
+
 static bool make_metadata(struct export *job, const struct arch *a, struct gguf_out *out, struct error *error)
 {
     const struct hyper *h = &job->plan.model->hyper;
@@ -227,6 +245,7 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     put_numbers(&k, a, job->plan.model);
     put_window(&k, a, h);
     put_mixture(&k, h);
+    put_xielu(out, job->plan.model);
     note_differences(job, a);
     return gguf_put_tokenizer(job, out, error);
 }

@@ -6,7 +6,7 @@
 
 extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_phi3, arch_gemma, arch_gemma2,
     arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe;
-extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_ministral3,
+extern const struct arch arch_apertus, arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_ministral3,
     arch_nemotron, arch_seed_oss, arch_smollm3;
 extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
 

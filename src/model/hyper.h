@@ -14,6 +14,7 @@ enum activation {
     ACTIVATION_GELU,
     ACTIVATION_RELU,
     ACTIVATION_RELU_SQUARED, /* of So et al. 2021 */
+    ACTIVATION_XIELU,        /* with numbers of each layer (struct xielu) */
     ACTIVATIONS
 };
 

@@ -72,6 +72,14 @@ struct step {
     size_t first;           /* of a split: its first column (filled in by layer_resolve) */
 };
 
+/* Numbers of xIELU as files have them (Huang and Schlag 2024): softplus makes of the first two the factors of x^2 above
+ * 0, and beta plus softplus of that of e^x - 1 - x below; beta x is added to both. */
+struct xielu {
+    float positive, negative;
+    float beta;
+    float eps;              /* below 0: e^x is not taken of what is nearer to 0 */
+};
+
 enum { ROTARY_NONE = -1 };
 
 struct layer {
@@ -85,6 +93,7 @@ struct layer {
     float query_growth;     /* of queries with their positions (layer_temper); 0: they do not grow */
     size_t query_span;      /* positions from 1 */
     struct mixture mixture;
+    struct xielu xielu;     /* of ACTIVATION_XIELU */
     float scalar[SCALAR_COUNT];
     role_set has;           /* its tensors' roles */
     int tensor[ROLE_COUNT]; /* index in the model, of an expert's the first; -1: none */

@@ -90,6 +90,9 @@ static const char *untrained(const struct model *m, const struct step *s)
 
 bool network_trains(const struct model *m, struct error *error)
 {
+    if (m->hyper.activation == ACTIVATION_XIELU)
+        return error_set(error, "qat: the activation is xIELU, which training does not differentiate; expected a model "
+                                "with another, or another method");
     if (m->hyper.logit_scale > 0)
         return error_set(error, "qat: the logits are scaled by %g, which training does not differentiate; expected a "
                                 "model without, or another method", (double)m->hyper.logit_scale);
