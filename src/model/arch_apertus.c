@@ -3,6 +3,7 @@
 #include "arch_rows.h"
 #include "gguf_metadata.h"
 #include "hf_values.h"
+#include "rope.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -105,7 +106,8 @@ static bool shape_gguf(const struct gguf_metadata *d, struct model *m)
 /* Its class has a scaling of its own for files without one. */
 static bool read_hf(const struct hf_config *c)
 {
-    return c->rope.count > 0 || error_set(c->error, "config.json: rope_parameters is missing; expected it in an apertus");
+    static const struct rope_scale usual = {SCALING_LLAMA3, .factor = 8, .low = 1, .high = 4, .original = 8192};
+    return c->rope.count > 0 || rope_scale(c->model, &usual, c->error);
 }
 
 const struct arch arch_apertus = {
