@@ -112,6 +112,8 @@ static bool read_hf(const struct hf_config *c)
 
 const struct arch arch_apertus = {
     .name = "apertus",
+    .title = "Apertus",
+    .features = "norms of each head's queries and keys; xIELU, whose numbers each layer has",
     .gguf = "apertus",
     .hf = "apertus",
     .hf_class = "ApertusForCausalLM",

@@ -52,6 +52,8 @@ static bool shape_gguf(const struct gguf_metadata *d, struct model *m)
 
 const struct arch arch_ministral3 = {
     .name = "ministral3",
+    .title = "Ministral 3",
+    .features = "YaRN; queries grow with the logarithm of their positions",
     .gguf = "mistral3",
     .hf = "ministral3",
     .hf_class = "Ministral3ForCausalLM",
