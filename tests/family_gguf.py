@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent / "data" / "families"
 MODELS = {
     "apertus": ("apertus", False, False, {}),
     "arcee": ("arcee", True, False, {}),
+    "glm": ("chatglm", False, False, {}),
     "glm4": ("glm4", False, False, {}),
     "granite": ("granite", True, False, {"embedding_multiplier": "embedding_scale", "logits_scaling": "logit_scale",
                                          "residual_multiplier": "residual_scale",
@@ -85,6 +86,13 @@ def put_activations(writer, weights):
             writer.add_array(f"xielu.{number}", [float(weights[name].reshape(-1)[0]) for name in names])
 
 
+def join_attention(weights):
+    """Queries, keys and values of a block in one matrix and one bias, as ChatGLM's files have them."""
+    for first in [name for name in weights if ".q_proj." in name]:
+        weights[first.replace("q_proj", "query_key_value")] = np.concatenate(
+            [weights.pop(first.replace("q_proj", part)) for part in ("q_proj", "k_proj", "v_proj")])
+
+
 def make(name):
     arch, neighbours, from_one, own = MODELS[name]
     config = json.loads((ROOT / name / "config.json").read_text())
@@ -92,6 +100,8 @@ def make(name):
     writer = gguf.GGUFWriter(ROOT / name / f"{name}.gguf", arch)
     put_metadata(writer, config, own)
     put_activations(writer, weights)
+    if arch == "chatglm":
+        join_attention(weights)
     kinds = {text: kind for kind, text in gguf.MODEL_ARCH_NAMES.items()}
     names = gguf.get_tensor_name_map(kinds[arch], config["num_hidden_layers"])
     for tensor in sorted(weights):
@@ -102,7 +112,7 @@ def make(name):
             values = to_neighbours(values, config["num_attention_heads" if ".q_" in tensor else "num_key_value_heads"])
         if from_one and tensor.endswith("norm.weight"):
             values = values + 1
-        writer.add_tensor(names.get_name(tensor, try_suffixes=(".weight", ".bias")),
+        writer.add_tensor(names.get_name(tensor.replace("self_attn.query_key_value", "self_attn.qkv_proj"), try_suffixes=(".weight", ".bias")),
                           values.astype(np.float16) if values.ndim > 1 else values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
