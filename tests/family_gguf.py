@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 
 ROOT = pathlib.Path(__file__).resolve().parent / "data" / "families"
 
-# Of each: general.architecture, whether rotary pairs become neighbours, 1 added to norms, and keys of its own as pairs of
-# a name in config.json and one in GGUF.
+# Of each: general.architecture, whether rotary pairs become neighbours, whether 1 is added to norms, and keys of its own
+# as pairs of a name in config.json and one in GGUF.
 MODELS = {
     "apertus": ("apertus", False, False, {}),
     "arcee": ("arcee", True, False, {}),
@@ -112,7 +112,8 @@ def make(name):
             values = to_neighbours(values, config["num_attention_heads" if ".q_" in tensor else "num_key_value_heads"])
         if from_one and tensor.endswith("norm.weight"):
             values = values + 1
-        writer.add_tensor(names.get_name(tensor.replace("self_attn.query_key_value", "self_attn.qkv_proj"), try_suffixes=(".weight", ".bias")),
+        known = tensor.replace("self_attn.query_key_value", "self_attn.qkv_proj")
+        writer.add_tensor(names.get_name(known, try_suffixes=(".weight", ".bias")),
                           values.astype(np.float16) if values.ndim > 1 else values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -164,6 +164,15 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
     put_size(k, "expert_gating_func", gating[m->router]);
 }
 
+/* Architectures that divide logits always have the key. */
+static void put_logit_scale(const struct keys *k, const struct arch *a, float scale)
+{
+    if (a->gguf_divides_logits)
+        put_float(k, "logit_scale", 1 / scale);
+    else if (scale != 1)
+        put_float(k, "logit_scale", scale);
+}
+
 static void put_numbers(const struct keys *k, const struct arch *a, const struct model *m)
 {
     const struct hyper *h = &m->hyper;
@@ -174,8 +183,7 @@ static void put_numbers(const struct keys *k, const struct arch *a, const struct
     put_float(k, "attention.clamp_kqv", h->qkv_clip);
     put_float(k, "embedding_scale", a->scaled_embedding ? 0 : h->embedding_scale);
     put_float(k, "residual_scale", h->residual_scale);
-    if (h->logit_scale > 0 || a->gguf_divides_logits)
-        put_float(k, "logit_scale", a->gguf_divides_logits ? 1 / (h->logit_scale > 0 ? h->logit_scale : 1) : h->logit_scale);
+    put_logit_scale(k, a, h->logit_scale > 0 ? h->logit_scale : 1);
     put_cap(k, "attn_logit_softcapping", h->attention_cap, a->defaults.attention_cap);
     put_cap(k, "final_logit_softcapping", h->logit_cap, a->defaults.logit_cap);
 }
@@ -220,7 +228,8 @@ static void put_xielu(struct gguf_out *out, const struct model *m)
     static const struct {
         const char *key;
         size_t member;
-    } keys[] = {{"xielu.alpha_p", offsetof(struct xielu, positive)}, {"xielu.alpha_n", offsetof(struct xielu, negative)},
+    } keys[] = {{"xielu.alpha_p", offsetof(struct xielu, positive)},
+                {"xielu.alpha_n", offsetof(struct xielu, negative)},
                 {"xielu.beta", offsetof(struct xielu, beta)}, {"xielu.eps", offsetof(struct xielu, eps)}};
     for (size_t i = 0; m->hyper.activation == ACTIVATION_XIELU && i < sizeof keys / sizeof *keys; i++) {
         gguf_key_array(out, keys[i].key, GGUF_FLOAT32, m->hyper.layers);

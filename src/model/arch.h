@@ -100,12 +100,12 @@ struct arch {
     bool (*read_hf)(const struct hf_config *config);  /* what config.json says of all layers; or null */
     bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there; or null */
     const char *hf_numbers;     /* a pattern (fnmatch) of names of tensors that complete_hf reads; null: none */
-    bool (*complete_hf)(struct model *model, const char *prefix, struct error *error); /* reads numbers that are tensors,
-                                 * whose names begin with the prefix of the model's; or null */
+    /* Reads numbers that are tensors, whose names begin with the prefix of the model's; or null. */
+    bool (*complete_hf)(struct model *model, const char *prefix, struct error *error);
     bool hf_layer_kinds;        /* layer_types is shape_hf's, windows included */
     const char *gguf_reads;     /* the same of a GGUF file's metadata, without the architecture's name */
     bool gguf_divides_logits;   /* logit_scale is what they are divided by */
-    const char *(*gguf_unwritten)(const struct model *model); /* what its keys cannot say of a model, or null; or null */
+    const char *(*gguf_unwritten)(const struct model *model); /* what its keys cannot say of a model; or null */
     bool (*read_gguf)(const struct gguf_metadata *metadata, struct model *model);
     bool (*shape_gguf)(const struct gguf_metadata *metadata, struct model *model);
 };
