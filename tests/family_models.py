@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.utils import logging
 
 ROOT = pathlib.Path(__file__).resolve().parent / "data" / "families"
@@ -29,10 +29,45 @@ def rotary(kind, **more):
     return {"rope_parameters": {"rope_type": kind, "rope_theta": 100.0, **more}}
 
 
+def around(text, vision):
+    """A model that sees around one of text, whose tensors alone are read."""
+    return dict(text_config={**COMMON, **text}, vision_config=vision, image_token_index=COMMON["vocab_size"] - 1,
+                tie_word_embeddings=False)
+
+
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
     "apertus": ("apertus", dict(**rotary("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
                                          original_max_position_embeddings=16))),
+    "dots1": ("dots1", dict(num_hidden_layers=3, first_k_dense_replace=1, n_routed_experts=4, n_shared_experts=1, n_group=2,
+                            topk_group=1, norm_topk_prob=True, routed_scaling_factor=1.7, sliding_window=4,
+                            max_window_layers=2, **EXPERTS)),
+    "ernie4_5_moe": ("ernie4_5_moe", dict(num_hidden_layers=3, moe_num_experts=4, moe_k=2, moe_num_shared_experts=2,
+                                          moe_layer_interval=2, moe_intermediate_size=8)),
+    "glm4_moe": ("glm4_moe", dict(first_k_dense_replace=1, n_routed_experts=4, n_shared_experts=1, use_qk_norm=True,
+                                  attention_bias=True, routed_scaling_factor=1.5, **EXPERTS)),
+    "gpt_oss": ("gpt_oss", dict(sliding_window=4, swiglu_limit=1.5, rope_parameters=dict(
+        rope_type="yarn", rope_theta=150000.0, factor=8.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
+        original_max_position_embeddings=16), **EXPERTS)),
+    "gpt_oss_usual": ("gpt_oss", dict(num_hidden_layers=1, sliding_window=4, **EXPERTS)),
+    "granitemoe": ("granitemoe", dict(embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.7,
+                                      logits_scaling=1.5, head_dim=None, **EXPERTS)),
+    "granitemoeshared": ("granitemoeshared", dict(shared_intermediate_size=12, num_hidden_layers=1, head_dim=None,
+                                                  residual_multiplier=0.5, **EXPERTS)),
+    "hunyuan_moe": ("hunyuan_v1_moe", dict(moe_topk=2, rope_parameters=dict(
+        rope_type="dynamic", rope_theta=10000.0, factor=1.0, alpha=50.0), **EXPERTS)),
+    "hy_v3": ("hy_v3", EXPERTS),
+    "llama4": ("llama4_text", dict(num_hidden_layers=4, intermediate_size=8, intermediate_size_mlp=12,
+                                   no_rope_layers=[1, 0, 1, 0], interleave_moe_layer_step=2, attention_chunk_size=3,
+                                   floor_scale=2, attn_scale=0.5, **EXPERTS)),
+    "minimax_m2": ("minimax_m2", dict(rotary_dim=2, **EXPERTS)),
+    "olmoe": ("olmoe", dict(clip_qkv=0.6, **EXPERTS)),
+    "phimoe": ("phimoe", dict(router_jitter_noise=0.3, lm_head_bias=True, attention_bias=True, head_dim=None,
+                              rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.5, 2.0],
+                                                   long_factor=[3.0, 4.0], short_mscale=1.2, long_mscale=1.2,
+                                                   original_max_position_embeddings=32), **EXPERTS)),
+    "phimoe_usual": ("phimoe", dict(num_hidden_layers=1, lm_head_bias=True, head_dim=None, **EXPERTS)),
+    "qwen2_moe": ("qwen2_moe", dict(shared_expert_intermediate_size=12, mlp_only_layers=[1], **EXPERTS)),
     "arcee": ("arcee", dict(mlp_bias=True)),
     "exaone4": ("exaone4", dict(num_hidden_layers=4, sliding_window=3)),
     "gemma3": ("gemma3_text", dict(num_hidden_layers=6, sliding_window=4, query_pre_attn_scalar=6,
@@ -41,6 +76,7 @@ MODELS = {
     "llama_longrope": ("llama", dict(head_dim=8, max_position_embeddings=16, **rotary(
         "longrope", short_factor=[1.0, 1.1, 1.5, 2.0], long_factor=[2.0, 2.5, 3.0, 4.0],
         original_max_position_embeddings=4))),
+    "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}})),
     "llama_mlpbias": ("llama", dict(mlp_bias=True)),
     "glm": ("glm", dict(head_dim=8)),
     "glm4": ("glm4", dict(head_dim=8)),
@@ -54,6 +90,23 @@ MODELS = {
     "ministral3": ("ministral3", dict(head_dim=8, **rotary(
         "yarn", factor=4.0, beta_fast=2.0, beta_slow=0.5, mscale=1.0, mscale_all_dim=0.5, llama_4_scaling_beta=0.5,
         original_max_position_embeddings=3))),
+    "gemma3_kinds": ("gemma3_text", dict(
+        num_hidden_layers=3, sliding_window=4, query_pre_attn_scalar=6, tie_word_embeddings=True,
+        layer_types=["full_attention", "sliding_attention", "sliding_attention"], final_logit_softcapping=5.0,
+        rope_parameters={"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000.0},
+                         "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}})),
+    "gemma4": ("gemma4_text", dict(
+        num_hidden_layers=4, global_head_dim=8, sliding_window=4, hidden_size_per_layer_input=4, head_dim=4,
+        vocab_size_per_layer_input=24, intermediate_size=8, num_kv_shared_layers=2, use_double_wide_mlp=True, tie_word_embeddings=True,
+        layer_types=["sliding_attention", "full_attention"] * 2, final_logit_softcapping=5.0)),
+    "gemma4_moe": ("gemma4_text", dict(
+        num_hidden_layers=2, global_head_dim=8, sliding_window=4, hidden_size_per_layer_input=0, head_dim=4,
+        layer_types=["sliding_attention", "full_attention"], attention_k_eq_v=True, num_global_key_value_heads=1,
+        enable_moe_block=True, num_experts=3, top_k_experts=2, moe_intermediate_size=4, intermediate_size=4)),
+    "mistral3": ("mistral3", around(
+        dict(model_type="mistral", sliding_window=None, rope_parameters={"rope_type": "default", "rope_theta": 500.0}),
+        dict(model_type="pixtral", hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
+             head_dim=4, image_size=4, patch_size=2))),
     "mixtral": ("mixtral", dict(sliding_window=None, **EXPERTS)),
     "nemotron": ("nemotron", dict(head_dim=8, norm_eps=0.1)),
     "olmo": ("olmo", dict(clip_qkv=0.5, num_hidden_layers=1)),
@@ -67,6 +120,8 @@ MODELS = {
 
 def configuration(kind, changes):
     values = {key: value for key, value in {**COMMON, **changes}.items() if value is not None}
+    if "text_config" in changes:
+        return AutoConfig.for_model(kind, **changes)
     known = inspect.signature(type(AutoConfig.for_model(kind)).__init__).parameters
     config = AutoConfig.for_model(kind, **{key: value for key, value in values.items()
                                            if key in known or "kwargs" in known or key in COMMON or key in changes})
@@ -95,12 +150,13 @@ def make(name):
     folder = ROOT / name
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_config(configuration(kind, changes)).float().eval()
+    model_class = AutoModelForImageTextToText if "text_config" in changes else AutoModelForCausalLM
+    model = model_class.from_config(configuration(kind, changes)).float().eval()
     fill(model, 1 + sorted(MODELS).index(name))
     model.half().save_pretrained(folder)
     weights = load_file(folder / "model.safetensors")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
     tokens = np.random.default_rng(7).integers(3, COMMON["vocab_size"], TOKENS)
     with torch.no_grad():
         logits = model(torch.tensor(tokens)[None], use_cache=False).logits[0].float().numpy()

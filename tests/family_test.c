@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "engine/context.h"
+#include "engine/layerwise.h"
 #include "export/export.h"
 #include "modelfile.h"
 #include "support.h"
@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TOKENS_MAX = 64, FAMILIES_MAX = 200 };
+enum { TOKENS_MAX = 64, FAMILIES_MAX = 600 };
 static const double TOLERANCE = 1e-4; /* of the deviation of the logits */
 
 static const char root[] = SRCDIR "/tests/data/families";
@@ -105,11 +105,12 @@ static void test_family(void **state)
     free(folder);
 }
 
-/* What is exported as it is stored computes the same; or it is refused, which is shown. */
-static void check_export(const char *folder, const char *format)
+/* What is exported as it is stored computes the same; or it is refused, which is shown. What was written as GGUF is
+ * exported once more, so that config.json is made from its metadata. */
+static void check_export(const char *source, const char *folder, const char *format)
 {
     struct error error = {""};
-    struct model *m = model_open(folder, &error);
+    struct model *m = model_open(source, &error);
     assert_non_null(m);
     struct pool *pool = pool_create(1, &error);
     struct weights *stored = weights_stored(m);
@@ -126,6 +127,8 @@ static void check_export(const char *folder, const char *format)
         check_file(path, folder, "logits.f32");
     else
         print_message("refused: %s\n", error.text);
+    if (ok && source == folder && strcmp(format, "gguf") == 0)
+        check_export(path, folder, "safetensors");
     assert_true(ok || strlen(error.text) > 10);
     weights_unref(stored);
     pool_destroy(pool);
@@ -137,8 +140,84 @@ static void check_export(const char *folder, const char *format)
 static void test_export(void **state)
 {
     char *folder = path_in(root, *state);
-    check_export(folder, "gguf");
-    check_export(folder, "safetensors");
+    check_export(folder, folder, "gguf");
+    check_export(folder, folder, "safetensors");
+    free(folder);
+}
+
+/* ---- layer by layer -------------------------------------------------------------------------- */
+
+/* The inputs of every tensor that multiplies, of all tokens. */
+struct seen {
+    const struct model *model;
+    float **inputs;
+    size_t *tokens;
+};
+
+static void see(void *arg, const struct qtensor *w, const float *x, const float *y, size_t tokens)
+{
+    struct seen *s = arg;
+    size_t t = (size_t)w->tensor, cols = w->matrix.cols, floats = s->tokens[t] * cols;
+    (void)y;
+    s->tokens[t] += tokens;
+    s->inputs[t] = realloc(s->inputs[t], s->tokens[t] * cols * sizeof *x);
+    memcpy(s->inputs[t] + floats, x, tokens * cols * sizeof *x);
+}
+
+/* What the layer-wise pass has before a group is what the tensors of the group multiplied. Experts see gathered rows. */
+static void check_group(const struct layerwise_pass *w, const struct seen *s, size_t group)
+{
+    int tensors[INPUT_GROUP_TENSORS];
+    const struct layerwise_input in = layerwise_input(w);
+    for (size_t n = input_group_tensors(s->model, group, tensors); n > 0; n--) {
+        size_t t = (size_t)tensors[n - 1], cols = s->model->tensors[t].stored.cols;
+        for (size_t k = 0; s->model->tensors[t].expert < 0 && k < s->tokens[t]; k++)
+            if (memcmp(in.rows + k * in.stride, s->inputs[t] + k * cols, cols * sizeof(float)) != 0)
+                fail_msg("%s: token %zu has another input layer by layer", s->model->tensors[t].name, k);
+    }
+}
+
+/* Windows of a few tokens, so that caches hold those of the last window only. */
+static void check_layers(const struct model *m, struct pool *pool, const int32_t *ids, size_t n)
+{
+    enum { WINDOW = 3 };
+    struct error error = {""};
+    struct weights *stored = weights_stored(m);
+    struct seen s = {m, calloc(m->tensor_count, sizeof *s.inputs), calloc(m->tensor_count, sizeof *s.tokens)};
+    struct context *c = context_open(m, pool, WINDOW, &error);
+    c->hook = (struct hook){HOOK_ALL, see, &s};
+    for (size_t at = 0; at < n; at += WINDOW) {
+        c->length = 0;
+        context_prefill(c, stored, ids + at, n - at < WINDOW ? n - at : WINDOW, NULL);
+    }
+    struct layerwise_pass *w = layerwise_open(m, pool, ids, n, WINDOW, &error);
+    assert_non_null(w);
+    for (size_t group = 0; group + 1 < m->input_group_count; group++) {
+        for (bool arrived = false; !arrived;)
+            assert_true(layerwise_step(w, stored, 0, &arrived, &error));
+        check_group(w, &s, group);
+    }
+    layerwise_close(w);
+    context_close(c);
+    for (size_t t = 0; t < m->tensor_count; t++)
+        free(s.inputs[t]);
+    free(s.inputs);
+    free(s.tokens);
+    weights_unref(stored);
+}
+
+static void test_layers(void **state)
+{
+    int32_t ids[TOKENS_MAX];
+    struct error error = {""};
+    char *folder = path_in(root, *state);
+    size_t n = read_tokens(folder, ids);
+    struct model *m = model_open(folder, &error);
+    assert_non_null(m);
+    struct pool *pool = pool_create(1, &error);
+    check_layers(m, pool, ids, n);
+    pool_destroy(pool);
+    model_close(m);
     free(folder);
 }
 
@@ -154,10 +233,12 @@ int main(void)
     DIR *d = opendir(root);
     if (!d)
         return 1;
-    for (struct dirent *e; count + 1 < FAMILIES_MAX && (e = readdir(d));)
+    for (struct dirent *e; count + 2 < FAMILIES_MAX && (e = readdir(d));)
         if (e->d_name[0] != '.') {
-            char *name = strdup(e->d_name), *exported = malloc(100);
+            char *name = strdup(e->d_name), *exported = malloc(100), *layers = malloc(100);
             snprintf(exported, 100, "%s exported", name);
+            snprintf(layers, 100, "%s layer by layer", name);
+            tests[count++] = (struct CMUnitTest){.name = layers, .test_func = test_layers, .initial_state = name};
             tests[count++] = (struct CMUnitTest){.name = name, .test_func = test_family, .initial_state = name};
             tests[count++] = (struct CMUnitTest){.name = exported, .test_func = test_export, .initial_state = name};
         }

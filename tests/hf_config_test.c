@@ -141,6 +141,26 @@ static void test_smallest(void **state)
     model_close(m);
 }
 
+/* Gemma 3's layers with a window have a rotary base of their own, which no scaling divides; which layers these are says
+ * sliding_window_pattern, or layer by layer layer_types. */
+static void test_windows(void **state)
+{
+    (void)state;
+    struct model *m = accept("gemma3_text", "\"sliding_window\": 8, \"sliding_window_pattern\": 2, "
+                                            "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8}");
+    assert_int_equal(m->layers[0].window, 8);
+    assert_int_equal(m->layers[1].window, 0);
+    assert_true(m->rotary[m->layers[0].rotary].base == 10000 && m->rotary[m->layers[1].rotary].base == 1000000);
+    assert_true(!m->rotary[m->layers[0].rotary].factors && m->rotary[m->layers[1].rotary].factors[0] == 8);
+    model_close(m);
+    m = accept("gemma3_text", "\"layer_types\": [\"full_attention\", \"sliding_attention\"], "
+                              "\"rope_parameters\": {\"sliding_attention\": {\"rope_theta\": 500}}");
+    assert_int_equal(m->layers[0].window, 0);
+    assert_int_equal(m->layers[1].window, 4096);
+    assert_true(m->rotary[m->layers[0].rotary].base == 1000000 && m->rotary[m->layers[1].rotary].base == 500);
+    model_close(m);
+}
+
 /* null is not the same as a key that is missing. */
 static void test_null(void **state)
 {
@@ -158,6 +178,9 @@ static void test_null(void **state)
 }
 
 /* ---- what is asked for and not computed ------------------------------------------------------ */
+
+/* Without the inputs that layers have of their own, whose table is as long as the vocabulary. */
+#define GEMMA4 "\"hidden_size_per_layer_input\": 0"
 
 static const struct {
     const char *type, *keys, *says;
@@ -200,8 +223,36 @@ static const struct {
     {"gemma", "\"hidden_act\": \"gelu\"", NULL}, /* by which Gemma's first files meant the approximation */
     {"gemma2", "\"hidden_activation\": \"gelu\"", "hidden_activation = 'gelu'; expected gelu_pytorch_tanh"},
     {"gemma2", "\"hidden_act\": \"gelu\", \"hidden_activation\": \"silu\"", "hidden_activation = 'silu'"},
+    {"gemma3_text", "\"attn_logit_softcapping\": 50", "attn_logit_softcapping = 50 is not supported in gemma3"},
+    {"gemma3_text", "\"sliding_window_pattern\": 0", "sliding_window_pattern = 0; expected 1"},
+    {"gemma3_text", "\"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"linear\", \"factor\": 2}}",
+     "rope_parameters.sliding_attention of type 'linear'; expected default"},
     {"gpt2", "\"n_head\": 4, \"activation_function\": \"relu\"", NULL},
     {"gpt2", "\"n_head\": 4, \"activation_function\": \"mish\"", "activation_function = 'mish'; expected silu, gelu"},
+    {"gemma4_text", GEMMA4, NULL},
+    {"gemma4_text", "\"hidden_size_per_layer_input\": null", NULL},
+    {"gemma4_text", "\"hidden_size_per_layer_input\": 4", "vocab_size_per_layer_input = 262144; expected vocab_size = 256"},
+    {"gemma4_text", "\"hidden_size_per_layer_input\": -1", "hidden_size_per_layer_input = -1 (an integer); expected 0 to"},
+    {"gemma4_text", GEMMA4 ", \"use_bidirectional_attention\": \"vision\"", NULL},
+    {"gemma4_text", GEMMA4 ", \"use_bidirectional_attention\": \"all\"",
+     "use_bidirectional_attention = \"all\" is not supported in gemma4 models; expected null or \"vision\""},
+    {"gemma4_text", GEMMA4 ", \"num_kv_shared_layers\": 2", "num_kv_shared_layers = 2 (an integer); expected 0 to 1"},
+    {"gemma4_text", GEMMA4 ", \"num_kv_shared_layers\": 1",
+     "num_kv_shared_layers = 1: no block before 1 has the window or not that block 1 has"},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": []", "per_layer_config is a list; expected an object"},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": {\"1\": {\"head_dim\": 32, \"num_key_value_heads\": 1}}", NULL},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": {\"0\": {\"head_dim\": 32}}",
+     "layer 0 has 2 KV heads of 32; expected 2 of 16, as other layers of its kind"},
+    {"gemma4_text", GEMMA4 ", \"per_layer_config\": {\"1\": {\"head_dim\": \"32\"}}",
+     "per_layer_config: head_dim = 0 (a string); expected 1 to"},
+    {"gemma4_text", GEMMA4 ", \"global_head_dim\": 33", "number"},
+    {"gemma4_text", GEMMA4 ", \"attention_k_eq_v\": true, \"num_global_key_value_heads\": 3", "divisor of 4 heads"},
+    {"gemma4_text", GEMMA4 ", \"enable_moe_block\": true", "num_experts = 0; expected 1 to 4096"},
+    {"gemma4_text", GEMMA4 ", \"num_experts\": null, \"final_logit_softcapping\": null", NULL},
+    {"gemma3_text", "\"attn_logit_softcapping\": 50", "attn_logit_softcapping = 50 is not supported in gemma3"},
+    {"gemma3_text", "\"sliding_window_pattern\": 0", "sliding_window_pattern = 0; expected 1"},
+    {"gemma3_text", "\"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"linear\", \"factor\": 2}}",
+     "rope_parameters.sliding_attention of type 'linear'; expected default"},
     {"gpt2", "\"n_head\": 4, \"add_cross_attention\": true", "add_cross_attention = true"},
     {"granite", "\"logits_scaling\": 8.0, \"residual_multiplier\": 0.22, \"mlp_bias\": true", NULL},
     {"granite", "\"residual_multiplier\": 0", "residual_multiplier = 0; expected 1e-06"},
@@ -228,6 +279,53 @@ static const struct {
     {"arcee", "\"hidden_act\": \"xielu\"", "hidden_act = 'xielu'; expected silu, gelu"},
     {"arcee", "\"hidden_act\": \"mish\"", "hidden_act = 'mish'; expected silu, gelu, gelu_new, relu or relu2"},
     {"helium", "\"attention_bias\": 1", "attention_bias is an integer; expected true or false"},
+    {"qwen2_moe", "\"num_experts\": 0", "num_experts = 0; expected 1 to 4096"},
+    {"qwen2_moe", "\"num_experts\": 2", "num_experts_per_tok = 4; expected 1 to 2, which num_experts says"},
+    {"qwen2_moe", "\"num_experts_per_tok\": 0", "num_experts_per_tok = 0; expected 1 to 60"},
+    {"qwen2_moe", "\"num_experts\": 1e9", "num_experts"},
+    {"qwen2_moe", "\"moe_intermediate_size\": 0", "feed-forward size of an expert = 0"},
+    {"qwen2_moe", "\"decoder_sparse_step\": \"1\"", "decoder_sparse_step = 0 (a string)"},
+    {"qwen2_moe", "\"mlp_only_layers\": 1", "mlp_only_layers is an integer; expected a list"},
+    {"qwen2_moe", "\"use_sliding_window\": true", "use_sliding_window = true, but layer_types is missing"},
+    {"qwen2_moe", "\"sliding_window\": 0", NULL}, /* which is not used */
+    {"qwen2_moe", "\"use_sliding_window\": true, \"sliding_window\": 0, \"layer_types\": [\"full_attention\", "
+                  "\"full_attention\"]", "sliding_window = 0; expected 1"},
+    {"gpt_oss", "\"swiglu_limit\": -1", "swiglu_limit = -1; expected 0"},
+    {"gpt_oss", "\"quantization_config\": {\"quant_method\": \"mxfp4\"}",
+     "quantization_config = {\"quant_method\":\"mxfp4\"} is not supported"},
+    {"gpt_oss", "\"layer_types\": [\"full_attention\"]", "layer_types is a list of 1; expected a list of 2"},
+    {"glm4_moe", "\"n_group\": 3", "128 experts"},
+    {"glm4_moe", "\"n_group\": 4, \"topk_group\": 5", "5 of 4 groups"},
+    {"glm4_moe", "\"routed_scaling_factor\": \"2\"", "routed_scaling_factor is a string; expected a number"},
+    {"glm4_moe", "\"first_k_dense_replace\": -1", "first_k_dense_replace = -1"},
+    {"glm4_moe", "\"use_qk_norm\": 1", "use_qk_norm is an integer; expected true or false"},
+    {"dots1", "", "n_routed_experts = 0; expected 1"},
+    {"minimax_m2", "\"rotary_dim\": 3", "rotary_dim = 3; expected an even number"},
+    {"minimax_m2", "\"rotary_dim\": 32", "rotary_dim = 32; expected 1 to 16"},
+    {"hy_v3", "\"mlp_layer_types\": [\"dense\"]", "mlp_layer_types is a list of 1; expected a list of 2"},
+    {"hunyuan_v1_moe", "\"num_experts\": 4, \"moe_topk\": [2, 2]", NULL},
+    {"hunyuan_v1_moe", "\"num_experts\": 4, \"moe_topk\": [2, 3]", "moe_topk is a list of values that differ"},
+    {"hunyuan_v1_moe", "\"rope_scaling\": {\"type\": \"dynamic\", \"alpha\": 1e6, \"factor\": 1}", NULL},
+    {"hunyuan_v1_moe", "\"rope_scaling\": {\"type\": \"dynamic\", \"alpha\": \"a\"}", "rope_scaling.alpha is a string"},
+    {"ernie4_5_moe", "\"use_bias\": true", "use_bias = true is not supported in ernie4_5-moe models"},
+    {"ernie4_5_moe", "\"moe_num_experts\": 8, \"num_experts\": 4", "moe_num_experts = 8, but num_experts = 4"},
+    {"phimoe", "\"num_experts_per_tok\": 3", "num_experts_per_tok = 3; expected 2"},
+    {"phimoe", "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1,1,1,1,1,1,1,1], \"long_factor\": "
+               "[1,1,1,1,1,1,1,1], \"short_mscale\": 1.2, \"long_mscale\": 1.3, \"original_max_position_embeddings\": 64}, "
+               "\"original_max_position_embeddings\": 64", "long_mscale = 1.3, but short_mscale = 1.2"},
+    {"olmoe", "\"clip_qkv\": 8", NULL},
+    {"olmoe", "\"clip_qkv\": -8", "clip_qkv = -8; expected 0"},
+    {"llama4_text", "\"attn_temperature_tuning\": 4, \"no_rope_layers\": []", NULL},
+    {"llama4_text", "\"attn_temperature_tuning\": \"yes\"", "attn_temperature_tuning is a string; expected true or false"},
+    {"llama4_text", "\"no_rope_layers\": [1]", "no_rope_layers is a list of 1; expected a list of 2"},
+    {"llama4_text", "\"layer_types\": [\"chunked_attention\"]", "layer_types is a list of 1; expected a list of 2"},
+    {"llama4_text", "\"layer_types\": [\"chunked_attention\", \"sliding_attention\"]",
+     "layer_types[1] = sliding_attention; expected chunked_attention or full_attention"},
+    {"llama4_text", "\"attention_chunk_size\": 0", "attention_chunk_size = 0; expected 1"},
+    {"llama4_text", "\"attention_chunk_size\": null", NULL},
+    {"llama4_text", "\"floor_scale\": 0", "floor_scale = 0; expected 1"},
+    {"llama4_text", "\"num_experts_per_tok\": 17", "num_experts_per_tok = 17; expected 1 to 16"},
+    {"granitemoe", "\"num_local_experts\": 1", "num_experts_per_tok = 2; expected 1 to 1"},
     {"gpt2", "\"n_head\": 4, \"reorder_and_upcast_attn\": true", NULL}, /* the order of operations only */
 };
 
@@ -275,7 +373,13 @@ static const struct {
     {"llama", "\"text_config\": {\"model_type\": \"qwen2\"}", "text_config.model_type = 'qwen2'"},
     {"llama", "\"text_config\": 7", "text_config is an integer; expected an object"},
     {"llava", "\"text_config\": {\"model_type\": \"llama\"}", NULL},
-    {"llava", "\"text_config\": {}", "unknown architecture 'llava'"},
+    {"llava", "\"text_config\": {}", NULL},
+    {"llava", "\"text_config\": {\"hidden_size\": 128}", NULL}, /* what is around it says nothing of it */
+    {"llava", "\"quantization_config\": {\"quant_method\": \"awq\"}, \"text_config\": {}",
+     "quantization_config = {\"quant_method\":\"awq\"} is not supported"},
+    {"mistral3", "\"text_config\": {\"model_type\": \"mistral\", \"tie_word_embeddings\": false}, "
+                 "\"tie_word_embeddings\": true", NULL},
+    {"gemma3", "\"text_config\": {\"model_type\": \"gemma9_text\"}", "unknown architecture 'gemma9_text'"},
     {"paligemma", "\"text_config\": {\"model_type\": \"gemma\"}", "'paligemma', but text_config.model_type = 'gemma'"},
 };
 
@@ -470,7 +574,8 @@ static void test_window_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_smallest),    cmocka_unit_test(test_null),
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_smallest),    cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_null),
         cmocka_unit_test(test_asked),        cmocka_unit_test(test_places),      cmocka_unit_test(test_either_place),
         cmocka_unit_test(test_rope_scales),
         cmocka_unit_test(test_long_contexts), cmocka_unit_test(test_usual_scalings), cmocka_unit_test(test_yarn),

@@ -200,7 +200,7 @@ static void test_work_of_a_model(void **state)
     assert_true(eight.bytes == one.bytes + 7 * 9 * kv);
     struct work prompt = work_of_prompt(m, set, 4);
     assert_true(prompt.macs == 4 * all + (1 + 2 + 3 + 4) * attention);
-    struct work layer = work_of_tensor(set->layer[tensor("blk.1.ffn_up")], 2);
+    struct work layer = work_of_tensor(m, set->layer[tensor("blk.1.ffn_up")], 2);
     assert_true(layer.macs == 64 * 96 && layer.bytes == 64 * 96 * 4 && work_intensity(&layer) == 0.25);
 }
 

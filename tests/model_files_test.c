@@ -667,6 +667,47 @@ static void test_defaults(void **state)
     gguffile_free(&f);
 }
 
+/* ---- sizes of each layer --------------------------------------------------------------------- */
+
+/* Gemma 4's file with another integer: of a list (type, number and then values), or by itself (type and value). */
+static const struct {
+    const char *key;
+    bool listed;
+    uint32_t value;
+    const char *says;
+} layer_cases[] = {
+    {"gemma4.block_count", false, 3, "attention.sliding_window_pattern has 2 values; expected 3, one a layer"},
+    {"gemma4.attention.head_count_kv", true, 3, "gemma4.attention.head_count_kv[0] = 3; expected a divisor of head_count"},
+    {"gemma4.attention.head_count_kv", true, 0, "gemma4.attention.head_count_kv[0] = 0; expected 1 to"},
+    {"gemma4.attention.shared_kv_layers", false, 1, "no block before 1 has the window or not that block 1 has"},
+    {"gemma4.attention.shared_kv_layers", false, 2, "shared_kv_layers' = 2; expected 0 to 1"},
+    {"gemma4.attention.key_length_swa", false, 6, "heads of 6 and 4 with a window"},
+    {"gemma4.embedding_length_per_layer_input", false, 4, "per_layer_token_embd.weight is missing"},
+    {"gemma4.expert_used_count", false, 4, "expert_used_count = 4; expected 1 to 3"},
+};
+
+static void test_layer_sizes(void **state)
+{
+    (void)state;
+    static const char source[] = SRCDIR "/tests/data/families/gemma4_moe/gemma4_moe.gguf";
+    for (size_t i = 0; i < sizeof layer_cases / sizeof *layer_cases; i++) {
+        struct bytes b = read_file(source);
+        const char *key = layer_cases[i].key;
+        struct error error = {"(no message)"};
+        char *path = path_in(folder, "gemma4.gguf");
+        uint8_t *at = memmem(b.data, b.size, key, strlen(key));
+        assert_non_null(at);
+        memcpy(at + strlen(key) + (layer_cases[i].listed ? 16 : 4), &layer_cases[i].value, 4);
+        write_file(path, b.data, b.size);
+        struct model *m = model_open(path, &error);
+        if (m)
+            fail_msg("%s = %u was accepted", key, layer_cases[i].value);
+        check_line(&error, layer_cases[i].says);
+        free(path);
+        bytes_free(&b);
+    }
+}
+
 /* ---- vocabularies ---------------------------------------------------------------------------- */
 
 static void check_vocabulary(size_t pieces, const char *reason)
@@ -787,9 +828,24 @@ static void test_only_a_vocabulary(void **state)
     gguffile_free(&f);
 }
 
+/* A Llama's file that asks for experts. */
 static void test_mixture(void **state)
 {
+    static const struct {
+        struct pair used, more;
+        const char *says;
+    } cases[] = {
+        {UINT(KEY("expert_used_count"), 0), UINT(KEY("expert_count"), 4), "'llama.expert_used_count' = 0; expected 1"},
+        {UINT(KEY("expert_used_count"), 5), UINT(KEY("expert_count"), 4), "expert_used_count = 5; expected 1 to 4"},
+        {UINT(KEY("expert_used_count"), 2), UINT(KEY("expert_count"), 1e6), "'llama.expert_count' = 1000000"},
+        {UINT(KEY("expert_used_count"), 2), UINT(KEY("expert_count"), 4),
+         "4 experts, but no block has a router: tensor blk.0.ffn_gate_inp.weight is missing"},
+    };
     (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_spec(&(struct spec){.pair = cases[i].used, .more = cases[i].more}, cases[i].says, "experts");
+    struct spec lone = {.tensor = TENSOR("blk.0.ffn_gate_inp.weight", DTYPE_FP32, 2, 4, DIM)};
+    check_spec(&lone, "tensor blk.0.ffn_gate_inp.weight is there, but no number of experts", "a router");
     check_path(SRCDIR "/tests/data/arch/mixtral/mixtral.gguf", NULL, "a mixture");
 }
 
@@ -841,6 +897,7 @@ int main(void)
         cmocka_unit_test(test_yarn),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_layer_sizes),
         cmocka_unit_test(test_vocabulary),
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_beginning),

@@ -402,9 +402,11 @@ static void test_fp8_weights(void **state)
 
 /* The weights of a model with one entry left out, renamed, in another shape or of another type. */
 struct entry_change {
+    const char *model;           /* null: llama */
     const char *name, *renamed; /* renamed null: left out */
     size_t dimensions, shape[3]; /* dimensions 0: as it is */
     const char *type;            /* null: as it is, F16 */
+    const char *added;           /* the name of a tensor of one number that is there, too; or null */
     const char *says;
 };
 
@@ -412,9 +414,10 @@ static void check_change(const struct entry_change *change)
 {
     struct catalog c = {0};
     struct error error = {"(no message)"};
-    char *path = arch_path("llama", "model.safetensors"), *folder = folder_make();
+    const char *model = change->model ? change->model : "llama";
+    char *path = arch_path(model, "model.safetensors"), *folder = folder_make();
     struct writing *w = calloc(1, sizeof *w);
-    struct bytes config = arch_config("llama");
+    struct bytes config = arch_config(model);
     assert_true(w && safetensors_read(&c, path, &error));
     for (size_t i = 0; i < c.count; i++) {
         struct entry e = c.entries[i];
@@ -428,6 +431,8 @@ static void check_change(const struct entry_change *change)
         writing_put(w, it ? change->renamed : e.name, it && change->type ? change->type : "F16", &e, e.data,
                   e.bytes);
     }
+    if (change->added)
+        writing_put(w, change->added, "F32", &(struct entry){.dimensions = 1, .shape = {1}}, &(float){1}, 4);
     catalog_close(&c);
     writing_write(folder, w);
     folder_write(folder, "config.json", config.data, config.size);
@@ -442,7 +447,42 @@ static void check_change(const struct entry_change *change)
 #define NORM "model.layers.0.input_layernorm.weight"
 #define SAME(NAME) .name = (NAME), .renamed = (NAME)
 
+#define GLM "../families/glm4_moe"
+#define EXPERT "model.layers.1.mlp.experts.2.up_proj.weight"
+#define ROUTER "model.layers.1.mlp.gate.weight"
+#define CHOICE "model.layers.1.mlp.gate.e_score_correction_bias"
+#define SHARED "model.layers.1.mlp.shared_experts.down_proj.weight"
+#define OSS "../families/gpt_oss_usual"
+#define FUSED "model.layers.0.mlp.experts.gate_up_proj"
+
 static const struct entry_change entry_cases[] = {
+    {GLM, SAME(EXPERT), .says = NULL},
+    {GLM, .name = EXPERT, .says = "tensor " EXPERT " is missing"},
+    {GLM, .name = ROUTER, .says = "tensor " ROUTER " is missing"},
+    {GLM, .name = SHARED, .says = "tensor " SHARED " is missing"},
+    {GLM, .name = EXPERT, .renamed = "model.layers.1.mlp.experts.4.up_proj.weight",
+     .says = "tensor " EXPERT " is missing"},
+    {GLM, .name = EXPERT, .renamed = "model.layers.2.mlp.experts.2.up_proj.weight",
+     .says = "tensor " EXPERT " is missing"},
+    {GLM, SAME(ROUTER), .dimensions = 2, .shape = {8, 8}, .says = "tensor " ROUTER ": shape 8 x 8; expected 4 x 16"},
+    {GLM, SAME(EXPERT), .dimensions = 2, .shape = {16, 8}, .says = "tensor " EXPERT ": shape 16 x 8; expected 8 x 16"},
+    {GLM, SAME(CHOICE), .dimensions = 2, .shape = {2, 2}, .says = "tensor " CHOICE ": shape 2 x 2; expected 4"},
+    {GLM, .name = "model.layers.0.mlp.up_proj.weight", .says = "tensor model.layers.0.mlp.up_proj.weight is missing"},
+    {GLM, .name = "model.layers.1.self_attn.q_norm.weight",
+     .says = "tensor model.layers.1.self_attn.q_norm.weight is missing"},
+    {GLM, SAME(EXPERT), .added = "model.layers.2.eh_proj.weight", .says = NULL}, /* predicts the token after the next */
+    {GLM, SAME(EXPERT), .added = "model.layers.1.eh_proj.weight",
+     .says = "tensor model.layers.1.eh_proj.weight is not part of the architecture glm4moe with 2 layers"},
+    {SAME(UP), .added = "model.layers.2.eh_proj.weight",
+     .says = "tensor model.layers.2.eh_proj.weight is not part of the architecture llama with 2 layers"},
+    {"../families/ernie4_5_moe", SAME(UP), .added = "model.mtp_block.0.norm.weight", .says = NULL},
+    {OSS, .name = FUSED, .says = "tensor " FUSED " is missing"},
+    {OSS, .name = FUSED "_bias", .says = "tensor " FUSED "_bias is missing"},
+    {OSS, .name = FUSED, .renamed = FUSED "_blocks", .says = "tensor " FUSED " is missing"},
+    {OSS, SAME(FUSED), .dimensions = 3, .shape = {2, 16, 64}, .says = "tensor " FUSED ": 2 experts in 3 dimensions"},
+    {OSS, SAME(FUSED), .dimensions = 3, .shape = {4, 32, 16}, .says = "tensor " FUSED ": shape 32 x 16; expected 16 x 32"},
+    {OSS, SAME(FUSED), .dimensions = 2, .shape = {64, 32}, .says = "tensor " FUSED ": 64 experts in 2 dimensions"},
+    {OSS, .name = "model.layers.0.self_attn.sinks", .says = "tensor model.layers.0.self_attn.sinks is missing"},
     {SAME(UP), .says = NULL},
     {.name = UP, .says = "tensor " UP " is missing"},
     {.name = "model.embed_tokens.weight", .says = "tensor model.embed_tokens.weight is missing"},

@@ -20,7 +20,7 @@ static const double UNSURE = 1.25;
 static void draw_title(struct tui *t, int row)
 {
     const struct model *m = t->frame->model;
-    char parameters[16];
+    char parameters[16], active[16];
     draw_blank(row, 0, COLS, STYLE_TITLE);
     int col = draw_text(row, 0, COLS, STYLE_TITLE, false, "qtop  ");
     int name = COLS - col > 40 ? COLS - col - 40 : COLS - col;
@@ -29,6 +29,9 @@ static void draw_title(struct tui *t, int row)
     col += draw_format(row, col, COLS - col, STYLE_TITLE, false, "  %s  %zu layers  %zu wide  %s",
                        m->arch, m->hyper.layers, m->hyper.dim,
                        format_short(parameters, (double)m->parameters));
+    if (m->hyper.mixture.experts > 0)
+        col += draw_format(row, col, COLS - col, STYLE_TITLE, false, ", %s active",
+                           format_short(active, model_active_parameters(m)));
     if (*t->reference_name)
         col += draw_format(row, col, COLS - col, STYLE_TITLE, false, "  reference %s", t->reference_name);
     if (m->non_finite)

@@ -65,8 +65,7 @@ static double share_read(const struct tui *t, int tensor)
     const struct metric *used = &t->frame->layers[tensor].used;
     if (x->expert < 0)
         return 1;
-    const struct mixture *m = &t->session->model->layers[x->block].mixture;
-    return used->valid ? used->value : (double)m->used / (double)m->experts;
+    return used->valid ? used->value : tensor_share(t->session->model, tensor);
 }
 
 static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
@@ -171,12 +170,20 @@ static void tensor_cells(const struct tui *t, int tensor, struct cells *c)
     figure_cells(t, &sums, c);
 }
 
+/* Keys and values of one position. */
+static size_t elements_of_cache(const struct model *m)
+{
+    size_t elements = 0;
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        elements += 2 * m->kv_layers[b].heads * m->kv_layers[b].head_size;
+    return elements;
+}
+
 /* The cache: its shape is positions x values of one; its size that of all positions, and what attention
  * read a second are the positions up to the newest. */
 static void kv_cells(const struct tui *t, struct cells *c)
 {
     const struct frame *f = t->frame;
-    const struct hyper *h = &t->session->model->hyper;
     int kv = kv_index(t->session->model);
     const struct metric *seconds = &f->layers[kv].seconds;
     struct sums sums = {.read = (double)(f->position * kv_bytes_per_position(f->model, f->set->kv)),
@@ -187,7 +194,7 @@ static void kv_cells(const struct tui *t, struct cells *c)
         snprintf(c->text[k], CELL, "-");
     snprintf(c->text[C_LAYER], CELL, "%s%s", t->tagged[kv] ? "*" : " ", KV_NAME);
     snprintf(c->text[C_SHAPE], CELL, "%zux%zu", f->capacity,
-             2 * h->layers * h->kv_heads * h->head_size);
+             elements_of_cache(t->session->model));
     snprintf(c->text[C_WEIGHT], CELL, "%s", dtypes[s.format.weight].name);
     if (dtypes[s.format.weight].kind != DTYPE_KIND_FLOAT)
         snprintf(c->text[C_GROUP], CELL, "head");

@@ -74,7 +74,7 @@ static void add_layer(const struct tui *t, struct points *p)
     if (tensor < 0 || tensor == kv_index(f->model) || !f->layers[tensor].seconds.valid)
         return;
     const struct qtensor *w = f->set->layer[tensor];
-    struct point *x = add(p, widgets_unicode() ? "○" : "o", work_of_tensor(w, f->layers[tensor].seconds.value), 1,
+    struct point *x = add(p, widgets_unicode() ? "○" : "o", work_of_tensor(f->model, w, f->layers[tensor].seconds.value), 1,
                           roofline_peak(isa_current(), &w->matrix.format), STYLE_STRONG);
     snprintf(x->name, sizeof x->name, "%s", layer_name(f->model, tensor));
 }
@@ -236,7 +236,7 @@ static void draw_layers(const struct tui *t, struct canvas *c)
 {
     const struct frame *f = t->frame;
     for (int i = 0; i < (int)f->model->tensor_count; i++) {
-        struct work w = work_of_tensor(f->set->layer[i], f->layers[i].seconds.value);
+        struct work w = work_of_tensor(f->model, f->set->layer[i], f->layers[i].seconds.value);
         if (f->layers[i].seconds.valid)
             canvas_dot(c, work_intensity(&w), work_rate(&w), STYLE_DIM);
     }

@@ -20,7 +20,13 @@ static float choice_of(const struct choice *c, size_t expert)
     return c->scores[expert] + (c->bias ? c->bias[expert] : 0);
 }
 
-/* The best expert that is not among the first n of `chosen`; of equal ones the first. NaN loses. */
+/* Whether a is chosen before b: NaN loses. */
+static bool beats(float a, float b)
+{
+    return a > b || (isnan(b) && !isnan(a));
+}
+
+/* The best expert that is not among the first n of `chosen`; of equal ones the first. */
 static size_t best_expert(const struct choice *c, const float *chosen, size_t n)
 {
     size_t best = c->experts;
@@ -28,7 +34,7 @@ static size_t best_expert(const struct choice *c, const float *chosen, size_t n)
         bool taken = c->excluded && c->excluded[e / c->in_group];
         for (size_t i = 0; i < n; i++)
             taken |= (size_t)chosen[i] == e;
-        if (!taken && (best == c->experts || choice_of(c, e) > choice_of(c, best)))
+        if (!taken && (best == c->experts || beats(choice_of(c, e), choice_of(c, best))))
             best = e;
     }
     return best;
@@ -61,10 +67,15 @@ static void exclude_groups(const struct choice *c, const struct mixture *m, bool
     for (size_t i = 0; i < m->groups_used; i++) {
         size_t best = m->groups;
         for (size_t g = 0; g < m->groups; g++)
-            if (excluded[g] && (best == m->groups || score[g] > score[best]))
+            if (excluded[g] && (best == m->groups || beats(score[g], score[best])))
                 best = g;
         excluded[best] = false;
     }
+}
+
+static float sigmoid(float x)
+{
+    return 1 / (1 + expf(-x));
 }
 
 /* The scores of one token from its logits, in place. */
@@ -73,7 +84,22 @@ static void score_experts(const struct operators *ops, const struct mixture *m, 
     if (m->router == ROUTER_SOFTMAX)
         ops->softmax(logits, m->experts);
     for (size_t e = 0; m->router == ROUTER_SIGMOID && e < m->experts; e++)
-        logits[e] = 1 / (1 + expf(-logits[e]));
+        logits[e] = sigmoid(logits[e]);
+}
+
+/* The share of expert `at` of those chosen by SparseMixer (Liu et al. 2023): its probability among those not chosen
+ * before it whose logits are nearly as large. */
+static float nearby_probability(const struct mixture *m, const float *logits, const float *chosen, size_t at)
+{
+    float sum = 0, largest = logits[(size_t)chosen[at]];
+    for (size_t e = 0; e < m->experts; e++) {
+        bool before = false;
+        for (size_t i = 0; i < at; i++)
+            before |= (size_t)chosen[i] == e;
+        if (!before && !((largest - logits[e]) / fmaxf(fabsf(logits[e]), largest) > m->margin))
+            sum += expf(logits[e] - largest);
+    }
+    return 1 / sum;
 }
 
 static void finish_shares(const struct operators *ops, const struct mixture *m, float *share)
@@ -81,10 +107,12 @@ static void finish_shares(const struct operators *ops, const struct mixture *m, 
     float sum = 0, factor = m->share_scale > 0 ? m->share_scale : 1;
     if (m->router == ROUTER_SOFTMAX_CHOSEN)
         ops->softmax(share, m->used);
-    for (size_t i = 0; i < m->used; i++)
+    for (size_t i = 0; i < m->used; i++) {
+        share[i] = m->router == ROUTER_SIGMOID_CHOSEN ? sigmoid(share[i]) : share[i];
         sum += share[i];
+    }
     if (m->normalized && sum > 0)
-        factor /= sum;
+        factor /= fmaxf(sum, m->sum_floor);
     for (size_t i = 0; i < m->used; i++)
         share[i] *= factor;
 }
@@ -102,7 +130,7 @@ static void route_token(const struct context *c, const struct mixture *m, const 
     for (size_t i = 0; i < m->used; i++) {
         size_t best = best_expert(&choice, chosen, i);
         chosen[i] = (float)best;
-        share[i] = logits[best];
+        share[i] = m->router == ROUTER_SPARSEMIXER ? nearby_probability(m, logits, chosen, i) : logits[best];
     }
     finish_shares(c->ops, m, share);
 }
@@ -144,6 +172,14 @@ struct expert_run {
 static const struct qtensor *bias_of(const struct expert_run *r, size_t expert)
 {
     return r->first_bias < 0 ? NULL : r->w->layer[r->first_bias + (int)expert];
+}
+
+/* Where shares multiply what experts read: as these products have no bias, they multiply the products. */
+static void scale_input(const struct expert_run *r, size_t n)
+{
+    for (size_t i = 0; i < n * r->m->used; i++)
+        for (size_t k = 0; k < r->rows; k++)
+            r->out[i * r->rows + k] *= r->c->reg[REG_SHARE][i];
 }
 
 /* One token whose experts have one input: as many at once as there is room for. */
@@ -194,6 +230,15 @@ static void multiply_expert(const struct expert_run *r, size_t expert, const uin
         memcpy(r->out + pair[i] * r->rows, c->spread + i * r->rows, r->rows * sizeof(float));
 }
 
+static void multiply_sorted(const struct expert_run *r, size_t n)
+{
+    uint32_t ends[MAX_EXPERTS];
+    sort_pairs(r, n, ends);
+    for (size_t e = 0, at = 0; e < r->m->experts; at = ends[e++])
+        if (ends[e] > at)
+            multiply_expert(r, e, r->c->order + at, ends[e] - at);
+}
+
 void experts_multiply(struct context *c, const struct weights *w, const struct layer *l, const struct step *s, size_t n)
 {
     enum role bias = role_bias(s->role);
@@ -202,15 +247,12 @@ void experts_multiply(struct context *c, const struct weights *w, const struct l
     struct expert_run r = {c, w, &l->mixture, l->tensor[s->role], bias == ROLE_NONE ? -1 : l->tensor[bias],
                            c->reg[s->in], own ? l->mixture.used * matrix->cols : matrix->cols, own ? matrix->cols : 0,
                            c->reg[s->out], matrix->rows, matrix->cols};
-    uint32_t ends[MAX_EXPERTS];
-    if (n == 1 && !own) {
+    if (n == 1 && !own)
         multiply_one(&r);
-        return;
-    }
-    sort_pairs(&r, n, ends);
-    for (size_t e = 0, at = 0; e < l->mixture.experts; at = ends[e++])
-        if (ends[e] > at)
-            multiply_expert(&r, e, c->order + at, ends[e] - at);
+    else
+        multiply_sorted(&r, n);
+    if (l->mixture.shares_scale_input && !own)
+        scale_input(&r, n);
 }
 
 /* ---- what they give -------------------------------------------------------------------------- */
@@ -222,7 +264,7 @@ void experts_combine(struct context *c, const struct mixture *m, const float *x,
     for (size_t t = 0; t < n; t++)
         for (size_t i = 0; i < m->used; i++) {
             const float *from = x + (t * m->used + i) * dim;
-            float share = c->reg[REG_SHARE][t * m->used + i];
+            float share = m->shares_scale_input ? 1 : c->reg[REG_SHARE][t * m->used + i];
             for (size_t k = 0; k < dim; k++)
                 out[t * dim + k] += share * from[k];
         }

@@ -4,10 +4,31 @@
 #include "kernels/dispatch.h"
 #include "steps.h"
 
+#include <math.h>
+
 static void scale(float *x, size_t n, float factor)
 {
     for (size_t i = 0; i < n; i++)
         x[i] *= factor;
+}
+
+/* The input that every layer has of its own (Gemma 3n, 2025; Gemma 4, 2026): of each token a row of a table, and a norm of
+ * what a matrix makes of the embedding, layer by layer. */
+static void embed_layers(struct context *c, const struct weights *w, const int32_t *tokens, size_t n)
+{
+    const struct hyper *h = &c->model->hyper;
+    size_t size = h->layer_input, all = h->layers * size;
+    float *inputs = c->reg[REG_LAYER_INPUTS];
+    const struct qmatrix *table = &w->layer[model_find(c->model, ROLE_LAYERS_EMBEDDING, -1)]->matrix;
+    steps_linear(c, w, ROLE_LAYERS_PROJECTION, -1, c->reg[REG_X], n, inputs);
+    scale(inputs, n * all, 1 / sqrtf((float)h->dim));
+    steps_norm(c, w, ROLE_LAYERS_NORM, -1, inputs, n * h->layers, size, inputs);
+    for (size_t t = 0; t < n; t++) {
+        isa_current()->decode_row(table, (size_t)tokens[t], c->norm);
+        scale(c->norm, all, sqrtf((float)size));
+        c->ops->add(inputs + t * all, c->norm, all);
+    }
+    scale(inputs, n * all, 1 / sqrtf(2));
 }
 
 void forward_embed(struct context *c, const struct weights *w, const int32_t *tokens, size_t n)
@@ -25,6 +46,8 @@ void forward_embed(struct context *c, const struct weights *w, const int32_t *to
             c->ops->add(x, c->norm, h->dim);
         }
     }
+    if (h->layer_input > 0)
+        embed_layers(c, w, tokens, n);
 }
 
 void forward_output_input(struct context *c, const struct weights *w, size_t skip, size_t n)

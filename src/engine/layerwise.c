@@ -18,6 +18,7 @@ struct layerwise_pass {
     size_t count, window;
     size_t stride;         /* floats, of the most that a token keeps */
     float *kept;           /* registers that are alive (count, stride) */
+    float **shared;        /* of each layer whose keys and values others read: both of every token; else null */
     float *expert;         /* rows of the tokens of one expert (count, the widest of them); null without experts */
     size_t expert_rows;    /* that are there */
     size_t input_group;    /* reached or on the way to */
@@ -102,6 +103,55 @@ static void move(struct layerwise_pass *w, struct place p, size_t first, size_t 
     }
 }
 
+/* ---- keys and values that later layers read -------------------------------------------------- */
+
+/* Floats of a token's keys, or values. */
+static size_t kv_width(const struct layerwise_pass *w, size_t layer)
+{
+    return layer_width(w->model, &w->model->layers[layer], REG_K);
+}
+
+static bool attends(const struct layer *l, size_t begin, size_t end)
+{
+    bool any = false;
+    for (size_t i = begin; i < end; i++)
+        any |= l->steps[i].op == STEP_ATTEND;
+    return any;
+}
+
+static void save_shared(struct layerwise_pass *w, size_t layer, size_t first, size_t n)
+{
+    size_t width = kv_width(w, layer);
+    for (size_t t = 0; t < n; t++) {
+        float *row = w->shared[layer] + (first + t) * 2 * width;
+        memcpy(row, w->context->reg[REG_K] + t * width, width * sizeof *row);
+        memcpy(row + width, w->context->reg[REG_V] + t * width, width * sizeof *row);
+    }
+}
+
+/* Puts those of the window's tokens into the cache, where another window's were put since. */
+static void restore_shared(struct layerwise_pass *w, size_t layer, size_t first, size_t n)
+{
+    size_t width = kv_width(w, layer);
+    for (size_t t = 0; t < n; t++) {
+        const float *row = w->shared[layer] + (first + t) * 2 * width;
+        kv_put(&w->context->cache, layer, w->context->length + t, row, row + width);
+    }
+}
+
+/* Steps of a block for tokens first .. first + n - 1. */
+static void run_steps(struct layerwise_pass *w, const struct weights *set, size_t block, size_t begin, size_t end,
+                      size_t first, size_t n)
+{
+    const struct layer *l = &w->model->layers[block];
+    bool attending = attends(l, begin, end);
+    if (attending && l->kv_from != block)
+        restore_shared(w, l->kv_from, first, n);
+    steps_run(w->context, set, block, begin, end, n);
+    if (attending && w->shared[block])
+        save_shared(w, block, first, n);
+}
+
 /* Tokens first .. first + n - 1 from the place of the input group before to that of w->input_group. */
 static void advance(struct layerwise_pass *w, const struct weights *set, size_t first, size_t n)
 {
@@ -113,8 +163,8 @@ static void advance(struct layerwise_pass *w, const struct weights *set, size_t 
     if (from.block < 0)
         forward_embed(c, set, w->tokens + first, n);
     for (int b = from.block < 0 ? 0 : from.block; b <= to.block && b < (int)m->hyper.layers; b++)
-        steps_run(c, set, (size_t)b, b == from.block ? from.step : 0, b == to.block ? to.step : m->layers[b].step_count,
-                  n);
+        run_steps(w, set, (size_t)b, b == from.block ? from.step : 0,
+                  b == to.block ? to.step : m->layers[b].step_count, first, n);
     if (to.block == (int)m->hyper.layers)
         forward_output_input(c, set, 0, n);
     move(w, to, first, n, true);
@@ -213,18 +263,37 @@ static void measure(const struct model *m, size_t *kept, size_t *expert)
     }
 }
 
+/* Floats of a token's keys and values in the layers that others read; where `take`, room for them. */
+static bool share_layers(struct layerwise_pass *w, bool take, size_t *floats)
+{
+    const struct model *m = w->model;
+    bool ok = true;
+    *floats = 0;
+    for (size_t b = 0; ok && b < m->hyper.layers; b++) {
+        size_t from = m->layers[b].kv_from;
+        if (from == b || (take && w->shared[from]))
+            continue;
+        *floats += 2 * kv_width(w, from);
+        if (take)
+            ok = (w->shared[from] = malloc(w->count * 2 * kv_width(w, from) * sizeof(float)));
+    }
+    return ok;
+}
+
 static bool take_memory(struct layerwise_pass *w, struct error *error)
 {
-    size_t expert, floats, bytes;
+    size_t expert, shared, floats, bytes;
     measure(w->model, &w->stride, &expert);
-    if (__builtin_mul_overflow(w->count, w->stride + expert, &floats) ||
+    share_layers(w, false, &shared);
+    if (__builtin_mul_overflow(w->count, w->stride + expert + shared, &floats) ||
         __builtin_mul_overflow(floats, sizeof(float), &bytes))
         return error_set(error, "%zu tokens are too many to calibrate with", w->count);
     if (!memory_check("the activations of calibration", bytes, error))
         return false;
     w->kept = malloc(w->count * w->stride * sizeof *w->kept);
     w->expert = expert ? malloc(w->count * expert * sizeof *w->expert) : NULL;
-    return (w->kept && (w->expert || !expert)) || error_set(error, "not enough memory for calibration");
+    w->shared = calloc(w->model->hyper.layers, sizeof *w->shared);
+    return (w->shared && share_layers(w, true, &shared) && w->kept && (w->expert || !expert)) || error_set(error, "not enough memory for calibration");
 }
 
 struct layerwise_pass *layerwise_open(const struct model *m, struct pool *pool, const int32_t *tokens, size_t count,
@@ -250,6 +319,9 @@ void layerwise_close(struct layerwise_pass *w)
     context_close(w->context);
     free(w->kept);
     free(w->expert);
+    for (size_t b = 0; w->shared && b < w->model->hyper.layers; b++)
+        free(w->shared[b]);
+    free(w->shared);
     free(w);
 }
 

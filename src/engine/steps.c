@@ -131,12 +131,26 @@ static void run_rotate(const struct run *r, const struct step *s)
     }
 }
 
+/* The gated SiLU of gpt-oss (OpenAI 2025): (up + 1) gate sigmoid(alpha gate), gate and up within a limit. */
+static void swiglu_clamped(const struct hyper *h, float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float g = gate[i] > h->swiglu_limit ? h->swiglu_limit : gate[i];
+        float u = up[i] > h->swiglu_limit ? h->swiglu_limit : up[i] < -h->swiglu_limit ? -h->swiglu_limit : up[i];
+        gate[i] = (u + 1) * g / (1 + expf(-h->swiglu_alpha * g));
+    }
+}
+
 static void run_activate(const struct run *r, const struct step *s)
 {
     const struct context *c = r->c;
     enum activation kind = c->model->hyper.activation;
     size_t count = r->n * width(r, s->out);
     float *gate = c->reg[s->out];
+    if (s->with != REG_NONE && kind == ACTIVATION_SWIGLU_CLAMPED) {
+        swiglu_clamped(&c->model->hyper, gate, c->reg[s->with], count);
+        return;
+    }
     if (s->with != REG_NONE && kind == ACTIVATION_SILU) {
         c->ops->swiglu(gate, c->reg[s->with], count);
         return;
@@ -185,11 +199,35 @@ static void run_clamp(const struct run *r, const struct step *s)
         x[i] = x[i] > bound ? bound : x[i] < -bound ? -bound : x[i];
 }
 
+static void run_unit(const struct run *r, const struct step *s)
+{
+    float *x = r->c->reg[s->out];
+    size_t n = r->layer->head_size, heads = r->n * width(r, s->out) / n;
+    for (size_t i = 0; i < heads; i++) {
+        float squares = 0;
+        for (size_t k = 0; k < n; k++)
+            squares += x[i * n + k] * x[i * n + k];
+        scale(x + i * n, n, 1 / sqrtf(squares / (float)n + r->c->model->hyper.norm_eps));
+    }
+}
+
 static void run_temper(const struct run *r, const struct step *s)
 {
     size_t size = width(r, s->out);
     for (size_t t = 0; t < r->n; t++)
         scale(r->c->reg[s->out] + t * size, size, layer_temper(r->layer, context_position(r->c, t)));
+}
+
+static void run_weigh(const struct run *r, const struct step *s)
+{
+    const struct qmatrix *w = &find(r->c, r->w, s->role, (int)r->block)->matrix;
+    size_t size = width(r, s->out);
+    float *x = r->c->reg[s->out], *by = r->c->norm;
+    isa_current()->decode_row(w, 0, by);
+    if (w->cols == 1)
+        scale(x, r->n * size, *by);
+    for (size_t t = 0; w->cols > 1 && t < r->n; t++)
+        r->c->ops->multiply(x + t * size, by, size);
 }
 
 static void run_add(const struct run *r, const struct step *s)
@@ -206,6 +244,12 @@ static void run_route(const struct run *r, const struct step *s)
         bias = r->c->norm;
     }
     experts_route(r->c, r->layer, bias, r->c->reg[s->in], r->n);
+    const struct qtensor *scale = find(r->c, r->w, ROLE_ROUTER_SCALE, (int)r->block);
+    if (!scale)
+        return;
+    isa_current()->decode_row(&scale->matrix, 0, r->c->norm);
+    for (size_t i = 0; i < r->n * r->layer->mixture.used; i++)
+        r->c->reg[REG_SHARE][i] *= r->c->norm[(size_t)r->c->reg[REG_CHOSEN][i]];
 }
 
 static void run_experts(const struct run *r, const struct step *s)
@@ -226,9 +270,9 @@ struct attend {
 };
 
 /* Tokens whose queries share a pass over one cache. */
-static size_t attention_tokens(const struct context *c)
+static size_t attention_tokens(const struct context *c, const struct layer *l)
 {
-    return c->batched ? 1 : ATTENTION_TOKENS;
+    return c->batched || l->chunk ? 1 : ATTENTION_TOKENS;
 }
 
 /* Items are (token group, head of the cache) pairs: each reads one stream of keys and one of values,
@@ -238,7 +282,7 @@ static void attend_heads(void *arg, size_t begin, size_t end, int thread)
     const struct attend *a = arg;
     struct context *c = a->run->c;
     const struct layer *l = a->run->layer;
-    size_t shared = l->heads / l->kv_heads, group = attention_tokens(c);
+    size_t shared = l->heads / l->kv_heads, group = attention_tokens(c, l);
     for (size_t i = begin; i < end; i++) {
         size_t token = i / l->kv_heads * group, head = i % l->kv_heads;
         size_t left = a->run->n - token, offset = (token * l->heads + head * shared) * l->head_size;
@@ -248,7 +292,7 @@ static void attend_heads(void *arg, size_t begin, size_t end, int thread)
                                 .tokens = left < group ? left : group,
                                 .heads = shared,
                                 .stride = l->heads * l->head_size,
-                                .window = l->window,
+                                .window = layer_window(l, context_position(c, token)),
                                 .scale = l->attention_scale,
                                 .cap = c->model->hyper.attention_cap,
                                 .sinks = a->sinks ? a->sinks + head * shared : NULL,
@@ -285,7 +329,7 @@ static void run_attend(const struct run *r, const struct step *s)
     if (l->kv_from == r->block)
         append_positions(r);
     struct attend a = {r, decode_sinks(r)};
-    size_t group = attention_tokens(c), items = (r->n + group - 1) / group * l->kv_heads;
+    size_t group = attention_tokens(c, l), items = (r->n + group - 1) / group * l->kv_heads;
     double work = (double)(r->n * l->heads * l->head_size * 2 * (c->length + r->n));
     if (pool_worthwhile(c->pool, work / ATTENTION_RATE))
         pool_run(c->pool, items, attend_heads, &a);
@@ -298,11 +342,13 @@ static void run_attend(const struct run *r, const struct step *s)
 /* ---- all ------------------------------------------------------------------------------------- */
 
 static step_fn *const ops[STEP_OPS] = {
+    [STEP_WEIGH] = run_weigh,
     [STEP_NORM] = run_norm,         [STEP_SPLIT] = run_split,       [STEP_ROTATE] = run_rotate,
     [STEP_ATTEND] = run_attend,     [STEP_ACTIVATE] = run_activate, [STEP_SIGMOID] = run_sigmoid,
     [STEP_MULTIPLY] = run_multiply, [STEP_SCALE] = run_scale,       [STEP_ADD] = run_add,
     [STEP_ROUTE] = run_route,       [STEP_EXPERTS] = run_experts,   [STEP_COMBINE] = run_combine,
     [STEP_CLAMP] = run_clamp,       [STEP_TEMPER] = run_temper,
+    [STEP_UNIT] = run_unit,
 };
 
 void steps_run(struct context *c, const struct weights *w, size_t block, size_t begin, size_t end, size_t n)

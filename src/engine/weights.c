@@ -175,10 +175,7 @@ static size_t step_bytes(const struct model *m, int tensor, size_t bytes)
     bool lookup_only = roles[t->role].lookup && !tensor_multiplies(m, tensor);
     if (lookup_only)
         return bytes / t->stored.rows;
-    if (t->expert < 0)
-        return bytes;
-    const struct mixture *x = &m->layers[t->block].mixture;
-    return bytes * x->used / x->experts;
+    return t->expert < 0 ? bytes : (size_t)((double)bytes * tensor_share(m, tensor));
 }
 
 struct totals {

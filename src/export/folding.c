@@ -109,7 +109,7 @@ static bool into_values(const struct source *s, size_t attend, struct error *err
 static bool into_up(const struct source *s, size_t activate, struct error *error)
 {
     const struct step *step = &s->layer->steps[activate];
-    if (step->with == REG_NONE)
+    if (step->with == REG_NONE || s->f->model->hyper.activation == ACTIVATION_SWIGLU_CLAMPED) /* clamps it, too */
         return refuse(s, "the activation function comes before it", error);
     return into_rows(s, activate, step->with, s->scale, layer_width(s->f->model, s->layer, step->with), error);
 }

@@ -126,14 +126,25 @@ static const char *unwritten(const struct export *job)
         return "the activation is another than the architecture's";
     if (m->hyper.scale_by_layer)
         return "attention is scaled by the number of the layer (scale_attn_by_inverse_layer_idx)";
-    for (size_t b = 0; b < m->hyper.layers; b++)
-        if (m->layers[b].window != hyper_window(&m->hyper, b))
-            return "which layers have a window is not what the architecture's files mean";
     return a->gguf_unwritten ? a->gguf_unwritten(m) : NULL;
+}
+
+/* Tensors that GGUF files hold within others are read, and not written. */
+static bool check_arranged(const struct export *job, struct error *error)
+{
+    const struct model *m = job->plan.model;
+    const struct arch *a = arch_in_gguf(job->arch);
+    for (size_t t = 0; a->gguf_arranged && t < m->tensor_count; t++)
+        if ((*a->gguf_arranged)[m->tensors[t].role])
+            return error_set(error, "%s: GGUF files of %s hold it together with another tensor, which is not written",
+                             m->tensors[t].name, a->gguf);
+    return true;
 }
 
 static bool begin(struct export *job, struct error *error)
 {
+    if (!check_arranged(job, error))
+        return false;
     const char *what = unwritten(job);
     if (what)
         return error_set(error, "%s, for which GGUF has no key; expected the format safetensors", what);

@@ -1,10 +1,12 @@
 /* What a GGUF file says of a model (ggml's docs/gguf.md, "Standardized key-value pairs"). */
 #include "gguf_put.h"
 
+#include "base/words.h"
 #include "model/format.h"
 
 #include <fnmatch.h>
 #include <math.h>
+#include <stddef.h>
 
 enum { QUANTIZATION_VERSION = 2 };
 
@@ -14,7 +16,8 @@ enum { QUANTIZATION_VERSION = 2 };
 static bool is_dropped(const char *key, bool own_tokenizer)
 {
     static const char *const dropped[] = {"general.architecture", "general.alignment", "general.file_type",
-                                          "general.quantization_version", "split.*"};
+                                          "general.quantization_version", "split.*",
+                                          "*.nextn_predict_layers"}; /* whose blocks are not written */
     for (size_t i = 0; i < sizeof dropped / sizeof *dropped; i++)
         if (fnmatch(dropped[i], key, 0) == 0)
             return true;
@@ -30,7 +33,9 @@ static bool copy_metadata(struct export *job, const struct gguf *gguf, struct gg
         const struct gguf_pair *pair = &gguf->pairs[i];
         char key[256];
         snprintf(key, sizeof key, "%.*s", (int)(pair->key.size < 200 ? pair->key.size : 200), pair->key.data);
-        if (!is_dropped(key, own))
+        if (fnmatch("*.block_count", key, 0) == 0) /* those that are written */
+            gguf_key_u32(out, key, (uint32_t)p->model->hyper.layers);
+        else if (!is_dropped(key, own))
             gguf_key_copy(out, pair);
     }
     return own || gguf_put_tokenizer(job, out, error);
@@ -63,14 +68,60 @@ static void put_float(const struct keys *k, const char *name, float value)
         gguf_key_float(k->out, key_of(k, name, key), value);
 }
 
-static void put_shape(const struct keys *k, const struct hyper *h)
+static size_t size_at(const struct model *m, size_t layer, size_t member)
 {
+    return *(const size_t *)(const void *)((const char *)&m->layers[layer] + member);
+}
+
+/* A size of every layer, at `member` of struct layer: one number, or a list where they differ. */
+static void put_each(const struct keys *k, const char *name, const struct model *m, size_t member)
+{
+    char key[128];
+    bool same = true;
+    for (size_t b = 1; b < m->hyper.layers; b++)
+        same &= size_at(m, b, member) == size_at(m, 0, member);
+    if (same) {
+        put_size(k, name, size_at(m, 0, member));
+        return;
+    }
+    gguf_key_array(k->out, key_of(k, name, key), GGUF_UINT32, m->hyper.layers);
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        gguf_put_u32(k->out, (uint32_t)size_at(m, b, member));
+}
+
+static bool reads(const struct arch *a, const char *name)
+{
+    return a->gguf_reads && words_have(a->gguf_reads, name);
+}
+
+/* What only some architectures have: layers with keys and values of others, heads of another size in layers with a
+ * window, an input of every layer's own. */
+static void put_own(const struct keys *k, const struct arch *a, const struct model *m)
+{
+    const struct hyper *h = &m->hyper;
+    size_t shared = 0;
+    for (size_t b = 0; b < h->layers; b++)
+        shared += m->layers[b].kv_from != b;
+    if (reads(a, "attention.shared_kv_layers"))
+        put_size(k, "attention.shared_kv_layers", shared);
+    if (reads(a, "embedding_length_per_layer_input"))
+        put_size(k, "embedding_length_per_layer_input", h->layer_input);
+    if (h->window_head_size == 0)
+        return;
+    put_size(k, "attention.key_length_swa", h->window_head_size);
+    put_size(k, "attention.value_length_swa", h->window_head_size);
+    put_size(k, "rope.dimension_count_swa", h->window_head_size);
+}
+
+static void put_shape(const struct keys *k, const struct model *m)
+{
+    const struct hyper *h = &m->hyper;
     put_size(k, "context_length", h->trained_context);
     put_size(k, "embedding_length", h->dim);
     put_size(k, "block_count", h->layers);
-    put_size(k, "feed_forward_length", h->hidden);
+    put_each(k, "feed_forward_length", m, offsetof(struct layer, hidden));
     put_size(k, "attention.head_count", h->heads);
-    put_size(k, "attention.head_count_kv", h->kv_heads);
+    put_each(k, "attention.head_count_kv", m, offsetof(struct layer, kv_heads));
     put_size(k, "attention.key_length", h->head_size);
     put_size(k, "attention.value_length", h->head_size);
     put_size(k, "vocab_size", h->vocab);
@@ -82,11 +133,11 @@ float gguf_linear_factor(const struct export *job)
     return export_rope_is_linear(job, &factor) ? factor : 1;
 }
 
-/* Its keys round outwards to whole pairs. */
+/* Its keys round outwards to whole pairs, but of an architecture that never does. */
 bool gguf_writes_yarn(const struct export *job)
 {
     const struct yarn *y = &job->plan.model->hyper.yarn;
-    return y->factor > 0 && !y->exact;
+    return y->factor > 0 && y->exact == job->arch->exact_yarn;
 }
 
 /* What remains of the magnitude beside that which the factor of YaRN means. */
@@ -129,10 +180,44 @@ static void put_rope(const struct keys *k, const struct export *job)
         put_size(k, "rope.scaling.original_context_length", h->rope_original);
 }
 
-static void put_window(const struct keys *k, const struct arch *a, const struct hyper *h)
+/* Whether every n-th layer sees all, and the others have a window. */
+static bool windows_repeat(const struct model *m, size_t period)
 {
+    struct hyper h = m->hyper;
+    bool repeat = true;
+    h.window_period = period;
+    for (size_t b = 0; b < h.layers; b++)
+        repeat &= m->layers[b].window == hyper_window(&h, b);
+    return repeat;
+}
+
+/* Which layers have a window: how many make a period, or layer by layer. */
+static void put_pattern(const struct keys *k, const struct model *m)
+{
+    static const char name[] = "attention.sliding_window_pattern";
+    char key[128];
+    if (windows_repeat(m, m->hyper.window_period)) {
+        put_size(k, name, m->hyper.window_period);
+        return;
+    }
+    gguf_key_array(k->out, key_of(k, name, key), GGUF_BOOL, m->hyper.layers);
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        fputc(m->layers[b].window > 0, k->out->file);
+}
+
+static bool put_window(const struct keys *k, const struct arch *a, const struct model *m, struct error *error)
+{
+    const struct hyper *h = &m->hyper;
+    bool pattern = reads(a, "attention.sliding_window_pattern");
     if (h->window || a->gguf_window == GGUF_WINDOW_ALWAYS)
         put_size(k, "attention.sliding_window", h->window);
+    if (h->window && h->window_rope_base > 0)
+        put_float(k, "rope.freq_base_swa", h->window_rope_base);
+    if (h->window && pattern)
+        put_pattern(k, m);
+    return !h->window || pattern || windows_repeat(m, a->window_period) ||
+           error_set(error, "some layers have a window of %zu positions, and GGUF files of %s cannot say which; expected "
+                            "the format safetensors", h->window, a->gguf);
 }
 
 /* Where a file that leaves the key out means a cap, 0 says that there is none. */
@@ -149,7 +234,8 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
     char key[128];
     enum { GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 };
     static const uint32_t gating[] = {[ROUTER_SOFTMAX] = GATING_SOFTMAX, [ROUTER_SIGMOID] = GATING_SIGMOID,
-                                      [ROUTER_SOFTMAX_CHOSEN] = GATING_SOFTMAX_CHOSEN};
+                                      [ROUTER_SOFTMAX_CHOSEN] = GATING_SOFTMAX_CHOSEN,
+                                      [ROUTER_SIGMOID_CHOSEN] = GATING_SIGMOID, [ROUTER_SPARSEMIXER] = GATING_SOFTMAX};
     if (m->experts == 0)
         return;
     put_size(k, "expert_count", m->experts);
@@ -162,6 +248,10 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
     gguf_key_bool(k->out, key_of(k, "expert_weights_norm", key), m->normalized);
     put_float(k, "expert_weights_scale", m->share_scale);
     put_size(k, "expert_gating_func", gating[m->router]);
+    if (m->groups > 0) {
+        put_size(k, "expert_group_count", m->groups);
+        put_size(k, "expert_group_used_count", m->groups_used);
+    }
 }
 
 /* Architectures that divide logits always have the key. */
@@ -177,7 +267,8 @@ static void put_numbers(const struct keys *k, const struct arch *a, const struct
 {
     const struct hyper *h = &m->hyper;
     put_float(k, "attention.temperature_scale", m->layers[0].query_growth);
-    put_float(k, h->norm == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+    put_float(k, h->norm == NORM_LAYER && !a->gguf_rms_epsilon ? "attention.layer_norm_epsilon"
+                                                               : "attention.layer_norm_rms_epsilon",
               h->norm_eps);
     put_float(k, "attention.scale", h->attention_scale);
     put_float(k, "attention.clamp_kqv", h->qkv_clip);
@@ -211,7 +302,7 @@ static void note_differences(struct export *job, const struct arch *a)
 {
     const struct hyper *h = &job->plan.model->hyper;
     float by_default = 1 / sqrtf((float)h->head_size);
-    if (h->attention_scale != 0 && fabsf(h->attention_scale / by_default - 1) > 1e-6f)
+    if (h->attention_scale != 0 && a->attention_scale <= 0 && fabsf(h->attention_scale / by_default - 1) > 1e-6f)
         export_note_add(job, "attention is scaled by %g, which llama.cpp does not read for every architecture",
                         (double)h->attention_scale);
     if (h->window && a->gguf_window == GGUF_WINDOW_IGNORED)
@@ -249,14 +340,14 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     name_model(job->plan.model, name);
     gguf_key_text(out, "general.type", "model");
     gguf_key_text(out, "general.name", name);
-    put_shape(&k, h);
+    put_shape(&k, job->plan.model);
+    put_own(&k, a, job->plan.model);
     put_rope(&k, job);
     put_numbers(&k, a, job->plan.model);
-    put_window(&k, a, h);
     put_mixture(&k, h);
     put_xielu(out, job->plan.model);
     note_differences(job, a);
-    return gguf_put_tokenizer(job, out, error);
+    return put_window(&k, a, job->plan.model, error) && gguf_put_tokenizer(job, out, error);
 }
 
 /* ---- both ------------------------------------------------------------------------------------ */

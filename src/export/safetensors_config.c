@@ -141,6 +141,7 @@ static void set_multipliers(json_t *j, const struct arch *a, const struct hyper 
         const char *key;
         float value;
     } keys[] = {{"embedding_multiplier", h->embedding_scale}, {"residual_multiplier", h->residual_scale},
+                {"clip_qkv", h->qkv_clip},
                 {"attention_multiplier", h->attention_scale},
                 {"logits_scaling", h->logit_scale > 0 ? 1 / h->logit_scale : 0}};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
@@ -148,15 +149,46 @@ static void set_multipliers(json_t *j, const struct arch *a, const struct hyper 
             set_number(j, keys[i].key, keys[i].value);
 }
 
-/* Gemma 2 says the scale of attention as what it is the root of. */
+/* Which layers have a window, where not all do, and their own rotary base. */
+static bool set_windows(json_t *j, const struct arch *a, const struct model *m, struct error *error)
+{
+    const struct hyper *h = &m->hyper;
+    bool own = h->window && h->window_rope_base > 0, named = a->hf_reads && words_have(a->hf_reads, "rope_local_base_freq");
+    if (h->window && a->hf_window == HF_WINDOW_NONE)
+        return error_set(error, "layers have a window of %zu positions, which config.json of %s cannot say; expected the "
+                                "format gguf", h->window, a->name);
+    json_t *types = json_array();
+    bool all = true;
+    for (size_t b = 0; b < h->layers; b++) {
+        bool windowed = m->layers[b].window > 0;
+        json_array_append_new(types, json_string(windowed ? "sliding_attention" : "full_attention"));
+        all &= windowed;
+    }
+    if (h->window && !all)
+        json_object_set(j, "layer_types", types);
+    if (own && named)
+        set_number(j, "rope_local_base_freq", h->window_rope_base);
+    json_decref(types);
+    return !own || named || !(h->window_rope_base < h->rope_base || h->window_rope_base > h->rope_base) ||
+           error_set(error, "layers with a window have a rotary base of their own, %g, for which config.json of %s has no "
+                            "key; expected the format gguf", (double)h->window_rope_base, a->name);
+}
+
+/* Gemma says the scale of attention as what it is the root of: an integer, or transformers refuses it. */
 static void set_attention_scale(json_t *j, const struct export *job)
 {
+    static const float rounding = 1e-5f;
     if (job->arch->hf_reads && words_have(job->arch->hf_reads, "attention_multiplier"))
         return;
     const struct hyper *h = &job->plan.model->hyper;
     float scale = h->attention_scale != 0 ? h->attention_scale : 1 / sqrtf((float)h->head_size);
-    if (h->attention_cap != 0 || h->attention_scale != 0)
-        set_number(j, "query_pre_attn_scalar", 1 / (scale * scale));
+    float scalar = 1 / (scale * scale), whole = roundf(scalar);
+    if (job->arch->defaults.query_scalar <= 0 && h->attention_scale == 0)
+        return;
+    if (fabsf(scalar / whole - 1) < rounding)
+        set_size(j, "query_pre_attn_scalar", (size_t)whole);
+    else
+        set_number(j, "query_pre_attn_scalar", scalar);
 }
 
 /* A list of factors, one for two dimensions. */
@@ -239,6 +271,9 @@ static json_t *make_config(const struct export *job, struct error *error)
     if (m->hyper.mixture.experts > 0)
         return error_set(error, "config.json of a mixture of experts is not written from %s; expected the format gguf, or "
                                 "a model with a config.json", m->format), NULL;
+    if (m->hyper.window_head_size > 0)
+        return error_set(error, "config.json of %s is not written from %s; expected the format gguf, or a model with a "
+                                "config.json", job->arch->name, m->format), NULL;
     bool biased = m->has & (ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_OUT_BIAS));
     json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", job->arch->hf_class, "model_type", job->arch->hf,
                           job->arch->hf_activation_key,
@@ -259,17 +294,35 @@ static json_t *make_config(const struct export *job, struct error *error)
     set_numbers(j, &m->hyper);
     set_multipliers(j, job->arch, &m->hyper);
     set_attention_scale(j, job);
-    if (set_rope(j, job, error))
+    if (set_windows(j, job->arch, m, error) && set_rope(j, job, error))
         return j;
     json_decref(j);
     return NULL;
+}
+
+/* Of a model around one of text, whose other parts are not exported, what it says of that one. */
+static json_t *of_text(const struct export *job, json_t *j)
+{
+    const char *type = json_string_value(json_object_get(j, "model_type"));
+    json_t *text = json_deep_copy(json_object_get(j, "text_config"));
+    if (!text || !type || strcmp(type, job->arch->hf) == 0) {
+        json_decref(text);
+        return j;
+    }
+    json_decref(j);
+    json_object_set_new(text, "architectures", json_pack("[s]", job->arch->hf_class));
+    json_object_set_new(text, "model_type", json_string(job->arch->hf));
+    json_object_set_new(text, "tie_word_embeddings", json_boolean(job->plan.model->tied));
+    json_object_set_new(text, "torch_dtype", json_string(torch_dtype(job)));
+    set_tokens(text, job->plan.model);
+    return text;
 }
 
 /* The model's own, where its format has one. */
 static json_t *own_config(const struct export *job, struct error *error)
 {
     char *path = model_config_path(job->plan.model);
-    json_t *j = path ? read_json(path, error) : make_config(job, error);
+    json_t *j = path ? of_text(job, read_json(path, error)) : make_config(job, error);
     free(path);
     return j;
 }

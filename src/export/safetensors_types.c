@@ -105,6 +105,9 @@ bool safetensors_add(struct export *job, const struct naming *naming, int t, str
     const struct qmatrix *m = &job->plan.weights->layer[t]->matrix;
     const struct role_info *role = &roles[job->plan.model->tensors[t].role];
     const struct arch *a = job->arch;
+    if (!(*a->hf_names)[job->plan.model->tensors[t].role])
+        return error_set(error, "%s: files of %s have no name for it; expected the format gguf",
+                         job->plan.model->tensors[t].name, a->name);
     if (a->hf_arranged && (*a->hf_arranged)[job->plan.model->tensors[t].role])
         return error_set(error, "%s: files of %s hold it in another order, which is not written; expected the format gguf",
                          job->plan.model->tensors[t].name, a->name);

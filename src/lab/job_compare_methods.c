@@ -3,6 +3,8 @@
 #include "jobs.h"
 #include "study.h"
 
+#include "model/input_group.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -145,7 +147,7 @@ void compare_methods(struct lab *lab, const struct command *command)
         lab_say(lab, true, "%s", why.text);
     } else if (*m->reference_reason) {
         lab_say(lab, true, "methods cannot be compared: %s", m->reference_reason);
-    } else if (!tensor_multiplies(m, tensor)) {
+    } else if (input_group_of(m, tensor) < 0) {
         lab_say(lab, true, "%s: not a matrix product (lookup or norm)", layer_name(m, tensor));
     } else {
         *c = (struct comparing){true, tensor, c->schemes, c->figures};

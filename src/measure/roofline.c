@@ -6,15 +6,26 @@ static double multiplied_weights(const struct model *m)
     double sum = 0;
     for (int t = 0; t < (int)m->tensor_count; t++)
         if (tensor_multiplies(m, t))
-            sum += (double)m->tensors[t].stored.rows * (double)m->tensors[t].stored.cols;
+            sum += tensor_share(m, t) * (double)m->tensors[t].stored.rows * (double)m->tensors[t].stored.cols;
     return sum;
 }
 
 /* Queries with keys, and probabilities with values, of one token that sees so many positions. */
 static double attention_macs(const struct model *m, double positions)
 {
-    const struct hyper *h = &m->hyper;
-    return 2 * (double)(h->layers * h->heads * h->head_size) * positions;
+    double elements = 0;
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        elements += (double)(m->layers[b].heads * m->layers[b].head_size);
+    return 2 * elements * positions;
+}
+
+/* What n tokens read of experts beyond what one does. */
+static double more_experts(const struct model *m, const struct weights *set, double n)
+{
+    double bytes = 0;
+    for (int t = 0; t < (int)m->tensor_count; t++)
+        bytes += (tensor_share_of_any(m, t, n) - tensor_share(m, t)) * (double)set->layer[t]->matrix.bytes;
+    return bytes;
 }
 
 struct work work_of_step(const struct model *m, const struct weights *set, size_t sequences, size_t position)
@@ -22,20 +33,21 @@ struct work work_of_step(const struct model *m, const struct weights *set, size_
     double n = (double)sequences, weights_bytes = (double)weights_bytes_per_token(m, set, 0);
     double cache = (double)weights_bytes_per_token(m, set, position) - weights_bytes;
     return (struct work){.macs = n * (multiplied_weights(m) + attention_macs(m, (double)position + 1)),
-                         .bytes = weights_bytes + n * cache};
+                         .bytes = weights_bytes + more_experts(m, set, n) + n * cache};
 }
 
 struct work work_of_prompt(const struct model *m, const struct weights *set, size_t n)
 {
     double tokens = (double)n;
     return (struct work){.macs = tokens * (multiplied_weights(m) + attention_macs(m, (tokens + 1) / 2)),
-                         .bytes = (double)weights_bytes_per_token(m, set, n)};
+                         .bytes = (double)weights_bytes_per_token(m, set, n) + more_experts(m, set, tokens)};
 }
 
-struct work work_of_tensor(const struct qtensor *q, double seconds)
+struct work work_of_tensor(const struct model *m, const struct qtensor *q, double seconds)
 {
-    return (struct work){.macs = (double)q->matrix.rows * (double)q->matrix.cols,
-                         .bytes = (double)q->matrix.bytes,
+    double share = tensor_share(m, q->tensor);
+    return (struct work){.macs = share * (double)q->matrix.rows * (double)q->matrix.cols,
+                         .bytes = share * (double)q->matrix.bytes,
                          .seconds = seconds};
 }
 

@@ -20,7 +20,7 @@ struct work work_of_step(const struct model *model, const struct weights *set, s
 struct work work_of_prompt(const struct model *model, const struct weights *set, size_t n);
 
 /* The work of one tensor on one token. */
-struct work work_of_tensor(const struct qtensor *q, double seconds);
+struct work work_of_tensor(const struct model *model, const struct qtensor *q, double seconds);
 
 /* Multiply-adds a byte; multiply-adds a second. */
 double work_intensity(const struct work *work);

@@ -1,5 +1,7 @@
 #include "speed.h"
 
+#include "roofline.h"
+
 #include "engine/pin.h"
 #include "engine/sampler.h"
 #include "base/clock.h"
@@ -104,10 +106,9 @@ static double time_decode(struct interleaved *c, struct timed_set *r)
 /* What one step of all sequences reads, for each of them. */
 static size_t bytes_per_token(const struct interleaved *c, const struct timed_set *r)
 {
-    const struct model *m = c->plan->model;
-    size_t one = weights_bytes_per_token(m, r->weights, c->prompt + c->tokens / 2), batch = c->plan->batch;
-    size_t cache = one - weights_bytes_per_token(m, r->weights, 0);
-    return (one + (batch - 1) * cache) / batch;
+    size_t batch = c->plan->batch;
+    struct work step = work_of_step(c->plan->model, r->weights, batch, c->prompt + c->tokens / 2);
+    return (size_t)(step.bytes / (double)batch);
 }
 
 /* ---- ratios ---------------------------------------------------------------------------------- */

@@ -54,6 +54,10 @@ void arch_apply(const struct arch *a, bool gguf, struct hyper *h)
     h->norm = a->norm;
     h->activation = a->activation;
     h->rope = gguf ? a->gguf_rope : a->hf_rope;
+    if (a->attention_scale > 0)
+        h->attention_scale = a->attention_scale;
     h->window_period = a->window_period;
+    if (gguf)
+        h->yarn.exact = a->exact_yarn;
     h->embedding_scale = a->scaled_embedding ? sqrtf((float)h->dim) : 0;
 }

@@ -21,7 +21,8 @@ enum gguf_window {
 enum hf_window {
     HF_WINDOW_NONE,  /* never */
     HF_WINDOW_OWN,   /* where it is there, as window_period says */
-    HF_WINDOW_ASKED  /* where use_sliding_window says so, too */
+    HF_WINDOW_ASKED, /* where use_sliding_window says so, too */
+    HF_WINDOW_LATER  /* where it is there, in layers from max_window_layers on */
 };
 
 /* What a key means that config.json does not have: the defaults of the architecture's configuration class in
@@ -31,6 +32,7 @@ struct hf_defaults {
     size_t kv_heads;         /* 0: as many as heads */
     size_t head_size;        /* 0: dim / heads */
     size_t window;
+    size_t windowed_from;    /* max_window_layers; 0: 28 */
     size_t original_context; /* of a scaled rotary embedding; 0: the context */
     float epsilon;
     float rope_base;         /* 0: 10000 */
@@ -71,10 +73,13 @@ struct arch {
     enum activation activation;
     const char *hf_activation;  /* its name in config.json, where it is written */
     const char *hf_activation_key; /* the key of that name */
+    bool exact_yarn;            /* GGUF files of it mean a YaRN without rounding (struct yarn) */
+    bool gguf_rms_epsilon;      /* GGUF files call the epsilon of its layer norms as that of RMS norms */
     bool hf_activation_free;    /* which may be any: hf_activation is the default */
     bool hf_gelu_is_tanh;       /* config.json's "gelu" means the approximation by tanh */
     enum rope gguf_rope;        /* order of the rows of Q and K in GGUF files */
     enum rope hf_rope;          /* in Hugging Face's */
+    float attention_scale;      /* q k times this in all its models; 0: as files say */
     bool scaled_embedding;      /* by sqrt(dim) */
     bool norms_from_one;        /* Hugging Face files hold w where the norm multiplies by 1 + w */
     bool transposed;            /* Hugging Face files hold the matrices of blocks as columns x rows */
@@ -82,6 +87,8 @@ struct arch {
     const char *hf_biased;      /* the key that says whether attention has biases; null: attention_bias, where the
                                  * projection behind attention may have one */
     bool biased_default;        /* it has where config.json does not say */
+    bool predicts_more;         /* files may hold blocks behind the last that predict further tokens: not used */
+    const char *unused;         /* a pattern of other tensors that files may hold and that are not used; or null */
     size_t window_period;       /* see struct hyper */
     enum hf_window hf_window;
     bool window_rope;           /* layers with a window have a rotary embedding of their own */
@@ -94,11 +101,13 @@ struct arch {
     const char *hf_block;       /* what comes before the number of a block */
     role_names *hf_names;       /* of an expert's a place for its number: "mlp.experts.%.up_proj.weight" */
     const uint8_t (*hf_arranged)[ROLE_COUNT]; /* how they hold tensors (arrange.h); null: as they are */
+    const uint8_t (*gguf_arranged)[ROLE_COUNT]; /* the same of GGUF files */
     role_names *gguf_names;     /* where they are not the canonical ones; or null */
     void (*complete_gguf)(struct hyper *hyper); /* sets what GGUF files leave out; or null */
     const char *hf_reads;       /* words: keys that the next two understand, which hf_keys.c refuses elsewhere */
     bool (*read_hf)(const struct hf_config *config);  /* what config.json says of all layers; or null */
-    bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there; or null */
+    bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there, and get roles that it asks
+                                                       * for beside the usual ones; or null */
     const char *hf_numbers;     /* a pattern (fnmatch) of names of tensors that complete_hf reads; null: none */
     /* Reads numbers that are tensors, whose names begin with the prefix of the model's; or null. */
     bool (*complete_hf)(struct model *model, const char *prefix, struct error *error);

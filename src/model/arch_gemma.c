@@ -1,6 +1,6 @@
 #include "arch_rows.h"
-#include "gguf_metadata.h"
-#include "hf_values.h"
+#include "gguf_windows.h"
+#include "hf_windows.h"
 
 #include <math.h>
 
@@ -48,6 +48,7 @@ const struct arch arch_gemma2 = {
     GEMMA_LIKE,
     .hf_names = &gemma2_names,
     .hf_window = HF_WINDOW_OWN,
+    .hf_reads = "query_pre_attn_scalar attn_logit_softcapping final_logit_softcapping",
     .defaults = {.dim = 2304, .hidden = 9216, .layers = 26, .heads = 8, .kv_heads = 4, .head_size = 256,
                  .vocab = 256000, .context = 8192, .window = 4096, .epsilon = 1e-6f, .query_scalar = 256,
                  .attention_cap = 50, .logit_cap = 30, .bos = 2, .eos = 1},
@@ -71,7 +72,8 @@ static const float gemma3_window_base = 10000;
 static bool read_gemma3(const struct hf_config *c)
 {
     struct hyper *h = &c->model->hyper;
-    return hf_number(c, &c->top, "rope_local_base_freq", gemma3_window_base, min_rope_base, max_rope_base,
+    return hf_windows_read_period(c) &&
+           hf_number(c, &c->top, "rope_local_base_freq", gemma3_window_base, min_rope_base, max_rope_base,
                      &h->window_rope_base) &&
            hf_number(c, &c->window_rope, "rope_theta", h->window_rope_base, min_rope_base, max_rope_base,
                      &h->window_rope_base);
@@ -102,14 +104,14 @@ const struct arch arch_gemma3 = {
     .hf_names = &gemma3_names,
     .hf_window = HF_WINDOW_OWN,
     .window_rope = true,
-    .hf_reads = "rope_local_base_freq sliding_window_pattern query_pre_attn_scalar attn_logit_softcapping "
-                "final_logit_softcapping",
+    .hf_reads = "rope_local_base_freq sliding_window_pattern query_pre_attn_scalar final_logit_softcapping",
     .read_hf = read_gemma3,
     .gguf_reads = "attention.sliding_window_pattern",
     .read_gguf = read_gemma3_gguf,
+    .shape_gguf = gguf_windows_apply,
     .defaults = {.dim = 2304, .hidden = 9216, .layers = 26, .heads = 8, .kv_heads = 4, .head_size = 256,
                  .vocab = 262208, .context = 131072, .window = 4096, .epsilon = 1e-6f, .query_scalar = 256,
                  .rope_base = 1000000, .bos = 2, .eos = 1},
     .window_period = 6,
-    .gguf_window = GGUF_WINDOW_ALWAYS,
+    .gguf_window = GGUF_WINDOW_READ,
 };

@@ -62,10 +62,26 @@ static void set_rotary(struct model *m, size_t block, bool rotary)
     m->layers[block].rotary = rotary ? ROTARY_ALL : ROTARY_NONE;
 }
 
-static bool read_interval(const struct hf_config *c, size_t *interval)
+bool arch_read_rotary(const struct hf_config *c)
 {
-    return hf_size(c, &c->top, &(struct hf_size_key){"no_rope_layer_interval", NULL, NOPE_INTERVAL, NOPE_INTERVAL,
-                                                     MAX_LAYERS}, interval);
+    struct model *m = c->model;
+    struct hf_value list;
+    size_t interval;
+    const struct hf_size_key key = {"no_rope_layer_interval", NULL, NOPE_INTERVAL, NOPE_INTERVAL, MAX_LAYERS};
+    if (!hf_size(c, &c->top, &key, &interval) || !hf_find(c, &c->top, "no_rope_layers", NULL, &list))
+        return false;
+    size_t listed = json_array_size(list.json); /* an empty list says nothing */
+    if (list.json && (!json_is_array(list.json) || (listed > 0 && listed < m->hyper.layers)))
+        return error_set(c->error, "config.json: no_rope_layers is %s of %zu; expected a list of %zu",
+                         json_text_kind(list.json), json_array_size(list.json), m->hyper.layers);
+    for (size_t b = 0; b < m->hyper.layers; b++) {
+        const json_t *has = json_array_get(list.json, b);
+        if (has && !(json_is_integer(has) && (json_integer_value(has) == 0 || json_integer_value(has) == 1)))
+            return error_set(c->error, "config.json: no_rope_layers[%zu] is %s; expected 0 or 1", b,
+                             json_is_integer(has) ? "another number" : json_text_kind(has));
+        set_rotary(m, b, has ? json_integer_value(has) == 1 : (b + 1) % interval != 0);
+    }
+    return true;
 }
 
 /* A list of a value for each layer at least, or none. */
@@ -79,16 +95,6 @@ static bool find_list(const struct hf_config *c, const char *key, const json_t *
     return !value.json || (json_is_array(value.json) && json_array_size(value.json) >= layers) ||
            error_set(c->error, "config.json: %s is %s of %zu; expected a list of %zu", key, json_text_kind(value.json),
                      json_array_size(value.json), layers);
-}
-
-static bool read_rotary(const struct hf_config *c, size_t interval, const json_t *list, size_t block)
-{
-    const json_t *has = json_array_get(list, block);
-    if (has && !(json_is_integer(has) && (json_integer_value(has) == 0 || json_integer_value(has) == 1)))
-        return error_set(c->error, "config.json: no_rope_layers[%zu] is %s; expected 0 or 1", block,
-                         json_is_integer(has) ? "another number" : json_text_kind(has));
-    set_rotary(c->model, block, has ? json_integer_value(has) == 1 : (block + 1) % interval != 0);
-    return true;
 }
 
 /* Where no list says it, a window is that of layers without a rotary embedding. */
@@ -108,13 +114,12 @@ static bool read_window(const struct hf_config *c, const json_t *types, size_t b
 
 static bool shape_smollm3(const struct hf_config *c)
 {
-    const json_t *rotary, *types;
-    size_t interval, window = 0;
-    if (!read_interval(c, &interval) || !find_list(c, "no_rope_layers", &rotary) ||
-        !find_list(c, "layer_types", &types))
+    const json_t *types;
+    size_t window = 0;
+    if (!arch_read_rotary(c) || !find_list(c, "layer_types", &types))
         return false;
     for (size_t b = 0; b < c->model->hyper.layers; b++) {
-        if (!read_rotary(c, interval, rotary, b) || !read_window(c, types, b))
+        if (!read_window(c, types, b))
             return false;
         window |= c->model->layers[b].window;
     }

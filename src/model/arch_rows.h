@@ -5,8 +5,11 @@
 #include "arch.h"
 
 extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_phi3, arch_gemma, arch_gemma2,
-    arch_gpt2, arch_gemma3, arch_mixtral, arch_qwen3_moe;
-extern const struct arch arch_apertus, arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_ministral3,
+    arch_gpt2, arch_gemma3, arch_gemma4, arch_mixtral, arch_qwen3_moe;
+extern const struct arch arch_dots1, arch_ernie_moe, arch_glm_moe, arch_gpt_oss, arch_granite_moe,
+    arch_granite_shared, arch_hunyuan_moe, arch_hy_v3, arch_llama4, arch_minimax_m2, arch_olmoe, arch_phimoe, arch_qwen2_moe;
+extern const struct arch arch_apertus;
+extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_ministral3,
     arch_nemotron, arch_seed_oss, arch_smollm3;
 extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
 
@@ -27,12 +30,13 @@ extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
 /* ---- names of Hugging Face's files ----------------------------------------------------------- */
 
 #define LLAMA_NAMES                                                                                \
+    NAMES_BUT_HEAD_NORMS, [ROLE_ATTN_Q_NORM] = "self_attn.q_norm.weight",                          \
+    [ROLE_ATTN_K_NORM] = "self_attn.k_norm.weight"
+#define NAMES_BUT_HEAD_NORMS                                                                                \
     [ROLE_EMBEDDING] = "embed_tokens.weight", [ROLE_ATTN_NORM] = "input_layernorm.weight",   \
     [ROLE_ATTN_Q] = "self_attn.q_proj.weight", [ROLE_ATTN_Q_BIAS] = "self_attn.q_proj.bias",       \
     [ROLE_ATTN_K] = "self_attn.k_proj.weight", [ROLE_ATTN_K_BIAS] = "self_attn.k_proj.bias",       \
     [ROLE_ATTN_V] = "self_attn.v_proj.weight", [ROLE_ATTN_V_BIAS] = "self_attn.v_proj.bias",       \
-    [ROLE_ATTN_Q_NORM] = "self_attn.q_norm.weight",                                                \
-    [ROLE_ATTN_K_NORM] = "self_attn.k_norm.weight",                                                \
     [ROLE_ATTN_OUT] = "self_attn.o_proj.weight",                                                   \
     [ROLE_ATTN_OUT_BIAS] = "self_attn.o_proj.bias", [ROLE_ATTN_QKV] = "self_attn.qkv_proj.weight", \
     [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight", [ROLE_FFN_GATE] = "mlp.gate_proj.weight",      \
@@ -43,6 +47,23 @@ extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
 
 extern role_names arch_llama_names;
 
+/* Of experts that are tensors of their own. */
+#define MLP_EXPERT_NAMES [ROLE_ROUTER] = "mlp.gate.weight", MLP_EXPERTS_BUT_ROUTER
+#define MLP_EXPERTS_BUT_ROUTER                                                                     \
+    [ROLE_GATE_EXPERTS] = "mlp.experts.%.gate_proj.weight",                                        \
+    [ROLE_UP_EXPERTS] = "mlp.experts.%.up_proj.weight",                                            \
+    [ROLE_DOWN_EXPERTS] = "mlp.experts.%.down_proj.weight"
+#define W_EXPERT_NAMES                                                                             \
+    [ROLE_ROUTER] = "block_sparse_moe.gate.weight",                                                \
+    [ROLE_GATE_EXPERTS] = "block_sparse_moe.experts.%.w1.weight",                                  \
+    [ROLE_UP_EXPERTS] = "block_sparse_moe.experts.%.w3.weight",                                    \
+    [ROLE_DOWN_EXPERTS] = "block_sparse_moe.experts.%.w2.weight"
+
+/* And of those that every token uses, the folder's name before them. */
+#define SHARED_EXPERT_NAMES(FOLDER)                                                                \
+    [ROLE_GATE_SHARED] = FOLDER ".gate_proj.weight", [ROLE_UP_SHARED] = FOLDER ".up_proj.weight",  \
+    [ROLE_DOWN_SHARED] = FOLDER ".down_proj.weight"
+
 /* ---- steps of blocks -------------------------------------------------------------------------- */
 
 #define STEP(OP, OUT, IN, WITH, ROLE, NEEDS, LACKS) \
@@ -52,6 +73,7 @@ extern role_names arch_llama_names;
 #define EXPERTS(OUT, IN, ROLE)  STEP(EXPERTS, OUT, IN, NONE, ROLE, 0, 0)
 #define SPLIT(OUT, IN, NEEDS)   STEP(SPLIT, OUT, IN, NONE, NONE, NEEDS, 0)
 #define ROTATE(REG, NEEDS)      STEP(ROTATE, REG, NONE, NONE, NONE, NEEDS, 0)
+#define UNIT(REG)               STEP(UNIT, REG, NONE, NONE, NONE, 0, 0)
 #define TEMPER(REG)             STEP(TEMPER, REG, NONE, NONE, NONE, 0, 0)
 #define ADD(OUT, IN)            STEP(ADD, OUT, IN, NONE, NONE, 0, 0)
 #define SCALE(REG, SCALAR)      {STEP_SCALE, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
@@ -96,11 +118,18 @@ extern role_names arch_llama_names;
     STEP(ADD, FFN, SHARED, NONE, NONE, B(DOWN_SHARED), 0)
 
 #define EXPERT_ROLES (B(ROUTER) | B(GATE_EXPERTS) | B(UP_EXPERTS) | B(DOWN_EXPERTS))
+#define EXPERT_BIASES (B(GATE_EXPERTS_BIAS) | B(UP_EXPERTS_BIAS) | B(DOWN_EXPERTS_BIAS))
 #define SHARED_ROLES (B(GATE_SHARED) | B(UP_SHARED) | B(DOWN_SHARED))
 
 /* A block of a Llama and its relatives: norms before, and where a model has them behind; dense feed-forward layers or
  * experts, with those that every token uses. */
 extern const struct step arch_llama_steps[];
+
+/* One with norms of queries and keys behind their rotation (Hunyuan). */
+extern const struct step arch_late_norm_steps[];
+/* Gives rotary embeddings to the layers that no_rope_layers or no_rope_layer_interval of a config.json says, by default
+ * to three of four. */
+bool arch_read_rotary(const struct hf_config *config);
 
 /* Takes the rotary embedding from layers without a window (NoPE: Yang et al. 2025, "Rope to Nope and Back Again"). */
 void arch_turn_windowed(struct model *model);
@@ -117,8 +146,9 @@ extern const struct step arch_post_norm_steps[];
 #define LLAMA_FOLDER(NAMES) .hf_prefix = "model.", .hf_block = "layers.", .hf_names = &NAMES
 #define LLAMA_FILES SILU, .hf_prefix = "model.", .hf_block = "layers.", .steps = arch_llama_steps
 #define LLAMA_LIKE LLAMA_LIKE_NAMED(arch_llama_names)
-#define LLAMA_LIKE_NAMED(NAMES)                                                                     \
-    SILU, LLAMA_FOLDER(NAMES), .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .steps = arch_llama_steps
+#define LLAMA_LIKE_NAMED(NAMES) LLAMA_LIKE_WITH(arch_llama_steps, NAMES)
+#define LLAMA_LIKE_WITH(STEPS, NAMES)                                                               \
+    SILU, LLAMA_FOLDER(NAMES), .gguf_rope = ROPE_HALVES, .hf_rope = ROPE_HALVES, .steps = STEPS
 #define GEMMA_LIKE                                                                                  \
     .steps = arch_llama_steps, .activation = ACTIVATION_GELU_TANH, .hf_activation = "gelu_pytorch_tanh",                       \
     .hf_activation_key = "hidden_activation", .hf_gelu_is_tanh = true, .gguf_rope = ROPE_HALVES,    \

@@ -64,7 +64,7 @@ static void copy_transposed(const struct copying *c)
 static bool lies_well(const struct qmatrix *w, const struct entry *e, unsigned how)
 {
     const struct dtype_info *type = &dtypes[e->dtype];
-    bool in_order = !(how & ~(unsigned)(ARRANGED_FIRST_HALF | ARRANGED_SECOND_HALF));
+    bool in_order = !(how & ~(unsigned)(ARRANGED_FIRST_HALF | ARRANGED_SECOND_HALF | ARRANGED_ROW));
     size_t skipped = how & ARRANGED_SECOND_HALF ? w->bytes : 0;
     return in_order && (type->block > 1 || ((uintptr_t)e->data + skipped) % type->block_bytes == 0);
 }

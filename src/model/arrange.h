@@ -11,6 +11,7 @@ enum arrangement {
     ARRANGED_SECOND_HALF = 4,
     ARRANGED_EVEN = 8,        /* as its even rows, from 0 */
     ARRANGED_ODD = 16,
+    ARRANGED_ROW = 64,        /* a vector as a matrix of one row */
     ARRANGED_BY_HEAD = 32     /* queries, keys and values together for each head of keys and values */
 };
 

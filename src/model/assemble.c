@@ -17,7 +17,7 @@ bool assemble_name(const struct arch *a, const struct naming *n, enum role role,
 {
     bool in_block = roles[role].in_block, own = !n->gguf || (a->gguf_names && (*a->gguf_names)[role]);
     const char *name = !n->gguf ? (*a->hf_names)[role] : own ? (*a->gguf_names)[role] : roles[role].name;
-    const char *suffix = own || strstr(roles[role].name, ".bias") ? "" : ".weight";
+    const char *suffix = own || strchr(roles[role].name, '.') ? "" : ".weight";
     const char *before = n->gguf ? "blk." : a->hf_block;
     /* The head lies outside the model that the prefix names. */
     const char *head = n->head_prefix ? n->head_prefix : "";
@@ -59,31 +59,30 @@ bool assemble_joins(const struct arch *a, const struct naming *n, enum role role
     return roles[role].of_expert && (n->gguf || !strchr(name, '%'));
 }
 
-/* An entry's shape in so many dimensions where those beyond are 1: the outermost of a GGUF file, which its writers
- * leave as they pad to four, the last ones of others. */
-static bool squeeze(const struct entry *e, const struct naming *n, size_t dimensions, size_t shape[2])
+/* An entry's shape in so many dimensions, where those beyond are 1: the first where it is padded, as GGUF files are to
+ * four, or else the last ones. */
+static bool squeeze(const struct entry *e, bool padded, size_t dimensions, size_t shape[2])
 {
-    size_t more = e->dimensions > dimensions ? e->dimensions - dimensions : 0, first = n->gguf ? more : 0;
-    if (e->dimensions < dimensions)
-        return false;
-    for (size_t i = 0; i < more; i++)
-        if (e->shape[n->gguf ? i : dimensions + i] != 1)
-            return false;
-    memcpy(shape, e->shape + first, dimensions * sizeof *shape);
-    return true;
+    size_t first = 0, end = e->dimensions;
+    while (padded && end - first > dimensions && e->shape[first] == 1)
+        first++;
+    while (!padded && end - first > dimensions && e->shape[end - 1] == 1)
+        end--;
+    memcpy(shape, e->shape + first, (end - first == dimensions ? dimensions : 0) * sizeof *shape);
+    return end - first == dimensions;
 }
 
 size_t assemble_vocab(const struct model *m, const struct arch *a, const struct naming *n)
 {
     size_t shape[2];
     const struct entry *e = assemble_find(m, a, n, ROLE_EMBEDDING, -1);
-    return e && squeeze(e, n, 2, shape) ? shape[0] : 0;
+    return e && squeeze(e, n->gguf, 2, shape) ? shape[0] : 0;
 }
 
 /* Optional tensors are there in all blocks or in none; the first tells. */
 static role_set common_roles(const struct model *m, const struct arch *a, const struct naming *n)
 {
-    role_set all = a->required;
+    role_set all = (a->required | m->has) & ~m->without;
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ROLE_BIT(role) &&
             assemble_find(m, a, n, role, roles[role].in_block ? 0 : -1))
@@ -99,18 +98,38 @@ static role_set of_blocks(role_set all)
     return all;
 }
 
-/* The roles of a block: a router tells a mixture from dense layers. */
+/* Those of a mixture, without the ones of experts that every token uses where there are none. */
+static const role_set shared_roles = ROLE_BIT(ROLE_SHARED_SCALE) | ROLE_BIT(ROLE_GATE_SHARED) |
+                                     ROLE_BIT(ROLE_UP_SHARED) | ROLE_BIT(ROLE_DOWN_SHARED);
+
+static role_set sparse_roles(const struct model *m, const struct arch *a)
+{
+    return m->hyper.mixture.shared_hidden ? a->sparse : a->sparse & ~shared_roles;
+}
+
+/* A router tells a mixture from dense layers; of a block that has neither its number tells what is missing. */
+static bool is_sparse(const struct model *m, const struct arch *a, const struct naming *n, int block)
+{
+    if (!a->sparse || assemble_find(m, a, n, ROLE_ROUTER, block))
+        return a->sparse;
+    return m->hyper.mixture.experts > 0 && (size_t)block >= m->hyper.dense_layers &&
+           !assemble_find(m, a, n, ROLE_FFN_DOWN, block);
+}
+
+/* The roles of a block. */
 static bool find_block_roles(struct model *m, const struct arch *a, const struct naming *n, int block, role_set common,
                              struct error *error)
 {
     struct layer *l = &m->layers[block];
-    bool sparse = a->sparse && assemble_find(m, a, n, ROLE_ROUTER, block);
-    l->has = of_blocks(common | (sparse ? a->sparse : a->dense) | (m->hyper.parallel ? 0 : a->serial));
+    bool sparse = is_sparse(m, a, n, block);
+    l->has |= of_blocks(common | (sparse ? sparse_roles(m, a) : a->dense) | (m->hyper.parallel ? 0 : a->serial));
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if (a->varying & ROLE_BIT(role) && assemble_find(m, a, n, role, block))
             l->has |= ROLE_BIT(role);
+    l->has &= ~l->without;
     if (sparse && m->hyper.mixture.experts == 0)
-        return error_set(error, "tensor %s is there, but no number of experts", assemble_find(m, a, n, ROLE_ROUTER, block)->name);
+        return error_set(error, "tensor %s is there, but no number of experts",
+                         assemble_find(m, a, n, ROLE_ROUTER, block)->name);
     l->mixture = sparse ? m->hyper.mixture : (struct mixture){0};
     return true;
 }
@@ -146,7 +165,8 @@ static void print_shape(char out[96], const struct entry *e)
 static unsigned arrangement_of(const struct arch *a, const struct naming *n, enum role role)
 {
     unsigned whole = n->transposed && roles[role].linear && roles[role].in_block ? ARRANGED_TRANSPOSED : 0;
-    return whole | (!n->gguf && a->hf_arranged ? (*a->hf_arranged)[role] : 0);
+    const uint8_t(*held)[ROLE_COUNT] = n->gguf ? a->gguf_arranged : a->hf_arranged;
+    return whole | (held ? (*held)[role] : 0);
 }
 
 /* Norms with one row of weights a head. */
@@ -161,10 +181,12 @@ static bool check_shape(const struct model *m, const struct tensor *t, const str
     size_t shape[2];
     bool vector = roles[t->role].vector, transposed = how & ARRANGED_TRANSPOSED;
     size_t rows = arranged_rows(how, vector ? t->stored.cols : t->stored.rows), cols = t->stored.cols;
+    if (!vector && rows == 1 && e->dimensions == 1 && e->shape[0] == cols) /* whose 1 is left out */
+        return true;
     if (vector && e->dimensions == 2 && is_of_heads(m, t->role) && e->shape[0] * e->shape[1] == cols &&
         e->shape[1] == m->layers[t->block].head_size)
         return true;
-    if (squeeze(e, n, vector ? 1 : 2, shape) &&
+    if (squeeze(e, n->gguf || how & ARRANGED_ROW, vector ? 1 : 2, shape) &&
         (vector ? shape[0] == rows : shape[transposed] == rows && shape[!transposed] == cols))
         return true;
     char found[96];
@@ -257,14 +279,85 @@ static bool is_weight(const struct arch *a, const struct naming *n, const char *
     return true;
 }
 
+/* Whether a tensor is of a block behind the last one. */
+static bool is_beyond(const struct model *m, const struct arch *a, const struct naming *n, const char *name)
+{
+    char before[NAME], *end;
+    snprintf(before, sizeof before, "%s%s", n->gguf ? "" : n->prefix, n->gguf ? "blk." : a->hf_block);
+    size_t length = strlen(before);
+    if (strncmp(name, before, length) != 0)
+        return false;
+    unsigned long block = strtoul(name + length, &end, 10);
+    return end > name + length && *end == '.' && block >= m->hyper.layers;
+}
+
+/* What predicts further tokens than the next. */
+static bool is_spare(const struct model *m, const struct arch *a, const struct naming *n, const char *name)
+{
+    return (a->predicts_more && is_beyond(m, a, n, name)) || (a->unused && fnmatch(a->unused, name, 0) == 0);
+}
+
+/* Parts of models around one that writes text; and what guesses further tokens beside it. */
+static const char *const other_parts[] = {"audio_tower", "connector",    "embed_audio",  "embed_vision",
+                                          "image_newline", "mm_projector", "mtp",        "multi_modal_projector",
+                                          "vision_model", "vision_tower", "visual"};
+
+/* Of which of them a tensor is; null: of none. */
+static const char *other_part(const char *name)
+{
+    const char *at = strncmp(name, "model.", 6) == 0 ? name + 6 : name;
+    size_t length = strcspn(at, ".");
+    for (size_t i = 0; i < sizeof other_parts / sizeof *other_parts; i++)
+        if (strlen(other_parts[i]) == length && strncmp(at, other_parts[i], length) == 0)
+            return other_parts[i];
+    return NULL;
+}
+
+/* The number of the block that a tensor's name begins with, or the number of blocks. */
+static size_t block_of(const struct model *m, const struct arch *a, const struct naming *n, const char *name)
+{
+    char before[NAME], *end;
+    int length = snprintf(before, sizeof before, "%s%s", n->gguf ? "" : n->prefix, n->gguf ? "blk." : a->hf_block);
+    if (strncmp(name, before, (size_t)length) != 0)
+        return m->hyper.layers;
+    unsigned long block = strtoul(name + length, &end, 10);
+    return *end == '.' && block < m->hyper.layers ? block : m->hyper.layers;
+}
+
+/* Whether a tensor has a role that its block does without. */
+static bool is_without(const struct model *m, const struct arch *a, const struct naming *n, const struct entry *e)
+{
+    size_t block = block_of(m, a, n, e->name);
+    role_set without = block < m->hyper.layers ? m->layers[block].without : 0;
+    for (enum role role = 0; role < ROLE_COUNT && without; role++)
+        if (without & ROLE_BIT(role) && assemble_find(m, a, n, role, (int)block) == e)
+            return true;
+    return false;
+}
+
+/* Tensors that are left out, and of what. */
+struct left_out {
+    size_t count;
+    char parts[120];
+};
+
+static void leave_out(struct left_out *l, const char *part)
+{
+    size_t used = strlen(l->parts);
+    l->count++;
+    if (!strstr(l->parts, part) && used + strlen(part) + 3 < sizeof l->parts)
+        snprintf(l->parts + used, sizeof l->parts - used, "%s%s", used ? ", " : "", part);
+}
+
 static int by_address(const void *a, const void *b)
 {
     const struct entry *const *p = a, *const *q = b;
     return (*p > *q) - (*p < *q);
 }
 
-/* Every weight must have found its use; a tensor without elements needs none. */
-static bool check_unused(const struct model *m, const struct arch *a, const struct naming *n,
+/* Every weight must have found its use; a tensor without elements needs none. Those of other parts are left out, and the
+ * model's note says how many. */
+static bool check_unused(struct model *m, const struct arch *a, const struct naming *n,
                          struct error *error)
 {
     const struct entry **used = malloc((m->tensor_count + 1) * sizeof *used);
@@ -274,30 +367,45 @@ static bool check_unused(const struct model *m, const struct arch *a, const stru
     for (size_t i = 0; i < m->tensor_count; i++)
         used[count++] = find_entry(m, a, n, m->tensors[i].role, m->tensors[i].block, m->tensors[i].expert);
     qsort(used, count, sizeof *used, by_address);
+    struct left_out left = {0};
     bool ok = true;
     for (size_t i = 0; ok && i < m->files.count; i++) {
         const struct entry *e = &m->files.entries[i];
         bool head = m->tied && assemble_find(m, a, n, ROLE_OUTPUT, -1) == e;
-        if (!bsearch(&e, used, count, sizeof *used, by_address) && !head && e->bytes > 0 && is_weight(a, n, e->name))
+        if (bsearch(&e, used, count, sizeof *used, by_address) || head || e->bytes == 0 || !is_weight(a, n, e->name))
+            continue;
+        if (is_spare(m, a, n, e->name))
+            leave_out(&left, "what predicts further tokens");
+        else if (other_part(e->name))
+            leave_out(&left, other_part(e->name));
+        else if (is_without(m, a, n, e))
+            leave_out(&left, "keys and values of blocks that use another's");
+        else
             ok = error_set(error, "tensor %.100s is not part of the architecture %s with %zu layers",
                            e->name, a->name, m->hyper.layers);
     }
     free(used);
+    if (ok && left.count > 0)
+        model_add_note(m, "%zu tensors that the model of text does not use are left out (%s)", left.count, left.parts);
     return ok;
 }
 
-/* Tensors that a file has for a block, at least. */
-static size_t tensors_of_block(const struct arch *a)
+/* Tensors that a file has for a block, at least: gate and up of experts may be one. */
+static size_t tensors_of_block(const struct model *m, const struct arch *a)
 {
-    role_set common = of_blocks(a->required);
-    int dense = __builtin_popcountll(common | a->dense), sparse = __builtin_popcountll(common | a->sparse);
-    return (size_t)(a->sparse && (!a->dense || sparse < dense) ? sparse : dense);
+    role_set maybe = shared_roles | ROLE_BIT(ROLE_UP_EXPERTS) | ROLE_BIT(ROLE_UP_EXPERTS_BIAS);
+    role_set common = of_blocks(a->required & ~m->without);
+    for (size_t b = 0; m->layers && b < m->hyper.layers; b++)
+        common &= ~m->layers[b].without;
+    int dense = __builtin_popcountll(common | a->dense), sparse = __builtin_popcountll(common | (a->sparse & ~maybe));
+    bool both = a->dense || common & ROLE_BIT(ROLE_FFN_DOWN); /* some blocks may have no experts */
+    return (size_t)(a->sparse && (!both || sparse < dense) ? sparse : dense);
 }
 
 bool assemble(struct model *m, const struct arch *a, const struct naming *n, struct error *error)
 {
     m->arch = a->name;
-    size_t per_block = tensors_of_block(a);
+    size_t per_block = tensors_of_block(m, a);
     if (m->hyper.layers > m->files.count / per_block)
         return error_set(error, "%zu layers; the %zu tensors in the file suffice for %zu",
                          m->hyper.layers, m->files.count, m->files.count / per_block);

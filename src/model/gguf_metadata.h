@@ -18,6 +18,9 @@ const char *gguf_key(const struct gguf_metadata *metadata, const char *name, cha
 /* A size of 1 to `max` that must be there, unless `otherwise` is not 0. */
 bool gguf_read_size(const struct gguf_metadata *metadata, const char *name, size_t otherwise, size_t max, size_t *out);
 
+/* A size of each of some layers, of 1 to `max`, that must be there: one number for all, or a list. */
+bool gguf_read_each(const struct gguf_metadata *metadata, const char *name, size_t layers, size_t max, size_t *each);
+
 /* A number from `min` to `max`. */
 bool gguf_read_float(const struct gguf_metadata *metadata, const char *name, float otherwise, float min, float max,
                      float *out);

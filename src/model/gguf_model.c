@@ -1,5 +1,6 @@
 /* Models in GGUF files: metadata to hyper-parameters; the tensors have canonical names already. */
 #include "assemble.h"
+#include "base/words.h"
 #include "format.h"
 #include "gguf_keys.h"
 #include "gguf_metadata.h"
@@ -19,8 +20,8 @@ static bool read_epsilon(const struct gguf_metadata *d, const char *name, float 
            gguf_read_float(d, name, 0, min_epsilon, max_epsilon, out);
 }
 
-/* The base and the sizes that a file may give layers with a window apart. */
-static bool check_windowed(const struct gguf_metadata *d, const struct hyper *h)
+/* The base and the sizes that a file may give layers with a window apart, of architectures that do not read them. */
+static bool check_windowed(const struct gguf_metadata *d, const struct arch *a, const struct hyper *h)
 {
     size_t key_size, value_size, rope_dims;
     float base;
@@ -29,21 +30,30 @@ static bool check_windowed(const struct gguf_metadata *d, const struct hyper *h)
         !gguf_read_size(d, "attention.value_length_swa", h->head_size, MAX_HEAD_SIZE, &value_size) ||
         !gguf_read_size(d, "rope.dimension_count_swa", h->rope_dims, MAX_HEAD_SIZE, &rope_dims))
         return false;
-    if (base < h->rope_base || base > h->rope_base)
+    if (!a->window_rope && (base < h->rope_base || base > h->rope_base))
         return error_set(d->error, "metadata: %s.rope.freq_base_swa = %g; expected that of all layers, %g", d->arch,
                          (double)base, (double)h->rope_base);
-    return (key_size == h->head_size && value_size == h->head_size && rope_dims == h->rope_dims) ||
+    bool own = a->gguf_reads && words_have(a->gguf_reads, "attention.key_length_swa");
+    return own || (key_size == h->head_size && value_size == h->head_size && rope_dims == h->rope_dims) ||
            error_set(d->error, "metadata: %s: heads of %zu and %zu, %zu of it rotary, in layers with a window; "
                                "expected %zu and %zu as in the others", d->arch, key_size, value_size, rope_dims,
                      h->head_size, h->rope_dims);
 }
 
-static bool read_heads(const struct gguf_metadata *d, struct hyper *h)
+/* A size that an architecture reads layer by layer, and then later. */
+static bool read_common(const struct gguf_metadata *d, const struct arch *a, const char *name, size_t otherwise,
+                        size_t max, size_t *out)
+{
+    *out = 1;
+    return (a->gguf_reads && words_have(a->gguf_reads, name)) || gguf_read_size(d, name, otherwise, max, out);
+}
+
+static bool read_heads(const struct gguf_metadata *d, const struct arch *a, struct hyper *h)
 {
     char key[128];
     size_t value_size;
     if (!gguf_read_size(d, "attention.head_count", 0, MAX_HEADS, &h->heads) ||
-        !gguf_read_size(d, "attention.head_count_kv", h->heads, MAX_HEADS, &h->kv_heads))
+        !read_common(d, a, "attention.head_count_kv", h->heads, MAX_HEADS, &h->kv_heads))
         return false;
     if (h->heads % h->kv_heads != 0)
         return error_set(d->error, "metadata: %s.attention.head_count_kv = %zu; expected a divisor of "
@@ -71,23 +81,23 @@ static bool check_rope_dims(const struct gguf_metadata *d, const struct hyper *h
 
 static bool read_hyper(const struct gguf_metadata *d, const struct arch *a, struct hyper *h)
 {
-    const char *epsilon = a->norm == NORM_LAYER ? "attention.layer_norm_epsilon"
+    const char *epsilon = a->norm == NORM_LAYER && !a->gguf_rms_epsilon ? "attention.layer_norm_epsilon"
                                                 : "attention.layer_norm_rms_epsilon";
     const struct hf_defaults *by_default = &a->defaults; /* llama.cpp has the same */
     char key[128];
     bool ok = gguf_read_size(d, "embedding_length", 0, MAX_DIM, &h->dim) &&
-              gguf_read_size(d, "feed_forward_length", 0, MAX_HIDDEN, &h->hidden) &&
+              read_common(d, a, "feed_forward_length", 0, MAX_HIDDEN, &h->hidden) &&
               gguf_read_size(d, "block_count", 0, MAX_LAYERS, &h->layers) &&
               gguf_read_size(d, "context_length", 0, MAX_POSITIONS, &h->trained_context) &&
-              read_heads(d, h) &&
+              read_heads(d, a, h) &&
               gguf_read_float(d, "rope.freq_base", 10000, min_rope_base, max_rope_base, &h->rope_base) &&
               read_epsilon(d, epsilon, &h->norm_eps) &&
               gguf_read_float(d, "attention.scale", 0, 0, max_cap, &h->attention_scale) &&
               gguf_read_float(d, "attn_logit_softcapping", by_default->attention_cap, 0, max_cap, &h->attention_cap) &&
               gguf_read_float(d, "final_logit_softcapping", by_default->logit_cap, 0, max_cap, &h->logit_cap) &&
               gguf_size(d->gguf, gguf_key(d, "attention.sliding_window", key), 0, MAX_POSITIONS,
-                        a->window_period ? by_default->window : 0, &h->window, d->error) &&
-              check_windowed(d, h);
+                        a->gguf_window == GGUF_WINDOW_ALWAYS ? by_default->window : 0, &h->window, d->error) &&
+              check_windowed(d, a, h);
     if (!ok)
         return false;
     arch_apply(a, true, h);
@@ -174,7 +184,7 @@ static bool read_factor(const struct gguf_metadata *d, float *factor)
 /* YaRN, whose magnitude is the usual one times the file's factor, or one of its own in newer files. */
 static bool scale_yarn(struct model *m, const struct gguf_metadata *d, float factor, float times)
 {
-    struct yarn y = {.factor = factor};
+    struct yarn y = {.factor = factor, .exact = m->hyper.yarn.exact};
     size_t original;
     float magnitude, log_multiplier;
     if (!gguf_read_size(d, "rope.scaling.original_context_length", m->hyper.trained_context, MAX_POSITIONS,

@@ -1,5 +1,6 @@
 #include "hf_config.h"
 
+#include "base/words.h"
 #include "format.h"
 #include "formats/jsontext.h"
 #include "hf_keys.h"
@@ -103,18 +104,18 @@ static bool read_shape(const struct hf_config *c, struct hyper *h)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-/* A cap where the architecture has one: null says that there is none. */
+/* A cap where the architecture has one or may have one: null says that there is none. */
 static bool read_cap(const struct hf_config *c, const char *key, float by_default, float *out)
 {
     struct hf_value value;
     *out = 0;
-    if (by_default <= 0)
+    if (by_default <= 0 && !(c->arch->hf_reads && words_have(c->arch->hf_reads, key)))
         return true; /* hf_keys.c refuses it */
-    if (!hf_find(c, &c->top, key, NULL, &value) || !hf_number(c, &c->top, key, by_default, min_cap, max_cap, out))
+    if (!hf_find(c, &c->top, key, NULL, &value))
         return false;
-    if (value.is_null && !value.json)
-        *out = 0;
-    return true;
+    if (!value.json && (value.is_null || by_default <= 0))
+        return true;
+    return hf_number(c, &c->top, key, by_default, min_cap, max_cap, out);
 }
 
 /* 1 / sqrt(a number) in Gemma 2; GPT-2 can do without, or divide by the layer's number too. */
@@ -162,6 +163,7 @@ static const char *const activations[ACTIVATIONS][3] = {
     [ACTIVATION_GELU] = {"gelu", "gelu_python", "gelu"},
     [ACTIVATION_RELU] = {"relu", "relu", "relu"},
     [ACTIVATION_RELU_SQUARED] = {"relu2", "relu2", "relu2"},
+    [ACTIVATION_SWIGLU_CLAMPED] = {"silu", "silu", "silu"}, /* whose numbers are keys of their own */
     [ACTIVATION_XIELU] = {"xielu", "xielu", "xielu"},
 };
 
@@ -170,13 +172,20 @@ const char *hf_activation_name(enum activation activation)
     return activations[activation][0];
 }
 
+static bool is_named(enum activation activation, const char *name)
+{
+    for (size_t k = 0; k < 3; k++)
+        if (strcmp(name, activations[activation][k]) == 0)
+            return true;
+    return false;
+}
+
 /* ACTIVATIONS where the name is none. */
 static enum activation find_activation(const char *name)
 {
     for (enum activation i = 0; i < ACTIVATIONS; i++)
-        for (size_t k = 0; k < 3; k++)
-            if (strcmp(name, activations[i][k]) == 0)
-                return i;
+        if (is_named(i, name))
+            return i;
     return ACTIVATIONS;
 }
 
@@ -184,7 +193,7 @@ static enum activation find_activation(const char *name)
 static bool is_activation(const struct arch *a, const char *key, const char *text)
 {
     return (a->hf_gelu_is_tanh && strcmp(key, "hidden_act") == 0 && strcmp(text, "gelu") == 0) ||
-           find_activation(text) == a->activation;
+           is_named(a->activation, text);
 }
 
 /* Of an architecture that has one. */
@@ -222,12 +231,28 @@ static bool read_activation(const struct hf_config *c, struct hyper *h)
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
+/* A key that a model around the one of text says for both. */
+static bool find_around(const struct hf_config *c, const char *key, struct hf_value *value)
+{
+    return hf_find(c, &c->around, key, NULL, value) && (value->json || hf_find(c, &c->top, key, NULL, value));
+}
+
+static bool read_tied(const struct hf_config *c, bool *tied)
+{
+    struct hf_value value;
+    if (!find_around(c, "tie_word_embeddings", &value))
+        return false;
+    *tied = value.json ? json_is_true(value.json) : c->arch->tied_default;
+    return !value.json || json_is_boolean(value.json) ||
+           error_set(c->error, "config.json: %s is %s; expected true or false", value.name, json_text_kind(value.json));
+}
+
 /* An id, or a list of ids, of which those outside the vocabulary are left out. */
 static bool read_ids(const struct hf_config *c, const char *key, int32_t by_default, int32_t *ids, size_t room,
                      size_t *count)
 {
     struct hf_value value;
-    if (!hf_find(c, &c->top, key, NULL, &value))
+    if (!find_around(c, key, &value))
         return false;
     size_t n = json_is_array(value.json) ? json_array_size(value.json) : 1, vocab = c->model->hyper.vocab;
     json_int_t otherwise = value.is_null ? -1 : by_default;
@@ -274,18 +299,29 @@ static bool read_biases(const struct hf_config *c, struct hf_asked *asked)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-/* Models with other parts around one of these, which alone writes text. */
-static bool is_around(const char *type)
+/* Models that see or hear around one that alone writes text, which is computed; and what that is where text_config does
+ * not say it. */
+static const struct {
+    const char *type, *text;
+} wrappers[] = {
+    {"aya_vision", "cohere2"},     {"gemma3", "gemma3_text"},       {"gemma3n", "gemma3n_text"},
+    {"gemma4", "gemma4_text"},     {"idefics3", "llama"},           {"internvl", "qwen2"},
+    {"llava", "llama"},            {"llava_next", "llama"},         {"llava_next_video", "llama"},
+    {"llava_onevision", "qwen2"},  {"mistral3", "mistral"},         {"smolvlm", "llama"},
+    {"video_llava", "llama"},      {"vipllava", "llama"},
+};
+
+/* What such a model writes text with; null where the type is none. */
+static const char *text_of(const char *type)
 {
-    static const char *const known[] = {"llava", "llava_next", "vipllava", "mistral3", "internvl"};
-    for (size_t i = 0; type && i < sizeof known / sizeof *known; i++)
-        if (strcmp(type, known[i]) == 0)
-            return true;
-    return false;
+    for (size_t i = 0; type && i < sizeof wrappers / sizeof *wrappers; i++)
+        if (strcmp(type, wrappers[i].type) == 0)
+            return wrappers[i].text;
+    return NULL;
 }
 
 /* text_config says of what type the model of text is; the file, or what is around it. */
-static const struct arch *read_type(const struct hf_config *c, const json_t *root)
+static const struct arch *read_type(struct hf_config *c, const json_t *root)
 {
     const json_t *text = json_object_get(root, "text_config");
     const char *outer = json_string_value(json_object_get(root, "model_type")),
@@ -294,14 +330,16 @@ static const struct arch *read_type(const struct hf_config *c, const json_t *roo
         error_set(c->error, "config.json: model_type is missing or not a string");
         return NULL;
     }
-    if (!outer || (inner && is_around(outer)))
-        return arch_by_hf(inner, c->error);
-    if (inner && strcmp(inner, outer) != 0) {
+    if (json_is_object(text) && text_of(outer)) {
+        c->around.at[c->around.count++] = (struct hf_place){root, ""};
+        return arch_by_hf(inner ? inner : text_of(outer), c->error);
+    }
+    if (inner && outer && strcmp(inner, outer) != 0) {
         error_set(c->error, "config.json: model_type = '%.40s', but text_config.model_type = '%.40s'; expected one of "
                             "them in both", outer, inner);
         return NULL;
     }
-    return arch_by_hf(outer, c->error);
+    return arch_by_hf(outer ? outer : inner, c->error);
 }
 
 /* The class that wrote the file must not be another architecture's. */
@@ -324,7 +362,8 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
     c->arch = read_type(c, root);
     if (!c->arch || !hf_add_place(c, &c->top, root, "text_config", "text_config."))
         return false;
-    c->top.at[c->top.count++] = (struct hf_place){root, ""};
+    if (c->around.count == 0)
+        c->top.at[c->top.count++] = (struct hf_place){root, ""};
     if (!hf_rope_places(c) || !hf_keys_check(c) || !read_shape(c, h) || !read_numbers(c, h))
         return false;
     arch_apply(c->arch, false, h);
@@ -332,7 +371,7 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
            hf_windows_read(c, h) && read_activation(c, h) && check_class(c) && hf_rope_scale(c) &&
            model_make_layers(c->model, c->error) && hf_windows_apply(c) &&
            (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && read_biases(c, asked) && hf_flag(c, hf_biased_key(c->arch), c->arch->biased_default, &asked->attention_bias) &&
-           hf_flag(c, "tie_word_embeddings", c->arch->tied_default, &c->model->tied);
+           read_tied(c, &c->model->tied);
 }
 
 const struct arch *hf_config_parse(struct model *m, const uint8_t *data, size_t size, struct hf_asked *asked,

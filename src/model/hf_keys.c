@@ -76,8 +76,8 @@ static const struct key {
     {"use_qk_norm", "false", "llama mistral qwen2 phi3 gemma gemma2 gpt2", NULL},
     {"use_rope", "true", "llama mistral qwen2 qwen3 phi3 gemma gemma2", NULL},
     {"v_head_dim", "0", NULL, NULL},
-    {"attn_logit_softcapping", "0 false", "llama mistral qwen2 qwen3 phi3 gemma gpt2", NULL},
-    {"query_pre_attn_scalar", "0", "llama mistral qwen2 qwen3 phi3 gemma gpt2", NULL},
+    {"attn_logit_softcapping", "0 false", NULL, NULL},
+    {"query_pre_attn_scalar", "0", NULL, NULL},
     /* what is added to or multiplied with hidden states and logits */
     {"norm_type", "\"rmsnorm\" \"rms_norm\" \"RMSNorm\"", "llama mistral qwen2 qwen3 phi3 gemma gemma2", NULL},
     {"post_norm", "false", NULL, NULL},
@@ -88,7 +88,7 @@ static const struct key {
     {"embedding_multiplier", "1", NULL, NULL},
     {"embedding_scale", "1", NULL, NULL},
     {"dim_model_base", "0", NULL, NULL},
-    {"final_logit_softcapping", "0 false", "llama mistral qwen2 qwen3 phi3 gemma gpt2", NULL},
+    {"final_logit_softcapping", "0 false", NULL, NULL},
     {"hidden_size_per_layer_input", "0", NULL, NULL},
     {"laurel_rank", "0", NULL, NULL},
     {"lm_head_bias", "false", NULL, NULL},
@@ -164,21 +164,27 @@ static bool is_neutral(const json_t *value, const char *words)
     return count > 0 && neutral == count;
 }
 
+static bool check_key(const struct hf_config *c, const struct hf_places *places, const struct key *k)
+{
+    struct hf_value value;
+    char shown[64], words[96];
+    if (!hf_find(c, places, k->name, NULL, &value))
+        return false;
+    return is_neutral(value.json, k->neutral) ||
+           error_set(c->error, "config.json: %s = %s is not supported in %s models; expected %s", value.name,
+                     hf_show(value.json, shown), c->arch->name,
+                     k->advice ? k->advice : *k->neutral ? words_join(k->neutral, words) : "null");
+}
+
 bool hf_keys_check(const struct hf_config *c)
 {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const struct key *k = &keys[i];
-        struct hf_value value;
-        char shown[64], words[96];
-        if ((k->archs && !words_have(k->archs, c->arch->name)) ||
-            (c->arch->hf_reads && words_have(c->arch->hf_reads, k->name)))
+        bool read = c->arch->hf_reads && words_have(c->arch->hf_reads, k->name);
+        if (read || (k->archs && !words_have(k->archs, c->arch->name)))
             continue;
-        if (!hf_find(c, &c->top, k->name, NULL, &value))
+        if (!check_key(c, &c->top, k) || (k->advice && !check_key(c, &c->around, k)))
             return false;
-        if (!is_neutral(value.json, k->neutral))
-            return error_set(c->error, "config.json: %s = %s is not supported in %s models; expected %s", value.name,
-                             hf_show(value.json, shown), c->arch->name,
-                             k->advice ? k->advice : *k->neutral ? words_join(k->neutral, words) : "null");
     }
     return true;
 }

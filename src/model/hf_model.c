@@ -32,7 +32,12 @@ static const struct {
     bool own;         /* the architecture's own prefix follows, else its last part */
     const char *head;
 } prefixes[] = {
-    {"", true, ""}, {"", false, ""}, {"language_model.", true, "language_model."}, {"model.language_model.", false, ""},
+    {"", true, ""},
+    {"", false, ""},
+    {"language_model.", true, "language_model."},
+    {"language_model.", false, ""},
+    {"model.language_model.", false, ""},
+    {"model.text_model.", false, ""},
 };
 
 /* Whether names that begin so are there. */

@@ -1,5 +1,6 @@
 #include "hf_rope.h"
 
+#include "base/words.h"
 #include "formats/jsontext.h"
 #include "rope.h"
 
@@ -34,6 +35,7 @@ static bool part_of(const struct hf_config *c, const struct hf_place *place, con
 static bool unfold(struct hf_config *c, struct hf_place *place)
 {
     static const char *const kinds[] = {"full_attention", "sliding_attention", "chunked_attention"};
+    enum { WINDOWED = 1 };
     const json_t *part = NULL, *windowed = NULL;
     const char *first = NULL;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -42,7 +44,7 @@ static bool unfold(struct hf_config *c, struct hf_place *place)
             return false;
         if (!next)
             continue;
-        if (part && c->arch->window_rope) {
+        if (c->arch->window_rope && i == WINDOWED) {
             windowed = next;
             continue;
         }
@@ -92,6 +94,13 @@ static bool read_named(const struct hf_config *c, const char *own, const char *u
 /* An even number of rotary dimensions, above 0. */
 static bool read_dims(const struct hf_config *c, const char *own, struct hyper *h)
 {
+    struct hf_value type;
+    if (!hf_find(c, &c->rope, "rope_type", "type", &type))
+        return false;
+    if (json_is_string(type.json) && strcmp(json_string_value(type.json), "proportional") == 0) {
+        h->rope_dims = 0; /* scale_proportional */
+        return true;
+    }
     float by_default = c->arch->defaults.partial_rotary, partial;
     if (!read_named(c, own, "partial_rotary_factor", by_default > 0 ? by_default : 1, 0, 1, &partial))
         return false;
@@ -154,6 +163,20 @@ static bool read_factors(const struct hf_config *c, const char *key, float **fac
     return *factors || error_set(c->error, "not enough memory");
 }
 
+/* Phi-3.5-MoE says two magnitudes, of short contexts and of long ones. */
+static bool read_magnitudes(const struct hf_config *c, float *magnitude)
+{
+    float beyond;
+    if (!c->arch->hf_reads || !words_have(c->arch->hf_reads, "short_mscale"))
+        return true;
+    if (!hf_number(c, &c->rope, "short_mscale", *magnitude, 0, max_cap, magnitude) ||
+        !hf_number(c, &c->rope, "long_mscale", *magnitude, 0, max_cap, &beyond))
+        return false;
+    return !(beyond < *magnitude || beyond > *magnitude) ||
+           error_set(c->error, "config.json: long_mscale = %g, but short_mscale = %g; expected one value",
+                     (double)beyond, (double)*magnitude);
+}
+
 static bool scale_longrope(const struct hf_config *c)
 {
     struct longrope r = {.what = "config.json: short_factor", .what_beyond = "config.json: long_factor"};
@@ -161,7 +184,8 @@ static bool scale_longrope(const struct hf_config *c)
         return false;
     float factor, extension = (float)((double)c->model->hyper.trained_context / (double)r.original);
     if (!hf_number(c, &c->rope, "factor", extension, 0, max_cap, &factor) ||
-        !hf_number(c, &c->rope, "attention_factor", longrope_magnitude(factor, r.original), 0, max_cap, &r.magnitude))
+        !hf_number(c, &c->rope, "attention_factor", longrope_magnitude(factor, r.original), 0, max_cap, &r.magnitude) ||
+        !read_magnitudes(c, &r.magnitude))
         return false;
     float *below = NULL, *beyond = NULL;
     bool ok = read_factors(c, "short_factor", &below, &r.count) &&
@@ -226,9 +250,33 @@ static bool scale_yarn(const struct hf_config *c)
     return rope_yarn(c->model, &y, original, magnitude, c->error);
 }
 
+/* Hunyuan's models say by what the base grows for a head of endless size ("NTK-aware alpha"), which changes nothing from
+ * context to context. */
+static bool scale_base(const struct hf_config *c, bool *done)
+{
+    struct hyper *h = &c->model->hyper;
+    float alpha, dims = (float)h->head_size;
+    *done = false;
+    if (!c->arch->hf_reads || !words_have(c->arch->hf_reads, "alpha"))
+        return true;
+    if (!hf_number(c, &c->rope, "alpha", 0, 0, max_cap, &alpha))
+        return false;
+    *done = alpha > 0;
+    if (*done)
+        h->rope_base *= powf(alpha, dims / (dims - 2));
+    return (h->head_size > 2 && h->rope_base >= min_rope_base && h->rope_base <= max_rope_base) ||
+           error_set(c->error, "config.json: alpha = %g makes the rotary base %g; expected %g to %g", (double)alpha,
+                     (double)h->rope_base, (double)min_rope_base, (double)max_rope_base);
+}
+
 static bool scale_dynamic(const struct hf_config *c)
 {
     float factor;
+    bool done;
+    if (!scale_base(c, &done))
+        return false;
+    if (done)
+        return true;
     return hf_number(c, &c->rope, "factor", 0, 0, max_cap, &factor) && rope_dynamic(c->model, factor, c->error);
 }
 
@@ -247,6 +295,14 @@ static bool scale_llama3(const struct hf_config *c)
            read_original(c, &scale.original) && rope_scale(c->model, &scale, c->error);
 }
 
+static bool scale_proportional(const struct hf_config *c)
+{
+    float part, factor;
+    return hf_number(c, &c->both, "partial_rotary_factor", 1, 0, 1, &part) &&
+           hf_number(c, &c->rope, "factor", 1, min_cap, max_cap, &factor) &&
+           rope_proportional(c->model, part, factor, c->error);
+}
+
 static bool scale_nothing(const struct hf_config *c)
 {
     (void)c;
@@ -257,12 +313,29 @@ static const struct {
     const char *name;
     bool (*scale)(const struct hf_config *);
 } types[] = {{"default", scale_nothing}, {"linear", scale_linear}, {"llama3", scale_llama3},
-             {"longrope", scale_longrope}, {"su", scale_longrope}, {"yarn", scale_yarn}, {"dynamic", scale_dynamic}};
+             {"longrope", scale_longrope}, {"su", scale_longrope}, {"yarn", scale_yarn}, {"dynamic", scale_dynamic},
+             {"proportional", scale_proportional}};
+
+/* The rotary embedding of layers with a window is never scaled, and all of a head turns. */
+static bool check_windowed(const struct hf_config *c)
+{
+    struct hf_value type, partial;
+    if (!hf_find(c, &c->window_rope, "rope_type", "type", &type) ||
+        !hf_find(c, &c->window_rope, "partial_rotary_factor", NULL, &partial))
+        return false;
+    const char *said = json_string_value(type.json);
+    if (type.json && (!said || strcmp(said, "default") != 0))
+        return error_set(c->error, "config.json: rope_parameters.sliding_attention of type '%.40s'; expected default",
+                         said ? said : json_text_kind(type.json));
+    return !partial.json || (json_is_number(partial.json) && json_number_value(partial.json) >= 1) ||
+           error_set(c->error, "config.json: partial_rotary_factor of rope_parameters.sliding_attention is not 1; "
+                               "expected all of a head to be rotary");
+}
 
 bool hf_rope_scale(const struct hf_config *c)
 {
     struct hf_value said, factor;
-    if (!hf_find(c, &c->rope, "rope_type", "type", &said) || !hf_find(c, &c->rope, "factor", NULL, &factor))
+    if (!check_windowed(c) || !hf_find(c, &c->rope, "rope_type", "type", &said) || !hf_find(c, &c->rope, "factor", NULL, &factor))
         return false;
     const char *type = json_string_value(said.json);
     if (!type && (said.json || factor.json))

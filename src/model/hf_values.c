@@ -67,8 +67,7 @@ bool hf_find(const struct hf_config *c, const struct hf_places *places, const ch
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
-/* A list in which one value is repeated stands for that value. */
-static bool take_repeated(const struct hf_config *c, struct hf_value *value)
+bool hf_one_of_list(const struct hf_config *c, struct hf_value *value)
 {
     const json_t *first = json_array_get(value->json, 0);
     for (size_t i = 1; i < json_array_size(value->json); i++)
@@ -82,7 +81,7 @@ static bool take_repeated(const struct hf_config *c, struct hf_value *value)
 
 static bool take_size(const struct hf_config *c, const struct hf_size_key *k, struct hf_value *value, size_t *out)
 {
-    if (!take_repeated(c, value))
+    if (!hf_one_of_list(c, value))
         return false;
     if (!json_is_integer(value->json))
         return error_set(c->error, "config.json: %s is %s; expected an integer", value->name,
@@ -103,6 +102,25 @@ bool hf_size(const struct hf_config *c, const struct hf_places *places, const st
         return take_size(c, k, &value, out);
     *out = value.is_null ? k->null : k->absent;
     return *out > 0 || error_set(c->error, "config.json: %s is missing", value.name);
+}
+
+bool hf_count(const struct hf_config *c, const char *key, const char *other, size_t otherwise, size_t max, size_t *out)
+{
+    struct hf_value value;
+    *out = otherwise;
+    if (!key)
+        return true;
+    if (!hf_find(c, &c->top, key, other, &value))
+        return false;
+    if (!value.json)
+        return true;
+    if (!hf_one_of_list(c, &value))
+        return false;
+    json_int_t n = json_integer_value(value.json);
+    *out = (size_t)n;
+    return (json_is_integer(value.json) && n >= 0 && n <= (json_int_t)max) ||
+           error_set(c->error, "config.json: %s = %lld (%s); expected 0 to %zu", value.name, (long long)n,
+                     json_text_kind(value.json), max);
 }
 
 /* ---- other values ---------------------------------------------------------------------------- */

@@ -22,7 +22,8 @@ struct hf_places {
 };
 
 struct hf_config {
-    struct hf_places top;  /* text_config, where there is one, and the file */
+    struct hf_places top;  /* text_config, where there is one, and the file, unless that is of a model around it */
+    struct hf_places around; /* the file of a model around the one of text; else empty */
     struct hf_places rope; /* rope_parameters and rope_scaling, or their part for a kind of layer */
     struct hf_places window_rope; /* their part for layers with a window, where it is another one */
     struct hf_places both; /* those, then these: for keys that moved from one to the other */
@@ -47,6 +48,9 @@ struct hf_value {
 bool hf_find(const struct hf_config *config, const struct hf_places *places, const char *key, const char *other,
              struct hf_value *value);
 
+/* A list in which one value is repeated stands for that value; false with an error where they differ. */
+bool hf_one_of_list(const struct hf_config *config, struct hf_value *value);
+
 /* What a key that is not there means, and one whose value is null; a size of 0: it must be there. */
 struct hf_size_key {
     const char *key, *other;
@@ -56,6 +60,10 @@ struct hf_size_key {
 /* A size of 1 to max, or a list of one size again and again. */
 bool hf_size(const struct hf_config *config, const struct hf_places *places, const struct hf_size_key *key,
              size_t *out);
+
+/* A size of 0 to max under a key (null: none) or `other`, which means the same (may be null). */
+bool hf_count(const struct hf_config *config, const char *key, const char *other, size_t otherwise, size_t max,
+              size_t *out);
 
 /* A number from min to max. */
 bool hf_number(const struct hf_config *config, const struct hf_places *places, const char *key, float otherwise,

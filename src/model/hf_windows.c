@@ -43,14 +43,15 @@ static bool check_types(const struct hf_config *c, const struct hyper *h, const 
     return true;
 }
 
-/* The first layer with a window. Where the key is missing, it is 28. */
+/* The first layer with a window. */
 static bool find_first(const struct hf_config *c, size_t *first)
 {
-    enum { DEFAULT = 28 };
+    enum { USUAL = 28 };
     struct hf_value value;
+    size_t by_default = c->arch->defaults.windowed_from ? c->arch->defaults.windowed_from : USUAL;
     if (!hf_find(c, &c->top, "max_window_layers", NULL, &value))
         return false;
-    json_int_t n = value.json ? json_integer_value(value.json) : DEFAULT;
+    json_int_t n = value.json ? json_integer_value(value.json) : (json_int_t)by_default;
     *first = (size_t)n;
     return !value.json || (json_is_integer(value.json) && n >= 0) ||
            error_set(c->error, "config.json: %s = %lld (%s); expected 0 or more", value.name, (long long)n,
@@ -65,7 +66,7 @@ static bool ask_layer(const struct hf_config *c, const json_t *types, size_t lay
         *windowed = is_windowed(types, layer);
         return true;
     }
-    bool asked = c->arch->hf_window == HF_WINDOW_ASKED;
+    bool asked = c->arch->hf_window == HF_WINDOW_ASKED || c->arch->hf_window == HF_WINDOW_LATER;
     if (asked && !find_first(c, &first))
         return false;
     *windowed = asked ? layer >= first : hyper_window(&c->model->hyper, layer) > 0;
@@ -99,6 +100,20 @@ static bool drop_unused(const struct hf_config *c, struct hyper *h, const json_t
     return true;
 }
 
+/* The window; SIZE_MAX: none. Files may say 0 of one that is not used. */
+static bool read_window(const struct hf_config *c, bool used, size_t *window)
+{
+    size_t by_default = c->arch->defaults.window ? c->arch->defaults.window : SIZE_MAX;
+    struct hf_value value;
+    if (!hf_find(c, &c->top, "sliding_window", NULL, &value))
+        return false;
+    *window = SIZE_MAX;
+    if (!used && json_is_integer(value.json) && json_integer_value(value.json) == 0)
+        return true;
+    return hf_size(c, &c->top, &(struct hf_size_key){"sliding_window", NULL, by_default, SIZE_MAX, MAX_POSITIONS},
+                   window);
+}
+
 bool hf_windows_read_period(const struct hf_config *c)
 {
     return hf_size(c, &c->top, &(struct hf_size_key){"sliding_window_pattern", NULL, c->arch->window_period, 0, MAX_LAYERS},
@@ -108,13 +123,10 @@ bool hf_windows_read_period(const struct hf_config *c)
 bool hf_windows_read(const struct hf_config *c, struct hyper *h)
 {
     const struct arch *a = c->arch;
-    size_t by_default = a->defaults.window ? a->defaults.window : SIZE_MAX;
     const json_t *types;
     bool used;
     if (!hf_flag(c, "use_sliding_window", a->hf_window != HF_WINDOW_ASKED, &used) ||
-        !hf_size(c, &c->top, &(struct hf_size_key){"sliding_window", NULL, by_default, SIZE_MAX, MAX_POSITIONS},
-                 &h->window) ||
-        !find_types(c, &types))
+        !read_window(c, used, &h->window) || !find_types(c, &types))
         return false;
     if (h->window == SIZE_MAX)
         h->window = 0;

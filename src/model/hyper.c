@@ -58,6 +58,12 @@ bool hyper_check(const struct hyper *h, const char *where, struct error *error)
     if (h->heads % h->kv_heads != 0)
         return error_set(error, "%s: number of KV heads = %zu; expected a divisor of %zu heads", where,
                          h->kv_heads, h->heads);
+    if (h->window_kv_heads && h->heads % h->window_kv_heads != 0)
+        return error_set(error, "%s: number of KV heads in layers with a window = %zu; expected a divisor of %zu heads",
+                         where, h->window_kv_heads, h->heads);
+    if (h->window_head_size % 2 != 0)
+        return error_set(error, "%s: head size in layers with a window = %zu; expected an even number", where,
+                         h->window_head_size);
     size_t rotary = rotary_dims(h);
     if (h->rope != ROPE_NONE && (rotary % 2 != 0 || rotary > h->head_size))
         return error_set(error, "%s: rotary embedding of %zu dimensions in heads of %zu; expected an "

@@ -14,6 +14,7 @@ enum activation {
     ACTIVATION_GELU,
     ACTIVATION_RELU,
     ACTIVATION_RELU_SQUARED, /* of So et al. 2021 */
+    ACTIVATION_SWIGLU_CLAMPED, /* of gpt-oss */
     ACTIVATION_XIELU,        /* with numbers of each layer (struct xielu) */
     ACTIVATIONS
 };
@@ -25,7 +26,9 @@ enum rope { ROPE_NEIGHBOURS, ROPE_HALVES, ROPE_NONE };
 enum router {
     ROUTER_SOFTMAX,         /* probabilities of all experts, of which the largest are chosen */
     ROUTER_SOFTMAX_CHOSEN,  /* the largest logits are chosen, and become probabilities among themselves */
-    ROUTER_SIGMOID          /* each expert's own sigmoid */
+    ROUTER_SIGMOID,         /* each expert's own sigmoid */
+    ROUTER_SIGMOID_CHOSEN,  /* the same of the largest logits */
+    ROUTER_SPARSEMIXER      /* each chosen one's probability among the others nearly as likely */
 };
 
 /* Experts of a layer. */
@@ -36,6 +39,9 @@ struct mixture {
     size_t shared_hidden;   /* of those that every token uses; 0: none */
     enum router router;
     bool normalized;        /* shares of a token add up to 1, before share_scale */
+    float sum_floor;        /* of that sum; 0: none */
+    float margin;           /* of ROUTER_SPARSEMIXER: how much less, of a logit, is nearly as likely */
+    bool shares_scale_input; /* shares multiply what experts read, not what they give */
     float share_scale;      /* multiplies shares; 0: 1 */
     size_t groups, groups_used; /* experts are chosen from the best groups only; 0: all are one */
 };
@@ -61,6 +67,7 @@ struct hyper {
     enum rope rope;
     enum norm norm;
     enum activation activation;
+    float swiglu_alpha, swiglu_limit; /* of SWIGLU_CLAMPED: of its sigmoid's input; of gate and up */
     size_t rope_dims;       /* rotary dimensions of a head; 0: all (rotary_dims) */
     float rope_magnitude;   /* of cosines and sines; 0: 1 */
     size_t rope_original;   /* positions of the original training, where a scaling asks for them; 0: none does */
@@ -74,6 +81,8 @@ struct hyper {
     size_t window;          /* positions that a windowed layer sees, its own included; 0: all */
     size_t window_period;   /* layer i sees all where i % period == period - 1; 0: every one is windowed */
     float window_rope_base; /* theta of layers with a window; 0: rope_base, scaled as in the others */
+    size_t window_head_size, window_kv_heads; /* of those layers; 0: as in the others */
+    size_t layer_input;     /* elements of the input that every layer has of its own; 0: there is none */
     struct mixture mixture; /* of the layers that have experts */
     size_t dense_layers;    /* the first ones have none */
     bool norm_all_heads;    /* norms of queries and keys go over all heads together */

@@ -11,6 +11,8 @@ static void set_window(const struct hyper *h, struct layer *l, size_t window)
 {
     bool own = window && h->window_rope_base > 0;
     l->window = window;
+    l->head_size = window && h->window_head_size ? h->window_head_size : h->head_size;
+    l->kv_heads = window && h->window_kv_heads ? h->window_kv_heads : h->kv_heads;
     l->rotary = h->rope == ROPE_NONE ? ROTARY_NONE : own ? ROTARY_WINDOWED : ROTARY_ALL;
 }
 
@@ -18,8 +20,6 @@ struct layer model_layer(const struct hyper *h, size_t block)
 {
     struct layer l = {
         .heads = h->heads,
-        .kv_heads = h->kv_heads,
-        .head_size = h->head_size,
         .hidden = h->hidden,
         .kv_from = block,
         .attention_scale = hyper_attention_scale(h, block),
@@ -55,6 +55,9 @@ size_t layer_width(const struct model *m, const struct layer *l, enum reg reg)
     const struct mixture *x = &l->mixture;
     size_t q = l->heads * l->head_size, kv = l->kv_heads * l->head_size;
     switch (reg) {
+    case REG_LAYER_INPUTS: return m->hyper.layers * m->hyper.layer_input;
+    case REG_LAYER_INPUT:
+    case REG_INPUT_GATE: return m->hyper.layer_input;
     case REG_QKV: return layer_has(l, ROLE_ATTN_QKV) ? q + 2 * kv : 0;
     case REG_Q:
     case REG_ATTENDED: return q;
@@ -69,7 +72,7 @@ size_t layer_width(const struct model *m, const struct layer *l, enum reg reg)
     case REG_EXPERT_GATE:
     case REG_EXPERT_UP: return x->used * x->hidden;
     case REG_EXPERT_OUT: return x->used * m->hyper.dim;
-    case REG_SHARED: return layer_has(l, ROLE_DOWN_SHARED) ? m->hyper.dim : 0;
+    case REG_SHARED: return layer_has(l, ROLE_DOWN_SHARED) || layer_has(l, ROLE_DENSE_POST_NORM) ? m->hyper.dim : 0;
     case REG_SHARED_GATE: return 1;
     default: return m->hyper.dim;
     }
@@ -85,9 +88,14 @@ size_t model_width(const struct model *m, enum reg reg)
     return widest;
 }
 
+size_t layer_window(const struct layer *l, size_t position)
+{
+    return l->chunk ? position % l->chunk + 1 : l->window;
+}
+
 float layer_temper(const struct layer *l, size_t position)
 {
-    return (float)(1 + (double)l->query_growth * log(1 + (double)(position / l->query_span)));
+    return (float)(1 + (double)l->query_growth * log(1 + (double)((l->query_first + position) / l->query_span)));
 }
 
 /* ---- what steps read and write --------------------------------------------------------------- */
@@ -101,7 +109,7 @@ static reg_set bit_of(enum reg reg)
 static bool in_place(enum step_op op)
 {
     return op == STEP_ROTATE || op == STEP_SIGMOID || op == STEP_MULTIPLY || op == STEP_SCALE || op == STEP_CLAMP ||
-           op == STEP_TEMPER || op == STEP_ADD;
+           op == STEP_UNIT || op == STEP_TEMPER || op == STEP_ADD || op == STEP_WEIGH;
 }
 
 /* What an op reads besides its operands. */
@@ -120,9 +128,15 @@ reg_set step_writes(const struct step *s)
     return s->op == STEP_ROUTE ? REG_BIT(REG_CHOSEN) | REG_BIT(REG_SHARE) : bit_of(s->out);
 }
 
+/* What is there before a block and behind it. */
+static reg_set around(const struct layer *l)
+{
+    return REG_BIT(REG_X) | (layer_has(l, ROLE_INPUT_GATE) ? REG_BIT(REG_LAYER_INPUTS) : 0);
+}
+
 reg_set layer_live(const struct layer *l, size_t at)
 {
-    reg_set live = REG_BIT(REG_X);
+    reg_set live = around(l);
     for (size_t i = l->step_count; i > at; i--)
         live = (live & ~step_writes(&l->steps[i - 1])) | step_reads(&l->steps[i - 1]);
     return live;
@@ -140,7 +154,8 @@ int layer_writer(const struct layer *l, size_t at, enum reg reg)
 static const struct {
     enum role role;
     enum step_op op;
-} used_by[] = {{ROLE_ATTN_SINKS, STEP_ATTEND}, {ROLE_ROUTER_CHOICE, STEP_ROUTE}};
+} used_by[] = {{ROLE_ATTN_SINKS, STEP_ATTEND}, {ROLE_ROUTER_CHOICE, STEP_ROUTE},
+             {ROLE_ROUTER_SCALE, STEP_ROUTE}};
 
 int layer_step_of(const struct layer *l, enum role role)
 {
@@ -166,6 +181,8 @@ static bool wanted(const struct layer *l, const struct step *s)
         return false;
     if (s->op == STEP_ROTATE)
         return l->rotary != ROTARY_NONE;
+    if (s->op == STEP_UNIT)
+        return l->unit_heads;
     if (s->op == STEP_TEMPER)
         return l->query_growth > 0;
     return (s->op != STEP_SCALE && s->op != STEP_CLAMP) || l->scalar[s->scalar] != 0;
@@ -195,7 +212,7 @@ static void name_writers(const struct step *table, enum reg reg, char out[200])
 /* Whether every step reads what a step before it wrote. */
 static bool check_reads(const struct layer *l, size_t block, const struct step *table, struct error *error)
 {
-    reg_set there = REG_BIT(REG_X);
+    reg_set there = around(l);
     for (size_t i = 0; i < l->step_count; i++) {
         reg_set absent = step_reads(&l->steps[i]) & ~there;
         for (enum reg reg = 0; reg < REG_COUNT; reg++)
@@ -209,9 +226,12 @@ static bool check_reads(const struct layer *l, size_t block, const struct step *
     return true;
 }
 
-/* Every split takes the columns behind those of the one before it. */
-static void place_splits(const struct model *m, struct layer *l)
+/* Every split takes the columns behind those of the one before it, or the block's own. */
+static void place_splits(const struct model *m, struct layer *l, size_t block)
 {
+    for (size_t i = 0; i < l->step_count; i++)
+        if (l->steps[i].op == STEP_SPLIT && l->steps[i].in == REG_LAYER_INPUTS)
+            l->steps[i].first = block * layer_width(m, l, l->steps[i].out);
     for (size_t i = 1; i < l->step_count; i++) {
         const struct step *before = &l->steps[i - 1];
         if (l->steps[i].op == STEP_SPLIT && before->op == STEP_SPLIT && before->in == l->steps[i].in)
@@ -234,7 +254,7 @@ bool layer_resolve(struct model *m, size_t block, const struct step *table, stru
         if (wanted(l, &table[i]))
             l->steps[l->step_count++] = table[i];
     l->steps[l->step_count] = table[count];
-    place_splits(m, l);
+    place_splits(m, l, block);
     return check_reads(l, block, table, error);
 }
 
@@ -248,7 +268,7 @@ static size_t segment_end(const struct layer *l, size_t at)
     for (size_t i = l->step_count; i > at; i--) {
         const struct step *s = &l->steps[i - 1];
         bool adds = s->op == STEP_ADD && s->out == REG_X;
-        if (adds && (end == l->step_count || layer_live(l, i) == REG_BIT(REG_X)))
+        if (adds && (end == l->step_count || layer_live(l, i) == around(l)))
             end = i;
     }
     bool more = false;

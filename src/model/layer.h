@@ -12,6 +12,9 @@
 /* Registers; how wide each is says layer_width. */
 enum reg {
     REG_X,           /* the hidden state */
+    REG_LAYER_INPUTS, /* inputs of all layers, which are there before the first block */
+    REG_LAYER_INPUT, /* of this one */
+    REG_INPUT_GATE,  /* by how much it counts, and what that makes of it */
     REG_NORMED,      /* what a norm made of it */
     REG_QKV,         /* queries, keys and values of one matrix, one after another */
     REG_Q,
@@ -40,9 +43,10 @@ typedef uint32_t reg_set;
 
 enum step_op {
     STEP_END,      /* of a table */
-    STEP_NORM,     /* out = norm of `in`, vector by vector as long as the role's weights; of all of it without a role */
+    STEP_NORM,     /* out = norm of `in`, vector by vector as long as the role's weights; of all of it
+                    * without a role, or of each head of queries, keys and values */
     STEP_LINEAR,   /* out = W in, and the bias, whose role follows that of W */
-    STEP_SPLIT,    /* out = the next columns of `in` that no split has taken */
+    STEP_SPLIT,    /* out = the next columns of `in` that no split has taken; of all layers' inputs, this one's */
     STEP_ROTATE,   /* rotary embedding of out's heads, in place */
     STEP_ATTEND,   /* out = attention of queries `in` to keys and values, which it appends to the cache */
     STEP_ACTIVATE, /* out = activation(in), times `with` where there is one; out is `in` */
@@ -50,7 +54,9 @@ enum step_op {
     STEP_MULTIPLY, /* out *= in; one number of `in` multiplies all of out */
     STEP_SCALE,    /* out *= a number of the layer (enum scalar) */
     STEP_CLAMP,    /* out is kept within plus and minus a number of the layer, in place */
+    STEP_UNIT,     /* out's heads by their root mean squares, in place, where the layer says so */
     STEP_TEMPER,   /* out *= what layer_temper says of the token's position */
+    STEP_WEIGH,    /* out *= the role's tensor, one number or one a column */
     STEP_ADD,      /* out += in */
     STEP_ROUTE,    /* CHOSEN and SHARE from the logits `in` */
     STEP_EXPERTS,  /* out = of each chosen expert W_e in (+ bias); `in` is one row a token, or one an expert */
@@ -59,7 +65,7 @@ enum step_op {
 };
 
 /* Numbers of a layer that a STEP_SCALE multiplies by, or a STEP_CLAMP keeps to; 0: there is none, and no step. */
-enum scalar { SCALAR_RESIDUAL, SCALAR_QKV_CLIP, SCALAR_COUNT };
+enum scalar { SCALAR_RESIDUAL, SCALAR_QKV_CLIP, SCALAR_ROUTER_INPUT, SCALAR_COUNT };
 
 /* A step of a table. It is left out of a layer that lacks its role's tensor or all of `needs`, or has one of
  * `lacks`. */
@@ -92,10 +98,14 @@ struct layer {
     float attention_scale;  /* multiplies q k */
     float query_growth;     /* of queries with their positions (layer_temper); 0: they do not grow */
     size_t query_span;      /* positions from 1 */
+    size_t query_first;     /* what the first position counts as */
+    size_t chunk;           /* it sees positions from the last multiple of this only; 0: all */
+    bool unit_heads;        /* it has the steps STEP_UNIT */
     struct mixture mixture;
     struct xielu xielu;     /* of ACTIVATION_XIELU */
     float scalar[SCALAR_COUNT];
     role_set has;           /* its tensors' roles */
+    role_set without;       /* roles that its architecture has and it has not; such tensors of a file are left out */
     int tensor[ROLE_COUNT]; /* index in the model, of an expert's the first; -1: none */
     struct step *steps;     /* its own; the last is STEP_END */
     size_t step_count;      /* without it */
@@ -108,14 +118,15 @@ size_t layer_width(const struct model *model, const struct layer *layer, enum re
 /* The widest in any layer. */
 size_t model_width(const struct model *model, enum reg reg);
 
-/* What queries at a position are multiplied by: 1 + growth log(1 + floor(position / span)) (Llama 4, 2025). */
+/* What queries at a position are multiplied by: 1 + growth log(1 + floor((first + position) / span)) (Llama 4,
+ * 2025). */
 float layer_temper(const struct layer *layer, size_t position);
 
 /* What a step reads and what it writes, in whole. */
 reg_set step_reads(const struct step *step);
 reg_set step_writes(const struct step *step);
 
-/* Registers that steps from `at` on read before they write them, and the hidden state. */
+/* Registers that steps from `at` on read before they write them, the hidden state, and what all blocks read. */
 reg_set layer_live(const struct layer *layer, size_t at);
 
 /* The step that wrote what step `at` reads in a register: its index, or -1 where it was there before the block. */
@@ -127,6 +138,9 @@ int layer_step_of(const struct layer *layer, enum role role);
 /* Gives block number `block` the steps of a table that it has tensors for; the layer's sizes, scalars and `has` are
  * there. False with an error that names the tensors where a step would read what none has written. */
 bool layer_resolve(struct model *model, size_t block, const struct step *table, struct error *error);
+
+/* Positions that a token at a position sees, its own included; 0: all. */
+size_t layer_window(const struct layer *layer, size_t position);
 
 /* A segment of a block: from where nothing but the hidden state is alive to where something was added to it and the
  * same holds again. Blocks have one at least. */

@@ -7,7 +7,7 @@
 
 /* The keys of a config.json, null where the architecture has none, and what they mean where they are missing. */
 struct mixture_keys {
-    const char *experts, *experts_other, *used; /* experts_other means the same */
+    const char *experts, *experts_other, *used, *used_other; /* the others mean the same */
     const char *hidden;        /* of an expert; null: intermediate_size */
     const char *shared_hidden; /* of the experts that every token uses, together */
     const char *shared;        /* how many of them, each as large as another expert */
@@ -18,6 +18,7 @@ struct mixture_keys {
     size_t experts_default, used_default, hidden_default, shared_hidden_default, shared_default, dense_default;
     size_t groups_default, groups_used_default;
     float scale_default;       /* 0: 1 */
+    float sum_floor;           /* see struct mixture */
     enum router router;
     bool normalized;           /* where no key says it */
 };

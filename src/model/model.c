@@ -3,6 +3,7 @@
 #include "base/note.h"
 #include "on_demand.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,4 +84,26 @@ int model_first_of_block(const struct model *m, int block)
     while (first > 0 && m->tensors[first - 1].block < 0)
         first--;
     return first;
+}
+
+double tensor_share(const struct model *m, int tensor)
+{
+    const struct tensor *t = &m->tensors[tensor];
+    if (t->expert < 0)
+        return 1;
+    const struct mixture *x = &m->layers[t->block].mixture;
+    return (double)x->used / (double)x->experts;
+}
+
+double tensor_share_of_any(const struct model *m, int tensor, double n)
+{
+    return 1 - pow(1 - tensor_share(m, tensor), n);
+}
+
+double model_active_parameters(const struct model *m)
+{
+    double sum = 0;
+    for (int t = 0; t < (int)m->tensor_count; t++)
+        sum += tensor_share(m, t) * (double)m->tensors[t].stored.rows * (double)m->tensors[t].stored.cols;
+    return sum;
 }

@@ -74,6 +74,7 @@ struct model {
     struct rotary rotary[ROTARY_TABLES]; /* of all layers, or of those without a window; of those with one */
     struct kv_layer *kv_layers; /* hyper.layers: what each has in a cache */
     role_set has;          /* its tensors' roles, those of any block */
+    role_set without;      /* roles outside the blocks, and in all of them, that its architecture has and it has not */
     bool tied;             /* the head is the embedding table; then there is no tensor `output` */
     int32_t bos;           /* what begins a text by the model's own files, the tokenizer's aside; -1: nothing */
     int32_t ends[MODEL_ENDS]; /* what ends one */
@@ -121,6 +122,14 @@ const char *model_reference_words(const struct model *model);
 /* Index of the tensor with a role in a block (-1: outside), of experts' the first, which the others follow; or -1.
  * The head of a tied model is its embedding. In constant time. */
 int model_find(const struct model *model, enum role role, int block);
+
+/* How often a token reads a tensor: an expert as often as experts are used on average, all others always; and one of n
+ * tokens, if each chose its experts by chance. */
+double tensor_share(const struct model *model, int tensor);
+double tensor_share_of_any(const struct model *model, int tensor, double n);
+
+/* Weights that a token is multiplied by or reads, as the parameters of a mixture that are active. */
+double model_active_parameters(const struct model *model);
 
 /* The first tensor of a block, or of what follows the last one. */
 int model_first_of_block(const struct model *model, int block);

@@ -11,6 +11,9 @@
 enum role {
     ROLE_EMBEDDING,
     ROLE_POSITIONS,      /* learned positions, one row each */
+    ROLE_LAYERS_EMBEDDING, /* of each token the inputs of all layers, one row */
+    ROLE_LAYERS_PROJECTION, /* what the embedding adds to them */
+    ROLE_LAYERS_NORM,    /* of each layer's part of that */
     ROLE_ATTN_NORM,
     ROLE_ATTN_NORM_BIAS,
     ROLE_ATTN_QKV,       /* Q, K and V in one matrix, their rows in this order */
@@ -38,9 +41,13 @@ enum role {
     ROLE_FFN_SUB_NORM,   /* of the input of the last feed-forward matrix */
     ROLE_FFN_DOWN,
     ROLE_FFN_DOWN_BIAS,
+    ROLE_DENSE_POST_NORM, /* of what dense layers give beside experts */
+    ROLE_ROUTER_NORM,    /* of a router's own input */
     ROLE_ROUTER,         /* one row an expert */
     ROLE_ROUTER_BIAS,
     ROLE_ROUTER_CHOICE,  /* added to what experts are chosen by, and not to their shares */
+    ROLE_ROUTER_SCALE,   /* of each expert: its share is multiplied by it */
+    ROLE_EXPERTS_NORM,   /* of the experts' own input */
     ROLE_GATE_EXPERTS,   /* one tensor an expert, as those that follow */
     ROLE_GATE_EXPERTS_BIAS,
     ROLE_UP_EXPERTS,
@@ -51,7 +58,12 @@ enum role {
     ROLE_GATE_SHARED,    /* of the experts that every token uses */
     ROLE_UP_SHARED,
     ROLE_DOWN_SHARED,
+    ROLE_EXPERTS_POST_NORM, /* of what experts give beside dense layers */
     ROLE_FFN_POST_NORM,  /* of what the feed-forward layers add */
+    ROLE_INPUT_GATE,     /* by how much a layer's own input counts */
+    ROLE_INPUT_PROJECTION,
+    ROLE_INPUT_POST_NORM, /* of what it adds */
+    ROLE_LAYER_SCALE,    /* one number: by what the hidden state behind a block is multiplied */
     ROLE_OUTPUT_NORM,
     ROLE_OUTPUT_NORM_BIAS,
     ROLE_OUTPUT,

@@ -148,6 +148,21 @@ static bool set_factors(struct model *m, float **to, const float *factors, size_
     return true;
 }
 
+bool rope_proportional(struct model *m, float part, float factor, struct error *error)
+{
+    static const float still = 1e30f; /* as in GGUF files */
+    m->hyper.rope_dims = 0;
+    size_t half = rotary_dims(&m->hyper) / 2, turning = (size_t)(part * (float)m->hyper.head_size / 2);
+    float *factors = malloc((half + 1) * sizeof *factors);
+    if (!factors)
+        return error_set(error, "not enough memory");
+    for (size_t i = 0; i < half; i++)
+        factors[i] = i < turning ? factor : still;
+    bool ok = set_factors(m, &m->rope_factors, factors, half, "proportional rotary embedding", error);
+    free(factors);
+    return ok;
+}
+
 bool rope_set_factors(struct model *m, const float *factors, size_t count, const char *what, struct error *error)
 {
     return set_factors(m, &m->rope_factors, factors, count, what, error);

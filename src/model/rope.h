@@ -30,6 +30,10 @@ bool rope_dynamic(struct model *model, float factor, struct error *error);
 bool rope_set_factors(struct model *model, const float *factors, size_t count, const char *what,
                       struct error *error);
 
+/* Sets them where only `part` of a head's frequencies are there and the others stand still (Gemma 4, 2026); those that
+ * are there are divided by `factor`. All of a head counts as rotary. */
+bool rope_proportional(struct model *model, float part, float factor, struct error *error);
+
 /* LongRoPE (Ding et al. 2024): the same for contexts up to the original one, and others (null: none) for longer ones. */
 struct longrope {
     const float *factors, *beyond;

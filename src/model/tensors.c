@@ -24,7 +24,10 @@ static struct tensor_shape vector_shape(const struct model *m, const struct laye
     case ROLE_ATTN_SINKS: return row_of(l->heads);
     case ROLE_ATTN_SUB_NORM: return row_of(layer_width(m, l, REG_ATTENDED));
     case ROLE_FFN_SUB_NORM: return row_of(l->hidden);
-    case ROLE_ROUTER_CHOICE: return row_of(l->mixture.experts);
+    case ROLE_ROUTER_CHOICE:
+    case ROLE_ROUTER_SCALE: return row_of(l->mixture.experts);
+    case ROLE_LAYERS_NORM: return row_of(m->hyper.layer_input);
+    case ROLE_LAYER_SCALE: return row_of(1);
     default: return row_of(of && !roles[of].vector ? model_role_shape(m, l, of).rows : m->hyper.dim);
     }
 }
@@ -41,6 +44,8 @@ static const struct {
     [ROLE_ATTN_OUT] = {REG_ATTN, REG_ATTENDED},
     [ROLE_ROUTER] = {REG_ROUTER, REG_X},
     [ROLE_SHARED_SCALE] = {REG_SHARED_GATE, REG_X},
+    [ROLE_INPUT_GATE] = {REG_INPUT_GATE, REG_X},
+    [ROLE_INPUT_PROJECTION] = {REG_X, REG_INPUT_GATE},
 };
 
 struct tensor_shape model_role_shape(const struct model *m, const struct layer *l, enum role role)
@@ -48,10 +53,12 @@ struct tensor_shape model_role_shape(const struct model *m, const struct layer *
     size_t dim = m->hyper.dim;
     if (roles[role].vector)
         return vector_shape(m, l, role);
-    if (!roles[role].in_block)
-        return (struct tensor_shape){role == ROLE_POSITIONS ? m->hyper.first_position + m->hyper.trained_context
-                                                            : m->hyper.vocab, dim};
     switch (role) {
+    case ROLE_LAYERS_EMBEDDING: return (struct tensor_shape){m->hyper.vocab, m->hyper.layers * m->hyper.layer_input};
+    case ROLE_LAYERS_PROJECTION: return (struct tensor_shape){m->hyper.layers * m->hyper.layer_input, dim};
+    case ROLE_POSITIONS: return (struct tensor_shape){m->hyper.first_position + m->hyper.trained_context, dim};
+    case ROLE_EMBEDDING:
+    case ROLE_OUTPUT: return (struct tensor_shape){m->hyper.vocab, dim};
     case ROLE_FFN_GATE_UP: return (struct tensor_shape){2 * l->hidden, dim};
     case ROLE_FFN_GATE:
     case ROLE_FFN_UP: return (struct tensor_shape){l->hidden, dim};
@@ -69,7 +76,7 @@ struct tensor_shape model_role_shape(const struct model *m, const struct layer *
 size_t model_norm_size(const struct model *m, const struct layer *l, const struct step *s)
 {
     if (s->role == ROLE_NONE)
-        return layer_width(m, l, s->in);
+        return s->in == REG_Q || s->in == REG_K || s->in == REG_V ? l->head_size : layer_width(m, l, s->in);
     bool of_heads = m->hyper.norm_each_head && (s->role == ROLE_ATTN_Q_NORM || s->role == ROLE_ATTN_K_NORM);
     return of_heads ? l->head_size : model_role_shape(m, l, s->role).cols;
 }
@@ -82,7 +89,8 @@ static void make_rotary(struct model *m)
     m->rotary[ROTARY_ALL] = (struct rotary){
         .pairs = h->rope, .dims = rotary_dims(h), .base = h->rope_base, .magnitude = h->rope_magnitude,
         .factors = m->rope_factors, .beyond = m->rope_beyond, .original = h->rope_original, .growth = h->rope_growth};
-    m->rotary[ROTARY_WINDOWED] = (struct rotary){.pairs = h->rope, .dims = rotary_dims(h), .base = h->window_rope_base};
+    m->rotary[ROTARY_WINDOWED] = (struct rotary){.pairs = h->rope, 
+                                                 .dims = h->window_head_size ? h->window_head_size : rotary_dims(h), .base = h->window_rope_base};
 }
 
 bool model_make_layers(struct model *m, struct error *error)

@@ -79,8 +79,10 @@ void network_block_back(struct network *net, size_t block)
 static const char *untrained(const struct model *m, const struct step *s)
 {
     static const char *const names[STEP_OPS] = {
+        [STEP_WEIGH] = "a scale of the hidden state",
         [STEP_SIGMOID] = "a sigmoid", [STEP_MULTIPLY] = "a product of activations", [STEP_ROUTE] = "a router",
-        [STEP_EXPERTS] = "experts", [STEP_COMBINE] = "experts", [STEP_CLAMP] = "queries, keys and values that are clamped"};
+        [STEP_EXPERTS] = "experts", [STEP_COMBINE] = "experts", [STEP_CLAMP] = "queries, keys and values that are clamped",
+        [STEP_UNIT] = "heads by their root mean squares"};
     if (s->op == STEP_NORM && s->role == ROLE_NONE)
         return "a norm without weights";
     if (s->op == STEP_NORM && model_norm_size(m, &m->layers[0], s) < model_role_shape(m, &m->layers[0], s->role).cols)
@@ -96,7 +98,9 @@ bool network_trains(const struct model *m, struct error *error)
     for (size_t b = 0; b < m->hyper.layers; b++) {
         const struct layer *l = &m->layers[b];
         const char *what = l->has & ROLE_BIT(ROLE_ATTN_SINKS) ? "attention sinks"
+                           : l->has & ROLE_BIT(ROLE_INPUT_GATE) ? "an input of its own"
                            : l->kv_from != b                  ? "another block's keys and values"
+                           : l->chunk > 0                     ? "attention in chunks"
                                                               : NULL;
         for (size_t i = 0; i < l->step_count && !what; i++)
             what = untrained(m, &l->steps[i]);
