@@ -38,6 +38,8 @@ def around(text, vision):
 
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
+    "apertus": ("apertus", dict(**rotary("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                         original_max_position_embeddings=16))),
     "bitnet-online": ("bitnet", dict(num_hidden_layers=1)),
     "bitnet": ("bitnet", dict(num_hidden_layers=1)),
     "cohere": ("cohere", dict(use_qk_norm=True, attention_bias=True, logit_scale=0.5, num_hidden_layers=1, head_dim=None)),
@@ -139,7 +141,7 @@ MODELS = {
     "starcoder2": ("starcoder2", dict(num_hidden_layers=1, sliding_window=3, head_dim=None)),
     "vaultgemma": ("vaultgemma", dict(sliding_window=3, query_pre_attn_scalar=6, tie_word_embeddings=True)),
     "seed_oss": ("seed_oss", dict(attention_out_bias=True)),
-    "smollm3": ("smollm3", dict(num_hidden_layers=4)),
+    "smollm3": ("smollm3", dict(num_hidden_layers=4, intermediate_size=8)),
 }
 
 

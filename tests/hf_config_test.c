@@ -275,14 +275,20 @@ static const struct {
     {"smollm3", "\"no_rope_layers\": [1, 2]", "no_rope_layers[1] is another number; expected 0 or 1"},
     {"smollm3", "\"no_rope_layers\": 1", "no_rope_layers is an integer of 0; expected a list of 2"},
     {"smollm3", "\"no_rope_layer_interval\": 0", "no_rope_layer_interval = 0; expected 1 to"},
-    {"smollm3", "\"sliding_window\": 16, \"use_sliding_window\": true, \"max_window_layers\": 0",
-     "sliding_window is there, but no layer_types"},
+    {"smollm3", "\"sliding_window\": 16, \"use_sliding_window\": true", NULL},
+    {"smollm3", "\"layer_types\": [\"full_attention\", \"sliding_attention\"]", "layer_types[1] = sliding_attention"},
+    {"smollm3", "\"layer_types\": [\"full_attention\", 7]", "layer_types[1] = an integer; expected full_attention in a"},
+    {"smollm3", "\"layer_types\": [\"full_attention\"]", "layer_types is a list of 1; expected a list of 2"},
     {"ministral", "\"layer_types\": [\"full_attention\"]", "layer_types is a list of 1; expected a list of 2"},
-    {"ministral3", "\"rms_norm_eps\": 1e-5", "rope_parameters without llama_4_scaling_beta; expected yarn with"},
+    {"ministral3", "\"rope_parameters\": {\"type\": \"yarn\", \"factor\": 4}",
+     "rope_parameters without llama_4_scaling_beta; expected yarn with"},
     {"ministral3", "\"rope_parameters\": {\"llama_4_scaling_beta\": 0.1}", "rope_parameters without yarn; expected yarn"},
     {"ministral3", "\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 4, \"llama_4_scaling_beta\": -1}",
      "rope_parameters.llama_4_scaling_beta = -1; expected 0 to"},
     {"nemotron", "\"norm_eps\": 0", "norm_eps = 0"},
+    {"apertus", "\"rope_theta\": 1e6, \"rope_scaling\": {\"type\": \"default\"}, \"hidden_act\": \"relu2\"",
+     "hidden_act = 'relu2'; expected xielu for apertus"},
+    {"arcee", "\"hidden_act\": \"xielu\"", "hidden_act = 'xielu'; expected silu, gelu"},
     {"arcee", "\"hidden_act\": \"mish\"", "hidden_act = 'mish'; expected silu, gelu, gelu_new, relu or relu2"},
     {"helium", "\"attention_bias\": 1", "attention_bias is an integer; expected true or false"},
     {"olmo", "\"clip_qkv\": 8", NULL},
@@ -525,6 +531,21 @@ static void test_long_contexts(void **state)
     model_close(m);
 }
 
+/* Scalings that classes have for files that do not say any. */
+static void test_usual_scalings(void **state)
+{
+    (void)state;
+    struct model *m = accept("apertus", "\"rms_norm_eps\": 1e-5"), *none = accept("apertus", "\"rope_scaling\": {}");
+    assert_true(m->hyper.rope_base == 12000000 && m->rope_factors[0] == 1 && m->rope_factors[7] == 8);
+    assert_null(none->rope_factors);
+    model_close(m);
+    model_close(none);
+    m = accept("ministral3", "\"rms_norm_eps\": 1e-5");
+    assert_true(m->hyper.rope_base == 1000000 && m->hyper.yarn.factor == 16 && m->hyper.rope_original == 16384);
+    assert_true(m->hyper.rope_magnitude == 1 && m->layers[1].query_growth == 0.1f && m->layers[1].query_span == 16384);
+    model_close(m);
+}
+
 #define YARN(MORE) "\"max_position_embeddings\": 256, \"rope_scaling\": {\"rope_type\": \"yarn\", "                     \
                    "\"original_max_position_embeddings\": 64" MORE "}"
 
@@ -607,7 +628,7 @@ int main(void)
         cmocka_unit_test(test_null),
         cmocka_unit_test(test_asked),        cmocka_unit_test(test_places),      cmocka_unit_test(test_either_place),
         cmocka_unit_test(test_rope_scales),
-        cmocka_unit_test(test_long_contexts), cmocka_unit_test(test_yarn),
+        cmocka_unit_test(test_long_contexts), cmocka_unit_test(test_usual_scalings), cmocka_unit_test(test_yarn),
         cmocka_unit_test(test_attention_scales),
         cmocka_unit_test(test_window_lists), cmocka_unit_test(test_lists),
     };

@@ -155,7 +155,10 @@ static void run_activate(const struct run *r, const struct step *s)
         c->ops->swiglu(gate, c->reg[s->with], count);
         return;
     }
-    activate(kind, gate, count);
+    if (kind == ACTIVATION_XIELU)
+        xielu(&r->layer->xielu, gate, count);
+    else
+        activate(kind, gate, count);
     if (s->with != REG_NONE)
         c->ops->multiply(gate, c->reg[s->with], count);
 }

@@ -67,6 +67,9 @@ static bool may_replace(const struct export *job, const char *path, struct error
 
 bool safetensors_check_beside(struct export *job, struct error *error)
 {
+    if (job->arch->hf_numbers)
+        return error_set(error, "numbers of the activation are tensors in folders of %s, which exports do not write; "
+                                "expected the format gguf", job->arch->name);
     if (!job->plan.path) /* nothing is to be written */
         return true;
     char *path = path_beside(job->plan.path, "config.json");

@@ -111,11 +111,14 @@ struct arch {
     bool (*read_hf)(const struct hf_config *config);  /* what config.json says of all layers; or null */
     bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there, and get roles that it asks
                                                        * for beside the usual ones; or null */
+    const char *hf_numbers;     /* a pattern (fnmatch) of names of tensors that complete_hf reads; null: none */
+    /* Reads numbers that are tensors, whose names begin with the prefix of the model's; or null. */
+    bool (*complete_hf)(struct model *model, const char *prefix, struct error *error);
     bool hf_layer_kinds;        /* layer_types is shape_hf's, windows included */
     bool hf_unwritten;          /* config.json has keys that exports cannot write: the original one is needed */
     const char *gguf_reads;     /* the same of a GGUF file's metadata, without the architecture's name */
     bool gguf_divides_logits;   /* logit_scale is what they are divided by */
-    const char *(*gguf_unwritten)(const struct model *model); /* what its keys cannot say of a model, or null; or null */
+    const char *(*gguf_unwritten)(const struct model *model); /* what its keys cannot say of a model; or null */
     bool (*read_gguf)(const struct gguf_metadata *metadata, struct model *model);
     bool (*shape_gguf)(const struct gguf_metadata *metadata, struct model *model);
 };

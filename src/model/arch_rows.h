@@ -8,6 +8,7 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
     arch_gpt2, arch_gemma3, arch_gemma4, arch_mixtral, arch_qwen3_moe;
 extern const struct arch arch_dots1, arch_ernie_moe, arch_glm_moe, arch_gpt_oss, arch_granite_moe,
     arch_granite_shared, arch_hunyuan_moe, arch_hy_v3, arch_llama4, arch_minimax_m2, arch_olmoe, arch_phimoe, arch_qwen2_moe;
+extern const struct arch arch_apertus;
 extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_ministral3,
     arch_nemotron, arch_seed_oss, arch_smollm3;
 extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;

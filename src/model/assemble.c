@@ -348,8 +348,10 @@ static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
  * out what is none. */
 static const char *const not_weights[] = {"rope_freqs.weight", "rope_factors_*.weight"};
 
-static bool is_weight(const char *name)
+static bool is_weight(const struct arch *a, const struct naming *n, const char *name)
 {
+    if (!n->gguf && a->hf_numbers && fnmatch(a->hf_numbers, name, 0) == 0)
+        return false;
     for (size_t i = 0; i < sizeof not_weights / sizeof *not_weights; i++)
         if (fnmatch(not_weights[i], name, 0) == 0)
             return false;
@@ -466,7 +468,7 @@ static bool check_unused(struct model *m, const struct arch *a, const struct nam
     for (size_t i = 0; ok && i < m->files.count; i++) {
         const struct entry *e = &m->files.entries[i];
         bool head = m->tied && assemble_find(m, a, n, ROLE_OUTPUT, -1) == e;
-        if (bsearch(&e, used, count, sizeof *used, by_address) || head || e->bytes == 0 || !is_weight(e->name))
+        if (bsearch(&e, used, count, sizeof *used, by_address) || head || e->bytes == 0 || !is_weight(a, n, e->name))
             continue;
         if (is_spare(m, a, n, e->name))
             leave_out(&left, "what predicts further tokens");

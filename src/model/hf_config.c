@@ -164,6 +164,7 @@ static const char *const activations[ACTIVATIONS][3] = {
     [ACTIVATION_RELU] = {"relu", "relu", "relu"},
     [ACTIVATION_RELU_SQUARED] = {"relu2", "relu2", "relu2"},
     [ACTIVATION_SWIGLU_CLAMPED] = {"silu", "silu", "silu"}, /* whose numbers are keys of their own */
+    [ACTIVATION_XIELU] = {"xielu", "xielu", "xielu"},
 };
 
 const char *hf_activation_name(enum activation activation)
@@ -221,7 +222,7 @@ static bool read_activation(const struct hf_config *c, struct hyper *h)
         return false;
     const char *text = value.json ? json_string_value(value.json) : c->arch->hf_activation;
     enum activation found = text ? find_activation(text) : ACTIVATIONS;
-    if (found == ACTIVATIONS)
+    if (found == ACTIVATIONS || found == ACTIVATION_XIELU)
         return error_set(c->error, "config.json: %s = '%.40s'; expected silu, gelu, gelu_new, relu or relu2", value.name,
                          text ? text : json_text_kind(value.json));
     h->activation = found;

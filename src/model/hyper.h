@@ -15,6 +15,7 @@ enum activation {
     ACTIVATION_RELU,
     ACTIVATION_RELU_SQUARED, /* of So et al. 2021 */
     ACTIVATION_SWIGLU_CLAMPED, /* of gpt-oss */
+    ACTIVATION_XIELU,        /* with numbers of each layer (struct xielu) */
     ACTIVATIONS
 };
 

@@ -80,6 +80,14 @@ struct step {
     size_t first;           /* of a split: its first column (filled in by layer_resolve) */
 };
 
+/* Numbers of xIELU as files have them (Huang and Schlag 2024): softplus makes of the first two the factors of x^2 above
+ * 0, and beta plus softplus of that of e^x - 1 - x below; beta x is added to both. */
+struct xielu {
+    float positive, negative;
+    float beta;
+    float eps;              /* below 0: e^x is not taken of what is nearer to 0 */
+};
+
 enum { ROTARY_NONE = -1 };
 
 struct layer {
@@ -96,6 +104,7 @@ struct layer {
     size_t chunk;           /* it sees positions from the last multiple of this only; 0: all */
     bool unit_heads;        /* it has the steps STEP_UNIT */
     struct mixture mixture;
+    struct xielu xielu;     /* of ACTIVATION_XIELU */
     float scalar[SCALAR_COUNT];
     role_set has;           /* its tensors' roles */
     role_set without;       /* roles that its architecture has and it has not; such tensors of a file are left out */
