@@ -141,21 +141,30 @@ static void put_table(void)
         printf("| %s | %s | %s |\n", archs[i]->title, files_of(archs[i], files), archs[i]->features);
 }
 
-/* The names of those that both kinds of files know by their own name, or that are known as others in GGUF files. */
-static void put_names(bool as_others)
+/* How GGUF files know an architecture. */
+enum in_gguf { BY_NAME, AS_ANOTHER, NOT_AT_ALL };
+
+static enum in_gguf in_gguf(const struct arch *a)
+{
+    return a->in_gguf ? AS_ANOTHER : a->gguf ? BY_NAME : NOT_AT_ALL;
+}
+
+static void put_names(enum in_gguf how)
 {
     for (size_t i = 0, n = 0; archs[i]; i++)
-        if ((archs[i]->in_gguf != NULL) == as_others)
+        if (in_gguf(archs[i]) == how)
             printf("%s%s", n++ ? ", " : "", archs[i]->title);
 }
 
 static void put_short_table(void)
 {
-    printf("| in | architectures |\n|---|---|\n| GGUF, folder | ");
-    put_names(false);
-    printf(" |\n| folder; GGUF files of them say another name | ");
-    put_names(true);
-    printf(" |\n");
+    static const char *const rows[] = {"GGUF, folder", "folder; GGUF files of them say another name", "folder"};
+    printf("| in | architectures |\n|---|---|\n");
+    for (enum in_gguf how = BY_NAME; how <= NOT_AT_ALL; how++) {
+        printf("| %s | ", rows[how]);
+        put_names(how);
+        printf(" |\n");
+    }
 }
 
 /* Copies a text, with a new table between its marks. */

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers.integrations.bitnet import AutoBitLinear
 from transformers.utils import logging
 
 ROOT = pathlib.Path(__file__).resolve().parent / "data" / "families"
@@ -37,6 +38,13 @@ def around(text, vision):
 
 # Of each: its model_type and what differs from COMMON; a value of None leaves the key out.
 MODELS = {
+    "apertus": ("apertus", dict(**rotary("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                         original_max_position_embeddings=16))),
+    "bitnet-online": ("bitnet", dict(num_hidden_layers=1)),
+    "bitnet": ("bitnet", dict(num_hidden_layers=1)),
+    "cohere": ("cohere", dict(use_qk_norm=True, attention_bias=True, logit_scale=0.5, num_hidden_layers=1, head_dim=None)),
+    "cohere2": ("cohere2", dict(num_hidden_layers=4, sliding_window=3, tie_word_embeddings=True, head_dim=None)),
+    "ernie4_5": ("ernie4_5", dict(num_hidden_layers=1, use_bias=True)),
     "dots1": ("dots1", dict(num_hidden_layers=3, first_k_dense_replace=1, n_routed_experts=4, n_shared_experts=1, n_group=2,
                             topk_group=1, norm_topk_prob=True, routed_scaling_factor=1.7, sliding_window=4,
                             max_window_layers=2, **EXPERTS)),
@@ -52,6 +60,8 @@ MODELS = {
                                       logits_scaling=1.5, head_dim=None, **EXPERTS)),
     "granitemoeshared": ("granitemoeshared", dict(shared_intermediate_size=12, num_hidden_layers=1, head_dim=None,
                                                   residual_multiplier=0.5, **EXPERTS)),
+    "hunyuan_dense": ("hunyuan_v1_dense", dict(num_hidden_layers=1, rope_parameters=dict(
+        rope_type="dynamic", rope_theta=100.0, factor=1.0, alpha=50.0))),
     "hunyuan_moe": ("hunyuan_v1_moe", dict(moe_topk=2, rope_parameters=dict(
         rope_type="dynamic", rope_theta=10000.0, factor=1.0, alpha=50.0), **EXPERTS)),
     "hy_v3": ("hy_v3", EXPERTS),
@@ -68,8 +78,21 @@ MODELS = {
     "qwen2_moe": ("qwen2_moe", dict(shared_expert_intermediate_size=12, mlp_only_layers=[1], **EXPERTS)),
     "arcee": ("arcee", dict(mlp_bias=True)),
     "exaone4": ("exaone4", dict(num_hidden_layers=4, sliding_window=3)),
+    "falcon": ("falcon", dict(head_dim=None, num_hidden_layers=1, ffn_hidden_size=24)),
+    "falcon-11b": ("falcon", dict(head_dim=None, num_hidden_layers=1, ffn_hidden_size=24,
+                                  new_decoder_architecture=True, num_kv_heads=2,
+                                  num_ln_in_parallel_attn=1, bias=True, activation="gelu_new")),
+    "falcon-40b": ("falcon", dict(head_dim=None, num_hidden_layers=1, ffn_hidden_size=24,
+                                  new_decoder_architecture=True, num_kv_heads=2)),
     "gemma3": ("gemma3_text", dict(num_hidden_layers=6, sliding_window=4, query_pre_attn_scalar=6,
                                    tie_word_embeddings=True)),
+    "gpt_bigcode": ("gpt_bigcode", dict(num_hidden_layers=1, n_inner=24)),
+    "gpt_neo": ("gpt_neo", dict(num_hidden_layers=3, attention_types=[[["global"], 1], [["local"], 2]], window_size=3,
+                                tie_word_embeddings=True)),
+    "gpt_neox": ("gpt_neox", dict(num_hidden_layers=1, head_dim=None, hidden_size=32)),
+    "gpt_neox-serial": ("gpt_neox", dict(num_hidden_layers=1, head_dim=None, hidden_size=32, hidden_act="gelu_new",
+                                         use_parallel_residual=False)),
+    "gptj": ("gptj", dict(num_hidden_layers=1, n_inner=24, rotary_dim=2)),
     "llama_dynamic": ("llama", dict(max_position_embeddings=4, **rotary("dynamic", factor=2.0))),
     "llama_longrope": ("llama", dict(head_dim=8, max_position_embeddings=16, **rotary(
         "longrope", short_factor=[1.0, 1.1, 1.5, 2.0], long_factor=[2.0, 2.5, 3.0, 4.0],
@@ -116,8 +139,15 @@ MODELS = {
     "olmo2": ("olmo2", dict()),
     "olmo3": ("olmo3", dict(num_hidden_layers=4, sliding_window=3)),
     "qwen3_moe": ("qwen3_moe", dict(mlp_only_layers=[1], norm_topk_prob=True, **EXPERTS)),
+    "opt": ("opt", dict(num_hidden_layers=1, ffn_dim=24, word_embed_proj_dim=16)),
+    "phi": ("phi", dict(num_hidden_layers=1, head_dim=None)),
+    "stablelm": ("stablelm", dict(num_hidden_layers=1, use_qkv_bias=True, hidden_size=32, head_dim=None)),
+    "stablelm-parallel": ("stablelm", dict(num_hidden_layers=1, use_parallel_residual=True, qk_layernorm=True,
+                                           hidden_size=32, head_dim=None)),
+    "starcoder2": ("starcoder2", dict(num_hidden_layers=1, sliding_window=3, head_dim=None)),
+    "vaultgemma": ("vaultgemma", dict(sliding_window=3, query_pre_attn_scalar=6, tie_word_embeddings=True)),
     "seed_oss": ("seed_oss", dict(attention_out_bias=True)),
-    "smollm3": ("smollm3", dict(num_hidden_layers=4)),
+    "smollm3": ("smollm3", dict(num_hidden_layers=4, intermediate_size=8)),
 }
 
 
@@ -148,6 +178,18 @@ def fill(model, seed):
                 p.copy_(0.3 * noise)
 
 
+# Of models whose matrices are rounded as they are used, to values of their own type (BitNet b1.58).
+ONLINE = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}
+
+
+def make_online(model):
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, torch.nn.Linear) and name != "lm_head":
+            rounded = AutoBitLinear(layer.in_features, layer.out_features, bias=False, online_quant=True)
+            rounded.weight = layer.weight
+            model.set_submodule(name, rounded)
+
+
 def make(name):
     kind, changes = MODELS[name]
     folder = ROOT / name
@@ -156,10 +198,12 @@ def make(name):
     model_class = AutoModelForImageTextToText if "text_config" in changes else AutoModelForCausalLM
     model = model_class.from_config(configuration(kind, changes)).float().eval()
     fill(model, 1 + sorted(MODELS).index(name))
-    model.half().save_pretrained(folder)
+    (model if name.endswith("-online") else model.half()).save_pretrained(folder)
     weights = load_file(folder / "model.safetensors")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    if name.endswith("-online"):
+        make_online(model)
     tokens = np.random.default_rng(7).integers(3, COMMON["vocab_size"], TOKENS)
     with torch.no_grad():
         logits = model(torch.tensor(tokens)[None], use_cache=False).logits[0].float().numpy()
@@ -167,6 +211,8 @@ def make(name):
     logits.astype("<f4").tofile(folder / "logits.f32")
     (folder / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((folder / "config.json").read_text())
+    if name.endswith("-online"):
+        config["quantization_config"] = ONLINE
     (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(f"{name:20} {size:7} bytes  largest logit {np.abs(logits).max():.3g}  deviation {logits.std():.3g}")

@@ -85,6 +85,18 @@ static const struct {
     {"granite", 2048, 0, 4, 16, 1e-6f, 0, 0, 1, 1, 2, false},
     {"ministral", 131072, 4096, 8, 8, 1e-6f, 0, 0, 0, 1, 2, false},
     {"nemotron", 4096, 0, 4, 16, 1e-5f, 0, 0, 0, 2, 3, false},
+    {"cohere2", 8192, 4096, 4, 16, 1e-5f, 0, 0, 0, 5, -1, true},
+    {"exaone4", 2048, 4096, 32, 2, 1e-5f, 0, 0, 0, 0, 2, false},
+    {"falcon", 2048, 0, 1, 16, 1e-5f, 0, 0, 0, 11, 11, true},
+    {"gpt_neo", 2048, 256, 4, 16, 1e-5f, 0, 0, 1, -1, -1, true},
+    {"gpt_neox", 2048, 0, 4, 16, 1e-5f, 0, 0, 0, 0, 2, false},
+    {"hunyuan_v1_dense", 2048, 0, 4, 16, 1e-6f, 0, 0, 0, 1, 2, false},
+    {"olmo", 2048, 0, 4, 16, 1e-5f, 0, 0, 0, -1, -1, false},
+    {"olmo2", 2048, 0, 4, 16, 1e-5f, 0, 0, 0, -1, -1, false},
+    {"opt", 2048, 0, 4, 16, 1e-5f, 0, 0, 0, 2, 2, true},
+    {"phi", 2048, 0, 4, 16, 1e-5f, 0, 0, 0, 1, 2, false},
+    {"starcoder2", 4096, 0, 2, 16, 1e-5f, 0, 0, 0, -1, -1, true},
+    {"vaultgemma", 8192, 4096, 4, 256, 1e-6f, 50, 30, 1 / 16.0f, 2, 1, true},
     {"seed_oss", 524288, 0, 8, 128, 1e-6f, 0, 0, 0, 0, 2, false},
 };
 
@@ -265,16 +277,58 @@ static const struct {
     {"smollm3", "\"no_rope_layers\": [1, 2]", "no_rope_layers[1] is another number; expected 0 or 1"},
     {"smollm3", "\"no_rope_layers\": 1", "no_rope_layers is an integer of 0; expected a list of 2"},
     {"smollm3", "\"no_rope_layer_interval\": 0", "no_rope_layer_interval = 0; expected 1 to"},
-    {"smollm3", "\"sliding_window\": 16, \"use_sliding_window\": true, \"max_window_layers\": 0",
-     "sliding_window is there, but no layer_types"},
+    {"smollm3", "\"sliding_window\": 16, \"use_sliding_window\": true", NULL},
+    {"smollm3", "\"layer_types\": [\"full_attention\", \"sliding_attention\"]", "layer_types[1] = sliding_attention"},
+    {"smollm3", "\"layer_types\": [\"full_attention\", 7]", "layer_types[1] = an integer; expected full_attention in a"},
+    {"smollm3", "\"layer_types\": [\"full_attention\"]", "layer_types is a list of 1; expected a list of 2"},
     {"ministral", "\"layer_types\": [\"full_attention\"]", "layer_types is a list of 1; expected a list of 2"},
-    {"ministral3", "\"rms_norm_eps\": 1e-5", "rope_parameters without llama_4_scaling_beta; expected yarn with"},
+    {"ministral3", "\"rope_parameters\": {\"type\": \"yarn\", \"factor\": 4}",
+     "rope_parameters without llama_4_scaling_beta; expected yarn with"},
     {"ministral3", "\"rope_parameters\": {\"llama_4_scaling_beta\": 0.1}", "rope_parameters without yarn; expected yarn"},
     {"ministral3", "\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 4, \"llama_4_scaling_beta\": -1}",
      "rope_parameters.llama_4_scaling_beta = -1; expected 0 to"},
     {"nemotron", "\"norm_eps\": 0", "norm_eps = 0"},
+    {"apertus", "\"rope_theta\": 1e6, \"rope_scaling\": {\"type\": \"default\"}, \"hidden_act\": \"relu2\"",
+     "hidden_act = 'relu2'; expected xielu for apertus"},
+    {"arcee", "\"hidden_act\": \"xielu\"", "hidden_act = 'xielu'; expected silu, gelu"},
     {"arcee", "\"hidden_act\": \"mish\"", "hidden_act = 'mish'; expected silu, gelu, gelu_new, relu or relu2"},
     {"helium", "\"attention_bias\": 1", "attention_bias is an integer; expected true or false"},
+    {"olmo", "\"clip_qkv\": 8", NULL},
+    {"olmo", "\"clip_qkv\": -1", "clip_qkv = -1; expected 0"},
+    {"exaone4", "\"sliding_window_pattern\": \"LG\"", "sliding_window_pattern is a string"},
+    {"stablelm", "\"qk_layernorm\": true, \"use_parallel_residual\": true", NULL},
+    {"stablelm", "\"use_parallel_residual\": 1", "use_parallel_residual is an integer; expected true or false"},
+    {"phi", "\"qk_layernorm\": true", "qk_layernorm = true is not supported in phi2 models"},
+    {"phi", "\"partial_rotary_factor\": 0.1", "partial_rotary_factor = 0.1 makes 1 dimensions"},
+    {"gpt_neox", "\"rotary_pct\": 0.5, \"use_parallel_residual\": false", NULL},
+    {"gpt_neox", "\"rotary_pct\": 2", "rotary_pct = 2; expected 0 to 1"},
+    {"gpt_neox", "\"hidden_act\": \"mish\"", "hidden_act = 'mish'"},
+    {"gptj", "\"n_head\": 4, \"rotary_dim\": 4", NULL},
+    {"gptj", "\"n_head\": 4, \"rotary_dim\": 3", "rotary embedding of 3 dimensions in heads of 16"},
+    {"gptj", "\"n_head\": 4, \"rotary_dim\": null", "rotary_dim"},
+    {"cohere", "\"logit_scale\": 0", "logit_scale = 0; expected 1e-06"},
+    {"cohere", "\"use_qk_norm\": \"yes\"", "use_qk_norm is a string; expected true or false"},
+    {"cohere2", "\"sliding_window_pattern\": 0", "sliding_window_pattern = 0; expected 1 to"},
+    {"cohere2", "\"layer_types\": [\"full_attention\"]", "layer_types is a list of 1; expected a list of 2"},
+    {"falcon", "\"alibi\": true", "alibi = true is not supported in falcon models"},
+    {"falcon", "\"parallel_attn\": false", "parallel_attn = false; expected true"},
+    {"falcon", "\"new_decoder_architecture\": true, \"num_kv_heads\": 3", "number of KV heads = 3; expected a divisor of 4"},
+    {"falcon", "\"new_decoder_architecture\": true, \"num_ln_in_parallel_attn\": 3",
+     "num_ln_in_parallel_attn = 3; expected 1 to 2"},
+    {"opt", "\"word_embed_proj_dim\": 32", "word_embed_proj_dim = 32; expected hidden_size = 64"},
+    {"opt", "\"do_layer_norm_before\": false", "do_layer_norm_before = false"},
+    {"opt", "\"enable_bias\": false", "enable_bias = false"},
+    {"gpt_neo", "\"attention_types\": [[[\"global\"], 3]]", "attention_types is of more than 2 layers"},
+    {"gpt_neo", "\"attention_types\": [[[\"global\"], 1]]", "attention_types is of 1 layers; expected num_layers = 2"},
+    {"gpt_neo", "\"attention_types\": [[[\"dilated\"], 2]]", "'dilated'; expected global or local"},
+    {"gpt_neo", "\"attention_types\": [[\"global\", 2]]", "attention_types: expected lists of kinds"},
+    {"gpt_bigcode", "\"n_head\": 4, \"multi_query\": 2", "multi_query is an integer; expected true or false"},
+    {"bitnet", "\"quantization_config\": {\"quant_method\": \"bitnet\"}",
+     "quantization_config.linear_class is missing or no string; expected autobitlinear"},
+    {"bitnet", "\"quantization_config\": {\"quant_method\": \"bitnet\", \"linear_class\": \"autobitlinear\", "
+               "\"quantization_mode\": \"offline\"}", "quantization_mode is offline; expected online"},
+    {"bitnet", "\"quantization_config\": {\"quant_method\": \"bitnet\", \"linear_class\": \"autobitlinear\", "
+               "\"quantization_mode\": \"online\"}", NULL},
     {"qwen2_moe", "\"num_experts\": 0", "num_experts = 0; expected 1 to 4096"},
     {"qwen2_moe", "\"num_experts\": 2", "num_experts_per_tok = 4; expected 1 to 2, which num_experts says"},
     {"qwen2_moe", "\"num_experts_per_tok\": 0", "num_experts_per_tok = 0; expected 1 to 60"},
@@ -303,6 +357,8 @@ static const struct {
     {"minimax_m2", "\"rotary_dim\": 3", "rotary_dim = 3; expected an even number"},
     {"minimax_m2", "\"rotary_dim\": 32", "rotary_dim = 32; expected 1 to 16"},
     {"hy_v3", "\"mlp_layer_types\": [\"dense\"]", "mlp_layer_types is a list of 1; expected a list of 2"},
+    {"hunyuan_v1_dense", "\"rope_scaling\": {\"type\": \"dynamic\", \"alpha\": 1000, \"factor\": 1}", NULL},
+    {"hunyuan_v1_dense", "\"rope_scaling\": {\"type\": \"dynamic\", \"alpha\": -1, \"factor\": 1}", "alpha = -1"},
     {"hunyuan_v1_moe", "\"num_experts\": 4, \"moe_topk\": [2, 2]", NULL},
     {"hunyuan_v1_moe", "\"num_experts\": 4, \"moe_topk\": [2, 3]", "moe_topk is a list of values that differ"},
     {"hunyuan_v1_moe", "\"rope_scaling\": {\"type\": \"dynamic\", \"alpha\": 1e6, \"factor\": 1}", NULL},
@@ -484,6 +540,21 @@ static void test_long_contexts(void **state)
     model_close(m);
 }
 
+/* Scalings that classes have for files that do not say any. */
+static void test_usual_scalings(void **state)
+{
+    (void)state;
+    struct model *m = accept("apertus", "\"rms_norm_eps\": 1e-5"), *none = accept("apertus", "\"rope_scaling\": {}");
+    assert_true(m->hyper.rope_base == 12000000 && m->rope_factors[0] == 1 && m->rope_factors[7] == 8);
+    assert_null(none->rope_factors);
+    model_close(m);
+    model_close(none);
+    m = accept("ministral3", "\"rms_norm_eps\": 1e-5");
+    assert_true(m->hyper.rope_base == 1000000 && m->hyper.yarn.factor == 16 && m->hyper.rope_original == 16384);
+    assert_true(m->hyper.rope_magnitude == 1 && m->layers[1].query_growth == 0.1f && m->layers[1].query_span == 16384);
+    model_close(m);
+}
+
 #define YARN(MORE) "\"max_position_embeddings\": 256, \"rope_scaling\": {\"rope_type\": \"yarn\", "                     \
                    "\"original_max_position_embeddings\": 64" MORE "}"
 
@@ -566,7 +637,7 @@ int main(void)
         cmocka_unit_test(test_null),
         cmocka_unit_test(test_asked),        cmocka_unit_test(test_places),      cmocka_unit_test(test_either_place),
         cmocka_unit_test(test_rope_scales),
-        cmocka_unit_test(test_long_contexts), cmocka_unit_test(test_yarn),
+        cmocka_unit_test(test_long_contexts), cmocka_unit_test(test_usual_scalings), cmocka_unit_test(test_yarn),
         cmocka_unit_test(test_attention_scales),
         cmocka_unit_test(test_window_lists), cmocka_unit_test(test_lists),
     };

@@ -40,3 +40,17 @@ void activate(enum activation kind, float *x, size_t n)
         [ACTIVATION_RELU] = relu, [ACTIVATION_RELU_SQUARED] = relu_squared};
     functions[kind](x, n);
 }
+
+static float softplus(float x)
+{
+    return x > 20 ? x : log1pf(expf(x));
+}
+
+void xielu(const struct xielu *numbers, float *x, size_t n)
+{
+    float beta = numbers->beta, above = softplus(numbers->positive), below = beta + softplus(numbers->negative);
+    for (size_t i = 0; i < n; i++) {
+        float y = x[i] < numbers->eps ? x[i] : numbers->eps;
+        x[i] = beta * x[i] + (x[i] > 0 ? above * x[i] * x[i] : below * (expm1f(y) - x[i]));
+    }
+}

@@ -155,7 +155,10 @@ static void run_activate(const struct run *r, const struct step *s)
         c->ops->swiglu(gate, c->reg[s->with], count);
         return;
     }
-    activate(kind, gate, count);
+    if (kind == ACTIVATION_XIELU)
+        xielu(&r->layer->xielu, gate, count);
+    else
+        activate(kind, gate, count);
     if (s->with != REG_NONE)
         c->ops->multiply(gate, c->reg[s->with], count);
 }
@@ -194,6 +197,23 @@ static void run_clamp(const struct run *r, const struct step *s)
     float *x = r->c->reg[s->out], bound = r->layer->scalar[s->scalar];
     for (size_t i = 0; i < r->n * width(r, s->out); i++)
         x[i] = x[i] > bound ? bound : x[i] < -bound ? -bound : x[i];
+}
+
+static void round_token(float *x, size_t n, float steps)
+{
+    float largest = 1e-5f; /* and no less (BitNet b1.58) */
+    for (size_t i = 0; i < n; i++)
+        largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+    float scale = steps / largest;
+    for (size_t i = 0; i < n; i++)
+        x[i] = rintf(x[i] * scale) / scale;
+}
+
+static void run_round(const struct run *r, const struct step *s)
+{
+    size_t size = width(r, s->out);
+    for (size_t t = 0; t < r->n; t++)
+        round_token(r->c->reg[s->out] + t * size, size, r->layer->scalar[s->scalar]);
 }
 
 static void run_unit(const struct run *r, const struct step *s)
@@ -344,7 +364,7 @@ static step_fn *const ops[STEP_OPS] = {
     [STEP_ATTEND] = run_attend,     [STEP_ACTIVATE] = run_activate, [STEP_SIGMOID] = run_sigmoid,
     [STEP_MULTIPLY] = run_multiply, [STEP_SCALE] = run_scale,       [STEP_ADD] = run_add,
     [STEP_ROUTE] = run_route,       [STEP_EXPERTS] = run_experts,   [STEP_COMBINE] = run_combine,
-    [STEP_CLAMP] = run_clamp,       [STEP_TEMPER] = run_temper,
+    [STEP_CLAMP] = run_clamp,       [STEP_ROUND] = run_round,       [STEP_TEMPER] = run_temper,
     [STEP_UNIT] = run_unit,
 };
 

@@ -120,6 +120,8 @@ static const char *unwritten(const struct export *job)
     const struct arch *a = arch_in_gguf(job->arch);
     if (gguf_is_source(job))
         return NULL;
+    if (m->hyper.ternary)
+        return "inputs of matrices are rounded";
     if (m->hyper.rope_growth > 0)
         return "rotary frequencies depend on the context (dynamic)";
     if (m->hyper.activation != a->activation)
@@ -146,6 +148,9 @@ static bool check_arranged(const struct export *job, struct error *error)
 
 static bool begin(struct export *job, struct error *error)
 {
+    if (!arch_in_gguf(job->arch)->gguf)
+        return error_set(error, "the architecture %s has no layout in GGUF files; expected the format safetensors",
+                         job->arch->name);
     if (!check_arranged(job, error))
         return false;
     const char *what = unwritten(job);

@@ -254,6 +254,15 @@ static void put_mixture(const struct keys *k, const struct hyper *h)
     }
 }
 
+/* Architectures that divide logits always have the key. */
+static void put_logit_scale(const struct keys *k, const struct arch *a, float scale)
+{
+    if (a->gguf_divides_logits)
+        put_float(k, "logit_scale", 1 / scale);
+    else if (scale != 1)
+        put_float(k, "logit_scale", scale);
+}
+
 static void put_numbers(const struct keys *k, const struct arch *a, const struct model *m)
 {
     const struct hyper *h = &m->hyper;
@@ -265,8 +274,7 @@ static void put_numbers(const struct keys *k, const struct arch *a, const struct
     put_float(k, "attention.clamp_kqv", h->qkv_clip);
     put_float(k, "embedding_scale", a->scaled_embedding ? 0 : h->embedding_scale);
     put_float(k, "residual_scale", h->residual_scale);
-    if (h->logit_scale > 0 || a->gguf_divides_logits)
-        put_float(k, "logit_scale", a->gguf_divides_logits ? 1 / (h->logit_scale > 0 ? h->logit_scale : 1) : h->logit_scale);
+    put_logit_scale(k, a, h->logit_scale > 0 ? h->logit_scale : 1);
     put_cap(k, "attn_logit_softcapping", h->attention_cap, a->defaults.attention_cap);
     put_cap(k, "final_logit_softcapping", h->logit_cap, a->defaults.logit_cap);
 }
@@ -305,6 +313,25 @@ static void note_differences(struct export *job, const struct arch *a)
                              "architecture", (double)h->yarn.fast, (double)h->yarn.slow);
 }
 
+/* The numbers of xIELU, one value a layer. */
+static void put_xielu(struct gguf_out *out, const struct model *m)
+{
+    static const struct {
+        const char *key;
+        size_t member;
+    } keys[] = {{"xielu.alpha_p", offsetof(struct xielu, positive)},
+                {"xielu.alpha_n", offsetof(struct xielu, negative)},
+                {"xielu.beta", offsetof(struct xielu, beta)}, {"xielu.eps", offsetof(struct xielu, eps)}};
+    for (size_t i = 0; m->hyper.activation == ACTIVATION_XIELU && i < sizeof keys / sizeof *keys; i++) {
+        gguf_key_array(out, keys[i].key, GGUF_FLOAT32, m->hyper.layers);
+        for (size_t b = 0; b < m->hyper.layers; b++) {
+            uint32_t bits;
+            memcpy(&bits, (const char *)&m->layers[b].xielu + keys[i].member, sizeof bits);
+            gguf_put_u32(out, bits);
+        }
+    }
+}
+
 static bool make_metadata(struct export *job, const struct arch *a, struct gguf_out *out, struct error *error)
 {
     const struct hyper *h = &job->plan.model->hyper;
@@ -318,6 +345,9 @@ static bool make_metadata(struct export *job, const struct arch *a, struct gguf_
     put_rope(&k, job);
     put_numbers(&k, a, job->plan.model);
     put_mixture(&k, h);
+    put_xielu(out, job->plan.model);
+    if (a->parallel_steps)
+        gguf_key_bool(out, key_of(&k, "use_parallel_residual", name), h->parallel);
     note_differences(job, a);
     return put_window(&k, a, job->plan.model, error) && gguf_put_tokenizer(job, out, error);
 }

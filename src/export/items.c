@@ -69,6 +69,11 @@ struct export_item *export_add(struct export *job, const struct naming *naming, 
     item->shape[0] = vector ? t->stored.cols : t->stored.rows;
     item->shape[1] = vector ? 0 : t->stored.cols;
     item->rows = vector ? 1 : t->stored.rows;
+    if (job->plan.model->hyper.norm_each_head && (t->role == ROLE_ATTN_Q_NORM || t->role == ROLE_ATTN_K_NORM)) {
+        item->dimensions = 2;
+        item->shape[1] = job->plan.model->layers[t->block].head_size;
+        item->shape[0] = t->stored.cols / item->shape[1];
+    }
     if (t->expert >= 0 && assemble_joins(a, naming, t->role)) {
         memmove(item->shape + 1, item->shape, item->dimensions * sizeof *item->shape);
         item->shape[0] = job->plan.model->layers[t->block].mixture.experts;

@@ -61,7 +61,7 @@ void export_values(const struct export *job, const struct export_item *item, siz
         transposed_values(job, item, row, out);
         return;
     }
-    if (item->dimensions == 1) {
+    if (roles[job->plan.model->tensors[item->tensor].role].vector) {
         vector_values(job, item, out);
         return;
     }

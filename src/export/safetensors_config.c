@@ -71,6 +71,9 @@ bool safetensors_check_beside(struct export *job, struct error *error)
     if (!a->hf || (a->hf_reads && words_have(a->hf_reads, "mrope_section")))
         return error_set(error, "the model of text of a %s has no config.json of its own; expected the format gguf",
                          a->title);
+    if (job->arch->hf_numbers)
+        return error_set(error, "numbers of the activation are tensors in folders of %s, which exports do not write; "
+                                "expected the format gguf", job->arch->name);
     if (!job->plan.path) /* nothing is to be written */
         return true;
     char *path = path_beside(job->plan.path, "config.json");
@@ -273,8 +276,8 @@ static json_t *make_config(const struct export *job, struct error *error)
     if (m->hyper.mixture.experts > 0)
         return error_set(error, "config.json of a mixture of experts is not written from %s; expected the format gguf, or "
                                 "a model with a config.json", m->format), NULL;
-    if (m->hyper.window_head_size > 0)
-        return error_set(error, "config.json of %s is not written from %s; expected the format gguf, or a model with a "
+    if (job->arch->hf_unwritten || m->hyper.window_head_size > 0)
+        return error_set(error, "config.json of a %s is not written from %s; expected the format gguf, or a model with a "
                                 "config.json", job->arch->name, m->format), NULL;
     bool biased = m->has & (ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_OUT_BIAS));
     json_t *j = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", job->arch->hf_class, "model_type", job->arch->hf,
@@ -323,6 +326,9 @@ static json_t *of_text(const struct export *job, json_t *j)
 /* The model's own, where its format has one. */
 static json_t *own_config(const struct export *job, struct error *error)
 {
+    if (job->plan.model->hyper.ternary)
+        return error_set(error, "weights and inputs of matrices are rounded as quantization_config says, which exports "
+                                "replace; expected a model without"), NULL;
     char *path = model_config_path(job->plan.model);
     json_t *j = path ? of_text(job, read_json(path, error)) : make_config(job, error);
     free(path);

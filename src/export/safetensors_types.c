@@ -111,6 +111,9 @@ bool safetensors_add(struct export *job, const struct naming *naming, int t, str
     if (a->hf_arranged && (*a->hf_arranged)[job->plan.model->tensors[t].role])
         return error_set(error, "%s: files of %s hold it in another order, which is not written; expected the format gguf",
                          job->plan.model->tensors[t].name, a->name);
+    if (role->norm && strchr((*a->hf_names)[job->plan.model->tensors[t].role], '%'))
+        return error_set(error, "%s: files of %s hold it in a tensor a head, which is not written; expected the format gguf",
+                         job->plan.model->tensors[t].name, a->name);
     if (role->vector || (dtypes[m->format.weight].kind == DTYPE_KIND_FLOAT))
         return add_plain(job, naming, t, error);
     if (m->format.stored)

@@ -18,7 +18,8 @@ static const struct arch *find(const char *name, size_t n, bool gguf, const char
         const char *own = name_in(archs[i], gguf);
         if (own && strlen(own) == n && memcmp(own, name, n) == 0)
             return archs[i];
-        if (own && used < sizeof known)
+        bool again = i > 0 && own && name_in(archs[i - 1], gguf) == own; /* a variant's name */
+        if (own && !again && used < sizeof known)
             used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", own);
     }
     error_set(error, "%s: unknown architecture '%.*s'; expected one of: %s", field,

@@ -112,14 +112,21 @@ struct arch {
     const uint8_t (*gguf_arranged)[ROLE_COUNT]; /* the same of GGUF files */
     role_names *gguf_names;     /* where they are not the canonical ones; or null */
     void (*complete_gguf)(struct hyper *hyper); /* sets what GGUF files leave out; or null */
+    /* The row that a file means where several have its name: this one is asked, the first of them. */
+    const struct arch *(*which_hf)(const struct hf_config *config); /* null with an error; or null: this one */
+    const struct arch *(*which_gguf)(const struct model *model);
     const char *hf_reads;       /* words: keys that the next two understand, which hf_keys.c refuses elsewhere */
     bool (*read_hf)(const struct hf_config *config);  /* what config.json says of all layers; or null */
     bool (*shape_hf)(const struct hf_config *config); /* of each: model->layers are there, and get roles that it asks
                                                        * for beside the usual ones; or null */
+    const char *hf_numbers;     /* a pattern (fnmatch) of names of tensors that complete_hf reads; null: none */
+    /* Reads numbers that are tensors, whose names begin with the prefix of the model's; or null. */
+    bool (*complete_hf)(struct model *model, const char *prefix, struct error *error);
     bool hf_layer_kinds;        /* layer_types is shape_hf's, windows included */
+    bool hf_unwritten;          /* config.json has keys that exports cannot write: the original one is needed */
     const char *gguf_reads;     /* the same of a GGUF file's metadata, without the architecture's name */
     bool gguf_divides_logits;   /* logit_scale is what they are divided by */
-    const char *(*gguf_unwritten)(const struct model *model); /* what its keys cannot say of a model, or null; or null */
+    const char *(*gguf_unwritten)(const struct model *model); /* what its keys cannot say of a model; or null */
     bool (*read_gguf)(const struct gguf_metadata *metadata, struct model *model);
     bool (*shape_gguf)(const struct gguf_metadata *metadata, struct model *model);
 };

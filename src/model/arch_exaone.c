@@ -21,10 +21,11 @@ static bool shape_hf(const struct hf_config *c)
     return true;
 }
 
+enum { LAYERS_OF_32B = 64 };
+
 /* The 32B has windows; its older files do not say so. */
 static bool read_gguf(const struct gguf_metadata *d, struct model *m)
 {
-    enum { LAYERS_OF_32B = 64 };
     char key[128];
     size_t by_default = m->hyper.layers == LAYERS_OF_32B ? 4096 : 0;
     return gguf_size(d->gguf, gguf_key(d, "attention.sliding_window", key), 0, MAX_POSITIONS, by_default,
@@ -40,6 +41,16 @@ static bool shape_gguf(const struct gguf_metadata *d, struct model *m)
     return true;
 }
 
+static const char *unwritten(const struct model *m)
+{
+    bool windows = false;
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        windows |= m->layers[b].rotary == ROTARY_NONE;
+    return !m->hyper.window && windows                       ? "no layer has a window, but some have no rotary embedding"
+           : !m->hyper.window && m->hyper.layers == LAYERS_OF_32B ? "no layer has a window"
+                                                                  : NULL;
+}
+
 const struct arch arch_exaone4 = {
     .name = "exaone4",
     .title = "EXAONE 4",
@@ -47,6 +58,7 @@ const struct arch arch_exaone4 = {
     .gguf = "exaone4",
     .hf = "exaone4",
     .hf_class = "Exaone4ForCausalLM",
+    .hf_unwritten = true,
     .reference = "LG AI Research 2025",
     .required = OUTSIDE | QKV_ROLES | B(ATTN_Q_NORM) | B(ATTN_K_NORM) | B(ATTN_OUT) | B(ATTN_POST_NORM) | GATED |
                 B(FFN_POST_NORM),
@@ -60,6 +72,7 @@ const struct arch arch_exaone4 = {
     .hf_reads = "sliding_window_pattern",
     .read_hf = hf_windows_read_period,
     .shape_hf = shape_hf,
+    .gguf_unwritten = unwritten,
     .gguf_reads = "attention.sliding_window_pattern",
     .read_gguf = read_gguf,
     .shape_gguf = shape_gguf,

@@ -57,6 +57,30 @@ const struct arch arch_gemma2 = {
     .complete_gguf = complete_gemma2,
 };
 
+/* ---- VaultGemma: a Gemma 2 without norms behind ------------------------------------------------ */
+
+static role_names vaultgemma_names = {LLAMA_NAMES, [ROLE_FFN_NORM] = "pre_feedforward_layernorm.weight"};
+
+/* It has no layout in GGUF files. */
+const struct arch arch_vaultgemma = {
+    .name = "vaultgemma",
+    .hf = "vaultgemma",
+    .hf_class = "VaultGemmaForCausalLM",
+    .reference = "VaultGemma Team 2025",
+    .title = "VaultGemma",
+    .features = "Gemma 2 without norms behind",
+    .required = LLAMA,
+    .optional = BIASES | B(ATTN_OUT_BIAS),
+    GEMMA_LIKE,
+    .hf_names = &vaultgemma_names,
+    .hf_window = HF_WINDOW_OWN,
+    .hf_reads = "query_pre_attn_scalar attn_logit_softcapping final_logit_softcapping",
+    .defaults = {.dim = 2304, .hidden = 9216, .layers = 26, .heads = 8, .kv_heads = 4, .head_size = 256,
+                 .vocab = 256000, .context = 8192, .window = 4096, .epsilon = 1e-6f, .query_scalar = 256,
+                 .attention_cap = 50, .logit_cap = 30, .bos = 2, .eos = 1},
+    .window_period = 2,
+};
+
 /* ---- Gemma 3 --------------------------------------------------------------------------------- */
 
 static role_names gemma3_names = {

@@ -5,7 +5,7 @@ static role_names glm_gguf_names = {[ROLE_FFN_GATE_UP] = "ffn_up.weight"};
 
 #define GLM_LIKE                                                                                                   \
     LLAMA_FILES, .hf_activation_free = true, .gguf_rope = ROPE_NEIGHBOURS, .hf_rope = ROPE_NEIGHBOURS,             \
-    .gguf_names = &glm_gguf_names, .optional = BIASES, .hf_biased = "attention_bias", .biased_default = true,      \
+    .gguf_names = &glm_gguf_names, .hf_biased = "attention_bias", .biased_default = true,      \
     .hf_partial_rope = true,                                                                                       \
     .defaults = {.dim = 4096, .hidden = 13696, .layers = 40, .heads = 32, .kv_heads = 2, .head_size = 128,         \
                  .vocab = 151552, .context = 131072, .epsilon = 0.00000015625f, .partial_rotary = 0.5f, .bos = -1, \
@@ -19,7 +19,8 @@ const struct arch arch_glm = {
     .hf = "glm",
     .hf_class = "GlmForCausalLM",
     .reference = "GLM Team 2024",
-    .required = ATTENTION_ROLES | B(FFN_GATE_UP) | B(FFN_DOWN),
+    .required = OUTSIDE | NORMS | B(ATTN_OUT) | B(FFN_GATE_UP) | B(FFN_DOWN),
+    .optional = QKV_ROLES | BIASES | B(ATTN_QKV) | B(ATTN_QKV_BIAS), /* one matrix of all in GGUF files of older ones */
     .hf_names = &arch_llama_names,
     GLM_LIKE,
 };
@@ -40,6 +41,7 @@ const struct arch arch_glm4 = {
     .hf_class = "Glm4ForCausalLM",
     .reference = "Z.ai 2025 (GLM-4-0414)",
     .required = ATTENTION_ROLES | B(ATTN_POST_NORM) | B(FFN_GATE_UP) | B(FFN_DOWN) | B(FFN_POST_NORM),
+    .optional = BIASES,
     .hf_names = &glm4_names,
     GLM_LIKE,
 };

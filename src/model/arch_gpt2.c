@@ -1,6 +1,6 @@
 #include "arch_rows.h"
 
-static role_names hf_names = {
+role_names arch_gpt2_names = {
     [ROLE_EMBEDDING] = "wte.weight",
     [ROLE_POSITIONS] = "wpe.weight",
     [ROLE_ATTN_NORM] = "ln_1.weight",
@@ -48,5 +48,5 @@ const struct arch arch_gpt2 = {
     .transposed = true,
     .tied_default = true,
     .hf_block = "h.",
-    .hf_names = &hf_names,
+    .hf_names = &arch_gpt2_names,
 };

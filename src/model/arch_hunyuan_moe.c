@@ -1,4 +1,4 @@
-/* Hunyuan-A13B: queries and keys are normalized behind their rotation. */
+/* Hunyuan, dense and A13B: queries and keys are normalized behind their rotation. */
 #include "arch_rows.h"
 #include "mixture.h"
 
@@ -22,11 +22,13 @@ const struct step arch_late_norm_steps[] = {
     END_OF_STEPS,
 };
 
+#define DENSE_NAMES                                                                                                \
+    NAMES_BUT_HEAD_NORMS, [ROLE_ATTN_Q_NORM] = "self_attn.query_layernorm.weight",                                 \
+    [ROLE_ATTN_K_NORM] = "self_attn.key_layernorm.weight", [ROLE_FFN_NORM] = "post_attention_layernorm.weight"
+
+static role_names dense_names = {DENSE_NAMES};
 static role_names tensor_names = {
-    NAMES_BUT_HEAD_NORMS,
-    [ROLE_ATTN_Q_NORM] = "self_attn.query_layernorm.weight",
-    [ROLE_ATTN_K_NORM] = "self_attn.key_layernorm.weight",
-    [ROLE_FFN_NORM] = "post_attention_layernorm.weight",
+    DENSE_NAMES,
     MLP_EXPERTS_BUT_ROUTER,
     [ROLE_ROUTER] = "mlp.gate.wg.weight",
     SHARED_EXPERT_NAMES("mlp.shared_mlp"),
@@ -69,4 +71,21 @@ const struct arch arch_hunyuan_moe = {
     .read_gguf = read_gguf,
     .defaults = {.dim = 4096, .hidden = 11008, .layers = 32, .heads = 32, .vocab = 290943, .context = 2048,
                  .epsilon = 1e-5f, .bos = 1, .eos = 2},
+};
+
+const struct arch arch_hunyuan_dense = {
+    .name = "hunyuan-dense",
+    .gguf = "hunyuan-dense",
+    .hf = "hunyuan_v1_dense",
+    .hf_class = "HunYuanDenseV1ForCausalLM",
+    .hf_unwritten = true,
+    .reference = "Tencent 2025",
+    .title = "Hunyuan",
+    .features = "norms of queries and keys behind their rotation",
+    .required = LLAMA | B(ATTN_Q_NORM) | B(ATTN_K_NORM),
+    .optional = BIASES | B(ATTN_OUT_BIAS),
+    LLAMA_LIKE_WITH(arch_late_norm_steps, dense_names),
+    .hf_reads = "alpha",
+    .defaults = {.dim = 4096, .hidden = 11008, .layers = 32, .heads = 32, .vocab = 290943, .context = 2048,
+                 .epsilon = 1e-6f, .bos = 1, .eos = 2},
 };

@@ -5,6 +5,8 @@
 #include "gguf_metadata.h"
 #include "hf_values.h"
 
+#include <string.h>
+
 /* Its files hold rotary pairs as neighbours, as GGUF files of a Llama do. */
 const struct arch arch_helium = {
     .name = "helium",
@@ -82,18 +84,47 @@ bool arch_read_rotary(const struct hf_config *c)
     return true;
 }
 
-/* Windows are those of layer_types: without it, they would be those of the layers without a rotary embedding. */
-static bool check_windows(const struct hf_config *c)
+/* A list of a value for each layer at least, or none. */
+static bool find_list(const struct hf_config *c, const char *key, const json_t **list)
 {
-    struct hf_value types;
-    return hf_find(c, &c->top, "layer_types", NULL, &types) &&
-           (types.json || !c->model->hyper.window ||
-            error_set(c->error, "config.json: sliding_window is there, but no layer_types; expected a list of them"));
+    struct hf_value value;
+    size_t layers = c->model->hyper.layers;
+    if (!hf_find(c, &c->top, key, NULL, &value))
+        return false;
+    *list = value.json;
+    return !value.json || (json_is_array(value.json) && json_array_size(value.json) >= layers) ||
+           error_set(c->error, "config.json: %s is %s of %zu; expected a list of %zu", key, json_text_kind(value.json),
+                     json_array_size(value.json), layers);
+}
+
+/* Where no list says it, a window is that of layers without a rotary embedding. */
+static bool read_window(const struct hf_config *c, const json_t *types, size_t block)
+{
+    struct layer *l = &c->model->layers[block];
+    size_t window = c->model->hyper.window;
+    const char *type = json_string_value(json_array_get(types, block));
+    bool windowed = type ? strcmp(type, "sliding_attention") == 0 : l->rotary == ROTARY_NONE;
+    if (types && !(type && (strcmp(type, "full_attention") == 0 || (windowed && window > 0))))
+        return error_set(c->error, "config.json: layer_types[%zu] = %.40s; expected full_attention%s", block,
+                         type ? type : json_text_kind(json_array_get(types, block)),
+                         window ? " or sliding_attention" : " in a model without a window");
+    l->window = windowed ? window : 0;
+    return true;
 }
 
 static bool shape_smollm3(const struct hf_config *c)
 {
-    return check_windows(c) && arch_read_rotary(c);
+    const json_t *types;
+    size_t window = 0;
+    if (!arch_read_rotary(c) || !find_list(c, "layer_types", &types))
+        return false;
+    for (size_t b = 0; b < c->model->hyper.layers; b++) {
+        if (!read_window(c, types, b))
+            return false;
+        window |= c->model->layers[b].window;
+    }
+    c->model->hyper.window = window;
+    return true;
 }
 
 static bool shape_smollm3_gguf(const struct gguf_metadata *d, struct model *m)
@@ -130,6 +161,7 @@ const struct arch arch_smollm3 = {
     .gguf_rope = ROPE_NEIGHBOURS,
     .hf_rope = ROPE_HALVES,
     .hf_window = HF_WINDOW_ASKED,
+    .hf_layer_kinds = true,
     .hf_reads = "no_rope_layers no_rope_layer_interval mlp_bias",
     .shape_hf = shape_smollm3,
     .shape_gguf = shape_smollm3_gguf,

@@ -2,6 +2,7 @@
 #include "arch_rows.h"
 #include "gguf_metadata.h"
 #include "hf_values.h"
+#include "rope.h"
 
 static bool set_growth(struct model *m, float growth)
 {
@@ -12,6 +13,19 @@ static bool set_growth(struct model *m, float growth)
     return true;
 }
 
+/* What its class has for files without rope_parameters. */
+static const float usual_growth = 0.1f;
+
+static bool read_hf(const struct hf_config *c)
+{
+    static const struct yarn usual = {.factor = 16, .fast = 32, .slow = 1};
+    enum { ORIGINAL = 16384 };
+    if (c->rope.count > 0)
+        return true;
+    c->model->hyper.rope_base = 1000000;
+    return rope_yarn(c->model, &usual, ORIGINAL, 1, c->error);
+}
+
 /* Its positions of the original training are those of YaRN. */
 static bool shape_hf(const struct hf_config *c)
 {
@@ -19,10 +33,11 @@ static bool shape_hf(const struct hf_config *c)
     float growth;
     if (!hf_find(c, &c->rope, "llama_4_scaling_beta", NULL, &value))
         return false;
-    if (!value.json || c->model->hyper.rope_original == 0)
+    if (c->rope.count > 0 && (!value.json || c->model->hyper.rope_original == 0))
         return error_set(c->error, "config.json: rope_parameters without %s; expected yarn with llama_4_scaling_beta in "
                                    "a ministral3", value.json ? "yarn" : "llama_4_scaling_beta");
-    return hf_number(c, &c->rope, "llama_4_scaling_beta", 0, 0, max_cap, &growth) && set_growth(c->model, growth);
+    return hf_number(c, &c->rope, "llama_4_scaling_beta", usual_growth, 0, max_cap, &growth) &&
+           set_growth(c->model, growth);
 }
 
 static bool shape_gguf(const struct gguf_metadata *d, struct model *m)
@@ -38,7 +53,7 @@ static bool shape_gguf(const struct gguf_metadata *d, struct model *m)
 const struct arch arch_ministral3 = {
     .name = "ministral3",
     .title = "Ministral 3",
-    .features = "YaRN, queries that grow with their positions",
+    .features = "YaRN; queries grow with the logarithm of their positions",
     .gguf = "mistral3",
     .hf = "ministral3",
     .hf_class = "Ministral3ForCausalLM",
@@ -51,6 +66,7 @@ const struct arch arch_ministral3 = {
     .gguf_rope = ROPE_NEIGHBOURS,
     .hf_rope = ROPE_HALVES,
     .hf_window = HF_WINDOW_OWN,
+    .read_hf = read_hf,
     .shape_hf = shape_hf,
     .gguf_reads = "attention.temperature_scale rope.scaling.yarn_log_multiplier",
     .shape_gguf = shape_gguf,

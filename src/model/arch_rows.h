@@ -9,9 +9,13 @@ extern const struct arch arch_llama, arch_mistral, arch_qwen2, arch_qwen3, arch_
     arch_qwen3_vl, arch_qwen2vl, arch_qwen3vl;
 extern const struct arch arch_dots1, arch_ernie_moe, arch_glm_moe, arch_gpt_oss, arch_granite_moe,
     arch_granite_shared, arch_hunyuan_moe, arch_hy_v3, arch_llama4, arch_minimax_m2, arch_olmoe, arch_phimoe, arch_qwen2_moe;
+extern const struct arch arch_apertus;
 extern const struct arch arch_arcee, arch_glm, arch_glm4, arch_granite, arch_helium, arch_ministral, arch_ministral3,
     arch_nemotron, arch_seed_oss, arch_smollm3;
 extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
+extern const struct arch arch_bitnet, arch_cohere, arch_cohere2, arch_ernie4_5, arch_falcon, arch_falcon_two_norms,
+    arch_gpt_bigcode, arch_gpt_neo, arch_gpt_neox, arch_gptj, arch_hunyuan_dense, arch_opt, arch_phi,
+    arch_stablelm, arch_starcoder2, arch_vaultgemma;
 
 /* ---- sets of roles --------------------------------------------------------------------------- */
 
@@ -25,27 +29,31 @@ extern const struct arch arch_olmo, arch_olmo2, arch_olmo3, arch_exaone4;
 #define GATED   (B(FFN_GATE) | B(FFN_UP) | B(FFN_DOWN))
 #define ATTENTION_ROLES (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT))
 #define LLAMA   (OUTSIDE | NORMS | QKV_ROLES | B(ATTN_OUT) | GATED)
+#define PLAIN   (B(FFN_UP) | B(FFN_DOWN))
+#define PLAIN_BIASES (B(FFN_UP_BIAS) | B(FFN_DOWN_BIAS))
 #define LAYER_NORM_BIASES (B(ATTN_NORM_BIAS) | B(FFN_NORM_BIAS) | B(OUTPUT_NORM_BIAS))
 
 /* ---- names of Hugging Face's files ----------------------------------------------------------- */
 
-#define LLAMA_NAMES                                                                                \
-    NAMES_BUT_HEAD_NORMS, [ROLE_ATTN_Q_NORM] = "self_attn.q_norm.weight",                          \
-    [ROLE_ATTN_K_NORM] = "self_attn.k_norm.weight"
-#define NAMES_BUT_HEAD_NORMS                                                                                \
-    [ROLE_EMBEDDING] = "embed_tokens.weight", [ROLE_ATTN_NORM] = "input_layernorm.weight",   \
+#define LLAMA_NAMES NAMES_BUT_HEAD_NORMS, HEAD_NORM_NAMES
+#define LLAMA_NAMES_BUT_FFN LLAMA_NAMES_BUT_BOTH, HEAD_NORM_NAMES
+#define NAMES_BUT_HEAD_NORMS                                                                      \
+    LLAMA_NAMES_BUT_BOTH, [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight",                          \
+    [ROLE_FFN_GATE] = "mlp.gate_proj.weight", [ROLE_FFN_UP] = "mlp.up_proj.weight",                \
+    [ROLE_FFN_DOWN] = "mlp.down_proj.weight", [ROLE_FFN_GATE_BIAS] = "mlp.gate_proj.bias",         \
+    [ROLE_FFN_UP_BIAS] = "mlp.up_proj.bias", [ROLE_FFN_DOWN_BIAS] = "mlp.down_proj.bias"
+#define HEAD_NORM_NAMES                                                                            \
+    [ROLE_ATTN_Q_NORM] = "self_attn.q_norm.weight", [ROLE_ATTN_K_NORM] = "self_attn.k_norm.weight"
+#define LLAMA_NAMES_BUT_BOTH                                                                       \
+    [ROLE_EMBEDDING] = "embed_tokens.weight", [ROLE_ATTN_NORM] = "input_layernorm.weight",         \
     [ROLE_ATTN_Q] = "self_attn.q_proj.weight", [ROLE_ATTN_Q_BIAS] = "self_attn.q_proj.bias",       \
     [ROLE_ATTN_K] = "self_attn.k_proj.weight", [ROLE_ATTN_K_BIAS] = "self_attn.k_proj.bias",       \
     [ROLE_ATTN_V] = "self_attn.v_proj.weight", [ROLE_ATTN_V_BIAS] = "self_attn.v_proj.bias",       \
     [ROLE_ATTN_OUT] = "self_attn.o_proj.weight",                                                   \
     [ROLE_ATTN_OUT_BIAS] = "self_attn.o_proj.bias", [ROLE_ATTN_QKV] = "self_attn.qkv_proj.weight", \
-    [ROLE_FFN_GATE_UP] = "mlp.gate_up_proj.weight", [ROLE_FFN_GATE] = "mlp.gate_proj.weight",      \
-    [ROLE_FFN_UP] = "mlp.up_proj.weight", [ROLE_FFN_DOWN] = "mlp.down_proj.weight",                \
-    [ROLE_FFN_GATE_BIAS] = "mlp.gate_proj.bias", [ROLE_FFN_UP_BIAS] = "mlp.up_proj.bias",          \
-    [ROLE_FFN_DOWN_BIAS] = "mlp.down_proj.bias",                                                   \
     [ROLE_OUTPUT_NORM] = "norm.weight", [ROLE_OUTPUT] = "lm_head.weight"
 
-extern role_names arch_llama_names;
+extern role_names arch_llama_names, arch_gpt2_names;
 
 /* Of experts that are tensors of their own. */
 #define MLP_EXPERT_NAMES [ROLE_ROUTER] = "mlp.gate.weight", MLP_EXPERTS_BUT_ROUTER
@@ -78,6 +86,7 @@ extern role_names arch_llama_names;
 #define ADD(OUT, IN)            STEP(ADD, OUT, IN, NONE, NONE, 0, 0)
 #define SCALE(REG, SCALAR)      {STEP_SCALE, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
 #define CLAMP(REG, SCALAR)      {STEP_CLAMP, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
+#define ROUND(REG, SCALAR)      {STEP_ROUND, REG_##REG, REG_NONE, REG_NONE, ROLE_NONE, 0, 0, SCALAR_##SCALAR, 0}
 #define END_OF_STEPS          {.op = STEP_END}
 
 /* From the input IN of queries, keys and values to what attention adds. */

@@ -226,6 +226,44 @@ static bool copy_norm_from_one(struct qmatrix *w, const struct entry *e)
     return true;
 }
 
+static void put_float(uint8_t *out, enum dtype dtype, size_t i, float value)
+{
+    uint32_t code = dtype == DTYPE_FP32 ? 0 : dtypes[dtype].encode(value);
+    if (dtype == DTYPE_FP32)
+        memcpy(out + i * sizeof value, &value, sizeof value);
+    else
+        memcpy(out + i * sizeof(uint16_t), &(uint16_t){(uint16_t)code}, sizeof(uint16_t));
+}
+
+/* Rounds a matrix to -s, 0 and s, where s is the mean magnitude (Ma et al. 2024, "The Era of 1-bit LLMs", section 2). */
+static bool make_ternary(struct qmatrix *w, const char *name, struct error *error)
+{
+    enum dtype dtype = w->format.weight;
+    if (dtype != DTYPE_FP32 && dtype != DTYPE_FP16 && dtype != DTYPE_BF16)
+        return error_set(error, "tensor %s: %s; expected fp32, fp16 or bf16, which are then rounded to three values", name,
+                         dtypes[dtype].name);
+    size_t n = w->rows * w->cols;
+    float *values = malloc(w->cols * sizeof *values);
+    uint8_t *out = malloc(w->bytes + 1);
+    double sum = 0;
+    for (size_t r = 0; values && r < w->rows; r++) {
+        dtypes[dtype].decode_run(w->codes, r * w->cols, w->cols, 0, values);
+        for (size_t i = 0; i < w->cols; i++)
+            sum += fabs((double)values[i]);
+    }
+    float mean = (float)(sum / (double)n), scale = 1 / (mean < 1e-5f ? 1e-5f : mean);
+    for (size_t r = 0; values && out && r < w->rows; r++) {
+        dtypes[dtype].decode_run(w->codes, r * w->cols, w->cols, 0, values);
+        for (size_t i = 0; i < w->cols; i++)
+            put_float(out, dtype, r * w->cols + i, fminf(fmaxf(rintf(values[i] * scale), -1), 1) / scale);
+    }
+    bool ok = values && out;
+    free(values);
+    free(w->owned);
+    w->codes = w->owned = out;
+    return ok || error_set(error, "not enough memory for a copy of %s", name);
+}
+
 /* Of an entry that holds all experts the part of one. */
 static bool take_expert(const struct model *m, const struct tensor *t, const struct entry *e, struct entry *part,
                         struct error *error)
@@ -242,11 +280,49 @@ static bool take_expert(const struct model *m, const struct tensor *t, const str
     return true;
 }
 
+/* Entries that hold norms of heads which files keep apart, one a head; 0: one holds the tensor. */
+static size_t parts_of(const struct model *m, const struct tensor *t, const struct arch *a, const struct naming *n)
+{
+    bool apart = !n->gguf && roles[t->role].norm && strchr((*a->hf_names)[t->role], '%');
+    return apart ? t->stored.cols / m->layers[t->block].head_size : 0;
+}
+
+/* The first of them says the type. */
+static bool gather_parts(struct model *m, struct tensor *t, const struct arch *a, const struct naming *n, size_t parts,
+                         struct error *error)
+{
+    char name[NAME];
+    size_t size = t->stored.cols / parts;
+    for (size_t i = 0; i < parts; i++) {
+        const struct entry *e = find_entry(m, a, n, t->role, t->block, (int)i);
+        assemble_name(a, n, t->role, t->block, (int)i, name);
+        if (!e)
+            return error_set(error, "tensor %s is missing", name);
+        if (e->dimensions != 1 || e->shape[0] != size)
+            return error_set(error, "tensor %s: %zu in %zu dimensions; expected %zu", name, e->shape[0], e->dimensions, size);
+        if (i == 0) {
+            set_layout(&t->stored, e);
+            t->stored.bytes = t->stored.row_bytes;
+            t->stored.codes = t->stored.owned = malloc(t->stored.bytes + 1);
+        }
+        if (!t->stored.owned)
+            return error_set(error, "not enough memory");
+        if (e->dtype != t->stored.format.weight || e->bytes != t->stored.bytes / parts)
+            return error_set(error, "tensor %s: %s; expected %s as the first", name, dtypes[e->dtype].name,
+                             dtypes[t->stored.format.weight].name);
+        memcpy((uint8_t *)t->stored.owned + i * e->bytes, e->data, e->bytes);
+    }
+    return true;
+}
+
 static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
                         const struct naming *n, struct error *error)
 {
     char name[NAME];
     struct entry part;
+    size_t parts = parts_of(m, t, a, n);
+    if (parts > 0)
+        return gather_parts(m, t, a, n, parts, error);
     assemble_name(a, n, t->role, t->block, t->expert, name);
     const struct entry *e = find_entry(m, a, n, t->role, t->block, t->expert);
     if (!e)
@@ -263,16 +339,21 @@ static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
     const struct layer *l = t->block < 0 ? NULL : &m->layers[t->block];
     bool ok = roles[t->role].norm && n->norms_from_one ? copy_norm_from_one(&t->stored, e)
                                                         : arrange(&t->stored, e, how, roles[t->role].vector, l);
-    return ok || error_set(error, "tensor %s: not enough memory for a copy of %zu bytes, or it is in blocks, which "
-                                  "cannot be put into another order", name, e->bytes);
+    if (!ok)
+        return error_set(error, "tensor %s: not enough memory for a copy of %zu bytes, or it is in blocks, which cannot be "
+                                "put into another order", name, e->bytes);
+    bool rounded = m->hyper.ternary && roles[t->role].linear && roles[t->role].in_block;
+    return !rounded || make_ternary(&t->stored, name, error);
 }
 
 /* What GGUF files hold besides weights: factors that gguf_model.c reads. Readers of other formats leave
  * out what is none. */
 static const char *const not_weights[] = {"rope_freqs.weight", "rope_factors_*.weight"};
 
-static bool is_weight(const char *name)
+static bool is_weight(const struct arch *a, const struct naming *n, const char *name)
 {
+    if (!n->gguf && a->hf_numbers && fnmatch(a->hf_numbers, name, 0) == 0)
+        return false;
     for (size_t i = 0; i < sizeof not_weights / sizeof *not_weights; i++)
         if (fnmatch(not_weights[i], name, 0) == 0)
             return false;
@@ -355,24 +436,41 @@ static int by_address(const void *a, const void *b)
     return (*p > *q) - (*p < *q);
 }
 
-/* Every weight must have found its use; a tensor without elements needs none. Those of other parts are left out, and
- * the model's note says how many. */
+/* Those of all tensors; the caller frees. Null when memory is short. */
+static const struct entry **used_entries(const struct model *m, const struct arch *a, const struct naming *n,
+                                         size_t *count)
+{
+    size_t all = 1;
+    for (size_t i = 0; i < m->tensor_count; i++)
+        all += parts_of(m, &m->tensors[i], a, n) + 1;
+    const struct entry **used = malloc(all * sizeof *used);
+    for (size_t i = 0; used && i < m->tensor_count; i++) {
+        const struct tensor *t = &m->tensors[i];
+        size_t parts = parts_of(m, t, a, n);
+        for (size_t k = 0; k < parts; k++)
+            used[(*count)++] = find_entry(m, a, n, t->role, t->block, (int)k);
+        if (parts == 0)
+            used[(*count)++] = find_entry(m, a, n, t->role, t->block, t->expert);
+    }
+    return used;
+}
+
+/* Every weight must have found its use; a tensor without elements needs none. Those of other parts are left out, and the
+ * model's note says how many. */
 static bool check_unused(struct model *m, const struct arch *a, const struct naming *n,
                          struct error *error)
 {
-    const struct entry **used = malloc((m->tensor_count + 1) * sizeof *used);
     size_t count = 0;
+    const struct entry **used = used_entries(m, a, n, &count);
     if (!used)
         return error_set(error, "not enough memory");
-    for (size_t i = 0; i < m->tensor_count; i++)
-        used[count++] = find_entry(m, a, n, m->tensors[i].role, m->tensors[i].block, m->tensors[i].expert);
     qsort(used, count, sizeof *used, by_address);
     struct left_out left = {0};
     bool ok = true;
     for (size_t i = 0; ok && i < m->files.count; i++) {
         const struct entry *e = &m->files.entries[i];
         bool head = m->tied && assemble_find(m, a, n, ROLE_OUTPUT, -1) == e;
-        if (bsearch(&e, used, count, sizeof *used, by_address) || head || e->bytes == 0 || !is_weight(e->name))
+        if (bsearch(&e, used, count, sizeof *used, by_address) || head || e->bytes == 0 || !is_weight(a, n, e->name))
             continue;
         if (is_spare(m, a, n, e->name))
             leave_out(&left, "what predicts further tokens");

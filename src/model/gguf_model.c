@@ -296,6 +296,8 @@ static bool build(struct model *m, const struct gguf *gguf, struct error *error)
         return false;
     if (m->files.count == 0)
         return error_set(error, "the file has no tensors: it holds a vocabulary only");
+    if (a->which_gguf)
+        a = a->which_gguf(m);
     struct gguf_metadata d = {gguf, a->gguf, error};
     if (!gguf_keys_check(gguf, a, error) || !read_hyper(&d, a, &m->hyper))
         return false;

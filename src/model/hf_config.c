@@ -164,6 +164,7 @@ static const char *const activations[ACTIVATIONS][3] = {
     [ACTIVATION_RELU] = {"relu", "relu", "relu"},
     [ACTIVATION_RELU_SQUARED] = {"relu2", "relu2", "relu2"},
     [ACTIVATION_SWIGLU_CLAMPED] = {"silu", "silu", "silu"}, /* whose numbers are keys of their own */
+    [ACTIVATION_XIELU] = {"xielu", "xielu", "xielu"},
 };
 
 const char *hf_activation_name(enum activation activation)
@@ -221,7 +222,7 @@ static bool read_activation(const struct hf_config *c, struct hyper *h)
         return false;
     const char *text = value.json ? json_string_value(value.json) : c->arch->hf_activation;
     enum activation found = text ? find_activation(text) : ACTIVATIONS;
-    if (found == ACTIVATIONS)
+    if (found == ACTIVATIONS || found == ACTIVATION_XIELU)
         return error_set(c->error, "config.json: %s = '%.40s'; expected silu, gelu, gelu_new, relu or relu2", value.name,
                          text ? text : json_text_kind(value.json));
     h->activation = found;
@@ -355,7 +356,7 @@ static bool check_class(const struct hf_config *c)
         const json_t *list = json_object_get(c->top.at[i].object, "architectures");
         const char *class = json_string_value(json_array_get(list, 0));
         for (size_t k = 0; class && archs[k]; k++)
-            if (archs[k] != c->arch && archs[k]->hf_class && strcmp(archs[k]->hf_class, class) == 0)
+            if (archs[k]->hf_class && strcmp(archs[k]->hf_class, class) == 0 && strcmp(class, c->arch->hf_class) != 0)
                 return error_set(c->error, "config.json: model_type = '%s', but architectures = '%s'; expected one of "
                                            "them in both", c->arch->hf, class);
     }
@@ -370,7 +371,9 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
         return false;
     if (c->around.count == 0 || c->top.count == 0)
         c->top.at[c->top.count++] = (struct hf_place){root, ""};
-    if (!hf_rope_places(c) || !hf_keys_check(c) || !read_shape(c, h) || !read_numbers(c, h))
+    if (c->arch->which_hf)
+        c->arch = c->arch->which_hf(c);
+    if (!c->arch || !hf_rope_places(c) || !hf_keys_check(c) || !read_shape(c, h) || !read_numbers(c, h))
         return false;
     arch_apply(c->arch, false, h);
     return (!c->arch->read_hf || c->arch->read_hf(c)) && hyper_check(h, "config.json", c->error) &&

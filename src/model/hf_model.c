@@ -134,7 +134,7 @@ static bool build(struct model *m, const struct arch *a, const struct hf_asked *
     find_prefix(m, a, &naming, prefix);
     return resolve_head(m, a, &naming, error) && check_biases(m, a, &naming, asked->attention_bias, error) &&
            check_other_biases(m, a, &naming, asked->biases, error) &&
-           assemble(m, a, &naming, error);
+           (!a->complete_hf || a->complete_hf(m, prefix, error)) && assemble(m, a, &naming, error);
 }
 
 typedef bool read_fn(struct catalog *, const char *, struct error *);

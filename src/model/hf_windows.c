@@ -116,8 +116,10 @@ static bool read_window(const struct hf_config *c, bool used, size_t *window)
 
 bool hf_windows_read_period(const struct hf_config *c)
 {
-    return hf_size(c, &c->top, &(struct hf_size_key){"sliding_window_pattern", NULL, c->arch->window_period, 0, MAX_LAYERS},
-                   &c->model->hyper.window_period);
+    size_t usual = c->arch->window_period;
+    const struct hf_size_key key = {"sliding_window_pattern", NULL, usual, usual, MAX_LAYERS};
+    const json_t *types;
+    return find_types(c, &types) && (types || hf_size(c, &c->top, &key, &c->model->hyper.window_period));
 }
 
 bool hf_windows_read(const struct hf_config *c, struct hyper *h)

@@ -15,6 +15,7 @@ enum activation {
     ACTIVATION_RELU,
     ACTIVATION_RELU_SQUARED, /* of So et al. 2021 */
     ACTIVATION_SWIGLU_CLAMPED, /* of gpt-oss */
+    ACTIVATION_XIELU,        /* with numbers of each layer (struct xielu) */
     ACTIVATIONS
 };
 
@@ -90,6 +91,7 @@ struct hyper {
     bool parallel;          /* attention and feed-forward layers read what stands before both */
     float qkv_clip;         /* queries, keys and values are kept within plus and minus this; 0: they are not */
     float logit_scale;      /* multiplies logits; 0: 1 */
+    bool ternary;           /* matrices of blocks are rounded to -s, 0 and s, and their inputs to 8 bits (BitNet b1.58) */
     size_t first_position;  /* row of position 0 in the learned positions */
 };
 

@@ -25,6 +25,7 @@ struct layer model_layer(const struct hyper *h, size_t block)
         .attention_scale = hyper_attention_scale(h, block),
         .scalar[SCALAR_RESIDUAL] = h->residual_scale,
         .scalar[SCALAR_QKV_CLIP] = h->qkv_clip,
+        .scalar[SCALAR_STEPS] = h->ternary ? INT8_MAX : 0,
     };
     if (block >= h->dense_layers)
         l.mixture = h->mixture;
@@ -109,7 +110,7 @@ static reg_set bit_of(enum reg reg)
 static bool in_place(enum step_op op)
 {
     return op == STEP_ROTATE || op == STEP_SIGMOID || op == STEP_MULTIPLY || op == STEP_SCALE || op == STEP_CLAMP ||
-           op == STEP_UNIT || op == STEP_TEMPER || op == STEP_ADD || op == STEP_WEIGH;
+           op == STEP_ROUND || op == STEP_UNIT || op == STEP_TEMPER || op == STEP_ADD || op == STEP_WEIGH;
 }
 
 /* What an op reads besides its operands. */
@@ -185,7 +186,8 @@ static bool wanted(const struct layer *l, const struct step *s)
         return l->unit_heads;
     if (s->op == STEP_TEMPER)
         return l->query_growth > 0;
-    return (s->op != STEP_SCALE && s->op != STEP_CLAMP) || l->scalar[s->scalar] != 0;
+    bool scaled = s->op == STEP_SCALE || s->op == STEP_CLAMP || s->op == STEP_ROUND;
+    return !scaled || l->scalar[s->scalar] != 0;
 }
 
 /* The role whose tensor a step is for: its own, or the first that it needs. */

@@ -54,6 +54,7 @@ enum step_op {
     STEP_MULTIPLY, /* out *= in; one number of `in` multiplies all of out */
     STEP_SCALE,    /* out *= a number of the layer (enum scalar) */
     STEP_CLAMP,    /* out is kept within plus and minus a number of the layer, in place */
+    STEP_ROUND,    /* each token's out is rounded to steps of its largest magnitude over a number of the layer, in place */
     STEP_UNIT,     /* out's heads by their root mean squares, in place, where the layer says so */
     STEP_TEMPER,   /* out *= what layer_temper says of the token's position */
     STEP_WEIGH,    /* out *= the role's tensor, one number or one a column */
@@ -64,8 +65,9 @@ enum step_op {
     STEP_OPS
 };
 
-/* Numbers of a layer that a STEP_SCALE multiplies by, or a STEP_CLAMP keeps to; 0: there is none, and no step. */
-enum scalar { SCALAR_RESIDUAL, SCALAR_QKV_CLIP, SCALAR_ROUTER_INPUT, SCALAR_COUNT };
+/* Numbers of a layer that a STEP_SCALE multiplies by, a STEP_CLAMP keeps to, or a STEP_ROUND has steps on either side of
+ * 0; 0: there is none, and no step. */
+enum scalar { SCALAR_RESIDUAL, SCALAR_QKV_CLIP, SCALAR_STEPS, SCALAR_ROUTER_INPUT, SCALAR_COUNT };
 
 /* A step of a table. It is left out of a layer that lacks its role's tensor or all of `needs`, or has one of
  * `lacks`. */
@@ -74,8 +76,16 @@ struct step {
     uint8_t out, in, with;  /* enum reg; REG_NONE */
     uint8_t role;           /* of its tensor; ROLE_NONE */
     role_set needs, lacks;
-    uint8_t scalar;         /* of STEP_SCALE and STEP_CLAMP */
+    uint8_t scalar;         /* of STEP_SCALE, STEP_CLAMP and STEP_ROUND */
     size_t first;           /* of a split: its first column (filled in by layer_resolve) */
+};
+
+/* Numbers of xIELU as files have them (Huang and Schlag 2024): softplus makes of the first two the factors of x^2 above
+ * 0, and beta plus softplus of that of e^x - 1 - x below; beta x is added to both. */
+struct xielu {
+    float positive, negative;
+    float beta;
+    float eps;              /* below 0: e^x is not taken of what is nearer to 0 */
 };
 
 enum { ROTARY_NONE = -1 };
@@ -94,6 +104,7 @@ struct layer {
     size_t chunk;           /* it sees positions from the last multiple of this only; 0: all */
     bool unit_heads;        /* it has the steps STEP_UNIT */
     struct mixture mixture;
+    struct xielu xielu;     /* of ACTIVATION_XIELU */
     float scalar[SCALAR_COUNT];
     role_set has;           /* its tensors' roles */
     role_set without;       /* roles that its architecture has and it has not; such tensors of a file are left out */

@@ -55,6 +55,9 @@ static bool choose_context(struct session *s, const struct session_options *o, s
     if (fallback < o->least_context)
         fallback = o->least_context;
     s->context = o->context ? o->context : fallback;
+    if (m->rope_beyond && s->context > m->hyper.rope_original)
+        model_add_note(m, "context of %zu: LongRoPE's factors for more than %zu positions", s->context,
+                       m->hyper.rope_original);
     if (s->context <= trained)
         return true;
     if (s->context > MOST_CONTEXT)

@@ -82,6 +82,7 @@ static const char *untrained(const struct model *m, const struct step *s)
         [STEP_WEIGH] = "a scale of the hidden state",
         [STEP_SIGMOID] = "a sigmoid", [STEP_MULTIPLY] = "a product of activations", [STEP_ROUTE] = "a router",
         [STEP_EXPERTS] = "experts", [STEP_COMBINE] = "experts", [STEP_CLAMP] = "queries, keys and values that are clamped",
+        [STEP_ROUND] = "activations that are rounded",
         [STEP_UNIT] = "heads by their root mean squares"};
     if (s->op == STEP_NORM && s->role == ROLE_NONE)
         return "a norm without weights";
@@ -92,9 +93,9 @@ static const char *untrained(const struct model *m, const struct step *s)
 
 bool network_trains(const struct model *m, struct error *error)
 {
-    if (m->hyper.logit_scale > 0)
-        return error_set(error, "qat: the logits are scaled by %g, which training does not differentiate; expected a "
-                                "model without, or another method", (double)m->hyper.logit_scale);
+    if (m->hyper.activation == ACTIVATION_XIELU)
+        return error_set(error, "qat: the activation is xIELU, which training does not differentiate; expected a model "
+                                "with another, or another method");
     for (size_t b = 0; b < m->hyper.layers; b++) {
         const struct layer *l = &m->layers[b];
         const char *what = l->has & ROLE_BIT(ROLE_ATTN_SINKS) ? "attention sinks"
@@ -128,6 +129,21 @@ void network_embed(struct network *net, const int32_t *tokens)
     }
 }
 
+static void scale_row(const struct rows *r, size_t i)
+{
+    for (size_t k = 0; k < r->size; k++)
+        r->out[i * r->size + k] *= r->factor;
+}
+
+/* Logits, or the gradient by them. */
+static void scale_logits(struct network *net)
+{
+    const struct hyper *h = &net->model->hyper;
+    if (h->logit_scale > 0)
+        network_run_rows(&(struct rows){.net = net, .treat = scale_row, .out = net->logits, .size = h->vocab,
+                                        .factor = h->logit_scale}, net->n);
+}
+
 static void cap_row(const struct rows *r, size_t i)
 {
     operators_current()->soft_cap(r->out + i * r->size, r->size, r->net->model->hyper.logit_cap);
@@ -138,6 +154,7 @@ void network_head(struct network *net)
     const struct hyper *h = &net->model->hyper;
     network_normalize(net, ROLE_OUTPUT_NORM, -1, net->x, net->n, h->dim, net->normed);
     network_linear(net, ROLE_OUTPUT, -1, net->normed, net->logits);
+    scale_logits(net);
     if (h->logit_cap > 0)
         network_run_rows(&(struct rows){.net = net, .treat = cap_row, .out = net->logits, .size = h->vocab}, net->n);
 }
@@ -154,6 +171,7 @@ void network_head_back(struct network *net, const float *capped)
     if (capped)
         network_run_rows(&(struct rows){.net = net, .treat = cap_row_back, .in = capped, .out = net->logits,
                                         .size = h->vocab}, net->n);
+    scale_logits(net);
     zero(d_normed, net->n * h->dim);
     zero(net->gradient[REG_X], net->n * h->dim);
     network_linear_back(net, ROLE_OUTPUT, -1, net->normed, net->logits, d_normed);

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""GGUF files of tiny models, as llama.cpp's converter writes them: family_gguf.py [NAME ...]
+
+Writes tests/data/families/NAME/NAME.gguf from config.json and model.safetensors beside it (family_models.py), of all in
+the table below or those named: where the layout has something that others have not. Matrices are fp16. Needs numpy,
+safetensors and ggml's gguf, whose tables name the tensors."""
+import json
+import pathlib
+import sys
+
+import gguf
+import numpy as np
+from safetensors.numpy import load_file
+
+ROOT = pathlib.Path(__file__).resolve().parent / "data" / "families"
+
+# Of each: general.architecture, whether rotary pairs become neighbours, whether 1 is added to norms, and keys of its own
+# as pairs of a name in config.json and one in GGUF.
+MODELS = {
+    "apertus": ("apertus", False, False, {}),
+    "arcee": ("arcee", True, False, {}),
+    "glm": ("chatglm", False, False, {}),
+    "glm4": ("glm4", False, False, {}),
+    "granite": ("granite", True, False, {"embedding_multiplier": "embedding_scale", "logits_scaling": "logit_scale",
+                                         "residual_multiplier": "residual_scale",
+                                         "attention_multiplier": "attention.scale"}),
+    "ministral3": ("mistral3", True, False, {"mscale_all_dim": "rope.scaling.yarn_log_multiplier",
+                                             "llama_4_scaling_beta": "attention.temperature_scale"}),
+    "nemotron": ("nemotron", False, True, {}),
+    "seed_oss": ("seed_oss", False, False, {}),
+    "smollm3": ("smollm3", True, False, {}),
+}
+
+
+def to_neighbours(rows, heads):
+    """Rows i and i + half of each head become rows 2i and 2i + 1."""
+    halves = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
+    return halves.swapaxes(1, 2).reshape(rows.shape)
+
+
+def llama3_factors(rope, head):
+    """By what Llama 3's scaling divides the frequencies of long waves and of those in between."""
+    waves = 2 * np.pi * rope["rope_theta"] ** (np.arange(0, head, 2) / head)
+    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+    smooth = np.clip((rope["original_max_position_embeddings"] / waves - low) / (high - low), 0, 1)
+    return (1 / ((1 - smooth) / rope["factor"] + smooth)).astype(np.float32)
+
+
+def put_rotary(writer, rope, head):
+    writer.add_rope_freq_base(rope["rope_theta"])
+    writer.add_rope_dimension_count(int(head * rope.get("partial_rotary_factor", 1)))
+    if rope["rope_type"] == "llama3":
+        writer.add_tensor("rope_freqs.weight", llama3_factors(rope, head))
+    if rope["rope_type"] == "yarn":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(rope["factor"])
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+        writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+
+
+def put_metadata(writer, config, own):
+    rope = config["rope_parameters"]
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    if "norm_eps" in config:
+        writer.add_layer_norm_eps(config["norm_eps"])
+    else:
+        writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    put_rotary(writer, rope, config["head_dim"])
+    for key, name in own.items():
+        writer.add_float32(f"{writer.arch}.{name}", {**rope, **config}[key])
+
+
+def put_activations(writer, weights):
+    """The numbers of xIELU are keys of the file, one value a layer."""
+    for number in ("alpha_p", "alpha_n", "beta", "eps"):
+        names = sorted(name for name in weights if name.endswith(f".act_fn.{number}"))
+        if names:
+            writer.add_array(f"xielu.{number}", [float(weights[name].reshape(-1)[0]) for name in names])
+
+
+def join_attention(weights):
+    """Queries, keys and values of a block in one matrix and one bias, as ChatGLM's files have them."""
+    for first in [name for name in weights if ".q_proj." in name]:
+        weights[first.replace("q_proj", "query_key_value")] = np.concatenate(
+            [weights.pop(first.replace("q_proj", part)) for part in ("q_proj", "k_proj", "v_proj")])
+
+
+def make(name):
+    arch, neighbours, from_one, own = MODELS[name]
+    config = json.loads((ROOT / name / "config.json").read_text())
+    weights = load_file(ROOT / name / "model.safetensors")
+    writer = gguf.GGUFWriter(ROOT / name / f"{name}.gguf", arch)
+    put_metadata(writer, config, own)
+    put_activations(writer, weights)
+    if arch == "chatglm":
+        join_attention(weights)
+    kinds = {text: kind for kind, text in gguf.MODEL_ARCH_NAMES.items()}
+    names = gguf.get_tensor_name_map(kinds[arch], config["num_hidden_layers"])
+    for tensor in sorted(weights):
+        values = weights[tensor].astype(np.float32)
+        if ".act_fn." in tensor:
+            continue
+        if neighbours and (".q_proj." in tensor or ".k_proj." in tensor):
+            values = to_neighbours(values, config["num_attention_heads" if ".q_" in tensor else "num_key_value_heads"])
+        if from_one and tensor.endswith("norm.weight"):
+            values = values + 1
+        known = tensor.replace("self_attn.query_key_value", "self_attn.qkv_proj")
+        writer.add_tensor(names.get_name(known, try_suffixes=(".weight", ".bias")),
+                          values.astype(np.float16) if values.ndim > 1 else values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    print(f"{name:20} {(ROOT / name / f'{name}.gguf').stat().st_size:7} bytes")
+
+
+if __name__ == "__main__":
+    for chosen in sys.argv[1:] or MODELS:
+        make(chosen)
