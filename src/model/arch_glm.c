@@ -13,7 +13,7 @@ static role_names glm_gguf_names = {[ROLE_FFN_GATE_UP] = "ffn_up.weight"};
 
 const struct arch arch_glm = {
     .name = "glm",
-    .title = "GLM-4 0414 and older",
+    .title = "GLM-4 9B",
     .features = "half of each head is rotary, fused gate and up",
     .gguf = "chatglm",
     .hf = "glm",
@@ -34,7 +34,7 @@ static role_names glm4_names = {
 
 const struct arch arch_glm4 = {
     .name = "glm4",
-    .title = "GLM-4",
+    .title = "GLM-4 0414",
     .features = "the same with norms after attention and feed-forward",
     .gguf = "glm4",
     .hf = "glm4",
