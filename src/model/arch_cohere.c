@@ -40,7 +40,7 @@ static bool read_command_r(const struct hf_config *c)
     m->hyper.norm_each_head = true;
     if (!read_scale(c) || !hf_flag(c, "use_qk_norm", false, &normed))
         return false;
-    m->has |= normed ? B(ATTN_Q_NORM) | B(ATTN_K_NORM) : 0;
+    *(normed ? &m->has : &m->without) |= B(ATTN_Q_NORM) | B(ATTN_K_NORM);
     return true;
 }
 
