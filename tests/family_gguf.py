@@ -18,6 +18,11 @@ ROOT = pathlib.Path(__file__).resolve().parent / "data" / "families"
 # as pairs of a name in config.json and one in GGUF.
 MODELS = {
     "apertus": ("apertus", False, False, {}),
+    "cohere": ("command-r", False, False, {"logit_scale": "logit_scale"}),
+    "falcon-11b": ("falcon", False, False, {}),
+    "olmo": ("olmo", True, False, {"clip_qkv": "attention.clamp_kqv"}),
+    "olmo2": ("olmo2", False, False, {}),
+    "phi": ("phi2", False, False, {}),
     "arcee": ("arcee", True, False, {}),
     "glm": ("chatglm", False, False, {}),
     "glm4": ("glm4", False, False, {}),
@@ -46,6 +51,15 @@ def llama3_factors(rope, head):
     return (1 / ((1 - smooth) / rope["factor"] + smooth)).astype(np.float32)
 
 
+def by_kind(rows, heads, kv_heads):
+    """Queries, keys and values of each head of keys and values become all queries, all keys and all values."""
+    shared = heads // kv_heads
+    size = rows.shape[0] // (heads + 2 * kv_heads)
+    groups = rows.reshape(kv_heads, shared + 2, size, *rows.shape[1:])
+    parts = groups[:, :shared], groups[:, shared], groups[:, shared + 1]
+    return np.concatenate([part.reshape(-1, *rows.shape[1:]) for part in parts])
+
+
 def put_rotary(writer, rope, head):
     writer.add_rope_freq_base(rope["rope_theta"])
     writer.add_rope_dimension_count(int(head * rope.get("partial_rotary_factor", 1)))
@@ -59,21 +73,29 @@ def put_rotary(writer, rope, head):
         writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
 
 
+def kv_heads(config):
+    return config.get("num_kv_heads", config["num_key_value_heads"])
+
+
 def put_metadata(writer, config, own):
     rope = config["rope_parameters"]
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
-    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_feed_forward_length(config.get("ffn_hidden_size", config["intermediate_size"]))
     writer.add_head_count(config["num_attention_heads"])
-    writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_key_length(config["head_dim"])
-    writer.add_value_length(config["head_dim"])
-    if "norm_eps" in config:
-        writer.add_layer_norm_eps(config["norm_eps"])
+    writer.add_head_count_kv(kv_heads(config))
+    head = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    layer_norm = {"norm_eps", "layer_norm_eps", "layer_norm_epsilon"} & set(config)
+    if config["model_type"] == "olmo":
+        writer.add_layer_norm_eps(1e-5)
+    elif layer_norm:
+        writer.add_layer_norm_eps(config[layer_norm.pop()])
     else:
         writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    put_rotary(writer, rope, config["head_dim"])
+    put_rotary(writer, rope, head)
     for key, name in own.items():
         writer.add_float32(f"{writer.arch}.{name}", {**rope, **config}[key])
 
@@ -110,11 +132,13 @@ def make(name):
             continue
         if neighbours and (".q_proj." in tensor or ".k_proj." in tensor):
             values = to_neighbours(values, config["num_attention_heads" if ".q_" in tensor else "num_key_value_heads"])
+        if ".self_attention.query_key_value." in tensor:
+            values = by_kind(values, config["num_attention_heads"], kv_heads(config))
         if from_one and tensor.endswith("norm.weight"):
             values = values + 1
         known = tensor.replace("self_attn.query_key_value", "self_attn.qkv_proj")
         writer.add_tensor(names.get_name(known, try_suffixes=(".weight", ".bias")),
-                          values.astype(np.float16) if values.ndim > 1 else values)
+                          values.astype(np.float16) if values.ndim > 1 and "norm" not in tensor else values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -18,11 +18,18 @@ static bool read_scale_gguf(const struct gguf_metadata *d, struct model *m)
 
 #define COHERE                                                                                                     \
     .norm = NORM_LAYER, SILU, LLAMA_FOLDER(arch_llama_names), .steps = arch_parallel_steps,                         \
-    .hf_rope = ROPE_NEIGHBOURS, .gguf_rope = ROPE_NEIGHBOURS, .tied_default = true, .hf_sizes = &sizes
+    .hf_rope = ROPE_NEIGHBOURS, .gguf_rope = ROPE_NEIGHBOURS, .tied_default = true, .hf_sizes = &sizes,            \
+    .gguf_unwritten = unwritten
 #define COHERE_ROLES (OUTSIDE | B(ATTN_NORM) | QKV_ROLES | B(ATTN_OUT) | GATED)
 #define COHERE_DEFAULTS                                                                                            \
     .dim = 8192, .hidden = 22528, .layers = 40, .heads = 64, .vocab = 256000, .context = 8192, .epsilon = 1e-5f,   \
     .bos = 5, .eos = 255001
+
+/* llama.cpp reads no other head than the embedding. */
+static const char *unwritten(const struct model *m)
+{
+    return m->tied ? NULL : "the head is not the embedding";
+}
 
 /* ---- Command R ------------------------------------------------------------------------------- */
 
@@ -33,7 +40,7 @@ static bool read_command_r(const struct hf_config *c)
     m->hyper.norm_each_head = true;
     if (!read_scale(c) || !hf_flag(c, "use_qk_norm", false, &normed))
         return false;
-    m->has |= normed ? B(ATTN_Q_NORM) | B(ATTN_K_NORM) : 0;
+    *(normed ? &m->has : &m->without) |= B(ATTN_Q_NORM) | B(ATTN_K_NORM);
     return true;
 }
 

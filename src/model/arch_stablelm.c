@@ -22,7 +22,7 @@ static bool read_hf(const struct hf_config *c)
     m->hyper.norm_each_head = true;
     if (!hf_flag(c, "use_parallel_residual", false, &m->hyper.parallel) || !hf_flag(c, "qk_layernorm", false, &normed))
         return false;
-    m->has |= normed ? B(ATTN_Q_NORM) | B(ATTN_K_NORM) : 0;
+    *(normed ? &m->has : &m->without) |= B(ATTN_Q_NORM) | B(ATTN_K_NORM);
     return true;
 }
 

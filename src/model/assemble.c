@@ -84,7 +84,7 @@ static role_set common_roles(const struct model *m, const struct arch *a, const 
 {
     role_set all = (a->required | m->has) & ~m->without;
     for (enum role role = 0; role < ROLE_COUNT; role++)
-        if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ROLE_BIT(role) &&
+        if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ~m->without & ROLE_BIT(role) &&
             assemble_find(m, a, n, role, roles[role].in_block ? 0 : -1))
             all |= ROLE_BIT(role);
     return all;
