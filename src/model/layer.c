@@ -279,37 +279,39 @@ static size_t segment_end(const struct layer *l, size_t at)
     return more ? end : l->step_count;
 }
 
-size_t model_segments(const struct model *m)
+size_t layer_segments(const struct layer *l)
 {
     size_t count = 0;
-    for (size_t b = 0; b < m->hyper.layers; b++)
-        for (size_t at = 0; at < m->layers[b].step_count; at = segment_end(&m->layers[b], at))
-            count++;
+    for (size_t at = 0; at < l->step_count; at = segment_end(l, at))
+        count++;
     return count;
+}
+
+size_t model_segments(const struct model *m)
+{
+    const struct layer *last = &m->layers[m->hyper.layers - 1];
+    return last->first_segment + layer_segments(last);
 }
 
 struct segment model_segment(const struct model *m, size_t s)
 {
-    for (size_t b = 0; b < m->hyper.layers; b++)
-        for (size_t at = 0, end; at < m->layers[b].step_count; at = end) {
-            end = segment_end(&m->layers[b], at);
-            if (s-- == 0)
-                return (struct segment){b, at, end};
-        }
-    return (struct segment){0};
+    size_t block = m->hyper.layers - 1, at = 0;
+    while (m->layers[block].first_segment > s)
+        block--;
+    const struct layer *l = &m->layers[block];
+    for (size_t i = l->first_segment; i < s; i++)
+        at = segment_end(l, at);
+    return (struct segment){block, at, segment_end(l, at)};
 }
 
 size_t model_segment_of(const struct model *m, int tensor)
 {
     const struct tensor *t = &m->tensors[tensor];
-    int step = layer_step_of(&m->layers[t->block], t->role);
-    size_t s = 0;
-    for (size_t b = 0; b < m->hyper.layers; b++)
-        for (size_t at = 0, end; at < m->layers[b].step_count; at = end, s++) {
-            end = segment_end(&m->layers[b], at);
-            if ((int)b == t->block && (step < 0 || (size_t)step < end))
-                return s;
-        }
+    const struct layer *l = &m->layers[t->block];
+    int step = layer_step_of(l, t->role);
+    size_t s = l->first_segment;
+    for (size_t end = segment_end(l, 0); step >= 0 && end <= (size_t)step; end = segment_end(l, end))
+        s++;
     return s;
 }
 

@@ -111,6 +111,7 @@ struct layer {
     int tensor[ROLE_COUNT]; /* index in the model, of an expert's the first; -1: none */
     struct step *steps;     /* its own; the last is STEP_END */
     size_t step_count;      /* without it */
+    size_t first_segment;   /* segments of the blocks before it */
 };
 
 struct model;
@@ -151,7 +152,8 @@ struct segment {
     size_t begin, end;     /* steps begin .. end - 1 */
 };
 
-/* Segments of all blocks, in order; the s-th of them. */
+/* Segments of a block; of all blocks, in order; the s-th of those. */
+size_t layer_segments(const struct layer *layer);
 size_t model_segments(const struct model *model);
 struct segment model_segment(const struct model *model, size_t s);
 

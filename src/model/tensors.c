@@ -177,10 +177,13 @@ static void give_roles(struct model *m)
 static bool resolve_layers(struct model *m, struct error *error)
 {
     const struct step *table = m->hyper.parallel ? arch_of(m)->parallel_steps : arch_of(m)->steps;
+    size_t segments = 0;
     for (size_t b = 0; b < m->hyper.layers; b++) {
-        const struct layer *l = &m->layers[b];
+        struct layer *l = &m->layers[b];
         if (!layer_resolve(m, b, table, error))
             return false;
+        l->first_segment = segments;
+        segments += layer_segments(l);
         m->kv_layers[b] = (struct kv_layer){l->kv_from == b ? l->kv_heads : 0, l->head_size};
     }
     return true;
