@@ -533,24 +533,24 @@ static void test_settings(void **state)
 static void test_experts(void **state)
 {
     (void)state;
-    launch(40, 100, SRCDIR "/tests/data/families/qwen3_moe", NULL, NULL);
+    launch(40, 120, SRCDIR "/tests/data/families/qwen3_moe", NULL, NULL);
     ready();
     wait_match("ffn_up_exps +4x8x16 +fp16\\* .* 2/4");
     press(PTY_KEY_HOME "jjjjjjjjjjjj");
     await_selected("ffn_up_exps");
     wait_for("4 experts, 2 used by a token; a change here changes all");
     press("+");
-    wait_match("expert\\.3 .* %");
+    wait_match("exps\\.3 .* %");
     press("jj");
-    await_selected("expert.1");
+    await_selected("exps.1");
     type_scheme("int8");
-    await_cell("expert.1", "WEIGHT", "int8");
+    await_cell("exps.1", "WEIGHT", "int8");
     await_cell("ffn_up_exps", "WEIGHT", "mixed");
-    assert_cell("expert.2", 0, "WEIGHT", "fp16*");
+    assert_cell("exps.2", 0, "WEIGHT", "fp16*");
     press("u");
     await_cell("ffn_up_exps", "WEIGHT", "fp16*");
     press("-");
-    wait_gone("expert.1");
+    wait_gone("exps.1");
     type_scheme("int4");
     await_cell("ffn_up_exps", "WEIGHT", "int4");
     assert_cell("ffn_gate_exps", 0, "WEIGHT", "fp16*");

@@ -160,7 +160,7 @@ static void tensor_cells(const struct tui *t, int tensor, struct cells *c)
     bool multiplies = tensor_multiplies(t->session->model, tensor);
     const char *name = x->block >= 0 && !flat ? roles[x->role].name : x->name;
     char expert[24];
-    snprintf(expert, sizeof expert, "  expert.%d", x->expert);
+    snprintf(expert, sizeof expert, "  exps.%d", x->expert);
     snprintf(c->text[C_LAYER], CELL, "%s%s%s", t->tagged[tensor] ? "*" : " ",
              x->block >= 0 && !flat ? "  " : "", x->expert >= 0 && !flat ? expert : name);
     if (x->expert >= 0)
@@ -352,6 +352,8 @@ static bool has_method(const struct qtensor *q)
     return !scheme_equal(&s, &rounded);
 }
 
+enum { EXPERT_DIGITS = 5 }; /* that names of experts have more than others */
+
 /* What was asked for stays when a screen is too narrow for all columns: the last to go, but rather gone than cut. */
 static void fit_columns(const struct tui *t, int cols, int *widths)
 {
@@ -365,6 +367,8 @@ static void fit_columns(const struct tui *t, int cols, int *widths)
     }
     if (t->session->model->hyper.mixture.experts == 0)
         columns[C_USED].width = 0;
+    else
+        columns[C_LAYER].width += EXPERT_DIGITS;
     for (int k = 0; k < COLUMNS_COUNT; k++)
         if (t->hidden >> k & 1)
             columns[k].width = 0;

@@ -88,7 +88,7 @@ void same_everywhere(struct lab *lab, const struct command *c)
     size_t changed = 0;
     for (size_t i = 0; schemes && i < n; i++)
         for (size_t t = 0; t < lab->set->count && tensors[i] != lab_kv(lab); t++)
-            if (all[t].role == all[tensors[i]].role) {
+            if (all[t].role == all[tensors[i]].role && all[t].expert == all[tensors[i]].expert) {
                 changed += !scheme_equal(&schemes[t], &lab->target[tensors[i]]);
                 schemes[t] = lab->target[tensors[i]];
             }

@@ -37,7 +37,7 @@ static bool allocate(struct tune *t, struct error *error)
     size_t n = t->items * t->candidates, all = schemes_count(t->plan.model);
     t->schemes = calloc(all, sizeof *t->schemes);
     t->best_schemes = calloc(all, sizeof *t->best_schemes);
-    t->cost = calloc(4 * n, sizeof *t->cost);
+    t->cost = calloc(5 * n, sizeof *t->cost);
     t->total_seconds = calloc(t->candidates, sizeof *t->total_seconds);
     t->choice = calloc(t->items + 1, 1);
     if (!t->schemes || !t->best_schemes || !t->cost || !t->total_seconds || !t->choice)
@@ -45,6 +45,7 @@ static bool allocate(struct tune *t, struct error *error)
     t->bytes = t->cost + n;
     t->seconds = t->bytes + n;
     t->loss = t->seconds + n;
+    t->joint_loss = t->loss + n;
     return true;
 }
 

@@ -73,10 +73,45 @@ bool tune_check_bytes(const struct tune *t, struct error *error)
     return tune_by_rate(t) || cost_budget(t) >= min || refuse_budget(t, min, error);
 }
 
+/* Whether a file holds an item in one tensor with the item before it: the experts of a block. They take one choice. */
+static bool is_joined(const struct tune *t, size_t item)
+{
+    const struct tensor *all = t->plan.model->tensors;
+    if (!t->plan.file || item == 0 || all[t->tensors[item]].expert < 1)
+        return false;
+    return t->tensors[item - 1] == t->tensors[item] - 1;
+}
+
+/* Costs and losses of what is chosen together: rows 0 .. the number returned - 1. */
+static size_t join_items(struct tune *t)
+{
+    const double *cost = tune_by_rate(t) ? t->seconds : t->bytes;
+    size_t count = 0;
+    for (size_t i = 0; i < t->items; i++) {
+        bool joined = is_joined(t, i);
+        count += !joined;
+        for (size_t c = 0; c < t->candidates; c++) {
+            size_t from = i * t->candidates + c, to = (count - 1) * t->candidates + c;
+            t->cost[to] = (joined ? t->cost[to] : 0) + cost[from];
+            t->joint_loss[to] = (joined ? t->joint_loss[to] : 0) + t->loss[from];
+        }
+    }
+    return count;
+}
+
+/* From choices of what is chosen together to one of each item. */
+static void spread_choice(struct tune *t, size_t count)
+{
+    for (size_t i = t->items; i-- > 0;) {
+        t->choice[i] = t->choice[count - 1];
+        count -= !is_joined(t, i);
+    }
+}
+
 bool tune_choose_first(struct tune *t, struct error *error)
 {
-    memcpy(t->cost, tune_by_rate(t) ? t->seconds : t->bytes, t->items * t->candidates * sizeof *t->cost);
-    t->solved = knapsack_solve(&t->knapsack, t->items, t->candidates, t->cost, t->loss, error);
+    size_t count = join_items(t);
+    t->solved = knapsack_solve(&t->knapsack, count, t->candidates, t->cost, t->joint_loss, error);
     if (!t->solved)
         return false;
     double budget = cost_budget(t);
@@ -98,6 +133,7 @@ static void apply_choice(struct tune *t)
 {
     double seconds = tune_other_seconds(t);
     t->predicted = knapsack_choose(&t->knapsack, t->step, t->choice);
+    spread_choice(t, t->knapsack.items);
     tune_all_stored(t);
     for (size_t i = 0; i < t->items; i++) {
         t->schemes[t->tensors[i]] = tune_candidate(t, t->choice[i], t->tensors[i]);

@@ -21,6 +21,7 @@ struct tune {
     double other_bytes;         /* that no choice changes, of those that the budget counts */
     struct scheme *schemes;     /* schemes_count: of what is being made */
     double *cost, *bytes, *seconds, *loss; /* items x candidates */
+    double *joint_loss;         /* of what is chosen together, as cost then is */
     double *total_seconds;      /* of a decode step, one a candidate */
     struct weights *set;        /* of the candidate, or of what was chosen */
     struct quantization *making;
