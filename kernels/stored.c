@@ -5,6 +5,8 @@
 const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                1,    13,   25,  38,  53,  69,  89,  113};
 
+const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
 /* Column c of codes with `bits` bits each. A run of `bytes` bytes holds the first columns in the lowest bits of its
  * bytes, the next columns in the bits above, and so on. */
 static inline unsigned field(const uint8_t *codes, size_t c, size_t bytes, unsigned bits)
@@ -73,6 +75,14 @@ void iq4_nl_decode_block(const uint8_t *block, float *out)
     float scale = half_at(b->scale);
     for (size_t c = 0; c < SMALL_BLOCK; c++)
         out[c] = scale * (float)iq4_values[nibble(b->codes, c, 16)];
+}
+
+void mxfp4_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_mxfp4 *b = (const void *)block;
+    float scale = half_e8m0(b->scale);
+    for (size_t c = 0; c < SMALL_BLOCK; c++)
+        out[c] = scale * (float)mxfp4_values[nibble(b->codes, c, 16)];
 }
 
 /* ---- blocks of 256 --------------------------------------------------------------------------- */
