@@ -42,6 +42,7 @@ enum dtype {
     DTYPE_IQ4_NL,
     DTYPE_IQ4_XS,
     DTYPE_MXFP4,
+    DTYPE_TQ2_0,
     DTYPE_ALL
 };
 

@@ -145,3 +145,11 @@ void iq4_xs_decode_block(const uint8_t *block, float *out)
     for (size_t c = 0; c < K_BLOCK; c++)
         out[c] = scale * (float)iq4_xs_scale(b, c / 32) * (float)iq4_values[nibble(b->codes, c, 16)];
 }
+
+void tq2_0_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_tq2_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < K_BLOCK; c++)
+        out[c] = scale * (float)((int)field(b->codes, c, 32, 2) - 1);
+}

@@ -4,7 +4,7 @@
  * one row with its own scales. All numbers are little-endian, fractions are fp16, and blocks
  * follow each other without padding or alignment. A weight is
  *
- *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4
+ *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0
  *   scale * code + min     q4_1 q5_1
  *   scale * code - min     q2_k q4_k q5_k
  *
@@ -96,6 +96,12 @@ struct block_mxfp4 {
     uint8_t codes[16]; /* indices of mxfp4_values, as those of iq4_nl */
 };
 
+/* Ternary: all codes of a block share its scale. */
+struct block_tq2_0 {
+    uint8_t codes[64]; /* as those of q2_k, counted from -1 */
+    uint8_t scale[2];
+};
+
 _Static_assert(sizeof(struct block_q8_0) == 34, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_0) == 18, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_1) == 20, "as ggml has it");
@@ -108,6 +114,7 @@ _Static_assert(sizeof(struct block_q5_k) == 176, "as ggml has it");
 _Static_assert(sizeof(struct block_q6_k) == 210, "as ggml has it");
 _Static_assert(sizeof(struct block_iq4_xs) == 136, "as ggml has it");
 _Static_assert(sizeof(struct block_mxfp4) == 17, "as ggml has it");
+_Static_assert(sizeof(struct block_tq2_0) == 66, "as ggml has it");
 _Static_assert(_Alignof(struct block_q6_k) == 1, "blocks have no alignment");
 
 /* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
@@ -133,6 +140,7 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_IQ4_NL] = {.has_sign = true},
     [DTYPE_IQ4_XS] = {.has_sign = true},
     [DTYPE_MXFP4] = {.has_sign = true},
+    [DTYPE_TQ2_0] = {.center = 1},
 };
 
 /* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
@@ -200,5 +208,6 @@ void q6_k_decode_block(const uint8_t *block, float *out);
 void iq4_nl_decode_block(const uint8_t *block, float *out);
 void iq4_xs_decode_block(const uint8_t *block, float *out);
 void mxfp4_decode_block(const uint8_t *block, float *out);
+void tq2_0_decode_block(const uint8_t *block, float *out);
 
 #endif

@@ -29,7 +29,7 @@ static const struct {
     {DTYPE_Q3_K, 0xf4d9cd7efe43be4cu},   {DTYPE_Q4_K, 0x95615681c9783834u},
     {DTYPE_Q5_K, 0xfd3087cde0fe1d7eu},   {DTYPE_Q6_K, 0xf7e088cba16140e2u},
     {DTYPE_IQ4_NL, 0xc43fc68c8bced467u}, {DTYPE_IQ4_XS, 0x764ecebfc814f661u},
-    {DTYPE_MXFP4, 0x214b64d34d47f972u},
+    {DTYPE_MXFP4, 0x214b64d34d47f972u},  {DTYPE_TQ2_0, 0x09d2acc89568eff4u},
 };
 enum { BLOCKS = 64, SEED = 20240601 };
 
