@@ -177,6 +177,7 @@ const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_IQ4_XS] = STORED_ROW(iq4_xs, 4, block_iq4_xs, K_BLOCK, 32, TABLE, scale),
     [DTYPE_MXFP4] = MX_ROW(mxfp4, 4, block_mxfp4, TABLE),
     [DTYPE_TQ2_0] = STORED_ROW(tq2_0, 2, block_tq2_0, K_BLOCK, K_BLOCK, SYMMETRIC, scale),
+    [DTYPE_TQ1_0] = STORED_ROW(tq1_0, 2, block_tq1_0, K_BLOCK, K_BLOCK, SYMMETRIC, scale),
 };
 
 enum dtype dtype_by_name(const char *name, size_t n)

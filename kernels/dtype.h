@@ -43,6 +43,7 @@ enum dtype {
     DTYPE_IQ4_XS,
     DTYPE_MXFP4,
     DTYPE_TQ2_0,
+    DTYPE_TQ1_0,
     DTYPE_ALL
 };
 

@@ -153,3 +153,28 @@ void tq2_0_decode_block(const uint8_t *block, float *out)
     for (size_t c = 0; c < K_BLOCK; c++)
         out[c] = scale * (float)((int)field(b->codes, c, 32, 2) - 1);
 }
+
+/* A byte is a fraction of 256 whose digits to base 3 are codes, the first column's behind the point: digit n. */
+static unsigned ternary_digit(uint8_t byte, size_t n)
+{
+    static const uint8_t powers[] = {1, 3, 9, 27, 81};
+    unsigned rest = (unsigned)byte * powers[n] & 255;
+    return rest * 3 >> 8;
+}
+
+/* Column c of codes whose first `bytes` hold the first columns in their first digits, then the next in their second. */
+static unsigned ternary(const uint8_t *codes, size_t c, size_t bytes)
+{
+    return ternary_digit(codes[c % bytes], c / bytes);
+}
+
+void tq1_0_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_tq1_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        unsigned code = c < 160 ? ternary(b->codes, c, 32)
+                        : c < 240 ? ternary(b->codes + 32, c - 160, 16) : ternary(b->codes + 48, c - 240, 4);
+        out[c] = scale * (float)((int)code - 1);
+    }
+}

@@ -4,7 +4,7 @@
  * one row with its own scales. All numbers are little-endian, fractions are fp16, and blocks
  * follow each other without padding or alignment. A weight is
  *
- *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0
+ *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0 tq1_0
  *   scale * code + min     q4_1 q5_1
  *   scale * code - min     q2_k q4_k q5_k
  *
@@ -97,6 +97,11 @@ struct block_mxfp4 {
 };
 
 /* Ternary: all codes of a block share its scale. */
+struct block_tq1_0 {
+    uint8_t codes[52]; /* five codes a byte, four in the last four: see ternary_digit */
+    uint8_t scale[2];
+};
+
 struct block_tq2_0 {
     uint8_t codes[64]; /* as those of q2_k, counted from -1 */
     uint8_t scale[2];
@@ -115,6 +120,7 @@ _Static_assert(sizeof(struct block_q6_k) == 210, "as ggml has it");
 _Static_assert(sizeof(struct block_iq4_xs) == 136, "as ggml has it");
 _Static_assert(sizeof(struct block_mxfp4) == 17, "as ggml has it");
 _Static_assert(sizeof(struct block_tq2_0) == 66, "as ggml has it");
+_Static_assert(sizeof(struct block_tq1_0) == 54, "as ggml has it");
 _Static_assert(_Alignof(struct block_q6_k) == 1, "blocks have no alignment");
 
 /* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
@@ -141,6 +147,7 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_IQ4_XS] = {.has_sign = true},
     [DTYPE_MXFP4] = {.has_sign = true},
     [DTYPE_TQ2_0] = {.center = 1},
+    [DTYPE_TQ1_0] = {.center = 1},
 };
 
 /* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
@@ -209,5 +216,6 @@ void iq4_nl_decode_block(const uint8_t *block, float *out);
 void iq4_xs_decode_block(const uint8_t *block, float *out);
 void mxfp4_decode_block(const uint8_t *block, float *out);
 void tq2_0_decode_block(const uint8_t *block, float *out);
+void tq1_0_decode_block(const uint8_t *block, float *out);
 
 #endif

@@ -197,7 +197,7 @@ static const struct {
     [DTYPE_Q5_0] = {"g32", "sym"},     [DTYPE_Q5_1] = {"g32", "asym"},     [DTYPE_Q2_K] = {"g16/256", "asym"},
     [DTYPE_Q3_K] = {"g16/256", "sym"}, [DTYPE_Q4_K] = {"g32/256", "asym"}, [DTYPE_Q5_K] = {"g32/256", "asym"},
     [DTYPE_Q6_K] = {"g16/256", "sym"}, [DTYPE_IQ4_NL] = {"g32", "table"},  [DTYPE_IQ4_XS] = {"g32/256", "table"},
-    [DTYPE_MXFP4] = {"g32", "table"},   [DTYPE_TQ2_0] = {"g256", "sym"},
+    [DTYPE_MXFP4] = {"g32", "table"},   [DTYPE_TQ2_0] = {"g256", "sym"},     [DTYPE_TQ1_0] = {"g256", "sym"},
 };
 
 static void test_what_schemes_say(void **state)

@@ -30,6 +30,7 @@ static const struct {
     {DTYPE_Q5_K, 0xfd3087cde0fe1d7eu},   {DTYPE_Q6_K, 0xf7e088cba16140e2u},
     {DTYPE_IQ4_NL, 0xc43fc68c8bced467u}, {DTYPE_IQ4_XS, 0x764ecebfc814f661u},
     {DTYPE_MXFP4, 0x214b64d34d47f972u},  {DTYPE_TQ2_0, 0x09d2acc89568eff4u},
+    {DTYPE_TQ1_0, 0x4c6748c73fc7590eu},
 };
 enum { BLOCKS = 64, SEED = 20240601 };
 
