@@ -140,11 +140,15 @@ static void int4_decode_run(const uint8_t *codes, size_t first, size_t n, int ze
 #define INTEGER_SLOTS(NAME) .decode_run = NAME##_decode_run, .unpack_run = NAME##_unpack_run
 
 /* A stored type, with the struct of its blocks, their columns, those of a scale, the codes' grid, and what they have
- * beside the scale. */
+ * beside the scale; one whose scale is a power of two. */
 #define STORED_ROW(NAME, BITS, STRUCT, COLUMNS, SCALED, GRID, OTHER)                                \
     {#NAME, BITS, DTYPE_KIND_BLOCK, COLUMNS, sizeof(struct STRUCT),                                \
      .decode_block = NAME##_decode_block, .scale_columns = SCALED, .grid = BLOCK_##GRID,            \
      .factors = {offsetof(struct STRUCT, scale), offsetof(struct STRUCT, OTHER)}}
+
+#define MX_ROW(NAME, BITS, STRUCT, GRID)                                                           \
+    {#NAME, BITS, DTYPE_KIND_BLOCK, SMALL_BLOCK, sizeof(struct STRUCT),                            \
+     .decode_block = NAME##_decode_block, .scale_columns = SMALL_BLOCK, .grid = BLOCK_##GRID, .e8m0 = true}
 
 const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_FP32] = {"fp32", 32, DTYPE_KIND_FLOAT, 1, 4, .largest = 0x1.fffffep127f,
@@ -171,6 +175,9 @@ const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_Q6_K] = STORED_ROW(q6_k, 7, block_q6_k, K_BLOCK, 16, SYMMETRIC, scale),
     [DTYPE_IQ4_NL] = STORED_ROW(iq4_nl, 4, block_q4_0, SMALL_BLOCK, SMALL_BLOCK, TABLE, scale),
     [DTYPE_IQ4_XS] = STORED_ROW(iq4_xs, 4, block_iq4_xs, K_BLOCK, 32, TABLE, scale),
+    [DTYPE_MXFP4] = MX_ROW(mxfp4, 4, block_mxfp4, TABLE),
+    [DTYPE_TQ2_0] = STORED_ROW(tq2_0, 2, block_tq2_0, K_BLOCK, K_BLOCK, SYMMETRIC, scale),
+    [DTYPE_TQ1_0] = STORED_ROW(tq1_0, 2, block_tq1_0, K_BLOCK, K_BLOCK, SYMMETRIC, scale),
 };
 
 enum dtype dtype_by_name(const char *name, size_t n)

@@ -41,6 +41,9 @@ enum dtype {
     DTYPE_Q6_K,
     DTYPE_IQ4_NL,
     DTYPE_IQ4_XS,
+    DTYPE_MXFP4,
+    DTYPE_TQ2_0,
+    DTYPE_TQ1_0,
     DTYPE_ALL
 };
 
@@ -82,6 +85,7 @@ struct dtype_info {
     /* Offsets in a block of the fp16 factors of all its weights, perhaps the same one twice. If one of them is not
      * finite, no weight is. */
     size_t factors[2];
+    bool e8m0;            /* of a stored type: no factors; a block begins with its scale, the exponent of 2 plus 127 */
     size_t scale_columns; /* of a stored type: columns that share a scale; a block may have more of them */
     enum block_grid grid; /* of a stored type */
 };

@@ -5,6 +5,8 @@
 const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                1,    13,   25,  38,  53,  69,  89,  113};
 
+const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
 /* Column c of codes with `bits` bits each. A run of `bytes` bytes holds the first columns in the lowest bits of its
  * bytes, the next columns in the bits above, and so on. */
 static inline unsigned field(const uint8_t *codes, size_t c, size_t bytes, unsigned bits)
@@ -75,6 +77,14 @@ void iq4_nl_decode_block(const uint8_t *block, float *out)
         out[c] = scale * (float)iq4_values[nibble(b->codes, c, 16)];
 }
 
+void mxfp4_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_mxfp4 *b = (const void *)block;
+    float scale = half_e8m0(b->scale);
+    for (size_t c = 0; c < SMALL_BLOCK; c++)
+        out[c] = scale * (float)mxfp4_values[nibble(b->codes, c, 16)];
+}
+
 /* ---- blocks of 256 --------------------------------------------------------------------------- */
 
 void q2_k_decode_block(const uint8_t *block, float *out)
@@ -134,4 +144,37 @@ void iq4_xs_decode_block(const uint8_t *block, float *out)
     float scale = half_at(b->scale);
     for (size_t c = 0; c < K_BLOCK; c++)
         out[c] = scale * (float)iq4_xs_scale(b, c / 32) * (float)iq4_values[nibble(b->codes, c, 16)];
+}
+
+void tq2_0_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_tq2_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < K_BLOCK; c++)
+        out[c] = scale * (float)((int)field(b->codes, c, 32, 2) - 1);
+}
+
+/* A byte is a fraction of 256 whose digits to base 3 are codes, the first column's behind the point: digit n. */
+static unsigned ternary_digit(uint8_t byte, size_t n)
+{
+    static const uint8_t powers[] = {1, 3, 9, 27, 81};
+    unsigned rest = (unsigned)byte * powers[n] & 255;
+    return rest * 3 >> 8;
+}
+
+/* Column c of codes whose first `bytes` hold the first columns in their first digits, then the next in their second. */
+static unsigned ternary(const uint8_t *codes, size_t c, size_t bytes)
+{
+    return ternary_digit(codes[c % bytes], c / bytes);
+}
+
+void tq1_0_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_tq1_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        unsigned code = c < 160 ? ternary(b->codes, c, 32)
+                        : c < 240 ? ternary(b->codes + 32, c - 160, 16) : ternary(b->codes + 48, c - 240, 4);
+        out[c] = scale * (float)((int)code - 1);
+    }
 }

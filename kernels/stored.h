@@ -4,13 +4,17 @@
  * one row with its own scales. All numbers are little-endian, fractions are fp16, and blocks
  * follow each other without padding or alignment. A weight is
  *
- *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs
+ *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0 tq1_0
  *   scale * code + min     q4_1 q5_1
  *   scale * code - min     q2_k q4_k q5_k
  *
  * where scale and min of the k types are an fp16 factor of the block times a small integer for every 16 or 32
  * columns. Every product is exact in fp32 (at most 11 + 7 + 6 bits), so a weight is rounded once, when its min
- * is added, and multiply-adds give the same bits fused or not. */
+ * is added, and multiply-adds give the same bits fused or not.
+ *
+ * mxfp4 is MXFP4 of the OCP Microscaling Formats specification (MX, version 1.0, 2023): E2M1 codes, and a scale that is
+ * a power of two (E8M0). As in ggml, the scale 255, NaN in the specification, is 2^128; a product beyond the largest
+ * float is infinite. */
 #ifndef QTOP_STORED_H
 #define QTOP_STORED_H
 
@@ -87,6 +91,22 @@ struct block_iq4_xs {
     uint8_t codes[128]; /* each 16 bytes hold 32 columns, as those of iq4_nl */
 };
 
+struct block_mxfp4 {
+    uint8_t scale;     /* the exponent of 2 plus 127 */
+    uint8_t codes[16]; /* indices of mxfp4_values, as those of iq4_nl */
+};
+
+/* Ternary: all codes of a block share its scale. */
+struct block_tq1_0 {
+    uint8_t codes[52]; /* five codes a byte, four in the last four: see ternary_digit */
+    uint8_t scale[2];
+};
+
+struct block_tq2_0 {
+    uint8_t codes[64]; /* as those of q2_k, counted from -1 */
+    uint8_t scale[2];
+};
+
 _Static_assert(sizeof(struct block_q8_0) == 34, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_0) == 18, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_1) == 20, "as ggml has it");
@@ -98,6 +118,9 @@ _Static_assert(sizeof(struct block_q4_k) == 144, "as ggml has it");
 _Static_assert(sizeof(struct block_q5_k) == 176, "as ggml has it");
 _Static_assert(sizeof(struct block_q6_k) == 210, "as ggml has it");
 _Static_assert(sizeof(struct block_iq4_xs) == 136, "as ggml has it");
+_Static_assert(sizeof(struct block_mxfp4) == 17, "as ggml has it");
+_Static_assert(sizeof(struct block_tq2_0) == 66, "as ggml has it");
+_Static_assert(sizeof(struct block_tq1_0) == 54, "as ggml has it");
 _Static_assert(_Alignof(struct block_q6_k) == 1, "blocks have no alignment");
 
 /* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
@@ -122,6 +145,9 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_Q6_K] = {.center = 32},
     [DTYPE_IQ4_NL] = {.has_sign = true},
     [DTYPE_IQ4_XS] = {.has_sign = true},
+    [DTYPE_MXFP4] = {.has_sign = true},
+    [DTYPE_TQ2_0] = {.center = 1},
+    [DTYPE_TQ1_0] = {.center = 1},
 };
 
 /* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
@@ -133,9 +159,18 @@ static inline size_t nibble_interleave(enum dtype type)
 /* The values of the codes of the iq4 types. */
 extern const int8_t iq4_values[16];
 
+/* The values of E2M1 codes, times 2. */
+extern const int8_t mxfp4_values[16];
+
 static inline float half_at(const uint8_t bytes[2])
 {
     return fp16_decode((uint16_t)(bytes[0] | bytes[1] << 8));
+}
+
+/* Half the scale of that byte, 2^(byte - 128), since mxfp4_values are doubled: also where it is subnormal. */
+static inline float half_e8m0(uint8_t byte)
+{
+    return bits_float(byte < 2 ? 0x200000u << byte : (byte - 1u) << 23);
 }
 
 /* Scale and min of columns 32 i .. 32 i + 31 of q4_k and q5_k, 6 bits each. The first four are the low bits of
@@ -179,5 +214,8 @@ void q5_k_decode_block(const uint8_t *block, float *out);
 void q6_k_decode_block(const uint8_t *block, float *out);
 void iq4_nl_decode_block(const uint8_t *block, float *out);
 void iq4_xs_decode_block(const uint8_t *block, float *out);
+void mxfp4_decode_block(const uint8_t *block, float *out);
+void tq2_0_decode_block(const uint8_t *block, float *out);
+void tq1_0_decode_block(const uint8_t *block, float *out);
 
 #endif

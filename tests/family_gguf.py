@@ -2,8 +2,8 @@
 """GGUF files of tiny models, as llama.cpp's converter writes them: family_gguf.py [NAME ...]
 
 Writes tests/data/families/NAME/NAME.gguf from config.json and model.safetensors beside it (family_models.py), of all in
-the table below or those named: where the layout has something that others have not. Matrices are fp16. Needs numpy,
-safetensors and ggml's gguf, whose tables name the tensors."""
+the table below or those named: where the layout has something that others have not. Matrices are fp16, experts of
+gpt-oss MXFP4. Needs numpy, safetensors and ggml's gguf, whose tables name the tensors."""
 import json
 import pathlib
 import sys
@@ -26,6 +26,7 @@ MODELS = {
     "arcee": ("arcee", True, False, {}),
     "glm": ("chatglm", False, False, {}),
     "glm4": ("glm4", False, False, {}),
+    "gpt_oss-mxfp4": ("gpt-oss", False, False, {}),
     "granite": ("granite", True, False, {"embedding_multiplier": "embedding_scale", "logits_scaling": "logit_scale",
                                          "residual_multiplier": "residual_scale",
                                          "attention_multiplier": "attention.scale"}),
@@ -115,6 +116,33 @@ def join_attention(weights):
             [weights.pop(first.replace("q_proj", part)) for part in ("q_proj", "k_proj", "v_proj")])
 
 
+def put_experts(writer, config):
+    writer.add_expert_count(config["num_local_experts"])
+    writer.add_expert_used_count(config["num_experts_per_tok"])
+    writer.add_expert_feed_forward_length(config["intermediate_size"])
+    writer.add_sliding_window(config["sliding_window"])
+
+
+def put_of_experts(writer, names, tensor, values):
+    bias = tensor.endswith("_bias")
+    name = names.get_name(tensor.removesuffix("_bias")) + (".bias" if bias else ".weight")
+    mxfp4 = gguf.GGMLQuantizationType.MXFP4
+    if bias:
+        writer.add_tensor(name, values)
+    else:
+        writer.add_tensor(name, gguf.quantize(np.ascontiguousarray(values), mxfp4), raw_dtype=mxfp4)
+
+
+def split_experts(weights):
+    """Gates and ups, column by column in one matrix, become two; all experts hold the weights of an output in a row."""
+    for name in [name for name in weights if ".experts.gate_up_proj" in name]:
+        both = weights.pop(name)
+        for part, first in ("gate_proj", 0), ("up_proj", 1):
+            weights[name.replace("gate_up_proj", part)] = both[..., first::2]
+    for name in [name for name in weights if ".experts." in name and not name.endswith("_bias")]:
+        weights[name] = weights[name].swapaxes(1, 2)
+
+
 def make(name):
     arch, neighbours, from_one, own = MODELS[name]
     config = json.loads((ROOT / name / "config.json").read_text())
@@ -122,6 +150,9 @@ def make(name):
     writer = gguf.GGUFWriter(ROOT / name / f"{name}.gguf", arch)
     put_metadata(writer, config, own)
     put_activations(writer, weights)
+    if arch == "gpt-oss":
+        put_experts(writer, config)
+        split_experts(weights)
     if arch == "chatglm":
         join_attention(weights)
     kinds = {text: kind for kind, text in gguf.MODEL_ARCH_NAMES.items()}
@@ -136,7 +167,10 @@ def make(name):
             values = by_kind(values, config["num_attention_heads"], kv_heads(config))
         if from_one and tensor.endswith("norm.weight"):
             values = values + 1
-        known = tensor.replace("self_attn.query_key_value", "self_attn.qkv_proj")
+        known = tensor.replace("self_attn.query_key_value", "self_attn.qkv_proj").replace(".sinks", ".sinks.weight")
+        if ".experts." in tensor:
+            put_of_experts(writer, names, tensor, values)
+            continue
         writer.add_tensor(names.get_name(known, try_suffixes=(".weight", ".bias")),
                           values.astype(np.float16) if values.ndim > 1 and "norm" not in tensor else values)
     writer.write_header_to_file()

@@ -3,13 +3,14 @@
 
 Writes tests/data/families/NAME: config.json, model.safetensors (fp16), tokens.txt (ids) and logits.f32 (float32, one
 row a token), all of the table below or those named; the same bytes each time on one machine. Needs torch, transformers,
-safetensors and numpy. Every model is as small as it can be and still show what its architecture has of its own."""
+safetensors, gguf and numpy. Every model is as small as it can be and still show what its architecture has of its own."""
 import inspect
 import json
 import pathlib
 import sys
 import warnings
 
+import gguf
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
@@ -57,6 +58,10 @@ MODELS = {
         rope_type="yarn", rope_theta=150000.0, factor=8.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
         original_max_position_embeddings=16), **EXPERTS)),
     "gpt_oss_usual": ("gpt_oss", dict(num_hidden_layers=1, sliding_window=4, **EXPERTS)),
+    "gpt_oss-mxfp4": ("gpt_oss", dict(num_hidden_layers=1, sliding_window=4, hidden_size=32, intermediate_size=32,
+                                      rope_parameters=dict(
+        rope_type="yarn", rope_theta=150000.0, factor=8.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
+        original_max_position_embeddings=16), **EXPERTS)),
     "granitemoe": ("granitemoe", dict(embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.7,
                                       logits_scaling=1.5, head_dim=None, **EXPERTS)),
     "granitemoeshared": ("granitemoeshared", dict(shared_intermediate_size=12, num_hidden_layers=1, head_dim=None,
@@ -191,6 +196,16 @@ def make_online(model):
             model.set_submodule(name, rounded)
 
 
+def round_experts(model):
+    """Experts become what blocks of MXFP4 hold, of 32 inputs each, as GGUF files of gpt-oss have them."""
+    kind = gguf.GGMLQuantizationType.MXFP4
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+                rows = np.ascontiguousarray(p.transpose(1, 2).float().numpy())
+                p.copy_(torch.from_numpy(gguf.dequantize(gguf.quantize(rows, kind), kind)).transpose(1, 2))
+
+
 def make(name):
     kind, changes = MODELS[name]
     folder = ROOT / name
@@ -199,6 +214,8 @@ def make(name):
     model_class = AutoModelForImageTextToText if "text_config" in changes else AutoModelForCausalLM
     model = model_class.from_config(configuration(kind, changes)).float().eval()
     fill(model, 1 + sorted(MODELS).index(name))
+    if name.endswith("-mxfp4"):
+        round_experts(model)
     (model if name.endswith("-online") else model.half()).save_pretrained(folder)
     weights = load_file(folder / "model.safetensors")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -91,13 +91,17 @@ static void check_file(const char *path, const char *folder, const char *logits_
     free(logits);
 }
 
+/* The GGUF file that a folder may hold. */
+static char *gguf_in(const char *folder, const char *name)
+{
+    char file[80];
+    snprintf(file, sizeof file, "%s.gguf", name);
+    return path_in(folder, file);
+}
+
 static void test_family(void **state)
 {
-    const char *name = *state;
-    char gguf_name[80];
-    char *folder = path_in(root, name), *gguf;
-    snprintf(gguf_name, sizeof gguf_name, "%s.gguf", name);
-    gguf = path_in(folder, gguf_name);
+    char *folder = path_in(root, *state), *gguf = gguf_in(folder, *state);
     check_file(folder, folder, "logits.f32");
     if (access(gguf, R_OK) == 0)
         check_file(gguf, folder, "logits.f32");
@@ -139,9 +143,12 @@ static void check_export(const char *source, const char *folder, const char *for
 
 static void test_export(void **state)
 {
-    char *folder = path_in(root, *state);
+    char *folder = path_in(root, *state), *gguf = gguf_in(folder, *state);
     check_export(folder, folder, "gguf");
     check_export(folder, folder, "safetensors");
+    if (access(gguf, R_OK) == 0)
+        check_export(gguf, folder, "gguf");
+    free(gguf);
     free(folder);
 }
 

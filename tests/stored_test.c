@@ -29,6 +29,8 @@ static const struct {
     {DTYPE_Q3_K, 0xf4d9cd7efe43be4cu},   {DTYPE_Q4_K, 0x95615681c9783834u},
     {DTYPE_Q5_K, 0xfd3087cde0fe1d7eu},   {DTYPE_Q6_K, 0xf7e088cba16140e2u},
     {DTYPE_IQ4_NL, 0xc43fc68c8bced467u}, {DTYPE_IQ4_XS, 0x764ecebfc814f661u},
+    {DTYPE_MXFP4, 0x214b64d34d47f972u},  {DTYPE_TQ2_0, 0x09d2acc89568eff4u},
+    {DTYPE_TQ1_0, 0x4c6748c73fc7590eu},
 };
 enum { BLOCKS = 64, SEED = 20240601 };
 
@@ -52,6 +54,68 @@ static void test_blocks_decode_as_gguf_does(void **state)
         free(blocks);
         free(out);
     }
+}
+
+/* Blocks of every scale, each with every code: in memory that is to be freed. */
+static struct qmatrix every_mxfp4(void)
+{
+    enum { SCALES = 256 };
+    struct block_mxfp4 *blocks = make(SCALES * sizeof *blocks);
+    for (unsigned s = 0; s < SCALES; s++) {
+        blocks[s].scale = (uint8_t)s;
+        for (unsigned i = 0; i < sizeof blocks->codes; i++)
+            blocks[s].codes[i] = (uint8_t)(i | (15 - i) << 4);
+    }
+    return stored_matrix(DTYPE_MXFP4, SCALES, SMALL_BLOCK, (const uint8_t *)blocks);
+}
+
+/* Every scale and every code, in every instruction set. */
+static void test_mxfp4_decodes_as_gguf_does(void **state)
+{
+    (void)state;
+    struct qmatrix m = every_mxfp4();
+    for (size_t i = 0; tested_isa(i); i++) {
+        uint64_t digest = FNV_START, exact = FNV_START;
+        float row[SMALL_BLOCK];
+        for (size_t r = 0; r < m.rows && tested_isa(i)->available(); r++) {
+            tested_isa(i)->decode_row(&m, r, row);
+            digest = fnv1a(digest, row, sizeof row);
+            dtypes[DTYPE_MXFP4].decode_block(m.codes + r * m.row_bytes, row);
+            exact = fnv1a(exact, row, sizeof row);
+        }
+        if (tested_isa(i)->available() && (digest != 0xd88b58dbc6f418a5u || exact != digest))
+            fail_msg("%s: blocks of mxfp4 have the digest 0x%016jx, 0x%016jx by the plain decoder; gguf's have "
+                     "0xd88b58dbc6f418a5", tested_isa(i)->name, (uintmax_t)digest, (uintmax_t)exact);
+    }
+    free((void *)(uintptr_t)m.codes);
+}
+
+/* Products with one column each, of all scales whose weights are finite. */
+static void test_products_of_every_mxfp4(void **state)
+{
+    (void)state;
+    enum { FINITE = 253 };
+    struct qmatrix m = every_mxfp4();
+    m.rows = FINITE;
+    for (size_t i = 0; tested_isa(i); i++) {
+        void *scratch = aligned_alloc(64, padded_bytes(activations_scratch(m.cols, 1)));
+        float x[SMALL_BLOCK] = {0}, w[1], y[FINITE];
+        struct activations prepared;
+        for (size_t c = 0; c < m.cols && tested_isa(i)->available(); c++) {
+            x[c] = 1;
+            activations_prepare(tested_isa(i), &m, x, 1, scratch, &prepared);
+            tested_isa(i)->matmul(&m, &prepared, 0, qmatrix_panels(&m), y);
+            x[c] = 0;
+            for (size_t r = 0; r < FINITE; r++) {
+                qmatrix_decode(&m, r, c, 1, w);
+                if (!(y[r] == w[0]))
+                    fail_msg("%s: scale %zu, column %zu: %a; expected %a", tested_isa(i)->name, r, c, (double)y[r],
+                             (double)w[0]);
+            }
+        }
+        free(scratch);
+    }
+    free((void *)(uintptr_t)m.codes);
 }
 
 /* ---- files that another program wrote -------------------------------------------------------- */
@@ -403,6 +467,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_blocks_decode_as_gguf_does),
+        cmocka_unit_test(test_mxfp4_decodes_as_gguf_does),
+        cmocka_unit_test(test_products_of_every_mxfp4),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_decode_of_any_columns),
         cmocka_unit_test(test_products),

@@ -7,7 +7,9 @@ The decoders are those of the gguf package, a separate implementation:
 
 A type's blocks are COUNT blocks of pseudo-random bytes (SplitMix64, eight bytes a number, little-endian,
 the blocks one after the other), whose fp16 fields have bit 14 cleared: finite, smaller than 2, subnormal
-now and then. A digest is the FNV-1a 64-bit hash of the bytes of the fp32 weights.
+now and then. Scales that are a power of two (E8M0) are 112 .. 127. A digest is the FNV-1a 64-bit hash of the bytes of
+the fp32 weights. The last is of 256 blocks of MXFP4, one a scale, whose byte i is i in both nibbles, the high one from
+15 down.
 """
 from importlib.metadata import version
 
@@ -20,8 +22,9 @@ SEED = 20240601
 HALVES = {  # offsets of fp16 numbers in a block
     "Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2],
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
-    "IQ4_NL": [0], "IQ4_XS": [0],
+    "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "TQ2_0": [64], "TQ1_0": [52],
 }
+EXPONENTS = {"MXFP4": [0]}  # offsets of scales that are a power of two
 
 
 def splitmix64(seed, count):
@@ -50,8 +53,15 @@ def main():
         blocks = stream[:COUNT * size].reshape(COUNT, size).copy()
         for at in halves:
             blocks[:, at + 1] &= 0xBF
+        for at in EXPONENTS.get(name, []):
+            blocks[:, at] = blocks[:, at] & 15 | 0x70
         weights = dequantize(blocks, kind).astype(np.float32)
         print(f"    {{DTYPE_{name}, 0x{fnv1a(weights.tobytes()):016x}u}},")
+    codes = np.arange(16, dtype=np.uint8)
+    every = np.stack([np.append(np.uint8(scale), codes | 15 - codes << 4) for scale in range(256)]).astype(np.uint8)
+    with np.errstate(over="ignore"):
+        weights = dequantize(every, GGMLQuantizationType.MXFP4)
+    print(f"every scale: 0x{fnv1a(weights.tobytes()):016x}u")
 
 
 if __name__ == "__main__":

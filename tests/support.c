@@ -185,7 +185,9 @@ void random_blocks(enum dtype type, size_t count, uint64_t *seed, uint8_t *out)
         uint64_t number = random_bits(seed);
         memcpy(out + i, &number, bytes - i < sizeof number ? bytes - i : sizeof number);
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count && dtypes[type].e8m0; i++)
+        out[i * size] = (out[i * size] & 15) | 0x70;
+    for (size_t i = 0; i < count && !dtypes[type].e8m0; i++)
         for (size_t k = 0; k < 2; k++)
             out[i * size + dtypes[type].factors[k] + 1] &= 0xbf;
 }

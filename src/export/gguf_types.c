@@ -69,7 +69,8 @@ static const struct stored_type {
     [DTYPE_Q2_K] = {{"Q2_K", 10, encode_stored}, 10}, [DTYPE_Q3_K] = {{"Q3_K", 11, encode_stored}, 12},
     [DTYPE_Q4_K] = {{"Q4_K", 12, encode_stored}, 15}, [DTYPE_Q5_K] = {{"Q5_K", 13, encode_stored}, 17},
     [DTYPE_Q6_K] = {{"Q6_K", 14, encode_stored}, 18}, [DTYPE_IQ4_NL] = {{"IQ4_NL", 20, encode_stored}, 25},
-    [DTYPE_IQ4_XS] = {{"IQ4_XS", 23, encode_stored}, 30},
+    [DTYPE_IQ4_XS] = {{"IQ4_XS", 23, encode_stored}, 30}, [DTYPE_MXFP4] = {{"MXFP4", 39, encode_stored}, 38},
+    [DTYPE_TQ2_0] = {{"TQ2_0", 35, encode_stored}, 37}, [DTYPE_TQ1_0] = {{"TQ1_0", 34, encode_stored}, 36},
 };
 
 /* Schemes, and what becomes of them. */

@@ -55,12 +55,12 @@ static const struct ggml_type_info tensor_types[] = {
     [31] = REMOVED("Q4_0_4_4"),
     [32] = REMOVED("Q4_0_4_8"),
     [33] = REMOVED("Q4_0_8_8"),
-    [34] = KNOWN("TQ1_0"),
-    [35] = KNOWN("TQ2_0"),
+    [34] = READ("TQ1_0", DTYPE_TQ1_0),
+    [35] = READ("TQ2_0", DTYPE_TQ2_0),
     [36] = REMOVED("IQ4_NL_4_4"),
     [37] = REMOVED("IQ4_NL_4_8"),
     [38] = REMOVED("IQ4_NL_8_8"),
-    [39] = KNOWN("MXFP4"),
+    [39] = READ("MXFP4", DTYPE_MXFP4),
     [40] = KNOWN("NVFP4"),
     [41] = KNOWN("Q1_0"),
 };
@@ -74,5 +74,5 @@ const struct ggml_type_info *ggml_type(uint32_t number)
 
 const char *ggml_types_supported(void)
 {
-    return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL or IQ4_XS";
+    return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4, TQ2_0 or TQ1_0";
 }
