@@ -3,7 +3,8 @@
 
 Writes tests/data/families/NAME: config.json, model.safetensors (fp16), tokens.txt (ids) and logits.f32 (float32, one
 row a token), all of the table below or those named; the same bytes each time on one machine. Needs torch, transformers,
-safetensors, gguf and numpy. Every model is as small as it can be and still show what its architecture has of its own."""
+safetensors, gguf and numpy. Every model is as small as it can be and still show what its architecture has of its
+own."""
 import inspect
 import json
 import pathlib

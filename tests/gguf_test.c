@@ -439,9 +439,8 @@ static void test_tensor_types(void **state)
                    {16, "IQ2_XXS"},  {17, "IQ2_XS"},   {18, "IQ3_XXS"},   {19, "IQ1_S"},
                    {21, "IQ3_S"},    {22, "IQ2_S"},    {24, "I8"},        {25, "I16"},
                    {26, "I32"},      {27, "I64"},      {28, "F64"},       {29, "IQ1_M"},
-                   {31, "Q4_0_4_4"}, {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"},
-                   {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"},
-                   {38, "IQ4_NL_8_8"}, {40, "NVFP4"},     {41, "Q1_0"}};
+                   {31, "Q4_0_4_4"}, {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"},  {36, "IQ4_NL_4_4"},
+                   {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"}, {40, "NVFP4"},  {41, "Q1_0"}};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         struct gguffile f;
         char said[40];
