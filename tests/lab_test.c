@@ -752,7 +752,8 @@ static void test_status_ends_with_its_work(void **state)
     struct lab *lab = start_with(&o);
     (void)state;
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_EVALUATE});
-    assert_non_null(strstr(f->status.text, "evaluating"));
+    bool over = is_evaluated(f, NULL); /* before a busy machine showed it */
+    assert_true(over || strstr(f->status.text, "evaluating"));
     uint64_t serial = f->status.serial;
     frame_unref(f);
     f = await(lab, is_quiet, NULL, "nothing said after the evaluation");
