@@ -137,6 +137,14 @@ static void test_logits(void **state)
 }
 
 /* A config.json in which `from` became `to`. */
+static void forget(struct model *m)
+{
+    free(m->layers);
+    free(m->kv_layers);
+    free(m->rope_factors);
+    *m = (struct model){0};
+}
+
 static const struct arch *parse_changed(struct model *m, const char *name, const char *from,
                                         const char *to, struct error *error)
 {
@@ -145,7 +153,7 @@ static const struct arch *parse_changed(struct model *m, const char *name, const
     assert_non_null(at);
     assert_true(asprintf(&text, "%.*s%s%s", (int)(at - (char *)b.data), (char *)b.data, to,
                          at + strlen(from)) > 0);
-    *m = (struct model){0};
+    forget(m);
     struct hf_asked asked;
     const struct arch *a = hf_config_parse(m, (uint8_t *)text, strlen(text), &asked, error);
     free(text);
@@ -157,7 +165,7 @@ static void test_windows(void **state)
 {
     (void)state;
     static const char use[] = "\"use_sliding_window\": false,";
-    struct model m;
+    struct model m = {0};
     struct error error;
     assert_non_null(parse_changed(&m, "mistral", "16", "16", &error));
     assert_int_equal(m.hyper.window, 16);
@@ -171,6 +179,7 @@ static void test_windows(void **state)
     assert_non_null(parse_changed(&m, "gemma2", "16", "16", &error));
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(hyper_window(&m.hyper, i), i % 2 ? 0 : 16);
+    forget(&m);
 }
 
 int main(void)
