@@ -262,6 +262,8 @@ static int soak(struct soak *s, size_t keys, double seconds)
     pty_send(term, "\033");
     pty_quiet(term, 0.1);
     pty_send(term, "q");
+    pty_quiet(term, 0.5);
+    pty_send(term, "y"); /* where it asks about work that would be lost */
     int end = pty_wait_exit(term, PATIENT);
     if (end != 0)
         return failed(s, end == -1 ? "q does not end it" : "it ended with an error");
