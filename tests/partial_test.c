@@ -12,6 +12,7 @@
 
 #include <dirent.h>
 #include <jansson.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,38 +90,72 @@ static bool has(const struct bytes *b, const char *wanted, const char *or)
     return b->size > 0 && (memmem(b->data, b->size, wanted, strlen(wanted)) || memmem(b->data, b->size, or, strlen(or)));
 }
 
-/* Longer and longer from *seconds on, until there is something to print before the end: what is `wanted`, or the same
- * without a blank. */
-static struct bytes partial_output(const char *const *words, double *seconds, const char *wanted, const char *or)
+/* When to interrupt a command: between what was too early and what was too late. Where others run beside it, what was
+ * too late once may be too early now: a bracket that has become narrow is opened again. */
+struct moment {
+    double seconds, early, late;
+    int tries;
+};
+
+enum { MOST_TRIES = 60 };
+
+static struct moment moment_of(double seconds)
 {
-    for (; *seconds < PATIENCE; *seconds *= SANITIZED ? 2 : 1.3) {
-        int status = interrupted(words, *seconds);
-        if (status != 128 + SIGINT)
-            fail_msg("qtop %s: status %d after %g seconds", words[0], status, *seconds);
+    return (struct moment){.seconds = seconds, .late = INFINITY};
+}
+
+/* The next moment to try, after one that was too early or too late. */
+static void moment_next(struct moment *m, bool too_late)
+{
+    if (++m->tries > MOST_TRIES || m->seconds >= PATIENCE)
+        fail_msg("found nothing between %g and %g seconds in %d tries", m->early, m->late, m->tries);
+    *(too_late ? &m->late : &m->early) = m->seconds;
+    if (m->late <= 1.02 * m->early)
+        m->late = INFINITY;
+    m->seconds = m->late < INFINITY ? (m->early + m->late) / 2 : m->early * (SANITIZED ? 2 : 1.3);
+}
+
+/* Whether it was interrupted; else it had ended as it should, and what it wrote to -o is removed. */
+static bool interrupted_in_time(const char *const *words, const struct moment *m)
+{
+    int status = interrupted(words, m->seconds);
+    if (status != 0 && status != 128 + SIGINT)
+        fail_msg("qtop %s: status %d after %g seconds", words[0], status, m->seconds);
+    for (size_t i = 0; status == 0 && words[i]; i++)
+        if (strcmp(words[i], "-o") == 0)
+            assert_int_equal(unlink(words[i + 1]), 0);
+    return status != 0;
+}
+
+/* Interrupts until something was printed before the end: what is `wanted`, or the same without a blank. */
+static struct bytes partial_output(const char *const *words, struct moment *m, const char *wanted, const char *or)
+{
+    for (;;) {
+        bool in_time = interrupted_in_time(words, m);
         struct bytes b = read_file(out);
-        if (has(&b, wanted, or))
+        if (in_time && has(&b, wanted, or))
             return b;
         bytes_free(&b);
+        moment_next(m, !in_time);
     }
-    fail_msg("qtop %s never prints anything", words[0]);
-    return (struct bytes){0};
 }
 
 static void check(const char *const *words, const char *json)
 {
     const char *with_json[MOST_ARGS];
     size_t n = 0;
-    double seconds = 0.05;
+    struct moment m = moment_of(0.05);
     bool plan = strcmp(words[0], "plan") == 0; /* whose lines may all be finished ones */
-    struct bytes b = partial_output(words, &seconds, "partial", "partial");
+    struct bytes b = partial_output(words, &m, "partial", "partial");
     assert_non_null(memmem(b.data, b.size, "interrupted", 11));
     bytes_free(&b);
     for (; words[n]; n++)
         with_json[n] = words[n];
     with_json[n] = json;
     with_json[n + 1] = NULL;
-    b = plan ? partial_output(with_json, &seconds, "partial", "partial")
-             : partial_output(with_json, &seconds, "\"partial\": true", "\"partial\":true");
+    m = moment_of(m.seconds);
+    b = plan ? partial_output(with_json, &m, "partial", "partial")
+             : partial_output(with_json, &m, "\"partial\": true", "\"partial\":true");
     json_t *last = NULL;
     for (char *line = strtok((char *)b.data, "\n"); line; line = strtok(NULL, "\n")) {
         json_decref(last);
@@ -199,16 +234,17 @@ static void assert_same_files(const char *a, const char *b)
     bytes_free(&y);
 }
 
-/* Longer and longer from *seconds on, until there is something to keep before the end. */
-static char *interrupt_and_keep(const char *const *words, double *seconds)
+/* Interrupts until something was kept before the end. */
+static char *interrupt_and_keep(const char *const *words, struct moment *m)
 {
-    char *kept = NULL;
-    for (; !kept && *seconds < PATIENCE; *seconds *= kept ? 1 : 1.3) {
-        assert_int_equal(interrupted(words, *seconds), 128 + SIGINT);
-        kept = kept_state();
+    for (;;) {
+        bool in_time = interrupted_in_time(words, m);
+        char *kept = kept_state();
+        if (in_time && kept)
+            return kept;
+        assert_null(kept);
+        moment_next(m, !in_time);
     }
-    assert_non_null(kept);
-    return kept;
 }
 
 /* What is found is what an uninterrupted search finds. */
@@ -223,8 +259,8 @@ static void test_resume(void **state)
     const char *const *other = WORDS("tune", model, "-t", "1", "-n", "64", "--max-bits", "6", "-o", whole);
     put_model(model, &medium_spec);
     assert_int_equal(interrupted(resume, PATIENCE), 1); /* there is nothing yet */
-    double seconds = 0.05;
-    char *kept = interrupt_and_keep(words, &seconds);
+    struct moment m = moment_of(0.05);
+    char *kept = interrupt_and_keep(words, &m);
     struct bytes b = read_file(kept);
     write_file(kept, b.data, b.size / 2);
     assert_int_equal(interrupted(resume, PATIENCE), 1);
@@ -235,7 +271,8 @@ static void test_resume(void **state)
     bytes_free(&b);
     unlink(kept);
     free(kept);
-    kept = interrupt_and_keep(words, &seconds);
+    m = moment_of(m.seconds);
+    kept = interrupt_and_keep(words, &m);
     assert_int_equal(interrupted(resume, PATIENCE), 0);
     assert_int_equal(access(kept, F_OK), -1);
     assert_int_equal(interrupted(other, PATIENCE), 0);
@@ -290,8 +327,8 @@ static void test_resume_of_a_training(void **state)
     put_model(model, &medium_spec);
     assert_int_equal(interrupted(resume, PATIENCE), 1); /* there is nothing yet */
     assert_int_equal(interrupted(WORDS("eval", model, "-s", "int8", "--resume"), PATIENCE), 1);
-    double seconds = 0.05;
-    char *kept = interrupt_and_keep(words, &seconds);
+    struct moment m = moment_of(0.05);
+    char *kept = interrupt_and_keep(words, &m);
     assert_int_equal(access(resumed, F_OK), -1);
     assert_int_equal(interrupted(resume, PATIENCE), 0);
     assert_int_equal(access(kept, F_OK), -1);
