@@ -225,7 +225,7 @@ static bool remember(struct export *job, int tensor, enum layout layout, const s
 {
     json_t *q = job->quantized;
     const char *format = json_string_value(json_object_get(q, "format"));
-    char module[ASSEMBLE_NAME];
+    char module[NAMING_MAX];
     if (format && strcmp(format, layout_names[layout]) != 0)
         return error_set(error, "%s: its layout would be %s, that of others is %s; expected one for all: "
                                 "activations in 8 bits in all quantized layers or in none",
@@ -283,7 +283,7 @@ static bool end(struct export *job, struct error *error)
         struct export_item *item = &job->items[i];
         if (!safetensors_is_plain(item) || !roles[m->tensors[item->tensor].role].linear)
             continue;
-        char module[ASSEMBLE_NAME];
+        char module[NAMING_MAX];
         safetensors_module(item, module);
         ok = json_array_append_new(ignore, json_string(module)) == 0;
     }

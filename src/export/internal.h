@@ -6,7 +6,7 @@
 #include "folding.h"
 
 #include "model/arch.h"
-#include "model/assemble.h"
+#include "model/naming.h"
 #include "base/output.h"
 
 #include <jansson.h>
@@ -34,7 +34,7 @@ struct export_type {
 
 /* One tensor of the file. */
 struct export_item {
-    char name[ASSEMBLE_NAME];
+    char name[NAMING_MAX];
     const struct export_type *type;
     int tensor;               /* of the model; -1: `bytes` */
     const uint8_t *bytes;     /* must outlive the job; one row */

@@ -64,7 +64,7 @@ struct export_item *export_add(struct export *job, const struct naming *naming, 
     const struct tensor *t = &job->plan.model->tensors[tensor];
     bool vector = roles[t->role].vector;
     const struct arch *a = naming->gguf ? arch_in_gguf(job->arch) : job->arch;
-    assemble_name(a, naming, t->role, t->block, t->expert, item->name);
+    naming_name(a, naming, t->role, t->block, t->expert, item->name);
     item->dimensions = vector ? 1 : 2;
     item->shape[0] = vector ? t->stored.cols : t->stored.rows;
     item->shape[1] = vector ? 0 : t->stored.cols;
@@ -74,7 +74,7 @@ struct export_item *export_add(struct export *job, const struct naming *naming, 
         item->shape[1] = job->plan.model->layers[t->block].head_size;
         item->shape[0] = t->stored.cols / item->shape[1];
     }
-    if (t->expert >= 0 && assemble_joins(a, naming, t->role)) {
+    if (t->expert >= 0 && naming_joins(a, naming, t->role)) {
         memmove(item->shape + 1, item->shape, item->dimensions * sizeof *item->shape);
         item->shape[0] = job->plan.model->layers[t->block].mixture.experts;
         item->dimensions++;

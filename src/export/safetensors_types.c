@@ -29,9 +29,9 @@ static void rename_item(struct export_item *item, const char *suffix)
     snprintf(item->name + n, sizeof item->name - n, ".%s", suffix);
 }
 
-void safetensors_module(const struct export_item *item, char out[ASSEMBLE_NAME])
+void safetensors_module(const struct export_item *item, char out[NAMING_MAX])
 {
-    memcpy(out, item->name, ASSEMBLE_NAME);
+    memcpy(out, item->name, NAMING_MAX);
     char *dot = strrchr(out, '.');
     if (dot)
         *dot = 0;

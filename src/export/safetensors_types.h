@@ -66,7 +66,7 @@ bool safetensors_narrow_group(struct scheme *scheme, size_t cols);
 
 /* Whether it is a tensor of floats; the layer that it belongs to: its name up to the last dot. */
 bool safetensors_is_plain(const struct export_item *item);
-void safetensors_module(const struct export_item *item, char out[ASSEMBLE_NAME]);
+void safetensors_module(const struct export_item *item, char out[NAMING_MAX]);
 
 /* config.json, and the tokenizer's files where there are some, beside the weights. */
 bool safetensors_beside(struct export *job, struct error *error);

@@ -2,62 +2,12 @@
 
 #include "arrange.h"
 #include "format.h"
+#include "unused.h"
 
-#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { NAME = ASSEMBLE_NAME };
-
-/* ---- names ----------------------------------------------------------------------------------- */
-
-bool assemble_name(const struct arch *a, const struct naming *n, enum role role, int block, int expert, char out[NAME])
-{
-    bool in_block = roles[role].in_block, own = !n->gguf || (a->gguf_names && (*a->gguf_names)[role]);
-    const char *name = !n->gguf ? (*a->hf_names)[role] : own ? (*a->gguf_names)[role] : roles[role].name;
-    const char *suffix = own || strchr(roles[role].name, '.') ? "" : ".weight";
-    const char *before = n->gguf ? "blk." : a->hf_block;
-    /* The head lies outside the model that the prefix names. */
-    const char *head = n->head_prefix ? n->head_prefix : "";
-    const char *prefix = n->gguf ? "" : role == ROLE_OUTPUT || role == ROLE_OUTPUT_BIAS ? head : n->prefix;
-    if (!name)
-        return false;
-    const char *number = strchr(name, '%');
-    int first = number ? (int)(number - name) : (int)strlen(name);
-    char digits[16] = "";
-    if (number)
-        snprintf(digits, sizeof digits, "%d", expert);
-    if (in_block)
-        snprintf(out, NAME, "%s%s%d.%.*s%s%s%s", prefix, before, block, first, name, digits, number ? number + 1 : "",
-                 suffix);
-    else
-        snprintf(out, NAME, "%s%s%s", prefix, name, suffix);
-    return true;
-}
-
-static const struct entry *find_entry(const struct model *m, const struct arch *a, const struct naming *n, enum role role,
-                                      int block, int expert)
-{
-    char name[NAME];
-    if (role == ROLE_EMBEDDING && n->head_embeds)
-        role = ROLE_OUTPUT;
-    const struct entry *e = assemble_name(a, n, role, block, expert, name) ? catalog_find(&m->files, name) : NULL;
-    return e && e->bytes > 0 ? e : NULL;
-}
-
-const struct entry *assemble_find(const struct model *m, const struct arch *a, const struct naming *n, enum role role,
-                                  int block)
-{
-    return find_entry(m, a, n, role, block, 0);
-}
-
-bool assemble_joins(const struct arch *a, const struct naming *n, enum role role)
-{
-    const char *name = n->gguf ? NULL : (*a->hf_names)[role];
-    return roles[role].of_expert && (n->gguf || !strchr(name, '%'));
-}
 
 /* An entry's shape in so many dimensions, where those beyond are 1: the first where it is padded, as GGUF files are to
  * four, or else the last ones. */
@@ -75,7 +25,7 @@ static bool squeeze(const struct entry *e, bool padded, size_t dimensions, size_
 size_t assemble_vocab(const struct model *m, const struct arch *a, const struct naming *n)
 {
     size_t shape[2];
-    const struct entry *e = assemble_find(m, a, n, ROLE_EMBEDDING, -1);
+    const struct entry *e = naming_find(m, a, n, ROLE_EMBEDDING, -1);
     return e && squeeze(e, n->gguf, 2, shape) ? shape[0] : 0;
 }
 
@@ -85,7 +35,7 @@ static role_set common_roles(const struct model *m, const struct arch *a, const 
     role_set all = (a->required | m->has) & ~m->without;
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if ((a->optional | ROLE_BIT(ROLE_OUTPUT)) & ~m->without & ROLE_BIT(role) &&
-            assemble_find(m, a, n, role, roles[role].in_block ? 0 : -1))
+            naming_find(m, a, n, role, roles[role].in_block ? 0 : -1))
             all |= ROLE_BIT(role);
     return all;
 }
@@ -110,10 +60,10 @@ static role_set sparse_roles(const struct model *m, const struct arch *a)
 /* A router tells a mixture from dense layers; of a block that has neither its number tells what is missing. */
 static bool is_sparse(const struct model *m, const struct arch *a, const struct naming *n, int block)
 {
-    if (!a->sparse || assemble_find(m, a, n, ROLE_ROUTER, block))
+    if (!a->sparse || naming_find(m, a, n, ROLE_ROUTER, block))
         return a->sparse;
     return m->hyper.mixture.experts > 0 && (size_t)block >= m->hyper.dense_layers &&
-           !assemble_find(m, a, n, ROLE_FFN_DOWN, block);
+           !naming_find(m, a, n, ROLE_FFN_DOWN, block);
 }
 
 /* The roles of a block. */
@@ -124,12 +74,12 @@ static bool find_block_roles(struct model *m, const struct arch *a, const struct
     bool sparse = is_sparse(m, a, n, block);
     l->has |= of_blocks(common | (sparse ? sparse_roles(m, a) : a->dense) | (m->hyper.parallel ? 0 : a->serial));
     for (enum role role = 0; role < ROLE_COUNT; role++)
-        if (a->varying & ROLE_BIT(role) && assemble_find(m, a, n, role, block))
+        if (a->varying & ROLE_BIT(role) && naming_find(m, a, n, role, block))
             l->has |= ROLE_BIT(role);
     l->has &= ~l->without;
     if (sparse && m->hyper.mixture.experts == 0)
         return error_set(error, "tensor %s is there, but no number of experts",
-                         assemble_find(m, a, n, ROLE_ROUTER, block)->name);
+                         naming_find(m, a, n, ROLE_ROUTER, block)->name);
     l->mixture = sparse ? m->hyper.mixture : (struct mixture){0};
     return true;
 }
@@ -143,10 +93,10 @@ static bool find_roles(struct model *m, const struct arch *a, const struct namin
         ok = find_block_roles(m, a, n, (int)b, common, error);
         m->has |= m->layers[b].has;
     }
-    char name[NAME];
+    char name[NAMING_MAX];
     if (!ok || m->hyper.mixture.experts == 0 || m->has & ROLE_BIT(ROLE_ROUTER))
         return ok;
-    assemble_name(a, n, ROLE_ROUTER, 0, -1, name);
+    naming_name(a, n, ROLE_ROUTER, 0, -1, name);
     return error_set(error, "%zu experts, but no block has a router: tensor %s is missing", m->hyper.mixture.experts,
                      name);
 }
@@ -280,22 +230,15 @@ static bool take_expert(const struct model *m, const struct tensor *t, const str
     return true;
 }
 
-/* Entries that hold norms of heads which files keep apart, one a head; 0: one holds the tensor. */
-static size_t parts_of(const struct model *m, const struct tensor *t, const struct arch *a, const struct naming *n)
-{
-    bool apart = !n->gguf && roles[t->role].norm && strchr((*a->hf_names)[t->role], '%');
-    return apart ? t->stored.cols / m->layers[t->block].head_size : 0;
-}
-
 /* The first of them says the type. */
 static bool gather_parts(struct model *m, struct tensor *t, const struct arch *a, const struct naming *n, size_t parts,
                          struct error *error)
 {
-    char name[NAME];
+    char name[NAMING_MAX];
     size_t size = t->stored.cols / parts;
     for (size_t i = 0; i < parts; i++) {
-        const struct entry *e = find_entry(m, a, n, t->role, t->block, (int)i);
-        assemble_name(a, n, t->role, t->block, (int)i, name);
+        const struct entry *e = naming_find_part(m, a, n, t->role, t->block, (int)i);
+        naming_name(a, n, t->role, t->block, (int)i, name);
         if (!e)
             return error_set(error, "tensor %s is missing", name);
         if (e->dimensions != 1 || e->shape[0] != size)
@@ -318,16 +261,16 @@ static bool gather_parts(struct model *m, struct tensor *t, const struct arch *a
 static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
                         const struct naming *n, struct error *error)
 {
-    char name[NAME];
+    char name[NAMING_MAX];
     struct entry part;
-    size_t parts = parts_of(m, t, a, n);
+    size_t parts = naming_parts(m, a, n, t);
     if (parts > 0)
         return gather_parts(m, t, a, n, parts, error);
-    assemble_name(a, n, t->role, t->block, t->expert, name);
-    const struct entry *e = find_entry(m, a, n, t->role, t->block, t->expert);
+    naming_name(a, n, t->role, t->block, t->expert, name);
+    const struct entry *e = naming_find_part(m, a, n, t->role, t->block, t->expert);
     if (!e)
         return error_set(error, "tensor %s is %s", name, catalog_find(&m->files, name) ? "empty" : "missing");
-    if (assemble_joins(a, n, t->role)) {
+    if (naming_joins(a, n, t->role)) {
         if (!take_expert(m, t, e, &part, error))
             return false;
         e = &part;
@@ -344,148 +287,6 @@ static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
                                 "put into another order", name, e->bytes);
     bool rounded = m->hyper.ternary && roles[t->role].linear && roles[t->role].in_block;
     return !rounded || make_ternary(&t->stored, name, error);
-}
-
-/* What GGUF files hold besides weights: factors that gguf_model.c reads. Readers of other formats leave
- * out what is none. */
-static const char *const not_weights[] = {"rope_freqs.weight", "rope_factors_*.weight"};
-
-static bool is_weight(const struct arch *a, const struct naming *n, const char *name)
-{
-    if (!n->gguf && a->hf_numbers && fnmatch(a->hf_numbers, name, 0) == 0)
-        return false;
-    for (size_t i = 0; i < sizeof not_weights / sizeof *not_weights; i++)
-        if (fnmatch(not_weights[i], name, 0) == 0)
-            return false;
-    return true;
-}
-
-/* Whether a tensor is of a block behind the last one. */
-static bool is_beyond(const struct model *m, const struct arch *a, const struct naming *n, const char *name)
-{
-    char before[NAME], *end;
-    snprintf(before, sizeof before, "%s%s", n->gguf ? "" : n->prefix, n->gguf ? "blk." : a->hf_block);
-    size_t length = strlen(before);
-    if (strncmp(name, before, length) != 0)
-        return false;
-    unsigned long block = strtoul(name + length, &end, 10);
-    return end > name + length && *end == '.' && block >= m->hyper.layers;
-}
-
-/* What predicts further tokens than the next. */
-static bool is_spare(const struct model *m, const struct arch *a, const struct naming *n, const char *name)
-{
-    return (a->predicts_more && is_beyond(m, a, n, name)) || (a->unused && fnmatch(a->unused, name, 0) == 0);
-}
-
-/* Parts of models around one that writes text; and what guesses further tokens beside it. */
-static const char *const other_parts[] = {"audio_tower", "connector",    "embed_audio",  "embed_vision",
-                                          "image_newline", "mm_projector", "mtp",        "multi_modal_projector",
-                                          "vision_model", "vision_tower", "visual"};
-
-/* Of which of them a tensor is; null: of none. */
-static const char *other_part(const char *name)
-{
-    const char *at = strncmp(name, "model.", 6) == 0 ? name + 6 : name;
-    size_t length = strcspn(at, ".");
-    for (size_t i = 0; i < sizeof other_parts / sizeof *other_parts; i++)
-        if (strlen(other_parts[i]) == length && strncmp(at, other_parts[i], length) == 0)
-            return other_parts[i];
-    return NULL;
-}
-
-/* The number of the block that a tensor's name begins with, or the number of blocks. */
-static size_t block_of(const struct model *m, const struct arch *a, const struct naming *n, const char *name)
-{
-    char before[NAME], *end;
-    int length = snprintf(before, sizeof before, "%s%s", n->gguf ? "" : n->prefix, n->gguf ? "blk." : a->hf_block);
-    if (strncmp(name, before, (size_t)length) != 0)
-        return m->hyper.layers;
-    unsigned long block = strtoul(name + length, &end, 10);
-    return *end == '.' && block < m->hyper.layers ? block : m->hyper.layers;
-}
-
-/* Whether a tensor has a role that its block does without. */
-static bool is_without(const struct model *m, const struct arch *a, const struct naming *n, const struct entry *e)
-{
-    size_t block = block_of(m, a, n, e->name);
-    role_set without = block < m->hyper.layers ? m->layers[block].without : 0;
-    for (enum role role = 0; role < ROLE_COUNT && without; role++)
-        if (without & ROLE_BIT(role) && assemble_find(m, a, n, role, (int)block) == e)
-            return true;
-    return false;
-}
-
-/* Tensors that are left out, and of what. */
-struct left_out {
-    size_t count;
-    char parts[120];
-};
-
-static void leave_out(struct left_out *l, const char *part)
-{
-    size_t used = strlen(l->parts);
-    l->count++;
-    if (!strstr(l->parts, part) && used + strlen(part) + 3 < sizeof l->parts)
-        snprintf(l->parts + used, sizeof l->parts - used, "%s%s", used ? ", " : "", part);
-}
-
-static int by_address(const void *a, const void *b)
-{
-    const struct entry *const *p = a, *const *q = b;
-    return (*p > *q) - (*p < *q);
-}
-
-/* Those of all tensors; the caller frees. Null when memory is short. */
-static const struct entry **used_entries(const struct model *m, const struct arch *a, const struct naming *n,
-                                         size_t *count)
-{
-    size_t all = 1;
-    for (size_t i = 0; i < m->tensor_count; i++)
-        all += parts_of(m, &m->tensors[i], a, n) + 1;
-    const struct entry **used = malloc(all * sizeof *used);
-    for (size_t i = 0; used && i < m->tensor_count; i++) {
-        const struct tensor *t = &m->tensors[i];
-        size_t parts = parts_of(m, t, a, n);
-        for (size_t k = 0; k < parts; k++)
-            used[(*count)++] = find_entry(m, a, n, t->role, t->block, (int)k);
-        if (parts == 0)
-            used[(*count)++] = find_entry(m, a, n, t->role, t->block, t->expert);
-    }
-    return used;
-}
-
-/* Every weight must have found its use; a tensor without elements needs none. Those of other parts are left out, and the
- * model's note says how many. */
-static bool check_unused(struct model *m, const struct arch *a, const struct naming *n,
-                         struct error *error)
-{
-    size_t count = 0;
-    const struct entry **used = used_entries(m, a, n, &count);
-    if (!used)
-        return error_set(error, "not enough memory");
-    qsort(used, count, sizeof *used, by_address);
-    struct left_out left = {0};
-    bool ok = true;
-    for (size_t i = 0; ok && i < m->files.count; i++) {
-        const struct entry *e = &m->files.entries[i];
-        bool head = m->tied && assemble_find(m, a, n, ROLE_OUTPUT, -1) == e;
-        if (bsearch(&e, used, count, sizeof *used, by_address) || head || e->bytes == 0 || !is_weight(a, n, e->name))
-            continue;
-        if (is_spare(m, a, n, e->name))
-            leave_out(&left, "what predicts further tokens");
-        else if (other_part(e->name))
-            leave_out(&left, other_part(e->name));
-        else if (is_without(m, a, n, e))
-            leave_out(&left, "keys and values of blocks that use another's");
-        else
-            ok = error_set(error, "tensor %.100s is not part of the architecture %s with %zu layers",
-                           e->name, a->name, m->hyper.layers);
-    }
-    free(used);
-    if (ok && left.count > 0)
-        model_add_note(m, "%zu tensors that the model of text does not use are left out (%s)", left.count, left.parts);
-    return ok;
 }
 
 /* Tensors that a file has for a block, at least: gate and up of experts may be one. */
@@ -517,7 +318,7 @@ bool assemble(struct model *m, const struct arch *a, const struct naming *n, str
     for (size_t i = 0; i < m->tensor_count; i++)
         if (!fill_tensor(m, &m->tensors[i], a, n, error))
             return false;
-    if (!check_unused(m, a, n, error))
+    if (!unused_check(m, a, n, error))
         return false;
     model_count(m);
     return true;

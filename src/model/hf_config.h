@@ -2,7 +2,7 @@
 #ifndef QTOP_HF_CONFIG_H
 #define QTOP_HF_CONFIG_H
 
-#include "assemble.h"
+#include "naming.h"
 
 /* Biases that some architectures have where their key is true: a role whose tensor is there then. */
 enum { HF_BIASES = 2 };

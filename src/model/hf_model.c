@@ -1,6 +1,7 @@
 /* Models as Hugging Face keeps them: config.json beside weights in safetensors or PyTorch's pickles; and
  * GPT-2 checkpoints of llm.c, which share their names. */
 #include "arch_rows.h"
+#include "assemble.h"
 #include "base/words.h"
 #include "format.h"
 #include "hf_config.h"
@@ -43,8 +44,8 @@ static const struct {
 /* Whether names that begin so are there. */
 static bool any_tensor(const struct model *m, const struct arch *a, const struct naming *n)
 {
-    return assemble_find(m, a, n, ROLE_EMBEDDING, -1) || assemble_find(m, a, n, ROLE_OUTPUT_NORM, -1) ||
-           assemble_find(m, a, n, ROLE_ATTN_NORM, 0);
+    return naming_find(m, a, n, ROLE_EMBEDDING, -1) || naming_find(m, a, n, ROLE_OUTPUT_NORM, -1) ||
+           naming_find(m, a, n, ROLE_ATTN_NORM, 0);
 }
 
 /* What is left of an architecture's prefix without its first part, the name of the bare model. */
@@ -78,8 +79,8 @@ static bool same_tensor(const struct entry *a, const struct entry *b)
  * where only the head is there, it is the table, too. */
 static bool resolve_head(struct model *m, const struct arch *a, struct naming *n, struct error *error)
 {
-    const struct entry *head = assemble_find(m, a, n, ROLE_OUTPUT, -1);
-    const struct entry *table = assemble_find(m, a, n, ROLE_EMBEDDING, -1);
+    const struct entry *head = naming_find(m, a, n, ROLE_OUTPUT, -1);
+    const struct entry *table = naming_find(m, a, n, ROLE_EMBEDDING, -1);
     if (!m->tied && !head)
         return error_set(error, "tensor %s is missing, and config.json does not tie it to the embedding "
                                 "(tie_word_embeddings)", (*a->hf_names)[ROLE_OUTPUT]);
@@ -97,15 +98,15 @@ static bool resolve_head(struct model *m, const struct arch *a, struct naming *n
 static bool check_biases(const struct model *m, const struct arch *a, const struct naming *n, bool asked,
                          struct error *error)
 {
-    char name[ASSEMBLE_NAME];
+    char name[NAMING_MAX];
     enum role role = a->required & ROLE_BIT(ROLE_ATTN_QKV) ? ROLE_ATTN_QKV_BIAS : ROLE_ATTN_Q_BIAS;
-    const struct entry *bias = assemble_find(m, a, n, role, 0);
+    const struct entry *bias = naming_find(m, a, n, role, 0);
     if (!(a->hf_biased || a->optional & ROLE_BIT(ROLE_ATTN_OUT_BIAS)) || (bias != NULL) == asked)
         return true;
     if (bias)
         return error_set(error, "tensor %s is there, but config.json does not say %s = true", bias->name,
                          hf_biased_key(a));
-    assemble_name(a, n, role, 0, -1, name);
+    naming_name(a, n, role, 0, -1, name);
     return error_set(error, "config.json: %s = true, but tensor %s is missing", hf_biased_key(a), name);
 }
 
@@ -114,11 +115,11 @@ static bool check_other_biases(const struct model *m, const struct arch *a, cons
                                struct error *error)
 {
     for (size_t i = 0; a->hf_reads && i < HF_BIASES; i++) {
-        char name[ASSEMBLE_NAME];
-        const struct entry *bias = assemble_find(m, a, n, hf_biases[i].role, 0);
+        char name[NAMING_MAX];
+        const struct entry *bias = naming_find(m, a, n, hf_biases[i].role, 0);
         if (!words_have(a->hf_reads, hf_biases[i].key) || (bias != NULL) == asked[i])
             continue;
-        assemble_name(a, n, hf_biases[i].role, 0, -1, name);
+        naming_name(a, n, hf_biases[i].role, 0, -1, name);
         return error_set(error, "config.json: %s = %s, but tensor %s is %s", hf_biases[i].key, asked[i] ? "true" : "false",
                          name, asked[i] ? "missing" : "there");
     }
