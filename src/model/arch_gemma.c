@@ -20,19 +20,23 @@ const struct arch arch_gemma = {
                  .vocab = 256000, .context = 8192, .epsilon = 1e-6f, .bos = 2, .eos = 1},
 };
 
-static role_names gemma2_names = {
+static role_names names_with_post_norms = {
     LLAMA_NAMES,
     [ROLE_ATTN_POST_NORM] = "post_attention_layernorm.weight",
     [ROLE_FFN_NORM] = "pre_feedforward_layernorm.weight",
     [ROLE_FFN_POST_NORM] = "post_feedforward_layernorm.weight",
 };
 
-/* Gemma 2 27B divides by the square root of dim / heads; its files do not say so. */
+/* The 27B, which its number of blocks tells, divides by the square root of dim / heads; its files do not say so. */
+static void set_scale_of_27b(struct hyper *h, size_t blocks)
+{
+    if (h->attention_scale <= 0 && h->layers == blocks)
+        h->attention_scale = 1.0f / sqrtf((float)(h->dim / h->heads));
+}
+
 static void complete_gemma2(struct hyper *h)
 {
-    enum { LAYERS_OF_27B = 46 };
-    if (h->attention_scale <= 0 && h->layers == LAYERS_OF_27B)
-        h->attention_scale = 1.0f / sqrtf((float)(h->dim / h->heads));
+    set_scale_of_27b(h, 46);
 }
 
 const struct arch arch_gemma2 = {
@@ -46,7 +50,7 @@ const struct arch arch_gemma2 = {
     .required = LLAMA | B(ATTN_POST_NORM) | B(FFN_POST_NORM),
     .optional = BIASES | B(ATTN_OUT_BIAS),
     GEMMA_LIKE,
-    .hf_names = &gemma2_names,
+    .hf_names = &names_with_post_norms,
     .hf_window = HF_WINDOW_OWN,
     .hf_reads = "query_pre_attn_scalar attn_logit_softcapping final_logit_softcapping",
     .defaults = {.dim = 2304, .hidden = 9216, .layers = 26, .heads = 8, .kv_heads = 4, .head_size = 256,
@@ -83,13 +87,6 @@ const struct arch arch_vaultgemma = {
 
 /* ---- Gemma 3 --------------------------------------------------------------------------------- */
 
-static role_names gemma3_names = {
-    LLAMA_NAMES,
-    [ROLE_ATTN_POST_NORM] = "post_attention_layernorm.weight",
-    [ROLE_FFN_NORM] = "pre_feedforward_layernorm.weight",
-    [ROLE_FFN_POST_NORM] = "post_feedforward_layernorm.weight",
-};
-
 /* Its rotary base in layers with a window, which older files keep beside that of the others. */
 static const float gemma3_window_base = 10000;
 
@@ -103,15 +100,11 @@ static bool read_gemma3(const struct hf_config *c)
                      &h->window_rope_base);
 }
 
-/* The 27B divides by the square root of dim / heads; its files do not say so. */
 static bool read_gemma3_gguf(const struct gguf_metadata *d, struct model *m)
 {
-    enum { LAYERS_OF_27B = 62 };
-    struct hyper *h = &m->hyper;
-    if (h->attention_scale <= 0 && h->layers == LAYERS_OF_27B)
-        h->attention_scale = 1.0f / sqrtf((float)(h->dim / h->heads));
+    set_scale_of_27b(&m->hyper, 62);
     return gguf_read_float(d, "rope.freq_base_swa", gemma3_window_base, min_rope_base, max_rope_base,
-                           &h->window_rope_base);
+                           &m->hyper.window_rope_base);
 }
 
 const struct arch arch_gemma3 = {
@@ -125,7 +118,7 @@ const struct arch arch_gemma3 = {
     .required = LLAMA | B(ATTN_POST_NORM) | B(FFN_POST_NORM) | B(ATTN_Q_NORM) | B(ATTN_K_NORM),
     .optional = BIASES | B(ATTN_OUT_BIAS),
     GEMMA_LIKE,
-    .hf_names = &gemma3_names,
+    .hf_names = &names_with_post_norms,
     .hf_window = HF_WINDOW_OWN,
     .window_rope = true,
     .hf_reads = "rope_local_base_freq sliding_window_pattern query_pre_attn_scalar final_logit_softcapping",
