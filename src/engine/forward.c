@@ -6,12 +6,6 @@
 
 #include <math.h>
 
-static void scale(float *x, size_t n, float factor)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] *= factor;
-}
-
 /* The input that every layer has of its own (Gemma 3n, 2025; Gemma 4, 2026): of each token a row of a table, and a norm of
  * what a matrix makes of the embedding, layer by layer. */
 static void embed_layers(struct context *c, const struct weights *w, const int32_t *tokens, size_t n)
@@ -21,14 +15,14 @@ static void embed_layers(struct context *c, const struct weights *w, const int32
     float *inputs = c->reg[REG_LAYER_INPUTS];
     const struct qmatrix *table = &w->layer[model_find(c->model, ROLE_LAYERS_EMBEDDING, -1)]->matrix;
     steps_linear(c, w, ROLE_LAYERS_PROJECTION, -1, c->reg[REG_X], n, inputs);
-    scale(inputs, n * all, 1 / sqrtf((float)h->dim));
+    steps_scale(inputs, n * all, 1 / sqrtf((float)h->dim));
     steps_norm(c, w, ROLE_LAYERS_NORM, -1, inputs, n * h->layers, size, inputs);
     for (size_t t = 0; t < n; t++) {
         isa_current()->decode_row(table, (size_t)tokens[t], c->norm);
-        scale(c->norm, all, sqrtf((float)size));
+        steps_scale(c->norm, all, sqrtf((float)size));
         c->ops->add(inputs + t * all, c->norm, all);
     }
-    scale(inputs, n * all, 1 / sqrtf(2));
+    steps_scale(inputs, n * all, 1 / sqrtf(2));
 }
 
 void forward_embed(struct context *c, const struct weights *w, const int32_t *tokens, size_t n)
@@ -40,7 +34,7 @@ void forward_embed(struct context *c, const struct weights *w, const int32_t *to
         float *x = c->reg[REG_X] + t * h->dim;
         isa_current()->decode_row(&w->layer[0]->matrix, (size_t)tokens[t], x);
         if (h->embedding_scale > 0)
-            scale(x, h->dim, h->embedding_scale);
+            steps_scale(x, h->dim, h->embedding_scale);
         if (learned >= 0) {
             isa_current()->decode_row(&w->layer[learned]->matrix, h->first_position + context_position(c, t), c->norm);
             c->ops->add(x, c->norm, h->dim);
@@ -71,7 +65,7 @@ void forward_finish(struct context *c, const struct weights *w, size_t n, enum l
     forward_output_input(c, w, skip, count);
     steps_linear(c, w, ROLE_OUTPUT, -1, c->reg[REG_NORMED], count, logits);
     if (h->logit_scale > 0)
-        scale(logits, count * h->vocab, h->logit_scale);
+        steps_scale(logits, count * h->vocab, h->logit_scale);
     if (h->logit_cap > 0)
         c->ops->soft_cap(logits, count * h->vocab, h->logit_cap);
 }

@@ -170,12 +170,6 @@ static void run_sigmoid(const struct run *r, const struct step *s)
         x[i] = 1 / (1 + expf(-x[i]));
 }
 
-static void scale(float *x, size_t n, float factor)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] *= factor;
-}
-
 static void run_multiply(const struct run *r, const struct step *s)
 {
     size_t size = width(r, s->out);
@@ -184,12 +178,12 @@ static void run_multiply(const struct run *r, const struct step *s)
         r->c->ops->multiply(x, r->c->reg[s->in], r->n * size);
     else
         for (size_t t = 0; t < r->n; t++)
-            scale(x + t * size, size, r->c->reg[s->in][t]);
+            steps_scale(x + t * size, size, r->c->reg[s->in][t]);
 }
 
 static void run_scale(const struct run *r, const struct step *s)
 {
-    scale(r->c->reg[s->out], r->n * width(r, s->out), r->layer->scalar[s->scalar]);
+    steps_scale(r->c->reg[s->out], r->n * width(r, s->out), r->layer->scalar[s->scalar]);
 }
 
 static void run_clamp(const struct run *r, const struct step *s)
@@ -224,7 +218,7 @@ static void run_unit(const struct run *r, const struct step *s)
         float squares = 0;
         for (size_t k = 0; k < n; k++)
             squares += x[i * n + k] * x[i * n + k];
-        scale(x + i * n, n, 1 / sqrtf(squares / (float)n + r->c->model->hyper.norm_eps));
+        steps_scale(x + i * n, n, 1 / sqrtf(squares / (float)n + r->c->model->hyper.norm_eps));
     }
 }
 
@@ -232,7 +226,7 @@ static void run_temper(const struct run *r, const struct step *s)
 {
     size_t size = width(r, s->out);
     for (size_t t = 0; t < r->n; t++)
-        scale(r->c->reg[s->out] + t * size, size, layer_temper(r->layer, context_position(r->c, t)));
+        steps_scale(r->c->reg[s->out] + t * size, size, layer_temper(r->layer, context_position(r->c, t)));
 }
 
 static void run_weigh(const struct run *r, const struct step *s)
@@ -242,7 +236,7 @@ static void run_weigh(const struct run *r, const struct step *s)
     float *x = r->c->reg[s->out], *by = r->c->norm;
     isa_current()->decode_row(w, 0, by);
     if (w->cols == 1)
-        scale(x, r->n * size, *by);
+        steps_scale(x, r->n * size, *by);
     for (size_t t = 0; w->cols > 1 && t < r->n; t++)
         r->c->ops->multiply(x + t * size, by, size);
 }

@@ -15,6 +15,13 @@ void steps_linear(struct context *context, const struct weights *weights, enum r
 void steps_norm(struct context *context, const struct weights *weights, enum role role, int block, const float *x,
                 size_t count, size_t n, float *out);
 
+/* x (n) *= factor. */
+static inline void steps_scale(float *x, size_t n, float factor)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= factor;
+}
+
 /* The position of a token of the pass, and the cache that it belongs to. */
 static inline size_t context_position(const struct context *c, size_t token)
 {
