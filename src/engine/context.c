@@ -107,8 +107,8 @@ static size_t lay_out_scratch(struct context *c, float *memory)
         {&c->norm, 2 * row},
         {&c->attention, (size_t)pool_threads(c->pool) * c->attention_floats},
         {(float **)&c->activations, products_scratch(input, c->chunk) / sizeof(float)},
-        {&c->gathered, c->chunk * expert},
-        {&c->spread, c->chunk * expert},
+        {&c->expert_in, c->chunk * expert},
+        {&c->expert_out, c->chunk * expert},
         {(float **)&c->order, 2 * c->chunk * model_width(m, REG_CHOSEN)},
     };
     for (enum reg reg = 0; reg < REG_COUNT; reg++) {

@@ -221,13 +221,13 @@ static void multiply_expert(const struct expert_run *r, size_t expert, const uin
 {
     struct context *c = r->c;
     for (size_t i = 0; i < pairs; i++)
-        memcpy(c->gathered + i * r->cols,
+        memcpy(c->expert_in + i * r->cols,
                r->in + pair[i] / r->m->used * r->in_stride + pair[i] % r->m->used * r->in_expert,
                r->cols * sizeof(float));
-    context_multiply(c, r->w->layer[r->first + (int)expert], c->gathered, pairs, c->spread);
-    context_add_bias(c, bias_of(r, expert), c->spread, pairs);
+    context_multiply(c, r->w->layer[r->first + (int)expert], c->expert_in, pairs, c->expert_out);
+    context_add_bias(c, bias_of(r, expert), c->expert_out, pairs);
     for (size_t i = 0; i < pairs; i++)
-        memcpy(r->out + pair[i] * r->rows, c->spread + i * r->rows, r->rows * sizeof(float));
+        memcpy(r->out + pair[i] * r->rows, c->expert_out + i * r->rows, r->rows * sizeof(float));
 }
 
 static void multiply_sorted(const struct expert_run *r, size_t n)
@@ -243,7 +243,7 @@ void experts_multiply(struct context *c, const struct weights *w, const struct l
 {
     enum role bias = role_bias(s->role);
     const struct qmatrix *matrix = &w->layer[l->tensor[s->role]]->matrix;
-    bool own = s->in == REG_EXPERT_GATE || s->in == REG_EXPERT_UP;
+    bool own = reg_is_per_expert(s->in);
     struct expert_run r = {c, w, &l->mixture, l->tensor[s->role], bias == ROLE_NONE ? -1 : l->tensor[bias],
                            c->reg[s->in], own ? l->mixture.used * matrix->cols : matrix->cols, own ? matrix->cols : 0,
                            c->reg[s->out], matrix->rows, matrix->cols};

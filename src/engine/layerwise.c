@@ -207,7 +207,7 @@ static void gather_expert(struct layerwise_pass *w)
     const struct mixture *x = &m->layers[g->block].mixture;
     struct place p = place_of(m, w->input_group);
     enum reg in = m->layers[g->block].steps[g->step].in;
-    bool own = in == REG_EXPERT_GATE || in == REG_EXPERT_UP; /* a row an expert, not one for all */
+    bool own = reg_is_per_expert(in); /* a row an expert, not one for all */
     size_t width = width_at(m, p, in) / (own ? x->used : 1), at = kept_at(m, p, in);
     w->expert_rows = 0;
     for (size_t t = 0; t < w->count; t++) {
@@ -344,7 +344,7 @@ struct layerwise_input layerwise_input(const struct layerwise_pass *w)
     enum reg in = g->block < 0 ? REG_NORMED : (enum reg)m->layers[g->block].steps[g->step].in;
     if (g->expert < 0)
         return (struct layerwise_input){w->kept + kept_at(m, p, in), w->stride, w->count};
-    bool own = in == REG_EXPERT_GATE || in == REG_EXPERT_UP;
+    bool own = reg_is_per_expert(in);
     size_t width = width_at(m, p, in) / (own ? m->layers[g->block].mixture.used : 1);
     return (struct layerwise_input){w->expert, width, w->expert_rows};
 }

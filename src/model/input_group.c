@@ -98,7 +98,7 @@ size_t input_group_source(const struct model *m, size_t group)
     const struct input_group *g = &m->input_groups[group];
     const struct layer *l = g->block < 0 ? NULL : &m->layers[g->block];
     size_t source = group;
-    bool per_expert = l && l->steps[g->step].in >= REG_EXPERT_GATE && l->steps[g->step].in <= REG_EXPERT_OUT;
+    bool per_expert = l && reg_is_per_expert(l->steps[g->step].in);
     for (size_t i = group; l && !per_expert && i > 0 && m->input_groups[i - 1].block == g->block; i--)
         if (same_input(l, (size_t)m->input_groups[i - 1].step, (size_t)g->step))
             source = i - 1;

@@ -106,9 +106,9 @@ static reg_set bit_of(enum reg reg)
     return reg == REG_NONE ? 0 : REG_BIT(reg);
 }
 
-/* Ops that change what `out` holds. */
-static bool in_place(enum step_op op)
+bool step_changes(const struct step *s)
 {
+    enum step_op op = s->op;
     return op == STEP_ROTATE || op == STEP_SIGMOID || op == STEP_MULTIPLY || op == STEP_SCALE || op == STEP_CLAMP ||
            op == STEP_ROUND || op == STEP_UNIT || op == STEP_TEMPER || op == STEP_ADD || op == STEP_WEIGH;
 }
@@ -121,7 +121,7 @@ static const reg_set also_reads[STEP_OPS] = {
 
 reg_set step_reads(const struct step *s)
 {
-    return bit_of(s->in) | bit_of(s->with) | also_reads[s->op] | (in_place(s->op) ? bit_of(s->out) : 0);
+    return bit_of(s->in) | bit_of(s->with) | also_reads[s->op] | (step_changes(s) ? bit_of(s->out) : 0);
 }
 
 reg_set step_writes(const struct step *s)

@@ -9,7 +9,7 @@
 #include "hyper.h"
 #include "role.h"
 
-/* Registers; how wide each is says layer_width. */
+/* Registers; how wide each is says layer_width. Those of experts hold one row of each that is used. */
 enum reg {
     REG_X,           /* the hidden state */
     REG_LAYER_INPUTS, /* inputs of all layers, which are there before the first block */
@@ -114,6 +114,12 @@ struct layer {
     size_t first_segment;   /* segments of the blocks before it */
 };
 
+/* Whether a register holds a row for each expert that a token uses, not one for all. */
+static inline bool reg_is_per_expert(enum reg reg)
+{
+    return reg >= REG_EXPERT_GATE && reg <= REG_EXPERT_OUT;
+}
+
 struct model;
 
 /* Elements of a register in a layer, for one token. */
@@ -128,6 +134,8 @@ float layer_temper(const struct layer *layer, size_t position);
 /* What a step reads and what it writes, in whole. */
 reg_set step_reads(const struct step *step);
 reg_set step_writes(const struct step *step);
+/* Whether it changes what `out` holds, in place. */
+bool step_changes(const struct step *step);
 
 /* Registers that steps from `at` on read before they write them, the hidden state, and what all blocks read. */
 reg_set layer_live(const struct layer *layer, size_t at);

@@ -54,7 +54,7 @@ void network_block(struct network *net, size_t block)
         const struct network_op *op = &network_ops[p.step->op];
         float *out = net->blocks[block].value[i];
         size_t size = layer_width(net->model, l, p.step->out);
-        const float *before = op->changes ? network_value(net, l, (int)block, i, p.step->out) : out;
+        const float *before = step_changes(p.step) ? network_value(net, l, (int)block, i, p.step->out) : out;
         if (before != out)
             memcpy(out, before, net->n * size * sizeof *out);
         op->forward(&p, out);

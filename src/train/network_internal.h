@@ -62,7 +62,6 @@ struct network_op {
     forward_fn *forward;
     backward_fn *backward;
     bool needs_in, needs_with; /* the backward pass reads those values (of attention: queries, keys and values) */
-    bool changes;              /* `out` is changed in place */
 };
 extern const struct network_op network_ops[STEP_OPS];
 

@@ -38,7 +38,7 @@ static int goes_on_with(const struct layer *l, size_t at)
 {
     enum reg out = l->steps[at].out;
     int before = layer_writer(l, at, out);
-    return network_ops[l->steps[at].op].changes && before >= 0 && !network_needs(l, before, out) ? before : -1;
+    return step_changes(&l->steps[at]) && before >= 0 && !network_needs(l, before, out) ? before : -1;
 }
 
 /* Whether a backward pass reads what step `at` wrote, or what the steps that go on with its place make of it. */
