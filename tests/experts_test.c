@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include "engine/experts.h"
+#include "model/on_demand.h"
+#include "model/synthetic.h"
 #include "modelfile.h"
 #include "support.h"
 
@@ -407,11 +409,85 @@ static void test_products(void **state)
     }
 }
 
+/* ---- threads --------------------------------------------------------------------------------- */
+
+enum { MANY = 130 }; /* tokens: of some experts more than a thread takes at a time */
+
+/* Enough experts that threads take some of their own. */
+static const struct shape divisible = {
+    "divisible", "qwen3moe", "a mixture for tests",
+    {.dim = 64, .hidden = 64, .layers = 1, .heads = 2, .kv_heads = 1, .head_size = 32, .vocab = 64,
+     .trained_context = 256, .rope_base = 1e4f, .norm_eps = 1e-6f,
+     .mixture = {.experts = 32, .used = 3, .hidden = 32, .router = ROUTER_SOFTMAX, .normalized = true}},
+    false, 0};
+
+static void see_nothing(void *arg, const struct qtensor *w, const float *x, const float *y, size_t tokens)
+{
+    (void)arg, (void)w, (void)x, (void)y, (void)tokens;
+}
+
+/* The products of one step of MANY tokens by so many threads, which all take part in each where `in_turn`; the caller
+ * frees. */
+static float *products_by(struct model *m, const struct weights *weights, const struct step *s, int threads, bool in_turn)
+{
+    struct error error = {""};
+    struct work w = {.model = m, .pool = pool_create(threads, &error), .seed = 5};
+    w.context = context_open(m, w.pool, 256, &error);
+    assert_non_null(w.context);
+    w.context->ops = operators_current();
+    if (in_turn)
+        w.context->hook = (struct hook){HOOK_ALL, see_nothing, NULL};
+    choose(&w, MANY);
+    fill(&w, s->in, MANY);
+    experts_multiply(w.context, weights, &m->layers[0], s, MANY);
+    size_t floats = MANY * layer_width(m, &m->layers[0], s->out);
+    float *out = make(floats * sizeof *out);
+    memcpy(out, w.context->reg[s->out], floats * sizeof *out);
+    context_close(w.context);
+    pool_destroy(w.pool);
+    return out;
+}
+
+/* However the work is divided, the products are the same. */
+static void test_threads(void **state)
+{
+    struct error error = {""};
+    struct model *m = synthetic_open(&divisible, &error);
+    if (!m)
+        fail_msg("%s", error.text);
+    struct pool *pool = pool_create(1, &error);
+    for (int t = 0; t < (int)m->tensor_count; t++)
+        assert_true(model_acquire(m, t, pool, &error));
+    struct weights *weights = weights_stored(m);
+    int steps = 0;
+    (void)state;
+    for (const struct step *s = m->layers[0].steps; s->op != STEP_END; s++) {
+        if (s->op != STEP_EXPERTS)
+            continue;
+        float *want = products_by(m, weights, s, 1, true);
+        assert_true(want[0] != 0); /* the weights are there */
+        for (int threads = 1; threads <= 8; threads++) {
+            float *found = products_by(m, weights, s, threads, false);
+            assert_memory_equal(found, want, MANY * layer_width(m, &m->layers[0], s->out) * sizeof *found);
+            free(found);
+        }
+        free(want);
+        steps++;
+    }
+    assert_int_equal(steps, 3);
+    weights_unref(weights);
+    for (int t = 0; t < (int)m->tensor_count; t++)
+        model_release(m, t);
+    pool_destroy(pool);
+    model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_routers), cmocka_unit_test(test_ties),     cmocka_unit_test(test_nan),
         cmocka_unit_test(test_saturated), cmocka_unit_test(test_products),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests_name("experts", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include "kernels/dispatch.h"
 #include "sys/memory.h"
+#include "experts.h"
 #include "product.h"
 
 #include <math.h>
@@ -83,37 +84,26 @@ static void measure_rows(const struct model *m, size_t *input, size_t *row)
     }
 }
 
-/* The widest row that an expert takes, or gives: of its tokens gathered. */
-static size_t expert_width(const struct model *m)
-{
-    size_t widest = 0;
-    for (size_t b = 0; b < m->hyper.layers; b++)
-        if (m->layers[b].mixture.experts > 0)
-            widest = larger(widest, larger(m->hyper.dim, 2 * m->layers[b].mixture.hidden));
-    return widest;
-}
-
 /* Points each scratch vector into memory and returns the floats of all; with memory null it only adds up. Every
  * one begins on a cache line. */
 static size_t lay_out_scratch(struct context *c, float *memory)
 {
     const struct model *m = c->model;
-    size_t used = 0, input, row, expert = expert_width(m);
+    size_t used = 0, input, row;
     measure_rows(m, &input, &row);
     struct {
         float **at;
         size_t floats;
-    } parts[REG_COUNT + 6] = {
+    } parts[REG_COUNT + 5] = {
         {&c->norm, 2 * row},
         {&c->attention, (size_t)pool_threads(c->pool) * c->attention_floats},
         {(float **)&c->activations, products_scratch(input, c->chunk) / sizeof(float)},
-        {&c->expert_in, c->chunk * expert},
-        {&c->expert_out, c->chunk * expert},
+        {&c->experts, experts_floats(m, pool_threads(c->pool), c->chunk)},
         {(float **)&c->order, 2 * c->chunk * model_width(m, REG_CHOSEN)},
     };
     for (enum reg reg = 0; reg < REG_COUNT; reg++) {
-        parts[6 + reg].at = &c->reg[reg];
-        parts[6 + reg].floats = c->chunk * model_width(m, reg);
+        parts[5 + reg].at = &c->reg[reg];
+        parts[5 + reg].floats = c->chunk * model_width(m, reg);
     }
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (memory)
@@ -157,6 +147,14 @@ static size_t attention_floats(const struct model *m)
     return (floats + 15) / 16 * 16; /* every thread's begins on a cache line */
 }
 
+static bool has_experts(const struct model *m)
+{
+    bool any = false;
+    for (size_t b = 0; b < m->hyper.layers; b++)
+        any |= m->layers[b].mixture.experts > 0;
+    return any;
+}
+
 struct context *context_open_kv(const struct model *model, struct pool *pool, enum dtype kv,
                                 size_t capacity, struct error *error)
 {
@@ -174,7 +172,7 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         return NULL;
     }
     lay_out_scratch(c, c->scratch);
-    if (expert_width(model) > 0 && !(c->expert_uses = calloc(model->tensor_count, sizeof *c->expert_uses))) {
+    if (has_experts(model) && !(c->expert_uses = calloc(model->tensor_count, sizeof *c->expert_uses))) {
         error_set(error, "not enough memory for a context");
         context_close(c);
         return NULL;

@@ -43,7 +43,7 @@ struct context {
     float *scratch;          /* what all pointers below point into */
     float *reg[REG_COUNT];   /* registers of the steps (layer.h): (chunk, model_width) */
     float *norm;             /* a norm or a bias, decoded */
-    float *expert_in, *expert_out; /* rows of the tokens of one expert, and its outputs (chunk, the widest of them) */
+    float *experts;          /* scratch of experts_multiply */
     uint32_t *order;         /* of the pairs of token and expert, by expert (chunk x experts used) */
     float *attention;        /* scratch of attention (threads, attention_floats) */
     size_t attention_floats;

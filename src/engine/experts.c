@@ -6,6 +6,12 @@
 #include <math.h>
 #include <string.h>
 
+/* Multiply-adds of outputs that one thread does in a nanosecond: what decides whether their sum is worth the pool. */
+static const double COMBINATION_RATE = 4;
+
+/* Tokens of an expert that one thread multiplies at a time. */
+enum { EXPERT_TOKENS = 48 };
+
 /* ---- which experts --------------------------------------------------------------------------- */
 
 /* What experts are chosen by. */
@@ -167,7 +173,49 @@ struct expert_run {
     size_t in_expert;        /* from one of its experts' to the next; 0: one row for all */
     float *out;              /* tokens x experts used x rows */
     size_t rows, cols;
+    uint32_t *ends;          /* where the pairs of each end in c->order */
 };
+
+/* Experts that each thread has at least where it takes some of its own. */
+enum { EXPERTS_PER_THREAD = 4 };
+
+/* For the tokens of one expert: their rows and its outputs (tokens, the widest of both), its bias, and scratch of
+ * products_run. */
+struct expert_scratch {
+    float *in, *out, *bias;
+    void *activations;
+};
+
+/* The widest row that an expert takes or gives; 0: there are none. */
+static size_t widest_row(const struct model *m)
+{
+    size_t widest = 0;
+    for (size_t b = 0; b < m->hyper.layers; b++) {
+        size_t hidden = m->layers[b].mixture.hidden, row = hidden > m->hyper.dim ? hidden : m->hyper.dim;
+        if (m->layers[b].mixture.experts > 0 && row > widest)
+            widest = row;
+    }
+    return (widest + 15) / 16 * 16; /* so that every row begins on a cache line */
+}
+
+static size_t scratch_floats(const struct model *m, size_t tokens)
+{
+    size_t row = widest_row(m);
+    return row ? (2 * tokens + 1) * row + (products_scratch(row, tokens) / sizeof(float) + 15) / 16 * 16 : 0;
+}
+
+static struct expert_scratch scratch_of(const struct model *m, float *memory, size_t tokens)
+{
+    size_t row = widest_row(m);
+    return (struct expert_scratch){memory, memory + tokens * row, memory + 2 * tokens * row,
+                                   memory + (2 * tokens + 1) * row};
+}
+
+size_t experts_floats(const struct model *m, int threads, size_t tokens)
+{
+    size_t together = scratch_floats(m, tokens), apart = (size_t)threads * scratch_floats(m, EXPERT_TOKENS);
+    return together > apart ? together : apart;
+}
 
 static const struct qtensor *bias_of(const struct expert_run *r, size_t expert)
 {
@@ -195,13 +243,14 @@ static void multiply_one(const struct expert_run *r)
         }
         context_multiply_together(r->c, tensor, n, r->in, 1, y);
         for (size_t k = 0; k < n; k++)
-            context_add_bias(r->c, bias_of(r, (size_t)r->c->reg[REG_CHOSEN][i + k]), y[k], 1);
+            context_add_bias(r->c, bias_of(r, (size_t)r->c->reg[REG_CHOSEN][i + k]), r->c->norm, y[k], 1);
     }
 }
 
-/* Sorts the pairs of token and expert by expert: c->order; ends[e] is where those of expert e end. */
-static void sort_pairs(const struct expert_run *r, size_t n, uint32_t ends[])
+/* Sorts the pairs of token and expert by expert: c->order. */
+static void sort_pairs(struct expert_run *r, size_t n)
 {
+    uint32_t *ends = r->ends;
     const float *chosen = r->c->reg[REG_CHOSEN];
     uint32_t sum = 0;
     memset(ends, 0, r->m->experts * sizeof *ends);
@@ -216,27 +265,77 @@ static void sort_pairs(const struct expert_run *r, size_t n, uint32_t ends[])
         r->c->order[ends[(size_t)chosen[i]]++] = (uint32_t)i;
 }
 
-/* The tokens of one expert, `pairs` of them: gathered, multiplied, spread. */
-static void multiply_expert(const struct expert_run *r, size_t expert, const uint32_t *pair, size_t pairs)
+/* Gathers the rows that some pairs of one expert read, and spreads those that they write. */
+static void gather_rows(const struct expert_run *r, const uint32_t *pair, size_t pairs, float *rows)
 {
-    struct context *c = r->c;
     for (size_t i = 0; i < pairs; i++)
-        memcpy(c->expert_in + i * r->cols,
+        memcpy(rows + i * r->cols,
                r->in + pair[i] / r->m->used * r->in_stride + pair[i] % r->m->used * r->in_expert,
                r->cols * sizeof(float));
-    context_multiply(c, r->w->layer[r->first + (int)expert], c->expert_in, pairs, c->expert_out);
-    context_add_bias(c, bias_of(r, expert), c->expert_out, pairs);
-    for (size_t i = 0; i < pairs; i++)
-        memcpy(r->out + pair[i] * r->rows, c->expert_out + i * r->rows, r->rows * sizeof(float));
 }
 
-static void multiply_sorted(const struct expert_run *r, size_t n)
+static void spread_rows(const struct expert_run *r, const uint32_t *pair, size_t pairs, const float *rows)
+{
+    for (size_t i = 0; i < pairs; i++)
+        memcpy(r->out + pair[i] * r->rows, rows + i * r->rows, r->rows * sizeof(float));
+}
+
+/* Each expert's product by all threads. */
+static void multiply_in_turn(const struct expert_run *r)
+{
+    struct context *c = r->c;
+    struct expert_scratch s = scratch_of(c->model, c->experts, c->chunk);
+    for (size_t e = 0, at = 0; e < r->m->experts; at = r->ends[e++]) {
+        size_t pairs = r->ends[e] - at;
+        if (pairs == 0)
+            continue;
+        gather_rows(r, c->order + at, pairs, s.in);
+        context_multiply(c, r->w->layer[r->first + (int)e], s.in, pairs, s.out);
+        context_add_bias(c, bias_of(r, e), s.bias, s.out, pairs);
+        spread_rows(r, c->order + at, pairs, s.out);
+    }
+}
+
+/* Products of pairs begin .. end - 1 by one thread: of each expert EXPERT_TOKENS at a time, all of those that begin
+ * there. */
+static void multiply_pairs(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct expert_run *r = arg;
+    const struct context *c = r->c;
+    size_t floats = scratch_floats(c->model, EXPERT_TOKENS);
+    struct expert_scratch s = scratch_of(c->model, c->experts + (size_t)thread * floats, EXPERT_TOKENS);
+    for (size_t e = 0, first = 0; e < r->m->experts && first < end; first = r->ends[e++])
+        for (size_t at = first, pairs; at < r->ends[e]; at += pairs) {
+            pairs = r->ends[e] - at < EXPERT_TOKENS ? r->ends[e] - at : EXPERT_TOKENS;
+            if (at < begin || at >= end)
+                continue;
+            gather_rows(r, c->order + at, pairs, s.in);
+            products_run(c->pool, s.activations, (const struct qmatrix *[]){&r->w->layer[r->first + (int)e]->matrix}, 1,
+                         s.in, pairs, &s.out);
+            context_add_bias(c, bias_of(r, e), s.bias, s.out, pairs);
+            spread_rows(r, c->order + at, pairs, s.out);
+        }
+}
+
+/* Whether threads that take experts of their own all have work: without a meeting between two experts. */
+static bool is_divisible(const struct expert_run *r)
+{
+    const struct context *c = r->c;
+    size_t there = 0;
+    for (size_t e = 0; e < r->m->experts; e++)
+        there += r->ends[e] > (e > 0 ? r->ends[e - 1] : 0);
+    return !c->tensor_seconds && c->hook.tensor == HOOK_NONE && there >= EXPERTS_PER_THREAD * (size_t)pool_threads(c->pool);
+}
+
+static void multiply_sorted(struct expert_run *r, size_t n)
 {
     uint32_t ends[MAX_EXPERTS];
-    sort_pairs(r, n, ends);
-    for (size_t e = 0, at = 0; e < r->m->experts; at = ends[e++])
-        if (ends[e] > at)
-            multiply_expert(r, e, r->c->order + at, ends[e] - at);
+    r->ends = ends;
+    sort_pairs(r, n);
+    if (is_divisible(r))
+        pool_run(r->c->pool, n * r->m->used, multiply_pairs, r);
+    else
+        multiply_in_turn(r);
 }
 
 void experts_multiply(struct context *c, const struct weights *w, const struct layer *l, const struct step *s, size_t n)
@@ -246,7 +345,7 @@ void experts_multiply(struct context *c, const struct weights *w, const struct l
     bool own = reg_is_per_expert(s->in);
     struct expert_run r = {c, w, &l->mixture, l->tensor[s->role], bias == ROLE_NONE ? -1 : l->tensor[bias],
                            c->reg[s->in], own ? l->mixture.used * matrix->cols : matrix->cols, own ? matrix->cols : 0,
-                           c->reg[s->out], matrix->rows, matrix->cols};
+                           c->reg[s->out], matrix->rows, matrix->cols, NULL};
     if (n == 1 && !own)
         multiply_one(&r);
     else
@@ -257,15 +356,33 @@ void experts_multiply(struct context *c, const struct weights *w, const struct l
 
 /* ---- what they give -------------------------------------------------------------------------- */
 
+struct combination {
+    const struct context *c;
+    const struct mixture *m;
+    const float *x;
+    float *out;
+};
+
+static void combine_tokens(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct combination *k = arg;
+    const struct mixture *m = k->m;
+    size_t dim = k->c->model->hyper.dim;
+    (void)thread;
+    memset(k->out + begin * dim, 0, (end - begin) * dim * sizeof *k->out);
+    for (size_t i = begin * m->used; i < end * m->used; i++) {
+        const float *from = k->x + i * dim;
+        float share = m->shares_scale_input ? 1 : k->c->reg[REG_SHARE][i], *to = k->out + i / m->used * dim;
+        for (size_t j = 0; j < dim; j++)
+            to[j] += share * from[j];
+    }
+}
+
 void experts_combine(struct context *c, const struct mixture *m, const float *x, size_t n, float *out)
 {
-    size_t dim = c->model->hyper.dim;
-    memset(out, 0, n * dim * sizeof *out);
-    for (size_t t = 0; t < n; t++)
-        for (size_t i = 0; i < m->used; i++) {
-            const float *from = x + (t * m->used + i) * dim;
-            float share = m->shares_scale_input ? 1 : c->reg[REG_SHARE][t * m->used + i];
-            for (size_t k = 0; k < dim; k++)
-                out[t * dim + k] += share * from[k];
-        }
+    struct combination k = {c, m, x, out};
+    if (pool_worthwhile(c->pool, (double)(n * m->used * c->model->hyper.dim) / COMBINATION_RATE))
+        pool_run(c->pool, n, combine_tokens, &k);
+    else
+        combine_tokens(&k, 0, n, 0);
 }

@@ -13,6 +13,10 @@ void experts_route(struct context *context, const struct layer *layer, const flo
 void experts_multiply(struct context *context, const struct weights *weights, const struct layer *layer,
                       const struct step *step, size_t n);
 
+/* Floats of scratch that a pool of so many threads needs for that, for at most so many tokens; 0: nothing is an
+ * expert. */
+size_t experts_floats(const struct model *model, int threads, size_t tokens);
+
 /* out (n x dim) = the sum of x (n x experts used x dim), times REG_SHARE. */
 void experts_combine(struct context *context, const struct mixture *mixture, const float *x, size_t n, float *out);
 

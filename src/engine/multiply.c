@@ -30,12 +30,12 @@ void context_multiply_together(struct context *c, const struct qtensor *const w[
             context_multiply(c, w[i], x, n, y[i]);
 }
 
-void context_add_bias(struct context *c, const struct qtensor *bias, float *x, size_t n)
+void context_add_bias(const struct context *c, const struct qtensor *bias, float *row, float *x, size_t n)
 {
     size_t rows = bias ? bias->matrix.cols : 0;
     if (!bias)
         return;
-    isa_current()->decode_row(&bias->matrix, 0, c->norm);
+    isa_current()->decode_row(&bias->matrix, 0, row);
     for (size_t t = 0; t < n; t++)
-        c->ops->add(x + t * rows, c->norm, rows);
+        c->ops->add(x + t * rows, row, rows);
 }

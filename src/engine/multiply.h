@@ -12,7 +12,7 @@ void context_multiply(struct context *context, const struct qtensor *w, const fl
 void context_multiply_together(struct context *context, const struct qtensor *const w[], size_t count, const float *x,
                                size_t n, float *const y[]);
 
-/* x += a row of biases (null: none), for n tokens. */
-void context_add_bias(struct context *context, const struct qtensor *bias, float *x, size_t n);
+/* x += a row of biases (null: none), for n tokens; it is decoded into `row`, such as context->norm. */
+void context_add_bias(const struct context *context, const struct qtensor *bias, float *row, float *x, size_t n);
 
 #endif

@@ -13,6 +13,9 @@
 /* Multiply-adds that one thread does in a nanosecond: what decides whether attention is worth the pool. */
 static const double ATTENTION_RATE = 5;
 
+/* Activations that one thread does in a nanosecond, likewise. */
+static const double ACTIVATION_RATE = 1.5;
+
 /* ---- matrices -------------------------------------------------------------------------------- */
 
 /* The tensor with a role in a block (-1: outside), or null. */
@@ -26,7 +29,7 @@ void steps_linear(struct context *c, const struct weights *w, enum role role, in
                   float *y)
 {
     context_multiply(c, find(c, w, role, block), x, n, y);
-    context_add_bias(c, find(c, w, role_bias(role), block), y, n);
+    context_add_bias(c, find(c, w, role_bias(role), block), c->norm, y, n);
 }
 
 /* The steps from `step` on that multiply the same input, at most MAX_TOGETHER. */
@@ -50,7 +53,7 @@ static void multiply_together(struct context *c, const struct weights *w, int bl
     }
     context_multiply_together(c, tensor, count, c->reg[step->in], n, y);
     for (size_t i = 0; i < count; i++)
-        context_add_bias(c, find(c, w, role_bias(step[i].role), block), y[i], n);
+        context_add_bias(c, find(c, w, role_bias(step[i].role), block), c->norm, y[i], n);
 }
 
 /* Weights and biases of a norm of n elements, one after the other; ones and zeros where there are none. Returns how many
@@ -141,26 +144,50 @@ static void swiglu_clamped(const struct hyper *h, float *gate, const float *up, 
     }
 }
 
-static void run_activate(const struct run *r, const struct step *s)
+/* gate (n) = activation(gate), times up where it is not null. */
+static void activate_numbers(const struct run *r, float *gate, const float *up, size_t n)
 {
     const struct context *c = r->c;
     enum activation kind = c->model->hyper.activation;
-    size_t count = r->n * width(r, s->out);
-    float *gate = c->reg[s->out];
-    if (s->with != REG_NONE && kind == ACTIVATION_SWIGLU_CLAMPED) {
-        swiglu_clamped(&c->model->hyper, gate, c->reg[s->with], count);
+    if (up && kind == ACTIVATION_SWIGLU_CLAMPED) {
+        swiglu_clamped(&c->model->hyper, gate, up, n);
         return;
     }
-    if (s->with != REG_NONE && kind == ACTIVATION_SILU) {
-        c->ops->swiglu(gate, c->reg[s->with], count);
+    if (up && kind == ACTIVATION_SILU) {
+        c->ops->swiglu(gate, up, n);
         return;
     }
     if (kind == ACTIVATION_XIELU)
-        xielu(&r->layer->xielu, gate, count);
+        xielu(&r->layer->xielu, gate, n);
     else
-        activate(kind, gate, count);
-    if (s->with != REG_NONE)
-        c->ops->multiply(gate, c->reg[s->with], count);
+        activate(kind, gate, n);
+    if (up)
+        c->ops->multiply(gate, up, n);
+}
+
+struct activation_task {
+    const struct run *run;
+    float *gate;
+    const float *up;
+    size_t width;
+};
+
+static void activate_tokens(void *arg, size_t begin, size_t end, int thread)
+{
+    const struct activation_task *a = arg;
+    (void)thread;
+    activate_numbers(a->run, a->gate + begin * a->width, a->up ? a->up + begin * a->width : NULL,
+                     (end - begin) * a->width);
+}
+
+static void run_activate(const struct run *r, const struct step *s)
+{
+    struct context *c = r->c;
+    struct activation_task a = {r, c->reg[s->out], s->with == REG_NONE ? NULL : c->reg[s->with], width(r, s->out)};
+    if (pool_worthwhile(c->pool, (double)(r->n * a.width) / ACTIVATION_RATE))
+        pool_run(c->pool, r->n, activate_tokens, &a);
+    else
+        activate_tokens(&a, 0, r->n, 0);
 }
 
 static void run_sigmoid(const struct run *r, const struct step *s)
