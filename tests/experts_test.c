@@ -415,11 +415,10 @@ enum { MANY = 130 }; /* tokens: of some experts more than a thread takes at a ti
 
 /* Enough experts that threads take some of their own. */
 static const struct shape divisible = {
-    "divisible", "qwen3moe", "a mixture for tests",
-    {.dim = 64, .hidden = 64, .layers = 1, .heads = 2, .kv_heads = 1, .head_size = 32, .vocab = 64,
-     .trained_context = 256, .rope_base = 1e4f, .norm_eps = 1e-6f,
-     .mixture = {.experts = 32, .used = 3, .hidden = 32, .router = ROUTER_SOFTMAX, .normalized = true}},
-    false, 0};
+    "divisible", "a mixture for tests", 0,
+    "{\"model_type\": \"qwen3_moe\", \"hidden_size\": 64, \"intermediate_size\": 64, \"num_hidden_layers\": 1,"
+    "\"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"head_dim\": 32, \"vocab_size\": 64,"
+    "\"max_position_embeddings\": 256, \"num_experts\": 32, \"num_experts_per_tok\": 3, \"moe_intermediate_size\": 32}"};
 
 static void see_nothing(void *arg, const struct qtensor *w, const float *x, const float *y, size_t tokens)
 {

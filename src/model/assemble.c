@@ -52,9 +52,10 @@ static role_set of_blocks(role_set all)
 static const role_set shared_roles = ROLE_BIT(ROLE_SHARED_SCALE) | ROLE_BIT(ROLE_GATE_SHARED) |
                                      ROLE_BIT(ROLE_UP_SHARED) | ROLE_BIT(ROLE_DOWN_SHARED);
 
-static role_set sparse_roles(const struct model *m, const struct arch *a)
+role_set assemble_roles(const struct model *m, const struct arch *a, bool sparse)
 {
-    return m->hyper.mixture.shared_hidden ? a->sparse : a->sparse & ~shared_roles;
+    role_set of_experts = m->hyper.mixture.shared_hidden ? a->sparse : a->sparse & ~shared_roles;
+    return (sparse ? of_experts : a->dense) | (m->hyper.parallel ? 0 : a->serial);
 }
 
 /* A router tells a mixture from dense layers; of a block that has neither its number tells what is missing. */
@@ -72,7 +73,7 @@ static bool find_block_roles(struct model *m, const struct arch *a, const struct
 {
     struct layer *l = &m->layers[block];
     bool sparse = is_sparse(m, a, n, block);
-    l->has |= of_blocks(common | (sparse ? sparse_roles(m, a) : a->dense) | (m->hyper.parallel ? 0 : a->serial));
+    l->has |= of_blocks(common | assemble_roles(m, a, sparse));
     for (enum role role = 0; role < ROLE_COUNT; role++)
         if (a->varying & ROLE_BIT(role) && naming_find(m, a, n, role, block))
             l->has |= ROLE_BIT(role);

@@ -10,6 +10,9 @@
 bool assemble(struct model *model, const struct arch *arch, const struct naming *naming,
               struct error *error);
 
+/* Roles of a block with experts, or without, besides those that all blocks have. */
+role_set assemble_roles(const struct model *model, const struct arch *arch, bool sparse);
+
 /* Rows of the embedding table, or 0 when the catalog has none. */
 size_t assemble_vocab(const struct model *model, const struct arch *arch,
                       const struct naming *naming);

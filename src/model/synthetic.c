@@ -1,11 +1,13 @@
 #include "synthetic.h"
 
-#include "arch.h"
+#include "assemble.h"
 #include "format.h"
+#include "hf_config.h"
 #include "on_demand.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Weights come from a counter: bits = mix(key of the row + position), mix being the output function of
  * SplitMix64 (Steele, Lea, Flood 2014). Four weights share 64 bits; of its 16 each takes 12 to choose
@@ -190,22 +192,31 @@ static bool make_tensors(struct model *m, struct error *error)
     return error_set(error, "not enough memory for a synthetic model");
 }
 
-/* The tensors that every model of the architecture has. */
-static bool make_layers(struct model *m, struct error *error)
+/* The biases that its configuration asks for. */
+static role_set biases_of(const struct arch *a, const struct hf_asked *asked)
 {
-    const struct arch *a = arch_of(m);
-    arch_apply(a, true, &m->hyper);
-    if (!model_make_layers(m, error))
-        return false;
-    m->has = a->required | ROLE_BIT(ROLE_OUTPUT);
+    static const role_set attention = ROLE_BIT(ROLE_ATTN_Q_BIAS) | ROLE_BIT(ROLE_ATTN_K_BIAS) |
+                                      ROLE_BIT(ROLE_ATTN_V_BIAS) | ROLE_BIT(ROLE_ATTN_QKV_BIAS) |
+                                      ROLE_BIT(ROLE_ATTN_OUT_BIAS);
+    role_set biases = asked->attention_bias ? attention : 0;
+    for (size_t i = 0; i < HF_BIASES; i++)
+        biases |= asked->biases[i] ? ROLE_BIT(hf_biases[i].role) : 0;
+    return biases & a->optional;
+}
+
+/* The tensors that every model of the architecture has, and those biases. */
+static void give_roles(struct model *m, const struct arch *a, const struct hf_asked *asked)
+{
+    role_set common = (a->required | ROLE_BIT(ROLE_OUTPUT) | biases_of(a, asked)) & ~m->without;
+    m->has = common;
     for (size_t b = 0; b < m->hyper.layers; b++) {
         struct layer *l = &m->layers[b];
-        role_set all = a->required | (l->mixture.experts > 0 ? a->sparse : a->dense);
+        role_set all = common | assemble_roles(m, a, l->mixture.experts > 0);
         for (enum role role = 0; role < ROLE_COUNT; role++)
             l->has |= roles[role].in_block ? all & ROLE_BIT(role) : 0;
+        l->has &= ~l->without;
         m->has |= l->has;
     }
-    return true;
 }
 
 struct model *synthetic_open(const struct shape *shape, struct error *error)
@@ -215,12 +226,16 @@ struct model *synthetic_open(const struct shape *shape, struct error *error)
         error_set(error, "not enough memory for a synthetic model");
         return NULL;
     }
+    struct hf_asked asked;
+    const struct arch *a = hf_config_parse(m, (const uint8_t *)shape->config, strlen(shape->config), &asked, error);
     m->format = "synthetic";
-    m->bos = -1;
-    m->arch = shape->arch ? shape->arch : archs[0]->name;
-    m->hyper = shape->hyper;
-    m->tied = shape->tied;
-    if (make_layers(m, error) && make_tensors(m, error))
+    m->bos = -1; /* there is no tokenizer whose token it would be */
+    m->end_count = 0;
+    if (a) {
+        m->arch = a->name;
+        give_roles(m, a, &asked);
+    }
+    if (a && make_tensors(m, error))
         return m;
     model_close(m);
     return NULL;

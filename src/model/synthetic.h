@@ -5,14 +5,12 @@
 
 #include "model.h"
 
-/* A row of the table in shapes.c: a model of its architecture, without what the description says is left out. */
+/* A row of the table in shapes.c. */
 struct shape {
     const char *name;
-    const char *arch;       /* the name of its row in the table of architectures; null: llama */
     const char *description;
-    struct hyper hyper;
-    bool tied;              /* the head is the embedding table */
-    double real_parameters; /* of the model it is named after; 0 where this one has others */
+    double parameters;      /* published; 0: of no model */
+    const char *config;     /* its config.json, as Hugging Face publishes it, as far as it says what is computed */
 };
 
 extern const struct shape shapes[];
