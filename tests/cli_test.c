@@ -375,6 +375,7 @@ static void test_unknown_options(void **state)
             REFUSE(2, WORDS("option"), commands[c], words[w]);
         REFUSE(2, WORDS("option"), words[w]);
     }
+    REFUSE(2, WORDS("help 'evla'", "such as eval"), "help", "evla");
     REFUSE(2, WORDS("'evla' is no subcommand", "no such file", "the nearest subcommand is eval"), "evla");
     REFUSE(2, WORDS("the nearest subcommand is inspect"), "insepct", model, "--json");
     REFUSE(1, WORDS("no-such-model.gguf", "No such file"), "no-such-model.gguf");
@@ -1384,6 +1385,10 @@ static void test_machine_in_text(void **state)
     ACCEPT(&r, "machine", "--help");
     assert_non_null(strstr(out_of(&r), "--fresh"));
     assert_null(strstr(out_of(&r), "--tokenizer"));
+    struct run same = {.out = TO_PIPE};
+    ACCEPT(&same, "help", "machine");
+    assert_string_equal(out_of(&r), out_of(&same));
+    release(&same);
     release(&r);
     REFUSE(2, WORDS("takes no MODEL"), "machine", model);
     REFUSE(2, WORDS("instruction set", "expected one of"), "machine", "--isa", "foo");

@@ -1013,7 +1013,7 @@ static void test_cycle_from_stored(void **state)
     static const struct {
         enum dtype stored;
         const char *next;
-    } cases[] = {{DTYPE_FP32, "fp16"}, {DTYPE_FP16, "fp16"},  {DTYPE_BF16, "fp16"}, {DTYPE_Q8_0, "int8"},
+    } cases[] = {{DTYPE_FP32, "fp16"}, {DTYPE_FP16, "bf16"},  {DTYPE_BF16, "int8"}, {DTYPE_Q8_0, "int8"},
                  {DTYPE_Q6_K, "int8"}, {DTYPE_Q5_K, "int4"},  {DTYPE_Q4_1, "int4"}, {DTYPE_Q4_K, "int4"},
                  {DTYPE_Q4_0, "int4"}, {DTYPE_Q3_K, "int4"},  {DTYPE_Q2_K, "int4"}};
     struct fixture f = open_fixture(&wide);

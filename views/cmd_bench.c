@@ -65,10 +65,10 @@ static void report_json(const struct batch *b, const struct comparison *c, size_
 static void report_one(const struct batch *b, const struct comparison *c)
 {
     const struct speed *s = &c->speed[0];
+    int threads = pool_threads(b->session.pool);
     char bytes[16];
-    printf("scheme     %s, KV cache %s, %d threads, kernels '%s', median of %zu samples\n",
-           c->name[0], dtypes[c->sets[0]->kv].name, pool_threads(b->session.pool),
-           isa_current()->name, s->samples);
+    printf("scheme     %s, KV cache %s, %d thread%s, kernels '%s', median of %zu samples\n",
+           c->name[0], dtypes[c->sets[0]->kv].name, threads, threads == 1 ? "" : "s", isa_current()->name, s->samples);
     printf("decode     %.1f tokens/s (%.1f to %.1f)", s->decode.median, s->decode.min,
            s->decode.max);
     if (s->batch > 1)
@@ -92,11 +92,12 @@ static void report_one(const struct batch *b, const struct comparison *c)
 static void report_all(const struct batch *b, const struct comparison *c)
 {
     int width = 6; /* of the title */
+    int threads = pool_threads(b->session.pool);
     char bytes[16];
     for (size_t i = 0; i < c->count; i++)
         width = (int)strlen(c->name[i]) > width ? (int)strlen(c->name[i]) : width;
-    printf("%d threads, kernels '%s', medians of %zu interleaved rounds; ratios to %s with their 95 %% intervals\n",
-           pool_threads(b->session.pool), isa_current()->name, c->speed[0].samples, c->name[0]);
+    printf("%d thread%s, kernels '%s', %zu interleaved rounds: medians of the speeds, and of each round's ratios to %s, "
+           "with 95 %% intervals\n", threads, threads == 1 ? "" : "s", isa_current()->name, c->speed[0].samples, c->name[0]);
     printf("%-*s %10s %10s %8s %20s %20s\n", width, "SCHEME", "DECODE/s", "PREFILL/s", "BYTES", "DECODE RATIO",
            "PREFILL RATIO");
     for (size_t i = 0; i < c->count; i++) {

@@ -252,6 +252,24 @@ static bool check_word(const char *word, struct error *error)
                                         "is %s", word, nearest);
 }
 
+/* "help [SUBCOMMAND]" is --help, unless a file is called so. */
+static bool is_help(int argc, char **argv)
+{
+    return (argc == 2 || argc == 3) && strcmp(argv[1], "help") == 0 && access("help", F_OK) != 0;
+}
+
+static const struct subcommand *parse_help(const char *word, struct options *out, struct error *error)
+{
+    const struct subcommand *command = find_command(word);
+    out->help = true;
+    if (!word || *command->name)
+        return command;
+    const char *nearest = nearest_command(word);
+    error_set(error, "help '%.40s': expected a subcommand%s%s (see qtop --help)", word, nearest ? ", such as " : "",
+              nearest ? nearest : "");
+    return NULL;
+}
+
 const struct subcommand *options_parse(int argc, char **argv, struct options *out,
                                        struct error *error)
 {
@@ -262,6 +280,8 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
     snprintf(called, sizeof called, "%s%s", command->name, *command->name ? " " : "");
     getopt_tables(longs, shorts);
     *out = defaults();
+    if (is_help(argc, argv))
+        return parse_help(argv[2], out, error);
     if (!*command->name && argc > 1 && *argv[1] != '-' && !check_word(argv[1], error))
         return NULL;
     opterr = 0;

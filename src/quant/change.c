@@ -75,10 +75,13 @@ static struct scheme with_weight(enum dtype weight, const struct tensor *t, cons
     return s;
 }
 
-/* The place in weight_order of the datatype that is nearest to a stored one in bits. */
-static size_t nearest_weight(enum dtype stored)
+/* The place in weight_order of the datatype that is nearest to a stored one in bits; behind it where that is the same. */
+static size_t first_weight(enum dtype stored)
 {
     size_t best = 0;
+    for (size_t i = 0; i < COUNT(weight_order); i++)
+        if (weight_order[i] == stored)
+            return i + 1;
     for (size_t i = 1; i < COUNT(weight_order); i++)
         if (abs((int)dtypes[weight_order[i]].bits - (int)dtypes[stored].bits) <
             abs((int)dtypes[weight_order[best]].bits - (int)dtypes[stored].bits))
@@ -86,13 +89,13 @@ static size_t nearest_weight(enum dtype stored)
     return best;
 }
 
-/* The stored weights, then the others from the nearest on, round about. */
+/* The stored weights, then those of other datatypes from the nearest on, round about. */
 static void weight_choices(struct list *l, const struct tensor *t, const struct scheme *from,
                            const struct scales_choice *chosen)
 {
     enum dtype stored = t->stored.format.weight;
     add(l, scheme_stored(&t->stored));
-    for (size_t i = 0, first = nearest_weight(stored); i < COUNT(weight_order); i++) {
+    for (size_t i = 0, first = first_weight(stored); i < COUNT(weight_order); i++) {
         enum dtype weight = weight_order[(first + i) % COUNT(weight_order)];
         if (weight != DTYPE_FP32 || stored != DTYPE_FP32)
             add(l, with_weight(weight, t, from, chosen));
