@@ -161,7 +161,7 @@ static const struct {
 } value_cases[] = {
     {"llama", "model_type", NULL, "model_type is missing"},
     {"llama", "model_type", "7", "model_type is missing or not a string"},
-    {"llama", "model_type", "\"mamba\"", "model_type: unknown architecture 'mamba'; expected one of: llama"},
+    {"llama", "model_type", "\"mamba\"", "model_type: unknown architecture 'mamba'; expected one of the "},
     {"llama", "model_type", "\"gpt2\"", "model_type = 'gpt2', but architectures = 'LlamaForCausalLM'"},
     {"llama", "hidden_act", "\"relu\"", "hidden_act = 'relu'; expected silu"},
     {"llama", "hidden_act", "3", "hidden_act = 'an integer'"},

@@ -1,7 +1,6 @@
 #include "arch.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 static const char *name_in(const struct arch *a, bool gguf)
@@ -12,17 +11,15 @@ static const char *name_in(const struct arch *a, bool gguf)
 static const struct arch *find(const char *name, size_t n, bool gguf, const char *field,
                                struct error *error)
 {
-    char known[200] = "";
-    size_t used = 0;
+    size_t known = 0;
     for (size_t i = 0; archs[i]; i++) {
         const char *own = name_in(archs[i], gguf);
         if (own && strlen(own) == n && memcmp(own, name, n) == 0)
             return archs[i];
         bool again = i > 0 && own && name_in(archs[i - 1], gguf) == own; /* a variant's name */
-        if (own && !again && used < sizeof known)
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", own);
+        known += own && !again;
     }
-    error_set(error, "%s: unknown architecture '%.*s'; expected one of: %s", field,
+    error_set(error, "%s: unknown architecture '%.*s'; expected one of the %zu that the man page lists (MODELS)", field,
               (int)(n < 40 ? n : 40), name, known);
     return NULL;
 }
