@@ -44,6 +44,10 @@ size_t catalog_bytes(const struct catalog *catalog);
  * dimension is not a multiple of the datatype's block. */
 bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes);
 
+/* A shape as files write it, for errors: "44 x 32". */
+enum { ENTRY_SHAPE_TEXT = MAX_DIMENSIONS * 24 };
+void shape_print(char out[ENTRY_SHAPE_TEXT], size_t dimensions, const size_t *shape);
+
 /* Adds a copy of the entry, name included (name_size bytes, which may contain anything but NUL). */
 bool catalog_add(struct catalog *catalog, const struct entry *entry, const char *name,
                  size_t name_size, struct error *error);
