@@ -49,13 +49,13 @@ size_t catalog_bytes(const struct catalog *c)
 
 bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes)
 {
-    size_t block = dtypes[dtype].block, weights = 1;
+    size_t block = dtype == ENTRY_BYTES ? 1 : dtypes[dtype].block, weights = 1;
+    size_t block_bytes = dtype == ENTRY_BYTES ? 1 : dtypes[dtype].block_bytes;
     for (size_t i = 0; i < dimensions; i++)
         if (__builtin_mul_overflow(weights, shape[i], &weights))
             return false;
     size_t columns = dimensions ? shape[dimensions - 1] : 1;
-    return columns % block == 0 &&
-           !__builtin_mul_overflow(weights / block, dtypes[dtype].block_bytes, bytes);
+    return columns % block == 0 && !__builtin_mul_overflow(weights / block, block_bytes, bytes);
 }
 
 void shape_print(char out[ENTRY_SHAPE_TEXT], size_t dimensions, const size_t *shape)

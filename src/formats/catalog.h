@@ -11,10 +11,13 @@
 
 enum { MAX_DIMENSIONS = 5 }; /* as convolutions over pictures of a film have */
 
+/* The datatype of entries that are bytes (U8): no weights, but a part of some (packing.h). dtypes has no row for it. */
+#define ENTRY_BYTES DTYPE_ALL
+
 /* One tensor, contiguous, row-major. */
 struct entry {
     char *name;                     /* as the file spells it; the catalog's */
-    enum dtype dtype;
+    enum dtype dtype;               /* or ENTRY_BYTES, in safetensors */
     size_t dimensions;              /* 0 (a scalar) to MAX_DIMENSIONS */
     size_t shape[MAX_DIMENSIONS];  /* outermost first: the last one varies fastest */
     const uint8_t *data;            /* perhaps not aligned for its datatype */

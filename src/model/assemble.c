@@ -2,6 +2,7 @@
 
 #include "arrange.h"
 #include "format.h"
+#include "packing.h"
 #include "sys/memory.h"
 #include "unused.h"
 
@@ -252,7 +253,8 @@ static bool gather_parts(struct model *m, struct tensor *t, const struct arch *a
 /* Where a tensor lies, and how. */
 struct place {
     struct tensor *tensor;
-    struct entry entry;            /* of experts that lie together the part of one */
+    const struct packing *packing; /* null: one entry holds it */
+    struct packed at;              /* `codes` is the entry where it is one */
     unsigned how;
     size_t copied;                 /* bytes of memory of its own; 0: it is used where it lies */
 };
@@ -267,24 +269,47 @@ static bool is_counted_from_one(const struct naming *n, const struct tensor *t)
     return roles[t->role].norm && n->norms_from_one;
 }
 
+/* An entry that was found (null: it was not), or of one that holds all experts the part of one. */
+static bool take_entry(const struct model *m, const struct place *p, const struct naming *n, bool joined,
+                       const struct entry *e, const char *name, struct entry *out, struct error *error)
+{
+    if (!e && p->packing && !catalog_find(&m->files, name))
+        return error_set(error, "config.json: quantization_config.quant_method = %s, but tensor %s is missing",
+                         n->packing->method, name);
+    if (!e)
+        return error_set(error, "tensor %s is %s", name, catalog_find(&m->files, name) ? "empty" : "missing");
+    *out = *e;
+    return !joined || take_expert(m, p->tensor, e, out, error);
+}
+
+static bool take_scales(const struct model *m, struct place *p, const struct arch *a, const struct naming *n,
+                        bool joined, struct error *error)
+{
+    char name[NAMING_MAX];
+    const struct tensor *t = p->tensor;
+    const struct entry *e = naming_find_scales(m, a, n, t->role, t->block, t->expert);
+    return naming_scales_name(a, n, t->role, t->block, t->expert, name) &&
+           take_entry(m, p, n, joined, e, name, &p->at.scales, error) &&
+           packing_check(p->packing, &p->at, arranged_rows(p->how, t->stored.rows), t->stored.cols, error);
+}
+
 /* Finds a tensor, checks its shape and sets its layout. What lies in parts, one a head, is not looked for. */
 static bool find_place(const struct model *m, struct tensor *t, const struct arch *a, const struct naming *n,
                        struct place *p, struct error *error)
 {
     char name[NAMING_MAX];
-    *p = (struct place){.tensor = t, .how = arrangement_of(a, n, t->role)};
+    bool joined = naming_joins(a, n, t->role);
+    *p = (struct place){.tensor = t, .packing = naming_packs(a, n, t->role) ? n->packing : NULL,
+                        .how = arrangement_of(a, n, t->role)};
     if (naming_parts(m, a, n, t) > 0)
         return true;
     naming_name(a, n, t->role, t->block, t->expert, name);
-    const struct entry *e = naming_find_part(m, a, n, t->role, t->block, t->expert);
-    if (!e)
-        return error_set(error, "tensor %s is %s", name, catalog_find(&m->files, name) ? "empty" : "missing");
-    p->entry = *e;
-    if ((naming_joins(a, n, t->role) && !take_expert(m, t, e, &p->entry, error)) ||
-        !check_shape(m, t, &p->entry, n, p->how, error))
+    const struct entry *e = naming_find_part(m, a, n, t->role, t->block, t->expert), *found = &p->at.codes;
+    if (!take_entry(m, p, n, joined, e, name, &p->at.codes, error) ||
+        !(p->packing ? take_scales(m, p, a, n, joined, error) : check_shape(m, t, found, n, p->how, error)))
         return false;
-    set_layout(&t->stored, p->entry.dtype);
-    bool own = is_rounded(m, t) || arrange_copies(&t->stored, &p->entry, p->how);
+    set_layout(&t->stored, p->packing ? p->packing->dtype : found->dtype);
+    bool own = p->packing || is_rounded(m, t) || arrange_copies(&t->stored, found, p->how);
     p->copied = own ? t->stored.rows * t->stored.row_bytes : 0;
     return true;
 }
@@ -297,9 +322,10 @@ static bool fill_tensor(struct model *m, const struct place *p, const struct arc
     if (parts > 0)
         return gather_parts(m, t, a, n, parts, error);
     const struct layer *l = t->block < 0 ? NULL : &m->layers[t->block];
-    const struct entry *e = &p->entry;
-    bool ok = is_counted_from_one(n, t) ? copy_norm_from_one(&t->stored, e)
-                                        : arrange(&t->stored, e, p->how, roles[t->role].vector, l);
+    const struct entry *e = &p->at.codes;
+    bool ok = p->packing                  ? packing_join(&t->stored, p->packing, &p->at, p->how, l)
+              : is_counted_from_one(n, t) ? copy_norm_from_one(&t->stored, e)
+                                          : arrange(&t->stored, e, p->how, roles[t->role].vector, l);
     if (!ok)
         return error_set(error, "tensor %s: not enough memory for a copy of %zu bytes, or it is in blocks, which cannot be "
                                 "put into another order", e->name, e->bytes);
@@ -319,7 +345,7 @@ static bool check_memory(const struct place *places, size_t count, struct error 
 static int by_address(const void *a, const void *b)
 {
     const struct place *p = a, *q = b;
-    uintptr_t x = (uintptr_t)p->entry.data, y = (uintptr_t)q->entry.data;
+    uintptr_t x = (uintptr_t)p->at.codes.data, y = (uintptr_t)q->at.codes.data;
     return (x > y) - (x < y);
 }
 
