@@ -495,6 +495,9 @@ static const struct entry_change entry_cases[] = {
     {SAME(UP), .dimensions = 3, .shape = {1, 44, 32}, .says = "tensor " UP ": shape 1 x 44 x 32"},
     {SAME(NORM), .dimensions = 2, .shape = {1, 32}, .says = "tensor " NORM ": shape 1 x 32; expected 32"},
     {SAME(UP), .type = "I16", .says = UP},
+    {SAME(UP), .type = "U8", .dimensions = 2, .shape = {44, 64},
+     .says = "tensor " UP ": dtype is U8; expected F32, F16, BF16, F8_E4M3 or F8_E5M2, since config.json has no "
+             "quantization_config"},
     {SAME(UP), .type = "F32", .says = UP},
     {SAME(UP), .type = "BF16", .says = NULL},
 };

@@ -208,7 +208,8 @@ static void test_buffers(void **state)
         {"h.0.attn.bias", "U8", "1,1,2,2", 4, false, false},
         {"h.0.attn.bias", "F32", "1,1,2,2", 16, false, false},
         {"h.0.attn.bias", "F32", "4", 16, true, false}, /* a bias indeed */
-        {"h.0.attn.bias", "U8", "4", 4, false, true},
+        {"h.0.attn.bias", "U8", "4", 4, true, false}, /* bytes: a part of a tensor, perhaps */
+        {"h.0.attn.bias", "I8", "4", 4, false, true},
         {"h.0.attn.masked_bias", "F32", "", 4, false, false},
         {"gpt_neox.layers.0.attention.bias", "BOOL", "1,1,2,2", 4, false, false},
         {"model.layers.0.self_attn.rotary_emb.inv_freq", "F32", "4", 16, false, false},

@@ -4,6 +4,7 @@
 
 #include "base/escape.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,13 +49,21 @@ size_t catalog_bytes(const struct catalog *c)
 
 bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes)
 {
-    size_t block = dtypes[dtype].block, weights = 1;
+    size_t block = dtype == ENTRY_BYTES ? 1 : dtypes[dtype].block, weights = 1;
+    size_t block_bytes = dtype == ENTRY_BYTES ? 1 : dtypes[dtype].block_bytes;
     for (size_t i = 0; i < dimensions; i++)
         if (__builtin_mul_overflow(weights, shape[i], &weights))
             return false;
     size_t columns = dimensions ? shape[dimensions - 1] : 1;
-    return columns % block == 0 &&
-           !__builtin_mul_overflow(weights / block, dtypes[dtype].block_bytes, bytes);
+    return columns % block == 0 && !__builtin_mul_overflow(weights / block, block_bytes, bytes);
+}
+
+void shape_print(char out[ENTRY_SHAPE_TEXT], size_t dimensions, const size_t *shape)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < dimensions; i++)
+        used += (size_t)snprintf(out + used, ENTRY_SHAPE_TEXT - used, "%s%zu", i ? " x " : "", shape[i]);
 }
 
 static bool make_room(struct catalog *c)

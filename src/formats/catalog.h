@@ -11,10 +11,13 @@
 
 enum { MAX_DIMENSIONS = 5 }; /* as convolutions over pictures of a film have */
 
+/* The datatype of entries that are bytes (U8): no weights, but a part of some (packing.h). dtypes has no row for it. */
+#define ENTRY_BYTES DTYPE_ALL
+
 /* One tensor, contiguous, row-major. */
 struct entry {
     char *name;                     /* as the file spells it; the catalog's */
-    enum dtype dtype;
+    enum dtype dtype;               /* or ENTRY_BYTES, in safetensors */
     size_t dimensions;              /* 0 (a scalar) to MAX_DIMENSIONS */
     size_t shape[MAX_DIMENSIONS];  /* outermost first: the last one varies fastest */
     const uint8_t *data;            /* perhaps not aligned for its datatype */
@@ -43,6 +46,10 @@ size_t catalog_bytes(const struct catalog *catalog);
 /* Bytes that a tensor of this shape (outermost first) and datatype has; false where that overflows, or where the last
  * dimension is not a multiple of the datatype's block. */
 bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes);
+
+/* A shape as files write it, for errors: "44 x 32". */
+enum { ENTRY_SHAPE_TEXT = MAX_DIMENSIONS * 24 };
+void shape_print(char out[ENTRY_SHAPE_TEXT], size_t dimensions, const size_t *shape);
 
 /* Adds a copy of the entry, name included (name_size bytes, which may contain anything but NUL). */
 bool catalog_add(struct catalog *catalog, const struct entry *entry, const char *name,

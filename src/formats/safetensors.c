@@ -11,13 +11,24 @@ enum { PREFIX = 8, MAX_HEADER = 100000000, HEADER_DEPTH = 3, MAX_NAME = 256 };
 static const struct type {
     const char *name;
     size_t bytes;
-    enum dtype dtype; /* DTYPE_ALL: known, but no weights come in it */
+    enum dtype dtype;
+    bool refused; /* known, but neither weights nor parts of them come in it */
 } types[] = {
-    {"F32", 4, DTYPE_FP32},        {"F16", 2, DTYPE_FP16},        {"BF16", 2, DTYPE_BF16},
-    {"F8_E4M3", 1, DTYPE_FP8E4M3}, {"F8_E5M2", 1, DTYPE_FP8E5M2}, {"F64", 8, DTYPE_ALL},
-    {"I64", 8, DTYPE_ALL},         {"U64", 8, DTYPE_ALL},         {"I32", 4, DTYPE_ALL},
-    {"U32", 4, DTYPE_ALL},         {"I16", 2, DTYPE_ALL},         {"U16", 2, DTYPE_ALL},
-    {"I8", 1, DTYPE_ALL},          {"U8", 1, DTYPE_ALL},          {"BOOL", 1, DTYPE_ALL},
+    {"F32", 4, DTYPE_FP32, false},
+    {"F16", 2, DTYPE_FP16, false},
+    {"BF16", 2, DTYPE_BF16, false},
+    {"F8_E4M3", 1, DTYPE_FP8E4M3, false},
+    {"F8_E5M2", 1, DTYPE_FP8E5M2, false},
+    {"U8", 1, ENTRY_BYTES, false},
+    {"F64", 8, DTYPE_ALL, true},
+    {"I64", 8, DTYPE_ALL, true},
+    {"U64", 8, DTYPE_ALL, true},
+    {"I32", 4, DTYPE_ALL, true},
+    {"U32", 4, DTYPE_ALL, true},
+    {"I16", 2, DTYPE_ALL, true},
+    {"U16", 2, DTYPE_ALL, true},
+    {"I8", 1, DTYPE_ALL, true},
+    {"BOOL", 1, DTYPE_ALL, true},
 };
 
 /* A tensor of the header. */
@@ -194,7 +205,7 @@ static bool add_item(struct catalog *catalog, const struct item *item, const uin
     size_t n = strlen(item->name);
     if (tensor_is_buffer(item->name, n, item->shape, item->dimensions))
         return true;
-    if (item->type->dtype == DTYPE_ALL)
+    if (item->type->refused)
         return error_set(error, "%s: dtype is %s; expected F32, F16, BF16, F8_E4M3 or F8_E5M2",
                          item->name, item->type->name);
     struct entry entry = {.dtype = item->type->dtype, .dimensions = item->dimensions,

@@ -109,6 +109,8 @@ struct arch {
     const char *hf_block;       /* what comes before the number of a block */
     role_names *hf_names;       /* of an expert's a place for its number: "mlp.experts.%.up_proj.weight" */
     const uint8_t (*hf_arranged)[ROLE_COUNT]; /* how they hold tensors (arrange.h); null: as they are */
+    role_set hf_packed;         /* tensors that lie in two parts (packing.h) where quantization_config says how: rows x
+                                 * columns, not transposed */
     const uint8_t (*gguf_arranged)[ROLE_COUNT]; /* the same of GGUF files */
     role_names *gguf_names;     /* where they are not the canonical ones; or null */
     void (*complete_gguf)(struct hyper *hyper); /* sets what GGUF files leave out; or null */

@@ -61,7 +61,8 @@ static const char *unwritten(const struct model *m)
 const struct arch arch_gpt_oss = {
     .name = "gpt-oss",
     .title = "gpt-oss",
-    .features = "attention with sinks, a window in every other layer, experts with biases and a clamped activation",
+    .features = "attention with sinks, a window in every other layer, experts with biases and a clamped activation, "
+                "in MXFP4 as published",
     .gguf = "gpt-oss",
     .hf = "gpt_oss",
     .hf_class = "GptOssForCausalLM",
@@ -84,8 +85,9 @@ const struct arch arch_gpt_oss = {
     .hf_block = "layers.",
     .hf_names = &tensor_names,
     .hf_arranged = &arranged,
+    .hf_packed = EXPERT_ROLES & ~B(ROUTER),
     .gguf_names = &gguf_names,
-    .hf_reads = "num_local_experts num_experts swiglu_limit",
+    .hf_reads = "num_local_experts num_experts swiglu_limit quantization_config",
     .read_hf = read_hf,
     .gguf_reads = "expert_count expert_used_count attention.sliding_window_pattern",
     .read_gguf = read_gguf,

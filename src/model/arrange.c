@@ -60,13 +60,12 @@ static void copy_transposed(const struct copying *c)
     }
 }
 
-/* Whether the data can be used where it lies. */
-static bool lies_well(const struct qmatrix *w, const struct entry *e, unsigned how)
+bool arrange_copies(const struct qmatrix *w, const struct entry *e, unsigned how)
 {
     const struct dtype_info *type = &dtypes[e->dtype];
     bool in_order = !(how & ~(unsigned)(ARRANGED_FIRST_HALF | ARRANGED_SECOND_HALF | ARRANGED_ROW));
-    size_t skipped = how & ARRANGED_SECOND_HALF ? w->bytes : 0;
-    return in_order && (type->block > 1 || ((uintptr_t)e->data + skipped) % type->block_bytes == 0);
+    size_t skipped = how & ARRANGED_SECOND_HALF ? w->rows * w->row_bytes : 0;
+    return !in_order || (type->block == 1 && ((uintptr_t)e->data + skipped) % type->block_bytes != 0);
 }
 
 bool arrange(struct qmatrix *w, const struct entry *e, unsigned how, bool vector, const struct layer *layer)
@@ -74,7 +73,7 @@ bool arrange(struct qmatrix *w, const struct entry *e, unsigned how, bool vector
     const struct dtype_info *type = &dtypes[e->dtype];
     bool transposed = how & ARRANGED_TRANSPOSED;
     w->bytes = w->rows * w->row_bytes;
-    if (lies_well(w, e, how)) {
+    if (!arrange_copies(w, e, how)) {
         w->codes = e->data + (how & ARRANGED_SECOND_HALF ? w->bytes : 0);
         return true;
     }

@@ -21,6 +21,9 @@ size_t arranged_rows(unsigned how, size_t rows);
 /* The file's row that holds a tensor's row r of `rows`. layer: of a tensor by head. */
 size_t arranged_row(unsigned how, const struct layer *layer, size_t rows, size_t r);
 
+/* Whether `arrange` copies an entry's data rather than pointing to it. */
+bool arrange_copies(const struct qmatrix *w, const struct entry *entry, unsigned how);
+
 /* Points w, whose shape and type are there, to an entry's data, or to a copy in the tensor's order, which w owns. Of a
  * vector its elements are arranged as rows are. False when memory is short, or where blocks would have to be taken
  * apart. */

@@ -2,6 +2,8 @@
 
 #include "arrange.h"
 #include "format.h"
+#include "packing.h"
+#include "sys/memory.h"
 #include "unused.h"
 
 #include <math.h>
@@ -104,17 +106,6 @@ static bool find_roles(struct model *m, const struct arch *a, const struct namin
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
-enum { SHAPE_TEXT = MAX_DIMENSIONS * 24 };
-
-/* A shape as files write it, for errors. */
-static void print_shape(char out[SHAPE_TEXT], const struct entry *e)
-{
-    size_t used = 0;
-    out[0] = 0;
-    for (size_t i = 0; i < e->dimensions; i++)
-        used += (size_t)snprintf(out + used, SHAPE_TEXT - used, "%s%zu", i ? " x " : "", e->shape[i]);
-}
-
 static unsigned arrangement_of(const struct arch *a, const struct naming *n, enum role role)
 {
     unsigned whole = n->transposed && roles[role].linear && roles[role].in_block ? ARRANGED_TRANSPOSED : 0;
@@ -142,8 +133,8 @@ static bool check_shape(const struct model *m, const struct tensor *t, const str
     if (squeeze(e, n->gguf || how & ARRANGED_ROW, vector ? 1 : 2, shape) &&
         (vector ? shape[0] == rows : shape[transposed] == rows && shape[!transposed] == cols))
         return true;
-    char found[SHAPE_TEXT];
-    print_shape(found, e);
+    char found[ENTRY_SHAPE_TEXT];
+    shape_print(found, e->dimensions, e->shape);
     if (vector)
         return error_set(error, "tensor %.80s: shape %s; expected %zu", e->name, found, rows);
     return error_set(error, "tensor %.80s: shape %s; expected %zu x %zu", e->name, found, transposed ? cols : rows,
@@ -151,10 +142,10 @@ static bool check_shape(const struct model *m, const struct tensor *t, const str
 }
 
 /* Everything of a stored matrix but where its codes are. */
-static void set_layout(struct qmatrix *w, const struct entry *e)
+static void set_layout(struct qmatrix *w, enum dtype dtype)
 {
-    const struct dtype_info *type = &dtypes[e->dtype];
-    w->format = (struct qformat){.stored = true, .weight = e->dtype, .act = DTYPE_FP32,
+    const struct dtype_info *type = &dtypes[dtype];
+    w->format = (struct qformat){.stored = true, .weight = dtype, .act = DTYPE_FP32,
                                  .granularity = GRANULARITY_TENSOR};
     w->group = w->cols;
     w->groups = 1;
@@ -245,7 +236,7 @@ static bool gather_parts(struct model *m, struct tensor *t, const struct arch *a
         if (e->dimensions != 1 || e->shape[0] != size)
             return error_set(error, "tensor %s: %zu in %zu dimensions; expected %zu", name, e->shape[0], e->dimensions, size);
         if (i == 0) {
-            set_layout(&t->stored, e);
+            set_layout(&t->stored, e->dtype);
             t->stored.bytes = t->stored.row_bytes;
             t->stored.codes = t->stored.owned = malloc(t->stored.bytes + 1);
         }
@@ -259,35 +250,120 @@ static bool gather_parts(struct model *m, struct tensor *t, const struct arch *a
     return true;
 }
 
-static bool fill_tensor(struct model *m, struct tensor *t, const struct arch *a,
-                        const struct naming *n, struct error *error)
+/* Where a tensor lies, and how. */
+struct place {
+    struct tensor *tensor;
+    const struct packing *packing; /* null: one entry holds it */
+    struct packed at;              /* `codes` is the entry where it is one */
+    unsigned how;
+    size_t copied;                 /* bytes of memory of its own; 0: it is used where it lies */
+};
+
+static bool is_rounded(const struct model *m, const struct tensor *t)
+{
+    return m->hyper.ternary && roles[t->role].linear && roles[t->role].in_block;
+}
+
+static bool is_counted_from_one(const struct naming *n, const struct tensor *t)
+{
+    return roles[t->role].norm && n->norms_from_one;
+}
+
+/* An entry that was found (null: it was not), or of one that holds all experts the part of one. */
+static bool take_entry(const struct model *m, const struct place *p, const struct naming *n, bool joined,
+                       const struct entry *e, const char *name, struct entry *out, struct error *error)
+{
+    if (!e && p->packing && !catalog_find(&m->files, name))
+        return error_set(error, "config.json: quantization_config.quant_method = %s, but tensor %s is missing",
+                         n->packing->method, name);
+    if (!e)
+        return error_set(error, "tensor %s is %s", name, catalog_find(&m->files, name) ? "empty" : "missing");
+    *out = *e;
+    return !joined || take_expert(m, p->tensor, e, out, error);
+}
+
+static bool take_scales(const struct model *m, struct place *p, const struct arch *a, const struct naming *n,
+                        bool joined, struct error *error)
 {
     char name[NAMING_MAX];
-    struct entry part;
+    const struct tensor *t = p->tensor;
+    const struct entry *e = naming_find_scales(m, a, n, t->role, t->block, t->expert);
+    return naming_scales_name(a, n, t->role, t->block, t->expert, name) &&
+           take_entry(m, p, n, joined, e, name, &p->at.scales, error) &&
+           packing_check(p->packing, &p->at, arranged_rows(p->how, t->stored.rows), t->stored.cols, error);
+}
+
+/* Finds a tensor, checks its shape and sets its layout. What lies in parts, one a head, is not looked for. */
+static bool find_place(const struct model *m, struct tensor *t, const struct arch *a, const struct naming *n,
+                       struct place *p, struct error *error)
+{
+    char name[NAMING_MAX];
+    bool joined = naming_joins(a, n, t->role);
+    *p = (struct place){.tensor = t, .packing = naming_packs(a, n, t->role) ? n->packing : NULL,
+                        .how = arrangement_of(a, n, t->role)};
+    if (naming_parts(m, a, n, t) > 0)
+        return true;
+    naming_name(a, n, t->role, t->block, t->expert, name);
+    const struct entry *e = naming_find_part(m, a, n, t->role, t->block, t->expert), *found = &p->at.codes;
+    if (!take_entry(m, p, n, joined, e, name, &p->at.codes, error) ||
+        !(p->packing ? take_scales(m, p, a, n, joined, error) : check_shape(m, t, found, n, p->how, error)))
+        return false;
+    set_layout(&t->stored, p->packing ? p->packing->dtype : found->dtype);
+    bool own = p->packing || is_rounded(m, t) || arrange_copies(&t->stored, found, p->how);
+    p->copied = own ? t->stored.rows * t->stored.row_bytes : 0;
+    return true;
+}
+
+static bool fill_tensor(struct model *m, const struct place *p, const struct arch *a, const struct naming *n,
+                        struct error *error)
+{
+    struct tensor *t = p->tensor;
     size_t parts = naming_parts(m, a, n, t);
     if (parts > 0)
         return gather_parts(m, t, a, n, parts, error);
-    naming_name(a, n, t->role, t->block, t->expert, name);
-    const struct entry *e = naming_find_part(m, a, n, t->role, t->block, t->expert);
-    if (!e)
-        return error_set(error, "tensor %s is %s", name, catalog_find(&m->files, name) ? "empty" : "missing");
-    if (naming_joins(a, n, t->role)) {
-        if (!take_expert(m, t, e, &part, error))
-            return false;
-        e = &part;
-    }
-    unsigned how = arrangement_of(a, n, t->role);
-    if (!check_shape(m, t, e, n, how, error))
-        return false;
-    set_layout(&t->stored, e);
     const struct layer *l = t->block < 0 ? NULL : &m->layers[t->block];
-    bool ok = roles[t->role].norm && n->norms_from_one ? copy_norm_from_one(&t->stored, e)
-                                                        : arrange(&t->stored, e, how, roles[t->role].vector, l);
+    const struct entry *e = &p->at.codes;
+    bool ok = p->packing                  ? packing_join(&t->stored, p->packing, &p->at, p->how, l)
+              : is_counted_from_one(n, t) ? copy_norm_from_one(&t->stored, e)
+                                          : arrange(&t->stored, e, p->how, roles[t->role].vector, l);
     if (!ok)
         return error_set(error, "tensor %s: not enough memory for a copy of %zu bytes, or it is in blocks, which cannot be "
-                                "put into another order", name, e->bytes);
-    bool rounded = m->hyper.ternary && roles[t->role].linear && roles[t->role].in_block;
-    return !rounded || make_ternary(&t->stored, name, error);
+                                "put into another order", e->name, e->bytes);
+    return !is_rounded(m, t) || make_ternary(&t->stored, e->name, error);
+}
+
+/* Copies must fit before the first is made. */
+static bool check_memory(const struct place *places, size_t count, struct error *error)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        if (__builtin_add_overflow(sum, places[i].copied, &sum))
+            return error_set(error, "the tensors do not fit in any memory");
+    return sum == 0 || memory_check("to put the weights into another order", sum, error);
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const struct place *p = a, *q = b;
+    uintptr_t x = (uintptr_t)p->at.codes.data, y = (uintptr_t)q->at.codes.data;
+    return (x > y) - (x < y);
+}
+
+/* In the order of the files, so that what two tensors share, as rows of gates and ups, is read once. */
+static bool fill_tensors(struct model *m, const struct arch *a, const struct naming *n, struct error *error)
+{
+    size_t count = m->tensor_count;
+    struct place *places = calloc(count + 1, sizeof *places);
+    bool ok = places || error_set(error, "not enough memory for %zu tensors", count);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = find_place(m, &m->tensors[i], a, n, &places[i], error);
+    ok = ok && check_memory(places, count, error);
+    if (ok)
+        qsort(places, count, sizeof *places, by_address);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = fill_tensor(m, &places[i], a, n, error);
+    free(places);
+    return ok;
 }
 
 /* Tensors that a file has for a block, at least: gate and up of experts may be one. */
@@ -316,10 +392,7 @@ bool assemble(struct model *m, const struct arch *a, const struct naming *n, str
     m->tied |= !(m->has & ROLE_BIT(ROLE_OUTPUT));
     if (!model_make_tensors(m, error))
         return false;
-    for (size_t i = 0; i < m->tensor_count; i++)
-        if (!fill_tensor(m, &m->tensors[i], a, n, error))
-            return false;
-    if (!unused_check(m, a, n, error))
+    if (!fill_tensors(m, a, n, error) || !unused_check(m, a, n, error))
         return false;
     model_count(m);
     return true;

@@ -4,6 +4,7 @@
 #include "format.h"
 #include "formats/jsontext.h"
 #include "hf_keys.h"
+#include "hf_packing.h"
 #include "hf_rope.h"
 #include "hf_windows.h"
 
@@ -380,6 +381,7 @@ static bool read_config(struct hf_config *c, const json_t *root, struct hf_asked
            hf_windows_read(c, h) && read_activation(c, h) && check_class(c) && hf_rope_scale(c) &&
            model_make_layers(c->model, c->error) && hf_windows_apply(c) &&
            (!c->arch->shape_hf || c->arch->shape_hf(c)) && read_tokens(c) && read_biases(c, asked) &&
+           hf_packing_read(c, &asked->packing) &&
            hf_flag(c, hf_biased_key(c->arch), c->arch->biased_default, &asked->attention_bias) &&
            read_tied(c, &c->model->tied);
 }

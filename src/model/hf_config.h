@@ -15,6 +15,7 @@ extern const struct hf_bias {
 struct hf_asked {
     bool attention_bias; /* the matrices of attention have biases, in architectures that leave that open */
     bool biases[HF_BIASES]; /* those of hf_biases, in architectures that read the key */
+    const struct packing *packing; /* in which tensors lie that the architecture says; or null */
 };
 
 /* Reads a config.json's bytes: the architecture, hyper-parameters, the tokens that begin and end a text and whether

@@ -131,9 +131,11 @@ static bool check_other_biases(const struct model *m, const struct arch *a, cons
 static bool build(struct model *m, const struct arch *a, const struct hf_asked *asked, struct error *error)
 {
     char prefix[64];
-    struct naming naming = {.transposed = a->transposed, .norms_from_one = a->norms_from_one};
+    struct naming naming = {.transposed = a->transposed, .norms_from_one = a->norms_from_one,
+                            .packing = asked->packing};
     find_prefix(m, a, &naming, prefix);
-    return resolve_head(m, a, &naming, error) && check_biases(m, a, &naming, asked->attention_bias, error) &&
+    return packing_check_bytes(&m->files, asked->packing, error) && resolve_head(m, a, &naming, error) &&
+           check_biases(m, a, &naming, asked->attention_bias, error) &&
            check_other_biases(m, a, &naming, asked->biases, error) &&
            (!a->complete_hf || a->complete_hf(m, prefix, error)) && assemble(m, a, &naming, error);
 }

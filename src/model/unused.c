@@ -92,7 +92,7 @@ static const struct entry **used_entries(const struct model *m, const struct arc
 {
     size_t all = 1;
     for (size_t i = 0; i < m->tensor_count; i++)
-        all += naming_parts(m, a, n, &m->tensors[i]) + 1;
+        all += naming_parts(m, a, n, &m->tensors[i]) + 2;
     const struct entry **used = malloc(all * sizeof *used);
     for (size_t i = 0; used && i < m->tensor_count; i++) {
         const struct tensor *t = &m->tensors[i];
@@ -101,6 +101,8 @@ static const struct entry **used_entries(const struct model *m, const struct arc
             used[(*count)++] = naming_find_part(m, a, n, t->role, t->block, (int)k);
         if (parts == 0)
             used[(*count)++] = naming_find_part(m, a, n, t->role, t->block, t->expert);
+        if (naming_packs(a, n, t->role))
+            used[(*count)++] = naming_find_scales(m, a, n, t->role, t->block, t->expert);
     }
     return used;
 }
