@@ -102,14 +102,38 @@ static void clear(struct qmatrix *m, const struct panel_sizes *p, size_t total)
     memset(memory + padded_bytes(p->codes), 0, total - padded_bytes(p->codes));
 }
 
+/* Rows of blocks as files hold them. */
+static bool init_blocks(struct qmatrix *m, const struct qformat *format, size_t rows, size_t cols, struct error *error)
+{
+    const struct dtype_info *type = &dtypes[format->weight];
+    struct qmatrix_layout l;
+    if (cols % type->block != 0)
+        return error_set(error, "%zu columns do not divide into the blocks of %s; expected a multiple of %zu", cols,
+                         type->name, type->block);
+    if (!qmatrix_layout(format, rows, cols, &l))
+        return error_set(error, "a matrix of %zu x %zu is too large to address", rows, cols);
+    uint8_t *memory = malloc(l.codes + 1);
+    if (!memory)
+        return error_set(error, "not enough memory: %zu bytes for a matrix of %zu x %zu", l.codes, rows, cols);
+    *m = (struct qmatrix){.rows = rows,
+                          .cols = cols,
+                          .format = *format,
+                          .group = l.group,
+                          .groups = l.groups,
+                          .row_bytes = l.row_bytes,
+                          .bytes = l.codes,
+                          .codes = memory,
+                          .owned = memory};
+    return true;
+}
+
 bool qmatrix_init(struct qmatrix *m, const struct qformat *format, size_t rows, size_t cols,
                   struct error *error)
 {
     struct qmatrix_layout l;
     struct panel_sizes p;
     if (dtypes[format->weight].kind == DTYPE_KIND_BLOCK)
-        return error_set(error, "%s is a stored type: it is read from files and never made",
-                         dtypes[format->weight].name);
+        return init_blocks(m, format, rows, cols, error);
     if (!qmatrix_layout(format, rows, cols, &l) || !panel_sizes(format, rows, cols, &l, &p))
         return error_set(error, "a matrix of %zu x %zu is too large to address", rows, cols);
     /* Each part begins on a cache line. */

@@ -1,5 +1,7 @@
 #include "qformat.h"
 
+#include "encode.h"
+
 struct qformat qformat_default(enum dtype weight)
 {
     struct qformat f = {.weight = weight, .act = DTYPE_FP32, .granularity = GRANULARITY_CHANNEL};
@@ -18,14 +20,26 @@ bool qformat_equal(const struct qformat *a, const struct qformat *b)
            a->granularity == b->granularity && a->group == b->group && a->asym == b->asym;
 }
 
+/* What a block type leaves open: nothing. */
+static bool check_blocks(const struct qformat *f, struct error *error)
+{
+    const char *name = dtypes[f->weight].name;
+    if (!can_encode(f->weight))
+        return error_set(error, "%s is a file type that weights cannot be quantized to; expected " WEIGHTS_EXPECTED, name);
+    if (f->act != DTYPE_FP32)
+        return error_set(error, "%s weights multiply fp32 activations, not %s", name, dtypes[f->act].name);
+    if (f->asym || f->granularity != GRANULARITY_CHANNEL)
+        return error_set(error, "%s weights have the scales of their blocks", name);
+    return true;
+}
+
 bool qformat_check(const struct qformat *f, struct error *error)
 {
     enum dtype_kind weight = dtypes[f->weight].kind, act = dtypes[f->act].kind;
     if (f->stored)
         return true;
     if (weight == DTYPE_KIND_BLOCK)
-        return error_set(error, "%s is a file type that weights cannot be quantized to; "
-                                "expected " WEIGHTS_EXPECTED, dtypes[f->weight].name);
+        return check_blocks(f, error);
     if (f->act == DTYPE_INT4)
         return error_set(error, "activations cannot be int4: expected " ACTS_EXPECTED);
     if (f->act_asym && act != DTYPE_KIND_INTEGER)

@@ -1,6 +1,7 @@
 #include "quantize.h"
 
 #include "dispatch.h"
+#include "encode.h"
 #include "out_of_range.h"
 
 #include <float.h>
@@ -196,8 +197,18 @@ static void pack_row(struct qmatrix *m, size_t r, const float *values, bool new_
     }
 }
 
+size_t quantize_blocks(struct qmatrix *m, size_t r, const float *values, const float *importance)
+{
+    uint8_t *rows = m->owned;
+    return encode_row(m->format.weight, values, m->cols, importance, rows + r * m->row_bytes);
+}
+
 void quantize_row(struct qmatrix *m, size_t r, const float *values)
 {
+    if (dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK) {
+        quantize_blocks(m, r, values, NULL);
+        return;
+    }
     pack_row(m, r, values,
              m->scale_type != SCALE_NONE && m->format.granularity != GRANULARITY_TENSOR);
 }

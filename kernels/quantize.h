@@ -31,6 +31,11 @@ struct difference {
 void difference_measure(struct difference *difference, const float *values, const float *other,
                         size_t n);
 
+/* Sums over n values x and their codes q, each by its importance w: w q, w q^2 and w x q. */
+struct code_sums {
+    double q, qq, xq;
+};
+
 /* The loops of quantization, one table for each instruction set: see quantize_ops.inc. */
 struct quantize_ops {
     void (*update_min_max)(const float *x, size_t n, float *min, float *max);
@@ -38,6 +43,12 @@ struct quantize_ops {
                         int8_t *codes);
     void (*measure_difference)(const float *w, const float *other, size_t n,
                                struct difference *difference);
+    /* The sums of the nearest integers of (x - offset) * inverse in low .. high; of the nearest of `count` values to
+     * x * inverse, ascending, at most 16. n is a multiple of 16, and everything finite. */
+    void (*fit_codes)(const float *x, const float *w, size_t n, float inverse, float offset, float low, float high,
+                      struct code_sums *sums);
+    void (*fit_values)(const float *x, const float *w, size_t n, float inverse, const int8_t *values, size_t count,
+                       struct code_sums *sums);
 };
 
 /* With one scale for the whole tensor: sets scale and zero point from the whole matrix's range. Call it before any
@@ -66,6 +77,10 @@ void quantize_row_with_params(struct qmatrix *m, size_t r, const float *values);
 
 /* Quantizes n values to the matrix's integer codes and dequantizes them to out (n). */
 void quantize_values(const struct qmatrix *m, struct quant_params params, const float *values, size_t n, float *out);
+
+/* Encodes row r of an owned matrix of a block type (encode.h) from cols floats, by the importance of its columns (null:
+ * all alike). Returns how many are out of any scale's reach. */
+size_t quantize_blocks(struct qmatrix *m, size_t r, const float *values, const float *importance);
 
 /* Packs row r of an owned matrix from cols floats, after quantize_input_transform. Any threads may pack different
  * panels in any order; the rows of one panel belong to one thread at a time. */

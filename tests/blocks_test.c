@@ -11,6 +11,7 @@
 #include "measure/detail.h"
 #include "model/on_demand.h"
 #include "quant/requant.h"
+#include "kernels/encode.h"
 #include "kernels/stored.h"
 #include "support.h"
 
@@ -211,13 +212,17 @@ static void test_what_schemes_say(void **state)
         assert_string_equal(scheme_print_granularity(&s, text), grids[t].group);
         assert_string_equal(scheme_symmetry(&s), grids[t].symmetry);
         assert_true(scheme_check(&s, &error));
-        made.format.stored = false;
-        assert_false(scheme_check(&made, &error));
-        assert_non_null(strstr(error.text, dtypes[t].name));
+        made = scheme_default((enum dtype)t);
+        assert_int_equal(scheme_check(&made, &error), can_encode((enum dtype)t));
+        assert_int_equal(scheme_parse(dtypes[t].name, &parsed, &error), can_encode((enum dtype)t));
         snprintf(name, sizeof name, "%s:g32", dtypes[t].name);
         assert_false(scheme_parse(name, &parsed, &error));
-        assert_non_null(strstr(error.text, "weights cannot be quantized to"));
-        assert_non_null(strstr(error.text, "stored, fp32, fp16"));
+        assert_non_null(strstr(error.text, can_encode((enum dtype)t) ? "granularity of a datatype without scales to share"
+                                                                     : "weights cannot be quantized to"));
+        snprintf(name, sizeof name, "%s/int8", dtypes[t].name);
+        assert_false(scheme_parse(name, &parsed, &error));
+        assert_non_null(strstr(error.text, can_encode((enum dtype)t) ? "weights multiply fp32 activations"
+                                                                     : "weights cannot be quantized to"));
     }
 }
 

@@ -59,8 +59,8 @@ static void test_errors(void **state)
     static const struct {
         const char *scheme, *expected;
     } bad[] = {
-        {"int4:nothing", "rtn, awq, smoothquant, clip, gptq, llmint8, qat or donothing"},
-        {"int4:clip+nothing", "rtn, awq, smoothquant, clip, gptq, llmint8, qat or donothing"},
+        {"int4:nothing", "rtn, awq, smoothquant, clip, imatrix, gptq, llmint8, qat or donothing"},
+        {"int4:clip+nothing", "rtn, awq, smoothquant, clip, imatrix, gptq, llmint8, qat or donothing"},
         {"int4:gptq+donothing", "gptq or donothing, not both"},
         {"int4:donothing(much=10)", "a whole number from 1 to 9"},
         {"int4:donothing(most=1)", "expected much"},

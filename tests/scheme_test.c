@@ -150,8 +150,9 @@ static const struct {
 } bad[] = {
     {"", 1, {"unknown weight datatype", "''", "int4"}},
     {":", 1, {"unknown weight datatype", "''"}},
-    {"q4_k", 1, {"weights cannot be quantized to", "'q4_k'", "stored, fp32"}},
-    {"Q6_K:sym", 1, {"weights cannot be quantized to", "'Q6_K'"}},
+    {"Q6_K:sym", 6, {"symmetry of a datatype without zero points", "'sym'"}},
+    {"q4_k:clip", 1, {"clip is for int8 and int4 weights, not q4_k"}},
+    {"q4_k:qat", 1, {"qat is for int8, int4 and fp8 weights, not q4_k"}},
     {"q4_k_m", 1, {"unknown weight datatype", "'q4_k_m'"}},
     {"int8/q8_0", 6, {"unknown activation datatype", "'q8_0'"}},
     {"int8:", 6, {"empty field", "tensor", "channel"}},

@@ -236,8 +236,11 @@ static void test_table(void **state)
         assert_int_equal(layout.codes, 6 * type->block_bytes);
         assert_int_equal(layout.scales + layout.zeros, 0);
         assert_false(qmatrix_layout(&s.format, 3, 2 * type->block + 16, &layout));
-        assert_false(qmatrix_init(&m, &s.format, 3, 2 * type->block, &error));
+        assert_false(qmatrix_init(&m, &s.format, 3, 2 * type->block + 16, &error));
         assert_non_null(strstr(error.text, type->name));
+        assert_true(qmatrix_init(&m, &s.format, 3, 2 * type->block, &error));
+        assert_int_equal(m.bytes, layout.codes);
+        qmatrix_free(&m);
     }
 }
 

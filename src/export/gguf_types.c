@@ -169,7 +169,7 @@ bool gguf_storage_of(const struct export *job, int tensor, struct gguf_storage *
     }
     if (m->input_transform && m->input_transform->outliers)
         return refuse(job, tensor, "columns in fp16 among integers", error);
-    if (m->format.stored && !(p && p->blocks))
+    if (dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK || (m->format.stored && !(p && p->blocks)))
         return store_as_is(job, tensor, out, error);
     if (!p)
         return refuse(job, tensor, NULL, error);

@@ -64,7 +64,7 @@ struct export_item *safetensors_add_vector(struct export *job, const struct nami
 
 /* ---- a tensor -------------------------------------------------------------------------------- */
 
-static bool refuse_stored(const struct export *job, int t, struct error *error)
+static bool refuse_blocks(const struct export *job, int t, struct error *error)
 {
     const struct qformat *s = &job->plan.weights->layer[t]->matrix.format;
     struct scheme nearest = scheme_default(dtypes[s->weight].bits > 5 ? DTYPE_INT8 : DTYPE_INT4);
@@ -73,7 +73,7 @@ static bool refuse_stored(const struct export *job, int t, struct error *error)
     nearest.format.asym = nearest.format.weight == DTYPE_INT4;
     if (!roles[job->plan.model->tensors[t].role].in_block)
         nearest = scheme_default(DTYPE_FP16);
-    return export_refuse(job, t, "safetensors", &nearest, "as the model's file stores it", error);
+    return export_refuse(job, t, "safetensors", &nearest, s->stored ? "as the model's file stores it" : NULL, error);
 }
 
 static bool add_plain(struct export *job, const struct naming *naming, int t, struct error *error)
@@ -116,7 +116,7 @@ bool safetensors_add(struct export *job, const struct naming *naming, int t, str
                          job->plan.model->tensors[t].name, a->name);
     if (role->vector || (dtypes[m->format.weight].kind == DTYPE_KIND_FLOAT))
         return add_plain(job, naming, t, error);
-    if (m->format.stored)
-        return refuse_stored(job, t, error);
+    if (dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK)
+        return refuse_blocks(job, t, error);
     return job->layout->add(job, naming, t, error);
 }

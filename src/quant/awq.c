@@ -5,7 +5,7 @@
 #include "calibrated.h"
 #include "calibration.h"
 #include "engine/weights.h"
-#include "method.h"
+#include "imatrix.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -36,22 +36,6 @@ static void scale(const struct input_stats *s, const float *weight_max, double a
         out[c] = (float)((double)out[c] / sqrt(min * max));
 }
 
-/* The search for ranges weighs errors by the mean of the squared activations that the matrix takes. */
-static bool prepare(const struct calibration_inputs *in, const float *values, struct calibrated *out,
-                    struct error *error)
-{
-    const struct input_stats *s = in->stats;
-    (void)values;
-    out->importance = malloc(s->cols * sizeof *out->importance);
-    if (!out->importance)
-        return error_set(error, "not enough memory for calibration");
-    for (size_t c = 0; c < s->cols; c++) {
-        double divisor = in->input_scale ? (double)in->input_scale[c] : 1;
-        out->importance[c] = (float)(s->sum_squares[c] / (double)s->tokens / (divisor * divisor));
-    }
-    return true;
-}
-
 static double range_min(const float *values)
 {
     return values[CLIP] > 0 ? (double)RANGE_MIN_DEFAULT : 1;
@@ -72,7 +56,7 @@ const struct method awq_method = {
     .needs = {.activations = true},
     .parameters = parameters,
     .parameter_count = sizeof parameters / sizeof *parameters,
-    .prepare = prepare,
+    .prepare = imatrix_prepare,
     .describe = describe,
     .range_min = range_min,
     .input_scaling = &scaling,

@@ -4,10 +4,11 @@
 
 #include <stdlib.h>
 
-enum { CHOICES = 16 };
+enum { CHOICES = 32 };
 
 static const enum dtype weight_order[] = {DTYPE_FP32, DTYPE_FP16,    DTYPE_BF16,   DTYPE_INT8,
-                                          DTYPE_INT4, DTYPE_FP8E4M3, DTYPE_FP8E5M2};
+                                          DTYPE_INT4, DTYPE_FP8E4M3, DTYPE_FP8E5M2, DTYPE_Q8_0, DTYPE_Q6_K, DTYPE_Q5_K,
+                                          DTYPE_Q4_K, DTYPE_IQ4_XS,  DTYPE_Q3_K,    DTYPE_Q2_K, DTYPE_MXFP4};
 static const enum dtype act_order[] = {DTYPE_FP32,    DTYPE_FP16,    DTYPE_BF16, DTYPE_INT8,
                                        DTYPE_FP8E4M3, DTYPE_FP8E5M2};
 static const uint32_t group_order[] = {256, 128, 64, 32, 16};
@@ -34,7 +35,7 @@ static void kv_choices(struct list *l)
 void scales_choice_note(struct scales_choice *c, const struct scheme *s)
 {
     const struct qformat *f = &s->format, usual = qformat_default(f->weight);
-    if (f->stored || dtypes[f->weight].kind == DTYPE_KIND_FLOAT)
+    if (f->stored || dtypes[f->weight].kind == DTYPE_KIND_FLOAT || dtypes[f->weight].kind == DTYPE_KIND_BLOCK)
         return;
     if (dtypes[f->weight].kind == DTYPE_KIND_INTEGER)
         c->asym = f->asym;
@@ -49,8 +50,9 @@ void scales_choice_note(struct scales_choice *c, const struct scheme *s)
 static void keep_scales(struct scheme *s, const struct tensor *t, const struct scales_choice *chosen)
 {
     enum dtype_kind kind = dtypes[s->format.weight].kind;
+    bool shares = kind == DTYPE_KIND_INTEGER || kind == DTYPE_KIND_SCALED_FLOAT;
     s->format.asym = kind == DTYPE_KIND_INTEGER && chosen->asym;
-    if (kind != DTYPE_KIND_FLOAT && chosen->granular && chosen->group < t->stored.cols) {
+    if (shares && chosen->granular && chosen->group < t->stored.cols) {
         s->format.granularity = chosen->granularity;
         s->format.group = chosen->group;
     }
@@ -80,9 +82,9 @@ static size_t first_weight(enum dtype stored)
 {
     size_t best = 0;
     for (size_t i = 0; i < COUNT(weight_order); i++)
-        if (weight_order[i] == stored)
+        if (weight_order[i] == stored && dtypes[stored].kind != DTYPE_KIND_BLOCK)
             return i + 1;
-    for (size_t i = 1; i < COUNT(weight_order); i++)
+    for (size_t i = 1; i < COUNT(weight_order) && dtypes[weight_order[i]].kind != DTYPE_KIND_BLOCK; i++)
         if (abs((int)dtypes[weight_order[i]].bits - (int)dtypes[stored].bits) <
             abs((int)dtypes[weight_order[best]].bits - (int)dtypes[stored].bits))
             best = i;
@@ -97,7 +99,9 @@ static void weight_choices(struct list *l, const struct tensor *t, const struct 
     add(l, scheme_stored(&t->stored));
     for (size_t i = 0, first = first_weight(stored); i < COUNT(weight_order); i++) {
         enum dtype weight = weight_order[(first + i) % COUNT(weight_order)];
-        if (weight != DTYPE_FP32 || stored != DTYPE_FP32)
+        bool blocks = dtypes[weight].kind == DTYPE_KIND_BLOCK;
+        bool divides = !blocks || (!roles[t->role].vector && t->stored.cols % dtypes[weight].block == 0);
+        if (divides && (weight != DTYPE_FP32 || stored != DTYPE_FP32))
             add(l, with_weight(weight, t, from, chosen));
     }
 }
@@ -177,6 +181,8 @@ static const char *inapplicable(const struct model *m, int tensor, const struct 
         return kv_reasons[change];
     if (from->format.stored)
         return stored_reasons[change];
+    if (kind == DTYPE_KIND_BLOCK && change != CHANGE_METHOD)
+        return "blocks of this type have their own scales and multiply fp32 activations";
     if (change == CHANGE_ACT && !tensor_multiplies(m, tensor))
         return "not a matrix product: no activations";
     if (change == CHANGE_GRANULARITY && kind == DTYPE_KIND_FLOAT)

@@ -40,6 +40,7 @@ enum method_weights {
     WEIGHTS_ANY,
     WEIGHTS_INTEGER, /* steps of equal size */
     WEIGHTS_SCALED,  /* integers and fp8 */
+    WEIGHTS_SEARCHED, /* integers and block types */
     WEIGHTS_W8A8     /* int8 a channel, with int8 activations a token */
 };
 

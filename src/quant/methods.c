@@ -7,7 +7,7 @@
 
 /* The rows, in the order in which methods act. Adding a method is one row here and one file that defines
  * NAME_method. */
-#define METHOD_ROWS(X) X(awq) X(smoothquant) X(clip) X(gptq) X(llmint8) X(qat)
+#define METHOD_ROWS(X) X(awq) X(smoothquant) X(clip) X(imatrix) X(gptq) X(llmint8) X(qat)
 
 #ifndef TEST_METHOD_ROWS /* rows that a test adds */
 #define TEST_METHOD_ROWS(X)

@@ -120,10 +120,27 @@ bool scheme_fits(const struct model *m, int tensor, const struct scheme *s, stru
                      scheme_print(s, text));
 }
 
+/* Of rows that a type's blocks do not divide, what llama.cpp's quantize takes in its place. */
+static struct scheme fit_blocks(struct scheme s, size_t cols)
+{
+    static const struct {
+        enum dtype from, to;
+    } substitutes[] = {{DTYPE_Q2_K, DTYPE_IQ4_NL}, {DTYPE_Q3_K, DTYPE_IQ4_NL},  {DTYPE_IQ4_XS, DTYPE_IQ4_NL},
+                       {DTYPE_Q4_K, DTYPE_Q5_0},   {DTYPE_Q5_K, DTYPE_Q5_1},    {DTYPE_Q6_K, DTYPE_Q8_0},
+                       {DTYPE_TQ1_0, DTYPE_Q4_0},  {DTYPE_TQ2_0, DTYPE_Q4_0}};
+    for (size_t i = 0; !s.format.stored && i < sizeof substitutes / sizeof *substitutes; i++)
+        if (s.format.weight == substitutes[i].from && cols % dtypes[s.format.weight].block != 0)
+            s.format.weight = substitutes[i].to;
+    if (!s.format.stored && dtypes[s.format.weight].kind == DTYPE_KIND_BLOCK && cols % dtypes[s.format.weight].block != 0)
+        s = scheme_default(DTYPE_FP16);
+    return s;
+}
+
 struct scheme scheme_for_tensor(const struct model *m, int tensor, struct scheme s)
 {
     if (tensor == kv_index(m))
         return scheme_default(s.format.stored ? DTYPE_FP32 : s.format.weight);
+    s = fit_blocks(s, m->tensors[tensor].stored.cols);
     if (s.format.stored) {
         s = scheme_stored(&m->tensors[tensor].stored);
     } else if (!tensor_multiplies(m, tensor)) {

@@ -63,10 +63,12 @@ static void set_grids(struct requant *job, size_t r)
         quantize_set_params(m, r, g, job->grids[r * m->groups + g]);
 }
 
-/* Packs what `row` holds, the weights that codes are to stand for. */
-static void pack_values(struct requant *job, size_t r, float *row)
+/* Packs what `row` holds, the weights that codes are to stand for, which `targets` holds, too. */
+static struct out_of_range pack_values(struct requant *job, size_t r, float *row, const float *targets)
 {
     struct qmatrix *m = &job->out->matrix;
+    if (dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK)
+        return (struct out_of_range){.overflowed = quantize_blocks(m, r, row, job->importance)};
     if (job->trained) {
         set_grids(job, r);
         quantize_row_with_params(m, r, row);
@@ -79,6 +81,7 @@ static void pack_values(struct requant *job, size_t r, float *row)
     } else {
         quantize_row(m, r, row);
     }
+    return row_out_of_range(m, r, targets);
 }
 
 /* `targets` has room for a row. */
@@ -90,8 +93,7 @@ static void quantize(struct requant *job, size_t r, float *row, float *targets)
     memcpy(targets, row, m->cols * sizeof *row);
     if (job->solving)
         job->solver->targets(job->solving, r, targets);
-    pack_values(job, r, row);
-    *out = row_out_of_range(m, r, targets);
+    *out = pack_values(job, r, row, targets);
     out->overflowed += overflowed;
 }
 

@@ -1,6 +1,7 @@
 #include "scheme.h"
 
 #include "engine/weights.h"
+#include "kernels/encode.h"
 #include "scheme_parse.h"
 
 #include <stdio.h>
@@ -76,16 +77,23 @@ static bool parse_weight(const struct parser *p, struct field f, struct scheme *
 {
     const char *slash = memchr(f.at, '/', f.n);
     struct field weight = {f.at, slash ? (size_t)(slash - f.at) : f.n};
-    enum dtype type = dtype_by_name(weight.at, weight.n);
-    if (dtype_stored_by_name(weight.at, weight.n) != DTYPE_ALL)
+    enum dtype type = dtype_by_name(weight.at, weight.n), blocks = dtype_stored_by_name(weight.at, weight.n);
+    if (blocks != DTYPE_ALL && !can_encode(blocks))
         return refuse(p, weight, "a file type that weights cannot be quantized to:",
                       WEIGHTS_EXPECTED);
-    if (type == DTYPE_COUNT)
+    if (type == DTYPE_COUNT && blocks == DTYPE_ALL)
         return refuse(p, weight, "unknown weight datatype", WEIGHTS_EXPECTED);
-    *s = scheme_default(type);
+    *s = scheme_default(type == DTYPE_COUNT ? blocks : type);
     if (!slash)
         return true;
     return parse_act(p, (struct field){slash + 1, f.n - weight.n - 1}, s);
+}
+
+/* Whether a scheme says which weights share a scale: block types have it fixed. */
+static bool has_own_scales(const struct scheme *s)
+{
+    enum dtype_kind kind = dtypes[s->format.weight].kind;
+    return kind == DTYPE_KIND_INTEGER || kind == DTYPE_KIND_SCALED_FLOAT;
 }
 
 static bool parse_granularity(const struct parser *p, struct field f, struct scheme *s, bool *is)
@@ -107,8 +115,8 @@ static bool parse_granularity(const struct parser *p, struct field f, struct sch
     } else {
         return *is = false, true;
     }
-    if (dtypes[s->format.weight].kind == DTYPE_KIND_FLOAT)
-        return refuse(p, f, "granularity of a datatype without scales:", "int8, int4 or fp8 before it");
+    if (!has_own_scales(s))
+        return refuse(p, f, "granularity of a datatype without scales to share:", "int8, int4 or fp8 before it");
     return true;
 }
 
@@ -265,8 +273,11 @@ static bool check_weights(const struct scheme *s, const struct method *method, s
         return dtypes[f->weight].kind == DTYPE_KIND_INTEGER ||
                error_set(error, "%s is for int8 and int4 weights, not %s", method->name, type);
     case WEIGHTS_SCALED:
-        return dtypes[f->weight].kind != DTYPE_KIND_FLOAT ||
+        return has_own_scales(s) ||
                error_set(error, "%s is for int8, int4 and fp8 weights, not %s", method->name, type);
+    case WEIGHTS_SEARCHED:
+        return dtypes[f->weight].kind == DTYPE_KIND_INTEGER || dtypes[f->weight].kind == DTYPE_KIND_BLOCK ||
+               error_set(error, "%s is for int8, int4 and block types, not %s", method->name, type);
     case WEIGHTS_W8A8:
         return w8a8 || error_set(error, "%s is for int8 weights a channel with int8 activations a token (w8a8:%s)",
                                  method->name, method->name);

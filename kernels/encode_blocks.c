@@ -1,0 +1,217 @@
+#include "encode_blocks.h"
+
+#include <string.h>
+
+/* ---- fields ---------------------------------------------------------------------------------- */
+
+static void put_half(uint8_t out[2], float value)
+{
+    uint16_t code = fp16_encode(value);
+    out[0] = (uint8_t)code;
+    out[1] = (uint8_t)(code >> 8);
+}
+
+/* n codes with `bits` bits each, of which `shift` lower ones are left out. Each run of `bytes` bytes takes the next
+ * columns: the first in the lowest bits of its bytes, and so on. `out` is 0. */
+static void put_fields(const uint8_t *codes, size_t n, size_t bytes, unsigned bits, unsigned shift, uint8_t *out)
+{
+    size_t columns = bytes * 8 / bits;
+    for (size_t c = 0; c < n; c++) {
+        unsigned field = codes[c] >> shift & ((1u << bits) - 1);
+        out[c / columns * bytes + c % columns % bytes] |= (uint8_t)(field << bits * (unsigned)(c % columns / bytes));
+    }
+}
+
+static void put_bits(const uint8_t *codes, size_t n, unsigned shift, uint8_t *out)
+{
+    for (size_t c = 0; c < n; c++)
+        out[c / 8] |= (uint8_t)((codes[c] >> shift & 1) << c % 8);
+}
+
+/* Scales and minimums of 6 bits: see k_scale and k_min. */
+static void put_k_scales(const int scale[8], const int min[8], uint8_t out[12])
+{
+    for (size_t i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(scale[i] | scale[i + 4] >> 4 << 6);
+        out[i + 4] = (uint8_t)(min[i] | min[i + 4] >> 4 << 6);
+        out[i + 8] = (uint8_t)((scale[i + 4] & 15) | (min[i + 4] & 15) << 4);
+    }
+}
+
+/* ---- blocks of 32 ---------------------------------------------------------------------------- */
+
+static void put_q8_0(const struct fitted *f, uint8_t *block)
+{
+    struct block_q8_0 *b = (void *)block;
+    put_half(b->scale, f->factor);
+    for (size_t c = 0; c < SMALL_BLOCK; c++)
+        b->codes[c] = (int8_t)(f->codes[c] - 127);
+}
+
+static void put_q4_0(const struct fitted *f, uint8_t *block)
+{
+    struct block_q4_0 *b = (void *)block;
+    put_half(b->scale, f->factor);
+    put_fields(f->codes, SMALL_BLOCK, 16, 4, 0, b->codes);
+}
+
+static void put_q4_1(const struct fitted *f, uint8_t *block)
+{
+    struct block_q4_1 *b = (void *)block;
+    put_half(b->scale, f->factor);
+    put_half(b->min, -f->min_factor);
+    put_fields(f->codes, SMALL_BLOCK, 16, 4, 0, b->codes);
+}
+
+static void put_q5_0(const struct fitted *f, uint8_t *block)
+{
+    struct block_q5_0 *b = (void *)block;
+    put_half(b->scale, f->factor);
+    put_bits(f->codes, SMALL_BLOCK, 4, b->high);
+    put_fields(f->codes, SMALL_BLOCK, 16, 4, 0, b->low);
+}
+
+static void put_q5_1(const struct fitted *f, uint8_t *block)
+{
+    struct block_q5_1 *b = (void *)block;
+    put_half(b->scale, f->factor);
+    put_half(b->min, -f->min_factor);
+    put_bits(f->codes, SMALL_BLOCK, 4, b->high);
+    put_fields(f->codes, SMALL_BLOCK, 16, 4, 0, b->low);
+}
+
+/* fitted.factor is that of values, which are doubled. */
+static void put_mxfp4(const struct fitted *f, uint8_t *block)
+{
+    struct block_mxfp4 *b = (void *)block;
+    b->scale = f->factor > 0 ? (uint8_t)((float_bits(f->factor) >> 23) + 1) : 0;
+    put_fields(f->codes, SMALL_BLOCK, 16, 4, 0, b->codes);
+}
+
+/* ---- blocks of 256 --------------------------------------------------------------------------- */
+
+static void put_q2_k(const struct fitted *f, uint8_t *block)
+{
+    struct block_q2_k *b = (void *)block;
+    put_half(b->scale, f->factor);
+    put_half(b->min, f->min_factor);
+    for (size_t g = 0; g < 16; g++)
+        b->scales[g] = (uint8_t)(f->scale[g] | f->min[g] << 4);
+    put_fields(f->codes, K_BLOCK, 32, 2, 0, b->codes);
+}
+
+static void put_q3_k(const struct fitted *f, uint8_t *block)
+{
+    struct block_q3_k *b = (void *)block;
+    put_half(b->scale, f->factor);
+    for (size_t g = 0; g < 16; g++) {
+        unsigned scale = (unsigned)(f->scale[g] + 32);
+        b->scales[g % 8] |= (uint8_t)((scale & 15) << 4 * (g / 8));
+        b->scales[8 + g % 4] |= (uint8_t)(scale >> 4 << 2 * (g / 4));
+    }
+    put_fields(f->codes, K_BLOCK, 32, 2, 0, b->low);
+    put_fields(f->codes, K_BLOCK, 32, 1, 2, b->high);
+}
+
+static void put_q4_k(const struct fitted *f, uint8_t *block)
+{
+    struct block_q4_k *b = (void *)block;
+    put_half(b->scale, f->factor);
+    put_half(b->min, f->min_factor);
+    put_k_scales(f->scale, f->min, b->scales);
+    put_fields(f->codes, K_BLOCK, 32, 4, 0, b->codes);
+}
+
+static void put_q5_k(const struct fitted *f, uint8_t *block)
+{
+    struct block_q5_k *b = (void *)block;
+    put_half(b->scale, f->factor);
+    put_half(b->min, f->min_factor);
+    put_k_scales(f->scale, f->min, b->scales);
+    put_fields(f->codes, K_BLOCK, 32, 4, 0, b->low);
+    put_fields(f->codes, K_BLOCK, 32, 1, 4, b->high);
+}
+
+static void put_q6_k(const struct fitted *f, uint8_t *block)
+{
+    struct block_q6_k *b = (void *)block;
+    put_half(b->scale, f->factor);
+    for (size_t g = 0; g < 16; g++)
+        b->scales[g] = (int8_t)f->scale[g];
+    put_fields(f->codes, K_BLOCK, 64, 4, 0, b->low);
+    put_fields(f->codes, K_BLOCK, 32, 2, 4, b->high);
+}
+
+static void put_iq4_xs(const struct fitted *f, uint8_t *block)
+{
+    struct block_iq4_xs *b = (void *)block;
+    put_half(b->scale, f->factor);
+    for (size_t g = 0; g < 8; g++) {
+        unsigned scale = (unsigned)(f->scale[g] + 32);
+        b->scales_low[g / 2] |= (uint8_t)((scale & 15) << 4 * (g % 2));
+        b->scales_high[g / 4] |= (uint8_t)(scale >> 4 << 2 * (g % 4));
+    }
+    put_fields(f->codes, K_BLOCK, 16, 4, 0, b->codes);
+}
+
+static void put_tq2_0(const struct fitted *f, uint8_t *block)
+{
+    struct block_tq2_0 *b = (void *)block;
+    put_half(b->scale, f->factor);
+    put_fields(f->codes, K_BLOCK, 32, 2, 0, b->codes);
+}
+
+/* n digits to base 3, `bytes` columns apart, as the fraction of 256 that rounds up to them: see ternary_digit. */
+static void put_digits(const uint8_t *codes, size_t bytes, size_t n, uint8_t *out)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned number = 0;
+        for (size_t d = 0; d < 5; d++)
+            number = number * 3 + (d < n ? codes[d * bytes + i] : 0);
+        out[i] = (uint8_t)((number * 256 + 242) / 243);
+    }
+}
+
+static void put_tq1_0(const struct fitted *f, uint8_t *block)
+{
+    struct block_tq1_0 *b = (void *)block;
+    put_half(b->scale, f->factor);
+    put_digits(f->codes, 32, 5, b->codes);
+    put_digits(f->codes + 160, 16, 5, b->codes + 32);
+    put_digits(f->codes + 240, 4, 4, b->codes + 48);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static const struct value_table iq4_table = {
+    16,
+    {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113},
+    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+
+static const struct value_table mxfp4_table = {
+    15, {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12}, {15, 14, 13, 12, 11, 10, 9, 0, 1, 2, 3, 4, 5, 6, 7}};
+
+const struct encoding encodings[DTYPE_ALL] = {
+    [DTYPE_Q8_0] = {.columns = 32, .low = -127, .high = 127, .put = put_q8_0},
+    [DTYPE_Q4_0] = {.columns = 32, .low = -8, .high = 7, .put = put_q4_0},
+    [DTYPE_Q4_1] = {.columns = 32, .high = 15, .min = MIN_ANY, .put = put_q4_1},
+    [DTYPE_Q5_0] = {.columns = 32, .low = -16, .high = 15, .put = put_q5_0},
+    [DTYPE_Q5_1] = {.columns = 32, .high = 31, .min = MIN_ANY, .put = put_q5_1},
+    [DTYPE_Q2_K] = {.columns = 16, .high = 3, .min = MIN_BELOW, .scale_high = 15, .put = put_q2_k},
+    [DTYPE_Q3_K] = {.columns = 16, .low = -4, .high = 3, .scale_low = -32, .scale_high = 31, .put = put_q3_k},
+    [DTYPE_Q4_K] = {.columns = 32, .high = 15, .min = MIN_BELOW, .scale_high = 63, .put = put_q4_k},
+    [DTYPE_Q5_K] = {.columns = 32, .high = 31, .min = MIN_BELOW, .scale_high = 63, .put = put_q5_k},
+    [DTYPE_Q6_K] = {.columns = 16, .low = -32, .high = 31, .scale_low = -128, .scale_high = 127, .put = put_q6_k},
+    [DTYPE_IQ4_NL] = {.columns = 32, .low = -127, .high = 113, .table = &iq4_table, .put = put_q4_0},
+    [DTYPE_IQ4_XS] = {.columns = 32, .low = -127, .high = 113, .table = &iq4_table, .scale_low = -32, .scale_high = 31,
+                      .put = put_iq4_xs},
+    [DTYPE_MXFP4] = {.columns = 32, .low = -12, .high = 12, .table = &mxfp4_table, .power_of_two = true,
+                     .put = put_mxfp4},
+    [DTYPE_TQ2_0] = {.columns = 256, .low = -1, .high = 1, .put = put_tq2_0},
+    [DTYPE_TQ1_0] = {.columns = 256, .low = -1, .high = 1, .put = put_tq1_0},
+};
+
+bool can_encode(enum dtype type)
+{
+    return encodings[type].put != NULL;
+}

@@ -1,0 +1,45 @@
+/* encode_blocks.h - what encode.c searches on, and the bytes that encode_blocks.c makes of it. Private to both. */
+#ifndef QTOP_ENCODE_BLOCKS_H
+#define QTOP_ENCODE_BLOCKS_H
+
+#include "encode.h"
+
+enum { GROUPS_MAX = BLOCK_MAX / 16 };
+
+/* A block's numbers. A weight of group g is factor * scale[g] * value(code) - min_factor * min[g], without scale[g] and
+ * min[g] where a type has none. */
+struct fitted {
+    float factor, min_factor;
+    int scale[GROUPS_MAX], min[GROUPS_MAX];
+    uint8_t codes[BLOCK_MAX]; /* from 0 on, in the order of their values */
+};
+
+/* Codes whose values are not even, ascending. */
+struct value_table {
+    size_t count;
+    int8_t values[16];
+    uint8_t codes[16]; /* what a file holds of each */
+};
+
+enum encoding_min {
+    MIN_NONE,
+    MIN_ANY,  /* of a group, of either sign */
+    MIN_BELOW /* at most 0: an integer of the group times a factor of the block, subtracted */
+};
+
+/* What an encoder must know of a type. */
+struct encoding {
+    size_t columns;            /* that share a scale */
+    int low, high;             /* values of codes; with a minimum they begin at 0 */
+    const struct value_table *table; /* null: integers */
+    enum encoding_min min;
+    int scale_low, scale_high; /* of a group's integer; both 0: the factor is its scale */
+    bool power_of_two;         /* the factor: a positive one */
+    /* Writes a block. */
+    void (*put)(const struct fitted *fitted, uint8_t *block);
+};
+
+/* Those of types that can be made; the others have no `put`. */
+extern const struct encoding encodings[DTYPE_ALL];
+
+#endif

@@ -1,0 +1,203 @@
+/* Blocks that are made: their errors, what importance does, values that no block holds, the same bits on every
+ * instruction set, and matrices of them in a model. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "kernels/dispatch.h"
+#include "kernels/encode.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COLUMNS = 256 * 64 };
+
+struct row {
+    float *values, *importance, *back;
+    uint8_t *blocks;
+};
+
+static struct row make_row(uint64_t seed, float deviation)
+{
+    struct row r = {make(COLUMNS * sizeof(float)), make(COLUMNS * sizeof(float)), make(COLUMNS * sizeof(float)),
+                    make(COLUMNS * 2)};
+    for (size_t i = 0; i < COLUMNS; i++) {
+        r.values[i] = (float)random_normal(&seed) * deviation;
+        r.importance[i] = (float)exp(2 * random_normal(&seed));
+    }
+    return r;
+}
+
+static void free_row(struct row *r)
+{
+    free(r->values);
+    free(r->importance);
+    free(r->back);
+    free(r->blocks);
+}
+
+static void decode(enum dtype t, const struct row *r)
+{
+    for (size_t b = 0; b < COLUMNS / dtypes[t].block; b++)
+        dtypes[t].decode_block(r->blocks + b * dtypes[t].block_bytes, r->back + b * dtypes[t].block);
+}
+
+/* Of the row as it was encoded last, weighed or not. */
+static double sqnr_db(enum dtype t, const struct row *r, const float *w)
+{
+    double e2 = 0, w2 = 0;
+    decode(t, r);
+    for (size_t i = 0; i < COLUMNS; i++) {
+        double e = (double)r->back[i] - (double)r->values[i], weight = w ? (double)w[i] : 1;
+        e2 += weight * e * e;
+        w2 += weight * (double)r->values[i] * (double)r->values[i];
+    }
+    return 10 * log10(w2 / e2);
+}
+
+/* Of normally distributed weights, at least; and what their importance wins of the weighed error, in dB. */
+static const struct {
+    enum dtype type;
+    double sqnr, won;
+} expected[] = {
+    {DTYPE_Q8_0, 45.8, 0.5}, {DTYPE_Q6_K, 35.1, 0.5},   {DTYPE_Q5_K, 29.1, 0.8},   {DTYPE_Q5_1, 29.3, 0.9},
+    {DTYPE_Q5_0, 27.7, 0.5}, {DTYPE_Q4_K, 23.0, 1},     {DTYPE_Q4_1, 23.0, 1},     {DTYPE_Q4_0, 21.7, 0.6},
+    {DTYPE_IQ4_NL, 22.4, 0.9}, {DTYPE_IQ4_XS, 22.4, 0.9}, {DTYPE_MXFP4, 18.9, 0},  {DTYPE_Q3_K, 16.7, 0.8},
+    {DTYPE_Q2_K, 11.6, 1.2}, {DTYPE_TQ2_0, 7.1, 0},     {DTYPE_TQ1_0, 7.1, 0},
+};
+
+static void test_errors(void **state)
+{
+    size_t makable = 0;
+    (void)state;
+    for (int t = 0; t < DTYPE_ALL; t++)
+        makable += can_encode((enum dtype)t);
+    assert_int_equal(makable, sizeof expected / sizeof *expected);
+    struct row r = make_row(3, 0.05f);
+    for (size_t i = 0; i < makable; i++) {
+        enum dtype t = expected[i].type;
+        assert_int_equal(encode_row(t, r.values, COLUMNS, NULL, r.blocks), 0);
+        double plain = sqnr_db(t, &r, NULL), before = sqnr_db(t, &r, r.importance);
+        assert_int_equal(encode_row(t, r.values, COLUMNS, r.importance, r.blocks), 0);
+        double after = sqnr_db(t, &r, r.importance);
+        if (!(plain >= expected[i].sqnr && after - before >= expected[i].won))
+            fail_msg("%s: %.2f dB; importance wins %.2f dB", dtypes[t].name, plain, after - before);
+    }
+    free_row(&r);
+}
+
+/* What a block holds exactly is found again, nearly always. */
+static void test_values_of_blocks(void **state)
+{
+    (void)state;
+    struct row r = make_row(5, 1);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        enum dtype t = expected[i].type;
+        encode_row(t, r.values, COLUMNS, NULL, r.blocks);
+        decode(t, &r);
+        float *values = r.values;
+        r.values = r.back;
+        r.back = values;
+        encode_row(t, r.values, COLUMNS, NULL, r.blocks);
+        double sqnr = sqnr_db(t, &r, NULL);
+        if (!(sqnr >= expected[i].sqnr + 12))
+            fail_msg("%s: its own values come back at %.1f dB", dtypes[t].name, sqnr);
+    }
+    free_row(&r);
+}
+
+static void test_same_on_all(void **state)
+{
+    (void)state;
+    const struct isa *before = isa_current();
+    struct row r = make_row(7, 0.02f);
+    uint8_t *first = make(COLUMNS * 2);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        enum dtype t = expected[i].type;
+        size_t bytes = COLUMNS / dtypes[t].block * dtypes[t].block_bytes;
+        for (size_t k = 0; isa_at(k); k++) {
+            struct error error;
+            if (!isa_at(k)->available() || !isa_select(isa_at(k)->name, &error))
+                continue;
+            encode_row(t, r.values, COLUMNS, r.importance, r.blocks);
+            if (k == 0)
+                memcpy(first, r.blocks, bytes);
+            assert_memory_equal(first, r.blocks, bytes);
+        }
+    }
+    struct error error;
+    assert_true(isa_select(before->name, &error));
+    free(first);
+    free_row(&r);
+}
+
+static void check_finite(enum dtype t, const struct row *r)
+{
+    decode(t, r);
+    for (size_t i = 0; i < COLUMNS; i++)
+        if (!isfinite(r->back[i]))
+            fail_msg("%s: %g becomes %g", dtypes[t].name, (double)r->values[i], (double)r->back[i]);
+}
+
+/* Zeros stay; what is not finite spoils no other value; what is too large or too small is as near as can be. */
+static void test_odd_values(void **state)
+{
+    static const float odd[] = {NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e-38f, 1e-45f, 0};
+    (void)state;
+    struct row r = make_row(9, 1);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        enum dtype t = expected[i].type;
+        memset(r.values, 0, COLUMNS * sizeof *r.values);
+        assert_int_equal(encode_row(t, r.values, COLUMNS, NULL, r.blocks), 0);
+        decode(t, &r);
+        for (size_t c = 0; c < COLUMNS; c++)
+            assert_true(r.back[c] == 0);
+        for (size_t k = 0; k < sizeof odd / sizeof *odd; k++) {
+            uint64_t seed = 11;
+            for (size_t c = 0; c < COLUMNS; c++)
+                r.values[c] = c % 37 == 5 ? odd[k] : (float)random_normal(&seed);
+            size_t beyond = encode_row(t, r.values, COLUMNS, k % 2 ? r.importance : NULL, r.blocks);
+            if ((beyond > 0) != (fabsf(odd[k]) == 3e38f && t != DTYPE_MXFP4))
+                fail_msg("%s, %g: %zu beyond", dtypes[t].name, (double)odd[k], beyond);
+            check_finite(t, &r);
+            for (size_t c = 0; c < COLUMNS; c++)
+                r.values[c] = odd[k];
+            encode_row(t, r.values, COLUMNS, NULL, r.blocks);
+            check_finite(t, &r);
+        }
+    }
+    free_row(&r);
+}
+
+/* Importances of which nothing can be said weigh all columns alike. */
+static void test_odd_importance(void **state)
+{
+    static const float odd[] = {0, INFINITY, NAN, 1e-44f, 3e38f};
+    (void)state;
+    struct row r = make_row(13, 0.1f);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        for (size_t k = 0; k < sizeof odd / sizeof *odd; k++) {
+            enum dtype t = expected[i].type;
+            for (size_t c = 0; c < COLUMNS; c++)
+                r.importance[c] = odd[k];
+            encode_row(t, r.values, COLUMNS, r.importance, r.blocks);
+            double sqnr = sqnr_db(t, &r, NULL);
+            if (!(sqnr >= expected[i].sqnr - 0.5))
+                fail_msg("%s, importance %g: %.2f dB", dtypes[t].name, (double)odd[k], sqnr);
+        }
+    free_row(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_errors),     cmocka_unit_test(test_values_of_blocks),
+        cmocka_unit_test(test_same_on_all), cmocka_unit_test(test_odd_values),
+        cmocka_unit_test(test_odd_importance),
+    };
+    return cmocka_run_group_tests_name("encode", tests, NULL, NULL);
+}
