@@ -481,7 +481,7 @@ static void test_stopping_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_roofs),
+        IN_STEP(test_roofs),
         IN_STEP(test_roofs_that_decoding_exceeds), cmocka_unit_test(test_roofs_anew),
         cmocka_unit_test(test_batches),        cmocka_unit_test(test_roofline),
         cmocka_unit_test(test_work_of_a_model), cmocka_unit_test(test_peak_of_a_scheme),
