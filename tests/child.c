@@ -6,6 +6,7 @@
 
 #include "child.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -29,6 +30,13 @@ pid_t child_start(const char *const *words, const char *out, const char *err, vo
         prepare();
     execv(program, (char *const *)args);
     _exit(98);
+}
+
+bool child_runs(pid_t child)
+{
+    siginfo_t info = {.si_pid = 0};
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+    return info.si_pid == 0;
 }
 
 int child_status(int status)

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -706,9 +708,21 @@ static void test_this_machine(void **state)
     free(after);
 }
 
+struct meeting {
+    int threads;
+    atomic_int here;
+    atomic_bool came[3]; /* by thread */
+    double until;
+};
+
+/* Every thread waits for the others: none does all the work before they wake. */
 static void burn_items(void *arg, size_t begin_item, size_t end_item, int thread)
 {
-    (void)arg, (void)thread;
+    struct meeting *m = arg;
+    if (!atomic_exchange(&m->came[thread], true))
+        atomic_fetch_add(&m->here, 1);
+    while (atomic_load(&m->here) < m->threads && clock_seconds() < m->until)
+        sched_yield();
     for (; begin_item < end_item; begin_item++)
         burn(0.001);
 }
@@ -730,7 +744,8 @@ static void test_threads_of_a_pool(void **state)
     struct counters *c = counters_open(&clock_event, 1, threads, POOL, &perf_system);
     struct counts *before = counts_new(c), *after = counts_new(c);
     counters_read(c, before);
-    pool_run(pool, 60, burn_items, NULL);
+    struct meeting meeting = {.threads = POOL, .until = clock_seconds() + PATIENCE};
+    pool_run(pool, 60, burn_items, &meeting);
     counters_read(c, after);
     struct metric all = counters_between(c, before, after, 0, COUNTERS_ALL).value;
     double sum = 0;

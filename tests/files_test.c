@@ -28,7 +28,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_WEIGHTS = 1 << 15, NOT_BLOCKED = 10 /* seconds until a hang ends the program */ };
+enum { MOST_WEIGHTS = 1 << 15 };
 
 static char *folder;  /* of this program's files */
 static char *scratch; /* a file in it that tests overwrite */
@@ -267,7 +267,7 @@ static void test_paths_that_are_no_files(void **state)
     assert_int_equal(mkfifo(fifo, 0600), 0);
     assert_int_equal(symlink("loop", loop), 0);
     assert_int_equal(symlink("missing.bin", dangling), 0);
-    alarm(NOT_BLOCKED);
+    must_end(true);
     refuse_path(missing, WORDS(missing, "No such file"));
     refuse_path("", WORDS("No such file"));
     refuse_path(dangling, WORDS(dangling, "No such file"));
@@ -276,7 +276,7 @@ static void test_paths_that_are_no_files(void **state)
     refuse_path("/dev/null", WORDS("/dev/null", "device", "regular file"));
     refuse_path("/dev/zero", WORDS("/dev/zero", "device"));
     refuse_path(loop, WORDS(loop, "ymbolic links"));
-    alarm(0);
+    must_end(false);
     free(fifo);
     free(loop);
     free(missing);
@@ -808,12 +808,12 @@ static void test_odd_files_beside_a_model(void **state)
     assert_int_equal(mkdir(directory, 0700), 0);
     write_file(junk, "\1\0\0\0junk", 8);
     struct error error = {"(no message)"};
-    alarm(NOT_BLOCKED);
+    must_end(true);
     assert_null(tokenizer_beside(model, 400, &error));
     check_error(&error, NULL);
     write_file(good, b.data, b.size);
     struct tokenizer *t = tokenizer_beside(model, 400, &error);
-    alarm(0);
+    must_end(false);
     assert_non_null(t);
     assert_string_equal(tokenizer_path(t), good);
     tokenizer_close(t);
@@ -1578,9 +1578,9 @@ static void test_slow_pattern(void **state)
     assert_true(recipe_parse(&recipe, "slow", text, strlen(text), &error));
     for (size_t i = 0; i < m->tensor_count; i++)
         schemes[i] = scheme_stored(&m->tensors[i].stored);
-    alarm(NOT_BLOCKED);
+    must_end(true);
     assert_false(recipe_apply(&recipe, m, schemes, &error));
-    alarm(0);
+    must_end(false);
     check_error(&error, WORDS("line 1", "matches no tensor"));
     recipe_free(&recipe);
     model_close(m);

@@ -1,5 +1,6 @@
 /* What must not happen in the lab when memory is short or a text is of no use, and figures that are not complete. */
 #include "labwork.h"
+#include "lockstep.h"
 
 /* The linker puts this in the place of weights_replace (-Wl,--wrap). */
 struct weights *__real_weights_replace(const struct weights *set, struct qtensor *tensor);
@@ -110,7 +111,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer_without_a_set),
-        cmocka_unit_test(test_snapshot_during_an_evaluation),
+        IN_STEP(test_snapshot_during_an_evaluation),
         cmocka_unit_test(test_nothing_to_evaluate),
     };
     return cmocka_run_group_tests(tests, open_session, close_session);

@@ -2,6 +2,7 @@
  * layer alone costs. */
 #include "fakeperf.h"
 #include "labwork.h"
+#include "lockstep.h"
 
 #include "measure/roofline.h"
 #include "kernels/dispatch.h"
@@ -480,15 +481,15 @@ static void test_stopping_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_roofs),
-        cmocka_unit_test(test_roofs_that_decoding_exceeds), cmocka_unit_test(test_roofs_anew),
+        IN_STEP(test_roofs),
+        IN_STEP(test_roofs_that_decoding_exceeds), cmocka_unit_test(test_roofs_anew),
         cmocka_unit_test(test_batches),        cmocka_unit_test(test_roofline),
         cmocka_unit_test(test_work_of_a_model), cmocka_unit_test(test_peak_of_a_scheme),
         cmocka_unit_test(test_usual_events),   cmocka_unit_test(test_choosing_events),
         cmocka_unit_test(test_every_figure_of_counters),
         cmocka_unit_test(test_list_of_events), cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_each_layer_alone), cmocka_unit_test(test_stopping_it),
-        cmocka_unit_test(test_work_is_counted),
+        cmocka_unit_test(test_each_layer_alone), IN_STEP(test_stopping_it),
+        IN_STEP(test_work_is_counted),
     };
     return cmocka_run_group_tests(tests, open_session, close_session);
 }

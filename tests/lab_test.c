@@ -1,5 +1,6 @@
 /* The lab, in process: commands go in, frames come out. */
 #include "labwork.h"
+#include "lockstep.h"
 
 #include "lab/generation.h"
 
@@ -1437,7 +1438,7 @@ int main(void)
         cmocka_unit_test(test_snapshots_in_words),
         cmocka_unit_test(test_equal_snapshots_are_one),
         cmocka_unit_test(test_figures_of_another_set),
-        cmocka_unit_test(test_a_part_of_an_evaluation_is_not_kept),
+        IN_STEP(test_a_part_of_an_evaluation_is_not_kept),
         cmocka_unit_test(test_text_of_an_evaluation),
         cmocka_unit_test(test_which_rows_compare),
         cmocka_unit_test(test_a_queue_of_layers),
@@ -1451,17 +1452,17 @@ int main(void)
         cmocka_unit_test(test_text_too_short_to_evaluate),
         cmocka_unit_test(test_pause),
         cmocka_unit_test(test_restart_gives_the_same_texts),
-        cmocka_unit_test(test_restart_keeps_the_seed),
+        IN_STEP(test_restart_keeps_the_seed),
         cmocka_unit_test(test_restart_after_texts_have_ended),
-        cmocka_unit_test(test_a_text_of_two_sets),
+        IN_STEP(test_a_text_of_two_sets),
         cmocka_unit_test(test_a_step_before_the_prompt),
         cmocka_unit_test(test_prompt),
-        cmocka_unit_test(test_sampling),
+        IN_STEP(test_sampling),
         cmocka_unit_test(test_reference_text),
         cmocka_unit_test(test_recipe_round_trip),
         cmocka_unit_test(test_many_commands_are_all_consumed),
         cmocka_unit_test(test_held_frames_stay_valid),
-        cmocka_unit_test(test_stop_during_every_job),
+        IN_STEP(test_stop_during_every_job),
         cmocka_unit_test(test_stop_at_any_moment),
         cmocka_unit_test(test_stop_with_a_full_queue),
         cmocka_unit_test(test_more_threads_than_one),

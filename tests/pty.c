@@ -1,6 +1,8 @@
 /* pty.c - runs a program in a pseudo-terminal and reads its screen through libvterm. */
 #include "pty.h"
 
+#include "support.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,7 +20,7 @@ enum {
     CELL_BYTES = VTERM_MAX_CHARS_PER_CELL * 4, /* of UTF-8 */
     CHUNK = 4096,                              /* what one read() of a terminal can give */
     DRAIN_CHUNKS = 16, /* what the kernel holds; a program that never pauses must not hold us */
-    SEND_SECONDS = 10,
+    SEND_SECONDS = PATIENCE,
 };
 
 struct pty {

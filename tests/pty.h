@@ -101,7 +101,7 @@ bool pty_modes_restored(struct pty *p);
 
 /* Types a string, or n bytes. Reads output only while the terminal takes no more input, so that
  * neither side waits for the other. False, with the rest dropped, when the terminal is gone or
- * takes nothing for 10 seconds. */
+ * takes nothing for PATIENCE seconds (support.h). */
 bool pty_send(struct pty *p, const char *bytes);
 bool pty_send_n(struct pty *p, const char *bytes, size_t n);
 

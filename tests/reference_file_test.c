@@ -10,6 +10,7 @@
 #include "support.h"
 #include "session/selftext.h"
 #include "caches.h"
+#include "lockstep.h"
 #include "modelfile.h"
 
 #include "lab/lab.h"
@@ -760,8 +761,8 @@ int main(void)
         cmocka_unit_test(test_detail_is_against_the_reference),
         cmocka_unit_test(test_outputs_are_against_the_reference),
         cmocka_unit_test(test_the_reference_writes),
-        cmocka_unit_test(test_lab_evaluates_stored_weights),
-        cmocka_unit_test(test_lab_shows_errors_of_stored_weights),
+        IN_STEP(test_lab_evaluates_stored_weights),
+        IN_STEP(test_lab_shows_errors_of_stored_weights),
         cmocka_unit_test(test_lab_shows_the_reference_s_text),
         cmocka_unit_test(test_half_precision_of_a_real_model),
     };

@@ -18,7 +18,6 @@ enum {
     KEYS = 20000,
     WARM_UP = 1000,  /* keys until which memory may grow as it likes */
     STRIDE = 40,     /* keys between two looks at the program */
-    PATIENT = 120,   /* seconds without an answer that are a hang */
     LAST = 120,      /* inputs that a failure prints */
     MARGIN = 8 << 20,  /* bytes, and a tenth, that the last quarter may have above the first: layers kept for undo
                         * come slowly */
@@ -203,7 +202,7 @@ static bool answers(void)
     pty_quiet(term, 0.05);
     pty_raw_clear(term);
     pty_send(term, "\014");
-    return pty_wait_until(term, drew, NULL, PATIENT);
+    return pty_wait_until(term, drew, NULL, PATIENCE);
 }
 
 static void note_memory(struct soak *s, double done)
@@ -264,7 +263,7 @@ static int soak(struct soak *s, size_t keys, double seconds)
     pty_send(term, "q");
     pty_quiet(term, 0.5);
     pty_send(term, "y"); /* where it asks about work that would be lost */
-    int end = pty_wait_exit(term, PATIENT);
+    int end = pty_wait_exit(term, PATIENCE);
     if (end != 0)
         return failed(s, end == -1 ? "q does not end it" : "it ended with an error");
     return status;
@@ -298,7 +297,7 @@ int main(int argc, char **argv)
     printf("soak: seed %llu\n", s.asked);
     watch();
     run(24, 80, WORDS(binary, "--seed", "8", "-t", "2"), NULL);
-    int status = pty_wait_for(term, "Quit", PATIENT) ? soak(&s, keys, seconds) : failed(&s, "it does not start");
+    int status = pty_wait_for(term, "Quit", PATIENCE) ? soak(&s, keys, seconds) : failed(&s, "it does not start");
     stop(NULL);
     if (chdir("/") == 0)
         remove_files(NULL);

@@ -410,6 +410,18 @@ static double size_at(int row)
     return value * (*unit == 'k' ? 1e3 : *unit == 'M' ? 1e6 : 1);
 }
 
+/* Whether the table lists many layers, the largest first. */
+static bool is_by_size(struct pty *p, void *unused)
+{
+    char name[CELL_TEXT];
+    int row = heading_row(p) + 1, count = 0;
+    (void)unused;
+    for (; name_at(p, row + 1, name); row++, count++)
+        if (!(size_at(row) >= size_at(row + 1)))
+            return false;
+    return count > 10;
+}
+
 static bool heading_differs(struct pty *p, void *from)
 {
     int row = heading_row(p);
@@ -437,11 +449,7 @@ static void test_sort(void **state)
     }
     assert_true(by_size);
     wait_for("blk.2.ffn_up"); /* one flat list */
-    int row = heading_row(term) + 1, count = 0;
-    char name[CELL_TEXT];
-    for (; name_at(term, row + 1, name); row++, count++)
-        assert_true(size_at(row) >= size_at(row + 1));
-    assert_true(count > 10);
+    wait_until(is_by_size, NULL, "many layers, the largest first");
     for (int i = 0; i < 10 && strchr(pty_row(term, heading_row(term)), '<'); i++)
         sort_on("<");
     wait_gone("blk.2.ffn_up");

@@ -253,8 +253,7 @@ static void test_roofline_screen(void **state)
     wait_match("snapshot A decode +[0-9.]+");
     press(PTY_KEY_DOWN); /* another layer's point */
     wait_match("blk.0.attn_k +[0-9.]+");
-    press("R");
-    wait_for("measuring the roofs again");
+    press_until("R", "measuring the roofs again");
     assert_ends("q");
     launch(36, 110, model, WORDS("--ascii"), NULL);
     press("3");
@@ -324,7 +323,7 @@ static void test_counters_screen(void **state)
     press(" "); /* and with its line, where that is not of those counted */
     wait_for("stopped counting task-clock");
     wait_gone("*task-clock");
-    assert_true(pty_match(term, "\\*cycles "));
+    wait_match("\\*cycles ");
     press("/nosuchevent\r");
     wait_for("no event contains 'nosuchevent'");
     assert_ends("q");

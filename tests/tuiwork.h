@@ -192,6 +192,25 @@ static inline void press(const char *keys)
     assert_true(pty_send(term, keys));
 }
 
+static inline bool shows_text(struct pty *p, void *text)
+{
+    return pty_find(p, text, NULL, NULL);
+}
+
+/* Presses keys until a text is seen that may be gone again before this program runs: once a second. */
+static inline void press_until(const char *keys, const char *text)
+{
+    bool seen = false;
+    for (int i = 0; i < PATIENCE && !seen; i++) {
+        press(keys);
+        seen = pty_wait_until(term, shows_text, (void *)(uintptr_t)text, 1);
+    }
+    if (seen)
+        return;
+    pty_show(term, stderr);
+    fail_msg("the screen never shows '%s'", text);
+}
+
 /* The footer is drawn last. */
 static inline void ready(void)
 {

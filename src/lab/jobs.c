@@ -166,13 +166,16 @@ static bool run_slice(struct lab *lab, struct job_slot *job, double seconds)
     return true;
 }
 
-/* A slice that takes too long keeps keys and text waiting. What other programs do meanwhile does not count. */
+/* Slices that take too long keep keys and text waiting. What other programs do meanwhile does not count; what a machine
+ * under this one does counts as the processor's, so one may be late. */
 #ifdef QTOP_DEBUG
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 static const double LONGEST_SLICE = 5; /* seconds of the processor */
 #else
 static const double LONGEST_SLICE = 1;
 #endif
+
+enum { LATE_SLICES = 3 }; /* of the whole program */
 
 static double thread_seconds(void)
 {
@@ -183,10 +186,11 @@ static double thread_seconds(void)
 
 static bool run_checked(struct lab *lab, struct job_slot *job, double seconds)
 {
+    static int late;
     double begin = thread_seconds();
     bool worked = run_slice(lab, job, seconds);
-    double took = thread_seconds() - begin;
-    assert(took <= LONGEST_SLICE);
+    late += thread_seconds() - begin > LONGEST_SLICE;
+    assert(late < LATE_SLICES);
     return worked;
 }
 #else
