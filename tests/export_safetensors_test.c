@@ -544,6 +544,33 @@ static void test_config_of_the_model(void **state)
     free(beside);
 }
 
+/* A file that an export wrote keeps its configuration as long as it is there. */
+static void test_config_of_another(void **state)
+{
+    (void)state;
+    struct error error;
+    struct subject s = subject_open(BUILTIN, NULL, "fp16");
+    must_export(&s, "a first model");
+    char *beside = path_in(folder, "other.safetensors");
+    struct bytes before = read_file(config);
+    assert_false(subject_export(&s, beside, NULL, &error));
+    check_line(&error, "is the configuration of ");
+    struct bytes after = read_file(config);
+    assert_int_equal(before.size, after.size);
+    assert_memory_equal(before.data, after.data, after.size);
+    bytes_free(&before);
+    bytes_free(&after);
+    if (!subject_export(&s, target, NULL, &error))
+        fail_msg("%s", error.text);
+    unlink(target);
+    if (!subject_export(&s, beside, NULL, &error))
+        fail_msg("%s", error.text);
+    unlink(beside);
+    unlink(config);
+    subject_close(&s);
+    free(beside);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -552,6 +579,7 @@ int main(void)
         cmocka_unit_test(test_gptq),      cmocka_unit_test(test_gptq_refusals),
         cmocka_unit_test(test_refusals),  cmocka_unit_test(test_config_there),
         cmocka_unit_test(test_tokenizer_files), cmocka_unit_test(test_config_of_the_model),
+        cmocka_unit_test(test_config_of_another),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

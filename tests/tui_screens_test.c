@@ -176,7 +176,11 @@ static void test_methods(void **state)
     press("m");
     await_cell("attn_q", "METHOD", "clip");
     press("m");
+    await_cell("attn_q", "METHOD", "imatrix");
+    press("m");
     await_cell("attn_q", "METHOD", "gptq");
+    press("M");
+    await_cell("attn_q", "METHOD", "imatrix");
     press("M");
     await_cell("attn_q", "METHOD", "clip");
     type_scheme("int4:g16:awq(alpha=0.5)");

@@ -138,12 +138,18 @@ static struct lab *start_lab(const struct options *o, struct batch *b, char **te
     struct text_choice c;
     if (!text_choose(&c, &b->session, o->text, USE_QUALITY, error))
         return NULL;
-    if (c.path)
-        lo.text = *text = read_study_text(c.path, &lo.text_size, error);
+    struct tokens ids = {0};
+    bool ok = true;
+    if (c.path && b->session.tokenizer)
+        ok = (lo.text = *text = read_study_text(c.path, &lo.text_size, error));
+    else if (c.path)
+        ok = text_choice_read(&b->session, &c, &ids, error);
+    lo.text_ids = ids.count > 0 ? &ids : NULL;
     lo.text_name = c.name;
     lo.text_tokens = c.is_default ? DEFAULT_TOKENS : 0;
-    struct lab *lab = c.path && !lo.text ? NULL : lab_start(&b->session, &lo, error);
+    struct lab *lab = ok ? lab_start(&b->session, &lo, error) : NULL;
     text_choice_free(&c);
+    free(ids.ids);
     return lab;
 }
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum { DEPTH = 64 };
-static const char exported_by[] = "exported_by";
+static const char exported_by[] = "exported_by", exported_file[] = "exported_file";
 
 static json_t *read_json(const char *path, struct error *error)
 {
@@ -53,14 +53,39 @@ static bool is_own_config(const struct export *job, const char *path)
     return same;
 }
 
-/* What an export wrote an export may replace. */
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Whether a configuration belongs to another file that is still there. Its name; null: it does not. */
+static const char *owner_of(const struct export *job, const json_t *config)
+{
+    const char *name = json_string_value(json_object_get(config, exported_file));
+    if (!name || strchr(name, '/') || strcmp(name, last_part(job->plan.path)) == 0)
+        return NULL;
+    char *file = path_beside(job->plan.path, name);
+    bool there = file && access(file, F_OK) == 0;
+    free(file);
+    return there ? name : NULL;
+}
+
+/* What an export wrote an export may replace, unless another file needs it. */
 static bool may_replace(const struct export *job, const char *path, struct error *error)
 {
     if (is_own_config(job, path))
         return error_set(error, "%.200s: is the configuration of the model itself; expected another folder", path);
     json_t *json = read_json(path, NULL);
     bool ours = json_object_get(json, exported_by);
+    const char *owner = owner_of(job, json);
+    if (owner)
+        error_set(error, "%.200s: is the configuration of %.100s, which an export wrote; expected another folder", path,
+                  owner);
+    bool taken = owner;
     json_decref(json);
+    if (taken)
+        return false;
     return ours || error_set(error, "%.200s: exists and was not written by an export; expected a folder "
                                     "without one", path);
 }
@@ -349,6 +374,7 @@ static bool write_config(struct export *job, struct error *error)
     if (j) {
         json_object_del(j, "quantization_config");
         json_object_set_new(j, exported_by, json_string("qtop"));
+        json_object_set_new(j, exported_file, json_string(last_part(job->plan.path)));
         if (job->quantized)
             json_object_set(j, "quantization_config", job->quantized);
     }

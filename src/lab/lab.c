@@ -13,6 +13,7 @@
 #include "target.h"
 #include "text.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,12 +64,21 @@ static void follow_set(struct lab *lab, uint64_t *serial)
     jobs_set_changed(lab);
 }
 
+static const double LONGEST_WORK = 0.1; /* seconds that a key waits for, at most */
+
+/* As long as a token takes: jobs get about half of the time, however slow the model is. */
+static double work_seconds(const struct lab *lab)
+{
+    double token = lab->meter.rate > 0 ? 1 / lab->meter.rate : 0;
+    return fmin(fmax(token, SLICE_SECONDS), LONGEST_WORK);
+}
+
 /* One slice beside the tokens: of the reference's text, which holds up no job, and of the first job that has work. */
 static bool work(struct lab *lab)
 {
     lab->activity = (struct activity){0};
     bool follows = text_follow_reference(lab, SLICE_SECONDS);
-    bool worked = jobs_step(lab, SLICE_SECONDS);
+    bool worked = jobs_step(lab, work_seconds(lab));
     if (!follows && !worked && !text_watches_reference(lab))
         pins_release_reference(lab);
     return follows || worked;

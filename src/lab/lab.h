@@ -18,6 +18,7 @@ struct lab_options {
     const struct scheme *schemes; /* to begin with (schemes_count); null: stored */
     const char *text;             /* that quality is measured on; null: the model's own */
     size_t text_size;
+    const struct tokens *text_ids; /* that text where there is no tokenizer; null: none */
     size_t text_tokens;           /* of it that are used; 0: all */
     const char *text_name;        /* as it stands beside figures; null: "" */
     enum protocol protocol;

@@ -12,12 +12,15 @@ static bool take_given(struct lab *lab, struct error *error)
 {
     const struct session *s = lab->session;
     struct text_source *t = &lab->study[TEXT_EVALUATION].source;
+    const char *name = lab->options.text_name ? lab->options.text_name : "";
+    if (lab->options.text_ids)
+        return text_source_give(t, lab->options.text_ids, lab->options.text_tokens, name) ||
+               error_set(error, "not enough memory");
     if (!lab->options.text)
         return true;
     if (!s->tokenizer)
         return error_set(error, "--text needs a tokenizer: %.300s", s->tokenizer_error.text);
     struct tokens all = {0};
-    const char *name = lab->options.text_name ? lab->options.text_name : "";
     bool ok = tokenizer_encode(s->tokenizer, lab->options.text, lab->options.text_size, &all, error) &&
               (text_source_give(t, &all, lab->options.text_tokens, name) || error_set(error, "not enough memory"));
     free(all.ids);

@@ -1,6 +1,9 @@
 #include "arch.h"
 
+#include "base/edit_distance.h"
+
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *name_in(const struct arch *a, bool gguf)
@@ -11,16 +14,24 @@ static const char *name_in(const struct arch *a, bool gguf)
 static const struct arch *find(const char *name, size_t n, bool gguf, const char *field,
                                struct error *error)
 {
-    size_t known = 0;
+    char word[64];
+    const char *nearest = "";
+    size_t known = 0, least = SIZE_MAX;
+    snprintf(word, sizeof word, "%.*s", (int)(n < 40 ? n : 40), name);
     for (size_t i = 0; archs[i]; i++) {
         const char *own = name_in(archs[i], gguf);
         if (own && strlen(own) == n && memcmp(own, name, n) == 0)
             return archs[i];
         bool again = i > 0 && own && name_in(archs[i - 1], gguf) == own; /* a variant's name */
         known += own && !again;
+        size_t distance = own ? edit_distance(word, own) : SIZE_MAX;
+        if (distance < least) {
+            least = distance;
+            nearest = own;
+        }
     }
-    error_set(error, "%s: unknown architecture '%.*s'; expected one of the %zu that the man page lists (MODELS)", field,
-              (int)(n < 40 ? n : 40), name, known);
+    error_set(error, "%s: unknown architecture '%s'; expected one of the %zu that the man page lists (MODELS), such as %s",
+              field, word, known, nearest);
     return NULL;
 }
 

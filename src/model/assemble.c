@@ -80,6 +80,9 @@ static bool find_block_roles(struct model *m, const struct arch *a, const struct
         if (a->varying & ROLE_BIT(role) && naming_find(m, a, n, role, block))
             l->has |= ROLE_BIT(role);
     l->has &= ~l->without;
+    if (sparse && m->hyper.mixture.experts > 0 && (size_t)block < m->hyper.dense_layers)
+        return error_set(error, "tensor %s is there, but the first %zu blocks have no experts",
+                         naming_find(m, a, n, ROLE_ROUTER, block)->name, m->hyper.dense_layers);
     if (sparse && m->hyper.mixture.experts == 0)
         return error_set(error, "tensor %s is there, but no number of experts",
                          naming_find(m, a, n, ROLE_ROUTER, block)->name);
