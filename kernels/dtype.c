@@ -178,6 +178,8 @@ const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_MXFP4] = MX_ROW(mxfp4, 4, block_mxfp4, TABLE),
     [DTYPE_TQ2_0] = STORED_ROW(tq2_0, 2, block_tq2_0, K_BLOCK, K_BLOCK, SYMMETRIC, scale),
     [DTYPE_TQ1_0] = STORED_ROW(tq1_0, 2, block_tq1_0, K_BLOCK, K_BLOCK, SYMMETRIC, scale),
+    [DTYPE_IQ3_S] = STORED_ROW(iq3_s, 3, block_iq3_s, K_BLOCK, 32, TABLE, scale),
+    [DTYPE_IQ3_XXS] = STORED_ROW(iq3_xxs, 3, block_iq3_xxs, K_BLOCK, 32, TABLE, scale),
 };
 
 enum dtype dtype_by_name(const char *name, size_t n)

@@ -44,6 +44,8 @@ enum dtype {
     DTYPE_MXFP4,
     DTYPE_TQ2_0,
     DTYPE_TQ1_0,
+    DTYPE_IQ3_S,
+    DTYPE_IQ3_XXS,
     DTYPE_ALL
 };
 

@@ -2,6 +2,8 @@
  * against. */
 #include "stored.h"
 
+#include "grids.h"
+
 const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                1,    13,   25,  38,  53,  69,  89,  113};
 
@@ -176,5 +178,51 @@ void tq1_0_decode_block(const uint8_t *block, float *out)
         unsigned code = c < 160 ? ternary(b->codes, c, 32)
                         : c < 240 ? ternary(b->codes + 32, c - 160, 16) : ternary(b->codes + 48, c - 240, 4);
         out[c] = scale * (float)((int)code - 1);
+    }
+}
+
+/* ---- grids ----------------------------------------------------------------------------------- */
+
+/* A little-endian word. */
+static uint32_t word_from(const uint8_t *bytes)
+{
+    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* Nibble i of bytes, the low one of a byte first. */
+static unsigned nibble_at(const uint8_t *bytes, size_t i)
+{
+    return (unsigned)bytes[i / 2] >> 4 * (i % 2) & 15;
+}
+
+/* Code k of an entry with its sign. */
+static float signed_code(uint64_t entry, size_t k, unsigned minus)
+{
+    int code = (int)(entry >> 8 * k & 255);
+    return (float)(minus ? -code : code);
+}
+
+static float odd(unsigned half)
+{
+    return (float)(2 * half + 1);
+}
+
+void iq3_s_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq3_s *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        uint32_t entry = iq3_s_grid[b->low[c / 4] | bit(b->high, c / 4) << 8];
+        out[c] = scale * odd(nibble_at(b->scales, c / 32)) * signed_code(entry, c % 4, bit(b->signs, c));
+    }
+}
+
+void iq3_xxs_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq3_xxs *b = (const void *)block;
+    float scale = half_at(b->scale) * 0.25f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        uint32_t signs = word_from(b->signs + c / 32 * 4), entry = iq3_xxs_grid[b->codes[c / 4]];
+        out[c] = scale * odd(signs >> 28) * signed_code(entry, c % 4, sign_at(signs, c % 32));
     }
 }

@@ -4,7 +4,7 @@
  * one row with its own scales. All numbers are little-endian, fractions are fp16, and blocks
  * follow each other without padding or alignment. A weight is
  *
- *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0 tq1_0
+ *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0 tq1_0 iq3_s iq3_xxs
  *   scale * code + min     q4_1 q5_1
  *   scale * code - min     q2_k q4_k q5_k
  *
@@ -107,6 +107,20 @@ struct block_tq2_0 {
     uint8_t scale[2];
 };
 
+/* Vectors of four codes: entries of a grid (grids.h), each code with a sign. A scale is an odd number. */
+struct block_iq3_s {
+    uint8_t scale[2];
+    uint8_t low[64], high[8]; /* of numbers of entries: 8 + 1 bits for four columns */
+    uint8_t signs[32];        /* a bit a column, 1 for minus */
+    uint8_t scales[4];        /* of 32 columns: half of the scale in a nibble, the low one first */
+};
+
+struct block_iq3_xxs {
+    uint8_t scale[2];
+    uint8_t codes[64]; /* numbers of entries */
+    uint8_t signs[32]; /* a word for 32 columns: their signs in 28 bits, see sign_at, and half of the scale * 4 */
+};
+
 _Static_assert(sizeof(struct block_q8_0) == 34, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_0) == 18, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_1) == 20, "as ggml has it");
@@ -121,6 +135,8 @@ _Static_assert(sizeof(struct block_iq4_xs) == 136, "as ggml has it");
 _Static_assert(sizeof(struct block_mxfp4) == 17, "as ggml has it");
 _Static_assert(sizeof(struct block_tq2_0) == 66, "as ggml has it");
 _Static_assert(sizeof(struct block_tq1_0) == 54, "as ggml has it");
+_Static_assert(sizeof(struct block_iq3_s) == 110, "as ggml has it");
+_Static_assert(sizeof(struct block_iq3_xxs) == 98, "as ggml has it");
 _Static_assert(_Alignof(struct block_q6_k) == 1, "blocks have no alignment");
 
 /* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
@@ -148,6 +164,8 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_MXFP4] = {.has_sign = true},
     [DTYPE_TQ2_0] = {.center = 1},
     [DTYPE_TQ1_0] = {.center = 1},
+    [DTYPE_IQ3_S] = {.has_sign = true},
+    [DTYPE_IQ3_XXS] = {.has_sign = true},
 };
 
 /* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
@@ -201,6 +219,14 @@ static inline int iq4_xs_scale(const struct block_iq4_xs *b, size_t i)
     return (int)(low | high << 4) - 32;
 }
 
+/* Whether column c of 32 has a minus sign. Every eight columns have seven bits of a word for their signs, and the eighth
+ * column's makes the number of minus signs even. */
+static inline unsigned sign_at(uint32_t word, size_t c)
+{
+    unsigned seven = word >> 7 * (c / 8) & 127;
+    return c % 8 < 7 ? seven >> c % 8 & 1 : (unsigned)__builtin_parity(seven);
+}
+
 /* One block's weights, exactly: see dtype_info.decode_block. */
 void q8_0_decode_block(const uint8_t *block, float *out);
 void q4_0_decode_block(const uint8_t *block, float *out);
@@ -217,5 +243,7 @@ void iq4_xs_decode_block(const uint8_t *block, float *out);
 void mxfp4_decode_block(const uint8_t *block, float *out);
 void tq2_0_decode_block(const uint8_t *block, float *out);
 void tq1_0_decode_block(const uint8_t *block, float *out);
+void iq3_s_decode_block(const uint8_t *block, float *out);
+void iq3_xxs_decode_block(const uint8_t *block, float *out);
 
 #endif

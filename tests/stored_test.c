@@ -30,7 +30,8 @@ static const struct {
     {DTYPE_Q5_K, 0xff4df500c69f9986u},   {DTYPE_Q6_K, 0xbc37868a1c80c97cu},
     {DTYPE_IQ4_NL, 0xf7f1b7b57f61da0cu}, {DTYPE_IQ4_XS, 0x81664627bc53211cu},
     {DTYPE_MXFP4, 0xffabca7ac61f2665u},  {DTYPE_TQ2_0, 0x0a72028b3bfa9f71u},
-    {DTYPE_TQ1_0, 0x46b8fae948170927u},
+    {DTYPE_TQ1_0, 0x46b8fae948170927u},  {DTYPE_IQ3_S, 0xf20102f4f26bcbccu},
+    {DTYPE_IQ3_XXS, 0xe666522a8e551836u},
 };
 enum { BLOCKS = 1024, SEED = 20240601 };
 

@@ -7,7 +7,7 @@ The decoders are those of the gguf package, a separate implementation:
 
 A type's blocks are COUNT blocks of pseudo-random bytes (SplitMix64, eight bytes a number, little-endian,
 the blocks one after the other), whose fp16 fields have bit 14 cleared: finite, smaller than 2, subnormal
-now and then. Scales that are a power of two (E8M0) are 112 .. 127. A digest is the FNV-1a 64-bit hash of the bytes of
+now and then. They are so many that every entry of a grid occurs. Scales that are a power of two (E8M0) are 112 .. 127. A digest is the FNV-1a 64-bit hash of the bytes of
 the fp32 weights. The last is of 256 blocks of MXFP4, one a scale, whose byte i is i in both nibbles, the high one from
 15 down.
 """
@@ -23,6 +23,7 @@ HALVES = {  # offsets of fp16 numbers in a block
     "Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2],
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
     "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "TQ2_0": [64], "TQ1_0": [52],
+    "IQ3_S": [0], "IQ3_XXS": [0],
 }
 EXPONENTS = {"MXFP4": [0]}  # offsets of scales that are a power of two
 

@@ -71,6 +71,7 @@ static const struct stored_type {
     [DTYPE_Q6_K] = {{"Q6_K", 14, encode_stored}, 18}, [DTYPE_IQ4_NL] = {{"IQ4_NL", 20, encode_stored}, 25},
     [DTYPE_IQ4_XS] = {{"IQ4_XS", 23, encode_stored}, 30}, [DTYPE_MXFP4] = {{"MXFP4", 39, encode_stored}, 38},
     [DTYPE_TQ2_0] = {{"TQ2_0", 35, encode_stored}, 37}, [DTYPE_TQ1_0] = {{"TQ1_0", 34, encode_stored}, 36},
+    [DTYPE_IQ3_S] = {{"IQ3_S", 21, encode_stored}, 26}, [DTYPE_IQ3_XXS] = {{"IQ3_XXS", 18, encode_stored}, 23},
 };
 
 /* Schemes, and what becomes of them. */
