@@ -180,6 +180,9 @@ const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_TQ1_0] = STORED_ROW(tq1_0, 2, block_tq1_0, K_BLOCK, K_BLOCK, SYMMETRIC, scale),
     [DTYPE_IQ3_S] = STORED_ROW(iq3_s, 3, block_iq3_s, K_BLOCK, 32, TABLE, scale),
     [DTYPE_IQ3_XXS] = STORED_ROW(iq3_xxs, 3, block_iq3_xxs, K_BLOCK, 32, TABLE, scale),
+    [DTYPE_IQ2_S] = STORED_ROW(iq2_s, 3, block_iq2_s, K_BLOCK, 16, TABLE, scale),
+    [DTYPE_IQ2_XS] = STORED_ROW(iq2_xs, 2, block_iq2_xs, K_BLOCK, 16, TABLE, scale),
+    [DTYPE_IQ2_XXS] = STORED_ROW(iq2_xxs, 2, block_iq2_xxs, K_BLOCK, 32, TABLE, scale),
 };
 
 enum dtype dtype_by_name(const char *name, size_t n)

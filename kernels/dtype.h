@@ -46,6 +46,9 @@ enum dtype {
     DTYPE_TQ1_0,
     DTYPE_IQ3_S,
     DTYPE_IQ3_XXS,
+    DTYPE_IQ2_S,
+    DTYPE_IQ2_XS,
+    DTYPE_IQ2_XXS,
     DTYPE_ALL
 };
 

@@ -226,3 +226,37 @@ void iq3_xxs_decode_block(const uint8_t *block, float *out)
         out[c] = scale * odd(signs >> 28) * signed_code(entry, c % 4, sign_at(signs, c % 32));
     }
 }
+
+void iq2_s_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq2_s *b = (const void *)block;
+    float scale = half_at(b->scale) * 0.125f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        unsigned high = (unsigned)b->high[c / 32] >> 2 * (c / 8 % 4) & 3;
+        uint64_t entry = iq2_s_grid[b->low[c / 8] | high << 8];
+        out[c] = scale * odd(nibble_at(b->scales, c / 16)) * signed_code(entry, c % 8, bit(b->signs, c));
+    }
+}
+
+void iq2_xs_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq2_xs *b = (const void *)block;
+    float scale = half_at(b->scale) * 0.125f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        const uint8_t *code = b->codes + c / 8 * 2;
+        unsigned minus = sign_at((uint32_t)code[1] >> 1, c % 8);
+        uint64_t entry = iq2_xs_grid[code[0] | (code[1] & 1) << 8];
+        out[c] = scale * odd(nibble_at(b->scales, c / 16)) * signed_code(entry, c % 8, minus);
+    }
+}
+
+void iq2_xxs_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq2_xxs *b = (const void *)block;
+    float scale = half_at(b->scale) * 0.125f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        const uint8_t *codes = b->codes + c / 32 * 8;
+        uint32_t signs = word_from(codes + 4);
+        out[c] = scale * odd(signs >> 28) * signed_code(iq2_xxs_grid[codes[c / 8 % 4]], c % 8, sign_at(signs, c % 32));
+    }
+}

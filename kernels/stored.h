@@ -5,6 +5,7 @@
  * follow each other without padding or alignment. A weight is
  *
  *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0 tq1_0 iq3_s iq3_xxs
+ *                          iq2_s iq2_xs iq2_xxs
  *   scale * code + min     q4_1 q5_1
  *   scale * code - min     q2_k q4_k q5_k
  *
@@ -107,7 +108,7 @@ struct block_tq2_0 {
     uint8_t scale[2];
 };
 
-/* Vectors of four codes: entries of a grid (grids.h), each code with a sign. A scale is an odd number. */
+/* Vectors of four codes or of eight: entries of a grid (grids.h), each code with a sign. A scale is an odd number. */
 struct block_iq3_s {
     uint8_t scale[2];
     uint8_t low[64], high[8]; /* of numbers of entries: 8 + 1 bits for four columns */
@@ -119,6 +120,26 @@ struct block_iq3_xxs {
     uint8_t scale[2];
     uint8_t codes[64]; /* numbers of entries */
     uint8_t signs[32]; /* a word for 32 columns: their signs in 28 bits, see sign_at, and half of the scale * 4 */
+};
+
+/* Eight codes; all scales are times 8. */
+struct block_iq2_s {
+    uint8_t scale[2];
+    uint8_t low[32];   /* of numbers of entries: 8 + 2 bits for eight columns */
+    uint8_t signs[32]; /* as those of iq3_s */
+    uint8_t high[8];
+    uint8_t scales[8]; /* of 16 columns, as those of iq3_s */
+};
+
+struct block_iq2_xs {
+    uint8_t scale[2];
+    uint8_t codes[64]; /* a number of 16 bits for eight columns: 9 bits of the entry, then their signs in 7 bits */
+    uint8_t scales[8]; /* as those of iq2_s */
+};
+
+struct block_iq2_xxs {
+    uint8_t scale[2];
+    uint8_t codes[64]; /* two words for 32 columns: numbers of entries in bytes, then as the signs of iq3_xxs */
 };
 
 _Static_assert(sizeof(struct block_q8_0) == 34, "as ggml has it");
@@ -137,6 +158,9 @@ _Static_assert(sizeof(struct block_tq2_0) == 66, "as ggml has it");
 _Static_assert(sizeof(struct block_tq1_0) == 54, "as ggml has it");
 _Static_assert(sizeof(struct block_iq3_s) == 110, "as ggml has it");
 _Static_assert(sizeof(struct block_iq3_xxs) == 98, "as ggml has it");
+_Static_assert(sizeof(struct block_iq2_s) == 82, "as ggml has it");
+_Static_assert(sizeof(struct block_iq2_xs) == 74, "as ggml has it");
+_Static_assert(sizeof(struct block_iq2_xxs) == 66, "as ggml has it");
 _Static_assert(_Alignof(struct block_q6_k) == 1, "blocks have no alignment");
 
 /* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
@@ -166,6 +190,9 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_TQ1_0] = {.center = 1},
     [DTYPE_IQ3_S] = {.has_sign = true},
     [DTYPE_IQ3_XXS] = {.has_sign = true},
+    [DTYPE_IQ2_S] = {.has_sign = true},
+    [DTYPE_IQ2_XS] = {.has_sign = true},
+    [DTYPE_IQ2_XXS] = {.has_sign = true},
 };
 
 /* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
@@ -219,8 +246,8 @@ static inline int iq4_xs_scale(const struct block_iq4_xs *b, size_t i)
     return (int)(low | high << 4) - 32;
 }
 
-/* Whether column c of 32 has a minus sign. Every eight columns have seven bits of a word for their signs, and the eighth
- * column's makes the number of minus signs even. */
+/* Whether column c of 32 has a minus sign. Every eight columns have seven bits of a word for their signs, and the
+ * eighth column's makes the number of minus signs even. */
 static inline unsigned sign_at(uint32_t word, size_t c)
 {
     unsigned seven = word >> 7 * (c / 8) & 127;
@@ -245,5 +272,8 @@ void tq2_0_decode_block(const uint8_t *block, float *out);
 void tq1_0_decode_block(const uint8_t *block, float *out);
 void iq3_s_decode_block(const uint8_t *block, float *out);
 void iq3_xxs_decode_block(const uint8_t *block, float *out);
+void iq2_s_decode_block(const uint8_t *block, float *out);
+void iq2_xs_decode_block(const uint8_t *block, float *out);
+void iq2_xxs_decode_block(const uint8_t *block, float *out);
 
 #endif

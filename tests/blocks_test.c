@@ -199,6 +199,8 @@ static const struct {
     [DTYPE_Q6_K] = {"g16/256", "sym"}, [DTYPE_IQ4_NL] = {"g32", "table"},  [DTYPE_IQ4_XS] = {"g32/256", "table"},
     [DTYPE_MXFP4] = {"g32", "table"},   [DTYPE_TQ2_0] = {"g256", "sym"},     [DTYPE_TQ1_0] = {"g256", "sym"},
     [DTYPE_IQ3_S] = {"g32/256", "table"}, [DTYPE_IQ3_XXS] = {"g32/256", "table"},
+    [DTYPE_IQ2_S] = {"g16/256", "table"}, [DTYPE_IQ2_XS] = {"g16/256", "table"},
+    [DTYPE_IQ2_XXS] = {"g32/256", "table"},
 };
 
 static void test_what_schemes_say(void **state)

@@ -72,6 +72,8 @@ static const struct stored_type {
     [DTYPE_IQ4_XS] = {{"IQ4_XS", 23, encode_stored}, 30}, [DTYPE_MXFP4] = {{"MXFP4", 39, encode_stored}, 38},
     [DTYPE_TQ2_0] = {{"TQ2_0", 35, encode_stored}, 37}, [DTYPE_TQ1_0] = {{"TQ1_0", 34, encode_stored}, 36},
     [DTYPE_IQ3_S] = {{"IQ3_S", 21, encode_stored}, 26}, [DTYPE_IQ3_XXS] = {{"IQ3_XXS", 18, encode_stored}, 23},
+    [DTYPE_IQ2_S] = {{"IQ2_S", 22, encode_stored}, 28}, [DTYPE_IQ2_XS] = {{"IQ2_XS", 17, encode_stored}, 20},
+    [DTYPE_IQ2_XXS] = {{"IQ2_XXS", 16, encode_stored}, 19},
 };
 
 /* Schemes, and what becomes of them. */

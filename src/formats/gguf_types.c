@@ -37,13 +37,13 @@ static const struct ggml_type_info tensor_types[] = {
     [13] = READ("Q5_K", DTYPE_Q5_K),
     [14] = READ("Q6_K", DTYPE_Q6_K),
     [15] = KNOWN("Q8_K"),
-    [16] = KNOWN("IQ2_XXS"),
-    [17] = KNOWN("IQ2_XS"),
+    [16] = READ("IQ2_XXS", DTYPE_IQ2_XXS),
+    [17] = READ("IQ2_XS", DTYPE_IQ2_XS),
     [18] = READ("IQ3_XXS", DTYPE_IQ3_XXS),
     [19] = KNOWN("IQ1_S"),
     [20] = READ("IQ4_NL", DTYPE_IQ4_NL),
     [21] = READ("IQ3_S", DTYPE_IQ3_S),
-    [22] = KNOWN("IQ2_S"),
+    [22] = READ("IQ2_S", DTYPE_IQ2_S),
     [23] = READ("IQ4_XS", DTYPE_IQ4_XS),
     [24] = KNOWN("I8"),
     [25] = KNOWN("I16"),
@@ -74,6 +74,6 @@ const struct ggml_type_info *ggml_type(uint32_t number)
 
 const char *ggml_types_supported(void)
 {
-    return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, MXFP4, "
-           "TQ2_0 or TQ1_0";
+    return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, "
+           "IQ2_XS, IQ2_XXS, MXFP4, TQ2_0 or TQ1_0";
 }
