@@ -148,7 +148,7 @@ static void int4_decode_run(const uint8_t *codes, size_t first, size_t n, int ze
 
 #define MX_ROW(NAME, BITS, STRUCT, GRID)                                                           \
     {#NAME, BITS, DTYPE_KIND_BLOCK, SMALL_BLOCK, sizeof(struct STRUCT),                            \
-     .decode_block = NAME##_decode_block, .scale_columns = SMALL_BLOCK, .grid = BLOCK_##GRID, .e8m0 = true}
+     .decode_block = NAME##_decode_block, .scale_columns = SMALL_BLOCK, .grid = BLOCK_##GRID, .factor = FACTOR_E8M0}
 
 const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_FP32] = {"fp32", 32, DTYPE_KIND_FLOAT, 1, 4, .largest = 0x1.fffffep127f,
@@ -183,6 +183,10 @@ const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_IQ2_S] = STORED_ROW(iq2_s, 3, block_iq2_s, K_BLOCK, 16, TABLE, scale),
     [DTYPE_IQ2_XS] = STORED_ROW(iq2_xs, 2, block_iq2_xs, K_BLOCK, 16, TABLE, scale),
     [DTYPE_IQ2_XXS] = STORED_ROW(iq2_xxs, 2, block_iq2_xxs, K_BLOCK, 32, TABLE, scale),
+    [DTYPE_IQ1_S] = STORED_ROW(iq1_s, 2, block_iq1_s, K_BLOCK, 32, TABLE, scale),
+    [DTYPE_IQ1_M] = {"iq1_m", 2, DTYPE_KIND_BLOCK, K_BLOCK, sizeof(struct block_iq1_m),
+                     .decode_block = iq1_m_decode_block, .scale_columns = 16, .grid = BLOCK_TABLE,
+                     .factor = FACTOR_NIBBLES},
 };
 
 enum dtype dtype_by_name(const char *name, size_t n)

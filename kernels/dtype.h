@@ -49,6 +49,8 @@ enum dtype {
     DTYPE_IQ2_S,
     DTYPE_IQ2_XS,
     DTYPE_IQ2_XXS,
+    DTYPE_IQ1_S,
+    DTYPE_IQ1_M,
     DTYPE_ALL
 };
 
@@ -57,6 +59,13 @@ enum dtype_kind {
     DTYPE_KIND_SCALED_FLOAT, /* fp8: a float times a scale */
     DTYPE_KIND_INTEGER,      /* an integer minus a zero point, times a scale */
     DTYPE_KIND_BLOCK         /* a stored type */
+};
+
+/* What the scales of a stored type's blocks are, or what they are multiplied by. */
+enum block_factor {
+    FACTOR_FP16,    /* at the offsets of dtype_info.factors */
+    FACTOR_E8M0,    /* the first byte, an exponent of 2 plus 127 */
+    FACTOR_NIBBLES, /* one of fp16 in four nibbles: iq1_m_factor */
 };
 
 /* Where the codes of a stored type lie. */
@@ -87,10 +96,10 @@ struct dtype_info {
     /* Decodes one block at any address into `block` floats, scales applied. For stored types only, which have none
      * of the functions above: see stored.h. */
     void (*decode_block)(const uint8_t *block, float *out);
-    /* Offsets in a block of the fp16 factors of all its weights, perhaps the same one twice. If one of them is not
-     * finite, no weight is. */
+    enum block_factor factor; /* of a stored type */
+    /* Of FACTOR_FP16: offsets in a block of the factors of all its weights, perhaps the same one twice. If one of them
+     * is not finite, no weight is. */
     size_t factors[2];
-    bool e8m0;            /* of a stored type: no factors; a block begins with its scale, the exponent of 2 plus 127 */
     size_t scale_columns; /* of a stored type: columns that share a scale; a block may have more of them */
     enum block_grid grid; /* of a stored type */
 };

@@ -260,3 +260,33 @@ void iq2_xxs_decode_block(const uint8_t *block, float *out)
         out[c] = scale * odd(signs >> 28) * signed_code(iq2_xxs_grid[codes[c / 8 % 4]], c % 8, sign_at(signs, c % 32));
     }
 }
+
+/* Code k of an entry, which is times 8, plus or minus 1. */
+static float shifted_code(uint64_t entry, size_t k, unsigned minus)
+{
+    return (float)((int8_t)(entry >> 8 * k) + (minus ? -1 : 1));
+}
+
+void iq1_s_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq1_s *b = (const void *)block;
+    float scale = half_at(b->scale) * 0.125f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        const uint8_t *at = b->high + c / 32 * 2;
+        unsigned high = at[0] | (unsigned)at[1] << 8;
+        uint64_t entry = iq1_grid[b->low[c / 8] | (high >> 3 * (c / 8 % 4) & 7) << 8];
+        out[c] = scale * odd(high >> 12 & 7) * shifted_code(entry, c % 8, high >> 15);
+    }
+}
+
+void iq1_m_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq1_m *b = (const void *)block;
+    float scale = fp16_decode(iq1_m_factor(b->scales)) * 0.125f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        const uint8_t *at = b->scales + c / 64 * 2;
+        unsigned high = nibble_at(b->high, c / 8), scales = at[0] | (unsigned)at[1] << 8;
+        uint64_t entry = iq1_grid[b->low[c / 8] | (high & 7) << 8];
+        out[c] = scale * odd(scales >> 3 * (c / 16 % 4) & 7) * shifted_code(entry, c % 8, high >> 3);
+    }
+}

@@ -5,7 +5,7 @@
  * follow each other without padding or alignment. A weight is
  *
  *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0 tq1_0 iq3_s iq3_xxs
- *                          iq2_s iq2_xs iq2_xxs
+ *                          iq2_s iq2_xs iq2_xxs iq1_s iq1_m
  *   scale * code + min     q4_1 q5_1
  *   scale * code - min     q2_k q4_k q5_k
  *
@@ -142,6 +142,19 @@ struct block_iq2_xxs {
     uint8_t codes[64]; /* two words for 32 columns: numbers of entries in bytes, then as the signs of iq3_xxs */
 };
 
+/* Eight codes -1, 0 or 1, all plus or all minus an eighth: their codes here are times 8. */
+struct block_iq1_s {
+    uint8_t scale[2];
+    uint8_t low[32];  /* of numbers of entries: 8 + 3 bits for eight columns */
+    uint8_t high[16]; /* a number of 16 bits for 32 columns: four times 3 bits, 3 of half of the scale, 1 for minus */
+};
+
+struct block_iq1_m {
+    uint8_t low[32];
+    uint8_t high[16];  /* a nibble for eight columns: 3 bits, 1 for minus */
+    uint8_t scales[8]; /* a number of 16 bits for 64 columns: 3 bits for every 16, and a nibble of the factor */
+};
+
 _Static_assert(sizeof(struct block_q8_0) == 34, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_0) == 18, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_1) == 20, "as ggml has it");
@@ -161,6 +174,8 @@ _Static_assert(sizeof(struct block_iq3_xxs) == 98, "as ggml has it");
 _Static_assert(sizeof(struct block_iq2_s) == 82, "as ggml has it");
 _Static_assert(sizeof(struct block_iq2_xs) == 74, "as ggml has it");
 _Static_assert(sizeof(struct block_iq2_xxs) == 66, "as ggml has it");
+_Static_assert(sizeof(struct block_iq1_s) == 50, "as ggml has it");
+_Static_assert(sizeof(struct block_iq1_m) == 56, "as ggml has it");
 _Static_assert(_Alignof(struct block_q6_k) == 1, "blocks have no alignment");
 
 /* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
@@ -193,6 +208,8 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_IQ2_S] = {.has_sign = true},
     [DTYPE_IQ2_XS] = {.has_sign = true},
     [DTYPE_IQ2_XXS] = {.has_sign = true},
+    [DTYPE_IQ1_S] = {.has_sign = true},
+    [DTYPE_IQ1_M] = {.has_sign = true},
 };
 
 /* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
@@ -254,6 +271,12 @@ static inline unsigned sign_at(uint32_t word, size_t c)
     return c % 8 < 7 ? seven >> c % 8 & 1 : (unsigned)__builtin_parity(seven);
 }
 
+/* The fp16 factor of iq1_m: the high nibbles of four numbers, the lowest first. */
+static inline uint16_t iq1_m_factor(const uint8_t scales[8])
+{
+    return (uint16_t)(scales[1] >> 4 | (scales[3] & 0xf0) | (scales[5] & 0xf0) << 4 | (scales[7] & 0xf0) << 8);
+}
+
 /* One block's weights, exactly: see dtype_info.decode_block. */
 void q8_0_decode_block(const uint8_t *block, float *out);
 void q4_0_decode_block(const uint8_t *block, float *out);
@@ -275,5 +298,7 @@ void iq3_xxs_decode_block(const uint8_t *block, float *out);
 void iq2_s_decode_block(const uint8_t *block, float *out);
 void iq2_xs_decode_block(const uint8_t *block, float *out);
 void iq2_xxs_decode_block(const uint8_t *block, float *out);
+void iq1_s_decode_block(const uint8_t *block, float *out);
+void iq1_m_decode_block(const uint8_t *block, float *out);
 
 #endif

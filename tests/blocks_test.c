@@ -129,7 +129,7 @@ static void test_count(void **state)
     (void)state;
     uint64_t seed = 4;
     for (int t = DTYPE_COUNT; t < DTYPE_ALL; t++)
-        for (size_t k = 0; k < 2 && !dtypes[t].e8m0; k++) {
+        for (size_t k = 0; k < 2 && dtypes[t].factor == FACTOR_FP16; k++) {
             struct study s = open_study((enum dtype)t, &seed);
             const struct qmatrix *m = &s.model.tensors[0].stored;
             size_t block = random_below(&seed, ROWS * COLS / dtypes[t].block), odd = 0;
@@ -174,6 +174,30 @@ static void test_count_of_powers(void **state)
     }
 }
 
+/* The nibbles of a factor lie between scales. */
+static void test_count_of_nibbles(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t high[4];
+        size_t odd;
+    } cases[] = {{{0xf0, 0xf0, 0xb0, 0x70}, 0},
+                 {{0x00, 0x00, 0xc0, 0x70}, K_BLOCK},
+                 {{0x10, 0x00, 0xe0, 0xf0}, K_BLOCK}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t seed = 7;
+        struct study s = open_study(DTYPE_IQ1_M, &seed);
+        struct block_iq1_m *last = (struct block_iq1_m *)s.blocks + ROWS * COLS / K_BLOCK - 1;
+        model_count(&s.model);
+        assert_int_equal(s.model.non_finite, 0);
+        for (size_t k = 0; k < 4; k++)
+            last->scales[2 * k + 1] = (uint8_t)((last->scales[2 * k + 1] & 15) | cases[i].high[k]);
+        model_count(&s.model);
+        assert_int_equal(s.model.non_finite, cases[i].odd);
+        close_study(&s);
+    }
+}
+
 static void test_count_of_halves(void **state)
 {
     (void)state;
@@ -200,7 +224,8 @@ static const struct {
     [DTYPE_MXFP4] = {"g32", "table"},   [DTYPE_TQ2_0] = {"g256", "sym"},     [DTYPE_TQ1_0] = {"g256", "sym"},
     [DTYPE_IQ3_S] = {"g32/256", "table"}, [DTYPE_IQ3_XXS] = {"g32/256", "table"},
     [DTYPE_IQ2_S] = {"g16/256", "table"}, [DTYPE_IQ2_XS] = {"g16/256", "table"},
-    [DTYPE_IQ2_XXS] = {"g32/256", "table"},
+    [DTYPE_IQ2_XXS] = {"g32/256", "table"}, [DTYPE_IQ1_S] = {"g32/256", "table"},
+    [DTYPE_IQ1_M] = {"g16/256", "table"},
 };
 
 static void test_what_schemes_say(void **state)
@@ -248,11 +273,8 @@ static uint8_t *put_blocks(enum dtype type, struct qmatrix *m, uint64_t *seed)
     size_t count = m->rows * m->cols / dtypes[type].block, size = dtypes[type].block_bytes;
     uint8_t *blocks = make(count * size);
     random_blocks(type, count, seed, blocks);
-    for (size_t b = 0; b < count && dtypes[type].e8m0; b++)
-        blocks[b * size] &= 0x73; /* at most 2^-12 */
-    for (size_t b = 0; b < count && !dtypes[type].e8m0; b++)
-        for (size_t k = 0; k < 2; k++)
-            blocks[b * size + dtypes[type].factors[k] + 1] &= 0x83;
+    for (size_t b = 0; b < count; b++)
+        clear_exponent(type, 31, blocks + b * size);
     *m = stored_matrix(type, m->rows, m->cols, blocks);
     return blocks;
 }
@@ -323,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_quantizing_again),
         cmocka_unit_test(test_count),
         cmocka_unit_test(test_count_of_powers),
+        cmocka_unit_test(test_count_of_nibbles),
         cmocka_unit_test(test_count_of_halves),
         cmocka_unit_test(test_what_schemes_say),
         cmocka_unit_test(test_model),

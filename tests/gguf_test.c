@@ -277,7 +277,8 @@ static void test_every_dtype(void **state)
     (void)state;
     static const char *const names[] = {"fp32", "fp16", "bf16", "q8_0", "q4_0",  "q4_1",  "q5_0", "q5_1",
                                         "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs",
-                                        "mxfp4", "tq2_0", "tq1_0", "iq3_s", "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs"};
+                                        "mxfp4", "tq2_0", "tq1_0", "iq3_s", "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs",
+                                        "iq1_s", "iq1_m"};
     enum { NAMES = sizeof names / sizeof *names };
     for (uint32_t alignment = 1; alignment <= 4096; alignment *= 8) {
         struct gguffile f;
@@ -436,8 +437,8 @@ static void test_tensor_types(void **state)
         uint32_t number;
         const char *name;
     } refused[] = {{4, "Q4_2"},      {5, "Q4_3"},      {9, "Q8_1"},       {15, "Q8_K"},
-                   {19, "IQ1_S"},     {24, "I8"},        {25, "I16"},
-                   {26, "I32"},      {27, "I64"},      {28, "F64"},       {29, "IQ1_M"},
+                   {24, "I8"},        {25, "I16"},
+                   {26, "I32"},      {27, "I64"},      {28, "F64"},
                    {31, "Q4_0_4_4"}, {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"},  {36, "IQ4_NL_4_4"},
                    {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"}, {40, "NVFP4"},  {41, "Q1_0"}};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {

@@ -24,6 +24,7 @@ HALVES = {  # offsets of fp16 numbers in a block
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
     "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "TQ2_0": [64], "TQ1_0": [52],
     "IQ3_S": [0], "IQ3_XXS": [0], "IQ2_S": [0], "IQ2_XS": [0], "IQ2_XXS": [0],
+    "IQ1_S": [0], "IQ1_M": [54],
 }
 EXPONENTS = {"MXFP4": [0]}  # offsets of scales that are a power of two
 

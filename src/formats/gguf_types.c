@@ -40,7 +40,7 @@ static const struct ggml_type_info tensor_types[] = {
     [16] = READ("IQ2_XXS", DTYPE_IQ2_XXS),
     [17] = READ("IQ2_XS", DTYPE_IQ2_XS),
     [18] = READ("IQ3_XXS", DTYPE_IQ3_XXS),
-    [19] = KNOWN("IQ1_S"),
+    [19] = READ("IQ1_S", DTYPE_IQ1_S),
     [20] = READ("IQ4_NL", DTYPE_IQ4_NL),
     [21] = READ("IQ3_S", DTYPE_IQ3_S),
     [22] = READ("IQ2_S", DTYPE_IQ2_S),
@@ -50,7 +50,7 @@ static const struct ggml_type_info tensor_types[] = {
     [26] = KNOWN("I32"),
     [27] = KNOWN("I64"),
     [28] = KNOWN("F64"),
-    [29] = KNOWN("IQ1_M"),
+    [29] = READ("IQ1_M", DTYPE_IQ1_M),
     [30] = READ("BF16", DTYPE_BF16),
     [31] = REMOVED("Q4_0_4_4"),
     [32] = REMOVED("Q4_0_4_8"),
@@ -75,5 +75,5 @@ const struct ggml_type_info *ggml_type(uint32_t number)
 const char *ggml_types_supported(void)
 {
     return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, "
-           "IQ2_XS, IQ2_XXS, MXFP4, TQ2_0 or TQ1_0";
+           "IQ2_XS, IQ2_XXS, IQ1_S, IQ1_M, MXFP4, TQ2_0 or TQ1_0";
 }
