@@ -187,6 +187,9 @@ const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_IQ1_M] = {"iq1_m", 2, DTYPE_KIND_BLOCK, K_BLOCK, sizeof(struct block_iq1_m),
                      .decode_block = iq1_m_decode_block, .scale_columns = 16, .grid = BLOCK_TABLE,
                      .factor = FACTOR_NIBBLES},
+    [DTYPE_NVFP4] = {"nvfp4", 4, DTYPE_KIND_BLOCK, NVFP4_BLOCK, sizeof(struct block_nvfp4),
+                     .decode_block = nvfp4_decode_block, .scale_columns = 16, .grid = BLOCK_TABLE,
+                     .factor = FACTOR_NONE},
 };
 
 enum dtype dtype_by_name(const char *name, size_t n)

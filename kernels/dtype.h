@@ -51,6 +51,7 @@ enum dtype {
     DTYPE_IQ2_XXS,
     DTYPE_IQ1_S,
     DTYPE_IQ1_M,
+    DTYPE_NVFP4,
     DTYPE_ALL
 };
 
@@ -66,6 +67,7 @@ enum block_factor {
     FACTOR_FP16,    /* at the offsets of dtype_info.factors */
     FACTOR_E8M0,    /* the first byte, an exponent of 2 plus 127 */
     FACTOR_NIBBLES, /* one of fp16 in four nibbles: iq1_m_factor */
+    FACTOR_NONE,    /* scales are not scaled again, and always finite: half_ue4m3 */
 };
 
 /* Where the codes of a stored type lie. */
@@ -105,6 +107,12 @@ struct dtype_info {
 };
 
 extern const struct dtype_info dtypes[DTYPE_ALL];
+
+/* Whether a stored type's blocks scale the scales of their columns. */
+static inline bool dtype_nested(const struct dtype_info *type)
+{
+    return type->kind == DTYPE_KIND_BLOCK && type->scale_columns < type->block && type->factor != FACTOR_NONE;
+}
 
 /* The dtype named by the first n bytes of name ("fp8" is fp8e4m3), or DTYPE_COUNT; never a stored type. */
 enum dtype dtype_by_name(const char *name, size_t n);

@@ -87,6 +87,13 @@ void mxfp4_decode_block(const uint8_t *block, float *out)
         out[c] = scale * (float)mxfp4_values[nibble(b->codes, c, 16)];
 }
 
+void nvfp4_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_nvfp4 *b = (const void *)block;
+    for (size_t c = 0; c < NVFP4_BLOCK; c++)
+        out[c] = half_ue4m3(b->scales[c / 16]) * (float)mxfp4_values[nibble(b->codes, c, 8)];
+}
+
 /* ---- blocks of 256 --------------------------------------------------------------------------- */
 
 void q2_k_decode_block(const uint8_t *block, float *out)

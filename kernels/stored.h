@@ -5,7 +5,7 @@
  * follow each other without padding or alignment. A weight is
  *
  *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0 tq1_0 iq3_s iq3_xxs
- *                          iq2_s iq2_xs iq2_xxs iq1_s iq1_m
+ *                          iq2_s iq2_xs iq2_xxs iq1_s iq1_m nvfp4
  *   scale * code + min     q4_1 q5_1
  *   scale * code - min     q2_k q4_k q5_k
  *
@@ -15,14 +15,15 @@
  *
  * mxfp4 is MXFP4 of the OCP Microscaling Formats specification (MX, version 1.0, 2023): E2M1 codes, and a scale that is
  * a power of two (E8M0). As in ggml, the scale 255, NaN in the specification, is 2^128; a product beyond the largest
- * float is infinite. */
+ * float is infinite. nvfp4 has the same codes; a scale of 16 columns is E4M3 without its sign. As in ggml, the scale
+ * 0x7f, NaN otherwise, is 0, and 0xff is 480. */
 #ifndef QTOP_STORED_H
 #define QTOP_STORED_H
 
 #include "dtype.h"
 
-/* Columns of a block: of the simple types, of the k types, and at most. */
-enum { SMALL_BLOCK = 32, K_BLOCK = 256, BLOCK_MAX = K_BLOCK };
+/* Columns of a block: of the simple types, of the k and iq types, and at most. */
+enum { SMALL_BLOCK = 32, NVFP4_BLOCK = 64, K_BLOCK = 256, BLOCK_MAX = K_BLOCK };
 
 /* Columns count from 0 in a block. `high` holds the upper bits of a code, `low` the lower ones. */
 struct block_q8_0 {
@@ -95,6 +96,11 @@ struct block_iq4_xs {
 struct block_mxfp4 {
     uint8_t scale;     /* the exponent of 2 plus 127 */
     uint8_t codes[16]; /* indices of mxfp4_values, as those of iq4_nl */
+};
+
+struct block_nvfp4 {
+    uint8_t scales[4]; /* of 16 columns */
+    uint8_t codes[32]; /* each 8 bytes hold 16 columns: 8 in low nibbles, then 8 in high ones */
 };
 
 /* Ternary: all codes of a block share its scale. */
@@ -176,6 +182,7 @@ _Static_assert(sizeof(struct block_iq2_xs) == 74, "as ggml has it");
 _Static_assert(sizeof(struct block_iq2_xxs) == 66, "as ggml has it");
 _Static_assert(sizeof(struct block_iq1_s) == 50, "as ggml has it");
 _Static_assert(sizeof(struct block_iq1_m) == 56, "as ggml has it");
+_Static_assert(sizeof(struct block_nvfp4) == 36, "as ggml has it");
 _Static_assert(_Alignof(struct block_q6_k) == 1, "blocks have no alignment");
 
 /* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
@@ -210,6 +217,7 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_IQ2_XXS] = {.has_sign = true},
     [DTYPE_IQ1_S] = {.has_sign = true},
     [DTYPE_IQ1_M] = {.has_sign = true},
+    [DTYPE_NVFP4] = {.has_sign = true},
 };
 
 /* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
@@ -221,7 +229,7 @@ static inline size_t nibble_interleave(enum dtype type)
 /* The values of the codes of the iq4 types. */
 extern const int8_t iq4_values[16];
 
-/* The values of E2M1 codes, times 2. */
+/* The values of E2M1 codes, times 2: of mxfp4 and nvfp4. */
 extern const int8_t mxfp4_values[16];
 
 static inline float half_at(const uint8_t bytes[2])
@@ -233,6 +241,12 @@ static inline float half_at(const uint8_t bytes[2])
 static inline float half_e8m0(uint8_t byte)
 {
     return bits_float(byte < 2 ? 0x200000u << byte : (byte - 1u) << 23);
+}
+
+/* Half the scale of that byte, for the same reason. */
+static inline float half_ue4m3(uint8_t byte)
+{
+    return byte == 0x7f ? 0 : bits_float((byte & 0x7fu) << 20) * 0x1p119f;
 }
 
 /* Scale and min of columns 32 i .. 32 i + 31 of q4_k and q5_k, 6 bits each. The first four are the low bits of
@@ -300,5 +314,6 @@ void iq2_xs_decode_block(const uint8_t *block, float *out);
 void iq2_xxs_decode_block(const uint8_t *block, float *out);
 void iq1_s_decode_block(const uint8_t *block, float *out);
 void iq1_m_decode_block(const uint8_t *block, float *out);
+void nvfp4_decode_block(const uint8_t *block, float *out);
 
 #endif

@@ -174,6 +174,20 @@ static void test_count_of_powers(void **state)
     }
 }
 
+/* No scale of nvfp4 makes a weight infinite or NaN. */
+static void test_count_of_eights(void **state)
+{
+    (void)state;
+    uint64_t seed = 8;
+    struct study s = open_study(DTYPE_NVFP4, &seed);
+    struct block_nvfp4 *blocks = (struct block_nvfp4 *)s.blocks;
+    for (unsigned i = 0; i < 256; i++)
+        blocks[i / 4 % (ROWS * COLS / NVFP4_BLOCK)].scales[i % 4] = (uint8_t)i;
+    model_count(&s.model);
+    assert_int_equal(s.model.non_finite, 0);
+    close_study(&s);
+}
+
 /* The nibbles of a factor lie between scales. */
 static void test_count_of_nibbles(void **state)
 {
@@ -225,7 +239,7 @@ static const struct {
     [DTYPE_IQ3_S] = {"g32/256", "table"}, [DTYPE_IQ3_XXS] = {"g32/256", "table"},
     [DTYPE_IQ2_S] = {"g16/256", "table"}, [DTYPE_IQ2_XS] = {"g16/256", "table"},
     [DTYPE_IQ2_XXS] = {"g32/256", "table"}, [DTYPE_IQ1_S] = {"g32/256", "table"},
-    [DTYPE_IQ1_M] = {"g16/256", "table"},
+    [DTYPE_IQ1_M] = {"g16/256", "table"}, [DTYPE_NVFP4] = {"g16", "table"},
 };
 
 static void test_what_schemes_say(void **state)
@@ -345,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_quantizing_again),
         cmocka_unit_test(test_count),
         cmocka_unit_test(test_count_of_powers),
+        cmocka_unit_test(test_count_of_eights),
         cmocka_unit_test(test_count_of_nibbles),
         cmocka_unit_test(test_count_of_halves),
         cmocka_unit_test(test_what_schemes_say),

@@ -34,6 +34,7 @@ static const struct {
     {DTYPE_IQ3_XXS, 0xe666522a8e551836u}, {DTYPE_IQ2_S, 0x2887d26d24a97797u},
     {DTYPE_IQ2_XS, 0xe2052bcb154ff1beu}, {DTYPE_IQ2_XXS, 0x8493281db62f32beu},
     {DTYPE_IQ1_S, 0xa92d074a42520851u},  {DTYPE_IQ1_M, 0x144134b243884786u},
+    {DTYPE_NVFP4, 0xeb7d4eb087060b7bu},
 };
 enum { BLOCKS = 1024, SEED = 20240601 };
 
@@ -72,66 +73,90 @@ static void test_blocks_decode_as_gguf_does(void **state)
     }
 }
 
-/* Blocks of every scale, each with every code: in memory that is to be freed. */
-static struct qmatrix every_mxfp4(void)
+/* Every scale of a type without fp16, each with every code: rows of one block, in memory that is to be freed. `finite`
+ * of the rows have finite weights. The digest is of stored_vectors.py. */
+static uint8_t *every_mxfp4(void)
 {
-    enum { SCALES = 256 };
-    struct block_mxfp4 *blocks = make(SCALES * sizeof *blocks);
-    for (unsigned s = 0; s < SCALES; s++) {
+    struct block_mxfp4 *blocks = make(256 * sizeof *blocks);
+    for (unsigned s = 0; s < 256; s++) {
         blocks[s].scale = (uint8_t)s;
         for (unsigned i = 0; i < sizeof blocks->codes; i++)
             blocks[s].codes[i] = (uint8_t)(i | (15 - i) << 4);
     }
-    return stored_matrix(DTYPE_MXFP4, SCALES, SMALL_BLOCK, (const uint8_t *)blocks);
+    return (uint8_t *)blocks;
 }
 
-/* Every scale and every code, in every instruction set. */
-static void test_mxfp4_decodes_as_gguf_does(void **state)
+static uint8_t *every_nvfp4(void)
 {
-    (void)state;
-    struct qmatrix m = every_mxfp4();
-    for (size_t i = 0; tested_isa(i); i++) {
-        uint64_t digest = FNV_START, exact = FNV_START;
-        float row[SMALL_BLOCK];
-        for (size_t r = 0; r < m.rows && tested_isa(i)->available(); r++) {
-            tested_isa(i)->decode_row(&m, r, row);
-            digest = fnv1a(digest, row, sizeof row);
-            dtypes[DTYPE_MXFP4].decode_block(m.codes + r * m.row_bytes, row);
-            exact = fnv1a(exact, row, sizeof row);
-        }
-        if (tested_isa(i)->available() && (digest != 0xd88b58dbc6f418a5u || exact != digest))
-            fail_msg("%s: blocks of mxfp4 have the digest 0x%016jx, 0x%016jx by the plain decoder; gguf's have "
-                     "0xd88b58dbc6f418a5", tested_isa(i)->name, (uintmax_t)digest, (uintmax_t)exact);
+    struct block_nvfp4 *blocks = make(64 * sizeof *blocks);
+    for (unsigned s = 0; s < 256; s++) {
+        blocks[s / 4].scales[s % 4] = (uint8_t)s;
+        for (unsigned i = 0; i < 8; i++)
+            blocks[s / 4].codes[s % 4 * 8 + i] = (uint8_t)(i | (15 - i) << 4);
     }
-    free((void *)(uintptr_t)m.codes);
+    return (uint8_t *)blocks;
 }
 
-/* Products with one column each, of all scales whose weights are finite. */
-static void test_products_of_every_mxfp4(void **state)
+static const struct every {
+    enum dtype type;
+    size_t rows, finite;
+    uint8_t *(*blocks)(void);
+    uint64_t digest;
+} every[] = {
+    {DTYPE_MXFP4, 256, 253, every_mxfp4, 0xd88b58dbc6f418a5u},
+    {DTYPE_NVFP4, 64, 64, every_nvfp4, 0x2be0250fae14665du},
+};
+enum { EVERY = sizeof every / sizeof *every };
+
+static void test_every_scale_decodes_as_in_gguf(void **state)
 {
     (void)state;
-    enum { FINITE = 253 };
-    struct qmatrix m = every_mxfp4();
-    m.rows = FINITE;
-    for (size_t i = 0; tested_isa(i); i++) {
-        void *scratch = aligned_alloc(64, padded_bytes(activations_scratch(m.cols, 1)));
-        float x[SMALL_BLOCK] = {0}, w[1], y[FINITE];
-        struct activations prepared;
-        for (size_t c = 0; c < m.cols && tested_isa(i)->available(); c++) {
-            x[c] = 1;
-            activations_prepare(tested_isa(i), &m, x, 1, scratch, &prepared);
-            tested_isa(i)->matmul(&m, &prepared, 0, qmatrix_panels(&m), y);
-            x[c] = 0;
-            for (size_t r = 0; r < FINITE; r++) {
-                qmatrix_decode(&m, r, c, 1, w);
-                if (!(y[r] == w[0]))
-                    fail_msg("%s: scale %zu, column %zu: %a; expected %a", tested_isa(i)->name, r, c, (double)y[r],
-                             (double)w[0]);
-            }
-        }
-        free(scratch);
+    for (size_t n = 0; n < EVERY; n++) {
+        const struct every *e = &every[n];
+        uint8_t *blocks = e->blocks();
+        struct qmatrix m = stored_matrix(e->type, 1, e->rows * dtypes[e->type].block, blocks);
+        uint64_t digest = digest_of(NULL, &m);
+        if (digest != e->digest)
+            fail_msg("%s: 0x%016jx; expected 0x%016jx", dtypes[e->type].name, (uintmax_t)digest, (uintmax_t)e->digest);
+        for (size_t i = 0; tested_isa(i); i++)
+            if (tested_isa(i)->available() && digest_of(tested_isa(i), &m) != digest)
+                fail_msg("%s: %s decodes a scale to something else", dtypes[e->type].name, tested_isa(i)->name);
+        free(blocks);
     }
-    free((void *)(uintptr_t)m.codes);
+}
+
+/* Products with one column each. */
+static void check_every_product(const struct every *e, const struct isa *isa, const struct qmatrix *m)
+{
+    void *scratch = aligned_alloc(64, padded_bytes(activations_scratch(m->cols, 1)));
+    float x[BLOCK_MAX] = {0}, w[1], y[256];
+    struct activations prepared;
+    for (size_t c = 0; c < m->cols; c++) {
+        x[c] = 1;
+        activations_prepare(isa, m, x, 1, scratch, &prepared);
+        isa->matmul(m, &prepared, 0, qmatrix_panels(m), y);
+        x[c] = 0;
+        for (size_t r = 0; r < m->rows; r++) {
+            qmatrix_decode(m, r, c, 1, w);
+            if (!(y[r] == w[0]))
+                fail_msg("%s, %s: row %zu, column %zu: %a; expected %a", isa->name, dtypes[e->type].name, r, c,
+                         (double)y[r], (double)w[0]);
+        }
+    }
+    free(scratch);
+}
+
+static void test_products_of_every_scale(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < EVERY; n++) {
+        uint8_t *blocks = every[n].blocks();
+        struct qmatrix m = stored_matrix(every[n].type, every[n].finite, dtypes[every[n].type].block, blocks);
+        for (size_t i = 0; tested_isa(i); i++)
+            if (tested_isa(i)->available())
+                check_every_product(&every[n], tested_isa(i), &m);
+        free(blocks);
+    }
 }
 
 /* ---- files that another program wrote -------------------------------------------------------- */
@@ -279,8 +304,8 @@ static struct random_matrix make_matrix(enum dtype type, uint64_t *seed, size_t 
 static size_t random_cols(enum dtype type, uint64_t *seed)
 {
     static const size_t small[] = {1, 2, 3, 7, 8, 9, 15, 16, 17};
-    if (dtypes[type].block == SMALL_BLOCK)
-        return SMALL_BLOCK * small[random_below(seed, sizeof small / sizeof *small)];
+    if (dtypes[type].block < K_BLOCK)
+        return dtypes[type].block * small[random_below(seed, sizeof small / sizeof *small)];
     return K_BLOCK * (1 + random_below(seed, 3));
 }
 
@@ -483,8 +508,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_blocks_decode_as_gguf_does),
-        cmocka_unit_test(test_mxfp4_decodes_as_gguf_does),
-        cmocka_unit_test(test_products_of_every_mxfp4),
+        cmocka_unit_test(test_every_scale_decodes_as_in_gguf),
+        cmocka_unit_test(test_products_of_every_scale),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_decode_of_any_columns),
         cmocka_unit_test(test_products),

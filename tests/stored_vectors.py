@@ -5,11 +5,12 @@ The decoders are those of the gguf package, a separate implementation:
 
     python3 -m venv venv && venv/bin/pip install numpy gguf && venv/bin/python stored_vectors.py
 
-A type's blocks are COUNT blocks of pseudo-random bytes (SplitMix64, eight bytes a number, little-endian,
-the blocks one after the other), whose fp16 fields have bit 14 cleared: finite, smaller than 2, subnormal
-now and then. They are so many that every entry of a grid occurs. Scales that are a power of two (E8M0) are 112 .. 127. A digest is the FNV-1a 64-bit hash of the bytes of
-the fp32 weights. The last is of 256 blocks of MXFP4, one a scale, whose byte i is i in both nibbles, the high one from
-15 down.
+A type's blocks are COUNT blocks of pseudo-random bytes (SplitMix64, eight bytes a number, little-endian, the blocks one
+after the other), whose fp16 fields have bit 14 cleared: finite, smaller than 2, subnormal now and then. They are so many
+that every entry of a grid occurs. Scales that are a power of two (E8M0) are 112 .. 127, and bit 6 of E4M3 is cleared. A
+digest is the FNV-1a 64-bit hash of the bytes of the fp32 weights. The last two are of every scale with every code: of
+256 blocks of MXFP4 and of 64 of NVFP4, in which byte i of a scale's codes is i in both nibbles, the high one from 15
+down.
 """
 from importlib.metadata import version
 
@@ -24,9 +25,10 @@ HALVES = {  # offsets of fp16 numbers in a block
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
     "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "TQ2_0": [64], "TQ1_0": [52],
     "IQ3_S": [0], "IQ3_XXS": [0], "IQ2_S": [0], "IQ2_XS": [0], "IQ2_XXS": [0],
-    "IQ1_S": [0], "IQ1_M": [54],
+    "IQ1_S": [0], "IQ1_M": [54], "NVFP4": [],
 }
 EXPONENTS = {"MXFP4": [0]}  # offsets of scales that are a power of two
+EIGHTS = {"NVFP4": [0, 1, 2, 3]}  # of scales of E4M3
 
 
 def splitmix64(seed, count):
@@ -57,13 +59,21 @@ def main():
             blocks[:, at + 1] &= 0xBF
         for at in EXPONENTS.get(name, []):
             blocks[:, at] = blocks[:, at] & 15 | 0x70
+        for at in EIGHTS.get(name, []):
+            blocks[:, at] &= 0xBF
         weights = dequantize(blocks, kind).astype(np.float32)
         print(f"    {{DTYPE_{name}, 0x{fnv1a(weights.tobytes()):016x}u}},")
     codes = np.arange(16, dtype=np.uint8)
-    every = np.stack([np.append(np.uint8(scale), codes | 15 - codes << 4) for scale in range(256)]).astype(np.uint8)
-    with np.errstate(over="ignore"):
-        weights = dequantize(every, GGMLQuantizationType.MXFP4)
-    print(f"every scale: 0x{fnv1a(weights.tobytes()):016x}u")
+    codes |= 15 - codes << 4
+    scales = np.arange(256, dtype=np.uint8)
+    every = {
+        "MXFP4": np.hstack([scales.reshape(256, 1), np.tile(codes, (256, 1))]),
+        "NVFP4": np.hstack([scales.reshape(64, 4), np.tile(codes[:8], (64, 4))]),
+    }
+    for name, blocks in every.items():
+        with np.errstate(over="ignore"):
+            weights = dequantize(blocks, GGMLQuantizationType[name]).astype(np.float32)
+        print(f"every {name}: 0x{fnv1a(weights.tobytes()):016x}u")
 
 
 if __name__ == "__main__":

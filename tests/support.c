@@ -185,6 +185,8 @@ void clear_exponent(enum dtype type, unsigned bits, uint8_t *block)
     uint16_t mask = (uint16_t)(bits << 10);
     if (t->factor == FACTOR_E8M0)
         block[0] = bits == 31 ? block[0] & 0x73 : (block[0] & 15) | 0x70;
+    for (size_t k = 0; k < 4 && t->factor == FACTOR_NONE; k++)
+        block[k] &= (uint8_t)~(bits << 2);
     for (size_t k = 0; k < 4 && t->factor == FACTOR_NIBBLES; k++)
         block[offsetof(struct block_iq1_m, scales) + 2 * k + 1] &= (uint8_t)~(mask >> 4 * k << 4);
     for (size_t k = 0; k < 2 && t->factor == FACTOR_FP16; k++)
