@@ -52,6 +52,8 @@ enum dtype {
     DTYPE_IQ1_S,
     DTYPE_IQ1_M,
     DTYPE_NVFP4,
+    DTYPE_Q1_0,
+    DTYPE_Q2_0,
     DTYPE_ALL
 };
 

@@ -94,6 +94,22 @@ void nvfp4_decode_block(const uint8_t *block, float *out)
         out[c] = half_ue4m3(b->scales[c / 16]) * (float)mxfp4_values[nibble(b->codes, c, 8)];
 }
 
+void q1_0_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q1_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < Q1_0_BLOCK; c++)
+        out[c] = bit(b->codes, c) ? scale : -scale;
+}
+
+void q2_0_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q2_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < Q2_0_BLOCK; c++)
+        out[c] = scale * (float)((int)((unsigned)b->codes[c / 4] >> 2 * (c % 4) & 3) - 1);
+}
+
 /* ---- blocks of 256 --------------------------------------------------------------------------- */
 
 void q2_k_decode_block(const uint8_t *block, float *out)

@@ -5,7 +5,7 @@
  * follow each other without padding or alignment. A weight is
  *
  *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0 tq1_0 iq3_s iq3_xxs
- *                          iq2_s iq2_xs iq2_xxs iq1_s iq1_m nvfp4
+ *                          iq2_s iq2_xs iq2_xxs iq1_s iq1_m nvfp4 q1_0 q2_0
  *   scale * code + min     q4_1 q5_1
  *   scale * code - min     q2_k q4_k q5_k
  *
@@ -23,7 +23,7 @@
 #include "dtype.h"
 
 /* Columns of a block: of the simple types, of the k and iq types, and at most. */
-enum { SMALL_BLOCK = 32, NVFP4_BLOCK = 64, K_BLOCK = 256, BLOCK_MAX = K_BLOCK };
+enum { SMALL_BLOCK = 32, NVFP4_BLOCK = 64, Q2_0_BLOCK = 64, Q1_0_BLOCK = 128, K_BLOCK = 256, BLOCK_MAX = K_BLOCK };
 
 /* Columns count from 0 in a block. `high` holds the upper bits of a code, `low` the lower ones. */
 struct block_q8_0 {
@@ -161,6 +161,16 @@ struct block_iq1_m {
     uint8_t scales[8]; /* a number of 16 bits for 64 columns: 3 bits for every 16, and a nibble of the factor */
 };
 
+struct block_q1_0 {
+    uint8_t scale[2];
+    uint8_t codes[16]; /* a bit a column: 1 or -1 */
+};
+
+struct block_q2_0 {
+    uint8_t scale[2];
+    uint8_t codes[16]; /* four columns a byte, the first in the lowest bits; counted from -1 */
+};
+
 _Static_assert(sizeof(struct block_q8_0) == 34, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_0) == 18, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_1) == 20, "as ggml has it");
@@ -183,6 +193,8 @@ _Static_assert(sizeof(struct block_iq2_xxs) == 66, "as ggml has it");
 _Static_assert(sizeof(struct block_iq1_s) == 50, "as ggml has it");
 _Static_assert(sizeof(struct block_iq1_m) == 56, "as ggml has it");
 _Static_assert(sizeof(struct block_nvfp4) == 36, "as ggml has it");
+_Static_assert(sizeof(struct block_q1_0) == 18, "as ggml has it");
+_Static_assert(sizeof(struct block_q2_0) == 18, "as ggml has it");
 _Static_assert(_Alignof(struct block_q6_k) == 1, "blocks have no alignment");
 
 /* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
@@ -218,6 +230,8 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_IQ1_S] = {.has_sign = true},
     [DTYPE_IQ1_M] = {.has_sign = true},
     [DTYPE_NVFP4] = {.has_sign = true},
+    [DTYPE_Q1_0] = {.has_sign = true},
+    [DTYPE_Q2_0] = {.center = 1},
 };
 
 /* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
@@ -315,5 +329,7 @@ void iq2_xxs_decode_block(const uint8_t *block, float *out);
 void iq1_s_decode_block(const uint8_t *block, float *out);
 void iq1_m_decode_block(const uint8_t *block, float *out);
 void nvfp4_decode_block(const uint8_t *block, float *out);
+void q1_0_decode_block(const uint8_t *block, float *out);
+void q2_0_decode_block(const uint8_t *block, float *out);
 
 #endif

@@ -240,6 +240,7 @@ static const struct {
     [DTYPE_IQ2_S] = {"g16/256", "table"}, [DTYPE_IQ2_XS] = {"g16/256", "table"},
     [DTYPE_IQ2_XXS] = {"g32/256", "table"}, [DTYPE_IQ1_S] = {"g32/256", "table"},
     [DTYPE_IQ1_M] = {"g16/256", "table"}, [DTYPE_NVFP4] = {"g16", "table"},
+    [DTYPE_Q1_0] = {"g128", "sym"}, [DTYPE_Q2_0] = {"g64", "sym"},
 };
 
 static void test_what_schemes_say(void **state)

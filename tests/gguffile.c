@@ -188,7 +188,7 @@ int gguffile_type_number(enum dtype dtype)
                    {DTYPE_TQ2_0, 35}, {DTYPE_TQ1_0, 34},
                    {DTYPE_IQ3_S, 21}, {DTYPE_IQ3_XXS, 18}, {DTYPE_IQ2_S, 22}, {DTYPE_IQ2_XS, 17},
                    {DTYPE_IQ2_XXS, 16}, {DTYPE_IQ1_S, 19}, {DTYPE_IQ1_M, 29},
-                   {DTYPE_NVFP4, 40}};
+                   {DTYPE_NVFP4, 40}, {DTYPE_Q1_0, 41}, {DTYPE_Q2_0, 42}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (numbers[i].dtype == dtype)
             return numbers[i].number;

@@ -75,6 +75,7 @@ static const struct stored_type {
     [DTYPE_IQ2_S] = {{"IQ2_S", 22, encode_stored}, 28}, [DTYPE_IQ2_XS] = {{"IQ2_XS", 17, encode_stored}, 20},
     [DTYPE_IQ2_XXS] = {{"IQ2_XXS", 16, encode_stored}, 19}, [DTYPE_IQ1_S] = {{"IQ1_S", 19, encode_stored}, 24},
     [DTYPE_IQ1_M] = {{"IQ1_M", 29, encode_stored}, 31}, [DTYPE_NVFP4] = {{"NVFP4", 40, encode_stored}, 39},
+    [DTYPE_Q1_0] = {{"Q1_0", 41, encode_stored}, 40}, [DTYPE_Q2_0] = {{"Q2_0", 42, encode_stored}, 41},
 };
 
 /* Schemes, and what becomes of them. */

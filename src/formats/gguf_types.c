@@ -62,7 +62,8 @@ static const struct ggml_type_info tensor_types[] = {
     [38] = REMOVED("IQ4_NL_8_8"),
     [39] = READ("MXFP4", DTYPE_MXFP4),
     [40] = READ("NVFP4", DTYPE_NVFP4),
-    [41] = KNOWN("Q1_0"),
+    [41] = READ("Q1_0", DTYPE_Q1_0),
+    [42] = READ("Q2_0", DTYPE_Q2_0),
 };
 enum { TENSOR_TYPES = sizeof tensor_types / sizeof *tensor_types };
 
@@ -75,5 +76,5 @@ const struct ggml_type_info *ggml_type(uint32_t number)
 const char *ggml_types_supported(void)
 {
     return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, "
-           "IQ2_XS, IQ2_XXS, IQ1_S, IQ1_M, MXFP4, NVFP4, TQ2_0 or TQ1_0";
+           "IQ2_XS, IQ2_XXS, IQ1_S, IQ1_M, MXFP4, NVFP4, TQ2_0, TQ1_0, Q1_0 or Q2_0";
 }
