@@ -148,7 +148,7 @@ static void int4_decode_run(const uint8_t *codes, size_t first, size_t n, int ze
 
 #define MX_ROW(NAME, BITS, STRUCT, GRID)                                                           \
     {#NAME, BITS, DTYPE_KIND_BLOCK, SMALL_BLOCK, sizeof(struct STRUCT),                            \
-     .decode_block = NAME##_decode_block, .scale_columns = SMALL_BLOCK, .grid = BLOCK_##GRID, .e8m0 = true}
+     .decode_block = NAME##_decode_block, .scale_columns = SMALL_BLOCK, .grid = BLOCK_##GRID, .factor = FACTOR_E8M0}
 
 const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_FP32] = {"fp32", 32, DTYPE_KIND_FLOAT, 1, 4, .largest = 0x1.fffffep127f,
@@ -178,6 +178,20 @@ const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_MXFP4] = MX_ROW(mxfp4, 4, block_mxfp4, TABLE),
     [DTYPE_TQ2_0] = STORED_ROW(tq2_0, 2, block_tq2_0, K_BLOCK, K_BLOCK, SYMMETRIC, scale),
     [DTYPE_TQ1_0] = STORED_ROW(tq1_0, 2, block_tq1_0, K_BLOCK, K_BLOCK, SYMMETRIC, scale),
+    [DTYPE_IQ3_S] = STORED_ROW(iq3_s, 3, block_iq3_s, K_BLOCK, 32, TABLE, scale),
+    [DTYPE_IQ3_XXS] = STORED_ROW(iq3_xxs, 3, block_iq3_xxs, K_BLOCK, 32, TABLE, scale),
+    [DTYPE_IQ2_S] = STORED_ROW(iq2_s, 3, block_iq2_s, K_BLOCK, 16, TABLE, scale),
+    [DTYPE_IQ2_XS] = STORED_ROW(iq2_xs, 2, block_iq2_xs, K_BLOCK, 16, TABLE, scale),
+    [DTYPE_IQ2_XXS] = STORED_ROW(iq2_xxs, 2, block_iq2_xxs, K_BLOCK, 32, TABLE, scale),
+    [DTYPE_IQ1_S] = STORED_ROW(iq1_s, 2, block_iq1_s, K_BLOCK, 32, TABLE, scale),
+    [DTYPE_IQ1_M] = {"iq1_m", 2, DTYPE_KIND_BLOCK, K_BLOCK, sizeof(struct block_iq1_m),
+                     .decode_block = iq1_m_decode_block, .scale_columns = 16, .grid = BLOCK_TABLE,
+                     .factor = FACTOR_NIBBLES},
+    [DTYPE_NVFP4] = {"nvfp4", 4, DTYPE_KIND_BLOCK, NVFP4_BLOCK, sizeof(struct block_nvfp4),
+                     .decode_block = nvfp4_decode_block, .scale_columns = 16, .grid = BLOCK_TABLE,
+                     .factor = FACTOR_NONE},
+    [DTYPE_Q1_0] = STORED_ROW(q1_0, 1, block_q1_0, Q1_0_BLOCK, Q1_0_BLOCK, SYMMETRIC, scale),
+    [DTYPE_Q2_0] = STORED_ROW(q2_0, 2, block_q2_0, Q2_0_BLOCK, Q2_0_BLOCK, SYMMETRIC, scale),
 };
 
 enum dtype dtype_by_name(const char *name, size_t n)

@@ -44,6 +44,16 @@ enum dtype {
     DTYPE_MXFP4,
     DTYPE_TQ2_0,
     DTYPE_TQ1_0,
+    DTYPE_IQ3_S,
+    DTYPE_IQ3_XXS,
+    DTYPE_IQ2_S,
+    DTYPE_IQ2_XS,
+    DTYPE_IQ2_XXS,
+    DTYPE_IQ1_S,
+    DTYPE_IQ1_M,
+    DTYPE_NVFP4,
+    DTYPE_Q1_0,
+    DTYPE_Q2_0,
     DTYPE_ALL
 };
 
@@ -52,6 +62,14 @@ enum dtype_kind {
     DTYPE_KIND_SCALED_FLOAT, /* fp8: a float times a scale */
     DTYPE_KIND_INTEGER,      /* an integer minus a zero point, times a scale */
     DTYPE_KIND_BLOCK         /* a stored type */
+};
+
+/* What the scales of a stored type's blocks are, or what they are multiplied by. */
+enum block_factor {
+    FACTOR_FP16,    /* at the offsets of dtype_info.factors */
+    FACTOR_E8M0,    /* the first byte, an exponent of 2 plus 127 */
+    FACTOR_NIBBLES, /* one of fp16 in four nibbles: iq1_m_factor */
+    FACTOR_NONE,    /* scales are not scaled again, and always finite: half_ue4m3 */
 };
 
 /* Where the codes of a stored type lie. */
@@ -82,15 +100,21 @@ struct dtype_info {
     /* Decodes one block at any address into `block` floats, scales applied. For stored types only, which have none
      * of the functions above: see stored.h. */
     void (*decode_block)(const uint8_t *block, float *out);
-    /* Offsets in a block of the fp16 factors of all its weights, perhaps the same one twice. If one of them is not
-     * finite, no weight is. */
+    enum block_factor factor; /* of a stored type */
+    /* Of FACTOR_FP16: offsets in a block of the factors of all its weights, perhaps the same one twice. If one of them
+     * is not finite, no weight is. */
     size_t factors[2];
-    bool e8m0;            /* of a stored type: no factors; a block begins with its scale, the exponent of 2 plus 127 */
     size_t scale_columns; /* of a stored type: columns that share a scale; a block may have more of them */
     enum block_grid grid; /* of a stored type */
 };
 
 extern const struct dtype_info dtypes[DTYPE_ALL];
+
+/* Whether a stored type's blocks scale the scales of their columns. */
+static inline bool dtype_nested(const struct dtype_info *type)
+{
+    return type->kind == DTYPE_KIND_BLOCK && type->scale_columns < type->block && type->factor != FACTOR_NONE;
+}
 
 /* The dtype named by the first n bytes of name ("fp8" is fp8e4m3), or DTYPE_COUNT; never a stored type. */
 enum dtype dtype_by_name(const char *name, size_t n);

@@ -2,6 +2,8 @@
  * against. */
 #include "stored.h"
 
+#include "grids.h"
+
 const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                1,    13,   25,  38,  53,  69,  89,  113};
 
@@ -83,6 +85,29 @@ void mxfp4_decode_block(const uint8_t *block, float *out)
     float scale = half_e8m0(b->scale);
     for (size_t c = 0; c < SMALL_BLOCK; c++)
         out[c] = scale * (float)mxfp4_values[nibble(b->codes, c, 16)];
+}
+
+void nvfp4_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_nvfp4 *b = (const void *)block;
+    for (size_t c = 0; c < NVFP4_BLOCK; c++)
+        out[c] = half_ue4m3(b->scales[c / 16]) * (float)mxfp4_values[nibble(b->codes, c, 8)];
+}
+
+void q1_0_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q1_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < Q1_0_BLOCK; c++)
+        out[c] = bit(b->codes, c) ? scale : -scale;
+}
+
+void q2_0_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_q2_0 *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < Q2_0_BLOCK; c++)
+        out[c] = scale * (float)((int)((unsigned)b->codes[c / 4] >> 2 * (c % 4) & 3) - 1);
 }
 
 /* ---- blocks of 256 --------------------------------------------------------------------------- */
@@ -176,5 +201,115 @@ void tq1_0_decode_block(const uint8_t *block, float *out)
         unsigned code = c < 160 ? ternary(b->codes, c, 32)
                         : c < 240 ? ternary(b->codes + 32, c - 160, 16) : ternary(b->codes + 48, c - 240, 4);
         out[c] = scale * (float)((int)code - 1);
+    }
+}
+
+/* ---- grids ----------------------------------------------------------------------------------- */
+
+/* A little-endian word. */
+static uint32_t word_from(const uint8_t *bytes)
+{
+    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* Nibble i of bytes, the low one of a byte first. */
+static unsigned nibble_at(const uint8_t *bytes, size_t i)
+{
+    return (unsigned)bytes[i / 2] >> 4 * (i % 2) & 15;
+}
+
+/* Code k of an entry with its sign. */
+static float signed_code(uint64_t entry, size_t k, unsigned minus)
+{
+    int code = (int)(entry >> 8 * k & 255);
+    return (float)(minus ? -code : code);
+}
+
+static float odd(unsigned half)
+{
+    return (float)(2 * half + 1);
+}
+
+void iq3_s_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq3_s *b = (const void *)block;
+    float scale = half_at(b->scale);
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        uint32_t entry = iq3_s_grid[b->low[c / 4] | bit(b->high, c / 4) << 8];
+        out[c] = scale * odd(nibble_at(b->scales, c / 32)) * signed_code(entry, c % 4, bit(b->signs, c));
+    }
+}
+
+void iq3_xxs_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq3_xxs *b = (const void *)block;
+    float scale = half_at(b->scale) * 0.25f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        uint32_t signs = word_from(b->signs + c / 32 * 4), entry = iq3_xxs_grid[b->codes[c / 4]];
+        out[c] = scale * odd(signs >> 28) * signed_code(entry, c % 4, sign_at(signs, c % 32));
+    }
+}
+
+void iq2_s_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq2_s *b = (const void *)block;
+    float scale = half_at(b->scale) * 0.125f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        unsigned high = (unsigned)b->high[c / 32] >> 2 * (c / 8 % 4) & 3;
+        uint64_t entry = iq2_s_grid[b->low[c / 8] | high << 8];
+        out[c] = scale * odd(nibble_at(b->scales, c / 16)) * signed_code(entry, c % 8, bit(b->signs, c));
+    }
+}
+
+void iq2_xs_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq2_xs *b = (const void *)block;
+    float scale = half_at(b->scale) * 0.125f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        const uint8_t *code = b->codes + c / 8 * 2;
+        unsigned minus = sign_at((uint32_t)code[1] >> 1, c % 8);
+        uint64_t entry = iq2_xs_grid[code[0] | (code[1] & 1) << 8];
+        out[c] = scale * odd(nibble_at(b->scales, c / 16)) * signed_code(entry, c % 8, minus);
+    }
+}
+
+void iq2_xxs_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq2_xxs *b = (const void *)block;
+    float scale = half_at(b->scale) * 0.125f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        const uint8_t *codes = b->codes + c / 32 * 8;
+        uint32_t signs = word_from(codes + 4);
+        out[c] = scale * odd(signs >> 28) * signed_code(iq2_xxs_grid[codes[c / 8 % 4]], c % 8, sign_at(signs, c % 32));
+    }
+}
+
+/* Code k of an entry, which is times 8, plus or minus 1. */
+static float shifted_code(uint64_t entry, size_t k, unsigned minus)
+{
+    return (float)((int8_t)(entry >> 8 * k) + (minus ? -1 : 1));
+}
+
+void iq1_s_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq1_s *b = (const void *)block;
+    float scale = half_at(b->scale) * 0.125f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        const uint8_t *at = b->high + c / 32 * 2;
+        unsigned high = at[0] | (unsigned)at[1] << 8;
+        uint64_t entry = iq1_grid[b->low[c / 8] | (high >> 3 * (c / 8 % 4) & 7) << 8];
+        out[c] = scale * odd(high >> 12 & 7) * shifted_code(entry, c % 8, high >> 15);
+    }
+}
+
+void iq1_m_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_iq1_m *b = (const void *)block;
+    float scale = fp16_decode(iq1_m_factor(b->scales)) * 0.125f;
+    for (size_t c = 0; c < K_BLOCK; c++) {
+        const uint8_t *at = b->scales + c / 64 * 2;
+        unsigned high = nibble_at(b->high, c / 8), scales = at[0] | (unsigned)at[1] << 8;
+        uint64_t entry = iq1_grid[b->low[c / 8] | (high & 7) << 8];
+        out[c] = scale * odd(scales >> 3 * (c / 16 % 4) & 7) * shifted_code(entry, c % 8, high >> 3);
     }
 }

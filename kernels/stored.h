@@ -4,7 +4,8 @@
  * one row with its own scales. All numbers are little-endian, fractions are fp16, and blocks
  * follow each other without padding or alignment. A weight is
  *
- *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0 tq1_0
+ *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0 tq1_0 iq3_s iq3_xxs
+ *                          iq2_s iq2_xs iq2_xxs iq1_s iq1_m nvfp4 q1_0 q2_0
  *   scale * code + min     q4_1 q5_1
  *   scale * code - min     q2_k q4_k q5_k
  *
@@ -14,14 +15,15 @@
  *
  * mxfp4 is MXFP4 of the OCP Microscaling Formats specification (MX, version 1.0, 2023): E2M1 codes, and a scale that is
  * a power of two (E8M0). As in ggml, the scale 255, NaN in the specification, is 2^128; a product beyond the largest
- * float is infinite. */
+ * float is infinite. nvfp4 has the same codes; a scale of 16 columns is E4M3 without its sign. As in ggml, the scale
+ * 0x7f, NaN otherwise, is 0, and 0xff is 480. */
 #ifndef QTOP_STORED_H
 #define QTOP_STORED_H
 
 #include "dtype.h"
 
-/* Columns of a block: of the simple types, of the k types, and at most. */
-enum { SMALL_BLOCK = 32, K_BLOCK = 256, BLOCK_MAX = K_BLOCK };
+/* Columns of a block: of the simple types, of the k and iq types, and at most. */
+enum { SMALL_BLOCK = 32, NVFP4_BLOCK = 64, Q2_0_BLOCK = 64, Q1_0_BLOCK = 128, K_BLOCK = 256, BLOCK_MAX = K_BLOCK };
 
 /* Columns count from 0 in a block. `high` holds the upper bits of a code, `low` the lower ones. */
 struct block_q8_0 {
@@ -96,6 +98,11 @@ struct block_mxfp4 {
     uint8_t codes[16]; /* indices of mxfp4_values, as those of iq4_nl */
 };
 
+struct block_nvfp4 {
+    uint8_t scales[4]; /* of 16 columns */
+    uint8_t codes[32]; /* each 8 bytes hold 16 columns: 8 in low nibbles, then 8 in high ones */
+};
+
 /* Ternary: all codes of a block share its scale. */
 struct block_tq1_0 {
     uint8_t codes[52]; /* five codes a byte, four in the last four: see ternary_digit */
@@ -105,6 +112,63 @@ struct block_tq1_0 {
 struct block_tq2_0 {
     uint8_t codes[64]; /* as those of q2_k, counted from -1 */
     uint8_t scale[2];
+};
+
+/* Vectors of four codes or of eight: entries of a grid (grids.h), each code with a sign. A scale is an odd number. */
+struct block_iq3_s {
+    uint8_t scale[2];
+    uint8_t low[64], high[8]; /* of numbers of entries: 8 + 1 bits for four columns */
+    uint8_t signs[32];        /* a bit a column, 1 for minus */
+    uint8_t scales[4];        /* of 32 columns: half of the scale in a nibble, the low one first */
+};
+
+struct block_iq3_xxs {
+    uint8_t scale[2];
+    uint8_t codes[64]; /* numbers of entries */
+    uint8_t signs[32]; /* a word for 32 columns: their signs in 28 bits, see sign_at, and half of the scale * 4 */
+};
+
+/* Eight codes; all scales are times 8. */
+struct block_iq2_s {
+    uint8_t scale[2];
+    uint8_t low[32];   /* of numbers of entries: 8 + 2 bits for eight columns */
+    uint8_t signs[32]; /* as those of iq3_s */
+    uint8_t high[8];
+    uint8_t scales[8]; /* of 16 columns, as those of iq3_s */
+};
+
+struct block_iq2_xs {
+    uint8_t scale[2];
+    uint8_t codes[64]; /* a number of 16 bits for eight columns: 9 bits of the entry, then their signs in 7 bits */
+    uint8_t scales[8]; /* as those of iq2_s */
+};
+
+struct block_iq2_xxs {
+    uint8_t scale[2];
+    uint8_t codes[64]; /* two words for 32 columns: numbers of entries in bytes, then as the signs of iq3_xxs */
+};
+
+/* Eight codes -1, 0 or 1, all plus or all minus an eighth: their codes here are times 8. */
+struct block_iq1_s {
+    uint8_t scale[2];
+    uint8_t low[32];  /* of numbers of entries: 8 + 3 bits for eight columns */
+    uint8_t high[16]; /* a number of 16 bits for 32 columns: four times 3 bits, 3 of half of the scale, 1 for minus */
+};
+
+struct block_iq1_m {
+    uint8_t low[32];
+    uint8_t high[16];  /* a nibble for eight columns: 3 bits, 1 for minus */
+    uint8_t scales[8]; /* a number of 16 bits for 64 columns: 3 bits for every 16, and a nibble of the factor */
+};
+
+struct block_q1_0 {
+    uint8_t scale[2];
+    uint8_t codes[16]; /* a bit a column: 1 or -1 */
+};
+
+struct block_q2_0 {
+    uint8_t scale[2];
+    uint8_t codes[16]; /* four columns a byte, the first in the lowest bits; counted from -1 */
 };
 
 _Static_assert(sizeof(struct block_q8_0) == 34, "as ggml has it");
@@ -121,6 +185,16 @@ _Static_assert(sizeof(struct block_iq4_xs) == 136, "as ggml has it");
 _Static_assert(sizeof(struct block_mxfp4) == 17, "as ggml has it");
 _Static_assert(sizeof(struct block_tq2_0) == 66, "as ggml has it");
 _Static_assert(sizeof(struct block_tq1_0) == 54, "as ggml has it");
+_Static_assert(sizeof(struct block_iq3_s) == 110, "as ggml has it");
+_Static_assert(sizeof(struct block_iq3_xxs) == 98, "as ggml has it");
+_Static_assert(sizeof(struct block_iq2_s) == 82, "as ggml has it");
+_Static_assert(sizeof(struct block_iq2_xs) == 74, "as ggml has it");
+_Static_assert(sizeof(struct block_iq2_xxs) == 66, "as ggml has it");
+_Static_assert(sizeof(struct block_iq1_s) == 50, "as ggml has it");
+_Static_assert(sizeof(struct block_iq1_m) == 56, "as ggml has it");
+_Static_assert(sizeof(struct block_nvfp4) == 36, "as ggml has it");
+_Static_assert(sizeof(struct block_q1_0) == 18, "as ggml has it");
+_Static_assert(sizeof(struct block_q2_0) == 18, "as ggml has it");
 _Static_assert(_Alignof(struct block_q6_k) == 1, "blocks have no alignment");
 
 /* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
@@ -148,6 +222,16 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_MXFP4] = {.has_sign = true},
     [DTYPE_TQ2_0] = {.center = 1},
     [DTYPE_TQ1_0] = {.center = 1},
+    [DTYPE_IQ3_S] = {.has_sign = true},
+    [DTYPE_IQ3_XXS] = {.has_sign = true},
+    [DTYPE_IQ2_S] = {.has_sign = true},
+    [DTYPE_IQ2_XS] = {.has_sign = true},
+    [DTYPE_IQ2_XXS] = {.has_sign = true},
+    [DTYPE_IQ1_S] = {.has_sign = true},
+    [DTYPE_IQ1_M] = {.has_sign = true},
+    [DTYPE_NVFP4] = {.has_sign = true},
+    [DTYPE_Q1_0] = {.has_sign = true},
+    [DTYPE_Q2_0] = {.center = 1},
 };
 
 /* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
@@ -159,7 +243,7 @@ static inline size_t nibble_interleave(enum dtype type)
 /* The values of the codes of the iq4 types. */
 extern const int8_t iq4_values[16];
 
-/* The values of E2M1 codes, times 2. */
+/* The values of E2M1 codes, times 2: of mxfp4 and nvfp4. */
 extern const int8_t mxfp4_values[16];
 
 static inline float half_at(const uint8_t bytes[2])
@@ -171,6 +255,12 @@ static inline float half_at(const uint8_t bytes[2])
 static inline float half_e8m0(uint8_t byte)
 {
     return bits_float(byte < 2 ? 0x200000u << byte : (byte - 1u) << 23);
+}
+
+/* Half the scale of that byte, for the same reason. */
+static inline float half_ue4m3(uint8_t byte)
+{
+    return byte == 0x7f ? 0 : bits_float((byte & 0x7fu) << 20) * 0x1p119f;
 }
 
 /* Scale and min of columns 32 i .. 32 i + 31 of q4_k and q5_k, 6 bits each. The first four are the low bits of
@@ -201,6 +291,20 @@ static inline int iq4_xs_scale(const struct block_iq4_xs *b, size_t i)
     return (int)(low | high << 4) - 32;
 }
 
+/* Whether column c of 32 has a minus sign. Every eight columns have seven bits of a word for their signs, and the
+ * eighth column's makes the number of minus signs even. */
+static inline unsigned sign_at(uint32_t word, size_t c)
+{
+    unsigned seven = word >> 7 * (c / 8) & 127;
+    return c % 8 < 7 ? seven >> c % 8 & 1 : (unsigned)__builtin_parity(seven);
+}
+
+/* The fp16 factor of iq1_m: the high nibbles of four numbers, the lowest first. */
+static inline uint16_t iq1_m_factor(const uint8_t scales[8])
+{
+    return (uint16_t)(scales[1] >> 4 | (scales[3] & 0xf0) | (scales[5] & 0xf0) << 4 | (scales[7] & 0xf0) << 8);
+}
+
 /* One block's weights, exactly: see dtype_info.decode_block. */
 void q8_0_decode_block(const uint8_t *block, float *out);
 void q4_0_decode_block(const uint8_t *block, float *out);
@@ -217,5 +321,15 @@ void iq4_xs_decode_block(const uint8_t *block, float *out);
 void mxfp4_decode_block(const uint8_t *block, float *out);
 void tq2_0_decode_block(const uint8_t *block, float *out);
 void tq1_0_decode_block(const uint8_t *block, float *out);
+void iq3_s_decode_block(const uint8_t *block, float *out);
+void iq3_xxs_decode_block(const uint8_t *block, float *out);
+void iq2_s_decode_block(const uint8_t *block, float *out);
+void iq2_xs_decode_block(const uint8_t *block, float *out);
+void iq2_xxs_decode_block(const uint8_t *block, float *out);
+void iq1_s_decode_block(const uint8_t *block, float *out);
+void iq1_m_decode_block(const uint8_t *block, float *out);
+void nvfp4_decode_block(const uint8_t *block, float *out);
+void q1_0_decode_block(const uint8_t *block, float *out);
+void q2_0_decode_block(const uint8_t *block, float *out);
 
 #endif

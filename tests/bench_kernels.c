@@ -245,7 +245,9 @@ static const char *const decode_schemes[] = {
     "int4",       "w4a16", "w4a16:g32", "w4a16:g32:asym", "w4a16:asym", "w4a8", "w4a8:g32",
     "int8/int8.asym:asym", "fp8e4m3",   "fp8e4m3/bf16",   "fp8/fp8",   "fp8e5m2",
     "q8_0",       "q4_0",  "q4_1",      "q5_0",           "q5_1",      "q2_k",  "q3_k",
-    "q4_k",       "q5_k",  "q6_k",      "iq4_nl",         "iq4_xs", "mxfp4", "tq2_0", "tq1_0"};
+    "q4_k",       "q5_k",  "q6_k",      "iq4_nl",         "iq4_xs", "mxfp4", "tq2_0", "tq1_0",
+    "iq3_s",      "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs", "iq1_s", "iq1_m",
+    "nvfp4",      "q1_0",    "q2_0"};
 
 /* Calls `row` for every instruction set asked for, on a pool of all cores. */
 static bool each_isa(const char *isa, const char *scheme,

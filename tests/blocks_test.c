@@ -130,7 +130,7 @@ static void test_count(void **state)
     (void)state;
     uint64_t seed = 4;
     for (int t = DTYPE_COUNT; t < DTYPE_ALL; t++)
-        for (size_t k = 0; k < 2 && !dtypes[t].e8m0; k++) {
+        for (size_t k = 0; k < 2 && dtypes[t].factor == FACTOR_FP16; k++) {
             struct study s = open_study((enum dtype)t, &seed);
             const struct qmatrix *m = &s.model.tensors[0].stored;
             size_t block = random_below(&seed, ROWS * COLS / dtypes[t].block), odd = 0;
@@ -175,6 +175,44 @@ static void test_count_of_powers(void **state)
     }
 }
 
+/* No scale of nvfp4 makes a weight infinite or NaN. */
+static void test_count_of_eights(void **state)
+{
+    (void)state;
+    uint64_t seed = 8;
+    struct study s = open_study(DTYPE_NVFP4, &seed);
+    struct block_nvfp4 *blocks = (struct block_nvfp4 *)s.blocks;
+    for (unsigned i = 0; i < 256; i++)
+        blocks[i / 4 % (ROWS * COLS / NVFP4_BLOCK)].scales[i % 4] = (uint8_t)i;
+    model_count(&s.model);
+    assert_int_equal(s.model.non_finite, 0);
+    close_study(&s);
+}
+
+/* The nibbles of a factor lie between scales. */
+static void test_count_of_nibbles(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t high[4];
+        size_t odd;
+    } cases[] = {{{0xf0, 0xf0, 0xb0, 0x70}, 0},
+                 {{0x00, 0x00, 0xc0, 0x70}, K_BLOCK},
+                 {{0x10, 0x00, 0xe0, 0xf0}, K_BLOCK}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t seed = 7;
+        struct study s = open_study(DTYPE_IQ1_M, &seed);
+        struct block_iq1_m *last = (struct block_iq1_m *)s.blocks + ROWS * COLS / K_BLOCK - 1;
+        model_count(&s.model);
+        assert_int_equal(s.model.non_finite, 0);
+        for (size_t k = 0; k < 4; k++)
+            last->scales[2 * k + 1] = (uint8_t)((last->scales[2 * k + 1] & 15) | cases[i].high[k]);
+        model_count(&s.model);
+        assert_int_equal(s.model.non_finite, cases[i].odd);
+        close_study(&s);
+    }
+}
+
 static void test_count_of_halves(void **state)
 {
     (void)state;
@@ -199,6 +237,11 @@ static const struct {
     [DTYPE_Q3_K] = {"g16/256", "sym"}, [DTYPE_Q4_K] = {"g32/256", "asym"}, [DTYPE_Q5_K] = {"g32/256", "asym"},
     [DTYPE_Q6_K] = {"g16/256", "sym"}, [DTYPE_IQ4_NL] = {"g32", "table"},  [DTYPE_IQ4_XS] = {"g32/256", "table"},
     [DTYPE_MXFP4] = {"g32", "table"},   [DTYPE_TQ2_0] = {"g256", "sym"},     [DTYPE_TQ1_0] = {"g256", "sym"},
+    [DTYPE_IQ3_S] = {"g32/256", "table"}, [DTYPE_IQ3_XXS] = {"g32/256", "table"},
+    [DTYPE_IQ2_S] = {"g16/256", "table"}, [DTYPE_IQ2_XS] = {"g16/256", "table"},
+    [DTYPE_IQ2_XXS] = {"g32/256", "table"}, [DTYPE_IQ1_S] = {"g32/256", "table"},
+    [DTYPE_IQ1_M] = {"g16/256", "table"}, [DTYPE_NVFP4] = {"g16", "table"},
+    [DTYPE_Q1_0] = {"g128", "sym"}, [DTYPE_Q2_0] = {"g64", "sym"},
 };
 
 static void test_what_schemes_say(void **state)
@@ -250,11 +293,8 @@ static uint8_t *put_blocks(enum dtype type, struct qmatrix *m, uint64_t *seed)
     size_t count = m->rows * m->cols / dtypes[type].block, size = dtypes[type].block_bytes;
     uint8_t *blocks = make(count * size);
     random_blocks(type, count, seed, blocks);
-    for (size_t b = 0; b < count && dtypes[type].e8m0; b++)
-        blocks[b * size] &= 0x73; /* at most 2^-12 */
-    for (size_t b = 0; b < count && !dtypes[type].e8m0; b++)
-        for (size_t k = 0; k < 2; k++)
-            blocks[b * size + dtypes[type].factors[k] + 1] &= 0x83;
+    for (size_t b = 0; b < count; b++)
+        clear_exponent(type, 31, blocks + b * size);
     *m = stored_matrix(type, m->rows, m->cols, blocks);
     return blocks;
 }
@@ -325,6 +365,8 @@ int main(void)
         cmocka_unit_test(test_quantizing_again),
         cmocka_unit_test(test_count),
         cmocka_unit_test(test_count_of_powers),
+        cmocka_unit_test(test_count_of_eights),
+        cmocka_unit_test(test_count_of_nibbles),
         cmocka_unit_test(test_count_of_halves),
         cmocka_unit_test(test_what_schemes_say),
         cmocka_unit_test(test_model),

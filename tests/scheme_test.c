@@ -150,6 +150,7 @@ static const struct {
 } bad[] = {
     {"", 1, {"unknown weight datatype", "''", "int4"}},
     {":", 1, {"unknown weight datatype", "''"}},
+    {"iq2_xxs", 1, {"weights cannot be quantized to", "'iq2_xxs'", "stored, fp32"}},
     {"Q6_K:sym", 6, {"symmetry of a datatype without zero points", "'sym'"}},
     {"q4_k:clip", 1, {"clip is for int8 and int4 weights, not q4_k"}},
     {"q4_k:qat", 1, {"qat is for int8, int4 and fp8 weights, not q4_k"}},

@@ -23,16 +23,35 @@ static const struct {
     enum dtype type;
     uint64_t digest;
 } decoders[] = {
-    {DTYPE_Q8_0, 0x1ac07c582e9185f7u},   {DTYPE_Q4_0, 0x3d25f9c3908528f5u},
-    {DTYPE_Q4_1, 0x2c66c5a0b1a94315u},   {DTYPE_Q5_0, 0x1ad08e88b3e2cf1bu},
-    {DTYPE_Q5_1, 0xeea2808159ed5058u},   {DTYPE_Q2_K, 0x445e26976299cb28u},
-    {DTYPE_Q3_K, 0xf4d9cd7efe43be4cu},   {DTYPE_Q4_K, 0x95615681c9783834u},
-    {DTYPE_Q5_K, 0xfd3087cde0fe1d7eu},   {DTYPE_Q6_K, 0xf7e088cba16140e2u},
-    {DTYPE_IQ4_NL, 0xc43fc68c8bced467u}, {DTYPE_IQ4_XS, 0x764ecebfc814f661u},
-    {DTYPE_MXFP4, 0x214b64d34d47f972u},  {DTYPE_TQ2_0, 0x09d2acc89568eff4u},
-    {DTYPE_TQ1_0, 0x4c6748c73fc7590eu},
+    {DTYPE_Q8_0, 0xd88667f0b5bd3e1eu},   {DTYPE_Q4_0, 0x0d7b32f28a5b86deu},
+    {DTYPE_Q4_1, 0x31a304e1cc344cd9u},   {DTYPE_Q5_0, 0x670185816855b8cau},
+    {DTYPE_Q5_1, 0x1cff7a42f49fba2eu},   {DTYPE_Q2_K, 0x2f8672788378c53fu},
+    {DTYPE_Q3_K, 0xd35aef49fd323f57u},   {DTYPE_Q4_K, 0x7401fb686c14319du},
+    {DTYPE_Q5_K, 0xff4df500c69f9986u},   {DTYPE_Q6_K, 0xbc37868a1c80c97cu},
+    {DTYPE_IQ4_NL, 0xf7f1b7b57f61da0cu}, {DTYPE_IQ4_XS, 0x81664627bc53211cu},
+    {DTYPE_MXFP4, 0xffabca7ac61f2665u},  {DTYPE_TQ2_0, 0x0a72028b3bfa9f71u},
+    {DTYPE_TQ1_0, 0x46b8fae948170927u},  {DTYPE_IQ3_S, 0xf20102f4f26bcbccu},
+    {DTYPE_IQ3_XXS, 0xe666522a8e551836u}, {DTYPE_IQ2_S, 0x2887d26d24a97797u},
+    {DTYPE_IQ2_XS, 0xe2052bcb154ff1beu}, {DTYPE_IQ2_XXS, 0x8493281db62f32beu},
+    {DTYPE_IQ1_S, 0xa92d074a42520851u},  {DTYPE_IQ1_M, 0x144134b243884786u},
+    {DTYPE_NVFP4, 0xeb7d4eb087060b7bu},  {DTYPE_Q1_0, 0xc5e58105ec8093a5u},
+    {DTYPE_Q2_0, 0x6018689d2a4dc83au},
 };
-enum { BLOCKS = 64, SEED = 20240601 };
+enum { BLOCKS = 1024, SEED = 20240601 };
+
+/* Of blocks as one row, by an instruction set's kernels; null: by the plain decoder. */
+static uint64_t digest_of(const struct isa *isa, const struct qmatrix *m)
+{
+    const struct dtype_info *type = &dtypes[m->format.weight];
+    float *row = make(m->cols * sizeof *row);
+    if (isa)
+        isa->decode_row(m, 0, row);
+    for (size_t b = 0; b < m->cols / type->block && !isa; b++)
+        type->decode_block(m->codes + b * type->block_bytes, row + b * type->block);
+    uint64_t digest = fnv1a(FNV_START, row, m->cols * sizeof *row);
+    free(row);
+    return digest;
+}
 
 static void test_blocks_decode_as_gguf_does(void **state)
 {
@@ -41,81 +60,104 @@ static void test_blocks_decode_as_gguf_does(void **state)
     for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) {
         const struct dtype_info *type = &dtypes[decoders[i].type];
         uint8_t *blocks = make(BLOCKS * type->block_bytes);
-        float *out = make(type->block * sizeof *out);
-        uint64_t seed = SEED, digest = FNV_START;
+        uint64_t seed = SEED;
         random_blocks(decoders[i].type, BLOCKS, &seed, blocks);
-        for (size_t b = 0; b < BLOCKS; b++) {
-            type->decode_block(blocks + b * type->block_bytes, out);
-            digest = fnv1a(digest, out, type->block * sizeof *out);
-        }
+        struct qmatrix m = stored_matrix(decoders[i].type, 1, BLOCKS * type->block, blocks);
+        uint64_t digest = digest_of(NULL, &m);
         if (digest != decoders[i].digest)
             fail_msg("%s: what blocks decode to has the digest 0x%016jx; gguf's has 0x%016jx",
                      type->name, (uintmax_t)digest, (uintmax_t)decoders[i].digest);
+        for (size_t k = 0; tested_isa(k); k++)
+            if (tested_isa(k)->available() && digest_of(tested_isa(k), &m) != digest)
+                fail_msg("%s: %s decodes blocks to something else", type->name, tested_isa(k)->name);
         free(blocks);
-        free(out);
     }
 }
 
-/* Blocks of every scale, each with every code: in memory that is to be freed. */
-static struct qmatrix every_mxfp4(void)
+/* Every scale of a type without fp16, each with every code: rows of one block, in memory that is to be freed. `finite`
+ * of the rows have finite weights. The digest is of stored_vectors.py. */
+static uint8_t *every_mxfp4(void)
 {
-    enum { SCALES = 256 };
-    struct block_mxfp4 *blocks = make(SCALES * sizeof *blocks);
-    for (unsigned s = 0; s < SCALES; s++) {
+    struct block_mxfp4 *blocks = make(256 * sizeof *blocks);
+    for (unsigned s = 0; s < 256; s++) {
         blocks[s].scale = (uint8_t)s;
         for (unsigned i = 0; i < sizeof blocks->codes; i++)
             blocks[s].codes[i] = (uint8_t)(i | (15 - i) << 4);
     }
-    return stored_matrix(DTYPE_MXFP4, SCALES, SMALL_BLOCK, (const uint8_t *)blocks);
+    return (uint8_t *)blocks;
 }
 
-/* Every scale and every code, in every instruction set. */
-static void test_mxfp4_decodes_as_gguf_does(void **state)
+static uint8_t *every_nvfp4(void)
 {
-    (void)state;
-    struct qmatrix m = every_mxfp4();
-    for (size_t i = 0; tested_isa(i); i++) {
-        uint64_t digest = FNV_START, exact = FNV_START;
-        float row[SMALL_BLOCK];
-        for (size_t r = 0; r < m.rows && tested_isa(i)->available(); r++) {
-            tested_isa(i)->decode_row(&m, r, row);
-            digest = fnv1a(digest, row, sizeof row);
-            dtypes[DTYPE_MXFP4].decode_block(m.codes + r * m.row_bytes, row);
-            exact = fnv1a(exact, row, sizeof row);
-        }
-        if (tested_isa(i)->available() && (digest != 0xd88b58dbc6f418a5u || exact != digest))
-            fail_msg("%s: blocks of mxfp4 have the digest 0x%016jx, 0x%016jx by the plain decoder; gguf's have "
-                     "0xd88b58dbc6f418a5", tested_isa(i)->name, (uintmax_t)digest, (uintmax_t)exact);
+    struct block_nvfp4 *blocks = make(64 * sizeof *blocks);
+    for (unsigned s = 0; s < 256; s++) {
+        blocks[s / 4].scales[s % 4] = (uint8_t)s;
+        for (unsigned i = 0; i < 8; i++)
+            blocks[s / 4].codes[s % 4 * 8 + i] = (uint8_t)(i | (15 - i) << 4);
     }
-    free((void *)(uintptr_t)m.codes);
+    return (uint8_t *)blocks;
 }
 
-/* Products with one column each, of all scales whose weights are finite. */
-static void test_products_of_every_mxfp4(void **state)
+static const struct every {
+    enum dtype type;
+    size_t rows, finite;
+    uint8_t *(*blocks)(void);
+    uint64_t digest;
+} every[] = {
+    {DTYPE_MXFP4, 256, 253, every_mxfp4, 0xd88b58dbc6f418a5u},
+    {DTYPE_NVFP4, 64, 64, every_nvfp4, 0x2be0250fae14665du},
+};
+enum { EVERY = sizeof every / sizeof *every };
+
+static void test_every_scale_decodes_as_in_gguf(void **state)
 {
     (void)state;
-    enum { FINITE = 253 };
-    struct qmatrix m = every_mxfp4();
-    m.rows = FINITE;
-    for (size_t i = 0; tested_isa(i); i++) {
-        void *scratch = aligned_alloc(64, padded_bytes(activations_scratch(m.cols, 1)));
-        float x[SMALL_BLOCK] = {0}, w[1], y[FINITE];
-        struct activations prepared;
-        for (size_t c = 0; c < m.cols && tested_isa(i)->available(); c++) {
-            x[c] = 1;
-            activations_prepare(tested_isa(i), &m, x, 1, scratch, &prepared);
-            tested_isa(i)->matmul(&m, &prepared, 0, qmatrix_panels(&m), y);
-            x[c] = 0;
-            for (size_t r = 0; r < FINITE; r++) {
-                qmatrix_decode(&m, r, c, 1, w);
-                if (!(y[r] == w[0]))
-                    fail_msg("%s: scale %zu, column %zu: %a; expected %a", tested_isa(i)->name, r, c, (double)y[r],
-                             (double)w[0]);
-            }
-        }
-        free(scratch);
+    for (size_t n = 0; n < EVERY; n++) {
+        const struct every *e = &every[n];
+        uint8_t *blocks = e->blocks();
+        struct qmatrix m = stored_matrix(e->type, 1, e->rows * dtypes[e->type].block, blocks);
+        uint64_t digest = digest_of(NULL, &m);
+        if (digest != e->digest)
+            fail_msg("%s: 0x%016jx; expected 0x%016jx", dtypes[e->type].name, (uintmax_t)digest, (uintmax_t)e->digest);
+        for (size_t i = 0; tested_isa(i); i++)
+            if (tested_isa(i)->available() && digest_of(tested_isa(i), &m) != digest)
+                fail_msg("%s: %s decodes a scale to something else", dtypes[e->type].name, tested_isa(i)->name);
+        free(blocks);
     }
-    free((void *)(uintptr_t)m.codes);
+}
+
+/* Products with one column each. */
+static void check_every_product(const struct every *e, const struct isa *isa, const struct qmatrix *m)
+{
+    void *scratch = aligned_alloc(64, padded_bytes(activations_scratch(m->cols, 1)));
+    float x[BLOCK_MAX] = {0}, w[1], y[256];
+    struct activations prepared;
+    for (size_t c = 0; c < m->cols; c++) {
+        x[c] = 1;
+        activations_prepare(isa, m, x, 1, scratch, &prepared);
+        isa->matmul(m, &prepared, 0, qmatrix_panels(m), y);
+        x[c] = 0;
+        for (size_t r = 0; r < m->rows; r++) {
+            qmatrix_decode(m, r, c, 1, w);
+            if (!(y[r] == w[0]))
+                fail_msg("%s, %s: row %zu, column %zu: %a; expected %a", isa->name, dtypes[e->type].name, r, c,
+                         (double)y[r], (double)w[0]);
+        }
+    }
+    free(scratch);
+}
+
+static void test_products_of_every_scale(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < EVERY; n++) {
+        uint8_t *blocks = every[n].blocks();
+        struct qmatrix m = stored_matrix(every[n].type, every[n].finite, dtypes[every[n].type].block, blocks);
+        for (size_t i = 0; tested_isa(i); i++)
+            if (tested_isa(i)->available())
+                check_every_product(&every[n], tested_isa(i), &m);
+        free(blocks);
+    }
 }
 
 /* ---- files that another program wrote -------------------------------------------------------- */
@@ -266,8 +308,8 @@ static struct random_matrix make_matrix(enum dtype type, uint64_t *seed, size_t 
 static size_t random_cols(enum dtype type, uint64_t *seed)
 {
     static const size_t small[] = {1, 2, 3, 7, 8, 9, 15, 16, 17};
-    if (dtypes[type].block == SMALL_BLOCK)
-        return SMALL_BLOCK * small[random_below(seed, sizeof small / sizeof *small)];
+    if (dtypes[type].block < K_BLOCK)
+        return dtypes[type].block * small[random_below(seed, sizeof small / sizeof *small)];
     return K_BLOCK * (1 + random_below(seed, 3));
 }
 
@@ -470,8 +512,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_blocks_decode_as_gguf_does),
-        cmocka_unit_test(test_mxfp4_decodes_as_gguf_does),
-        cmocka_unit_test(test_products_of_every_mxfp4),
+        cmocka_unit_test(test_every_scale_decodes_as_in_gguf),
+        cmocka_unit_test(test_products_of_every_scale),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_decode_of_any_columns),
         cmocka_unit_test(test_products),

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Prints the digests of decoded blocks that stored_test.c holds the stored types against.
 
-The decoders are those of the gguf package, a separate implementation:
+The decoders are those of the gguf package, a separate implementation; for types that it lacks, two of this file:
 
     python3 -m venv venv && venv/bin/pip install numpy gguf && venv/bin/python stored_vectors.py
 
-A type's blocks are COUNT blocks of pseudo-random bytes (SplitMix64, eight bytes a number, little-endian,
-the blocks one after the other), whose fp16 fields have bit 14 cleared: finite, smaller than 2, subnormal
-now and then. Scales that are a power of two (E8M0) are 112 .. 127. A digest is the FNV-1a 64-bit hash of the bytes of
-the fp32 weights. The last is of 256 blocks of MXFP4, one a scale, whose byte i is i in both nibbles, the high one from
-15 down.
+A type's blocks are COUNT blocks of pseudo-random bytes (SplitMix64, eight bytes a number, little-endian, the blocks one
+after the other), whose fp16 fields have bit 14 cleared: finite, smaller than 2, subnormal now and then. There are so
+many that every entry of a grid occurs. Scales that are a power of two (E8M0) are 112 .. 127, and bit 6 of E4M3 is
+cleared. A digest is the FNV-1a 64-bit hash of the bytes of the fp32 weights. The last two are of every scale with every
+code: of 256 blocks of MXFP4 and of 64 of NVFP4, in which byte i of a scale's codes is i in both nibbles, the high one
+from 15 down.
 """
 from importlib.metadata import version
 
@@ -17,14 +18,17 @@ import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 
-COUNT = 64
+COUNT = 1024
 SEED = 20240601
 HALVES = {  # offsets of fp16 numbers in a block
     "Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2],
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
     "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "TQ2_0": [64], "TQ1_0": [52],
+    "IQ3_S": [0], "IQ3_XXS": [0], "IQ2_S": [0], "IQ2_XS": [0], "IQ2_XXS": [0],
+    "IQ1_S": [0], "IQ1_M": [54], "NVFP4": [], "Q1_0": [0], "Q2_0": [0],
 }
 EXPONENTS = {"MXFP4": [0]}  # offsets of scales that are a power of two
+EIGHTS = {"NVFP4": [0, 1, 2, 3]}  # of scales of E4M3
 
 
 def splitmix64(seed, count):
@@ -44,24 +48,50 @@ def fnv1a(data):
     return digest
 
 
+def q1_0(blocks):
+    """128 bits, 1 or -1, behind the scale."""
+    scale = blocks[:, :2].copy().view(np.float16).astype(np.float32)
+    return np.where(np.unpackbits(blocks[:, 2:], axis=1, bitorder="little"), scale, -scale)
+
+
+def q2_0(blocks):
+    """64 codes of two bits, -1 to 2, behind the scale."""
+    scale = blocks[:, :2].copy().view(np.float16).astype(np.float32)
+    codes = blocks[:, 2:, np.newaxis] >> np.array([0, 2, 4, 6], dtype=np.uint8) & 3
+    return scale * (codes.reshape(len(blocks), -1).astype(np.float32) - 1)
+
+
+OWN = {"Q1_0": (18, q1_0), "Q2_0": (18, q2_0)}  # types that the package lacks, with the bytes of a block
+
+
 def main():
     print(f"/* gguf {version('gguf')}, numpy {np.__version__} */")
     for name, halves in HALVES.items():
-        kind = GGMLQuantizationType[name]
-        size = GGML_QUANT_SIZES[kind][1]
+        size, decode = OWN.get(name, (0, None))
+        if not decode:
+            kind = GGMLQuantizationType[name]
+            size, decode = GGML_QUANT_SIZES[kind][1], lambda blocks: dequantize(blocks, kind)
         stream = splitmix64(SEED, (COUNT * size + 7) // 8).view(np.uint8)
         blocks = stream[:COUNT * size].reshape(COUNT, size).copy()
         for at in halves:
             blocks[:, at + 1] &= 0xBF
         for at in EXPONENTS.get(name, []):
             blocks[:, at] = blocks[:, at] & 15 | 0x70
-        weights = dequantize(blocks, kind).astype(np.float32)
+        for at in EIGHTS.get(name, []):
+            blocks[:, at] &= 0xBF
+        weights = decode(blocks).astype(np.float32)
         print(f"    {{DTYPE_{name}, 0x{fnv1a(weights.tobytes()):016x}u}},")
     codes = np.arange(16, dtype=np.uint8)
-    every = np.stack([np.append(np.uint8(scale), codes | 15 - codes << 4) for scale in range(256)]).astype(np.uint8)
-    with np.errstate(over="ignore"):
-        weights = dequantize(every, GGMLQuantizationType.MXFP4)
-    print(f"every scale: 0x{fnv1a(weights.tobytes()):016x}u")
+    codes |= 15 - codes << 4
+    scales = np.arange(256, dtype=np.uint8)
+    every = {
+        "MXFP4": np.hstack([scales.reshape(256, 1), np.tile(codes, (256, 1))]),
+        "NVFP4": np.hstack([scales.reshape(64, 4), np.tile(codes[:8], (64, 4))]),
+    }
+    for name, blocks in every.items():
+        with np.errstate(over="ignore"):
+            weights = dequantize(blocks, GGMLQuantizationType[name]).astype(np.float32)
+        print(f"every {name}: 0x{fnv1a(weights.tobytes()):016x}u")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #include "support.h"
 
 #include "kernels/dispatch.h"
+#include "kernels/stored.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -178,6 +179,20 @@ void free_matrix_model(struct model *m)
 
 /* ---- stored types ---------------------------------------------------------------------------- */
 
+void clear_exponent(enum dtype type, unsigned bits, uint8_t *block)
+{
+    const struct dtype_info *t = &dtypes[type];
+    uint16_t mask = (uint16_t)(bits << 10);
+    if (t->factor == FACTOR_E8M0)
+        block[0] = bits == 31 ? block[0] & 0x73 : (block[0] & 15) | 0x70;
+    for (size_t k = 0; k < 4 && t->factor == FACTOR_NONE; k++)
+        block[k] &= (uint8_t)~(bits << 2);
+    for (size_t k = 0; k < 4 && t->factor == FACTOR_NIBBLES; k++)
+        block[offsetof(struct block_iq1_m, scales) + 2 * k + 1] &= (uint8_t)~(mask >> 4 * k << 4);
+    for (size_t k = 0; k < 2 && t->factor == FACTOR_FP16; k++)
+        block[t->factors[k] + 1] &= (uint8_t)~(mask >> 8);
+}
+
 void random_blocks(enum dtype type, size_t count, uint64_t *seed, uint8_t *out)
 {
     size_t size = dtypes[type].block_bytes, bytes = count * size;
@@ -185,11 +200,8 @@ void random_blocks(enum dtype type, size_t count, uint64_t *seed, uint8_t *out)
         uint64_t number = random_bits(seed);
         memcpy(out + i, &number, bytes - i < sizeof number ? bytes - i : sizeof number);
     }
-    for (size_t i = 0; i < count && dtypes[type].e8m0; i++)
-        out[i * size] = (out[i * size] & 15) | 0x70;
-    for (size_t i = 0; i < count && !dtypes[type].e8m0; i++)
-        for (size_t k = 0; k < 2; k++)
-            out[i * size + dtypes[type].factors[k] + 1] &= 0xbf;
+    for (size_t i = 0; i < count; i++)
+        clear_exponent(type, 16, out + i * size);
 }
 
 struct qmatrix stored_matrix(enum dtype type, size_t rows, size_t cols, const uint8_t *blocks)

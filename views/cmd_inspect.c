@@ -125,7 +125,7 @@ static void add_grid(json_t *j, const struct qtensor *p)
 {
     struct scheme s = qtensor_scheme(p);
     const struct dtype_info *type = &dtypes[s.format.weight];
-    bool block = type->kind == DTYPE_KIND_BLOCK, nested = block && type->scale_columns < type->block;
+    bool block = type->kind == DTYPE_KIND_BLOCK, nested = dtype_nested(type);
     const char *symmetry = scheme_symmetry(&s);
     json_add(j, "group", (double)(block ? type->scale_columns : p->matrix.group),
              type->kind == DTYPE_KIND_FLOAT                                   ? "a float has no scale"

@@ -71,6 +71,11 @@ static const struct stored_type {
     [DTYPE_Q6_K] = {{"Q6_K", 14, encode_stored}, 18}, [DTYPE_IQ4_NL] = {{"IQ4_NL", 20, encode_stored}, 25},
     [DTYPE_IQ4_XS] = {{"IQ4_XS", 23, encode_stored}, 30}, [DTYPE_MXFP4] = {{"MXFP4", 39, encode_stored}, 38},
     [DTYPE_TQ2_0] = {{"TQ2_0", 35, encode_stored}, 37}, [DTYPE_TQ1_0] = {{"TQ1_0", 34, encode_stored}, 36},
+    [DTYPE_IQ3_S] = {{"IQ3_S", 21, encode_stored}, 26}, [DTYPE_IQ3_XXS] = {{"IQ3_XXS", 18, encode_stored}, 23},
+    [DTYPE_IQ2_S] = {{"IQ2_S", 22, encode_stored}, 28}, [DTYPE_IQ2_XS] = {{"IQ2_XS", 17, encode_stored}, 20},
+    [DTYPE_IQ2_XXS] = {{"IQ2_XXS", 16, encode_stored}, 19}, [DTYPE_IQ1_S] = {{"IQ1_S", 19, encode_stored}, 24},
+    [DTYPE_IQ1_M] = {{"IQ1_M", 29, encode_stored}, 31}, [DTYPE_NVFP4] = {{"NVFP4", 40, encode_stored}, 39},
+    [DTYPE_Q1_0] = {{"Q1_0", 41, encode_stored}, 40}, [DTYPE_Q2_0] = {{"Q2_0", 42, encode_stored}, 41},
 };
 
 /* Schemes, and what becomes of them. */

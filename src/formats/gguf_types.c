@@ -37,20 +37,20 @@ static const struct ggml_type_info tensor_types[] = {
     [13] = READ("Q5_K", DTYPE_Q5_K),
     [14] = READ("Q6_K", DTYPE_Q6_K),
     [15] = KNOWN("Q8_K"),
-    [16] = KNOWN("IQ2_XXS"),
-    [17] = KNOWN("IQ2_XS"),
-    [18] = KNOWN("IQ3_XXS"),
-    [19] = KNOWN("IQ1_S"),
+    [16] = READ("IQ2_XXS", DTYPE_IQ2_XXS),
+    [17] = READ("IQ2_XS", DTYPE_IQ2_XS),
+    [18] = READ("IQ3_XXS", DTYPE_IQ3_XXS),
+    [19] = READ("IQ1_S", DTYPE_IQ1_S),
     [20] = READ("IQ4_NL", DTYPE_IQ4_NL),
-    [21] = KNOWN("IQ3_S"),
-    [22] = KNOWN("IQ2_S"),
+    [21] = READ("IQ3_S", DTYPE_IQ3_S),
+    [22] = READ("IQ2_S", DTYPE_IQ2_S),
     [23] = READ("IQ4_XS", DTYPE_IQ4_XS),
     [24] = KNOWN("I8"),
     [25] = KNOWN("I16"),
     [26] = KNOWN("I32"),
     [27] = KNOWN("I64"),
     [28] = KNOWN("F64"),
-    [29] = KNOWN("IQ1_M"),
+    [29] = READ("IQ1_M", DTYPE_IQ1_M),
     [30] = READ("BF16", DTYPE_BF16),
     [31] = REMOVED("Q4_0_4_4"),
     [32] = REMOVED("Q4_0_4_8"),
@@ -61,8 +61,9 @@ static const struct ggml_type_info tensor_types[] = {
     [37] = REMOVED("IQ4_NL_4_8"),
     [38] = REMOVED("IQ4_NL_8_8"),
     [39] = READ("MXFP4", DTYPE_MXFP4),
-    [40] = KNOWN("NVFP4"),
-    [41] = KNOWN("Q1_0"),
+    [40] = READ("NVFP4", DTYPE_NVFP4),
+    [41] = READ("Q1_0", DTYPE_Q1_0),
+    [42] = READ("Q2_0", DTYPE_Q2_0),
 };
 enum { TENSOR_TYPES = sizeof tensor_types / sizeof *tensor_types };
 
@@ -74,5 +75,6 @@ const struct ggml_type_info *ggml_type(uint32_t number)
 
 const char *ggml_types_supported(void)
 {
-    return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4, TQ2_0 or TQ1_0";
+    return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, "
+           "IQ2_XS, IQ2_XXS, IQ1_S, IQ1_M, MXFP4, NVFP4, TQ2_0, TQ1_0, Q1_0 or Q2_0";
 }

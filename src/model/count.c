@@ -21,13 +21,13 @@ static size_t nonfinite_floats(const struct qmatrix *w, size_t r)
     return count;
 }
 
-/* In blocks: a factor counts as all weights of its block. A power of two is finite, its products may not be. */
+/* In blocks: a factor of fp16 counts as all weights of its block. A power of two is finite, its products may not be. */
 static size_t nonfinite_blocks(const struct qmatrix *w, size_t r)
 {
     const struct dtype_info *type = &dtypes[w->format.weight];
     const uint8_t *block = w->codes + r * w->row_bytes;
     size_t count = 0;
-    if (type->e8m0)
+    if (type->factor != FACTOR_FP16)
         return nonfinite_floats(w, r);
     for (size_t c = 0; c < w->cols; c += type->block, block += type->block_bytes) {
         uint16_t first, second;

@@ -208,7 +208,7 @@ char *scheme_print_granularity(const struct scheme *s, char buffer[SCHEME_TEXT])
     const struct dtype_info *type = &dtypes[s->format.weight];
     if (type->kind == DTYPE_KIND_FLOAT)
         snprintf(buffer, SCHEME_TEXT, "-");
-    else if (type->kind == DTYPE_KIND_BLOCK && type->scale_columns < type->block)
+    else if (dtype_nested(type))
         snprintf(buffer, SCHEME_TEXT, "g%zu/%zu", type->scale_columns, type->block);
     else if (type->kind == DTYPE_KIND_BLOCK)
         snprintf(buffer, SCHEME_TEXT, "g%zu", type->scale_columns);
