@@ -133,6 +133,17 @@ static bool has_open(pid_t child, const char *path)
     return any;
 }
 
+static bool sleeps(pid_t child)
+{
+    char name[64], state = 0;
+    snprintf(name, sizeof name, "/proc/%d/stat", (int)child);
+    FILE *f = fopen(name, "r");
+    bool known = f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1;
+    if (f)
+        fclose(f);
+    return known && state == 'S';
+}
+
 /* One that somebody writes to is read. */
 static void test_fifo_with_a_writer(void **state)
 {
@@ -143,7 +154,7 @@ static void test_fifo_with_a_writer(void **state)
     ends[1] = open(fifo, O_WRONLY);
     assert_true(ends[0] >= 0 && ends[1] >= 0);
     pid_t child = child_start(WORDS("eval", BUILTIN, "--text", fifo), out, err, limit_without_ends);
-    while (!has_open(child, fifo) && child_runs(child)) /* written to only once the program waits */
+    while (!(has_open(child, fifo) && sleeps(child)) && child_runs(child)) /* written to only once the program waits */
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     assert_int_equal(write(ends[1], "Once upon a time there was a hen.", 33), 33);
     close(ends[1]);
