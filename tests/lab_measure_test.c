@@ -444,6 +444,12 @@ static bool works_on_sensitivity(const struct frame *f, const void *arg)
     return f->sensitivity_seconds > 0;
 }
 
+static bool is_evaluated(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->quality.valid && !f->quality.running && !f->quality.stale;
+}
+
 /* Before a person leaves, they are asked about work that took long: it is counted while it runs. */
 static void test_work_is_counted(void **state)
 {
@@ -451,6 +457,8 @@ static void test_work_is_counted(void **state)
     (void)state;
     set_all(lab, "int4");
     frame_unref(settled(lab));
+    ask_only(lab, (struct command){.kind = COMMAND_EVALUATE}); /* so that none begins by itself */
+    frame_unref(await(lab, is_evaluated, NULL, "an evaluation"));
     ask_only(lab, (struct command){.kind = COMMAND_SENSITIVITY});
     struct frame *f = await(lab, works_on_sensitivity, NULL, "work on sensitivity");
     double so_far = f->sensitivity_seconds;
