@@ -244,6 +244,19 @@ static int judge_memory(struct soak *s)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
+/* Until q has ended it, which may ask first about work that would be lost, once all that was pressed has been done. */
+static int wait_for_end(void)
+{
+    double until = clock_seconds() + PATIENCE;
+    int end = -1;
+    while (end == -1 && clock_seconds() < until) {
+        if (pty_wait_for(term, "(y/n)?", 0.5))
+            pty_send(term, "y");
+        end = pty_wait_exit(term, 0.5);
+    }
+    return end;
+}
+
 static int soak(struct soak *s, size_t keys, double seconds)
 {
     double begun = clock_seconds();
@@ -261,9 +274,7 @@ static int soak(struct soak *s, size_t keys, double seconds)
     pty_send(term, "\033");
     pty_quiet(term, 0.1);
     pty_send(term, "q");
-    pty_quiet(term, 0.5);
-    pty_send(term, "y"); /* where it asks about work that would be lost */
-    int end = pty_wait_exit(term, PATIENCE);
+    int end = wait_for_end();
     if (end != 0)
         return failed(s, end == -1 ? "q does not end it" : "it ended with an error");
     return status;
