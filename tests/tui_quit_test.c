@@ -6,18 +6,22 @@
 #define QUESTION "quit (y/n)? this would be lost: "
 
 static const struct model_spec large_spec = {1, false, 768, 2048, 4, 12, 12, 400, 128, 64, 1};
-static char *large; /* a model that takes a while to be exported, and longer to be searched */
+static const struct model_spec deep_spec = {1, false, 64, 96, 48, 4, 2, 400, 128, 32, 1};
+static char *large; /* a model that takes a while to be exported */
+static char *deep;  /* one whose search soon begins to measure layers, and has many to measure */
 
 static int begin(void **state)
 {
     int failed = make_files(state);
     large = failed ? NULL : write_model("large.bin", &large_spec);
+    deep = failed ? NULL : write_model("deep.bin", &deep_spec);
     return failed;
 }
 
 static int end(void **state)
 {
     free(large);
+    free(deep);
     return remove_files(state);
 }
 
@@ -133,7 +137,7 @@ static void test_export(void **state)
 static void test_search(void **state)
 {
     (void)state;
-    launch(24, 100, large, NULL, NULL);
+    launch(24, 100, deep, NULL, NULL);
     ready();
     press("T\rq");
     wait_for(QUESTION "search");
@@ -145,7 +149,7 @@ static void test_search(void **state)
 static void test_stopping_a_search(void **state)
 {
     (void)state;
-    launch(24, 100, large, NULL, NULL);
+    launch(24, 100, deep, NULL, NULL);
     ready();
     press("T\r");
     wait_match("searching|measuring every layer");
