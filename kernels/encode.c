@@ -380,3 +380,42 @@ size_t encode_row(enum dtype type, const float *values, size_t n, const float *i
     }
     return beyond;
 }
+
+/* ---- on scales that are there ---------------------------------------------------------------- */
+
+/* Of types without integers of their groups, these are 1. */
+static struct fitted read_scales(const struct encoding *e, const uint8_t *block)
+{
+    struct fitted f = {0};
+    for (size_t g = 0; g < GROUPS_MAX; g++)
+        f.scale[g] = f.min[g] = 1;
+    e->get(block, &f);
+    return f;
+}
+
+void block_scales(enum dtype type, const uint8_t *blocks, size_t n, float *scale, float *offset)
+{
+    const struct encoding *e = &encodings[type];
+    size_t block = dtypes[type].block, groups = block / e->columns;
+    for (size_t b = 0; b < n / block; b++) {
+        struct fitted f = read_scales(e, blocks + b * dtypes[type].block_bytes);
+        for (size_t g = 0; g < groups; g++) {
+            scale[b * groups + g] = (float)scale_of(&f, g);
+            offset[b * groups + g] = (float)offset_of(&f, g);
+        }
+    }
+}
+
+void encode_codes(enum dtype type, const float *values, size_t n, uint8_t *blocks)
+{
+    const struct encoding *e = &encodings[type];
+    size_t block = dtypes[type].block, bytes = dtypes[type].block_bytes;
+    for (size_t c = 0; c < n; c += block, blocks += bytes) {
+        struct fitted f = read_scales(e, blocks);
+        for (size_t g = 0; g < block / e->columns; g++)
+            choose_codes(e, values + c + g * e->columns, e->columns, scale_of(&f, g), offset_of(&f, g),
+                         f.codes + g * e->columns);
+        memset(blocks, 0, bytes);
+        e->put(&f, blocks);
+    }
+}

@@ -16,4 +16,19 @@ bool can_encode(enum dtype type);
  * least 0; null: all count alike. Returns how many values are finite and lie where no block's scale reaches. */
 size_t encode_row(enum dtype type, const float *values, size_t n, const float *importance, uint8_t *out);
 
+/* Where the codes of a type lie: the integers low .. high, or `count` values that are not even, ascending. */
+struct code_grid {
+    int low, high;
+    const int8_t *values;  /* null: integers */
+    size_t count;
+};
+struct code_grid block_grid_of(enum dtype type);
+
+/* The scales and offsets of the groups of scale_columns columns that n columns of blocks have: a weight is scale times a
+ * value of the grid plus offset. */
+void block_scales(enum dtype type, const uint8_t *blocks, size_t n, float *scale, float *offset);
+
+/* n floats to the nearest codes of blocks whose scales stay. */
+void encode_codes(enum dtype type, const float *values, size_t n, uint8_t *blocks);
+
 #endif

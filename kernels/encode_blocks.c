@@ -48,6 +48,19 @@ static void put_q8_0(const struct fitted *f, uint8_t *block)
         b->codes[c] = (int8_t)(f->codes[c] - 127);
 }
 
+/* Of all types that begin with their scale and have nothing else. */
+static void get_scale(const uint8_t *block, struct fitted *f)
+{
+    f->factor = half_at(block);
+}
+
+/* Of those that begin with their scale and minimum. */
+static void get_scale_and_min(const uint8_t *block, struct fitted *f)
+{
+    f->factor = half_at(block);
+    f->min_factor = -half_at(block + 2);
+}
+
 static void put_q4_0(const struct fitted *f, uint8_t *block)
 {
     struct block_q4_0 *b = (void *)block;
@@ -88,6 +101,11 @@ static void put_mxfp4(const struct fitted *f, uint8_t *block)
     put_fields(f->codes, SMALL_BLOCK, 16, 4, 0, b->codes);
 }
 
+static void get_mxfp4(const uint8_t *block, struct fitted *f)
+{
+    f->factor = half_e8m0(((const struct block_mxfp4 *)(const void *)block)->scale);
+}
+
 /* ---- blocks of 256 --------------------------------------------------------------------------- */
 
 static void put_q2_k(const struct fitted *f, uint8_t *block)
@@ -98,6 +116,17 @@ static void put_q2_k(const struct fitted *f, uint8_t *block)
     for (size_t g = 0; g < 16; g++)
         b->scales[g] = (uint8_t)(f->scale[g] | f->min[g] << 4);
     put_fields(f->codes, K_BLOCK, 32, 2, 0, b->codes);
+}
+
+static void get_q2_k(const uint8_t *block, struct fitted *f)
+{
+    const struct block_q2_k *b = (const void *)block;
+    f->factor = half_at(b->scale);
+    f->min_factor = half_at(b->min);
+    for (size_t g = 0; g < 16; g++) {
+        f->scale[g] = b->scales[g] & 15;
+        f->min[g] = b->scales[g] >> 4;
+    }
 }
 
 static void put_q3_k(const struct fitted *f, uint8_t *block)
@@ -113,6 +142,14 @@ static void put_q3_k(const struct fitted *f, uint8_t *block)
     put_fields(f->codes, K_BLOCK, 32, 1, 2, b->high);
 }
 
+static void get_q3_k(const uint8_t *block, struct fitted *f)
+{
+    const struct block_q3_k *b = (const void *)block;
+    f->factor = half_at(b->scale);
+    for (size_t g = 0; g < 16; g++)
+        f->scale[g] = q3_k_scale(b->scales, g);
+}
+
 static void put_q4_k(const struct fitted *f, uint8_t *block)
 {
     struct block_q4_k *b = (void *)block;
@@ -120,6 +157,18 @@ static void put_q4_k(const struct fitted *f, uint8_t *block)
     put_half(b->min, f->min_factor);
     put_k_scales(f->scale, f->min, b->scales);
     put_fields(f->codes, K_BLOCK, 32, 4, 0, b->codes);
+}
+
+/* q5_k begins as q4_k does. */
+static void get_q4_k(const uint8_t *block, struct fitted *f)
+{
+    const struct block_q4_k *b = (const void *)block;
+    f->factor = half_at(b->scale);
+    f->min_factor = half_at(b->min);
+    for (size_t g = 0; g < 8; g++) {
+        f->scale[g] = (int)k_scale(b->scales, g);
+        f->min[g] = (int)k_min(b->scales, g);
+    }
 }
 
 static void put_q5_k(const struct fitted *f, uint8_t *block)
@@ -142,6 +191,14 @@ static void put_q6_k(const struct fitted *f, uint8_t *block)
     put_fields(f->codes, K_BLOCK, 32, 2, 4, b->high);
 }
 
+static void get_q6_k(const uint8_t *block, struct fitted *f)
+{
+    const struct block_q6_k *b = (const void *)block;
+    f->factor = half_at(b->scale);
+    for (size_t g = 0; g < 16; g++)
+        f->scale[g] = b->scales[g];
+}
+
 static void put_iq4_xs(const struct fitted *f, uint8_t *block)
 {
     struct block_iq4_xs *b = (void *)block;
@@ -154,11 +211,24 @@ static void put_iq4_xs(const struct fitted *f, uint8_t *block)
     put_fields(f->codes, K_BLOCK, 16, 4, 0, b->codes);
 }
 
+static void get_iq4_xs(const uint8_t *block, struct fitted *f)
+{
+    const struct block_iq4_xs *b = (const void *)block;
+    f->factor = half_at(b->scale);
+    for (size_t g = 0; g < 8; g++)
+        f->scale[g] = iq4_xs_scale(b, g);
+}
+
 static void put_tq2_0(const struct fitted *f, uint8_t *block)
 {
     struct block_tq2_0 *b = (void *)block;
     put_half(b->scale, f->factor);
     put_fields(f->codes, K_BLOCK, 32, 2, 0, b->codes);
+}
+
+static void get_tq2_0(const uint8_t *block, struct fitted *f)
+{
+    f->factor = half_at(((const struct block_tq2_0 *)(const void *)block)->scale);
 }
 
 /* n digits to base 3, `bytes` columns apart, as the fraction of 256 that rounds up to them: see ternary_digit. */
@@ -181,6 +251,11 @@ static void put_tq1_0(const struct fitted *f, uint8_t *block)
     put_digits(f->codes + 240, 4, 4, b->codes + 48);
 }
 
+static void get_tq1_0(const uint8_t *block, struct fitted *f)
+{
+    f->factor = half_at(((const struct block_tq1_0 *)(const void *)block)->scale);
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static const struct value_table iq4_table = {
@@ -192,26 +267,47 @@ static const struct value_table mxfp4_table = {
     15, {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12}, {15, 14, 13, 12, 11, 10, 9, 0, 1, 2, 3, 4, 5, 6, 7}};
 
 const struct encoding encodings[DTYPE_ALL] = {
-    [DTYPE_Q8_0] = {.columns = 32, .low = -127, .high = 127, .put = put_q8_0},
-    [DTYPE_Q4_0] = {.columns = 32, .low = -8, .high = 7, .put = put_q4_0},
-    [DTYPE_Q4_1] = {.columns = 32, .high = 15, .min = MIN_ANY, .put = put_q4_1},
-    [DTYPE_Q5_0] = {.columns = 32, .low = -16, .high = 15, .put = put_q5_0},
-    [DTYPE_Q5_1] = {.columns = 32, .high = 31, .min = MIN_ANY, .put = put_q5_1},
-    [DTYPE_Q2_K] = {.columns = 16, .high = 3, .min = MIN_BELOW, .scale_high = 15, .put = put_q2_k},
-    [DTYPE_Q3_K] = {.columns = 16, .low = -4, .high = 3, .scale_low = -32, .scale_high = 31, .put = put_q3_k},
-    [DTYPE_Q4_K] = {.columns = 32, .high = 15, .min = MIN_BELOW, .scale_high = 63, .put = put_q4_k},
-    [DTYPE_Q5_K] = {.columns = 32, .high = 31, .min = MIN_BELOW, .scale_high = 63, .put = put_q5_k},
-    [DTYPE_Q6_K] = {.columns = 16, .low = -32, .high = 31, .scale_low = -128, .scale_high = 127, .put = put_q6_k},
-    [DTYPE_IQ4_NL] = {.columns = 32, .low = -127, .high = 113, .table = &iq4_table, .put = put_q4_0},
+    [DTYPE_Q8_0] = {.columns = 32, .low = -127, .high = 127, .put = put_q8_0,
+                      .get = get_scale},
+    [DTYPE_Q4_0] = {.columns = 32, .low = -8, .high = 7, .put = put_q4_0,
+                      .get = get_scale},
+    [DTYPE_Q4_1] = {.columns = 32, .high = 15, .min = MIN_ANY, .put = put_q4_1,
+                      .get = get_scale_and_min},
+    [DTYPE_Q5_0] = {.columns = 32, .low = -16, .high = 15, .put = put_q5_0,
+                      .get = get_scale},
+    [DTYPE_Q5_1] = {.columns = 32, .high = 31, .min = MIN_ANY, .put = put_q5_1,
+                      .get = get_scale_and_min},
+    [DTYPE_Q2_K] = {.columns = 16, .high = 3, .min = MIN_BELOW, .scale_high = 15, .put = put_q2_k,
+                      .get = get_q2_k},
+    [DTYPE_Q3_K] = {.columns = 16, .low = -4, .high = 3, .scale_low = -32, .scale_high = 31, .put = put_q3_k,
+                      .get = get_q3_k},
+    [DTYPE_Q4_K] = {.columns = 32, .high = 15, .min = MIN_BELOW, .scale_high = 63, .put = put_q4_k,
+                      .get = get_q4_k},
+    [DTYPE_Q5_K] = {.columns = 32, .high = 31, .min = MIN_BELOW, .scale_high = 63, .put = put_q5_k,
+                      .get = get_q4_k},
+    [DTYPE_Q6_K] = {.columns = 16, .low = -32, .high = 31, .scale_low = -128, .scale_high = 127, .put = put_q6_k,
+                      .get = get_q6_k},
+    [DTYPE_IQ4_NL] = {.columns = 32, .low = -127, .high = 113, .table = &iq4_table, .put = put_q4_0,
+                      .get = get_scale},
     [DTYPE_IQ4_XS] = {.columns = 32, .low = -127, .high = 113, .table = &iq4_table, .scale_low = -32, .scale_high = 31,
-                      .put = put_iq4_xs},
+                      .put = put_iq4_xs,
+                      .get = get_iq4_xs},
     [DTYPE_MXFP4] = {.columns = 32, .low = -12, .high = 12, .table = &mxfp4_table, .power_of_two = true,
-                     .put = put_mxfp4},
-    [DTYPE_TQ2_0] = {.columns = 256, .low = -1, .high = 1, .put = put_tq2_0},
-    [DTYPE_TQ1_0] = {.columns = 256, .low = -1, .high = 1, .put = put_tq1_0},
+                     .put = put_mxfp4,
+                      .get = get_mxfp4},
+    [DTYPE_TQ2_0] = {.columns = 256, .low = -1, .high = 1, .put = put_tq2_0,
+                      .get = get_tq2_0},
+    [DTYPE_TQ1_0] = {.columns = 256, .low = -1, .high = 1, .put = put_tq1_0,
+                      .get = get_tq1_0},
 };
 
 bool can_encode(enum dtype type)
 {
     return encodings[type].put != NULL;
+}
+
+struct code_grid block_grid_of(enum dtype type)
+{
+    const struct encoding *e = &encodings[type];
+    return (struct code_grid){e->low, e->high, e->table ? e->table->values : NULL, e->table ? e->table->count : 0};
 }

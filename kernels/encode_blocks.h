@@ -35,8 +35,10 @@ struct encoding {
     enum encoding_min min;
     int scale_low, scale_high; /* of a group's integer; both 0: the factor is its scale */
     bool power_of_two;         /* the factor: a positive one */
-    /* Writes a block. */
+    /* Writes a block, which is 0. */
     void (*put)(const struct fitted *fitted, uint8_t *block);
+    /* Reads its factors and integers. */
+    void (*get)(const uint8_t *block, struct fitted *fitted);
 };
 
 /* Those of types that can be made; the others have no `put`. */

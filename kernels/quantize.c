@@ -203,6 +203,12 @@ size_t quantize_blocks(struct qmatrix *m, size_t r, const float *values, const f
     return encode_row(m->format.weight, values, m->cols, importance, rows + r * m->row_bytes);
 }
 
+void quantize_blocks_with_scales(struct qmatrix *m, size_t r, const float *values)
+{
+    uint8_t *rows = m->owned;
+    encode_codes(m->format.weight, values, m->cols, rows + r * m->row_bytes);
+}
+
 void quantize_row(struct qmatrix *m, size_t r, const float *values)
 {
     if (dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK) {

@@ -82,6 +82,9 @@ void quantize_values(const struct qmatrix *m, struct quant_params params, const 
  * all alike). Returns how many are out of any scale's reach. */
 size_t quantize_blocks(struct qmatrix *m, size_t r, const float *values, const float *importance);
 
+/* The same with the scales that row r has already: the nearest codes. */
+void quantize_blocks_with_scales(struct qmatrix *m, size_t r, const float *values);
+
 /* Packs row r of an owned matrix from cols floats, after quantize_input_transform. Any threads may pack different
  * panels in any order; the rows of one panel belong to one thread at a time. */
 void quantize_row(struct qmatrix *m, size_t r, const float *values);

@@ -110,6 +110,47 @@ static void test_values_of_blocks(void **state)
     free_row(&r);
 }
 
+/* Scales that are read back place every value; codes chosen anew for a block's own values are the same. */
+static void test_scales(void **state)
+{
+    (void)state;
+    struct row r = make_row(15, 0.3f);
+    float *scale = make(COLUMNS * sizeof *scale), *offset = make(COLUMNS * sizeof *offset);
+    uint8_t *again = make(COLUMNS * 2);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        enum dtype t = expected[i].type;
+        struct code_grid grid = block_grid_of(t);
+        size_t bytes = COLUMNS / dtypes[t].block * dtypes[t].block_bytes;
+        encode_row(t, r.values, COLUMNS, r.importance, r.blocks);
+        decode(t, &r);
+        block_scales(t, r.blocks, COLUMNS, scale, offset);
+        for (size_t c = 0; c < COLUMNS; c++) {
+            size_t g = c / dtypes[t].scale_columns;
+            double value = scale[g] != 0 ? ((double)r.back[c] - (double)offset[g]) / (double)scale[g] : 0;
+            double nearest = grid.values ? INFINITY : rint(value);
+            for (size_t v = 0; v < grid.count; v++)
+                if (fabs(grid.values[v] - value) < fabs(nearest - value))
+                    nearest = grid.values[v];
+            if (!(fabs(nearest - value) <= 1e-3 && nearest >= grid.low && nearest <= grid.high))
+                fail_msg("%s, column %zu: %g is none of its codes", dtypes[t].name, c, value);
+        }
+        memcpy(again, r.blocks, bytes);
+        encode_codes(t, r.back, COLUMNS, again);
+        float *back = r.back;
+        r.back = make(COLUMNS * sizeof(float));
+        uint8_t *blocks = r.blocks;
+        r.blocks = again;
+        decode(t, &r);
+        assert_memory_equal(back, r.back, COLUMNS * sizeof(float));
+        r.blocks = blocks;
+        free(back);
+    }
+    free(scale);
+    free(offset);
+    free(again);
+    free_row(&r);
+}
+
 static void test_same_on_all(void **state)
 {
     (void)state;
@@ -197,7 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_errors),     cmocka_unit_test(test_values_of_blocks),
         cmocka_unit_test(test_same_on_all), cmocka_unit_test(test_odd_values),
-        cmocka_unit_test(test_odd_importance),
+        cmocka_unit_test(test_odd_importance), cmocka_unit_test(test_scales),
     };
     return cmocka_run_group_tests_name("encode", tests, NULL, NULL);
 }

@@ -459,12 +459,17 @@ static void test_gptq_is_never_worse_than_rounding(void **state)
     (void)state;
     static const char *const schemes[] = {"int4:channel:gptq", "int4:g32:asym:gptq(actorder=0)",
                                           "int8:tensor:gptq", "int4:tensor:asym:gptq",
-                                          "int8:g64:gptq(damp=1)", "int4:channel:clip+gptq"};
+                                          "int8:g64:gptq(damp=1)", "int4:channel:clip+gptq",
+                                          "q4_0:gptq", "q5_1:gptq", "iq4_nl:gptq", "mxfp4:gptq", "q4_k:gptq",
+                                          "q3_k:gptq"};
+    enum { SCHEMES = sizeof schemes / sizeof *schemes };
     uint64_t seed = 9;
-    for (size_t n = 0; n < 30; n++) {
+    for (size_t n = 0; n < 5 * SCHEMES; n++) {
+        struct scheme s = parsed(schemes[n % SCHEMES]), nearest_on_same = s;
+        size_t block = dtypes[s.format.weight].block;
         size_t rows = 1 + random_below(&seed, 40), cols = 1 + random_below(&seed, 200);
+        cols = block > 2 ? (cols + block - 1) / block * block : cols;
         struct fixed_layer l = made_layer(rows, cols, 1 + random_below(&seed, 300));
-        struct scheme s = parsed(schemes[n % 6]), nearest_on_same = s;
         for (size_t i = 0; i < l.tokens * cols && n % 3 == 1; i++) /* nothing alike, some dead */
             l.x[i] = i % cols % 5 ? (float)random_normal(&seed) : 0;
         methods_remove(&nearest_on_same.methods, scheme_method(&s, PHASE_CODES));

@@ -207,7 +207,7 @@ static const struct {
     {"w8a8:llmint8+gptq", 14, {"do not compose", "'gptq'"}},
     {"int4:awq(alpha=1.5)", 16, {"bad value", "'1.5'", "from 0 to 1, or search"}},
     {"int4:awq(alpha=-1)", 16, {"bad value", "'-1'"}},
-    {"fp16:gptq", 1, {"gptq is for int8 and int4 weights", "fp16"}},
+    {"fp16:gptq", 1, {"gptq is for int8, int4 and block types", "fp16"}},
     {"fp8:clip", 1, {"clip is for int8 and int4 weights", "fp8e4m3"}},
     {"int4:llmint8", 1, {"llmint8 is for int8 weights", "w8a8:llmint8"}},
     {"int8/int8.static:llmint8", 1, {"llmint8 is for int8 weights", "activations a token"}},

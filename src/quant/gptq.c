@@ -14,16 +14,25 @@ enum { BLOCK = 128, ROWS = TILE_F32 };
 
 _Static_assert((int)TILE_F32 == (int)PANEL_ROWS, "a panel of rows is a panel of a tile");
 
+static bool is_blocks(const struct qmatrix *m)
+{
+    return dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
+}
+
 bool gptq_open(struct gptq *g, const struct qmatrix *m, const struct factor *f, struct error *error)
 {
-    size_t rows = qmatrix_panels(m) * ROWS, stride = tiled_stride(m->cols), grids = rows * m->groups;
-    *g = (struct gptq){.m = m, .f = f, .rows = rows, .panels = rows / ROWS, .stride = stride};
+    size_t rows = qmatrix_panels(m) * ROWS, stride = tiled_stride(m->cols);
+    size_t group = is_blocks(m) ? dtypes[m->format.weight].scale_columns : m->group;
+    size_t groups = is_blocks(m) ? m->cols / group : m->groups, grids = rows * groups;
+    *g = (struct gptq){.m = m, .f = f, .rows = rows, .panels = rows / ROWS, .stride = stride, .group = group,
+                       .groups = groups};
     const struct {
         float **at;
         size_t floats;
     } parts[] = {
         {&g->w, rows * stride},  {&g->target, rows * stride},  {&g->nearest, rows * stride},
-        {&g->scale, grids},      {&g->low, grids},             {&g->high, grids},
+        {&g->scale, grids},      {&g->low, grids},             {&g->high, grids},   {&g->offset, grids},
+        {&g->of_row, 2 * groups},
         {&g->errors, rows * BLOCK}, {&g->nearest_errors, rows * BLOCK},
         {&g->block, BLOCK * BLOCK}, {&g->ahead, stride * BLOCK},
     };
@@ -40,7 +49,7 @@ bool gptq_open(struct gptq *g, const struct qmatrix *m, const struct factor *f, 
 void gptq_close(struct gptq *g)
 {
     float *floats[] = {g->w,      g->target,         g->nearest, g->scale, g->low,
-                       g->high,   g->errors,         g->nearest_errors, g->block, g->ahead};
+                       g->high,   g->offset, g->of_row, g->errors,         g->nearest_errors, g->block, g->ahead};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         free(floats[i]);
     free(g->error);
@@ -61,12 +70,29 @@ void gptq_load(struct gptq *g, size_t r, const float *values)
 
 /* ---- within a block -------------------------------------------------------------------------- */
 
+/* Those of blocks; rows that fill up a panel round to 0. */
+static void read_block_grids(struct gptq *g)
+{
+    float *scale = g->of_row, *offset = scale + g->groups;
+    g->grid = block_grid_of(g->m->format.weight);
+    for (size_t r = 0; r < g->m->rows; r++) {
+        block_scales(g->m->format.weight, g->m->codes + r * g->m->row_bytes, g->m->cols, scale, offset);
+        for (size_t group = 0; group < g->groups; group++) {
+            size_t i = group * g->rows + r;
+            g->scale[i] = scale[group];
+            g->offset[i] = offset[group];
+            g->low[i] = (float)g->grid.low;
+            g->high[i] = (float)g->grid.high;
+        }
+    }
+}
+
 /* The grids that the rows were given; rows that fill up a panel round to 0. */
 static void read_grids(struct gptq *g)
 {
     const struct dtype_info *type = &dtypes[g->m->format.weight];
     int lowest = g->m->format.asym ? type->lowest : type->symmetric_zero - (int)type->largest;
-    for (size_t group = 0; group < g->m->groups; group++)
+    for (size_t group = 0; group < g->groups; group++)
         for (size_t r = 0; r < g->rows; r++) {
             size_t i = group * g->rows + r;
             bool there = r < g->m->rows;
@@ -95,6 +121,30 @@ static void read_block(struct gptq *g, size_t width)
             g->block[j * BLOCK + i] = share(g->f, g->done + j, g->done + i);
 }
 
+/* The values of a grid that are nearest to those of a panel's rows, in units of the rows' scales. */
+static void round_to_grid(const struct gptq *g, size_t params, float q[ROWS])
+{
+    const struct code_grid *grid = &g->grid;
+    if (!grid->values) {
+        for (size_t r = 0; r < ROWS; r++) {
+            q[r] = q[r] > g->low[params + r] ? q[r] : g->low[params + r];
+            q[r] = q[r] < g->high[params + r] ? q[r] : g->high[params + r];
+            q[r] = round_even(q[r]);
+        }
+        return;
+    }
+    float nearest[ROWS];
+    for (size_t r = 0; r < ROWS; r++)
+        nearest[r] = (float)grid->values[0];
+    for (size_t v = 1; v < grid->count; v++) {
+        float middle = (float)(grid->values[v - 1] + grid->values[v]) / 2;
+        float step = (float)(grid->values[v] - grid->values[v - 1]);
+        for (size_t r = 0; r < ROWS; r++)
+            nearest[r] += q[r] > middle ? step : 0;
+    }
+    memcpy(q, nearest, sizeof nearest);
+}
+
 /* One panel of rows through the columns of the block. With `nearest` every weight is rounded where it is;
  * else where the errors before it want it to be. errors: one line a column. */
 static void quantize_panel(struct gptq *g, size_t width, size_t panel, bool nearest, float *errors)
@@ -107,14 +157,15 @@ static void quantize_panel(struct gptq *g, size_t width, size_t panel, bool near
         for (size_t r = 0; r < ROWS; r++)
             target[k][r] = targets[r * g->stride + k];
     for (size_t k = 0; k < width; k++) {
-        size_t params = g->f->order[g->done + k] / g->m->group * g->rows + panel * ROWS;
+        size_t params = g->f->order[g->done + k] / g->group * g->rows + panel * ROWS;
         double pivot = factor_at(g->f, g->done + k, g->done + k);
         float *e = errors + k * ROWS;
+        float q[ROWS];
+        for (size_t r = 0; r < ROWS; r++)
+            q[r] = ((nearest ? w[r * g->stride + k] : target[k][r]) - g->offset[params + r]) / g->scale[params + r];
+        round_to_grid(g, params, q);
         for (size_t r = 0; r < ROWS; r++) {
-            float was = w[r * g->stride + k], q = (nearest ? was : target[k][r]) / g->scale[params + r];
-            q = q > g->low[params + r] ? q : g->low[params + r];
-            q = q < g->high[params + r] ? q : g->high[params + r];
-            float is = round_even(q) * g->scale[params + r];
+            float was = w[r * g->stride + k], is = q[r] * g->scale[params + r] + g->offset[params + r];
             double left = pivot * ((double)target[k][r] - (double)is);
             e[r] = was - is;
             sums[r] += left * left - g->f->lambda * (double)e[r] * (double)e[r];
@@ -188,7 +239,9 @@ bool gptq_step(struct gptq *g, struct pool *pool)
 {
     size_t left = g->m->cols - g->done;
     struct work k = {g, left < BLOCK ? left : BLOCK};
-    if (g->done == 0)
+    if (g->done == 0 && is_blocks(g->m))
+        read_block_grids(g);
+    else if (g->done == 0)
         read_grids(g);
     read_block(g, k.width);
     pool_run(pool, g->panels, quantize_panels, &k);
@@ -322,7 +375,7 @@ const struct method gptq_method = {
     .summary = "column by column, each error made up for by the columns that follow",
     .phase = PHASE_CODES,
     .composes = PHASE_BIT(PHASE_INPUT_SCALE) | PHASE_BIT(PHASE_RANGE),
-    .needs = {.activations = true, .hessian = true, .weights = WEIGHTS_INTEGER},
+    .needs = {.activations = true, .hessian = true, .weights = WEIGHTS_SEARCHED},
     .parameters = parameters,
     .parameter_count = sizeof parameters / sizeof *parameters,
     .prepare = prepare,

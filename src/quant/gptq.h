@@ -9,6 +9,7 @@
 #ifndef QTOP_GPTQ_H
 #define QTOP_GPTQ_H
 
+#include "kernels/encode.h"
 #include "kernels/quantize.h"
 #include "linalg/hessian.h"
 
@@ -19,7 +20,11 @@ struct gptq {
     float *w;                  /* in the factor's order: the weights, of columns done what they became */
     float *target, *nearest;   /* where the next columns want to be, after GPTQ's errors and after rounding's; of
                                 * columns done, target is what was rounded: the compensated weight */
+    struct code_grid grid;     /* of a block type: where its codes lie; else integers of each group's own ends */
+    size_t group, groups;      /* columns that share a grid; how many grids a row has */
     float *scale, *low, *high; /* groups x rows: grids, ends of the codes */
+    float *offset;             /* likewise: added to scaled codes */
+    float *of_row;             /* 2 x groups: scales and offsets of one row */
     float *errors, *nearest_errors; /* of the block: panels */
     float *block, *ahead;      /* the factor's rows: within the block, and beyond it in panels */
     double *error, *nearest_error; /* rows: output errors */

@@ -32,10 +32,19 @@ void requant_clip_row(struct requant *job, size_t r, float *row)
     }
 }
 
+static bool is_blocks(const struct qmatrix *m)
+{
+    return dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
+}
+
 /* Scales of a row's groups; a whole tensor's is there already. */
 static void choose_grids(struct requant *job, size_t r, const float *row)
 {
     struct qmatrix *m = &job->out->matrix;
+    if (is_blocks(m)) {
+        quantize_blocks(m, r, row, job->importance);
+        return;
+    }
     for (size_t g = 0, c = 0; c < m->cols && m->format.granularity != GRANULARITY_TENSOR;
          g++, c += m->group) {
         size_t n = m->cols - c < m->group ? m->cols - c : m->group;
@@ -63,12 +72,22 @@ static void set_grids(struct requant *job, size_t r)
         quantize_set_params(m, r, g, job->grids[r * m->groups + g]);
 }
 
+/* Scales, minimums and codes together; a solver's codes on the scales that choose_grids found. */
+static struct out_of_range pack_blocks(struct requant *job, size_t r, float *row)
+{
+    struct qmatrix *m = &job->out->matrix;
+    struct out_of_range out = {.overflowed = quantize_blocks(m, r, row, job->importance)};
+    if (job->solving && job->solver->row(job->solving, r, row))
+        quantize_blocks_with_scales(m, r, row);
+    return out;
+}
+
 /* Packs what `row` holds, the weights that codes are to stand for, which `targets` holds, too. */
 static struct out_of_range pack_values(struct requant *job, size_t r, float *row, const float *targets)
 {
     struct qmatrix *m = &job->out->matrix;
-    if (dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK)
-        return (struct out_of_range){.overflowed = quantize_blocks(m, r, row, job->importance)};
+    if (is_blocks(m))
+        return pack_blocks(job, r, row);
     if (job->trained) {
         set_grids(job, r);
         quantize_row_with_params(m, r, row);
