@@ -110,6 +110,12 @@ struct dtype_info {
 
 extern const struct dtype_info dtypes[DTYPE_ALL];
 
+/* Whether a scheme says which weights of the type have a scale in common: floats have none, blocks their own. */
+static inline bool dtype_takes_granularity(enum dtype type)
+{
+    return dtypes[type].kind == DTYPE_KIND_INTEGER || dtypes[type].kind == DTYPE_KIND_SCALED_FLOAT;
+}
+
 /* Whether a stored type's blocks scale the scales of their columns. */
 static inline bool dtype_nested(const struct dtype_info *type)
 {

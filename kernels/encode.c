@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Candidates of a group's scale, of which many codes need fewer; those of a block's factor; rounds in which that and the
- * groups' integers follow each other. */
+/* Candidates of a group's scale, of which many codes need fewer; those of a block's factor; rounds in which that and
+ * the groups' integers follow each other. */
 enum { TRIALS = 20, TRIALS_OF_MANY = 8, MANY_CODES = 32, FACTOR_TRIALS = 20, ROUNDS = 3 };
 
 /* One group. */
@@ -131,7 +131,7 @@ static struct fit fit_group(const struct encoding *e, const struct group *g)
         min = fmin(min, (double)g->x[i]);
         max = fmax(max, (double)g->x[i]);
     }
-    if (min == max && (e->min != MIN_ANY || min == 0) && (max == 0))
+    if (min == 0 && max == 0)
         return (struct fit){0, 0, 0, {0, 0, 0}};
     struct fit f = e->min != MIN_NONE ? fit_affine(e, g, min, max) : fit_symmetric(e, g, fmax(-min, max));
     for (int round = 0; round < ROUNDS; round++)
@@ -194,7 +194,8 @@ static double first_factor(const struct block *b)
         largest = fmax(largest, fabs(b->fit[g].scale));
     for (int side = 0; side < (e->scale_low < 0 ? 2 : 1); side++)
         for (int trial = 0; trial < FACTOR_TRIALS && largest > 0; trial++) {
-            double end = e->scale_high * (1.06 - 0.5 * trial / FACTOR_TRIALS), factor = (side ? -largest : largest) / end;
+            double end = e->scale_high * (1.06 - 0.5 * trial / FACTOR_TRIALS);
+            double factor = (side ? -largest : largest) / end;
             double error = 0;
             for (size_t g = 0; g < b->groups; g++) {
                 double scale = b->fit[g].scale;
@@ -229,7 +230,8 @@ static double choose_integers(const struct block *b, size_t g, struct fitted *f,
     struct fitted t = *f;
     for (int s = scale0 - 1; s <= scale0 + 1; s++)
         for (int m = min0 - 1; m <= min0 + 1; m++) {
-            if (s < e->scale_low || s > e->scale_high || (m != min0 && e->min == MIN_NONE) || m < 0 || m > e->scale_high)
+            bool held = s >= e->scale_low && s <= e->scale_high && m >= 0 && m <= e->scale_high;
+            if (!held || (m != min0 && e->min == MIN_NONE))
                 continue;
             t.scale[g] = s;
             t.min[g] = m;
@@ -303,7 +305,8 @@ static uint8_t table_code(const struct value_table *t, double value)
 }
 
 /* The nearest code of each value. */
-static void choose_codes(const struct encoding *e, const float *x, size_t n, double scale, double offset, uint8_t *codes)
+static void choose_codes(const struct encoding *e, const float *x, size_t n, double scale, double offset,
+                         uint8_t *codes)
 {
     double inverse = scale != 0 && isfinite(1 / scale) ? 1 / scale : 0;
     for (size_t i = 0; i < n; i++) {
@@ -313,14 +316,15 @@ static void choose_codes(const struct encoding *e, const float *x, size_t n, dou
 }
 
 /* x and w: finite. */
-static void encode_block(const struct encoding *e, const float *x, const float *w, size_t n, uint8_t *out,
-                         struct fitted *f)
+static void encode_block(enum dtype type, const float *x, const float *w, uint8_t *out, struct fitted *f)
 {
-    struct block b = {.e = e, .groups = n / e->columns};
+    const struct encoding *e = &encodings[type];
+    size_t columns = dtypes[type].scale_columns;
+    struct block b = {.e = e, .groups = dtypes[type].block / columns};
     bool scaled = e->scale_high > 0;
     *f = (struct fitted){0};
     for (size_t g = 0; g < b.groups; g++) {
-        b.group[g] = group_of(x + g * e->columns, w + g * e->columns, e->columns);
+        b.group[g] = group_of(x + g * columns, w + g * columns, columns);
         b.fit[g] = fit_group(e, &b.group[g]);
         f->scale[g] = f->min[g] = 1;
     }
@@ -329,20 +333,21 @@ static void encode_block(const struct encoding *e, const float *x, const float *
     else
         round_scale(e, &b.group[0], &b.fit[0], f);
     for (size_t g = 0; g < b.groups; g++)
-        choose_codes(e, x + g * e->columns, e->columns, scale_of(f, g), offset_of(f, g), f->codes + g * e->columns);
+        choose_codes(e, x + g * columns, columns, scale_of(f, g), offset_of(f, g), f->codes + g * columns);
     e->put(f, out);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* Values beyond the ends of a block whose factor is as large as can be. */
-static size_t count_beyond(const struct encoding *e, const struct fitted *f, const float *x, size_t n)
+static size_t count_beyond(enum dtype type, const struct fitted *f, const float *x)
 {
+    const struct encoding *e = &encodings[type];
     size_t count = 0;
     if (e->power_of_two || (fabsf(f->factor) < half_max && fabsf(f->min_factor) < half_max))
         return 0;
-    for (size_t i = 0; i < n; i++) {
-        size_t g = i / e->columns;
+    for (size_t i = 0; i < dtypes[type].block; i++) {
+        size_t g = i / dtypes[type].scale_columns;
         double low = scale_of(f, g) * e->low + offset_of(f, g), high = scale_of(f, g) * e->high + offset_of(f, g);
         count += isfinite(x[i]) && ((double)x[i] < 1.001 * fmin(low, high) || (double)x[i] > 1.001 * fmax(low, high));
     }
@@ -375,8 +380,8 @@ size_t encode_row(enum dtype type, const float *values, size_t n, const float *i
             x[i] = isfinite(values[c + i]) ? fminf(fmaxf(values[c + i], -reach), reach) : 0;
         weigh(importance ? importance + c : NULL, block, w);
         memset(out, 0, dtypes[type].block_bytes);
-        encode_block(e, x, w, block, out, &f);
-        beyond += count_beyond(e, &f, values + c, block);
+        encode_block(type, x, w, out, &f);
+        beyond += count_beyond(type, &f, values + c);
     }
     return beyond;
 }
@@ -396,7 +401,7 @@ static struct fitted read_scales(const struct encoding *e, const uint8_t *block)
 void block_scales(enum dtype type, const uint8_t *blocks, size_t n, float *scale, float *offset)
 {
     const struct encoding *e = &encodings[type];
-    size_t block = dtypes[type].block, groups = block / e->columns;
+    size_t block = dtypes[type].block, groups = block / dtypes[type].scale_columns;
     for (size_t b = 0; b < n / block; b++) {
         struct fitted f = read_scales(e, blocks + b * dtypes[type].block_bytes);
         for (size_t g = 0; g < groups; g++) {
@@ -409,12 +414,12 @@ void block_scales(enum dtype type, const uint8_t *blocks, size_t n, float *scale
 void encode_codes(enum dtype type, const float *values, size_t n, uint8_t *blocks)
 {
     const struct encoding *e = &encodings[type];
-    size_t block = dtypes[type].block, bytes = dtypes[type].block_bytes;
+    size_t block = dtypes[type].block, bytes = dtypes[type].block_bytes, columns = dtypes[type].scale_columns;
     for (size_t c = 0; c < n; c += block, blocks += bytes) {
         struct fitted f = read_scales(e, blocks);
-        for (size_t g = 0; g < block / e->columns; g++)
-            choose_codes(e, values + c + g * e->columns, e->columns, scale_of(&f, g), offset_of(&f, g),
-                         f.codes + g * e->columns);
+        for (size_t g = 0; g < block / columns; g++)
+            choose_codes(e, values + c + g * columns, columns, scale_of(&f, g), offset_of(&f, g),
+                         f.codes + g * columns);
         memset(blocks, 0, bytes);
         e->put(&f, blocks);
     }

@@ -24,8 +24,8 @@ struct code_grid {
 };
 struct code_grid block_grid_of(enum dtype type);
 
-/* The scales and offsets of the groups of scale_columns columns that n columns of blocks have: a weight is scale times a
- * value of the grid plus offset. */
+/* The scales and offsets of the groups of scale_columns columns that n columns of blocks have: a weight is scale times
+ * a value of the grid plus offset. */
 void block_scales(enum dtype type, const uint8_t *blocks, size_t n, float *scale, float *offset);
 
 /* n floats to the nearest codes of blocks whose scales stay. */

@@ -259,46 +259,31 @@ static void get_tq1_0(const uint8_t *block, struct fitted *f)
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static const struct value_table iq4_table = {
-    16,
-    {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113},
-    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+    16, iq4_values, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
 
+/* mxfp4_values, of whose two zeros the first is taken. */
+static const int8_t mxfp4_ascending[] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
 static const struct value_table mxfp4_table = {
-    15, {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12}, {15, 14, 13, 12, 11, 10, 9, 0, 1, 2, 3, 4, 5, 6, 7}};
+    15, mxfp4_ascending, {15, 14, 13, 12, 11, 10, 9, 0, 1, 2, 3, 4, 5, 6, 7}};
 
 const struct encoding encodings[DTYPE_ALL] = {
-    [DTYPE_Q8_0] = {.columns = 32, .low = -127, .high = 127, .put = put_q8_0,
-                      .get = get_scale},
-    [DTYPE_Q4_0] = {.columns = 32, .low = -8, .high = 7, .put = put_q4_0,
-                      .get = get_scale},
-    [DTYPE_Q4_1] = {.columns = 32, .high = 15, .min = MIN_ANY, .put = put_q4_1,
-                      .get = get_scale_and_min},
-    [DTYPE_Q5_0] = {.columns = 32, .low = -16, .high = 15, .put = put_q5_0,
-                      .get = get_scale},
-    [DTYPE_Q5_1] = {.columns = 32, .high = 31, .min = MIN_ANY, .put = put_q5_1,
-                      .get = get_scale_and_min},
-    [DTYPE_Q2_K] = {.columns = 16, .high = 3, .min = MIN_BELOW, .scale_high = 15, .put = put_q2_k,
-                      .get = get_q2_k},
-    [DTYPE_Q3_K] = {.columns = 16, .low = -4, .high = 3, .scale_low = -32, .scale_high = 31, .put = put_q3_k,
-                      .get = get_q3_k},
-    [DTYPE_Q4_K] = {.columns = 32, .high = 15, .min = MIN_BELOW, .scale_high = 63, .put = put_q4_k,
-                      .get = get_q4_k},
-    [DTYPE_Q5_K] = {.columns = 32, .high = 31, .min = MIN_BELOW, .scale_high = 63, .put = put_q5_k,
-                      .get = get_q4_k},
-    [DTYPE_Q6_K] = {.columns = 16, .low = -32, .high = 31, .scale_low = -128, .scale_high = 127, .put = put_q6_k,
-                      .get = get_q6_k},
-    [DTYPE_IQ4_NL] = {.columns = 32, .low = -127, .high = 113, .table = &iq4_table, .put = put_q4_0,
-                      .get = get_scale},
-    [DTYPE_IQ4_XS] = {.columns = 32, .low = -127, .high = 113, .table = &iq4_table, .scale_low = -32, .scale_high = 31,
-                      .put = put_iq4_xs,
-                      .get = get_iq4_xs},
-    [DTYPE_MXFP4] = {.columns = 32, .low = -12, .high = 12, .table = &mxfp4_table, .power_of_two = true,
-                     .put = put_mxfp4,
-                      .get = get_mxfp4},
-    [DTYPE_TQ2_0] = {.columns = 256, .low = -1, .high = 1, .put = put_tq2_0,
-                      .get = get_tq2_0},
-    [DTYPE_TQ1_0] = {.columns = 256, .low = -1, .high = 1, .put = put_tq1_0,
-                      .get = get_tq1_0},
+    [DTYPE_Q8_0] = {.low = -127, .high = 127, .put = put_q8_0, .get = get_scale},
+    [DTYPE_Q4_0] = {.low = -8, .high = 7, .put = put_q4_0, .get = get_scale},
+    [DTYPE_Q4_1] = {.high = 15, .min = MIN_ANY, .put = put_q4_1, .get = get_scale_and_min},
+    [DTYPE_Q5_0] = {.low = -16, .high = 15, .put = put_q5_0, .get = get_scale},
+    [DTYPE_Q5_1] = {.high = 31, .min = MIN_ANY, .put = put_q5_1, .get = get_scale_and_min},
+    [DTYPE_Q2_K] = {.high = 3, .min = MIN_BELOW, .scale_high = 15, .put = put_q2_k, .get = get_q2_k},
+    [DTYPE_Q3_K] = {.low = -4, .high = 3, .scale_low = -32, .scale_high = 31, .put = put_q3_k, .get = get_q3_k},
+    [DTYPE_Q4_K] = {.high = 15, .min = MIN_BELOW, .scale_high = 63, .put = put_q4_k, .get = get_q4_k},
+    [DTYPE_Q5_K] = {.high = 31, .min = MIN_BELOW, .scale_high = 63, .put = put_q5_k, .get = get_q4_k},
+    [DTYPE_Q6_K] = {.low = -32, .high = 31, .scale_low = -128, .scale_high = 127, .put = put_q6_k, .get = get_q6_k},
+    [DTYPE_IQ4_NL] = {.low = -127, .high = 113, .table = &iq4_table, .put = put_q4_0, .get = get_scale},
+    [DTYPE_IQ4_XS] = {.low = -127, .high = 113, .table = &iq4_table, .scale_low = -32, .scale_high = 31,
+                      .put = put_iq4_xs, .get = get_iq4_xs},
+    [DTYPE_MXFP4] = {.low = -12, .high = 12, .table = &mxfp4_table, .power_of_two = true,
+                     .put = put_mxfp4, .get = get_mxfp4},
+    [DTYPE_TQ2_0] = {.low = -1, .high = 1, .put = put_tq2_0, .get = get_tq2_0},
+    [DTYPE_TQ1_0] = {.low = -1, .high = 1, .put = put_tq1_0, .get = get_tq1_0},
 };
 
 bool can_encode(enum dtype type)

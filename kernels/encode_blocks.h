@@ -17,7 +17,7 @@ struct fitted {
 /* Codes whose values are not even, ascending. */
 struct value_table {
     size_t count;
-    int8_t values[16];
+    const int8_t *values;
     uint8_t codes[16]; /* what a file holds of each */
 };
 
@@ -29,7 +29,6 @@ enum encoding_min {
 
 /* What an encoder must know of a type. */
 struct encoding {
-    size_t columns;            /* that share a scale */
     int low, high;             /* values of codes; with a minimum they begin at 0 */
     const struct value_table *table; /* null: integers */
     enum encoding_min min;

@@ -1,4 +1,4 @@
-/* grids.c - the grids of the iq types: printed by tests/grids.py and spread to bytes by the compiler. An entry is a
+/* grids.c - the grids of the iq types: printed by tests/grids.py and unpacked to bytes by the compiler. An entry is a
  * number whose digits are the places of its codes among the values of the grid, the first code's lowest. */
 #include "grids.h"
 

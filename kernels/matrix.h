@@ -127,6 +127,12 @@ bool qmatrix_set_outliers(struct qmatrix *m, const uint32_t *columns, size_t n, 
 /* Sets the scale (positive and finite) and zero point of static activations. */
 bool qmatrix_set_act_scale(struct qmatrix *m, float scale, int zero, struct error *error);
 
+/* Whether it is of a block type: rows of blocks as files hold them, with scales of their own. */
+static inline bool qmatrix_is_blocks(const struct qmatrix *m)
+{
+    return dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
+}
+
 /* The input scale of a column; 1 where there is none. */
 static inline float qmatrix_input_scale(const struct qmatrix *m, size_t c)
 {

@@ -25,7 +25,8 @@ static bool check_blocks(const struct qformat *f, struct error *error)
 {
     const char *name = dtypes[f->weight].name;
     if (!can_encode(f->weight))
-        return error_set(error, "%s is a file type that weights cannot be quantized to; expected " WEIGHTS_EXPECTED, name);
+        return error_set(error, "%s is a file type that weights cannot be quantized to; expected " WEIGHTS_EXPECTED,
+                         name);
     if (f->act != DTYPE_FP32)
         return error_set(error, "%s weights multiply fp32 activations, not %s", name, dtypes[f->act].name);
     if (f->asym || f->granularity != GRANULARITY_CHANNEL)

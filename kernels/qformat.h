@@ -28,7 +28,8 @@ struct qformat qformat_default(enum dtype weight);
 bool qformat_equal(const struct qformat *a, const struct qformat *b);
 
 /* What errors name as the datatypes of weights and of activations. */
-#define WEIGHTS_EXPECTED "stored, fp32, fp16, bf16, int8, int4, fp8e4m3, fp8e5m2, a block type such as q4_k or an alias such as w8a8"
+#define WEIGHTS_EXPECTED                                                                           \
+    "stored, fp32, fp16, bf16, int8, int4, fp8e4m3, fp8e5m2, a block type such as q4_k or an alias such as w8a8"
 #define ACTS_EXPECTED    "fp32, fp16, bf16, int8, int8.asym, fp8e4m3 or fp8e5m2"
 
 /* Whether the combination has a kernel; if not the error says why. Floating-point activations of 16

@@ -211,7 +211,7 @@ void quantize_blocks_with_scales(struct qmatrix *m, size_t r, const float *value
 
 void quantize_row(struct qmatrix *m, size_t r, const float *values)
 {
-    if (dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK) {
+    if (qmatrix_is_blocks(m)) {
         quantize_blocks(m, r, values, NULL);
         return;
     }

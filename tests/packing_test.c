@@ -44,7 +44,7 @@ static void row_by_definition(const uint8_t *codes, const uint8_t *scales, float
     }
 }
 
-static void check_joined(const struct packed *parts, unsigned how, size_t rows)
+static void check_joined(const struct packing_parts *parts, unsigned how, size_t rows)
 {
     struct qmatrix w = {.rows = rows, .cols = COLS, .row_bytes = GROUPS * sizeof(struct block_mxfp4)};
     assert_true(packing_join(&w, packing_by_method("mxfp4"), parts, how, NULL));
@@ -72,7 +72,7 @@ static void test_rows(void **state)
         codes[i] = (uint8_t)random_bits(&seed);
     for (size_t i = 0; i < ROWS * GROUPS; i++)
         scales[i] = (uint8_t)(i / GROUPS + i % GROUPS);
-    struct packed parts = {.codes = {.data = codes}, .scales = {.data = scales}};
+    struct packing_parts parts = {.codes = {.data = codes}, .scales = {.data = scales}};
     for (size_t i = 0; i < sizeof hows / sizeof *hows; i++)
         check_joined(&parts, hows[i], hows[i] ? ROWS / 2 : ROWS);
     free(codes);
@@ -83,7 +83,7 @@ static void test_columns(void **state)
 {
     (void)state;
     struct error error = {""};
-    struct packed parts = {
+    struct packing_parts parts = {
         .codes = {.name = (char[]){"a_blocks"}, .dtype = ENTRY_BYTES, .dimensions = 3, .shape = {2, 1, 16}},
         .scales = {.name = (char[]){"a_scales"}, .dtype = ENTRY_BYTES, .dimensions = 2, .shape = {2, 1}}};
     const struct packing *mxfp4 = packing_by_method("mxfp4");

@@ -147,14 +147,6 @@ static size_t attention_floats(const struct model *m)
     return (floats + 15) / 16 * 16; /* every thread's begins on a cache line */
 }
 
-static bool has_experts(const struct model *m)
-{
-    bool any = false;
-    for (size_t b = 0; b < m->hyper.layers; b++)
-        any |= m->layers[b].mixture.experts > 0;
-    return any;
-}
-
 struct context *context_open_kv(const struct model *model, struct pool *pool, enum dtype kv,
                                 size_t capacity, struct error *error)
 {
@@ -172,7 +164,7 @@ struct context *context_open_kv(const struct model *model, struct pool *pool, en
         return NULL;
     }
     lay_out_scratch(c, c->scratch);
-    if (has_experts(model) && !(c->expert_uses = calloc(model->tensor_count, sizeof *c->expert_uses))) {
+    if (experts_floats(model, 1, 1) > 0 && !(c->expert_uses = calloc(model->tensor_count, sizeof *c->expert_uses))) {
         error_set(error, "not enough memory for a context");
         context_close(c);
         return NULL;

@@ -265,7 +265,7 @@ static void sort_pairs(struct expert_run *r, size_t n)
         r->c->order[ends[(size_t)chosen[i]]++] = (uint32_t)i;
 }
 
-/* Gathers the rows that some pairs of one expert read, and spreads those that they write. */
+/* Gathers the rows that some pairs of one expert read, and scatters those that they write. */
 static void gather_rows(const struct expert_run *r, const uint32_t *pair, size_t pairs, float *rows)
 {
     for (size_t i = 0; i < pairs; i++)
@@ -274,26 +274,37 @@ static void gather_rows(const struct expert_run *r, const uint32_t *pair, size_t
                r->cols * sizeof(float));
 }
 
-static void spread_rows(const struct expert_run *r, const uint32_t *pair, size_t pairs, const float *rows)
+static void scatter_rows(const struct expert_run *r, const uint32_t *pair, size_t pairs, const float *rows)
 {
     for (size_t i = 0; i < pairs; i++)
         memcpy(r->out + pair[i] * r->rows, rows + i * r->rows, r->rows * sizeof(float));
 }
 
-/* Each expert's product by all threads. */
-static void multiply_in_turn(const struct expert_run *r)
+/* The product of one expert with the rows of its pairs from `at` on: by all threads, as others see it, or by the thread
+ * whose scratch it is. */
+static void multiply_expert(const struct expert_run *r, size_t expert, size_t at, size_t pairs,
+                            const struct expert_scratch *s, bool by_all)
 {
     struct context *c = r->c;
+    const struct qtensor *w = r->w->layer[r->first + (int)expert];
+    float *out = s->out;
+    gather_rows(r, c->order + at, pairs, s->in);
+    if (by_all)
+        context_multiply(c, w, s->in, pairs, out);
+    else
+        products_run(c->pool, s->activations, (const struct qmatrix *[]){&w->matrix}, 1, s->in, pairs, &out);
+    context_add_bias(c, bias_of(r, expert), s->bias, out, pairs);
+    scatter_rows(r, c->order + at, pairs, out);
+}
+
+/* One expert after the other. */
+static void multiply_in_turn(const struct expert_run *r)
+{
+    const struct context *c = r->c;
     struct expert_scratch s = scratch_of(c->model, c->experts, c->chunk);
-    for (size_t e = 0, at = 0; e < r->m->experts; at = r->ends[e++]) {
-        size_t pairs = r->ends[e] - at;
-        if (pairs == 0)
-            continue;
-        gather_rows(r, c->order + at, pairs, s.in);
-        context_multiply(c, r->w->layer[r->first + (int)e], s.in, pairs, s.out);
-        context_add_bias(c, bias_of(r, e), s.bias, s.out, pairs);
-        spread_rows(r, c->order + at, pairs, s.out);
-    }
+    for (size_t e = 0, at = 0; e < r->m->experts; at = r->ends[e++])
+        if (r->ends[e] > at)
+            multiply_expert(r, e, at, r->ends[e] - at, &s, true);
 }
 
 /* Products of pairs begin .. end - 1 by one thread: of each expert EXPERT_TOKENS at a time, all of those that begin
@@ -307,13 +318,8 @@ static void multiply_pairs(void *arg, size_t begin, size_t end, int thread)
     for (size_t e = 0, first = 0; e < r->m->experts && first < end; first = r->ends[e++])
         for (size_t at = first, pairs; at < r->ends[e]; at += pairs) {
             pairs = r->ends[e] - at < EXPERT_TOKENS ? r->ends[e] - at : EXPERT_TOKENS;
-            if (at < begin || at >= end)
-                continue;
-            gather_rows(r, c->order + at, pairs, s.in);
-            products_run(c->pool, s.activations, (const struct qmatrix *[]){&r->w->layer[r->first + (int)e]->matrix}, 1,
-                         s.in, pairs, &s.out);
-            context_add_bias(c, bias_of(r, e), s.bias, s.out, pairs);
-            spread_rows(r, c->order + at, pairs, s.out);
+            if (at >= begin && at < end)
+                multiply_expert(r, e, at, pairs, &s, false);
         }
 }
 
@@ -324,7 +330,8 @@ static bool is_divisible(const struct expert_run *r)
     size_t there = 0;
     for (size_t e = 0; e < r->m->experts; e++)
         there += r->ends[e] > (e > 0 ? r->ends[e - 1] : 0);
-    return !c->tensor_seconds && c->hook.tensor == HOOK_NONE && there >= EXPERTS_PER_THREAD * (size_t)pool_threads(c->pool);
+    bool seen = c->tensor_seconds || c->hook.tensor != HOOK_NONE;
+    return !seen && there >= EXPERTS_PER_THREAD * (size_t)pool_threads(c->pool);
 }
 
 static void multiply_sorted(struct expert_run *r, size_t n)

@@ -17,11 +17,6 @@ struct products {
     struct activations prepared;
 };
 
-static bool is_blocks(const struct qmatrix *m)
-{
-    return dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
-}
-
 static bool same_input_transform(const struct qmatrix *a, const struct qmatrix *b)
 {
     const struct input_transform *p = a->input_transform, *q = b->input_transform;
@@ -36,7 +31,7 @@ bool product_alike(const struct qmatrix *a, const struct qmatrix *b)
 {
     return a->cols == b->cols && a->group == b->group && a->packed == b->packed &&
            a->has_nan == b->has_nan && qformat_equal(&a->format, &b->format) && same_input_transform(a, b) &&
-           (a->format.weight == b->format.weight || !(is_blocks(a) || is_blocks(b)));
+           (a->format.weight == b->format.weight || !(qmatrix_is_blocks(a) || qmatrix_is_blocks(b)));
 }
 
 static void prepare_tiles(void *arg, size_t begin, size_t end, int thread)

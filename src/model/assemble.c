@@ -257,7 +257,7 @@ static bool gather_parts(struct model *m, struct tensor *t, const struct arch *a
 struct place {
     struct tensor *tensor;
     const struct packing *packing; /* null: one entry holds it */
-    struct packed at;              /* `codes` is the entry where it is one */
+    struct packing_parts at;              /* `codes` is the entry where it is one */
     unsigned how;
     size_t copied;                 /* bytes of memory of its own; 0: it is used where it lies */
 };

@@ -7,7 +7,7 @@
 #define KEY "quantization_config"
 #define LEFT KEY ".modules_to_not_convert"
 
-/* Modules that are not packed, as patterns of their names: experts are. */
+/* Modules that are not quantized, as patterns of their names: experts are. */
 static bool check_left(const struct hf_config *c, const json_t *left)
 {
     if (left && !json_is_null(left) && !json_is_array(left))

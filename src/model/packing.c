@@ -65,7 +65,8 @@ static bool check_part(const struct entry *e, size_t dimensions, const size_t *e
     return error_set(error, "tensor %.128s: shape %s; expected %s", e->name, found, wanted);
 }
 
-bool packing_check(const struct packing *p, const struct packed *parts, size_t rows, size_t cols, struct error *error)
+bool packing_check(const struct packing *p, const struct packing_parts *parts, size_t rows, size_t cols,
+                   struct error *error)
 {
     size_t block = dtypes[p->dtype].block;
     const size_t shape[] = {rows, cols / block, p->code_bytes};
@@ -77,7 +78,7 @@ bool packing_check(const struct packing *p, const struct packed *parts, size_t r
 
 /* ---- joining --------------------------------------------------------------------------------- */
 
-bool packing_join(struct qmatrix *w, const struct packing *p, const struct packed *parts, unsigned how,
+bool packing_join(struct qmatrix *w, const struct packing *p, const struct packing_parts *parts, unsigned how,
                   const struct layer *layer)
 {
     size_t blocks = w->cols / dtypes[p->dtype].block, block_bytes = dtypes[p->dtype].block_bytes;

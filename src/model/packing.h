@@ -28,19 +28,19 @@ const struct packing *packing_by_method(const char *method);
 bool packing_check_bytes(const struct catalog *files, const struct packing *packing, struct error *error);
 
 /* A tensor's two parts; of experts that lie together those of one. */
-struct packed {
+struct packing_parts {
     struct entry codes;  /* rows x blocks of a row x code_bytes */
     struct entry scales; /* rows x blocks of a row */
 };
 
 /* Whether the parts are of bytes and have the shape of a matrix of rows x cols. False with an error that names the
  * part. */
-bool packing_check(const struct packing *packing, const struct packed *parts, size_t rows, size_t cols,
+bool packing_check(const struct packing *packing, const struct packing_parts *parts, size_t rows, size_t cols,
                    struct error *error);
 
 /* Joins parts that were checked in a copy that w, whose shape and layout are there, owns. Rows are arranged as `how`
  * says (arrange.h), but never transposed; of a tensor by head the layer is needed. False when memory is short. */
-bool packing_join(struct qmatrix *w, const struct packing *packing, const struct packed *parts, unsigned how,
+bool packing_join(struct qmatrix *w, const struct packing *packing, const struct packing_parts *parts, unsigned how,
                   const struct layer *layer);
 
 #endif

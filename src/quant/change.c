@@ -35,7 +35,7 @@ static void kv_choices(struct list *l)
 void scales_choice_note(struct scales_choice *c, const struct scheme *s)
 {
     const struct qformat *f = &s->format, usual = qformat_default(f->weight);
-    if (f->stored || dtypes[f->weight].kind == DTYPE_KIND_FLOAT || dtypes[f->weight].kind == DTYPE_KIND_BLOCK)
+    if (f->stored || !dtype_takes_granularity(f->weight))
         return;
     if (dtypes[f->weight].kind == DTYPE_KIND_INTEGER)
         c->asym = f->asym;
@@ -50,9 +50,8 @@ void scales_choice_note(struct scales_choice *c, const struct scheme *s)
 static void keep_scales(struct scheme *s, const struct tensor *t, const struct scales_choice *chosen)
 {
     enum dtype_kind kind = dtypes[s->format.weight].kind;
-    bool shares = kind == DTYPE_KIND_INTEGER || kind == DTYPE_KIND_SCALED_FLOAT;
     s->format.asym = kind == DTYPE_KIND_INTEGER && chosen->asym;
-    if (shares && chosen->granular && chosen->group < t->stored.cols) {
+    if (dtype_takes_granularity(s->format.weight) && chosen->granular && chosen->group < t->stored.cols) {
         s->format.granularity = chosen->granularity;
         s->format.group = chosen->group;
     }

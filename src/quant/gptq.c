@@ -14,16 +14,11 @@ enum { BLOCK = 128, ROWS = TILE_F32 };
 
 _Static_assert((int)TILE_F32 == (int)PANEL_ROWS, "a panel of rows is a panel of a tile");
 
-static bool is_blocks(const struct qmatrix *m)
-{
-    return dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
-}
-
 bool gptq_open(struct gptq *g, const struct qmatrix *m, const struct factor *f, struct error *error)
 {
     size_t rows = qmatrix_panels(m) * ROWS, stride = tiled_stride(m->cols);
-    size_t group = is_blocks(m) ? dtypes[m->format.weight].scale_columns : m->group;
-    size_t groups = is_blocks(m) ? m->cols / group : m->groups, grids = rows * groups;
+    size_t group = qmatrix_is_blocks(m) ? dtypes[m->format.weight].scale_columns : m->group;
+    size_t groups = qmatrix_is_blocks(m) ? m->cols / group : m->groups, grids = rows * groups;
     *g = (struct gptq){.m = m, .f = f, .rows = rows, .panels = rows / ROWS, .stride = stride, .group = group,
                        .groups = groups};
     const struct {
@@ -239,7 +234,7 @@ bool gptq_step(struct gptq *g, struct pool *pool)
 {
     size_t left = g->m->cols - g->done;
     struct work k = {g, left < BLOCK ? left : BLOCK};
-    if (g->done == 0 && is_blocks(g->m))
+    if (g->done == 0 && qmatrix_is_blocks(g->m))
         read_block_grids(g);
     else if (g->done == 0)
         read_grids(g);

@@ -32,17 +32,12 @@ void requant_clip_row(struct requant *job, size_t r, float *row)
     }
 }
 
-static bool is_blocks(const struct qmatrix *m)
-{
-    return dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK;
-}
-
 /* Scales of a row's groups; a whole tensor's is there already. */
 static void choose_grids(struct requant *job, size_t r, const float *row)
 {
     struct qmatrix *m = &job->out->matrix;
-    if (is_blocks(m)) {
-        quantize_blocks(m, r, row, job->importance);
+    if (qmatrix_is_blocks(m)) {
+        job->row_out_of_range[r].overflowed = quantize_blocks(m, r, row, job->importance);
         return;
     }
     for (size_t g = 0, c = 0; c < m->cols && m->format.granularity != GRANULARITY_TENSOR;
@@ -72,21 +67,22 @@ static void set_grids(struct requant *job, size_t r)
         quantize_set_params(m, r, g, job->grids[r * m->groups + g]);
 }
 
-/* Scales, minimums and codes together; a solver's codes on the scales that choose_grids found. */
+/* Scales, minimums and codes together; for a solver that was done as the row was loaded, and its codes follow. */
 static struct out_of_range pack_blocks(struct requant *job, size_t r, float *row)
 {
     struct qmatrix *m = &job->out->matrix;
-    struct out_of_range out = {.overflowed = quantize_blocks(m, r, row, job->importance)};
-    if (job->solving && job->solver->row(job->solving, r, row))
+    if (!job->solving)
+        choose_grids(job, r, row);
+    else if (job->solver->row(job->solving, r, row))
         quantize_blocks_with_scales(m, r, row);
-    return out;
+    return (struct out_of_range){.overflowed = job->row_out_of_range[r].overflowed};
 }
 
 /* Packs what `row` holds, the weights that codes are to stand for, which `targets` holds, too. */
 static struct out_of_range pack_values(struct requant *job, size_t r, float *row, const float *targets)
 {
     struct qmatrix *m = &job->out->matrix;
-    if (is_blocks(m))
+    if (qmatrix_is_blocks(m))
         return pack_blocks(job, r, row);
     if (job->trained) {
         set_grids(job, r);

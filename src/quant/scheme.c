@@ -89,13 +89,6 @@ static bool parse_weight(const struct parser *p, struct field f, struct scheme *
     return parse_act(p, (struct field){slash + 1, f.n - weight.n - 1}, s);
 }
 
-/* Whether a scheme says which weights share a scale: block types have it fixed. */
-static bool has_own_scales(const struct scheme *s)
-{
-    enum dtype_kind kind = dtypes[s->format.weight].kind;
-    return kind == DTYPE_KIND_INTEGER || kind == DTYPE_KIND_SCALED_FLOAT;
-}
-
 static bool parse_granularity(const struct parser *p, struct field f, struct scheme *s, bool *is)
 {
     *is = true;
@@ -115,7 +108,7 @@ static bool parse_granularity(const struct parser *p, struct field f, struct sch
     } else {
         return *is = false, true;
     }
-    if (!has_own_scales(s))
+    if (!dtype_takes_granularity(s->format.weight))
         return refuse(p, f, "granularity of a datatype without scales to share:", "int8, int4 or fp8 before it");
     return true;
 }
@@ -273,7 +266,7 @@ static bool check_weights(const struct scheme *s, const struct method *method, s
         return dtypes[f->weight].kind == DTYPE_KIND_INTEGER ||
                error_set(error, "%s is for int8 and int4 weights, not %s", method->name, type);
     case WEIGHTS_SCALED:
-        return has_own_scales(s) ||
+        return dtype_takes_granularity(f->weight) ||
                error_set(error, "%s is for int8, int4 and fp8 weights, not %s", method->name, type);
     case WEIGHTS_SEARCHED:
         return dtypes[f->weight].kind == DTYPE_KIND_INTEGER || dtypes[f->weight].kind == DTYPE_KIND_BLOCK ||
