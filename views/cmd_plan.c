@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const common[] = {"stored", "fp32", "fp16",  "bf16",     "fp8",        "fp8/fp8",
+static const char *const common[] = {"stored", "stored/int8", "fp32", "fp16",  "bf16",     "fp8",        "fp8/fp8",
                                     "int8",   "w8a8", "w8a16", "int4:g32", "int4:channel", "w4a16",
                                     "w4a8"};
 enum { COMMON = sizeof common / sizeof *common, DECODE_TOKENS = 16, SAMPLES = 5, SWEEPS = 7 };
@@ -244,6 +244,11 @@ static bool find_rows(const struct batch *b, struct plan *p, struct error *error
         struct scheme *schemes = schemes_of(b, common[i], name, error);
         if (!schemes)
             return false;
+        bool no_change = strncmp(name, "stored/", 7) == 0 && schemes_same(b->session.model, p->schemes[0], schemes);
+        if (no_change) { /* int8 activations, and nothing is stored in blocks */
+            free(schemes);
+            continue;
+        }
         struct row *same = find_same(b->session.model, p->rows, p->schemes, p->count, schemes);
         if (same) {
             same->same[same->same_count++] = common[i];

@@ -61,7 +61,7 @@ static void choose_tensors(struct sensitivity_job *job)
 {
     size_t parts = parts_of(job->model), all = parts;
     for (int t = 0; t < (int)job->model->tensor_count; t++)
-        if (!job->scheme->layer[t]->matrix.format.stored) {
+        if (!qformat_as_stored(&job->scheme->layer[t]->matrix.format)) {
             job->tensors[job->count++] = t;
             all += parts - first_part(job->model, t);
         }
