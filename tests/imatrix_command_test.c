@@ -232,7 +232,7 @@ static void test_refused(void **state) {
               "the model writes the calibration text, in windows of its own");
     check_run(WORDS("eval", BUILTIN, "-s", "q4_k:imatrix", "--imatrix", "/nowhere"), 1, "/nowhere");
     check_run(WORDS("eval", BUILTIN, "-s", "q4_k:imatrix", "--imatrix", TEXT), 1, "importance matrix");
-    check_run(WORDS("eval", BUILTIN, "-s", "q4_k", "--imatrix", matrix), 1,
+    check_run(WORDS("eval", BUILTIN, "-s", "int4:g32", "--imatrix", matrix), 1,
               "no layer of these schemes takes it; expected the method imatrix, such as -s q4_k:imatrix");
     check_run(WORDS("eval", "--synthetic", "smollm2-135m", "-s", "q4_k:imatrix", "--imatrix", matrix), 1,
               "it is another model's imatrix");
