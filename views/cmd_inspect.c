@@ -86,6 +86,19 @@ static void add_stats(json_t *j, const struct qtensor *q, const struct weight_st
     json_add(j, "scale_mean", s->scale_mean, no_scale);
 }
 
+/* By what the columns were weighed. */
+static void add_importance(json_t *j, const struct qtensor *p, const struct scheme *s)
+{
+    static const char *const names[] = {[WEIGHED_BY_TEXT] = "text", [WEIGHED_BY_IMATRIX] = "imatrix",
+                                        [WEIGHED_BY_NOTHING] = NULL};
+    bool asked = !s->format.stored && methods_take_importance(&s->methods);
+    const char *name = asked ? names[p->calibration.weighed_by] : NULL;
+    json_object_set_new(j, "importance", name ? json_string(name) : json_null());
+    if (!name)
+        json_object_set_new(j, "importance_reason",
+                            json_string(asked ? "no activations of it are known: unweighted" : "no method imatrix"));
+}
+
 /* What the methods found on the calibration text. */
 static void add_calibration(json_t *j, const struct qtensor *p)
 {
@@ -96,6 +109,7 @@ static void add_calibration(json_t *j, const struct qtensor *p)
     json_add(j, "alpha", f->alpha, in && in->scale ? NULL : "no input scale");
     json_add(j, "damp", f->damp, solved && f->damp > 0 ? NULL : "no Hessian");
     json_add(j, "rounded_rows", (double)f->rounded, solved ? NULL : "no GPTQ");
+    add_importance(j, p, &s);
     json_add(j, "outlier_columns", (double)f->outliers, split ? NULL : "no LLM.int8()");
 }
 
