@@ -234,6 +234,8 @@ static void test_refused(void **state) {
     check_run(WORDS("eval", BUILTIN, "-s", "q4_k:imatrix", "--imatrix", TEXT), 1, "importance matrix");
     check_run(WORDS("eval", BUILTIN, "-s", "int4:g32", "--imatrix", matrix), 1,
               "no layer of these schemes takes it; expected the method imatrix, such as -s q4_k:imatrix");
+    check_run(WORDS("bench", BUILTIN, "-s", "int4:g32", "-s", "int8", "--imatrix", matrix), 1,
+              "no layer of these schemes takes it");
     check_run(WORDS("eval", "--synthetic", "smollm2-135m", "-s", "q4_k:imatrix", "--imatrix", matrix), 1,
               "it is another model's imatrix");
     check_run(WORDS("calibrate", BUILTIN, "--calibration", TEXT, "-n", "200", "-o", "/dev/full"), 1,
