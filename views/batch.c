@@ -205,14 +205,16 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     if (o->outliers && !outliers_parse(o->outliers, &so.outliers, error))
         return false;
     scheme_words(o, b->scheme_text);
-    bool ok = session_open(&b->session, &so, error) && (!o->calibration || batch_calibration(b, error)) &&
+    bool opened = session_open(&b->session, &so, error);
+    b->session.note = pass_note;
+    bool ok = opened && (!o->imatrix || session_read_imatrix(&b->session, o->imatrix, error)) &&
+              (!o->calibration || batch_calibration(b, error)) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error) &&
               session_may_train(&b->session, b->schemes, error);
     b->progress.opened = clock_seconds();
     b->session.progress = show_progress;
     b->session.progress_arg = &b->progress;
-    b->session.note = pass_note;
     b->session.resume = o->resume;
     if (ok) {
         say_notes(&b->session);
@@ -236,8 +238,25 @@ struct weights *batch_weights(struct batch *b, const struct scheme *schemes, str
     return calibrates && !batch_calibration(b, error) ? NULL : session_weights(&b->session, schemes, error);
 }
 
+bool batch_uses_imatrix(const struct batch *b, const struct scheme *schemes)
+{
+    const struct session *s = &b->session;
+    bool any = !s->importance;
+    for (size_t t = 0; t < s->model->tensor_count; t++)
+        any |= !schemes[t].format.stored && methods_take_importance(&schemes[t].methods);
+    return any;
+}
+
+bool batch_unused_imatrix(const struct batch *b, struct error *error)
+{
+    return error_set(error, "--imatrix %.200s: no layer of these schemes takes it; expected the method imatrix, such as "
+                            "-s q4_k:imatrix", b->session.importance->file);
+}
+
 bool batch_pack(struct batch *b, struct error *error)
 {
+    if (!batch_uses_imatrix(b, b->schemes))
+        return batch_unused_imatrix(b, error);
     pool_bind_caller(b->session.pool); /* whoever packs runs the model too, on this thread */
     b->weights = batch_weights(b, b->schemes, error);
     return b->weights && pin_open(&b->pin, b->session.model, error) &&
