@@ -290,7 +290,8 @@ static void record(struct quantization *q, const struct calibrated *c)
 static bool prepare_methods(struct quantization *q, struct error *error)
 {
     const struct scheme *s = scheme_of(q);
-    struct calibration_inputs in = {&q->stats, q->calibrated.input_scale, q->factor.cols ? &q->factor : NULL};
+    struct calibration_inputs in = {&q->stats, q->calibrated.input_scale, q->factor.cols ? &q->factor : NULL,
+                                    q->factor.cols ? &q->hessian : NULL};
     bool ok = true;
     for (size_t i = 0; ok && method_table[i]; i++) {
         const struct method *m = method_table[i];
