@@ -42,7 +42,7 @@ char *builtin_model_path(struct error *error)
 bool apply_schemes(const struct options *o, const struct model *model, struct scheme *schemes,
                    struct error *error)
 {
-    struct scheme uniform;
+    struct scheme_choice choice;
     struct recipe recipe;
     enum dtype kv;
     if (o->kv) {
@@ -50,11 +50,8 @@ bool apply_schemes(const struct options *o, const struct model *model, struct sc
             return false;
         schemes[kv_index(model)] = scheme_default(kv);
     }
-    if (o->scheme) {
-        if (!scheme_parse(o->scheme, &uniform, error))
-            return false;
-        schemes_set_linear(model, uniform, schemes);
-    }
+    if (o->scheme && !(scheme_choice_parse(o->scheme, &choice, error) && schemes_choose(model, &choice, schemes, error)))
+        return false;
     if (!o->recipe)
         return true;
     if (!recipe_read(&recipe, o->recipe, error))
@@ -76,10 +73,10 @@ bool check_kernels(const struct options *o, struct error *error)
 /* Checks option values before any file is opened. */
 static bool check_values(const struct options *o, struct error *error)
 {
-    struct scheme scheme;
+    struct scheme_choice choice;
     struct outliers outliers;
     enum dtype kv;
-    if (o->scheme && !scheme_parse(o->scheme, &scheme, error))
+    if (o->scheme && !scheme_choice_parse(o->scheme, &choice, error))
         return false;
     if (o->kv && !kv_dtype_parse(o->kv, &kv, error))
         return error_set(error, "--kv '%.32s': expected " KV_EXPECTED, o->kv);
@@ -106,19 +103,19 @@ static bool check_values(const struct options *o, struct error *error)
 
 bool check_candidates(const struct options *o, struct error *error)
 {
-    struct scheme scheme;
+    struct scheme_choice choice;
     for (size_t i = 0; i < o->candidate_count; i++)
-        if (o->candidates[i].scheme && !scheme_parse(o->candidates[i].scheme, &scheme, error))
+        if (o->candidates[i].scheme && !scheme_choice_parse(o->candidates[i].scheme, &choice, error))
             return false;
-    return !o->versus || scheme_parse(o->versus, &scheme, error);
+    return !o->versus || scheme_choice_parse(o->versus, &choice, error);
 }
 
 void scheme_words(const struct options *o, char out[256])
 {
     char canonical[SCHEME_TEXT] = "stored", recipe[SHOWN_TEXT] = "";
-    struct scheme s;
-    if (o->scheme && scheme_parse(o->scheme, &s, NULL))
-        scheme_print(&s, canonical);
+    struct scheme_choice c;
+    if (o->scheme && scheme_choice_parse(o->scheme, &c, NULL))
+        scheme_choice_print(&c, canonical);
     snprintf(out, 256, "%s%s%.200s", o->recipe && !o->scheme ? "" : canonical,
              o->recipe && o->scheme ? " + " : "", o->recipe ? shown(recipe, o->recipe) : "");
 }
@@ -127,6 +124,14 @@ static void say_non_finite(const struct model *m, const char *of)
 {
     if (m && m->non_finite)
         fprintf(stderr, "qtop: warning: %zu weights%s are NaN or infinite\n", m->non_finite, of);
+}
+
+/* Types that stand for others, whose blocks do not divide the rows. */
+static void say_fallbacks(const struct model *m, const struct scheme *schemes)
+{
+    char text[320];
+    for (size_t i = 0; fallback_note(m, schemes, i, text, sizeof text); i++)
+        note(text);
 }
 
 /* What a person should know about the files. */
@@ -200,19 +205,23 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     if (o->outliers && !outliers_parse(o->outliers, &so.outliers, error))
         return false;
     scheme_words(o, b->scheme_text);
-    bool ok = session_open(&b->session, &so, error) && (!o->calibration || batch_calibration(b, error)) &&
+    bool opened = session_open(&b->session, &so, error);
+    b->session.note = pass_note;
+    bool ok = opened && (!o->imatrix || session_read_imatrix(&b->session, o->imatrix, error)) &&
+              (!o->calibration || batch_calibration(b, error)) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error) &&
               session_may_train(&b->session, b->schemes, error);
     b->progress.opened = clock_seconds();
     b->session.progress = show_progress;
     b->session.progress_arg = &b->progress;
-    b->session.note = pass_note;
     b->session.resume = o->resume;
-    if (ok)
+    if (ok) {
         say_notes(&b->session);
-    else
+        say_fallbacks(b->session.model, b->schemes);
+    } else {
         batch_close(b);
+    }
     return ok;
 }
 
@@ -229,8 +238,25 @@ struct weights *batch_weights(struct batch *b, const struct scheme *schemes, str
     return calibrates && !batch_calibration(b, error) ? NULL : session_weights(&b->session, schemes, error);
 }
 
+bool batch_uses_imatrix(const struct batch *b, const struct scheme *schemes)
+{
+    const struct session *s = &b->session;
+    bool any = !s->importance;
+    for (size_t t = 0; t < s->model->tensor_count; t++)
+        any |= !schemes[t].format.stored && methods_take_importance(&schemes[t].methods);
+    return any;
+}
+
+bool batch_unused_imatrix(const struct batch *b, struct error *error)
+{
+    return error_set(error, "--imatrix %.200s: no layer of these schemes takes it; expected the method imatrix, such as "
+                            "-s q4_k:imatrix", b->session.importance->file);
+}
+
 bool batch_pack(struct batch *b, struct error *error)
 {
+    if (!batch_uses_imatrix(b, b->schemes))
+        return batch_unused_imatrix(b, error);
     pool_bind_caller(b->session.pool); /* whoever packs runs the model too, on this thread */
     b->weights = batch_weights(b, b->schemes, error);
     return b->weights && pin_open(&b->pin, b->session.model, error) &&

@@ -203,7 +203,8 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
     struct study_tokens searched = {0}, verified = {0};
     struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
                              .reference = s->reference, .kv = DTYPE_FP32, .budget = *budget,
-                             .text = &s->calibration_text, .context = s->context};
+                             .text = &s->calibration_text, .importance = s->importance,
+                             .context = s->context};
     const char *tokenizer = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL;
     struct tune_file *file = NULL;
     if (*budget->format && !(file = export_tuning_open(s->model, budget->format, tokenizer, error)))
