@@ -27,8 +27,8 @@ enum dtype {
     DTYPE_FP8E5M2,
     DTYPE_COUNT, /* of the types that a scheme can name */
 
-    /* Stored types: blocks of columns with scales of their own, as ggml lays them out. They are read from
-     * files and never packed. */
+    /* Stored types: blocks of columns with scales of their own, as ggml lays them out. They lie in memory as in
+     * files. */
     DTYPE_Q8_0 = DTYPE_COUNT,
     DTYPE_Q4_0,
     DTYPE_Q4_1,

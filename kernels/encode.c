@@ -1,13 +1,16 @@
 #include "encode_blocks.h"
+#include "encode_grids.h"
 
 #include "dispatch.h"
+#include "quantize.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
-/* Candidates of a group's scale, of which many codes need fewer; those of a block's factor; rounds in which that and
- * the groups' integers follow each other. */
-enum { TRIALS = 20, TRIALS_OF_MANY = 8, MANY_CODES = 32, FACTOR_TRIALS = 20, ROUNDS = 3 };
+/* Candidates of a block's factor; rounds in which that and the groups' integers follow each other, or trials surround
+ * the best; codes of which many trials win little. */
+enum { FACTOR_TRIALS = 16, ROUNDS = 3, MANY_CODES = 31 };
 
 /* One group. */
 struct group {
@@ -16,10 +19,9 @@ struct group {
     double w_sum, wx_sum, wxx_sum;
 };
 
-/* Weights scale * q + offset for the codes q of the group, and the squared error that is left. */
+/* Weights scale * q + offset for codes q of the group, the squared error that is left, and the sum of w q^2. */
 struct fit {
-    double scale, offset, error;
-    struct code_sums sums;
+    double scale, offset, error, qq;
 };
 
 static struct group group_of(const float *x, const float *w, size_t n)
@@ -34,109 +36,124 @@ static struct group group_of(const float *x, const float *w, size_t n)
     return g;
 }
 
-/* Sums over the codes that are nearest at a scale and an offset. */
-static struct code_sums sums_at(const struct encoding *e, const struct group *g, double scale, double offset)
+/* The sums of trials at the codes that are nearest. */
+static void try_all(const struct encoding *e, const struct group *g, struct trials *t)
 {
-    struct code_sums sums = {0, 0, 0};
     const struct quantize_ops *ops = isa_current()->quantize_ops;
-    float inverse = scale != 0 ? (float)(1 / scale) : 0;
-    inverse = isfinite(inverse) ? inverse : 0;
     if (e->table)
-        ops->fit_values(g->x, g->w, g->n, inverse, e->table->values, e->table->count, &sums);
+        ops->try_values(g->x, g->w, g->n, e->table->values, e->table->count, t);
     else
-        ops->fit_codes(g->x, g->w, g->n, inverse, (float)offset, (float)e->low, (float)e->high, &sums);
-    return sums;
+        ops->try_codes(g->x, g->w, g->n, (float)e->low, (float)e->high, t);
 }
 
-/* What is left of the error with those codes. */
-static double error_of(const struct group *g, const struct code_sums *s, double scale, double offset)
+/* That with the least error. */
+static size_t best_trial(const struct trials *t)
 {
-    return g->wxx_sum - 2 * scale * s->xq - 2 * offset * g->wx_sum + scale * scale * s->qq +
-           2 * scale * offset * s->q + offset * offset * g->w_sum;
+    float least[TRIALS];
+    memcpy(least, t->rr, sizeof least);
+    for (size_t half = TRIALS / 2; half > 0; half /= 2)
+        for (size_t k = 0; k < half; k++)
+            least[k] = least[k + half] < least[k] ? least[k + half] : least[k];
+    size_t k = 0;
+    while (k + 1 < TRIALS && !(t->rr[k] <= least[0]))
+        k++;
+    return k;
 }
 
-/* The least-squares fit of the codes that are nearest at a scale and an offset. */
-static struct fit refit(const struct encoding *e, const struct group *g, double scale, double offset)
+/* The best of trials, each moved to the least-squares fit of its codes, if it is better than the one there is. */
+static void keep_best_refit(const struct encoding *e, const struct group *g, struct trials *t, struct fit *best)
 {
-    struct fit f = {scale, offset, 0, sums_at(e, g, scale, offset)};
-    const struct code_sums *s = &f.sums;
-    double det = s->qq * g->w_sum - s->q * s->q;
-    if (e->min != MIN_NONE && det > 1e-9 * s->qq * g->w_sum) {
-        f.scale = (s->xq * g->w_sum - s->q * g->wx_sum) / det;
-        f.offset = (s->qq * g->wx_sum - s->q * s->xq) / det;
-    }
-    if (e->min == MIN_NONE || (e->min == MIN_BELOW && f.offset > 0)) {
-        f.scale = s->qq > 0 ? s->xq / s->qq : 0;
-        f.offset = 0;
-    }
-    if (e->min == MIN_BELOW && f.scale < 0)
-        f.scale = 0;
-    f.error = error_of(g, s, f.scale, f.offset);
-    return f;
+    static const enum refit refits[] = {
+        [MIN_NONE] = REFIT_SCALE, [MIN_ANY] = REFIT_BOTH, [MIN_BELOW] = REFIT_BELOW};
+    try_all(e, g, t);
+    isa_current()->quantize_ops->refit_trials(g->w_sum, refits[e->min], t);
+    size_t k = best_trial(t);
+    if ((double)t->rr[k] < best->error)
+        *best = (struct fit){(double)t->scale[k], (double)t->offset[k], (double)t->rr[k], (double)t->qq[k]};
 }
 
-static void keep_better(struct fit *best, struct fit f)
+/* Trials that have the same magnitude of scale: with another offset, or of the other sign where the codes' ends
+ * differ. */
+static size_t trials_a_scale(const struct encoding *e)
 {
-    if (f.error < best->error)
-        *best = f;
+    return e->min != MIN_NONE || -e->low != e->high ? 2 : 1;
 }
 
-/* The largest magnitude over the scale: from about the end of the codes on, the more beyond it the fewer codes there
- * are. */
-static double trial_end(double levels, int trial, int trials)
+/* Sets trial k's scale to 1 / (the largest magnitude over the scale): from about the end of the codes on, the more
+ * beyond it the fewer codes there are. */
+static void first_scales(const struct encoding *e, float scale[TRIALS])
 {
-    double first = levels - 0.6, last = levels + (trials == TRIALS ? 1.2 : 0.25) * sqrt(levels);
-    first = first < 0.6 * levels ? 0.6 * levels : first;
-    return first + (last - first) * trial / (trials - 1);
-}
-
-static int trials_of(const struct encoding *e)
-{
-    return !e->table && e->high - e->low + 1 >= MANY_CODES ? TRIALS_OF_MANY : TRIALS;
-}
-
-static struct fit fit_symmetric(const struct encoding *e, const struct group *g, double largest)
-{
-    struct fit best = {0, 0, g->wxx_sum, {0, 0, 0}};
+    size_t same = trials_a_scale(e);
     double levels = -e->low > e->high ? -e->low : e->high;
-    int trials = trials_of(e);
-    for (int trial = 0; trial < trials; trial++) {
-        double scale = largest / trial_end(levels, trial, trials);
-        keep_better(&best, refit(e, g, scale, 0));
-        if (-e->low != e->high)
-            keep_better(&best, refit(e, g, -scale, 0));
+    double first = levels - 0.6, last = levels + (levels < 16 ? 1.2 : 0.25) * sqrt(levels);
+    first = first < 0.6 * levels ? 0.6 * levels : first;
+    if (levels == 16) { /* few trials of a wide range, which the columns' importance may need */
+        first = 15;
+        last = 18;
+    }
+    if (e->table) {
+        first = 0.9 * levels;
+        last = 1.3 * levels;
+    }
+    for (size_t k = 0; k < TRIALS; k++)
+        scale[k] = (float)(1 / (first + (last - first) * (double)(k / same) / (double)(TRIALS / same - 1)));
+}
+
+/* Of positive and negative scales, where the codes' ends differ. */
+static struct fit fit_symmetric(const struct encoding *e, const struct group *g, const float *first, float largest)
+{
+    struct fit best = {0, 0, g->wxx_sum, 0};
+    float codes = e->table ? (float)e->table->count / 2 : (float)e->high;
+    bool sides = trials_a_scale(e) == 2;
+    struct trials t = {0};
+    for (size_t k = 0; k < TRIALS; k++)
+        t.scale[k] = (sides && k % 2 ? -largest : largest) * first[k];
+    keep_best_refit(e, g, &t, &best);
+    float step = 0.4f / codes / TRIALS, around = (float)best.scale;
+    if (e->scale_high > 0 || codes >= MANY_CODES) /* integers are searched widely; or what is left to win is little */
+        return best;
+    for (size_t k = 0; k < TRIALS; k++)
+        t.scale[k] = around * (1 + step * ((float)k - TRIALS / 2));
+    keep_best_refit(e, g, &t, &best);
+    return best;
+}
+
+static struct fit fit_affine(const struct encoding *e, const struct group *g, const float *first, float min, float max)
+{
+    bool below = e->min == MIN_BELOW;
+    min = below && min > 0 ? 0 : min;
+    double low = (double)min;
+    struct fit best = {0, low, g->wxx_sum - 2 * low * g->wx_sum + low * low * g->w_sum, 0};
+    struct trials t;
+    for (size_t k = 0; k < TRIALS; k++) {
+        float scale = (max - min) * first[k];
+        float offset = k % 2 ? min + (max - min - scale * (float)e->high) / 2 : min; /* the same spared at either end */
+        t.scale[k] = scale;
+        t.offset[k] = below && offset > 0 ? 0 : offset;
+    }
+    keep_best_refit(e, g, &t, &best);
+    for (int round = 0; round < ROUNDS; round++) {
+        float scale = (float)best.scale, around = (float)best.offset, step = 0.3f / (float)e->high;
+        for (size_t k = 0; k < TRIALS; k++) {
+            float offset = around - ((float)(k / 4) - 1.5f) * 0.3f * scale;
+            t.scale[k] = scale * (1 - ((float)(k % 4) - 1.5f) * step);
+            t.offset[k] = below && offset > 0 ? 0 : offset;
+        }
+        keep_best_refit(e, g, &t, &best);
     }
     return best;
 }
 
-static struct fit fit_affine(const struct encoding *e, const struct group *g, double min, double max)
+static struct fit fit_group(const struct encoding *e, const struct group *g, const float *first)
 {
-    min = e->min == MIN_BELOW && min > 0 ? 0 : min;
-    struct fit best = {0, min, error_of(g, &(struct code_sums){0, 0, 0}, 0, min), {0, 0, 0}};
-    int trials = trials_of(e);
-    for (int trial = 0; trial < trials; trial++) {
-        double scale = (max - min) / trial_end((double)e->high, trial, trials);
-        keep_better(&best, refit(e, g, scale, min));
-        double spared = (max - min - scale * e->high) / 2; /* at either end */
-        keep_better(&best, refit(e, g, scale, fmin(min + spared, e->min == MIN_BELOW ? 0 : INFINITY)));
-    }
-    return best;
-}
-
-/* Where no other code would be nearer, nothing changes any more. */
-static struct fit fit_group(const struct encoding *e, const struct group *g)
-{
-    double min = INFINITY, max = -INFINITY;
+    float min = INFINITY, max = -INFINITY;
     for (size_t i = 0; i < g->n; i++) {
-        min = fmin(min, (double)g->x[i]);
-        max = fmax(max, (double)g->x[i]);
+        min = g->x[i] < min ? g->x[i] : min;
+        max = g->x[i] > max ? g->x[i] : max;
     }
     if (min == 0 && max == 0)
-        return (struct fit){0, 0, 0, {0, 0, 0}};
-    struct fit f = e->min != MIN_NONE ? fit_affine(e, g, min, max) : fit_symmetric(e, g, fmax(-min, max));
-    for (int round = 0; round < ROUNDS; round++)
-        keep_better(&f, refit(e, g, f.scale, f.offset));
-    return f;
+        return (struct fit){0, 0, 0, 0};
+    return e->min != MIN_NONE ? fit_affine(e, g, first, min, max) : fit_symmetric(e, g, first, -min > max ? -min : max);
 }
 
 /* ---- numbers that a file can hold ------------------------------------------------------------ */
@@ -148,32 +165,51 @@ static float as_half(double value)
     return fp16_decode(fp16_encode((float)fmin(fmax(value, -(double)half_max), (double)half_max)));
 }
 
-static int clamp(double value, int low, int high)
+/* The nearest integer of low .. high, without a call. */
+static inline int clamp(double value, int low, int high)
 {
-    return value <= low ? low : value >= high ? high : (int)nearbyint(value);
+    const double magic = 0x1.8p52;
+    return value <= low ? low : value >= high ? high : (int)((value + magic) - magic);
 }
 
-/* ---- blocks whose factor is a group's scale -------------------------------------------------- */
+/* ---- groups whose scales are of a set -------------------------------------------------------- */
 
-static void round_scale(const struct encoding *e, const struct group *g, struct fit *f, struct fitted *out)
+/* The first scale of a set that reaches a magnitude, or the last. */
+static int scale_that_reaches(const struct encoding *e, float largest)
 {
-    if (!e->power_of_two) {
-        out->factor = as_half(f->scale);
-        out->min_factor = as_half(-f->offset);
-        return;
+    int low = 0, high = e->scale_high;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (e->scale_at((uint8_t)middle) * (float)e->high < largest)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    double best = INFINITY;
+    return low;
+}
+
+/* The number of the scale that leaves the least error: of the set's, ascending, some around the one that reaches the
+ * largest magnitude. Values and scales are divided by a power of two, lest squares overflow. */
+static int choose_of_set(const struct encoding *e, const struct group *g)
+{
+    float largest = 0, x[BLOCK_MAX];
     int exponent;
-    frexp(fabs(f->scale), &exponent);
-    for (int k = exponent - 2; k <= exponent + 1 && f->scale != 0; k++) {
-        double scale = ldexp(1, k < -126 ? -126 : k > 126 ? 126 : k);
-        struct code_sums sums = sums_at(e, g, scale, 0);
-        double error = error_of(g, &sums, scale, 0);
-        if (error < best) {
-            best = error;
-            out->factor = (float)scale;
-        }
-    }
+    for (size_t i = 0; i < g->n; i++)
+        largest = fabsf(g->x[i]) > largest ? fabsf(g->x[i]) : largest;
+    if (largest == 0)
+        return 0;
+    frexpf(largest, &exponent);
+    float unit = ldexpf(1, exponent < -120 ? 120 : -exponent);
+    for (size_t i = 0; i < g->n; i++)
+        x[i] = g->x[i] * unit;
+    struct group divided = {x, g->w, g->n, 0, 0, 0};
+    struct trials t = {0};
+    int first = scale_that_reaches(e, largest) - (TRIALS - 4);
+    first = first < 0 ? 0 : first;
+    for (int k = 0; k < TRIALS; k++)
+        t.scale[k] = e->scale_at((uint8_t)clamp(first + k, 0, e->scale_high)) * unit;
+    try_all(e, &divided, &t);
+    return clamp(first + (int)best_trial(&t), 0, e->scale_high);
 }
 
 /* ---- blocks that scale their groups' scales -------------------------------------------------- */
@@ -185,34 +221,33 @@ struct block {
     size_t groups;
 };
 
-/* The factor whose multiples are nearest to the groups' scales, each by what its codes weigh. */
+/* The factor whose multiples are nearest to the groups' scales, each by what its codes weigh. The largest scale is a
+ * multiple by about the integer that is farthest from 0. */
 static double first_factor(const struct block *b)
 {
     const struct encoding *e = b->e;
     double largest = 0, best = 0, least = INFINITY;
+    int farthest = -e->scale_low > e->scale_high ? e->scale_low : e->scale_high;
     for (size_t g = 0; g < b->groups; g++)
-        largest = fmax(largest, fabs(b->fit[g].scale));
-    for (int side = 0; side < (e->scale_low < 0 ? 2 : 1); side++)
-        for (int trial = 0; trial < FACTOR_TRIALS && largest > 0; trial++) {
-            double end = e->scale_high * (1.06 - 0.5 * trial / FACTOR_TRIALS);
-            double factor = (side ? -largest : largest) / end;
-            double error = 0;
-            for (size_t g = 0; g < b->groups; g++) {
-                double scale = b->fit[g].scale;
-                double miss = scale - factor * clamp(scale / factor, e->scale_low, e->scale_high);
-                error += b->fit[g].sums.qq * miss * miss;
-            }
-            if (error < least) {
-                least = error;
-                best = factor;
-            }
+        largest = fabs(b->fit[g].scale) > fabs(largest) ? b->fit[g].scale : largest;
+    for (int trial = 0; trial < FACTOR_TRIALS && largest != 0; trial++) {
+        double inverse = farthest * (1.06 - 0.5 * trial / FACTOR_TRIALS) / largest, factor = 1 / inverse, error = 0;
+        for (size_t g = 0; g < b->groups; g++) {
+            double scale = b->fit[g].scale;
+            double miss = scale - factor * clamp(scale * inverse, e->scale_low, e->scale_high);
+            error += b->fit[g].qq * miss * miss;
         }
+        if (error < least) {
+            least = error;
+            best = factor;
+        }
+    }
     return best;
 }
 
-static double scale_of(const struct fitted *f, size_t g)
+static double scale_of(const struct encoding *e, const struct fitted *f, size_t g)
 {
-    return (double)f->factor * f->scale[g];
+    return e->scale_at ? (double)e->scale_at((uint8_t)f->scale[g]) : (double)f->factor * f->scale[g];
 }
 
 static double offset_of(const struct fitted *f, size_t g)
@@ -220,35 +255,43 @@ static double offset_of(const struct fitted *f, size_t g)
     return -(double)f->min_factor * f->min[g];
 }
 
-/* The integers of a group whose codes leave the least error, among those beside the ones of its own fit. */
-static double choose_integers(const struct block *b, size_t g, struct fitted *f, struct code_sums *sums)
+/* What factors are fitted to, of one group: sums of w q, w q^2 and w q x. */
+struct chosen {
+    double q, qq, xq;
+};
+
+/* Trial k of the integers of a group, beside those of its own fit: of scales alone, or of scales and minimums. */
+static void integers_of_trial(const struct encoding *e, int scale, int min, int k, int *s, int *m)
+{
+    bool both = e->min != MIN_NONE;
+    *s = clamp(both ? scale - 1 + k / 5 % 3 : scale - TRIALS / 2 + k, e->scale_low, e->scale_high);
+    *m = both ? clamp(min - 2 + k % 5, 0, e->scale_high) : min;
+}
+
+/* The integers of a group whose codes leave the least error. */
+static double choose_integers(const struct block *b, size_t g, struct fitted *f, struct chosen *chosen)
 {
     const struct encoding *e = b->e;
-    double best = INFINITY;
-    int scale0 = f->factor != 0 ? clamp(b->fit[g].scale / (double)f->factor, e->scale_low, e->scale_high) : 0;
-    int min0 = f->min_factor > 0 ? clamp(-b->fit[g].offset / (double)f->min_factor, 0, e->scale_high) : 0;
-    struct fitted t = *f;
-    for (int s = scale0 - 1; s <= scale0 + 1; s++)
-        for (int m = min0 - 1; m <= min0 + 1; m++) {
-            bool held = s >= e->scale_low && s <= e->scale_high && m >= 0 && m <= e->scale_high;
-            if (!held || (m != min0 && e->min == MIN_NONE))
-                continue;
-            t.scale[g] = s;
-            t.min[g] = m;
-            struct code_sums found = sums_at(e, &b->group[g], scale_of(&t, g), offset_of(&t, g));
-            double error = error_of(&b->group[g], &found, scale_of(&t, g), offset_of(&t, g));
-            if (error < best) {
-                best = error;
-                *sums = found;
-                f->scale[g] = s;
-                f->min[g] = m;
-            }
-        }
-    return best;
+    int scale = f->factor != 0 ? clamp(b->fit[g].scale / (double)f->factor, e->scale_low, e->scale_high) : 0;
+    int min = f->min_factor > 0 ? clamp(-b->fit[g].offset / (double)f->min_factor, 0, e->scale_high) : 0;
+    struct trials t;
+    for (int k = 0; k < TRIALS; k++) {
+        int s, m;
+        integers_of_trial(e, scale, min, k, &s, &m);
+        t.scale[k] = f->factor * (float)s;
+        t.offset[k] = -f->min_factor * (float)m;
+    }
+    try_all(e, &b->group[g], &t);
+    size_t best = best_trial(&t);
+    integers_of_trial(e, scale, min, (int)best, &f->scale[g], &f->min[g]);
+    double q = (double)t.q[best], qq = (double)t.qq[best];
+    double xq = (double)t.qr[best] + (double)t.scale[best] * qq + (double)t.offset[best] * q;
+    *chosen = (struct chosen){q, qq, xq};
+    return (double)t.rr[best];
 }
 
 /* The least-squares factors of the integers and codes that were chosen. */
-static void refit_factors(const struct block *b, const struct code_sums *sums, struct fitted *f)
+static void refit_factors(const struct block *b, const struct chosen *sums, struct fitted *f)
 {
     double ss = 0, st = 0, tt = 0, xs = 0, xt = 0;
     for (size_t g = 0; g < b->groups; g++) {
@@ -268,7 +311,7 @@ static void refit_factors(const struct block *b, const struct code_sums *sums, s
     f->min_factor = as_half(fmax(min, 0));
 }
 
-static double choose_all(const struct block *b, struct fitted *f, struct code_sums *sums)
+static double choose_all(const struct block *b, struct fitted *f, struct chosen *sums)
 {
     double error = 0;
     for (size_t g = 0; g < b->groups; g++)
@@ -278,7 +321,7 @@ static double choose_all(const struct block *b, struct fitted *f, struct code_su
 
 static void fit_factors(const struct block *b, struct fitted *out)
 {
-    struct code_sums sums[GROUPS_MAX];
+    struct chosen sums[GROUPS_MAX];
     double below = 0;
     for (size_t g = 0; g < b->groups; g++)
         below = fmax(below, -b->fit[g].offset);
@@ -299,8 +342,8 @@ static void fit_factors(const struct block *b, struct fitted *out)
 static uint8_t table_code(const struct value_table *t, double value)
 {
     size_t i = 0;
-    while (i + 1 < t->count && value > (t->values[i] + t->values[i + 1]) / 2.0)
-        i++;
+    for (size_t v = 0; v + 1 < t->count; v++)
+        i += value > (t->values[v] + t->values[v + 1]) / 2.0;
     return t->codes[i];
 }
 
@@ -315,47 +358,63 @@ static void choose_codes(const struct encoding *e, const float *x, size_t n, dou
     }
 }
 
-/* x and w: finite. */
-static void encode_block(enum dtype type, const float *x, const float *w, uint8_t *out, struct fitted *f)
+/* x and w: finite; first: of first_scales. */
+static void encode_block(enum dtype type, const float *first, const float *x, const float *w, uint8_t *out,
+                         struct fitted *f)
 {
     const struct encoding *e = &encodings[type];
     size_t columns = dtypes[type].scale_columns;
     struct block b = {.e = e, .groups = dtypes[type].block / columns};
-    bool scaled = e->scale_high > 0;
     *f = (struct fitted){0};
     for (size_t g = 0; g < b.groups; g++) {
         b.group[g] = group_of(x + g * columns, w + g * columns, columns);
-        b.fit[g] = fit_group(e, &b.group[g]);
-        f->scale[g] = f->min[g] = 1;
+        f->min[g] = 1;
+        f->scale[g] = e->scale_at ? choose_of_set(e, &b.group[g]) : 1;
+        if (!e->scale_at)
+            b.fit[g] = fit_group(e, &b.group[g], first);
     }
-    if (scaled)
+    if (!e->scale_at && e->scale_high > 0) {
         fit_factors(&b, f);
-    else
-        round_scale(e, &b.group[0], &b.fit[0], f);
+    } else {
+        f->factor = as_half(b.fit[0].scale);
+        f->min_factor = as_half(-b.fit[0].offset);
+    }
     for (size_t g = 0; g < b.groups; g++)
-        choose_codes(e, x + g * columns, columns, scale_of(f, g), offset_of(f, g), f->codes + g * columns);
+        choose_codes(e, x + g * columns, columns, scale_of(e, f, g), offset_of(f, g), f->codes + g * columns);
     e->put(f, out);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* Values beyond the ends of a block whose factor is as large as can be. */
+/* Whether no scale of the block could be larger. */
+static bool at_largest(const struct encoding *e, const struct fitted *f, size_t g)
+{
+    if (e->scale_at)
+        return f->scale[g] == e->scale_high;
+    return !(fabsf(f->factor) < half_max && fabsf(f->min_factor) < half_max);
+}
+
+/* Values beyond the ends of groups whose scales are as large as can be. */
 static size_t count_beyond(enum dtype type, const struct fitted *f, const float *x)
 {
     const struct encoding *e = &encodings[type];
     size_t count = 0;
-    if (e->power_of_two || (fabsf(f->factor) < half_max && fabsf(f->min_factor) < half_max))
-        return 0;
     for (size_t i = 0; i < dtypes[type].block; i++) {
         size_t g = i / dtypes[type].scale_columns;
-        double low = scale_of(f, g) * e->low + offset_of(f, g), high = scale_of(f, g) * e->high + offset_of(f, g);
-        count += isfinite(x[i]) && ((double)x[i] < 1.001 * fmin(low, high) || (double)x[i] > 1.001 * fmax(low, high));
+        if (!at_largest(e, f, g))
+            continue;
+        double a = scale_of(e, f, g) * e->low + offset_of(f, g), b = scale_of(e, f, g) * e->high + offset_of(f, g);
+        count += isfinite(x[i]) && ((double)x[i] < 1.001 * fmin(a, b) || (double)x[i] > 1.001 * fmax(a, b));
     }
     return count;
 }
 
-/* Beyond what the largest fp16 factor and integers make; and what sums of codes times values have room for. */
-static const float half_reach = 1e9f, float_reach = 1e36f;
+/* Larger magnitudes count as this one: beyond what scales make, but with room for the sums of squares. */
+static float reach_of(const struct encoding *e)
+{
+    float largest = e->scale_at ? e->scale_at((uint8_t)e->scale_high) * (float)e->high : 1e9f;
+    return largest < 1e30f ? 4 * largest : FLT_MAX;
+}
 
 /* Importances of columns, 1 on average; where nothing is known of them, all are. */
 static void weigh(const float *importance, size_t n, float *w)
@@ -368,19 +427,42 @@ static void weigh(const float *importance, size_t n, float *w)
         w[i] = known ? (float)((double)importance[i] * (double)n / sum) : 1;
 }
 
+/* Values of a block that are finite, at most `reach`. */
+static void read_block(const float *values, size_t n, float reach, float *x)
+{
+    for (size_t i = 0; i < n; i++) {
+        float value = isfinite(values[i]) ? values[i] : 0;
+        x[i] = value > reach ? reach : value < -reach ? -reach : value;
+    }
+}
+
+/* Those beyond what a grid's block reaches, where it is a limit. */
+static size_t count_beyond_grid(const float *values, float reach)
+{
+    size_t count = 0;
+    for (size_t i = 0; reach > 0 && i < K_BLOCK; i++)
+        count += isfinite(values[i]) && fabsf(values[i]) > 1.001f * reach;
+    return count;
+}
+
 size_t encode_row(enum dtype type, const float *values, size_t n, const float *importance, uint8_t *out)
 {
     const struct encoding *e = &encodings[type];
+    bool grid = grid_types[type].put;
     size_t block = dtypes[type].block, beyond = 0;
-    float x[BLOCK_MAX], w[BLOCK_MAX];
+    float x[BLOCK_MAX], w[BLOCK_MAX], first[TRIALS];
+    if (!grid)
+        first_scales(e, first);
     for (size_t c = 0; c < n; c += block, out += dtypes[type].block_bytes) {
         struct fitted f;
-        float reach = e->power_of_two ? float_reach : half_reach;
-        for (size_t i = 0; i < block; i++)
-            x[i] = isfinite(values[c + i]) ? fminf(fmaxf(values[c + i], -reach), reach) : 0;
+        read_block(values + c, block, reach_of(e), x);
         weigh(importance ? importance + c : NULL, block, w);
         memset(out, 0, dtypes[type].block_bytes);
-        encode_block(type, x, w, out, &f);
+        if (grid) {
+            beyond += count_beyond_grid(values + c, encode_grid_block(type, x, w, out));
+            continue;
+        }
+        encode_block(type, first, x, w, out, &f);
         beyond += count_beyond(type, &f, values + c);
     }
     return beyond;
@@ -398,29 +480,56 @@ static struct fitted read_scales(const struct encoding *e, const uint8_t *block)
     return f;
 }
 
-void block_scales(enum dtype type, const uint8_t *blocks, size_t n, float *scale, float *offset)
+static void scales_of_block(enum dtype type, const uint8_t *block, float *scale, float *offset)
 {
     const struct encoding *e = &encodings[type];
+    struct fitted f = read_scales(e, block);
+    for (size_t g = 0; g < dtypes[type].block / dtypes[type].scale_columns; g++) {
+        scale[g] = (float)scale_of(e, &f, g);
+        offset[g] = (float)offset_of(&f, g);
+    }
+}
+
+void block_scales(enum dtype type, const uint8_t *blocks, size_t n, float *scale, float *offset)
+{
     size_t block = dtypes[type].block, groups = block / dtypes[type].scale_columns;
     for (size_t b = 0; b < n / block; b++) {
-        struct fitted f = read_scales(e, blocks + b * dtypes[type].block_bytes);
-        for (size_t g = 0; g < groups; g++) {
-            scale[b * groups + g] = (float)scale_of(&f, g);
-            offset[b * groups + g] = (float)offset_of(&f, g);
-        }
+        const uint8_t *at = blocks + b * dtypes[type].block_bytes;
+        if (grid_types[type].put)
+            grid_block_scales(type, at, scale + b * groups, offset + b * groups);
+        else
+            scales_of_block(type, at, scale + b * groups, offset + b * groups);
     }
+}
+
+static void codes_of_block(enum dtype type, const float *x, uint8_t *block)
+{
+    const struct encoding *e = &encodings[type];
+    size_t columns = dtypes[type].scale_columns;
+    struct fitted f = read_scales(e, block);
+    for (size_t g = 0; g < dtypes[type].block / columns; g++)
+        choose_codes(e, x + g * columns, columns, scale_of(e, &f, g), offset_of(&f, g), f.codes + g * columns);
+    memset(block, 0, dtypes[type].block_bytes);
+    e->put(&f, block);
 }
 
 void encode_codes(enum dtype type, const float *values, size_t n, uint8_t *blocks)
 {
-    const struct encoding *e = &encodings[type];
-    size_t block = dtypes[type].block, bytes = dtypes[type].block_bytes, columns = dtypes[type].scale_columns;
-    for (size_t c = 0; c < n; c += block, blocks += bytes) {
-        struct fitted f = read_scales(e, blocks);
-        for (size_t g = 0; g < block / columns; g++)
-            choose_codes(e, values + c + g * columns, columns, scale_of(&f, g), offset_of(&f, g),
-                         f.codes + g * columns);
-        memset(blocks, 0, bytes);
-        e->put(&f, blocks);
-    }
+    float w[BLOCK_MAX];
+    weigh(NULL, BLOCK_MAX, w);
+    for (size_t c = 0; c < n; c += dtypes[type].block, blocks += dtypes[type].block_bytes)
+        if (grid_types[type].put)
+            encode_grid_codes(type, values + c, w, blocks);
+        else
+            codes_of_block(type, values + c, blocks);
+}
+
+size_t code_columns(enum dtype type)
+{
+    return grid_types[type].put ? grid_unit_columns(type) : 1;
+}
+
+void round_columns(enum dtype type, const float *values, const float *importance, float scale, float offset, float *out)
+{
+    round_to_grid_unit(type, values, importance, scale, offset, out);
 }

@@ -16,7 +16,12 @@ bool can_encode(enum dtype type);
  * least 0; null: all count alike. Returns how many values are finite and lie where no block's scale reaches. */
 size_t encode_row(enum dtype type, const float *values, size_t n, const float *importance, uint8_t *out);
 
-/* Where the codes of a type lie: the integers low .. high, or `count` values that are not even, ascending. */
+/* Columns whose codes are chosen together: 1, or 4 or 8 of the types with a grid (grids.h), which has not all
+ * combinations. */
+size_t code_columns(enum dtype type);
+
+/* Where the codes of a type lie whose columns have codes of their own: the integers low .. high, or `count` values that
+ * are not even, ascending. */
 struct code_grid {
     int low, high;
     const int8_t *values;  /* null: integers */
@@ -24,8 +29,13 @@ struct code_grid {
 };
 struct code_grid block_grid_of(enum dtype type);
 
+/* code_columns floats, of a type with more than one, to the nearest that a scale and an offset of block_scales make, by
+ * importance (not null). */
+void round_columns(enum dtype type, const float *values, const float *importance, float scale, float offset,
+                   float *out);
+
 /* The scales and offsets of the groups of scale_columns columns that n columns of blocks have: a weight is scale times
- * a value of the grid plus offset. */
+ * a value of the grid plus offset. (Of iq1_m the offset is part of the eight codes that are chosen together.) */
 void block_scales(enum dtype type, const uint8_t *blocks, size_t n, float *scale, float *offset);
 
 /* n floats to the nearest codes of blocks whose scales stay. */

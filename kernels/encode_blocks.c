@@ -1,4 +1,5 @@
 #include "encode_blocks.h"
+#include "encode_grids.h"
 
 #include <string.h>
 
@@ -93,17 +94,31 @@ static void put_q5_1(const struct fitted *f, uint8_t *block)
     put_fields(f->codes, SMALL_BLOCK, 16, 4, 0, b->low);
 }
 
-/* fitted.factor is that of values, which are doubled. */
 static void put_mxfp4(const struct fitted *f, uint8_t *block)
 {
     struct block_mxfp4 *b = (void *)block;
-    b->scale = f->factor > 0 ? (uint8_t)((float_bits(f->factor) >> 23) + 1) : 0;
+    b->scale = (uint8_t)f->scale[0];
     put_fields(f->codes, SMALL_BLOCK, 16, 4, 0, b->codes);
 }
 
 static void get_mxfp4(const uint8_t *block, struct fitted *f)
 {
-    f->factor = half_e8m0(((const struct block_mxfp4 *)(const void *)block)->scale);
+    f->scale[0] = ((const struct block_mxfp4 *)(const void *)block)->scale;
+}
+
+static void put_nvfp4(const struct fitted *f, uint8_t *block)
+{
+    struct block_nvfp4 *b = (void *)block;
+    for (size_t g = 0; g < 4; g++)
+        b->scales[g] = (uint8_t)f->scale[g];
+    put_fields(f->codes, NVFP4_BLOCK, 8, 4, 0, b->codes);
+}
+
+static void get_nvfp4(const uint8_t *block, struct fitted *f)
+{
+    const struct block_nvfp4 *b = (const void *)block;
+    for (size_t g = 0; g < 4; g++)
+        f->scale[g] = b->scales[g];
 }
 
 /* ---- blocks of 256 --------------------------------------------------------------------------- */
@@ -266,6 +281,7 @@ static const int8_t mxfp4_ascending[] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3
 static const struct value_table mxfp4_table = {
     15, mxfp4_ascending, {15, 14, 13, 12, 11, 10, 9, 0, 1, 2, 3, 4, 5, 6, 7}};
 
+/* Of mxfp4 the last scale with which all products are finite. */
 const struct encoding encodings[DTYPE_ALL] = {
     [DTYPE_Q8_0] = {.low = -127, .high = 127, .put = put_q8_0, .get = get_scale},
     [DTYPE_Q4_0] = {.low = -8, .high = 7, .put = put_q4_0, .get = get_scale},
@@ -280,15 +296,17 @@ const struct encoding encodings[DTYPE_ALL] = {
     [DTYPE_IQ4_NL] = {.low = -127, .high = 113, .table = &iq4_table, .put = put_q4_0, .get = get_scale},
     [DTYPE_IQ4_XS] = {.low = -127, .high = 113, .table = &iq4_table, .scale_low = -32, .scale_high = 31,
                       .put = put_iq4_xs, .get = get_iq4_xs},
-    [DTYPE_MXFP4] = {.low = -12, .high = 12, .table = &mxfp4_table, .power_of_two = true,
+    [DTYPE_MXFP4] = {.low = -12, .high = 12, .table = &mxfp4_table, .scale_high = 252, .scale_at = half_e8m0,
                      .put = put_mxfp4, .get = get_mxfp4},
+    [DTYPE_NVFP4] = {.low = -12, .high = 12, .table = &mxfp4_table, .scale_high = 126, .scale_at = half_ue4m3,
+                     .put = put_nvfp4, .get = get_nvfp4},
     [DTYPE_TQ2_0] = {.low = -1, .high = 1, .put = put_tq2_0, .get = get_tq2_0},
     [DTYPE_TQ1_0] = {.low = -1, .high = 1, .put = put_tq1_0, .get = get_tq1_0},
 };
 
 bool can_encode(enum dtype type)
 {
-    return encodings[type].put != NULL;
+    return encodings[type].put || grid_types[type].put;
 }
 
 struct code_grid block_grid_of(enum dtype type)

@@ -33,7 +33,8 @@ struct encoding {
     const struct value_table *table; /* null: integers */
     enum encoding_min min;
     int scale_low, scale_high; /* of a group's integer; both 0: the factor is its scale */
-    bool power_of_two;         /* the factor: a positive one */
+    /* Where scales are of a set, and not scaled again: scale 0 .. scale_high of it, ascending. */
+    float (*scale_at)(uint8_t number);
     /* Writes a block, which is 0. */
     void (*put)(const struct fitted *fitted, uint8_t *block);
     /* Reads its factors and integers. */

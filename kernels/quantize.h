@@ -31,9 +31,19 @@ struct difference {
 void difference_measure(struct difference *difference, const float *values, const float *other,
                         size_t n);
 
-/* Sums over n values x and their codes q, each by its importance w: w q, w q^2 and w x q. */
-struct code_sums {
-    double q, qq, xq;
+/* Scales and offsets that are tried side by side for the values x of a group, each by its importance w; and sums over
+ * the values with their codes q and residuals r = x - (scale * q + offset). */
+enum { TRIALS = 16 };
+struct trials {
+    float scale[TRIALS], offset[TRIALS];
+    float q[TRIALS], qq[TRIALS], r[TRIALS], qr[TRIALS], rr[TRIALS]; /* of w q, w q^2, w r, w q r, w r^2 */
+};
+
+/* What a refit may move. */
+enum refit {
+    REFIT_SCALE,
+    REFIT_BOTH,
+    REFIT_BELOW /* both, with an offset of at most 0 and a scale of at least 0 */
 };
 
 /* The loops of quantization, one table for each instruction set: see quantize_ops.inc. */
@@ -43,12 +53,14 @@ struct quantize_ops {
                         int8_t *codes);
     void (*measure_difference)(const float *w, const float *other, size_t n,
                                struct difference *difference);
-    /* The sums of the nearest integers of (x - offset) * inverse in low .. high; of the nearest of `count` values to
-     * x * inverse, ascending, at most 16. n is a multiple of 16, and everything finite. */
-    void (*fit_codes)(const float *x, const float *w, size_t n, float inverse, float offset, float low, float high,
-                      struct code_sums *sums);
-    void (*fit_values)(const float *x, const float *w, size_t n, float inverse, const int8_t *values, size_t count,
-                       struct code_sums *sums);
+    /* The sums of all trials, with the integers of low .. high that are nearest to (x - offset) / scale; with the nearest
+     * to x / scale of `count` values, ascending, at most 16, and no offset. Everything is finite. */
+    void (*try_codes)(const float *x, const float *w, size_t n, float low, float high, struct trials *trials);
+    void (*try_values)(const float *x, const float *w, size_t n, const int8_t *values, size_t count,
+                       struct trials *trials);
+    /* Moves scales and offsets to the least-squares fit of the codes, whose sum of w is w_sum, and sets rr to the error
+     * that is left: infinite where there is none. */
+    void (*refit_trials)(double w_sum, enum refit refit, struct trials *trials);
 };
 
 /* With one scale for the whole tensor: sets scale and zero point from the whole matrix's range. Call it before any

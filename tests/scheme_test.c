@@ -150,7 +150,7 @@ static const struct {
 } bad[] = {
     {"", 1, {"unknown weight datatype", "''", "int4"}},
     {":", 1, {"unknown weight datatype", "''"}},
-    {"iq2_xxs", 1, {"weights cannot be quantized to", "'iq2_xxs'", "stored, fp32"}},
+    {"q1_0", 1, {"weights cannot be quantized to", "'q1_0'", "stored, fp32"}},
     {"Q6_K:sym", 6, {"symmetry of a datatype without zero points", "'sym'"}},
     {"q4_k:clip", 1, {"clip is for int8 and int4 weights, not q4_k"}},
     {"q4_k:qat", 1, {"qat is for int8, int4 and fp8 weights, not q4_k"}},
@@ -186,6 +186,7 @@ static const struct {
     {"int8:rtn:rtn", 10, {"misplaced", "'rtn'", "nothing more"}},
     {"int8:magic", 6, {"'magic'", "gN", "rtn"}},
     {"int8:gptq(damp=0.01", 20, {"parentheses without an end", "')'"}},
+    {"iq3_s:gptq", 1, {"gptq chooses codes column by column", "iq3_s", "imatrix"}},
     {"int8:gptq()", 11, {"unknown parameter", "''", "damp or actorder or sequence"}},
     {"int8:gptq(alpha=1)", 11, {"unknown parameter", "'alpha'", "damp"}},
     {"int8:gptq(damp)", 15, {"no value", "''", "= and a value"}},

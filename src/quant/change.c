@@ -6,9 +6,10 @@
 
 enum { CHOICES = 32 };
 
-static const enum dtype weight_order[] = {DTYPE_FP32, DTYPE_FP16,    DTYPE_BF16,   DTYPE_INT8,
-                                          DTYPE_INT4, DTYPE_FP8E4M3, DTYPE_FP8E5M2, DTYPE_Q8_0, DTYPE_Q6_K, DTYPE_Q5_K,
-                                          DTYPE_Q4_K, DTYPE_IQ4_XS,  DTYPE_Q3_K,    DTYPE_Q2_K, DTYPE_MXFP4};
+static const enum dtype weight_order[] = {
+    DTYPE_FP32,    DTYPE_FP16,  DTYPE_BF16,   DTYPE_INT8,    DTYPE_INT4,  DTYPE_FP8E4M3, DTYPE_FP8E5M2, DTYPE_Q8_0,
+    DTYPE_Q6_K,    DTYPE_Q5_K,  DTYPE_Q4_K,   DTYPE_IQ4_XS,  DTYPE_Q3_K,  DTYPE_IQ3_S,   DTYPE_IQ3_XXS, DTYPE_Q2_K,
+    DTYPE_IQ2_S,   DTYPE_IQ2_XS, DTYPE_IQ2_XXS, DTYPE_IQ1_M, DTYPE_IQ1_S, DTYPE_MXFP4,   DTYPE_NVFP4};
 static const enum dtype act_order[] = {DTYPE_FP32,    DTYPE_FP16,    DTYPE_BF16, DTYPE_INT8,
                                        DTYPE_FP8E4M3, DTYPE_FP8E5M2};
 static const uint32_t group_order[] = {256, 128, 64, 32, 16};

@@ -4,6 +4,7 @@
 #include "calibrated.h"
 #include "engine/weights.h"
 #include "method.h"
+#include "scheme.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -287,6 +288,16 @@ static struct hessian_use hessian(const float *values)
                                 .by_activation = values[ACT_ORDER] != 0, .sequential = values[SEQUENCE] != 0};
 }
 
+/* Columns one by one: not those whose codes are chosen together. */
+static bool check(const struct scheme *s, const float *values, struct error *error)
+{
+    (void)values;
+    const struct dtype_info *type = &dtypes[s->format.weight];
+    return type->kind != DTYPE_KIND_BLOCK || code_columns(s->format.weight) == 1 ||
+           error_set(error, "gptq chooses codes column by column, and those of %s are chosen %zu at a time; "
+                            "expected imatrix, or a type such as q2_k", type->name, code_columns(s->format.weight));
+}
+
 /* What scales are searched by, where no other method says so: the diagonal of the Hessian. */
 static bool weigh_columns(const struct calibration_inputs *in, struct calibrated *out, struct error *error)
 {
@@ -389,6 +400,7 @@ const struct method gptq_method = {
     .needs = {.activations = true, .hessian = true, .weights = WEIGHTS_SEARCHED},
     .parameters = parameters,
     .parameter_count = sizeof parameters / sizeof *parameters,
+    .check = check,
     .prepare = prepare,
     .describe = describe,
     .hessian = hessian,
