@@ -160,7 +160,7 @@ static void test_equals_whole_passes(void **state)
 static struct sensitivity_job *measure(struct fixture *f, struct weights *set, size_t count, int32_t bos)
 {
     struct error error;
-    struct sensitivity_plan plan = {f->text, count, bos, f->model->hyper.trained_context};
+    struct sensitivity_plan plan = {f->text, count, bos, f->model->hyper.trained_context, NULL};
     struct sensitivity_job *job = sensitivity_open(f->model, f->pool, &plan, f->stored, set, &error);
     assert_non_null(job);
     double last = -1;
@@ -230,7 +230,7 @@ static void test_nothing_to_measure(void **state)
     struct weights *set = with(&f, weights_ref(f.stored), "blk.1.ffn_up", "int8");
     struct error error;
     bool done;
-    struct sensitivity_plan plan = {f.text, 1, -1, 160};
+    struct sensitivity_plan plan = {f.text, 1, -1, 160, NULL};
     struct sensitivity_job *job = sensitivity_open(f.model, f.pool, &plan, f.stored, set, &error);
     assert_true(sensitivity_step(job, 1, &done, &error) && done);
     assert_int_equal(sensitivity_of(job, model_find_name(f.model, "blk.1.ffn_up")).scored, 0);

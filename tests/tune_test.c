@@ -98,7 +98,7 @@ static void test_knapsack_of_equal_costs(void **state)
 static void test_budgets_in_writing(void **state)
 {
     static const char *const bad[] = {"", "size", "size x", "size 0", "size -4", "size 1.5Mx", "bits 0", "bits 100",
-                                      "kl nan", "kl -1", "rate inf", "size 1M bits 4", "rate 5 size 4k", "speed 4", "for gguf", "size 1M for exe",
+                                      "kl nan", "kl -1", "rate inf", "speed 4", "for gguf", "size 1M for exe",
                                       "size 1M kl", "size 1M for a-name-that-is-too-long"};
     struct budget b;
     struct error error;
@@ -108,12 +108,14 @@ static void test_budgets_in_writing(void **state)
     assert_true(budget_parse("bits 4.25 kl 1e-3", &b, &error) && b.max_bits == 4.25 && b.max_kl == 1e-3);
     assert_true(budget_parse("rate 12", &b, &error) && b.min_rate == 12);
     assert_true(budget_parse("size 70k", &b, &error) && b.max_size == 70000 && !*b.format);
+    assert_true(budget_parse("size 1M bits 4 rate 3 kl 2", &b, &error) && b.max_bits == 4 && b.min_rate == 3);
+    assert_true(budget_parse("size 1M for memory", &b, &error) && b.memory && !*b.format);
     assert_true(export_budget_parse("kl 0.1 for gguf", &b, &error) && strcmp(b.format, "gguf") == 0);
     assert_true(export_budget_parse("for safetensors size 1M", &b, &error) && strcmp(b.format, "safetensors") == 0);
     assert_false(export_budget_parse("size 1M for gptq", &b, &error));
-    assert_string_equal(error.text, "for 'gptq': its layers all have one scheme; expected gguf or safetensors");
+    assert_string_equal(error.text, "for 'gptq': its layers all have one scheme; expected memory, gguf or safetensors");
     assert_false(export_budget_parse("size 1M for exe", &b, &error));
-    assert_string_equal(error.text, "for 'exe': expected gguf or safetensors");
+    assert_string_equal(error.text, "for 'exe': expected memory, gguf or safetensors");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct budget before = b;
         *error.text = 0;

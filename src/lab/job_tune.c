@@ -151,6 +151,7 @@ static bool begin(const struct session *s, const char *text, struct tuning *t, s
 {
     if (!export_budget_parse(text, &t->budget, error))
         return false;
+    export_budget_default(s->model, &t->budget);
     if (*t->budget.format)
         t->file = export_tuning_open(s->model, t->budget.format, s->tokenizer ? tokenizer_path(s->tokenizer) : NULL,
                                      error);
