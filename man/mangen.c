@@ -4,6 +4,7 @@
 #include "measure/known_roofs.h"
 #include "model/arch.h"
 #include "model/synthetic.h"
+#include "quant/mixes.h"
 #include "views/keys.h"
 #include "views/options.h"
 
@@ -74,6 +75,16 @@ static void put_shapes(void)
         printf(".\n");
     }
     printf(".El\n");
+}
+
+/* In one sentence. */
+static void put_mixes(void)
+{
+    size_t n = 0;
+    while (mix_at(n))
+        n++;
+    for (size_t i = 0; i < n; i++)
+        printf("%s.Cm %s%s", i + 1 == n ? "and\n" : "", mix_name(mix_at(i)), i + 1 == n ? " .\n" : i + 2 == n ? "\n" : " ,\n");
 }
 
 static void put_roofs(void)
@@ -197,6 +208,8 @@ static int fill_page(void)
             put_shapes();
         else if (strcmp(line, "@ROOFS@\n") == 0)
             put_roofs();
+        else if (strcmp(line, "@MIXES@\n") == 0)
+            put_mixes();
         else if (strcmp(line, "@ARCHITECTURES@\n") == 0)
             put_architectures();
         else if (strcmp(line, "@KEYS@\n") == 0)

@@ -42,7 +42,7 @@ char *builtin_model_path(struct error *error)
 bool apply_schemes(const struct options *o, const struct model *model, struct scheme *schemes,
                    struct error *error)
 {
-    struct scheme uniform;
+    struct scheme_choice choice;
     struct recipe recipe;
     enum dtype kv;
     if (o->kv) {
@@ -50,11 +50,8 @@ bool apply_schemes(const struct options *o, const struct model *model, struct sc
             return false;
         schemes[kv_index(model)] = scheme_default(kv);
     }
-    if (o->scheme) {
-        if (!scheme_parse(o->scheme, &uniform, error))
-            return false;
-        schemes_set_linear(model, uniform, schemes);
-    }
+    if (o->scheme && !(scheme_choice_parse(o->scheme, &choice, error) && schemes_choose(model, &choice, schemes, error)))
+        return false;
     if (!o->recipe)
         return true;
     if (!recipe_read(&recipe, o->recipe, error))
@@ -76,10 +73,10 @@ bool check_kernels(const struct options *o, struct error *error)
 /* Checks option values before any file is opened. */
 static bool check_values(const struct options *o, struct error *error)
 {
-    struct scheme scheme;
+    struct scheme_choice choice;
     struct outliers outliers;
     enum dtype kv;
-    if (o->scheme && !scheme_parse(o->scheme, &scheme, error))
+    if (o->scheme && !scheme_choice_parse(o->scheme, &choice, error))
         return false;
     if (o->kv && !kv_dtype_parse(o->kv, &kv, error))
         return error_set(error, "--kv '%.32s': expected " KV_EXPECTED, o->kv);
@@ -106,19 +103,19 @@ static bool check_values(const struct options *o, struct error *error)
 
 bool check_candidates(const struct options *o, struct error *error)
 {
-    struct scheme scheme;
+    struct scheme_choice choice;
     for (size_t i = 0; i < o->candidate_count; i++)
-        if (o->candidates[i].scheme && !scheme_parse(o->candidates[i].scheme, &scheme, error))
+        if (o->candidates[i].scheme && !scheme_choice_parse(o->candidates[i].scheme, &choice, error))
             return false;
-    return !o->versus || scheme_parse(o->versus, &scheme, error);
+    return !o->versus || scheme_choice_parse(o->versus, &choice, error);
 }
 
 void scheme_words(const struct options *o, char out[256])
 {
     char canonical[SCHEME_TEXT] = "stored", recipe[SHOWN_TEXT] = "";
-    struct scheme s;
-    if (o->scheme && scheme_parse(o->scheme, &s, NULL))
-        scheme_print(&s, canonical);
+    struct scheme_choice c;
+    if (o->scheme && scheme_choice_parse(o->scheme, &c, NULL))
+        scheme_choice_print(&c, canonical);
     snprintf(out, 256, "%s%s%.200s", o->recipe && !o->scheme ? "" : canonical,
              o->recipe && o->scheme ? " + " : "", o->recipe ? shown(recipe, o->recipe) : "");
 }
@@ -127,6 +124,14 @@ static void say_non_finite(const struct model *m, const char *of)
 {
     if (m && m->non_finite)
         fprintf(stderr, "qtop: warning: %zu weights%s are NaN or infinite\n", m->non_finite, of);
+}
+
+/* Types that stand for others, whose blocks do not divide the rows. */
+static void say_fallbacks(const struct model *m, const struct scheme *schemes)
+{
+    char text[320];
+    for (size_t i = 0; fallback_note(m, schemes, i, text, sizeof text); i++)
+        note(text);
 }
 
 /* What a person should know about the files. */
@@ -209,10 +214,12 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     b->session.progress_arg = &b->progress;
     b->session.note = pass_note;
     b->session.resume = o->resume;
-    if (ok)
+    if (ok) {
         say_notes(&b->session);
-    else
+        say_fallbacks(b->session.model, b->schemes);
+    } else {
         batch_close(b);
+    }
     return ok;
 }
 

@@ -41,8 +41,10 @@ static bool rule_text(const struct measured *m, const struct model *model, int t
 {
     const struct rule *rule = recipe_rule(&m->recipe, model, tensor);
     char scheme[SCHEME_TEXT];
-    if (rule)
-        snprintf(out, size, "line %d: %s %s", rule->line, rule->pattern, scheme_print(&rule->scheme, scheme));
+    if (rule && rule->choice.mix)
+        snprintf(out, size, "line %d: %s", rule->line, rule->pattern);
+    else if (rule)
+        snprintf(out, size, "line %d: %s %s", rule->line, rule->pattern, scheme_print(&rule->choice.scheme, scheme));
     return rule != NULL;
 }
 

@@ -21,9 +21,9 @@ enum {
 
 const struct option_info option_table[] = {
     {'s', "scheme", "SCHEME", OPTION_STRING, AT(scheme), 0, 0, FOR_SCHEME,
-     "scheme of the linear matrices inside blocks, such as int8, int4:g64:asym or w8a8"},
+     "scheme of the linear matrices inside blocks, such as int8, int4:g64:asym or w8a8; or a mix for all, such as q4_k_m"},
     {'r', "recipe", "FILE", OPTION_STRING, AT(recipe), 0, 0, FOR_SCHEME,
-     "recipe, a file of PATTERN SCHEME lines; applied after -s"},
+     "recipe, a file of PATTERN SCHEME lines and mixes; applied after -s"},
     {0, "synthetic", "SHAPE", OPTION_STRING, AT(synthetic), 0, 0, FOR_MODEL,
      "random weights in this shape instead of MODEL, such as llama2-7b"},
     {0, "reference", "FILE", OPTION_STRING, AT(reference), 0, 0, FOR_TUI | FOR_EVAL | FOR_INSPECT | FOR_TUNE,

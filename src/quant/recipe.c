@@ -14,7 +14,7 @@ enum { RECIPE_LINE = 512, RECIPE_RULES = 100000 };
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static bool add_rule(struct recipe *r, const char *pattern, struct scheme scheme, int line)
+static bool add_rule(struct recipe *r, const char *pattern, const struct scheme_choice *choice, int line)
 {
     if ((r->count & (r->count - 1)) == 0) { /* 0 or a power of two: the room is full */
         struct rule *rules = realloc(r->rules, (r->count ? 2 * r->count : 1) * sizeof *rules);
@@ -22,30 +22,39 @@ static bool add_rule(struct recipe *r, const char *pattern, struct scheme scheme
             return false;
         r->rules = rules;
     }
-    r->rules[r->count] = (struct rule){strdup(pattern), scheme, line};
+    r->rules[r->count] = (struct rule){strdup(pattern), *choice, line};
     return r->rules[r->count].pattern ? (r->count++, true) : false;
 }
 
-/* One line without its comment: nothing, or a pattern and a scheme. */
+/* What a line says, of which `text` is null: a mix that stands alone. */
+static bool parse_choice(const char *pattern, const char *text, struct scheme_choice *out, struct error *error)
+{
+    *out = (struct scheme_choice){0};
+    return text ? scheme_parse(text, &out->scheme, error) : scheme_choice_parse(pattern, out, error);
+}
+
+/* One line without its comment: nothing, a mix, or a pattern and a scheme. */
 static bool parse_line(struct recipe *recipe, const char *name, char *text, int line,
                        struct error *error)
 {
     char *save, *pattern = strtok_r(text, " \t\r", &save);
     if (!pattern)
         return true;
-    char *scheme_text = strtok_r(NULL, " \t\r", &save);
-    if (!scheme_text)
-        return error_set(error, "%s, line %d: '%.48s' has no scheme; expected PATTERN SCHEME", name,
+    char *scheme = strtok_r(NULL, " \t\r", &save);
+    if (!scheme && *pattern != '@')
+        return error_set(error, "%s, line %d: '%.48s' has no scheme; expected PATTERN SCHEME, or a mix such as @q4_k_m", name,
                          line, pattern);
-    char *more = strtok_r(NULL, " \t\r", &save);
+    if (scheme && *pattern == '@')
+        return error_set(error, "%s, line %d: '%.48s' after a mix; expected the line's end", name, line, scheme);
+    char *more = scheme ? strtok_r(NULL, " \t\r", &save) : NULL;
     if (more)
         return error_set(error, "%s, line %d: '%.48s' after the scheme; expected the line's end",
                          name, line, more);
-    struct scheme scheme;
+    struct scheme_choice choice;
     struct error why;
-    if (!scheme_parse(scheme_text, &scheme, &why))
+    if (!parse_choice(pattern, scheme, &choice, &why))
         return error_set(error, "%s, line %d: %.380s", name, line, why.text);
-    return add_rule(recipe, pattern, scheme, line) || error_set(error, "not enough memory");
+    return add_rule(recipe, pattern, &choice, line) || error_set(error, "not enough memory");
 }
 
 bool recipe_parse(struct recipe *recipe, const char *name, const char *text, size_t n,
@@ -108,50 +117,6 @@ void recipe_free(struct recipe *r)
 
 /* ---- applying -------------------------------------------------------------------------------- */
 
-bool scheme_fits(const struct model *m, int tensor, const struct scheme *s, struct error *error)
-{
-    char text[SCHEME_TEXT];
-    if (tensor != kv_index(m) || s->format.stored)
-        return true;
-    struct scheme plain = scheme_default(s->format.weight);
-    if (kv_takes(s->format.weight) && scheme_equal(s, &plain))
-        return true;
-    return error_set(error, "kv: the cache cannot be %s; expected " KV_EXPECTED,
-                     scheme_print(s, text));
-}
-
-/* Of rows that a type's blocks do not divide, what llama.cpp's quantize takes in its place. */
-static struct scheme fit_blocks(struct scheme s, size_t cols)
-{
-    static const struct {
-        enum dtype from, to;
-    } substitutes[] = {{DTYPE_Q2_K, DTYPE_IQ4_NL}, {DTYPE_Q3_K, DTYPE_IQ4_NL},  {DTYPE_IQ4_XS, DTYPE_IQ4_NL},
-                       {DTYPE_Q4_K, DTYPE_Q5_0},   {DTYPE_Q5_K, DTYPE_Q5_1},    {DTYPE_Q6_K, DTYPE_Q8_0},
-                       {DTYPE_TQ1_0, DTYPE_Q4_0},  {DTYPE_TQ2_0, DTYPE_Q4_0}};
-    for (size_t i = 0; !s.format.stored && i < sizeof substitutes / sizeof *substitutes; i++)
-        if (s.format.weight == substitutes[i].from && cols % dtypes[s.format.weight].block != 0)
-            s.format.weight = substitutes[i].to;
-    if (!s.format.stored && dtypes[s.format.weight].kind == DTYPE_KIND_BLOCK && cols % dtypes[s.format.weight].block != 0)
-        s = scheme_default(DTYPE_FP16);
-    return s;
-}
-
-struct scheme scheme_for_tensor(const struct model *m, int tensor, struct scheme s)
-{
-    if (tensor == kv_index(m))
-        return scheme_default(s.format.stored ? DTYPE_FP32 : s.format.weight);
-    s = fit_blocks(s, m->tensors[tensor].stored.cols);
-    if (s.format.stored) {
-        s = scheme_stored(&m->tensors[tensor].stored);
-    } else if (!tensor_multiplies(m, tensor)) {
-        s.format.act = DTYPE_FP32;
-        s.format.act_asym = false;
-        s.act_range = ACT_DYNAMIC;
-        methods_remove_calibrated(&s.methods);
-    }
-    return s;
-}
-
 /* A pattern without an expert's number is for all of them. */
 static bool matches_experts(const char *pattern, const struct tensor *t)
 {
@@ -162,6 +127,8 @@ static bool matches_experts(const char *pattern, const struct tensor *t)
 
 static bool rule_matches(const struct rule *rule, const struct model *m, int tensor)
 {
+    if (rule->choice.mix)
+        return mix_has(m, tensor);
     if (tensor == kv_index(m))
         return strcmp(rule->pattern, KV_NAME) == 0;
     const struct tensor *t = &m->tensors[tensor];
@@ -186,33 +153,52 @@ static const char *nearest_name(const struct model *m, const char *pattern)
     return edit_distance(pattern, KV_NAME) < min ? KV_NAME : m->tensors[best].name;
 }
 
-/* Whether the rule applies to anything, and the KV cache can have what it says. */
+/* Whether the rule applies to anything, and all that it applies to can have what it says. */
 static bool check_rule(const struct recipe *recipe, const struct rule *rule, const struct model *m,
                        struct error *error)
 {
     struct error why;
     bool any = false;
-    for (int t = 0; t < (int)schemes_count(m) && !any; t++)
-        any = rule_matches(rule, m, t);
-    if (!any)
-        return error_set(error, "%.200s, line %d: '%.48s' matches no tensor; the nearest name is %s",
-                         recipe->name, rule->line, rule->pattern, nearest_name(m, rule->pattern));
-    if (rule_matches(rule, m, kv_index(m)) && !scheme_fits(m, kv_index(m), &rule->scheme, &why))
-        return error_set(error, "%.200s, line %d: %.300s", recipe->name, rule->line, why.text);
+    for (int t = 0; t < (int)schemes_count(m); t++) {
+        if (!rule_matches(rule, m, t))
+            continue;
+        any = true;
+        if (!rule->choice.mix && !scheme_fits(m, t, &rule->choice.scheme, &why))
+            return error_set(error, "%.200s, line %d: %.300s", recipe->name, rule->line, why.text);
+    }
+    return any || error_set(error, "%.200s, line %d: '%.48s' matches no tensor; the nearest name is %s", recipe->name,
+                            rule->line, rule->pattern, nearest_name(m, rule->pattern));
+}
+
+static bool apply_rule(const struct recipe *recipe, const struct rule *rule, const struct model *m,
+                       struct scheme *schemes, struct error *error)
+{
+    struct error why;
+    if (rule->choice.mix)
+        return mix_apply(m, &rule->choice, schemes, &why) ||
+               error_set(error, "%.200s, line %d: %.300s", recipe->name, rule->line, why.text);
+    for (int t = 0; t < (int)schemes_count(m); t++)
+        if (rule_matches(rule, m, t))
+            schemes[t] = scheme_for_tensor(m, t, rule->choice.scheme);
     return true;
 }
 
 bool recipe_apply(const struct recipe *recipe, const struct model *m, struct scheme *schemes,
                   struct error *error)
 {
-    for (size_t i = 0; i < recipe->count; i++)
-        if (!check_rule(recipe, &recipe->rules[i], m, error))
-            return false;
-    for (size_t i = 0; i < recipe->count; i++)
-        for (int t = 0; t < (int)schemes_count(m); t++)
-            if (rule_matches(&recipe->rules[i], m, t))
-                schemes[t] = scheme_for_tensor(m, t, recipe->rules[i].scheme);
-    return true;
+    size_t bytes = schemes_count(m) * sizeof *schemes;
+    struct scheme *next = malloc(bytes);
+    bool ok = next || error_set(error, "not enough memory");
+    if (ok)
+        memcpy(next, schemes, bytes);
+    for (size_t i = 0; ok && i < recipe->count; i++)
+        ok = check_rule(recipe, &recipe->rules[i], m, error);
+    for (size_t i = 0; ok && i < recipe->count; i++)
+        ok = apply_rule(recipe, &recipe->rules[i], m, next, error);
+    if (ok)
+        memcpy(schemes, next, bytes);
+    free(next);
+    return ok;
 }
 
 const struct rule *recipe_rule(const struct recipe *recipe, const struct model *m, int tensor)
@@ -229,6 +215,17 @@ void schemes_set_linear(const struct model *m, struct scheme scheme, struct sche
         if (role_takes_schemes(m->tensors[t].role))
             schemes[t] = scheme_for_tensor(m, t, scheme);
     }
+}
+
+bool schemes_choose(const struct model *m, const struct scheme_choice *c, struct scheme *schemes, struct error *error)
+{
+    if (c->mix)
+        return mix_apply(m, c, schemes, error);
+    for (int t = 0; t < (int)m->tensor_count; t++)
+        if (role_takes_schemes(m->tensors[t].role) && !scheme_fits(m, t, &c->scheme, error))
+            return false;
+    schemes_set_linear(m, c->scheme, schemes);
+    return true;
 }
 
 bool scheme_is_as_stored(const struct model *m, int tensor, const struct scheme *s)

@@ -1,5 +1,7 @@
 /* recipe.h - which tensor gets which scheme: `PATTERN SCHEME` lines, the last match wins.
  *
+ * A line may also be a mix alone, `@q4_k_m:gptq` (mixes.h): it matches every tensor that the mix has.
+
  * PATTERN is a shell glob over canonical names; `#` begins a comment. A glob matches every matrix
  * (more than one row); a vector is matched by its literal name only, and so is the KV cache, whose
  * name is `kv` and whose scheme is a datatype alone. `output` of a tied model is its embedding table.
@@ -8,11 +10,11 @@
 #define QTOP_RECIPE_H
 
 #include "engine/weights.h"
-#include "scheme.h"
+#include "mixes.h"
 
 struct rule {
-    char *pattern;
-    struct scheme scheme;
+    char *pattern; /* of a mix its spelling */
+    struct scheme_choice choice;
     int line;
 };
 
@@ -33,16 +35,20 @@ void recipe_free(struct recipe *recipe);
 bool recipe_write(const char *path, const struct model *model, const struct scheme *schemes,
                   struct error *error);
 
-/* Applies the rules to schemes. A rule that matches nothing is an error that gives the nearest name; so
- * is one that the KV cache cannot have. The schemes are then untouched. */
+/* Applies the rules to schemes. A rule that matches nothing is an error that gives the nearest name; so is one that a
+ * tensor or the KV cache cannot have. The schemes are then untouched. */
 bool recipe_apply(const struct recipe *recipe, const struct model *model, struct scheme *schemes,
                   struct error *error);
 
 /* The rule that decides a tensor's scheme (or kv_index): the last that matches; null where none does. */
 const struct rule *recipe_rule(const struct recipe *recipe, const struct model *model, int tensor);
 
-/* Gives the scheme to every linear matrix inside blocks: what -s does. */
+/* Gives the scheme to every linear matrix inside blocks. */
 void schemes_set_linear(const struct model *model, struct scheme scheme, struct scheme *schemes);
+
+/* What -s does: the same, or a mix. False where a matrix cannot have it; schemes are then untouched. */
+bool schemes_choose(const struct model *model, const struct scheme_choice *choice, struct scheme *schemes,
+                    struct error *error);
 
 /* Whether a tensor's scheme is lossless: stored, or the very float that its weights are stored in. */
 bool scheme_is_as_stored(const struct model *model, int tensor, const struct scheme *scheme);
@@ -54,13 +60,5 @@ bool schemes_same(const struct model *model, const struct scheme *a, const struc
  * short. */
 bool schemes_totals(const struct model *model, const struct scheme *schemes, size_t position,
                     struct weights_totals *out);
-
-/* Whether the tensor (or kv_index) can have the scheme; if not the error says what it can have. */
-bool scheme_fits(const struct model *model, int tensor, const struct scheme *scheme,
-                 struct error *error);
-
-/* A scheme that fits as this tensor has it: a tensor that multiplies nothing takes no activation dtype,
- * the KV cache as stored is fp32. */
-struct scheme scheme_for_tensor(const struct model *model, int tensor, struct scheme scheme);
 
 #endif

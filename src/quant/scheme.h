@@ -29,6 +29,8 @@ struct scheme {
     struct qformat format;    /* what a kernel knows of it */
     enum act_range act_range; /* of int8 and fp8 activations */
     struct methods methods;   /* how scales and codes are chosen */
+    bool substituted;         /* in place of `asked`, whose blocks do not divide the rows (fit.h); no part of the scheme */
+    enum dtype asked;
 };
 
 /* Parses text. On failure *out is untouched and the error names the position (from 1), what stands
