@@ -276,6 +276,85 @@ static void test_bits_leave_embedding_and_head(void **state)
     tune_close(job);
 }
 
+/* Budgets together: all of them are kept. */
+static void test_several_budgets(void **state)
+{
+    double size = 0.4 * (double)weights_size(session.stored);
+    (void)state;
+    struct tune *job = begin((struct budget){.max_size = size, .max_bits = 5, .min_rate = 1, .max_kl = 1});
+    struct tuned best = run(job);
+    struct tune_point curve[5];
+    assert_true((double)best.size <= size && (double)best.size >= 0.8 * size);
+    assert_true(best.bits_per_weight <= 5 && best.rate >= 1 && best.quality.kl <= 1);
+    assert_int_equal(tune_curve(job, curve, 5), 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_true(curve[i].cost > 0 && curve[i].kl >= 0);
+    tune_close(job);
+}
+
+static bool same_choice(const struct tuned *a, const struct tuned *b)
+{
+    return schemes_same(session.model, a->schemes, b->schemes) && a->quality.kl == b->quality.kl && a->size == b->size;
+}
+
+/* What was measured is all that a search needs to go on; and the same plan finds the same. */
+static void test_goes_on_from_a_table(void **state)
+{
+    struct budget budget = {.max_bits = 5};
+    (void)state;
+    struct tune *job = begin(budget), *next = begin(budget);
+    struct tuned whole = run(job), found;
+    struct tune_table from = tune_table(job), to = tune_table(next);
+    size_t n = from.items * from.candidates;
+    assert_int_equal(from.parts, from.all_parts);
+    memcpy(to.error, from.error, n * sizeof *to.error);
+    memcpy(to.seconds, from.seconds, n * sizeof *to.seconds);
+    memcpy(to.total_seconds, from.total_seconds, from.candidates * sizeof *to.total_seconds);
+    memcpy(to.probe, from.probe, from.items);
+    for (size_t i = 0; i < from.items; i++)
+        to.probed[i].kl = from.probed[i].kl;
+    tune_resume(next, from.all_parts);
+    assert_int_equal(tune_table(next).parts, from.all_parts);
+    found = run(next);
+    assert_true(same_choice(&whole, &found));
+    tune_close(next);
+    next = begin(budget);
+    found = run(next);
+    assert_true(same_choice(&whole, &found));
+    tune_close(next);
+    tune_close(job);
+}
+
+/* Of mixes that are within the budget the largest is measured, too. */
+static void test_rivals(void **state)
+{
+    static const char *const names[] = {"int4:g32", "int8", "fp16"};
+    struct scheme *schemes[3], scheme;
+    struct tune_rival rivals[3];
+    struct error error;
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        schemes[i] = session_schemes(&session, &error);
+        assert_true(scheme_parse(names[i], &scheme, &error));
+        schemes_set_linear(session.model, scheme, schemes[i]);
+        rivals[i] = (struct tune_rival){names[i], schemes[i]};
+    }
+    struct weights_totals totals;
+    assert_true(schemes_totals(session.model, schemes[1], 0, &totals));
+    struct tune_plan plan = usual_plan((struct budget){.max_size = (double)totals.size + 100});
+    plan.rival = rivals;
+    plan.rivals = 3;
+    struct tune *job = tune_open(&plan, &error);
+    assert_non_null(job);
+    struct tuned best = run(job);
+    assert_string_equal(best.rival, "int8");
+    assert_int_equal(best.rival_size, totals.size);
+    assert_true(best.rival_quality.kl > 0 && best.rival_quality.kl != best.quality.kl);
+    tune_close(job);
+    for (size_t i = 0; i < 3; i++)
+        free(schemes[i]);
+}
+
 /* ---- for files ------------------------------------------------------------------------------- */
 
 /* A model whose columns are whole groups, with a tokenizer, and one whose are not. */
@@ -457,6 +536,9 @@ int main(void)
         cmocka_unit_test(test_size),
         cmocka_unit_test(test_reference),
         cmocka_unit_test(test_bits_leave_embedding_and_head),
+        cmocka_unit_test(test_several_budgets),
+        cmocka_unit_test(test_goes_on_from_a_table),
+        cmocka_unit_test(test_rivals),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_bits_of_files),
         cmocka_unit_test(test_divergence),

@@ -6,6 +6,7 @@
 #include "interrupt.h"
 #include "tune_state.h"
 #include "quant/recipe.h"
+#include "quant/rivals.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -243,6 +244,7 @@ static bool tune(struct batch *b, const struct options *o, struct budget *budget
     struct session *s = &b->session;
     struct study_tokens searched = {0}, verified = {0};
     struct tune_file *file;
+    struct rivals rivals = {0};
     if (!open_file(s, o, budget, &file, error))
         return false;
     struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
@@ -253,6 +255,9 @@ static bool tune(struct batch *b, const struct options *o, struct budget *budget
               batch_calibration(b, error) && session_calibration_text(s, error) &&
               search_tokens(s, &searched, error) &&
               evaluation_tokens(b, o, &verified, error);
+    rivals_open(&rivals, s->model);
+    plan.rival = rivals.of;
+    plan.rivals = strcmp(budget->format, "gguf") == 0 ? rivals.count : 0;
     plan.search = searched.list.ids;
     plan.search_count = searched.list.count;
     plan.verify.tokens = verified.list.ids;
@@ -264,6 +269,7 @@ static bool tune(struct batch *b, const struct options *o, struct budget *budget
     free(searched.list.ids);
     free(verified.list.ids);
     export_tuning_close(file);
+    rivals_close(&rivals);
     return ok;
 }
 

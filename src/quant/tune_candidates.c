@@ -62,6 +62,8 @@ size_t tune_item_bytes(const struct tune *t, size_t candidate, int tensor)
     const struct qmatrix *stored = &t->plan.model->tensors[tensor].stored;
     struct scheme s = tune_candidate(t, candidate, tensor);
     size_t bytes = 0;
+    if (s.substituted) /* by another candidate */
+        return 0;
     if (file)
         return file->tensor_bytes(file->context, tensor, &s);
     return scheme_bytes(&s, stored->rows, stored->cols, &bytes) ? bytes : 0;

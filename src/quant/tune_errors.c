@@ -1,6 +1,5 @@
 /* What each candidate does to the output of each layer: its matrix is made of some rows, and their squared errors count
  * by the mean squares of the inputs on some of the calibration text. */
-#include "calibration.h"
 #include "kernels/dispatch.h"
 #include "model/on_demand.h"
 #include "tune_internal.h"
@@ -135,30 +134,38 @@ static void leave_group(struct tune *t)
     e->group++;
 }
 
+/* Adds a token's squares as shares of their mean: norms undo how large a token is, and few are so large that all others
+ * would not count. */
+static void add_token(const float *x, size_t cols, float *importance)
+{
+    double mean = 0;
+    for (size_t c = 0; c < cols; c++)
+        mean += (double)x[c] * (double)x[c] / (double)cols;
+    for (size_t c = 0; c < cols && mean > 0 && isfinite(mean); c++)
+        importance[c] += (float)((double)x[c] * (double)x[c] / mean);
+}
+
 /* The mean squares of the inputs; none where too few tokens came, or nothing but zeros. */
 static bool take_importance(struct tune *t, struct error *error)
 {
     struct tune_errors *e = &t->errors;
     struct layerwise_input in = layerwise_input(e->pass);
     size_t cols = t->plan.model->tensors[t->tensors[e->tensors[0]]].stored.cols;
-    struct input_stats stats = {0};
     double sum = 0;
     if (in.count < FEW_TOKENS)
         return true;
-    bool ok = input_stats_make(&stats, t->plan.pool, in.rows, in.stride, cols, in.count, error);
-    e->importance = ok ? malloc(cols * sizeof *e->importance) : NULL;
-    for (size_t c = 0; e->importance && c < cols; c++) {
-        e->importance[c] = stats.tokens > 0 ? (float)(stats.sum_squares[c] / (double)stats.tokens) : 0;
-        sum += (double)e->importance[c];
-    }
-    input_stats_free(&stats);
-    if (ok && !e->importance)
+    e->importance = calloc(cols, sizeof *e->importance);
+    if (!e->importance)
         return error_set(error, "not enough memory to search");
-    if (ok && !(sum > 0 && isfinite(sum))) {
+    for (size_t i = 0; i < in.count; i++)
+        add_token(in.rows + i * in.stride, cols, e->importance);
+    for (size_t c = 0; c < cols; c++)
+        sum += (double)e->importance[c];
+    if (!(sum > 0)) {
         free(e->importance);
         e->importance = NULL;
     }
-    return ok;
+    return true;
 }
 
 /* Leads to the inputs of e->group. */
