@@ -281,11 +281,11 @@ static void test_several_budgets(void **state)
 {
     double size = 0.4 * (double)weights_size(session.stored);
     (void)state;
-    struct tune *job = begin((struct budget){.max_size = size, .max_bits = 5, .min_rate = 1, .max_kl = 1});
+    struct tune *job = begin((struct budget){.max_size = size, .max_bits = 6, .min_rate = 1, .max_kl = 1});
     struct tuned best = run(job);
     struct tune_point curve[5];
     assert_true((double)best.size <= size && (double)best.size >= 0.8 * size);
-    assert_true(best.bits_per_weight <= 5 && best.rate >= 1 && best.quality.kl <= 1);
+    assert_true(best.bits_per_weight <= 6 && best.rate >= 1 && best.quality.kl <= 1);
     assert_int_equal(tune_curve(job, curve, 5), 5);
     for (size_t i = 0; i < 5; i++)
         assert_true(curve[i].cost > 0 && curve[i].kl >= 0);
@@ -300,7 +300,7 @@ static bool same_choice(const struct tuned *a, const struct tuned *b)
 /* What was measured is all that a search needs to go on; and the same plan finds the same. */
 static void test_goes_on_from_a_table(void **state)
 {
-    struct budget budget = {.max_bits = 5};
+    struct budget budget = {.max_bits = 6};
     (void)state;
     struct tune *job = begin(budget), *next = begin(budget);
     struct tuned whole = run(job), found;
