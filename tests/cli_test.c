@@ -422,7 +422,7 @@ static void test_options_of_other_subcommands(void **state)
         {"tokenize", "-s", "int8"},   {"tokenize", "--json"},          {"tokenize", "-t", "1"},
         {"bench", "--text", "f"},     {"bench", "-o", "f"},            {"bench", "-p", "a"},
         {"eval", "-p", "a"},          {"eval", "--seed", "1"},         {"inspect", "-n", "5"},
-        {"inspect", "-o", "f"},       {"plan", "-s", "int8"},          {"plan", "-r", "f"},
+        {"inspect", "--top-p", "1"},  {"plan", "-s", "int8"},          {"plan", "-r", "f"},
         {"logits", "-n", "3"},        {"logits", "--json"},            {"eval", "--no-mouse"},
         {"logits", "--ascii"},        {"plan", "--protocol", "full"},
         {"machine", "-c", "9"},       {"plan", "--fresh"},             {"bench", "--no-run"},
@@ -951,6 +951,42 @@ static void test_inspect_says_which_rule(void **state)
     json_decref(q);
     release(&r);
     free(recipe);
+}
+
+/* Nothing is measured, and what is shown becomes a recipe. */
+static void test_inspect_without_running(void **state)
+{
+    struct run r = {.out = TO_PIPE};
+    char *recipe = path_in(folder, "mix.txt"), *again = path_in(folder, "again.txt");
+    (void)state;
+    ACCEPT(&r, "inspect", "--no-run", "--json", "-s", "@q8_0", "-o", recipe, model);
+    json_t *q = line_object(&r, 2);
+    assert_true(json_is_null(json_object_get(q, "sqnr_db")));
+    assert_string_equal(json_string_value(json_object_get(q, "name")), "blk.0.attn_q");
+    json_decref(q);
+    release(&r);
+    ACCEPT(&r, "inspect", "--no-run", "-r", recipe, "-o", again, model);
+    assert_non_null(strstr(out_of(&r), "nothing was quantized"));
+    assert_non_null(strstr(out_of(&r), "token_embd"));
+    release(&r);
+    struct bytes a = read_file(recipe), b = read_file(again);
+    assert_true(a.size == b.size && a.size > 100 && memcmp(a.data, b.data, a.size) == 0);
+    free(a.data);
+    free(b.data);
+    REFUSE(2, WORDS("--alone"), "inspect", "--no-run", "--alone", model);
+    REFUSE(1, WORDS("/nonexistent"), "inspect", "--no-run", "-o", "/nonexistent/recipe", model);
+    free(recipe);
+    free(again);
+}
+
+/* Types that stand for others, whose blocks do not divide rows, are noted. */
+static void test_fallbacks_are_noted(void **state)
+{
+    struct run r = {.out = TO_PIPE};
+    (void)state;
+    ACCEPT(&r, "inspect", "--no-run", "-s", "q4_k_m", "--synthetic", "smollm2-135m");
+    assert_non_null(strstr(err_of(&r), "note: q5_0 instead of q4_k: its blocks of 256 do not divide the 576 columns"));
+    release(&r);
 }
 
 static void test_json_of_eval(void **state)
@@ -2308,6 +2344,8 @@ int main(void)
         cmocka_unit_test(test_bench_compares),
         cmocka_unit_test(test_csv),
         cmocka_unit_test(test_inspect_says_which_rule),
+        cmocka_unit_test(test_inspect_without_running),
+        cmocka_unit_test(test_fallbacks_are_noted),
         cmocka_unit_test(test_json_of_eval),
         cmocka_unit_test(test_kv_is_chosen),
         cmocka_unit_test(test_json_of_inspect),

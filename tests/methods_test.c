@@ -100,7 +100,7 @@ static struct weights *quantized(const struct fixture *f, const char *scheme, st
     for (size_t t = 0; t < f->model->tensor_count; t++)
         schemes[t] = scheme_stored(&f->model->tensors[t].stored);
     schemes_set_linear(f->model, parsed(scheme), schemes);
-    struct quantization_plan plan = {f->model, pool, f->stored, f->stored, schemes, &f->text, NULL, NULL};
+    struct quantization_plan plan = {f->model, pool, f->stored, f->stored, schemes, &f->text, NULL, NULL, NULL};
     struct quantization *q = quantization_open(&plan, &error);
     double fraction = -1;
     bool done = false;
@@ -1111,7 +1111,7 @@ static void test_no_finite_activation(void **state)
     for (size_t t = 0; t < f.model->tensor_count; t++)
         schemes[t] = scheme_stored(&f.model->tensors[t].stored);
     schemes_set_linear(f.model, parsed("int4:gptq"), schemes);
-    struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL, NULL};
+    struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL, NULL, NULL};
     struct quantization *q = quantization_open(&plan, &error);
     bool done = false, ok = true;
     while (ok && !done)
@@ -1179,7 +1179,7 @@ static void test_plans_that_cannot_be(void **state)
     for (size_t t = 0; t < f.model->tensor_count; t++)
         schemes[t] = scheme_stored(&f.model->tensors[t].stored);
     schemes[0] = parsed("int4:gptq"); /* an embedding that is no head */
-    struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL, NULL};
+    struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL, NULL, NULL};
     assert_null(quantization_open(&plan, &error));
     assert_non_null(strstr(error.text, "token_embd: not a matrix product"));
     schemes[0] = scheme_stored(&f.model->tensors[0].stored);
@@ -1206,7 +1206,7 @@ static void test_jobs_in_parts(void **state)
         for (size_t t = 0; t < f.model->tensor_count; t++)
             schemes[t] = scheme_stored(&f.model->tensors[t].stored);
         schemes_set_linear(f.model, parsed(every_method[i]), schemes);
-        struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL, NULL};
+        struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL, NULL, NULL};
         for (size_t steps = 0; steps < 40; steps += 3) {
             struct quantization *q = quantization_open(&plan, &error);
             bool done = false;
@@ -1220,7 +1220,7 @@ static void test_jobs_in_parts(void **state)
     for (size_t t = 0; t < f.model->tensor_count; t++)
         schemes[t] = qtensor_scheme(set->layer[t]);
     schemes[one] = parsed("int4:awq");
-    struct quantization_plan plan = {f.model, pool, set, f.stored, schemes, &f.text, NULL, NULL};
+    struct quantization_plan plan = {f.model, pool, set, f.stored, schemes, &f.text, NULL, NULL, NULL};
     struct quantization *q = quantization_open(&plan, &error);
     bool done = false;
     while (!done)

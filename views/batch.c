@@ -205,14 +205,16 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     if (o->outliers && !outliers_parse(o->outliers, &so.outliers, error))
         return false;
     scheme_words(o, b->scheme_text);
-    bool ok = session_open(&b->session, &so, error) && (!o->calibration || batch_calibration(b, error)) &&
+    bool opened = session_open(&b->session, &so, error);
+    b->session.note = pass_note;
+    bool ok = opened && (!o->imatrix || session_read_imatrix(&b->session, o->imatrix, error)) &&
+              (!o->calibration || batch_calibration(b, error)) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error) &&
               session_may_train(&b->session, b->schemes, error);
     b->progress.opened = clock_seconds();
     b->session.progress = show_progress;
     b->session.progress_arg = &b->progress;
-    b->session.note = pass_note;
     b->session.resume = o->resume;
     if (ok) {
         say_notes(&b->session);
@@ -236,8 +238,22 @@ struct weights *batch_weights(struct batch *b, const struct scheme *schemes, str
     return calibrates && !batch_calibration(b, error) ? NULL : session_weights(&b->session, schemes, error);
 }
 
+/* An importance matrix that nothing would look at is a mistake. */
+static bool check_imatrix(const struct batch *b, struct error *error)
+{
+    const struct session *s = &b->session;
+    for (size_t t = 0; s->importance && t < s->model->tensor_count; t++)
+        if (!b->schemes[t].format.stored && methods_take_importance(&b->schemes[t].methods))
+            return true;
+    return !s->importance ||
+           error_set(error, "--imatrix %.200s: no layer of these schemes takes it; expected the method imatrix, such as "
+                            "-s q4_k:imatrix", s->importance->file);
+}
+
 bool batch_pack(struct batch *b, struct error *error)
 {
+    if (!check_imatrix(b, error))
+        return false;
     pool_bind_caller(b->session.pool); /* whoever packs runs the model too, on this thread */
     b->weights = batch_weights(b, b->schemes, error);
     return b->weights && pin_open(&b->pin, b->session.model, error) &&

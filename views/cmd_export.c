@@ -27,6 +27,7 @@ static struct export_plan plan_of(const struct batch *b, const struct options *o
                                 .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL,
                                 .path = o->output,
                                 .format = o->format,
+                                .importance = s->importance,
                                 .allow_overflow = o->allow_overflow};
 }
 

@@ -1,5 +1,6 @@
 /* qtop inspect: every layer's shape, scheme, bytes and errors. */
 #include "batch.h"
+#include "inspect_schemes.h"
 
 #include "measure/output_error.h"
 #include "measure/sensitivity.h"
@@ -36,22 +37,10 @@ struct measured {
     struct quality_basis alone;   /* of sensitivities */
 };
 
-/* "line 3: blk.*.attn_* w8a8", the rule of -r that a layer took; false where none did. */
-static bool rule_text(const struct measured *m, const struct model *model, int tensor, char *out, size_t size)
-{
-    const struct rule *rule = recipe_rule(&m->recipe, model, tensor);
-    char scheme[SCHEME_TEXT];
-    if (rule && rule->choice.mix)
-        snprintf(out, size, "line %d: %s", rule->line, rule->pattern);
-    else if (rule)
-        snprintf(out, size, "line %d: %s %s", rule->line, rule->pattern, scheme_print(&rule->choice.scheme, scheme));
-    return rule != NULL;
-}
-
 static void add_rule(json_t *j, const struct measured *m, const struct model *model, int tensor)
 {
-    char text[320];
-    if (rule_text(m, model, tensor, text, sizeof text))
+    char text[RULE_TEXT];
+    if (rule_text(&m->recipe, model, tensor, text))
         json_object_set_new(j, "rule", json_text(text));
     else
         json_add(j, "rule", NAN, m->recipe.count ? "no rule matches" : "no recipe was given");
@@ -97,6 +86,19 @@ static void add_stats(json_t *j, const struct qtensor *q, const struct weight_st
     json_add(j, "scale_mean", s->scale_mean, no_scale);
 }
 
+/* By what the columns were weighed. */
+static void add_importance(json_t *j, const struct qtensor *p, const struct scheme *s)
+{
+    static const char *const names[] = {[WEIGHED_BY_TEXT] = "text", [WEIGHED_BY_IMATRIX] = "imatrix",
+                                        [WEIGHED_BY_NOTHING] = NULL};
+    bool asked = !s->format.stored && methods_take_importance(&s->methods);
+    const char *name = asked ? names[p->calibration.weighed_by] : NULL;
+    json_object_set_new(j, "importance", name ? json_string(name) : json_null());
+    if (!name)
+        json_object_set_new(j, "importance_reason",
+                            json_string(asked ? "no activations of it are known: unweighted" : "no method imatrix"));
+}
+
 /* What the methods found on the calibration text. */
 static void add_calibration(json_t *j, const struct qtensor *p)
 {
@@ -107,6 +109,7 @@ static void add_calibration(json_t *j, const struct qtensor *p)
     json_add(j, "alpha", f->alpha, in && in->scale ? NULL : "no input scale");
     json_add(j, "damp", f->damp, solved && f->damp > 0 ? NULL : "no Hessian");
     json_add(j, "rounded_rows", (double)f->rounded, solved ? NULL : "no GPTQ");
+    add_importance(j, p, &s);
     json_add(j, "outlier_columns", (double)f->outliers, split ? NULL : "no LLM.int8()");
 }
 
@@ -248,7 +251,7 @@ static void report_text(const struct batch *b, int tensor, const struct measured
     const struct model *model = b->session.model;
     const struct qtensor *p = b->weights->layer[tensor];
     const struct qmatrix *m = &p->matrix;
-    char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16], error[16], last[320], sensitivity[16] = "";
+    char scheme[SCHEME_TEXT], shape[48], bytes[16], sqnr[16], output[16], error[16], last[RULE_TEXT], sensitivity[16] = "";
     format_shape(shape, m);
     bool compares = !*model->reference_reason;
     format_error(error, (double)p->error.max_abs, compares);
@@ -258,7 +261,7 @@ static void report_text(const struct batch *b, int tensor, const struct measured
         snprintf(sensitivity, sizeof sensitivity, "%8.2g ", measured->sensitivity[tensor].kl);
     else if (measured->sensitivity)
         snprintf(sensitivity, sizeof sensitivity, "%8s ", "-");
-    if (!rule_text(measured, model, tensor, last, sizeof last))
+    if (!rule_text(&measured->recipe, model, tensor, last))
         snprintf(last, sizeof last, "%s",
                  measured->recipe.count ? "-" : guidance_name(tensor_advice(model, tensor, measured->kl_alone).guidance));
     printf("%-*s %*s %-*s %6s %5.2f %7s %6s %8s %s%s\n", w->name, model->tensors[tensor].name, w->shape, shape,
@@ -382,8 +385,6 @@ static bool measure(struct batch *b, const struct options *o, struct measured *m
     m->kl_alone = o->alone ? calloc(layers, sizeof *m->kl_alone) : NULL;
     if (!m->outputs || !m->weights || (o->alone && (!m->sensitivity || !m->kl_alone)))
         return error_set(error, "not enough memory");
-    if (o->recipe && !recipe_read(&m->recipe, o->recipe, error))
-        return false;
     return batch_measure(b, error) && batch_pack(b, error) && measure_outputs(b, o, m, error) &&
            (!wants_records(o) || measure_weights(b, m->weights, error)) &&
            (!o->alone || measure_sensitivity(b, o, m, error));
@@ -395,11 +396,21 @@ int run_inspect(const struct options *o)
     struct error error;
     struct measured measured = {0};
     int status;
+    if (o->no_run && o->alone) {
+        error_set(&error, "--no-run: nothing is measured; expected no --alone beside it");
+        return complain(&error, EXIT_USAGE);
+    }
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
-    bool ok = measure(&batch, o, &measured, &error);
-    if (ok)
-        report(&batch, &measured, o);
+    bool ok = (!o->output || recipe_write(o->output, batch.session.model, batch.schemes, &error)) &&
+              (!o->recipe || recipe_read(&measured.recipe, o->recipe, &error));
+    if (ok && o->no_run) {
+        ok = inspect_schemes(&batch, &measured.recipe, o, &error);
+    } else if (ok) {
+        ok = measure(&batch, o, &measured, &error);
+        if (ok)
+            report(&batch, &measured, o);
+    }
     free(measured.outputs);
     free(measured.weights);
     free(measured.sensitivity);

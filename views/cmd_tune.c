@@ -249,7 +249,8 @@ static bool tune(struct batch *b, const struct options *o, struct budget *budget
         return false;
     struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
                              .reference = s->reference, .kv = DTYPE_FP32, .budget = *budget, .file = file,
-                             .text = &s->calibration_text, .context = s->context, .seconds = o->seconds};
+                             .text = &s->calibration_text, .importance = s->importance, .context = s->context,
+                             .seconds = o->seconds};
     plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
     bool ok = tune_check(&plan, error) && evaluation_window(s, o, &plan.verify.window, error) &&
               batch_calibration(b, error) && session_calibration_text(s, error) &&

@@ -15,7 +15,8 @@ enum { MAX_CANDIDATES = 16 };
 struct options {
     const char *model;     /* null: the built-in model */
     const char *scheme, *recipe, *tokenizer, *text, *prompt, *output, *isa, *protocol, *roof,
-        *kv, *synthetic, *reference, *calibration, *outliers, *versus, *format;
+        *kv, *synthetic, *reference, *calibration, *outliers, *versus, *format,
+        *imatrix;
     /* Every -s and -r in the order of the command line, for commands that compare; `scheme` and `recipe` are the
      * last ones. */
     struct candidate {
@@ -26,7 +27,8 @@ struct options {
     double temperature, top_p, max_bits, max_kl, min_rate;
     const char *max_size, *for_format;
     double seconds;               /* that a search may take to make its choice better; 0: not said */
-    bool json, csv, help, version, ascii, no_color, no_mouse, no_run, fresh, alone, readonly, allow_overflow, resume;
+    bool json, csv, help, version, ascii, no_color, no_mouse, no_run, fresh, alone, readonly, allow_overflow, resume,
+        process_output;
     bool given_tokens, given_temperature; /* -n, --temperature were on the command line */
 };
 
@@ -44,8 +46,9 @@ enum {
     FOR_TOKENIZE = 1 << 7,
     FOR_TUNE = 1 << 8,
     FOR_EXPORT = 1 << 9,
-    FOR_MACHINE = 1 << 10,
-    FOR_ALL = (1 << 11) - 1
+    FOR_CALIBRATE = 1 << 10,
+    FOR_MACHINE = 1 << 11,
+    FOR_ALL = (1 << 12) - 1
 };
 
 struct option_info {
@@ -89,6 +92,7 @@ int run_logits(const struct options *options);
 int run_tokenize(const struct options *options);
 int run_tune(const struct options *options);
 int run_export(const struct options *options);
+int run_calibrate(const struct options *options);
 int run_machine(const struct options *options);
 
 #endif

@@ -170,6 +170,9 @@ static int run_session(const struct options *o, struct tui *t, struct error *err
     use_settings(t);
     bool color = t->settings.color && !o->no_color && !getenv("NO_COLOR");
     int status = EXIT_FAILED;
+    const struct importance *weighs = t->session->importance;
+    if (weighs)
+        tui_note(t, "imatrix %s: data of %zu of %zu layers inside blocks", weighs->file, weighs->known, weighs->linear);
     bool ok = rows_begin(t, error) && terminal_begin(o->ascii || t->settings.ascii, color,
                                                        t->settings.mouse && !o->no_mouse, error);
     if (ok) {

@@ -16,10 +16,20 @@
 
 /* ---- whose it is ------------------------------------------------------------------------------ */
 
+static uint64_t digest_importance(uint64_t hash, const struct tune_plan *plan)
+{
+    for (size_t i = 0; plan->importance && i < plan->model->tensor_count; i++) {
+        const float *mean = importance_of(plan->importance, (int)i);
+        size_t cols = plan->model->tensors[i].stored.cols;
+        hash = mean ? digest_bytes(hash, mean, cols * sizeof *mean) : digest_number(hash, i);
+    }
+    return hash;
+}
+
 /* All that what is measured depends on: the model, both texts, the schemes on offer, and what layers are timed with. */
 static uint64_t digest(const struct tune_plan *plan)
 {
-    uint64_t hash = digest_model(DIGEST_START, plan->model);
+    uint64_t hash = digest_importance(digest_model(DIGEST_START, plan->model), plan);
     hash = digest_bytes(hash, plan->search, plan->search_count * sizeof *plan->search);
     hash = digest_bytes(hash, plan->text->tokens, plan->text->count * sizeof *plan->text->tokens);
     hash = digest_number(digest_number(hash, plan->text->window), plan->context);

@@ -24,6 +24,13 @@ struct weight_error {
 /* 10 log10 (sum w^2 / sum e^2) in dB; +infinity without error. */
 double weight_error_sqnr_db(const struct weight_error *e);
 
+/* By what the search for scales weighed the errors of columns. */
+enum weighed_by {
+    WEIGHED_BY_TEXT,    /* the activations of the calibration text */
+    WEIGHED_BY_IMATRIX,
+    WEIGHED_BY_NOTHING  /* neither has any of the tensor */
+};
+
 /* What the methods of its scheme found on a calibration text. Figures of methods that it does not have mean
  * nothing. */
 struct calibration_info {
@@ -31,6 +38,7 @@ struct calibration_info {
     double damp;      /* that GPTQ's factor took */
     size_t rounded;   /* rows that GPTQ left to rounding */
     size_t outliers;  /* columns in fp16 */
+    enum weighed_by weighed_by; /* of imatrix */
 };
 
 /* What the codes of some rows were chosen for where no file tells it: weights that GPTQ compensated for the errors of

@@ -10,6 +10,7 @@
 #include "base/job.h"
 #include "sys/pool.h"
 #include "engine/weights.h"
+#include "quant/importance.h"
 #include "quant/scheme.h"
 
 struct export_plan {
@@ -19,6 +20,7 @@ struct export_plan {
     const char *tokenizer_path;  /* of the file with the model's tokenizer; null: there is none */
     const char *path;            /* of the file to write */
     const char *format;          /* name of a format; null: by the path's ending */
+    const struct importance *importance; /* what columns weighed in the method imatrix, or null; GGUF names it */
     bool allow_overflow;         /* write a file though numbers overflow its types; else that is an error */
 };
 

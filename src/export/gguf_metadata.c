@@ -24,18 +24,41 @@ static bool is_dropped(const char *key, bool own_tokenizer)
     return !own_tokenizer && strncmp(key, "tokenizer.", 10) == 0;
 }
 
+/* Whether an importance matrix weighed any tensor of the set. */
+static bool is_weighed(const struct export *job)
+{
+    const struct export_plan *p = &job->plan;
+    for (size_t t = 0; p->importance && t < p->weights->count; t++) {
+        struct scheme s = qtensor_scheme(p->weights->layer[t]);
+        if (!s.format.stored && methods_take_importance(&s.methods))
+            return true;
+    }
+    return false;
+}
+
+/* The keys of llama-quantize. */
+static void put_importance(const struct importance *i, struct gguf_out *out)
+{
+    gguf_key_text(out, "quantize.imatrix.file", i->file);
+    if (*i->dataset)
+        gguf_key_text(out, "quantize.imatrix.dataset", i->dataset);
+    gguf_key_u32(out, "quantize.imatrix.entries_count", (uint32_t)i->entries);
+    if (i->chunks > 0)
+        gguf_key_u32(out, "quantize.imatrix.chunks_count", (uint32_t)i->chunks);
+}
+
 static bool copy_metadata(struct export *job, const struct gguf *gguf, struct gguf_out *out,
                           struct error *error)
 {
     const struct export_plan *p = &job->plan;
-    bool own = !p->tokenizer_path || strcmp(p->tokenizer_path, p->model->path) == 0;
+    bool own = !p->tokenizer_path || strcmp(p->tokenizer_path, p->model->path) == 0, weighed = is_weighed(job);
     for (size_t i = 0; i < gguf->pair_count; i++) {
         const struct gguf_pair *pair = &gguf->pairs[i];
         char key[256];
         snprintf(key, sizeof key, "%.*s", (int)(pair->key.size < 200 ? pair->key.size : 200), pair->key.data);
         if (fnmatch("*.block_count", key, 0) == 0) /* those that are written */
             gguf_key_u32(out, key, (uint32_t)p->model->hyper.layers);
-        else if (!is_dropped(key, own))
+        else if (!is_dropped(key, own) && (!weighed || strncmp(key, "quantize.imatrix.", 17) != 0))
             gguf_key_copy(out, pair);
     }
     return own || gguf_put_tokenizer(job, out, error);
@@ -381,6 +404,8 @@ bool gguf_put_metadata(struct export *job, struct gguf_out *out, uint32_t file_t
     gguf_key_text(out, "general.architecture", a->gguf);
     gguf_key_u32(out, "general.file_type", file_type);
     gguf_key_u32(out, "general.quantization_version", QUANTIZATION_VERSION);
+    if (is_weighed(job))
+        put_importance(job->plan.importance, out);
     if (!gguf_is_source(job))
         return make_metadata(job, a, out, error);
     struct gguf *gguf = parse_source(job, error);

@@ -45,7 +45,8 @@ static struct quantization_plan plan_of(struct lab *lab, const struct scheme *sc
                                       .stored = lab->session->stored,
                                       .schemes = schemes,
                                       .text = &lab->study[TEXT_CALIBRATION].source.windows,
-                                      .training_text = &lab->study[TEXT_TRAINING].source.windows};
+                                      .training_text = &lab->study[TEXT_TRAINING].source.windows,
+                                      .importance = lab->session->importance};
 }
 
 static bool add_needs(struct lab *lab, void *state, unsigned *out, struct error *error)

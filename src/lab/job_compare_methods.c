@@ -56,7 +56,8 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
                                    .count = choices_of(lab, c->tensor, choices),
                                    .tokens = text->ids,
                                    .token_count = text->count < s->context ? text->count : s->context,
-                                   .text = &lab->study[TEXT_CALIBRATION].source.windows};
+                                   .text = &lab->study[TEXT_CALIBRATION].source.windows,
+                                   .importance = s->importance};
     return remember_set(lab, c, error) ? comparison_open(&plan, error) : NULL;
 }
 

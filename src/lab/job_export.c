@@ -34,6 +34,7 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
                                .weights = e->set,
                                .path = e->path,
                                .format = format,
+                               .importance = s->importance,
                                .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL};
     struct export *job = export_open(&plan, error);
     if (job)

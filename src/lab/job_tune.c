@@ -46,6 +46,7 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
                              .budget = ((const struct tuning *)state)->budget,
                              .file = ((const struct tuning *)state)->file,
                              .text = &lab->study[TEXT_CALIBRATION].source.windows,
+                             .importance = s->importance,
                              .search = search->ids,
                              .search_count = search->count,
                              .verify = study_quality_plan(lab),

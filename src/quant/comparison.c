@@ -123,7 +123,8 @@ static bool begin_scheme(struct comparison *c, struct error *error)
 {
     c->wanted[c->plan.tensor] = c->of[c->next].scheme;
     struct quantization_plan plan = {.model = c->plan.model, .pool = c->plan.pool, .from = c->set,
-                                     .stored = c->plan.stored, .schemes = c->wanted, .text = c->plan.text};
+                                     .stored = c->plan.stored, .schemes = c->wanted, .text = c->plan.text,
+                                     .importance = c->plan.importance};
     c->making = quantization_open(&plan, error);
     return c->making != NULL;
 }

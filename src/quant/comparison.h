@@ -19,6 +19,7 @@ struct comparison_plan {
     const int32_t *tokens;         /* of the text that outputs are compared on; the first COMPARISON_TOKENS count */
     size_t token_count;            /* from 1 */
     const struct calibration_text *text; /* outlives the job */
+    const struct importance *importance; /* see quantization.h */
 };
 
 struct compared {

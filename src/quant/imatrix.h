@@ -5,7 +5,8 @@
 
 #include "method.h"
 
-/* A method's `prepare` (method.h): searches for scales weigh the error of each column by it. */
+/* A method's `prepare` (method.h): searches for scales weigh the error of each column by it. Where no activation is
+ * known they stay unweighted. */
 bool imatrix_prepare(const struct calibration_inputs *in, const float *values, struct calibrated *out,
                      struct error *error);
 

@@ -18,7 +18,7 @@ static const struct scheme *scheme_of(const struct quantization *q)
 static bool wanted(const struct quantization *q, size_t i)
 {
     int t = q->tensors[i];
-    return q->pending[t] && scheme_in_pass(&q->plan.schemes[t]);
+    return q->pending[t] && scheme_in_pass(&q->plan, &q->plan.schemes[t]);
 }
 
 /* The method of a scheme that needs a Hessian, or null. */
@@ -44,13 +44,6 @@ static bool wants_hessian(const struct quantization *q)
     return any;
 }
 
-static void forget_calibrated(struct quantization *q)
-{
-    free(q->calibrated.importance);
-    free(q->calibrated.outliers);
-    q->calibrated = (struct calibrated){0};
-}
-
 void input_group_leave(struct quantization *q)
 {
     for (; q->held > 0; q->held--)
@@ -58,7 +51,7 @@ void input_group_leave(struct quantization *q)
     input_stats_free(&q->stats);
     hessian_free(&q->hessian);
     factor_free(&q->factor);
-    forget_calibrated(q);
+    quantization_forget(q);
     free(q->input_scale);
     q->input_scale = NULL;
     q->observed = 0;
@@ -257,7 +250,7 @@ bool input_group_choose_range(struct quantization *q, double seconds, struct err
     const struct scheme *s = scheme_of(q);
     double begin = clock_seconds();
     if (!q->choosing) {
-        forget_calibrated(q);
+        quantization_forget(q);
         q->calibrated.input_scale = scale_of(q);
         if (s->act_range && !static_range_open(&q->range, s, &q->stats, scale_of(q), error))
             return false;
@@ -277,42 +270,17 @@ bool input_group_choose_range(struct quantization *q, double seconds, struct err
     return true;
 }
 
-/* For whoever looks at the matrix later. */
-static void record(struct quantization *q, const struct calibrated *c)
-{
-    struct calibration_info *found = &q->job.out->calibration;
-    found->alpha = c->input_scale ? q->alpha : 0;
-    found->damp = c->factor ? c->factor->damp : 0;
-    found->outliers = c->outlier_count;
-}
-
-/* What each of the scheme's methods makes of the calibration text. */
-static bool prepare_methods(struct quantization *q, struct error *error)
-{
-    const struct scheme *s = scheme_of(q);
-    struct calibration_inputs in = {&q->stats, q->calibrated.input_scale, q->factor.cols ? &q->factor : NULL};
-    bool ok = true;
-    for (size_t i = 0; ok && method_table[i]; i++) {
-        const struct method *m = method_table[i];
-        if (methods_have(&s->methods, m) && m->prepare)
-            ok = m->prepare(&in, methods_values_of(&s->methods, m), &q->calibrated, error);
-    }
-    if (*q->calibrated.note)
-        quantization_say(q, q->tensors[q->next], q->calibrated.note);
-    return ok;
-}
-
 static bool begin_packing(struct quantization *q, struct error *error)
 {
     const struct quantization_plan *p = &q->plan;
     int tensor = q->tensors[q->next];
     if (!reached(q) && !q->few)
         quantization_say(q, tensor, "no activation of the calibration text reached it");
-    if (!prepare_methods(q, error))
+    if (!quantization_prepare(q, tensor, &q->stats, error))
         return false;
     q->packing = requant_begin_calibrated(&q->job, p->model, tensor, scheme_of(q), &q->calibrated, p->pool, error);
     if (q->packing)
-        record(q, &q->calibrated);
+        quantization_record(q, tensor);
     return q->packing;
 }
 

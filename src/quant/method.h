@@ -46,6 +46,7 @@ enum method_weights {
 
 struct method_needs {
     bool activations; /* a calibration text */
+    bool importance;  /* of them the mean squares of columns, which an importance matrix says, too */
     bool hessian;     /* of the output error, from the text's activations */
     bool gradients;
     enum method_weights weights;
@@ -94,9 +95,12 @@ struct code_solver {
 
 /* What is known of a tensor's inputs when its matrix is about to be packed. */
 struct calibration_inputs {
+    size_t cols;
     const struct input_stats *stats;
     const float *input_scale;    /* cols, or null */
     const struct factor *factor; /* where a method needs the Hessian and any activation came; else null */
+    bool from_imatrix;           /* an importance matrix stands for the mean squares of stats, which may be null: */
+    const float *importance;     /* cols, or null where it lacks them */
 };
 
 /* A row of the table. Slots that a method has no use for are null. */
@@ -154,6 +158,10 @@ const struct method *methods_of_phase(const struct methods *m, enum method_phase
 
 /* Whether any needs activations of calibration; takes away those that do. */
 bool methods_need_activations(const struct methods *m);
+
+/* Whether any takes importance; whether those are all that need activations, so that a matrix of it does for them. */
+bool methods_take_importance(const struct methods *m);
+bool methods_need_importance_alone(const struct methods *m);
 void methods_remove_calibrated(struct methods *m);
 
 /* The share of a range that a search for the scale of the least error goes down to; 1 where no method searches. */

@@ -100,6 +100,22 @@ bool methods_need_activations(const struct methods *m)
     return any;
 }
 
+bool methods_take_importance(const struct methods *m)
+{
+    bool any = false;
+    for (size_t i = 0; method_table[i]; i++)
+        any |= has(m, i) && method_table[i]->needs.importance;
+    return any;
+}
+
+bool methods_need_importance_alone(const struct methods *m)
+{
+    bool alone = methods_take_importance(m);
+    for (size_t i = 0; method_table[i]; i++)
+        alone &= !has(m, i) || !method_table[i]->needs.activations || method_table[i]->needs.importance;
+    return alone;
+}
+
 void methods_remove_calibrated(struct methods *m)
 {
     for (size_t i = 0; method_table[i]; i++)

@@ -19,7 +19,7 @@ bool quantization_calibrates(const struct quantization_plan *p)
 {
     bool any = false;
     for (int t = 0; t < (int)p->model->tensor_count; t++)
-        any |= quantization_pending(p, t) && scheme_in_pass(&p->schemes[t]);
+        any |= quantization_pending(p, t) && scheme_in_pass(p, &p->schemes[t]);
     return any;
 }
 
@@ -35,7 +35,7 @@ static bool plan_tensor(struct quantization *q, int t, struct error *error)
     q->trains[t] = scheme_trains(s);
     if (q->trains[t])
         q->trainer = scheme_method(s, PHASE_TRAINING)->trainer;
-    if (!scheme_in_pass(s))
+    if (!scheme_in_pass(p, s))
         return true;
     int input_group = input_group_of(p->model, t);
     if (input_group < 0)
@@ -77,22 +77,42 @@ struct quantization *quantization_open(const struct quantization_plan *plan, str
 
 /* ---- one tensor ------------------------------------------------------------------------------ */
 
-/* The next tensor from q->next on that is pending without calibration, or the end. */
+/* Whether a tensor is to be made without activations. */
+static bool is_plain(const struct quantization *q, int t)
+{
+    const struct scheme *s = &q->plan.schemes[t];
+    return q->pending[t] && (!scheme_needs_calibration(s) || scheme_from_imatrix(&q->plan, s));
+}
+
+static bool begin_plain(struct quantization *q, struct error *error)
+{
+    const struct quantization_plan *p = &q->plan;
+    const struct scheme *s = &p->schemes[q->next];
+    bool weighed = scheme_from_imatrix(p, s);
+    quantization_forget(q);
+    if (weighed && !quantization_prepare(q, q->next, NULL, error))
+        return false;
+    q->packing = requant_begin_calibrated(&q->job, p->model, q->next, s, weighed ? &q->calibrated : NULL, p->pool,
+                                          error);
+    if (q->packing && weighed)
+        quantization_record(q, q->next);
+    return q->packing;
+}
+
+/* The next tensor from q->next on that is pending and plain, or the end. */
 static bool plain_step(struct quantization *q, double seconds, struct error *error)
 {
     const struct quantization_plan *p = &q->plan;
     int count = (int)p->model->tensor_count;
     bool done = false;
-    while (!q->packing && q->next < count &&
-           (!q->pending[q->next] || scheme_needs_calibration(&p->schemes[q->next])))
+    while (!q->packing && q->next < count && !is_plain(q, q->next))
         q->next++;
     if (q->next == count) {
         q->stage = q->pass ? STAGE_ADVANCE : stage_after_pass(q);
         return true;
     }
-    if (!q->packing && !requant_begin(&q->job, p->model, q->next, &p->schemes[q->next], p->pool, error))
+    if (!q->packing && !begin_plain(q, error))
         return false;
-    q->packing = true;
     return quantization_pack(q, seconds, &done, error);
 }
 

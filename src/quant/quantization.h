@@ -1,18 +1,19 @@
 /* quantization.h - a whole set of weights from an array of schemes, with what methods need to know of
  * activations: a job in bounded slices.
  *
- * Tensors whose scheme needs no calibration come first. The others follow in a layer-wise calibration pass
- * (engine/layerwise.h): at each input group the inputs of its layers are observed and the layers quantized before the
- * pass continues. Where a method asks for it (gptq with sequence=1, the default), the pass runs through the layers
- * that are quantized already, so that each is calibrated on what those before it give now (Frantar et al. 2022,
- * section 4); else through the stored weights. Last of all, with the others as they are then, those whose method
- * trains are trained together (training.h). */
+ * Tensors come first whose scheme needs no calibration, or none but for importance that an importance matrix says. The
+ * others follow in a layer-wise calibration pass (engine/layerwise.h): at each input group the inputs of its layers are
+ * observed and the layers quantized before the pass continues. Where a method asks for it (gptq with sequence=1, the
+ * default), the pass runs through the layers that are quantized already, so that each is calibrated on what those before
+ * it give now (Frantar et al. 2022, section 4); else through the stored weights. Last of all, with the others as they are
+ * then, those whose method trains are trained together (training.h). */
 #ifndef QTOP_QUANTIZATION_H
 #define QTOP_QUANTIZATION_H
 
 #include "base/job.h"
 #include "sys/pool.h"
 #include "engine/weights.h"
+#include "importance.h"
 #include "scheme.h"
 
 #include <stdio.h>
@@ -39,6 +40,15 @@ bool calibration_text_make(struct calibration_text *out, const int32_t *tokens, 
 bool calibration_text_make_of(struct calibration_text *out, const int32_t *tokens, size_t count, size_t max,
                               int32_t bos, size_t context, struct error *error);
 
+/* The same in windows of `window`. */
+bool calibration_text_make_in(struct calibration_text *out, const int32_t *tokens, size_t count, size_t max,
+                              int32_t bos, size_t window, struct error *error);
+
+/* As llama.cpp cuts texts for importance matrices: BOS, where texts begin with it, and the text in windows of `window`
+ * tokens, the first of each replaced by BOS, the last dropped where it is not whole. Fails when no window is whole. */
+bool calibration_text_make_replacing(struct calibration_text *out, const int32_t *tokens, size_t count, int32_t bos,
+                                     size_t window, struct error *error);
+
 struct quantization_plan {
     const struct model *model;
     struct pool *pool;              /* whose caller runs the job */
@@ -48,6 +58,7 @@ struct quantization_plan {
     const struct calibration_text *text; /* to calibrate on; may be null where no scheme needs it */
     const struct calibration_text *training_text; /* to train on; null: text */
     FILE *training_state;                         /* an interrupted training to go on from, or null */
+    const struct importance *importance; /* what columns weigh, instead of what the text says; or null */
 };
 
 struct quantization;

@@ -73,11 +73,26 @@ struct quantization {
     struct pin pin;               /* of the stored weights, meanwhile */
 };
 
-/* Whether a scheme is calibrated in the layer-wise pass. */
-static inline bool scheme_in_pass(const struct scheme *s)
+/* Whether an importance matrix says all that a scheme needs calibration for. */
+static inline bool scheme_from_imatrix(const struct quantization_plan *p, const struct scheme *s)
 {
-    return scheme_needs_calibration(s) && !scheme_trains(s);
+    return p->importance && scheme_needs_calibration(s) && !s->act_range && methods_need_importance_alone(&s->methods);
 }
+
+/* Whether a scheme is calibrated in the layer-wise pass. */
+static inline bool scheme_in_pass(const struct quantization_plan *p, const struct scheme *s)
+{
+    return scheme_needs_calibration(s) && !scheme_trains(s) && !scheme_from_imatrix(p, s);
+}
+
+/* Adds to q->calibrated what each method of a tensor's scheme makes of the text's statistics or of the importance
+ * matrix. */
+bool quantization_prepare(struct quantization *q, int tensor, const struct input_stats *stats, struct error *error);
+
+/* What was prepared, for whoever looks at the matrix in q->job later. */
+void quantization_record(struct quantization *q, int tensor);
+
+void quantization_forget(struct quantization *q);
 
 /* Keeps one line about a tensor. */
 void quantization_say(struct quantization *q, int tensor, const char *text);

@@ -109,7 +109,8 @@ void tune_close(struct tune *t)
 static bool begin_making(struct tune *t, struct error *error)
 {
     struct quantization_plan plan = {.model = t->plan.model, .pool = t->plan.pool, .from = t->plan.stored,
-                                     .stored = t->plan.stored, .schemes = t->schemes, .text = t->plan.text};
+                                     .stored = t->plan.stored, .schemes = t->schemes, .text = t->plan.text,
+                                     .importance = t->plan.importance};
     t->making = quantization_open(&plan, error);
     return t->making != NULL;
 }

@@ -64,6 +64,7 @@ struct tune_plan {
     struct budget budget;
     const struct tune_file *file;  /* of the budget's format; outlives the job; null: sizes are of memory */
     const struct calibration_text *text; /* outlives the job */
+    const struct importance *importance; /* see quantization.h */
     const int32_t *search;         /* tokens that the search measures on, without BOS; copied as far as used */
     size_t search_count;
     struct quality_plan verify;    /* of another text; outlives the job */

@@ -7,6 +7,7 @@
 #include "quant/quantization.h"
 #include "quant/requant.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,53 @@ bool session_open(struct session *s, const struct session_options *o, struct err
     return ok;
 }
 
+/* ---- an importance matrix ------------------------------------------------------------------------ */
+
+static void say(const struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(const struct session *s, const char *format, ...)
+{
+    char line[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (s->note)
+        s->note(s->note_arg, line);
+}
+
+static bool lacks_data(const struct session *s, size_t t)
+{
+    const struct tensor *tensor = &s->model->tensors[t];
+    return roles[tensor->role].linear && tensor->block >= 0 && !importance_of(s->importance, (int)t);
+}
+
+/* One line of the layers inside blocks without data, and one of entries without a tensor. */
+static void say_gaps(const struct session *s, const char *path)
+{
+    const struct importance *i = s->importance;
+    size_t count = 0, first = 0;
+    for (size_t t = 0; t < s->model->tensor_count; t++)
+        if (lacks_data(s, t) && count++ == 0)
+            first = t;
+    if (count > 0)
+        say(s, "%.120s: no data of %zu of %zu layers inside blocks (the first is %s: %s), which are then unweighted", path,
+            count, i->linear, s->model->tensors[first].name, importance_lack(i, (int)first));
+    if (i->unused > 0)
+        say(s, "%.120s: %zu of %zu entries name no tensor of this model (the first is %s)", path, i->unused, i->entries,
+            i->first_unused);
+}
+
+bool session_read_imatrix(struct session *s, const char *path, struct error *error)
+{
+    struct imatrix matrix;
+    bool ok = imatrix_read(&matrix, path, error) &&
+              (s->importance = importance_open(&matrix, s->model, path, error));
+    imatrix_free(&matrix);
+    if (ok)
+        say_gaps(s, path);
+    return ok;
+}
+
 /* So many of all weights are done. */
 static void tell(const struct session *s, const char *work, size_t done)
 {
@@ -137,6 +185,7 @@ void session_close(struct session *s)
     counters_close(s->counters);
     free(s->calibration.ids);
     free(s->calibration_text.tokens);
+    importance_close(s->importance);
     free(s->training_text.tokens);
     pool_destroy(s->pool);
     tokenizer_close(s->tokenizer);

@@ -53,6 +53,7 @@ struct session {
     struct tokens calibration;     /* to calibrate on, without BOS; none: the model writes its own */
     bool calibration_is_default;   /* nobody named it: training has a text that the model writes */
     char calibration_name[TEXT_NAME]; /* as it stands beside figures; "" is TEXT_SELF */
+    struct importance *importance; /* of --imatrix, which then stands for the text in what columns weigh; or null */
     struct calibration_text calibration_text; /* in windows, once it was needed */
     struct calibration_text training_text;    /* in windows, once it was needed */
     size_t training_tokens;                   /* that training_text was asked for with */
@@ -64,6 +65,10 @@ struct session {
 bool session_open(struct session *session, const struct session_options *options,
                   struct error *error);
 void session_close(struct session *session);
+
+/* Reads an importance matrix for the session's model, once. Notes (session->note) say which layers it has no data of
+ * and which of its entries name none. */
+bool session_read_imatrix(struct session *session, const char *path, struct error *error);
 
 /* Where another model is the reference, measures the errors that the stored weights themselves have against
  * it: reads all of both. Until then they count as exact. For the caller of the pool, before any set is made from

@@ -126,7 +126,7 @@ static struct weights *train(const struct session *s, struct quantization_plan *
 bool session_may_train(const struct session *s, const struct scheme *schemes, struct error *error)
 {
     struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored, .stored = s->stored,
-                                     .schemes = schemes};
+                                     .schemes = schemes, .importance = s->importance};
     size_t tokens = quantization_training_tokens(&plan);
     return !tokens || quantization_training_fits(&plan, tokens, error);
 }
@@ -135,7 +135,8 @@ struct weights *session_weights(struct session *s, const struct scheme *schemes,
 {
     struct quantization_plan plan = {.model = s->model, .pool = s->pool, .from = s->stored,
                                      .stored = s->stored, .schemes = schemes,
-                                     .text = &s->calibration_text, .training_text = &s->training_text};
+                                     .text = &s->calibration_text, .training_text = &s->training_text,
+                                     .importance = s->importance};
     bool ok = session_fits(s, schemes, error);
     size_t tokens = quantization_training_tokens(&plan);
     ok = ok && session_may_train(s, schemes, error);
