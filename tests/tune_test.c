@@ -279,13 +279,14 @@ static void test_bits_leave_embedding_and_head(void **state)
 /* Budgets together: all of them are kept. */
 static void test_several_budgets(void **state)
 {
-    double size = 0.4 * (double)weights_size(session.stored);
+    double size = 0.25 * (double)weights_size(session.stored);
     (void)state;
     struct tune *job = begin((struct budget){.max_size = size, .max_bits = 6, .min_rate = 1, .max_kl = 1});
     struct tuned best = run(job);
     struct tune_point curve[5];
-    assert_true((double)best.size <= size && (double)best.size >= 0.8 * size);
-    assert_true(best.bits_per_weight <= 6 && best.rate >= 1 && best.quality.kl <= 1);
+    assert_true((double)best.size <= size && best.bits_per_weight <= 6);
+    assert_true((double)best.size >= 0.9 * size || best.bits_per_weight >= 0.9 * 6);
+    assert_true(best.rate >= 1 && best.quality.kl <= 1);
     assert_int_equal(tune_curve(job, curve, 5), 5);
     for (size_t i = 0; i < 5; i++)
         assert_true(curve[i].cost > 0 && curve[i].kl >= 0);
