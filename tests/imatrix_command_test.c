@@ -25,7 +25,8 @@
 
 static char *folder, *matrix, *dat, *target, *out, *err;
 
-static int begin(void **state) {
+static int begin(void **state)
+{
     (void)state;
     folder = folder_make();
     matrix = path_in(folder, "imatrix.gguf");
@@ -36,7 +37,8 @@ static int begin(void **state) {
     return 0;
 }
 
-static int end(void **state) {
+static int end(void **state)
+{
     char *const paths[] = {matrix, dat, target, out, err};
     (void)state;
     folder_remove(folder);
@@ -46,7 +48,8 @@ static int end(void **state) {
 }
 
 /* Runs the program; what it wrote on standard output, which the caller frees. */
-static struct bytes run(const char *const *words, int status, const char *says) {
+static struct bytes run(const char *const *words, int status, const char *says)
+{
     int found = child_wait(child_start(words, out, err, NULL));
     struct bytes o = read_file(out), e = read_file(err);
     const char *text = (const char *)e.data;
@@ -58,12 +61,14 @@ static struct bytes run(const char *const *words, int status, const char *says) 
     return o;
 }
 
-static void check_run(const char *const *words, int status, const char *says) {
+static void check_run(const char *const *words, int status, const char *says)
+{
     struct bytes o = run(words, status, says);
     bytes_free(&o);
 }
 
-static json_t *run_json(const char *const *words) {
+static json_t *run_json(const char *const *words)
+{
     struct bytes o = run(words, 0, "");
     json_t *j = json_loads((const char *)o.data, JSON_DISABLE_EOF_CHECK, NULL);
     bytes_free(&o);
@@ -71,13 +76,15 @@ static json_t *run_json(const char *const *words) {
     return j;
 }
 
-static double number(const json_t *j, const char *key) {
+static double number(const json_t *j, const char *key)
+{
     const json_t *value = json_object_get(j, key);
     assert_true(json_is_number(value));
     return json_number_value(value);
 }
 
-static struct imatrix must_read(const char *path) {
+static struct imatrix must_read(const char *path)
+{
     struct imatrix m;
     struct error error = {""};
     if (!imatrix_read(&m, path, &error))
@@ -86,7 +93,8 @@ static struct imatrix must_read(const char *path) {
 }
 
 /* Four blocks of seven matrices; the windows of the protocol are BOS and 511 tokens. */
-static void test_calibrate(void **state) {
+static void test_calibrate(void **state)
+{
     (void)state;
     json_t *j = run_json(WORDS("calibrate", BUILTIN, "--json", "-n", "1022", "--calibration", TEXT, "-o", matrix));
     struct imatrix m = must_read(matrix);
@@ -106,7 +114,8 @@ static void test_calibrate(void **state) {
 }
 
 /* As llama-imatrix cuts texts: the first token of a window is BOS, and what is left is dropped. The head as it asks. */
-static void test_as_llama_cpp(void **state) {
+static void test_as_llama_cpp(void **state)
+{
     (void)state;
     json_t *j = run_json(WORDS("calibrate", BUILTIN, "--json", "-n", "600", "--calibration", TEXT, "--protocol",
                                "llamacpp", "-w", "128", "--process-output", "-o", target));
@@ -118,7 +127,8 @@ static void test_as_llama_cpp(void **state) {
 }
 
 /* The same layers as by the text, and layers of a .dat as those of imatrix.gguf. */
-static void test_used(void **state) {
+static void test_used(void **state)
+{
     const char *const scheme = "int4:g32:imatrix";
     (void)state;
     struct bytes by_text = run(WORDS("inspect", BUILTIN, "-s", scheme, "--calibration", TEXT), 0, "");
@@ -135,7 +145,8 @@ static void test_used(void **state) {
 }
 
 /* What inspect says of a layer's importance, or of why there is none. */
-static void check_importance(const char *const *words, const char *layer, const char *importance, const char *reason) {
+static void check_importance(const char *const *words, const char *layer, const char *importance, const char *reason)
+{
     struct bytes o = run(words, 0, "");
     char *save, *line = strtok_r((char *)o.data, "\n", &save);
     json_t *j = NULL;
@@ -153,7 +164,8 @@ static void check_importance(const char *const *words, const char *layer, const 
     bytes_free(&o);
 }
 
-static void test_inspect(void **state) {
+static void test_inspect(void **state)
+{
     (void)state;
     check_importance(WORDS("inspect", BUILTIN, "--json", "-s", "q4_k:imatrix", "--imatrix", matrix), "blk.0.attn_q",
                      "imatrix", NULL);
@@ -163,7 +175,8 @@ static void test_inspect(void **state) {
 }
 
 /* A matrix without the last block: what lacks data is listed twice, when the file is read and when it is used. */
-static void test_gaps(void **state) {
+static void test_gaps(void **state)
+{
     struct bytes whole = read_file(matrix);
     (void)state;
     for (size_t i = 0; i + 6 < whole.size; i++)
@@ -179,7 +192,8 @@ static void test_gaps(void **state) {
     check_importance(words, "blk.3.ffn_down", NULL, "no activations of it are known: unweighted");
 }
 
-static struct gguf *open_export(struct bytes *b) {
+static struct gguf *open_export(struct bytes *b)
+{
     struct error error = {""};
     *b = read_file(target);
     struct gguf *g = gguf_parse(b->data, b->size, &error);
@@ -189,7 +203,8 @@ static struct gguf *open_export(struct bytes *b) {
 }
 
 /* An export names the matrix that weighed it, once, also one that is made of such an export; another one names none. */
-static void test_export(void **state) {
+static void test_export(void **state)
+{
     struct bytes b;
     struct error error;
     char *again = path_in(folder, "again.gguf");
@@ -219,7 +234,8 @@ static void test_export(void **state) {
     free(again);
 }
 
-static void test_refused(void **state) {
+static void test_refused(void **state)
+{
     (void)state;
     check_run(WORDS("calibrate", BUILTIN), 2, "qtop calibrate needs -o FILE");
     check_run(WORDS("calibrate", BUILTIN, "-o", folder), 1, "is a folder; expected the name of a file");
@@ -234,13 +250,16 @@ static void test_refused(void **state) {
     check_run(WORDS("eval", BUILTIN, "-s", "q4_k:imatrix", "--imatrix", TEXT), 1, "importance matrix");
     check_run(WORDS("eval", BUILTIN, "-s", "int4:g32", "--imatrix", matrix), 1,
               "no layer of these schemes takes it; expected the method imatrix, such as -s q4_k:imatrix");
+    check_run(WORDS("bench", BUILTIN, "-s", "int4:g32", "-s", "int8", "--imatrix", matrix), 1,
+              "no layer of these schemes takes it");
     check_run(WORDS("eval", "--synthetic", "smollm2-135m", "-s", "q4_k:imatrix", "--imatrix", matrix), 1,
               "it is another model's imatrix");
     check_run(WORDS("calibrate", BUILTIN, "--calibration", TEXT, "-n", "200", "-o", "/dev/full"), 1,
               "cannot be written");
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_calibrate), cmocka_unit_test(test_as_llama_cpp), cmocka_unit_test(test_used),
         cmocka_unit_test(test_inspect),   cmocka_unit_test(test_gaps),         cmocka_unit_test(test_export),

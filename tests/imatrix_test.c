@@ -25,7 +25,8 @@ static const float counts[EXPERTS] = {2, 0, 10};
 
 /* ---- files --------------------------------------------------------------------------------------- */
 
-static void add_entry(struct gguffile *f, const char *name, size_t rows, const float *values, const float *tokens) {
+static void add_entry(struct gguffile *f, const char *name, size_t rows, const float *values, const float *tokens)
+{
     char tensor[64];
     snprintf(tensor, sizeof tensor, "%s.in_sum2", name);
     gguffile_tensor(f, tensor, DTYPE_FP32, 2, (const size_t[]){rows, COLS}, values);
@@ -34,7 +35,8 @@ static void add_entry(struct gguffile *f, const char *name, size_t rows, const f
 }
 
 /* A file with a matrix and an entry of experts. */
-static void begin_file(struct gguffile *f) {
+static void begin_file(struct gguffile *f)
+{
     gguffile_begin(f, 3);
     gguffile_string(f, "general.type", "imatrix");
     gguffile_strings(f, "imatrix.datasets", 1, (const char *const[]){"some.txt"});
@@ -43,7 +45,8 @@ static void begin_file(struct gguffile *f) {
     add_entry(f, "blk.0.attn_q.weight", 1, sums, counts);
 }
 
-static struct imatrix must_parse(struct bytes b) {
+static struct imatrix must_parse(struct bytes b)
+{
     struct imatrix m;
     struct error error = {""};
     if (!imatrix_parse(&m, b.data, b.size, "file", &error))
@@ -52,7 +55,8 @@ static struct imatrix must_parse(struct bytes b) {
     return m;
 }
 
-static void must_refuse(struct bytes b, const char *expected) {
+static void must_refuse(struct bytes b, const char *expected)
+{
     struct imatrix m;
     struct error error = {""};
     if (imatrix_parse(&m, b.data, b.size, "file", &error))
@@ -63,13 +67,15 @@ static void must_refuse(struct bytes b, const char *expected) {
     bytes_free(&b);
 }
 
-static struct bytes finished(struct gguffile *f) {
+static struct bytes finished(struct gguffile *f)
+{
     struct bytes b = gguffile_bytes(f);
     gguffile_free(f);
     return b;
 }
 
-static void test_gguf(void **state) {
+static void test_gguf(void **state)
+{
     struct gguffile f;
     (void)state;
     begin_file(&f);
@@ -86,7 +92,8 @@ static void test_gguf(void **state) {
     imatrix_free(&m);
 }
 
-static void test_gguf_refused(void **state) {
+static void test_gguf_refused(void **state)
+{
     static const float negative[COLS] = {1, -1, 0, 0}, infinite[COLS] = {1, INFINITY, 0, 0}, nan[COLS] = {1, NAN, 0, 0};
     static const float huge[1] = {1e30f}, below[1] = {-1};
     static const struct {
@@ -124,7 +131,8 @@ static void test_gguf_refused(void **state) {
 }
 
 /* Cut off at every byte. */
-static void test_gguf_cut(void **state) {
+static void test_gguf_cut(void **state)
+{
     struct gguffile f;
     (void)state;
     begin_file(&f);
@@ -137,19 +145,22 @@ static void test_gguf_cut(void **state) {
     bytes_free(&whole);
 }
 
-static void put(struct bytes *b, const void *data, size_t n) {
+static void put(struct bytes *b, const void *data, size_t n)
+{
     b->data = realloc(b->data, b->size + n);
     assert_non_null(b->data);
     memcpy(b->data + b->size, data, n);
     b->size += n;
 }
 
-static void put_i32(struct bytes *b, int32_t value) {
+static void put_i32(struct bytes *b, int32_t value)
+{
     put(b, &value, sizeof value);
 }
 
 /* What llama.cpp wrote before GGUF: `entries` of one name. */
-static struct bytes dat_file(int32_t entries, const char *name, int32_t chunks, int32_t values) {
+static struct bytes dat_file(int32_t entries, const char *name, int32_t chunks, int32_t values)
+{
     struct bytes b = {0};
     put_i32(&b, entries);
     for (int32_t i = 0; i < entries; i++) {
@@ -162,7 +173,8 @@ static struct bytes dat_file(int32_t entries, const char *name, int32_t chunks, 
     return b;
 }
 
-static void test_dat(void **state) {
+static void test_dat(void **state)
+{
     (void)state;
     struct bytes b = dat_file(1, "blk.0.attn_q.weight", 2, COLS);
     put_i32(&b, 7);
@@ -180,7 +192,8 @@ static void test_dat(void **state) {
     imatrix_free(&m);
 }
 
-static void test_dat_refused(void **state) {
+static void test_dat_refused(void **state)
+{
     struct bytes b = {0};
     (void)state;
     must_refuse((struct bytes){make(1), 0}, "is no importance matrix");
@@ -202,7 +215,8 @@ static void test_dat_refused(void **state) {
 
 /* ---- written and read again ---------------------------------------------------------------------- */
 
-static struct imatrix made(void) {
+static struct imatrix made(void)
+{
     struct imatrix m = {.dataset = strdup("a text"), .chunk_count = 3, .chunk_size = 4};
     const char *twice;
     struct imatrix_entry *e = imatrix_add(&m, "blk.0.ffn_up_exps.weight", 24, EXPERTS, COLS);
@@ -217,7 +231,8 @@ static struct imatrix made(void) {
     return m;
 }
 
-static struct imatrix written(const char *name) {
+static struct imatrix written(const char *name)
+{
     struct imatrix m = made(), back;
     struct error error = {""};
     char *path = path_in(folder, name);
@@ -233,7 +248,8 @@ static struct imatrix written(const char *name) {
     return back;
 }
 
-static void test_written_gguf(void **state) {
+static void test_written_gguf(void **state)
+{
     (void)state;
     struct imatrix m = written("a.gguf");
     const struct imatrix_entry *e = imatrix_find(&m, "blk.0.ffn_up_exps.weight");
@@ -244,7 +260,8 @@ static void test_written_gguf(void **state) {
 }
 
 /* Means times chunks: 10 tokens in chunks of 4 are 3; without data a mean of 1. */
-static void test_written_dat(void **state) {
+static void test_written_dat(void **state)
+{
     (void)state;
     struct imatrix m = written("a.dat");
     const struct imatrix_entry *e = imatrix_find(&m, "blk.0.ffn_up_exps.weight");
@@ -258,7 +275,8 @@ static void test_written_dat(void **state) {
 
 /* ---- a model's tensors ---------------------------------------------------------------------------- */
 
-static struct model *mixture_model(void) {
+static struct model *mixture_model(void)
+{
     struct error error = {""};
     struct model *m = model_open(SRCDIR "/tests/data/families/qwen3_moe", &error);
     if (!m)
@@ -267,7 +285,8 @@ static struct model *mixture_model(void) {
 }
 
 /* An entry of a tensor whose means are (row + 1) x (column + 1), of 2 tokens a row. */
-static void add_for(struct imatrix *m, const char *name, size_t rows, size_t cols) {
+static void add_for(struct imatrix *m, const char *name, size_t rows, size_t cols)
+{
     struct imatrix_entry *e = imatrix_add(m, name, strlen(name), rows, cols);
     assert_non_null(e);
     for (size_t r = 0; r < rows; r++)
@@ -276,14 +295,16 @@ static void add_for(struct imatrix *m, const char *name, size_t rows, size_t col
         e->sums[i] = 2 * (float)((i / cols + 1) * (i % cols + 1));
 }
 
-static struct importance *opened(struct imatrix *m, const struct model *model, struct error *error) {
+static struct importance *opened(struct imatrix *m, const struct model *model, struct error *error)
+{
     const char *twice;
     assert_true(imatrix_sort(m, &twice));
     m->dataset = strdup("");
     return importance_open(m, model, "file", error);
 }
 
-static void check_mean(const struct importance *i, const struct model *model, const char *name, float row) {
+static void check_mean(const struct importance *i, const struct model *model, const char *name, float row)
+{
     int t = model_find_name(model, name);
     assert_true(t >= 0);
     const float *mean = importance_of(i, t);
@@ -293,14 +314,16 @@ static void check_mean(const struct importance *i, const struct model *model, co
         assert_true(fabsf(mean[c] - row * (float)(c + 1)) <= 1e-6f * mean[c]);
 }
 
-static void check_lack(const struct importance *i, const struct model *model, const char *name, const char *lack) {
+static void check_lack(const struct importance *i, const struct model *model, const char *name, const char *lack)
+{
     int t = model_find_name(model, name);
     assert_true(t >= 0);
     assert_null(importance_of(i, t));
     assert_string_equal(importance_lack(i, t), lack);
 }
 
-static void test_names(void **state) {
+static void test_names(void **state)
+{
     struct model *model = mixture_model();
     size_t dim = model->hyper.dim, experts = model->layers[0].mixture.experts;
     struct imatrix m = {0};
@@ -330,7 +353,8 @@ static void test_names(void **state) {
     model_close(model);
 }
 
-static void test_another_model(void **state) {
+static void test_another_model(void **state)
+{
     struct model *model = mixture_model();
     size_t dim = model->hyper.dim, experts = model->layers[0].mixture.experts;
     const struct {
@@ -358,7 +382,8 @@ static void test_another_model(void **state) {
 }
 
 /* A .dat has the experts' values without saying how many rows they are. */
-static void test_legacy_experts(void **state) {
+static void test_legacy_experts(void **state)
+{
     struct model *model = mixture_model();
     size_t dim = model->hyper.dim, experts = model->layers[0].mixture.experts;
     struct imatrix m = {.legacy = true};
@@ -376,7 +401,8 @@ static void test_legacy_experts(void **state) {
 }
 
 /* Files of tests/imatrix_files.py: a matrix, and experts of which the first was reached by no token. */
-static void test_files(void **state) {
+static void test_files(void **state)
+{
     static const char *const paths[] = {SRCDIR "/tests/data/imatrix/qwen3_moe.gguf",
                                         SRCDIR "/tests/data/imatrix/qwen3_moe.dat"};
     struct model *model = mixture_model();
@@ -413,7 +439,8 @@ struct fixture {
     struct importance *importance;
 };
 
-static void collect(struct fixture *f) {
+static void collect(struct fixture *f)
+{
     struct error error = {""};
     struct imatrix_collect_plan plan = {f->model, f->pool, f->stored, &f->text, "a text", false};
     struct imatrix_collect *job = imatrix_collect_open(&plan, &error);
@@ -435,19 +462,27 @@ static void collect(struct fixture *f) {
         fail_msg("%s", error.text);
 }
 
-static struct fixture open_fixture(void) {
-    static int32_t tokens[TOKENS];
+static struct fixture open_fixture_of(size_t count)
+{
     struct error error = {""};
     struct fixture f = {.model = mixture_model(), .pool = pool_create(2, &error)};
-    for (int i = 0; i < TOKENS; i++)
-        tokens[i] = 3 + i * 7 % 20;
+    int32_t *tokens = make(count * sizeof *tokens);
+    for (size_t i = 0; i < count; i++)
+        tokens[i] = 3 + (int32_t)(i * 7 % 20);
     f.stored = weights_stored(f.model);
-    assert_true(f.pool && f.stored && calibration_text_make_in(&f.text, tokens, TOKENS, TOKENS, 1, WINDOW, &error));
+    assert_true(f.pool && f.stored && calibration_text_make_in(&f.text, tokens, count, count, 1, WINDOW, &error));
+    free(tokens);
     collect(&f);
     return f;
 }
 
-static void close_fixture(struct fixture *f) {
+static struct fixture open_fixture(void)
+{
+    return open_fixture_of(TOKENS);
+}
+
+static void close_fixture(struct fixture *f)
+{
     importance_close(f->importance);
     imatrix_free(&f->matrix);
     free(f->text.tokens);
@@ -457,7 +492,8 @@ static void close_fixture(struct fixture *f) {
 }
 
 /* Every matrix inside blocks has an entry; all tokens came by, and each used as many experts as the model says. */
-static void test_collected(void **state) {
+static void test_collected(void **state)
+{
     struct fixture f = open_fixture();
     (void)state;
     for (size_t i = 0; i < f.matrix.count; i++) {
@@ -474,8 +510,53 @@ static void test_collected(void **state) {
     close_fixture(&f);
 }
 
+static void decode_row(const struct model *m, const char *name, size_t row, float *out)
+{
+    qmatrix_decode_row(&m->tensors[model_find_name(m, name)].stored, row, out);
+}
+
+/* The input of the first block's queries is an RMS norm of embeddings, which takes a few lines. */
+static void test_definition(void **state)
+{
+    struct fixture f = open_fixture();
+    size_t dim = f.model->hyper.dim;
+    const struct imatrix_entry *e = imatrix_find(&f.matrix, "blk.0.attn_q.weight");
+    float *row = make(dim * sizeof *row), *norm = make(dim * sizeof *norm);
+    double *sum = make(dim * sizeof *sum);
+    (void)state;
+    memset(sum, 0, dim * sizeof *sum);
+    decode_row(f.model, "blk.0.attn_norm", 0, norm);
+    for (size_t t = 0; t < f.text.count; t++) {
+        double square = 0;
+        decode_row(f.model, "token_embd", (size_t)f.text.tokens[t], row);
+        for (size_t c = 0; c < dim; c++)
+            square += (double)row[c] * (double)row[c];
+        double variance = square / (double)dim + (double)f.model->hyper.norm_eps;
+        for (size_t c = 0; c < dim; c++)
+            sum[c] += pow((double)row[c] * (double)norm[c], 2) / variance;
+    }
+    assert_true(e && e->values == dim && e->counts[0] == (float)f.text.count);
+    for (size_t c = 0; c < dim; c++)
+        assert_true(fabs((double)e->sums[c] - sum[c]) <= 1e-4 * sum[c]);
+    free(row);
+    free(norm);
+    free(sum);
+    close_fixture(&f);
+}
+
+/* A text that takes more than one pass. */
+static void test_long_text(void **state)
+{
+    struct fixture f = open_fixture_of(CALIBRATION_MAX + 100);
+    const struct imatrix_entry *e = imatrix_find(&f.matrix, "blk.1.ffn_down.weight");
+    (void)state;
+    assert_true(e && e->counts[0] == (float)f.text.count);
+    close_fixture(&f);
+}
+
 static struct weights *quantized(const struct fixture *f, const struct importance *importance, const char *scheme,
-                                 struct quantization **job) {
+                                 struct quantization **job)
+{
     size_t n = schemes_count(f->model);
     struct scheme *schemes = make(n * sizeof *schemes), parsed;
     struct error error = {""};
@@ -502,7 +583,8 @@ static struct weights *quantized(const struct fixture *f, const struct importanc
 }
 
 /* Without a text, weights are those that the text itself gives, but for the rounding of sums to floats. */
-static void test_weighs_as_the_text(void **state) {
+static void test_weighs_as_the_text(void **state)
+{
     struct fixture f = open_fixture();
     struct quantization *by_text, *by_matrix;
     struct weights *a = quantized(&f, NULL, "int4:g16:imatrix", &by_text);
@@ -526,7 +608,8 @@ static void test_weighs_as_the_text(void **state) {
 }
 
 /* What lacks data is made as without weights, and listed. */
-static void test_unweighted(void **state) {
+static void test_unweighted(void **state)
+{
     struct fixture f = open_fixture();
     struct imatrix_entry *e = (struct imatrix_entry *)(uintptr_t)imatrix_find(&f.matrix, "blk.0.attn_v.weight");
     struct quantization *job;
@@ -551,7 +634,8 @@ static void test_unweighted(void **state) {
 }
 
 /* An importance matrix stands for no activations: other methods ask for the text. */
-static void test_text_is_needed(void **state) {
+static void test_text_is_needed(void **state)
+{
     struct fixture f = open_fixture();
     struct scheme *schemes = make(schemes_count(f.model) * sizeof *schemes), parsed;
     static const char *const texts[] = {"int4:g16:imatrix+gptq", "int4:g16:awq", "int8/int8.static:imatrix"};
@@ -579,7 +663,8 @@ static void test_text_is_needed(void **state) {
 /* ---- texts ------------------------------------------------------------------------------------------ */
 
 /* As llama.cpp cuts them: the first token of each window is BOS instead of the text's. */
-static void test_windows(void **state) {
+static void test_windows(void **state)
+{
     struct calibration_text text;
     struct error error = {""};
     const int32_t tokens[] = {10, 11, 12, 13, 14, 15, 16, 17};
@@ -597,7 +682,8 @@ static void test_windows(void **state) {
     assert_non_null(strstr(error.text, "has 9 tokens; expected at least a window of 10"));
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gguf),
         cmocka_unit_test(test_gguf_refused),
@@ -611,6 +697,8 @@ int main(void) {
         cmocka_unit_test(test_legacy_experts),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_collected),
+        cmocka_unit_test(test_definition),
+        cmocka_unit_test(test_long_text),
         cmocka_unit_test(test_weighs_as_the_text),
         cmocka_unit_test(test_unweighted),
         cmocka_unit_test(test_text_is_needed),

@@ -58,6 +58,33 @@ static void check_error(const struct qtensor *p)
     free(back);
 }
 
+/* Where an importance matrix weighs columns no text is asked for; a layer that it lacks is unweighted and named. */
+static void test_importance_matrix(void **state)
+{
+    struct imatrix m = {0};
+    struct error error = {""};
+    struct imatrix_entry *e = imatrix_add(&m, "blk.1.ffn_up.weight", 19, 1, 64);
+    (void)state;
+    assert_non_null(e);
+    e->counts[0] = 1;
+    for (size_t c = 0; c < e->values; c++)
+        e->sums[c] = (float)(c + 1);
+    session.importance = importance_open(&m, session.model, "file", &error);
+    assert_non_null(session.importance);
+    struct lab *lab = start();
+    struct frame *f = set(lab, "blk.1.ffn_up", "int4:g32:imatrix");
+    assert_int_equal(packed_of(f, "blk.1.ffn_up")->calibration.weighed_by, WEIGHED_BY_IMATRIX);
+    frame_unref(f);
+    f = set(lab, "blk.1.ffn_down", "int4:g32:imatrix");
+    assert_int_equal(packed_of(f, "blk.1.ffn_down")->calibration.weighed_by, WEIGHED_BY_NOTHING);
+    assert_string_equal(f->status.text, "blk.1.ffn_down: the imatrix has no entry of it: unweighted");
+    frame_unref(f);
+    lab_stop(lab);
+    importance_close(session.importance);
+    session.importance = NULL;
+    imatrix_free(&m);
+}
+
 static void test_every_method(void **state)
 {
     static const char *const schemes[] = {"int4:channel:clip", "int4:channel:gptq", "int4:g32:awq",
@@ -363,6 +390,7 @@ static void test_search_keeps_the_cache(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_importance_matrix),
         cmocka_unit_test(test_every_method), cmocka_unit_test(test_undo_recomputes_nothing),
         cmocka_unit_test(test_cycle),        cmocka_unit_test(test_another_mind),
         cmocka_unit_test(test_learning_is_stopped), cmocka_unit_test(test_learning_to_the_end),

@@ -486,6 +486,39 @@ static void test_gptq_is_never_worse_than_rounding(void **state)
 }
 
 /* The weights of a column that no activation reaches become 0, as in the paper's code. */
+/* Scales are searched by what each column weighs in the output error, which the input scale divides. */
+static void test_gptq_weighs_columns(void **state)
+{
+    (void)state;
+    enum { COLS = 70, TOKENS = 100 };
+    struct fixed_layer l = made_layer(20, COLS, TOKENS);
+    struct scheme s = parsed("q4_0:gptq"), both = parsed("q4_0:imatrix+gptq");
+    const struct method *gptq = scheme_method(&s, PHASE_CODES);
+    struct hessian h;
+    struct factor f = {.cols = COLS};
+    struct error error = {""};
+    float scale[COLS];
+    for (size_t c = 0; c < COLS; c++)
+        scale[c] = 1 + (float)(c % 3);
+    assert_true(hessian_open(&h, COLS, &error));
+    hessian_add(&h, pool, l.x, COLS, TOKENS);
+    struct calibration_inputs in = {.input_scale = scale, .factor = &f, .hessian = &h};
+    struct calibrated out = {0};
+    assert_true(gptq->prepare(&in, methods_values_of(&s.methods, gptq), &out, &error));
+    for (size_t c = 0; c < COLS; c++) {
+        double mean = 0;
+        for (size_t t = 0; t < TOKENS; t++)
+            mean += pow((double)l.x[t * COLS + c] / (double)scale[c], 2) / TOKENS;
+        assert_true(fabs((double)out.importance[c] - mean) <= 1e-5 * mean);
+    }
+    float given = out.importance[0] = 7;
+    assert_true(gptq->prepare(&in, methods_values_of(&both.methods, gptq), &out, &error));
+    assert_true(out.importance[0] == given); /* what another method said */
+    free(out.importance);
+    hessian_free(&h);
+    free_layer(&l);
+}
+
 static void test_gptq_of_a_dead_column(void **state)
 {
     (void)state;
@@ -1270,6 +1303,7 @@ int main(void)
         cmocka_unit_test(test_gptq_against_float64),
         cmocka_unit_test(test_gptq_targets),
         cmocka_unit_test(test_gptq_is_never_worse_than_rounding),
+        cmocka_unit_test(test_gptq_weighs_columns),
         cmocka_unit_test(test_gptq_of_a_dead_column),
         cmocka_unit_test(test_gptq_with_input_scale),
         cmocka_unit_test(test_clip),

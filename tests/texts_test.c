@@ -185,7 +185,7 @@ static void test_search_and_training(void **state)
     struct session s;
     (void)state;
     open_model(&s, SRCDIR "/data/stories.bin");
-    s.calibration = counted(9000);
+    s.calibration = counted(CALIBRATION_MAX + 800);
     for (size_t i = 0; i < s.calibration.count; i++)
         s.calibration.ids[i] = i < CALIBRATION_MAX ? 5 : 6;
     snprintf(s.calibration_name, sizeof s.calibration_name, "book.txt");

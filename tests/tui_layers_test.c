@@ -311,7 +311,7 @@ static void open_editor(char scheme[CELL_TEXT])
     read_scheme(scheme);
 }
 
-/* Every choice that the editor offers can be had. */
+/* Every scheme that the editor offers can be had. */
 static void test_editor_choices_apply(void **state)
 {
     (void)state;
@@ -326,6 +326,10 @@ static void test_editor_choices_apply(void **state)
         wait_match("scheme: .*~");
         read_scheme(chosen);
         chosen[strcspn(chosen, "~")] = 0;
+        if (*chosen == '@') { /* the schemes of this layer end where the mixes begin */
+            press(PTY_KEY_ESC);
+            break;
+        }
         press(PTY_KEY_BACKSPACE "\r");
         wait_gone("scheme:");
         for (int i = 0; i < 100 && strcmp(now, chosen) != 0; i++) { /* it takes a moment */
@@ -335,6 +339,92 @@ static void test_editor_choices_apply(void **state)
         }
         assert_string_equal(now, chosen);
     }
+    assert_ends("q");
+}
+
+/* Moves down until the line of input has the scheme. */
+static void move_to(const char *scheme)
+{
+    char now[CELL_TEXT] = "";
+    for (int i = 0; i < 200 && strcmp(now, scheme) != 0; i++) {
+        press(PTY_KEY_DOWN PTY_KEY_END "~");
+        wait_match("scheme: .*~");
+        read_scheme(now);
+        now[strcspn(now, "~")] = 0;
+        press(PTY_KEY_BACKSPACE);
+        wait_gone("~");
+    }
+    assert_string_equal(now, scheme);
+}
+
+/* A mix is for the whole model, as one change. */
+static void test_editor_offers_mixes(void **state)
+{
+    char scheme[CELL_TEXT];
+    (void)state;
+    start(24, 80);
+    go_to("attn_q");
+    open_editor(scheme);
+    wait_for("EXPORTS");
+    wait_match("fp16 +8.19kB +16.00 gguf safetensors *$");
+    wait_match("fp8e4m3 +[0-9.]+kB +8.[0-9]+ safetensors");
+    move_to("@iq1_s");
+    wait_for("mixes: all layers, as llama-quantize chooses");
+    move_to("@q8_0");
+    wait_match("@q8_0 +[0-9.]+kB +8.[0-9]+ gguf");
+    press("\r");
+    wait_gone("scheme:");
+    for (int i = 0; i < LINEAR; i++)
+        await_cell(linear[i], "WEIGHT", "q8_0");
+    await_cell("output", "WEIGHT", "q8_0");
+    assert_cell("attn_norm", 0, "WEIGHT", "fp32*");
+    open_editor(scheme);
+    move_to("@q8_0");
+    wait_match("> @q8_0");
+    press(PTY_KEY_ESC);
+    wait_gone("scheme:");
+    press("u");
+    await_cell("output", "WEIGHT", "fp32*");
+    await_cell("attn_q", "WEIGHT", "fp32*");
+    assert_ends("q");
+}
+
+/* The list's columns leave in turn; a page is what is shown. */
+static void test_editor_is_readable_when_small(void **state)
+{
+    char scheme[CELL_TEXT];
+    (void)state;
+    start(10, 40);
+    go_to("attn_q");
+    open_editor(scheme);
+    wait_match("SCHEME.*BYTES +BITS");
+    wait_match("fp16 +8.19kB +16.00");
+    press(PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN
+          PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN PTY_KEY_PGDN);
+    wait_match("@tq2_0 +[0-9.]+kB +[0-9.]+");
+    press(PTY_KEY_ESC);
+    wait_gone("scheme:");
+    assert_ends("q");
+}
+
+/* What the blocks do not divide gets another type, and the status line says so. */
+static void test_fallbacks_are_said(void **state)
+{
+    (void)state;
+    start(24, 110);
+    go_to("attn_q"); /* 64 columns */
+    type_scheme("q4_k");
+    wait_for("attn_q: q5_0 instead of q4_k: blocks of 256 do not divide 64 columns");
+    await_cell("attn_q", "WEIGHT", "q5_0");
+    type_scheme("q4_k_m");
+    wait_for("q4_k_m: ");
+    wait_for("instead of");
+    await_cell("attn_k", "WEIGHT", "q5_0");
+    press("\r");
+    wait_for("scheme:");
+    press("@q4_k_x\r");
+    wait_for("unknown; the nearest is q4_k_s");
+    press(PTY_KEY_ESC);
     assert_ends("q");
 }
 
@@ -579,6 +669,9 @@ int main(void)
         TEST(test_kv_row),
         TEST(test_editor),
         TEST(test_editor_choices_apply),
+        TEST(test_editor_offers_mixes),
+        TEST(test_editor_is_readable_when_small),
+        TEST(test_fallbacks_are_said),
         TEST(test_moving),
         TEST(test_search),
         TEST(test_filter),

@@ -69,13 +69,16 @@ void answers_follow(struct tui *t)
 
 static bool answer_scheme(struct tui *t)
 {
-    struct scheme scheme;
+    struct scheme_choice choice;
     struct error error;
-    if (!scheme_parse(t->input.text, &scheme, &error)) {
+    if (!scheme_choice_parse(t->input.text, &choice, &error)) {
         tui_note(t, "%s", error.text);
         return false;
     }
-    tui_send_changed(t, (struct command){.kind = COMMAND_SET, .scheme = scheme});
+    if (choice.mix)
+        tui_send(t, &(struct command){.kind = COMMAND_MIX, .text = t->input.text});
+    else
+        tui_send_changed(t, (struct command){.kind = COMMAND_SET, .scheme = choice.scheme});
     return true;
 }
 
@@ -147,8 +150,8 @@ void answers_key(struct tui *t, unsigned key, bool is_code)
     } else if (enter) {
         if (answer(t))
             close_line(t);
-    } else if (t->asking == ASK_SCHEME && is_code && (key == KEY_UP || key == KEY_DOWN)) {
-        editor_move(t, key == KEY_UP ? -1 : 1);
+    } else if (t->asking == ASK_SCHEME && is_code && editor_steps(t, key) != 0) {
+        editor_move(t, editor_steps(t, key));
     } else {
         t->overwriting = false;
         input_key(&t->input, key, is_code);

@@ -238,22 +238,25 @@ struct weights *batch_weights(struct batch *b, const struct scheme *schemes, str
     return calibrates && !batch_calibration(b, error) ? NULL : session_weights(&b->session, schemes, error);
 }
 
-/* An importance matrix that nothing would look at is a mistake. */
-static bool check_imatrix(const struct batch *b, struct error *error)
+bool batch_uses_imatrix(const struct batch *b, const struct scheme *schemes)
 {
     const struct session *s = &b->session;
-    for (size_t t = 0; s->importance && t < s->model->tensor_count; t++)
-        if (!b->schemes[t].format.stored && methods_take_importance(&b->schemes[t].methods))
-            return true;
-    return !s->importance ||
-           error_set(error, "--imatrix %.200s: no layer of these schemes takes it; expected the method imatrix, such as "
-                            "-s q4_k:imatrix", s->importance->file);
+    bool any = !s->importance;
+    for (size_t t = 0; t < s->model->tensor_count; t++)
+        any |= !schemes[t].format.stored && methods_take_importance(&schemes[t].methods);
+    return any;
+}
+
+bool batch_unused_imatrix(const struct batch *b, struct error *error)
+{
+    return error_set(error, "--imatrix %.200s: no layer of these schemes takes it; expected the method imatrix, such as "
+                            "-s q4_k:imatrix", b->session.importance->file);
 }
 
 bool batch_pack(struct batch *b, struct error *error)
 {
-    if (!check_imatrix(b, error))
-        return false;
+    if (!batch_uses_imatrix(b, b->schemes))
+        return batch_unused_imatrix(b, error);
     pool_bind_caller(b->session.pool); /* whoever packs runs the model too, on this thread */
     b->weights = batch_weights(b, b->schemes, error);
     return b->weights && pin_open(&b->pin, b->session.model, error) &&

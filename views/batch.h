@@ -55,6 +55,12 @@ bool batch_pack(struct batch *batch, struct error *error);
 /* Reads the text to calibrate on into the session, unless it is there: for whoever may calibrate. */
 bool batch_calibration(struct batch *batch, struct error *error);
 
+/* Whether any of these schemes (schemes_count) takes the importance matrix that --imatrix names; true without one. */
+bool batch_uses_imatrix(const struct batch *batch, const struct scheme *schemes);
+
+/* The error where none does: an importance matrix that nothing would look at is a mistake. */
+bool batch_unused_imatrix(const struct batch *batch, struct error *error);
+
 /* A set of these schemes (session_weights), with that text where one calibrates. */
 struct weights *batch_weights(struct batch *batch, const struct scheme *schemes, struct error *error);
 

@@ -21,6 +21,7 @@ struct comparison {
     char name[MAX_COMPARED][256];
     struct weights *sets[MAX_COMPARED];
     struct speed speed[MAX_COMPARED];
+    bool uses_imatrix; /* any of the sets takes the importance matrix; or there is none */
     bool partial; /* interrupted: of fewer rounds than were planned */
 };
 
@@ -124,6 +125,7 @@ static bool add_set(struct batch *b, const struct options *o, const char *scheme
     bool ok = schemes && apply_schemes(&one, b->session.model, schemes, error);
     if (ok) {
         scheme_words(&one, c->name[c->count]);
+        c->uses_imatrix |= batch_uses_imatrix(b, schemes);
         ok = (c->sets[c->count] = batch_weights(b, schemes, error));
         c->count += ok;
     }
@@ -234,7 +236,8 @@ int run_bench(const struct options *o)
     }
     pool_bind_caller(batch.session.pool);
     interrupt_catch(&batch.session);
-    bool ok = add_sets(&batch, o, comparison, &error) && measure(&batch, o, comparison, &error);
+    bool ok = add_sets(&batch, o, comparison, &error) &&
+              (comparison->uses_imatrix || batch_unused_imatrix(&batch, &error)) && measure(&batch, o, comparison, &error);
     if (ok && comparison->speed[0].samples > 0)
         report(&batch, comparison, o);
     else if (session_cancelled(&batch.session))

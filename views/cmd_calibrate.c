@@ -13,7 +13,8 @@
 /* ---- the text ------------------------------------------------------------------------------------ */
 
 /* Windows of the text that the session has, or of the one that its model writes. The caller frees out->tokens. */
-static bool cut_text(struct session *s, const struct options *o, struct calibration_text *out, struct error *error) {
+static bool cut_text(struct session *s, const struct options *o, struct calibration_text *out, struct error *error)
+{
     const struct tokens *text = &s->calibration;
     size_t window, most = o->given_tokens ? (size_t)o->tokens : s->calibration_is_default ? CALIBRATION_MAX : SIZE_MAX;
     size_t count = text->count < most ? text->count : most;
@@ -39,13 +40,15 @@ static bool cut_text(struct session *s, const struct options *o, struct calibrat
 
 /* ---- the file ------------------------------------------------------------------------------------ */
 
-static bool same_file(const struct stat *out, const char *path) {
+static bool same_file(const struct stat *out, const char *path)
+{
     struct stat in;
     return path && stat(path, &in) == 0 && in.st_dev == out->st_dev && in.st_ino == out->st_ino;
 }
 
 /* Writing over a file that is being read would destroy it. */
-static bool check_output(const struct options *o, const struct session *s, struct error *error) {
+static bool check_output(const struct options *o, const struct session *s, struct error *error)
+{
     struct stat out;
     if (stat(o->output, &out) != 0)
         return output_possible(o->output, error);
@@ -58,7 +61,8 @@ static bool check_output(const struct options *o, const struct session *s, struc
 }
 
 /* Experts without a token: one line an entry. Returns how many there are in all. */
-static size_t note_gaps(const struct imatrix *m) {
+static size_t note_gaps(const struct imatrix *m)
+{
     size_t all = 0;
     for (size_t i = 0; i < m->count; i++) {
         const struct imatrix_entry *e = &m->entries[i];
@@ -78,7 +82,8 @@ struct written {
     size_t entries, tokens, bytes, gaps, nonfinite;
 };
 
-static void report(const struct options *o, const struct session *s, const struct imatrix *m, const struct written *w) {
+static void report(const struct options *o, const struct session *s, const struct imatrix *m, const struct written *w)
+{
     char path[SHOWN_TEXT];
     const char *text = *s->calibration_name ? s->calibration_name : TEXT_SELF;
     if (!o->json) {
@@ -101,7 +106,8 @@ static void report(const struct options *o, const struct session *s, const struc
 }
 
 static bool write_matrix(const struct options *o, const struct session *s, struct imatrix_collect *job, size_t tokens,
-                         struct error *error) {
+                         struct error *error)
+{
     struct imatrix matrix;
     struct written w = {.tokens = tokens, .nonfinite = imatrix_collect_nonfinite(job)};
     char line[120];
@@ -122,7 +128,8 @@ static bool write_matrix(const struct options *o, const struct session *s, struc
 
 /* ---- the job ------------------------------------------------------------------------------------- */
 
-static bool collect(struct batch *b, const struct options *o, struct error *error) {
+static bool collect(struct batch *b, const struct options *o, struct error *error)
+{
     struct session *s = &b->session;
     struct calibration_text text = {0};
     bool cancelled = false;
@@ -144,7 +151,8 @@ static bool collect(struct batch *b, const struct options *o, struct error *erro
     return ok;
 }
 
-int run_calibrate(const struct options *o) {
+int run_calibrate(const struct options *o)
+{
     struct batch batch;
     struct error error;
     int status;

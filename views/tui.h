@@ -2,7 +2,9 @@
 #ifndef QTOP_TUI_H
 #define QTOP_TUI_H
 
+#include "export/export.h"
 #include "lab/lab.h"
+#include "quant/mixes.h"
 #include "keys.h"
 #include "layout.h"
 #include "settings.h"
@@ -24,12 +26,14 @@ enum asking { ASK_NOTHING, ASK_SEARCH, ASK_FILTER, ASK_PROMPT, ASK_SAMPLING, ASK
 /* A line of the scheme editor: a choice, or why there is none. */
 struct choice {
     bool heading;
-    struct scheme scheme;
+    struct scheme_choice choice;
     char text[256];
-    char cost[16]; /* bytes, "" for a heading */
+    char cost[16];               /* bytes, "" for a heading */
+    char bits[16];               /* a weight */
+    char exports[EXPORT_NAMES];  /* formats that hold it */
 };
 
-enum { EDITOR_CHOICES = 48 };
+enum { EDITOR_CHOICES = 144 };
 
 struct tui {
     struct lab *lab;
@@ -105,6 +109,7 @@ struct tui {
     struct choice choices[EDITOR_CHOICES];
     size_t choice_count;
     size_t choice; /* under the cursor */
+    int choice_page; /* choices on the screen, as last drawn */
 
     char note[256];              /* the view's own message, shown until the next key */
     uint64_t status_seen;        /* serial of the lab's message last shown */
@@ -187,8 +192,12 @@ void ask_draw(struct tui *tui, const struct layout *layout);
 
 /* editor.c: the scheme editor, a list above the line of input */
 void editor_open(struct tui *tui);
-void editor_move(struct tui *tui, int direction); /* -1 up, 1 down */
+int editor_steps(const struct tui *tui, unsigned key); /* choices that a curses key moves by; 0: another key */
+void editor_move(struct tui *tui, int steps);           /* negative: up */
 void editor_draw(struct tui *tui, struct rect area);
+
+/* editor_list.c: every scheme and mix that n tensors can be given, into tui->choices */
+void editor_list(struct tui *tui, const int *tensors, size_t n);
 
 /* layers.c: keys and mouse of the Layers screen */
 bool layers_act(struct tui *tui, enum action action);

@@ -9,18 +9,21 @@
 
 enum { GGUF_VERSION = 3, ALIGNMENT = 32, TYPE_F32 = 0 };
 
-static size_t padded(size_t bytes) {
+static size_t padded(size_t bytes)
+{
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static void put_zeros(FILE *f, size_t n) {
+static void put_zeros(FILE *f, size_t n)
+{
     static const char zeros[ALIGNMENT] = {0};
     fwrite(zeros, 1, n, f);
 }
 
 /* One of an entry's two tensors; returns where the next begins. */
 static size_t put_description(struct gguf_out *out, const char *name, const char *ending, size_t cols, size_t rows,
-                              size_t offset) {
+                              size_t offset)
+{
     gguf_put_u64(out, strlen(name) + strlen(ending));
     fputs(name, out->file);
     fputs(ending, out->file);
@@ -33,12 +36,14 @@ static size_t put_description(struct gguf_out *out, const char *name, const char
     return offset + padded(cols * rows * sizeof(float));
 }
 
-static void put_floats(FILE *f, const float *values, size_t n) {
+static void put_floats(FILE *f, const float *values, size_t n)
+{
     fwrite(values, sizeof *values, n, f);
     put_zeros(f, padded(n * sizeof *values) - n * sizeof *values);
 }
 
-static void put_keys(const struct imatrix *m, struct gguf_out *out) {
+static void put_keys(const struct imatrix *m, struct gguf_out *out)
+{
     gguf_key_text(out, "general.type", "imatrix");
     gguf_key_array(out, "imatrix.datasets", GGUF_STRING, 1);
     gguf_put_text(out, m->dataset, strlen(m->dataset));
@@ -46,7 +51,8 @@ static void put_keys(const struct imatrix *m, struct gguf_out *out) {
     gguf_key_u32(out, "imatrix.chunk_size", (uint32_t)m->chunk_size);
 }
 
-static void write_gguf(const struct imatrix *m, FILE *f) {
+static void write_gguf(const struct imatrix *m, FILE *f)
+{
     enum { KEYS = 4 }; /* as put_keys has them */
     struct gguf_out out = {f, 0};
     size_t at = 0;
@@ -70,25 +76,29 @@ static void write_gguf(const struct imatrix *m, FILE *f) {
 
 /* ---- .dat ---------------------------------------------------------------------------------------- */
 
-static void put_i32(FILE *f, size_t value) {
+static void put_i32(FILE *f, size_t value)
+{
     int32_t number = (int32_t)value;
     fwrite(&number, sizeof number, 1, f);
 }
 
-static void put_text(FILE *f, const char *text) {
+static void put_text(FILE *f, const char *text)
+{
     put_i32(f, strlen(text));
     fputs(text, f);
 }
 
 /* Whole chunks of the row with the most tokens, at least one where it has any. */
-static size_t chunks_of(const struct imatrix_entry *e, size_t chunk_size) {
+static size_t chunks_of(const struct imatrix_entry *e, size_t chunk_size)
+{
     float most = 0;
     for (size_t r = 0; r < e->rows; r++)
         most = e->counts[r] > most ? e->counts[r] : most;
     return chunk_size > 0 ? ((size_t)most + chunk_size - 1) / chunk_size : (size_t)most;
 }
 
-static void put_entry(const struct imatrix_entry *e, size_t chunks, FILE *f) {
+static void put_entry(const struct imatrix_entry *e, size_t chunks, FILE *f)
+{
     size_t cols = e->values / e->rows;
     put_text(f, e->name);
     put_i32(f, chunks);
@@ -101,7 +111,8 @@ static void put_entry(const struct imatrix_entry *e, size_t chunks, FILE *f) {
 }
 
 /* Entries without any data are not in it. */
-static void write_dat(const struct imatrix *m, FILE *f) {
+static void write_dat(const struct imatrix *m, FILE *f)
+{
     size_t count = 0;
     for (size_t i = 0; i < m->count; i++)
         count += chunks_of(&m->entries[i], m->chunk_size) > 0;
@@ -117,7 +128,8 @@ static void write_dat(const struct imatrix *m, FILE *f) {
 
 /* ---- both ---------------------------------------------------------------------------------------- */
 
-static bool fits_dat(const struct imatrix *m, const char *path, struct error *error) {
+static bool fits_dat(const struct imatrix *m, const char *path, struct error *error)
+{
     for (size_t i = 0; i < m->count; i++)
         if (m->entries[i].values > INT32_MAX)
             return error_set(error,
@@ -126,7 +138,8 @@ static bool fits_dat(const struct imatrix *m, const char *path, struct error *er
     return true;
 }
 
-bool imatrix_write(const struct imatrix *m, const char *path, size_t *bytes, struct error *error) {
+bool imatrix_write(const struct imatrix *m, const char *path, size_t *bytes, struct error *error)
+{
     size_t n = strlen(path);
     bool dat = n > 4 && strcmp(path + n - 4, ".dat") == 0;
     struct output out;

@@ -12,13 +12,15 @@ static const float COUNT_MAX = 1e15f;
 
 /* ---- the value --------------------------------------------------------------------------------- */
 
-static void entry_free(struct imatrix_entry *e) {
+static void entry_free(struct imatrix_entry *e)
+{
     free(e->name);
     free(e->sums);
     free(e->counts);
 }
 
-void imatrix_free(struct imatrix *m) {
+void imatrix_free(struct imatrix *m)
+{
     for (size_t i = 0; i < m->count; i++)
         entry_free(&m->entries[i]);
     free(m->entries);
@@ -26,16 +28,19 @@ void imatrix_free(struct imatrix *m) {
     *m = (struct imatrix){0};
 }
 
-static int by_name(const void *a, const void *b) {
+static int by_name(const void *a, const void *b)
+{
     return strcmp(((const struct imatrix_entry *)a)->name, ((const struct imatrix_entry *)b)->name);
 }
 
-const struct imatrix_entry *imatrix_find(const struct imatrix *m, const char *name) {
+const struct imatrix_entry *imatrix_find(const struct imatrix *m, const char *name)
+{
     struct imatrix_entry key = {.name = (char *)(uintptr_t)name};
     return m->count ? bsearch(&key, m->entries, m->count, sizeof key, by_name) : NULL;
 }
 
-bool imatrix_sort(struct imatrix *m, const char **twice) {
+bool imatrix_sort(struct imatrix *m, const char **twice)
+{
     if (m->count)
         qsort(m->entries, m->count, sizeof *m->entries, by_name);
     for (size_t i = 1; i < m->count; i++)
@@ -46,7 +51,8 @@ bool imatrix_sort(struct imatrix *m, const char **twice) {
     return true;
 }
 
-struct imatrix_entry *imatrix_add(struct imatrix *m, const char *name, size_t name_size, size_t rows, size_t cols) {
+struct imatrix_entry *imatrix_add(struct imatrix *m, const char *name, size_t name_size, size_t rows, size_t cols)
+{
     if (m->count == m->room) {
         size_t room = m->room ? 2 * m->room : 64;
         struct imatrix_entry *entries = realloc(m->entries, room * sizeof *entries);
@@ -70,11 +76,13 @@ struct imatrix_entry *imatrix_add(struct imatrix *m, const char *name, size_t na
 
 /* ---- what both formats promise ------------------------------------------------------------------- */
 
-static bool no_memory(const char *file, struct error *error) {
+static bool no_memory(const char *file, struct error *error)
+{
     return error_set(error, "%.200s: not enough memory for an importance matrix", file);
 }
 
-static bool check_entry(const struct imatrix_entry *e, const char *file, struct error *error) {
+static bool check_entry(const struct imatrix_entry *e, const char *file, struct error *error)
+{
     for (size_t i = 0; i < e->rows; i++)
         if (!(e->counts[i] >= 0 && e->counts[i] <= COUNT_MAX))
             return error_set(error, "%.160s: %.80s: count %zu is %g; expected 0 to %g", file, e->name, i,
@@ -87,7 +95,8 @@ static bool check_entry(const struct imatrix_entry *e, const char *file, struct 
     return true;
 }
 
-static bool finish(struct imatrix *m, const char *file, struct error *error) {
+static bool finish(struct imatrix *m, const char *file, struct error *error)
+{
     const char *twice;
     if (m->count == 0)
         return error_set(error, "%.200s: is an importance matrix without entries; expected one a tensor", file);
@@ -103,13 +112,15 @@ static bool finish(struct imatrix *m, const char *file, struct error *error) {
 
 static const char SUMS[] = ".in_sum2", COUNTS[] = ".counts";
 
-static bool ends_in(const struct gguf_text *name, const char *ending, size_t n) {
+static bool ends_in(const struct gguf_text *name, const char *ending, size_t n)
+{
     return name->size > n && memcmp(name->data + name->size - n, ending, n) == 0;
 }
 
 /* The tensor of the same name with the other ending, or null: they are sorted. */
 static const struct gguf_tensor *partner(const struct gguf *g, const struct gguf_text *name, size_t ending,
-                                         const char *other) {
+                                         const char *other)
+{
     size_t stem = name->size - ending, n = strlen(other), low = 0, high = g->tensor_count;
     char *whole = malloc(stem + n + 1);
     const struct gguf_tensor *found = NULL;
@@ -129,13 +140,15 @@ static const struct gguf_tensor *partner(const struct gguf *g, const struct gguf
     return found;
 }
 
-static bool check_type(const struct gguf_tensor *t, const char *file, struct error *error) {
+static bool check_type(const struct gguf_tensor *t, const char *file, struct error *error)
+{
     return t->entry.dtype == DTYPE_FP32 ||
            error_set(error, "%.160s: %.*s is %s; expected F32", file, GGUF_SHOWN(t->name), dtypes[t->entry.dtype].name);
 }
 
 static bool add_pair(struct imatrix *m, const struct gguf_tensor *sums, const struct gguf_tensor *counts,
-                     const char *file, struct error *error) {
+                     const char *file, struct error *error)
+{
     size_t values = sums->entry.bytes / sizeof(float), rows = counts->entry.bytes / sizeof(float);
     if (!check_type(sums, file, error) || !check_type(counts, file, error))
         return false;
@@ -150,7 +163,8 @@ static bool add_pair(struct imatrix *m, const struct gguf_tensor *sums, const st
     return true;
 }
 
-static bool add_tensors(struct imatrix *m, const struct gguf *g, const char *file, struct error *error) {
+static bool add_tensors(struct imatrix *m, const struct gguf *g, const char *file, struct error *error)
+{
     for (size_t i = 0; i < g->tensor_count; i++) {
         const struct gguf_tensor *t = &g->tensors[i];
         bool sums = ends_in(&t->name, SUMS, strlen(SUMS)), counts = ends_in(&t->name, COUNTS, strlen(COUNTS));
@@ -167,7 +181,8 @@ static bool add_tensors(struct imatrix *m, const struct gguf *g, const char *fil
     return true;
 }
 
-static bool take_keys(struct imatrix *m, const struct gguf *g, const char *file, struct error *error) {
+static bool take_keys(struct imatrix *m, const struct gguf *g, const char *file, struct error *error)
+{
     struct gguf_array datasets;
     struct gguf_text type;
     char shown[64];
@@ -188,7 +203,8 @@ static bool take_keys(struct imatrix *m, const struct gguf *g, const char *file,
     return datasets.count == 0 || m->dataset || no_memory(file, error);
 }
 
-static bool parse_gguf(struct imatrix *m, const uint8_t *data, size_t size, const char *file, struct error *error) {
+static bool parse_gguf(struct imatrix *m, const uint8_t *data, size_t size, const char *file, struct error *error)
+{
     struct error why = {""};
     struct gguf *g = gguf_parse(data, size, &why);
     if (!g)
@@ -203,7 +219,8 @@ static bool parse_gguf(struct imatrix *m, const uint8_t *data, size_t size, cons
 enum { NAME_MAX_BYTES = 512 };
 
 /* A count of the format, an int32 that is not negative; *out is then no more than its maximum. */
-static bool take_count(struct reader *r, size_t *out) {
+static bool take_count(struct reader *r, size_t *out)
+{
     uint32_t value;
     if (!gguf_take_u32(r, &value) || value > INT32_MAX)
         return false;
@@ -211,15 +228,16 @@ static bool take_count(struct reader *r, size_t *out) {
     return true;
 }
 
-static bool cut_off(const struct reader *r, size_t entry, size_t entries, const char *file, struct error *error) {
+static bool cut_off(const struct reader *r, size_t entry, size_t entries, const char *file, struct error *error)
+{
     return error_set(error,
                      "%.200s: entry %zu of %zu ends beyond the file's %zu bytes: the file is cut off, or no "
                      "importance matrix (.dat)",
                      file, entry + 1, entries, r->size);
 }
 
-static bool take_entry(struct imatrix *m, struct reader *r, size_t i, size_t all, const char *file,
-                       struct error *error) {
+static bool take_entry(struct imatrix *m, struct reader *r, size_t i, size_t all, const char *file, struct error *error)
+{
     size_t length, chunks, values;
     if (!take_count(r, &length))
         return cut_off(r, i, all, file, error);
@@ -246,7 +264,8 @@ static bool take_entry(struct imatrix *m, struct reader *r, size_t i, size_t all
 }
 
 /* Chunks and the name of the text: both, the first, or none. */
-static bool take_end(struct imatrix *m, struct reader *r, const char *file, struct error *error) {
+static bool take_end(struct imatrix *m, struct reader *r, const char *file, struct error *error)
+{
     size_t length = 0;
     if (reader_left(r) == 0 || (take_count(r, &m->chunk_count) && reader_left(r) == 0))
         return true;
@@ -260,7 +279,8 @@ static bool take_end(struct imatrix *m, struct reader *r, const char *file, stru
     return m->dataset || no_memory(file, error);
 }
 
-static bool parse_dat(struct imatrix *m, const uint8_t *data, size_t size, const char *file, struct error *error) {
+static bool parse_dat(struct imatrix *m, const uint8_t *data, size_t size, const char *file, struct error *error)
+{
     struct reader r = {.data = data, .size = size};
     enum { SMALLEST = 3 * 4 + 1 + 4 }; /* bytes of an entry: three counts, a letter and a value */
     size_t entries;
@@ -276,14 +296,16 @@ static bool parse_dat(struct imatrix *m, const uint8_t *data, size_t size, const
 
 /* ---- both ---------------------------------------------------------------------------------------- */
 
-bool imatrix_parse(struct imatrix *out, const uint8_t *data, size_t size, const char *name, struct error *error) {
+bool imatrix_parse(struct imatrix *out, const uint8_t *data, size_t size, const char *name, struct error *error)
+{
     bool gguf = size >= 4 && memcmp(data, "GGUF", 4) == 0;
     *out = (struct imatrix){0};
     bool ok = gguf ? parse_gguf(out, data, size, name, error) : parse_dat(out, data, size, name, error);
     return ok && finish(out, name, error);
 }
 
-bool imatrix_read(struct imatrix *out, const char *path, struct error *error) {
+bool imatrix_read(struct imatrix *out, const char *path, struct error *error)
+{
     struct mapped_file file = {0};
     *out = (struct imatrix){0};
     if (!mapped_file_open(&file, path, error))

@@ -7,7 +7,7 @@
 typedef void action_fn(struct lab *lab, const struct command *command);
 
 /* edits.c */
-action_fn cycle_scheme, set_scheme, same_everywhere, undo, redo, write_recipe;
+action_fn cycle_scheme, set_scheme, set_mix, same_everywhere, undo, redo, write_recipe;
 
 /* snapshots.c and the file of each job */
 action_fn keep_snapshot, restore_snapshot, swap_snapshots;

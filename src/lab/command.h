@@ -9,6 +9,7 @@
 enum command_kind {
     COMMAND_CYCLE,      /* tensors, change, direction: the first one's next scheme goes to all */
     COMMAND_SET,        /* tensors, scheme */
+    COMMAND_MIX,        /* text: a mix (quant/mixes.h), for the whole model */
     COMMAND_SAME,       /* tensors: the scheme of each for its role in every block */
     COMMAND_UNDO,
     COMMAND_REDO,

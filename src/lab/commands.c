@@ -65,6 +65,7 @@ static void watch_reference(struct lab *lab, const struct command *c)
 static action_fn *const actions[COMMAND_KINDS] = {
     [COMMAND_CYCLE] = cycle_scheme,
     [COMMAND_SET] = set_scheme,
+    [COMMAND_MIX] = set_mix,
     [COMMAND_SAME] = same_everywhere,
     [COMMAND_UNDO] = undo,
     [COMMAND_REDO] = redo,

@@ -28,13 +28,34 @@ static const char *stored_quantized(const struct lab *lab, const int *tensors, s
     return NULL;
 }
 
-static void say_change(struct lab *lab, const int *tensors, size_t n, const struct scheme *scheme)
+/* Of the tensors, those whose rows the blocks that were asked for do not divide; "" where there are none. */
+static const char *fallback_text(const struct lab *lab, const int *tensors, size_t n, const struct scheme *schemes,
+                                 char out[160])
 {
+    size_t count = 0, first = 0;
+    for (size_t i = n; i-- > 0;)
+        if (tensors[i] != lab_kv(lab) && schemes[tensors[i]].substituted) {
+            first = i;
+            count++;
+        }
+    *out = 0;
+    if (count == 0)
+        return out;
+    const struct scheme *s = &schemes[tensors[first]];
+    const struct tensor *t = &lab->session->model->tensors[tensors[first]];
+    snprintf(out, 160, "%s instead of %s: blocks of %zu do not divide %zu columns (%s%s)", dtypes[s->format.weight].name,
+             dtypes[s->asked].name, dtypes[s->asked].block, t->stored.cols, t->name, count > 1 ? " and others" : "");
+    return out;
+}
+
+static void say_change(struct lab *lab, const int *tensors, size_t n, const struct scheme *schemes)
+{
+    const struct scheme *scheme = &schemes[tensors[0]];
     if (tensors[0] == lab_kv(lab)) {
         say_kv(lab, scheme->format.weight);
         return;
     }
-    char text[SCHEME_TEXT], what[64];
+    char text[SCHEME_TEXT], what[64], fallback[160];
     const struct tensor *first = &lab->session->model->tensors[tensors[0]];
     struct advice advice; /* by kind and size: nothing is measured of a scheme that is new */
     bool warn = tensors_advice(lab->session->model, tensors, n, NULL, &advice) && advice.guidance >= GUIDE_CAREFUL;
@@ -46,6 +67,8 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
         snprintf(what, sizeof what, "%zu layers", n);
     if (scheme->format.stored)
         lab_say(lab, false, "%s: as stored (%s)", what, dtypes[first->stored.format.weight].name);
+    else if (*fallback_text(lab, tensors, n, schemes, fallback))
+        lab_say(lab, false, "%s: %s", what, fallback);
     else if (quantized)
         lab_say(lab, false, "%s: %s - stored as %s: quantizing again adds to the error it has", what,
                 text, quantized);
@@ -72,10 +95,9 @@ static void apply_scheme(struct lab *lab, const int *tensors, size_t n, const st
     }
     for (size_t i = 0; i < n; i++)
         schemes[tensors[i]] = scheme_for_tensor(lab->session->model, tensors[i], *scheme);
-    struct scheme shown = schemes[tensors[0]];
     target_use(lab, schemes);
+    say_change(lab, tensors, n, schemes);
     free(schemes);
-    say_change(lab, tensors, n, &shown);
 }
 
 /* The scheme of each tensor for the tensors of its role in every block. */
@@ -122,6 +144,36 @@ void set_scheme(struct lab *lab, const struct command *c)
         scales_choice_note(&lab->scales[c->tensors[i]], &c->scheme);
     if (c->tensor_count > 0)
         apply_scheme(lab, c->tensors, c->tensor_count, &c->scheme);
+}
+
+static void say_mix(struct lab *lab, const char *name, const struct scheme *schemes)
+{
+    const struct model *m = lab->session->model;
+    struct weights_totals totals;
+    char note[200];
+    bool fallback = fallback_note(m, schemes, 0, note, sizeof note);
+    if (!schemes_totals(m, schemes, 0, &totals))
+        lab_say(lab, true, "%s: the size of the model overflows", name);
+    else
+        lab_say(lab, false, "%.40s: %.2f bits/weight%s%s", name, totals.bits_per_weight_all, fallback ? "; " : "",
+                fallback ? note : "");
+}
+
+void set_mix(struct lab *lab, const struct command *c)
+{
+    struct scheme_choice choice;
+    struct error why;
+    char name[SCHEME_TEXT];
+    struct scheme *schemes = target_copy(lab);
+    bool ok = schemes || error_set(&why, "not enough memory");
+    ok = ok && scheme_choice_parse(c->text, &choice, &why) && schemes_choose(lab->session->model, &choice, schemes, &why);
+    if (ok) {
+        target_use(lab, schemes);
+        say_mix(lab, scheme_choice_print(&choice, name), schemes);
+    } else {
+        lab_say(lab, true, "%s", why.text);
+    }
+    free(schemes);
 }
 
 /* What was undone, or redone, and how much there is left of it. */

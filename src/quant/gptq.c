@@ -287,11 +287,27 @@ static struct hessian_use hessian(const float *values)
                                 .by_activation = values[ACT_ORDER] != 0, .sequential = values[SEQUENCE] != 0};
 }
 
+/* What scales are searched by, where no other method says so: the diagonal of the Hessian. */
+static bool weigh_columns(const struct calibration_inputs *in, struct calibrated *out, struct error *error)
+{
+    const struct hessian *h = in->hessian;
+    out->importance = malloc(h->cols * sizeof *out->importance);
+    if (!out->importance)
+        return error_set(error, "not enough memory for calibration");
+    for (size_t c = 0; c < h->cols; c++) {
+        double divisor = in->input_scale ? (double)in->input_scale[c] : 1;
+        double square = (double)h->h[c * (tiled_stride(h->cols) + 1)];
+        out->importance[c] = (float)(square / (divisor * divisor) / (double)h->tokens);
+    }
+    return true;
+}
+
 static bool prepare(const struct calibration_inputs *in, const float *values, struct calibrated *out,
                     struct error *error)
 {
-    (void)error;
     out->factor = in->factor;
+    if (in->factor && !out->importance && !weigh_columns(in, out, error))
+        return false;
     if (in->factor && in->factor->damp > 5 * (double)values[DAMP])
         snprintf(out->note, sizeof out->note, "damping raised from %g to %g: its Hessian is nearly singular",
                  (double)values[DAMP], in->factor->damp);

@@ -25,13 +25,15 @@ struct imatrix_collect {
 /* ---- what is to be collected --------------------------------------------------------------------- */
 
 /* As llama-imatrix has it: matrices inside blocks, and the head where that is asked for. */
-static bool is_collected(const struct imatrix_collect *c, int tensor) {
+static bool is_collected(const struct imatrix_collect *c, int tensor)
+{
     const struct tensor *t = &c->plan.model->tensors[tensor];
     return !roles[t->role].vector && input_group_of(c->plan.model, tensor) >= 0 && (t->block >= 0 || c->plan.output);
 }
 
 /* The entry of a tensor: of experts the one that the first of them made. */
-static bool add_entry(struct imatrix_collect *c, int tensor) {
+static bool add_entry(struct imatrix_collect *c, int tensor)
+{
     const struct model *m = c->plan.model;
     const struct tensor *t = &m->tensors[tensor];
     size_t group = (size_t)input_group_of(m, tensor);
@@ -46,7 +48,8 @@ static bool add_entry(struct imatrix_collect *c, int tensor) {
     return imatrix_add(&c->matrix, name, strlen(name), importance_rows(m, tensor), t->stored.cols);
 }
 
-static bool add_entries(struct imatrix_collect *c) {
+static bool add_entries(struct imatrix_collect *c)
+{
     const struct model *m = c->plan.model;
     bool ok = true;
     for (int t = 0; ok && t < (int)m->tensor_count; t++) {
@@ -56,7 +59,8 @@ static bool add_entries(struct imatrix_collect *c) {
     return ok;
 }
 
-struct imatrix_collect *imatrix_collect_open(const struct imatrix_collect_plan *plan, struct error *error) {
+struct imatrix_collect *imatrix_collect_open(const struct imatrix_collect_plan *plan, struct error *error)
+{
     struct imatrix_collect *c = calloc(1, sizeof *c);
     bool ok = c;
     if (c) {
@@ -72,7 +76,8 @@ struct imatrix_collect *imatrix_collect_open(const struct imatrix_collect_plan *
     return NULL;
 }
 
-void imatrix_collect_close(struct imatrix_collect *c) {
+void imatrix_collect_close(struct imatrix_collect *c)
+{
     if (!c)
         return;
     layerwise_close(c->pass);
@@ -85,7 +90,8 @@ void imatrix_collect_close(struct imatrix_collect *c) {
 /* ---- collecting ---------------------------------------------------------------------------------- */
 
 /* Whole windows, as many as fit in a pass and at least one. */
-static bool begin_pass(struct imatrix_collect *c, struct error *error) {
+static bool begin_pass(struct imatrix_collect *c, struct error *error)
+{
     const struct calibration_text *text = c->plan.text;
     size_t most = PASS_TOKENS / text->window * text->window, left = text->count - c->begin;
     most = most > 0 ? most : text->window;
@@ -95,7 +101,8 @@ static bool begin_pass(struct imatrix_collect *c, struct error *error) {
     return c->pass;
 }
 
-static void add_stats(struct imatrix_collect *c, int tensor, const struct input_stats *s) {
+static void add_stats(struct imatrix_collect *c, int tensor, const struct input_stats *s)
+{
     const struct tensor *t = &c->plan.model->tensors[tensor];
     struct imatrix_entry *e = &c->matrix.entries[c->entry[tensor]];
     size_t row = t->expert >= 0 ? (size_t)t->expert : 0;
@@ -105,7 +112,8 @@ static void add_stats(struct imatrix_collect *c, int tensor, const struct input_
 }
 
 /* The tensors of the group that is reached; siblings have the same sums. */
-static bool observe(struct imatrix_collect *c, struct error *error) {
+static bool observe(struct imatrix_collect *c, struct error *error)
+{
     const struct model *m = c->plan.model;
     int tensors[INPUT_GROUP_TENSORS];
     size_t count = input_group_tensors(m, layerwise_group(c->pass), tensors), wanted = 0;
@@ -125,7 +133,8 @@ static bool observe(struct imatrix_collect *c, struct error *error) {
     return ok;
 }
 
-static void finish(struct imatrix_collect *c) {
+static void finish(struct imatrix_collect *c)
+{
     const char *twice;
     const struct calibration_text *text = c->plan.text;
     c->matrix.chunk_size = text->window;
@@ -134,7 +143,8 @@ static void finish(struct imatrix_collect *c) {
 }
 
 /* A slice of a pass; leads on to the next one behind the last group. */
-static bool pass_step(struct imatrix_collect *c, double seconds, struct error *error) {
+static bool pass_step(struct imatrix_collect *c, double seconds, struct error *error)
+{
     bool arrived;
     if (!c->pass && !begin_pass(c, error))
         return false;
@@ -153,7 +163,8 @@ static bool pass_step(struct imatrix_collect *c, double seconds, struct error *e
     return true;
 }
 
-static bool step_job(void *job, double seconds, bool *done, struct error *error) {
+static bool step_job(void *job, double seconds, bool *done, struct error *error)
+{
     struct imatrix_collect *c = job;
     if (c->begin < c->plan.text->count && !pass_step(c, seconds, error))
         return false;
@@ -163,7 +174,8 @@ static bool step_job(void *job, double seconds, bool *done, struct error *error)
     return true;
 }
 
-static double job_fraction(const void *job) {
+static double job_fraction(const void *job)
+{
     const struct imatrix_collect *c = job;
     double here = 0, all = (double)c->plan.text->count;
     if (c->pass)
@@ -171,15 +183,18 @@ static double job_fraction(const void *job) {
     return ((double)c->begin + here * (double)(c->end - c->begin)) / all;
 }
 
-static void close_job(void *job) {
+static void close_job(void *job)
+{
     imatrix_collect_close(job);
 }
 
-size_t imatrix_collect_nonfinite(const struct imatrix_collect *c) {
+size_t imatrix_collect_nonfinite(const struct imatrix_collect *c)
+{
     return c->nonfinite;
 }
 
-void imatrix_collect_take(struct imatrix_collect *c, struct imatrix *out) {
+void imatrix_collect_take(struct imatrix_collect *c, struct imatrix *out)
+{
     *out = c->matrix;
     c->matrix = (struct imatrix){0};
 }

@@ -12,17 +12,20 @@
 
 static const struct naming gguf_naming = {.gguf = true, .prefix = ""};
 
-static void name_role(const struct model *m, const struct tensor *t, enum role role, char out[IMPORTANCE_NAME]) {
+static void name_role(const struct model *m, const struct tensor *t, enum role role, char out[IMPORTANCE_NAME])
+{
     naming_name(arch_in_gguf(arch_of(m)), &gguf_naming, role, t->block, t->expert, out);
 }
 
-const char *importance_name(const struct model *m, int tensor, char out[IMPORTANCE_NAME]) {
+const char *importance_name(const struct model *m, int tensor, char out[IMPORTANCE_NAME])
+{
     _Static_assert((int)IMPORTANCE_NAME == (int)NAMING_MAX, "names of files fit");
     name_role(m, &m->tensors[tensor], m->tensors[tensor].role, out);
     return out;
 }
 
-size_t importance_rows(const struct model *m, int tensor) {
+size_t importance_rows(const struct model *m, int tensor)
+{
     const struct tensor *t = &m->tensors[tensor];
     return t->expert >= 0 ? m->layers[t->block].mixture.experts : 1;
 }
@@ -42,14 +45,16 @@ struct search {
     bool *used;
 };
 
-static const struct imatrix_entry *find(const struct search *s, const char *name) {
+static const struct imatrix_entry *find(const struct search *s, const char *name)
+{
     const struct imatrix_entry *e = imatrix_find(s->matrix, name);
     if (e)
         s->used[e - s->matrix->entries] = true;
     return e;
 }
 
-static const struct imatrix_entry *entry_of(const struct search *s, const struct model *m, int tensor) {
+static const struct imatrix_entry *entry_of(const struct search *s, const struct model *m, int tensor)
+{
     const struct tensor *t = &m->tensors[tensor];
     char name[IMPORTANCE_NAME];
     const struct imatrix_entry *e = find(s, importance_name(m, tensor, name));
@@ -64,12 +69,14 @@ static const struct imatrix_entry *entry_of(const struct search *s, const struct
 
 /* ---- from a file --------------------------------------------------------------------------------- */
 
-static bool no_memory(struct error *error) {
+static bool no_memory(struct error *error)
+{
     return error_set(error, "not enough memory for an importance matrix");
 }
 
 static bool check_size(const struct imatrix_entry *e, const struct model *m, int tensor, const char *file,
-                       struct error *error) {
+                       struct error *error)
+{
     size_t cols = m->tensors[tensor].stored.cols, rows = importance_rows(m, tensor);
     if (e->values == cols * rows && (e->rows == 1 || e->rows == rows))
         return true;
@@ -82,7 +89,8 @@ static bool check_size(const struct imatrix_entry *e, const struct model *m, int
 }
 
 /* Means from a row's sums; null, with *lacks, where there is nothing to weigh with. */
-static bool take_row(struct importance *out, const struct imatrix_entry *e, size_t cols, size_t row, int tensor) {
+static bool take_row(struct importance *out, const struct imatrix_entry *e, size_t cols, size_t row, int tensor)
+{
     const float *sums = e->sums + row * cols;
     double count = (double)e->counts[e->rows > 1 ? row : 0];
     bool any = false;
@@ -99,7 +107,8 @@ static bool take_row(struct importance *out, const struct imatrix_entry *e, size
 }
 
 static bool take_tensor(struct importance *out, const struct search *s, const struct model *m, int tensor,
-                        struct error *error) {
+                        struct error *error)
+{
     const struct tensor *t = &m->tensors[tensor];
     const struct imatrix_entry *e = entry_of(s, m, tensor);
     out->lacks[tensor] = "the imatrix has no entry of it";
@@ -110,7 +119,8 @@ static bool take_tensor(struct importance *out, const struct search *s, const st
     return take_row(out, e, t->stored.cols, t->expert >= 0 ? (size_t)t->expert : 0, tensor) || no_memory(error);
 }
 
-static bool judge_unused(struct importance *out, const struct search *s, struct error *error) {
+static bool judge_unused(struct importance *out, const struct search *s, struct error *error)
+{
     const struct imatrix *m = s->matrix;
     for (size_t i = 0; i < m->count; i++)
         if (!s->used[i] && out->unused++ == 0)
@@ -122,7 +132,8 @@ static bool judge_unused(struct importance *out, const struct search *s, struct 
                      out->file, m->count, m->entries[0].name);
 }
 
-static bool take_all(struct importance *out, const struct search *s, const struct model *m, struct error *error) {
+static bool take_all(struct importance *out, const struct search *s, const struct model *m, struct error *error)
+{
     bool ok = true;
     for (int t = 0; ok && t < (int)m->tensor_count; t++) {
         out->linear += roles[m->tensors[t].role].linear && m->tensors[t].block >= 0;
@@ -132,7 +143,8 @@ static bool take_all(struct importance *out, const struct search *s, const struc
 }
 
 struct importance *importance_open(const struct imatrix *matrix, const struct model *m, const char *file,
-                                   struct error *error) {
+                                   struct error *error)
+{
     struct importance *out = calloc(1, sizeof *out);
     struct search search = {matrix, calloc(matrix->count + 1, sizeof *search.used)};
     if (out) {
@@ -152,7 +164,8 @@ struct importance *importance_open(const struct imatrix *matrix, const struct mo
     return NULL;
 }
 
-void importance_close(struct importance *i) {
+void importance_close(struct importance *i)
+{
     if (!i)
         return;
     for (size_t t = 0; i->mean && t < i->tensor_count; t++)
@@ -164,10 +177,12 @@ void importance_close(struct importance *i) {
     free(i);
 }
 
-const float *importance_of(const struct importance *i, int tensor) {
+const float *importance_of(const struct importance *i, int tensor)
+{
     return i->mean[tensor];
 }
 
-const char *importance_lack(const struct importance *i, int tensor) {
+const char *importance_lack(const struct importance *i, int tensor)
+{
     return i->lacks[tensor];
 }

@@ -236,12 +236,17 @@ static bool is_a_type(const char *text, size_t n)
     return dtype_by_name(text, n) != DTYPE_COUNT || dtype_stored_by_name(text, n) != DTYPE_ALL;
 }
 
-static bool refuse_name(const char *text, struct error *error)
+static bool refuse_name(const char *text, size_t n, struct error *error)
 {
-    char names[400] = "";
-    for (size_t i = 0, used = 0; i < MIXES && used < sizeof names; i++)
+    char names[400] = "", given[32];
+    size_t nearest = 0, used = 0;
+    snprintf(given, sizeof given, "%.*s", (int)(n < sizeof given ? n : sizeof given - 1), text + 1);
+    for (size_t i = 0; i < MIXES && used < sizeof names; i++) {
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", mixes[i].name);
-    return error_set(error, "mix '%.64s': unknown; expected one of %s", text, names);
+        if (edit_distance(given, mixes[i].name) < edit_distance(given, mixes[nearest].name))
+            nearest = i;
+    }
+    return error_set(error, "mix '%.64s': unknown; the nearest is %s; expected one of %s", text, mixes[nearest].name, names);
 }
 
 /* The fields after the name, which are those of a scheme of the mix's type. */
@@ -279,7 +284,7 @@ bool scheme_choice_parse(const char *text, struct scheme_choice *out, struct err
     struct scheme_choice c = {.mix = mix};
     struct error why;
     if (marked && !mix)
-        return refuse_name(text, error);
+        return refuse_name(text, n, error);
     if (mix ? !parse_fields(text, name + n, &c, error) : !scheme_parse(text, &c.scheme, &why))
         return mix ? false : refuse_scheme(type ? "" : name, type ? 0 : n, &why, error);
     *out = c;

@@ -27,7 +27,7 @@ struct calibration_text {
 
 enum {
     CALIBRATION_MIN = 128,  /* tokens that a text must have */
-    CALIBRATION_MAX = 8192,  /* tokens of it that are used */
+    CALIBRATION_MAX = 16384, /* tokens of it that are used */
     CALIBRATION_WINDOW = 512,
 };
 

@@ -11,7 +11,7 @@
 
 /* Windows of a text to calibrate on: so many, or as many as have KV caches of together SELFTEXT_CACHES bytes, but at
  * least enough for CALIBRATION_MIN tokens. */
-enum { SELFTEXT_WINDOWS = CALIBRATION_MAX / CALIBRATION_WINDOW, SELFTEXT_CACHES = 1 << 30 };
+enum { SELFTEXT_WINDOWS = 16, SELFTEXT_CACHES = 1 << 30 };
 
 /* A text to calibrate on. */
 struct selftext;

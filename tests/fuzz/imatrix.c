@@ -8,10 +8,12 @@
 #include "../gguffile.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct model *tiny_model(void) {
+static const struct model *tiny_model(void)
+{
     static struct model *m;
     static struct bytes bytes; /* which the model points into */
     struct model_spec spec = spec_tiny(1, true);
@@ -24,7 +26,8 @@ static const struct model *tiny_model(void) {
     return m;
 }
 
-static void use_entry(const struct imatrix *m, const struct imatrix_entry *e) {
+static void use_entry(const struct imatrix *m, const struct imatrix_entry *e)
+{
     FUZZ_PROMISE(imatrix_find(m, e->name) == e);
     FUZZ_PROMISE(e->rows > 0 && e->values > 0 && e->values % e->rows == 0);
     for (size_t i = 0; i < e->values; i++)
@@ -33,7 +36,8 @@ static void use_entry(const struct imatrix *m, const struct imatrix_entry *e) {
         FUZZ_PROMISE(e->counts[i] >= 0 && isfinite(e->counts[i]));
 }
 
-static void use_model(const struct imatrix *m) {
+static void use_model(const struct imatrix *m)
+{
     const struct model *model = tiny_model();
     struct error error = {""};
     struct importance *i = importance_open(m, model, "file", &error);
@@ -47,7 +51,8 @@ static void use_model(const struct imatrix *m) {
     importance_close(i);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
     struct imatrix m;
     struct error error = {""};
     bool accepted = imatrix_parse(&m, data, size, "file", &error);
@@ -61,7 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-static void seed_gguf(const char *name, size_t rows, size_t cols) {
+static void seed_gguf(const char *name, size_t rows, size_t cols)
+{
     struct gguffile f;
     char tensor[80];
     float *ones = calloc(rows * cols, sizeof *ones);
@@ -83,12 +89,14 @@ static void seed_gguf(const char *name, size_t rows, size_t cols) {
     free(ones);
 }
 
-static void put_i32(uint8_t *out, size_t *at, int32_t value) {
+static void put_i32(uint8_t *out, size_t *at, int32_t value)
+{
     memcpy(out + *at, &value, sizeof value);
     *at += sizeof value;
 }
 
-static void seed_dat(const char *name, int32_t cols, bool end) {
+static void seed_dat(const char *name, int32_t cols, bool end)
+{
     uint8_t bytes[1024];
     size_t at = 0;
     float one = 1;
@@ -108,7 +116,8 @@ static void seed_dat(const char *name, int32_t cols, bool end) {
     fuzz_seed(bytes, at);
 }
 
-void fuzz_seeds(void) {
+void fuzz_seeds(void)
+{
     size_t dim = tiny_model()->hyper.dim;
     seed_gguf("blk.0.attn_q.weight", 1, dim);
     seed_gguf("blk.0.ffn_up_exps.weight", 2, 4);
