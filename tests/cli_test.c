@@ -1184,7 +1184,8 @@ static json_int_t whole_number(json_t *object, const char *key)
     return (json_int_t)json_number_value(json_object_get(object, key));
 }
 
-/* Some figures of every row are of several samples; what makes the same model is one row. */
+/* Figures that were measured are of several samples; what makes the same model is one row; block types and mixes are
+ * computed only. */
 static void test_rows_of_plan(void **state)
 {
     (void)state;
@@ -1192,11 +1193,21 @@ static void test_rows_of_plan(void **state)
     ACCEPT(&r, "plan", "--json", model);
     char *copy = strdup(out_of(&r)), *save;
     assert_non_null(copy);
-    size_t stored = 0;
+    size_t stored = 0, blocks = 0, mixes = 0;
     for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         json_t *row = json_loads(line, 0, NULL), *same = json_object_get(row, "same_as");
         const char *scheme = json_string_value(json_object_get(row, "scheme"));
         double median = json_number_value(json_object_get(row, "measured_tokens_per_second"));
+        const char *why = json_string_value(json_object_get(row, "measured_tokens_per_second_reason"));
+        blocks += strcmp(scheme, "q8_0") == 0;
+        mixes += strcmp(scheme, "@q4_1") == 0;
+        if (why) {
+            assert_non_null(strstr(why, "qtop bench"));
+            assert_true(json_number_value(json_object_get(row, "size_bytes")) > 0);
+            json_decref(row);
+            continue;
+        }
+        assert_int_equal(blocks + mixes, 0);
         assert_true(json_number_value(json_object_get(row, "measured_tokens_per_second_min")) <= median);
         assert_true(json_number_value(json_object_get(row, "measured_tokens_per_second_max")) >= median);
         assert_true(whole_number(row, "measured_samples") >= 3);
@@ -1208,9 +1219,12 @@ static void test_rows_of_plan(void **state)
         json_decref(row);
     }
     assert_int_equal(stored, 1);
+    assert_int_equal(blocks, 1);
+    assert_int_equal(mixes, 1);
     free(copy);
     release(&r);
     ACCEPT(&r, "plan", model);
+    assert_non_null(strstr(out_of(&r), "Block types and mixes"));
     assert_non_null(strstr(out_of(&r), "MEASURED/s (MIN-MAX)"));
     assert_non_null(strstr(out_of(&r), "same as fp32"));
     assert_null(strstr(out_of(&r), "\nfp32"));

@@ -200,11 +200,11 @@ static void format_db(char out[16], double db)
 /* The scheme; of a stored block type what it is, too: "stored q4_k g32/256 asym". */
 static const char *format_scheme(char out[SCHEME_TEXT], const struct qtensor *p)
 {
-    char group[SCHEME_TEXT];
+    char group[SCHEME_TEXT], scheme[SCHEME_TEXT];
     struct scheme s = qtensor_scheme(p);
     if (!s.format.stored || dtypes[s.format.weight].kind != DTYPE_KIND_BLOCK)
         return qtensor_print_scheme(p, out);
-    snprintf(out, SCHEME_TEXT, "stored %s %.12s %s", dtypes[s.format.weight].name, scheme_print_granularity(&s, group),
+    snprintf(out, SCHEME_TEXT, "%.16s %s %.12s %s", scheme_print(&s, scheme), dtypes[s.format.weight].name, scheme_print_granularity(&s, group),
              scheme_symmetry(&s));
     return out;
 }

@@ -2,6 +2,7 @@
 #include "batch.h"
 
 #include "interrupt.h"
+#include "kernels/encode.h"
 #include "sys/memory.h"
 #include "measure/known_roofs.h"
 #include "measure/roofs.h"
@@ -17,6 +18,10 @@ static const char *const common[] = {"stored", "fp32", "fp16",  "bf16",     "fp8
                                     "int8",   "w8a8", "w8a16", "int4:g32", "int4:channel", "w4a16",
                                     "w4a8"};
 enum { COMMON = sizeof common / sizeof *common, DECODE_TOKENS = 16, SAMPLES = 5, SWEEPS = 7 };
+
+/* Behind the common schemes come block types and mixes, which are not run: their blocks take long to make. */
+enum { ROWS = COMMON + DTYPE_ALL + 64, SAME = 24 };
+#define NOT_MEASURED "computed only; qtop bench -s SCHEME measures it"
 
 /* What predictions are made from, in bytes a second. */
 struct roof_pair {
@@ -36,8 +41,9 @@ struct row {
     size_t samples;
     struct error reason;
     bool exceeds;          /* faster than the roof of this machine allows, which then was measured too low */
-    const char *same[COMMON]; /* other schemes that make the same model here */
+    char same[SAME][32];   /* other schemes that make the same model here */
     size_t same_count;
+    bool computed;         /* nothing is to run */
     bool partial;          /* interrupted while it was measured */
 };
 
@@ -57,8 +63,8 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
                               .cancelled = s->cancelled, .cancelled_arg = s->progress_arg};
     row->measured = (struct stats){NAN, NAN, NAN};
     row->partial = false;
-    if (!run) {
-        error_set(&row->reason, "not run (--no-run)");
+    if (!run || row->computed) {
+        error_set(&row->reason, run ? NOT_MEASURED : "not run (--no-run)");
         return;
     }
     if (!memory_check("this scheme", row->totals.size, &row->reason))
@@ -75,18 +81,17 @@ static void measure(struct batch *b, const struct scheme *schemes, size_t prompt
     weights_unref(w);
 }
 
-/* The schemes of the whole model with one for its linear layers; the caller frees. */
+/* The schemes of the whole model with one for its linear layers, or with a mix; the caller frees. */
 static struct scheme *schemes_of(const struct batch *b, const char *text, char name[SCHEME_TEXT], struct error *error)
 {
     const struct session *s = &b->session;
-    struct scheme scheme;
+    struct scheme_choice choice;
     struct scheme *schemes = session_schemes(s, error);
-    if (!schemes || !scheme_parse(text, &scheme, error)) {
+    if (!schemes || !scheme_choice_parse(text, &choice, error) || !schemes_choose(s->model, &choice, schemes, error)) {
         free(schemes);
         return NULL;
     }
-    scheme_print(&scheme, name);
-    schemes_set_linear(s->model, scheme, schemes);
+    scheme_choice_print(&choice, name);
     schemes[kv_index(s->model)] = b->schemes[kv_index(s->model)]; /* --kv */
     return schemes;
 }
@@ -230,28 +235,55 @@ static void measure_here(struct batch *b, struct roof_pair *roof)
 
 /* The rows of a plan, each with the schemes of the whole model. */
 struct plan {
-    struct row rows[COMMON];
-    struct scheme *schemes[COMMON];
+    struct row rows[ROWS];
+    struct scheme *schemes[ROWS];
     size_t count;
 };
 
-/* A row for every common scheme that makes another model than those before; the names of the others go to the row
- * that they equal. */
+/* Adds a row, or the name to that of the row that makes the same model. */
+static void add_row(const struct batch *b, struct plan *p, struct scheme *schemes, const char *name, bool computed)
+{
+    struct row *same = find_same(b->session.model, p->rows, p->schemes, p->count, schemes);
+    if (same && same->same_count < SAME)
+        snprintf(same->same[same->same_count++], sizeof *same->same, "%.31s", name);
+    if (same || p->count == ROWS) {
+        free(schemes);
+        return;
+    }
+    struct row *row = &p->rows[p->count];
+    p->schemes[p->count++] = schemes;
+    snprintf(row->scheme, sizeof row->scheme, "%s", name);
+    row->computed = computed;
+}
+
+/* What the model cannot have, or cannot be made, has no row. */
+static void offer(const struct batch *b, struct plan *p, const char *text, bool computed)
+{
+    char name[SCHEME_TEXT];
+    struct error why;
+    struct scheme *schemes = schemes_of(b, text, name, &why);
+    if (schemes)
+        add_row(b, p, schemes, name, computed);
+}
+
+/* A row for every common scheme, block type and mix that makes another model than those before. */
 static bool find_rows(const struct batch *b, struct plan *p, struct error *error)
 {
+    char name[SCHEME_TEXT];
     for (size_t i = 0; i < COMMON; i++) {
-        char name[SCHEME_TEXT];
         struct scheme *schemes = schemes_of(b, common[i], name, error);
         if (!schemes)
             return false;
-        struct row *same = find_same(b->session.model, p->rows, p->schemes, p->count, schemes);
-        if (same) {
-            same->same[same->same_count++] = common[i];
-            free(schemes);
-            continue;
-        }
-        p->schemes[p->count] = schemes;
-        memcpy(p->rows[p->count++].scheme, name, sizeof name);
+        add_row(b, p, schemes, name, false);
+        if (i == 0)
+            offer(b, p, "stored/int8", false); /* if anything is stored in blocks */
+    }
+    for (int t = DTYPE_COUNT; t < DTYPE_ALL; t++)
+        if (can_encode((enum dtype)t))
+            offer(b, p, dtypes[t].name, true);
+    for (size_t i = 0; mix_at(i); i++) {
+        snprintf(name, sizeof name, "@%s", mix_name(mix_at(i)));
+        offer(b, p, name, true);
     }
     return true;
 }
@@ -307,6 +339,8 @@ static bool report_rows(struct batch *b, const struct options *o, struct plan *p
     if (in_cache && !wants_records(o))
         printf("What fits in the last-level cache (%s here) does not read memory: measured may exceed "
                "predicted.\n", format_bytes(cache, (double)topology()->last_level_cache));
+    if (!o->no_run && !wants_records(o) && done == p->count)
+        printf("Block types and mixes (of all layers) are computed: qtop bench -s q4_k_m measures one.\n");
     if (exceeded && !wants_records(o))
         printf("? faster than the roof of this machine allows: the machine was busy when the roof was measured.\n");
     return true;

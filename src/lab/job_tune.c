@@ -81,7 +81,7 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
     if (!tune_best(job, &best))
         return false;
     for (size_t i = 0; i < best.set->count; i++)
-        if (!best.set->layer[i]->matrix.format.stored)
+        if (!qformat_as_stored(&best.set->layer[i]->matrix.format))
             cache_add(&lab->cache, best.set->layer[i]);
     size_t n = schemes_count(lab->session->model);
     struct scheme *schemes = malloc(n * sizeof *schemes);

@@ -81,7 +81,7 @@ static void choose_tensors(struct sensitivity_job *job, const int *together)
 {
     size_t parts = parts_of(job->model), all = parts;
     for (int t = 0; t < (int)job->model->tensor_count; t++) {
-        bool changes = !job->scheme->layer[t]->matrix.format.stored && (!together || together[t] >= 0);
+        bool changes = !qformat_as_stored(&job->scheme->layer[t]->matrix.format) && (!together || together[t] >= 0);
         job->together[t] = changes ? first_together(job, together, t) : -1;
         if (job->together[t] == t)
             job->tensors[job->count++] = t;
