@@ -34,7 +34,8 @@ static size_t integer_words(const struct qmatrix *m)
     size_t columns = nibble_interleave(m->format.weight) * SLICE_COLUMNS;
     if (dtypes[m->format.weight].block == K_BLOCK)
         return m->cols / K_BLOCK * sizeof(struct integer_block) / sizeof(uint32_t);
-    return (m->cols + columns - 1) / columns * columns / SLICE_COLUMNS * sizeof(struct integer_slice) / sizeof(uint32_t);
+    size_t slices = (m->cols + columns - 1) / columns * columns / SLICE_COLUMNS;
+    return slices * sizeof(struct integer_slice) / sizeof(uint32_t);
 }
 
 /* Packed words of one token: see enum pack. */

@@ -1,5 +1,5 @@
-/* stored.c - what blocks hold, column by column: the reference that the kernels of gemm_blocks.inc and gemm_int8_blocks.inc
- * are tested against. */
+/* stored.c - what blocks hold, column by column: the reference that the kernels of gemm_blocks.inc and
+ * gemm_int8_blocks.inc are tested against. */
 #include "stored.h"
 
 #include "grids.h"

@@ -94,7 +94,8 @@ static void fail_product(const struct product *p, const char *what)
 
 /* A block of activations as quantize_row_q8_0, q8_1 and q8_K define it, in double; only magnitudes that are finite
  * count. */
-static void check_block(const struct product *p, const float *x, size_t n, const int8_t *codes, double scale, double sum)
+static void check_block(const struct product *p, const float *x, size_t n, const int8_t *codes, double scale,
+                        double sum)
 {
     double largest = 0, expected;
     int32_t total = 0;
@@ -276,7 +277,8 @@ static size_t random_cols(enum dtype type, uint64_t *seed)
     return K_BLOCK * (1 + random_below(seed, 3));
 }
 
-static void check_product(const struct isa *isa, enum dtype type, uint64_t *seed, size_t rows, size_t cols, size_t tokens)
+static void check_product(const struct isa *isa, enum dtype type, uint64_t *seed, size_t rows, size_t cols,
+                          size_t tokens)
 {
     struct product p = open_product(isa, type, seed, rows, cols, tokens);
     for (size_t i = 0; i < tokens * cols; i++)

@@ -227,9 +227,12 @@ static bool any_takes(const struct model *m, const struct scheme *s, struct erro
             if (stored_takes_act(m, t, s->format.act))
                 return true;
         }
-    return !s->format.stored || error_set(error, "stored/%s: activations of 8 bits multiply blocks, and this model's matrices "
-                                                 "are stored as %s; expected a scheme such as q4_k/int8 or w8a8",
-                                          dtypes[s->format.act].name, type);
+    if (!s->format.stored)
+        return true;
+    return error_set(error,
+                     "stored/%s: activations of 8 bits multiply blocks, and this model's matrices are stored as %s; "
+                     "expected a scheme such as q4_k/int8 or w8a8",
+                     dtypes[s->format.act].name, type);
 }
 
 bool schemes_choose(const struct model *m, const struct scheme_choice *c, struct scheme *schemes, struct error *error)
