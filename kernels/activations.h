@@ -17,6 +17,7 @@ enum pack {
     PACK_BF16X2, /* 2 columns a word, bf16 */
     PACK_I8X4,   /* 4 columns a word, signed bytes; for int4 lines columns 0 4 1 5, then 2 6 3 7 */
     PACK_F32X64, /* for blocks: a struct activation_slice for every 64 columns, token after token */
+    PACK_I8X64,  /* for blocks: a struct integer_slice for every 64 columns or a struct integer_block for every 256 */
     PACK_I16X2   /* 2 columns a word, 16-bit integers: columns 0 and 2, then 1 and 3 of an int8 line */
 };
 
@@ -30,14 +31,37 @@ struct activation_slice {
     float sums[PANEL_ROWS]; /* of a word's four columns; times -center where codes have one */
 };
 
+/* The same in int8, in the order of the codes: bytes that meet a word of weights are a lane. */
+struct integer_slice {
+    int8_t codes[4 * PANEL_ROWS];
+    union {
+        int32_t centers[PANEL_ROWS]; /* of types with codes around a center: -center times the sum of a lane's codes */
+        float min_sums[PANEL_ROWS];  /* of types with minimums: `block_sums`, in the first lane of each block */
+    };
+    float scales[PANEL_ROWS]; /* of the lane's block */
+};
+struct integer_block {
+    struct {
+        int8_t codes[4 * PANEL_ROWS];
+    } slices[4];
+    int32_t sums[PANEL_ROWS]; /* of the columns of a scale, 16 or 32; times -center where codes have one */
+    float scales[PANEL_ROWS]; /* all the same */
+};
+
+/* int8 activations of a matrix of blocks have a scale for every 32 or 256 columns (block_act_columns), as the blocks
+ * have that ggml's dot products take (quantize_row_q8_0, q8_1 and q8_K): of 32, max|x| / 127 rounded to fp16, at most
+ * its largest; of 256, max|x| / 127. A code is x * 127 / max|x|, rounded to nearest, ties to even. The largest finite
+ * magnitude counts; infinite values get the largest code, NaN gets 0. */
 struct activations {
     size_t tokens, cols;
+    size_t blocks;        /* int8 activations of a matrix of blocks: scales of a token; else 0 */
     bool integers;        /* quantized to integer codes */
     const float *values;  /* tokens x cols: rounded to the activation dtype, before the scale */
     int8_t *codes;        /* tokens x cols: integer activations */
-    float *scales;        /* tokens; null where every scale is 1 */
+    float *scales;        /* tokens, or tokens x blocks; null where every scale is 1 */
+    float *block_sums;    /* tokens x blocks: scale times the sum of the codes, in fp16 as blocks of q8_1 have it */
     int32_t *zeros;       /* tokens: zero points of the codes (0 when symmetric) */
-    int32_t *sums;        /* tokens x groups of the matrix: sums of codes, for zero points */
+    int32_t *sums;        /* tokens x groups of the matrix, or tokens x cols / 16: sums of codes */
     float *rounded;       /* tokens x cols: the memory of `values` where they are rounded; else null */
     const float *input;   /* tokens x cols: the caller's */
     float *transformed;   /* tokens x cols: input after struct input_transform; null where it is the input */
@@ -51,6 +75,9 @@ struct activations {
     bool zero_copy;       /* one token's values or codes already have the packed layout */
     uint32_t *packed;     /* tile after tile, words x tokens; PACK_F32X64: token after token */
     void *tile_sums;      /* tile after tile, groups x tokens: sums of values (float) or of codes - zero (int32_t) */
+    /* Of blocks, for PACK_I8X4. tile_sums then has the sums of the columns of a dot product (block_dot_columns): codes
+     * times -center (int32_t), or codes times scale for a min (float). */
+    float *tile_scales;   /* tile after tile, blocks x tokens */
 };
 
 /* Bytes of scratch that activations_prepare needs for any matrix of at most `cols` columns. */

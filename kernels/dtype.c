@@ -143,12 +143,14 @@ static void int4_decode_run(const uint8_t *codes, size_t first, size_t n, int ze
  * beside the scale; one whose scale is a power of two. */
 #define STORED_ROW(NAME, BITS, STRUCT, COLUMNS, SCALED, GRID, OTHER)                                \
     {#NAME, BITS, DTYPE_KIND_BLOCK, COLUMNS, sizeof(struct STRUCT),                                \
-     .decode_block = NAME##_decode_block, .scale_columns = SCALED, .grid = BLOCK_##GRID,            \
+     .decode_block = NAME##_decode_block, .split_block = NAME##_split_block,                        \
+     .scale_columns = SCALED, .grid = BLOCK_##GRID,                                                 \
      .factors = {offsetof(struct STRUCT, scale), offsetof(struct STRUCT, OTHER)}}
 
 #define MX_ROW(NAME, BITS, STRUCT, GRID)                                                           \
     {#NAME, BITS, DTYPE_KIND_BLOCK, SMALL_BLOCK, sizeof(struct STRUCT),                            \
-     .decode_block = NAME##_decode_block, .scale_columns = SMALL_BLOCK, .grid = BLOCK_##GRID, .factor = FACTOR_E8M0}
+     .decode_block = NAME##_decode_block, .split_block = NAME##_split_block,                        \
+     .scale_columns = SMALL_BLOCK, .grid = BLOCK_##GRID, .factor = FACTOR_E8M0}
 
 const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_FP32] = {"fp32", 32, DTYPE_KIND_FLOAT, 1, 4, .largest = 0x1.fffffep127f,
@@ -185,10 +187,12 @@ const struct dtype_info dtypes[DTYPE_ALL] = {
     [DTYPE_IQ2_XXS] = STORED_ROW(iq2_xxs, 2, block_iq2_xxs, K_BLOCK, 32, TABLE, scale),
     [DTYPE_IQ1_S] = STORED_ROW(iq1_s, 2, block_iq1_s, K_BLOCK, 32, TABLE, scale),
     [DTYPE_IQ1_M] = {"iq1_m", 2, DTYPE_KIND_BLOCK, K_BLOCK, sizeof(struct block_iq1_m),
-                     .decode_block = iq1_m_decode_block, .scale_columns = 16, .grid = BLOCK_TABLE,
+                     .decode_block = iq1_m_decode_block, .split_block = iq1_m_split_block,
+                     .scale_columns = 16, .grid = BLOCK_TABLE,
                      .factor = FACTOR_NIBBLES},
     [DTYPE_NVFP4] = {"nvfp4", 4, DTYPE_KIND_BLOCK, NVFP4_BLOCK, sizeof(struct block_nvfp4),
-                     .decode_block = nvfp4_decode_block, .scale_columns = 16, .grid = BLOCK_TABLE,
+                     .decode_block = nvfp4_decode_block, .split_block = nvfp4_split_block,
+                     .scale_columns = 16, .grid = BLOCK_TABLE,
                      .factor = FACTOR_NONE},
     [DTYPE_Q1_0] = STORED_ROW(q1_0, 1, block_q1_0, Q1_0_BLOCK, Q1_0_BLOCK, SYMMETRIC, scale),
     [DTYPE_Q2_0] = STORED_ROW(q2_0, 2, block_q2_0, Q2_0_BLOCK, Q2_0_BLOCK, SYMMETRIC, scale),

@@ -79,6 +79,8 @@ enum block_grid {
     BLOCK_TABLE       /* scale * the code's entry in a table that is not even */
 };
 
+struct block_parts; /* stored.h */
+
 struct dtype_info {
     const char *name;
     unsigned bits;        /* of a code; of a stored type: of a block divided by its weights, rounded */
@@ -100,6 +102,7 @@ struct dtype_info {
     /* Decodes one block at any address into `block` floats, scales applied. For stored types only, which have none
      * of the functions above: see stored.h. */
     void (*decode_block)(const uint8_t *block, float *out);
+    void (*split_block)(const uint8_t *block, struct block_parts *out); /* the same block as integers and factors */
     enum block_factor factor; /* of a stored type */
     /* Of FACTOR_FP16: offsets in a block of the factors of all its weights, perhaps the same one twice. If one of them
      * is not finite, no weight is. */

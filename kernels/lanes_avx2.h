@@ -470,6 +470,75 @@ INLINE void split_int4(const uint8_t *line, integers *part)
     part[1] = EACH_HALF(high_nibbles, eights);
 }
 
+/* ---- integer dot products of blocks ---------------------------------------------------------- */
+
+INLINE integers integers_add_bytes(integers x, int c)
+{
+    __m256i all = _mm256_set1_epi8((char)c);
+    return (integers){_mm256_add_epi8(x.low, all), _mm256_add_epi8(x.high, all)};
+}
+
+/* The low or the high nibble of every byte. */
+INLINE integers integers_nibbles(integers x, size_t high)
+{
+    return high ? EACH_HALF(high_nibbles, x) : EACH_HALF(low_nibbles, x);
+}
+
+/* 32 signed bytes to 16-bit words; word i of each quarter in all words of that quarter. */
+INLINE integers words_of_bytes(bytes_32 x)
+{
+    return (integers){_mm256_cvtepi8_epi16(_mm256_castsi256_si128((__m256i)x)),
+                      _mm256_cvtepi8_epi16(_mm256_extracti128_si256((__m256i)x, 1))};
+}
+
+INLINE integers words_spread(integers x, size_t i)
+{
+    __m256i at = _mm256_set1_epi16((short)(0x0100 + 0x0202 * (int)i));
+    return (integers){_mm256_shuffle_epi8(x.low, at), _mm256_shuffle_epi8(x.high, at)};
+}
+
+/* sum += four products a lane of bytes 0 .. 127 and signed bytes at most 127 in magnitude. */
+INLINE integers dot_codes(integers sum, integers codes, integers x)
+{
+    return dot_int4(sum, codes, x);
+}
+
+/* The same, each two products times a scale of 16 bits: two products of bytes are at most 2 * 127 * 127. */
+INLINE __m256i scaled_pairs(__m256i codes, __m256i x, __m256i scales)
+{
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), scales);
+}
+
+INLINE integers dot_scaled(integers sum, integers codes, integers x, integers scales)
+{
+    return integers_add(sum, (integers){scaled_pairs(codes.low, x.low, scales.low),
+                                        scaled_pairs(codes.high, x.high, scales.high)});
+}
+
+/* The same of two signed bytes: the sign of the codes is moved to x. -128 becomes 128, which is unsigned. */
+INLINE integers dot_scaled_wide(integers sum, integers codes, integers x, integers scales)
+{
+    x = (integers){_mm256_sign_epi8(x.low, codes.low), _mm256_sign_epi8(x.high, codes.high)};
+    return dot_scaled(sum, EACH_HALF(_mm256_abs_epi8, codes), x, scales);
+}
+
+/* Four products a lane of the codes of wide types (struct block_layout), WIDE_CENTER added, and signed bytes. */
+#ifdef LANES_VNNI
+enum { WIDE_CENTER = 128 };
+
+INLINE integers dot_wide(integers sum, integers codes, integers x)
+{
+    return dot_int8(sum, codes, x);
+}
+#else
+enum { WIDE_CENTER = 0 };
+
+INLINE integers dot_wide(integers sum, integers codes, integers x)
+{
+    return dot_scaled_wide(sum, codes, x, (integers){_mm256_set1_epi16(1), _mm256_set1_epi16(1)});
+}
+#endif
+
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
 /* Panels and tokens of the tiles that have a micro-kernel: MR x 2 sums fill most of the 16 registers. */

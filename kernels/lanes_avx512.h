@@ -460,6 +460,60 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
     return dot_int8(sum, part, word);
 }
 
+/* ---- integer dot products of blocks ---------------------------------------------------------- */
+
+INLINE integers integers_add_bytes(integers x, int c)
+{
+    return (integers)_mm512_add_epi8((__m512i)x, _mm512_set1_epi8((char)c));
+}
+
+/* The low or the high nibble of every byte. */
+INLINE integers integers_nibbles(integers x, size_t high)
+{
+    __m512i bytes = high ? _mm512_srli_epi16((__m512i)x, 4) : (__m512i)x;
+    return (integers)_mm512_and_si512(bytes, _mm512_set1_epi8(15));
+}
+
+/* 32 signed bytes to 16-bit words; word i of each quarter in all words of that quarter. */
+INLINE integers words_of_bytes(bytes_32 x)
+{
+    return (integers)_mm512_cvtepi8_epi16((__m256i)x);
+}
+
+INLINE integers words_spread(integers x, size_t i)
+{
+    return (integers)_mm512_shuffle_epi8((__m512i)x, _mm512_set1_epi16((short)(0x0100 + 0x0202 * (int)i)));
+}
+
+/* sum += four products a lane of bytes 0 .. 127 and signed bytes at most 127 in magnitude. */
+INLINE integers dot_codes(integers sum, integers codes, integers x)
+{
+    return dot_int8(sum, codes, x);
+}
+
+/* The same, each two products times a scale of 16 bits: two products of bytes are at most 2 * 127 * 127. */
+INLINE integers dot_scaled(integers sum, integers codes, integers x, integers scales)
+{
+    __m512i pairs = _mm512_maddubs_epi16((__m512i)codes, (__m512i)x);
+    return (integers)_mm512_dpwssd_epi32((__m512i)sum, pairs, (__m512i)scales);
+}
+
+/* The same of two signed bytes: the sign of the codes is moved to x. -128 becomes 128, which is unsigned. */
+INLINE integers dot_scaled_wide(integers sum, integers codes, integers x, integers scales)
+{
+    __mmask64 minus = _mm512_movepi8_mask((__m512i)codes);
+    __m512i signs = _mm512_mask_sub_epi8((__m512i)x, minus, _mm512_setzero_si512(), (__m512i)x);
+    return dot_scaled(sum, (integers)_mm512_abs_epi8((__m512i)codes), (integers)signs, scales);
+}
+
+/* Four products a lane of the codes of wide types (struct block_layout), WIDE_CENTER added, and signed bytes. */
+enum { WIDE_CENTER = 128 };
+
+INLINE integers dot_wide(integers sum, integers codes, integers x)
+{
+    return dot_int8(sum, codes, x);
+}
+
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
 /* Panels and tokens of the tiles that have a micro-kernel: MR sums leave 8 of 32 registers for a line. */

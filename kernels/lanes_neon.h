@@ -437,6 +437,67 @@ INLINE integers dot_int4(integers sum, integers part, integers word)
     return dot_int8(sum, part, word);
 }
 
+/* ---- integer dot products of blocks ---------------------------------------------------------- */
+
+INLINE integers integers_add_bytes(integers x, int c)
+{
+    int8x16_t all = vdupq_n_s8((int8_t)c);
+#define ADD_BYTES(PART) vreinterpretq_s32_s8(vaddq_s8(vreinterpretq_s8_s32(PART), all))
+    return (integers){ADD_BYTES(x.a), ADD_BYTES(x.b), ADD_BYTES(x.c), ADD_BYTES(x.d)};
+#undef ADD_BYTES
+}
+
+/* The low or the high nibble of every byte. */
+INLINE integers integers_nibbles(integers x, size_t high)
+{
+    return high ? EACH(integers, high_nibbles, x) : EACH(integers, low_nibbles, x);
+}
+
+/* 32 signed bytes to 16-bit words; word i of each quarter in all lanes of that quarter. */
+INLINE integers words_of_bytes(bytes_32 x)
+{
+    union bytes_halves halves = {.whole = x};
+    int8x16_t low = (int8x16_t)halves.half[0], high = (int8x16_t)halves.half[1];
+    return (integers){vreinterpretq_s32_s16(vmovl_s8(vget_low_s8(low))), vreinterpretq_s32_s16(vmovl_high_s8(low)),
+                      vreinterpretq_s32_s16(vmovl_s8(vget_low_s8(high))), vreinterpretq_s32_s16(vmovl_high_s8(high))};
+}
+
+INLINE int32x4_t word_spread(int32x4_t words, size_t i)
+{
+    return vdupq_n_s32(vreinterpretq_s16_s32(words)[i]);
+}
+
+INLINE integers words_spread(integers x, size_t i)
+{
+    return (integers){word_spread(x.a, i), word_spread(x.b, i), word_spread(x.c, i), word_spread(x.d, i)};
+}
+
+/* sum += four products a lane of signed bytes. */
+INLINE integers dot_codes(integers sum, integers codes, integers x)
+{
+    return dot_int8(sum, codes, x);
+}
+
+/* The same, times a scale a lane. */
+INLINE integers dot_scaled(integers sum, integers codes, integers x, integers scales)
+{
+    integers dots = dot_int8(integers_all(0), codes, x);
+    return EACH_3(integers, vmlaq_s32, sum, dots, scales);
+}
+
+INLINE integers dot_scaled_wide(integers sum, integers codes, integers x, integers scales)
+{
+    return dot_scaled(sum, codes, x, scales);
+}
+
+/* Four products a lane of the codes of wide types (struct block_layout), WIDE_CENTER added, and signed bytes. */
+enum { WIDE_CENTER = 0 };
+
+INLINE integers dot_wide(integers sum, integers codes, integers x)
+{
+    return dot_int8(sum, codes, x);
+}
+
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
 /* Panels and tokens of the tiles that have a micro-kernel: MR x 4 sums fill most of the 32 registers. */

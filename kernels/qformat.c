@@ -15,20 +15,30 @@ struct qformat qformat_default(enum dtype weight)
 bool qformat_equal(const struct qformat *a, const struct qformat *b)
 {
     if (a->stored || b->stored)
-        return a->stored == b->stored;
+        return a->stored == b->stored && a->act == b->act;
     return a->weight == b->weight && a->act == b->act && a->act_asym == b->act_asym &&
            a->granularity == b->granularity && a->group == b->group && a->asym == b->asym;
 }
 
-/* What a block type leaves open: nothing. */
+/* Blocks in files or made here: untouched activations, or such as ggml's integer dot products take. */
+static bool check_block_acts(const struct qformat *f, const char *name, struct error *error)
+{
+    if (f->act != DTYPE_FP32 && f->act != DTYPE_INT8)
+        return error_set(error, "%s weights multiply fp32 or int8 activations, not %s", name, dtypes[f->act].name);
+    if (f->act_asym)
+        return error_set(error, "int8 activations of %s weights have no zero point", name);
+    return true;
+}
+
+/* What a block type leaves open: only the activations. */
 static bool check_blocks(const struct qformat *f, struct error *error)
 {
     const char *name = dtypes[f->weight].name;
     if (!can_encode(f->weight))
         return error_set(error, "%s is a file type that weights cannot be quantized to; expected " WEIGHTS_EXPECTED,
                          name);
-    if (f->act != DTYPE_FP32)
-        return error_set(error, "%s weights multiply fp32 activations, not %s", name, dtypes[f->act].name);
+    if (!check_block_acts(f, name, error))
+        return false;
     if (f->asym || f->granularity != GRANULARITY_CHANNEL)
         return error_set(error, "%s weights have the scales of their blocks", name);
     return true;
@@ -38,7 +48,7 @@ bool qformat_check(const struct qformat *f, struct error *error)
 {
     enum dtype_kind weight = dtypes[f->weight].kind, act = dtypes[f->act].kind;
     if (f->stored)
-        return true;
+        return check_block_acts(f, "stored", error);
     if (weight == DTYPE_KIND_BLOCK)
         return check_blocks(f, error);
     if (f->act == DTYPE_INT4)

@@ -24,7 +24,13 @@ struct qformat {
  * untouched. */
 struct qformat qformat_default(enum dtype weight);
 
-/* Whether all fields are equal; stored formats are, whatever they store. */
+/* Whether weights and activations both are as the file has them. */
+static inline bool qformat_as_stored(const struct qformat *f)
+{
+    return f->stored && f->act == DTYPE_FP32;
+}
+
+/* Whether all fields are equal; stored formats are that have the same activations, whatever they store. */
 bool qformat_equal(const struct qformat *a, const struct qformat *b);
 
 /* What errors name as the datatypes of weights and of activations. */
@@ -33,7 +39,8 @@ bool qformat_equal(const struct qformat *a, const struct qformat *b);
 #define ACTS_EXPECTED    "fp32, fp16, bf16, int8, int8.asym, fp8e4m3 or fp8e5m2"
 
 /* Whether the combination has a kernel; if not the error says why. Floating-point activations of 16
- * or 32 bits go with every weight; integer activations need integer weights, fp8 ones fp8 weights. */
+ * or 32 bits go with every weight that is not of blocks; integer activations need integer weights or blocks, fp8 ones
+ * fp8 weights. Of a stored format only the activations are checked: what it stores need not be known yet. */
 bool qformat_check(const struct qformat *format, struct error *error);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "cpu.h"
 #include "dispatch.h"
+#include "stored.h"
 
 enum { DOT_LANES = 16, PIECE = 256 };
 
@@ -83,6 +84,46 @@ static void row_integers(const struct qmatrix *m, const struct activations *x, s
         y[t * m->rows + r] *= x->scales[t];
 }
 
+/* Adds to a product what n columns of a block from `first` on give, which meet one block of activations, its codes and
+ * their sums of 16: integer dot products times integer scales, which are exact, then the factors in fp32. */
+static float add_block(enum dtype weight, const struct block_parts *w, size_t first, size_t n, const int8_t *codes,
+                       const int32_t *sums, float scale, float block_sum, float total)
+{
+    const struct dtype_info *type = &dtypes[weight];
+    size_t columns = block_dot_columns(weight);
+    int64_t dot = 0, min = 0;
+    for (size_t c = 0; c < n; c += columns) {
+        size_t g = (first + c) / type->scale_columns;
+        dot += (int64_t)w->scales[g] * dot_integers(w->codes + first + c, codes + c, columns);
+        for (size_t i = c; i < c + columns; i += GROUP_MIN)
+            min += w->mins[g] * sums[i / GROUP_MIN];
+    }
+    total += w->factor * scale * (float)dot;
+    if (type->grid == BLOCK_ASYMMETRIC)
+        total += n == SMALL_BLOCK ? w->min * block_sum : w->min * scale * (float)min;
+    return total;
+}
+
+/* One row of a product of blocks and int8 activations. */
+static void row_blocks(const struct qmatrix *m, const struct activations *x, size_t r, float *y)
+{
+    enum dtype weight = m->format.weight;
+    const struct dtype_info *type = &dtypes[weight];
+    const uint8_t *row = m->codes + r * m->row_bytes;
+    size_t n = block_act_columns(weight);
+    for (size_t c = 0; c < m->cols; c += type->block, row += type->block_bytes) {
+        struct block_parts parts;
+        type->split_block(row, &parts);
+        for (size_t first = 0; first < type->block; first += n)
+            for (size_t t = 0; t < x->tokens; t++) {
+                size_t at = t * m->cols + c + first, block = t * x->blocks + (c + first) / n;
+                float *out = &y[t * m->rows + r];
+                *out = add_block(weight, &parts, first, n, x->codes + at, x->sums + at / GROUP_MIN, x->scales[block],
+                                 x->block_sums[block], *out);
+            }
+    }
+}
+
 void reference_matmul(const struct qmatrix *m, const struct activations *x, size_t panel0,
                       size_t panel1, float *y)
 {
@@ -90,7 +131,9 @@ void reference_matmul(const struct qmatrix *m, const struct activations *x, size
     for (size_t r = panel0 * PANEL_ROWS; r < end; r++) {
         for (size_t t = 0; t < x->tokens; t++)
             y[t * m->rows + r] = 0;
-        if (x->integers)
+        if (x->blocks)
+            row_blocks(m, x, r, y);
+        else if (x->integers)
             row_integers(m, x, r, y);
         else
             row_floats(m, x, r, y);
@@ -100,7 +143,7 @@ void reference_matmul(const struct qmatrix *m, const struct activations *x, size
 /* ---- the row of the table -------------------------------------------------------------------- */
 
 /* Nothing is packed; a tile is only the unit of work for `prepare`. */
-enum { MR = 8 };
+enum { MR = 8, WIDE_CENTER = 0 };
 
 static inline size_t mr_for(size_t tokens)
 {

@@ -204,10 +204,11 @@ struct block_layout {
     uint8_t interleave; /* bytes; 0: one code a byte */
     uint8_t center;     /* subtracted from stored codes */
     bool has_sign;      /* bytes are two's complement; if not, at most 127 */
+    bool wide;          /* with a sign: of more than 64 in magnitude */
 };
 
 static const struct block_layout block_layouts[DTYPE_ALL] = {
-    [DTYPE_Q8_0] = {.has_sign = true},
+    [DTYPE_Q8_0] = {.has_sign = true, .wide = true},
     [DTYPE_Q4_0] = {.interleave = 16, .center = 8},
     [DTYPE_Q4_1] = {.interleave = 16},
     [DTYPE_Q5_0] = {.center = 16},
@@ -217,8 +218,8 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_Q4_K] = {.interleave = 32},
     [DTYPE_Q5_K] = {0},
     [DTYPE_Q6_K] = {.center = 32},
-    [DTYPE_IQ4_NL] = {.has_sign = true},
-    [DTYPE_IQ4_XS] = {.has_sign = true},
+    [DTYPE_IQ4_NL] = {.has_sign = true, .wide = true},
+    [DTYPE_IQ4_XS] = {.has_sign = true, .wide = true},
     [DTYPE_MXFP4] = {.has_sign = true},
     [DTYPE_TQ2_0] = {.center = 1},
     [DTYPE_TQ1_0] = {.center = 1},
@@ -233,6 +234,19 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_Q1_0] = {.has_sign = true},
     [DTYPE_Q2_0] = {.center = 1},
 };
+
+/* int8 activations of blocks: how many columns share a scale, as in the block that ggml pairs the type with (q8_0 and
+ * q8_1, or q8_k), and how many have an integer dot product of their own. */
+static inline size_t block_act_columns(enum dtype type)
+{
+    return dtypes[type].block == K_BLOCK ? K_BLOCK : SMALL_BLOCK;
+}
+
+static inline size_t block_dot_columns(enum dtype type)
+{
+    size_t act = block_act_columns(type);
+    return dtypes[type].scale_columns < act ? dtypes[type].scale_columns : act;
+}
 
 /* How many slices of 64 columns share 64 bytes of codes: 2 where they are nibbles. */
 static inline size_t nibble_interleave(enum dtype type)
@@ -305,31 +319,42 @@ static inline uint16_t iq1_m_factor(const uint8_t scales[8])
     return (uint16_t)(scales[1] >> 4 | (scales[3] & 0xf0) | (scales[5] & 0xf0) << 4 | (scales[7] & 0xf0) << 8);
 }
 
-/* One block's weights, exactly: see dtype_info.decode_block. */
-void q8_0_decode_block(const uint8_t *block, float *out);
-void q4_0_decode_block(const uint8_t *block, float *out);
-void q4_1_decode_block(const uint8_t *block, float *out);
-void q5_0_decode_block(const uint8_t *block, float *out);
-void q5_1_decode_block(const uint8_t *block, float *out);
-void q2_k_decode_block(const uint8_t *block, float *out);
-void q3_k_decode_block(const uint8_t *block, float *out);
-void q4_k_decode_block(const uint8_t *block, float *out);
-void q5_k_decode_block(const uint8_t *block, float *out);
-void q6_k_decode_block(const uint8_t *block, float *out);
-void iq4_nl_decode_block(const uint8_t *block, float *out);
-void iq4_xs_decode_block(const uint8_t *block, float *out);
-void mxfp4_decode_block(const uint8_t *block, float *out);
-void tq2_0_decode_block(const uint8_t *block, float *out);
-void tq1_0_decode_block(const uint8_t *block, float *out);
-void iq3_s_decode_block(const uint8_t *block, float *out);
-void iq3_xxs_decode_block(const uint8_t *block, float *out);
-void iq2_s_decode_block(const uint8_t *block, float *out);
-void iq2_xs_decode_block(const uint8_t *block, float *out);
-void iq2_xxs_decode_block(const uint8_t *block, float *out);
-void iq1_s_decode_block(const uint8_t *block, float *out);
-void iq1_m_decode_block(const uint8_t *block, float *out);
-void nvfp4_decode_block(const uint8_t *block, float *out);
-void q1_0_decode_block(const uint8_t *block, float *out);
-void q2_0_decode_block(const uint8_t *block, float *out);
+/* What a block holds, in integers where its type has them: with g = c / scale_columns (dtype_info), weight c is
+ * factor * scales[g] * codes[c] + min * mins[g]. */
+struct block_parts {
+    int8_t codes[BLOCK_MAX]; /* their center subtracted */
+    int32_t scales[16], mins[16];
+    float factor, min;
+};
+
+/* Of each type: one block's weights, exactly, and its parts; see dtype_info. */
+#define BLOCK_FUNCTIONS(NAME)                                                                      \
+    void NAME##_decode_block(const uint8_t *block, float *out);                                    \
+    void NAME##_split_block(const uint8_t *block, struct block_parts *out);
+BLOCK_FUNCTIONS(q8_0)
+BLOCK_FUNCTIONS(q4_0)
+BLOCK_FUNCTIONS(q4_1)
+BLOCK_FUNCTIONS(q5_0)
+BLOCK_FUNCTIONS(q5_1)
+BLOCK_FUNCTIONS(q2_k)
+BLOCK_FUNCTIONS(q3_k)
+BLOCK_FUNCTIONS(q4_k)
+BLOCK_FUNCTIONS(q5_k)
+BLOCK_FUNCTIONS(q6_k)
+BLOCK_FUNCTIONS(iq4_nl)
+BLOCK_FUNCTIONS(iq4_xs)
+BLOCK_FUNCTIONS(mxfp4)
+BLOCK_FUNCTIONS(tq2_0)
+BLOCK_FUNCTIONS(tq1_0)
+BLOCK_FUNCTIONS(iq3_s)
+BLOCK_FUNCTIONS(iq3_xxs)
+BLOCK_FUNCTIONS(iq2_s)
+BLOCK_FUNCTIONS(iq2_xs)
+BLOCK_FUNCTIONS(iq2_xxs)
+BLOCK_FUNCTIONS(iq1_s)
+BLOCK_FUNCTIONS(iq1_m)
+BLOCK_FUNCTIONS(nvfp4)
+BLOCK_FUNCTIONS(q1_0)
+BLOCK_FUNCTIONS(q2_0)
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/quantize.h"
+#include "kernels/stored.h"
 #include "quant/scheme.h"
 #include "base/clock.h"
 #include "measure/roofline.h"
@@ -99,7 +100,8 @@ static bool open_stored(struct product *p, enum dtype type, size_t rows)
 
 static bool open_matrix(struct product *p, const char *scheme, size_t bytes, size_t rows)
 {
-    enum dtype stored = dtype_stored_by_name(scheme, strlen(scheme)); /* schemes cannot name it */
+    size_t name = strcspn(scheme, "/");
+    enum dtype stored = dtype_stored_by_name(scheme, name); /* schemes cannot name all of them */
     struct scheme s = scheme_default(stored == DTYPE_ALL ? DTYPE_FP32 : stored);
     struct error error = {"not enough memory"};
     size_t one;
@@ -108,6 +110,8 @@ static bool open_matrix(struct product *p, const char *scheme, size_t bytes, siz
         rows = rows ? rows : (bytes / one + 1) * PATTERN;
         ok = stored == DTYPE_ALL ? qmatrix_init(&p->m, &s.format, rows, COLS, &error) && fill(&p->m)
                                  : open_stored(p, stored, rows);
+        if (stored != DTYPE_ALL && strcmp(scheme + name, "/int8") == 0)
+            p->m.format.act = DTYPE_INT8;
     }
     if (!ok)
         printf("%-18s %s\n", scheme, error.text);
@@ -137,6 +141,18 @@ static void close_product(struct product *p)
     free(p->scratch);
 }
 
+/* The activation that a product met. */
+static double activation(const struct product *p, size_t t, size_t c)
+{
+    const struct activations *x = &p->prepared;
+    if (x->blocks) {
+        size_t columns = block_act_columns(p->m.format.weight);
+        return (double)x->scales[t * x->blocks + c / columns] * x->codes[t * COLS + c];
+    }
+    double scale = x->scales ? (double)x->scales[t] : 1;
+    return scale * (x->integers ? x->codes[t * COLS + c] - x->zeros[t] : (double)x->values[t * COLS + c]);
+}
+
 /* What was computed against plain arithmetic in double precision, for some rows and tokens. */
 static bool check(const struct product *p)
 {
@@ -144,16 +160,14 @@ static bool check(const struct product *p)
     for (size_t i = 0; i < 24; i++) {
         size_t r = (i * 7919 + 13) % p->m.rows, t = i * 5 % p->tokens;
         qmatrix_decode_row(&p->m, r, row);
-        double sum = 0, magnitude = 0, scale = p->prepared.scales ? p->prepared.scales[t] : 1;
+        double sum = 0, magnitude = 0;
         for (size_t c = 0; c < COLS; c++) {
-            double a = p->prepared.integers
-                           ? p->prepared.codes[t * COLS + c] - p->prepared.zeros[t]
-                           : (double)p->prepared.values[t * COLS + c];
-            sum += scale * a * (double)row[c];
-            magnitude += scale * fabs(a * (double)row[c]);
+            double a = activation(p, t, c);
+            sum += a * (double)row[c];
+            magnitude += fabs(a * (double)row[c]);
         }
         double error = fabs(p->y[t * p->m.rows + r] - sum);
-        if (!(error <= 1e-4 * magnitude)) {
+        if (!(error <= (p->prepared.block_sums ? 2e-3 : 1e-4) * magnitude)) { /* sums of q8_1 are fp16 */
             printf("wrong: row %zu, token %zu: %g; expected %g\n", r, t,
                    (double)p->y[t * p->m.rows + r], sum);
             return false;
@@ -247,7 +261,10 @@ static const char *const decode_schemes[] = {
     "q8_0",       "q4_0",  "q4_1",      "q5_0",           "q5_1",      "q2_k",  "q3_k",
     "q4_k",       "q5_k",  "q6_k",      "iq4_nl",         "iq4_xs", "mxfp4", "tq2_0", "tq1_0",
     "iq3_s",      "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs", "iq1_s", "iq1_m",
-    "nvfp4",      "q1_0",    "q2_0"};
+    "nvfp4",      "q1_0",    "q2_0",
+    "q8_0/int8", "q4_0/int8", "q4_1/int8", "q5_0/int8", "q5_1/int8", "q2_k/int8", "q3_k/int8", "q4_k/int8", "q5_k/int8",
+    "q6_k/int8", "iq4_nl/int8", "iq4_xs/int8", "mxfp4/int8", "tq2_0/int8", "tq1_0/int8", "iq3_s/int8", "iq3_xxs/int8",
+    "iq2_s/int8", "iq2_xs/int8", "iq2_xxs/int8", "iq1_s/int8", "iq1_m/int8", "nvfp4/int8", "q1_0/int8", "q2_0/int8"};
 
 /* Calls `row` for every instruction set asked for, on a pool of all cores. */
 static bool each_isa(const char *isa, const char *scheme,
@@ -379,7 +396,10 @@ static void openblas_row(const struct isa *isa, struct pool *pool)
 
 static const char *const matmul_schemes[] = {"fp32", "fp16", "bf16",  "bf16/bf16", "int8", "w8a16",
                                              "w8a8", "int4", "w4a16", "w4a8",      "fp8",  "fp8/bf16",
-                                             "fp8/fp8", "q8_0", "q4_0",   "q4_k",  "q6_k"};
+                                             "fp8/fp8", "q8_0", "q4_0",   "q4_k",  "q6_k",
+                                             "q8_0/int8", "q4_0/int8", "q4_1/int8", "q5_0/int8", "q5_1/int8",
+                                             "q4_k/int8", "q5_k/int8", "q6_k/int8", "iq4_nl/int8", "iq4_xs/int8",
+                                             "mxfp4/int8", "nvfp4/int8", "q3_k/int8", "q2_k/int8"};
 
 static bool matmul_table(const struct isa *isa, struct pool *pool, const char *scheme)
 {

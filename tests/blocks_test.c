@@ -10,6 +10,7 @@
 #include "engine/context.h"
 #include "measure/detail.h"
 #include "model/on_demand.h"
+#include "quant/fit.h"
 #include "quant/requant.h"
 #include "kernels/encode.h"
 #include "kernels/stored.h"
@@ -263,9 +264,11 @@ static void test_what_schemes_say(void **state)
         assert_non_null(strstr(error.text, can_encode((enum dtype)t) ? "granularity of a datatype without scales to share"
                                                                      : "weights cannot be quantized to"));
         snprintf(name, sizeof name, "%s/int8", dtypes[t].name);
-        assert_false(scheme_parse(name, &parsed, &error));
-        assert_non_null(strstr(error.text, can_encode((enum dtype)t) ? "weights multiply fp32 activations"
-                                                                     : "weights cannot be quantized to"));
+        assert_int_equal(scheme_parse(name, &parsed, &error), can_encode((enum dtype)t));
+        s.format.act = DTYPE_INT8;
+        assert_true(scheme_check(&s, &error));
+        assert_string_equal(scheme_print(&s, text), "stored/int8");
+        assert_string_equal(scheme_print_act(&s, text), "int8");
     }
 }
 
@@ -357,6 +360,62 @@ static void test_model(void **state)
     free(path);
 }
 
+/* Stored blocks with int8 activations are the file's own bytes; the model's logits stay near, token by token and at
+ * once. */
+static void test_model_with_int8_activations(void **state)
+{
+    (void)state;
+    enum { TOKENS = 8, VOCAB = 64, MOST_TENSORS = 64 };
+    const struct tiny shape = {256, 256, 2, 4, 2, VOCAB, 32, false};
+    uint64_t seed = 5;
+    struct error error;
+    struct pool *pool = pool_create(2, &error);
+    char *path = write_llama2c(&shape, 9);
+    struct model *m = model_open(path, &error);
+    assert_true(pool && m && m->tensor_count <= MOST_TENSORS);
+    for (int t = DTYPE_COUNT; t < DTYPE_ALL; t++) {
+        uint8_t *blocks[MOST_TENSORS] = {0};
+        float logits[3][TOKENS * VOCAB];
+        struct scheme scheme;
+        assert_true(scheme_parse("stored/int8", &scheme, &error));
+        for (size_t i = 0; i < m->tensor_count; i++)
+            if (!roles[m->tensors[i].role].vector)
+                blocks[i] = put_blocks(type_after((enum dtype)t, i % 3), &m->tensors[i].stored, &seed);
+        struct weights *stored = weights_stored(m), *set = weights_ref(stored);
+        for (int i = 0; i < (int)m->tensor_count; i++)
+            if (role_takes_schemes(m->tensors[i].role)) {
+                struct scheme own = scheme_for_tensor(m, i, scheme);
+                struct qtensor *q = requantize(m, i, &own, pool, &error);
+                assert_non_null(q);
+                assert_ptr_equal(q->matrix.codes, m->tensors[i].stored.codes);
+                assert_true(q->error.exact && q->matrix.format.act == DTYPE_INT8 && qtensor_has_scheme(q, &scheme));
+                struct weights *next = weights_replace(set, q);
+                qtensor_unref(q);
+                weights_unref(set);
+                set = next;
+            }
+        run(m, stored, pool, TOKENS, false, logits[0]);
+        run(m, set, pool, TOKENS, false, logits[1]);
+        run(m, set, pool, TOKENS, true, logits[2]);
+        double error2 = 0, all2 = 0;
+        for (size_t i = 0; i < TOKENS * VOCAB; i++) {
+            assert_true(fabsf(logits[2][i] - logits[1][i]) <= 2e-2f * (1 + fabsf(logits[1][i])));
+            error2 += pow((double)logits[1][i] - (double)logits[0][i], 2);
+            all2 += pow((double)logits[0][i], 2);
+        }
+        if (!(error2 > 0 && error2 <= 1e-3 * all2))
+            fail_msg("%s: logits differ by %g of their squares", dtypes[t].name, error2 / all2);
+        weights_unref(set);
+        weights_unref(stored);
+        for (size_t i = 0; i < m->tensor_count; i++)
+            free(blocks[i]);
+    }
+    model_close(m);
+    pool_destroy(pool);
+    unlink(path);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_count_of_halves),
         cmocka_unit_test(test_what_schemes_say),
         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_model_with_int8_activations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1040,7 +1040,7 @@ static void test_cycle_reasons(void **state)
         enum change change;
         const char *reason;
     } cases[] = {
-        {"blk.0.attn_q", "stored", CHANGE_ACT, "choose a datatype first (d): stored weights multiply fp32 activations"},
+        {"blk.0.attn_q", "stored", CHANGE_ACT, "choose a datatype first (d): stored floats multiply fp32 activations"},
         {"blk.0.attn_q", "stored", CHANGE_GRANULARITY, "choose a datatype first (d): stored weights have the scales"},
         {"blk.0.attn_q", "stored", CHANGE_SYMMETRY, "choose a datatype first (d): stored weights have the zero points"},
         {"blk.0.attn_q", "stored", CHANGE_METHOD, "choose a datatype first (d): stored weights are not rounded"},

@@ -8,7 +8,7 @@
 cc=${QTOP_CROSS_CC-aarch64-linux-gnu-gcc}
 run=${QTOP_CROSS_RUN:-qemu-aarch64}
 top=$(cd "${srcdir:-.}" && pwd) || exit 1
-programs="kernel_test ops_test dtype_test stored_test"
+programs="kernel_test ops_test dtype_test stored_test block_acts_test"
 flags="-std=c11 -I$top -I$top/src -D_GNU_SOURCE -O2 -ffp-contract=off ${QTOP_WARNINGS:?comes from make check} -Werror"
 neon_flags=${QTOP_NEON_CFLAGS:?comes from make check}
 export QTOP_TEST_STRIDE=4 # see kernel_test.c

@@ -273,8 +273,42 @@ static void test_fields_after_stored(void **state)
     assert_false(scheme_parse("stored:g64", &s, &error));
     check_refused("stored:g64", strstr(error.text, "position 8") ? 8 : 7, words, 3);
     assert_false(scheme_parse("stored:", &s, NULL));
-    assert_false(scheme_parse("stored/int8", &s, NULL));
+    assert_false(scheme_parse("stored/int8:g64", &s, NULL));
+    assert_false(scheme_parse("stored/", &s, NULL));
     assert_false(scheme_parse("storedx", &s, NULL));
+}
+
+/* Blocks, stored or made, multiply activations as they are or in int8 with scales of their own. */
+static void test_activations_of_blocks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *scheme, *why;
+    } refused[] = {{"stored/fp16", "stored weights multiply fp32 or int8 activations, not fp16"},
+                   {"q4_k/bf16", "q4_k weights multiply fp32 or int8 activations, not bf16"},
+                   {"q4_0/fp8", "q4_0 weights multiply fp32 or int8 activations, not fp8e4m3"},
+                   {"stored/int8.asym", "int8 activations of stored weights have no zero point"},
+                   {"q6_k/int8.asym", "int8 activations of q6_k weights have no zero point"},
+                   {"q4_k/int8.static", "none to calibrate"},
+                   {"stored/int8.static.mse", "none to calibrate"},
+                   {"stored/int4", "unknown activation datatype"}};
+    static const char *const taken[] = {"stored/int8", "q4_k/int8", "q8_0/int8", "mxfp4/int8", "q4_k/int8:gptq"};
+    struct scheme plain = parsed("stored"), s;
+    struct error error;
+    char text[SCHEME_TEXT];
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        assert_false(scheme_parse(refused[i].scheme, &s, &error));
+        if (!strstr(error.text, refused[i].why))
+            fail_msg("'%s': expected %s in: %s", refused[i].scheme, refused[i].why, error.text);
+    }
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+        s = parsed(taken[i]);
+        assert_string_equal(scheme_print(&s, text), taken[i]);
+        assert_string_equal(scheme_print_act(&s, text), "int8");
+        assert_false(scheme_equal(&s, &plain));
+    }
+    s = parsed("stored/fp32");
+    assert_true(scheme_equal(&s, &plain));
 }
 
 static void test_very_long_text(void **state)
@@ -551,6 +585,7 @@ int main(void)
         cmocka_unit_test(test_canonical_forms),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_fields_after_stored),
+        cmocka_unit_test(test_activations_of_blocks),
         cmocka_unit_test(test_very_long_text),
         cmocka_unit_test(test_pieces_in_any_order),
         cmocka_unit_test(test_check),

@@ -200,11 +200,11 @@ static void format_db(char out[16], double db)
 /* The scheme; of a stored block type what it is, too: "stored q4_k g32/256 asym". */
 static const char *format_scheme(char out[SCHEME_TEXT], const struct qtensor *p)
 {
-    char group[SCHEME_TEXT];
+    char group[SCHEME_TEXT], scheme[SCHEME_TEXT];
     struct scheme s = qtensor_scheme(p);
     if (!s.format.stored || dtypes[s.format.weight].kind != DTYPE_KIND_BLOCK)
         return qtensor_print_scheme(p, out);
-    snprintf(out, SCHEME_TEXT, "stored %s %.12s %s", dtypes[s.format.weight].name, scheme_print_granularity(&s, group),
+    snprintf(out, SCHEME_TEXT, "%.16s %s %.12s %s", scheme_print(&s, scheme), dtypes[s.format.weight].name, scheme_print_granularity(&s, group),
              scheme_symmetry(&s));
     return out;
 }
@@ -363,7 +363,7 @@ static bool measure_sensitivity(const struct batch *b, const struct options *o, 
     struct study_tokens text = {0};
     if (!quality_tokens(b, o, SENSITIVITY_TOKENS, &text, error))
         return false;
-    struct sensitivity_plan plan = {text.list.ids, text.list.count, session_bos(s), s->context};
+    struct sensitivity_plan plan = {text.list.ids, text.list.count, session_bos(s), s->context, NULL};
     struct sensitivity_job *job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
     bool cancelled, ok = job && session_run(s, &sensitivity_class, job, &cancelled, error);
     for (int t = 0; ok && t < (int)s->model->tensor_count; t++) {

@@ -257,13 +257,13 @@ static void add_row(const struct batch *b, struct plan *p, struct scheme *scheme
 }
 
 /* What the model cannot have, or cannot be made, has no row. */
-static void offer(const struct batch *b, struct plan *p, const char *text)
+static void offer(const struct batch *b, struct plan *p, const char *text, bool computed)
 {
     char name[SCHEME_TEXT];
     struct error why;
     struct scheme *schemes = schemes_of(b, text, name, &why);
     if (schemes)
-        add_row(b, p, schemes, name, true);
+        add_row(b, p, schemes, name, computed);
 }
 
 /* A row for every common scheme, block type and mix that makes another model than those before. */
@@ -275,13 +275,15 @@ static bool find_rows(const struct batch *b, struct plan *p, struct error *error
         if (!schemes)
             return false;
         add_row(b, p, schemes, name, false);
+        if (i == 0)
+            offer(b, p, "stored/int8", false); /* if anything is stored in blocks */
     }
     for (int t = DTYPE_COUNT; t < DTYPE_ALL; t++)
         if (can_encode((enum dtype)t))
-            offer(b, p, dtypes[t].name);
+            offer(b, p, dtypes[t].name, true);
     for (size_t i = 0; mix_at(i); i++) {
         snprintf(name, sizeof name, "@%s", mix_name(mix_at(i)));
-        offer(b, p, name);
+        offer(b, p, name, true);
     }
     return true;
 }

@@ -54,7 +54,9 @@ static const char *scheme_text(const struct batch *b, int tensor, char out[SCHEM
     enum dtype stored = b->session.model->tensors[tensor].stored.format.weight;
     if (!s->format.stored || dtypes[stored].kind != DTYPE_KIND_BLOCK)
         return scheme_print(s, out);
-    snprintf(out, SCHEME_TEXT, "stored %s", dtypes[stored].name);
+    scheme_print(s, out);
+    size_t n = strlen(out);
+    snprintf(out + n, SCHEME_TEXT - n, " %s", dtypes[stored].name);
     return out;
 }
 

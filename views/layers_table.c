@@ -77,9 +77,9 @@ static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
     s->seconds += t->frame->layers[tensor].seconds.value;
     s->exact = p->error.exact && (s->count == 0 || s->exact);
     s->own = p->matrix.format.stored && !t->frame->model->reference && (s->count == 0 || s->own);
-    s->all_stored = p->matrix.format.stored && (s->count == 0 || s->all_stored);
+    s->all_stored = qformat_as_stored(&p->matrix.format) && (s->count == 0 || s->all_stored);
     s->measured += t->frame->layers[tensor].sensitivity.valid;
-    s->unmeasured += !p->matrix.format.stored && !t->frame->layers[tensor].sensitivity.valid;
+    s->unmeasured += !qformat_as_stored(&p->matrix.format) && !t->frame->layers[tensor].sensitivity.valid;
     s->partly |= t->frame->layers[tensor].sensitivity.valid && t->frame->layers[tensor].sensitivity_partial;
     s->sensitivity = fmax(s->sensitivity, t->frame->layers[tensor].sensitivity.value);
     s->w2 += p->error.sum_w2;

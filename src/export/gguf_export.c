@@ -105,7 +105,8 @@ static void note_activations(struct export *job)
     for (size_t t = 0; t < job->plan.weights->count; t++) {
         struct scheme s = qtensor_scheme(job->plan.weights->layer[t]);
         char act[SCHEME_TEXT];
-        if (s.format.stored || s.format.act == DTYPE_FP32)
+        bool blocks = dtypes[s.format.weight].kind == DTYPE_KIND_BLOCK; /* whose int8 is what engines do */
+        if (s.format.stored || s.format.act == DTYPE_FP32 || blocks)
             continue;
         export_note_add(job, "%s and others have %s activations, which GGUF does not record: the engine "
                              "chooses its own", job->plan.model->tensors[t].name, scheme_print_act(&s, act));

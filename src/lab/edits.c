@@ -20,7 +20,7 @@ static void say_kv(struct lab *lab, enum dtype kv)
 static const char *stored_quantized(const struct lab *lab, const int *tensors, size_t n,
                                     const struct scheme *scheme)
 {
-    for (size_t i = 0; i < n && dtypes[scheme->format.weight].kind != DTYPE_KIND_FLOAT; i++) {
+    for (size_t i = 0; i < n && !scheme->format.stored && dtypes[scheme->format.weight].kind != DTYPE_KIND_FLOAT; i++) {
         const struct qmatrix *stored = &lab->session->model->tensors[tensors[i]].stored;
         if (dtypes[stored->format.weight].kind != DTYPE_KIND_FLOAT)
             return dtypes[stored->format.weight].name;
@@ -65,7 +65,7 @@ static void say_change(struct lab *lab, const int *tensors, size_t n, const stru
         snprintf(what, sizeof what, "%s", first->name);
     else
         snprintf(what, sizeof what, "%zu layers", n);
-    if (scheme->format.stored)
+    if (qformat_as_stored(&scheme->format))
         lab_say(lab, false, "%s: as stored (%s)", what, dtypes[first->stored.format.weight].name);
     else if (*fallback_text(lab, tensors, n, schemes, fallback))
         lab_say(lab, false, "%s: %s", what, fallback);

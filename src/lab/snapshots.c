@@ -52,7 +52,7 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
     size_t kinds = 0, others = 0, other = 0;
     for (size_t i = 0; i < lab->set->count; i++) {
         bool is_new = role_takes_schemes(m->tensors[i].role);
-        if (!is_new && !lab->target[i].format.stored) {
+        if (!is_new && !qformat_as_stored(&lab->target[i].format)) {
             others++;
             other = i;
         }
@@ -196,7 +196,7 @@ static void fill_stored_snapshots(struct lab *lab)
         struct snapshot *s = &lab->snapshots.of[i];
         bool stored = s->schemes->of[lab_kv(lab)].format.weight == DTYPE_FP32;
         for (size_t t = 0; t < lab->set->count; t++)
-            stored &= s->schemes->of[t].format.stored;
+            stored &= qformat_as_stored(&s->schemes->of[t].format);
         if (!stored || s->quality.valid)
             continue;
         s->quality = *q;

@@ -91,7 +91,7 @@ void target_close(struct lab *lab)
 
 struct qtensor *target_find(struct lab *lab, int tensor, const struct scheme *scheme)
 {
-    if (scheme->format.stored)
+    if (qformat_as_stored(&scheme->format))
         return qtensor_ref(lab->session->stored->layer[tensor]);
     if (qtensor_has_scheme(lab->set->layer[tensor], scheme))
         return qtensor_ref(lab->set->layer[tensor]);

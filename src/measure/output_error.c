@@ -75,7 +75,7 @@ void output_error_add(struct output_error *e, struct pool *pool, const struct qm
 /* Whether a matrix of a set is what it would be compared with. */
 static bool is_reference(const struct model *m, const struct qmatrix *w)
 {
-    return w->format.stored && model_weights_reference(m) == m;
+    return qformat_as_stored(&w->format) && model_weights_reference(m) == m;
 }
 
 struct collector {

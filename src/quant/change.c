@@ -62,7 +62,7 @@ static struct scheme with_weight(enum dtype weight, const struct tensor *t, cons
                                  const struct scales_choice *chosen)
 {
     struct scheme s = scheme_default(weight);
-    if (!from->format.stored) {
+    if (!qformat_as_stored(&from->format)) {
         s.format.act = from->format.act;
         s.format.act_asym = from->format.act_asym;
         s.act_range = from->act_range;
@@ -95,7 +95,11 @@ static void weight_choices(struct list *l, const struct tensor *t, const struct 
                            const struct scales_choice *chosen)
 {
     enum dtype stored = t->stored.format.weight;
-    add(l, scheme_stored(&t->stored));
+    struct scheme unchanged = scheme_stored(&t->stored);
+    bool blocks_stored = dtypes[stored].kind == DTYPE_KIND_BLOCK, int8 = from->format.act == DTYPE_INT8;
+    if (blocks_stored && int8 && !from->format.act_asym && !from->act_range)
+        unchanged.format.act = DTYPE_INT8;
+    add(l, unchanged);
     for (size_t i = 0, first = first_weight(stored); i < COUNT(weight_order); i++) {
         enum dtype weight = weight_order[(first + i) % COUNT(weight_order)];
         bool blocks = dtypes[weight].kind == DTYPE_KIND_BLOCK;
@@ -163,7 +167,7 @@ static const char *const kv_reasons[] = {
 
 /* Of stored weights. */
 static const char *const stored_reasons[] = {
-    [CHANGE_ACT] = "choose a datatype first (d): stored weights multiply fp32 activations",
+    [CHANGE_ACT] = "choose a datatype first (d): stored floats multiply fp32 activations",
     [CHANGE_GRANULARITY] = "choose a datatype first (d): stored weights have the scales of their file",
     [CHANGE_SYMMETRY] = "choose a datatype first (d): stored weights have the zero points of their file",
     [CHANGE_METHOD] = "choose a datatype first (d): stored weights are not rounded, which methods improve",
@@ -178,10 +182,12 @@ static const char *inapplicable(const struct model *m, int tensor, const struct 
         return NULL;
     if (tensor == kv_index(m))
         return kv_reasons[change];
+    if (change == CHANGE_ACT && kind == DTYPE_KIND_BLOCK)
+        return tensor_multiplies(m, tensor) ? NULL : "not a matrix product: no activations";
     if (from->format.stored)
         return stored_reasons[change];
     if (kind == DTYPE_KIND_BLOCK && change != CHANGE_METHOD)
-        return "blocks of this type have their own scales and multiply fp32 activations";
+        return "blocks of this type have their own scales";
     if (change == CHANGE_ACT && !tensor_multiplies(m, tensor))
         return "not a matrix product: no activations";
     if (change == CHANGE_GRANULARITY && kind == DTYPE_KIND_FLOAT)

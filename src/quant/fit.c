@@ -42,10 +42,10 @@ static bool kv_fits(const struct scheme *s, struct error *error)
 
 bool scheme_fits(const struct model *m, int tensor, const struct scheme *s, struct error *error)
 {
+    if (tensor == kv_index(m))
+        return qformat_as_stored(&s->format) || kv_fits(s, error);
     if (s->format.stored)
         return true;
-    if (tensor == kv_index(m))
-        return kv_fits(s, error);
     const struct tensor *t = &m->tensors[tensor];
     if (block_fallback(s->format.weight, t->stored.cols) != DTYPE_ALL)
         return true;
@@ -70,12 +70,27 @@ static struct scheme fit_blocks(struct scheme s, size_t cols)
     return fits;
 }
 
+bool stored_takes_act(const struct model *m, int tensor, enum dtype act)
+{
+    bool blocks = dtypes[m->tensors[tensor].stored.format.weight].kind == DTYPE_KIND_BLOCK;
+    return act == DTYPE_FP32 || (blocks && tensor_multiplies(m, tensor));
+}
+
+/* Stored weights that are no blocks keep their activations. */
+static struct scheme stored_with_act(const struct model *m, int tensor, enum dtype act)
+{
+    struct scheme s = scheme_stored(&m->tensors[tensor].stored);
+    if (stored_takes_act(m, tensor, act))
+        s.format.act = act;
+    return s;
+}
+
 struct scheme scheme_for_tensor(const struct model *m, int tensor, struct scheme s)
 {
     if (tensor == kv_index(m))
         return scheme_default(s.format.stored ? DTYPE_FP32 : s.format.weight);
     if (s.format.stored)
-        return scheme_stored(&m->tensors[tensor].stored);
+        return stored_with_act(m, tensor, s.format.act);
     s = fit_blocks(s, m->tensors[tensor].stored.cols);
     if (!tensor_multiplies(m, tensor)) {
         s.format.act = DTYPE_FP32;
@@ -117,6 +132,23 @@ static void print_fallback(const struct model *m, const struct scheme *schemes, 
         snprintf(out + used, size - used, " and %zu more", matrices - 1);
 }
 
+/* Matrices inside blocks that keep fp32 activations beside others of stored/int8. */
+static bool print_untouched(const struct model *m, const struct scheme *schemes, char *out, size_t size)
+{
+    size_t first = 0, untouched = 0, taken = 0;
+    for (size_t t = m->tensor_count; t-- > 0;)
+        if (role_takes_schemes(m->tensors[t].role) && schemes[t].format.stored) {
+            bool takes = schemes[t].format.act != DTYPE_FP32, blocks = stored_takes_act(m, (int)t, DTYPE_INT8);
+            taken += takes;
+            untouched += !takes && !blocks;
+            first = !takes && !blocks ? t : first;
+        }
+    if (taken > 0 && untouched > 0)
+        snprintf(out, size, "%s and %zu more are not stored in blocks: they multiply fp32 activations",
+                 m->tensors[first].name, untouched - 1);
+    return taken > 0 && untouched > 0;
+}
+
 bool fallback_note(const struct model *m, const struct scheme *schemes, size_t i, char *out, size_t size)
 {
     for (size_t t = 0; t < m->tensor_count; t++)
@@ -124,5 +156,5 @@ bool fallback_note(const struct model *m, const struct scheme *schemes, size_t i
             print_fallback(m, schemes, t, out, size);
             return true;
         }
-    return false;
+    return i == 0 && print_untouched(m, schemes, out, size);
 }

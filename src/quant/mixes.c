@@ -405,10 +405,13 @@ static struct scheme scheme_of(const struct model *m, const struct scheme_choice
     const struct qmatrix *stored = &m->tensors[tensor].stored;
     struct scheme s = c->scheme;
     s.format.weight = type;
+    if (dtypes[type].kind == DTYPE_KIND_FLOAT) /* among blocks, whose activations may be int8 */
+        s.format.act = DTYPE_FP32;
     s = scheme_for_tensor(m, tensor, s);
-    if (s.format.weight != stored->format.weight || s.format.act != DTYPE_FP32)
+    if (s.format.weight != stored->format.weight || !stored_takes_act(m, tensor, s.format.act))
         return s;
     struct scheme same = scheme_stored(stored);
+    same.format.act = s.format.act;
     same.substituted = s.substituted;
     same.asked = s.asked;
     return same;

@@ -217,6 +217,24 @@ void schemes_set_linear(const struct model *m, struct scheme scheme, struct sche
     }
 }
 
+/* A scheme of stored weights that no matrix can have is a mistake. */
+static bool any_takes(const struct model *m, const struct scheme *s, struct error *error)
+{
+    const char *type = "fp32";
+    for (int t = 0; t < (int)m->tensor_count && s->format.stored; t++)
+        if (role_takes_schemes(m->tensors[t].role)) {
+            type = dtypes[m->tensors[t].stored.format.weight].name;
+            if (stored_takes_act(m, t, s->format.act))
+                return true;
+        }
+    if (!s->format.stored)
+        return true;
+    return error_set(error,
+                     "stored/%s: activations of 8 bits multiply blocks, and this model's matrices are stored as %s; "
+                     "expected a scheme such as q4_k/int8 or w8a8",
+                     dtypes[s->format.act].name, type);
+}
+
 bool schemes_choose(const struct model *m, const struct scheme_choice *c, struct scheme *schemes, struct error *error)
 {
     if (c->mix)
@@ -225,14 +243,14 @@ bool schemes_choose(const struct model *m, const struct scheme_choice *c, struct
         if (role_takes_schemes(m->tensors[t].role) && !scheme_fits(m, t, &c->scheme, error))
             return false;
     schemes_set_linear(m, c->scheme, schemes);
-    return true;
+    return any_takes(m, &c->scheme, error);
 }
 
 bool scheme_is_as_stored(const struct model *m, int tensor, const struct scheme *s)
 {
     const struct qformat *stored = &m->tensors[tensor].stored.format, *f = &s->format;
     bool plain = dtypes[f->weight].kind == DTYPE_KIND_FLOAT && !s->methods.set;
-    return f->stored || (plain && f->weight == stored->weight && f->act == stored->act);
+    return qformat_as_stored(f) || (!f->stored && plain && f->weight == stored->weight && f->act == stored->act);
 }
 
 bool schemes_same(const struct model *m, const struct scheme *a, const struct scheme *b)
@@ -265,7 +283,7 @@ static void write_rules(FILE *f, const struct model *m, const struct scheme *sch
     char text[SCHEME_TEXT];
     fprintf(f, "# %zu tensors; those without a line are as stored\n", m->tensor_count);
     for (size_t i = 0; i < m->tensor_count; i++)
-        if (!schemes[i].format.stored)
+        if (!qformat_as_stored(&schemes[i].format))
             fprintf(f, "%-20s %s\n", m->tensors[i].name, scheme_print(&schemes[i], text));
     if (schemes[kv_index(m)].format.weight != DTYPE_FP32)
         fprintf(f, "%-20s %s\n", KV_NAME, scheme_print(&schemes[kv_index(m)], text));

@@ -26,6 +26,7 @@ static bool init_matrix(struct qmatrix *m, const struct qmatrix *stored, const s
         return qmatrix_init(m, &scheme->format, stored->rows, stored->cols, error);
     *m = *stored;
     m->owned = NULL;
+    m->format.act = scheme->format.act;
     return true;
 }
 

@@ -160,18 +160,29 @@ static bool parse_tail(const struct parser *p, const char *rest, struct scheme *
     return true;
 }
 
+/* stored[/ACT] */
+static bool parse_stored(const struct parser *p, struct field f, struct scheme *out)
+{
+    struct scheme s = {.format.stored = true};
+    const char *rest = f.at + f.n;
+    struct error why;
+    if (*rest)
+        return refuse(p, (struct field){rest, strlen(rest)}, "fields after 'stored'", "nothing more, or stored/int8");
+    if (f.n > strlen("stored") && !parse_act(p, (struct field){f.at + strlen("stored/"), f.n - strlen("stored/")}, &s))
+        return false;
+    if (!scheme_check(&s, &why))
+        return error_set(p->error, "scheme '%.64s', position 1: %.300s", p->text, why.text);
+    *out = s;
+    return true;
+}
+
 bool scheme_parse(const char *text, struct scheme *out, struct error *error)
 {
     struct parser p = {text, error};
     struct field first = field_at(text);
     const char *rest = text + first.n;
-    if (field_is(first, "stored")) {
-        if (*rest)
-            return refuse(&p, (struct field){rest, strlen(rest)}, "fields after 'stored'",
-                          "nothing more");
-        *out = (struct scheme){.format.stored = true};
-        return true;
-    }
+    if (field_is(first, "stored") || (first.n > 7 && memcmp(first.at, "stored/", 7) == 0))
+        return parse_stored(&p, first, out);
     struct field weight = first;
     for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
         if (field_is(first, aliases[i].name))
@@ -224,8 +235,11 @@ const char *scheme_symmetry(const struct scheme *s)
 
 char *scheme_print(const struct scheme *s, char buffer[SCHEME_TEXT])
 {
-    if (s->format.stored)
-        return memcpy(buffer, "stored", sizeof "stored");
+    if (s->format.stored) {
+        snprintf(buffer, SCHEME_TEXT, "stored%s%s", s->format.act == DTYPE_FP32 ? "" : "/",
+                 s->format.act == DTYPE_FP32 ? "" : dtypes[s->format.act].name);
+        return buffer;
+    }
     struct qformat defaults = qformat_default(s->format.weight);
     char part[SCHEME_TEXT];
     int n = snprintf(buffer, SCHEME_TEXT, "%s", dtypes[s->format.weight].name);
@@ -300,10 +314,13 @@ static bool check_methods(const struct scheme *s, struct error *error)
 
 bool scheme_check(const struct scheme *s, struct error *error)
 {
-    if (s->format.stored)
-        return true;
+    bool blocks = s->format.stored || dtypes[s->format.weight].kind == DTYPE_KIND_BLOCK;
     if (!qformat_check(&s->format, error))
         return false;
+    if (s->act_range && blocks)
+        return error_set(error, "int8 activations of blocks have a scale for every 32 or 256 columns: none to calibrate");
+    if (s->format.stored)
+        return true;
     if (s->act_range && dtypes[s->format.act].kind == DTYPE_KIND_FLOAT)
         return error_set(error, "%s activations have no scale to calibrate", dtypes[s->format.act].name);
     return check_methods(s, error);
@@ -312,7 +329,7 @@ bool scheme_check(const struct scheme *s, struct error *error)
 bool scheme_equal(const struct scheme *a, const struct scheme *b)
 {
     if (a->format.stored || b->format.stored)
-        return a->format.stored == b->format.stored;
+        return qformat_equal(&a->format, &b->format);
     return qformat_equal(&a->format, &b->format) && a->act_range == b->act_range &&
            methods_equal(&a->methods, &b->methods);
 }

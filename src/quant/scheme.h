@@ -1,6 +1,6 @@
 /* scheme.h - how one matrix is stored and what its activations are turned into.
  *
- *   stored | WEIGHT[/ACT][:GRANULARITY][:SYMMETRY][:METHOD]
+ *   stored[/int8] | WEIGHT[/ACT][:GRANULARITY][:SYMMETRY][:METHOD]
  *
  * Every scheme has one canonical spelling, which leaves out what is the default and parses back to
  * the same scheme. */

@@ -193,6 +193,58 @@ EMULATED __m512i _mm512_dpbusd_epi32(__m512i sum, __m512i a, __m512i b)
     return (__m512i)out;
 }
 
+/* Two products of an unsigned and a signed byte, added with saturation. */
+EMULATED __m512i _mm512_maddubs_epi16(__m512i a, __m512i b)
+{
+    words_512 out = {0};
+    for (int i = 0; i < 32; i++) {
+        int sum = a[2 * i] * (int8_t)b[2 * i] + a[2 * i + 1] * (int8_t)b[2 * i + 1];
+        out[i] = (uint16_t)(sum > INT16_MAX ? INT16_MAX : sum < INT16_MIN ? INT16_MIN : sum);
+    }
+    return (__m512i)out;
+}
+
+EMULATED __m512i _mm512_dpwssd_epi32(__m512i sum, __m512i a, __m512i b)
+{
+    udwords_512 out = (udwords_512)sum;
+    words_512 x = (words_512)a, y = (words_512)b;
+    for (int i = 0; i < 32; i++)
+        out[i / 2] += (uint32_t)((int16_t)x[i] * (int16_t)y[i]);
+    return (__m512i)out;
+}
+
+EMULATED __m512i _mm512_setzero_si512(void)
+{
+    return (__m512i){0};
+}
+
+EMULATED __m512i _mm512_mask_sub_epi8(__m512i other, __mmask64 mask, __m512i a, __m512i b)
+{
+    LANES_OF(__m512i, 64, out, mask >> i & 1 ? (uint8_t)(a[i] - b[i]) : other[i]);
+    return out;
+}
+
+EMULATED __mmask64 _mm512_movepi8_mask(__m512i x)
+{
+    __mmask64 mask = 0;
+    for (int i = 0; i < 64; i++)
+        mask |= (__mmask64)(x[i] >> 7) << i;
+    return mask;
+}
+
+EMULATED __m512i _mm512_cvtepi8_epi16(__m256i x)
+{
+    LANES_OF(words_512, 32, out, (uint16_t)(int8_t)x[i]);
+    return (__m512i)out;
+}
+
+/* A byte whose index has its top bit becomes 0. */
+EMULATED __m512i _mm512_shuffle_epi8(__m512i x, __m512i at)
+{
+    LANES_OF(__m512i, 64, out, at[i] & 128 ? 0 : x[i / 16 * 16 + (at[i] & 15)]);
+    return out;
+}
+
 /* Numbers below the normal ones count as 0 and become 0, signs kept. */
 EMULATED float flushed(float x)
 {
