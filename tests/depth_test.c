@@ -160,7 +160,7 @@ static void test_equals_whole_passes(void **state)
 static struct sensitivity_job *measure(struct fixture *f, struct weights *set, size_t count, int32_t bos)
 {
     struct error error;
-    struct sensitivity_plan plan = {f->text, count, bos, f->model->hyper.trained_context};
+    struct sensitivity_plan plan = {f->text, count, bos, f->model->hyper.trained_context, NULL};
     struct sensitivity_job *job = sensitivity_open(f->model, f->pool, &plan, f->stored, set, &error);
     assert_non_null(job);
     double last = -1;
@@ -222,6 +222,46 @@ static void test_equals_evaluations(void **state)
     }
 }
 
+/* Tensors that change together are measured as one, whose pass begins with the first; what is not to change stays. */
+static void test_some_together(void **state)
+{
+    static const char *const names[] = {"blk.0.ffn_down", "blk.1.ffn_down", "blk.2.attn_v"};
+    (void)state;
+    struct fixture f = open_fixture(&shape);
+    struct weights *set = weights_ref(f.stored);
+    int tensor[3], *together = make(f.model->tensor_count * sizeof *together);
+    memset(together, 0, f.model->tensor_count * sizeof *together);
+    for (size_t i = 0; i < 3; i++) {
+        set = with(&f, set, names[i], "int4:g16");
+        tensor[i] = model_find_name(f.model, names[i]);
+        together[tensor[i]] = i < 2 ? 7 : -1;
+    }
+    struct sensitivity_plan plan = {f.text, TEXT, -1, f.model->hyper.trained_context, together};
+    struct sensitivity_job *job = sensitivity_open(f.model, f.pool, &plan, f.stored, set, NULL);
+    bool done = false;
+    while (!done)
+        assert_true(sensitivity_step(job, 1, &done, NULL));
+    struct weights *first = weights_replace(f.stored, set->layer[tensor[0]]);
+    struct weights *both = weights_replace(first, set->layer[tensor[1]]);
+    struct quality_plan q_plan = {.tokens = f.text, .count = TEXT, .bos = -1, .protocol = PROTOCOL_FULL,
+                                  .window = SENSITIVITY_WINDOW, .chunk = SENSITIVITY_WINDOW};
+    struct quality *q = quality_open(f.model, f.pool, &q_plan, f.stored, both, NULL);
+    while (!quality_step(q, 1))
+        continue;
+    double kl = quality_result(q).kl;
+    assert_true(fabs(sensitivity_of(job, tensor[0]).kl - kl) <= 1e-6 * kl);
+    assert_true(sensitivity_of(job, tensor[0]).kl == sensitivity_of(job, tensor[1]).kl);
+    assert_int_equal(sensitivity_of(job, tensor[2]).scored, 0);
+    assert_true(fabs(sensitivity_fraction(job) - 1) <= 1e-12);
+    quality_close(q);
+    sensitivity_close(job);
+    weights_unref(first);
+    weights_unref(both);
+    weights_unref(set);
+    free(together);
+    close_fixture(&f);
+}
+
 /* Stored weights, a text too short for a prediction, a job that is left: nothing is measured, nothing lost. */
 static void test_nothing_to_measure(void **state)
 {
@@ -230,7 +270,7 @@ static void test_nothing_to_measure(void **state)
     struct weights *set = with(&f, weights_ref(f.stored), "blk.1.ffn_up", "int8");
     struct error error;
     bool done;
-    struct sensitivity_plan plan = {f.text, 1, -1, 160};
+    struct sensitivity_plan plan = {f.text, 1, -1, 160, NULL};
     struct sensitivity_job *job = sensitivity_open(f.model, f.pool, &plan, f.stored, set, &error);
     assert_true(sensitivity_step(job, 1, &done, &error) && done);
     assert_int_equal(sensitivity_of(job, model_find_name(f.model, "blk.1.ffn_up")).scored, 0);
@@ -255,7 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_error_anywhere),    cmocka_unit_test(test_begins_at_the_layer),
         cmocka_unit_test(test_equals_whole_passes),  cmocka_unit_test(test_equals_evaluations),
-        cmocka_unit_test(test_nothing_to_measure),
+        cmocka_unit_test(test_some_together), cmocka_unit_test(test_nothing_to_measure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

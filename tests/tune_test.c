@@ -98,7 +98,7 @@ static void test_knapsack_of_equal_costs(void **state)
 static void test_budgets_in_writing(void **state)
 {
     static const char *const bad[] = {"", "size", "size x", "size 0", "size -4", "size 1.5Mx", "bits 0", "bits 100",
-                                      "kl nan", "kl -1", "rate inf", "size 1M bits 4", "rate 5 size 4k", "speed 4", "for gguf", "size 1M for exe",
+                                      "kl nan", "kl -1", "rate inf", "speed 4", "for gguf", "size 1M for exe",
                                       "size 1M kl", "size 1M for a-name-that-is-too-long"};
     struct budget b;
     struct error error;
@@ -108,12 +108,14 @@ static void test_budgets_in_writing(void **state)
     assert_true(budget_parse("bits 4.25 kl 1e-3", &b, &error) && b.max_bits == 4.25 && b.max_kl == 1e-3);
     assert_true(budget_parse("rate 12", &b, &error) && b.min_rate == 12);
     assert_true(budget_parse("size 70k", &b, &error) && b.max_size == 70000 && !*b.format);
+    assert_true(budget_parse("size 1M bits 4 rate 3 kl 2", &b, &error) && b.max_bits == 4 && b.min_rate == 3);
+    assert_true(budget_parse("size 1M for memory", &b, &error) && b.memory && !*b.format);
     assert_true(export_budget_parse("kl 0.1 for gguf", &b, &error) && strcmp(b.format, "gguf") == 0);
     assert_true(export_budget_parse("for safetensors size 1M", &b, &error) && strcmp(b.format, "safetensors") == 0);
     assert_false(export_budget_parse("size 1M for gptq", &b, &error));
-    assert_string_equal(error.text, "for 'gptq': its layers all have one scheme; expected gguf or safetensors");
+    assert_string_equal(error.text, "for 'gptq': its layers all have one scheme; expected memory, gguf or safetensors");
     assert_false(export_budget_parse("size 1M for exe", &b, &error));
-    assert_string_equal(error.text, "for 'exe': expected gguf or safetensors");
+    assert_string_equal(error.text, "for 'exe': expected memory, gguf or safetensors");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct budget before = b;
         *error.text = 0;
@@ -272,6 +274,86 @@ static void test_bits_leave_embedding_and_head(void **state)
     assert_true(best.schemes[0].format.stored);
     assert_true(best.schemes[model_find_name(session.model, "output")].format.stored);
     tune_close(job);
+}
+
+/* Budgets together: all of them are kept. */
+static void test_several_budgets(void **state)
+{
+    double size = 0.25 * (double)weights_size(session.stored);
+    (void)state;
+    struct tune *job = begin((struct budget){.max_size = size, .max_bits = 6, .min_rate = 1, .max_kl = 1});
+    struct tuned best = run(job);
+    struct tune_point curve[5];
+    assert_true((double)best.size <= size && best.bits_per_weight <= 6);
+    assert_true((double)best.size >= 0.9 * size || best.bits_per_weight >= 0.9 * 6);
+    assert_true(best.rate >= 1 && best.quality.kl <= 1);
+    assert_int_equal(tune_curve(job, curve, 5), 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_true(curve[i].cost > 0 && curve[i].kl >= 0);
+    tune_close(job);
+}
+
+static bool same_choice(const struct tuned *a, const struct tuned *b)
+{
+    return schemes_same(session.model, a->schemes, b->schemes) && a->quality.kl == b->quality.kl && a->size == b->size;
+}
+
+/* What was measured is all that a search needs to go on; and the same plan finds the same. */
+static void test_goes_on_from_a_table(void **state)
+{
+    struct budget budget = {.max_bits = 6};
+    (void)state;
+    struct tune *job = begin(budget), *next = begin(budget);
+    struct tuned whole = run(job), found;
+    struct tune_table from = tune_table(job), to = tune_table(next);
+    size_t n = from.items * from.candidates;
+    assert_int_equal(from.parts, from.all_parts);
+    memcpy(to.error, from.error, n * sizeof *to.error);
+    memcpy(to.seconds, from.seconds, n * sizeof *to.seconds);
+    memcpy(to.total_seconds, from.total_seconds, from.candidates * sizeof *to.total_seconds);
+    memcpy(to.probe, from.probe, from.items);
+    for (size_t i = 0; i < from.items; i++)
+        to.probed[i].kl = from.probed[i].kl;
+    tune_resume(next, from.all_parts);
+    assert_int_equal(tune_table(next).parts, from.all_parts);
+    found = run(next);
+    assert_true(same_choice(&whole, &found));
+    tune_close(next);
+    next = begin(budget);
+    found = run(next);
+    assert_true(same_choice(&whole, &found));
+    tune_close(next);
+    tune_close(job);
+}
+
+/* Of mixes that are within the budget the largest is measured, too. */
+static void test_rivals(void **state)
+{
+    static const char *const names[] = {"int4:g32", "int8", "fp16"};
+    struct scheme *schemes[3], scheme;
+    struct tune_rival rivals[3];
+    struct error error;
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        schemes[i] = session_schemes(&session, &error);
+        assert_true(scheme_parse(names[i], &scheme, &error));
+        schemes_set_linear(session.model, scheme, schemes[i]);
+        rivals[i] = (struct tune_rival){names[i], schemes[i]};
+    }
+    struct weights_totals totals;
+    assert_true(schemes_totals(session.model, schemes[1], 0, &totals));
+    struct tune_plan plan = usual_plan((struct budget){.max_size = (double)totals.size + 100});
+    plan.rival = rivals;
+    plan.rivals = 3;
+    struct tune *job = tune_open(&plan, &error);
+    assert_non_null(job);
+    struct tuned best = run(job);
+    assert_string_equal(best.rival, "int8");
+    assert_int_equal(best.rival_size, totals.size);
+    assert_true(best.rival_quality.kl > 0 && best.rival_quality.kl != best.quality.kl);
+    tune_close(job);
+    for (size_t i = 0; i < 3; i++)
+        free(schemes[i]);
 }
 
 /* ---- for files ------------------------------------------------------------------------------- */
@@ -455,6 +537,9 @@ int main(void)
         cmocka_unit_test(test_size),
         cmocka_unit_test(test_reference),
         cmocka_unit_test(test_bits_leave_embedding_and_head),
+        cmocka_unit_test(test_several_budgets),
+        cmocka_unit_test(test_goes_on_from_a_table),
+        cmocka_unit_test(test_rivals),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_bits_of_files),
         cmocka_unit_test(test_divergence),

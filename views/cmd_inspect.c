@@ -363,7 +363,7 @@ static bool measure_sensitivity(const struct batch *b, const struct options *o, 
     struct study_tokens text = {0};
     if (!quality_tokens(b, o, SENSITIVITY_TOKENS, &text, error))
         return false;
-    struct sensitivity_plan plan = {text.list.ids, text.list.count, session_bos(s), s->context};
+    struct sensitivity_plan plan = {text.list.ids, text.list.count, session_bos(s), s->context, NULL};
     struct sensitivity_job *job = sensitivity_open(s->model, s->pool, &plan, s->stored, b->weights, error);
     bool cancelled, ok = job && session_run(s, &sensitivity_class, job, &cancelled, error);
     for (int t = 0; ok && t < (int)s->model->tensor_count; t++) {

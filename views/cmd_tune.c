@@ -6,6 +6,7 @@
 #include "interrupt.h"
 #include "tune_state.h"
 #include "quant/recipe.h"
+#include "quant/rivals.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,6 +16,17 @@
 enum { CURVE_POINTS = 13 };
 
 /* ---- reports --------------------------------------------------------------------------------- */
+
+/* The mix that has a name, to compare with. */
+static void add_rival(json_t *j, const struct tuned *best)
+{
+    const char *none = best->rival ? NULL : "no mix that has a name is within the budget, or none was measured yet";
+    json_object_set_new(j, "mix", best->rival ? json_string(best->rival) : json_null());
+    if (none)
+        json_object_set_new(j, "mix_reason", json_string(none));
+    json_add(j, "mix_size_bytes", (double)best->rival_size, none);
+    json_add(j, "mix_kl_divergence", best->rival_quality.kl, none ? none : quality_reason(best->rival_quality.kl));
+}
 
 static void report_json(const struct tuned *best, const struct tune *job, const struct budget *budget,
                         const struct options *o, bool partial)
@@ -49,6 +61,7 @@ static void report_json(const struct tuned *best, const struct tune *job, const 
     for (size_t i = 0; i < n; i++)
         json_array_append_new(points, json_pack("[f, f]", curve[i].cost, curve[i].kl));
     json_object_set_new(j, "curve", points);
+    add_rival(j, best);
     json_object_set_new(j, "partial", json_boolean(partial));
     print_record(j, o, true);
 }
@@ -68,6 +81,9 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
            format_kl(kl, best->quality.kl, best->quality.kl_stderr, false), best->quality.basis.text,
            best->quality.basis.tokens, best->predicted_kl);
     printf("perplexity  %.4f (reference %.4f)\n", best->quality.perplexity, best->quality.perplexity_reference);
+    if (best->rival)
+        printf("mix         %s has %s and KL %s\n", best->rival, format_bytes(bytes, (double)best->rival_size),
+               format_kl(kl, best->rival_quality.kl, best->rival_quality.kl_stderr, false));
     printf("curve       %-12s KL predicted\n", budget->min_rate > 0 ? "us/token" : "size");
     for (size_t i = 0; i < n; i++)
         if (budget->min_rate > 0)
@@ -89,21 +105,34 @@ static void report(const struct tuned *best, const struct tune *job, const struc
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* An interrupted search: the best so far, if there is one, but no recipe of it. */
-static void report_partial(const struct tune *job, const struct budget *budget, const struct options *o)
+/* Whether what was found is within a budget of KL that is asked for beside others, which it is always in. */
+static bool is_within(const struct tuned *best, const struct budget *budget)
+{
+    return budget->max_kl == 0 || best->quality.kl <= budget->max_kl;
+}
+
+/* An interrupted search: the best so far and its recipe, if there is one. */
+static bool report_partial(const struct tune *job, const struct tune_plan *plan, const struct options *o,
+                           struct error *error)
 {
     struct options unwritten = *o;
     struct tuned best;
     size_t measured, all = tune_candidates(job, &measured);
-    unwritten.output = NULL;
-    if (tune_best(job, &best))
-        report(&best, job, budget, &unwritten, true);
+    bool found = tune_best(job, &best) && is_within(&best, &plan->budget), written = found && o->output;
+    bool ok = !written || recipe_write(o->output, plan->model, best.schemes, error);
+    if (!written || !ok)
+        unwritten.output = NULL;
+    if (found)
+        report(&best, job, &plan->budget, &unwritten, true);
     else if (wants_records(o))
         print_record(json_pack("{s:n, s:s, s:i, s:i, s:b}", "recipe", "recipe_reason", "interrupted",
                                "schemes_measured", (int)measured, "schemes", (int)all, "partial", 1), o, true);
-    if (!wants_records(o))
+    if (!wants_records(o) && found)
+        printf("partial     interrupted: the best so far%s\n", written ? ", with its recipe" : "");
+    else if (!wants_records(o))
         printf("partial     interrupted: all layers measured in %zu of %zu schemes, no recipe written\n", measured,
                all);
+    return ok;
 }
 
 /* A search that is kept while it goes on: whatever ends the program, --resume finds what was measured. */
@@ -112,13 +141,12 @@ struct kept_search {
     const struct tune_plan *plan;
     char *path;          /* of its file; null: it cannot be kept */
     struct error error;  /* why the last save, or the path, failed */
-    size_t kept, tried;  /* schemes measured that are in the file, or were to be */
+    size_t kept, tried;  /* parts measured that are in the file, or were to be */
 };
 
 static void keep_state(struct kept_search *s)
 {
-    size_t measured;
-    tune_candidates(s->job, &measured);
+    size_t measured = tune_table(s->job).parts;
     if (!s->path || measured == s->tried)
         return;
     s->tried = measured;
@@ -149,10 +177,10 @@ static const struct job_class kept_class = {
 
 static void say_kept(struct kept_search *s)
 {
-    size_t measured, all = tune_candidates(s->job, &measured);
-    if (s->kept > 0 && s->kept == measured)
-        error_set(&s->error, "--resume goes on from %zu of %zu schemes measured (%.200s)", measured, all, s->path);
-    if (measured > 0)
+    struct tune_table t = tune_table(s->job);
+    if (s->kept > 0 && s->kept == t.parts)
+        error_set(&s->error, "--resume goes on from %zu of %zu parts measured (%.200s)", t.parts, t.all_parts, s->path);
+    if (t.parts > 0)
         note(s->error.text);
 }
 
@@ -168,13 +196,13 @@ static bool take_state(struct kept_search *s, struct error *error)
 {
     bool ok = s->path ? tune_state_load(s->path, s->job, s->plan, error) : error_set(error, "%s", s->error.text);
     if (ok)
-        tune_candidates(s->job, &s->kept);
+        s->kept = tune_table(s->job).parts;
     s->tried = s->kept;
     return ok;
 }
 
 static bool search(const struct session *s, const struct tune_plan *plan, const struct options *o,
-                   const struct budget *budget, struct error *error)
+                   struct error *error)
 {
     struct kept_search kept = {.plan = plan};
     struct tune *job = kept.job = tune_open(plan, error);
@@ -184,12 +212,11 @@ static bool search(const struct session *s, const struct tune_plan *plan, const 
         kept.path = tune_state_path(plan, &kept.error);
     ok = ok && (!o->resume || take_state(&kept, error)) && session_run(s, &kept_class, &kept, &cancelled, error);
     if (cancelled) {
-        report_partial(job, budget, o);
+        ok = report_partial(job, plan, o, error);
         say_kept(&kept);
     }
-    ok = ok && tune_best(job, &best);
-    if (ok) { /* also where the recipe cannot be written */
-        report(&best, job, budget, o, false);
+    if (ok && !cancelled && tune_best(job, &best)) { /* also where the recipe cannot be written */
+        report(&best, job, &plan->budget, o, false);
         ok = !o->output || recipe_write(o->output, plan->model, best.schemes, error);
     }
     close_kept(&kept, cancelled || (!ok && o->resume));
@@ -197,24 +224,41 @@ static bool search(const struct session *s, const struct tune_plan *plan, const 
     return ok;
 }
 
-static bool tune(struct batch *b, const struct options *o, const struct budget *budget, struct error *error)
+/* The format that the budget is for: the one that is named, else that of a model in a file that can be written again. */
+static bool open_file(const struct session *s, const struct options *o, struct budget *budget, struct tune_file **file,
+                      struct error *error)
+{
+    const char *tokenizer = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL;
+    export_budget_default(s->model, budget);
+    *file = *budget->format ? export_tuning_open(s->model, budget->format, tokenizer, error) : NULL;
+    if (*file || !*budget->format || o->for_format)
+        return *file || !*budget->format;
+    struct error why = *error;
+    error_set(error, "sizes are those in memory: %.200s", why.text);
+    note(error->text);
+    return budget_for("memory", budget, error);
+}
+
+static bool tune(struct batch *b, const struct options *o, struct budget *budget, struct error *error)
 {
     struct session *s = &b->session;
     struct study_tokens searched = {0}, verified = {0};
-    struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
-                             .reference = s->reference, .kv = DTYPE_FP32, .budget = *budget,
-                             .text = &s->calibration_text, .importance = s->importance,
-                             .context = s->context};
-    const char *tokenizer = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL;
-    struct tune_file *file = NULL;
-    if (*budget->format && !(file = export_tuning_open(s->model, budget->format, tokenizer, error)))
+    struct tune_file *file;
+    struct rivals rivals = {0};
+    if (!open_file(s, o, budget, &file, error))
         return false;
-    plan.file = file;
+    struct tune_plan plan = {.model = s->model, .pool = s->pool, .stored = s->stored,
+                             .reference = s->reference, .kv = DTYPE_FP32, .budget = *budget, .file = file,
+                             .text = &s->calibration_text, .importance = s->importance, .context = s->context,
+                             .seconds = o->seconds};
     plan.verify = (struct quality_plan){.bos = session_bos(s), .protocol = protocol_by_name(o->protocol)};
     bool ok = tune_check(&plan, error) && evaluation_window(s, o, &plan.verify.window, error) &&
               batch_calibration(b, error) && session_calibration_text(s, error) &&
               search_tokens(s, &searched, error) &&
               evaluation_tokens(b, o, &verified, error);
+    rivals_open(&rivals, s->model);
+    plan.rival = rivals.of;
+    plan.rivals = strcmp(budget->format, "gguf") == 0 ? rivals.count : 0;
     plan.search = searched.list.ids;
     plan.search_count = searched.list.count;
     plan.verify.tokens = verified.list.ids;
@@ -222,10 +266,11 @@ static bool tune(struct batch *b, const struct options *o, const struct budget *
     plan.verify.text = verified.name;
     if (!ok && session_cancelled(s))
         note(NOTHING_FINISHED);
-    ok = ok && search(s, &plan, o, budget, error);
+    ok = ok && search(s, &plan, o, error);
     free(searched.list.ids);
     free(verified.list.ids);
     export_tuning_close(file);
+    rivals_close(&rivals);
     return ok;
 }
 

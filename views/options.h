@@ -26,6 +26,7 @@ struct options {
     long batch, threads, context, window, tokens, prompt_tokens, seed;
     double temperature, top_p, max_bits, max_kl, min_rate;
     const char *max_size, *for_format;
+    double seconds;               /* that a search may take to make its choice better; 0: not said */
     bool json, csv, help, version, ascii, no_color, no_mouse, no_run, fresh, alone, readonly, allow_overflow, resume,
         process_output;
     bool given_tokens, given_temperature; /* -n, --temperature were on the command line */

@@ -10,7 +10,7 @@
  * The caller frees. */
 char *tune_state_path(const struct tune_plan *plan, struct error *error);
 
-/* Writes the schemes that every layer was measured in. False with an error. */
+/* Writes the parts that were measured. False with an error. */
 bool tune_state_save(const char *path, struct tune *job, const struct tune_plan *plan, struct error *error);
 
 /* Takes them over into a job that was just opened. False with an error where there is no such file or it is damaged. */

@@ -10,10 +10,10 @@
 static bool check_format(const char *name, struct error *error)
 {
     char names[EXPORT_NAMES];
-    bool mixes = false;
+    bool mixes = strcmp(name, "memory") == 0;
     for (size_t i = 0; export_formats[i]; i++)
         mixes |= export_formats[i]->mixes && strcmp(export_formats[i]->name, name) == 0;
-    return mixes || error_set(error, "for '%.32s': %sexpected %s", name,
+    return mixes || error_set(error, "for '%.32s': %sexpected memory, %s", name,
                               export_format_known(name) ? "its layers all have one scheme; " : "",
                               export_mixing_names(names));
 }
@@ -30,6 +30,12 @@ bool export_budget_parse(const char *text, struct budget *out, struct error *err
         return false;
     *out = b;
     return true;
+}
+
+void export_budget_default(const struct model *model, struct budget *budget)
+{
+    if (!*budget->format && !budget->memory && strcmp(model->format, "GGUF") == 0)
+        budget_for("gguf", budget, NULL);
 }
 
 /* ---- a file that is planned -------------------------------------------------------------------- */

@@ -10,6 +10,9 @@
 bool export_budget_parse(const char *text, struct budget *out, struct error *error);
 bool export_budget_for(const char *format, struct budget *out, struct error *error);
 
+/* Where it is for nothing that was named: for GGUF if the model came from there. */
+void export_budget_default(const struct model *model, struct budget *budget);
+
 /* The format's side of a search over a model, which must outlive it; free with export_tuning_close, which takes null,
  * too. tokenizer_path as in struct export_plan, copied. Null with an error. */
 struct tune_file *export_tuning_open(const struct model *model, const char *format, const char *tokenizer_path,

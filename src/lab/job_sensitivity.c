@@ -41,7 +41,7 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
 {
     struct session *s = lab->session;
     const struct tokens *text = &lab->study[TEXT_EVALUATION].source.tokens;
-    struct sensitivity_plan plan = {text->ids, text->count, session_bos(s), s->context};
+    struct sensitivity_plan plan = {text->ids, text->count, session_bos(s), s->context, NULL};
     (void)state;
     return sensitivity_open(s->model, s->pool, &plan, s->stored, lab->set, error);
 }

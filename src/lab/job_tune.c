@@ -3,6 +3,7 @@
 #include "actions.h"
 #include "export/tuning.h"
 #include "jobs.h"
+#include "quant/rivals.h"
 #include "snapshots.h"
 #include "study.h"
 #include "target.h"
@@ -15,12 +16,14 @@ struct tuning {
     bool asked;
     struct budget budget;
     struct tune_file *file; /* of a budget for a format; or null */
+    struct rivals rivals;   /* named mixes to compare with, of GGUF */
     uint64_t refused;       /* budgets so far */
 };
 
 static void forget(struct tuning *t)
 {
     export_tuning_close(t->file);
+    rivals_close(&t->rivals);
     *t = (struct tuning){.refused = t->refused};
 }
 
@@ -47,7 +50,9 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
                              .search = search->ids,
                              .search_count = search->count,
                              .verify = study_quality_plan(lab),
-                             .context = s->context};
+                             .context = s->context,
+                             .rival = ((const struct tuning *)state)->rivals.of,
+                             .rivals = ((const struct tuning *)state)->rivals.count};
     return tune_open(&plan, error);
 }
 
@@ -92,11 +97,14 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
         snprintf(kept, sizeof kept, "snapshot %c", lab->snapshots.of[snapshots_current(lab)].label);
     }
     const struct quality_basis *text = &best.quality.basis;
+    char mix[64] = "";
+    if (best.rival)
+        snprintf(mix, sizeof mix, "; %.24s: KL %.3g", best.rival, best.rival_quality.kl);
     lab_say(lab, false, /* figures first: a narrow screen cuts what comes last */
-            "found KL %.3g in %zu bytes%s%s, %.2f bits linear, %.2f all (%s; on %s, %zu tokens; u undoes it, w writes "
-            "it, o exports it)",
+            "found KL %.3g in %zu bytes%s%s, %.2f bits linear, %.2f all (%s%s; on %s, %zu tokens; u undoes it, w "
+            "writes it, o exports it)",
             best.quality.kl, best.size, t->file ? " as " : "", t->budget.format, best.bits_per_weight,
-            best.bits_per_weight_all, kept, text->text, text->tokens);
+            best.bits_per_weight_all, kept, mix, text->text, text->tokens);
     return true;
 }
 
@@ -152,6 +160,7 @@ static bool begin(const struct session *s, const char *text, struct tuning *t, s
 {
     if (!export_budget_parse(text, &t->budget, error))
         return false;
+    export_budget_default(s->model, &t->budget);
     if (*t->budget.format)
         t->file = export_tuning_open(s->model, t->budget.format, s->tokenizer ? tokenizer_path(s->tokenizer) : NULL,
                                      error);
@@ -168,6 +177,8 @@ static void start(struct lab *lab, struct tuning *t, const char *budget)
         lab_say(lab, true, "%s", error.text);
         return;
     }
+    if (strcmp(t->budget.format, "gguf") == 0)
+        rivals_open(&t->rivals, lab->session->model);
     t->asked = true;
     study_retry(lab);
     lab_say(lab, false, "searching (T stops and keeps the best so far)");

@@ -20,8 +20,9 @@ struct sensitivity_job {
     struct pin pin;        /* of the stored weights */
     struct weights *stored, *scheme;
     struct weights *variant; /* what runs now: stored, or stored but for one tensor; null between passes */
-    struct sums *sums;       /* one a tensor */
-    int *tensors;            /* those that are measured, in order */
+    struct sums *sums;       /* one a tensor: of those that change together, of the first */
+    int *together;           /* of each tensor: the first of those that change with it; -1: it is not measured */
+    int *tensors;            /* the first of each that are measured, in order */
     size_t count;
     float *states;           /* the stored weights' hidden states before part 1, 2, ...: window x dim each */
     float *reference, *logits; /* of the stored weights, of the variant: (window, vocab) */
@@ -57,14 +58,36 @@ static size_t windows_of(const struct sensitivity_job *job)
     return (job->text_size + room - 1) / room;
 }
 
-static void choose_tensors(struct sensitivity_job *job)
+/* The first tensor that changes together with one, which changes. */
+static int first_together(const struct sensitivity_job *job, const int *together, int tensor)
+{
+    for (int t = 0; together && t < tensor; t++)
+        if (together[t] == together[tensor] && job->together[t] >= 0)
+            return t;
+    return tensor;
+}
+
+/* Where the pass of the tensors that change with one, the first of them, begins. */
+static size_t first_part_together(const struct sensitivity_job *job, int first)
+{
+    size_t part = first_part(job->model, first);
+    for (int t = first + 1; t < (int)job->model->tensor_count; t++)
+        if (job->together[t] == first && first_part(job->model, t) < part)
+            part = first_part(job->model, t);
+    return part;
+}
+
+static void choose_tensors(struct sensitivity_job *job, const int *together)
 {
     size_t parts = parts_of(job->model), all = parts;
-    for (int t = 0; t < (int)job->model->tensor_count; t++)
-        if (!qformat_as_stored(&job->scheme->layer[t]->matrix.format)) {
+    for (int t = 0; t < (int)job->model->tensor_count; t++) {
+        bool changes = !qformat_as_stored(&job->scheme->layer[t]->matrix.format) && (!together || together[t] >= 0);
+        job->together[t] = changes ? first_together(job, together, t) : -1;
+        if (job->together[t] == t)
             job->tensors[job->count++] = t;
-            all += parts - first_part(job->model, t);
-        }
+    }
+    for (size_t i = 0; i < job->count; i++)
+        all += parts - first_part_together(job, job->tensors[i]);
     job->all_work = job->count > 0 ? (double)(all * windows_of(job)) : 0;
 }
 
@@ -78,10 +101,11 @@ static bool allocate(struct sensitivity_job *job, struct error *error)
     size_t logits = job->room * job->model->hyper.vocab;
     job->sums = calloc(job->model->tensor_count, sizeof *job->sums);
     job->tensors = calloc(job->model->tensor_count, sizeof *job->tensors);
+    job->together = calloc(job->model->tensor_count, sizeof *job->together);
     job->states = malloc(parts_of(job->model) * state_size(job) * sizeof *job->states);
     job->reference = malloc(logits * sizeof *job->reference);
     job->logits = malloc(logits * sizeof *job->logits);
-    return (job->sums && job->tensors && job->states && job->reference && job->logits) ||
+    return (job->sums && job->tensors && job->together && job->states && job->reference && job->logits) ||
            error_set(error, "not enough memory to measure sensitivity");
 }
 
@@ -109,7 +133,7 @@ struct sensitivity_job *sensitivity_open(const struct model *model, struct pool 
               pin_set(&job->pin, stored, pool, error) &&
               (job->context = context_open(model, pool, job->room, error));
     if (ok) {
-        choose_tensors(job);
+        choose_tensors(job, plan->together);
         return job;
     }
     sensitivity_close(job);
@@ -127,6 +151,7 @@ void sensitivity_close(struct sensitivity_job *job)
     weights_unref(job->variant);
     free(job->sums);
     free(job->tensors);
+    free(job->together);
     free(job->states);
     free(job->reference);
     free(job->logits);
@@ -150,13 +175,25 @@ static bool next_window(struct sensitivity_job *job)
     return true;
 }
 
+/* The stored weights but for the tensors that change with one. Null where memory is short. */
+static struct weights *variant_of(const struct sensitivity_job *job, int first)
+{
+    struct weights *variant = weights_ref(job->stored);
+    for (int t = first; variant && t >= 0 && t < (int)job->model->tensor_count; t++)
+        if (job->together[t] == first) {
+            struct weights *next = weights_replace(variant, job->scheme->layer[t]);
+            weights_unref(variant);
+            variant = next;
+        }
+    return variant;
+}
+
 /* A variant begins with the hidden states of the stored weights before the first part in which it differs. */
 static bool begin_pass(struct sensitivity_job *job)
 {
     int tensor = job->pass > 0 ? job->tensors[job->pass - 1] : -1;
-    job->variant = tensor < 0 ? weights_ref(job->stored)
-                              : weights_replace(job->stored, job->scheme->layer[tensor]);
-    job->part = tensor < 0 ? 0 : first_part(job->model, tensor);
+    job->variant = variant_of(job, tensor);
+    job->part = tensor < 0 ? 0 : first_part_together(job, tensor);
     job->context->length = 0;
     if (job->part > 0)
         memcpy(job->context->reg[REG_X], job->states + job->part * state_size(job),
@@ -246,7 +283,7 @@ const struct weights *sensitivity_set(const struct sensitivity_job *job)
 
 struct sensitivity sensitivity_of(const struct sensitivity_job *job, int tensor)
 {
-    const struct sums *sums = &job->sums[tensor];
+    const struct sums *sums = &job->sums[job->together[tensor] < 0 ? tensor : job->together[tensor]];
     double n = (double)sums->scored, mean = sums->scored > 0 ? sums->kl / n : 0;
     double variance = sums->scored > 1 ? (sums->kl_squared - sums->kl * mean) / (n - 1) : 0;
     struct sensitivity s = {.kl = mean, .scored = sums->scored};

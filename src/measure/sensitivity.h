@@ -4,7 +4,7 @@
  *
  * The text runs in short windows, each in one pass. The stored weights run once a window; a layer's pass begins
  * where the layer first changes something, with the hidden state that the stored weights had there: half of all
- * work on the average. */
+ * work on the average. Layers may also be measured some together, which takes as many passes fewer. */
 #ifndef QTOP_SENSITIVITY_H
 #define QTOP_SENSITIVITY_H
 
@@ -18,6 +18,8 @@ struct sensitivity_plan {
     size_t count;          /* from 2 */
     int32_t bos;           /* begins every window; -1: none */
     size_t context;        /* positions that the model has, from 2 */
+    const int *together;   /* of each tensor: those with the same number, from 0, change together; below 0: never.
+                            * Copied; null: each tensor alone */
 };
 
 struct sensitivity {
@@ -39,7 +41,7 @@ bool sensitivity_step(struct sensitivity_job *job, double seconds, bool *done, s
 /* 0..1 */
 double sensitivity_fraction(const struct sensitivity_job *job);
 
-/* A tensor's figures so far. */
+/* A tensor's figures so far; of those that change together each has the same. */
 struct sensitivity sensitivity_of(const struct sensitivity_job *job, int tensor);
 
 /* The set that is measured. */

@@ -8,11 +8,7 @@
 
 bool budget_check(const struct budget *b, struct error *error)
 {
-    int resources = (b->max_size > 0) + (b->max_bits > 0) + (b->min_rate > 0);
-    if (resources > 1)
-        return error_set(error, "more than one budget of size, bits and tokens/s: expected one, with or without one of "
-                                "KL divergence");
-    return resources > 0 || b->max_kl > 0 ||
+    return b->max_size > 0 || b->max_bits > 0 || b->min_rate > 0 || b->max_kl > 0 ||
            error_set(error, "no budget: expected --max-size, --max-bits, --max-kl or --min-tokens-per-second (size, bits, kl or rate)");
 }
 
@@ -54,7 +50,8 @@ bool budget_for(const char *format, struct budget *out, struct error *error)
     size_t n = strlen(format);
     if (n >= sizeof out->format)
         return error_set(error, "for '%.32s': expected the name of a format", format);
-    memcpy(out->format, format, n + 1);
+    out->memory = strcmp(format, "memory") == 0;
+    memcpy(out->format, out->memory ? "" : format, out->memory ? 1 : n + 1);
     return true;
 }
 

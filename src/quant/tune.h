@@ -1,9 +1,11 @@
-/* tune.h - a search for the best scheme of every layer within a budget.
+/* tune.h - a search for the best scheme of every layer within budgets.
  *
- * For every scheme on offer the whole model is quantized once, and what each layer costs in it is measured: its bytes,
- * its time in a decode step, and the KL divergence with that layer alone (sensitivity.h). Losses of layers are then
- * taken to add up, and the best choice of each is found exactly (knapsack.h). What was found is made and evaluated on
- * a text that the search did not see; a budget of KL divergence is met by evaluations alone. */
+ * Every layer is made in every scheme on offer, some rows of it, and the squared error of its output measured; every
+ * scheme is timed. The whole model is quantized once, and the KL divergence of layers alone measured (sensitivity.h):
+ * what a layer costs in any scheme is that, scaled by the squared errors. Losses of layers are then taken to add up,
+ * and the best choice of each is found exactly (knapsack.h). What was found is made and evaluated on a text that the
+ * search did not see, and its own layers measured for the next choice, as long as that gets better; a budget of KL
+ * divergence is met by evaluations alone. */
 #ifndef QTOP_TUNE_H
 #define QTOP_TUNE_H
 
@@ -11,13 +13,14 @@
 #include "measure/quality.h"
 #include "quantization.h"
 
-/* One of the first three, or max_kl alone, which asks for the least size; 0: no such budget. */
+/* Any of them; max_kl alone asks for the least size; 0: no such budget. */
 struct budget {
     double max_size;  /* bytes of everything: in memory, or of the file */
     double max_bits;  /* a weight, over the linear matrices inside blocks; others stay as stored */
     double min_rate;  /* decode tokens/s */
     double max_kl;    /* nats, on the text of the verification */
     char format[16];  /* of a file that is to be written, whose bytes then count; "": those in memory do */
+    bool memory;      /* it was asked for those in memory */
 };
 
 /* A format of files as a search sees it (export/tuning.h makes one). */
@@ -29,7 +32,7 @@ struct tune_file {
     size_t (*bytes)(void *context, const struct scheme *schemes, struct error *error);
 };
 
-/* A budget in writing: one or two of "size 1.5M", "bits 4.5", "kl 0.01", "rate 50", and perhaps "for gguf". */
+/* A budget in writing: some of "size 1.5M", "bits 4.5", "kl 0.01", "rate 50", and perhaps "for gguf" or "for memory". */
 bool budget_parse(const char *text, struct budget *out, struct error *error);
 
 /* Makes it one of files of a format; whether there is such a format, who writes files knows. */
@@ -41,10 +44,16 @@ bool size_parse(const char *name, const char *text, double *out, struct error *e
 /* The same in the other direction, to ten digits. Returns out. */
 const char *size_print(char out[32], double bytes);
 
-/* False where nothing or too much is asked for. */
+/* False where nothing is asked for. */
 bool budget_check(const struct budget *budget, struct error *error);
 
 enum { TUNE_SEARCH_TOKENS = 512 }; /* that a search has use for */
+
+/* A mix of schemes that has a name, to compare with. */
+struct tune_rival {
+    const char *name;
+    const struct scheme *schemes; /* schemes_count */
+};
 
 struct tune_plan {
     const struct model *model;
@@ -60,6 +69,9 @@ struct tune_plan {
     size_t search_count;
     struct quality_plan verify;    /* of another text; outlives the job */
     size_t context;
+    double seconds;                /* that the choice may be made better in; 0: twice, at most */
+    const struct tune_rival *rival; /* mixes of which the largest that is within the budget is evaluated, too */
+    size_t rivals;
 };
 
 struct tune;
@@ -79,20 +91,28 @@ bool tune_step(struct tune *job, double seconds, bool *done, struct error *error
 double tune_fraction(const struct tune *job);
 const char *tune_work(const struct tune *job);
 
-/* Schemes on offer, and how many of them every layer was measured in so far. */
+/* Schemes on offer, and how many of them were timed so far, which is after every layer was measured in all. */
 size_t tune_candidates(const struct tune *job, size_t *measured);
 
-/* What was measured so far, in the job's own memory: of scheme c (< measured) and layer i at [i * candidates + c]. To keep
- * it, and to fill in what an earlier job of the same plan had measured. */
+/* What was measured of layers that change together: the KL divergence, and the errors of their outputs added up. */
+struct tune_point_of {
+    double kl, error;
+};
+
+/* What was measured so far, in the job's own memory: of scheme c and layer i at [i * candidates + c]. To keep it, and to
+ * fill in what an earlier job of the same plan had measured. It has parts: errors, the times of each scheme, and KL. */
 struct tune_table {
-    size_t items, candidates, measured;
-    double *bytes, *seconds, *loss; /* loss: NaN where it is not known */
-    double *total_seconds;          /* of a decode step, one a candidate */
+    size_t items, candidates, parts, all_parts;
+    double *error;         /* NaN where a layer cannot have the scheme */
+    double *seconds;
+    double *total_seconds; /* of a decode step, one a candidate */
+    struct tune_point_of *probed; /* of each layer: the KL divergence is what is kept */
+    uint8_t *probe;               /* the scheme that it was measured in */
 };
 struct tune_table tune_table(struct tune *job);
 
-/* The first `measured` schemes of its table are filled in: a job that was just opened goes on behind them. */
-void tune_resume(struct tune *job, size_t measured);
+/* The first parts of its table are filled in: a job that was just opened goes on behind them. */
+void tune_resume(struct tune *job, size_t parts);
 
 /* What was found: of a job that is done or, where it was stopped, the best so far; false where there is none yet. */
 struct tuned {
@@ -103,6 +123,9 @@ struct tuned {
     double rate;                   /* predicted from the layers' times */
     struct quality_result quality; /* measured */
     double predicted_kl;           /* the layers' own, added up */
+    const char *rival;             /* the mix that was compared; null: none, or not yet */
+    size_t rival_size;             /* as size */
+    struct quality_result rival_quality;
 };
 bool tune_best(const struct tune *job, struct tuned *out);
 
