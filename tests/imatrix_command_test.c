@@ -132,7 +132,7 @@ static void test_used(void **state)
     const char *const scheme = "int4:g32:imatrix";
     (void)state;
     struct bytes by_text = run(WORDS("inspect", BUILTIN, "-s", scheme, "--calibration", TEXT), 0, "");
-    check_run(WORDS("calibrate", BUILTIN, "-n", "8192", "--calibration", TEXT, "-o", target), 0, "");
+    check_run(WORDS("calibrate", BUILTIN, "-n", "16384", "--calibration", TEXT, "-o", target), 0, "");
     struct bytes by_matrix = run(WORDS("inspect", BUILTIN, "-s", scheme, "--imatrix", target), 0, "");
     assert_string_equal((const char *)by_text.data, (const char *)by_matrix.data);
     bytes_free(&by_text);
