@@ -186,7 +186,6 @@ static const struct {
     {"int8:rtn:rtn", 10, {"misplaced", "'rtn'", "nothing more"}},
     {"int8:magic", 6, {"'magic'", "gN", "rtn"}},
     {"int8:gptq(damp=0.01", 20, {"parentheses without an end", "')'"}},
-    {"iq3_s:gptq", 1, {"gptq chooses codes column by column", "iq3_s", "imatrix"}},
     {"int8:gptq()", 11, {"unknown parameter", "''", "damp or actorder or sequence"}},
     {"int8:gptq(alpha=1)", 11, {"unknown parameter", "'alpha'", "damp"}},
     {"int8:gptq(damp)", 15, {"no value", "''", "= and a value"}},

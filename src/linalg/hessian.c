@@ -50,7 +50,7 @@ static double element(const struct hessian *h, const float *scale, size_t i, siz
 
 struct ranked {
     double size;
-    uint32_t column;
+    uint32_t column; /* the first */
 };
 
 /* Larger first, then in their order. */
@@ -62,15 +62,19 @@ static int compare(const void *a, const void *b)
     return p->column < q->column ? -1 : 1;
 }
 
-static bool choose_order(struct factor *f, const struct hessian *h, const float *scale, bool act_order)
+static bool choose_order(struct factor *f, const struct hessian *h, const float *scale, struct column_order order)
 {
-    struct ranked *ranked = malloc(f->cols * sizeof *ranked);
-    for (size_t i = 0; ranked && i < f->cols; i++)
-        ranked[i] = (struct ranked){act_order ? element(h, scale, i, i) : 0, (uint32_t)i};
+    size_t runs = f->cols / order.run;
+    struct ranked *ranked = calloc(runs, sizeof *ranked);
+    for (size_t i = 0; ranked && i < f->cols; i++) {
+        struct ranked *run = &ranked[i / order.run];
+        run->size += order.by_activation ? element(h, scale, i, i) : 0;
+        run->column = (uint32_t)(i / order.run * order.run);
+    }
     if (ranked)
-        qsort(ranked, f->cols, sizeof *ranked, compare);
+        qsort(ranked, runs, sizeof *ranked, compare);
     for (size_t i = 0; ranked && i < f->cols; i++)
-        f->order[i] = ranked[i].column;
+        f->order[i] = ranked[i / order.run].column + (uint32_t)(i % order.run);
     free(ranked);
     return ranked;
 }
@@ -96,7 +100,7 @@ static void fill(struct factor *f, const struct hessian *h, const float *scale)
 }
 
 bool factor_open(struct factor *f, const struct hessian *h, const float *scale, double damp,
-                 bool act_order, struct error *error)
+                 struct column_order order, struct error *error)
 {
     size_t n = h->cols, stride = tiled_stride(n);
     *f = (struct factor){.cols = n, .damp = damp};
@@ -105,7 +109,7 @@ bool factor_open(struct factor *f, const struct hessian *h, const float *scale, 
     f->l.n = n;
     f->l.a = calloc(stride * stride, sizeof *f->l.a);
     f->l.panels = malloc(cholesky_scratch(n) * sizeof *f->l.panels);
-    if (!f->order || !f->dead || !f->l.a || !f->l.panels || !choose_order(f, h, scale, act_order)) {
+    if (!f->order || !f->dead || !f->l.a || !f->l.panels || !choose_order(f, h, scale, order)) {
         factor_free(f);
         return error_set(error, "not enough memory to factor a Hessian of %zu columns", n);
     }

@@ -36,10 +36,16 @@ struct factor {
     double lambda;     /* what was added to the diagonal */
 };
 
-/* Begins the factor of the Hessian of inputs that are divided by `scale` (cols; null: as they are). With
- * act_order the columns of the largest activations come first. */
-bool factor_open(struct factor *f, const struct hessian *h, const float *scale, double damp, bool act_order,
-                 struct error *error);
+/* The order in which columns are quantized: of the largest activations first or as they are, in runs of so many (a
+ * divisor of cols) that stay together. */
+struct column_order {
+    bool by_activation;
+    size_t run;
+};
+
+/* Begins the factor of the Hessian of inputs that are divided by `scale` (cols; null: as they are). */
+bool factor_open(struct factor *f, const struct hessian *h, const float *scale, double damp,
+                 struct column_order order, struct error *error);
 void factor_free(struct factor *f);
 
 /* One step; true when it is done or failed (f->l.failed). */

@@ -4,14 +4,13 @@
 #include "calibrated.h"
 #include "engine/weights.h"
 #include "method.h"
-#include "scheme.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 128, ROWS = TILE_F32 };
+enum { BLOCK = 128, ROWS = TILE_F32, TOGETHER_MAX = 8 };
 
 _Static_assert((int)TILE_F32 == (int)PANEL_ROWS, "a panel of rows is a panel of a tile");
 
@@ -21,7 +20,7 @@ bool gptq_open(struct gptq *g, const struct qmatrix *m, const struct factor *f, 
     size_t group = qmatrix_is_blocks(m) ? dtypes[m->format.weight].scale_columns : m->group;
     size_t groups = qmatrix_is_blocks(m) ? m->cols / group : m->groups, grids = rows * groups;
     *g = (struct gptq){.m = m, .f = f, .rows = rows, .panels = rows / ROWS, .stride = stride, .group = group,
-                       .groups = groups};
+                       .groups = groups, .together = qmatrix_is_blocks(m) ? code_columns(m->format.weight) : 1};
     const struct {
         float **at;
         size_t floats;
@@ -31,6 +30,7 @@ bool gptq_open(struct gptq *g, const struct qmatrix *m, const struct factor *f, 
         {&g->of_row, 2 * groups},
         {&g->errors, rows * BLOCK}, {&g->nearest_errors, rows * BLOCK},
         {&g->block, BLOCK * BLOCK}, {&g->ahead, stride * BLOCK},
+        {&g->decoded, g->together > 1 ? rows * stride : 1},
     };
     bool ok = true;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -45,7 +45,7 @@ bool gptq_open(struct gptq *g, const struct qmatrix *m, const struct factor *f, 
 void gptq_close(struct gptq *g)
 {
     float *floats[] = {g->w,      g->target,         g->nearest, g->scale, g->low,
-                       g->high,   g->offset, g->of_row, g->errors,         g->nearest_errors, g->block, g->ahead};
+                       g->high,   g->offset, g->of_row, g->errors,         g->nearest_errors, g->block, g->ahead, g->decoded};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         free(floats[i]);
     free(g->error);
@@ -66,11 +66,24 @@ void gptq_load(struct gptq *g, size_t r, const float *values)
 
 /* ---- within a block -------------------------------------------------------------------------- */
 
+/* What the matrix holds, in the factor's order. `row`: cols. */
+static void read_decoded(struct gptq *g, float *row)
+{
+    for (size_t r = 0; r < g->m->rows; r++) {
+        qmatrix_decode_row(g->m, r, row);
+        for (size_t i = 0; i < g->m->cols; i++)
+            g->decoded[r * g->stride + i] = row[g->f->order[i]];
+    }
+}
+
 /* Those of blocks; rows that fill up a panel round to 0. */
 static void read_block_grids(struct gptq *g)
 {
     float *scale = g->of_row, *offset = scale + g->groups;
-    g->grid = block_grid_of(g->m->format.weight);
+    if (g->together > 1)
+        read_decoded(g, g->ahead);
+    else
+        g->grid = block_grid_of(g->m->format.weight);
     for (size_t r = 0; r < g->m->rows; r++) {
         block_scales(g->m->format.weight, g->m->codes + r * g->m->row_bytes, g->m->cols, scale, offset);
         for (size_t group = 0; group < g->groups; group++) {
@@ -141,6 +154,61 @@ static void round_to_grid(const struct gptq *g, size_t params, float q[ROWS])
     memcpy(q, nearest, sizeof nearest);
 }
 
+/* Where column k of the block has its grids, of a panel's rows. */
+static size_t params_of(const struct gptq *g, size_t panel, size_t k)
+{
+    return g->f->order[g->done + k] / g->group * g->rows + panel * ROWS;
+}
+
+/* A column of a panel's rows, on their grids. */
+static void round_column(const struct gptq *g, size_t params, const float *values, float is[ROWS])
+{
+    float q[ROWS];
+    for (size_t r = 0; r < ROWS; r++)
+        q[r] = (values[r] - g->offset[params + r]) / g->scale[params + r];
+    round_to_grid(g, params, q);
+    for (size_t r = 0; r < ROWS; r++)
+        is[r] = q[r] * g->scale[params + r] + g->offset[params + r];
+}
+
+/* Columns whose codes are chosen at once, each by what it adds to the output error: its pivot, squared. */
+static void round_together(const struct gptq *g, size_t params, size_t k, float (*target)[ROWS], float (*is)[ROWS])
+{
+    float weight[TOGETHER_MAX], values[TOGETHER_MAX], found[TOGETHER_MAX];
+    for (size_t j = 0; j < g->together; j++) {
+        double pivot = factor_at(g->f, g->done + k + j, g->done + k + j);
+        weight[j] = (float)(pivot * pivot);
+    }
+    for (size_t r = 0; r < ROWS; r++) {
+        for (size_t j = 0; j < g->together; j++)
+            values[j] = target[j][r];
+        round_columns(g->m->format.weight, values, weight, g->scale[params + r], g->offset[params + r], found);
+        for (size_t j = 0; j < g->together; j++)
+            is[j][r] = found[j];
+    }
+}
+
+/* What the next columns become: with `nearest` as if no other had an error. */
+static void choose_values(const struct gptq *g, size_t panel, size_t k, bool nearest, float (*target)[ROWS],
+                          float (*is)[ROWS])
+{
+    size_t at = panel * ROWS * g->stride + g->done + k, params = params_of(g, panel, k);
+    const float *where = g->together > 1 ? g->decoded + at : g->w + at;
+    if (g->together > 1 && !nearest) {
+        round_together(g, params, k, target, is);
+        return;
+    }
+    for (size_t j = 0; j < g->together; j++) {
+        float values[ROWS];
+        for (size_t r = 0; r < ROWS; r++)
+            values[r] = nearest ? where[r * g->stride + j] : target[j][r];
+        if (g->together > 1)
+            memcpy(is[j], values, sizeof values);
+        else
+            round_column(g, params, values, is[j]);
+    }
+}
+
 /* One panel of rows through the columns of the block. With `nearest` every weight is rounded where it is;
  * else where the errors before it want it to be. errors: one line a column. */
 static void quantize_panel(struct gptq *g, size_t width, size_t panel, bool nearest, float *errors)
@@ -152,25 +220,23 @@ static void quantize_panel(struct gptq *g, size_t width, size_t panel, bool near
     for (size_t k = 0; k < width; k++)
         for (size_t r = 0; r < ROWS; r++)
             target[k][r] = targets[r * g->stride + k];
-    for (size_t k = 0; k < width; k++) {
-        size_t params = g->f->order[g->done + k] / g->group * g->rows + panel * ROWS;
-        double pivot = factor_at(g->f, g->done + k, g->done + k);
-        float *e = errors + k * ROWS;
-        float q[ROWS];
-        for (size_t r = 0; r < ROWS; r++)
-            q[r] = ((nearest ? w[r * g->stride + k] : target[k][r]) - g->offset[params + r]) / g->scale[params + r];
-        round_to_grid(g, params, q);
-        for (size_t r = 0; r < ROWS; r++) {
-            float was = w[r * g->stride + k], is = q[r] * g->scale[params + r] + g->offset[params + r];
-            double left = pivot * ((double)target[k][r] - (double)is);
-            e[r] = was - is;
-            sums[r] += left * left - g->f->lambda * (double)e[r] * (double)e[r];
-            if (!nearest)
-                w[r * g->stride + k] = is;
+    for (size_t k = 0; k < width; k += g->together) {
+        float is[TOGETHER_MAX][ROWS];
+        choose_values(g, panel, k, nearest, target + k, is);
+        for (size_t j = k; j < k + g->together; j++) {
+            double pivot = factor_at(g->f, g->done + j, g->done + j);
+            float *e = errors + j * ROWS;
+            for (size_t r = 0; r < ROWS; r++) {
+                double left = pivot * ((double)target[j][r] - (double)is[j - k][r]);
+                e[r] = w[r * g->stride + j] - is[j - k][r];
+                sums[r] += left * left - g->f->lambda * (double)e[r] * (double)e[r];
+                if (!nearest)
+                    w[r * g->stride + j] = is[j - k][r];
+            }
+            for (size_t i = j + 1; i < width; i++)
+                for (size_t r = 0; r < ROWS; r++)
+                    target[i][r] += e[r] * g->block[j * BLOCK + i];
         }
-        for (size_t i = k + 1; i < width; i++)
-            for (size_t r = 0; r < ROWS; r++)
-                target[i][r] += e[r] * g->block[k * BLOCK + i];
     }
     for (size_t k = 0; k < width; k++)
         for (size_t r = 0; r < ROWS; r++)
@@ -288,16 +354,6 @@ static struct hessian_use hessian(const float *values)
                                 .by_activation = values[ACT_ORDER] != 0, .sequential = values[SEQUENCE] != 0};
 }
 
-/* Columns one by one: not those whose codes are chosen together. */
-static bool check(const struct scheme *s, const float *values, struct error *error)
-{
-    (void)values;
-    const struct dtype_info *type = &dtypes[s->format.weight];
-    return type->kind != DTYPE_KIND_BLOCK || code_columns(s->format.weight) == 1 ||
-           error_set(error, "gptq chooses codes column by column, and those of %s are chosen %zu at a time; "
-                            "expected imatrix, or a type such as q2_k", type->name, code_columns(s->format.weight));
-}
-
 /* What scales are searched by, where no other method says so: the diagonal of the Hessian. */
 static bool weigh_columns(const struct calibration_inputs *in, struct calibrated *out, struct error *error)
 {
@@ -400,7 +456,6 @@ const struct method gptq_method = {
     .needs = {.activations = true, .hessian = true, .weights = WEIGHTS_SEARCHED},
     .parameters = parameters,
     .parameter_count = sizeof parameters / sizeof *parameters,
-    .check = check,
     .prepare = prepare,
     .describe = describe,
     .hessian = hessian,

@@ -2,7 +2,8 @@
  * and what each column's rounding did to the layer's output is made up for by the columns that follow. All
  * rows go side by side; updates of the columns beyond a block of 128 wait for its end ("lazy batch updates").
  * Scales are chosen before, from the weights as they were, so that groups stay whole in any column order
- * ("static groups").
+ * ("static groups"). Columns whose codes one entry of a grid gives (types of 1 to 3 bits) are rounded at once, to the
+ * entry of the least squared error by their pivots; the order keeps them together.
  *
  * A row whose output error on the calibration text would be larger than that of rounding to nearest on the
  * same scales is rounded to nearest: never worse, row by row. */
@@ -21,6 +22,8 @@ struct gptq {
     float *target, *nearest;   /* where the next columns want to be, after GPTQ's errors and after rounding's; of
                                 * columns done, target is what was rounded: the compensated weight */
     struct code_grid grid;     /* of a block type: where its codes lie; else integers of each group's own ends */
+    size_t together;           /* columns whose codes are chosen at once: 1, or of a type with a grid 4 or 8 */
+    float *decoded;            /* as w: what the matrix held before, where they are more than one; else null */
     size_t group, groups;      /* columns that share a grid; how many grids a row has */
     float *scale, *low, *high; /* groups x rows: grids, ends of the codes */
     float *offset;             /* likewise: added to scaled codes */

@@ -1,6 +1,7 @@
 /* One input group of a quantization: what its inputs look like, and its tensors one after the other. */
 #include "sys/memory.h"
 #include "base/clock.h"
+#include "kernels/encode.h"
 #include "model/on_demand.h"
 #include "quantization_internal.h"
 
@@ -205,11 +206,17 @@ static const float *scale_of(const struct quantization *q)
     return scheme_scales_inputs(scheme_of(q)) ? q->input_scale : NULL;
 }
 
+/* Whose codes are chosen at once. */
+static size_t columns_together(const struct scheme *s)
+{
+    return dtypes[s->format.weight].kind == DTYPE_KIND_BLOCK ? code_columns(s->format.weight) : 1;
+}
+
 static bool same_factor(const struct scheme *a, const struct scheme *b)
 {
     struct hessian_use x = hessian_use_of(a), y = hessian_use_of(b);
     return scheme_scales_inputs(a) == scheme_scales_inputs(b) && x.damp == y.damp &&
-           x.by_activation == y.by_activation;
+           x.by_activation == y.by_activation && columns_together(a) == columns_together(b);
 }
 
 /* A slice of the factorization; the damping is raised until it succeeds. */
@@ -228,7 +235,7 @@ bool input_group_factorize(struct quantization *q, double seconds, struct error 
     if (!there) {
         factor_free(&q->factor);
         if (!factor_open(&q->factor, &q->hessian, scale_of(q), q->damp,
-                         use.by_activation, error))
+                         (struct column_order){use.by_activation, columns_together(s)}, error))
             return false;
         q->factored_for = *s;
     }
