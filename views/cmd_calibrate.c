@@ -40,12 +40,6 @@ static bool cut_text(struct session *s, const struct options *o, struct calibrat
 
 /* ---- the file ------------------------------------------------------------------------------------ */
 
-static bool same_file(const struct stat *out, const char *path)
-{
-    struct stat in;
-    return path && stat(path, &in) == 0 && in.st_dev == out->st_dev && in.st_ino == out->st_ino;
-}
-
 /* Writing over a file that is being read would destroy it. */
 static bool check_output(const struct options *o, const struct session *s, struct error *error)
 {
@@ -54,9 +48,10 @@ static bool check_output(const struct options *o, const struct session *s, struc
         return output_possible(o->output, error);
     if (S_ISDIR(out.st_mode))
         return error_set(error, "-o %.200s: is a folder; expected the name of a file", o->output);
-    bool read = same_file(&out, s->model->path) || same_file(&out, o->calibration) || same_file(&out, o->tokenizer);
+    bool read = same_file(o->output, s->model->path) || same_file(o->output, o->calibration) ||
+                same_file(o->output, o->tokenizer);
     for (size_t i = 0; i < s->model->files.file_count; i++)
-        read = read || same_file(&out, s->model->files.files[i].path);
+        read = read || same_file(o->output, s->model->files.files[i].path);
     return !read || error_set(error, "-o %.200s is a file that is being read; expected another one", o->output);
 }
 

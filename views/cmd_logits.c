@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static bool write_logits(const struct batch *b, const struct tokens *tokens, FILE *out,
                          struct error *error)
@@ -33,11 +32,8 @@ static bool write_logits(const struct batch *b, const struct tokens *tokens, FIL
 static bool check_output(const struct options *o, const struct session *s, struct error *error)
 {
     const char *const read[] = {s->model->path, o->text, o->recipe, o->tokenizer};
-    struct stat out, in;
-    if (stat(o->output, &out) != 0)
-        return true;
     for (size_t i = 0; i < sizeof read / sizeof *read; i++)
-        if (read[i] && stat(read[i], &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+        if (same_file(o->output, read[i]))
             return error_set(error, "-o %.200s is a file that is being read; expected another one",
                              o->output);
     return true;

@@ -26,6 +26,12 @@ static bool special_possible(const char *path)
     return access(path, W_OK) == 0;
 }
 
+bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* Not mkstemp: its file is private, and what a person writes is an ordinary one. */
 static FILE *open_temporary(struct output *out)
 {

@@ -16,6 +16,9 @@ struct output {
 /* Opens a file beside path; one that is replaced keeps its permission bits. The error names the path. */
 bool output_open(struct output *out, const char *path, struct error *error);
 
+/* Whether two paths (either may be null) lead to one file that is there: writing to it would change what is read. */
+bool same_file(const char *a, const char *b);
+
 /* Makes every folder above a path; those that are there are fine. */
 void output_make_folders(const char *path);
 

@@ -76,12 +76,6 @@ static bool choose_format(struct export *job, struct error *error)
 
 /* ---- the path -------------------------------------------------------------------------------- */
 
-static bool same_file(const struct stat *a, const char *path)
-{
-    struct stat b;
-    return path && stat(path, &b) == 0 && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
-}
-
 /* Weights are read from their file while others are written. */
 static bool check_path(const struct export_plan *p, struct error *error)
 {
@@ -90,11 +84,11 @@ static bool check_path(const struct export_plan *p, struct error *error)
         return true;
     if (S_ISDIR(st.st_mode))
         return error_set(error, "%.200s: is a folder; expected the name of a file", p->path);
-    bool read = same_file(&st, p->model->path) || same_file(&st, p->tokenizer_path);
+    bool read = same_file(p->path, p->model->path) || same_file(p->path, p->tokenizer_path);
     const struct model *models[] = {p->model, p->model->reference};
     for (size_t k = 0; k < 2 && models[k]; k++)
         for (size_t i = 0; i < models[k]->files.file_count; i++)
-            read = read || same_file(&st, models[k]->files.files[i].path);
+            read = read || same_file(p->path, models[k]->files.files[i].path);
     return !read || error_set(error, "%.200s: is a file that is being read; expected another one", p->path);
 }
 

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DEPTH = 64 };
@@ -47,8 +46,7 @@ static void note_tokenizer(struct export *job)
 static bool is_own_config(const struct export *job, const char *path)
 {
     char *own = model_config_path(job->plan.model);
-    struct stat a, b;
-    bool same = own && stat(own, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    bool same = same_file(own, path);
     free(own);
     return same;
 }
