@@ -37,15 +37,6 @@ struct measured {
     struct quality_basis alone;   /* of sensitivities */
 };
 
-static void add_rule(json_t *j, const struct measured *m, const struct model *model, int tensor)
-{
-    char text[RULE_TEXT];
-    if (rule_text(&m->recipe, model, tensor, text))
-        json_object_set_new(j, "rule", json_text(text));
-    else
-        json_add(j, "rule", NAN, m->recipe.count ? "no rule matches" : "no recipe was given");
-}
-
 static void add_sensitivity(json_t *j, const struct measured *m, int tensor)
 {
     const struct sensitivity *s = m->sensitivity ? &m->sensitivity[tensor] : NULL;
@@ -176,7 +167,7 @@ static void report_json(const struct batch *b, int tensor, const struct measured
     if (!reference)
         json_object_set_new(j, "reference_reason", json_string(NO_REFERENCE));
     json_object_set_new(j, "guidance", json_string(guidance));
-    add_rule(j, measured, b->session.model, tensor);
+    add_rule(j, &measured->recipe, b->session.model, tensor);
     add_sensitivity(j, measured, tensor);
     add_texts(j, measured);
     print_record(j, o, tensor == 0);

@@ -29,7 +29,7 @@ static void report_json(const struct batch *b, const struct recipe *recipe, int 
     static const char *const measured[] = {"sqnr_db", "output_sqnr_db", "max_abs_error"};
     const struct tensor *t = &b->session.model->tensors[tensor];
     const struct scheme *s = &b->schemes[tensor];
-    char text[RULE_TEXT];
+    char text[SCHEME_TEXT];
     json_t *j = json_object();
     json_object_set_new(j, "name", json_string(t->name));
     json_add(j, "rows", (double)t->stored.rows, NULL);
@@ -40,10 +40,7 @@ static void report_json(const struct batch *b, const struct recipe *recipe, int 
     json_add(j, "bits_per_weight", bits(t, bytes), NULL);
     for (size_t i = 0; i < sizeof measured / sizeof *measured; i++)
         json_add(j, measured[i], NAN, NOT_RUN);
-    if (rule_text(recipe, b->session.model, tensor, text))
-        json_object_set_new(j, "rule", json_text(text));
-    else
-        json_add(j, "rule", NAN, recipe->count ? "no rule matches" : "no recipe was given");
+    add_rule(j, recipe, b->session.model, tensor);
     print_record(j, o, tensor == 0);
 }
 
@@ -112,4 +109,13 @@ bool rule_text(const struct recipe *recipe, const struct model *model, int tenso
         snprintf(out, RULE_TEXT, "line %d: %.100s %s", rule->line, rule->pattern,
                  scheme_print(&rule->choice.scheme, scheme));
     return rule != NULL;
+}
+
+void add_rule(json_t *j, const struct recipe *recipe, const struct model *model, int tensor)
+{
+    char text[RULE_TEXT];
+    if (rule_text(recipe, model, tensor, text))
+        json_object_set_new(j, "rule", json_text(text));
+    else
+        json_add(j, "rule", NAN, recipe->count ? "no rule matches" : "no recipe was given");
 }

@@ -14,4 +14,7 @@ bool inspect_schemes(const struct batch *batch, const struct recipe *recipe, con
 enum { RULE_TEXT = 320 };
 bool rule_text(const struct recipe *recipe, const struct model *model, int tensor, char out[RULE_TEXT]);
 
+/* The same as the field "rule". */
+void add_rule(json_t *record, const struct recipe *recipe, const struct model *model, int tensor);
+
 #endif
