@@ -58,7 +58,7 @@ const struct option_info option_table[] = {
     {'n', "tokens", "N", OPTION_INTEGER, AT(tokens), 1, 1 << 28,
      FOR_GENERATE | FOR_BENCH | FOR_EVAL | FOR_TUNE | FOR_CALIBRATE,
      "tokens to generate (256), to time per sample (32), to evaluate on (all of --text; 2048 without it) or to "
-     "calibrate on (all of --calibration; 8192 without it)"},
+     "calibrate on (all of --calibration; 16384 without it)"},
     {0, "seed", "N", OPTION_INTEGER, AT(seed), 0, 9007199254740992.0, FOR_TUI | FOR_GENERATE,
      "seed of the random numbers (1)"},
     {0, "temperature", "T", OPTION_REAL, AT(temperature), 0, 100, FOR_TUI | FOR_GENERATE,
