@@ -5,13 +5,6 @@
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
-static void put_half(uint8_t out[2], float value)
-{
-    uint16_t code = fp16_encode(value);
-    out[0] = (uint8_t)code;
-    out[1] = (uint8_t)(code >> 8);
-}
-
 /* n codes with `bits` bits each, of which `shift` lower ones are left out. Each run of `bytes` bytes takes the next
  * columns: the first in the lowest bits of its bytes, and so on. `out` is 0. */
 static void put_fields(const uint8_t *codes, size_t n, size_t bytes, unsigned bits, unsigned shift, uint8_t *out)

@@ -4,13 +4,6 @@
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
-static void put_half(uint8_t out[2], float value)
-{
-    uint16_t code = fp16_encode(value);
-    out[0] = (uint8_t)code;
-    out[1] = (uint8_t)(code >> 8);
-}
-
 static void put_nibbles(const int *values, size_t n, uint8_t *out)
 {
     for (size_t i = 0; i < n; i++)

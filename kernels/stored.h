@@ -265,6 +265,13 @@ static inline float half_at(const uint8_t bytes[2])
     return fp16_decode((uint16_t)(bytes[0] | bytes[1] << 8));
 }
 
+static inline void put_half(uint8_t out[2], float value)
+{
+    uint16_t code = fp16_encode(value);
+    out[0] = (uint8_t)code;
+    out[1] = (uint8_t)(code >> 8);
+}
+
 /* Half the scale of that byte, 2^(byte - 128), since mxfp4_values are doubled: also where it is subnormal. */
 static inline float half_e8m0(uint8_t byte)
 {
