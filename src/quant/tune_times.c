@@ -15,15 +15,13 @@ static const double TIMED_SECONDS = 0.3; /* after which fewer steps do */
 
 /* ---- matrices to time ------------------------------------------------------------------------ */
 
-static void fill_blocks(struct qmatrix *m, float *row)
+/* Row 0, which all others become. */
+static void fill_blocks(struct qmatrix *m, const float *row)
 {
     uint8_t *codes = m->owned;
-    for (size_t c = 0; c < m->cols; c++)
-        row[c] = (float)(c % 15) - 7;
     quantize_blocks(m, 0, row, NULL);
-    size_t from = (size_t)(m->codes - codes);
     for (size_t r = 1; r < m->rows; r++)
-        memcpy(codes + from + r * m->row_bytes, m->codes, m->row_bytes);
+        memcpy(codes + r * m->row_bytes, codes, m->row_bytes);
 }
 
 struct filling {
@@ -44,12 +42,12 @@ static bool fill(struct tune *t, struct qmatrix *m, struct error *error)
     float *row = malloc(m->cols * sizeof *row);
     if (!row)
         return error_set(error, "not enough memory to time a step");
+    for (size_t c = 0; c < m->cols; c++)
+        row[c] = (float)(c % 15) - 7;
     if (qmatrix_is_blocks(m)) {
         fill_blocks(m, row);
     } else {
         struct filling f = {m, row};
-        for (size_t c = 0; c < m->cols; c++)
-            row[c] = (float)(c % 15) - 7;
         if (m->format.granularity == GRANULARITY_TENSOR)
             quantize_tensor_scale(m, (struct value_range){-7, 7});
         pool_run(t->plan.pool, qmatrix_panels(m), fill_panels, &f);
