@@ -16,8 +16,8 @@ bool can_encode(enum dtype type);
  * least 0; null: all count alike. Returns how many values are finite and lie where no block's scale reaches. */
 size_t encode_row(enum dtype type, const float *values, size_t n, const float *importance, uint8_t *out);
 
-/* Columns whose codes are chosen together: 1, or 4 or 8 of the types with a grid (grids.h), which has not all
- * combinations. */
+/* Columns whose codes are chosen together: 4 or 8 of the types with a grid (grids.h), which has not all combinations;
+ * 1 of all others, also of those that are no blocks. */
 size_t code_columns(enum dtype type);
 
 /* Where the codes of a type lie whose columns have codes of their own: the integers low .. high, or `count` values that

@@ -101,7 +101,8 @@ static struct weights *quantized(const struct fixture *f, const char *scheme, st
     for (size_t t = 0; t < f->model->tensor_count; t++)
         schemes[t] = scheme_stored(&f->model->tensors[t].stored);
     schemes_set_linear(f->model, parsed(scheme), schemes);
-    struct quantization_plan plan = {f->model, pool, f->stored, f->stored, schemes, &f->text, NULL, NULL, NULL};
+    struct quantization_plan plan = {.model = f->model, .pool = pool, .from = f->stored, .stored = f->stored,
+                                     .schemes = schemes, .text = &f->text};
     struct quantization *q = quantization_open(&plan, &error);
     double fraction = -1;
     bool done = false;
@@ -313,8 +314,7 @@ static struct qtensor *pack_layer(const struct fixed_layer *l, const struct sche
     const struct method *gptq = scheme_method(s, PHASE_CODES);
     if (gptq) {
         struct hessian_use use = gptq->hessian(methods_values_of(&s->methods, gptq));
-        bool blocks = dtypes[s->format.weight].kind == DTYPE_KIND_BLOCK;
-        struct column_order order = {use.by_activation, blocks ? code_columns(s->format.weight) : 1};
+        struct column_order order = {use.by_activation, code_columns(s->format.weight)};
         assert_true(hessian_open(&h, l->cols, &error));
         for (size_t t = 0; t < l->tokens; t += HESSIAN_CHUNK)
             hessian_add(&h, pool, l->x + t * l->cols, l->cols,
@@ -490,6 +490,15 @@ static void test_gptq_is_never_worse_than_rounding(void **state)
 }
 
 /* The weights of a column that no activation reaches become 0, as in the paper's code. */
+static struct input_stats stats_of(const float *x, size_t cols, size_t n)
+{
+    struct input_stats s;
+    struct error error = {""};
+    if (!input_stats_make(&s, pool, x, cols, cols, n, &error))
+        fail_msg("%s", error.text);
+    return s;
+}
+
 /* Codes of several columns at once make up for errors, too. */
 static void test_gptq_of_codes_chosen_together(void **state)
 {
@@ -518,15 +527,13 @@ static void test_gptq_weighs_columns(void **state)
     struct fixed_layer l = made_layer(20, COLS, TOKENS);
     struct scheme s = parsed("q4_0:gptq"), both = parsed("q4_0:imatrix+gptq");
     const struct method *gptq = scheme_method(&s, PHASE_CODES);
-    struct hessian h;
     struct factor f = {.cols = COLS};
     struct error error = {""};
     float scale[COLS];
     for (size_t c = 0; c < COLS; c++)
         scale[c] = 1 + (float)(c % 3);
-    assert_true(hessian_open(&h, COLS, &error));
-    hessian_add(&h, pool, l.x, COLS, TOKENS);
-    struct calibration_inputs in = {.input_scale = scale, .factor = &f, .hessian = &h};
+    struct input_stats stats = stats_of(l.x, COLS, TOKENS);
+    struct calibration_inputs in = {.cols = COLS, .stats = &stats, .input_scale = scale, .factor = &f};
     struct calibrated out = {0};
     assert_true(gptq->prepare(&in, methods_values_of(&s.methods, gptq), &out, &error));
     for (size_t c = 0; c < COLS; c++) {
@@ -539,7 +546,7 @@ static void test_gptq_weighs_columns(void **state)
     assert_true(gptq->prepare(&in, methods_values_of(&both.methods, gptq), &out, &error));
     assert_true(out.importance[0] == given); /* what another method said */
     free(out.importance);
-    hessian_free(&h);
+    input_stats_free(&stats);
     free_layer(&l);
 }
 
@@ -644,15 +651,6 @@ static void test_input_scales_change_nothing_in_fp32(void **state)
         assert_true(distance <= 1e-4);
     }
     close_fixture(&f);
-}
-
-static struct input_stats stats_of(const float *x, size_t cols, size_t n)
-{
-    struct input_stats s;
-    struct error error = {""};
-    if (!input_stats_make(&s, pool, x, cols, cols, n, &error))
-        fail_msg("%s", error.text);
-    return s;
 }
 
 /* A product in slices is that at once, to the bit, and no slice is longer than it says. */
@@ -1168,7 +1166,8 @@ static void test_no_finite_activation(void **state)
     for (size_t t = 0; t < f.model->tensor_count; t++)
         schemes[t] = scheme_stored(&f.model->tensors[t].stored);
     schemes_set_linear(f.model, parsed("int4:gptq"), schemes);
-    struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL, NULL, NULL};
+    struct quantization_plan plan = {.model = f.model, .pool = pool, .from = f.stored, .stored = f.stored,
+                                     .schemes = schemes, .text = &f.text};
     struct quantization *q = quantization_open(&plan, &error);
     bool done = false, ok = true;
     while (ok && !done)
@@ -1236,7 +1235,8 @@ static void test_plans_that_cannot_be(void **state)
     for (size_t t = 0; t < f.model->tensor_count; t++)
         schemes[t] = scheme_stored(&f.model->tensors[t].stored);
     schemes[0] = parsed("int4:gptq"); /* an embedding that is no head */
-    struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL, NULL, NULL};
+    struct quantization_plan plan = {.model = f.model, .pool = pool, .from = f.stored, .stored = f.stored,
+                                     .schemes = schemes, .text = &f.text};
     assert_null(quantization_open(&plan, &error));
     assert_non_null(strstr(error.text, "token_embd: not a matrix product"));
     schemes[0] = scheme_stored(&f.model->tensors[0].stored);
@@ -1263,7 +1263,8 @@ static void test_jobs_in_parts(void **state)
         for (size_t t = 0; t < f.model->tensor_count; t++)
             schemes[t] = scheme_stored(&f.model->tensors[t].stored);
         schemes_set_linear(f.model, parsed(every_method[i]), schemes);
-        struct quantization_plan plan = {f.model, pool, f.stored, f.stored, schemes, &f.text, NULL, NULL, NULL};
+        struct quantization_plan plan = {.model = f.model, .pool = pool, .from = f.stored, .stored = f.stored,
+                                     .schemes = schemes, .text = &f.text};
         for (size_t steps = 0; steps < 40; steps += 3) {
             struct quantization *q = quantization_open(&plan, &error);
             bool done = false;
@@ -1277,7 +1278,8 @@ static void test_jobs_in_parts(void **state)
     for (size_t t = 0; t < f.model->tensor_count; t++)
         schemes[t] = qtensor_scheme(set->layer[t]);
     schemes[one] = parsed("int4:awq");
-    struct quantization_plan plan = {f.model, pool, set, f.stored, schemes, &f.text, NULL, NULL, NULL};
+    struct quantization_plan plan = {.model = f.model, .pool = pool, .from = set, .stored = f.stored,
+                                     .schemes = schemes, .text = &f.text};
     struct quantization *q = quantization_open(&plan, &error);
     bool done = false;
     while (!done)

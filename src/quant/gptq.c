@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "calibrated.h"
 #include "engine/weights.h"
-#include "method.h"
+#include "imatrix.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ bool gptq_open(struct gptq *g, const struct qmatrix *m, const struct factor *f, 
     size_t group = qmatrix_is_blocks(m) ? dtypes[m->format.weight].scale_columns : m->group;
     size_t groups = qmatrix_is_blocks(m) ? m->cols / group : m->groups, grids = rows * groups;
     *g = (struct gptq){.m = m, .f = f, .rows = rows, .panels = rows / ROWS, .stride = stride, .group = group,
-                       .groups = groups, .together = qmatrix_is_blocks(m) ? code_columns(m->format.weight) : 1};
+                       .groups = groups, .together = code_columns(m->format.weight)};
     const struct {
         float **at;
         size_t floats;
@@ -192,21 +192,18 @@ static void round_together(const struct gptq *g, size_t params, size_t k, float 
 static void choose_values(const struct gptq *g, size_t panel, size_t k, bool nearest, float (*target)[ROWS],
                           float (*is)[ROWS])
 {
-    size_t at = panel * ROWS * g->stride + g->done + k, params = params_of(g, panel, k);
-    const float *where = g->together > 1 ? g->decoded + at : g->w + at;
-    if (g->together > 1 && !nearest) {
-        round_together(g, params, k, target, is);
-        return;
-    }
-    for (size_t j = 0; j < g->together; j++) {
-        float values[ROWS];
+    const float *rounded = g->together > 1 ? g->decoded : g->w;
+    size_t params = params_of(g, panel, k);
+    float where[TOGETHER_MAX][ROWS];
+    for (size_t j = 0; j < g->together; j++)
         for (size_t r = 0; r < ROWS; r++)
-            values[r] = nearest ? where[r * g->stride + j] : target[j][r];
-        if (g->together > 1)
-            memcpy(is[j], values, sizeof values);
-        else
-            round_column(g, params, values, is[j]);
-    }
+            where[j][r] = nearest ? rounded[(panel * ROWS + r) * g->stride + g->done + k + j] : target[j][r];
+    if (g->together == 1)
+        round_column(g, params, where[0], is[0]);
+    else if (nearest)
+        memcpy(is, where, g->together * sizeof *where);
+    else
+        round_together(g, params, k, where, is);
 }
 
 /* One panel of rows through the columns of the block. With `nearest` every weight is rounded where it is;
@@ -354,26 +351,12 @@ static struct hessian_use hessian(const float *values)
                                 .by_activation = values[ACT_ORDER] != 0, .sequential = values[SEQUENCE] != 0};
 }
 
-/* What scales are searched by, where no other method says so: the diagonal of the Hessian. */
-static bool weigh_columns(const struct calibration_inputs *in, struct calibrated *out, struct error *error)
-{
-    const struct hessian *h = in->hessian;
-    out->importance = malloc(h->cols * sizeof *out->importance);
-    if (!out->importance)
-        return error_set(error, "not enough memory for calibration");
-    for (size_t c = 0; c < h->cols; c++) {
-        double divisor = in->input_scale ? (double)in->input_scale[c] : 1;
-        double square = (double)h->h[c * (tiled_stride(h->cols) + 1)];
-        out->importance[c] = (float)(square / (divisor * divisor) / (double)h->tokens);
-    }
-    return true;
-}
-
+/* Scales are searched by the diagonal of the Hessian, where no other method says by what. */
 static bool prepare(const struct calibration_inputs *in, const float *values, struct calibrated *out,
                     struct error *error)
 {
     out->factor = in->factor;
-    if (in->factor && !out->importance && !weigh_columns(in, out, error))
+    if (in->factor && !out->importance && !imatrix_prepare(in, NULL, out, error))
         return false;
     if (in->factor && in->factor->damp > 5 * (double)values[DAMP])
         snprintf(out->note, sizeof out->note, "damping raised from %g to %g: its Hessian is nearly singular",

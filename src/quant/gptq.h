@@ -23,7 +23,7 @@ struct gptq {
                                 * columns done, target is what was rounded: the compensated weight */
     struct code_grid grid;     /* of a block type: where its codes lie; else integers of each group's own ends */
     size_t together;           /* columns whose codes are chosen at once: 1, or of a type with a grid 4 or 8 */
-    float *decoded;            /* as w: what the matrix held before, where they are more than one; else null */
+    float *decoded;            /* as w: what the matrix held before, where they are more than one */
     size_t group, groups;      /* columns that share a grid; how many grids a row has */
     float *scale, *low, *high; /* groups x rows: grids, ends of the codes */
     float *offset;             /* likewise: added to scaled codes */

@@ -206,17 +206,11 @@ static const float *scale_of(const struct quantization *q)
     return scheme_scales_inputs(scheme_of(q)) ? q->input_scale : NULL;
 }
 
-/* Whose codes are chosen at once. */
-static size_t columns_together(const struct scheme *s)
-{
-    return dtypes[s->format.weight].kind == DTYPE_KIND_BLOCK ? code_columns(s->format.weight) : 1;
-}
-
 static bool same_factor(const struct scheme *a, const struct scheme *b)
 {
     struct hessian_use x = hessian_use_of(a), y = hessian_use_of(b);
     return scheme_scales_inputs(a) == scheme_scales_inputs(b) && x.damp == y.damp &&
-           x.by_activation == y.by_activation && columns_together(a) == columns_together(b);
+           x.by_activation == y.by_activation && code_columns(a->format.weight) == code_columns(b->format.weight);
 }
 
 /* A slice of the factorization; the damping is raised until it succeeds. */
@@ -235,7 +229,7 @@ bool input_group_factorize(struct quantization *q, double seconds, struct error 
     if (!there) {
         factor_free(&q->factor);
         if (!factor_open(&q->factor, &q->hessian, scale_of(q), q->damp,
-                         (struct column_order){use.by_activation, columns_together(s)}, error))
+                         (struct column_order){use.by_activation, code_columns(s->format.weight)}, error))
             return false;
         q->factored_for = *s;
     }

@@ -17,7 +17,6 @@
 struct calibrated;
 struct calibration_info;
 struct factor;
-struct hessian;
 struct input_stats;
 struct pool;
 struct qmatrix;
@@ -100,7 +99,6 @@ struct calibration_inputs {
     const struct input_stats *stats;
     const float *input_scale;    /* cols, or null */
     const struct factor *factor; /* where a method needs the Hessian and any activation came; else null */
-    const struct hessian *hessian; /* likewise; of inputs that are not divided by the scale */
     bool from_imatrix;           /* an importance matrix stands for the mean squares of stats, which may be null: */
     const float *importance;     /* cols, or null where it lacks them */
 };

@@ -45,7 +45,6 @@ bool quantization_prepare(struct quantization *q, int tensor, const struct input
                                     .stats = stats,
                                     .input_scale = q->calibrated.input_scale,
                                     .factor = q->factor.cols ? &q->factor : NULL,
-                                    .hessian = q->factor.cols ? &q->hessian : NULL,
                                     .from_imatrix = weighs_by_imatrix(q, tensor)};
     bool ok = true;
     if (in.from_imatrix && !(in.importance = importance_of(q->plan.importance, tensor))) {
