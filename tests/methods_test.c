@@ -94,7 +94,8 @@ static void close_fixture(struct fixture *f)
 
 /* The set with the scheme on every linear matrix in blocks; the job is kept for its notes where q is not
  * null. */
-static struct weights *quantized(const struct fixture *f, const char *scheme, struct quantization **kept)
+static struct weights *quantized_on(const struct fixture *f, const char *scheme, bool on_stored,
+                                    struct quantization **kept)
 {
     struct scheme schemes[64];
     struct error error = {""};
@@ -102,7 +103,7 @@ static struct weights *quantized(const struct fixture *f, const char *scheme, st
         schemes[t] = scheme_stored(&f->model->tensors[t].stored);
     schemes_set_linear(f->model, parsed(scheme), schemes);
     struct quantization_plan plan = {.model = f->model, .pool = pool, .from = f->stored, .stored = f->stored,
-                                     .schemes = schemes, .text = &f->text};
+                                     .schemes = schemes, .text = &f->text, .on_stored = on_stored};
     struct quantization *q = quantization_open(&plan, &error);
     double fraction = -1;
     bool done = false;
@@ -122,6 +123,11 @@ static struct weights *quantized(const struct fixture *f, const char *scheme, st
     else
         quantization_close(q);
     return set;
+}
+
+static struct weights *quantized(const struct fixture *f, const char *scheme, struct quantization **kept)
+{
+    return quantized_on(f, scheme, false, kept);
 }
 
 /* Logits after each token of the text's first window. */
@@ -1226,6 +1232,26 @@ static void test_texts(void **state)
     free(text.tokens);
 }
 
+/* A plan may have every layer calibrated on the stored weights: the same as sequence=0. */
+static void test_calibrated_on_stored(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture(&untied);
+    struct weights *on = quantized_on(&f, "int4:gptq", true, NULL), *other = quantized(&f, "int4:gptq", NULL);
+    struct weights *none = quantized(&f, "int4:gptq(sequence=0)", NULL);
+    float *a = logits_of(&f, on), *b = logits_of(&f, none), *c = logits_of(&f, other);
+    size_t vocab = f.model->hyper.vocab;
+    assert_memory_equal(a, b, vocab * sizeof *a);
+    assert_memory_not_equal(a, c, vocab * sizeof *a);
+    free(a);
+    free(b);
+    free(c);
+    weights_unref(on);
+    weights_unref(other);
+    weights_unref(none);
+    close_fixture(&f);
+}
+
 static void test_plans_that_cannot_be(void **state)
 {
     (void)state;
@@ -1355,6 +1381,7 @@ int main(void)
         cmocka_unit_test(test_no_finite_activation),
         cmocka_unit_test(test_weights_that_are_not_finite),
         cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_calibrated_on_stored),
         cmocka_unit_test(test_plans_that_cannot_be),
         cmocka_unit_test(test_jobs_in_parts),
         cmocka_unit_test(test_threads),

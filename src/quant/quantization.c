@@ -42,7 +42,7 @@ static bool plan_tensor(struct quantization *q, int t, struct error *error)
         return error_set(error, "%s: %s, so there are no activations to calibrate on", p->model->tensors[t].name,
                          tensor_multiplies(p->model, t) ? "it comes before the blocks" : "not a matrix product");
     q->last_input_group = (size_t)input_group > q->last_input_group ? (size_t)input_group : q->last_input_group;
-    q->sequence |= asks_for_sequence(s);
+    q->sequence |= !p->on_stored && asks_for_sequence(s);
     return true;
 }
 

@@ -59,6 +59,7 @@ struct quantization_plan {
     const struct calibration_text *training_text; /* to train on; null: text */
     FILE *training_state;                         /* an interrupted training to go on from, or null */
     const struct importance *importance; /* what columns weigh, instead of what the text says; or null */
+    bool on_stored; /* every layer is calibrated on what the stored weights give, whatever its method asks for */
 };
 
 struct quantization;

@@ -110,7 +110,8 @@ static bool begin_making(struct tune *t, struct error *error)
 {
     struct quantization_plan plan = {.model = t->plan.model, .pool = t->plan.pool, .from = t->plan.stored,
                                      .stored = t->plan.stored, .schemes = t->schemes, .text = t->plan.text,
-                                     .importance = t->plan.importance};
+                                     .importance = t->plan.importance,
+                                     .on_stored = t->stage == STAGE_PROBE}; /* as other layers are when it is measured */
     t->making = quantization_open(&plan, error);
     return t->making != NULL;
 }

@@ -28,7 +28,7 @@ enum stage {
 struct tune_errors {
     int32_t *tokens;
     struct layerwise_pass *pass;
-    size_t group;               /* of inputs, whose tensors are measured; -1 as one that is no group: those without */
+    size_t group;               /* of inputs, whose tensors are measured */
     int tensors[INPUT_GROUP_TENSORS]; /* that are items, as indices of items */
     size_t count, at, candidate; /* of them, and the candidate that comes next */
     bool arrived;
@@ -93,11 +93,6 @@ struct tune {
     bool rival_found;
 };
 
-static inline bool tune_by_rate(const struct tune *t)
-{
-    return t->plan.budget.min_rate > 0;
-}
-
 /* ---- candidates (tune_candidates.c) ------------------------------------------------------------ */
 
 /* Fills t->rows: schemes for memory, or those for files that at least one item can have. */
@@ -136,7 +131,7 @@ bool tune_time_step(struct tune *t, double seconds, bool *done, struct error *er
 void tune_put_together(struct tune *t);
 
 /* Candidates in t->probe, each as near as can be to the bits a weight that the budget leaves; their schemes in
- * t->schemes, methods calibrated on the stored weights. */
+ * t->schemes. */
 void tune_choose_probe(struct tune *t);
 
 /* What was measured with the set of the probe, or of t->choice. */

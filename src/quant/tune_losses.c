@@ -6,7 +6,6 @@
 #include "tune_internal.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Depths at which layers of a kind are measured, the first block always alone. */
 enum { DEPTHS = 12 };
@@ -73,23 +72,12 @@ static uint8_t nearest(const struct tune *t, size_t item, double bits)
     return (uint8_t)best;
 }
 
-/* Calibrated on what the stored weights give, not on what other layers make of it: those are stored when it is measured. */
-static void calibrate_on_stored(struct scheme *s)
-{
-    for (size_t i = 0; method_table[i]; i++)
-        for (size_t p = 0; methods_have(&s->methods, method_table[i]) && p < method_table[i]->parameter_count; p++)
-            if (strcmp(method_table[i]->parameters[p].name, "sequence") == 0)
-                methods_values(&s->methods, method_table[i])[p] = 0;
-}
-
 void tune_choose_probe(struct tune *t)
 {
     double bits = wanted_bits(t);
     for (size_t i = 0; i < t->items; i++) {
-        struct scheme *s = &t->schemes[t->tensors[i]];
         t->probe[i] = nearest(t, i, bits);
-        *s = tune_candidate(t, t->probe[i], t->tensors[i]);
-        calibrate_on_stored(s);
+        t->schemes[t->tensors[i]] = tune_candidate(t, t->probe[i], t->tensors[i]);
     }
 }
 
