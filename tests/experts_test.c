@@ -100,7 +100,7 @@ static double raw_share(const struct mixture *m, const float *logits, const stru
             part[order[k].expert] = true;
     else if (m->router == ROUTER_SPARSEMIXER)
         for (size_t k = i; k < EXPERTS; k++) {
-            double x = (double)logits[order[k].expert], size = fabs(x) > largest ? fabs(x) : largest;
+            double x = (double)logits[order[k].expert], size = fabs(x) <= largest ? largest : fabs(x);
             part[order[k].expert] = !((largest - x) / size > (double)m->margin);
         }
     else

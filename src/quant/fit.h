@@ -16,15 +16,14 @@ bool stored_takes_act(const struct model *model, int tensor, enum dtype act);
 /* Whether the tensor (or kv_index) can have the scheme; if not the error says what it can have. */
 bool scheme_fits(const struct model *model, int tensor, const struct scheme *scheme, struct error *error);
 
-/* A scheme that fits as this tensor has it: a tensor that multiplies nothing takes no activation dtype, nor do
- * stored floats that of stored/int8, the KV cache as
- * stored is fp32, and rows that blocks do not divide have their fallback, which the scheme then remembers
- * (scheme.substituted). */
+/* A scheme that fits as this tensor has it: what is not a matrix product takes no activation dtype, nor do stored floats
+ * that of stored/int8; the KV cache as stored is fp32; rows that blocks do not divide have their fallback, which the
+ * scheme then remembers (scheme.substituted). */
 struct scheme scheme_for_tensor(const struct model *model, int tensor, struct scheme scheme);
 
 /* Fallbacks in an array of schemes (schemes_count). The i-th kind of them as one line, "q5_0 instead of q4_k: its
- * blocks of 256 do not divide the 576 columns of blk.0.attn_q and 179 more"; then, as a line of its own, which stored matrices
- * keep fp32 activations beside some of stored/int8; false past the last. */
+ * blocks of 256 do not divide the 576 columns of blk.0.attn_q and 179 more"; then, as a line of its own, which stored
+ * matrices keep fp32 activations beside some of stored/int8; false past the last. */
 bool fallback_note(const struct model *model, const struct scheme *schemes, size_t i, char *out, size_t size);
 
 #endif

@@ -1,7 +1,7 @@
 /* recipe.h - which tensor gets which scheme: `PATTERN SCHEME` lines, the last match wins.
  *
  * A line may also be a mix alone, `@q4_k_m:gptq` (mixes.h): it matches every tensor that the mix has.
-
+ *
  * PATTERN is a shell glob over canonical names; `#` begins a comment. A glob matches every matrix
  * (more than one row); a vector is matched by its literal name only, and so is the KV cache, whose
  * name is `kv` and whose scheme is a datatype alone. `output` of a tied model is its embedding table.
