@@ -1,7 +1,7 @@
 /* lockstep.h - a lab that waits for its client: no frame is missed, however seldom the client gets to run.
  *
- * For programs that are linked with -Wl,--wrap of mailbox_put, mailbox_newest and mailbox_quit, and of one lab at a
- * time. */
+ * For programs that are linked with -Wl,--wrap of jobs_step, mailbox_put, mailbox_newest and mailbox_quit, and of one
+ * lab at a time. */
 #ifndef QTOP_TESTS_LOCKSTEP_H
 #define QTOP_TESTS_LOCKSTEP_H
 

@@ -8,7 +8,7 @@
 static const struct model_spec large_spec = {1, false, 768, 2048, 4, 12, 12, 400, 128, 64, 1};
 static const struct model_spec deep_spec = {1, false, 64, 96, 48, 4, 2, 400, 128, 32, 1};
 static char *large; /* a model that takes a while to be exported */
-static char *deep;  /* one whose search soon begins to measure layers, and has many to measure */
+static char *deep;  /* one whose search soon begins, and has many layers to measure */
 
 static int begin(void **state)
 {
@@ -145,21 +145,24 @@ static void test_search(void **state)
     assert_status(0);
 }
 
-/* A search that took minutes is not lost by one key. */
+/* What the screen says while a search runs, in any of its stages. */
+#define UNDER_WAY "searching|measuring|timing every|quantizing to measure|making|verifying"
+
+/* A search that took minutes is not lost by one key. It may have found a choice by then, on a fast machine. */
 static void test_stopping_a_search(void **state)
 {
     (void)state;
     launch(24, 100, deep, NULL, NULL);
     ready();
     press("T\r");
-    wait_match("searching|measuring every layer");
+    wait_match(UNDER_WAY);
     press("T");
     wait_for("stop the search (y/n)? of its work only the best choice so far stays");
     press("n");
     wait_gone("stop the search");
-    wait_match("measuring every layer");
+    wait_match(UNDER_WAY);
     press("Ty");
-    wait_for("search stopped: nothing found yet");
+    wait_match("search stopped|found KL");
     assert_ends("q");
 }
 
