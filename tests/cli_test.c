@@ -410,7 +410,7 @@ static void test_missing_arguments(void **state)
     REFUSE(2, WORDS("--scheme twice", "bench"), "eval", "-s", "int4", "-s", "int8", model);
     REFUSE(2, WORDS("--recipe twice"), "generate", "-r", "a", "-r", "b", model);
     REFUSE(2, WORDS("--json and --csv"), "bench", "--json", "--csv", model);
-    REFUSE(1, WORDS(folder, "Is a directory"), "tune", "--max-kl", "1", "-o", folder, model);
+    REFUSE(1, WORDS(folder, "is a folder"), "tune", "--max-kl", "1", "-o", folder, model);
     REFUSE(1, WORDS("size 10 cannot be reached: the smallest choice has"), "tune", "--max-size", "10", model);
 }
 
@@ -1809,7 +1809,7 @@ static void test_logits_that_cannot_be(void **state)
     REFUSE(2, WORDS("--text"), "logits", "-o", output, model);
     REFUSE(2, WORDS("--text"), "logits", "-o", output, "-p", "a", "--text", text, model);
     REFUSE(1, WORDS("/nonexistent/f"), "logits", "-o", "/nonexistent/f", "-p", "a", model);
-    REFUSE(1, WORDS(folder, "directory"), "logits", "-o", folder, "-p", "a", model);
+    REFUSE(1, WORDS(folder, "is a folder"), "logits", "-o", folder, "-p", "a", model);
     REFUSE(1, WORDS("No space left"), "logits", "-o", "/dev/full", "-p", story, model);
     REFUSE(1, WORDS("/nonexistent/t"), "logits", "-o", output, "--text", "/nonexistent/t", model);
     REFUSE(1, WORDS("directory"), "logits", "-o", output, "--text", folder, model);
@@ -1817,6 +1817,34 @@ static void test_logits_that_cannot_be(void **state)
     REFUSE(1, WORDS("\\x1b"), "logits", "-o", "/nonexistent/\x1b[31m", "-p", "a", model);
     assert_int_not_equal(access(output, F_OK), 0);
     free(model_path);
+}
+
+/* Whatever is read is not written over, by any command. */
+static void test_output_onto_what_is_read(void **state)
+{
+    struct model_spec spec = spec_usual(1, true);
+    char *path = put_model(folder, "victim.bin", &spec), *words = path_in(folder, "words.txt");
+    char *recipe = path_in(folder, "recipe.txt");
+    (void)state;
+    write_file(words, "the hen", 7);
+    write_file(recipe, "* int8\n", 7);
+    REFUSE(1, WORDS("victim.bin", "is a file that is being read"), "inspect", "--no-run", "-o", path, path);
+    REFUSE(1, WORDS("victim.bin", "is a file that is being read"), "inspect", "--reference", path, "-o", path, model);
+    REFUSE(1, WORDS("recipe.txt", "is a file that is being read"), "inspect", "-r", recipe, "-o", recipe, model);
+    REFUSE(1, WORDS("victim.bin", "is a file that is being read"), "tune", "--max-bits", "5", "-o", path, path);
+    REFUSE(1, WORDS("words.txt", "is a file that is being read"), "tune", "--max-bits", "5", "--text", words, "-o",
+           words, path);
+    REFUSE(1, WORDS("words.txt", "is a file that is being read"), "export", "--calibration", words, "-s", "int4:gptq",
+           "-o", words, path);
+    REFUSE(1, WORDS("is a folder; expected the name of a file"), "inspect", "--no-run", "-o", folder, path);
+    struct bytes after = read_file(path), before = model_bytes(&spec);
+    assert_true(after.size == before.size && memcmp(after.data, before.data, after.size) == 0);
+    bytes_free(&before);
+    bytes_free(&after);
+    remove(path);
+    free(path);
+    free(words);
+    free(recipe);
 }
 
 /* The output would destroy the weights that are being read. */
@@ -2387,7 +2415,7 @@ int main(void)
         cmocka_unit_test(test_long_tokens_on_a_terminal),
         cmocka_unit_test(test_logits_have_a_row_a_token),
         cmocka_unit_test(test_logits_that_cannot_be),
-        cmocka_unit_test(test_logits_onto_the_model_itself),
+        cmocka_unit_test(test_output_onto_what_is_read), cmocka_unit_test(test_logits_onto_the_model_itself),
         cmocka_unit_test(test_threads_do_not_change_logits),
         cmocka_unit_test(test_tokenize_needs_no_model),
         cmocka_unit_test(test_tokenize_uses_the_model_s_own_tokenizer),

@@ -1225,6 +1225,23 @@ static void test_recipe_round_trip(void **state)
     free(nowhere);
 }
 
+/* A recipe is not written over the model, whatever a person types. */
+static void test_recipe_onto_the_model(void **state)
+{
+    struct lab *lab = start();
+    struct bytes before = read_file(session.model->path);
+    (void)state;
+    struct frame *f = ask(lab, (struct command){.kind = COMMAND_WRITE, .text = session.model->path});
+    assert_true(f->status.is_error);
+    assert_non_null(strstr(f->status.text, "is a file that is being read; expected another one"));
+    frame_unref(f);
+    struct bytes after = read_file(session.model->path);
+    assert_true(after.size == before.size && memcmp(after.data, before.data, after.size) == 0);
+    bytes_free(&before);
+    bytes_free(&after);
+    lab_stop(lab);
+}
+
 /* ---- many commands, many frames -------------------------------------------------------------- */
 
 static void test_many_commands_are_all_consumed(void **state)
@@ -1459,7 +1476,7 @@ int main(void)
         cmocka_unit_test(test_prompt),
         IN_STEP(test_sampling),
         cmocka_unit_test(test_reference_text),
-        cmocka_unit_test(test_recipe_round_trip),
+        cmocka_unit_test(test_recipe_round_trip), cmocka_unit_test(test_recipe_onto_the_model),
         cmocka_unit_test(test_many_commands_are_all_consumed),
         cmocka_unit_test(test_held_frames_stay_valid),
         IN_STEP(test_stop_during_every_job),

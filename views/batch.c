@@ -2,6 +2,7 @@
 
 #include "kernels/dispatch.h"
 #include "base/clock.h"
+#include "base/output.h"
 #include "sys/topology.h"
 #include "quant/recipe.h"
 #include "quant/tune.h"
@@ -223,6 +224,17 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
         batch_close(b);
     }
     return ok;
+}
+
+bool batch_check_output(const struct batch *b, const struct options *o, struct error *error)
+{
+    const char *const read[] = {o->text, o->calibration, o->imatrix, o->recipe};
+    bool reads = false;
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+        reads = reads || same_file(o->output, read[i]);
+    if (reads)
+        return error_set(error, "%.200s: is a file that is being read; expected another one", o->output);
+    return !o->output || (session_check_output(&b->session, o->output, error) && output_possible(o->output, error));
 }
 
 bool batch_measure(struct batch *b, struct error *error)

@@ -64,6 +64,9 @@ bool batch_unused_imatrix(const struct batch *batch, struct error *error);
 /* A set of these schemes (session_weights), with that text where one calibrates. */
 struct weights *batch_weights(struct batch *batch, const struct scheme *schemes, struct error *error);
 
+/* Whether -o, if it is given, names what can be written, and no file that is being read: that would destroy it. */
+bool batch_check_output(const struct batch *batch, const struct options *options, struct error *error);
+
 /* See session_measure_stored. */
 bool batch_measure(struct batch *batch, struct error *error);
 void batch_close(struct batch *batch);

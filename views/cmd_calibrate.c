@@ -1,14 +1,12 @@
 /* qtop calibrate: an importance matrix, as llama.cpp has it, of a calibration text. */
 #include "batch.h"
 
-#include "base/output.h"
 #include "export/imatrix_export.h"
 #include "interrupt.h"
 #include "quant/imatrix_collect.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- the text ------------------------------------------------------------------------------------ */
 
@@ -39,21 +37,6 @@ static bool cut_text(struct session *s, const struct options *o, struct calibrat
 }
 
 /* ---- the file ------------------------------------------------------------------------------------ */
-
-/* Writing over a file that is being read would destroy it. */
-static bool check_output(const struct options *o, const struct session *s, struct error *error)
-{
-    struct stat out;
-    if (stat(o->output, &out) != 0)
-        return output_possible(o->output, error);
-    if (S_ISDIR(out.st_mode))
-        return error_set(error, "-o %.200s: is a folder; expected the name of a file", o->output);
-    bool read = same_file(o->output, s->model->path) || same_file(o->output, o->calibration) ||
-                same_file(o->output, o->tokenizer);
-    for (size_t i = 0; i < s->model->files.file_count; i++)
-        read = read || same_file(o->output, s->model->files.files[i].path);
-    return !read || error_set(error, "-o %.200s is a file that is being read; expected another one", o->output);
-}
 
 /* Experts without a token: one line an entry. Returns how many there are in all. */
 static size_t note_gaps(const struct imatrix *m)
@@ -128,7 +111,7 @@ static bool collect(struct batch *b, const struct options *o, struct error *erro
     struct session *s = &b->session;
     struct calibration_text text = {0};
     bool cancelled = false;
-    if (!check_output(o, s, error) || !batch_calibration(b, error))
+    if (!batch_check_output(b, o, error) || !batch_calibration(b, error))
         return false;
     bool ok = cut_text(s, o, &text, error);
     struct imatrix_collect_plan plan = {.model = s->model,

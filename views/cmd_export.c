@@ -68,7 +68,7 @@ int run_export(const struct options *o)
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     struct export_plan plan = plan_of(&batch, o);
-    bool ok = export_check(&plan, batch.schemes, &error) && pack(&batch, &error);
+    bool ok = batch_check_output(&batch, o, &error) && export_check(&plan, batch.schemes, &error) && pack(&batch, &error);
     ok = ok && write_file(&batch, o, &error);
     batch_close(&batch);
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);

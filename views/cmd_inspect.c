@@ -393,7 +393,8 @@ int run_inspect(const struct options *o)
     }
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
-    bool ok = (!o->output || recipe_write(o->output, batch.session.model, batch.schemes, &error)) &&
+    bool ok = batch_check_output(&batch, o, &error) &&
+              (!o->output || recipe_write(o->output, batch.session.model, batch.schemes, &error)) &&
               (!o->recipe || recipe_read(&measured.recipe, o->recipe, &error));
     if (ok && o->no_run) {
         ok = inspect_schemes(&batch, &measured.recipe, o, &error);

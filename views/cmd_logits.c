@@ -28,17 +28,6 @@ static bool write_logits(const struct batch *b, const struct tokens *tokens, FIL
     return ok;
 }
 
-/* Writing over a file that is being read would destroy it. */
-static bool check_output(const struct options *o, const struct session *s, struct error *error)
-{
-    const char *const read[] = {s->model->path, o->text, o->recipe, o->tokenizer};
-    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
-        if (same_file(o->output, read[i]))
-            return error_set(error, "-o %.200s is a file that is being read; expected another one",
-                             o->output);
-    return true;
-}
-
 /* Tokens that a text may have at most. Where no context was asked for, rotary frequencies that depend on the context
  * reach further than it. */
 static size_t most_tokens(const struct options *o, const struct session *s)
@@ -77,7 +66,7 @@ int run_logits(const struct options *o)
         return complain(&error, status);
     struct tokens tokens = {0};
     struct output out;
-    bool ok = check_output(o, &batch.session, &error) &&
+    bool ok = batch_check_output(&batch, o, &error) &&
               collect_tokens(o, &batch.session, &tokens, &error) && batch_pack(&batch, &error) &&
               output_open(&out, o->output, &error);
     if (ok) {

@@ -291,7 +291,7 @@ int run_tune(const struct options *o)
         return complain(&error, status);
     pool_bind_caller(batch.session.pool);
     interrupt_catch(&batch.session);
-    bool ok = tune(&batch, o, &budget, &error);
+    bool ok = batch_check_output(&batch, o, &error) && tune(&batch, o, &budget, &error);
     batch_close(&batch);
     interrupt_release();
     return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);

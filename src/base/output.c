@@ -16,14 +16,12 @@ static bool is_special(const char *path)
 }
 
 /* As far as that can be told without opening it, which the other end of a pipe would see. */
-static bool special_possible(const char *path)
+static bool special_possible(const char *path, struct error *error)
 {
     struct stat st;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        errno = EISDIR;
-        return false;
-    }
-    return access(path, W_OK) == 0;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return error_set(error, "%.200s: is a folder; expected the name of a file", path);
+    return access(path, W_OK) == 0 || error_set(error, "%.200s: cannot be written: %s", path, strerror(errno));
 }
 
 bool same_file(const char *a, const char *b)
@@ -76,8 +74,7 @@ bool output_possible(const char *path, struct error *error)
 {
     struct output out;
     if (is_special(path))
-        return special_possible(path) ||
-               error_set(error, "%.200s: cannot be written: %s", path, strerror(errno));
+        return special_possible(path, error);
     if (!output_open(&out, path, error))
         return false;
     (void)output_close(&out, false, error);

@@ -205,7 +205,7 @@ void write_recipe(struct lab *lab, const struct command *c)
 {
     const char *path = c->text;
     struct error error;
-    if (!recipe_write(path, lab->session->model, lab->target, &error)) {
+    if (!session_check_output(lab->session, path, &error) || !recipe_write(path, lab->session->model, lab->target, &error)) {
         lab_say(lab, true, "%s", error.text);
         return;
     }

@@ -101,6 +101,10 @@ bool session_fits(const struct session *session, const struct scheme *schemes, s
 /* The model's stored schemes (schemes_count), the KV cache in fp32; the caller frees. */
 struct scheme *session_schemes(const struct session *session, struct error *error);
 
+/* Whether a file may be written there: not over one of the model, of the reference or of the tokenizer, which are read
+ * as long as the session is open. */
+bool session_check_output(const struct session *session, const char *path, struct error *error);
+
 /* Whether it was asked to stop. */
 bool session_cancelled(const struct session *session);
 
