@@ -8,9 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Candidates of a block's factor; rounds in which that and the groups' integers follow each other, or trials surround
- * the best; codes of which many trials win little. */
-enum { FACTOR_TRIALS = 16, ROUNDS = 3, MANY_CODES = 31 };
+/* Rounds in which a block's factor and its groups' integers follow each other, or trials surround the best; codes of
+ * which many trials win little. */
+enum { ROUNDS = 3, MANY_CODES = 31 };
 
 /* One group. */
 struct group {
@@ -46,28 +46,15 @@ static void try_all(const struct encoding *e, const struct group *g, struct tria
         ops->try_codes(g->x, g->w, g->n, (float)e->low, (float)e->high, t);
 }
 
-/* That with the least error. */
-static size_t best_trial(const struct trials *t)
-{
-    float least[TRIALS];
-    memcpy(least, t->rr, sizeof least);
-    for (size_t half = TRIALS / 2; half > 0; half /= 2)
-        for (size_t k = 0; k < half; k++)
-            least[k] = least[k + half] < least[k] ? least[k + half] : least[k];
-    size_t k = 0;
-    while (k + 1 < TRIALS && !(t->rr[k] <= least[0]))
-        k++;
-    return k;
-}
-
 /* The best of trials, each moved to the least-squares fit of its codes, if it is better than the one there is. */
 static void keep_best_refit(const struct encoding *e, const struct group *g, struct trials *t, struct fit *best)
 {
     static const enum refit refits[] = {
         [MIN_NONE] = REFIT_SCALE, [MIN_ANY] = REFIT_BOTH, [MIN_BELOW] = REFIT_BELOW};
+    const struct quantize_ops *ops = isa_current()->quantize_ops;
     try_all(e, g, t);
-    isa_current()->quantize_ops->refit_trials(g->w_sum, refits[e->min], t);
-    size_t k = best_trial(t);
+    ops->refit_trials(g->w_sum, refits[e->min], t);
+    size_t k = ops->best_trial(t);
     if ((double)t->rr[k] < best->error)
         *best = (struct fit){(double)t->scale[k], (double)t->offset[k], (double)t->rr[k], (double)t->qq[k]};
 }
@@ -209,7 +196,7 @@ static int choose_of_set(const struct encoding *e, const struct group *g)
     for (int k = 0; k < TRIALS; k++)
         t.scale[k] = e->scale_at((uint8_t)clamp(first + k, 0, e->scale_high)) * unit;
     try_all(e, &divided, &t);
-    return clamp(first + (int)best_trial(&t), 0, e->scale_high);
+    return clamp(first + (int)isa_current()->quantize_ops->best_trial(&t), 0, e->scale_high);
 }
 
 /* ---- blocks that scale their groups' scales -------------------------------------------------- */
@@ -221,28 +208,28 @@ struct block {
     size_t groups;
 };
 
-/* The factor whose multiples are nearest to the groups' scales, each by what its codes weigh. The largest scale is a
- * multiple by about the integer that is farthest from 0. */
+/* The factor whose multiples are nearest to the groups' scales, each by what its codes weigh. The largest scale, by which
+ * all are divided here, is a multiple by about the integer that is farthest from 0. */
 static double first_factor(const struct block *b)
 {
     const struct encoding *e = b->e;
-    double largest = 0, best = 0, least = INFINITY;
+    double largest = 0;
     int farthest = -e->scale_low > e->scale_high ? e->scale_low : e->scale_high;
     for (size_t g = 0; g < b->groups; g++)
         largest = fabs(b->fit[g].scale) > fabs(largest) ? b->fit[g].scale : largest;
-    for (int trial = 0; trial < FACTOR_TRIALS && largest != 0; trial++) {
-        double inverse = farthest * (1.06 - 0.5 * trial / FACTOR_TRIALS) / largest, factor = 1 / inverse, error = 0;
-        for (size_t g = 0; g < b->groups; g++) {
-            double scale = b->fit[g].scale;
-            double miss = scale - factor * clamp(scale * inverse, e->scale_low, e->scale_high);
-            error += b->fit[g].qq * miss * miss;
-        }
-        if (error < least) {
-            least = error;
-            best = factor;
-        }
+    if (largest == 0)
+        return 0;
+    float scale[GROUPS_MAX], weight[GROUPS_MAX];
+    for (size_t g = 0; g < b->groups; g++) {
+        scale[g] = (float)(b->fit[g].scale / largest);
+        weight[g] = (float)b->fit[g].qq;
     }
-    return best;
+    struct trials t = {0};
+    for (int k = 0; k < TRIALS; k++)
+        t.scale[k] = 1 / ((float)farthest * (1.06f - 0.5f * (float)k / TRIALS));
+    const struct quantize_ops *ops = isa_current()->quantize_ops;
+    ops->try_codes(scale, weight, b->groups, (float)e->scale_low, (float)e->scale_high, &t);
+    return largest * (double)t.scale[ops->best_trial(&t)];
 }
 
 static double scale_of(const struct encoding *e, const struct fitted *f, size_t g)
@@ -282,7 +269,7 @@ static double choose_integers(const struct block *b, size_t g, struct fitted *f,
         t.offset[k] = -f->min_factor * (float)m;
     }
     try_all(e, &b->group[g], &t);
-    size_t best = best_trial(&t);
+    size_t best = isa_current()->quantize_ops->best_trial(&t);
     integers_of_trial(e, scale, min, (int)best, &f->scale[g], &f->min[g]);
     double q = (double)t.q[best], qq = (double)t.qq[best];
     double xq = (double)t.qr[best] + (double)t.scale[best] * qq + (double)t.offset[best] * q;

@@ -61,6 +61,7 @@ struct quantize_ops {
     /* Moves scales and offsets to the least-squares fit of the codes, whose sum of w is w_sum, and sets rr to the error
      * that is left: infinite where there is none. */
     void (*refit_trials)(double w_sum, enum refit refit, struct trials *trials);
+    size_t (*best_trial)(const struct trials *trials); /* the first with the least rr; the last where that is NaN */
 };
 
 /* With one scale for the whole tensor: sets scale and zero point from the whole matrix's range. Call it before any
