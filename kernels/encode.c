@@ -314,7 +314,8 @@ static void fit_factors(const struct block *b, struct fitted *out)
         below = fmax(below, -b->fit[g].offset);
     struct fitted f = {.factor = as_half(first_factor(b)), .min_factor = as_half(below / b->e->scale_high)};
     double least = INFINITY;
-    for (int round = 0; round < ROUNDS; round++) {
+    int rounds = b->e->high - b->e->low >= 2 * MANY_CODES ? ROUNDS - 1 : ROUNDS;
+    for (int round = 0; round < rounds; round++) {
         double error = choose_all(b, &f, sums);
         if (!(error < least))
             break;
