@@ -526,7 +526,7 @@ INLINE integers dot_wide(integers sum, integers codes, integers x)
     X(1, 8, __VA_ARGS__)                                                                           \
     X(1, 16, __VA_ARGS__)                                                                          \
     X(1, 24, __VA_ARGS__)
-enum { MR = 24 };
+enum { MR = 24, BLOCK_TOKENS = 12 };
 
 INLINE size_t mr_for(size_t tokens)
 {

@@ -508,7 +508,7 @@ INLINE integers dot_wide(integers sum, integers codes, integers x)
     X(1, 2, __VA_ARGS__)                                                                           \
     X(1, 4, __VA_ARGS__)                                                                           \
     X(1, 6, __VA_ARGS__)
-enum { MR = 6 };
+enum { MR = 6, BLOCK_TOKENS = 3 };
 
 INLINE size_t mr_for(size_t tokens)
 {
