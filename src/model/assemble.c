@@ -397,6 +397,8 @@ bool assemble(struct model *m, const struct arch *a, const struct naming *n, str
         return false;
     if (!fill_tensors(m, a, n, error) || !unused_check(m, a, n, error))
         return false;
+    if (m->files.rounded > 0)
+        model_add_note(m, "%zu tensors of F64 are read as fp32", m->files.rounded);
     model_count(m);
     return true;
 }
