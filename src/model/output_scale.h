@@ -17,8 +17,8 @@ struct output_scales output_scales_find(const struct model *model, const struct 
                                         const struct tensor *tensor);
 
 /* Gives all matrices their scales. False with an error that names the scale that is no positive finite number, has
- * another shape or type, or stands beside what llama.cpp scales otherwise. Adds a note of those of inputs, which are not
- * used. */
+ * another shape or type, or stands beside what llama.cpp scales otherwise. Adds a note of those of inputs, which are
+ * not used. */
 bool output_scales_read(struct model *model, const struct arch *arch, const struct naming *naming, struct error *error);
 
 #endif
