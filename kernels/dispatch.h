@@ -23,7 +23,8 @@ struct isa {
     enum pack (*pack)(const struct qmatrix *m, size_t tokens);
     /* Quantizes and packs tiles tile0 .. tile1 - 1 of the input: see activations_begin. */
     void (*prepare)(const struct qmatrix *m, struct activations *x, size_t tile0, size_t tile1);
-    /* Y = X W^T for the rows in panels panel0 .. panel1 - 1: y[t * m->rows + r] becomes row r of token t. The bits
+    /* Y = X W^T for the rows in panels panel0 .. panel1 - 1: y[t * m->rows + r] becomes row r of token t. An output
+     * scale (matrix.h) multiplies what was added up, with one more rounding. The bits
      * of y do not depend on how panels are split among calls. They can depend on the number of tokens: a product
      * of few tokens may add up in another order than one of many.
      *

@@ -455,6 +455,7 @@ static void decode_outliers(const struct qmatrix *m, size_t r, size_t first, siz
 void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out)
 {
     qmatrix_decode_codes(m, r, first, n, out);
+    qmatrix_scale_weights(m, n, out);
     if (!m->input_transform)
         return;
     for (size_t i = 0; i < n && m->input_transform->scale; i++)

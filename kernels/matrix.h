@@ -74,6 +74,7 @@ struct qmatrix {
     bool has_nan;          /* some code is an fp8 NaN: only the plain kernels multiply those */
     const uint8_t *codes;  /* panels x lines x LINE_BYTES, or rows x row_bytes */
     const void *scales;    /* 1 (tensor), rows (channel) or rows x groups (group); null without scales */
+    float output_scale;    /* by which products, and all weights that it represents, are multiplied; 0: 1 */
     const uint8_t *zeros;  /* as many: int8 signed bytes, int4 nibbles; null if symmetric */
     void *owned;           /* freed by qmatrix_free; null when the memory is borrowed */
     struct input_transform *input_transform; /* of an owned matrix, or null */
@@ -139,6 +140,22 @@ static inline float qmatrix_input_scale(const struct qmatrix *m, size_t c)
     return m->input_transform && m->input_transform->scale ? m->input_transform->scale[c] : 1.0f;
 }
 
+/* Multiplies the products of n tokens with the rows of panels panel0 .. panel1 - 1 by the output scale. */
+static inline void qmatrix_scale_products(const struct qmatrix *m, size_t n, size_t panel0, size_t panel1, float *y)
+{
+    size_t end = panel1 * PANEL_ROWS < m->rows ? panel1 * PANEL_ROWS : m->rows;
+    for (size_t t = 0; t < n && m->output_scale > 0; t++)
+        for (size_t r = panel0 * PANEL_ROWS; r < end; r++)
+            y[t * m->rows + r] *= m->output_scale;
+}
+
+/* The same for weights, n of a row. */
+static inline void qmatrix_scale_weights(const struct qmatrix *m, size_t n, float *out)
+{
+    for (size_t i = 0; i < n && m->output_scale > 0; i++)
+        out[i] *= m->output_scale;
+}
+
 /* The scale (1 where there is none) and the zero point, in stored codes, of column group g of row r. */
 float qmatrix_scale(const struct qmatrix *m, size_t r, size_t g);
 int qmatrix_zero(const struct qmatrix *m, size_t r, size_t g);
@@ -151,10 +168,10 @@ uint32_t qmatrix_code(const struct qmatrix *m, size_t r, size_t c);
 void qmatrix_unpack(const struct qmatrix *m, size_t r, size_t first, size_t n, int8_t *out);
 
 /* Dequantizes n columns of row r from column `first` on into out: scale * (code - zero point) in fp32, and
- * blocks of stored types exactly. Kernels multiply by these values. */
+ * blocks of stored types exactly. Kernels multiply by these values, and the products by the output scale. */
 void qmatrix_decode_codes(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out);
 
-/* The same for the weights that the matrix represents: see struct input_transform. */
+/* The same for the weights that the matrix represents: see struct input_transform, output_scale. */
 void qmatrix_decode(const struct qmatrix *m, size_t r, size_t first, size_t n, float *out);
 
 /* Packs n columns of row r. All belong to group g, and the first is a multiple of `line_columns` after the

@@ -124,8 +124,7 @@ static void row_blocks(const struct qmatrix *m, const struct activations *x, siz
     }
 }
 
-void reference_matmul(const struct qmatrix *m, const struct activations *x, size_t panel0,
-                      size_t panel1, float *y)
+void reference_products(const struct qmatrix *m, const struct activations *x, size_t panel0, size_t panel1, float *y)
 {
     size_t end = panel1 * PANEL_ROWS < m->rows ? panel1 * PANEL_ROWS : m->rows;
     for (size_t r = panel0 * PANEL_ROWS; r < end; r++) {
@@ -138,6 +137,13 @@ void reference_matmul(const struct qmatrix *m, const struct activations *x, size
         else
             row_floats(m, x, r, y);
     }
+}
+
+void reference_matmul(const struct qmatrix *m, const struct activations *x, size_t panel0,
+                      size_t panel1, float *y)
+{
+    reference_products(m, x, panel0, panel1, y);
+    qmatrix_scale_products(m, x->tokens, panel0, panel1, y);
 }
 
 /* ---- the row of the table -------------------------------------------------------------------- */

@@ -9,4 +9,7 @@
 void reference_matmul(const struct qmatrix *m, const struct activations *x, size_t panel0,
                       size_t panel1, float *y);
 
+/* The same without the output scale. */
+void reference_products(const struct qmatrix *m, const struct activations *x, size_t panel0, size_t panel1, float *y);
+
 #endif

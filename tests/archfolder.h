@@ -21,7 +21,7 @@ char *config_with(const char *config, const char *key, const char *value);
 struct writing {
     char header[16384];
     size_t used, payload;
-    uint8_t data[1 << 17];
+    uint8_t data[1 << 18];
 };
 
 /* Adds a tensor with the shape of an entry; type as the format spells it. */

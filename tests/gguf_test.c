@@ -309,6 +309,54 @@ static void test_every_dtype(void **state)
     }
 }
 
+/* Doubles become the nearest floats, in memory of the catalog's; NaN and infinity stay. */
+static void test_doubles(void **state)
+{
+    (void)state;
+    static const double values[] = {1, 0.1, -2.5, 1e-50, 0x1.fffffefp127, -INFINITY, NAN, 0x1.000001p0};
+    static const float expected[] = {1, 0.1f, -2.5f, 0, 0x1.fffffep127f, -INFINITY, NAN, 1};
+    enum { VALUES = sizeof values / sizeof *values };
+    struct gguffile f;
+    gguffile_begin(&f, 3);
+    gguffile_tensor(&f, "a.tensor", ENTRY_DOUBLES, 2, (const size_t[]){2, VALUES / 2}, values);
+    gguffile_tensor(&f, "b.tensor", DTYPE_FP32, 1, (const size_t[]){1}, NULL);
+    struct bytes b = gguffile_bytes(&f);
+    struct gguf *g = accept(&b);
+    struct catalog c = catalog_of(g);
+    const struct entry *e = catalog_find(&c, "a.tensor");
+    assert_int_equal(c.rounded, 1);
+    assert_int_equal(e->dtype, DTYPE_FP32);
+    assert_int_equal(e->bytes, sizeof expected);
+    for (size_t i = 0; i < VALUES; i++) {
+        float value;
+        memcpy(&value, e->data + i * sizeof value, sizeof value);
+        if (!(isnan(expected[i]) ? isnan(value) : value >= expected[i] && value <= expected[i]))
+            fail_msg("%g became %g; expected %g", values[i], (double)value, (double)expected[i]);
+    }
+    catalog_close(&c);
+    gguf_close(g);
+    bytes_free(&b);
+    gguffile_free(&f);
+}
+
+static void test_doubles_beyond(void **state)
+{
+    (void)state;
+    struct gguffile f;
+    struct error error = {"(no message)"};
+    struct catalog c = {0};
+    gguffile_begin(&f, 3);
+    gguffile_tensor(&f, "a.tensor", ENTRY_DOUBLES, 1, (const size_t[]){3}, (const double[]){1, -1e300, 1e200});
+    struct bytes b = gguffile_bytes(&f);
+    struct gguf *g = accept(&b);
+    assert_false(gguf_add(g, &c, &error));
+    check_error(&error, WORDS("tensor a.tensor", "number 1 is -1e+300 in F64", "expected at most 3.40282e+38"));
+    catalog_close(&c);
+    gguf_close(g);
+    bytes_free(&b);
+    gguffile_free(&f);
+}
+
 /* ---- one field wrong ------------------------------------------------------------------------- */
 
 struct mutation {
@@ -438,7 +486,7 @@ static void test_tensor_types(void **state)
         const char *name;
     } refused[] = {{4, "Q4_2"},      {5, "Q4_3"},      {9, "Q8_1"},       {15, "Q8_K"},
                    {24, "I8"},       {25, "I16"},      {26, "I32"},       {27, "I64"},
-                   {28, "F64"},      {31, "Q4_0_4_4"}, {32, "Q4_0_4_8"},  {33, "Q4_0_8_8"},
+                   {31, "Q4_0_4_4"}, {32, "Q4_0_4_8"},  {33, "Q4_0_8_8"},
                    {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"}};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         struct gguffile f;
@@ -448,7 +496,7 @@ static void test_tensor_types(void **state)
         struct bytes b = gguffile_bytes(&f);
         memcpy(b.data + gguffile_place(&f, "a.tensor", FIELD_TYPE), &refused[i].number, 4);
         snprintf(said, sizeof said, "type %u (%s)", refused[i].number, refused[i].name);
-        refuse(b.data, b.size, WORDS("'a.tensor'", said, "expected F32"));
+        refuse(b.data, b.size, WORDS("'a.tensor'", said, "expected F64, F32"));
         bytes_free(&b);
         gguffile_free(&f);
     }
@@ -884,6 +932,8 @@ int main(void)
         cmocka_unit_test(test_odd_numbers),
         cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_every_dtype),
+        cmocka_unit_test(test_doubles),
+        cmocka_unit_test(test_doubles_beyond),
         cmocka_unit_test(test_mutations),
         cmocka_unit_test(test_truncated_at_every_byte),
         cmocka_unit_test(test_tensor_types),

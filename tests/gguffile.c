@@ -188,7 +188,8 @@ int gguffile_type_number(enum dtype dtype)
                    {DTYPE_TQ2_0, 35}, {DTYPE_TQ1_0, 34},
                    {DTYPE_IQ3_S, 21}, {DTYPE_IQ3_XXS, 18}, {DTYPE_IQ2_S, 22}, {DTYPE_IQ2_XS, 17},
                    {DTYPE_IQ2_XXS, 16}, {DTYPE_IQ1_S, 19}, {DTYPE_IQ1_M, 29},
-                   {DTYPE_NVFP4, 40}, {DTYPE_Q1_0, 41}, {DTYPE_Q2_0, 42}};
+                   {DTYPE_NVFP4, 40}, {DTYPE_Q1_0, 41}, {DTYPE_Q2_0, 42},
+                   {ENTRY_DOUBLES, 28}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (numbers[i].dtype == dtype)
             return numbers[i].number;
@@ -209,7 +210,7 @@ void gguffile_tensor(struct gguffile *f, const char *name, enum dtype dtype, siz
                      const size_t *shape, const void *data)
 {
     struct bytes *b = &f->sections[TENSORS], *values = &f->sections[DATA];
-    size_t n = dtypes[dtype].block_bytes;
+    size_t n = dtype == ENTRY_DOUBLES ? sizeof(double) : dtypes[dtype].block_bytes;
     pad(values, f->alignment);
     f->tensor_count++;
     append_name(f, TENSORS, name);
@@ -223,7 +224,7 @@ void gguffile_tensor(struct gguffile *f, const char *name, enum dtype dtype, siz
     mark_end(f, name, FIELD_OFFSET, TENSORS);
     append_u64(b, values->size);
     mark_end(f, name, FIELD_DATA, DATA);
-    n /= dtypes[dtype].block;
+    n /= entry_block(dtype);
     if (data)
         append(values, data, n);
     else

@@ -52,11 +52,12 @@ void gguffile_array(struct gguffile *file, const char *key, enum gguf_type eleme
                     const void *values);
 void gguffile_strings(struct gguffile *file, const char *key, size_t count, const char *const *texts);
 
-/* A tensor, shape outermost first, with these bytes, or (null) with some that depend on its name. */
+/* A tensor (perhaps of ENTRY_DOUBLES), shape outermost first, with these bytes, or (null) with some that depend on its
+ * name. */
 void gguffile_tensor(struct gguffile *file, const char *name, enum dtype dtype, size_t dimensions,
                      const size_t *shape, const void *data);
 
-/* The number that ggml gives a datatype, or -1. */
+/* The number that ggml gives a datatype (or ENTRY_DOUBLES), or -1. */
 int gguffile_type_number(enum dtype dtype);
 
 /* The keys of one part (from 0) of a split model. */

@@ -602,11 +602,12 @@ static void test_types(void **state)
         {DTYPE_FP16, DTYPE_FP32, 0}, {DTYPE_BF16, DTYPE_BF16, 0}, {DTYPE_Q8_0, DTYPE_Q8_0, 0},
         {DTYPE_Q4_0, DTYPE_FP32, 0}, {DTYPE_FP32, DTYPE_FP32, 1}, {DTYPE_FP16, DTYPE_FP32, 2},
         {DTYPE_Q8_0, DTYPE_FP32, 1}, {DTYPE_FP32, DTYPE_FP32, 4096},
+        {ENTRY_DOUBLES, ENTRY_DOUBLES, 0}, {DTYPE_Q8_0, ENTRY_DOUBLES, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct spec spec = {.matrices = cases[i].matrices, .vectors = cases[i].vectors,
                             .alignment = cases[i].alignment};
-        check_spec(&spec, NULL, dtypes[cases[i].matrices].name);
+        check_spec(&spec, NULL, entry_type_name(cases[i].matrices));
         spec.tensor = (struct stored)TENSOR("rope_freqs.weight", DTYPE_FP32, 1, HEAD / 2);
         check_spec(&spec, NULL, "the same with factors");
     }

@@ -400,6 +400,66 @@ static void test_fp8_weights(void **state)
     }
 }
 
+/* The same values as F64, or as F32. */
+static void put_as_doubles(struct writing *w, const struct entry *e, bool doubles)
+{
+    size_t n = e->bytes / dtypes[e->dtype].block_bytes;
+    float *values = make(n * sizeof *values);
+    double *wide = make(n * sizeof *wide);
+    dtypes[e->dtype].decode_run(e->data, 0, n, 0, values);
+    for (size_t i = 0; i < n; i++)
+        wide[i] = (double)values[i];
+    if (doubles)
+        writing_put(w, e->name, "F64", e, wide, n * sizeof *wide);
+    else
+        writing_put(w, e->name, "F32", e, values, n * sizeof *values);
+    free(values);
+    free(wide);
+}
+
+static float *logits_of_doubles(const char *name, bool doubles, size_t *count)
+{
+    struct catalog c = {0};
+    struct error error = {"(no message)"};
+    char *path = arch_path(name, "model.safetensors"), *folder = folder_make(), note[80];
+    struct writing *w = calloc(1, sizeof *w);
+    struct bytes config = arch_config(name);
+    assert_true(w && safetensors_read(&c, path, &error));
+    for (size_t i = 0; i < c.count; i++)
+        put_as_doubles(w, &c.entries[i], doubles);
+    snprintf(note, sizeof note, "%zu tensors of F64 are read as fp32", c.count);
+    catalog_close(&c);
+    writing_write(folder, w);
+    folder_write(folder, "config.json", config.data, config.size);
+    struct model *m = model_open(folder, &error);
+    if (!m)
+        fail_msg("%s", error.text);
+    assert_int_equal(strstr(m->note, note) != NULL, doubles);
+    for (size_t i = 0; i < m->tensor_count; i++)
+        assert_int_equal(m->tensors[i].stored.format.weight, DTYPE_FP32);
+    float *logits = run_model(m);
+    *count = m->hyper.vocab;
+    model_close(m);
+    bytes_free(&config);
+    free(w);
+    free(path);
+    folder_remove(folder);
+    return logits;
+}
+
+static void test_double_weights(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama", "gpt2", "gemma2"}; /* as it lies, transposed, norms counted from 1 */
+    for (size_t k = 0; k < 3; k++) {
+        size_t n;
+        float *wide = logits_of_doubles(names[k], true, &n), *plain = logits_of_doubles(names[k], false, &n);
+        assert_memory_equal(wide, plain, n * sizeof *wide);
+        free(wide);
+        free(plain);
+    }
+}
+
 /* The weights of a model with one entry left out, renamed, in another shape or of another type. */
 struct entry_change {
     const char *model;           /* null: llama */
@@ -496,7 +556,7 @@ static const struct entry_change entry_cases[] = {
     {SAME(NORM), .dimensions = 2, .shape = {1, 32}, .says = "tensor " NORM ": shape 1 x 32; expected 32"},
     {SAME(UP), .type = "I16", .says = UP},
     {SAME(UP), .type = "U8", .dimensions = 2, .shape = {44, 64},
-     .says = "tensor " UP ": dtype is U8; expected F32, F16, BF16, F8_E4M3 or F8_E5M2, since config.json has no "
+     .says = "tensor " UP ": dtype is U8; expected F64, F32, F16, BF16, F8_E4M3 or F8_E5M2, since config.json has no "
              "quantization_config"},
     {SAME(UP), .type = "F32", .says = UP},
     {SAME(UP), .type = "BF16", .says = NULL},
@@ -563,7 +623,8 @@ int main(void)
         cmocka_unit_test(test_numbers),       cmocka_unit_test(test_fractions),
         cmocka_unit_test(test_values),        cmocka_unit_test(test_windows_on_demand),
         cmocka_unit_test(test_text),          cmocka_unit_test(test_missing_files),
-        cmocka_unit_test(test_fp8_weights),   cmocka_unit_test(test_entries),
+        cmocka_unit_test(test_fp8_weights),
+        cmocka_unit_test(test_double_weights),   cmocka_unit_test(test_entries),
         cmocka_unit_test(test_unknown_entry), cmocka_unit_test(test_index),
     };
     return cmocka_run_group_tests(tests, begin, end);

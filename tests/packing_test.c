@@ -267,8 +267,8 @@ static const struct change changes[] = {
     {.says = NULL},
     {.config = "{\"quant_method\": \"mxfp4\"}", .says = NULL},
     {.config = "{\"quant_method\": \"mxfp4\", \"modules_to_not_convert\": null}", .says = NULL},
-    {.config = "", .says = "tensor " DOWN "_blocks: dtype is U8; expected F32, F16, BF16, F8_E4M3 or F8_E5M2, since "
-                           "config.json has no quantization_config"},
+    {.config = "", .says = "tensor " DOWN "_blocks: dtype is U8; expected F64, F32, F16, BF16, F8_E4M3 or F8_E5M2, "
+                           "since config.json has no quantization_config"},
     {.config = "{}", .says = "tensor " DOWN "_blocks: dtype is U8"},
     {.config = "null", .says = "tensor " DOWN "_blocks: dtype is U8"},
     {.name = GATE_UP "_blocks", .says = ASKED GATE_UP "_blocks is missing"},

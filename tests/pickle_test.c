@@ -52,6 +52,15 @@ static void test_plain(void **state)
     catalog_close(&c);
 }
 
+static void test_doubles(void **state)
+{
+    (void)state;
+    struct catalog c = accept_file("double.pt");
+    assert_int_equal(c.rounded, 1);
+    check_entry(&c, "wide", DTYPE_FP32, "2");
+    catalog_close(&c);
+}
+
 static void test_parts(void **state)
 {
     (void)state;
@@ -74,7 +83,6 @@ static void test_refused_files(void **state)
     } cases[] = {
         {"legacy.pt", "legacy.pt: is of torch before 1.6, without an archive; load it and save it"},
         {"transposed.pt", "turned: its strides are not row-major"},
-        {"double.pt", "wide: is in a DoubleStorage"},
         {"nested.pt", "model is a dictionary; expected a tensor"},
         {"fraction.pt", "opcode 0x47 (BINFLOAT)"},
         {"fp8.pt", "global torch._utils._rebuild_tensor_v3"},
@@ -392,6 +400,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_state),          cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_doubles),
         cmocka_unit_test(test_parts),          cmocka_unit_test(test_refused_files),
         cmocka_unit_test(test_changed_files),  cmocka_unit_test(test_probe),
         cmocka_unit_test(test_valid_words),    cmocka_unit_test(test_pickle_cases),

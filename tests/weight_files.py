@@ -97,9 +97,10 @@ def write_torch():
     plain.update(gpt2_buffers(""))
     torch.save(plain, "plain.pt")
 
+    torch.save({"wide": values("wide", 2, dtype=torch.float64)}, "double.pt")
+
     # Each of these must be refused.
     torch.save({"turned": values("turned", 2, 3).t()}, "transposed.pt")
-    torch.save({"wide": values("wide", 2, dtype=torch.float64)}, "double.pt")
     torch.save({"model": OrderedDict(w=values("w", 2)), "step": 3}, "nested.pt")
     torch.save({"w": values("w", 2), "rate": 0.5}, "fraction.pt")
     torch.save({"eight": values("eight", 2, dtype=torch.float8_e4m3fn)}, "fp8.pt")

@@ -284,6 +284,7 @@ void export_close(struct export *job)
     free(job->head);
     free(job->chunk);
     free(job->values);
+    free(job->scales);
     free(job->overflow);
     json_decref(job->quantized);
     free(job);

@@ -82,6 +82,36 @@ static bool add_factors(struct export *job, struct error *error)
            add_vector(job, "rope_factors_short.weight", fp32, m->rope_factors, half, bytes, error);
 }
 
+/* The scale beside a matrix whose blocks are copied, if it has one: of experts all, one after another. */
+static bool add_output_scale(struct export *job, int t, struct error *error)
+{
+    const struct tensor *tensor = &job->plan.model->tensors[t];
+    size_t count = tensor->expert < 0 ? 1 : job->plan.model->layers[tensor->block].mixture.experts;
+    bool any = false;
+    for (size_t e = 0; e < count && tensor->expert <= 0; e++) {
+        float scale = job->plan.weights->layer[(size_t)t + e]->matrix.output_scale;
+        job->scales[(size_t)t + e] = scale > 0 ? scale : 1;
+        any |= scale > 0;
+    }
+    char name[NAMING_MAX];
+    const struct naming naming = {.gguf = true, .prefix = ""};
+    if (!any || !naming_name(arch_in_gguf(job->arch), &naming, tensor->role, tensor->block, tensor->expert, name))
+        return true;
+    snprintf(strrchr(name, '.'), sizeof ".scale", ".scale");
+    return add_vector(job, name, gguf_stored_type(DTYPE_FP32), job->scales + t, count, count * sizeof *job->scales,
+                      error);
+}
+
+static bool add_output_scales(struct export *job, struct error *error)
+{
+    size_t count = job->plan.model->tensor_count;
+    job->scales = malloc(count * sizeof *job->scales);
+    bool ok = job->scales || error_set(error, "not enough memory");
+    for (size_t t = 0; ok && t < count; t++)
+        ok = add_output_scale(job, (int)t, error);
+    return ok;
+}
+
 /* The file type of those that hold the most weights; norms and biases are fp32 anywhere. */
 static uint32_t file_type(const struct export *job)
 {
@@ -164,7 +194,7 @@ static bool begin(struct export *job, struct error *error)
 static bool end(struct export *job, struct error *error)
 {
     note_widened(job);
-    return add_factors(job, error);
+    return add_factors(job, error) && add_output_scales(job, error);
 }
 
 /* ---- the head -------------------------------------------------------------------------------- */

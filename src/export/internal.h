@@ -96,6 +96,7 @@ struct export {
     bool acquired;            /* the item's stored weights */
     uint8_t *chunk;           /* rows that are encoded, to be written */
     float *values;            /* a row's */
+    float *scales;            /* GGUF: output scales, one a tensor of the model */
     struct export_overflow *overflow; /* of what was encoded */
     char **notes;
     size_t note_count;

@@ -39,6 +39,7 @@ static void transposed_values(const struct export *job, const struct export_item
     const struct qmatrix *m = export_matrix(job, item);
     for (size_t r = 0; r < m->rows; r++) {
         qmatrix_decode_codes(m, r, c, 1, &out[r]);
+        qmatrix_scale_weights(m, 1, &out[r]);
         out[r] = divided(job, item, out[r], folding_divisor(&job->folding, item->tensor, r, c));
     }
 }
@@ -68,6 +69,7 @@ void export_values(const struct export *job, const struct export_item *item, siz
     size_t r = export_source(job, item, row);
     float divisor = folding_divisor(&job->folding, item->tensor, r, 0);
     qmatrix_decode_codes(m, r, 0, m->cols, out);
+    qmatrix_scale_weights(m, m->cols, out);
     for (size_t c = 0; divisor != 1 && c < m->cols; c++)
         out[c] = divided(job, item, out[c], divisor);
 }

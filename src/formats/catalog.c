@@ -1,5 +1,6 @@
 #include "catalog.h"
 
+#include "doubles.h"
 #include "foreign.h"
 
 #include "base/escape.h"
@@ -10,8 +11,10 @@
 
 void catalog_close(struct catalog *c)
 {
-    for (size_t i = 0; i < c->count; i++)
+    for (size_t i = 0; i < c->count; i++) {
         free(c->entries[i].name);
+        free(c->entries[i].owned);
+    }
     free(c->entries);
     for (size_t i = 0; i < c->file_count; i++)
         mapped_file_close(&c->files[i]);
@@ -47,10 +50,20 @@ size_t catalog_bytes(const struct catalog *c)
     return bytes;
 }
 
+size_t entry_block(enum dtype dtype)
+{
+    return dtype < DTYPE_ALL ? dtypes[dtype].block : 1;
+}
+
+const char *entry_type_name(enum dtype dtype)
+{
+    return dtype < DTYPE_ALL ? dtypes[dtype].name : dtype == ENTRY_BYTES ? "U8" : "F64";
+}
+
 bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes)
 {
-    size_t block = dtype == ENTRY_BYTES ? 1 : dtypes[dtype].block, weights = 1;
-    size_t block_bytes = dtype == ENTRY_BYTES ? 1 : dtypes[dtype].block_bytes;
+    size_t block = entry_block(dtype), weights = 1, block_bytes = dtype < DTYPE_ALL ? dtypes[dtype].block_bytes
+                                                             : dtype == ENTRY_BYTES ? 1 : sizeof(double);
     for (size_t i = 0; i < dimensions; i++)
         if (__builtin_mul_overflow(weights, shape[i], &weights))
             return false;
@@ -79,6 +92,17 @@ static bool make_room(struct catalog *c)
     return true;
 }
 
+static bool round_entry(struct catalog *c, struct entry *e, struct error *error)
+{
+    size_t n = e->bytes / sizeof(double);
+    e->owned = doubles_round(e->data, n, e->name, error);
+    e->dtype = DTYPE_FP32;
+    e->data = e->owned;
+    e->bytes = n * sizeof(float);
+    c->rounded++;
+    return e->owned;
+}
+
 bool catalog_add(struct catalog *c, const struct entry *entry, const char *name, size_t name_size,
                  struct error *error)
 {
@@ -89,9 +113,10 @@ bool catalog_add(struct catalog *c, const struct entry *entry, const char *name,
         free(copy);
         return error_set(error, "not enough memory for the list of %zu tensors", c->count + 1);
     }
-    c->entries[c->count] = *entry;
-    c->entries[c->count++].name = copy;
-    return true;
+    struct entry *e = &c->entries[c->count++];
+    *e = *entry;
+    e->name = copy;
+    return e->dtype != ENTRY_DOUBLES || round_entry(c, e, error);
 }
 
 static int by_name(const void *a, const void *b)

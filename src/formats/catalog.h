@@ -14,13 +14,17 @@ enum { MAX_DIMENSIONS = 5 }; /* as convolutions over pictures of a film have */
 /* The datatype of entries that are bytes (U8): no weights, but a part of some (packing.h). dtypes has no row for it. */
 #define ENTRY_BYTES DTYPE_ALL
 
+/* That of entries of doubles (F64) before they are added to a catalog, which then has them as fp32. */
+#define ENTRY_DOUBLES (DTYPE_ALL + 1)
+
 /* One tensor, contiguous, row-major. */
 struct entry {
     char *name;                     /* as the file spells it; the catalog's */
     enum dtype dtype;               /* or ENTRY_BYTES, in safetensors */
     size_t dimensions;              /* 0 (a scalar) to MAX_DIMENSIONS */
     size_t shape[MAX_DIMENSIONS];  /* outermost first: the last one varies fastest */
-    const uint8_t *data;            /* perhaps not aligned for its datatype */
+    const uint8_t *data;            /* perhaps not aligned for its datatype; the file's, or the entry's own */
+    void *owned;                    /* what was rounded (doubles.h): the catalog's; else null */
     size_t bytes;                   /* exactly what shape and datatype ask for; 0: a dimension is 0 */
 };
 
@@ -30,6 +34,7 @@ struct catalog {
     size_t file_count;
     struct entry *entries;     /* sorted by name once catalog_sort was called */
     size_t count, room;
+    size_t rounded;            /* entries that were doubles */
 };
 
 void catalog_close(struct catalog *catalog);
@@ -47,11 +52,16 @@ size_t catalog_bytes(const struct catalog *catalog);
  * dimension is not a multiple of the datatype's block. */
 bool entry_bytes(enum dtype dtype, size_t dimensions, const size_t *shape, size_t *bytes);
 
+/* Columns that are stored together, and the datatype as errors name it. */
+size_t entry_block(enum dtype dtype);
+const char *entry_type_name(enum dtype dtype);
+
 /* A shape as files write it, for errors: "44 x 32". */
 enum { ENTRY_SHAPE_TEXT = MAX_DIMENSIONS * 24 };
 void shape_print(char out[ENTRY_SHAPE_TEXT], size_t dimensions, const size_t *shape);
 
-/* Adds a copy of the entry, name included (name_size bytes, which may contain anything but NUL). */
+/* Adds a copy of the entry, name included (name_size bytes, which may contain anything but NUL). ENTRY_DOUBLES are
+ * rounded to fp32, in memory of the catalog's: fails where that is short or a number beyond fp32. */
 bool catalog_add(struct catalog *catalog, const struct entry *entry, const char *name,
                  size_t name_size, struct error *error);
 

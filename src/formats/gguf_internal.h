@@ -47,7 +47,7 @@ struct ggml_type_info {
     const char *name; /* null: a number that was never given */
     bool removed;     /* only old files have it, which nothing reads any more */
     bool supported;
-    enum dtype dtype; /* where it is supported */
+    enum dtype dtype; /* where it is supported; perhaps ENTRY_DOUBLES */
 };
 const struct ggml_type_info *ggml_type(uint32_t number);
 

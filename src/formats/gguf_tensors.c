@@ -61,7 +61,7 @@ static bool take_tensor_type(struct reader *r, struct gguf_tensor *t, struct err
                                          : "is not supported",
                          ggml_types_supported());
     t->entry.dtype = type->dtype;
-    size_t columns = t->entry.shape[t->entry.dimensions - 1], block = dtypes[type->dtype].block;
+    size_t columns = t->entry.shape[t->entry.dimensions - 1], block = entry_block(type->dtype);
     if (columns % block != 0)
         return error_set(error, "GGUF tensor '%.*s': ne[0] = %zu is not a multiple of %zu, the block of %s",
                          GGUF_SHOWN(t->name), columns, block, type->name);

@@ -49,7 +49,7 @@ static const struct ggml_type_info tensor_types[] = {
     [25] = KNOWN("I16"),
     [26] = KNOWN("I32"),
     [27] = KNOWN("I64"),
-    [28] = KNOWN("F64"),
+    [28] = READ("F64", ENTRY_DOUBLES),
     [29] = READ("IQ1_M", DTYPE_IQ1_M),
     [30] = READ("BF16", DTYPE_BF16),
     [31] = REMOVED("Q4_0_4_4"),
@@ -75,6 +75,6 @@ const struct ggml_type_info *ggml_type(uint32_t number)
 
 const char *ggml_types_supported(void)
 {
-    return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, "
+    return "F64, F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, "
            "IQ2_XS, IQ2_XXS, IQ1_S, IQ1_M, MXFP4, NVFP4, TQ2_0, TQ1_0, Q1_0 or Q2_0";
 }

@@ -143,7 +143,8 @@ static const struct gguf_tensor *partner(const struct gguf *g, const struct gguf
 static bool check_type(const struct gguf_tensor *t, const char *file, struct error *error)
 {
     return t->entry.dtype == DTYPE_FP32 ||
-           error_set(error, "%.160s: %.*s is %s; expected F32", file, GGUF_SHOWN(t->name), dtypes[t->entry.dtype].name);
+           error_set(error, "%.160s: %.*s is %s; expected F32", file, GGUF_SHOWN(t->name),
+                     entry_type_name(t->entry.dtype));
 }
 
 static bool add_pair(struct imatrix *m, const struct gguf_tensor *sums, const struct gguf_tensor *counts,

@@ -147,8 +147,8 @@ static bool see_tensor(void *arg, const struct pickle_tensor *t, struct error *e
     if (tensor_is_buffer(t->name.data, t->name.size, t->shape, t->dimensions))
         return true;
     if (t->type->dtype == DTYPE_ALL)
-        return error_set(error, "%.*s: is in a %s; expected a FloatStorage, HalfStorage or "
-                                "BFloat16Storage", shown(t->name), t->name.data, t->type->name);
+        return error_set(error, "%.*s: is in a %s; expected a DoubleStorage, FloatStorage, HalfStorage "
+                                "or BFloat16Storage", shown(t->name), t->name.data, t->type->name);
     struct entry entry = {.dtype = t->type->dtype, .dimensions = t->dimensions,
                           .data = data + t->offset * t->type->bytes,
                           .bytes = elements * t->type->bytes};

@@ -20,7 +20,7 @@ static const struct type {
     {"F8_E4M3", 1, DTYPE_FP8E4M3, false},
     {"F8_E5M2", 1, DTYPE_FP8E5M2, false},
     {"U8", 1, ENTRY_BYTES, false},
-    {"F64", 8, DTYPE_ALL, true},
+    {"F64", 8, ENTRY_DOUBLES, false},
     {"I64", 8, DTYPE_ALL, true},
     {"U64", 8, DTYPE_ALL, true},
     {"I32", 4, DTYPE_ALL, true},
@@ -73,7 +73,7 @@ static bool read_type(struct item *item, const json_t *value, struct error *erro
             item->type = &types[i];
             return true;
         }
-    return error_set(error, "%s: dtype is '%s'; expected F32, F16, BF16, F8_E4M3 or F8_E5M2",
+    return error_set(error, "%s: dtype is '%s'; expected F64, F32, F16, BF16, F8_E4M3 or F8_E5M2",
                      item->name, name);
 }
 
@@ -206,7 +206,7 @@ static bool add_item(struct catalog *catalog, const struct item *item, const uin
     if (tensor_is_buffer(item->name, n, item->shape, item->dimensions))
         return true;
     if (item->type->refused)
-        return error_set(error, "%s: dtype is %s; expected F32, F16, BF16, F8_E4M3 or F8_E5M2",
+        return error_set(error, "%s: dtype is %s; expected F64, F32, F16, BF16, F8_E4M3 or F8_E5M2",
                          item->name, item->type->name);
     struct entry entry = {.dtype = item->type->dtype, .dimensions = item->dimensions,
                           .data = payload + item->begin, .bytes = item->end - item->begin};

@@ -10,7 +10,7 @@
 bool safetensors_probe(const uint8_t *data, size_t size);
 
 /* Adds the tensors of one file's bytes, which must outlive the catalog, under their names and
- * unsorted. F32, F16, BF16, F8_E4M3 and F8_E5M2 are weights, U8 are bytes (ENTRY_BYTES); a tensor
+ * unsorted. F64, F32, F16, BF16, F8_E4M3 and F8_E5M2 are weights, U8 are bytes (ENTRY_BYTES); a tensor
  * of another type is refused unless it is a known buffer (tensor_is_buffer), and buffers of any
  * type are left out. Nothing
  * in the file is believed: offsets, shapes and types must agree, and the tensors must fill the

@@ -17,7 +17,7 @@
 struct storage_type {
     const char *name;
     size_t bytes;     /* of an element */
-    enum dtype dtype; /* DTYPE_ALL: known, but no weights come in it */
+    enum dtype dtype; /* or ENTRY_DOUBLES; DTYPE_ALL: known, but no weights come in it */
 };
 
 struct pickle_text {

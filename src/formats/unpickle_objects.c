@@ -19,7 +19,7 @@ static const struct global {
     {"torch", "FloatStorage", NULL, {"FloatStorage", 4, DTYPE_FP32}},
     {"torch", "HalfStorage", NULL, {"HalfStorage", 2, DTYPE_FP16}},
     {"torch", "BFloat16Storage", NULL, {"BFloat16Storage", 2, DTYPE_BF16}},
-    {"torch", "DoubleStorage", NULL, {"DoubleStorage", 8, DTYPE_ALL}},
+    {"torch", "DoubleStorage", NULL, {"DoubleStorage", 8, ENTRY_DOUBLES}},
     {"torch", "LongStorage", NULL, {"LongStorage", 8, DTYPE_ALL}},
     {"torch", "IntStorage", NULL, {"IntStorage", 4, DTYPE_ALL}},
     {"torch", "ShortStorage", NULL, {"ShortStorage", 2, DTYPE_ALL}},

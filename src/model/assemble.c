@@ -2,6 +2,7 @@
 
 #include "arrange.h"
 #include "format.h"
+#include "output_scale.h"
 #include "packing.h"
 #include "sys/memory.h"
 #include "unused.h"
@@ -395,8 +396,10 @@ bool assemble(struct model *m, const struct arch *a, const struct naming *n, str
     m->tied |= !(m->has & ROLE_BIT(ROLE_OUTPUT));
     if (!model_make_tensors(m, error))
         return false;
-    if (!fill_tensors(m, a, n, error) || !unused_check(m, a, n, error))
+    if (!fill_tensors(m, a, n, error) || !output_scales_read(m, a, n, error) || !unused_check(m, a, n, error))
         return false;
+    if (m->files.rounded > 0)
+        model_add_note(m, "%zu tensors of F64 are read as fp32", m->files.rounded);
     model_count(m);
     return true;
 }

@@ -47,7 +47,7 @@ bool packing_check_bytes(const struct catalog *files, const struct packing *p, s
         const char *name = files->entries[i].name;
         if (files->entries[i].dtype != ENTRY_BYTES || (p && (ends_in(name, p->codes) || ends_in(name, p->scales))))
             continue;
-        return error_set(error, "tensor %.128s: dtype is U8; expected F32, F16, BF16, F8_E4M3 or F8_E5M2%s", name,
+        return error_set(error, "tensor %.128s: dtype is U8; expected F64, F32, F16, BF16, F8_E4M3 or F8_E5M2%s", name,
                          p ? "" : ", since config.json has no quantization_config");
     }
     return true;
@@ -57,7 +57,7 @@ static bool check_part(const struct entry *e, size_t dimensions, const size_t *e
 {
     char found[ENTRY_SHAPE_TEXT], wanted[ENTRY_SHAPE_TEXT];
     if (e->dtype != ENTRY_BYTES)
-        return error_set(error, "tensor %.128s: %s; expected U8", e->name, dtypes[e->dtype].name);
+        return error_set(error, "tensor %.128s: %s; expected U8", e->name, entry_type_name(e->dtype));
     if (e->dimensions == dimensions && memcmp(e->shape, expected, dimensions * sizeof *expected) == 0)
         return true;
     shape_print(found, e->dimensions, e->shape);

@@ -1,5 +1,7 @@
 #include "unused.h"
 
+#include "output_scale.h"
+
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,7 +94,7 @@ static const struct entry **used_entries(const struct model *m, const struct arc
 {
     size_t all = 1;
     for (size_t i = 0; i < m->tensor_count; i++)
-        all += naming_parts(m, a, n, &m->tensors[i]) + 2;
+        all += naming_parts(m, a, n, &m->tensors[i]) + 4;
     const struct entry **used = malloc(all * sizeof *used);
     for (size_t i = 0; used && i < m->tensor_count; i++) {
         const struct tensor *t = &m->tensors[i];
@@ -103,6 +105,9 @@ static const struct entry **used_entries(const struct model *m, const struct arc
             used[(*count)++] = naming_find_part(m, a, n, t->role, t->block, t->expert);
         if (naming_packs(a, n, t->role))
             used[(*count)++] = naming_find_scales(m, a, n, t->role, t->block, t->expert);
+        struct output_scales beside = output_scales_find(m, a, n, t);
+        used[(*count)++] = beside.scale;
+        used[(*count)++] = beside.input_scale;
     }
     return used;
 }

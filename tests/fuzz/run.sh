@@ -18,7 +18,7 @@ kept=$top/tests/fuzz/corpus
 
 # NAME (of the file)  LONGEST INPUT  SOURCES: what the target covers
 targets="
-gguf               4096 src/formats/gguf.c src/formats/gguf_tensors.c src/formats/gguf_types.c src/formats/gguf_values.c src/formats/catalog.c
+gguf               4096 src/formats/gguf.c src/formats/gguf_tensors.c src/formats/gguf_types.c src/formats/gguf_values.c src/formats/catalog.c src/formats/doubles.c
 hf_config          2048 src/model/hf_config.c src/model/hf_keys.c src/model/hf_rope.c src/model/hf_values.c src/model/rope.c src/formats/jsontext.c
 imatrix            2048 src/formats/imatrix_file.c src/quant/importance.c
 llama2c            8192 src/model/llama2c.c
