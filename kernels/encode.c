@@ -343,7 +343,7 @@ static uint8_t table_code(const struct value_table *t, double value)
 {
     size_t i = 0;
     for (size_t v = 0; v + 1 < t->count; v++)
-        i += value > (t->values[v] + t->values[v + 1]) / 2.0;
+        i += value > ((double)t->values[v] + (double)t->values[v + 1]) / 2;
     return t->codes[i];
 }
 

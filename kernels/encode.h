@@ -24,7 +24,7 @@ size_t code_columns(enum dtype type);
  * are not even, ascending. */
 struct code_grid {
     int low, high;
-    const int8_t *values;  /* null: integers */
+    const float *values;   /* null: integers */
     size_t count;
 };
 struct code_grid block_grid_of(enum dtype type);

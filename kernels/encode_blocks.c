@@ -266,11 +266,12 @@ static void get_tq1_0(const uint8_t *block, struct fitted *f)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
+static const float iq4_ascending[] = {IQ4_VALUES};
 static const struct value_table iq4_table = {
-    16, iq4_values, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+    16, iq4_ascending, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
 
 /* mxfp4_values, of whose two zeros the first is taken. */
-static const int8_t mxfp4_ascending[] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
+static const float mxfp4_ascending[] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
 static const struct value_table mxfp4_table = {
     15, mxfp4_ascending, {15, 14, 13, 12, 11, 10, 9, 0, 1, 2, 3, 4, 5, 6, 7}};
 

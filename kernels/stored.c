@@ -4,8 +4,7 @@
 
 #include "grids.h"
 
-const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                               1,    13,   25,  38,  53,  69,  89,  113};
+const int8_t iq4_values[16] = {IQ4_VALUES};
 
 const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 

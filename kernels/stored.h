@@ -255,6 +255,7 @@ static inline size_t nibble_interleave(enum dtype type)
 }
 
 /* The values of the codes of the iq4 types. */
+#define IQ4_VALUES -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113
 extern const int8_t iq4_values[16];
 
 /* The values of E2M1 codes, times 2: of mxfp4 and nvfp4. */

@@ -121,8 +121,8 @@ static void check_codes(enum dtype t, const struct row *r, const float *scale, c
         double value = scale[g] != 0 ? ((double)r->back[c] - (double)offset[g]) / (double)scale[g] : 0;
         double nearest = grid.values ? INFINITY : rint(value);
         for (size_t v = 0; v < grid.count; v++)
-            if (fabs(grid.values[v] - value) < fabs(nearest - value))
-                nearest = grid.values[v];
+            if (fabs((double)grid.values[v] - value) < fabs(nearest - value))
+                nearest = (double)grid.values[v];
         if (!(fabs(nearest - value) <= 1e-3 && nearest >= grid.low && nearest <= grid.high))
             fail_msg("%s, column %zu: %g is none of its codes", dtypes[t].name, c, value);
     }
