@@ -27,6 +27,8 @@ static bool check_block_acts(const struct qformat *f, const char *name, struct e
         return error_set(error, "%s weights multiply fp32 or int8 activations, not %s", name, dtypes[f->act].name);
     if (f->act_asym)
         return error_set(error, "int8 activations of %s weights have no zero point", name);
+    if (f->act == DTYPE_INT8 && dtypes[f->weight].kind == DTYPE_KIND_BLOCK && !dtype_of_integers(f->weight))
+        return error_set(error, "%s weights multiply fp32 activations: int8 ones need values that are integers", name);
     return true;
 }
 

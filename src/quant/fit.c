@@ -72,8 +72,9 @@ static struct scheme fit_blocks(struct scheme s, size_t cols)
 
 bool stored_takes_act(const struct model *m, int tensor, enum dtype act)
 {
-    bool blocks = dtypes[m->tensors[tensor].stored.format.weight].kind == DTYPE_KIND_BLOCK;
-    return act == DTYPE_FP32 || (blocks && tensor_multiplies(m, tensor));
+    enum dtype weight = m->tensors[tensor].stored.format.weight;
+    bool integers = dtypes[weight].kind == DTYPE_KIND_BLOCK && dtype_of_integers(weight);
+    return act == DTYPE_FP32 || (integers && tensor_multiplies(m, tensor));
 }
 
 /* Stored weights that are no blocks keep their activations. */
