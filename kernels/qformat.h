@@ -40,7 +40,8 @@ bool qformat_equal(const struct qformat *a, const struct qformat *b);
 
 /* Whether the combination has a kernel; if not the error says why. Floating-point activations of 16
  * or 32 bits go with every weight that is not of blocks; integer activations need integer weights or blocks of
- * integers, fp8 ones fp8 weights. Of a stored format only the activations are checked: what it stores need not be known yet. */
+ * integers, fp8 ones fp8 weights. Of a stored format only the activations are checked: what it stores need not be known
+ * yet. */
 bool qformat_check(const struct qformat *format, struct error *error);
 
 #endif
