@@ -288,7 +288,7 @@ static void test_what_schemes_say(void **state)
         assert_int_equal(scheme_parse(name, &parsed, &error), can_encode((enum dtype)t) && integers);
         s.format.act = DTYPE_INT8;
         assert_int_equal(scheme_check(&s, &error), integers);
-        assert_true(integers || strstr(error.text, "int8 ones need values that are integers"));
+        assert_true(integers || strstr(error.text, "fp32 activations, not int8: their values are no integers"));
         assert_string_equal(scheme_print(&s, text), "stored/int8");
         assert_string_equal(scheme_print_act(&s, text), "int8");
     }
