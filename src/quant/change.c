@@ -71,10 +71,15 @@ static struct scheme with_weight(enum dtype weight, const struct tensor *t, cons
         s.methods = from->methods;
     }
     keep_scales(&s, t, chosen);
+    struct methods methods = s.methods;
     if (!scheme_check(&s, NULL))
         s.methods = (struct methods){0};
-    if (!scheme_check(&s, NULL))
+    if (!scheme_check(&s, NULL)) {
         s.format.act = DTYPE_FP32, s.format.act_asym = false, s.act_range = ACT_DYNAMIC;
+        s.methods = methods; /* activations alone may have been in the way */
+    }
+    if (!scheme_check(&s, NULL))
+        s.methods = (struct methods){0};
     return s;
 }
 
