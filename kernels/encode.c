@@ -353,12 +353,25 @@ static void fit_factors(const struct block *b, struct fitted *out)
 
 /* ---- codes ----------------------------------------------------------------------------------- */
 
+/* From which on a value of a table is nearer than the one before it; of 15 beyond the last, none. */
+struct middles {
+    double after[15];
+};
+
+static struct middles middles_of(const struct value_table *t)
+{
+    struct middles m;
+    for (size_t v = 0; v < 15; v++)
+        m.after[v] = v + 1 < t->count ? ((double)t->values[v] + (double)t->values[v + 1]) / 2 : INFINITY;
+    return m;
+}
+
 /* The number of the nearest value. */
-static size_t nearest_of_table(const struct value_table *t, double value)
+static size_t nearest_of_table(const struct middles *m, double value)
 {
     size_t i = 0;
-    for (size_t v = 0; v + 1 < t->count; v++)
-        i += value > ((double)t->values[v] + (double)t->values[v + 1]) / 2;
+    for (size_t v = 0; v < 15; v++)
+        i += value > m->after[v];
     return i;
 }
 
@@ -372,9 +385,12 @@ static void choose_codes(const struct encoding *e, const float *x, size_t n, dou
                          uint8_t *codes)
 {
     double inverse = inverse_of(scale);
+    struct middles middles = {{0}};
+    if (e->table)
+        middles = middles_of(e->table);
     for (size_t i = 0; i < n; i++) {
         double value = ((double)x[i] - offset) * inverse;
-        codes[i] = e->table ? e->table->codes[nearest_of_table(e->table, value)]
+        codes[i] = e->table ? e->table->codes[nearest_of_table(&middles, value)]
                             : (uint8_t)(clamp(value, e->low, e->high) - e->low);
     }
 }
@@ -384,8 +400,9 @@ static void choose_codes(const struct encoding *e, const float *x, size_t n, dou
 static double error_at(const struct value_table *t, const struct group *g, float scale)
 {
     double inverse = inverse_of((double)scale), error = 0;
+    struct middles middles = middles_of(t);
     for (size_t i = 0; i < g->n; i++) {
-        float decoded = scale * t->values[nearest_of_table(t, (double)g->x[i] * inverse)];
+        float decoded = scale * t->values[nearest_of_table(&middles, (double)g->x[i] * inverse)];
         double miss = (double)g->x[i] - (double)decoded;
         error += (double)g->w[i] * miss * miss;
     }
