@@ -196,6 +196,8 @@ const struct dtype_info dtypes[DTYPE_ALL] = {
                      .factor = FACTOR_NONE},
     [DTYPE_Q1_0] = STORED_ROW(q1_0, 1, block_q1_0, Q1_0_BLOCK, Q1_0_BLOCK, SYMMETRIC, scale),
     [DTYPE_Q2_0] = STORED_ROW(q2_0, 2, block_q2_0, Q2_0_BLOCK, Q2_0_BLOCK, SYMMETRIC, scale),
+    [DTYPE_NF4] = {"nf4", 4, DTYPE_KIND_BLOCK, NF4_BLOCK, sizeof(struct block_nf4), .decode_block = nf4_decode_block,
+                   .scale_columns = NF4_BLOCK, .grid = BLOCK_TABLE, .factor = FACTOR_FP32},
 };
 
 enum dtype dtype_by_name(const char *name, size_t n)

@@ -27,8 +27,8 @@ enum dtype {
     DTYPE_FP8E5M2,
     DTYPE_COUNT, /* of the types that a scheme can name */
 
-    /* Stored types: blocks of columns with scales of their own, as ggml lays them out. They lie in memory as in
-     * files. */
+    /* Stored types: blocks of columns with scales of their own, as ggml lays them out; nf4 is none of ggml's. They lie
+     * in memory as in files. */
     DTYPE_Q8_0 = DTYPE_COUNT,
     DTYPE_Q4_0,
     DTYPE_Q4_1,
@@ -54,6 +54,7 @@ enum dtype {
     DTYPE_NVFP4,
     DTYPE_Q1_0,
     DTYPE_Q2_0,
+    DTYPE_NF4,
     DTYPE_ALL
 };
 
@@ -69,6 +70,7 @@ enum block_factor {
     FACTOR_FP16,    /* at the offsets of dtype_info.factors */
     FACTOR_E8M0,    /* the first byte, an exponent of 2 plus 127 */
     FACTOR_NIBBLES, /* one of fp16 in four nibbles: iq1_m_factor */
+    FACTOR_FP32,    /* the first four bytes */
     FACTOR_NONE,    /* scales are not scaled again, and always finite: half_ue4m3 */
 };
 
@@ -102,7 +104,8 @@ struct dtype_info {
     /* Decodes one block at any address into `block` floats, scales applied. For stored types only, which have none
      * of the functions above: see stored.h. */
     void (*decode_block)(const uint8_t *block, float *out);
-    void (*split_block)(const uint8_t *block, struct block_parts *out); /* the same block as integers and factors */
+    /* The same block as integers and factors. Null where values are no integers. */
+    void (*split_block)(const uint8_t *block, struct block_parts *out);
     enum block_factor factor; /* of a stored type */
     /* Of FACTOR_FP16: offsets in a block of the factors of all its weights, perhaps the same one twice. If one of them
      * is not finite, no weight is. */
@@ -117,6 +120,12 @@ extern const struct dtype_info dtypes[DTYPE_ALL];
 static inline bool dtype_takes_granularity(enum dtype type)
 {
     return dtypes[type].kind == DTYPE_KIND_INTEGER || dtypes[type].kind == DTYPE_KIND_SCALED_FLOAT;
+}
+
+/* Whether a stored type's codes stand for integers, which int8 activations need. */
+static inline bool dtype_of_integers(enum dtype type)
+{
+    return dtypes[type].split_block;
 }
 
 /* Whether a stored type's blocks scale the scales of their columns. */

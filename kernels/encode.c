@@ -159,6 +159,27 @@ static inline int clamp(double value, int low, int high)
     return value <= low ? low : value >= high ? high : (int)((value + magic) - magic);
 }
 
+/* ---- any magnitude --------------------------------------------------------------------------- */
+
+static float largest_of(const struct group *g)
+{
+    float largest = 0;
+    for (size_t i = 0; i < g->n; i++)
+        largest = fabsf(g->x[i]) > largest ? fabsf(g->x[i]) : largest;
+    return largest;
+}
+
+/* A group's values times the power of two that is returned, lest squares overflow or vanish. */
+static float divide(const struct group *g, float largest, float *x)
+{
+    int exponent;
+    frexpf(largest, &exponent);
+    float unit = ldexpf(1, exponent < -120 ? 120 : -exponent);
+    for (size_t i = 0; i < g->n; i++)
+        x[i] = g->x[i] * unit;
+    return unit;
+}
+
 /* ---- groups whose scales are of a set -------------------------------------------------------- */
 
 /* The first scale of a set that reaches a magnitude, or the last. */
@@ -176,19 +197,12 @@ static int scale_that_reaches(const struct encoding *e, float largest)
 }
 
 /* The number of the scale that leaves the least error: of the set's, ascending, some around the one that reaches the
- * largest magnitude. Values and scales are divided by a power of two, lest squares overflow. */
+ * largest magnitude. */
 static int choose_of_set(const struct encoding *e, const struct group *g)
 {
-    float largest = 0, x[BLOCK_MAX];
-    int exponent;
-    for (size_t i = 0; i < g->n; i++)
-        largest = fabsf(g->x[i]) > largest ? fabsf(g->x[i]) : largest;
+    float x[BLOCK_MAX], largest = largest_of(g), unit = divide(g, largest, x);
     if (largest == 0)
         return 0;
-    frexpf(largest, &exponent);
-    float unit = ldexpf(1, exponent < -120 ? 120 : -exponent);
-    for (size_t i = 0; i < g->n; i++)
-        x[i] = g->x[i] * unit;
     struct group divided = {x, g->w, g->n, 0, 0, 0};
     struct trials t = {0};
     int first = scale_that_reaches(e, largest) - (TRIALS - 4);
@@ -327,23 +341,76 @@ static void fit_factors(const struct block *b, struct fitted *out)
 
 /* ---- codes ----------------------------------------------------------------------------------- */
 
-static uint8_t table_code(const struct value_table *t, double value)
+/* From which on a value of a table is nearer than the one before it; of 15 beyond the last, none. */
+struct middles {
+    double after[15];
+};
+
+static struct middles middles_of(const struct value_table *t)
+{
+    struct middles m;
+    for (size_t v = 0; v < 15; v++)
+        m.after[v] = v + 1 < t->count ? ((double)t->values[v] + (double)t->values[v + 1]) / 2 : INFINITY;
+    return m;
+}
+
+/* The number of the nearest value. */
+static size_t nearest_of_table(const struct middles *m, double value)
 {
     size_t i = 0;
-    for (size_t v = 0; v + 1 < t->count; v++)
-        i += value > (t->values[v] + t->values[v + 1]) / 2.0;
-    return t->codes[i];
+    for (size_t v = 0; v < 15; v++)
+        i += value > m->after[v];
+    return i;
+}
+
+static double inverse_of(double scale)
+{
+    return scale != 0 && isfinite(1 / scale) ? 1 / scale : 0;
 }
 
 /* The nearest code of each value. */
 static void choose_codes(const struct encoding *e, const float *x, size_t n, double scale, double offset,
                          uint8_t *codes)
 {
-    double inverse = scale != 0 && isfinite(1 / scale) ? 1 / scale : 0;
+    double inverse = inverse_of(scale);
+    struct middles middles = {{0}};
+    if (e->table)
+        middles = middles_of(e->table);
     for (size_t i = 0; i < n; i++) {
         double value = ((double)x[i] - offset) * inverse;
-        codes[i] = e->table ? table_code(e->table, value) : (uint8_t)(clamp(value, e->low, e->high) - e->low);
+        codes[i] = e->table ? e->table->codes[nearest_of_table(&middles, value)]
+                            : (uint8_t)(clamp(value, e->low, e->high) - e->low);
     }
+}
+
+/* ---- scales of fp32 -------------------------------------------------------------------------- */
+
+static double error_at(const struct value_table *t, const struct group *g, float scale)
+{
+    double inverse = inverse_of((double)scale), error = 0;
+    struct middles middles = middles_of(t);
+    for (size_t i = 0; i < g->n; i++) {
+        float decoded = scale * t->values[nearest_of_table(&middles, (double)g->x[i] * inverse)];
+        double miss = (double)g->x[i] - (double)decoded;
+        error += (double)g->w[i] * miss * miss;
+    }
+    return error;
+}
+
+/* The scale that a search finds, or the largest magnitude, which is the type's definition, where that is as good. */
+static float choose_float(const struct encoding *e, const struct group *g, const float *first)
+{
+    float x[BLOCK_MAX], largest = largest_of(g), unit = divide(g, largest, x);
+    struct group divided = group_of(x, g->w, g->n);
+    float scale = (float)fmin(fit_group(e, &divided, first).scale / (double)unit, (double)FLT_MAX);
+    return error_at(e->table, g, scale) < error_at(e->table, g, largest) ? scale : largest;
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+static bool has_fp32_factor(enum dtype type)
+{
+    return dtypes[type].factor == FACTOR_FP32;
 }
 
 /* x and w: finite; first: of first_scales. */
@@ -358,10 +425,12 @@ static void encode_block(enum dtype type, const float *first, const float *x, co
         b.group[g] = group_of(x + g * columns, w + g * columns, columns);
         f->min[g] = 1;
         f->scale[g] = e->scale_at ? choose_of_set(e, &b.group[g]) : 1;
-        if (!e->scale_at)
+        if (!e->scale_at && !has_fp32_factor(type))
             b.fit[g] = fit_group(e, &b.group[g], first);
     }
-    if (!e->scale_at && e->scale_high > 0) {
+    if (has_fp32_factor(type)) {
+        f->factor = choose_float(e, &b.group[0], first);
+    } else if (!e->scale_at && e->scale_high > 0) {
         fit_factors(&b, f);
     } else {
         f->factor = as_half(b.fit[0].scale);
@@ -375,8 +444,11 @@ static void encode_block(enum dtype type, const float *first, const float *x, co
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* Whether no scale of the block could be larger. */
-static bool at_largest(const struct encoding *e, const struct fitted *f, size_t g)
+static bool at_largest(enum dtype type, const struct fitted *f, size_t g)
 {
+    const struct encoding *e = &encodings[type];
+    if (has_fp32_factor(type)) /* which reaches every value */
+        return false;
     if (e->scale_at)
         return f->scale[g] == e->scale_high;
     return !(fabsf(f->factor) < half_max && fabsf(f->min_factor) < half_max);
@@ -389,7 +461,7 @@ static size_t count_beyond(enum dtype type, const struct fitted *f, const float 
     size_t count = 0;
     for (size_t i = 0; i < dtypes[type].block; i++) {
         size_t g = i / dtypes[type].scale_columns;
-        if (!at_largest(e, f, g))
+        if (!at_largest(type, f, g))
             continue;
         double a = scale_of(e, f, g) * e->low + offset_of(f, g), b = scale_of(e, f, g) * e->high + offset_of(f, g);
         count += isfinite(x[i]) && ((double)x[i] < 1.001 * fmin(a, b) || (double)x[i] > 1.001 * fmax(a, b));
@@ -398,8 +470,11 @@ static size_t count_beyond(enum dtype type, const struct fitted *f, const float 
 }
 
 /* Larger magnitudes count as this one: beyond what scales make, but with room for the sums of squares. */
-static float reach_of(const struct encoding *e)
+static float reach_of(enum dtype type)
 {
+    const struct encoding *e = &encodings[type];
+    if (has_fp32_factor(type))
+        return FLT_MAX;
     float largest = e->scale_at ? e->scale_at((uint8_t)e->scale_high) * (float)e->high : 1e9f;
     return largest < 1e30f ? 4 * largest : FLT_MAX;
 }
@@ -435,15 +510,14 @@ static size_t count_beyond_grid(const float *values, float reach)
 
 size_t encode_row(enum dtype type, const float *values, size_t n, const float *importance, uint8_t *out)
 {
-    const struct encoding *e = &encodings[type];
     bool grid = grid_types[type].put;
     size_t block = dtypes[type].block, beyond = 0;
     float x[BLOCK_MAX], w[BLOCK_MAX], first[TRIALS];
     if (!grid)
-        first_scales(e, first);
+        first_scales(&encodings[type], first);
     for (size_t c = 0; c < n; c += block, out += dtypes[type].block_bytes) {
         struct fitted f;
-        read_block(values + c, block, reach_of(e), x);
+        read_block(values + c, block, reach_of(type), x);
         weigh(importance ? importance + c : NULL, block, w);
         memset(out, 0, dtypes[type].block_bytes);
         if (grid) {

@@ -3,7 +3,8 @@
  *
  * A group's scale (and minimum) is searched for first, on candidates that each become the least-squares fit of their
  * codes. Where a block scales the scales of its groups by one factor, that and the groups' integers are then chosen
- * together, in turns. Values that are not finite count as 0. */
+ * together, in turns. An fp32 scale never leaves a larger error than the largest magnitude would, which is how nf4 is
+ * defined. Values that are not finite count as 0. */
 #ifndef QTOP_ENCODE_H
 #define QTOP_ENCODE_H
 
@@ -24,7 +25,7 @@ size_t code_columns(enum dtype type);
  * are not even, ascending. */
 struct code_grid {
     int low, high;
-    const int8_t *values;  /* null: integers */
+    const float *values;   /* null: integers */
     size_t count;
 };
 struct code_grid block_grid_of(enum dtype type);

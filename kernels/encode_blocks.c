@@ -114,6 +114,19 @@ static void get_nvfp4(const uint8_t *block, struct fitted *f)
         f->scale[g] = b->scales[g];
 }
 
+static void put_nf4(const struct fitted *f, uint8_t *block)
+{
+    struct block_nf4 *b = (void *)block;
+    memcpy(b->scale, &f->factor, sizeof b->scale);
+    for (size_t i = 0; i < sizeof b->codes; i++)
+        b->codes[i] = (uint8_t)(f->codes[2 * i] << 4 | f->codes[2 * i + 1]);
+}
+
+static void get_nf4(const uint8_t *block, struct fitted *f)
+{
+    f->factor = float_at(((const struct block_nf4 *)(const void *)block)->scale);
+}
+
 /* ---- blocks of 256 --------------------------------------------------------------------------- */
 
 static void put_q2_k(const struct fitted *f, uint8_t *block)
@@ -266,11 +279,15 @@ static void get_tq1_0(const uint8_t *block, struct fitted *f)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
+static const float iq4_ascending[] = {IQ4_VALUES};
 static const struct value_table iq4_table = {
-    16, iq4_values, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+    16, iq4_ascending, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+
+static const struct value_table nf4_table = {
+    16, nf4_values, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
 
 /* mxfp4_values, of whose two zeros the first is taken. */
-static const int8_t mxfp4_ascending[] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
+static const float mxfp4_ascending[] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
 static const struct value_table mxfp4_table = {
     15, mxfp4_ascending, {15, 14, 13, 12, 11, 10, 9, 0, 1, 2, 3, 4, 5, 6, 7}};
 
@@ -293,6 +310,7 @@ const struct encoding encodings[DTYPE_ALL] = {
                      .put = put_mxfp4, .get = get_mxfp4},
     [DTYPE_NVFP4] = {.low = -12, .high = 12, .table = &mxfp4_table, .scale_high = 126, .scale_at = half_ue4m3,
                      .put = put_nvfp4, .get = get_nvfp4},
+    [DTYPE_NF4] = {.low = -1, .high = 1, .table = &nf4_table, .put = put_nf4, .get = get_nf4},
     [DTYPE_TQ2_0] = {.low = -1, .high = 1, .put = put_tq2_0, .get = get_tq2_0},
     [DTYPE_TQ1_0] = {.low = -1, .high = 1, .put = put_tq1_0, .get = get_tq1_0},
 };

@@ -17,7 +17,7 @@ struct fitted {
 /* Codes whose values are not even, ascending. */
 struct value_table {
     size_t count;
-    const int8_t *values;
+    const float *values;
     uint8_t codes[16]; /* what a file holds of each */
 };
 

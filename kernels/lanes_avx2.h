@@ -164,6 +164,13 @@ INLINE integers integers_from_nibbles(const void *p)
     return (integers){_mm256_cvtepi8_epi32(both), _mm256_cvtepi8_epi32(_mm_srli_si128(both, 8))};
 }
 
+/* 16 numbers of two bytes */
+INLINE integers integers_from_pairs(const void *p)
+{
+    const __m128i *half = p;
+    return (integers){_mm256_cvtepu16_epi32(_mm_loadu_si128(half)), _mm256_cvtepu16_epi32(_mm_loadu_si128(half + 1))};
+}
+
 /* ---- codes of blocks ------------------------------------------------------------------------- */
 
 typedef uint8_t bytes_16 __attribute__((vector_size(16)));
@@ -179,6 +186,20 @@ INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
 {
     __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table));
     return (bytes_32)_mm256_shuffle_epi8(values, (__m256i)at);
+}
+
+/* values[word >> shift & 15] for every word. `values` has 16 entries. */
+INLINE __m256 eight_look_up(const float *values, __m256i words, size_t shift)
+{
+    __m256i at = _mm256_srli_epi32(words, (int)shift);
+    __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(values), at);
+    __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(values + 8), at);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(words, 28 - (int)shift)));
+}
+
+INLINE floats floats_look_up(const float *values, integers words, size_t shift)
+{
+    return (floats){eight_look_up(values, words.low, shift), eight_look_up(values, words.high, shift)};
 }
 
 /* 64 bytes from two halves, or from four quarters that are `step` bytes apart. */

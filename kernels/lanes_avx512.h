@@ -152,6 +152,12 @@ INLINE integers integers_from_nibbles(const void *p)
     return (integers)_mm512_and_si512(bytes, _mm512_set1_epi32(15));
 }
 
+/* 16 numbers of two bytes */
+INLINE integers integers_from_pairs(const void *p)
+{
+    return (integers)_mm512_cvtepu16_epi32(_mm256_loadu_si256(p));
+}
+
 /* ---- codes of blocks ------------------------------------------------------------------------- */
 
 typedef uint8_t bytes_16 __attribute__((vector_size(16)));
@@ -167,6 +173,12 @@ INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
 {
     __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table));
     return (bytes_32)_mm256_shuffle_epi8(values, (__m256i)at);
+}
+
+/* values[word >> shift & 15] for every word. `values` has 16 entries. */
+INLINE floats floats_look_up(const float *values, integers words, size_t shift)
+{
+    return _mm512_permutexvar_ps(_mm512_srli_epi32((__m512i)words, (unsigned)shift), _mm512_loadu_ps(values));
 }
 
 /* 64 bytes from two halves, or from four quarters that are `step` bytes apart. */

@@ -207,6 +207,15 @@ INLINE integers integers_from_nibbles(const void *p)
     return integers_widen(vreinterpretq_s8_u8(vcombine_u8(both.val[0], both.val[1])));
 }
 
+/* 16 numbers of two bytes */
+INLINE integers integers_from_pairs(const void *p)
+{
+    uint16x8_t first = vreinterpretq_u16_u8(vld1q_u8(p)), none = vdupq_n_u16(0);
+    uint16x8_t second = vreinterpretq_u16_u8(vld1q_u8((const uint8_t *)p + 16));
+    return (integers){vreinterpretq_s32_u16(vzip1q_u16(first, none)), vreinterpretq_s32_u16(vzip2q_u16(first, none)),
+                      vreinterpretq_s32_u16(vzip1q_u16(second, none)), vreinterpretq_s32_u16(vzip2q_u16(second, none))};
+}
+
 /* ---- codes of blocks ------------------------------------------------------------------------- */
 
 typedef uint8_t bytes_16 __attribute__((vector_size(16)));
@@ -231,6 +240,22 @@ INLINE bytes_32 bytes_look_up(const int8_t *table, bytes_32 at)
     for (int i = 0; i < 2; i++)
         halves.half[i] = (bytes_16)vqtbl1q_s8(values, (uint8x16_t)halves.half[i]);
     return halves.whole;
+}
+
+/* values[word >> shift & 15] for every word. `values` has 16 entries, each four bytes of a table. */
+INLINE float32x4_t four_look_up(uint8x16x4_t table, int32x4_t words, size_t shift)
+{
+    uint32x4_t at = vshlq_u32(vreinterpretq_u32_s32(words), vdupq_n_s32(-(int32_t)shift));
+    at = vmlaq_u32(vdupq_n_u32(0x03020100), vandq_u32(at, vdupq_n_u32(15)), vdupq_n_u32(0x04040404));
+    return vreinterpretq_f32_u8(vqtbl4q_u8(table, vreinterpretq_u8_u32(at)));
+}
+
+INLINE floats floats_look_up(const float *values, integers words, size_t shift)
+{
+    const uint8_t *bytes = (const void *)values;
+    uint8x16x4_t table = {{vld1q_u8(bytes), vld1q_u8(bytes + 16), vld1q_u8(bytes + 32), vld1q_u8(bytes + 48)}};
+    return (floats){four_look_up(table, words.a, shift), four_look_up(table, words.b, shift),
+                    four_look_up(table, words.c, shift), four_look_up(table, words.d, shift)};
 }
 
 /* 64 bytes from two halves, or from four quarters that are `step` bytes apart. */

@@ -23,6 +23,10 @@ bool qformat_equal(const struct qformat *a, const struct qformat *b)
 /* Blocks in files or made here: untouched activations, or such as ggml's integer dot products take. */
 static bool check_block_acts(const struct qformat *f, const char *name, struct error *error)
 {
+    bool integers = dtypes[f->weight].kind != DTYPE_KIND_BLOCK || dtype_of_integers(f->weight);
+    if (f->act != DTYPE_FP32 && !integers)
+        return error_set(error, "%s weights multiply fp32 activations, not %s%s", name, dtypes[f->act].name,
+                         f->act == DTYPE_INT8 ? ": their values are no integers" : "");
     if (f->act != DTYPE_FP32 && f->act != DTYPE_INT8)
         return error_set(error, "%s weights multiply fp32 or int8 activations, not %s", name, dtypes[f->act].name);
     if (f->act_asym)

@@ -39,8 +39,9 @@ bool qformat_equal(const struct qformat *a, const struct qformat *b);
 #define ACTS_EXPECTED    "fp32, fp16, bf16, int8, int8.asym, fp8e4m3 or fp8e5m2"
 
 /* Whether the combination has a kernel; if not the error says why. Floating-point activations of 16
- * or 32 bits go with every weight that is not of blocks; integer activations need integer weights or blocks, fp8 ones
- * fp8 weights. Of a stored format only the activations are checked: what it stores need not be known yet. */
+ * or 32 bits go with every weight that is not of blocks; integer activations need integer weights or blocks of
+ * integers, fp8 ones fp8 weights. Of a stored format only the activations are checked: what it stores need not be known
+ * yet. */
 bool qformat_check(const struct qformat *format, struct error *error);
 
 #endif

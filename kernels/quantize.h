@@ -56,7 +56,7 @@ struct quantize_ops {
     /* The sums of all trials, with the integers of low .. high that are nearest to (x - offset) / scale; with the nearest
      * to x / scale of `count` values, ascending, at most 16, and no offset. Everything is finite. */
     void (*try_codes)(const float *x, const float *w, size_t n, float low, float high, struct trials *trials);
-    void (*try_values)(const float *x, const float *w, size_t n, const int8_t *values, size_t count,
+    void (*try_values)(const float *x, const float *w, size_t n, const float *values, size_t count,
                        struct trials *trials);
     /* Moves scales and offsets to the least-squares fit of the codes, whose sum of w is w_sum, and sets rr to the error
      * that is left: infinite where there is none. */

@@ -4,10 +4,28 @@
 
 #include "grids.h"
 
-const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                               1,    13,   25,  38,  53,  69,  89,  113};
+const int8_t iq4_values[16] = {IQ4_VALUES};
 
 const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+const float nf4_values[16] = {
+    -1.0f,
+    -0.6961928009986877f,
+    -0.5250730514526367f,
+    -0.39491748809814453f,
+    -0.28444138169288635f,
+    -0.18477343022823334f,
+    -0.09105003625154495f,
+    0,
+    0.07958029955625534f,
+    0.16093020141124725f,
+    0.24611230194568634f,
+    0.33791524171829224f,
+    0.44070982933044434f,
+    0.5626170039176941f,
+    0.7229568362236023f,
+    1,
+};
 
 /* Column c of codes with `bits` bits each. A run of `bytes` bytes holds the first columns in the lowest bits of its
  * bytes, the next columns in the bits above, and so on. */
@@ -171,6 +189,17 @@ BLOCK_TYPE(mxfp4, SMALL_BLOCK, SMALL_BLOCK, false)
 BLOCK_TYPE(nvfp4, NVFP4_BLOCK, 16, false)
 BLOCK_TYPE(q1_0, Q1_0_BLOCK, Q1_0_BLOCK, false)
 BLOCK_TYPE(q2_0, Q2_0_BLOCK, Q2_0_BLOCK, false)
+
+/* Values are no integers: there are no parts. */
+void nf4_decode_block(const uint8_t *block, float *out)
+{
+    const struct block_nf4 *b = (const void *)block;
+    float scale = float_at(b->scale);
+    for (size_t i = 0; i < sizeof b->codes; i++) {
+        out[2 * i] = scale * nf4_values[b->codes[i] >> 4];
+        out[2 * i + 1] = scale * nf4_values[b->codes[i] & 15];
+    }
+}
 
 /* ---- blocks of 256 --------------------------------------------------------------------------- */
 

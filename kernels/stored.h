@@ -1,11 +1,11 @@
 /* stored.h - blocks of the stored types: their layout in a file, and their exact values.
  *
- * The layouts are those of ggml (ggml-common.h), which GGUF files hold. A block is a run of columns of
+ * The layouts are those of ggml (ggml-common.h), which GGUF files hold, but for nf4. A block is a run of columns of
  * one row with its own scales. All numbers are little-endian, fractions are fp16, and blocks
  * follow each other without padding or alignment. A weight is
  *
  *   scale * code           q8_0 q4_0 q5_0 q3_k q6_k iq4_nl iq4_xs mxfp4 tq2_0 tq1_0 iq3_s iq3_xxs
- *                          iq2_s iq2_xs iq2_xxs iq1_s iq1_m nvfp4 q1_0 q2_0
+ *                          iq2_s iq2_xs iq2_xxs iq1_s iq1_m nvfp4 q1_0 q2_0 nf4
  *   scale * code + min     q4_1 q5_1
  *   scale * code - min     q2_k q4_k q5_k
  *
@@ -16,14 +16,22 @@
  * mxfp4 is MXFP4 of the OCP Microscaling Formats specification (MX, version 1.0, 2023): E2M1 codes, and a scale that is
  * a power of two (E8M0). As in ggml, the scale 255, NaN in the specification, is 2^128; a product beyond the largest
  * float is infinite. nvfp4 has the same codes; a scale of 16 columns is E4M3 without its sign. As in ggml, the scale
- * 0x7f, NaN otherwise, is 0, and 0xff is 480. */
+ * 0x7f, NaN otherwise, is 0, and 0xff is 480.
+ *
+ * nf4 is NormalFloat 4 of "QLoRA: Efficient Finetuning of Quantized LLMs" (Dettmers et al. 2023, section 3 and
+ * appendix E): sixteen values in -1 .. 1, about the quantiles of a normal distribution, times an fp32 scale of 64
+ * columns, their largest magnitude there. Codes lie as bitsandbytes packs them. A product is rounded to fp32, as
+ * there. */
 #ifndef QTOP_STORED_H
 #define QTOP_STORED_H
 
 #include "dtype.h"
 
 /* Columns of a block: of the simple types, of the k and iq types, and at most. */
-enum { SMALL_BLOCK = 32, NVFP4_BLOCK = 64, Q2_0_BLOCK = 64, Q1_0_BLOCK = 128, K_BLOCK = 256, BLOCK_MAX = K_BLOCK };
+enum {
+    SMALL_BLOCK = 32, NVFP4_BLOCK = 64, Q2_0_BLOCK = 64, NF4_BLOCK = 64, Q1_0_BLOCK = 128, K_BLOCK = 256,
+    BLOCK_MAX = K_BLOCK
+};
 
 /* Columns count from 0 in a block. `high` holds the upper bits of a code, `low` the lower ones. */
 struct block_q8_0 {
@@ -171,6 +179,11 @@ struct block_q2_0 {
     uint8_t codes[16]; /* four columns a byte, the first in the lowest bits; counted from -1 */
 };
 
+struct block_nf4 {
+    uint8_t scale[4];  /* fp32 */
+    uint8_t codes[32]; /* indices of nf4_values: byte i holds column 2 i in its high nibble, 2 i + 1 in its low one */
+};
+
 _Static_assert(sizeof(struct block_q8_0) == 34, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_0) == 18, "as ggml has it");
 _Static_assert(sizeof(struct block_q4_1) == 20, "as ggml has it");
@@ -195,16 +208,22 @@ _Static_assert(sizeof(struct block_iq1_m) == 56, "as ggml has it");
 _Static_assert(sizeof(struct block_nvfp4) == 36, "as ggml has it");
 _Static_assert(sizeof(struct block_q1_0) == 18, "as ggml has it");
 _Static_assert(sizeof(struct block_q2_0) == 18, "as ggml has it");
+_Static_assert(sizeof(struct block_nf4) == 36, "4.5 bits a weight");
 _Static_assert(_Alignof(struct block_q6_k) == 1, "blocks have no alignment");
+
+/* The values of the codes of nf4. */
+extern const float nf4_values[16];
 
 /* How kernels read a type's codes: 64 bytes at a time, which are 16 words of 32 bits, one a lane. They are
  * the codes of 64 columns in order, or the nibbles of 128: `interleave` columns in low nibbles, then as many in the
- * high nibbles of the same bytes, and so on. */
+ * high nibbles of the same bytes, and so on. Codes with values that are floats are 32 bytes of nibbles, in pairs: two
+ * bytes a lane. */
 struct block_layout {
     uint8_t interleave; /* bytes; 0: one code a byte */
     uint8_t center;     /* subtracted from stored codes */
     bool has_sign;      /* bytes are two's complement; if not, at most 127 */
     bool wide;          /* with a sign: of more than 64 in magnitude */
+    const float *values; /* of the sixteen codes; null: integers */
 };
 
 static const struct block_layout block_layouts[DTYPE_ALL] = {
@@ -233,6 +252,7 @@ static const struct block_layout block_layouts[DTYPE_ALL] = {
     [DTYPE_NVFP4] = {.has_sign = true},
     [DTYPE_Q1_0] = {.has_sign = true},
     [DTYPE_Q2_0] = {.center = 1},
+    [DTYPE_NF4] = {.values = nf4_values},
 };
 
 /* int8 activations of blocks: how many columns share a scale, as in the block that ggml pairs the type with (q8_0 and
@@ -255,6 +275,7 @@ static inline size_t nibble_interleave(enum dtype type)
 }
 
 /* The values of the codes of the iq4 types. */
+#define IQ4_VALUES -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113
 extern const int8_t iq4_values[16];
 
 /* The values of E2M1 codes, times 2: of mxfp4 and nvfp4. */
@@ -270,6 +291,13 @@ static inline void put_half(uint8_t out[2], float value)
     uint16_t code = fp16_encode(value);
     out[0] = (uint8_t)code;
     out[1] = (uint8_t)(code >> 8);
+}
+
+static inline float float_at(const uint8_t bytes[4])
+{
+    float value;
+    memcpy(&value, bytes, sizeof value);
+    return value;
 }
 
 /* Half the scale of that byte, 2^(byte - 128), since mxfp4_values are doubled: also where it is subnormal. */
@@ -363,5 +391,7 @@ BLOCK_FUNCTIONS(iq1_m)
 BLOCK_FUNCTIONS(nvfp4)
 BLOCK_FUNCTIONS(q1_0)
 BLOCK_FUNCTIONS(q2_0)
+
+void nf4_decode_block(const uint8_t *block, float *out);
 
 #endif

@@ -261,7 +261,7 @@ static const char *const decode_schemes[] = {
     "q8_0",       "q4_0",  "q4_1",      "q5_0",           "q5_1",      "q2_k",  "q3_k",
     "q4_k",       "q5_k",  "q6_k",      "iq4_nl",         "iq4_xs", "mxfp4", "tq2_0", "tq1_0",
     "iq3_s",      "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs", "iq1_s", "iq1_m",
-    "nvfp4",      "q1_0",    "q2_0",
+    "nvfp4",      "q1_0",    "q2_0",   "nf4",
     "q8_0/int8", "q4_0/int8", "q4_1/int8", "q5_0/int8", "q5_1/int8", "q2_k/int8", "q3_k/int8", "q4_k/int8", "q5_k/int8",
     "q6_k/int8", "iq4_nl/int8", "iq4_xs/int8", "mxfp4/int8", "tq2_0/int8", "tq1_0/int8", "iq3_s/int8", "iq3_xxs/int8",
     "iq2_s/int8", "iq2_xs/int8", "iq2_xxs/int8", "iq1_s/int8", "iq1_m/int8", "nvfp4/int8", "q1_0/int8", "q2_0/int8"};

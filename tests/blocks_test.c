@@ -16,6 +16,7 @@
 #include "kernels/stored.h"
 #include "support.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -190,6 +191,25 @@ static void test_count_of_eights(void **state)
     close_study(&s);
 }
 
+/* A scale of nf4 that is not finite spoils its block; the largest one does not. */
+static void test_count_of_floats(void **state)
+{
+    (void)state;
+    static const struct {
+        float scale;
+        size_t odd;
+    } cases[] = {{FLT_MAX, 0}, {INFINITY, NF4_BLOCK}, {NAN, NF4_BLOCK}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t seed = 9;
+        struct study s = open_study(DTYPE_NF4, &seed);
+        struct block_nf4 *last = (struct block_nf4 *)s.blocks + ROWS * COLS / NF4_BLOCK - 1;
+        memcpy(last->scale, &cases[i].scale, sizeof last->scale);
+        model_count(&s.model);
+        assert_int_equal(s.model.non_finite, cases[i].odd);
+        close_study(&s);
+    }
+}
+
 /* The nibbles of a factor lie between scales. */
 static void test_count_of_nibbles(void **state)
 {
@@ -242,7 +262,7 @@ static const struct {
     [DTYPE_IQ2_S] = {"g16/256", "table"}, [DTYPE_IQ2_XS] = {"g16/256", "table"},
     [DTYPE_IQ2_XXS] = {"g32/256", "table"}, [DTYPE_IQ1_S] = {"g32/256", "table"},
     [DTYPE_IQ1_M] = {"g16/256", "table"}, [DTYPE_NVFP4] = {"g16", "table"},
-    [DTYPE_Q1_0] = {"g128", "sym"}, [DTYPE_Q2_0] = {"g64", "sym"},
+    [DTYPE_Q1_0] = {"g128", "sym"}, [DTYPE_Q2_0] = {"g64", "sym"}, [DTYPE_NF4] = {"g64", "table"},
 };
 
 static void test_what_schemes_say(void **state)
@@ -264,9 +284,11 @@ static void test_what_schemes_say(void **state)
         assert_non_null(strstr(error.text, can_encode((enum dtype)t) ? "granularity of a datatype without scales to share"
                                                                      : "weights cannot be quantized to"));
         snprintf(name, sizeof name, "%s/int8", dtypes[t].name);
-        assert_int_equal(scheme_parse(name, &parsed, &error), can_encode((enum dtype)t));
+        bool integers = dtype_of_integers((enum dtype)t);
+        assert_int_equal(scheme_parse(name, &parsed, &error), can_encode((enum dtype)t) && integers);
         s.format.act = DTYPE_INT8;
-        assert_true(scheme_check(&s, &error));
+        assert_int_equal(scheme_check(&s, &error), integers);
+        assert_true(integers || strstr(error.text, "fp32 activations, not int8: their values are no integers"));
         assert_string_equal(scheme_print(&s, text), "stored/int8");
         assert_string_equal(scheme_print_act(&s, text), "int8");
     }
@@ -388,7 +410,8 @@ static void test_model_with_int8_activations(void **state)
                 struct qtensor *q = requantize(m, i, &own, pool, &error);
                 assert_non_null(q);
                 assert_ptr_equal(q->matrix.codes, m->tensors[i].stored.codes);
-                assert_true(q->error.exact && q->matrix.format.act == DTYPE_INT8 && qtensor_has_scheme(q, &scheme));
+                enum dtype act = dtype_of_integers(q->matrix.format.weight) ? DTYPE_INT8 : DTYPE_FP32;
+                assert_true(q->error.exact && q->matrix.format.act == act && qtensor_has_scheme(q, &own));
                 struct weights *next = weights_replace(set, q);
                 qtensor_unref(q);
                 weights_unref(set);
@@ -425,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_count),
         cmocka_unit_test(test_count_of_powers),
         cmocka_unit_test(test_count_of_eights),
+        cmocka_unit_test(test_count_of_floats),
         cmocka_unit_test(test_count_of_nibbles),
         cmocka_unit_test(test_count_of_halves),
         cmocka_unit_test(test_what_schemes_say),

@@ -69,7 +69,7 @@ static const struct {
     {DTYPE_IQ4_NL, 22.5, 2.5}, {DTYPE_IQ4_XS, 22.5, 2.5}, {DTYPE_MXFP4, 18.9, 0},    {DTYPE_NVFP4, 21.6, 2.5},
     {DTYPE_Q3_K, 16.7, 2.5},   {DTYPE_Q2_K, 11.6, 4},     {DTYPE_TQ2_0, 7.1, 0},     {DTYPE_TQ1_0, 7.1, 0},
     {DTYPE_IQ3_S, 17.6, 3},    {DTYPE_IQ3_XXS, 14.9, 4.5}, {DTYPE_IQ2_S, 12.3, 3},   {DTYPE_IQ2_XS, 10.7, 4},
-    {DTYPE_IQ2_XXS, 9.5, 3.5}, {DTYPE_IQ1_S, 6.9, 2.5},   {DTYPE_IQ1_M, 7.5, 3.5},
+    {DTYPE_IQ2_XXS, 9.5, 3.5}, {DTYPE_IQ1_S, 6.9, 2.5},   {DTYPE_IQ1_M, 7.5, 3.5},   {DTYPE_NF4, 21.3, 2},
 };
 
 static void test_errors(void **state)
@@ -121,8 +121,8 @@ static void check_codes(enum dtype t, const struct row *r, const float *scale, c
         double value = scale[g] != 0 ? ((double)r->back[c] - (double)offset[g]) / (double)scale[g] : 0;
         double nearest = grid.values ? INFINITY : rint(value);
         for (size_t v = 0; v < grid.count; v++)
-            if (fabs(grid.values[v] - value) < fabs(nearest - value))
-                nearest = grid.values[v];
+            if (fabs((double)grid.values[v] - value) < fabs(nearest - value))
+                nearest = (double)grid.values[v];
         if (!(fabs(nearest - value) <= 1e-3 && nearest >= grid.low && nearest <= grid.high))
             fail_msg("%s, column %zu: %g is none of its codes", dtypes[t].name, c, value);
     }
@@ -219,7 +219,7 @@ static void test_odd_values(void **state)
             for (size_t c = 0; c < COLUMNS; c++)
                 r.values[c] = c % 37 == 5 ? odd[k] : (float)random_normal(&seed);
             size_t beyond = encode_row(t, r.values, COLUMNS, k % 2 ? r.importance : NULL, r.blocks);
-            if ((beyond > 0) != (fabsf(odd[k]) == 3e38f))
+            if ((beyond > 0) != (fabsf(odd[k]) == 3e38f && dtypes[t].factor != FACTOR_FP32))
                 fail_msg("%s, %g: %zu beyond", dtypes[t].name, (double)odd[k], beyond);
             check_finite(t, &r);
             for (size_t c = 0; c < COLUMNS; c++)
@@ -250,12 +250,108 @@ static void test_odd_importance(void **state)
     free_row(&r);
 }
 
+/* ---- fp32 scales ----------------------------------------------------------------------------- */
+
+enum { NF4_BYTES = COLUMNS / NF4_BLOCK * sizeof(struct block_nf4) };
+
+/* Blocks of scales that are the largest magnitudes, with the codes that are nearest on them. */
+static void encode_by_largest(const float *values, uint8_t *out)
+{
+    struct block_nf4 *blocks = (void *)out;
+    memset(out, 0, NF4_BYTES);
+    for (size_t c = 0; c < COLUMNS; c++) {
+        uint8_t *scale = blocks[c / NF4_BLOCK].scale;
+        float largest = fmaxf(float_at(scale), fabsf(values[c]));
+        memcpy(scale, &largest, sizeof largest);
+    }
+    encode_codes(DTYPE_NF4, values, COLUMNS, out);
+}
+
+/* What bitsandbytes makes of the same values: nf4_digest.py. */
+static void test_codes_of_the_largest(void **state)
+{
+    (void)state;
+    const uint64_t expected_digest = 0xde07f43deff6578au;
+    struct row r = make_row(1, 1);
+    uint64_t seed = 20240601;
+    for (size_t c = 0; c < COLUMNS; c++) {
+        uint64_t bits = random_bits(&seed);
+        int32_t sum = -2 * 65535;
+        for (int k = 0; k < 4; k++)
+            sum += (int32_t)(bits >> 16 * k & 65535);
+        r.values[c] = ldexpf((float)sum, (int)(c / NF4_BLOCK % 64) - 40);
+    }
+    encode_by_largest(r.values, r.blocks);
+    uint64_t digest = fnv1a(FNV_START, r.blocks, NF4_BYTES);
+    if (digest != expected_digest)
+        fail_msg("0x%016jx; expected 0x%016jx", (uintmax_t)digest, (uintmax_t)expected_digest);
+    free_row(&r);
+}
+
+/* Values of a block that make the search hard: of one kind each. */
+static void put_hard_values(int kind, uint64_t *seed, float *values, float *importance)
+{
+    float size = ldexpf(1, (int)random_below(seed, 270) - 145);
+    for (size_t i = 0; i < NF4_BLOCK; i++) {
+        float normal = (float)random_normal(seed), unit = (float)exp2((double)random_below(seed, 30) - 30);
+        float of_kind[] = {normal, normal * normal * normal, nf4_values[random_below(seed, 16)],
+                           i == 7 ? -1 : normal / 64, i % 3 ? 0 : unit, (float)random_below(seed, 3) - 1};
+        values[i] = fminf(fmaxf(of_kind[kind], -100), 100) / 128 * size;
+        importance[i] = random_below(seed, 4) == 0 ? 0 : (float)exp(3 * random_normal(seed));
+    }
+}
+enum { KINDS = 6 };
+
+static double error_of_block(const struct row *r, size_t block, bool weighed)
+{
+    double error = 0;
+    for (size_t i = block * NF4_BLOCK; i < (block + 1) * NF4_BLOCK; i++) {
+        double miss = (double)r->back[i] - (double)r->values[i];
+        error += (weighed ? (double)r->importance[i] : 1) * miss * miss;
+    }
+    return error;
+}
+
+/* No block has a larger error than with the largest magnitude as its scale, weighed or not. */
+static void test_search_is_no_worse(void **state)
+{
+    (void)state;
+    enum { BLOCKS = COLUMNS / NF4_BLOCK };
+    static double plain[2][BLOCKS];
+    uint64_t seed = 23;
+    size_t better = 0;
+    struct row r = make_row(1, 1);
+    for (int round = 0; round < 12; round++) {
+        for (size_t b = 0; b < BLOCKS; b++)
+            put_hard_values((int)b % KINDS, &seed, r.values + b * NF4_BLOCK, r.importance + b * NF4_BLOCK);
+        encode_by_largest(r.values, r.blocks);
+        decode(DTYPE_NF4, &r);
+        for (size_t b = 0; b < BLOCKS; b++)
+            for (int weighed = 0; weighed < 2; weighed++)
+                plain[weighed][b] = error_of_block(&r, b, weighed);
+        for (int weighed = 0; weighed < 2; weighed++) {
+            encode_row(DTYPE_NF4, r.values, COLUMNS, weighed ? r.importance : NULL, r.blocks);
+            decode(DTYPE_NF4, &r);
+            for (size_t b = 0; b < BLOCKS; b++) {
+                double error = error_of_block(&r, b, weighed), scale = (double)float_at(r.blocks + 36 * b);
+                if (!(error <= plain[weighed][b] * (1 + 1e-6) && scale >= 0))
+                    fail_msg("kind %zu, weighed %d: error %g, scale %g; expected at most %g", b % KINDS, weighed, error,
+                             scale, plain[weighed][b]);
+                better += error < 0.99 * plain[weighed][b];
+            }
+        }
+    }
+    assert_true(better > 6 * BLOCKS);
+    free_row(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_errors),     cmocka_unit_test(test_values_of_blocks),
         cmocka_unit_test(test_same_on_all), cmocka_unit_test(test_odd_values),
         cmocka_unit_test(test_odd_importance), cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_codes_of_the_largest), cmocka_unit_test(test_search_is_no_worse),
     };
     return cmocka_run_group_tests_name("encode", tests, NULL, NULL);
 }

@@ -453,6 +453,7 @@ static void test_refusals(void **state)
     refuse(BUILTIN, "int8/int8:g32", NULL, "the nearest that it can is int8/int8");
     refuse(BUILTIN, "q4_0", NULL, "blk.0.attn_q: safetensors cannot store q4_0; the nearest that it can is int4:g32:asym");
     refuse(BUILTIN, "q8_0", NULL, "cannot store q8_0; the nearest that it can is int8:g32");
+    refuse(BUILTIN, "nf4", NULL, "blk.0.attn_q: safetensors cannot store nf4; the nearest that it can is int4:g64:asym");
     refuse(BUILTIN, "int8:tensor", NULL, "the nearest that it can is int8");
     refuse(llama, "int8:g32", NULL, "blk.0.ffn_down: compressed-tensors cannot store int8:g32: its groups do not "
                                     "divide the columns; the nearest that it can is int8");

@@ -464,6 +464,7 @@ static void test_schemes_not_held(void **state)
         {"int4:g128:asym", "the nearest that it can is int4:g32:asym"},
         {"int4:g16", "int4:g32"},
         {"int4:channel", "int4:g32"},
+        {"nf4", "blk.0.attn_q: GGUF cannot store nf4; the nearest that it can is iq4_nl"},
         {"fp8", "GGUF cannot store fp8e4m3; the nearest that it can is int8:g32"},
         {"w8a8", "int8/int8:g32"},
         {"w8a8:llmint8(threshold=0.5)", "int8/int8:g32"},

@@ -937,7 +937,8 @@ static void test_cycle_order(void **state)
         const char *stops[17];
     } cases[] = {
         {"blk.0.attn_q", CHANGE_WEIGHT,
-         {"stored", "fp16", "bf16", "int8", "int4", "fp8e4m3", "fp8e5m2", "q8_0", "mxfp4", "nvfp4", "stored"}},
+         {"stored", "fp16", "bf16", "int8", "int4", "fp8e4m3", "fp8e5m2", "q8_0", "mxfp4", "nvfp4", "nf4",
+          "stored"}},
         {"blk.0.attn_q", CHANGE_ACT,
          {"int8", "int8/fp16", "int8/bf16", "int8/int8", "int8/int8.asym", "int8"}},
         {"blk.0.attn_q", CHANGE_ACT,
@@ -950,6 +951,7 @@ static void test_cycle_order(void **state)
         {"blk.0.ffn_down", CHANGE_SYMMETRY, {"int4", "int4:asym", "int4"}},
         {"blk.0.attn_q", CHANGE_WEIGHT, /* what the next datatype can keep, it keeps */
          {"int8/int8.asym:asym", "int4/int8.asym:asym", "fp8e4m3", "fp8e5m2"}},
+        {"blk.0.attn_q", CHANGE_WEIGHT, {"mxfp4/int8:gptq", "nvfp4/int8:gptq", "nf4:gptq"}},
     };
     struct fixture f = open_fixture(&wide);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -471,7 +471,7 @@ static void test_gptq_is_never_worse_than_rounding(void **state)
                                           "int8:g64:gptq(damp=1)", "int4:channel:clip+gptq",
                                           "q4_0:gptq", "q5_1:gptq", "iq4_nl:gptq", "mxfp4:gptq", "q4_k:gptq",
                                           "q3_k:gptq", "iq3_s:gptq", "iq3_xxs:gptq", "iq2_s:gptq", "iq2_xxs:gptq",
-                                          "iq1_s:gptq", "iq1_m:gptq", "nvfp4:gptq"};
+                                          "iq1_s:gptq", "iq1_m:gptq", "nvfp4:gptq", "nf4:gptq"};
     enum { SCHEMES = sizeof schemes / sizeof *schemes };
     uint64_t seed = 9;
     for (size_t n = 0; n < 5 * SCHEMES; n++) {

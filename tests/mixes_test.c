@@ -442,6 +442,7 @@ static void test_fallbacks(void **state)
         {DTYPE_Q3_K, 576, DTYPE_Q4_0}, {DTYPE_IQ1_S, 576, DTYPE_IQ4_NL}, {DTYPE_IQ4_XS, 64, DTYPE_IQ4_NL},
         {DTYPE_Q8_0, 40, DTYPE_FP16},  {DTYPE_MXFP4, 40, DTYPE_FP16},    {DTYPE_NVFP4, 96, DTYPE_ALL},
         {DTYPE_Q1_0, 192, DTYPE_ALL},  {DTYPE_INT4, 40, DTYPE_INT4},     {DTYPE_Q2_0, 96, DTYPE_Q4_0},
+        {DTYPE_NF4, 128, DTYPE_NF4},   {DTYPE_NF4, 96, DTYPE_IQ4_NL},   {DTYPE_NF4, 40, DTYPE_FP16},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

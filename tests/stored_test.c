@@ -18,7 +18,7 @@ enum { MOST_ROWS = 70, MOST_TOKENS = 70 };
 
 /* ---- against another implementation ---------------------------------------------------------- */
 
-/* The digests that stored_vectors.py prints, of gguf 0.19.0. */
+/* The digests that stored_vectors.py prints, of gguf 0.19.0; nf4 is as bitsandbytes 0.50.2 has it. */
 static const struct {
     enum dtype type;
     uint64_t digest;
@@ -35,7 +35,7 @@ static const struct {
     {DTYPE_IQ2_XS, 0xe2052bcb154ff1beu}, {DTYPE_IQ2_XXS, 0x8493281db62f32beu},
     {DTYPE_IQ1_S, 0xa92d074a42520851u},  {DTYPE_IQ1_M, 0x144134b243884786u},
     {DTYPE_NVFP4, 0xeb7d4eb087060b7bu},  {DTYPE_Q1_0, 0xc5e58105ec8093a5u},
-    {DTYPE_Q2_0, 0x6018689d2a4dc83au},
+    {DTYPE_Q2_0, 0x6018689d2a4dc83au},   {DTYPE_NF4, 0xbf70d3fe73304a44u},
 };
 enum { BLOCKS = 1024, SEED = 20240601 };
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Prints the digests of decoded blocks that stored_test.c holds the stored types against.
 
-The decoders are those of the gguf package, a separate implementation; for types that it lacks, two of this file:
+The decoders are those of the gguf package, a separate implementation; for types that it lacks, three of this file:
 
     python3 -m venv venv && venv/bin/pip install numpy gguf && venv/bin/python stored_vectors.py
 
 A type's blocks are COUNT blocks of pseudo-random bytes (SplitMix64, eight bytes a number, little-endian, the blocks one
 after the other), whose fp16 fields have bit 14 cleared: finite, smaller than 2, subnormal now and then. There are so
-many that every entry of a grid occurs. Scales that are a power of two (E8M0) are 112 .. 127, and bit 6 of E4M3 is
-cleared. A digest is the FNV-1a 64-bit hash of the bytes of the fp32 weights. The last two are of every scale with every
+many that every entry of a grid occurs. Scales that are a power of two (E8M0) are 112 .. 127, as the exponents of fp32, and bit 6 of
+E4M3 is cleared. A digest is the FNV-1a 64-bit hash of the bytes of the fp32 weights. The last two are of every scale with every
 code: of 256 blocks of MXFP4 and of 64 of NVFP4, in which byte i of a scale's codes is i in both nibbles, the high one
 from 15 down.
 """
@@ -25,10 +25,15 @@ HALVES = {  # offsets of fp16 numbers in a block
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
     "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "TQ2_0": [64], "TQ1_0": [52],
     "IQ3_S": [0], "IQ3_XXS": [0], "IQ2_S": [0], "IQ2_XS": [0], "IQ2_XXS": [0],
-    "IQ1_S": [0], "IQ1_M": [54], "NVFP4": [], "Q1_0": [0], "Q2_0": [0],
+    "IQ1_S": [0], "IQ1_M": [54], "NVFP4": [], "Q1_0": [0], "Q2_0": [0], "NF4": [],
 }
 EXPONENTS = {"MXFP4": [0]}  # offsets of scales that are a power of two
+FLOATS = {"NF4": [0]}  # of fp32 scales
 EIGHTS = {"NVFP4": [0, 1, 2, 3]}  # of scales of E4M3
+NF4 = np.array([  # of the QLoRA paper (Dettmers et al. 2023, appendix E)
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
+    -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0], dtype=np.float32)
 
 
 def splitmix64(seed, count):
@@ -61,7 +66,14 @@ def q2_0(blocks):
     return scale * (codes.reshape(len(blocks), -1).astype(np.float32) - 1)
 
 
-OWN = {"Q1_0": (18, q1_0), "Q2_0": (18, q2_0)}  # types that the package lacks, with the bytes of a block
+def nf4(blocks):
+    """64 codes of four bits, the high nibble first, behind an fp32 scale: bitsandbytes.functional.dequantize_nf4."""
+    scale = blocks[:, :4].copy().view(np.float32)
+    codes = np.stack([blocks[:, 4:] >> 4, blocks[:, 4:] & 15], axis=2)
+    return NF4[codes].reshape(len(blocks), -1) * scale
+
+
+OWN = {"Q1_0": (18, q1_0), "Q2_0": (18, q2_0), "NF4": (36, nf4)}  # types that the package lacks, with the bytes of a block
 
 
 def main():
@@ -77,6 +89,8 @@ def main():
             blocks[:, at + 1] &= 0xBF
         for at in EXPONENTS.get(name, []):
             blocks[:, at] = blocks[:, at] & 15 | 0x70
+        for at in FLOATS.get(name, []):
+            blocks[:, at + 3] = blocks[:, at + 3] & 0x87 | 0x38
         for at in EIGHTS.get(name, []):
             blocks[:, at] &= 0xBF
         weights = decode(blocks).astype(np.float32)

@@ -185,6 +185,8 @@ void clear_exponent(enum dtype type, unsigned bits, uint8_t *block)
     uint16_t mask = (uint16_t)(bits << 10);
     if (t->factor == FACTOR_E8M0)
         block[0] = bits == 31 ? block[0] & 0x73 : (block[0] & 15) | 0x70;
+    if (t->factor == FACTOR_FP32)
+        block[3] = (uint8_t)((block[3] & 0x87) | (bits == 31 ? 0x30 : 0x38));
     for (size_t k = 0; k < 4 && t->factor == FACTOR_NONE; k++)
         block[k] &= (uint8_t)~(bits << 2);
     for (size_t k = 0; k < 4 && t->factor == FACTOR_NIBBLES; k++)

@@ -45,7 +45,7 @@ void each_scheme(const uint32_t *groups, size_t count, scheme_fn *see, void *arg
 bool spellable(const struct scheme *scheme);
 
 /* Clears those of the five bits of a block's fp16 exponents, or of the five below the sign of E4M3. A power of two
- * becomes 2^-15 .. 1, at most 2^-12 if it is all bits. */
+ * becomes 2^-15 .. 1, at most 2^-12 if it is all bits; an fp32 scale a number of 2^-15 .. 2, below 2^-15 if it is. */
 void clear_exponent(enum dtype type, unsigned bits, uint8_t *block);
 
 /* Blocks of a stored type as stored_vectors.py makes them: random bytes, finite scales smaller than 2. */

@@ -34,7 +34,8 @@ static void test_keys_change_a_layer(void **state)
 static void test_weight_cycle_is_complete(void **state)
 {
     static const char *const names[] = {"fp16",    "bf16",    "int8", "int4",
-                                        "fp8e4m3", "fp8e5m2", "q8_0", "mxfp4", "nvfp4", "fp32*"};
+                                        "fp8e4m3", "fp8e5m2", "q8_0", "mxfp4", "nvfp4", "nf4",
+                                        "fp32*"};
     enum { NAMES = sizeof names / sizeof *names };
     (void)state;
     start(24, 80);
@@ -62,6 +63,9 @@ static void test_what_does_not_apply_is_explained(void **state)
     type_scheme("fp16");
     press("z");
     wait_for("only integers have a zero point");
+    type_scheme("nf4");
+    press("a");
+    wait_for("values of this type are no integers");
     assert_ends("q");
 }
 

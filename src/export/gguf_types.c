@@ -1,5 +1,7 @@
 #include "gguf_types.h"
 
+#include "quant/fit.h"
+
 /* ---- blocks of 32 ---------------------------------------------------------------------------- */
 
 /* d, and 32 signed bytes: w = d q. */
@@ -125,11 +127,15 @@ static struct gguf_storage held_as(const struct packed_type *p, const struct qma
     return (struct gguf_storage){&p->type, p->file_type, bytes, widened};
 }
 
-/* The integers of as many bits, in groups of 32, made the same way. */
+/* The integers of as many bits, in groups of 32, made the same way; of blocks that no file has others of 32. */
 static struct scheme nearest(const struct scheme *s)
 {
     struct scheme n = *s;
     n.format.stored = false;
+    if (dtypes[s->format.weight].kind == DTYPE_KIND_BLOCK && !gguf_stored_type(s->format.weight)) {
+        n.format.weight = block_fallback(s->format.weight, GGUF_BLOCK);
+        return n;
+    }
     n.format.weight = s->format.weight == DTYPE_INT4 ? DTYPE_INT4 : DTYPE_INT8;
     n.format.asym = s->format.asym && n.format.weight == DTYPE_INT4;
     n.format.granularity = GRANULARITY_GROUP;
@@ -156,7 +162,7 @@ static bool store_as_is(const struct export *job, int tensor, struct gguf_storag
     const struct stored_type *stored = &stored_types[m->format.weight];
     bool divided = job->folding.divisor[tensor];
     if (!stored->type.name)
-        return refuse(job, tensor, "as the model's file stores it", error);
+        return refuse(job, tensor, m->format.stored ? "as the model's file stores it" : NULL, error);
     if (divided && dtypes[m->format.weight].kind == DTYPE_KIND_BLOCK)
         return refuse(job, tensor, "with the input scale of the layer behind it folded in", error);
     *out = divided ? held_as(find(m), m, false)

@@ -67,9 +67,10 @@ struct export_item *safetensors_add_vector(struct export *job, const struct nami
 static bool refuse_blocks(const struct export *job, int t, struct error *error)
 {
     const struct qformat *s = &job->plan.weights->layer[t]->matrix.format;
-    struct scheme nearest = scheme_default(dtypes[s->weight].bits > 5 ? DTYPE_INT8 : DTYPE_INT4);
+    const struct dtype_info *type = &dtypes[s->weight];
+    struct scheme nearest = scheme_default(type->bits > 5 ? DTYPE_INT8 : DTYPE_INT4);
     nearest.format.granularity = GRANULARITY_GROUP;
-    nearest.format.group = 32;
+    nearest.format.group = type->scale_columns > 32 ? (uint32_t)type->scale_columns : 32;
     nearest.format.asym = nearest.format.weight == DTYPE_INT4;
     if (!roles[job->plan.model->tensors[t].role].in_block)
         nearest = scheme_default(DTYPE_FP16);

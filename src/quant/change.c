@@ -9,7 +9,8 @@ enum { CHOICES = 32 };
 static const enum dtype weight_order[] = {
     DTYPE_FP32,    DTYPE_FP16,  DTYPE_BF16,   DTYPE_INT8,    DTYPE_INT4,  DTYPE_FP8E4M3, DTYPE_FP8E5M2, DTYPE_Q8_0,
     DTYPE_Q6_K,    DTYPE_Q5_K,  DTYPE_Q4_K,   DTYPE_IQ4_XS,  DTYPE_Q3_K,  DTYPE_IQ3_S,   DTYPE_IQ3_XXS, DTYPE_Q2_K,
-    DTYPE_IQ2_S,   DTYPE_IQ2_XS, DTYPE_IQ2_XXS, DTYPE_IQ1_M, DTYPE_IQ1_S, DTYPE_MXFP4,   DTYPE_NVFP4};
+    DTYPE_IQ2_S,   DTYPE_IQ2_XS, DTYPE_IQ2_XXS, DTYPE_IQ1_M, DTYPE_IQ1_S, DTYPE_MXFP4,   DTYPE_NVFP4,
+    DTYPE_NF4};
 static const enum dtype act_order[] = {DTYPE_FP32,    DTYPE_FP16,    DTYPE_BF16, DTYPE_INT8,
                                        DTYPE_FP8E4M3, DTYPE_FP8E5M2};
 static const uint32_t group_order[] = {256, 128, 64, 32, 16};
@@ -70,10 +71,15 @@ static struct scheme with_weight(enum dtype weight, const struct tensor *t, cons
         s.methods = from->methods;
     }
     keep_scales(&s, t, chosen);
+    struct methods methods = s.methods;
     if (!scheme_check(&s, NULL))
         s.methods = (struct methods){0};
-    if (!scheme_check(&s, NULL))
+    if (!scheme_check(&s, NULL)) {
         s.format.act = DTYPE_FP32, s.format.act_asym = false, s.act_range = ACT_DYNAMIC;
+        s.methods = methods; /* activations alone may have been in the way */
+    }
+    if (!scheme_check(&s, NULL))
+        s.methods = (struct methods){0};
     return s;
 }
 
@@ -98,7 +104,7 @@ static void weight_choices(struct list *l, const struct tensor *t, const struct 
     enum dtype stored = t->stored.format.weight;
     struct scheme unchanged = scheme_stored(&t->stored);
     bool blocks_stored = dtypes[stored].kind == DTYPE_KIND_BLOCK, int8 = from->format.act == DTYPE_INT8;
-    if (blocks_stored && int8 && !from->format.act_asym && !from->act_range)
+    if (blocks_stored && dtype_of_integers(stored) && int8 && !from->format.act_asym && !from->act_range)
         unchanged.format.act = DTYPE_INT8;
     add(l, unchanged);
     for (size_t i = 0, first = first_weight(stored); i < COUNT(weight_order); i++) {
@@ -183,6 +189,8 @@ static const char *inapplicable(const struct model *m, int tensor, const struct 
         return NULL;
     if (tensor == kv_index(m))
         return kv_reasons[change];
+    if (change == CHANGE_ACT && kind == DTYPE_KIND_BLOCK && !dtype_of_integers(from->format.weight))
+        return "values of this type are no integers: it multiplies fp32 activations";
     if (change == CHANGE_ACT && kind == DTYPE_KIND_BLOCK)
         return tensor_multiplies(m, tensor) ? NULL : "not a matrix product: no activations";
     if (from->format.stored)

@@ -13,7 +13,7 @@ static const struct {
     {DTYPE_IQ3_S, DTYPE_IQ4_NL},  {DTYPE_IQ4_XS, DTYPE_IQ4_NL}, {DTYPE_Q2_0, DTYPE_Q4_0},
     {DTYPE_Q2_K, DTYPE_Q4_0},     {DTYPE_Q3_K, DTYPE_Q4_0},     {DTYPE_TQ1_0, DTYPE_Q4_0},
     {DTYPE_TQ2_0, DTYPE_Q4_0},    {DTYPE_Q4_K, DTYPE_Q5_0},     {DTYPE_Q5_K, DTYPE_Q5_1},
-    {DTYPE_Q6_K, DTYPE_Q8_0},
+    {DTYPE_Q6_K, DTYPE_Q8_0},     {DTYPE_NF4, DTYPE_IQ4_NL},
 };
 
 enum { SMALL_BLOCK = 32 };
@@ -72,8 +72,9 @@ static struct scheme fit_blocks(struct scheme s, size_t cols)
 
 bool stored_takes_act(const struct model *m, int tensor, enum dtype act)
 {
-    bool blocks = dtypes[m->tensors[tensor].stored.format.weight].kind == DTYPE_KIND_BLOCK;
-    return act == DTYPE_FP32 || (blocks && tensor_multiplies(m, tensor));
+    enum dtype weight = m->tensors[tensor].stored.format.weight;
+    bool integers = dtypes[weight].kind == DTYPE_KIND_BLOCK && dtype_of_integers(weight);
+    return act == DTYPE_FP32 || (integers && tensor_multiplies(m, tensor));
 }
 
 /* Stored weights that are no blocks keep their activations. */

@@ -144,12 +144,11 @@ static void round_to_grid(const struct gptq *g, size_t params, float q[ROWS])
     }
     float nearest[ROWS];
     for (size_t r = 0; r < ROWS; r++)
-        nearest[r] = (float)grid->values[0];
+        nearest[r] = grid->values[0];
     for (size_t v = 1; v < grid->count; v++) {
-        float middle = (float)(grid->values[v - 1] + grid->values[v]) / 2;
-        float step = (float)(grid->values[v] - grid->values[v - 1]);
+        float middle = (grid->values[v - 1] + grid->values[v]) / 2;
         for (size_t r = 0; r < ROWS; r++)
-            nearest[r] += q[r] > middle ? step : 0;
+            nearest[r] = q[r] > middle ? grid->values[v] : nearest[r];
     }
     memcpy(q, nearest, sizeof nearest);
 }
