@@ -222,8 +222,8 @@ struct block {
     size_t groups;
 };
 
-/* The factor whose multiples are nearest to the groups' scales, each by what its codes weigh. The largest scale, by which
- * all are divided here, is a multiple by about the integer that is farthest from 0. */
+/* The factor whose multiples are nearest to the groups' scales, each by what its codes weigh. The largest scale, by
+ * which all are divided here, is a multiple by about the integer that is farthest from 0. */
 static double first_factor(const struct block *b)
 {
     const struct encoding *e = b->e;

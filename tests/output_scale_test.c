@@ -317,7 +317,9 @@ static void test_exports(void **state)
         struct model *m = open_model(from);
         struct pool *pool = pool_create(1, &error);
         int q = model_find(m, ROLE_ATTN_Q, 0);
-        export_to(m, replace(m, weights_stored(m), q, "fp32", pool), pool, to);
+        struct weights *set = replace(m, weights_stored(m), q, "fp32", pool);
+        export_to(m, set, pool, to);
+        weights_unref(set);
         struct model *back = open_model(to);
         float *expected = logits_of(m), *found = logits_of(back);
         assert_null(catalog_find(&back->files, "blk.0.attn_q.scale"));
