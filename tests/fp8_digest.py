@@ -13,22 +13,14 @@ exponent and mantissa come from SplitMix64 (see make_input in dtype_test.c). A d
 import ml_dtypes
 import numpy as np
 
+from digests import SEED, fnv1a, splitmix64
+
 COUNT = 1_000_000
-SEED = 20240601
 FORMATS = [
     # name, dtype, largest finite value, lowest and highest exponent drawn
     ("fp8e4m3", ml_dtypes.float8_e4m3fn, 448.0, -14, 8),
     ("fp8e5m2", ml_dtypes.float8_e5m2, 57344.0, -21, 15),
 ]
-
-
-def splitmix64(seed, count):
-    """The first `count` outputs of SplitMix64."""
-    steps = np.arange(1, count + 1, dtype=np.uint64)
-    z = np.uint64(seed) + steps * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 def random_values(largest, low, high):
@@ -45,14 +37,6 @@ def fp16_values(largest):
     """Every fp16 value inside the range, in the order of the codes."""
     values = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
     return values[np.abs(values) <= largest]  # drops NaN too
-
-
-def fnv1a(data):
-    """FNV-1a, 64 bits."""
-    digest = 0xCBF29CE484222325
-    for byte in data:
-        digest = (digest ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return digest
 
 
 def main():

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from digests import fnv1a
+
 GOLDEN = 0x9E3779B97F4A7C15
 
 
@@ -100,13 +102,6 @@ def gptq(w, x, bits, asym, group, damp, act_order):
         return float(np.sum(((other - w) @ x.astype(np.float64).T) ** 2))
 
     return output_error(quantized), output_error(nearest), scales
-
-
-def fnv1a(data):
-    digest = 0xCBF29CE484222325
-    for byte in data:
-        digest = (digest ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return digest
 
 
 CASES = [  # scheme, bits, asym, group, damp, act order; source

@@ -356,29 +356,37 @@ static void put_as_fp8(struct writing *w, const struct entry *e, enum dtype fp8,
     free(codes);
 }
 
+/* What was put there, with the configuration of a family; the writing is freed. */
+static struct model *open_written(const char *folder, struct writing *w, const char *family)
+{
+    struct error error = {"(no message)"};
+    struct bytes config = arch_config(family);
+    writing_write(folder, w);
+    folder_write(folder, "config.json", config.data, config.size);
+    struct model *m = model_open(folder, &error);
+    if (!m)
+        fail_msg("%s", error.text);
+    bytes_free(&config);
+    free(w);
+    return m;
+}
+
 static float *logits_of_fp8(enum dtype fp8, bool coded, size_t *count)
 {
     struct catalog c = {0};
     struct error error = {"(no message)"};
     char *path = arch_path("llama", "model.safetensors"), *folder = folder_make();
     struct writing *w = calloc(1, sizeof *w);
-    struct bytes config = arch_config("llama");
     assert_true(w && safetensors_read(&c, path, &error));
     for (size_t i = 0; i < c.count; i++)
         put_as_fp8(w, &c.entries[i], fp8, coded);
     catalog_close(&c);
-    writing_write(folder, w);
-    folder_write(folder, "config.json", config.data, config.size);
-    struct model *m = model_open(folder, &error);
-    if (!m)
-        fail_msg("%s", error.text);
+    struct model *m = open_written(folder, w, "llama");
     int q = model_find(m, ROLE_ATTN_Q, 1);
     assert_int_equal(m->tensors[q].stored.format.weight, coded ? fp8 : DTYPE_FP32);
     float *logits = run_model(m);
     *count = m->hyper.vocab;
     model_close(m);
-    bytes_free(&config);
-    free(w);
     free(path);
     folder_remove(folder);
     return logits;
@@ -423,25 +431,18 @@ static float *logits_of_doubles(const char *name, bool doubles, size_t *count)
     struct error error = {"(no message)"};
     char *path = arch_path(name, "model.safetensors"), *folder = folder_make(), note[80];
     struct writing *w = calloc(1, sizeof *w);
-    struct bytes config = arch_config(name);
     assert_true(w && safetensors_read(&c, path, &error));
     for (size_t i = 0; i < c.count; i++)
         put_as_doubles(w, &c.entries[i], doubles);
     snprintf(note, sizeof note, "%zu tensors of F64 are read as fp32", c.count);
     catalog_close(&c);
-    writing_write(folder, w);
-    folder_write(folder, "config.json", config.data, config.size);
-    struct model *m = model_open(folder, &error);
-    if (!m)
-        fail_msg("%s", error.text);
+    struct model *m = open_written(folder, w, name);
     assert_int_equal(strstr(m->note, note) != NULL, doubles);
     for (size_t i = 0; i < m->tensor_count; i++)
         assert_int_equal(m->tensors[i].stored.format.weight, DTYPE_FP32);
     float *logits = run_model(m);
     *count = m->hyper.vocab;
     model_close(m);
-    bytes_free(&config);
-    free(w);
     free(path);
     folder_remove(folder);
     return logits;

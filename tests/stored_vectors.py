@@ -18,8 +18,9 @@ import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 
+from digests import SEED, fnv1a, splitmix64
+
 COUNT = 1024
-SEED = 20240601
 HALVES = {  # offsets of fp16 numbers in a block
     "Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2],
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
@@ -34,23 +35,6 @@ NF4 = np.array([  # of the QLoRA paper (Dettmers et al. 2023, appendix E)
     -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
     -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
     0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0], dtype=np.float32)
-
-
-def splitmix64(seed, count):
-    """The first `count` outputs of SplitMix64."""
-    steps = np.arange(1, count + 1, dtype=np.uint64)
-    z = np.uint64(seed) + steps * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-def fnv1a(data):
-    """FNV-1a, 64 bits."""
-    digest = 0xCBF29CE484222325
-    for byte in data:
-        digest = (digest ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return digest
 
 
 def q1_0(blocks):

@@ -1,7 +1,6 @@
 /* qtop tune: a recipe that fits a budget. */
 #include "batch.h"
 
-#include "base/output.h"
 #include "export/tuning.h"
 #include "interrupt.h"
 #include "tune_state.h"
@@ -285,8 +284,6 @@ int run_tune(const struct options *o)
     if ((o->max_size && !size_parse("--max-size", o->max_size, &budget.max_size, &error)) ||
         !budget_check(&budget, &error))
         return complain(&error, EXIT_USAGE);
-    if (o->output && !output_possible(o->output, &error))
-        return complain(&error, EXIT_FAILED);
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     pool_bind_caller(batch.session.pool);

@@ -84,11 +84,7 @@ static bool check_path(const struct export_plan *p, struct error *error)
         return true;
     if (S_ISDIR(st.st_mode))
         return error_set(error, "%.200s: is a folder; expected the name of a file", p->path);
-    bool read = same_file(p->path, p->model->path) || same_file(p->path, p->tokenizer_path);
-    const struct model *models[] = {p->model, p->model->reference};
-    for (size_t k = 0; k < 2 && models[k]; k++)
-        for (size_t i = 0; i < models[k]->files.file_count; i++)
-            read = read || same_file(p->path, models[k]->files.files[i].path);
+    bool read = model_reads(p->model, p->path) || same_file(p->path, p->tokenizer_path);
     return !read || error_set(error, "%.200s: is a file that is being read; expected another one", p->path);
 }
 

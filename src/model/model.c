@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "base/note.h"
+#include "base/output.h"
 #include "on_demand.h"
 
 #include <math.h>
@@ -8,6 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+bool model_reads(const struct model *m, const char *path)
+{
+    bool reads = same_file(path, m->path);
+    for (size_t i = 0; i < m->files.file_count; i++)
+        reads = reads || same_file(path, m->files.files[i].path);
+    return reads || (m->reference && model_reads(m->reference, path));
+}
 
 void model_close(struct model *m)
 {

@@ -94,6 +94,9 @@ struct model {
 /* Opens by content: the first format that recognises it. The error names file, field, value found
  * and what was expected. The caller frees with model_close. */
 struct model *model_open(const char *path, struct error *error);
+
+/* Whether it, or its reference, is that file or is read from it as long as it is open. */
+bool model_reads(const struct model *model, const char *path);
 void model_close(struct model *model);
 
 /* Whether the model's own files say that this token ends a text. */

@@ -284,18 +284,9 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
     return sum == 0 || memory_check("this set of weights", sum + largest, error);
 }
 
-static bool model_reads(const struct model *m, const char *path)
-{
-    bool reads = m && same_file(path, m->path);
-    for (size_t i = 0; m && i < m->files.file_count; i++)
-        reads = reads || same_file(path, m->files.files[i].path);
-    return reads;
-}
-
 bool session_check_output(const struct session *s, const char *path, struct error *error)
 {
-    bool reads = model_reads(s->model, path) || model_reads(s->reference_model, path) ||
-                 (s->tokenizer && same_file(path, tokenizer_path(s->tokenizer)));
+    bool reads = model_reads(s->model, path) || (s->tokenizer && same_file(path, tokenizer_path(s->tokenizer)));
     return !reads || error_set(error, "%.200s: is a file that is being read; expected another one", path);
 }
 
