@@ -1,19 +1,21 @@
-/* mangen - fills what the program's tables say into the man page and other texts:
- * mangen <man/qtop.1.in >man/qtop.1; mangen names <README.md and mangen table <docs/architectures.md, between whose
- * marks it replaces the table of architectures. */
+/* mangen - fills what the program's tables say into the man pages and other texts:
+ * mangen <man/qtop.1.in >man/qtop.1, and the other pages likewise; mangen names <README.md and
+ * mangen table <docs/architectures.md, between whose marks it replaces the table of architectures. */
 #include "measure/known_roofs.h"
 #include "model/arch.h"
 #include "model/synthetic.h"
 #include "quant/mixes.h"
+#include "tokenizer/chat_family.h"
+#include "views/figures.h"
 #include "views/keys.h"
 #include "views/options.h"
 
 #include <string.h>
 
-/* mdoc would take a word of its own name, or a leading dot or quote, for a request. */
+/* mdoc would take a word of its own name, or a leading dot or quote, for a request, and some signs for delimiters. */
 static void put_text(const char *text)
 {
-    if (*text == '.' || *text == '\'')
+    if (*text && strchr(".':;,?!", *text))
         printf("\\&");
     for (; *text; text++) {
         if (*text == '\\')
@@ -102,7 +104,7 @@ static void put_roofs(void)
 
 static void put_keys(void)
 {
-    char help[HELP_TEXT];
+    char help[HELP_TEXT], name[KEY_NAME];
     for (int g = 0; g < KEY_GROUPS; g++) {
         printf(".Ss %s\n.Bl -tag -width Shift-Tab\n", key_groups[g].title);
         for (size_t i = 0; i < key_count; i++) {
@@ -112,9 +114,46 @@ static void put_keys(void)
             put_text(key_table[i].shown);
             printf("\"\n");
             put_text(key_help(&key_table[i], help));
-            printf(".\n");
+            printf("\n.Pq Ic :");
+            put_text(key_word(&key_table[i], name));
+            printf(" .\n");
         }
         printf(".El\n");
+    }
+}
+
+/* A sentence a line. */
+static void put_sentences(const char *text)
+{
+    char line[1024];
+    while (*text) {
+        const char *end = strstr(text, ". ");
+        size_t n = end ? (size_t)(end - text) + 1 : strlen(text);
+        snprintf(line, sizeof line, "%.*s", (int)n, text);
+        put_text(line);
+        putchar('\n');
+        text += end ? n + 1 : n;
+    }
+}
+
+static void put_numbers(void)
+{
+    printf(".Bl -tag -width Ds\n");
+    for (size_t i = 0; i < figure_count; i++) {
+        printf(".It ");
+        put_text(figures[i].name);
+        printf("\n");
+        put_sentences(figures[i].text);
+    }
+    printf(".El\n");
+}
+
+/* A family a line, in one paragraph. */
+static void put_chats(void)
+{
+    for (const struct chat_family *f = chat_families; f->name; f++) {
+        put_text(f->name);
+        printf(f[1].name ? ",\n" : ".\n");
     }
 }
 
@@ -212,6 +251,10 @@ static int fill_page(void)
             put_mixes();
         else if (strcmp(line, "@ARCHITECTURES@\n") == 0)
             put_architectures();
+        else if (strcmp(line, "@CHATS@\n") == 0)
+            put_chats();
+        else if (strcmp(line, "@NUMBERS@\n") == 0)
+            put_numbers();
         else if (strcmp(line, "@KEYS@\n") == 0)
             put_keys();
         else

@@ -7,6 +7,7 @@
 #include "measure/bandwidth.h"
 #include "bench_engine.h"
 #include "bench_kernels.h"
+#include "bench_peers.h"
 #include "pty.h"
 
 #include <stdio.h>
@@ -145,12 +146,14 @@ static bool bench_sweep(void)
 }
 
 /* bench [kernels | matmul | engine | evaluation | sweep | terminal [ISA [SCHEME]]]: without arguments all of them, every
- * instruction set and scheme. */
+ * instruction set and scheme. bench peers: see bench_peers.h. */
 int main(int argc, char **argv)
 {
     const char *binary = getenv("QTOP_BIN"), *only = argc > 1 ? argv[1] : "";
     const char *isa = argc > 2 ? argv[2] : NULL, *scheme = argc > 3 ? argv[3] : NULL;
     bool failed = false;
+    if (strcmp(only, "peers") == 0)
+        return !bench_peers(binary ? binary : "./qtop", argc - 2, argv + 2);
     if (!*only || strcmp(only, "kernels") == 0)
         failed |= !bench_decode(isa, scheme);
     if (!*only || strcmp(only, "matmul") == 0)

@@ -281,7 +281,7 @@ static void test_what_schemes_say(void **state)
         assert_int_equal(scheme_parse(dtypes[t].name, &parsed, &error), can_encode((enum dtype)t));
         snprintf(name, sizeof name, "%s:g32", dtypes[t].name);
         assert_false(scheme_parse(name, &parsed, &error));
-        assert_non_null(strstr(error.text, can_encode((enum dtype)t) ? "granularity of a datatype without scales to share"
+        assert_non_null(strstr(error.text, can_encode((enum dtype)t) ? "granularity of a type whose blocks have their own scales"
                                                                      : "weights cannot be quantized to"));
         snprintf(name, sizeof name, "%s/int8", dtypes[t].name);
         bool integers = dtype_of_integers((enum dtype)t);

@@ -378,6 +378,10 @@ static void test_unknown_options(void **state)
     REFUSE(2, WORDS("help 'evla'", "such as eval"), "help", "evla");
     REFUSE(2, WORDS("'evla' is no subcommand", "no such file", "the nearest subcommand is eval"), "evla");
     REFUSE(2, WORDS("the nearest subcommand is inspect"), "insepct", model, "--json");
+    REFUSE(2, WORDS("'bogus' is neither a subcommand nor a file"), "bogus", model);
+    REFUSE(2, WORDS("the nearest type is q4_k"), "eval", "-s", "q4_kk", model);
+    REFUSE(2, WORDS("nf4 is a type, not a mix"), "eval", "-s", "@nf4", model);
+    REFUSE(2, WORDS("granularity of a type whose blocks", "no granularity"), "eval", "-s", "q4_k:g32", model);
     REFUSE(1, WORDS("no-such-model.gguf", "No such file"), "no-such-model.gguf");
     REFUSE(2, WORDS("--bogus"), "eval", "--bogus");
     REFUSE(2, WORDS("-Q"), "eval", "-Q");
@@ -442,13 +446,13 @@ static void test_numbers_out_of_range(void **state)
         {"eval", "--window"},       {"eval", "--context"},     {"eval", "--tokens"},
         {"inspect", "--context"},   {"plan", "--threads"},     {"generate", "--tokens"},
         {"logits", "--context"},    {"generate", "--threads"}, {"generate", "--temperature"},
-        {"generate", "--top-p"},    {"generate", "--seed"},
+        {"generate", "--top-p"},    {"generate", "--seed"},    {"bench", "--depth"},
     };
     static const char *const values[] = {"-1", "1e99", "1e400", "nan", "inf", "abc", "", "1x", " ",
                                          "-nan", "99999999999999999999", "\x1b[31m", "0"};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         for (size_t k = next_turn(); k < sizeof values / sizeof *values; k += test_stride())
-            if (i < 11 || strcmp(values[k], "0") != 0) /* a seed or temperature of 0 is one */
+            if (i < 11 || strcmp(values[k], "0") != 0) /* a seed, temperature or depth of 0 is one */
                 REFUSE(2, WORDS(numbers[i][1], "expected", "from"), numbers[i][0], numbers[i][1],
                        values[k], model);
     REFUSE(2, WORDS("--tokens", "whole"), "generate", "-n", "1.5", model);
@@ -693,6 +697,7 @@ static const struct json_field bench_fields[] = {
     {"peak_read_bytes_per_second", NEED_MAYBE},
     {"peak_read_disturbed", NEED_TRUTH},
     {"bandwidth_fraction", NEED_MAYBE},
+    {"depth", NEED_NUMBER},
     {"samples", NEED_NUMBER},
     {NULL, NEED_MAYBE},
 };
@@ -738,6 +743,30 @@ static const struct json_field plan_fields[] = {
     {"measured_tokens_per_second_max", NEED_MAYBE},
     {"measured_samples", NEED_NUMBER},
     {"same_as", NEED_LIST},
+    {NULL, NEED_MAYBE},
+};
+
+static const struct json_field advise_fields[] = {
+    {"scheme", NEED_STRING},
+    {"size_bytes", NEED_NUMBER},
+    {"memory_bytes", NEED_NUMBER},
+    {"bits_per_weight_all", NEED_NUMBER},
+    {"format", NEED_STRING},
+    {"file_bytes", NEED_MAYBE},
+    {"exports", NEED_STRING},
+    {"predicted_tokens_per_second", NEED_MAYBE},
+    {"decode_tokens_per_second", NEED_NUMBER},
+    {"prefill_tokens_per_second", NEED_NUMBER},
+    {"kl_divergence", NEED_NUMBER},
+    {"kl_stderr", NEED_NUMBER},
+    {"top1_agreement", NEED_NUMBER},
+    {"top1_stderr", NEED_NUMBER},
+    {"perplexity", NEED_NUMBER},
+    {"tokens", NEED_NUMBER},
+    {"text_name", NEED_STRING},
+    {"seconds", NEED_NUMBER},
+    {"verdict", NEED_STRING},
+    {"goal", NEED_STRING},
     {NULL, NEED_MAYBE},
 };
 
@@ -814,6 +843,24 @@ static void test_json_of_bench(void **state)
         assert_int_equal(check_json(&r, bench_fields), 1);
         release(&r);
     }
+}
+
+/* What lies in the cache before is read with every token. */
+static void test_bench_at_a_depth(void **state)
+{
+    (void)state;
+    enum { DEPTH = 16 };
+    json_int_t bytes[2];
+    for (int deep = 0; deep < 2; deep++) {
+        struct run r = {.out = TO_PIPE};
+        ACCEPT(&r, "bench", "--json", "-n", "2", "--prompt-tokens", "4", "--depth", deep ? "16" : "0", model);
+        assert_int_equal(json_number_value(first_value(&r, "depth")), deep ? DEPTH : 0);
+        bytes[deep] = (json_int_t)json_number_value(first_value(&r, "bytes_per_token"));
+        release(&r);
+    }
+    json_int_t more = bytes[1] - bytes[0];
+    assert_true(more > 0 && more % DEPTH == 0);
+    REFUSE(1, WORDS("too short to measure speed at depth 19; expected 21"), "bench", "-c", "20", "--depth", "19", model);
 }
 
 /* Of the first line: as many points as the embedding and two halves a layer; the last one is 0 or is not. */
@@ -1229,6 +1276,40 @@ static void test_rows_of_plan(void **state)
     assert_non_null(strstr(out_of(&r), "same as fp32"));
     assert_null(strstr(out_of(&r), "\nfp32"));
     release(&r);
+}
+
+/* One row is recommended, unless none keeps within what is asked for; figures are those of `eval`. */
+static void test_json_of_advise(void **state)
+{
+    (void)state;
+    struct run r = {.out = TO_PIPE}, e = {.out = TO_PIPE};
+    ACCEPT(&r, "advise", "--json", "-n", "60", "--calibration", long_text, model);
+    assert_true(check_json(&r, advise_fields) > 8);
+    char *copy = strdup(out_of(&r)), *save;
+    assert_non_null(copy);
+    size_t recommended = 0;
+    for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        json_t *row = json_loads(line, 0, NULL);
+        const char *scheme = json_string_value(json_object_get(row, "scheme"));
+        recommended += json_is_true(json_object_get(row, "recommended"));
+        if (strcmp(scheme, "int8/int8") == 0) {
+            ACCEPT(&e, "eval", "--json", "-n", "60", "-s", scheme, model);
+            assert_true(first_number(&e, "kl_divergence") == json_number_value(json_object_get(row, "kl_divergence")));
+            release(&e);
+        }
+        json_decref(row);
+    }
+    assert_int_equal(recommended, 1);
+    free(copy);
+    release(&r);
+    RUN(&r, "advise", "-n", "60", "--calibration", long_text, "--max-size", "1", model);
+    assert_int_equal(r.status, 1);
+    assert_non_null(strstr(out_of(&r), "none of them keeps within"));
+    assert_non_null(strstr(err_of(&r), "no scheme keeps within what was asked for"));
+    assert_non_null(strstr(out_of(&r), "VERDICT"));
+    release(&r);
+    REFUSE(2, WORDS("--for 'gguf'", "size, speed, quality or balance"), "advise", "--for", "gguf", model);
+    REFUSE(2, WORDS("--max-memory", "lots"), "advise", "--max-memory", "lots", model);
 }
 
 static void expect_text(const struct run *r, const char *name, size_t tokens)
@@ -2383,6 +2464,7 @@ int main(void)
         cmocka_unit_test(test_bad_models_are_refused_everywhere),
         cmocka_unit_test(test_bad_tokenizers_are_refused),
         cmocka_unit_test(test_json_of_bench),
+        cmocka_unit_test(test_bench_at_a_depth),
         cmocka_unit_test(test_bench_compares),
         cmocka_unit_test(test_csv),
         cmocka_unit_test(test_inspect_says_which_rule),
@@ -2396,6 +2478,7 @@ int main(void)
         cmocka_unit_test(test_name_of_the_text),
         cmocka_unit_test(test_references_that_are_refused),
         cmocka_unit_test(test_json_of_plan),
+        cmocka_unit_test(test_json_of_advise),
         cmocka_unit_test(test_rows_of_plan),
         cmocka_unit_test(test_texts_of_figures),
         cmocka_unit_test(test_a_deeper_reference),

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Prints the error figures that error_stats_test.c holds qtop against.
 
-They are computed in float64 from the weights of data/stories.bin and from what qtop(1) says of schemes
-(SCHEMES, Arithmetic) and of figures (NUMBERS), without qtop:
+They are computed in float64 from the weights of data/stories.bin and from what qtop-schemes(7) says of
+schemes (SCHEMES, Arithmetic) and qtop(1) of figures (NUMBERS), without qtop:
 
     python3 -m venv venv && venv/bin/pip install numpy && venv/bin/python error_figures.py ../data/stories.bin
 

@@ -486,9 +486,48 @@ static void test_stopping_it(void **state)
     lab_stop(lab); /* while it runs */
 }
 
+/* An evaluation that was asked for can be stopped; none then begins by itself until the schemes change. */
+static bool is_evaluating(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->evaluation_seconds > 0;
+}
+
+static bool is_not_evaluating(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->evaluation_seconds == 0 && !f->quality.valid && !f->activity.name;
+}
+
+static bool is_evaluated_anew(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return f->quality.valid && !f->quality.running && !f->quality.stale;
+}
+
+static void test_evaluation_stops(void **state)
+{
+    (void)state;
+    static char text[60000];
+    for (size_t i = 0; i + sizeof text_to_evaluate < sizeof text; i += sizeof text_to_evaluate)
+        snprintf(text + i, sizeof text - i, "%s ", text_to_evaluate);
+    struct lab_options o = usual_options();
+    o.text = text;
+    o.text_size = strlen(text);
+    struct lab *lab = start_with(&o);
+    ask_only(lab, (struct command){.kind = COMMAND_EVALUATE});
+    frame_unref(await(lab, is_evaluating, NULL, "an evaluation"));
+    ask_only(lab, (struct command){.kind = COMMAND_EVALUATE});
+    frame_unref(await(lab, is_not_evaluating, NULL, "no evaluation"));
+    frame_unref(set(lab, "blk.0.ffn_up", "int4:g16"));
+    frame_unref(await(lab, is_evaluated_anew, NULL, "the evaluation of another set"));
+    lab_stop(lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_evaluation_stops),
         IN_STEP(test_roofs),
         IN_STEP(test_roofs_that_decoding_exceeds), cmocka_unit_test(test_roofs_anew),
         cmocka_unit_test(test_batches),        cmocka_unit_test(test_roofline),

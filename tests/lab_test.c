@@ -14,7 +14,7 @@ static void test_first_frame_is_the_stored_model(void **state)
     assert_ptr_equal(f->model, session.model);
     assert_int_equal(f->pending, 0);
     assert_int_equal(f->size, f->stored_size);
-    assert_int_equal(f->undo_depth, 0);
+    assert_int_equal(f->current_step, 0);
     assert_int_equal(f->snapshot_count, 0);
     assert_int_equal(f->current_snapshot, -1);
     assert_false(f->paused);
@@ -121,7 +121,7 @@ static void test_same_in_every_block(void **state)
         assert_true(qtensor_has_scheme(f->set->layer[to[i]], &copied));
     }
     assert_true(f->set->layer[tensor("blk.2.attn_k")]->matrix.format.stored);
-    assert_int_equal(f->undo_depth, 3);
+    assert_int_equal(f->current_step, 3);
     frame_unref(f);
     frame_unref(ask(lab, (struct command){.kind = COMMAND_UNDO}));
     f = settled(lab);
@@ -138,12 +138,12 @@ static void test_undo_and_redo_are_exact(void **state)
     (void)state;
     struct frame *eight = set(lab, "blk.0.attn_q", "int8"),
                  *four = set(lab, "blk.0.attn_q", "int4");
-    assert_int_equal(four->undo_depth, 2);
+    assert_int_equal(four->current_step, 2);
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_UNDO});
     assert_int_equal(f->pending, 0); /* at once: the matrix is kept */
     assert_ptr_equal(f->set->layer[t], eight->set->layer[t]);
-    assert_int_equal(f->undo_depth, 1);
-    assert_int_equal(f->redo_depth, 1);
+    assert_int_equal(f->current_step, 1);
+    assert_int_equal(f->step_count - 1 - f->current_step, 1);
     frame_unref(f);
     f = ask(lab, (struct command){.kind = COMMAND_UNDO});
     assert_int_equal(f->pending, 0);
@@ -161,7 +161,7 @@ static void test_undo_and_redo_are_exact(void **state)
     frame_unref(f);
     frame_unref(set(lab, "output", "int8")); /* a new change ends what could be made again */
     f = ask(lab, (struct command){.kind = COMMAND_UNDO});
-    assert_int_equal(f->redo_depth, 1);
+    assert_int_equal(f->step_count - 1 - f->current_step, 1);
     frame_unref(f);
     frame_unref(eight);
     frame_unref(four);
@@ -220,7 +220,7 @@ static void test_undo_of_a_change_on_its_way(void **state)
     ask_only(lab, (struct command){.kind = COMMAND_UNDO});
     struct frame *f = settled(lab);
     assert_ptr_equal(f->set, session.stored);
-    assert_int_equal(f->undo_depth, 0);
+    assert_int_equal(f->current_step, 0);
     frame_unref(f);
     ask_only(lab, (struct command){.kind = COMMAND_REDO});
     f = settled(lab);
@@ -235,7 +235,7 @@ static void test_undo_of_nothing(void **state)
     (void)state;
     struct frame *f = ask(lab, (struct command){.kind = COMMAND_UNDO});
     assert_true(f->status.is_error);
-    assert_int_equal(f->undo_depth, 0);
+    assert_int_equal(f->current_step, 0);
     frame_unref(f);
     lab_stop(lab);
 }
@@ -270,6 +270,71 @@ static void test_cycles_go_both_ways(void **state)
     lab_stop(lab);
 }
 
+/* Several layers of different schemes: the field that a key changes becomes what it becomes of the first; every other
+ * field stays, and so does a layer to which the field does not apply. */
+static void test_a_cycle_changes_one_field(void **state)
+{
+    static const char *const schemes[] = {"int8", "int4/int8:g32:asym", "q4_0:imatrix", "q5_1/int8", "fp8e4m3",
+                                          "int4:g16:gptq", "fp16", "stored"};
+    static const char *const names[] = {"blk.0.attn_q", "blk.0.attn_k", "blk.0.attn_v", "blk.0.attn_output",
+                                        "blk.0.ffn_gate", "blk.0.ffn_up", "blk.0.ffn_down"};
+    enum { LAYERS = 7 };
+    struct lab *lab = start();
+    uint64_t seed = 9;
+    size_t stayed = 0, changed = 0;
+    (void)state;
+    for (int turn = 0; turn < 30; turn++) {
+        int tensors[LAYERS];
+        struct scheme before[LAYERS], first;
+        enum change change = random_below(&seed, 5);
+        for (size_t i = 0; i < LAYERS; i++) {
+            tensors[i] = tensor(names[i]);
+            ask_only(lab, set_command(&tensors[i], 1, schemes[random_below(&seed, 8)]));
+        }
+        struct frame *f = now(lab);
+        for (size_t i = 0; i < LAYERS; i++)
+            before[i] = f->layers[tensors[i]].wanted;
+        frame_unref(f);
+        f = ask(lab, (struct command){.kind = COMMAND_CYCLE, .tensors = tensors, .tensor_count = LAYERS,
+                                      .change = change, .direction = 1});
+        first = f->layers[tensors[0]].wanted;
+        for (size_t i = 1; i < LAYERS && !f->status.is_error; i++) {
+            char was[SCHEME_TEXT], is[SCHEME_TEXT];
+            const struct scheme *now = &f->layers[tensors[i]].wanted;
+            bool same = scheme_equal(now, &before[i]);
+            for (enum change other = CHANGE_WEIGHT; other <= CHANGE_METHOD; other++)
+                if (change != CHANGE_WEIGHT && other != change)
+                    assert_string_equal(scheme_print_field(&before[i], other, was), scheme_print_field(now, other, is));
+            if (!same)
+                assert_string_equal(scheme_print_field(&first, change, was), scheme_print_field(now, change, is));
+            stayed += same;
+            changed += !same;
+        }
+        frame_unref(f);
+    }
+    assert_true(stayed > 0 && changed > 0);
+    lab_stop(lab);
+}
+
+/* The KV cache may be tagged beside layers: it takes a datatype that it can have, and nothing else. */
+static void test_a_cycle_of_layers_and_cache(void **state)
+{
+    struct lab *lab = start();
+    int kv = kv_index(session.model), both[] = {tensor("blk.0.ffn_up"), kv};
+    (void)state;
+    for (int turn = 0; turn < 40; turn++) {
+        struct frame *f = ask(lab, (struct command){.kind = COMMAND_CYCLE, .tensors = both, .tensor_count = 2,
+                                                    .change = turn % 8 ? CHANGE_WEIGHT : turn % 5, .direction = 1});
+        enum dtype cache = f->layers[kv].wanted.format.weight, layer = f->layers[both[0]].wanted.format.weight;
+        assert_true(cache == DTYPE_FP32 || cache == DTYPE_FP16 || cache == DTYPE_INT8 || cache == DTYPE_FP8E4M3 ||
+                    cache == DTYPE_FP8E5M2);
+        if (!f->status.is_error && layer == DTYPE_INT8 && turn % 8)
+            assert_int_equal(cache, DTYPE_INT8);
+        frame_unref(f);
+    }
+    lab_stop(lab);
+}
+
 static void test_cycles_that_mean_nothing_are_refused(void **state)
 {
     static const struct {
@@ -292,7 +357,7 @@ static void test_cycles_that_mean_nothing_are_refused(void **state)
                                                     .direction = 1});
         assert_true(f->status.is_error);
         assert_non_null(strstr(f->status.text, cases[i].tensor));
-        assert_int_equal(f->undo_depth, before->undo_depth);
+        assert_int_equal(f->current_step, before->current_step);
         assert_ptr_equal(f->set->layer[t], before->set->layer[t]);
         frame_unref(f);
         frame_unref(before);
@@ -1217,7 +1282,7 @@ static void test_recipe_round_trip(void **state)
     f = settled(lab);
     for (size_t i = 0; i < session.model->tensor_count; i++)
         assert_true(qtensor_has_scheme(f->set->layer[i], &schemes[i]));
-    assert_int_equal(f->undo_depth, 1); /* to what is stored */
+    assert_int_equal(f->current_step, 1); /* to what is stored */
     frame_unref(f);
     lab_stop(lab);
     free(schemes);
@@ -1267,7 +1332,7 @@ static void test_many_commands_are_all_consumed(void **state)
             send(lab, (struct command){.kind = COMMAND_UNDO});
     f = await(lab, has_status, &serial, "10,000 changes");
     assert_int_equal(f->status.serial, serial);
-    assert_true(f->undo_depth <= 200);
+    assert_true(f->current_step <= 200);
     frame_unref(f);
     frame_unref(settled(lab));
     lab_stop(lab);
@@ -1437,6 +1502,41 @@ static void test_without_a_tokenizer(void **state)
     free(beside);
 }
 
+/* ---- an export that waits ------------------------------------------------------------------------ */
+
+static bool is_exported(const struct frame *f, const void *arg)
+{
+    (void)arg;
+    return strncmp(f->status.text, "exported to ", 12) == 0;
+}
+
+/* Asked for while layers are being quantized, it is made of them when they are done; what the format does not hold is
+ * refused at once. */
+static void test_export_waits_for_layers(void **state)
+{
+    (void)state;
+    struct lab *lab = start();
+    char *path = path_in(folder, "waits.gguf");
+    int tensors[] = {tensor("blk.0.ffn_up"), tensor("blk.1.ffn_up"), tensor("blk.2.ffn_up")};
+    send(lab, set_command(tensors, 3, "q4_0:gptq"));
+    send(lab, (struct command){.kind = COMMAND_EXPORT, .text = path});
+    struct frame *f = await(lab, is_exported, NULL, "the export");
+    assert_int_equal(f->pending, 0);
+    frame_unref(f);
+    struct error error;
+    struct model *m = model_open(path, &error);
+    assert_non_null(m);
+    assert_int_equal(m->tensors[model_find_name(m, "blk.1.ffn_up")].stored.format.weight, DTYPE_Q4_0);
+    model_close(m);
+    ask_only(lab, set_command(tensors, 3, "nf4:gptq"));
+    f = ask(lab, (struct command){.kind = COMMAND_EXPORT, .text = path});
+    if (f->pending > 0) /* else the export itself is refused */
+        assert_true(f->status.is_error && strstr(f->status.text, "nf4"));
+    frame_unref(f);
+    lab_stop(lab);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1449,6 +1549,9 @@ int main(void)
         cmocka_unit_test(test_undo_of_a_change_on_its_way),
         cmocka_unit_test(test_undo_of_nothing),
         cmocka_unit_test(test_cycles_go_both_ways),
+        cmocka_unit_test(test_a_cycle_changes_one_field),
+        cmocka_unit_test(test_a_cycle_of_layers_and_cache),
+        cmocka_unit_test(test_export_waits_for_layers),
         cmocka_unit_test(test_cycles_that_mean_nothing_are_refused),
         cmocka_unit_test(test_snapshots),
         cmocka_unit_test(test_snapshots_are_numbered),

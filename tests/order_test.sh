@@ -2,21 +2,11 @@
 # The order of the rooms. A file includes only from its own room or from rooms before it in the list. No two
 # files of a room call each other, not even through a third. Besides: curses stays in views/, and nothing below
 # views/ prints or exits.
-rooms="base kernels sys formats model tokenizer engine linalg measure train quant export session lab views"
+rooms="base kernels sys formats model tokenizer engine linalg measure train quant export session report lab views"
 
+. "$(dirname "$0")/tap.sh"
 build=$PWD
 cd "${srcdir:-.}" || exit 1
-number=0
-
-report() { # NAME FINDINGS
-    number=$((number + 1))
-    if [ -z "$2" ]; then
-        echo "ok $number - $1"
-    else
-        echo "$2" | sed 's/^/# /'
-        echo "not ok $number - $1"
-    fi
-}
 
 folder_of() { # ROOM
     case $1 in
@@ -88,12 +78,12 @@ for room in $rooms; do
     count=$((count + 1))
 done
 echo "1..$((5 + count))"
-report "every file lies in a room, and every include says which" "$(strangers)"
-report "no room includes from a room after it" "$(includes_upward)"
-report "curses is included in views only" "$(lines_with '#include *[<"]n?curses' kernels src)"
-report "nothing below views prints" \
+report_findings "every file lies in a room, and every include says which" "$(strangers)"
+report_findings "no room includes from a room after it" "$(includes_upward)"
+report_findings "curses is included in views only" "$(lines_with '#include *[<"]n?curses' kernels src)"
+report_findings "nothing below views prints" \
     "$(lines_with '(^|[^a-z_])((printf|puts|putchar|perror) *\(|(stdout|stderr)[^a-z_])' kernels src)"
-report "nothing below views ends the program" "$(lines_with '(^|[^a-z_])_?(exit|abort) *\(' kernels src)"
+report_findings "nothing below views ends the program" "$(lines_with '(^|[^a-z_])_?(exit|abort) *\(' kernels src)"
 for room in $rooms; do
-    report "no files of $room call each other" "$(cycles_in "$(folder_of "$room")")"
+    report_findings "no files of $room call each other" "$(cycles_in "$(folder_of "$room")")"
 done

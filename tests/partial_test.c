@@ -224,6 +224,26 @@ static void test_tune(void **state)
     free(recipe);
 }
 
+/* A report has what was measured, and says what was not; without any figure there is none. */
+static void test_report(void **state)
+{
+    char *path = path_in(folder, "report.md");
+    const char *const *words = WORDS("report", BUILTIN, "-t", "1", "-n", "512", "-o", path);
+    (void)state;
+    for (struct moment m = moment_of(0.2);;) {
+        bool in_time = interrupted_in_time(words, &m), there = in_time && access(path, F_OK) == 0;
+        struct bytes b = there ? read_file(path) : (struct bytes){0};
+        bool partial = there && has(&b, "interrupted", "interrupted");
+        assert_true(!there || has(&b, "# Quantization report", "# Quantization report"));
+        bytes_free(&b);
+        if (partial)
+            break;
+        moment_next(&m, !in_time || there);
+        unlink(path);
+    }
+    free(path);
+}
+
 /* ---- going on --------------------------------------------------------------------------------- */
 
 static const struct model_spec medium_spec = {1, false, 64, 96, 2, 4, 2, 400, 128, 64, 1};
@@ -347,7 +367,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_eval), cmocka_unit_test(test_bench),  cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_tune), cmocka_unit_test(test_resume), cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_tune), cmocka_unit_test(test_report), cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_killed),
         cmocka_unit_test(test_resume_of_a_training),
     };
     cmocka_set_test_filter(getenv("QTOP_TEST"));

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static void show(struct pty *p, const char *title)
 {
@@ -19,11 +20,49 @@ static void wait(struct pty *p, const char *text, double seconds)
     pty_wait_match(p, "this never appears", seconds);
 }
 
-int main(int argc, char **argv)
+static const char *program(void)
 {
     const char *binary = getenv("QTOP_BIN");
-    const char *command[] = {binary ? binary : "./qtop", argc > 1 ? argv[1] : NULL, NULL};
-    struct pty *p = pty_start(28, 100, command, NULL);
+    return binary ? binary : "./qtop";
+}
+
+static struct pty *open_program(const char *const *arguments)
+{
+    const char *command[8] = {program()};
+    for (size_t i = 0; arguments[i] && i + 2 < sizeof command / sizeof *command; i++)
+        command[i + 1] = arguments[i];
+    return pty_start(28, 100, command, NULL);
+}
+
+static void close_program(struct pty *p)
+{
+    pty_send(p, "qqy");
+    pty_wait_exit(p, 5);
+    pty_stop(p);
+}
+
+/* The model beside a file of it in fewer bits. */
+static void show_against(const char *model)
+{
+    char path[] = "/tmp/screens-XXXXXX.gguf";
+    int file = mkstemps(path, 5);
+    struct pty *p = open_program((const char *[]){"export", "-s", "q4_k_m", "-o", path, model, NULL});
+    if (file < 0 || !p || pty_wait_exit(p, 60) != 0)
+        return;
+    pty_stop(p);
+    if ((p = open_program((const char *[]){"--against", path, model, NULL}))) {
+        wait(p, "speed", 25);
+        show(p, "Against");
+        close_program(p);
+    }
+    close(file);
+    unlink(path);
+}
+
+int main(int argc, char **argv)
+{
+    const char *model = argc > 1 ? argv[1] : "data/stories.bin";
+    struct pty *p = open_program((const char *[]){model, NULL});
     if (!p)
         return 1;
     FILE *quiet = freopen("/dev/null", "w", stderr); /* waits that end in time are no news */
@@ -66,8 +105,20 @@ int main(int argc, char **argv)
     pty_send(p, "?");
     wait(p, "Moving", 1);
     show(p, "Help");
-    pty_send(p, "qq");
-    pty_wait_exit(p, 5);
-    pty_stop(p);
+    pty_send(p, "q1E");
+    wait(p, "measured the sensitivity", 30);
+    pty_send(p, "9");
+    wait(p, "KL of each", 1);
+    show(p, "Map");
+    pty_send(p, "A");
+    wait(p, "advise: ", 60);
+    pty_send(p, "8");
+    wait(p, "SCHEME", 2);
+    show(p, "Advise");
+    pty_send(p, "0");
+    wait(p, "LOG", 2);
+    show(p, "Jobs");
+    close_program(p);
+    show_against(model);
     return 0;
 }

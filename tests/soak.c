@@ -50,9 +50,11 @@ static const struct {
     {"w", {"\r", "\r\r", "soak.txt\r\r", "/\r", "no/such/folder.txt\r", ""}},
     {"i", {"Once upon a time\r", "\r", "\xc3\xa4\xe2\x82\xac\r", "a\r", "", "The dog\r"}},
     {"I", {"\r", "0 1\r", "0.8 42\r", "1e9\r", "2\r", "x\r"}},
-    {"\033c", {"\r", "layer weight size\r", CLEAR_LINE "\r", "no such column\r", "sens sqnr\r", ""}},
+    {"\033\0331c", {"\r", PTY_KEY_DOWN " \r", "s \033", "w  \r", PTY_KEY_END " " PTY_KEY_UP " \r", ""}},
     {"/", {"attn\r", "kv\r", "cache\r", "no such thing\r", "ffn_down\r", "\r"}},
     {"\\", {"\r", "attn\r", "blk.1\r", "no such layer\r", CLEAR_LINE "\r", CLEAR_LINE "\r"}},
+    {"\033\033:", {"weight-next\r", "view-\t\t\t\033", "scheme int4:g32\r", PTY_KEY_UP PTY_KEY_UP "\033",
+                  "search attn_k\r", "columns la\t\t\r"}},
     {"\033\0331\r", {"\r", "int4:g32\r", "int8/int8:g64:asym\r", "stored\r", "int4:g32:awq+gptq\r",
             "int4:qat(steps=4,text=256,batch=16)\r"}},
 };
@@ -71,7 +73,8 @@ static void type_key(struct soak *s)
     while (codes < KEY_CODES && k->codes[codes])
         codes++;
     const char *keys = key_sequence(k->codes[random_below(&s->seed, (size_t)codes)], room);
-    if (keys && k->action != ACTION_QUIT)
+    bool may_end = k->action == ACTION_QUIT || k->action == ACTION_COMMAND; /* whose Tab offers it */
+    if (keys && !may_end)
         type(s, keys);
 }
 
@@ -104,6 +107,7 @@ static void type_click(struct soak *s)
     int rows, cols;
     pty_size(term, &rows, &cols); /* of a place beyond, the bytes could be a q */
     int row = (int)random_below(&s->seed, rows < 80 ? (size_t)rows : 80);
+    row -= row > 0 && row + 1 == rows; /* the last line has a key that quits */
     int col = (int)random_below(&s->seed, cols < 80 ? (size_t)cols : 80);
     int button = buttons[random_below(&s->seed, 4)];
     snprintf(s->last[s->typed++ % LAST], sizeof s->last[0], "(click %d %d %d)", button, row, col);

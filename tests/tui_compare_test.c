@@ -270,7 +270,7 @@ static void test_export(void **state)
     type_scheme("int4:g32");
     await_cell("attn_q", "WEIGHT", "int4");
     press("o");
-    wait_for("export to: model.gguf");
+    wait_for("export to: model-mixed.gguf");
     snprintf(line, sizeof line, CLEAR_LINE "%s\r", path);
     press(line);
     wait_match("exported to .*exported.gguf, [0-9]+ bytes");

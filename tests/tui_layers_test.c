@@ -7,7 +7,7 @@ static void test_keys_change_a_layer(void **state)
 {
     static const struct {
         const char *next, *previous, *column;
-    } cases[] = {{"d", "D", "WEIGHT"}, {"a", "A", "ACT"}, {"g", "G", "GROUP"}, {"z", "z", "SYM"}};
+    } cases[] = {{"d", "D", "WEIGHT"}, {"a", "\001", "ACT"}, {"g", "G", "GROUP"}, {"z", "z", "SYM"}};
     (void)state;
     start(24, 80);
     go_to("attn_q");
@@ -303,7 +303,7 @@ static void test_editor(void **state)
 static void read_scheme(char out[CELL_TEXT])
 {
     int row, col;
-    assert_true(pty_find(term, "scheme: ", &row, &col));
+    find("scheme: ", &row, &col);
     read_cells(term, row, col + 8, CELL_TEXT - 1, out);
     out[strcspn(out, " ")] = 0;
 }
@@ -516,6 +516,17 @@ static bool is_by_size(struct pty *p, void *unused)
     return count > 10;
 }
 
+static bool is_by_size_ascending(struct pty *p, void *unused)
+{
+    char name[CELL_TEXT];
+    int row = heading_row(p) + 1, count = 0;
+    (void)unused;
+    for (; name_at(p, row + 1, name); row++, count++)
+        if (!(size_at(row) <= size_at(row + 1)))
+            return false;
+    return count > 10;
+}
+
 static bool heading_differs(struct pty *p, void *from)
 {
     int row = heading_row(p);
@@ -539,14 +550,47 @@ static void test_sort(void **state)
     start(50, 100);
     for (int i = 0; i < 10 && !by_size; i++) {
         sort_on(">");
-        by_size = pty_find(term, "SIZE<", NULL, NULL);
+        by_size = pty_find(term, "SIZE▼", NULL, NULL);
     }
     assert_true(by_size);
     wait_for("blk.2.ffn_up"); /* one flat list */
     wait_until(is_by_size, NULL, "many layers, the largest first");
-    for (int i = 0; i < 10 && strchr(pty_row(term, heading_row(term)), '<'); i++)
+    press("!");
+    wait_for("SIZE▲");
+    wait_for("sorted by size, ascending");
+    wait_until(is_by_size_ascending, NULL, "many layers, the smallest first");
+    press("!");
+    wait_until(is_by_size, NULL, "many layers, the largest first");
+    for (int i = 0; i < 10 && strstr(pty_row(term, heading_row(term)), "▼"); i++)
         sort_on("<");
+    wait_for("LAYER▲");
+    sort_on("<");
     wait_gone("blk.2.ffn_up");
+    press("!");
+    wait_for("layers stand in the model's order");
+    assert_ends("q");
+}
+
+static void test_sort_by_mouse(void **state)
+{
+    int row, col;
+    (void)state;
+    launch(50, 100, model, WORDS("--ascii"), NULL);
+    ready();
+    find("SIZE", &row, &col);
+    click(0, row, col);
+    wait_for("SIZEv");
+    wait_until(is_by_size, NULL, "many layers, the largest first");
+    click(0, row, col + 1);
+    wait_for("SIZE^");
+    wait_until(is_by_size_ascending, NULL, "many layers, the smallest first");
+    click(0, row, col);
+    wait_for("SIZEv");
+    click(0, row, 3);
+    wait_for("LAYER^");
+    find("SHAPE", &row, &col);
+    click(0, row, col);
+    wait_for("nothing sorts by SHAPE");
     assert_ends("q");
 }
 
@@ -590,34 +634,62 @@ static void test_layers_alone(void **state)
     assert_ends("q");
 }
 
+static void test_columns_as_a_list(void **state)
+{
+    (void)state;
+    start(30, 132);
+    wait_match("LAYER +SHAPE +WEIGHT +ACT");
+    press("c");
+    wait_match("^ .x. LAYER +a tensor of the model");
+    press(" "); /* stays */
+    wait_for("the names of layers are always shown");
+    press(PTY_KEY_DOWN " ");
+    wait_match("^ . . SHAPE");
+    press("u"); /* to us/TOK and, again, to USED */
+    press("u" PTY_KEY_UP PTY_KEY_HOME "a \r"); /* ACT */
+    wait_match("LAYER +WEIGHT +GROUP");
+    wait_for("S saves the columns as settings");
+    press("c" PTY_KEY_END PTY_KEY_UP PTY_KEY_UP " ");
+    wait_match("^ . . SQNR");
+    press("\033"); /* as before */
+    wait_match("LAYER +WEIGHT +GROUP .* SQNR");
+    assert_true(pty_resize(term, 10, 40));
+    press("c");
+    wait_match("columns: Space, Enter or Esc");
+    for (int i = 0; i < 20; i++)
+        press(PTY_KEY_DOWN);
+    wait_match("^ .x. USED");
+    press("\r");
+    assert_ends("q");
+}
+
 static void test_settings(void **state)
 {
     (void)state;
     char *file = path_in(folder, "config/qtop/settings.json");
     size_t n;
     start(30, 132);
-    press("c");
-    wait_match("columns: LAYER SHAPE WEIGHT ACT");
-    press(CLEAR_LINE "weight sqnr speed\r");
+    press(":columns weight sqnr speed\r");
     wait_for("unknown column 'speed'; columns: LAYER SHAPE");
-    press(CLEAR_LINE "weight size sqnr\r");
+    press("\033:columns weight size sqnr\r");
     wait_match("LAYER +WEIGHT +SIZE +SQNR *$");
-    press(">>");
-    wait_for("sorted by size");
+    press(">>!");
+    wait_for("sorted by size, ascending");
     press("S");
     wait_for("saved in ");
     assert_ends("q");
     start(30, 132); /* the next time */
-    wait_match("LAYER +WEIGHT +SIZE< +SQNR *$");
+    wait_match("LAYER +WEIGHT +SIZE▲ +SQNR *$");
     assert_ends("q");
     char *text = read_whole(file, &n);
     assert_non_null(strstr(text, "\"columns\": \"LAYER WEIGHT SIZE SQNR\""));
+    assert_non_null(strstr(text, "\"sort_reversed\": true"));
     assert_non_null(strstr(text, "\"refresh\": 0.08,"));
     free(text);
     static const char old[] = "{\"columns\": \"LAYER WEIGHT ALONE\", \"sort\": \"ALONE\"}"; /* as 0.1.0 wrote them */
     write_file(file, old, strlen(old));
     start(30, 132);
-    wait_match("LAYER +WEIGHT +SENS<");
+    wait_match("LAYER +WEIGHT +SENS▼");
     assert_ends("q");
     static const char *const broken[] = {"{\"refresh\": 0}", "{\"color\": 1}", "[", "{\"sort\": 5}", "nonsense"};
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
@@ -680,9 +752,11 @@ int main(void)
         TEST(test_search),
         TEST(test_filter),
         TEST(test_sort),
+        TEST(test_sort_by_mouse),
         TEST(test_fold),
         TEST(test_experts),
         TEST(test_layers_alone),
+        TEST(test_columns_as_a_list),
         TEST(test_settings),
     };
     cmocka_set_test_filter(getenv("QTOP_TEST")); /* a pattern, or null for all */

@@ -34,7 +34,7 @@ static void test_start_and_quit(void **state)
         assert_non_null(strstr(pty_row(term, 0), "qtop"));
         assert_non_null(strstr(pty_row(term, 0), "model.bin"));
         for (int t = 0; t < TABS; t++)
-            assert_true(pty_find(term, tabs[t].label, NULL, NULL));
+            assert_true(pty_find(term, tabs[t].label + 2, NULL, NULL));
         assert_true(heading_row(term) > 0);
         await_selected("token_embd");
         assert_true(pty_alt_screen(term));
@@ -237,7 +237,7 @@ static void test_every_screen_at_40_by_10(void **state)
 {
     static const char *const expected[] = {"token_embd",  "SQNR|stored", "decode +([0-9.]+|no roof)|measuring",
                                            "task-clock",  "snapshots",   "seed|token",
-                                           "processor"};
+                                           "processor",   "A measures",  "attn_q", "opened"};
     (void)state;
     launch(10, 40, model, NULL, NULL);
     wait_match(DECODING);

@@ -25,7 +25,7 @@
 enum { MOST_ARGS = 16, CELL_TEXT = 40 };
 
 #define CLEAR_LINE "\025" /* Ctrl-U: empties a line of input */
-#define DECODING   "decode \\[.*\\] [0-9.]+[kM]? tok/s" /* the meter's value; prefill has one, too */
+#define DECODING   "decode (\\[.*\\] )?[0-9.]+[kM]? tok/s" /* the meter's value; prefill has one, too */
 
 static char *folder, *binary, *model;
 static struct pty *term; /* of the test that runs */
@@ -161,6 +161,13 @@ static inline void wait_for(const char *text)
         return;
     pty_show(term, stderr);
     fail_msg("the screen does not show '%s'", text);
+}
+
+/* Where a text is, once it is there. */
+static inline void find(const char *text, int *row, int *col)
+{
+    wait_for(text);
+    assert_true(pty_find(term, text, row, col));
 }
 
 static inline void wait_gone(const char *text)
@@ -317,7 +324,7 @@ static inline void cell_at(struct pty *p, int row, const char *title, char out[C
     const char *found = head >= 0 ? strstr(heading, title) : NULL;
     if (!found)
         return;
-    long begin = found - heading, end = begin + (long)strlen(title) + (found[strlen(title)] == '<');
+    long begin = found - heading, end = begin + (long)strlen(title) + (strchr("?^v", found[strlen(title)]) != NULL && found[strlen(title)]);
     if (line[begin] != ' ' && (begin == 0 || line[begin - 1] == ' ')) {
         end = begin + (long)strcspn(line + begin, " ");
     } else {
@@ -443,7 +450,8 @@ struct tab {
 
 static const struct tab tabs[] = {
     {"1", "1 Layers"},  {"2", "2 Error"}, {"3", "3 Roofline"}, {"4", "4 Counters"},
-    {"5", "5 Compare"}, {"6", "6 Text"},  {"7", "7 Machine"}};
+    {"5", "5 Compare"}, {"6", "6 Text"},  {"7", "7 Machine"},
+    {"8", "8 Advise"}, {"9", "9 Map"}, {"0", "0 Jobs"}};
 enum { TABS = sizeof tabs / sizeof *tabs };
 
 static inline bool on_tab(struct pty *p, void *label)
@@ -459,8 +467,8 @@ static inline void await_tab(int tab)
 
 static inline void assert_alive(void)
 {
-    press("\0331?"); /* Esc closes what may be open; then help, which is like nothing else */
-    wait_for("find a layer by name");
+    press("\033\033\0331?"); /* Esc closes what may be open; then help, which is like nothing else */
+    wait_for("On this screen, Layers");
     press("1");
     await_tab(0);
 }

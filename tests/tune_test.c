@@ -99,13 +99,14 @@ static void test_budgets_in_writing(void **state)
 {
     static const char *const bad[] = {"", "size", "size x", "size 0", "size -4", "size 1.5Mx", "bits 0", "bits 100",
                                       "kl nan", "kl -1", "rate inf", "speed 4", "for gguf", "size 1M for exe",
-                                      "size 1M kl", "size 1M for a-name-that-is-too-long"};
+                                      "size 1M kl", "4.5 5", "4.5 speed", "size 1M for a-name-that-is-too-long"};
     struct budget b;
     struct error error;
     (void)state;
     assert_true(budget_parse("size 1.5M", &b, &error) && b.max_size == 1.5e6 && b.max_kl == 0);
     assert_true(budget_parse(" kl 0.01 ", &b, &error) && b.max_kl == 0.01);
     assert_true(budget_parse("bits 4.25 kl 1e-3", &b, &error) && b.max_bits == 4.25 && b.max_kl == 1e-3);
+    assert_true(budget_parse("4.5 bits .01 kl", &b, &error) && b.max_bits == 4.5 && b.max_kl == 0.01);
     assert_true(budget_parse("rate 12", &b, &error) && b.min_rate == 12);
     assert_true(budget_parse("size 70k", &b, &error) && b.max_size == 70000 && !*b.format);
     assert_true(budget_parse("size 1M bits 4 rate 3 kl 2", &b, &error) && b.max_bits == 4 && b.min_rate == 3);

@@ -10,8 +10,17 @@ static const struct {
     [ASK_SAMPLING] = {"temperature and seed: ", "T, seed: "},
     [ASK_WRITE] = {"write recipe to: ", "recipe: "},
     [ASK_SCHEME] = {"scheme: ", ":"},
-    [ASK_COLUMNS] = {"columns: ", ":"},
+    [ASK_SAVE] = {"save session as: ", "session: "},
+    [ASK_NAME] = {"name: ", ":"},
+    [ASK_NOTE] = {"note: ", ":"},
+    [ASK_REPORT] = {"write report to: ", "report: "},
+    [ASK_COLUMNS] = {"columns: Space shows or hides, Enter closes ", "columns: Space, Enter or Esc "},
     [ASK_EXPORT] = {"export to: ", "file: "},
+    [ASK_HELP] = {"keys with: ", "/"},
+    [ASK_COMMAND] = {":", ":"},
+    [ASK_STUDY] = {"text to measure on (file, self or default): ", "text: "},
+    [ASK_OPEN] = {"open: ", ":"},
+    [ASK_LIMITS] = {"limits (memory, file, rate, kl): ", "limits: "},
     [ASK_TUNE] = {"budget (size, bits, kl or rate): ", "budget: "},
 };
 

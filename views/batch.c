@@ -1,6 +1,7 @@
 #include "batch.h"
 
 #include "kernels/dispatch.h"
+#include "lab/saved.h"
 #include "base/clock.h"
 #include "base/output.h"
 #include "sys/topology.h"
@@ -87,6 +88,9 @@ static bool check_values(const struct options *o, struct error *error)
     if (o->synthetic && o->reference)
         return error_set(error, "--synthetic %.40s takes no --reference: random weights are their own reference; "
                                 "found '%.200s'", o->synthetic, o->reference);
+    if (o->synthetic && o->against)
+        return error_set(error, "--synthetic %.40s takes no --against: random weights are in no file; found '%.200s'",
+                         o->synthetic, o->against);
     if (o->outliers && !outliers_parse(o->outliers, &outliers, error))
         return false;
     if (o->synthetic && o->outliers)
@@ -99,7 +103,7 @@ static bool check_values(const struct options *o, struct error *error)
         return false;
     if (protocol_by_name(o->protocol) == PROTOCOL_COUNT)
         return error_set(error, "--protocol '%.32s': expected full or llamacpp", o->protocol);
-    return check_kernels(o, error);
+    return o->quiet || check_kernels(o, error);
 }
 
 bool check_candidates(const struct options *o, struct error *error)
@@ -144,6 +148,7 @@ static void say_notes(const struct session *s)
         note(tokenizer_note(s->tokenizer));
     say_non_finite(s->model, "");
     say_non_finite(s->reference_model, " of the reference");
+    say_non_finite(s->other_model, " of the other file");
 }
 
 /* Only on a terminal, after a delay. The time left is shown once enough is done to estimate it. */
@@ -151,16 +156,18 @@ static void show_progress(void *line, const char *work, size_t done, size_t all)
 {
     struct progress_line *p = line;
     double now = clock_seconds(), fraction = (double)done / (double)all;
-    if (work != p->work) {
-        p->work = work;
+    if (!p->work || fraction < p->fraction || p->fraction >= 1) { /* a job's phases share its fraction: another job */
         p->began = now;
+        p->from = fraction;
     }
+    p->work = work;
+    p->fraction = fraction;
     if (now - p->opened <= PROGRESS_DELAY || !isatty(STDERR_FILENO))
         return;
-    double left = (now - p->began) * (1 - fraction) / fmax(fraction, 1e-9);
+    double left = (now - p->began) * (1 - fraction) / fmax(fraction - p->from, 1e-9);
     if (done >= all)
         fputs("\r\x1b[K", stderr);
-    else if (now - p->began < PROGRESS_DELAY || fraction < 0.01)
+    else if (now - p->began < PROGRESS_DELAY || fraction - p->from < 0.01)
         fprintf(stderr, "\rqtop: %s: %.0f %%\x1b[K", work, 100 * fraction);
     else
         fprintf(stderr, "\rqtop: %s: %.0f %%, %.0f s left\x1b[K", work, 100 * fraction, ceil(left));
@@ -194,11 +201,14 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
     if (!check_values(o, error))
         return false;
     *status = EXIT_FAILED;
+    if (o->model && saved_is(o->model))
+        return error_set(error, "%.200s: is a session, which only qtop SESSION opens; expected a model", o->model);
     if (!o->synthetic && !o->model && !(b->path = builtin_model_path(error)))
         return false;
     struct session_options so = {.model_path = o->model ? o->model : b->path,
                                  .synthetic = o->synthetic ? shape_find(o->synthetic, error) : NULL,
                                  .reference_path = o->reference,
+                                 .against_path = o->against,
                                  .tokenizer_path = o->tokenizer,
                                  .threads = (int)o->threads,
                                  .context = (size_t)o->context,
@@ -207,22 +217,22 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
         return false;
     scheme_words(o, b->scheme_text);
     bool opened = session_open(&b->session, &so, error);
-    b->session.note = pass_note;
+    b->session.note = o->quiet ? NULL : pass_note;
     bool ok = opened && (!o->imatrix || session_read_imatrix(&b->session, o->imatrix, error)) &&
               (!o->calibration || batch_calibration(b, error)) &&
               (b->schemes = session_schemes(&b->session, error)) &&
               apply_schemes(o, b->session.model, b->schemes, error) &&
               session_may_train(&b->session, b->schemes, error);
     b->progress.opened = clock_seconds();
-    b->session.progress = show_progress;
+    b->session.progress = o->quiet ? NULL : show_progress;
     b->session.progress_arg = &b->progress;
     b->session.resume = o->resume;
-    if (ok) {
+    if (ok && !o->quiet) {
         say_notes(&b->session);
         say_fallbacks(b->session.model, b->schemes);
-    } else {
-        batch_close(b);
     }
+    if (!ok)
+        batch_close(b);
     return ok;
 }
 
@@ -354,30 +364,4 @@ bool evaluation_window(const struct session *s, const struct options *o, size_t 
     if (*window < 2)
         return error_set(error, "a window of %zu has nothing to predict; expected at least 2", *window);
     return true;
-}
-
-/* ---- output ---------------------------------------------------------------------------------- */
-
-const char *format_kl(char out[32], double kl, double standard_error, bool unicode)
-{
-    const char *sign = unicode ? "\u00b1" : "+-";
-    if (kl == 0)
-        snprintf(out, 32, "0");
-    else
-        snprintf(out, 32, kl < 0.001 ? "%.1e%s%.0e" : "%.4f%s%.4f", kl, sign, standard_error);
-    return out;
-}
-
-const char *format_bytes(char buffer[16], double bytes)
-{
-    static const char units[] = " kMGTP";
-    size_t unit = 0;
-    for (; bytes >= 999.5 && unit < 5; unit++)
-        bytes /= 1000;
-    if (unit == 0)
-        snprintf(buffer, 16, "%.0fB", bytes);
-    else
-        snprintf(buffer, 16, bytes < 9.995 ? "%.2f%cB" : bytes < 99.95 ? "%.1f%cB" : "%.0f%cB", bytes,
-                 units[unit]);
-    return buffer;
 }

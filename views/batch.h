@@ -2,6 +2,7 @@
 #ifndef QTOP_BATCH_H
 #define QTOP_BATCH_H
 
+#include "base/units.h"
 #include "engine/pin.h"
 #include "session/session_weights.h"
 #include "session/text_source.h"
@@ -27,8 +28,10 @@ bool check_kernels(const struct options *options, struct error *error);
 /* The progress line on standard error: percent done and time left. */
 struct progress_line {
     double opened;    /* clock_seconds when the model was open */
-    double began;     /* clock_seconds when this work began */
-    const char *work; /* its name, a static text or one of the job's own; null before the first */
+    double began;     /* clock_seconds when this job began, */
+    double from;      /* and how much of it was done then, 0..1: more than nothing where it was resumed */
+    double fraction;  /* done so far */
+    const char *work; /* what is being done, a static text or one of the job's own; null before the first */
 };
 
 /* What an interrupted command says that has no figures yet. */
@@ -121,11 +124,5 @@ void json_add_text(json_t *object, const char *name, size_t tokens);
 /* The window of --window, or the default one. */
 bool evaluation_window(const struct session *session, const struct options *options, size_t *window,
                        struct error *error);
-
-/* "0.0020±0.0008": a KL divergence with its standard error, to as many decimals; with "+-" in ASCII. */
-const char *format_kl(char out[32], double kl, double standard_error, bool unicode);
-
-/* Bytes with a unit: 512B, 4.20MB, 131MB, 1.17GB (powers of 1000). */
-const char *format_bytes(char buffer[16], double bytes);
 
 #endif

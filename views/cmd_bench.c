@@ -46,6 +46,7 @@ static void report_json(const struct batch *b, const struct comparison *c, size_
     json_object_set_new(j, "isa", json_string(isa_current()->name));
     json_object_set_new(j, "kv", json_string(dtypes[c->sets[at]->kv].name));
     json_add(j, "batch", (double)s->batch, NULL);
+    json_add(j, "depth", (double)o->depth, NULL);
     json_add(j, "decode_tokens_per_second", s->decode.median, NULL);
     json_add(j, "prefill_tokens_per_second", s->prefill.median, NULL);
     json_add(j, "bytes_per_token", (double)s->bytes_per_token, NULL);
@@ -63,13 +64,15 @@ static void report_json(const struct batch *b, const struct comparison *c, size_
     print_record(j, o, at == 0);
 }
 
-static void report_one(const struct batch *b, const struct comparison *c)
+static void report_one(const struct batch *b, const struct comparison *c, const struct options *o)
 {
     const struct speed *s = &c->speed[0];
     int threads = pool_threads(b->session.pool);
     char bytes[16];
     printf("scheme     %s, KV cache %s, %d thread%s, kernels '%s', median of %zu samples\n",
            c->name[0], dtypes[c->sets[0]->kv].name, threads, threads == 1 ? "" : "s", isa_current()->name, s->samples);
+    if (o->depth > 0)
+        printf("depth      %ld positions in the cache before\n", o->depth);
     printf("decode     %.1f tokens/s (%.1f to %.1f)", s->decode.median, s->decode.min,
            s->decode.max);
     if (s->batch > 1)
@@ -90,7 +93,7 @@ static void report_one(const struct batch *b, const struct comparison *c)
                s->roof_disturbed || s->fraction.median > 1 ? "?" : "", s->fraction.min, s->fraction.max);
 }
 
-static void report_all(const struct batch *b, const struct comparison *c)
+static void report_all(const struct batch *b, const struct comparison *c, const struct options *o)
 {
     int width = 6; /* of the title */
     int threads = pool_threads(b->session.pool);
@@ -99,6 +102,8 @@ static void report_all(const struct batch *b, const struct comparison *c)
         width = (int)strlen(c->name[i]) > width ? (int)strlen(c->name[i]) : width;
     printf("%d thread%s, kernels '%s', %zu interleaved rounds: medians of the speeds, and of each round's ratios to %s, "
            "with 95 %% intervals\n", threads, threads == 1 ? "" : "s", isa_current()->name, c->speed[0].samples, c->name[0]);
+    if (o->depth > 0)
+        printf("depth: %ld positions in the cache before\n", o->depth);
     printf("%-*s %10s %10s %8s %20s %20s\n", width, "SCHEME", "DECODE/s", "PREFILL/s", "BYTES", "DECODE RATIO",
            "PREFILL RATIO");
     for (size_t i = 0; i < c->count; i++) {
@@ -180,6 +185,7 @@ static bool measure(const struct batch *b, const struct options *o, struct compa
                               .pool = b->session.pool,
                               .context = b->session.context,
                               .start = session_start(&b->session),
+                              .depth = (size_t)o->depth,
                               .prompt_tokens = o->prompt_tokens ? (size_t)o->prompt_tokens : 64,
                               .decode_tokens = o->given_tokens ? (size_t)o->tokens : 32,
                               .samples = ROUNDS,
@@ -206,9 +212,9 @@ static void report(const struct batch *b, const struct comparison *c, const stru
     if (wants_records(o))
         return;
     if (c->count > 1)
-        report_all(b, c);
+        report_all(b, c, o);
     else
-        report_one(b, c);
+        report_one(b, c, o);
     if (c->partial)
         printf("partial     interrupted after %zu rounds\n", c->speed[0].samples);
 }

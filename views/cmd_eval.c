@@ -2,15 +2,14 @@
 #include "batch.h"
 
 #include "interrupt.h"
+#include "report_against.h"
+
 #include "measure/depth.h"
 #include "session/selftext.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Tokens run together: more are no faster, and the logits of each are kept until they are scored. */
-enum { RUN_TOGETHER = 128 };
 
 static void add_figure(json_t *object, const char *key, double figure)
 {
@@ -164,6 +163,14 @@ static bool profile_depth(const struct batch *b, const struct tokens *tokens, st
     return *out != NULL;
 }
 
+static int eval_against(struct batch *batch, const struct options *o)
+{
+    struct error error = {""};
+    bool ok = report_against(batch, o, AGAINST_FACTS | AGAINST_SPEED | AGAINST_QUALITY, &error);
+    batch_close(batch);
+    return ok ? EXIT_DONE : complain(&error, EXIT_FAILED);
+}
+
 int run_eval(const struct options *o)
 {
     struct batch batch;
@@ -171,11 +178,12 @@ int run_eval(const struct options *o)
     int status;
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
+    if (o->against)
+        return eval_against(&batch, o);
     struct study_tokens text = {0};
     struct quality_result r = {0};
     struct quality_plan plan = {.bos = session_bos(&batch.session),
-                                .protocol = protocol_by_name(o->protocol),
-                                .chunk = RUN_TOGETHER};
+                                .protocol = protocol_by_name(o->protocol)}; /* as the terminal program runs it: the same figures */
     interrupt_catch(&batch.session);
     bool ok = evaluation_window(&batch.session, o, &plan.window, &error) &&
               evaluation_tokens(&batch, o, &text, &error) && batch_pack(&batch, &error);

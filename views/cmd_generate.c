@@ -4,6 +4,7 @@
 #include "engine/sampler.h"
 #include "base/clock.h"
 #include "base/escape.h"
+#include "tokenizer/chat.h"
 #include "tokenizer/stream.h"
 
 #include <stdlib.h>
@@ -16,7 +17,8 @@ struct generation {
     struct sampler sampler;
     struct stream stream;
     struct tokens prompt;
-    size_t begin;         /* its tokens that are no text: BOS, or what an empty prompt starts from */
+    size_t begin;         /* its tokens that are not shown: BOS, or what an empty prompt starts from; a whole turn */
+    const char *asked;    /* what a user says in that turn; null: there is none */
     float *logits;
     int32_t *order;
     bool terminal;        /* standard output is one: control characters are escaped */
@@ -42,20 +44,38 @@ static void put_text(const struct generation *g, const char *text, size_t n)
         fwrite(text, 1, n, stdout);
 }
 
+/* Any bytes, characters whole. */
+static void put_bytes(struct generation *g, const char *bytes, size_t n)
+{
+    char out[STREAM_GROWTH * 260];
+    for (size_t done = 0; done < n; done += 256) {
+        size_t part = n - done < 256 ? n - done : 256;
+        put_text(g, out, stream_add(&g->stream, bytes + done, part, out));
+    }
+}
+
 static void put_token(struct generation *g, int32_t previous, int32_t id)
 {
     const struct tokenizer *t = g->batch->session.tokenizer;
-    char byte, out[STREAM_GROWTH * 260];
+    char byte;
     size_t n;
     if (!t) {
         printf("%d ", id);
         return;
     }
     const char *piece = tokenizer_piece(t, previous, id, &n, &byte);
-    for (size_t done = 0; done < n; done += 256) {
-        size_t part = n - done < 256 ? n - done : 256;
-        put_text(g, out, stream_add(&g->stream, piece + done, part, out));
+    put_bytes(g, piece, n);
+}
+
+/* The prompt: its text, or what a user says with a line break. */
+static void put_prompt(struct generation *g)
+{
+    if (g->asked) {
+        put_bytes(g, g->asked, strlen(g->asked));
+        put_bytes(g, "\n", 1);
     }
+    for (size_t i = g->begin; i < g->prompt.count; i++)
+        put_token(g, i > g->begin ? g->prompt.ids[i - 1] : TOKEN_FIRST, g->prompt.ids[i]);
 }
 
 static void report_speed(size_t prompt, double prefill, size_t decoded, double decode)
@@ -74,8 +94,7 @@ static void generate(struct generation *g, size_t tokens)
     double begin = clock_seconds();
     context_prefill(g->context, g->batch->weights, g->prompt.ids, g->prompt.count, g->logits);
     double middle = clock_seconds();
-    for (size_t i = g->begin; i < g->prompt.count; i++)
-        put_token(g, i > g->begin ? g->prompt.ids[i - 1] : TOKEN_FIRST, g->prompt.ids[i]);
+    put_prompt(g);
     int32_t last = g->prompt.count > g->begin ? g->prompt.ids[g->prompt.count - 1] : TOKEN_FIRST;
     for (size_t i = 0; i < tokens; i++) {
         int32_t next = (int32_t)sampler_choose(&g->sampler, g->logits, vocab, g->order);
@@ -95,15 +114,40 @@ static void generate(struct generation *g, size_t tokens)
     report_speed(g->prompt.count, middle - begin, decoded, end - middle);
 }
 
+/* Of --chat: says which template there is; false where there is none. */
+static bool choose_chat(const struct session *s)
+{
+    struct chat chat = session_chat(s);
+    char line[CHAT_WHY + 64];
+    snprintf(line, sizeof line, "%s: the prompt is used as it is", chat.why);
+    if (chat.family)
+        fprintf(stderr, "qtop: chat template: %s\n", chat.family->name);
+    else
+        note(line);
+    return chat.family;
+}
+
+static bool encode_prompt(struct generation *g, const struct options *o, struct error *error)
+{
+    const struct session *s = &g->batch->session;
+    if (o->chat && choose_chat(s)) {
+        g->asked = o->prompt && *o->prompt ? o->prompt : CHAT_QUESTION;
+        bool ok = chat_prompt(s->tokenizer, o->system, g->asked, o->special, &g->prompt, error);
+        g->begin = g->prompt.count;
+        return ok;
+    }
+    if (!session_begin(s, o->prompt && *o->prompt, &g->prompt))
+        return error_set(error, "not enough memory");
+    g->begin = g->prompt.count;
+    return !o->prompt || tokenize_text(s, o->prompt, strlen(o->prompt), o->special, &g->prompt, error);
+}
+
 static bool prepare(struct generation *g, const struct options *o, size_t tokens,
                     struct error *error)
 {
     const struct session *s = &g->batch->session;
     size_t vocab = s->model->hyper.vocab;
-    if (!session_begin(s, o->prompt && *o->prompt, &g->prompt))
-        return error_set(error, "not enough memory");
-    g->begin = g->prompt.count;
-    if (o->prompt && !tokenize_text(s, o->prompt, strlen(o->prompt), &g->prompt, error))
+    if (!encode_prompt(g, o, error))
         return false;
     if (g->prompt.count == 0) /* a vocabulary may drop all that a text has */
         return error_set(error, "the prompt has no tokens in this vocabulary; expected at least 1");
@@ -123,6 +167,10 @@ int run_generate(const struct options *o)
     struct batch batch;
     struct error error;
     int status;
+    if (o->system && !o->chat) {
+        error_set(&error, "--system goes with --chat, which asks the model as its chat template says");
+        return complain(&error, EXIT_USAGE);
+    }
     if (!batch_open(&batch, o, &status, &error))
         return complain(&error, status);
     size_t tokens = o->given_tokens ? (size_t)o->tokens : 256;

@@ -1,6 +1,7 @@
 /* qtop inspect: every layer's shape, scheme, bytes and errors. */
 #include "batch.h"
 #include "inspect_schemes.h"
+#include "report_against.h"
 
 #include "measure/output_error.h"
 #include "measure/sensitivity.h"
@@ -396,7 +397,9 @@ int run_inspect(const struct options *o)
     bool ok = batch_check_output(&batch, o, &error) &&
               (!o->output || recipe_write(o->output, batch.session.model, batch.schemes, &error)) &&
               (!o->recipe || recipe_read(&measured.recipe, o->recipe, &error));
-    if (ok && o->no_run) {
+    if (ok && o->against) {
+        ok = report_against(&batch, o, AGAINST_FACTS | (o->no_run ? 0 : AGAINST_WEIGHTS), &error);
+    } else if (ok && o->no_run) {
         ok = inspect_schemes(&batch, &measured.recipe, o, &error);
     } else if (ok) {
         ok = measure(&batch, o, &measured, &error);

@@ -44,7 +44,7 @@ static bool collect_tokens(const struct options *o, const struct session *s, str
         return error_set(error, "not enough memory");
     size_t n = o->prompt ? strlen(o->prompt) : 0;
     char *text = o->prompt ? strdup(o->prompt) : read_text(o->text, &n, error);
-    bool ok = text && tokenize_text(s, text, n, tokens, error);
+    bool ok = text && tokenize_text(s, text, n, o->special, tokens, error);
     free(text);
     if (ok && tokens->count == 0)
         return error_set(error, "the text has no tokens; expected at least 1");

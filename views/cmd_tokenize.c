@@ -29,12 +29,11 @@ static struct tokenizer *find_tokenizer(const struct options *o, struct error *e
     return t;
 }
 
-static bool tokenize(const struct tokenizer *t, const char *text, size_t n, struct tokens *out,
-                     struct error *error)
+static bool tokenize(const struct tokenizer *t, const struct text_part *text, struct tokens *out, struct error *error)
 {
     bool ok = !tokenizer_adds_bos(t) || tokens_add(out, tokenizer_bos(t)) ||
               error_set(error, "not enough memory");
-    ok = ok && tokenizer_encode(t, text, n, out, error);
+    ok = ok && tokenizer_encode_parts(t, text, 1, out, error);
     return ok && (!tokenizer_adds_eos(t) || tokens_add(out, tokenizer_eos(t)) ||
                   error_set(error, "not enough memory"));
 }
@@ -46,7 +45,8 @@ int run_tokenize(const struct options *o)
     struct tokens tokens = {0};
     struct tokenizer *t = find_tokenizer(o, &error);
     char *text = t ? read_text("-", &n, &error) : NULL;
-    bool ok = text && tokenize(t, text, n, &tokens, &error);
+    struct text_part part = {.text = text, .size = text ? n : 0, .special = o->special};
+    bool ok = text && tokenize(t, &part, &tokens, &error);
     if (ok && tokenizer_note(t))
         note(tokenizer_note(t));
     for (size_t i = 0; ok && i < tokens.count; i++)

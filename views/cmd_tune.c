@@ -3,7 +3,7 @@
 
 #include "export/tuning.h"
 #include "interrupt.h"
-#include "tune_state.h"
+#include "session/kept_search.h"
 #include "quant/recipe.h"
 #include "quant/rivals.h"
 
@@ -73,6 +73,9 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
     char bytes[16], kl[32], path[SHOWN_TEXT];
     printf("found       %s%s%s, %.3f bits/weight linear, %.3f all\n", format_bytes(bytes, (double)best->size),
            *budget->format ? " as " : "", budget->format, best->bits_per_weight, best->bits_per_weight_all);
+    bool counts_linear = budget->max_bits > 0 && budget->max_size == 0;
+    if (counts_linear)
+        printf("            embedding and head remain as stored: --max-size counts them, too\n");
     printf("speed       %.1f tokens/s predicted\n", best->rate);
     if (o->reference)
         printf("reference   %s\n", shown(path, o->reference));
@@ -83,7 +86,7 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
     if (best->rival)
         printf("mix         %s has %s and KL %s\n", best->rival, format_bytes(bytes, (double)best->rival_size),
                format_kl(kl, best->rival_quality.kl, best->rival_quality.kl_stderr, false));
-    printf("curve       %-12s KL predicted\n", budget->min_rate > 0 ? "us/token" : "size");
+    printf("curve       %-12s KL predicted\n", budget->min_rate > 0 ? "us/token" : counts_linear ? "linear size" : "size");
     for (size_t i = 0; i < n; i++)
         if (budget->min_rate > 0)
             printf("            %-12.1f %.4g\n", 1e6 * curve[i].cost, curve[i].kl);
@@ -91,6 +94,8 @@ static void report_text(const struct tuned *best, const struct tune *job, const 
             printf("            %-12s %.4g\n", format_bytes(bytes, curve[i].cost), curve[i].kl);
     if (o->output)
         printf("recipe      to %s (qtop -r reads it)\n", shown(path, o->output));
+    else
+        printf("recipe      none: -o FILE writes it\n");
 }
 
 static void report(const struct tuned *best, const struct tune *job, const struct budget *budget,
@@ -134,46 +139,6 @@ static bool report_partial(const struct tune *job, const struct tune_plan *plan,
     return ok;
 }
 
-/* A search that is kept while it goes on: whatever ends the program, --resume finds what was measured. */
-struct kept_search {
-    struct tune *job;
-    const struct tune_plan *plan;
-    char *path;          /* of its file; null: it cannot be kept */
-    struct error error;  /* why the last save, or the path, failed */
-    size_t kept, tried;  /* parts measured that are in the file, or were to be */
-};
-
-static void keep_state(struct kept_search *s)
-{
-    size_t measured = tune_table(s->job).parts;
-    if (!s->path || measured == s->tried)
-        return;
-    s->tried = measured;
-    if (tune_state_save(s->path, s->job, s->plan, &s->error))
-        s->kept = measured;
-}
-
-static bool step_kept(void *job, double seconds, bool *done, struct error *error)
-{
-    struct kept_search *s = job;
-    bool ok = tune_step(s->job, seconds, done, error);
-    keep_state(s);
-    return ok;
-}
-
-static double fraction_kept(const void *job)
-{
-    return tune_fraction(((const struct kept_search *)job)->job);
-}
-
-static const char *phase_kept(const void *job)
-{
-    return tune_work(((const struct kept_search *)job)->job);
-}
-
-static const struct job_class kept_class = {
-    .name = "searching", .step = step_kept, .fraction = fraction_kept, .phase = phase_kept};
-
 static void say_kept(struct kept_search *s)
 {
     struct tune_table t = tune_table(s->job);
@@ -183,43 +148,23 @@ static void say_kept(struct kept_search *s)
         note(s->error.text);
 }
 
-/* An interrupted search, and one that goes on and fails, stay; else the file goes with the search. */
-static void close_kept(struct kept_search *s, bool stays)
-{
-    if (s->path && s->kept > 0 && !stays)
-        unlink(s->path);
-    free(s->path);
-}
-
-static bool take_state(struct kept_search *s, struct error *error)
-{
-    bool ok = s->path ? tune_state_load(s->path, s->job, s->plan, error) : error_set(error, "%s", s->error.text);
-    if (ok)
-        s->kept = tune_table(s->job).parts;
-    s->tried = s->kept;
-    return ok;
-}
-
 static bool search(const struct session *s, const struct tune_plan *plan, const struct options *o,
                    struct error *error)
 {
-    struct kept_search kept = {.plan = plan};
-    struct tune *job = kept.job = tune_open(plan, error);
+    struct kept_search *kept = kept_search_open(plan, error);
+    struct tune *job = kept ? kept->job : NULL;
     struct tuned best;
-    bool cancelled = false, ok = job;
-    if (job)
-        kept.path = tune_state_path(plan, &kept.error);
-    ok = ok && (!o->resume || take_state(&kept, error)) && session_run(s, &kept_class, &kept, &cancelled, error);
+    bool cancelled = false, ok = kept && (!o->resume || kept_search_resume(kept, error)) &&
+                              session_run(s, &kept_search_class, kept, &cancelled, error);
     if (cancelled) {
         ok = report_partial(job, plan, o, error);
-        say_kept(&kept);
+        say_kept(kept);
     }
     if (ok && !cancelled && tune_best(job, &best)) { /* also where the recipe cannot be written */
         report(&best, job, &plan->budget, o, false);
         ok = !o->output || recipe_write(o->output, plan->model, best.schemes, error);
     }
-    close_kept(&kept, cancelled || (!ok && o->resume));
-    tune_close(job);
+    kept_search_close(kept, cancelled || (!ok && o->resume));
     return ok;
 }
 

@@ -3,6 +3,7 @@
 
 #include "batch.h"
 #include "canvas.h"
+#include "scales.h"
 
 #include "measure/speed.h"
 
@@ -30,8 +31,10 @@ static const struct column table[COUNT] = {
 
 static const struct snapshot *base_of(const struct tui *t)
 {
-    size_t n = t->frame->snapshot_count;
-    return &t->frame->snapshots[t->base < n ? t->base : 0];
+    for (size_t i = 0; i < t->frame->snapshot_count; i++)
+        if (t->frame->snapshots[i].label == t->base)
+            return &t->frame->snapshots[i];
+    return &t->frame->snapshots[0];
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -58,18 +61,6 @@ static void quality_cells(const struct tui *t, const struct snapshot *s, char c[
     snprintf(c[C_TOP1], TABLE_CELL, "%.1f%%%s", 100 * q->result.top1, partial);
 }
 
-enum { MIN_ROUNDS = 5 }; /* for a ratio with an interval */
-
-/* Decode tokens/s: of rounds where there were some, else what was seen while the snapshot was in use. */
-static struct metric rate_of(const struct snapshot *s)
-{
-    double rates[INTERLEAVED_ROUNDS];
-    if (s->timed.rounds < MIN_ROUNDS)
-        return s->decode;
-    memcpy(rates, s->timed.rate, sizeof rates);
-    return metric_value(stats_of(rates, s->timed.rounds).median);
-}
-
 /* Of rounds, with its interval, where both were timed in the same ones. What was seen while each was in use was seen at
  * different times, and is no ratio. */
 static void ratio_cell(const struct snapshot *s, const struct snapshot *base, char out[TABLE_CELL])
@@ -77,7 +68,7 @@ static void ratio_cell(const struct snapshot *s, const struct snapshot *base, ch
     size_t rounds = s->timed.rounds < base->timed.rounds ? s->timed.rounds : base->timed.rounds;
     if (s == base) {
         snprintf(out, TABLE_CELL, "base");
-    } else if (rounds >= MIN_ROUNDS) {
+    } else if (rounds >= LEAST_ROUNDS) {
         struct ratio r = ratio_of(s->timed.rate, base->timed.rate, rounds);
         snprintf(out, TABLE_CELL, "%.2fx (%.2f-%.2f)", r.median, r.low, r.high);
     } else {
@@ -107,16 +98,22 @@ static void draw_row(const struct tui *t, const struct snapshot *s, const int *w
     char c[COUNT][TABLE_CELL] = {0}, bytes[16];
     bool here = t->frame->current_snapshot == (int)(s - t->frame->snapshots);
     snprintf(c[C_LABEL], TABLE_CELL, "%c%c", here ? '>' : ' ', s->label);
-    snprintf(c[C_SCHEME], TABLE_CELL, "%.60s", s->summary);
+    snprintf(c[C_SCHEME], TABLE_CELL, *s->name ? "%.31s: %.30s" : "%s%.60s", s->name, s->summary);
     snprintf(c[C_SIZE], TABLE_CELL, "%s", format_bytes(bytes, (double)s->size));
     snprintf(c[C_BITS], TABLE_CELL, "%.2f", s->bits_per_weight);
-    format_metric(c[C_DECODE], TABLE_CELL, "%.0f", rate_of(s), 1);
+    format_metric(c[C_DECODE], TABLE_CELL, "%.0f", snapshot_decode(s), 1);
     prefill_cell(s, base_of(t), c[C_PREFILL]);
-    format_metric(c[C_RATE], TABLE_CELL, "%.1f", rate_of(s), (double)s->bytes_per_token / 1e9);
+    format_metric(c[C_RATE], TABLE_CELL, "%.1f", snapshot_decode(s), (double)s->bytes_per_token / 1e9);
     ratio_cell(s, base_of(t), c[C_RATIO]);
     sqnr_cell(s, c[C_SQNR]);
     quality_cells(t, s, c);
     table_draw(table, COUNT, widths, row, cols, selected ? STYLE_SELECTED : STYLE_PLAIN, c);
+    if (selected)
+        return;
+    double kl = s->quality.valid && !incomparable(t, s) ? s->quality.result.kl : NAN;
+    double sqnr = s->sqnr_db.valid ? s->sqnr_db.value : NAN;
+    table_draw_cell(table, widths, C_SQNR, row, scale_style(&scale_sqnr, sqnr, STYLE_PLAIN), c[C_SQNR]);
+    table_draw_cell(table, widths, C_KL, row, scale_style(&scale_kl, kl, STYLE_PLAIN), c[C_KL]);
 }
 
 /* What the figures of quality are of, and why a row has none. */
@@ -140,14 +137,6 @@ static void draw_basis(const struct tui *t, int row, int cols)
     draw_text(row, 0, cols, STYLE_DIM, false, line);
 }
 
-static void draw_heading(const int *widths, int row, int cols)
-{
-    char titles[COUNT][TABLE_CELL];
-    for (int i = 0; i < COUNT; i++)
-        snprintf(titles[i], TABLE_CELL, "%s", table[i].title);
-    table_draw(table, COUNT, widths, row, cols, STYLE_TITLE, titles);
-}
-
 /* ---- the scatter: size or speed against KL ------------------------------------------------------ */
 
 struct point {
@@ -157,7 +146,7 @@ struct point {
 
 static double x_of(const struct tui *t, const struct snapshot *s)
 {
-    struct metric rate = rate_of(s);
+    struct metric rate = snapshot_decode(s);
     return t->by_speed ? (rate.valid ? rate.value : NAN) : (double)s->size;
 }
 
@@ -297,7 +286,7 @@ void compare_draw(struct tui *t, struct rect area)
     int line = area.row, widths[COUNT];
     table_fit(table, COUNT, area.cols, widths);
     if (area.rows > 2)
-        draw_heading(widths, line++, area.cols);
+        table_draw_titles(table, COUNT, widths, line++, area.cols);
     if (t->snapshot >= f->snapshot_count)
         t->snapshot = f->snapshot_count - 1;
     size_t room = (size_t)(area.row + area.rows - line);
@@ -311,20 +300,36 @@ void compare_draw(struct tui *t, struct rect area)
     t->snapshots_end = line;
     if (line + 1 < area.row + area.rows)
         draw_basis(t, line, area.cols);
-    struct rect below = {line + 1, area.col, area.row + area.rows - line - 2, area.cols};
+    if (*f->snapshots[t->snapshot].note && ++line + 1 < area.row + area.rows)
+        draw_format(line, 0, area.cols, STYLE_STRONG, false, "%c: %s", f->snapshots[t->snapshot].label,
+                    f->snapshots[t->snapshot].note);
+    struct rect below = {line + 1, area.col, area.row + area.rows - line - 1, area.cols};
     if (t->differences)
         draw_differences(t, &f->snapshots[t->snapshot], below);
     else
         draw_scatter(t, below);
-    if (line + 1 < area.row + area.rows)
-        draw_text(area.row + area.rows - 1, 0, area.cols, STYLE_DIM, false,
-                  "Enter restore  x swap last two  v time all  = base  D differing layers  > x axis");
 }
 
 void compare_click(struct tui *t, int row)
 {
     if (row >= t->snapshot_row && row < t->snapshots_end)
         t->snapshot = t->snapshot_top + (size_t)(row - t->snapshot_row);
+}
+
+static void edit_snapshot(struct tui *t, enum action a)
+{
+    if (t->snapshot >= t->frame->snapshot_count) {
+        tui_note(t, "no snapshots yet: s keeps one");
+        return;
+    }
+    const struct snapshot *s = &t->frame->snapshots[t->snapshot];
+    t->edited = s->label;
+    if (a == ACTION_DELETE_SNAPSHOT)
+        stop_begin_snapshot(t, s);
+    else if (a == ACTION_NAME_SNAPSHOT)
+        ask_begin(t, ASK_NAME, s->name);
+    else
+        ask_begin(t, ASK_NOTE, s->note);
 }
 
 bool compare_act(struct tui *t, enum action a)
@@ -347,7 +352,12 @@ bool compare_act(struct tui *t, enum action a)
         tui_send(t, &(struct command){.kind = COMMAND_RESTORE, .index = (int)t->snapshot});
         return true;
     case ACTION_BASE:
-        t->base = t->snapshot;
+        t->base = n > 0 ? t->frame->snapshots[t->snapshot].label : 0;
+        return true;
+    case ACTION_NAME_SNAPSHOT:
+    case ACTION_ANNOTATE_SNAPSHOT:
+    case ACTION_DELETE_SNAPSHOT:
+        edit_snapshot(t, a);
         return true;
     case ACTION_DIFFERENCES:
         t->differences = !t->differences;

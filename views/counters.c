@@ -11,9 +11,36 @@ enum { C_NAME, C_TOKEN, C_SECOND, C_SHARE, C_THREADS, COLUMNS = C_THREADS + THRE
 
 /* ---- the list: counted events, then all that can be counted ------------------------------------ */
 
+enum { FOLD_LEAST = 2 /* events that do not count, from which on a line stands for all of them */ };
+
+/* Chosen events that do not count here. */
+static size_t broken_count(const struct tui *t)
+{
+    return t->frame->counters ? counters_frame_broken(t->frame->counters) : 0;
+}
+
+static bool is_folded(const struct tui *t)
+{
+    return !t->events_unfolded && broken_count(t) >= FOLD_LEAST;
+}
+
+/* Lines of chosen events: those that count, and one for the others. */
 static size_t chosen_count(const struct tui *t)
 {
-    return t->frame->counters ? t->frame->counters->events : 0;
+    size_t events = t->frame->counters ? t->frame->counters->events : 0;
+    return is_folded(t) ? events - broken_count(t) + 1 : events;
+}
+
+/* The event of a line below chosen_count; null: the line that stands for others. */
+static const struct event_frame *chosen_at(const struct tui *t, size_t line)
+{
+    const struct counters_frame *c = t->frame->counters;
+    if (!is_folded(t))
+        return &c->event[line];
+    for (size_t i = 0; i < c->events; i++)
+        if (!c->event[i].reason && line-- == 0)
+            return &c->event[i];
+    return NULL;
 }
 
 static bool contains(const char *text, const char *part)
@@ -51,7 +78,7 @@ static size_t line_count(const struct tui *t)
 static const char *name_at(const struct tui *t, size_t index)
 {
     if (index < chosen_count(t))
-        return t->frame->counters->event[index].name;
+        return chosen_at(t, index) ? chosen_at(t, index)->name : NULL;
     const struct event_line *e = line_at(t, index - chosen_count(t));
     return e ? e->name : NULL;
 }
@@ -59,8 +86,8 @@ static const char *name_at(const struct tui *t, size_t index)
 static const char *description_at(const struct tui *t, size_t index)
 {
     if (index < chosen_count(t)) {
-        const struct event_frame *e = &t->frame->counters->event[index];
-        return e->description ? e->description : "";
+        const struct event_frame *e = chosen_at(t, index);
+        return e && e->description ? e->description : "";
     }
     const struct event_line *e = line_at(t, index - chosen_count(t));
     return e ? e->description : "";
@@ -100,11 +127,29 @@ static void clamp_cursor(struct tui *t)
 
 /* ---- the summary ----------------------------------------------------------------------------- */
 
+/* What is absent for one reason is said once. */
+static bool draw_both_absent(const struct frame *f, struct rect area)
+{
+    const struct counters_frame *c = f->counters;
+    char computed[16];
+    bool same = !c->ipc.valid && !c->bytes_per_token.valid && strcmp(c->ipc.reason, c->bytes_per_token.reason) == 0;
+    if (!same || area.rows < 2)
+        return false;
+    draw_format(area.row, area.col, area.cols, STYLE_STRONG, false, "instructions/cycle, bytes/token measured n/a: %s",
+                c->ipc.reason);
+    draw_format(area.row + 1, area.col, area.cols, STYLE_DIM, false, "%zu decode steps in %.2f s   %s computed%s",
+                c->tokens, c->seconds, format_bytes(computed, (double)f->speed.bytes_per_token),
+                f->speed.in_cache ? ", from cache" : "");
+    return true;
+}
+
 static void draw_derived(const struct tui *t, struct rect area)
 {
     const struct frame *f = t->frame;
     const struct counters_frame *c = f->counters;
     char ipc[96], bytes[96], computed[16], value[16];
+    if (draw_both_absent(f, area))
+        return;
     if (c->ipc.valid)
         snprintf(ipc, sizeof ipc, "%.2f instructions/cycle", c->ipc.value);
     else
@@ -181,11 +226,24 @@ static void draw_heading(const struct column *columns, const int *widths, int ro
     table_draw(columns, COLUMNS, widths, row, cols, STYLE_TITLE, c);
 }
 
-static void draw_chosen(const struct tui *t, const struct column *columns, const int *widths, size_t at, int row,
+/* One line for all events that do not count. */
+static void draw_fold(const struct tui *t, int row, int cols, enum style style)
+{
+    const char *reason = counters_frame_reason(t->frame->counters);
+    draw_format(row, 0, cols, style == STYLE_PLAIN ? STYLE_DIM : style, true, "%zu events do not count here: %s; + unfolds",
+                broken_count(t), reason ? reason : "for several reasons");
+}
+
+static void draw_chosen(const struct tui *t, const struct column *columns, const int *widths, size_t line, int row,
                         int cols, enum style style)
 {
     const struct counters_frame *f = t->frame->counters;
-    const struct event_frame *e = &f->event[at];
+    const struct event_frame *e = chosen_at(t, line);
+    if (!e) {
+        draw_fold(t, row, cols, style);
+        return;
+    }
+    size_t at = (size_t)(e - f->event);
     char c[COLUMNS][TABLE_CELL] = {{0}}, value[16];
     bool counted = e->total.value.valid && f->tokens > 0;
     const char *reason = e->reason ? e->reason : e->total.value.valid ? "no token decoded yet"
@@ -306,7 +364,29 @@ static const char *filtered(const struct tui *t)
     return t->event_filter;
 }
 
-const struct finder counters_finder = {search, apply_filter, filtered};
+static void keep(struct tui *t)
+{
+    t->event_kept = t->event;
+    strcpy(t->event_filter_kept, t->event_filter);
+    strcpy(t->event_search_kept, t->event_search);
+}
+
+static void go_back(struct tui *t)
+{
+    strcpy(t->event_filter, t->event_filter_kept);
+    strcpy(t->event_search, t->event_search_kept);
+    t->event = t->event_kept;
+    clamp_cursor(t);
+}
+
+static size_t hits(const struct tui *t, size_t *all, const char **what)
+{
+    *all = known_count(t);
+    *what = "events";
+    return line_count(t) - chosen_count(t);
+}
+
+const struct finder counters_finder = {search, apply_filter, filtered, keep, go_back, hits, NULL};
 
 void counters_click(struct tui *t, int row)
 {
@@ -337,7 +417,17 @@ bool counters_act(struct tui *t, enum action a)
     case ACTION_END:
         t->event = n > 0 ? n - 1 : 0;
         return true;
+    case ACTION_UNFOLD:
+        t->events_unfolded = true;
+        return true;
+    case ACTION_FOLD:
+        t->events_unfolded = false;
+        return true;
+    case ACTION_FOLD_ALL:
+        t->events_unfolded = !t->events_unfolded;
+        return true;
     case ACTION_COUNT_EVENT:
+        t->events_unfolded |= !name && t->event < chosen_count(t);
         if (name && t->event < chosen_count(t))
             snprintf(t->event_left, sizeof t->event_left, "%s", name);
         if (name)

@@ -102,29 +102,11 @@ static void add_scheme(const struct editing *e, const struct scheme *scheme, con
 
 /* ---- schemes --------------------------------------------------------------------------------------------- */
 
-/* A field's value in words. */
-static const char *value_of(const struct scheme *s, enum change change, char out[SCHEME_TEXT])
-{
-    switch (change) {
-    case CHANGE_ACT:
-        return scheme_print_act(s, out);
-    case CHANGE_GRANULARITY:
-        return scheme_print_granularity(s, out);
-    case CHANGE_SYMMETRY:
-        return scheme_symmetry(s);
-    case CHANGE_METHOD:
-        methods_print_names(&s->methods, out, SCHEME_TEXT);
-        return out;
-    default:
-        return "";
-    }
-}
-
 /* A choice: its scheme and, where that leaves the field out since it is the default, the field's value. */
 static void print_choice(const struct scheme *s, enum change change, bool now, char *out, size_t size)
 {
     char scheme[SCHEME_TEXT], text[SCHEME_TEXT];
-    const char *value = value_of(s, change, text);
+    const char *value = change == CHANGE_WEIGHT ? "" : scheme_print_field(s, change, text);
     bool said = s->format.stored || strstr(scheme_print(s, scheme), value);
     snprintf(out, size, "%c %s%s%.32s%s", now ? '>' : ' ', scheme_print(s, scheme), said ? "" : " (", said ? "" : value,
              said ? "" : ")");
@@ -192,21 +174,12 @@ static bool is_wanted(const struct tui *t, const struct scheme *schemes)
     return same;
 }
 
-/* Of each role and type one tensor. */
 static void add_mix_exports(const struct editing *e, const struct scheme *schemes, struct choice *c)
 {
-    const struct model *m = e->tui->session->model;
-    role_set seen[DTYPE_ALL] = {0};
     if (!e->holders)
         return;
     export_holders_begin(e->holders);
-    for (size_t i = 0; i < m->tensor_count; i++) {
-        enum dtype type = schemes[i].format.weight;
-        if (seen[type] & ROLE_BIT(m->tensors[i].role))
-            continue;
-        seen[type] |= ROLE_BIT(m->tensors[i].role);
-        export_holders_add(e->holders, (int)i, &schemes[i]);
-    }
+    export_holders_add_all(e->holders, schemes);
     export_holders_names(e->holders, c->exports);
 }
 

@@ -151,15 +151,12 @@ int error_draw_comparison(const struct frame *frame, const struct qtensor *p, st
 {
     const struct comparison_frame *f = frame->comparison;
     int widths[M_COLUMNS], line = 0;
-    char titles[M_COLUMNS][TABLE_CELL];
     double best = -INFINITY;
     if (!f || f->tensor != p->tensor || area.rows < 3)
         return 0;
     table_fit(method_columns, M_COLUMNS, area.cols, widths);
     line += draw_compared(f, p, frame->comparison_stale, area);
-    for (int i = 0; i < M_COLUMNS; i++)
-        snprintf(titles[i], TABLE_CELL, "%s", method_columns[i].title);
-    table_draw(method_columns, M_COLUMNS, widths, area.row + line++, area.cols, STYLE_TITLE, titles);
+    table_draw_titles(method_columns, M_COLUMNS, widths, area.row + line++, area.cols);
     for (size_t i = 0; i < f->count; i++)
         best = f->of[i].done ? fmax(best, f->of[i].output_db) : best;
     for (size_t i = 0; i < f->count && line < area.rows; i++)

@@ -36,16 +36,29 @@ static void draw_candidates(const struct tui *t, const struct text_frame *x, str
     }
 }
 
+/* How the prompt is asked, where the model's file says how; returns the lines that takes. */
+static int draw_chat(const struct tui *t, const struct text_frame *x, struct rect area)
+{
+    struct chat chat = session_chat(t->session);
+    if (area.rows < 6 || (!chat.family && strcmp(chat.why, chat_absent().why) == 0))
+        return 0;
+    const char *raw = chat.family ? "chat: raw text (c: %s)" : "chat: raw text (%s)";
+    const char *text = x->chat ? "chat: %s (c: raw text)" : raw;
+    draw_format(area.row + 1, area.col, area.cols, STYLE_DIM, false, text, chat.family ? chat.family->name : chat.why);
+    return 1;
+}
+
 void generation_draw(struct tui *t, struct rect area)
 {
     const struct text_frame *x = t->frame->text;
     if (!x || !x->text || area.rows < 2)
         return;
+    int top = 1 + draw_chat(t, x, area);
     bool beside = x->reference && area.cols >= 60;
     int half = beside ? area.cols / 2 : area.cols;
     int below = x->diverged && area.rows >= 12 ? CANDIDATES + 1 : 0;
-    struct rect left = {area.row + 1, area.col, area.rows - 1 - below, half - (beside ? 2 : 0)};
-    struct rect right = {area.row + 1, area.col + half, left.rows, area.cols - half};
+    struct rect left = {area.row + top, area.col, area.rows - top - below, half - (beside ? 2 : 0)};
+    struct rect right = {area.row + top, area.col + half, left.rows, area.cols - half};
     draw_format(area.row, area.col, half, STYLE_STRONG, false, "this scheme, seed %llu, %zu tokens%s%s",
                 (unsigned long long)x->seed, x->tokens - x->prompt_tokens, x->ended ? " (end)" : "",
                 x->earlier_tokens > 0 ? ", begun by earlier weights (r)" : "");

@@ -90,6 +90,17 @@ static void draw_decode(struct tui *t, int row)
     }
 }
 
+/* Where several events do not count, how many, and why; else why this one does not. */
+static void print_missing(const struct frame *f, char *out, size_t size)
+{
+    size_t broken = f->counters ? counters_frame_broken(f->counters) : 0;
+    const char *reason = broken > 1 ? counters_frame_reason(f->counters) : NULL;
+    if (reason)
+        snprintf(out, size, "  %zu events n/a: %s", broken, reason);
+    else
+        snprintf(out, size, "  LLC misses n/a: %s", f->speed.cache_misses.reason);
+}
+
 static void draw_memory(struct tui *t, int row)
 {
     const struct frame *f = t->frame;
@@ -117,7 +128,7 @@ static void draw_memory(struct tui *t, int row)
         snprintf(misses, sizeof misses, "  LLC misses %s/token",
                  format_short(bytes, f->speed.cache_misses.value));
     else
-        snprintf(misses, sizeof misses, "  LLC misses n/a: %s", f->speed.cache_misses.reason);
+        print_missing(f, misses, sizeof misses);
     if (col + text_width(misses) <= COLS)
         draw_text(row, COLS - text_width(misses), COLS - col, STYLE_DIM, false, misses);
 }
@@ -193,6 +204,49 @@ static void draw_size(struct tui *t, int row)
     draw_quality(t, row, col);
 }
 
+/* KL alone, with its error where that has room. */
+static void print_kl(const struct frame *f, bool error, char out[64])
+{
+    const struct quality_frame *q = &f->quality;
+    char kl[32];
+    if (!q->valid || !isfinite(q->result.kl))
+        snprintf(out, 64, "KL n/a");
+    else if (error && !q->running && !q->stale)
+        snprintf(out, 64, "KL %s", format_kl(kl, q->result.kl, q->result.kl_stderr, widgets_unicode()));
+    else if (!(q->result.kl > 0))
+        snprintf(out, 64, "KL %s0%s", q->stale ? "was " : "", q->running ? ".." : "");
+    else
+        snprintf(out, 64, q->result.kl < 1e-3 ? "KL %s%.1e%s" : "KL %s%.4f%s",
+                 q->stale ? "was " : "", q->result.kl, q->running ? ".." : "");
+}
+
+/* Where there are no lines for memory and size: what counts most in one. */
+static void draw_brief(struct tui *t, int row)
+{
+    const struct frame *f = t->frame;
+    const struct file_sizes *file = frame_file(f);
+    const char *gap = COLS < 48 ? " " : "  ";
+    char line[160], part[64], kl[64], bytes[16], rate[16];
+    if (f->speed.decode.valid)
+        snprintf(line, sizeof line, "%s%s tok/s", f->speed.is_rough ? "~" : "",
+                 format_short(rate, f->speed.decode.value));
+    else
+        snprintf(line, sizeof line, "n/a tok/s");
+    int room = COLS - LABEL;
+    snprintf(part, sizeof part, "%s%s", gap, format_bytes(bytes, (double)(file ? file->size : f->size)));
+    add_part(line, sizeof line, room, part);
+    print_kl(f, true, part);
+    bool fits = text_width(line) + text_width(gap) + text_width(part) <= room;
+    print_kl(f, fits, part);
+    snprintf(kl, sizeof kl, "%s%.60s", gap, part);
+    add_part(line, sizeof line, room, kl);
+    snprintf(part, sizeof part, "%s%.2fx vs stored", gap, f->speed.vs_stored.value);
+    if (f->speed.decode.valid && f->speed.vs_stored.valid)
+        add_part(line, sizeof line, room, part);
+    draw_text(row, 0, LABEL, STYLE_STRONG, true, "decode");
+    draw_text(row, LABEL, room, f->quality.stale ? STYLE_PLAIN : STYLE_GOOD, false, line);
+}
+
 /* The running job; of training with its step and KL. */
 static const char *job_name(const struct frame *f, char out[96])
 {
@@ -218,27 +272,50 @@ static void print_job(const struct frame *f, int columns, char *out, size_t size
         snprintf(out, size, "%s%s%s", job, fraction, text_width(job) + text_width(more) > room ? "" : more);
 }
 
-/* Where not all names fit, only the open screen's is shown. A job that does not fit right of them goes to the status
- * line. */
+/* Why nothing runs; "" where something does. */
+static const char *rest_words(const struct tui *t, char out[96])
+{
+    const struct frame *f = t->frame;
+    *out = 0;
+    if (f->idle && !f->activity.name)
+        snprintf(out, 96, "asleep: no key for %g s (--idle); any key wakes", t->options->idle);
+    else if (f->paused)
+        snprintf(out, 96, f->sleeps ? "paused, asleep: p resumes" : "paused: p resumes");
+    return out;
+}
+
+/* Names stand apart where there is room, close to their keys where there is little; where not all fit, only the open
+ * screen's is shown. A job that does not fit right of them goes to the status line. */
 static void draw_tabs(struct tui *t, int row)
 {
-    int col = 0, width = 0;
+    int col = 0, width = 0, tabs = 0; /* width: of "1Layers 2Error" */
     t->tab_row = row;
-    for (int v = 0; v < VIEW_COUNT; v++)
-        width += text_width(views[v].key) + text_width(views[v].name) + 3;
+    for (int v = 0; v < VIEW_COUNT; v++) {
+        bool there = view_is_there(t, (enum view_id)v);
+        width += there ? text_width(views[v].key) + text_width(views[v].name) + 1 : 0;
+        tabs += there;
+    }
+    width--; /* the last one needs no gap behind it */
+    const char *spaced = width + 2 * tabs <= COLS ? " %s %s " : width + tabs <= COLS ? "%s %s " : NULL;
+    const char *named = spaced ? spaced : "%s%s ";
     for (int v = 0; v < VIEW_COUNT; v++) {
         bool here = v == (int)t->view;
         t->tab_col[v] = col;
-        col += draw_format(row, col, COLS - col, here ? STYLE_SELECTED : STYLE_PLAIN, false,
-                           width <= COLS || here ? " %s %s " : " %s ", views[v].key, views[v].name);
+        if (!view_is_there(t, (enum view_id)v))
+            continue;
+        const char *open = spaced ? spaced : "%s %s ", *other = width + 1 <= COLS ? named : " %s ";
+        col += draw_format(row, col, COLS - col, here ? STYLE_SELECTED : STYLE_PLAIN, false, here ? open : other,
+                           views[v].key, views[v].name);
     }
     t->tab_col[VIEW_COUNT] = col;
     const struct frame *f = t->frame;
     char line[160] = "";
     if (f->activity.name)
         print_job(f, INT_MAX, line, sizeof line);
-    else if (f->paused)
+    else if (f->paused && !f->idle && !f->sleeps)
         snprintf(line, sizeof line, "paused");
+    else
+        rest_words(t, line);
     t->job_shown = col + 2 + text_width(line) <= COLS;
     if (t->job_shown)
         draw_text(row, col + 2, COLS - col - 2, STYLE_WARN, false, line);
@@ -250,7 +327,7 @@ void header_draw(struct tui *t, const struct layout *l)
     if (l->title >= 0)
         draw_title(t, l->title);
     if (l->decode >= 0)
-        draw_decode(t, l->decode);
+        (l->size >= 0 ? draw_decode : draw_brief)(t, l->decode);
     if (l->memory >= 0)
         draw_memory(t, l->memory);
     if (l->size >= 0)
@@ -336,7 +413,8 @@ static void draw_status(struct tui *t, int row, bool quality)
 {
     const struct frame *f = t->frame;
     double now = clock_seconds();
-    char job[160];
+    char job[160], opening[128], words[96];
+    open_words(t, opening, sizeof opening);
     if (f->status.serial != t->status_seen) {
         t->status_seen = f->status.serial;
         t->status_until = now + 6;
@@ -344,13 +422,15 @@ static void draw_status(struct tui *t, int row, bool quality)
     }
     if (*t->note) {
         draw_line(row, STYLE_WARN, t->note);
+    } else if (*opening) {
+        draw_line(row, STYLE_WARN, opening);
     } else if (now < t->status_until && *f->status.text && !is_of_another_layer(t)) {
         draw_line(row, f->status.is_error ? STYLE_WARN : STYLE_GOOD, f->status.text);
     } else if (f->activity.name && !t->job_shown) {
         print_job(f, COLS, job, sizeof job);
         draw_line(row, STYLE_WARN, job);
-    } else if (f->paused && !t->job_shown) {
-        draw_line(row, STYLE_WARN, "paused: p resumes");
+    } else if (*rest_words(t, words) && !t->job_shown) {
+        draw_line(row, STYLE_WARN, words);
     } else if (quality && f->quality.valid) {
         draw_quality(t, row, 0);
     } else if (t->view == VIEW_LAYERS || t->view == VIEW_ERROR) {
@@ -364,24 +444,12 @@ static void draw_status(struct tui *t, int row, bool quality)
 
 void footer_draw(struct tui *t, const struct layout *l)
 {
+    t->footer_row = -1;
     if (l->text >= 0)
         generation_tail(t, l->text, COLS);
     if (l->status >= 0)
         draw_status(t, l->status, l->size < 0);
     if (l->footer < 0)
         return;
-    int col = 0;
-    for (size_t i = 0; i < key_count; i++) {
-        const struct key_binding *k = &key_table[i];
-        char key[16];
-        snprintf(key, sizeof key, "%.*s", (int)strcspn(k->shown, " "), k->shown);
-        bool quit = k->action == ACTION_QUIT; /* always shown, at the end */
-        int room = COLS - (quit ? 0 : 7);
-        if (!k->footer || col + text_width(key) + text_width(k->footer) + 2 > room)
-            continue;
-        col += draw_text(l->footer, col, COLS - col, STYLE_STRONG, false, key);
-        col += draw_text(l->footer, col, COLS - col, STYLE_PLAIN, false, " ");
-        col += draw_text(l->footer, col, COLS - col, STYLE_PLAIN, false, k->footer);
-        col += draw_text(l->footer, col, COLS - col, STYLE_PLAIN, false, " ");
-    }
+    footer_draw_keys(t, l->footer);
 }

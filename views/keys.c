@@ -2,16 +2,18 @@
 
 #include "quant/method.h"
 
+#include <ctype.h>
 #include <curses.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define CTRL(letter) ((letter) & 0x1f)
 #define K(...)       {__VA_ARGS__}
 
 const struct key_binding key_table[] = {
 #define X(action, group, codes, shown, footer, help)                                               \
-    {ACTION_##action, KEYS_##group, codes, shown, footer, help},
+    {ACTION_##action, KEYS_##group, codes, shown, footer, help, #action},
     QTOP_KEYS(X)
 #undef X
 };
@@ -48,6 +50,26 @@ static enum key_group group_of(enum action action)
     return KEY_GROUPS;
 }
 
+/* What works on every screen, and is for one of them all the same. */
+static const struct {
+    enum action action; /* or, of ACTION_NONE, all of a group */
+    enum key_group group;
+    enum view_id view;
+} homes[] = {
+    {ACTION_NONE, KEYS_CHANGE, VIEW_LAYERS},    {ACTION_NONE, KEYS_TEXT, VIEW_TEXT},
+    {ACTION_ROOFS, KEYS_MEASURE, VIEW_ROOFLINE}, {ACTION_SWAP, KEYS_KEEP, VIEW_COMPARE},
+    {ACTION_TIME_SNAPSHOTS, KEYS_MEASURE, VIEW_COMPARE}, {ACTION_ADVISE, KEYS_MEASURE, VIEW_ADVISE},
+    {ACTION_SENSITIVITY, KEYS_MEASURE, VIEW_MAP},
+};
+
+enum view_id key_home(const struct key_binding *key)
+{
+    for (size_t i = 0; i < sizeof homes / sizeof *homes; i++)
+        if (homes[i].group == key->group && (homes[i].action == ACTION_NONE || homes[i].action == key->action))
+            return homes[i].view;
+    return key_groups[key->group].view;
+}
+
 bool key_moves(enum action a)
 {
     bool finds = a == ACTION_SEARCH || a == ACTION_SEARCH_NEXT || a == ACTION_FILTER;
@@ -62,7 +84,61 @@ bool key_edits(enum action action)
 bool key_changes(enum action action)
 {
     enum key_group group = group_of(action);
-    return group == KEYS_CHANGE || group == KEYS_KEEP || action == ACTION_RESTORE;
+    return group == KEYS_CHANGE || group == KEYS_KEEP || action == ACTION_RESTORE || action == ACTION_NAME_SNAPSHOT ||
+           action == ACTION_ANNOTATE_SNAPSHOT || action == ACTION_DELETE_SNAPSHOT ||
+           action == ACTION_ADVISED_APPLY || action == ACTION_ADVISED_EXPORT || action == ACTION_ADVISED_REFINE;
+}
+
+char *key_word(const struct key_binding *key, char out[KEY_NAME])
+{
+    size_t i = 0;
+    for (; key->id[i] && i + 1 < KEY_NAME; i++)
+        out[i] = key->id[i] == '_' ? '-' : (char)tolower((unsigned char)key->id[i]);
+    out[i] = 0;
+    return out;
+}
+
+/* Names beside those of the table. */
+static const struct {
+    const char *name;
+    enum action action;
+} aliases[] = {
+    {"scheme", ACTION_EDIT},
+};
+
+size_t key_names_count(void)
+{
+    return key_count + sizeof aliases / sizeof *aliases;
+}
+
+const struct key_binding *key_name_at(size_t i, char name[KEY_NAME])
+{
+    if (i < key_count) {
+        key_word(&key_table[i], name);
+        return &key_table[i];
+    }
+    size_t k = 0;
+    snprintf(name, KEY_NAME, "%s", aliases[i - key_count].name);
+    while (key_table[k].action != aliases[i - key_count].action)
+        k++;
+    return &key_table[k];
+}
+
+const struct key_binding *key_named(const char *word)
+{
+    const struct key_binding *only = NULL;
+    size_t n = strlen(word), begin = 0;
+    char name[KEY_NAME];
+    for (size_t i = 0; i < key_names_count() && n > 0; i++) {
+        const struct key_binding *key = key_name_at(i, name);
+        if (strcasecmp(name, word) == 0)
+            return key;
+        if (strncasecmp(name, word, n) == 0) {
+            only = key;
+            begin++;
+        }
+    }
+    return begin == 1 ? only : NULL;
 }
 
 /* ---- the help -------------------------------------------------------------------------------- */

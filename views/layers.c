@@ -28,24 +28,22 @@ static void move_to(struct tui *t, long row)
     tui_select(t);
 }
 
-void layers_click(struct tui *t, int row)
-{
-    long at = (long)t->top + row - t->table_row;
-    if (row < t->table_row || at >= (long)t->row_count)
-        return;
-    const struct row *r = &t->rows[at];
-    if ((size_t)at == t->cursor && r->tensor < 0)
-        rows_fold(t, r, !rows_is_folded(t, r));
-    move_to(t, at);
-    rows_update(t);
-}
-
 /* Unfolds what hides a tensor. */
 static void show(struct tui *t, const struct tensor *x)
 {
     t->folded[x->block] = false;
     if (x->expert >= 0)
         t->unfolded[x->block] |= ROLE_BIT(x->role);
+}
+
+void layers_go_to(struct tui *t, int tensor)
+{
+    if (!is_kv(t, tensor) && tensor_of(t, tensor)->block >= 0)
+        show(t, tensor_of(t, tensor));
+    rows_update(t);
+    for (size_t r = 0; r < t->row_count; r++)
+        if (t->rows[r].tensor == tensor)
+            move_to(t, (long)r);
 }
 
 static void search(struct tui *t, const char *text, bool next)
@@ -58,12 +56,7 @@ static void search(struct tui *t, const char *text, bool next)
         int tensor = (int)(((size_t)(from < 0 ? 0 : from) + i + next) % n);
         if (!strcasestr(layer_name(t->session->model, tensor), t->search) || !rows_shows(t, tensor))
             continue;
-        if (!is_kv(t, tensor) && tensor_of(t, tensor)->block >= 0)
-            show(t, tensor_of(t, tensor));
-        rows_update(t);
-        for (size_t r = 0; r < t->row_count; r++)
-            if (t->rows[r].tensor == tensor)
-                move_to(t, (long)r);
+        layers_go_to(t, tensor);
         return;
     }
     if (*t->search)
@@ -82,7 +75,23 @@ static const char *filtered(const struct tui *t)
     return t->filter;
 }
 
-const struct finder layers_finder = {search, apply_filter, filtered};
+static void go_back(struct tui *t)
+{
+    rows_back(t);
+    tui_select(t);
+}
+
+static size_t hits(const struct tui *t, size_t *all, const char **what)
+{
+    size_t shown = 0;
+    *all = schemes_count(t->session->model);
+    *what = "layers";
+    for (int i = 0; i < (int)*all; i++)
+        shown += rows_shows(t, i);
+    return shown;
+}
+
+const struct finder layers_finder = {search, apply_filter, filtered, rows_keep, go_back, hits, NULL};
 
 static void toggle_tag(struct tui *t)
 {
@@ -138,16 +147,57 @@ static void same_everywhere(struct tui *t)
     free(tensors);
 }
 
-static void sort_by(struct tui *t, int direction)
+static void sort_by(struct tui *t, enum sort_column column, bool reversed)
 {
     static const char *const names[SORT_COLUMNS] = {"the model's order", "kind of layer", "size",
                                                     "time", "SQNR", "sensitivity"};
-    int next = ((int)t->sort + direction + SORT_COLUMNS) % SORT_COLUMNS;
-    t->rows[t->cursor].tensor = rows_current_tensor(t); /* a sorted list has no rows of several */
-    t->rows[t->cursor].role = ROLE_NONE;
-    t->sort = (enum sort_column)next;
+    if (t->row_count > 0) {
+        t->rows[t->cursor].tensor = rows_current_tensor(t); /* a sorted list has no rows of several */
+        t->rows[t->cursor].role = ROLE_NONE;
+    }
+    t->sort = column;
+    t->sort_reversed = reversed;
     rows_update(t);
-    tui_note(t, "sorted by %s", names[next]);
+    tui_note(t, "sorted by %s%s", names[column],
+             column == SORT_NONE ? "" : rows_ascend(t) ? ", ascending" : ", descending");
+}
+
+static void sort_beside(struct tui *t, int direction)
+{
+    sort_by(t, (enum sort_column)(((int)t->sort + direction + SORT_COLUMNS) % SORT_COLUMNS), false);
+}
+
+static void reverse(struct tui *t)
+{
+    if (t->sort == SORT_NONE)
+        tui_note(t, "layers stand in the model's order: > or a click on a title sorts them");
+    else
+        sort_by(t, t->sort, !t->sort_reversed);
+}
+
+/* A click on the title of a column: again, the other way round. */
+static void click_title(struct tui *t)
+{
+    int column = layers_column_at(t, t->mouse_col);
+    enum sort_column by = column < 0 ? SORT_NONE : layers_sort_of(column);
+    if (by != SORT_NONE)
+        sort_by(t, by, by == t->sort && !t->sort_reversed);
+    else if (column >= 0)
+        tui_note(t, "nothing sorts by %s: LAYER, SIZE, us/TOK, SQNR and SENS do", layers_column_title(column));
+}
+
+void layers_click(struct tui *t, int row)
+{
+    long at = (long)t->top + row - t->table_row;
+    if (row == t->table_row - 1 && t->column_begin[TABLE_COLUMNS] > 0)
+        click_title(t);
+    if (row < t->table_row || at >= (long)t->row_count)
+        return;
+    const struct row *r = &t->rows[at];
+    if ((size_t)at == t->cursor && r->tensor < 0)
+        rows_fold(t, r, !rows_is_folded(t, r));
+    move_to(t, at);
+    rows_update(t);
 }
 
 bool layers_act(struct tui *t, enum action a)
@@ -185,7 +235,9 @@ bool layers_act(struct tui *t, enum action a)
         return same_everywhere(t), true;
     case ACTION_SORT_NEXT:
     case ACTION_SORT_PREVIOUS:
-        return sort_by(t, a == ACTION_SORT_NEXT ? 1 : -1), true;
+        return sort_beside(t, a == ACTION_SORT_NEXT ? 1 : -1), true;
+    case ACTION_SORT_REVERSE:
+        return reverse(t), true;
     case ACTION_EDIT:
         return editor_open(t), true;
     default:

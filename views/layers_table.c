@@ -2,6 +2,7 @@
 #include "tui.h"
 
 #include "batch.h"
+#include "scales.h"
 
 #include <math.h>
 #include <string.h>
@@ -41,6 +42,7 @@ enum { CELL = TABLE_CELL };
 
 struct cells {
     char text[COLUMNS_COUNT][TABLE_CELL];
+    double sqnr, kl, roof; /* that columns show; NaN: none */
 };
 
 /* Figures that a tensor and a block share: sums over tensors. */
@@ -92,6 +94,7 @@ static void add_to_sums(const struct tui *t, int tensor, struct sums *s)
 static void sensitivity_cell(const struct sums *s, struct cells *c)
 {
     const char *partial = s->unmeasured > 0 ? ">" : s->partly ? "~" : "";
+    c->kl = s->measured > 0 ? s->sensitivity : NAN;
     if (s->measured > 0)
         snprintf(c->text[C_SENSITIVITY], CELL, s->sensitivity < 1e-4 ? "%s%.1e" : "%s%.5f", partial, s->sensitivity);
     else
@@ -102,16 +105,18 @@ static void figure_cells(const struct tui *t, const struct sums *s, struct cells
 {
     const struct frame *f = t->frame;
     char bytes[16], share[16];
+    c->sqnr = c->roof = NAN;
     snprintf(c->text[C_SIZE], CELL, "%s", format_bytes(bytes, (double)s->shown));
     if (s->timed) {
         double rate = s->read / s->seconds;
         snprintf(c->text[C_TIME], CELL, s->seconds < 1e-4 ? "%.2f" : "%.0f", s->seconds * 1e6);
         snprintf(c->text[C_RATE], CELL, "%.1f", rate / 1e9);
-        if (f->speed.in_cache)
+        if (f->speed.in_cache) {
             snprintf(c->text[C_ROOF], CELL, "cache");
-        else if (f->speed.peak_read.valid)
-            snprintf(c->text[C_ROOF], CELL, "%s",
-                     format_share(share, rate / f->speed.peak_read.value, f->speed.roofs_disturbed));
+        } else if (f->speed.peak_read.valid) {
+            c->roof = rate / f->speed.peak_read.value;
+            snprintf(c->text[C_ROOF], CELL, "%s", format_share(share, c->roof, f->speed.roofs_disturbed));
+        }
     } else {
         snprintf(c->text[C_TIME], CELL, "-");
         snprintf(c->text[C_RATE], CELL, "-");
@@ -122,10 +127,12 @@ static void figure_cells(const struct tui *t, const struct sums *s, struct cells
         snprintf(c->text[C_SQNR], CELL, "n/a");
     else if (s->own)
         snprintf(c->text[C_SQNR], CELL, "-");
-    else if (s->exact || s->e2 == 0)
-        snprintf(c->text[C_SQNR], CELL, "exact");
     else
-        snprintf(c->text[C_SQNR], CELL, "%.1f", 10 * log10(s->w2 / s->e2));
+        c->sqnr = s->exact || s->e2 == 0 ? INFINITY : 10 * log10(s->w2 / s->e2);
+    if (isinf(c->sqnr))
+        snprintf(c->text[C_SQNR], CELL, "exact");
+    else if (!isnan(c->sqnr))
+        snprintf(c->text[C_SQNR], CELL, "%.1f", c->sqnr);
 }
 
 static void scheme_cells(const struct scheme *s, const struct tensor *x, bool multiplies,
@@ -269,12 +276,27 @@ static void draw_progress(const struct tui *t, const struct row *r, int row, int
         draw_format(row, at, cols - (at - col), STYLE_DIM, true, "queued: %s", scheme);
 }
 
+/* Figures that are better or worse have their colour on every screen. */
+static void draw_levels(const int *widths, const struct cells *c, int row, enum style otherwise)
+{
+    const struct {
+        int column;
+        const struct scale *scale;
+        double value;
+    } levels[] = {{C_SQNR, &scale_sqnr, c->sqnr}, {C_SENSITIVITY, &scale_kl, c->kl}, {C_ROOF, &scale_roof, c->roof}};
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+        table_draw_cell(columns_table, widths, levels[i].column, row,
+                        scale_style(levels[i].scale, levels[i].value, otherwise), c->text[levels[i].column]);
+}
+
 static void draw_cells(const struct tui *t, const struct row *r, const int *widths,
                        struct cells *c, int row, bool selected, int cols)
 {
     enum style style = selected ? STYLE_SELECTED : r->tensor < 0 ? STYLE_STRONG : STYLE_PLAIN;
     int figures = 0; /* where they begin */
     table_draw(columns_table, COLUMNS_COUNT, widths, row, cols, style, c->text);
+    if (!selected)
+        draw_levels(widths, c, row, style);
     for (int k = 0; k < C_SIZE; k++)
         figures += widths[k];
     draw_progress(t, r, row, figures, cols - figures);
@@ -306,6 +328,24 @@ static void print_columns(unsigned hidden, char *out, size_t size)
             n += (size_t)snprintf(out + n, size - n, "%s%s", n ? " " : "", columns_table[k].title);
 }
 
+const char *layers_column_title(int column)
+{
+    return column < COLUMNS_COUNT ? columns_table[column].title : NULL;
+}
+
+bool layers_column_shown(const struct tui *t, int column)
+{
+    return !(t->hidden >> column & 1);
+}
+
+bool layers_column_toggle(struct tui *t, int column)
+{
+    if (column == C_LAYER)
+        return false;
+    t->hidden ^= 1u << column;
+    return true;
+}
+
 void layers_columns(const struct tui *t, char *out, size_t size)
 {
     print_columns(t->hidden, out, size);
@@ -329,6 +369,22 @@ bool layers_choose_columns(struct tui *t, const char *text, struct error *error)
     return true;
 }
 
+int layers_column_at(const struct tui *t, int col)
+{
+    for (int k = 0; k < COLUMNS_COUNT; k++)
+        if (col >= t->column_begin[k] && col < t->column_begin[k + 1])
+            return k;
+    return -1;
+}
+
+enum sort_column layers_sort_of(int column)
+{
+    for (int s = SORT_NONE + 1; s < SORT_COLUMNS; s++)
+        if ((int)sort_columns[s] == column)
+            return (enum sort_column)s;
+    return SORT_NONE;
+}
+
 const char *layers_sort_title(const struct tui *t)
 {
     return t->sort == SORT_NONE ? "" : columns_table[sort_columns[t->sort]].title;
@@ -336,10 +392,8 @@ const char *layers_sort_title(const struct tui *t)
 
 void layers_sort_by_title(struct tui *t, const char *title)
 {
-    enum column_id column = by_title(title, strlen(title));
-    for (int s = SORT_NONE + 1; s < SORT_COLUMNS; s++)
-        if (sort_columns[s] == column)
-            t->sort = (enum sort_column)s;
+    enum sort_column by = layers_sort_of((int)by_title(title, strlen(title)));
+    t->sort = by != SORT_NONE ? by : t->sort;
 }
 
 /* ---- the screen ------------------------------------------------------------------------------ */
@@ -375,14 +429,24 @@ static void fit_columns(const struct tui *t, int cols, int *widths)
     table_fit(columns, COLUMNS_COUNT, cols, widths);
 }
 
-static void draw_heading(const struct tui *t, int row, int cols, const int *widths)
+/* The way the column sorts that does. */
+static const char *arrow(const struct tui *t)
+{
+    return rows_ascend(t) ? widgets_unicode() ? "\u25b2" : "^" : widgets_unicode() ? "\u25bc" : "v";
+}
+
+static void draw_heading(struct tui *t, int row, int cols, const int *widths)
 {
     struct cells titles;
+    int col = 0;
     for (int k = 0; k < COLUMNS_COUNT; k++) {
         const char *title = k == C_SIZE && frame_file(t->frame) ? "FILE" : columns_table[k].title;
         snprintf(titles.text[k], CELL, "%s%s%s", k == C_LAYER ? " " : "", title,
-                 sort_columns[t->sort] == (enum column_id)k ? "<" : "");
+                 sort_columns[t->sort] == (enum column_id)k ? arrow(t) : "");
+        t->column_begin[k] = col;
+        col += widths[k];
     }
+    t->column_begin[COLUMNS_COUNT] = t->column_begin[TABLE_COLUMNS] = col;
     table_draw(columns_table, COLUMNS_COUNT, widths, row, cols, STYLE_TITLE, titles.text);
 }
 
@@ -390,6 +454,7 @@ void layers_draw(struct tui *t, struct rect area)
 {
     int line = area.row, widths[COLUMNS_COUNT];
     fit_columns(t, area.cols, widths);
+    t->column_begin[TABLE_COLUMNS] = 0; /* no titles */
     if (area.rows > 3)
         draw_heading(t, line++, area.cols, widths);
     int rows = area.row + area.rows - line;

@@ -15,26 +15,33 @@
 enum {
     FOR_FILES = FOR_ALL & ~FOR_MACHINE,
     FOR_MODEL = FOR_FILES & ~FOR_TOKENIZE,
-    FOR_SCHEME = FOR_MODEL & ~(FOR_PLAN | FOR_TUNE | FOR_CALIBRATE),
+    FOR_SCHEME = FOR_MODEL & ~(FOR_PLAN | FOR_ADVISE | FOR_TUNE | FOR_CALIBRATE | FOR_REPORT),
     FOR_KERNELS = FOR_MODEL | FOR_MACHINE
 };
 
 const struct option_info option_table[] = {
-    {'s', "scheme", "SCHEME", OPTION_STRING, AT(scheme), 0, 0, FOR_SCHEME,
-     "scheme of the linear matrices inside blocks, such as int8, int4:g64:asym or w8a8; or a mix for all, such as q4_k_m"},
+    {'s', "scheme", "SCHEME", OPTION_STRING, AT(scheme), 0, 0, FOR_SCHEME | FOR_REPORT,
+     "scheme of the linear matrices inside blocks, such as int8, int4:g64:asym or w8a8; or a mix for all, such as "
+     "q4_k_m; report: measure this one (several times: these) instead of those worth considering"},
     {'r', "recipe", "FILE", OPTION_STRING, AT(recipe), 0, 0, FOR_SCHEME,
      "recipe, a file of PATTERN SCHEME lines and mixes; applied after -s"},
     {0, "synthetic", "SHAPE", OPTION_STRING, AT(synthetic), 0, 0, FOR_MODEL,
      "random weights in this shape instead of MODEL, such as llama2-7b"},
-    {0, "reference", "FILE", OPTION_STRING, AT(reference), 0, 0, FOR_TUI | FOR_EVAL | FOR_INSPECT | FOR_TUNE,
+    {0, "reference", "FILE", OPTION_STRING, AT(reference), 0, 0,
+     FOR_TUI | FOR_EVAL | FOR_INSPECT | FOR_ADVISE | FOR_TUNE | FOR_REPORT,
      "model file or folder that errors, KL and perplexity are measured against"},
-    {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0, FOR_TUI | FOR_EVAL | FOR_LOGITS | FOR_TUNE | FOR_INSPECT,
+    {0, "against", "FILE", OPTION_STRING, AT(against), 0, 0, FOR_TUI | FOR_EVAL | FOR_INSPECT,
+     "another model file or folder of the same shape, to hold side by side with MODEL"},
+    {0, "text", "FILE", OPTION_STRING, AT(text), 0, 0,
+     FOR_TUI | FOR_EVAL | FOR_LOGITS | FOR_ADVISE | FOR_TUNE | FOR_INSPECT | FOR_REPORT,
      "text that quality is measured on; self: one that the model writes"},
     {0, "inject-outliers", "K:FACTOR", OPTION_STRING, AT(outliers), 0, 0, FOR_SCHEME,
      "activation outliers: scale K channels of every norm up, the weights behind them down"},
-    {0, "calibration", "FILE", OPTION_STRING, AT(calibration), 0, 0, FOR_SCHEME | FOR_TUNE | FOR_CALIBRATE,
-     "text that methods calibrate on; self: one that the model writes"},
-    {0, "imatrix", "FILE", OPTION_STRING, AT(imatrix), 0, 0, FOR_SCHEME | FOR_TUNE,
+    {0, "calibration", "FILE", OPTION_STRING, AT(calibration), 0, 0,
+     FOR_SCHEME | FOR_ADVISE | FOR_TUNE | FOR_CALIBRATE | FOR_REPORT,
+     "text that methods calibrate on; self: one that the model writes; report: schemes that calibrate are measured, "
+     "too"},
+    {0, "imatrix", "FILE", OPTION_STRING, AT(imatrix), 0, 0, FOR_SCHEME | FOR_ADVISE | FOR_TUNE | FOR_REPORT,
      "importance matrix of llama.cpp: what columns weigh for the method imatrix"},
     {'z', "tokenizer", "FILE", OPTION_STRING, AT(tokenizer), 0, 0, FOR_FILES,
      "tokenizer file (default: one beside the model)"},
@@ -47,17 +54,28 @@ const struct option_info option_table[] = {
      "context in positions (default: the trained one, at most 4096)"},
     {0, "prompt-tokens", "N", OPTION_INTEGER, AT(prompt_tokens), 1, 1 << 28, FOR_BENCH | FOR_PLAN,
      "tokens of the prompt whose prefill is timed (64)"},
+    {0, "depth", "N", OPTION_INTEGER, AT(depth), 0, 1 << 28, FOR_BENCH,
+     "positions in the KV cache before what is timed (0)"},
     {0, "batch", "N", OPTION_INTEGER, AT(batch), 1, MAX_SEQUENCES, FOR_BENCH,
      "independent sequences decoded as one batch (1)"},
-    {'w', "window", "N", OPTION_INTEGER, AT(window), 2, 1 << 28, FOR_TUI | FOR_EVAL | FOR_TUNE | FOR_CALIBRATE,
+    {'w', "window", "N", OPTION_INTEGER, AT(window), 2, 1 << 28,
+     FOR_TUI | FOR_EVAL | FOR_ADVISE | FOR_TUNE | FOR_CALIBRATE | FOR_REPORT,
      "evaluation window in tokens (default: the context, at most 512)"},
-    {0, "protocol", "NAME", OPTION_STRING, AT(protocol), 0, 0, FOR_TUI | FOR_EVAL | FOR_TUNE | FOR_CALIBRATE,
+    {0, "protocol", "NAME", OPTION_STRING, AT(protocol), 0, 0,
+     FOR_TUI | FOR_EVAL | FOR_ADVISE | FOR_TUNE | FOR_CALIBRATE | FOR_REPORT,
      "how texts are cut and perplexity is scored: full (default) or llamacpp"},
     {'p', "prompt", "TEXT", OPTION_STRING, AT(prompt), 0, 0, FOR_TUI | FOR_GENERATE | FOR_LOGITS,
-     "text that the model continues"},
+     "text that the model continues; with --chat what a user says"},
+    {0, "chat", NULL, OPTION_FLAG, AT(chat), 0, 0, FOR_GENERATE,
+     "ask the model as its chat template says, and let it answer"},
+    {0, "system", "TEXT", OPTION_STRING, AT(system), 0, 0, FOR_TUI | FOR_GENERATE,
+     "system's text in front of what a user says (default: the template's own, if it has one)"},
+    {0, "special", NULL, OPTION_FLAG, AT(special), 0, 0, FOR_GENERATE | FOR_LOGITS | FOR_TOKENIZE,
+     "what spells a control token in a text is that token"},
     {'n', "tokens", "N", OPTION_INTEGER, AT(tokens), 1, 1 << 28,
-     FOR_GENERATE | FOR_BENCH | FOR_EVAL | FOR_TUNE | FOR_CALIBRATE,
-     "tokens to generate (256), to time per sample (32), to evaluate on (all of --text; 2048 without it) or to "
+     FOR_GENERATE | FOR_BENCH | FOR_EVAL | FOR_ADVISE | FOR_TUNE | FOR_CALIBRATE | FOR_REPORT,
+     "tokens to generate (256), to time per sample (32), to evaluate on (all of --text; 2048 without it; advise and "
+     "report: 2048, fewer where the machine would take long) or to "
      "calibrate on (all of --calibration; 16384 without it)"},
     {0, "seed", "N", OPTION_INTEGER, AT(seed), 0, 9007199254740992.0, FOR_TUI | FOR_GENERATE,
      "seed of the random numbers (1)"},
@@ -65,18 +83,22 @@ const struct option_info option_table[] = {
      "sampling temperature (1); 0 takes the most probable token"},
     {0, "top-p", "P", OPTION_REAL, AT(top_p), 0, 1, FOR_TUI | FOR_GENERATE,
      "nucleus sampling: the most probable tokens whose probabilities sum to P (0.9)"},
-    {0, "max-size", "SIZE", OPTION_STRING, AT(max_size), 0, 0, FOR_TUNE,
-     "maximum size of all weights in bytes, such as 1.5M or 700000"},
+    {0, "max-size", "SIZE", OPTION_STRING, AT(max_size), 0, 0, FOR_ADVISE | FOR_TUNE | FOR_REPORT,
+     "maximum size of all weights in bytes, such as 1.5M or 700000; advise, report: of the file"},
+    {0, "max-memory", "SIZE", OPTION_STRING, AT(max_memory), 0, 0, FOR_ADVISE | FOR_REPORT,
+     "maximum bytes of all weights and the KV cache of the whole context, such as 4G"},
     {0, "max-bits", "B", OPTION_REAL, AT(max_bits), 1e-3, 64, FOR_TUNE,
      "maximum bits per weight over the linear matrices inside blocks"},
-    {0, "min-tokens-per-second", "R", OPTION_REAL, AT(min_rate), 1e-3, 1e9, FOR_TUNE,
+    {0, "min-tokens-per-second", "R", OPTION_REAL, AT(min_rate), 1e-3, 1e9, FOR_ADVISE | FOR_TUNE | FOR_REPORT,
      "minimum decode tokens/s on this machine"},
-    {0, "max-kl", "D", OPTION_REAL, AT(max_kl), 1e-12, 1e3, FOR_TUNE,
+    {0, "max-kl", "D", OPTION_REAL, AT(max_kl), 1e-12, 1e3, FOR_ADVISE | FOR_TUNE | FOR_REPORT,
      "maximum KL divergence; alone it asks for the smallest size"},
-    {0, "for", "FORMAT", OPTION_STRING, AT(for_format), 0, 0, FOR_TUNE,
-     "gguf, safetensors (sizes are then those of the file) or memory; default: gguf for a GGUF model, else memory"},
-    {0, "seconds", "S", OPTION_REAL, AT(seconds), 1, 1e7, FOR_TUNE,
-     "how long the choice may be made better (default: twice, however long that takes)"},
+    {0, "for", "WHAT", OPTION_STRING, AT(for_format), 0, 0, FOR_ADVISE | FOR_TUNE | FOR_REPORT,
+     "tune: gguf, safetensors (sizes are then those of the file) or memory; default: gguf for a GGUF model, else memory. "
+     "advise, report: what counts most, size, speed, quality or balance (default)"},
+    {0, "seconds", "S", OPTION_REAL, AT(seconds), 1, 1e7, FOR_TUNE | FOR_REPORT,
+     "tune: how long the choice may be made better (default: twice, however long that takes); report: how long the "
+     "sensitivity of layers may be measured (60)"},
     {0, "resume", NULL, OPTION_FLAG, AT(resume), 0, 0, FOR_TUNE | FOR_EVAL | FOR_EXPORT,
      "go on from where the same search (tune) or training (qat) was interrupted"},
     {0, "roof", "RATE", OPTION_STRING, AT(roof), 0, 0, FOR_PLAN,
@@ -87,12 +109,15 @@ const struct option_info option_table[] = {
      "also measure sensitivity: KL with only that layer quantized"},
     {0, "fresh", NULL, OPTION_FLAG, AT(fresh), 0, 0, FOR_MACHINE,
      "measure the roofs again instead of using cached ones"},
-    {0, "csv", NULL, OPTION_FLAG, AT(csv), 0, 0, FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN,
+    {0, "csv", NULL, OPTION_FLAG, AT(csv), 0, 0, FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_ADVISE,
      "comma-separated values with a header line on standard output"},
     {0, "vs", "SCHEME", OPTION_STRING, AT(versus), 0, 0, FOR_BENCH,
      "baseline of the comparison, such as fp16 (default: the first -s or -r)"},
     {'o', "output", "FILE", OPTION_STRING, AT(output), 0, 0,
-     FOR_LOGITS | FOR_TUNE | FOR_EXPORT | FOR_INSPECT | FOR_CALIBRATE, "file to write; inspect: the recipe of what it shows"},
+     FOR_LOGITS | FOR_TUNE | FOR_EXPORT | FOR_INSPECT | FOR_CALIBRATE | FOR_REPORT,
+     "file to write; inspect: the recipe of what it shows; report: .html or .md"},
+    {0, "from", "FILE", OPTION_STRING, AT(from), 0, 0, FOR_REPORT,
+     "make the report of what --json of advise, bench, eval, inspect or tune wrote, and measure nothing"},
     {0, "process-output", NULL, OPTION_FLAG, AT(process_output), 0, 0, FOR_CALIBRATE,
      "also the head: output, or the embedding that it is tied to"},
     {0, "format", "NAME", OPTION_STRING, AT(format), 0, 0, FOR_EXPORT,
@@ -100,10 +125,12 @@ const struct option_info option_table[] = {
     {0, "allow-overflow", NULL, OPTION_FLAG, AT(allow_overflow), 0, 0, FOR_EXPORT,
      "write the file though numbers overflow its types; without it that is an error"},
     {0, "json", NULL, OPTION_FLAG, AT(json), 0, 0,
-     FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_TUNE | FOR_CALIBRATE | FOR_MACHINE,
+     FOR_BENCH | FOR_EVAL | FOR_INSPECT | FOR_PLAN | FOR_ADVISE | FOR_TUNE | FOR_CALIBRATE | FOR_MACHINE,
      "one JSON object a line on standard output"},
     {0, "readonly", NULL, OPTION_FLAG, AT(readonly), 0, 0, FOR_TUI,
      "read-only: keys that change schemes, keep snapshots or write files do nothing"},
+    {0, "idle", "SECONDS", OPTION_REAL, AT(idle), 0, 1e7, FOR_TUI,
+     "sleep until a key, after so many seconds without one in which nothing was measured (default: never)"},
     {0, "ascii", NULL, OPTION_FLAG, AT(ascii), 0, 0, FOR_TUI, "draw with ASCII characters only"},
     {0, "no-color", NULL, OPTION_FLAG, AT(no_color), 0, 0, FOR_TUI,
      "no colours (as the environment variable NO_COLOR)"},
@@ -126,11 +153,14 @@ const struct subcommand subcommands[] = {
     {"logits", "[OPTIONS] [MODEL] -o FILE", "float32 logits, one row of vocabulary a token",
      run_logits},
     {"tokenize", "[OPTIONS] [MODEL]", "standard input to token ids, one a line", run_tokenize},
+    {"advise", "[OPTIONS] [MODEL]", "schemes and mixes worth considering here, measured, with a verdict", run_advise},
     {"tune", "[OPTIONS] [MODEL] -o FILE", "search the best scheme of every layer within a budget; writes a recipe",
      run_tune},
     {"export", "[OPTIONS] [MODEL] -o FILE", "the quantized model as a file for other engines", run_export},
     {"calibrate", "[OPTIONS] [MODEL] -o FILE", "an importance matrix of a calibration text, as llama.cpp has it",
      run_calibrate},
+    {"report", "[OPTIONS] [MODEL] -o FILE", "an HTML or Markdown file: which scheme to take, and what it costs",
+     run_report},
     {"machine", "[OPTIONS]", "caches, NUMA nodes, instruction sets, roofs, and which counters work",
      run_machine},
 };
@@ -291,6 +321,8 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
     snprintf(called, sizeof called, "%s%s", command->name, *command->name ? " " : "");
     getopt_tables(longs, shorts);
     *out = defaults();
+    out->argc = argc;
+    out->argv = argv;
     if (is_help(argc, argv))
         return parse_help(argv[2], out, error);
     if (!*command->name && argc > 1 && *argv[1] != '-' && !check_word(argv[1], error))
@@ -306,8 +338,8 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
                       called, called);
             return NULL;
         }
-        if (!(bit & FOR_BENCH) && is_second(o, out)) {
-            error_set(error, "option --%s twice: qtop %stakes one (bench compares several)", o->name, called);
+        if (!(bit & (FOR_BENCH | FOR_REPORT)) && is_second(o, out)) {
+            error_set(error, "option --%s twice: qtop %stakes one (bench and report compare several)", o->name, called);
             return NULL;
         }
         if (!store(o, optarg, out, error))
@@ -323,6 +355,10 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
     }
     if (optind < argc)
         out->model = argv[optind++];
+    if (optind < argc && !*command->name && access(out->model, F_OK) != 0) {
+        error_set(error, "'%.40s' is neither a subcommand nor a file (see qtop --help)", out->model);
+        return NULL;
+    }
     if (optind < argc) {
         error_set(error, "'%.40s' after the model; expected one MODEL (see qtop %s--help)",
                   argv[optind], called);
@@ -364,6 +400,6 @@ void options_help(FILE *out, const struct subcommand *command)
         if (option_table[i].commands & bit)
             fprintf(out, "  %-*s  %s\n", width, spell_option(&option_table[i], left), option_table[i].help);
     if (all)
-        fprintf(out, "\nWithout MODEL the built-in one is used. Keys are listed by ? inside the "
-                     "program; everything else is in man qtop.\n");
+        fprintf(out, "\nWithout MODEL the built-in one is used. Keys are listed by ? inside the program; schemes are "
+                     "defined\nin man qtop-schemes, recipes in man qtop-recipe, everything else in man qtop.\n");
 }

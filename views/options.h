@@ -1,5 +1,5 @@
 /* options.h - the command line: one table of options, one of subcommands. The tables feed parsing,
- * --help and the man page. */
+ * --help, the man page and the completions of shells. */
 #ifndef QTOP_OPTIONS_H
 #define QTOP_OPTIONS_H
 
@@ -16,19 +16,23 @@ struct options {
     const char *model;     /* null: the built-in model */
     const char *scheme, *recipe, *tokenizer, *text, *prompt, *output, *isa, *protocol, *roof,
         *kv, *synthetic, *reference, *calibration, *outliers, *versus, *format,
-        *imatrix;
+        *imatrix, *system, *from, *against;
     /* Every -s and -r in the order of the command line, for commands that compare; `scheme` and `recipe` are the
      * last ones. */
     struct candidate {
         const char *scheme, *recipe; /* one of them */
     } candidates[MAX_CANDIDATES];
     size_t candidate_count;
-    long batch, threads, context, window, tokens, prompt_tokens, seed;
+    long batch, depth, threads, context, window, tokens, prompt_tokens, seed;
     double temperature, top_p, max_bits, max_kl, min_rate;
-    const char *max_size, *for_format;
+    const char *max_size, *max_memory, *for_format;
+    double idle;                  /* seconds without a key, after which the program sleeps; 0: never */
     double seconds;               /* that a search may take to make its choice better; 0: not said */
     bool json, csv, help, version, ascii, no_color, no_mouse, no_run, fresh, alone, readonly, allow_overflow, resume,
-        process_output;
+        process_output, chat, special;
+    int argc;             /* of the command line, */
+    char *const *argv;    /* whose options may come before other words */
+    bool quiet; /* no option: nothing is written to standard error while a model is opened, nor is a kernel chosen */
     bool given_tokens, given_temperature; /* -n, --temperature were on the command line */
 };
 
@@ -44,11 +48,13 @@ enum {
     FOR_GENERATE = 1 << 5,
     FOR_LOGITS = 1 << 6,
     FOR_TOKENIZE = 1 << 7,
-    FOR_TUNE = 1 << 8,
-    FOR_EXPORT = 1 << 9,
-    FOR_CALIBRATE = 1 << 10,
-    FOR_MACHINE = 1 << 11,
-    FOR_ALL = (1 << 12) - 1
+    FOR_ADVISE = 1 << 8,
+    FOR_TUNE = 1 << 9,
+    FOR_EXPORT = 1 << 10,
+    FOR_CALIBRATE = 1 << 11,
+    FOR_REPORT = 1 << 12,
+    FOR_MACHINE = 1 << 13,
+    FOR_ALL = (1 << 14) - 1
 };
 
 struct option_info {
@@ -90,9 +96,11 @@ int run_plan(const struct options *options);
 int run_generate(const struct options *options);
 int run_logits(const struct options *options);
 int run_tokenize(const struct options *options);
+int run_advise(const struct options *options);
 int run_tune(const struct options *options);
 int run_export(const struct options *options);
 int run_calibrate(const struct options *options);
+int run_report(const struct options *options);
 int run_machine(const struct options *options);
 
 #endif

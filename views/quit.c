@@ -25,15 +25,28 @@ static const double LONG_WORK = 10; /* seconds: what took less is soon made agai
 static void losses(const struct frame *f, char *out, size_t size)
 {
     char kept[48];
-    size_t n = unwritten_snapshots(f);
+    size_t n = f->session_named ? 0 : unwritten_snapshots(f);
     snprintf(kept, sizeof kept, "%zu unwritten snapshot%s", n, n == 1 ? "" : "s");
     *out = 0;
     add_loss(out, size, f->exporting, "export");
     add_loss(out, size, f->tuning, "search");
     add_loss(out, size, f->training && f->training->running, "training");
     add_loss(out, size, f->evaluation_seconds > LONG_WORK, "evaluation");
+    add_loss(out, size, f->calibration_seconds > LONG_WORK, "quantization");
+    add_loss(out, size, f->advising, "advice");
     add_loss(out, size, f->sensitivity_seconds > LONG_WORK, "sensitivity");
     add_loss(out, size, n > 0, kept);
+}
+
+/* Nothing holds it up any more. */
+static void leave(struct tui *t)
+{
+    t->leaving = t->leaving && !t->open_path;
+    t->asking = ASK_NOTHING;
+    if (t->open_path)
+        open_start(t);
+    else
+        t->quit = true;
 }
 
 void quit_decide(struct tui *t)
@@ -43,18 +56,31 @@ void quit_decide(struct tui *t)
     if (!t->leaving || t->asking == ASK_QUIT || !knows)
         return;
     losses(t->frame, lost, sizeof lost);
-    snprintf(t->question, sizeof t->question, "quit (y/n)? this would be lost: %s ", lost);
+    const char *what = t->open_path || t->next ? "open it" : "quit";
+    snprintf(t->question, sizeof t->question, "%s (y/n)? this would be lost: %s ", what, lost);
     if (text_width(t->question) > COLS)
         snprintf(t->question, sizeof t->question, "lose %s (y/n)? ", lost);
-    t->help = false;
+    t->help = t->defining = false;
+    reading_end(t);
     if (*lost)
         ask_begin(t, ASK_QUIT, "");
     else
-        t->quit = true;
+        leave(t);
+}
+
+void leave_begin(struct tui *t)
+{
+    t->leaving = true;
+    quit_decide(t);
 }
 
 void quit_begin(struct tui *t, bool interrupted)
 {
+    if (t->open_path || t->next) { /* a person was asked about that */
+        open_drop(t);
+        t->leaving = false;
+        t->asking = ASK_NOTHING;
+    }
     t->interrupted = interrupted;
     t->quit = t->leaving; /* a second time */
     t->leaving = true;
@@ -64,8 +90,9 @@ void quit_begin(struct tui *t, bool interrupted)
 void quit_answer(struct tui *t, unsigned key, bool is_code)
 {
     if (!is_code && (key == 'y' || key == 'Y')) {
-        t->quit = true;
+        leave(t);
     } else {
+        open_drop(t);
         t->leaving = false;
         t->asking = ASK_NOTHING;
     }

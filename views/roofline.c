@@ -375,15 +375,12 @@ static void draw_point(const struct frame *f, const struct point *p, const int *
 static void draw_table(const struct frame *f, const struct points *p, struct rect area)
 {
     int widths[COLUMNS], line = area.row;
-    char titles[COLUMNS][TABLE_CELL];
     table_fit(table, COLUMNS, area.cols, widths);
     widths[C_BOUND] = area.cols;
     for (int i = 0; i < C_BOUND; i++)
         widths[C_BOUND] -= widths[i];
-    for (int i = 0; i < COLUMNS; i++)
-        snprintf(titles[i], TABLE_CELL, "%s", table[i].title);
     if (area.rows > 2)
-        table_draw(table, COLUMNS, widths, line++, area.cols, STYLE_TITLE, titles);
+        table_draw_titles(table, COLUMNS, widths, line++, area.cols);
     int end = area.row + area.rows;
     for (size_t i = 0; i < p->count && line < end; i++)
         if (line + 1 == end && i + 1 < p->count)

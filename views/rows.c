@@ -69,9 +69,12 @@ bool rows_begin(struct tui *t, struct error *error)
     t->tagged = calloc(tensors + 1, sizeof *t->tagged);
     t->folded = calloc(blocks, sizeof *t->folded);
     t->unfolded = calloc(blocks, sizeof *t->unfolded);
+    t->rows_kept.folded = calloc(blocks, sizeof *t->folded);
+    t->rows_kept.unfolded = calloc(blocks, sizeof *t->unfolded);
+    bool kept = t->rows_kept.folded && t->rows_kept.unfolded;
     for (size_t b = 1; t->folded && b < blocks; b++)
         t->folded[b] = true;
-    return (t->rows && t->tagged && t->folded && t->unfolded) || error_set(error, "not enough memory");
+    return (t->rows && t->tagged && t->folded && t->unfolded && kept) || error_set(error, "not enough memory");
 }
 
 void rows_end(struct tui *t)
@@ -80,6 +83,8 @@ void rows_end(struct tui *t)
     free(t->tagged);
     free(t->folded);
     free(t->unfolded);
+    free(t->rows_kept.folded);
+    free(t->rows_kept.unfolded);
 }
 
 size_t rows_kv_bytes(const struct tui *t, enum dtype kv)
@@ -131,18 +136,25 @@ static double row_key(const struct tui *t, const struct row *r)
     }
 }
 
+bool rows_ascend(const struct tui *t)
+{
+    bool at_first = t->sort == SORT_NAME || t->sort == SORT_SQNR; /* what matters most comes first */
+    return at_first != t->sort_reversed;
+}
+
 static int by_key(const void *a, const void *b, void *arg)
 {
     const struct tui *t = arg;
+    int sign = t->sort_reversed ? -1 : 1;
     const struct row *x = a, *y = b;
     if (t->sort == SORT_NAME && !is_kv(t, x->tensor) && !is_kv(t, y->tensor)) {
         const struct tensor *p = tensor_of(t, x->tensor), *q = tensor_of(t, y->tensor);
         int order = strcmp(roles[p->role].name, roles[q->role].name);
         if (order)
-            return order;
+            return sign * order;
     }
     double i = row_key(t, x), k = row_key(t, y);
-    return i != k ? (i > k) - (i < k) : x->tensor - y->tensor;
+    return i != k ? sign * ((i > k) - (i < k)) : x->tensor - y->tensor;
 }
 
 bool rows_shows(const struct tui *t, int tensor)
@@ -202,6 +214,29 @@ void rows_update(struct tui *t)
             found = i;
     }
     t->cursor = found;
+}
+
+void rows_keep(struct tui *t)
+{
+    struct rows_kept *k = &t->rows_kept;
+    k->cursor = t->cursor;
+    k->top = t->top;
+    strcpy(k->filter, t->filter);
+    strcpy(k->search, t->search);
+    memcpy(k->folded, t->folded, (size_t)block_count(t) * sizeof *t->folded);
+    memcpy(k->unfolded, t->unfolded, (size_t)block_count(t) * sizeof *t->unfolded);
+}
+
+void rows_back(struct tui *t)
+{
+    const struct rows_kept *k = &t->rows_kept;
+    strcpy(t->filter, k->filter);
+    strcpy(t->search, k->search);
+    memcpy(t->folded, k->folded, (size_t)block_count(t) * sizeof *t->folded);
+    memcpy(t->unfolded, k->unfolded, (size_t)block_count(t) * sizeof *t->unfolded);
+    rows_update(t);
+    t->cursor = k->cursor < t->row_count ? k->cursor : t->row_count ? t->row_count - 1 : 0;
+    t->top = k->top;
 }
 
 int rows_current_tensor(const struct tui *t)

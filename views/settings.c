@@ -71,6 +71,7 @@ static bool read_object(const json_t *root, struct settings *s, struct error *er
     return read_flag(root, "color", &s->color, error) && read_flag(root, "mouse", &s->mouse, error) &&
            read_flag(root, "ascii", &s->ascii, error) && read_flag(root, "log_scale", &s->log_scale, error) &&
            read_refresh(root, &s->refresh, error) &&
+           read_flag(root, "sort_reversed", &s->sort_reversed, error) &&
            read_word(root, "sort", s->sort, sizeof s->sort, error) &&
            read_word(root, "columns", s->columns, sizeof s->columns, error);
 }
@@ -117,8 +118,9 @@ bool settings_load(struct settings *out, struct error *error)
 
 static json_t *object_of(const struct settings *s)
 {
-    return json_pack("{s:b, s:b, s:b, s:b, s:f, s:s, s:s}", "color", s->color, "mouse", s->mouse, "ascii", s->ascii,
-                     "log_scale", s->log_scale, "refresh", s->refresh, "sort", s->sort, "columns", s->columns);
+    return json_pack("{s:b, s:b, s:b, s:b, s:f, s:s, s:b, s:s}", "color", s->color, "mouse", s->mouse, "ascii", s->ascii,
+                     "log_scale", s->log_scale, "refresh", s->refresh, "sort", s->sort, "sort_reversed", s->sort_reversed,
+                     "columns", s->columns);
 }
 
 bool settings_save(const struct settings *s, char **path, struct error *error)

@@ -11,6 +11,7 @@ struct settings {
     bool color, mouse, ascii, log_scale;
     double refresh;                /* seconds between two drawings that no key asked for */
     char sort[SETTINGS_SORT];      /* the title of the column that layers are sorted by; "": the model's order */
+    bool sort_reversed;            /* the other way round than that column sorts at first */
     char columns[SETTINGS_COLUMNS]; /* titles of those shown, between blanks; "": all */
 };
 

@@ -143,6 +143,14 @@ static void take_interrupt_key(void)
     def_prog_mode();
 }
 
+/* What terminals send that are described as others: tmux and screen as xterm, rxvt. */
+static const struct {
+    const char *sequence;
+    int key;
+} more_keys[] = {{"\033[1~", KEY_HOME}, {"\033[4~", KEY_END}, {"\033[7~", KEY_HOME}, {"\033[8~", KEY_END},
+                 {"\033[H", KEY_HOME},  {"\033[F", KEY_END},  {"\033OH", KEY_HOME},  {"\033OF", KEY_END},
+                 {"\033[A", KEY_UP},    {"\033[B", KEY_DOWN}, {"\033[C", KEY_RIGHT}, {"\033[D", KEY_LEFT}};
+
 static void set_modes(bool mouse)
 {
     cbreak();
@@ -150,6 +158,8 @@ static void set_modes(bool mouse)
     nonl();
     take_interrupt_key();
     keypad(stdscr, TRUE);
+    for (size_t i = 0; i < sizeof more_keys / sizeof *more_keys; i++)
+        define_key(more_keys[i].sequence, more_keys[i].key);
     nodelay(stdscr, TRUE);
     curs_set(0);
     if (mouse) {
@@ -211,6 +221,11 @@ bool terminal_suspend(void)
     active = 1;
     take_size();
     return true;
+}
+
+bool terminal_is_begun(void)
+{
+    return active;
 }
 
 void terminal_end(void)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,13 +21,31 @@ struct default_text {
 static const struct default_text stories = {"stories", {"stories-heldout.txt", "stories-calibration.txt"}};
 static const struct default_text mixed = {"mixed text", {"mixed-quality.txt", "mixed-calibration.txt"}};
 
+/* PREFIX/share/qtop of the program PREFIX/bin/qtop, wherever it was moved. Null where that cannot be known. */
+static const char *data_beside_program(char out[PATH_MAX])
+{
+    static const char below[] = "/share/qtop";
+    ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - sizeof below);
+    if (n <= 0 || n == PATH_MAX - (ssize_t)sizeof below)
+        return NULL;
+    out[n] = 0;
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(out, '/');
+        if (!slash)
+            return NULL;
+        *slash = 0;
+    }
+    return strcat(out, below);
+}
+
 char *data_file(const char *name)
 {
-    static const char *const folders[] = {PKGDATADIR, SRCDATADIR};
-    const char *chosen = getenv("QTOP_DATA");
-    char *path;
-    for (int i = chosen ? -1 : 0; i < 2; i++) {
-        if (asprintf(&path, "%s/%s", i < 0 ? chosen : folders[i], name) < 0)
+    char beside[PATH_MAX], *path;
+    const char *const folders[] = {getenv("QTOP_DATA"), data_beside_program(beside), PKGDATADIR, SRCDATADIR};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        if (!folders[i])
+            continue;
+        if (asprintf(&path, "%s/%s", folders[i], name) < 0)
             break;
         if (access(path, R_OK) == 0)
             return path;
@@ -202,21 +221,22 @@ static bool read_ids(const char *text, size_t n, size_t vocab, struct tokens *ou
     return out->count > before;
 }
 
-bool tokenize_text(const struct session *s, const char *text, size_t n, struct tokens *out,
+bool tokenize_text(const struct session *s, const char *text, size_t n, bool special, struct tokens *out,
                    struct error *error)
 {
     if (!s->tokenizer && read_ids(text, n, s->model->hyper.vocab, out))
         return true;
     if (!s->tokenizer)
         return error_set(error, "no tokenizer: %.400s", s->tokenizer_error.text);
-    return tokenizer_encode(s->tokenizer, text, n, out, error);
+    struct text_part part = {.text = text, .size = n, .special = special};
+    return tokenizer_encode_parts(s->tokenizer, &part, 1, out, error);
 }
 
 bool text_choice_read(const struct session *s, const struct text_choice *c, struct tokens *out, struct error *error)
 {
     size_t n;
     char *text = c->path ? read_study_text(c->path, &n, error) : NULL;
-    bool ok = !c->path || (text && tokenize_text(s, text, n, out, error));
+    bool ok = !c->path || (text && tokenize_text(s, text, n, false, out, error));
     free(text);
     return ok;
 }

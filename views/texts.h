@@ -22,8 +22,8 @@ const char *shown(char out[SHOWN_TEXT], const char *text);
 /* The last part of a path that has one (`folder` of path/folder/, too), escaped. */
 void name_file(const char *path, char *name, size_t size);
 
-/* The file of data with that name: in the folder QTOP_DATA, else as installed or beside the sources. Null where it is
- * nowhere; the caller frees. */
+/* The file of data with that name: in the folder QTOP_DATA, else as installed with the program, wherever that
+ * was moved, or beside the sources. Null where it is nowhere; the caller frees. */
 char *data_file(const char *name);
 
 /* What --text or --calibration asks for: a file; "self", the model's own; null, the default, which for a model with
@@ -40,9 +40,10 @@ char *read_text(const char *path, size_t *n, struct error *error);
  * such as a model's file in its place, is refused. Bytes are counted from 0. */
 char *read_study_text(const char *path, size_t *n, struct error *error);
 
-/* The tokens of --text or -p with the session's tokenizer; where there is none, of ids in writing. */
-bool tokenize_text(const struct session *session, const char *text, size_t n,
-                   struct tokens *out, struct error *error);
+/* The tokens of --text or -p with the session's tokenizer; where there is none, of ids in writing. With `special`, what
+ * spells a control token is that token. */
+bool tokenize_text(const struct session *session, const char *text, size_t n, bool special, struct tokens *out,
+                   struct error *error);
 
 /* The tokens of a text that was chosen: none where the model writes it. */
 bool text_choice_read(const struct session *session, const struct text_choice *choice, struct tokens *out,

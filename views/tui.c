@@ -2,6 +2,7 @@
 #include "tui.h"
 
 #include "batch.h"
+#include "opened.h"
 
 #include "base/clock.h"
 #include "base/escape.h"
@@ -13,9 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const double READING_SPEED = 16;  /* tokens per second */
 static const double EAGER_SECONDS = 0.01; /* after a key */
 static const double IDLE_SECONDS = 0.5;   /* without a new frame, so that messages go away */
+static const double ASLEEP_SECONDS = 30;  /* where none comes, and no message is shown */
 
 /* ---- drawing --------------------------------------------------------------------------------- */
 
@@ -28,14 +29,28 @@ static void draw(struct tui *t)
     erase();
     rows_update(t);
     if (t->help) {
-        draw_text(0, 0, COLS, STYLE_TITLE, true, "qtop keys (arrows scroll, any other key closes)");
-        help_draw(t, (struct rect){1, 0, LINES - 1, COLS});
+        bool line = t->asking == ASK_HELP;
+        help_draw(t, (struct rect){1, 0, LINES - 1 - line, COLS});
+        if (line)
+            ask_draw(t, &(struct layout){.footer = LINES - 1});
+    } else if (t->reading) {
+        reading_draw(t, LINES, COLS);
     } else {
         header_draw(t, &l);
+        if (find_is_on(t) && l.body.rows > 1)
+            find_draw(t, l.body.row + --l.body.rows, l.body.cols);
         if (t->asking == ASK_SCHEME)
             editor_draw(t, l.body);
+        else if (t->asking == ASK_COLUMNS)
+            columns_draw(t, l.body);
+        else if (t->asking == ASK_OPEN)
+            open_draw(t, l.body);
         else
             views[t->view].draw(t, l.body);
+        if (t->defining)
+            definition_draw(t, l.body);
+        if (t->asking == ASK_COMMAND)
+            command_draw(t, l.body);
         footer_draw(t, &l);
         if (t->asking != ASK_NOTHING)
             ask_draw(t, &l);
@@ -92,27 +107,67 @@ static bool handle_keys(struct tui *t)
     return any;
 }
 
+/* ---- sleeping -------------------------------------------------------------------------------- */
+
+static void send_sleep(struct tui *t, bool sleep)
+{
+    t->dozing = sleep;
+    tui_send(t, &(struct command){.kind = COMMAND_SLEEP, .index = sleep});
+}
+
+/* Nobody has pressed a key for so long, and nothing runs that a person waits for. */
+static void doze(struct tui *t, double now)
+{
+    const struct frame *f = t->frame;
+    bool busy = f->activity.name || f->pending > 0 || t->opening || t->exchange || t->reporting || t->asking != ASK_NOTHING;
+    if (t->options->idle > 0 && !t->dozing && !busy && now - t->key_at >= t->options->idle)
+        send_sleep(t, true);
+}
+
+static void wake(struct tui *t, double now)
+{
+    t->key_at = now;
+    if (t->dozing)
+        send_sleep(t, false);
+}
+
+/* Seconds until the screen may have something else to show by itself. */
+static double patience(const struct tui *t, double now)
+{
+    bool still = t->frame->sleeps && !t->opening && !t->exchange && !t->reporting && now > t->status_until;
+    return still ? ASLEEP_SECONDS : IDLE_SECONDS;
+}
+
 /* Keys are drawn at once, and so are the frames that show their effect; otherwise frames are drawn at
  * a steady, slow rate. */
 static int loop(struct tui *t)
 {
     double drawn = 0, eager_until = 0;
+    t->key_at = clock_seconds();
     while (!t->quit) {
         if (terminal_suspend())
             redraw_all(t);
         double now = clock_seconds();
         double due = drawn + (now < eager_until ? EAGER_SECONDS : t->settings.refresh);
-        enum event event = wait_for_event(t, now < due ? due - now : IDLE_SECONDS, now >= due);
+        enum event event = wait_for_event(t, now < due ? due - now : patience(t, now), now >= due);
         if (event == EVENT_GONE)
             return EXIT_FAILED;
         bool keys = handle_keys(t);
-        if (keys)
+        if (keys) {
             eager_until = clock_seconds() + 0.3;
+            wake(t, clock_seconds());
+        }
         if (!keys && event != EVENT_FRAME && now < due)
             continue;
         take_frame(t);
         quit_decide(t);
         answers_follow(t);
+        exchange_follow(t);
+        reporting_follow(t);
+        map_follow(t);
+        if (open_follow(t))
+            leave_begin(t);
+        doze(t, now);
         draw(t);
         drawn = clock_seconds();
     }
@@ -120,38 +175,6 @@ static int loop(struct tui *t)
 }
 
 /* ---- starting -------------------------------------------------------------------------------- */
-
-static struct lab *start_lab(const struct options *o, struct batch *b, char **text,
-                             struct error *error)
-{
-    struct lab_options lo = {.schemes = b->schemes,
-                             .protocol = protocol_by_name(o->protocol),
-                             .window = (size_t)o->window,
-                             .prompt = o->prompt,
-                             .seed = (uint64_t)o->seed,
-                             .temperature = (float)o->temperature,
-                             .top_p = (float)o->top_p,
-                             .tokens_per_second = READING_SPEED};
-    if (o->window && (size_t)o->window > b->session.context)
-        return error_set(error, "--window %ld: the context holds %zu", o->window, b->session.context),
-               NULL;
-    struct text_choice c;
-    if (!text_choose(&c, &b->session, o->text, USE_QUALITY, error))
-        return NULL;
-    struct tokens ids = {0};
-    bool ok = true;
-    if (c.path && b->session.tokenizer)
-        ok = (lo.text = *text = read_study_text(c.path, &lo.text_size, error));
-    else if (c.path)
-        ok = text_choice_read(&b->session, &c, &ids, error);
-    lo.text_ids = ids.count > 0 ? &ids : NULL;
-    lo.text_name = c.name;
-    lo.text_tokens = c.is_default ? DEFAULT_TOKENS : 0;
-    struct lab *lab = ok ? lab_start(&b->session, &lo, error) : NULL;
-    text_choice_free(&c);
-    free(ids.ids);
-    return lab;
-}
 
 /* Applies the file of settings; of a broken one only a note is shown. */
 static void use_settings(struct tui *t)
@@ -161,73 +184,83 @@ static void use_settings(struct tui *t)
         tui_note(t, "%s", error.text);
     t->log_scale = t->settings.log_scale;
     layers_sort_by_title(t, t->settings.sort);
+    t->sort_reversed = t->settings.sort_reversed && t->sort != SORT_NONE;
     if (*t->settings.columns && !layers_choose_columns(t, t->settings.columns, &error))
         tui_note(t, "settings: %s", error.text);
+}
+
+/* The terminal is set up for the first model, and stays as it is for the next ones. */
+static bool begin_screen(const struct options *o, struct tui *t, struct error *error)
+{
+    bool color = t->settings.color && !o->no_color && !getenv("NO_COLOR");
+    return rows_begin(t, error) && (terminal_is_begun() || terminal_begin(o->ascii || t->settings.ascii, color,
+                                                                        t->settings.mouse && !o->no_mouse, error));
 }
 
 static int run_session(const struct options *o, struct tui *t, struct error *error)
 {
     use_settings(t);
-    bool color = t->settings.color && !o->no_color && !getenv("NO_COLOR");
     int status = EXIT_FAILED;
     const struct importance *weighs = t->session->importance;
     if (weighs)
         tui_note(t, "imatrix %s: data of %zu of %zu layers inside blocks", weighs->file, weighs->known, weighs->linear);
-    bool ok = rows_begin(t, error) && terminal_begin(o->ascii || t->settings.ascii, color,
-                                                       t->settings.mouse && !o->no_mouse, error);
-    if (ok) {
+    if (begin_screen(o, t, error)) {
+        open_remember(t);
         wait_for_frame(t);
         rows_update(t);
         tui_select(t);
         status = loop(t);
-        terminal_end();
         error_set(error, "the terminal is gone");
     }
+    reading_end(t);
+    exchange_end(t);
+    reporting_end(t);
+    open_end(t);
     frame_unref(t->frame);
     rows_end(t);
     return status;
 }
 
-/* What the title calls the model: its file's name, or its shape. */
-static void name_model(const struct session *s, const struct options *o, char name[128])
+/* One model, until another is opened from inside (*next) or the program is left. */
+static int run_opened(struct opened *w, struct opened **next, bool *interrupted, struct error *error)
 {
-    if (s->model->path)
-        name_file(s->model->path, name, 128);
-    else
-        snprintf(name, 128, "%.80s, random weights", o->synthetic);
+    struct tui *t = calloc(1, sizeof *t);
+    *next = NULL;
+    if (!t) {
+        error_set(error, "not enough memory");
+        return EXIT_FAILED;
+    }
+    t->lab = w->lab;
+    t->session = &w->batch.session;
+    t->options = &w->options;
+    t->readonly = w->options.readonly;
+    t->view = t->session->other_model ? VIEW_AGAINST : VIEW_LAYERS;
+    t->model_name = w->name;
+    t->reference_name = w->reference;
+    snprintf(t->saved_as, sizeof t->saved_as, "%s", w->session_path);
+    int status = run_session(&w->options, t, error);
+    *interrupted = t->interrupted;
+    *next = t->next;
+    free(t->machine);
+    free(t);
+    return status;
 }
 
 int run_tui(const struct options *o)
 {
-    struct batch batch;
     struct error error;
     int status;
     bool interrupted = false;
-    char *text = NULL;
-    if (!batch_open(&batch, o, &status, &error))
+    struct opened *next = NULL, *now = opened_begin(o, NULL, &status, &error);
+    if (!now)
         return complain(&error, status);
-    struct tui *t = calloc(1, sizeof *t);
-    char name[128], reference[128] = "";
-    name_model(&batch.session, o, name);
-    if (o->reference)
-        name_file(o->reference, reference, sizeof reference);
-    status = EXIT_FAILED;
-    if (t) {
-        t->session = &batch.session;
-        t->readonly = o->readonly;
-        t->model_name = name;
-        t->reference_name = reference;
-        if (batch_calibration(&batch, &error) && batch_measure(&batch, &error) && (t->lab = start_lab(o, &batch, &text, &error)))
-            status = run_session(o, t, &error);
-        lab_stop(t->lab);
-        interrupted = t->interrupted;
-        free(t->machine);
-    } else {
-        error_set(&error, "not enough memory");
+    for (; now; now = next) {
+        status = run_opened(now, &next, &interrupted, &error);
+        if (!next)
+            terminal_end();
+        if (!opened_end(now, &error))
+            status = EXIT_FAILED;
     }
-    free(t);
-    free(text);
-    batch_close(&batch);
     if (interrupted && status == EXIT_DONE)
         raise(SIGINT);
     return status == EXIT_DONE ? EXIT_DONE : complain(&error, status);

@@ -1,10 +1,8 @@
-/* What keys and the mouse do. */
+/* What keys do: the actions of the key table. */
 #include "tui.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { INTERRUPT = 'c' & 0x1f }; /* Ctrl-C, on every screen and in every line of input */
 
 static void open_view(struct tui *t, enum view_id view)
 {
@@ -28,7 +26,7 @@ static const struct {
     {ACTION_RESTART, COMMAND_RESTART},   {ACTION_SENSITIVITY, COMMAND_SENSITIVITY},
     {ACTION_TIME_SNAPSHOTS, COMMAND_TIME_SNAPSHOTS}, {ACTION_ROOFS, COMMAND_ROOFS},
     {ACTION_STOP_TRAINING, COMMAND_STOP_TRAINING},
-    {ACTION_COMPARE_METHODS, COMMAND_COMPARE_METHODS},
+    {ACTION_COMPARE_METHODS, COMMAND_COMPARE_METHODS}, {ACTION_CHAT, COMMAND_CHAT},
 };
 
 /* Keys that cycle a field of the chosen layers. */
@@ -59,7 +57,7 @@ static bool act_by_table(struct tui *t, enum action a)
             return true;
         }
     for (int v = 0; v < VIEW_COUNT; v++)
-        if (views[v].action == a)
+        if (views[v].action == a && view_is_there(t, (enum view_id)v))
             return open_view(t, (enum view_id)v), true;
     return false;
 }
@@ -75,20 +73,32 @@ static void open_help(struct tui *t)
 {
     t->help = true;
     t->help_top = 0;
+    *t->help_search = 0;
+}
+
+/* The screen that is so many behind the open one, past those that are not there. */
+static void step_view(struct tui *t, int by)
+{
+    int v = (int)t->view;
+    do
+        v = (v + by + VIEW_COUNT) % VIEW_COUNT;
+    while (!view_is_there(t, (enum view_id)v));
+    open_view(t, (enum view_id)v);
 }
 
 static void next_view(struct tui *t)
 {
-    open_view(t, (enum view_id)(((int)t->view + 1) % VIEW_COUNT));
+    step_view(t, 1);
 }
 
 static void previous_view(struct tui *t)
 {
-    open_view(t, (enum view_id)(((int)t->view + VIEW_COUNT - 1) % VIEW_COUNT));
+    step_view(t, -1);
 }
 
 static void ask_search(struct tui *t)
 {
+    find_begin(t);
     ask_begin(t, ASK_SEARCH, "");
 }
 
@@ -99,7 +109,8 @@ static void search_next(struct tui *t)
 
 static void ask_filter(struct tui *t)
 {
-    ask_begin(t, ASK_FILTER, views[t->view].finder->filtered(t));
+    find_begin(t);
+    ask_begin(t, ASK_FILTER, find_filtered(t));
 }
 
 static void ask_prompt(struct tui *t)
@@ -115,23 +126,24 @@ static void ask_sampling(struct tui *t)
     ask_begin(t, ASK_SAMPLING, text);
 }
 
-/* Asks for a text, or whether to stop the job that an earlier one started. */
-static void ask_or_stop(struct tui *t, bool running, enum command_kind kind, enum asking what, const char *text)
-{
-    if (running)
-        stop_begin(t, kind);
-    else
-        ask_begin(t, what, text);
-}
-
 static void tune(struct tui *t)
 {
-    ask_or_stop(t, t->frame->tuning, COMMAND_TUNE, ASK_TUNE, *t->budget ? t->budget : "kl 0.01");
+    ask_tune(t, "");
 }
 
-static void export_model(struct tui *t)
+/* Opens the screen, and begins where nothing is measured; on the screen it begins again, or stops. */
+static void advise(struct tui *t)
 {
-    ask_or_stop(t, t->frame->exporting, COMMAND_EXPORT, ASK_EXPORT, "model.gguf");
+    bool here = t->view == VIEW_ADVISE, begun = t->frame->advise || t->frame->advising;
+    if (!here)
+        open_view(t, VIEW_ADVISE);
+    if (here || !begun)
+        tui_send(t, &(struct command){.kind = COMMAND_ADVISE});
+}
+
+static void ask_study(struct tui *t)
+{
+    ask_begin(t, ASK_STUDY, "default");
 }
 
 static void write_recipe(struct tui *t)
@@ -139,15 +151,45 @@ static void write_recipe(struct tui *t)
     ask_begin(t, ASK_WRITE, "recipe.txt");
 }
 
-static void ask_columns(struct tui *t)
+static void save_session(struct tui *t)
 {
-    char text[SETTINGS_COLUMNS];
-    layers_columns(t, text, sizeof text);
-    ask_begin(t, ASK_COLUMNS, text);
+    char name[SUGGESTION];
+    ask_begin(t, ASK_SAVE, *t->saved_as ? t->saved_as : suggest_file(t, NULL, ".qtop", name));
+}
+
+/* The scheme of the linear matrices inside blocks, or "mixed". */
+static const char *scheme_of_blocks(const struct tui *t, char out[SCHEME_TEXT])
+{
+    const struct model *m = t->session->model;
+    const struct scheme *common = NULL;
+    strcpy(out, "mixed");
+    for (size_t i = 0; i < m->tensor_count; i++) {
+        const struct scheme *own = &t->frame->layers[i].wanted;
+        if (m->tensors[i].block < 0 || !role_takes_schemes(m->tensors[i].role))
+            continue;
+        if (common && !scheme_equal(common, own))
+            return out;
+        common = own;
+    }
+    return common ? scheme_print(common, out), out : out;
+}
+
+static void export_set(struct tui *t)
+{
+    char scheme[SCHEME_TEXT];
+    ask_export(t, scheme_of_blocks(t, scheme));
+}
+
+static void ask_report(struct tui *t)
+{
+    char name[SUGGESTION];
+    ask_begin(t, ASK_REPORT, suggest_file(t, "report", ".html", name));
 }
 
 static void cancel(struct tui *t)
 {
+    if (open_cancel(t))
+        return;
     memset(t->tagged, 0, schemes_count(t->session->model) * sizeof *t->tagged);
     *t->search = *t->event_search = 0;
     layers_finder.filter(t, "");
@@ -161,6 +203,7 @@ static void keep_settings(struct tui *t)
     t->settings.log_scale = t->log_scale;
     layers_columns(t, t->settings.columns, sizeof t->settings.columns);
     snprintf(t->settings.sort, sizeof t->settings.sort, "%s", layers_sort_title(t));
+    t->settings.sort_reversed = t->sort_reversed;
     if (settings_save(&t->settings, &path, &error))
         tui_note(t, "settings saved in %s", path);
     else
@@ -179,6 +222,7 @@ static const struct {
 } program_keys[] = {
     {ACTION_QUIT, quit},
     {ACTION_HELP, open_help},
+    {ACTION_DEFINE, definition_open},
     {ACTION_VIEW_NEXT, next_view},
     {ACTION_VIEW_PREVIOUS, previous_view},
     {ACTION_SEARCH, ask_search},
@@ -187,10 +231,16 @@ static const struct {
     {ACTION_PROMPT, ask_prompt},
     {ACTION_SAMPLING, ask_sampling},
     {ACTION_TUNE, tune},
-    {ACTION_COLUMNS, ask_columns},
+    {ACTION_COLUMNS, columns_open},
+    {ACTION_READ, reading_begin},
+    {ACTION_OPEN, open_ask},
+    {ACTION_STUDY, ask_study},
     {ACTION_SETTINGS, keep_settings},
-    {ACTION_EXPORT, export_model},
+    {ACTION_EXPORT, export_set},
+    {ACTION_ADVISE, advise},
     {ACTION_WRITE, write_recipe},
+    {ACTION_SAVE, save_session},
+    {ACTION_REPORT, ask_report},
     {ACTION_CANCEL, cancel},
     {ACTION_REDRAW, redraw},
 };
@@ -208,7 +258,9 @@ static bool act_on_program(struct tui *t, enum action a)
 /* Nothing is changed unseen. Null where a key may do its work on this screen, else why not. */
 static const char *unseen(const struct tui *t, enum action a)
 {
-    bool tags = a == ACTION_TAG || a == ACTION_UNTAG;
+    bool tags = a == ACTION_TAG || a == ACTION_UNTAG, steps = a == ACTION_UNDO || a == ACTION_REDO;
+    if (steps && (t->view == VIEW_ADVISE || t->view == VIEW_JOBS)) /* what Enter did there */
+        return NULL;
     if (!key_edits(a) || views[t->view].edited == EDITS_ROWS)
         return NULL;
     if (views[t->view].edited == EDITS_NONE)
@@ -216,7 +268,14 @@ static const char *unseen(const struct tui *t, enum action a)
     return tags ? "tags are not seen here: 1 shows them" : NULL;
 }
 
-static void act(struct tui *t, enum action a)
+/* What is said of a key that did nothing. */
+static const char *nothing_done(enum action a)
+{
+    return a == ACTION_VIEW_AGAINST ? "there is no other file: --against FILE names one"
+                                    : "that key does nothing on this screen: ? lists the keys";
+}
+
+void tui_act(struct tui *t, enum action a)
 {
     const char *why = unseen(t, a);
     if (t->readonly && key_changes(a))
@@ -224,76 +283,5 @@ static void act(struct tui *t, enum action a)
     else if (why)
         tui_note(t, "%s", why);
     else if (!views[t->view].act(t, a) && !act_by_table(t, a) && !act_on_program(t, a)) /* the screen comes first */
-        tui_note(t, "that key does nothing on this screen: ? lists the keys");
-}
-
-static void help_key(struct tui *t, enum action a)
-{
-    int page = LINES > 2 ? LINES - 2 : 1;
-    switch (a) {
-    case ACTION_UP:
-        t->help_top--;
-        break;
-    case ACTION_DOWN:
-        t->help_top++;
-        break;
-    case ACTION_PAGE_UP:
-        t->help_top -= page;
-        break;
-    case ACTION_PAGE_DOWN:
-    case ACTION_TAG:
-        t->help_top += page;
-        break;
-    default:
-        t->help = false;
-    }
-}
-
-/* A notch of the wheel. */
-static void turn_wheel(struct tui *t, enum action direction)
-{
-    for (int i = 0; i < 3; i++)
-        views[t->view].act(t, direction);
-}
-
-static void mouse(struct tui *t)
-{
-    MEVENT e;
-    if (getmouse(&e) != OK || t->asking != ASK_NOTHING || t->help)
-        return;
-    if (e.bstate & (BUTTON4_PRESSED | BUTTON5_PRESSED))
-        turn_wheel(t, e.bstate & BUTTON4_PRESSED ? ACTION_UP : ACTION_DOWN);
-    else if (e.y == t->tab_row) {
-        for (int v = 0; v < VIEW_COUNT; v++)
-            if (e.x >= t->tab_col[v] && e.x < t->tab_col[v + 1])
-                open_view(t, (enum view_id)v);
-    } else if (views[t->view].click) {
-        views[t->view].click(t, e.y);
-    }
-}
-
-void tui_key(struct tui *t, wint_t key, bool is_code)
-{
-    if (is_code && key == KEY_RESIZE) {
-        t->redraw = true;
-    } else if (is_code && key == KEY_MOUSE) {
-        mouse(t);
-    } else if (!is_code && key == INTERRUPT) {
-        quit_begin(t, true);
-    } else if (t->asking == ASK_QUIT && key_action(t->view, (int)key, is_code) != ACTION_QUIT) {
-        quit_answer(t, (unsigned)key, is_code);
-    } else if (t->asking == ASK_STOP) {
-        stop_answer(t, (unsigned)key, is_code);
-    } else if (t->asking != ASK_NOTHING && t->asking != ASK_QUIT) {
-        answers_key(t, (unsigned)key, is_code);
-    } else {
-        enum action a = key_action(t->view, (int)key, is_code);
-        *t->note = 0;
-        if (t->help)
-            help_key(t, a);
-        else if (a != ACTION_NONE)
-            act(t, a);
-        else if (!is_code && key >= 32 && key < 127)
-            tui_note(t, "the key %c does nothing here: ? lists the keys", (int)key);
-    }
+        tui_note(t, "%s", nothing_done(a));
 }

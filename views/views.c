@@ -14,4 +14,15 @@ const struct view views[VIEW_COUNT] = {
     [VIEW_TEXT] = {ACTION_VIEW_TEXT, "6", "Text", generation_draw, generation_act, &layers_finder, NULL, EDITS_NONE},
     [VIEW_MACHINE] = {ACTION_VIEW_MACHINE, "7", "Machine", machine_draw, machine_act, &layers_finder, NULL,
                       EDITS_NONE},
+    [VIEW_ADVISE] = {ACTION_VIEW_ADVISE, "8", "Advise", advise_draw, advise_act, &layers_finder, advise_click,
+                     EDITS_NONE},
+    [VIEW_MAP] = {ACTION_VIEW_MAP, "9", "Map", map_draw, map_act, &layers_finder, NULL, EDITS_NONE},
+    [VIEW_JOBS] = {ACTION_VIEW_JOBS, "0", "Jobs", jobs_draw, jobs_act, &jobs_finder, jobs_click, EDITS_NONE},
+    [VIEW_AGAINST] = {ACTION_VIEW_AGAINST, "V", "Against", against_draw, against_act, &against_finder, against_click,
+                      EDITS_NONE},
 };
+
+bool view_is_there(const struct tui *t, enum view_id view)
+{
+    return view != VIEW_AGAINST || t->session->other_model;
+}

@@ -12,12 +12,12 @@
 static bool unicode, colors;
 
 /* Colour is never the only carrier of meaning; the pairs are told apart by colour-blind people too. */
-enum { PAIR_TITLE = 1, PAIR_GOOD, PAIR_WARN, PAIR_BAR, PAIR_SECOND };
+enum { PAIR_TITLE = 1, PAIR_GOOD, PAIR_WARN, PAIR_BAR, PAIR_SECOND, PAIR_LEVEL /* the first of LEVELS */ };
 
 static const struct {
     attr_t plain, colored; /* attributes without and with colours */
     short pair;
-} styles[STYLE_COUNT] = {
+} styles[STYLE_LEVEL] = {
     [STYLE_PLAIN] = {A_NORMAL, A_NORMAL, 0},
     [STYLE_DIM] = {A_DIM, A_DIM, 0},
     [STYLE_STRONG] = {A_BOLD, A_BOLD, 0},
@@ -28,6 +28,17 @@ static const struct {
     [STYLE_BAR] = {A_NORMAL, A_NORMAL, PAIR_BAR},
     [STYLE_SECOND] = {A_BOLD, A_BOLD, PAIR_SECOND},
 };
+
+static void begin_levels(int ground)
+{
+    int middle = ground < 0 ? -1 : COLOR_WHITE;
+    for (int i = 0; i < LEVELS; i++)
+#ifdef NCURSES_EXT_COLORS
+        init_extended_pair(PAIR_LEVEL + i, palette_color(i, COLORS, middle), ground);
+#else
+        init_pair((short)(PAIR_LEVEL + i), (short)palette_color(i, COLORS < 256 ? COLORS : 256, middle), (short)ground);
+#endif
+}
 
 void widgets_begin(bool ascii, bool color)
 {
@@ -41,6 +52,7 @@ void widgets_begin(bool ascii, bool color)
     init_pair(PAIR_WARN, COLOR_YELLOW, ground);
     init_pair(PAIR_BAR, COLOR_BLUE, ground);
     init_pair(PAIR_SECOND, COLOR_YELLOW, ground);
+    begin_levels(ground);
 }
 
 bool widgets_unicode(void)
@@ -48,9 +60,19 @@ bool widgets_unicode(void)
     return unicode;
 }
 
+/* Without colours bad levels stand out as warnings do. */
+static void level_on(int level)
+{
+    attr_t attributes = level < BAD_LEVEL ? A_NORMAL : colors ? A_BOLD : A_BOLD | A_UNDERLINE;
+    attr_set(attributes, colors ? (short)(PAIR_LEVEL + level) : 0, NULL);
+}
+
 void style_on(enum style s)
 {
-    attr_set(colors ? styles[s].colored : styles[s].plain, colors ? styles[s].pair : 0, NULL);
+    if (s >= STYLE_LEVEL)
+        level_on((int)s - STYLE_LEVEL);
+    else
+        attr_set(colors ? styles[s].colored : styles[s].plain, colors ? styles[s].pair : 0, NULL);
 }
 
 void style_off(void)
@@ -375,6 +397,24 @@ void table_draw(const struct column *c, int n, const int *widths, int row, int c
         if (width > 0)
             draw_text(row, col + indent, width - indent - gap, style, false, cells[i]);
     }
+}
+
+void table_draw_cell(const struct column *c, const int *widths, int k, int row, enum style style, const char *text)
+{
+    int col = 0, used = text_width(text);
+    for (int i = 0; i < k; i++)
+        col += widths[i];
+    int indent = c[k].right && used < widths[k] ? widths[k] - used : 0;
+    if (widths[k] > 0)
+        draw_text(row, col + indent, widths[k] - indent, style, false, text);
+}
+
+void table_draw_titles(const struct column *c, int n, const int *widths, int row, int cols)
+{
+    char titles[TABLE_COLUMNS][TABLE_CELL];
+    for (int i = 0; i < n; i++)
+        snprintf(titles[i], TABLE_CELL, "%s", c[i].title);
+    table_draw(c, n, widths, row, cols, STYLE_TITLE, titles);
 }
 
 /* ---- line input ------------------------------------------------------------------------------ */

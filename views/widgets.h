@@ -4,6 +4,7 @@
 
 #include "lab/frame.h"
 #include "layout.h"
+#include "palette.h"
 
 #include <curses.h>
 
@@ -17,7 +18,8 @@ enum style {
     STYLE_WARN,
     STYLE_BAR,
     STYLE_SECOND,   /* the second of two series */
-    STYLE_COUNT
+    STYLE_LEVEL,    /* the first of LEVELS, from good to bad (scales.h) */
+    STYLE_COUNT = STYLE_LEVEL + LEVELS
 };
 
 /* Chooses glyphs and attributes once, after curses has started. */
@@ -92,9 +94,17 @@ void table_fit(const struct column *columns, int n, int cols, int *widths);
 void table_draw(const struct column *columns, int n, const int *widths, int row, int cols,
                 enum style style, char cells[][TABLE_CELL]);
 
+/* One cell of such a line in a style of its own, over what is there. */
+void table_draw_cell(const struct column *columns, const int *widths, int k, int row, enum style style, const char *text);
+
+/* The same of the columns' titles. */
+void table_draw_titles(const struct column *columns, int n, const int *widths, int row, int cols);
+
+enum { INPUT_TEXT = 512 };
+
 /* A one-line editor. */
 struct line_input {
-    char text[512];
+    char text[INPUT_TEXT];
     size_t length;
     size_t cursor;  /* byte before which a character goes */
     bool suggested; /* typing replaces the text; moving in it, or deleting from it, keeps it */

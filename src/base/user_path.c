@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct {
     const char *variable, *in_home;
@@ -24,4 +25,13 @@ char *user_path(enum user_folder folder, const char *name, struct error *error)
     else
         error_set(error, "not enough memory");
     return NULL;
+}
+
+const char *user_path_short(const char *path, char *out, size_t size)
+{
+    const char *home = getenv("HOME");
+    size_t n = home ? strlen(home) : 0;
+    bool inside = n > 1 && strncmp(path, home, n) == 0 && path[n] == '/';
+    snprintf(out, size, "%s%s", inside ? "~" : "", inside ? path + n : path);
+    return out;
 }

@@ -55,19 +55,64 @@ void forward_segment(struct context *c, const struct weights *w, struct segment 
     steps_run(c, w, s.block, s.begin, s.end, n);
 }
 
-void forward_finish(struct context *c, const struct weights *w, size_t n, enum logits which, float *logits)
+size_t forward_parts(const struct model *m)
+{
+    return 1 + model_segments(m);
+}
+
+void forward_part(struct context *c, const struct weights *w, size_t part, const int32_t *tokens, size_t n)
+{
+    if (part == 0)
+        forward_embed(c, w, tokens, n);
+    else
+        forward_segment(c, w, model_segment(c->model, part - 1), n);
+}
+
+static double segment_weights(const struct model *m, size_t segment)
+{
+    size_t block = model_segment(m, segment).block;
+    int first = model_first_of_block(m, (int)block), end = model_first_of_block(m, (int)block + 1);
+    double weights = 0;
+    for (int t = first; t < end; t++)
+        if (model_segment_of(m, t) == segment)
+            weights += (double)m->tensors[t].stored.rows * (double)m->tensors[t].stored.cols * tensor_share(m, t);
+    return weights;
+}
+
+double forward_largest_part(const struct model *m)
+{
+    double largest = 0;
+    for (size_t s = 0; s < model_segments(m); s++)
+        largest = fmax(largest, segment_weights(m, s));
+    return largest;
+}
+
+size_t forward_tokens(double weights)
+{
+    enum { LEAST = 16 };
+    static const double WORK = 1e9; /* tokens x weights */
+    double n = WORK / fmax(weights, 1);
+    size_t most = n < FORWARD_MOST ? (size_t)n / LEAST * LEAST : FORWARD_MOST;
+    return most > LEAST ? most : LEAST;
+}
+
+void forward_logits(struct context *c, const struct weights *w, size_t skip, size_t count, float *logits)
 {
     const struct hyper *h = &c->model->hyper;
-    c->length += c->batched ? 1 : n;
-    if (which == LOGITS_NONE)
-        return;
-    size_t skip = which == LOGITS_LAST ? n - 1 : 0, count = n - skip;
     forward_output_input(c, w, skip, count);
     steps_linear(c, w, ROLE_OUTPUT, -1, c->reg[REG_NORMED], count, logits);
     if (h->logit_scale > 0)
         steps_scale(logits, count * h->vocab, h->logit_scale);
     if (h->logit_cap > 0)
         c->ops->soft_cap(logits, count * h->vocab, h->logit_cap);
+}
+
+void forward_finish(struct context *c, const struct weights *w, size_t n, enum logits which, float *logits)
+{
+    size_t skip = which == LOGITS_LAST ? n - 1 : 0;
+    c->length += c->batched ? 1 : n;
+    if (which != LOGITS_NONE)
+        forward_logits(c, w, skip, n - skip, logits);
 }
 
 void context_run(struct context *c, const struct weights *w, const int32_t *tokens, size_t n,

@@ -27,6 +27,11 @@ static const char *format_names(char out[EXPORT_NAMES], bool mixing)
     return out;
 }
 
+const char *export_format_name(size_t i)
+{
+    return export_formats[i] ? export_formats[i]->name : NULL;
+}
+
 const char *export_format_names(char out[EXPORT_NAMES])
 {
     return format_names(out, false);

@@ -57,6 +57,9 @@ const char *export_note(const struct export *job, size_t i);
 /* At any time; before *done no file is left. */
 void export_close(struct export *job);
 
+/* The name of a format; null past the last. */
+const char *export_format_name(size_t i);
+
 /* The names of all formats, for messages: "gguf, safetensors or gptq". Whether there is one called so. */
 enum { EXPORT_NAMES = 128 };
 const char *export_format_names(char out[EXPORT_NAMES]);

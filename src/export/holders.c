@@ -64,6 +64,19 @@ void export_holders_add(struct export_holders *h, int tensor, const struct schem
                       export_tensor_bytes(h->jobs[i], tensor, scheme) > 0;
 }
 
+void export_holders_add_all(struct export_holders *h, const struct scheme *schemes)
+{
+    const struct model *m = h->plan.model;
+    role_set seen[DTYPE_ALL] = {0};
+    for (size_t i = 0; i < m->tensor_count; i++) {
+        enum dtype type = schemes[i].format.weight;
+        if (seen[type] & ROLE_BIT(m->tensors[i].role))
+            continue;
+        seen[type] |= ROLE_BIT(m->tensors[i].role);
+        export_holders_add(h, (int)i, &schemes[i]);
+    }
+}
+
 const char *export_holders_names(const struct export_holders *h, char out[EXPORT_NAMES])
 {
     size_t used = 0;

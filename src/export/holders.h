@@ -16,6 +16,9 @@ void export_holders_close(struct export_holders *holders);
 void export_holders_begin(struct export_holders *holders);
 void export_holders_add(struct export_holders *holders, int tensor, const struct scheme *scheme);
 
+/* The schemes of a whole model (schemes_count), of each role and type one tensor: those are alike. */
+void export_holders_add_all(struct export_holders *holders, const struct scheme *schemes);
+
 /* Their names, "gguf safetensors"; "none". */
 const char *export_holders_names(const struct export_holders *holders, char out[EXPORT_NAMES]);
 

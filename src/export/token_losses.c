@@ -179,7 +179,7 @@ static bool cut_again(const struct added *a, const char *text, const struct sect
         const struct section *s = &from->items[i];
         size_t before = out->count;
         ok = s->id >= 0 ? sections_add(out, s->start, s->start + s->size, s->id)
-                        : added_cut(a, text + s->start, s->size, out);
+                        : added_cut(a, text + s->start, s->size, NULL, out);
         for (size_t k = before; s->id < 0 && k < out->count; k++)
             out->items[k].start += s->start;
     }
@@ -189,8 +189,8 @@ static bool cut_again(const struct added *a, const char *text, const struct sect
 static bool same_cuts(const struct orders *o, const char *text, size_t n)
 {
     struct sections first = {0}, here = {0}, there = {0};
-    bool same = added_cut(&o->here[0], text, n, &first) && cut_again(&o->here[1], text, &first, &here) &&
-                added_cut(&o->there, text, n, &there) && here.count == there.count;
+    bool same = added_cut(&o->here[0], text, n, NULL, &first) && cut_again(&o->here[1], text, &first, &here) &&
+                added_cut(&o->there, text, n, NULL, &there) && here.count == there.count;
     for (size_t i = 0; same && i < here.count; i++)
         same = here.items[i].id == there.items[i].id && here.items[i].start == there.items[i].start;
     free(first.items);
@@ -236,8 +236,8 @@ static bool other_order(const struct vocabulary *v)
     there.added = NULL;
     there.dialect = DIALECT_LLAMA_CPP;
     bool same = v->dialect == DIALECT_LLAMA_CPP ||
-                (added_open(&o.here[0], &here, false) && added_open(&o.here[1], &here, true) &&
-                 added_open(&o.there, &there, false));
+                (added_open(&o.here[0], &here, ADDED_IN_TEXT) && added_open(&o.here[1], &here, ADDED_IN_NORMALIZED) &&
+                 added_open(&o.there, &there, ADDED_IN_TEXT));
     bool few = o.here[0].count + o.here[1].count <= MAX_ADDED;
     for (size_t i = 0; same && few && i < 4; i++)
         same = same_order(&o, &o.here[i / 2], &o.here[i % 2]);

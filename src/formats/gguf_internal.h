@@ -62,6 +62,9 @@ int gguf_text_compare(const struct gguf_text *a, const struct gguf_text *b);
 /* By key, or null. */
 const struct gguf_pair *gguf_find(const struct gguf *gguf, const char *key);
 
+/* A number or a bool; i counts in an array of them. */
+void gguf_print_number(const struct gguf_pair *pair, size_t i, char *out, size_t size);
+
 /* ---- reading (gguf_reader.c) ----------------------------------------------------------------- */
 
 struct reader {

@@ -201,3 +201,14 @@ const char *gguf_show(const struct gguf *g, const char *key, char out[64])
         snprintf(out, 64, "%g", double_of(&p));
     return out;
 }
+
+void gguf_print_number(const struct gguf_pair *p, size_t i, char *out, size_t size)
+{
+    struct gguf_pair one = *p;
+    one.type = p->type == GGUF_ARRAY ? p->element : p->type;
+    one.data = p->data + i * gguf_types[one.type].bytes;
+    if (one.type == GGUF_BOOL)
+        snprintf(out, size, "%s", one.data[0] ? "true" : "false");
+    else
+        snprintf(out, size, "%.10g", double_of(&one));
+}

@@ -1,6 +1,7 @@
 #include "frame.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 const struct detail *frame_detail(const struct frame *f, const struct qtensor *q)
 {
@@ -30,6 +31,15 @@ bool frame_has_queue(const struct frame *f)
         waits |= f->layers[i].pending && f->layers[i].progress < 0;
     }
     return works && waits;
+}
+
+struct metric snapshot_decode(const struct snapshot *s)
+{
+    double rates[INTERLEAVED_ROUNDS];
+    if (s->timed.rounds < LEAST_ROUNDS)
+        return s->decode;
+    memcpy(rates, s->timed.rate, sizeof rates);
+    return metric_value(stats_of(rates, s->timed.rounds).median);
 }
 
 static bool is_evaluated(const struct snapshot *s)
@@ -68,11 +78,15 @@ void frame_unref(struct frame *f)
         kept_schemes_unref(f->snapshots[i].schemes);
         file_sizes_unref(f->snapshots[i].file);
     }
+    log_frame_unref(f->log);
     counters_frame_unref(f->counters);
     event_list_unref(f->events);
     roofs_frame_unref(f->roofs);
     depth_unref(f->depth);
     comparison_frame_unref(f->comparison);
+    advise_frame_unref(f->advise);
+    against_frame_unref(f->against);
+    study_frame_unref(f->study);
     training_frame_unref(f->training);
     detail_unref(f->detail);
     columns_unref(f->columns);
@@ -113,6 +127,26 @@ void counters_frame_unref(struct counters_frame *c)
     free(c);
 }
 
+size_t counters_frame_broken(const struct counters_frame *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->events; i++)
+        n += c->event[i].reason != NULL;
+    return n;
+}
+
+const char *counters_frame_reason(const struct counters_frame *c)
+{
+    const char *reason = NULL;
+    for (size_t i = 0; i < c->events; i++) {
+        const char *here = c->event[i].reason;
+        if (here && reason && strcmp(here, reason) != 0)
+            return NULL;
+        reason = here ? here : reason;
+    }
+    return reason;
+}
+
 struct event_list *event_list_ref(struct event_list *l)
 {
     if (l)
@@ -145,6 +179,47 @@ void roofs_frame_unref(struct roofs_frame *r)
         free(r);
 }
 
+struct advise_frame *advise_frame_ref(struct advise_frame *a)
+{
+    if (a)
+        atomic_fetch_add(&a->refs, 1);
+    return a;
+}
+
+void advise_frame_unref(struct advise_frame *a)
+{
+    if (a && atomic_fetch_sub(&a->refs, 1) == 1)
+        free(a);
+}
+
+struct against_frame *against_frame_ref(struct against_frame *a)
+{
+    if (a)
+        atomic_fetch_add(&a->refs, 1);
+    return a;
+}
+
+void against_frame_unref(struct against_frame *a)
+{
+    if (!a || atomic_fetch_sub(&a->refs, 1) > 1)
+        return;
+    against_facts_unref(a->facts);
+    free(a);
+}
+
+struct study_frame *study_frame_ref(struct study_frame *s)
+{
+    if (s)
+        atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
+void study_frame_unref(struct study_frame *s)
+{
+    if (s && atomic_fetch_sub(&s->refs, 1) == 1)
+        free(s);
+}
+
 struct comparison_frame *comparison_frame_ref(struct comparison_frame *c)
 {
     if (c)
@@ -158,6 +233,19 @@ void comparison_frame_unref(struct comparison_frame *c)
         free(c);
 }
 
+struct log_frame *log_frame_ref(struct log_frame *l)
+{
+    if (l)
+        atomic_fetch_add(&l->refs, 1);
+    return l;
+}
+
+void log_frame_unref(struct log_frame *l)
+{
+    if (l && atomic_fetch_sub(&l->refs, 1) == 1)
+        free(l);
+}
+
 struct training_frame *training_frame_ref(struct training_frame *l)
 {
     if (l)
@@ -169,6 +257,14 @@ void training_frame_unref(struct training_frame *l)
 {
     if (l && atomic_fetch_sub(&l->refs, 1) == 1)
         free(l);
+}
+
+struct kept_schemes *kept_schemes_new(size_t count)
+{
+    struct kept_schemes *k = malloc(sizeof *k + count * sizeof *k->of);
+    if (k)
+        atomic_init(&k->refs, 1);
+    return k;
 }
 
 struct kept_schemes *kept_schemes_ref(struct kept_schemes *k)

@@ -16,8 +16,13 @@
 #include "sys/uncore.h"
 #include "quant/comparison.h"
 #include "quant/qat.h"
+#include "session/advise.h"
+#include "session/against.h"
 #include "tokenizer/tokenizer.h"
 
+#include <time.h>
+
+enum { HISTORY_STEPS = 201 /* of undo and redo */, LOG_ENTRIES = 400, JOB_ROWS = 24 };
 enum { HISTORY = 120, CANDIDATES = 5, SNAPSHOTS = 26, BATCHES = 6 /* 2, 4 ... MAX_SEQUENCES */ };
 
 /* What is in use and on its way for one tensor. The set says what is in use. */
@@ -26,6 +31,7 @@ struct layer_frame {
     bool pending;
     float progress;           /* 0..1 of the work on it; -1 while it waits */
     struct metric seconds;    /* of one decode step */
+    struct metric output_sqnr_db; /* of its output on the text being generated; +infinity: exact */
     struct metric sensitivity; /* KL divergence in nats with this layer alone as in the set */
     double sensitivity_stderr; /* its standard error, nats */
     bool sensitivity_partial;  /* of a part of the tokens so far */
@@ -50,6 +56,7 @@ struct text_frame {
     uint64_t seed;
     float temperature;
     size_t prompt_tokens;       /* BOS, or what an empty prompt starts from, included */
+    bool chat;                  /* the prompt is what a user says, in a turn of the model's chat template */
     char *text, *reference;     /* UTF-8, whole characters; reference null where it does not run */
     size_t tokens, reference_tokens;
     size_t earlier_tokens;      /* that sets before the one in use chose or, in the prompt, ran; 0: none */
@@ -62,7 +69,8 @@ struct text_frame {
 
 struct quality_frame {
     bool valid, running;
-    bool stale;                 /* of an earlier set */
+    bool stale;                 /* of an earlier set, or of an earlier text */
+    uint64_t text_serial;       /* of the text that it was measured on (struct study_frame) */
     uint64_t set_serial;        /* of the set that was measured */
     struct quality_result result;
     const char *reason;         /* when not valid */
@@ -89,6 +97,17 @@ struct counters_frame {
     char traffic_detail[200];   /* with the events that count it, or the whole reason */
 };
 
+/* The text that quality is measured on. */
+enum { STUDY_SHOWN = 1 << 20 };
+struct study_frame {
+    atomic_int refs;
+    uint64_t serial;      /* another one for each text */
+    char name[TEXT_NAME];
+    size_t tokens;        /* of the text */
+    size_t count;         /* of those, the first that are here: at most STUDY_SHOWN */
+    int32_t ids[];        /* count */
+};
+
 /* What libpfm4 can count here. */
 struct event_line {
     char *name, *description;
@@ -108,6 +127,27 @@ struct comparison_frame {
     char text[TEXT_NAME];
     size_t count;
     struct compared of[COMPARED_SCHEMES];
+};
+
+/* The schemes worth considering, as far as they are measured. */
+struct advise_frame {
+    atomic_int refs;
+    char text[TEXT_NAME]; /* that quality is measured on */
+    size_t tokens;        /* of it; 0: not known yet */
+    size_t pick[GOALS];   /* the row to take; count: none */
+    size_t count;
+    struct advise_row of[]; /* their schemes are not there */
+};
+
+/* Two files side by side, as far as they are compared. */
+struct against_frame {
+    atomic_int refs;
+    bool running;
+    struct against_facts *facts; /* or null: not yet */
+    struct against_figures figures;
+    char text[TEXT_NAME];        /* that quality is measured on */
+    size_t count;
+    struct against_layer of[];   /* tensors */
 };
 
 /* What a run of quantization-aware training came to: the loss of its steps and, at some of them (else NAN), the KL
@@ -155,8 +195,11 @@ struct interleaved {
 };
 
 /* A scheme that a person kept. */
+enum { SNAPSHOT_NAME = 32, SNAPSHOT_NOTE = 160 };
 struct snapshot {
-    char label;
+    char label;               /* 'A'..., of this one as long as it is kept */
+    char name[SNAPSHOT_NAME]; /* that a person gave it, or "" */
+    char note[SNAPSHOT_NOTE]; /* the same */
     struct kept_schemes *schemes;
     struct file_sizes *file; /* or null */
     struct interleaved timed;
@@ -201,9 +244,49 @@ struct status {
     bool is_error;
 };
 
+/* What a state of the schemes reached while it was in use; what it did not is not valid. */
+struct step_frame {
+    uint64_t serial;      /* from 1, in the order in which they were made */
+    size_t size;          /* bytes in memory */
+    double bits_per_weight_all;
+    struct metric decode; /* tokens/s */
+    struct metric kl, top1; /* of a complete evaluation: nats, a share */
+    double kl_stderr;
+};
+
+/* Something that was done, or said. */
+struct log_entry {
+    time_t time;
+    uint64_t step;  /* serial of the step that it describes; 0: of none */
+    bool is_error;
+    char text[256];
+};
+
+struct log_frame {
+    atomic_int refs;
+    uint64_t total;        /* entries since the start: the newest one's number */
+    size_t count;
+    struct log_entry of[]; /* oldest first */
+};
+
+enum { ACTIVITY_NAME = 96 };
+
+/* A row of the table of jobs that has work, or has had some. */
+enum job_state { JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_STOPPED, JOB_FAILED };
+struct job_frame {
+    char name[ACTIVITY_NAME]; /* "advising: q4_k_m" */
+    char kind[40];     /* "advising" */
+    int row;           /* of the table */
+    enum job_state state;
+    double fraction;   /* 0..1, of one that is open: of one layer, where of_a_layer */
+    bool of_a_layer;   /* of the frame's pending ones */
+    double seconds;    /* since it began, or that it took */
+    bool can_stop;
+};
+
 /* What the machine works on beside the tokens. */
 struct activity {
-    const char *name; /* a static text; null: nothing */
+    const char *name; /* null: nothing; in a frame, its own text */
     double fraction;  /* 0..1 */
 };
 
@@ -226,9 +309,13 @@ struct frame {
     const char *roofs_reason;   /* why there are none; null where there are */
 
     struct quality_frame quality;
+    struct study_frame *study;  /* what that is measured on, or null: it is not there yet */
     struct depth_profile *depth; /* of the set in use, or null */
     struct comparison_frame *comparison; /* or null; of whatever layer was asked for last */
     bool comparison_stale;      /* another layer has changed since */
+    struct advise_frame *advise; /* or null: it was not asked for */
+    struct advise_limits advise_limits; /* that its verdicts and picks keep to */
+    struct against_frame *against; /* or null: there is no other file */
     struct training_frame *training; /* or null; of the last run */
     char training_text[TEXT_NAME]; /* what it trains on, and of which a part is held out */
     struct detail *detail;      /* of the selected layer, or null while it is being made */
@@ -241,14 +328,24 @@ struct frame {
     size_t snapshot_count;
     int current_snapshot;       /* -1: none */
 
+    bool session_named;         /* the session is kept in a file, and written at the end */
     bool tuning, exporting;     /* a search runs; a file is written */
-    double evaluation_seconds, sensitivity_seconds; /* of work in those that run; 0: none does */
+    bool advising;              /* schemes are measured */
+    /* Of work in those that run; 0: none does. Of evaluations only those that a person asked for. */
+    double evaluation_seconds, sensitivity_seconds, calibration_seconds;
     uint64_t budgets_refused;   /* of searches, since the start: they cannot be met */
     struct activity activity;
+    char activity_name[ACTIVITY_NAME];
     struct status status;
     bool paused;
+    bool idle;   /* it rests because nobody looks */
+    bool sleeps; /* nothing runs until a command comes: this is the last frame before */
     uint64_t commands_applied; /* that were sent, since the start */
-    size_t undo_depth, redo_depth;
+    struct step_frame steps[HISTORY_STEPS]; /* oldest first; those after the current one can be redone */
+    size_t step_count, current_step;
+    struct log_frame *log;      /* or null */
+    struct job_frame jobs[JOB_ROWS];
+    size_t job_count;
 };
 
 /* What is known of one tensor of the set in use; null where the frame has it of another one: a screen's cursor is
@@ -263,6 +360,11 @@ const struct file_sizes *frame_file(const struct frame *frame);
 /* Whether some layers wait while a job works on others; not where one job works on all. */
 bool frame_has_queue(const struct frame *frame);
 
+/* Decode tokens/s of a snapshot: of rounds that timed all, where there were enough (LEAST_ROUNDS), else what was seen
+ * while it was in use. */
+enum { LEAST_ROUNDS = 5 };
+struct metric snapshot_decode(const struct snapshot *snapshot);
+
 /* The complete evaluation that those of other snapshots must be comparable with: that of the snapshot `base` or, where
  * it has none, of the first that has. Null: there is none. */
 const struct quality_result *frame_basis(const struct frame *frame, size_t base);
@@ -275,14 +377,28 @@ void frame_unref(struct frame *frame);
 struct text_frame *text_frame_ref(struct text_frame *text);
 void text_frame_unref(struct text_frame *text);
 
+struct log_frame *log_frame_ref(struct log_frame *log);
+void log_frame_unref(struct log_frame *log);
 struct counters_frame *counters_frame_ref(struct counters_frame *counters);
 void counters_frame_unref(struct counters_frame *counters);
+/* Chosen events that do not count here; and why, where all have one reason, else null. */
+size_t counters_frame_broken(const struct counters_frame *counters);
+const char *counters_frame_reason(const struct counters_frame *counters);
+
 struct event_list *event_list_ref(struct event_list *list);
 void event_list_unref(struct event_list *list);
+/* Room for `count` of them, to be filled; null when memory is short. */
+struct kept_schemes *kept_schemes_new(size_t count);
 struct kept_schemes *kept_schemes_ref(struct kept_schemes *schemes);
 void kept_schemes_unref(struct kept_schemes *schemes);
 struct file_sizes *file_sizes_ref(struct file_sizes *sizes);
 void file_sizes_unref(struct file_sizes *sizes);
+struct advise_frame *advise_frame_ref(struct advise_frame *advise);
+void advise_frame_unref(struct advise_frame *advise);
+struct against_frame *against_frame_ref(struct against_frame *against);
+void against_frame_unref(struct against_frame *against);
+struct study_frame *study_frame_ref(struct study_frame *study);
+void study_frame_unref(struct study_frame *study);
 struct comparison_frame *comparison_frame_ref(struct comparison_frame *comparison);
 void comparison_frame_unref(struct comparison_frame *comparison);
 struct training_frame *training_frame_ref(struct training_frame *training);

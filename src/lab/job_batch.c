@@ -135,6 +135,14 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
     f->speed.batch_wanted = b->wanted;
 }
 
+static void stop(struct lab *lab, void *state)
+{
+    struct batches *b = state;
+    b->wanted = b->count == 0 ? 0 : (size_t)2 << (b->count - 1);
+    job_cancel(lab, job_slot_of(lab, &batch_job));
+    lab_say(lab, false, "stopped: batches of up to %zu sequences", b->wanted);
+}
+
 static const struct job_class class = {
     .name = "timing batches", .step = step, .fraction = fraction, .close = close_job};
 
@@ -147,6 +155,7 @@ const struct job_type batch_job = {
     .open = open_job,
     .finish = finish,
     .give_up = fail,
+    .stop = stop,
     .set_changed = set_changed,
     .publish = publish,
 };

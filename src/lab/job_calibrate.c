@@ -141,9 +141,18 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
 {
     snprintf(f->training_text, sizeof f->training_text, "%s", lab->study[TEXT_TRAINING].source.name);
     f->training = training_frame_ref(((const struct calibrating *)state)->curve);
+    f->calibration_seconds = f->training && f->training->running ? 0 : job_worked(lab, &calibrate_job);
     for (int t = 0; running && t < (int)lab_tensors(lab); t++)
         if (awaits(lab, t))
             f->layers[t].progress = (float)quantization_fraction(running);
+}
+
+static void stop(struct lab *lab, void *state)
+{
+    (void)state;
+    give_up(lab);
+    job_cancel(lab, job_slot_of(lab, &calibrate_job));
+    lab_say(lab, false, "stopped: the layers that waited stay as they were");
 }
 
 const struct job_type calibrate_job = {
@@ -157,6 +166,7 @@ const struct job_type calibrate_job = {
     .finish = finish,
     .give_up = fail,
     .cancelled = cancelled,
+    .stop = stop,
     .publish = publish,
 };
 

@@ -102,6 +102,14 @@ static void fail(struct lab *lab, void *state, const struct error *error)
     ((struct comparing *)state)->asked = false;
 }
 
+static void text_changed(struct lab *lab, void *state)
+{
+    struct comparing *c = state;
+    (void)lab;
+    comparison_frame_unref(c->figures);
+    c->figures = NULL;
+}
+
 static void end(struct lab *lab, void *state)
 {
     (void)lab;
@@ -118,6 +126,12 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
     f->comparison_stale = c->figures && is_stale(lab, c);
 }
 
+static void stop(struct lab *lab, void *state)
+{
+    ((struct comparing *)state)->asked = false;
+    lab_say(lab, false, "stopped: the methods compared so far are kept");
+}
+
 const struct job_type compare_methods_job = {
     .class = &comparison_class,
     .state_size = sizeof(struct comparing),
@@ -128,6 +142,8 @@ const struct job_type compare_methods_job = {
     .stepped = stepped,
     .finish = finish,
     .give_up = fail,
+    .stop = stop,
+    .text_changed = text_changed,
     .publish = publish,
 };
 
@@ -141,8 +157,7 @@ void compare_methods(struct lab *lab, const struct command *command)
     struct error why;
     (void)command;
     if (c->asked) {
-        c->asked = false;
-        lab_say(lab, false, "stopped: the methods compared so far are kept");
+        stop(lab, c);
     } else if (scheme_choices(m, tensor, &from, CHANGE_METHOD, choices, COMPARED_SCHEMES) == 0) {
         scheme_cycle(m, tensor, &from, CHANGE_METHOD, 1, NULL, choices, &why);
         lab_say(lab, true, "%s", why.text);

@@ -64,5 +64,6 @@ const struct job_type depth_job_type = {
     .finish = finish,
     .give_up = fail,
     .set_changed = forget,
+    .text_changed = forget,
     .publish = publish,
 };

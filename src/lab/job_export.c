@@ -8,7 +8,7 @@
 
 struct exporting {
     char *path;          /* asked for: "PATH" or "PATH for FORMAT"; null: nothing is */
-    struct weights *set; /* that was in use then: a reference */
+    struct weights *set; /* that was in use then: a reference; null: layers are still being quantized */
 };
 
 static void forget(struct exporting *e)
@@ -18,24 +18,33 @@ static void forget(struct exporting *e)
     *e = (struct exporting){0};
 }
 
+/* Waits for what is still being quantized. */
 static bool wanted(struct lab *lab, void *state, const void *running)
 {
-    (void)lab, (void)running;
-    return ((const struct exporting *)state)->path != NULL;
+    struct exporting *e = state;
+    (void)running;
+    if (e->path && !e->set && !lab_pending(lab))
+        e->set = weights_ref(lab->set);
+    return e->set != NULL;
+}
+
+static struct export_plan plan_of(const struct lab *lab, struct weights *set, const char *path, const char *format)
+{
+    const struct session *s = lab->session;
+    return (struct export_plan){.model = s->model,
+                                .pool = s->pool,
+                                .weights = set,
+                                .path = path,
+                                .format = format,
+                                .importance = s->importance,
+                                .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL};
 }
 
 static void *open_job(struct lab *lab, void *state, struct error *error)
 {
-    const struct session *s = lab->session;
     struct exporting *e = state;
     const char *format = export_split_format(e->path);
-    struct export_plan plan = {.model = s->model,
-                               .pool = s->pool,
-                               .weights = e->set,
-                               .path = e->path,
-                               .format = format,
-                               .importance = s->importance,
-                               .tokenizer_path = s->tokenizer ? tokenizer_path(s->tokenizer) : NULL};
+    struct export_plan plan = plan_of(lab, e->set, e->path, format);
     struct export *job = export_open(&plan, error);
     if (job)
         lab_say(lab, false, "exporting to %s (o stops it)", e->path);
@@ -68,6 +77,13 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
     f->exporting = ((const struct exporting *)state)->path != NULL;
 }
 
+static void stop(struct lab *lab, void *state)
+{
+    forget(state);
+    job_cancel(lab, job_slot_of(lab, &export_job));
+    lab_say(lab, false, "export cancelled; the partial file was removed");
+}
+
 const struct job_type export_job = {
     .class = &export_class,
     .state_size = sizeof(struct exporting),
@@ -76,36 +92,39 @@ const struct job_type export_job = {
     .open = open_job,
     .finish = finish,
     .give_up = fail,
+    .stop = stop,
     .publish = publish,
 };
 
-static bool any_pending(const struct lab *lab)
+static bool waits(const struct lab *lab)
 {
-    bool any = false;
-    for (int t = 0; t < (int)lab_tensors(lab); t++)
-        any |= tensor_pending(lab, t);
-    return any;
+    const struct exporting *e = job_state(lab, &export_job);
+    return e->path && !e->set;
 }
 
-static void stop(struct lab *lab, struct exporting *e)
+/* What the format does not hold is refused before layers are waited for. */
+static bool check(const struct lab *lab, const char *asked, struct error *error)
 {
-    forget(e);
-    job_cancel(lab, job_slot_of(lab, &export_job));
-    lab_say(lab, false, "export cancelled; the partial file was removed");
+    char *path = strdup(asked);
+    const char *format = path ? export_split_format(path) : NULL;
+    struct export_plan plan = plan_of(lab, NULL, path, format);
+    bool ok = path ? export_check(&plan, lab->target, error) : error_set(error, "not enough memory");
+    free(path);
+    return ok;
 }
 
 static void start(struct lab *lab, struct exporting *e, const char *path)
 {
-    if (any_pending(lab)) {
-        lab_say_while(lab, any_pending, true, "layers are still being quantized: export when they are done");
+    struct error error;
+    if (lab_pending(lab) && !check(lab, path, &error)) {
+        lab_say(lab, true, "%s", error.text);
         return;
     }
-    e->set = weights_ref(lab->set);
     e->path = strdup(path);
-    if (e->path)
-        return;
-    forget(e);
-    lab_say(lab, true, "not enough memory");
+    if (!e->path)
+        lab_say(lab, true, "not enough memory");
+    else if (lab_pending(lab))
+        lab_say_while(lab, waits, false, "exported when the layers are quantized (o cancels it)");
 }
 
 /* Without a path: stops the export that runs. */

@@ -38,7 +38,7 @@ static void close_job(void *job)
 static void fail(struct lab *lab, void *state, const struct error *error)
 {
     (void)state;
-    if (lab->history.undo_count > 0)
+    if (lab->history.current > 0)
         lab_say(lab, true, "%s: u undoes the change", error->text);
 }
 

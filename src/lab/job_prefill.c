@@ -1,8 +1,8 @@
 /* Timing a prompt of a fixed length in a context of its own: as many tokens as take little longer than a few decode
  * steps. The first pass warms the caches. */
 #include "base/clock.h"
-#include "engine/context.h"
 #include "jobs.h"
+#include "measure/timed_prompt.h"
 
 #include <stdlib.h>
 
@@ -15,6 +15,7 @@ struct prefilling {
     float *logits;  /* vocab */
     size_t tokens;  /* in `ids` */
     int32_t ids[PREFILL_TOKENS];
+    struct timed_prompt timed;
     int passes;     /* done */
     double rate;    /* tokens/s of the last pass */
 };
@@ -62,12 +63,18 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
 static bool step(void *job, double seconds, bool *done, struct error *error)
 {
     struct prefilling *p = job;
-    (void)seconds, (void)error;
-    p->context->length = 0;
     double begin = clock_seconds();
-    context_prefill(p->context, p->set, p->ids, p->tokens, p->logits);
-    p->rate = (double)p->tokens / (clock_seconds() - begin);
-    *done = ++p->passes == PREFILL_PASSES;
+    bool passed = false;
+    (void)error;
+    *done = false;
+    while (!passed && clock_seconds() - begin < seconds)
+        passed = timed_prompt_step(&p->timed, p->context, p->set, p->ids, p->tokens, p->logits);
+    if (passed) {
+        p->rate = (double)p->tokens / p->timed.seconds;
+        p->timed = (struct timed_prompt){0};
+        p->context->length = 0;
+        *done = ++p->passes == PREFILL_PASSES;
+    }
     return true;
 }
 

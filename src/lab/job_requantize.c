@@ -94,6 +94,16 @@ static void finish(struct lab *lab, void *state, void *running)
     qtensor_unref(p);
 }
 
+static void stop(struct lab *lab, void *state)
+{
+    (void)state;
+    for (int t = 0; t < (int)lab_tensors(lab); t++)
+        if (is_plain(lab, t))
+            give_up(lab, t);
+    job_cancel(lab, job_slot_of(lab, &requantize_job));
+    lab_say(lab, false, "stopped: the layers that waited stay as they were");
+}
+
 static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
 {
     (void)lab, (void)state;
@@ -106,8 +116,10 @@ static const struct job_class class = {
 
 const struct job_type requantize_job = {
     .class = &class,
+    .of_a_layer = true,
     .wanted = wanted,
     .open = open_job,
     .finish = finish,
+    .stop = stop,
     .publish = publish,
 };

@@ -1,7 +1,9 @@
 /* The sensitivity of each layer: what it costs with all others as stored. */
 #include "actions.h"
+#include "fields.h"
 #include "jobs.h"
 #include "measure/sensitivity.h"
+#include "quant/fit.h"
 #include "study.h"
 
 #include <stdlib.h>
@@ -81,6 +83,13 @@ static void fail(struct lab *lab, void *state, const struct error *error)
     lab_say(lab, true, "sensitivity cannot be measured: %s", error->text);
 }
 
+static void text_changed(struct lab *lab, void *state)
+{
+    struct measuring *m = state;
+    for (size_t t = 0; t < lab_tensors(lab); t++)
+        m->of[t] = (struct layer_sensitivity){0};
+}
+
 /* Valid as long as the layer has the scheme that was measured. */
 static void publish(const struct lab *lab, const void *state, const void *running, struct frame *f)
 {
@@ -99,6 +108,64 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
     }
 }
 
+/* ---- sessions --------------------------------------------------------------------------------------- */
+
+#define KEY "sensitivity"
+#define FIGURE(kind, member, key) FIELD(kind, struct layer_sensitivity, member, key)
+static const struct field fields[] = {
+    FIGURE(FIELD_DOUBLE, figures.kl, "kl_alone"),
+    FIGURE(FIELD_DOUBLE, figures.kl_stderr, "kl_alone_stderr"),
+    FIGURE(FIELD_SIZE, figures.scored, "tokens"),
+};
+enum { FIELDS = sizeof fields / sizeof *fields };
+
+static void save(const struct lab *lab, const void *state, json_t *root)
+{
+    const struct measuring *m = state;
+    json_t *all = json_array();
+    for (size_t t = 0; t < lab_tensors(lab); t++) {
+        char text[SCHEME_TEXT];
+        if (m->of[t].figures.scored == 0)
+            continue;
+        json_t *j = fields_write(fields, FIELDS, &m->of[t]);
+        json_object_set_new(j, "name", text_to_json(lab->session->model->tensors[t].name));
+        json_object_set_new(j, "partial", json_boolean(!m->of[t].complete));
+        json_object_set_new(j, "scheme", json_string(scheme_print(&m->of[t].scheme, text)));
+        json_array_append_new(all, j);
+    }
+    json_object_set_new(root, KEY, all);
+}
+
+static bool load(struct lab *lab, void *state, const json_t *root, bool speeds, struct error *error)
+{
+    (void)speeds;
+    struct measuring *m = state;
+    const json_t *from;
+    size_t i;
+    json_array_foreach(json_object_get(root, KEY), i, from) {
+        const char *name = json_string_value(json_object_get(from, "name"));
+        const char *text = json_string_value(json_object_get(from, "scheme"));
+        int t = name ? model_find_name(lab->session->model, name) : -1;
+        struct layer_sensitivity l = {0};
+        struct scheme scheme;
+        if (t < 0 || !text || !scheme_parse(text, &scheme, error))
+            return error_set(error, "the session's " KEY " %zu names no layer and scheme of the model", i);
+        if (!fields_read(fields, FIELDS, from, &l, "the session's " KEY, error))
+            return false;
+        l.complete = json_is_false(json_object_get(from, "partial"));
+        l.scheme = scheme_for_tensor(lab->session->model, t, scheme);
+        m->of[t] = l;
+    }
+    return true;
+}
+
+static void stop(struct lab *lab, void *state)
+{
+    ((struct measuring *)state)->asked = false;
+    job_cancel(lab, job_slot_of(lab, &sensitivity_job_type));
+    lab_say(lab, false, "stopped: figures on a part of the tokens are kept (~)");
+}
+
 const struct job_type sensitivity_job_type = {
     .class = &sensitivity_class,
     .state_size = sizeof(struct measuring),
@@ -110,6 +177,10 @@ const struct job_type sensitivity_job_type = {
     .stepped = stepped,
     .finish = finish,
     .give_up = fail,
+    .stop = stop,
+    .save = save,
+    .load = load,
+    .text_changed = text_changed,
     .publish = publish,
 };
 
@@ -118,8 +189,11 @@ void measure_sensitivity(struct lab *lab, const struct command *c)
 {
     struct measuring *m = job_state(lab, &sensitivity_job_type);
     (void)c;
-    m->asked = !m->asked;
+    if (m->asked) {
+        stop(lab, m);
+        return;
+    }
+    m->asked = true;
     study_retry(lab);
-    lab_say(lab, false, m->asked ? "measuring sensitivity of each layer (E stops)"
-                                 : "stopped: figures on a part of the tokens are kept (~)");
+    lab_say(lab, false, "measuring sensitivity of each layer (E stops)");
 }

@@ -1,5 +1,6 @@
 #include "jobs.h"
 
+#include "base/clock.h"
 #include "sys/memory.h"
 
 struct job_slot *job_slot_of(const struct lab *lab, const struct job_type *type)
@@ -22,10 +23,12 @@ double job_worked(const struct lab *lab, const struct job_type *type)
 }
 
 /* A search or a training frees more than all else takes. */
-void job_close(struct job_slot *job)
+void job_close(struct job_slot *job, enum job_state outcome)
 {
     job->type->class->close(job->running);
     job->running = NULL;
+    job->outcome = outcome;
+    job->ended = clock_seconds();
     if (!job->type->silent)
         memory_give_back();
 }
@@ -34,7 +37,7 @@ void job_cancel(struct lab *lab, struct job_slot *job)
 {
     if (!job->running)
         return;
-    job_close(job);
+    job_close(job, JOB_STOPPED);
     if (job->type->cancelled)
         job->type->cancelled(lab, job->state);
 }

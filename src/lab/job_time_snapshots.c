@@ -7,7 +7,6 @@
 #include "snapshots.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { BENCHMARK_POSITIONS = 32 };
 static const double SAMPLE_TIME = 0.02; /* seconds of decoding in a sample, at least */
@@ -153,9 +152,7 @@ static void finish(struct lab *lab, void *state, void *running)
     const struct benchmark *b = running;
     for (size_t i = 0; i < b->count; i++) {
         struct snapshot *s = &lab->snapshots.of[b->entrants[i].snapshot];
-        double rates[INTERLEAVED_ROUNDS];
-        memcpy(rates, s->timed.rate, sizeof rates);
-        s->decode = metric_value(stats_of(rates, INTERLEAVED_ROUNDS).median);
+        s->decode = snapshot_decode(s);
     }
     ((struct benchmarking *)state)->asked = false;
     lab_say(lab, false, "timed in %d rounds", INTERLEAVED_ROUNDS);
@@ -165,6 +162,13 @@ static void fail(struct lab *lab, void *state, const struct error *error)
 {
     (void)lab, (void)error;
     ((struct benchmarking *)state)->asked = false;
+}
+
+static void stop(struct lab *lab, void *state)
+{
+    ((struct benchmarking *)state)->asked = false;
+    job_cancel(lab, job_slot_of(lab, &time_snapshots_job));
+    lab_say(lab, false, "stopped: the rounds so far are kept");
 }
 
 static const struct job_class class = {
@@ -177,6 +181,7 @@ const struct job_type time_snapshots_job = {
     .open = open_job,
     .finish = finish,
     .give_up = fail,
+    .stop = stop,
 };
 
 /* While it runs: stops. */
@@ -184,9 +189,8 @@ void time_snapshots(struct lab *lab, const struct command *c)
 {
     struct benchmarking *b = job_state(lab, &time_snapshots_job);
     (void)c;
-    b->asked = !b->asked;
     if (b->asked)
-        return;
-    job_cancel(lab, job_slot_of(lab, &time_snapshots_job));
-    lab_say(lab, false, "stopped: the rounds so far are kept");
+        stop(lab, b);
+    else
+        b->asked = true;
 }

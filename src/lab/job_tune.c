@@ -4,6 +4,7 @@
 #include "export/tuning.h"
 #include "jobs.h"
 #include "quant/rivals.h"
+#include "session/kept_search.h"
 #include "snapshots.h"
 #include "study.h"
 #include "target.h"
@@ -33,6 +34,18 @@ static bool wanted(struct lab *lab, void *state, const void *running)
     return ((const struct tuning *)state)->asked;
 }
 
+/* From what an earlier search of the same measured before it was stopped, or the program ended. */
+static void go_on(struct lab *lab, struct kept_search *search)
+{
+    struct error why;
+    if (!kept_search_is_there(search))
+        return;
+    if (kept_search_resume(search, &why))
+        lab_say(lab, false, "searching: what %zu parts of an earlier search measured is taken over", search->kept);
+    else
+        lab_say(lab, true, "%s", why.text);
+}
+
 /* Three different texts: for calibration, for the search and held out for the verdict. */
 static void *open_job(struct lab *lab, void *state, struct error *error)
 {
@@ -53,7 +66,10 @@ static void *open_job(struct lab *lab, void *state, struct error *error)
                              .context = s->context,
                              .rival = ((const struct tuning *)state)->rivals.of,
                              .rivals = ((const struct tuning *)state)->rivals.count};
-    return tune_open(&plan, error);
+    struct kept_search *kept = kept_search_open(&plan, error);
+    if (kept)
+        go_on(lab, kept);
+    return kept;
 }
 
 /* What the file of the choice has; null where it is for none. */
@@ -89,8 +105,11 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
         return false;
     memcpy(schemes, best.schemes, n * sizeof *schemes);
     schemes[lab_kv(lab)] = lab->target[lab_kv(lab)]; /* it may have changed since */
+    bool same = schemes[lab_kv(lab)].format.weight == best.set->kv;
     target_use(lab, schemes);
     free(schemes);
+    if (same && weights_same_layers(lab->set, best.set)) /* it was evaluated as it is now in use */
+        lab_know_quality(lab, &best.quality);
     char kept[32] = "no snapshot: there is no room";
     if (snapshots_keep(lab)) {
         snapshots_give_file(lab, sizes_of(lab, t, &best));
@@ -110,7 +129,7 @@ static bool take_over(struct lab *lab, const struct tuning *t, const struct tune
 
 static void finish(struct lab *lab, void *state, void *running)
 {
-    if (!take_over(lab, state, running))
+    if (!take_over(lab, state, ((const struct kept_search *)running)->job))
         lab_say(lab, true, "not enough memory");
     ((struct tuning *)state)->asked = false; /* the file goes with the next search, after the job */
 }
@@ -134,8 +153,18 @@ static void publish(const struct lab *lab, const void *state, const void *runnin
     f->budgets_refused = ((const struct tuning *)state)->refused;
 }
 
+static void stop(struct lab *lab, void *state)
+{
+    struct tuning *t = state;
+    const struct job_slot *job = job_slot_of(lab, &tune_job);
+    if (!job->running || !take_over(lab, t, ((const struct kept_search *)job->running)->job))
+        lab_say(lab, false, "search stopped: nothing found yet");
+    t->asked = false;
+    job_cancel(lab, job_slot_of(lab, &tune_job));
+}
+
 const struct job_type tune_job = {
-    .class = &tune_class,
+    .class = &kept_search_class,
     .state_size = sizeof(struct tuning),
     .end = end,
     .wanted = wanted,
@@ -143,17 +172,9 @@ const struct job_type tune_job = {
     .open = open_job,
     .finish = finish,
     .give_up = fail,
+    .stop = stop,
     .publish = publish,
 };
-
-static void stop(struct lab *lab, struct tuning *t)
-{
-    const struct job_slot *job = job_slot_of(lab, &tune_job);
-    if (!job->running || !take_over(lab, t, job->running))
-        lab_say(lab, false, "search stopped: nothing found yet");
-    t->asked = false;
-    job_cancel(lab, job_slot_of(lab, &tune_job));
-}
 
 /* Whether what is asked for can be reached. */
 static bool begin(const struct session *s, const char *text, struct tuning *t, struct error *error)

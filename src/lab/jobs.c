@@ -1,11 +1,14 @@
 #include "jobs.h"
 
+#include "actions.h"
 #include "base/clock.h"
 #include "pins.h"
 #include "study.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #ifndef JOB_TYPES_MORE
@@ -24,7 +27,9 @@ static const struct job_type *const job_types[] = {
     &batch_job,
     &compare_methods_job,
     &tune_job,
+    &advise_job,
     &time_snapshots_job,
+    &against_job,
     &evaluate_job,
     &depth_job_type,
     &sensitivity_job_type,
@@ -57,7 +62,7 @@ void jobs_close(struct lab *lab)
     for (size_t i = 0; i < lab->job_count; i++) {
         struct job_slot *job = &lab->jobs[i];
         if (job->running)
-            job_close(job);
+            job_close(job, JOB_STOPPED);
         if (job->type->end)
             job->type->end(lab, job->state);
         free(job->state);
@@ -96,15 +101,27 @@ static enum provision provide(struct lab *lab, unsigned needs, double seconds, s
     return needs & NEED_REFERENCE ? verdict(pins_reference(lab, seconds, error), error) : PROVIDED;
 }
 
+static const double SAME_RUN = 0.5; /* seconds between one instance and the next */
+
 /* ---- running -------------------------------------------------------------------------------------- */
 
 static void fail_job(struct lab *lab, struct job_slot *job, const struct error *error)
 {
     if (job->running)
-        job_close(job);
+        job_close(job, JOB_FAILED);
     lab_say(lab, true, "%s", error->text);
     if (job->type->give_up)
         job->type->give_up(lab, job->state, error);
+}
+
+/* One that begins again at once goes on: layers are quantized one by one. */
+static void begin_run(struct job_slot *job)
+{
+    double now = clock_seconds();
+    if (job->outcome != JOB_DONE || now - job->ended > SAME_RUN)
+        job->began = now;
+    job->worked = 0;
+    job->outcome = JOB_RUNNING;
 }
 
 /* Opens an instance, once all is there that it needs. False when it failed or is not ready yet. */
@@ -121,15 +138,18 @@ static bool open_job(struct lab *lab, struct job_slot *job, double seconds)
         p = IMPOSSIBLE;
     if (p == IMPOSSIBLE)
         fail_job(lab, job, &error);
-    job->worked = 0;
+    if (p == PROVIDED)
+        begin_run(job);
     return p == PROVIDED;
 }
 
 static void show(struct lab *lab, const struct job_slot *job)
 {
     const struct job_class *class = job->type->class;
-    if (!job->type->silent)
-        lab->activity = (struct activity){job_phase(class, job->running), class->fraction(job->running)};
+    if (job->type->silent)
+        return;
+    snprintf(lab->activity_name, sizeof lab->activity_name, "%s", job_phase(class, job->running));
+    lab->activity = (struct activity){lab->activity_name, class->fraction(job->running)};
 }
 
 static void step_job(struct lab *lab, struct job_slot *job, double seconds)
@@ -138,7 +158,7 @@ static void step_job(struct lab *lab, struct job_slot *job, double seconds)
     struct error error;
     bool done = false;
     show(lab, job);
-    double begin = clock_seconds();
+    double begin = job->stepped = clock_seconds();
     bool ok = type->class->step(job->running, seconds, &done, &error);
     job->worked += clock_seconds() - begin;
     if (type->stepped)
@@ -151,7 +171,7 @@ static void step_job(struct lab *lab, struct job_slot *job, double seconds)
         return;
     if (type->finish)
         type->finish(lab, job->state, job->running);
-    job_close(job);
+    job_close(job, JOB_DONE);
 }
 
 /* One slice; true when there was work. */
@@ -186,7 +206,7 @@ static double thread_seconds(void)
 
 static bool run_checked(struct lab *lab, struct job_slot *job, double seconds)
 {
-    static int late;
+    static atomic_int late; /* of all labs: one may take the place of another */
     double begin = thread_seconds();
     bool worked = run_slice(lab, job, seconds);
     late += thread_seconds() - begin > LONGEST_SLICE;
@@ -197,8 +217,16 @@ static bool run_checked(struct lab *lab, struct job_slot *job, double seconds)
 #define run_checked run_slice
 #endif
 
+static bool goes_first(const struct lab *lab, const struct job_slot *job)
+{
+    return job->type->waited_for && job->type->waited_for(lab, job->state);
+}
+
 bool jobs_step(struct lab *lab, double seconds)
 {
+    for (size_t i = 0; i < lab->job_count; i++)
+        if (goes_first(lab, &lab->jobs[i]) && run_checked(lab, &lab->jobs[i], seconds))
+            return true;
     for (size_t i = 0; i < lab->job_count; i++)
         if (run_checked(lab, &lab->jobs[i], seconds))
             return true;
@@ -218,11 +246,81 @@ void jobs_set_changed(struct lab *lab)
     }
 }
 
-void jobs_publish(const struct lab *lab, struct frame *f)
+void jobs_leave_text(struct lab *lab)
 {
     for (size_t i = 0; i < lab->job_count; i++) {
-        const struct job_slot *job = &lab->jobs[i];
+        const struct job_type *type = lab->jobs[i].type;
+        if (type->text_changed || (type->needs & NEED_EVALUATION_TEXT))
+            job_cancel(lab, &lab->jobs[i]);
+    }
+}
+
+void jobs_text_changed(struct lab *lab)
+{
+    for (size_t i = 0; i < lab->job_count; i++)
+        if (lab->jobs[i].type->text_changed)
+            lab->jobs[i].type->text_changed(lab, lab->jobs[i].state);
+}
+
+static const double TURN = 0.5; /* seconds without a slice: another job goes first */
+
+/* JOB_WAITING, too, of one whose instance is open while another has the turn. */
+static enum job_state state_of(const struct lab *lab, const struct job_slot *job, bool wanted)
+{
+    bool waits = job->running ? clock_seconds() - job->stepped > TURN && lab->activity.name : wanted;
+    return waits ? JOB_WAITING : job->running ? JOB_RUNNING : job->outcome;
+}
+
+/* What is being done, and what of it. */
+static void name_job(const struct job_slot *job, char out[ACTIVITY_NAME])
+{
+    const struct job_class *class = job->type->class;
+    const char *phase = job->running ? job_phase(class, job->running) : class->name;
+    if (strcmp(phase, class->name) == 0)
+        snprintf(out, ACTIVITY_NAME, "%s", class->name);
+    else
+        snprintf(out, ACTIVITY_NAME, "%s: %.64s", class->name, phase);
+}
+
+static void list_job(struct lab *lab, struct job_slot *job, struct frame *f)
+{
+    if (job->type->silent || f->job_count == JOB_ROWS)
+        return;
+    bool wanted = !job->running && job->type->wanted(lab, job->state, NULL);
+    enum job_state state = state_of(lab, job, wanted);
+    if (state == JOB_WAITING && !job->running && !wanted) /* it never had work */
+        return;
+    const struct job_class *class = job->type->class;
+    struct job_frame *j = &f->jobs[f->job_count++];
+    *j = (struct job_frame){
+        .row = (int)(job - lab->jobs),
+        .state = state,
+        .fraction = job->running ? class->fraction(job->running) : 0,
+        .seconds = job->running ? clock_seconds() - job->began : state == JOB_WAITING ? 0 : job->ended - job->began,
+        .of_a_layer = job->type->of_a_layer,
+        .can_stop = job->type->stop && state <= JOB_RUNNING};
+    name_job(job, j->name);
+    snprintf(j->kind, sizeof j->kind, "%s", class->name);
+}
+
+void jobs_publish(struct lab *lab, struct frame *f)
+{
+    for (size_t i = 0; i < lab->job_count; i++) {
+        struct job_slot *job = &lab->jobs[i];
         if (job->type->publish)
             job->type->publish(lab, job->state, job->running, f);
+        list_job(lab, job, f);
     }
+}
+
+void stop_job(struct lab *lab, const struct command *c)
+{
+    struct job_slot *job = c->index >= 0 && c->index < (int)lab->job_count ? &lab->jobs[c->index] : NULL;
+    bool works = job && (job->running || job->type->wanted(lab, job->state, NULL));
+    if (!works)
+        lab_say(lab, true, "that job has nothing to do any more");
+    else if (!job->type->stop)
+        lab_say(lab, true, "%s: cannot be stopped; it is short, and comes by itself", job->type->class->name);
+    else
+        job->type->stop(lab, job->state);
 }

@@ -1,5 +1,6 @@
 #include "lab.h"
 
+#include "autosave.h"
 #include "base/clock.h"
 #include "commands.h"
 #include "jobs.h"
@@ -7,6 +8,7 @@
 #include "pins.h"
 #include "publish.h"
 #include "sampled_steps.h"
+#include "saved.h"
 #include "snapshots.h"
 #include "study.h"
 #include "sys/thread.h"
@@ -17,7 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double SLICE_SECONDS = 0.002;  /* tokens and jobs take turns of this length */
+static const double SLICE_SECONDS = 0.002;  /* of the text, at least */
+static const double JOB_SECONDS = 0.008;    /* of a job, between which commands are taken */
 static const double PUBLISH_SECONDS = 0.08; /* between frames when nothing else asks for one */
 
 /* ---- for views -------------------------------------------------------------------------------------- */
@@ -64,13 +67,17 @@ static void follow_set(struct lab *lab, uint64_t *serial)
     jobs_set_changed(lab);
 }
 
-static const double LONGEST_WORK = 0.1; /* seconds that a key waits for, at most */
+static const double LONGEST_WORK = 0.03;  /* seconds that the text waits for, unless a token takes longer, */
+static const double LONGEST_TOKEN = 0.1;  /* but no more than this */
+enum { WORK_PER_TOKEN = 4 };
 
-/* As long as a token takes: jobs get about half of the time, however slow the model is. */
+/* Between two tokens, in slices: as long as some tokens take, so that jobs get most of the time; of a slow model as long
+ * as one: about half. */
 static double work_seconds(const struct lab *lab)
 {
     double token = lab->meter.rate > 0 ? 1 / lab->meter.rate : 0;
-    return fmin(fmax(token, SLICE_SECONDS), LONGEST_WORK);
+    double wanted = fmin(WORK_PER_TOKEN * token, fmax(token, LONGEST_WORK));
+    return fmin(fmax(wanted, SLICE_SECONDS), LONGEST_TOKEN);
 }
 
 /* One slice beside the tokens: of the reference's text, which holds up no job, and of the first job that has work. */
@@ -78,38 +85,65 @@ static bool work(struct lab *lab)
 {
     lab->activity = (struct activity){0};
     bool follows = text_follow_reference(lab, SLICE_SECONDS);
-    bool worked = jobs_step(lab, work_seconds(lab));
+    bool worked = jobs_step(lab, fmin(work_seconds(lab), JOB_SECONDS));
     if (!follows && !worked && !text_watches_reference(lab))
         pins_release_reference(lab);
     return follows || worked;
 }
 
+/* Work that begins by itself does so some time after the last change: then there was nothing to do. */
+static const double AWAKE_SECONDS = 2;
+static const double DOZE_SECONDS = 5; /* between two looks whether there is */
+
+/* Waits for a command: a moment, or, where a frame has said that all is still, until one comes. */
+static void rest(struct lab *lab, double busy_at)
+{
+    bool still = clock_seconds() - busy_at > AWAKE_SECONDS && lab_quiet(lab) > AWAKE_SECONDS;
+    if (still != lab->sleeps) {
+        lab->sleeps = still;
+        lab_publish(lab);
+    }
+    mailbox_wait(&lab->mailbox, still ? DOZE_SECONDS : PUBLISH_SECONDS);
+}
+
 static void *run(void *arg)
 {
     struct lab *lab = arg;
-    double published = 0;
-    const char *shown = NULL; /* the activity in the last frame */
+    double published = 0, busy_at = clock_seconds(), text_at = 0; /* when the text's last slice ended */
+    char shown[ACTIVITY_NAME] = ""; /* the activity in the last frame */
     uint64_t serial = lab->set_serial;
     pool_bind_caller(lab->session->pool);
     perf_sampler_begin(lab);
     lab_publish(lab);
     while (!mailbox_is_quitting(&lab->mailbox)) {
         bool asked = apply_all(lab);
+        if (asked && serial == lab->set_serial) /* at once, unless that would be a frame without a speed */
+            lab_publish(lab);
         follow_set(lab, &serial);
         bool worked = work(lab);
         follow_set(lab, &serial);
         lab->meter.skip_next |= worked;
-        bool runs = !lab->paused && lab->pins.ready;
-        if (runs) /* right before the frame, which then has a speed of the set that the work put in use */
+        bool runs = !lab->paused && !lab->idle && lab->pins.ready;
+        if (asked || worked || runs) {
+            busy_at = clock_seconds();
+            lab->sleeps = false;
+        }
+        bool unknown = lab->meter.rate == 0; /* of the set that the work put in use: the frame is to have its speed */
+        if (runs && (!worked || unknown || clock_seconds() - text_at >= work_seconds(lab))) {
             text_step(lab, SLICE_SECONDS);
+            text_at = clock_seconds();
+        }
         double now = clock_seconds();
-        if (asked || lab->activity.name != shown || now - published >= PUBLISH_SECONDS) {
+        autosave_step(lab, now);
+        const char *activity = lab->activity.name ? lab->activity.name : "";
+        bool due = asked || strncmp(activity, shown, sizeof shown - 1) != 0 || now - published >= PUBLISH_SECONDS;
+        if (due && !lab->sleeps) {
             lab_publish(lab);
             published = now;
-            shown = lab->activity.name;
+            snprintf(shown, sizeof shown, "%s", activity);
         }
         if (!runs && !worked)
-            mailbox_wait(&lab->mailbox, PUBLISH_SECONDS);
+            rest(lab, busy_at);
     }
     return NULL;
 }
@@ -125,6 +159,9 @@ static bool begin(struct lab *lab, struct error *error)
         !jobs_open(lab, error))
         return false;
     pins_follow(lab);
+    if (lab->options.saved && !saved_apply(lab, lab->options.saved, error))
+        return false;
+    autosave_open(lab);
     if (*lab->session->model->note)
         lab_say(lab, false, "%s", lab->session->model->note);
     return true;
@@ -152,14 +189,27 @@ struct lab *lab_start(struct session *session, const struct lab_options *options
     return NULL;
 }
 
+static void end_thread(struct lab *lab)
+{
+    if (!lab->threaded)
+        return;
+    mailbox_quit(&lab->mailbox);
+    pthread_join(lab->thread, NULL);
+    lab->threaded = false;
+}
+
+bool lab_finish(struct lab *lab, struct error *error)
+{
+    end_thread(lab);
+    return autosave_finish(lab, error);
+}
+
 void lab_stop(struct lab *lab)
 {
     if (!lab)
         return;
-    if (lab->threaded) {
-        mailbox_quit(&lab->mailbox);
-        pthread_join(lab->thread, NULL);
-    }
+    end_thread(lab);
+    autosave_close(lab);
     jobs_close(lab);
     text_close(lab);
     perf_sampler_close(lab);

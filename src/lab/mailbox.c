@@ -36,6 +36,7 @@ void queued_free(struct queued *q)
 {
     free((void *)(uintptr_t)q->command.tensors);
     free((void *)(uintptr_t)q->command.text);
+    free((void *)(uintptr_t)q->command.ids);
     free(q);
 }
 
@@ -54,7 +55,8 @@ static struct queued *queued_new(const struct command *c)
     q->command = *c;
     q->command.text = c->text ? strdup(c->text) : NULL;
     q->command.tensors = copy_of(c->tensors, c->tensor_count * sizeof *c->tensors);
-    if (q->command.tensors && (!c->text || q->command.text))
+    q->command.ids = copy_of(c->ids, c->id_count * sizeof *c->ids);
+    if (q->command.tensors && q->command.ids && (!c->text || q->command.text))
         return q;
     queued_free(q);
     return NULL;

@@ -1,12 +1,15 @@
 #include "publish.h"
 
+#include "history.h"
 #include "jobs.h"
+#include "log.h"
 #include "kernels/dispatch.h"
 #include "base/stats.h"
 #include "measure/roofline.h"
 #include "perf_sampler.h"
 #include "sampled_steps.h"
 #include "snapshots.h"
+#include "study.h"
 #include "sys/topology.h"
 #include "text.h"
 
@@ -28,8 +31,8 @@ static void fill_speed(struct lab *lab, struct frame *f)
 {
     const struct model *m = lab->session->model;
     const struct meter *meter = &lab->meter;
-    const char *reason = lab->paused ? "paused" : lab->pins.ready ? "measuring" : "the weights are not ready yet";
-    bool known = meter->rate > 0 && !lab->paused;
+    const char *reason = lab->paused ? "paused" : lab->idle ? "asleep" : lab->pins.ready ? "measuring" : "the weights are not ready yet";
+    bool known = meter->rate > 0 && !lab->paused && !lab->idle;
     f->speed.is_rough = known && meter->is_rough;
     f->speed.decode = known ? metric_value(meter->rate) : metric_absent(reason);
     f->speed.prefill = lab->prefill.set_serial == lab->set_serial ? lab->prefill.rate
@@ -68,15 +71,20 @@ static void end_status(struct lab *lab)
 static void fill_status(struct lab *lab, struct frame *f)
 {
     end_status(lab);
-    f->activity.name = lab->activity.name;
+    if (lab->activity.name) {
+        snprintf(f->activity_name, sizeof f->activity_name, "%s", lab->activity.name);
+        f->activity.name = f->activity_name;
+    }
     f->activity.fraction = lab->activity.fraction;
     memcpy(f->status.text, lab->status.text, sizeof f->status.text);
     f->status.serial = lab->status.serial;
     f->status.is_error = lab->status.is_error;
     f->paused = lab->paused;
+    f->idle = lab->idle;
+    f->sleeps = lab->sleeps;
     f->commands_applied = lab->commands_applied;
-    f->undo_depth = lab->history.undo_count;
-    f->redo_depth = lab->history.redo_count;
+    f->log = log_publish(lab);
+    f->session_named = lab->autosave.named;
 }
 
 static struct frame *frame_new(void)
@@ -106,8 +114,10 @@ static struct frame *make_frame(struct lab *lab)
     fill_speed(lab, f);
     fill_counters(lab, f);
     jobs_publish(lab, f);
+    f->study = study_frame_ref(study_frame_of(lab));
     fill_status(lab, f);
     snapshots_publish(lab, f); /* with what the others have filled */
+    history_publish(lab, f);
     return f;
 }
 

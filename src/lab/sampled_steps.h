@@ -14,7 +14,7 @@ void sampled_steps_close(struct lab *lab);
 bool sampled_steps_due(struct sampled_steps *sampled);
 
 /* Times every tensor on the decode step of a generation's newest token, then repeats it to compare the selected
- * layer's output: two runs, so that the comparison is in no timing. Neither counts on the meter. */
+ * layer's output, or that of every layer where somebody watches: two runs, so that the comparison is in no timing. Neither counts on the meter. */
 void sampled_steps_add(struct lab *lab, struct generation *g);
 
 /* The set has changed: all figures begin again; those of the output alone do, for another selected layer. */

@@ -74,11 +74,10 @@ static void summarize(const struct lab *lab, char out[SCHEME_TEXT])
 
 static struct kept_schemes *keep_target(const struct lab *lab)
 {
-    struct kept_schemes *k = malloc(sizeof *k + schemes_count(lab->session->model) * sizeof *k->of);
-    if (!k)
-        return NULL;
-    atomic_init(&k->refs, 1);
-    memcpy(k->of, lab->target, schemes_count(lab->session->model) * sizeof *k->of);
+    size_t n = schemes_count(lab->session->model);
+    struct kept_schemes *k = kept_schemes_new(n);
+    if (k)
+        memcpy(k->of, lab->target, n * sizeof *k->of);
     return k;
 }
 
@@ -101,6 +100,18 @@ static bool is_kept(struct lab *lab)
     return true;
 }
 
+/* The first letter that no snapshot has. */
+static char free_label(const struct lab *lab)
+{
+    char label = 'A';
+    for (size_t i = 0; i < lab->snapshots.count;)
+        if (lab->snapshots.of[i++].label == label) {
+            label++;
+            i = 0;
+        }
+    return label;
+}
+
 bool snapshots_keep(struct lab *lab)
 {
     if (is_kept(lab))
@@ -111,7 +122,7 @@ bool snapshots_keep(struct lab *lab)
     }
     struct weights_totals totals;
     struct snapshot *s = &lab->snapshots.of[lab->snapshots.count];
-    *s = (struct snapshot){.label = (char)('A' + lab->snapshots.count), .schemes = keep_target(lab)};
+    *s = (struct snapshot){.label = free_label(lab), .schemes = keep_target(lab)};
     if (!s->schemes || !schemes_totals(lab->session->model, lab->target, 0, &totals)) {
         kept_schemes_unref(s->schemes);
         lab_say(lab, true, "not enough memory");
@@ -197,7 +208,7 @@ static void fill_stored_snapshots(struct lab *lab)
         bool stored = s->schemes->of[lab_kv(lab)].format.weight == DTYPE_FP32;
         for (size_t t = 0; t < lab->set->count; t++)
             stored &= qformat_as_stored(&s->schemes->of[t].format);
-        if (!stored || s->quality.valid)
+        if (!stored || (s->quality.valid && !quality_differs(&s->quality.result, &q->result)))
             continue;
         s->quality = *q;
         s->quality.stale = false;

@@ -1,4 +1,4 @@
-#include "state.h"
+#include "log.h"
 
 #include "base/clock.h"
 
@@ -12,6 +12,7 @@ static void say(struct lab *lab, bool is_error, const char *format, va_list args
     s->is_error = is_error;
     s->serial++;
     lab->status_published = false;
+    log_add(lab, is_error, s->text);
 }
 
 void lab_say(struct lab *lab, bool is_error, const char *format, ...)
@@ -63,15 +64,30 @@ int lab_kv(const struct lab *lab)
     return kv_index(lab->session->model);
 }
 
+void lab_know_quality(struct lab *lab, const struct quality_result *result)
+{
+    lab->quality = (struct quality_frame){.valid = true, .result = *result, .set_serial = lab->set_serial,
+                                          .text_serial = lab->text_serial};
+}
+
 bool lab_quality_is_known(const struct lab *lab)
 {
     const struct quality_frame *q = &lab->quality;
-    return q->valid && !q->running && q->set_serial == lab->set_serial && quality_is_complete(&q->result);
+    return q->valid && !q->running && q->set_serial == lab->set_serial && q->text_serial == lab->text_serial &&
+           quality_is_complete(&q->result);
 }
 
 double lab_quiet(const struct lab *lab)
 {
     return clock_seconds() - lab->changed_at;
+}
+
+bool lab_pending(const struct lab *lab)
+{
+    bool any = false;
+    for (int t = 0; t <= lab_kv(lab); t++)
+        any |= tensor_pending(lab, t);
+    return any;
 }
 
 bool lab_settled(const struct lab *lab)

@@ -21,9 +21,26 @@ struct pins {
     bool failed;          /* it cannot: memory is short */
 };
 
+/* A state of the schemes that undo and redo go through, with what it reached. */
+struct history_step {
+    struct scheme *schemes; /* schemes_count; of the current one, as it was when it was made */
+    struct step_frame figures;
+    struct quality_result quality; /* where figures.kl is valid */
+};
+
 struct history {
-    struct scheme **undo, **redo; /* stacks of schemes_count schemes each */
-    size_t undo_count, redo_count;
+    struct history_step *of;  /* HISTORY_STEPS, oldest first */
+    size_t count;     /* from 1 */
+    size_t current;   /* index of the one in use: the target */
+    uint64_t made;    /* steps, since the start */
+    bool described;   /* a message has said what made the current step */
+};
+
+struct log {
+    struct log_entry *of; /* LOG_ENTRIES; null: none was made */
+    size_t count;
+    uint64_t total; /* since the start */
+    struct log_frame *published; /* with these entries; null: with earlier ones */
 };
 
 struct snapshots {
@@ -52,11 +69,23 @@ struct prefill_speed {
     bool is_timed;      /* the prompt of fixed length was, since the set last changed, or could not be */
 };
 
+/* The session's file. */
+struct autosave {
+    char *path;       /* null: it is not kept */
+    bool named;       /* by a person */
+    bool written;     /* in this run */
+    double saved_at;  /* clock_seconds */
+    uint64_t entries; /* of the log, then */
+};
+
 struct job_slot {
     const struct job_type *type; /* a row of the table (jobs.h) */
     void *state;                 /* type->state_size bytes, the job's own */
     void *running;               /* an instance of type->class; null: none is open */
     double worked;               /* seconds that its slices took so far */
+    double began, ended;         /* clock_seconds of the last run */
+    double stepped;              /* of the last slice */
+    enum job_state outcome;      /* of it; JOB_WAITING: it never ran */
 };
 
 struct lab {
@@ -74,6 +103,8 @@ struct lab {
     struct pins pins;
     struct cache cache;
     struct history history;
+    struct log log;
+    struct autosave autosave;
     struct snapshots snapshots;
     struct selection selection;
 
@@ -82,17 +113,22 @@ struct lab {
     struct metric peak_read;        /* bytes/s of all threads */
     struct perf_sampler *sampler;   /* perf_sampler.h */
     struct sampled_steps *sampled;  /* sampled_steps.h */
+    bool watches_outputs;           /* sampled steps compare the output of every layer */
     struct text *text;              /* text.h */
     struct study_text study[TEXT_KINDS];
+    uint64_t text_serial;           /* grows whenever the text to evaluate on is exchanged */
+    struct study_frame *study_frame; /* that text for frames, once it is there; or null */
     struct quality_frame quality;   /* of the last evaluation */
 
     struct job_slot *jobs;          /* in the order of the table */
     size_t job_count;
     struct activity activity;
+    char activity_name[ACTIVITY_NAME]; /* of a job, which may be closed before the next frame */
     struct status status;
     bool (*status_holds)(const struct lab *lab); /* what the status says is still so; null: it happened, and stays */
     bool status_published;
-    bool paused;
+    bool paused, idle;
+    bool sleeps;              /* nothing runs and nothing is to be done before a command comes */
     uint64_t frame_serial;
     uint64_t commands_applied;
 };
@@ -110,11 +146,17 @@ void lab_use(struct lab *lab, struct weights *set);
 /* Whether a tensor, or the KV cache, has another scheme than the one that was asked for. */
 bool tensor_pending(const struct lab *lab, int tensor);
 
+/* Whether any has. */
+bool lab_pending(const struct lab *lab);
+
 /* The number of tensors. */
 size_t lab_tensors(const struct lab *lab);
 
 /* The KV cache's index among schemes. */
 int lab_kv(const struct lab *lab);
+
+/* The set in use has this quality, on the text in use. */
+void lab_know_quality(struct lab *lab, const struct quality_result *result);
 
 /* Whether the last evaluation is of the set in use, and complete. */
 bool lab_quality_is_known(const struct lab *lab);

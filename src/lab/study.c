@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { EVALUATION_TOKENS = 1024 }; /* that the model writes */
 
@@ -42,6 +43,7 @@ void study_close(struct lab *lab)
 {
     for (int kind = 0; kind < TEXT_KINDS; kind++)
         text_source_close(&lab->study[kind].source);
+    study_frame_unref(lab->study_frame);
 }
 
 bool study_is_ready(const struct lab *lab, enum text_kind kind)
@@ -98,16 +100,64 @@ size_t study_evaluation_tokens(const struct lab *lab)
     return t->ready ? t->tokens.count : t->count;
 }
 
-struct quality_plan study_quality_plan(const struct lab *lab)
+static struct quality_plan plan_of(const struct lab *lab, const int32_t *ids, size_t count, const char *name)
 {
-    const struct text_source *t = &lab->study[TEXT_EVALUATION].source;
-    struct quality_plan plan = {.tokens = t->tokens.ids,
-                                .count = t->tokens.count,
-                                .text = t->name,
+    struct quality_plan plan = {.tokens = ids,
+                                .count = count,
+                                .text = name,
                                 .bos = session_bos(lab->session),
                                 .protocol = lab->options.protocol,
                                 .window = lab->options.window};
     if (plan.window == 0)
         plan.window = quality_default_window(lab->session->context);
     return plan;
+}
+
+struct quality_plan study_quality_plan(const struct lab *lab)
+{
+    const struct text_source *t = &lab->study[TEXT_EVALUATION].source;
+    return plan_of(lab, t->tokens.ids, t->tokens.count, t->name);
+}
+
+/* ---- another text ---------------------------------------------------------------------------- */
+
+bool study_check(const struct lab *lab, const struct command *c, struct error *error)
+{
+    struct error why;
+    struct quality_plan plan = plan_of(lab, c->ids, c->id_count, c->text);
+    if (c->id_count == 0 || quality_predictions(&plan, &why) > 0)
+        return true;
+    return error_set(error, "%.100s: %.300s", c->text ? c->text : "", why.text);
+}
+
+bool study_exchange(struct lab *lab, const struct command *c, struct error *error)
+{
+    struct study_text next = {0}, *now = &lab->study[TEXT_EVALUATION];
+    struct tokens ids = {(int32_t *)(uintptr_t)c->ids, c->id_count, c->id_count}; /* only read */
+    text_source_open(&next.source, lab->session, TEXT_EVALUATION, EVALUATION_TOKENS);
+    if (c->id_count > 0 && !text_source_give(&next.source, &ids, c->row, c->text ? c->text : ""))
+        return error_set(error, "not enough memory for a text of %zu tokens", c->id_count);
+    text_source_close(&now->source);
+    *now = next;
+    lab->text_serial++;
+    study_frame_unref(lab->study_frame);
+    lab->study_frame = NULL;
+    return true;
+}
+
+struct study_frame *study_frame_of(struct lab *lab)
+{
+    const struct text_source *t = &lab->study[TEXT_EVALUATION].source;
+    size_t count = t->tokens.count < STUDY_SHOWN ? t->tokens.count : STUDY_SHOWN;
+    if (lab->study_frame || !t->ready)
+        return lab->study_frame;
+    struct study_frame *f = malloc(sizeof *f + count * sizeof *f->ids);
+    if (!f)
+        return NULL;
+    *f = (struct study_frame){.serial = lab->text_serial, .tokens = t->tokens.count, .count = count};
+    atomic_init(&f->refs, 1);
+    memcpy(f->name, t->name, sizeof f->name);
+    if (count > 0)
+        memcpy(f->ids, t->tokens.ids, count * sizeof *f->ids);
+    return lab->study_frame = f;
 }

@@ -20,6 +20,14 @@ void study_retry(struct lab *lab);
 /* The length of the text to train on, in tokens; another one is another text. */
 void study_set_training(struct lab *lab, size_t tokens);
 
+/* Makes what the next text to evaluate on is from a command (COMMAND_STUDY): one that is too short is an error, and all
+ * is as it was. Nothing may work on the text that it takes the place of (jobs_leave_text). */
+bool study_check(const struct lab *lab, const struct command *command, struct error *error);
+bool study_exchange(struct lab *lab, const struct command *command, struct error *error);
+
+/* The text to evaluate on for frames; null before it is there. */
+struct study_frame *study_frame_of(struct lab *lab);
+
 /* Tokens of the text to evaluate on: of one that the model has yet to write, what it will have. */
 size_t study_evaluation_tokens(const struct lab *lab);
 

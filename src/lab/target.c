@@ -1,12 +1,13 @@
 #include "target.h"
 
+#include "history.h"
+#include "log.h"
 #include "sys/memory.h"
 #include "text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNDO_STEPS = 200 };                     /* a copy of all schemes each */
 enum { CACHE_SETS = 8, CACHE_MIN = 4 << 20 }; /* as many times the stored weights, and so many bytes */
 
 struct scheme *target_copy(const struct lab *lab)
@@ -14,16 +15,6 @@ struct scheme *target_copy(const struct lab *lab)
     size_t n = schemes_count(lab->session->model);
     struct scheme *copy = malloc(n * sizeof *copy);
     return copy ? memcpy(copy, lab->target, n * sizeof *copy) : NULL;
-}
-
-static void push(struct scheme **stack, size_t *count, struct scheme *schemes)
-{
-    if (*count == UNDO_STEPS) {
-        free(stack[0]);
-        memmove(stack, stack + 1, --*count * sizeof *stack);
-    }
-    if (schemes)
-        stack[(*count)++] = schemes;
 }
 
 static bool all_equal(const struct scheme *a, const struct scheme *b, size_t n)
@@ -41,20 +32,31 @@ static size_t cache_budget(size_t stored, size_t available)
     return enough < available / 4 ? enough : available / 4;
 }
 
+/* From what is stored, to which u goes back, and the schemes of the options. */
+static bool begin_history(struct lab *lab, const struct scheme *schemes, size_t n, struct error *error)
+{
+    if (!history_open(lab, error))
+        return false;
+    log_add(lab, false, "opened: every layer as stored");
+    if (!schemes || all_equal(schemes, lab->target, n))
+        return true;
+    if (!history_add(lab))
+        return error_set(error, "not enough memory");
+    memcpy(lab->target, schemes, n * sizeof *schemes);
+    log_add(lab, false, "the schemes that the command line asks for");
+    return true;
+}
+
 bool target_open(struct lab *lab, struct error *error)
 {
     size_t n = schemes_count(lab->session->model), available = memory_available();
     const struct scheme *schemes = lab->options.schemes;
     lab->target = session_schemes(lab->session, error);
     lab->scales = calloc(n, sizeof *lab->scales);
-    lab->history.undo = calloc(UNDO_STEPS, sizeof *lab->history.undo);
-    lab->history.redo = calloc(UNDO_STEPS, sizeof *lab->history.redo);
-    if (!lab->target || !lab->scales || !lab->history.undo || !lab->history.redo)
+    if (!lab->target || !lab->scales)
         return error_set(error, "not enough memory");
-    if (schemes && !all_equal(schemes, lab->target, n)) { /* u goes back to what is stored */
-        push(lab->history.undo, &lab->history.undo_count, target_copy(lab));
-        memcpy(lab->target, schemes, n * sizeof *schemes);
-    }
+    if (!begin_history(lab, schemes, n, error))
+        return false;
     enum dtype kv = lab->target[lab_kv(lab)].format.weight;
     if (kv != lab->set->kv) { /* before the text opens its cache */
         struct weights *set = weights_with_kv(lab->set, kv);
@@ -67,21 +69,10 @@ bool target_open(struct lab *lab, struct error *error)
     return true;
 }
 
-static void clear(struct scheme **stack, size_t *count)
-{
-    while (*count > 0)
-        free(stack[--*count]);
-}
-
 void target_close(struct lab *lab)
 {
-    struct history *h = &lab->history;
-    if (h->undo)
-        clear(h->undo, &h->undo_count);
-    if (h->redo)
-        clear(h->redo, &h->redo_count);
-    free(h->undo);
-    free(h->redo);
+    history_close(lab);
+    log_close(lab);
     free(lab->target);
     free(lab->scales);
     cache_free(&lab->cache);
@@ -149,31 +140,25 @@ static void replace(struct lab *lab, const struct scheme *schemes)
 
 void target_use(struct lab *lab, const struct scheme *schemes)
 {
-    struct history *h = &lab->history;
-    push(h->undo, &h->undo_count, target_copy(lab));
-    clear(h->redo, &h->redo_count);
+    (void)history_add(lab); /* where memory is short the change is not a step of its own */
     replace(lab, schemes);
 }
 
-static bool step_back(struct lab *lab, struct scheme **from, size_t *from_count, struct scheme **to, size_t *to_count)
+bool target_go(struct lab *lab, size_t step)
 {
-    if (*from_count == 0)
+    if (step >= lab->history.count)
         return false;
-    struct scheme *schemes = from[--*from_count];
-    push(to, to_count, target_copy(lab));
-    replace(lab, schemes);
-    free(schemes);
+    if (step != lab->history.current)
+        replace(lab, history_go(lab, step));
     return true;
 }
 
 bool target_undo(struct lab *lab)
 {
-    struct history *h = &lab->history;
-    return step_back(lab, h->undo, &h->undo_count, h->redo, &h->redo_count);
+    return lab->history.current > 0 && target_go(lab, lab->history.current - 1);
 }
 
 bool target_redo(struct lab *lab)
 {
-    struct history *h = &lab->history;
-    return step_back(lab, h->redo, &h->redo_count, h->undo, &h->undo_count);
+    return target_go(lab, lab->history.current + 1);
 }

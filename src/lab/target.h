@@ -19,6 +19,9 @@ struct scheme *target_copy(const struct lab *lab);
 bool target_undo(struct lab *lab);
 bool target_redo(struct lab *lab);
 
+/* Goes to the step of the history with that index; false where there is none. */
+bool target_go(struct lab *lab, size_t step);
+
 /* A tensor of the scheme that is stored, in use or cached, with a new reference, or null. */
 struct qtensor *target_find(struct lab *lab, int tensor, const struct scheme *scheme);
 

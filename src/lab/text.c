@@ -7,6 +7,7 @@
 #include "pins.h"
 #include "sampled_steps.h"
 #include "text_frame.h"
+#include "tokenizer/chat.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ struct text {
     struct generation own, reference;
     char *prompt;
     size_t prompt_tokens;     /* with those before the text */
-    size_t begin;             /* tokens before the text: BOS, or what an empty prompt starts from */
+    size_t begin;             /* tokens before the text: BOS, or what an empty prompt starts from; a whole turn */
+    bool chat;                /* the prompt is what a user says in that turn */
     size_t earlier_tokens;    /* when the set last changed during this text; 0: it has not */
     bool watched;             /* the reference's text is wanted, too */
     uint64_t asked_seed;      /* the first text's */
@@ -38,11 +40,15 @@ bool text_open(struct lab *lab, struct error *error)
     if (!t)
         return error_set(error, "not enough memory");
     t->asked_seed = lab->options.seed;
+    t->chat = session_chat(lab->session).family;
     if (!generation_open(&t->own, lab->session, lab->session->model, lab->set->kv, error))
         return false;
     lab->prefill.rate = metric_absent("not measured yet");
     meter_reset(&lab->meter);
     if (text_prompt(lab, lab->options.prompt ? lab->options.prompt : ""))
+        return true;
+    t->chat = false; /* a context may be too small for a whole turn */
+    if (!lab->options.prompt && text_prompt(lab, ""))
         return true;
     return error_set(error, "%s", lab->status.text);
 }
@@ -59,9 +65,9 @@ void text_close(struct lab *lab)
     free(t);
 }
 
-/* The tokens of a prompt, with what stands before it; *begin: how many those are. */
-static bool encode_prompt(const struct session *s, const char *text, struct tokens *out, size_t *begin,
-                          struct error *error)
+/* The tokens of a text to continue, with what stands before it; *begin: how many those are. */
+static bool encode_text(const struct session *s, const char *text, struct tokens *out, size_t *begin,
+                        struct error *error)
 {
     bool ok = session_begin(s, *text, out) || error_set(error, "not enough memory");
     *begin = out->count;
@@ -70,6 +76,21 @@ static bool encode_prompt(const struct session *s, const char *text, struct toke
     ok = ok && (!*text || tokenizer_encode(s->tokenizer, text, strlen(text), out, error));
     if (ok && out->count == 0) /* a vocabulary may drop all that a text has */
         ok = (session_begin(s, false, out) && (*begin = 1)) || error_set(error, "not enough memory");
+    return ok;
+}
+
+/* The tokens of a prompt, which a model with a chat template is asked unless a person wants otherwise. */
+static bool encode_prompt(const struct lab *lab, const char *text, bool chat, struct tokens *out, size_t *begin,
+                          struct error *error)
+{
+    const struct session *s = lab->session;
+    bool ok;
+    if (chat) {
+        ok = chat_prompt(s->tokenizer, lab->options.system, *text ? text : CHAT_QUESTION, false, out, error);
+        *begin = out->count;
+    } else {
+        ok = encode_text(s, text, out, begin, error);
+    }
     if (ok && out->count >= s->context)
         ok = error_set(error, "the prompt has %zu tokens; the context holds %zu", out->count, s->context);
     return ok;
@@ -80,13 +101,14 @@ static void rewind_to_prompt(const struct lab *lab, struct generation *g)
     generation_rewind(g, lab->text->prompt_tokens, lab->options.temperature, lab->options.top_p, lab->text->seed);
 }
 
-bool text_prompt(struct lab *lab, const char *text)
+/* False: why not has been said, and all is as it was. */
+static bool change_prompt(struct lab *lab, const char *text, bool chat)
 {
     struct text *t = lab->text;
     struct tokens tokens = {0};
     struct error error = {"not enough memory"};
     size_t begin;
-    bool ok = encode_prompt(lab->session, text, &tokens, &begin, &error);
+    bool ok = encode_prompt(lab, text, chat, &tokens, &begin, &error);
     char *copy = ok ? strdup(text) : NULL;
     if (!copy) {
         free(tokens.ids);
@@ -99,8 +121,24 @@ bool text_prompt(struct lab *lab, const char *text)
     t->own.tokens = tokens;
     t->prompt_tokens = tokens.count;
     t->begin = begin;
+    t->chat = chat;
     text_restart(lab);
     return true;
+}
+
+bool text_prompt(struct lab *lab, const char *text)
+{
+    return change_prompt(lab, text, lab->text->chat);
+}
+
+void text_toggle_chat(struct lab *lab)
+{
+    struct text *t = lab->text;
+    struct chat chat = session_chat(lab->session);
+    if (!chat.family)
+        lab_say(lab, true, "%s: prompts are texts to continue", chat.why);
+    else if (change_prompt(lab, t->prompt, !t->chat))
+        lab_say(lab, false, t->chat ? "chat: %s" : "prompts are texts to continue, not asked as %s", chat.family->name);
 }
 
 /* From the prompt on, with a seed. */
@@ -332,11 +370,13 @@ void text_publish(struct lab *lab, struct frame *f)
     f->position = t->own.tokens.count;
     f->capacity = t->own.context->capacity;
     if (!t->frame) {
-        struct text_of own = {&t->own, t->begin};
-        struct text_of reference = {&t->reference, t->begin};
+        const char *asked = !t->chat ? NULL : *t->prompt ? t->prompt : CHAT_QUESTION;
+        struct text_of own = {&t->own, t->begin, asked};
+        struct text_of reference = {&t->reference, t->begin, asked};
         bool beside = t->watched && t->reference.tokens.count > 0;
         t->frame = text_frame_new(&own, beside ? &reference : NULL);
         if (t->frame) {
+            t->frame->chat = t->chat;
             t->frame->seed = t->seed;
             t->frame->temperature = lab->options.temperature;
             t->frame->prompt_tokens = t->prompt_tokens;

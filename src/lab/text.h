@@ -17,8 +17,12 @@ void text_restart(struct lab *lab);
 /* The set has changed: what the text is so far, and its KV cache, are of another one. */
 void text_set_changed(struct lab *lab);
 
-/* A new prompt; false: why not has been said. */
+/* A new prompt: what a user says to a model with a chat template ("": a default question), else a text to continue.
+ * False: why not has been said. */
 bool text_prompt(struct lab *lab, const char *prompt);
+
+/* The same prompt as a text to continue, or again as what a user says; says which. */
+void text_toggle_chat(struct lab *lab);
 
 /* Another temperature and seed, from the prompt on. */
 void text_sampling(struct lab *lab, float temperature, uint64_t seed);

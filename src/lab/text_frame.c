@@ -6,15 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tokens from..to as UTF-8, or their ids where there is no tokenizer. */
+/* What stands before the tokens, and tokens from..to as UTF-8, or their ids where there is no tokenizer. */
 static char *words_of(const struct text_of *x, size_t to)
 {
     const struct tokenizer *tokenizer = x->of->session->tokenizer;
     const struct tokens *t = &x->of->tokens;
     size_t from = x->begin;
     struct stream stream = {0};
-    size_t used = 0, room = 256;
+    size_t before = x->before ? strlen(x->before) : 0, used = 0, room = 256 + STREAM_GROWTH * (before + 1);
     char *out = malloc(room), byte, number[16];
+    if (out && x->before)
+        used = stream_add(&stream, x->before, before, out);
+    if (out && x->before)
+        used += stream_add(&stream, "\n", 1, out + used);
     for (size_t i = from; out && i < to; i++) {
         size_t n;
         const char *piece = number;

@@ -6,7 +6,8 @@
 
 struct text_of {
     const struct generation *of;
-    size_t begin; /* tokens before the text, which are not shown */
+    size_t begin;       /* tokens before the text, which are not shown */
+    const char *before; /* shown with a line break in their place; or null */
 };
 
 /* The frame of a text and, unless null, the reference's, with where they diverge; the seed, the temperature and the

@@ -79,31 +79,51 @@ static bool choose_order(struct factor *f, const struct hessian *h, const float 
     return ranked;
 }
 
-/* -(H + lambda I), its columns in reverse order; a dead column has 1 on the diagonal. */
-static void fill(struct factor *f, const struct hessian *h, const float *scale)
+static void choose_lambda(struct factor *f)
 {
-    size_t n = f->cols, stride = tiled_stride(n);
     double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        double size = element(h, scale, i, i);
+    for (size_t i = 0; i < f->cols; i++) {
+        double size = element(f->h, f->scale, i, i);
         sum += size > 0 ? size : 1;
     }
-    f->lambda = f->damp * sum / (double)n;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t row = f->order[n - 1 - i];
-        double *a = f->l.a + i * stride;
-        f->dead[n - 1 - i] = !(element(h, scale, row, row) > 0);
-        for (size_t j = 0; j <= i; j++)
-            a[j] = -element(h, scale, row, f->order[n - 1 - j]);
-        a[i] -= f->lambda + (f->dead[n - 1 - i] ? 1 : 0);
-    }
+    f->lambda = f->damp * sum / (double)f->cols;
+}
+
+/* A row of -(H + lambda I), its columns in reverse order; a dead column has 1 on the diagonal. */
+static void fill_row(struct factor *f, size_t i)
+{
+    size_t last = f->cols - 1;
+    uint32_t row = f->order[last - i];
+    double *a = f->l.a + i * tiled_stride(f->cols);
+    f->dead[last - i] = !(element(f->h, f->scale, row, row) > 0);
+    for (size_t j = 0; j <= i; j++)
+        a[j] = -element(f->h, f->scale, row, f->order[last - j]);
+    a[i] -= f->lambda + (f->dead[last - i] ? 1 : 0);
+}
+
+static void fill_rows(void *arg, size_t begin, size_t end, int thread)
+{
+    struct factor *f = arg;
+    (void)thread;
+    for (size_t i = f->filled + begin; i < f->filled + end; i++)
+        fill_row(f, i);
+}
+
+/* Elements that are filled in one step: they lie far apart. */
+enum { FILLED = 1 << 18 };
+
+static void fill_some(struct factor *f, struct pool *pool)
+{
+    size_t left = f->cols - f->filled, most = FILLED / f->cols + 1, n = left < most ? left : most;
+    pool_run(pool, n, fill_rows, f);
+    f->filled += n;
 }
 
 bool factor_open(struct factor *f, const struct hessian *h, const float *scale, double damp,
                  struct column_order order, struct error *error)
 {
     size_t n = h->cols, stride = tiled_stride(n);
-    *f = (struct factor){.cols = n, .damp = damp};
+    *f = (struct factor){.cols = n, .damp = damp, .h = h, .scale = scale};
     f->order = malloc(n * sizeof *f->order);
     f->dead = malloc(n * sizeof *f->dead);
     f->l.n = n;
@@ -113,7 +133,7 @@ bool factor_open(struct factor *f, const struct hessian *h, const float *scale, 
         factor_free(f);
         return error_set(error, "not enough memory to factor a Hessian of %zu columns", n);
     }
-    fill(f, h, scale);
+    choose_lambda(f);
     return true;
 }
 
@@ -128,5 +148,8 @@ void factor_free(struct factor *f)
 
 bool factor_step(struct factor *f, struct pool *pool)
 {
-    return cholesky_step(&f->l, pool);
+    if (f->filled == f->cols)
+        return cholesky_step(&f->l, pool);
+    fill_some(f, pool);
+    return false;
 }

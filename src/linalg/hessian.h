@@ -34,6 +34,9 @@ struct factor {
     struct cholesky l; /* R[i][j] is L[cols - 1 - i][cols - 1 - j] */
     double damp;       /* lambda as a share of the mean of the diagonal */
     double lambda;     /* what was added to the diagonal */
+    const struct hessian *h; /* until it is done, what it is the factor of, and its scale */
+    const float *scale;
+    size_t filled;     /* rows of -(H + lambda I) that are there */
 };
 
 /* The order in which columns are quantized: of the largest activations first or as they are, in runs of so many (a
@@ -43,7 +46,8 @@ struct column_order {
     size_t run;
 };
 
-/* Begins the factor of the Hessian of inputs that are divided by `scale` (cols; null: as they are). */
+/* Begins the factor of the Hessian of inputs that are divided by `scale` (cols; null: as they are); both outlive its
+ * making. */
 bool factor_open(struct factor *f, const struct hessian *h, const float *scale, double damp,
                  struct column_order order, struct error *error);
 void factor_free(struct factor *f);

@@ -104,22 +104,13 @@ static double relative_error(const float *x, const float *reference, size_t n)
     return e2 == 0 ? 0 : sqrt(e2 / x2);
 }
 
-/* Both go on by one point. */
-static void advance(struct context *c, const struct weights *w, const struct depth_job *job)
-{
-    if (job->done == 0)
-        forward_embed(c, w, job->tokens, job->n);
-    else
-        forward_segment(c, w, model_segment(c->model, job->done - 1), job->n);
-}
-
 bool depth_step(struct depth_job *job, double seconds)
 {
     double begin = clock_seconds();
     while (job->done < job->out->count) {
-        advance(job->reference_context, job->reference, job);
+        forward_part(job->reference_context, job->reference, job->done, job->tokens, job->n);
         if (job->scheme != job->reference) {
-            advance(job->scheme_context, job->scheme, job);
+            forward_part(job->scheme_context, job->scheme, job->done, job->tokens, job->n);
             job->out->error[job->done] =
                 relative_error(job->scheme_context->reg[REG_X], job->reference_context->reg[REG_X],
                                job->n * job->scheme_context->model->hyper.dim);

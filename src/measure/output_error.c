@@ -72,8 +72,7 @@ void output_error_add(struct output_error *e, struct pool *pool, const struct qm
     }
 }
 
-/* Whether a matrix of a set is what it would be compared with. */
-static bool is_reference(const struct model *m, const struct qmatrix *w)
+bool output_is_exact(const struct model *m, const struct qmatrix *w)
 {
     return qformat_as_stored(&w->format) && model_weights_reference(m) == m;
 }
@@ -91,7 +90,7 @@ static void see(void *arg, const struct qtensor *w, const float *x, const float 
 {
     struct collector *c = arg;
     const struct model *m = model_weights_reference(c->model);
-    if (is_reference(c->model, &w->matrix)) { /* the same product twice */
+    if (output_is_exact(c->model, &w->matrix)) { /* the same product twice */
         c->errors[w->tensor].tokens += tokens;
         return;
     }
@@ -107,7 +106,7 @@ static void see(void *arg, const struct qtensor *w, const float *x, const float 
 bool outputs_are_exact(const struct model *m, const struct weights *weights)
 {
     for (size_t i = 0; i < m->tensor_count; i++)
-        if (!is_reference(m, &weights->layer[i]->matrix))
+        if (!output_is_exact(m, &weights->layer[i]->matrix))
             return false;
     return true;
 }

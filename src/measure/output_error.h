@@ -12,6 +12,9 @@ struct output_error {
     struct histogram errors; /* of y^ - y, over a range that the first token sets */
 };
 
+/* Whether a matrix of a set is what its output would be compared with. */
+bool output_is_exact(const struct model *model, const struct qmatrix *matrix);
+
 /* 10 log10 (sum y^2 / sum e^2); +infinity without error, NaN without tokens. */
 double output_error_sqnr_db(const struct output_error *e);
 

@@ -1,5 +1,6 @@
 #include "quality.h"
 
+#include "engine/forward.h"
 #include "engine/pin.h"
 #include "engine/sampler.h"
 #include "base/clock.h"
@@ -18,22 +19,30 @@ struct score {
     bool agree;
 };
 
+/* One of the two that are compared. */
+struct side {
+    struct weights *set;
+    struct pin pin;
+    struct context *context;
+    float *logits; /* (heads, vocab) */
+    size_t part;   /* of the chunk's pass, that comes next */
+};
+
 struct quality {
     const struct model *model;
     struct pool *pool;
     struct quality_plan plan;
     struct quality_basis basis;
-    struct weights *reference, *scheme;
-    struct pin reference_pin, scheme_pin;
-    struct context *reference_context, *scheme_context;
-    float *reference_logits;  /* (plan.chunk, vocab) */
-    float *logits;            /* of the scheme (plan.chunk, vocab) */
+    struct side reference, scheme;
+    size_t heads;             /* tokens whose logits are there together */
+    size_t headed;            /* tokens of the chunk whose logits have been */
+    bool reference_headed;    /* the reference's logits of the next ones are there, the scheme's are not */
     int32_t *window;          /* the window's tokens, BOS included (plan.window) */
     size_t window_size;       /* tokens in it */
     size_t window_at;         /* tokens of it that have run */
     size_t text_at;           /* tokens of the text that are in earlier windows */
     size_t planned;           /* predictions */
-    struct score scores[CONTEXT_CHUNK]; /* of the current chunk */
+    struct score scores[FORWARD_MOST]; /* of those whose logits are there */
     double *divergences;      /* KL of each prediction, in no order (planned) */
     size_t ordered;           /* predictions that the quantiles are of */
     double kl_median, kl_p99; /* nats */
@@ -103,8 +112,9 @@ static bool llamacpp_window(struct quality *q)
 
 static bool next_window(struct quality *q)
 {
-    q->window_at = 0;
-    return q->plan.protocol == PROTOCOL_FULL ? full_window(q) : llamacpp_window(q);
+    bool more = q->plan.protocol == PROTOCOL_FULL ? full_window(q) : llamacpp_window(q);
+    q->window_at = more ? 0 : q->window_size;
+    return more;
 }
 
 /* Whether the prediction made at position i of a window counts. */
@@ -136,12 +146,29 @@ size_t quality_predictions(const struct quality_plan *p, struct error *error)
 
 /* ---- the job --------------------------------------------------------------------------------- */
 
-struct quality *quality_open(const struct model *model, struct pool *pool,
-                             const struct quality_plan *plan, struct weights *reference,
-                             struct weights *scheme, struct error *error)
+static bool open_side(struct quality *q, struct side *side, const struct model *model, struct weights *set,
+                      enum dtype kv, struct error *error)
+{
+    side->set = weights_ref(set);
+    side->logits = malloc(q->heads * model->hyper.vocab * sizeof *side->logits);
+    return (side->logits || error_set(error, "not enough memory to measure quality")) &&
+           pin_open(&side->pin, model, error) && pin_set(&side->pin, set, q->pool, error) &&
+           (side->context = context_open_kv(model, q->pool, kv, q->plan.window, error));
+}
+
+static void close_side(struct side *side)
+{
+    pin_close(&side->pin);
+    weights_unref(side->set);
+    context_close(side->context);
+    free(side->logits);
+}
+
+struct quality *quality_open_against(const struct model *model, struct weights *scheme,
+                                     const struct model *reference_model, struct weights *reference, struct pool *pool,
+                                     const struct quality_plan *plan, struct error *error)
 {
     size_t planned = quality_predictions(plan, error), vocab = model->hyper.vocab;
-    const struct model *reference_model = model_reference(model);
     if (planned == 0)
         return NULL;
     struct quality *q = calloc(1, sizeof *q);
@@ -154,23 +181,17 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
     q->plan = *plan;
     q->basis = (struct quality_basis){.tokens = plan->count, .protocol = plan->protocol, .window = plan->window};
     snprintf(q->basis.text, sizeof q->basis.text, "%s", plan->text ? plan->text : "");
-    q->plan.chunk = plan->chunk ? plan->chunk : CONTEXT_SLICE;
+    size_t chunk = forward_tokens(forward_largest_part(model));
+    q->plan.chunk = plan->chunk ? plan->chunk : chunk > CONTEXT_SLICE ? chunk : CONTEXT_SLICE;
+    q->heads = forward_tokens((double)vocab * (double)model->hyper.dim);
     q->planned = planned;
-    q->reference = weights_ref(reference);
-    q->scheme = weights_ref(scheme);
-    q->reference_logits = malloc(q->plan.chunk * vocab * sizeof(float));
-    q->logits = malloc(q->plan.chunk * vocab * sizeof(float));
     q->window = malloc(plan->window * sizeof *q->window);
     q->divergences = planned < SIZE_MAX / sizeof(double) ? malloc(planned * sizeof(double)) : NULL;
-    bool ok = q->reference_logits && q->logits && q->window && q->divergences;
+    bool ok = q->window && q->divergences;
     if (!ok)
         error_set(error, "not enough memory to measure quality");
-    ok = ok && pin_open(&q->reference_pin, reference_model, error) &&
-         pin_open(&q->scheme_pin, model, error) &&
-         pin_set(&q->reference_pin, reference, pool, error) &&
-         pin_set(&q->scheme_pin, scheme, pool, error);
-    ok = ok && (q->reference_context = context_open(reference_model, pool, plan->window, error)) &&
-         (q->scheme_context = context_open_kv(model, pool, scheme->kv, plan->window, error));
+    ok = ok && open_side(q, &q->reference, reference_model, reference, DTYPE_FP32, error) &&
+         open_side(q, &q->scheme, model, scheme, scheme->kv, error);
     if (!ok) {
         quality_close(q);
         return NULL;
@@ -178,18 +199,19 @@ struct quality *quality_open(const struct model *model, struct pool *pool,
     return q;
 }
 
+struct quality *quality_open(const struct model *model, struct pool *pool,
+                             const struct quality_plan *plan, struct weights *reference,
+                             struct weights *scheme, struct error *error)
+{
+    return quality_open_against(model, scheme, model_reference(model), reference, pool, plan, error);
+}
+
 void quality_close(struct quality *q)
 {
     if (!q)
         return;
-    pin_close(&q->reference_pin);
-    pin_close(&q->scheme_pin);
-    weights_unref(q->reference);
-    weights_unref(q->scheme);
-    context_close(q->reference_context);
-    context_close(q->scheme_context);
-    free(q->reference_logits);
-    free(q->logits);
+    close_side(&q->reference);
+    close_side(&q->scheme);
     free(q->window);
     free(q->divergences);
     free(q);
@@ -197,11 +219,11 @@ void quality_close(struct quality *q)
 
 /* ---- scoring --------------------------------------------------------------------------------- */
 
-/* The predictions at some positions of a chunk. */
+/* Predictions of a chunk whose logits are there. */
 struct scoring {
     struct quality *q;
-    const float *scheme; /* logits of the scheme, those of the reference where it is the same set */
-    size_t first;        /* position in the chunk of prediction 0 */
+    const float *reference, *scheme; /* (count, vocab) */
+    size_t first;                    /* position in the window of the first */
 };
 
 static void score_some(void *arg, size_t begin, size_t end, int thread)
@@ -211,8 +233,8 @@ static void score_some(void *arg, size_t begin, size_t end, int thread)
     size_t vocab = q->model->hyper.vocab;
     (void)thread;
     for (size_t i = begin; i < end; i++) {
-        size_t t = s->first + i, next = (size_t)q->window[q->window_at + t + 1];
-        const float *reference = q->reference_logits + t * vocab, *scheme = s->scheme + t * vocab;
+        size_t next = (size_t)q->window[s->first + i + 1];
+        const float *reference = s->reference + i * vocab, *scheme = s->scheme + i * vocab;
         struct divergence d;
         operators_current()->divergence(reference, scheme, vocab, &d);
         q->scores[i] = (struct score){
@@ -224,16 +246,14 @@ static void score_some(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
-/* Scores `count` predictions from position `first` of the chunk on: on any threads, and summed in their
- * order on this one. */
-static void score(struct quality *q, const float *scheme, size_t first, size_t count)
+/* On any threads, and summed in their order on this one. */
+static void score(struct quality *q, struct scoring *s, size_t count)
 {
-    struct scoring s = {q, scheme, first};
     double work = (double)count * (double)q->model->hyper.vocab;
     if (pool_worthwhile(q->pool, work * SCORE_NANOSECONDS))
-        pool_run(q->pool, count, score_some, &s);
+        pool_run(q->pool, count, score_some, s);
     else
-        score_some(&s, 0, count, 0);
+        score_some(s, 0, count, 0);
     for (size_t i = 0; i < count; i++) {
         const struct score *one = &q->scores[i];
         q->nll += one->nll;
@@ -246,11 +266,11 @@ static void score(struct quality *q, const float *scheme, size_t first, size_t c
     }
 }
 
-/* Quantiles cost time for every prediction so far: while the job runs they are computed again when an eighth has
- * come to those they are of. */
-static void order_divergences(struct quality *q, bool done)
+/* Quantiles cost time for every prediction so far: until the last they are computed again when an eighth has come to
+ * those they are of. */
+static void order_divergences(struct quality *q)
 {
-    bool due = done ? q->ordered < q->scored : q->scored - q->ordered > q->ordered / 8;
+    bool due = q->scored == q->planned ? q->ordered < q->scored : q->scored - q->ordered > q->ordered / 8;
     if (!due || !isfinite(q->kl))
         return;
     q->kl_median = quantile(q->divergences, q->scored, 0.5);
@@ -260,27 +280,69 @@ static void order_divergences(struct quality *q, bool done)
 
 /* ---- working --------------------------------------------------------------------------------- */
 
-/* Runs one chunk of the window through both; a set compared with itself runs once. */
-static void run_chunk(struct quality *q)
+/* A set that is compared with itself runs once. */
+static bool runs_once(const struct quality *q)
+{
+    return q->scheme.set == q->reference.set;
+}
+
+/* Tokens of the window that run together now. */
+static size_t chunk_size(const struct quality *q)
 {
     size_t left = q->window_size - q->window_at;
-    size_t n = left < q->plan.chunk ? left : q->plan.chunk;
-    const int32_t *tokens = q->window + q->window_at;
-    const float *scheme = q->reference_logits;
-    size_t first = 0, end = n; /* the positions of a window that count are adjacent */
-    while (first < n && !counts(q, q->window_at + first))
-        first++;
-    while (end > first && !counts(q, q->window_at + end - 1))
-        end--;
-    enum logits which = first < end ? LOGITS_ALL : LOGITS_NONE;
-    context_run(q->reference_context, q->reference, tokens, n, which, q->reference_logits);
-    if (q->scheme != q->reference) {
-        context_run(q->scheme_context, q->scheme, tokens, n, which, q->logits);
-        scheme = q->logits;
-    }
-    if (first < end)
-        score(q, scheme, first, end - first);
+    return left < q->plan.chunk ? left : q->plan.chunk;
+}
+
+/* One part of one side's pass over the chunk; false when the pass is over. */
+static bool run_part(struct quality *q, struct side *side)
+{
+    if (side->part == forward_parts(side->context->model))
+        return false;
+    size_t n = chunk_size(q);
+    forward_part(side->context, side->set, side->part++, q->window + q->window_at, n);
+    if (side->part == forward_parts(side->context->model))
+        forward_finish(side->context, side->set, n, LOGITS_NONE, NULL);
+    return true;
+}
+
+/* Predictions of the chunk from q->headed on that count and whose logits fit: those that count are adjacent. */
+static size_t next_heads(struct quality *q, size_t n)
+{
+    size_t count = 0;
+    while (q->headed < n && !counts(q, q->window_at + q->headed))
+        q->headed++;
+    while (count < q->heads && q->headed + count < n && counts(q, q->window_at + q->headed + count))
+        count++;
+    return count;
+}
+
+/* The head of one side for `count` predictions: the reference's, then the scheme's, which scores them. */
+static void run_heads(struct quality *q, size_t count)
+{
+    struct side *side = q->reference_headed ? &q->scheme : &q->reference;
+    forward_logits(side->context, side->set, q->headed, count, side->logits);
+    q->reference_headed = !q->reference_headed && !runs_once(q);
+    if (q->reference_headed)
+        return;
+    struct scoring s = {q, q->reference.logits, side->logits, q->window_at + q->headed};
+    score(q, &s, count);
+    q->headed += count;
+}
+
+/* One piece of the work on a chunk. Its last prediction ends it: who has them all sees that all has run. */
+static void advance(struct quality *q)
+{
+    if (run_part(q, &q->reference) || (!runs_once(q) && run_part(q, &q->scheme)))
+        return;
+    size_t n = chunk_size(q), count = next_heads(q, n);
+    if (count > 0)
+        run_heads(q, count);
+    if (q->reference_headed || next_heads(q, n) > 0)
+        return;
     q->window_at += n;
+    if (q->window_at + 1 == q->window_size) /* the last token of a window predicts nothing: it needs no pass of its own */
+        q->window_at = q->window_size;
+    q->headed = q->reference.part = q->scheme.part = 0;
 }
 
 bool quality_step(struct quality *q, double seconds)
@@ -290,12 +352,12 @@ bool quality_step(struct quality *q, double seconds)
     do {
         if (q->window_at == q->window_size) {
             done = !next_window(q);
-            q->reference_context->length = q->scheme_context->length = 0;
+            q->reference.context->length = q->scheme.context->length = 0;
         }
         if (!done)
-            run_chunk(q);
+            advance(q);
     } while (!done && clock_seconds() - begin < seconds);
-    order_divergences(q, done);
+    order_divergences(q);
     return done;
 }
 
@@ -318,16 +380,30 @@ const char *quality_differs(const struct quality_result *a, const struct quality
     return NULL;
 }
 
+double quality_top1_stderr(const struct quality_result *r)
+{
+    return r->scored > 0 ? sqrt(r->top1 * (1 - r->top1) / (double)r->scored) : NAN;
+}
+
 const char *quality_reason(double figure)
 {
     return isnan(figure) ? "a logit is not finite" : isinf(figure) ? "it is infinite" : NULL;
 }
 
+/* Tokens of the text in earlier windows, and in this one as far as it has run: a first token that is BOS is none. */
+static size_t text_run(const struct quality *q)
+{
+    size_t bos = q->plan.bos >= 0 ? 1 : 0, left = q->window_size - q->window_at;
+    size_t ahead = q->plan.protocol == PROTOCOL_FULL ? 0 : bos; /* text_at counts it there */
+    size_t done = q->text_at > left + ahead ? q->text_at - left - ahead : 0;
+    return done < q->plan.count ? done : q->plan.count;
+}
+
 struct quality_result quality_result(const struct quality *q)
 {
     double n = (double)q->scored;
-    struct quality_result r = {.basis = q->basis, .scored = q->scored, .planned = q->planned,
-                                .kv_overflowed = q->scheme_context->cache.overflowed};
+    struct quality_result r = {.basis = q->basis, .scored = q->scored, .planned = q->planned, .ran = text_run(q),
+                                .kv_overflowed = q->scheme.context->cache.overflowed};
     if (q->scored == 0)
         return r;
     r.perplexity = exp(q->nll / n);

@@ -22,7 +22,7 @@ struct quality_plan {
     int32_t bos;           /* -1: none */
     enum protocol protocol;
     size_t window;         /* N, from 2 */
-    size_t chunk;          /* tokens that run together, up to CONTEXT_CHUNK; 0: CONTEXT_SLICE, for short steps */
+    size_t chunk;          /* tokens that run together, up to CONTEXT_CHUNK; 0: as many as keep parts of a pass short */
     const char *text;      /* what the text is called, copied; null: it has no name */
 };
 
@@ -39,6 +39,7 @@ struct quality_basis {
 struct quality_result {
     struct quality_basis basis;
     size_t scored, planned; /* predictions */
+    size_t ran;             /* tokens of the text, its first, that have run */
     double perplexity, perplexity_reference;
     double kl, kl_stderr;   /* mean over predictions, nats; the standard error of that mean */
     double kl_median, kl_p99; /* over the predictions; while the job runs, the newest ninth may be missing */
@@ -53,6 +54,9 @@ bool quality_is_complete(const struct quality_result *result);
 /* Why the figures of two results do not compare; null where they do. */
 const char *quality_differs(const struct quality_result *a, const struct quality_result *b);
 
+/* The standard error of top1: of a share of so many predictions, as if they were independent. */
+double quality_top1_stderr(const struct quality_result *result);
+
 /* Why a figure of a result cannot be shown; null for one that can. */
 const char *quality_reason(double figure);
 
@@ -61,14 +65,20 @@ struct quality;
 /* The number of predictions that the plan scores; 0 with an error for a text that is too short. */
 size_t quality_predictions(const struct quality_plan *plan, struct error *error);
 
-/* Scores a set of the model's against one of its reference's (model_reference). The figures are the same
- * with any number of threads. */
+/* Scores a set of the model's against one of another model with the same vocabulary. The figures are the same with any
+ * number of threads. */
+struct quality *quality_open_against(const struct model *model, struct weights *scheme, const struct model *reference_model,
+                                     struct weights *reference, struct pool *pool, const struct quality_plan *plan,
+                                     struct error *error);
+
+/* The same against one of its reference's (model_reference). */
 struct quality *quality_open(const struct model *model, struct pool *pool,
                              const struct quality_plan *plan, struct weights *reference,
                              struct weights *scheme, struct error *error);
 void quality_close(struct quality *quality);
 
-/* Works for about `seconds`, at least one chunk of the plan; true when everything is scored. */
+/* Works for about `seconds`, at least one part of a pass (forward.h) through one of the two; true when everything is
+ * scored. */
 bool quality_step(struct quality *quality, double seconds);
 
 /* Predictions scored so far, as a share of all: 0..1. */

@@ -35,12 +35,13 @@ struct sensitivity_job {
     size_t n;                /* tokens of this one; 0: none yet */
     size_t pass;             /* under way: 0 of the stored weights, 1 + i of tensors[i] */
     size_t part;             /* of the pass, the next */
+    size_t headed;           /* tokens whose logits are there, in the last part */
     double work, all_work;   /* parts done and to do */
 };
 
 static size_t parts_of(const struct model *m)
 {
-    return model_segments(m) + 2;
+    return forward_parts(m) + 1;
 }
 
 /* The first part of a pass that uses a tensor. */
@@ -194,11 +195,23 @@ static bool begin_pass(struct sensitivity_job *job)
     int tensor = job->pass > 0 ? job->tensors[job->pass - 1] : -1;
     job->variant = variant_of(job, tensor);
     job->part = tensor < 0 ? 0 : first_part_together(job, tensor);
-    job->context->length = 0;
+    job->context->length = job->headed = 0;
     if (job->part > 0)
         memcpy(job->context->reg[REG_X], job->states + job->part * state_size(job),
                job->n * job->model->hyper.dim * sizeof *job->states);
     return job->variant != NULL;
+}
+
+/* Logits of the next tokens; true when all are there. */
+static bool run_head(struct sensitivity_job *job)
+{
+    const struct hyper *h = &job->model->hyper;
+    size_t left = job->n - job->headed, most = forward_tokens((double)h->vocab * (double)h->dim);
+    size_t n = left < most ? left : most;
+    float *logits = job->pass == 0 ? job->reference : job->logits;
+    forward_logits(job->context, job->variant, job->headed, n, logits + job->headed * h->vocab);
+    job->headed += n;
+    return job->headed == job->n;
 }
 
 static void run_part(struct sensitivity_job *job)
@@ -208,12 +221,10 @@ static void run_part(struct sensitivity_job *job)
     if (job->pass == 0 && job->part > 0)
         memcpy(job->states + job->part * state_size(job), c->reg[REG_X],
                job->n * job->model->hyper.dim * sizeof *job->states);
-    if (job->part == 0)
-        forward_embed(c, job->variant, job->window, job->n);
-    else if (job->part < last)
-        forward_segment(c, job->variant, model_segment(job->model, job->part - 1), job->n);
-    else
-        forward_finish(c, job->variant, job->n, LOGITS_ALL, job->pass == 0 ? job->reference : job->logits);
+    if (job->part < last)
+        forward_part(c, job->variant, job->part, job->window, job->n);
+    else if (!run_head(job))
+        return;
     job->part++;
     job->work++;
 }

@@ -17,12 +17,14 @@
 struct kv_context {
     struct context *context;
     enum dtype kv;
+    size_t filled; /* positions of the plan's depth that are there */
 };
 
 struct timed_set {
     const struct weights *weights;
     struct pin pin;          /* of the set's weights */
-    struct context *context; /* one of contexts[] */
+    struct kv_context *kv;   /* one of contexts[], and what is in it */
+    struct context *context;
     double *decode;          /* tokens a second (samples) */
     double *prefill;         /* tokens a second (samples) */
     double *peak;            /* bytes a second of the sweep before (samples) */
@@ -44,15 +46,23 @@ struct interleaved {
     float *logits;          /* (batch, vocab) */
 };
 
-static struct context *context_for(struct interleaved *c, enum dtype kv, struct error *error)
+/* Speed does not depend on which tokens run. */
+static int32_t any_token(const struct interleaved *c, size_t position)
 {
+    return position == 0 ? c->plan->start : (int32_t)(position * 7919 % c->plan->model->hyper.vocab);
+}
+
+static struct kv_context *context_for(struct interleaved *c, enum dtype kv, struct error *error)
+{
+    size_t positions = c->plan->depth + c->prompt + c->tokens;
     for (size_t i = 0; i < c->context_count; i++)
         if (c->contexts[i].kv == kv)
-            return c->contexts[i].context;
-    struct context *context = context_open_kv(c->plan->model, c->plan->pool, kv, c->prompt + c->tokens, error);
-    if (context)
-        c->contexts[c->context_count++] = (struct kv_context){context, kv};
-    return context;
+            return &c->contexts[i];
+    struct context *context = context_open_kv(c->plan->model, c->plan->pool, kv, positions, error);
+    if (!context)
+        return NULL;
+    c->contexts[c->context_count] = (struct kv_context){context, kv, 0};
+    return &c->contexts[c->context_count++];
 }
 
 static bool timed_set_open(struct interleaved *c, struct timed_set *r, size_t samples, struct error *error)
@@ -63,7 +73,8 @@ static bool timed_set_open(struct interleaved *c, struct timed_set *r, size_t sa
     r->prefill = r->decode + samples;
     r->peak = r->prefill + samples;
     r->fraction = r->peak + samples;
-    r->context = context_for(c, r->weights->kv, error);
+    r->kv = context_for(c, r->weights->kv, error);
+    r->context = r->kv ? r->kv->context : NULL;
     return r->context && pin_open(&r->pin, c->plan->model, error) &&
            pin_set(&r->pin, r->weights, c->plan->pool, error);
 }
@@ -74,6 +85,26 @@ static void timed_set_close(struct timed_set *r)
     free(r->decode);
 }
 
+static bool is_cancelled(const struct speed_plan *plan)
+{
+    return plan->cancelled && plan->cancelled(plan->cancelled_arg);
+}
+
+/* Brings the cache to the plan's depth, once for all sets that share it: speed does not depend on what is there. */
+static void fill_depth(struct interleaved *c, struct timed_set *r)
+{
+    size_t *filled = &r->kv->filled;
+    r->context->length = *filled;
+    while (*filled < c->plan->depth && !is_cancelled(c->plan)) {
+        int32_t tokens[CONTEXT_CHUNK];
+        size_t left = c->plan->depth - *filled, n = left < CONTEXT_CHUNK ? left : CONTEXT_CHUNK;
+        for (size_t i = 0; i < n; i++)
+            tokens[i] = any_token(c, *filled + i);
+        context_run(r->context, r->weights, tokens, n, LOGITS_NONE, NULL);
+        *filled += n;
+    }
+}
+
 /* Mean seconds of a prompt, over the prompts of a sample; every sequence is then right after it. */
 static bool time_prefill(struct interleaved *c, struct timed_set *r, double *seconds, struct error *error)
 {
@@ -81,7 +112,7 @@ static bool time_prefill(struct interleaved *c, struct timed_set *r, double *sec
     size_t prompts = c->plan->prompts > 1 ? c->plan->prompts : 1;
     double begin = clock_seconds();
     for (size_t i = 0; i < prompts; i++) {
-        r->context->length = 0;
+        r->context->length = r->kv->filled;
         context_prefill(r->context, r->weights, c->prompt_tokens, c->prompt, c->logits);
     }
     *seconds = (clock_seconds() - begin) / (double)prompts;
@@ -106,8 +137,8 @@ static double time_decode(struct interleaved *c, struct timed_set *r)
 /* What one step of all sequences reads, for each of them. */
 static size_t bytes_per_token(const struct interleaved *c, const struct timed_set *r)
 {
-    size_t batch = c->plan->batch;
-    struct work step = work_of_step(c->plan->model, r->weights, batch, c->prompt + c->tokens / 2);
+    size_t batch = c->plan->batch, position = c->plan->depth + c->prompt + c->tokens / 2;
+    struct work step = work_of_step(c->plan->model, r->weights, batch, position);
     return (size_t)(step.bytes / (double)batch);
 }
 
@@ -150,6 +181,7 @@ static bool time_set(struct interleaved *c, size_t set, size_t at, struct error 
 {
     struct timed_set *r = &c->sets[set];
     double prefill;
+    fill_depth(c, r);
     if (!time_prefill(c, r, &prefill, error))
         return false;
     double peak = c->probe ? bandwidth_sweep(c->probe) : NAN, decode = time_decode(c, r);
@@ -191,11 +223,6 @@ static bool find_ratios(struct interleaved *c, size_t n)
 static size_t max_samples(const struct speed_plan *plan)
 {
     return plan->max_samples > plan->samples ? plan->max_samples : plan->samples;
-}
-
-static bool is_cancelled(const struct speed_plan *plan)
-{
-    return plan->cancelled && plan->cancelled(plan->cancelled_arg);
 }
 
 /* A first round warms up. */
@@ -241,9 +268,8 @@ static bool open_sets(struct interleaved *c, const struct weights *const sets[],
     c->logits = calloc(c->plan->batch * vocab, sizeof *c->logits);
     if (!c->sets || !c->prompt_tokens || !c->next || !c->logits)
         return error_set(error, "not enough memory to measure speed");
-    for (size_t i = 1; i < c->prompt; i++) /* any tokens do: speed does not depend on which */
-        c->prompt_tokens[i] = (int32_t)(i * 7919 % vocab);
-    c->prompt_tokens[0] = c->plan->start;
+    for (size_t i = 0; i < c->prompt; i++)
+        c->prompt_tokens[i] = any_token(c, c->plan->depth + i);
     for (size_t i = 0; i < c->count; i++) {
         c->sets[i].weights = sets[i];
         if (!timed_set_open(c, &c->sets[i], max_samples(c->plan), error))
@@ -268,10 +294,11 @@ static void close_sets(struct interleaved *c)
 bool speed_compare(const struct weights *const sets[], size_t count, const struct speed_plan *plan,
                    const struct bandwidth_probe *probe, struct speed *out, struct error *error)
 {
-    size_t context = plan->context;
+    size_t context = plan->context - (plan->depth < plan->context ? plan->depth : plan->context);
     size_t prompt = plan->prompt_tokens < context ? plan->prompt_tokens : context - 1, rounds = 0;
     if (context < 2)
-        return error_set(error, "a context of %zu is too short to measure speed; expected 2", context);
+        return error_set(error, "a context of %zu is too short to measure speed at depth %zu; expected %zu", plan->context,
+                         plan->depth, plan->depth + 2);
     size_t room = context - prompt, n = plan->decode_tokens < room ? plan->decode_tokens : room;
     struct interleaved c = {plan, probe, .out = out, .count = count, .prompt = prompt, .tokens = n};
     bool ok = open_sets(&c, sets, error) && time_rounds(&c, &rounds, error);

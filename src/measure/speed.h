@@ -11,6 +11,7 @@ struct speed_plan {
     struct pool *pool;
     size_t context;       /* positions that may be used */
     int32_t start;        /* the token that a prompt begins with */
+    size_t depth;         /* positions in the cache before the prompt, whose time does not count */
     size_t prompt_tokens; /* prefilled in one pass */
     size_t prompts;       /* prefilled one after the other a sample; 0: one */
     size_t decode_tokens; /* generated and timed a sample */
@@ -46,7 +47,7 @@ enum { MAX_COMPARED = 16 };
 /* The ratio of n pairs, n > 0. */
 struct ratio ratio_of(const double *x, const double *base, size_t n);
 
-/* Runs the plan, clamped to the context. probe null: no roof is measured. */
+/* Runs the plan, clamped to the context, of which the depth must leave two positions. probe null: no roof is measured. */
 bool speed_measure(const struct weights *weights, const struct speed_plan *plan, const struct bandwidth_probe *probe,
                    struct speed *out, struct error *error);
 

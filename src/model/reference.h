@@ -12,4 +12,8 @@ bool reference_fits(const struct model *model, const struct model *reference, si
  * dimensions, the tensors, and the order of the rows of queries and keys. The reason is in words. */
 bool reference_compares(const struct model *model, const struct model *reference, struct error *reason);
 
+/* Whether another model's file can be held against a model's, layer by layer and token by token: architecture,
+ * vocabulary and all of the above. The error names both files, what differs, what was found and what was expected. */
+bool models_compare(const struct model *model, const struct model *other, struct error *error);
+
 #endif

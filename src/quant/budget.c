@@ -83,7 +83,8 @@ bool budget_parse(const char *text, struct budget *out, struct error *error)
         value = strtok_r(NULL, " ", &save);
         if (!value)
             return error_set(error, "'%.32s': expected a value behind it, such as kl 0.01", word);
-        if (!set(&b, word, value, error))
+        bool before = strchr("0123456789.", *word) != NULL; /* 4.5 bits */
+        if (!set(&b, before ? value : word, before ? word : value, error))
             return false;
     }
     if (!budget_check(&b, error))

@@ -15,6 +15,7 @@ enum { CALIBRATION_SAMPLES = 256 };
 
 struct input_stats {
     size_t cols;
+    size_t total;         /* tokens that there will be */
     size_t tokens;        /* that took part */
     size_t nonfinite_tokens; /* that did not: an activation is not finite */
     float *min, *max;     /* of each column (cols); 0 is among the values */
@@ -23,8 +24,13 @@ struct input_stats {
     size_t samples;
 };
 
-/* The statistics of n tokens whose inputs lie `stride` floats apart. False when memory is short. Free with
+/* Of `total` tokens, which are added in their order, up to STATS_CHUNK at a time. False when memory is short. Free with
  * input_stats_free, also after a failure. */
+enum { STATS_CHUNK = 256 };
+bool input_stats_open(struct input_stats *s, size_t cols, size_t total, struct error *error);
+void input_stats_add(struct input_stats *s, struct pool *pool, const float *x, size_t stride, size_t n);
+
+/* The statistics of n tokens whose inputs lie `stride` floats apart. Fails and is freed as input_stats_open. */
 bool input_stats_make(struct input_stats *s, struct pool *pool, const float *x, size_t stride, size_t cols,
                      size_t n, struct error *error);
 void input_stats_free(struct input_stats *s);

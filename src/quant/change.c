@@ -318,3 +318,32 @@ bool scheme_cycle(const struct model *m, int tensor, const struct scheme *from, 
     *to = next;
     return true;
 }
+
+bool scheme_follow(const struct model *m, int tensor, const struct scheme *from, enum change change,
+                   const struct scheme *to, const struct scales_choice *chosen, struct scheme *out)
+{
+    struct scheme choices[CHOICES];
+    size_t n = choices_of(m, tensor, from, change, chosen, choices, CHOICES), at = place_of(choices, n, to, change);
+    *out = at < n ? choices[at] : *from;
+    bool falls_back = at == n && change == CHANGE_WEIGHT && tensor != kv_index(m);
+    if (falls_back)
+        *out = scheme_for_tensor(m, tensor, *to);
+    return at < n || falls_back;
+}
+
+const char *scheme_print_field(const struct scheme *s, enum change change, char buffer[SCHEME_TEXT])
+{
+    switch (change) {
+    case CHANGE_WEIGHT:
+        return s->format.stored ? "stored" : dtypes[s->format.weight].name;
+    case CHANGE_ACT:
+        return scheme_print_act(s, buffer);
+    case CHANGE_GRANULARITY:
+        return scheme_print_granularity(s, buffer);
+    case CHANGE_SYMMETRY:
+        return scheme_symmetry(s);
+    case CHANGE_METHOD:
+        methods_print_names(&s->methods, buffer, SCHEME_TEXT);
+    }
+    return buffer;
+}

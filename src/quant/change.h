@@ -32,6 +32,15 @@ void scales_choice_note(struct scales_choice *choice, const struct scheme *schem
 bool scheme_cycle(const struct model *model, int tensor, const struct scheme *from, enum change change,
                   int direction, struct scales_choice *chosen, struct scheme *to, struct error *why);
 
+/* What a change of one field to its value in `to` makes of another tensor's scheme: the others of its fields stay. A
+ * weight datatype that the tensor does not offer becomes what scheme_for_tensor makes of it. False, and *out is `from`,
+ * where the field does not apply to the tensor, or cannot have that value there. */
+bool scheme_follow(const struct model *model, int tensor, const struct scheme *from, enum change change,
+                   const struct scheme *to, const struct scales_choice *chosen, struct scheme *out);
+
+/* A field's value as screens show it: "q4_k", "int8.asym", "g128", "asym", "gptq". Returns buffer. */
+const char *scheme_print_field(const struct scheme *scheme, enum change change, char buffer[SCHEME_TEXT]);
+
 /* Every choice of a field for this tensor, given the others: for an editor. Returns how many (at most `max`). */
 size_t scheme_choices(const struct model *model, int tensor, const struct scheme *from,
                       enum change change, struct scheme *out, size_t max);

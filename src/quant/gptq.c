@@ -112,10 +112,16 @@ static void read_grids(struct gptq *g)
         }
 }
 
+/* A part of the work on a block. */
 struct work {
     struct gptq *g;
     size_t width; /* of the block */
+    size_t first; /* panel that the pool's 0 stands for */
 };
+
+/* What a thread does in one step: panels of rows through a block of columns, or weights behind it times its columns. */
+enum { PANELS_A_THREAD = 8, PANELS_SEARCHED = 2 /* where an entry of a grid is searched for */ };
+static const double UPDATES_A_THREAD = 2e8;
 
 /* R[j][i] / R[i][i]: how much of column j's error column i takes over. */
 static float share(const struct factor *f, size_t j, size_t i)
@@ -243,7 +249,7 @@ static void quantize_panels(void *arg, size_t begin, size_t end, int thread)
 {
     const struct work *k = arg;
     (void)thread;
-    for (size_t panel = begin; panel < end; panel++) {
+    for (size_t panel = k->first + begin; panel < k->first + end; panel++) {
         quantize_panel(k->g, k->width, panel, true, k->g->nearest_errors + panel * ROWS * BLOCK);
         quantize_panel(k->g, k->width, panel, false, k->g->errors + panel * ROWS * BLOCK);
     }
@@ -278,7 +284,7 @@ static void update_panels(void *arg, size_t begin, size_t end, int thread)
     (void)thread;
     for (size_t run = begin; run < end; run++)
         for (size_t j = 0; j < columns; j++)
-            for (size_t p = run * TOGETHER; p < (run + 1) * TOGETHER && p < g->panels; p++) {
+            for (size_t p = k->first + run * TOGETHER; p < k->first + (run + 1) * TOGETHER && p < g->panels; p++) {
                 size_t at = p * ROWS * g->stride + first + j * TILE_F32;
                 const float *b = g->ahead + j * TILE_F32 * k->width;
                 ops->tile_add_f32(g->errors + p * ROWS * BLOCK, b, k->width, g->target + at, g->stride);
@@ -293,24 +299,61 @@ static bool stays_rounded(const struct gptq *g, size_t r)
     return g->nonfinite[r] || !(g->error[r] <= g->nearest_error[r]);
 }
 
-bool gptq_step(struct gptq *g, struct pool *pool)
+static void begin_block(struct gptq *g, size_t width)
 {
-    size_t left = g->m->cols - g->done;
-    struct work k = {g, left < BLOCK ? left : BLOCK};
     if (g->done == 0 && qmatrix_is_blocks(g->m))
         read_block_grids(g);
     else if (g->done == 0)
         read_grids(g);
-    read_block(g, k.width);
-    pool_run(pool, g->panels, quantize_panels, &k);
-    if (left > k.width) {
-        pool_run(pool, (g->stride - g->done - k.width) / TILE_F32, pack_ahead, &k);
-        pool_run(pool, (g->panels + TOGETHER - 1) / TOGETHER, update_panels, &k);
-    }
-    g->done += k.width;
+    read_block(g, width);
+}
+
+/* The next panels of the block; true when all are quantized. */
+static bool quantize_some(struct gptq *g, struct work *k, struct pool *pool)
+{
+    size_t left = g->panels - g->quantized, a_thread = g->together > 1 ? PANELS_SEARCHED : PANELS_A_THREAD;
+    size_t most = a_thread * (size_t)pool_threads(pool), n = left < most ? left : most;
+    k->first = g->quantized;
+    pool_run(pool, n, quantize_panels, k);
+    g->quantized += n;
+    return g->quantized == g->panels;
+}
+
+/* The next panels beyond the block; true when there are no more. */
+static bool update_some(struct gptq *g, struct work *k, struct pool *pool)
+{
+    size_t beyond = g->stride - g->done - k->width, left = g->panels - g->updated;
+    double most = UPDATES_A_THREAD * pool_threads(pool) / ((double)beyond * (double)k->width * ROWS);
+    size_t runs = (left + TOGETHER - 1) / TOGETHER;
+    size_t n = (double)runs * TOGETHER < most ? runs : (size_t)most / TOGETHER + 1;
+    if (g->updated == 0)
+        pool_run(pool, beyond / TILE_F32, pack_ahead, k);
+    k->first = g->updated;
+    pool_run(pool, n, update_panels, k);
+    g->updated = n < runs ? g->updated + n * TOGETHER : g->panels;
+    return g->updated == g->panels;
+}
+
+static bool end_block(struct gptq *g, size_t width)
+{
+    g->done += width;
+    g->quantized = g->updated = 0;
     for (size_t r = 0; r < g->m->rows && g->done == g->m->cols; r++)
         g->rounded += stays_rounded(g, r);
     return g->done == g->m->cols;
+}
+
+bool gptq_step(struct gptq *g, struct pool *pool)
+{
+    size_t left = g->m->cols - g->done;
+    struct work k = {g, left < BLOCK ? left : BLOCK, 0};
+    if (g->quantized == 0)
+        begin_block(g, k.width);
+    if (g->quantized < g->panels && !quantize_some(g, &k, pool))
+        return false;
+    if (left > k.width && !update_some(g, &k, pool))
+        return false;
+    return end_block(g, k.width);
 }
 
 /* A row of the factor's order in that of the matrix. */
@@ -410,7 +453,8 @@ static bool solver_targets(const void *solver, size_t r, float *out)
 static double solver_fraction(const void *solver)
 {
     const struct gptq *g = solver;
-    return (double)g->done / (double)g->m->cols;
+    double left = (double)(g->m->cols - g->done), block = left < BLOCK ? left : BLOCK;
+    return ((double)g->done + block * (double)g->quantized / (double)g->panels) / (double)g->m->cols;
 }
 
 static size_t solver_rounded(const void *solver)

@@ -32,7 +32,8 @@ struct gptq {
     float *block, *ahead;      /* the factor's rows: within the block, and beyond it in panels */
     double *error, *nearest_error; /* rows: output errors */
     bool *nonfinite;           /* rows with a weight that is not finite: rounded */
-    size_t done;               /* columns */
+    size_t done;               /* columns, of whole blocks */
+    size_t quantized, updated; /* panels of the block; panels whose columns behind it have its errors */
     size_t rounded;            /* rows left to rounding, once finished */
 };
 
@@ -42,7 +43,7 @@ void gptq_close(struct gptq *g);
 /* The weights of row r (cols; input scale applied). Rows are independent. */
 void gptq_load(struct gptq *g, size_t r, const float *values);
 
-/* One block of columns; true when there is no more. */
+/* A part of a block of columns, some 10 ms; true when there is no more. */
 bool gptq_step(struct gptq *g, struct pool *pool);
 
 /* What row r became, on the grid: cols floats. False where the row is to be rounded. */

@@ -56,6 +56,7 @@ void input_group_leave(struct quantization *q)
     free(q->input_scale);
     q->input_scale = NULL;
     q->observed = 0;
+    q->counted = false;
     q->tensor_count = 0;
 }
 
@@ -125,13 +126,14 @@ static bool fits_gptq(const struct quantization *q, size_t cols, struct error *e
     return memory_check("GPTQ of one layer", bytes, error);
 }
 
-static bool begin_input_group(struct quantization *q, struct error *error)
+/* The statistics are complete: what follows of them. */
+static bool begin_hessian(struct quantization *q, struct error *error)
 {
     const struct quantization_plan *p = &q->plan;
-    size_t cols = p->model->tensors[q->tensors[0]].stored.cols;
-    if (!input_stats_make(&q->stats, p->pool, q->inputs.rows, q->inputs.stride, cols, q->few ? 0 : q->inputs.count,
-                          error) ||
-        !judge_activations(q, error))
+    size_t cols = q->stats.cols;
+    q->counted = true;
+    q->observed = 0;
+    if (!judge_activations(q, error))
         return false;
     for (; q->held < (int)q->tensor_count; q->held++)
         if (!model_acquire(p->model, q->tensors[q->held], p->pool, error))
@@ -139,17 +141,36 @@ static bool begin_input_group(struct quantization *q, struct error *error)
     return !wants_hessian(q) || (fits_gptq(q, cols, error) && hessian_open(&q->hessian, cols, error));
 }
 
+enum { OBSERVED_TOGETHER = (int)HESSIAN_CHUNK < (int)STATS_CHUNK ? (int)HESSIAN_CHUNK : (int)STATS_CHUNK };
+
+static bool is_observed(const struct quantization *q, size_t count)
+{
+    return q->counted && (!q->hessian.cols || q->observed == count);
+}
+
+/* The next tokens into the statistics or, once all are there, into the Hessian. */
+static bool observe_some(struct quantization *q, size_t count, struct error *error)
+{
+    size_t left = count - q->observed, n = left < OBSERVED_TOGETHER ? left : OBSERVED_TOGETHER;
+    const float *x = q->inputs.rows + q->observed * q->inputs.stride;
+    if (q->counted)
+        hessian_add(&q->hessian, q->plan.pool, x, q->inputs.stride, n);
+    else if (n > 0)
+        input_stats_add(&q->stats, q->plan.pool, x, q->inputs.stride, n);
+    q->observed += n;
+    return q->counted || q->observed < count || begin_hessian(q, error);
+}
+
 bool input_group_observe(struct quantization *q, double seconds, struct error *error)
 {
     double begin = clock_seconds();
-    size_t count = q->few ? 0 : q->inputs.count, stride = q->inputs.stride;
-    if (q->stats.cols == 0 && !begin_input_group(q, error))
+    size_t count = q->few ? 0 : q->inputs.count, cols = q->plan.model->tensors[q->tensors[0]].stored.cols;
+    if (q->stats.cols == 0 && !input_stats_open(&q->stats, cols, count, error))
         return false;
-    while (q->hessian.cols && q->observed < count) {
-        size_t left = count - q->observed, n = left < HESSIAN_CHUNK ? left : HESSIAN_CHUNK;
-        hessian_add(&q->hessian, q->plan.pool, q->inputs.rows + q->observed * stride, stride, n);
-        q->observed += n;
-        if (clock_seconds() - begin > seconds && q->observed < count)
+    while (!is_observed(q, count)) {
+        if (!observe_some(q, count, error))
+            return false;
+        if (clock_seconds() - begin > seconds && !is_observed(q, count))
             return true;
     }
     next_tensor(q, 0);

@@ -239,6 +239,8 @@ static bool is_a_type(const char *text, size_t n)
 static bool refuse_name(const char *text, size_t n, struct error *error)
 {
     char names[400] = "", given[32];
+    if (is_a_type(text + 1, n))
+        return error_set(error, "mix '%.64s': %.*s is a type, not a mix; expected it without @", text, (int)n, text + 1);
     size_t nearest = 0, used = 0;
     snprintf(given, sizeof given, "%.*s", (int)(n < sizeof given ? n : sizeof given - 1), text + 1);
     for (size_t i = 0; i < MIXES && used < sizeof names; i++) {
@@ -262,16 +264,20 @@ static bool parse_fields(const char *text, const char *fields, struct scheme_cho
     return true;
 }
 
-/* Adds the mix that a name is nearly that of. */
+/* Adds the type or the mix that a name is nearly that of. */
 static bool refuse_scheme(const char *name, size_t n, const struct error *why, struct error *error)
 {
-    char given[16];
+    char given[16], names[80] = "";
     snprintf(given, sizeof given, "%.*s", (int)(n < 15 ? n : 15), name);
-    for (size_t most = 1; most <= 2 && n < sizeof given; most++)
-        for (size_t i = 0; i < MIXES; i++)
+    for (size_t most = 1; most <= 2 && n < sizeof given && !*names; most++) {
+        for (int type = 0; type < DTYPE_ALL && !*names; type++)
+            if (edit_distance(given, dtypes[type].name) == most)
+                snprintf(names, sizeof names, "; the nearest type is %s", dtypes[type].name);
+        for (size_t i = 0, used = strlen(names); i < MIXES && strlen(names) == used; i++)
             if (edit_distance(given, mixes[i].name) == most && !is_a_type(mixes[i].name, strlen(mixes[i].name)))
-                return error_set(error, "%.400s; the nearest mix is %s", why->text, mixes[i].name);
-    return error_set(error, "%s", why->text);
+                snprintf(names + used, sizeof names - used, "; the nearest mix is %s", mixes[i].name);
+    }
+    return error_set(error, "%.400s%s", why->text, names);
 }
 
 bool scheme_choice_parse(const char *text, struct scheme_choice *out, struct error *error)

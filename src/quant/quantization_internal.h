@@ -50,7 +50,8 @@ struct quantization {
     struct static_range range;    /* of its activations, where they are static */
     bool choosing;
     struct hessian hessian;
-    size_t observed;              /* tokens in the Hessian */
+    bool counted;                 /* stats are complete */
+    size_t observed;              /* tokens in stats, then in the Hessian */
     int tensors[INPUT_GROUP_TENSORS], next; /* the input group's, and the one under way (or next plain one) */
     size_t tensor_count;
     int held;                     /* of `tensors`, how many are acquired */

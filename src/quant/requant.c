@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Weights in one slice of work between two looks at the clock. */
-enum { SLICE = 1 << 18 };
+/* Weights in one slice of work between two looks at the clock: as many as take about so long. A search for the codes of
+ * a type with a grid takes a hundred times as long as rounding. */
+enum { SLICE_LEAST = 1 << 14, SLICE_MOST = 1 << 18 };
+static const double SLICE_SECONDS = 0.006;
 
 static size_t rows_of(const struct requant *job)
 {
@@ -100,7 +102,8 @@ bool requant_begin_calibrated(struct requant *job, const struct model *model, in
 {
     const struct tensor *t = &model->tensors[tensor];
     size_t rows = t->stored.rows, cols = t->stored.cols;
-    *job = (struct requant){.model = model, .tensor = tensor, .strips = (size_t)pool_threads(pool)};
+    *job = (struct requant){.model = model, .tensor = tensor, .strips = (size_t)pool_threads(pool),
+                            .slice = SLICE_LEAST};
     job->reference = &model_weights_reference(model)->tensors[tensor].stored;
     if (!scheme_check(scheme, error))
         return false;
@@ -258,14 +261,25 @@ static void finish_pack(struct requant *job)
         requant_keep_targets(job);
 }
 
+/* The next slice, by how long one took. */
+static void fit_slice(struct requant *job, double seconds)
+{
+    if (seconds > SLICE_SECONDS && job->slice > 1)
+        job->slice /= 2;
+    else if (seconds < SLICE_SECONDS / 4 && job->slice < SLICE_MOST)
+        job->slice *= 2;
+}
+
 /* Some panels of every strip; true when the pass is over. */
 static bool pass_panels(struct requant *job, struct pool *pool, pool_fn *treat)
 {
-    size_t block = SLICE / PANEL_ROWS / job->out->matrix.cols / job->strips + 1;
+    double begin = clock_seconds();
+    size_t block = job->slice / PANEL_ROWS / job->out->matrix.cols / job->strips + 1;
     size_t left = strip_panels(job) - job->panel;
     job->step = left < block ? left : block;
     pool_run(pool, job->strips * job->step, treat, job);
     job->panel += job->step;
+    fit_slice(job, clock_seconds() - begin);
     return job->panel == strip_panels(job);
 }
 

@@ -35,6 +35,7 @@ struct requant {
     size_t strips;           /* runs of panels side by side, one a thread */
     size_t panel;            /* the next panel of each strip in the pass under way */
     size_t step;             /* panels of each strip in this step */
+    size_t slice;            /* weights that are treated between two looks at the clock */
     enum requant_pass pass;
     const float *importance; /* see struct calibrated */
     const float *trained;

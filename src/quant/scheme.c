@@ -15,6 +15,12 @@ static const struct {
     {"w4a16", "int4/bf16"},
     {"w4a8", "int4/int8"},
 };
+enum { ALIASES = sizeof aliases / sizeof *aliases };
+
+const char *scheme_alias(size_t i)
+{
+    return i < ALIASES ? aliases[i].name : NULL;
+}
 
 #define SUFFIX_EXPECTED                                                                            \
     "after int8 or fp8 .static, .percentile, .mse or .kl, and after int8 .asym as the last"
@@ -108,6 +114,8 @@ static bool parse_granularity(const struct parser *p, struct field f, struct sch
     } else {
         return *is = false, true;
     }
+    if (dtypes[s->format.weight].kind == DTYPE_KIND_BLOCK)
+        return refuse(p, f, "granularity of a type whose blocks have their own scales:", "no granularity");
     if (!dtype_takes_granularity(s->format.weight))
         return refuse(p, f, "granularity of a datatype without scales to share:", "int8, int4 or fp8 before it");
     return true;
@@ -184,7 +192,7 @@ bool scheme_parse(const char *text, struct scheme *out, struct error *error)
     if (field_is(first, "stored") || (first.n > 7 && memcmp(first.at, "stored/", 7) == 0))
         return parse_stored(&p, first, out);
     struct field weight = first;
-    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
+    for (size_t i = 0; i < ALIASES; i++)
         if (field_is(first, aliases[i].name))
             weight = field_at(aliases[i].meaning);
     struct scheme s = {0};

@@ -37,6 +37,9 @@ struct scheme {
  * there and what was expected. */
 bool scheme_parse(const char *text, struct scheme *out, struct error *error);
 
+/* The names that stand for a weight and an activation type, such as w8a8; null past the last. */
+const char *scheme_alias(size_t i);
+
 /* Writes the canonical form, NUL-terminated and never cut, and returns buffer. */
 char *scheme_print(const struct scheme *scheme, char buffer[SCHEME_TEXT]);
 

@@ -517,33 +517,3 @@ size_t tune_curve(const struct tune *t, struct tune_point *out, size_t max)
     }
     return n;
 }
-
-/* ---- as a job ---------------------------------------------------------------------------------- */
-
-static bool step_job(void *job, double seconds, bool *done, struct error *error)
-{
-    return tune_step(job, seconds, done, error);
-}
-
-static double job_fraction(const void *job)
-{
-    return tune_fraction(job);
-}
-
-static const char *job_phase_now(const void *job)
-{
-    return tune_work(job);
-}
-
-static void close_job(void *job)
-{
-    tune_close(job);
-}
-
-const struct job_class tune_class = {
-    .name = "searching",
-    .step = step_job,
-    .fraction = job_fraction,
-    .phase = job_phase_now,
-    .close = close_job,
-};

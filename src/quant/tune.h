@@ -32,7 +32,8 @@ struct tune_file {
     size_t (*bytes)(void *context, const struct scheme *schemes, struct error *error);
 };
 
-/* A budget in writing: some of "size 1.5M", "bits 4.5", "kl 0.01", "rate 50", and perhaps "for gguf" or "for memory". */
+/* A budget in writing: some of "size 1.5M", "bits 4.5" or "4.5 bits", "kl 0.01", "rate 50", and perhaps "for gguf" or
+ * "for memory". */
 bool budget_parse(const char *text, struct budget *out, struct error *error);
 
 /* Makes it one of files of a format; whether there is such a format, who writes files knows. */
@@ -135,8 +136,5 @@ struct tune_point {
     double cost, kl;
 };
 size_t tune_curve(const struct tune *job, struct tune_point *out, size_t max);
-
-/* How a struct tune runs as a job. */
-extern const struct job_class tune_class;
 
 #endif

@@ -80,8 +80,8 @@ static bool refuse_size(const struct tune *t, double min, struct error *error)
 {
     const struct budget *b = &t->plan.budget;
     char asked[32], smallest[32];
-    return error_set(error, "size %s cannot be reached: the smallest choice%s%s has %s", size_print(asked, b->max_size),
-                     *b->format ? " for " : "", b->format, size_print(smallest, rounded_up(min + t->other_bytes)));
+    return error_set(error, "size %s cannot be reached: the smallest choice%s%s has %s bytes",
+                     size_print(asked, b->max_size), *b->format ? " for " : "", b->format, size_print(smallest, rounded_up(min + t->other_bytes)));
 }
 
 static bool refuse_bits(const struct tune *t, double min, struct error *error)

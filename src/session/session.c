@@ -89,6 +89,19 @@ static bool open_reference(struct session *s, const char *path, struct error *er
     return s->reference || error_set(error, "not enough memory");
 }
 
+/* Read beside the model and never run in its place: it needs no context of its own. */
+static bool open_other(struct session *s, const char *path, struct error *error)
+{
+    if (!path)
+        return true;
+    s->other_model = model_open(path, error);
+    if (!s->other_model || !models_compare(s->model, s->other_model, error))
+        return false;
+    s->other_tokenizer = tokenizer_beside(path, s->other_model->hyper.vocab, &s->other_tokenizer_error);
+    s->other = weights_stored(s->other_model);
+    return s->other || error_set(error, "not enough memory");
+}
+
 bool session_open(struct session *s, const struct session_options *o, struct error *error)
 {
     *s = (struct session){.perf = &perf_system, .system_root = ""};
@@ -99,7 +112,7 @@ bool session_open(struct session *s, const struct session_options *o, struct err
               (s->pool = pool_create(threads, error));
     if (ok && !(s->stored = weights_stored(s->model)))
         ok = error_set(error, "not enough memory");
-    ok = ok && open_reference(s, o->reference_path, error);
+    ok = ok && open_reference(s, o->reference_path, error) && open_other(s, o->against_path, error);
     if (!ok)
         session_close(s);
     return ok;
@@ -183,6 +196,7 @@ void session_close(struct session *s)
 {
     weights_unref(s->stored);
     weights_unref(s->reference);
+    weights_unref(s->other);
     counters_close(s->counters);
     free(s->calibration.ids);
     free(s->calibration_text.tokens);
@@ -190,8 +204,10 @@ void session_close(struct session *s)
     free(s->training_text.tokens);
     pool_destroy(s->pool);
     tokenizer_close(s->tokenizer);
+    tokenizer_close(s->other_tokenizer);
     model_close(s->model);
     model_close(s->reference_model);
+    model_close(s->other_model);
     *s = (struct session){0};
 }
 
@@ -247,6 +263,11 @@ bool session_begin(const struct session *s, bool text_follows, struct tokens *to
     return nothing || tokens_add(tokens, session_start(s));
 }
 
+struct chat session_chat(const struct session *s)
+{
+    return s->tokenizer ? *tokenizer_chat(s->tokenizer) : chat_absent();
+}
+
 bool session_ends_text(const struct session *s, int32_t token)
 {
     if (model_ends_text(s->model, token))
@@ -286,7 +307,8 @@ bool session_fits(const struct session *s, const struct scheme *schemes, struct 
 
 bool session_check_output(const struct session *s, const char *path, struct error *error)
 {
-    bool reads = model_reads(s->model, path) || (s->tokenizer && same_file(path, tokenizer_path(s->tokenizer)));
+    bool reads = model_reads(s->model, path) || (s->other_model && model_reads(s->other_model, path)) ||
+                 (s->tokenizer && same_file(path, tokenizer_path(s->tokenizer)));
     return !reads || error_set(error, "%.200s: is a file that is being read; expected another one", path);
 }
 

@@ -14,6 +14,7 @@ struct session_options {
     const char *model_path;
     const struct shape *synthetic; /* a model of this shape with random weights instead; or null */
     const char *reference_path; /* another model whose weights are the reference; null: the model's own */
+    const char *against_path;   /* another model to hold beside the model; or null */
     struct outliers outliers;   /* to inject into the model, which then is its own reference */
     const char *tokenizer_path; /* null: looked for beside the model */
     int threads;                /* 0: one per usable physical core */
@@ -45,6 +46,10 @@ struct session {
     struct weights *stored;        /* the set that a session opens with */
     struct model *reference_model; /* null where the model is its own reference */
     struct weights *reference;     /* the reference's stored weights; `stored` without another model */
+    struct model *other_model;     /* that is held beside the model (against.h), read only; or null */
+    struct tokenizer *other_tokenizer;     /* its own; null where there is none */
+    struct error other_tokenizer_error;    /* why there is none */
+    struct weights *other;         /* its stored weights; or null */
     progress_fn *progress;         /* or null */
     void *progress_arg;            /* of progress and cancelled */
     cancelled_fn *cancelled;       /* or null */
@@ -60,8 +65,8 @@ struct session {
     bool resume;                              /* a training goes on from where it was interrupted */
 };
 
-/* Fails when the model does not open, a named tokenizer does not, or another model does not fit as the
- * reference. */
+/* Fails when the model does not open, a named tokenizer does not, another model does not fit as the reference, or one
+ * cannot be held beside it (models_compare). */
 bool session_open(struct session *session, const struct session_options *options,
                   struct error *error);
 void session_close(struct session *session);
@@ -90,6 +95,9 @@ int32_t session_start(const struct session *session);
 /* Begins an empty list of tokens: with BOS where texts begin with it, and with session_start where they do not
  * and no text will follow. The tokens that this adds are no text. False when memory is short. */
 bool session_begin(const struct session *session, bool text_follows, struct tokens *tokens);
+
+/* What is known of the model's chat template: of a model without a tokenizer that it has none. */
+struct chat session_chat(const struct session *session);
 
 /* Whether a model that writes this token has finished. */
 bool session_ends_text(const struct session *session, int32_t token);

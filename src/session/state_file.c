@@ -6,14 +6,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-uint64_t digest_model(uint64_t digest, const struct model *m)
+uint64_t digest_layers(uint64_t digest, const struct model *m)
 {
-    struct stat st;
-    if (m->path && stat(m->path, &st) == 0) {
-        digest = digest_number(digest, (uint64_t)st.st_size);
-        digest = digest_number(digest, (uint64_t)st.st_mtim.tv_sec);
-        digest = digest_number(digest, (uint64_t)st.st_mtim.tv_nsec);
-    }
     for (size_t i = 0; i < m->tensor_count; i++) {
         const struct qmatrix *q = &m->tensors[i].stored;
         digest = digest_text(digest, m->tensors[i].name);
@@ -22,6 +16,17 @@ uint64_t digest_model(uint64_t digest, const struct model *m)
             digest = digest_bytes(digest, q->codes, q->bytes);
     }
     return digest;
+}
+
+uint64_t digest_model(uint64_t digest, const struct model *m)
+{
+    struct stat st;
+    if (m->path && stat(m->path, &st) == 0) {
+        digest = digest_number(digest, (uint64_t)st.st_size);
+        digest = digest_number(digest, (uint64_t)st.st_mtim.tv_sec);
+        digest = digest_number(digest, (uint64_t)st.st_mtim.tv_nsec);
+    }
+    return digest_layers(digest, m);
 }
 
 char *state_file_path(const char *kind, uint64_t digest, struct error *error)

@@ -6,8 +6,11 @@
 #include "base/digest.h"
 #include "model/model.h"
 
-/* A digest with a model: its file by size and time, its tensors by name and shape, and the values of those that are no
- * matrices, which injected outliers change. */
+/* A digest with a model's tensors: by name and shape, and by the values of those that are no matrices, in which models
+ * of one shape, and those with injected outliers, differ. */
+uint64_t digest_layers(uint64_t digest, const struct model *model);
+
+/* The same with its file's size and time. */
 uint64_t digest_model(uint64_t digest, const struct model *model);
 
 /* KIND-DIGEST among the user's state files (user_path.h). Null with an error; the caller frees. */

@@ -9,24 +9,27 @@
 
 /* ---- the tokens ------------------------------------------------------------------------------ */
 
-static bool is_taken(const struct vocabulary *v, size_t id, bool normalized)
+static bool is_taken(const struct vocabulary *v, size_t id, enum added_stage stage)
 {
     const struct vocabulary_piece *p = &v->pieces[id];
-    bool behind = vocabulary_added(v, id) & ADDED_NORMALIZED;
-    bool control = p->type == TOKEN_CONTROL && v->dialect == DIALECT_HUGGING_FACE;
-    return (control || p->type == TOKEN_USER_DEFINED) && p->size > 0 && behind == normalized;
+    bool behind = vocabulary_added(v, id) & ADDED_NORMALIZED, with_control = stage == ADDED_WITH_CONTROL;
+    bool control = p->type == TOKEN_CONTROL && (with_control || v->dialect == DIALECT_HUGGING_FACE);
+    bool defined = p->type == TOKEN_USER_DEFINED && !(with_control && v->dialect == DIALECT_SENTENCEPIECE);
+    bool here = behind == (stage == ADDED_IN_NORMALIZED) || (control && with_control);
+    return (control || defined) && p->size > 0 && here;
 }
 
 /* The texts into the arena, where they stay when it has grown. */
-static bool copy_texts(struct added *a, const struct vocabulary *v, bool normalized)
+static bool copy_texts(struct added *a, const struct vocabulary *v, enum added_stage stage)
 {
     struct text_buffer all = {0};
     bool ok = true;
     for (size_t i = 0; ok && i < a->count; i++) {
         const struct vocabulary_piece *p = &v->pieces[a->ids[i]];
         size_t before = all.size;
-        ok = normalized ? normalize(v->steps, v->step_count, p->text, p->size, NULL, NULL, &all, NULL)
-                        : text_add(&all, p->text, p->size);
+        ok = stage == ADDED_IN_NORMALIZED
+                 ? normalize(v->steps, v->step_count, p->text, p->size, NULL, NULL, &all, NULL)
+                 : text_add(&all, p->text, p->size);
         a->patterns[i] = *p;
         a->bits[i] = (uint8_t)vocabulary_added(v, (size_t)a->ids[i]);
         a->patterns[i].type = TOKEN_USER_DEFINED;
@@ -38,21 +41,21 @@ static bool copy_texts(struct added *a, const struct vocabulary *v, bool normali
     return ok;
 }
 
-bool added_open(struct added *a, const struct vocabulary *v, bool normalized)
+bool added_open(struct added *a, const struct vocabulary *v, enum added_stage stage)
 {
     *a = (struct added){.dialect = v->dialect};
     size_t count = 0;
     for (size_t i = 0; i < v->count; i++)
-        count += is_taken(v, i, normalized);
+        count += is_taken(v, i, stage);
     if (count == 0)
         return true;
     a->patterns = calloc(count, sizeof *a->patterns);
     a->ids = calloc(count, sizeof *a->ids);
     a->bits = calloc(count, sizeof *a->bits);
     for (size_t i = 0; a->patterns && a->ids && a->bits && i < v->count; i++)
-        if (is_taken(v, i, normalized))
+        if (is_taken(v, i, stage))
             a->ids[a->count++] = (int32_t)i;
-    bool ok = a->patterns && a->ids && a->bits && copy_texts(a, v, normalized) &&
+    bool ok = a->patterns && a->ids && a->bits && copy_texts(a, v, stage) &&
               matcher_open(&a->matcher, a->patterns, count, TOKEN_USER_DEFINED);
     for (size_t i = 0; ok && i < count; i++)
         a->patterns[i].type = v->pieces[a->ids[i]].type;
@@ -71,13 +74,15 @@ void added_close(struct added *a)
 
 /* ---- cutting from the left ------------------------------------------------------------------- */
 
-/* A match at [start, end); *done is what is cut already, with the white space that the token before took. As in the
+/* A match of pattern k; *done is what is cut already, with the white space that the token before took. As in the
  * library, a token may begin in that white space, and is dropped where its own is all taken. */
-static bool take(const struct added *a, const char *text, size_t n, size_t start, size_t end, int32_t k, size_t *done,
-                 struct sections *out)
+static bool take(const struct added *a, const char *text, size_t n, const struct plain_ranges *plain, size_t start,
+                 int32_t k, size_t *done, struct sections *out)
 {
+    size_t end = start + a->patterns[k].size;
+    bool is_text = a->patterns[k].type == TOKEN_CONTROL && touches_plain(plain, start, end);
     bool alone = !(a->bits[k] & ADDED_SINGLE_WORD) || stands_alone(text, n, start, end);
-    if (a->patterns[k].type == TOKEN_CONTROL || !alone)
+    if (is_text || !alone)
         return true;
     if (a->bits[k] & ADDED_LSTRIP) {
         size_t white = white_before(text, start);
@@ -90,7 +95,21 @@ static bool take(const struct added *a, const char *text, size_t n, size_t start
     return ok && (start >= end || sections_add(out, start, end, a->ids[k]));
 }
 
-static bool cut_from_left(const struct added *a, const char *text, size_t n, struct sections *out)
+/* Pattern k or, where that is a control token with an end in plain text, a shorter one at the same place; or -1. */
+static int32_t whole_pattern(const struct added *a, const char *text, const struct plain_ranges *plain, size_t start,
+                             int32_t k)
+{
+    while (k >= 0 && a->patterns[k].type == TOKEN_CONTROL) {
+        size_t size = a->patterns[k].size;
+        if (!touches_plain(plain, start, start + size) || inside_plain(plain, start, start + size))
+            break;
+        k = size > 1 ? matcher_longest(&a->matcher, text + start, size - 1) : -1;
+    }
+    return k;
+}
+
+static bool cut_from_left(const struct added *a, const char *text, size_t n, const struct plain_ranges *plain,
+                          struct sections *out)
 {
     size_t done = 0;
     bool ok = true;
@@ -99,21 +118,23 @@ static bool cut_from_left(const struct added *a, const char *text, size_t n, str
         i += matcher_next(&a->matcher, text + i, n - i, &k);
         if (k < 0)
             break;
-        ok = take(a, text, n, i, i + a->patterns[k].size, k, &done, out);
-        i += a->patterns[k].size;
+        k = whole_pattern(a, text, plain, i, k);
+        ok = k < 0 || take(a, text, n, plain, i, k, &done, out);
+        i += k < 0 ? 1 : a->patterns[k].size;
     }
     return ok && (done >= n || sections_add(out, done, n, -1));
 }
 
 /* ---- both ------------------------------------------------------------------------------------ */
 
-bool added_cut(const struct added *a, const char *text, size_t n, struct sections *out)
+bool added_cut(const struct added *a, const char *text, size_t n, const struct plain_ranges *plain,
+               struct sections *out)
 {
     if (!a->matcher.pieces)
         return n == 0 || sections_add(out, 0, n, -1);
     if (a->dialect == DIALECT_LLAMA_CPP)
-        return cut_longest_first(&a->matcher, a->bits, a->ids, text, n, out);
-    return cut_from_left(a, text, n, out);
+        return cut_longest_first(&a->matcher, a->bits, a->ids, text, n, plain, out);
+    return cut_from_left(a, text, n, plain, out);
 }
 
 size_t added_at(const void *added, const char *text, size_t n)

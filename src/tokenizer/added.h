@@ -16,15 +16,22 @@ struct added {
     struct matcher matcher;            /* null pieces: there are none */
 };
 
-/* Takes the user-defined tokens whose bit ADDED_NORMALIZED is `normalized`, in that case normalized by the
- * vocabulary's steps; in Hugging Face's dialect control tokens as well, which hide others but are text. False when
- * memory is short. */
-bool added_open(struct added *added, const struct vocabulary *vocabulary, bool normalized);
+/* Which tokens are looked for. In Hugging Face's dialect control tokens of a text hide others but are text. */
+enum added_stage {
+    ADDED_IN_TEXT,       /* user-defined ones, before normalization */
+    ADDED_IN_NORMALIZED, /* those with the bit ADDED_NORMALIZED: behind it, normalized themselves */
+    ADDED_WITH_CONTROL,  /* where a text may spell control tokens: all of these, and user-defined ones of the raw text */
+};
+
+/* Takes the tokens of a stage. False when memory is short. */
+bool added_open(struct added *added, const struct vocabulary *vocabulary, enum added_stage stage);
 void added_close(struct added *added);
 
-/* Appends the sections of a text, in order. Hugging Face's and SentencePiece's dialects take the longest token at
- * each place from the left, llama.cpp's the longest anywhere first. False when memory is short. */
-bool added_cut(const struct added *added, const char *text, size_t n, struct sections *out);
+/* Appends the sections of a text, in order. Control tokens count outside of `plain` (null: nowhere). Hugging Face's and
+ * SentencePiece's dialects take the longest token at each place from the left, llama.cpp's the longest anywhere first.
+ * False when memory is short. */
+bool added_cut(const struct added *added, const char *text, size_t n, const struct plain_ranges *plain,
+               struct sections *out);
 
 /* Bytes of the token that a text begins with, or 0; `added` is a struct added. */
 size_t added_at(const void *added, const char *text, size_t n);

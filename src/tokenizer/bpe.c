@@ -55,5 +55,5 @@ static size_t one_byte(const char *word, size_t n)
 }
 
 static const struct tokenizer_kind kind = {"byte-level BPE", encoder_encode, encoder_piece,
-                                           encoder_close, false};
+                                           encoder_close, false, encoder_encode_special};
 const struct encoder_model bpe_model = {&kind, bytes_of, one_byte, " ", true};

@@ -310,7 +310,7 @@ static bool add_normalized(struct run *r, const char *text, size_t n, bool first
 static bool add_sections(struct run *r, size_t stage, const char *text, size_t n, bool first)
 {
     struct sections s = {0};
-    bool ok = added_cut(&r->encoder->added[stage], text, n, &s) || no_memory(r);
+    bool ok = added_cut(&r->encoder->added[stage], text, n, NULL, &s) || no_memory(r);
     for (size_t i = 0; ok && i < s.count; i++) {
         const struct section *part = &s.items[i];
         bool begins = first && part->start == 0;
@@ -325,8 +325,24 @@ static bool add_sections(struct run *r, size_t stage, const char *text, size_t n
     return ok;
 }
 
-bool encoder_encode(const struct tokenizer *t, const char *text, size_t n, struct tokens *out,
-                    struct error *error)
+/* A text that may spell control tokens. */
+static bool add_special(struct run *r, const struct special_text *x)
+{
+    struct sections s = {0};
+    bool ok = added_cut(&r->encoder->special, x->text, x->size, &x->plain, &s) || no_memory(r);
+    for (size_t i = 0; ok && i < s.count; i++) {
+        const struct section *part = &s.items[i];
+        bool begins = x->first && part->start == 0;
+        ok = part->id >= 0 ? add_id(r, part->id)
+                           : add_sections(r, 0, x->text + part->start, part->size, begins);
+    }
+    free(s.items);
+    return ok;
+}
+
+/* `special` or, where that is null, n bytes of plain text. */
+static bool encode(const struct tokenizer *t, const struct special_text *special, const char *text, size_t n,
+                   struct tokens *out, struct error *error)
 {
     const struct encoder *e = t->state;
     struct run r = {.encoder = e, .out = out, .error = error};
@@ -334,7 +350,7 @@ bool encoder_encode(const struct tokenizer *t, const char *text, size_t n, struc
     if (n > INT32_MAX / 2)
         return error_set(error, "a text of %zu bytes; expected at most %d", n, INT32_MAX / 2);
     bool ok = !e->has_unused || (r.cuts = calloc(e->count, sizeof *r.cuts)) || no_memory(&r);
-    ok = ok && add_sections(&r, 0, text, n, true);
+    ok = ok && (special ? add_special(&r, special) : add_sections(&r, 0, text, n, true));
     if (!ok)
         out->count = before;
     free(r.cuts);
@@ -342,6 +358,17 @@ bool encoder_encode(const struct tokenizer *t, const char *text, size_t n, struc
     free(r.words.items);
     merger_free(&r.merger);
     return ok;
+}
+
+bool encoder_encode(const struct tokenizer *t, const char *text, size_t n, struct tokens *out, struct error *error)
+{
+    return encode(t, NULL, text, n, out, error);
+}
+
+bool encoder_encode_special(const struct tokenizer *t, const struct special_text *text, struct tokens *out,
+                            struct error *error)
+{
+    return encode(t, text, text->text, text->size, out, error);
 }
 
 /* ---- and back -------------------------------------------------------------------------------- */
@@ -370,6 +397,7 @@ void encoder_close(struct tokenizer *t)
     piece_index_close(&e->index);
     for (size_t i = 0; i < 2; i++)
         added_close(&e->added[i]);
+    added_close(&e->special);
     pair_index_close(&e->pairs);
     splitter_free(e->splitter);
     splitter_free(e->byte_splitter);

@@ -31,6 +31,7 @@ struct encoder {
     size_t count;
     struct piece_index index;         /* of spelled: those that a word can become */
     struct added added[2];            /* tokens that are looked for before and behind normalization */
+    struct added special;             /* before all of that, where a text may spell control tokens */
     struct normal_step *steps;
     char *step_texts;                 /* what the steps point to */
     size_t step_count;
@@ -46,6 +47,8 @@ struct encoder {
     bool has_unused;                  /* SentencePiece: pieces that are made in passing, and taken apart again */
 };
 
+bool encoder_encode_special(const struct tokenizer *tokenizer, const struct special_text *text, struct tokens *out,
+                            struct error *error);
 bool encoder_encode(const struct tokenizer *tokenizer, const char *text, size_t n, struct tokens *out,
                     struct error *error);
 const char *encoder_piece(const struct tokenizer *tokenizer, int32_t previous, int32_t id, size_t *n,

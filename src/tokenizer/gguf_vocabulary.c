@@ -234,7 +234,8 @@ static bool read_strips(struct reading *r)
         bool keeps = false;
         for (size_t k = 0; k < 3; k++)
             keeps = keeps || (strlen(kept[k]) == p->size && memcmp(kept[k], p->text, p->size) == 0);
-        r->added[i] = p->type == TOKEN_USER_DEFINED && !keeps ? ADDED_RSTRIP : 0;
+        bool special = p->type == TOKEN_USER_DEFINED || p->type == TOKEN_CONTROL;
+        r->added[i] = special && !keeps ? ADDED_RSTRIP : 0;
     }
     return r->added || error_set(r->error, "not enough memory for %zu tokens", r->v.count);
 }
@@ -259,6 +260,16 @@ static void note_gaps(struct reading *r)
         add_note(r, "the file asks for EOS and names none (" KEY("eos_token_id") "): none is added");
 }
 
+static void read_chat(struct reading *r)
+{
+    struct gguf_text template;
+    r->v.chat = chat_absent();
+    if (!gguf_string(r->gguf, "tokenizer.chat_template", &template, NULL))
+        snprintf(r->v.chat.why, sizeof r->v.chat.why, "tokenizer.chat_template is not a string");
+    else if (gguf_has(r->gguf, "tokenizer.chat_template"))
+        r->v.chat = chat_of_template(template.data, template.size);
+}
+
 static bool read_all(struct reading *r)
 {
     const struct pretokenizer *pre;
@@ -275,6 +286,7 @@ static bool read_all(struct reading *r)
     if (pre)
         take_pre(&r->v, pre);
     find_controls(r);
+    read_chat(r);
     note_gaps(r);
     return true;
 }

@@ -175,7 +175,7 @@ static const char *piece(const struct tokenizer *t, int32_t previous, int32_t id
 
 /* ---- the kind and its file ------------------------------------------------------------------- */
 
-static const struct tokenizer_kind kind = {"llama2.c", encode, piece, close_state, true};
+static const struct tokenizer_kind kind = {"llama2.c", encode, piece, close_state, true, NULL};
 
 static bool fill(struct tokenizer *t, struct piece_list *v, const uint8_t *data, size_t size,
                  struct error *error)
@@ -204,7 +204,8 @@ static struct tokenizer *open_data(const uint8_t *data, size_t size, const char 
         error_set(error, "not enough memory");
         return NULL;
     }
-    *t = (struct tokenizer){.kind = &kind, .bos = ID_BOS, .eos = ID_EOS, .adds_bos = true, .state = v};
+    *t = (struct tokenizer){.kind = &kind, .bos = ID_BOS, .eos = ID_EOS, .adds_bos = true, .chat = chat_absent(),
+                            .state = v};
     if (fill(t, v, data, size, error))
         return t;
     tokenizer_close(t);

@@ -14,6 +14,7 @@ struct search {
     const uint8_t *bits;
     const char *text;
     size_t n;
+    const struct plain_ranges *plain;
     bool *taken; /* by byte */
     struct place *heap;
     size_t count;
@@ -65,7 +66,13 @@ static struct place pop(struct search *s)
 /* The longest token of at most `limit` bytes at a place, if there is one. */
 static void consider(struct search *s, size_t start, size_t limit)
 {
+    const struct vocabulary_piece *pieces = s->matcher->pieces;
     int32_t token = limit > 0 ? matcher_longest(s->matcher, s->text + start, limit) : -1;
+    while (token >= 0 && pieces[token].type == TOKEN_CONTROL &&
+           touches_plain(s->plain, start, start + pieces[token].size)) {
+        limit = pieces[token].size - 1; /* it is text, but a shorter token may be none */
+        token = limit > 0 ? matcher_longest(s->matcher, s->text + start, limit) : -1;
+    }
     if (token >= 0)
         push(s, (struct place){(uint32_t)start, token});
 }
@@ -120,9 +127,9 @@ static bool find_tokens(struct search *s, const int32_t *ids, struct sections *f
 }
 
 bool cut_longest_first(const struct matcher *matcher, const uint8_t *bits, const int32_t *ids, const char *text,
-                       size_t n, struct sections *out)
+                       size_t n, const struct plain_ranges *plain, struct sections *out)
 {
-    struct search s = {matcher, bits, text, n, calloc(n + 1, 1), malloc((n + 1) * sizeof *s.heap), 0};
+    struct search s = {matcher, bits, text, n, plain, calloc(n + 1, 1), malloc((n + 1) * sizeof *s.heap), 0};
     struct sections found = {0};
     size_t done = 0;
     bool ok = n <= UINT32_MAX && s.taken && s.heap && find_tokens(&s, ids, &found);

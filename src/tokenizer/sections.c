@@ -15,6 +15,22 @@ bool sections_add(struct sections *s, size_t start, size_t end, int32_t id)
     return true;
 }
 
+bool touches_plain(const struct plain_ranges *plain, size_t start, size_t end)
+{
+    bool touches = !plain;
+    for (size_t i = 0; plain && !touches && i < plain->count; i++)
+        touches = start < plain->items[i].end && plain->items[i].start < end;
+    return touches;
+}
+
+bool inside_plain(const struct plain_ranges *plain, size_t start, size_t end)
+{
+    bool inside = !plain;
+    for (size_t i = 0; plain && !inside && i < plain->count; i++)
+        inside = start >= plain->items[i].start && end <= plain->items[i].end;
+    return inside;
+}
+
 static size_t character_before(const char *text, size_t end)
 {
     size_t start = end - 1;

@@ -21,6 +21,19 @@ struct sections {
 /* Appends the part [start, end); false when memory is short. */
 bool sections_add(struct sections *sections, size_t start, size_t end, int32_t id);
 
+/* Bytes [start, end) of a text in which no control token is spelled, whatever stands there; in order. */
+struct plain_range {
+    size_t start, end;
+};
+struct plain_ranges {
+    const struct plain_range *items;
+    size_t count;
+};
+
+/* Whether [start, end) has a byte in one of the ranges, or all its bytes in one; null: all of a text is plain. */
+bool touches_plain(const struct plain_ranges *plain, size_t start, size_t end);
+bool inside_plain(const struct plain_ranges *plain, size_t start, size_t end);
+
 /* Bytes of the white space that begins at `text`, and where that which ends at `end` begins. */
 size_t white_behind(const char *text, size_t n);
 size_t white_before(const char *text, size_t end);

@@ -1,6 +1,7 @@
 /* tokenizer.model: SentencePiece's protobuf (sentencepiece_model.proto). Only what is needed is read, with a
  * reader of the wire format (protobuf encoding guide) that checks every length. */
 #include "charsmap.h"
+#include "chat_file.h"
 #include "vocabulary.h"
 
 #include <math.h>
@@ -265,7 +266,6 @@ static bool probe(const uint8_t *data, size_t size)
 static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary_fn *see, void *arg,
                   struct error *error)
 {
-    (void)path;
     /* what the .proto says of fields that are absent; no file says whether BOS is added, all programs do */
     struct reading r = {.error = error, .model_type = TYPE_UNIGRAM, .removes_spaces = true,
                         .v = {.model = VOCABULARY_SPM, .bos = 1, .eos = 2, .add_bos = true,
@@ -277,6 +277,7 @@ static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary
         ok = error_set(error, "not enough memory for %zu tokens", r.v.count);
     ok = ok && read_file(&r, file) && check_pieces(&r) && vocabulary_check_texts(&r.v, error);
     make_steps(&r);
+    r.v.chat = ok ? chat_beside(path) : chat_absent();
     ok = ok && see(arg, &r.v, "", error);
     free(r.pieces);
     return ok;

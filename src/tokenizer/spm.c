@@ -27,5 +27,6 @@ static size_t character(const char *word, size_t n)
     return length > 0 ? length : 1;
 }
 
-static const struct tokenizer_kind kind = {"SentencePiece", encoder_encode, encoder_piece, encoder_close, false};
+static const struct tokenizer_kind kind = {"SentencePiece", encoder_encode, encoder_piece, encoder_close, false,
+                                           encoder_encode_special};
 const struct encoder_model spm_model = {&kind, bytes_of, character, MARKED_SPACE, false};

@@ -3,6 +3,8 @@
 #define QTOP_TOKENIZER_H
 
 #include "base/error.h"
+#include "chat_family.h"
+#include "sections.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -61,6 +63,22 @@ bool tokenizer_ends_text(const struct tokenizer *tokenizer, int32_t id);
 bool tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t n,
                       struct tokens *out, struct error *error);
 
+/* A part of a text: bytes, or a token. */
+struct text_part {
+    const char *text; /* size bytes, not owned; null: the token `id` */
+    size_t size;
+    int32_t id;
+    bool special;     /* what spells a control token in it is that token */
+};
+
+/* The same for a text in parts, whose words and added tokens may reach over where parts join. A control token must lie
+ * in parts that are special; of several that could be meant the model's own tokenizer decides, or the longest. */
+bool tokenizer_encode_parts(const struct tokenizer *tokenizer, const struct text_part *parts, size_t count,
+                            struct tokens *out, struct error *error);
+
+/* What is known of the model's chat template. */
+const struct chat *tokenizer_chat(const struct tokenizer *tokenizer);
+
 /* Values of `previous` that are not an id: the token stands alone, or it is the first of a text. */
 enum { TOKEN_ALONE = -1, TOKEN_FIRST = -2 };
 
@@ -72,6 +90,14 @@ const char *tokenizer_piece(const struct tokenizer *tokenizer, int32_t previous,
 
 /* ---- what is inside -------------------------------------------------------------------------- */
 
+/* A text that may spell control tokens, but for some ranges. */
+struct special_text {
+    const char *text;
+    size_t size;
+    struct plain_ranges plain;
+    bool first; /* nothing stands before it */
+};
+
 /* How texts become ids, whatever file the vocabulary came from. */
 struct tokenizer_kind {
     const char *name;
@@ -81,6 +107,9 @@ struct tokenizer_kind {
                          char buffer[1]);
     void (*close)(struct tokenizer *tokenizer);
     bool exact; /* the model has exactly as many rows of embeddings */
+    /* Null where no text spells a control token. */
+    bool (*encode_special)(const struct tokenizer *tokenizer, const struct special_text *text, struct tokens *out,
+                           struct error *error);
 };
 
 enum { MAX_ENDS = 8 };
@@ -93,6 +122,7 @@ struct tokenizer {
     int32_t ends[MAX_ENDS]; /* besides eos */
     size_t end_count;
     bool adds_bos, adds_eos;
+    struct chat chat;
     void *state; /* the kind's own */
 };
 

@@ -4,6 +4,7 @@
 
 #include "formats/jsontext.h"
 #include "formats/mapped.h"
+#include "chat_file.h"
 #include "encoder.h"
 
 #include <stdio.h>
@@ -268,7 +269,9 @@ static bool visit(const uint8_t *data, size_t size, const char *path, vocabulary
 {
     struct json_reading r = {.error = error, .root = parse(data, size, "", error),
                              .v = {.bos = -1, .eos = -1, .unknown = -1, .dialect = DIALECT_HUGGING_FACE}};
-    bool ok = r.root && read_config(&r, path) && read_all(&r) && see(arg, &r.v, r.note, error);
+    bool ok = r.root && read_config(&r, path) && read_all(&r);
+    r.v.chat = ok ? chat_beside(path) : chat_absent();
+    ok = ok && see(arg, &r.v, r.note, error);
     free(r.pieces);
     free(r.added);
     free(r.merges);

@@ -3,6 +3,7 @@
 #include "encoder.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -167,8 +168,9 @@ static bool find_added(struct encoder *e, const struct vocabulary *v, struct err
     struct vocabulary raw = *v;
     bool behind = v->dialect == DIALECT_SENTENCEPIECE;
     raw.step_count = behind ? 0 : v->step_count;
-    return (added_open(&e->added[behind], &raw, false) && (behind || added_open(&e->added[1], v, true))) ||
-           no_memory(v, error);
+    return (added_open(&e->added[behind], &raw, ADDED_IN_TEXT) &&
+            (behind || added_open(&e->added[1], v, ADDED_IN_NORMALIZED)) &&
+            added_open(&e->special, v, ADDED_WITH_CONTROL)) || no_memory(v, error);
 }
 
 /* The steps with texts of their own. */
@@ -237,13 +239,44 @@ static void add_end(struct tokenizer *t, int32_t id)
         t->ends[t->end_count++] = id;
 }
 
+/* The token of that text which a text may spell, or -1. */
+static int32_t spelled_token(const struct tokenizer *t, const char *text)
+{
+    const struct encoder *e = t->state;
+    const struct added *const stages[] = {&e->special, &e->added[0], &e->added[1]};
+    int32_t id = -1;
+    for (size_t i = 0; id < 0 && i < 3; i++) {
+        const struct added *a = stages[i];
+        int32_t k = a->matcher.pieces ? matcher_longest(&a->matcher, text, strlen(text)) : -1;
+        id = k >= 0 && a->patterns[k].size == strlen(text) ? a->ids[k] : -1;
+    }
+    return id;
+}
+
+/* Takes the family of a chat template whose tokens the vocabulary has, and with it what ends a turn. */
+static void find_chat(struct tokenizer *t, const struct vocabulary *v)
+{
+    const struct chat_family *f = v->chat.family;
+    t->chat = f || *v->chat.why ? v->chat : chat_absent();
+    for (size_t i = 0; t->chat.family && i < CHAT_TOKENS && f->tokens[i]; i++)
+        if (spelled_token(t, f->tokens[i]) < 0) {
+            t->chat.family = NULL;
+            snprintf(t->chat.why, sizeof t->chat.why,
+                     "the vocabulary has no token '%s', which the chat template %s needs", f->tokens[i], f->name);
+        }
+    for (size_t i = 0; t->chat.family && i < CHAT_ENDS && f->ends[i]; i++)
+        add_end(t, spelled_token(t, f->ends[i]));
+}
+
 static void find_ends(struct tokenizer *t, const struct vocabulary *v)
 {
     for (size_t i = 0; i < v->end_count; i++)
-        add_end(t, v->ends[i]);
+        if (v->ends[i] >= 0 && !chat_goes_on(t->chat.family, v->pieces[v->ends[i]].text, v->pieces[v->ends[i]].size))
+            add_end(t, v->ends[i]);
     for (size_t i = 0; i < v->count; i++) {
         const struct vocabulary_piece *p = &v->pieces[i];
-        bool special = p->type == TOKEN_CONTROL || p->type == TOKEN_USER_DEFINED;
+        bool special = (p->type == TOKEN_CONTROL || p->type == TOKEN_USER_DEFINED) &&
+                       !chat_goes_on(t->chat.family, p->text, p->size);
         for (size_t k = 0; special && k < sizeof end_names / sizeof *end_names; k++)
             if (strlen(end_names[k]) == p->size && memcmp(end_names[k], p->text, p->size) == 0)
                 add_end(t, (int32_t)i);
@@ -287,6 +320,7 @@ struct tokenizer *vocabulary_tokenizer(const struct vocabulary *v, struct error 
                             .eos = v->eos, .adds_bos = v->add_bos && v->bos >= 0,
                             .adds_eos = v->add_eos && v->eos >= 0, .state = e};
     if (fill(e, v, error)) {
+        find_chat(t, v);
         find_ends(t, v);
         return t;
     }

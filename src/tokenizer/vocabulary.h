@@ -83,6 +83,7 @@ struct vocabulary {
     bool fuse_unknown;         /* SPM: neighbouring characters without a piece are one unknown token */
     bool ignore_merges;        /* a word that is a piece is that piece */
     bool whole_newlines;       /* a word of newlines that is a piece is that piece */
+    struct chat chat;          /* what the model's chat template is */
 };
 
 /* What spells a space in SPM's pieces: U+2581. */

@@ -18,6 +18,7 @@ kept=$top/tests/fuzz/corpus
 
 # NAME (of the file)  LONGEST INPUT  SOURCES: what the target covers
 targets="
+chat               1024 src/tokenizer/chat.c src/tokenizer/chat_family.c src/tokenizer/chat_table.c
 gguf               4096 src/formats/gguf.c src/formats/gguf_tensors.c src/formats/gguf_types.c src/formats/gguf_values.c src/formats/catalog.c src/formats/doubles.c
 hf_config          2048 src/model/hf_config.c src/model/hf_keys.c src/model/hf_rope.c src/model/hf_values.c src/model/rope.c src/formats/jsontext.c
 imatrix            2048 src/formats/imatrix_file.c src/quant/importance.c
@@ -30,9 +31,10 @@ sentencepiece      4096 src/tokenizer/sentencepiece.c src/tokenizer/charsmap.c s
 tokenizer_json     4096 src/tokenizer/tokenizer_json.c src/tokenizer/json_rules.c src/tokenizer/json_specials.c src/tokenizer/splitter.c src/tokenizer/expression.c src/tokenizer/normalizer.c
 vocabulary         2048 src/tokenizer/vocabulary.c src/tokenizer/encoder.c src/tokenizer/spm.c src/tokenizer/bpe.c src/tokenizer/merge.c src/tokenizer/lookup.c src/tokenizer/matcher.c src/tokenizer/added.c src/tokenizer/longest_first.c src/tokenizer/sections.c
 recipe             1024 src/quant/recipe.c
+report             2048 src/report/read_json.c src/report/json_values.c src/report/markup.c src/report/page_html.c src/report/page_markdown.c src/report/map.c src/report/plot.c
 safetensors        2048 src/formats/safetensors.c src/formats/jsontext.c src/formats/weightfiles.c
 scheme              192 src/quant/scheme.c src/quant/scheme_methods.c src/quant/methods.c
-tune_state         2048 views/tune_state.c
+tune_state         2048 src/session/tune_state.c
 unpickle           1024 src/formats/unpickle.c src/formats/unpickle_opcodes.c src/formats/unpickle_objects.c
 "
 

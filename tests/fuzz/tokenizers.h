@@ -27,6 +27,13 @@ static inline void fuzz_encode(const struct tokenizer *t, const char *text, size
         fuzz_touch(piece, bytes);
         (void)tokenizer_ends_text(t, tokens.ids[i]);
     }
+    struct text_part parts[] = {{.text = text, .size = n / 2, .special = true},
+                                {.text = text + n / 2, .size = n - n / 2}, {.text = text, .size = n, .special = true}};
+    tokens.count = 0;
+    ok = tokenizer_encode_parts(t, parts, 3, &tokens, &error); /* the same for what may spell control tokens */
+    FUZZ_PROMISE(ok || (may_fail && *error.text));
+    for (size_t i = 0; i < tokens.count; i++)
+        FUZZ_PROMISE(tokens.ids[i] >= 0 && (size_t)tokens.ids[i] < tokenizer_vocab(t));
     FUZZ_PROMISE(tokenizer_bos(t) < (int32_t)tokenizer_vocab(t));
     FUZZ_PROMISE(tokenizer_eos(t) < (int32_t)tokenizer_vocab(t));
     free(tokens.ids);

@@ -3,7 +3,7 @@
 
 #include "kernels/dispatch.h"
 #include "model/format.h"
-#include "views/tune_state.h"
+#include "session/tune_state.h"
 #include "../modelfile.h"
 
 #include <math.h>

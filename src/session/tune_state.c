@@ -1,8 +1,8 @@
 #include "tune_state.h"
 
+#include "state_file.h"
 #include "base/output.h"
 #include "formats/mapped.h"
-#include "session/state_file.h"
 #include "kernels/dispatch.h"
 #include "sys/pool.h"
 
@@ -145,7 +145,7 @@ bool tune_state_load(const char *path, struct tune *job, const struct tune_plan 
 {
     struct mapped_file file;
     if (access(path, F_OK) != 0)
-        return error_set(error, "--resume: no search of this model with these options was interrupted (%.200s)", path);
+        return error_set(error, "--resume: nothing is kept of this search: none was interrupted after its first part (%.200s)", path);
     if (!mapped_file_open(&file, path, error))
         return false;
     bool ok = tune_state_parse(file.data, file.size, path, job, plan, error);

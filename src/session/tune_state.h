@@ -2,7 +2,6 @@
 #ifndef QTOP_TUNE_STATE_H
 #define QTOP_TUNE_STATE_H
 
-#include "options.h"
 #include "quant/tune.h"
 
 /* The file of a search: qtop/tune-DIGEST in XDG_STATE_HOME, else in ~/.local/state. The digest is of all that what is
