@@ -128,11 +128,19 @@ struct argument {
     enum files files;
 };
 
+static const char *format_word(size_t i)
+{
+    size_t exports = 0;
+    while (export_format_name(exports))
+        exports++;
+    return i < exports ? export_format_name(i) : i == exports ? "llama-bench" : NULL;
+}
+
 /* An option that is not here takes any file where its argument is called FILE, else what nobody can complete. */
 static const struct argument arguments[] = {
     {"scheme", scheme_word, NO_FILE},    {"vs", scheme_word, NO_FILE},      {"synthetic", shape_word, NO_FILE},
     {"isa", isa_word, NO_FILE},          {"kv", kv_word, NO_FILE},          {"protocol", protocol_word, NO_FILE},
-    {"roof", roof_word, NO_FILE},        {"for", for_word, NO_FILE},        {"format", export_format_name, NO_FILE},
+    {"roof", roof_word, NO_FILE},        {"for", for_word, NO_FILE},        {"format", format_word, NO_FILE},
     {"reference", NULL, MODEL_FILE},     {"text", text_word, ANY_FILE},     {"calibration", text_word, ANY_FILE},
     {"against", NULL, MODEL_FILE},
 };

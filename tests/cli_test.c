@@ -424,11 +424,11 @@ static void test_options_of_other_subcommands(void **state)
     static const char *const foreign[][3] = {
         {"generate", "--json"},       {"generate", "--roof", "1GB/s"}, {"generate", "-w", "8"},
         {"tokenize", "-s", "int8"},   {"tokenize", "--json"},          {"tokenize", "-t", "1"},
-        {"bench", "--text", "f"},     {"bench", "-o", "f"},            {"bench", "-p", "a"},
+        {"bench", "--text", "f"},     {"bench", "-o", "f"},            {"bench", "--prompt", "a"},
         {"eval", "-p", "a"},          {"eval", "--seed", "1"},         {"inspect", "-n", "5"},
         {"inspect", "--top-p", "1"},  {"plan", "-s", "int8"},          {"plan", "-r", "f"},
         {"logits", "-n", "3"},        {"logits", "--json"},            {"eval", "--no-mouse"},
-        {"logits", "--ascii"},        {"plan", "--protocol", "full"},
+        {"logits", "--ascii"},        {"plan", "--protocol", "full"}, {"plan", "-d", "1"},
         {"machine", "-c", "9"},       {"plan", "--fresh"},             {"bench", "--no-run"},
     };
     for (size_t i = next_turn(); i < sizeof foreign / sizeof *foreign; i += test_stride())
@@ -698,6 +698,8 @@ static const struct json_field bench_fields[] = {
     {"peak_read_disturbed", NEED_TRUTH},
     {"bandwidth_fraction", NEED_MAYBE},
     {"depth", NEED_NUMBER},
+    {"prompt_tokens", NEED_NUMBER},
+    {"decode_tokens", NEED_NUMBER},
     {"samples", NEED_NUMBER},
     {NULL, NEED_MAYBE},
 };
@@ -833,6 +835,16 @@ static json_t *first_value(const struct run *r, const char *key)
     return value;
 }
 
+/* All lines, in an array that the caller releases. */
+static json_t *json_lines(const struct run *r)
+{
+    json_t *lines = json_array();
+    json_error_t end;
+    for (const char *at = out_of(r); *at; at += end.position + (at[end.position] == '\n'))
+        assert_int_equal(json_array_append_new(lines, json_loads(at, JSON_DISABLE_EOF_CHECK, &end)), 0);
+    return lines;
+}
+
 static void test_json_of_bench(void **state)
 {
     (void)state;
@@ -861,6 +873,69 @@ static void test_bench_at_a_depth(void **state)
     json_int_t more = bytes[1] - bytes[0];
     assert_true(more > 0 && more % DEPTH == 0);
     REFUSE(1, WORDS("too short to measure speed at depth 19; expected 21"), "bench", "-c", "20", "--depth", "19", model);
+}
+
+/* Every prompt and every number of generated tokens at every depth, each once. */
+static void test_bench_grid(void **state)
+{
+    (void)state;
+    static const int points[][3] = {{0, 4, 2}, {0, 8, 2}, {16, 4, 2}, {16, 8, 2}}; /* depth, prompt, generated */
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "bench", "--json", "-n", "2", "-p", "4,8", "-d", "0,16", model);
+    assert_int_equal(check_json(&r, bench_fields), 4);
+    json_t *lines = json_lines(&r);
+    for (size_t i = 0; i < 4; i++) {
+        const json_t *line = json_array_get(lines, i);
+        assert_int_equal(json_integer_value(json_object_get(line, "depth")), points[i][0]);
+        assert_int_equal(json_integer_value(json_object_get(line, "prompt_tokens")), points[i][1]);
+        assert_int_equal(json_integer_value(json_object_get(line, "decode_tokens")), points[i][2]);
+    }
+    json_decref(lines);
+    release(&r);
+    REFUSE(2, WORDS("--depth ''", "expected", "from"), "bench", "-d", "0,", model);
+    REFUSE(2, WORDS("--tokens 'x'", "expected"), "bench", "-n", "1,x", model);
+    REFUSE(2, WORDS("--prompt-tokens", "more than 16"), "bench", "-p", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1", model);
+    REFUSE(2, WORDS("--tokens '2,4'"), "generate", "-n", "2,4", model); /* of one command only */
+}
+
+static double moment(const json_t *object, const char *kind, const char *what)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s_%s", kind, what);
+    return json_number_value(json_object_get(object, name));
+}
+
+/* As llama-bench: tests of prompts and of generation apart, from the same depth, and figures that are those of the
+ * samples beside them. */
+static void test_bench_as_llama_bench(void **state)
+{
+    (void)state;
+    static const int tests[][3] = {{4, 0, 0}, {0, 2, 0}, {8, 0, 0}, {4, 0, 16}, {0, 2, 16}, {8, 0, 16}};
+    struct run r = {.out = TO_PIPE};
+    ACCEPT(&r, "bench", "--format", "llama-bench", "-n", "2", "-p", "4,8", "-d", "0,16", model);
+    json_t *lines = json_lines(&r);
+    assert_int_equal(json_array_size(lines), 6);
+    for (size_t i = 0; i < 6; i++) {
+        const json_t *line = json_array_get(lines, i);
+        assert_int_equal(json_integer_value(json_object_get(line, "n_prompt")), tests[i][0]);
+        assert_int_equal(json_integer_value(json_object_get(line, "n_gen")), tests[i][1]);
+        assert_int_equal(json_integer_value(json_object_get(line, "n_depth")), tests[i][2]);
+        assert_true(json_is_integer(json_object_get(line, "avg_ns")));
+        assert_string_equal(json_string_value(json_object_get(line, "type_k")), "f32");
+        const json_t *rates = json_object_get(line, "samples_ts"), *times = json_object_get(line, "samples_ns");
+        double sum = 0, n = (double)json_array_size(rates), tokens = tests[i][0] + tests[i][1];
+        for (size_t k = 0; k < json_array_size(rates); k++) {
+            double rate = json_number_value(json_array_get(rates, k)), ns = json_number_value(json_array_get(times, k));
+            assert_true(fabs(tokens / rate * 1e9 - ns) <= 1);
+            sum += rate;
+        }
+        assert_true(n >= 9 && !(fabs(moment(line, "avg", "ts") - sum / n) > 1e-6 * sum));
+        assert_true(moment(line, "stddev", "ts") > 0);
+    }
+    json_decref(lines);
+    release(&r);
+    REFUSE(2, WORDS("--format x", "expected llama-bench"), "bench", "--format", "x", model);
+    REFUSE(2, WORDS("expected one of them"), "bench", "--format", "llama-bench", "--json", model);
 }
 
 /* Of the first line: as many points as the embedding and two halves a layer; the last one is 0 or is not. */
@@ -2465,6 +2540,8 @@ int main(void)
         cmocka_unit_test(test_bad_tokenizers_are_refused),
         cmocka_unit_test(test_json_of_bench),
         cmocka_unit_test(test_bench_at_a_depth),
+        cmocka_unit_test(test_bench_grid),
+        cmocka_unit_test(test_bench_as_llama_bench),
         cmocka_unit_test(test_bench_compares),
         cmocka_unit_test(test_csv),
         cmocka_unit_test(test_inspect_says_which_rule),

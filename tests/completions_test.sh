@@ -89,7 +89,7 @@ if command -v bash >/dev/null 2>&1; then
     equals "argument of an option" "fp8e4m3 fp8e5m2" qtop eval --kv fp8
     equals "argument after =" "fp8e4m3 fp8e5m2" qtop eval --kv = fp8
     equals "all arguments after =" "full llamacpp" qtop eval --protocol =
-    equals "formats of files" "gguf gptq safetensors" qtop export --format ""
+    equals "formats of files" "gguf gptq llama-bench safetensors" qtop export --format ""
     equals "formats of searches" "gguf memory safetensors" qtop tune --for ""
     equals "types and mixes" "q4_k q4_k_m q4_k_s" qtop bench -s q4_k
     equals "mixes that are called like a type" "@iq4_xs" qtop bench -s @ iq4_x

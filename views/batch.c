@@ -212,7 +212,7 @@ bool batch_open(struct batch *b, const struct options *o, int *status, struct er
                                  .tokenizer_path = o->tokenizer,
                                  .threads = (int)o->threads,
                                  .context = (size_t)o->context,
-                                 .least_context = (size_t)o->window};
+                                 .least_context = o->positions > o->window ? (size_t)o->positions : (size_t)o->window};
     if (o->outliers && !outliers_parse(o->outliers, &so.outliers, error))
         return false;
     scheme_words(o, b->scheme_text);

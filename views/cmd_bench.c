@@ -1,119 +1,16 @@
 /* qtop bench: how fast, what share of the read roof, and how schemes compare. */
-#include "batch.h"
+#include "bench_report.h"
 
 #include "base/clock.h"
 #include "interrupt.h"
-#include "kernels/dispatch.h"
 #include "measure/roofs.h"
-#include "measure/speed.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ROUNDS = 9, MAX_ROUNDS = 61 };
 static const double REPEAT_SECONDS = 10; /* a measurement that took longer is not repeated */
 static const double SAMPLE_SECONDS = 0.02; /* at least, of decoding and of prefilling: shorter ones drown in noise */
-
-/* What is compared: the first is what ratios are to. */
-struct comparison {
-    size_t count;
-    char name[MAX_COMPARED][256];
-    struct weights *sets[MAX_COMPARED];
-    struct speed speed[MAX_COMPARED];
-    bool uses_imatrix; /* any of the sets takes the importance matrix; or there is none */
-    bool partial; /* interrupted: of fewer rounds than were planned */
-};
-
-/* ---- reports --------------------------------------------------------------------------------- */
-
-static void add_ratio(json_t *j, const char *key, struct ratio r)
-{
-    char name[64];
-    json_add(j, key, r.median, NULL);
-    snprintf(name, sizeof name, "%s_low", key);
-    json_add(j, name, r.low, NULL);
-    snprintf(name, sizeof name, "%s_high", key);
-    json_add(j, name, r.high, NULL);
-}
-
-static void report_json(const struct batch *b, const struct comparison *c, size_t at, const struct options *o)
-{
-    const struct speed *s = &c->speed[at];
-    json_t *j = json_object();
-    json_object_set_new(j, "scheme", json_text(c->name[at]));
-    json_add(j, "threads", pool_threads(b->session.pool), NULL);
-    json_object_set_new(j, "isa", json_string(isa_current()->name));
-    json_object_set_new(j, "kv", json_string(dtypes[c->sets[at]->kv].name));
-    json_add(j, "batch", (double)s->batch, NULL);
-    json_add(j, "depth", (double)o->depth, NULL);
-    json_add(j, "decode_tokens_per_second", s->decode.median, NULL);
-    json_add(j, "prefill_tokens_per_second", s->prefill.median, NULL);
-    json_add(j, "bytes_per_token", (double)s->bytes_per_token, NULL);
-    json_add(j, "bandwidth_bytes_per_second", s->bandwidth, NULL);
-    json_add(j, "peak_read_bytes_per_second", s->peak_read.median, NULL);
-    json_object_set_new(j, "peak_read_disturbed", json_boolean(s->roof_disturbed));
-    json_add(j, "bandwidth_fraction", s->fraction.median, s->fraction_reason);
-    json_add(j, "samples", (double)s->samples, NULL);
-    json_object_set_new(j, "partial", json_boolean(c->partial));
-    if (c->count > 1) {
-        json_object_set_new(j, "vs", json_text(c->name[0]));
-        add_ratio(j, "decode_ratio", s->decode_ratio);
-        add_ratio(j, "prefill_ratio", s->prefill_ratio);
-    }
-    print_record(j, o, at == 0);
-}
-
-static void report_one(const struct batch *b, const struct comparison *c, const struct options *o)
-{
-    const struct speed *s = &c->speed[0];
-    int threads = pool_threads(b->session.pool);
-    char bytes[16];
-    printf("scheme     %s, KV cache %s, %d thread%s, kernels '%s', median of %zu samples\n",
-           c->name[0], dtypes[c->sets[0]->kv].name, threads, threads == 1 ? "" : "s", isa_current()->name, s->samples);
-    if (o->depth > 0)
-        printf("depth      %ld positions in the cache before\n", o->depth);
-    printf("decode     %.1f tokens/s (%.1f to %.1f)", s->decode.median, s->decode.min,
-           s->decode.max);
-    if (s->batch > 1)
-        printf(", %zu sequences together", s->batch);
-    putchar('\n');
-    printf("prefill    %.1f tokens/s (%.1f to %.1f)\n", s->prefill.median, s->prefill.min,
-           s->prefill.max);
-    printf("bytes      %s a token\n", format_bytes(bytes, (double)s->bytes_per_token));
-    printf("bandwidth  %.2f GB/s computed; peak read %.2f GB/s (%.2f to %.2f)\n",
-           s->bandwidth / 1e9, s->peak_read.median / 1e9, s->peak_read.min / 1e9,
-           s->peak_read.max / 1e9);
-    if (s->roof_disturbed)
-        printf("           the machine was busy when that was measured: it may be too low\n");
-    if (s->fraction_reason)
-        printf("fraction   n/a: %s\n", s->fraction_reason);
-    else
-        printf("fraction   %.3f%s of that (%.3f to %.3f)\n", s->fraction.median,
-               s->roof_disturbed || s->fraction.median > 1 ? "?" : "", s->fraction.min, s->fraction.max);
-}
-
-static void report_all(const struct batch *b, const struct comparison *c, const struct options *o)
-{
-    int width = 6; /* of the title */
-    int threads = pool_threads(b->session.pool);
-    char bytes[16];
-    for (size_t i = 0; i < c->count; i++)
-        width = (int)strlen(c->name[i]) > width ? (int)strlen(c->name[i]) : width;
-    printf("%d thread%s, kernels '%s', %zu interleaved rounds: medians of the speeds, and of each round's ratios to %s, "
-           "with 95 %% intervals\n", threads, threads == 1 ? "" : "s", isa_current()->name, c->speed[0].samples, c->name[0]);
-    if (o->depth > 0)
-        printf("depth: %ld positions in the cache before\n", o->depth);
-    printf("%-*s %10s %10s %8s %20s %20s\n", width, "SCHEME", "DECODE/s", "PREFILL/s", "BYTES", "DECODE RATIO",
-           "PREFILL RATIO");
-    for (size_t i = 0; i < c->count; i++) {
-        const struct speed *s = &c->speed[i];
-        printf("%-*s %10.1f %10.1f %8s  %5.3f (%5.3f-%5.3f)  %5.3f (%5.3f-%5.3f)\n", width, c->name[i],
-               s->decode.median, s->prefill.median, format_bytes(bytes, (double)s->bytes_per_token),
-               s->decode_ratio.median, s->decode_ratio.low, s->decode_ratio.high, s->prefill_ratio.median,
-               s->prefill_ratio.low, s->prefill_ratio.high);
-    }
-}
 
 /* ---- what is compared ------------------------------------------------------------------------ */
 
@@ -177,7 +74,8 @@ static bool is_worth_repeating(const struct comparison *c, double begin)
     return c->count == 1 && c->speed[0].roof_disturbed && clock_seconds() - begin < REPEAT_SECONDS;
 }
 
-static bool measure(const struct batch *b, const struct options *o, struct comparison *c, struct error *error)
+static bool measure(const struct batch *b, const struct options *o, const struct bench_point *at, struct comparison *c,
+                    struct error *error)
 {
     struct bandwidth_probe probe = {0};
     const struct weights *sets[MAX_COMPARED];
@@ -185,12 +83,13 @@ static bool measure(const struct batch *b, const struct options *o, struct compa
                               .pool = b->session.pool,
                               .context = b->session.context,
                               .start = session_start(&b->session),
-                              .depth = (size_t)o->depth,
-                              .prompt_tokens = o->prompt_tokens ? (size_t)o->prompt_tokens : 64,
-                              .decode_tokens = o->given_tokens ? (size_t)o->tokens : 32,
+                              .depth = at->depth,
+                              .prompt_tokens = at->prompt,
+                              .decode_tokens = at->generated,
                               .samples = ROUNDS,
                               .max_samples = c->count > 1 ? MAX_ROUNDS : 0,
                               .batch = o->batch ? (size_t)o->batch : 1,
+                              .decode_at_depth = o->format != NULL,
                               .cancelled = b->session.cancelled,
                               .cancelled_arg = b->session.progress_arg};
     for (size_t i = 0; i < c->count; i++)
@@ -205,18 +104,69 @@ static bool measure(const struct batch *b, const struct options *o, struct compa
     return ok;
 }
 
-static void report(const struct batch *b, const struct comparison *c, const struct options *o)
+/* ---- the grid of lengths --------------------------------------------------------------------- */
+
+static long length_at(const struct lengths *l, size_t at, long otherwise)
 {
-    for (size_t i = 0; wants_records(o) && i < c->count; i++)
-        report_json(b, c, i, o);
-    if (wants_records(o))
-        return;
-    if (c->count > 1)
-        report_all(b, c, o);
-    else
-        report_one(b, c, o);
-    if (c->partial)
-        printf("partial     interrupted after %zu rounds\n", c->speed[0].samples);
+    return l->count == 0 ? otherwise : l->values[at < l->count ? at : l->count - 1];
+}
+
+static size_t count_of(const struct lengths *l)
+{
+    return l->count > 0 ? l->count : 1;
+}
+
+/* At each depth each prompt and each number of generated tokens once, side by side: the last of the fewer repeats. */
+static struct bench_point point_of(const struct options *o, size_t number)
+{
+    size_t prompts = count_of(&o->prompts), generated = count_of(&o->generated);
+    size_t row = prompts > generated ? prompts : generated, at = number % row;
+    return (struct bench_point){.depth = (size_t)length_at(&o->depths, number / row, 0),
+                                .prompt = (size_t)length_at(&o->prompts, at, 64),
+                                .generated = (size_t)length_at(&o->generated, at, 32),
+                                .number = number,
+                                .count = count_of(&o->depths) * row,
+                                .new_prompt = at < prompts,
+                                .new_generated = at < generated};
+}
+
+/* Positions that the deepest point needs; 0: none says how deep it is, and the context cuts what is too long. */
+static size_t deepest(const struct options *o)
+{
+    size_t most = 0, count = point_of(o, 0).count;
+    for (size_t i = 0; i < count; i++) {
+        struct bench_point p = point_of(o, i);
+        size_t n = p.depth > 0 ? p.depth + p.prompt + p.generated : 0;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+/* Every point, each said once it is measured; false with an error. */
+static bool measure_all(const struct batch *b, const struct options *o, struct comparison *c, struct error *error)
+{
+    struct bench_point at = point_of(o, 0);
+    for (size_t i = 0; i < at.count && !session_cancelled(&b->session); i++) {
+        at = point_of(o, i);
+        if (!measure(b, o, &at, c, error))
+            return false;
+        if (c->speed[0].samples == 0)
+            note(NOTHING_FINISHED);
+        else if (o->format)
+            bench_report_llama(b, c, &at, o);
+        else
+            bench_report(b, c, &at, o);
+    }
+    return true;
+}
+
+static bool check_format(const struct options *o, struct error *error)
+{
+    if (!o->format)
+        return true;
+    if (strcmp(o->format, "llama-bench") != 0)
+        return error_set(error, "--format %.40s: expected llama-bench", o->format);
+    return !wants_records(o) || error_set(error, "--format llama-bench and --%s: expected one of them", o->json ? "json" : "csv");
 }
 
 int run_bench(const struct options *o)
@@ -226,13 +176,14 @@ int run_bench(const struct options *o)
     struct comparison *comparison = calloc(1, sizeof *comparison);
     struct options plain = *o;
     int status;
+    plain.positions = (long)deepest(o);
     if (o->candidate_count > 1) /* each is applied for itself */
         plain.scheme = plain.recipe = NULL;
     if (!comparison) {
         error_set(&error, "not enough memory");
         return complain(&error, EXIT_FAILED);
     }
-    if (!check_candidates(o, &error)) {
+    if (!check_candidates(o, &error) || !check_format(o, &error)) {
         free(comparison);
         return complain(&error, EXIT_USAGE);
     }
@@ -243,11 +194,8 @@ int run_bench(const struct options *o)
     pool_bind_caller(batch.session.pool);
     interrupt_catch(&batch.session);
     bool ok = add_sets(&batch, o, comparison, &error) &&
-              (comparison->uses_imatrix || batch_unused_imatrix(&batch, &error)) && measure(&batch, o, comparison, &error);
-    if (ok && comparison->speed[0].samples > 0)
-        report(&batch, comparison, o);
-    else if (session_cancelled(&batch.session))
-        note(NOTHING_FINISHED);
+              (comparison->uses_imatrix || batch_unused_imatrix(&batch, &error)) &&
+              measure_all(&batch, o, comparison, &error);
     for (size_t i = 0; i < comparison->count; i++)
         weights_unref(comparison->sets[i]);
     free(comparison);

@@ -52,10 +52,10 @@ const struct option_info option_table[] = {
      "datatype of the KV cache: fp32 (default), fp16, int8, fp8 (fp8e4m3) or fp8e5m2"},
     {'c', "context", "N", OPTION_INTEGER, AT(context), 1, 1 << 28, FOR_MODEL,
      "context in positions (default: the trained one, at most 4096)"},
-    {0, "prompt-tokens", "N", OPTION_INTEGER, AT(prompt_tokens), 1, 1 << 28, FOR_BENCH | FOR_PLAN,
-     "tokens of the prompt whose prefill is timed (64)"},
-    {0, "depth", "N", OPTION_INTEGER, AT(depth), 0, 1 << 28, FOR_BENCH,
-     "positions in the KV cache before what is timed (0)"},
+    {'p', "prompt-tokens", "N", OPTION_INTEGER, AT(prompt_tokens), 1, 1 << 28, FOR_BENCH | FOR_PLAN,
+     "tokens of the prompt whose prefill is timed (64); bench: several, such as 64,512, are timed one after the other"},
+    {'d', "depth", "N", OPTION_INTEGER, AT(depth), 0, 1 << 28, FOR_BENCH,
+     "positions in the KV cache before what is timed (0), or several, such as 0,4096"},
     {0, "batch", "N", OPTION_INTEGER, AT(batch), 1, MAX_SEQUENCES, FOR_BENCH,
      "independent sequences decoded as one batch (1)"},
     {'w', "window", "N", OPTION_INTEGER, AT(window), 2, 1 << 28,
@@ -74,7 +74,7 @@ const struct option_info option_table[] = {
      "what spells a control token in a text is that token"},
     {'n', "tokens", "N", OPTION_INTEGER, AT(tokens), 1, 1 << 28,
      FOR_GENERATE | FOR_BENCH | FOR_EVAL | FOR_ADVISE | FOR_TUNE | FOR_CALIBRATE | FOR_REPORT,
-     "tokens to generate (256), to time per sample (32), to evaluate on (all of --text; 2048 without it; advise and "
+     "tokens to generate (256), to time per sample (32; bench: or several, such as 32,128), to evaluate on (all of --text; 2048 without it; advise and "
      "report: 2048, fewer where the machine would take long) or to "
      "calibrate on (all of --calibration; 16384 without it)"},
     {0, "seed", "N", OPTION_INTEGER, AT(seed), 0, 9007199254740992.0, FOR_TUI | FOR_GENERATE,
@@ -120,8 +120,9 @@ const struct option_info option_table[] = {
      "make the report of what --json of advise, bench, eval, inspect or tune wrote, and measure nothing"},
     {0, "process-output", NULL, OPTION_FLAG, AT(process_output), 0, 0, FOR_CALIBRATE,
      "also the head: output, or the embedding that it is tied to"},
-    {0, "format", "NAME", OPTION_STRING, AT(format), 0, 0, FOR_EXPORT,
-     "gguf, safetensors or gptq (safetensors in GPTQ's layout); default: by the extension of -o FILE"},
+    {0, "format", "NAME", OPTION_STRING, AT(format), 0, 0, FOR_EXPORT | FOR_BENCH,
+     "export: gguf, safetensors or gptq (safetensors in GPTQ's layout); default: by the extension of -o FILE. bench: "
+     "llama-bench, a JSON object a line with the fields of that program"},
     {0, "allow-overflow", NULL, OPTION_FLAG, AT(allow_overflow), 0, 0, FOR_EXPORT,
      "write the file though numbers overflow its types; without it that is an error"},
     {0, "json", NULL, OPTION_FLAG, AT(json), 0, 0,
@@ -168,6 +169,19 @@ const size_t subcommand_count = sizeof subcommands / sizeof *subcommands;
 
 /* ---- parsing --------------------------------------------------------------------------------- */
 
+/* Where all numbers of an option are kept that may take several; null: one is all. */
+static struct lengths *lengths_of(const struct option_info *o, unsigned command, struct options *out)
+{
+    const struct {
+        size_t offset;
+        struct lengths *lengths;
+    } all[] = {{AT(prompt_tokens), &out->prompts}, {AT(tokens), &out->generated}, {AT(depth), &out->depths}};
+    for (size_t i = 0; command == FOR_BENCH && i < sizeof all / sizeof *all; i++)
+        if (all[i].offset == o->offset)
+            return all[i].lengths;
+    return NULL;
+}
+
 static bool parse_number(const struct option_info *o, const char *text, double *out,
                          struct error *error)
 {
@@ -183,11 +197,47 @@ static bool parse_number(const struct option_info *o, const char *text, double *
     return true;
 }
 
-static bool store(const struct option_info *o, const char *text, struct options *out,
+/* Of several, the first is the option's value for who takes one. */
+static bool store_integers(const struct option_info *o, const char *text, struct lengths *lengths, long *out,
+                           struct error *error)
+{
+    double number;
+    lengths->count = 0;
+    for (const char *at = text;; at++) {
+        char one[64];
+        size_t n = strcspn(at, ",");
+        snprintf(one, sizeof one, "%.*s", n < sizeof one ? (int)n : 0, at); /* no number is as long as that */
+        if (!parse_number(o, one, &number, error))
+            return false;
+        if (lengths->count == MAX_LENGTHS)
+            return error_set(error, "--%s '%.40s': more than %d numbers", o->name, text, MAX_LENGTHS);
+        lengths->values[lengths->count++] = (long)number;
+        at += n;
+        if (!*at)
+            break;
+    }
+    *out = lengths->values[0];
+    return true;
+}
+
+static bool store_integer(const struct option_info *o, const char *text, unsigned command, struct options *out,
+                          struct error *error)
+{
+    struct lengths *lengths = lengths_of(o, command, out);
+    long *slot = (long *)((char *)out + o->offset);
+    double number;
+    if (lengths)
+        return store_integers(o, text, lengths, slot, error);
+    if (!parse_number(o, text, &number, error))
+        return false;
+    *slot = (long)number;
+    return true;
+}
+
+static bool store(const struct option_info *o, const char *text, unsigned command, struct options *out,
                   struct error *error)
 {
     void *slot = (char *)out + o->offset;
-    double number;
     switch (o->kind) {
     case OPTION_FLAG:
         *(bool *)slot = true;
@@ -196,7 +246,7 @@ static bool store(const struct option_info *o, const char *text, struct options 
         *(const char **)slot = text;
         return true;
     case OPTION_INTEGER:
-        return parse_number(o, text, &number, error) ? (*(long *)slot = (long)number, true) : false;
+        return store_integer(o, text, command, out, error);
     case OPTION_REAL:
         return parse_number(o, text, (double *)slot, error);
     }
@@ -244,12 +294,19 @@ static void getopt_tables(struct option *longs, char *shorts)
     *shorts = 0;
 }
 
-static const struct option_info *by_code(int code)
+/* A letter may stand for an option of some commands and for another one of others. */
+static const struct option_info *by_code(int code, unsigned command)
 {
-    for (size_t i = 0; i < option_count; i++)
-        if (code == 256 + (int)i || (option_table[i].letter && code == option_table[i].letter))
-            return &option_table[i];
-    return NULL;
+    const struct option_info *other = NULL;
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option_info *o = &option_table[i];
+        bool named = code == 256 + (int)i, lettered = o->letter && code == o->letter;
+        if (named || (lettered && (o->commands & command)))
+            return o;
+        if (lettered)
+            other = o;
+    }
+    return other;
 }
 
 static bool refuse_option(int code, int bad, const char *word, const char *command,
@@ -330,7 +387,7 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
     opterr = 0;
     optind = *command->name ? 2 : 1;
     for (int code; (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
-        const struct option_info *o = by_code(code);
+        const struct option_info *o = by_code(code, bit);
         if (!o)
             return refuse_option(code, optopt, argv[optind - 1], called, error), NULL;
         if (!(o->commands & bit)) {
@@ -342,7 +399,7 @@ const struct subcommand *options_parse(int argc, char **argv, struct options *ou
             error_set(error, "option --%s twice: qtop %stakes one (bench and report compare several)", o->name, called);
             return NULL;
         }
-        if (!store(o, optarg, out, error))
+        if (!store(o, optarg, bit, out, error))
             return NULL;
         if (!add_candidate(o, out, error))
             return NULL;

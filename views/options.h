@@ -10,7 +10,13 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-enum { MAX_CANDIDATES = 16 };
+enum { MAX_CANDIDATES = 16, MAX_LENGTHS = 16 };
+
+/* The numbers of an option that takes several, separated by commas. */
+struct lengths {
+    long values[MAX_LENGTHS];
+    size_t count; /* 0: the option was not given */
+};
 
 struct options {
     const char *model;     /* null: the built-in model */
@@ -23,6 +29,7 @@ struct options {
         const char *scheme, *recipe; /* one of them */
     } candidates[MAX_CANDIDATES];
     size_t candidate_count;
+    struct lengths prompts, generated, depths; /* of bench: all of --prompt-tokens, --tokens and --depth */
     long batch, depth, threads, context, window, tokens, prompt_tokens, seed;
     double temperature, top_p, max_bits, max_kl, min_rate;
     const char *max_size, *max_memory, *for_format;
@@ -32,6 +39,7 @@ struct options {
         process_output, chat, special;
     int argc;             /* of the command line, */
     char *const *argv;    /* whose options may come before other words */
+    long positions; /* no option: that a context by default must have, for what a command does */
     bool quiet; /* no option: nothing is written to standard error while a model is opened, nor is a kernel chosen */
     bool given_tokens, given_temperature; /* -n, --temperature were on the command line */
 };

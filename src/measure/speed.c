@@ -105,7 +105,7 @@ static void fill_depth(struct interleaved *c, struct timed_set *r)
     }
 }
 
-/* Mean seconds of a prompt, over the prompts of a sample; every sequence is then right after it. */
+/* Mean seconds of a prompt, over the prompts of a sample; every sequence is then where decoding begins. */
 static bool time_prefill(struct interleaved *c, struct timed_set *r, double *seconds, struct error *error)
 {
     size_t vocab = c->plan->model->hyper.vocab;
@@ -116,6 +116,8 @@ static bool time_prefill(struct interleaved *c, struct timed_set *r, double *sec
         context_prefill(r->context, r->weights, c->prompt_tokens, c->prompt, c->logits);
     }
     *seconds = (clock_seconds() - begin) / (double)prompts;
+    if (c->plan->decode_at_depth)
+        r->context->length = r->kv->filled;
     for (size_t i = 1; i < c->plan->batch; i++)
         memcpy(c->logits + i * vocab, c->logits, vocab * sizeof *c->logits);
     return c->plan->batch == 1 || context_sequences(r->context, c->plan->batch, error);
@@ -137,7 +139,8 @@ static double time_decode(struct interleaved *c, struct timed_set *r)
 /* What one step of all sequences reads, for each of them. */
 static size_t bytes_per_token(const struct interleaved *c, const struct timed_set *r)
 {
-    size_t batch = c->plan->batch, position = c->plan->depth + c->prompt + c->tokens / 2;
+    size_t batch = c->plan->batch, prompt = c->plan->decode_at_depth ? 0 : c->prompt;
+    size_t position = c->plan->depth + prompt + c->tokens / 2;
     struct work step = work_of_step(c->plan->model, r->weights, batch, position);
     return (size_t)(step.bytes / (double)batch);
 }
@@ -244,7 +247,10 @@ static void finish(struct interleaved *c, size_t set, size_t rounds)
 {
     struct timed_set *r = &c->sets[set];
     struct speed *out = &c->out[set];
+    size_t kept = rounds < RATES_KEPT ? rounds : RATES_KEPT;
     out->samples = rounds;
+    memcpy(out->decode_rates, r->decode, kept * sizeof *r->decode);
+    memcpy(out->prefill_rates, r->prefill, kept * sizeof *r->prefill);
     out->decode = stats_of(r->decode, rounds);
     out->prefill = stats_of(r->prefill, rounds);
     out->peak_read = stats_of(r->peak, rounds);

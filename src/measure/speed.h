@@ -18,6 +18,7 @@ struct speed_plan {
     size_t samples;       /* rounds, at least 1; the figures are medians */
     size_t max_samples;   /* of a comparison, which continues up to here while ratios are uncertain; 0: samples */
     size_t batch;         /* sequences decoded side by side, 1..MAX_SEQUENCES */
+    bool decode_at_depth; /* decoding begins at the depth, too, and not after the prompt */
     bool (*cancelled)(void *arg); /* asked after every round, whether it was the last; or null */
     void *cancelled_arg;
 };
@@ -29,8 +30,11 @@ struct ratio {
     double median, low, high;
 };
 
+enum { RATES_KEPT = 64 };
+
 struct speed {
     struct stats decode, prefill; /* tokens per second */
+    double decode_rates[RATES_KEPT], prefill_rates[RATES_KEPT]; /* of the first rounds, in their order */
     size_t batch;
     size_t bytes_per_token;  /* at the middle of the timed tokens; a step's over its sequences */
     double bandwidth;        /* bytes per second, computed: bytes/token x decode tokens/s */
