@@ -835,6 +835,15 @@ static json_t *first_value(const struct run *r, const char *key)
     return value;
 }
 
+/* One number of the first line. */
+static double first_number(const struct run *r, const char *key)
+{
+    json_t *value = first_value(r, key);
+    double number = json_is_number(value) ? json_number_value(value) : NAN;
+    json_decref(value);
+    return number;
+}
+
 /* All lines, in an array that the caller releases. */
 static json_t *json_lines(const struct run *r)
 {
@@ -866,8 +875,8 @@ static void test_bench_at_a_depth(void **state)
     for (int deep = 0; deep < 2; deep++) {
         struct run r = {.out = TO_PIPE};
         ACCEPT(&r, "bench", "--json", "-n", "2", "--prompt-tokens", "4", "--depth", deep ? "16" : "0", model);
-        assert_int_equal(json_number_value(first_value(&r, "depth")), deep ? DEPTH : 0);
-        bytes[deep] = (json_int_t)json_number_value(first_value(&r, "bytes_per_token"));
+        assert_int_equal(first_number(&r, "depth"), deep ? DEPTH : 0);
+        bytes[deep] = (json_int_t)first_number(&r, "bytes_per_token");
         release(&r);
     }
     json_int_t more = bytes[1] - bytes[0];
@@ -1299,7 +1308,6 @@ static void test_json_of_plan(void **state)
     release(&r);
 }
 
-static double first_number(const struct run *r, const char *key);
 
 static json_int_t whole_number(json_t *object, const char *key)
 {
@@ -1461,15 +1469,6 @@ static void test_a_deeper_reference(void **state)
     assert_true(first_number(&r, "kl_divergence") > 0 && first_number(&r, "perplexity_reference") > 1);
     release(&r);
     free(deeper);
-}
-
-/* One number of the first line. */
-static double first_number(const struct run *r, const char *key)
-{
-    json_t *value = first_value(r, key);
-    double number = json_is_number(value) ? json_number_value(value) : NAN;
-    json_decref(value);
-    return number;
 }
 
 static void test_plan_for_a_machine_that_is_not_here(void **state)

@@ -344,8 +344,9 @@ static void search(struct tui *t, const char *text, bool next)
         snprintf(t->event_search, sizeof t->event_search, "%.60s", text);
     for (size_t i = 0; *t->event_search && i < n; i++) {
         size_t at = (t->event + i + next) % n;
-        if (!contains(name_at(t, at), t->event_search) && !contains(description_at(t, at), t->event_search))
-            continue;
+        const char *name = name_at(t, at);
+        if (!name || !(contains(name, t->event_search) || contains(description_at(t, at), t->event_search)))
+            continue; /* no name: the line that counters which do not exist are folded into */
         t->event = at;
         return;
     }
