@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/stats.h"
 #include "measure/bandwidth.h"
+#include "bench_attention.h"
 #include "bench_engine.h"
 #include "bench_kernels.h"
 #include "bench_peers.h"
@@ -145,7 +146,7 @@ static bool bench_sweep(void)
     return true;
 }
 
-/* bench [kernels | matmul | engine | evaluation | sweep | terminal [ISA [SCHEME]]]: without arguments all of them, every
+/* bench [kernels | matmul | attention | engine | evaluation | sweep | terminal [ISA [SCHEME]]]: without arguments all of them, every
  * instruction set and scheme. bench peers: see bench_peers.h. */
 int main(int argc, char **argv)
 {
@@ -158,6 +159,8 @@ int main(int argc, char **argv)
         failed |= !bench_decode(isa, scheme);
     if (!*only || strcmp(only, "matmul") == 0)
         failed |= !bench_matmul(isa, scheme);
+    if (!*only || strcmp(only, "attention") == 0)
+        failed |= !bench_attention();
     if (!*only || strcmp(only, "engine") == 0) {
         const char *data = getenv("QTOP_DATA");
         char model[4096];
