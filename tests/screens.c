@@ -63,7 +63,7 @@ int main(int argc, char **argv)
 {
     const char *model = argc > 1 ? argv[1] : "data/stories.bin";
     struct pty *p = open_program((const char *[]){model, NULL});
-    if (!p)
+    if (!p || !pty_wait_for(p, "LAYER", 20)) /* else every dump would show what it says instead */
         return 1;
     FILE *quiet = freopen("/dev/null", "w", stderr); /* waits that end in time are no news */
     (void)quiet;

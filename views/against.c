@@ -10,7 +10,7 @@
 
 enum { C_LABEL, C_FILE, C_SIZE, C_BITS, C_PPL, C_KL, C_TOP1, C_DECODE, C_PREFILL, COUNT };
 
-enum { SPREAD = 19, RATE = 7 /* columns of a rate with its spread, and without */ };
+enum { SPREAD = 20, RATE = 7 /* columns of a rate with its spread, and without */ };
 
 static const struct column table[COUNT] = {
     [C_LABEL] = {"", 3},
